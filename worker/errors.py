@@ -1,0 +1,48 @@
+"""The one error tree.
+
+    EraserError                 exit code
+    ├── UsageError              2   what the caller typed or sent is wrong; nothing was attempted
+    │   └── SettingsError       2   a setting is missing or wrong; says which one and what to set
+    ├── RefusedBySafetyRule     3   a cap, a confirmation or a guard said no; nothing was done
+    └── Unreachable             4   Redis or MetaStudio does not answer; says what to do
+
+Data lives in attributes; messages are for people and are never parsed.
+"""
+
+from __future__ import annotations
+
+
+class EraserError(Exception):
+    """Something a person has to read. `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(EraserError):
+    """The caller's input is wrong; nothing was attempted."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """A setting is missing or wrong. `name` is the setting to change."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name}: {message}")
+        self.name = name
+
+
+class RefusedBySafetyRule(EraserError):
+    """A safety rule said no. `rule` names it."""
+
+    exit_code = 3
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(f"refused by {rule}: {message}")
+        self.rule = rule
+
+
+class Unreachable(EraserError):
+    """Redis or MetaStudio does not answer. Nothing is known to have been done."""
+
+    exit_code = 4
