@@ -1,0 +1,135 @@
+"""Where things are: the URLs of Redis, of the broker and of MetaStudio, checked, converted and masked."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
+
+from worker.errors import SettingsError
+
+# Calls per second that Huawei documents for this DELETE, per tenant and region.
+REGIONS = {"cn-north-4": 10.0, "cn-east-3": 3.0, "ap-southeast-3": 3.0}
+CAREFUL_RATE = 3.0  # for an endpoint of no known region: the lowest documented limit
+
+_REDIS_EXPECTED = "redis://HOST:6379/0, rediss://HOST:6379/0 (TLS) or unix:///run/redis.sock"
+
+
+def masked(url: str) -> str:
+    """The URL without who and password. Cuts too much rather than too little: a password may hold an unescaped `@`."""
+    if "://" not in url:
+        return "***"
+    return re.sub(r"://.*@", "://***@", url, flags=re.DOTALL)
+
+
+def endpoint_of(region: str) -> str:
+    """The address of MetaStudio in a region."""
+    return f"https://metastudio.{region}.myhuaweicloud.com"
+
+
+def region_of(endpoint: str) -> str | None:
+    """The region whose public address this is, if it is one."""
+    return next((region for region in REGIONS if endpoint_of(region) == endpoint), None)
+
+
+def check_region(region: str, name: str) -> str:
+    """Return `region` if MetaStudio's address there is documented; raise `SettingsError` otherwise."""
+    if region in REGIONS:
+        return region
+    raise SettingsError(
+        name,
+        f"MetaStudio's address in {region[:40]!r} is not known; known are {', '.join(REGIONS)}; "
+        "for any other set ERASER_ENDPOINT (in TOML: endpoint) to https://HOST instead",
+    )
+
+
+def check_endpoint(url: str, name: str) -> str:
+    """Return `https://host[:port]`, or the same with http for loopback; raise `SettingsError` otherwise."""
+    parts = _split(url, name, "https://HOST")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(name, f"expected https://HOST; found {masked(url)!r}")
+    if parts.username is not None or parts.path.strip("/") or parts.query or parts.fragment:
+        raise SettingsError(name, f"expected https://HOST[:PORT] and nothing more; found {masked(url)!r}")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise SettingsError(
+            name, f"plain http is for loopback (127.0.0.1, ::1, localhost) only: set https://{parts.netloc}"
+        )
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def check_redis_url(url: str, name: str) -> str:
+    """Return `url` if redis-py can connect by it; raise `SettingsError`, without the password, otherwise."""
+    parts = _split(url, name, _REDIS_EXPECTED)
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise SettingsError(name, f"expected {_REDIS_EXPECTED}; found {masked(url)!r}")
+    if parts.scheme == "unix":
+        if not parts.path.strip("/") or parts.hostname:
+            raise SettingsError(
+                name, f"a unix socket needs three slashes and a path: unix:///run/redis.sock; found {masked(url)!r}"
+            )
+    elif not parts.hostname:
+        raise SettingsError(
+            name, f"no host in {masked(url)!r}; expected {_REDIS_EXPECTED} (in a password, write # as %23 and / as %2F)"
+        )
+    if not _database(parts).isdecimal():
+        raise SettingsError(name, f"the database after the host is a number, such as /0; found {masked(url)!r}")
+    return url
+
+
+def broker_form(redis_url: str) -> str:
+    """The same Redis as Celery writes it.
+
+    Celery knows `redis+socket:` and not `unix:`, takes the database as `virtual_host`, refuses redis-py's own query
+    options (kombu 5.7: `protocol` is a TypeError), and for `rediss:` without `ssl_cert_reqs` does not check the
+    server's certificate at all.
+    """
+    parts = urlsplit(redis_url)
+    database = _database(parts)
+    options = {key: value for key, value in parse_qsl(parts.query) if key.startswith("ssl_")}
+    who, at, where = parts.netloc.rpartition("@")
+    if parts.scheme == "unix":
+        path = quote(unquote(parts.path), safe="/")
+        return f"redis+socket://{who}{at}{path}" + (f"?virtual_host={database}" if database != "0" else "")
+    if parts.scheme == "rediss":
+        options.setdefault("ssl_cert_reqs", "required")
+    query = f"?{urlencode(options)}" if options else ""
+    return f"{parts.scheme}://{who}{at}{where}/{database}{query}"
+
+
+def check_broker_url(url: str, name: str) -> str:
+    """Return `url` in Celery's form; raise `SettingsError`, without the password, if it is none."""
+    scheme = url.partition("://")[0]
+    if scheme in ("redis", "rediss", "unix"):
+        check_redis_url(url, name)
+        return broker_form(url)
+    if "://" not in url or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme):
+        raise SettingsError(
+            name, f"expected a broker URL that Celery knows, such as {_REDIS_EXPECTED}; found {masked(url)!r}"
+        )
+    return url
+
+
+def _split(url: str, name: str, expected: str) -> SplitResult:
+    if re.search(r"[\x00-\x20\x7f]", url):  # urlsplit would drop some of these silently
+        raise SettingsError(name, f"there is a blank or a control character in {masked(url)!r}; expected {expected}")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # the text of this error may quote the password
+        raise SettingsError(name, f"not a URL: {masked(url)!r}; expected {expected}") from None
+    return parts
+
+
+def _database(parts: SplitResult) -> str:
+    asked = dict(parse_qsl(parts.query)).get("db")
+    path = "" if parts.scheme == "unix" else parts.path.strip("/")
+    return asked or path or "0"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,299 @@
+"""Settings: read once from the environment, validated, frozen. Every error says what to set.
+
+A new setting is a line in `KNOWN`, a field, and a line in `Settings.load`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+from worker.accounts import DEFAULT, Account, default_rate, nearest, place, read_accounts
+from worker.addresses import broker_form, check_broker_url, check_redis_url, masked
+from worker.deletion import why_bad_id
+from worker.durations import format_duration, format_schedule, parse_duration, parse_schedule
+from worker.errors import SettingsError, UsageError
+
+T = TypeVar("T")
+
+SECRET = ("ERASER_REDIS_URL", "ERASER_BROKER_URL", "ERASER_IAM_PASSWORD")  # each may come as NAME_FILE
+KNOWN = (
+    *SECRET,
+    *(f"{name}_FILE" for name in SECRET),
+    "ERASER_REGION",
+    "ERASER_ENDPOINT",
+    "ERASER_RATE",
+    "ERASER_RETRY_SCHEDULE",
+    "ERASER_NOT_DELETABLE_SCHEDULE",
+    "ERASER_DEADLINE",
+    "ERASER_CONNECT_TIMEOUT",
+    "ERASER_READ_TIMEOUT",
+    "ERASER_CALL_DEADLINE",
+    "ERASER_LEASE",
+    "ERASER_KEEP_FINAL",
+    "ERASER_CONFIG",
+    "ERASER_REDIS_SERVER",  # the server binary that the embedded mode starts
+    "ERASER_IAM_USER",
+    "ERASER_IAM_DOMAIN",
+)
+PROJECT = "HUAWEICLOUD_SDK_PROJECT_ID"
+
+RETRY_SCHEDULE = "10s,30s,2m,5m,15m,30m,1h,2h,4h,8h"  # eleven attempts, about 16 hours
+NOT_DELETABLE_SCHEDULE = "1m,10m,1h,4h,12h,24h"  # the last step repeats until the deadline
+LEASE_MARGIN = 15.0  # seconds between the end of the longest call and the end of its lease
+SHORTEST_LEASE_MARGIN = 1.0
+
+_BEATS_OURS = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The effective settings. Durations are seconds; no credentials are in here, only how to find them."""
+
+    redis_url: str | None = field(repr=False)
+    broker_url: str | None = field(repr=False)  # as Celery writes it
+    rate: float | None  # an explicit ERASER_RATE; what counts is each account's
+    retry_schedule: tuple[float, ...]  # its length + 1 is the number of attempts
+    not_deletable_schedule: tuple[float, ...]  # the last step repeats
+    deadline: float
+    connect_timeout: float
+    read_timeout: float  # never longer than the call's deadline
+    call_deadline: float
+    lease: float
+    keep_final: float
+    config: Path | None
+    redis_server: Path | None
+    accounts: Mapping[str, Account]
+    project: str | None  # HUAWEICLOUD_SDK_PROJECT_ID
+    origins: Mapping[str, str] = field(repr=False, compare=False)  # setting -> where its value comes from
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str]) -> Settings:
+        """Read and check every setting; raises `SettingsError` for the first that is wrong."""
+        _refuse_unknown(environ)
+        read = _Reader(environ)
+        redis_url = read.secret("ERASER_REDIS_URL", check_redis_url)
+        broker_url = read.secret("ERASER_BROKER_URL", check_broker_url)
+        if broker_url is None and redis_url is not None:
+            broker_url = broker_form(redis_url)
+            read.origins["ERASER_BROKER_URL"] = "ERASER_REDIS_URL"
+        connect_timeout = read.duration("ERASER_CONNECT_TIMEOUT", "5s")
+        call_deadline = read.call_deadline(connect_timeout)
+        read_timeout = min(read.duration("ERASER_READ_TIMEOUT", "30s"), call_deadline)
+        rate = read.value("ERASER_RATE", _check_rate)
+        project = read.value(PROJECT, _check_project)
+        config = read.value("ERASER_CONFIG", _as_path)
+        return cls(
+            redis_url=redis_url,
+            broker_url=broker_url,
+            rate=rate,
+            retry_schedule=read.schedule("ERASER_RETRY_SCHEDULE", RETRY_SCHEDULE),
+            not_deletable_schedule=read.schedule("ERASER_NOT_DELETABLE_SCHEDULE", NOT_DELETABLE_SCHEDULE),
+            deadline=read.duration("ERASER_DEADLINE", "30d"),
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            call_deadline=call_deadline,
+            lease=read.lease(call_deadline),
+            keep_final=read.duration("ERASER_KEEP_FINAL", "400d"),
+            config=config,
+            redis_server=read.value("ERASER_REDIS_SERVER", _as_path),
+            accounts=MappingProxyType(_accounts(read, config, rate, project)),
+            project=project,
+            origins=MappingProxyType(read.origins),
+        )
+
+    def account_of(self, project_id: str) -> Account:
+        """The account that calls for this project; raises `SettingsError` where none does."""
+        for account in self.accounts.values():
+            if project_id in account.projects:
+                return account
+        if DEFAULT in self.accounts:
+            return self.accounts[DEFAULT]
+        raise SettingsError(
+            "ERASER_CONFIG",
+            f"project {project_id} belongs to no account: add it to the projects of one of "
+            f"{', '.join(self.accounts)} in {self.config}, or add an account named {DEFAULT}",
+        )
+
+    def default_project(self) -> str | None:
+        """The project meant when a command names none: the environment's, or the only one there is."""
+        if self.project is not None:
+            return self.project
+        projects = [project for account in self.accounts.values() for project in account.projects]
+        return projects[0] if len(projects) == 1 else None
+
+    def describe(self) -> list[tuple[str, str, str]]:
+        """(name, effective value, origin) of every setting and account, with secrets masked, for people."""
+        rows = [(name, value, self.origins.get(name, "default")) for name, value in self._values().items()]
+        for account in self.accounts.values():
+            where = account.endpoint or "no endpoint: this process can only record requests"
+            text = f"{where}, {account.rate:g}/s, {_count(account.projects)}, credentials: {account.credentials}"
+            rows.append((f"account {account.name}", text, "ERASER_CONFIG" if self.config else "environment"))
+        return rows
+
+    def _values(self) -> dict[str, str]:
+        return {
+            "ERASER_REDIS_URL": masked(self.redis_url) if self.redis_url else "not set",
+            "ERASER_BROKER_URL": masked(self.broker_url) if self.broker_url else "not set",
+            "ERASER_RATE": f"{self.rate:g}" if self.rate else "by region",
+            "ERASER_RETRY_SCHEDULE": format_schedule(self.retry_schedule),
+            "ERASER_NOT_DELETABLE_SCHEDULE": format_schedule(self.not_deletable_schedule),
+            "ERASER_DEADLINE": format_duration(self.deadline),
+            "ERASER_CONNECT_TIMEOUT": format_duration(self.connect_timeout),
+            "ERASER_READ_TIMEOUT": format_duration(self.read_timeout),
+            "ERASER_CALL_DEADLINE": format_duration(self.call_deadline),
+            "ERASER_LEASE": format_duration(self.lease),
+            "ERASER_KEEP_FINAL": format_duration(self.keep_final),
+            "ERASER_CONFIG": str(self.config or "not set"),
+            "ERASER_REDIS_SERVER": str(self.redis_server or "not set"),
+            PROJECT: self.project or "not set",
+        }
+
+
+def check_celery_environment(environ: Mapping[str, str], broker_url: str | None) -> None:
+    """Refuse Celery's own variables where they disagree with our broker.
+
+    They beat every setting in code (celery/celery#4284): deletions would go to a broker that nobody chose.
+    """
+    for name in _BEATS_OURS:
+        theirs = environ.get(name)
+        if not theirs or (name == "CELERY_RESULT_BACKEND" and theirs in ("disabled", "disabled://")):
+            continue
+        if broker_url is not None and theirs.rstrip("/") == broker_url.rstrip("/"):
+            continue
+        try:
+            agrees = broker_url is not None and check_broker_url(theirs, name) == broker_url
+        except SettingsError:
+            agrees = False
+        if not agrees:
+            ours = masked(broker_url) if broker_url else "an embedded Redis"
+            raise SettingsError(
+                name,
+                f"{masked(theirs)} would beat our own broker, {ours}, inside Celery: "
+                f"unset {name} and set ERASER_BROKER_URL where another broker is meant",
+            )
+
+
+class _Reader:
+    """Reads one variable at a time and remembers where each value came from. An empty variable is not set."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.origins: dict[str, str] = {}
+
+    def value(self, name: str, check: Callable[[str, str], T]) -> T | None:
+        text = self._environ.get(name, "").strip()
+        if not text:
+            return None
+        self.origins[name] = "environment"
+        return check(text, name)
+
+    def secret(self, name: str, check: Callable[[str, str], T]) -> T | None:
+        file = self._environ.get(f"{name}_FILE", "").strip()
+        if not file:
+            return self.value(name, check)
+        if self._environ.get(name, "").strip():
+            raise SettingsError(name, f"{name} and {name}_FILE are both set: unset one of them")
+        try:
+            text = Path(file).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is not text"
+            raise SettingsError(f"{name}_FILE", f"cannot read {file}: {why}") from None
+        if not text:
+            raise SettingsError(f"{name}_FILE", f"{file} is empty: write the value of {name} into it")
+        self.origins[name] = f"file {file}"
+        return check(text, name)
+
+    def duration(self, name: str, default: str) -> float:
+        return self.value(name, _check_duration) or parse_duration(default)
+
+    def schedule(self, name: str, default: str) -> tuple[float, ...]:
+        return self.value(name, _check_schedule) or parse_schedule(default)
+
+    def call_deadline(self, connect_timeout: float) -> float:
+        name = "ERASER_CALL_DEADLINE"
+        deadline = self.duration(name, "45s")
+        if deadline < connect_timeout:
+            raise SettingsError(
+                name,
+                f"{format_duration(deadline)} is shorter than ERASER_CONNECT_TIMEOUT="
+                f"{format_duration(connect_timeout)}: set it to at least that, or the timeout lower",
+            )
+        return deadline
+
+    def lease(self, call_deadline: float) -> float:
+        name = "ERASER_LEASE"
+        lease = self.value(name, _check_duration) or call_deadline + LEASE_MARGIN
+        if lease < call_deadline + SHORTEST_LEASE_MARGIN:
+            raise SettingsError(
+                name,
+                f"{format_duration(lease)} may end before the call does: leave it out, or set it to at least "
+                f"{format_duration(call_deadline + SHORTEST_LEASE_MARGIN)} (ERASER_CALL_DEADLINE + 1s)",
+            )
+        return lease
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    for name in sorted(environ):
+        if name.startswith("ERASER_") and name not in KNOWN:
+            raise SettingsError(name, f"there is no such setting{nearest(name, KNOWN)}: correct or unset it")
+
+
+def _accounts(read: _Reader, config: Path | None, rate: float | None, project: str | None) -> dict[str, Account]:
+    region, endpoint = read.value("ERASER_REGION", _as_text), read.value("ERASER_ENDPOINT", _as_text)
+    endpoint, region = place(region, endpoint, ("ERASER_REGION", "ERASER_ENDPOINT"))
+    ours = Account(
+        name=DEFAULT,
+        endpoint=endpoint,
+        region=region,
+        rate=rate or default_rate(region),
+        projects=(project,) if project else (),
+    )
+    found = read_accounts(config, around=ours, rate=rate) if config else {}
+    return found or {DEFAULT: ours}
+
+
+def _as_text(text: str, _name: str) -> str:
+    return text
+
+
+def _as_path(text: str, _name: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _check_duration(text: str, name: str) -> float:
+    return _said_as_setting(parse_duration, text, name)
+
+
+def _check_schedule(text: str, name: str) -> tuple[float, ...]:
+    return _said_as_setting(parse_schedule, text, name)
+
+
+def _said_as_setting(parse: Callable[[str], T], text: str, name: str) -> T:
+    try:
+        return parse(text)
+    except UsageError as error:
+        raise SettingsError(name, str(error)) from None
+
+
+def _check_rate(text: str, name: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= 1000:  # also refuses nan and inf
+        raise SettingsError(name, f"expected calls per second, above 0 and at most 1000; found {text[:40]!r}")
+    return rate
+
+
+def _check_project(text: str, name: str) -> str:
+    if why := why_bad_id(text, "project id"):
+        raise SettingsError(name, why)
+    return text
+
+
+def _count(projects: tuple[str, ...]) -> str:
+    return "every project" if not projects else "1 project" if len(projects) == 1 else f"{len(projects)} projects"
