@@ -1,0 +1,24 @@
+-- Names of one account's keys. KEYS[1] is their common prefix `eraser:{<account>}:`; nothing outside it is touched.
+--
+--   d:<project>/<job>   hash    the record of one deletion; <project>/<job> is its ref
+--   due:user, due:bulk  zset    pending, by lane; score: when it is due
+--   running             zset    leased; score: the lease's end
+--   held                zset    on hold; score: when it would be due
+--   deleted gone dead cancelled discarded    zset    score: when it was settled
+--   gate                hash    may this account be called now, and when
+--   failing             zset    refs that failed since the last sign of life; score: when
+--   waiting             zset    hands that wait for a slot; score: when they ask again
+--   rung                zset    doorbells on their way; score: when they count as lost
+--   op:<caller>         string  the caller's last operation and its answer (see _once.lua)
+local P = KEYS[1]
+
+-- Whole milliseconds, cut: what is due now must not come out as due in half a millisecond.
+local function ms(x) return string.format('%.0f', math.floor(x)) end
+
+local function record(ref) return P .. 'd:' .. ref end
+
+-- A deletion stands in exactly one index, and this is it.
+local function index_of(state, lane)
+  if state == 'pending' then return P .. 'due:' .. lane end
+  return P .. state
+end

@@ -1,0 +1,196 @@
+-- The gate of an account: may MetaStudio be called now, and when? One hash, decided inside the scripts that run anyway.
+--
+--   paused, paused_at, paused_by             an operator's pause and its reason
+--   block, block_at, block_until, block_pause, block_why
+--                                            `outage`, `credentials` or `misconfigured`: closed, but for one probe a pause
+--   probe_until                              a probe is under way; until then nobody else goes
+--   good:<key>                               when this key (a fingerprint) last had an answer; a new key starts with a probe
+--   bad:<key>                                this key was refused: closed for its holders until then
+--   slot, look_slot                          the next free slot of DELETE, of GET
+--   share, slow, throttled_until, throttles, throttled_at    how far below the limit we stay, and what 429s taught us
+--   call_ms                                  moving average of a call's length
+--   failing                                  how many different jobs failed since the last sign of life
+--   skew, skew_at                            MetaStudio's clock less Redis's, ms; calls are signed with it
+--   lives                                    takes that have gone out; for status
+--
+-- cfg: interval (ms between calls at the full rate), look_interval, max_calls, outage_after (jobs), outage_pause (ms),
+--      outage_pause_max, credentials_pause, misconfigured_pause, lease
+local START_SHARE, MOST_SHARE, LEAST_SHARE = 0.98, 0.995, 0.90
+local LATE = 20          -- ms a hand may be late and still use its slot; slots leave room for it
+local RETRY_AFTER_MOST = 15 * 60 * 1000
+
+local G = P .. 'gate'
+local gate, gate_dirty, gate_gone = nil, {}, {}
+
+local function read_gate()
+  if gate then return gate end
+  gate = {}
+  local flat = redis.call('HGETALL', G)
+  for i = 1, #flat, 2 do gate[flat[i]] = flat[i + 1] end
+  return gate
+end
+
+local function num(name, default) return tonumber(read_gate()[name] or default) end
+
+local function put(name, value)
+  read_gate()[name] = value
+  gate_dirty[name] = value
+  gate_gone[name] = nil
+end
+
+local function drop(...)
+  for _, name in ipairs({ ... }) do
+    if read_gate()[name] then
+      gate[name] = nil
+      gate_dirty[name] = nil
+      gate_gone[name] = true
+    end
+  end
+end
+
+local function write_gate()
+  local set, gone = {}, {}
+  for name, value in pairs(gate_dirty) do
+    set[#set + 1] = name
+    set[#set + 1] = type(value) == 'number' and string.format('%.6f', value) or value
+  end
+  for name in pairs(gate_gone) do gone[#gone + 1] = name end
+  if #gone > 0 then redis.call('HDEL', G, unpack(gone)) end
+  if #set > 0 then redis.call('HSET', G, unpack(set)) end
+  gate_dirty, gate_gone = {}, {}
+end
+
+local function spacing(cfg) return cfg.interval / num('share', START_SHARE) * num('slow', 1) end
+
+-- How many calls may be under way at once: what the pace needs at the present length of a call, and a few more. A dead
+-- account keeps the length it had while it lived, so it cannot fill every thread.
+local function most_calls(cfg)
+  return math.min(cfg.max_calls, 4 + math.ceil(2 * num('call_ms', 0) / spacing(cfg)))
+end
+
+-- 'go', probe?  |  'wait', ms  |  'closed', until (ms) or nil.  Nothing is reserved: who goes takes the slot in pass().
+local function ask(now, cfg, key)
+  local g = read_gate()
+  if g.paused then return 'closed' end
+  local probing = num('probe_until', 0)
+  local bad = num('bad:' .. key, 0)
+  if g.block and g.block ~= 'credentials' or bad > 0 then
+    if probing > now then return 'closed', probing end
+    local till = bad > 0 and bad or num('block_until', 0)
+    if till > now then return 'closed', till end
+    return 'go', g.block or 'credentials'
+  end
+  if not g['good:' .. key] then
+    if probing > now then return 'closed', probing end
+    return 'go', 'credentials'
+  end
+  local throttled = num('throttled_until', 0)
+  if throttled > now then return 'closed', throttled end
+  local slot = num('slot', 0)
+  if slot > now then return 'wait', slot - now end
+  return 'go'
+end
+
+-- Take the slot. On the grid while hands are punctual, so that small delays do not add up; anew after a gap.
+local function pass(now, cfg, probe)
+  local slot = num('slot', 0)
+  local start = (now - slot <= LATE) and slot or now
+  put('slot', start + spacing(cfg))
+  if probe then put('probe_until', now + cfg.lease) end
+end
+
+local function close(now, block, why, pause)
+  if read_gate().block ~= block then put('block_at', now) end
+  put('block', block)
+  put('block_why', why)
+  put('block_pause', pause)
+  put('block_until', now + pause)
+end
+
+local function open()
+  drop('block', 'block_at', 'block_until', 'block_pause', 'block_why')
+end
+
+local function sign_of_life(now, saw, taken)
+  local g = read_gate()
+  if num('failing', 0) > 0 then
+    redis.call('DEL', P .. 'failing')
+    drop('failing')
+  end
+  -- A call that left before the account was closed proves nothing about the key or the rights of now.
+  if g.block and (g.block == 'outage' or taken >= num('block_at', 0)) then open() end
+  if saw.key and (not g['bad:' .. saw.key] or saw.probe) then
+    drop('bad:' .. saw.key)
+    if now - num('good:' .. saw.key, 0) > 60000 then put('good:' .. saw.key, now) end
+  end
+  if g.throttles or g.slow or num('share', START_SHARE) < MOST_SHARE then
+    if now - num('throttled_at', 0) > 10000 then
+      drop('throttles')
+      local slow = num('slow', 1) * 0.95
+      if slow > 1 then put('slow', slow) else drop('slow', 'throttled_until') end
+      put('share', math.min(MOST_SHARE, num('share', START_SHARE) + 0.0002))
+    end
+  end
+end
+
+local function failure(now, cfg, saw, ref)
+  redis.call('ZADD', P .. 'failing', ms(now), ref)
+  put('failing', redis.call('ZCARD', P .. 'failing'))
+  local g = read_gate()
+  if g.block == 'outage' then
+    if saw.probe then
+      -- The signed list was answered, the deletion was not: then it is this job's own fault, and the next may be tried.
+      local pause = saw.list_ok and cfg.outage_pause or math.min(num('block_pause', cfg.outage_pause) * 2, cfg.outage_pause_max)
+      close(now, 'outage', saw.why, pause)
+    end
+  elseif not g.block and num('failing', 0) >= cfg.outage_after then
+    if saw.forbidden then
+      close(now, 'misconfigured', saw.why, cfg.misconfigured_pause)
+    else
+      close(now, 'outage', saw.why, cfg.outage_pause)
+    end
+  elseif g.block and saw.probe then
+    close(now, g.block, g.block_why, num('block_pause', cfg.misconfigured_pause))
+  end
+end
+
+local function throttle(now, cfg, saw)
+  local recent = now - num('throttled_at', 0) <= 10000
+  local count = recent and num('throttles', 0) + 1 or 1
+  put('throttles', count)
+  put('throttled_at', now)
+  put('share', math.max(LEAST_SHARE, num('share', START_SHARE) - 0.01))
+  put('slot', math.max(num('slot', 0), now) + spacing(cfg))
+  if saw.retry_after then
+    put('throttled_until', math.max(num('throttled_until', 0), now + math.min(saw.retry_after, RETRY_AFTER_MOST)))
+  elseif count >= 3 then
+    put('slow', math.min(num('slow', 1) * 1.5, 30))
+    put('throttled_until', math.max(num('throttled_until', 0), now + 1000))
+  end
+end
+
+local function refuse_key(now, cfg, saw)
+  local pause = saw.locked and math.max(300000, cfg.credentials_pause) or cfg.credentials_pause
+  put('bad:' .. saw.key, math.max(num('bad:' .. saw.key, 0), now + pause))
+  drop('good:' .. saw.key)
+  close(now, 'credentials', saw.why, pause)
+end
+
+-- What one call taught us. saw: kind (ok | fail | throttled | credentials | clock | misconfigured), key, ms, probe,
+-- list_ok, forbidden, retry_after (ms), skew (ms), locked, why. `taken`: when its lease was taken.
+local function learn(now, cfg, saw, taken, ref)
+  if saw.probe then drop('probe_until') end
+  if saw.ms and (saw.kind == 'ok' or saw.kind == 'throttled') then
+    local before = num('call_ms', saw.ms)
+    put('call_ms', before + (saw.ms - before) * 0.1)
+  end
+  if saw.kind == 'ok' then sign_of_life(now, saw, taken)
+  elseif saw.kind == 'fail' then failure(now, cfg, saw, ref)
+  elseif saw.kind == 'throttled' then throttle(now, cfg, saw)
+  elseif saw.kind == 'credentials' then refuse_key(now, cfg, saw)
+  elseif saw.kind == 'misconfigured' then close(now, 'misconfigured', saw.why, cfg.misconfigured_pause)
+  elseif saw.kind == 'clock' then
+    put('skew', saw.skew)
+    put('skew_at', now)
+  end
+end

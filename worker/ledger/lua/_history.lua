@@ -1,0 +1,41 @@
+-- A deletion's history: one line an entry, in the record's field `log`.
+--   A <round> <n> <at ms> <json>    an attempt: one DELETE call
+--   E <at ms> <json>                anything else that happened, {"event": "deletion.…", …}
+-- Of each round the first 3 and the last 20 attempts stay; of the events the last 40.
+local KEEP_FIRST, KEEP_LAST, KEEP_EVENTS = 3, 20, 40
+
+local function trimmed(log, round)
+  local mine = 'A ' .. round .. ' '
+  local attempts, events = 0, 0
+  for line in string.gmatch(log, '[^\n]+') do
+    if string.sub(line, 1, #mine) == mine then attempts = attempts + 1 end
+    if string.sub(line, 1, 2) == 'E ' then events = events + 1 end
+  end
+  if attempts <= KEEP_FIRST + KEEP_LAST and events <= KEEP_EVENTS then return log end
+  local kept, a, e = {}, 0, 0
+  for line in string.gmatch(log, '[^\n]+') do
+    local keep = true
+    if string.sub(line, 1, #mine) == mine then
+      a = a + 1
+      keep = a <= KEEP_FIRST or a > attempts - KEEP_LAST
+    elseif string.sub(line, 1, 2) == 'E ' then
+      e = e + 1
+      keep = e > events - KEEP_EVENTS
+    end
+    if keep then kept[#kept + 1] = line end
+  end
+  return table.concat(kept, '\n')
+end
+
+local function note(ref, line, round)
+  local k = record(ref)
+  local log = redis.call('HGET', k, 'log')
+  if log and log ~= '' then line = trimmed(log .. '\n' .. line, round) end
+  redis.call('HSET', k, 'log', line)
+end
+
+local function note_event(ref, now, name, fields, round)
+  fields = fields or {}
+  fields.event = name
+  note(ref, 'E ' .. ms(now) .. ' ' .. cjson.encode(fields), round or '0')
+end

@@ -1,0 +1,45 @@
+-- Doorbells. A hand is called only when work is due, the gate lets somebody go, and no hand waits or is on its way.
+local BELL = 5000        -- ms after which a doorbell counts as lost
+local WAITER = 1000      -- ms after its wake-up that a waiting hand counts as gone
+
+-- When the next deletion is due (ms since 1970), the user lane first if it is due; nil when nothing is pending.
+local function next_due(now)
+  local soonest
+  for _, lane in ipairs({ 'user', 'bulk' }) do
+    local head = redis.call('ZRANGE', P .. 'due:' .. lane, 0, 0, 'WITHSCORES')
+    if head[2] then
+      local at = tonumber(head[2])
+      if at <= now then return at end
+      if not soonest or at < soonest then soonest = at end
+    end
+  end
+  return soonest
+end
+
+local function hands_waiting(now)
+  return redis.call('ZCOUNT', P .. 'waiting', ms(now - WAITER), '+inf')
+end
+
+-- Is the gate open, or will it let somebody try? Says until when it is closed otherwise (nil: until a person acts).
+local function closed_until(now)
+  local g = read_gate()
+  if g.paused then return true, nil end
+  local till = 0
+  if g.block then till = num('block_until', 0) end
+  till = math.max(till, num('throttled_until', 0), g.block and num('probe_until', 0) or 0)
+  if till > now then return true, till end
+  return false
+end
+
+local function ring(now, cfg)
+  if closed_until(now) then return nil end
+  local due = next_due(now)
+  if not due or due > now then return nil end
+  if hands_waiting(now) > 0 then return nil end
+  redis.call('ZREMRANGEBYSCORE', P .. 'rung', '-inf', ms(now))
+  if redis.call('ZCARD', P .. 'rung') > 0 then return nil end
+  if redis.call('ZCARD', P .. 'running') >= most_calls(cfg) then return nil end
+  local bell = tostring(redis.call('INCR', P .. 'bells'))
+  redis.call('ZADD', P .. 'rung', ms(now + BELL), bell)
+  return bell
+end

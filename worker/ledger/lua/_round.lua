@@ -1,0 +1,16 @@
+-- A round is one whole budget of attempts. Opening one forgets what the last one counted and keeps its history.
+local function open_round(ref, now, r)
+  -- r: lane, due, deadline (ms), by, why, run, user, from (the state it leaves), lane_before, round_before
+  local k = record(ref)
+  redis.call('ZREM', index_of(r.from, r.lane_before), ref)
+  redis.call('HDEL', k, 'used', 'calls', 'lost', 'later', 'refused', 'look', 'wish', 'cause', 'evidence', 'settled',
+    'status', 'code', 'tok', 'wrk', 'tk', 'wait', 'also', 'run', 'by', 'why')
+  local round = tonumber(r.round_before or '1') + 1
+  redis.call('HSET', k, 'state', 'pending', 'lane', r.lane, 'at', ms(now), 'dl', ms(r.deadline), 'round', round)
+  if r.by then redis.call('HSET', k, 'by', r.by) end
+  if r.why then redis.call('HSET', k, 'why', r.why) end
+  if r.run then redis.call('HSET', k, 'run', r.run) end
+  if r.user then redis.call('HSET', k, 'user', r.user) end
+  if r.due > now then redis.call('HSET', k, 'wait', 'grace') end
+  redis.call('ZADD', P .. 'due:' .. r.lane, ms(r.due), ref)
+end

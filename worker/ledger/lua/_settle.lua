@@ -1,0 +1,65 @@
+-- Settle: what became of a lease. Only the holder of the token may, but for a 200: that wins whenever it comes.
+local ENDED = { deleted = true, gone = true, cancelled = true }
+
+-- A deletion leaves for another state than pending: the lease's fields go, and what was personal goes with the end.
+local function finish(ref, now, from, lane, to, fields)
+  local k = record(ref)
+  redis.call('ZREM', index_of(from, lane), ref)
+  redis.call('HDEL', k, 'tok', 'wrk', 'tk', 'wait', 'wish', 'cause', 'evidence')
+  if ENDED[to] then redis.call('HDEL', k, 'user', 'look') end
+  redis.call('HSET', k, 'state', to, 'settled', ms(now))
+  for name, value in pairs(fields or {}) do redis.call('HSET', k, name, value) end
+  redis.call('ZADD', P .. to, ms(now), ref)
+end
+
+local function postpone(ref, now, from, lane, due, fields)
+  local k = record(ref)
+  redis.call('ZREM', index_of(from, lane), ref)
+  redis.call('HDEL', k, 'tok', 'wrk', 'tk', 'wait')
+  redis.call('HSET', k, 'state', 'pending')
+  for name, value in pairs(fields or {}) do redis.call('HSET', k, name, value) end
+  redis.call('ZADD', P .. 'due:' .. lane, ms(due), ref)
+end
+
+-- s: ref, token, to, wait, delay (ms), cause, evidence, used, called, ms, attempt (JSON), event (JSON), set, status, code, saw
+-- returns the state it now has, with "late" before it when the answer lost, or "unknown"
+local function settle(now, s, cfg)
+  local k = record(s.ref)
+  local v = redis.call('HMGET', k, 'state', 'tok', 'lane', 'dl', 'round', 'calls', 'used', 'wish', 'tk', 'unk')
+  local state, lane, round = v[1], v[3], v[5] or '1'
+  if s.saw then learn(now, cfg, s.saw, tonumber(v[9] or '0'), s.ref) end
+  if not state then return 'unknown' end
+  local mine = state == 'running' and v[2] == s.token
+  if not mine and (s.to ~= 'deleted' or state == 'deleted') then return 'late ' .. state end
+  redis.call('ZREM', index_of(state, lane), s.ref)
+  if s.called then
+    local calls = redis.call('HINCRBY', k, 'calls', 1)
+    if s.used then redis.call('HINCRBY', k, 'used', 1) end
+    note(s.ref, 'A ' .. round .. ' ' .. calls .. ' ' .. ms(now - s.ms) .. ' ' .. s.attempt, round)
+  end
+  if s.event then note(s.ref, 'E ' .. ms(now) .. ' ' .. s.event, round) end
+  for name, value in pairs(s.set or {}) do redis.call('HSET', k, name, value) end
+  if s.status then redis.call('HSET', k, 'status', s.status) end
+  if s.code then redis.call('HSET', k, 'code', s.code) elseif s.called then redis.call('HDEL', k, 'code') end
+  if not mine then
+    note_event(s.ref, now, 'deletion.deleted', { late = true, was = state }, round)
+    finish(s.ref, now, state, lane, 'deleted')
+    return 'deleted'
+  end
+  if s.to ~= 'pending' then
+    finish(s.ref, now, state, lane, s.to, { cause = s.cause, evidence = s.evidence })
+    return s.to
+  end
+  if v[8] == 'cancel' then
+    if redis.call('HGET', k, 'unk') == '1' then
+      postpone(s.ref, now, state, lane, now + s.delay, { look = '1', wait = 'retry' })
+      return 'pending'
+    end
+    note_event(s.ref, now, 'deletion.cancelled', nil, round)
+    finish(s.ref, now, state, lane, 'cancelled')
+    return 'cancelled'
+  end
+  local due = math.max(now, math.min(now + s.delay, tonumber(v[4])))
+  postpone(s.ref, now, state, lane, due, { wait = s.wait })
+  return 'pending'
+end

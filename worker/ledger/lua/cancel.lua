@@ -1,0 +1,66 @@
+-- cancel: withdraw a claim, or all claims. Without a claim left a deletion that was never sent is `cancelled`.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: why, actor, run), then up to 500 refs
+--            run: only this run's claim goes; without it every claim goes
+--   returns  {"now", "results": ["cancelled" | "in_flight" | "may_be_deleted" | "claim_removed" | "not_claimed"
+--             | the state that cannot be cancelled | "unknown"]}
+--include _clock
+--include _account
+--include _once
+--include _history
+--include _settle
+local options = cjson.decode(ARGV[3])
+
+-- Take the run's claim away. true: claims are left; false: none is left; nil: this run had none.
+local function remove_claim(k, r)
+  local others = r.also and cjson.decode(r.also) or {}
+  if r.run == options.run then
+    if #others == 0 then return false end
+    local first = table.remove(others, 1)
+    redis.call('HDEL', k, 'by', 'why', 'run')
+    for name, field in pairs({ by = first.by, why = first.why, run = first.run }) do redis.call('HSET', k, name, field) end
+  else
+    local found
+    for i, c in ipairs(others) do
+      if c.run == options.run then found = i end
+    end
+    if not found then return nil end
+    table.remove(others, found)
+  end
+  if #others == 0 then redis.call('HDEL', k, 'also') else redis.call('HSET', k, 'also', cjson.encode(others)) end
+  return true
+end
+
+local function cancel(ref, now)
+  local k = record(ref)
+  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'run', 'also', 'unk')
+  local r = { state = v[1], lane = v[2], round = v[3] or '1', run = v[4], also = v[5], unknown = v[6] == '1' }
+  if not r.state then return 'unknown' end
+  if r.state ~= 'pending' and r.state ~= 'running' and r.state ~= 'held' then return r.state end
+  if options.run then
+    local left = remove_claim(k, r)
+    if left == nil then return 'not_claimed' end
+    if left then return 'claim_removed' end
+  end
+  note_event(ref, now, 'deletion.cancel_asked', { why = options.why, by = options.actor }, r.round)
+  if r.state == 'running' then
+    redis.call('HSET', k, 'wish', 'cancel')
+    return 'in_flight'
+  end
+  if r.unknown and r.state == 'pending' then
+    redis.call('ZREM', index_of(r.state, r.lane), ref)
+    redis.call('HSET', k, 'wish', 'cancel', 'look', '1')
+    redis.call('ZADD', P .. 'due:' .. r.lane, ms(now), ref)
+    return 'may_be_deleted'
+  end
+  note_event(ref, now, 'deletion.cancelled', nil, r.round)
+  finish(ref, now, r.state, r.lane, 'cancelled')
+  return 'cancelled'
+end
+
+return once(ARGV[1], ARGV[2], function()
+  local now = clock()
+  local results = {}
+  for i = 4, #ARGV do results[#results + 1] = cancel(ARGV[i], now) end
+  return { now = tonumber(ms(now)), results = results }
+end)

@@ -1,0 +1,26 @@
+-- discard: a person gives a dead letter up, with a reason. `restore` takes it back within 30 days.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: why, by), then up to 500 refs
+--   returns  {"now", "results": ["discarded", or the state of one that is not dead, or "unknown"]}
+--include _clock
+--include _account
+--include _once
+--include _history
+--include _settle
+local options = cjson.decode(ARGV[3])
+
+local function discard(ref, now)
+  local v = redis.call('HMGET', record(ref), 'state', 'lane', 'round', 'cause')
+  if not v[1] then return 'unknown' end
+  if v[1] ~= 'dead' then return v[1] end
+  note_event(ref, now, 'deletion.discarded', { why = options.why, by = options.by }, v[3] or '1')
+  finish(ref, now, 'dead', v[2], 'discarded', { cause = v[4] or nil })
+  return 'discarded'
+end
+
+return once(ARGV[1], ARGV[2], function()
+  local now = clock()
+  local results = {}
+  for i = 4, #ARGV do results[#results + 1] = discard(ARGV[i], now) end
+  return { now = tonumber(ms(now)), results = results }
+end)

@@ -1,0 +1,21 @@
+-- forget: records whose keeping time is over leave Redis. Dead letters never do.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: keep (ms), limit)
+--   returns  {"now", "forgotten": how many}
+--include _clock
+--include _account
+--include _once
+local options = cjson.decode(ARGV[3])
+
+return once(ARGV[1], ARGV[2], function()
+  local now, forgotten = clock(), 0
+  for _, state in ipairs({ 'deleted', 'gone', 'cancelled', 'discarded' }) do
+    local old = redis.call('ZRANGEBYSCORE', P .. state, '-inf', ms(now - options.keep), 'LIMIT', 0, options.limit)
+    for _, ref in ipairs(old) do
+      redis.call('ZREM', P .. state, ref)
+      redis.call('DEL', record(ref))
+      forgotten = forgotten + 1
+    end
+  end
+  return { now = tonumber(ms(now)), forgotten = forgotten }
+end)

@@ -1,0 +1,18 @@
+-- look: a slot for one GET, at the lookups' own pace. Slots are given out in order; a long queue is refused.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: gate, patience (ms))
+--   returns  {"now", "wait": ms until the slot, or null when it is further away than the patience}
+--include _clock
+--include _account
+--include _once
+--include _gate
+local options = cjson.decode(ARGV[3])
+
+return once(ARGV[1], ARGV[2], function()
+  local now = clock()
+  local slot = math.max(num('look_slot', 0), now)
+  if slot - now > options.patience then return { now = tonumber(ms(now)) } end
+  put('look_slot', slot + options.gate.look_interval)
+  write_gate()
+  return { now = tonumber(ms(now)), wait = slot - now }
+end)

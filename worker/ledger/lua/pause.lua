@@ -1,0 +1,19 @@
+-- pause: the red button. No call leaves for this account until somebody resumes it.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: why, by)
+--   returns  {"now", "was": true when it was paused before}
+--include _clock
+--include _account
+--include _once
+--include _gate
+local options = cjson.decode(ARGV[3])
+
+return once(ARGV[1], ARGV[2], function()
+  local now = clock()
+  local was = read_gate().paused and true or false
+  put('paused', options.why)
+  put('paused_by', options.by or '')
+  if not was then put('paused_at', now) end
+  write_gate()
+  return { now = tonumber(ms(now)), was = was }
+end)

@@ -1,0 +1,44 @@
+-- rescue: leases that ran out go back to due; three whose workers are gone are a dead letter `worker_lost`.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON): alive (worker ids heard of lately), counts (bool), limit
+--            counts is false after Redis itself was away: then nobody could be heard, and nobody is counted as lost
+--   returns  {"now", "rescued": [[ref, "pending" | "dead"], …], "next": when the next lease ends}
+--include _clock
+--include _account
+--include _once
+--include _history
+--include _gate
+--include _settle
+local options = cjson.decode(ARGV[3])
+local alive = {}
+for _, worker in ipairs(options.alive) do alive[worker] = true end
+
+local function rescue(ref, now)
+  local k = record(ref)
+  local v = redis.call('HMGET', k, 'wrk', 'lost', 'lane', 'round', 'wish')
+  local lost = tonumber(v[2] or '0')
+  local gone = options.counts and not alive[v[1] or '']
+  if gone then lost = lost + 1 end
+  note_event(ref, now, 'deletion.lost', { worker = v[1] or nil, counted = gone or nil }, v[4] or '1')
+  redis.call('HSET', k, 'unk', '1', 'lost', lost)
+  if lost >= 3 then
+    note_event(ref, now, 'deletion.died', { cause = 'worker_lost' }, v[4] or '1')
+    finish(ref, now, 'running', v[3], 'dead', { cause = 'worker_lost' })
+    return 'dead'
+  end
+  postpone(ref, now, 'running', v[3], now, { wait = 'retry', look = v[5] == 'cancel' and '1' or nil })
+  return 'pending'
+end
+
+return once(ARGV[1], ARGV[2], function()
+  local now = clock()
+  local rescued = {}
+  for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'running', '-inf', ms(now), 'LIMIT', 0, options.limit)) do
+    redis.call('ZREM', P .. 'running', ref)
+    rescued[#rescued + 1] = { ref, rescue(ref, now) }
+  end
+  local head = redis.call('ZRANGE', P .. 'running', 0, 0, 'WITHSCORES')
+  local answer = { now = tonumber(ms(now)), next = head[2] and tonumber(head[2]) or nil }
+  if #rescued > 0 then answer.rescued = rescued end
+  return answer
+end)

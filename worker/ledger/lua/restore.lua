@@ -1,0 +1,27 @@
+-- restore: a discarded dead letter is dead again, as it was, for 30 days after it was discarded.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: why, by, within (ms)), then up to 500 refs
+--   returns  {"now", "results": ["dead", "too_late", or the state of one that is not discarded, or "unknown"]}
+--include _clock
+--include _account
+--include _once
+--include _history
+--include _settle
+local options = cjson.decode(ARGV[3])
+
+local function restore(ref, now)
+  local v = redis.call('HMGET', record(ref), 'state', 'lane', 'round', 'cause', 'settled')
+  if not v[1] then return 'unknown' end
+  if v[1] ~= 'discarded' then return v[1] end
+  if now - tonumber(v[5]) > options.within then return 'too_late' end
+  note_event(ref, now, 'deletion.restored', { why = options.why, by = options.by }, v[3] or '1')
+  finish(ref, now, 'discarded', v[2], 'dead', { cause = v[4] or nil })
+  return 'dead'
+end
+
+return once(ARGV[1], ARGV[2], function()
+  local now = clock()
+  local results = {}
+  for i = 4, #ARGV do results[#results + 1] = restore(ARGV[i], now) end
+  return { now = tonumber(ms(now)), results = results }
+end)

@@ -1,0 +1,22 @@
+-- ring: does somebody have to be called? The dispatcher asks; a lost doorbell costs one tick.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON): gate (see _gate.lua)
+--   returns  {"now", "ring": bell, "next": ms since 1970 when somebody should look again}
+--include _clock
+--include _account
+--include _once
+--include _gate
+--include _ring
+local options = cjson.decode(ARGV[3])
+
+return once(ARGV[1], ARGV[2], function()
+  local now = clock()
+  local answer = { now = tonumber(ms(now)), ring = ring(now, options.gate) }
+  local closed, till = closed_until(now)
+  local due = next_due(now)
+  if due and closed then answer.next = till and tonumber(ms(till))
+  elseif due then answer.next = tonumber(ms(math.max(due, now))) end
+  local lease = redis.call('ZRANGE', P .. 'running', 0, 0, 'WITHSCORES')
+  if lease[2] and (not answer.next or tonumber(lease[2]) < answer.next) then answer.next = tonumber(lease[2]) end
+  return answer
+end)

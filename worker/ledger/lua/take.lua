@@ -1,0 +1,94 @@
+-- take: settle this hand's last deletion, if any, and lease the most urgent one that is due and allowed now, if wanted.
+--   KEYS[1]  the account's prefix
+--   ARGV     hand (the caller), operation number, options (JSON)
+--            options: worker, token, key (the credential's fingerprint), want, bell, settle (see _settle.lua), gate (see _gate.lua)
+--   returns  {"now", "settled", and one of
+--             "go": {ref, round, used, calls, …, "probe"},    leased for gate.lease ms under the token
+--             "wait": ms,                                      ask again then; nothing is reserved
+--             "none": true,                                    nothing to do: the hand ends
+--             "next": ms since 1970 when somebody should look again, "ring": bell}
+--   It begins with ZREM, so that it still runs when Redis is full: what drains must go on.
+--include _clock
+--include _account
+--include _once
+--include _history
+--include _gate
+--include _ring
+--include _settle
+local options = cjson.decode(ARGV[3])
+local cfg = options.gate
+
+local function due_head(now)
+  for _, lane in ipairs({ 'user', 'bulk' }) do
+    local head = redis.call('ZRANGEBYSCORE', P .. 'due:' .. lane, '-inf', ms(now), 'LIMIT', 0, 1)
+    if head[1] then return head[1], lane end
+  end
+end
+
+-- The most urgent deletion that may still be sent; those whose deadline has passed die on the way (at most 100 a call).
+local function pick(now)
+  for _ = 1, 100 do
+    local ref, lane = due_head(now)
+    if not ref then return nil end
+    local v = redis.call('HMGET', record(ref), 'dl', 'round')
+    if tonumber(v[1]) > now then return ref, lane end
+    note_event(ref, now, 'deletion.died', { cause = 'deadline' }, v[2] or '1')
+    finish(ref, now, 'pending', lane, 'dead', { cause = 'deadline' })
+  end
+end
+
+local function lease(ref, lane, now, probe)
+  local k = record(ref)
+  local v = redis.call('HMGET', k, 'round', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'unk', 'seen', 'wish', 'user', 'dl')
+  redis.call('ZREM', P .. 'due:' .. lane, ref)
+  redis.call('ZADD', P .. 'running', ms(now + cfg.lease), ref)
+  redis.call('HSET', k, 'state', 'running', 'tok', options.token, 'wrk', options.worker, 'tk', ms(now))
+  local function n(i) return tonumber(v[i] or '0') end
+  return {
+    ref = ref, lane = lane, round = tonumber(v[1] or '1'), used = n(2), calls = n(3), lost = n(4), later = n(5),
+    refused = n(6), look = n(7), unknown = v[8] == '1', seen = v[9] == '1', wish = v[10] or nil, user = v[11] or nil,
+    left = tonumber(ms(tonumber(v[12]) - now)), probe = probe, skew = tonumber(read_gate().skew or nil),
+  }
+end
+
+return once(ARGV[1], ARGV[2], function()
+  local hand, now = ARGV[1], clock()
+  redis.call('ZREM', P .. 'waiting', hand)
+  if options.bell then redis.call('ZREM', P .. 'rung', options.bell) end
+  local answer = { now = tonumber(ms(now)) }
+  if options.settle then answer.settled = settle(now, options.settle, cfg) end
+  local verdict, detail = 'none', nil
+  if options.want then verdict, detail = ask(now, cfg, options.key) end
+  if (verdict == 'go' or verdict == 'wait') and redis.call('ZCARD', P .. 'running') >= most_calls(cfg) then
+    verdict = 'none'
+  end
+  local ref, lane
+  if verdict == 'go' then ref, lane = pick(now) end
+  if ref then
+    pass(now, cfg, detail)
+    answer.go = lease(ref, lane, now, detail)
+    -- When a call outlasts a slot, the next slot needs another hand.
+    if not detail and num('call_ms', cfg.interval) * 1.3 > spacing(cfg) then answer.ring = ring(now, cfg) end
+  elseif verdict == 'wait' and (next_due(now) or math.huge) <= now + detail then
+    local others = hands_waiting(now)
+    local useful = math.max(1, math.ceil(num('call_ms', 0) / spacing(cfg)))
+    if others < useful then
+      answer.wait = detail + others * spacing(cfg)
+      redis.call('ZADD', P .. 'waiting', ms(now + answer.wait), hand)
+    else
+      answer.none = true
+    end
+  else
+    answer.none = true
+    if not options.want then answer.ring = ring(now, cfg) end
+  end
+  if answer.none then
+    local closed, till = closed_until(now)
+    if closed then answer.next = till and tonumber(ms(till)) else
+      local due = next_due(now)
+      answer.next = due and tonumber(ms(due))
+    end
+  end
+  write_gate()
+  return answer
+end)

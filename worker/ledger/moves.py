@@ -1,0 +1,173 @@
+"""What goes into the ledger's moves and what comes out of them: plain values, no I/O."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from worker.deletion import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Which job: the natural key of a deletion."""
+
+    project_id: str
+    job_id: str
+
+    def __str__(self) -> str:
+        return f"{self.project_id}/{self.job_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Ref:
+        """Read what `str` wrote."""
+        project_id, _, job_id = text.partition("/")
+        return cls(project_id, job_id)
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """The knobs of an account's gate; durations in milliseconds. See `lua/_gate.lua`."""
+
+    interval: float  # between DELETEs at the full documented rate
+    lease: float  # how long a hand may hold a deletion
+    look_interval: float  # between GETs
+    max_calls: int = 256  # calls under way at once, however slow they are
+    outage_after: int = 5  # different jobs that fail without a sign of life between them
+    outage_pause: float = 2_000
+    outage_pause_max: float = 180_000
+    credentials_pause: float = 60_000  # rare: more than five failures in a row lock a key
+    misconfigured_pause: float = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who asks for a deletion, why and how urgently. Times in seconds from now."""
+
+    lane: Lane = Lane.BULK
+    by: str | None = None
+    why: str | None = None
+    run: str | None = None
+    app_user: str | None = None
+    delay_s: float = 0.0
+    deadline_s: float = 30 * 86400.0
+    again: bool = False  # also when it is `deleted` or `gone` already
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """One request's end: it is recorded, and stands in `state`."""
+
+    ref: Ref
+    state: str
+    deduplicated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to make one attempt, until `expires` on this process's monotonic clock."""
+
+    ref: Ref
+    token: str
+    lane: Lane
+    round: int
+    used: int  # attempts of this round's budget that are used up
+    calls: int  # DELETE calls made in this round
+    later: int  # times it was not deletable yet
+    refused: int  # times MetaStudio refused although it looked deletable
+    looks: int  # 0: call DELETE; 1 or more: look first, for the n-th time
+    unknown: bool  # an earlier attempt's outcome is unknown: it may be deleted
+    seen: bool  # a list or show had it
+    cancel_wanted: bool
+    app_user: str | None
+    probe: str | None  # the gate is closed for this reason and this lease tries whether it may open
+    skew_ms: float | None  # MetaStudio's clock less Redis's
+    redis_ms: float  # Redis's clock when it was taken
+    taken: float  # monotonic, before the script was sent
+    expires: float  # monotonic
+    deadline_left_s: float
+
+    @property
+    def first(self) -> bool:
+        """Whether nothing was ever sent for it in this round."""
+        return self.calls == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a call taught about the account; the gate learns from it. Times in milliseconds."""
+
+    kind: str  # ok | fail | throttled | credentials | clock | misconfigured
+    key: str | None = None
+    ms: float | None = None
+    probe: bool = False
+    list_ok: bool = False
+    forbidden: bool = False
+    retry_after: float | None = None
+    skew: float | None = None
+    locked: bool = False
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What becomes of a lease. Written by `worker.outcome`, carried out by `lua/_settle.lua`."""
+
+    ref: Ref
+    token: str
+    to: str  # pending, or a state that ends it
+    wait: str | None = None
+    delay_s: float = 0.0
+    cause: str | None = None
+    evidence: str | None = None
+    used: bool = False  # the attempt counts against the round's budget
+    called: bool = False  # a DELETE was made
+    ms: float = 0.0
+    attempt: dict[str, Any] | None = None
+    event: dict[str, Any] | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+    status: int | None = None
+    code: str | None = None
+    lesson: Lesson | None = None
+
+    def as_options(self) -> dict[str, Any]:
+        """The script's form: nothing that is None, times in milliseconds."""
+        options: dict[str, Any] = {
+            "ref": str(self.ref),
+            "token": self.token,
+            "to": self.to,
+            "wait": self.wait,
+            "delay": self.delay_s * 1000,
+            "cause": self.cause,
+            "evidence": self.evidence,
+            "used": self.used or None,
+            "called": self.called or None,
+            "ms": self.ms,
+            "attempt": compact(self.attempt) if self.attempt is not None else None,
+            "event": compact(self.event) if self.event is not None else None,
+            "set": self.fields or None,
+            "status": self.status,
+            "code": self.code,
+            "saw": lean(asdict(self.lesson)) if self.lesson else None,
+        }
+        return lean(options)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a hand is told: a lease, or to wait, or that there is nothing for it."""
+
+    lease: Lease | None = None
+    wait_s: float | None = None
+    settled: str | None = None  # what became of the settlement that came along
+    bell: str | None = None  # call another hand with this doorbell
+    next_ms: float | None = None  # Redis time when somebody should look again
+
+
+def compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def lean(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None and value is not False}

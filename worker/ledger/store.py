@@ -1,0 +1,285 @@
+"""The ledger of one account: every method is one move, one Lua script, all or nothing."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from worker.deletion import Lane
+from worker.errors import Unreachable
+from worker.ledger import scripts
+from worker.ledger.moves import Accepted, Claim, GatePolicy, Lease, Ref, Settlement, Turn, compact, lean
+
+BATCH = 500  # deletions one script may touch: Redis serves nobody else meanwhile
+
+
+def connect(url: str, *, timeout_s: float = 5.0) -> redis.Redis:
+    """A client without hidden retries: the ledger repeats an operation itself, under the same number."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=min(timeout_s, 3.0),
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+    )
+
+
+class _Caller(threading.local):
+    """Each thread numbers its own operations, so that a repeated one is known as such (see `lua/_once.lua`)."""
+
+    def __init__(self) -> None:
+        self.name = secrets.token_hex(8)
+        self.seq = 0
+
+    def next(self) -> int:
+        self.seq += 1
+        return self.seq
+
+
+class Ledger:
+    """The record of every deletion of one account. Thread-safe.
+
+    Every method raises `Unreachable` when Redis does not answer within `patience_s`; what was asked may or may not have
+    been done then, and asking again is safe: all moves merge or are fenced.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        account: str,
+        gate: GatePolicy,
+        *,
+        patience_s: float = 4.0,
+        clock: str | None = None,
+    ) -> None:
+        self.client = client
+        self.account = account
+        self.prefix = f"eraser:{{{account}}}:"
+        self.policy = gate
+        self._gate = asdict(gate)
+        self._patience_s = patience_s
+        self._clock = clock
+        self._caller = _Caller()
+
+    # -- what producers do ---------------------------------------------------------------------------------------
+
+    def request(self, refs: Iterable[Ref], claim: Claim) -> tuple[list[Accepted], list[str]]:
+        """Record each deletion or merge it into the one that is there. Returns what was accepted and doorbells to ring."""
+        options = lean(
+            {
+                "lane": claim.lane.value,
+                "by": claim.by,
+                "why": claim.why,
+                "run": claim.run,
+                "user": claim.app_user,
+                "again": claim.again,
+            }
+        )
+        options |= {"delay": claim.delay_s * 1000, "deadline": claim.deadline_s * 1000, "gate": self._gate}
+        accepted: list[Accepted] = []
+        bells: list[str] = []
+        for batch, answer in self._in_batches("request", options, refs):
+            for ref, state in zip(batch, answer["results"], strict=True):
+                accepted.append(Accepted(ref, state.removeprefix("="), deduplicated=state.startswith("=")))
+            if answer.get("ring"):
+                bells.append(answer["ring"])
+        return accepted, bells
+
+    # -- what hands do -------------------------------------------------------------------------------------------
+
+    def take(
+        self,
+        *,
+        worker: str,
+        key: str,
+        settlement: Settlement | None = None,
+        want: bool = True,
+        bell: str | None = None,
+        until_recorded: Callable[[], bool] | None = None,
+    ) -> Turn:
+        """Settle the last deletion and lease the next, in one move.
+
+        worker: this process's id; key: the credential's fingerprint; bell: the doorbell that called this hand.
+        until_recorded: with a settlement, keep trying while it returns True (the answer must not be lost).
+        """
+        token = secrets.token_hex(8)
+        options: dict[str, Any] = {"worker": worker, "token": token, "key": key, "gate": self._gate}
+        if want:
+            options["want"] = True
+        if bell:
+            options["bell"] = bell
+        if settlement:
+            options["settle"] = settlement.as_options()
+        asked = time.monotonic()
+        answer = self._run("take", options, keep_trying=until_recorded if settlement else None)
+        go = answer.get("go")
+        return Turn(
+            lease=self._lease(go, token, answer["now"], asked) if go else None,
+            wait_s=answer["wait"] / 1000 if "wait" in answer else None,
+            settled=answer.get("settled"),
+            bell=answer.get("ring"),
+            next_ms=answer.get("next"),
+        )
+
+    def _lease(self, go: dict[str, Any], token: str, now_ms: float, asked: float) -> Lease:
+        return Lease(
+            ref=Ref.parse(go["ref"]),
+            token=token,
+            lane=Lane(go["lane"]),
+            round=go["round"],
+            used=go["used"],
+            calls=go["calls"],
+            later=go["later"],
+            refused=go["refused"],
+            looks=go["look"],
+            unknown=go["unknown"],
+            seen=go["seen"],
+            cancel_wanted=go.get("wish") == "cancel",
+            app_user=go.get("user"),
+            probe=go.get("probe"),
+            skew_ms=go.get("skew"),
+            redis_ms=now_ms,
+            taken=asked,
+            expires=asked + self.policy.lease / 1000,
+            deadline_left_s=go["left"] / 1000,
+        )
+
+    def look(self, *, patience_s: float = 2.0) -> float | None:
+        """A slot for one GET: seconds to wait for it, or None when it is further away than the patience."""
+        answer = self._run("look", {"gate": self._gate, "patience": patience_s * 1000})
+        return answer["wait"] / 1000 if "wait" in answer else None
+
+    # -- what the dispatcher does ----------------------------------------------------------------------------------
+
+    def ring(self) -> tuple[str | None, float | None]:
+        """Does somebody have to be called? The doorbell, and the Redis time (ms) when to look again."""
+        answer = self._run("ring", {"gate": self._gate})
+        return answer.get("ring"), answer.get("next")
+
+    def rescue(
+        self, *, alive: Sequence[str], counts: bool, limit: int = 200
+    ) -> tuple[list[tuple[Ref, str]], float | None]:
+        """Bring back what leases that ran out held. Returns each with its new state, and when the next lease ends (ms)."""
+        # an empty Lua table would come out as {}: the sentinel keeps it a list
+        answer = self._run("rescue", {"alive": [*alive, "-"], "counts": counts, "limit": limit})
+        return [(Ref.parse(ref), state) for ref, state in answer.get("rescued", [])], answer.get("next")
+
+    def forget(self, *, keep_s: float, limit: int = 200) -> int:
+        """Drop records that were settled longer ago than `keep_s`. Dead letters stay for ever."""
+        return int(self._run("forget", {"keep": keep_s * 1000, "limit": limit})["forgotten"])
+
+    # -- what operators do -----------------------------------------------------------------------------------------
+
+    def cancel(
+        self, refs: Iterable[Ref], *, why: str, by: str | None = None, run: str | None = None
+    ) -> list[tuple[Ref, str]]:
+        """Withdraw all claims, or only the run's. Results: see `lua/cancel.lua`."""
+        return self._each("cancel", lean({"why": why, "actor": by, "run": run}), refs)
+
+    def replay(
+        self,
+        refs: Iterable[Ref],
+        *,
+        why: str,
+        deadline_s: float,
+        by: str | None = None,
+        run: str | None = None,
+        lane: Lane | None = None,
+    ) -> tuple[list[tuple[Ref, str]], list[str]]:
+        """Open a new round for each dead letter. Returns each one's state now, and doorbells to ring."""
+        options = lean({"why": why, "by": by, "run": run, "lane": lane.value if lane else None})
+        options |= {"deadline": deadline_s * 1000, "gate": self._gate}
+        results: list[tuple[Ref, str]] = []
+        bells: list[str] = []
+        for batch, answer in self._in_batches("replay", options, refs):
+            results += zip(batch, answer["results"], strict=True)
+            if answer.get("ring"):
+                bells.append(answer["ring"])
+        return results, bells
+
+    def discard(self, refs: Iterable[Ref], *, why: str, by: str | None = None) -> list[tuple[Ref, str]]:
+        """Give dead letters up."""
+        return self._each("discard", lean({"why": why, "by": by}), refs)
+
+    def restore(
+        self, refs: Iterable[Ref], *, why: str, by: str | None = None, within_s: float = 30 * 86400.0
+    ) -> list[tuple[Ref, str]]:
+        """Take discarded dead letters back."""
+        return self._each("restore", lean({"why": why, "by": by}) | {"within": within_s * 1000}, refs)
+
+    def pause(self, *, why: str, by: str | None = None) -> bool:
+        """Stop all calls of this account. Returns whether it was paused before."""
+        return bool(self._run("pause", lean({"why": why, "by": by}))["was"])
+
+    def resume(self) -> tuple[str | None, str | None]:
+        """Let calls go again; the next one is a probe. Returns what kept the gate closed, and a doorbell."""
+        answer = self._run("resume", {"gate": self._gate})
+        return answer.get("was"), answer.get("ring")
+
+    # -- how a move is run -----------------------------------------------------------------------------------------
+
+    def _each(self, move: str, options: dict[str, Any], refs: Iterable[Ref]) -> list[tuple[Ref, str]]:
+        results: list[tuple[Ref, str]] = []
+        for batch, answer in self._in_batches(move, options, refs):
+            results += zip(batch, answer["results"], strict=True)
+        return results
+
+    def _in_batches(
+        self, move: str, options: dict[str, Any], refs: Iterable[Ref]
+    ) -> Iterable[tuple[list[Ref], dict[str, Any]]]:
+        batch: list[Ref] = []
+        for ref in refs:
+            batch.append(ref)
+            if len(batch) == BATCH:
+                yield batch, self._run(move, options, batch)
+                batch = []
+        if batch:
+            yield batch, self._run(move, options, batch)
+
+    def _run(
+        self,
+        move: str,
+        options: dict[str, Any],
+        refs: Sequence[Ref] = (),
+        *,
+        keep_trying: Callable[[], bool] | None = None,
+    ) -> dict[str, Any]:
+        """Run one move, repeating it under the same number while Redis is away."""
+        script = scripts.load(move, clock=self._clock)
+        caller, seq = self._caller.name, self._caller.next()
+        args = (caller, seq, compact(options), *map(str, refs))
+        give_up = time.monotonic() + self._patience_s
+        pause = 0.05
+        while True:
+            try:
+                answer: dict[str, Any] = json.loads(script.run(self.client, self.prefix, *args))
+            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+                if isinstance(error, redis.exceptions.AuthenticationError):
+                    raise Unreachable("Redis refuses the password; check ERASER_REDIS_URL") from None
+                if keep_trying is not None:
+                    if not keep_trying():
+                        raise Unreachable("Redis does not answer and this process has to stop") from None
+                elif time.monotonic() + pause > give_up:
+                    raise Unreachable(
+                        f"Redis does not answer ({type(error).__name__}); check that it runs and that ERASER_REDIS_URL "
+                        "is right, then try again"
+                    ) from None
+                time.sleep(pause)
+                pause = min(pause * 2, 1.0)
+                continue
+            except redis.exceptions.OutOfMemoryError:
+                raise Unreachable(
+                    "Redis is full (maxmemory): nothing was recorded; give it more memory or let it drain, then try again"
+                ) from None
+            if answer.get("stale"):
+                raise RuntimeError(f"the {move} of caller {caller} came after its successor")  # a bug: threads share it
+            return answer
