@@ -73,7 +73,7 @@ class Ledger:
     # -- what producers do ---------------------------------------------------------------------------------------
 
     def request(self, refs: Iterable[Ref], claim: Claim) -> tuple[list[Accepted], list[str]]:
-        """Record each deletion or merge it into the one that is there. Returns what was accepted and doorbells to ring."""
+        """Record each deletion or merge it into the one that is there. Returns what was accepted, and doorbells."""
         options = lean(
             {
                 "lane": claim.lane.value,
@@ -168,7 +168,7 @@ class Ledger:
     def rescue(
         self, *, alive: Sequence[str], counts: bool, limit: int = 200
     ) -> tuple[list[tuple[Ref, str]], float | None]:
-        """Bring back what leases that ran out held. Returns each with its new state, and when the next lease ends (ms)."""
+        """Bring back what leases that ran out held. Returns each one's new state, and when the next lease ends (ms)."""
         # an empty Lua table would come out as {}: the sentinel keeps it a list
         answer = self._run("rescue", {"alive": [*alive, "-"], "counts": counts, "limit": limit})
         return [(Ref.parse(ref), state) for ref, state in answer.get("rescued", [])], answer.get("next")
@@ -256,7 +256,7 @@ class Ledger:
         """Run one move, repeating it under the same number while Redis is away."""
         script = scripts.load(move, clock=self._clock)
         caller, seq = self._caller.name, self._caller.next()
-        args = (caller, seq, compact(options), *map(str, refs))
+        args: list[str | int] = [caller, seq, compact(options), *map(str, refs)]
         give_up = time.monotonic() + self._patience_s
         pause = 0.05
         while True:
@@ -278,7 +278,7 @@ class Ledger:
                 continue
             except redis.exceptions.OutOfMemoryError:
                 raise Unreachable(
-                    "Redis is full (maxmemory): nothing was recorded; give it more memory or let it drain, then try again"
+                    "Redis is full (maxmemory): nothing was recorded; give it memory or let it drain, then try again"
                 ) from None
             if answer.get("stale"):
                 raise RuntimeError(f"the {move} of caller {caller} came after its successor")  # a bug: threads share it
