@@ -1,0 +1,155 @@
+"""Three calls of MetaStudio, each one attempt: signed at that moment, never repeated, over by its deadline."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import time
+from datetime import datetime
+from typing import Final, Unpack
+from urllib.parse import SplitResult, urlsplit
+
+import requests
+from requests.structures import CaseInsensitiveDict
+
+from worker.deletion import check_opaque, why_bad_id
+from worker.errors import SettingsError, UsageError
+from worker.metastudio.answer import Answer, Listing, Shown
+from worker.metastudio.credentials import Credentials, CredentialsSource
+from worker.metastudio.filters import Filters, query_of
+from worker.metastudio.reading import read_answer, read_listing, read_shown
+from worker.metastudio.signing import SdkHmacSha256, canonical_query
+from worker.metastudio.transport import Call, Reply, Transport
+
+MAX_BODY_BYTES: Final = 64 * 1024
+MAX_LISTING_BYTES: Final = 8 * 1024 * 1024
+_HOST: Final = re.compile(r"(?=.{1,253}\Z)[0-9a-z]([0-9a-z-]{0,62})(\.[0-9a-z][0-9a-z-]{0,62})*\.?|[0-9a-f:.]+", re.I)
+_HEADERS: Final = {
+    "User-Agent": "avatar-eraser",
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",  # so that no small answer can become a large one
+}
+
+
+class Client:
+    """One account's way to MetaStudio. Threads share it; `pool_size` connections are kept open between calls.
+
+    Nothing of the surroundings takes part: no netrc (it would replace our signature), no proxy variables, no redirects.
+    `ca_bundle` is a PEM file to trust instead of the public authorities.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        credentials: CredentialsSource,
+        connect_timeout_s: float,
+        read_timeout_s: float,
+        call_deadline_s: float,
+        pool_size: int = 32,
+        ca_bundle: str | None = None,
+    ) -> None:
+        url = check_endpoint(endpoint)
+        self._base = f"{url.scheme}://{url.netloc}"
+        self._credentials = credentials
+        self._connect_timeout_s = connect_timeout_s
+        self._read_timeout_s = read_timeout_s
+        self._call_deadline_s = call_deadline_s
+        self._transport = Transport(url.scheme, url.hostname or "", url.port, pool_size=pool_size, ca_bundle=ca_bundle)
+
+    def delete(
+        self, project_id: str, job_id: str, *, app_user: str | None = None, signed_at: datetime | None = None
+    ) -> Answer:
+        """Delete one training job. `signed_at` replaces this machine's clock in the signature."""
+        path = f"{_jobs(project_id)}/{_checked(job_id, 'job id')}"
+        reply, secrets = self._call("DELETE", path, project_id, app_user, signed_at)
+        return read_answer(reply, secrets=secrets)
+
+    def show(
+        self, project_id: str, job_id: str, *, app_user: str | None = None, signed_at: datetime | None = None
+    ) -> Shown:
+        """Ask for one training job."""
+        path = f"{_jobs(project_id)}/{_checked(job_id, 'job id')}"
+        reply, secrets = self._call("GET", path, project_id, app_user, signed_at)
+        return read_shown(reply, job_id, secrets=secrets)
+
+    def list(
+        self,
+        project_id: str,
+        *,
+        app_user: str | None = None,
+        signed_at: datetime | None = None,
+        **filters: Unpack[Filters],
+    ) -> Listing:
+        """One page of the training jobs, by default the first hundred."""
+        path = f"{_jobs(project_id)}?{canonical_query(query_of(**filters))}"
+        reply, secrets = self._call("GET", path, project_id, app_user, signed_at, max_body_bytes=MAX_LISTING_BYTES)
+        return read_listing(reply, secrets=secrets)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        project_id: str,
+        app_user: str | None,
+        signed_at: datetime | None,
+        *,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> tuple[Reply, tuple[str, ...]]:
+        """The reply, and what must not appear in anything that is kept of it."""
+        credentials = self._credentials.current()
+        call = Call(self._connect_timeout_s, self._read_timeout_s, time.monotonic() + self._call_deadline_s)
+        request = requests.PreparedRequest()  # without a Session: it would cost more than the call itself
+        request.method = method
+        request.url = self._base + path
+        request.headers = CaseInsensitiveDict(_HEADERS)
+        request.headers["X-Project-Id"] = project_id
+        if app_user is not None and check_opaque(app_user, "app user"):
+            request.headers["X-App-UserId"] = app_user
+        SdkHmacSha256(credentials, signed_at=signed_at)(request)
+        reply = self._transport.exchange(request, call, max_body_bytes=max_body_bytes)
+        return reply, _secrets(credentials, app_user)
+
+
+def check_endpoint(endpoint: str) -> SplitResult:
+    """Take an endpoint apart. Raises `SettingsError` unless it is https://host[:port], or http:// for this machine."""
+    setting, wanted = "ERASER_ENDPOINT", "use https://<host>, such as https://metastudio.cn-north-4.myhuaweicloud.com"
+    try:
+        url = urlsplit(endpoint.strip())
+        host, port = url.hostname or "", url.port
+    except ValueError:
+        raise SettingsError(setting, f"not a URL; {wanted}") from None
+    if url.scheme not in ("https", "http") or not _HOST.fullmatch(host) or port == 0:
+        raise SettingsError(setting, f"not a URL of a host; {wanted}")
+    if url.path not in ("", "/") or url.query or url.fragment or "@" in url.netloc:
+        raise SettingsError(setting, f"more than a scheme, a host and a port; {wanted}")
+    if url.scheme == "http" and not _is_this_machine(host):
+        raise SettingsError(setting, f"plain http:// is for 127.0.0.0/8, ::1 and localhost only; {wanted}")
+    return url
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _jobs(project_id: str) -> str:
+    return f"/v1/{_checked(project_id, 'project id')}/digital-human-training-manage/user/jobs"
+
+
+def _checked(text: str, what: str) -> str:
+    why = why_bad_id(text, what)
+    if why:
+        raise UsageError(why)
+    return text
+
+
+def _secrets(credentials: Credentials, app_user: str | None) -> tuple[str, ...]:
+    return tuple(s for s in (credentials.ak, credentials.sk, credentials.security_token, app_user) if s)

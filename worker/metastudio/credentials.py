@@ -1,0 +1,225 @@
+"""The keys that sign our calls, and where they come from.
+
+Rotated secrets are picked up from files without a restart. Nothing here prints, stores or raises a secret.
+"""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn, Protocol
+
+from worker.deletion import why_bad_id
+from worker.errors import SettingsError
+
+AK: Final = "HUAWEICLOUD_SDK_AK"
+SK: Final = "HUAWEICLOUD_SDK_SK"
+TOKEN: Final = "HUAWEICLOUD_SDK_SECURITY_TOKEN"  # noqa: S105  the name of a setting, not its value
+PROJECT: Final = "HUAWEICLOUD_SDK_PROJECT_ID"
+FILE: Final = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
+
+STAT_EVERY_S: Final = (
+    1.0  # a rotated file is noticed within this time; more often would cost a system call per deletion
+)
+MAX_FILE_BYTES: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Credentials:
+    """One access key. Whatever shows it shows at most the first four characters of `ak`."""
+
+    ak: str
+    sk: str
+    security_token: str | None = None
+    project_id: str | None = None
+
+    def __post_init__(self) -> None:
+        # A broken key must be a message that names a setting: http.client would refuse it by printing it.
+        _check(AK, self.ak)
+        _check(SK, self.sk, ascii_only=False)
+        if self.security_token is not None:
+            _check(TOKEN, self.security_token)
+        if self.project_id is not None:
+            _check_project(PROJECT, self.project_id)
+
+    def __repr__(self) -> str:
+        shown = self.ak[:4] if len(self.ak) > 8 else ""
+        return f"Credentials(ak={shown}…, sk=***)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("credentials are never pickled: they must not travel in messages or be stored")
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hex digits that change whenever the key does; safe to store and to log."""
+        parts = "\0".join((self.ak, self.sk, self.security_token or ""))
+        return hashlib.sha256(parts.encode()).hexdigest()[:8]
+
+
+class CredentialsSource(Protocol):
+    """Where the credentials of one account come from."""
+
+    def current(self) -> Credentials:
+        """What to sign with now. Raises `SettingsError` with what to set."""
+        ...
+
+
+class EnvironmentCredentials:
+    """HUAWEICLOUD_SDK_AK, …_SK, …_SECURITY_TOKEN and …_PROJECT_ID, each also as <NAME>_FILE."""
+
+    def __init__(self, environ: Mapping[str, str], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._read = {name: _variable(environ, name, clock) for name in (AK, SK, TOKEN, PROJECT)}
+        self._last: tuple[tuple[str | None, ...], Credentials] | None = None
+
+    def current(self) -> Credentials:
+        values = tuple(read() for read in self._read.values())
+        last = self._last
+        if last is not None and last[0] == values:
+            return last[1]
+        ak, sk, token, project = values
+        if not ak:
+            raise SettingsError(AK, f"not set; set it (or {AK}_FILE) to the access key that belongs to {SK}")
+        if not sk:
+            raise SettingsError(SK, f"not set; set it (or {SK}_FILE) to the secret key that belongs to {AK}")
+        credentials = Credentials(ak, sk, token or None, project or None)
+        self._last = (values, credentials)
+        return credentials
+
+
+class FileCredentials:
+    """The official SDK's INI file: a section with ak, sk, and optionally security_token and project_id."""
+
+    def __init__(
+        self, path: str | Path, section: str = "basic", *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._file = _WatchedFile(Path(path), FILE, clock)
+        self._section = section
+        self._last: tuple[str, Credentials] | None = None
+
+    def current(self) -> Credentials:
+        text = self._file.text()
+        last = self._last
+        if last is not None and last[0] == text:
+            return last[1]
+        credentials = self._parse(text)
+        self._last = (text, credentials)
+        return credentials
+
+    def _parse(self, text: str) -> Credentials:
+        where = f"{self._file.path}, section [{self._section}]"
+        # Without interpolation: a "%" is an ordinary character of a secret key.
+        parser = configparser.ConfigParser(interpolation=None)
+        try:
+            parser.read_string(text)
+            readable = True
+        except configparser.Error:
+            readable = False  # its message quotes lines of the file, so nothing of it may go on
+        if not readable:
+            raise SettingsError(FILE, f"{self._file.path} is not an INI file as the SDK reads it")
+        if not parser.has_section(self._section):
+            raise SettingsError(FILE, f"{self._file.path} has no section [{self._section}] with ak and sk")
+        values = parser[self._section]
+        for key in ("ak", "sk"):
+            _check(FILE, values.get(key, ""), what=f"{key} in {where}", ascii_only=key == "ak")
+        token, project = values.get("security_token") or None, values.get("project_id") or None
+        if token:
+            _check(FILE, token, what=f"security_token in {where}")
+        if project:
+            _check_project(FILE, project)
+        return Credentials(values["ak"], values["sk"], token, project)
+
+
+def find_credentials(environ: Mapping[str, str]) -> CredentialsSource:
+    """The environment first, then the SDK's credentials file."""
+    if any(environ.get(name) for key in (AK, SK) for name in (key, f"{key}_FILE")):
+        return EnvironmentCredentials(environ)
+    named = environ.get(FILE)
+    if named:
+        return FileCredentials(Path(named).expanduser())
+    default = Path(environ.get("HOME") or Path.home()) / ".huaweicloud" / "credentials"
+    if default.is_file():
+        return FileCredentials(default)
+    raise SettingsError(
+        AK,
+        f"no credentials found; set {AK} and {SK}, or {AK}_FILE and {SK}_FILE, or {FILE} to an INI file with a section "
+        f"[basic] that has ak and sk, or write that file to {default} "
+        f"(temporary keys need {TOKEN} or security_token as well)",
+    )
+
+
+class _WatchedFile:
+    """A small text file, read again when it changes.
+
+    While a file is being replaced it may be missing or empty for a moment: then the last text stays in use.
+    """
+
+    def __init__(self, path: Path, setting: str, clock: Callable[[], float]) -> None:
+        self.path = path
+        self._setting = setting
+        self._clock = clock
+        self._looked_at = float("-inf")
+        self._seen: tuple[int, int, int] | None = None
+        self._text: str | None = None
+
+    def text(self) -> str:
+        now = self._clock()
+        if self._text is not None and now - self._looked_at < STAT_EVERY_S:
+            return self._text
+        why = self._look()
+        if self._text is None:
+            raise SettingsError(self._setting, f"{self.path} {why}")
+        self._looked_at = now
+        return self._text
+
+    def _look(self) -> str | None:
+        try:
+            stat = self.path.stat()
+            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if seen == self._seen:
+                return None
+            if stat.st_size > MAX_FILE_BYTES:
+                return f"has {stat.st_size} bytes; that is no file of credentials"
+            text = self.path.read_text(encoding="utf-8-sig")
+        except OSError as error:
+            return f"cannot be read ({error.strerror or type(error).__name__})"
+        except UnicodeDecodeError:
+            return "is not UTF-8 text"
+        if not text.strip():
+            return "is empty"
+        self._seen, self._text = seen, text
+        return None
+
+
+def _variable(environ: Mapping[str, str], name: str, clock: Callable[[], float]) -> Callable[[], str | None]:
+    """How to read one setting, from its variable or from the file that <NAME>_FILE names."""
+    value, path = environ.get(name), environ.get(f"{name}_FILE")
+    if value and path:
+        raise SettingsError(name, f"set in two ways; unset it or {name}_FILE")
+    if path:
+        file = _WatchedFile(Path(path).expanduser(), f"{name}_FILE", clock)
+        return lambda: file.text().strip("\r\n")
+    return lambda: value
+
+
+def _check(name: str, value: str, *, what: str = "it", ascii_only: bool = True) -> None:
+    if not value.strip():
+        why = "is blank"
+    elif any(c.isspace() for c in value):
+        why = "has a blank or a line break in or around it"
+    elif not value.isprintable():
+        why = "has a control character in it"
+    elif ascii_only and not value.isascii():
+        why = "has a character outside ASCII in it"
+    else:
+        return
+    raise SettingsError(name, f"{what} {why}; copy the key again, without quotes or blanks (the value is not shown)")
+
+
+def _check_project(name: str, value: str) -> None:
+    why = why_bad_id(value, "project id")
+    if why:
+        raise SettingsError(name, why)

@@ -1,0 +1,80 @@
+"""Makes a foreign message fit to be logged and stored: short, one line, without secrets and personal data.
+
+The gateway's 401 echoes the canonical request, and with it the value of every signed header.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import quote
+
+MAX_BYTES: Final = 200
+MASK: Final = "***"
+_MAX_INPUT: Final = 16 * 1024  # characters; only the first 200 bytes can be shown anyway
+
+# The echo separates headers with "|", so everything up to the next one belongs to the value.
+_HEADERS: Final = re.compile(
+    r"(?i)\b(x-security-token|x-auth-token|x-subject-token|x-app-userid|(?:proxy-)?authorization|cookie)"
+    r"""(["']?\s*[:=])[^|]*"""
+)
+_PAIRS: Final = re.compile(r"(?i)\b(access|signature|credential|secret|password|token|ak|sk)=[^\s,;|&]+")
+_WORD: Final = re.compile(r"""[^\s|,;"'<>()]+""")
+# The first alternative keeps what looks like a number but is an id or a time of the gateway.
+_NUMBERS: Final = re.compile(
+    r"(?P<keep>(?<![0-9A-Za-z])"
+    r"(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9]{8}T[0-9]{6}Z)"
+    r"(?![0-9A-Za-z]))"
+    r"|\+\d[\d ().-]{5,20}\d"
+    r"|\d(?:[ .-]?\d){10,}"
+)
+
+
+def redact(text: str, *, secrets: Iterable[str] = ()) -> str:
+    """At most 200 bytes of UTF-8 on one line; keys, tokens, e-mail addresses, phone numbers and queries masked.
+
+    `secrets` are literal texts that must not appear, such as those of the credentials in use.
+    """
+    literals = _spellings(secrets)
+    text = _one_line(_without(text, literals)[:_MAX_INPUT])
+    text = _without(text, literals)
+    text = _HEADERS.sub(lambda m: f"{m[1]}{m[2]}{MASK}", text)
+    text = _PAIRS.sub(lambda m: f"{m[1]}={MASK}", text)
+    text = _WORD.sub(_mask_word, text)
+    text = _NUMBERS.sub(lambda m: m[0] if m["keep"] else MASK, text)
+    return _shorten(text)
+
+
+def _spellings(secrets: Iterable[str]) -> list[str]:
+    """Every secret as it is and as it looks in a URL; the longest first, so that none hides a part of another."""
+    given = {secret for secret in secrets if secret}
+    quoted = {quote(secret, safe="", errors="replace") for secret in given}
+    return sorted(given | quoted, key=len, reverse=True)
+
+
+def _without(text: str, literals: Iterable[str]) -> str:
+    for literal in literals:
+        text = text.replace(literal, MASK)
+    return text
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join([c if c.isprintable() else " " for c in text]).split())
+
+
+def _mask_word(match: re.Match[str]) -> str:
+    word = match[0]
+    if "@" in word:
+        return MASK
+    head, question, query = word.partition("?")
+    if question and ("=" in query or "://" in head):
+        return f"{head}?{MASK}"
+    return word
+
+
+def _shorten(text: str) -> str:
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= MAX_BYTES:
+        return raw.decode()
+    return raw[: MAX_BYTES - 3].decode("utf-8", "ignore") + "…"

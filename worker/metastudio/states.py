@@ -1,0 +1,82 @@
+"""The states of a training job and the regions of the service, as the documents and the SDK 3.1.219 give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Kind(StrEnum):
+    """Who moves a job out of a state. Inferred from names and texts: the documents have no transition graph."""
+
+    MOVING = "moving"  # the service, by itself
+    ADMIN = "admin"  # Huawei's staff
+    USER = "user"  # the tenant
+    REST = "rest"  # maybe nobody
+    END = "end"
+
+
+_BY_KIND: Final[Mapping[Kind, str]] = {
+    Kind.MOVING: """
+        AUTO_VERIFYING MANUAL_VERIFY_SUCCESS
+        WAIT_TRAINING_DATA_PREPROCESS TRAINING_DATA_PREPROCESSING TRAINING_DATA_PREPROCESS_SUCCESS
+        TRAINING TRAIN_SUCCESS INFERENCE_DATA_PREPROCESSING
+        WAIT_MAIN_FILE_UPLOAD WAIT_ASSET_SYNC WAIT_COMPILE COMPILING WAIT_GENERATE_ACTION WAIT_ARRANGE
+        ACTION_GENERATE_DATA_PROCESSING ACTION_GENERATE_ORI_PROCESSING ACTION_GENERATE_ORI_SUCCESS
+        WAIT_GENERATE_ACTION_MARK ACTION_MARKING ACTION_MARK_SUCCESS ACTION_MARK_UPLOADED
+        WAIT_TEST_VIDEO_CHECK TEST_VIDEO_CHECK_PROCESSING TEST_VIDEO_CHECK_SUCCESS
+        VIDEO_ANALYZE_PROCESSING VIDEO_ANALYZE_SUCCESS
+    """,
+    Kind.ADMIN: "MANUAL_VERIFYING WAIT_ADMIN_CONFIRM WAIT_ADMIN_CALIBRATION JOB_REJECT",
+    Kind.USER: "WAIT_FILE_UPLOAD WAIT_USER_CONFIRM",
+    Kind.REST: """
+        AUTO_VERIFY_FAILED MANUAL_VERIFY_FAILED
+        TRAINING_DATA_PREPROCESS_FAILED TRAIN_FAILED INFERENCE_DATA_PREPROCESS_FAILED
+        MANUAL_STOP_INFERENCE_DATA_PREPROCESS MANUAL_STOP_TRAIN MANUAL_STOP_TRAINING_DATA_PREPROCESS
+        MANUAL_STOP_ACTION_GENERATE_DATA_PROCESSING MANUAL_STOP_ACTION_GENERATE_ORI_PROCESSING MANUL_STOP_ACTION_MARK
+        COMPILE_FAILED ACTION_GENERATE_DATA_FAILED ACTION_GENERATE_ORI_FAILED GENERATE_ACTION_PREPROCESS_FAILED
+        ACTION_MARK_FAILED TEST_VIDEO_CHECK_FAILED VIDEO_ANALYZE_FAILED
+        JOB_PENDING
+    """,  # MANUL_ is how the service spells it
+    Kind.END: "JOB_SUCCESS JOB_FINISH",
+}
+
+KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
+    {state: kind for kind, states in _BY_KIND.items() for state in states.split()}
+)
+STATES: Final = frozenset(KINDS)
+
+DELETABLE: Final = frozenset(
+    {
+        "WAIT_FILE_UPLOAD",
+        "AUTO_VERIFY_FAILED",
+        "MANUAL_VERIFYING",
+        "MANUAL_VERIFY_FAILED",
+        "TRAINING_DATA_PREPROCESS_FAILED",
+        "TRAIN_FAILED",
+        "INFERENCE_DATA_PREPROCESS_FAILED",
+        "JOB_SUCCESS",
+        "WAIT_USER_CONFIRM",
+        "JOB_REJECT",
+        "JOB_FINISH",
+    }
+)
+
+
+def is_deletable(state: str) -> bool:
+    """Whether the documents allow the DELETE. The list has grown over the years: an unknown state may change, so no."""
+    return state in DELETABLE
+
+
+# ap-southeast-3 stands in the international documents only, not in the SDK.
+ENDPOINTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        region: f"https://metastudio.{region}.myhuaweicloud.com"
+        for region in ("cn-north-4", "cn-east-3", "ap-southeast-3")
+    }
+)
+
+# Deletions of avatar training jobs per second and tenant; more is answered 429 APIGW.0308.
+RATES: Final[Mapping[str, float]] = MappingProxyType({"cn-north-4": 10.0, "cn-east-3": 3.0, "ap-southeast-3": 3.0})

@@ -1,0 +1,252 @@
+"""One request on the wire within a total deadline, on requests' adapter and urllib3's pools.
+
+A plain timeout of requests counts from one received byte to the next, so a dripping server holds a thread for as long
+as it likes. Here every read waits for at most what is left of the call's deadline, in clear text and in TLS, in the
+head (100 Continue included) and in the body. Only a name lookup keeps the resolver's own timeouts; whatever it takes,
+no byte of a request is sent after the deadline.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from worker.metastudio.answer import Silence
+
+MAX_HEAD_BYTES: Final = 64 * 1024  # all 100 Continue, the status line and the headers together
+_READ_BYTES: Final = 64 * 1024
+
+
+class HeadTooLarge(http.client.HTTPException):
+    """The head of an answer is above its bound; the message says nothing of what came."""
+
+
+@dataclass(slots=True)
+class Call:
+    """The clock of one call, in seconds of `time.monotonic`."""
+
+    connect_timeout_s: float
+    read_timeout_s: float
+    deadline: float
+    sent_at: float | None = None  # when the first byte was about to leave; None proves that none did
+    silence: Silence | None = None  # how the head failed to come
+
+    def wait(self, at_most_s: float) -> float:
+        """How long to wait for the next byte. Raises `TimeoutError` when the deadline has passed."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the call's deadline has passed")
+        return min(at_most_s, left)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came over the wire. Lives only until it is read: the body may hold personal data."""
+
+    status: int | None
+    silence: Silence | None
+    ms: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    truncated: bool = False
+
+
+# urllib3 hands a connection nothing but two numbers; the call travels beside it, in the thread that makes it.
+_CALL: ContextVar[Call] = ContextVar("call")
+
+
+class Transport(HTTPAdapter):
+    """An adapter for one origin: no proxies, no netrc, no redirects, no retries. Threads may share it."""
+
+    def __init__(self, scheme: str, host: str, port: int | None, *, pool_size: int, ca_bundle: str | None) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+        pool = _TlsPool if scheme == "https" else _ClearPool
+        self._pool: HTTPConnectionPool = pool(
+            host, port, maxsize=pool_size, block=False, **(_tls(ca_bundle) if scheme == "https" else {})
+        )
+
+    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> HTTPConnectionPool:
+        return self._pool
+
+    def cert_verify(self, *_: Any) -> None:
+        """The pool's own TLS context verifies; requests would load the CA bundle again for every connection."""
+
+    def close(self) -> None:
+        super().close()
+        self._pool.close()
+
+    def exchange(self, request: requests.PreparedRequest, call: Call, *, max_body_bytes: int) -> Reply:
+        """Send one request and read its answer. Never raises for what the network or the server does."""
+        started = time.monotonic()
+        token = _CALL.set(call)
+        try:
+            response = self.send(request, stream=True, timeout=(call.connect_timeout_s, call.read_timeout_s))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
+            silence = (call.silence or Silence.RESET) if call.sent_at is not None else Silence.NOT_SENT
+            return Reply(None, silence, _ms_since(call.sent_at or started))
+        finally:
+            _CALL.reset(token)
+        body, complete = _read_body(response.raw, max_body_bytes)
+        if not complete or response.status_code < 200:
+            # After 1xx the true answer may still come; on a connection used again it would count for another job.
+            response.raw.close()
+        return Reply(
+            response.status_code,
+            None,
+            _ms_since(call.sent_at or started),
+            response.headers,
+            body[:max_body_bytes],
+            truncated=not complete,
+        )
+
+
+def _read_body(raw: urllib3.HTTPResponse, max_bytes: int) -> tuple[bytes, bool]:
+    """The bytes of the body as they came, one above the bound at most, and whether it came to its end."""
+    pieces: list[bytes] = []
+    left = max_bytes + 1
+    try:
+        while left > 0:
+            piece = raw.read1(min(left, _READ_BYTES), decode_content=False)
+            if not piece:
+                # read1 does not complain about a body that ends early
+                return b"".join(pieces), not raw.length_remaining
+            pieces.append(piece)
+            left -= len(piece)
+    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
+        pass
+    return b"".join(pieces), False
+
+
+class _Reader(io.RawIOBase):
+    """A socket's bytes, none of them waited for longer than the call allows."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, call: Call) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._call = call
+        self.head_bytes_left = MAX_HEAD_BYTES
+        self.in_head = True
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._call.wait(self._call.read_timeout_s))
+        got = self._raw.readinto(buffer)
+        if self.in_head:
+            if not got:
+                # http.client takes an end in the middle of the headers for the end of the headers.
+                raise http.client.RemoteDisconnected("the connection ended in the head of the answer")
+            self.head_bytes_left -= got
+            if self.head_bytes_left < 0:
+                raise HeadTooLarge(f"the head of the answer is larger than {MAX_HEAD_BYTES} bytes")
+        return got
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """http.client's response, reading through `_Reader`. A head that does not end is no answer."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._call = _CALL.get()
+        self._reader = _Reader(self.fp.detach(), sock, self._call)
+        self.fp = io.BufferedReader(self._reader)
+
+    def begin(self) -> None:
+        try:
+            super().begin()
+        except ConnectionError:  # http.client.RemoteDisconnected is one
+            self._call.silence = Silence.RESET
+            raise
+        except TimeoutError:
+            self._call.silence = Silence.TIMEOUT
+            raise
+        except http.client.HTTPException:
+            self._call.silence = Silence.GARBLED
+            raise
+        self._reader.in_head = False
+        if self.msg.defects or self.msg.get_payload():
+            # After a line that is no header the body's length is unknown. urllib3 would log what came.
+            self.msg.defects.clear()
+            self.msg.set_payload("")
+            self.will_close = True
+        self._call.silence = Silence.GARBLED  # if urllib3 still refuses the head, such as two unequal Content-Lengths
+
+
+class _Bounded(HTTPConnection):
+    """A connection that connects, sends and reads within the call's deadline."""
+
+    response_class = _Response
+
+    def _new_conn(self) -> socket.socket:
+        # Not urllib3's own: it gives every address of the host the whole connect timeout.
+        call = _CALL.get()
+        failure: OSError = OSError("the host has no address")
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            self._dns_host, self.port, type=socket.SOCK_STREAM
+        ):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                for option in self.socket_options or ():
+                    sock.setsockopt(*option)
+                sock.settimeout(call.wait(call.connect_timeout_s))
+                sock.connect(address)
+                sock.settimeout(call.wait(call.connect_timeout_s))  # for the TLS handshake, which Python bounds as one
+            except OSError as error:
+                sock.close()
+                failure = error
+            else:
+                return sock
+        raise failure
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        call = _CALL.get()
+        self.sock.settimeout(call.wait(call.read_timeout_s))
+        call.sent_at = call.sent_at or time.monotonic()
+        try:
+            super().send(data)
+        except TimeoutError:
+            call.silence = Silence.TIMEOUT
+            raise
+
+
+class _BoundedTls(_Bounded, HTTPSConnection):
+    pass
+
+
+class _ClearPool(HTTPConnectionPool):
+    ConnectionCls = _Bounded
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _BoundedTls
+
+
+def _tls(ca_bundle: str | None) -> dict[str, Any]:
+    context = ssl.create_default_context(cafile=ca_bundle or DEFAULT_CA_BUNDLE_PATH)
+    return {"ssl_context": context, "cert_reqs": "CERT_REQUIRED"}
+
+
+def _ms_since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)
