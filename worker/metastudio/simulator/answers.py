@@ -1,0 +1,112 @@
+"""What goes back: MetaStudio's and the gateway's answers, byte for byte as the API reference has them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+from http import HTTPStatus
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer before it is bytes. `chunked` and `close` are what the gateway does with a 401."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = JSON
+    code: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    chunked: bool = False
+    close: bool = False
+
+
+def new_request_id() -> str:
+    return os.urandom(16).hex()
+
+
+def as_json(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def deleted() -> Reply:
+    return Reply(200)
+
+
+def mss(status: int, code: str, message: str) -> Reply:
+    """An error of MetaStudio itself."""
+    return Reply(status, as_json({"error_code": code, "error_msg": message}), code=code)
+
+
+def gateway(status: int, code: str, message: str, request_id: str) -> Reply:
+    """An error of the API gateway in front of it; a 401 comes chunked and closes the connection, as seen in reality."""
+    body = as_json({"error_msg": message, "error_code": code, "request_id": request_id})
+    return Reply(status, body, code=code, chunked=status == 401, close=status == 401)
+
+
+def invalid_parameter() -> Reply:
+    return mss(400, "MSS.00000003", "Invalid parameter")
+
+
+def internal_error() -> Reply:
+    return mss(500, "MSS.00000004", "Internal Error")
+
+
+def wrong_project() -> Reply:
+    return mss(400, "MSS.00010009", "urlTenantId is not equal tokenTenantId")
+
+
+def no_such_api(request_id: str) -> Reply:
+    message = "The API does not exist or has not been published in the environment."
+    return gateway(404, "APIGW.0101", message, request_id)
+
+
+def throttled(request_id: str, limit: int, retry_after_s: float | None) -> Reply:
+    message = f"The throttling threshold has been reached: policy user over ratelimit,limit:{limit},time:1 second"
+    reply = gateway(429, "APIGW.0308", message, request_id)
+    if retry_after_s is None:
+        return reply
+    return Reply(429, reply.body, code=reply.code, headers=(("Retry-After", f"{retry_after_s:g}"),))
+
+
+def chosen(choice: str) -> Reply:
+    """The answer for an absent job or one in the wrong state; no document says which it is."""
+    match choice:
+        case "404":
+            return mss(404, "MSS.00000003", "Invalid parameter")
+        case "500":
+            return internal_error()
+        case _:
+            return invalid_parameter()
+
+
+CHOICES = ("400", "404", "500")
+
+
+def encode(reply: Reply, request_id: str, now: datetime) -> bytes:
+    """The answer as bytes; `now` is the server's clock, for the Date header."""
+    try:
+        phrase = HTTPStatus(reply.status).phrase
+    except ValueError:
+        phrase = "Unknown"
+    lines = [f"HTTP/1.1 {reply.status} {phrase}", f"Date: {_http_date(now)}", "Server: api-gateway"]
+    if reply.body:
+        lines.append(f"Content-Type: {reply.content_type}")
+    lines.append(f"X-Request-Id: {request_id}")
+    lines.extend(f"{name}: {value}" for name, value in reply.headers)
+    lines.append("Transfer-Encoding: chunked" if reply.chunked else f"Content-Length: {len(reply.body)}")
+    lines.append("Connection: close" if reply.close else "Connection: keep-alive")
+    head = "\r\n".join(lines).encode() + b"\r\n\r\n"
+    if not reply.chunked:
+        return head + reply.body
+    chunk = b"%x\r\n%s\r\n" % (len(reply.body), reply.body) if reply.body else b""
+    return head + chunk + b"0\r\n\r\n"
+
+
+def _http_date(now: datetime) -> str:
+    return format_datetime(now, usegmt=True)

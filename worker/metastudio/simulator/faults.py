@@ -1,0 +1,159 @@
+"""Misbehaviour on request: which call goes wrong, how often, and whether the job is deleted all the same.
+
+| kind | what the client gets | seconds | status |
+|---|---|---|---|
+| `error` | an error answer | | 500 (502, 503, 504, 400, 401, 403, 404 too) |
+| `throttled` | 429 APIGW.0308, Retry-After if `retry_after_s` is given | | |
+| `forbidden` | 403 APIGW.0302 | | |
+| `html` | an HTML error page | | 502 |
+| `redirect` | a 3xx with a Location that leads to another call of ours | | 302 |
+| `error_in_200` | 200 whose body is an error | | |
+| `garbage` | bytes that are not HTTP, then the end | | |
+| `reset` | TCP reset, no byte of an answer | waits before | |
+| `close` | an ordinary end of the connection, no byte of an answer | waits before | |
+| `hang` | nothing, until the client gives up | | |
+| `slow` | the ordinary answer, late | 1 | |
+| `drip_headers` | the ordinary answer, byte by byte from the start | 0.1 a byte | |
+| `drip_body` | the head at once, the body byte by byte | 0.1 a byte | |
+| `truncated` | a body shorter than its Content-Length, then the end | | 200 |
+
+`deletes` says whether a DELETE takes effect; left out, it does for `slow`, `drip_headers` and `drip_body` only.
+A deletion takes effect before the trouble begins, so a client that gives up early changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from worker.errors import UsageError
+
+
+class Kind(StrEnum):
+    """How a call goes wrong; the table above says what each does."""
+
+    ERROR = "error"
+    THROTTLED = "throttled"
+    FORBIDDEN = "forbidden"
+    HTML = "html"
+    REDIRECT = "redirect"
+    ERROR_IN_200 = "error_in_200"
+    GARBAGE = "garbage"
+    RESET = "reset"
+    CLOSE = "close"
+    HANG = "hang"
+    SLOW = "slow"
+    DRIP_HEADERS = "drip_headers"
+    DRIP_BODY = "drip_body"
+    TRUNCATED = "truncated"
+
+
+ORDINARY = frozenset({Kind.SLOW, Kind.DRIP_HEADERS, Kind.DRIP_BODY})
+"""Kinds that carry the ordinary answer."""
+
+_SECONDS = {Kind.SLOW: 1.0, Kind.DRIP_HEADERS: 0.1, Kind.DRIP_BODY: 0.1}
+_STATUS = {Kind.ERROR: 500, Kind.HTML: 502, Kind.REDIRECT: 302, Kind.TRUNCATED: 200}
+_METHODS = frozenset({"DELETE", "GET", "*"})
+
+
+@dataclass(slots=True)
+class Fault:
+    """One order to misbehave. `job_id` and `project` None mean any; `times` None means for ever."""
+
+    kind: Kind
+    job_id: str | None = None
+    project: str | None = None
+    method: str = "DELETE"  # DELETE, GET or * for both
+    times: int | None = 1
+    seconds: float | None = None
+    status: int | None = None
+    retry_after_s: float | None = None
+    deletes: bool | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            self.kind = Kind(self.kind)
+        except ValueError:
+            raise UsageError(f"fault kind {self.kind!r}: use one of {', '.join(Kind)}") from None
+        if self.method not in _METHODS:
+            raise UsageError(f"fault method {self.method!r}: use DELETE, GET or *")
+        if self.times is not None and self.times < 1:
+            raise UsageError("fault times: use 1 or more, or null for ever")
+        if self.seconds is None:
+            self.seconds = _SECONDS.get(self.kind, 0.0)
+        if self.status is None:
+            self.status = _STATUS.get(self.kind)
+        if self.deletes is None:
+            self.deletes = self.kind in ORDINARY
+
+    def fits(self, method: str, project: str, job_id: str | None) -> bool:
+        return (
+            self.method in {"*", method}
+            and self.project in {None, project}
+            and (self.job_id is None or self.job_id == job_id)
+        )
+
+
+class FaultBook:
+    """Faults in the order they were asked for; those of one job come before those of any job."""
+
+    def __init__(self) -> None:
+        self._of_job: dict[str, list[Fault]] = {}
+        self._of_any: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        if fault.job_id is None:
+            self._of_any.append(fault)
+        else:
+            self._of_job.setdefault(fault.job_id, []).append(fault)
+
+    def clear(self, job_id: str | None = None) -> None:
+        """Forget the faults of one job, or all of them."""
+        if job_id is not None:
+            self._of_job.pop(job_id, None)
+            return
+        self._of_job.clear()
+        self._of_any.clear()
+
+    def take(self, method: str, project: str, job_id: str | None) -> Fault | None:
+        """The fault for this call, used up by one."""
+        for shelf in self._shelves(job_id):
+            for fault in shelf:
+                if fault.fits(method, project, job_id):
+                    if fault.times is not None:
+                        fault.times -= 1
+                        if fault.times == 0:
+                            shelf.remove(fault)
+                    return fault
+        return None
+
+    def _shelves(self, job_id: str | None) -> Iterator[list[Fault]]:
+        if job_id is not None and job_id in self._of_job:
+            yield self._of_job[job_id]
+        yield self._of_any
+
+
+class OutageMode(StrEnum):
+    """How the whole service is away."""
+
+    UNAVAILABLE = "503"  # 503 from the gateway
+    ERROR = "500"  # MSS.00000004 for every call
+    HANG = "hang"  # takes the request and never answers
+    REFUSE = "refuse"  # accepts the connection and resets it, the request unread
+    CLOSED = "closed"  # stops to listen: the client gets ECONNREFUSED; the control plane is away too
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """The service is away until `until` (monotonic; None: until it is lifted), for all or for one kind of call."""
+
+    mode: OutageMode
+    method: str = "*"
+    project: str | None = None
+    until: float | None = None
+
+    def fits(self, method: str, project: str | None, now: float) -> bool:
+        if self.until is not None and now >= self.until:
+            return False
+        return self.method in {"*", method} and self.project in {None, project}

@@ -1,0 +1,107 @@
+"""Listens on one loopback port; leads each request to MetaStudio or to the control plane."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from worker.errors import EraserError, UsageError
+from worker.metastudio.simulator import answers
+from worker.metastudio.simulator.answers import Reply, encode
+from worker.metastudio.simulator.catalogue import read_query
+from worker.metastudio.simulator.commands import obey
+from worker.metastudio.simulator.faults import OutageMode
+from worker.metastudio.simulator.service import MetaStudio
+from worker.metastudio.simulator.wire import Connection, Request
+from worker.metastudio.simulator.world import World
+
+SETTLES = frozenset({"outage", "reset"})
+"""Commands after which the port may have to close or open: `Server.settle` does it."""
+
+_CONTROL = "/_control/"
+_BACKLOG = 1024
+
+
+class Server:
+    """Listens on one loopback port and leads each request to MetaStudio or to the control plane."""
+
+    def __init__(self, world: World, host: str, port: int) -> None:
+        self._world = world
+        self._host, self.port = host, port
+        self._service = MetaStudio(world)
+        self._connections: set[Connection] = set()
+        self._listener: asyncio.Server | None = None
+        self._reopen: asyncio.TimerHandle | None = None
+
+    async def open(self) -> None:
+        """Listen; the port that was free the first time is kept for later."""
+        if self._listener is not None:
+            return
+        loop = asyncio.get_running_loop()
+
+        def connect() -> Connection:
+            return Connection(self._serve, self._connections)
+
+        self._listener = await loop.create_server(connect, self._host, self.port, backlog=_BACKLOG)
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Stop to listen and end every conversation."""
+        self._shut()
+        tasks = [line.task for line in self._connections if line.task is not None]
+        for line in list(self._connections):
+            line.reset()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def settle(self) -> None:
+        """Make the port agree with the outage that was just set or lifted."""
+        if self._reopen is not None:
+            self._reopen.cancel()
+            self._reopen = None
+        outage, loop = self._world.outage, asyncio.get_running_loop()
+        if outage is None or outage.mode is not OutageMode.CLOSED:
+            await self.open()
+            return
+        self._shut()
+        for line in list(self._connections):
+            if not line.commanding:
+                line.reset()
+        if outage.until is not None:
+            self._reopen = loop.call_later(max(0.0, outage.until - loop.time()), self._lift)
+
+    def _lift(self) -> None:
+        self._world.outage = None
+        self._settling = asyncio.ensure_future(self.settle())
+
+    def _shut(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    async def _serve(self, request: Request, line: Connection) -> None:
+        if request.path.startswith(_CONTROL):
+            line.commanding = True
+            reply = await self._command(request)
+            line.send(encode(reply, answers.new_request_id(), self._world.now()))
+        else:
+            await self._service.serve(request, line)
+
+    async def _command(self, request: Request) -> Reply:
+        topic = request.path.removeprefix(_CONTROL)
+        try:
+            if request.method == "GET":
+                payload: object = read_query(request.query)
+            else:
+                payload = json.loads(request.body or b"{}")
+            if not isinstance(payload, dict):
+                raise UsageError(f"/_control/{topic}: send a JSON object")
+            if topic == "outage" and payload.get("mode") == "closed" and payload.get("for_s") is None:
+                raise UsageError("outage closed: over HTTP it needs for_s, nothing could lift it otherwise")
+            result = obey(self._world, request.method, topic, payload)
+            if topic in SETTLES:
+                await self.settle()
+        except (EraserError, ValueError, TypeError) as problem:
+            return Reply(400, answers.as_json({"error": str(problem)}))
+        return Reply(200, answers.as_json(result))

@@ -1,0 +1,147 @@
+"""MetaStudio and its gateway: from a request to an answer, and from an answer to the wire."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from worker.metastudio.simulator import answers, views
+from worker.metastudio.simulator.answers import Reply
+from worker.metastudio.simulator.calls import Call
+from worker.metastudio.simulator.catalogue import BadQuery, Viewer, asked_for, read_query
+from worker.metastudio.simulator.delivery import deliver, reply_of
+from worker.metastudio.simulator.faults import ORDINARY, Fault, OutageMode
+from worker.metastudio.simulator.verification import Refusal
+from worker.metastudio.simulator.wire import Connection, Request
+from worker.metastudio.simulator.world import World
+from worker.metastudio.states import is_deletable
+
+_JOBS = re.compile(r"/v1/([^/]+)/digital-human-training-manage/user/jobs(?:/([^/]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a request is about. `operation` is delete, show, list or other."""
+
+    operation: str
+    project: str | None = None
+    job_id: str | None = None
+
+
+def route_of(request: Request) -> Route:
+    """Find the operation of a request; the trailing slash of a collection is no job and no collection."""
+    found = _JOBS.fullmatch(request.path)
+    if found is None:
+        return Route("other")
+    project, job_id = unquote(found[1]), None if found[2] is None else unquote(found[2])
+    match request.method, job_id:
+        case "DELETE", str():
+            return Route("delete", project, job_id)
+        case "GET", str():
+            return Route("show", project, job_id)
+        case "GET", None:
+            return Route("list", project, read_query(request.query).get("job_id"))
+        case _:
+            return Route("other", project, job_id)
+
+
+class MetaStudio:
+    """Answers one call at a time on its connection; all decisions are in `_decide`, all waiting in `serve`."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def serve(self, request: Request, line: Connection) -> None:
+        """Take one call from its arrival to its last byte, or to the moment its client leaves."""
+        world, route = self.world, route_of(request)
+        call = world.calls.begin(request.method, route.operation, route.project, route.job_id, request.query)
+        call.request_id, call.app_user = answers.new_request_id(), request.header.get("x-app-userid")
+        try:
+            if not await self._through_outage(call, line):
+                return
+            wait = self._latency()
+            if wait:  # a request that arrived is carried out, whether or not its client still waits
+                await line.pause(wait / 2)
+            reply, fault = self._decide(request, route, call)
+            if wait and not await line.pause(wait / 2):
+                call.client_left = True
+                return
+            await deliver(reply, fault, call, line, world)
+        finally:
+            call.client_left = call.client_left or (line.client_left and call.ended is None)
+            world.calls.finish(call)
+
+    def _latency(self) -> float:
+        jitter = self.world.jitter_s
+        return self.world.latency_s + (random.uniform(0, jitter) if jitter else 0.0)  # noqa: S311 - not a secret
+
+    async def _through_outage(self, call: Call, line: Connection) -> bool:
+        """True when the service is there; otherwise the call has had its end."""
+        outage = self.world.outage
+        if outage is None or not outage.fits(call.method, call.project, time.monotonic()):
+            return True
+        call.fault = f"outage:{outage.mode}"
+        match outage.mode:
+            case OutageMode.HANG:
+                await line.pause(None)
+                call.client_left = True
+                line.close()
+            case OutageMode.REFUSE | OutageMode.CLOSED:
+                self.world.calls.finish(call)
+                line.reset()
+            case OutageMode.ERROR:
+                await deliver(answers.internal_error(), None, call, line, self.world)
+            case OutageMode.UNAVAILABLE:
+                message = "The IAM service is currently unavailable."
+                reply = answers.gateway(503, "APIGW.0613", message, call.request_id or "")
+                await deliver(reply, None, call, line, self.world)
+        return False
+
+    def _decide(self, request: Request, route: Route, call: Call) -> tuple[Reply, Fault | None]:
+        """Gateway first (route, signature, project, throttling), then faults, then MetaStudio itself."""
+        world, now, request_id = self.world, time.monotonic(), call.request_id or ""
+        if route.operation == "other" or route.project is None:
+            return answers.no_such_api(request_id), None
+        admitted = world.keys.admit(request, world.now(), now)
+        if isinstance(admitted, Refusal):
+            call.refused = admitted.reason
+            return answers.gateway(401, "APIGW.0301", admitted.message, request_id), None
+        call.ak = admitted.ak
+        if route.project not in admitted.projects or request.header.get("x-project-id") != route.project:
+            return answers.wrong_project(), None
+        if not world.throttle.admits(request.method, route.project, now):
+            limit = world.throttle.per_s[request.method] or 0
+            return answers.throttled(request_id, limit, world.throttle.retry_after_s), None
+        viewer = Viewer.of(admitted, route.project, call.app_user, isolated=world.isolate_app_users)
+        fault = world.faults.take(request.method, route.project, route.job_id)
+        if fault is None:
+            return self._ordinary(route, request, call, viewer), None
+        call.fault = fault.kind
+        ordinary = (
+            self._ordinary(route, request, call, viewer) if fault.deletes or route.operation != "delete" else None
+        )
+        if fault.kind in ORDINARY and ordinary is not None:
+            return ordinary, fault
+        return reply_of(fault, request_id), fault
+
+    def _ordinary(self, route: Route, request: Request, call: Call, viewer: Viewer) -> Reply:
+        world, now, job_id = self.world, time.monotonic(), route.job_id or ""
+        if route.operation == "list":
+            try:
+                count, jobs = world.catalogue.list(asked_for(request.query), viewer, now)
+            except BadQuery:
+                return answers.invalid_parameter()
+            return Reply(200, answers.as_json({"count": count, "jobs": [views.row(job, now) for job in jobs]}))
+        job = world.catalogue.find(job_id, viewer)
+        if job is None:
+            return answers.chosen(world.absent)
+        if route.operation == "show":
+            return Reply(200, answers.as_json(views.detail(job, now)))
+        if not is_deletable(job.state_at(now)):
+            return answers.chosen(world.not_deletable)
+        world.catalogue.delete(job)
+        world.calls.effect(call)
+        return answers.deleted()

@@ -1,0 +1,75 @@
+"""Everything that a test may set, in one place; touched only on the simulator's own thread."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from worker.metastudio.simulator.calls import CallLog
+from worker.metastudio.simulator.catalogue import Catalogue
+from worker.metastudio.simulator.faults import FaultBook, Outage
+from worker.metastudio.simulator.limits import Throttle
+from worker.metastudio.simulator.verification import Credential, KeyRing
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the simulator starts with, and returns to on reset."""
+
+    credentials: tuple[Credential, ...]
+    delete_per_s: int | None = None
+    get_per_s: int | None = None
+    retry_after_s: float | None = None
+    latency_s: float = 0.0
+    jitter_s: float = 0.0
+    clock_offset_s: float = 0.0
+    lock_s: float = 300.0
+    absent: str = "400"
+    not_deletable: str = "400"
+    isolate_app_users: bool = False
+
+    @property
+    def project(self) -> str:
+        """Where jobs go that name no project: the first one of the first credential."""
+        return self.credentials[0].projects[0]
+
+
+@dataclass(slots=True)
+class World:
+    """The simulator's whole state."""
+
+    setup: Setup
+    calls: CallLog
+    keys: KeyRing = field(init=False)
+    catalogue: Catalogue = field(init=False)
+    faults: FaultBook = field(init=False)
+    throttle: Throttle = field(init=False)
+    outage: Outage | None = field(init=False)
+    latency_s: float = field(init=False)
+    jitter_s: float = field(init=False)
+    clock_offset_s: float = field(init=False)
+    absent: str = field(init=False)
+    not_deletable: str = field(init=False)
+    isolate_app_users: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the start: no jobs, no faults, no calls, the first credentials."""
+        setup = self.setup
+        self.keys = KeyRing(setup.credentials, setup.lock_s)
+        self.catalogue = Catalogue()
+        self.faults = FaultBook()
+        self.throttle = Throttle(setup.delete_per_s, setup.get_per_s, setup.retry_after_s)
+        self.outage = None
+        self.latency_s, self.jitter_s = setup.latency_s, setup.jitter_s
+        self.clock_offset_s = setup.clock_offset_s
+        self.absent, self.not_deletable = setup.absent, setup.not_deletable
+        self.isolate_app_users = setup.isolate_app_users
+        self.calls.forget()
+
+    def now(self) -> datetime:
+        """The server's clock, offset included."""
+        return datetime.fromtimestamp(time.time() + self.clock_offset_s, UTC)
