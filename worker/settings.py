@@ -84,7 +84,7 @@ class Settings:
         call_deadline = read.call_deadline(connect_timeout)
         read_timeout = min(read.duration("ERASER_READ_TIMEOUT", "30s"), call_deadline)
         rate = read.value("ERASER_RATE", _check_rate)
-        project = read.value(PROJECT, _check_project)
+        project = read.secret(PROJECT, _check_project)  # no secret, but the SDK's names may all come as _FILE here
         config = read.value("ERASER_CONFIG", _as_path)
         return cls(
             redis_url=redis_url,

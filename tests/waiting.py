@@ -1,0 +1,15 @@
+"""Waiting in tests: for something to become true, never for time to pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def wait_until(predicate: Callable[[], object], timeout: float = 10.0, what: str = "") -> None:
+    """Return as soon as `predicate()` is true; fail, saying what was awaited, after `timeout` seconds."""
+    end = time.monotonic() + timeout
+    while not predicate():
+        if time.monotonic() > end:
+            raise AssertionError(f"after {timeout:g} s still not so: {what or predicate}")
+        time.sleep(0.01)
