@@ -1,5 +1,5 @@
 -- Doorbells. A hand is called only when work is due, the gate lets somebody go, and no hand waits or is on its way.
-local BELL = 5000        -- ms after which a doorbell counts as lost
+local BELL = 2000        -- ms after which a doorbell counts as lost
 local WAITER = 1000      -- ms after its wake-up that a waiting hand counts as gone
 
 -- When the next deletion is due (ms since 1970), the user lane first if it is due; nil when nothing is pending.
@@ -28,6 +28,8 @@ local function closed_until(now)
   if g.block then till = num('block_until', 0) end
   till = math.max(till, num('throttled_until', 0), g.block and num('probe_until', 0) or 0)
   if till > now then return true, till end
+  local slot = num('slot', 0)
+  if slot > now + 2000 then return true, slot - 1000 end
   return false
 end
 

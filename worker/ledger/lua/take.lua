@@ -15,6 +15,7 @@
 --include _gate
 --include _ring
 --include _settle
+local LONGEST_WAIT = 2000  -- ms that a hand waits for a slot; for a later one somebody is called again
 local options = cjson.decode(ARGV[3])
 local cfg = options.gate
 
@@ -69,7 +70,7 @@ return once(ARGV[1], ARGV[2], function()
     answer.go = lease(ref, lane, now, detail)
     -- When a call outlasts a slot, the next slot needs another hand.
     if not detail and num('call_ms', cfg.interval) * 1.3 > spacing(cfg) then answer.ring = ring(now, cfg) end
-  elseif verdict == 'wait' and (next_due(now) or math.huge) <= now + detail then
+  elseif verdict == 'wait' and detail <= LONGEST_WAIT and (next_due(now) or math.huge) <= now + detail then
     local others = hands_waiting(now)
     local useful = math.max(1, math.ceil(num('call_ms', 0) / spacing(cfg)))
     if others < useful then

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import json
+import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -113,8 +114,13 @@ class Simulator(Controls):
         self._loop = None
 
     def run(self, ready: Callable[[str], None] = lambda _: None) -> None:
-        """Serve in this thread until interrupted; `ready` is called with the URL once calls are taken."""
-        asyncio.run(self._live(lambda: ready(self.url)))
+        """Serve in this thread until Ctrl-C or SIGTERM; `ready` is called with the URL once calls are taken."""
+
+        def begin() -> None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stopping.set)
+            ready(self.url)
+
+        asyncio.run(self._live(begin))
 
     def _run(self, started: Future[None]) -> None:
         try:

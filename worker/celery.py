@@ -1,0 +1,88 @@
+"""The Celery application: `celery -A worker worker` and `celery -A worker beat` find it here.
+
+A message is a doorbell: it carries no state, and may be lost, doubled or late without harm. So nothing of Celery's own
+reliability is used (no acks late, no emulated redelivery, no results, no countdown): the ledger is the only truth.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import click
+from celery import Celery, signals
+from kombu import Queue
+
+from worker.dispatcher import DispatcherStep
+from worker.errors import EraserError
+from worker.health import HeartbeatStep
+from worker.runtime import runtime
+from worker.addresses import broker_form
+from worker.settings import check_celery_environment
+
+log = logging.getLogger(__name__)
+
+REQUESTS = "celery"  # Celery's default, so that a producer's bare application reaches us
+BELLS = "eraser.bells"  # apart, so that a pile of requests delays no hand
+
+
+class _Refused(click.ClickException):
+    """A setting is wrong. Celery's command line prints it and exits with its code, without a traceback."""
+
+    def __init__(self, error: EraserError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code
+
+
+def configuration() -> dict[str, Any]:
+    """What the measurements ask for. Read when Celery first needs it, never at import."""
+    try:
+        running = runtime()
+        broker = running.settings.broker_url or broker_form(running.redis_url)
+        check_celery_environment(running.environ, broker)
+    except EraserError as error:
+        raise _Refused(error) from None
+    return {
+        "broker_url": broker,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,  # Redis may be away for as long as it likes
+        "broker_transport_options": {
+            "ack_emulation": False,  # the ledger is the only redelivery
+            "socket_keepalive": True,
+            "socket_connect_timeout": 3,
+        },
+        "result_backend": None,
+        "task_ignore_result": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_default_queue": REQUESTS,
+        "task_queues": [Queue(REQUESTS, routing_key=REQUESTS), Queue(BELLS, routing_key=BELLS)],
+        "task_routes": {"eraser.work": {"queue": BELLS}},
+        "worker_pool": "threads",
+        "worker_concurrency": 16,
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,  # nothing is fetched that no thread is free for
+        "worker_send_task_events": False,
+        "worker_hijack_root_logger": True,
+        "timezone": "UTC",
+    }
+
+
+app = Celery("eraser", include=["tasks.deletion"], set_as_current=False)
+app.add_defaults(configuration)
+app.steps["worker"].add(DispatcherStep)
+app.steps["worker"].add(HeartbeatStep)
+
+
+def ring(account: str, bell: str) -> None:
+    """Call a hand. A doorbell that cannot be sent costs one tick of the dispatcher, nothing else."""
+    try:
+        app.send_task("eraser.work", args=[account, bell], retry=False, expires=60, ignore_result=True)
+    except Exception as error:  # kombu raises what its transport does
+        log.warning("doorbell.lost", extra={"account": account, "error": type(error).__name__})
+
+
+@signals.worker_shutting_down.connect
+def _stop_hands(**_: object) -> None:
+    """Hands finish the call under way and take no other; the rest goes on elsewhere."""
+    runtime().stopping.set()

@@ -1,0 +1,203 @@
+"""A hand: takes the most urgent deletion that is due and allowed now, makes the call, settles, takes the next.
+
+    take ──lease──▶ attempt ──settlement──▶ take (settles and leases in one move) ──▶ … until nothing is due,
+      │                                                                               about a second has passed,
+      └─wait─▶ sleep until the slot, ask again (nothing was reserved)                 or the worker stops
+
+A hand may die between any two lines: the lease runs out and the deletion is rescued.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from worker.errors import EraserError
+from worker.ledger.moves import Lease, Settlement, Turn
+from worker.ledger.store import Ledger
+from worker.metastudio.answer import Answer, Listing, Silence
+from worker.outcome import Found, Judge, Meaning, found, meaning, outcome_unknown
+from worker.schedule import Schedule
+
+log = logging.getLogger(__name__)
+
+BUDGET_S = 1.0  # a hand's working time, so that accounts take turns and a stopping worker is quick
+MARGIN_S = 0.5  # what must be left of a lease beyond the longest call
+
+
+class Remote(Protocol):
+    """What a hand needs of `worker.metastudio.client.Client`."""
+
+    def delete(
+        self, project_id: str, job_id: str, *, app_user: str | None = None, signed_at: datetime | None = None
+    ) -> Answer:
+        """DELETE one job."""
+
+    def ask(
+        self, project_id: str, *, job_id: str | None, app_user: str | None = None, signed_at: datetime | None = None
+    ) -> Listing:
+        """List one job by its id, or the first job of all."""
+
+
+@dataclass(slots=True)
+class Hand:
+    """One hand of one account. `ring` calls another hand; `stopping` is set when the worker has to go."""
+
+    ledger: Ledger
+    remote: Remote
+    key: Callable[[], str]
+    schedule: Schedule
+    worker: str
+    call_deadline_s: float
+    ring: Callable[[str], None]
+    stopping: threading.Event
+    budget_s: float = BUDGET_S
+    random: Callable[[], float] = random.random
+    settled: dict[str, int] = field(default_factory=dict)
+
+    def work(self, bell: str | None = None) -> Turn:
+        """Work until there is nothing to do or the budget is spent. Returns the last turn.
+
+        Raises `Unreachable` when Redis is away and nothing is left to record.
+        """
+        ends = time.monotonic() + self.budget_s
+        settlement: Settlement | None = None
+        while True:
+            want = not self.stopping.is_set() and time.monotonic() < ends
+            turn = self.ledger.take(
+                worker=self.worker,
+                key=self.key(),
+                settlement=settlement,
+                want=want,
+                bell=bell,
+                until_recorded=lambda: True,
+            )
+            if settlement:
+                self._tell(settlement, turn.settled)
+            bell, settlement = None, None
+            if turn.bell:
+                self.ring(turn.bell)
+            if turn.lease:
+                settlement = self.attempt(turn.lease)
+            elif turn.wait_s is not None:
+                self.stopping.wait(turn.wait_s)
+            else:
+                return turn
+
+    def attempt(self, lease: Lease) -> Settlement:
+        """One attempt under a lease. Never raises: a fault of ours is a failed attempt of unknown outcome."""
+        judge = Judge(self.schedule, self.key(), self.random())
+        try:
+            return self._attempt(lease, judge)
+        except EraserError as error:
+            log.error("deletion.postponed", extra={"job_id": lease.ref.job_id, "error": str(error)})
+            return judge.give_back(lease)
+        except Exception as error:
+            log.exception("deletion.postponed", extra={"job_id": lease.ref.job_id})
+            ours = f"a fault of this program: {type(error).__name__}"
+            return judge.failed(lease, Answer(None, Silence.GARBLED, None, ours, None, 0))
+
+    def _attempt(self, lease: Lease, judge: Judge) -> Settlement:
+        if not self._covers_a_call(lease):
+            return judge.give_back(lease)
+        if lease.probe:
+            trial = self._ask(lease, job_id=None).answer
+            if trial.status != 200:
+                return judge.probe_failed(lease, trial)
+        if lease.looks or lease.cancel_wanted:
+            listing = self._ask(lease)
+            looked = judge.after_look(lease, listing, sees_jobs=self._sees_jobs(lease, listing))
+            if looked is not None:
+                return looked
+        if not self._covers_a_call(lease):
+            return judge.give_back(lease)
+        ref = lease.ref
+        answer = self.remote.delete(
+            ref.project_id, ref.job_id, app_user=lease.app_user, signed_at=self._signed_at(lease)
+        )
+        return self._explain(lease, judge, answer)
+
+    def _explain(self, lease: Lease, judge: Judge, answer: Answer) -> Settlement:
+        """An answer that needs another question gets it, if the pace of lookups and the lease allow."""
+        match meaning(answer):
+            case Meaning.FORBIDDEN:
+                control = self._ask_in_time(lease, job_id=None)
+                return judge.after_control(lease, answer, control.answer)
+            case Meaning.ASK:
+                listing = self._ask_in_time(lease, job_id=lease.ref.job_id)
+                return judge.after_asking(lease, answer, listing, sees_jobs=self._sees_jobs(lease, listing))
+            case Meaning.FAILED if self._may_be_gone(lease, answer):
+                listing = self._ask_in_time(lease, job_id=lease.ref.job_id)
+                return judge.after_asking(lease, answer, listing, sees_jobs=None)
+            case _:
+                failed_probe = bool(lease.probe)  # the list before it was answered
+                settled = judge.after_delete(lease, answer)
+                if failed_probe and meaning(answer) is Meaning.FAILED:
+                    return judge.failed(lease, answer, list_ok=True)
+                return settled
+
+    def _may_be_gone(self, lease: Lease, answer: Answer) -> bool:
+        """A server that answers 500 for a job that is no more would never say so: ask, from the second failure on."""
+        return answer.status is not None and lease.unknown and outcome_unknown(answer)
+
+    def _sees_jobs(self, lease: Lease, listing: Listing) -> bool | None:
+        """Whether the credential sees any job at all: only asked where absence alone would be the proof."""
+        absent, _ = found(listing, lease.ref.job_id)
+        if absent is not Found.ABSENT or lease.unknown or lease.seen or lease.looks < 1:
+            return None
+        count = self._ask_in_time(lease, job_id=None).count
+        return None if count is None else count > 0
+
+    def _ask_in_time(self, lease: Lease, *, job_id: str | None) -> Listing:
+        """Ask at the lookups' own pace, or answer for the silence when the pace or the lease forbids."""
+        wait = self.ledger.look()
+        if wait is not None and (wait == 0 or not self.stopping.wait(wait)) and self._covers_a_call(lease):
+            return self._ask(lease, job_id=job_id)
+        return Listing(Answer(None, Silence.NOT_SENT, None, "not asked: no time left", None, 0), None, None)
+
+    def _ask(self, lease: Lease, job_id: str | None = "") -> Listing:
+        return self.remote.ask(
+            lease.ref.project_id,
+            job_id=lease.ref.job_id if job_id == "" else job_id,
+            app_user=lease.app_user,
+            signed_at=self._signed_at(lease),
+        )
+
+    def _covers_a_call(self, lease: Lease) -> bool:
+        return lease.expires - time.monotonic() >= self.call_deadline_s + MARGIN_S
+
+    @staticmethod
+    def _signed_at(lease: Lease) -> datetime | None:
+        """MetaStudio's clock as far as we know it, or None for this machine's."""
+        if lease.skew_ms is None:
+            return None
+        passed = (time.monotonic() - lease.taken) * 1000
+        return datetime.fromtimestamp((lease.redis_ms + passed + lease.skew_ms) / 1000, UTC)
+
+    def _tell(self, settlement: Settlement, became: str | None) -> None:
+        """One line a deletion, with the event's name; nothing personal, nothing secret."""
+        state = became or settlement.to
+        self.settled[state] = self.settled.get(state, 0) + 1
+        event = {"pending": "deletion.postponed", "dead": "deletion.died"}.get(state, f"deletion.{state}")
+        said = settlement.attempt or settlement.event or {}
+        level = logging.WARNING if state == "dead" else logging.INFO
+        log.log(
+            level,
+            event,
+            extra={
+                "job_id": settlement.ref.job_id,
+                "outcome": said.get("outcome") or said.get("found"),
+                "status": settlement.status,
+                "code": settlement.code,
+                "request_id": said.get("request_id"),
+                "ms": settlement.ms or None,
+                "cause": settlement.cause,
+                "evidence": settlement.evidence,
+            },
+        )

@@ -1,0 +1,163 @@
+"""Where everything is put together: settings to Redis, ledgers, clients and hands. Built once, when first asked for."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+import redis
+
+from worker import embedded
+from worker.accounts import Account
+from worker.errors import Unreachable
+from worker.hand import Hand
+from worker.ledger.moves import GatePolicy, Ref
+from worker.ledger.store import Ledger, connect
+from worker.metastudio.answer import Answer, Listing
+from worker.metastudio.client import Client
+from worker.schedule import Schedule
+from worker.settings import Settings
+
+LOOKS_PER_DELETE = 0.5  # the pace of lookups against that of deletions; the documented limit for lists is twice as high
+WAKEUPS = "eraser:wakeups"  # zset: account, Redis time (ms) when somebody should look; a hint, never the truth
+
+
+@dataclass(frozen=True, slots=True)
+class _Remote:
+    """A client as a hand sees it."""
+
+    client: Client
+
+    def delete(
+        self, project_id: str, job_id: str, *, app_user: str | None = None, signed_at: datetime | None = None
+    ) -> Answer:
+        return self.client.delete(project_id, job_id, app_user=app_user, signed_at=signed_at)
+
+    def ask(
+        self, project_id: str, *, job_id: str | None, app_user: str | None = None, signed_at: datetime | None = None
+    ) -> Listing:
+        limit = 100 if job_id else 1
+        return self.client.list(project_id, job_id=job_id, limit=limit, app_user=app_user, signed_at=signed_at)
+
+
+def gate_policy(settings: Settings, account: Account) -> GatePolicy:
+    """The gate's knobs: the documented pace, and pauses that fit the retry schedule (a demo's is short)."""
+    interval = 1000 / account.rate
+    first = settings.retry_schedule[0] * 1000
+    return GatePolicy(
+        interval=interval,
+        lease=settings.lease * 1000,
+        look_interval=interval / LOOKS_PER_DELETE,
+        outage_pause=min(2_000, first),
+        outage_pause_max=min(180_000, first * 18),
+        credentials_pause=min(60_000, first * 6),
+        misconfigured_pause=min(60_000, first * 6),
+    )
+
+
+@dataclass
+class Runtime:
+    """Everything one process needs, built on demand from its settings. Thread-safe."""
+
+    settings: Settings
+    environ: Mapping[str, str]
+    worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}")
+    stopping: threading.Event = field(default_factory=threading.Event)
+    _ledgers: dict[str, Ledger] = field(default_factory=dict)
+    _clients: dict[str, tuple[Client, Callable[[], str]]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str]) -> Runtime:
+        """Read the settings of this process. Raises `SettingsError`."""
+        return cls(Settings.load(environ), environ)
+
+    @cached_property
+    def redis_url(self) -> str:
+        """The ledger's Redis: as set, or that of a running `eraser up` of this user."""
+        url = self.settings.redis_url or embedded.find_running(embedded.default_directory())
+        if url is None:
+            raise Unreachable(
+                "no Redis: set ERASER_REDIS_URL, or start one on this machine with `eraser up` (or see `eraser demo`)"
+            )
+        return url
+
+    @cached_property
+    def redis(self) -> redis.Redis:
+        return connect(self.redis_url)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        return Schedule(self.settings.retry_schedule, self.settings.not_deletable_schedule)
+
+    def ledger(self, account: str) -> Ledger:
+        """The ledger of one account."""
+        with self._lock:
+            if account not in self._ledgers:
+                policy = gate_policy(self.settings, self.settings.accounts[account])
+                self._ledgers[account] = Ledger(self.redis, account, policy)
+            return self._ledgers[account]
+
+    def ledger_of(self, project_id: str) -> Ledger:
+        """The ledger of the account that calls for a project."""
+        return self.ledger(self.settings.account_of(project_id).name)
+
+    def client(self, account: str) -> tuple[Client, Callable[[], str]]:
+        """The account's way to MetaStudio, and the fingerprint of the key in use. Raises `SettingsError`."""
+        with self._lock:
+            if account not in self._clients:
+                named = self.settings.accounts[account]
+                source = named.credentials.source(self.environ)
+                source.current()  # fail now, with what to set, rather than in a hand
+                client = Client(
+                    endpoint=named.require_endpoint(),
+                    credentials=source,
+                    connect_timeout_s=self.settings.connect_timeout,
+                    read_timeout_s=self.settings.read_timeout,
+                    call_deadline_s=self.settings.call_deadline,
+                )
+                self._clients[account] = client, lambda: source.current().fingerprint
+            return self._clients[account]
+
+    def hand(self, account: str, ring: Callable[[str, str], None]) -> Hand:
+        """A hand for one account. `ring(account, bell)` calls another."""
+        client, key = self.client(account)
+        return Hand(
+            ledger=self.ledger(account),
+            remote=_Remote(client),
+            key=key,
+            schedule=self.schedule,
+            worker=self.worker,
+            call_deadline_s=self.settings.call_deadline,
+            ring=lambda bell: ring(account, bell),
+            stopping=self.stopping,
+        )
+
+    def wake(self, account: str, at_ms: float) -> None:
+        """Ask the dispatcher to look at the account at that Redis time. Best effort: a full look finds it anyway."""
+        try:
+            self.redis.zadd(WAKEUPS, {account: at_ms}, lt=True)
+        except redis.RedisError:
+            return
+
+    def refs(self, project_id: str, job_ids: list[str]) -> list[Ref]:
+        return [Ref(project_id, job_id) for job_id in job_ids]
+
+
+_runtime: Runtime | None = None
+_runtime_lock = threading.Lock()
+
+
+def runtime() -> Runtime:
+    """This process's runtime, from its environment. Raises `SettingsError` when that is wrong."""
+    global _runtime  # noqa: PLW0603 - the one place where things are wired
+    with _runtime_lock:
+        if _runtime is None:
+            _runtime = Runtime.load(os.environ)
+        return _runtime
