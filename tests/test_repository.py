@@ -1,0 +1,330 @@
+"""The files around the code say what is true: compose, Dockerfile, CI, README and the layers of the imports."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import yaml  # type: ignore[import-untyped, unused-ignore]
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.waiting import wait_until
+from worker.durations import parse_duration
+from worker.redis_server import find_server
+from worker.settings import KNOWN, Settings
+
+ROOT = Path(__file__).parents[1]
+TOOLS = Path(sys.executable).parent
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+
+
+def assert_clean(*command: str | Path) -> None:
+    done = run(*command)
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"
+
+
+# Tools
+
+
+def test_ruff_has_nothing_to_say() -> None:
+    assert_clean(TOOLS / "ruff", "check", ".")
+
+
+def test_every_file_is_formatted() -> None:
+    assert_clean(TOOLS / "ruff", "format", "--check", ".")
+
+
+def test_the_types_are_strict_and_hold() -> None:
+    assert_clean(sys.executable, "-m", "mypy", "--strict")
+
+
+# README and CI
+
+
+def commands_of_readme() -> list[str]:
+    blocks = re.findall(r"^```(?:sh|bash|console|shell)?\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    return [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
+
+
+def test_ci_runs_exactly_what_the_readme_tells() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    (command,) = [line for line in script.splitlines() if "pytest" in line and not line.lstrip().startswith("#")]
+    assert command in commands_of_readme(), f"README.md does not tell {command!r}"
+    told = {"cd", "if", "echo", "exit", "fi", "set", command.split()[0]}
+    others = [line for line in map(str.strip, script.splitlines()) if line and not line.startswith("#")]
+    assert {line.split()[0] for line in others} <= told, "CI must do nothing that a reader of the README does not"
+
+
+def test_ci_is_a_bash_script_that_anybody_can_start() -> None:
+    path = ROOT / ".ci" / "run"
+    assert path.stat().st_mode & 0o111
+    assert path.read_text().startswith("#!/usr/bin/env bash\n")
+    assert "set -euo pipefail" in path.read_text()
+    assert_clean("bash", "-n", path)
+
+
+def test_the_readme_begins_with_the_demo() -> None:
+    demo = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[local]' && .venv/bin/eraser demo"
+    assert next(line for line in commands_of_readme() if line) == demo
+
+
+def test_the_licence_is_apache_2() -> None:
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in text
+    assert "Version 2.0, January 2004" in text
+    assert "The avatar-eraser authors" in text
+
+
+# Containers
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return found
+
+
+def test_compose_follows_the_specification() -> None:
+    schema = ["--builtin-schema", "vendor.compose-spec"]
+    assert_clean(sys.executable, "-m", "check_jsonschema", *schema, "docker-compose.yml")
+
+
+def test_every_name_in_compose_leads_somewhere(compose: dict[str, Any]) -> None:
+    services, volumes, secrets = compose["services"], set(compose["volumes"]), set(compose["secrets"])
+    for name, service in services.items():
+        assert set(service.get("depends_on", {})) <= set(services), name
+        assert set(service.get("secrets", [])) <= secrets, name
+        assert {mount.split(":")[0] for mount in service.get("volumes", [])} <= volumes, name
+    assert secrets == {secret for service in services.values() for secret in service.get("secrets", [])}
+    assert volumes == {mount.split(":")[0] for service in services.values() for mount in service.get("volumes", [])}
+
+
+def test_every_container_is_locked_down_and_watched(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        uid, _, gid = service["user"].partition(":")
+        assert int(uid) > 0, name
+        assert int(gid) > 0, name
+        assert service["read_only"] is True, name
+        assert service["init"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["restart"] == "unless-stopped", name
+        assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL"), name
+        assert any(mount.startswith("/tmp") for mount in service["tmpfs"]), name
+        assert "privileged" not in service, name
+
+
+def test_worker_and_beat_run_celery_itself_without_a_shell(compose: dict[str, Any]) -> None:
+    worker, beat = compose["services"]["worker"], compose["services"]["beat"]
+    assert worker["command"][:4] == ["celery", "-A", "worker", "worker"]
+    assert beat["command"][:4] == ["celery", "-A", "worker", "beat"]
+    assert beat["command"][-2:] == ["-s", "/tmp/celerybeat-schedule"], "the rest of the file system is read-only"
+    for service in (worker, beat):
+        assert service["user"] == "10001:10001"
+        assert service["healthcheck"]["test"] == ["CMD", "eraser", "health"]
+        assert service["depends_on"]["redis"]["condition"] == "service_healthy"
+
+
+def test_a_call_can_finish_before_the_container_is_killed(compose: dict[str, Any]) -> None:
+    grace = parse_duration(compose["services"]["worker"]["stop_grace_period"])
+    assert grace >= Settings.load({}).call_deadline + 15
+
+
+def test_redis_is_published_nowhere_and_flower_on_this_machine_only(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        for port in service.get("ports", []):
+            assert name == "flower", f"{name} publishes {port}"
+            assert port.startswith("127.0.0.1:")
+    assert compose["services"]["flower"]["profiles"] == ["flower"]
+
+
+def test_compose_sets_only_settings_that_exist_and_no_secret(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        for variable, value in service.get("environment", {}).items():
+            assert not variable.startswith("CELERY_"), f"{name}: it would beat our own settings"
+            if variable.startswith("ERASER_"):
+                assert variable in KNOWN, f"{name}: {variable}"
+            if variable.endswith("_FILE"):
+                assert value.removeprefix("/run/secrets/") in compose["secrets"], f"{name}: {variable}"
+            else:
+                assert not re.search(r"_AK$|_SK$|TOKEN|PASSWORD|_URL$", variable), f"{name}: {variable} by file, please"
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="compose-"))
+    yield path
+    shutil.rmtree(path)
+
+
+def test_the_redis_of_compose_starts_with_the_password_and_keeps_everything(
+    compose: dict[str, Any], place: Path
+) -> None:
+    """The command of the file, with other paths and a socket instead of the port."""
+    (place / "redis_url").write_text("redis://:c4n4ry@redis:6379/0")
+    (place / "valkey-server").symlink_to(find_server({}))
+    shell, options, script = compose["services"]["redis"]["command"]
+    script = script.replace("$$", "$").replace("/run/secrets", str(place)).replace("dir /data", f"dir {place}")
+    script = script.replace("requirepass", f"port 0\nunixsocket {place}/s\nrequirepass")
+    server = subprocess.Popen(
+        [shell, options, script], env={"PATH": f"{place}:/usr/bin:/bin"}, stdout=subprocess.DEVNULL
+    )
+    try:
+        wait_until((place / "s").exists, what="the server of docker-compose.yml is up")
+        with redis.Redis(unix_socket_path=f"{place}/s", password="c4n4ry") as client:
+            found = client.config_get("*")
+        wanted = {"appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory-policy": "noeviction"}
+        assert wanted.items() <= found.items()
+        assert int(found["maxmemory"]) > 0
+        nobody = redis.Redis(unix_socket_path=f"{place}/s", retry=Retry(NoBackoff(), 0))
+        with nobody, pytest.raises(redis.AuthenticationError):
+            nobody.ping()
+        if (command := Path(f"/proc/{server.pid}/cmdline")).exists():
+            assert b"c4n4ry" not in command.read_bytes()
+    finally:
+        server.terminate()
+        assert server.wait(10) == 0, "the server itself gets the signal, not a shell around it"
+
+
+def test_the_dockerfile_passes_hadolint() -> None:
+    assert_clean(TOOLS / "hadolint", "Dockerfile")
+
+
+def test_the_image_runs_as_nobody_special_and_without_a_shell() -> None:
+    final = (ROOT / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+    assert "USER 10001:10001" in final
+    assert 'PATH="/opt/eraser/bin:$PATH"' in final
+    assert re.search(r'^HEALTHCHECK .*CMD \["eraser", "health"\]$', final, re.M)
+    assert re.search(r'^CMD \["celery", "-A", "worker", "worker"', final, re.M)
+    assert not re.search(r"gcc|build-essential|apt-get", final), "no build tools in what runs"
+
+
+def test_only_what_is_built_goes_to_the_builder() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert next(line for line in lines if not line.startswith("#")) == "*", "an allow-list: secrets cannot slip in"
+    copied = re.findall(r"^COPY (?!--from)(.*) \S+$", (ROOT / "Dockerfile").read_text(), re.M)
+    assert {f"!{name}" for names in copied for name in names.split()} <= set(lines)
+
+
+# Layers
+
+PURE = (  # what is true: no input, no output, no clock, no chance
+    "worker.errors",
+    "worker.deletion",
+    "worker.durations",
+    "worker.addresses",
+    "worker.outcome",
+    "worker.schedule",
+    "worker.metastudio.answer",
+    "worker.metastudio.states",
+    "worker.ledger.moves",
+)
+PURE_STDLIB = {
+    *("__future__", "abc", "bisect", "collections", "collections.abc", "dataclasses", "datetime", "decimal", "enum"),
+    *("fractions", "functools", "ipaddress", "itertools", "json", "math", "operator", "re", "string", "types"),
+    *("typing", "urllib.parse"),
+}
+STORY = ("worker.hand", "worker.dispatcher", "worker.rescue", "worker.runtime", "worker.celery", "worker.retention")
+MUST_NOT = [  # (inside, must not import, because)
+    ("worker", ("tasks",), "tasks may use worker, never the reverse: Celery finds tasks by name"),
+    ("worker", ("tests", "benchmarks"), "what runs does not need what tests it"),
+    ("tasks", ("tests", "benchmarks"), "what runs does not need what tests it"),
+    (
+        "worker.metastudio",
+        ("worker.ledger", "worker.operations", "worker.settings", "worker.accounts", *STORY),
+        "the remote side does not know that queues exist",
+    ),
+    (
+        "worker.ledger",
+        ("worker.metastudio", "worker.operations", "worker.settings", "worker.accounts", "requests", *STORY),
+        "the ledger does not know HTTP",
+    ),
+    (
+        "worker.settings",
+        ("worker.ledger", "worker.operations", *STORY),
+        "settings are read before anything is put together",
+    ),
+    *((inside, ("worker.operations",), "operations look at the story, not the reverse") for inside in STORY),
+]
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_of(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, module) of every import of a file, wherever it stands."""
+    package = module_of(path) if path.name == "__init__.py" else module_of(path).rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, name.name) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            source = ".".join(filter(None, [*above, node.module or ""]))
+            modules = [f"{source}.{name.name}" for name in node.names]
+            yield from ((node.lineno, name if is_module(name) else source) for name in modules)
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def sources() -> list[Path]:
+    return sorted([*(ROOT / "worker").rglob("*.py"), *(ROOT / "tasks").rglob("*.py")])
+
+
+def test_imports_run_one_way() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}, but {inside} must not: {because}"
+        for path in sources()
+        for line, module in imports_of(path)
+        for inside, forbidden, because in MUST_NOT
+        if is_in(module_of(path), inside) and any(is_in(module, package) for package in forbidden)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_is_true_needs_no_input_no_clock_and_no_chance() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}, but this module is pure: pass what it needs as an argument"
+        for path in sources()
+        if module_of(path) in PURE
+        for line, module in imports_of(path)
+        if module not in PURE_STDLIB and module not in PURE
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+IMPORT_ALL = """
+import importlib, sys
+import celery, redis, requests, click, rich, kombu.transport.redis  # what others do at import is not ours
+def watch(event, args):
+    if event in ("socket.connect", "socket.bind", "subprocess.Popen", "os.fork", "os.putenv"):
+        raise RuntimeError(f"{name}: {event} at import")
+sys.addaudithook(watch)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+"""
+
+
+def test_an_import_opens_no_socket_and_starts_no_process() -> None:
+    modules = [module_of(path) for path in sources() if path.name != "__main__.py"]
+    assert_clean(sys.executable, "-c", IMPORT_ALL, *modules)
