@@ -13,11 +13,11 @@ import click
 from celery import Celery, signals
 from kombu import Queue
 
+from worker.addresses import broker_form
 from worker.dispatcher import DispatcherStep
 from worker.errors import EraserError
 from worker.health import HeartbeatStep
 from worker.runtime import runtime
-from worker.addresses import broker_form
 from worker.settings import check_celery_environment
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class _Refused(click.ClickException):
 
     def __init__(self, error: EraserError) -> None:
         super().__init__(str(error))
-        self.exit_code = error.exit_code
+        self.exit_code = error.exit_code  # type: ignore[misc]
 
 
 def configuration() -> dict[str, Any]:

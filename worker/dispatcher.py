@@ -1,7 +1,7 @@
 """Who rings: a thread in every worker, of which one at a time looks for work that is due and calls hands.
 
-Correctness never depends on it: it reads hints, a doorbell too many is harmless, and every half minute a full look finds
-what a crash left unannounced. It also brings back what lost workers held, and lets old records go.
+Correctness never depends on it: it reads hints, a doorbell too many is harmless, and every half minute a full look
+finds what a crash left unannounced. It also brings back what lost workers held, and lets old records go.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Dispatcher:
     def _alive(self, client: redis.Redis) -> tuple[list[str], bool]:
         """Workers heard of lately, and whether silence proves anything: not when Redis itself was away a moment ago."""
         seconds, _ = client.time()
-        heard = client.zrangebyscore(WORKERS, (seconds - HEARD_S) * 1000, "+inf")
+        heard: Any = client.zrangebyscore(WORKERS, (seconds - HEARD_S) * 1000, "+inf")
         client.zremrangebyscore(WORKERS, "-inf", (seconds - 3600) * 1000)
         up: Any = client.info("server").get("uptime_in_seconds", HEARD_S)
         return [worker.decode() for worker in heard], float(up) >= HEARD_S
@@ -171,7 +171,7 @@ class DispatcherStep(bootsteps.StartStopStep):
         self._dispatcher = Dispatcher(running, ring, concurrency=parent.concurrency)
         self._dispatcher.start()
 
-    def stop(self, parent: Any) -> None:
+    def stop(self, parent: Any) -> None:  # noqa: ARG002 - bootsteps pass it
         from worker.runtime import runtime
 
         runtime().stopping.set()

@@ -1,8 +1,8 @@
 """Does this worker still take work? A file that Celery's own event loop touches each second tells.
 
 A worker that stopped consuming after a Redis reconnect looks alive from outside (celery/celery#8030, #10205). Its loop
-touches no file, while Redis answers: that, and only that, is ill. A Redis that is away is not this worker's illness, and
-restarting would not cure it.
+touches no file while Redis answers: that, and only that, is ill. A Redis that is away is not this worker's illness,
+and a restart would not cure it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class HeartbeatStep(bootsteps.StartStopStep):
         self._touch()
         self._entry = parent.timer.call_repeatedly(1.0, self._touch, priority=10)
 
-    def stop(self, parent: Any) -> None:
+    def stop(self, parent: Any) -> None:  # noqa: ARG002 - bootsteps pass it
         if self._entry:
             self._entry.cancel()
         self._file.unlink(missing_ok=True)

@@ -17,7 +17,8 @@ from worker import embedded
 from worker.accounts import Account
 from worker.errors import Unreachable
 from worker.hand import Hand
-from worker.ledger.moves import GatePolicy, Ref
+from worker.ledger.moves import GatePolicy
+from worker.ledger.read import ReadModel
 from worker.ledger.store import Ledger, connect
 from worker.metastudio.answer import Answer, Listing
 from worker.metastudio.client import Client
@@ -108,6 +109,10 @@ class Runtime:
         """The ledger of the account that calls for a project."""
         return self.ledger(self.settings.account_of(project_id).name)
 
+    def reads(self, account: str) -> ReadModel:
+        """What people see of one account."""
+        return ReadModel(self.redis, account, rate=self.settings.accounts[account].rate)
+
     def client(self, account: str) -> tuple[Client, Callable[[], str]]:
         """The account's way to MetaStudio, and the fingerprint of the key in use. Raises `SettingsError`."""
         with self._lock:
@@ -145,9 +150,6 @@ class Runtime:
             self.redis.zadd(WAKEUPS, {account: at_ms}, lt=True)
         except redis.RedisError:
             return
-
-    def refs(self, project_id: str, job_ids: list[str]) -> list[Ref]:
-        return [Ref(project_id, job_id) for job_id in job_ids]
 
 
 _runtime: Runtime | None = None

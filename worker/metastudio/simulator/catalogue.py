@@ -117,7 +117,7 @@ class Catalogue:
 _SORT_KEYS: dict[str, Callable[[Job], float | str]] = {
     "create_time": lambda job: job.created,
     "update_time": lambda job: job.updated,
-    "asset_order": lambda job: str(job.fields.get("asset_id", "")),
+    "asset_order": lambda job: str(job.fields.get("asset_id", f"asset-{job.job_id}")),
 }
 
 

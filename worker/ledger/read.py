@@ -1,0 +1,270 @@
+"""The read model: what people see of the ledger. It changes nothing, and the hot path does not know it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import redis
+
+from worker.deletion import State, WaitingFor
+from worker.errors import Unreachable
+from worker.ledger.moves import Ref
+
+_PAGE = 500
+_OPEN_STATES = (State.PENDING, State.RUNNING, State.HELD)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One DELETE call. `at` in ms since 1970, Redis's clock."""
+
+    n: int
+    round: int
+    at: float
+    said: dict[str, Any]  # status, code, message, request_id, ms, outcome, silence
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Anything else that happened: requested again, looked, lost, replayed, …"""
+
+    at: float
+    name: str
+    said: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """One record as it stands. All times in ms since 1970, Redis's clock."""
+
+    ref: Ref
+    account: str
+    state: State
+    waiting_for: WaitingFor | None
+    cause: str | None
+    evidence: str | None
+    lane: str
+    reason: str | None
+    requested_by: str | None
+    run: str | None
+    claims: tuple[dict[str, Any], ...]  # further ones: by, why, run, at, lane
+    requested_at: float
+    due_at: float | None
+    deadline_at: float
+    settled_at: float | None
+    round: int
+    used: int  # attempts of this round's budget that are used up
+    may_be_deleted: bool
+    cancel_wanted: bool
+    status: int | None  # of the last DELETE
+    code: str | None
+    asset_id: str | None
+    voice_train_job_id: str | None
+    attempts: tuple[Attempt, ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """An account's gate for people: ok, throttled, outage, credentials, clock, misconfigured or paused."""
+
+    account: str
+    gate: str
+    since: float | None  # ms since 1970
+    until: float | None  # when it is tried again; None: when a person acts, or does not apply
+    rate: float  # calls a second it aims at now
+    reason: str | None
+    skew_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStatus:
+    """One account in numbers."""
+
+    gate: Gate
+    states: dict[State, int]
+    oldest_due_s: float | None  # how long the most overdue pending deletion has been due; None: nothing is due
+    due: dict[str, int] = field(default_factory=dict)  # by lane, due now
+    next_due_at: float | None = None  # when the next pending one is due, where none is due now
+
+
+class ReadModel:
+    """Reads one account's ledger. Raises `Unreachable` when Redis does not answer."""
+
+    def __init__(self, client: redis.Redis, account: str, *, rate: float) -> None:
+        self._client = client
+        self.account = account
+        self._rate = rate
+        self._p = f"eraser:{{{account}}}:"
+
+    def now_ms(self) -> float:
+        """Redis's clock."""
+        seconds, micros = self._ask(self._client.time)
+        return float(seconds * 1000 + micros / 1000)
+
+    def show(self, ref: Ref) -> Deletion | None:
+        """One deletion with its whole history."""
+        return next(self._read([ref], history=True), None)
+
+    def status(self) -> AccountStatus:
+        """Counts, what is due and the gate, in one round trip."""
+        now = self.now_ms()
+        pipe = self._client.pipeline(transaction=False)
+        pipe.hgetall(self._p + "gate")
+        names = ["due:user", "due:bulk", *(state.value for state in State if state is not State.PENDING)]
+        for name in names:
+            pipe.zcard(self._p + name)
+        for lane in ("user", "bulk"):
+            pipe.zcount(self._p + f"due:{lane}", "-inf", now)
+            pipe.zrange(self._p + f"due:{lane}", 0, 0, withscores=True)
+        answer = self._ask(pipe.execute)
+        cards = dict(zip(names, answer[1 : 1 + len(names)], strict=True))
+        user_due, user_head, bulk_due, bulk_head = answer[1 + len(names) :]
+        heads = [head[0][1] for head in (user_head, bulk_head) if head]
+        oldest = min(heads, default=None)
+        states = {state: cards.get(state.value, 0) for state in State}
+        states[State.PENDING] = cards["due:user"] + cards["due:bulk"]
+        return AccountStatus(
+            gate=self._gate(answer[0], now),
+            states=states,
+            oldest_due_s=(now - oldest) / 1000 if oldest is not None and oldest <= now else None,
+            due={"user": user_due, "bulk": bulk_due},
+            next_due_at=oldest if oldest is not None and oldest > now else None,
+        )
+
+    def gate(self) -> Gate:
+        """The gate alone."""
+        return self._gate(self._ask(lambda: self._client.hgetall(self._p + "gate")), self.now_ms())
+
+    def each(self, state: State, *, newest_first: bool = True, history: bool = False) -> Iterator[Deletion]:
+        """Every deletion in a state, by time. One that moves on meanwhile is left out."""
+        for refs in self._pages(state, newest_first):
+            yield from (d for d in self._read(refs, history=history) if d.state is state)
+
+    def of_run(self, run: str) -> Iterator[Deletion]:
+        """Every unsettled deletion that a run asked for."""
+        for state in _OPEN_STATES:
+            for deletion in self.each(state):
+                if deletion.run == run or any(claim.get("run") == run for claim in deletion.claims):
+                    yield deletion
+
+    # -- how it is read ----------------------------------------------------------------------------------------------
+
+    def _pages(self, state: State, newest_first: bool) -> Iterator[list[Ref]]:
+        indexes = ["due:user", "due:bulk"] if state is State.PENDING else [state.value]
+        for index in indexes:
+            # members first, records later: paging by rank over a moving index would skip some
+            members = self._ask(partial(self._client.zrange, self._p + index, 0, -1, desc=newest_first))
+            for start in range(0, len(members), _PAGE):
+                yield [Ref.parse(member.decode()) for member in members[start : start + _PAGE]]
+
+    def _read(self, refs: list[Ref], *, history: bool) -> Iterator[Deletion]:
+        gate = self.gate()
+        now = self.now_ms()
+        pipe = self._client.pipeline(transaction=False)
+        for ref in refs:
+            pipe.hgetall(f"{self._p}d:{ref}")
+            for index in ("due:user", "due:bulk", "held"):
+                pipe.zscore(self._p + index, str(ref))
+        answer = self._ask(pipe.execute)
+        for i, ref in enumerate(refs):
+            fields = {name.decode(): value.decode() for name, value in answer[4 * i].items()}
+            if fields:
+                due = next((score for score in answer[4 * i + 1 : 4 * i + 4] if score is not None), None)
+                yield self._deletion(ref, fields, due, gate, now, history)
+
+    def _deletion(
+        self, ref: Ref, fields: dict[str, str], due: float | None, gate: Gate, now: float, history: bool
+    ) -> Deletion:
+        state = State(fields["state"])
+        attempts, events = _history(fields.get("log", "")) if history else ((), ())
+        status = fields.get("status")
+        return Deletion(
+            ref=ref,
+            account=self.account,
+            state=state,
+            waiting_for=_waiting_for(fields, due, gate, now) if state is State.PENDING else None,
+            cause=fields.get("cause"),
+            evidence=fields.get("evidence"),
+            lane=fields.get("lane", "bulk"),
+            reason=fields.get("why"),
+            requested_by=fields.get("by"),
+            run=fields.get("run"),
+            claims=tuple(json.loads(fields["also"])) if "also" in fields else (),
+            requested_at=float(fields["at"]),
+            due_at=due,
+            deadline_at=float(fields["dl"]),
+            settled_at=float(fields["settled"]) if "settled" in fields else None,
+            round=int(fields.get("round", "1")),
+            used=int(fields.get("used", "0")),
+            may_be_deleted=fields.get("unk") == "1" and state not in (State.DELETED, State.GONE),
+            cancel_wanted=fields.get("wish") == "cancel",
+            status=int(status) if status else None,
+            code=fields.get("code"),
+            asset_id=fields.get("asset"),
+            voice_train_job_id=fields.get("voice"),
+            attempts=attempts,
+            events=events,
+        )
+
+    def _gate(self, raw: dict[bytes, bytes], now: float) -> Gate:
+        g = {name.decode(): value.decode() for name, value in raw.items()}
+
+        def number(name: str) -> float | None:
+            return float(g[name]) if name in g else None
+
+        rate = self._rate * (number("share") or 0.98) / (number("slow") or 1.0)
+        skew = number("skew")
+
+        def gate(name: str, since: float | None, until: float | None, reason: str | None) -> Gate:
+            return Gate(self.account, name, since, until, round(rate, 3), reason, skew)
+
+        if "paused" in g:
+            by = f" (by {g['paused_by']})" if g.get("paused_by") else ""
+            return gate("paused", number("paused_at"), None, g["paused"] + by)
+        if "block" in g:
+            return gate(g["block"], number("block_at"), number("block_until"), g.get("block_why"))
+        throttled = number("throttled_until") or 0
+        if throttled > now:
+            return gate("throttled", number("throttled_at"), throttled, "MetaStudio answered 429: slowed down")
+        if skew is not None:
+            minutes = abs(skew) / 60_000
+            way = "ahead of" if skew > 0 else "behind"
+            why = f"MetaStudio's clock is {minutes:.1f} min {way} ours; calls are signed with its clock"
+            return gate("clock", number("skew_at"), None, why)
+        return gate("ok", None, None, None)
+
+    @staticmethod
+    def _ask(read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+            raise Unreachable(
+                f"Redis does not answer ({type(error).__name__}); check that it runs and that ERASER_REDIS_URL is right"
+            ) from None
+
+
+def _waiting_for(fields: dict[str, str], due: float | None, gate: Gate, now: float) -> WaitingFor:
+    own = WaitingFor(fields.get("wait", WaitingFor.TURN))
+    if due is not None and due > now:
+        return own
+    if gate.gate in ("ok", "clock"):
+        return WaitingFor.TURN
+    return WaitingFor(gate.gate)
+
+
+def _history(log: str) -> tuple[tuple[Attempt, ...], tuple[Event, ...]]:
+    attempts, events = [], []
+    for line in log.split("\n"):
+        if line.startswith("A "):
+            _, round_, n, at, said = line.split(" ", 4)
+            attempts.append(Attempt(int(n), int(round_), float(at), json.loads(said)))
+        elif line.startswith("E "):
+            _, at, said = line.split(" ", 2)
+            fields = json.loads(said)
+            events.append(Event(float(at), str(fields.pop("event", "?")), fields))
+    return tuple(attempts), tuple(events)
