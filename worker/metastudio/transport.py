@@ -101,8 +101,7 @@ class Transport(HTTPAdapter):
         finally:
             _CALL.reset(token)
         body, complete = _read_body(response.raw, max_body_bytes)
-        if not complete or response.status_code < 200:
-            # After 1xx the true answer may still come; on a connection used again it would count for another job.
+        if not complete:
             response.raw.close()
         return Reply(
             response.status_code,
@@ -188,6 +187,9 @@ class _Response(http.client.HTTPResponse):
             # After a line that is no header the body's length is unknown. urllib3 would log what came.
             self.msg.defects.clear()
             self.msg.set_payload("")
+            self.will_close = True
+        if self.status < 200 or (self.status in (204, 304) and "Content-Length" in self.msg):
+            # More may still come: on a connection used again it would count as the answer for another job.
             self.will_close = True
         self._call.silence = Silence.GARBLED  # if urllib3 still refuses the head, such as two unequal Content-Lengths
 
