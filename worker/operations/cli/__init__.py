@@ -1,0 +1,71 @@
+"""`eraser`, the command line. Each command lives in a module of its own and is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from worker import __version__
+from worker.errors import EraserError
+
+# command -> module below this package that defines it under the same name
+COMMANDS = {
+    "demo": "demo",
+    "up": "up",
+    "request": "request",
+    "show": "show",
+    "status": "status",
+    "cancel": "cancel",
+    "pause": "gate",
+    "resume": "gate",
+    "dead": "dead",
+    "doctor": "doctor",
+    "health": "health",
+    "simulator": "simulator",
+}
+
+
+class _Lazy(click.Group):
+    """Imports a command's module only when it is called: `eraser status` must not wait for Celery."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"{__name__}.{COMMANDS[name]}")
+        command: click.Command = getattr(module, name)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        from worker.accounts import nearest
+
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            error.message += nearest(args[0], COMMANDS)
+            raise
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="eraser")
+def eraser() -> None:
+    """Deletes MetaStudio avatar training jobs: every one that was accepted, and can prove it.
+
+    New here? `eraser demo` shows it all on this machine, without an account.
+    """
+
+
+def main() -> None:
+    """The console script. Exit codes: 0 done, 1 something failed, 2 usage or settings, 3 refused by a safety rule,
+    4 Redis or MetaStudio unreachable, 5 accepted but not finished."""
+    try:
+        eraser.main(standalone_mode=True)
+    except EraserError as error:
+        click.secho("eraser: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)
