@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 
 from worker.errors import EraserError, UsageError
 from worker.metastudio.simulator import answers
@@ -30,24 +31,24 @@ class Server:
         self._host, self.port = host, port
         self._service = MetaStudio(world)
         self._connections: set[Connection] = set()
-        self._listener: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
+        self._arriving: set[asyncio.Task[None]] = set()
         self._reopen: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         """Listen; the port that was free the first time is kept for later."""
-        if self._listener is not None:
+        if self._listening is not None:
             return
-        loop = asyncio.get_running_loop()
-
-        def connect() -> Connection:
-            return Connection(self._serve, self._connections)
-
-        self._listener = await loop.create_server(connect, self._host, self.port, backlog=_BACKLOG)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._listening = socket.create_server((self._host, self.port), family=family, backlog=_BACKLOG)
+        self._listening.setblocking(False)
+        self.port = self._listening.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._listening, self._accept, self._listening)
 
     async def close(self) -> None:
         """Stop to listen and end every conversation."""
         self._shut()
+        await asyncio.gather(*self._arriving, return_exceptions=True)
         tasks = [line.task for line in self._connections if line.task is not None]
         for line in list(self._connections):
             line.reset()
@@ -76,9 +77,31 @@ class Server:
         self._settling = asyncio.ensure_future(self.settle())
 
     def _shut(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        if self._listening is not None:
+            asyncio.get_running_loop().remove_reader(self._listening)
+            self._listening.close()
+            self._listening = None
+
+    def _accept(self, listening: socket.socket) -> None:
+        """Take all that wait. asyncio's own server forgets a client that it accepts while it closes (Python 3.11)."""
+        loop = asyncio.get_running_loop()
+        for _ in range(_BACKLOG):
+            try:
+                sock, _address = listening.accept()
+            except OSError:  # nobody waits, or the process has no file descriptor left
+                return
+            sock.setblocking(False)
+            arriving = loop.create_task(self._welcome(sock))
+            self._arriving.add(arriving)
+            arriving.add_done_callback(self._arriving.discard)
+
+    async def _welcome(self, sock: socket.socket) -> None:
+        def connect() -> Connection:
+            return Connection(self._serve, self._connections)
+
+        _, line = await asyncio.get_running_loop().connect_accepted_socket(connect, sock)
+        if self._listening is None:  # closed in the meantime
+            line.reset()
 
     async def _serve(self, request: Request, line: Connection) -> None:
         if request.path.startswith(_CONTROL):
