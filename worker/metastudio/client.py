@@ -35,7 +35,8 @@ class Client:
     """One account's way to MetaStudio. Threads share it; `pool_size` connections are kept open between calls.
 
     Nothing of the surroundings takes part: no netrc (it would replace our signature), no proxy variables, no redirects.
-    `ca_bundle` is a PEM file to trust instead of the public authorities.
+    Raises `UsageError` for ids that must not be sent and what the credentials' source raises; whatever the network and
+    the server do is an answer. `ca_bundle` is a PEM file to trust instead of the public authorities.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Client:
     ) -> Answer:
         """Delete one training job. `signed_at` replaces this machine's clock in the signature."""
         path = f"{_jobs(project_id)}/{_checked(job_id, 'job id')}"
-        reply, secrets = self._call("DELETE", path, project_id, app_user, signed_at)
+        reply, secrets = self._call("DELETE", path, project_id, app_user=app_user, signed_at=signed_at)
         return read_answer(reply, secrets=secrets)
 
     def show(
@@ -70,7 +71,7 @@ class Client:
     ) -> Shown:
         """Ask for one training job."""
         path = f"{_jobs(project_id)}/{_checked(job_id, 'job id')}"
-        reply, secrets = self._call("GET", path, project_id, app_user, signed_at)
+        reply, secrets = self._call("GET", path, project_id, app_user=app_user, signed_at=signed_at)
         return read_shown(reply, job_id, secrets=secrets)
 
     def list(
@@ -83,7 +84,9 @@ class Client:
     ) -> Listing:
         """One page of the training jobs, by default the first hundred."""
         path = f"{_jobs(project_id)}?{canonical_query(query_of(**filters))}"
-        reply, secrets = self._call("GET", path, project_id, app_user, signed_at, max_body_bytes=MAX_LISTING_BYTES)
+        reply, secrets = self._call(
+            "GET", path, project_id, app_user=app_user, signed_at=signed_at, max_body_bytes=MAX_LISTING_BYTES
+        )
         return read_listing(reply, secrets=secrets)
 
     def close(self) -> None:
@@ -94,9 +97,9 @@ class Client:
         method: str,
         path: str,
         project_id: str,
+        *,
         app_user: str | None,
         signed_at: datetime | None,
-        *,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> tuple[Reply, tuple[str, ...]]:
         """The reply, and what must not appear in anything that is kept of it."""

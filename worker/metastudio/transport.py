@@ -21,6 +21,7 @@ from typing import Any, Final
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -84,6 +85,14 @@ class Transport(HTTPAdapter):
 
     def cert_verify(self, *_: Any) -> None:
         """The pool's own TLS context verifies; requests would load the CA bundle again for every connection."""
+
+    def build_response(self, _: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Only what is read below; requests would look for cookies as well."""
+        response = requests.Response()
+        response.status_code = resp.status
+        response.headers = CaseInsensitiveDict(resp.headers)
+        response.raw = resp
+        return response
 
     def close(self) -> None:
         super().close()
