@@ -155,4 +155,6 @@ def _checked(text: str, what: str) -> str:
 
 
 def _secrets(credentials: Credentials, app_user: str | None) -> tuple[str, ...]:
-    return tuple(s for s in (credentials.ak, credentials.sk, credentials.security_token, app_user) if s)
+    # A shorter app user would mask half of every message; in the echoed header it is masked however short.
+    private = app_user if app_user and len(app_user) > 3 else None
+    return tuple(s for s in (credentials.ak, credentials.sk, credentials.security_token, private) if s)
