@@ -77,6 +77,7 @@ def test_a_wrong_secret_is_answered_with_the_canonical_request_on_one_line(simul
     assert answer.json["request_id"] == answer.headers["x-request-id"]
     assert (answer.headers["transfer-encoding"], answer.headers["connection"]) == ("chunked", "close")
     assert simulator.stats()["refused_by_reason"] == {"signature": 1}
+    assert (simulator.calls()[-1]["ak"], simulator.calls()[-1]["refused"]) == (simulator.ak, "signature")
     assert len(simulator.job_ids()) == 9
 
 

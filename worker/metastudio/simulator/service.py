@@ -14,7 +14,7 @@ from worker.metastudio.simulator.calls import Call
 from worker.metastudio.simulator.catalogue import BadQuery, Viewer, asked_for, read_query
 from worker.metastudio.simulator.delivery import deliver, reply_of
 from worker.metastudio.simulator.faults import ORDINARY, Fault, OutageMode
-from worker.metastudio.simulator.verification import Refusal
+from worker.metastudio.simulator.verification import Refusal, read_claim
 from worker.metastudio.simulator.wire import Connection, Request
 from worker.metastudio.simulator.world import World
 from worker.metastudio.states import is_deletable
@@ -83,7 +83,7 @@ class MetaStudio:
         outage = self.world.outage
         if outage is None or not outage.fits(call.method, call.project, time.monotonic()):
             return True
-        call.fault = f"outage:{outage.mode}"
+        call.fault = f"outage:{outage.mode.value}"
         match outage.mode:
             case OutageMode.HANG:
                 await line.pause(None)
@@ -107,7 +107,8 @@ class MetaStudio:
             return answers.no_such_api(request_id), None
         admitted = world.keys.admit(request, world.now(), now)
         if isinstance(admitted, Refusal):
-            call.refused = admitted.reason
+            call.refused, claim = admitted.reason.value, read_claim(request)
+            call.ak = None if claim is None else claim.ak
             return answers.gateway(401, "APIGW.0301", admitted.message, request_id), None
         call.ak = admitted.ak
         if route.project not in admitted.projects or request.header.get("x-project-id") != route.project:
@@ -119,7 +120,7 @@ class MetaStudio:
         fault = world.faults.take(request.method, route.project, route.job_id)
         if fault is None:
             return self._ordinary(route, request, call, viewer), None
-        call.fault = fault.kind
+        call.fault = fault.kind.value
         ordinary = (
             self._ordinary(route, request, call, viewer) if fault.deletes or route.operation != "delete" else None
         )
