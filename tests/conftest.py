@@ -1,0 +1,35 @@
+"""Fixtures that every test may use. A real Redis is part of the test extra, so its absence is a failure, not a skip."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import fakeredis
+import pytest
+import redis
+
+from worker.embedded import EmbeddedRedis
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[EmbeddedRedis]:
+    """One private server for the whole session."""
+    with tempfile.TemporaryDirectory(prefix="eraser-") as directory, EmbeddedRedis(Path(directory)) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: EmbeddedRedis) -> str:
+    """The real server's address; empty at the start of each test."""
+    redis.Redis.from_url(redis_server.url).flushall()
+    return redis_server.url
+
+
+@pytest.fixture(params=["fake", "real"])
+def client(request: pytest.FixtureRequest) -> redis.Redis:
+    """An empty Redis: once fakeredis, once a real server."""
+    if request.param == "fake":
+        return fakeredis.FakeRedis(server=fakeredis.FakeServer())
+    return redis.Redis.from_url(request.getfixturevalue("redis_url"))

@@ -1,0 +1,110 @@
+"""What the ledger's tests share: a clock that stands still, short names, and the invariant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import redis
+
+from worker.deletion import Lane
+from worker.ledger.moves import Claim, GatePolicy, Lease, Lesson, Ref, Settlement, Turn
+from worker.ledger.store import Ledger
+
+CLOCK = "local function clock() return tonumber(redis.call('GET', 'test:clock')) end"
+START_MS = 1_800_000_000_000
+LEASE_MS = 60_000
+POLICY = GatePolicy(interval=100.0, lease=LEASE_MS, look_interval=200.0)
+INDEXES = ("due:user", "due:bulk", "running", "held", "deleted", "gone", "dead", "cancelled", "discarded")
+PROJECT = "p"
+
+
+class Bench:
+    """A ledger whose clock only the test moves."""
+
+    def __init__(self, client: redis.Redis, policy: GatePolicy = POLICY, account: str = "default") -> None:
+        self.client = client
+        self.ledger = Ledger(client, account, policy, clock=CLOCK, patience_s=0.2)
+        self.p = self.ledger.prefix
+        self.set_clock(START_MS)
+
+    # -- the clock ---------------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        return float(self.client.get("test:clock"))  # type: ignore[arg-type]
+
+    def set_clock(self, ms: float) -> None:
+        self.client.set("test:clock", repr(float(ms)))
+
+    def pass_time(self, seconds: float) -> None:
+        self.set_clock(self.now + seconds * 1000)
+
+    # -- short forms -------------------------------------------------------------------------------------------------
+
+    def request(self, *jobs: str, **claim: Any) -> list[str]:
+        claim.setdefault("lane", Lane.BULK)
+        accepted, _ = self.ledger.request([Ref(PROJECT, job) for job in jobs], Claim(**claim))
+        return [("=" if a.deduplicated else "") + a.state for a in accepted]
+
+    def turn(self, settlement: Settlement | None = None, **more: Any) -> Turn:
+        more = {"worker": "w1", "key": "k1"} | more
+        return self.ledger.take(settlement=settlement, **more)
+
+    def take(self, **more: Any) -> Lease:
+        """A lease, whatever time has to pass for its slot."""
+        for _ in range(100):
+            turn = self.turn(**more)
+            if turn.lease:
+                return turn.lease
+            assert turn.wait_s is not None, f"nothing to take: {turn}"
+            self.pass_time(turn.wait_s + 0.001)
+        raise AssertionError("no lease after a hundred slots")
+
+    def settle(self, lease: Lease, to: str = "deleted", **more: Any) -> str | None:
+        """Settle a lease the way a hand would after one DELETE, unless told otherwise."""
+        lesson = more.pop("lesson", Lesson("ok", key="k1", ms=50, probe=bool(lease.probe)))
+        fields: dict[str, Any] = {"called": True, "used": True, "ms": 50.0, "status": 200}
+        fields |= {"attempt": {"status": 200, "outcome": to}} | more
+        settlement = Settlement(ref=lease.ref, token=lease.token, to=to, lesson=lesson, **fields)
+        return self.turn(settlement, want=False).settled
+
+    def open(self) -> None:
+        """Make the key a known good one, so that the gate asks for no probe."""
+        self.client.hset(self.p + "gate", "good:k1", str(self.now))
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    def state(self, job: str) -> str:
+        return self.record(job)["state"]
+
+    def record(self, job: str) -> dict[str, str]:
+        raw: Any = self.client.hgetall(f"{self.p}d:{PROJECT}/{job}")
+        return {name.decode(): value.decode() for name, value in raw.items()}
+
+    def gate(self) -> dict[str, str]:
+        raw: Any = self.client.hgetall(self.p + "gate")
+        return {name.decode(): value.decode() for name, value in raw.items()}
+
+    def indexes(self) -> dict[str, list[str]]:
+        """Every deletion, and the indexes it stands in."""
+        found: dict[str, list[str]] = {}
+        for index in INDEXES:
+            members: Any = self.client.zrange(self.p + index, 0, -1)
+            for member in members:
+                found.setdefault(member.decode(), []).append(index)
+        return found
+
+    def check_invariant(self) -> None:
+        """Each record stands in exactly one index, the one its state names; no index names what has no record."""
+        prefix = f"{self.p}d:"
+        records = {key.decode().removeprefix(prefix) for key in self.client.scan_iter(f"{prefix}*")}
+        indexes = self.indexes()
+        assert set(indexes) == records
+        twice = {ref: where for ref, where in indexes.items() if len(where) != 1}
+        assert not twice, f"in more than one index: {twice}"
+        for ref, (index,) in indexes.items():
+            state, lane = self.client.hmget(prefix + ref, "state", "lane")
+            expected = f"due:{lane.decode()}" if state == b"pending" else state.decode()
+            assert index == expected, f"{ref} is {state} but stands in {index}"
+        assert max(Counter(ref for ref in indexes).values(), default=1) == 1

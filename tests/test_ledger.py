@@ -1,0 +1,370 @@
+"""The ledger's moves, on fakeredis and on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tests.ledgers import POLICY, PROJECT, Bench
+from worker.deletion import Lane
+from worker.errors import Unreachable
+from worker.ledger import scripts
+from worker.ledger.moves import Claim, Lesson, Ref, Settlement
+from worker.ledger.store import Ledger
+
+
+@pytest.fixture
+def bench(client: redis.Redis) -> Iterator[Bench]:
+    bench = Bench(client)
+    bench.open()
+    yield bench
+    bench.check_invariant()
+
+
+# -- request ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_is_pending_and_a_second_one_merges(bench: Bench) -> None:
+    assert bench.request("a", by="ann") == ["pending"]
+    assert bench.request("a", by="bob", run="r1") == ["=pending"]
+    record = bench.record("a")
+    assert record["by"] == "ann"
+    assert '"bob"' in record["also"]
+
+
+def test_the_same_claim_twice_is_one(bench: Bench) -> None:
+    bench.request("a", by="ann", run="r1")
+    bench.request("a", by="ann", run="r1")
+    assert "also" not in bench.record("a")
+
+
+def test_a_merge_takes_the_more_urgent_lane_and_the_earlier_time(bench: Bench) -> None:
+    bench.request("a", lane=Lane.BULK, delay_s=7 * 86400)
+    assert bench.record("a")["wait"] == "grace"
+    bench.request("a", lane=Lane.USER)
+    assert bench.indexes()[f"{PROJECT}/a"] == ["due:user"]
+    assert "wait" not in bench.record("a")
+    assert bench.take().ref.job_id == "a"
+
+
+def test_a_merge_never_makes_it_less_urgent(bench: Bench) -> None:
+    bench.request("a", lane=Lane.USER)
+    bench.request("a", lane=Lane.BULK, delay_s=3600)
+    assert bench.indexes()[f"{PROJECT}/a"] == ["due:user"]
+    assert bench.take().ref.job_id == "a"
+
+
+def test_a_merge_takes_the_earlier_deadline(bench: Bench) -> None:
+    bench.request("a", deadline_s=1000)
+    bench.request("a", deadline_s=500)
+    bench.request("a", deadline_s=2000)
+    assert float(bench.record("a")["dl"]) == bench.now + 500_000
+
+
+def test_a_request_for_a_running_one_does_not_take_its_lease(bench: Bench) -> None:
+    bench.request("a")
+    lease = bench.take()
+    assert bench.request("a", lane=Lane.USER) == ["=running"]
+    assert bench.settle(lease, "pending", delay_s=10) == "pending"
+    assert bench.indexes()[f"{PROJECT}/a"] == ["due:user"], "it comes back in the more urgent lane"
+
+
+@pytest.mark.parametrize("final", ["deleted", "gone"])
+def test_what_is_over_stays_over_unless_asked_again(bench: Bench, final: str) -> None:
+    bench.request("a")
+    bench.settle(bench.take(), final)
+    assert bench.request("a") == [f"={final}"]
+    assert bench.state("a") == final
+    assert bench.request("a", again=True) == ["=pending"]
+    assert bench.record("a")["round"] == "2"
+    assert "A 1 1" in bench.record("a")["log"], "the first round's attempts stay"
+
+
+@pytest.mark.parametrize("end", ["dead", "cancelled"])
+def test_a_request_for_a_dead_or_cancelled_one_opens_a_new_round(bench: Bench, end: str) -> None:
+    bench.request("a")
+    bench.settle(bench.take(), end, cause="server_error" if end == "dead" else None)
+    assert bench.request("a", by="bob")[0].endswith("pending")
+    record = bench.record("a")
+    assert (record["round"], record["by"]) == ("2", "bob")
+    assert "used" not in record
+    assert "cause" not in record
+
+
+def test_thousands_are_accepted_in_scripts_of_five_hundred(bench: Bench) -> None:
+    jobs = [f"j{i}" for i in range(1201)]
+    assert bench.request(*jobs) == ["pending"] * 1201
+    assert bench.client.zcard(bench.p + "due:bulk") == 1201
+
+
+# -- take ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_user_lane_goes_first_and_then_the_oldest(bench: Bench) -> None:
+    bench.request("old")
+    bench.pass_time(1)
+    bench.request("new")
+    bench.request("person", lane=Lane.USER)
+    assert [bench.take().ref.job_id for _ in range(3)] == ["person", "old", "new"]
+
+
+def test_what_is_not_due_is_not_taken(bench: Bench) -> None:
+    bench.request("a", delay_s=60)
+    turn = bench.turn()
+    assert turn.lease is None
+    assert turn.next_ms == bench.now + 60_000
+    bench.pass_time(60)
+    assert bench.take().ref.job_id == "a"
+
+
+def test_a_leased_deletion_is_taken_by_nobody_else(bench: Bench) -> None:
+    bench.request("a")
+    bench.take()
+    bench.pass_time(1)
+    assert bench.turn().lease is None
+
+
+def test_a_deletion_past_its_deadline_dies_without_a_call(bench: Bench) -> None:
+    bench.request("a", "b", deadline_s=10)
+    bench.request("c")
+    bench.pass_time(11)
+    assert bench.take().ref.job_id == "c"
+    assert bench.record("a")["cause"] == "deadline"
+    assert bench.state("b") == "dead"
+
+
+def test_a_retry_is_never_later_than_the_deadline(bench: Bench) -> None:
+    bench.request("a", deadline_s=60)
+    bench.settle(bench.take(), "pending", delay_s=3600, wait="retry")
+    bench.pass_time(60)
+    assert bench.turn().lease is None
+    assert bench.record("a")["cause"] == "deadline"
+
+
+# -- settle ----------------------------------------------------------------------------------------------------------
+
+
+def test_settling_keeps_the_attempt_and_clears_what_was_personal(bench: Bench) -> None:
+    bench.request("a", app_user="u-17")
+    lease = bench.take()
+    assert lease.app_user == "u-17"
+    bench.settle(lease, "deleted", attempt={"status": 200, "request_id": "abc", "outcome": "deleted"})
+    record = bench.record("a")
+    assert '"request_id":"abc"' in record["log"]
+    assert not {"user", "tok", "wrk", "tk"} & set(record)
+
+
+def test_a_wrong_token_changes_nothing(bench: Bench) -> None:
+    bench.request("a")
+    lease = bench.take()
+    forged = Settlement(ref=lease.ref, token="0" * 16, to="gone", evidence="never_seen")
+    assert bench.turn(forged, want=False).settled == "late running"
+    assert bench.state("a") == "running"
+
+
+def test_a_late_failure_loses_and_a_late_200_wins(bench: Bench) -> None:
+    bench.request("a", "b")
+    slow, slow_too = bench.take(), bench.take()
+    bench.pass_time(61)
+    bench.ledger.rescue(alive=["w1"], counts=True)
+    second = bench.take()
+    assert bench.settle(slow, "pending", delay_s=10) == "late running"
+    assert bench.settle(second, "dead", cause="server_error") == "dead"
+    assert bench.settle(slow, "deleted") == "deleted"
+    assert bench.state("a") == "deleted"
+    assert bench.settle(slow_too, "deleted") == "deleted", "from pending as well"
+
+
+@pytest.mark.parametrize("to", ["dead", "gone", "cancelled", "discarded"])
+def test_a_late_200_wins_against_every_state(bench: Bench, to: str) -> None:
+    bench.request("a")
+    slow = bench.take()
+    bench.pass_time(61)
+    bench.ledger.rescue(alive=[], counts=True)
+    bench.settle(bench.take(), "dead" if to == "discarded" else to, cause="server_error" if to == "dead" else None)
+    if to == "discarded":
+        bench.ledger.discard([Ref(PROJECT, "a")], why="T-1")
+    assert bench.state("a") == to
+    assert bench.settle(slow, "deleted") == "deleted"
+    record = bench.record("a")
+    assert record["state"] == "deleted"
+    assert '"late":true' in record["log"]
+    assert not {"cause", "evidence"} & set(record)
+
+
+def test_settling_and_taking_is_one_move(bench: Bench) -> None:
+    bench.request("a", "b")
+    first = bench.take()
+    bench.pass_time(1)
+    settlement = Settlement(ref=first.ref, token=first.token, to="deleted", lesson=Lesson("ok", key="k1"))
+    turn = bench.turn(settlement)
+    assert (turn.settled, turn.lease.ref.job_id if turn.lease else None) == ("deleted", "b")
+
+
+def test_of_a_round_the_first_3_and_the_last_20_attempts_stay(bench: Bench) -> None:
+    bench.request("a")
+    for n in range(1, 41):
+        bench.settle(bench.take(), "pending", attempt={"status": 500, "n": n})
+    kept = [int(line.split(" ")[2]) for line in bench.record("a")["log"].split("\n") if line.startswith("A 1 ")]
+    assert kept == [1, 2, 3, *range(21, 41)]
+
+
+# -- repeated operations ---------------------------------------------------------------------------------------------
+
+
+def test_an_operation_repeated_under_its_number_repeats_its_first_answer(bench: Bench) -> None:
+    move = scripts.load("request", clock=bench.ledger._clock)
+    options = '{"lane":"bulk","delay":0,"deadline":1000,"gate":{"interval":100,"max_calls":9}}'
+    first = move.run(bench.client, bench.p, "caller", 1, options, f"{PROJECT}/a")
+    bench.settle(bench.take(), "deleted")
+    assert move.run(bench.client, bench.p, "caller", 1, options, f"{PROJECT}/a") == first
+    assert bench.state("a") == "deleted"
+
+
+def test_an_operation_that_arrives_after_its_successor_does_nothing(bench: Bench) -> None:
+    move = scripts.load("request", clock=bench.ledger._clock)
+    options = '{"lane":"bulk","delay":0,"deadline":1000,"gate":{"interval":100,"max_calls":9}}'
+    move.run(bench.client, bench.p, "caller", 2, options, f"{PROJECT}/a")
+    assert move.run(bench.client, bench.p, "caller", 1, options, f"{PROJECT}/b") == b'{"stale":true}'
+    assert f"{PROJECT}/b" not in bench.indexes()
+
+
+# -- rescue ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_lease_that_ran_out_goes_back_and_is_marked_as_of_unknown_outcome(bench: Bench) -> None:
+    bench.request("a")
+    bench.take()
+    assert bench.ledger.rescue(alive=[], counts=True)[0] == []
+    bench.pass_time(60.1)
+    assert bench.ledger.rescue(alive=[], counts=True)[0] == [(Ref(PROJECT, "a"), "pending")]
+    lease = bench.take()
+    assert lease.unknown
+    assert lease.used == 0, "a lost worker uses no attempt"
+
+
+def test_three_lost_workers_make_a_dead_letter(bench: Bench) -> None:
+    bench.request("a")
+    for expected in ("pending", "pending", "dead"):
+        bench.take(worker="w9")
+        bench.pass_time(61)
+        assert bench.ledger.rescue(alive=["w1"], counts=True)[0] == [(Ref(PROJECT, "a"), expected)]
+    assert bench.record("a")["cause"] == "worker_lost"
+
+
+@pytest.mark.parametrize(("alive", "counts"), [(["w1"], True), ([], False)])
+def test_a_living_worker_and_an_outage_of_redis_count_against_nobody(
+    bench: Bench, alive: list[str], counts: bool
+) -> None:
+    bench.request("a")
+    for _ in range(5):
+        bench.take(worker="w1")
+        bench.pass_time(61)
+        assert bench.ledger.rescue(alive=alive, counts=counts)[0] == [(Ref(PROJECT, "a"), "pending")]
+
+
+# -- cancel ----------------------------------------------------------------------------------------------------------
+
+
+def test_cancel_before_any_call(bench: Bench) -> None:
+    bench.request("a")
+    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1") == [(Ref(PROJECT, "a"), "cancelled")]
+    assert bench.turn().lease is None
+
+
+def test_cancelling_a_run_removes_only_its_claim(bench: Bench) -> None:
+    bench.request("a", run="r1", by="sweep")
+    bench.request("a", by="ann", lane=Lane.USER)
+    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run="r1")[0][1] == "claim_removed"
+    assert bench.record("a")["by"] == "ann"
+    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run="r1")[0][1] == "not_claimed"
+    assert bench.state("a") == "pending"
+
+
+def test_cancel_while_a_call_is_under_way_takes_effect_if_the_outcome_allows(bench: Bench) -> None:
+    bench.request("a", "b")
+    first, second = bench.take(), bench.take()
+    results = bench.ledger.cancel([first.ref, second.ref], why="T-1")
+    assert [result for _, result in results] == ["in_flight", "in_flight"]
+    assert bench.settle(first, "pending", delay_s=10) == "cancelled"
+    assert bench.settle(second, "deleted") == "deleted"
+
+
+def test_cancel_after_an_unknown_outcome_is_resolved_by_asking(bench: Bench) -> None:
+    bench.request("a")
+    bench.settle(bench.take(), "pending", delay_s=3600, fields={"unk": "1"})
+    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1")[0][1] == "may_be_deleted"
+    lease = bench.take()
+    assert lease.looks == 1
+    assert lease.cancel_wanted
+
+
+def test_a_new_request_takes_a_cancel_back(bench: Bench) -> None:
+    bench.request("a")
+    lease = bench.take()
+    bench.ledger.cancel([lease.ref], why="T-1")
+    bench.request("a", by="ann")
+    assert bench.settle(lease, "pending") == "pending"
+
+
+# -- dead letters ----------------------------------------------------------------------------------------------------
+
+
+def test_a_replay_has_a_whole_new_budget_and_keeps_the_history(bench: Bench) -> None:
+    bench.request("a", by="ann")
+    bench.settle(bench.take(), "pending")
+    bench.settle(bench.take(), "dead", cause="server_error", status=500)
+    results, _ = bench.ledger.replay([Ref(PROJECT, "a")], why="T-2", by="ops", deadline_s=100)
+    assert results == [(Ref(PROJECT, "a"), "pending")]
+    lease = bench.take()
+    assert (lease.round, lease.used, lease.calls) == (2, 0, 0)
+    record = bench.record("a")
+    assert record["by"] == "ann", "who asked stays who asked"
+    assert record["log"].count("A 1 ") == 2
+
+
+def test_replay_touches_nothing_but_dead_letters(bench: Bench) -> None:
+    bench.request("a")
+    results, _ = bench.ledger.replay([Ref(PROJECT, "a"), Ref(PROJECT, "x")], why="T", deadline_s=100)
+    assert [result for _, result in results] == ["pending", "unknown"]
+    assert "round" not in bench.record("a"), "it was pending and its round is not touched"
+
+
+def test_discard_and_restore(bench: Bench) -> None:
+    bench.request("a", app_user="u-1")
+    bench.settle(bench.take(), "dead", cause="refused", status=400)
+    assert bench.ledger.discard([Ref(PROJECT, "a")], why="T-3")[0][1] == "discarded"
+    assert bench.turn().lease is None
+    assert bench.ledger.restore([Ref(PROJECT, "a")], why="T-4")[0][1] == "dead"
+    assert bench.record("a")["cause"] == "refused"
+    bench.ledger.replay([Ref(PROJECT, "a")], why="T-5", deadline_s=100)
+    assert bench.take().app_user == "u-1", "a restored dead letter can still be sent as its app user"
+
+
+def test_a_discarded_one_cannot_be_restored_after_thirty_days(bench: Bench) -> None:
+    bench.request("a")
+    bench.settle(bench.take(), "dead", cause="refused")
+    bench.ledger.discard([Ref(PROJECT, "a")], why="T-3")
+    bench.pass_time(31 * 86400)
+    assert bench.ledger.restore([Ref(PROJECT, "a")], why="T-4")[0][1] == "too_late"
+
+
+def test_old_final_records_are_forgotten_and_dead_letters_never(bench: Bench) -> None:
+    bench.request("a", "b")
+    bench.settle(bench.take(), "deleted")
+    bench.settle(bench.take(), "dead", cause="refused")
+    bench.pass_time(401 * 86400)
+    assert bench.ledger.forget(keep_s=400 * 86400) == 1
+    assert bench.indexes() == {f"{PROJECT}/b": ["dead"]}
+
+
+# -- Redis away ------------------------------------------------------------------------------------------------------
+
+
+def test_a_dead_redis_is_said_within_the_patience() -> None:
+    nobody = redis.Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.2)
+    ledger = Ledger(nobody, "default", POLICY, patience_s=0.2)
+    with pytest.raises(Unreachable, match="ERASER_REDIS_URL"):
+        ledger.request([Ref(PROJECT, "a")], Claim())

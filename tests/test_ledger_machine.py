@@ -1,0 +1,211 @@
+"""Random interleavings of everything that can happen to deletions, under a clock that only the test moves.
+
+After every step: each deletion stands in exactly one index; no final state was overwritten but by a late 200 (or by
+somebody who asked again); no job has two live leases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import fakeredis
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.ledgers import LEASE_MS, PROJECT, Bench
+from worker.deletion import Lane
+from worker.ledger.moves import Lease, Lesson, Ref, Settlement
+
+JOBS = st.sampled_from(["a", "b", "c", "d"])
+LANES = st.sampled_from(list(Lane))
+WORKERS = st.sampled_from(["w1", "w2", "w3"])
+RUNS = st.sampled_from([None, "r1", "r2"])
+EVERY = ("pending", "running", "gone", "dead", "cancelled", "discarded")
+# How a state may change in one step, by what was done; everything else must leave it alone.
+BY_PERSON = {
+    "request": {("dead", "pending"), ("discarded", "pending"), ("cancelled", "pending")},
+    "again": {("deleted", "pending"), ("gone", "pending")},
+    "cancel": {("pending", "cancelled")},
+    "replay": {("dead", "pending")},
+    "discard": {("dead", "discarded")},
+    "restore": {("discarded", "dead")},
+}
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lease in somebody's hands, however late."""
+
+    lease: Lease
+    ends: float
+
+
+class Deletions(RuleBasedStateMachine):
+    """The world around one ledger."""
+
+    client_of_this_run: redis.Redis
+
+    leases = Bundle("leases")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client_of_this_run.flushall()
+        self.bench = Bench(self.client_of_this_run)
+        self.bench.open()
+        self.before: dict[str, str] = {}
+        self.allowed: set[tuple[str, str]] = set()
+        self.live: dict[str, Held] = {}  # by job: the lease that nobody settled and that has not run out
+
+    # -- what happens --------------------------------------------------------------------------------------------------
+
+    @rule(job=JOBS, lane=LANES, run=RUNS, delay=st.sampled_from([0, 0, 30, 3600]), again=st.booleans())
+    def request(self, job: str, lane: Lane, run: str | None, delay: float, again: bool) -> None:
+        self.bench.request(job, lane=lane, run=run, by=run, delay_s=delay, again=again)
+        self.allowed = BY_PERSON["request"] | (BY_PERSON["again"] if again else set())
+
+    @rule(target=leases, worker=WORKERS)
+    def take(self, worker: str) -> Held | None:
+        turn = self.bench.turn(worker=worker)
+        self.allowed = {("pending", "running"), ("pending", "dead")}
+        if turn.lease is None:
+            return None
+        held = Held(turn.lease, self.bench.now + LEASE_MS)
+        job = turn.lease.ref.job_id
+        earlier = self.live.get(job)
+        assert earlier is None or earlier.ends <= self.bench.now, f"two live leases of {job}"
+        self.live[job] = held
+        return held
+
+    @rule(held=leases, to=st.sampled_from(["deleted", "gone", "pending", "dead", "cancelled"]), unknown=st.booleans())
+    def answer(self, held: Held | None, to: str, unknown: bool) -> None:
+        """The same lease may answer several times, in time or late: only the first in time, or a 200, counts."""
+        if held is None:
+            return
+        job, lease = held.lease.ref.job_id, held.lease
+        settlement = Settlement(
+            ref=lease.ref,
+            token=lease.token,
+            to=to,
+            called=True,
+            used=True,
+            ms=5.0,
+            attempt={"outcome": to},
+            cause="server_error" if to == "dead" else None,
+            evidence="after_our_call" if to == "gone" else None,
+            fields={"unk": "1"} if unknown else {},
+            lesson=Lesson("ok", key="k1", ms=5.0),
+        )
+        became = self.bench.turn(settlement, want=False).settled
+        mine = self.live.get(job) == held
+        if to == "deleted":
+            self.allowed = {
+                (state, "deleted") for state in ("pending", "running", "gone", "dead", "cancelled", "discarded")
+            }
+        elif mine:
+            self.allowed = {("running", to), ("running", "cancelled"), ("running", "pending")}
+        else:
+            self.allowed = set()
+            assert became is not None
+            assert became.startswith("late"), f"a late {to} was accepted: {became}"
+        if mine:
+            del self.live[job]
+
+    @rule(held=consumes(leases), seconds=st.sampled_from([1.0, 59.0, 61.0]))
+    def crash(self, held: Held | None, seconds: float) -> None:
+        """A hand dies without a word, and time goes by."""
+        self.allowed = set()
+        self.bench.pass_time(seconds)
+
+    @rule(seconds=st.sampled_from([0.05, 1.0, 30.0, 61.0, 4000.0]))
+    def time_goes_by(self, seconds: float) -> None:
+        self.allowed = set()
+        self.bench.pass_time(seconds)
+
+    @rule(alive=st.sets(WORKERS), counts=st.booleans())
+    def rescue(self, alive: set[str], counts: bool) -> None:
+        rescued, _ = self.bench.ledger.rescue(alive=sorted(alive), counts=counts)
+        self.allowed = {("running", "pending"), ("running", "dead")}
+        for ref, _state in rescued:
+            held = self.live.pop(ref.job_id, None)
+            assert held is None or held.ends <= self.bench.now, "a live lease was taken away"
+
+    @rule(job=JOBS, run=RUNS)
+    def cancel(self, job: str, run: str | None) -> None:
+        self.bench.ledger.cancel([Ref(PROJECT, job)], why="T-1", run=run)
+        self.allowed = BY_PERSON["cancel"]
+
+    @rule(job=JOBS)
+    def replay(self, job: str) -> None:
+        self.bench.ledger.replay([Ref(PROJECT, job)], why="T-1", deadline_s=86400)
+        self.allowed = BY_PERSON["replay"]
+
+    @rule(job=JOBS)
+    def discard(self, job: str) -> None:
+        self.bench.ledger.discard([Ref(PROJECT, job)], why="T-1")
+        self.allowed = BY_PERSON["discard"]
+
+    @rule(job=JOBS)
+    def restore(self, job: str) -> None:
+        self.bench.ledger.restore([Ref(PROJECT, job)], why="T-1")
+        self.allowed = BY_PERSON["restore"]
+
+    @rule()
+    def pause_and_resume(self) -> None:
+        self.bench.ledger.pause(why="T-1")
+        assert self.bench.turn().lease is None
+        self.bench.ledger.resume()
+        self.bench.open()
+        self.allowed = {("pending", "dead")}
+
+    # -- what must hold ------------------------------------------------------------------------------------------------
+
+    @invariant()
+    def each_deletion_is_in_exactly_one_index(self) -> None:
+        self.bench.check_invariant()
+
+    @invariant()
+    def states_change_only_as_they_may(self) -> None:
+        after = {ref: self.bench.state(Ref.parse(ref).job_id) for ref in self.bench.indexes()}
+        for ref, was in self.before.items():
+            now = after.get(ref)
+            assert now is not None, f"{ref} was lost"
+            assert now == was or (was, now) in self.allowed, f"{ref}: {was} became {now}"
+        self.before = after
+
+    @invariant()
+    def a_running_deletion_has_its_lease(self) -> None:
+        for ref, where in self.bench.indexes().items():
+            job = Ref.parse(ref).job_id
+            if where == ["running"]:
+                assert self.bench.record(job)["tok"] == self.live[job].lease.token
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("server", ["fake", "real"])
+def test_no_interleaving_loses_doubles_or_overwrites(server: str, request: pytest.FixtureRequest) -> None:
+    class Run(Deletions):
+        client_of_this_run = (
+            fakeredis.FakeRedis(server=fakeredis.FakeServer())
+            if server == "fake"
+            else redis.Redis.from_url(request.getfixturevalue("redis_url"))
+        )
+
+    run_state_machine_as_test(
+        Run,
+        settings=settings(
+            max_examples=40 if server == "fake" else 150,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
