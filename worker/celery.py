@@ -16,7 +16,7 @@ from kombu import Queue
 from worker.addresses import broker_form
 from worker.dispatcher import DispatcherStep
 from worker.errors import EraserError
-from worker.health import HeartbeatStep
+from worker.heartbeat import HeartbeatStep
 from worker.runtime import runtime
 from worker.settings import check_celery_environment
 

@@ -19,20 +19,17 @@ import redis
 from celery import bootsteps
 
 from worker.errors import EraserError
-from worker.runtime import WAKEUPS, Runtime
+from worker.runtime import HEARD_S, WAKEUPS, WORKER_INFO, WORKERS, Runtime
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.1
 FULL_LOOK_S = 30.0
 BEAT_S = 5.0  # how often a worker says that it lives
-HEARD_S = 30.0  # a worker unheard for longer is gone
 LOCK_MS = 3_000  # the dispatching worker's turn, renewed each tick
 FORGET_S = 600.0
 
 LOCK = "eraser:dispatcher"
-WORKERS = "eraser:workers"  # zset: worker id, Redis time (ms) of its last beat
-WORKER_INFO = "eraser:worker-info"  # hash: worker id, what `eraser status` shows of it
 
 # Renew the turn if it is ours, take it if it is nobody's.
 _TURN = """

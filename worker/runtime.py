@@ -26,6 +26,9 @@ from worker.schedule import Schedule
 from worker.settings import Settings
 
 LOOKS_PER_DELETE = 0.5  # the pace of lookups against that of deletions; the documented limit for lists is twice as high
+HEARD_S = 30.0  # a worker unheard for longer is gone
+WORKERS = "eraser:workers"  # zset: worker id, Redis time (ms) of its last beat
+WORKER_INFO = "eraser:worker-info"  # hash: worker id, what `eraser status` shows of it
 WAKEUPS = "eraser:wakeups"  # zset: account, Redis time (ms) when somebody should look; a hint, never the truth
 
 
