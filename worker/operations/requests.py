@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 
 from worker.deletion import Lane, check_opaque, check_reason, why_bad_id
-from worker.errors import UsageError
+from worker.durations import format_duration
+from worker.errors import RefusedBySafetyRule, UsageError
 from worker.ledger.moves import Accepted, Claim, Ref
 from worker.ledger.store import BATCH
 from worker.runtime import Runtime
 
 Ring = Callable[[str, str], None]  # account, doorbell
+
+CAP = 100  # ids that nobody has to confirm
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What became of one id: accepted, or an error that says why not."""
+
+    job_id: str
+    accepted: Accepted | None
+    error: str | None = None
 
 
 def claim(
@@ -28,6 +42,12 @@ def claim(
     """Check what a caller says about a request. Raises `UsageError`; nothing was recorded then."""
     if lane not in tuple(Lane):
         raise UsageError(f"lane: expected user or bulk; found {lane[:40]!r}")
+    deadline_s = deadline_s if deadline_s is not None else running.settings.deadline
+    if after_s >= deadline_s:
+        raise UsageError(
+            f"the deadline, {format_duration(deadline_s)} from now, is over before the deletion may start: "
+            f"set --deadline to more than {format_duration(after_s)}, or an earlier start"
+        )
     return Claim(
         lane=Lane(lane),
         by=check_opaque(by, "by"),
@@ -35,7 +55,7 @@ def claim(
         run=check_opaque(run, "run"),
         app_user=check_opaque(app_user, "app user"),
         delay_s=max(0.0, after_s),
-        deadline_s=deadline_s if deadline_s is not None else running.settings.deadline,
+        deadline_s=deadline_s,
         again=again,
     )
 
@@ -63,8 +83,7 @@ def record(running: Runtime, refs: Iterable[Ref], claim: Claim, ring: Ring) -> I
         accepted, bells = ledger.request(batch, claim)
         for bell in bells:
             ring(ledger.account, bell)
-        if not bells:
-            running.wake(ledger.account, 0)
+        running.wake(ledger.account, 0)  # with a doorbell too: it may be lost
         batch.clear()
         yield from accepted
 
@@ -74,6 +93,26 @@ def record(running: Runtime, refs: Iterable[Ref], claim: Claim, ring: Ring) -> I
             yield from flush()
     if batch:
         yield from flush()
+
+
+def submit(running: Runtime, project: str, job_ids: Iterable[str], claim: Claim, ring: Ring) -> Iterator[Asked]:
+    """Ask for each id in turn; a bad one is told, the good ones are recorded. Raises what `record` does."""
+    rest = iter(job_ids)
+    while batch := list(islice(rest, BATCH)):
+        bad = {job_id: why for job_id in batch if (why := why_bad_id(job_id))}
+        accepted = record(running, [Ref(project, job_id) for job_id in batch if job_id not in bad], claim, ring)
+        for job_id in batch:
+            yield Asked(job_id, None, bad[job_id]) if job_id in bad else Asked(job_id, next(accepted))
+
+
+def check_count(count: int, most: int | None) -> None:
+    """Refuse more ids than anybody confirmed. Raises `RefusedBySafetyRule`; nothing was recorded then."""
+    allowed = CAP if most is None else most
+    if count > allowed:
+        why = f"--max allows {allowed:,}" if most is not None else f"above {CAP} the number has to be confirmed"
+        raise RefusedBySafetyRule(
+            "max", f"{count:,} ids, and {why}. Nothing was recorded. If they are all meant, add: --max {count}"
+        )
 
 
 def checked(job_id: str) -> str:

@@ -1,0 +1,107 @@
+"""A few fields of very many deletions: dead letters in groups, the states of a file's jobs, the jobs of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import redis
+
+from worker.deletion import State
+from worker.errors import Unreachable
+from worker.ledger import scripts
+from worker.ledger.moves import Ref, compact
+from worker.ledger.store import BATCH
+
+_LETTER = ("state", "cause", "status", "code", "settled", "dl", "at", "round", "by", "why", "run")
+_OPEN = ("due:user", "due:bulk", "running", "held")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead or discarded deletion without its history. Times in ms since 1970, Redis's clock."""
+
+    ref: Ref
+    account: str
+    cause: str
+    status: int | None  # of the last DELETE
+    code: str | None
+    died_at: float  # of a discarded one: when it was discarded
+    deadline_at: float
+    requested_at: float  # when its present round began
+    round: int
+    requested_by: str | None
+    reason: str | None
+    run: str | None
+
+
+class Glance:
+    """Reads one account's ledger in bulk. Raises `Unreachable` when Redis does not answer."""
+
+    def __init__(self, client: redis.Redis, account: str) -> None:
+        self.account = account
+        self._client = client
+        self._p = f"eraser:{{{account}}}:"
+
+    def refs(self, state: State) -> list[Ref]:
+        """Every deletion that stands in `dead`, `discarded` or another index of one state, newest first."""
+        return self._members(state.value)
+
+    def letters(self, state: State = State.DEAD) -> Iterator[Letter]:
+        """Every dead (or discarded) letter, newest first."""
+        for ref, fields in self._each(self.refs(state), _LETTER):
+            if fields["state"] == state:  # one that moved on meanwhile is left out
+                yield self._letter(ref, fields)
+
+    def states(self, refs: Iterable[Ref]) -> Iterator[tuple[Ref, State | None]]:
+        """Each one's state, in order; None for one that is not known."""
+        for ref, fields in self._each(refs, ("state",)):
+            yield ref, State(fields["state"]) if fields["state"] else None
+
+    def claimed_by(self, run: str) -> Iterator[Ref]:
+        """Every unsettled deletion that a run asked for."""
+        for index in _OPEN:
+            for ref, fields in self._each(self._members(index), ("run", "also")):
+                others: list[dict[str, Any]] = json.loads(fields["also"] or "[]")
+                if fields["run"] == run or any(claim.get("run") == run for claim in others):
+                    yield ref
+
+    def _letter(self, ref: Ref, fields: dict[str, Any]) -> Letter:
+        return Letter(
+            ref=ref,
+            account=self.account,
+            cause=fields["cause"] or "unknown",
+            status=int(fields["status"]) if fields["status"] else None,
+            code=fields["code"] or None,
+            died_at=float(fields["settled"] or 0),
+            deadline_at=float(fields["dl"]),
+            requested_at=float(fields["at"]),
+            round=int(fields["round"] or 1),
+            requested_by=fields["by"] or None,
+            reason=fields["why"] or None,
+            run=fields["run"] or None,
+        )
+
+    def _members(self, index: str) -> list[Ref]:
+        # members first, records later: paging by rank over a moving index would skip some
+        members: Any = self._ask(self._client.zrange, self._p + index, 0, -1, desc=True)
+        return [Ref.parse(member.decode()) for member in members]
+
+    def _each(self, refs: Iterable[Ref], names: tuple[str, ...]) -> Iterator[tuple[Ref, dict[str, Any]]]:
+        script, rest = scripts.load("glance"), iter(refs)
+        while batch := list(islice(rest, BATCH)):
+            answer = self._ask(script.run, self._client, self._p, compact(names), *map(str, batch))
+            for ref, values in zip(batch, json.loads(answer), strict=True):
+                yield ref, dict(zip(names, values, strict=True))
+
+    @staticmethod
+    def _ask(read: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return read(*args, **options)
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+            raise Unreachable(
+                f"Redis does not answer ({type(error).__name__}); check that it runs and that ERASER_REDIS_URL is right"
+            ) from None

@@ -1,0 +1,86 @@
+"""What states, causes and evidence mean, in words for people."""
+
+from __future__ import annotations
+
+from worker.deletion import Cause, Evidence, State, WaitingFor
+
+STATES = {
+    State.PENDING: "waits",
+    State.RUNNING: "a worker is calling MetaStudio",
+    State.HELD: "on hold: nothing is sent until it is released",
+    State.DELETED: "MetaStudio said that it is deleted",
+    State.GONE: "we asked, and the job was not there",
+    State.DEAD: "a dead letter: it needs a person",
+    State.CANCELLED: "withdrawn before anything was sent",
+    State.DISCARDED: "a dead letter that was given up",
+}
+
+WAITS = {
+    WaitingFor.TURN: "its turn",
+    WaitingFor.GRACE: "the end of its grace period",
+    WaitingFor.RETRY: "its next attempt",
+    WaitingFor.NOT_DELETABLE_YET: "the job to reach a state that MetaStudio lets delete",
+    WaitingFor.THROTTLED: "MetaStudio to take calls again (it answered 429)",
+    WaitingFor.OUTAGE: "the end of an outage of MetaStudio",
+    WaitingFor.CREDENTIALS: "credentials that MetaStudio accepts (see `eraser doctor`)",
+    WaitingFor.PAUSED: "an operator to type `eraser resume`",
+    WaitingFor.MISCONFIGURED: "region, project and permissions to be put right (see `eraser doctor`)",
+}
+
+CAUSES = {
+    Cause.SERVER_ERROR: "MetaStudio failed or stayed silent until the attempts were used up",
+    Cause.REFUSED: "the job is there and looks deletable, yet MetaStudio refuses",
+    Cause.DEADLINE: "its deadline passed while it waited",
+    Cause.WORKER_LOST: "three workers were lost while they held it",
+    Cause.NOT_VISIBLE: "the credential sees no job at all there, so absence is no proof",
+}
+
+REMEDIES = {
+    Cause.SERVER_ERROR: "replay a few (--limit 3) once MetaStudio is well, then the rest",
+    Cause.REFUSED: "look at the job in MetaStudio's console; its message says why it may not go",
+    Cause.DEADLINE: "find out what they waited for (`eraser show`), then replay: a replay gets a new deadline",
+    Cause.WORKER_LOST: "see why workers die (memory? the platform's log?), then replay",
+    Cause.NOT_VISIBLE: "check that the key belongs to the job's tenant, and whether the job needs --app-user",
+}
+
+EVIDENCE = {
+    Evidence.AFTER_OUR_CALL: "an earlier call of ours had no clear answer; then the job was absent",
+    Evidence.SEEN_BEFORE: "MetaStudio had shown the job before; then it was absent",
+    Evidence.NEVER_SEEN: "nobody here ever saw the job: it was absent both times that we looked",
+}
+
+GATES = {
+    "ok": "open",
+    "throttled": "throttled",
+    "outage": "closed: MetaStudio fails",
+    "credentials": "closed: credentials refused",
+    "clock": "open, with a corrected clock",
+    "misconfigured": "closed: misconfigured",
+    "paused": "paused by an operator",
+}
+
+SILENCES = {
+    "not_sent": "no connection was made",
+    "reset": "the connection broke before an answer",
+    "timeout": "no answer in time",
+    "garbled": "what came was no HTTP answer",
+}
+
+
+def cause(name: str | None) -> str:
+    """A cause in words; one that this version does not know, as it is."""
+    return CAUSES[Cause(name)] if name in tuple(Cause) else str(name)
+
+
+def evidence(name: str | None) -> str:
+    return EVIDENCE[Evidence(name)] if name in tuple(Evidence) else str(name)
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 job`, `1,378 jobs`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def plain(text: str) -> str:
+    """Foreign text without anything that a terminal would obey."""
+    return "".join(c if c.isprintable() else "·" for c in text)
