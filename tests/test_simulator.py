@@ -12,12 +12,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.caller import NEVER_THAT_LONG, Caller, read_answer
 from tests.waiting import wait_until
 from worker.errors import UsageError
 from worker.metastudio import states
 from worker.metastudio.simulator import CANARIES, Simulator, SimulatorControl
+from worker.metastudio.simulator.__main__ import main
 from worker.metastudio.simulator.catalogue import Job
 from worker.metastudio.simulator.limits import Peak, SlidingWindow
 from worker.metastudio.simulator.simulator import read_jobs
@@ -325,6 +327,8 @@ def test_a_request_that_is_no_http_or_too_large_is_refused(caller: Caller, reque
 def test_only_loopback_is_bound(host: str) -> None:
     with pytest.raises(UsageError, match="loopback only"):
         Simulator(host=host)
+    refused = CliRunner().invoke(main, ["--host", host])
+    assert (refused.exit_code, "loopback only" in refused.output) == (2, True)
 
 
 def test_a_port_in_use_is_an_error_at_once(simulator: Simulator) -> None:

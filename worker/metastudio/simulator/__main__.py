@@ -48,7 +48,9 @@ def main(ak: str, sk: str, security_token: str | None, projects: tuple[str, ...]
     try:
         serve(ready, credentials=[Credential(ak, sk, security_token, projects)], **options)  # type: ignore[arg-type]
     except EraserError as problem:
-        raise click.ClickException(str(problem)) from problem
+        refusal = click.ClickException(str(problem))
+        refusal.exit_code = problem.exit_code
+        raise refusal from problem
     except OSError as problem:
         raise click.ClickException(f"{problem}; choose another --port, or another file") from problem
 
