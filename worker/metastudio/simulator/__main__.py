@@ -48,9 +48,8 @@ def main(ak: str, sk: str, security_token: str | None, projects: tuple[str, ...]
     try:
         serve(ready, credentials=[Credential(ak, sk, security_token, projects)], **options)  # type: ignore[arg-type]
     except EraserError as problem:
-        refusal = click.ClickException(str(problem))
-        refusal.exit_code = problem.exit_code
-        raise refusal from problem
+        click.echo(f"Error: {problem}", err=True)
+        raise SystemExit(problem.exit_code) from problem
     except OSError as problem:
         raise click.ClickException(f"{problem}; choose another --port, or another file") from problem
 
