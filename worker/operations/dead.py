@@ -1,0 +1,205 @@
+"""Dead letters: in groups by what killed them, and chosen by job or group."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import redis
+
+from worker.deletion import State
+from worker.errors import Unreachable, UsageError
+from worker.ledger.glance import Glance, Letter
+from worker.ledger.moves import Ref
+from worker.operations.times import rfc3339
+from worker.runtime import Runtime
+
+REPLAYS = "eraser:replays"  # hash: account and group, when the group was last replayed (ms); for people only
+RESTORE_WITHIN_DAYS = 30
+
+_UNSAFE = re.compile(r"[^0-9A-Za-z._]+")
+
+
+def group_of(letter: Letter) -> str:
+    """The group's id: the same in every call, and fit to be typed. `server_error-500-MSS.00000004`."""
+    parts = [letter.cause, letter.status, letter.code]
+    return "-".join(_UNSAFE.sub("_", str(part)) for part in parts if part not in (None, ""))
+
+
+@dataclass(slots=True)
+class Group:
+    """Dead letters that died of the same. Times in ms since 1970, Redis's clock."""
+
+    group: str
+    cause: str
+    status: int | None
+    code: str | None
+    count: int = 0
+    first_seen: float = float("inf")
+    last_seen: float = 0.0
+    last_replay: float | None = None
+    oldest_deadline: float = float("inf")
+
+    def add(self, letter: Letter) -> None:
+        self.count += 1
+        self.first_seen = min(self.first_seen, letter.died_at)
+        self.last_seen = max(self.last_seen, letter.died_at)
+        self.oldest_deadline = min(self.oldest_deadline, letter.deadline_at)
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's form."""
+        return {
+            "group": self.group,
+            "cause": self.cause,
+            "status": self.status,
+            "code": self.code,
+            "count": self.count,
+            "first_seen": rfc3339(self.first_seen),
+            "last_seen": rfc3339(self.last_seen),
+            "last_replay": rfc3339(self.last_replay),
+            "oldest_deadline": rfc3339(self.oldest_deadline),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which dead letters to list. Times in ms since 1970."""
+
+    cause: str | None = None
+    code: str | None = None
+    since: float | None = None
+    until: float | None = None
+    job: str = ""  # how the job id begins
+
+    def passes(self, letter: Letter) -> bool:
+        return (
+            (self.cause is None or letter.cause == self.cause)
+            and (self.code is None or letter.code == self.code)
+            and (self.since is None or letter.died_at >= self.since)
+            and (self.until is None or letter.died_at <= self.until)
+            and letter.ref.job_id.startswith(self.job)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Letters that were chosen, frozen, and the words that chose none, with the reason."""
+
+    letters: tuple[Letter, ...]
+    groups: tuple[str, ...]  # named; empty where only jobs were
+    skipped: tuple[tuple[str, str], ...]
+
+    @property
+    def at_once(self) -> bool:
+        """A single job that was named: nobody has to be asked."""
+        return not self.groups and len(self.letters) + len(self.skipped) == 1
+
+
+# -- looking ---------------------------------------------------------------------------------------------------------
+
+
+def letters(running: Runtime, state: State = State.DEAD) -> Iterator[Letter]:
+    """Every dead (or discarded) letter of every account, newest first within an account."""
+    for account in running.settings.accounts:
+        yield from Glance(running.redis, account).letters(state)
+
+
+def groups(running: Runtime) -> list[Group]:
+    """The dead letters in groups, the largest first."""
+    found: dict[str, Group] = {}
+    for letter in letters(running):
+        name = group_of(letter)
+        found.setdefault(name, Group(name, letter.cause, letter.status, letter.code)).add(letter)
+    replays = _replays(running)
+    for group in found.values():
+        group.last_replay = max(
+            (replays[key] for account in running.settings.accounts if (key := f"{account} {group.group}") in replays),
+            default=None,
+        )
+    return sorted(found.values(), key=lambda group: (-group.count, group.group))
+
+
+def named(word: str, names: Iterable[str]) -> str:
+    """The group meant by its id or the beginning of it. Raises `UsageError`."""
+    known = sorted(names)
+    if word in known:
+        return word
+    near = [name for name in known if name.startswith(word)] if word else []
+    if len(near) == 1:
+        return near[0]
+    if near:
+        raise UsageError(f"{word!r} begins {len(near)} groups: {', '.join(near[:5])}; type more of it")
+    what = f"there are: {', '.join(known[:5])}" if known else "there are no dead letters at all"
+    raise UsageError(f"there is no group {word[:80]!r}; {what} (see `eraser dead groups`)")
+
+
+# -- choosing --------------------------------------------------------------------------------------------------------
+
+
+def choose(
+    running: Runtime,
+    words: Sequence[str],
+    *,
+    every: bool = False,
+    project: str | None = None,
+    state: State = State.DEAD,
+    limit: int | None = None,
+) -> Selection:
+    """The letters meant by job ids and groups, or all of them, as they stand now. Raises `UsageError`."""
+    if every == bool(words):
+        raise UsageError("name jobs or groups, or say --all; one of the two")
+    there = [letter for letter in letters(running, state) if project is None or letter.ref.project_id == project]
+    if every:
+        return _limited(Selection(tuple(there), ("all",), ()), limit)
+    by_job: dict[str, list[Letter]] = {}
+    by_group: dict[str, list[Letter]] = {}
+    for letter in there:
+        by_job.setdefault(letter.ref.job_id, []).append(letter)
+        by_group.setdefault(group_of(letter), []).append(letter)
+    chosen: dict[Ref, Letter] = {}
+    named_groups, skipped = [], []
+    for word in dict.fromkeys(words):
+        if jobs := by_job.get(word):
+            _refuse_twins(word, jobs)
+            chosen[jobs[0].ref] = jobs[0]
+        elif word in by_group or len([name for name in by_group if name.startswith(word)]) == 1:
+            name = named(word, by_group)
+            named_groups.append(name)
+            chosen.update({letter.ref: letter for letter in by_group[name]})
+        else:
+            skipped.append((word, _why_not(running, word, project, by_group, state)))
+    return _limited(Selection(tuple(chosen.values()), tuple(named_groups), tuple(skipped)), limit)
+
+
+def _limited(selection: Selection, limit: int | None) -> Selection:
+    return selection if limit is None else replace(selection, letters=selection.letters[:limit])
+
+
+def _refuse_twins(word: str, jobs: list[Letter]) -> None:
+    if len(jobs) > 1:
+        projects = " or ".join(f"--project {letter.ref.project_id}" for letter in jobs[:3])
+        raise UsageError(f"job {word} is there in {len(jobs)} projects: add {projects}")
+
+
+def _why_not(running: Runtime, word: str, project: str | None, by_group: dict[str, Any], state: State) -> str:
+    """Why a word chose nothing."""
+    project = project or running.settings.default_project()
+    if project is not None:
+        account = running.settings.account_of(project).name
+        for _, found in Glance(running.redis, account).states([Ref(project, word)]):
+            if found is not None:
+                return f"it is {found.value}, not {state.value}"
+    near = [name for name in by_group if name.startswith(word)]
+    if near:
+        return f"it begins {len(near)} groups: {', '.join(sorted(near)[:5])}; type more of it"
+    return f"no {state.value} letter and no group of that name"
+
+
+def _replays(running: Runtime) -> dict[str, float]:
+    try:
+        raw: Any = running.redis.hgetall(REPLAYS)
+    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+        raise Unreachable(f"Redis does not answer ({type(error).__name__}); check that it runs") from None
+    return {name.decode(): float(at) for name, at in raw.items()}

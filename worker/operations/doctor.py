@@ -1,0 +1,233 @@
+"""Is everything as it has to be? Each check is a value: ok, warning or wrong, what was found, and what to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import redis
+
+from worker.accounts import Account
+from worker.addresses import broker_form, masked
+from worker.deletion import State
+from worker.errors import EraserError, SettingsError, Unreachable
+from worker.metastudio.answer import Listing
+from worker.operations import redis_checks, status, words
+from worker.operations.reach import in_time, require_redis
+from worker.operations.times import span
+from worker.runtime import Runtime
+from worker.settings import check_celery_environment
+
+SKEW_S = 60.0  # what disagrees by more stops grace periods and rescues
+PATIENCE_S = 10.0  # for one call to MetaStudio: a person waits
+
+
+class Verdict(StrEnum):
+    """How it stands."""
+
+    OK = "ok"
+    WARNING = "warning"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line. `todo` is empty where nothing has to be done."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    todo: str = ""
+    unreachable: bool = False  # Redis does not answer: nothing else of it can be checked
+
+    def as_json(self) -> dict[str, Any]:
+        return {"check": self.name, "verdict": self.verdict.value, "found": self.found, "todo": self.todo or None}
+
+
+def settings_checks(running: Runtime) -> Iterator[Check]:
+    """The effective settings, secrets masked."""
+    for name, value, origin in running.settings.describe():
+        yield Check(name, Verdict.OK, f"{value} ({origin})")
+
+
+def checks(running: Runtime, *, offline: bool) -> Iterator[Check]:
+    """Everything but the settings, in the order in which one thing rests on the other."""
+    there = _reachable(running)
+    yield there
+    if not there.unreachable:
+        yield from _redis(running)
+    yield from _broker(running)
+    if not there.unreachable:
+        yield from _people(running)
+    if offline:
+        yield Check("credentials", Verdict.OK, "not tried (--offline)")
+        return
+    for account in running.settings.accounts.values():
+        yield from _metastudio(running, account)
+
+
+# -- Redis and the broker ----------------------------------------------------------------------------------------------
+
+
+def _reachable(running: Runtime) -> Check:
+    try:
+        require_redis(running.redis_url)
+    except Unreachable as error:
+        return Check("redis", Verdict.WRONG, str(error), "start it, or set ERASER_REDIS_URL", unreachable=True)
+    return Check("redis", Verdict.OK, f"answers at {masked(running.redis_url)}")
+
+
+def _redis(running: Runtime) -> Iterator[Check]:
+    try:
+        for name, verdict, found, todo in redis_checks.look(running.redis):
+            yield Check(name, Verdict(verdict), found, todo)
+        seconds, micros = running.redis.time()  # type: ignore[misc]
+    except redis.RedisError as error:
+        yield Check("redis", Verdict.WRONG, f"it stopped answering ({type(error).__name__})", "try again")
+        return
+    apart = seconds + micros / 1_000_000 - time.time()
+    yield _clock("clock of Redis", apart, "Redis's clock", "set the clocks of both machines by NTP")
+
+
+def _broker(running: Runtime) -> Iterator[Check]:
+    try:
+        url = running.settings.broker_url or broker_form(running.redis_url)
+        check_celery_environment(running.environ, url)
+    except SettingsError as error:
+        yield Check("broker", Verdict.WRONG, str(error), f"unset {error.name}")
+        return
+    except EraserError:
+        return  # there is no Redis at all, and it was said
+    problem: list[str] = []
+
+    def connect() -> None:
+        from kombu import Connection
+
+        try:
+            options = {"socket_connect_timeout": 3, "socket_timeout": 3}
+            with Connection(url, transport_options=options, connect_timeout=3) as connection:
+                connection.ensure_connection(max_retries=1, interval_start=0)
+        except Exception as error:  # kombu raises what its transport does
+            problem.append(type(error).__name__)
+
+    if not in_time(connect, 5.0):
+        problem.append("no answer")
+    if problem:
+        todo = "start it, or set ERASER_BROKER_URL; requests are recorded meanwhile, but no worker hears of them"
+        yield Check("broker", Verdict.WRONG, f"{masked(url)} cannot be reached ({problem[0]})", todo)
+    else:
+        yield Check("broker", Verdict.OK, f"answers at {masked(url)}")
+
+
+# -- who works, and what waits -----------------------------------------------------------------------------------------
+
+
+def _people(running: Runtime) -> Iterator[Check]:
+    try:
+        seen = status.look(running)
+    except Unreachable as error:
+        yield Check("workers", Verdict.WRONG, str(error), "try again")
+        return
+    silent = len(seen.workers) - seen.at_work
+    also = f"; {silent} silent for more than 30 s" if silent else ""
+    if seen.at_work:
+        threads = sum(worker.threads or 0 for worker in seen.workers if not worker.silent)
+        found = f"{words.count(seen.at_work, 'worker')}, {words.count(threads, 'thread')}{also}"
+        yield Check("workers", Verdict.OK, found)
+    else:
+        waits = seen.states[State.PENDING]
+        verdict = Verdict.WRONG if seen.due else Verdict.WARNING
+        found = f"none was heard of in the last 30 s{also}" + (f", and {waits:,} wait" if waits else "")
+        yield Check("workers", verdict, found, f"start one: {status.START}")
+    for account in seen.accounts:
+        yield _gate(account.gate.gate, account.gate.reason, account.gate.account)
+    dead = seen.states[State.DEAD]
+    if dead:
+        yield Check("dead letters", Verdict.WARNING, words.count(dead, "dead letter"), "eraser dead groups")
+    else:
+        yield Check("dead letters", Verdict.OK, "none")
+
+
+def _gate(gate: str, reason: str | None, account: str) -> Check:
+    found = words.GATES.get(gate, gate) + (f" ({words.plain(reason)})" if reason else "")
+    name = f"gate of {account}"
+    match gate:
+        case "ok":
+            return Check(name, Verdict.OK, found)
+        case "paused":
+            return Check(name, Verdict.WARNING, found, f"eraser resume --account {account}")
+        case "credentials":
+            return Check(name, Verdict.WRONG, found, "set credentials that MetaStudio accepts, then eraser resume")
+        case "misconfigured":
+            return Check(name, Verdict.WRONG, found, "check region, project and permissions, then eraser resume")
+        case "clock":
+            return Check(name, Verdict.WARNING, found, "set the clock of this machine by NTP")
+        case _:
+            return Check(name, Verdict.WARNING, found, "nothing: calls go on by themselves when MetaStudio takes them")
+
+
+# -- MetaStudio --------------------------------------------------------------------------------------------------------
+
+
+def _metastudio(running: Runtime, account: Account) -> Iterator[Check]:
+    """One harmless signed list of one."""
+    name = f"credentials of {account.name}"
+    if account.endpoint is None:
+        todo = "on a machine that only records requests nothing; on a worker's set ERASER_REGION or ERASER_ENDPOINT"
+        yield Check(name, Verdict.WARNING, "no region and no endpoint: no call can be made from here", todo)
+        return
+    project = next(iter(account.projects), running.settings.default_project())
+    if project is None:
+        todo = "set HUAWEICLOUD_SDK_PROJECT_ID, or the account's projects in ERASER_CONFIG"
+        yield Check(name, Verdict.WARNING, "not tried: no project is known", todo)
+        return
+    settings = running.settings
+    short = min(PATIENCE_S, settings.call_deadline)
+    quick = replace(settings, call_deadline=short, read_timeout=min(short, settings.read_timeout))
+    try:
+        client, _ = Runtime(quick, running.environ).client(account.name)
+        listing = client.list(project, limit=1)
+    except EraserError as error:
+        yield Check(name, Verdict.WRONG, str(error), "set what it names")
+        return
+    yield _credentials(name, account, listing)
+    if listing.answer.date is not None:
+        apart = (listing.answer.date - datetime.now(UTC)).total_seconds()
+        todo = "set this machine's clock by NTP; calls are signed with MetaStudio's clock meanwhile"
+        yield _clock(f"clock of {account.name}", apart, "MetaStudio's clock", todo)
+
+
+def _credentials(name: str, account: Account, listing: Listing) -> Check:
+    answer = listing.answer
+    said = words.plain(" ".join(str(part) for part in (answer.status, answer.code, answer.message) if part))
+    where = f"{account.endpoint} in {answer.ms} ms"
+    match answer.status:
+        case 200 if listing.count == 0:
+            todo = "if there should be jobs: the key may belong to another tenant or user; absence is no proof then"
+            return Check(name, Verdict.WARNING, f"accepted by {where}, but sees no job", todo)
+        case 200 if listing.count is not None:
+            return Check(name, Verdict.OK, f"accepted by {where}; sees {words.count(listing.count, 'job')}")
+        case None:
+            silence = words.SILENCES.get(str(answer.silence), str(answer.silence))
+            return Check(name, Verdict.WRONG, f"{account.endpoint}: {silence}", "check the endpoint, DNS and firewalls")
+        case 401:
+            return Check(name, Verdict.WRONG, f"refused: {said}", "check the key, its secret and the clock")
+        case 403 | 404:
+            return Check(name, Verdict.WRONG, f"refused: {said}", "check region, project id and the key's permissions")
+        case 429:
+            return Check(name, Verdict.WARNING, f"throttled: {said}", "try again in a minute")
+        case _:
+            return Check(name, Verdict.WRONG, f"no usable answer: {said}", "try again; workers do so by themselves")
+
+
+def _clock(name: str, apart_s: float, whose: str, todo: str) -> Check:
+    if abs(apart_s) < 2:
+        return Check(name, Verdict.OK, f"{whose} agrees with this machine's")
+    found = f"{whose} is {span(apart_s)} {'ahead of' if apart_s > 0 else 'behind'} this machine's"
+    if abs(apart_s) > SKEW_S:
+        return Check(name, Verdict.WRONG, found, todo)
+    return Check(name, Verdict.WARNING if abs(apart_s) > 5 else Verdict.OK, found, todo if abs(apart_s) > 5 else "")

@@ -1,0 +1,58 @@
+"""The red button and its release: which accounts are meant, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from worker.accounts import nearest
+from worker.deletion import check_opaque, check_reason
+from worker.errors import UsageError
+from worker.operations.requests import Ring
+from worker.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """What came of it for one account. `was`: what kept its gate closed before, or None."""
+
+    account: str
+    gate: str
+    was: str | None
+
+
+def accounts_meant(running: Runtime, account: str | None, *, every: bool, command: str) -> list[str]:
+    """The account named, the only one there is, or all of them where that was said. Raises `UsageError`."""
+    known = list(running.settings.accounts)
+    if account is not None and every:
+        raise UsageError("--account or --all: one of the two")
+    if account is not None:
+        if account not in known:
+            raise UsageError(
+                f"there is no account {account[:40]!r}{nearest(account, known)}; there are: {', '.join(known)}"
+            )
+        return [account]
+    if len(known) == 1 or every:
+        return known
+    raise UsageError(
+        f"which account? There are {', '.join(known)}: type eraser {command} --account {known[0]}, "
+        f"or eraser {command} --all"
+    )
+
+
+def pause(running: Runtime, accounts: list[str], *, reason: str, by: str | None) -> Iterator[Switched]:
+    """Stop all calls. A call under way is finished."""
+    check_reason(reason), check_opaque(by, "by")
+    for account in accounts:
+        was = running.ledger(account).pause(why=reason, by=by)
+        yield Switched(account, "paused", "paused" if was else None)
+
+
+def resume(running: Runtime, accounts: list[str], ring: Ring) -> Iterator[Switched]:
+    """Let calls go again; the first is a probe."""
+    for account in accounts:
+        was, bell = running.ledger(account).resume()
+        if bell:
+            ring(account, bell)
+        running.wake(account, 0)
+        yield Switched(account, "ok", was)

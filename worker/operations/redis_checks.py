@@ -1,0 +1,108 @@
+"""Would Redis keep what it accepted? Version, durability, eviction and memory. Managed ones may forbid CONFIG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import redis
+
+from worker.redis_server import OLDEST
+
+MEMORY_MOST = 0.85  # above it requests are refused, so that what drains still can
+MEMORY_WARN = 0.70
+
+Row = tuple[str, str, str, str]  # name, verdict, what was found, what to do
+
+
+def look(client: redis.Redis) -> Iterator[Row]:
+    """Every check. Raises redis-py's errors."""
+    info: Any = client.info()
+    yield _version(info)
+    if info.get("role") == "slave":
+        yield "redis role", "wrong", "a replica: it takes no writes", "point ERASER_REDIS_URL at the primary"
+    yield _aof(info)
+    yield _fsync(_config(client, "appendfsync"), info)
+    yield _policy(info.get("maxmemory_policy") or _config(client, "maxmemory-policy"))
+    yield _memory(info)
+
+
+def _config(client: redis.Redis, name: str) -> str | None:
+    """One setting of the server, or None where it does not say."""
+    try:
+        answer: Any = client.config_get(name)
+    except (redis.exceptions.ResponseError, redis.exceptions.NoPermissionError):
+        return None
+    return answer.get(name)
+
+
+def _version(info: Any) -> Row:
+    name, oldest = "redis version", ".".join(map(str, OLDEST))
+    version = str(info.get("redis_version", ""))
+    try:
+        numbers = tuple(int(part) for part in version.split(".")[:2])
+    except ValueError:
+        return name, "warning", f"unknown ({version[:20]!r})", f"make sure that it is {oldest} or newer"
+    if numbers < OLDEST:
+        return name, "wrong", version, f"{oldest} or newer is needed"
+    kind = f" ({info['server_name']} {info.get('valkey_version', '')})" if "server_name" in info else ""
+    return name, "ok", version + kind, ""
+
+
+def _aof(info: Any) -> Row:
+    name, todo = "redis AOF", "appendonly yes, appendfsync everysec (or always): otherwise a restart forgets requests"
+    enabled = info.get("aof_enabled")
+    if enabled is None:
+        return name, "warning", "unknown: Redis does not say", "make sure that it has an append-only file"
+    if not int(enabled):
+        return name, "wrong", "off", f"set {todo}"
+    if info.get("aof_last_write_status", "ok") != "ok":
+        return name, "wrong", "on, but the last write failed", "see Redis's log: is the disk full?"
+    return name, "ok", "on", ""
+
+
+def _fsync(value: str | None, info: Any) -> Row:
+    name = "redis appendfsync"
+    match value:
+        case "always":
+            return name, "ok", "always: what was accepted survives even a power cut", ""
+        case "everysec":
+            return name, "ok", "everysec: a power cut may cost the last second", ""
+        case "no":
+            return name, "wrong", "no: the system decides when to write", "set appendfsync everysec, or always"
+        case _ if not int(info.get("aof_enabled") or 0):
+            return name, "warning", "does not matter while AOF is off", "set appendfsync everysec, or always"
+        case _:
+            return (
+                name,
+                "warning",
+                "unknown: CONFIG is forbidden here",
+                "ask your provider; everysec or always is needed",
+            )
+
+
+def _policy(value: str | None) -> Row:
+    name = "redis maxmemory-policy"
+    if value is None:
+        return name, "warning", "unknown: CONFIG is forbidden here", "ask your provider; noeviction is needed"
+    if value != "noeviction":
+        todo = "set maxmemory-policy noeviction: any other throws records away when memory runs out"
+        return name, "wrong", str(value), todo
+    return name, "ok", "noeviction", ""
+
+
+def _memory(info: Any) -> Row:
+    name = "redis memory"
+    used, most = int(info.get("used_memory") or 0), int(info.get("maxmemory") or 0)
+    if not most:
+        return name, "ok", f"{_mb(used)} used, no limit set", ""
+    found = f"{_mb(used)} of {_mb(most)} used ({used / most:.0%})"
+    if used > most * MEMORY_MOST:
+        return name, "wrong", found, "give Redis more maxmemory, or let the work drain: above 85 % is too little room"
+    if used > most * MEMORY_WARN:
+        return name, "warning", found, "plan for more maxmemory: 85 % is the limit"
+    return name, "ok", found, ""
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1_048_576:,.0f} MB" if size >= 1_048_576 else f"{size / 1024:,.0f} kB"

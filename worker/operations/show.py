@@ -1,0 +1,206 @@
+"""One deletion for people and programs: the record, its timeline in words, its JSON form. Never the app user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from worker.deletion import State, why_bad_id
+from worker.errors import EraserError, UsageError
+from worker.ledger.moves import Ref
+from worker.ledger.read import Attempt, Deletion, Event
+from worker.operations import words
+from worker.operations.times import rfc3339
+from worker.runtime import Runtime
+
+
+class UnknownJob(EraserError):
+    """There is no record of the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One line of a timeline. `at` in ms since 1970."""
+
+    at: float
+    text: str
+    round: int | None = None  # of an attempt
+    request_id: str | None = None
+
+
+def find(running: Runtime, project: str, job_id: str) -> tuple[Deletion, float]:
+    """The record with its history, and Redis's time. Raises `UnknownJob` and `UsageError`."""
+    why = why_bad_id(job_id)
+    if why:
+        raise UsageError(why)
+    reads = running.reads(running.settings.account_of(project).name)
+    deletion = reads.show(Ref(project, job_id))
+    if deletion is None:
+        raise UnknownJob(
+            f"nothing is known of job {job_id} in project {project}: nobody asked for its deletion here, or the record "
+            f"was kept long enough. To ask for it now: eraser request {job_id} --project {project}. "
+            "In another project: eraser show JOB_ID --project P"
+        )
+    return deletion, reads.now_ms()
+
+
+def as_json(d: Deletion) -> dict[str, Any]:
+    """The contract's fields, then ours."""
+    return {
+        "project_id": d.ref.project_id,
+        "job_id": d.ref.job_id,
+        "state": d.state.value,
+        "waiting_for": d.waiting_for.value if d.waiting_for else None,
+        "cause": d.cause,
+        "evidence": d.evidence,
+        "lane": d.lane,
+        "reason": d.reason,
+        "requested_by": d.requested_by,
+        "requested_at": rfc3339(d.requested_at),
+        "due_at": rfc3339(d.due_at),
+        "deadline_at": rfc3339(d.deadline_at),
+        "settled_at": rfc3339(d.settled_at),
+        "round": d.round,
+        "attempts": [_attempt(attempt) for attempt in d.attempts],
+        "account": d.account,
+        "run": d.run,
+        "may_be_deleted": d.may_be_deleted,
+        "claims": [_claim(claim) for claim in d.claims],
+        "events": [{"at": rfc3339(event.at), "event": event.name, **event.said} for event in d.events],
+        "related": {
+            "asset_id": d.asset_id,
+            "voice_train_job_id": d.voice_train_job_id,
+            "checked": False,  # the documents do not say whether the DELETE removes them too
+        },
+    }
+
+
+def timeline(d: Deletion) -> list[Moment]:
+    """Everything that happened, newest first."""
+    moments = [_called(attempt) for attempt in d.attempts] + [_happened(event) for event in d.events]
+    if d.round == 1:
+        moments.append(Moment(d.requested_at, "requested" + _who(d.requested_by, d.reason, d.run)))
+    moments += [
+        Moment(float(claim["at"]), "asked for again" + _who(claim.get("by"), claim.get("why"), claim.get("run")))
+        for claim in d.claims
+        if "at" in claim
+    ]
+    return sorted(moments, key=lambda moment: moment.at, reverse=True)
+
+
+def left_out(d: Deletion) -> int:
+    """How many attempts of this round's history were let go: the first and the last ones stay."""
+    mine = [attempt.n for attempt in d.attempts if attempt.round == d.round]
+    return max(mine, default=0) - len(mine)
+
+
+def next_steps(d: Deletion) -> Iterator[str]:
+    """Commands worth typing now."""
+    job = f"{d.ref.job_id} --project {d.ref.project_id}"
+    match d.state:
+        case State.DEAD:
+            yield f"eraser dead replay {job} --reason TICKET"
+            yield f"eraser dead discard {job} --reason TICKET"
+        case State.DISCARDED:
+            yield f"eraser dead restore {job} --reason TICKET"
+        case State.PENDING:
+            yield f"eraser cancel {job} --reason TICKET"
+        case State.CANCELLED:
+            yield f"eraser request {job}"
+
+
+def _attempt(a: Attempt) -> dict[str, Any]:
+    said = a.said
+    silence = said.get("silence")
+    return {
+        "n": a.n,
+        "round": a.round,
+        "at": rfc3339(a.at),
+        "status": said.get("status"),
+        "code": said.get("code"),
+        "message": said.get("message") or (f"no answer: {words.SILENCES.get(silence, silence)}" if silence else None),
+        "request_id": said.get("request_id"),
+        "ms": said.get("ms"),
+        "outcome": said.get("outcome"),
+    }
+
+
+def _claim(claim: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "requested_by": claim.get("by"),
+        "reason": claim.get("why"),
+        "run": claim.get("run"),
+        "lane": claim.get("lane"),
+        "requested_at": rfc3339(claim.get("at")),
+    }
+
+
+def _called(a: Attempt) -> Moment:
+    said = a.said
+    if "status" in said:
+        answer = " ".join(str(said[name]) for name in ("status", "code", "message") if said.get(name) is not None)
+    else:
+        silence = said.get("silence")
+        answer = f"no answer: {said.get('message') or words.SILENCES.get(str(silence), 'for an unknown reason')}"
+    took = f" after {said['ms']} ms" if said.get("ms") is not None else ""
+    text = f"attempt {a.n}: {answer}{took} → {_OUTCOMES.get(str(said.get('outcome')), said.get('outcome'))}"
+    return Moment(a.at, words.plain(text), a.round, said.get("request_id"))
+
+
+def _happened(event: Event) -> Moment:
+    said = event.said
+    text = _EVENTS.get(event.name, event.name)
+    match event.name:
+        case "deletion.looked":
+            text += f": {_FOUND.get(str(said.get('found')), said.get('found'))}"
+            text += f", in state {said['job_state']}" if said.get("job_state") else ""
+            text += f" ({said['status']} {said.get('code') or ''}".rstrip() + ")" if said.get("status") else ""
+        case "deletion.died":
+            text += f": {words.cause(said.get('cause'))}"
+        case "deletion.lost":
+            text += "" if said.get("counted") else "; not counted: nobody could be heard then"
+        case "deletion.deleted" if said.get("late"):
+            text += f", late; it was {said.get('was')} by then"
+        case "deletion.postponed" if said.get("probe"):
+            answer = " ".join(str(said[name]) for name in ("status", "code", "message") if said.get(name) is not None)
+            text = f"not sent: a harmless call first tried whether the account may call again: {answer or 'no answer'}"
+        case "deletion.requested":
+            text += f" (it was {said['was']})" if said.get("was") else ""
+    return Moment(event.at, words.plain(text + _who(said.get("by"), said.get("why"), said.get("run"))))
+
+
+def _who(by: str | None, why: str | None, run: str | None) -> str:
+    parts = [f" by {by}" if by else "", f" for {run}" if run else "", f": {why}" if why else ""]
+    return "".join(parts)
+
+
+_OUTCOMES = {
+    "deleted": "deleted",
+    "failed": "failed, outcome unknown until the next call",
+    "refused": "refused",
+    "throttled": "throttled, uses no attempt",
+    "credentials": "the account is stopped, uses no attempt",
+    "clock": "signed with a wrong clock, uses no attempt",
+    "forbidden": "forbidden; a harmless call tells why, uses no attempt",
+    "misconfigured": "the whole account is misconfigured, uses no attempt",
+    "absent": "the job is absent; looked at once more later",
+    "unknown": "asked, and learnt nothing; asked again later",
+    "not_deletable_yet": "not deletable yet, uses no attempt",
+    "gone": "gone",
+    "dead": "dead",
+}
+_FOUND = {"present": "it is there", "absent": "it is not there", "unknown": "no usable answer"}
+_EVENTS = {
+    "deletion.requested": "requested anew, a new round",
+    "deletion.looked": "asked MetaStudio for the job",
+    "deletion.lost": "the worker that held it was lost; it may have been deleted",
+    "deletion.died": "died",
+    "deletion.replayed": "replayed, a new round",
+    "deletion.discarded": "discarded",
+    "deletion.restored": "restored",
+    "deletion.cancel_asked": "cancel asked for",
+    "deletion.cancelled": "cancelled",
+    "deletion.deleted": "deleted",
+    "deletion.postponed": "postponed",
+}

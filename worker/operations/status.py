@@ -1,0 +1,156 @@
+"""The whole in numbers: every account's counts and gate, the workers, and what is worth doing next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from worker.deletion import State
+from worker.errors import Unreachable
+from worker.ledger.read import AccountStatus
+from worker.operations import words
+from worker.operations.times import rfc3339, span
+from worker.runtime import HEARD_S, WORKER_INFO, WORKERS, Runtime
+
+START = "celery -A worker worker"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSeen:
+    """A worker as it last spoke of itself. It is silent when nothing was heard for longer than `HEARD_S`."""
+
+    worker: str
+    host: str | None
+    pid: int | None
+    threads: int | None
+    heard_s: float
+
+    @property
+    def silent(self) -> bool:
+        return self.heard_s > HEARD_S
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What is worth doing next, and the command to type."""
+
+    why: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything at one moment. `now` in ms since 1970, Redis's clock."""
+
+    now: float
+    accounts: tuple[AccountStatus, ...]
+    workers: tuple[WorkerSeen, ...]
+
+    @property
+    def states(self) -> dict[State, int]:
+        return {state: sum(account.states[state] for account in self.accounts) for state in State}
+
+    @property
+    def oldest_due_s(self) -> float | None:
+        return max((a.oldest_due_s for a in self.accounts if a.oldest_due_s is not None), default=None)
+
+    @property
+    def due(self) -> int:
+        return sum(sum(account.due.values()) for account in self.accounts)
+
+    @property
+    def at_work(self) -> int:
+        """Workers that were heard of lately."""
+        return sum(not worker.silent for worker in self.workers)
+
+
+def look(running: Runtime) -> Overview:
+    """Ask for everything. Raises `Unreachable`."""
+    accounts = tuple(running.reads(name).status() for name in running.settings.accounts)
+    now, workers = _workers(running)
+    return Overview(now, accounts, workers)
+
+
+def as_json(seen: Overview) -> dict[str, Any]:
+    """The contract's form."""
+    return {
+        "states": {state.value: number for state, number in seen.states.items()},
+        "oldest_due_s": None if seen.oldest_due_s is None else round(seen.oldest_due_s, 3),
+        "workers": [
+            {
+                "worker": worker.worker,
+                "host": worker.host,
+                "pid": worker.pid,
+                "threads": worker.threads,
+                "heard_s": round(worker.heard_s, 1),
+                "silent": worker.silent,
+            }
+            for worker in seen.workers
+        ],
+        "accounts": [
+            {
+                "account": account.gate.account,
+                "gate": account.gate.gate,
+                "since": rfc3339(account.gate.since),
+                "until": rfc3339(account.gate.until),
+                "rate": account.gate.rate,
+                "reason": account.gate.reason,
+            }
+            for account in seen.accounts
+        ],
+    }
+
+
+def advice(seen: Overview) -> Iterator[Advice]:
+    """The most urgent first; nothing when all is well."""
+    open_work = sum(seen.states[state] for state in (State.PENDING, State.RUNNING))
+    if open_work and not seen.at_work:
+        yield Advice(f"{words.count(open_work, 'deletion')} and no worker to do the work", START)
+    for account in seen.accounts:
+        gate = account.gate
+        which = f" --account {gate.account}" if len(seen.accounts) > 1 else ""
+        if gate.gate == "paused":
+            yield Advice(f"{gate.account} is paused", f"eraser resume{which}")
+        elif gate.gate in ("credentials", "misconfigured", "clock"):
+            yield Advice(f"{gate.account}: {words.GATES[gate.gate]}", "eraser doctor")
+    if dead := seen.states[State.DEAD]:
+        yield Advice(
+            f"{words.count(dead, 'dead letter')} {'needs' if dead == 1 else 'need'} a person", "eraser dead groups"
+        )
+
+
+def all_well(seen: Overview) -> str:
+    """What to say where there is no advice."""
+    states = seen.states
+    if not any(states.values()):
+        return "Nothing was ever asked for. Begin with: eraser request JOB_ID"
+    if seen.due or states[State.RUNNING]:
+        return "Nothing to do for you: the work goes on."
+    upcoming = [account.next_due_at for account in seen.accounts if account.next_due_at is not None]
+    if upcoming:
+        return f"Nothing to do for you: the next deletion is due in {span(max(0.0, min(upcoming) - seen.now) / 1000)}."
+    held = states[State.HELD]
+    return "Nothing waits and nothing is dead." + (f" {words.count(held, 'deletion')} on hold." if held else "")
+
+
+def _workers(running: Runtime) -> tuple[float, tuple[WorkerSeen, ...]]:
+    pipe = running.redis.pipeline(transaction=False)
+    pipe.time()
+    pipe.zrange(WORKERS, 0, -1, withscores=True)
+    pipe.hgetall(WORKER_INFO)
+    try:
+        (seconds, micros), beats, infos = pipe.execute()
+    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+        raise Unreachable(f"Redis does not answer ({type(error).__name__}); check that it runs") from None
+    now = seconds * 1000 + micros / 1000
+    return now, tuple(_worker(name, at, infos.get(name), now) for name, at in beats)
+
+
+def _worker(name: bytes, at: float, info: bytes | None, now: float) -> WorkerSeen:
+    said = json.loads(info) if info else {}
+    heard_s = max(0.0, (now - at) / 1000)
+    return WorkerSeen(name.decode(), said.get("host"), said.get("pid"), said.get("threads"), heard_s)

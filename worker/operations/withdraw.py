@@ -1,0 +1,92 @@
+"""Withdrawing requests: what happened to each, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from worker.deletion import check_opaque, check_reason, why_bad_id
+from worker.errors import UsageError
+from worker.ledger.glance import Glance
+from worker.ledger.moves import Ref
+from worker.runtime import Runtime
+
+_WORDS = {
+    "cancelled": "cancelled: nothing was sent",
+    "claim_removed": "this run's request is withdrawn; others still ask for the deletion",
+    "in_flight": "a call is under way right now. The wish is noted: if that call deletes nothing, no other follows",
+    "may_be_deleted": (
+        "an earlier call had no clear answer, so it may be deleted already. No further DELETE is sent until a look "
+        "shows that it is still there; then it is cancelled"
+    ),
+    "not_claimed": "this run did not ask for it",
+    "deleted": "too late: it is deleted",
+    "gone": "too late: it is gone",
+    "dead": "it is a dead letter, nothing is sent; give it up with: eraser dead discard {job} --reason TICKET",
+    "discarded": "nothing to cancel: it was given up before",
+    "unknown": "nobody asked for its deletion",
+}
+_DONE = {"cancelled", "claim_removed", "discarded"}
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """One job's end: `result` for programs, `text` for people, `done` if nothing will be sent for this request."""
+
+    job_id: str
+    project_id: str
+    result: str
+    text: str
+
+    @property
+    def done(self) -> bool:
+        return self.result in _DONE
+
+
+def withdraw(
+    running: Runtime, project: str, job_ids: Iterable[str], *, reason: str, by: str | None = None
+) -> Iterator[Withdrawn]:
+    """Withdraw every claim on each job. Never capped: it stops calls. A bad id is told, the others are done."""
+    check_reason(reason), check_opaque(by, "by")
+    good: dict[Ref, None] = {}
+    for job_id in job_ids:
+        why = why_bad_id(job_id)
+        if why:
+            yield Withdrawn(job_id, project, "bad_id", why)
+        else:
+            good[Ref(project, job_id)] = None
+    yield from _cancel(running, list(good), reason=reason, by=by)
+
+
+def withdraw_run(running: Runtime, run: str, *, reason: str, by: str | None = None) -> Iterator[Withdrawn]:
+    """Withdraw what a run asked for, in every account. What others ask for too goes on for them."""
+    check_reason(reason), check_opaque(by, "by"), check_opaque(run, "run")
+    for account in running.settings.accounts:
+        refs = list(Glance(running.redis, account).claimed_by(run))
+        yield from _cancel(running, refs, reason=reason, by=by, run=run, account=account)
+
+
+def _cancel(
+    running: Runtime,
+    refs: list[Ref],
+    *,
+    reason: str,
+    by: str | None,
+    run: str | None = None,
+    account: str | None = None,
+) -> Iterator[Withdrawn]:
+    if not refs:
+        return
+    ledger = running.ledger(account) if account else running.ledger_of(refs[0].project_id)
+    results = ledger.cancel(refs, why=reason, by=by, run=run)
+    if any(result == "may_be_deleted" for _, result in results):
+        running.wake(ledger.account, 0)  # somebody has to look
+    for ref, result in results:
+        text = _WORDS.get(result, result).format(job=ref.job_id)
+        yield Withdrawn(ref.job_id, ref.project_id, result, text)
+
+
+def check_wanted(job_ids: tuple[str, ...], run: str | None) -> None:
+    """Jobs or a run, one of the two. Raises `UsageError`."""
+    if bool(job_ids) == bool(run):
+        raise UsageError("name jobs, or a run with --run R; one of the two: eraser cancel JOB_ID --reason TICKET")
