@@ -194,6 +194,22 @@ def test_a_late_200_wins_against_every_state(bench: Bench, to: str) -> None:
     assert not {"cause", "evidence"} & set(record)
 
 
+def test_after_a_late_200_a_new_round_waits_for_the_lease_that_is_still_out(bench: Bench) -> None:
+    """Found by the state machine: two calls of one job would have been under way."""
+    bench.request("a")
+    slow = bench.take()
+    bench.pass_time(61)
+    bench.ledger.rescue(alive=[], counts=False)
+    bench.take()
+    bench.settle(slow, "deleted")
+    bench.request("a", again=True)
+    bench.request("a", lane=Lane.USER)
+    bench.pass_time(1)
+    assert bench.turn().lease is None
+    bench.pass_time(60)
+    assert bench.take().round == 2
+
+
 def test_settling_and_taking_is_one_move(bench: Bench) -> None:
     bench.request("a", "b")
     first = bench.take()

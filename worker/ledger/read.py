@@ -89,6 +89,9 @@ class AccountStatus:
     states: dict[State, int]
     oldest_due_s: float | None  # how long the most overdue pending deletion has been due; None: nothing is due
     due: dict[str, int] = field(default_factory=dict)  # by lane, due now
+    oldest_due_by_lane: dict[str, float] = field(
+        default_factory=dict
+    )  # the same in seconds, of each lane that has some
     next_due_at: float | None = None  # when the next pending one is due, where none is due now
 
 
@@ -133,6 +136,11 @@ class ReadModel:
             states=states,
             oldest_due_s=(now - oldest) / 1000 if oldest is not None and oldest <= now else None,
             due={"user": user_due, "bulk": bulk_due},
+            oldest_due_by_lane={
+                lane: (now - head[0][1]) / 1000
+                for lane, head in (("user", user_head), ("bulk", bulk_head))
+                if head and head[0][1] <= now
+            },
             next_due_at=oldest if oldest is not None and oldest > now else None,
         )
 

@@ -3,6 +3,7 @@ local function open_round(ref, now, r)
   -- r: lane, due, deadline (ms), by, why, run, user, from (the state it leaves), lane_before, round_before
   local k = record(ref)
   redis.call('ZREM', index_of(r.from, r.lane_before), ref)
+  local due = math.max(r.due, tonumber(redis.call('HGET', k, 'busy') or '0'))
   redis.call('HDEL', k, 'used', 'calls', 'lost', 'later', 'refused', 'look', 'wish', 'cause', 'evidence', 'settled',
     'status', 'code', 'tok', 'wrk', 'tk', 'wait', 'also', 'run', 'by', 'why')
   local round = tonumber(r.round_before or '1') + 1
@@ -11,6 +12,6 @@ local function open_round(ref, now, r)
   if r.why then redis.call('HSET', k, 'why', r.why) end
   if r.run then redis.call('HSET', k, 'run', r.run) end
   if r.user then redis.call('HSET', k, 'user', r.user) end
-  if r.due > now then redis.call('HSET', k, 'wait', 'grace') end
-  redis.call('ZADD', P .. 'due:' .. r.lane, ms(r.due), ref)
+  if due > now then redis.call('HSET', k, 'wait', 'grace') end
+  redis.call('ZADD', P .. 'due:' .. r.lane, ms(due), ref)
 end

@@ -31,6 +31,7 @@ local function settle(now, s, cfg)
   if not state then return 'unknown' end
   local mine = state == 'running' and v[2] == s.token
   if not mine and (s.to ~= 'deleted' or state == 'deleted') then return 'late ' .. state end
+  local busy = state == 'running' and redis.call('ZSCORE', P .. 'running', s.ref)
   redis.call('ZREM', index_of(state, lane), s.ref)
   if s.called then
     local calls = redis.call('HINCRBY', k, 'calls', 1)
@@ -43,6 +44,8 @@ local function settle(now, s, cfg)
   if s.code then redis.call('HSET', k, 'code', s.code) elseif s.called then redis.call('HDEL', k, 'code') end
   if not mine then
     note_event(s.ref, now, 'deletion.deleted', { late = true, was = state }, round)
+    -- somebody else's call is under way: a new round must not begin before that lease's end
+    if state == 'running' then redis.call('HSET', k, 'busy', busy) end
     finish(s.ref, now, state, lane, 'deleted')
     return 'deleted'
   end

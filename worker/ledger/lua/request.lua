@@ -27,8 +27,9 @@ end
 
 local function merge(ref, now, due, deadline)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'by', 'run', 'also', 'dl')
+  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'by', 'run', 'also', 'dl', 'busy')
   local r = { state = v[1], lane = v[2], round = v[3], by = v[4], run = v[5], also = v[6], dl = v[7] }
+  due = math.max(due, tonumber(v[8] or '0'))  -- a call of an earlier round may still be under way
   if not r.state then
     redis.call('HSET', k, 'state', 'pending', 'lane', lane, 'at', ms(now), 'dl', ms(deadline))
     if by then redis.call('HSET', k, 'by', by) end

@@ -42,6 +42,7 @@ local function lease(ref, lane, now, probe)
   local k = record(ref)
   local v = redis.call('HMGET', k, 'round', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'unk', 'seen', 'wish', 'user', 'dl')
   redis.call('ZREM', P .. 'due:' .. lane, ref)
+  redis.call('HDEL', k, 'busy')
   redis.call('ZADD', P .. 'running', ms(now + cfg.lease), ref)
   redis.call('HSET', k, 'state', 'running', 'tok', options.token, 'wrk', options.worker, 'tk', ms(now))
   local function n(i) return tonumber(v[i] or '0') end
