@@ -85,7 +85,7 @@ def _redis(running: Runtime) -> Iterator[Check]:
     try:
         for name, verdict, found, todo in redis_checks.look(running.redis):
             yield Check(name, Verdict(verdict), found, todo)
-        seconds, micros = running.redis.time()  # type: ignore[misc]
+        seconds, micros = running.redis.time()
     except redis.RedisError as error:
         yield Check("redis", Verdict.WRONG, f"it stopped answering ({type(error).__name__})", "try again")
         return

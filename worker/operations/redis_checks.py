@@ -33,7 +33,8 @@ def _config(client: redis.Redis, name: str) -> str | None:
         answer: Any = client.config_get(name)
     except (redis.exceptions.ResponseError, redis.exceptions.NoPermissionError):
         return None
-    return answer.get(name)
+    value: str | None = answer.get(name)
+    return value
 
 
 def _version(info: Any) -> Row:

@@ -47,8 +47,7 @@ class _Lazy(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            error.message += nearest(args[0], COMMANDS)
-            raise
+            raise click.UsageError(error.message + nearest(args[0], COMMANDS), ctx) from None
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -1,0 +1,61 @@
+"""`eraser cancel`: withdraw requests."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from worker.operations import requests, withdraw
+from worker.operations.cli import door
+from worker.operations.cli.printing import by_option, json_line, json_option, reason_option, say, table
+from worker.operations.words import count
+
+
+@click.command()
+@click.argument("job_ids", nargs=-1, metavar="JOB_ID...")
+@click.option("--run", metavar="R", help="Withdraw what this run asked for; what others ask for too goes on for them.")
+@click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
+@reason_option(required=True)
+@by_option
+@json_option
+def cancel(
+    job_ids: tuple[str, ...], run: str | None, project: str | None, reason: str, by: str | None, as_json: bool
+) -> None:
+    """Withdraw requests. Exit 1 if one could not be stopped any more; each line says why. Never capped.
+
+    \b
+    eraser cancel 0f3a61c2 --reason TICKET-4711
+    eraser cancel --run retention-2026-11-22 --reason "wrong policy"
+    """
+    running = door.load()
+    withdraw.check_wanted(job_ids, run)
+    if run:
+        results = list(withdraw.withdraw_run(door.enter(running), run, reason=reason, by=by))
+    else:
+        project = requests.project_of(running, project)
+        results = list(withdraw.withdraw(door.enter(running), project, job_ids, reason=reason, by=by))
+    if as_json:
+        for result in results:
+            json_line(
+                {
+                    "project_id": result.project_id,
+                    "job_id": result.job_id[:128],
+                    "result": result.result,
+                    "done": result.done,
+                    "detail": result.text,
+                }
+            )
+    else:
+        _tell(results, run)
+    sys.exit(0 if all(result.done for result in results) else 1)
+
+
+def _tell(results: list[withdraw.Withdrawn], run: str | None) -> None:
+    if not results:
+        say(f"Run {run} asks for nothing that is not over: nothing was cancelled.")
+        return
+    done = sum(result.done for result in results)
+    table(["JOB", "WHAT HAPPENED"], [(result.job_id[:128], result.text) for result in results])
+    say()
+    say(f"{count(done, 'request')} withdrawn" + (f", {len(results) - done:,} not." if done < len(results) else "."))

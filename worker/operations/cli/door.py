@@ -1,0 +1,49 @@
+"""How every command begins: settings, then Redis, both within seconds; and how it calls a worker."""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+from worker.addresses import broker_form
+from worker.operations.reach import require_redis
+from worker.runtime import Runtime, runtime
+from worker.settings import check_celery_environment
+
+
+def load() -> Runtime:
+    """This process's runtime from its settings, which may be wrong: raises `SettingsError`. No Redis yet."""
+    return runtime()
+
+
+def enter(running: Runtime, *, rings: bool = False) -> Runtime:
+    """The same once its Redis has answered: raises `Unreachable`. `rings`: the command will call workers."""
+    if rings:
+        broker = running.settings.broker_url or broker_form(running.redis_url)
+        check_celery_environment(running.environ, broker)
+    require_redis(running.redis_url)
+    return running
+
+
+def ring(account: str, bell: str) -> None:
+    """Call a hand. Celery is imported only now: most commands never need it."""
+    logger = logging.getLogger("worker.celery")
+    if not any(isinstance(handler, _Told) for handler in logger.handlers):
+        logger.addHandler(_Told())
+        logger.propagate = False
+    from worker.celery import ring as send
+
+    send(account, bell)
+
+
+class _Told(logging.Handler):
+    """A lost doorbell in words: nothing is wrong with what was recorded."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage() == "doorbell.lost":
+            click.echo(
+                "note: the broker (ERASER_BROKER_URL) takes no message; it is recorded all the same, and a worker that "
+                "can reach Redis finds it by itself",
+                err=True,
+            )

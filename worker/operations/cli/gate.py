@@ -1,0 +1,64 @@
+"""`eraser pause` and `eraser resume`: the red button."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+
+from worker.deletion import check_reason
+from worker.operations import gates, words
+from worker.operations.cli import door
+from worker.operations.cli.printing import by_option, json_line, json_option, reason_option, say
+
+_account = click.option("--account", metavar="A", help="Which account; needed where there are several.")
+_all = click.option("--all", "every", is_flag=True, help="Every account.")
+
+
+@click.command()
+@_account
+@_all
+@reason_option(required=True)
+@by_option
+@json_option
+def pause(account: str | None, every: bool, reason: str, by: str | None, as_json: bool) -> None:
+    """Stop all calls of an account. Requests are still recorded; a call under way is finished.
+
+    \b
+    eraser pause --reason TICKET-4711
+    """
+    running = door.load()
+    accounts = gates.accounts_meant(running, account, every=every, command="pause --reason R")
+    _tell(gates.pause(door.enter(running), accounts, reason=reason, by=by), as_json=as_json, several=len(accounts) > 1)
+
+
+@click.command()
+@_account
+@_all
+@reason_option(required=False, text="Only checked and told: a resume keeps no record.")
+@json_option
+def resume(account: str | None, every: bool, reason: str | None, as_json: bool) -> None:
+    """Let calls go again, after a pause or before a closed gate tries by itself. The first call is a probe.
+
+    \b
+    eraser resume
+    """
+    check_reason(reason)
+    running = door.load()
+    accounts = gates.accounts_meant(running, account, every=every, command="resume")
+    switched = gates.resume(door.enter(running, rings=True), accounts, door.ring)
+    _tell(switched, as_json=as_json, several=len(accounts) > 1)
+
+
+def _tell(switched: Iterable[gates.Switched], *, as_json: bool, several: bool) -> None:
+    for one in switched:
+        if as_json:
+            json_line({"account": one.account, "gate": one.gate, "was": one.was})
+        elif one.gate == "paused":
+            again = "was paused before; the reason is replaced" if one.was else "is paused"
+            which = f" --account {one.account}" if several else ""
+            say(f"{one.account} {again}: no call leaves until: eraser resume{which}")
+        elif one.was is None:
+            say(f"{one.account} was open already; nothing changed.")
+        else:
+            say(f"{one.account} is open; it was {words.GATES.get(one.was, one.was)}. The first call is a probe.")

@@ -1,0 +1,63 @@
+"""`eraser health`: for container probes; cheap, and never the reason for a useless restart."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import click
+
+from worker import embedded
+from worker import health as beats
+from worker.errors import Unreachable
+from worker.operations.cli.printing import json_line, json_option
+from worker.operations.reach import require_redis
+from worker.settings import Settings
+
+PATIENCE_S = 2.0
+
+
+@click.command()
+@json_option
+def health(as_json: bool) -> None:
+    """For probes. Exit 0 well; 1 when a worker of this machine lives but takes no work while Redis answers.
+
+    Redis being away is not the worker's illness: exit 0, and a restart would not help.
+
+    \b
+    eraser health
+    """
+    settings = Settings.load(os.environ)
+    stale = beats.stale(now=time.time())
+    living = beats.living()
+    away = _redis_away(settings)
+    ill = bool(stale) and away is None
+    if as_json:
+        workers = [{"pid": pid, "silent_s": dict(stale).get(pid)} for pid in living]
+        json_line({"healthy": not ill, "redis": away or "answers", "workers": workers})
+    else:
+        click.echo(_say(stale, living, away))
+    sys.exit(1 if ill else 0)
+
+
+def _redis_away(settings: Settings) -> str | None:
+    url = settings.redis_url or embedded.find_running(embedded.default_directory())
+    if url is None:
+        return "no Redis: ERASER_REDIS_URL is not set and no `eraser up` runs"
+    try:
+        require_redis(url, patience_s=PATIENCE_S)
+    except Unreachable as error:
+        return str(error)
+    return None
+
+
+def _say(stale: list[tuple[int, float]], living: list[int], away: str | None) -> str:
+    silent = ", ".join(f"process {pid} took nothing for {age:.0f} s" for pid, age in stale)
+    if away is not None:
+        return f"well: Redis is away, which a restart would not cure ({away})"
+    if stale:
+        return f"ill: {silent}, while Redis answers; restart it"
+    if not living:
+        return "well: Redis answers, and no worker of this user runs on this machine"
+    return f"well: Redis answers, and {len(living)} worker{'s' * (len(living) != 1)} on this machine take work"

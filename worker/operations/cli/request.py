@@ -1,0 +1,219 @@
+"""`eraser request`: ask for deletions, by id, from a file or from a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from worker.deletion import Lane, State
+from worker.errors import Unreachable, UsageError
+from worker.ledger.moves import Claim, Ref
+from worker.operations import ids, requests, status, waiting
+from worker.operations.cli import door
+from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say
+from worker.operations.cli.progress import progress
+from worker.operations.times import parse_span, parse_time
+from worker.operations.words import count
+from worker.runtime import Runtime
+
+TOLD = 10  # bad ids that are told one by one; --json tells all
+SOON_S = 60.0  # a start that lies further back is a typing error
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the ids, in numbers, and of the few that deserve a line."""
+
+    new: int = 0
+    merged: Counter[str] = field(default_factory=Counter)  # by the state of what was there
+    bad: list[requests.Asked] = field(default_factory=list)
+    bad_count: int = 0
+    first: str | None = None
+
+    @property
+    def accepted(self) -> int:
+        return self.new + sum(self.merged.values())
+
+    def add(self, asked: requests.Asked) -> None:
+        if asked.accepted is None:
+            self.bad_count += 1
+            if len(self.bad) < TOLD:
+                self.bad.append(asked)
+            return
+        self.first = self.first or asked.job_id
+        if asked.accepted.deduplicated:
+            self.merged[asked.accepted.state] += 1
+        else:
+            self.new += 1
+
+
+@click.command()
+@click.argument("job_ids", nargs=-1, metavar="JOB_ID...")
+@click.option("--from-file", metavar="FILE|-", help="One id a line; - reads standard input; # begins a comment.")
+@click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
+@click.option("--lane", type=click.Choice(list(Lane)), help="user (a person waits) or bulk. [ids: user, file: bulk]")
+@reason_option(required=False)
+@by_option
+@click.option("--app-user", metavar="U", help="Sent as X-App-UserId; forgotten at the end, shown nowhere.")
+@click.option("--after", metavar="24h", help="Not before so much time has passed.")
+@click.option("--at", metavar="TIME", help="Not before this moment, RFC 3339 with a zone.")
+@click.option("--deadline", metavar="30d", help="Give up after so much time. [ERASER_DEADLINE]")
+@click.option("--again", is_flag=True, help="Also if it is deleted or gone already.")
+@click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirms more than 100 ids.")
+@click.option("--wait", metavar="60s", help="Wait for the end: exit 0 all deleted, 1 one is not, 5 unfinished.")
+@json_option
+def request(job_ids: tuple[str, ...], from_file: str | None, as_json: bool, wait: str | None, **said: Any) -> None:
+    """Ask for training jobs to be deleted. What is accepted is recorded first, and never lost.
+
+    \b
+    eraser request 0f3a61c2 --reason TICKET-4711
+    eraser request --from-file ids.txt --max 5000 --reason "retention 2026-11"
+    """
+    if bool(job_ids) == bool(from_file):
+        raise UsageError("name job ids, or a file with --from-file FILE (- for a pipe); one of the two")
+    running = door.load()
+    project = requests.project_of(running, said["project"])
+    account = running.settings.account_of(project).name
+    wait_s = parse_span(wait, "--wait") if wait else None
+    lane = said["lane"] or ("bulk" if from_file else "user")
+    asked_for = _claim(running, lane, said)
+    with ExitStack() as stack:
+        many: Iterable[str] = job_ids
+        number = len(job_ids)
+        if from_file:
+            lines = stack.enter_context(ids.opened(from_file, sys.stdin.buffer))
+            many, number = lines, lines.count()
+        requests.check_count(number, said["most"])
+        door.enter(running, rings=True)
+        if said["at"]:
+            asked_for = _claim(running, lane, said, now=running.reads(account).now_ms())
+        results = requests.submit(running, project, many, asked_for, door.ring)
+        tally, kept = _submit(results, number, as_json=as_json, keep=wait_s is not None)
+    if not number:
+        note("There was no job id in it: nothing was requested.")
+    refs = [Ref(project, asked.job_id) for asked in kept if asked.accepted]
+    states = _wait(running, account, refs, wait_s) if wait_s is not None else {}
+    if as_json:
+        for asked in kept:
+            json_line(_as_json(asked, states.get(Ref(project, asked.job_id))))
+    else:
+        _tell(running, tally, project, many=from_file is not None)
+    sys.exit(_end(tally, refs, states, as_json=as_json))
+
+
+def _claim(running: Runtime, lane: str, said: dict[str, Any], *, now: float | None = None) -> Claim:
+    """What is asked for. `now` (Redis's, ms) turns --at into a delay; without it --at is only checked for its form."""
+    if said["after"] and said["at"]:
+        raise UsageError("--after or --at: one of the two")
+    after_s = parse_span(said["after"], "--after") if said["after"] else 0.0
+    if said["at"]:
+        at = parse_time(said["at"], "--at")
+        after_s = (at - now) / 1000 if now is not None else 0.0
+        if after_s < -SOON_S:
+            raise UsageError(f"--at: {said['at']} has passed; leave it out to delete at once. Nothing was recorded")
+    return requests.claim(
+        running,
+        lane=lane,
+        by=said["by"],
+        reason=said["reason"],
+        app_user=said["app_user"],
+        after_s=max(0.0, after_s),
+        deadline_s=parse_span(said["deadline"], "--deadline") if said["deadline"] else None,
+        again=said["again"],
+    )
+
+
+def _submit(
+    results: Iterator[requests.Asked], number: int, *, as_json: bool, keep: bool
+) -> tuple[Tally, list[requests.Asked]]:
+    """Record them all. Lines of JSON go out as they are recorded, or are kept until the wait is over."""
+    tally, kept = Tally(), []
+    with progress("recorded", number) as advance:
+        try:
+            for asked in results:
+                tally.add(asked)
+                advance(1)
+                if keep:
+                    kept.append(asked)
+                elif as_json:
+                    json_line(_as_json(asked))
+        except Unreachable as error:
+            done = f"{tally.accepted:,} of {number:,} are recorded; type the same again, a repeated request merges"
+            raise Unreachable(f"{error} ({done})") from None
+    return tally, kept
+
+
+def _wait(running: Runtime, account: str, refs: list[Ref], seconds: float) -> dict[Ref, State]:
+    with progress("ended", len(refs)) as advance:
+        before = len(refs)
+
+        def tell(still: int) -> None:
+            nonlocal before
+            advance(max(0, before - still))
+            before = still
+
+        try:
+            return waiting.until_ended(running, account, refs, seconds, tell)
+        except KeyboardInterrupt:
+            note("Waiting was ended; everything that was accepted goes on.")
+            return {}
+
+
+def _as_json(asked: requests.Asked, state: State | None = None) -> dict[str, Any]:
+    done = asked.accepted
+    return {
+        "job_id": asked.job_id if done else asked.job_id[:128],
+        "state": (state.value if state else done.state) if done else None,
+        "accepted": done is not None,
+        "deduplicated": done.deduplicated if done else False,
+        "error": asked.error,
+    }
+
+
+def _tell(running: Runtime, tally: Tally, project: str, *, many: bool) -> None:
+    if tally.accepted:
+        say(f"Accepted {count(tally.accepted, 'deletion')} in project {project}: {_how(tally)}.")
+    for state in ("deleted", "gone"):
+        if tally.merged[state]:
+            say(f"  {tally.merged[state]:,} {state} already, nothing is sent; --again asks once more.")
+    if tally.merged["held"]:
+        say(f"  {tally.merged['held']:,} on hold: nothing is sent until the hold is removed.")
+    for asked in tally.bad:
+        note(f"not accepted: {asked.job_id[:128]!r}: {asked.error}")
+    if tally.bad_count > len(tally.bad):
+        note(f"not accepted: {tally.bad_count - len(tally.bad):,} more bad ids; --json tells them all")
+    if tally.accepted:
+        with suppress(Unreachable):  # it is all recorded, whatever Redis does now
+            advice = next(iter(status.advice(status.look(running))), None)
+            if advice and advice.command != "eraser dead groups":
+                say(f"  {advice.why}: {advice.command}")
+        say(f"Next: {'eraser status --watch' if many or tally.accepted > 1 else f'eraser show {tally.first}'}")
+
+
+def _how(tally: Tally) -> str:
+    parts = [f"{tally.new:,} new"] if tally.new else []
+    merged = sum(number for state, number in tally.merged.items() if state not in ("deleted", "gone"))
+    if merged:
+        parts.append(f"{merged:,} merged with what was asked for before")
+    over = tally.merged["deleted"] + tally.merged["gone"]
+    if over:
+        parts.append(f"{over:,} already done")
+    return ", ".join(parts)
+
+
+def _end(tally: Tally, refs: list[Ref], states: dict[Ref, State], *, as_json: bool) -> int:
+    """The exit code, after a word on how the wait ended."""
+    if not refs:
+        return 1 if tally.bad_count else 0
+    found = Counter(states.get(ref, State.PENDING) for ref in dict.fromkeys(refs))
+    if not as_json:
+        say("Now: " + ", ".join(f"{number:,} {state}" for state, number in found.most_common()))
+    if tally.bad_count or any(state in waiting.ENDED and state not in waiting.WELL for state in found):
+        return 1
+    return 5 if any(state not in waiting.ENDED for state in found) else 0

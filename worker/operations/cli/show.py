@@ -1,0 +1,89 @@
+"""`eraser show`: one deletion, its record and its timeline in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from worker.deletion import State
+from worker.ledger.read import Deletion
+from worker.operations import requests, words
+from worker.operations import show as shown
+from worker.operations.cli import door
+from worker.operations.cli.printing import STYLES, json_line, json_option, say, table
+from worker.operations.times import absolute, left, relative, when
+
+
+@click.command()
+@click.argument("job_id")
+@click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
+@json_option
+def show(job_id: str, project: str | None, as_json: bool) -> None:
+    """Show a deletion: where it stands, what it waits for, and every call that was made.
+
+    \b
+    eraser show 0f3a61c2
+    """
+    running = door.load()
+    project = requests.project_of(running, project)
+    deletion, now = shown.find(door.enter(running), project, job_id)
+    if as_json:
+        json_line(shown.as_json(deletion))
+        return
+    say(f"{deletion.ref.job_id}  {_headline(deletion)}", style=STYLES.get(deletion.state.value, "bold"))
+    table(["", ""], _facts(deletion, now, attempts=len(running.settings.retry_schedule) + 1))
+    _timeline(deletion, now)
+    for number, command in enumerate(shown.next_steps(deletion)):
+        say(f"{'Next:' if number == 0 else '  or:'} {command}")
+
+
+def _headline(d: Deletion) -> str:
+    if d.state is State.PENDING and d.waiting_for is not None:
+        return f"pending: waits for {words.WAITS[d.waiting_for]}"
+    return f"{d.state.value}: {words.STATES[d.state]}"
+
+
+def _facts(d: Deletion, now: float, *, attempts: int) -> Iterator[tuple[str, object]]:
+    yield "project", d.ref.project_id + ("" if d.account == "default" else f" (account {d.account})")
+    if d.cause:
+        yield "cause", f"{d.cause}: {words.cause(d.cause)}"
+    if d.evidence:
+        yield "evidence", f"{d.evidence}: {words.evidence(d.evidence)}"
+    if d.may_be_deleted:
+        yield "beware", "it may be deleted: a call had no clear answer, and nobody has looked since"
+    if d.cancel_wanted:
+        yield "cancel", "asked for; it takes effect if the call under way, or a look, allows it"
+    if d.due_at is not None:
+        yield "due", when(d.due_at, now)
+    if d.settled_at is not None:
+        yield "settled", when(d.settled_at, now)
+    if d.settled_at is None or d.state is State.DEAD:
+        yield "deadline", f"{left(d.deadline_at, now)} ({absolute(d.deadline_at)})"
+    yield "requested", when(d.requested_at, now) + (f" by {d.requested_by}" if d.requested_by else "")
+    if d.reason:
+        yield "reason", d.reason
+    yield "lane", "user: a person waits" if d.lane == "user" else "bulk"
+    if d.run:
+        yield "run", d.run
+    yield "round", f"{d.round}, {d.used} of {words.count(attempts, 'attempt')} used"
+    if d.asset_id or d.voice_train_job_id:
+        related = [f"asset {d.asset_id}" if d.asset_id else "", f"voice job {d.voice_train_job_id}"]
+        yield "related", ", ".join(filter(None, related[: 2 if d.voice_train_job_id else 1])) + " (not checked)"
+
+
+def _timeline(d: Deletion, now: float) -> None:
+    moments = shown.timeline(d)
+    if not moments:
+        return
+    say()
+    rows = [(absolute(moment.at), relative(moment.at, now), moment.text, moment.request_id or "") for moment in moments]
+    if any(moment.request_id for moment in moments):
+        table(["TIME", "", "WHAT HAPPENED", "X-REQUEST-ID"], [(a, r, t, i or " ") for a, r, t, i in rows])
+    else:
+        table(["TIME", "", "WHAT HAPPENED"], [row[:3] for row in rows])
+    if missing := shown.left_out(d):
+        say(
+            f"{words.count(missing, 'attempt')} in the middle of round {d.round} not kept: the first 3 and last 20 are."
+        )
+    say()

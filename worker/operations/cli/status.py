@@ -1,0 +1,152 @@
+"""`eraser status`: the whole in one look."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from worker.deletion import State
+from worker.errors import Unreachable
+from worker.ledger.read import AccountStatus
+from worker.operations import status as whole
+from worker.operations import words
+from worker.operations.cli import door
+from worker.operations.cli.printing import PIPED_WIDTH, STYLES, json_line, json_option, tabled
+from worker.operations.status import Overview
+from worker.operations.times import absolute, relative, span, when
+
+EVERY_S = 1.0
+EVERY_S_PIPED = 10.0
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Refresh in place until Ctrl-C.")
+@json_option
+def status(watch: bool, as_json: bool) -> None:
+    """Counts by state, what is due, the gate of each account, the workers; and what to type next.
+
+    \b
+    eraser status --watch
+    """
+    running = door.enter(door.load())
+    if watch:
+        follow(lambda: whole.look(running), as_json=as_json)
+    elif as_json:
+        json_line(whole.as_json(whole.look(running)))
+    else:
+        _console().print(page(whole.look(running)))
+
+
+def follow(look: Callable[[], Overview], *, as_json: bool, times: int | None = None) -> None:
+    """Look again and again until Ctrl-C. Redis may come and go meanwhile. `times` ends it: for tests."""
+    terminal = sys.stdout.isatty() and not as_json
+    every = EVERY_S if terminal or as_json else EVERY_S_PIPED
+    with Live(console=_console(), auto_refresh=False, transient=False) as live:
+        try:
+            while times is None or times > 0:
+                times = None if times is None else times - 1
+                _step(live, look, as_json=as_json, terminal=terminal)
+                if times != 0:
+                    time.sleep(every)
+        except KeyboardInterrupt:
+            return
+
+
+def _step(live: Live, look: Callable[[], Overview], *, as_json: bool, terminal: bool) -> None:
+    try:
+        seen = look()
+    except Unreachable as error:
+        if terminal:
+            live.update(Text(f"{error}; trying again", style="bold red"), refresh=True)
+        else:
+            click.echo(f"{error}; trying again", err=True)
+        return
+    if as_json:
+        json_line(whole.as_json(seen))
+    elif terminal:
+        live.update(page(seen), refresh=True)
+    else:
+        _console().print(page(seen))
+
+
+def page(seen: Overview) -> RenderableType:
+    """The whole, for people."""
+    parts: list[RenderableType] = [Text(absolute(seen.now), style="dim"), _states(seen)]
+    parts += [_due(seen), Text(), _gates(seen), Text()]
+    parts += [_workers(seen), Text(), *_next(seen)]
+    return Group(*parts)
+
+
+def _states(seen: Overview) -> RenderableType:
+    return tabled(["STATE", "COUNT", ""], [_state(state, n) for state, n in seen.states.items()], right=["COUNT"])
+
+
+def _state(state: State, number: int) -> tuple[object, ...]:
+    style = STYLES.get(state.value, "") if number else "dim"
+    meaning = words.STATES[state] if number else ""
+    return Text(state.value, style=style), Text(f"{number:,}", style=style), Text(meaning, style="dim")
+
+
+def _due(seen: Overview) -> RenderableType:
+    lines = []
+    for account in seen.accounts:
+        which = f"{account.gate.account}: " if len(seen.accounts) > 1 else ""
+        lines += [f"{which}{line}" for line in _due_of(account, seen.now)]
+    return Text("\n".join(["", *lines]))
+
+
+def _due_of(account: AccountStatus, now: float) -> list[str]:
+    lines = []
+    for lane, number in account.due.items():
+        if number:
+            waited = account.oldest_due_by_lane.get(lane)
+            oldest = f", the oldest for {span(waited)}" if waited is not None else ""
+            lines.append(f"{number:,} due in the {lane} lane{oldest}")
+    if not lines and account.next_due_at is not None:
+        lines.append(f"nothing is due; the next {when(account.next_due_at, now)}")
+    return lines or ["nothing is due"]
+
+
+def _gates(seen: Overview) -> RenderableType:
+    rows = []
+    for account in seen.accounts:
+        gate = account.gate
+        rows.append(
+            (
+                gate.account,
+                Text(words.GATES.get(gate.gate, gate.gate), style="green" if gate.gate == "ok" else "bold red"),
+                f"{gate.rate:g}/s",
+                relative(gate.since, seen.now) if gate.since is not None else None,
+                relative(gate.until, seen.now) if gate.until is not None else None,
+                gate.reason,
+            )
+        )
+    return tabled(["ACCOUNT", "GATE", "RATE", "SINCE", "TRIED AGAIN", "REASON"], rows, right=["RATE"])
+
+
+def _workers(seen: Overview) -> RenderableType:
+    if not seen.workers:
+        return Text("no worker")
+    rows = []
+    for worker in seen.workers:
+        heard = f"silent for {span(worker.heard_s)}" if worker.silent else f"heard {span(worker.heard_s)} ago"
+        style = "bold red" if worker.silent else ""
+        rows.append((worker.worker, worker.threads, Text(heard, style=style)))
+    return tabled(["WORKER", "THREADS", "HEARD OF"], rows, right=["THREADS"])
+
+
+def _next(seen: Overview) -> list[RenderableType]:
+    found = list(whole.advice(seen))
+    if not found:
+        return [Text(whole.all_well(seen))]
+    return [Text.assemble("Next: ", (advice.command, "bold"), f"   ({advice.why})") for advice in found]
+
+
+def _console() -> Console:
+    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
