@@ -1,0 +1,216 @@
+"""`eraser dead`: what needs a person, in groups; and what a person does about it."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import click
+
+from worker.deletion import Cause
+from worker.ledger.glance import Letter
+from worker.operations import dead as letters
+from worker.operations import words
+from worker.operations.cli import door
+from worker.operations.cli.dead_moves import discard, replay, restore
+from worker.operations.cli.printing import json_line, json_option, note, say, table
+from worker.operations.dead import Filter, Group, group_of
+from worker.operations.times import left, parse_past, relative, rfc3339, when
+from worker.runtime import Runtime
+
+ROWS = 50  # of a table for people; json and csv have all
+SHOWN = 5  # letters of a group that are shown
+NONE = "No dead letters: nothing needs a person."
+
+
+@click.group()
+def dead() -> None:
+    """What needs a person: look at it in groups, then replay or discard.
+
+    \b
+    eraser dead groups
+    eraser dead replay server_error-500 --reason TICKET-4711
+    """
+
+
+for _move in (replay, discard, restore):
+    dead.add_command(_move)
+
+
+@dead.command()
+@json_option
+def groups(as_json: bool) -> None:
+    """Dead letters by cause, status and code, the largest group first.
+
+    \b
+    eraser dead groups
+    """
+    running = door.enter(door.load())
+    found = letters.groups(running)
+    if as_json:
+        for group in found:
+            json_line(group.as_json())
+        return
+    if not found:
+        say(NONE)
+        return
+    now = _now(running)
+    table(
+        ["GROUP", "COUNT", "FIRST SEEN", "LAST SEEN", "LAST REPLAY", "OLDEST DEADLINE"],
+        [_group_row(group, now) for group in found],
+        right=["COUNT"],
+    )
+    say()
+    total = sum(group.count for group in found)
+    say(f"{words.count(total, 'dead letter')} in {words.count(len(found), 'group')}.")
+    say(f"Next: eraser dead show {found[0].group}")
+
+
+def _group_row(group: Group, now: float) -> tuple[object, ...]:
+    replayed = relative(group.last_replay, now) if group.last_replay is not None else "never"
+    return (
+        group.group,
+        group.count,
+        relative(group.first_seen, now),
+        relative(group.last_seen, now),
+        replayed,
+        left(group.oldest_deadline, now),
+    )
+
+
+@dead.command("list")
+@click.option("--cause", type=click.Choice(list(Cause)), help="Only this cause.")
+@click.option("--code", metavar="C", help="Only this error code, such as MSS.00000004.")
+@click.option("--since", metavar="24h|TIME", help="Died no longer ago than this.")
+@click.option("--until", metavar="1h|TIME", help="Died no later than this.")
+@click.option("--job", default="", metavar="PREFIX", help="Only jobs whose id begins so.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most so many. [table: {ROWS}, else all]")
+@click.option("-o", "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@json_option
+def list_(output: str, as_json: bool, limit: int | None, **said: Any) -> None:
+    """Dead letters one by one, newest first.
+
+    \b
+    eraser dead list --cause server_error --since 24h -o csv
+    """
+    running = door.enter(door.load())
+    now = _now(running)
+    wanted = Filter(
+        cause=said["cause"],
+        code=said["code"],
+        since=parse_past(said["since"], "--since", now) if said["since"] else None,
+        until=parse_past(said["until"], "--until", now) if said["until"] else None,
+        job=said["job"],
+    )
+    found = (letter for letter in letters.letters(running) if wanted.passes(letter))
+    if as_json or output == "json":
+        for letter in islice(found, limit):
+            json_line(_letter_json(letter))
+    elif output == "csv":
+        _csv(islice(found, limit))
+    else:
+        _letters_table(found, limit or ROWS, now, filtered=any(said.values()))
+
+
+@dead.command()
+@click.argument("group")
+@json_option
+def show(group: str, as_json: bool) -> None:
+    """One group: what it means, what to do, and its newest letters.
+
+    \b
+    eraser dead show server_error-500
+    """
+    running = door.enter(door.load())
+    found = {one.group: one for one in letters.groups(running)}
+    name = letters.named(group, found)
+    newest = list(islice((one for one in letters.letters(running) if group_of(one) == name), SHOWN))
+    if as_json:
+        json_line(found[name].as_json() | {"letters": [_letter_json(letter) for letter in newest]})
+        return
+    _tell_group(found[name], newest, _now(running))
+
+
+def _tell_group(group: Group, newest: list[Letter], now: float) -> None:
+    say(f"{group.group}: {words.count(group.count, 'dead letter')}", style="bold red")
+    say(f"{group.cause}: {words.cause(group.cause)}")
+    rows = [("status", group.status), ("code", group.code)]
+    rows += [("first seen", when(group.first_seen, now)), ("last seen", when(group.last_seen, now))]
+    replayed = when(group.last_replay, now) if group.last_replay is not None else "never"
+    rows += [("last replay", replayed), ("oldest deadline", left(group.oldest_deadline, now))]
+    table(["", ""], [(name, str(value) if value is not None else None) for name, value in rows])
+    say()
+    _rows(newest, now)
+    if group.count > len(newest):
+        say(f"… and {group.count - len(newest):,} more: eraser dead list --cause {group.cause}")
+    say()
+    if group.cause in tuple(Cause):
+        say(f"What to do: {words.REMEDIES[Cause(group.cause)]}.")
+    if newest:
+        say(f"Next: eraser show {newest[0].ref.job_id} --project {newest[0].ref.project_id}")
+    say(f"  or: eraser dead replay {group.group} --reason TICKET")
+
+
+def _letters_table(found: Iterator[Letter], limit: int, now: float, *, filtered: bool) -> None:
+    rows = list(islice(found, limit))
+    if not rows:
+        say("No dead letter passes these filters; eraser dead list shows them all." if filtered else NONE)
+        return
+    _rows(rows, now)
+    more = sum(1 for _ in found)
+    if more:
+        say(f"… and {more:,} more: --limit {limit + more}, or -o csv for all")
+
+
+def _rows(rows: list[Letter], now: float) -> None:
+    several = len({letter.ref.project_id for letter in rows}) > 1
+    columns = ["JOB", *(["PROJECT"] if several else []), "GROUP", "DIED", "DEADLINE", "ROUND", "REASON"]
+    table(columns, [_row(letter, now, several=several) for letter in rows], right=["ROUND"])
+
+
+def _row(letter: Letter, now: float, *, several: bool) -> tuple[object, ...]:
+    where = [letter.ref.project_id] if several else []
+    died, deadline = relative(letter.died_at, now), left(letter.deadline_at, now)
+    return (letter.ref.job_id, *where, group_of(letter), died, deadline, letter.round, letter.reason)
+
+
+def _letter_json(letter: Letter) -> dict[str, Any]:
+    return {
+        "project_id": letter.ref.project_id,
+        "job_id": letter.ref.job_id,
+        "group": group_of(letter),
+        "cause": letter.cause,
+        "status": letter.status,
+        "code": letter.code,
+        "died_at": rfc3339(letter.died_at),
+        "deadline_at": rfc3339(letter.deadline_at),
+        "requested_at": rfc3339(letter.requested_at),
+        "requested_by": letter.requested_by,
+        "reason": letter.reason,
+        "run": letter.run,
+        "round": letter.round,
+    }
+
+
+def _csv(found: Iterator[Letter]) -> None:
+    writer: Any = None
+    for letter in found:
+        row = {name: _cell(value) for name, value in _letter_json(letter).items()}
+        if writer is None:
+            writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
+            writer.writeheader()
+        writer.writerow(row)
+    if writer is None:
+        note("No dead letter passes.")
+
+
+def _cell(value: object) -> object:
+    """A code comes from outside: no spreadsheet may take it for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+
+
+def _now(running: Runtime) -> float:
+    return running.reads(next(iter(running.settings.accounts))).now_ms()

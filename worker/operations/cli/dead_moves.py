@@ -1,0 +1,203 @@
+"""`eraser dead replay`, `discard` and `restore`: a single job that was named at once, many after a plan."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from worker.deletion import State, check_opaque, check_reason
+from worker.operations import dead, dead_moves, words
+from worker.operations.cli import door
+from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say, table
+from worker.operations.dead import Selection, group_of
+from worker.operations.dead_moves import Done, Pace
+from worker.operations.times import span
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DONE = {State.PENDING: "replayed", State.DISCARDED: "discarded", State.DEAD: "restored"}
+TOLD = 10
+
+
+def _options(*, reason: bool) -> Callable[[F], F]:
+    """What the three have in common."""
+
+    def decorate(command: F) -> F:
+        for option in (
+            json_option,
+            click.option("--yes", is_flag=True, help="Do what the plan says."),
+            click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirms more than 100."),
+            click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N, to try first."),
+            by_option,
+            reason_option(required=reason),
+            click.option("--project", metavar="P", help="Only jobs of this project."),
+            click.option("--all", "every", is_flag=True, help="All of them."),
+            click.argument("what", nargs=-1, metavar="[JOB_ID|GROUP]..."),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@click.command()
+@_options(reason=True)
+def replay(what: tuple[str, ...], **said: Any) -> None:
+    """Start dead letters anew, each with a whole budget of attempts and a new deadline.
+
+    One job that is named is replayed at once, before bulk work; groups and many show a plan first.
+
+    \b
+    eraser dead replay 0f3a61c2 --reason TICKET-4711
+    eraser dead replay server_error-500 --limit 3 --yes --reason "incident over?"
+    eraser dead replay --all --yes --max 1378 --reason "incident over"
+    """
+    _run("replay", what, said)
+
+
+@click.command()
+@_options(reason=True)
+def discard(what: tuple[str, ...], **said: Any) -> None:
+    """Give dead letters up. `restore` takes them back within 30 days.
+
+    \b
+    eraser dead discard 0f3a61c2 --reason "deleted by hand, TICKET-4711"
+    """
+    _run("discard", what, said)
+
+
+@click.command()
+@_options(reason=False)
+def restore(what: tuple[str, ...], **said: Any) -> None:
+    """Take discarded dead letters back, within 30 days.
+
+    \b
+    eraser dead restore 0f3a61c2
+    """
+    said["reason"] = said["reason"] or "restored"
+    _run("restore", what, said)
+
+
+def _run(verb: str, what: tuple[str, ...], said: dict[str, Any]) -> None:
+    """Choose, show the plan, ask for what is missing, do it, tell."""
+    check_reason(said["reason"]), check_opaque(said["by"], "by")
+    running = door.enter(door.load(), rings=verb == "replay")
+    selection = dead.choose(
+        running,
+        what,
+        every=said["every"],
+        project=said["project"],
+        state=State.DISCARDED if verb == "restore" else State.DEAD,
+        limit=said["limit"],
+    )
+    if not selection.letters:
+        _tell_nothing(selection, verb, as_json=said["as_json"])
+        sys.exit(1 if selection.skipped else 0)
+    if not selection.at_once:
+        if not said["as_json"]:
+            _tell_plan(verb, selection, dead_moves.paces(running, selection))
+        count = len(selection.letters)
+        dead_moves.check_confirmed(count, said["most"], yes=said["yes"], again=_as_typed(verb, what, said))
+    act = {"discard": dead_moves.discard, "restore": dead_moves.restore}.get(verb)
+    if act is None:
+        done = dead_moves.replay(running, selection, door.ring, reason=said["reason"], by=said["by"])
+    else:
+        done = act(running, selection, reason=said["reason"], by=said["by"])
+    wanted = {"replay": State.PENDING, "discard": State.DISCARDED, "restore": State.DEAD}[verb]
+    _tell_done(wanted, selection, done, as_json=said["as_json"])
+    sys.exit(1 if selection.skipped or done.others else 0)
+
+
+def _as_typed(verb: str, what: tuple[str, ...], said: dict[str, Any]) -> str:
+    """The command so far, without what confirms."""
+    words_ = ["eraser", "dead", verb, *what, *(["--all"] if said["every"] else [])]
+    for name in ("project", "limit", "reason", "by"):
+        if said[name] is not None:
+            words_ += [f"--{name}", str(said[name])]
+    return shlex.join(words_)
+
+
+def _tell_plan(verb: str, selection: Selection, paces: list[Pace]) -> None:
+    say(f"PLAN  {verb} {words.count(len(selection.letters), 'letter')}", style="bold")
+    causes = Counter(group_of(letter) for letter in selection.letters)
+    table(["", "", ""], [("", f"{number:,}", group) for group, number in causes.most_common()], right=[""])
+    for word, why in selection.skipped:
+        say(f"      skipped: {word}: {why}")
+    if verb == "replay":
+        for pace in paces:
+            say(f"      {_pace(pace)}")
+    elif verb == "discard":
+        say("      nothing is sent for them any more; within 30 days `eraser dead restore` takes them back")
+
+
+def _pace(pace: Pace) -> str:
+    gate = pace.gate
+    text = f"account {pace.account}: {pace.count:,} at {gate.rate:g}/s, about {span(pace.seconds)}"
+    if pace.due_before:
+        text += f", behind {pace.due_before:,} that are due already"
+    if gate.gate not in ("ok", "clock"):
+        text += f"; the gate is {words.GATES.get(gate.gate, gate.gate)}, so they wait until it opens"
+    return text
+
+
+def _tell_nothing(selection: Selection, verb: str, *, as_json: bool) -> None:
+    if as_json:
+        _json_skipped(selection)
+        return
+    for word, why in selection.skipped:
+        note(f"{word}: {why}")
+    kind = "discarded" if verb == "restore" else "dead"
+    say(f"Nothing was done: no {kind} letter was chosen. See: eraser dead groups")
+
+
+def _tell_done(wanted: State, selection: Selection, done: Done, *, as_json: bool) -> None:
+    if as_json:
+        became = dict(done.others)
+        for letter in selection.letters:
+            state = became.get(letter.ref, wanted.value)
+            json_line(_result(letter.ref.job_id, letter.ref.project_id, state, done=letter.ref not in became))
+        _json_skipped(selection)
+        return
+    say(f"{words.count(done.done, 'letter')} {DONE[wanted]}." if done.done else f"Nothing was {DONE[wanted]}.")
+    for ref, state in done.others[:TOLD]:
+        say(f"  {ref.job_id}: {_OTHERS.get(state, f'it is {state} by now')}")
+    if len(done.others) > TOLD:
+        say(f"  … and {len(done.others) - TOLD:,} more that had moved on")
+    if selection.at_once:
+        for word, why in selection.skipped:
+            note(f"{word}: {why}")
+    if not done.done:
+        return
+    first = selection.letters[0].ref
+    match wanted:
+        case State.PENDING if done.run:
+            say(f"Next: eraser status --watch   (to stop: eraser cancel --run {done.run} --reason R)")
+        case State.PENDING:
+            say(f"Next: eraser show {first.job_id} --project {first.project_id}")
+        case State.DISCARDED:
+            say(f"To take {'it' if done.done == 1 else 'one'} back within 30 days: eraser dead restore {first.job_id}")
+        case _:
+            say("Next: eraser dead groups")
+
+
+def _json_skipped(selection: Selection) -> None:
+    for word, why in selection.skipped:
+        json_line(_result(word[:128], None, None, done=False, error=why))
+
+
+def _result(
+    job_id: str, project_id: str | None, state: str | None, *, done: bool, error: str | None = None
+) -> dict[str, Any]:
+    error = error or (None if done else _OTHERS.get(state or "", f"it is {state} by now"))
+    return {"project_id": project_id, "job_id": job_id, "state": state, "done": done, "error": error}
+
+
+_OTHERS = {
+    "too_late": "it was discarded more than 30 days ago; ask for it anew: eraser request",
+    "unknown": "nothing is known of it",
+}
