@@ -177,7 +177,7 @@ def _who(by: str | None, why: str | None, run: str | None) -> str:
 
 _OUTCOMES = {
     "deleted": "deleted",
-    "failed": "failed, outcome unknown until the next call",
+    "failed": "failed",
     "refused": "refused",
     "throttled": "throttled, uses no attempt",
     "credentials": "the account is stopped, uses no attempt",

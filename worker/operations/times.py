@@ -55,8 +55,7 @@ def when(ms: float, now: float) -> str:
 def left(deadline: float, now: float) -> str:
     """What is left until a deadline: `12 days left`, `5 h left`, `3 days overdue`."""
     amount = abs(deadline - now)
-    days = int(amount // _DAY_MS)
-    text = f"{days} day{'s' * (days != 1)}" if days else span(amount / 1000)
+    text = f"{round(amount / _DAY_MS)} days" if amount >= 2 * _DAY_MS else span(amount / 1000)
     return f"{text} left" if deadline > now else f"{text} overdue"
 
 

@@ -10,7 +10,7 @@ STATES = {
     State.HELD: "on hold: nothing is sent until it is released",
     State.DELETED: "MetaStudio said that it is deleted",
     State.GONE: "we asked, and the job was not there",
-    State.DEAD: "a dead letter: it needs a person",
+    State.DEAD: "needs a person",
     State.CANCELLED: "withdrawn before anything was sent",
     State.DISCARDED: "a dead letter that was given up",
 }

@@ -16,7 +16,7 @@ from worker.operations import dead as letters
 from worker.operations import words
 from worker.operations.cli import door
 from worker.operations.cli.dead_moves import discard, replay, restore
-from worker.operations.cli.printing import json_line, json_option, note, say, table
+from worker.operations.cli.printing import facts, json_line, json_option, note, say, table
 from worker.operations.dead import Filter, Group, group_of
 from worker.operations.times import left, parse_past, relative, rfc3339, when
 from worker.runtime import Runtime
@@ -82,7 +82,7 @@ def _group_row(group: Group, now: float) -> tuple[object, ...]:
 
 
 @dead.command("list")
-@click.option("--cause", type=click.Choice(list(Cause)), help="Only this cause.")
+@click.option("--cause", type=click.Choice([cause.value for cause in Cause]), help="Only this cause.")
 @click.option("--code", metavar="C", help="Only this error code, such as MSS.00000004.")
 @click.option("--since", metavar="24h|TIME", help="Died no longer ago than this.")
 @click.option("--until", metavar="1h|TIME", help="Died no later than this.")
@@ -137,13 +137,19 @@ def show(group: str, as_json: bool) -> None:
 def _tell_group(group: Group, newest: list[Letter], now: float) -> None:
     say(f"{group.group}: {words.count(group.count, 'dead letter')}", style="bold red")
     say(f"{group.cause}: {words.cause(group.cause)}")
-    rows = [("status", group.status), ("code", group.code)]
-    rows += [("first seen", when(group.first_seen, now)), ("last seen", when(group.last_seen, now))]
     replayed = when(group.last_replay, now) if group.last_replay is not None else "never"
-    rows += [("last replay", replayed), ("oldest deadline", left(group.oldest_deadline, now))]
-    table(["", ""], [(name, str(value) if value is not None else None) for name, value in rows])
+    facts(
+        [
+            ("status", None if group.status is None else str(group.status)),
+            ("code", group.code),
+            ("first seen", when(group.first_seen, now)),
+            ("last seen", when(group.last_seen, now)),
+            ("last replay", replayed),
+            ("oldest deadline", left(group.oldest_deadline, now)),
+        ]
+    )
     say()
-    _rows(newest, now)
+    _rows(newest, now, of_one_group=True)
     if group.count > len(newest):
         say(f"… and {group.count - len(newest):,} more: eraser dead list --cause {group.cause}")
     say()
@@ -165,16 +171,18 @@ def _letters_table(found: Iterator[Letter], limit: int, now: float, *, filtered:
         say(f"… and {more:,} more: --limit {limit + more}, or -o csv for all")
 
 
-def _rows(rows: list[Letter], now: float) -> None:
+def _rows(rows: list[Letter], now: float, *, of_one_group: bool = False) -> None:
     several = len({letter.ref.project_id for letter in rows}) > 1
-    columns = ["JOB", *(["PROJECT"] if several else []), "GROUP", "DIED", "DEADLINE", "ROUND", "REASON"]
-    table(columns, [_row(letter, now, several=several) for letter in rows], right=["ROUND"])
+    columns = ["JOB", *(["PROJECT"] if several else []), "DIED", "DEADLINE", "ROUND"]
+    columns.append("REASON" if of_one_group else "GROUP")
+    table(columns, [_row(letter, now, several, of_one_group) for letter in rows], right=["ROUND"])
 
 
-def _row(letter: Letter, now: float, *, several: bool) -> tuple[object, ...]:
+def _row(letter: Letter, now: float, several: bool, of_one_group: bool) -> tuple[object, ...]:
     where = [letter.ref.project_id] if several else []
     died, deadline = relative(letter.died_at, now), left(letter.deadline_at, now)
-    return (letter.ref.job_id, *where, group_of(letter), died, deadline, letter.round, letter.reason)
+    last = letter.reason if of_one_group else group_of(letter)
+    return (letter.ref.job_id, *where, died, deadline, letter.round, last)
 
 
 def _letter_json(letter: Letter) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import click
 from worker.deletion import State, check_opaque, check_reason
 from worker.operations import dead, dead_moves, words
 from worker.operations.cli import door
-from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say, table
+from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say
 from worker.operations.dead import Selection, group_of
 from worker.operations.dead_moves import Done, Pace
 from worker.operations.times import span
@@ -54,7 +54,7 @@ def replay(what: tuple[str, ...], **said: Any) -> None:
 
     \b
     eraser dead replay 0f3a61c2 --reason TICKET-4711
-    eraser dead replay server_error-500 --limit 3 --yes --reason "incident over?"
+    eraser dead replay server_error-500 --limit 3 --yes --reason "a try, TICKET-4711"
     eraser dead replay --all --yes --max 1378 --reason "incident over"
     """
     _run("replay", what, said)
@@ -125,7 +125,8 @@ def _as_typed(verb: str, what: tuple[str, ...], said: dict[str, Any]) -> str:
 def _tell_plan(verb: str, selection: Selection, paces: list[Pace]) -> None:
     say(f"PLAN  {verb} {words.count(len(selection.letters), 'letter')}", style="bold")
     causes = Counter(group_of(letter) for letter in selection.letters)
-    table(["", "", ""], [("", f"{number:,}", group) for group, number in causes.most_common()], right=[""])
+    for group, number in causes.most_common():
+        say(f"{number:11,}  {group}")
     for word, why in selection.skipped:
         say(f"      skipped: {word}: {why}")
     if verb == "replay":
@@ -137,7 +138,8 @@ def _tell_plan(verb: str, selection: Selection, paces: list[Pace]) -> None:
 
 def _pace(pace: Pace) -> str:
     gate = pace.gate
-    text = f"account {pace.account}: {pace.count:,} at {gate.rate:g}/s, about {span(pace.seconds)}"
+    takes = span(pace.seconds) if pace.seconds < 1 else f"about {span(pace.seconds)}"
+    text = f"account {pace.account}: {pace.count:,} at {gate.rate:g}/s, {takes}"
     if pace.due_before:
         text += f", behind {pace.due_before:,} that are due already"
     if gate.gate not in ("ok", "clock"):

@@ -51,7 +51,7 @@ def json_line(value: Any) -> None:
 
 def say(text: str = "", *, style: str | None = None) -> None:
     """A line for people on stdout."""
-    _console().print(Text(plain(text), style=style or ""), soft_wrap=True)
+    console().print(Text(plain(text), style=style or ""), soft_wrap=True)
 
 
 def note(text: str) -> None:
@@ -61,16 +61,21 @@ def note(text: str) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
     """A table on stdout. Ids are never cut; the last column takes what room is left."""
-    _console().print(tabled(columns, rows, right=right))
+    console().print(tabled(columns, rows, right=right))
 
 
-def tabled(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> Table:
-    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for column in columns:
-        last = column == columns[-1]
-        made.add_column(
-            column, justify="right" if column in right else "left", no_wrap=not last, overflow="fold", max_width=None
-        )
+def facts(rows: Iterable[tuple[str, object]]) -> None:
+    """Names and values, one pair a line."""
+    console().print(tabled(["", ""], rows, header=False))
+
+
+def tabled(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = (), header: bool = True
+) -> Table:
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=header)
+    for number, column in enumerate(columns):
+        last = number == len(columns) - 1
+        made.add_column(column, justify="right" if column in right else "left", no_wrap=not last, overflow="fold")
     for row in rows:
         made.add_row(*(_cell(value) for value in row))
     return made
@@ -83,7 +88,7 @@ def _cell(value: object) -> Text:
     return Text(text, style=STYLES.get(text, ""))
 
 
-def _console() -> Console:
+def console() -> Console:
     """Made when it is needed: tests and pipes replace stdout."""
     terminal = sys.stdout.isatty()
     return Console(file=sys.stdout, highlight=False, width=None if terminal else PIPED_WIDTH)

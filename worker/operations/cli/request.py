@@ -57,7 +57,11 @@ class Tally:
 @click.argument("job_ids", nargs=-1, metavar="JOB_ID...")
 @click.option("--from-file", metavar="FILE|-", help="One id a line; - reads standard input; # begins a comment.")
 @click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
-@click.option("--lane", type=click.Choice(list(Lane)), help="user (a person waits) or bulk. [ids: user, file: bulk]")
+@click.option(
+    "--lane",
+    type=click.Choice([lane.value for lane in Lane]),
+    help="user (a person waits) or bulk. [ids: user, file: bulk]",
+)
 @reason_option(required=False)
 @by_option
 @click.option("--app-user", metavar="U", help="Sent as X-App-UserId; forgotten at the end, shown nowhere.")
@@ -190,9 +194,9 @@ def _tell(running: Runtime, tally: Tally, project: str, *, many: bool) -> None:
         note(f"not accepted: {tally.bad_count - len(tally.bad):,} more bad ids; --json tells them all")
     if tally.accepted:
         with suppress(Unreachable):  # it is all recorded, whatever Redis does now
-            advice = next(iter(status.advice(status.look(running))), None)
-            if advice and advice.command != "eraser dead groups":
-                say(f"  {advice.why}: {advice.command}")
+            for advice in status.advice(status.look(running)):
+                if advice.command != "eraser dead groups":
+                    say(f"  {advice.why}: {advice.command}")
         say(f"Next: {'eraser status --watch' if many or tally.accepted > 1 else f'eraser show {tally.first}'}")
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import click
+from rich.text import Text
 
 from worker.deletion import State
 from worker.ledger.read import Deletion
 from worker.operations import requests, words
 from worker.operations import show as shown
 from worker.operations.cli import door
-from worker.operations.cli.printing import STYLES, json_line, json_option, say, table
+from worker.operations.cli.printing import STYLES, facts, json_line, json_option, say, table
 from worker.operations.times import absolute, left, relative, when
 
 
@@ -32,7 +33,7 @@ def show(job_id: str, project: str | None, as_json: bool) -> None:
         json_line(shown.as_json(deletion))
         return
     say(f"{deletion.ref.job_id}  {_headline(deletion)}", style=STYLES.get(deletion.state.value, "bold"))
-    table(["", ""], _facts(deletion, now, attempts=len(running.settings.retry_schedule) + 1))
+    facts(_facts(deletion, now, attempts=len(running.settings.retry_schedule) + 1))
     _timeline(deletion, now)
     for number, command in enumerate(shown.next_steps(deletion)):
         say(f"{'Next:' if number == 0 else '  or:'} {command}")
@@ -77,13 +78,16 @@ def _timeline(d: Deletion, now: float) -> None:
     if not moments:
         return
     say()
-    rows = [(absolute(moment.at), relative(moment.at, now), moment.text, moment.request_id or "") for moment in moments]
-    if any(moment.request_id for moment in moments):
-        table(["TIME", "", "WHAT HAPPENED", "X-REQUEST-ID"], [(a, r, t, i or " ") for a, r, t, i in rows])
-    else:
-        table(["TIME", "", "WHAT HAPPENED"], [row[:3] for row in rows])
+    table(["TIME", "", "WHAT HAPPENED"], [_line(moment, now) for moment in moments])
     if missing := shown.left_out(d):
         say(
             f"{words.count(missing, 'attempt')} in the middle of round {d.round} not kept: the first 3 and last 20 are."
         )
     say()
+
+
+def _line(moment: shown.Moment, now: float) -> tuple[str, str, Text]:
+    text = Text(moment.text)
+    if moment.request_id:
+        text.append(f"\nX-Request-Id {words.plain(moment.request_id)}", style="dim")
+    return absolute(moment.at), relative(moment.at, now), text

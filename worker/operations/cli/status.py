@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -17,7 +17,7 @@ from worker.ledger.read import AccountStatus
 from worker.operations import status as whole
 from worker.operations import words
 from worker.operations.cli import door
-from worker.operations.cli.printing import PIPED_WIDTH, STYLES, json_line, json_option, tabled
+from worker.operations.cli.printing import STYLES, console, json_line, json_option, tabled
 from worker.operations.status import Overview
 from worker.operations.times import absolute, relative, span, when
 
@@ -40,14 +40,14 @@ def status(watch: bool, as_json: bool) -> None:
     elif as_json:
         json_line(whole.as_json(whole.look(running)))
     else:
-        _console().print(page(whole.look(running)))
+        console().print(page(whole.look(running)))
 
 
 def follow(look: Callable[[], Overview], *, as_json: bool, times: int | None = None) -> None:
     """Look again and again until Ctrl-C. Redis may come and go meanwhile. `times` ends it: for tests."""
     terminal = sys.stdout.isatty() and not as_json
     every = EVERY_S if terminal or as_json else EVERY_S_PIPED
-    with Live(console=_console(), auto_refresh=False, transient=False) as live:
+    with Live(console=console(), auto_refresh=False, transient=False) as live:
         try:
             while times is None or times > 0:
                 times = None if times is None else times - 1
@@ -72,7 +72,7 @@ def _step(live: Live, look: Callable[[], Overview], *, as_json: bool, terminal: 
     elif terminal:
         live.update(page(seen), refresh=True)
     else:
-        _console().print(page(seen))
+        console().print(page(seen))
 
 
 def page(seen: Overview) -> RenderableType:
@@ -146,7 +146,3 @@ def _next(seen: Overview) -> list[RenderableType]:
     if not found:
         return [Text(whole.all_well(seen))]
     return [Text.assemble("Next: ", (advice.command, "bold"), f"   ({advice.why})") for advice in found]
-
-
-def _console() -> Console:
-    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
