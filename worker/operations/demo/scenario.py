@@ -82,7 +82,7 @@ TROUBLES: tuple[Trouble, ...] = (
         "always-500", "500, for ever", 3, f"dead {Cause.SERVER_ERROR}", _ATTEMPTS, (_fault(Kind.ERROR, times=None),)
     ),
     Trouble("html-502", "502, a proxy's HTML page", 3, DELETED, 2, (_fault(Kind.HTML),)),
-    Trouble("late-429", "429 without Retry-After", 3, DELETED, 2, (_fault(Kind.THROTTLED),)),
+    Trouble("late-429", "429 without Retry-After", 1, DELETED, 2, (_fault(Kind.THROTTLED),)),
     Trouble("later-429", "429, Retry-After: 1", 1, DELETED, 2, (_fault(Kind.THROTTLED, retry_after_s=1),)),
     Trouble("reset-before", "connection reset, not deleted", 4, DELETED, 2, (_fault(Kind.RESET),)),
     Trouble("reset-after", "deleted, then connection reset", 4, AFTER_OUR_CALL, 2, (_fault(Kind.RESET, deletes=True),)),
@@ -130,9 +130,10 @@ class Part:
 
 def cast(jobs: int) -> list[Part]:
     """All parts in the order of their requests: trouble and plain ones take turns, so that neither comes alone."""
-    troubles = [trouble for trouble in TROUBLES for _ in range(trouble.jobs)]
-    first_of_each = sorted(range(len(troubles)), key=lambda i: (troubles[:i].count(troubles[i]), i))
-    troubled = [troubles[i] for i in first_of_each]
+    # One of each, then the second of each, …; but jobs that never were come first: if the outage hit one, its 503 would
+    # be an attempt of unknown outcome, and its absence afterwards no longer "never seen".
+    numbered = [(trouble.exists, n, trouble) for trouble in TROUBLES for n in range(trouble.jobs)]
+    troubled = [trouble for _, _, trouble in sorted(numbered, key=lambda each: each[:2])]
     plain = [PLAIN] * (jobs - len(troubled))
     order = [trouble for pair in zip_longest(troubled, plain) for trouble in pair if trouble is not None]
     return [Part(f"job-{n:04d}-{trouble.slug}", trouble) for n, trouble in enumerate(order, 1)]

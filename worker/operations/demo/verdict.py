@@ -130,11 +130,13 @@ def facts(stage: Stage, parts: Sequence[Part]) -> list[Fact]:
     records = {part.job_id: stage.reads.show(Ref(DEMO_PROJECT, part.job_id)) for part in parts}
     should_be_left = {part.job_id for part in parts if part.trouble.exists and _stays(records[part.job_id])}
     deletes = stats["by_operation"].get("delete", 0)
+    over = sum(call["status"] == 429 and call["fault"] is None for call in stage.simulator.calls())
     peak = max((each.get("DELETE", 0) for each in stats["peak_per_second"].values()), default=0)
     return [
         Fact(
-            f"{deletes} signed DELETE calls, {stats['refused_signatures']} signatures refused",
-            stats["refused_signatures"] == 0,
+            f"{deletes} DELETE calls, every signature verified; {peak} in the fullest second, {over} over the limit of "
+            f"{scenario.RATE}",
+            stats["refused_signatures"] == 0 and over <= deletes / 100,
         ),
         Fact(
             f"{stats['effects']} jobs really deleted, none twice; never two calls for one job at once",
@@ -144,7 +146,6 @@ def facts(stage: Stage, parts: Sequence[Part]) -> list[Fact]:
             f"the {scenario.BYSTANDERS} jobs nobody asked for are still there, and so is every job that is not deleted",
             len(bystanders) == scenario.BYSTANDERS and left - bystanders == should_be_left,
         ),
-        Fact(f"at most {peak} calls in any second, the limit is {scenario.RATE}", peak <= scenario.RATE),
     ]
 
 
