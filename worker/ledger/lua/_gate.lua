@@ -16,7 +16,7 @@
 -- cfg: interval (ms between calls at the full rate), look_interval, max_calls, outage_after (jobs), outage_pause (ms),
 --      outage_pause_max, credentials_pause, misconfigured_pause, lease
 local START_SHARE, MOST_SHARE, LEAST_SHARE = 0.98, 0.995, 0.90
-local LATE = 20          -- ms a hand may be late and still use its slot; slots leave room for it
+local LATE = 12          -- ms a hand may be late and still use its slot, at most
 local RETRY_AFTER_MOST = 15 * 60 * 1000
 
 local G = P .. 'gate'
@@ -91,10 +91,12 @@ local function ask(now, cfg, key)
   return 'go'
 end
 
--- Take the slot. On the grid while hands are punctual, so that small delays do not add up; anew after a gap.
+-- Take the slot. On the grid while hands are punctual, so that small delays do not add up; anew after a gap. The room
+-- for being late is what the spacing leaves free in a second; a part of it is kept for the way to the server.
 local function pass(now, cfg, probe)
   local slot = num('slot', 0)
-  local start = (now - slot <= LATE) and slot or now
+  local room = 1000 * (num('slow', 1) / num('share', START_SHARE) - 1)
+  local start = (now - slot <= math.min(LATE, 0.6 * room)) and slot or now
   put('slot', start + spacing(cfg))
   if probe then put('probe_until', now + cfg.lease) end
 end
@@ -190,7 +192,11 @@ local function learn(now, cfg, saw, taken, ref)
   elseif saw.kind == 'credentials' then refuse_key(now, cfg, saw)
   elseif saw.kind == 'misconfigured' then close(now, 'misconfigured', saw.why, cfg.misconfigured_pause)
   elseif saw.kind == 'clock' then
-    put('skew', saw.skew)
-    put('skew_at', now)
+    if math.abs(saw.skew) > 60000 then
+      put('skew', saw.skew)
+      put('skew_at', now)
+    else
+      drop('skew', 'skew_at')
+    end
   end
 end

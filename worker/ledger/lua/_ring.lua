@@ -26,7 +26,7 @@ local function closed_until(now)
   if g.paused then return true, nil end
   local till = 0
   if g.block then till = num('block_until', 0) end
-  till = math.max(till, num('throttled_until', 0), g.block and num('probe_until', 0) or 0)
+  till = math.max(till, num('throttled_until', 0), num('probe_until', 0))
   if till > now then return true, till end
   local slot = num('slot', 0)
   if slot > now + 2000 then return true, slot - 1000 end

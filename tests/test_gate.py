@@ -1,0 +1,472 @@
+"""The gate: at the limit, never over it, never blind. On fakeredis and on a real server."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.ledgers import POLICY, PROJECT, Bench
+from worker.deletion import Lane
+from worker.ledger.moves import GatePolicy, Lease, Lesson
+from worker.ledger.read import ReadModel
+
+
+@pytest.fixture
+def bench(client: redis.Redis) -> Iterator[Bench]:
+    bench = Bench(client)
+    yield bench
+    bench.check_invariant()
+
+
+def seen(bench: Bench) -> str:
+    """The gate as people see it, by the bench's clock."""
+    model = ReadModel(bench.client, "default", rate=10.0)
+    model.now_ms = lambda: bench.now  # type: ignore[method-assign]
+    return model.gate().gate
+
+
+def fail(bench: Bench, lease: Lease, **more: object) -> None:
+    lesson = Lesson("fail", key="k1", ms=50, probe=bool(lease.probe), why="500 MSS.00000004", **more)  # type: ignore[arg-type]
+    bench.settle(lease, "pending", delay_s=10, wait="retry", status=500, lesson=lesson)
+
+
+def many(bench: Bench, count: int) -> None:
+    bench.request(*(f"j{i}" for i in range(count)))
+
+
+# -- the pace --------------------------------------------------------------------------------------------------------
+
+
+def test_slots_are_evenly_spaced_below_the_limit(bench: Bench) -> None:
+    bench.open()
+    many(bench, 40)
+    starts = []
+    for _ in range(40):
+        lease = bench.take()
+        starts.append(bench.now)
+        bench.settle(lease)
+    assert max(sum(1 for s in starts if t <= s < t + 1000) for t in starts) == 10
+    assert (starts[-1] - starts[0]) / 39 == pytest.approx(100 / 0.98, rel=0.02)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    rate=st.sampled_from([1.0, 3.0, 10.0]),
+    lateness=st.lists(st.floats(0, 60), min_size=30, max_size=60),
+    idle=st.lists(st.floats(0, 400), min_size=30, max_size=60),
+)
+def test_no_second_holds_more_calls_than_the_limit(
+    redis_server: object, rate: float, lateness: list[float], idle: list[float]
+) -> None:
+    """However late hands ask, and however long they were away."""
+    client = redis.Redis.from_url(redis_server.url)  # type: ignore[attr-defined]
+    client.flushall()
+    bench = Bench(client, GatePolicy(interval=1000 / rate, lease=60_000, look_interval=100))
+    bench.open()
+    many(bench, 60)
+    starts: list[float] = []
+    for late, away in zip(lateness, idle, strict=False):
+        bench.pass_time(away / 1000 if away > 300 else 0)
+        turn = bench.turn()
+        while turn.lease is None:
+            assert turn.wait_s is not None
+            bench.pass_time(turn.wait_s + late / 1000)
+            turn = bench.turn()
+        starts.append(bench.now)
+        bench.settle(turn.lease, "deleted")
+    fullest = max(sum(1 for s in starts if t <= s < t + 1000) for t in starts)
+    assert fullest <= rate
+
+
+def test_only_as_many_hands_wait_as_the_pace_needs(bench: Bench) -> None:
+    bench.open()
+    many(bench, 10)
+    bench.settle(bench.take())
+    assert bench.turn(worker="w1").wait_s is not None
+    ledgers = [Bench(bench.client) for _ in range(3)]  # other callers
+    waits = [other.turn().wait_s for other in ledgers]
+    assert waits == [None, None, None]
+
+
+def test_when_calls_last_longer_than_slots_more_hands_wait_each_for_a_slot_of_its_own(bench: Bench) -> None:
+    bench.open()
+    many(bench, 10)
+    bench.client.hset(bench.p + "gate", "call_ms", "450")
+    bench.settle(bench.take())
+    waits = [Bench(bench.client).turn().wait_s for _ in range(6)]
+    given_waits = [wait for wait in waits if wait is not None]
+    assert 4 <= len(given_waits) <= 5
+    gaps = [b - a for a, b in itertools.pairwise(given_waits)]
+    assert all(gap == pytest.approx(0.102, abs=0.002) for gap in gaps)
+
+
+def test_nothing_is_reserved_a_person_takes_the_slot_a_hand_waits_for(bench: Bench) -> None:
+    bench.open()
+    many(bench, 3)
+    bench.settle(bench.take())
+    turn = bench.turn()
+    assert turn.wait_s is not None
+    bench.request("person", lane=Lane.USER)
+    bench.pass_time(turn.wait_s + 0.001)
+    lease = bench.turn().lease
+    assert lease is not None
+    assert lease.ref.job_id == "person"
+
+
+def test_calls_under_way_are_capped(bench: Bench) -> None:
+    bench.open()
+    many(bench, 20)
+    taken = 0
+    while bench.turn().lease is not None or bench.turn().wait_s is not None:
+        taken = bench.client.zcard(bench.p + "running")  # type: ignore[assignment]
+        bench.pass_time(0.15)
+    assert taken == 4, "an account that answers nothing holds few threads"
+
+
+# -- 429 -------------------------------------------------------------------------------------------------------------
+
+
+def throttled(bench: Bench, **more: object) -> None:
+    lease = bench.take()
+    lesson = Lesson("throttled", key="k1", ms=5, **more)  # type: ignore[arg-type]
+    bench.settle(lease, "pending", used=False, delay_s=1, status=429, lesson=lesson)
+
+
+def test_one_429_skips_a_slot_and_gives_room(bench: Bench) -> None:
+    bench.open()
+    many(bench, 5)
+    throttled(bench)
+    gate = bench.gate()
+    assert float(gate["share"]) == pytest.approx(0.97)
+    turn = bench.turn()
+    assert turn.wait_s == pytest.approx(0.2, abs=0.01)
+    assert seen(bench) == "ok"
+
+
+def test_retry_after_closes_the_gate_that_long_but_no_longer_than_fifteen_minutes(bench: Bench) -> None:
+    bench.open()
+    many(bench, 5)
+    throttled(bench, retry_after=30_000.0)
+    assert seen(bench) == "throttled"
+    assert bench.turn().lease is None
+    bench.pass_time(30)
+    throttled(bench, retry_after=86_400_000.0)
+    bench.pass_time(15 * 60 + 1)
+    assert bench.turn().lease is not None
+
+
+def test_a_cluster_of_429s_slows_the_account_down_and_it_recovers(bench: Bench) -> None:
+    bench.open()
+    many(bench, 400)
+    for _ in range(4):
+        throttled(bench)
+        bench.pass_time(1.5)
+    slowed = float(bench.gate()["slow"])
+    assert slowed > 1.4
+    for _ in range(120):
+        bench.settle(bench.take())
+    assert "slow" not in bench.gate()
+    assert float(bench.gate()["share"]) <= 0.995
+
+
+# -- the breaker -----------------------------------------------------------------------------------------------------
+
+
+def test_five_different_jobs_failing_in_a_row_are_an_outage(bench: Bench) -> None:
+    bench.open()
+    many(bench, 20)
+    for n in range(5):
+        assert seen(bench) == "ok", f"after {n} failures"
+        fail(bench, bench.take())
+    assert seen(bench) == "outage"
+    assert bench.turn().lease is None
+
+
+def test_a_sign_of_life_between_failures_is_no_outage(bench: Bench) -> None:
+    bench.open()
+    many(bench, 40)
+    for _ in range(5):
+        for _ in range(4):
+            fail(bench, bench.take())
+        bench.settle(bench.take())
+    assert seen(bench) == "ok"
+
+
+def test_one_poisoned_job_never_makes_an_outage(bench: Bench) -> None:
+    bench.open()
+    many(bench, 1)
+    for _ in range(10):
+        fail(bench, bench.take())
+        bench.pass_time(10)
+    assert seen(bench) == "ok"
+
+
+def outage(bench: Bench, jobs: int = 20) -> None:
+    bench.open()
+    many(bench, jobs)
+    for _ in range(5):
+        fail(bench, bench.take())
+    assert seen(bench) == "outage"
+
+
+def test_an_outage_lets_one_probe_through_a_pause_and_the_pauses_double(bench: Bench) -> None:
+    outage(bench)
+    pauses = []
+    for _ in range(10):
+        until = float(bench.gate()["block_until"])
+        pauses.append((until - bench.now) / 1000)
+        bench.set_clock(until)
+        lease = bench.turn().lease
+        assert lease is not None
+        assert lease.probe == "outage"
+        assert bench.turn().lease is None, "one probe at a time"
+        lesson = Lesson("fail", key="k1", probe=True, why="no answer (timeout)")
+        bench.settle(lease, "pending", called=False, used=False, attempt=None, lesson=lesson)
+    assert pauses[:5] == pytest.approx([2, 2 * 2, 8, 16, 32], rel=0.01)
+    assert max(pauses) <= 180
+    assert bench.record("j5").get("used") is None, "a probe that is not answered uses no attempt"
+
+
+def test_a_good_probe_ends_the_outage_at_once(bench: Bench) -> None:
+    outage(bench)
+    bench.set_clock(float(bench.gate()["block_until"]))
+    probe = bench.take()
+    bench.settle(probe, "deleted")
+    assert seen(bench) == "ok"
+    assert bench.take().probe is None
+
+
+def test_list_answered_and_delete_not_is_the_jobs_own_fault_and_the_next_is_tried_soon(bench: Bench) -> None:
+    outage(bench)
+    tried = []
+    for _ in range(6):
+        bench.set_clock(float(bench.gate()["block_until"]))
+        lease = bench.turn().lease
+        assert lease is not None
+        tried.append(lease.ref.job_id)
+        fail(bench, lease, list_ok=True)
+        assert float(bench.gate()["block_until"]) - bench.now == pytest.approx(2000, abs=1)
+    assert len(set(tried[:5])) == 5, f"different jobs: {tried}"
+
+
+def test_a_probe_whose_hand_died_is_followed_by_another(bench: Bench) -> None:
+    outage(bench)
+    bench.set_clock(float(bench.gate()["block_until"]))
+    assert bench.take().probe == "outage"
+    bench.pass_time(30)
+    assert bench.turn().lease is None
+    bench.pass_time(31)
+    assert bench.take().probe == "outage"
+
+
+def test_a_late_success_of_a_call_under_way_ends_an_outage(bench: Bench) -> None:
+    bench.open()
+    many(bench, 20)
+    bench.client.hset(bench.p + "gate", "call_ms", "400")
+    slow = bench.take()
+    for _ in range(5):
+        fail(bench, bench.take())
+    bench.settle(slow, "deleted")
+    assert seen(bench) == "ok"
+
+
+# -- credentials -----------------------------------------------------------------------------------------------------
+
+
+def refuse(bench: Bench, lease: Lease, key: str = "k1", **more: object) -> None:
+    lesson = Lesson("credentials", key=key, ms=5, probe=bool(lease.probe), why="401 APIGW.0301", **more)  # type: ignore[arg-type]
+    bench.settle(lease, "pending", used=False, status=401, lesson=lesson)
+
+
+def test_a_new_key_starts_with_one_probe(bench: Bench) -> None:
+    many(bench, 5)
+    lease = bench.take()
+    assert lease.probe == "credentials"
+    assert bench.turn().lease is None
+    bench.settle(lease, "deleted")
+    assert bench.take().probe is None
+
+
+def test_the_first_401_stops_the_account_and_says_so(bench: Bench) -> None:
+    bench.open()
+    many(bench, 5)
+    refuse(bench, bench.take())
+    assert seen(bench) == "credentials"
+    assert bench.turn().lease is None
+    bench.pass_time(59)
+    assert bench.turn().lease is None
+    bench.pass_time(2)
+    assert bench.take().probe == "credentials"
+
+
+def test_a_call_that_left_before_the_refusal_proves_nothing_about_the_key(bench: Bench) -> None:
+    bench.open()
+    many(bench, 5)
+    early, refused = bench.take(), bench.take()
+    bench.pass_time(0.1)
+    refuse(bench, refused)
+    bench.settle(early, "deleted")
+    assert seen(bench) == "credentials"
+    assert bench.turn().lease is None
+
+
+def test_a_locked_key_rests_for_the_whole_lock(bench: Bench) -> None:
+    bench.open()
+    many(bench, 5)
+    refuse(bench, bench.take(), locked=True)
+    bench.pass_time(299)
+    assert bench.turn().lease is None
+    bench.pass_time(2)
+    assert bench.take().probe == "credentials"
+
+
+def test_new_credentials_are_tried_at_once_and_open_the_gate(bench: Bench) -> None:
+    bench.open()
+    many(bench, 5)
+    refuse(bench, bench.take())
+    lease = bench.take(key="k2")
+    assert lease.probe == "credentials"
+    bench.settle(lease, "deleted", lesson=Lesson("ok", key="k2", ms=5, probe=True))
+    assert seen(bench) == "ok"
+    bench.pass_time(1)
+    assert bench.turn(key="k1").lease is None, "who still holds the refused key stays out"
+    assert bench.take(key="k2").probe is None
+
+
+def test_resume_tries_a_refused_key_at_once(bench: Bench) -> None:
+    bench.open()
+    many(bench, 5)
+    refuse(bench, bench.take())
+    assert bench.ledger.resume()[0] == "credentials"
+    assert bench.take().probe == "credentials"
+
+
+# -- the clock, misconfiguration, pause ------------------------------------------------------------------------------
+
+
+def test_a_measured_skew_is_handed_to_everybody(bench: Bench) -> None:
+    bench.open()
+    many(bench, 5)
+    lease = bench.take()
+    lesson = Lesson("clock", key="k1", skew=1_500_000.0)
+    bench.settle(lease, "pending", used=False, status=401, lesson=lesson)
+    assert seen(bench) == "clock"
+    assert bench.take().skew_ms == 1_500_000
+    assert bench.take(worker="w2").skew_ms == 1_500_000
+
+
+def test_a_skew_that_is_over_is_forgotten(bench: Bench) -> None:
+    bench.open()
+    many(bench, 5)
+    for skew in (1_500_000.0, 200.0):
+        bench.settle(bench.take(), "pending", used=False, lesson=Lesson("clock", key="k1", skew=skew))
+    assert seen(bench) == "ok"
+    assert bench.take().skew_ms is None
+
+
+def test_misconfigured_stops_the_account_and_is_tried_again(bench: Bench) -> None:
+    bench.open()
+    many(bench, 5)
+    lesson = Lesson("misconfigured", key="k1", why="403 APIGW.0302")
+    bench.settle(bench.take(), "pending", used=False, status=403, lesson=lesson)
+    assert seen(bench) == "misconfigured"
+    assert bench.turn().lease is None
+    bench.pass_time(61)
+    lease = bench.take()
+    assert lease.probe == "misconfigured"
+    bench.settle(lease, "deleted")
+    assert seen(bench) == "ok"
+
+
+def test_five_jobs_forbidden_while_lists_are_answered_are_a_misconfiguration(bench: Bench) -> None:
+    bench.open()
+    many(bench, 8)
+    for _ in range(5):
+        fail(bench, bench.take(), forbidden=True, list_ok=True)
+    assert seen(bench) == "misconfigured"
+
+
+def test_a_pause_stops_everything_and_beats_every_other_reason(bench: Bench) -> None:
+    outage(bench)
+    assert bench.ledger.pause(why="T-1", by="ops") is False
+    assert bench.ledger.pause(why="T-2") is True
+    assert seen(bench) == "paused"
+    bench.pass_time(3600)
+    turn = bench.turn()
+    assert (turn.lease, turn.wait_s, turn.next_ms) == (None, None, None)
+    assert bench.ledger.ring()[0] is None, "nobody is called while it is paused"
+    bench.ledger.resume()
+    assert bench.turn().lease is not None
+
+
+def test_pausing_keeps_no_call_under_way_from_settling(bench: Bench) -> None:
+    bench.open()
+    many(bench, 2)
+    lease = bench.take()
+    bench.ledger.pause(why="T-1")
+    assert bench.settle(lease) == "deleted"
+
+
+# -- doorbells -------------------------------------------------------------------------------------------------------
+
+
+def test_one_doorbell_at_a_time_and_a_lost_one_is_rung_again(bench: Bench) -> None:
+    bench.open()
+    many(bench, 5)
+    assert bench.ledger.ring()[0] == "1"
+    assert bench.ledger.ring()[0] is None
+    bench.pass_time(2.1)
+    assert bench.ledger.ring()[0] == "2"
+
+
+def test_nobody_is_called_for_nothing(bench: Bench) -> None:
+    bench.open()
+    assert bench.ledger.ring() == (None, None)
+    bench.request("later", delay_s=60)
+    assert bench.ledger.ring() == (None, bench.now + 60_000)
+
+
+def test_a_request_in_the_user_lane_rings_at_once(bench: Bench) -> None:
+    from worker.ledger.moves import Claim, Ref
+
+    _, bells = bench.ledger.request([Ref(PROJECT, "a")], Claim(lane=Lane.USER))
+    assert bells == ["1"]
+    _, bells = bench.ledger.request([Ref(PROJECT, "b")], Claim(lane=Lane.BULK))
+    assert bells == []
+
+
+def test_a_hand_that_leaves_for_a_long_call_calls_another(bench: Bench) -> None:
+    bench.open()
+    many(bench, 5)
+    bench.client.hset(bench.p + "gate", "call_ms", "400")
+    assert bench.turn().bell is not None
+
+
+def test_a_hand_that_leaves_for_a_short_call_is_back_in_time_and_calls_nobody(bench: Bench) -> None:
+    bench.open()
+    many(bench, 5)
+    bench.client.hset(bench.p + "gate", "call_ms", "20")
+    assert bench.turn().bell is None
+
+
+def test_a_hand_that_goes_home_with_work_left_calls_another(bench: Bench) -> None:
+    bench.open()
+    many(bench, 5)
+    assert bench.turn(want=False).bell is not None
+
+
+def test_a_slow_pace_holds_no_thread(bench: Bench) -> None:
+    slow = Bench(bench.client, replace(POLICY, interval=10_000.0))
+    slow.open()
+    slow.request("a", "b")
+    slow.settle(slow.take())
+    turn = slow.turn()
+    assert (turn.lease, turn.wait_s) == (None, None)
+    assert turn.next_ms is not None
+    assert turn.next_ms > slow.now + 5000
