@@ -40,7 +40,7 @@ local function settle(now, s, cfg)
   end
   if s.event then note(s.ref, 'E ' .. ms(now) .. ' ' .. s.event, round) end
   for name, value in pairs(s.set or {}) do redis.call('HSET', k, name, value) end
-  if s.status then redis.call('HSET', k, 'status', s.status) end
+  if s.status then redis.call('HSET', k, 'status', s.status) elseif s.called then redis.call('HDEL', k, 'status') end
   if s.code then redis.call('HSET', k, 'code', s.code) elseif s.called then redis.call('HDEL', k, 'code') end
   if not mine then
     note_event(s.ref, now, 'deletion.deleted', { late = true, was = state }, round)
