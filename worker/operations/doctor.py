@@ -58,11 +58,12 @@ def checks(running: Runtime, *, offline: bool) -> Iterator[Check]:
     """Everything but the settings, in the order in which one thing rests on the other."""
     there = _reachable(running)
     yield there
-    if not there.unreachable:
-        yield from _redis(running)
+    if there.unreachable:
+        yield Check("the rest", Verdict.WARNING, "not checked: broker, workers, clocks and credentials", "Redis first")
+        return
+    yield from _redis(running)
     yield from _broker(running)
-    if not there.unreachable:
-        yield from _people(running)
+    yield from _people(running)
     if offline:
         yield Check("credentials", Verdict.OK, "not tried (--offline)")
         return
@@ -100,8 +101,6 @@ def _broker(running: Runtime) -> Iterator[Check]:
     except SettingsError as error:
         yield Check("broker", Verdict.WRONG, str(error), f"unset {error.name}")
         return
-    except EraserError:
-        return  # there is no Redis at all, and it was said
     problem: list[str] = []
 
     def connect() -> None:

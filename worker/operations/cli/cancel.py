@@ -11,6 +11,8 @@ from worker.operations.cli import door
 from worker.operations.cli.printing import by_option, json_line, json_option, reason_option, say, table
 from worker.operations.words import count
 
+TOLD = 100  # jobs that are told one by one; of more only those that could not be stopped
+
 
 @click.command()
 @click.argument("job_ids", nargs=-1, metavar="JOB_ID...")
@@ -56,6 +58,8 @@ def _tell(results: list[withdraw.Withdrawn], run: str | None) -> None:
         say(f"Run {run} asks for nothing that is not over: nothing was cancelled.")
         return
     done = sum(result.done for result in results)
-    table(["JOB", "WHAT HAPPENED"], [(result.job_id[:128], result.text) for result in results])
-    say()
+    told = results if len(results) <= TOLD else [result for result in results if not result.done][:TOLD]
+    if told:
+        table(["JOB", "WHAT HAPPENED"], [(result.job_id[:128], result.text) for result in told])
+        say()
     say(f"{count(done, 'request')} withdrawn" + (f", {len(results) - done:,} not." if done < len(results) else "."))
