@@ -7,12 +7,16 @@ reliability is used (no acks late, no emulated redelivery, no results, no countd
 from __future__ import annotations
 
 import logging
+import os
+import warnings
 from typing import Any
 
 import click
 from celery import Celery, signals
+from celery.exceptions import CPendingDeprecationWarning
 from kombu import Queue
 
+from worker import logs
 from worker.addresses import broker_form
 from worker.dispatcher import DispatcherStep
 from worker.errors import EraserError
@@ -80,6 +84,17 @@ def ring(account: str, bell: str) -> None:
         app.send_task("eraser.work", args=[account, bell], retry=False, expires=60, ignore_result=True)
     except Exception as error:  # kombu raises what its transport does
         log.warning("doorbell.lost", extra={"account": account, "error": type(error).__name__})
+
+
+@signals.setup_logging.connect
+def _log(*, loglevel: int | None = None, logfile: str | None = None, **_: object) -> None:
+    logs.set_up(loglevel or logging.INFO, os.environ, file=logfile)
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # one at each loss of the connection
+
+
+@signals.worker_ready.connect
+def _say_ready(**_: object) -> None:
+    log.info("worker.ready", extra={"worker": runtime().worker})
 
 
 @signals.worker_shutting_down.connect

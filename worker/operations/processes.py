@@ -80,6 +80,7 @@ class Child:
     guard: Guard
     output: IO[bytes] | None = None  # None: ours
     grace_s: float = 10.0
+    killed_grace_s: float = 5.0  # the same if we were killed, and the guard asks
     starts: int = 0
     _process: subprocess.Popen[bytes] | None = None
     _started: float = 0.0
@@ -101,7 +102,7 @@ class Child:
                 stderr=self.output,
                 start_new_session=True,  # a Ctrl-C reaches us alone: we decide who ends first
             )
-            self.guard.watch(self._process.pid, self.grace_s)
+            self.guard.watch(self._process.pid, self.killed_grace_s)
         self.starts += 1
         self._started = time.monotonic()
 

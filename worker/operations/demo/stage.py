@@ -63,7 +63,7 @@ def stage() -> Iterator[Stage]:
         settings = _settings(redis.url, simulator.url)
         stack.enter_context(_no_settings_but(directory, settings))
         output = stack.enter_context((directory / "worker.log").open("ab"))
-        argv = celery("worker", "--loglevel", "INFO")
+        argv = celery("worker", "--without-mingle", "--without-gossip", "--loglevel", "INFO")
         worker = Child("worker", argv, dict(os.environ), directory, guard, output, grace_s=8.0)
         stack.callback(worker.wait_until_ended)
         stack.callback(worker.ask_to_end)

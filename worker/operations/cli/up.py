@@ -1,0 +1,74 @@
+"""`eraser up`: everything on one machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from worker import logs
+from worker.addresses import masked
+from worker.deletion import State
+from worker.embedded import default_directory
+from worker.errors import EraserError
+from worker.operations.processes import Stopped, stoppable
+from worker.operations.up import Household, check, household
+from worker.runtime import Runtime
+from worker.settings import Settings
+
+
+@click.command()
+@click.option(
+    "--data", type=click.Path(file_okay=False, path_type=Path), help="Where the data lives.  [default: per user]"
+)
+def up(data: Path | None) -> None:
+    """Run everything on this machine: Redis, a worker and the schedule, until Ctrl-C.
+
+    Needs ERASER_REGION and credentials. What is accepted is on disk; the next `eraser up` goes on where this one ended.
+    """
+    settings = Settings.load(os.environ)
+    check(settings, os.environ)
+    logs.set_up(logging.INFO, os.environ)
+    directory = data or default_directory()
+    try:
+        with stoppable(), household(directory, settings, os.environ) as home:
+            try:
+                _introduce(home, by_default=data is None)
+                home.keep()
+            except Stopped:
+                click.echo("\neraser up: stopping; a call under way is finished first (once more: at once)", err=True)
+                raise
+    except Stopped:
+        click.echo("eraser up: stopped; what is pending goes on at the next start", err=True)
+        sys.exit(0)
+
+
+def _introduce(home: Household, *, by_default: bool) -> None:
+    ours = home.redis is not None
+    rows = {"Redis": f"{home.redis_url}, each write on disk at once" if ours else masked(home.redis_url)}
+    rows |= {child.name: f"process {child.pid}" for child in home.children}
+    for account in home.settings.accounts.values():
+        rows[f"account {account.name}"] = f"{account.endpoint}, {account.rate:g} calls/s"
+    click.secho("eraser up: everything runs; Ctrl-C stops it", bold=True)
+    for name, text in rows.items():
+        click.echo(f"  {name:<16}{text}")
+    click.echo(f"  {'waiting':<16}{_waiting(home)}")
+    click.echo("In another terminal:")
+    if ours and not by_default:
+        click.echo(f"  export ERASER_REDIS_URL={home.redis_url}")
+    click.echo("  eraser request JOB_ID --wait 60s")
+    click.echo("  eraser status --watch")
+
+
+def _waiting(home: Household) -> str:
+    running = Runtime.load({**os.environ, "ERASER_REDIS_URL": home.redis_url})
+    try:
+        states = [running.reads(account).status().states for account in home.settings.accounts]
+    except EraserError as error:
+        return str(error)
+    waiting = sum(each[State.PENDING] + each[State.RUNNING] for each in states)
+    dead = sum(each[State.DEAD] for each in states)
+    return f"{waiting or 'no'} deletions; {dead or 'no'} dead letters"
