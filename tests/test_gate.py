@@ -52,7 +52,7 @@ def test_slots_are_evenly_spaced_below_the_limit(bench: Bench) -> None:
         starts.append(bench.now)
         bench.settle(lease)
     assert max(sum(1 for s in starts if t <= s < t + 1000) for t in starts) == 10
-    assert (starts[-1] - starts[0]) / 39 == pytest.approx(100 / 0.98, rel=0.02)
+    assert (starts[-1] - starts[0]) / 39 == pytest.approx(100 / 0.985, rel=0.02)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -103,7 +103,7 @@ def test_when_calls_last_longer_than_slots_more_hands_wait_each_for_a_slot_of_it
     given_waits = [wait for wait in waits if wait is not None]
     assert 4 <= len(given_waits) <= 5
     gaps = [b - a for a, b in itertools.pairwise(given_waits)]
-    assert all(gap == pytest.approx(0.102, abs=0.002) for gap in gaps)
+    assert all(gap == pytest.approx(0.1015, abs=0.002) for gap in gaps)
 
 
 def test_nothing_is_reserved_a_person_takes_the_slot_a_hand_waits_for(bench: Bench) -> None:
@@ -143,7 +143,7 @@ def test_one_429_skips_a_slot_and_gives_room(bench: Bench) -> None:
     many(bench, 5)
     throttled(bench)
     gate = bench.gate()
-    assert float(gate["share"]) == pytest.approx(0.97)
+    assert float(gate["share"]) == pytest.approx(0.975)
     turn = bench.turn()
     assert turn.wait_s == pytest.approx(0.2, abs=0.01)
     assert seen(bench) == "ok"
@@ -172,7 +172,7 @@ def test_a_cluster_of_429s_slows_the_account_down_and_it_recovers(bench: Bench) 
     for _ in range(120):
         bench.settle(bench.take())
     assert "slow" not in bench.gate()
-    assert float(bench.gate()["share"]) <= 0.995
+    assert float(bench.gate()["share"]) <= 0.99
 
 
 # -- the breaker -----------------------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ class Lease:
     calls: int  # DELETE calls made in this round
     later: int  # times it was not deletable yet
     refused: int  # times MetaStudio refused although it looked deletable
-    looks: int  # 0: call DELETE; 1 or more: look first, for the n-th time
+    looks: int  # 0: call DELETE; n: look first, for the n-th time, as it was absent once or a cancel is wanted
     unknown: bool  # an earlier attempt's outcome is unknown: it may be deleted
     seen: bool  # a list or show had it
     cancel_wanted: bool

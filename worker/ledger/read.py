@@ -15,6 +15,7 @@ from worker.errors import Unreachable
 from worker.ledger.moves import Ref
 
 _PAGE = 500
+START_SHARE = 0.985  # as in lua/_gate.lua
 _OPEN_STATES = (State.PENDING, State.RUNNING, State.HELD)
 
 
@@ -225,7 +226,7 @@ class ReadModel:
         def number(name: str) -> float | None:
             return float(g[name]) if name in g else None
 
-        rate = self._rate * (number("share") or 0.98) / (number("slow") or 1.0)
+        rate = self._rate * (number("share") or START_SHARE) / (number("slow") or 1.0)
         skew = number("skew")
 
         def gate(name: str, since: float | None, until: float | None, reason: str | None) -> Gate:

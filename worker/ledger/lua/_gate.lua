@@ -15,7 +15,7 @@
 --
 -- cfg: interval (ms between calls at the full rate), look_interval, max_calls, outage_after (jobs), outage_pause (ms),
 --      outage_pause_max, credentials_pause, misconfigured_pause, lease
-local START_SHARE, MOST_SHARE, LEAST_SHARE = 0.98, 0.995, 0.90
+local START_SHARE, MOST_SHARE, LEAST_SHARE = 0.985, 0.99, 0.90
 local LATE = 12          -- ms a hand may be late and still use its slot, at most
 local RETRY_AFTER_MOST = 15 * 60 * 1000
 
@@ -181,7 +181,10 @@ end
 -- What one call taught us. saw: kind (ok | fail | throttled | credentials | clock | misconfigured), key, ms, probe,
 -- list_ok, forbidden, retry_after (ms), skew (ms), locked, why. `taken`: when its lease was taken.
 local function learn(now, cfg, saw, taken, ref)
-  if saw.probe then drop('probe_until') end
+  if saw.probe then
+    drop('probe_until')
+    put('slot', math.max(num('slot', 0), now + spacing(cfg)))  -- its DELETE left later than its slot: after the list
+  end
   if saw.ms and (saw.kind == 'ok' or saw.kind == 'throttled') then
     local before = num('call_ms', saw.ms)
     put('call_ms', before + (saw.ms - before) * 0.1)
