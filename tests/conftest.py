@@ -10,6 +10,8 @@ import fakeredis
 import pytest
 import redis
 
+from tests.command import Command
+from tests.dead_letters import Undertaker
 from worker.embedded import EmbeddedRedis
 
 
@@ -33,3 +35,15 @@ def client(request: pytest.FixtureRequest) -> redis.Redis:
     if request.param == "fake":
         return fakeredis.FakeRedis(server=fakeredis.FakeServer())
     return redis.Redis.from_url(request.getfixturevalue("redis_url"))
+
+
+@pytest.fixture
+def command(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """`eraser` on an empty Redis."""
+    return Command(redis_url, monkeypatch)
+
+
+@pytest.fixture
+def undertaker(redis_url: str) -> Undertaker:
+    """Makes deletions that have ended, on the same Redis."""
+    return Undertaker(redis_url)

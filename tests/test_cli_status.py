@@ -1,0 +1,136 @@
+"""`eraser status`: the whole in one look, the promised JSON, and what to type next."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.command import Command
+from tests.dead_letters import Undertaker
+from worker.deletion import Lane
+from worker.errors import Unreachable
+from worker.operations import status as whole
+from worker.operations.cli.status import follow
+from worker.operations.status import Overview, advice, all_well
+from worker.runtime import WORKER_INFO, WORKERS, Runtime
+
+STATES = ["pending", "running", "held", "deleted", "gone", "dead", "cancelled", "discarded"]
+
+
+@pytest.fixture
+def seen(redis_url: str, undertaker: Undertaker) -> Overview:
+    """An empty ledger without workers."""
+    return whole.look(Runtime.load({"ERASER_REDIS_URL": redis_url}))
+
+
+def heard(undertaker: Undertaker, name: str, seconds_ago: float) -> None:
+    undertaker.redis.zadd(WORKERS, {name: (time.time() - seconds_ago) * 1000})
+    undertaker.redis.hset(WORKER_INFO, name, json.dumps({"host": "box", "pid": 7, "threads": 16}))
+
+
+def test_json_has_exactly_the_promised_fields(command: Command, undertaker: Undertaker) -> None:
+    undertaker.end("dead-1")
+    undertaker.request("job-1")
+    heard(undertaker, "box:7:abc", 1)
+    (found,) = command("status", "--json").json
+    assert set(found) == {"states", "oldest_due_s", "workers", "accounts"}
+    assert list(found["states"]) == STATES
+    assert (found["states"]["dead"], found["states"]["pending"]) == (1, 1)
+    assert found["oldest_due_s"] >= 0
+    assert [set(account) for account in found["accounts"]] == [{"account", "gate", "since", "until", "rate", "reason"}]
+    assert set(found["workers"][0]) == {"worker", "host", "pid", "threads", "heard_s", "silent"}
+
+
+def test_an_empty_ledger_says_how_to_begin(command: Command) -> None:
+    ended = command("status")
+    assert ended.code == 0
+    assert "nothing is due" in ended.out
+    assert "no worker" in ended.out
+    assert "eraser request JOB_ID" in ended.out
+
+
+def test_due_work_is_told_by_lane(command: Command, undertaker: Undertaker) -> None:
+    undertaker.request("job-1", lane=Lane.USER)
+    undertaker.request("job-2", "job-3", delay_s=3600)
+    out = command("status").out
+    assert "1 due in the user lane, the oldest for" in out
+    assert "due in the bulk lane" not in out
+
+
+def test_what_is_due_later_is_told_with_its_time(command: Command, undertaker: Undertaker) -> None:
+    undertaker.request("job-1", delay_s=7200)
+    heard(undertaker, "box:7:abc", 1)
+    out = command("status").out
+    assert "nothing is due; the next in 2 h" in out or "nothing is due; the next in 1 h 59 min" in out
+    assert "the next deletion is due in" in out
+
+
+def test_a_worker_unheard_for_30_s_is_silent(command: Command, undertaker: Undertaker) -> None:
+    heard(undertaker, "box:7:abc", 2)
+    heard(undertaker, "box:8:def", 90)
+    workers = {worker["worker"]: worker for worker in command("status", "--json").json[0]["workers"]}
+    assert not workers["box:7:abc"]["silent"]
+    assert workers["box:8:def"]["silent"]
+    assert "silent for 1 min 30 s" in command("status").out
+
+
+def test_it_ends_with_what_is_worth_typing(command: Command, undertaker: Undertaker) -> None:
+    undertaker.end("dead-1")
+    undertaker.request("job-1")
+    undertaker.ledger.pause(why="TICKET-1", by="ops-7")
+    lines = [line for line in command("status").out.splitlines() if line.startswith("Next: ")]
+    assert [line.removeprefix("Next: ").split("   ")[0] for line in lines] == [
+        "celery -A worker worker",
+        "eraser resume",
+        "eraser dead groups",
+    ]
+    assert "TICKET-1 (by ops-7)" in command("status").out
+
+
+@pytest.mark.parametrize("gate", ["credentials", "misconfigured", "clock"])
+def test_a_gate_that_a_person_must_open_leads_to_the_doctor(seen: Overview, gate: str) -> None:
+    account = replace(seen.accounts[0], gate=replace(seen.accounts[0].gate, gate=gate))
+    assert [one.command for one in advice(replace(seen, accounts=(account,)))] == ["eraser doctor"]
+
+
+def test_an_outage_needs_nobody(seen: Overview) -> None:
+    account = replace(seen.accounts[0], gate=replace(seen.accounts[0].gate, gate="outage"))
+    assert not list(advice(replace(seen, accounts=(account,))))
+
+
+def test_nothing_is_said_in_words(seen: Overview, undertaker: Undertaker, redis_url: str) -> None:
+    assert all_well(seen).startswith("Nothing was ever asked for")
+    undertaker.end("job-1", to="deleted")
+    now = whole.look(Runtime.load({"ERASER_REDIS_URL": redis_url}))
+    assert all_well(now) == "Nothing waits and nothing is dead."
+
+
+def test_several_accounts_are_told_apart(command: Command, tmp_path: Path) -> None:
+    config = tmp_path / "eraser.toml"
+    config.write_text('[accounts.a]\nprojects = ["p1"]\n[accounts.b]\nprojects = ["p2"]\n')
+    command("pause", "--account", "b", "--reason", "T-1", ERASER_CONFIG=str(config))
+    (found,) = command("status", "--json", ERASER_CONFIG=str(config)).json
+    assert {account["account"]: account["gate"] for account in found["accounts"]} == {"a": "ok", "b": "paused"}
+    assert "eraser resume --account b" in command("status", ERASER_CONFIG=str(config)).out
+
+
+def test_watching_outlives_an_outage_of_redis(
+    seen: Overview, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.operations.cli.status.EVERY_S", 0.0)
+    looks = [Unreachable("Redis does not answer"), seen]
+
+    def look() -> Overview:
+        found = looks.pop(0)
+        if isinstance(found, Unreachable):
+            raise found
+        return found
+
+    follow(look, as_json=True, times=2)
+    captured = capsys.readouterr()
+    assert "Redis does not answer; trying again" in captured.err
+    assert json.loads(captured.out)["states"]["dead"] == 0
