@@ -62,11 +62,14 @@ def configuration() -> dict[str, Any]:
         "task_default_queue": REQUESTS,
         "task_queues": [Queue(REQUESTS, routing_key=REQUESTS), Queue(BELLS, routing_key=BELLS)],
         "task_routes": {"eraser.work": {"queue": BELLS}},
+        "worker_consumer": "worker.consumer:Consumer",
         "worker_pool": "threads",
         "worker_concurrency": 16,
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,  # nothing is fetched that no thread is free for
         "worker_send_task_events": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": True,  # only silences a warning: nothing acks late here
+        "worker_enable_prefetch_count_reduction": False,  # after a reconnect: all threads at once
         "worker_hijack_root_logger": True,
         "timezone": "UTC",
     }
