@@ -6,10 +6,13 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(predicate: Callable[[], object], timeout: float = 10.0, what: str = "") -> None:
-    """Return as soon as `predicate()` is true; fail, saying what was awaited, after `timeout` seconds."""
+def wait_until(predicate: Callable[[], object], timeout: float = 10.0, what: str = "", *, every: float = 0.01) -> None:
+    """Return as soon as `predicate()` is true; fail, saying what was awaited, after `timeout` seconds.
+
+    every: seconds between two looks; more where a look costs something.
+    """
     end = time.monotonic() + timeout
     while not predicate():
         if time.monotonic() > end:
             raise AssertionError(f"after {timeout:g} s still not so: {what or predicate}")
-        time.sleep(0.01)
+        time.sleep(every)

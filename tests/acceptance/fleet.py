@@ -1,0 +1,321 @@
+"""A whole installation for one test: a real Redis, a simulated MetaStudio and Celery workers, each its own process.
+
+Everything may be killed at any moment; nothing of it is left behind. A test that fails says what the workers wrote
+last and how the ledger stands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+from celery import Celery
+
+from tests.waiting import wait_until
+from worker.deletion import Lane, State
+from worker.embedded import EmbeddedRedis
+from worker.ledger.moves import Accepted, Claim, Ref
+from worker.ledger.read import Deletion, ReadModel
+from worker.ledger.store import Ledger
+from worker.metastudio.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, SimulatorControl
+from worker.operations.requests import record
+from worker.runtime import WORKERS, Runtime
+
+ACCOUNT = "default"
+OPEN = (State.PENDING, State.RUNNING, State.HELD)
+PATIENCE_S = 60.0  # far more than anything takes; only a fault of ours reaches it
+LEASE_S = 3.0
+
+SHORT = {
+    "ERASER_RATE": "100",
+    "ERASER_RETRY_SCHEDULE": "0.2s,0.4s,0.8s",
+    "ERASER_NOT_DELETABLE_SCHEDULE": "0.5s",
+    "ERASER_CONNECT_TIMEOUT": "1s",
+    "ERASER_CALL_DEADLINE": "1.5s",
+    "ERASER_LEASE": f"{LEASE_S:g}s",
+    "HUAWEICLOUD_SDK_AK": DEMO_AK,
+    "HUAWEICLOUD_SDK_SK": DEMO_SK,
+    "HUAWEICLOUD_SDK_PROJECT_ID": DEMO_PROJECT,
+}
+ATTEMPTS = 4  # the schedule's length and one
+_INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ", "VIRTUAL_ENV")
+
+
+def clean() -> dict[str, str]:
+    """The least that a process needs: nobody's settings for us, for the official SDK or for Celery."""
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ}
+
+
+def tell(text: str) -> None:
+    """A figure or a seed; `pytest -rP` shows them of passed tests too."""
+    sys.stdout.write(text + "\n")
+
+
+def seeded(test: str) -> random.Random:
+    """This run's random choices; the seed is printed, and ACCEPTANCE_SEED repeats it."""
+    seed = os.environ.get("ACCEPTANCE_SEED") or str(random.SystemRandom().randrange(10**6))
+    tell(f"{test}: ACCEPTANCE_SEED={seed}")
+    return random.Random(f"{test} {seed}")
+
+
+@dataclass
+class Process:
+    """One child process and the file that it writes to."""
+
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    @classmethod
+    def start(cls, argv: Iterable[str | Path], *, cwd: Path, env: Mapping[str, str], log: Path) -> Process:
+        with log.open("ab") as output:
+            popen = subprocess.Popen(
+                [str(word) for word in argv],
+                cwd=cwd,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        return cls(popen, log)
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.popen.poll() is None
+
+    @property
+    def text(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def send(self, number: signal.Signals) -> None:
+        self.popen.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9, its children too, and wait until it is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.popen.wait()
+
+    def ask_to_end(self) -> None:
+        self.send(signal.SIGTERM)
+
+    def freeze(self) -> None:
+        self.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.send(signal.SIGCONT)
+
+
+class Fleet:
+    """`with Fleet(...) as fleet:` Redis and MetaStudio run; workers come by `start_worker`.
+
+    settings: beside `SHORT`, None takes one away. simulator: further words of its command line.
+    """
+
+    def __init__(self, *, settings: Mapping[str, str | None] | None = None, simulator: Iterable[str] = ()) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="fleet-"))
+        self.redis_server = EmbeddedRedis(self.directory / "redis", appendfsync="always")
+        self.workers: list[Process] = []
+        self.others: list[Process] = []
+        self.client: redis.Redis
+        self._settings = dict(settings or {})
+        self._simulator_words = list(simulator)
+        self._started = 0
+
+    # -- coming and going --------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        try:
+            self.redis_server.start()
+            self.client = redis.Redis.from_url(self.redis_server.url, socket_timeout=10)
+            self.metastudio = self._start_simulator()
+            self.running = Runtime.load(self.env)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is not None:
+                error.add_note(self.report())
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        for process in (*self.workers, *self.others):
+            process.kill()
+        self.redis_server.stop()
+        if not os.environ.get("ACCEPTANCE_KEEP"):  # set it to read all the logs afterwards
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _start_simulator(self) -> SimulatorControl:
+        words = [sys.executable, "-m", "worker.metastudio.simulator", "--port", "0", *self._simulator_words]
+        process = self.start("simulator", words, env=clean())
+        wait_until(lambda: "http://" in process.text or not process.alive, PATIENCE_S, "the simulator listens")
+        return SimulatorControl(re.findall(r"http://\S+", process.text)[0])
+
+    # -- processes -----------------------------------------------------------------------------------------------------
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a process of this installation sees, and nothing else."""
+        settings: dict[str, str | None] = {
+            **clean(),
+            **SHORT,
+            "ERASER_REDIS_URL": self.redis_server.url,
+            "ERASER_ENDPOINT": self.metastudio.url,
+            "TMPDIR": str(self.directory),
+            "HOME": str(self.directory),
+            **self._settings,
+        }
+        return {name: value for name, value in settings.items() if value is not None}
+
+    def start(
+        self, name: str, words: Iterable[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Process:
+        """Start any program; it is killed at the end."""
+        log = self.directory / f"{name}.log"
+        process = Process.start(words, cwd=cwd or self.directory, env=self.env if env is None else env, log=log)
+        self.others.append(process)
+        return process
+
+    def start_worker(self, *words: str, env: Mapping[str, str] | None = None) -> Process:
+        """Start a worker; it takes work some seconds later. Each start has a log of its own."""
+        self._started += 1
+        name = f"worker-{self._started}"
+        command = [*self.celery("worker", "--loglevel", "INFO", "--hostname", f"{name}@test"), *words]
+        process = self.start(name, command, env=env)
+        self.others.remove(process)
+        self.workers.append(process)
+        return process
+
+    def start_workers(self, count: int) -> list[Process]:
+        """Start so many workers and wait until each has said that it lives."""
+        workers = [self.start_worker() for _ in range(count)]
+        self.wait(lambda: self.heard() >= count, f"{count} workers say that they live")
+        return workers
+
+    def celery(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "celery", "-A", "worker", *words]
+
+    def heard(self) -> int:
+        """Workers that said that they live and did not say goodbye."""
+        return int(self.client.zcard(WORKERS))  # type: ignore[arg-type]
+
+    def kill_redis(self) -> None:
+        """kill -9, and wait until it is gone."""
+        pid = self.redis_server.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: self.redis_server.pid is None, PATIENCE_S, "Redis is gone")
+
+    def start_redis(self) -> None:
+        self.redis_server.start()
+
+    # -- asking --------------------------------------------------------------------------------------------------------
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.running.ledger(ACCOUNT)
+
+    @property
+    def reads(self) -> ReadModel:
+        return self.running.reads(ACCOUNT)
+
+    def plant(self, *jobs: str, **job: Any) -> tuple[str, ...]:
+        """Let these jobs exist at MetaStudio."""
+        self.metastudio.add_jobs({"job_id": name, **job} for name in jobs)
+        return jobs
+
+    def ask(self, *jobs: str, lane: Lane = Lane.BULK, project: str = DEMO_PROJECT, **claim: Any) -> list[Accepted]:
+        """Ask for deletions as every door does. The doorbells of a request get lost here: a tick later it must not
+        matter."""
+        refs = (Ref(project, job) for job in jobs)
+        return list(record(self.running, refs, Claim(lane=lane, **claim), lambda *_: None))
+
+    def producer(self) -> Celery:
+        """Somebody else's Celery application, which knows our broker and nothing else."""
+        return Celery("somebody-elses", broker=self.redis_server.broker_url, set_as_current=False)
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def show(self, job: str) -> Deletion:
+        found = self.reads.show(Ref(DEMO_PROJECT, job))
+        assert found is not None, f"{job} is unknown"
+        return found
+
+    def state(self, job: str) -> State | None:
+        found = self.reads.show(Ref(DEMO_PROJECT, job))
+        return found.state if found else None
+
+    def states(self) -> dict[State, int]:
+        return {state: count for state, count in self.reads.status().states.items() if count}
+
+    def settled(self) -> int:
+        return sum(count for state, count in self.states().items() if state not in OPEN)
+
+    def wait(self, predicate: Callable[[], object], what: str, timeout: float = PATIENCE_S) -> float:
+        """Wait until it is so; returns the seconds that it took. Asks twenty times a second: the cores are few."""
+        began = time.monotonic()
+        wait_until(predicate, timeout, what, every=0.05)
+        return time.monotonic() - began
+
+    def wait_until_settled(self, count: int, timeout: float = PATIENCE_S) -> float:
+        return self.wait(lambda: self.settled() >= count, f"{count} deletions are settled", timeout)
+
+    def everything_ever_written(self) -> Iterator[tuple[str, str]]:
+        """(where, text) of each log."""
+        for file in sorted(self.directory.glob("*.log")):
+            yield file.name, file.read_text(encoding="utf-8", errors="replace")
+
+    # -- when a test fails ---------------------------------------------------------------------------------------------
+
+    def report(self) -> str:
+        """What the workers wrote last, and how the ledger stands."""
+        parts = []
+        for worker in self.workers[-4:]:
+            tail = "\n".join(worker.text.splitlines()[-25:])
+            parts.append(f"--- {worker.log.name} ({'runs' if worker.alive else worker.popen.returncode})\n{tail}")
+        for other in self.others:
+            tail = "\n".join(other.text.splitlines()[-8:])
+            parts.append(f"--- {other.log.name} ({'runs' if other.alive else other.popen.returncode})\n{tail}")
+        try:
+            parts.append(self._ledger_view())
+        except Exception as error:  # the report must not hide the failure
+            parts.append(f"--- the ledger cannot be read: {error!r}")
+        return "\n".join(parts)
+
+    def _ledger_view(self) -> str:
+        gate: Any = self.client.hgetall(self.ledger.prefix + "gate")
+        lines = [f"--- the ledger: {self.states()}", f"gate: {self.reads.gate()}", f"raw: {gate}"]
+        lines.append(f"heard of: {self.client.zrange(WORKERS, 0, -1, withscores=True)}")
+        for index in ("rung", "waiting"):
+            lines.append(f"{index}: {self.client.zrange(self.ledger.prefix + index, 0, -1, withscores=True)}")
+        lines.append(f"Redis's clock: {self.reads.now_ms():.0f}")
+        for state in (*OPEN, State.DEAD):
+            for deletion, _ in zip(self.reads.each(state, history=True), range(5), strict=False):
+                lines.append(f"{deletion.ref.job_id} {deletion.state} {deletion.waiting_for} due={deletion.due_at}")
+                lines += [f"    {attempt}" for attempt in deletion.attempts]
+                lines += [f"    {event}" for event in deletion.events]
+        return "\n".join(lines)

@@ -1,0 +1,89 @@
+"""What must hold at the end of every run, whatever was killed: read from the ledger and from MetaStudio's own log."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from tests.acceptance.fleet import Fleet
+from tests.ledgers import INDEXES
+from worker.deletion import State
+from worker.ledger.read import Deletion
+from worker.metastudio.simulator import DEMO_PROJECT
+
+
+def judge(fleet: Fleet, accepted: Collection[str], *, frozen: Collection[str] = ()) -> dict[str, Deletion]:
+    """Check every promise; returns each deletion. `frozen`: jobs whose calls may overlap, their process was stopped."""
+    each_is_in_exactly_one_index(fleet, accepted)
+    deletions = everything(fleet)
+    calls = fleet.metastudio.calls()
+    what_is_deleted_was_deleted_once(fleet, deletions.values())
+    no_calls_overlapped(calls, frozen)
+    every_attempt_is_in_the_servers_log(deletions.values(), calls)
+    return deletions
+
+
+def everything(fleet: Fleet) -> dict[str, Deletion]:
+    """Every deletion of the ledger with its history."""
+    return {d.ref.job_id: d for state in State for d in fleet.reads.each(state, history=True)}
+
+
+def each_is_in_exactly_one_index(fleet: Fleet, accepted: Collection[str]) -> None:
+    """Nothing that was accepted is lost, and each record stands where its state says, and nowhere else."""
+    prefix = fleet.ledger.prefix
+    where: dict[str, list[str]] = defaultdict(list)
+    for index in INDEXES:
+        members: Any = fleet.client.zrange(prefix + index, 0, -1)
+        for member in members:
+            where[member.decode()].append(index)
+    lost = {f"{DEMO_PROJECT}/{job}" for job in accepted} - set(where)
+    assert not lost, f"{len(lost)} accepted deletions are in no index: {sorted(lost)[:5]}"
+    twice = {ref: indexes for ref, indexes in where.items() if len(indexes) != 1}
+    assert not twice, f"in more than one index: {twice}"
+    pipe = fleet.client.pipeline(transaction=False)
+    for ref in where:
+        pipe.hmget(f"{prefix}d:{ref}", "state", "lane")
+    for (ref, (index,)), (state, lane) in zip(where.items(), pipe.execute(), strict=True):
+        expected = f"due:{lane.decode()}" if state == b"pending" else state.decode()
+        assert index == expected, f"{ref} is {state} and stands in {index}"
+
+
+def what_is_deleted_was_deleted_once(fleet: Fleet, deletions: Iterable[Deletion]) -> None:
+    effects = fleet.metastudio.effects()
+    more = {job: times for job, times in effects.items() if times > 1}
+    assert not more, f"deleted more than once: {more}"
+    for d in deletions:
+        if d.state is State.DELETED:
+            assert d.ref.job_id in effects, f"{d.ref.job_id} is called deleted, and the server never deleted it"
+
+
+def no_calls_overlapped(calls: list[dict[str, Any]], frozen: Collection[str] = ()) -> None:
+    """At the server, by its own clock: no DELETE of a job begins before the one before it has ended."""
+    under_way: dict[str, float] = {}
+    for call in sorted(calls, key=lambda call: call["started"]):
+        job = call["job_id"]
+        if call["operation"] != "delete" or job in frozen:
+            continue
+        before = under_way.get(job)
+        assert before is None or before <= call["started"], f"two DELETEs of {job} at once: {call}"
+        under_way[job] = call["ended"] if call["ended"] is not None else float("inf")
+
+
+def every_attempt_is_in_the_servers_log(deletions: Iterable[Deletion], calls: list[dict[str, Any]]) -> None:
+    """Each recorded answer was really given, by a DELETE of this job, and is recorded once."""
+    by_id = {call["request_id"]: call for call in calls}
+    recorded: Counter[str] = Counter()
+    for d in deletions:
+        for attempt in d.attempts:
+            request_id = attempt.said.get("request_id")
+            if request_id is None:
+                assert "silence" in attempt.said, f"{d.ref.job_id}: neither an answer nor silence: {attempt}"
+                continue
+            recorded[request_id] += 1
+            call = by_id.get(request_id)
+            assert call is not None, f"{d.ref.job_id}: the server knows no request {request_id}"
+            assert (call["operation"], call["job_id"]) == ("delete", d.ref.job_id), f"{attempt} was {call}"
+            assert call["status"] == attempt.said["status"], f"{attempt} was answered {call['status']}"
+    twice = [request_id for request_id, times in recorded.items() if times > 1]
+    assert not twice, f"recorded more than once: {twice[:5]}"

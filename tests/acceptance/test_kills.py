@@ -1,0 +1,99 @@
+"""Workers and Redis are killed with -9 at random moments under load, and nothing that was accepted is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+
+from tests.acceptance.fleet import LEASE_S, PATIENCE_S, Fleet, Process, seeded, tell
+from tests.acceptance.judge import judge
+from worker.deletion import Evidence, State
+from worker.errors import Unreachable
+
+KILLS = 20
+RESCUED_WITHIN_S = 90.0  # of the last lease's end
+BUSY = {"ERASER_RATE": "120"}
+LATENCY = ("--latency", "0.03", "--jitter", "0.05")
+
+
+def is_away(worker: Process) -> bool:
+    """Whether the worker's dispatcher has missed Redis and not found it again."""
+    return worker.text.count("redis.away") > worker.text.count("redis.back")
+
+
+def works_again(worker: Process) -> bool:
+    """Whether the worker found Redis, its consumer too, and has deleted something since then."""
+    since = worker.text.rpartition("consumer: Cannot connect")[2]
+    return not is_away(worker) and "deletion.deleted" in since.partition("Connected to")[2]
+
+
+def test_twenty_killed_workers_lose_nothing_and_delete_nothing_twice() -> None:
+    chance = seeded("twenty kills")
+    jobs = [f"job-{n:04d}" for n in range(2_000)]
+    with Fleet(settings=BUSY, simulator=LATENCY) as fleet:
+        fleet.plant(*jobs)
+        crew = fleet.start_workers(3)
+        fleet.ask(*jobs)
+        for threshold in sorted(chance.sample(range(20, 1_900), KILLS)):
+            fleet.wait_until_settled(threshold)
+            victim = chance.choice(crew)
+            victim.kill()
+            crew[crew.index(victim)] = fleet.start_worker()
+        killed = time.monotonic()
+        fleet.wait_until_settled(len(jobs), timeout=LEASE_S + RESCUED_WITHIN_S)
+        tell(f"settled {time.monotonic() - killed:.1f} s after the last of {KILLS} kills")
+
+        deletions = judge(fleet, jobs)
+        ends = Counter((d.state, d.evidence) for d in deletions.values())
+        tell(str(ends))
+        assert set(ends) <= {(State.DELETED, None), (State.GONE, Evidence.AFTER_OUR_CALL)}
+        assert len(fleet.metastudio.effects()) == len(jobs)
+        assert fleet.metastudio.job_ids() == []
+
+
+def test_four_killed_redis_servers_lose_nothing_that_was_accepted() -> None:
+    chance = seeded("four dead Redis")
+    jobs = [f"job-{n:04d}" for n in range(1_200)]
+    accepted: list[str] = []
+    done = threading.Event()
+    with Fleet(settings=BUSY, simulator=LATENCY) as fleet:
+        fleet.plant(*jobs)
+        fleet.start_workers(2)
+
+        def produce() -> None:
+            """Somebody asks all the while, a few at a time, and asks again where nothing was promised."""
+            rest = list(jobs)
+            while rest and not done.is_set():
+                batch = rest[:20]
+                try:
+                    fleet.ask(*batch)
+                except Unreachable:
+                    continue
+                accepted.extend(batch)
+                rest = rest[20:]
+                done.wait(0.1)
+
+        producer = threading.Thread(target=produce)
+        producer.start()
+        try:
+            for threshold in sorted(chance.sample(range(20, 1_000), 4)):
+                fleet.wait_until_settled(threshold)
+                fleet.kill_redis()
+                fleet.wait(lambda: all(is_away(worker) for worker in fleet.workers), "every worker misses Redis")
+                fleet.start_redis()
+                back = time.monotonic()
+                fleet.wait(lambda: all(works_again(worker) for worker in fleet.workers), "every worker goes on")
+                tell(f"killed at {threshold} settled: all went on {time.monotonic() - back:.1f} s after the start")
+            fleet.wait(lambda: len(accepted) == len(jobs), "everything is accepted")
+        finally:
+            done.set()
+            producer.join(PATIENCE_S)
+        fleet.wait_until_settled(len(jobs))
+
+        deletions = judge(fleet, accepted)
+        ends = Counter((d.state, d.evidence, d.cause) for d in deletions.values())
+        tell(str(ends))
+        assert set(ends) <= {(State.DELETED, None, None), (State.GONE, Evidence.AFTER_OUR_CALL, None)}
+        assert len(fleet.metastudio.effects()) == len(jobs)
+        assert all(worker.alive for worker in fleet.workers)
