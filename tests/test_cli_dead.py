@@ -1,0 +1,277 @@
+"""`eraser dead`: groups, lists, plans; and nothing is done that nobody confirmed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+
+import pytest
+
+from tests.command import Command
+from tests.dead_letters import PROJECT, Undertaker
+
+GROUP = {
+    *("group", "cause", "status", "code", "count", "first_seen", "last_seen", "last_replay", "oldest_deadline"),
+}
+LETTER = {
+    *("project_id", "job_id", "group", "cause", "status", "code", "died_at", "deadline_at", "requested_at"),
+    *("requested_by", "reason", "run", "round"),
+}
+RESULT = {"project_id", "job_id", "state", "done", "error"}
+FAILED = "server_error-500-MSS.00000004"
+
+
+@pytest.fixture
+def some(undertaker: Undertaker) -> Undertaker:
+    """Five of server_error, two of refused, one of deadline."""
+    undertaker.end(*[f"e-{n}" for n in range(5)], claim={"why": "TICKET-1", "by": "ops-7"})
+    undertaker.end("r-1", "r-2", cause="refused", status=400, code="MSS.00000003")
+    undertaker.end("d-1", cause="deadline", status=None, code=None)
+    return undertaker
+
+
+def bury(undertaker: Undertaker, number: int) -> None:
+    """Very many dead letters, written at once."""
+    now, pipe = time.time() * 1000, undertaker.redis.pipeline(transaction=False)
+    log = "\n".join("A 1 1 1700000000000 " + json.dumps({"status": 500, "message": "x" * 100}) for _ in range(11))
+    fields = {"state": "dead", "lane": "bulk", "at": now, "dl": now + 1e9, "settled": now, "cause": "server_error"}
+    for n in range(number):
+        ref = f"{PROJECT}/many-{n}"
+        pipe.hset(f"{undertaker.ledger.prefix}d:{ref}", mapping={**fields, "status": 500, "log": log})
+        pipe.zadd(undertaker.ledger.prefix + "dead", {ref: now})
+    pipe.execute()
+
+
+# -- looking ----------------------------------------------------------------------------------------------------------
+
+
+def test_groups_have_exactly_the_promised_fields(command: Command, some: Undertaker) -> None:
+    found = command("dead", "groups", "--json").json
+    assert all(set(group) == GROUP for group in found)
+    assert [(group["group"], group["count"]) for group in found] == [
+        (FAILED, 5),
+        ("refused-400-MSS.00000003", 2),
+        ("deadline", 1),
+    ]
+    assert found[0]["last_replay"] is None
+    assert found[0]["oldest_deadline"].endswith("Z")
+
+
+def test_groups_are_the_same_in_every_call(command: Command, some: Undertaker) -> None:
+    before = [group["group"] for group in command("dead", "groups", "--json").json]
+    some.end("r-3", cause="refused", status=400, code="MSS.00000003")
+    assert {group["group"] for group in command("dead", "groups", "--json").json} == set(before)
+
+
+def test_groups_for_people_end_with_the_next_command(command: Command, some: Undertaker) -> None:
+    out = command("dead", "groups").out
+    assert "8 dead letters in 3 groups." in out
+    assert f"Next: eraser dead show {FAILED}" in out
+
+
+@pytest.mark.parametrize("args", [["groups"], ["list"]])
+def test_no_dead_letters_is_said_in_words(command: Command, args: list[str]) -> None:
+    ended = command("dead", *args)
+    assert ended.code == 0
+    assert "No dead letters: nothing needs a person." in ended.out
+
+
+def test_a_group_is_shown_by_the_beginning_of_its_name(command: Command, some: Undertaker) -> None:
+    out = command("dead", "show", "server").out
+    assert "5 dead letters" in out
+    assert "What to do: replay a few" in out
+    assert f"eraser dead replay {FAILED}" in out
+    (found,) = command("dead", "show", "server", "--json").json
+    assert set(found) == GROUP | {"letters"}
+
+
+def test_a_group_that_is_not_there_or_not_clear_is_refused_with_what_there_is(
+    command: Command, some: Undertaker
+) -> None:
+    some.end("x-1", code="MSS.00000009")
+    unknown, unclear = command("dead", "show", "nope"), command("dead", "show", "server")
+    assert (unknown.code, unclear.code) == (2, 2)
+    assert "there are: deadline, refused-400-MSS.00000003" in unknown.err
+    assert "'server' begins 2 groups" in unclear.err
+
+
+def test_a_list_can_be_filtered(command: Command, some: Undertaker) -> None:
+    def jobs(*args: str) -> list[str]:
+        return sorted(line["job_id"] for line in command("dead", "list", "--json", *args).json)
+
+    assert jobs("--cause", "refused") == ["r-1", "r-2"]
+    assert jobs("--code", "MSS.00000003") == ["r-1", "r-2"]
+    assert jobs("--job", "d-") == ["d-1"]
+    assert jobs("--since", "1h", "--limit", "3") != []
+    assert jobs("--until", "1h") == []
+    assert jobs("--since", "2020-01-01T00:00:00Z", "--cause", "deadline") == ["d-1"]
+    assert all(set(line) == LETTER for line in command("dead", "list", "-o", "json").json)
+
+
+def test_a_filter_that_nothing_passes_is_said_in_words(command: Command, some: Undertaker) -> None:
+    assert "No dead letter passes these filters" in command("dead", "list", "--job", "zzz").out
+
+
+def test_a_wrong_time_says_both_forms(command: Command, some: Undertaker) -> None:
+    ended = command("dead", "list", "--since", "yesterday")
+    assert ended.code == 2
+    assert "such as 24h" in ended.err
+
+
+def test_csv_is_read_back_and_is_no_formula(command: Command, undertaker: Undertaker) -> None:
+    undertaker.end("job-1", code="=cmd()", claim={"why": "a; b"})
+    (row,) = csv.DictReader(io.StringIO(command("dead", "list", "-o", "csv").out))
+    assert set(row) == LETTER
+    assert (row["code"], row["reason"]) == ("'=cmd()", "a; b")
+
+
+def test_fifty_thousand_dead_letters_are_grouped_listed_and_replayed(command: Command, undertaker: Undertaker) -> None:
+    bury(undertaker, 50_000)
+    assert command("dead", "groups", "--json").json[0]["count"] == 50_000
+    assert "49,950 more" in command("dead", "list").out
+    ended = command("dead", "replay", "--all", "--yes", "--max", "50000", "--reason", "T-1")
+    assert ended.code == 0
+    assert "50,000 letters replayed." in ended.out
+
+
+# -- replaying --------------------------------------------------------------------------------------------------------
+
+
+def test_one_job_that_is_named_is_replayed_at_once_in_the_user_lane(command: Command, some: Undertaker) -> None:
+    ended = command("dead", "replay", "e-1", "--reason", "T-1", "--by", "ops-7")
+    assert ended.code == 0
+    assert "1 letter replayed." in ended.out
+    (shown,) = command("show", "e-1", "--json").json
+    assert (shown["state"], shown["lane"], shown["round"]) == ("pending", "user", 2)
+    assert shown["events"][-1]["why"] == "T-1"
+
+
+def test_a_replay_rings(command: Command, some: Undertaker) -> None:
+    some.redis.delete("eraser:{default}:rung")  # doorbells of the hands that made these letters
+    assert command.process("dead", "replay", "e-1", "--reason", "T-1").code == 0
+    assert some.redis.llen("eraser.bells") == 1
+    assert some.redis.zscore("eraser:wakeups", "default") is not None
+
+
+def test_many_show_a_plan_and_want_yes(command: Command, some: Undertaker) -> None:
+    ended = command("dead", "replay", "server", "r-1", "nix", "--reason", "T 1")
+    assert ended.code == 3
+    assert "PLAN  replay 6 letters" in ended.out
+    assert FAILED in ended.out
+    assert "skipped: nix: no dead letter and no group of that name" in ended.out
+    assert "account default: 6 at 9." in ended.out
+    assert "refused by yes" in ended.err
+    assert "eraser dead replay server r-1 nix --reason 'T 1' --yes" in ended.err
+    assert command("status", "--json").json[0]["states"]["dead"] == 8
+
+
+def test_the_command_that_a_refusal_names_does_it(command: Command, some: Undertaker) -> None:
+    ended = command("dead", "replay", "server", "r-1", "--reason", "T 1", "--yes")
+    assert ended.code == 0
+    assert "6 letters replayed." in ended.out
+    assert "eraser cancel --run replay-" in ended.out
+    assert command("show", "e-1", "--json").json[0]["lane"] == "bulk"
+    assert command("status", "--json").json[0]["states"]["dead"] == 2
+
+
+def test_a_group_remembers_when_it_was_replayed(command: Command, some: Undertaker) -> None:
+    assert command("dead", "replay", "server", "--limit", "2", "--yes", "--reason", "canary").code == 0
+    group = command("dead", "groups", "--json").json[0]
+    assert (group["count"], group["group"]) == (3, FAILED)
+    assert group["last_replay"] is not None
+    assert "never" in command("dead", "groups").out  # the others
+
+
+@pytest.mark.parametrize("verb", ["replay", "discard"])
+@pytest.mark.parametrize("more", [["--yes"], ["--yes", "--max", "100"], []])
+def test_above_a_hundred_the_number_has_to_be_confirmed(
+    command: Command, undertaker: Undertaker, verb: str, more: list[str]
+) -> None:
+    bury(undertaker, 101)
+    ended = command("dead", verb, "--all", "--reason", "T-1", *more)
+    assert ended.code == 3
+    assert "refused by max: 101 letters" in ended.err
+    assert f"eraser dead {verb} --all --reason T-1 --yes --max 101" in ended.err
+    assert undertaker.redis.zcard("eraser:{default}:dead") == 101
+
+
+def test_what_is_not_dead_is_skipped_with_its_state(command: Command, some: Undertaker) -> None:
+    some.end("done-1", to="deleted")
+    ended = command("dead", "replay", "done-1", "--reason", "T-1")
+    assert ended.code == 1
+    assert "done-1: it is deleted, not dead" in ended.err
+    assert "Nothing was done" in ended.out
+    (line,) = command("dead", "replay", "done-1", "--reason", "T-1", "--json").json
+    assert set(line) == RESULT
+    assert (line["done"], line["error"]) == (False, "it is deleted, not dead")
+
+
+def test_all_of_nothing_is_said_in_words(command: Command) -> None:
+    ended = command("dead", "replay", "--all", "--yes", "--reason", "T-1")
+    assert ended.code == 0
+    assert "Nothing was done: no dead letter was chosen" in ended.out
+
+
+def test_a_job_of_two_projects_needs_its_project(command: Command, redis_url: str, undertaker: Undertaker) -> None:
+    undertaker.end("job-1")
+    Undertaker(redis_url, project="other").end("job-1")
+    ended = command("dead", "replay", "job-1", "--reason", "T-1")
+    assert ended.code == 2
+    assert "--project other" in ended.err
+    assert command("dead", "replay", "job-1", "--project", "other", "--reason", "T-1").code == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["replay", "--reason", "T"], "say --all"),
+        (["replay", "e-1", "--all", "--reason", "T"], "one of the two"),
+        (["replay", "e-1"], "--reason"),
+        (["replay", "e-1", "--reason", "a@b"], "reason: use a ticket number"),
+        (["discard", "e-1", "--reason", "T", "--by", "a b"], "by: use an opaque id"),
+        (["list", "--cause", "bad luck"], "is not one of"),
+    ],
+)
+def test_wrong_usage_exits_2(command: Command, some: Undertaker, args: list[str], says: str) -> None:
+    ended = command("dead", *args)
+    assert ended.code == 2
+    assert says in ended.err
+
+
+# -- giving up, and taking back ---------------------------------------------------------------------------------------
+
+
+def test_a_letter_is_discarded_and_restored(command: Command, some: Undertaker) -> None:
+    ended = command("dead", "discard", "r-1", "--reason", "T-1")
+    assert ended.code == 0
+    assert "eraser dead restore r-1" in ended.out
+    assert command("show", "r-1", "--json").json[0]["state"] == "discarded"
+    assert command("dead", "restore", "r-1", "--json").json == [
+        {"project_id": PROJECT, "job_id": "r-1", "state": "dead", "done": True, "error": None}
+    ]
+    assert {group["group"]: group["count"] for group in command("dead", "groups", "--json").json}[
+        "refused-400-MSS.00000003"
+    ] == 2
+
+
+def test_a_group_that_was_discarded_is_restored_after_a_plan(command: Command, some: Undertaker) -> None:
+    assert command("dead", "discard", "server", "--reason", "T-1", "--yes").code == 0
+    assert command("dead", "restore", "server").code == 3
+    assert "5 letters restored." in command("dead", "restore", "server", "--yes").out
+
+
+def test_what_was_not_discarded_cannot_be_restored(command: Command, some: Undertaker) -> None:
+    ended = command("dead", "restore", "e-1")
+    assert ended.code == 1
+    assert "it is dead, not discarded" in ended.err
+
+
+def test_after_thirty_days_it_is_too_late(command: Command, some: Undertaker) -> None:
+    command("dead", "discard", "e-1", "--reason", "T-1")
+    long_ago = time.time() * 1000 - 31 * 86_400_000
+    some.redis.hset(f"eraser:{{default}}:d:{PROJECT}/e-1", "settled", f"{long_ago:.0f}")
+    ended = command("dead", "restore", "e-1")
+    assert ended.code == 1
+    assert "more than 30 days ago" in ended.out
