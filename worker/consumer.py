@@ -18,7 +18,8 @@ class Consumer(TheirConsumer):
         super().__init__(*args, **{**options, "without_gossip": True, "without_mingle": True})
 
     def ensure_connected(self, conn: Connection) -> Connection:
-        conn.ensure_connection = partial(  # type: ignore[method-assign] - their pauses can be set in no other way
+        # their pauses can be set in no other way
+        conn.ensure_connection = partial(  # type: ignore[method-assign]
             conn.ensure_connection, interval_start=FIRST_PAUSE_S, interval_step=1, interval_max=LONGEST_PAUSE_S
         )
         return super().ensure_connected(conn)
