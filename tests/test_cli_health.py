@@ -34,7 +34,7 @@ def test_a_worker_that_takes_work_is_well(command: Command, beats: Path) -> None
     beat(beats, seconds_ago=1)
     ended = command("health")
     assert ended.code == 0
-    assert "1 worker on this machine take" in ended.out
+    assert "the worker of this machine takes work" in ended.out
 
 
 def test_a_worker_that_lives_and_takes_nothing_is_ill(command: Command, beats: Path) -> None:

@@ -133,4 +133,5 @@ def test_watching_outlives_an_outage_of_redis(
     follow(look, as_json=True, times=2)
     captured = capsys.readouterr()
     assert "Redis does not answer; trying again" in captured.err
-    assert json.loads(captured.out)["states"]["dead"] == 0
+    (line,) = captured.out.splitlines()
+    assert json.loads(line)["states"]["dead"] == 0

@@ -60,4 +60,7 @@ def _say(stale: list[tuple[int, float]], living: list[int], away: str | None) ->
         return f"ill: {silent}, while Redis answers; restart it"
     if not living:
         return "well: Redis answers, and no worker of this user runs on this machine"
-    return f"well: Redis answers, and {len(living)} worker{'s' * (len(living) != 1)} on this machine take work"
+    workers = (
+        "the worker of this machine takes" if len(living) == 1 else f"the {len(living)} workers of this machine take"
+    )
+    return f"well: Redis answers, and {workers} work"

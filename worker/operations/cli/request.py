@@ -107,7 +107,7 @@ def request(job_ids: tuple[str, ...], from_file: str | None, as_json: bool, wait
         for asked in kept:
             json_line(_as_json(asked, states.get(Ref(project, asked.job_id))))
     else:
-        _tell(running, tally, project, many=from_file is not None)
+        _tell(running, tally, project, many=from_file is not None, waited=wait_s is not None)
     sys.exit(_end(tally, refs, states, as_json=as_json))
 
 
@@ -180,7 +180,7 @@ def _as_json(asked: requests.Asked, state: State | None = None) -> dict[str, Any
     }
 
 
-def _tell(running: Runtime, tally: Tally, project: str, *, many: bool) -> None:
+def _tell(running: Runtime, tally: Tally, project: str, *, many: bool, waited: bool) -> None:
     if tally.accepted:
         say(f"Accepted {count(tally.accepted, 'deletion')} in project {project}: {_how(tally)}.")
     for state in ("deleted", "gone"):
@@ -197,7 +197,8 @@ def _tell(running: Runtime, tally: Tally, project: str, *, many: bool) -> None:
             for advice in status.advice(status.look(running)):
                 if advice.command != "eraser dead groups":
                     say(f"  {advice.why}: {advice.command}")
-        say(f"Next: {'eraser status --watch' if many or tally.accepted > 1 else f'eraser show {tally.first}'}")
+        if not waited:
+            say(f"Next: {'eraser status --watch' if many or tally.accepted > 1 else f'eraser show {tally.first}'}")
 
 
 def _how(tally: Tally) -> str:
@@ -218,6 +219,8 @@ def _end(tally: Tally, refs: list[Ref], states: dict[Ref, State], *, as_json: bo
     found = Counter(states.get(ref, State.PENDING) for ref in dict.fromkeys(refs))
     if not as_json:
         say("Now: " + ", ".join(f"{number:,} {state}" for state, number in found.most_common()))
+        if troubled := next((ref for ref in refs if states.get(ref) not in waiting.WELL), None):
+            say(f"Next: eraser show {troubled.job_id} --project {troubled.project_id}")
     if tally.bad_count or any(state in waiting.ENDED and state not in waiting.WELL for state in found):
         return 1
     return 5 if any(state not in waiting.ENDED for state in found) else 0

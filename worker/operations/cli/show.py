@@ -9,7 +9,7 @@ from rich.text import Text
 
 from worker.deletion import State
 from worker.ledger.read import Deletion
-from worker.operations import requests, words
+from worker.operations import requests, waiting, words
 from worker.operations import show as shown
 from worker.operations.cli import door
 from worker.operations.cli.printing import STYLES, facts, json_line, json_option, say, table
@@ -52,7 +52,7 @@ def _facts(d: Deletion, now: float, *, attempts: int) -> Iterator[tuple[str, obj
     if d.evidence:
         yield "evidence", f"{d.evidence}: {words.evidence(d.evidence)}"
     if d.may_be_deleted:
-        yield "beware", "it may be deleted: a call had no clear answer, and nobody has looked since"
+        yield "beware", "it may be deleted: a call had no clear answer"
     if d.cancel_wanted:
         yield "cancel", "asked for; it takes effect if the call under way, or a look, allows it"
     if d.due_at is not None:
@@ -67,7 +67,8 @@ def _facts(d: Deletion, now: float, *, attempts: int) -> Iterator[tuple[str, obj
     yield "lane", "user: a person waits" if d.lane == "user" else "bulk"
     if d.run:
         yield "run", d.run
-    yield "round", f"{d.round}, {d.used} of {words.count(attempts, 'attempt')} used"
+    budget = f", {d.used} of {words.count(attempts, 'attempt')} used" if d.state not in waiting.WELL else ""
+    yield "round", f"{d.round}{budget}"
     if d.asset_id or d.voice_train_job_id:
         related = [f"asset {d.asset_id}" if d.asset_id else "", f"voice job {d.voice_train_job_id}"]
         yield "related", ", ".join(filter(None, related[: 2 if d.voice_train_job_id else 1])) + " (not checked)"

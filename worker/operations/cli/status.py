@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import click
 from rich.console import Group, RenderableType
@@ -47,29 +48,29 @@ def follow(look: Callable[[], Overview], *, as_json: bool, times: int | None = N
     """Look again and again until Ctrl-C. Redis may come and go meanwhile. `times` ends it: for tests."""
     terminal = sys.stdout.isatty() and not as_json
     every = EVERY_S if terminal or as_json else EVERY_S_PIPED
-    with Live(console=console(), auto_refresh=False, transient=False) as live:
+    with Live(console=console(), auto_refresh=False) if terminal else nullcontext() as live:
         try:
             while times is None or times > 0:
                 times = None if times is None else times - 1
-                _step(live, look, as_json=as_json, terminal=terminal)
+                _step(live, look, as_json=as_json)
                 if times != 0:
                     time.sleep(every)
         except KeyboardInterrupt:
             return
 
 
-def _step(live: Live, look: Callable[[], Overview], *, as_json: bool, terminal: bool) -> None:
+def _step(live: Live | None, look: Callable[[], Overview], *, as_json: bool) -> None:
     try:
         seen = look()
     except Unreachable as error:
-        if terminal:
+        if live:
             live.update(Text(f"{error}; trying again", style="bold red"), refresh=True)
         else:
             click.echo(f"{error}; trying again", err=True)
         return
     if as_json:
         json_line(whole.as_json(seen))
-    elif terminal:
+    elif live:
         live.update(page(seen), refresh=True)
     else:
         console().print(page(seen))
