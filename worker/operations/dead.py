@@ -17,7 +17,6 @@ from worker.operations.times import rfc3339
 from worker.runtime import Runtime
 
 REPLAYS = "eraser:replays"  # hash: account and group, when the group was last replayed (ms); for people only
-RESTORE_WITHIN_DAYS = 30
 
 _UNSAFE = re.compile(r"[^0-9A-Za-z._]+")
 
