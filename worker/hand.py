@@ -14,7 +14,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -22,7 +22,7 @@ from worker.errors import EraserError
 from worker.ledger.moves import Lease, Settlement, Turn
 from worker.ledger.store import Ledger
 from worker.metastudio.answer import Answer, Listing, Silence
-from worker.outcome import Found, Judge, Meaning, found, meaning, outcome_unknown
+from worker.outcome import NOT_ASKED, Found, Judge, Meaning, found, meaning, outcome_unknown, sighting
 from worker.schedule import Schedule
 
 log = logging.getLogger(__name__)
@@ -65,50 +65,56 @@ class Hand:
     def work(self, bell: str | None = None) -> Turn:
         """Work until there is nothing to do or the budget is spent. Returns the last turn.
 
-        Raises `Unreachable` when Redis is away and nothing is left to record.
+        Raises `Unreachable` when Redis is away and `SettingsError` when the credential is; everything is recorded then.
         """
         ends = time.monotonic() + self.budget_s
         settlement: Settlement | None = None
         late = False
         while True:
+            key = self._key_after(settlement)
             want = not self.stopping.is_set() and time.monotonic() < ends
-            turn = self.ledger.take(
-                worker=self.worker,
-                key=self.key(),
-                settlement=settlement,
-                want=want,
-                bell=bell,
-                until_recorded=lambda: True,
-            )
-            if settlement and settlement.lesson and settlement.lesson.kind != "none":
-                self._tell(settlement, turn.settled)
+            turn = self._take(key, settlement, want=want, bell=bell)
             bell, settlement = None, None
             if turn.bell:
                 self.ring(turn.bell)
             if turn.lease:
+                judge = Judge(self.schedule, key, self.random())
                 late = not late and self._missed_its_slot(turn.lease)
-                settlement = self._give_back(turn.lease) if late else self.attempt(turn.lease)
+                settlement = judge.give_back(turn.lease) if late else self.attempt(turn.lease, judge)
             elif turn.wait_s is not None:
                 self.stopping.wait(turn.wait_s)
             else:
                 return turn
+
+    def _take(self, key: str, settlement: Settlement | None, *, want: bool, bell: str | None = None) -> Turn:
+        turn = self.ledger.take(
+            worker=self.worker, key=key, settlement=settlement, want=want, bell=bell, until_recorded=lambda: True
+        )
+        if settlement and (settlement.attempt or settlement.event):
+            self._tell(settlement, turn.settled)
+        return turn
+
+    def _key_after(self, settlement: Settlement | None) -> str:
+        """The fingerprint of the key in use. Where there is none any more, the last answer is recorded all the same."""
+        try:
+            return self.key()
+        except EraserError:
+            if settlement:
+                self._take("", settlement, want=False)
+            raise
 
     def _missed_its_slot(self, lease: Lease) -> bool:
         """Whether Redis or this machine stalled on the way. Where slots are short, one call more or less is nothing."""
         slow_pace = self.ledger.policy.interval >= LATE_S * 1000
         return slow_pace and not lease.probe and time.monotonic() - lease.taken > LATE_S
 
-    def _give_back(self, lease: Lease) -> Settlement:
-        return Judge(self.schedule, self.key(), 0.0).give_back(lease)
-
-    def attempt(self, lease: Lease) -> Settlement:
+    def attempt(self, lease: Lease, judge: Judge) -> Settlement:
         """One attempt under a lease. Never raises: a fault of ours is a failed attempt of unknown outcome."""
-        judge = Judge(self.schedule, self.key(), self.random())
         try:
             return self._attempt(lease, judge)
-        except EraserError as error:
+        except EraserError as error:  # before anything was sent: what comes after a DELETE catches its own
             log.error("deletion.postponed", extra={"job_id": lease.ref.job_id, "error": str(error)})
-            return judge.give_back(lease)
+            return judge.unsendable(lease, str(error))
         except Exception as error:
             log.exception("deletion.postponed", extra={"job_id": lease.ref.job_id})
             ours = f"a fault of this program: {type(error).__name__}"
@@ -118,14 +124,19 @@ class Hand:
         if not self._covers_a_call(lease):
             return judge.give_back(lease)
         if lease.probe:
-            trial = self._ask(lease, job_id=None).answer
-            if trial.status != 200:
+            trial = self._ask(lease, job_id=None)
+            if trial.count is None:
                 return judge.probe_failed(lease, trial)
-        if lease.looks or lease.cancel_wanted:
-            listing = self._ask(lease)
-            looked = judge.after_look(lease, listing, sees_jobs=self._sees_jobs(lease, listing))
-            if looked is not None:
-                return looked
+        if not lease.looks and not lease.cancel_wanted:
+            return self._delete(lease, judge)
+        listing = self._ask(lease)
+        looked = judge.after_look(lease, listing, sees_jobs=self._sees_jobs(lease, listing))
+        if looked is not None:
+            return looked
+        settled = self._delete(replace(lease, looks=0, seen=True), judge)
+        return replace(settled, fields=sighting(listing, lease.ref.job_id) | settled.fields)
+
+    def _delete(self, lease: Lease, judge: Judge) -> Settlement:
         if not self._covers_a_call(lease):
             return judge.give_back(lease)
         ref = lease.ref
@@ -160,17 +171,25 @@ class Hand:
     def _sees_jobs(self, lease: Lease, listing: Listing) -> bool | None:
         """Whether the credential sees any job at all: only asked where absence alone would be the proof."""
         absent, _ = found(listing, lease.ref.job_id)
-        if absent is not Found.ABSENT or lease.unknown or lease.seen or lease.looks < 1:
+        if absent is not Found.ABSENT or lease.unknown or lease.seen or not lease.absent_once:
             return None
         count = self._ask_in_time(lease, job_id=None).count
         return None if count is None else count > 0
 
     def _ask_in_time(self, lease: Lease, *, job_id: str | None) -> Listing:
-        """Ask at the lookups' own pace, or answer for the silence when the pace or the lease forbids."""
-        wait = self.ledger.look()
-        if wait is not None and (wait == 0 or not self.stopping.wait(wait)) and self._covers_a_call(lease):
-            return self._ask(lease, job_id=job_id)
-        return Listing(Answer(None, Silence.NOT_SENT, None, "not asked: no time left", None, 0), None, None)
+        """Ask at the lookups' own pace; `NOT_ASKED` when the pace, the lease, Redis or a fault of ours forbids.
+
+        Never raises: an answer to a DELETE is in the caller's hands.
+        """
+        try:
+            wait = self.ledger.look()
+            if wait is not None and (wait == 0 or not self.stopping.wait(wait)) and self._covers_a_call(lease):
+                return self._ask(lease, job_id=job_id)
+        except EraserError as error:
+            log.warning("deletion.not_asked", extra={"job_id": lease.ref.job_id, "error": str(error)})
+        except Exception:
+            log.exception("deletion.not_asked", extra={"job_id": lease.ref.job_id})
+        return NOT_ASKED
 
     def _ask(self, lease: Lease, job_id: str | None = "") -> Listing:
         return self.remote.ask(
@@ -194,6 +213,8 @@ class Hand:
     def _tell(self, settlement: Settlement, became: str | None) -> None:
         """One line a deletion, with the event's name; nothing personal, nothing secret."""
         state = became or settlement.to
+        if state.startswith("late "):  # somebody else has the deletion now; what it is, its record says
+            state = "outrun"
         self.settled[state] = self.settled.get(state, 0) + 1
         event = {"pending": "deletion.postponed", "dead": "deletion.died"}.get(state, f"deletion.{state}")
         said = settlement.attempt or settlement.event or {}

@@ -1,6 +1,6 @@
 """What an answer means, and what becomes of the deletion. Pure: no I/O, time and randomness are arguments.
 
-    DELETE ──▶ meaning() ──▶ deleted           200 or 204, and nothing else
+    DELETE ──▶ meaning() ──▶ deleted           200 or 204 that nothing in the body contradicts, and nothing else
                              failed            5xx, reset, timeout: the outcome is unknown, try again later
                              ask               400, 404 from MetaStudio, odd 2xx: only a list query can tell
                              throttled, credentials, clock      about the account, not about the job
@@ -12,18 +12,21 @@ Classify by HTTP status first and by code second: sources disagree on the low MS
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
-from worker.deletion import Cause, Evidence, State, WaitingFor
-from worker.ledger.moves import Lease, Lesson, Settlement
+from worker.deletion import ID, Cause, Evidence, State, WaitingFor
+from worker.ledger.moves import ABSENT_ONCE, Lease, Lesson, Settlement
 from worker.metastudio.answer import Answer, Body, JobRow, Listing, Silence
 from worker.metastudio.states import is_deletable
 from worker.schedule import Schedule
 
 REFUSALS = 3  # times MetaStudio may refuse a job that looks deletable before a person has to see it
-THROTTLED_WAIT_S = 1.0  # for the job itself; the account's pace is the gate's affair
+
+NOT_ASKED: Final = Listing(Answer(None, Silence.NOT_SENT, None, "not asked", None, 0), None, None)
+"""Stands in the place of an answer where pace, lease or Redis let no question go; it teaches nothing."""
 
 
 class Meaning(StrEnum):
@@ -59,6 +62,7 @@ _BY_CODE: dict[tuple[int, str], Meaning] = {
     (404, "APIGW.0101"): Meaning.FORBIDDEN,  # wrong URL, host or region: never "already deleted"
     (404, "APIGW.0103"): Meaning.FAILED,  # the gateway has no backend
 }
+_JOB_STATE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _CLOCK_WORDS = ("signature expired",)
 _LOCK_WORDS = ("failed to reach the limit",)
 
@@ -73,8 +77,7 @@ def meaning(answer: Answer) -> Meaning:
         return special
     match status:
         case 200 | 204:
-            # a proxy's page or an error in the body contradicts the status: do not call that a success
-            return Meaning.ASK if answer.body is Body.HTML or answer.code else Meaning.DELETED
+            return Meaning.ASK if _contradicts_itself(answer) else Meaning.DELETED
         case 429:
             return Meaning.THROTTLED
         case 401:
@@ -89,6 +92,11 @@ def meaning(answer: Answer) -> Meaning:
     return Meaning.ASK
 
 
+def _contradicts_itself(answer: Answer) -> bool:
+    """Whether a success brings a proxy's page, an error, or a body that was cut short and may have been one."""
+    return answer.truncated or answer.body in (Body.HTML, Body.OTHER) or bool(answer.code or answer.message)
+
+
 def outcome_unknown(answer: Answer) -> bool:
     """Whether the job may have been deleted although nobody said so."""
     match meaning(answer):
@@ -98,6 +106,12 @@ def outcome_unknown(answer: Answer) -> bool:
             return answer.status is not None and answer.status < 300
         case _:
             return False
+
+
+def sighting(listing: Listing, job_id: str) -> dict[str, Any]:
+    """What to remember of a look that found the job there: the DELETE may go, and what is related to it."""
+    _, row = found(listing, job_id)
+    return {"look": "0"} | (_seen(row, None) if row else {})
 
 
 def found(listing: Listing, job_id: str) -> tuple[Found, JobRow | None]:
@@ -125,10 +139,21 @@ class Judge:
         """Nothing was sent: the lease would not have covered the call."""
         return self._waits(lease, lesson=Lesson("none", key=self.key, probe=bool(lease.probe)))
 
-    def probe_failed(self, lease: Lease, answer: Answer) -> Settlement:
-        """The harmless call that tries whether the gate may open was not answered well: no attempt is used."""
-        event = {"event": "deletion.postponed", "probe": lease.probe, **_said(answer)}
-        return self._waits(lease, lesson=self.lesson(answer, lease), event=event)
+    def unsendable(self, lease: Lease, why: str) -> Settlement:
+        """Nothing could be sent, and nothing would be at once: a credential is gone, or the id must not reach a URL."""
+        event = {"event": "deletion.postponed", "error": why[:200]}
+        lesson = Lesson("none", key=self.key, probe=bool(lease.probe))
+        return self._waits(lease, delay_s=self._patience(1), lesson=lesson, event=event)
+
+    def probe_failed(self, lease: Lease, trial: Listing) -> Settlement:
+        """The harmless call that tries whether the gate may open was not answered well: no attempt is used.
+
+        The job waits a step, because the gate itself stays open while fewer than five jobs have failed.
+        """
+        event = {"event": "deletion.postponed", "probe": lease.probe, **_said(trial.answer)}
+        lesson = self._lesson_of(trial, lease)
+        wait = 0.0 if lesson.kind == "clock" else self._patience(1)
+        return self._waits(lease, delay_s=wait, lesson=lesson, event=event)
 
     # -- after a DELETE ----------------------------------------------------------------------------------------------
 
@@ -140,7 +165,7 @@ class Judge:
             case Meaning.FAILED:
                 return self.failed(lease, answer)
             case Meaning.THROTTLED:
-                wait = max(THROTTLED_WAIT_S, answer.retry_after_s or 0.0)
+                wait = self._throttled(lease, answer)
                 return self._waits(lease, answer, "throttled", wait, lesson=self.lesson(answer, lease))
             case Meaning.CREDENTIALS | Meaning.CLOCK as about_the_account:
                 return self._waits(lease, answer, about_the_account.value, lesson=self.lesson(answer, lease))
@@ -156,7 +181,7 @@ class Judge:
         """A DELETE that only a list query can explain. `sees_jobs`: see `absent`."""
         unknown = lease.unknown or outcome_unknown(answer)
         what, row = found(listing, lease.ref.job_id)
-        lesson = self.lesson(listing.answer, lease)
+        lesson = self.lesson(answer, lease) if listing is NOT_ASKED else self._lesson_of(listing, lease)
         match what:
             case Found.ABSENT:
                 return self._absent(lease, answer, listing, unknown=unknown, sees_jobs=sees_jobs)
@@ -166,7 +191,8 @@ class Judge:
                 if meaning(answer) is Meaning.FAILED:
                     return replace(self.failed(lease, answer, list_ok=True), fields=_seen(row, answer))
                 if outcome_unknown(answer):
-                    return replace(self._uses_an_attempt(lease, answer, "failed", Cause.SERVER_ERROR, lesson))
+                    failed = self._uses_an_attempt(lease, answer, "failed", Cause.SERVER_ERROR, lesson)
+                    return replace(failed, fields=_seen(row, answer))
                 return self._refused(lease, answer, lesson, _seen(row, answer))
             case _ if meaning(answer) is Meaning.FAILED:
                 return self.failed(lease, answer)
@@ -176,18 +202,23 @@ class Judge:
     def after_control(self, lease: Lease, answer: Answer, control: Answer) -> Settlement:
         """A DELETE that was forbidden: is it the whole account, or this job alone?"""
         said = meaning(control)
-        if said in (Meaning.CREDENTIALS, Meaning.CLOCK, Meaning.THROTTLED):
+        if said in (Meaning.CREDENTIALS, Meaning.CLOCK):
             return self._waits(lease, answer, "forbidden", lesson=self.lesson(control, lease))
+        if said is Meaning.THROTTLED:
+            wait = self._throttled(lease, control)
+            return self._waits(lease, answer, "forbidden", wait, lesson=self.lesson(control, lease))
         if said is Meaning.FORBIDDEN:
             why = _why(answer)
             lesson = Lesson("misconfigured", key=self.key, probe=bool(lease.probe), why=why)
             return self._waits(lease, answer, "misconfigured", lesson=lesson)
-        if control.status == 200:
+        if said is Meaning.DELETED and control.body is Body.JSON:  # a proxy's page would be no list of jobs
             why = f"DELETE is refused while GET is answered: {_why(answer)}"
             lesson = Lesson("fail", key=self.key, probe=bool(lease.probe), list_ok=True, forbidden=True, why=why)
             return self._refused(lease, answer, lesson, {})
-        wait = self.schedule.after_failure(1, random=self.random) or THROTTLED_WAIT_S
-        return self._waits(lease, answer, "forbidden", wait, lesson=self.lesson(control, lease))
+        lesson = self.lesson(control, lease)
+        if control is NOT_ASKED.answer:
+            lesson = Lesson("none", key=self.key, probe=bool(lease.probe))
+        return self._waits(lease, answer, "forbidden", self._patience(_spared(lease)), lesson=lesson)
 
     # -- after a look ------------------------------------------------------------------------------------------------
 
@@ -197,7 +228,7 @@ class Judge:
         if what is Found.ABSENT:
             return self._absent(lease, None, listing, unknown=lease.unknown, sees_jobs=sees_jobs)
         if what is Found.UNKNOWN or row is None:
-            return self._look_later(lease, None, listing, self.lesson(listing.answer, lease))
+            return self._look_later(lease, None, listing, self._lesson_of(listing, lease))
         if lease.cancel_wanted:
             return self._settles(
                 lease, State.CANCELLED, event=_looked(listing, what), lesson=self._alive(lease, listing)
@@ -215,25 +246,29 @@ class Judge:
         if unknown or lease.seen:
             evidence = Evidence.AFTER_OUR_CALL if unknown else Evidence.SEEN_BEFORE
             return self._ends(lease, State.GONE, answer, evidence=evidence, event=event, lesson=lesson)
-        if lease.looks >= 1 and sees_jobs is True:
+        if lease.absent_once and sees_jobs is True:
             return self._ends(lease, State.GONE, answer, evidence=Evidence.NEVER_SEEN, event=event, lesson=lesson)
-        if lease.looks >= 1 and sees_jobs is False:
+        if lease.absent_once and sees_jobs is False:
             return self._ends(lease, State.DEAD, answer, cause=Cause.NOT_VISIBLE, event=event, lesson=lesson)
-        wait = self.schedule.look_again(random=self.random)
-        fields = {"look": "1"} | _unknown(answer)
+        wait, look = self.schedule.look_again(random=self.random), ABSENT_ONCE + 1
+        if lease.absent_once:  # but whether the credential sees any job at all was not answered
+            wait, look = max(wait, self._patience(_looks(lease))), _next_look(lease)
+        fields = {"look": str(look)} | _unknown(answer)
         return self._waits(lease, answer, "absent", wait, fields=fields, event=event, lesson=lesson)
 
     def _look_later(self, lease: Lease, answer: Answer | None, listing: Listing, lesson: Lesson) -> Settlement:
-        """Asking was not answered: ask again later. Uses no attempt."""
-        wait = self.schedule.after_failure(1, random=self.random) or self.schedule.look_again(random=self.random)
-        fields = {"look": str(max(1, lease.looks))} | _unknown(answer)
+        """Asking was not answered: ask again later, ever more patiently. Uses no attempt."""
+        wait = self._patience(max(_looks(lease) + 1, _spared(lease)))
+        fields = {"look": str(_next_look(lease))} | _unknown(answer)
         event = _looked(listing, Found.UNKNOWN)
         return self._waits(lease, answer, "unknown", wait, fields=fields, event=event, lesson=lesson)
 
     def _not_deletable(self, lease: Lease, row: JobRow, answer: Answer | None, listing: Listing) -> Settlement:
         later = lease.later + 1
-        fields = _seen(row, answer) | {"later": str(later), "look": "0"}
-        event = _looked(listing, Found.PRESENT) | {"job_state": row.state}
+        # its state explains the refusals so far
+        fields = _seen(row, answer) | {"later": str(later), "look": "0", "refused": "0"}
+        state = row.state if _JOB_STATE.fullmatch(row.state) else "unreadable"
+        event = _looked(listing, Found.PRESENT) | {"job_state": state}
         wait = self.schedule.while_not_deletable(later, random=self.random)
         return replace(
             self._waits(lease, answer, "not_deletable_yet", wait, fields=fields, event=event),
@@ -266,8 +301,23 @@ class Judge:
             case _:
                 return replace(common, kind="fail")
 
+    def _lesson_of(self, listing: Listing, lease: Lease) -> Lesson:
+        """The same of a list query: a 200 that is no list of jobs is not MetaStudio's."""
+        lesson = self.lesson(listing.answer, lease)
+        if listing.answer.status == 200 and listing.count is None:
+            return replace(lesson, kind="fail", why="200, but no list of jobs")
+        return lesson
+
     def _alive(self, lease: Lease, listing: Listing) -> Lesson:
         return Lesson("ok", key=self.key, ms=listing.answer.ms, probe=bool(lease.probe))
+
+    # -- waits -------------------------------------------------------------------------------------------------------
+
+    def _patience(self, times: int) -> float:
+        return self.schedule.patiently(times, random=self.random)
+
+    def _throttled(self, lease: Lease, answer: Answer) -> float:
+        return self.schedule.while_throttled(_spared(lease), random=self.random, retry_after_s=answer.retry_after_s)
 
     # -- settlements -------------------------------------------------------------------------------------------------
 
@@ -342,6 +392,19 @@ class Judge:
         )
 
 
+def _spared(lease: Lease) -> int:
+    """How many calls of this round used no attempt, this one included: what goes on like that has to slow down."""
+    return max(0, lease.calls - lease.used) + 1
+
+
+def _looks(lease: Lease) -> int:
+    return lease.looks % ABSENT_ONCE
+
+
+def _next_look(lease: Lease) -> int:
+    return lease.looks - _looks(lease) + min(_looks(lease) + 1, ABSENT_ONCE - 1)
+
+
 def _said(answer: Answer) -> dict[str, Any]:
     said = {
         "status": answer.status,
@@ -365,8 +428,10 @@ def _looked(listing: Listing, what: Found) -> dict[str, Any]:
 
 
 def _seen(row: JobRow, answer: Answer | None) -> dict[str, Any]:
+    # of a list's body only what is surely an id goes on
     related = {"asset": row.asset_id, "voice": row.voice_train_job_id}
-    return {"seen": "1"} | {name: value for name, value in related.items() if value} | _unknown(answer)
+    ids = {name: value for name, value in related.items() if value and ID.fullmatch(value)}
+    return {"seen": "1"} | ids | _unknown(answer)
 
 
 def _unknown(answer: Answer | None) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 JITTER = 0.2  # added, never subtracted: a step is a promise to the other side
 RETRY_AFTER_MOST_S = 24 * 3600.0  # a server that says more is taken to mean "much later"
+THROTTLED_FIRST_S = 1.0  # for the job itself, doubling; the account's pace is the gate's affair
+THROTTLED_MOST_S = 60.0  # rarely enough that one job that is always throttled slows nobody else down
+THROTTLED_RETRY_AFTER_MOST_S = 15 * 60.0  # as long as the gate honours it
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,17 @@ class Schedule:
     def while_not_deletable(self, times: int, *, random: float) -> float:
         """The wait after it was found not deletable for the `times`-th time (1 is the first)."""
         return self._at_least(self.not_deletable[min(times, len(self.not_deletable)) - 1], random, None)
+
+    def patiently(self, times: int, *, random: float) -> float:
+        """The wait after something that uses no attempt came to nothing for the `times`-th time (1 is the first)."""
+        steps = self.retry or (10.0,)
+        return self._at_least(steps[min(times, len(steps)) - 1], random, None)
+
+    def while_throttled(self, times: int, *, random: float, retry_after_s: float | None = None) -> float:
+        """The wait after a 429, when `times` calls (this one included) used no attempt."""
+        step = min(THROTTLED_MOST_S, THROTTLED_FIRST_S * 2 ** min(times - 1, 16))
+        asked = min(retry_after_s, THROTTLED_RETRY_AFTER_MOST_S) if retry_after_s else None
+        return self._at_least(step, random, asked)
 
     def look_again(self, *, random: float) -> float:
         """The wait before a second look at a job that nobody ever saw: about a minute by default."""

@@ -64,6 +64,9 @@ class Accepted:
     deduplicated: bool
 
 
+ABSENT_ONCE = 1000  # added to `looks` when a well-formed list did not have the job
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to make one attempt, until `expires` on this process's monotonic clock."""
@@ -76,7 +79,7 @@ class Lease:
     calls: int  # DELETE calls made in this round
     later: int  # times it was not deletable yet
     refused: int  # times MetaStudio refused although it looked deletable
-    looks: int  # 0: call DELETE; n: look first, for the n-th time, as it was absent once or a cancel is wanted
+    looks: int  # 0: call DELETE; n: look first, for the n-th time; above ABSENT_ONCE: and it was absent already
     unknown: bool  # an earlier attempt's outcome is unknown: it may be deleted
     seen: bool  # a list or show had it
     cancel_wanted: bool
@@ -87,6 +90,11 @@ class Lease:
     taken: float  # monotonic, before the script was sent
     expires: float  # monotonic
     deadline_left_s: float
+
+    @property
+    def absent_once(self) -> bool:
+        """Whether an earlier list of this round did not have it."""
+        return self.looks > ABSENT_ONCE
 
     @property
     def first(self) -> bool:
