@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import threading
 import time
@@ -37,12 +38,49 @@ class _Caller(threading.local):
     """Each thread numbers its own operations, so that a repeated one is known as such (see `lua/_once.lua`)."""
 
     def __init__(self) -> None:
-        self.name = secrets.token_hex(8)
-        self.seq = 0
+        self._pid = 0
+        self._name = ""
+        self._seq = 0
 
-    def next(self) -> int:
-        self.seq += 1
-        return self.seq
+    def next(self) -> tuple[str, int]:
+        """The caller's name and the operation's number.
+
+        A forked child takes a name of its own: under its parent's, one child's request would be taken for another's.
+        """
+        if self._pid != os.getpid():
+            self._pid, self._name, self._seq = os.getpid(), secrets.token_hex(8), 0
+        self._seq += 1
+        return self._name, self._seq
+
+
+def _is_away(error: redis.RedisError) -> bool:
+    """Whether Redis may well do the same thing later: it is not there, loads, follows another, or cannot write now."""
+    if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):
+        return True
+    return isinstance(error, _NO_WRITES) or str(error).startswith(("MISCONF", "NOREPLICAS"))
+
+
+_NO_WRITES = (
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.ClusterDownError,
+)
+# Waiting a few seconds will not help: a person has to know at once.
+_FOR_A_PERSON = (redis.exceptions.OutOfMemoryError, redis.exceptions.AuthenticationError)
+
+
+def _why_away(error: redis.RedisError) -> str:
+    if isinstance(error, redis.exceptions.AuthenticationError):
+        return "Redis refuses the password; check ERASER_REDIS_URL"
+    if isinstance(error, redis.exceptions.OutOfMemoryError):
+        return "Redis is full (maxmemory): nothing was recorded; give it memory or let it drain, then try again"
+    if isinstance(error, redis.exceptions.ResponseError):
+        return f"Redis takes no writes now ({str(error)[:80]}); check its disk and its role, then try again"
+    return (
+        f"Redis does not answer ({type(error).__name__}); check that it runs and that ERASER_REDIS_URL is right, "
+        "then try again"
+    )
 
 
 class Ledger:
@@ -255,31 +293,22 @@ class Ledger:
     ) -> dict[str, Any]:
         """Run one move, repeating it under the same number while Redis is away."""
         script = scripts.load(move, clock=self._clock)
-        caller, seq = self._caller.name, self._caller.next()
+        caller, seq = self._caller.next()
         args: list[str | int] = [caller, seq, compact(options), *map(str, refs)]
         give_up = time.monotonic() + self._patience_s
         pause = 0.05
         while True:
             try:
                 answer: dict[str, Any] = json.loads(script.run(self.client, self.prefix, *args))
-            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-                if isinstance(error, redis.exceptions.AuthenticationError):
-                    raise Unreachable("Redis refuses the password; check ERASER_REDIS_URL") from None
-                if keep_trying is not None:
-                    if not keep_trying():
-                        raise Unreachable("Redis does not answer and this process has to stop") from None
-                elif time.monotonic() + pause > give_up:
-                    raise Unreachable(
-                        f"Redis does not answer ({type(error).__name__}); check that it runs and that ERASER_REDIS_URL "
-                        "is right, then try again"
-                    ) from None
+            except redis.RedisError as error:
+                if not _is_away(error):
+                    raise
+                in_time = time.monotonic() + pause <= give_up and not isinstance(error, _FOR_A_PERSON)
+                if not (keep_trying() if keep_trying else in_time):
+                    raise Unreachable(_why_away(error)) from None
                 time.sleep(pause)
                 pause = min(pause * 2, 1.0)
                 continue
-            except redis.exceptions.OutOfMemoryError:
-                raise Unreachable(
-                    "Redis is full (maxmemory): nothing was recorded; give it memory or let it drain, then try again"
-                ) from None
             if answer.get("stale"):
                 raise RuntimeError(f"the {move} of caller {caller} came after its successor")  # a bug: threads share it
             return answer
