@@ -28,15 +28,29 @@ FULL_LOOK_S = 30.0
 BEAT_S = 5.0  # how often a worker says that it lives
 LOCK_MS = 3_000  # the dispatching worker's turn, renewed each tick
 FORGET_S = 600.0
+FORGET_MOVES = 100  # of 200 records a state each: more than ten a second over ten minutes, and done within the lock
 
 LOCK = "eraser:dispatcher"
 
+# Each first writes something that needs no memory, so that it runs on when Redis is full: what drains must be rung for.
 # Renew the turn if it is ours, take it if it is nobody's.
 _TURN = """
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
+"""
+# Say that a worker lives, by Redis's clock.
+_BEAT = """
+redis.call('ZREM', KEYS[1], '-')
+local t = redis.call('TIME')
+return redis.call('ZADD', KEYS[1], t[1] * 1000 + t[2] / 1000, ARGV[1])
+"""
+# Say what it is.
+_INFO = """
+redis.call('HDEL', KEYS[1], '-')
+return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 """
 
 
@@ -117,7 +131,13 @@ class Dispatcher:
         if time.monotonic() >= self._forget:
             self._forget = time.monotonic() + FORGET_S
             for account in known:
-                self.runtime.ledger(account).forget(keep_s=self.runtime.settings.keep_final)
+                self._forget_old(account)
+
+    def _forget_old(self, account: str) -> None:
+        """Let old records go, a few hundred a script: as many as a busy account settles, and no endless turn."""
+        for _ in range(FORGET_MOVES):
+            if not self.runtime.ledger(account).forget(keep_s=self.runtime.settings.keep_final) or self._stop.is_set():
+                return
 
     def _look_at(self, account: str, client: redis.Redis) -> None:
         """Rescue what ran out, ring if somebody has to come, and note when to look again."""
@@ -135,10 +155,9 @@ class Dispatcher:
             self.runtime.wake(account, min(looks))
 
     def _say_alive(self, client: redis.Redis) -> None:
-        seconds, micros = client.time()
         pipe = client.pipeline(transaction=False)
-        pipe.zadd(WORKERS, {self._me: seconds * 1000 + micros / 1000})
-        pipe.hset(WORKER_INFO, self._me, self._info)
+        pipe.eval(_BEAT, 1, WORKERS, self._me)
+        pipe.eval(_INFO, 1, WORKER_INFO, self._me, self._info)
         pipe.execute()
         self._beat = time.monotonic()
 

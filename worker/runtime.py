@@ -31,6 +31,12 @@ WORKERS = "eraser:workers"  # zset: worker id, Redis time (ms) of its last beat
 WORKER_INFO = "eraser:worker-info"  # hash: worker id, what `eraser status` shows of it
 WAKEUPS = "eraser:wakeups"  # zset: account, Redis time (ms) when somebody should look; a hint, never the truth
 
+# It first removes something, so that it runs on when Redis is full.
+_WAKE = """
+redis.call('ZREM', KEYS[1], '-')
+return redis.call('ZADD', KEYS[1], 'LT', ARGV[1], ARGV[2])
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class _Remote:
@@ -150,7 +156,7 @@ class Runtime:
     def wake(self, account: str, at_ms: float) -> None:
         """Ask the dispatcher to look at the account at that Redis time. Best effort: a full look finds it anyway."""
         try:
-            self.redis.zadd(WAKEUPS, {account: at_ms}, lt=True)
+            self.redis.eval(_WAKE, 1, WAKEUPS, at_ms, account)
         except redis.RedisError:
             return
 

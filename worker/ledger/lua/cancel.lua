@@ -6,6 +6,7 @@
 --             | the state that cannot be cancelled | "unknown"]}
 --include _clock
 --include _account
+--include _drains
 --include _once
 --include _history
 --include _settle

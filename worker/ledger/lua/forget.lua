@@ -4,6 +4,7 @@
 --   returns  {"now", "forgotten": how many}
 --include _clock
 --include _account
+--include _drains
 --include _once
 local options = cjson.decode(ARGV[3])
 

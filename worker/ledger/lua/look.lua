@@ -4,6 +4,7 @@
 --   returns  {"now", "wait": ms until the slot, or null when it is further away than the patience}
 --include _clock
 --include _account
+--include _drains
 --include _once
 --include _gate
 local options = cjson.decode(ARGV[3])

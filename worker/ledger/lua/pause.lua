@@ -4,6 +4,7 @@
 --   returns  {"now", "was": true when it was paused before}
 --include _clock
 --include _account
+--include _drains
 --include _once
 --include _gate
 local options = cjson.decode(ARGV[3])

@@ -5,6 +5,7 @@
 --   returns  {"now", "rescued": [[ref, "pending" | "dead"], …], "next": when the next lease ends}
 --include _clock
 --include _account
+--include _drains
 --include _once
 --include _history
 --include _gate
