@@ -87,3 +87,14 @@ def every_attempt_is_in_the_servers_log(deletions: Iterable[Deletion], calls: li
             assert call["status"] == attempt.said["status"], f"{attempt} was answered {call['status']}"
     twice = [request_id for request_id, times in recorded.items() if times > 1]
     assert not twice, f"recorded more than once: {twice[:5]}"
+
+
+def every_call_is_recorded(fleet: Fleet, deletions: dict[str, Deletion]) -> None:
+    """Where nothing was killed: each DELETE at the server is an attempt of its deletion, in the same order."""
+    arrived: dict[str, list[Any]] = defaultdict(list)
+    for call in fleet.metastudio.calls():
+        if call["operation"] == "delete":
+            arrived[call["job_id"]].append(call["status"])
+    for job, deletion in deletions.items():
+        attempts = [attempt for attempt in deletion.attempts if attempt.said.get("silence") != "not_sent"]
+        assert len(attempts) == len(arrived[job]), f"{job}: {arrived[job]} arrived, recorded are {attempts}"
