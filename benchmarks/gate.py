@@ -1,0 +1,166 @@
+"""How well the gate uses an account's limit, and how soon a person's deletion passes a sweep.
+
+    python -m benchmarks.gate [limit] [person] [neighbours] [outage]
+
+Each figure is taken on a whole installation (Redis with AOF always, three Celery workers, a simulated MetaStudio that
+enforces the limit with a sliding one-second window), from MetaStudio's own log of calls.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.fleet import ACCOUNT, Fleet
+from worker.celery import BELLS
+from worker.deletion import Lane
+from worker.ledger.moves import Claim, Ref
+from worker.metastudio.simulator import DEMO_PROJECT
+from worker.operations.requests import record
+
+RATE = 10
+EARNEST: dict[str, str | None] = {  # the settings of production
+    "ERASER_RATE": str(RATE),
+    "ERASER_RETRY_SCHEDULE": None,
+    "ERASER_NOT_DELETABLE_SCHEDULE": None,
+    "ERASER_CONNECT_TIMEOUT": None,
+    "ERASER_CALL_DEADLINE": None,
+    "ERASER_LEASE": None,
+}
+LIMITED = ("--delete-per-s", str(RATE), "--latency", "0.05", "--jitter", "0.02")
+
+
+def deletes(fleet: Fleet) -> list[dict[str, Any]]:
+    calls = [call for call in fleet.metastudio.calls() if call["operation"] == "delete"]
+    return sorted(calls, key=lambda call: call["started"])
+
+
+def share(calls: list[dict[str, Any]]) -> float:
+    """How much of the limit was used between the first and the last deletion that took effect."""
+    starts = [call["started"] for call in calls if call["effect"]]
+    return (len(starts) - 1) / (starts[-1] - starts[0]) / RATE
+
+
+def limit(deletions: int = 300) -> str:
+    """3 workers, 10/s, 50 ms latency with jitter."""
+    jobs = [f"job-{n:04d}" for n in range(deletions)]
+    with Fleet(settings=EARNEST, simulator=LIMITED) as fleet:
+        fleet.plant(*jobs)
+        fleet.start_workers(3)
+        fleet.ask(*jobs)
+        fleet.wait_until_settled(deletions, timeout=deletions / RATE * 2 + 30)
+        calls = deletes(fleet)
+        throttled = sum(call["status"] == 429 for call in calls)
+        return f"{share(calls):.1%} of {RATE}/s used over {deletions} deletions, {throttled} answers 429"
+
+
+def person(waiting: int = 100_000, people: int = 200) -> str:
+    """A user's deletion while 100,000 wait in bulk at 10/s: accepted to DELETE at the server."""
+    with Fleet(settings=EARNEST, simulator=LIMITED) as fleet:
+        fleet.plant(*(f"bulk-{n:06d}" for n in range(5_000)), *(f"person-{n:04d}" for n in range(people)))
+        fleet.start_workers(3)
+        fleet.ask(*(f"bulk-{n:06d}" for n in range(waiting)))
+        producer = fleet.producer()
+
+        def ring(account: str, bell: str) -> None:
+            producer.send_task("eraser.work", args=[account, bell], queue=BELLS, ignore_result=True)
+
+        fleet.wait_until_settled(20)
+        asked: dict[str, float] = {}
+        for n in range(people):
+            ref = Ref(DEMO_PROJECT, f"person-{n:04d}")
+            asked[ref.job_id] = time.time()
+            list(record(fleet.running, [ref], Claim(lane=Lane.USER), ring))
+            time.sleep(random.uniform(0.2, 0.8))
+        fleet.wait(lambda: fleet.reads.status().due["user"] == 0, "every person's deletion is sent")
+        arrived = {call["job_id"]: call["started_at"] for call in reversed(deletes(fleet))}
+        waits = sorted((arrived[job] - at) * 1000 for job, at in asked.items())
+        p99 = waits[int(len(waits) * 0.99) - 1]
+        return (
+            f"p50 {statistics.median(waits):.0f} ms, p99 {p99:.0f} ms, longest {waits[-1]:.0f} ms over {people} people"
+        )
+
+
+def neighbours(deletions: int = 300) -> str:
+    """Two accounts; one answers nothing (30 s timeouts). How much of its limit does the other keep?"""
+    jobs = [f"job-{n:04d}" for n in range(deletions)]
+    with Fleet(settings=EARNEST, simulator=LIMITED) as dead, Fleet(settings=EARNEST, simulator=LIMITED) as fleet:
+        config = fleet.directory / "accounts.toml"
+        config.write_text(two_accounts(dead, fleet), encoding="utf-8")
+        env = fleet.env | {"ERASER_CONFIG": str(config)}
+        env.pop("HUAWEICLOUD_SDK_PROJECT_ID")
+        fleet.plant(*jobs)
+        for _ in range(3):
+            fleet.start_worker(env=env)
+        fleet.wait(lambda: fleet.heard() >= 3, "three workers")
+        dead_ledger = type(fleet.ledger)(fleet.client, "dead", fleet.ledger.policy)
+        dead.plant(*jobs)
+        dead_ledger.request([Ref(DEMO_PROJECT, job) for job in jobs], Claim())
+        fleet.running.wake("dead", 0)
+        fleet.wait(lambda: dead.metastudio.stats()["effects"] > 10, "the other account works well at first")
+        dead.metastudio.outage("hang")
+        fleet.ask(*jobs)
+        fleet.wait_until_settled(deletions, timeout=deletions / RATE * 3 + 60)
+        calls = deletes(fleet)
+        hung = dead.metastudio.stats()["under_way"]
+        return f"{share(calls):.1%} of its {RATE}/s kept, while the other answers nothing ({hung} of its calls hang)"
+
+
+def two_accounts(dead: Fleet, living: Fleet) -> str:
+    keys = 'ak_env = "HUAWEICLOUD_SDK_AK"\nsk_env = "HUAWEICLOUD_SDK_SK"\n'
+    return (
+        f'[accounts.{ACCOUNT}]\nendpoint = "{living.metastudio.url}"\nrate = {RATE}\n{keys}'
+        f'[accounts.dead]\nendpoint = "{dead.metastudio.url}"\nrate = {RATE}\nprojects = ["another-project"]\n{keys}'
+    )
+
+
+def outage(due: int = 20_000, seconds: float = 120.0) -> str:
+    """A long outage with 20,000 due: what it costs, and how soon the full pace is back."""
+    with Fleet(settings=EARNEST, simulator=LIMITED) as fleet:
+        fleet.plant(*(f"job-{n:05d}" for n in range(due)))
+        fleet.start_workers(3)
+        fleet.metastudio.outage("503")
+        fleet.ask(*(f"job-{n:05d}" for n in range(due)))
+        fleet.wait(lambda: fleet.reads.gate().gate == "outage", "the gate is closed")
+        before, began = [rss(worker.pid) for worker in fleet.workers], fleet.metastudio.stats()["total"]
+        time.sleep(seconds)
+        after, probes = [rss(worker.pid) for worker in fleet.workers], fleet.metastudio.stats()["total"] - began
+        dead = fleet.reads.status().states
+        fleet.metastudio.outage(None)
+        fleet.wait(lambda: fleet.reads.gate().gate == "ok", "a probe found it well", 400)
+        good = time.time()
+        fleet.wait(lambda: fleet.settled() >= 60, "it goes on", 60)
+        starts = [call["started_at"] for call in deletes(fleet) if call["effect"]]
+        full = next(t for t in starts if sum(t <= s < t + 1 for s in starts) >= RATE - 1)
+        return (
+            f"{seconds:.0f} s of outage: {probes} calls, {dict(dead).get('dead', 0)} dead, worker memory "
+            f"{max(b / a for a, b in zip(before, after, strict=True)):.2f} x, full pace {full - min(starts):.1f} s "
+            f"after the first good probe (gate open since {time.time() - good:.0f} s)"
+        )
+
+
+def rss(pid: int) -> int:
+    """Resident bytes of a process."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+
+
+FIGURES: dict[str, Callable[[], str]] = {
+    "limit": limit,
+    "person": person,
+    "neighbours": neighbours,
+    "outage": outage,
+}
+
+
+def main() -> None:
+    for name in sys.argv[1:] or FIGURES:
+        print(f"{name:<11} {FIGURES[name]()}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
