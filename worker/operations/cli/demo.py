@@ -154,11 +154,11 @@ def _introduce(here: Stage, console: Console, jobs: int) -> None:
 def _show_rows(console: Console, found: list[verdict.Row]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("  trouble", "jobs", "has to end", "ended", "attempts", "request"):
-        table.add_column(name, justify="right" if name in ("jobs", "attempts") else "left", no_wrap=True)
+        table.add_column(name, justify="right" if name in ("jobs", "attempts") else "left", no_wrap=name != "ended")
     for row in found:
         fewest, most = row.attempts
         attempts = str(fewest) if fewest == most else f"{fewest}-{most}"
-        ended = ", ".join(row.ended) or "?"
+        ended = "\n".join(row.ended) or "?"
         trouble = row.trouble
         request_id = f"{row.request_id[:7]}…" if row.request_id else "none"
         title = f"{_mark(not row.wrong)} {trouble.title}"

@@ -94,9 +94,9 @@ class Play:
         self._ask(asked(self.parts, Asked.ONCE_IT_WORKS), lane="user", deadline_s=scenario.SHORT_DEADLINE_S)
         self._after(0.15, self._a_person_asks)
         self._after(0.20, self._a_producer_asks)
+        self._other_side_moves_on()  # before the outage: a 503 would be an attempt of unknown outcome
         self._after(0.30, self._outage)
         self._after(0.50, self._kill_the_worker)
-        self._other_side_moves_on()
         self._wait(self._all_settled, "every deletion to end")
         dead = self._states()[State.DEAD]
         self.audience.tell("settled", f"every deletion has its end; {dead} are dead letters and need a person")

@@ -86,7 +86,7 @@ TROUBLES: tuple[Trouble, ...] = (
     Trouble("later-429", "429, Retry-After: 1", 1, DELETED, 2, (_fault(Kind.THROTTLED, retry_after_s=1),)),
     Trouble("reset-before", "connection reset, not deleted", 4, DELETED, 2, (_fault(Kind.RESET),)),
     Trouble("reset-after", "deleted, then connection reset", 4, AFTER_OUR_CALL, 2, (_fault(Kind.RESET, deletes=True),)),
-    Trouble("cut-short", "200, its body cut short", 3, DELETED, 1, (_fault(Kind.TRUNCATED, deletes=True),)),
+    Trouble("cut-short", "200, its body cut short", 3, AFTER_OUR_CALL, 1, (_fault(Kind.TRUNCATED, deletes=True),)),
     Trouble("garbage", "bytes that are not HTTP", 2, DELETED, 2, (_fault(Kind.GARBAGE),)),
     Trouble("hang", "no answer at all", 2, DELETED, 2, (_fault(Kind.HANG),)),
     Trouble("slow", "200 after a second", 3, DELETED, 1, (_fault(Kind.SLOW, seconds=1.0),)),

@@ -1,0 +1,198 @@
+"""`eraser up` keeps a household: killed at any moment it loses nothing, stopped it leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.leftovers import kill_all, nothing_left, processes, temporary
+from tests.waiting import wait_until
+from worker.deletion import State
+from worker.ledger.moves import Ref
+from worker.metastudio.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, Simulator
+from worker.operations.requests import claim, record
+from worker.operations.up import check, children_environment
+from worker.runtime import Runtime
+from worker.settings import Settings
+
+ERASER = [sys.executable, "-c", "from worker.operations.cli import main; main()"]
+
+
+class Machine:
+    """A machine on which somebody types `eraser up`."""
+
+    def __init__(self, tmp: Path, simulator: Simulator) -> None:
+        self.tmp, self.simulator = tmp, simulator
+        self.data = tmp / "data"
+        self.log = tmp / "up.log"
+        self.started: list[subprocess.Popen[str]] = []
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp),
+            "TMPDIR": str(tmp),
+            "ERASER_ENDPOINT": simulator.url,
+            "ERASER_RATE": "40",
+            "ERASER_RETRY_SCHEDULE": "0.3s,0.5s,1s,1s,1s",
+            "ERASER_CALL_DEADLINE": "2s",
+            "ERASER_CONNECT_TIMEOUT": "1s",
+            "ERASER_LEASE": "4s",
+            "HUAWEICLOUD_SDK_AK": DEMO_AK,
+            "HUAWEICLOUD_SDK_SK": DEMO_SK,
+            "HUAWEICLOUD_SDK_PROJECT_ID": DEMO_PROJECT,
+        }
+
+    def up(self, **more: str) -> subprocess.Popen[str]:
+        with self.log.open("a") as log:
+            started = subprocess.Popen(
+                [*ERASER, "up", "--data", str(self.data)],
+                env=self.environ | more,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        self.started.append(started)
+        assert started.stdout is not None
+        assert "everything runs" in (line := started.stdout.readline()), line + self.log.read_text()
+        return started
+
+    def ledger(self) -> Runtime:
+        return Runtime.load({**self.environ, "ERASER_REDIS_URL": f"unix://{self.data}/redis.sock"})
+
+    def states(self) -> dict[State, int]:
+        running = self.ledger()
+        try:
+            return running.reads("default").status().states
+        finally:
+            running.redis.close()
+
+    def pids(self, words: str) -> list[int]:
+        return [pid for pid, command in processes(self.tmp).items() if words in command]
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    with temporary() as tmp, Simulator(jobs=120, latency_s=0.02) as simulator:
+        one = Machine(tmp, simulator)
+        yield one
+        kill_all(tmp)
+        for up in one.started:
+            up.communicate()
+
+
+def request_all(machine: Machine, count: int = 120) -> None:
+    running = machine.ledger()
+    refs = [Ref(DEMO_PROJECT, f"job-{n:05d}") for n in range(1, count + 1)]
+    assert len(list(record(running, refs, claim(running, lane="bulk"), lambda *_: None))) == count
+    running.redis.close()
+
+
+def test_killed_with_everything_in_mid_run_it_goes_on_where_it_was(machine: Machine) -> None:
+    machine.up()
+    request_all(machine)
+    wait_until(lambda: machine.states()[State.DELETED] >= 20, 40, what="the first deletions")
+    kill_all(machine.tmp)  # Redis, worker, beat, guard and `up` itself, in one moment
+    done = len(machine.simulator.effects())
+    assert 20 <= done < 120
+    again = machine.up()
+    settled = (State.DELETED, State.GONE)
+    wait_until(lambda: sum(machine.states()[state] for state in settled) == 120, 60, what="all deletions")
+    assert len(machine.simulator.effects()) == 120
+    assert machine.simulator.job_ids() == []
+    assert machine.states()[State.DEAD] == 0
+    again.send_signal(signal.SIGINT)
+    assert again.wait(30) == 0
+    nothing_left(machine.tmp)
+
+
+def test_its_log_is_one_json_object_an_event_and_carries_no_secret(machine: Machine) -> None:
+    up = machine.up()
+    request_all(machine, 3)
+    wait_until(lambda: machine.states()[State.DELETED] == 3, 40, what="three deletions")
+    up.terminate()
+    assert up.wait(30) == 0
+    lines = [line for line in machine.log.read_text().splitlines() if line.startswith("{")]
+    events = [json.loads(line)["event"] for line in lines]
+    assert events.count("deletion.deleted") == 3
+    assert "worker.ready" in events
+    assert not any("received" in event or "succeeded" in event for event in events)
+    assert DEMO_SK not in machine.log.read_text()
+    nothing_left(machine.tmp)
+
+
+def test_when_it_alone_is_killed_its_guard_ends_the_rest(machine: Machine) -> None:
+    up = machine.up()
+    up.kill()
+    up.wait()
+    nothing_left(machine.tmp)
+    again = machine.up()  # and the directory is free
+    again.terminate()
+    assert again.wait(30) == 0
+
+
+def test_a_child_or_a_redis_that_dies_is_started_again(machine: Machine) -> None:
+    up = machine.up()
+    wait_until(lambda: "worker.ready" in machine.log.read_text(), 40, what="the worker")
+    (worker,) = machine.pids("celery --quiet -A worker worker")
+    os.kill(worker, signal.SIGKILL)
+    os.kill(int((machine.data / "redis.pid").read_text()), signal.SIGKILL)
+    wait_until(lambda: machine.pids("celery --quiet -A worker worker") not in ([], [worker]), 30, what="a new worker")
+    wait_until(lambda: "redis.started" in machine.log.read_text(), 30, what="a new Redis")
+    request_all(machine, 5)
+    wait_until(lambda: machine.states()[State.DELETED] == 5, 40, what="deletions by the new worker")
+    up.terminate()
+    assert up.wait(30) == 0
+    nothing_left(machine.tmp)
+
+
+def test_a_second_one_on_the_same_directory_says_so(machine: Machine) -> None:
+    up = machine.up()
+    second = subprocess.run(
+        [*ERASER, "up", "--data", str(machine.data)], env=machine.environ, capture_output=True, text=True, check=False
+    )
+    assert second.returncode == 2
+    assert f"another `eraser up` runs on {machine.data}, process {up.pid}" in second.stderr
+    up.terminate()
+    assert up.wait(30) == 0
+
+
+def test_without_settings_it_says_all_that_is_missing_and_starts_nothing() -> None:
+    with temporary() as tmp:
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp), "TMPDIR": str(tmp)}
+        refused = subprocess.run([*ERASER, "up"], env=environ, capture_output=True, text=True, check=False)
+        assert refused.returncode == 2
+        for word in ("ERASER_REGION", "HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "eraser demo", "eraser simulator"):
+            assert word in refused.stderr
+        assert list(tmp.iterdir()) == []
+
+
+def test_what_is_there_is_not_said_to_be_missing() -> None:
+    settings = Settings.load({"ERASER_REGION": "cn-north-4"})
+    check(settings, {"HUAWEICLOUD_SDK_AK": "AKAKAKAKAKAKAKAKAKAK", "HUAWEICLOUD_SDK_SK": "secret"})
+
+
+def test_children_see_our_redis_no_celery_variables_and_whole_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sk").write_text("secret")
+    given = {
+        "HUAWEICLOUD_SDK_SK_FILE": "sk",
+        "ERASER_REDIS_URL_FILE": "gone",
+        "CELERY_BROKER_URL": "redis://elsewhere/0",
+        "ERASER_CONFIG": "",
+        "LANG": "C",
+    }
+    assert children_environment(given, "unix:///x.sock") == {
+        "HUAWEICLOUD_SDK_SK_FILE": str(tmp_path / "sk"),
+        "ERASER_CONFIG": "",
+        "LANG": "C",
+        "ERASER_REDIS_URL": "unix:///x.sock",
+    }
