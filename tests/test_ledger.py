@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.ledgers import POLICY, PROJECT, Bench
+from tests.ledgers import CLOCK, POLICY, PROJECT, Bench
 from worker.deletion import Lane
-from worker.errors import Unreachable
+from worker.errors import RefusedBySafetyRule, Unreachable
 from worker.ledger import scripts
 from worker.ledger.moves import Claim, Lesson, Ref, Settlement
 from worker.ledger.store import Ledger
@@ -384,3 +384,24 @@ def test_a_dead_redis_is_said_within_the_patience() -> None:
     ledger = Ledger(nobody, "default", POLICY, patience_s=0.2)
     with pytest.raises(Unreachable, match="ERASER_REDIS_URL"):
         ledger.request([Ref(PROJECT, "a")], Claim())
+
+
+def test_requests_stop_before_redis_is_full_and_what_is_pending_drains(redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    bench = Bench(client)
+    bench.open()
+    bench.request("a", "b")
+    used = client.info("memory")["used_memory"]  # type: ignore[index]
+    ledger = Ledger(client, "default", POLICY, clock=CLOCK)
+    try:
+        client.config_set("maxmemory", int(used * 1.1))
+        with pytest.raises(RefusedBySafetyRule, match="maxmemory"):
+            ledger.request([Ref(PROJECT, "c")], Claim())
+        client.config_set("maxmemory", used // 2)
+        bench.settle(bench.take(), "deleted")
+        bench.settle(bench.take(), "pending", wait="retry", delay_s=1)
+        assert bench.state("a") == "deleted"
+    finally:
+        client.config_set("maxmemory", 0)
+    assert ledger.request([Ref(PROJECT, "c")], Claim())[0][0].state == "pending"
+    bench.check_invariant()

@@ -165,7 +165,10 @@ class Dispatcher:
         """Workers heard of lately, and whether silence proves anything: not when Redis itself was away a moment ago."""
         seconds, _ = client.time()
         heard: Any = client.zrangebyscore(WORKERS, (seconds - HEARD_S) * 1000, "+inf")
-        client.zremrangebyscore(WORKERS, "-inf", (seconds - 3600) * 1000)
+        long_gone: Any = client.zrangebyscore(WORKERS, "-inf", (seconds - 3600) * 1000)
+        if long_gone:
+            client.zrem(WORKERS, *long_gone)
+            client.hdel(WORKER_INFO, *long_gone)
         up: Any = client.info("server").get("uptime_in_seconds", HEARD_S)
         return [worker.decode() for worker in heard], float(up) >= HEARD_S
 

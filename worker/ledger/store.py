@@ -16,10 +16,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from worker.deletion import Lane
-from worker.errors import Unreachable
+from worker.errors import RefusedBySafetyRule, Unreachable
 from worker.ledger import scripts
 from worker.ledger.moves import Accepted, Claim, GatePolicy, Lease, Ref, Settlement, Turn, compact, lean
 
+FULL_SHARE = 0.85  # of maxmemory; above it nothing new is accepted
+ROOM_CHECK_S = 1.0  # how long "there is room" is believed
 BATCH = 500  # deletions one script may touch: Redis serves nobody else meanwhile
 
 
@@ -107,11 +109,16 @@ class Ledger:
         self._patience_s = patience_s
         self._clock = clock
         self._caller = _Caller()
+        self._room_checked = -ROOM_CHECK_S
 
     # -- what producers do ---------------------------------------------------------------------------------------
 
     def request(self, refs: Iterable[Ref], claim: Claim) -> tuple[list[Accepted], list[str]]:
-        """Record each deletion or merge it into the one that is there. Returns what was accepted, and doorbells."""
+        """Record each deletion or merge it into the one that is there. Returns what was accepted, and doorbells.
+
+        Raises `RefusedBySafetyRule` when Redis is nearly full: what is pending needs the rest to drain.
+        """
+        self._refuse_when_nearly_full()
         options = lean(
             {
                 "lane": claim.lane.value,
@@ -262,6 +269,23 @@ class Ledger:
         """Let calls go again; the next one is a probe. Returns what kept the gate closed, and a doorbell."""
         answer = self._run("resume", {"gate": self._gate})
         return answer.get("was"), answer.get("ring")
+
+    def _refuse_when_nearly_full(self) -> None:
+        now = time.monotonic()
+        if now < self._room_checked + ROOM_CHECK_S:
+            return
+        try:
+            memory: Any = self.client.info("memory")
+        except redis.exceptions.RedisError:
+            return  # the move itself will say what is wrong
+        limit, used = int(memory.get("maxmemory", 0)), int(memory.get("used_memory", 0))
+        if limit and used > limit * FULL_SHARE:
+            raise RefusedBySafetyRule(
+                "memory",
+                f"Redis uses {used / limit:.0%} of its maxmemory and requests stop at {FULL_SHARE:.0%}: nothing was "
+                "recorded; give it more memory, or let it drain, then ask again",
+            )
+        self._room_checked = now
 
     # -- how a move is run -----------------------------------------------------------------------------------------
 
