@@ -390,18 +390,21 @@ def test_requests_stop_before_redis_is_full_and_what_is_pending_drains(redis_url
     client = redis.Redis.from_url(redis_url)
     bench = Bench(client)
     bench.open()
-    bench.request("a", "b")
+    bench.request("a", "b", "c")
+    first, second = bench.take(), bench.take()
+    bench.pass_time(10)
     used = client.info("memory")["used_memory"]  # type: ignore[index]
     ledger = Ledger(client, "default", POLICY, clock=CLOCK)
     try:
         client.config_set("maxmemory", int(used * 1.1))
         with pytest.raises(RefusedBySafetyRule, match="maxmemory"):
-            ledger.request([Ref(PROJECT, "c")], Claim())
+            ledger.request([Ref(PROJECT, "d")], Claim())
         client.config_set("maxmemory", used // 2)
-        bench.settle(bench.take(), "deleted")
-        bench.settle(bench.take(), "pending", wait="retry", delay_s=1)
+        bench.settle(first, "deleted")
+        bench.settle(second, "pending", wait="retry", delay_s=1)
+        assert bench.turn().lease is not None
         assert bench.state("a") == "deleted"
     finally:
         client.config_set("maxmemory", 0)
-    assert ledger.request([Ref(PROJECT, "c")], Claim())[0][0].state == "pending"
+    assert ledger.request([Ref(PROJECT, "d")], Claim())[0][0].state == "pending"
     bench.check_invariant()
