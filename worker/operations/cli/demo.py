@@ -19,7 +19,7 @@ from worker.deletion import State
 from worker.errors import EraserError
 from worker.ledger.read import AccountStatus, Deletion
 from worker.operations.demo import scenario, verdict
-from worker.operations.demo.play import Play
+from worker.operations.demo.play import OPEN, Play
 from worker.operations.demo.stage import Stage, stage
 from worker.operations.processes import Stopped, stoppable
 from worker.settings import RETRY_SCHEDULE
@@ -41,7 +41,7 @@ class Screen:
         self.console.print(f"[dim]{self._clock():>7}[/]  [cyan]{what:<12}[/]  {escape(text)}", soft_wrap=True)
 
     def progress(self, status: AccountStatus, jobs: int) -> None:
-        settled = sum(n for state, n in status.states.items() if state not in (State.PENDING, State.RUNNING))
+        settled = sum(n for state, n in status.states.items() if state not in OPEN)
         if self.console.is_terminal:
             if self._live is None:
                 self._live = Live(console=self.console, transient=True, refresh_per_second=8)
@@ -65,9 +65,10 @@ class Screen:
     @staticmethod
     def _counts(status: AccountStatus, settled: int, jobs: int) -> Text:
         states = status.states
-        counts = [f"{states[state]} {state}" for state in State if states[state] and state is not State.PENDING]
-        gate = "" if status.gate.gate == "ok" else f", gate: {status.gate.gate}"
-        return Text(f"{settled} of {jobs} settled: {', '.join([*counts, f'{states[State.PENDING]} pending'])}{gate}")
+        ended = [f"{states[state]} {state}" for state in State if states[state] and state not in OPEN]
+        gate = "" if status.gate.gate == "ok" else f"; gate: {status.gate.gate}"
+        still = ", ".join(f"{states[state]} {state}" for state in reversed(OPEN))
+        return Text(f"{settled} of {jobs}: {', '.join(ended)}; {still}{gate}")
 
 
 @click.command()
