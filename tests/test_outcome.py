@@ -1,0 +1,800 @@
+"""What every answer means and what becomes of the deletion: a row for each row of the documents' tables of codes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.answers import JOB, REDIS_MS, answer, lease, listing, no_list, row, silence
+from worker.ledger.moves import ABSENT_ONCE, Lease, Settlement, compact
+from worker.metastudio.answer import Answer, Body, Listing, Silence
+from worker.metastudio.reading import read_answer, read_listing
+from worker.metastudio.states import DELETABLE, STATES
+from worker.metastudio.transport import Reply
+from worker.outcome import NOT_ASKED, REFUSALS, Found, Judge, Meaning, found, meaning, outcome_unknown, sighting
+from worker.schedule import Schedule
+
+SCHEDULE = Schedule(retry=(10.0, 30.0, 120.0), not_deletable=(60.0, 600.0))
+LAST = SCHEDULE.attempts - 1
+JUDGE = Judge(SCHEDULE, "k1", 0.0)
+ABSENT = listing()
+SOME_JOB = listing(row("another"))  # what the control GET is answered: somebody's job
+
+
+def settled(
+    judge: Judge,
+    lease: Lease,
+    answer: Answer,
+    *,
+    asked: Listing = ABSENT,
+    control: Listing = SOME_JOB,
+    sees_jobs: bool | None = None,
+) -> Settlement:
+    """What a hand makes of the answer to a DELETE, the second answer included where one is needed."""
+    match meaning(answer):
+        case Meaning.ASK:
+            return judge.after_asking(lease, answer, asked, sees_jobs=sees_jobs)
+        case Meaning.FORBIDDEN:
+            return judge.after_control(lease, answer, control.answer)
+        case _:
+            return judge.after_delete(lease, answer)
+
+
+def told(settlement: Settlement) -> str:
+    """A settlement in a line: state, cause, evidence or wait, delay, whether an attempt was used."""
+    parts = [settlement.to, settlement.cause, settlement.evidence]
+    if settlement.to == "pending":
+        parts += [settlement.wait, f"{settlement.delay_s:g}s"]
+    if settlement.used:
+        parts.append("used")
+    return " ".join(part for part in parts if part)
+
+
+# -- one row an answer -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ends:
+    """How it ends for a fresh lease, for a second attempt after one of unknown outcome, and on the last attempt."""
+
+    fresh: str
+    unknown: str
+    last: str
+
+
+DELETED = Ends("deleted", "deleted", "deleted")
+RETRIED = Ends("pending retry 10s used", "pending retry 30s used", "dead server_error used")
+# asking finds it absent
+GONE_IF_CALLED = Ends("pending retry 60s", "gone after_our_call", "pending retry 60s")
+GONE = Ends("gone after_our_call", "gone after_our_call", "gone after_our_call")
+# the control GET is answered well: the account may call, this job may not be deleted
+REFUSED = Ends("pending retry 10s used", "pending retry 30s used", "dead refused used")
+ACCOUNT = Ends("pending retry 0s", "pending retry 0s", "pending retry 0s")
+SLOWER = Ends("pending retry 1s", "pending retry 1s", "pending retry 1s")
+
+Row = tuple[Answer, Meaning, bool, Ends]
+
+
+def ask(said: Answer) -> Row:
+    return said, Meaning.ASK, False, GONE_IF_CALLED
+
+
+def odd(said: Answer) -> Row:
+    return said, Meaning.ASK, True, GONE
+
+
+def failed(said: Answer) -> Row:
+    return said, Meaning.FAILED, True, RETRIED
+
+
+def not_done(said: Answer) -> Row:
+    return said, Meaning.FAILED, False, RETRIED
+
+
+def credentials(said: Answer) -> Row:
+    return said, Meaning.CREDENTIALS, False, ACCOUNT
+
+
+def forbidden(said: Answer) -> Row:
+    return said, Meaning.FORBIDDEN, False, REFUSED
+
+
+def done(said: Answer) -> Row:
+    return said, Meaning.DELETED, False, DELETED
+
+
+def throttled(said: Answer) -> Row:
+    return said, Meaning.THROTTLED, False, SLOWER
+
+
+METASTUDIO = [
+    credentials(answer(401, "MSS.00000001")),
+    ask(answer(400, "MSS.00000002")),
+    ask(answer(400, "MSS.00000003")),
+    failed(answer(500, "MSS.00000004")),
+    forbidden(answer(400, "MSS.00010003")),
+    forbidden(answer(400, "MSS.00010004")),
+    credentials(answer(400, "MSS.00010008")),
+    forbidden(answer(400, "MSS.00010009")),
+    ask(answer(400, "MSS.10000002")),
+    ask(answer(400, "MSS.10000003")),
+    ask(answer(400, "MSS.10001001")),
+    ask(answer(400, "MSS.10001004")),
+    ask(answer(400, "MSS.10001002")),
+    ask(answer(400, "MSS.45000001")),
+    failed(answer(500, "MSS.45000001")),
+    failed(answer(500, "MSS.42000007")),
+    ask(answer(400, "MSS.47000011")),
+    ask(answer(400, "MSS.20010135")),
+    failed(answer(500, "MSS.20010135")),
+    ask(answer(400, "44005901")),
+    # the low codes of the other editions: the status decides, whatever the code says
+    failed(answer(500, "MSS.000000001")),
+    failed(answer(500, "MSS.000000002")),
+    ask(answer(400, "MSS.000000003")),
+    credentials(answer(401, "MSS.000000004")),
+    credentials(answer(401, "MSS.00000004")),
+    ask(answer(400, "MSS.00000004")),
+    failed(answer(500, "MSS.00000003")),
+    odd(answer(200, "MSS.00000000")),
+]
+GATEWAY = [
+    forbidden(answer(404, "APIGW.0101")),
+    not_done(answer(404, "APIGW.0103")),
+    not_done(answer(400, "APIGW.0104")),
+    not_done(answer(400, "APIGW.0105")),
+    not_done(answer(400, "APIGW.0106")),
+    ask(answer(400, "APIGW.0201")),
+    ask(answer(413, "APIGW.0201")),
+    ask(answer(414, "APIGW.0201")),
+    ask(answer(494, "APIGW.0201")),
+    failed(answer(502, "APIGW.0201")),
+    failed(answer(504, "APIGW.0201")),
+    credentials(answer(401, "APIGW.0301")),
+    forbidden(answer(403, "APIGW.0302")),
+    credentials(answer(401, "APIGW.0303")),
+    forbidden(answer(403, "APIGW.0304")),
+    credentials(answer(401, "APIGW.0305")),
+    forbidden(answer(403, "APIGW.0306")),
+    credentials(answer(401, "APIGW.0307")),
+    throttled(answer(429, "APIGW.0308")),
+    forbidden(answer(403, "APIGW.0310")),
+    credentials(answer(401, "APIGW.0311")),
+    forbidden(answer(403, "APIGW.0401")),
+    forbidden(answer(403, "APIGW.0402")),
+    forbidden(answer(403, "APIGW.0404")),
+    forbidden(answer(405, "APIGW.0501")),
+    forbidden(answer(405, "APIGW.0502")),
+    failed(answer(500, "APIGW.0601")),
+    ask(answer(400, "APIGW.0602")),
+    failed(answer(500, "APIGW.0605")),
+    failed(answer(500, "APIGW.0606")),
+    forbidden(answer(400, "APIGW.0607")),
+    failed(answer(500, "APIGW.0608")),
+    failed(answer(500, "APIGW.0609")),
+    failed(answer(500, "APIGW.0611")),
+    failed(answer(500, "APIGW.0612")),
+    failed(answer(500, "APIGW.0705")),
+    failed(answer(502, "APIGW.0610")),
+    failed(answer(503, "APIGW.0613")),
+    forbidden(answer(403, "APIGW.0801")),
+    forbidden(answer(403, "APIGW.0802")),
+]
+PREFIX = "Incorrect IAM authentication information: "
+SERVER_TIME = datetime.fromtimestamp(REDIS_MS / 1000, UTC) + timedelta(minutes=20)
+EXPIRED = answer(
+    401,
+    "APIGW.0301",
+    message=PREFIX + "calc aksk signature fail:signature expired, signature time:20270115T080000Z,"
+    "server time:20270115T082000Z",
+    server_time=SERVER_TIME,
+)
+LOCKED = answer(401, "APIGW.0301", message=PREFIX + "AK access failed to reach the limit,forbidden.")
+REFUSED_SIGNATURES = [
+    credentials(answer(401, "APIGW.0301", message=PREFIX + "verify aksk signature fail, canonicalRequest:DELETE|/v1")),
+    (EXPIRED, Meaning.CLOCK, False, ACCOUNT),
+    credentials(replace(EXPIRED, server_time=None)),
+    credentials(answer(401, "APIGW.0301", message=PREFIX + "calc aksk signature fail:body too large")),
+    credentials(LOCKED),
+    credentials(answer(401, "APIGW.0301", message=PREFIX + "Get secretKey failed")),
+    credentials(answer(401, "APIGW.0301", message=PREFIX + "decrypt token fail")),
+]
+STATUSES = [
+    done(answer(200)),
+    odd(answer(201)),
+    odd(answer(202)),
+    done(answer(204)),
+    odd(answer(206)),
+    not_done(answer(301)),
+    not_done(answer(302)),
+    not_done(answer(304)),
+    ask(answer(400)),
+    credentials(answer(401)),
+    ask(answer(402)),
+    forbidden(answer(403)),
+    ask(answer(404)),
+    forbidden(answer(405)),
+    ask(answer(406)),
+    ask(answer(407)),
+    not_done(answer(408)),
+    ask(answer(409)),
+    ask(answer(410)),
+    ask(answer(413)),
+    ask(answer(414)),
+    throttled(answer(429)),
+    ask(answer(494)),
+    failed(answer(500)),
+    failed(answer(501)),
+    failed(answer(502)),
+    failed(answer(503)),
+    failed(answer(504)),
+]
+BODIES = [
+    done(answer(200, body=Body.JSON)),
+    odd(answer(200, body=Body.HTML)),
+    odd(answer(204, body=Body.HTML)),
+    odd(answer(200, body=Body.OTHER)),
+    odd(answer(200, "MSS.00000004")),
+    odd(answer(200, body=Body.JSON, message="Internal Error")),
+    odd(answer(200, body=Body.OTHER, truncated=True)),
+    odd(answer(200, truncated=True)),
+    ask(answer(400, body=Body.HTML)),
+    ask(answer(404, body=Body.HTML)),
+    ask(answer(404, "MSS.00000003")),
+    failed(answer(502, body=Body.HTML)),
+    failed(answer(500, body=Body.OTHER, truncated=True)),
+]
+SILENCES = [
+    not_done(silence(Silence.NOT_SENT)),
+    failed(silence(Silence.RESET)),
+    failed(silence(Silence.TIMEOUT)),
+    failed(silence(Silence.GARBLED)),
+]
+ROWS = METASTUDIO + GATEWAY + REFUSED_SIGNATURES + STATUSES + BODIES + SILENCES
+
+
+def _name(said: Any) -> str | None:
+    if not isinstance(said, Answer):
+        return None
+    parts = [said.status or said.silence, said.code, said.body if said.code is None and said.status else None]
+    return " ".join(str(part) for part in parts if part)
+
+
+@pytest.mark.parametrize(("said", "means", "unknown", "ends"), ROWS, ids=_name)
+def test_every_answer_of_the_documents_means_one_thing_and_ends_in_one_way(
+    said: Answer, means: Meaning, unknown: bool, ends: Ends
+) -> None:
+    assert meaning(said) is means
+    assert outcome_unknown(said) is unknown
+    fresh = settled(JUDGE, lease(), said)
+    assert told(fresh) == ends.fresh
+    assert told(settled(JUDGE, lease(unknown=True, calls=1, used=1), said)) == ends.unknown
+    assert told(settled(JUDGE, lease(used=LAST, calls=LAST), said)) == ends.last
+    assert fresh.called
+    assert fresh.attempt is not None
+    assert fresh.attempt.get("status") == said.status
+    assert (fresh.fields.get("unk") == "1") is (unknown and fresh.to == "pending"), "what may have happened is kept"
+
+
+@pytest.mark.parametrize("silent", list(Silence))
+def test_every_silence_has_its_row(silent: Silence) -> None:
+    assert any(said.silence is silent for said, *_ in SILENCES)
+
+
+@pytest.mark.parametrize("answered", [answer(400), answer(403)])
+def test_an_answer_that_needs_another_question_is_settled_by_nobody_alone(answered: Answer) -> None:
+    with pytest.raises(ValueError, match="needs another call"):
+        JUDGE.after_delete(lease(), answered)
+
+
+# -- asking ----------------------------------------------------------------------------------------------------------
+
+REJECTED = answer(400, "MSS.00000003")
+
+
+@pytest.mark.parametrize("state", sorted(STATES | {"A_STATE_OF_NEXT_YEAR"}))
+def test_a_job_that_is_there_is_refused_if_deletable_and_waited_for_if_not(state: str) -> None:
+    end = JUDGE.after_asking(lease(), REJECTED, listing(row(state=state)), sees_jobs=None)
+    if state in DELETABLE:
+        assert told(end) == "pending retry 10s used"
+        assert end.fields == {"seen": "1", "refused": "1"}
+    else:
+        assert told(end) == "pending not_deletable_yet 60s"
+        assert end.fields == {"seen": "1", "later": "1", "look": "0", "refused": "0"}
+        assert end.event is not None
+        assert end.event["job_state"] == state
+
+
+@dataclass(frozen=True)
+class Absence:
+    """What is known of a job that a well-formed list does not have, and how that ends."""
+
+    ends: str
+    unknown: bool = False
+    seen: bool = False
+    looks: int = 0
+    sees_jobs: bool | None = None
+
+
+SECOND = ABSENT_ONCE + 1
+ABSENCES = [
+    Absence("gone after_our_call", unknown=True),
+    Absence("gone after_our_call", unknown=True, seen=True),
+    Absence("gone after_our_call", unknown=True, looks=1),
+    Absence("gone seen_before", seen=True),
+    Absence("gone seen_before", seen=True, looks=SECOND, sees_jobs=False),
+    Absence("pending retry 60s"),
+    Absence("pending retry 60s", sees_jobs=True),
+    Absence("pending retry 60s", sees_jobs=False),
+    Absence("pending retry 60s", looks=1, sees_jobs=True),  # looked before, but that was not answered
+    Absence("pending retry 60s", looks=7, sees_jobs=False),
+    Absence("gone never_seen", looks=SECOND, sees_jobs=True),
+    Absence("dead not_visible", looks=SECOND, sees_jobs=False),
+    Absence("pending retry 60s", looks=SECOND, sees_jobs=None),
+    Absence("pending retry 120s", looks=ABSENT_ONCE + 9, sees_jobs=None),
+]
+
+
+@pytest.mark.parametrize("case", ABSENCES, ids=str)
+@pytest.mark.parametrize("how", ["after a DELETE", "by a look alone"])
+def test_absence_is_proof_only_with_evidence(case: Absence, how: str) -> None:
+    held = lease(unknown=case.unknown, seen=case.seen, looks=case.looks)
+    if how == "by a look alone":
+        end = JUDGE.after_look(replace(held, looks=case.looks or 1), ABSENT, sees_jobs=case.sees_jobs)
+    else:
+        end = JUDGE.after_asking(held, REJECTED, ABSENT, sees_jobs=case.sees_jobs)
+    assert end is not None
+    assert told(end) == case.ends
+    assert not end.used
+    if end.to == "pending":
+        assert int(end.fields["look"]) > ABSENT_ONCE, "the next look is the second one"
+
+
+UNANSWERED = {
+    "another job's row (the filter matched a part of the id)": listing(row("job-10")),
+    "the same id in other letters": listing(row("JOB-1")),
+    "counted but not shown": listing(count=1),
+    "none counted, yet another's row": listing(row("job-10"), count=0),
+    "not well-formed": no_list(answer(200, body=Body.JSON)),
+    "a page": no_list(answer(200, body=Body.HTML)),
+    "cut short": no_list(answer(200, body=Body.OTHER, truncated=True)),
+    "no content": no_list(answer(204)),
+    "400": no_list(answer(400, "MSS.00000003")),
+    "401": no_list(answer(401, "APIGW.0301")),
+    "403": no_list(answer(403, "APIGW.0302")),
+    "404": no_list(answer(404)),
+    "404 from the gateway": no_list(answer(404, "APIGW.0101")),
+    "429": no_list(answer(429, "APIGW.0308")),
+    "500": no_list(answer(500, "MSS.00000004")),
+    "302": no_list(answer(302)),
+    "silence": no_list(silence(Silence.TIMEOUT)),
+    "not asked": NOT_ASKED,
+}
+
+
+@pytest.mark.parametrize("asked", UNANSWERED.values(), ids=UNANSWERED)
+def test_whatever_else_a_list_says_is_no_answer_and_uses_no_attempt(asked: Listing) -> None:
+    assert found(asked, JOB.job_id) == (Found.UNKNOWN, None)
+    asking = JUDGE.after_asking(lease(), REJECTED, asked, sees_jobs=None)
+    looking = JUDGE.after_look(lease(looks=SECOND, seen=True, unknown=True), asked, sees_jobs=None)
+    assert looking is not None
+    assert told(asking) == "pending retry 10s"
+    assert told(looking) == "pending retry 30s"
+    assert asking.fields == {"look": "1"}
+    assert looking.fields == {"look": str(SECOND + 1)}
+
+
+@pytest.mark.parametrize(
+    "asked", [listing(row()), listing(row("job-10"), row(), row("job-1-2")), listing(row(), count=0)]
+)
+def test_the_row_with_exactly_this_id_is_the_job(asked: Listing) -> None:
+    what, which = found(asked, JOB.job_id)
+    assert what is Found.PRESENT
+    assert which is not None
+    assert which.job_id == JOB.job_id
+
+
+def test_a_look_that_is_never_answered_becomes_rare() -> None:
+    waits, looks = [], 1
+    for _ in range(3000):
+        end = JUDGE.after_look(lease(looks=looks), NOT_ASKED, sees_jobs=None)
+        assert end is not None
+        looks = int(end.fields["look"])
+        waits.append(end.delay_s)
+    assert waits[:5] == [30.0, 120.0, 120.0, 120.0, 120.0]
+    assert looks < ABSENT_ONCE, "it never counts as an absence"
+
+
+def test_a_delete_that_is_never_explained_becomes_rare_too() -> None:
+    ends = [JUDGE.after_asking(lease(calls=n), REJECTED, NOT_ASKED, sees_jobs=None) for n in range(4)]
+    assert [end.delay_s for end in ends] == [10.0, 30.0, 120.0, 120.0]
+
+
+def test_an_odd_success_of_a_job_that_is_still_there_is_a_failure() -> None:
+    end = JUDGE.after_asking(lease(), answer(200, body=Body.HTML), listing(row()), sees_jobs=None)
+    assert told(end) == "pending retry 10s used"
+    assert end.fields == {"seen": "1", "unk": "1"}
+
+
+def test_a_500_of_a_job_that_is_still_there_is_this_job_s_own() -> None:
+    end = JUDGE.after_asking(lease(unknown=True), answer(500), listing(row()), sees_jobs=None)
+    assert told(end) == "pending retry 10s used"
+    assert end.lesson is not None
+    assert end.lesson.list_ok
+    last = JUDGE.after_asking(lease(unknown=True, used=LAST, calls=LAST), answer(500), listing(row()), sees_jobs=None)
+    assert told(last) == "dead server_error used"
+
+
+@pytest.mark.parametrize("asked", UNANSWERED.values(), ids=UNANSWERED)
+def test_a_500_that_asking_does_not_explain_is_a_failure_like_any_other(asked: Listing) -> None:
+    end = JUDGE.after_asking(lease(unknown=True), answer(500), asked, sees_jobs=None)
+    assert told(end) == "pending retry 10s used"
+
+
+def test_what_no_document_calls_an_id_or_a_state_is_not_kept() -> None:
+    strange = row(state="\ud800 +86 139 0000 0000", asset_id="x" * 65, voice_train_job_id="Zhang San")
+    end = JUDGE.after_asking(lease(), REJECTED, listing(strange), sees_jobs=None)
+    assert end.event is not None
+    assert end.event["job_state"] == "unreadable"
+    assert not {"asset", "voice"} & set(end.fields)
+    kept = sighting(listing(row(asset_id="a-1", voice_train_job_id="v_2")), JOB.job_id)
+    assert kept == {"look": "0", "seen": "1", "asset": "a-1", "voice": "v_2"}
+
+
+# -- a look first ----------------------------------------------------------------------------------------------------
+
+
+def test_a_look_that_finds_it_deletable_lets_the_delete_go() -> None:
+    assert JUDGE.after_look(lease(looks=1), listing(row()), sees_jobs=None) is None
+
+
+def test_a_look_that_finds_it_in_training_waits_and_the_last_step_repeats() -> None:
+    training = listing(row(state="TRAINING"))
+    ends = [JUDGE.after_look(lease(looks=1, later=n), training, sees_jobs=None) for n in (0, 1, 2, 50)]
+    assert [end and told(end) for end in ends] == [
+        "pending not_deletable_yet 60s",
+        *["pending not_deletable_yet 600s"] * 3,
+    ]
+
+
+@pytest.mark.parametrize("state", ["JOB_SUCCESS", "TRAINING"])
+def test_a_cancel_takes_effect_when_the_job_is_still_there(state: str) -> None:
+    end = JUDGE.after_look(lease(looks=1, cancel_wanted=True, unknown=True), listing(row(state=state)), sees_jobs=None)
+    assert end is not None
+    assert told(end) == "cancelled"
+
+
+def test_a_cancel_comes_too_late_when_the_job_is_gone() -> None:
+    end = JUDGE.after_look(lease(looks=1, cancel_wanted=True, unknown=True), ABSENT, sees_jobs=None)
+    assert end is not None
+    assert told(end) == "gone after_our_call"
+
+
+def test_a_cancel_waits_while_nobody_can_tell() -> None:
+    end = JUDGE.after_look(lease(looks=1, cancel_wanted=True, unknown=True), NOT_ASKED, sees_jobs=None)
+    assert end is not None
+    assert end.to == "pending"
+
+
+# -- refusals and prohibitions ---------------------------------------------------------------------------------------
+
+
+def test_a_refusal_is_repeated_a_few_times_and_then_shown_to_a_person() -> None:
+    ends = [
+        JUDGE.after_asking(lease(refused=n, used=n, calls=n), REJECTED, listing(row()), sees_jobs=None)
+        for n in range(REFUSALS)
+    ]
+    assert [told(end) for end in ends] == ["pending retry 10s used", "pending retry 30s used", "dead refused used"]
+    assert [end.fields["refused"] for end in ends] == ["1", "2", "3"]
+
+
+def test_a_refusal_ends_sooner_where_there_are_fewer_attempts() -> None:
+    end = Judge(Schedule((), (60.0,)), "k1", 0.0).after_asking(lease(), REJECTED, listing(row()), sees_jobs=None)
+    assert told(end) == "dead refused used"
+
+
+FORBIDDEN = answer(403, "APIGW.0302")
+CONTROLS = [
+    (SOME_JOB, "pending retry 10s used", "fail"),
+    (ABSENT, "pending retry 10s used", "fail"),
+    (no_list(answer(200, body=Body.HTML)), "pending retry 10s", "ok"),
+    (no_list(answer(200, "MSS.00000004")), "pending retry 10s", "ok"),
+    (no_list(answer(204)), "pending retry 10s", "ok"),
+    (no_list(answer(400, "MSS.00000003")), "pending retry 10s", "ok"),
+    (no_list(answer(401, "APIGW.0301")), "pending retry 0s", "credentials"),
+    (no_list(EXPIRED), "pending retry 0s", "clock"),
+    (no_list(FORBIDDEN), "pending retry 0s", "misconfigured"),
+    (no_list(answer(404, "APIGW.0101")), "pending retry 0s", "misconfigured"),
+    (no_list(answer(400, "MSS.00010009")), "pending retry 0s", "misconfigured"),
+    (no_list(answer(429, "APIGW.0308")), "pending retry 1s", "throttled"),
+    (no_list(answer(429, "APIGW.0308", retry_after_s=7.0)), "pending retry 7s", "throttled"),
+    (no_list(answer(500)), "pending retry 10s", "fail"),
+    (no_list(silence(Silence.RESET)), "pending retry 10s", "fail"),
+    (NOT_ASKED, "pending retry 10s", "none"),
+]
+
+
+@pytest.mark.parametrize(("control", "ends", "teaches"), CONTROLS)
+@pytest.mark.parametrize("said", [FORBIDDEN, answer(404, "APIGW.0101"), answer(405, "APIGW.0501")], ids=_name)
+def test_a_control_call_tells_the_account_from_the_job(said: Answer, control: Listing, ends: str, teaches: str) -> None:
+    end = JUDGE.after_control(lease(), said, control.answer)
+    assert told(end) == ends
+    assert end.lesson is not None
+    assert end.lesson.kind == teaches
+    assert end.to != "gone"
+
+
+def test_a_prohibition_that_no_control_call_explains_becomes_rare() -> None:
+    ends = [JUDGE.after_control(lease(calls=n), FORBIDDEN, answer(500)) for n in range(4)]
+    assert [end.delay_s for end in ends] == [10.0, 30.0, 120.0, 120.0]
+
+
+# -- waits -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_is_throttled_for_ever_becomes_rare_and_uses_no_attempt() -> None:
+    ends = [JUDGE.after_delete(lease(calls=n), answer(429)) for n in range(9)]
+    assert [end.delay_s for end in ends] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+    assert not any(end.used for end in ends)
+
+
+@pytest.mark.parametrize(("retry_after", "wait"), [(0.0, 1.0), (30.0, 30.0), (900.0, 900.0), (1e9, 900.0)])
+def test_a_429_waits_as_long_as_it_says_but_not_past_the_deadline(retry_after: float, wait: float) -> None:
+    end = JUDGE.after_delete(lease(), answer(429, retry_after_s=retry_after))
+    assert end.delay_s == wait
+    assert end.lesson is not None
+    assert end.lesson.kind == "throttled"
+    assert end.lesson.retry_after == (retry_after * 1000 or None)
+
+
+@pytest.mark.parametrize(("retry_after", "wait"), [(3.0, 10.0), (300.0, 300.0), (1e9, 86400.0)])
+def test_a_503_waits_at_least_as_long_as_it_says(retry_after: float, wait: float) -> None:
+    assert JUDGE.after_delete(lease(), answer(503, retry_after_s=retry_after)).delay_s == wait
+
+
+def test_a_probe_that_failed_lets_its_job_wait_a_step() -> None:
+    """The gate closes only after five different jobs: a single one would be tried as fast as refusals come."""
+    for said in (answer(500), silence(Silence.NOT_SENT), answer(429), answer(401), answer(403), answer(200)):
+        end = JUDGE.probe_failed(lease(probe="credentials"), no_list(said))
+        assert told(end) == "pending turn 10s"
+        assert not end.called
+        assert end.lesson is not None
+        assert end.lesson.probe
+
+
+def test_a_probe_that_learnt_the_clock_goes_again_at_once() -> None:
+    end = JUDGE.probe_failed(lease(probe="credentials"), no_list(EXPIRED))
+    assert told(end) == "pending turn 0s"
+
+
+def test_what_cannot_be_sent_waits_and_uses_nothing() -> None:
+    end = JUDGE.unsendable(lease(), "x" * 1000)
+    assert told(end) == "pending turn 10s"
+    assert not end.called
+    assert end.event == {"event": "deletion.postponed", "error": "x" * 200}
+
+
+def test_what_is_given_back_teaches_nothing() -> None:
+    end = JUDGE.give_back(lease())
+    assert told(end) == "pending turn 0s"
+    assert end.lesson is not None
+    assert end.lesson.kind == "none"
+
+
+# -- what the gate learns --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (answer(200), "ok"),
+        (answer(400), "ok"),
+        (answer(404), "ok"),
+        (answer(429), "throttled"),
+        (answer(500), "fail"),
+        (silence(Silence.NOT_SENT), "fail"),
+        (answer(302), "fail"),
+        (answer(401), "credentials"),
+        (answer(400, "MSS.00010008"), "credentials"),
+        (answer(403), "misconfigured"),
+        (EXPIRED, "clock"),
+    ],
+    ids=_name,
+)
+def test_each_answer_teaches_the_gate_its_kind(said: Answer, kind: str) -> None:
+    lesson = JUDGE.lesson(said, lease(probe="outage"))
+    assert (lesson.kind, lesson.key, lesson.probe) == (kind, "k1", True)
+
+
+def test_a_question_that_was_not_asked_teaches_no_failure() -> None:
+    """Five of them in a row would have been an outage that nobody had."""
+    end = JUDGE.after_asking(lease(), REJECTED, NOT_ASKED, sees_jobs=None)
+    assert end.lesson is not None
+    assert end.lesson.kind == "ok", "the DELETE itself was answered"
+
+
+def test_a_page_in_the_place_of_a_list_is_no_sign_of_life() -> None:
+    end = JUDGE.after_look(lease(looks=1), no_list(answer(200, body=Body.HTML)), sees_jobs=None)
+    assert end is not None
+    assert end.lesson is not None
+    assert end.lesson.kind == "fail"
+
+
+def test_only_the_message_of_a_lock_says_that_the_key_is_locked() -> None:
+    assert JUDGE.lesson(LOCKED, lease()).locked
+    assert not JUDGE.lesson(answer(401, "APIGW.0301"), lease()).locked
+
+
+def test_the_skew_is_the_server_s_time_less_redis_s_at_that_moment() -> None:
+    lesson = JUDGE.lesson(replace(EXPIRED, ms=4000), lease())
+    assert lesson.skew == 20 * 60_000 - 4000
+
+
+@pytest.mark.parametrize(
+    ("known_ms", "kind"),
+    [(None, "clock"), (20 * 60_000, "credentials"), (20 * 60_000 - 59_000, "credentials"), (0, "clock")],
+)
+def test_expired_although_signed_with_its_own_clock_is_the_key_s_affair(known_ms: float | None, kind: str) -> None:
+    assert JUDGE.lesson(replace(EXPIRED, ms=0), lease(skew_ms=known_ms)).kind == kind
+
+
+# -- properties ------------------------------------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=300),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=20), inner, max_size=4),
+    max_leaves=8,
+)
+CODES = sorted({said.code for said, *_ in ROWS if said.code})
+ERRORS = st.fixed_dictionaries(
+    {},
+    optional={
+        "error_code": st.sampled_from(CODES) | st.text(max_size=80) | JSON,
+        "error_msg": st.text(max_size=600) | st.sampled_from([EXPIRED.message, LOCKED.message]),
+        "request_id": st.text(max_size=100),
+    },
+)
+JOBS = st.fixed_dictionaries(
+    {"job_id": st.just(JOB.job_id) | st.text(max_size=100), "state": st.sampled_from(sorted(STATES)) | st.text()},
+    optional={"asset_id": st.text(max_size=400), "voice_train_job_id": st.text(max_size=400)},
+)
+LISTS = st.fixed_dictionaries({"count": st.integers(-1, 3) | JSON, "jobs": st.lists(JOBS, max_size=3) | JSON})
+SURROGATES = st.sampled_from([b'{"count":1,"jobs":[{"job_id":"job-1","state":"\\ud800","asset_id":"\\udfff"}]}'])
+BYTES = (
+    st.builds(lambda value: json.dumps(value).encode(), ERRORS | LISTS | JSON) | st.binary(max_size=100) | SURROGATES
+)
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "Content-Type": st.sampled_from(["text/html", "application/json"]),
+        "Retry-After": st.sampled_from(["0", "7", "1000000", "Sun, 22 Nov 2026 08:00:00 GMT", "soon"]),
+        "X-Request-Id": st.text(max_size=100),
+    },
+)
+KNOWN_STATUSES = sorted({said.status for said, *_ in ROWS if said.status})
+REPLIES = st.builds(
+    Reply,
+    status=st.sampled_from(KNOWN_STATUSES) | st.integers(100, 999),
+    silence=st.none(),
+    ms=st.integers(0, 10**6),
+    headers=HEADERS,
+    body=st.just(b"") | BYTES,
+    truncated=st.booleans(),
+) | st.builds(Reply, status=st.none(), silence=st.sampled_from(Silence), ms=st.integers(0, 10**6))
+ANSWERS = st.builds(lambda reply: read_answer(reply, secrets=()), REPLIES)
+ASKED = st.builds(lambda reply: read_listing(reply, secrets=()), REPLIES) | st.sampled_from([ABSENT, NOT_ASKED])
+LEASES = st.builds(
+    lease,
+    used=st.integers(0, 5),
+    calls=st.integers(0, 50),
+    later=st.integers(0, 50),
+    refused=st.integers(0, 5),
+    looks=st.sampled_from([0, 1, 2, ABSENT_ONCE - 1, SECOND, 2 * ABSENT_ONCE - 1]),
+    unknown=st.booleans(),
+    seen=st.booleans(),
+    cancel_wanted=st.booleans(),
+    probe=st.sampled_from([None, "outage", "credentials"]),
+    skew_ms=st.none() | st.floats(-1e7, 1e7),
+)
+JUDGES = st.builds(Judge, st.just(SCHEDULE), st.just("k1"), st.floats(0, 1, exclude_max=True))
+SEES = st.sampled_from([None, True, False])
+
+
+def attempted(
+    judge: Judge, held: Lease, said: Answer, asked: Listing, control: Listing, sees_jobs: bool | None
+) -> Settlement:
+    """One attempt as a hand makes it: a look first where one is due, then the DELETE and what explains it."""
+    if held.looks or held.cancel_wanted:
+        looked = judge.after_look(held, asked, sees_jobs=sees_jobs)
+        if looked is not None:
+            return looked
+        held = replace(held, looks=0, seen=True)
+    if meaning(said) is Meaning.FAILED and held.unknown and said.status:
+        return judge.after_asking(held, said, asked, sees_jobs=None)
+    return settled(judge, held, said, asked=asked, control=control, sees_jobs=sees_jobs)
+
+
+def texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for inner in value.values() for text in texts(inner)]
+    return [value] if isinstance(value, str) else []
+
+
+@given(JUDGES, LEASES, ANSWERS, ASKED, ASKED, SEES)
+def test_whatever_comes_is_settled_and_no_failure_is_called_a_success(
+    judge: Judge, held: Lease, said: Answer, asked: Listing, control: Listing, sees_jobs: bool | None
+) -> None:
+    end = attempted(judge, held, said, asked, control, sees_jobs)
+    if end.to == "deleted":
+        assert said.status in (200, 204)
+        assert said.code is None
+    if end.to == "gone":
+        assert asked.answer.status == 200
+        assert asked.count == 0
+        assert asked.rows == ()
+        assert end.evidence
+    if end.to == "dead":
+        assert end.cause
+    assert end.to in ("deleted", "gone", "dead", "cancelled", "pending")
+    assert end.delay_s <= 86400
+    assert (held.cancel_wanted and end.to == "cancelled") or end.to != "cancelled"
+
+
+@given(JUDGES, LEASES, ANSWERS, ASKED, ASKED, SEES)
+def test_a_settlement_carries_little_text_and_all_of_it_can_be_sent(
+    judge: Judge, held: Lease, said: Answer, asked: Listing, control: Listing, sees_jobs: bool | None
+) -> None:
+    for end in (attempted(judge, held, said, asked, control, sees_jobs), judge.probe_failed(held, asked)):
+        for text in texts(end.attempt) + texts(end.event) + texts(end.fields):
+            assert len(text.encode()) <= 200
+        assert end.lesson is not None
+        assert len((end.lesson.why or "").encode()) <= 300, "a status and a code stand before the message"
+        compact(end.as_options()).encode()
+
+
+def after(held: Lease, end: Settlement) -> Lease:
+    """The lease that the next hand gets: what the ledger makes of a settlement."""
+    fields = {name: int(value) for name, value in end.fields.items() if name in ("later", "refused", "look")}
+    return replace(
+        held,
+        used=held.used + end.used,
+        calls=held.calls + end.called,
+        later=fields.get("later", held.later),
+        refused=fields.get("refused", held.refused),
+        looks=fields.get("look", held.looks),
+        unknown=held.unknown or "unk" in end.fields,
+        seen=held.seen or "seen" in end.fields,
+    )
+
+
+@given(JUDGES, st.lists(st.tuples(ANSWERS, ASKED, ASKED, SEES), max_size=30))
+def test_no_sequence_of_answers_uses_more_attempts_than_there_are(
+    judge: Judge, answers: list[tuple[Answer, Listing, Listing, bool | None]]
+) -> None:
+    held = lease()
+    for said, asked, control, sees_jobs in answers:
+        end = attempted(judge, held, said, asked, control, sees_jobs)
+        held = after(held, end)
+        assert held.used <= SCHEDULE.attempts
+        if end.to != "pending":
+            break
+        assert held.used < SCHEDULE.attempts, "it would wait for an attempt that it does not have"
+
+
+FAILURES = ANSWERS.filter(lambda said: meaning(said) is Meaning.FAILED)
+
+
+@given(JUDGES, st.lists(FAILURES, min_size=SCHEDULE.attempts, max_size=SCHEDULE.attempts))
+def test_pure_failures_end_dead_after_exactly_the_attempts_there_are(judge: Judge, failures: list[Answer]) -> None:
+    held, ends = lease(), []
+    for said in failures:
+        end = attempted(judge, held, said, listing(row()), SOME_JOB, None)
+        held = after(held, end)
+        ends.append(end.to)
+    assert ends == ["pending"] * (SCHEDULE.attempts - 1) + ["dead"]
