@@ -8,7 +8,7 @@ import time
 from collections import Counter
 
 import click
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
@@ -46,12 +46,13 @@ class Screen:
             if self._live is None:
                 self._live = Live(console=self.console, transient=True, refresh_per_second=8)
                 self._live.start()
-            self._live.update(
-                Group(ProgressBar(jobs, min(settled, jobs), width=60), self._counts(status, settled, jobs))
-            )
+            below = Table.grid()
+            below.add_row(ProgressBar(jobs, min(settled, jobs), width=60))
+            below.add_row(self._counts(status, settled, jobs))
+            self._live.update(below)
         elif time.monotonic() >= self._line_at:
             self._line_at = time.monotonic() + LINE_EVERY_S
-            self.tell("", str(self._counts(status, settled, jobs)))
+            self.console.print(f"{self._clock():>7}  {self._counts(status, settled, jobs)}", soft_wrap=True)
 
     def still(self) -> None:
         """No more progress: the bar goes."""
@@ -67,8 +68,8 @@ class Screen:
         states = status.states
         ended = [f"{states[state]} {state}" for state in State if states[state] and state not in OPEN]
         gate = "" if status.gate.gate == "ok" else f"; gate: {status.gate.gate}"
-        still = ", ".join(f"{states[state]} {state}" for state in reversed(OPEN))
-        return Text(f"{settled} of {jobs}: {', '.join(ended)}; {still}{gate}")
+        still = ", ".join(f"{states[state]} {state}" for state in reversed(OPEN) if states[state])
+        return Text(f"{settled} of {jobs}: {'; '.join(filter(None, (', '.join(ended), still)))}{gate}")
 
 
 @click.command()
