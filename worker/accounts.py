@@ -8,6 +8,8 @@
     section = "basic"
     # or the names of environment variables (NAME_FILE works too):
     # ak_env = "STUDIO_A_AK", sk_env = "STUDIO_A_SK", security_token_env = "STUDIO_A_TOKEN"
+    # or an IAM user, see `worker.logins`:
+    # iam_user = "eraser", iam_domain = "studio-a", iam_password_file = "studio-a.password"
 
 No secret is ever in this file: credentials are named, and read when a call is signed.
 """
@@ -18,23 +20,25 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worker.addresses import CAREFUL_RATE, REGIONS, check_endpoint, check_region, endpoint_of, region_of
 from worker.deletion import why_bad_id
 from worker.errors import SettingsError
+from worker.logins import IAM_KEYS, LoginReference, check_login
 
 if TYPE_CHECKING:
     from worker.metastudio.credentials import CredentialsSource
+    from worker.metastudio.iam import IamTokens
 
 CONFIG = "ERASER_CONFIG"
 DEFAULT = "default"  # the account of every project that the TOML file gives to no other
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")  # upper case only: a pasted secret key is mixed
-_TEXTS = ("region", "endpoint", "credentials_file", "section", "ak_env", "sk_env", "security_token_env")
+_TEXTS = ("region", "endpoint", "credentials_file", "section", "ak_env", "sk_env", "security_token_env", *IAM_KEYS)
 _KEYS = (*_TEXTS, "rate", "projects")
 _SDK_NAMES = {  # what a reference stands for, by the official SDK's names
     "ak_env": "HUAWEICLOUD_SDK_AK",
@@ -47,14 +51,17 @@ _SDK_NAMES = {  # what a reference stands for, by the official SDK's names
 class CredentialsReference:
     """How to find an account's credentials; never the credentials. All None: as the official SDK finds them."""
 
+    login: LoginReference | None = None  # tokens of IAM instead of a key
     credentials_file: Path | None = None
     section: str = "basic"
     ak_env: str | None = None
     sk_env: str | None = None
     security_token_env: str | None = None
 
-    def source(self, environ: Mapping[str, str]) -> CredentialsSource:
+    def source(self, environ: Mapping[str, str]) -> CredentialsSource | IamTokens:
         """Build what reads the credentials. Only here, so that a producer, which has none, can load its settings."""
+        if self.login is not None:
+            return self.login.source(environ)
         theirs = self._by_sdk_names(environ)
         from worker.metastudio import credentials
 
@@ -78,6 +85,8 @@ class CredentialsReference:
         return theirs
 
     def __str__(self) -> str:
+        if self.login is not None:
+            return str(self.login)
         if self.credentials_file is not None:
             return f"file {self.credentials_file} [{self.section}]"
         if self.ak_env is None:
@@ -105,6 +114,13 @@ class Account:
                 "or set ERASER_ENDPOINT",
             )
         return self.endpoint
+
+    def near_iam(self, environ: Mapping[str, str]) -> Account:
+        """The same; where it has a login, also with the address to ask for tokens."""
+        login = self.credentials.login
+        if login is None:
+            return self
+        return replace(self, credentials=replace(self.credentials, login=login.near(self.region, environ)))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -180,12 +196,20 @@ def _account(path: Path, name: str, table: Any, around: Account, rate: float | N
         region=region,
         rate=_rate(where, table) or rate or default_rate(region),
         projects=projects,
-        credentials=_reference(path, where, table),
+        credentials=_reference(path, where, table, around),
     )
 
 
-def _reference(path: Path, where: str, table: Mapping[str, Any]) -> CredentialsReference:
+def _reference(path: Path, where: str, table: Mapping[str, Any], around: Account) -> CredentialsReference:
     named = [key for key in _SDK_NAMES if key in table]
+    keys = [*named, *(key for key in ("credentials_file",) if key in table)]
+    iam = [key for key in IAM_KEYS if key in table]
+    if iam:
+        if keys:
+            raise SettingsError(CONFIG, f"{where}: {iam[0]} and {keys[0]} exclude each other: keep a login or a key")
+        return CredentialsReference(login=check_login(path.parent, where, table))
+    if not keys and around.credentials.login is not None:  # the environment's login goes with every account
+        return CredentialsReference(login=around.credentials.login)
     if "credentials_file" in table:
         if named:
             raise SettingsError(CONFIG, f"{where}: credentials_file and {named[0]} exclude each other: keep one")

@@ -27,6 +27,11 @@ def endpoint_of(region: str) -> str:
     return f"https://metastudio.{region}.myhuaweicloud.com"
 
 
+def iam_endpoint_of(region: str) -> str:
+    """The address of IAM, which gives tokens, in a region."""
+    return f"https://iam.{region}.myhuaweicloud.com"
+
+
 def region_of(endpoint: str) -> str | None:
     """The region whose public address this is, if it is one."""
     return next((region for region in REGIONS if endpoint_of(region) == endpoint), None)

@@ -45,6 +45,9 @@ class Remote(Protocol):
     ) -> Listing:
         """List one job by its id, or the first job of all."""
 
+    def renew(self, refused: Answer) -> bool:
+        """After refused credentials: whether the next call goes out with newer ones."""
+
 
 @dataclass(slots=True)
 class Hand:
@@ -143,11 +146,15 @@ class Hand:
         answer = self.remote.delete(
             ref.project_id, ref.job_id, app_user=lease.app_user, signed_at=self._signed_at(lease)
         )
+        if answer.of_iam:
+            return judge.without_token(lease, answer)
         return self._explain(lease, judge, answer)
 
     def _explain(self, lease: Lease, judge: Judge, answer: Answer) -> Settlement:
         """An answer that needs another question gets it, if the pace of lookups and the lease allow."""
         match meaning(answer):
+            case Meaning.CREDENTIALS if self.remote.renew(answer):
+                return judge.renewed(lease, answer)
             case Meaning.FORBIDDEN:
                 control = self._ask_in_time(lease, job_id=None)
                 return judge.after_control(lease, answer, control.answer)
@@ -192,6 +199,14 @@ class Hand:
         return NOT_ASKED
 
     def _ask(self, lease: Lease, job_id: str | None = "") -> Listing:
+        """Ask; and once more where only the token was too old."""
+        listing = self._ask_once(lease, job_id)
+        refused = meaning(listing.answer) is Meaning.CREDENTIALS
+        if refused and self.remote.renew(listing.answer) and self._covers_a_call(lease):
+            return self._ask_once(lease, job_id)
+        return listing
+
+    def _ask_once(self, lease: Lease, job_id: str | None) -> Listing:
         return self.remote.ask(
             lease.ref.project_id,
             job_id=lease.ref.job_id if job_id == "" else job_id,

@@ -72,6 +72,8 @@ def meaning(answer: Answer) -> Meaning:
     status = answer.status
     if status is None:
         return Meaning.FAILED
+    if answer.of_iam:  # it may refuse us, or not; about the job and MetaStudio's pace it knows nothing
+        return Meaning.CREDENTIALS if 400 <= status < 500 and status not in (408, 429) else Meaning.FAILED
     special = _BY_CODE.get((status, answer.code or ""))
     if special:
         return special
@@ -99,6 +101,8 @@ def _contradicts_itself(answer: Answer) -> bool:
 
 def outcome_unknown(answer: Answer) -> bool:
     """Whether the job may have been deleted although nobody said so."""
+    if answer.of_iam:
+        return False
     match meaning(answer):
         case Meaning.FAILED:
             return answer.silence is not Silence.NOT_SENT and not (answer.status and 300 <= answer.status < 500)
@@ -145,6 +149,14 @@ class Judge:
         lesson = Lesson("none", key=self.key, probe=bool(lease.probe))
         return self._waits(lease, delay_s=self._patience(1), lesson=lesson, event=event)
 
+    def without_token(self, lease: Lease, answer: Answer) -> Settlement:
+        """IAM gave no token, so nothing was sent and no attempt is used. Its refusal closes the gate; its silence
+        counts as MetaStudio's would, and the job waits a step because the gate is open until five have failed.
+        """
+        wait = 0.0 if meaning(answer) is Meaning.CREDENTIALS else self._patience(1)
+        event = {"event": "deletion.postponed", **_said(answer)}
+        return self._waits(lease, delay_s=wait, lesson=self.lesson(answer, lease), event=event)
+
     def probe_failed(self, lease: Lease, trial: Listing) -> Settlement:
         """The harmless call that tries whether the gate may open was not answered well: no attempt is used.
 
@@ -171,6 +183,11 @@ class Judge:
                 return self._waits(lease, answer, about_the_account.value, lesson=self.lesson(answer, lease))
             case Meaning.ASK | Meaning.FORBIDDEN as unfinished:
                 raise ValueError(f"{unfinished} needs another call")
+
+    def renewed(self, lease: Lease, answer: Answer) -> Settlement:
+        """The token of the call was refused and will not be used again: the gate learns nothing, the job goes on."""
+        lesson = Lesson("none", key=self.key, probe=bool(lease.probe))
+        return self._waits(lease, answer, Meaning.CREDENTIALS.value, lesson=lesson)
 
     def failed(self, lease: Lease, answer: Answer, *, list_ok: bool = False) -> Settlement:
         """A failure that uses an attempt: wait for the next, or die."""
@@ -294,7 +311,9 @@ class Judge:
                     return replace(common, kind="clock", skew=skew)
                 return replace(common, kind="credentials")  # it was signed with that clock already
             case Meaning.CREDENTIALS | Meaning.CLOCK:
-                locked = any(words in (answer.message or "") for words in _LOCK_WORDS)
+                # IAM locks the user after five wrong passwords, whichever of all workers tried them
+                wrong_password = answer.of_iam and answer.status == 401
+                locked = wrong_password or any(words in (answer.message or "") for words in _LOCK_WORDS)
                 return replace(common, kind="credentials", locked=locked)
             case Meaning.FORBIDDEN:
                 return replace(common, kind="misconfigured")
@@ -409,7 +428,7 @@ def _said(answer: Answer) -> dict[str, Any]:
     said = {
         "status": answer.status,
         "code": answer.code,
-        "message": answer.message,
+        "message": f"IAM: {answer.message or 'no token'}" if answer.of_iam else answer.message,
         "request_id": answer.request_id,
         "silence": answer.silence.value if answer.silence else None,
     }
@@ -418,9 +437,10 @@ def _said(answer: Answer) -> dict[str, Any]:
 
 def _why(answer: Answer) -> str:
     """One line for people: what was answered."""
+    who = "IAM: " if answer.of_iam else ""
     if answer.status is None:
-        return f"no answer ({answer.silence})"
-    return " ".join(str(part) for part in (answer.status, answer.code, answer.message) if part)
+        return f"{who}no answer ({answer.silence})"
+    return who + " ".join(str(part) for part in (answer.status, answer.code, answer.message) if part)
 
 
 def _looked(listing: Listing, what: Found) -> dict[str, Any]:

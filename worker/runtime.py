@@ -55,6 +55,9 @@ class _Remote:
         limit = 100 if job_id else 1
         return self.client.list(project_id, job_id=job_id, limit=limit, app_user=app_user, signed_at=signed_at)
 
+    def renew(self, refused: Answer) -> bool:
+        return self.client.renew(refused)
+
 
 def gate_policy(settings: Settings, account: Account) -> GatePolicy:
     """The gate's knobs: the documented pace, and pauses that fit the retry schedule (a demo's is short)."""

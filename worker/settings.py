@@ -11,11 +11,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from worker.accounts import DEFAULT, Account, default_rate, nearest, place, read_accounts
+from worker.accounts import DEFAULT, Account, CredentialsReference, default_rate, nearest, place, read_accounts
 from worker.addresses import broker_form, check_broker_url, check_redis_url, masked
 from worker.deletion import why_bad_id
 from worker.durations import format_duration, format_schedule, parse_duration, parse_schedule
 from worker.errors import SettingsError, UsageError
+from worker.logins import login_of_environment
 
 T = TypeVar("T")
 
@@ -181,21 +182,21 @@ class _Reader:
     """Reads one variable at a time and remembers where each value came from. An empty variable is not set."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
+        self.environ = environ
         self.origins: dict[str, str] = {}
 
     def value(self, name: str, check: Callable[[str, str], T]) -> T | None:
-        text = self._environ.get(name, "").strip()
+        text = self.environ.get(name, "").strip()
         if not text:
             return None
         self.origins[name] = "environment"
         return check(text, name)
 
     def secret(self, name: str, check: Callable[[str, str], T]) -> T | None:
-        file = self._environ.get(f"{name}_FILE", "").strip()
+        file = self.environ.get(f"{name}_FILE", "").strip()
         if not file:
             return self.value(name, check)
-        if self._environ.get(name, "").strip():
+        if self.environ.get(name, "").strip():
             raise SettingsError(name, f"{name} and {name}_FILE are both set: unset one of them")
         try:
             text = Path(file).expanduser().read_text(encoding="utf-8").strip()
@@ -251,9 +252,10 @@ def _accounts(read: _Reader, config: Path | None, rate: float | None, project: s
         region=region,
         rate=rate or default_rate(region),
         projects=(project,) if project else (),
+        credentials=CredentialsReference(login=login_of_environment(read.environ)),
     )
     found = read_accounts(config, around=ours, rate=rate) if config else {}
-    return found or {DEFAULT: ours}
+    return {name: account.near_iam(read.environ) for name, account in (found or {DEFAULT: ours}).items()}
 
 
 def _as_text(text: str, _name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -26,6 +26,14 @@ class Body(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TokenUse:
+    """Which token of IAM a call went out with, by number; never the token."""
+
+    project_id: str
+    number: int  # later ones are higher
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One call's end. Source of the fields: the API reference of `Delete2dModelTrainingJob` and the API gateway's."""
 
@@ -40,6 +48,8 @@ class Answer:
     retry_after_s: float | None = None  # Retry-After in seconds (a date is turned into seconds), never negative
     server_time: datetime | None = None  # UTC; from "server time:…" of a refused signature, else None
     date: datetime | None = None  # UTC; the Date header
+    of_iam: bool = False  # IAM's answer to our request for a token: nothing was sent to MetaStudio
+    token: TokenUse | None = field(default=None, repr=False, compare=False)  # what `Client.renew` needs of a refusal
 
 
 @dataclass(frozen=True, slots=True)

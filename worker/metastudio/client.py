@@ -1,10 +1,12 @@
-"""Three calls of MetaStudio, each one attempt: signed at that moment, never repeated, over by its deadline."""
+"""Three calls of MetaStudio, each one attempt: signed at that moment, or sent with a token of IAM; never repeated, over
+by its deadline."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 import time
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Unpack
 from urllib.parse import SplitResult, urlsplit
@@ -14,11 +16,12 @@ from requests.structures import CaseInsensitiveDict
 
 from worker.deletion import check_opaque, why_bad_id
 from worker.errors import SettingsError, UsageError
-from worker.metastudio.answer import Answer, Listing, Shown
+from worker.metastudio.answer import Answer, Listing, Shown, TokenUse
 from worker.metastudio.credentials import Credentials, CredentialsSource
 from worker.metastudio.filters import Filters, query_of
+from worker.metastudio.iam import IamTokens
 from worker.metastudio.reading import read_answer, read_listing, read_shown
-from worker.metastudio.signing import SdkHmacSha256, canonical_query
+from worker.metastudio.signing import SdkHmacSha256, TokenAuth, canonical_query
 from worker.metastudio.transport import Call, Reply, Transport
 
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -31,19 +34,33 @@ _HEADERS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class _Called:
+    """A reply with what must not appear in anything that is kept of it, and the token that went with the call."""
+
+    reply: Reply
+    secrets: tuple[str, ...]
+    token: TokenUse | None
+
+    def noted(self, answer: Answer) -> Answer:
+        """The answer, with the token if it may have been refused."""
+        return replace(answer, token=self.token) if self.token and answer.status in (400, 401) else answer
+
+
 class Client:
     """One account's way to MetaStudio. Threads share it; `pool_size` connections are kept open between calls.
 
     Nothing of the surroundings takes part: no netrc (it would replace our signature), no proxy variables, no redirects.
     Raises `UsageError` for ids that must not be sent and what the credentials' source raises; whatever the network and
-    the server do is an answer. `ca_bundle` is a PEM file to trust instead of the public authorities.
+    the server do is an answer: IAM's, with `of_iam`, where it gave no token. `ca_bundle` is a PEM file to trust instead
+    of the public authorities.
     """
 
     def __init__(
         self,
         *,
         endpoint: str,
-        credentials: CredentialsSource,
+        credentials: CredentialsSource | IamTokens,
         connect_timeout_s: float,
         read_timeout_s: float,
         call_deadline_s: float,
@@ -63,16 +80,21 @@ class Client:
     ) -> Answer:
         """Delete one training job. `signed_at` replaces this machine's clock in the signature."""
         path = f"{_jobs(project_id)}/{_checked(job_id, 'job id')}"
-        reply, secrets = self._call("DELETE", path, project_id, app_user=app_user, signed_at=signed_at)
-        return read_answer(reply, secrets=secrets)
+        called = self._call("DELETE", path, project_id, app_user=app_user, signed_at=signed_at)
+        if isinstance(called, Answer):
+            return called
+        return called.noted(read_answer(called.reply, secrets=called.secrets))
 
     def show(
         self, project_id: str, job_id: str, *, app_user: str | None = None, signed_at: datetime | None = None
     ) -> Shown:
         """Ask for one training job."""
         path = f"{_jobs(project_id)}/{_checked(job_id, 'job id')}"
-        reply, secrets = self._call("GET", path, project_id, app_user=app_user, signed_at=signed_at)
-        return read_shown(reply, job_id, secrets=secrets)
+        called = self._call("GET", path, project_id, app_user=app_user, signed_at=signed_at)
+        if isinstance(called, Answer):
+            return Shown(called, None)
+        shown = read_shown(called.reply, job_id, secrets=called.secrets)
+        return Shown(called.noted(shown.answer), shown.row)
 
     def list(
         self,
@@ -84,13 +106,27 @@ class Client:
     ) -> Listing:
         """One page of the training jobs, by default the first hundred."""
         path = f"{_jobs(project_id)}?{canonical_query(query_of(**filters))}"
-        reply, secrets = self._call(
+        called = self._call(
             "GET", path, project_id, app_user=app_user, signed_at=signed_at, max_body_bytes=MAX_LISTING_BYTES
         )
-        return read_listing(reply, secrets=secrets)
+        if isinstance(called, Answer):
+            return Listing(called, None, None)
+        listing = read_listing(called.reply, secrets=called.secrets)
+        return Listing(called.noted(listing.answer), listing.count, listing.rows)
+
+    def renew(self, refused: Answer) -> bool:
+        """After MetaStudio refused the credentials of a call: whether the next one goes out with newer ones.
+
+        Asks nobody; the next call fetches what it needs. Always False for a key: there is nothing to renew.
+        """
+        if refused.token is None or not isinstance(self._credentials, IamTokens):
+            return False
+        return self._credentials.renew(refused.token)
 
     def close(self) -> None:
         self._transport.close()
+        if isinstance(self._credentials, IamTokens):
+            self._credentials.close()
 
     def _call(
         self,
@@ -101,10 +137,19 @@ class Client:
         app_user: str | None,
         signed_at: datetime | None,
         max_body_bytes: int = MAX_BODY_BYTES,
-    ) -> tuple[Reply, tuple[str, ...]]:
-        """The reply, and what must not appear in anything that is kept of it."""
-        credentials = self._credentials.current()
+    ) -> _Called | Answer:
+        """What came back, or what IAM answered if it gave no token: then nothing was sent."""
         call = Call(self._connect_timeout_s, self._read_timeout_s, time.monotonic() + self._call_deadline_s)
+        auth: SdkHmacSha256 | TokenAuth
+        use: TokenUse | None = None
+        if isinstance(self._credentials, IamTokens):
+            token = self._credentials.token(project_id, call)
+            if isinstance(token, Answer):
+                return token
+            auth, use, secrets = TokenAuth(token.value), token.use, (token.value, *self._credentials.current().secrets)
+        else:
+            credentials = self._credentials.current()
+            auth, secrets = SdkHmacSha256(credentials, signed_at=signed_at), _secrets_of(credentials)
         request = requests.PreparedRequest()  # without a Session: it would cost more than the call itself
         request.method = method
         request.url = self._base + path
@@ -112,9 +157,9 @@ class Client:
         request.headers["X-Project-Id"] = project_id
         if app_user is not None and check_opaque(app_user, "app user"):
             request.headers["X-App-UserId"] = app_user
-        SdkHmacSha256(credentials, signed_at=signed_at)(request)
+        auth(request)
         reply = self._transport.exchange(request, call, max_body_bytes=max_body_bytes)
-        return reply, _secrets(credentials, app_user)
+        return _Called(reply, (*secrets, *_private(app_user)), use)
 
 
 def check_endpoint(endpoint: str) -> SplitResult:
@@ -154,7 +199,10 @@ def _checked(text: str, what: str) -> str:
     return text
 
 
-def _secrets(credentials: Credentials, app_user: str | None) -> tuple[str, ...]:
+def _secrets_of(credentials: Credentials) -> tuple[str, ...]:
+    return tuple(s for s in (credentials.ak, credentials.sk, credentials.security_token) if s)
+
+
+def _private(app_user: str | None) -> tuple[str, ...]:
     # A shorter app user would mask half of every message; in the echoed header it is masked however short.
-    private = app_user if app_user and len(app_user) > 3 else None
-    return tuple(s for s in (credentials.ak, credentials.sk, credentials.security_token, private) if s)
+    return (app_user,) if app_user and len(app_user) > 3 else ()

@@ -72,7 +72,7 @@ class EnvironmentCredentials:
     """HUAWEICLOUD_SDK_AK, …_SK, …_SECURITY_TOKEN and …_PROJECT_ID, each also as <NAME>_FILE."""
 
     def __init__(self, environ: Mapping[str, str], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._read = {name: _variable(environ, name, clock) for name in (AK, SK, TOKEN, PROJECT)}
+        self._read = {name: variable(environ, name, clock) for name in (AK, SK, TOKEN, PROJECT)}
         self._last: tuple[tuple[str | None, ...], Credentials] | None = None
 
     def current(self) -> Credentials:
@@ -96,7 +96,7 @@ class FileCredentials:
     def __init__(
         self, path: str | Path, section: str = "basic", *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._file = _WatchedFile(Path(path), FILE, clock)
+        self._file = WatchedFile(Path(path), FILE, clock)
         self._section = section
         self._last: tuple[str, Credentials] | None = None
 
@@ -151,7 +151,7 @@ def find_credentials(environ: Mapping[str, str]) -> CredentialsSource:
     )
 
 
-class _WatchedFile:
+class WatchedFile:
     """A small text file, read again when it changes.
 
     While a file is being replaced it may be missing or empty for a moment: then the last text stays in use.
@@ -194,13 +194,13 @@ class _WatchedFile:
         return None
 
 
-def _variable(environ: Mapping[str, str], name: str, clock: Callable[[], float]) -> Callable[[], str | None]:
+def variable(environ: Mapping[str, str], name: str, clock: Callable[[], float]) -> Callable[[], str | None]:
     """How to read one setting, from its variable or from the file that <NAME>_FILE names."""
     value, path = environ.get(name), environ.get(f"{name}_FILE")
     if value and path:
         raise SettingsError(name, f"set in two ways; unset it or {name}_FILE")
     if path:
-        file = _WatchedFile(Path(path).expanduser(), f"{name}_FILE", clock)
+        file = WatchedFile(Path(path).expanduser(), f"{name}_FILE", clock)
         return lambda: file.text().strip("\r\n")
     return lambda: value
 

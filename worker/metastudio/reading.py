@@ -161,8 +161,8 @@ def _row(job: object) -> JobRow | None:
     return JobRow(
         job_id=job_id,
         state=state,
-        create_time=_time(job.get("create_time")),
-        last_update_time=_time(job.get("last_update_time")),
+        create_time=read_time(job.get("create_time")),
+        last_update_time=read_time(job.get("last_update_time")),
         asset_id=_text(job, "asset_id"),
         voice_train_job_id=_text(job, "voice_train_job_id"),
         app_user_id=_text(job, "app_user_id"),
@@ -174,7 +174,7 @@ def _row(job: object) -> JobRow | None:
     )
 
 
-def _time(value: object) -> datetime | None:
+def read_time(value: object) -> datetime | None:
     """RFC 3339 with its offset. A time without one is unknown: a guess could make a job eight hours too old."""
     if not isinstance(value, str) or len(value) > 64:
         return None

@@ -194,7 +194,7 @@ def _metastudio(running: Runtime, account: Account) -> Iterator[Check]:
         yield Check(name, Verdict.WRONG, str(error), "set what it names")
         return
     yield _credentials(name, account, listing)
-    if listing.answer.date is not None:
+    if listing.answer.date is not None and not listing.answer.of_iam:
         apart = (listing.answer.date - datetime.now(UTC)).total_seconds()
         todo = "set this machine's clock by NTP; calls are signed with MetaStudio's clock meanwhile"
         yield _clock(f"clock of {account.name}", apart, "MetaStudio's clock", todo)
@@ -203,7 +203,12 @@ def _metastudio(running: Runtime, account: Account) -> Iterator[Check]:
 def _credentials(name: str, account: Account, listing: Listing) -> Check:
     answer = listing.answer
     said = words.plain(" ".join(str(part) for part in (answer.status, answer.code, answer.message) if part))
-    where = f"{account.endpoint} in {answer.ms} ms"
+    login = account.credentials.login
+    where = f"{account.endpoint} in {answer.ms} ms" + (f" with a token of {login.endpoint}" if login else "")
+    if answer.of_iam and login is not None:
+        todo = f"check user {login.user}, domain {login.domain}, the password and the project; or sign with AK/SK"
+        found = said or words.SILENCES.get(str(answer.silence), str(answer.silence))
+        return Check(name, Verdict.WRONG, f"no token from IAM at {login.endpoint}: {found}", todo)
     match answer.status:
         case 200 if listing.count == 0:
             todo = "if there should be jobs: the key may belong to another tenant or user; absence is no proof then"

@@ -8,7 +8,16 @@ import click
 
 from worker.errors import EraserError
 from worker.metastudio.simulator.answers import CHOICES
-from worker.metastudio.simulator.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, serve
+from worker.metastudio.simulator.iam import LIFE_S, IamUser
+from worker.metastudio.simulator.simulator import (
+    DEMO_AK,
+    DEMO_DOMAIN,
+    DEMO_PASSWORD,
+    DEMO_PROJECT,
+    DEMO_SK,
+    DEMO_USER,
+    serve,
+)
 from worker.metastudio.simulator.verification import LOCK_S, Credential
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -22,6 +31,10 @@ _SECONDS = click.FloatRange(min=0)
 @click.option("--ak", default=DEMO_AK, show_default=True, help="Access key that may call.")
 @click.option("--sk", default=DEMO_SK, show_default=True, help="Its made-up secret.")
 @click.option("--security-token", default=None, help="Makes it a temporary key.")
+@click.option("--iam-user", default=DEMO_USER, show_default=True, help="IAM user that may fetch tokens.")
+@click.option("--iam-password", default=DEMO_PASSWORD, show_default=True, help="Its made-up password.")
+@click.option("--iam-domain", default=DEMO_DOMAIN, show_default=True, help="The account that the user belongs to.")
+@click.option("--token-life", "token_life_s", default=LIFE_S, show_default=True, type=_SECONDS, help="Life of a token.")
 @click.option("--project", "projects", multiple=True, default=[DEMO_PROJECT], show_default=True)
 @click.option("--jobs", default=0, show_default=True, type=click.IntRange(min=0), help="Preload job-00001 to job-N.")
 @click.option("--jobs-file", type=_FILE, help="Preload jobs: one id or JSON object a line.")
@@ -37,16 +50,34 @@ _SECONDS = click.FloatRange(min=0)
 @click.option("--isolate-app-users", is_flag=True, help="Hide jobs of an app user from calls that do not name it.")
 @click.option("--keep-calls", type=click.IntRange(min=1), help="Keep the last N calls in memory; all by default.")
 @click.option("--log", type=_FILE, help="Append every call to this file as a JSON line.")
-def main(ak: str, sk: str, security_token: str | None, projects: tuple[str, ...], **options: object) -> None:
-    """Run a local MetaStudio that checks signatures and misbehaves on request."""
+def main(
+    ak: str,
+    sk: str,
+    security_token: str | None,
+    iam_user: str,
+    iam_password: str,
+    iam_domain: str,
+    projects: tuple[str, ...],
+    **options: object,
+) -> None:
+    """Run a local MetaStudio, with IAM, that checks signatures and tokens and misbehaves on request."""
 
     def ready(url: str) -> None:
         click.echo(f"MetaStudio simulator: {url}")
         click.echo(f"export ERASER_ENDPOINT={url} HUAWEICLOUD_SDK_AK={ak} HUAWEICLOUD_SDK_PROJECT_ID={projects[0]}")
         click.echo(f"export HUAWEICLOUD_SDK_SK={sk}  # opens this simulator only")
+        click.echo("With tokens of IAM instead of the key:")
+        click.echo(
+            f"export ERASER_IAM_USER={iam_user} ERASER_IAM_DOMAIN={iam_domain} HUAWEICLOUD_SDK_IAM_ENDPOINT={url}"
+        )
+        click.echo(f"export ERASER_IAM_PASSWORD={iam_password}; unset HUAWEICLOUD_SDK_AK HUAWEICLOUD_SDK_SK")
 
     try:
-        serve(ready, credentials=[Credential(ak, sk, security_token, projects)], **options)  # type: ignore[arg-type]
+        keys, users = (
+            [Credential(ak, sk, security_token, projects)],
+            [IamUser(iam_user, iam_password, iam_domain, projects)],
+        )
+        serve(ready, credentials=keys, users=users, **options)  # type: ignore[arg-type]
     except EraserError as problem:
         click.echo(f"Error: {problem}", err=True)
         raise SystemExit(problem.exit_code) from problem

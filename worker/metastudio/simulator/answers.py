@@ -49,6 +49,11 @@ def gateway(status: int, code: str, message: str, request_id: str) -> Reply:
     return Reply(status, body, code=code, chunked=status == 401, close=status == 401)
 
 
+def refused(code: str, message: str, request_id: str) -> Reply:
+    """Credentials that do not hold: the gateway's 401, or MetaStudio's own 400 for a token."""
+    return mss(400, code, message) if code.startswith("MSS.") else gateway(401, code, message, request_id)
+
+
 def invalid_parameter() -> Reply:
     return mss(400, "MSS.00000003", "Invalid parameter")
 

@@ -20,12 +20,13 @@ class Call:
 
     n: int  # 1, 2, 3… in the order calls arrived
     method: str
-    operation: str  # delete, show, list or other
+    operation: str  # delete, show, list, token or other
     project: str | None
     job_id: str | None  # of the path, or the list's job_id filter
     started: float  # monotonic seconds
     started_at: float  # Unix time of this machine, the clock offset left out
-    ak: str | None = None  # the key that a readable Authorization names, refused ones included
+    ak: str | None = None  # the key that a readable Authorization names, refused ones included; iam:<user> for a token
+    token: int | None = None  # number of the token that was given, or that came with the call
     app_user: str | None = None
     query: str = ""
     status: int | None = None  # None: no status line was sent

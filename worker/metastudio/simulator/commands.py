@@ -10,10 +10,17 @@
                  "deletes"}}
                                                     misbehaves; the kinds are in the table of `faults`
     POST faults {"clear": true, "job_id"}           forgets the faults of one job, or all
-    POST outage {"mode", "method", "project", "for_s"}   mode 503, 500, hang, refuse or closed; null ends it
+    POST outage {"mode", "method", "project", "for_s"}   mode 503, 500, hang, refuse or closed; null ends it;
+                                                    IAM's with method TOKEN, as for faults
     POST credentials {"set": {"ak", "sk", "security_token", "projects", "enabled", "sees_jobs"}}
                                                     adds or replaces a key
     POST credentials {"disable"|"enable"|"remove"|"unlock": ak}
+    POST iam {"user": {"name", "password", "domain", "projects", "enabled", "sees_jobs"}}
+                                                    adds or replaces a user that may fetch tokens
+    POST iam {"life_s"}                             how long tokens live that are given from now on
+    POST iam {"expire": true}                       {"expired": N}: every token given so far ends now
+    POST iam {"refuse": code}                       refuses every token, APIGW.0307 or MSS.00010008; null ends it
+    POST iam {"unlock": name}                       ends a user's lock and forgets its wrong passwords
     POST clock {"offset_s"}                         moves the server's clock
     POST latency {"seconds", "jitter_s"}            every call takes this long, plus 0 to jitter_s
     POST limits {"delete_per_s", "get_per_s", "retry_after_s"}   sliding second per project; null is no limit
@@ -35,6 +42,7 @@ from worker.errors import UsageError
 from worker.metastudio.simulator.answers import CHOICES
 from worker.metastudio.simulator.catalogue import Job
 from worker.metastudio.simulator.faults import Fault, Outage, OutageMode
+from worker.metastudio.simulator.iam import IamUser
 from worker.metastudio.simulator.limits import Throttle
 from worker.metastudio.simulator.verification import Credential
 from worker.metastudio.simulator.world import World
@@ -59,6 +67,8 @@ def obey(world: World, verb: str, topic: str, payload: Payload) -> dict[str, obj
             _outage(world, payload)
         case "POST", "credentials":
             _credentials(world, payload)
+        case "POST", "iam":
+            return _iam(world, payload)
         case "POST", "clock":
             world.clock_offset_s = _number(payload, "offset_s", 0.0)
         case "POST", "latency":
@@ -178,6 +188,28 @@ def _credentials(world: World, payload: Payload) -> None:
             keys.unlock(ak)
         case _:
             raise UsageError('credentials: use {"set": {"ak": …, "sk": …}}, or disable, enable, remove or unlock')
+
+
+def _iam(world: World, payload: Payload) -> dict[str, object]:
+    match payload:
+        case {"user": {"name": str(name), "password": str(password), **rest}}:
+            projects = rest.get("projects") or [world.setup.project]
+            if not isinstance(projects, list | tuple):
+                raise UsageError("iam user: projects is a list of project ids")
+            enabled, sees = bool(rest.get("enabled", True)), bool(rest.get("sees_jobs", True))
+            domain = str(rest.get("domain") or world.setup.users[0].domain)
+            world.iam.put(IamUser(name, password, domain, tuple(projects), enabled, sees))
+        case {"life_s": _}:
+            world.iam.life_s = _number(payload, "life_s", 0.0)
+        case {"expire": True}:
+            return {"expired": world.iam.expire(time.monotonic())}
+        case {"refuse": str() | None as code}:
+            world.iam.refuse(code)
+        case {"unlock": str(name)}:
+            world.iam.unlock(name)
+        case _:
+            raise UsageError('iam: use {"user": {"name": …, "password": …}}, or life_s, expire, refuse or unlock')
+    return {}
 
 
 def _limits(world: World, payload: Payload) -> None:

@@ -61,7 +61,9 @@ class Controls(ABC):
         return list(found)
 
     def fault(self, kind: str, job_id: str | None = None, **fields: object) -> None:
-        """Misbehave; kinds and fields are in the table of `faults`. Without a job: the next `times` calls of any."""
+        """Misbehave; kinds and fields are in the table of `faults`. Without a job: the next `times` calls of any.
+
+        `method="TOKEN"` is about requests to IAM."""
         self._command("POST", "faults", {"add": {"kind": str(kind), "job_id": job_id, **fields}})
 
     def clear_faults(self, job_id: str | None = None) -> None:
@@ -73,7 +75,8 @@ class Controls(ABC):
     ) -> None:
         """Be away as `faults.OutageMode` says, until lifted with None or for `for_s`; all, or one method or project.
 
-        `closed` stops to listen for everyone, the control plane included: over HTTP it needs `for_s`.
+        `closed` stops to listen for everyone, the control plane included: over HTTP it needs `for_s`. IAM is away only
+        with `method="TOKEN"` or `closed`.
         """
         self._command("POST", "outage", {"mode": mode, "method": method, "project": project, "for_s": for_s})
 
@@ -102,6 +105,37 @@ class Controls(ABC):
     def unlock(self, ak: str) -> None:
         """End a key's lock and forget its failures."""
         self._command("POST", "credentials", {"unlock": ak})
+
+    def set_user(
+        self,
+        name: str,
+        password: str,
+        *,
+        domain: str | None = None,
+        projects: Sequence[str] = (),
+        enabled: bool = True,
+        sees_jobs: bool = True,
+    ) -> None:
+        """Add a user that may fetch tokens, or replace it; no `projects` means the default one, no `domain` the first
+        user's. Its tokens and a lock stay."""
+        wanted = {"name": name, "password": password, "domain": domain, "projects": list(projects)}
+        self._command("POST", "iam", {"user": {**wanted, "enabled": enabled, "sees_jobs": sees_jobs}})
+
+    def set_token_life(self, seconds: float) -> None:
+        """Let tokens that are given from now on live so long."""
+        self._command("POST", "iam", {"life_s": seconds})
+
+    def expire_tokens(self) -> int:
+        """End every token given so far; how many were alive."""
+        return int(self._command("POST", "iam", {"expire": True})["expired"])
+
+    def refuse_tokens(self, code: str | None = "APIGW.0307") -> None:
+        """Refuse every token, new ones too, with APIGW.0307 (401) or MSS.00010008 (400); None ends it."""
+        self._command("POST", "iam", {"refuse": code})
+
+    def unlock_user(self, name: str) -> None:
+        """End a user's lock and forget its wrong passwords."""
+        self._command("POST", "iam", {"unlock": name})
 
     def set_clock(self, offset_s: float) -> None:
         """Move the server's clock: its window, its Date header, its `server time:`."""
@@ -140,11 +174,11 @@ class Controls(ABC):
     def stats(self) -> Json:
         """Totals since the start or the last reset.
 
-        `total`, `under_way`; `by_status` (ended calls; "none": no status line was sent), `by_operation`, `by_fault`;
-        `effects` (jobs deleted), `most_effects_of_a_job`, `most_deletes_of_a_job` (DELETE calls); `max_overlap` (DELETE
-        calls of one job under way at once) and `overlaps` (jobs with more than one); `peak_per_second` (project →
-        method → most arrivals in any sliding second, refused ones included); `throttled` (429 answers);
-        `refused_signatures`, `refused_by_reason`.
+        `total`, `under_way`; `by_status` (ended calls; "none": no status line was sent), `by_operation` (`token`:
+        requests to IAM), `by_fault`; `effects` (jobs deleted), `most_effects_of_a_job`, `most_deletes_of_a_job` (DELETE
+        calls); `max_overlap` (DELETE calls of one job under way at once) and `overlaps` (jobs with more than one);
+        `peak_per_second` (project → method → most arrivals in any sliding second, refused ones included); `throttled`
+        (429 answers); `refused_signatures`, `refused_by_reason`.
         """
         return self._command("GET", "stats", {})
 

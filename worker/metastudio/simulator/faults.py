@@ -17,6 +17,8 @@
 | `drip_body` | the head at once, the body byte by byte | 0.1 a byte | |
 | `truncated` | a body shorter than its Content-Length, then the end | | 200 |
 
+With method TOKEN a fault is IAM's: its own bodies for `error` (500, 503, …) and `throttled` (429 IAM.0012).
+
 `deletes` says whether a DELETE takes effect; left out, it does for `slow`, `drip_headers` and `drip_body` only.
 A deletion takes effect before the trouble begins, so a client that gives up early changes nothing.
 """
@@ -54,7 +56,8 @@ ORDINARY = frozenset({Kind.SLOW, Kind.DRIP_HEADERS, Kind.DRIP_BODY})
 
 _SECONDS = {Kind.SLOW: 1.0, Kind.DRIP_HEADERS: 0.1, Kind.DRIP_BODY: 0.1}
 _STATUS = {Kind.ERROR: 500, Kind.HTML: 502, Kind.REDIRECT: 302, Kind.TRUNCATED: 200}
-_METHODS = frozenset({"DELETE", "GET", "*"})
+TOKEN = "TOKEN"  # noqa: S105 - stands for a method: IAM's one call, which * leaves alone
+_METHODS = frozenset({"DELETE", "GET", "*", TOKEN})
 
 
 @dataclass(slots=True)
@@ -64,7 +67,7 @@ class Fault:
     kind: Kind
     job_id: str | None = None
     project: str | None = None
-    method: str = "DELETE"  # DELETE, GET or * for both
+    method: str = "DELETE"  # DELETE, GET, * for both, or TOKEN
     times: int | None = 1
     seconds: float | None = None
     status: int | None = None
@@ -77,7 +80,7 @@ class Fault:
         except ValueError:
             raise UsageError(f"fault kind {self.kind!r}: use one of {', '.join(Kind)}") from None
         if self.method not in _METHODS:
-            raise UsageError(f"fault method {self.method!r}: use DELETE, GET or *")
+            raise UsageError(f"fault method {self.method!r}: use DELETE, GET or *, or TOKEN for IAM")
         if self.times is not None and self.times < 1:
             raise UsageError("fault times: use 1 or more, or null for ever")
         if self.seconds is None:
@@ -89,7 +92,7 @@ class Fault:
 
     def fits(self, method: str, project: str, job_id: str | None) -> bool:
         return (
-            self.method in {"*", method}
+            _covers(self.method, method)
             and self.project in {None, project}
             and (self.job_id is None or self.job_id == job_id)
         )
@@ -146,7 +149,10 @@ class OutageMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """The service is away until `until` (monotonic; None: until it is lifted), for all or for one kind of call."""
+    """The service is away until `until` (monotonic; None: until it is lifted), for all or for one kind of call.
+
+    IAM is another service: only method TOKEN takes it away, or `closed`, which closes the port of both.
+    """
 
     mode: OutageMode
     method: str = "*"
@@ -156,4 +162,8 @@ class Outage:
     def fits(self, method: str, project: str | None, now: float) -> bool:
         if self.until is not None and now >= self.until:
             return False
-        return self.method in {"*", method} and self.project in {None, project}
+        return _covers(self.method, method) and self.project in {None, project}
+
+
+def _covers(ordered: str, method: str) -> bool:
+    return ordered == method or (ordered == "*" and method != TOKEN)

@@ -1,4 +1,4 @@
-"""MetaStudio and its gateway: from a request to an answer, and from an answer to the wire."""
+"""MetaStudio, its gateway and IAM: from a request to an answer, and from an answer to the wire."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import time
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from worker.metastudio.simulator import answers, views
+from worker.metastudio.simulator import answers, iam, views
 from worker.metastudio.simulator.answers import Reply
 from worker.metastudio.simulator.calls import Call
 from worker.metastudio.simulator.catalogue import BadQuery, Viewer, asked_for, read_query
 from worker.metastudio.simulator.delivery import deliver, reply_of
-from worker.metastudio.simulator.faults import ORDINARY, Fault, OutageMode
-from worker.metastudio.simulator.verification import Refusal, read_claim
+from worker.metastudio.simulator.faults import ORDINARY, TOKEN, Fault, OutageMode
+from worker.metastudio.simulator.verification import Credential, Refusal, read_claim
 from worker.metastudio.simulator.wire import Connection, Request
 from worker.metastudio.simulator.world import World
 from worker.metastudio.states import is_deletable
@@ -24,7 +24,7 @@ _JOBS = re.compile(r"/v1/([^/]+)/digital-human-training-manage/user/jobs(?:/([^/
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a request is about. `operation` is delete, show, list or other."""
+    """What a request is about. `operation` is delete, show, list, token or other."""
 
     operation: str
     project: str | None = None
@@ -33,6 +33,8 @@ class Route:
 
 def route_of(request: Request) -> Route:
     """Find the operation of a request; the trailing slash of a collection is no job and no collection."""
+    if request.path == iam.PATH and request.method == "POST":
+        return Route("token", iam.scope_of(request))
     found = _JOBS.fullmatch(request.path)
     if found is None:
         return Route("other")
@@ -81,7 +83,8 @@ class MetaStudio:
     async def _through_outage(self, call: Call, line: Connection) -> bool:
         """True when the service is there; otherwise the call has had its end."""
         outage = self.world.outage
-        if outage is None or not outage.fits(call.method, call.project, time.monotonic()):
+        method = TOKEN if call.operation == "token" else call.method
+        if outage is None or not outage.fits(method, call.project, time.monotonic()):
             return True
         call.fault = f"outage:{outage.mode.value}"
         match outage.mode:
@@ -103,15 +106,17 @@ class MetaStudio:
     def _decide(self, request: Request, route: Route, call: Call) -> tuple[Reply, Fault | None]:
         """Gateway first (route, signature, project, throttling), then faults, then MetaStudio itself."""
         world, now, request_id = self.world, time.monotonic(), call.request_id or ""
+        if route.operation == "token":
+            return self._grant(request, route, call)
         if route.operation == "other" or route.project is None:
             return answers.no_such_api(request_id), None
-        admitted = world.keys.admit(request, world.now(), now)
+        admitted = self._admit(request, call)
         if isinstance(admitted, Refusal):
-            call.refused, claim = admitted.reason.value, read_claim(request)
-            call.ak = None if claim is None else claim.ak
-            return answers.gateway(401, "APIGW.0301", admitted.message, request_id), None
+            call.refused = admitted.reason.value
+            return answers.refused(admitted.code, admitted.message, request_id), None
         call.ak = admitted.ak
-        if route.project not in admitted.projects or request.header.get("x-project-id") != route.project:
+        named = request.header.get("x-project-id", None if call.token is None else route.project)
+        if route.project not in admitted.projects or named != route.project:
             return answers.wrong_project(), None
         if not world.throttle.admits(request.method, route.project, now):
             limit = world.throttle.per_s[request.method] or 0
@@ -127,6 +132,26 @@ class MetaStudio:
         if fault.kind in ORDINARY and ordinary is not None:
             return ordinary, fault
         return reply_of(fault, request_id), fault
+
+    def _admit(self, request: Request, call: Call) -> Credential | Refusal:
+        """Whose call it is: by its token if it has one, else by its signature."""
+        now = time.monotonic()
+        if "x-auth-token" in request.header:
+            admitted, call.token = self.world.iam.admit(request, now)
+            return admitted
+        claim = read_claim(request)
+        call.ak = None if claim is None else claim.ak
+        return self.world.keys.admit(request, self.world.now(), now)
+
+    def _grant(self, request: Request, route: Route, call: Call) -> tuple[Reply, Fault | None]:
+        """IAM's own answer, or what a fault puts in its place."""
+        fault = self.world.faults.take(TOKEN, route.project or "", None)
+        if fault is not None:
+            call.fault = fault.kind.value
+            if fault.kind not in ORDINARY:
+                return iam.reply_of(fault) or reply_of(fault, call.request_id or ""), fault
+        reply, call.token = self.world.iam.grant(request, self.world.now(), time.monotonic())
+        return reply, fault
 
     def _ordinary(self, route: Route, request: Request, call: Call, viewer: Viewer) -> Reply:
         world, now, job_id = self.world, time.monotonic(), route.job_id or ""

@@ -18,12 +18,16 @@ from worker.errors import UsageError
 from worker.metastudio.simulator.calls import CallLog
 from worker.metastudio.simulator.commands import obey
 from worker.metastudio.simulator.control import Controls, Json
+from worker.metastudio.simulator.iam import LIFE_S, LOCK_S, IamUser
 from worker.metastudio.simulator.server import SETTLES, Server
 from worker.metastudio.simulator.verification import Credential
 from worker.metastudio.simulator.world import Setup, World
 
 DEMO_AK = "SIMULATORACCESSKEY00"
 DEMO_SK = "simulator-secret-key-that-opens-nothing"
+DEMO_USER = "simulator-user"
+DEMO_PASSWORD = "simulator-password-that-opens-nothing"  # noqa: S105 - as it says
+DEMO_DOMAIN = "simulator-domain"
 DEMO_PROJECT = "0605768a2c8026af2f8bc00f4b0d3b7c"
 _STOP_WITHIN_S = 10.0
 
@@ -31,7 +35,8 @@ _STOP_WITHIN_S = 10.0
 class Simulator(Controls):
     """`with Simulator(...) as simulator:` serves at `simulator.url` from a thread of this process.
 
-    `credentials` default to one demo key for `project`. Limits, latency and answers can be changed at run time by the
+    `credentials` default to one demo key for `project`, `users` to one demo user for the projects of the first key: the
+    same port is IAM as well. Limits, latency and answers can be changed at run time by the
     methods of `Controls`. `keep_calls` bounds the log in memory, `log` also appends it to a file as JSON lines.
     """
 
@@ -39,6 +44,7 @@ class Simulator(Controls):
         self,
         *,
         credentials: Sequence[Credential] = (),
+        users: Sequence[IamUser] = (),
         project: str = DEMO_PROJECT,
         jobs: int = 0,
         host: str = "127.0.0.1",
@@ -50,6 +56,8 @@ class Simulator(Controls):
         jitter_s: float = 0.0,
         clock_offset_s: float = 0.0,
         lock_s: float = 300.0,
+        token_life_s: float = LIFE_S,
+        user_lock_s: float = LOCK_S,
         absent: str = "400",
         not_deletable: str = "400",
         isolate_app_users: bool = False,
@@ -59,8 +67,12 @@ class Simulator(Controls):
         if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
             raise UsageError(f"simulator host {host}: it listens on loopback only, use 127.0.0.1 or ::1")
         keys = tuple(credentials) or (Credential(DEMO_AK, DEMO_SK, projects=(project,)),)
+        people = tuple(users) or (IamUser(DEMO_USER, DEMO_PASSWORD, DEMO_DOMAIN, keys[0].projects),)
         setup = Setup(
             keys,
+            people,
+            token_life_s=token_life_s,
+            user_lock_s=user_lock_s,
             delete_per_s=delete_per_s,
             get_per_s=get_per_s,
             retry_after_s=retry_after_s,
@@ -79,6 +91,7 @@ class Simulator(Controls):
         self._thread: threading.Thread | None = None
         self.ak, self.sk, self.project = keys[0].ak, keys[0].sk, setup.project
         self.security_token = keys[0].security_token
+        self.user = people[0]
         if jobs:
             self.fill(jobs)
 

@@ -36,14 +36,17 @@ class Refused(StrEnum):
     EXPIRED = "expired"  # signed more than 15 minutes away from the server's clock
     SIGNATURE = "signature"
     LOCKED = "locked"  # failed more than five times in a row
+    TOKEN = "token"  # noqa: S105 - garbled, never given, or every token is refused on request
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A 401. `message` is the gateway's own wording where a real one is known."""
+    """A 401, or for a token a 400. `message` is the gateway's own wording where a real one is known."""
 
     reason: Refused
     message: str
+    code: str = "APIGW.0301"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +132,7 @@ class KeyRing:
     def admit(self, request: Request, now: datetime, monotonic: float) -> Credential | Refusal:
         """Say whose request this is, or why it is refused; a failure counts towards the key's lock."""
         if (claim := read_claim(request)) is None:
-            token = "x-auth-token" in request.header  # token mode comes with the IAM service
-            return Refusal(Refused.MISSING, _PREFIX + ("decrypt token fail" if token else "x-auth-token not found"))
+            return Refusal(Refused.MISSING, f"{_PREFIX}x-auth-token not found")
         if monotonic < self._locked_until.get(claim.ak, 0.0):
             return _LOCKED
         credential = self._credentials.get(claim.ak)

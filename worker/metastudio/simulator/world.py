@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from worker.metastudio.simulator.calls import CallLog
 from worker.metastudio.simulator.catalogue import Catalogue
 from worker.metastudio.simulator.faults import FaultBook, Outage
+from worker.metastudio.simulator.iam import LIFE_S, LOCK_S, Iam, IamUser
 from worker.metastudio.simulator.limits import Throttle
 from worker.metastudio.simulator.verification import Credential, KeyRing
 
@@ -18,6 +19,9 @@ class Setup:
     """What the simulator starts with, and returns to on reset."""
 
     credentials: tuple[Credential, ...]
+    users: tuple[IamUser, ...] = ()
+    token_life_s: float = LIFE_S
+    user_lock_s: float = LOCK_S
     delete_per_s: int | None = None
     get_per_s: int | None = None
     retry_after_s: float | None = None
@@ -42,6 +46,7 @@ class World:
     setup: Setup
     calls: CallLog
     keys: KeyRing = field(init=False)
+    iam: Iam = field(init=False)
     catalogue: Catalogue = field(init=False)
     faults: FaultBook = field(init=False)
     throttle: Throttle = field(init=False)
@@ -60,6 +65,7 @@ class World:
         """Back to the start: no jobs, no faults, no calls, the first credentials."""
         setup = self.setup
         self.keys = KeyRing(setup.credentials, setup.lock_s)
+        self.iam = Iam(setup.users, setup.token_life_s, setup.user_lock_s)
         self.catalogue = Catalogue()
         self.faults = FaultBook()
         self.throttle = Throttle(setup.delete_per_s, setup.get_per_s, setup.retry_after_s)

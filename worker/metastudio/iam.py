@@ -1,0 +1,272 @@
+"""Tokens of IAM: fetched with a password, kept in this process's memory and nowhere else, renewed before they end.
+
+The life of a token:
+
+    1. The first call for a project fetches one (API reference 5.1). The other threads wait for it and use it too.
+    2. When little of its life is left, one thread renews it while the others go on with the old one.
+    3. MetaStudio may refuse it earlier: a password was changed, rights were taken, the gateway lost it. `renew` drops
+       it, once, however many calls were under way with it, and the next call fetches its successor.
+    4. If that one is refused too, the token was not the trouble: `renew` says no, and the account's gate closes.
+
+A request to IAM that failed is not repeated at once; until then everybody gets the answer that was. A wrong password
+locks the user (five by default), so a refusal stands for a minute, "locked" for as long as the lock; only a new
+password is tried at once. A silence stands for a second, then for longer and longer.
+
+Each process has tokens of its own: a new one does not kill the old one, and none ever lies in Redis. So that many
+processes that began together do not renew together, each chooses its moment within the second half of the time left.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final, NoReturn
+from urllib.parse import urlsplit
+
+import requests
+from requests.structures import CaseInsensitiveDict
+
+from worker.addresses import check_endpoint
+from worker.metastudio.answer import Answer, Silence, TokenUse
+from worker.metastudio.login import Login, LoginSource
+from worker.metastudio.reading import read_answer, read_time
+from worker.metastudio.transport import Call, Reply, Transport
+
+log = logging.getLogger(__name__)
+
+ENDPOINT: Final = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
+RENEW_BEFORE_S: Final = 40 * 60.0  # as early as the official SDK renews what it fetched…
+RENEW_BEFORE_SHARE: Final = 0.05  # …or this share of a shorter life
+REFUSED_WAIT_S: Final = 60.0  # between two passwords that may be wrong
+LOCKED_WAIT_S: Final = 15 * 60.0  # IAM's default lock; a try before its end may make it longer
+AWAY_WAIT_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)  # after each silence in a row; the last one repeats
+RETRY_AFTER_MOST_S: Final = 15 * 60.0
+ON_TRIAL_S: Final = 60.0  # a token that replaced a refused one and is refused within this time settles it
+
+_PATH: Final = "/v3/auth/tokens?nocatalog=true"  # without it the answer lists every service there is
+_MAX_BODY_BYTES: Final = 1024 * 1024  # the roles of a user can be hundreds
+_TOKEN: Final = re.compile(r"[!-~]{8,32768}")  # what a header can carry; the gateway takes no longer one
+_LOCKED: Final = "IAM.0061"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Token:
+    """One token and when to renew it; times in seconds of the keeper's clock."""
+
+    value: str
+    use: TokenUse
+    login: str  # fingerprint of the login it belongs to
+    fetched: float
+    renew_at: float
+    ends_at: float
+    on_trial: bool  # it replaced one that MetaStudio refused
+
+    def __repr__(self) -> str:
+        return f"Token({self.use}, value=***)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a token is never pickled: it must not travel in messages or be stored")
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What IAM answered last, and until when nobody asks again."""
+
+    answer: Answer
+    login: str
+    until: float
+    in_a_row: int
+
+
+class IamTokens:
+    """The tokens of one account in this process, one for each project. Threads share it.
+
+    Opens no connection before the first call. `clock` is monotonic; `random` gives numbers in [0, 1).
+    """
+
+    def __init__(
+        self,
+        login: LoginSource,
+        *,
+        endpoint: str,
+        ca_bundle: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self.endpoint = check_endpoint(endpoint, ENDPOINT)
+        self._login = login
+        self._clock, self._random = clock, random
+        url = urlsplit(self.endpoint)
+        self._transport = Transport(url.scheme, url.hostname or "", url.port, pool_size=1, ca_bundle=ca_bundle)
+        self._fetching = threading.Lock()  # held for as long as IAM takes
+        self._changing = threading.Lock()  # held for a moment
+        self._tokens: dict[str, Token] = {}
+        self._refused: set[str] = set()  # projects whose next token is on trial
+        self._failures: dict[str | None, _Failure] = {}  # by project; None: about the login or IAM itself
+        self._last_number = 0
+
+    def current(self) -> Login:
+        """Who asks for tokens now; asks nobody. Raises `SettingsError` with what to set."""
+        return self._login.current()
+
+    def token(self, project_id: str, call: Call) -> Token | Answer:
+        """A token for a call, or what IAM answered instead.
+
+        At least a quarter of the call's time is left for the call itself.
+        """
+        login = self.current()
+        kept = self._kept(project_id, login)
+        if kept is not None and self._clock() < kept.renew_at:
+            return kept
+        patience_s = max(0.0, _left_s(call) / 2)
+        if not (self._fetching.acquire(timeout=patience_s) if kept is None else self._fetching.acquire(blocking=False)):
+            return kept or _silent(Silence.TIMEOUT, round(patience_s * 1000))
+        try:
+            return self._renewed(project_id, login, call)
+        finally:
+            self._fetching.release()
+
+    def renew(self, refused: TokenUse) -> bool:
+        """MetaStudio refused this token: whether calls go out with another one from now on. Asks nobody.
+
+        False: the token had just replaced another refused one, so one more would be refused as well.
+        """
+        with self._changing:
+            kept = self._tokens.get(refused.project_id)
+            if kept is None or kept.use.number != refused.number:
+                return True
+            if kept.on_trial and self._clock() - kept.fetched < ON_TRIAL_S:
+                return False
+            del self._tokens[refused.project_id]
+            self._refused.add(refused.project_id)
+            return True
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def _kept(self, project_id: str, login: Login) -> Token | None:
+        token = self._tokens.get(project_id)
+        usable = token is not None and token.login == login.fingerprint and self._clock() < token.ends_at
+        return token if usable else None
+
+    def _renewed(self, project_id: str, login: Login, call: Call) -> Token | Answer:
+        """Look again, now that nobody else fetches; then fetch."""
+        kept, now = self._kept(project_id, login), self._clock()
+        if kept is not None and now < kept.renew_at:
+            return kept
+        before = [self._failures.get(about) for about in (None, project_id)]
+        for failure in before:
+            if failure is not None and failure.login == login.fingerprint and now < failure.until:
+                return kept or failure.answer
+        fetched = self._fetch(project_id, login, call)
+        if isinstance(fetched, Answer):
+            self._remember(fetched, project_id, login)
+            told = {"status": fetched.status, "code": fetched.code, "error": fetched.message or fetched.silence}
+            log.warning("token.not_given", extra={"project_id": project_id, **told})
+            return kept or fetched
+        log.info("token.given", extra={"project_id": project_id, "number": fetched.use.number})
+        self._failures.pop(None, None)
+        self._failures.pop(project_id, None)
+        return fetched
+
+    def _fetch(self, project_id: str, login: Login, call: Call) -> Token | Answer:
+        body = json.dumps(_document(login, project_id)).encode()
+        request = requests.PreparedRequest()
+        request.method, request.url, request.body = "POST", self.endpoint + _PATH, body
+        request.headers = CaseInsensitiveDict(
+            {
+                "User-Agent": "avatar-eraser",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "Content-Type": "application/json;charset=utf8",
+                "Content-Length": str(len(body)),
+                "Connection": "close",  # the next request is hours away
+            }
+        )
+        asked = self._clock()
+        deadline = time.monotonic() + _left_s(call) / 2
+        within = Call(call.connect_timeout_s, call.read_timeout_s, deadline)
+        reply = self._transport.exchange(request, within, max_body_bytes=_MAX_BODY_BYTES)
+        value = reply.headers.get("X-Subject-Token", "")
+        if reply.status != 201 or reply.truncated or not _TOKEN.fullmatch(value):
+            return _failed(reply, login)
+        return self._keep(value, project_id, login, asked, _life_s(reply))
+
+    def _keep(self, value: str, project_id: str, login: Login, asked: float, life_s: float) -> Token:
+        early_s = min(RENEW_BEFORE_S, RENEW_BEFORE_SHARE * life_s) * (1 + self._random()) / 2
+        with self._changing:
+            self._last_number += 1
+            token = Token(
+                value=value,
+                use=TokenUse(project_id, self._last_number),
+                login=login.fingerprint,
+                fetched=self._clock(),
+                renew_at=asked + life_s - early_s,
+                ends_at=asked + life_s,
+                on_trial=project_id in self._refused,
+            )
+            self._refused.discard(project_id)
+            self._tokens[project_id] = token
+        return token
+
+    def _remember(self, answer: Answer, project_id: str, login: Login) -> None:
+        # Whether this user may work in this project is nothing about its password, nor about the other projects.
+        about = project_id if answer.status in (400, 403, 404) else None
+        last = self._failures.get(about)
+        in_a_row = last.in_a_row + 1 if last is not None and last.login == login.fingerprint else 1
+        until = self._clock() + _wait_s(answer, in_a_row)
+        self._failures[about] = _Failure(answer, login.fingerprint, until, in_a_row)
+
+
+def _document(login: Login, project_id: str) -> dict[str, object]:
+    user = {"domain": {"name": login.domain}, "name": login.user, "password": login.password}
+    identity = {"methods": ["password"], "password": {"user": user}}
+    return {"auth": {"identity": identity, "scope": {"project": {"id": project_id}}}}
+
+
+def _failed(reply: Reply, login: Login) -> Answer:
+    """IAM's answer, redacted. Of a 201 nothing is quoted: it describes the user."""
+    answer = read_answer(reply, secrets=login.secrets, quote_message=reply.status != 201)
+    if reply.status == 201:
+        answer = replace(answer, message="no usable token came with it")
+    # {"error": {"code": 401, …}} only repeats the status
+    return replace(answer, of_iam=True, code=None if answer.code == str(answer.status) else answer.code)
+
+
+def _silent(silence: Silence, ms: int) -> Answer:
+    return Answer(None, silence, None, None, None, ms, of_iam=True)
+
+
+def _wait_s(answer: Answer, in_a_row: int) -> float:
+    """How long an answer that was no token stands."""
+    refused = answer.status is not None and 400 <= answer.status < 500 and answer.status not in (408, 429)
+    if refused:
+        locked = answer.code == _LOCKED or "locked" in (answer.message or "").lower()
+        return LOCKED_WAIT_S if locked else REFUSED_WAIT_S
+    away_s = AWAY_WAIT_S[min(in_a_row, len(AWAY_WAIT_S)) - 1]
+    return max(away_s, min(answer.retry_after_s or 0.0, RETRY_AFTER_MOST_S))
+
+
+def _life_s(reply: Reply) -> float:
+    """How long the token lives, by IAM's clock alone: ours may be wrong. Endless when the answer does not say it."""
+    try:
+        token = json.loads(reply.body)["token"]
+        ends, begins = read_time(token["expires_at"]), read_time(token.get("issued_at"))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return float("inf")
+    if ends is None:
+        return float("inf")
+    begins = begins or read_answer(reply, secrets=(), quote_message=False).date or datetime.now(UTC)
+    life_s = (ends - begins).total_seconds()
+    return life_s if life_s > 0 else float("inf")
+
+
+def _left_s(call: Call) -> float:
+    return call.deadline - time.monotonic()
