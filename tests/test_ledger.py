@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -407,4 +409,77 @@ def test_requests_stop_before_redis_is_full_and_what_is_pending_drains(redis_url
     finally:
         client.config_set("maxmemory", 0)
     assert ledger.request([Ref(PROJECT, "d")], Claim())[0][0].state == "pending"
+    bench.check_invariant()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        redis.exceptions.ReadOnlyError("You can't write against a read only replica."),
+        redis.exceptions.ResponseError("MISCONF Errors writing to the AOF file: No space left on device"),
+        redis.exceptions.BusyLoadingError("Redis is loading the dataset in memory"),
+        redis.exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
+        redis.exceptions.AuthenticationError("invalid username-password pair"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_answer_is_kept_until_redis_can_write_again(bench: Bench, error: redis.RedisError) -> None:
+    bench.request("a")
+    lease = bench.take()
+    settlement = Settlement(ref=lease.ref, token=lease.token, to="deleted", lesson=Lesson("ok", key="k1"))
+    tries = iter([error, error])
+    evalsha = bench.client.evalsha
+
+    def cannot_write(*args: Any) -> Any:
+        if failure := next(tries, None):
+            raise failure
+        return evalsha(*args)
+
+    bench.client.evalsha = cannot_write  # type: ignore[method-assign]
+    try:
+        assert bench.turn(settlement, want=False, until_recorded=lambda: True).settled == "deleted"
+    finally:
+        bench.client.evalsha = evalsha  # type: ignore[method-assign]
+
+
+def test_each_child_of_a_fork_has_its_own_name(bench: Bench) -> None:
+    """Under the parent's name and number one child's request would be answered with the other's, and not recorded."""
+    bench.request("a")
+    parent, seq = bench.ledger._caller.next()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, " ".join(map(str, bench.ledger._caller.next())).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        name, number = said.read().split()
+    assert name != parent
+    assert number == "1"
+    assert bench.ledger._caller.next() == (parent, seq + 1)
+
+
+# -- Redis full ------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_redis_refuses_requests_and_goes_on_with_everything_that_drains(redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    bench = Bench(client)
+    bench.open()
+    bench.request("a", "b", "c")
+    client.config_set("maxmemory", 1_000_000)
+    try:
+        with pytest.raises(Unreachable, match="full"):
+            bench.request("d")
+        assert bench.turn().lease is not None
+        assert bench.ledger.rescue(alive=["w1"], counts=True)[0] == []
+        assert bench.ledger.forget(keep_s=1) == 0
+        assert bench.ledger.look() == 0.0
+        assert bench.ledger.cancel([Ref(PROJECT, "b")], why="T-1")[0][1] == "cancelled"
+        assert bench.ledger.pause(why="T-2") is False
+        bench.ledger.resume()
+        bench.ledger.ring()
+    finally:
+        client.config_set("maxmemory", 0)
     bench.check_invariant()
