@@ -30,8 +30,8 @@ from worker.errors import Unreachable
 from worker.ledger.moves import Ref
 
 WORKERS = 3
-SETTINGS = {"ERASER_RATE": "100", "ERASER_RETRY_SCHEDULE": ",".join(["0.2s", "0.4s"] + ["1s"] * 40)}
-SIMULATOR = ("--latency", "0.03", "--jitter", "0.05", "--lock", "2")
+SETTINGS = {"ERASER_RATE": "60", "ERASER_RETRY_SCHEDULE": ",".join(["0.2s", "0.4s"] + ["1s"] * 40)}
+SIMULATOR = ("--latency", "0.02", "--jitter", "0.02")
 
 
 class Cut:
