@@ -12,14 +12,14 @@ import warnings
 from typing import Any
 
 import click
-from celery import Celery, signals
+from celery import Celery, bootsteps, signals
 from celery.exceptions import CPendingDeprecationWarning
 from kombu import Queue
 
 from worker import logs
 from worker.addresses import broker_form
 from worker.dispatcher import DispatcherStep
-from worker.errors import EraserError
+from worker.errors import EraserError, SettingsError
 from worker.heartbeat import HeartbeatStep
 from worker.runtime import runtime
 from worker.settings import check_celery_environment
@@ -75,8 +75,22 @@ def configuration() -> dict[str, Any]:
     }
 
 
+class CredentialsStep(bootsteps.Step):
+    """A worker that could call nobody says at its start what to set, not once a doorbell."""
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        running = runtime()
+        try:
+            for account in running.settings.accounts:
+                running.client(account)
+        except SettingsError as error:
+            raise _Refused(error) from None
+        super().__init__(parent, **kwargs)
+
+
 app = Celery("eraser", include=["tasks.deletion"], set_as_current=False)
 app.add_defaults(configuration)
+app.steps["worker"].add(CredentialsStep)
 app.steps["worker"].add(DispatcherStep)
 app.steps["worker"].add(HeartbeatStep)
 
