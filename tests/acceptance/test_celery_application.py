@@ -1,0 +1,110 @@
+"""To everybody else we are an ordinary Celery application: any producer, `celery inspect` and Flower."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import textwrap
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from tests.acceptance.fleet import Fleet, Process
+from tests.acceptance.judge import judge
+from worker.deletion import State
+from worker.metastudio.simulator import DEMO_PROJECT
+
+PRODUCER = textwrap.dedent(
+    """
+    import json, sys
+    sys.modules["worker"] = sys.modules["tasks"] = None  # whatever is installed here: none of it can be imported
+    from celery import Celery
+    broker, *tasks = sys.argv[1:]
+    app = Celery("somebody-elses", broker=broker)
+    for task in tasks:
+        args, kwargs = json.loads(task)
+        app.send_task("eraser.delete", args=args, kwargs=kwargs)
+    """
+)
+
+
+def run(*words: str | Path, fleet: Fleet) -> str:
+    done = subprocess.run(
+        [str(word) for word in words], cwd=fleet.directory, env=fleet.env, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def send(fleet: Fleet, *tasks: tuple[list[str], dict[str, object]]) -> None:
+    """Enqueue by name, from a process that has nothing of ours."""
+    run(sys.executable, "-I", "-c", PRODUCER, fleet.redis_server.broker_url, *map(json.dumps, tasks), fleet=fleet)
+
+
+def test_a_task_sent_by_name_from_a_bare_application_ends_in_a_deletion() -> None:
+    with Fleet() as fleet:
+        fleet.plant("plain", "with-options", "later")
+        fleet.start_workers(1)
+        send(
+            fleet,
+            ([DEMO_PROJECT, "plain"], {}),
+            ([DEMO_PROJECT, "with-options"], {"lane": "bulk", "by": "svc-7", "reason": "TICKET-1", "deadline": "2h"}),
+            ([DEMO_PROJECT, "later"], {"after": "24h"}),
+        )
+        fleet.wait_until_settled(2)
+        deletions = judge(fleet, ["plain", "with-options", "later"])
+        assert deletions["plain"].state is deletions["with-options"].state is State.DELETED
+        assert (deletions["with-options"].requested_by, deletions["with-options"].reason) == ("svc-7", "TICKET-1")
+        assert deletions["later"].state is State.PENDING
+        assert fleet.metastudio.effects() == {"plain": 1, "with-options": 1}
+
+
+def test_a_bad_task_is_refused_in_the_log_and_the_worker_goes_on() -> None:
+    with Fleet() as fleet:
+        fleet.plant("good")
+        (worker,) = fleet.start_workers(1)
+        send(
+            fleet,
+            ([DEMO_PROJECT, "../other"], {}),
+            ([DEMO_PROJECT, ""], {}),
+            ([DEMO_PROJECT, "x"], {"lane": "express"}),
+            ([DEMO_PROJECT, "x"], {"no_such_option": 1}),
+            ([DEMO_PROJECT], {}),
+            ([DEMO_PROJECT, "good"], {}),
+        )
+        fleet.wait_until_settled(1)
+        fleet.wait(lambda: worker.text.count('"level": "error"') >= 5, "five refusals in the log")
+        assert list(judge(fleet, ["good"])) == ["good"]
+        assert {call["job_id"] for call in fleet.metastudio.calls() if call["operation"] == "delete"} == {"good"}
+
+
+def test_celery_inspect_sees_our_tasks() -> None:
+    with Fleet() as fleet:
+        fleet.start_workers(1)
+        registered = json.loads(run(*fleet.celery("inspect", "registered", "--json"), fleet=fleet))
+        assert {"eraser.delete", "eraser.work"} <= set(registered["worker-1@test"])
+
+
+def test_flower_starts_and_knows_the_worker() -> None:
+    with Fleet() as fleet:
+        fleet.plant("plain")
+        fleet.start_workers(1)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        flower = fleet.start("flower", fleet.celery("flower", "--address=127.0.0.1", f"--port={port}"))
+        fleet.wait(lambda: page(flower, port, "healthcheck") == "OK", "Flower answers its health check")
+        fleet.wait(lambda: "worker-1@test" in (page(flower, port, "workers") or ""), "Flower's page knows the worker")
+        send(fleet, ([DEMO_PROJECT, "plain"], {}))
+        fleet.wait_until_settled(1)
+        assert fleet.state("plain") is State.DELETED
+
+
+def page(flower: Process, port: int, path: str) -> str | None:
+    assert flower.alive, "Flower ended"
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10) as answer:
+            return str(answer.read().decode()) if answer.status == 200 else None
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return None
