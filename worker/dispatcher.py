@@ -67,6 +67,7 @@ class Dispatcher:
         self._beat = 0.0
         self._forget = time.monotonic() + FORGET_S
         self._away = False
+        self._back = float("-inf")
 
     def start(self) -> None:
         self._thread.start()
@@ -98,12 +99,17 @@ class Dispatcher:
             except (redis.RedisError, EraserError) as error:
                 if not self._away:
                     log.warning("redis.away", extra={"error": str(error)})
-                self._away = True
-                self._full_look = 0.0
+                self.was_away()
                 self._stop.wait(0.5)
             except Exception:  # the loop must outlive any fault of ours
                 log.exception("dispatcher.fault")
                 self._stop.wait(1.0)
+
+    def was_away(self) -> None:
+        """Redis cannot be reached now: look at everything once it can, and count nobody as lost for a while then."""
+        self._away = True
+        self._back = time.monotonic()
+        self._full_look = 0.0
 
     def tick(self) -> None:
         """One look. Cheap when nothing is due: one round trip."""
@@ -162,7 +168,10 @@ class Dispatcher:
         self._beat = time.monotonic()
 
     def _alive(self, client: redis.Redis) -> tuple[list[str], bool]:
-        """Workers heard of lately, and whether silence proves anything: not when Redis itself was away a moment ago."""
+        """Workers heard of lately, and whether silence proves anything.
+
+        Not when Redis was away a moment ago, restarted or out of reach: others may not have come back to it yet.
+        """
         seconds, _ = client.time()
         heard: Any = client.zrangebyscore(WORKERS, (seconds - HEARD_S) * 1000, "+inf")
         long_gone: Any = client.zrangebyscore(WORKERS, "-inf", (seconds - 3600) * 1000)
@@ -170,7 +179,8 @@ class Dispatcher:
             client.zrem(WORKERS, *long_gone)
             client.hdel(WORKER_INFO, *long_gone)
         up: Any = client.info("server").get("uptime_in_seconds", HEARD_S)
-        return [worker.decode() for worker in heard], float(up) >= HEARD_S
+        silence_counts = float(up) >= HEARD_S and time.monotonic() - self._back >= HEARD_S
+        return [worker.decode() for worker in heard], silence_counts
 
 
 class DispatcherStep(bootsteps.StartStopStep):

@@ -1,0 +1,136 @@
+"""Who rings, on a real Redis: one worker at a time, also when Redis is full or was away."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from worker.dispatcher import FORGET_MOVES, LOCK, Dispatcher
+from worker.ledger.moves import Claim, Lease, Ref
+from worker.runtime import HEARD_S, WAKEUPS, WORKERS, Runtime
+
+
+class Workshop:
+    """A runtime with one account, and the doorbells that were rung."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.environ = {"ERASER_REDIS_URL": redis_url, "ERASER_ENDPOINT": "http://127.0.0.1:9"}
+        self.runtime = Runtime.load(self.environ)
+        self.client = self.runtime.redis
+        self.ledger = self.runtime.ledger("default")
+        self.bells: list[tuple[str, str]] = []
+
+    def dispatcher(self, runtime: Runtime | None = None) -> Dispatcher:
+        return Dispatcher(runtime or self.runtime, lambda account, bell: self.bells.append((account, bell)))
+
+    def another_worker(self) -> Dispatcher:
+        return self.dispatcher(Runtime.load(self.environ))
+
+    def lost_lease(self, worker: str = "long-gone") -> Lease:
+        """A lease that ran out in the hands of a worker nobody heard of."""
+        self.client.hset(self.ledger.prefix + "gate", "good:k1", "1")
+        self.ledger.request([Ref("p", "a")], Claim())
+        lease = self.ledger.take(worker=worker, key="k1").lease
+        assert lease is not None
+        self.client.zadd(self.ledger.prefix + "running", {str(lease.ref): 1})
+        return lease
+
+    def record(self, job: str) -> dict[bytes, bytes]:
+        return self.client.hgetall(f"{self.ledger.prefix}d:p/{job}")  # type: ignore[return-value]
+
+
+@pytest.fixture
+def shop(redis_url: str) -> Workshop:
+    return Workshop(redis_url)
+
+
+def test_work_that_is_due_is_rung_for_once(shop: Workshop) -> None:
+    shop.ledger.request([Ref("p", "a")], Claim())
+    dispatcher = shop.dispatcher()
+    dispatcher.tick()
+    assert shop.bells == [("default", "1")]
+    dispatcher.tick()
+    assert len(shop.bells) == 1, "the bell is on its way"
+
+
+def test_nothing_due_rings_nobody(shop: Workshop) -> None:
+    shop.dispatcher().tick()
+    assert shop.bells == []
+
+
+def test_one_worker_at_a_time_dispatches_and_another_takes_over(shop: Workshop) -> None:
+    first, second = shop.dispatcher(), shop.another_worker()
+    first.tick()
+    shop.ledger.request([Ref("p", "a")], Claim())
+    second.tick()
+    assert shop.bells == []
+    shop.client.delete(LOCK)
+    second.tick()
+    assert len(shop.bells) == 1
+
+
+def test_a_wakeup_for_an_account_that_nobody_knows_is_dropped(shop: Workshop) -> None:
+    shop.runtime.wake("somebody-s", 0)
+    shop.dispatcher().tick()
+    assert shop.client.zcard(WAKEUPS) == 0
+
+
+def test_a_wakeup_is_moved_forward_and_never_back(shop: Workshop) -> None:
+    shop.runtime.wake("default", 5_000)
+    shop.runtime.wake("default", 9_000)
+    assert shop.client.zscore(WAKEUPS, "default") == 5_000
+    shop.runtime.wake("default", 1_000)
+    assert shop.client.zscore(WAKEUPS, "default") == 1_000
+
+
+@pytest.fixture
+def full(shop: Workshop) -> Workshop:
+    """The same, with a Redis above its maxmemory once something is due."""
+    shop.ledger.request([Ref("p", "a")], Claim())
+    shop.client.config_set("maxmemory", 1_000_000)
+    return shop
+
+
+def test_a_full_redis_is_dispatched_for_so_that_it_drains(full: Workshop) -> None:
+    try:
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            full.client.set("something", "else")
+        full.dispatcher().tick()
+        assert len(full.bells) == 1
+        assert full.client.zcard(WORKERS) == 1, "and the worker is known to live"
+        full.runtime.wake("default", 7)
+        assert full.client.zscore(WAKEUPS, "default") == 7
+    finally:
+        full.client.config_set("maxmemory", 0)
+
+
+def test_a_lease_that_ran_out_with_its_worker_counts_as_lost(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shop.client, "info", lambda _: {"uptime_in_seconds": HEARD_S})
+    shop.lost_lease()
+    shop.dispatcher().tick()
+    assert shop.record("a")[b"state"] == b"pending"
+    assert shop.record("a")[b"lost"] == b"1"
+
+
+@pytest.mark.parametrize("why", ["Redis restarted", "Redis was out of reach"])
+def test_after_redis_was_away_nobody_counts_as_lost(shop: Workshop, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    """Found by reading: a partition does not restart Redis, and the others may come back a second later."""
+    restarted = why == "Redis restarted"
+    monkeypatch.setattr(shop.client, "info", lambda _: {"uptime_in_seconds": 1 if restarted else 86_400})
+    shop.lost_lease()
+    dispatcher = shop.dispatcher()
+    if not restarted:
+        dispatcher.was_away()
+    dispatcher.tick()
+    assert shop.record("a")[b"state"] == b"pending"
+    assert shop.record("a")[b"lost"] == b"0"
+
+
+def test_old_records_go_in_one_turn_however_many(shop: Workshop) -> None:
+    old = [f"p/j{n}" for n in range(450)]
+    shop.client.zadd(shop.ledger.prefix + "deleted", dict.fromkeys(old, 1))
+    dispatcher = shop.dispatcher()
+    dispatcher._forget = 0.0
+    dispatcher.tick()
+    assert shop.client.zcard(shop.ledger.prefix + "deleted") == 0
+    assert FORGET_MOVES * 200 > 10 * 600, "more than ten a second over ten minutes"
