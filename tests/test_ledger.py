@@ -84,6 +84,28 @@ def test_what_is_over_stays_over_unless_asked_again(bench: Bench, final: str) ->
     assert "A 1 1" in bench.record("a")["log"], "the first round's attempts stay"
 
 
+def test_a_round_after_our_200_knows_that_an_absence_is_after_our_call(bench: Bench) -> None:
+    """Found by reading: it would have ended as never seen, or dead because the credential sees nothing."""
+    bench.request("a")
+    bench.settle(bench.take(), "deleted")
+    bench.request("a", again=True)
+    assert bench.take().unknown
+
+
+def test_a_round_counts_anew(bench: Bench) -> None:
+    bench.request("a")
+    counted = {"later": "4", "refused": "2", "look": "1001"}
+    bench.settle(bench.take(), "pending", fields=counted, delay_s=10, wait="not_deletable_yet", status=400)
+    bench.pass_time(10)
+    bench.settle(bench.take(), "dead", cause="refused", status=400, code="MSS.00000003")
+    bench.request("a", delay_s=5)
+    assert not {"used", "calls", "later", "refused", "look", "cause", "status", "code"} & set(bench.record("a"))
+    assert bench.record("a")["wait"] == "grace"
+    bench.pass_time(5)
+    lease = bench.take()
+    assert (lease.used, lease.calls, lease.later, lease.refused, lease.looks) == (0, 0, 0, 0, 0)
+
+
 @pytest.mark.parametrize("end", ["dead", "cancelled"])
 def test_a_request_for_a_dead_or_cancelled_one_opens_a_new_round(bench: Bench, end: str) -> None:
     bench.request("a")
@@ -299,6 +321,24 @@ def test_cancelling_a_run_removes_only_its_claim(bench: Bench) -> None:
     assert bench.record("a")["by"] == "ann"
     assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run="r1")[0][1] == "not_claimed"
     assert bench.state("a") == "pending"
+
+
+def test_cancelling_a_run_removes_all_its_claims(bench: Bench) -> None:
+    """Found by reading: of a run with two requesters only one claim went."""
+    bench.request("a", run="r1", by="ann")
+    bench.request("a", run="r1", by="bob")
+    bench.request("a", run="r2", by="eve")
+    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run="r1")[0][1] == "claim_removed"
+    assert (bench.record("a")["run"], bench.record("a")["by"]) == ("r2", "eve")
+    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run="r2")[0][1] == "cancelled"
+
+
+def test_a_cancel_that_has_to_ask_is_not_put_off_past_the_deadline(bench: Bench) -> None:
+    bench.request("a", deadline_s=60)
+    lease = bench.take()
+    bench.ledger.cancel([lease.ref], why="T-1")
+    bench.settle(lease, "pending", delay_s=3600, fields={"unk": "1"})
+    assert bench.client.zscore(bench.p + "due:bulk", f"{PROJECT}/a") == float(bench.record("a")["dl"])
 
 
 def test_cancel_while_a_call_is_under_way_takes_effect_if_the_outcome_allows(bench: Bench) -> None:

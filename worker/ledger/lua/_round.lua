@@ -6,6 +6,8 @@ local function open_round(ref, now, r)
   local due = math.max(r.due, tonumber(redis.call('HGET', k, 'busy') or '0'))
   redis.call('HDEL', k, 'used', 'calls', 'lost', 'later', 'refused', 'look', 'wish', 'cause', 'evidence', 'settled',
     'status', 'code', 'tok', 'wrk', 'tk', 'wait', 'also', 'run', 'by', 'why')
+  -- our call deleted it: an absence in this round is after our call, whatever this credential sees
+  if r.from == 'deleted' then redis.call('HSET', k, 'unk', '1') end
   local round = tonumber(r.round_before or '1') + 1
   redis.call('HSET', k, 'state', 'pending', 'lane', r.lane, 'at', ms(now), 'dl', ms(r.deadline), 'round', round)
   if r.by then redis.call('HSET', k, 'by', r.by) end

@@ -53,16 +53,16 @@ local function settle(now, s, cfg)
     finish(s.ref, now, state, lane, s.to, { cause = s.cause, evidence = s.evidence })
     return s.to
   end
+  local due = math.max(now, math.min(now + s.delay, tonumber(v[4])))
   if v[8] == 'cancel' then
     if redis.call('HGET', k, 'unk') == '1' then
-      postpone(s.ref, now, state, lane, now + s.delay, { look = '1', wait = 'retry' })
+      postpone(s.ref, now, state, lane, due, { look = '1', wait = 'retry' })
       return 'pending'
     end
     note_event(s.ref, now, 'deletion.cancelled', nil, round)
     finish(s.ref, now, state, lane, 'cancelled')
     return 'cancelled'
   end
-  local due = math.max(now, math.min(now + s.delay, tonumber(v[4])))
   postpone(s.ref, now, state, lane, due, { wait = s.wait })
   return 'pending'
 end

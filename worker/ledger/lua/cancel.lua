@@ -12,23 +12,20 @@
 --include _settle
 local options = cjson.decode(ARGV[3])
 
--- Take the run's claim away. true: claims are left; false: none is left; nil: this run had none.
-local function remove_claim(k, r)
-  local others = r.also and cjson.decode(r.also) or {}
+-- Take all claims of the run away. true: claims are left; false: none is left; nil: this run had none.
+local function remove_claims(k, r)
+  local left, had = {}, r.run == options.run
+  for _, c in ipairs(r.also and cjson.decode(r.also) or {}) do
+    if c.run == options.run then had = true else left[#left + 1] = c end
+  end
+  if not had then return nil end
   if r.run == options.run then
-    if #others == 0 then return false end
-    local first = table.remove(others, 1)
+    local first = table.remove(left, 1)
+    if not first then return false end
     redis.call('HDEL', k, 'by', 'why', 'run')
     for name, field in pairs({ by = first.by, why = first.why, run = first.run }) do redis.call('HSET', k, name, field) end
-  else
-    local found
-    for i, c in ipairs(others) do
-      if c.run == options.run then found = i end
-    end
-    if not found then return nil end
-    table.remove(others, found)
   end
-  if #others == 0 then redis.call('HDEL', k, 'also') else redis.call('HSET', k, 'also', cjson.encode(others)) end
+  if #left == 0 then redis.call('HDEL', k, 'also') else redis.call('HSET', k, 'also', cjson.encode(left)) end
   return true
 end
 
@@ -39,7 +36,7 @@ local function cancel(ref, now)
   if not r.state then return 'unknown' end
   if r.state ~= 'pending' and r.state ~= 'running' and r.state ~= 'held' then return r.state end
   if options.run then
-    local left = remove_claim(k, r)
+    local left = remove_claims(k, r)
     if left == nil then return 'not_claimed' end
     if left then return 'claim_removed' end
   end
