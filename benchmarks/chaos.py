@@ -26,7 +26,7 @@ from typing import Any
 from tests.acceptance.fleet import LEASE_S, Fleet, Process
 from tests.acceptance.judge import judge
 from worker.deletion import State
-from worker.errors import Unreachable
+from worker.errors import EraserError
 from worker.ledger.moves import Ref
 
 WORKERS = 3
@@ -140,7 +140,7 @@ class Campaign:
             batch = rest[:10]
             try:
                 self.fleet.ask(*batch)
-            except Unreachable:
+            except EraserError:
                 self.done.wait(0.2)
                 continue
             self.accepted.extend(batch)
