@@ -92,11 +92,12 @@ class Play:
         self.audience.tell("worker", f"celery -A worker worker, process {self.stage.worker.pid}")
         self._wait(lambda: self._settled() > len(asked(self.parts, Asked.WITHDRAWN)), "the worker's first deletion")
         self._ask(asked(self.parts, Asked.ONCE_IT_WORKS), lane="user", deadline_s=scenario.SHORT_DEADLINE_S)
+        self._other_side_moves_on(Then.DELETED_ELSEWHERE)
         self._after(0.15, self._a_person_asks)
         self._after(0.20, self._a_producer_asks)
-        self._other_side_moves_on()  # before the outage: a 503 would be an attempt of unknown outcome
         self._after(0.30, self._outage)
         self._after(0.50, self._kill_the_worker)
+        self._other_side_moves_on(Then.BECOMES_DELETABLE)
         self._wait(self._all_settled, "every deletion to end")
         dead = self._states()[State.DEAD]
         self.audience.tell("settled", f"every deletion has its end; {dead} are dead letters and need a person")
@@ -129,7 +130,7 @@ class Play:
         self.stage.simulator.outage(OutageMode.UNAVAILABLE)
         self.audience.tell("outage", "MetaStudio answers 503 to everything")
         self._wait(lambda: self.stage.reads.gate().gate == WaitingFor.OUTAGE, "the gate to close")
-        self.audience.tell("gate closed", f"after {self._used() - before} failed attempts of different jobs")
+        self.audience.tell("gate closed", "different jobs failed and none succeeded: no call leaves but a probe")
         self._wait(lambda: time.monotonic() - began >= scenario.OUTAGE_S, "the outage to end")
         self.stage.simulator.outage(None)
         self._wait(lambda: self.stage.reads.gate().gate != WaitingFor.OUTAGE, "the gate to open again")
@@ -152,16 +153,19 @@ class Play:
             "restarted", f"leases run out within {scenario.LEASE}, then MetaStudio is asked what became of them"
         )
 
-    def _other_side_moves_on(self) -> None:
+    def _other_side_moves_on(self, then: Then) -> None:
         """Jobs that our worker found not deletable become deletable, or are deleted by another way."""
         client, _ = self.stage.running.client(ACCOUNT)
-        for part in self.parts:
-            if part.trouble.then is Then.NOTHING:
+        waiting = [part for part in self.parts if part.trouble.then is then]
+        while waiting:
+            self._wait(lambda: any(map(self._rests, waiting)), "a look at a job in training")
+            part = next(filter(self._rests, waiting), None)
+            if part is None:
                 continue
-            self._wait(partial(self._rests, part), "a look at a job in training")
             self.stage.simulator.move_job(part.job_id, "JOB_SUCCESS")
-            if part.trouble.then is Then.DELETED_ELSEWHERE:
+            if then is Then.DELETED_ELSEWHERE:
                 self._wait(partial(_deletes, client, part.job_id), "a deletion by another way", every_s=0.02)
+            waiting.remove(part)
 
     def _rests(self, part: Part) -> bool:
         """Whether it was seen, and will not be looked at within the next moment."""

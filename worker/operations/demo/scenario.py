@@ -130,9 +130,11 @@ class Part:
 
 def cast(jobs: int) -> list[Part]:
     """All parts in the order of their requests: trouble and plain ones take turns, so that neither comes alone."""
-    # One of each, then the second of each, …; but jobs that never were come first: if the outage hit one, its 503 would
-    # be an attempt of unknown outcome, and its absence afterwards no longer "never seen".
-    numbered = [(trouble.exists, n, trouble) for trouble in TROUBLES for n in range(trouble.jobs)]
+    # One of each, then the second of each, …; but those whose evidence an outage would change come first: its 503 would
+    # be an attempt of unknown outcome, and an absence afterwards no longer "never seen" or "seen before".
+    numbered = [
+        (trouble.ends not in (NEVER_SEEN, SEEN_BEFORE), n, trouble) for trouble in TROUBLES for n in range(trouble.jobs)
+    ]
     troubled = [trouble for _, _, trouble in sorted(numbered, key=lambda each: each[:2])]
     plain = [PLAIN] * (jobs - len(troubled))
     order = [trouble for pair in zip_longest(troubled, plain) for trouble in pair if trouble is not None]
