@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from worker.celery import app, ring
 from worker.durations import parse_duration
@@ -99,17 +98,11 @@ def delete(
         deadline_s=parse_duration(deadline) if deadline else None,
         again=again,
     )
-    _work(runtime().settings.account_of(accepted.ref.project_id).name, None)
+    running = runtime()
+    running.work(running.settings.account_of(accepted.ref.project_id).name, ring)
 
 
 @app.task(name="eraser.work")
 def work(account: str, bell: str | None = None) -> None:
     """Work for an account until nothing is due, or for about a second."""
-    _work(account, bell)
-
-
-def _work(account: str, bell: Any) -> None:
-    running = runtime()
-    turn = running.hand(account, ring).work(bell)
-    if turn.next_ms is not None:
-        running.wake(account, turn.next_ms)
+    runtime().work(account, ring, bell)

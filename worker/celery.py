@@ -97,10 +97,17 @@ app.steps["worker"].add(HeartbeatStep)
 
 def ring(account: str, bell: str) -> None:
     """Call a hand. A doorbell that cannot be sent costs one tick of the dispatcher, nothing else."""
+    send_bell(account, bell)
+
+
+def send_bell(account: str, bell: str) -> bool:
+    """Call a hand; says whether the doorbell could be sent."""
     try:
         app.send_task("eraser.work", args=[account, bell], retry=False, expires=60, ignore_result=True)
     except Exception as error:  # kombu raises what its transport does
         log.warning("doorbell.lost", extra={"account": account, "error": type(error).__name__})
+        return False
+    return True
 
 
 @signals.setup_logging.connect

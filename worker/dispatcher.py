@@ -20,6 +20,7 @@ from celery import bootsteps
 
 from worker.errors import EraserError
 from worker.runtime import HEARD_S, WAKEUPS, WORKER_INFO, WORKERS, Runtime
+from worker.standin import StandIns
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ TICK_S = 0.1
 FULL_LOOK_S = 30.0
 BEAT_S = 5.0  # how often a worker says that it lives
 LOCK_MS = 3_000  # the dispatching worker's turn, renewed each tick
+STANDIN_MARGIN_S = 5.0  # to record what the last call of a stand-in brought
 FORGET_S = 600.0
 FORGET_MOVES = 100  # of 200 records a state each: more than ten a second over ten minutes, and done within the lock
 
@@ -190,13 +192,20 @@ class DispatcherStep(bootsteps.StartStopStep):
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         self._dispatcher: Dispatcher | None = None
+        self._stand_ins: StandIns | None = None
         super().__init__(parent, **kwargs)
 
     def start(self, parent: Any) -> None:
-        from worker.celery import ring
+        from worker.celery import send_bell
         from worker.runtime import runtime
 
         running = runtime()
+
+        def ring(account: str, bell: str) -> None:
+            if not send_bell(account, bell):
+                stand_ins.answer(account, bell)
+
+        stand_ins = self._stand_ins = StandIns(lambda account, bell: running.work(account, ring, bell))
         self._dispatcher = Dispatcher(running, ring, concurrency=parent.concurrency)
         self._dispatcher.start()
 
@@ -206,5 +215,7 @@ class DispatcherStep(bootsteps.StartStopStep):
         runtime().stopping.set()
         if self._dispatcher:
             self._dispatcher.stop()
+        if self._stand_ins:
+            self._stand_ins.wait(runtime().settings.call_deadline + STANDIN_MARGIN_S)
 
     terminate = stop

@@ -156,6 +156,12 @@ class Runtime:
             stopping=self.stopping,
         )
 
+    def work(self, account: str, ring: Callable[[str, str], None], bell: str | None = None) -> None:
+        """Work as a hand until nothing is due or its time is over, and see that somebody looks again in time."""
+        turn = self.hand(account, ring).work(bell)
+        if turn.next_ms is not None:
+            self.wake(account, turn.next_ms)
+
     def wake(self, account: str, at_ms: float) -> None:
         """Ask the dispatcher to look at the account at that Redis time. Best effort: a full look finds it anyway."""
         try:

@@ -1,0 +1,52 @@
+"""No doorbell can be sent, because Redis is full or the broker is away: what was accepted is carried out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+
+from tests.acceptance.fleet import Fleet
+from tests.acceptance.judge import judge
+from worker.deletion import State
+from worker.errors import EraserError
+
+JOBS = [f"job-{n:03d}" for n in range(300)]
+
+
+def test_a_full_redis_refuses_requests_clearly_and_drains_what_is_pending() -> None:
+    with Fleet() as fleet:
+        fleet.plant(*JOBS, "late")
+        workers = fleet.start_workers(2)
+        fleet.ledger.pause(why="let it fill up")
+        fleet.ask(*JOBS)
+        info: Any = fleet.client.info("memory")
+        fleet.client.config_set("maxmemory", info["used_memory"] - 50_000)
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            fleet.client.set("anything", "x" * 100)
+        with pytest.raises(EraserError, match=r"(?i)memory"):
+            fleet.ask("late")
+        fleet.ledger.resume()
+        fleet.wait_until_settled(len(JOBS))
+        assert fleet.states() == {State.DELETED: len(JOBS)}
+        judge(fleet, JOBS)
+        assert all(worker.alive for worker in workers)
+
+        fleet.client.config_set("maxmemory", 0)
+        fleet.ask("late")
+        fleet.wait_until_settled(len(JOBS) + 1)
+        assert fleet.state("late") is State.DELETED
+
+
+def test_a_broker_of_its_own_that_is_away_does_not_stop_deletions() -> None:
+    with Fleet(settings={"ERASER_BROKER_URL": "redis+socket:///nowhere/redis.sock"}) as fleet:
+        fleet.plant(*JOBS)
+        worker = fleet.start_worker()
+        fleet.ask(*JOBS)
+        fleet.wait_until_settled(len(JOBS))
+        assert fleet.states() == {State.DELETED: len(JOBS)}
+        judge(fleet, JOBS)
+        assert "Trying again" in worker.text
+        worker.ask_to_end()
+        worker.popen.wait(60)

@@ -1,0 +1,70 @@
+"""Hands that answer doorbells which could not be sent: a few at once, and the worker's end waits for them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.waiting import wait_until
+from worker.errors import Unreachable
+from worker.standin import StandIns
+
+
+class Work:
+    """Work that lasts until the test says so."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, str]] = []
+        self.may_end = threading.Event()
+        self.error: Exception | None = None
+
+    def __call__(self, account: str, bell: str) -> None:
+        self.begun.append((account, bell))
+        assert self.may_end.wait(10)
+        if self.error:
+            raise self.error
+
+
+@pytest.fixture
+def work() -> Iterator[Work]:
+    work = Work()
+    yield work
+    work.may_end.set()
+
+
+def test_a_doorbell_that_could_not_be_sent_is_answered(work: Work) -> None:
+    StandIns(work).answer("default", "7")
+    wait_until(lambda: work.begun == [("default", "7")])
+
+
+def test_no_more_than_a_few_stand_in_at_once(work: Work) -> None:
+    stand_ins = StandIns(work, most=2)
+    assert [stand_ins.answer("default", str(n)) for n in range(3)] == [True, True, False]
+    work.may_end.set()
+    stand_ins.wait(10)
+    assert stand_ins.answer("default", "4")
+    stand_ins.wait(10)
+
+
+def test_the_end_of_the_worker_waits_for_those_who_work(work: Work) -> None:
+    stand_ins = StandIns(work)
+    stand_ins.answer("default", "1")
+    stand_ins.wait(0)
+    assert len(work.begun) == 1
+    assert stand_ins._threads, "it is still at work after an impatient wait"
+    work.may_end.set()
+    stand_ins.wait(10)
+    assert not stand_ins._threads
+
+
+@pytest.mark.parametrize("error", [Unreachable("Redis does not answer"), ZeroDivisionError()])
+def test_a_fault_in_one_frees_its_place(work: Work, error: Exception) -> None:
+    work.error = error
+    stand_ins = StandIns(work, most=1)
+    stand_ins.answer("default", "1")
+    work.may_end.set()
+    stand_ins.wait(10)
+    assert stand_ins.answer("default", "2")
+    stand_ins.wait(10)
