@@ -118,6 +118,7 @@ def deletion(attempts: list[Attempt], events: list[Event]) -> Deletion:
         ("deletion.lost", {}, "not counted"),
         ("deletion.deleted", {"late": True, "was": "dead"}, "deleted, late; it was dead by then"),
         ("deletion.postponed", {"probe": "outage", "status": 503}, "a harmless call first tried"),
+        ("deletion.postponed", {"error": "HUAWEICLOUD_SDK_AK: not set"}, "not sent: HUAWEICLOUD_SDK_AK: not set"),
         ("deletion.requested", {"was": "dead", "by": "ops"}, "requested anew, a new round (it was dead) by ops"),
         ("deletion.something_new", {}, "deletion.something_new"),
     ],

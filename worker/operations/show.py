@@ -165,6 +165,8 @@ def _happened(event: Event) -> Moment:
         case "deletion.postponed" if said.get("probe"):
             answer = " ".join(str(said[name]) for name in ("status", "code", "message") if said.get(name) is not None)
             text = f"not sent: a harmless call first tried whether the account may call again: {answer or 'no answer'}"
+        case "deletion.postponed" if said.get("error"):
+            text = f"not sent: {said['error']}"
         case "deletion.requested":
             text += f" (it was {said['was']})" if said.get("was") else ""
     return Moment(event.at, words.plain(text + _who(said.get("by"), said.get("why"), said.get("run"))))
