@@ -54,6 +54,7 @@ def configuration() -> dict[str, Any]:
             "ack_emulation": False,  # the ledger is the only redelivery
             "socket_keepalive": True,
             "socket_connect_timeout": 3,
+            "max_retries": 0,  # of a doorbell: else a hand that rings waits six seconds when the broker is away
         },
         "result_backend": None,
         "task_ignore_result": True,
