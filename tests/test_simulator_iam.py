@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -202,3 +205,17 @@ def test_the_control_plane_steers_iam_over_http(simulator: Simulator, visitor: V
         control._command("POST", "iam", {"live": 5})
     control.reset()
     assert visitor.ask().status == 201
+
+
+def test_the_command_says_how_to_call_it_with_tokens() -> None:
+    command = [sys.executable, "-m", "worker.metastudio.simulator", "--port", "0", "--token-life", "60"]
+    with subprocess.Popen([*command, "--iam-user", "someone"], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            told = "".join(process.stdout.readline() for _ in range(6))
+        finally:
+            process.terminate()
+    said = dict(re.findall(r"(\w+)=(\S+?)(?:;|\s)", told))
+    assert (said["ERASER_IAM_USER"], said["ERASER_IAM_DOMAIN"]) == ("someone", DEMO_DOMAIN)
+    assert said["ERASER_IAM_PASSWORD"] == DEMO_PASSWORD
+    assert said["HUAWEICLOUD_SDK_IAM_ENDPOINT"] == said["ERASER_ENDPOINT"]

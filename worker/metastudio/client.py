@@ -125,8 +125,6 @@ class Client:
 
     def close(self) -> None:
         self._transport.close()
-        if isinstance(self._credentials, IamTokens):
-            self._credentials.close()
 
     def _call(
         self,

@@ -103,8 +103,7 @@ class IamTokens:
         self.endpoint = check_endpoint(endpoint, ENDPOINT)
         self._login = login
         self._clock, self._random = clock, random
-        url = urlsplit(self.endpoint)
-        self._transport = Transport(url.scheme, url.hostname or "", url.port, pool_size=1, ca_bundle=ca_bundle)
+        self._ca_bundle = ca_bundle
         self._fetching = threading.Lock()  # held for as long as IAM takes
         self._changing = threading.Lock()  # held for a moment
         self._tokens: dict[str, Token] = {}
@@ -148,9 +147,6 @@ class IamTokens:
             self._refused.add(refused.project_id)
             return True
 
-    def close(self) -> None:
-        self._transport.close()
-
     def _kept(self, project_id: str, login: Login) -> Token | None:
         token = self._tokens.get(project_id)
         usable = token is not None and token.login == login.fingerprint and self._clock() < token.ends_at
@@ -187,17 +183,26 @@ class IamTokens:
                 "Accept-Encoding": "identity",
                 "Content-Type": "application/json;charset=utf8",
                 "Content-Length": str(len(body)),
-                "Connection": "close",  # the next request is hours away
+                "Connection": "close",
             }
         )
         asked = self._clock()
         deadline = time.monotonic() + _left_s(call) / 2
         within = Call(call.connect_timeout_s, call.read_timeout_s, deadline)
-        reply = self._transport.exchange(request, within, max_body_bytes=_MAX_BODY_BYTES)
+        reply = self._exchange(request, within)
         value = reply.headers.get("X-Subject-Token", "")
-        if reply.status != 201 or reply.truncated or not _TOKEN.fullmatch(value):
+        if reply.status != 201 or not _TOKEN.fullmatch(value):
             return _failed(reply, login)
         return self._keep(value, project_id, login, asked, _life_s(reply))
+
+    def _exchange(self, request: requests.PreparedRequest, within: Call) -> Reply:
+        """On a connection of its own: the next request is hours away, and an old one may be dead without knowing."""
+        url = urlsplit(self.endpoint)
+        transport = Transport(url.scheme, url.hostname or "", url.port, pool_size=1, ca_bundle=self._ca_bundle)
+        try:
+            return transport.exchange(request, within, max_body_bytes=_MAX_BODY_BYTES)
+        finally:
+            transport.close()
 
     def _keep(self, value: str, project_id: str, login: Login, asked: float, life_s: float) -> Token:
         early_s = min(RENEW_BEFORE_S, RENEW_BEFORE_SHARE * life_s) * (1 + self._random()) / 2

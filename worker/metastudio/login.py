@@ -7,6 +7,7 @@ the body of a request to IAM.
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -81,9 +82,14 @@ class LoginSource:
             file = WatchedFile(password_file, self._name, clock)
             self._read = lambda: file.text().strip("\r\n")
         self._last: Login | None = None
+        self._reading = threading.Lock()  # so that the slow hash is made once
 
     def current(self) -> Login:
         """The login to ask with now. Raises `SettingsError` with what to set."""
+        with self._reading:
+            return self._current()
+
+    def _current(self) -> Login:
         password = self._read()
         last = self._last
         if last is not None and last.password == password:
