@@ -1,0 +1,38 @@
+-- Holds: what must not be sent. Kept apart from the deletions, so that a job may be held before anybody asks for it.
+--   holds:jobs     hash    ref -> JSON {why, by, at, until}
+--   holds:users    hash    HMAC of an app user -> the same
+--   holds:ends     zset    'j <ref>' or 'u <hmac>'; score: when the hold ends by itself
+--   holds:unknown  zset    refs in `held` because nobody could say whose they are; score: when to ask again
+-- A held deletion stands in `held` with the time when it would be due; its field `ht` says since when, because its
+-- deadline stands still meanwhile. Field `au` is the HMAC of its app user, or '-' for a job that has none.
+
+-- Why it must not be sent: 'job' or 'user'; 'ask' where that depends on an app user that is not known; nil: it may go.
+local function hold_of(ref, user)
+  if redis.call('HEXISTS', P .. 'holds:jobs', ref) == 1 then return 'job' end
+  if redis.call('HLEN', P .. 'holds:users') == 0 then return nil end
+  if not user then return 'ask' end
+  if redis.call('HEXISTS', P .. 'holds:users', user) == 1 then return 'user' end
+end
+
+local function hold(ref, now, from, lane, due, round, because)
+  local k = record(ref)
+  redis.call('ZREM', index_of(from, lane), ref)
+  redis.call('HDEL', k, 'tok', 'wrk', 'tk', 'was', 'wait')
+  redis.call('HSET', k, 'state', 'held', 'ht', ms(now))
+  redis.call('ZADD', P .. 'held', ms(due), ref)
+  note_event(ref, now, 'deletion.held', { hold = because }, round)
+end
+
+local function let_go(ref, now, bulletin)
+  local k = record(ref)
+  local v = redis.call('HMGET', k, 'lane', 'dl', 'ht', 'round', 'unk', 'calls')
+  local due = math.max(now, tonumber(redis.call('ZSCORE', P .. 'held', ref)))
+  redis.call('ZREM', P .. 'held', ref)
+  redis.call('ZREM', P .. 'holds:unknown', ref)
+  redis.call('HDEL', k, 'ht')
+  local wait = due > now and (v[6] and 'retry' or 'grace') or nil
+  redis.call('HSET', k, 'state', 'pending', 'dl', ms(tonumber(v[2]) + now - tonumber(v[3] or now)))
+  if wait then redis.call('HSET', k, 'wait', wait) end
+  redis.call('ZADD', P .. 'due:' .. v[1], ms(due), ref)
+  note_event(ref, now, 'deletion.released', bulletin, v[4] or '1')
+end

@@ -1,0 +1,40 @@
+-- hold: nothing is sent for these jobs, or for any job of this app user, until the hold is removed or ends.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: why, by, until (ms since 1970), user (HMAC)), then up to 500 refs
+--   returns  {"now", "results": one a ref: "held", "may_be_deleted" (held; an earlier call had no clear answer),
+--             "in_flight" (held if the call under way deletes nothing), the state of one that does not wait, or "none"}
+--   What waits is held at once; what is under way, asked for or replayed later is held when a hand would take it.
+--include _clock
+--include _account
+--include _drains
+--include _once
+--include _history
+--include _hold
+local options = cjson.decode(ARGV[3])
+
+local function write(hash, member, name, now)
+  local said = { why = options.why, by = options.by, at = tonumber(ms(now)), ['until'] = options['until'] }
+  redis.call('HSET', P .. hash, member, cjson.encode(said))
+  if options['until'] then redis.call('ZADD', P .. 'holds:ends', ms(options['until']), name)
+  else redis.call('ZREM', P .. 'holds:ends', name) end
+end
+
+local function hold_job(ref, now)
+  write('holds:jobs', ref, 'j ' .. ref, now)
+  local v = redis.call('HMGET', record(ref), 'state', 'lane', 'round', 'unk', 'wish')
+  if not v[1] then return 'none' end
+  if v[1] == 'running' then return 'in_flight' end
+  if v[1] ~= 'pending' or v[5] == 'cancel' then return v[1] end
+  local due = tonumber(redis.call('ZSCORE', index_of(v[1], v[2]), ref))
+  hold(ref, now, v[1], v[2], due, v[3] or '1', 'job')
+  return v[4] == '1' and 'may_be_deleted' or 'held'
+end
+
+return once(ARGV[1], ARGV[2], function()
+  local now = clock()
+  local answer = { now = tonumber(ms(now)) }
+  if options.user then write('holds:users', options.user, 'u ' .. options.user, now) end
+  if #ARGV > 3 then answer.results = {} end
+  for i = 4, #ARGV do answer.results[i - 3] = hold_job(ARGV[i], now) end
+  return answer
+end)

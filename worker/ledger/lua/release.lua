@@ -1,0 +1,82 @@
+-- release: a hold is removed, or its time is over; what it held and nothing else holds goes on, nothing is forgotten.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON), then up to 500 refs
+--            options: jobs (bool: the holds of these refs are removed), user (HMAC: this hold is removed),
+--            ended (bool: do what time alone has freed), why, by, gate (see _gate.lua)
+--   returns  {"now", "results": one a ref: "released", "held" (another hold applies), "removed" (nothing was held),
+--             "not_held" (there was no such hold), "users": holds of app users that were removed,
+--             "freed": how many went on, "more": true when there is more that time has freed, "ring": bell}
+--   What a hold of an app user held has to be named: the caller goes through `held` with neither `jobs` nor `user`.
+--include _clock
+--include _account
+--include _drains
+--include _once
+--include _history
+--include _gate
+--include _ring
+--include _hold
+local MOST = 500
+local options = cjson.decode(ARGV[3])
+local freed = 0
+
+-- Let it go on if nothing holds it any more. `asked`: its app user is looked up once more, so not knowing it is no hold.
+local function free(ref, now, asked)
+  local v = redis.call('HMGET', record(ref), 'state', 'au')
+  if v[1] ~= 'held' then
+    redis.call('ZREM', P .. 'holds:unknown', ref)
+    return false
+  end
+  local why = hold_of(ref, v[2])
+  if why and not (asked and why == 'ask') then return false end
+  let_go(ref, now, { why = options.why, by = options.by })
+  freed = freed + 1
+  return true
+end
+
+local function lift_job(ref)
+  redis.call('ZREM', P .. 'holds:ends', 'j ' .. ref)
+  return redis.call('HDEL', P .. 'holds:jobs', ref) == 1
+end
+
+local function lift_user(user)
+  redis.call('ZREM', P .. 'holds:ends', 'u ' .. user)
+  return redis.call('HDEL', P .. 'holds:users', user)
+end
+
+local function release(ref, now)
+  local was = not options.jobs or lift_job(ref)
+  if free(ref, now) then return 'released' end
+  if redis.call('HGET', record(ref), 'state') == 'held' then return 'held' end
+  return was and 'removed' or 'not_held'
+end
+
+local function what_time_freed(now, answer)
+  local ended = redis.call('ZRANGEBYSCORE', P .. 'holds:ends', '-inf', ms(now), 'LIMIT', 0, MOST)
+  for _, name in ipairs(ended) do
+    local member = string.sub(name, 3)
+    if string.sub(name, 1, 1) == 'j' then
+      lift_job(member)
+      free(member, now)
+    else
+      answer.users = answer.users + lift_user(member)
+    end
+  end
+  local asked = redis.call('ZRANGEBYSCORE', P .. 'holds:unknown', '-inf', ms(now), 'LIMIT', 0, MOST)
+  for _, ref in ipairs(asked) do
+    redis.call('ZREM', P .. 'holds:unknown', ref)
+    free(ref, now, true)
+  end
+  answer.more = #ended == MOST or #asked == MOST
+end
+
+return once(ARGV[1], ARGV[2], function()
+  local now = clock()
+  local answer = { now = tonumber(ms(now)), users = 0 }
+  if options.user then answer.users = lift_user(options.user) end
+  if options.ended then what_time_freed(now, answer) end
+  if #ARGV > 3 then answer.results = {} end
+  for i = 4, #ARGV do answer.results[i - 3] = release(ARGV[i], now) end
+  answer.freed = freed
+  if freed > 0 then answer.ring = ring(now, options.gate) end
+  return answer
+end)
