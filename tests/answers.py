@@ -57,6 +57,7 @@ def lease(**changed: Any) -> Lease:
         looks=0,
         unknown=False,
         seen=False,
+        visible=False,
         cancel_wanted=False,
         app_user=None,
         probe=None,

@@ -175,6 +175,76 @@ def test_a_cluster_of_429s_slows_the_account_down_and_it_recovers(bench: Bench) 
     assert float(bench.gate()["share"]) <= 0.99
 
 
+def test_a_429_now_and_then_among_good_answers_slows_nobody_down(bench: Bench) -> None:
+    """Four in a hundred once drove the pace to a thirtieth."""
+    bench.open()
+    many(bench, 400)
+    for _ in range(12):
+        for _ in range(24):
+            bench.settle(bench.take())
+        throttled(bench)
+    assert "slow" not in bench.gate()
+
+
+def test_probes_keep_the_pace_too(bench: Bench) -> None:
+    many(bench, 5)
+    lease = bench.take()
+    assert lease.probe == "credentials"
+    lesson = Lesson("throttled", key="k1", ms=5, probe=True)
+    bench.settle(lease, "pending", called=False, used=False, attempt=None, status=429, lesson=lesson)
+    turn = bench.turn()
+    assert turn.lease is None
+    assert turn.wait_s is not None
+    bench.settle(
+        bench.take(), "pending", called=False, used=False, attempt=None, lesson=replace(lesson, retry_after=9000.0)
+    )
+    assert bench.turn().wait_s is None
+    bench.pass_time(9)
+    assert bench.turn().lease is not None
+
+
+def test_jobs_that_are_never_answered_do_not_stop_the_others(bench: Bench) -> None:
+    bench.open()
+    many(bench, 30)
+    for _ in range(4):
+        bench.take()
+    bench.pass_time(1)
+    assert bench.turn().lease is None
+    bench.pass_time(3)
+    for _ in range(10):
+        bench.settle(bench.take())
+
+
+def test_a_deletion_that_was_not_sent_keeps_its_place(bench: Bench) -> None:
+    bench.open()
+    bench.request("first")
+    bench.pass_time(1)
+    bench.request("second")
+    lease = bench.take()
+    nothing = {"called": False, "used": False, "attempt": None, "status": None, "delay_s": 0.0}
+    bench.settle(lease, "pending", lesson=Lesson("none", key="k1"), **nothing)
+    assert bench.take().ref.job_id == "first"
+
+
+def test_a_key_that_saw_a_job_is_not_blind(bench: Bench) -> None:
+    bench.open()
+    many(bench, 3)
+    lease = bench.take()
+    assert lease.visible is False
+    bench.settle(lease, "deleted")
+    assert bench.take().visible is True
+    assert "sees:p" in bench.gate()
+
+
+def test_keys_of_long_ago_are_forgotten(bench: Bench) -> None:
+    for day in range(4):
+        bench.request(f"j{day}")
+        key = f"k{day}"
+        bench.settle(bench.take(key=key), lesson=Lesson("ok", key=key, ms=5, probe=True))
+        bench.pass_time(2 * 86400)
+    assert [name for name in bench.gate() if name.startswith("good:")] == ["good:k3"]
+
+
 # -- the breaker -----------------------------------------------------------------------------------------------------
 
 

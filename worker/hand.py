@@ -13,7 +13,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -21,7 +21,7 @@ from typing import Protocol
 from worker.errors import EraserError
 from worker.ledger.moves import Lease, Settlement, Turn
 from worker.ledger.store import Ledger
-from worker.metastudio.answer import Answer, Listing, Silence
+from worker.metastudio.answer import Answer, JobRow, Listing, Silence
 from worker.outcome import NOT_ASKED, Found, Judge, Meaning, found, meaning, outcome_unknown, sighting
 from worker.schedule import Schedule
 
@@ -49,6 +49,18 @@ class Remote(Protocol):
         """After refused credentials: whether the next call goes out with newer ones."""
 
 
+class StillMeant(Protocol):
+    """What a hand needs of `worker.retention`."""
+
+    def __call__(self, policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:
+        """Why none of the policies means this job any more; None: one still does."""
+
+
+def no_policies(policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:  # noqa: ARG001
+    """Where there are no policies: none of them means anything."""
+    return f"there is no policy {policies[0]} any more"
+
+
 @dataclass(slots=True)
 class Hand:
     """One hand of one account. `ring` calls another hand; `stopping` is set when the worker has to go."""
@@ -61,6 +73,7 @@ class Hand:
     call_deadline_s: float
     ring: Callable[[str], None]
     stopping: threading.Event
+    still_meant: StillMeant = no_policies
     budget_s: float = BUDGET_S
     random: Callable[[], float] = random.random
     settled: dict[str, int] = field(default_factory=dict)
@@ -130,14 +143,29 @@ class Hand:
             trial = self._ask(lease, job_id=None)
             if trial.count is None:
                 return judge.probe_failed(lease, trial)
-        if not lease.looks and not lease.cancel_wanted:
+            if lease.probe == "credentials":
+                return judge.key_is_good(lease, trial)  # at once: a job that is never answered must not keep it secret
+        if not (lease.looks or lease.cancel_wanted or lease.who or lease.policies):
             return self._delete(lease, judge)
         listing = self._ask(lease)
         looked = judge.after_look(lease, listing, sees_jobs=self._sees_jobs(lease, listing))
+        looked = looked or self._second_thoughts(lease, judge, listing)
         if looked is not None:
             return looked
         settled = self._delete(replace(lease, looks=0, seen=True), judge)
         return replace(settled, fields=sighting(listing, lease.ref.job_id) | settled.fields)
+
+    def _second_thoughts(self, lease: Lease, judge: Judge, listing: Listing) -> Settlement | None:
+        """It is there and deletable. Is it still meant to go, and is it perhaps somebody's who is on hold?"""
+        _, row = found(listing, lease.ref.job_id)
+        if row is not None and lease.policies:
+            now = datetime.fromtimestamp(lease.redis_ms / 1000, UTC)
+            why = self.still_meant(lease.policies, lease.ref.project_id, row, now)
+            if why is not None:
+                return judge.unwanted(lease, listing, why)
+        if row is not None and lease.who:
+            return judge.knows_whose(lease, listing, self.ledger.users.hashed(row.app_user_id))
+        return None
 
     def _delete(self, lease: Lease, judge: Judge) -> Settlement:
         if not self._covers_a_call(lease):
@@ -180,6 +208,8 @@ class Hand:
         absent, _ = found(listing, lease.ref.job_id)
         if absent is not Found.ABSENT or lease.unknown or lease.seen or not lease.absent_once:
             return None
+        if lease.visible:
+            return True
         count = self._ask_in_time(lease, job_id=None).count
         return None if count is None else count > 0
 

@@ -167,6 +167,10 @@ class Judge:
         wait = 0.0 if lesson.kind == "clock" else self._patience(1)
         return self._waits(lease, delay_s=wait, lesson=lesson, event=event)
 
+    def key_is_good(self, lease: Lease, trial: Listing) -> Settlement:
+        """The harmless call was answered: the gate may open to all, and this job takes its turn."""
+        return self._waits(lease, lesson=Lesson("ok", key=self.key, ms=trial.answer.ms, probe=True))
+
     # -- after a DELETE ----------------------------------------------------------------------------------------------
 
     def after_delete(self, lease: Lease, answer: Answer) -> Settlement:
@@ -242,6 +246,8 @@ class Judge:
     def after_look(self, lease: Lease, listing: Listing, *, sees_jobs: bool | None) -> Settlement | None:
         """A look without a DELETE. None: it is there and deletable, so the DELETE may go now."""
         what, row = found(listing, lease.ref.job_id)
+        if lease.who and what is not Found.PRESENT and not (what is Found.ABSENT and (lease.unknown or lease.seen)):
+            return self._nobody_says_whose(lease, listing, what)
         if what is Found.ABSENT:
             return self._absent(lease, None, listing, unknown=lease.unknown, sees_jobs=sees_jobs)
         if what is Found.UNKNOWN or row is None:
@@ -253,6 +259,23 @@ class Judge:
         if not is_deletable(row.state):
             return self._not_deletable(lease, row, None, listing)
         return None
+
+    def unwanted(self, lease: Lease, listing: Listing, why: str) -> Settlement:
+        """No policy that asked for it means it any more, and nobody else asked: withdrawn before the call."""
+        event = _looked(listing, Found.PRESENT) | {"no_longer_matches": why[:80]}
+        return self._settles(lease, State.CANCELLED, event=event, lesson=self._alive(lease, listing))
+
+    def knows_whose(self, lease: Lease, listing: Listing, user: str) -> Settlement:
+        """The look said whose job it is (`user`: the hash); whether that is on hold, the next take decides."""
+        fields = sighting(listing, lease.ref.job_id) | {"au": user}
+        return self._waits(lease, fields=fields, lesson=self._alive(lease, listing))
+
+    def _nobody_says_whose(self, lease: Lease, listing: Listing, what: Found) -> Settlement:
+        """It may be an app user's that is on hold: nothing is sent until a look says, or no such hold is left."""
+        event, lesson = _looked(listing, what), self._lesson_of(listing, lease)
+        fields = {"look": str(_next_look(lease))}
+        settled = self._settles(lease, State.HELD, event=event, lesson=lesson)
+        return replace(settled, delay_s=self._patience(_looks(lease) + 1), fields=fields)
 
     def _absent(
         self, lease: Lease, answer: Answer | None, listing: Listing, *, unknown: bool, sees_jobs: bool | None

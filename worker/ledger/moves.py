@@ -53,6 +53,8 @@ class Claim:
     delay_s: float = 0.0
     deadline_s: float = 30 * 86400.0
     again: bool = False  # also when it is `deleted` or `gone` already
+    policy: str | None = None  # the retention policy that asks; it has to mean it still when the call is made
+    seen: bool = False  # a list of MetaStudio's had these jobs a moment ago
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Lease:
     looks: int  # 0: call DELETE; n: look first, for the n-th time; above ABSENT_ONCE: and it was absent already
     unknown: bool  # an earlier attempt's outcome is unknown: it may be deleted
     seen: bool  # a list or show had it
+    visible: bool  # this key has seen a job of this project: an empty list is not blindness
     cancel_wanted: bool
     app_user: str | None
     probe: str | None  # the gate is closed for this reason and this lease tries whether it may open
@@ -90,6 +93,8 @@ class Lease:
     taken: float  # monotonic, before the script was sent
     expires: float  # monotonic
     deadline_left_s: float
+    who: bool = False  # an app user is on hold and nobody knows whose job this is: look first
+    policies: tuple[str, ...] = ()  # nobody but these policies asks for it: one of them has to mean it still
 
     @property
     def absent_once(self) -> bool:

@@ -7,8 +7,9 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 import redis
@@ -18,6 +19,7 @@ from redis.retry import Retry
 from worker.deletion import Lane
 from worker.errors import RefusedBySafetyRule, Unreachable
 from worker.ledger import scripts
+from worker.ledger.app_users import AppUsers
 from worker.ledger.moves import Accepted, Claim, GatePolicy, Lease, Ref, Settlement, Turn, compact, lean
 
 FULL_SHARE = 0.85  # of maxmemory; above it nothing new is accepted
@@ -109,14 +111,18 @@ class Ledger:
         self._patience_s = patience_s
         self._clock = clock
         self._caller = _Caller()
+        self.users = AppUsers(client, self.prefix)
         self._room_checked = -ROOM_CHECK_S
 
     # -- what producers do ---------------------------------------------------------------------------------------
 
-    def request(self, refs: Iterable[Ref], claim: Claim) -> tuple[list[Accepted], list[str]]:
+    def request(
+        self, refs: Iterable[Ref], claim: Claim, *, assets: Mapping[Ref, str] | None = None
+    ) -> tuple[list[Accepted], list[str]]:
         """Record each deletion or merge it into the one that is there. Returns what was accepted, and doorbells.
 
-        Raises `RefusedBySafetyRule` when Redis is nearly full: what is pending needs the rest to drain.
+        assets: ids of the jobs' assets, where they are known. Raises `RefusedBySafetyRule` when Redis is nearly full:
+        what is pending needs the rest to drain.
         """
         self._refuse_when_nearly_full()
         options = lean(
@@ -126,13 +132,20 @@ class Ledger:
                 "why": claim.why,
                 "run": claim.run,
                 "user": claim.app_user,
+                "au": self.users.hashed(claim.app_user) if claim.app_user else None,
                 "again": claim.again,
+                "policy": claim.policy,
+                "seen": claim.seen,
             }
         )
         options |= {"delay": claim.delay_s * 1000, "deadline": claim.deadline_s * 1000, "gate": self._gate}
         accepted: list[Accepted] = []
         bells: list[str] = []
-        for batch, answer in self._in_batches("request", options, refs):
+
+        def about(batch: list[Ref]) -> dict[str, Any]:
+            return {"assets": [assets.get(ref, False) for ref in batch]} if assets else {}
+
+        for batch, answer in self.in_batches("request", options, refs, about=about):
             for ref, state in zip(batch, answer["results"], strict=True):
                 accepted.append(Accepted(ref, state.removeprefix("="), deduplicated=state.startswith("=")))
             if answer.get("ring"):
@@ -188,6 +201,7 @@ class Ledger:
             looks=go["look"],
             unknown=go["unknown"],
             seen=go["seen"],
+            visible=go["visible"],
             cancel_wanted=go.get("wish") == "cancel",
             app_user=go.get("user"),
             probe=go.get("probe"),
@@ -196,6 +210,8 @@ class Ledger:
             taken=asked,
             expires=asked + self.policy.lease / 1000,
             deadline_left_s=go["left"] / 1000,
+            who=go.get("who", False),
+            policies=tuple(go.get("policies", ())),
         )
 
     def look(self, *, patience_s: float = 2.0) -> float | None:
@@ -245,7 +261,7 @@ class Ledger:
         options |= {"deadline": deadline_s * 1000, "gate": self._gate}
         results: list[tuple[Ref, str]] = []
         bells: list[str] = []
-        for batch, answer in self._in_batches("replay", options, refs):
+        for batch, answer in self.in_batches("replay", options, refs):
             results += zip(batch, answer["results"], strict=True)
             if answer.get("ring"):
                 bells.append(answer["ring"])
@@ -291,21 +307,26 @@ class Ledger:
 
     def _each(self, move: str, options: dict[str, Any], refs: Iterable[Ref]) -> list[tuple[Ref, str]]:
         results: list[tuple[Ref, str]] = []
-        for batch, answer in self._in_batches(move, options, refs):
+        for batch, answer in self.in_batches(move, options, refs):
             results += zip(batch, answer["results"], strict=True)
         return results
 
-    def _in_batches(
-        self, move: str, options: dict[str, Any], refs: Iterable[Ref]
+    def in_batches(
+        self,
+        move: str,
+        options: dict[str, Any],
+        refs: Iterable[Ref],
+        *,
+        about: Callable[[list[Ref]], dict[str, Any]] = lambda _: {},
     ) -> Iterable[tuple[list[Ref], dict[str, Any]]]:
-        batch: list[Ref] = []
-        for ref in refs:
-            batch.append(ref)
-            if len(batch) == BATCH:
-                yield batch, self._run(move, options, batch)
-                batch = []
-        if batch:
-            yield batch, self._run(move, options, batch)
+        """Run one move over many deletions, 500 at a time. `about` adds what it needs to know of each batch."""
+        rest = iter(refs)
+        while batch := list(islice(rest, BATCH)):
+            yield batch, self._run(move, options | about(batch), batch)
+
+    def move(self, name: str, options: dict[str, Any]) -> dict[str, Any]:
+        """Run a move that names no deletion."""
+        return self._run(name, options)
 
     def _run(
         self,

@@ -11,7 +11,7 @@
 --   call_ms                                  moving average of a call's length
 --   failing                                  how many different jobs failed since the last sign of life
 --   skew, skew_at                            MetaStudio's clock less Redis's, ms; calls are signed with it
---   lives                                    takes that have gone out; for status
+--   sees:<project>                           the key that has seen a job there: its lists are not empty by blindness
 --
 -- cfg: interval (ms between calls at the full rate), look_interval, max_calls, outage_after (jobs), outage_pause (ms),
 --      outage_pause_max, credentials_pause, misconfigured_pause, lease
@@ -62,33 +62,35 @@ end
 
 local function spacing(cfg) return cfg.interval / num('share', START_SHARE) * num('slow', 1) end
 
--- How many calls may be under way at once: what the pace needs at the present length of a call, and a few more. A dead
--- account keeps the length it had while it lived, so it cannot fill every thread.
-local function most_calls(cfg)
-  return math.min(cfg.max_calls, 4 + math.ceil(2 * num('call_ms', 0) / spacing(cfg)))
+-- Are as many calls under way as may be? What the pace needs at the present length of a call, and a few more: a dead
+-- account keeps the length it had while it lived, so it cannot fill every thread. Calls that last long stand aside, up
+-- to OLD_MOST: jobs that are never answered must not stop the others.
+local YOUNG, OLD_MOST = 3000, 6  -- ms, calls
+local function full(now, cfg)
+  local most = math.min(cfg.max_calls, 4 + math.ceil(2 * num('call_ms', 0) / spacing(cfg)))
+  local running = redis.call('ZCARD', P .. 'running')
+  if running < most or running >= most + OLD_MOST then return running >= most end
+  return redis.call('ZCOUNT', P .. 'running', ms(now + cfg.lease - YOUNG), '+inf') >= most
+end
+
+-- Why the gate lets only a probe through (nil: it is open to all), and until when not even that.
+local function shut(cfg, key)
+  local g = read_gate()
+  local bad = num('bad:' .. key, 0)
+  if bad > 0 then return g.block or 'credentials', bad end
+  if g.block and g.block ~= 'credentials' then return g.block, num('block_until', 0) end
+  if not g['good:' .. key] then return 'credentials', 0 end
 end
 
 -- 'go', probe?  |  'wait', ms  |  'closed', until (ms) or nil.  Nothing is reserved: who goes takes the slot in pass().
 local function ask(now, cfg, key)
-  local g = read_gate()
-  if g.paused then return 'closed' end
-  local probing = num('probe_until', 0)
-  local bad = num('bad:' .. key, 0)
-  if g.block and g.block ~= 'credentials' or bad > 0 then
-    if probing > now then return 'closed', probing end
-    local till = bad > 0 and bad or num('block_until', 0)
-    if till > now then return 'closed', till end
-    return 'go', g.block or 'credentials'
-  end
-  if not g['good:' .. key] then
-    if probing > now then return 'closed', probing end
-    return 'go', 'credentials'
-  end
-  local throttled = num('throttled_until', 0)
-  if throttled > now then return 'closed', throttled end
+  if read_gate().paused then return 'closed' end
+  local probe, till = shut(cfg, key)
+  till = math.max(till or 0, num('throttled_until', 0), probe and num('probe_until', 0) or 0)
+  if till > now then return 'closed', till end
   local slot = num('slot', 0)
   if slot > now then return 'wait', slot - now end
-  return 'go'
+  return 'go', probe
 end
 
 -- Take the slot. On the grid while hands are punctual, so that small delays do not add up; anew after a gap. The room
@@ -113,6 +115,15 @@ local function open()
   drop('block', 'block_at', 'block_until', 'block_pause', 'block_why')
 end
 
+-- This key is good. Keys that nobody has used for a day are forgotten: temporary ones come by the hour.
+local function remember_key(now, key)
+  for name, at in pairs(read_gate()) do
+    local kind = string.match(name, '^(%a+):')
+    if (kind == 'good' or kind == 'bad') and tonumber(at) < now - 86400000 then drop(name) end
+  end
+  put('good:' .. key, now)
+end
+
 local function sign_of_life(now, saw, taken)
   local g = read_gate()
   if num('failing', 0) > 0 then
@@ -123,13 +134,17 @@ local function sign_of_life(now, saw, taken)
   if g.block and (g.block == 'outage' or taken >= num('block_at', 0)) then open() end
   if saw.key and (not g['bad:' .. saw.key] or saw.probe) then
     drop('bad:' .. saw.key)
-    if now - num('good:' .. saw.key, 0) > 60000 then put('good:' .. saw.key, now) end
+    if now - num('good:' .. saw.key, 0) > 60000 then remember_key(now, saw.key) end
   end
-  if g.throttles or g.slow or num('share', START_SHARE) < MOST_SHARE then
-    if now - num('throttled_at', 0) > 10000 then
-      drop('throttles')
-      local slow = num('slow', 1) * 0.95
+  if g.throttles then
+    local left = num('throttles', 0) - 0.1
+    if left > 0 then put('throttles', left) else drop('throttles') end
+  end
+  if now - num('throttled_at', 0) > 2000 then
+    if g.slow then
+      local slow = num('slow', 1) * 0.97
       if slow > 1 then put('slow', slow) else drop('slow', 'throttled_until') end
+    elseif num('share', START_SHARE) < MOST_SHARE then
       put('share', math.min(MOST_SHARE, num('share', START_SHARE) + 0.0002))
     end
   end
@@ -156,9 +171,9 @@ local function failure(now, cfg, saw, ref)
   end
 end
 
+-- One 429 skips a slot and gives room. Three are a cluster; ten seconds or ten good answers make up for one.
 local function throttle(now, cfg, saw)
-  local recent = now - num('throttled_at', 0) <= 10000
-  local count = recent and num('throttles', 0) + 1 or 1
+  local count = math.max(0, num('throttles', 0) - (now - num('throttled_at', now)) / 10000) + 1
   put('throttles', count)
   put('throttled_at', now)
   put('share', math.max(LEAST_SHARE, num('share', START_SHARE) - 0.01))

@@ -40,7 +40,7 @@ local function ring(now, cfg)
   if hands_waiting(now) > 0 then return nil end
   redis.call('ZREMRANGEBYSCORE', P .. 'rung', '-inf', ms(now))
   if redis.call('ZCARD', P .. 'rung') > 0 then return nil end
-  if redis.call('ZCARD', P .. 'running') >= most_calls(cfg) then return nil end
+  if full(now, cfg) then return nil end
   local bell = tostring(redis.call('INCR', P .. 'bells'))
   redis.call('ZADD', P .. 'rung', ms(now + BELL), bell)
   return bell

@@ -1,11 +1,11 @@
 -- A round is one whole budget of attempts. Opening one forgets what the last one counted and keeps its history.
 local function open_round(ref, now, r)
-  -- r: lane, due, deadline (ms), by, why, run, user, from (the state it leaves), lane_before, round_before
+  -- r: lane, due, deadline (ms), by, why, run, pol, user, au, from (the state it leaves), lane_before, round_before
   local k = record(ref)
   redis.call('ZREM', index_of(r.from, r.lane_before), ref)
   local due = math.max(r.due, tonumber(redis.call('HGET', k, 'busy') or '0'))
   redis.call('HDEL', k, 'used', 'calls', 'lost', 'later', 'refused', 'look', 'wish', 'cause', 'evidence', 'settled',
-    'status', 'code', 'tok', 'wrk', 'tk', 'wait', 'also', 'run', 'by', 'why')
+    'status', 'code', 'tok', 'wrk', 'tk', 'was', 'wait', 'also', 'run', 'by', 'why', 'pol', 'ht')
   -- our call deleted it: an absence in this round is after our call, whatever this credential sees
   if r.from == 'deleted' then redis.call('HSET', k, 'unk', '1') end
   local round = tonumber(r.round_before or '1') + 1
@@ -13,7 +13,8 @@ local function open_round(ref, now, r)
   if r.by then redis.call('HSET', k, 'by', r.by) end
   if r.why then redis.call('HSET', k, 'why', r.why) end
   if r.run then redis.call('HSET', k, 'run', r.run) end
-  if r.user then redis.call('HSET', k, 'user', r.user) end
+  if r.pol then redis.call('HSET', k, 'pol', r.pol) end
+  if r.user then redis.call('HSET', k, 'user', r.user, 'au', r.au) end
   if due > now then redis.call('HSET', k, 'wait', 'grace') end
   redis.call('ZADD', P .. 'due:' .. r.lane, ms(due), ref)
 end

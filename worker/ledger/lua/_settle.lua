@@ -5,8 +5,8 @@ local ENDED = { deleted = true, gone = true, cancelled = true }
 local function finish(ref, now, from, lane, to, fields)
   local k = record(ref)
   redis.call('ZREM', index_of(from, lane), ref)
-  redis.call('HDEL', k, 'tok', 'wrk', 'tk', 'wait', 'wish', 'cause', 'evidence')
-  if ENDED[to] then redis.call('HDEL', k, 'user', 'look') end
+  redis.call('HDEL', k, 'tok', 'wrk', 'tk', 'was', 'wait', 'wish', 'cause', 'evidence', 'ht')
+  if ENDED[to] then redis.call('HDEL', k, 'user', 'au', 'look') end
   redis.call('HSET', k, 'state', to, 'settled', ms(now))
   for name, value in pairs(fields or {}) do redis.call('HSET', k, name, value) end
   redis.call('ZADD', P .. to, ms(now), ref)
@@ -15,19 +15,27 @@ end
 local function postpone(ref, now, from, lane, due, fields)
   local k = record(ref)
   redis.call('ZREM', index_of(from, lane), ref)
-  redis.call('HDEL', k, 'tok', 'wrk', 'tk', 'wait')
+  redis.call('HDEL', k, 'tok', 'wrk', 'tk', 'was', 'wait')
   redis.call('HSET', k, 'state', 'pending')
   for name, value in pairs(fields or {}) do redis.call('HSET', k, name, value) end
   redis.call('ZADD', P .. 'due:' .. lane, ms(due), ref)
+end
+
+local function sees_jobs(ref, key)
+  local name = 'sees:' .. string.match(ref, '^[^/]*')
+  if key and read_gate()[name] ~= key then put(name, key) end
 end
 
 -- s: ref, token, to, wait, delay (ms), cause, evidence, used, called, ms, attempt (JSON), event (JSON), set, status, code, saw
 -- returns the state it now has, with "late" before it when the answer lost, or "unknown"
 local function settle(now, s, cfg)
   local k = record(s.ref)
-  local v = redis.call('HMGET', k, 'state', 'tok', 'lane', 'dl', 'round', 'calls', 'used', 'wish', 'tk', 'unk')
+  local v = redis.call('HMGET', k, 'state', 'tok', 'lane', 'dl', 'round', 'calls', 'used', 'wish', 'tk', 'unk', 'was')
   local state, lane, round = v[1], v[3], v[5] or '1'
-  if s.saw then learn(now, cfg, s.saw, tonumber(v[9] or '0'), s.ref) end
+  if s.saw then
+    learn(now, cfg, s.saw, tonumber(v[9] or '0'), s.ref)
+    if s.to == 'deleted' or (s.set and s.set.seen) then sees_jobs(s.ref, s.saw.key) end
+  end
   if not state then return 'unknown' end
   local mine = state == 'running' and v[2] == s.token
   if not mine and (s.to ~= 'deleted' or state == 'deleted') then return 'late ' .. state end
@@ -49,11 +57,12 @@ local function settle(now, s, cfg)
     finish(s.ref, now, state, lane, 'deleted')
     return 'deleted'
   end
-  if s.to ~= 'pending' then
+  if s.to ~= 'pending' and s.to ~= 'held' then
     finish(s.ref, now, state, lane, s.to, { cause = s.cause, evidence = s.evidence })
     return s.to
   end
   local due = math.max(now, math.min(now + s.delay, tonumber(v[4])))
+  if not s.called and s.delay == 0 and v[11] then due = tonumber(v[11]) end  -- nothing was sent: it keeps its place
   if v[8] == 'cancel' then
     if redis.call('HGET', k, 'unk') == '1' then
       postpone(s.ref, now, state, lane, due, { look = '1', wait = 'retry' })
@@ -62,6 +71,11 @@ local function settle(now, s, cfg)
     note_event(s.ref, now, 'deletion.cancelled', nil, round)
     finish(s.ref, now, state, lane, 'cancelled')
     return 'cancelled'
+  end
+  if s.to == 'held' then  -- nobody could say whose it is: asked again when it would be due
+    hold(s.ref, now, state, lane, due, round, 'user_unknown')
+    redis.call('ZADD', P .. 'holds:unknown', ms(due), s.ref)
+    return 'held'
   end
   postpone(s.ref, now, state, lane, due, { wait = s.wait })
   return 'pending'

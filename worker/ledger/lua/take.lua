@@ -3,7 +3,8 @@
 --   ARGV     hand (the caller), operation number, options (JSON)
 --            options: worker, token, key (the credential's fingerprint), want, bell, settle (see _settle.lua), gate (see _gate.lua)
 --   returns  {"now", "settled", and one of
---             "go": {ref, round, used, calls, …, "probe"},    leased for gate.lease ms under the token
+--             "go": {ref, round, used, calls, …, "probe"},    leased for gate.lease ms under the token;
+--                   who: look up the app user before the call; policies: one of these must still mean it
 --             "wait": ms,                                      ask again then; nothing is reserved
 --             "none": true,                                    nothing to do: the hand ends
 --             "next": ms since 1970 when somebody should look again, "ring": bell}
@@ -14,6 +15,7 @@
 --include _history
 --include _gate
 --include _ring
+--include _hold
 --include _settle
 local LONGEST_WAIT = 2000  -- ms that a hand waits for a slot; for a later one somebody is called again
 local options = cjson.decode(ARGV[3])
@@ -26,30 +28,52 @@ local function due_head(now)
   end
 end
 
--- The most urgent deletion that may still be sent; those whose deadline has passed die on the way (at most 100 a call).
+-- The most urgent deletion that may still be sent, and whether its app user has to be looked up first. What is on hold
+-- or has passed its deadline is put away on the way (at most 100 a call). A withdrawn one is only looked at: no hold.
 local function pick(now)
   for _ = 1, 100 do
     local ref, lane = due_head(now)
     if not ref then return nil end
-    local v = redis.call('HMGET', record(ref), 'dl', 'round')
-    if tonumber(v[1]) > now then return ref, lane end
-    note_event(ref, now, 'deletion.died', { cause = 'deadline' }, v[2] or '1')
-    finish(ref, now, 'pending', lane, 'dead', { cause = 'deadline' })
+    local v = redis.call('HMGET', record(ref), 'dl', 'round', 'au', 'wish')
+    local on_hold = v[4] ~= 'cancel' and hold_of(ref, v[3]) or nil
+    if on_hold and on_hold ~= 'ask' then
+      hold(ref, now, 'pending', lane, now, v[2] or '1', on_hold)
+    elseif tonumber(v[1]) > now then
+      return ref, lane, on_hold == 'ask'
+    else
+      note_event(ref, now, 'deletion.died', { cause = 'deadline' }, v[2] or '1')
+      finish(ref, now, 'pending', lane, 'dead', { cause = 'deadline' })
+    end
   end
 end
 
-local function lease(ref, lane, now, probe)
+-- The policies that ask for it, where nobody else does: it is sent only if one of them still means it.
+local function policies(first, also)
+  if not first then return nil end
+  local names = { first }
+  for _, claim in ipairs(also and cjson.decode(also) or {}) do
+    if not claim.pol then return nil end
+    names[#names + 1] = claim.pol
+  end
+  return names
+end
+
+local function lease(ref, lane, now, probe, who)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'round', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'unk', 'seen', 'wish', 'user', 'dl')
+  local v = redis.call('HMGET', k, 'round', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'unk', 'seen', 'wish',
+    'user', 'dl', 'pol', 'also')
+  local due = redis.call('ZSCORE', P .. 'due:' .. lane, ref)
   redis.call('ZREM', P .. 'due:' .. lane, ref)
   redis.call('HDEL', k, 'busy')
   redis.call('ZADD', P .. 'running', ms(now + cfg.lease), ref)
-  redis.call('HSET', k, 'state', 'running', 'tok', options.token, 'wrk', options.worker, 'tk', ms(now))
+  redis.call('HSET', k, 'state', 'running', 'tok', options.token, 'wrk', options.worker, 'tk', ms(now), 'was', due)
   local function n(i) return tonumber(v[i] or '0') end
   return {
     ref = ref, lane = lane, round = tonumber(v[1] or '1'), used = n(2), calls = n(3), lost = n(4), later = n(5),
     refused = n(6), look = n(7), unknown = v[8] == '1', seen = v[9] == '1', wish = v[10] or nil, user = v[11] or nil,
     left = tonumber(ms(tonumber(v[12]) - now)), probe = probe, skew = tonumber(read_gate().skew or nil),
+    who = who or nil, policies = policies(v[13], v[14]),
+    visible = read_gate()['sees:' .. string.match(ref, '^[^/]*')] == options.key,
   }
 end
 
@@ -61,14 +85,12 @@ return once(ARGV[1], ARGV[2], function()
   if options.settle then answer.settled = settle(now, options.settle, cfg) end
   local verdict, detail = 'none', nil
   if options.want then verdict, detail = ask(now, cfg, options.key) end
-  if (verdict == 'go' or verdict == 'wait') and redis.call('ZCARD', P .. 'running') >= most_calls(cfg) then
-    verdict = 'none'
-  end
-  local ref, lane
-  if verdict == 'go' then ref, lane = pick(now) end
+  if (verdict == 'go' or verdict == 'wait') and full(now, cfg) then verdict = 'none' end
+  local ref, lane, who
+  if verdict == 'go' then ref, lane, who = pick(now) end
   if ref then
     pass(now, cfg, detail)
-    answer.go = lease(ref, lane, now, detail)
+    answer.go = lease(ref, lane, now, detail, who)
     -- When a call outlasts a slot, the next slot needs another hand.
     if not detail and num('call_ms', cfg.interval) * 1.3 > spacing(cfg) then answer.ring = ring(now, cfg) end
   elseif verdict == 'wait' and detail <= LONGEST_WAIT and (next_due(now) or math.huge) <= now + detail then
