@@ -26,6 +26,7 @@ import redis
 from celery import Celery
 
 from tests.waiting import wait_until
+from worker.accounts import DEFAULT
 from worker.deletion import Lane, State
 from worker.embedded import EmbeddedRedis
 from worker.ledger.moves import Accepted, Claim, Ref
@@ -35,8 +36,8 @@ from worker.metastudio.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, Simulato
 from worker.operations.requests import record
 from worker.runtime import WORKERS, Runtime
 
-ACCOUNT = "default"
 OPEN = (State.PENDING, State.RUNNING, State.HELD)
+CHECKOUT = Path(__file__).parents[2]  # what is tested is what lies here, whatever is installed
 PATIENCE_S = 60.0  # far more than anything takes; only a fault of ours reaches it
 LEASE_S = 3.0
 
@@ -57,7 +58,7 @@ _INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ", "VIRTUAL_ENV")
 
 def clean() -> dict[str, str]:
     """The least that a process needs: nobody's settings for us, for the official SDK or for Celery."""
-    return {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ} | {"PYTHONPATH": str(CHECKOUT)}
 
 
 def tell(text: str) -> None:
@@ -127,16 +128,29 @@ class Process:
 class Fleet:
     """`with Fleet(...) as fleet:` Redis and MetaStudio run; workers come by `start_worker`.
 
-    settings: beside `SHORT`, None takes one away. simulator: further words of its command line.
+    settings: beside `SHORT`, None takes one away. simulator: further words of its command line. config: the TOML file
+    of accounts. account: whose ledger `ledger`, `reads` and all looks are about.
     """
 
-    def __init__(self, *, settings: Mapping[str, str | None] | None = None, simulator: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Mapping[str, str | None] | None = None,
+        simulator: Iterable[str] = (),
+        config: str | None = None,
+        account: str = DEFAULT,
+    ) -> None:
+        self.account = account
         self.directory = Path(tempfile.mkdtemp(prefix="fleet-"))
         self.redis_server = EmbeddedRedis(self.directory / "redis", appendfsync="always")
         self.workers: list[Process] = []
         self.others: list[Process] = []
         self.client: redis.Redis
         self._settings = dict(settings or {})
+        if config is not None:
+            file = self.directory / "accounts.toml"
+            file.write_text(config, encoding="utf-8")
+            self._settings["ERASER_CONFIG"] = str(file)
         self._simulator_words = list(simulator)
         self._started = 0
 
@@ -237,11 +251,11 @@ class Fleet:
 
     @property
     def ledger(self) -> Ledger:
-        return self.running.ledger(ACCOUNT)
+        return self.running.ledger(self.account)
 
     @property
     def reads(self) -> ReadModel:
-        return self.running.reads(ACCOUNT)
+        return self.running.reads(self.account)
 
     def plant(self, *jobs: str, **job: Any) -> tuple[str, ...]:
         """Let these jobs exist at MetaStudio."""
