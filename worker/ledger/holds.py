@@ -1,0 +1,133 @@
+"""The hold list of one account: what must not be sent, by job or by app user, whoever asks for it and however often."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from worker.errors import Unreachable
+from worker.ledger.moves import Ref, lean
+from worker.ledger.store import BATCH, Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One entry. Times in ms since 1970, Redis's clock."""
+
+    ref: Ref | None  # None: by app user
+    user: str | None  # the app user's hash, see `worker.ledger.app_users`
+    reason: str
+    by: str
+    since: float
+    until: float | None  # None: until it is removed
+
+
+@dataclass(frozen=True, slots=True)
+class OnHold:
+    """What is on hold at one moment, for a plan that has many rows to judge."""
+
+    refs: frozenset[Ref]
+    users: frozenset[str]
+
+
+class HoldList:
+    """Adds, removes and reads holds. Raises `Unreachable` when Redis does not answer."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._client = ledger.client
+        self._p = ledger.prefix
+
+    # -- adding ------------------------------------------------------------------------------------------------------
+
+    def add(self, refs: Iterable[Ref], *, why: str, by: str, until_ms: float | None = None) -> list[tuple[Ref, str]]:
+        """Hold jobs, asked for or not. Results: see `lua/hold.lua`."""
+        options = lean({"why": why, "by": by, "until": until_ms})
+        results: list[tuple[Ref, str]] = []
+        for batch, answer in self._ledger.in_batches("hold", options, refs):
+            results += zip(batch, answer["results"], strict=True)
+        return results
+
+    def add_user(self, app_user: str, *, why: str, by: str, until_ms: float | None = None) -> None:
+        """Hold every job of an app user. What waits is held when a hand would take it."""
+        user = self._ledger.users.hashed(app_user)
+        self._ledger.move("hold", lean({"why": why, "by": by, "until": until_ms, "user": user}))
+
+    # -- removing ----------------------------------------------------------------------------------------------------
+
+    def remove(self, refs: Iterable[Ref], *, why: str | None = None, by: str | None = None) -> list[tuple[Ref, str]]:
+        """Remove the holds of jobs. Results: see `lua/release.lua`."""
+        options = lean({"jobs": True, "why": why, "by": by})
+        results: list[tuple[Ref, str]] = []
+        for batch, answer in self._ledger.in_batches("release", options, refs):
+            results += zip(batch, answer["results"], strict=True)
+        return results
+
+    def remove_user(self, app_user: str, *, why: str | None = None, by: str | None = None) -> tuple[bool, int]:
+        """Remove the hold of an app user: whether there was one, and how many deletions go on."""
+        said = lean({"why": why, "by": by})
+        user = self._ledger.users.hashed(app_user)
+        answer = self._ledger.move("release", {"user": user} | said)
+        return answer["users"] > 0, self._release_what_is_free(said)
+
+    def release_in_time(self) -> int:
+        """What time alone has freed: holds that ended, and jobs whose app user may be asked for again."""
+        freed, users, more = 0, 0, True
+        while more:
+            answer = self._ledger.move("release", {"ended": True, "why": "the hold ended"})
+            freed, users, more = freed + answer["freed"], users + answer["users"], answer["more"]
+        return freed + (self._release_what_is_free({"why": "the hold ended"}) if users else 0)
+
+    def _release_what_is_free(self, said: dict[str, Any]) -> int:
+        members: Any = self._ask(self._client.zrange, self._p + "held", 0, -1)
+        refs = (Ref.parse(member.decode()) for member in members)
+        answers = self._ledger.in_batches("release", said, refs)
+        return sum(answer["freed"] for _, answer in answers)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def each(self) -> Iterator[Hold]:
+        """Every hold, those of app users first."""
+        for user, said in self._entries("holds:users"):
+            yield _hold(None, user, said)
+        for ref, said in self._entries("holds:jobs"):
+            yield _hold(Ref.parse(ref), None, said)
+
+    def of(self, ref: Ref) -> Hold | None:
+        """The hold of one job by its id."""
+        said: Any = self._ask(self._client.hget, self._p + "holds:jobs", str(ref))
+        return _hold(ref, None, said) if said else None
+
+    def now(self) -> OnHold:
+        """Everything that is on hold."""
+        refs: Any = self._ask(self._client.hkeys, self._p + "holds:jobs")
+        users: Any = self._ask(self._client.hkeys, self._p + "holds:users")
+        return OnHold(frozenset(Ref.parse(ref.decode()) for ref in refs), frozenset(user.decode() for user in users))
+
+    def _entries(self, name: str) -> Iterator[tuple[str, bytes]]:
+        cursor = 0
+        while True:
+            page: Any = self._ask(self._client.hscan, self._p + name, cursor, count=BATCH)
+            cursor, entries = page
+            for member, said in entries.items():
+                yield member.decode(), said
+            if cursor == 0:
+                return
+
+    @staticmethod
+    def _ask(read: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return read(*args, **options)
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+            raise Unreachable(
+                f"Redis does not answer ({type(error).__name__}); check that it runs and that ERASER_REDIS_URL is right"
+            ) from None
+
+
+def _hold(ref: Ref | None, user: str | None, said: bytes) -> Hold:
+    fields = json.loads(said)
+    return Hold(ref, user, fields.get("why", ""), fields.get("by", ""), fields["at"], fields.get("until"))
