@@ -16,7 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.fleet import ACCOUNT, Fleet
+from tests.acceptance.fleet import Fleet
+from worker.accounts import DEFAULT
 from worker.celery import BELLS
 from worker.deletion import Lane
 from worker.ledger.moves import Claim, Ref
@@ -114,7 +115,7 @@ def neighbours(deletions: int = 300) -> str:
 def two_accounts(dead: Fleet, living: Fleet) -> str:
     keys = 'ak_env = "HUAWEICLOUD_SDK_AK"\nsk_env = "HUAWEICLOUD_SDK_SK"\n'
     return (
-        f'[accounts.{ACCOUNT}]\nendpoint = "{living.metastudio.url}"\nrate = {RATE}\n{keys}'
+        f'[accounts.{DEFAULT}]\nendpoint = "{living.metastudio.url}"\nrate = {RATE}\n{keys}'
         f'[accounts.dead]\nendpoint = "{dead.metastudio.url}"\nrate = {RATE}\nprojects = ["another-project"]\n{keys}'
     )
 
