@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from worker.deletion import Lane
+from worker.ledger.holds import HoldList
 from worker.ledger.moves import Claim, GatePolicy, Lease, Lesson, Ref, Settlement, Turn
 from worker.ledger.store import Ledger
 
@@ -25,6 +26,7 @@ class Bench:
     def __init__(self, client: redis.Redis, policy: GatePolicy = POLICY, account: str = "default") -> None:
         self.client = client
         self.ledger = Ledger(client, account, policy, clock=CLOCK, patience_s=0.2)
+        self.holds = HoldList(self.ledger)
         self.p = self.ledger.prefix
         self.set_clock(START_MS)
 

@@ -33,12 +33,15 @@ JOBS = st.sampled_from(["a", "b"])  # few, so that much happens to each
 LANES = st.sampled_from(list(Lane))
 WORKERS = st.sampled_from(["w1", "w2", "w3"])
 RUNS = st.sampled_from([None, "r1", "r2"])
-EVERY = ("pending", "running", "gone", "dead", "cancelled", "discarded")
+EVERY = ("pending", "running", "held", "gone", "dead", "cancelled", "discarded")
+USERS = st.sampled_from([None, None, "u1", "u2"])
 # How a state may change in one step, by what was done; everything else must leave it alone.
 BY_PERSON = {
     "request": {("dead", "pending"), ("discarded", "pending"), ("cancelled", "pending")},
     "again": {("deleted", "pending"), ("gone", "pending")},
-    "cancel": {("pending", "cancelled")},
+    "cancel": {("pending", "cancelled"), ("held", "cancelled"), ("held", "pending")},
+    "hold": {("pending", "held")},
+    "release": {("held", "pending")},
     "replay": {("dead", "pending")},
     "discard": {("dead", "discarded")},
     "restore": {("discarded", "dead")},
@@ -82,14 +85,22 @@ class Deletions(RuleBasedStateMachine):
 
     @rule(job=JOBS, lane=LANES, run=RUNS, delay=st.sampled_from([0, 0, 30, 3600]), again=st.booleans())
     def request(self, job: str, lane: Lane, run: str | None, delay: float, again: bool) -> None:
-        self.bench.request(job, lane=lane, run=run, by=run, delay_s=delay, again=again)
+        self.ask(job, lane, run, delay, again, None)
+
+    @rule(job=JOBS, user=USERS)
+    def request_for_an_app_user(self, job: str, user: str | None) -> None:
+        self.ask(job, Lane.BULK, None, 0, True, user)
+
+    def ask(self, job: str, lane: Lane, run: str | None, delay: float, again: bool, user: str | None) -> None:
+        self.bench.request(job, lane=lane, run=run, by=run, delay_s=delay, again=again, app_user=user)
         self.allowed = BY_PERSON["request"] | (BY_PERSON["again"] if again else set())
 
     @rule(target=leases, worker=WORKERS)
     def take(self, worker: str) -> Any:
         self.bench.pass_time(0.001)
         turn = self.bench.turn(worker=worker)
-        self.allowed = {("pending", "running"), ("pending", "dead")}
+        self.allowed = {("pending", "running"), ("pending", "dead"), ("pending", "held")}
+        self.nothing_on_hold_is_taken(turn.lease)
         if turn.lease is None:
             return multiple()
         held = Held(turn.lease, self.bench.now + LEASE_MS)
@@ -106,7 +117,11 @@ class Deletions(RuleBasedStateMachine):
         self.states_change_only_as_they_may()
         return self.take(worker)
 
-    @rule(held=leases, to=st.sampled_from(["deleted", "gone", "pending", "dead", "cancelled"]), unknown=st.booleans())
+    @rule(
+        held=leases,
+        to=st.sampled_from(["deleted", "gone", "pending", "dead", "cancelled", "held"]),
+        unknown=st.booleans(),
+    )
     def answer(self, held: Held, to: str, unknown: bool) -> None:
         """The same lease may answer several times, in time or late: only the first in time, or a 200, counts."""
         job, lease = held.lease.ref.job_id, held.lease
@@ -126,9 +141,7 @@ class Deletions(RuleBasedStateMachine):
         became = self.bench.turn(settlement, want=False).settled
         mine = self.live.get(job) == held
         if to == "deleted":
-            self.allowed = {
-                (state, "deleted") for state in ("pending", "running", "gone", "dead", "cancelled", "discarded")
-            }
+            self.allowed = {(state, "deleted") for state in EVERY}
         elif mine:
             self.allowed = {("running", to), ("running", "cancelled"), ("running", "pending")}
         else:
@@ -185,6 +198,32 @@ class Deletions(RuleBasedStateMachine):
         self.bench.open()
         self.allowed = {("pending", "dead")}
 
+    @rule(job=JOBS, hours=st.sampled_from([None, 1.0]))
+    def hold(self, job: str, hours: float | None) -> None:
+        until = None if hours is None else self.bench.now + hours * 3_600_000
+        self.bench.holds.add([Ref(PROJECT, job)], why="T-2", by="ops", until_ms=until)
+        self.allowed = BY_PERSON["hold"]
+
+    @rule(user=st.sampled_from(["u1", "u2"]))
+    def hold_an_app_user(self, user: str) -> None:
+        self.bench.holds.add_user(user, why="T-2", by="ops")
+        self.allowed = set()
+
+    @rule(job=JOBS)
+    def remove_a_hold(self, job: str) -> None:
+        self.bench.holds.remove([Ref(PROJECT, job)])
+        self.allowed = BY_PERSON["release"]
+
+    @rule(user=st.sampled_from(["u1", "u2"]))
+    def remove_an_app_users_hold(self, user: str) -> None:
+        self.bench.holds.remove_user(user)
+        self.allowed = BY_PERSON["release"]
+
+    @rule()
+    def holds_end(self) -> None:
+        self.bench.holds.release_in_time()
+        self.allowed = BY_PERSON["release"]
+
     # -- what must hold ------------------------------------------------------------------------------------------------
 
     @invariant()
@@ -199,6 +238,25 @@ class Deletions(RuleBasedStateMachine):
             assert now is not None, f"{ref} was lost"
             assert now == was or (was, now) in self.allowed, f"{ref}: {was} became {now}"
         self.before = after
+
+    def nothing_on_hold_is_taken(self, lease: Lease | None) -> None:
+        """But to look at what was withdrawn, or to find out whose it is."""
+        if lease is None or lease.cancel_wanted:
+            return
+        on_hold = self.bench.holds.now()
+        assert lease.ref not in on_hold.refs, f"{lease.ref} is on hold"
+        whose = self.bench.record(lease.ref.job_id).get("au")
+        assert whose not in on_hold.users, f"{lease.ref} belongs to an app user that is on hold"
+        assert lease.who == bool(on_hold.users and whose is None)
+
+    @invariant()
+    def what_is_held_is_held_by_something(self) -> None:
+        """Nothing is forgotten: where no hold is left, at most a look that is due later keeps it."""
+        if self.bench.holds.now().refs or self.bench.holds.now().users:
+            return
+        held = {ref for ref, where in self.bench.indexes().items() if where == ["held"]}
+        unknown: Any = self.bench.client.zrange(self.bench.p + "holds:unknown", 0, -1)
+        assert held <= {ref.decode() for ref in unknown}
 
     @invariant()
     def a_running_deletion_has_its_lease(self) -> None:

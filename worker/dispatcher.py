@@ -19,6 +19,7 @@ import redis
 from celery import bootsteps
 
 from worker.errors import EraserError
+from worker.ledger.holds import HoldList
 from worker.runtime import HEARD_S, WAKEUPS, WORKER_INFO, WORKERS, Runtime
 from worker.standin import StandIns
 
@@ -131,6 +132,8 @@ class Dispatcher:
         if time.monotonic() - self._full_look >= FULL_LOOK_S:
             self._full_look = time.monotonic()
             accounts |= set(known)
+            for account in known:
+                HoldList(self.runtime.ledger(account)).release_in_time()
         for account in accounts:
             if account in known:
                 self._look_at(account, client)

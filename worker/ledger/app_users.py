@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from typing import Final
+from typing import Any, Final
 
 import redis
 
@@ -36,9 +36,8 @@ class AppUsers:
 
     def _read(self) -> bytes:
         try:
-            if key := self._client.get(self._name):
-                return bytes(key)
             self._client.set(self._name, secrets.token_hex(32), nx=True)
-            return bytes(self._client.get(self._name) or b"")
+            key: Any = self._client.get(self._name)
+            return bytes(key)
         except redis.RedisError as error:
             raise Unreachable(f"Redis does not answer ({type(error).__name__}); check that it runs") from None

@@ -106,6 +106,9 @@ def next_steps(d: Deletion) -> Iterator[str]:
             yield f"eraser dead restore {job} --reason TICKET"
         case State.PENDING:
             yield f"eraser cancel {job} --reason TICKET"
+        case State.HELD:
+            yield f"eraser hold remove {job} --reason TICKET"
+            yield "eraser hold list"
         case State.CANCELLED:
             yield f"eraser request {job}"
 
@@ -156,6 +159,7 @@ def _happened(event: Event) -> Moment:
             text += f": {_FOUND.get(str(said.get('found')), said.get('found'))}"
             text += f", in state {said['job_state']}" if said.get("job_state") else ""
             text += f" ({said['status']} {said.get('code') or ''}".rstrip() + ")" if said.get("status") else ""
+            text += f"; no longer matches: {said['no_longer_matches']}" if said.get("no_longer_matches") else ""
         case "deletion.died":
             text += f": {words.cause(said.get('cause'))}"
         case "deletion.lost":
@@ -169,6 +173,8 @@ def _happened(event: Event) -> Moment:
             text = f"not sent: {said['error']}"
         case "deletion.requested":
             text += f" (it was {said['was']})" if said.get("was") else ""
+        case "deletion.held":
+            text += f": {_HOLDS.get(str(said.get('hold')), said.get('hold'))}"
     return Moment(event.at, words.plain(text + _who(said.get("by"), said.get("why"), said.get("run"))))
 
 
@@ -193,7 +199,14 @@ _OUTCOMES = {
     "dead": "dead",
 }
 _FOUND = {"present": "it is there", "absent": "it is not there", "unknown": "no usable answer"}
+_HOLDS = {
+    "job": "this job is on the hold list",
+    "user": "its app user is on the hold list",
+    "user_unknown": "an app user is on hold, and nobody could say whose job this is",
+}
 _EVENTS = {
+    "deletion.held": "held",
+    "deletion.released": "released",
     "deletion.requested": "requested anew, a new round",
     "deletion.looked": "asked MetaStudio for the job",
     "deletion.lost": "the worker that held it was lost; it may have been deleted",

@@ -11,6 +11,7 @@ from worker.errors import UsageError
 _DAY_MS = 86_400_000
 _STEPS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?(?P<zone>[Zz]|[+-]\d\d:\d\d)?")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _EXPECTED = "expected a time with its zone, such as 2026-11-22T05:10:00Z or 2026-11-22T13:10:00+08:00"
 
 
@@ -70,6 +71,19 @@ def parse_time(text: str, what: str) -> float:
         return datetime.fromisoformat(text.strip().upper()).timestamp() * 1000
     except ValueError:
         raise UsageError(f"{what}: there is no such time; {_EXPECTED}; found {text[:40]!r}") from None
+
+
+def parse_day_or_time(text: str, what: str) -> float:
+    """A moment, or a day, which is over at its end in UTC. Raises `UsageError` naming `what`."""
+    if _DAY.fullmatch(text.strip()):
+        try:
+            return datetime.fromisoformat(text.strip()).replace(tzinfo=UTC).timestamp() * 1000 + _DAY_MS
+        except ValueError:
+            raise UsageError(f"{what}: there is no such day; expected one such as 2026-11-22; found {text}") from None
+    try:
+        return parse_time(text, what)
+    except UsageError as error:
+        raise UsageError(f"{error}; or a day such as 2026-11-22") from None
 
 
 def parse_past(text: str, what: str, now: float) -> float:

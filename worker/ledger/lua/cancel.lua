@@ -22,8 +22,9 @@ local function remove_claims(k, r)
   if r.run == options.run then
     local first = table.remove(left, 1)
     if not first then return false end
-    redis.call('HDEL', k, 'by', 'why', 'run')
-    for name, field in pairs({ by = first.by, why = first.why, run = first.run }) do redis.call('HSET', k, name, field) end
+    redis.call('HDEL', k, 'by', 'why', 'run', 'pol')
+    local claim = { by = first.by, why = first.why, run = first.run, pol = first.pol }
+    for name, field in pairs(claim) do redis.call('HSET', k, name, field) end
   end
   if #left == 0 then redis.call('HDEL', k, 'also') else redis.call('HSET', k, 'also', cjson.encode(left)) end
   return true
@@ -45,10 +46,8 @@ local function cancel(ref, now)
     redis.call('HSET', k, 'wish', 'cancel')
     return 'in_flight'
   end
-  if r.unknown and r.state == 'pending' then
-    redis.call('ZREM', index_of(r.state, r.lane), ref)
-    redis.call('HSET', k, 'wish', 'cancel', 'look', '1')
-    redis.call('ZADD', P .. 'due:' .. r.lane, ms(now), ref)
+  if r.unknown then  -- a look has to tell; it is no call that a hold forbids
+    postpone(ref, now, r.state, r.lane, now, { wish = 'cancel', look = '1' })
     return 'may_be_deleted'
   end
   note_event(ref, now, 'deletion.cancelled', nil, r.round)

@@ -2,18 +2,16 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON), then up to 500 refs
 --            options: jobs (bool: the holds of these refs are removed), user (HMAC: this hold is removed),
---            ended (bool: do what time alone has freed), why, by, gate (see _gate.lua)
+--            ended (bool: do what time alone has freed), why, by
 --   returns  {"now", "results": one a ref: "released", "held" (another hold applies), "removed" (nothing was held),
 --             "not_held" (there was no such hold), "users": holds of app users that were removed,
---             "freed": how many went on, "more": true when there is more that time has freed, "ring": bell}
---   What a hold of an app user held has to be named: the caller goes through `held` with neither `jobs` nor `user`.
+--             "freed": how many went on, "more": true when there is more that time has freed}
+--   It rings nobody: the caller wakes the dispatcher. What a hold of an app user held has to be named: the caller goes through `held` with neither `jobs` nor `user`.
 --include _clock
 --include _account
 --include _drains
 --include _once
 --include _history
---include _gate
---include _ring
 --include _hold
 local MOST = 500
 local options = cjson.decode(ARGV[3])
@@ -77,6 +75,5 @@ return once(ARGV[1], ARGV[2], function()
   if #ARGV > 3 then answer.results = {} end
   for i = 4, #ARGV do answer.results[i - 3] = release(ARGV[i], now) end
   answer.freed = freed
-  if freed > 0 then answer.ring = ring(now, options.gate) end
   return answer
 end)

@@ -1,7 +1,9 @@
 -- request: write the record of each deletion asked for, or merge into the one that is there.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON), then up to 500 refs
---            options: lane, by, why, run, user, delay (ms), deadline (ms from now), again (bool), gate (see _gate.lua)
+--            options: lane, by, why, run, user, au (HMAC of the app user), delay (ms), deadline (ms from now),
+--            again (bool), policy (its name), seen (bool: a list had them), assets (id of each one's asset, or false),
+--            gate (see _gate.lua)
 --   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one], "ring": bell or null}
 --include _clock
 --include _account
@@ -12,30 +14,38 @@
 --include _ring
 local options = cjson.decode(ARGV[3])
 local lane, by, why, run, user = options.lane, options.by, options.why, options.run, options.user
+local pol, au = options.policy, options.au
+
+local function saw(k, asset)
+  if options.seen then redis.call('HSET', k, 'seen', '1') end
+  if asset then redis.call('HSET', k, 'asset', asset) end
+end
 
 -- One more claim on a deletion that is there: who, why, which run. The same claim twice is one.
 local function add_claim(ref, now, r)
-  if r.by == (by or false) and r.run == (run or false) then return end
+  if r.by == (by or false) and r.run == (run or false) and r.pol == (pol or false) then return end
   local claims = r.also and cjson.decode(r.also) or {}
   for _, c in ipairs(claims) do
-    if c.by == by and c.run == run then return end
+    if c.by == by and c.run == run and c.pol == pol then return end
   end
   if #claims >= 50 then return end
-  claims[#claims + 1] = { by = by, why = why, run = run, at = tonumber(ms(now)), lane = lane }
+  claims[#claims + 1] = { by = by, why = why, run = run, pol = pol, at = tonumber(ms(now)), lane = lane }
   redis.call('HSET', record(ref), 'also', cjson.encode(claims))
 end
 
-local function merge(ref, now, due, deadline)
+local function merge(ref, now, due, deadline, asset)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'by', 'run', 'also', 'dl', 'busy')
-  local r = { state = v[1], lane = v[2], round = v[3], by = v[4], run = v[5], also = v[6], dl = v[7] }
+  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'by', 'run', 'also', 'dl', 'busy', 'pol')
+  local r = { state = v[1], lane = v[2], round = v[3], by = v[4], run = v[5], also = v[6], dl = v[7], pol = v[9] }
   due = math.max(due, tonumber(v[8] or '0'))  -- a call of an earlier round may still be under way
   if not r.state then
     redis.call('HSET', k, 'state', 'pending', 'lane', lane, 'at', ms(now), 'dl', ms(deadline))
     if by then redis.call('HSET', k, 'by', by) end
     if why then redis.call('HSET', k, 'why', why) end
     if run then redis.call('HSET', k, 'run', run) end
-    if user then redis.call('HSET', k, 'user', user) end
+    if pol then redis.call('HSET', k, 'pol', pol) end
+    if user then redis.call('HSET', k, 'user', user, 'au', au) end
+    saw(k, asset)
     if due > now then redis.call('HSET', k, 'wait', 'grace') end
     redis.call('ZADD', P .. 'due:' .. lane, ms(due), ref)
     return 'pending'
@@ -43,15 +53,18 @@ local function merge(ref, now, due, deadline)
   local s = r.state
   local anew = s == 'dead' or s == 'discarded' or s == 'cancelled' or (options.again and (s == 'deleted' or s == 'gone'))
   if anew then
-    open_round(ref, now, { lane = lane, due = due, deadline = deadline, by = by, why = why, run = run, user = user,
-      from = s, lane_before = r.lane, round_before = r.round })
+    open_round(ref, now, { lane = lane, due = due, deadline = deadline, by = by, why = why, run = run, pol = pol,
+      user = user, au = au, from = s, lane_before = r.lane, round_before = r.round })
+    saw(k, asset)
     note_event(ref, now, 'deletion.requested', { by = by, why = why, run = run, was = s }, r.round)
     return s == 'cancelled' and 'pending' or '=pending'
   end
   if s == 'deleted' or s == 'gone' then return '=' .. s end
   add_claim(ref, now, r)
   redis.call('HDEL', k, 'wish')
-  if user and redis.call('HEXISTS', k, 'user') == 0 then redis.call('HSET', k, 'user', user) end
+  if user and redis.call('HEXISTS', k, 'user') == 0 then
+    redis.call('HSET', k, 'user', user, 'au', au)
+  end
   if deadline < tonumber(r.dl) then redis.call('HSET', k, 'dl', ms(deadline)) end
   local urgent = (lane == 'user' or r.lane == 'user') and 'user' or 'bulk'
   if s == 'running' then
@@ -76,7 +89,7 @@ return once(ARGV[1], ARGV[2], function()
   local now = clock()
   local due, deadline = now + options.delay, now + options.deadline
   local results = {}
-  for i = 4, #ARGV do results[#results + 1] = merge(ARGV[i], now, due, deadline) end
+  for i = 4, #ARGV do results[#results + 1] = merge(ARGV[i], now, due, deadline, options.assets and options.assets[i - 3]) end
   local bell = cjson.null
   if lane == 'user' and options.delay <= 0 then bell = ring(now, options.gate) or cjson.null end
   return { now = tonumber(ms(now)), results = results, ring = bell }

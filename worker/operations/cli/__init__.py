@@ -21,6 +21,7 @@ COMMANDS = {
     "cancel": "cancel",
     "pause": "gate",
     "resume": "gate",
+    "hold": "hold",
     "dead": "dead",
     "doctor": "doctor",
     "health": "health",

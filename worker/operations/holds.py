@@ -1,0 +1,150 @@
+"""The hold list for people: what became of each job when it was put on hold or released, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from worker.deletion import check_opaque, check_reason, why_bad_id
+from worker.errors import UsageError
+from worker.ledger.holds import Hold, HoldList
+from worker.ledger.moves import Ref
+from worker.operations.times import rfc3339
+from worker.runtime import Runtime
+
+_ADDED = {
+    "held": "held: nothing is sent until the hold is removed",
+    "none": "on hold: nobody asked for its deletion yet, and a request would wait",
+    "may_be_deleted": (
+        "held: nothing more is sent. But an earlier call had no clear answer, so it may be deleted already"
+    ),
+    "in_flight": "a call is under way right now; if it deletes nothing, no other follows",
+    "pending": "on hold: its deletion was withdrawn, and only a look is still to come",
+    "dead": "on hold: it is a dead letter, and a replay would wait",
+    "discarded": "on hold: it was given up, and a new request would wait",
+    "cancelled": "on hold: its deletion was withdrawn, and a new request would wait",
+    "deleted": "too late: it is deleted",
+    "gone": "too late: it is gone",
+}
+_HOLDS = {"held", "none", "pending", "dead", "discarded", "cancelled"}
+_REMOVED = {
+    "released": "released: its deletion goes on",
+    "held": "the hold is removed, but an app user's hold, or the look for its app user, still keeps it",
+    "removed": "the hold is removed; it held nothing up",
+    "not_held": "there is no hold of this job",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One job's end: `result` for programs, `text` for people, `done` if what was asked for is so."""
+
+    job_id: str
+    project_id: str
+    result: str
+    text: str
+    done: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "project_id": self.project_id,
+            "job_id": self.job_id[:128],
+            "result": self.result,
+            "done": self.done,
+            "detail": self.text,
+        }
+
+
+def hold_list(running: Runtime, account: str) -> HoldList:
+    return HoldList(running.ledger(account))
+
+
+def add(
+    running: Runtime, project: str, job_ids: Iterable[str], *, reason: str, by: str, until_ms: float | None
+) -> list[Told]:
+    """Hold each job. Never capped: it stops calls. A bad id is told, the others are held."""
+    check_said(reason, by)
+    good, told = _sorted_out(project, job_ids)
+    account = running.settings.account_of(project).name
+    for ref, result in hold_list(running, account).add(good, why=reason, by=by, until_ms=until_ms):
+        text = _ADDED.get(result, result)
+        told.append(Told(ref.job_id, ref.project_id, result, text, result in _HOLDS))
+    return told
+
+
+def remove(running: Runtime, project: str, job_ids: Iterable[str], *, reason: str | None, by: str | None) -> list[Told]:
+    """Remove the hold of each job; what it held goes on."""
+    check_reason(reason), check_opaque(by, "by")
+    good, told = _sorted_out(project, job_ids)
+    account = running.settings.account_of(project).name
+    for ref, result in hold_list(running, account).remove(good, why=reason, by=by):
+        told.append(Told(ref.job_id, ref.project_id, result, _REMOVED.get(result, result), result != "not_held"))
+    running.wake(account, 0)
+    return told
+
+
+def add_user(
+    running: Runtime, accounts: Iterable[str], app_user: str, *, reason: str, by: str, until_ms: float | None
+) -> None:
+    """Hold every job of an app user, in each of the accounts."""
+    check_said(reason, by)
+    check_opaque(app_user, "app user")
+    for account in accounts:
+        hold_list(running, account).add_user(app_user, why=reason, by=by, until_ms=until_ms)
+
+
+def remove_user(
+    running: Runtime, accounts: Iterable[str], app_user: str, *, reason: str | None, by: str | None
+) -> tuple[bool, int]:
+    """Remove an app user's hold: whether there was one, and how many deletions go on."""
+    check_reason(reason), check_opaque(by, "by"), check_opaque(app_user, "app user")
+    there, freed = False, 0
+    for account in accounts:
+        was, went_on = hold_list(running, account).remove_user(app_user, why=reason, by=by)
+        there, freed = there or was, freed + went_on
+        running.wake(account, 0)
+    return there, freed
+
+
+def each(running: Runtime) -> Iterator[tuple[str, Hold]]:
+    """Every hold of every account."""
+    for account in running.settings.accounts:
+        for hold in hold_list(running, account).each():
+            yield account, hold
+
+
+def as_json(account: str, hold: Hold) -> dict[str, Any]:
+    return {
+        "account": account,
+        "project_id": hold.ref.project_id if hold.ref else None,
+        "job_id": hold.ref.job_id if hold.ref else None,
+        "app_user_hash": hold.user,
+        "reason": hold.reason,
+        "by": hold.by,
+        "since": rfc3339(hold.since),
+        "until": rfc3339(hold.until),
+    }
+
+
+def check_said(reason: str, by: str) -> None:
+    """Raises `UsageError` for a reason or a name that must not be kept."""
+    check_reason(reason), check_opaque(by, "by")
+
+
+def check_meant(job_ids: tuple[str, ...], app_user: str | None) -> None:
+    """Jobs or an app user. Raises `UsageError`."""
+    if bool(job_ids) == bool(app_user):
+        raise UsageError("name jobs, or an app user with --app-user U; one of the two")
+
+
+def _sorted_out(project: str, job_ids: Iterable[str]) -> tuple[list[Ref], list[Told]]:
+    good: dict[Ref, None] = {}
+    bad: list[Told] = []
+    for job_id in job_ids:
+        why = why_bad_id(job_id)
+        if why:
+            bad.append(Told(job_id, project, "bad_id", why, done=False))
+        else:
+            good[Ref(project, job_id)] = None
+    return list(good), bad
