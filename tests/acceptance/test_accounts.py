@@ -59,27 +59,27 @@ def test_a_server_clock_that_jumps_25_minutes_costs_the_calls_under_way_and_noth
 
 @pytest.mark.parametrize("repaired_by", ["nobody", "resume"])
 def test_a_key_that_is_refused_in_mid_run_kills_nothing_and_goes_on_after_its_repair(repaired_by: str) -> None:
-    with Fleet(settings=PACE, simulator=LATENCY) as fleet:
-        fleet.plant(*JOBS)
+    with Fleet(settings={"ERASER_RATE": "20"}, simulator=LATENCY) as fleet:
+        jobs = fleet.plant(*JOBS[:120])
         fleet.start_workers(3)
-        fleet.ask(*JOBS)
-        fleet.wait_until_settled(60)
+        fleet.ask(*jobs)
+        fleet.wait_until_settled(30)
         fleet.metastudio.disable_credential(fleet.env["HUAWEICLOUD_SDK_AK"])
         fleet.wait(lambda: fleet.reads.gate().gate == "credentials", "the account is closed")
         fleet.wait(lambda: fleet.metastudio.stats()["under_way"] == 0, "the calls under way are answered")
         first = len(refused(fleet))
         under_way = most_at_once(fleet.metastudio.calls())
         assert first <= under_way + 2
-        if repaired_by == "nobody":  # its probes are rare, and each is one call
-            fleet.wait(lambda: len(refused(fleet)) >= first + 2, "it tries again by itself")
+        if repaired_by == "nobody":  # its probes are rare: a sixth failure in a row would lock the key
+            fleet.wait(lambda: len(refused(fleet)) == first + 1, "it tries again by itself")
         fleet.metastudio.enable_credential(fleet.env["HUAWEICLOUD_SDK_AK"])
         fleet.metastudio.unlock(fleet.env["HUAWEICLOUD_SDK_AK"])
         if repaired_by == "resume":
             fleet.ledger.resume()
-        took = fleet.wait_until_settled(len(JOBS))
+        took = fleet.wait_until_settled(len(jobs))
         tell(f"{first} refused calls with {under_way} under way; all were settled {took:.1f} s after the repair")
-        assert fleet.states() == {State.DELETED: len(JOBS)}
-        deletions = judge(fleet, JOBS)
+        assert fleet.states() == {State.DELETED: len(jobs)}
+        deletions = judge(fleet, jobs)
         assert all(d.used <= 1 for d in deletions.values()), "a refused key used attempts up"
 
 

@@ -27,6 +27,7 @@ def die_of_500s(fleet: Fleet, poisoned: list[str]) -> None:
 def replay(fleet: Fleet, jobs: list[str]) -> None:
     refs = [Ref(DEMO_PROJECT, job) for job in jobs]
     results, _ = fleet.ledger.replay(refs, why="the incident is closed", deadline_s=600)
+    fleet.running.wake(fleet.account, 0)
     assert {state for _, state in results} == {"pending"}
 
 
