@@ -21,7 +21,7 @@ from worker.settings import KNOWN, NOT_DELETABLE_SCHEDULE, RETRY_SCHEDULE
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(sh|text)\n(.*?)^```", README, re.M | re.S)
-EVENT = re.compile(r"""["']((?:deletion|worker|redis|child|doorbell|dispatcher|credentials)\.[a-z_]+)["']""")
+EVENT = re.compile(r"""["']((?:deletion|worker|redis|child|doorbell|dispatcher|credentials|sweep)\.[a-z_]+)["']""")
 
 
 def shown() -> list[str]:
@@ -48,11 +48,12 @@ def test_every_command_of_the_table_exists() -> None:
     assert set(re.findall(r"^\| `eraser ([a-z]+)` \|", README, re.M)) == set(COMMANDS)
 
 
-def test_every_part_of_dead_is_named() -> None:
-    dead = eraser.get_command(click.Context(eraser), "dead")
-    assert isinstance(dead, click.Group)
-    (line,) = re.findall(r"^\| `eraser dead` \|.*$", README, re.M)
-    assert set(re.findall(r"`([a-z]+)`", line)) == set(dead.commands)
+@pytest.mark.parametrize("name", ["dead", "hold", "retention"])
+def test_every_part_of_a_command_is_named(name: str) -> None:
+    group = eraser.get_command(click.Context(eraser), name)
+    assert isinstance(group, click.Group)
+    (line,) = re.findall(rf"^\| `eraser {name}` \|.*$", README, re.M)
+    assert set(re.findall(r"`([a-z]+)`", line)) == set(group.commands)
 
 
 @pytest.mark.parametrize("name", [name for name in KNOWN if not name.endswith("_FILE")])

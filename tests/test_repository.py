@@ -232,6 +232,10 @@ PURE = (  # what is true: no input, no output, no clock, no chance
     "worker.metastudio.answer",
     "worker.metastudio.states",
     "worker.ledger.moves",
+    "worker.retention.cron",
+    "worker.retention.matching",
+    "worker.retention.plan",
+    "worker.retention.policy",
 )
 PURE_STDLIB = {
     *("__future__", "abc", "bisect", "collections", "collections.abc", "dataclasses", "datetime", "decimal", "enum"),

@@ -361,7 +361,7 @@ def test_an_account_without_an_address_takes_the_environments(tmp_path: Path) ->
 
 
 REFUSED_TOML = [
-    ("[policies.old]\nx = 1\n", "unknown table 'policies'"),
+    ("[polices.old]\nx = 1\n", "unknown table 'polices'"),
     ('[accounts.a]\nregoin = "x"\n', "unknown key 'regoin'.*did you mean region"),
     ('[accounts.A]\nregion = "cn-north-4"\n', "account name 'A'"),
     ("accounts = 3\n", r"write \[accounts.NAME\]"),

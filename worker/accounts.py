@@ -159,7 +159,7 @@ def read_accounts(path: Path, *, around: Account, rate: float | None) -> dict[st
         raise SettingsError(CONFIG, f"cannot read {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(CONFIG, f"{path} is not TOML: {error}") from None
-    _refuse_unknown(path, document, ("accounts",), "table")
+    _refuse_unknown(path, document, ("accounts", "policies"), "table")  # policies: see `worker.retention.book`
     tables = document.get("accounts", {})
     if not isinstance(tables, dict):
         raise SettingsError(CONFIG, f"{path}: accounts must be tables: write [accounts.NAME]")

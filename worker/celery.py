@@ -21,6 +21,7 @@ from worker.addresses import broker_form
 from worker.dispatcher import DispatcherStep
 from worker.errors import EraserError, SettingsError
 from worker.heartbeat import HeartbeatStep
+from worker.retention import schedule
 from worker.runtime import runtime
 from worker.settings import check_celery_environment
 
@@ -63,6 +64,15 @@ def configuration() -> dict[str, Any]:
         "task_default_queue": REQUESTS,
         "task_queues": [Queue(REQUESTS, routing_key=REQUESTS), Queue(BELLS, routing_key=BELLS)],
         "task_routes": {"eraser.work": {"queue": BELLS}},
+        "beat_schedule": {
+            "sweep-due": {
+                "task": "eraser.sweep_due",
+                "schedule": schedule.EVERY_S,
+                "options": {
+                    "expires": schedule.EVERY_S
+                },  # a tick that nobody had time for: the next one finds the same
+            }
+        },
         "worker_consumer": "worker.consumer:Consumer",
         "worker_pool": "threads",
         "worker_concurrency": 16,
@@ -84,12 +94,13 @@ class CredentialsStep(bootsteps.Step):
         try:
             for account in running.settings.accounts:
                 running.client(account)
+            running.policies.current()
         except SettingsError as error:
             raise _Refused(error) from None
         super().__init__(parent, **kwargs)
 
 
-app = Celery("eraser", include=["tasks.deletion"], set_as_current=False)
+app = Celery("eraser", include=["tasks.deletion", "tasks.sweep"], set_as_current=False)
 app.add_defaults(configuration)
 app.steps["worker"].add(CredentialsStep)
 app.steps["worker"].add(DispatcherStep)

@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 
 import redis
@@ -22,6 +22,8 @@ from worker.ledger.read import ReadModel
 from worker.ledger.store import Ledger, connect
 from worker.metastudio.answer import Answer, Listing
 from worker.metastudio.client import Client
+from worker.retention.book import PolicyBook
+from worker.retention.reread import Reread
 from worker.schedule import Schedule
 from worker.settings import Settings
 
@@ -74,6 +76,10 @@ def gate_policy(settings: Settings, account: Account) -> GatePolicy:
     )
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass
 class Runtime:
     """Everything one process needs, built on demand from its settings. Thread-safe."""
@@ -82,6 +88,7 @@ class Runtime:
     environ: Mapping[str, str]
     worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}")
     stopping: threading.Event = field(default_factory=threading.Event)
+    now: Callable[[], datetime] = _utc_now
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
     _clients: dict[str, tuple[Client, Callable[[], str]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -108,6 +115,11 @@ class Runtime:
     @cached_property
     def schedule(self) -> Schedule:
         return Schedule(self.settings.retry_schedule, self.settings.not_deletable_schedule)
+
+    @cached_property
+    def policies(self) -> PolicyBook:
+        """The retention policies of ERASER_CONFIG, as the file says at each moment."""
+        return PolicyBook(self.settings.config, lambda project: self.settings.account_of(project).name)
 
     def ledger(self, account: str) -> Ledger:
         """The ledger of one account."""
@@ -154,6 +166,7 @@ class Runtime:
             call_deadline_s=self.settings.call_deadline,
             ring=lambda bell: ring(account, bell),
             stopping=self.stopping,
+            still_meant=Reread(self.policies),
         )
 
     def work(self, account: str, ring: Callable[[str, str], None], bell: str | None = None) -> None:

@@ -16,7 +16,7 @@ from worker.addresses import broker_form, masked
 from worker.deletion import State
 from worker.errors import EraserError, SettingsError, Unreachable
 from worker.metastudio.answer import Listing
-from worker.operations import redis_checks, status, words
+from worker.operations import redis_checks, retention, status, words
 from worker.operations.reach import in_time, require_redis
 from worker.operations.times import span
 from worker.runtime import Runtime
@@ -142,6 +142,7 @@ def _people(running: Runtime) -> Iterator[Check]:
         verdict = Verdict.WRONG if seen.due else Verdict.WARNING
         found = f"none was heard of in the last 30 s{also}" + (f", and {waits:,} wait" if waits else "")
         yield Check("workers", verdict, found, f"start one: {status.START}")
+    yield _retention(running)
     for account in seen.accounts:
         yield _gate(account.gate.gate, account.gate.reason, account.gate.account)
     dead = seen.states[State.DEAD]
@@ -149,6 +150,20 @@ def _people(running: Runtime) -> Iterator[Check]:
         yield Check("dead letters", Verdict.WARNING, words.count(dead, "dead letter"), "eraser dead groups")
     else:
         yield Check("dead letters", Verdict.OK, "none")
+
+
+def _retention(running: Runtime) -> Check:
+    try:
+        policies = running.policies.current()
+    except SettingsError as error:
+        return Check("retention", Verdict.WRONG, str(error), f"correct {running.settings.config}")
+    if not policies:
+        return Check("retention", Verdict.OK, "no policy")
+    scheduled = sum(policy.schedule is not None for policy in policies.values())
+    number = words.count(len(policies), "policy", "policies")
+    if scheduled and (why := retention.standstill(running)):
+        return Check("retention", Verdict.WRONG, f"{number}; {why}", "start it: celery -A worker beat, and a worker")
+    return Check("retention", Verdict.OK, f"{number}, {scheduled or 'none'} by schedule")
 
 
 def _gate(gate: str, reason: str | None, account: str) -> Check:

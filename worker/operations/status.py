@@ -12,7 +12,7 @@ import redis
 from worker.deletion import State
 from worker.errors import Unreachable
 from worker.ledger.read import AccountStatus
-from worker.operations import words
+from worker.operations import retention, words
 from worker.operations.times import rfc3339, span
 from worker.runtime import HEARD_S, WORKER_INFO, WORKERS, Runtime
 
@@ -49,6 +49,7 @@ class Overview:
     now: float
     accounts: tuple[AccountStatus, ...]
     workers: tuple[WorkerSeen, ...]
+    alarms: tuple[retention.Alarm, ...] = ()
 
     @property
     def states(self) -> dict[State, int]:
@@ -72,7 +73,7 @@ def look(running: Runtime) -> Overview:
     """Ask for everything. Raises `Unreachable`."""
     accounts = tuple(running.reads(name).status() for name in running.settings.accounts)
     now, workers = _workers(running)
-    return Overview(now, accounts, workers)
+    return Overview(now, accounts, workers, tuple(retention.alarms(running)))
 
 
 def as_json(seen: Overview) -> dict[str, Any]:
@@ -102,6 +103,7 @@ def as_json(seen: Overview) -> dict[str, Any]:
             }
             for account in seen.accounts
         ],
+        "retention": [{"why": alarm.why, "command": alarm.command} for alarm in seen.alarms],
     }
 
 
@@ -117,6 +119,8 @@ def advice(seen: Overview) -> Iterator[Advice]:
             yield Advice(f"{gate.account} is paused", f"eraser resume{which}")
         elif gate.gate in ("credentials", "misconfigured", "clock"):
             yield Advice(f"{gate.account}: {words.GATES[gate.gate]}", "eraser doctor")
+    for alarm in seen.alarms:
+        yield Advice(alarm.why, alarm.command)
     if dead := seen.states[State.DEAD]:
         yield Advice(
             f"{words.count(dead, 'dead letter')} {'needs' if dead == 1 else 'need'} a person", "eraser dead groups"

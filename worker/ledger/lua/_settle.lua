@@ -1,6 +1,16 @@
 -- Settle: what became of a lease. Only the holder of the token may, but for a 200: that wins whenever it comes.
 local ENDED = { deleted = true, gone = true, cancelled = true }
 
+-- A run of a policy counts how its deletions ended; one that ends otherwise later is counted anew.
+local OPEN = { pending = true, running = true, held = true }
+local function tally(k, from, to)
+  local run = redis.call('HGET', k, 'run')
+  if not run or redis.call('EXISTS', P .. 'run:' .. run) == 0 then return end
+  local ends = P .. 'outcomes:' .. run
+  if redis.call('HINCRBY', ends, to, 1) == 1 then redis.call('PEXPIRE', ends, redis.call('PTTL', P .. 'run:' .. run)) end
+  if not OPEN[from] then redis.call('HINCRBY', ends, from, -1) end
+end
+
 -- A deletion leaves for another state than pending: the lease's fields go, and what was personal goes with the end.
 local function finish(ref, now, from, lane, to, fields)
   local k = record(ref)
@@ -10,6 +20,7 @@ local function finish(ref, now, from, lane, to, fields)
   redis.call('HSET', k, 'state', to, 'settled', ms(now))
   for name, value in pairs(fields or {}) do redis.call('HSET', k, name, value) end
   redis.call('ZADD', P .. to, ms(now), ref)
+  tally(k, from, to)
 end
 
 local function postpone(ref, now, from, lane, due, fields)

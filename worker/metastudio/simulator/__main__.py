@@ -48,6 +48,9 @@ _SECONDS = click.FloatRange(min=0)
 @click.option("--absent", default="400", show_default=True, type=click.Choice(CHOICES), help="DELETE of no job.")
 @click.option("--not-deletable", default="400", show_default=True, type=click.Choice(CHOICES))
 @click.option("--isolate-app-users", is_flag=True, help="Hide jobs of an app user from calls that do not name it.")
+@click.option(
+    "--ignore-filters", is_flag=True, help="List as if only job_id, offset, limit and sorting were asked for."
+)
 @click.option("--keep-calls", type=click.IntRange(min=1), help="Keep the last N calls in memory; all by default.")
 @click.option("--log", type=_FILE, help="Append every call to this file as a JSON line.")
 def main(

@@ -24,7 +24,8 @@
     POST clock {"offset_s"}                         moves the server's clock
     POST latency {"seconds", "jitter_s"}            every call takes this long, plus 0 to jitter_s
     POST limits {"delete_per_s", "get_per_s", "retry_after_s"}   sliding second per project; null is no limit
-    POST answers {"absent", "not_deletable", "isolate_app_users"}   "400", "404" or "500"; true or false
+    POST answers {"absent", "not_deletable", "isolate_app_users", "ignore_filters"}   "400", "404" or "500"; true or
+                                                    false: a list that ignores its filters, but for job_id
     GET  calls?since=N&limit=1000&job_id=           {"calls": [...], "next": N}: calls after number N
     GET  effects                                    {"effects": {job_id: times deleted}}
     GET  stats                                      totals, see `control.Controls.stats`
@@ -230,6 +231,7 @@ def _answers(world: World, payload: Payload) -> None:
     world.absent = str(payload.get("absent", world.absent))
     world.not_deletable = str(payload.get("not_deletable", world.not_deletable))
     world.isolate_app_users = bool(payload.get("isolate_app_users", world.isolate_app_users))
+    world.ignore_filters = bool(payload.get("ignore_filters", world.ignore_filters))
 
 
 def _calls(world: World, payload: Payload) -> dict[str, object]:

@@ -153,7 +153,8 @@ class Controls(ABC):
         self._command("POST", "limits", limits)
 
     def set_answers(self, **answers: object) -> None:
-        """`absent` and `not_deletable`: "400", "404" or "500"; `isolate_app_users`: true or false. The rest stays."""
+        """`absent` and `not_deletable`: "400", "404" or "500"; `isolate_app_users`, `ignore_filters`: true or
+        false. The rest stays."""
         self._command("POST", "answers", answers)
 
     def calls(self, since: int = 0, *, job_id: str | None = None) -> list[Json]:

@@ -61,6 +61,7 @@ class Simulator(Controls):
         absent: str = "400",
         not_deletable: str = "400",
         isolate_app_users: bool = False,
+        ignore_filters: bool = False,
         keep_calls: int | None = None,
         log: Path | None = None,
     ) -> None:
@@ -83,6 +84,7 @@ class Simulator(Controls):
             absent=absent,
             not_deletable=not_deletable,
             isolate_app_users=isolate_app_users,
+            ignore_filters=ignore_filters,
         )
         self._host, self._port = host, port
         self._world = World(setup, CallLog(keep_calls, log))

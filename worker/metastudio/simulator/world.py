@@ -32,6 +32,7 @@ class Setup:
     absent: str = "400"
     not_deletable: str = "400"
     isolate_app_users: bool = False
+    ignore_filters: bool = False
 
     @property
     def project(self) -> str:
@@ -57,6 +58,7 @@ class World:
     absent: str = field(init=False)
     not_deletable: str = field(init=False)
     isolate_app_users: bool = field(init=False)
+    ignore_filters: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.reset()
@@ -74,6 +76,7 @@ class World:
         self.clock_offset_s = setup.clock_offset_s
         self.absent, self.not_deletable = setup.absent, setup.not_deletable
         self.isolate_app_users = setup.isolate_app_users
+        self.ignore_filters = setup.ignore_filters
         self.calls.forget()
 
     def now(self) -> datetime:

@@ -22,6 +22,7 @@ COMMANDS = {
     "pause": "gate",
     "resume": "gate",
     "hold": "hold",
+    "retention": "retention",
     "dead": "dead",
     "doctor": "doctor",
     "health": "health",

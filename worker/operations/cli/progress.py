@@ -24,6 +24,29 @@ def progress(verb: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
+def counting(verb: str) -> Iterator[Callable[[int, int | None], None]]:
+    """For a number of things that shows on the way: yields what is called with how many are done, and of how many."""
+    if not sys.stderr.isatty():
+        told = time.monotonic()
+
+        def line(done: int, of: int | None) -> None:
+            nonlocal told
+            if time.monotonic() - told >= LINE_EVERY_S:
+                told = time.monotonic()
+                click.echo(f"{verb}: {done:,}" + (f" of {of:,}" if of else ""), err=True)
+
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
+        task = bar.add_task(verb, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=max(done, of) if of else None)
+
+
+@contextmanager
 def _bar(verb: str, total: int) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

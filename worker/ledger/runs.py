@@ -1,0 +1,158 @@
+"""Runs of policies: who does which slot, and the record of each run. What became of a run's deletions is counted by
+the ledger's own moves as they end (see `tally` in `lua/_settle.lua`)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import redis
+
+from worker.errors import Unreachable
+from worker.ledger.moves import lean
+from worker.ledger.store import Ledger
+
+LEASE_S = 300.0  # a run that is silent for so long is gone; each page of the list renews it
+
+
+class Verdict(StrEnum):
+    """Who does a slot."""
+
+    MINE = "mine"
+    FIRST = "first"
+    DONE = "done"
+    BUSY = "busy"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A moment at which a policy is due. `at` in ms since 1970."""
+
+    policy: str
+    schedule: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run's record. Times in ms since 1970, Redis's clock."""
+
+    id: str
+    policy: str
+    policy_hash: str
+    account: str
+    started: float
+    slot: float | None = None  # None: a person started it
+    by: str | None = None
+    finished: float | None = None
+    listed: int = 0
+    selected: int = 0
+    requested: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    stopped_by: str | None = None  # what stopped it before it had asked for everything
+    outcomes: dict[str, int] = field(default_factory=dict)  # ends of its deletions so far, by state
+
+
+class RunBook:
+    """One account's runs. Raises `Unreachable` when Redis does not answer."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._client = ledger.client
+        self._p = ledger.prefix
+
+    # -- slots -------------------------------------------------------------------------------------------------------
+
+    def begin(self, slot: Slot, run: str, *, lease_s: float = LEASE_S) -> tuple[Verdict, str]:
+        """Whether to do a slot now, and under which run's id."""
+        answer = self._claim("begin", slot.policy, run, lease_s, schedule=slot.schedule, slot=slot.at)
+        return Verdict(answer["verdict"]), answer.get("run") or run
+
+    def renew(self, policy: str, run: str, *, lease_s: float = LEASE_S) -> bool:
+        """Say that the run goes on; False: somebody else has it by now."""
+        return bool(self._claim("renew", policy, run, lease_s)["verdict"] == "mine")
+
+    def leave(self, policy: str, run: str) -> None:
+        """This worker stops: another one may go on at once."""
+        self._claim("leave", policy, run, 0.0)
+
+    def done(self, policy: str, run: str) -> None:
+        """The slot is done, whatever came of it."""
+        self._claim("done", policy, run, 0.0)
+
+    def _claim(self, step: str, policy: str, run: str, lease_s: float, **more: Any) -> dict[str, Any]:
+        said = {"step": step, "policy": policy, "run": run, "lease": lease_s * 1000}
+        return self._ledger.move("claim", said | more)
+
+    # -- records -----------------------------------------------------------------------------------------------------
+
+    def write(self, run: Run, *, keep_s: float) -> None:
+        """Write a run's record, or write it anew; old ones go."""
+        said: dict[Any, Any] = asdict(run) | {"skipped": json.dumps(run.skipped)}
+        del said["outcomes"], said["id"]
+        fields: dict[Any, Any] = lean(said)
+        name = f"{self._p}run:{run.id}"
+        pipe = self._client.pipeline(transaction=True)
+        pipe.delete(name)
+        pipe.hset(name, mapping=fields)
+        pipe.zadd(f"{self._p}runs", {run.id: run.started})
+        pipe.zremrangebyscore(f"{self._p}runs", "-inf", run.started - keep_s * 1000)
+        pipe.expire(name, int(keep_s))
+        pipe.expire(f"{self._p}outcomes:{run.id}", int(keep_s))
+        self._ask(pipe.execute)
+
+    def find(self, run: str) -> Run | None:
+        """One run."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.hgetall(f"{self._p}run:{run}")
+        pipe.hgetall(f"{self._p}outcomes:{run}")
+        raw, ends = self._ask(pipe.execute)
+        if not raw:
+            return None
+        said = {name.decode(): value.decode() for name, value in raw.items()}
+        outcomes = {state.decode(): int(number) for state, number in ends.items() if int(number)}
+        return _run(run, self._ledger.account, said, outcomes)
+
+    def latest(self, number: int) -> list[Run]:
+        """The last runs, newest first."""
+        ids: Any = self._ask(self._client.zrange, f"{self._p}runs", 0, number - 1, desc=True)
+        return [run for name in ids if (run := self.find(name.decode())) is not None]
+
+    def last_of_each(self, policies: list[str], *, within: int = 50) -> dict[str, Run]:
+        """Each policy's last run, of the last `within` runs."""
+        found: dict[str, Run] = {}
+        for run in self.latest(within):
+            if run.policy in policies:
+                found.setdefault(run.policy, run)
+        return found
+
+    @staticmethod
+    def _ask(read: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return read(*args, **options)
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+            raise Unreachable(
+                f"Redis does not answer ({type(error).__name__}); check that it runs and that ERASER_REDIS_URL is right"
+            ) from None
+
+
+def _run(name: str, account: str, said: dict[str, str], outcomes: dict[str, int]) -> Run:
+    return Run(
+        id=name,
+        policy=said["policy"],
+        policy_hash=said["policy_hash"],
+        account=account,
+        started=float(said["started"]),
+        slot=float(said["slot"]) if "slot" in said else None,
+        by=said.get("by"),
+        finished=float(said["finished"]) if "finished" in said else None,
+        listed=int(said.get("listed", 0)),
+        selected=int(said.get("selected", 0)),
+        requested=int(said.get("requested", 0)),
+        skipped=json.loads(said.get("skipped", "{}")),
+        stopped_by=said.get("stopped_by"),
+        outcomes=outcomes,
+    )

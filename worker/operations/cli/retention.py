@@ -1,0 +1,231 @@
+"""`eraser retention`: what a policy would delete, do it, and what was done."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from worker.deletion import check_opaque
+from worker.durations import format_duration
+from worker.errors import RefusedBySafetyRule, Unreachable, UsageError
+from worker.ledger.runs import Run
+from worker.operations import retention as told
+from worker.operations.cli import door
+from worker.operations.cli.printing import by_option, json_line, json_option, say, table
+from worker.operations.cli.progress import counting
+from worker.operations.times import absolute, relative, span
+from worker.operations.words import count
+from worker.retention.plan import Allowance, Chosen, Plan, allowance
+from worker.retention.policy import Policy
+from worker.retention.survey import Judged, Survey
+from worker.retention.sweep import Swept, new_run, sweep
+from worker.runtime import Runtime
+
+ROWS = 5  # of a plan's jobs that are shown; --json has all
+
+
+@click.group()
+def retention() -> None:
+    """Policies that delete jobs of some states and age: planned first, capped, with a grace. See ERASER_CONFIG."""
+
+
+@retention.command()
+@click.argument("policy", required=False)
+@json_option
+def plan(policy: str | None, as_json: bool) -> None:
+    """What would be requested and what not, and why. Changes nothing; no cap stops it.
+
+    \b
+    eraser retention plan failed-trainings
+    """
+    running = door.load()
+    policies = told.chosen_policies(running, policy)
+    door.enter(running)
+    if not policies and not as_json:
+        say("There is no policy. Write [policies.NAME] into the file of ERASER_CONFIG.")
+    complete = True
+    for number, one in enumerate(policies):
+        if number and not as_json:
+            say()
+        made = _survey(running, one, as_json=as_json)
+        complete = complete and not made.problems
+        if as_json:
+            json_line(told.plan_json(made))
+        else:
+            _tell_plan(running, made, None)
+            _tell_next(made)
+    sys.exit(0 if complete else Unreachable.exit_code)
+
+
+@retention.command()
+@click.argument("policy")
+@click.option("--max", "most", type=click.IntRange(min=1), metavar="N", help="Allow so many jobs, instead of the caps.")
+@click.option("--confirm", "confirmed", multiple=True, metavar="PROJECT", help="With --max: the project that is meant.")
+@click.option("--partial", is_flag=True, help="Also if a list does not end: request what was read.")
+@by_option
+@json_option
+def run(
+    policy: str, most: int | None, confirmed: tuple[str, ...], partial: bool, by: str | None, as_json: bool
+) -> None:
+    """Request what the plan says; each waits its grace. Exit 3 if a cap stops it: then nothing was requested.
+
+    \b
+    eraser retention run failed-trainings
+    eraser retention run failed-trainings --max 1200 --confirm 0605768a2c8026af2f8bc00f4b0d3b7c
+    """
+    running = door.load()
+    one = running.policies.named(policy)
+    check_opaque(by, "by")
+    allowed = _allowance(one, most, confirmed)
+    door.enter(running)
+    begun = new_run(one, running.policies.account(one), running.now(), by=by)
+    swept = sweep(running, begun, lambda: _survey(running, one, as_json=False), allowance=allowed, partial=partial)
+    if as_json:
+        json_line(told.run_json(swept.run) | {"over_cap": list(swept.refused), "unread": list(swept.unread)})
+    else:
+        _tell_plan(running, swept.plan, allowed)
+    _end(swept, as_json=as_json)
+
+
+@retention.command()
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="How many past runs.")
+@json_option
+def runs(limit: int, as_json: bool) -> None:
+    """Past runs with what came of them, and when each policy is next due.
+
+    \b
+    eraser retention runs
+    """
+    running = door.enter(door.load())
+    past, following = told.runs(running, limit), told.upcoming(running)
+    if as_json:
+        for one in past:
+            json_line(told.run_json(one))
+        for each in following:
+            json_line(told.upcoming_json(each))
+        return
+    now = running.now().timestamp() * 1000
+    if past:
+        table(
+            ["RUN", "STARTED", "LISTED", "SELECTED", "REQUESTED", "ENDED SO FAR"],
+            [_row(one, now) for one in past],
+            right=["LISTED", "SELECTED", "REQUESTED"],
+        )
+        say()
+    else:
+        say("There was no run yet.")
+    if following:
+        table(["POLICY", "NEXT", "SCHEDULE (UTC)"], [_next_row(each, now) for each in following])
+    else:
+        say("There is no policy. Write [policies.NAME] into the file of ERASER_CONFIG.")
+    for alarm in told.alarms(running):
+        say(f"Beware: {alarm.why}   ({alarm.command})")
+
+
+def _survey(running: Runtime, policy: Policy, *, as_json: bool) -> Plan:
+    def tell(judged: Judged) -> None:
+        json_line(told.job_json(policy, judged))
+
+    with counting("listed") as advance:
+        survey = Survey(running, policy, running.policies.account(policy), advance=advance)
+        if as_json:
+            survey.tell = tell
+        return survey.plan()
+
+
+def _allowance(policy: Policy, most: int | None, confirmed: tuple[str, ...]) -> Allowance | None:
+    if confirmed and most is None:
+        raise UsageError("--confirm belongs to --max N: it says which project so many jobs may be deleted of")
+    if most is not None and not confirmed:
+        raise UsageError(f"--max needs --confirm PROJECT_ID too: --confirm {policy.projects[0]}")
+    for project in confirmed:
+        if project not in policy.projects:
+            raise UsageError(f"--confirm: policy {policy.name} is not about project {project[:64]}")
+    return allowance(most, confirmed)
+
+
+def _tell_plan(running: Runtime, made: Plan, allowed: Allowance | None) -> None:
+    policy = made.policy
+    say(f"PLAN  {policy.name}  (policy {policy.hash})", style="bold")
+    for each in made.projects:
+        say(f"project {each.project}: {count(each.listed, 'job')} listed")
+        if each.problem:
+            say(f"  INCOMPLETE: {each.problem}", style="bold red")
+    say(f"{made.chosen:>9,}  to be requested, deleted after a grace of {format_duration(policy.grace_s)}")
+    over = made.over(allowed)
+    for reason, number in told.skipped(made, over).items():
+        if reason.value != "over_cap":
+            say(f"{number:>9,}  not: {reason.value}: {told.REASONS[reason]}")
+    if policy.finished:
+        say(f"Beware: {' and '.join(policy.finished)} are meant (include_finished): they may be avatars in use.")
+    _tell_rows(running, made)
+    for why in over:
+        say(f"Over the cap: {why}.", style="yellow")
+    if over:
+        say(f"A run would request nothing. If all are meant: {made.how_to_allow()}")
+
+
+def _tell_rows(running: Runtime, made: Plan) -> None:
+    rows: list[Chosen] = sorted((c for each in made.projects for c in each.chosen), key=lambda c: c.touched)
+    if not rows:
+        return
+    say()
+    what = "CREATED" if made.policy.age_by == "create_time" else "LAST UPDATED"
+    now = running.now().timestamp() * 1000
+    table(
+        ["JOB", "STATE", what],
+        [(c.ref.job_id, c.state, f"{absolute(_ms(c))} ({relative(_ms(c), now)})") for c in rows[:ROWS]],
+    )
+    if len(rows) > ROWS:
+        say(f"… and {len(rows) - ROWS:,} more; --json has them all")
+    say()
+
+
+def _ms(chosen: Chosen) -> float:
+    return chosen.touched.timestamp() * 1000
+
+
+def _tell_next(made: Plan) -> None:
+    if made.problems:
+        say(f"Next: the same again, or: eraser retention run {made.policy.name} --partial")
+    elif made.chosen and not made.over():
+        say(f"Nothing was changed. Next: eraser retention run {made.policy.name}")
+    elif not made.chosen:
+        say("Nothing would be requested.")
+
+
+def _end(swept: Swept, *, as_json: bool) -> None:
+    if swept.unread:
+        raise Unreachable(
+            f"{'; '.join(swept.unread)}. Nothing was requested; try again, or with --partial for what was read"
+        )
+    if swept.refused:
+        raise RefusedBySafetyRule(
+            "cap", f"{'; '.join(swept.refused)}. Nothing was requested. {swept.plan.how_to_allow()}"
+        )
+    requested = swept.run.requested
+    if as_json:
+        return
+    if not requested:
+        say("Nothing was requested.")
+        return
+    grace = span(swept.plan.policy.grace_s)
+    say(f"Requested {count(requested, 'deletion')}; the calls begin in {grace}, after one more look at each job.")
+    say(f"Next: eraser retention runs   (to stop: eraser cancel --run {swept.run.id} --reason R)")
+
+
+def _row(one: Run, now: float) -> tuple[object, ...]:
+    ends = ", ".join(f"{number:,} {state}" for state, number in one.outcomes.items())
+    if one.stopped_by:
+        ends = f"STOPPED: {one.stopped_by}"
+    elif one.finished is None:
+        ends = "not finished"
+    return one.id, relative(one.started, now), one.listed, one.selected, one.requested, ends or "none yet"
+
+
+def _next_row(each: told.Upcoming, now: float) -> tuple[object, ...]:
+    if each.next is None or each.policy.schedule is None:
+        return each.policy.name, "by hand", f"eraser retention run {each.policy.name}"
+    at = each.next.timestamp() * 1000
+    return each.policy.name, f"{relative(at, now)} ({absolute(at)})", each.policy.schedule.text

@@ -1,0 +1,188 @@
+"""Retention for people and programs: plans and runs as JSON, what comes next, and what stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import redis
+
+from worker.errors import SettingsError, Unreachable
+from worker.ledger.runs import Run, RunBook
+from worker.operations.times import rfc3339
+from worker.retention.matching import Reason
+from worker.retention.plan import Allowance, Plan
+from worker.retention.policy import Policy
+from worker.retention.schedule import EVERY_S, TICK
+from worker.retention.survey import Judged
+from worker.runtime import Runtime
+
+STILL_S = 3 * EVERY_S  # a schedule that was silent for so long stands still
+
+REASONS = {
+    Reason.STATE: "in another state",
+    Reason.NO_TIME: "MetaStudio does not say how old they are",
+    Reason.TOO_YOUNG: "too young",
+    Reason.FILTER: "another batch, tag, name, resolution, flexus or app user",
+    Reason.BAD_ID: "an id that must not reach a URL",
+    Reason.HELD: "on hold",
+    Reason.ALREADY_REQUESTED: "asked for already: under way, dead, given up or done",
+    Reason.OVER_CAP: "over the cap: none of them is requested",
+    Reason.NOT_LISTED: "left out by MetaStudio's own filters (narrow = true)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """A policy's next slot and its last run."""
+
+    policy: Policy
+    account: str
+    next: datetime | None
+    last: Run | None
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something about retention that a person should see, and what to type."""
+
+    why: str
+    command: str
+
+
+def skipped(plan: Plan, over: list[str]) -> dict[Reason, int]:
+    """How many are not asked for, by reason; with the cap, which stops all or none."""
+    found = {reason: plan.skipped[reason] for reason in Reason if plan.skipped[reason]}
+    return found | ({Reason.OVER_CAP: plan.chosen} if over else {})
+
+
+def job_json(policy: Policy, judged: Judged) -> dict[str, Any]:
+    """One job of a plan."""
+    row, why = judged.row, judged.why
+    return {
+        "policy": policy.name,
+        "project_id": judged.project,
+        "job_id": row.job_id[:128],
+        "selected": why is None,
+        "reason": why.reason.value if why else None,
+        "detail": why.text if why else None,
+        "state": row.state[:64],
+        "create_time": _iso(row.create_time),
+        "last_update_time": _iso(row.last_update_time),
+    }
+
+
+def plan_json(plan: Plan, allowance: Allowance | None = None) -> dict[str, Any]:
+    """The plan in numbers."""
+    over = plan.over(allowance)
+    return {
+        "plan": plan.policy.name,
+        "policy_hash": plan.policy.hash,
+        "listed": plan.listed,
+        "selected": plan.chosen,
+        "skipped": {reason.value: number for reason, number in skipped(plan, over).items()},
+        "projects": [
+            {
+                "project_id": each.project,
+                "listed": each.listed,
+                "total": each.total,
+                "selected": len(each.chosen),
+                "percent": round(each.percent, 2),
+                "problem": each.problem,
+            }
+            for each in plan.projects
+        ],
+        "over_cap": over,
+        "complete": not plan.problems,
+        "includes_finished": list(plan.policy.finished),
+        "grace_s": plan.policy.grace_s,
+    }
+
+
+def run_json(run: Run) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "policy": run.policy,
+        "policy_hash": run.policy_hash,
+        "account": run.account,
+        "slot": rfc3339(run.slot),
+        "by": run.by,
+        "started": rfc3339(run.started),
+        "finished": rfc3339(run.finished),
+        "listed": run.listed,
+        "selected": run.selected,
+        "skipped": run.skipped,
+        "requested": run.requested,
+        "stopped_by": run.stopped_by,
+        "outcomes": run.outcomes,
+    }
+
+
+def upcoming_json(one: Upcoming) -> dict[str, Any]:
+    return {
+        "policy": one.policy.name,
+        "policy_hash": one.policy.hash,
+        "account": one.account,
+        "schedule": one.policy.schedule.text if one.policy.schedule else None,
+        "next": _iso(one.next),
+    }
+
+
+def runs(running: Runtime, number: int) -> list[Run]:
+    """The last runs of every account, newest first."""
+    found = [run for account in running.settings.accounts for run in RunBook(running.ledger(account)).latest(number)]
+    return sorted(found, key=lambda run: run.started, reverse=True)[:number]
+
+
+def upcoming(running: Runtime) -> list[Upcoming]:
+    """Every policy, the next one first; those without a schedule last."""
+    found = []
+    for policy in running.policies.current().values():
+        account = running.policies.account(policy)
+        last = RunBook(running.ledger(account)).last_of_each([policy.name]).get(policy.name)
+        following = policy.schedule.next_after(running.now()) if policy.schedule else None
+        found.append(Upcoming(policy, account, following, last))
+    return sorted(found, key=lambda one: (one.next is None, one.next or running.now(), one.policy.name))
+
+
+def alarms(running: Runtime) -> Iterator[Alarm]:
+    """What stopped itself, and a schedule that stands still. Nothing where there are no policies."""
+    try:
+        found = upcoming(running)
+    except SettingsError as error:
+        yield Alarm(f"no policy can be run: {error}", "eraser doctor")
+        return
+    for one in found:
+        if one.last is not None and one.last.stopped_by:
+            stopped = f"policy {one.policy.name} stopped itself: {one.last.stopped_by}"
+            yield Alarm(stopped, f"eraser retention plan {one.policy.name}")
+    if any(one.next for one in found) and (why := standstill(running)):
+        yield Alarm(why, "celery -A worker beat")
+
+
+def standstill(running: Runtime) -> str | None:
+    """Why nothing is run by schedule just now; None: it lives. Raises `Unreachable`."""
+    try:
+        said: Any = running.redis.hgetall(TICK)
+    except redis.RedisError as error:
+        raise Unreachable(f"Redis does not answer ({type(error).__name__}); check that it runs") from None
+    if not said:
+        return "there are schedules, and no beat was ever heard of"
+    problem = said.get(b"problem", b"").decode()
+    if problem:
+        return f"the schedule stands still: {problem}"
+    silent_s = running.now().timestamp() - float(said[b"at"]) / 1000
+    if silent_s > STILL_S:
+        return f"the schedule stands still: no beat for {silent_s / 60:.0f} min; what it missed is made up once"
+    return None
+
+
+def chosen_policies(running: Runtime, name: str | None) -> list[Policy]:
+    """The one that is named, or all. Raises `UsageError`."""
+    return [running.policies.named(name)] if name else list(running.policies.current().values())
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return rfc3339(moment.timestamp() * 1000) if moment else None

@@ -1,0 +1,67 @@
+"""Does a job match a policy, and if not, why? The only place that decides; MetaStudio's own filters only narrow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from worker.deletion import why_bad_id
+from worker.durations import format_duration
+from worker.metastudio.answer import JobRow
+from worker.metastudio.states import is_deletable
+from worker.retention.policy import Policy
+
+
+class Reason(StrEnum):
+    """Why a job is not asked for."""
+
+    STATE = "state"  # it is in none of the policy's states
+    NO_TIME = "no_time"  # MetaStudio does not say how old it is
+    TOO_YOUNG = "too_young"
+    FILTER = "filter"  # another batch, tag, name, …
+    BAD_ID = "bad_id"  # its id must not reach a URL
+    HELD = "held"  # on the hold list
+    ALREADY_REQUESTED = "already_requested"  # a deletion is under way, dead, given up or done
+    OVER_CAP = "over_cap"  # a cap stops the run, so none is asked for
+    NOT_LISTED = "not_listed"  # MetaStudio's filters left it out (`narrow = true`)
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """Why a job does not match, in a word and for people."""
+
+    reason: Reason
+    text: str
+
+
+def touched(policy: Policy, row: JobRow) -> datetime | None:
+    """The time that the policy goes by."""
+    return row.create_time if policy.age_by == "create_time" else row.last_update_time
+
+
+def mismatch(policy: Policy, row: JobRow, now: datetime) -> Mismatch | None:
+    """Why the policy does not mean this job; None: it does. What is not known never matches."""
+    if row.state not in policy.states or not is_deletable(row.state):
+        state = row.state if row.state.isascii() and row.state.isprintable() else "unreadable"
+        return Mismatch(Reason.STATE, f"its state is {state[:40]}")
+    since = touched(policy, row)
+    if since is None:
+        return Mismatch(Reason.NO_TIME, f"its {policy.age_by} is not known")
+    if now - since < timedelta(seconds=policy.older_than_s):
+        return Mismatch(
+            Reason.TOO_YOUNG, f"its {policy.age_by} is less than {format_duration(policy.older_than_s)} ago"
+        )
+    for name, differs in (
+        ("batch_name", policy.batch_name is not None and row.batch_name != policy.batch_name),
+        ("tag", policy.tag is not None and policy.tag not in row.tags),
+        ("job_name", policy.job_name is not None and row.name != policy.job_name),
+        ("resolution", policy.resolution is not None and row.model_resolution != policy.resolution),
+        ("flexus", policy.flexus is not None and row.is_flexus is not policy.flexus),
+        ("app_user", policy.app_user is not None and row.app_user_id != policy.app_user),
+    ):
+        if differs:
+            return Mismatch(Reason.FILTER, f"{name} is another one")
+    if why := why_bad_id(row.job_id):
+        return Mismatch(Reason.BAD_ID, why[:80])
+    return None

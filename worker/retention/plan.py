@@ -1,0 +1,112 @@
+"""What a run would ask for and what not, and whether a cap stops it. Pure values: `survey` fills them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from worker.ledger.moves import Ref
+from worker.retention.matching import Reason
+from worker.retention.policy import ALWAYS, Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One job that the policy means, and nothing speaks against."""
+
+    ref: Ref
+    state: str
+    touched: datetime  # what the policy goes by: created, or last updated by the user
+    asset_id: str | None
+
+
+@dataclass(slots=True)
+class ProjectPlan:
+    """One project's share."""
+
+    project: str
+    listed: int = 0  # jobs that were read
+    total: int = 0  # jobs that there are: those that were read, or what MetaStudio counts without filters
+    chosen: list[Chosen] = field(default_factory=list)
+    skipped: Counter[Reason] = field(default_factory=Counter)
+    problem: str | None = None  # why the list could not be read to its end
+
+    @property
+    def percent(self) -> float:
+        """How much of the project would go; all of it where nobody knows how much there is."""
+        if not self.chosen:
+            return 0.0
+        return 100.0 * len(self.chosen) / self.total if self.total else 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a person allowed for this one run: so many jobs, of these projects."""
+
+    most: int
+    projects: frozenset[str]
+
+
+@dataclass(slots=True)
+class Plan:
+    """A policy's plan. `over` says why a cap stops the run; empty: it may go."""
+
+    policy: Policy
+    projects: list[ProjectPlan] = field(default_factory=list)
+
+    @property
+    def chosen(self) -> int:
+        return sum(len(each.chosen) for each in self.projects)
+
+    @property
+    def listed(self) -> int:
+        return sum(each.listed for each in self.projects)
+
+    @property
+    def skipped(self) -> Counter[Reason]:
+        return sum((each.skipped for each in self.projects), Counter())
+
+    @property
+    def problems(self) -> list[str]:
+        return [f"project {each.project}: {each.problem}" for each in self.projects if each.problem]
+
+    def over(self, allowance: Allowance | None = None) -> list[str]:
+        """The caps that this plan is over, in numbers. A person's allowance stands in the place of both caps."""
+        if allowance is not None:
+            return self._over_allowance(allowance)
+        policy = self.policy
+        found = []
+        if self.chosen > policy.max_jobs:
+            found.append(f"{self.chosen:,} jobs, and max_jobs is {policy.max_jobs:,}")
+        for each in self.projects:
+            if len(each.chosen) > ALWAYS and each.percent > policy.max_percent:
+                found.append(
+                    f"{len(each.chosen):,} of the {each.total:,} jobs of project {each.project} are {each.percent:.1f} "
+                    f"%, and max_percent is {policy.max_percent:g} (above {ALWAYS} jobs)"
+                )
+        return found
+
+    def _over_allowance(self, allowance: Allowance) -> list[str]:
+        found = []
+        if self.chosen > allowance.most:
+            found.append(f"{self.chosen:,} jobs, and --max allows {allowance.most:,}")
+        unsaid = [each.project for each in self.projects if each.chosen and each.project not in allowance.projects]
+        if unsaid:
+            found.append(f"jobs of project {', '.join(unsaid)}, which --confirm does not name")
+        return found
+
+    def how_to_allow(self) -> str:
+        """What to type, or to write into the policy, if all of it is meant."""
+        confirm = " ".join(f"--confirm {each.project}" for each in self.projects if each.chosen)
+        share = max((each.percent for each in self.projects), default=0.0)
+        return (
+            f"eraser retention run {self.policy.name} --max {self.chosen} {confirm}, or in the policy: "
+            f"max_jobs = {self.chosen}, max_percent = {min(100, int(share) + 1)}"
+        )
+
+
+def allowance(most: int | None, confirmed: Collection[str]) -> Allowance | None:
+    """What `--max N --confirm P` says; None where nothing was said."""
+    return None if most is None else Allowance(most, frozenset(confirmed))

@@ -1,0 +1,129 @@
+"""Runs every policy whose slot is due, once for each slot, whoever asks and however often.
+
+Celery beat asks each minute. A slot is a moment of the policy's schedule; only the last one counts, so that slots that
+were missed are made up once, not several times. Two beats ask twice: the ledger gives the slot away once. Whoever has
+it renews its claim while it works; if it is lost, the next tick after the claim's end goes on under the same run.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import redis
+
+from worker.errors import EraserError, SettingsError, Unreachable
+from worker.ledger.runs import LEASE_S, Run, RunBook, Slot, Verdict
+from worker.retention.cron import Cron
+from worker.retention.plan import Plan
+from worker.retention.policy import Policy
+from worker.retention.survey import Survey
+from worker.retention.sweep import new_run, sweep
+from worker.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+TICK = "eraser:schedule"  # hash: at (ms, of the last tick), problem (why nothing can be run)
+EVERY_S = 60.0  # how often beat asks
+RENEW_S = LEASE_S / 10
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A policy and the slot that it is due for."""
+
+    policy: Policy
+    cron: Cron
+    slot: datetime
+
+
+def due(policy: Policy, now: datetime) -> Due | None:
+    """The last slot until now. Pure: whether it was done already, the ledger says."""
+    if policy.schedule is None:
+        return None
+    slot = policy.schedule.last_until(now)
+    return Due(policy, policy.schedule, slot) if slot is not None else None
+
+
+def sweep_due(running: Runtime) -> list[Run]:
+    """Do what is due. One policy's trouble does not stop another's. Returns the runs that were done here."""
+    now = running.now()
+    try:
+        policies = running.policies.current()
+    except SettingsError as error:
+        log.error("sweep.refused", extra={"error": str(error)})
+        note_tick(running.redis, now, str(error))
+        return []
+    note_tick(running.redis, now, None)
+    done = []
+    for policy in policies.values():
+        this = due(policy, now)
+        if this is None or running.stopping.is_set():
+            continue
+        try:
+            run = _do(running, this)
+        except EraserError as error:
+            log.error("sweep.failed", extra={"policy": policy.name, "error": str(error)})
+        else:
+            done += [run] if run else []
+    return done
+
+
+def _do(running: Runtime, this: Due) -> Run | None:
+    """Do one policy's slot, if it is ours to do."""
+    policy = this.policy
+    account = running.policies.account(policy)
+    runs = RunBook(running.ledger(account))
+    run = new_run(policy, account, running.now(), slot=this.slot)
+    verdict, name = runs.begin(Slot(policy.name, this.cron.text, this.slot.timestamp() * 1000), run.id)
+    if verdict is Verdict.LOST:
+        log.error("sweep.lost", extra={"policy": policy.name, "run": name})
+    if verdict is not Verdict.MINE:
+        return None
+    claim = _Claim(runs, policy.name, name)
+    try:
+        swept = sweep(running, replace(run, id=name), lambda: _plan(running, policy, account, claim))
+    except EraserError:
+        if running.stopping.is_set():
+            runs.leave(policy.name, name)
+        raise  # the claim runs out, and the slot is tried again
+    if running.stopping.is_set() and swept.unread:
+        runs.leave(policy.name, name)
+    elif not swept.unread:  # a list that did not end is tried again, too
+        runs.done(policy.name, name)
+    return swept.run
+
+
+def _plan(running: Runtime, policy: Policy, account: str, claim: _Claim) -> Plan:
+    return Survey(running, policy, account, advance=claim.goes_on).plan()
+
+
+@dataclass(slots=True)
+class _Claim:
+    """Says now and then that the run goes on."""
+
+    runs: RunBook
+    policy: str
+    run: str
+    clock: Callable[[], float] = time.monotonic
+    _said: float = float("-inf")
+
+    def goes_on(self, _listed: int, _of: int | None) -> None:
+        if self.clock() - self._said < RENEW_S:
+            return
+        self._said = self.clock()
+        if not self.runs.renew(self.policy, self.run):
+            raise Unreachable(f"run {self.run} took so long that somebody else does it by now")
+
+
+def note_tick(client: redis.Redis, now: datetime, problem: str | None) -> None:
+    """Remember that the schedule lives, so that `eraser status` can say when it does not."""
+    said: dict[Any, Any] = {"at": now.timestamp() * 1000, "problem": problem or ""}
+    try:
+        client.hset(TICK, mapping=said)
+    except redis.RedisError:
+        return
