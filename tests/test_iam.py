@@ -20,13 +20,13 @@ from tests.waiting import wait_until
 from worker.hand import Hand
 from worker.ledger.moves import Claim, GatePolicy, Ref
 from worker.ledger.store import Ledger
+from worker.meaning import Meaning, meaning, outcome_unknown
 from worker.metastudio.answer import Answer
 from worker.metastudio.client import Client
 from worker.metastudio.iam import IamTokens, Token
 from worker.metastudio.login import Login, LoginSource
 from worker.metastudio.simulator import DEMO_DOMAIN, DEMO_PASSWORD, DEMO_USER, TOKEN_CANARY, Simulator
 from worker.metastudio.transport import Call
-from worker.outcome import Meaning, meaning, outcome_unknown
 from worker.runtime import _Remote
 from worker.schedule import Schedule
 

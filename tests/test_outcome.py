@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from tests.answers import JOB, REDIS_MS, answer, lease, listing, no_list, row, silence
 from worker.ledger.moves import ABSENT_ONCE, Lease, Settlement, compact
+from worker.meaning import NOT_ASKED, Found, Meaning, found, meaning, outcome_unknown
 from worker.metastudio.answer import Answer, Body, Listing, Silence
 from worker.metastudio.reading import read_answer, read_listing
 from worker.metastudio.states import DELETABLE, STATES
 from worker.metastudio.transport import Reply
-from worker.outcome import NOT_ASKED, REFUSALS, Found, Judge, Meaning, found, meaning, outcome_unknown, sighting
+from worker.outcome import REFUSALS, Judge, sighting
 from worker.schedule import Schedule
 
 SCHEDULE = Schedule(retry=(10.0, 30.0, 120.0), not_deletable=(60.0, 600.0))

@@ -228,6 +228,8 @@ PURE = (  # what is true: no input, no output, no clock, no chance
     "worker.durations",
     "worker.addresses",
     "worker.outcome",
+    "worker.meaning",
+    "worker.lessons",
     "worker.schedule",
     "worker.metastudio.answer",
     "worker.metastudio.states",

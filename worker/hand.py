@@ -21,8 +21,9 @@ from typing import Protocol
 from worker.errors import EraserError
 from worker.ledger.moves import Lease, Settlement, Turn
 from worker.ledger.store import Ledger
+from worker.meaning import NOT_ASKED, Found, Meaning, found, meaning, outcome_unknown
 from worker.metastudio.answer import Answer, JobRow, Listing, Silence
-from worker.outcome import NOT_ASKED, Found, Judge, Meaning, found, meaning, outcome_unknown, sighting
+from worker.outcome import Judge, sighting
 from worker.schedule import Schedule
 
 log = logging.getLogger(__name__)

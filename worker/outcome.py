@@ -1,132 +1,32 @@
-"""What an answer means, and what becomes of the deletion. Pure: no I/O, time and randomness are arguments.
+"""What becomes of a deletion after an answer. Pure: no I/O, time and randomness are arguments.
 
-    DELETE ──▶ meaning() ──▶ deleted           200 or 204 that nothing in the body contradicts, and nothing else
-                             failed            5xx, reset, timeout: the outcome is unknown, try again later
-                             ask               400, 404 from MetaStudio, odd 2xx: only a list query can tell
-                             throttled, credentials, clock      about the account, not about the job
-                             forbidden         403, wrong URL: a control GET tells the account from the job
-    ask ──▶ found() ──▶ absent | present | unknown ──▶ gone, not deletable yet, refused, or another try
-
-Classify by HTTP status first and by code second: sources disagree on the low MSS codes (API reference, section 2).
+`worker.meaning` says what the answer means, `worker.lessons` what the gate of the account learns from it; the `Judge` makes
+of both a settlement: over, again later, or dead.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
+from worker import lessons
 from worker.deletion import ID, Cause, Evidence, State, WaitingFor
 from worker.ledger.moves import ABSENT_ONCE, Lease, Lesson, Settlement
-from worker.metastudio.answer import Answer, Body, JobRow, Listing, Silence
+from worker.meaning import NOT_ASKED, Found, Meaning, found, meaning, outcome_unknown
+from worker.metastudio.answer import Answer, Body, JobRow, Listing
 from worker.metastudio.states import is_deletable
 from worker.schedule import Schedule
 
 REFUSALS = 3  # times MetaStudio may refuse a job that looks deletable before a person has to see it
 
-NOT_ASKED: Final = Listing(Answer(None, Silence.NOT_SENT, None, "not asked", None, 0), None, None)
-"""Stands in the place of an answer where pace, lease or Redis let no question go; it teaches nothing."""
-
-
-class Meaning(StrEnum):
-    """What the answer to one DELETE says."""
-
-    DELETED = "deleted"
-    ASK = "ask"
-    FAILED = "failed"
-    THROTTLED = "throttled"
-    CREDENTIALS = "credentials"
-    CLOCK = "clock"
-    FORBIDDEN = "forbidden"
-
-
-class Found(StrEnum):
-    """What asking for one job by its id says."""
-
-    PRESENT = "present"
-    ABSENT = "absent"
-    UNKNOWN = "unknown"
-
-
-# (status, code) pairs that mean something else than their status alone (API reference, 2 and 3.1)
-_BY_CODE: dict[tuple[int, str], Meaning] = {
-    (400, "MSS.00010008"): Meaning.CREDENTIALS,  # "Invalid token in the header": an auth failure with a 400
-    (400, "MSS.00010009"): Meaning.FORBIDDEN,  # the project is not the credential's
-    (400, "MSS.00010003"): Meaning.FORBIDDEN,  # wrong URL
-    (400, "MSS.00010004"): Meaning.FORBIDDEN,  # wrong method
-    (400, "APIGW.0104"): Meaning.FAILED,  # faults on the gateway's side
-    (400, "APIGW.0105"): Meaning.FAILED,
-    (400, "APIGW.0106"): Meaning.FAILED,
-    (400, "APIGW.0607"): Meaning.FORBIDDEN,  # wrong protocol
-    (404, "APIGW.0101"): Meaning.FORBIDDEN,  # wrong URL, host or region: never "already deleted"
-    (404, "APIGW.0103"): Meaning.FAILED,  # the gateway has no backend
-}
 _JOB_STATE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
-_CLOCK_WORDS = ("signature expired",)
-_LOCK_WORDS = ("failed to reach the limit",)
-
-
-def meaning(answer: Answer) -> Meaning:
-    """What the answer to a DELETE says."""
-    status = answer.status
-    if status is None:
-        return Meaning.FAILED
-    if answer.of_iam:  # it may refuse us, or not; about the job and MetaStudio's pace it knows nothing
-        return Meaning.CREDENTIALS if 400 <= status < 500 and status not in (408, 429) else Meaning.FAILED
-    special = _BY_CODE.get((status, answer.code or ""))
-    if special:
-        return special
-    match status:
-        case 200 | 204:
-            return Meaning.ASK if _contradicts_itself(answer) else Meaning.DELETED
-        case 429:
-            return Meaning.THROTTLED
-        case 401:
-            skewed = answer.server_time is not None and any(w in (answer.message or "") for w in _CLOCK_WORDS)
-            return Meaning.CLOCK if skewed else Meaning.CREDENTIALS
-        case 403 | 405:
-            return Meaning.FORBIDDEN
-        case 408:
-            return Meaning.FAILED
-    if status >= 500 or 300 <= status < 400:
-        return Meaning.FAILED
-    return Meaning.ASK
-
-
-def _contradicts_itself(answer: Answer) -> bool:
-    """Whether a success brings a proxy's page, an error, or a body that was cut short and may have been one."""
-    return answer.truncated or answer.body in (Body.HTML, Body.OTHER) or bool(answer.code or answer.message)
-
-
-def outcome_unknown(answer: Answer) -> bool:
-    """Whether the job may have been deleted although nobody said so."""
-    if answer.of_iam:
-        return False
-    match meaning(answer):
-        case Meaning.FAILED:
-            return answer.silence is not Silence.NOT_SENT and not (answer.status and 300 <= answer.status < 500)
-        case Meaning.ASK:
-            return answer.status is not None and answer.status < 300
-        case _:
-            return False
 
 
 def sighting(listing: Listing, job_id: str) -> dict[str, Any]:
     """What to remember of a look that found the job there: the DELETE may go, and what is related to it."""
     _, row = found(listing, job_id)
     return {"look": "0"} | (_seen(row, None) if row else {})
-
-
-def found(listing: Listing, job_id: str) -> tuple[Found, JobRow | None]:
-    """Present: a row with exactly this id. Absent: a well-formed 200 that counts none. Anything else is unknown."""
-    if listing.answer.status == 200 and listing.rows is not None and listing.count is not None:
-        for row in listing.rows:
-            if row.job_id == job_id:
-                return Found.PRESENT, row
-        if listing.count == 0 and not listing.rows:
-            return Found.ABSENT, None
-    return Found.UNKNOWN, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +41,12 @@ class Judge:
 
     def give_back(self, lease: Lease) -> Settlement:
         """Nothing was sent: the lease would not have covered the call."""
-        return self._waits(lease, lesson=Lesson("none", key=self.key, probe=bool(lease.probe)))
+        return self._waits(lease, lesson=self._nothing(lease))
 
     def unsendable(self, lease: Lease, why: str) -> Settlement:
         """Nothing could be sent, and nothing would be at once: a credential is gone, or the id must not reach a URL."""
         event = {"event": "deletion.postponed", "error": why[:200]}
-        lesson = Lesson("none", key=self.key, probe=bool(lease.probe))
+        lesson = self._nothing(lease)
         return self._waits(lease, delay_s=self._patience(1), lesson=lesson, event=event)
 
     def without_token(self, lease: Lease, answer: Answer) -> Settlement:
@@ -169,7 +69,7 @@ class Judge:
 
     def key_is_good(self, lease: Lease, trial: Listing) -> Settlement:
         """The harmless call was answered: the gate may open to all, and this job takes its turn."""
-        return self._waits(lease, lesson=Lesson("ok", key=self.key, ms=trial.answer.ms, probe=True))
+        return self._waits(lease, lesson=self._alive(lease, trial))
 
     # -- after a DELETE ----------------------------------------------------------------------------------------------
 
@@ -190,7 +90,7 @@ class Judge:
 
     def renewed(self, lease: Lease, answer: Answer) -> Settlement:
         """The token of the call was refused and will not be used again: the gate learns nothing, the job goes on."""
-        lesson = Lesson("none", key=self.key, probe=bool(lease.probe))
+        lesson = self._nothing(lease)
         return self._waits(lease, answer, Meaning.CREDENTIALS.value, lesson=lesson)
 
     def failed(self, lease: Lease, answer: Answer, *, list_ok: bool = False) -> Settlement:
@@ -229,16 +129,16 @@ class Judge:
             wait = self._throttled(lease, control)
             return self._waits(lease, answer, "forbidden", wait, lesson=self.lesson(control, lease))
         if said is Meaning.FORBIDDEN:
-            why = _why(answer)
+            why = lessons.why(answer)
             lesson = Lesson("misconfigured", key=self.key, probe=bool(lease.probe), why=why)
             return self._waits(lease, answer, "misconfigured", lesson=lesson)
         if said is Meaning.DELETED and control.body is Body.JSON:  # a proxy's page would be no list of jobs
-            why = f"DELETE is refused while GET is answered: {_why(answer)}"
+            why = f"DELETE is refused while GET is answered: {lessons.why(answer)}"
             lesson = Lesson("fail", key=self.key, probe=bool(lease.probe), list_ok=True, forbidden=True, why=why)
             return self._refused(lease, answer, lesson, {})
         lesson = self.lesson(control, lease)
         if control is NOT_ASKED.answer:
-            lesson = Lesson("none", key=self.key, probe=bool(lease.probe))
+            lesson = self._nothing(lease)
         return self._waits(lease, answer, "forbidden", self._patience(_spared(lease)), lesson=lesson)
 
     # -- after a look ------------------------------------------------------------------------------------------------
@@ -320,38 +220,16 @@ class Judge:
 
     def lesson(self, answer: Answer, lease: Lease) -> Lesson:
         """What this answer teaches the gate."""
-        said = meaning(answer)
-        common = Lesson("ok", key=self.key, ms=answer.ms, probe=bool(lease.probe), why=_why(answer))
-        match said:
-            case Meaning.DELETED | Meaning.ASK:
-                return replace(common, why=None)
-            case Meaning.THROTTLED:
-                retry_after = answer.retry_after_s * 1000 if answer.retry_after_s else None
-                return replace(common, kind="throttled", retry_after=retry_after)
-            case Meaning.CLOCK if answer.server_time is not None:
-                skew = answer.server_time.timestamp() * 1000 - (lease.redis_ms + answer.ms)
-                if lease.skew_ms is None or abs(lease.skew_ms - skew) > 60_000:
-                    return replace(common, kind="clock", skew=skew)
-                return replace(common, kind="credentials")  # it was signed with that clock already
-            case Meaning.CREDENTIALS | Meaning.CLOCK:
-                # IAM locks the user after five wrong passwords, whichever of all workers tried them
-                wrong_password = answer.of_iam and answer.status == 401
-                locked = wrong_password or any(words in (answer.message or "") for words in _LOCK_WORDS)
-                return replace(common, kind="credentials", locked=locked)
-            case Meaning.FORBIDDEN:
-                return replace(common, kind="misconfigured")
-            case _:
-                return replace(common, kind="fail")
+        return lessons.of_answer(answer, lease, self.key)
 
     def _lesson_of(self, listing: Listing, lease: Lease) -> Lesson:
-        """The same of a list query: a 200 that is no list of jobs is not MetaStudio's."""
-        lesson = self.lesson(listing.answer, lease)
-        if listing.answer.status == 200 and listing.count is None:
-            return replace(lesson, kind="fail", why="200, but no list of jobs")
-        return lesson
+        return lessons.of_listing(listing, lease, self.key)
 
     def _alive(self, lease: Lease, listing: Listing) -> Lesson:
-        return Lesson("ok", key=self.key, ms=listing.answer.ms, probe=bool(lease.probe))
+        return lessons.alive(listing, lease, self.key)
+
+    def _nothing(self, lease: Lease) -> Lesson:
+        return lessons.nothing(lease, self.key)
 
     # -- waits -------------------------------------------------------------------------------------------------------
 
@@ -456,14 +334,6 @@ def _said(answer: Answer) -> dict[str, Any]:
         "silence": answer.silence.value if answer.silence else None,
     }
     return {name: value for name, value in said.items() if value is not None}
-
-
-def _why(answer: Answer) -> str:
-    """One line for people: what was answered."""
-    who = "IAM: " if answer.of_iam else ""
-    if answer.status is None:
-        return f"{who}no answer ({answer.silence})"
-    return who + " ".join(str(part) for part in (answer.status, answer.code, answer.message) if part)
 
 
 def _looked(listing: Listing, what: Found) -> dict[str, Any]:

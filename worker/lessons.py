@@ -1,0 +1,63 @@
+"""What an answer teaches about the account: the gate learns from it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from worker.ledger.moves import Lease, Lesson
+from worker.meaning import Meaning, meaning
+from worker.metastudio.answer import Answer, Listing
+
+_LOCK_WORDS = ("failed to reach the limit",)
+_SAME_CLOCK_MS = 60_000.0  # a skew that differs by less is the one that was signed with
+
+
+def nothing(lease: Lease, key: str) -> Lesson:
+    """Nothing was asked, or what was asked said nothing."""
+    return Lesson("none", key=key, probe=bool(lease.probe))
+
+
+def alive(listing: Listing, lease: Lease, key: str) -> Lesson:
+    """A list of jobs was answered."""
+    return Lesson("ok", key=key, ms=listing.answer.ms, probe=bool(lease.probe))
+
+
+def of_answer(answer: Answer, lease: Lease, key: str) -> Lesson:
+    """`key` is the fingerprint of the credential that was used."""
+    common = Lesson("ok", key=key, ms=answer.ms, probe=bool(lease.probe), why=why(answer))
+    match meaning(answer):
+        case Meaning.DELETED | Meaning.ASK:
+            return replace(common, why=None)
+        case Meaning.THROTTLED:
+            retry_after = answer.retry_after_s * 1000 if answer.retry_after_s else None
+            return replace(common, kind="throttled", retry_after=retry_after)
+        case Meaning.CLOCK if answer.server_time is not None:
+            skew = answer.server_time.timestamp() * 1000 - (lease.redis_ms + answer.ms)
+            if lease.skew_ms is None or abs(lease.skew_ms - skew) > _SAME_CLOCK_MS:
+                return replace(common, kind="clock", skew=skew)
+            return replace(common, kind="credentials")  # it was signed with that clock already
+        case Meaning.CREDENTIALS | Meaning.CLOCK:
+            # IAM locks the user after five wrong passwords, whichever of all workers tried them
+            wrong_password = answer.of_iam and answer.status == 401
+            locked = wrong_password or any(words in (answer.message or "") for words in _LOCK_WORDS)
+            return replace(common, kind="credentials", locked=locked)
+        case Meaning.FORBIDDEN:
+            return replace(common, kind="misconfigured")
+        case _:
+            return replace(common, kind="fail")
+
+
+def of_listing(listing: Listing, lease: Lease, key: str) -> Lesson:
+    """The same of a list query: a 200 that is no list of jobs is not MetaStudio's."""
+    lesson = of_answer(listing.answer, lease, key)
+    if listing.answer.status == 200 and listing.count is None:
+        return replace(lesson, kind="fail", why="200, but no list of jobs")
+    return lesson
+
+
+def why(answer: Answer) -> str:
+    """One line for people: what was answered."""
+    who = "IAM: " if answer.of_iam else ""
+    if answer.status is None:
+        return f"{who}no answer ({answer.silence})"
+    return who + " ".join(str(part) for part in (answer.status, answer.code, answer.message) if part)

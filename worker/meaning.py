@@ -1,0 +1,113 @@
+"""What an answer says. Pure.
+
+    DELETE ──▶ meaning() ──▶ deleted           200 or 204 that nothing in the body contradicts, and nothing else
+                             failed            5xx, reset, timeout: the outcome is unknown, try again later
+                             ask               400, 404 from MetaStudio, odd 2xx: only a list query can tell
+                             throttled, credentials, clock      about the account, not about the job
+                             forbidden         403, wrong URL: a control GET tells the account from the job
+    ask ──▶ found() ──▶ absent | present | unknown
+
+Classify by HTTP status first and by code second: sources disagree on the low MSS codes (API reference, section 2).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from worker.metastudio.answer import Answer, Body, JobRow, Listing, Silence
+
+NOT_ASKED: Final = Listing(Answer(None, Silence.NOT_SENT, None, "not asked", None, 0), None, None)
+"""Stands in the place of an answer where pace, lease or Redis let no question go; it teaches nothing."""
+
+
+class Meaning(StrEnum):
+    """What the answer to one DELETE says."""
+
+    DELETED = "deleted"
+    ASK = "ask"
+    FAILED = "failed"
+    THROTTLED = "throttled"
+    CREDENTIALS = "credentials"
+    CLOCK = "clock"
+    FORBIDDEN = "forbidden"
+
+
+class Found(StrEnum):
+    """What asking for one job by its id says."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+# (status, code) pairs that mean something else than their status alone (API reference, 2 and 3.1)
+_BY_CODE: dict[tuple[int, str], Meaning] = {
+    (400, "MSS.00010008"): Meaning.CREDENTIALS,  # "Invalid token in the header": an auth failure with a 400
+    (400, "MSS.00010009"): Meaning.FORBIDDEN,  # the project is not the credential's
+    (400, "MSS.00010003"): Meaning.FORBIDDEN,  # wrong URL
+    (400, "MSS.00010004"): Meaning.FORBIDDEN,  # wrong method
+    (400, "APIGW.0104"): Meaning.FAILED,  # faults on the gateway's side
+    (400, "APIGW.0105"): Meaning.FAILED,
+    (400, "APIGW.0106"): Meaning.FAILED,
+    (400, "APIGW.0607"): Meaning.FORBIDDEN,  # wrong protocol
+    (404, "APIGW.0101"): Meaning.FORBIDDEN,  # wrong URL, host or region: never "already deleted"
+    (404, "APIGW.0103"): Meaning.FAILED,  # the gateway has no backend
+}
+_CLOCK_WORDS = ("signature expired",)
+
+
+def meaning(answer: Answer) -> Meaning:
+    """What the answer to a DELETE says."""
+    status = answer.status
+    if status is None:
+        return Meaning.FAILED
+    if answer.of_iam:  # it may refuse us, or not; about the job and MetaStudio's pace it knows nothing
+        return Meaning.CREDENTIALS if 400 <= status < 500 and status not in (408, 429) else Meaning.FAILED
+    special = _BY_CODE.get((status, answer.code or ""))
+    if special:
+        return special
+    match status:
+        case 200 | 204:
+            return Meaning.ASK if _contradicts_itself(answer) else Meaning.DELETED
+        case 429:
+            return Meaning.THROTTLED
+        case 401:
+            skewed = answer.server_time is not None and any(w in (answer.message or "") for w in _CLOCK_WORDS)
+            return Meaning.CLOCK if skewed else Meaning.CREDENTIALS
+        case 403 | 405:
+            return Meaning.FORBIDDEN
+        case 408:
+            return Meaning.FAILED
+    if status >= 500 or 300 <= status < 400:
+        return Meaning.FAILED
+    return Meaning.ASK
+
+
+def _contradicts_itself(answer: Answer) -> bool:
+    """Whether a success brings a proxy's page, an error, or a body that was cut short and may have been one."""
+    return answer.truncated or answer.body in (Body.HTML, Body.OTHER) or bool(answer.code or answer.message)
+
+
+def outcome_unknown(answer: Answer) -> bool:
+    """Whether the job may have been deleted although nobody said so."""
+    if answer.of_iam:
+        return False
+    match meaning(answer):
+        case Meaning.FAILED:
+            return answer.silence is not Silence.NOT_SENT and not (answer.status and 300 <= answer.status < 500)
+        case Meaning.ASK:
+            return answer.status is not None and answer.status < 300
+        case _:
+            return False
+
+
+def found(listing: Listing, job_id: str) -> tuple[Found, JobRow | None]:
+    """Present: a row with exactly this id. Absent: a well-formed 200 that counts none. Anything else is unknown."""
+    if listing.answer.status == 200 and listing.rows is not None and listing.count is not None:
+        for row in listing.rows:
+            if row.job_id == job_id:
+                return Found.PRESENT, row
+        if listing.count == 0 and not listing.rows:
+            return Found.ABSENT, None
+    return Found.UNKNOWN, None
