@@ -1,7 +1,7 @@
 """What becomes of a deletion after an answer. Pure: no I/O, time and randomness are arguments.
 
-`worker.meaning` says what the answer means, `worker.lessons` what the gate of the account learns from it; the `Judge` makes
-of both a settlement: over, again later, or dead.
+`worker.meaning` says what the answer means and `worker.lessons` what the account's gate learns from it; the `Judge`
+makes a settlement of both: over, again later, or dead.
 """
 
 from __future__ import annotations
