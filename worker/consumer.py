@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from functools import partial
 from typing import Any
 
 from celery import signals
 from celery.worker.consumer import Consumer as TheirConsumer
 from kombu import Connection
+from redis.exceptions import OutOfMemoryError
+
+log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1, 3  # Celery's own grow to half a minute, whatever the settings say
 LOOKS_S = (0.005, 0.05)  # after a task's end, when its thread is free
@@ -17,9 +22,13 @@ class Consumer(TheirConsumer):
     """Gossip and mingle are left out: they cost a second at the start and a traceback when Redis goes away."""
 
     hub: Any  # theirs; None where the pool has no event loop
+    connection_errors: tuple[type[BaseException], ...]  # theirs: what it survives
+    _told_full = False
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{**options, "without_gossip": True, "without_mingle": True})
+        # A full Redis refuses even to declare a queue: that is an outage too, and the worker drains it meanwhile.
+        self.connection_errors = (*self.connection_errors, OutOfMemoryError)
         signals.task_postrun.connect(self._look_for_messages, weak=False)
 
     def ensure_connected(self, conn: Connection) -> Connection:
@@ -28,6 +37,16 @@ class Consumer(TheirConsumer):
             conn.ensure_connection, interval_start=FIRST_PAUSE_S, interval_step=1, interval_max=LONGEST_PAUSE_S
         )
         return super().ensure_connected(conn)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        if isinstance(exc, OutOfMemoryError):
+            if not self._told_full:
+                log.warning("broker.full", extra={"error": str(exc)})
+            self._told_full = True
+            time.sleep(LONGEST_PAUSE_S)
+            return
+        self._told_full = False
+        super().on_connection_error_after_connected(exc)
 
     def _look_for_messages(self, **_: object) -> None:
         """With all threads busy the event loop stops to fetch, and sees that one is free only when something wakes it.

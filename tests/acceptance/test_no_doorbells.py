@@ -11,6 +11,7 @@ from tests.acceptance.fleet import Fleet
 from tests.acceptance.judge import judge
 from worker.deletion import State
 from worker.errors import EraserError
+from worker.metastudio.simulator import DEMO_PROJECT
 
 JOBS = [f"job-{n:03d}" for n in range(300)]
 
@@ -37,6 +38,25 @@ def test_a_full_redis_refuses_requests_clearly_and_drains_what_is_pending() -> N
         fleet.ask("late")
         fleet.wait_until_settled(len(JOBS) + 1)
         assert fleet.state("late") is State.DELETED
+
+
+def test_a_worker_that_starts_while_redis_is_full_drains_it_and_goes_on_afterwards() -> None:
+    """Celery cannot even declare its queues then, and gave up; with every worker restarted nothing would ever drain."""
+    with Fleet() as fleet:
+        fleet.plant(*JOBS, "late")
+        fleet.ask(*JOBS)
+        info: Any = fleet.client.info("memory")
+        fleet.client.config_set("maxmemory", info["used_memory"] // 2)
+        worker = fleet.start_worker()
+        fleet.wait_until_settled(len(JOBS))
+        assert worker.alive
+        assert fleet.states() == {State.DELETED: len(JOBS)}
+        judge(fleet, JOBS)
+
+        fleet.client.config_set("maxmemory", 0)
+        fleet.producer().send_task("eraser.delete", args=[DEMO_PROJECT, "late"])
+        fleet.wait_until_settled(len(JOBS) + 1)
+        assert "Traceback" not in worker.text
 
 
 def test_a_broker_of_its_own_that_is_away_does_not_stop_deletions() -> None:
