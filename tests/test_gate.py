@@ -540,3 +540,58 @@ def test_a_slow_pace_holds_no_thread(bench: Bench) -> None:
     assert (turn.lease, turn.wait_s) == (None, None)
     assert turn.next_ms is not None
     assert turn.next_ms > slow.now + 5000
+
+
+# -- no deletion waits for ever --------------------------------------------------------------------------------------
+
+TROUBLE = st.sampled_from(
+    ["ok", "fail", "forbidden", "throttled", "retry_after", "key", "locked", "clock", "wrong", "dies"]
+)
+
+
+def lesson_of(trouble: str, lease: Lease) -> Lesson:
+    common = Lesson("ok", key="k1", ms=40, probe=bool(lease.probe), why="T")
+    return {
+        "ok": common,
+        "fail": replace(common, kind="fail"),
+        "forbidden": replace(common, kind="fail", forbidden=True, list_ok=True),
+        "throttled": replace(common, kind="throttled"),
+        "retry_after": replace(common, kind="throttled", retry_after=1e9),
+        "key": replace(common, kind="credentials"),
+        "locked": replace(common, kind="credentials", locked=True),
+        "clock": replace(common, kind="clock", skew=9e5),
+        "wrong": replace(common, kind="misconfigured"),
+    }[trouble]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(troubles=st.lists(st.tuples(TROUBLE, st.floats(0, 400)), max_size=40))
+def test_after_any_trouble_a_world_that_is_well_again_finishes_everything(
+    redis_server: object, troubles: list[tuple[str, float]]
+) -> None:
+    """An open breaker always gets its probe, and no deletion waits for ever."""
+    client = redis.Redis.from_url(redis_server.url)  # type: ignore[attr-defined]
+    client.flushall()
+    bench = Bench(client)
+    many(bench, 12)
+    for trouble, seconds in troubles:
+        turn = bench.turn()
+        if turn.lease is not None and trouble != "dies":
+            to = "deleted" if trouble == "ok" else "pending"
+            bench.settle(turn.lease, to, used=False, delay_s=5.0, lesson=lesson_of(trouble, turn.lease))
+        bench.pass_time(seconds)
+        bench.ledger.rescue(alive=["w1"], counts=True)
+    waited = 0.0
+    while bench.client.zcard(bench.p + "deleted") < 12:
+        assert waited < 3600, f"still not finished: {bench.gate()}"
+        turn = bench.turn()
+        if turn.lease is not None:
+            bench.settle(turn.lease, "deleted")
+            continue
+        bench.pass_time(1)
+        waited += 1
+        bench.ledger.rescue(alive=["w1"], counts=True)
+        if turn.wait_s is None and turn.next_ms is not None and turn.next_ms <= bench.now:
+            bench.client.zremrangebyscore(bench.p + "rung", "-inf", "+inf")
+            bench.ledger.ring()
+    bench.check_invariant()
