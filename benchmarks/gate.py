@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.acceptance.fleet import Fleet
 from worker.accounts import DEFAULT
-from worker.celery import BELLS
+from worker.bells import BELLS
 from worker.deletion import Lane
 from worker.ledger.moves import Claim, Ref
 from worker.metastudio.simulator import DEMO_PROJECT

@@ -18,6 +18,7 @@ from kombu import Queue
 
 from worker import logs
 from worker.addresses import broker_form
+from worker.bells import BELLS, send_bell
 from worker.dispatcher import DispatcherStep
 from worker.errors import EraserError, SettingsError
 from worker.heartbeat import HeartbeatStep
@@ -28,7 +29,6 @@ from worker.settings import check_celery_environment
 log = logging.getLogger(__name__)
 
 REQUESTS = "celery"  # Celery's default, so that a producer's bare application reaches us
-BELLS = "eraser.bells"  # apart, so that a pile of requests delays no hand
 
 
 class _Refused(click.ClickException):
@@ -108,18 +108,8 @@ app.steps["worker"].add(HeartbeatStep)
 
 
 def ring(account: str, bell: str) -> None:
-    """Call a hand. A doorbell that cannot be sent costs one tick of the dispatcher, nothing else."""
-    send_bell(account, bell)
-
-
-def send_bell(account: str, bell: str) -> bool:
-    """Call a hand; says whether the doorbell could be sent."""
-    try:
-        app.send_task("eraser.work", args=[account, bell], retry=False, expires=60, ignore_result=True)
-    except Exception as error:  # kombu raises what its transport does
-        log.warning("doorbell.lost", extra={"account": account, "error": type(error).__name__})
-        return False
-    return True
+    """Call a hand."""
+    send_bell(app, account, bell)
 
 
 @signals.setup_logging.connect

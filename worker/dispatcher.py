@@ -18,9 +18,10 @@ from typing import Any
 import redis
 from celery import bootsteps
 
+from worker.bells import send_bell
 from worker.errors import EraserError
 from worker.ledger.holds import HoldList
-from worker.runtime import HEARD_S, WAKEUPS, WORKER_INFO, WORKERS, Runtime
+from worker.runtime import HEARD_S, WAKEUPS, WORKER_INFO, WORKERS, Runtime, runtime
 from worker.standin import StandIns
 
 log = logging.getLogger(__name__)
@@ -199,13 +200,10 @@ class DispatcherStep(bootsteps.StartStopStep):
         super().__init__(parent, **kwargs)
 
     def start(self, parent: Any) -> None:
-        from worker.celery import send_bell
-        from worker.runtime import runtime
-
         running = runtime()
 
         def ring(account: str, bell: str) -> None:
-            if not send_bell(account, bell):
+            if not send_bell(parent.app, account, bell):
                 stand_ins.answer(account, bell)
 
         stand_ins = self._stand_ins = StandIns(lambda account, bell: running.work(account, ring, bell))
@@ -213,8 +211,6 @@ class DispatcherStep(bootsteps.StartStopStep):
         self._dispatcher.start()
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 - bootsteps pass it
-        from worker.runtime import runtime
-
         runtime().stopping.set()
         if self._dispatcher:
             self._dispatcher.stop()
