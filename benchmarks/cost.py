@@ -1,0 +1,245 @@
+"""What a deletion costs: ours against the same deletions made in other ways, as ratios of one run.
+
+    python -m benchmarks.cost [--rows bare,ours] [--rounds 3] [--seconds 5] [--chart benchmarks/cost.svg] …
+
+Every row calls the same simulated MetaStudio, a process of its own that checks each signature. The rows take turns in
+each round, so that whatever else this machine does meets all of them; the table has the medians.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from benchmarks import chart, figures
+from benchmarks.gate import EARNEST
+from benchmarks.processes import cpu_s
+from tests.acceptance.fleet import Fleet, Process
+from worker.ledger.moves import Claim, Ref
+from worker.metastudio.simulator import DEMO_PROJECT
+from worker.operations.requests import record
+
+THREADS = 32
+WARM_S = 1.5  # after the first deletion: imports, connections and our gate's first probe are over then
+SETTINGS = EARNEST | {"ERASER_RATE": "1000"}  # the most that may be set: the pace must not be what is measured
+LOOPS = "benchmarks.peers.loops"
+PLAIN = "benchmarks.peers.by_celery"
+DRAMATIQ = "benchmarks.peers.by_dramatiq"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One way to delete. `words` follow `python -m`; `sender` is the module that fills its queue beforehand."""
+
+    title: str
+    words: str
+    sender: str | None = None
+    hands: int = THREADS
+    most_per_s: int = 3_000  # more than it reaches: so many jobs are planted
+    ours: bool = False
+
+
+ROWS = {
+    "bare": Row("requests.Session.delete in a loop", f"{LOOPS} bare", hands=1),
+    "pool": Row("ThreadPoolExecutor, a session a thread", f"{LOOPS} pool"),
+    "sdk": Row("the official SDK in a ThreadPoolExecutor", f"{LOOPS} sdk"),
+    "celery": Row(
+        "plain Celery, a task a deletion", f"celery -A {PLAIN} worker -P threads -c 32", PLAIN, most_per_s=900
+    ),
+    "dramatiq": Row("Dramatiq, a message a deletion", f"dramatiq -p1 -t32 {DRAMATIQ}", DRAMATIQ, most_per_s=1_500),
+    "ours": Row("**ours**", "celery -A worker worker -c 32", most_per_s=1_100, ours=True),
+    "ours-log": Row(
+        "ours, a log line a deletion", "celery -A worker worker -c 32 -l INFO", most_per_s=1_100, ours=True
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one row in one round, or the medians of all."""
+
+    us: float  # CPU per deletion
+    ratio: float  # to the bare loop of the same round
+    per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look at a row that runs."""
+
+    at: float
+    deleted: int
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One Redis and one MetaStudio, emptied before each run. `theirs` is the interpreter of the peers."""
+
+    fleet: Fleet
+    theirs: str
+    seconds: float
+
+    def run(self, row: Row, latency: float) -> tuple[float, float]:
+        """CPU seconds per deletion of the row's whole process tree, and deletions per second."""
+        fastest = min(row.most_per_s, row.hands / latency) if latency else row.most_per_s
+        jobs = int(fastest * (WARM_S + self.seconds)) + 2 * row.hands
+        self._empty(jobs, latency)
+        self._fill_queue(row, jobs)
+        process = self._start("row", row.words, jobs, ours=row.ours)
+        try:
+            self.fleet.wait(lambda: self._deleted() > 0 or not process.alive, f"{row.title} deletes")
+            time.sleep(WARM_S)
+            first, last = self._window(process, jobs - 2 * row.hands)
+            self._check()
+        finally:
+            self._end(process)
+        done = last.deleted - first.deleted
+        return (last.cpu_s - first.cpu_s) / done, done / (last.at - first.at)
+
+    def _window(self, process: Process, until: int) -> tuple[Seen, Seen]:
+        first = last = self._look(process)
+        while last.at < first.at + self.seconds and last.deleted < until:
+            time.sleep(0.1)
+            last = self._look(process)
+        return first, last
+
+    def _look(self, process: Process) -> Seen:
+        return Seen(time.monotonic(), self._deleted(), cpu_s(process.pid))
+
+    def _deleted(self) -> int:
+        return int(self.fleet.metastudio.stats()["effects"])
+
+    def _check(self) -> None:
+        """Nobody is quick by failing."""
+        stats = self.fleet.metastudio.stats()
+        answers = {status: count for status, count in stats["by_status"].items() if count}
+        if set(answers) != {"200"} or stats["most_deletes_of_a_job"] > 1:
+            raise SystemExit(f"not only good deletions: {answers}, {stats['most_deletes_of_a_job']} of one job")
+
+    def _empty(self, jobs: int, latency: float) -> None:
+        self.fleet.client.flushall()
+        self.fleet.metastudio.reset()
+        self.fleet.metastudio.fill(jobs)
+        self.fleet.metastudio.set_latency(latency)
+
+    def _fill_queue(self, row: Row, jobs: int) -> None:
+        if row.ours:
+            refs = (Ref(DEMO_PROJECT, f"job-{n:05d}") for n in range(1, jobs + 1))
+            list(record(self.fleet.running, refs, Claim(), lambda *_: None))
+        elif row.sender:
+            sender = self._start("sender", row.sender, jobs, ours=False)
+            sender.popen.wait()
+            self._end(sender)
+
+    def _start(self, name: str, words: str, jobs: int, *, ours: bool) -> Process:
+        python = sys.executable if ours else self.theirs
+        env = self.fleet.env | {"COST_JOBS": str(jobs)}
+        return self.fleet.start(name, [python, "-m", *words.split()], env=env)
+
+    def _end(self, process: Process) -> None:
+        process.kill()
+        self.fleet.others.remove(process)
+
+
+def compare(bench: Bench, rows: list[str], rounds: int, latencies: Iterable[float]) -> dict[tuple[str, float], Cost]:
+    """Every row at every latency, in turns."""
+    found: dict[tuple[str, float], list[Cost]] = {}
+    for n in range(rounds):
+        for latency in latencies:
+            bare = 0.0
+            for name in rows:  # the bare loop is the first
+                cpu, per_s = bench.run(ROWS[name], latency)
+                bare = bare or cpu
+                found.setdefault((name, latency), []).append(Cost(cpu * 1e6, cpu / bare, per_s))
+                tell(f"round {n + 1}, {latency * 1000:.0f} ms, {name}: {cpu * 1e6:.0f} us, {per_s:.0f}/s")
+    return {where: middle(costs) for where, costs in found.items()}
+
+
+def middle(costs: list[Cost]) -> Cost:
+    def of(what: Callable[[Cost], float]) -> float:
+        return statistics.median(what(cost) for cost in costs)
+
+    return Cost(of(lambda cost: cost.us), of(lambda cost: cost.ratio), of(lambda cost: cost.per_s))
+
+
+def table(costs: dict[tuple[str, float], Cost], rows: list[str], latencies: Iterable[float]) -> str:
+    latencies = list(latencies)
+    heads = "".join(f" {n * 1000:.0f} ms: x bare | us | /s |" for n in latencies)
+    lines = [f"| one deletion |{heads}", "|---|" + "---:|" * 3 * len(latencies)]
+    for name in rows:
+        cells = [f" **{c.ratio:.2f}** | {c.us:.0f} | {c.per_s:.0f} |" for c in (costs[name, n] for n in latencies)]
+        lines.append(f"| {ROWS[name].title} |{''.join(cells)}")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Where this was; no names."""
+    names = ("celery", "kombu", "redis", "requests", "urllib3")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    where = f"{platform.system()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    return f"{time.strftime('%Y-%m-%d')}, {where}, {versions}"
+
+
+def tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _names(text: str, known: Iterable[str]) -> list[str]:
+    names = [name for name in text.split(",") if name]
+    if wrong := set(names) - set(known):
+        raise click.UsageError(f"no such row: {', '.join(sorted(wrong))}; there are {', '.join(known)}")
+    return names
+
+
+@click.command()
+@click.option("--rows", default=",".join(ROWS), show_default=True, help="Which ways to compare; bare is always there.")
+@click.option(
+    "--figures", "chosen", default=",".join(figures.FIGURES), show_default=True, help="Which figures of ours."
+)
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1))
+@click.option("--seconds", default=5.0, show_default=True, help="How long each row is measured in each round.")
+@click.option("--latency", "latencies_ms", default=(0, 50), multiple=True, show_default=True, help="Milliseconds.")
+@click.option("--size", default=100_000, show_default=True, help="Deletions of the figures.")
+@click.option("--million", is_flag=True, help="1,000,000 final records, whatever --size says.")
+@click.option("--peers", default=sys.executable, help="The peers' interpreter, where it is another.")
+@click.option("--chart", "picture", type=click.Path(path_type=Path), help="Draw the ratios into this SVG file.")
+def main(
+    rows: str,
+    chosen: str,
+    rounds: int,
+    seconds: float,
+    latencies_ms: tuple[int, ...],
+    size: int,
+    million: bool,
+    peers: str,
+    picture: Path | None,
+) -> None:
+    """Compare the cost of a deletion with other ways to make it, and measure figures of ours."""
+    names = _names(rows, ROWS)
+    names = ["bare", *(name for name in names if name != "bare")] if names else []
+    latencies = [ms / 1000 for ms in latencies_ms]
+    with Fleet(settings=SETTINGS, simulator=("--keep-calls", "100")) as fleet:
+        print(machine() + "\n")
+        if names:
+            costs = compare(Bench(fleet, peers, seconds), names, rounds, latencies)
+            print(table(costs, names, latencies) + "\n", flush=True)
+            if picture:
+                bars = [(ROWS[name].title.strip("*"), [costs[name, n].ratio for n in latencies]) for name in names]
+                picture.write_text(chart.draw(bars, latencies), encoding="utf-8")
+        for name in _names(chosen, figures.FIGURES):
+            for line in figures.FIGURES[name](fleet, 1_000_000 if million and name == "final" else size):
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Figures of ours that have no peer: how fast requests are accepted, what waits, what has ended."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from benchmarks.processes import cpu_s, rss
+from tests.acceptance.fleet import Fleet
+from worker.accounts import DEFAULT
+from worker.deletion import State
+from worker.ledger.moves import Claim, Lease, Ref, Settlement
+from worker.ledger.store import BATCH, Ledger
+from worker.metastudio.answer import Answer, Body
+from worker.metastudio.simulator import DEMO_PROJECT
+from worker.operations.requests import record
+from worker.outcome import Judge
+
+IDLE_S = 20.0
+CALM_S = 5.0  # after a worker's start
+
+_PYTHON = """
+import sys, time
+from tasks import request_deletions
+ids = open(sys.argv[1]).read().split()
+began = time.perf_counter()
+accepted = sum(1 for _ in request_deletions(ids, reason="TICKET-4711"))
+print(accepted, time.perf_counter() - began)
+"""
+_COMMAND = "from worker.operations.cli import main; main()"
+
+
+def ids(count: int) -> list[str]:
+    """Of the length that MetaStudio's have."""
+    return [uuid.uuid4().hex for _ in range(count)]
+
+
+def accepted(fleet: Fleet, count: int) -> Iterator[str]:
+    """By the command line, its start included, and by Python."""
+    file = fleet.directory / "ids.txt"
+    file.write_text("\n".join(ids(count)), encoding="utf-8")
+    words = ["request", "--from-file", str(file), "--max", str(count), "--reason", "TICKET-4711"]
+    fleet.client.flushall()
+    began = time.monotonic()
+    _run(fleet, "-c", _COMMAND, *words)
+    took = time.monotonic() - began
+    yield f"{count:,} accepted by `eraser request --from-file`: {took:.1f} s, {count / took:,.0f}/s"
+    fleet.client.flushall()
+    done, seconds = _run(fleet, "-c", _PYTHON, str(file)).split()
+    yield f"{int(done):,} accepted by `request_deletions`: {float(seconds):.1f} s, {count / float(seconds):,.0f}/s"
+
+
+def waiting(fleet: Fleet, count: int) -> Iterator[str]:
+    """Bytes in Redis, and what a worker does and holds while nothing is due."""
+    before = used_memory_when_empty(fleet)
+    refs = (Ref(DEMO_PROJECT, job) for job in ids(count))
+    list(record(fleet.running, refs, Claim(why="TICKET-4711", delay_s=86_400), lambda *_: None))
+    yield f"{count:,} waiting: {(used_memory(fleet) - before) / count:.0f} bytes of Redis each"
+    worker = fleet.start_worker("-c", "32")
+    try:
+        fleet.wait(lambda: fleet.heard() == 1, "the worker says that it lives")
+        time.sleep(CALM_S)
+        cpu, commands = cpu_s(worker.pid), _commands(fleet)
+        time.sleep(IDLE_S)
+        share, commands = (cpu_s(worker.pid) - cpu) / IDLE_S, _commands(fleet) - commands
+        yield f"a worker with {count:,} waiting and none due: {rss(worker.pid) / 1e6:.0f} MB resident"
+        yield f"the same, {IDLE_S:.0f} s: {share:.2%} of a CPU, {commands / IDLE_S:.0f} commands a second at Redis"
+    finally:
+        worker.kill()
+        fleet.workers.remove(worker)
+
+
+def final(fleet: Fleet, count: int) -> Iterator[str]:
+    """Bytes of a deletion that ended after one call. The moves are a hand's, the answers are made up: no HTTP."""
+    before = used_memory_when_empty(fleet)
+    policy = replace(fleet.ledger.policy, interval=0.001, max_calls=10**6)
+    ledger = Ledger(fleet.client, DEFAULT, policy)
+    names = iter(ids(count))
+    while batch := [Ref(DEMO_PROJECT, job) for job in islice(names, BATCH)]:
+        ledger.request(batch, Claim(why="TICKET-4711"))
+        _settle_all(ledger, fleet)
+    each = (used_memory(fleet) - before) / count
+    deleted = fleet.states()[State.DELETED]
+    began = time.perf_counter()
+    fleet.reads.status()
+    took = time.perf_counter() - began
+    yield f"{deleted:,} final records: {each:.0f} bytes of Redis each; status takes {took * 1000:.0f} ms"
+
+
+def _settle_all(ledger: Ledger, fleet: Fleet) -> None:
+    settlement: Settlement | None = None
+    while lease := ledger.take(worker="benchmark", key="key", settlement=settlement).lease:
+        settlement = _deleted(lease, Judge(fleet.running.schedule, "key", 0.5))
+
+
+def _deleted(lease: Lease, judge: Judge) -> Settlement:
+    if lease.probe:
+        lease = replace(lease, probe=None)
+    request_id = uuid.uuid4().hex
+    return judge.after_delete(lease, Answer(200, None, None, None, request_id, 57, Body.EMPTY))
+
+
+def used_memory_when_empty(fleet: Fleet) -> int:
+    fleet.client.execute_command("FLUSHALL", "SYNC")  # Valkey frees in the background otherwise
+    return used_memory(fleet)
+
+
+def used_memory(fleet: Fleet) -> int:
+    memory: Any = fleet.client.info("memory")
+    return int(memory["used_memory"])
+
+
+def _commands(fleet: Fleet) -> int:
+    stats: Any = fleet.client.info("stats")
+    return int(stats["total_commands_processed"])
+
+
+def _run(fleet: Fleet, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *words], env=fleet.env, cwd=fleet.directory, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words[2:])}: exit {done.returncode}\n{done.stderr}")
+    return done.stdout
+
+
+FIGURES: dict[str, Callable[[Fleet, int], Iterator[str]]] = {"accepted": accepted, "waiting": waiting, "final": final}

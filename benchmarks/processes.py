@@ -1,0 +1,37 @@
+"""What a process and all its children have used, without root: CPU time to the nanosecond, and memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu_s(pid: int) -> float:
+    """User and system seconds of the process and its children, the ended ones included."""
+    return sum(_clock(one) + _of_ended_children(one) for one in _tree(pid))
+
+
+def rss(pid: int) -> int:
+    """Resident bytes of the process and its children."""
+    return sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) * _PAGE for one in _tree(pid))
+
+
+def _tree(pid: int) -> Iterator[int]:
+    yield pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield from _tree(int(child))
+
+
+def _clock(pid: int) -> float:
+    return time.clock_gettime((~pid << 3) | 2)  # clock_getcpuclockid(3); /proc/PID/stat counts in steps of 10 ms
+
+
+def _of_ended_children(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / _TICK
