@@ -47,7 +47,7 @@ class Catalogue:
     def rows(self) -> Iterator[JobRow]:
         """Every job once. Raises `Incomplete` where the list does not go on; what came before is good."""
         known: set[str] = set()
-        offset = furthest = back = 0
+        offset = furthest = back = longest = 0
         while True:
             rows = self._read(offset)
             fresh = [row for row in rows if row.job_id not in known]
@@ -57,6 +57,9 @@ class Catalogue:
                 continue
             known.update(row.job_id for row in fresh)
             yield from _once(fresh)
+            if not fresh and len(rows) < longest:
+                return  # the end, wherever it has come to
+            longest = max(longest, len(rows))
             if not fresh and offset >= furthest:
                 if len(rows) < PAGE:
                     return

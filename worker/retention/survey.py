@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from worker.deletion import ID, State
@@ -73,8 +72,7 @@ class Survey:
             if narrowed:
                 found.total = self._count(project)
             catalogue = self._catalogue(project, narrowed)
-            rest = catalogue.rows()
-            while rows := list(islice(rest, BATCH)):
+            for rows in _batches(catalogue.rows()):
                 self._judge(found, rows, on_hold, self._now(catalogue))
                 self.advance(before + found.listed, before + (catalogue.count or 0))
         except Incomplete as problem:
@@ -160,6 +158,18 @@ class Survey:
         return self.running.stopping.wait(seconds)
 
 
-def first(rows: Iterable[Chosen], number: int) -> Iterator[Chosen]:
-    """The oldest few, to look at."""
-    return iter(sorted(rows, key=lambda row: row.touched)[:number])
+def _batches(rows: Iterable[JobRow]) -> Iterator[list[JobRow]]:
+    """So many at once; where the list breaks off, what came before first."""
+    batch: list[JobRow] = []
+    try:
+        for row in rows:
+            batch.append(row)
+            if len(batch) == BATCH:
+                yield batch
+                batch = []
+    except Incomplete:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
