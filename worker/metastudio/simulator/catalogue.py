@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import unquote
@@ -73,14 +73,20 @@ class Asked:
 
 
 class Catalogue:
-    """Jobs by project and id; deletion is immediate. Listing walks all jobs of the project: 100,000 in some 50 ms."""
+    """Jobs by project and id; deletion is immediate.
+
+    Listing with filters walks all jobs of the project: 100,000 in some 50 ms. Without, their order is kept until one
+    comes or goes.
+    """
 
     def __init__(self) -> None:
         self._jobs: dict[str, dict[str, Job]] = {}
+        self._orders: dict[tuple[str, str, bool], Sequence[Job]] = {}
 
     def add(self, job: Job) -> None:
         """Add a job, or put a fresh one in the place of a job with the same id."""
         self._jobs.setdefault(job.project, {})[job.job_id] = job
+        self._orders.clear()
 
     def find(self, job_id: str, viewer: Viewer) -> Job | None:
         job = self._jobs.get(viewer.project, {}).get(job_id)
@@ -91,6 +97,7 @@ class Catalogue:
 
     def delete(self, job: Job) -> None:
         del self._jobs[job.project][job.job_id]
+        self._orders.clear()
 
     def ids(self, project: str | None) -> list[str]:
         """Ids of the jobs that still exist, in the order they were added; of all projects when `project` is None."""
@@ -99,6 +106,9 @@ class Catalogue:
 
     def list(self, asked: Asked, viewer: Viewer, now: float) -> tuple[int, list[Job]]:
         """Return the number of all that match, and the page asked for. `now` is monotonic."""
+        if not (asked.job_id or asked.states or asked.tests or viewer.isolated) and viewer.sees_jobs:
+            every = self._in_order(viewer.project, asked)
+            return len(every), [*every[asked.offset : asked.offset + asked.limit]]
         found = [job for job in self._candidates(asked, viewer) if viewer.sees(job)]
         if asked.states:
             found = [job for job in found if job.state_at(now) in asked.states]
@@ -106,6 +116,13 @@ class Catalogue:
             found = [job for job in found if test(job)]
         found.sort(key=_SORT_KEYS[asked.sort_key], reverse=asked.descending)
         return len(found), found[asked.offset : asked.offset + asked.limit]
+
+    def _in_order(self, project: str, asked: Asked) -> Sequence[Job]:
+        name = (project, asked.sort_key, asked.descending)
+        if name not in self._orders:
+            jobs = self._jobs.get(project, {}).values()
+            self._orders[name] = sorted(jobs, key=_SORT_KEYS[asked.sort_key], reverse=asked.descending)
+        return self._orders[name]
 
     def _candidates(self, asked: Asked, viewer: Viewer) -> Iterable[Job]:
         jobs = self._jobs.get(viewer.project, {})

@@ -1,0 +1,24 @@
+"""Our Celery application with a beat that ticks five times a second, and with a clock that the test moves.
+
+`celery -A tests.acceptance.quick_slots worker|beat`: nothing else of it is different.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.celery import app
+from worker.runtime import runtime
+
+CLOCK = "test:now"  # Unix time
+EVERY_S = 0.2
+
+
+def _now() -> datetime:
+    said: Any = runtime().redis.get(CLOCK)
+    return datetime.fromtimestamp(float(said), UTC)
+
+
+runtime().now = _now
+app.conf.beat_schedule["sweep-due"]["schedule"] = EVERY_S
