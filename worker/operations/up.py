@@ -25,6 +25,7 @@ from worker.errors import EraserError, SettingsError, UsageError
 from worker.ledger.store import connect
 from worker.operations import guard
 from worker.operations.processes import Child, Guard, celery, undisturbed
+from worker.retention.book import PolicyBook
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ def check(settings: Settings, environ: Mapping[str, str]) -> None:
                 missing[error.name] = str(error)
             except EraserError as error:  # IAM is away: no reason not to start, the gate waits for it
                 log.warning("credentials.unchecked", extra={"account": account.name, "error": str(error)})
+    PolicyBook(settings.config, lambda project: settings.account_of(project).name).current()
     if missing:
         raise UsageError(
             "nothing could be deleted yet, please set:\n\n  "

@@ -18,7 +18,7 @@ from rich.text import Text
 from worker.deletion import State
 from worker.errors import EraserError
 from worker.ledger.read import AccountStatus, Deletion
-from worker.operations.demo import scenario, verdict
+from worker.operations.demo import cleanup, scenario, verdict
 from worker.operations.demo.play import OPEN, Play
 from worker.operations.demo.stage import Stage, stage
 from worker.operations.processes import Stopped, stoppable
@@ -118,7 +118,7 @@ def _perform(here: Stage, screen: Screen, jobs: int, *, as_json: bool) -> bool:
         screen.tell(
             "replayed", f"{len(dead)} dead letters, a whole new budget each: {deleted} deleted in {seconds:.1f} s"
         )
-        facts = verdict.facts(here, parts)
+        facts = [*verdict.facts(here, parts), cleanup.clean_up(here, screen)]
     except EraserError as error:
         screen.still()
         console.print(f"\n[red]{error}[/]\nThe worker's last lines:", *here.worker_log(15), sep="\n  ", highlight=False)
@@ -190,6 +190,7 @@ def _say_next(console: Console, *, well: bool) -> None:
         ("eraser show JOB_ID", "one deletion and every attempt"),
         ("eraser dead groups", "dead letters by cause"),
         ("eraser dead replay GROUP", "after the repair: a whole new budget for each"),
+        ("eraser retention plan", "what a policy would delete; `eraser hold` for what has to stay"),
         ("eraser simulator", "this stand-in for MetaStudio, to try things out"),
     ):
         console.print(f"  [cyan]{command:<26}[/]{what}")

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from types import MappingProxyType
 
 from worker.deletion import Cause, Evidence, State
-from worker.metastudio.simulator import Kind
+from worker.metastudio.simulator import DEMO_PROJECT, Kind
 
 Fault = Mapping[str, object]
 
@@ -21,6 +21,13 @@ LEASE = "4s"
 SHORT_DEADLINE_S = 6.0
 OUTAGE_S = 2.0  # at least; as long as it takes the gate to close
 BYSTANDERS = 7  # jobs that nobody asked to delete
+
+POLICIES = f"""[policies.failed-trainings]
+projects = ["{DEMO_PROJECT}"]
+states = ["TRAIN_FAILED"]
+older_than = "90d"
+grace = "1s"
+"""  # what the sweep of the last act goes by
 
 DELETED = State.DELETED.value
 AFTER_OUR_CALL = f"{State.GONE} {Evidence.AFTER_OUR_CALL}"

@@ -60,7 +60,9 @@ def stage() -> Iterator[Stage]:
         stack.enter_context(_no_settings_but(directory, {}))
         redis = stack.enter_context(_redis(directory / "redis", guard))
         simulator = stack.enter_context(Simulator(delete_per_s=scenario.RATE, get_per_s=scenario.RATE, lock_s=30.0))
-        settings = _settings(redis.url, simulator.url)
+        policies = directory / "eraser.toml"
+        policies.write_text(scenario.POLICIES, encoding="utf-8")
+        settings = _settings(redis.url, simulator.url) | {"ERASER_CONFIG": str(policies)}
         stack.enter_context(_no_settings_but(directory, settings))
         output = stack.enter_context((directory / "worker.log").open("ab"))
         argv = celery("worker", "--without-mingle", "--without-gossip", "--loglevel", "INFO")
