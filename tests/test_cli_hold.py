@@ -20,7 +20,9 @@ def test_what_waits_is_held_and_removing_the_hold_sends_it(command: Command, und
     assert ended.code == 0
     assert "held: nothing is sent until the hold is removed" in ended.out
     assert "nobody asked for its deletion yet" in ended.out
-    assert "held: on hold" in command("show", "job-1").out
+    shown = command("show", "job-1").out
+    assert "held: on hold" in shown
+    assert "by legal-3: CASE-12" in shown
     ended = command("hold", "remove", "job-1", "--reason", "closed")
     assert ended.code == 0
     assert "released: its deletion goes on" in ended.out

@@ -159,6 +159,16 @@ def test_a_worker_that_stops_leaves_the_slot_to_another_at_once(house: House) ->
     assert house.requested() == {"a"}
 
 
+@pytest.mark.parametrize("gate", [{"paused": "T-1"}, {"block": "outage", "block_until": "1"}])
+def test_a_slot_that_fell_into_a_pause_or_an_outage_is_made_up_afterwards(house: House, gate: dict[str, str]) -> None:
+    tick(house)
+    house.client.hset("eraser:{default}:gate", mapping=gate)  # type: ignore[arg-type]
+    assert tick(house, hours=2) == []
+    assert house.lister.asked == []
+    house.running.ledger("default").resume()
+    assert tick(house, hours=5) == ["old-20261122-0400"]
+
+
 def test_a_wrong_file_runs_nothing_and_says_so(house: House) -> None:
     tick(house)
     house.write("states = 3")

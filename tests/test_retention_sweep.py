@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -296,11 +296,21 @@ def test_a_run_that_somebody_began_and_lost_is_gone_on_with(house: House) -> Non
     assert (again.selected, again.requested) == (5, 5)
 
 
-def test_a_closed_gate_is_not_knocked_at(house: House) -> None:
-    house.client.hset("eraser:{default}:gate", mapping={"block": "credentials", "block_why": "401"})
+@pytest.mark.parametrize("gate", [{"block": "credentials", "block_why": "401"}, {"paused": "T-1"}])
+def test_a_closed_gate_is_not_knocked_at(house: House, gate: dict[str, str]) -> None:
+    house.client.hset("eraser:{default}:gate", mapping=gate)  # type: ignore[arg-type]
     with pytest.raises(Unreachable, match="closed"):
         house.run()
     assert house.lister.asked == []
+
+
+def test_a_list_is_signed_with_metastudios_clock_where_it_differs(house: House) -> None:
+    house.plan()
+    assert house.lister.asked[-1]["signed_at"] is None
+    house.client.hset("eraser:{default}:gate", mapping={"skew": "3600000"})
+    house.plan()
+    ahead = house.lister.asked[-1]["signed_at"] - datetime.now(UTC)
+    assert ahead.total_seconds() == pytest.approx(3600, abs=60)
 
 
 def test_a_full_redis_stops_the_run_and_the_record_says_so(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from worker.deletion import State, why_bad_id
 from worker.errors import EraserError, UsageError
+from worker.ledger.holds import Hold, HoldList
 from worker.ledger.moves import Ref
 from worker.ledger.read import Attempt, Deletion, Event
 from worker.operations import words
@@ -43,6 +44,11 @@ def find(running: Runtime, project: str, job_id: str) -> tuple[Deletion, float]:
             "In another project: eraser show JOB_ID --project P"
         )
     return deletion, reads.now_ms()
+
+
+def hold_of(running: Runtime, d: Deletion) -> Hold | None:
+    """The hold of this very job, if it is held by one: not its app user's."""
+    return HoldList(running.ledger(d.account)).of(d.ref) if d.state is State.HELD else None
 
 
 def as_json(d: Deletion) -> dict[str, Any]:

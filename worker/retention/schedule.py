@@ -21,7 +21,7 @@ from worker.ledger.runs import LEASE_S, Run, RunBook, Slot, Verdict
 from worker.retention.cron import Cron
 from worker.retention.plan import Plan
 from worker.retention.policy import Policy
-from worker.retention.survey import Survey
+from worker.retention.survey import CLOSED, Survey
 from worker.retention.sweep import new_run, sweep
 from worker.runtime import Runtime
 
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 TICK = "eraser:schedule"  # hash: at (ms, of the last tick), problem (why nothing can be run)
 EVERY_S = 60.0  # how often beat asks
 RENEW_S = LEASE_S / 10
+NOT_NOW = (*CLOSED, "outage")  # gates that a sweep waits for
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ def _do(running: Runtime, this: Due) -> Run | None:
     """Do one policy's slot, if it is ours to do."""
     policy = this.policy
     account = running.policies.account(policy)
+    if running.reads(account).gate().gate in NOT_NOW:
+        return None  # the slot stays due, and is made up once the gate is open
     runs = RunBook(running.ledger(account))
     run = new_run(policy, account, running.now(), slot=this.slot)
     verdict, name = runs.begin(Slot(policy.name, this.cron.text, this.slot.timestamp() * 1000), run.id)

@@ -33,6 +33,9 @@ def show(job_id: str, project: str | None, as_json: bool) -> None:
         json_line(shown.as_json(deletion))
         return
     say(f"{deletion.ref.job_id}  {_headline(deletion)}", style=STYLES.get(deletion.state.value, "bold"))
+    if hold := shown.hold_of(running, deletion):
+        until = f", until {absolute(hold.until)}" if hold.until else ""
+        say(f"on hold    {when(hold.since, now)} by {hold.by}: {hold.reason}{until}")
     facts(_facts(deletion, now, attempts=len(running.settings.retry_schedule) + 1))
     _timeline(deletion, now)
     for number, command in enumerate(shown.next_steps(deletion)):
