@@ -28,7 +28,7 @@ def enter(running: Runtime, *, rings: bool = False) -> Runtime:
 
 def ring(account: str, bell: str) -> None:
     """Call a hand. Celery is imported only now: most commands never need it."""
-    logger = logging.getLogger("worker.celery")
+    logger = logging.getLogger("worker.bells")
     if not any(isinstance(handler, _Told) for handler in logger.handlers):
         logger.addHandler(_Told())
         logger.propagate = False
