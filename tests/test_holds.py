@@ -145,6 +145,20 @@ def test_a_cancel_of_what_may_be_deleted_is_looked_at_in_spite_of_the_hold(bench
     assert lease.cancel_wanted, "the hand only looks"
 
 
+def test_a_cancel_does_not_overtake_a_call_of_an_earlier_round(bench: Bench) -> None:
+    bench.request("a")
+    lost = bench.take()
+    bench.pass_time(61)
+    bench.ledger.rescue(alive=[], counts=False)
+    bench.take()  # its call is under way when the lost one's answer comes
+    assert bench.settle(lost) == "deleted"
+    bench.request("a", again=True)
+    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1")[0][1] == "may_be_deleted"
+    assert nothing_to_take(bench)
+    bench.pass_time(61)
+    assert bench.take().cancel_wanted
+
+
 def test_an_app_users_jobs_are_held_when_a_hand_would_take_them(bench: Bench) -> None:
     bench.request("a", app_user="u-1")
     bench.request("b", app_user="u-2")

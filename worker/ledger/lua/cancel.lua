@@ -47,7 +47,8 @@ local function cancel(ref, now)
     return 'in_flight'
   end
   if r.unknown then  -- a look has to tell; it is no call that a hold forbids
-    postpone(ref, now, r.state, r.lane, now, { wish = 'cancel', look = '1' })
+    local due = math.max(now, tonumber(redis.call('HGET', k, 'busy') or '0'))  -- an earlier round's call ends first
+    postpone(ref, now, r.state, r.lane, due, { wish = 'cancel', look = '1' })
     return 'may_be_deleted'
   end
   note_event(ref, now, 'deletion.cancelled', nil, r.round)
