@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -680,27 +681,21 @@ def test_whatever_bytes_come_the_call_ends_with_an_answer(raw: bytes) -> None:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A key and a certificate for localhost, made by the machine's openssl."""
-    import shutil
-    import subprocess
-
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl on this machine")
+    """An authority that nobody knows; beside it the key (.key) and the certificate (.crt) that it gave to localhost."""
     path = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    key = path.with_suffix(".key")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    subprocess.run(
-        [*command.split(), "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(path)],
-        check=True,
-        capture_output=True,
-    )
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    issued.private_key_pem.write_to_path(path.with_suffix(".key"))
+    for part in issued.cert_chain_pems:
+        part.write_to_path(path.with_suffix(".crt"), append=True)
+    authority.cert_pem.write_to_path(path)
     return path
 
 
 @pytest.fixture
 def tls(certificate: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    context.load_cert_chain(certificate.with_suffix(".crt"), certificate.with_suffix(".key"))
     return context
 
 

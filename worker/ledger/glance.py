@@ -11,8 +11,8 @@ from typing import Any
 import redis
 
 from worker.deletion import State
-from worker.errors import Unreachable
 from worker.ledger import scripts
+from worker.ledger.ask import ask
 from worker.ledger.moves import Ref, compact
 from worker.ledger.store import BATCH
 
@@ -87,21 +87,12 @@ class Glance:
 
     def _members(self, index: str) -> list[Ref]:
         # members first, records later: paging by rank over a moving index would skip some
-        members: Any = self._ask(self._client.zrange, self._p + index, 0, -1, desc=True)
+        members: Any = ask(self._client.zrange, self._p + index, 0, -1, desc=True)
         return [Ref.parse(member.decode()) for member in members]
 
     def _each(self, refs: Iterable[Ref], names: tuple[str, ...]) -> Iterator[tuple[Ref, dict[str, Any]]]:
         script, rest = scripts.load("glance"), iter(refs)
         while batch := list(islice(rest, BATCH)):
-            answer = self._ask(script.run, self._client, self._p, compact(names), *map(str, batch))
+            answer = ask(script.run, self._client, self._p, compact(names), *map(str, batch))
             for ref, values in zip(batch, json.loads(answer), strict=True):
                 yield ref, dict(zip(names, values, strict=True))
-
-    @staticmethod
-    def _ask(read: Any, *args: Any, **options: Any) -> Any:
-        try:
-            return read(*args, **options)
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-            raise Unreachable(
-                f"Redis does not answer ({type(error).__name__}); check that it runs and that ERASER_REDIS_URL is right"
-            ) from None

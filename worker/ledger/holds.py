@@ -7,9 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import redis
-
-from worker.errors import Unreachable
+from worker.ledger.ask import ask
 from worker.ledger.moves import Ref, lean
 from worker.ledger.store import BATCH, Ledger
 
@@ -83,7 +81,7 @@ class HoldList:
         return freed + (self._release_what_is_free({"why": "the hold ended"}) if users else 0)
 
     def _release_what_is_free(self, said: dict[str, Any]) -> int:
-        members: Any = self._ask(self._client.zrange, self._p + "held", 0, -1)
+        members: Any = ask(self._client.zrange, self._p + "held", 0, -1)
         refs = (Ref.parse(member.decode()) for member in members)
         answers = self._ledger.in_batches("release", said, refs)
         return sum(answer["freed"] for _, answer in answers)
@@ -99,33 +97,24 @@ class HoldList:
 
     def of(self, ref: Ref) -> Hold | None:
         """The hold of one job by its id."""
-        said: Any = self._ask(self._client.hget, self._p + "holds:jobs", str(ref))
+        said: Any = ask(self._client.hget, self._p + "holds:jobs", str(ref))
         return _hold(ref, None, said) if said else None
 
     def now(self) -> OnHold:
         """Everything that is on hold."""
-        refs: Any = self._ask(self._client.hkeys, self._p + "holds:jobs")
-        users: Any = self._ask(self._client.hkeys, self._p + "holds:users")
+        refs: Any = ask(self._client.hkeys, self._p + "holds:jobs")
+        users: Any = ask(self._client.hkeys, self._p + "holds:users")
         return OnHold(frozenset(Ref.parse(ref.decode()) for ref in refs), frozenset(user.decode() for user in users))
 
     def _entries(self, name: str) -> Iterator[tuple[str, bytes]]:
         cursor = 0
         while True:
-            page: Any = self._ask(self._client.hscan, self._p + name, cursor, count=BATCH)
+            page: Any = ask(self._client.hscan, self._p + name, cursor, count=BATCH)
             cursor, entries = page
             for member, said in entries.items():
                 yield member.decode(), said
             if cursor == 0:
                 return
-
-    @staticmethod
-    def _ask(read: Any, *args: Any, **options: Any) -> Any:
-        try:
-            return read(*args, **options)
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-            raise Unreachable(
-                f"Redis does not answer ({type(error).__name__}); check that it runs and that ERASER_REDIS_URL is right"
-            ) from None
 
 
 def _hold(ref: Ref | None, user: str | None, said: bytes) -> Hold:

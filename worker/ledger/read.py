@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import redis
 
 from worker.deletion import State, WaitingFor
-from worker.errors import Unreachable
+from worker.ledger.ask import ask
 from worker.ledger.moves import Ref
 
 _PAGE = 500
@@ -107,7 +107,7 @@ class ReadModel:
 
     def now_ms(self) -> float:
         """Redis's clock."""
-        seconds, micros = self._ask(self._client.time)
+        seconds, micros = ask(self._client.time)
         return float(seconds * 1000 + micros / 1000)
 
     def show(self, ref: Ref) -> Deletion | None:
@@ -125,7 +125,7 @@ class ReadModel:
         for lane in ("user", "bulk"):
             pipe.zcount(self._p + f"due:{lane}", "-inf", now)
             pipe.zrange(self._p + f"due:{lane}", 0, 0, withscores=True)
-        answer = self._ask(pipe.execute)
+        answer = ask(pipe.execute)
         cards = dict(zip(names, answer[1 : 1 + len(names)], strict=True))
         user_due, user_head, bulk_due, bulk_head = answer[1 + len(names) :]
         heads = [head[0][1] for head in (user_head, bulk_head) if head]
@@ -147,7 +147,7 @@ class ReadModel:
 
     def gate(self) -> Gate:
         """The gate alone."""
-        return self._gate(self._ask(lambda: self._client.hgetall(self._p + "gate")), self.now_ms())
+        return self._gate(ask(lambda: self._client.hgetall(self._p + "gate")), self.now_ms())
 
     def each(self, state: State, *, newest_first: bool = True, history: bool = False) -> Iterator[Deletion]:
         """Every deletion in a state, by time. One that moves on meanwhile is left out."""
@@ -167,7 +167,7 @@ class ReadModel:
         indexes = ["due:user", "due:bulk"] if state is State.PENDING else [state.value]
         for index in indexes:
             # members first, records later: paging by rank over a moving index would skip some
-            members = self._ask(partial(self._client.zrange, self._p + index, 0, -1, desc=newest_first))
+            members = ask(partial(self._client.zrange, self._p + index, 0, -1, desc=newest_first))
             for start in range(0, len(members), _PAGE):
                 yield [Ref.parse(member.decode()) for member in members[start : start + _PAGE]]
 
@@ -179,7 +179,7 @@ class ReadModel:
             pipe.hgetall(f"{self._p}d:{ref}")
             for index in ("due:user", "due:bulk", "held"):
                 pipe.zscore(self._p + index, str(ref))
-        answer = self._ask(pipe.execute)
+        answer = ask(pipe.execute)
         for i, ref in enumerate(refs):
             fields = {name.decode(): value.decode() for name, value in answer[4 * i].items()}
             if fields:
@@ -246,15 +246,6 @@ class ReadModel:
             why = f"MetaStudio's clock is {minutes:.1f} min {way} ours; calls are signed with its clock"
             return gate("clock", number("skew_at"), None, why)
         return gate("ok", None, None, None)
-
-    @staticmethod
-    def _ask(read: Callable[[], Any]) -> Any:
-        try:
-            return read()
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-            raise Unreachable(
-                f"Redis does not answer ({type(error).__name__}); check that it runs and that ERASER_REDIS_URL is right"
-            ) from None
 
 
 def _waiting_for(fields: dict[str, str], due: float | None, gate: Gate, now: float) -> WaitingFor:

@@ -8,9 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-import redis
-
-from worker.errors import Unreachable
+from worker.ledger.ask import ask
 from worker.ledger.moves import lean
 from worker.ledger.store import Ledger
 
@@ -102,14 +100,14 @@ class RunBook:
         pipe.zremrangebyscore(f"{self._p}runs", "-inf", run.started - keep_s * 1000)
         pipe.expire(name, int(keep_s))
         pipe.expire(f"{self._p}outcomes:{run.id}", int(keep_s))
-        self._ask(pipe.execute)
+        ask(pipe.execute)
 
     def find(self, run: str) -> Run | None:
         """One run."""
         pipe = self._client.pipeline(transaction=False)
         pipe.hgetall(f"{self._p}run:{run}")
         pipe.hgetall(f"{self._p}outcomes:{run}")
-        raw, ends = self._ask(pipe.execute)
+        raw, ends = ask(pipe.execute)
         if not raw:
             return None
         said = {name.decode(): value.decode() for name, value in raw.items()}
@@ -118,7 +116,7 @@ class RunBook:
 
     def latest(self, number: int) -> list[Run]:
         """The last runs, newest first."""
-        ids: Any = self._ask(self._client.zrange, f"{self._p}runs", 0, number - 1, desc=True)
+        ids: Any = ask(self._client.zrange, f"{self._p}runs", 0, number - 1, desc=True)
         return [run for name in ids if (run := self.find(name.decode())) is not None]
 
     def last_of_each(self, policies: list[str], *, within: int = 50) -> dict[str, Run]:
@@ -128,15 +126,6 @@ class RunBook:
             if run.policy in policies:
                 found.setdefault(run.policy, run)
         return found
-
-    @staticmethod
-    def _ask(read: Any, *args: Any, **options: Any) -> Any:
-        try:
-            return read(*args, **options)
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-            raise Unreachable(
-                f"Redis does not answer ({type(error).__name__}); check that it runs and that ERASER_REDIS_URL is right"
-            ) from None
 
 
 def _run(name: str, account: str, said: dict[str, str], outcomes: dict[str, int]) -> Run:

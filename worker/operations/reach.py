@@ -12,7 +12,7 @@ from worker.errors import Unreachable
 from worker.ledger.store import connect
 
 PATIENCE_S = 3.5  # with the start of the program less than the promised 5 s
-_TODO = "check that it runs and that ERASER_REDIS_URL is right (`eraser doctor` looks closer); nothing was done"
+_NEXT = "check that it runs and that ERASER_REDIS_URL is right (`eraser doctor` looks closer); nothing was done"
 
 
 def require_redis(url: str, *, patience_s: float = PATIENCE_S) -> None:
@@ -28,9 +28,9 @@ def require_redis(url: str, *, patience_s: float = PATIENCE_S) -> None:
             problem.append(error)
 
     if not in_time(ping, patience_s):
-        raise Unreachable(f"Redis at {masked(url)} gives no answer: {_TODO}")
+        raise Unreachable(f"Redis at {masked(url)} gives no answer: {_NEXT}")
     if (error := problem[0]) is not None:
-        raise Unreachable(f"Redis at {masked(url)} {_why(error)}: {_TODO}")
+        raise Unreachable(f"Redis at {masked(url)} {_why(error)}: {_NEXT}")
 
 
 def in_time(work: Callable[[], None], patience_s: float) -> bool:
