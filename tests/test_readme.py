@@ -84,7 +84,7 @@ def test_every_event_of_the_code_is_in_the_table() -> None:
     texts = [path.read_text(encoding="utf-8") for kind in ("*.py", "*.lua") for path in (ROOT / "worker").rglob(kind)]
     events = {event for text in texts for event in EVENT.findall(text)}
     files = {"redis.start", "redis.alive", "redis.sock", "redis.at", "redis.log", "redis.pid"}
-    modules = {"worker.celery", "worker.log"}
+    modules = {"worker.bells", "worker.log"}
     assert {event for event in events - files - modules if f"`{event}`" not in README} == set()
 
 
