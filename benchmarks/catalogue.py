@@ -21,12 +21,12 @@ import redis
 from worker.embedded import EmbeddedRedis
 from worker.metastudio.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, SimulatorControl
 
-JOBS = 100_000
+JOBS = 100_001  # one of them is created just now, and too young
 POLICY = f"""[policies.old]
 projects = ["{DEMO_PROJECT}"]
 states = ["JOB_SUCCESS"]
 include_finished = true
-older_than = "1s"
+older_than = "1m"
 """
 # Runs the command, then says on stderr what it needed at most (KB on Linux).
 MEASURED = """

@@ -188,12 +188,13 @@ def test_a_hold_with_a_date_is_ended_by_the_worker() -> None:
 
 @pytest.mark.timeout(400)
 def test_a_hundred_thousand_jobs_in_one_pass_below_200_mb_with_a_bar() -> None:
-    policy = POLICY.replace("TRAIN_FAILED", "JOB_SUCCESS").replace("90d", "1s") + "include_finished = true\n"
+    policy = POLICY.replace("TRAIN_FAILED", "JOB_SUCCESS").replace("90d", "1m") + "include_finished = true\n"
     settings = {"ERASER_RATE": "1000"}
-    with Archive(policy, settings=settings, simulator=("--jobs", "100000", "--keep-calls", "10")) as fleet:
+    with Archive(policy, settings=settings, simulator=("--jobs", "100001", "--keep-calls", "10")) as fleet:
         text, megabytes = on_a_terminal(fleet, "retention", "plan", "old")
         assert "100,000  to be requested" in text
-        assert re.search(r"listed.*\d+/100000", text), "a bar shows how far it is"
+        assert "1  not: too_young" in text, "the one that was created just now"
+        assert re.search(r"listed.*\d+/100001", text), "a bar shows how far it is"
         assert megabytes < 200
         lists = fleet.metastudio.stats()["by_operation"]["list"]
         assert lists < 1200, "one pass"
