@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from typing import Any
 
@@ -64,6 +65,7 @@ def eraser() -> None:
 def main() -> None:
     """The console script. Exit codes: 0 done, 1 something failed, 2 usage or settings, 3 refused by a safety rule,
     4 Redis or MetaStudio unreachable, 5 accepted but not finished."""
+    logging.getLogger().addHandler(logging.NullHandler())  # commands say in words what the log says to machines
     try:
         eraser.main(standalone_mode=True)
     except EraserError as error:
