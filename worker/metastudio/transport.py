@@ -21,7 +21,6 @@ from typing import Any, Final
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -86,13 +85,13 @@ class Transport(HTTPAdapter):
     def cert_verify(self, *_: Any) -> None:
         """The pool's own TLS context verifies; requests would load the CA bundle again for every connection."""
 
-    def build_response(self, _: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """Only what is read below; requests would look for cookies as well."""
-        response = requests.Response()
-        response.status_code = resp.status
-        response.headers = CaseInsensitiveDict(resp.headers)
-        response.raw = resp
-        return response
+    def request_url(self, request: requests.PreparedRequest, _: Any) -> str:
+        """Path and query; requests would look for a proxy first."""
+        return request.path_url
+
+    def build_response(self, _: requests.PreparedRequest, resp: Any) -> Any:
+        """urllib3's own, of which little is read below; requests would copy its headers and look for cookies."""
+        return resp
 
     def close(self) -> None:
         super().close()
@@ -103,17 +102,17 @@ class Transport(HTTPAdapter):
         started = time.monotonic()
         token = _CALL.set(call)
         try:
-            response = self.send(request, stream=True, timeout=(call.connect_timeout_s, call.read_timeout_s))
+            response: Any = self.send(request, stream=True, timeout=(call.connect_timeout_s, call.read_timeout_s))
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
             silence = (call.silence or Silence.RESET) if call.sent_at is not None else Silence.NOT_SENT
             return Reply(None, silence, _ms_since(call.sent_at or started))
         finally:
             _CALL.reset(token)
-        body, complete = _read_body(response.raw, max_body_bytes)
+        body, complete = _read_body(response, max_body_bytes)
         if not complete:
-            response.raw.close()
+            response.close()
         return Reply(
-            response.status_code,
+            response.status,
             None,
             _ms_since(call.sent_at or started),
             response.headers,
