@@ -20,7 +20,6 @@ from worker.deletion import Lane
 from worker.errors import RefusedBySafetyRule, Unreachable
 from worker.ledger import scripts
 from worker.ledger.app_users import AppUsers
-from worker.ledger.connections import OwnConnections
 from worker.ledger.moves import Accepted, Claim, GatePolicy, Lease, Ref, Settlement, Turn, compact, lean
 
 FULL_SHARE = 0.85  # of maxmemory; above it nothing new is accepted
@@ -30,14 +29,13 @@ BATCH = 500  # deletions one script may touch: Redis serves nobody else meanwhil
 
 def connect(url: str, *, timeout_s: float = 5.0) -> redis.Redis:
     """A client without hidden retries: the ledger repeats an operation itself, under the same number."""
-    pool = OwnConnections.from_url(
+    return redis.Redis.from_url(
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=min(timeout_s, 3.0),
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
     )
-    return redis.Redis.from_pool(pool)
 
 
 class _Caller(threading.local):
