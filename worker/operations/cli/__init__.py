@@ -25,6 +25,7 @@ COMMANDS = {
     "hold": "hold",
     "retention": "retention",
     "dead": "dead",
+    "console": "console",
     "doctor": "doctor",
     "health": "health",
     "simulator": "simulator",

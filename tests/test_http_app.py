@@ -1,0 +1,34 @@
+"""The application's own addresses: probes that say the truth, and a problem for everything else."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.testclient import TestClient
+
+from worker.operations.http.app import create_app
+from worker.runtime import Runtime
+
+
+def client_of(redis_url: str) -> TestClient:
+    return TestClient(create_app(Runtime.load({"ERASER_REDIS_URL": redis_url})), base_url="http://127.0.0.1:8710")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_the_probes_are_open(redis_url: str, path: str) -> None:
+    assert client_of(redis_url).get(path).status_code == 200
+
+
+def test_without_redis_it_is_well_but_not_ready() -> None:
+    client = client_of("unix:///nonexistent/redis.sock")
+    assert client.get("/healthz").status_code == 200
+    refused = client.get("/readyz")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+    assert "nonexistent" not in refused.text
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("POST", "/healthz", 405)])
+def test_what_is_not_there_is_a_problem(redis_url: str, method: str, path: str, status: int) -> None:
+    refused = client_of(redis_url).request(method, path)
+    assert refused.status_code == status
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert refused.json()["status"] == status

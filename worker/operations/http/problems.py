@@ -1,0 +1,70 @@
+"""What went wrong, as RFC 9457 says it: one small document, the same form for every answer that is not a success.
+
+A problem never repeats what was sent: a body may carry an app user, a header a token.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.responses import Response
+
+from worker.errors import EraserError, RefusedBySafetyRule, Unreachable, UsageError
+from worker.operations.show import UnknownJob
+
+MEDIA_TYPE = "application/problem+json"
+AWAY_S, FULL_S = 5, 60  # Retry-After: Redis restarts within seconds, a full one has to drain
+
+
+class Problem(Exception):
+    """An answer that is no success. `name` is for programs (the last part of `type`), `detail` for people."""
+
+    def __init__(
+        self, status: int, name: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.name, self.detail = status, name, detail
+        self.headers, self.more = dict(headers or {}), more
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "type": f"urn:avatar-eraser:{self.name}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            **self.more,
+        }
+
+
+def answer(problem: Problem) -> Response:
+    """The problem as a response."""
+    body = json.dumps(problem.as_json())  # in ASCII: what people sent may hold half a surrogate pair
+    return Response(body, problem.status, problem.headers, MEDIA_TYPE)
+
+
+def of(error: Exception) -> Problem:
+    """An error of ours as a problem."""
+    match error:
+        case Problem():
+            return error
+        case Unreachable():
+            return away(str(error))
+        case RefusedBySafetyRule() if error.rule == "memory":
+            return Problem(503, "redis-full", str(error), headers={"Retry-After": str(FULL_S)})
+        case RefusedBySafetyRule():
+            return Problem(409, "refused", str(error), rule=error.rule)
+        case UnknownJob():
+            return Problem(404, "unknown-deletion", "nobody asked for the deletion of this job in this project")
+        case UsageError() | EraserError():
+            return Problem(422, "invalid", str(error))
+        case _:
+            return Problem(500, "fault", "a fault of ours; the server's log says more")
+
+
+def away(why: str) -> Problem:
+    """Redis is not there. What was asked for may have been recorded if its answer was lost: asking again merges."""
+    detail = f"{why}. Ask again: a repeated request merges"
+    return Problem(503, "redis-away", detail, headers={"Retry-After": str(AWAY_S)})
