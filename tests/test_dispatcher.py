@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import redis
 
@@ -13,11 +16,11 @@ from worker.runtime import HEARD_S, WAKEUPS, WORKERS, Runtime
 class Workshop:
     """A runtime with one account, and the doorbells that were rung."""
 
-    def __init__(self, redis_url: str) -> None:
-        self.environ = {"ERASER_REDIS_URL": redis_url, "ERASER_ENDPOINT": "http://127.0.0.1:9"}
+    def __init__(self, redis_url: str, **settings: str) -> None:
+        self.environ = {"ERASER_REDIS_URL": redis_url, "ERASER_ENDPOINT": "http://127.0.0.1:9", **settings}
         self.runtime = Runtime.load(self.environ)
         self.client = self.runtime.redis
-        self.ledger = self.runtime.ledger("default")
+        self.ledger = self.runtime.ledger(next(iter(self.runtime.settings.accounts)))
         self.bells: list[tuple[str, str]] = []
 
     def dispatcher(self, runtime: Runtime | None = None) -> Dispatcher:
@@ -81,6 +84,45 @@ def test_a_wakeup_is_moved_forward_and_never_back(shop: Workshop) -> None:
     assert shop.client.zscore(WAKEUPS, "default") == 5_000
     shop.runtime.wake("default", 1_000)
     assert shop.client.zscore(WAKEUPS, "default") == 1_000
+
+
+@pytest.fixture
+def hundreds(redis_url: str, tmp_path: Path) -> Workshop:
+    """A runtime with 300 accounts."""
+    config = tmp_path / "accounts.toml"
+    one = '[accounts.a{0}]\nendpoint = "http://127.0.0.1:9"\nprojects = ["p{0}"]\nak_env = "AK"\nsk_env = "SK"\n'
+    config.write_text("".join(one.format(n) for n in range(300)))
+    return Workshop(redis_url, ERASER_CONFIG=str(config))
+
+
+def commands(shop: Workshop) -> int:
+    stats: Any = shop.client.info("stats")
+    return int(stats["total_commands_processed"])
+
+
+def test_hundreds_of_idle_accounts_cost_redis_a_command_each_in_half_a_minute(hundreds: Workshop) -> None:
+    dispatcher, other = hundreds.dispatcher(), hundreds.another_worker()
+    before = commands(hundreds)
+    dispatcher.tick()
+    assert commands(hundreds) - before < 300 + 20, "the full look"
+    before = commands(hundreds)
+    dispatcher.tick()
+    assert commands(hundreds) - before <= 8, "a calm tick"
+    before = commands(hundreds)
+    other.tick()
+    assert commands(hundreds) - before < 10, "of a worker that does not dispatch, its beat included"
+
+
+def test_what_waits_for_later_is_looked_at_once_and_then_when_it_is_due(hundreds: Workshop) -> None:
+    for n in range(300):
+        hundreds.runtime.ledger(f"a{n}").request([Ref(f"p{n}", "a")], Claim(delay_s=3600))
+    dispatcher = hundreds.dispatcher()
+    dispatcher.tick()
+    assert hundreds.client.zcard(WAKEUPS) == 300, "nothing had announced it"
+    dispatcher._full_look = 0.0
+    before = commands(hundreds)
+    dispatcher.tick()
+    assert commands(hundreds) - before < 300 * 6 + 20, "seen to be announced"
 
 
 @pytest.fixture

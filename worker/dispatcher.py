@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import redis
@@ -20,30 +21,42 @@ from celery import bootsteps
 
 from worker.bells import send_bell
 from worker.errors import EraserError
+from worker.ledger.heads import heads
 from worker.ledger.holds import HoldList
 from worker.runtime import HEARD_S, WAKEUPS, WORKER_INFO, WORKERS, Runtime, runtime
 from worker.standin import StandIns
 
 log = logging.getLogger(__name__)
 
-TICK_S = 0.1
+TICK_S = 0.1  # while there is work
+CALM_TICK_S = 0.5  # when nothing was due for a while: a person's request rings by itself
+OTHERS_TICK_S = 1.0  # of a worker that does not dispatch: how soon it notices that nobody does
+CALM_AFTER_S = 5.0
 FULL_LOOK_S = 30.0
 BEAT_S = 5.0  # how often a worker says that it lives
 LOCK_MS = 3_000  # the dispatching worker's turn, renewed each tick
+MOST_ACCOUNTS = 100  # looked at in one tick
 STANDIN_MARGIN_S = 5.0  # to record what the last call of a stand-in brought
 FORGET_S = 600.0
 FORGET_MOVES = 100  # of 200 records a state each: more than ten a second over ten minutes, and done within the lock
 
-LOCK = "eraser:dispatcher"
+LOCK = "{" + WAKEUPS + "}:dispatcher"  # one slot of a cluster with what it guards
 
 # Each first writes something that needs no memory, so that it runs on when Redis is full: what drains must be rung for.
-# Renew the turn if it is ours, take it if it is nobody's.
+# Renew the turn if it is ours, take it if it is nobody's; whoever has it hears which accounts are to be looked at.
 _TURN = """
 local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
+if holder == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2])
+elseif holder then return nil
+else
+  redis.call('DEL', KEYS[1])
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+end
+local t = redis.call('TIME')
+local now = t[1] * 1000 + t[2] / 1000
+local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ARGV[3])
+local head = #due == 0 and redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES') or {}
+return { tostring(now), due, head[2] or false }
 """
 # Say that a worker lives, by Redis's clock.
 _BEAT = """
@@ -69,6 +82,8 @@ class Dispatcher:
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._full_look = 0.0
         self._beat = 0.0
+        self._busy = 0.0
+        self._pause = TICK_S
         self._forget = time.monotonic() + FORGET_S
         self._away = False
         self._back = float("-inf")
@@ -94,7 +109,7 @@ class Dispatcher:
         return self.runtime.worker
 
     def _run(self) -> None:
-        while not self._stop.wait(TICK_S):
+        while not self._stop.wait(self._pause):
             try:
                 self.tick()
                 if self._away:
@@ -116,34 +131,51 @@ class Dispatcher:
         self._full_look = 0.0
 
     def tick(self) -> None:
-        """One look. Cheap when nothing is due: one round trip."""
+        """One look. Cheap when nothing is due: one script, twice a second."""
         client = self.runtime.redis
         if time.monotonic() - self._beat >= BEAT_S:
             self._say_alive(client)
-        pipe = client.pipeline(transaction=False)
-        pipe.eval(_TURN, 1, LOCK, self._me, LOCK_MS)
-        pipe.time()
-        pipe.zrange(WAKEUPS, 0, 99, withscores=True)
-        mine, (seconds, micros), wakeups = pipe.execute()
-        if not mine:
+        turn: Any = client.eval(_TURN, 2, LOCK, WAKEUPS, self._me, LOCK_MS, MOST_ACCOUNTS)
+        if turn is None:
+            self._pause = OTHERS_TICK_S
             return
-        now_ms = seconds * 1000 + micros / 1000
-        accounts = {name.decode() for name, at in wakeups if at <= now_ms}
+        now_ms, due, head = float(turn[0]), [name.decode() for name in turn[1]], turn[2]
         known = self.runtime.settings.accounts
+        for account in due:
+            if account not in known:
+                client.zrem(WAKEUPS, account)
         if time.monotonic() - self._full_look >= FULL_LOOK_S:
             self._full_look = time.monotonic()
-            accounts |= set(known)
-            for account in known:
-                HoldList(self.runtime.ledger(account)).release_in_time()
-        for account in accounts:
-            if account in known:
-                self._look_at(account, client)
-            else:
-                client.zrem(WAKEUPS, account)
+            due += self._unannounced(now_ms)
+        if due:
+            self._look_at(known.keys() & set(due))
+            self._busy = time.monotonic()
+        self._pause = self._next_tick_s(float(head) - now_ms if head else None)
         if time.monotonic() >= self._forget:
             self._forget = time.monotonic() + FORGET_S
             for account in known:
                 self._forget_old(account)
+
+    def _next_tick_s(self, next_ms: float | None) -> float:
+        """How long to wait for the next tick, where the next known wake-up is in `next_ms`."""
+        if time.monotonic() - self._busy < CALM_AFTER_S:
+            return TICK_S
+        return CALM_TICK_S if next_ms is None else min(CALM_TICK_S, max(TICK_S, next_ms / 1000))
+
+    def _unannounced(self, now_ms: float) -> list[str]:
+        """Accounts with work of which no wake-up tells in time. What time alone frees from its hold is freed."""
+        found = heads(self.runtime.redis, self.runtime.settings.accounts)
+        for account, head in found.items():
+            if head.hold is not None and head.hold <= now_ms:
+                HoldList(self.runtime.ledger(account)).release_in_time()
+        wakeups: Any = self.runtime.redis.zrange(WAKEUPS, 0, -1, withscores=True)
+        announced = dict(wakeups)
+        return [
+            account
+            for account, head in found.items()
+            if (head.work is not None and announced.get(account.encode(), math.inf) > max(head.work, now_ms))
+            or head.hold is not None
+        ]
 
     def _forget_old(self, account: str) -> None:
         """Let old records go, a few hundred a script: as many as a busy account settles, and no endless turn."""
@@ -151,20 +183,21 @@ class Dispatcher:
             if not self.runtime.ledger(account).forget(keep_s=self.runtime.settings.keep_final) or self._stop.is_set():
                 return
 
-    def _look_at(self, account: str, client: redis.Redis) -> None:
+    def _look_at(self, accounts: Iterable[str]) -> None:
         """Rescue what ran out, ring if somebody has to come, and note when to look again."""
-        ledger = self.runtime.ledger(account)
-        client.zrem(WAKEUPS, account)  # before the look: what comes meanwhile sets it anew
-        alive, counts = self._alive(client)
-        rescued, next_lease = ledger.rescue(alive=alive, counts=counts)
-        for ref, state in rescued:
-            log.warning("deletion.lost", extra={"job_id": ref.job_id, "state": state})
-        bell, due = ledger.ring()
-        if bell:
-            self.ring(account, bell)
-        looks = [at for at in (due, next_lease) if at is not None]
-        if looks:
-            self.runtime.wake(account, min(looks))
+        alive, counts = self._alive()
+        for account in accounts:
+            ledger = self.runtime.ledger(account)
+            self.runtime.redis.zrem(WAKEUPS, account)  # before the look: what comes meanwhile sets it anew
+            rescued, next_lease = ledger.rescue(alive=alive, counts=counts)
+            for ref, state in rescued:
+                log.warning("deletion.lost", extra={"job_id": ref.job_id, "state": state})
+            bell, due = ledger.ring()
+            if bell:
+                self.ring(account, bell)
+            looks = [at for at in (due, next_lease) if at is not None]
+            if looks:
+                self.runtime.wake(account, min(looks))
 
     def _say_alive(self, client: redis.Redis) -> None:
         pipe = client.pipeline(transaction=False)
@@ -173,11 +206,12 @@ class Dispatcher:
         pipe.execute()
         self._beat = time.monotonic()
 
-    def _alive(self, client: redis.Redis) -> tuple[list[str], bool]:
+    def _alive(self) -> tuple[list[str], bool]:
         """Workers heard of lately, and whether silence proves anything.
 
         Not when Redis was away a moment ago, restarted or out of reach: others may not have come back to it yet.
         """
+        client = self.runtime.redis
         seconds, _ = client.time()
         heard: Any = client.zrangebyscore(WORKERS, (seconds - HEARD_S) * 1000, "+inf")
         long_gone: Any = client.zrangebyscore(WORKERS, "-inf", (seconds - 3600) * 1000)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 import requests
@@ -253,6 +254,7 @@ class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _BoundedTls
 
 
+@cache  # hundreds of accounts share one: each would read the authorities and keep them
 def _tls(ca_bundle: str | None) -> dict[str, Any]:
     context = ssl.create_default_context(cafile=ca_bundle or DEFAULT_CA_BUNDLE_PATH)
     return {"ssl_context": context, "cert_reqs": "CERT_REQUIRED"}

@@ -1,0 +1,45 @@
+"""What is next in each of very many accounts, in three round trips: two commands for an account with nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from worker.ledger.ask import ask
+
+_WORK = ("due:user", "due:bulk", "running")
+_HOLDS = ("holds:ends", "holds:unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Redis times, ms since 1970; None: there is nothing of the kind."""
+
+    work: float | None  # when the next deletion is due, or the next lease ends
+    hold: float | None  # when time alone frees the next thing on hold
+
+
+def heads(client: redis.Redis, accounts: Iterable[str]) -> dict[str, Heads]:
+    """The heads of those accounts that have any. Raises `Unreachable` when Redis does not answer."""
+    every = list(accounts)
+    pipe = client.pipeline(transaction=False)
+    for account in every:
+        pipe.exists(*(_key(account, index) for index in (*_WORK, *_HOLDS)))
+    some = [account for account, keys in zip(every, ask(pipe.execute), strict=True) if keys]
+    pipe = client.pipeline(transaction=False)
+    for account in some:
+        for index in (*_WORK, *_HOLDS):
+            pipe.zrange(_key(account, index), 0, 0, withscores=True)
+    found = iter(ask(pipe.execute) if some else [])
+    return {account: Heads(_first(found, _WORK), _first(found, _HOLDS)) for account in some}
+
+
+def _first(found: Any, indexes: tuple[str, ...]) -> float | None:
+    return min((score for _ in indexes for _, score in next(found)), default=None)
+
+
+def _key(account: str, index: str) -> str:
+    return f"eraser:{{{account}}}:{index}"
