@@ -108,9 +108,10 @@ def test_hundreds_of_idle_accounts_cost_redis_a_command_each_in_half_a_minute(hu
     before = commands(hundreds)
     dispatcher.tick()
     assert commands(hundreds) - before <= 8, "a calm tick"
+    other.tick()
     before = commands(hundreds)
     other.tick()
-    assert commands(hundreds) - before < 10, "of a worker that does not dispatch, its beat included"
+    assert commands(hundreds) - before <= 3, "a worker that does not dispatch"
 
 
 def test_what_waits_for_later_is_looked_at_once_and_then_when_it_is_due(hundreds: Workshop) -> None:
