@@ -8,6 +8,8 @@ from typing import Any
 import redis
 
 from worker.deletion import Lane
+from worker.ledger import counters
+from worker.ledger.counters import Counters
 from worker.ledger.holds import HoldList
 from worker.ledger.moves import Claim, GatePolicy, Lease, Lesson, Ref, Settlement, Turn
 from worker.ledger.store import Ledger
@@ -88,6 +90,9 @@ class Bench:
         raw: Any = self.client.hgetall(self.p + "gate")
         return {name.decode(): value.decode() for name, value in raw.items()}
 
+    def counters(self) -> Counters:
+        return counters.read(self.client, self.p)
+
     def indexes(self) -> dict[str, list[str]]:
         """Every deletion, and the indexes it stands in."""
         found: dict[str, list[str]] = {}
@@ -109,4 +114,13 @@ class Bench:
             state, lane = self.client.hmget(prefix + ref, "state", "lane")
             expected = f"due:{lane.decode()}" if state == b"pending" else state.decode()
             assert index == expected, f"{ref} is {state} but stands in {index}"
-        assert max(Counter(ref for ref in indexes).values(), default=1) == 1
+        self._check_counters(indexes)
+
+    def _check_counters(self, indexes: dict[str, list[str]]) -> None:
+        """What the moves counted is what stands there: every record, and every dead letter by its cause."""
+        counted = self.counters()
+        new, forgotten = (counted.events.get(e, 0) for e in (("deletion.requested", "new"), ("deletion.forgotten", "")))
+        assert new - forgotten == len(indexes)
+        dead = [ref for ref, where in indexes.items() if where == ["dead"]]
+        causes = Counter((self.client.hget(f"{self.p}d:{ref}", "cause") or b"unknown").decode() for ref in dead)
+        assert {cause: n for cause, n in counted.dead.items() if n} == causes

@@ -157,6 +157,7 @@ class Settlement:
             "used": self.used or None,
             "called": self.called or None,
             "ms": self.ms,
+            "outcome": self.attempt.get("outcome") if self.attempt else None,
             "attempt": compact(self.attempt) if self.attempt is not None else None,
             "event": compact(self.event) if self.event is not None else None,
             "set": self.fields or None,

@@ -21,6 +21,7 @@ local function hold(ref, now, from, lane, due, round, because)
   redis.call('HSET', k, 'state', 'held', 'ht', ms(now))
   redis.call('ZADD', P .. 'held', ms(due), ref)
   note_event(ref, now, 'deletion.held', { hold = because }, round)
+  count('deletion.held ' .. because)
 end
 
 local function let_go(ref, now, bulletin)
@@ -35,4 +36,5 @@ local function let_go(ref, now, bulletin)
   if wait then redis.call('HSET', k, 'wait', wait) end
   redis.call('ZADD', P .. 'due:' .. v[1], ms(due), ref)
   note_event(ref, now, 'deletion.released', bulletin, v[4] or '1')
+  count('deletion.released')
 end

@@ -14,6 +14,7 @@ end
 -- A deletion leaves for another state than pending: the lease's fields go, and what was personal goes with the end.
 local function finish(ref, now, from, lane, to, fields)
   local k = record(ref)
+  if from == 'dead' then leaves_dead(ref) end
   redis.call('ZREM', index_of(from, lane), ref)
   redis.call('HDEL', k, 'tok', 'wrk', 'tk', 'was', 'wait', 'wish', 'cause', 'evidence', 'ht')
   if ENDED[to] then redis.call('HDEL', k, 'user', 'au', 'look') end
@@ -21,6 +22,7 @@ local function finish(ref, now, from, lane, to, fields)
   for name, value in pairs(fields or {}) do redis.call('HSET', k, name, value) end
   redis.call('ZADD', P .. to, ms(now), ref)
   tally(k, from, to)
+  count_end(from, to, fields and (fields.cause or fields.evidence))
 end
 
 local function postpone(ref, now, from, lane, due, fields)
@@ -37,7 +39,7 @@ local function sees_jobs(ref, key)
   if key and read_gate()[name] ~= key then put(name, key) end
 end
 
--- s: ref, token, to, wait, delay (ms), cause, evidence, used, called, ms, attempt (JSON), event (JSON), set, status, code, saw
+-- s: ref, token, to, wait, delay (ms), cause, evidence, used, called, ms, outcome, attempt (JSON), event (JSON), set, status, code, saw
 -- returns the state it now has, with "late" before it when the answer lost, or "unknown"
 local function settle(now, s, cfg)
   local k = record(s.ref)
@@ -49,12 +51,16 @@ local function settle(now, s, cfg)
   end
   if not state then return 'unknown' end
   local mine = state == 'running' and v[2] == s.token
-  if not mine and (s.to ~= 'deleted' or state == 'deleted') then return 'late ' .. state end
+  if not mine and (s.to ~= 'deleted' or state == 'deleted') then
+    if s.called or s.event then count('deletion.outrun') end
+    return 'late ' .. state
+  end
   local busy = state == 'running' and redis.call('ZSCORE', P .. 'running', s.ref)
   redis.call('ZREM', index_of(state, lane), s.ref)
   if s.called then
     local calls = redis.call('HINCRBY', k, 'calls', 1)
     if s.used then redis.call('HINCRBY', k, 'used', 1) end
+    count_call(s.outcome or 'unknown', s.ms)
     note(s.ref, 'A ' .. round .. ' ' .. calls .. ' ' .. ms(now - s.ms) .. ' ' .. s.attempt, round)
   end
   if s.event then note(s.ref, 'E ' .. ms(now) .. ' ' .. s.event, round) end

@@ -9,6 +9,7 @@
 --include _drains
 --include _once
 --include _history
+--include _counters
 --include _settle
 local options = cjson.decode(ARGV[3])
 

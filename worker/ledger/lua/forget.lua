@@ -6,6 +6,7 @@
 --include _account
 --include _drains
 --include _once
+--include _counters
 local options = cjson.decode(ARGV[3])
 
 return once(ARGV[1], ARGV[2], function()
@@ -18,5 +19,6 @@ return once(ARGV[1], ARGV[2], function()
       forgotten = forgotten + 1
     end
   end
+  if forgotten > 0 then count('deletion.forgotten', forgotten) end
   return { now = tonumber(ms(now)), forgotten = forgotten }
 end)

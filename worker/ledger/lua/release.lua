@@ -12,6 +12,7 @@
 --include _drains
 --include _once
 --include _history
+--include _counters
 --include _hold
 local MOST = 500
 local options = cjson.decode(ARGV[3])

@@ -6,6 +6,7 @@
 --include _account
 --include _once
 --include _history
+--include _counters
 --include _round
 --include _gate
 --include _ring
@@ -17,6 +18,7 @@ local function replay(ref, now)
   if v[1] ~= 'dead' then return v[1] end
   open_round(ref, now, { lane = options.lane or v[2], due = now, deadline = now + options.deadline, by = v[4] or options.by,
     why = options.why, run = options.run, from = 'dead', lane_before = v[2], round_before = v[3] })
+  count('deletion.replayed')
   note_event(ref, now, 'deletion.replayed', { why = options.why, by = options.by, run = options.run }, v[3] or '1')
   return 'pending'
 end

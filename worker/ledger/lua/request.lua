@@ -9,12 +9,15 @@
 --include _account
 --include _once
 --include _history
+--include _counters
 --include _round
 --include _gate
 --include _ring
 local options = cjson.decode(ARGV[3])
 local lane, by, why, run, user = options.lane, options.by, options.why, options.run, options.user
 local pol, au = options.policy, options.au
+
+local asked = { new = 0, again = 0, merged = 0, done = 0 }
 
 local function saw(k, asset)
   if options.seen then redis.call('HSET', k, 'seen', '1') end
@@ -48,6 +51,7 @@ local function merge(ref, now, due, deadline, asset)
     saw(k, asset)
     if due > now then redis.call('HSET', k, 'wait', 'grace') end
     redis.call('ZADD', P .. 'due:' .. lane, ms(due), ref)
+    asked.new = asked.new + 1
     return 'pending'
   end
   local s = r.state
@@ -56,10 +60,15 @@ local function merge(ref, now, due, deadline, asset)
     open_round(ref, now, { lane = lane, due = due, deadline = deadline, by = by, why = why, run = run, pol = pol,
       user = user, au = au, from = s, lane_before = r.lane, round_before = r.round })
     saw(k, asset)
+    asked.again = asked.again + 1
     note_event(ref, now, 'deletion.requested', { by = by, why = why, run = run, was = s }, r.round)
     return s == 'cancelled' and 'pending' or '=pending'
   end
-  if s == 'deleted' or s == 'gone' then return '=' .. s end
+  if s == 'deleted' or s == 'gone' then
+    asked.done = asked.done + 1
+    return '=' .. s
+  end
+  asked.merged = asked.merged + 1
   add_claim(ref, now, r)
   redis.call('HDEL', k, 'wish')
   if user and redis.call('HEXISTS', k, 'user') == 0 then
@@ -90,6 +99,9 @@ return once(ARGV[1], ARGV[2], function()
   local due, deadline = now + options.delay, now + options.deadline
   local results = {}
   for i = 4, #ARGV do results[#results + 1] = merge(ARGV[i], now, due, deadline, options.assets and options.assets[i - 3]) end
+  for how, n in pairs(asked) do
+    if n > 0 then count('deletion.requested ' .. how, n) end
+  end
   local bell = cjson.null
   if lane == 'user' and options.delay <= 0 then bell = ring(now, options.gate) or cjson.null end
   return { now = tonumber(ms(now)), results = results, ring = bell }

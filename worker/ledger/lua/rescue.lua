@@ -8,6 +8,7 @@
 --include _drains
 --include _once
 --include _history
+--include _counters
 --include _gate
 --include _settle
 local options = cjson.decode(ARGV[3])
@@ -21,6 +22,7 @@ local function rescue(ref, now)
   local gone = options.counts and not alive[v[1] or '']
   if gone then lost = lost + 1 end
   note_event(ref, now, 'deletion.lost', { worker = v[1] or nil, counted = gone or nil }, v[4] or '1')
+  count('deletion.lost ' .. (gone and 'worker_gone' or 'nobody_blamed'))
   redis.call('HSET', k, 'unk', '1', 'lost', lost)
   if lost >= 3 then
     note_event(ref, now, 'deletion.died', { cause = 'worker_lost' }, v[4] or '1')

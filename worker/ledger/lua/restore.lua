@@ -6,6 +6,7 @@
 --include _account
 --include _once
 --include _history
+--include _counters
 --include _settle
 local options = cjson.decode(ARGV[3])
 

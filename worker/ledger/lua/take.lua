@@ -13,6 +13,7 @@
 --include _account
 --include _once
 --include _history
+--include _counters
 --include _gate
 --include _ring
 --include _hold

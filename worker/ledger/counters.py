@@ -1,0 +1,65 @@
+"""What ever happened to an account's deletions, as the ledger's own moves counted it (see `lua/_counters.lua`).
+
+No process keeps a count of its own: nothing is lost with one, and nothing has to be added up over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import redis
+
+from worker.ledger.ask import ask
+
+BOUNDS_MS: Final = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000)  # as in lua/_counters.lua
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """DELETE calls of one outcome."""
+
+    by_bound: dict[float, int]  # ms, not cumulated; infinity for what took longer than all bounds
+    ms: int = 0  # of all together
+
+    @property
+    def number(self) -> int:
+        return sum(self.by_bound.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """All of them at one moment."""
+
+    events: dict[tuple[str, str], int] = field(default_factory=dict)  # ("deletion.died", "refused"); "": no detail
+    calls: dict[str, Calls] = field(default_factory=dict)  # by outcome
+    dead: dict[str, int] = field(default_factory=dict)  # by cause, those that are dead now
+    doorbells: int = 0
+
+
+def read(client: redis.Redis, prefix: str) -> Counters:
+    """Raises `Unreachable` when Redis does not answer."""
+    pipe = client.pipeline(transaction=True)
+    pipe.hgetall(f"{prefix}counters")
+    pipe.get(f"{prefix}bells")
+    raw, bells = ask(pipe.execute)
+    return _parsed({name.decode(): int(value) for name, value in raw.items()}, int(bells or 0))
+
+
+def _parsed(raw: Mapping[str, int], doorbells: int) -> Counters:
+    found = Counters(doorbells=doorbells)
+    calls: dict[str, dict[float, int]] = {}
+    for name, value in raw.items():
+        match name.split(" "):
+            case ["call", outcome, bound]:
+                calls.setdefault(outcome, {})[float(bound)] = value
+            case ["dead", cause]:
+                found.dead[cause] = value
+            case ["ms", _]:
+                continue
+            case [event, *detail]:
+                found.events[event, " ".join(detail)] = value
+    for outcome, by_bound in calls.items():
+        found.calls[outcome] = Calls(by_bound, raw.get(f"ms {outcome}", 0))
+    return found

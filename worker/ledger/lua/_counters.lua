@@ -1,0 +1,35 @@
+-- Counters: what ever happened, counted by the moves themselves. A move and its count are one, so no crash parts them.
+--   counters  hash    deletion.<event> [<detail>]          how often; the detail is a cause, an evidence or another word of ours
+--                     call <outcome> <bound>               DELETE calls by outcome that took at most so many ms ('inf': longer
+--                                                          than all bounds) and more than the bound before
+--                     ms <outcome>                         the milliseconds of all of them together
+--                     dead <cause>                         how many are dead of it now
+-- The words are of fixed sets: no id, code or message ever becomes a field.
+local COUNTERS = P .. 'counters'
+local BOUNDS = { 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000 }
+
+local function count(field, n) redis.call('HINCRBY', COUNTERS, field, n or 1) end
+
+local function count_call(outcome, took)
+  local bound = 'inf'
+  for i = 1, #BOUNDS do
+    if took <= BOUNDS[i] then
+      bound = BOUNDS[i]
+      break
+    end
+  end
+  count('call ' .. outcome .. ' ' .. bound)
+  count('ms ' .. outcome, string.format('%.0f', took))
+end
+
+local EVENTS = { dead = 'deletion.died' }
+local function count_end(from, to, detail)
+  local event = from == 'discarded' and to == 'dead' and 'deletion.restored' or EVENTS[to] or 'deletion.' .. to
+  count(detail and event .. ' ' .. detail or event)
+  if to == 'dead' then count('dead ' .. (detail or 'unknown')) end
+end
+
+-- A dead letter leaves for another state; to be called while its record still says why it died.
+local function leaves_dead(ref)
+  count('dead ' .. (redis.call('HGET', record(ref), 'cause') or 'unknown'), -1)
+end
