@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 from tests.ledgers import LEASE_MS, POLICY, PROJECT, Bench
 from worker.deletion import Lane
 from worker.ledger.moves import Lease, Lesson, Ref, Settlement
+from worker.ledger.receipts import Receipts
 
 JOBS = st.sampled_from(["a", "b"])  # few, so that much happens to each
 LANES = st.sampled_from(list(Lane))
@@ -35,6 +36,7 @@ WORKERS = st.sampled_from(["w1", "w2", "w3"])
 RUNS = st.sampled_from([None, "r1", "r2"])
 EVERY = ("pending", "running", "held", "gone", "dead", "cancelled", "discarded")
 USERS = st.sampled_from([None, None, "u1", "u2"])
+OVER = ("deleted", "gone", "cancelled", "discarded")
 # How a state may change in one step, by what was done; everything else must leave it alone.
 BY_PERSON = {
     "request": {("dead", "pending"), ("discarded", "pending"), ("cancelled", "pending")},
@@ -70,6 +72,7 @@ class Deletions(RuleBasedStateMachine):
         self.bench.open()
         self.before: dict[str, str] = {}
         self.allowed: set[tuple[str, str]] = set()
+        self.receipts = 0
         self.live: dict[str, Held] = {}  # by job: the lease that nobody settled and that has not run out
 
     # -- what happens --------------------------------------------------------------------------------------------------
@@ -237,7 +240,16 @@ class Deletions(RuleBasedStateMachine):
             now = after.get(ref)
             assert now is not None, f"{ref} was lost"
             assert now == was or (was, now) in self.allowed, f"{ref}: {was} became {now}"
+        self.each_end_left_one_receipt(after)
         self.before = after
+
+    def each_end_left_one_receipt(self, after: dict[str, str]) -> None:
+        """For what is over now and was not before this step, and for nothing else."""
+        entries = list(Receipts(self.bench.client, "default").each())
+        assert [entry.n for entry in entries] == list(range(1, len(entries) + 1))
+        new, self.receipts = entries[self.receipts :], len(entries)
+        ended = {ref: now for ref, now in after.items() if now in OVER and now != self.before.get(ref)}
+        assert sorted((str(entry.ref), entry.fields["s"]) for entry in new) == sorted(ended.items())
 
     def nothing_on_hold_is_taken(self, lease: Lease | None) -> None:
         """But to look at what was withdrawn, or to find out whose it is."""

@@ -244,7 +244,15 @@ PURE_STDLIB = {
     *("fractions", "functools", "ipaddress", "itertools", "json", "math", "operator", "re", "string", "types"),
     *("typing", "urllib.parse"),
 }
-STORY = ("worker.hand", "worker.dispatcher", "worker.rescue", "worker.runtime", "worker.celery", "worker.retention")
+STORY = (
+    "worker.hand",
+    "worker.dispatcher",
+    "worker.rescue",
+    "worker.runtime",
+    "worker.celery",
+    "worker.retention",
+    "worker.receipts",
+)
 MUST_NOT = [  # (inside, must not import, because)
     ("worker", ("tasks",), "tasks may use worker, never the reverse: Celery finds tasks by name"),
     ("worker", ("tests", "benchmarks"), "what runs does not need what tests it"),

@@ -41,6 +41,8 @@ def everything_in(client: Any, key: bytes) -> Any:
             return client.smembers(key)
         case b"string":
             return client.get(key)
+        case b"stream":
+            return client.xrange(key)
         case b"none":  # it went meanwhile
             return None
         case kind:

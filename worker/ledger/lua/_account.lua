@@ -10,6 +10,8 @@
 --   failing             zset    refs that failed since the last sign of life; score: when
 --   waiting             zset    hands that wait for a slot; score: when they ask again
 --   rung                zset    doorbells on their way; score: when they count as lost
+--   receipts            stream  what became of each deletion (see _receipt.lua)
+--   receipts:book       hash    n: the last number given; how far they are sealed, and archived (see seal.lua)
 --   op:<caller>         string  the caller's last operation and its answer (see _once.lua)
 local P = KEYS[1]
 

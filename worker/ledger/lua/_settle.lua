@@ -12,7 +12,7 @@ local function tally(k, from, to)
 end
 
 -- A deletion leaves for another state than pending: the lease's fields go, and what was personal goes with the end.
-local function finish(ref, now, from, lane, to, fields)
+local function finish(ref, now, from, lane, to, fields, settlement)
   local k = record(ref)
   if from == 'dead' then leaves_dead(ref) end
   redis.call('ZREM', index_of(from, lane), ref)
@@ -23,6 +23,7 @@ local function finish(ref, now, from, lane, to, fields)
   redis.call('ZADD', P .. to, ms(now), ref)
   tally(k, from, to)
   count_end(from, to, fields and (fields.cause or fields.evidence))
+  receipt(ref, now, to, settlement)
 end
 
 local function postpone(ref, now, from, lane, due, fields)
@@ -71,11 +72,11 @@ local function settle(now, s, cfg)
     note_event(s.ref, now, 'deletion.deleted', { late = true, was = state }, round)
     -- somebody else's call is under way: a new round must not begin before that lease's end
     if state == 'running' then redis.call('HSET', k, 'busy', busy) end
-    finish(s.ref, now, state, lane, 'deleted')
+    finish(s.ref, now, state, lane, 'deleted', nil, s)
     return 'deleted'
   end
   if s.to ~= 'pending' and s.to ~= 'held' then
-    finish(s.ref, now, state, lane, s.to, { cause = s.cause, evidence = s.evidence })
+    finish(s.ref, now, state, lane, s.to, { cause = s.cause, evidence = s.evidence }, s)
     return s.to
   end
   local due = math.max(now, math.min(now + s.delay, tonumber(v[4])))
@@ -86,7 +87,7 @@ local function settle(now, s, cfg)
       return 'pending'
     end
     note_event(s.ref, now, 'deletion.cancelled', nil, round)
-    finish(s.ref, now, state, lane, 'cancelled')
+    finish(s.ref, now, state, lane, 'cancelled', nil, s)
     return 'cancelled'
   end
   if s.to == 'held' then  -- nobody could say whose it is: asked again when it would be due

@@ -10,6 +10,7 @@
 --include _once
 --include _history
 --include _counters
+--include _receipt
 --include _settle
 local options = cjson.decode(ARGV[3])
 
@@ -53,7 +54,7 @@ local function cancel(ref, now)
     return 'may_be_deleted'
   end
   note_event(ref, now, 'deletion.cancelled', nil, r.round)
-  finish(ref, now, r.state, r.lane, 'cancelled')
+  finish(ref, now, r.state, r.lane, 'cancelled', nil, { by = options.actor, why = options.why })
   return 'cancelled'
 end
 

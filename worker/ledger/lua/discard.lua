@@ -7,6 +7,7 @@
 --include _once
 --include _history
 --include _counters
+--include _receipt
 --include _settle
 local options = cjson.decode(ARGV[3])
 
@@ -15,7 +16,7 @@ local function discard(ref, now)
   if not v[1] then return 'unknown' end
   if v[1] ~= 'dead' then return v[1] end
   note_event(ref, now, 'deletion.discarded', { why = options.why, by = options.by }, v[3] or '1')
-  finish(ref, now, 'dead', v[2], 'discarded', { cause = v[4] or nil })
+  finish(ref, now, 'dead', v[2], 'discarded', { cause = v[4] or nil }, options)
   return 'discarded'
 end
 

@@ -10,6 +10,7 @@
 --include _history
 --include _counters
 --include _gate
+--include _receipt
 --include _settle
 local options = cjson.decode(ARGV[3])
 local alive = {}

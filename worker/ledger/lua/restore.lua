@@ -7,6 +7,7 @@
 --include _once
 --include _history
 --include _counters
+--include _receipt
 --include _settle
 local options = cjson.decode(ARGV[3])
 

@@ -17,6 +17,7 @@
 --include _gate
 --include _ring
 --include _hold
+--include _receipt
 --include _settle
 local LONGEST_WAIT = 2000  -- ms that a hand waits for a slot; for a later one somebody is called again
 local options = cjson.decode(ARGV[3])

@@ -1,0 +1,100 @@
+"""The stream of receipts of one account, as far as Redis still has it: written by `lua/_receipt.lua`, read here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from worker.ledger.ask import ask
+from worker.ledger.moves import Ref
+
+PAGE = 500
+START = "0-0"  # before every entry
+_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One receipt as the stream has it. `id` says when (ms since 1970, never backwards) and in which order."""
+
+    id: str
+    fields: dict[str, str]  # by the short names of `lua/_receipt.lua`; '' for what there is not
+
+    @property
+    def n(self) -> int:
+        return int(self.fields["n"])
+
+    @property
+    def at_ms(self) -> int:
+        return place(self.id)[0]
+
+    @property
+    def ref(self) -> Ref:
+        return Ref.parse(self.fields["ref"])
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in the chain: everything up to receipt `n`, the entry `id`, comes to `head`."""
+
+    n: int = 0
+    id: str = START
+    head: str | None = None  # None: the chain's beginning
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """How far the receipts of an account have come."""
+
+    n: int  # the last one given
+    sealed: Mark
+    archived: Mark  # up to here they have left Redis
+
+
+class Receipts:
+    """Reads one account's receipts. Raises `Unreachable` when Redis does not answer."""
+
+    def __init__(self, client: redis.Redis, account: str) -> None:
+        self.account = account
+        self._client = client
+        self._stream = f"eraser:{{{account}}}:receipts"
+
+    def book(self) -> Book:
+        """How far they have come."""
+        raw: Any = ask(self._client.hgetall, f"{self._stream}:book")
+        said = {name.decode(): value.decode() for name, value in raw.items()}
+        return Book(int(said.get("n", 0)), _mark(said, "sealed"), _mark(said, "archived"))
+
+    def page(self, after: str = START, *, limit: int = PAGE) -> list[Entry]:
+        """The next entries after an id, in their order."""
+        found: Any = ask(self._client.xrange, self._stream, min=f"({after}", max="+", count=limit)
+        return [Entry(id.decode(), {k.decode(): v.decode() for k, v in said.items()}) for id, said in found]
+
+    def each(self, after: str = START, *, until: str | None = None) -> Iterator[Entry]:
+        """Every entry after an id, up to another one, which is the last."""
+        while page := self.page(after):
+            for entry in page:
+                if until is not None and place(entry.id) > place(until):
+                    return
+                yield entry
+            after = page[-1].id
+
+    def bytes_used(self) -> int:
+        """What they take of Redis's memory, about."""
+        return int(ask(self._client.memory_usage, self._stream) or 0)
+
+
+def place(id: str) -> tuple[int, int]:
+    """The id of an entry as something that can be compared. Raises `ValueError` for what is none."""
+    if not _ID.fullmatch(id):
+        raise ValueError(id)
+    at, _, number = id.partition("-")
+    return int(at), int(number)
+
+
+def _mark(said: dict[str, str], name: str) -> Mark:
+    return Mark(int(said.get(f"{name}_n", 0)), said.get(f"{name}_id", START), said.get(f"{name}_head"))

@@ -1,0 +1,91 @@
+"""One receipt for people and programs: the stream's short names expanded, every field always there. Pure."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from worker.ledger.receipts import Entry
+
+VERSION: Final = 1
+NUMBERS: Final = ("v", "n", "round", "attempts", "status")
+FIELDS: Final = (
+    "v",
+    "n",
+    "account",
+    "project_id",
+    "job_id",
+    "state",
+    "evidence",
+    "cause",
+    "requested_at",
+    "settled_at",
+    "requested_by",
+    "reason",
+    "run",
+    "policy",
+    "lane",
+    "claims",  # of others who asked too
+    "settled_by",  # who cancelled or discarded it
+    "settled_reason",
+    "round",
+    "attempts",  # DELETE calls in this round
+    "status",  # of the last DELETE, as the two that follow
+    "code",
+    "request_id",
+    "look_request_id",  # of the look that found it gone
+    "asset_id",
+    "voice_train_job_id",
+    "related",  # the documents do not say whether the DELETE removes those two as well
+)
+
+
+def expand(account: str, entry: Entry) -> dict[str, Any]:
+    """A receipt with its full names, in the order of `FIELDS`. No floats: programs in other languages hash it too."""
+    said = {name: value or None for name, value in entry.fields.items()}
+    return {
+        "v": VERSION,
+        "n": entry.n,
+        "account": account,
+        "project_id": entry.ref.project_id,
+        "job_id": entry.ref.job_id,
+        "state": said["s"],
+        "evidence": said["e"],
+        "cause": said["c"],
+        "requested_at": _time(said["at"]),
+        "settled_at": _time(said["t"]),
+        "requested_by": said["by"],
+        "reason": said["why"],
+        "run": said["run"],
+        "policy": said["pol"],
+        "lane": said["l"],
+        "claims": [_claim(claim) for claim in json.loads(said["also"] or "[]")],
+        "settled_by": said["eb"],
+        "settled_reason": said["ew"],
+        "round": int(entry.fields["r"]),
+        "attempts": int(entry.fields["k"]),
+        "status": int(said["st"]) if said["st"] else None,
+        "code": said["co"],
+        "request_id": said["x"],
+        "look_request_id": said["y"],
+        "asset_id": said["as"],
+        "voice_train_job_id": said["vo"],
+        "related": "not checked" if said["as"] or said["vo"] else None,
+    }
+
+
+def _claim(claim: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "requested_by": claim.get("by"),
+        "reason": claim.get("why"),
+        "run": claim.get("run"),
+        "policy": claim.get("pol"),
+    }
+
+
+def _time(ms: str | None) -> str | None:
+    if ms is None:
+        return None
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(ms))
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
