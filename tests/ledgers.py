@@ -13,6 +13,7 @@ from worker.ledger.counters import Counters
 from worker.ledger.holds import HoldList
 from worker.ledger.moves import Claim, GatePolicy, Lease, Lesson, Ref, Settlement, Turn
 from worker.ledger.store import Ledger
+from worker.operations.dead import group_name
 
 CLOCK = "local function clock() return tonumber(redis.call('GET', 'test:clock')) end"
 START_MS = 1_800_000_000_000
@@ -124,3 +125,21 @@ class Bench:
         dead = [ref for ref, where in indexes.items() if where == ["dead"]]
         causes = Counter((self.client.hget(f"{self.p}d:{ref}", "cause") or b"unknown").decode() for ref in dead)
         assert {cause: n for cause, n in counted.dead.items() if n} == causes
+        self._check_groups(dead)
+
+    def _check_groups(self, dead: list[str]) -> None:
+        """Each dead letter stands in the group that its record names, with its deadline; nothing else does."""
+        expected = {ref: self.client.hmget(f"{self.p}d:{ref}", "cause", "status", "code", "dl") for ref in dead}
+        names = {
+            ref: group_name(*[v.decode() if v else other for v, other in zip(said, ("unknown", "", ""), strict=False)])
+            for ref, said in expected.items()
+        }
+        groups = {name.decode() for name in self.client.hkeys(f"{self.p}groups")}  # type: ignore[union-attr]
+        assert groups == set(names.values())
+        for kind, scores in (("letters", {r: self.client.zscore(f"{self.p}dead", r) for r in dead}),
+                             ("deadlines", {r: float(said[3]) for r, said in expected.items()})):  # fmt: skip
+            keys = {key.decode() for key in self.client.scan_iter(f"{self.p}{kind}:*")}
+            assert keys == {f"{self.p}{kind}:{group}" for group in groups}
+            found = {r.decode(): (key.rpartition(":")[2], score) for key in keys
+                     for r, score in self.client.zrange(key, 0, -1, withscores=True)}  # fmt: skip
+            assert found == {ref: (names[ref], scores[ref]) for ref in dead}

@@ -38,6 +38,20 @@ class Letter:
     run: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class LetterGroup:
+    """Dead letters of one account that died of the same. Times in ms since 1970."""
+
+    group: str
+    cause: str
+    status: int | None
+    code: str | None
+    count: int
+    first_died: float
+    last_died: float
+    oldest_deadline: float
+
+
 class Glance:
     """Reads one account's ledger in bulk. Raises `Unreachable` when Redis does not answer."""
 
@@ -55,6 +69,15 @@ class Glance:
         for ref, fields in self._each(self.refs(state), _LETTER):
             if fields["state"] == state:  # one that moved on meanwhile is left out
                 yield self._letter(ref, fields)
+
+    def groups(self) -> tuple[list[LetterGroup], int]:
+        """The dead letters in groups, and how many letters stand in none: an earlier version left them so."""
+        said = json.loads(ask(scripts.load("groups").run, self._client, self._p))
+        found = [
+            LetterGroup(group, cause, int(status) if status else None, code or None, *rest)
+            for group, cause, status, code, *rest in said.get("groups", ())
+        ]
+        return found, said["dead"] - sum(group.count for group in found)
 
     def states(self, refs: Iterable[Ref]) -> Iterator[tuple[Ref, State | None]]:
         """Each one's state, in order; None for one that is not known."""

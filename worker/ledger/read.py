@@ -154,6 +154,11 @@ class ReadModel:
         for refs in self._pages(state, newest_first):
             yield from (d for d in self._read(refs, history=history) if d.state is state)
 
+    def of(self, refs: list[Ref]) -> Iterator[Deletion]:
+        """These, without their history; what is not known is left out."""
+        if refs:
+            yield from self._read(refs, history=False)
+
     def of_run(self, run: str) -> Iterator[Deletion]:
         """Every unsettled deletion that a run asked for."""
         for state in _OPEN_STATES:

@@ -277,6 +277,10 @@ class Ledger:
         """Take discarded dead letters back."""
         return self._each("restore", lean({"why": why, "by": by}) | {"within": within_s * 1000}, refs)
 
+    def regroup(self, refs: Iterable[Ref]) -> int:
+        """Give dead letters of an earlier version their group. Returns how many had none."""
+        return sum(answer["grouped"] for _, answer in self.in_batches("regroup", {}, refs))
+
     def pause(self, *, why: str, by: str | None = None) -> bool:
         """Stop all calls of this account. Returns whether it was paused before."""
         return bool(self._run("pause", lean({"why": why, "by": by}))["was"])

@@ -11,7 +11,7 @@ import redis
 
 from worker.deletion import State
 from worker.errors import Unreachable, UsageError
-from worker.ledger.glance import Glance, Letter
+from worker.ledger.glance import Glance, Letter, LetterGroup
 from worker.ledger.moves import Ref
 from worker.operations.times import rfc3339
 from worker.runtime import Runtime
@@ -23,7 +23,12 @@ _UNSAFE = re.compile(r"[^0-9A-Za-z._]+")
 
 def group_of(letter: Letter) -> str:
     """The group's id: the same in every call, and fit to be typed. `server_error-500-MSS.00000004`."""
-    parts = [letter.cause, letter.status, letter.code]
+    return group_name(letter.cause, letter.status, letter.code)
+
+
+def group_name(cause: str, status: int | str | None, code: str | None) -> str:
+    """As `lua/_groups.lua` makes it."""
+    parts = [cause, status, code]
     return "-".join(_UNSAFE.sub("_", str(part)) for part in parts if part not in (None, ""))
 
 
@@ -41,11 +46,13 @@ class Group:
     last_replay: float | None = None
     oldest_deadline: float = float("inf")
 
-    def add(self, letter: Letter) -> None:
-        self.count += 1
-        self.first_seen = min(self.first_seen, letter.died_at)
-        self.last_seen = max(self.last_seen, letter.died_at)
-        self.oldest_deadline = min(self.oldest_deadline, letter.deadline_at)
+    def add(self, one: LetterGroup, replayed: float | None) -> None:
+        """An account's share of it."""
+        self.count += one.count
+        self.first_seen = min(self.first_seen, one.first_died)
+        self.last_seen = max(self.last_seen, one.last_died)
+        self.oldest_deadline = min(self.oldest_deadline, one.oldest_deadline)
+        self.last_replay = max(filter(None, (self.last_replay, replayed)), default=None)
 
     def as_json(self) -> dict[str, Any]:
         """The contract's form."""
@@ -106,18 +113,23 @@ def letters(running: Runtime, state: State = State.DEAD) -> Iterator[Letter]:
 
 
 def groups(running: Runtime) -> list[Group]:
-    """The dead letters in groups, the largest first."""
+    """The dead letters in groups, the largest first. The ledger keeps them so: no letter is read."""
     found: dict[str, Group] = {}
-    for letter in letters(running):
-        name = group_of(letter)
-        found.setdefault(name, Group(name, letter.cause, letter.status, letter.code)).add(letter)
     replays = _replays(running)
-    for group in found.values():
-        group.last_replay = max(
-            (replays[key] for account in running.settings.accounts if (key := f"{account} {group.group}") in replays),
-            default=None,
-        )
+    for account in running.settings.accounts:
+        for one in _grouped(running, account):
+            group = found.setdefault(one.group, Group(one.group, one.cause, one.status, one.code))
+            group.add(one, replays.get(f"{account} {one.group}"))
     return sorted(found.values(), key=lambda group: (-group.count, group.group))
+
+
+def _grouped(running: Runtime, account: str) -> list[LetterGroup]:
+    glance = Glance(running.redis, account)
+    found, left_over = glance.groups()
+    if left_over:
+        running.ledger(account).regroup(glance.refs(State.DEAD))
+        found, _ = glance.groups()
+    return found
 
 
 def named(word: str, names: Iterable[str]) -> str:

@@ -6,6 +6,7 @@
 --   held                zset    on hold; score: when it would be due
 --   deleted gone dead cancelled discarded    zset    score: when it was settled
 --   counters            hash    what ever happened (see _counters.lua)
+--   groups, letters:<group>, deadlines:<group>    the dead letters by what they died of (see _groups.lua)
 --   gate                hash    may this account be called now, and when
 --   failing             zset    refs that failed since the last sign of life; score: when
 --   waiting             zset    hands that wait for a slot; score: when they ask again

@@ -4,6 +4,7 @@
 --                                                          than all bounds) and more than the bound before
 --                     ms <outcome>                         the milliseconds of all of them together
 --                     dead <cause>                         how many are dead of it now
+--   ends:<hour>  hash   '<minute> <state>'              how many ended so in that minute since 1970; gone after two hours
 -- The words are of fixed sets: no id, code or message ever becomes a field.
 local COUNTERS = P .. 'counters'
 local BOUNDS = { 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000 }
@@ -32,4 +33,10 @@ end
 -- A dead letter leaves for another state; to be called while its record still says why it died.
 local function leaves_dead(ref)
   count('dead ' .. (redis.call('HGET', record(ref), 'cause') or 'unknown'), -1)
+end
+
+local function count_minute(now, to)
+  local minute = math.floor(now / 60000)
+  local hour = P .. 'ends:' .. math.floor(minute / 60)
+  if redis.call('HINCRBY', hour, minute .. ' ' .. to, 1) == 1 then redis.call('PEXPIRE', hour, 7200000) end
 end

@@ -14,13 +14,18 @@ end
 -- A deletion leaves for another state than pending: the lease's fields go, and what was personal goes with the end.
 local function finish(ref, now, from, lane, to, fields, settlement)
   local k = record(ref)
-  if from == 'dead' then leaves_dead(ref) end
+  if from == 'dead' then
+    leaves_dead(ref)
+    leaves_group(ref)
+  end
   redis.call('ZREM', index_of(from, lane), ref)
   redis.call('HDEL', k, 'tok', 'wrk', 'tk', 'was', 'wait', 'wish', 'cause', 'evidence', 'ht')
   if ENDED[to] then redis.call('HDEL', k, 'user', 'au', 'look') end
   redis.call('HSET', k, 'state', to, 'settled', ms(now))
   for name, value in pairs(fields or {}) do redis.call('HSET', k, name, value) end
   redis.call('ZADD', P .. to, ms(now), ref)
+  if to == 'dead' then joins_group(ref, ms(now)) end
+  count_minute(now, to)
   tally(k, from, to)
   count_end(from, to, fields and (fields.cause or fields.evidence))
   receipt(ref, now, to, settlement)

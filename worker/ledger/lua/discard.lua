@@ -8,6 +8,7 @@
 --include _history
 --include _counters
 --include _receipt
+--include _groups
 --include _settle
 local options = cjson.decode(ARGV[3])
 

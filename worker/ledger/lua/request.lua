@@ -10,6 +10,7 @@
 --include _once
 --include _history
 --include _counters
+--include _groups
 --include _round
 --include _gate
 --include _ring

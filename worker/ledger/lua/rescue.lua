@@ -9,6 +9,7 @@
 --include _once
 --include _history
 --include _counters
+--include _groups
 --include _gate
 --include _receipt
 --include _settle

@@ -14,6 +14,7 @@
 --include _once
 --include _history
 --include _counters
+--include _groups
 --include _gate
 --include _ring
 --include _hold

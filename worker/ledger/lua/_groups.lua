@@ -1,0 +1,27 @@
+-- Dead letters by what they died of, so that nobody has to read them all to count them.
+--   groups             hash    group -> JSON [cause, status, code]; only groups that have letters
+--   letters:<group>    zset    refs of its letters; score: when they died
+--   deadlines:<group>  zset    the same refs; score: their deadlines
+-- A group's name is fit to be typed: server_error-500-MSS.00000004. A dead record's field `grp` says which it stands in.
+local function joins_group(ref, died)
+  local k = record(ref)
+  local v = redis.call('HMGET', k, 'cause', 'status', 'code', 'dl')
+  local parts = { (string.gsub(v[1] or 'unknown', '[^0-9A-Za-z._]+', '_')) }
+  for i = 2, 3 do
+    if v[i] and v[i] ~= '' then parts[#parts + 1] = (string.gsub(v[i], '[^0-9A-Za-z._]+', '_')) end
+  end
+  local group = table.concat(parts, '-')
+  redis.call('HSET', k, 'grp', group)
+  redis.call('HSET', P .. 'groups', group, cjson.encode({ v[1] or 'unknown', v[2], v[3] }))
+  redis.call('ZADD', P .. 'letters:' .. group, died, ref)
+  redis.call('ZADD', P .. 'deadlines:' .. group, v[4], ref)
+end
+
+local function leaves_group(ref)
+  local group = redis.call('HGET', record(ref), 'grp')
+  if not group then return end
+  redis.call('ZREM', P .. 'letters:' .. group, ref)
+  redis.call('ZREM', P .. 'deadlines:' .. group, ref)
+  redis.call('HDEL', record(ref), 'grp')
+  if redis.call('EXISTS', P .. 'letters:' .. group) == 0 then redis.call('HDEL', P .. 'groups', group) end
+end

@@ -1,0 +1,14 @@
+-- groups: the dead letters in groups, at one moment. Changes nothing.
+--   KEYS[1]  the account's prefix
+--   returns  {"dead": how many there are, "groups": [[group, cause, status, code, count, first died, last died, oldest deadline]]}
+--include _account
+local found = {}
+local said = redis.call('HGETALL', P .. 'groups')
+for i = 1, #said, 2 do
+  local group, what = said[i], cjson.decode(said[i + 1])
+  local letters, deadlines = P .. 'letters:' .. group, P .. 'deadlines:' .. group
+  found[#found + 1] = { group, what[1], what[2], what[3], redis.call('ZCARD', letters),
+    tonumber(redis.call('ZRANGE', letters, 0, 0, 'WITHSCORES')[2]), tonumber(redis.call('ZRANGE', letters, -1, -1, 'WITHSCORES')[2]),
+    tonumber(redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2]) }
+end
+return cjson.encode({ dead = redis.call('ZCARD', P .. 'dead'), groups = #found > 0 and found or nil })
