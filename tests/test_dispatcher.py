@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import redis
 
-from worker.dispatcher import FORGET_MOVES, LOCK, Dispatcher
+from worker.dispatcher import FORGET_MOVES, Dispatcher
 from worker.ledger.moves import Claim, Lease, Ref
-from worker.runtime import HEARD_S, WAKEUPS, WORKERS, Runtime
+from worker.runtime import DISPATCHER, HEARD_S, WAKEUPS, WORKERS, Runtime
 
 
 class Workshop:
@@ -67,7 +67,7 @@ def test_one_worker_at_a_time_dispatches_and_another_takes_over(shop: Workshop) 
     shop.ledger.request([Ref("p", "a")], Claim())
     second.tick()
     assert shop.bells == []
-    shop.client.delete(LOCK)
+    shop.client.delete(DISPATCHER)
     second.tick()
     assert len(shop.bells) == 1
 

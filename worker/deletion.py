@@ -64,6 +64,24 @@ class Evidence(StrEnum):
     NEVER_SEEN = "never_seen"  # nobody here ever saw it
 
 
+class Outcome(StrEnum):
+    """What one DELETE call came to, as its line in the record's history says it."""
+
+    DELETED = "deleted"
+    GONE = "gone"  # it was not there; asking told how sure that is
+    ABSENT = "absent"  # it was not there, and has to be asked for once more
+    NOT_DELETABLE_YET = "not_deletable_yet"
+    FAILED = "failed"
+    REFUSED = "refused"  # it is there and looks deletable
+    UNKNOWN = "unknown"  # the answer needed another question, and that was not answered
+    DEAD = "dead"  # it was not there, and the credential sees no job at all
+    THROTTLED = "throttled"
+    CREDENTIALS = "credentials"
+    CLOCK = "clock"
+    FORBIDDEN = "forbidden"
+    MISCONFIGURED = "misconfigured"
+
+
 class Lane(StrEnum):
     """Who waits: a person (`user`, always first) or a sweep or file (`bulk`)."""
 

@@ -23,7 +23,7 @@ from worker.bells import send_bell
 from worker.errors import EraserError
 from worker.ledger.heads import heads
 from worker.ledger.holds import HoldList
-from worker.runtime import HEARD_S, WAKEUPS, WORKER_INFO, WORKERS, Runtime, runtime
+from worker.runtime import DISPATCHER, HEARD_S, WAKEUPS, WORKER_INFO, WORKERS, Runtime, runtime
 from worker.standin import StandIns
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,6 @@ MOST_ACCOUNTS = 100  # looked at in one tick
 STANDIN_MARGIN_S = 5.0  # to record what the last call of a stand-in brought
 FORGET_S = 600.0
 FORGET_MOVES = 100  # of 200 records a state each: more than ten a second over ten minutes, and done within the lock
-
-LOCK = "{" + WAKEUPS + "}:dispatcher"  # one slot of a cluster with what it guards
 
 # Each first writes something that needs no memory, so that it runs on when Redis is full: what drains must be rung for.
 # Renew the turn if it is ours, take it if it is nobody's; whoever has it hears which accounts are to be looked at.
@@ -99,7 +97,9 @@ class Dispatcher:
             pipe = self.runtime.redis.pipeline(transaction=False)
             pipe.zrem(WORKERS, self.runtime.worker)
             pipe.hdel(WORKER_INFO, self.runtime.worker)
-            pipe.eval("if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end", 1, LOCK, self._me)
+            pipe.eval(
+                "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end", 1, DISPATCHER, self._me
+            )
             pipe.execute()
         except redis.RedisError:
             return
@@ -135,7 +135,7 @@ class Dispatcher:
         client = self.runtime.redis
         if time.monotonic() - self._beat >= BEAT_S:
             self._say_alive(client)
-        turn: Any = client.eval(_TURN, 2, LOCK, WAKEUPS, self._me, LOCK_MS, MOST_ACCOUNTS)
+        turn: Any = client.eval(_TURN, 2, DISPATCHER, WAKEUPS, self._me, LOCK_MS, MOST_ACCOUNTS)
         if turn is None:
             self._pause = OTHERS_TICK_S
             return

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from worker import lessons
-from worker.deletion import ID, Cause, Evidence, State, WaitingFor
+from worker.deletion import ID, Cause, Evidence, Outcome, State, WaitingFor
 from worker.ledger.moves import ABSENT_ONCE, Lease, Lesson, Settlement
 from worker.meaning import NOT_ASKED, Found, Meaning, found, meaning, outcome_unknown
 from worker.metastudio.answer import Answer, Body, JobRow, Listing
@@ -82,21 +82,21 @@ class Judge:
                 return self.failed(lease, answer)
             case Meaning.THROTTLED:
                 wait = self._throttled(lease, answer)
-                return self._waits(lease, answer, "throttled", wait, lesson=self.lesson(answer, lease))
+                return self._waits(lease, answer, Outcome.THROTTLED, wait, lesson=self.lesson(answer, lease))
             case Meaning.CREDENTIALS | Meaning.CLOCK as about_the_account:
-                return self._waits(lease, answer, about_the_account.value, lesson=self.lesson(answer, lease))
+                return self._waits(lease, answer, Outcome(about_the_account), lesson=self.lesson(answer, lease))
             case Meaning.ASK | Meaning.FORBIDDEN as unfinished:
                 raise ValueError(f"{unfinished} needs another call")
 
     def renewed(self, lease: Lease, answer: Answer) -> Settlement:
         """The token of the call was refused and will not be used again: the gate learns nothing, the job goes on."""
         lesson = self._nothing(lease)
-        return self._waits(lease, answer, Meaning.CREDENTIALS.value, lesson=lesson)
+        return self._waits(lease, answer, Outcome.CREDENTIALS, lesson=lesson)
 
     def failed(self, lease: Lease, answer: Answer, *, list_ok: bool = False) -> Settlement:
         """A failure that uses an attempt: wait for the next, or die."""
         lesson = replace(self.lesson(answer, lease), list_ok=list_ok)
-        return self._uses_an_attempt(lease, answer, "failed", Cause.SERVER_ERROR, lesson)
+        return self._uses_an_attempt(lease, answer, Outcome.FAILED, Cause.SERVER_ERROR, lesson)
 
     def after_asking(self, lease: Lease, answer: Answer, listing: Listing, *, sees_jobs: bool | None) -> Settlement:
         """A DELETE that only a list query can explain. `sees_jobs`: see `absent`."""
@@ -112,7 +112,7 @@ class Judge:
                 if meaning(answer) is Meaning.FAILED:
                     return replace(self.failed(lease, answer, list_ok=True), fields=_seen(row, answer))
                 if outcome_unknown(answer):
-                    failed = self._uses_an_attempt(lease, answer, "failed", Cause.SERVER_ERROR, lesson)
+                    failed = self._uses_an_attempt(lease, answer, Outcome.FAILED, Cause.SERVER_ERROR, lesson)
                     return replace(failed, fields=_seen(row, answer))
                 return self._refused(lease, answer, lesson, _seen(row, answer))
             case _ if meaning(answer) is Meaning.FAILED:
@@ -124,14 +124,14 @@ class Judge:
         """A DELETE that was forbidden: is it the whole account, or this job alone?"""
         said = meaning(control)
         if said in (Meaning.CREDENTIALS, Meaning.CLOCK):
-            return self._waits(lease, answer, "forbidden", lesson=self.lesson(control, lease))
+            return self._waits(lease, answer, Outcome.FORBIDDEN, lesson=self.lesson(control, lease))
         if said is Meaning.THROTTLED:
             wait = self._throttled(lease, control)
-            return self._waits(lease, answer, "forbidden", wait, lesson=self.lesson(control, lease))
+            return self._waits(lease, answer, Outcome.FORBIDDEN, wait, lesson=self.lesson(control, lease))
         if said is Meaning.FORBIDDEN:
             why = lessons.why(answer)
             lesson = Lesson("misconfigured", key=self.key, probe=bool(lease.probe), why=why)
-            return self._waits(lease, answer, "misconfigured", lesson=lesson)
+            return self._waits(lease, answer, Outcome.MISCONFIGURED, lesson=lesson)
         if said is Meaning.DELETED and control.body is Body.JSON:  # a proxy's page would be no list of jobs
             why = f"DELETE is refused while GET is answered: {lessons.why(answer)}"
             lesson = Lesson("fail", key=self.key, probe=bool(lease.probe), list_ok=True, forbidden=True, why=why)
@@ -139,7 +139,7 @@ class Judge:
         lesson = self.lesson(control, lease)
         if control is NOT_ASKED.answer:
             lesson = self._nothing(lease)
-        return self._waits(lease, answer, "forbidden", self._patience(_spared(lease)), lesson=lesson)
+        return self._waits(lease, answer, Outcome.FORBIDDEN, self._patience(_spared(lease)), lesson=lesson)
 
     # -- after a look ------------------------------------------------------------------------------------------------
 
@@ -194,14 +194,14 @@ class Judge:
         if lease.absent_once:  # but whether the credential sees any job at all was not answered
             wait, look = max(wait, self._patience(_looks(lease))), _next_look(lease)
         fields = {"look": str(look)} | _unknown(answer)
-        return self._waits(lease, answer, "absent", wait, fields=fields, event=event, lesson=lesson)
+        return self._waits(lease, answer, Outcome.ABSENT, wait, fields=fields, event=event, lesson=lesson)
 
     def _look_later(self, lease: Lease, answer: Answer | None, listing: Listing, lesson: Lesson) -> Settlement:
         """Asking was not answered: ask again later, ever more patiently. Uses no attempt."""
         wait = self._patience(max(_looks(lease) + 1, _spared(lease)))
         fields = {"look": str(_next_look(lease))} | _unknown(answer)
         event = _looked(listing, Found.UNKNOWN)
-        return self._waits(lease, answer, "unknown", wait, fields=fields, event=event, lesson=lesson)
+        return self._waits(lease, answer, Outcome.UNKNOWN, wait, fields=fields, event=event, lesson=lesson)
 
     def _not_deletable(self, lease: Lease, row: JobRow, answer: Answer | None, listing: Listing) -> Settlement:
         later = lease.later + 1
@@ -211,7 +211,7 @@ class Judge:
         event = _looked(listing, Found.PRESENT) | {"job_state": state}
         wait = self.schedule.while_not_deletable(later, random=self.random)
         return replace(
-            self._waits(lease, answer, "not_deletable_yet", wait, fields=fields, event=event),
+            self._waits(lease, answer, Outcome.NOT_DELETABLE_YET, wait, fields=fields, event=event),
             wait=WaitingFor.NOT_DELETABLE_YET.value,
             lesson=self._alive(lease, listing),
         )
@@ -245,12 +245,14 @@ class Judge:
         refused = lease.refused + 1
         fields = fields | {"refused": str(refused)}
         if refused >= REFUSALS:
-            ended = self._ends(lease, State.DEAD, answer, cause=Cause.REFUSED, lesson=lesson, outcome="refused")
+            ended = self._ends(lease, State.DEAD, answer, cause=Cause.REFUSED, lesson=lesson, outcome=Outcome.REFUSED)
             return replace(ended, used=True, fields=ended.fields | fields)
-        again = self._uses_an_attempt(lease, answer, "refused", Cause.REFUSED, lesson)
+        again = self._uses_an_attempt(lease, answer, Outcome.REFUSED, Cause.REFUSED, lesson)
         return replace(again, fields=again.fields | fields)
 
-    def _uses_an_attempt(self, lease: Lease, answer: Answer, outcome: str, cause: Cause, lesson: Lesson) -> Settlement:
+    def _uses_an_attempt(
+        self, lease: Lease, answer: Answer, outcome: Outcome, cause: Cause, lesson: Lesson
+    ) -> Settlement:
         wait = self.schedule.after_failure(lease.used + 1, random=self.random, retry_after_s=answer.retry_after_s)
         if wait is None:
             ended = self._ends(lease, State.DEAD, answer, cause=cause, lesson=lesson, outcome=outcome)
@@ -268,16 +270,16 @@ class Judge:
         cause: Cause | None = None,
         evidence: Evidence | None = None,
         event: dict[str, Any] | None = None,
-        outcome: str | None = None,
+        outcome: Outcome | None = None,
     ) -> Settlement:
-        settled = self._settles(lease, state, answer, outcome or state.value, event=event, lesson=lesson)
+        settled = self._settles(lease, state, answer, outcome or Outcome(state), event=event, lesson=lesson)
         return replace(settled, cause=cause.value if cause else None, evidence=evidence.value if evidence else None)
 
     def _waits(
         self,
         lease: Lease,
         answer: Answer | None = None,
-        outcome: str | None = None,
+        outcome: Outcome | None = None,
         delay_s: float = 0.0,
         *,
         fields: dict[str, Any] | None = None,
@@ -293,7 +295,7 @@ class Judge:
         lease: Lease,
         state: State,
         answer: Answer | None = None,
-        outcome: str | None = None,
+        outcome: Outcome | None = None,
         *,
         event: dict[str, Any] | None = None,
         lesson: Lesson | None = None,

@@ -33,6 +33,10 @@ WORKERS = "eraser:workers"  # zset: worker id, Redis time (ms) of its last beat
 WORKER_INFO = "eraser:worker-info"  # hash: worker id, what `eraser status` shows of it
 WAKEUPS = "eraser:wakeups"  # zset: account, Redis time (ms) when somebody should look; a hint, never the truth
 
+DISPATCHER = (
+    "{" + WAKEUPS + "}:dispatcher"
+)  # the worker that looks for work, for as long as it says so; one slot of a cluster with what it guards
+
 # It first removes something, so that it runs on when Redis is full.
 _WAKE = """
 redis.call('ZREM', KEYS[1], '-')

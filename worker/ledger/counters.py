@@ -34,7 +34,6 @@ class Counters:
 
     events: dict[tuple[str, str], int] = field(default_factory=dict)  # ("deletion.died", "refused"); "": no detail
     calls: dict[str, Calls] = field(default_factory=dict)  # by outcome
-    dead: dict[str, int] = field(default_factory=dict)  # by cause, those that are dead now
     doorbells: int = 0
 
 
@@ -54,8 +53,6 @@ def _parsed(raw: Mapping[str, int], doorbells: int) -> Counters:
         match name.split(" "):
             case ["call", outcome, bound]:
                 calls.setdefault(outcome, {})[float(bound)] = value
-            case ["dead", cause]:
-                found.dead[cause] = value
             case ["ms", _]:
                 continue
             case [event, *detail]:

@@ -72,8 +72,8 @@ class Overview:
 def look(running: Runtime) -> Overview:
     """Ask for everything. Raises `Unreachable`."""
     accounts = tuple(running.reads(name).status() for name in running.settings.accounts)
-    now, workers = _workers(running)
-    return Overview(now, accounts, workers, tuple(retention.alarms(running)))
+    now, seen = workers(running)
+    return Overview(now, accounts, seen, tuple(retention.alarms(running)))
 
 
 def as_json(seen: Overview) -> dict[str, Any]:
@@ -141,7 +141,8 @@ def all_well(seen: Overview) -> str:
     return "Nothing waits and nothing is dead." + (f" {words.count(held, 'deletion')} on hold." if held else "")
 
 
-def _workers(running: Runtime) -> tuple[float, tuple[WorkerSeen, ...]]:
+def workers(running: Runtime) -> tuple[float, tuple[WorkerSeen, ...]]:
+    """Redis's clock in ms since 1970, and every worker. Raises `Unreachable`."""
     pipe = running.redis.pipeline(transaction=False)
     pipe.time()
     pipe.zrange(WORKERS, 0, -1, withscores=True)

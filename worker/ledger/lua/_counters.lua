@@ -3,7 +3,6 @@
 --                     call <outcome> <bound>               DELETE calls by outcome that took at most so many ms ('inf': longer
 --                                                          than all bounds) and more than the bound before
 --                     ms <outcome>                         the milliseconds of all of them together
---                     dead <cause>                         how many are dead of it now
 --   ends:<hour>  hash   '<minute> <state>'              how many ended so in that minute since 1970; gone after two hours
 -- The words are of fixed sets: no id, code or message ever becomes a field.
 local COUNTERS = P .. 'counters'
@@ -23,16 +22,12 @@ local function count_call(outcome, took)
   count('ms ' .. outcome, string.format('%.0f', took))
 end
 
-local EVENTS = { dead = 'deletion.died' }
-local function count_end(from, to, detail)
-  local event = from == 'discarded' and to == 'dead' and 'deletion.restored' or EVENTS[to] or 'deletion.' .. to
-  count(detail and event .. ' ' .. detail or event)
-  if to == 'dead' then count('dead ' .. (detail or 'unknown')) end
-end
-
--- A dead letter leaves for another state; to be called while its record still says why it died.
-local function leaves_dead(ref)
-  count('dead ' .. (redis.call('HGET', record(ref), 'cause') or 'unknown'), -1)
+-- An end, or a person's act on a dead letter; `why`: its cause or evidence.
+local function count_end(from, to, why)
+  if to == 'dead' and from == 'discarded' then count('deletion.restored')
+  elseif to == 'dead' then count('deletion.died ' .. (why or 'unknown'))
+  elseif to == 'gone' then count('deletion.gone ' .. (why or 'unknown'))
+  else count('deletion.' .. to) end
 end
 
 local function count_minute(now, to)

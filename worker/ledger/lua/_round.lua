@@ -2,10 +2,7 @@
 local function open_round(ref, now, r)
   -- r: lane, due, deadline (ms), by, why, run, pol, user, au, from (the state it leaves), lane_before, round_before
   local k = record(ref)
-  if r.from == 'dead' then
-    leaves_dead(ref)
-    leaves_group(ref)
-  end
+  if r.from == 'dead' then leaves_group(ref) end
   redis.call('ZREM', index_of(r.from, r.lane_before), ref)
   local due = math.max(r.due, tonumber(redis.call('HGET', k, 'busy') or '0'))
   redis.call('HDEL', k, 'used', 'calls', 'lost', 'later', 'refused', 'look', 'wish', 'cause', 'evidence', 'settled',

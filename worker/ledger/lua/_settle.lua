@@ -14,10 +14,7 @@ end
 -- A deletion leaves for another state than pending: the lease's fields go, and what was personal goes with the end.
 local function finish(ref, now, from, lane, to, fields, settlement)
   local k = record(ref)
-  if from == 'dead' then
-    leaves_dead(ref)
-    leaves_group(ref)
-  end
+  if from == 'dead' then leaves_group(ref) end
   redis.call('ZREM', index_of(from, lane), ref)
   redis.call('HDEL', k, 'tok', 'wrk', 'tk', 'was', 'wait', 'wish', 'cause', 'evidence', 'ht')
   if ENDED[to] then redis.call('HDEL', k, 'user', 'au', 'look') end

@@ -26,6 +26,7 @@ COMMANDS = {
     "retention": "retention",
     "dead": "dead",
     "console": "console",
+    "metrics": "metrics",
     "doctor": "doctor",
     "health": "health",
     "simulator": "simulator",

@@ -1,0 +1,183 @@
+"""The metrics say what the ledger says, with every series there from the start and no id among the labels."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.command import Command
+from tests.dead_letters import PROJECT, Undertaker
+from worker.deletion import Cause, Lane, Outcome, State
+from worker.ledger.moves import Ref
+from worker.ledger.runs import Run, RunBook
+from worker.operations import metrics
+from worker.operations.words import GATES
+from worker.runtime import DISPATCHER, WORKER_INFO, WORKERS, Runtime
+
+ROOT = Path(__file__).parents[1]
+LIST = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+
+class Page:
+    """What a scrape says."""
+
+    def __init__(self, running: Runtime) -> None:
+        self.text = metrics.exposition(running)[1].decode()
+        self.families = {family.name: family for family in text_string_to_metric_families(self.text)}
+        self.samples = [sample for family in self.families.values() for sample in family.samples]
+
+    def __call__(self, name: str, **labels: str) -> float:
+        """The one sample with at least these labels."""
+        found = [
+            s.value for s in self.samples if s.name == f"avatar_eraser_{name}" and labels.items() <= s.labels.items()
+        ]
+        (value,) = found
+        return value
+
+    def values(self, label: str) -> set[str]:
+        return {sample.labels[label] for sample in self.samples if label in sample.labels}
+
+
+@pytest.fixture
+def running(redis_url: str) -> Runtime:
+    return Runtime.load({"ERASER_REDIS_URL": redis_url})
+
+
+def test_every_series_is_there_before_anything_happened(running: Runtime) -> None:
+    page = Page(running)
+    assert page("up") == 1
+    assert page.values("state") == set(State)
+    assert page.values("cause") == set(Cause)
+    assert page.values("outcome") == set(Outcome)
+    assert page.values("gate") == set(GATES)
+    assert page.values("lane") == set(Lane)
+    assert {page("events_total", event=event, detail=detail) for event, detail in metrics.EVENTS} == {0}
+    assert page("workers") == page("dispatcher") == 0
+
+
+def test_the_page_says_what_the_ledger_says(running: Runtime, undertaker: Undertaker) -> None:
+    undertaker.end("a", "b", to="deleted")
+    undertaker.end("c")
+    undertaker.end("d", to="gone", evidence="after_our_call")
+    undertaker.request("e", lane=Lane.USER)
+    undertaker.request("a", "e")
+    undertaker.ledger.pause(why="T-1", by="ops-7")
+    page = Page(running)
+    assert page("deletions", state="deleted") == 2
+    assert page("deletions", state="pending") == page("due_deletions", lane="user") == 1
+    assert page("oldest_due_age_seconds", lane="bulk") == 0
+    assert page("dead_letters", cause="server_error") == 1
+    assert page("events_total", event="deletion.requested", detail="new") == 5
+    assert page("events_total", event="deletion.requested", detail="done") == 1
+    assert page("events_total", event="deletion.gone", detail="after_our_call") == 1
+    assert (page("attempts_total", outcome="deleted"), page("attempts_total", outcome="failed")) == (2, 2)
+    assert (page("gate", gate="paused"), page("gate", gate="ok")) == (1, 0)
+
+
+def test_a_lane_is_as_old_as_its_most_overdue_deletion(running: Runtime, undertaker: Undertaker) -> None:
+    undertaker.request("a", "b", lane=Lane.USER)
+    undertaker.redis.zadd(undertaker.ledger.prefix + "due:user", {f"{PROJECT}/a": (time.time() - 300) * 1000})
+    assert 300 <= Page(running)("oldest_due_age_seconds", lane="user") < 310
+
+
+def test_the_histogram_is_cumulative_and_in_seconds(running: Runtime, undertaker: Undertaker) -> None:
+    undertaker.end("a", "b", to="deleted")  # each took 41 ms
+    page = Page(running)
+    assert page("call_seconds_bucket", outcome="deleted", le="0.025") == 0
+    assert page("call_seconds_bucket", outcome="deleted", le="0.05") == 2
+    assert page("call_seconds_bucket", outcome="deleted", le="+Inf") == 2
+    assert page("call_seconds_count", outcome="deleted") == 2
+    assert page("call_seconds_sum", outcome="deleted") == pytest.approx(0.082)
+
+
+def test_workers_that_fell_silent_are_no_workers(running: Runtime) -> None:
+    now = time.time() * 1000
+    running.redis.zadd(WORKERS, {"w1": now, "w2": now - 60_000})
+    running.redis.hset(WORKER_INFO, mapping={"w1": '{"threads": 16}', "w2": '{"threads": 16}'})
+    running.redis.set(DISPATCHER, "w1")
+    page = Page(running)
+    assert (page("workers"), page("worker_threads"), page("dispatcher")) == (1, 16, 1)
+
+
+def test_accounts_are_told_apart(redis_url: str, tmp_path: Path) -> None:
+    (tmp_path / "eraser.toml").write_text('[accounts.a]\nprojects = ["p1"]\n[accounts.b]\nprojects = ["p2"]\n')
+    environ = {"ERASER_REDIS_URL": redis_url, "ERASER_CONFIG": str(tmp_path / "eraser.toml")}
+    environ["ERASER_REGION"] = "cn-north-4"
+    Undertaker(redis_url, account="b", project="p2").end("j")
+    page = Page(Runtime.load(environ))
+    assert page("dead_letters", account="a", cause="server_error") == 0
+    assert page("dead_letters", account="b", cause="server_error") == 1
+
+
+def test_a_policy_that_stopped_itself_is_seen(redis_url: str, tmp_path: Path) -> None:
+    policy = '[policies.{}]\nprojects = ["p"]\nstates = ["TRAIN_FAILED"]\nolder_than = "90d"\nreason = "T-1"\n'
+    policy += 'schedule = "30 3 * * 0"\n'
+    (tmp_path / "eraser.toml").write_text(policy.format("old") + policy.format("well"))
+    running = Runtime.load({"ERASER_REDIS_URL": redis_url, "ERASER_CONFIG": str(tmp_path / "eraser.toml")})
+    run = Run("r1", "old", "h", "default", time.time() * 1000, stopped_by="cap")
+    RunBook(running.ledger("default")).write(run, keep_s=100)
+    page = Page(running)
+    assert (page("sweep_stopped", policy="old"), page("sweep_stopped", policy="well")) == (1, 0)
+    assert page("schedule_stopped") == 1, "there is a schedule, and no beat was ever heard of"
+
+
+def test_policies_that_cannot_be_read_stop_the_schedule(redis_url: str, tmp_path: Path) -> None:
+    (tmp_path / "eraser.toml").write_text("[policies.old]\nunheard = 1\n")
+    running = Runtime.load({"ERASER_REDIS_URL": redis_url, "ERASER_CONFIG": str(tmp_path / "eraser.toml")})
+    assert Page(running)("schedule_stopped") == 1
+
+
+def test_openmetrics_is_spoken_to_those_who_ask_for_it(running: Runtime, undertaker: Undertaker) -> None:
+    undertaker.end("a", to="deleted")
+    content_type, page = metrics.exposition(running, "application/openmetrics-text; version=1.0.0,text/plain;q=0.5")
+    assert content_type.startswith("application/openmetrics-text")
+    assert "avatar_eraser_events" in {family.name for family in parse_openmetrics(page.decode())}
+
+
+def test_no_label_is_an_id(running: Runtime, undertaker: Undertaker) -> None:
+    undertaker.end(
+        "job-with-a-name", to="gone", evidence="never_seen", claim={"run": "run-1", "by": "ann", "why": "T-9"}
+    )
+    undertaker.end("another", claim={"app_user": "u-77"})
+    undertaker.ledger.replay([Ref(PROJECT, "another")], why="T-9", deadline_s=60)
+    text = Page(running).text
+    for planted in ("job-with-a-name", "another", PROJECT, "run-1", "ann", "T-9", "u-77", "MSS.", "req-1"):
+        assert planted not in text
+
+
+def test_a_dead_redis_is_a_page_that_says_so() -> None:
+    running = Runtime.load({"ERASER_REDIS_URL": "redis://127.0.0.1:1"})
+    page = Page(running)
+    assert page("up") == 0
+    assert len(page.samples) == 1
+
+
+def test_every_metric_is_in_the_list_and_nothing_else(running: Runtime, undertaker: Undertaker) -> None:
+    undertaker.end("a")
+    page = Page(running)
+    names = {
+        f"{name}_total" if family.type == "counter" and not name.endswith("_total") else name
+        for name, family in page.families.items()
+    }
+    assert set(re.findall(r"^\| `(avatar_eraser_\w+)`", LIST, re.M)) == names
+    for label in ("event", "detail", "outcome", "gate", "cause"):
+        for value in filter(None, page.values(label)):
+            assert f"`{value}`" in LIST, f"{label} {value}"
+
+
+def test_the_command_prints_what_is_served(command: Command, undertaker: Undertaker) -> None:
+    undertaker.end("a")
+    ended = command("metrics")
+    assert ended.code == 0
+    assert 'avatar_eraser_dead_letters{account="default",cause="server_error"} 1.0' in ended.out.splitlines()
+    samples = command("metrics", "--json").json
+    assert {"name": "avatar_eraser_workers", "labels": {}, "value": 0} in samples
+
+
+def test_the_command_without_redis_exits_4(command: Command) -> None:
+    assert command("metrics", ERASER_REDIS_URL="redis://127.0.0.1:1").code == 4

@@ -1,0 +1,52 @@
+"""`eraser metrics`: for Prometheus, once or by HTTP."""
+
+from __future__ import annotations
+
+import click
+from prometheus_client import start_wsgi_server
+
+from worker.errors import UsageError
+from worker.operations import metrics as numbers
+from worker.operations.cli import door
+from worker.operations.cli.printing import json_line, json_option, note
+from worker.runtime import Runtime
+
+HOST, PORT = "127.0.0.1", 9712
+
+
+@click.command()
+@click.option("--serve", is_flag=True, help="Answer scrapes by HTTP until Ctrl-C, whether Redis is there or not.")
+@click.option("--host", default=HOST, show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0: any free one.")
+@json_option
+def metrics(serve: bool, host: str, port: int, as_json: bool) -> None:
+    """Print the metrics in Prometheus's text format, or serve them.
+
+    \b
+    eraser metrics
+    eraser metrics --serve --port 9712
+    """
+    running = door.load()
+    if serve:
+        _serve(running, host, port)
+        return
+    door.enter(running)
+    if as_json:
+        for sample in (sample for family in numbers.families(running) for sample in family.samples):
+            json_line({"name": sample.name, "labels": sample.labels, "value": sample.value})
+    else:
+        click.echo(numbers.exposition(running)[1], nl=False)
+
+
+def _serve(running: Runtime, host: str, port: int) -> None:
+    try:
+        server, thread = start_wsgi_server(port, host, numbers.registry(running))
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {host}:{port} ({error.strerror}); choose another --port or --host"
+        ) from None
+    note(f"metrics at http://{host}:{server.server_port}/metrics; Ctrl-C stops it")
+    try:
+        thread.join()
+    except KeyboardInterrupt:
+        server.shutdown()
