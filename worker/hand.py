@@ -1,7 +1,7 @@
 """A hand: takes the most urgent deletion that is due and allowed now, makes the call, settles, takes the next.
 
     take ──lease──▶ attempt ──settlement──▶ take (settles and leases in one move) ──▶ … until nothing is due,
-      │                                                                               about a second has passed,
+      │                                                                               its seconds have passed,
       └─wait─▶ sleep until the slot, ask again (nothing was reserved)                 or the worker stops
 
 A hand may die between any two lines: the lease runs out and the deletion is rescued.
@@ -28,7 +28,7 @@ from worker.schedule import Schedule
 
 log = logging.getLogger(__name__)
 
-BUDGET_S = 1.0  # a hand's working time, so that accounts take turns and a stopping worker is quick
+BUDGET_S = 3.0  # a hand's working time, so that accounts take turns; a doorbell costs Celery as much as five deletions
 MARGIN_S = 0.5  # what must be left of a lease beyond the longest call
 LATE_S = 0.02  # a slot whose lease took longer to arrive is missed: a call now would crowd the next second's
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from worker.deletion import Lane
@@ -122,6 +122,13 @@ class Lesson:
     locked: bool = False
     why: str | None = None
 
+    def as_options(self) -> dict[str, Any]:
+        """The script's form: nothing that is None or False."""
+        return lean({name: getattr(self, name) for name in _LESSON})
+
+
+_LESSON = tuple(field.name for field in fields(Lesson))
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
@@ -163,7 +170,7 @@ class Settlement:
             "set": self.fields or None,
             "status": self.status,
             "code": self.code,
-            "saw": lean(asdict(self.lesson)) if self.lesson else None,
+            "saw": self.lesson.as_options() if self.lesson else None,
         }
         return lean(options)
 
@@ -179,8 +186,7 @@ class Turn:
     next_ms: float | None = None  # Redis time when somebody should look again
 
 
-def compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def lean(options: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@
 --include _once
 --include _gate
 --include _ring
+local SOON = 500  -- ms: hands at work call each other; the dispatcher comes back for a doorbell that was lost
 local options = cjson.decode(ARGV[3])
 
 return once(ARGV[1], ARGV[2], function()
@@ -15,7 +16,7 @@ return once(ARGV[1], ARGV[2], function()
   local closed, till = closed_until(now)
   local due = next_due(now)
   if due and closed then answer.next = till and tonumber(ms(till))
-  elseif due then answer.next = tonumber(ms(math.max(due, now))) end
+  elseif due then answer.next = tonumber(ms(due > now and due or now + SOON)) end
   local lease = redis.call('ZRANGE', P .. 'running', 0, 0, 'WITHSCORES')
   if lease[2] and (not answer.next or tonumber(lease[2]) < answer.next) then answer.next = tonumber(lease[2]) end
   return answer
