@@ -1,7 +1,8 @@
 """Who rings: a thread in every worker, of which one at a time looks for work that is due and calls hands.
 
 Correctness never depends on it: it reads hints, a doorbell too many is harmless, and every half minute a full look
-finds what a crash left unannounced. It also brings back what lost workers held, and lets old records go.
+finds what a crash left unannounced. It also brings back what lost workers held, seals receipts, and lets old records
+go.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from worker.errors import EraserError
 from worker.ledger.heads import heads
 from worker.ledger.holds import HoldList
 from worker.runtime import DISPATCHER, HEARD_S, WAKEUPS, WORKER_INFO, WORKERS, Runtime, runtime
+from worker.receipts.sealing import Sealer
 from worker.standin import StandIns
 
 log = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class Dispatcher:
         self.runtime = runtime
         self.ring = ring
         self._info = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "threads": concurrency})
+        self._sealer = Sealer(runtime.ledger, runtime.settings.accounts)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._full_look = 0.0
@@ -150,6 +153,7 @@ class Dispatcher:
         if due:
             self._look_at(known.keys() & set(due))
             self._busy = time.monotonic()
+        self._sealer.tick(client)
         self._pause = self._next_tick_s(float(head) - now_ms if head else None)
         if time.monotonic() >= self._forget:
             self._forget = time.monotonic() + FORGET_S

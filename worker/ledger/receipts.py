@@ -1,9 +1,12 @@
-"""The stream of receipts of one account, as far as Redis still has it: written by `lua/_receipt.lua`, read here."""
+"""The stream of receipts of one account, as far as Redis still has it: written by `lua/_receipt.lua`, read here.
+
+How far they are sealed and archived stands in the book (see `lua/seal.lua`).
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,9 +86,32 @@ class Receipts:
                 yield entry
             after = page[-1].id
 
+    def seals(self, after: Mark, until: Mark) -> list[Mark]:
+        """Places that were sealed between the two, in their order; `until` is the last."""
+        found: Any = ask(
+            self._client.zrangebyscore, f"{self._stream}:seals", f"({after.n}", f"({until.n}", withscores=True
+        )
+        seals = [(int(score), *member.decode().split(" ")) for member, score in found]
+        return [*(Mark(n, id, head) for n, id, head in seals), until]
+
     def bytes_used(self) -> int:
         """What they take of Redis's memory, about."""
         return int(ask(self._client.memory_usage, self._stream) or 0)
+
+
+def unsealed(client: redis.Redis, accounts: Iterable[str]) -> list[str]:
+    """The accounts that have receipts to seal, in one round trip. Raises redis-py's errors."""
+    names = list(accounts)
+    pipe = client.pipeline(transaction=False)
+    for account in names:
+        pipe.hmget(f"eraser:{{{account}}}:receipts:book", "n", "sealed_n")
+    return [name for name, (n, done) in zip(names, pipe.execute(), strict=True) if n and n != done]
+
+
+def following(id: str) -> str:
+    """The smallest id after this one."""
+    at, number = place(id)
+    return f"{at}-{number + 1}"
 
 
 def place(id: str) -> tuple[int, int]:

@@ -1,0 +1,24 @@
+-- seal: the chain of receipts has come so far. Whoever begins where another one has been meanwhile changes nothing.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: was (the id that was sealed last), n, id, head)
+--   returns  {"now", "sealed": bool}
+--
+--   receipts:book   n                                       the last number given (see _receipt.lua)
+--                   sealed_n, sealed_id, sealed_head        up to here the chain comes to this head
+--                   archived_n, archived_id, archived_head  up to here they have left Redis (see archive.lua)
+--   receipts:seals  zset, score n, '<id> <head>': some of the places that were sealed, to say later where a break is
+--include _clock
+--include _account
+--include _drains
+--include _once
+local SPARSE = 100
+local options = cjson.decode(ARGV[3])
+
+return once(ARGV[1], ARGV[2], function()
+  local now, book, seals = clock(), P .. 'receipts:book', P .. 'receipts:seals'
+  if (redis.call('HGET', book, 'sealed_id') or '0-0') ~= options.was then return { now = tonumber(ms(now)), sealed = false } end
+  redis.call('HSET', book, 'sealed_n', options.n, 'sealed_id', options.id, 'sealed_head', options.head)
+  local last = redis.call('ZRANGE', seals, -1, -1, 'WITHSCORES')[2] or redis.call('HGET', book, 'archived_n') or 0
+  if options.n - last >= SPARSE then redis.call('ZADD', seals, options.n, options.id .. ' ' .. options.head) end
+  return { now = tonumber(ms(now)), sealed = true }
+end)

@@ -1,0 +1,126 @@
+"""Seals what is new in the stream of an account, and reads what was sealed as the chain that it has to be.
+
+The chain is a function of the entries alone. So whoever reads it again computes it again, and finds what was altered or
+dropped inside Redis after it was sealed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from worker.errors import EraserError
+from worker.ledger.receipts import PAGE, Mark, Receipts, unsealed
+from worker.ledger.store import Ledger
+from worker.receipts.chain import genesis, linked
+from worker.receipts.receipt import expand
+
+log = logging.getLogger(__name__)
+
+SEAL_S = 1.0  # how long a receipt may stand unsealed
+FAULT_S = 60.0  # after a fault of ours
+
+
+class Broken(EraserError):
+    """Receipts in Redis are not what was sealed. `first` and `last`: numbers between which the break lies."""
+
+    def __init__(self, account: str, first: int, last: int, why: str) -> None:
+        which = f"receipt {first:,}" if first == last else f"a receipt from {first:,} to {last:,}"
+        super().__init__(f"account {account}: {which} in Redis is not what was sealed: {why}")
+        self.first = first
+        self.last = last
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A receipt with `prev` and `hash`, and where it stands in the stream."""
+
+    mark: Mark
+    at_ms: int
+    values: dict[str, Any]
+
+
+def seal(ledger: Ledger, *, most: int = PAGE) -> bool:
+    """Seal at most so many. Returns whether there are more. Of two that seal at once the second changes nothing."""
+    receipts = Receipts(ledger.client, ledger.account)
+    was = receipts.book().sealed
+    entries = receipts.page(was.id, limit=most)
+    if not entries:
+        return False
+    head = head_of(ledger.account, was)
+    for entry in entries:
+        head = str(linked(expand(ledger.account, entry), head)["hash"])
+    ledger.move("seal", {"was": was.id, "n": entries[-1].n, "id": entries[-1].id, "head": head})
+    return len(entries) == most
+
+
+def seal_all(ledger: Ledger) -> None:
+    """Seal whatever is there now."""
+    while seal(ledger):
+        pass
+
+
+@dataclass
+class Sealer:
+    """Seals every account's receipts while this worker dispatches."""
+
+    ledger: Callable[[str], Ledger]
+    accounts: Iterable[str]
+    clock: Callable[[], float] = time.monotonic
+    _next: float = field(default=float("-inf"))
+
+    def tick(self, client: redis.Redis) -> None:
+        """Seal a page of each that has something new, once a second; one round trip where nothing has.
+
+        A fault of ours in here must not stop the dispatcher. Raises redis-py's errors and `Unreachable`.
+        """
+        now = self.clock()
+        if now < self._next:
+            return
+        self._next = now + SEAL_S
+        for account in unsealed(client, self.accounts):
+            try:
+                if seal(self.ledger(account)):
+                    self._next = now
+            except (KeyError, ValueError):
+                log.exception("receipts.unreadable", extra={"account": account})
+                self._next = now + FAULT_S
+
+
+def head_of(account: str, mark: Mark) -> str:
+    """The chain's head at a place."""
+    return mark.head or genesis(account)
+
+
+def sealed_lines(receipts: Receipts, after: Mark, until: Mark) -> Iterator[Line]:
+    """Every line after a place, up to another one; each was compared with the next seal before it is given out.
+
+    Raises `Broken`.
+    """
+    for seal_ in receipts.seals(after, until) if until.n > after.n else ():
+        yield from _between(receipts, after, seal_)
+        after = seal_
+
+
+def _between(receipts: Receipts, after: Mark, until: Mark) -> list[Line]:
+    head, lines = head_of(receipts.account, after), []
+    for entry in receipts.each(after.id, until=until.id):
+        values = linked(expand(receipts.account, entry), head)
+        head = values["hash"]
+        lines.append(Line(Mark(entry.n, entry.id, head), entry.at_ms, values))
+    if head != until.head:
+        raise _broken(receipts.account, after.n, until.n, [line.mark.n for line in lines])
+    return lines
+
+
+def _broken(account: str, after: int, until: int, numbers: list[int]) -> Broken:
+    there = set(numbers)
+    missing = [n for n in range(after + 1, until + 1) if n not in there]
+    if missing:
+        return Broken(account, missing[0], missing[0], "it is not there any more")
+    return Broken(account, after + 1, until, "it was altered")
