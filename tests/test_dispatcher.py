@@ -100,11 +100,11 @@ def commands(shop: Workshop) -> int:
     return int(stats["total_commands_processed"])
 
 
-def test_hundreds_of_idle_accounts_cost_redis_a_command_each_in_half_a_minute(hundreds: Workshop) -> None:
+def test_hundreds_of_idle_accounts_cost_redis_two_commands_each_in_half_a_minute(hundreds: Workshop) -> None:
     dispatcher, other = hundreds.dispatcher(), hundreds.another_worker()
     before = commands(hundreds)
     dispatcher.tick()
-    assert commands(hundreds) - before < 300 + 20, "the full look"
+    assert commands(hundreds) - before < 2 * 300 + 20, "the full look: is there work, and are there receipts to seal?"
     before = commands(hundreds)
     dispatcher.tick()
     assert commands(hundreds) - before <= 8, "a calm tick"
@@ -123,7 +123,7 @@ def test_what_waits_for_later_is_looked_at_once_and_then_when_it_is_due(hundreds
     dispatcher._full_look = 0.0
     before = commands(hundreds)
     dispatcher.tick()
-    assert commands(hundreds) - before < 300 * 6 + 20, "seen to be announced"
+    assert commands(hundreds) - before < 300 * 7 + 20, "seen to be announced"
 
 
 @pytest.fixture

@@ -147,18 +147,27 @@ def test_the_sealer_seals_once_a_second_and_goes_on_at_once_where_there_is_more(
 ) -> None:
     running = Runtime.load(command.environ)
     now = [0.0]
-    sealer = Sealer(running.ledger, running.settings.accounts, clock=lambda: now[0])
+    sealer = Sealer(running.ledger, clock=lambda: now[0])
     end(undertaker, 600)
-    sealer.tick(running.redis)
+    sealer.tick(running.redis, ["default"])
     assert receipts.book().sealed.n == 500
-    sealer.tick(running.redis)
+    sealer.tick(running.redis, [])
     assert receipts.book().sealed.n == 600
     end(undertaker, 1, first=600)
-    sealer.tick(running.redis)
+    sealer.tick(running.redis, [])
     assert receipts.book().sealed.n == 600
     now[0] = 1.0
-    sealer.tick(running.redis)
+    sealer.tick(running.redis, [])
     assert receipts.book().sealed.n == 601
+    end(undertaker, 1, first=601)
+    now[0] = 60.0
+    sealer.tick(running.redis, [])  # for the last time
+    end(undertaker, 1, first=602)
+    now[0] = 61.0
+    sealer.tick(running.redis, [])
+    assert receipts.book().sealed.n == 602, "nobody looked at it for a while"
+    sealer.tick(running.redis, ["default"])
+    assert receipts.book().sealed.n == 603
 
 
 def test_an_entry_that_is_no_receipt_does_not_stop_the_dispatcher(
@@ -168,5 +177,5 @@ def test_an_entry_that_is_no_receipt_does_not_stop_the_dispatcher(
     end(undertaker, 1)
     undertaker.redis.xadd(STREAM, {"n": "what"})
     undertaker.redis.hset(f"{STREAM}:book", "n", 2)
-    Sealer(running.ledger, running.settings.accounts).tick(running.redis)
+    Sealer(running.ledger).tick(running.redis, ["default"])
     assert receipts.book().sealed == Mark()

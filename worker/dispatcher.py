@@ -24,8 +24,8 @@ from worker.bells import send_bell
 from worker.errors import EraserError
 from worker.ledger.heads import heads
 from worker.ledger.holds import HoldList
-from worker.runtime import DISPATCHER, HEARD_S, WAKEUPS, WORKER_INFO, WORKERS, Runtime, runtime
 from worker.receipts.sealing import Sealer
+from worker.runtime import DISPATCHER, HEARD_S, WAKEUPS, WORKER_INFO, WORKERS, Runtime, runtime
 from worker.standin import StandIns
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Dispatcher:
         self.runtime = runtime
         self.ring = ring
         self._info = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "threads": concurrency})
-        self._sealer = Sealer(runtime.ledger, runtime.settings.accounts)
+        self._sealer = Sealer(runtime.ledger)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._full_look = 0.0
@@ -147,13 +147,15 @@ class Dispatcher:
         for account in due:
             if account not in known:
                 client.zrem(WAKEUPS, account)
+        at_work, others = known.keys() & set(due), set[str]()
         if time.monotonic() - self._full_look >= FULL_LOOK_S:
             self._full_look = time.monotonic()
             due += self._unannounced(now_ms)
+            others = set(known)
         if due:
             self._look_at(known.keys() & set(due))
             self._busy = time.monotonic()
-        self._sealer.tick(client)
+        self._sealer.tick(client, at_work, others)
         self._pause = self._next_tick_s(float(head) - now_ms if head else None)
         if time.monotonic() >= self._forget:
             self._forget = time.monotonic() + FORGET_S

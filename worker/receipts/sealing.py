@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from worker.receipts.receipt import expand
 log = logging.getLogger(__name__)
 
 SEAL_S = 1.0  # how long a receipt may stand unsealed
-FAULT_S = 60.0  # after a fault of ours
+LATELY_S = 5.0  # how long an account is looked at each second after it was at work
 
 
 class Broken(EraserError):
@@ -67,29 +67,32 @@ def seal_all(ledger: Ledger) -> None:
 
 @dataclass
 class Sealer:
-    """Seals every account's receipts while this worker dispatches."""
+    """Seals receipts while this worker dispatches: those of an account that is at work each second."""
 
     ledger: Callable[[str], Ledger]
-    accounts: Iterable[str]
     clock: Callable[[], float] = time.monotonic
+    _lately: dict[str, float] = field(default_factory=dict)
     _next: float = field(default=float("-inf"))
 
-    def tick(self, client: redis.Redis) -> None:
-        """Seal a page of each that has something new, once a second; one round trip where nothing has.
+    def tick(self, client: redis.Redis, at_work: Collection[str], also: Collection[str] = ()) -> None:
+        """Seal a page of each account that has something new: of those at work each second, of others only now.
 
         A fault of ours in here must not stop the dispatcher. Raises redis-py's errors and `Unreachable`.
         """
         now = self.clock()
-        if now < self._next:
+        self._lately |= dict.fromkeys(at_work, now + LATELY_S)
+        asked = {*(self._lately if now >= self._next else ()), *also}
+        if not asked:
             return
         self._next = now + SEAL_S
-        for account in unsealed(client, self.accounts):
+        for account in unsealed(client, asked):
             try:
                 if seal(self.ledger(account)):
+                    self._lately[account] = now + LATELY_S
                     self._next = now
             except (KeyError, ValueError):
                 log.exception("receipts.unreadable", extra={"account": account})
-                self._next = now + FAULT_S
+        self._lately = {account: until for account, until in self._lately.items() if until > now}
 
 
 def head_of(account: str, mark: Mark) -> str:
