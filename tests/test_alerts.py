@@ -1,0 +1,182 @@
+"""The example alerts: parsed by a PromQL parser, about metrics and labels that exist, and right about real ledgers."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import promql_parser as promql
+import pytest
+import yaml
+
+from tests.dead_letters import PROJECT, Undertaker
+from tests.promql import Scrapes, matches, scraped, selectors
+from tests.test_readme import ours, parses
+from worker.deletion import Lane
+from worker.ledger.moves import Ref, Settlement
+from worker.ledger.runs import Run, RunBook
+from worker.operations import metrics
+from worker.runtime import DISPATCHER, WORKER_INFO, WORKERS, Runtime
+
+FILE = Path(__file__).parents[1] / "docs" / "alerts.yml"
+RULES: dict[str, dict[str, Any]] = {
+    rule["alert"]: rule
+    for group in yaml.safe_load(FILE.read_text(encoding="utf-8"))["groups"]
+    for rule in group["rules"]
+}
+POLICY = '[policies.old]\nprojects = ["p"]\nstates = ["TRAIN_FAILED"]\nolder_than = "90d"\nreason = "T-1"\n'
+POLICY += 'schedule = "30 3 * * 0"\n'
+
+
+@dataclass
+class Scene:
+    """A ledger that is well, and what may happen to it."""
+
+    running: Runtime
+    undertaker: Undertaker
+
+    @property
+    def gate(self) -> str:
+        return self.undertaker.ledger.prefix + "gate"
+
+    def page(self) -> bytes:
+        return metrics.exposition(self.running)[1]
+
+    def worker(self, seconds_ago: float = 0.0) -> None:
+        redis = self.running.redis
+        redis.zadd(WORKERS, {"w1": (time.time() - seconds_ago) * 1000})
+        redis.hset(WORKER_INFO, "w1", json.dumps({"threads": 16}))
+        redis.set(DISPATCHER, "w1")
+        redis.hset("eraser:schedule", mapping={"at": time.time() * 1000, "problem": ""})
+
+    def overdue(self, lane: Lane, seconds: float) -> None:
+        self.undertaker.request("late", lane=lane)
+        index = f"{self.undertaker.ledger.prefix}due:{lane.value}"
+        self.running.redis.zadd(index, {f"{PROJECT}/late": (time.time() - seconds) * 1000})
+
+    def lose_leases(self, number: int) -> None:
+        self.undertaker.request(*(f"lost-{n}" for n in range(number)))
+        for _ in range(number):
+            lease = self.undertaker.take()
+            self.running.redis.zadd(f"{self.undertaker.ledger.prefix}running", {str(lease.ref): 1})
+        self.undertaker.ledger.rescue(alive=[], counts=True)
+
+    def fill_redis(self) -> None:
+        self.running.redis.config_set("maxmemory", int(int(self.running.redis.info("memory")["used_memory"]) * 1.25))
+
+    def stop_sweep(self) -> None:
+        run = Run("r1", "old", "h", "default", time.time() * 1000, stopped_by="cap")
+        RunBook(self.running.ledger("default")).write(run, keep_s=100)
+
+    def throttle(self, number: int) -> None:
+        self.undertaker.request(*(f"job-{n}" for n in range(number)))
+        for _ in range(number):
+            lease = self.undertaker.take()
+            told = Settlement(
+                lease.ref, lease.token, "pending", delay_s=60, called=True, attempt={"outcome": "throttled"}
+            )
+            self.undertaker.ledger.take(worker="w1", key="k1", settlement=told, want=False)
+
+
+@pytest.fixture
+def scene(redis_url: str, undertaker: Undertaker, tmp_path: Path) -> Any:
+    (tmp_path / "eraser.toml").write_text(POLICY)
+    environ = {"ERASER_REDIS_URL": redis_url, "ERASER_CONFIG": str(tmp_path / "eraser.toml")}
+    made = Scene(Runtime.load(environ), undertaker)
+    made.worker()
+    yield made
+    made.running.redis.config_set("maxmemory", 0)
+
+
+def fired(then: bytes, now: bytes) -> set[str]:
+    scrapes = Scrapes(then, now)
+    return {name for name, rule in RULES.items() if scrapes.fires(rule["expr"])}
+
+
+HAPPENED: dict[str, Callable[[Scene], object]] = {
+    "EraserNoWorkers": lambda s: (s.undertaker.request("a"), s.worker(60)),
+    "EraserNobodyLooks": lambda s: s.running.redis.delete(DISPATCHER),
+    "EraserPersonWaits": lambda s: s.overdue(Lane.USER, 300),
+    "EraserBulkIsBehind": lambda s: s.overdue(Lane.BULK, 7 * 3600),
+    "EraserDeadLettersGrow": lambda s: s.undertaker.end(*(f"job-{n}" for n in range(11))),
+    "EraserDeadLettersWait": lambda s: s.undertaker.end("a"),
+    "EraserCredentialsBlocked": lambda s: s.running.redis.hset(s.gate, "block", "credentials"),
+    "EraserGateClosed": lambda s: s.undertaker.ledger.pause(why="T-1"),
+    "EraserThrottled": lambda s: s.throttle(51),
+    "EraserClockIsWrong": lambda s: s.running.redis.hset(s.gate, mapping={"skew": 90_000, "skew_at": 1}),
+    "EraserLeasesLost": lambda s: s.lose_leases(6),
+    "EraserRedisFillsUp": Scene.fill_redis,
+    "EraserSweepStopped": Scene.stop_sweep,
+    "EraserScheduleStopped": lambda s: s.running.redis.delete("eraser:schedule"),
+}
+COMES_ALONG = {"EraserDeadLettersGrow": {"EraserDeadLettersWait"}}
+
+
+def test_nothing_fires_where_all_is_well(scene: Scene) -> None:
+    then = scene.page()
+    scene.undertaker.end(*(f"job-{n}" for n in range(20)), to="deleted")
+    scene.undertaker.request("later", delay_s=3600)
+    assert fired(then, scene.page()) == set()
+
+
+@pytest.mark.parametrize("alert", HAPPENED)
+def test_each_fires_for_what_it_is_about_and_for_nothing_else(scene: Scene, alert: str) -> None:
+    then = scene.page()
+    HAPPENED[alert](scene)
+    assert fired(then, scene.page()) == {alert} | COMES_ALONG.get(alert, set())
+
+
+def test_a_ledger_that_is_away_fires_alone(scene: Scene) -> None:
+    away = Scene(Runtime.load({"ERASER_REDIS_URL": "redis://127.0.0.1:1"}), scene.undertaker).page()
+    assert fired(scene.page(), away) == {"EraserLedgerUnreachable"}
+    assert fired(scene.page(), b"") == {"EraserLedgerUnreachable"}, "nobody answers the scrape"
+
+
+def test_what_a_person_has_repaired_is_silent_again(scene: Scene) -> None:
+    scene.undertaker.end("a")
+    then = scene.page()
+    scene.undertaker.ledger.discard([Ref(PROJECT, "a")], why="T-1")
+    assert fired(then, scene.page()) == set()
+
+
+def test_every_alert_was_seen_to_fire() -> None:
+    assert {*HAPPENED, "EraserLedgerUnreachable"} == set(RULES)
+
+
+@pytest.mark.parametrize("alert", RULES)
+def test_what_a_rule_selects_exists(scene: Scene, alert: str) -> None:
+    """Metrics, labels and each word among the labels' values: a typing error would never fire."""
+    samples = [dict(labels) for labels in scraped(scene.page())]
+    for selector in selectors(promql.parse(RULES[alert]["expr"])):
+        own = [labels for labels in samples if labels["__name__"] == selector.name]
+        assert own, f"there is no {selector.name}"
+        for matcher in selector.matchers.matchers:
+            for word in matcher.value.split("|"):
+                assert word in {labels.get(matcher.name) for labels in own}, f"{matcher.name} is never {word!r}"
+            assert any(matches(matcher, labels) for labels in own)
+
+
+@pytest.mark.parametrize("alert", RULES)
+def test_each_says_what_to_type_next(alert: str) -> None:
+    rule = RULES[alert]
+    assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
+    assert rule["labels"]["severity"] in ("critical", "warning")
+    assert promql.parse_duration(rule.get("for", "1m"))
+    (command,) = re.findall(r"Next: `(.+?)`", rule["annotations"]["summary"])
+    typed = command.replace("{{ $labels.policy }}", "old")
+    if ours(typed) is None:
+        assert typed in ("celery -A worker worker", "celery -A worker beat")
+    else:
+        parses(typed)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: apt install prometheus")
+def test_prometheus_itself_takes_the_rules() -> None:
+    subprocess.run(["promtool", "check", "rules", FILE], check=True, timeout=30)
