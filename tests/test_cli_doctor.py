@@ -200,6 +200,7 @@ class Says(redis.Redis):
         ("redis memory", {"used_memory": 86, "maxmemory": 100}, "always", "wrong", "85 %"),
         ("redis memory", {"used_memory": 75, "maxmemory": 100}, "always", "warning", "85 %"),
         ("redis memory", {"used_memory": 10, "maxmemory": 100}, "always", "ok", ""),
+        ("redis hash encoding", {}, "64", "warning", "hash-max-listpack-value 512"),
     ],
 )
 def test_what_redis_says_of_itself_is_judged(

@@ -109,6 +109,7 @@ def test_it_is_durable_never_evicts_and_opens_no_port(server: Path, directory: P
             "appendfsync": "always",
             "save": "",
             "maxmemory-policy": "noeviction",
+            "hash-max-listpack-value": "512",
         }
         assert wanted.items() <= found.items()
         assert find_running(directory) == started.url

@@ -190,6 +190,7 @@ def test_the_redis_of_compose_starts_with_the_password_and_keeps_everything(
         wanted = {"appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory-policy": "noeviction"}
         assert wanted.items() <= found.items()
         assert int(found["maxmemory"]) > 0
+        assert found["hash-max-listpack-value"] == "512"
         nobody = redis.Redis(unix_socket_path=f"{place}/s", retry=Retry(NoBackoff(), 0))
         with nobody, pytest.raises(redis.AuthenticationError):
             nobody.ping()

@@ -33,7 +33,7 @@ from urllib.parse import quote
 
 from worker.addresses import broker_form
 from worker.errors import Unreachable, UsageError
-from worker.redis_server import find_server, refuse_old
+from worker.redis_server import COMPACT_VALUE, find_server, refuse_old
 
 LONGEST_SOCKET = 100  # bytes; sun_path holds 108 on Linux and 104 on macOS
 ANSWER_TIMEOUT = 20.0  # seconds until a server that says nothing is given up; loading its data counts as answering
@@ -191,6 +191,7 @@ class EmbeddedRedis:
             "aof-use-rdb-preamble": "no",  # commands only: an older or another server can read them too
             "save": "",
             "maxmemory-policy": "noeviction",
+            "hash-max-ziplist-value": str(COMPACT_VALUE),  # the name that every version knows
         }
         return [word for option, value in chosen.items() for word in (f"--{option}", value)]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from worker.errors import SettingsError
 
+COMPACT_VALUE = 512  # bytes of a value up to which Redis keeps a hash in its compact form: a short history fits
 OLDEST = (6, 2)  # our scripts keep to the commands of Redis 6.2
 _LOCAL = "install one with `pip install 'avatar-eraser[local]'` (in a checkout: `.venv/bin/pip install -e '.[local]'`)"
 

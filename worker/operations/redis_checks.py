@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from worker.redis_server import OLDEST
+from worker.redis_server import COMPACT_VALUE, OLDEST
 
 MEMORY_MOST = 0.85  # above it requests are refused, so that what drains still can
 MEMORY_WARN = 0.70
@@ -25,6 +25,7 @@ def look(client: redis.Redis) -> Iterator[Row]:
     yield _fsync(_config(client, "appendfsync"), info)
     yield _policy(info.get("maxmemory_policy") or _config(client, "maxmemory-policy"))
     yield _memory(info)
+    yield from _compact(_config(client, "hash-max-listpack-value"))
 
 
 def _config(client: redis.Redis, name: str) -> str | None:
@@ -90,6 +91,13 @@ def _policy(value: str | None) -> Row:
         todo = "set maxmemory-policy noeviction: any other throws records away when memory runs out"
         return name, "wrong", str(value), todo
     return name, "ok", "noeviction", ""
+
+
+def _compact(value: str | None) -> Iterator[Row]:
+    """Whether a record with its history stays in Redis's compact form: 370 bytes a record that has ended, else 580."""
+    if value is not None and value.isdecimal() and int(value) < COMPACT_VALUE:
+        todo = f"set hash-max-listpack-value {COMPACT_VALUE}: a record that has ended then takes a third less"
+        yield "redis hash encoding", "warning", f"hash-max-listpack-value {value}", todo
 
 
 def _memory(info: Any) -> Row:
