@@ -120,7 +120,7 @@ def test_dead_letters_and_a_pause_are_warnings(command: Command, undertaker: Und
     found = verdicts(ended)
     assert ended.code == 0
     assert found["dead letters"][2] == "eraser dead groups"
-    assert found["gate of default"][2] == "eraser resume --account default"
+    assert found["gate of default"][2] == "eraser resume --account default --reason R"
 
 
 def test_a_wrong_setting_exits_2(command: Command) -> None:

@@ -18,17 +18,19 @@ def two_accounts(tmp_path: Path) -> str:
 
 
 def test_pause_and_resume_tell_what_they_did(command: Command) -> None:
-    assert "no call leaves until: eraser resume" in command("pause", "--reason", "T-1").out
-    assert "was paused before; the reason is replaced" in command("pause", "--reason", "T-2").out
+    assert "no call leaves until: eraser resume --reason R" in command("pause", "--reason", "T-1").out
+    assert "was paused before; the reason is replaced" in command("pause", "--reason", "T-2", "--by", "ops-1").out
     (paused,) = command("status", "--json").json
-    assert (paused["accounts"][0]["gate"], paused["accounts"][0]["reason"]) == ("paused", "T-2")
-    assert "it was paused by an operator" in command("resume").out
-    assert "was open already" in command("resume").out
+    assert (paused["accounts"][0]["gate"], paused["accounts"][0]["reason"]) == ("paused", "T-2 (by ops-1)")
+    assert "it was paused by an operator" in command("resume", "--reason", "T-3").out
+    assert "was open already" in command("resume", "--reason", "T-3").out
 
 
 def test_json_has_one_line_an_account(command: Command) -> None:
     assert command("pause", "--reason", "T-1", "--json").json == [{"account": "default", "gate": "paused", "was": None}]
-    assert command("resume", "--json").json == [{"account": "default", "gate": "ok", "was": "paused"}]
+    assert command("resume", "--reason", "T-3", "--json").json == [
+        {"account": "default", "gate": "ok", "was": "paused"}
+    ]
 
 
 def test_a_pause_needs_a_reason(command: Command) -> None:
@@ -37,7 +39,7 @@ def test_a_pause_needs_a_reason(command: Command) -> None:
     assert "--reason" in ended.err
 
 
-@pytest.mark.parametrize("verb", [["pause", "--reason", "T"], ["resume"]])
+@pytest.mark.parametrize("verb", [["pause", "--reason", "T"], ["resume", "--reason", "T"]])
 def test_with_several_accounts_one_has_to_be_named(command: Command, two_accounts: str, verb: list[str]) -> None:
     ended = command(*verb, ERASER_CONFIG=two_accounts)
     assert ended.code == 2
@@ -57,5 +59,5 @@ def test_a_resume_calls_a_hand_for_what_is_due(command: Command, undertaker: Und
     undertaker.request("job-1")
     command("pause", "--reason", "T")
     undertaker.redis.delete("eraser.bells")
-    assert command.process("resume").code == 0
+    assert command.process("resume", "--reason", "T-3").code == 0
     assert undertaker.redis.llen("eraser.bells") == 1

@@ -278,7 +278,7 @@ def silent_port() -> Iterator[int]:
         ["status"],
         ["cancel", "job-1", "--reason", "T"],
         ["pause", "--reason", "T"],
-        ["resume"],
+        ["resume", "--reason", "T"],
         ["dead", "groups"],
         ["dead", "replay", "--all", "--reason", "T"],
         ["doctor", "--offline"],

@@ -107,9 +107,15 @@ def test_over_the_cap_nothing_is_requested_and_the_way_is_told(eraser: Command, 
     assert "150  to be requested" in plan.out
     assert "Over the cap" in plan.out
     assert "policy old stopped itself" in eraser("status").out
-    allowed = eraser("retention", "run", "old", "--max", "150", "--confirm", DEMO_PROJECT)
+    assert eraser("audit", "--json").json == [], "what was refused is no act"
+    said = ("--by", "ops-1", "--reason", "T-1")
+    allowed = eraser("retention", "run", "old", "--max", "150", "--confirm", DEMO_PROJECT, *said)
     assert allowed.code == 0
     assert "Requested 150 deletions" in allowed.out
+    (act,) = eraser("audit", "--json").json
+    assert (act["act"], act["by"], act["reason"], act["cap"]) == ("cap.lifted", "ops-1", "T-1", 150)
+    assert (act["of"], act["results"]) == ("policy old", {"requested": 150})
+    assert act["run"].startswith("old-")
 
 
 def test_a_run_can_be_withdrawn_whole(eraser: Command, simulator: Simulator) -> None:

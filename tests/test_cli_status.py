@@ -85,7 +85,7 @@ def test_it_ends_with_what_is_worth_typing(command: Command, undertaker: Underta
     lines = [line for line in command("status").out.splitlines() if line.startswith("Next: ")]
     assert [line.removeprefix("Next: ").split("   ")[0] for line in lines] == [
         "celery -A worker worker",
-        "eraser resume",
+        "eraser resume --reason R",
         "eraser dead groups",
     ]
     assert "TICKET-1 (by ops-7)" in command("status").out
@@ -115,7 +115,7 @@ def test_several_accounts_are_told_apart(command: Command, tmp_path: Path) -> No
     command("pause", "--account", "b", "--reason", "T-1", ERASER_CONFIG=str(config))
     (found,) = command("status", "--json", ERASER_CONFIG=str(config)).json
     assert {account["account"]: account["gate"] for account in found["accounts"]} == {"a": "ok", "b": "paused"}
-    assert "eraser resume --account b" in command("status", ERASER_CONFIG=str(config)).out
+    assert "eraser resume --account b --reason R" in command("status", ERASER_CONFIG=str(config)).out
 
 
 def test_watching_outlives_an_outage_of_redis(

@@ -413,7 +413,7 @@ def test_resume_tries_a_refused_key_at_once(bench: Bench) -> None:
     bench.open()
     many(bench, 5)
     refuse(bench, bench.take())
-    assert bench.ledger.resume()[0] == "credentials"
+    assert bench.ledger.resume(why="T-9")[0] == "credentials"
     assert bench.take().probe == "credentials"
 
 
@@ -471,7 +471,7 @@ def test_a_pause_stops_everything_and_beats_every_other_reason(bench: Bench) -> 
     turn = bench.turn()
     assert (turn.lease, turn.wait_s, turn.next_ms) == (None, None, None)
     assert bench.ledger.ring()[0] is None, "nobody is called while it is paused"
-    bench.ledger.resume()
+    bench.ledger.resume(why="T-9")
     assert bench.turn().lease is not None
 
 

@@ -554,13 +554,13 @@ def test_a_wrong_password_closes_the_gate_which_says_so(simulator: Simulator) ->
     pause_s = (float(shop.gate()["block_until"]) - float(shop.gate()["block_at"])) / 1000
     assert pause_s >= 299, "five wrong passwords in a quarter of an hour would lock the user, whoever tried them"
     for _ in range(5):
-        shop.ledger.resume()
+        shop.ledger.resume(why="T-9")
         shop.run(lambda: shop.gate().get("block") == "credentials", hands=4)
     assert desk.requests == 1, "within one minute"
     assert (desk.sent(), shop.used(), shop.count("dead")) == (0, 0, 0)
     simulator.set_user(DEMO_USER, DEMO_PASSWORD)
     desk.clock.now += 61
-    shop.ledger.resume()
+    shop.ledger.resume(why="T-9")
     shop.run(lambda: shop.count("deleted") == 10, hands=4)
     assert desk.requests == 2
 

@@ -518,7 +518,7 @@ def test_a_full_redis_refuses_requests_and_goes_on_with_everything_that_drains(r
         assert bench.ledger.look() == 0.0
         assert bench.ledger.cancel([Ref(PROJECT, "b")], why="T-1")[0][1] == "cancelled"
         assert bench.ledger.pause(why="T-2") is False
-        bench.ledger.resume()
+        bench.ledger.resume(why="T-9")
         bench.ledger.ring()
     finally:
         client.config_set("maxmemory", 0)

@@ -73,6 +73,7 @@ class Deletions(RuleBasedStateMachine):
         self.before: dict[str, str] = {}
         self.allowed: set[tuple[str, str]] = set()
         self.receipts = 0
+        self.acts = 0  # of operators
         self.live: dict[str, Held] = {}  # by job: the lease that nobody settled and that has not run out
 
     # -- what happens --------------------------------------------------------------------------------------------------
@@ -175,50 +176,59 @@ class Deletions(RuleBasedStateMachine):
 
     @rule(job=JOBS, run=RUNS)
     def cancel(self, job: str, run: str | None) -> None:
+        self.acts += 1
         self.bench.ledger.cancel([Ref(PROJECT, job)], why="T-1", run=run)
         self.allowed = BY_PERSON["cancel"]
 
     @rule(job=JOBS)
     def replay(self, job: str) -> None:
+        self.acts += 1
         self.bench.ledger.replay([Ref(PROJECT, job)], why="T-1", deadline_s=86400)
         self.allowed = BY_PERSON["replay"]
 
     @rule(job=JOBS)
     def discard(self, job: str) -> None:
+        self.acts += 1
         self.bench.ledger.discard([Ref(PROJECT, job)], why="T-1")
         self.allowed = BY_PERSON["discard"]
 
     @rule(job=JOBS)
     def restore(self, job: str) -> None:
+        self.acts += 1
         self.bench.ledger.restore([Ref(PROJECT, job)], why="T-1")
         self.allowed = BY_PERSON["restore"]
 
     @rule()
     def pause_and_resume(self) -> None:
+        self.acts += 2
         self.bench.ledger.pause(why="T-1")
         assert self.bench.turn().lease is None
-        self.bench.ledger.resume()
+        self.bench.ledger.resume(why="T-9")
         self.bench.open()
         self.allowed = {("pending", "dead")}
 
     @rule(job=JOBS, hours=st.sampled_from([None, 1.0]))
     def hold(self, job: str, hours: float | None) -> None:
         until = None if hours is None else self.bench.now + hours * 3_600_000
+        self.acts += 1
         self.bench.holds.add([Ref(PROJECT, job)], why="T-2", by="ops", until_ms=until)
         self.allowed = BY_PERSON["hold"]
 
     @rule(user=st.sampled_from(["u1", "u2"]))
     def hold_an_app_user(self, user: str) -> None:
+        self.acts += 1
         self.bench.holds.add_user(user, why="T-2", by="ops")
         self.allowed = set()
 
     @rule(job=JOBS)
     def remove_a_hold(self, job: str) -> None:
+        self.acts += 1
         self.bench.holds.remove([Ref(PROJECT, job)])
         self.allowed = BY_PERSON["release"]
 
     @rule(user=st.sampled_from(["u1", "u2"]))
     def remove_an_app_users_hold(self, user: str) -> None:
+        self.acts += 1
         self.bench.holds.remove_user(user)
         self.allowed = BY_PERSON["release"]
 
@@ -269,6 +279,10 @@ class Deletions(RuleBasedStateMachine):
         held = {ref for ref, where in self.bench.indexes().items() if where == ["held"]}
         unknown: Any = self.bench.client.zrange(self.bench.p + "holds:unknown", 0, -1)
         assert held <= {ref.decode() for ref in unknown}
+
+    @invariant()
+    def every_act_of_an_operator_has_its_entry(self) -> None:
+        assert self.bench.client.zcard(self.bench.p + "audit") == self.acts
 
     @invariant()
     def a_running_deletion_has_its_lease(self) -> None:

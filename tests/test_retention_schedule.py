@@ -165,7 +165,7 @@ def test_a_slot_that_fell_into_a_pause_or_an_outage_is_made_up_afterwards(house:
     house.client.hset("eraser:{default}:gate", mapping=gate)  # type: ignore[arg-type]
     assert tick(house, hours=2) == []
     assert house.lister.asked == []
-    house.running.ledger("default").resume()
+    house.running.ledger("default").resume(why="T-9")
     assert tick(house, hours=5) == ["old-20261122-0400"]
 
 

@@ -59,7 +59,9 @@ def outputs(fleet: Fleet) -> Iterator[tuple[str, str]]:
     """What the command line says, for people and for programs."""
     eraser = Path(sys.executable).with_name("eraser")
     for words in (["show", "forbidden"], ["show", "forbidden", "--json"], ["status"], ["status", "--json"], ["doctor"],
-                  ["dead", "groups"], ["dead", "list"], ["request", "good-00", "--app-user", APP_USER]):  # fmt: skip
+                  ["dead", "groups"], ["dead", "list"], ["request", "good-00", "--app-user", APP_USER],
+                  ["hold", "add", "--app-user", APP_USER, "--reason", "T-1", "--by", "legal"],
+                  ["hold", "remove", "--app-user", APP_USER], ["audit"], ["audit", "--json"]):  # fmt: skip
         done = subprocess.run([eraser, *words], env=fleet.env, capture_output=True, text=True, timeout=60)
         assert "Traceback" not in done.stderr, done.stderr
         assert done.stdout + done.stderr, f"{words} says nothing"
@@ -98,7 +100,7 @@ def test_no_planted_secret_and_nothing_personal_is_found_anywhere() -> None:
         assert leaks(in_redis(fleet), SECRETS) == []
         fleet.metastudio.set_credential(AK, SK, security_token=TOKEN)
         fleet.metastudio.unlock(AK)
-        fleet.ledger.resume()
+        fleet.ledger.resume(why="T-9")
         fleet.metastudio.move_job("training", "JOB_SUCCESS")
         fleet.wait_until_settled(len(GOOD) + 5)
 

@@ -28,7 +28,7 @@ def test_a_full_redis_refuses_requests_clearly_and_drains_what_is_pending() -> N
             fleet.client.set("anything", "x" * 100)
         with pytest.raises(EraserError, match=r"(?i)memory"):
             fleet.ask("late")
-        fleet.ledger.resume()
+        fleet.ledger.resume(why="T-9")
         fleet.wait_until_settled(len(JOBS))
         assert fleet.states() == {State.DELETED: len(JOBS)}
         judge(fleet, JOBS)

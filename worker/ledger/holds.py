@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from worker.ledger.acts import Act, ActName
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref, lean
 from worker.ledger.store import BATCH, Ledger
@@ -42,33 +43,48 @@ class HoldList:
 
     # -- adding ------------------------------------------------------------------------------------------------------
 
-    def add(self, refs: Iterable[Ref], *, why: str, by: str, until_ms: float | None = None) -> list[tuple[Ref, str]]:
-        """Hold jobs, asked for or not. Results: see `lua/hold.lua`."""
-        options = lean({"why": why, "by": by, "until": until_ms})
+    def add(
+        self,
+        refs: Iterable[Ref],
+        *,
+        why: str,
+        by: str,
+        until_ms: float | None = None,
+        name: ActName = ActName.HELD,
+    ) -> list[tuple[Ref, str]]:
+        """Hold jobs, asked for or not. Results: see `lua/hold.lua`. name: held, or imported."""
+        options = lean({"why": why, "by": by, "until": until_ms, "act": Act().named(name, by=by, why=why)})
         results: list[tuple[Ref, str]] = []
         for batch, answer in self._ledger.in_batches("hold", options, refs):
             results += zip(batch, answer["results"], strict=True)
         return results
 
-    def add_user(self, app_user: str, *, why: str, by: str, until_ms: float | None = None) -> None:
+    def add_user(
+        self, app_user: str, *, why: str, by: str, until_ms: float | None = None, act: Act | None = None
+    ) -> None:
         """Hold every job of an app user. What waits is held when a hand would take it."""
         user = self._ledger.users.hashed(app_user)
-        self._ledger.move("hold", lean({"why": why, "by": by, "until": until_ms, "user": user}))
+        said = (act or Act()).named(ActName.HELD, by=by, why=why, user=user)
+        self._ledger.move("hold", lean({"why": why, "by": by, "until": until_ms, "user": user, "act": said}))
 
     # -- removing ----------------------------------------------------------------------------------------------------
 
     def remove(self, refs: Iterable[Ref], *, why: str | None = None, by: str | None = None) -> list[tuple[Ref, str]]:
         """Remove the holds of jobs. Results: see `lua/release.lua`."""
-        options = lean({"jobs": True, "why": why, "by": by})
+        said = Act().named(ActName.RELEASED, by=by, why=why)
+        options = lean({"jobs": True, "why": why, "by": by, "act": said})
         results: list[tuple[Ref, str]] = []
         for batch, answer in self._ledger.in_batches("release", options, refs):
             results += zip(batch, answer["results"], strict=True)
         return results
 
-    def remove_user(self, app_user: str, *, why: str | None = None, by: str | None = None) -> tuple[bool, int]:
+    def remove_user(
+        self, app_user: str, *, why: str | None = None, by: str | None = None, act: Act | None = None
+    ) -> tuple[bool, int]:
         """Remove the hold of an app user: whether there was one, and how many deletions go on."""
-        said = lean({"why": why, "by": by})
         user = self._ledger.users.hashed(app_user)
+        said = lean({"why": why, "by": by})
+        said["act"] = (act or Act()).named(ActName.RELEASED, by=by, why=why, user=user)
         answer = self._ledger.move("release", {"user": user} | said)
         return answer["users"] > 0, self._release_what_is_free(said)
 

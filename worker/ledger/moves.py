@@ -55,6 +55,9 @@ class Claim:
     again: bool = False  # also when it is `deleted` or `gone` already
     policy: str | None = None  # the retention policy that asks; it has to mean it still when the call is made
     seen: bool = False  # a list of MetaStudio's had these jobs a moment ago
+    act: dict[str, Any] | None = (
+        None  # for the audit, where a person allowed more than the cap; see `worker.ledger.acts`
+    )
 
 
 @dataclass(frozen=True, slots=True)

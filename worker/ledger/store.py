@@ -19,11 +19,13 @@ from redis.retry import Retry
 from worker.deletion import Lane
 from worker.errors import RefusedBySafetyRule, Unreachable
 from worker.ledger import scripts
+from worker.ledger.acts import Act, ActName
 from worker.ledger.app_users import AppUsers
 from worker.ledger.moves import Accepted, Claim, GatePolicy, Lease, Ref, Settlement, Turn, compact, lean
 
 FULL_SHARE = 0.85  # of maxmemory; above it nothing new is accepted
 ROOM_CHECK_S = 1.0  # how long "there is room" is believed
+RESTORABLE_S = 30 * 86400.0  # how long a discarded letter can be taken back
 BATCH = 500  # deletions one script may touch: Redis serves nobody else meanwhile
 
 
@@ -136,6 +138,7 @@ class Ledger:
                 "again": claim.again,
                 "policy": claim.policy,
                 "seen": claim.seen,
+                "act": claim.act,
             }
         )
         options |= {"delay": claim.delay_s * 1000, "deadline": claim.deadline_s * 1000, "gate": self._gate}
@@ -241,10 +244,17 @@ class Ledger:
     # -- what operators do -----------------------------------------------------------------------------------------
 
     def cancel(
-        self, refs: Iterable[Ref], *, why: str, by: str | None = None, run: str | None = None
+        self,
+        refs: Iterable[Ref],
+        *,
+        why: str,
+        by: str | None = None,
+        run: str | None = None,
+        act: Act | None = None,
     ) -> list[tuple[Ref, str]]:
         """Withdraw all claims, or only the run's. Results: see `lua/cancel.lua`."""
-        return self._each("cancel", lean({"why": why, "actor": by, "run": run}), refs)
+        said = (act or Act()).named(ActName.CANCELLED, by=by, why=why, run=run)
+        return self._each("cancel", lean({"why": why, "actor": by, "run": run, "act": said}), refs)
 
     def replay(
         self,
@@ -255,10 +265,12 @@ class Ledger:
         by: str | None = None,
         run: str | None = None,
         lane: Lane | None = None,
+        act: Act | None = None,
     ) -> tuple[list[tuple[Ref, str]], list[str]]:
         """Open a new round for each dead letter. Returns each one's state now, and doorbells to ring."""
         options = lean({"why": why, "by": by, "run": run, "lane": lane.value if lane else None})
         options |= {"deadline": deadline_s * 1000, "gate": self._gate}
+        options["act"] = (act or Act()).named(ActName.REPLAYED, by=by, why=why, run=run)
         results: list[tuple[Ref, str]] = []
         bells: list[str] = []
         for batch, answer in self.in_batches("replay", options, refs):
@@ -267,27 +279,33 @@ class Ledger:
                 bells.append(answer["ring"])
         return results, bells
 
-    def discard(self, refs: Iterable[Ref], *, why: str, by: str | None = None) -> list[tuple[Ref, str]]:
+    def discard(
+        self, refs: Iterable[Ref], *, why: str, by: str | None = None, act: Act | None = None
+    ) -> list[tuple[Ref, str]]:
         """Give dead letters up."""
-        return self._each("discard", lean({"why": why, "by": by}), refs)
+        said = (act or Act()).named(ActName.DISCARDED, by=by, why=why)
+        return self._each("discard", lean({"why": why, "by": by, "act": said}), refs)
 
     def restore(
-        self, refs: Iterable[Ref], *, why: str, by: str | None = None, within_s: float = 30 * 86400.0
+        self, refs: Iterable[Ref], *, why: str, by: str | None = None, act: Act | None = None
     ) -> list[tuple[Ref, str]]:
         """Take discarded dead letters back."""
-        return self._each("restore", lean({"why": why, "by": by}) | {"within": within_s * 1000}, refs)
+        said = (act or Act()).named(ActName.RESTORED, by=by, why=why)
+        return self._each("restore", lean({"why": why, "by": by, "act": said, "within": RESTORABLE_S * 1000}), refs)
 
     def regroup(self, refs: Iterable[Ref]) -> int:
         """Give dead letters of an earlier version their group. Returns how many had none."""
         return sum(answer["grouped"] for _, answer in self.in_batches("regroup", {}, refs))
 
-    def pause(self, *, why: str, by: str | None = None) -> bool:
+    def pause(self, *, why: str, by: str | None = None, act: Act | None = None) -> bool:
         """Stop all calls of this account. Returns whether it was paused before."""
-        return bool(self._run("pause", lean({"why": why, "by": by}))["was"])
+        said = (act or Act()).named(ActName.PAUSED, by=by, why=why)
+        return bool(self._run("pause", lean({"why": why, "by": by, "act": said}))["was"])
 
-    def resume(self) -> tuple[str | None, str | None]:
+    def resume(self, *, why: str, by: str | None = None, act: Act | None = None) -> tuple[str | None, str | None]:
         """Let calls go again; the next one is a probe. Returns what kept the gate closed, and a doorbell."""
-        answer = self._run("resume", {"gate": self._gate})
+        said = (act or Act()).named(ActName.RESUMED, by=by, why=why)
+        answer = self._run("resume", {"gate": self._gate, "act": said})
         return answer.get("was"), answer.get("ring")
 
     def _refuse_when_nearly_full(self) -> None:

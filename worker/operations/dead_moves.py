@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 
 from worker.deletion import Lane, State, check_opaque, check_reason
 from worker.errors import RefusedBySafetyRule
+from worker.ledger.acts import Act
 from worker.ledger.moves import Ref
 from worker.ledger.read import Gate
 from worker.operations.dead import REPLAYS, Selection, group_of
 from worker.operations.requests import CAP, Ring
 from worker.runtime import Runtime
+
+NAMED = 200  # characters of the groups' names that the audit keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +65,24 @@ def check_confirmed(count: int, most: int | None, *, yes: bool, again: str) -> N
         raise RefusedBySafetyRule("yes", f"this was the plan only, nothing was done. To go on:\n  {again} --yes{cap}")
 
 
-def replay(running: Runtime, selection: Selection, ring: Ring, *, reason: str, by: str | None) -> Done:
+def act_of(selection: Selection, most: int | None) -> Act:
+    """What the audit is told beside who and why. most: what was allowed with --max."""
+    named = ", ".join(selection.groups)
+    return Act(of=named[:NAMED] or None, cap=most if len(selection.letters) > CAP else None)
+
+
+def replay(
+    running: Runtime, selection: Selection, ring: Ring, *, reason: str, by: str | None, act: Act | None = None
+) -> Done:
     """A new round for each: in the user lane for jobs that were named, in the bulk lane for groups."""
     lane = Lane.BULK if selection.groups else Lane.USER
     run = None if selection.at_once else f"replay-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
+    act = act or act_of(selection, None)
+
     def move(account: str, refs: list[Ref]) -> list[tuple[Ref, str]]:
         results, bells = running.ledger(account).replay(
-            refs, why=reason, by=by, run=run, lane=lane, deadline_s=running.settings.deadline
+            refs, why=reason, by=by, run=run, lane=lane, deadline_s=running.settings.deadline, act=act
         )
         for bell in bells:
             ring(account, bell)
@@ -81,18 +94,24 @@ def replay(running: Runtime, selection: Selection, ring: Ring, *, reason: str, b
     return replace(done, run=run)
 
 
-def discard(running: Runtime, selection: Selection, *, reason: str, by: str | None) -> Done:
+def discard(running: Runtime, selection: Selection, *, reason: str, by: str | None, act: Act | None = None) -> Done:
     """Give each up. `restore` takes them back within 30 days."""
-    return _do(
-        selection, State.DISCARDED, reason, by, lambda name, refs: running.ledger(name).discard(refs, why=reason, by=by)
-    )
+    act = act or act_of(selection, None)
+
+    def move(account: str, refs: list[Ref]) -> list[tuple[Ref, str]]:
+        return running.ledger(account).discard(refs, why=reason, by=by, act=act)
+
+    return _do(selection, State.DISCARDED, reason, by, move)
 
 
-def restore(running: Runtime, selection: Selection, *, reason: str, by: str | None) -> Done:
+def restore(running: Runtime, selection: Selection, *, reason: str, by: str | None, act: Act | None = None) -> Done:
     """Take discarded letters back."""
-    return _do(
-        selection, State.DEAD, reason, by, lambda name, refs: running.ledger(name).restore(refs, why=reason, by=by)
-    )
+    act = act or act_of(selection, None)
+
+    def move(account: str, refs: list[Ref]) -> list[tuple[Ref, str]]:
+        return running.ledger(account).restore(refs, why=reason, by=by, act=act)
+
+    return _do(selection, State.DEAD, reason, by, move)
 
 
 def _do(

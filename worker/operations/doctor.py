@@ -173,11 +173,15 @@ def _gate(gate: str, reason: str | None, account: str) -> Check:
         case "ok":
             return Check(name, Verdict.OK, found)
         case "paused":
-            return Check(name, Verdict.WARNING, found, f"eraser resume --account {account}")
+            return Check(name, Verdict.WARNING, found, f"eraser resume --account {account} --reason R")
         case "credentials":
-            return Check(name, Verdict.WRONG, found, "set credentials that MetaStudio accepts, then eraser resume")
+            return Check(
+                name, Verdict.WRONG, found, "set credentials that MetaStudio accepts, then eraser resume --reason R"
+            )
         case "misconfigured":
-            return Check(name, Verdict.WRONG, found, "check region, project and permissions, then eraser resume")
+            return Check(
+                name, Verdict.WRONG, found, "check region, project and permissions, then eraser resume --reason R"
+            )
         case "clock":
             return Check(name, Verdict.WARNING, found, "set the clock of this machine by NTP")
         case _:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from worker.accounts import nearest
 from worker.deletion import check_opaque, check_reason
 from worker.errors import UsageError
+from worker.ledger.acts import Act
 from worker.operations.requests import Ring
 from worker.runtime import Runtime
 
@@ -43,15 +44,20 @@ def accounts_meant(running: Runtime, account: str | None, *, every: bool, comman
 def pause(running: Runtime, accounts: list[str], *, reason: str, by: str | None) -> Iterator[Switched]:
     """Stop all calls. A call under way is finished."""
     check_reason(reason), check_opaque(by, "by")
+    act = Act()
     for account in accounts:
-        was = running.ledger(account).pause(why=reason, by=by)
+        was = running.ledger(account).pause(why=reason, by=by, act=act)
         yield Switched(account, "paused", "paused" if was else None)
 
 
-def resume(running: Runtime, accounts: list[str], ring: Ring) -> Iterator[Switched]:
+def resume(
+    running: Runtime, accounts: list[str], ring: Ring, *, reason: str, by: str | None = None
+) -> Iterator[Switched]:
     """Let calls go again; the first is a probe."""
+    check_reason(reason), check_opaque(by, "by")
+    act = Act()
     for account in accounts:
-        was, bell = running.ledger(account).resume()
+        was, bell = running.ledger(account).resume(why=reason, by=by, act=act)
         if bell:
             ring(account, bell)
         running.wake(account, 0)

@@ -8,6 +8,7 @@ from typing import Any
 
 from worker.deletion import check_opaque, check_reason, why_bad_id
 from worker.errors import UsageError
+from worker.ledger.acts import Act, ActName
 from worker.ledger.holds import Hold, HoldList
 from worker.ledger.moves import Ref
 from worker.operations.times import rfc3339
@@ -61,13 +62,21 @@ def hold_list(running: Runtime, account: str) -> HoldList:
 
 
 def add(
-    running: Runtime, project: str, job_ids: Iterable[str], *, reason: str, by: str, until_ms: float | None
+    running: Runtime,
+    project: str,
+    job_ids: Iterable[str],
+    *,
+    reason: str,
+    by: str,
+    until_ms: float | None,
+    imported: bool = False,
 ) -> list[Told]:
-    """Hold each job. Never capped: it stops calls. A bad id is told, the others are held."""
+    """Hold each job. Never capped: it stops calls. A bad id is told, the others are held. imported: from a file."""
     check_said(reason, by)
     good, told = _sorted_out(project, job_ids)
     account = running.settings.account_of(project).name
-    for ref, result in hold_list(running, account).add(good, why=reason, by=by, until_ms=until_ms):
+    name = ActName.IMPORTED if imported else ActName.HELD
+    for ref, result in hold_list(running, account).add(good, why=reason, by=by, until_ms=until_ms, name=name):
         text = _ADDED.get(result, result)
         told.append(Told(ref.job_id, ref.project_id, result, text, result in _HOLDS))
     return told
@@ -90,8 +99,9 @@ def add_user(
     """Hold every job of an app user, in each of the accounts."""
     check_said(reason, by)
     check_opaque(app_user, "app user")
+    act = Act()
     for account in accounts:
-        hold_list(running, account).add_user(app_user, why=reason, by=by, until_ms=until_ms)
+        hold_list(running, account).add_user(app_user, why=reason, by=by, until_ms=until_ms, act=act)
 
 
 def remove_user(
@@ -99,9 +109,9 @@ def remove_user(
 ) -> tuple[bool, int]:
     """Remove an app user's hold: whether there was one, and how many deletions go on."""
     check_reason(reason), check_opaque(by, "by"), check_opaque(app_user, "app user")
-    there, freed = False, 0
+    there, freed, act = False, 0, Act()
     for account in accounts:
-        was, went_on = hold_list(running, account).remove_user(app_user, why=reason, by=by)
+        was, went_on = hold_list(running, account).remove_user(app_user, why=reason, by=by, act=act)
         there, freed = there or was, freed + went_on
         running.wake(account, 0)
     return there, freed

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from worker.deletion import Lane, check_opaque, check_reason, why_bad_id
 from worker.durations import format_duration
 from worker.errors import RefusedBySafetyRule, UsageError
+from worker.ledger.acts import Act, ActName
 from worker.ledger.moves import Accepted, Claim, Ref
 from worker.ledger.store import BATCH
 from worker.runtime import Runtime
@@ -113,6 +114,14 @@ def check_count(count: int, most: int | None) -> None:
         raise RefusedBySafetyRule(
             "max", f"{count:,} ids, and {why}. Nothing was recorded. If they are all meant, add: --max {count}"
         )
+
+
+def told_of_cap(claim: Claim, count: int, most: int | None) -> Claim:
+    """The same claim; where --max allowed more than the cap, the audit will be told."""
+    if most is None or count <= CAP:
+        return claim
+    act = Act(cap=most).named(ActName.CAP_LIFTED, by=claim.by, why=claim.why, run=claim.run)
+    return replace(claim, act=act)
 
 
 def checked(job_id: str) -> str:

@@ -116,7 +116,7 @@ def advice(seen: Overview) -> Iterator[Advice]:
         gate = account.gate
         which = f" --account {gate.account}" if len(seen.accounts) > 1 else ""
         if gate.gate == "paused":
-            yield Advice(f"{gate.account} is paused", f"eraser resume{which}")
+            yield Advice(f"{gate.account} is paused", f"eraser resume{which} --reason R")
         elif gate.gate in ("credentials", "misconfigured", "clock"):
             yield Advice(f"{gate.account}: {words.GATES[gate.gate]}", "eraser doctor")
     for alarm in seen.alarms:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from worker.deletion import check_opaque, check_reason, why_bad_id
 from worker.errors import UsageError
+from worker.ledger.acts import Act
 from worker.ledger.glance import Glance
 from worker.ledger.moves import Ref
 from worker.runtime import Runtime
@@ -61,9 +62,10 @@ def withdraw(
 def withdraw_run(running: Runtime, run: str, *, reason: str, by: str | None = None) -> Iterator[Withdrawn]:
     """Withdraw what a run asked for, in every account. What others ask for too goes on for them."""
     check_reason(reason), check_opaque(by, "by"), check_opaque(run, "run")
+    act = Act()
     for account in running.settings.accounts:
         refs = list(Glance(running.redis, account).claimed_by(run))
-        yield from _cancel(running, refs, reason=reason, by=by, run=run, account=account)
+        yield from _cancel(running, refs, reason=reason, by=by, run=run, account=account, act=act)
 
 
 def _cancel(
@@ -74,11 +76,12 @@ def _cancel(
     by: str | None,
     run: str | None = None,
     account: str | None = None,
+    act: Act | None = None,
 ) -> Iterator[Withdrawn]:
     if not refs:
         return
     ledger = running.ledger(account) if account else running.ledger_of(refs[0].project_id)
-    results = ledger.cancel(refs, why=reason, by=by, run=run)
+    results = ledger.cancel(refs, why=reason, by=by, run=run, act=act)
     if any(result == "may_be_deleted" for _, result in results):
         running.wake(ledger.account, 0)  # somebody has to look
     for ref, result in results:

@@ -23,7 +23,7 @@ WAITS = {
     WaitingFor.THROTTLED: "MetaStudio to take calls again (it answered 429)",
     WaitingFor.OUTAGE: "the end of an outage of MetaStudio",
     WaitingFor.CREDENTIALS: "credentials that MetaStudio accepts (see `eraser doctor`)",
-    WaitingFor.PAUSED: "an operator to type `eraser resume`",
+    WaitingFor.PAUSED: "an operator to type `eraser resume --reason R`",
     WaitingFor.MISCONFIGURED: "region, project and permissions to be put right (see `eraser doctor`)",
 }
 

@@ -59,7 +59,7 @@ class Survey:
         if gate.gate in CLOSED:
             raise Unreachable(
                 f"account {self.account} is closed ({gate.gate}: {gate.reason}), so no list is asked for. Next: "
-                + ("eraser resume" if gate.gate == "paused" else "eraser doctor")
+                + ("eraser resume --reason R" if gate.gate == "paused" else "eraser doctor")
             )
         self.skew_ms = gate.skew_ms
         plan = Plan(self.policy)

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 
 from worker.deletion import Lane
 from worker.errors import EraserError
+from worker.ledger.acts import Act, ActName
 from worker.ledger.moves import Claim, Ref
 from worker.ledger.runs import Run, RunBook
 from worker.ledger.store import BATCH
@@ -55,11 +57,13 @@ def sweep(
     *,
     allowance: Allowance | None = None,
     partial: bool = False,
+    why: str | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Swept:
     """Plan, check the caps, ask. The record is written before, during and after. Raises what the survey raises.
 
-    partial: also ask where a list did not end. advance: told how many were asked for.
+    partial: also ask where a list did not end. why: a person's reason to allow more than the caps.
+    advance: told how many were asked for.
     """
     runs, keep_s = RunBook(running.ledger(run.account)), running.settings.keep_final
     earlier = runs.find(run.id)  # somebody began it and was lost
@@ -79,7 +83,7 @@ def sweep(
     stop = "; ".join(unread or refused) or None
     try:
         if stop is None:
-            for number in _request(running, run, plan):
+            for number in _request(running, run, plan, _lifted(run, plan, allowance, why)):
                 run = replace(run, requested=run.requested + number)
                 runs.write(run, keep_s=keep_s)
                 advance(number)
@@ -95,7 +99,15 @@ def sweep(
     return Swept(run, plan, refused, unread)
 
 
-def _request(running: Runtime, run: Run, plan: Plan) -> Iterable[int]:
+def _lifted(run: Run, plan: Plan, allowance: Allowance | None, why: str | None) -> dict[str, Any] | None:
+    """For the audit: what a person allowed, where the policy's own caps would have stopped the run."""
+    if allowance is None or not plan.over():
+        return None
+    act = Act(of=f"policy {plan.policy.name}", cap=allowance.most)
+    return act.named(ActName.CAP_LIFTED, by=run.by, why=why or plan.policy.reason, run=run.id)
+
+
+def _request(running: Runtime, run: Run, plan: Plan, act: dict[str, Any] | None) -> Iterable[int]:
     """Ask for all that is chosen, 500 a round trip; yields how many of each were new."""
     policy, ledger = plan.policy, running.ledger(run.account)
     claim = Claim(
@@ -108,6 +120,7 @@ def _request(running: Runtime, run: Run, plan: Plan) -> Iterable[int]:
         deadline_s=policy.grace_s + running.settings.deadline,
         policy=policy.name,
         seen=True,
+        act=act,
     )
     for project in plan.projects:
         rest = iter(project.chosen)

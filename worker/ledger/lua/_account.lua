@@ -13,6 +13,7 @@
 --   rung                zset    doorbells on their way; score: when they count as lost
 --   receipts            stream  what became of each deletion (see _receipt.lua)
 --   receipts:book       hash    n: the last number given; how far they are sealed, and archived (see seal.lua)
+--   audit               zset    ids of operators' acts; score: when each began (see _audit.lua)
 --   op:<caller>         string  the caller's last operation and its answer (see _once.lua)
 local P = KEYS[1]
 

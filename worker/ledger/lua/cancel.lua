@@ -1,6 +1,6 @@
 -- cancel: withdraw a claim, or all claims. Without a claim left a deletion that was never sent is `cancelled`.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: why, actor, run), then up to 500 refs
+--   ARGV     caller, operation number, options (JSON: why, actor, run, act (see _audit.lua)), then up to 500 refs
 --            run: only this run's claim goes; without it every claim goes
 --   returns  {"now", "results": ["cancelled" | "in_flight" | "may_be_deleted" | "claim_removed" | "not_claimed"
 --             | the state that cannot be cancelled | "unknown"]}
@@ -13,6 +13,7 @@
 --include _receipt
 --include _groups
 --include _settle
+--include _audit
 local options = cjson.decode(ARGV[3])
 
 -- Take all claims of the run away. true: claims are left; false: none is left; nil: this run had none.
@@ -63,5 +64,6 @@ return once(ARGV[1], ARGV[2], function()
   local now = clock()
   local results = {}
   for i = 4, #ARGV do results[#results + 1] = cancel(ARGV[i], now) end
+  audit(now, options.act, results, ARGV[4])
   return { now = tonumber(ms(now)), results = results }
 end)

@@ -1,6 +1,6 @@
 -- discard: a person gives a dead letter up, with a reason. `restore` takes it back within 30 days.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: why, by), then up to 500 refs
+--   ARGV     caller, operation number, options (JSON: why, by, act (see _audit.lua)), then up to 500 refs
 --   returns  {"now", "results": ["discarded", or the state of one that is not dead, or "unknown"]}
 --include _clock
 --include _account
@@ -10,6 +10,7 @@
 --include _receipt
 --include _groups
 --include _settle
+--include _audit
 local options = cjson.decode(ARGV[3])
 
 local function discard(ref, now)
@@ -25,5 +26,6 @@ return once(ARGV[1], ARGV[2], function()
   local now = clock()
   local results = {}
   for i = 4, #ARGV do results[#results + 1] = discard(ARGV[i], now) end
+  audit(now, options.act, results, ARGV[4])
   return { now = tonumber(ms(now)), results = results }
 end)

@@ -1,7 +1,7 @@
--- forget: records whose keeping time is over leave Redis. Dead letters never do.
+-- forget: records whose keeping time is over leave Redis, and so do entries of the audit. Dead letters never do.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: keep (ms), limit)
---   returns  {"now", "forgotten": how many}
+--   returns  {"now", "forgotten": how many records and entries}
 --include _clock
 --include _account
 --include _drains
@@ -20,5 +20,10 @@ return once(ARGV[1], ARGV[2], function()
     end
   end
   if forgotten > 0 then count('deletion.forgotten', forgotten) end
-  return { now = tonumber(ms(now)), forgotten = forgotten }
+  local acts = redis.call('ZRANGEBYSCORE', P .. 'audit', '-inf', ms(now - options.keep), 'LIMIT', 0, options.limit)
+  for _, id in ipairs(acts) do
+    redis.call('ZREM', P .. 'audit', id)
+    redis.call('DEL', P .. 'audit:' .. id)
+  end
+  return { now = tonumber(ms(now)), forgotten = forgotten + #acts }
 end)

@@ -1,6 +1,7 @@
 -- hold: nothing is sent for these jobs, or for any job of this app user, until the hold is removed or ends.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: why, by, until (ms since 1970), user (HMAC)), then up to 500 refs
+--   ARGV     caller, operation number, options (JSON: why, by, until (ms since 1970), user (HMAC),
+--            act (see _audit.lua)), then up to 500 refs
 --   returns  {"now", "results": one a ref: "held", "may_be_deleted" (held; an earlier call had no clear answer),
 --             "in_flight" (held if the call under way deletes nothing), the state of one that does not wait, or "none"}
 --   What waits is held at once; what is under way, asked for or replayed later is held when a hand would take it.
@@ -11,6 +12,7 @@
 --include _history
 --include _counters
 --include _hold
+--include _audit
 local options = cjson.decode(ARGV[3])
 
 local function write(hash, member, name, now)
@@ -37,5 +39,6 @@ return once(ARGV[1], ARGV[2], function()
   if options.user then write('holds:users', options.user, 'u ' .. options.user, now) end
   if #ARGV > 3 then answer.results = {} end
   for i = 4, #ARGV do answer.results[i - 3] = hold_job(ARGV[i], now) end
+  audit(now, options.act, answer.results or { 'held' }, ARGV[4])
   return answer
 end)

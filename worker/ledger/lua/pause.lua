@@ -1,12 +1,13 @@
 -- pause: the red button. No call leaves for this account until somebody resumes it.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: why, by)
+--   ARGV     caller, operation number, options (JSON: why, by, act (see _audit.lua))
 --   returns  {"now", "was": true when it was paused before}
 --include _clock
 --include _account
 --include _drains
 --include _once
 --include _gate
+--include _audit
 local options = cjson.decode(ARGV[3])
 
 return once(ARGV[1], ARGV[2], function()
@@ -16,5 +17,6 @@ return once(ARGV[1], ARGV[2], function()
   put('paused_by', options.by or '')
   if not was then put('paused_at', now) end
   write_gate()
+  audit(now, options.act, { was and 'replaced' or 'paused' })
   return { now = tonumber(ms(now)), was = was }
 end)

@@ -2,7 +2,7 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON), then up to 500 refs
 --            options: jobs (bool: the holds of these refs are removed), user (HMAC: this hold is removed),
---            ended (bool: do what time alone has freed), why, by
+--            ended (bool: do what time alone has freed), why, by, act (see _audit.lua)
 --   returns  {"now", "results": one a ref: "released", "held" (another hold applies), "removed" (nothing was held),
 --             "not_held" (there was no such hold), "users": holds of app users that were removed,
 --             "freed": how many went on, "more": true when there is more that time has freed}
@@ -14,6 +14,7 @@
 --include _history
 --include _counters
 --include _hold
+--include _audit
 local MOST = 500
 local options = cjson.decode(ARGV[3])
 local freed = 0
@@ -68,6 +69,15 @@ local function what_time_freed(now, answer)
   answer.more = #ended == MOST or #asked == MOST
 end
 
+-- What an operator's act came to: each of the jobs named, or the app user's hold and what went on without it.
+local function told(answer)
+  if options.jobs then return answer.results end
+  local results = {}
+  if options.user then results[1] = answer.users > 0 and 'removed' or 'not_held' end
+  for _ = 1, freed do results[#results + 1] = 'released' end
+  return results
+end
+
 return once(ARGV[1], ARGV[2], function()
   local now = clock()
   local answer = { now = tonumber(ms(now)), users = 0 }
@@ -76,5 +86,6 @@ return once(ARGV[1], ARGV[2], function()
   if #ARGV > 3 then answer.results = {} end
   for i = 4, #ARGV do answer.results[i - 3] = release(ARGV[i], now) end
   answer.freed = freed
+  audit(now, options.act, told(answer), ARGV[4])
   return answer
 end)

@@ -1,6 +1,7 @@
 -- replay: dead letters start a new round with a whole new budget; their history stays.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: why, by, run, lane, deadline (ms from now), gate), then up to 500 refs
+--   ARGV     caller, operation number, options (JSON: why, by, run, lane, deadline (ms from now), gate,
+--            act (see _audit.lua)), then up to 500 refs
 --   returns  {"now", "results": ["pending", or the state of one that is not dead, or "unknown"], "ring": bell}
 --include _clock
 --include _account
@@ -11,6 +12,7 @@
 --include _round
 --include _gate
 --include _ring
+--include _audit
 local options = cjson.decode(ARGV[3])
 
 local function replay(ref, now)
@@ -28,5 +30,6 @@ return once(ARGV[1], ARGV[2], function()
   local now = clock()
   local results = {}
   for i = 4, #ARGV do results[#results + 1] = replay(ARGV[i], now) end
+  audit(now, options.act, results, ARGV[4])
   return { now = tonumber(ms(now)), results = results, ring = ring(now, options.gate) }
 end)

@@ -3,7 +3,7 @@
 --   ARGV     caller, operation number, options (JSON), then up to 500 refs
 --            options: lane, by, why, run, user, au (HMAC of the app user), delay (ms), deadline (ms from now),
 --            again (bool), policy (its name), seen (bool: a list had them), assets (id of each one's asset, or false),
---            gate (see _gate.lua)
+--            gate (see _gate.lua), act (see _audit.lua: where a person lifted a cap)
 --   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one], "ring": bell or null}
 --include _clock
 --include _account
@@ -14,6 +14,7 @@
 --include _round
 --include _gate
 --include _ring
+--include _audit
 local options = cjson.decode(ARGV[3])
 local lane, by, why, run, user = options.lane, options.by, options.why, options.run, options.user
 local pol, au = options.policy, options.au
@@ -95,6 +96,12 @@ local function merge(ref, now, due, deadline, asset)
   return '=' .. s
 end
 
+local function asked_for(results)
+  local told = {}
+  for i, result in ipairs(results) do told[i] = string.sub(result, 1, 1) == '=' and 'merged' or 'requested' end
+  return told
+end
+
 return once(ARGV[1], ARGV[2], function()
   local now = clock()
   local due, deadline = now + options.delay, now + options.deadline
@@ -103,6 +110,7 @@ return once(ARGV[1], ARGV[2], function()
   for how, n in pairs(asked) do
     if n > 0 then count('deletion.requested ' .. how, n) end
   end
+  audit(now, options.act, asked_for(results), ARGV[4])
   local bell = cjson.null
   if lane == 'user' and options.delay <= 0 then bell = ring(now, options.gate) or cjson.null end
   return { now = tonumber(ms(now)), results = results, ring = bell }

@@ -1,6 +1,6 @@
 -- restore: a discarded dead letter is dead again, as it was, for 30 days after it was discarded.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: why, by, within (ms)), then up to 500 refs
+--   ARGV     caller, operation number, options (JSON: why, by, within (ms), act (see _audit.lua)), then up to 500 refs
 --   returns  {"now", "results": ["dead", "too_late", or the state of one that is not discarded, or "unknown"]}
 --include _clock
 --include _account
@@ -10,6 +10,7 @@
 --include _receipt
 --include _groups
 --include _settle
+--include _audit
 local options = cjson.decode(ARGV[3])
 
 local function restore(ref, now)
@@ -26,5 +27,6 @@ return once(ARGV[1], ARGV[2], function()
   local now = clock()
   local results = {}
   for i = 4, #ARGV do results[#results + 1] = restore(ARGV[i], now) end
+  audit(now, options.act, results, ARGV[4])
   return { now = tonumber(ms(now)), results = results }
 end)

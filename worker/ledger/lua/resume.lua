@@ -1,12 +1,13 @@
 -- resume: a person says that calls may go again. Refused keys and closed gates are forgotten: the next call is a probe.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: gate)
+--   ARGV     caller, operation number, options (JSON: gate, act (see _audit.lua))
 --   returns  {"now", "was": what kept it closed or null, "ring": bell}
 --include _clock
 --include _account
 --include _once
 --include _gate
 --include _ring
+--include _audit
 local options = cjson.decode(ARGV[3])
 
 return once(ARGV[1], ARGV[2], function()
@@ -20,5 +21,6 @@ return once(ARGV[1], ARGV[2], function()
   end
   drop(unpack(stale))
   write_gate()
+  audit(now, options.act, { was or 'ok' })
   return { now = tonumber(ms(now)), was = was, ring = ring(now, options.gate) }
 end)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from worker.deletion import State, check_opaque, check_reason
 from worker.operations import dead, dead_moves, words
@@ -103,11 +104,12 @@ def _run(verb: str, what: tuple[str, ...], said: dict[str, Any]) -> None:
             _tell_plan(verb, selection, dead_moves.paces(running, selection))
         count = len(selection.letters)
         dead_moves.check_confirmed(count, said["most"], yes=said["yes"], again=_as_typed(verb, what, said))
-    act = {"discard": dead_moves.discard, "restore": dead_moves.restore}.get(verb)
-    if act is None:
-        done = dead_moves.replay(running, selection, door.ring, reason=said["reason"], by=said["by"])
+    act = dead_moves.act_of(selection, said["most"])
+    move = {"discard": dead_moves.discard, "restore": dead_moves.restore}.get(verb)
+    if move is None:
+        done = dead_moves.replay(running, selection, door.ring, reason=said["reason"], by=said["by"], act=act)
     else:
-        done = act(running, selection, reason=said["reason"], by=said["by"])
+        done = move(running, selection, reason=said["reason"], by=said["by"], act=act)
     wanted = {"replay": State.PENDING, "discard": State.DISCARDED, "restore": State.DEAD}[verb]
     _tell_done(wanted, selection, done, as_json=said["as_json"])
     sys.exit(1 if selection.skipped or done.others else 0)
@@ -116,8 +118,9 @@ def _run(verb: str, what: tuple[str, ...], said: dict[str, Any]) -> None:
 def _as_typed(verb: str, what: tuple[str, ...], said: dict[str, Any]) -> str:
     """The command so far, without what confirms."""
     words_ = ["eraser", "dead", verb, *what, *(["--all"] if said["every"] else [])]
+    source = click.get_current_context().get_parameter_source
     for name in ("project", "limit", "reason", "by"):
-        if said[name] is not None:
+        if said[name] is not None and source(name) is ParameterSource.COMMANDLINE:
             words_ += [f"--{name}", str(said[name])]
     return shlex.join(words_)
 

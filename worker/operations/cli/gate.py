@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import click
 
-from worker.deletion import check_reason
 from worker.operations import gates, words
 from worker.operations.cli import door
 from worker.operations.cli.printing import by_option, json_line, json_option, reason_option, say
@@ -35,18 +34,18 @@ def pause(account: str | None, every: bool, reason: str, by: str | None, as_json
 @click.command()
 @_account
 @_all
-@reason_option(required=False, text="Only checked and told: a resume keeps no record.")
+@reason_option(required=True)
+@by_option
 @json_option
-def resume(account: str | None, every: bool, reason: str | None, as_json: bool) -> None:
+def resume(account: str | None, every: bool, reason: str, by: str | None, as_json: bool) -> None:
     """Let calls go again, after a pause or before a closed gate tries by itself. The first call is a probe.
 
     \b
-    eraser resume
+    eraser resume --reason TICKET-4711
     """
-    check_reason(reason)
     running = door.load()
-    accounts = gates.accounts_meant(running, account, every=every, command="resume")
-    switched = gates.resume(door.enter(running, rings=True), accounts, door.ring)
+    accounts = gates.accounts_meant(running, account, every=every, command="resume --reason R")
+    switched = gates.resume(door.enter(running, rings=True), accounts, door.ring, reason=reason, by=by)
     _tell(switched, as_json=as_json, several=len(accounts) > 1)
 
 
@@ -57,7 +56,7 @@ def _tell(switched: Iterable[gates.Switched], *, as_json: bool, several: bool) -
         elif one.gate == "paused":
             again = "was paused before; the reason is replaced" if one.was else "is paused"
             which = f" --account {one.account}" if several else ""
-            say(f"{one.account} {again}: no call leaves until: eraser resume{which}")
+            say(f"{one.account} {again}: no call leaves until: eraser resume{which} --reason R")
         elif one.was is None:
             say(f"{one.account} was open already; nothing changed.")
         else:

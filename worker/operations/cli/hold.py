@@ -142,7 +142,9 @@ def import_(file: str, as_json: bool, **said: Any) -> None:
     until_ms = parse_day_or_time(said["until"], "--until") if said["until"] else None
     with ids.opened(file, sys.stdin.buffer) as lines:
         _refuse_past(door.enter(running), until_ms, said["until"])
-        told = holds.add(running, project, lines, reason=said["reason"], by=said["by"], until_ms=until_ms)
+        told = holds.add(
+            running, project, lines, reason=said["reason"], by=said["by"], until_ms=until_ms, imported=True
+        )
     if not told:
         note("There was no job id in it: nothing was put on hold.")
     _tell(told, "on hold", as_json=as_json)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from worker.operations.who import operator
 from worker.operations.words import plain
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,7 +42,8 @@ def reason_option(*, required: bool, text: str = "A ticket number or a few plain
 
 
 def by_option(command: F) -> F:
-    return click.option("--by", metavar="WHO", help="An opaque id of who acts; never a name.")(command)
+    text = "An opaque id of who acts; never a name. [this system's user]"
+    return click.option("--by", metavar="WHO", default=operator, help=text)(command)
 
 
 def json_line(value: Any) -> None:

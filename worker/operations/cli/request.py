@@ -97,6 +97,7 @@ def request(job_ids: tuple[str, ...], from_file: str | None, as_json: bool, wait
         door.enter(running, rings=True)
         if said["at"]:
             asked_for = _claim(running, lane, said, now=running.reads(account).now_ms())
+        asked_for = requests.told_of_cap(asked_for, number, said["most"])
         results = requests.submit(running, project, many, asked_for, door.ring)
         tally, kept = _submit(results, number, as_json=as_json, keep=wait_s is not None)
     if not number:

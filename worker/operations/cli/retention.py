@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
-from worker.deletion import check_opaque
+from worker.deletion import check_opaque, check_reason
 from worker.durations import format_duration
 from worker.errors import RefusedBySafetyRule, Unreachable, UsageError
 from worker.ledger.runs import Run
 from worker.operations import retention as told
 from worker.operations.cli import door
-from worker.operations.cli.printing import by_option, json_line, json_option, say, table
+from worker.operations.cli.printing import by_option, json_line, json_option, reason_option, say, table
 from worker.operations.cli.progress import counting
 from worker.operations.times import absolute, relative, span
 from worker.operations.words import count
@@ -63,11 +64,10 @@ def plan(policy: str | None, as_json: bool) -> None:
 @click.option("--max", "most", type=click.IntRange(min=1), metavar="N", help="Allow so many jobs, instead of the caps.")
 @click.option("--confirm", "confirmed", multiple=True, metavar="PROJECT", help="With --max: the project that is meant.")
 @click.option("--partial", is_flag=True, help="Also if a list does not end: request what was read.")
+@reason_option(required=False, text="Why more than the caps; for the audit. [the policy's reason]")
 @by_option
 @json_option
-def run(
-    policy: str, most: int | None, confirmed: tuple[str, ...], partial: bool, by: str | None, as_json: bool
-) -> None:
+def run(policy: str, most: int | None, confirmed: tuple[str, ...], as_json: bool, **said: Any) -> None:
     """Request what the plan says; each waits its grace. Exit 3 if a cap stops it: then nothing was requested.
 
     \b
@@ -76,11 +76,18 @@ def run(
     """
     running = door.load()
     one = running.policies.named(policy)
-    check_opaque(by, "by")
+    check_reason(said["reason"]), check_opaque(said["by"], "by")
     allowed = _allowance(one, most, confirmed)
     door.enter(running)
-    begun = new_run(one, running.policies.account(one), running.now(), by=by)
-    swept = sweep(running, begun, lambda: _survey(running, one, as_json=False), allowance=allowed, partial=partial)
+    begun = new_run(one, running.policies.account(one), running.now(), by=said["by"])
+    swept = sweep(
+        running,
+        begun,
+        lambda: _survey(running, one, as_json=False),
+        allowance=allowed,
+        partial=said["partial"],
+        why=said["reason"],
+    )
     if as_json:
         json_line(told.run_json(swept.run) | {"over_cap": list(swept.refused), "unread": list(swept.unread)})
     else:

@@ -1,0 +1,74 @@
+"""The audit of one account: what operators did, by whom, when and why; one entry an act (see `lua/_audit.lua`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import redis
+
+from worker.ledger.ask import ask
+from worker.ledger.moves import Ref
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One act. Times in ms since 1970, Redis's clock."""
+
+    id: str  # the same in every account that the act was about
+    account: str
+    act: str
+    at: float
+    last: float  # when its last part was done: acts of thousands are done 500 at a time
+    by: str | None
+    reason: str | None
+    of: str | None  # what was named: groups, a policy
+    run: str | None
+    job: Ref | None  # the first one
+    user: str | None  # an app user's hash, see `worker.ledger.app_users`
+    cap: int | None  # what a person allowed above the cap
+    results: dict[str, int]  # what became of each, in numbers
+
+
+class AuditLog:
+    """Reads one account's audit. Raises `Unreachable` when Redis does not answer."""
+
+    def __init__(self, client: redis.Redis, account: str) -> None:
+        self.account = account
+        self._client = client
+        self._p = f"eraser:{{{account}}}:"
+
+    def newest(self, *, since: float | None = None, until: float | None = None) -> Iterator[Entry]:
+        """Every entry between two moments (ms since 1970), the newest first."""
+        # ids first, entries later: paging by rank would tell some twice when new ones come meanwhile
+        most, least = until if until is not None else "+inf", since if since is not None else "-inf"
+        ids: Any = ask(partial(self._client.zrange, self._p + "audit", most, least, desc=True, byscore=True))
+        for start in range(0, len(ids), _PAGE):
+            page = [name.decode() for name in ids[start : start + _PAGE]]
+            pipe = self._client.pipeline(transaction=False)
+            for name in page:
+                pipe.hgetall(f"{self._p}audit:{name}")
+            for name, fields in zip(page, ask(pipe.execute), strict=True):
+                if fields:  # its time was over meanwhile
+                    yield self._entry(name, {key.decode(): value.decode() for key, value in fields.items()})
+
+    def _entry(self, name: str, fields: dict[str, str]) -> Entry:
+        return Entry(
+            id=name,
+            account=self.account,
+            act=fields["act"],
+            at=float(fields["at"]),
+            last=float(fields["last"]),
+            by=fields.get("by"),
+            reason=fields.get("why"),
+            of=fields.get("of"),
+            run=fields.get("run"),
+            job=Ref.parse(fields["job"]) if "job" in fields else None,
+            user=fields.get("user"),
+            cap=int(fields["cap"]) if "cap" in fields else None,
+            results={key[2:]: int(number) for key, number in sorted(fields.items()) if key.startswith("n:")},
+        )

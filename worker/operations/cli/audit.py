@@ -1,0 +1,94 @@
+"""`eraser audit`: what operators did."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import click
+from rich.text import Text
+
+from worker.accounts import nearest
+from worker.errors import UsageError
+from worker.ledger.acts import ActName
+from worker.ledger.audit import Entry
+from worker.operations import audit as told
+from worker.operations.cli import door
+from worker.operations.cli.printing import json_line, json_option, say, table
+from worker.operations.times import absolute, parse_past, relative
+from worker.operations.words import count, plain
+from worker.runtime import Runtime
+
+ROWS = 50  # of a table for people; json has all
+
+
+@click.command()
+@click.option("--since", metavar="7d|TIME", help="Begun no longer ago than this.")
+@click.option("--until", metavar="1h|TIME", help="Begun no later than this.")
+@click.option("--act", type=click.Choice([name.value for name in ActName]), help="Only this act.")
+@click.option("--by", metavar="WHO", help="Only acts of this person.")
+@click.option("--account", metavar="A", help="Only this account.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most so many. [table: {ROWS}, else all]")
+@json_option
+def audit(since: str | None, until: str | None, limit: int | None, as_json: bool, **said: Any) -> None:
+    """What operators did, newest first: who, when, what and why. Kept as long as the records, ERASER_KEEP_FINAL.
+
+    One line an act and account. An act that was refused, or only planned, is none.
+
+    \b
+    eraser audit --since 7d
+    eraser audit --act cap.lifted --by ops-7
+    """
+    running = door.load()
+    _check_account(running, said["account"])
+    door.enter(running)
+    now = running.reads(next(iter(running.settings.accounts))).now_ms()
+    wanted = told.Filter(
+        since=parse_past(since, "--since", now) if since else None,
+        until=parse_past(until, "--until", now) if until else None,
+        **said,
+    )
+    found = told.entries(running, wanted)
+    if as_json:
+        for entry in islice(found, limit):
+            json_line(told.as_json(entry))
+        return
+    rows = list(islice(found, (limit or ROWS) + 1))
+    shown = rows[: limit or ROWS]
+    if not shown:
+        say(_nothing(filtered=wanted != told.Filter()))
+        return
+    _tell(shown, now, several=len(running.settings.accounts) > 1)
+    say()
+    more = f", and more before: --limit {10 * len(shown)}, or --json for all" if len(rows) > len(shown) else ""
+    say(f"{count(len(shown), 'act')}{more}.")
+
+
+def _tell(shown: list[Entry], now: float, *, several: bool) -> None:
+    columns = ["TIME", "WHO", *(["ACCOUNT"] if several else []), "ACT", "WHAT, AND WHY"]
+    table(columns, [_row(entry, now, several) for entry in shown])
+
+
+def _row(entry: Entry, now: float, several: bool) -> tuple[object, ...]:
+    where = [entry.account] if several else []
+    time = _two_lines(absolute(entry.at), relative(entry.at, now))
+    return time, entry.by, *where, entry.act, _two_lines(told.what(entry), entry.reason or "no reason was given")
+
+
+def _two_lines(first: str, second: str) -> Text:
+    """In a narrow window nothing may be lost, the reason least of all."""
+    return Text.assemble(plain(first), "\n", (plain(second), "dim"))
+
+
+def _nothing(*, filtered: bool) -> str:
+    if filtered:
+        return "No act passes these filters; eraser audit shows them all."
+    return "No operator did anything yet: no replay, discard, restore, hold, pause or cancel, and no cap was lifted."
+
+
+def _check_account(running: Runtime, account: str | None) -> None:
+    known = list(running.settings.accounts)
+    if account is not None and account not in known:
+        raise UsageError(
+            f"there is no account {account[:40]!r}{nearest(account, known)}; there are: {', '.join(known)}"
+        )
