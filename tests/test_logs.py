@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def loggers_as_before() -> Iterator[None]:
     before, level = list(root.handlers), root.level
     quiet = {name: logging.getLogger(name).level for name in logs._CHATTY}
     yield
+    logging.captureWarnings(False)
     root.handlers[:] = before
     root.setLevel(level)
     for name, was in quiet.items():
@@ -126,6 +128,17 @@ def test_celerys_line_a_doorbell_is_for_debugging_only(lines: io.StringIO) -> No
 def test_celerys_own_extras_with_the_arguments_of_tasks_are_no_fields(lines: io.StringIO) -> None:
     logging.getLogger("celery.app.trace").error("Task raised", extra={"data": {"args": "['p', 'somebody']"}})
     assert "somebody" not in lines.getvalue()
+
+
+def test_a_warning_of_python_is_a_line_like_all_others(lines: io.StringIO) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)  # pytest has its own way with warnings
+        warnings.warn(f"{SK} is old", UserWarning, stacklevel=1)
+        logging.captureWarnings(False)
+    (entry,) = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert (entry["level"], entry["logger"]) == ("warning", "py.warnings")
+    assert "UserWarning: *** is old" in entry["event"]
 
 
 def test_a_long_trace_keeps_its_two_ends() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -21,6 +22,7 @@ from worker.settings import KNOWN, NOT_DELETABLE_SCHEDULE, RETRY_SCHEDULE
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(sh|text)\n(.*?)^```", README, re.M | re.S)
+LEVELS = ("debug", "info", "warning", "error", "exception")
 EVENT = re.compile(r"""["']((?:deletion|worker|redis|child|doorbell|dispatcher|credentials|sweep)\.[a-z_]+)["']""")
 
 
@@ -80,9 +82,30 @@ def test_every_word_of_a_record_is_explained(words: type[StrEnum]) -> None:
     assert [word.value for word in words if f"| `{word}` |" not in README] == []
 
 
+def logged() -> set[str]:
+    """The message of each log line that the code writes, the simulator's aside."""
+    found = set()
+    for path in [*(ROOT / "worker").rglob("*.py"), *(ROOT / "tasks").rglob("*.py")]:
+        if "simulator" in path.parts:
+            continue
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match call:
+                case ast.Call(ast.Attribute(ast.Name("log"), level), [ast.Constant(str() as message), *_]) if (
+                    level in LEVELS
+                ):
+                    found.add(message)
+    return found
+
+
+def test_every_log_line_is_an_event() -> None:
+    """A noun and what became of it, `deletion.<past participle>`: no sentences, and nothing put into them."""
+    assert len(logged()) > 20
+    assert [message for message in logged() if not re.fullmatch(r"[a-z]+\.[a-z_]+", message)] == []
+
+
 def test_every_event_of_the_code_is_in_the_table() -> None:
     texts = [path.read_text(encoding="utf-8") for kind in ("*.py", "*.lua") for path in (ROOT / "worker").rglob(kind)]
-    events = {event for text in texts for event in EVENT.findall(text)}
+    events = {event for text in texts for event in EVENT.findall(text)} | logged()
     files = {"redis.start", "redis.alive", "redis.sock", "redis.at", "redis.log", "redis.pid"}
     modules = {"worker.bells", "worker.log"}
     assert {event for event in events - files - modules if f"`{event}`" not in README} == set()

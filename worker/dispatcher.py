@@ -197,7 +197,7 @@ class Dispatcher:
             self.runtime.redis.zrem(WAKEUPS, account)  # before the look: what comes meanwhile sets it anew
             rescued, next_lease = ledger.rescue(alive=alive, counts=counts)
             for ref, state in rescued:
-                log.warning("deletion.lost", extra={"job_id": ref.job_id, "state": state})
+                log.warning("deletion.lost", extra={"account": account, "job_id": ref.job_id, "state": state})
             bell, due = ledger.ring()
             if bell:
                 self.ring(account, bell)

@@ -130,10 +130,13 @@ class Hand:
         try:
             return self._attempt(lease, judge)
         except EraserError as error:  # before anything was sent: what comes after a DELETE catches its own
-            log.error("deletion.postponed", extra={"job_id": lease.ref.job_id, "error": str(error)})
+            log.error(
+                "deletion.postponed",
+                extra={"account": self.ledger.account, "job_id": lease.ref.job_id, "error": str(error)},
+            )
             return judge.unsendable(lease, str(error))
         except Exception as error:
-            log.exception("deletion.postponed", extra={"job_id": lease.ref.job_id})
+            log.exception("deletion.postponed", extra={"account": self.ledger.account, "job_id": lease.ref.job_id})
             ours = f"a fault of this program: {type(error).__name__}"
             return judge.failed(lease, Answer(None, Silence.GARBLED, None, ours, None, 0))
 
@@ -224,9 +227,12 @@ class Hand:
             if wait is not None and (wait == 0 or not self.stopping.wait(wait)) and self._covers_a_call(lease):
                 return self._ask(lease, job_id=job_id)
         except EraserError as error:
-            log.warning("deletion.not_asked", extra={"job_id": lease.ref.job_id, "error": str(error)})
+            log.warning(
+                "deletion.not_asked",
+                extra={"account": self.ledger.account, "job_id": lease.ref.job_id, "error": str(error)},
+            )
         except Exception:
-            log.exception("deletion.not_asked", extra={"job_id": lease.ref.job_id})
+            log.exception("deletion.not_asked", extra={"account": self.ledger.account, "job_id": lease.ref.job_id})
         return NOT_ASKED
 
     def _ask(self, lease: Lease, job_id: str | None = "") -> Listing:
@@ -269,6 +275,7 @@ class Hand:
             level,
             event,
             extra={
+                "account": self.ledger.account,
                 "job_id": settlement.ref.job_id,
                 "outcome": said.get("outcome") or said.get("found"),
                 "status": settlement.status,

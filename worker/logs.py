@@ -114,6 +114,7 @@ def set_up(level: int, environ: Mapping[str, str], *, file: str | None = None) -
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.captureWarnings(True)  # Python's own warnings are lines too
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING if level > logging.DEBUG else logging.DEBUG)
 

@@ -84,7 +84,7 @@ def _do(running: Runtime, this: Due) -> Run | None:
     run = new_run(policy, account, running.now(), slot=this.slot)
     verdict, name = runs.begin(Slot(policy.name, this.cron.text, this.slot.timestamp() * 1000), run.id)
     if verdict is Verdict.LOST:
-        log.error("sweep.lost", extra={"policy": policy.name, "run": name})
+        log.error("sweep.lost", extra={"account": account, "policy": policy.name, "run": name})
     if verdict is not Verdict.MINE:
         return None
     claim = _Claim(runs, policy.name, name)

@@ -70,7 +70,7 @@ def sweep(
     asked_before = earlier.requested if earlier else 0
     run = replace(run, started=earlier.started if earlier else run.started, requested=asked_before)
     runs.write(run, keep_s=keep_s)
-    log.info("sweep.started", extra={"run": run.id, "policy": run.policy})
+    log.info("sweep.started", extra={"account": run.account, "run": run.id, "policy": run.policy})
     try:
         plan = survey()
     except EraserError as error:
@@ -135,7 +135,8 @@ def _assets(batch: list[Chosen]) -> dict[Ref, str]:
 
 
 def _tell(run: Run) -> None:
-    said = {"run": run.id, "policy": run.policy, "listed": run.listed, "selected": run.selected}
+    about = {"account": run.account, "run": run.id, "policy": run.policy}
+    said = {**about, "listed": run.listed, "selected": run.selected}
     if run.stopped_by:
         log.error("sweep.stopped", extra=said | {"why": run.stopped_by})
     else:
