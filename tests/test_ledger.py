@@ -418,6 +418,25 @@ def test_old_final_records_are_forgotten_and_dead_letters_never(bench: Bench) ->
     assert bench.indexes() == {f"{PROJECT}/b": ["dead"]}
 
 
+def test_a_discarded_letter_forgets_its_app_user_when_it_can_be_restored_no_more(bench: Bench) -> None:
+    refs = [Ref(PROJECT, job) for job in ("a", "b", "c")]
+    bench.request("a", "b", "c", app_user="u-7781")
+    for _ in refs:
+        bench.settle(bench.take(), "dead", cause="refused")
+    bench.ledger.discard(refs, why="T-3")
+    bench.pass_time(30 * 86400 - 1)
+    assert bench.ledger.forget(keep_s=400 * 86400) == 0
+    assert bench.ledger.restore(refs[:2], why="T-4") == [(refs[0], "dead"), (refs[1], "dead")]
+    assert bench.record("a")["user"] == "u-7781", "a restored letter is sent as it was asked for"
+    bench.ledger.discard(refs[1:2], why="T-5")
+    bench.pass_time(2)
+    while bench.ledger.forget(keep_s=400 * 86400, limit=1):
+        pass
+    known = {job: {"user", "au"} & set(bench.record(job)) for job in ("a", "b", "c")}
+    assert known == {"a": {"user", "au"}, "b": {"user", "au"}, "c": set()}, "only c's thirty days are over"
+    assert bench.state("c") == "discarded"
+
+
 # -- Redis away ------------------------------------------------------------------------------------------------------
 
 

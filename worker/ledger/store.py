@@ -238,8 +238,9 @@ class Ledger:
         return [(Ref.parse(ref), state) for ref, state in answer.get("rescued", [])], answer.get("next")
 
     def forget(self, *, keep_s: float, limit: int = 200) -> int:
-        """Drop records that were settled longer ago than `keep_s`. Dead letters stay for ever."""
-        return int(self._run("forget", {"keep": keep_s * 1000, "limit": limit})["forgotten"])
+        """Drop what is older than `keep_s` or was only kept for a restore. Dead letters stay for ever."""
+        options = {"keep": keep_s * 1000, "restorable": RESTORABLE_S * 1000, "limit": limit}
+        return int(self._run("forget", options)["forgotten"])
 
     # -- what operators do -----------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@
 --   deleted gone dead cancelled discarded    zset    score: when it was settled
 --   counters            hash    what ever happened (see _counters.lua)
 --   groups, letters:<group>, deadlines:<group>    the dead letters by what they died of (see _groups.lua)
+--   discarded:users     zset    discarded ones that still know their app user; score: when they were discarded
 --   gate                hash    may this account be called now, and when
 --   failing             zset    refs that failed since the last sign of life; score: when
 --   waiting             zset    hands that wait for a slot; score: when they ask again

@@ -1,13 +1,25 @@
 -- forget: records whose keeping time is over leave Redis, and so do entries of the audit. Dead letters never do.
+--         Discarded ones forget their app user when they can be restored no more.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: keep (ms), limit)
---   returns  {"now", "forgotten": how many records and entries}
+--   ARGV     caller, operation number, options (JSON: keep (ms), restorable (ms), limit)
+--   returns  {"now", "forgotten": how many records, entries and app users}
 --include _clock
 --include _account
 --include _drains
 --include _once
 --include _counters
 local options = cjson.decode(ARGV[3])
+
+-- The app user stands in the record because the header needs it: for a call that can come no more it has to go.
+local function forget_users(now)
+  local over = '(' .. ms(now - options.restorable)
+  local refs = redis.call('ZRANGEBYSCORE', P .. 'discarded:users', '-inf', over, 'LIMIT', 0, options.limit)
+  for _, ref in ipairs(refs) do
+    redis.call('ZREM', P .. 'discarded:users', ref)
+    if redis.call('HGET', record(ref), 'state') == 'discarded' then redis.call('HDEL', record(ref), 'user', 'au') end
+  end
+  return #refs
+end
 
 return once(ARGV[1], ARGV[2], function()
   local now, forgotten = clock(), 0
@@ -25,5 +37,5 @@ return once(ARGV[1], ARGV[2], function()
     redis.call('ZREM', P .. 'audit', id)
     redis.call('DEL', P .. 'audit:' .. id)
   end
-  return { now = tonumber(ms(now)), forgotten = forgotten + #acts }
+  return { now = tonumber(ms(now)), forgotten = forgotten + #acts + forget_users(now) }
 end)
