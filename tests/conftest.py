@@ -12,6 +12,7 @@ import redis
 
 from tests.command import Command
 from tests.dead_letters import Undertaker
+from tests.http_site import Site
 from worker.embedded import EmbeddedRedis
 
 
@@ -47,3 +48,11 @@ def command(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Command:
 def undertaker(redis_url: str) -> Undertaker:
     """Makes deletions that have ended, on the same Redis."""
     return Undertaker(redis_url)
+
+
+@pytest.fixture
+def site(redis_url: str, tmp_path: Path) -> Iterator[Site]:
+    """The HTTP side on an empty Redis."""
+    one = Site(redis_url, tmp_path / "tokens.toml")
+    with one.client:
+        yield one

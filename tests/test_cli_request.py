@@ -213,7 +213,7 @@ def test_after_and_at_put_the_deletion_off(command: Command, reads: ReadModel) -
         (["--at", "2099-02-31T00:00:00Z"], "there is no such time"),
         (["--at", "2020-01-01T00:00:00Z"], "leave it out to delete at once"),
         (["--after", "soon"], "--after: expected a number and s, m, h or d"),
-        (["--after", "40d"], "set --deadline to more than 40d"),
+        (["--after", "40d"], "set a deadline of more than 40d"),
         (["--deadline", "0s"], "--deadline: expected more than 0s"),
         (["--wait", "x"], "--wait: expected a number"),
         (["--reason", "née@example.com"], "reason: use a ticket number"),

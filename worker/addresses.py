@@ -55,7 +55,7 @@ def check_endpoint(url: str, name: str) -> str:
         raise SettingsError(name, f"expected https://HOST; found {masked(url)!r}")
     if parts.username is not None or parts.path.strip("/") or parts.query or parts.fragment:
         raise SettingsError(name, f"expected https://HOST[:PORT] and nothing more; found {masked(url)!r}")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise SettingsError(
             name, f"plain http is for loopback (127.0.0.1, ::1, localhost) only: set https://{parts.netloc}"
         )
@@ -114,6 +114,17 @@ def check_broker_url(url: str, name: str) -> str:
     return url
 
 
+def check_hosts(text: str, name: str) -> tuple[str, ...]:
+    """Names of hosts, with commas between them; raises `SettingsError` for a URL or a port."""
+    hosts = tuple(filter(None, (host.strip().lower() for host in text.split(","))))
+    for host in hosts:
+        if not re.fullmatch(r"[0-9a-z_][0-9a-z._-]{0,252}|\[[0-9a-f:.]+\]", host):
+            raise SettingsError(
+                name, f"expected names of hosts without scheme and port: eraser.example.com; found {host[:60]!r}"
+            )
+    return hosts
+
+
 def _split(url: str, name: str, expected: str) -> SplitResult:
     if re.search(r"[\x00-\x20\x7f]", url):  # urlsplit would drop some of these silently
         raise SettingsError(name, f"there is a blank or a control character in {masked(url)!r}; expected {expected}")
@@ -131,7 +142,8 @@ def _database(parts: SplitResult) -> str:
     return asked or path or "0"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether the name or address means this machine."""
     if host == "localhost":
         return True
     try:

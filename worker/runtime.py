@@ -93,6 +93,7 @@ class Runtime:
     worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}")
     stopping: threading.Event = field(default_factory=threading.Event)
     now: Callable[[], datetime] = _utc_now
+    patience_s: float = 4.0  # how long a ledger of this process repeats a move while Redis is away
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
     _clients: dict[str, tuple[Client, Callable[[], str]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -130,7 +131,7 @@ class Runtime:
         with self._lock:
             if account not in self._ledgers:
                 policy = gate_policy(self.settings, self.settings.accounts[account])
-                self._ledgers[account] = Ledger(self.redis, account, policy)
+                self._ledgers[account] = Ledger(self.redis, account, policy, patience_s=self.patience_s)
             return self._ledgers[account]
 
     def ledger_of(self, project_id: str) -> Ledger:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from worker.accounts import DEFAULT, Account, CredentialsReference, default_rate, nearest, place, read_accounts
-from worker.addresses import broker_form, check_broker_url, check_redis_url, masked
+from worker.addresses import broker_form, check_broker_url, check_hosts, check_redis_url, masked
 from worker.deletion import why_bad_id
 from worker.durations import format_duration, format_schedule, parse_duration, parse_schedule
 from worker.errors import SettingsError, UsageError
@@ -39,6 +39,8 @@ KNOWN = (
     "ERASER_REDIS_SERVER",  # the server binary that the embedded mode starts
     "ERASER_IAM_USER",
     "ERASER_IAM_DOMAIN",
+    "ERASER_API_TOKENS_FILE",  # hashes of the HTTP API's tokens: no secret, but a file like the secrets
+    "ERASER_CONSOLE_HOSTS",
 )
 PROJECT = "HUAWEICLOUD_SDK_PROJECT_ID"
 
@@ -67,6 +69,8 @@ class Settings:
     keep_final: float
     config: Path | None
     redis_server: Path | None
+    api_tokens: Path | None
+    console_hosts: tuple[str, ...]  # names under which the HTTP side is called, beside those of this machine
     accounts: Mapping[str, Account]
     project: str | None  # HUAWEICLOUD_SDK_PROJECT_ID
     origins: Mapping[str, str] = field(repr=False, compare=False)  # setting -> where its value comes from
@@ -101,6 +105,8 @@ class Settings:
             keep_final=read.duration("ERASER_KEEP_FINAL", "400d"),
             config=config,
             redis_server=read.value("ERASER_REDIS_SERVER", _as_path),
+            api_tokens=read.value("ERASER_API_TOKENS_FILE", _as_path),
+            console_hosts=read.value("ERASER_CONSOLE_HOSTS", check_hosts) or (),
             accounts=MappingProxyType(_accounts(read, config, rate, project)),
             project=project,
             origins=MappingProxyType(read.origins),
@@ -150,6 +156,8 @@ class Settings:
             "ERASER_KEEP_FINAL": format_duration(self.keep_final),
             "ERASER_CONFIG": str(self.config or "not set"),
             "ERASER_REDIS_SERVER": str(self.redis_server or "not set"),
+            "ERASER_API_TOKENS_FILE": str(self.api_tokens or "not set"),
+            "ERASER_CONSOLE_HOSTS": ", ".join(self.console_hosts) or "this machine's own names",
             PROJECT: self.project or "not set",
         }
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
@@ -89,6 +89,11 @@ def _why_away(error: redis.RedisError) -> str:
     )
 
 
+def _accepted(refs: Sequence[Ref], answer: dict[str, Any]) -> Iterator[Accepted]:
+    for ref, state in zip(refs, answer["results"], strict=True):
+        yield Accepted(ref, state.removeprefix("="), deduplicated=state.startswith("="))
+
+
 class Ledger:
     """The record of every deletion of one account. Thread-safe.
 
@@ -127,21 +132,7 @@ class Ledger:
         what is pending needs the rest to drain.
         """
         self._refuse_when_nearly_full()
-        options = lean(
-            {
-                "lane": claim.lane.value,
-                "by": claim.by,
-                "why": claim.why,
-                "run": claim.run,
-                "user": claim.app_user,
-                "au": self.users.hashed(claim.app_user) if claim.app_user else None,
-                "again": claim.again,
-                "policy": claim.policy,
-                "seen": claim.seen,
-                "act": claim.act,
-            }
-        )
-        options |= {"delay": claim.delay_s * 1000, "deadline": claim.deadline_s * 1000, "gate": self._gate}
+        options = self._said(claim) | lean({"seen": claim.seen, "act": claim.act}) | {"gate": self._gate}
         accepted: list[Accepted] = []
         bells: list[str] = []
 
@@ -149,11 +140,32 @@ class Ledger:
             return {"assets": [assets.get(ref, False) for ref in batch]} if assets else {}
 
         for batch, answer in self.in_batches("request", options, refs, about=about):
-            for ref, state in zip(batch, answer["results"], strict=True):
-                accepted.append(Accepted(ref, state.removeprefix("="), deduplicated=state.startswith("=")))
+            accepted += _accepted(batch, answer)
             if answer.get("ring"):
                 bells.append(answer["ring"])
         return accepted, bells
+
+    def request_each(self, wanted: Sequence[tuple[Ref, Claim]]) -> tuple[list[Accepted], list[str]]:
+        """The same for at most 500 deletions that different callers ask for, each with a claim of its own."""
+        self._refuse_when_nearly_full()
+        options = {"each": [self._said(claim) for _, claim in wanted], "gate": self._gate}
+        refs = [ref for ref, _ in wanted]
+        answer = self._run("request", options, refs)
+        return list(_accepted(refs, answer)), [answer["ring"]] if answer.get("ring") else []
+
+    def _said(self, claim: Claim) -> dict[str, Any]:
+        """A claim as the script takes it."""
+        said = {
+            "lane": claim.lane.value,
+            "by": claim.by,
+            "why": claim.why,
+            "run": claim.run,
+            "user": claim.app_user,
+            "au": self.users.hashed(claim.app_user) if claim.app_user else None,
+            "again": claim.again,
+            "policy": claim.policy,
+        }
+        return lean(said) | {"delay": claim.delay_s * 1000, "deadline": claim.deadline_s * 1000}
 
     # -- what hands do -------------------------------------------------------------------------------------------
 

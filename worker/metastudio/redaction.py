@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -36,7 +37,7 @@ def redact(text: str, *, secrets: Iterable[str] = ()) -> str:
 
     `secrets` are literal texts that must not appear, such as those of the credentials in use.
     """
-    literals = _spellings(secrets)
+    literals = _spellings(tuple(secrets))
     text = _one_line(_without(text, literals)[:_MAX_INPUT])
     text = _without(text, literals)
     text = _HEADERS.sub(lambda m: f"{m[1]}{m[2]}{MASK}", text)
@@ -46,7 +47,8 @@ def redact(text: str, *, secrets: Iterable[str] = ()) -> str:
     return _shorten(text)
 
 
-def _spellings(secrets: Iterable[str]) -> list[str]:
+@lru_cache(maxsize=16)  # a process has one set of secrets, and asks at each line of its log
+def _spellings(secrets: tuple[str, ...]) -> list[str]:
     """Every secret as it is and as it looks in a URL; the longest first, so that none hides a part of another."""
     given = {secret for secret in secrets if secret}
     quoted = {quote(secret, safe="", errors="replace") for secret in given}

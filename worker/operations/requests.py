@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 from worker.deletion import Lane, check_opaque, check_reason, why_bad_id
 from worker.durations import format_duration
@@ -12,11 +13,13 @@ from worker.errors import RefusedBySafetyRule, UsageError
 from worker.ledger.acts import Act, ActName
 from worker.ledger.moves import Accepted, Claim, Ref
 from worker.ledger.store import BATCH
+from worker.operations.times import parse_span, parse_time
 from worker.runtime import Runtime
 
 Ring = Callable[[str, str], None]  # account, doorbell
 
 CAP = 100  # ids that nobody has to confirm
+SOON_S = 60.0  # a start that lies further back is a typing error
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,17 @@ class Asked:
     job_id: str
     accepted: Accepted | None
     error: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's fields, whichever door it came by."""
+        done = self.accepted
+        return {
+            "job_id": self.job_id if done else self.job_id[:128],
+            "state": done.state if done else None,
+            "accepted": done is not None,
+            "deduplicated": done.deduplicated if done else False,
+            "error": self.error,
+        }
 
 
 def claim(
@@ -47,7 +61,7 @@ def claim(
     if after_s >= deadline_s:
         raise UsageError(
             f"the deadline, {format_duration(deadline_s)} from now, is over before the deletion may start: "
-            f"set --deadline to more than {format_duration(after_s)}, or an earlier start"
+            f"set a deadline of more than {format_duration(after_s)}, or an earlier start"
         )
     return Claim(
         lane=Lane(lane),
@@ -59,6 +73,25 @@ def claim(
         deadline_s=deadline_s,
         again=again,
     )
+
+
+def start_in(
+    after: str | None, at: str | None, *, now: float | None, names: tuple[str, str] = ("after", "at")
+) -> float:
+    """Seconds until a deletion may start. `now` (Redis's, ms) turns `at` into a delay; without it `at` is only checked
+    for its form. `names`: what the caller calls the two. Raises `UsageError`."""
+    if after and at:
+        raise UsageError(f"{names[0]} or {names[1]}: one of the two")
+    if after:
+        return parse_span(after, names[0])
+    if not at:
+        return 0.0
+    moment = parse_time(at, names[1])
+    if now is None:
+        return 0.0
+    if moment < now - SOON_S * 1000:
+        raise UsageError(f"{names[1]}: {at} has passed; leave it out to delete at once. Nothing was recorded")
+    return max(0.0, (moment - now) / 1000)
 
 
 def project_of(running: Runtime, project_id: str | None) -> str:
@@ -94,6 +127,16 @@ def record(running: Runtime, refs: Iterable[Ref], claim: Claim, ring: Ring) -> I
             yield from flush()
     if batch:
         yield from flush()
+
+
+def record_each(running: Runtime, wanted: Sequence[tuple[Ref, Claim]], ring: Ring) -> list[Accepted]:
+    """The same in one round trip for at most 500 of one account that different callers ask for: all or none."""
+    ledger = running.ledger_of(wanted[0][0].project_id)
+    accepted, bells = ledger.request_each(wanted)
+    for bell in bells:
+        ring(ledger.account, bell)
+    running.wake(ledger.account, 0)
+    return accepted
 
 
 def submit(running: Runtime, project: str, job_ids: Iterable[str], claim: Claim, ring: Ring) -> Iterator[Asked]:

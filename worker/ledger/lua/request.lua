@@ -4,6 +4,7 @@
 --            options: lane, by, why, run, user, au (HMAC of the app user), delay (ms), deadline (ms from now),
 --            again (bool), policy (its name), seen (bool: a list had them), assets (id of each one's asset, or false),
 --            gate (see _gate.lua), act (see _audit.lua: where a person lifted a cap)
+--            or, in the place of all up to policy, each: a list of them, one a ref
 --   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one], "ring": bell or null}
 --include _clock
 --include _account
@@ -16,8 +17,12 @@
 --include _ring
 --include _audit
 local options = cjson.decode(ARGV[3])
-local lane, by, why, run, user = options.lane, options.by, options.why, options.run, options.user
-local pol, au = options.policy, options.au
+local lane, by, why, run, user, au, pol, again  -- of the deletion at hand
+
+local function hear(claim)
+  lane, by, why, run, user = claim.lane, claim.by, claim.why, claim.run, claim.user
+  au, pol, again = claim.au, claim.policy, claim.again
+end
 
 local asked = { new = 0, again = 0, merged = 0, done = 0 }
 
@@ -57,7 +62,7 @@ local function merge(ref, now, due, deadline, asset)
     return 'pending'
   end
   local s = r.state
-  local anew = s == 'dead' or s == 'discarded' or s == 'cancelled' or (options.again and (s == 'deleted' or s == 'gone'))
+  local anew = s == 'dead' or s == 'discarded' or s == 'cancelled' or (again and (s == 'deleted' or s == 'gone'))
   if anew then
     open_round(ref, now, { lane = lane, due = due, deadline = deadline, by = by, why = why, run = run, pol = pol,
       user = user, au = au, from = s, lane_before = r.lane, round_before = r.round })
@@ -104,14 +109,19 @@ end
 
 return once(ARGV[1], ARGV[2], function()
   local now = clock()
-  local due, deadline = now + options.delay, now + options.deadline
-  local results = {}
-  for i = 4, #ARGV do results[#results + 1] = merge(ARGV[i], now, due, deadline, options.assets and options.assets[i - 3]) end
+  local results, hurry = {}, false
+  for i = 4, #ARGV do
+    local claim = options.each and options.each[i - 3] or options
+    hear(claim)
+    local asset = options.assets and options.assets[i - 3]
+    results[#results + 1] = merge(ARGV[i], now, now + claim.delay, now + claim.deadline, asset)
+    hurry = hurry or (lane == 'user' and claim.delay <= 0)
+  end
   for how, n in pairs(asked) do
     if n > 0 then count('deletion.requested ' .. how, n) end
   end
   audit(now, options.act, asked_for(results), ARGV[4])
   local bell = cjson.null
-  if lane == 'user' and options.delay <= 0 then bell = ring(now, options.gate) or cjson.null end
+  if hurry then bell = ring(now, options.gate) or cjson.null end
   return { now = tonumber(ms(now)), results = results, ring = bell }
 end)

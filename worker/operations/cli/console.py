@@ -9,10 +9,13 @@ import os
 import click
 
 from worker import logs
+from worker.addresses import broker_form
 from worker.errors import UsageError
 from worker.operations.cli import door
+from worker.settings import check_celery_environment
 
 HOST, PORT = "127.0.0.1", 8710
+PATIENCE_S = 1.0  # a caller rather hears "ask again" than waits
 
 
 @click.command()
@@ -28,7 +31,9 @@ def console(host: str, port: int) -> None:
     from worker.operations.http.serve import serve
 
     running = door.load()
-    _ = running.redis_url  # fail now, with what to set
+    running.patience_s = PATIENCE_S
+    broker = running.settings.broker_url or broker_form(running.redis_url)  # fail now, with what to set
+    check_celery_environment(running.environ, broker)
     logs.set_up(logging.INFO, os.environ)
     serve(running, host=host, port=port)
 

@@ -18,12 +18,11 @@ from worker.operations import ids, requests, status, waiting
 from worker.operations.cli import door
 from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say
 from worker.operations.cli.progress import progress
-from worker.operations.times import parse_span, parse_time
+from worker.operations.times import parse_span
 from worker.operations.words import count
 from worker.runtime import Runtime
 
 TOLD = 10  # bad ids that are told one by one; --json tells all
-SOON_S = 60.0  # a start that lies further back is a typing error
 
 
 @dataclass(slots=True)
@@ -114,21 +113,14 @@ def request(job_ids: tuple[str, ...], from_file: str | None, as_json: bool, wait
 
 def _claim(running: Runtime, lane: str, said: dict[str, Any], *, now: float | None = None) -> Claim:
     """What is asked for. `now` (Redis's, ms) turns --at into a delay; without it --at is only checked for its form."""
-    if said["after"] and said["at"]:
-        raise UsageError("--after or --at: one of the two")
-    after_s = parse_span(said["after"], "--after") if said["after"] else 0.0
-    if said["at"]:
-        at = parse_time(said["at"], "--at")
-        after_s = (at - now) / 1000 if now is not None else 0.0
-        if after_s < -SOON_S:
-            raise UsageError(f"--at: {said['at']} has passed; leave it out to delete at once. Nothing was recorded")
+    after_s = requests.start_in(said["after"], said["at"], now=now, names=("--after", "--at"))
     return requests.claim(
         running,
         lane=lane,
         by=said["by"],
         reason=said["reason"],
         app_user=said["app_user"],
-        after_s=max(0.0, after_s),
+        after_s=after_s,
         deadline_s=parse_span(said["deadline"], "--deadline") if said["deadline"] else None,
         again=said["again"],
     )
@@ -171,14 +163,7 @@ def _wait(running: Runtime, account: str, refs: list[Ref], seconds: float) -> di
 
 
 def _as_json(asked: requests.Asked, state: State | None = None) -> dict[str, Any]:
-    done = asked.accepted
-    return {
-        "job_id": asked.job_id if done else asked.job_id[:128],
-        "state": (state.value if state else done.state) if done else None,
-        "accepted": done is not None,
-        "deduplicated": done.deduplicated if done else False,
-        "error": asked.error,
-    }
+    return asked.as_json() | ({"state": state.value} if state else {})
 
 
 def _tell(running: Runtime, tally: Tally, project: str, *, many: bool, waited: bool) -> None:

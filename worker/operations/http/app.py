@@ -5,33 +5,50 @@ from __future__ import annotations
 import importlib
 import importlib.util
 
-import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from worker.errors import EraserError, Unreachable
 from worker.ledger.ask import ask
-from worker.operations.http import problems
+from worker.operations.http import deletions, problems
+from worker.operations.http.desk import Bells, Desk, desk_of
+from worker.operations.http.doorman import Doorman
 from worker.operations.http.problems import Problem
+from worker.operations.http.token_file import TokenFile, path_of
+from worker.operations.requests import Ring
 from worker.runtime import Runtime
 
 CONSOLE = "worker.operations.console"
+MANY = "/api/projects/{project_id}/deletions"
+ONE = MANY + "/{job_id}"
 
 
-def create_app(running: Runtime) -> Starlette:
-    """Everything that is served, for one process."""
+def _ring(account: str, bell: str) -> None:
+    from worker.celery import ring  # only now: a server that records for nobody in a hurry needs no Celery
+
+    ring(account, bell)
+
+
+def create_app(running: Runtime, *, bind: str = "127.0.0.1", ring: Ring = _ring) -> Starlette:
+    """Everything that is served, for one process. `bind`: the address that is listened on."""
     app = Starlette(
         routes=[
+            Route(MANY, deletions.ask, methods=["POST"]),
+            Route(ONE, deletions.look, methods=["GET"]),
+            Route(ONE, deletions.cancel, methods=["DELETE"]),
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/readyz", _readyz, methods=["GET"]),
             *_console(running),
         ],
+        middleware=[Middleware(Doorman, allowed=running.settings.console_hosts)],
         exception_handlers={Problem: _problem, EraserError: _problem, HTTPException: _http},
     )
-    app.state.running = running
+    app.router.redirect_slashes = False  # an address is right or it is not; and a redirect would repeat the Host
+    app.state.desk = Desk(running, TokenFile(path_of(running.settings, running.environ)), bind, Bells(ring))
     return app
 
 
@@ -49,9 +66,9 @@ async def _healthz(_: Request) -> Response:
 
 async def _readyz(request: Request) -> Response:
     """Requests can be recorded: Redis answers. No detail, because anybody may ask."""
-    running: Runtime = request.app.state.running
+    desk = desk_of(request)
     try:
-        await anyio.to_thread.run_sync(lambda: ask(running.redis.ping))
+        await desk.in_thread(lambda: ask(desk.running.redis.ping))
     except Unreachable:
         return PlainTextResponse("Redis does not answer\n", 503, headers={"Retry-After": str(problems.AWAY_S)})
     return PlainTextResponse("ready\n")
@@ -61,15 +78,22 @@ async def _problem(_: Request, error: Exception) -> Response:
     return problems.answer(problems.of(error))
 
 
-async def _http(_: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     """What Starlette itself refuses: an unknown path, a wrong method."""
     assert isinstance(error, HTTPException)  # noqa: S101 - for mypy; it is registered for nothing else
     match error.status_code:
         case 404:
             return problems.answer(Problem(404, "not-found", "there is nothing at this address; see /openapi.json"))
         case 405:
-            allowed = (error.headers or {}).get("Allow", "")
-            detail = f"this address takes {allowed or 'other methods'}"
-            return problems.answer(Problem(405, "wrong-method", detail, headers={"Allow": allowed} if allowed else {}))
+            allowed = ", ".join(sorted(_methods(request)))
+            detail = f"this address takes {allowed}"
+            return problems.answer(Problem(405, "wrong-method", detail, headers={"Allow": allowed}))
         case status:
             return problems.answer(Problem(status, "refused", error.detail))
+
+
+def _methods(request: Request) -> set[str]:
+    """What the address takes: several routes may share it."""
+    path = getattr(request.scope.get("route"), "path", None)
+    same = [route for route in request.app.routes if isinstance(route, Route) and route.path == path]
+    return {method for route in same for method in route.methods or ()}

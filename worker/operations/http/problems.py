@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import redis
 from starlette.responses import Response
 
 from worker.errors import EraserError, RefusedBySafetyRule, Unreachable, UsageError
@@ -60,11 +61,18 @@ def of(error: Exception) -> Problem:
             return Problem(404, "unknown-deletion", "nobody asked for the deletion of this job in this project")
         case UsageError() | EraserError():
             return Problem(422, "invalid", str(error))
+        case redis.RedisError():
+            return away(f"Redis answers with an error ({type(error).__name__})")
         case _:
             return Problem(500, "fault", "a fault of ours; the server's log says more")
 
 
-def away(why: str) -> Problem:
+def away(why: str, **more: Any) -> Problem:
     """Redis is not there. What was asked for may have been recorded if its answer was lost: asking again merges."""
     detail = f"{why}. Ask again: a repeated request merges"
-    return Problem(503, "redis-away", detail, headers={"Retry-After": str(AWAY_S)})
+    return Problem(503, "redis-away", detail, headers={"Retry-After": str(AWAY_S)}, **more)
+
+
+def busy() -> Problem:
+    """More is under way than could be answered in time."""
+    return Problem(503, "busy", "too many requests wait for Redis; nothing was done", headers={"Retry-After": "1"})

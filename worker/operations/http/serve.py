@@ -11,7 +11,7 @@ from worker.runtime import Runtime
 def serve(running: Runtime, *, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C; what is being answered is finished first."""
     config = uvicorn.Config(
-        create_app(running),
+        create_app(running, bind=host),
         host=host,
         port=port,
         log_config=None,  # ours

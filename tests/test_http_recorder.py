@@ -1,0 +1,151 @@
+"""Requests written together: each has its own claim and answer, and while Redis is away nothing is half accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.dead_letters import PROJECT
+from tests.http_site import Site
+from tests.ledgers import Bench
+from tests.test_http_deletions import problem
+from worker.deletion import Lane
+from worker.embedded import EmbeddedRedis
+from worker.errors import Unreachable
+from worker.ledger.moves import Accepted, Claim, Ref
+from worker.operations.http import recorder
+from worker.operations.http.problems import Problem
+from worker.operations.http.recorder import Recorder, Wanted
+
+CLAIMS = [
+    Claim(lane=Lane.USER, by="shop", why="T-1", app_user="u-1"),
+    Claim(lane=Lane.BULK, by="till", why="T-2", run="r-1", delay_s=60),
+    Claim(lane=Lane.USER, by="shop/7", deadline_s=3600, again=True),
+]
+
+
+def test_claims_that_go_together_become_what_they_become_alone(client: redis.Redis) -> None:
+    wanted = [(Ref("p", job), claim) for job in ("a", "b", "a", "done") for claim in CLAIMS]
+    one, many = Bench(client, account="one"), Bench(client, account="many")
+    for bench in (one, many):
+        bench.open()
+        bench.request("done")
+        bench.settle(bench.take())
+    alone = [accepted for ref, claim in wanted for accepted in one.ledger.request([ref], claim)[0]]
+    together, bells = many.ledger.request_each(wanted)
+    assert together == alone
+    assert len(bells) == 1
+    for bench in (one, many):
+        bench.check_invariant()
+    for job in ("a", "b", "done"):
+        ours, theirs = many.record(job), one.record(job)
+        assert {name: value for name, value in ours.items() if name != "au"} == {
+            name: value
+            for name, value in theirs.items()
+            if name != "au"  # hashed with each account's own key
+        }
+
+
+class Writer:
+    """Stands for Redis: takes its time, and says what it was given at once."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.go = asyncio.Event()
+        self.fails = False
+
+    async def __call__(self, wanted: Wanted) -> list[Accepted]:
+        self.batches.append(len(wanted))
+        await self.go.wait()
+        if self.fails:
+            raise Unreachable("away")
+        return [Accepted(ref, "pending", deduplicated=False) for ref, _ in wanted]
+
+
+def test_what_comes_meanwhile_goes_together_and_everybody_gets_the_own_answer() -> None:
+    async def story() -> None:
+        writer = Writer()
+        desk = Recorder(writer)
+        asked = [asyncio.create_task(desk.record("a", Ref("p", f"j{n}"), Claim())) for n in range(1200)]
+        other = asyncio.create_task(desk.record("b", Ref("q", "j"), Claim()))
+        await asyncio.sleep(0)
+        writer.go.set()
+        assert [accepted.ref.job_id for accepted in await asyncio.gather(*asked)] == [f"j{n}" for n in range(1200)]
+        assert (await other).ref == Ref("q", "j")
+        assert sorted(writer.batches) == [1, 200, 500, 500], "one account's never go with another's"
+        assert (await desk.record("a", Ref("p", "late"), Claim())).ref.job_id == "late"
+
+    asyncio.run(story())
+
+
+def test_everybody_of_a_failed_batch_hears_of_it_and_the_next_one_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "WAITING", 5)
+
+    async def story() -> None:
+        writer = Writer()
+        writer.fails = True
+        desk = Recorder(writer)
+        first = asyncio.create_task(desk.record("a", Ref("p", "first"), Claim()))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        waiting = [asyncio.create_task(desk.record("a", Ref("p", f"j{n}"), Claim())) for n in range(5)]
+        await asyncio.sleep(0)
+        with pytest.raises(Problem, match="too many"):
+            await desk.record("a", Ref("p", "one more"), Claim())
+        writer.go.set()
+        failed = await asyncio.gather(first, *waiting, return_exceptions=True)
+        assert [type(each) for each in failed] == [Unreachable] * 6
+        writer.fails = False
+        assert await desk.record("a", Ref("p", "after"), Claim())
+
+    asyncio.run(story())
+
+
+def test_without_redis_every_answer_is_503_and_nothing_is_half_accepted(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="eraser-") as directory:
+        server = EmbeddedRedis(Path(directory), appendfsync="always")
+        server.start()
+        site = Site(server.url, tmp_path / "tokens.toml")
+        many = [f"job-{n}" for n in range(400)]
+        with site.client:
+            try:
+                assert site.ask("before").status_code == 202
+                server.stop()
+                refused = [
+                    site.ask("during"),
+                    site.ask(*many),
+                    site.ask("keyed", headers={"Idempotency-Key": "k"}),
+                    site.call("GET", f"/api/projects/{PROJECT}/deletions/before"),
+                    site.call("DELETE", f"/api/projects/{PROJECT}/deletions/before?reason=T"),
+                    site.ask("at", at="2030-01-01T00:00:00Z"),
+                ]
+                for answer in refused:
+                    problem(answer, 503, "redis-away")
+                    assert answer.headers["Retry-After"] == "5"
+                    assert directory not in answer.text
+                server.start()
+                assert site.show("before")["state"] == "pending"
+                for job in ("during", "keyed", "at", many[0], many[-1]):
+                    assert site.call("GET", f"/api/projects/{PROJECT}/deletions/{job}").status_code == 404
+                assert site.ask(*many).json()["accepted"] == 400
+            finally:
+                server.stop()
+
+
+def test_a_full_redis_is_503_too_and_what_is_there_stays(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="eraser-") as directory, EmbeddedRedis(Path(directory)) as server:
+        site = Site(server.url, tmp_path / "tokens.toml")
+        with site.client:
+            assert site.ask("before").status_code == 202
+            with redis.Redis.from_url(server.url) as client:
+                client.set("filler", "x" * 5_000_000)
+                client.config_set("maxmemory", "7mb")
+            site.running.ledger("default")._room_checked = -10
+            for answer in (site.ask("during"), site.ask("during", "and-this")):
+                problem(answer, 503, "redis-full")
+                assert answer.headers["Retry-After"] == "60"
+            assert site.show("before")["state"] == "pending"

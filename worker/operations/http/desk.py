@@ -1,0 +1,132 @@
+"""What every request needs, put together once a process; and who may do what."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+from starlette.requests import Request
+
+from worker.addresses import is_loopback
+from worker.errors import SettingsError, UsageError
+from worker.ledger.moves import Accepted
+from worker.operations.http import hosts, problems
+from worker.operations.http.doorman import WHO
+from worker.operations.http.problems import Problem
+from worker.operations.http.recorder import Recorder, Wanted
+from worker.operations.http.token_file import TokenFile
+from worker.operations.http.tokens import Scope, Token, find
+from worker.operations.requests import project_of, record_each
+from worker.runtime import Runtime
+
+T = TypeVar("T")
+
+THREADS = 16  # requests that talk to Redis at once; more only wait in another place
+WAITING = 2000  # requests that may wait for a thread; while Redis hangs more would only be answered too late
+
+
+@dataclass
+class Desk:
+    """`bind`: the address that is listened on. `ring(account, bell)` calls a hand."""
+
+    running: Runtime
+    tokens: TokenFile
+    bind: str
+    ring: Callable[[str, str], None]
+    limiter: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(THREADS))
+    recorder: Recorder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.recorder = Recorder(self._write)
+
+    async def _write(self, wanted: Wanted) -> list[Accepted]:
+        return await self.in_thread(lambda: record_each(self.running, wanted, self.ring))
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Do what blocks elsewhere, so that everybody else is served meanwhile."""
+        if self.limiter.statistics().tasks_waiting >= WAITING:
+            raise problems.busy()
+        return await anyio.to_thread.run_sync(work, limiter=self.limiter)
+
+    def admit(self, request: Request, scope: Scope, project_id: str | None = None) -> Token:
+        """The token of a request that may do this. Raises the `Problem` of one that may not."""
+        token = self._recognise(request)
+        request.scope[WHO] = token.name
+        if not token.may(scope):
+            detail = f"the token {token.name} may {', '.join(sorted(token.scopes))}; this needs {scope}"
+            raise _refused(403, "wrong-scope", detail, f'error="insufficient_scope", scope="{scope}"')
+        if project_id is not None:
+            self._check_project(token, project_id)
+        return token
+
+    def is_private(self, request: Request) -> bool:
+        """Whether nobody but this machine can have asked: neither by another address nor through a proxy."""
+        return is_loopback(self.bind) and hosts.is_local(request.headers.get("host", ""))
+
+    def _recognise(self, request: Request) -> Token:
+        try:
+            tokens = self.tokens.current()
+        except UsageError as error:
+            raise Problem(503, "tokens-wrong", "the server's file of tokens is wrong; its log says how") from error
+        kind, _, presented = request.headers.get("authorization", "").partition(" ")
+        if not tokens:
+            detail = "no token exists yet; on the server make one with: eraser console token NAME --scope request"
+            raise _refused(401, "no-token-exists", detail)
+        if kind.lower() != "bearer" or not presented:
+            raise _refused(401, "no-token", "send a token: Authorization: Bearer eraser_…")
+        token = find(tokens, presented.strip())
+        if token is None:
+            raise _refused(401, "wrong-token", "this token is not known here", 'error="invalid_token"')
+        return token
+
+    def _check_project(self, token: Token, project_id: str) -> None:
+        try:
+            project_of(self.running, project_id)
+        except UsageError as error:
+            raise Problem(422, "invalid", str(error)) from None
+        if not token.sees(project_id):
+            raise Problem(403, "wrong-project", f"the token {token.name} is for other projects")
+        try:
+            self.running.settings.account_of(project_id)
+        except SettingsError:
+            raise Problem(404, "unknown-project", "no account of this server calls for this project") from None
+
+
+def _refused(status: int, name: str, detail: str, why: str = "") -> Problem:
+    challenge = 'Bearer realm="avatar-eraser"' + (f", {why}" if why else "")
+    return Problem(status, name, detail, headers={"WWW-Authenticate": challenge})
+
+
+def desk_of(request: Request) -> Desk:
+    """The desk of the application that answers."""
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+class Bells:
+    """Rings in a thread of its own: a broker that is slow delays no answer. One lost is found by the dispatcher."""
+
+    def __init__(self, send: Callable[[str, str], None]) -> None:
+        self._send = send
+        self._queue: queue.Queue[tuple[str, str]] = queue.Queue(maxsize=100)
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, account: str, bell: str) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="bells", daemon=True)
+                self._thread.start()
+        try:
+            self._queue.put_nowait((account, bell))
+        except queue.Full:
+            return
+
+    def _work(self) -> None:
+        while True:
+            self._send(*self._queue.get())

@@ -1,0 +1,93 @@
+"""The file of tokens: read anew whenever it changes, so that a token is given or taken back without a restart."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from worker.embedded import default_directory
+from worker.errors import UsageError
+from worker.operations.http.tokens import BYTES, Scope, Token, check_name, hashed, mint, read, section
+from worker.settings import Settings
+
+NAME = "api-tokens.toml"
+
+
+def path_of(settings: Settings, environ: Mapping[str, str]) -> Path:
+    """Where this process's tokens stand: as set, or beside the data of `eraser up`."""
+    return settings.api_tokens or default_directory(environ) / NAME
+
+
+class TokenFile:
+    """The tokens as the file says at each moment. Thread-safe.
+
+    A file that is wrong gives no token at all rather than yesterday's: somebody may just have taken one back.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._stamp: tuple[int, ...] | None = None
+        self._tokens: tuple[Token, ...] = ()
+        self._error: UsageError | None = None
+
+    def current(self) -> tuple[Token, ...]:
+        """Every token; none where there is no file. Raises `UsageError` saying what is wrong with it."""
+        stamp = self._look()
+        with self._lock:
+            if stamp != self._stamp:
+                self._stamp, self._error = stamp, None
+                try:
+                    self._tokens = self._read() if stamp else ()
+                except UsageError as error:
+                    self._tokens, self._error = (), error
+            if self._error:
+                raise self._error
+            return self._tokens
+
+    def add(
+        self, name: str, scopes: Iterable[Scope], *, projects: Iterable[str] = (), now: datetime
+    ) -> tuple[Token, str]:
+        """Make a token. Returns it and its secret, which is kept nowhere. Raises `UsageError`."""
+        check_name(name)
+        if any(token.name == name for token in self.current()):
+            raise UsageError(
+                f"there is a token {name} already: remove its lines from {self.path}, or take another name"
+            )
+        secret = mint(secrets.token_bytes(BYTES))
+        token = Token(name, hashed(secret), frozenset(scopes), frozenset(projects))
+        self._append(section(token, now.isoformat(timespec="seconds").replace("+00:00", "Z")))
+        return token, secret
+
+    def _look(self) -> tuple[int, ...] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _read(self) -> tuple[Token, ...]:
+        try:
+            return read(self.path.read_text(encoding="utf-8"), str(self.path))
+        except OSError as error:
+            raise UsageError(f"cannot read {self.path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise UsageError(f"{self.path} is not UTF-8 text") from None
+
+    def _append(self, lines: str) -> None:
+        """Write a whole new file and put it in the place of the old one: a reader never sees half of it."""
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            before = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+            mode = self.path.stat().st_mode & 0o777 if before else 0o600
+            beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+            beside.touch(mode=0o600)
+            beside.write_text(f"{before.rstrip()}\n\n{lines}".lstrip(), encoding="utf-8")
+            beside.chmod(mode)
+            beside.replace(self.path)
+        except OSError as error:
+            raise UsageError(f"cannot write {self.path}: {error.strerror}; set ERASER_API_TOKENS_FILE") from None
