@@ -10,7 +10,6 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.command import Command
 from tests.dead_letters import PROJECT, Undertaker
 from worker.deletion import Cause, Lane, Outcome, State
 from worker.ledger.moves import Ref
@@ -168,16 +167,3 @@ def test_every_metric_is_in_the_list_and_nothing_else(running: Runtime, undertak
     for label in ("event", "detail", "outcome", "gate", "cause"):
         for value in filter(None, page.values(label)):
             assert f"`{value}`" in LIST, f"{label} {value}"
-
-
-def test_the_command_prints_what_is_served(command: Command, undertaker: Undertaker) -> None:
-    undertaker.end("a")
-    ended = command("metrics")
-    assert ended.code == 0
-    assert 'avatar_eraser_dead_letters{account="default",cause="server_error"} 1.0' in ended.out.splitlines()
-    samples = command("metrics", "--json").json
-    assert {"name": "avatar_eraser_workers", "labels": {}, "value": 0} in samples
-
-
-def test_the_command_without_redis_exits_4(command: Command) -> None:
-    assert command("metrics", ERASER_REDIS_URL="redis://127.0.0.1:1").code == 4
