@@ -144,12 +144,16 @@ def test_a_call_can_finish_before_the_container_is_killed(compose: dict[str, Any
     assert grace >= Settings.load({}).call_deadline + 15
 
 
-def test_redis_is_published_nowhere_and_flower_on_this_machine_only(compose: dict[str, Any]) -> None:
+def test_redis_is_published_nowhere_and_what_has_no_password_on_this_machine_only(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         for port in service.get("ports", []):
-            assert name == "flower", f"{name} publishes {port}"
+            assert name in ("flower", "metrics"), f"{name} publishes {port}"
             assert port.startswith("127.0.0.1:")
-    assert compose["services"]["flower"]["profiles"] == ["flower"]
+            assert service["profiles"] == [name], "whoever wants it names it"
+
+
+def test_the_metrics_have_no_key_to_metastudio(compose: dict[str, Any]) -> None:
+    assert compose["services"]["metrics"]["secrets"] == ["redis_url"]
 
 
 def test_compose_sets_only_settings_that_exist_and_no_secret(compose: dict[str, Any]) -> None:

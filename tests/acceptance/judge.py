@@ -6,11 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from tests.acceptance.fleet import Fleet
 from tests.ledgers import INDEXES
 from worker.deletion import State
 from worker.ledger.read import Deletion
 from worker.metastudio.simulator import DEMO_PROJECT
+from worker.operations import metrics
 
 
 def judge(fleet: Fleet, accepted: Collection[str], *, frozen: Collection[str] = ()) -> dict[str, Deletion]:
@@ -21,6 +24,7 @@ def judge(fleet: Fleet, accepted: Collection[str], *, frozen: Collection[str] = 
     what_is_deleted_was_deleted_once(fleet, deletions.values())
     no_calls_overlapped(calls, frozen)
     every_attempt_is_in_the_servers_log(deletions.values(), calls)
+    the_metrics_say_the_same(fleet, deletions.values(), calls)
     return deletions
 
 
@@ -87,6 +91,50 @@ def every_attempt_is_in_the_servers_log(deletions: Iterable[Deletion], calls: li
             assert call["status"] == attempt.said["status"], f"{attempt} was answered {call['status']}"
     twice = [request_id for request_id, times in recorded.items() if times > 1]
     assert not twice, f"recorded more than once: {twice[:5]}"
+
+
+def the_metrics_say_the_same(fleet: Fleet, deletions: Collection[Deletion], calls: list[dict[str, Any]]) -> None:
+    """Whatever was killed: what is exposed is what the records say, and it explains every call in the server's log."""
+    scraped = Scrape(fleet)
+    states = Counter(d.state.value for d in deletions)
+    assert scraped.by("deletions", "state") == states
+    outcomes = Counter(attempt.said["outcome"] for d in deletions for attempt in d.attempts)
+    assert scraped.by("attempts_total", "outcome") == outcomes
+    assert scraped.by("call_seconds_count", "outcome") == outcomes
+    assert scraped.by("dead_letters", "cause") == Counter(d.cause for d in deletions if d.state is State.DEAD)
+
+    happened = scraped.by("events_total", "event")
+    histories = Counter(event.name for d in deletions for event in d.events)
+    assert happened["deletion.lost"] == histories["deletion.lost"]
+    assert scraped.by("events_total", "detail", event="deletion.requested")["new"] == len(deletions)
+    if not {"deletion.requested", "deletion.replayed", "deletion.discarded"} & set(histories):  # each ended once
+        ends = {"deleted": "deletion.deleted", "gone": "deletion.gone", "dead": "deletion.died"}
+        assert {state: happened[event] for state, event in ends.items()} == {state: states[state] for state in ends}
+
+    heard = sum("request_id" in attempt.said for d in deletions for attempt in d.attempts)
+    silent = sum(outcomes.values()) - heard
+    ours = {d.ref.job_id for d in deletions}
+    unheard = sum(call["operation"] == "delete" and call["job_id"] in ours for call in calls) - heard
+    assert 0 <= unheard <= silent + happened["deletion.lost"] + happened["deletion.outrun"], (
+        "calls that nothing explains"
+    )
+
+
+class Scrape:
+    """What `eraser metrics` says of the fleet's account."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        page = metrics.exposition(fleet.running)[1].decode()
+        every = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
+        self._samples = [sample for sample in every if sample.labels.get("account") == fleet.account]
+
+    def by(self, name: str, label: str, **having: str) -> Counter[str]:
+        """Sums by one label, without those that are 0."""
+        found: Counter[str] = Counter()
+        for sample in self._samples:
+            if sample.name == f"avatar_eraser_{name}" and having.items() <= sample.labels.items():
+                found[sample.labels[label]] += int(sample.value)
+        return +found
 
 
 def every_call_is_recorded(fleet: Fleet, deletions: dict[str, Deletion]) -> None:
