@@ -123,6 +123,14 @@ def test_dead_letters_and_a_pause_are_warnings(command: Command, undertaker: Und
     assert found["gate of default"][2] == "eraser resume --account default --reason R"
 
 
+@pytest.mark.parametrize(("lease", "verdict"), [("30s", "warning"), ("31s", "ok")])
+def test_a_lease_that_hides_lost_workers_is_a_warning(command: Command, lease: str, verdict: str) -> None:
+    ended = command("doctor", "--offline", "--json", ERASER_LEASE=lease, ERASER_CALL_DEADLINE="20s")
+    found = verdicts(ended)["ERASER_LEASE"]
+    assert found[0] == verdict
+    assert ("worker_lost" in found[1]) == (verdict == "warning")
+
+
 def test_a_wrong_setting_exits_2(command: Command) -> None:
     ended = command("doctor", "--json", ERASER_RATE="fast")
     assert ended.code == 2

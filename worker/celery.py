@@ -87,16 +87,27 @@ def configuration() -> dict[str, Any]:
 
 
 class CredentialsStep(bootsteps.Step):
-    """A worker that could call nobody says at its start what to set, not once a doorbell."""
+    """A worker that could call nobody says at its start what to set, and ends.
+
+    One that could call for some of its accounts starts: the gates of the others say what is wrong until that is mended.
+    """
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         running = runtime()
-        try:
-            for account in running.settings.accounts:
+        broken: dict[str, SettingsError] = {}
+        for account in running.settings.accounts:
+            try:
                 running.client(account)
+            except SettingsError as error:
+                broken[account] = error
+        try:
+            if len(broken) == len(running.settings.accounts):
+                raise next(iter(broken.values()))
             running.policies.current()
         except SettingsError as error:
             raise _Refused(error) from None
+        for account, why in broken.items():
+            log.error("credentials.missing", extra={"account": account, "error": str(why)})
         super().__init__(parent, **kwargs)
 
 

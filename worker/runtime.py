@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -15,7 +16,7 @@ import redis
 
 from worker import embedded
 from worker.accounts import Account
-from worker.errors import Unreachable
+from worker.errors import SettingsError, Unreachable
 from worker.hand import Hand
 from worker.ledger.moves import GatePolicy
 from worker.ledger.read import ReadModel
@@ -26,6 +27,8 @@ from worker.retention.book import PolicyBook
 from worker.retention.reread import Reread
 from worker.schedule import Schedule
 from worker.settings import Settings
+
+log = logging.getLogger(__name__)
 
 LOOKS_PER_DELETE = 0.5  # the pace of lookups against that of deletions; the documented limit for lists is twice as high
 HEARD_S = 30.0  # a worker unheard for longer is gone
@@ -96,6 +99,7 @@ class Runtime:
     patience_s: float = 4.0  # how long a ledger of this process repeats a move while Redis is away
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
     _clients: dict[str, tuple[Client, Callable[[], str]]] = field(default_factory=dict)
+    _barred: dict[str, str] = field(default_factory=dict)  # accounts that it cannot call for, and why
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -176,9 +180,21 @@ class Runtime:
 
     def work(self, account: str, ring: Callable[[str, str], None], bell: str | None = None) -> None:
         """Work as a hand until nothing is due or its time is over, and see that somebody looks again in time."""
-        turn = self.hand(account, ring).work(bell)
-        if turn.next_ms is not None:
-            self.wake(account, turn.next_ms)
+        try:
+            next_ms = self.hand(account, ring).work(bell).next_ms
+            self._barred.pop(account, None)
+        except SettingsError as error:
+            next_ms = self._bar(account, error)
+        if next_ms is not None:
+            self.wake(account, next_ms)
+
+    def _bar(self, account: str, error: SettingsError) -> float | None:
+        """Nothing to call with for this account: its gate says why, the others go on, and it is tried again."""
+        if self._barred.get(account) != str(error):
+            self._barred[account] = str(error)
+            log.error("credentials.missing", extra={"account": account, "error": str(error)})
+        placed = self.settings.accounts[account].endpoint is not None
+        return self.ledger(account).bar("credentials" if placed else "misconfigured", str(error))
 
     def wake(self, account: str, at_ms: float) -> None:
         """Ask the dispatcher to look at the account at that Redis time. Best effort: a full look finds it anyway."""

@@ -234,6 +234,11 @@ class Ledger:
         answer = self._run("look", {"gate": self._gate, "patience": patience_s * 1000})
         return answer["wait"] / 1000 if "wait" in answer else None
 
+    def bar(self, block: str, why: str) -> float | None:
+        """This worker has nothing to call with: `credentials` or `misconfigured`. Until when (ms) that closes."""
+        until: float | None = self._run("bar", {"block": block, "why": why, "gate": self._gate}).get("until")
+        return until
+
     # -- what the dispatcher does ----------------------------------------------------------------------------------
 
     def ring(self) -> tuple[str | None, float | None]:

@@ -19,7 +19,7 @@ from worker.metastudio.answer import Listing
 from worker.operations import redis_checks, retention, status, words
 from worker.operations.reach import in_time, require_redis
 from worker.operations.times import span
-from worker.runtime import Runtime
+from worker.runtime import HEARD_S, Runtime
 from worker.settings import check_celery_environment
 
 SKEW_S = 60.0  # what disagrees by more stops grace periods and rescues
@@ -51,7 +51,12 @@ class Check:
 def settings_checks(running: Runtime) -> Iterator[Check]:
     """The effective settings, secrets masked."""
     for name, value, origin in running.settings.describe():
-        yield Check(name, Verdict.OK, f"{value} ({origin})")
+        if name == "ERASER_LEASE" and running.settings.lease <= HEARD_S:
+            why = f"over before a worker counts as lost ({HEARD_S:g} s of silence): nothing ends as worker_lost"
+            todo = "set it to more than 30s: a deletion that kills its workers is tried until its deadline otherwise"
+            yield Check(name, Verdict.WARNING, f"{value} ({origin}); {why}", todo)
+        else:
+            yield Check(name, Verdict.OK, f"{value} ({origin})")
 
 
 def checks(running: Runtime, *, offline: bool) -> Iterator[Check]:
