@@ -595,3 +595,26 @@ def test_after_any_trouble_a_world_that_is_well_again_finishes_everything(
             bench.client.zremrangebyscore(bench.p + "rung", "-inf", "+inf")
             bench.ledger.ring()
     bench.check_invariant()
+
+
+def test_where_a_worker_has_nothing_to_sign_with_nobody_is_called_for_a_while(bench: Bench) -> None:
+    until = bench.ledger.bar("credentials", "KEY_FILE: it is not there")
+    assert until is not None
+    bench.request("a")
+    assert bench.ledger.ring() == (None, until)
+    assert bench.gate()["block_why"] == "KEY_FILE: it is not there"
+    bench.set_clock(until + 1)
+    assert bench.ledger.ring()[0] is not None
+    lease = bench.take(key="k2")
+    assert lease.probe == "credentials", "a key that nobody knows is tried by a harmless list first"
+    bench.settle(lease, lesson=Lesson("ok", key="k2", ms=5, probe=True))
+    assert "block" not in bench.gate()
+
+
+def test_one_machine_without_a_key_does_not_stop_those_that_have_one(bench: Bench) -> None:
+    bench.open()
+    assert bench.ledger.bar("credentials", "KEY_FILE: it is not there") is None
+    bench.request("a")
+    assert bench.turn().lease is not None
+    bench.pass_time(121)
+    assert bench.ledger.bar("credentials", "KEY_FILE: it is not there") is not None

@@ -159,3 +159,31 @@ def test_an_account_that_answers_nothing_does_not_slow_down_its_neighbour() -> N
 
         fleet.metastudio.outage(None)
         fleet.wait(lambda: fleet.running.reads("silent").gate().gate == "ok", "the silent one answers again")
+
+
+def test_an_account_without_its_key_file_stops_no_other_and_comes_back_by_itself() -> None:
+    later, jobs = "later0project0id", ("late-1", "late-2", "late-3")
+    config = (
+        f'[accounts.ready]\nprojects = ["{DEMO_PROJECT}"]\n'
+        f'[accounts.later]\nprojects = ["{later}"]\ncredentials_file = "later.ini"\n'
+    )
+    simulator = ("--project", DEMO_PROJECT, "--project", later)
+    with Fleet(config=config, account="ready", simulator=simulator) as fleet:
+        fleet.plant(*JOBS[:10])
+        fleet.plant(*jobs, project=later)
+        worker = fleet.start_worker()
+        fleet.ask(*jobs, project=later)
+        fleet.wait(lambda: fleet.running.reads("later").gate().gate == "credentials", "its gate says what is wrong")
+        assert "later.ini cannot be read" in (fleet.running.reads("later").gate().reason or "")
+        fleet.ask(*JOBS[:10])
+        fleet.wait_until_settled(10)
+        assert fleet.states() == {State.DELETED: 10}
+        waiting = fleet.running.reads("later").status().states
+        assert waiting[State.PENDING] == len(jobs)
+        assert worker.text.count("credentials.missing") == 2, "once at its start and once when it was called"
+        assert "Traceback" not in worker.text
+
+        keys = f"[basic]\nak = {fleet.env['HUAWEICLOUD_SDK_AK']}\nsk = {fleet.env['HUAWEICLOUD_SDK_SK']}\n"
+        (fleet.directory / "later.ini").write_text(keys)
+        fleet.wait(lambda: fleet.running.reads("later").status().states[State.DELETED] == len(jobs), "it comes back")
+        assert fleet.running.reads("later").gate().gate == "ok"

@@ -1,5 +1,5 @@
--- bar: a worker cannot call for this account, for want of credentials or of an address. The gate says so, and closes for
--- a while, unless other workers' keys were good a moment ago: one machine's missing file must not stop the others.
+-- bar: a worker cannot call for this account, for want of credentials or of an address. The gate says so, and nobody is called for
+--      a while, unless other workers' keys were good a moment ago: one machine's missing file must not stop the others.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: block ('credentials' | 'misconfigured'), why, gate)
 --   returns  {"now", "until": ms since 1970 when it is tried again; null where it did not close}
