@@ -15,6 +15,7 @@ import pytest
 from tests.leftovers import kill_all, nothing_left, processes, temporary
 from tests.waiting import wait_until
 from worker.deletion import State
+from worker.errors import UsageError
 from worker.ledger.moves import Ref
 from worker.metastudio.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, Simulator
 from worker.operations.requests import claim, record
@@ -176,6 +177,17 @@ def test_without_settings_it_says_all_that_is_missing_and_starts_nothing() -> No
 def test_what_is_there_is_not_said_to_be_missing() -> None:
     settings = Settings.load({"ERASER_REGION": "cn-north-4"})
     check(settings, {"HUAWEICLOUD_SDK_AK": "AKAKAKAKAKAKAKAKAKAK", "HUAWEICLOUD_SDK_SK": "secret"})
+
+
+def test_one_account_that_can_be_called_for_is_enough_to_start(tmp_path: Path) -> None:
+    config = tmp_path / "eraser.toml"
+    text = '[accounts.{0}]\nprojects = ["{0}-project"]\ncredentials_file = "{0}.ini"\n'
+    config.write_text(text.format("a") + text.format("b"))
+    settings = Settings.load({"ERASER_REGION": "cn-north-4", "ERASER_CONFIG": str(config)})
+    with pytest.raises(UsageError, match=r"a\.ini cannot be read[^$]*b\.ini cannot be read"):
+        check(settings, {})
+    (tmp_path / "b.ini").write_text("[basic]\nak = AKAKAKAKAKAKAKAKAKAK\nsk = secret\n")
+    check(settings, {})
 
 
 def test_children_see_our_redis_no_celery_variables_and_whole_paths(

@@ -38,21 +38,23 @@ LAST_ONE_S = 20.0  # how long the processes of an `up` that was killed may take 
 
 
 def check(settings: Settings, environ: Mapping[str, str]) -> None:
-    """Raise `UsageError` with everything that is missing before a deletion could be sent."""
-    missing: dict[str, str] = {}
+    """Raise `UsageError` with everything that is missing before a deletion could be sent, by any account."""
+    missing: list[str] = []
+    broken: set[str] = set()
     for account in settings.accounts.values():
         for need in (account.require_endpoint, lambda account=account: account.credentials.source(environ).current()):
             try:
                 need()
             except SettingsError as error:
-                missing[error.name] = str(error)
+                missing.append(str(error))
+                broken.add(account.name)
             except EraserError as error:  # IAM is away: no reason not to start, the gate waits for it
                 log.warning("credentials.unchecked", extra={"account": account.name, "error": str(error)})
     PolicyBook(settings.config, lambda project: settings.account_of(project).name).current()
-    if missing:
+    if len(broken) == len(settings.accounts):  # else the worker serves the others, and the gates say what is wrong
         raise UsageError(
             "nothing could be deleted yet, please set:\n\n  "
-            + "\n  ".join(missing.values())
+            + "\n  ".join(dict.fromkeys(missing))
             + "\n\nNo account at hand? `eraser demo` shows everything, and `eraser simulator` is a MetaStudio to try."
         )
 
