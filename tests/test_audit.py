@@ -17,6 +17,7 @@ from worker.ledger import scripts
 from worker.ledger.acts import Act, ActName
 from worker.ledger.audit import AuditLog, Entry
 from worker.ledger.moves import Claim, Ref
+from worker.ledger.replays import ReplayBook
 from worker.operations.cli import eraser
 
 SAID = ("--reason", "CASE-12", "--by", "ops-7")
@@ -32,12 +33,22 @@ ACTS: dict[str, tuple[str | None, list[str], ActName, dict[str, int]]] = {
     "dead replay": ("dead", ["e-1"], ActName.REPLAYED, {"pending": 1}),
     "dead discard": ("dead", ["e-1"], ActName.DISCARDED, {"discarded": 1}),
     "dead restore": ("discarded", ["e-1"], ActName.RESTORED, {"dead": 1}),
+    "replay cancel": ("replaying", ["replay-1"], ActName.REPLAY_CANCELLED, {"stopped": 1}),
     "request": (None, ["--from-file", "-", "--max", "200"], ActName.CAP_LIFTED, {"requested": 101}),
 }
 # Those that only look, or start a process. A sweep over its caps is tested in test_cli_retention.py.
 OTHERS = {
     *("demo", "up", "show", "status", "doctor", "health", "simulator", "console", "metrics", "audit", "hold list"),
-    *("dead groups", "dead list", "dead show", "retention plan", "retention run", "retention runs"),
+    *(
+        "dead groups",
+        "dead list",
+        "dead show",
+        "replay status",
+        "replay list",
+        "retention plan",
+        "retention run",
+        "retention runs",
+    ),
 }
 
 
@@ -70,10 +81,14 @@ def commands(group: click.Group, before: str = "") -> Iterator[str]:
 def prepare(undertaker: Undertaker, state: str | None) -> None:
     if state == "pending":
         undertaker.request("e-1")
-    elif state in ("dead", "discarded"):
+    elif state in ("dead", "discarded", "replaying"):
         undertaker.end("e-1")
     elif state == "held":
         undertaker.request("e-1")
+    if state == "replaying":
+        book = ReplayBook(undertaker.ledger)
+        book.freeze("replay-1", [Ref(PROJECT, "e-1")])
+        book.start("replay-1", why="T-1", by=None, what="all", groups={}, mark=1, deadline_s=60)
     undertaker.redis.delete(*(undertaker.redis.keys("*:audit*") or ["-"]))
 
 

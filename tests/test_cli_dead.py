@@ -17,7 +17,7 @@ GROUP = {
 }
 LETTER = {
     *("project_id", "job_id", "group", "cause", "status", "code", "died_at", "deadline_at", "requested_at"),
-    *("requested_by", "reason", "run", "round"),
+    *("requested_by", "reason", "run", "round", "lane", "days_left"),
 }
 RESULT = {"project_id", "job_id", "state", "done", "error"}
 FAILED = "server_error-500-MSS.00000004"
@@ -127,13 +127,15 @@ def test_csv_is_read_back_and_is_no_formula(command: Command, undertaker: Undert
     assert (row["code"], row["reason"]) == ("'=cmd()", "a; b")
 
 
-def test_fifty_thousand_dead_letters_are_grouped_listed_and_replayed(command: Command, undertaker: Undertaker) -> None:
+def test_fifty_thousand_dead_letters_are_grouped_listed_planned_and_begun(
+    command: Command, undertaker: Undertaker
+) -> None:
     bury(undertaker, 50_000)
     assert command("dead", "groups", "--json").json[0]["count"] == 50_000
     assert "49,950 more" in command("dead", "list").out
-    ended = command("dead", "replay", "--all", "--yes", "--max", "50000", "--reason", "T-1")
-    assert ended.code == 0
-    assert "50,000 letters replayed." in ended.out
+    ended = command("dead", "replay", "--all", "--yes", "--max", "50000", "--reason", "T-1", "--no-wait")
+    assert ended.code == 5
+    assert "50,000 letters: nothing has begun yet." in ended.out
 
 
 # -- replaying --------------------------------------------------------------------------------------------------------
@@ -158,28 +160,53 @@ def test_a_replay_rings(command: Command, some: Undertaker) -> None:
 def test_many_show_a_plan_and_want_yes(command: Command, some: Undertaker) -> None:
     ended = command("dead", "replay", "server", "r-1", "nix", "--reason", "T 1")
     assert ended.code == 3
-    assert "PLAN  replay 6 letters" in ended.out
+    assert "PLAN  replay 6 dead letters" in ended.out
     assert FAILED in ended.out
     assert "skipped: nix: no dead letter and no group of that name" in ended.out
     assert "account default: 6 at 9." in ended.out
     assert "refused by yes" in ended.err
-    assert "eraser dead replay server r-1 nix --reason 'T 1' --yes" in ended.err
+    assert "eraser dead replay server r-1 nix --reason 'T 1' --up-to 8 --yes" in ended.err
     assert command("status", "--json").json[0]["states"]["dead"] == 8
 
 
 def test_the_command_that_a_refusal_names_does_it(command: Command, some: Undertaker) -> None:
-    ended = command("dead", "replay", "server", "r-1", "--reason", "T 1", "--yes")
+    ended = command("dead", "replay", "server", "r-1", "--reason", "T 1", "--up-to", "8", "--yes", "--no-wait")
+    assert ended.code == 5
+    assert "Started replay-" in ended.out
+    assert "6 letters: nothing has begun yet." in ended.out
+    assert "eraser replay cancel replay-" in ended.out
+
+
+def test_what_died_after_the_plan_is_not_replayed(command: Command, some: Undertaker) -> None:
+    some.end("e-9")
+    ended = command("dead", "replay", "server", "--reason", "T 1", "--up-to", "8", "--json")
+    assert ended.code == 3
+    assert ended.json[0]["will_be_replayed"] == 5
+    assert command("dead", "replay", "server", "--reason", "T 1", "--json").json[0]["will_be_replayed"] == 6
+    assert "the plan's number" in command("dead", "replay", "server", "--reason", "T", "--up-to", "now").err
+
+
+def test_a_few_jobs_that_are_named_need_no_plan(command: Command, some: Undertaker) -> None:
+    ended = command("dead", "replay", "e-1", "r-1", "--reason", "T-1")
     assert ended.code == 0
-    assert "6 letters replayed." in ended.out
-    assert "eraser cancel --run replay-" in ended.out
-    assert command("show", "e-1", "--json").json[0]["lane"] == "bulk"
-    assert command("status", "--json").json[0]["states"]["dead"] == 2
+    assert "2 letters replayed." in ended.out
+    assert command("show", "r-1", "--json").json[0]["lane"] == "user"
+
+
+def test_the_same_filters_choose_what_is_listed_replayed_and_discarded(command: Command, some: Undertaker) -> None:
+    args = ["--code", "MSS.00000003", "--lane", "bulk", "--since", "1h", "--job", "r-"]
+    assert len(command("dead", "list", *args, "--json").json) == 2
+    ended = command("dead", "replay", *args, "--reason", "T-1")
+    assert "PLAN  replay 2 dead letters: code MSS.00000003, lane bulk, since" in ended.out
+    assert f"eraser dead replay {' '.join(args[:4])} --job r- --since 1h --reason T-1 --up-to 8 --yes" in ended.err
+    assert command("dead", "discard", *args, "--reason", "T-1", "--yes").code == 0
+    assert command("status", "--json").json[0]["states"]["discarded"] == 2
 
 
 def test_a_group_remembers_when_it_was_replayed(command: Command, some: Undertaker) -> None:
-    assert command("dead", "replay", "server", "--limit", "2", "--yes", "--reason", "canary").code == 0
+    assert command("dead", "replay", "server", "--limit", "2", "--yes", "--no-wait", "--reason", "canary").code == 5
     group = command("dead", "groups", "--json").json[0]
-    assert (group["count"], group["group"]) == (3, FAILED)
+    assert group["group"] == FAILED
     assert group["last_replay"] is not None
     assert "never" in command("dead", "groups").out  # the others
 
@@ -193,7 +220,8 @@ def test_above_a_hundred_the_number_has_to_be_confirmed(
     ended = command("dead", verb, "--all", "--reason", "T-1", *more)
     assert ended.code == 3
     assert "refused by max: 101 letters" in ended.err
-    assert f"eraser dead {verb} --all --reason T-1 --yes --max 101" in ended.err
+    bound = " --up-to 0" if verb == "replay" else ""
+    assert f"eraser dead {verb} --all --reason T-1{bound} --yes --max 101" in ended.err
     assert undertaker.redis.zcard("eraser:{default}:dead") == 101
 
 

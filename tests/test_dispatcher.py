@@ -123,7 +123,7 @@ def test_what_waits_for_later_is_looked_at_once_and_then_when_it_is_due(hundreds
     dispatcher._full_look = 0.0
     before = commands(hundreds)
     dispatcher.tick()
-    assert commands(hundreds) - before < 300 * 7 + 20, "seen to be announced"
+    assert commands(hundreds) - before < 300 * 8 + 20, "seen to be announced"
 
 
 @pytest.fixture

@@ -497,9 +497,9 @@ def test_one_doorbell_at_a_time_and_a_lost_one_is_rung_again(bench: Bench) -> No
 
 def test_nobody_is_called_for_nothing(bench: Bench) -> None:
     bench.open()
-    assert bench.ledger.ring() == (None, None)
+    assert bench.ledger.ring() == (None, None, [])
     bench.request("later", delay_s=60)
-    assert bench.ledger.ring() == (None, bench.now + 60_000)
+    assert bench.ledger.ring() == (None, bench.now + 60_000, [])
 
 
 def test_a_request_in_the_user_lane_rings_at_once(bench: Bench) -> None:

@@ -23,7 +23,9 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(sh|text)\n(.*?)^```", README, re.M | re.S)
 LEVELS = ("debug", "info", "warning", "error", "exception")
-EVENT = re.compile(r"""["']((?:deletion|worker|redis|child|doorbell|dispatcher|credentials|sweep)\.[a-z_]+)["']""")
+EVENT = re.compile(
+    r"""["']((?:deletion|worker|redis|child|doorbell|dispatcher|credentials|sweep|replay)\.[a-z_]+)["']"""
+)
 
 
 def shown() -> list[str]:
@@ -50,7 +52,7 @@ def test_every_command_of_the_table_exists() -> None:
     assert set(re.findall(r"^\| `eraser ([a-z]+)` \|", README, re.M)) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", ["dead", "hold", "retention"])
+@pytest.mark.parametrize("name", ["dead", "hold", "replay", "retention"])
 def test_every_part_of_a_command_is_named(name: str) -> None:
     group = eraser.get_command(click.Context(eraser), name)
     assert isinstance(group, click.Group)

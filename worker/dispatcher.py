@@ -24,7 +24,9 @@ from worker.bells import send_bell
 from worker.errors import EraserError
 from worker.ledger.heads import heads
 from worker.ledger.holds import HoldList
+from worker.ledger.store import Ledger
 from worker.receipts.sealing import Sealer
+from worker.replay.job import step
 from worker.runtime import DISPATCHER, HEARD_S, WAKEUPS, WORKER_INFO, WORKERS, Runtime, runtime
 from worker.standin import StandIns
 
@@ -198,12 +200,28 @@ class Dispatcher:
             rescued, next_lease = ledger.rescue(alive=alive, counts=counts)
             for ref, state in rescued:
                 log.warning("deletion.lost", extra={"account": account, "job_id": ref.job_id, "state": state})
-            bell, due = ledger.ring()
+            bell, due, replays = ledger.ring()
             if bell:
                 self.ring(account, bell)
-            looks = [at for at in (due, next_lease) if at is not None]
+            looks = [at for at in (due, next_lease, self._go_on(ledger, replays)) if at is not None]
             if looks:
                 self.runtime.wake(account, min(looks))
+
+    def _go_on(self, ledger: Ledger, replays: list[str]) -> float | None:
+        """One step of each replay; when to take the next (ms). What cannot be done now, a later look does."""
+        soonest = None
+        for replay in replays:
+            try:
+                again_s = step(ledger, replay, lambda bell: self.ring(ledger.account, bell))
+            except EraserError as error:  # Redis is full, say: that must not keep hands from being rung
+                log.warning("replay.waits", extra={"replay": replay, "error": str(error)})
+                again_s = 5.0
+            if again_s is not None and (soonest is None or again_s < soonest):
+                soonest = again_s
+        if soonest is None:
+            return None
+        seconds, micros = self.runtime.redis.time()
+        return float(seconds * 1000 + micros / 1000 + soonest * 1000)
 
     def _say_alive(self, client: redis.Redis) -> None:
         pipe = client.pipeline(transaction=False)

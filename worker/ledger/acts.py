@@ -13,6 +13,7 @@ class ActName(StrEnum):
 
     CANCELLED = "deletions.cancelled"
     REPLAYED = "deletions.replayed"
+    REPLAY_CANCELLED = "replays.cancelled"
     DISCARDED = "deletions.discarded"
     RESTORED = "deletions.restored"
     HELD = "hold.added"

@@ -16,7 +16,7 @@ from worker.ledger.ask import ask
 from worker.ledger.moves import Ref, compact
 from worker.ledger.store import BATCH
 
-_LETTER = ("state", "cause", "status", "code", "settled", "dl", "at", "round", "by", "why", "run")
+_LETTER = ("state", "cause", "status", "code", "settled", "dl", "at", "round", "by", "why", "run", "lane", "dn", "au")
 _OPEN = ("due:user", "due:bulk", "running", "held")
 
 
@@ -36,6 +36,9 @@ class Letter:
     requested_by: str | None
     reason: str | None
     run: str | None
+    lane: str = "bulk"
+    death: int = 0  # the account counts its deaths; 0: before it did
+    whose: str | None = None  # the hash of its app user, or "-" where there is none; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,9 @@ class Glance:
             requested_by=fields["by"] or None,
             reason=fields["why"] or None,
             run=fields["run"] or None,
+            lane=fields["lane"] or "bulk",
+            death=int(fields["dn"] or 0),
+            whose=fields["au"] or None,
         )
 
     def _members(self, index: str) -> list[Ref]:

@@ -10,7 +10,7 @@ import redis
 
 from worker.ledger.ask import ask
 
-_WORK = ("due:user", "due:bulk", "running")
+_WORK = ("due:user", "due:bulk", "running", "replays:feeding")
 _HOLDS = ("holds:ends", "holds:unknown")
 
 
@@ -18,7 +18,7 @@ _HOLDS = ("holds:ends", "holds:unknown")
 class Heads:
     """Redis times, ms since 1970; None: there is nothing of the kind."""
 
-    work: float | None  # when the next deletion is due, or the next lease ends
+    work: float | None  # when the next deletion is due, the next lease ends, or a replay goes on
     hold: float | None  # when time alone frees the next thing on hold
 
 

@@ -121,6 +121,11 @@ class Ledger:
         self.users = AppUsers(client, self.prefix)
         self._room_checked = -ROOM_CHECK_S
 
+    @property
+    def gate_options(self) -> dict[str, Any]:
+        """The gate's knobs as the scripts take them."""
+        return self._gate
+
     # -- what producers do ---------------------------------------------------------------------------------------
 
     def request(
@@ -241,10 +246,10 @@ class Ledger:
 
     # -- what the dispatcher does ----------------------------------------------------------------------------------
 
-    def ring(self) -> tuple[str | None, float | None]:
-        """Does somebody have to be called? The doorbell, and the Redis time (ms) when to look again."""
+    def ring(self) -> tuple[str | None, float | None, list[str]]:
+        """Does somebody have to be called? The doorbell, the Redis time (ms) when to look again, replays to drive."""
         answer = self._run("ring", {"gate": self._gate})
-        return answer.get("ring"), answer.get("next")
+        return answer.get("ring"), answer.get("next"), answer.get("replays", [])
 
     def rescue(
         self, *, alive: Sequence[str], counts: bool, limit: int = 200
@@ -284,9 +289,13 @@ class Ledger:
         run: str | None = None,
         lane: Lane | None = None,
         act: Act | None = None,
+        mark: int | None = None,
     ) -> tuple[list[tuple[Ref, str]], list[str]]:
-        """Open a new round for each dead letter. Returns each one's state now, and doorbells to ring."""
-        options = lean({"why": why, "by": by, "run": run, "lane": lane.value if lane else None})
+        """Open a new round for each dead letter. Returns each one's state now, and doorbells to ring.
+
+        mark: a death's number; what died later is left alone and told as `newer`.
+        """
+        options = lean({"why": why, "by": by, "run": run, "lane": lane.value if lane else None, "mark": mark})
         options |= {"deadline": deadline_s * 1000, "gate": self._gate}
         options["act"] = (act or Act()).named(ActName.REPLAYED, by=by, why=why, run=run)
         results: list[tuple[Ref, str]] = []

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
@@ -13,10 +13,13 @@ from worker.deletion import State
 from worker.errors import Unreachable, UsageError
 from worker.ledger.glance import Glance, Letter, LetterGroup
 from worker.ledger.moves import Ref
-from worker.operations.times import rfc3339
+from worker.ledger.replays import ReplayBook
+from worker.operations.times import absolute, rfc3339
 from worker.runtime import Runtime
 
 REPLAYS = "eraser:replays"  # hash: account and group, when the group was last replayed (ms); for people only
+
+FEW = 10
 
 _UNSAFE = re.compile(r"[^0-9A-Za-z._]+")
 
@@ -71,22 +74,37 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which dead letters to list. Times in ms since 1970."""
+    """Which dead letters are meant. Times in ms since 1970."""
 
     cause: str | None = None
     code: str | None = None
+    lane: str | None = None
+    run: str | None = None  # that asked for its last round
+    project: str | None = None
     since: float | None = None
     until: float | None = None
-    job: str = ""  # how the job id begins
+    job: str | None = None  # how the job id begins
 
     def passes(self, letter: Letter) -> bool:
         return (
             (self.cause is None or letter.cause == self.cause)
             and (self.code is None or letter.code == self.code)
+            and (self.lane is None or letter.lane == self.lane)
+            and (self.run is None or letter.run == self.run)
+            and (self.project is None or letter.ref.project_id == self.project)
             and (self.since is None or letter.died_at >= self.since)
             and (self.until is None or letter.died_at <= self.until)
-            and letter.ref.job_id.startswith(self.job)
+            and (self.job is None or letter.ref.job_id.startswith(self.job))
         )
+
+    @property
+    def words(self) -> list[str]:
+        """For people: `cause server_error`, `since 2026-11-22 05:10:03 UTC`."""
+        said = ((name, getattr(self, name)) for name in self.__slots__)
+        return [f"{name} {absolute(x) if isinstance(x, float) else x}" for name, x in said if x is not None]
+
+
+NO_FILTER = Filter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +114,19 @@ class Selection:
     letters: tuple[Letter, ...]
     groups: tuple[str, ...]  # named; empty where only jobs were
     skipped: tuple[tuple[str, str], ...]
+    what: str = ""  # the choice in words
+    named: bool = False  # job by job, nothing else
+    marks: Mapping[str, int] = field(default_factory=dict)  # each account's latest death before anybody looked
 
     @property
     def at_once(self) -> bool:
         """A single job that was named: nobody has to be asked."""
-        return not self.groups and len(self.letters) + len(self.skipped) == 1
+        return self.named and len(self.letters) + len(self.skipped) == 1
+
+    @property
+    def few(self) -> bool:
+        """So few jobs, each of them named, that a replay needs neither a plan nor a canary."""
+        return self.named and len(self.letters) <= FEW
 
 
 # -- looking ---------------------------------------------------------------------------------------------------------
@@ -154,38 +180,66 @@ def choose(
     words: Sequence[str],
     *,
     every: bool = False,
-    project: str | None = None,
+    wanted: Filter = NO_FILTER,
     state: State = State.DEAD,
     limit: int | None = None,
+    up_to: Mapping[str, int] | None = None,
 ) -> Selection:
-    """The letters meant by job ids and groups, or all of them, as they stand now. Raises `UsageError`."""
-    if every == bool(words):
+    """The letters meant by job ids, groups and filters, or all of them, as they stand now. Raises `UsageError`.
+
+    up_to: each account's death number, from an earlier look: letters that died later are left out.
+    """
+    if every and words:
         raise UsageError("name jobs or groups, or say --all; one of the two")
-    there = [letter for letter in letters(running, state) if project is None or letter.ref.project_id == project]
-    if every:
-        return _limited(Selection(tuple(there), ("all",), ()), limit)
+    if not (every or words or wanted.words):
+        raise UsageError("name jobs or groups, or use a filter such as --cause, or say --all")
+    marks = {account: ReplayBook(running.ledger(account)).mark() for account in running.settings.accounts}
+    marks = {account: min(mark, (up_to or marks).get(account, 0)) for account, mark in marks.items()}
+    there = [letter for letter in letters(running, state) if wanted.passes(letter)]
+    if state is State.DEAD:
+        there = [letter for letter in there if letter.death <= marks[letter.account]]
+    if words:
+        return _by_words(running, words, there, wanted, state, limit, marks)
+    what = ", ".join(wanted.words) or "all"
+    return Selection(tuple(there[:limit]), ("all",), (), what=what, marks=marks)
+
+
+def _by_words(
+    running: Runtime,
+    words: Sequence[str],
+    there: list[Letter],
+    wanted: Filter,
+    state: State,
+    limit: int | None,
+    marks: Mapping[str, int],
+) -> Selection:
     by_job: dict[str, list[Letter]] = {}
     by_group: dict[str, list[Letter]] = {}
     for letter in there:
         by_job.setdefault(letter.ref.job_id, []).append(letter)
         by_group.setdefault(group_of(letter), []).append(letter)
     chosen: dict[Ref, Letter] = {}
-    named_groups, skipped = [], []
+    named_groups, jobs_named, skipped = [], [], []
     for word in dict.fromkeys(words):
         if jobs := by_job.get(word):
             _refuse_twins(word, jobs)
+            jobs_named.append(word)
             chosen[jobs[0].ref] = jobs[0]
         elif word in by_group or len([name for name in by_group if name.startswith(word)]) == 1:
             name = named(word, by_group)
             named_groups.append(name)
             chosen.update({letter.ref: letter for letter in by_group[name]})
         else:
-            skipped.append((word, _why_not(running, word, project, by_group, state)))
-    return _limited(Selection(tuple(chosen.values()), tuple(named_groups), tuple(skipped)), limit)
-
-
-def _limited(selection: Selection, limit: int | None) -> Selection:
-    return selection if limit is None else replace(selection, letters=selection.letters[:limit])
+            skipped.append((word, _why_not(running, word, wanted.project, by_group, state)))
+    jobs_said = [f"{len(jobs_named):,} jobs" if len(jobs_named) > 1 else f"job {jobs_named[0]}"] if jobs_named else []
+    return Selection(
+        tuple(chosen.values())[:limit],
+        tuple(named_groups),
+        tuple(skipped),
+        what=", ".join([*named_groups, *jobs_said, *wanted.words]),
+        named=not named_groups,
+        marks=marks,
+    )
 
 
 def _refuse_twins(word: str, jobs: list[Letter]) -> None:
@@ -214,3 +268,11 @@ def _replays(running: Runtime) -> dict[str, float]:
     except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
         raise Unreachable(f"Redis does not answer ({type(error).__name__}); check that it runs") from None
     return {name.decode(): float(at) for name, at in raw.items()}
+
+
+def note_replay(running: Runtime, replayed: Sequence[Letter]) -> None:
+    """Remember when each group was replayed: its letters leave it, so nothing else would tell."""
+    if not replayed:
+        return
+    now = running.reads(replayed[0].account).now_ms()
+    running.redis.hset(REPLAYS, mapping={f"{letter.account} {group_of(letter)}": now for letter in replayed})

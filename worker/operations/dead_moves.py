@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 
 from worker.deletion import Lane, State, check_opaque, check_reason
 from worker.errors import RefusedBySafetyRule
 from worker.ledger.acts import Act
 from worker.ledger.moves import Ref
-from worker.ledger.read import Gate
-from worker.operations.dead import REPLAYS, Selection, group_of
+from worker.operations.dead import Selection, note_replay
 from worker.operations.requests import CAP, Ring
 from worker.runtime import Runtime
 
 NAMED = 200  # characters of the groups' names that the audit keeps
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long an account needs for its share of a replay."""
-
-    account: str
-    count: int
-    gate: Gate
-    due_before: int  # deletions that are due already
-
-    @property
-    def seconds(self) -> float:
-        return self.count / self.gate.rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +22,6 @@ class Done:
 
     done: int
     others: tuple[tuple[Ref, str], ...]
-    run: str | None = None
-
-
-def paces(running: Runtime, selection: Selection) -> list[Pace]:
-    """What the gates allow: one entry an account that has a share."""
-    found = []
-    for account in running.settings.accounts:
-        share = sum(letter.account == account for letter in selection.letters)
-        if share:
-            status = running.reads(account).status()
-            found.append(Pace(account, share, status.gate, sum(status.due.values())))
-    return found
 
 
 def check_confirmed(count: int, most: int | None, *, yes: bool, again: str) -> None:
@@ -67,22 +38,26 @@ def check_confirmed(count: int, most: int | None, *, yes: bool, again: str) -> N
 
 def act_of(selection: Selection, most: int | None) -> Act:
     """What the audit is told beside who and why. most: what was allowed with --max."""
-    named = ", ".join(selection.groups)
-    return Act(of=named[:NAMED] or None, cap=most if len(selection.letters) > CAP else None)
+    return Act(
+        of=None if selection.named else selection.what[:NAMED], cap=most if len(selection.letters) > CAP else None
+    )
 
 
 def replay(
     running: Runtime, selection: Selection, ring: Ring, *, reason: str, by: str | None, act: Act | None = None
 ) -> Done:
-    """A new round for each: in the user lane for jobs that were named, in the bulk lane for groups."""
-    lane = Lane.BULK if selection.groups else Lane.USER
-    run = None if selection.at_once else f"replay-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
+    """A new round at once for a few jobs that were named, before bulk work; many: `worker.operations.replays`."""
     act = act or act_of(selection, None)
 
     def move(account: str, refs: list[Ref]) -> list[tuple[Ref, str]]:
         results, bells = running.ledger(account).replay(
-            refs, why=reason, by=by, run=run, lane=lane, deadline_s=running.settings.deadline, act=act
+            refs,
+            why=reason,
+            by=by,
+            lane=Lane.USER,
+            deadline_s=running.settings.deadline,
+            mark=selection.marks.get(account),
+            act=act,
         )
         for bell in bells:
             ring(account, bell)
@@ -90,8 +65,8 @@ def replay(
         return results
 
     done = _do(selection, State.PENDING, reason, by, move)
-    _note_replay(running, selection)
-    return replace(done, run=run)
+    note_replay(running, selection.letters)
+    return done
 
 
 def discard(running: Runtime, selection: Selection, *, reason: str, by: str | None, act: Act | None = None) -> Done:
@@ -128,11 +103,3 @@ def _do(
     results = [result for account, refs in shares.items() for result in move(account, refs)]
     others = tuple((ref, became) for ref, became in results if became != wanted)
     return Done(len(results) - len(others), others)
-
-
-def _note_replay(running: Runtime, selection: Selection) -> None:
-    """Remember when each group was replayed: its letters leave it, so nothing else would tell."""
-    if not selection.letters:
-        return
-    now = running.reads(selection.letters[0].account).now_ms()
-    running.redis.hset(REPLAYS, mapping={f"{letter.account} {group_of(letter)}": now for letter in selection.letters})

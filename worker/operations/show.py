@@ -218,6 +218,7 @@ _EVENTS = {
     "deletion.lost": "the worker that held it was lost; it may have been deleted",
     "deletion.died": "died",
     "deletion.replayed": "replayed, a new round",
+    "deletion.replay_cancelled": "the replay stopped before anybody called: dead as before",
     "deletion.discarded": "discarded",
     "deletion.restored": "restored",
     "deletion.cancel_asked": "cancel asked for",

@@ -60,6 +60,11 @@ def left(deadline: float, now: float) -> str:
     return f"{text} left" if deadline > now else f"{text} overdue"
 
 
+def days_left(deadline: float, now: float) -> float:
+    """For programs: days until a deadline, below 0 once it has passed."""
+    return round((deadline - now) / _DAY_MS, 2)
+
+
 def parse_time(text: str, what: str) -> float:
     """A moment in RFC 3339 with its zone. Raises `UsageError` naming `what`."""
     match = _RFC3339.fullmatch(text.strip())

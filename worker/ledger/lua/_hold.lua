@@ -20,6 +20,7 @@ local function hold(ref, now, from, lane, due, round, because)
   redis.call('HDEL', k, 'tok', 'wrk', 'tk', 'was', 'wait')
   redis.call('HSET', k, 'state', 'held', 'ht', ms(now))
   redis.call('ZADD', P .. 'held', ms(due), ref)
+  count_held(k, 1)
   note_event(ref, now, 'deletion.held', { hold = because }, round)
   count('deletion.held ' .. because)
 end
@@ -31,6 +32,7 @@ local function let_go(ref, now, bulletin)
   redis.call('ZREM', P .. 'held', ref)
   redis.call('ZREM', P .. 'holds:unknown', ref)
   redis.call('HDEL', k, 'ht')
+  count_held(k, -1)
   local wait = due > now and (v[6] and 'retry' or 'grace') or nil
   redis.call('HSET', k, 'state', 'pending', 'dl', ms(tonumber(v[2]) + now - tonumber(v[3] or now)))
   if wait then redis.call('HSET', k, 'wait', wait) end

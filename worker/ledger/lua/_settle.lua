@@ -1,10 +1,12 @@
 -- Settle: what became of a lease. Only the holder of the token may, but for a 200: that wins whenever it comes.
 local ENDED = { deleted = true, gone = true, cancelled = true }
 
--- A run of a policy counts how its deletions ended; one that ends otherwise later is counted anew.
+-- A run of a policy, and a replay, count how their deletions ended; one that ends otherwise later is counted anew.
 local OPEN = { pending = true, running = true, held = true }
-local function tally(k, from, to)
-  local run = redis.call('HGET', k, 'run')
+local function tally(k, from, to, now)
+  local v = redis.call('HMGET', k, 'run', 'rp')
+  local run = v[1]
+  if v[2] then count_replay_end(k, v[2], from, to, now) end
   if not run or redis.call('EXISTS', P .. 'run:' .. run) == 0 then return end
   local ends = P .. 'outcomes:' .. run
   if redis.call('HINCRBY', ends, to, 1) == 1 then redis.call('PEXPIRE', ends, redis.call('PTTL', P .. 'run:' .. run)) end
@@ -21,9 +23,12 @@ local function finish(ref, now, from, lane, to, fields, settlement)
   redis.call('HSET', k, 'state', to, 'settled', ms(now))
   for name, value in pairs(fields or {}) do redis.call('HSET', k, name, value) end
   redis.call('ZADD', P .. to, ms(now), ref)
-  if to == 'dead' then joins_group(ref, ms(now)) end
+  if to == 'dead' then
+    joins_group(ref, ms(now))
+    redis.call('HSET', k, 'dn', redis.call('INCR', P .. 'deaths'))  -- so that a plan can say which deaths it has seen
+  end
   count_minute(now, to)
-  tally(k, from, to)
+  tally(k, from, to, now)
   count_end(from, to, fields and (fields.cause or fields.evidence))
   receipt(ref, now, to, settlement)
 end
@@ -46,7 +51,8 @@ end
 -- returns the state it now has, with "late" before it when the answer lost, or "unknown"
 local function settle(now, s, cfg)
   local k = record(s.ref)
-  local v = redis.call('HMGET', k, 'state', 'tok', 'lane', 'dl', 'round', 'calls', 'used', 'wish', 'tk', 'unk', 'was')
+  local v = redis.call('HMGET', k, 'state', 'tok', 'lane', 'dl', 'round', 'calls', 'used', 'wish', 'tk', 'unk', 'was',
+    'rp')
   local state, lane, round = v[1], v[3], v[5] or '1'
   if s.saw then
     learn(now, cfg, s.saw, tonumber(v[9] or '0'), s.ref)
@@ -80,6 +86,9 @@ local function settle(now, s, cfg)
   if s.to ~= 'pending' and s.to ~= 'held' then
     finish(s.ref, now, state, lane, s.to, { cause = s.cause, evidence = s.evidence }, s)
     return s.to
+  end
+  if v[12] and (s.used or s.wait == 'not_deletable_yet') then
+    first_word(k, replay_key(v[12]), s.used and 'failed' or 'aside')
   end
   local due = math.max(now, math.min(now + s.delay, tonumber(v[4])))
   if not s.called and s.delay == 0 and v[11] then due = tonumber(v[11]) end  -- nothing was sent: it keeps its place

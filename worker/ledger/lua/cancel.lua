@@ -12,6 +12,7 @@
 --include _counters
 --include _receipt
 --include _groups
+--include _replays
 --include _settle
 --include _audit
 local options = cjson.decode(ARGV[3])
@@ -52,6 +53,7 @@ local function cancel(ref, now)
   end
   if r.unknown then  -- a look has to tell; it is no call that a hold forbids
     local due = math.max(now, tonumber(redis.call('HGET', k, 'busy') or '0'))  -- an earlier round's call ends first
+    if r.state == 'held' then count_held(k, -1) end
     postpone(ref, now, r.state, r.lane, due, { wish = 'cancel', look = '1' })
     return 'may_be_deleted'
   end

@@ -11,6 +11,7 @@
 --include _once
 --include _history
 --include _counters
+--include _replays
 --include _hold
 --include _audit
 local options = cjson.decode(ARGV[3])

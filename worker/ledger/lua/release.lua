@@ -13,6 +13,7 @@
 --include _once
 --include _history
 --include _counters
+--include _replays
 --include _hold
 --include _audit
 local MOST = 500

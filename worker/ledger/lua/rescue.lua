@@ -12,6 +12,7 @@
 --include _groups
 --include _gate
 --include _receipt
+--include _replays
 --include _settle
 local options = cjson.decode(ARGV[3])
 local alive = {}

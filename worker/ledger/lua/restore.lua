@@ -9,6 +9,7 @@
 --include _counters
 --include _receipt
 --include _groups
+--include _replays
 --include _settle
 --include _audit
 local options = cjson.decode(ARGV[3])

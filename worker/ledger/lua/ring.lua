@@ -1,7 +1,8 @@
 -- ring: does somebody have to be called? The dispatcher asks; a lost doorbell costs one tick.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON): gate (see _gate.lua)
---   returns  {"now", "ring": bell, "next": ms since 1970 when somebody should look again}
+--   returns  {"now", "ring": bell, "next": ms since 1970 when somebody should look again,
+--             "replays": ids of replays that somebody has to drive, if there are any}
 --include _clock
 --include _account
 --include _once
@@ -19,5 +20,7 @@ return once(ARGV[1], ARGV[2], function()
   elseif due then answer.next = tonumber(ms(due > now and due or now + SOON)) end
   local lease = redis.call('ZRANGE', P .. 'running', 0, 0, 'WITHSCORES')
   if lease[2] and (not answer.next or tonumber(lease[2]) < answer.next) then answer.next = tonumber(lease[2]) end
+  local replays = redis.call('ZRANGE', P .. 'replays:feeding', 0, 9)
+  if #replays > 0 then answer.replays = replays end
   return answer
 end)

@@ -17,6 +17,7 @@
 --include _groups
 --include _gate
 --include _ring
+--include _replays
 --include _hold
 --include _receipt
 --include _settle

@@ -25,6 +25,7 @@ COMMANDS = {
     "hold": "hold",
     "retention": "retention",
     "dead": "dead",
+    "replay": "replay",
     "audit": "audit",
     "console": "console",
     "metrics": "metrics",

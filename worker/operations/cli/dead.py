@@ -15,10 +15,12 @@ from worker.ledger.glance import Letter
 from worker.operations import dead as letters
 from worker.operations import words
 from worker.operations.cli import door
-from worker.operations.cli.dead_moves import discard, replay, restore
+from worker.operations.cli.dead_moves import discard, restore
+from worker.operations.cli.dead_replay import replay
+from worker.operations.cli.filters import filter_of, filter_options
 from worker.operations.cli.printing import facts, json_line, json_option, note, say, table
-from worker.operations.dead import Filter, Group, group_of
-from worker.operations.times import left, parse_past, relative, rfc3339, when
+from worker.operations.dead import Group, group_of
+from worker.operations.times import days_left, left, relative, rfc3339, when
 from worker.runtime import Runtime
 
 ROWS = 50  # of a table for people; json and csv have all
@@ -82,11 +84,7 @@ def _group_row(group: Group, now: float) -> tuple[object, ...]:
 
 
 @dead.command("list")
-@click.option("--cause", type=click.Choice([cause.value for cause in Cause]), help="Only this cause.")
-@click.option("--code", metavar="C", help="Only this error code, such as MSS.00000004.")
-@click.option("--since", metavar="24h|TIME", help="Died no longer ago than this.")
-@click.option("--until", metavar="1h|TIME", help="Died no later than this.")
-@click.option("--job", default="", metavar="PREFIX", help="Only jobs whose id begins so.")
+@filter_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most so many. [table: {ROWS}, else all]")
 @click.option("-o", "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 @json_option
@@ -98,21 +96,15 @@ def list_(output: str, as_json: bool, limit: int | None, **said: Any) -> None:
     """
     running = door.enter(door.load())
     now = _now(running)
-    wanted = Filter(
-        cause=said["cause"],
-        code=said["code"],
-        since=parse_past(said["since"], "--since", now) if said["since"] else None,
-        until=parse_past(said["until"], "--until", now) if said["until"] else None,
-        job=said["job"],
-    )
+    wanted = filter_of(running, said)
     found = (letter for letter in letters.letters(running) if wanted.passes(letter))
     if as_json or output == "json":
         for letter in islice(found, limit):
-            json_line(_letter_json(letter))
+            json_line(_letter_json(letter, now))
     elif output == "csv":
-        _csv(islice(found, limit))
+        _csv(islice(found, limit), now)
     else:
-        _letters_table(found, limit or ROWS, now, filtered=any(said.values()))
+        _letters_table(found, limit or ROWS, now, filtered=bool(wanted.words))
 
 
 @dead.command()
@@ -128,10 +120,11 @@ def show(group: str, as_json: bool) -> None:
     found = {one.group: one for one in letters.groups(running)}
     name = letters.named(group, found)
     newest = list(islice((one for one in letters.letters(running) if group_of(one) == name), SHOWN))
+    now = _now(running)
     if as_json:
-        json_line(found[name].as_json() | {"letters": [_letter_json(letter) for letter in newest]})
+        json_line(found[name].as_json() | {"letters": [_letter_json(letter, now) for letter in newest]})
         return
-    _tell_group(found[name], newest, _now(running))
+    _tell_group(found[name], newest, now)
 
 
 def _tell_group(group: Group, newest: list[Letter], now: float) -> None:
@@ -185,7 +178,7 @@ def _row(letter: Letter, now: float, several: bool, of_one_group: bool) -> tuple
     return (letter.ref.job_id, *where, died, deadline, letter.round, last)
 
 
-def _letter_json(letter: Letter) -> dict[str, Any]:
+def _letter_json(letter: Letter, now: float) -> dict[str, Any]:
     return {
         "project_id": letter.ref.project_id,
         "job_id": letter.ref.job_id,
@@ -195,18 +188,20 @@ def _letter_json(letter: Letter) -> dict[str, Any]:
         "code": letter.code,
         "died_at": rfc3339(letter.died_at),
         "deadline_at": rfc3339(letter.deadline_at),
+        "days_left": days_left(letter.deadline_at, now),
         "requested_at": rfc3339(letter.requested_at),
         "requested_by": letter.requested_by,
         "reason": letter.reason,
         "run": letter.run,
         "round": letter.round,
+        "lane": letter.lane,
     }
 
 
-def _csv(found: Iterator[Letter]) -> None:
+def _csv(found: Iterator[Letter], now: float) -> None:
     writer: Any = None
     for letter in found:
-        row = {name: _cell(value) for name, value in _letter_json(letter).items()}
+        row = {name: _cell(value) for name, value in _letter_json(letter, now).items()}
         if writer is None:
             writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
             writer.writeheader()

@@ -1,4 +1,4 @@
-"""`eraser dead replay`, `discard` and `restore`: a single job that was named at once, many after a plan."""
+"""`eraser dead discard` and `restore`: a single job that was named at once, many after a plan."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from click.core import ParameterSource
 from worker.deletion import State, check_opaque, check_reason
 from worker.operations import dead, dead_moves, words
 from worker.operations.cli import door
+from worker.operations.cli.filters import as_typed, filter_of, filter_options
 from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say
 from worker.operations.dead import Selection, group_of
-from worker.operations.dead_moves import Done, Pace
-from worker.operations.times import span
+from worker.operations.dead_moves import Done
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,8 +25,8 @@ DONE = {State.PENDING: "replayed", State.DISCARDED: "discarded", State.DEAD: "re
 TOLD = 10
 
 
-def _options(*, reason: bool) -> Callable[[F], F]:
-    """What the three have in common."""
+def move_options(*, reason: bool) -> Callable[[F], F]:
+    """What discard, restore and replay have in common."""
 
     def decorate(command: F) -> F:
         for option in (
@@ -36,7 +36,7 @@ def _options(*, reason: bool) -> Callable[[F], F]:
             click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N, to try first."),
             by_option,
             reason_option(required=reason),
-            click.option("--project", metavar="P", help="Only jobs of this project."),
+            filter_options,
             click.option("--all", "every", is_flag=True, help="All of them."),
             click.argument("what", nargs=-1, metavar="[JOB_ID|GROUP]..."),
         ):
@@ -47,22 +47,7 @@ def _options(*, reason: bool) -> Callable[[F], F]:
 
 
 @click.command()
-@_options(reason=True)
-def replay(what: tuple[str, ...], **said: Any) -> None:
-    """Start dead letters anew, each with a whole budget of attempts and a new deadline.
-
-    One job that is named is replayed at once, before bulk work; groups and many show a plan first.
-
-    \b
-    eraser dead replay 0f3a61c2 --reason TICKET-4711
-    eraser dead replay server_error-500 --limit 3 --yes --reason "a try, TICKET-4711"
-    eraser dead replay --all --yes --max 1378 --reason "incident over"
-    """
-    _run("replay", what, said)
-
-
-@click.command()
-@_options(reason=True)
+@move_options(reason=True)
 def discard(what: tuple[str, ...], **said: Any) -> None:
     """Give dead letters up. `restore` takes them back within 30 days.
 
@@ -73,7 +58,7 @@ def discard(what: tuple[str, ...], **said: Any) -> None:
 
 
 @click.command()
-@_options(reason=False)
+@move_options(reason=False)
 def restore(what: tuple[str, ...], **said: Any) -> None:
     """Take discarded dead letters back, within 30 days.
 
@@ -87,80 +72,63 @@ def restore(what: tuple[str, ...], **said: Any) -> None:
 def _run(verb: str, what: tuple[str, ...], said: dict[str, Any]) -> None:
     """Choose, show the plan, ask for what is missing, do it, tell."""
     check_reason(said["reason"]), check_opaque(said["by"], "by")
-    running = door.enter(door.load(), rings=verb == "replay")
+    running = door.enter(door.load())
     selection = dead.choose(
         running,
         what,
         every=said["every"],
-        project=said["project"],
+        wanted=filter_of(running, said),
         state=State.DISCARDED if verb == "restore" else State.DEAD,
         limit=said["limit"],
     )
     if not selection.letters:
-        _tell_nothing(selection, verb, as_json=said["as_json"])
+        tell_nothing(selection, "discarded" if verb == "restore" else "dead", as_json=said["as_json"])
         sys.exit(1 if selection.skipped else 0)
     if not selection.at_once:
         if not said["as_json"]:
-            _tell_plan(verb, selection, dead_moves.paces(running, selection))
-        count = len(selection.letters)
-        dead_moves.check_confirmed(count, said["most"], yes=said["yes"], again=_as_typed(verb, what, said))
+            _tell_plan(verb, selection)
+        dead_moves.check_confirmed(len(selection.letters), said["most"], yes=said["yes"], again=typed(verb, what, said))
     act = dead_moves.act_of(selection, said["most"])
-    move = {"discard": dead_moves.discard, "restore": dead_moves.restore}.get(verb)
-    if move is None:
-        done = dead_moves.replay(running, selection, door.ring, reason=said["reason"], by=said["by"], act=act)
-    else:
-        done = move(running, selection, reason=said["reason"], by=said["by"], act=act)
-    wanted = {"replay": State.PENDING, "discard": State.DISCARDED, "restore": State.DEAD}[verb]
-    _tell_done(wanted, selection, done, as_json=said["as_json"])
+    move = dead_moves.discard if verb == "discard" else dead_moves.restore
+    done = move(running, selection, reason=said["reason"], by=said["by"], act=act)
+    wanted = State.DISCARDED if verb == "discard" else State.DEAD
+    tell_done(wanted, selection, done, as_json=said["as_json"])
     sys.exit(1 if selection.skipped or done.others else 0)
 
 
-def _as_typed(verb: str, what: tuple[str, ...], said: dict[str, Any]) -> str:
+def typed(verb: str, what: tuple[str, ...], said: dict[str, Any]) -> str:
     """The command so far, without what confirms."""
-    words_ = ["eraser", "dead", verb, *what, *(["--all"] if said["every"] else [])]
+    again = ["eraser", "dead", verb, *what, *(["--all"] if said["every"] else []), *as_typed(said)]
     source = click.get_current_context().get_parameter_source
-    for name in ("project", "limit", "reason", "by"):
+    for name in ("limit", "reason", "by"):
         if said[name] is not None and source(name) is ParameterSource.COMMANDLINE:
-            words_ += [f"--{name}", str(said[name])]
-    return shlex.join(words_)
+            again += [f"--{name}", str(said[name])]
+    return shlex.join(again)
 
 
-def _tell_plan(verb: str, selection: Selection, paces: list[Pace]) -> None:
+def _tell_plan(verb: str, selection: Selection) -> None:
     say(f"PLAN  {verb} {words.count(len(selection.letters), 'letter')}", style="bold")
     causes = Counter(group_of(letter) for letter in selection.letters)
     for group, number in causes.most_common():
         say(f"{number:11,}  {group}")
     for word, why in selection.skipped:
         say(f"      skipped: {word}: {why}")
-    if verb == "replay":
-        for pace in paces:
-            say(f"      {_pace(pace)}")
-    elif verb == "discard":
+    if verb == "discard":
         say("      nothing is sent for them any more; within 30 days `eraser dead restore` takes them back")
 
 
-def _pace(pace: Pace) -> str:
-    gate = pace.gate
-    takes = span(pace.seconds) if pace.seconds < 1 else f"about {span(pace.seconds)}"
-    text = f"account {pace.account}: {pace.count:,} at {gate.rate:g}/s, {takes}"
-    if pace.due_before:
-        text += f", behind {pace.due_before:,} that are due already"
-    if gate.gate not in ("ok", "clock"):
-        text += f"; the gate is {words.GATES.get(gate.gate, gate.gate)}, so they wait until it opens"
-    return text
-
-
-def _tell_nothing(selection: Selection, verb: str, *, as_json: bool) -> None:
+def tell_nothing(selection: Selection, kind: str, *, as_json: bool) -> None:
+    """No letter of this kind was chosen."""
     if as_json:
         _json_skipped(selection)
         return
     for word, why in selection.skipped:
         note(f"{word}: {why}")
-    kind = "discarded" if verb == "restore" else "dead"
     say(f"Nothing was done: no {kind} letter was chosen. See: eraser dead groups")
 
 
-def _tell_done(wanted: State, selection: Selection, done: Done, *, as_json: bool) -> None:
+def tell_done(wanted: State, selection: Selection, done: Done, *, as_json: bool) -> None:
+    """What became of each, and what is worth typing next."""
     if as_json:
         became = dict(done.others)
         for letter in selection.letters:
@@ -173,15 +141,15 @@ def _tell_done(wanted: State, selection: Selection, done: Done, *, as_json: bool
         say(f"  {ref.job_id}: {_OTHERS.get(state, f'it is {state} by now')}")
     if len(done.others) > TOLD:
         say(f"  … and {len(done.others) - TOLD:,} more that had moved on")
-    if selection.at_once:
+    if selection.named:
         for word, why in selection.skipped:
             note(f"{word}: {why}")
     if not done.done:
         return
     first = selection.letters[0].ref
     match wanted:
-        case State.PENDING if done.run:
-            say(f"Next: eraser status --watch   (to stop: eraser cancel --run {done.run} --reason R)")
+        case State.PENDING if done.done > 1:
+            say("Next: eraser status --watch")
         case State.PENDING:
             say(f"Next: eraser show {first.job_id} --project {first.project_id}")
         case State.DISCARDED:
@@ -205,4 +173,5 @@ def _result(
 _OTHERS = {
     "too_late": "it was discarded more than 30 days ago; ask for it anew: eraser request",
     "unknown": "nothing is known of it",
+    "newer": "it died again after it was looked at: look again",
 }

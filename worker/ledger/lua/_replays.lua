@@ -1,0 +1,52 @@
+-- Replay jobs: a frozen list of dead letters that are fed into new rounds bit by bit, and counts of what becomes of them.
+--   replay:<id>       hash   state (planning | running | stopping | done | stopped | cancelled), stage (canary | ten |
+--                            hundred | rest), why, by, what (the choice in words), groups (JSON), mark, lane, deadline,
+--                            at, ended, end_why, end_by; total, cursor (how many of the list were handled), recalled;
+--                            fed, and of these open, held; deleted, gone, dead, cancelled, back (dead as before);
+--                            of the rest moved (not dead any more), newer (died after the mark), on_hold;
+--                            ok, failed, aside: the first word on each that was fed
+--   replay:<id>:refs  list   the letters meant, until the replay has ended
+--   replays           zset   ids; score: when it started
+--   replays:feeding   zset   ids of those that somebody has to drive; score: when it started
+-- A letter that was fed has `rp` (the replay of its round) and, until the first word on it, `back`: what it was before.
+local function replay_key(id) return P .. 'replay:' .. id end
+
+-- The first word on a letter in its new round: ok, failed (an attempt was used, or it died) or aside (it has to wait for
+-- reasons of its own). Closed gates, throttling and lost workers say nothing: waiting is not failing.
+local function first_word(k, R, word)
+  if redis.call('HDEL', k, 'back') == 1 then redis.call('HINCRBY', R, word, 1) end
+end
+
+-- All of it was fed and has ended: so has the replay.
+local function end_if_over(R, id, now)
+  local v = redis.call('HMGET', R, 'state', 'open', 'cursor', 'total')
+  if v[1] ~= 'running' or v[2] ~= '0' or v[3] ~= v[4] then return end
+  redis.call('HSET', R, 'state', 'done', 'ended', ms(now))
+  redis.call('ZREM', P .. 'replays:feeding', id)
+  redis.call('DEL', R .. ':refs')
+end
+
+local FIRST = { deleted = 'ok', gone = 'ok', dead = 'failed', cancelled = 'aside' }
+local WAITS = { pending = true, running = true, held = true }
+
+-- A letter of a replay has ended; or, by a late 200, ends otherwise than it had.
+local function count_replay_end(k, id, from, to, now)
+  local R = replay_key(id)
+  if not FIRST[to] or from == 'discarded' or redis.call('EXISTS', R) == 0 then return end
+  first_word(k, R, FIRST[to])
+  if to ~= 'dead' then redis.call('HDEL', k, 'rp') end
+  redis.call('HINCRBY', R, to, 1)
+  if from == 'held' then redis.call('HINCRBY', R, 'held', -1) end
+  if WAITS[from] then
+    redis.call('HINCRBY', R, 'open', -1)
+    end_if_over(R, id, now)
+  else
+    redis.call('HINCRBY', R, from, -1)
+  end
+end
+
+-- A letter of a replay is put on hold, or let go: by = 1 or -1.
+local function count_held(k, by)
+  local id = redis.call('HGET', k, 'rp')
+  if id and redis.call('EXISTS', replay_key(id)) == 1 then redis.call('HINCRBY', replay_key(id), 'held', by) end
+end

@@ -1,0 +1,53 @@
+-- recall: letters that a replay fed and that nobody called for are dead again, as they were; when all were looked at, the
+-- replay has ended. Twice, or by two at once, does no harm.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: id, limit (at most 500))
+--   returns  {"now", "state": "stopping" where there is more, or how it has ended}
+--   A call that was made, may have been made, or is being made goes its way; so does what somebody else asked for too.
+--include _clock
+--include _account
+--include _drains
+--include _once
+--include _history
+--include _counters
+--include _groups
+--include _replays
+local options = cjson.decode(ARGV[3])
+
+local function recall(ref, now, R, why)
+  local k = record(ref)
+  local v = redis.call('HMGET', k, 'state', 'lane', 'rp', 'back', 'calls', 'lost', 'also', 'wish', 'round')
+  local waits = v[1] == 'pending' or v[1] == 'held'
+  if not waits or v[3] ~= options.id or not v[4] or v[5] or v[6] or v[7] or v[8] then return end
+  local was = cjson.decode(v[4])
+  note_event(ref, now, 'deletion.replay_cancelled', { why = why, run = options.id }, v[9])
+  redis.call('ZREM', index_of(v[1], v[2]), ref)
+  redis.call('ZREM', P .. 'holds:unknown', ref)
+  redis.call('HDEL', k, 'rp', 'back', 'used', 'later', 'refused', 'look', 'run', 'by', 'why', 'pol', 'wait', 'ht', 'round')
+  redis.call('HSET', k, 'state', 'dead')
+  for name, value in pairs(was) do redis.call('HSET', k, name, value) end
+  local died = was.settled or ms(now)
+  redis.call('ZADD', P .. 'dead', died, ref)
+  joins_group(ref, died)
+  count('deletion.replay_cancelled')
+  redis.call('HINCRBY', R, 'back', 1)
+  redis.call('HINCRBY', R, 'open', -1)
+  if v[1] == 'held' then redis.call('HINCRBY', R, 'held', -1) end
+end
+
+return once(ARGV[1], ARGV[2], function()
+  local now, R = clock(), replay_key(options.id)
+  local v = redis.call('HMGET', R, 'state', 'recalled', 'cursor', 'end_as', 'end_why')
+  if v[1] ~= 'stopping' then return { now = tonumber(ms(now)), state = v[1] or 'unknown' } end
+  local from, upto = tonumber(v[2]), tonumber(v[3])
+  local last = math.min(from + options.limit, upto)
+  for _, ref in ipairs(last > from and redis.call('LRANGE', R .. ':refs', from, last - 1) or {}) do
+    recall(ref, now, R, v[5])
+  end
+  redis.call('HSET', R, 'recalled', last)
+  if last < upto then return { now = tonumber(ms(now)), state = 'stopping' } end
+  redis.call('HSET', R, 'state', v[4], 'ended', ms(now))
+  redis.call('ZREM', P .. 'replays:feeding', options.id)
+  redis.call('DEL', R .. ':refs')
+  return { now = tonumber(ms(now)), state = v[4] }
+end)

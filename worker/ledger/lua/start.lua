@@ -1,0 +1,44 @@
+-- start: a replay whose list is written down begins. From now on any worker drives it, whatever becomes of who started it.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: id, why, by, what, groups (JSON), lane, mark, deadline (ms a letter),
+--            keep (ms), most (how many replays are remembered), act (see _audit.lua))
+--   returns  {"now", "state"}; another state than "running": it was not there to be started
+--include _clock
+--include _account
+--include _once
+--include _audit
+local options = cjson.decode(ARGV[3])
+
+-- The history stays short: the oldest that have ended go.
+local function forget_old(now)
+  local many = redis.call('ZCARD', P .. 'replays') - options.most
+  for number, id in ipairs(redis.call('ZRANGE', P .. 'replays', 0, 9, 'WITHSCORES')) do
+    if number % 2 == 1 then
+      local R = P .. 'replay:' .. id
+      local at, state = redis.call('ZSCORE', P .. 'replays', id), redis.call('HGET', R, 'state')
+      local old = (number + 1) / 2 <= many or tonumber(at) < now - options.keep
+      if old and state ~= 'running' and state ~= 'stopping' then
+        redis.call('ZREM', P .. 'replays', id)
+        redis.call('DEL', R, R .. ':refs')
+      end
+    end
+  end
+end
+
+return once(ARGV[1], ARGV[2], function()
+  local now, R = clock(), P .. 'replay:' .. options.id
+  local state = redis.call('HGET', R, 'state')
+  if state ~= 'planning' then return { now = tonumber(ms(now)), state = state or 'unknown' } end
+  forget_old(now)
+  redis.call('PERSIST', R)
+  redis.call('PERSIST', R .. ':refs')
+  redis.call('HSET', R, 'state', 'running', 'stage', 'canary', 'at', ms(now), 'why', options.why, 'what', options.what,
+    'groups', options.groups, 'mark', options.mark, 'lane', options.lane, 'deadline', ms(options.deadline), 'cursor', 0,
+    'fed', 0, 'open', 0, 'total', redis.call('LLEN', R .. ':refs'))
+  if options.by then redis.call('HSET', R, 'by', options.by) end
+  redis.call('ZADD', P .. 'replays', ms(now), options.id)
+  redis.call('ZADD', P .. 'replays:feeding', ms(now), options.id)
+  audit(now, options.act, {})
+  redis.call('HINCRBY', P .. 'audit:' .. options.act.id, 'n:to_replay', redis.call('LLEN', R .. ':refs'))
+  return { now = tonumber(ms(now)), state = 'running' }
+end)

@@ -1,0 +1,25 @@
+-- stop: a replay feeds no more. What it fed and nobody called for yet goes back, see `recall`; the rest goes its way.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: id, why, by, cancels (a person does; otherwise it stops itself),
+--            act (see _audit.lua))
+--   returns  {"now", "was": its state before; only "running" is stopped, or "unknown"}
+--include _clock
+--include _account
+--include _drains
+--include _once
+--include _replays
+--include _audit
+local options = cjson.decode(ARGV[3])
+
+return once(ARGV[1], ARGV[2], function()
+  local now, R = clock(), replay_key(options.id)
+  local was = redis.call('HGET', R, 'state')
+  if was == 'running' then
+    redis.call('HSET', R, 'state', 'stopping', 'end_why', options.why, 'recalled', 0)
+    redis.call('HSET', R, 'end_as', options.cancels and 'cancelled' or 'stopped')
+    if options.by then redis.call('HSET', R, 'end_by', options.by) end
+    redis.call('ZADD', P .. 'replays:feeding', ms(now), options.id)
+    audit(now, options.act, { 'stopped' })
+  end
+  return { now = tonumber(ms(now)), was = was or 'unknown' }
+end)

@@ -1,0 +1,189 @@
+"""Replays of one account: a frozen list of dead letters, what was done with it so far, and the moves that go on.
+
+The moves are safe to run twice and by two at once; which move comes next is decided in `worker.replay`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from worker.deletion import Lane
+from worker.ledger.acts import Act, ActName
+from worker.ledger.ask import ask
+from worker.ledger.moves import Ref, lean
+from worker.ledger.store import BATCH, Ledger
+
+KEEP_S = 400 * 86400.0
+KEEP_MOST = 1000  # replays an account remembers
+
+
+class ReplayState(StrEnum):
+    """Where a replay stands."""
+
+    RUNNING = "running"
+    STOPPING = "stopping"  # it feeds no more; what nobody called for goes back
+    DONE = "done"
+    STOPPED = "stopped"  # it stopped itself
+    CANCELLED = "cancelled"
+
+
+class Stage(StrEnum):
+    """How much of it may be under way: one letter, ten more, up to a hundred, then as the gate's pace allows."""
+
+    CANARY = "canary"
+    TEN = "ten"
+    HUNDRED = "hundred"
+    REST = "rest"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """One account's share of a replay. Times in ms since 1970, Redis's clock."""
+
+    id: str
+    account: str
+    state: ReplayState
+    stage: Stage
+    what: str  # the choice, in words
+    why: str
+    by: str | None
+    groups: dict[str, int]
+    mark: int  # deaths with a later number are not touched
+    started: float
+    ended: float | None
+    end_why: str | None
+    end_by: str | None
+    total: int
+    cursor: int  # how many of the list were handled
+    fed: int  # began a new round; of these:
+    open: int
+    held: int  # of the open ones
+    deleted: int
+    gone: int
+    dead: int  # died again
+    cancelled: int
+    back: int  # dead again as they were: the replay stopped before anybody called
+    moved: int  # not fed: no longer dead
+    newer: int  # not fed: died again after the plan
+    on_hold: int  # not fed: on hold
+    ok: int  # the first word on each that was fed: deleted or gone;
+    failed: int  # an attempt was used;
+    aside: int  # it waits for reasons of its own
+
+    @property
+    def left(self) -> int:
+        """Letters that nothing was done with yet."""
+        return self.total - self.cursor
+
+    @property
+    def ahead(self) -> int:
+        """Letters that were fed and wait for the first word on them."""
+        return max(0, self.fed - self.ok - self.failed - self.aside - self.held - self.back)
+
+
+class ReplayBook:
+    """Writes and reads one account's replays. Raises `Unreachable` when Redis does not answer."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._client = ledger.client
+        self._p = ledger.prefix
+
+    # -- moves -------------------------------------------------------------------------------------------------------
+
+    def mark(self) -> int:
+        """The number of the latest death."""
+        raw: Any = ask(self._client.get, f"{self._p}deaths")
+        return int(raw or 0)
+
+    def freeze(self, replay: str, refs: Iterable[Ref]) -> None:
+        """Write down which letters are meant, in the order in which they will go."""
+        for _ in self._ledger.in_batches("freeze", {"id": replay}, refs):
+            pass
+
+    def start(
+        self,
+        replay: str,
+        *,
+        why: str,
+        by: str | None,
+        what: str,
+        groups: dict[str, int],
+        mark: int,
+        deadline_s: float,
+        lane: Lane = Lane.BULK,
+        act: Act | None = None,
+    ) -> bool:
+        """Begin a replay whose list is frozen; False: there was none, or it runs already."""
+        options: dict[str, Any] = lean({"why": why, "by": by, "what": what, "lane": lane.value})
+        options |= {"id": replay, "groups": json.dumps(groups), "mark": mark, "deadline": deadline_s * 1000}
+        options |= {"keep": KEEP_S * 1000, "most": KEEP_MOST}
+        options["act"] = (act or Act(of=what)).named(ActName.REPLAYED, by=by, why=why, run=replay)
+        return bool(self._ledger.move("start", options)["state"] == ReplayState.RUNNING)
+
+    def feed(self, replay: Replay, count: int, stage: Stage) -> tuple[bool, str | None]:
+        """Begin the next letters' new rounds, unless somebody else did; and a doorbell."""
+        gate = self._ledger.gate_options
+        options = {"id": replay.id, "cursor": replay.cursor, "stage": stage.value, "gate": gate}
+        answer = self._ledger.move("feed", options | {"count": min(count, BATCH)})
+        return bool(answer["moved"]), answer.get("ring")
+
+    def stop(self, replay: str, *, why: str) -> str:
+        """It stops itself: feed no more. Returns its state before: only a running one is stopped; `unknown`: none."""
+        return str(self._ledger.move("stop", {"id": replay, "why": why})["was"])
+
+    def cancel(self, replay: str, *, why: str, by: str | None, act: Act | None = None) -> str:
+        """A person stops it."""
+        options: dict[str, Any] = lean({"id": replay, "why": why, "by": by, "cancels": True})
+        options["act"] = (act or Act()).named(ActName.REPLAY_CANCELLED, by=by, why=why, run=replay)
+        return str(self._ledger.move("stop", options)["was"])
+
+    def recall(self, replay: str) -> bool:
+        """Take back up to 500 of those that nobody called for. Returns whether there are more."""
+        answer = self._ledger.move("recall", {"id": replay, "limit": BATCH})
+        return bool(answer["state"] == ReplayState.STOPPING)
+
+    # -- records -----------------------------------------------------------------------------------------------------
+
+    def find(self, replay: str) -> Replay | None:
+        """One replay that was started."""
+        raw: Any = ask(self._client.hgetall, f"{self._p}replay:{replay}")
+        said = {name.decode(): value.decode() for name, value in raw.items()}
+        return _replay(replay, self._ledger.account, said) if "at" in said else None
+
+    def latest(self, number: int) -> list[Replay]:
+        """The last ones, newest first."""
+        ids: Any = ask(self._client.zrange, f"{self._p}replays", 0, number - 1, desc=True)
+        return [replay for name in ids if (replay := self.find(name.decode())) is not None]
+
+
+def _replay(name: str, account: str, said: dict[str, str]) -> Replay:
+    def number(field: str) -> int:
+        return int(said.get(field, 0))
+
+    return Replay(
+        id=name,
+        account=account,
+        state=ReplayState(said["state"]),
+        stage=Stage(said["stage"]),
+        what=said["what"],
+        why=said["why"],
+        by=said.get("by"),
+        groups=json.loads(said["groups"]),
+        mark=number("mark"),
+        started=float(said["at"]),
+        ended=float(said["ended"]) if "ended" in said else None,
+        end_why=said.get("end_why"),
+        end_by=said.get("end_by"),
+        **{name: number(name) for name in _COUNTS},
+    )
+
+
+_COUNTS = (
+    *("total", "cursor", "fed", "open", "held", "deleted", "gone", "dead", "cancelled", "back"),
+    *("moved", "newer", "on_hold", "ok", "failed", "aside"),
+)

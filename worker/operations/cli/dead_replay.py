@@ -1,0 +1,125 @@
+"""`eraser dead replay`: a few jobs that were named at once; groups and many as a job, after a plan."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from worker.deletion import State, check_opaque, check_reason
+from worker.errors import UsageError
+from worker.operations import dead, dead_moves, replays, words
+from worker.operations.cli import door
+from worker.operations.cli.dead_moves import move_options, tell_done, tell_nothing, typed
+from worker.operations.cli.filters import filter_of
+from worker.operations.cli.printing import json_line, say
+from worker.operations.cli.replay_progress import exit_code, follow, tell_end
+from worker.operations.replays import ReplayPlan
+from worker.operations.times import span
+from worker.replay.plan import Share
+from worker.runtime import Runtime
+
+
+@click.command()
+@move_options(reason=True)
+@click.option("--up-to", metavar="N", multiple=True, help="Only deaths that the plan has seen; the plan prints it.")
+@click.option("--no-wait", is_flag=True, help="Start it and return; exit 5.")
+def replay(what: tuple[str, ...], **said: Any) -> None:
+    """Start dead letters anew, each with a whole budget of attempts and a new deadline.
+
+    Up to ten jobs that are named are replayed at once, before bulk work. Groups and many show a plan first; with --yes
+    they become a job that any worker drives: one letter, then ten, then as the account's pace allows. It stops itself
+    where they fail again.
+
+    \b
+    eraser dead replay 0f3a61c2 --reason TICKET-4711
+    eraser dead replay server_error-500 --reason "incident over" --yes --max 1378
+    eraser dead replay --cause server_error --since 24h --reason TICKET-4711
+    """
+    check_reason(said["reason"]), check_opaque(said["by"], "by")
+    running = door.enter(door.load(), rings=True)
+    selection = dead.choose(
+        running,
+        what,
+        every=said["every"],
+        wanted=filter_of(running, said),
+        limit=said["limit"],
+        up_to=_marks(running, said["up_to"]),
+    )
+    if not selection.letters:
+        tell_nothing(selection, "dead", as_json=said["as_json"])
+        sys.exit(1 if selection.skipped else 0)
+    if selection.few:
+        done = dead_moves.replay(running, selection, door.ring, reason=said["reason"], by=said["by"])
+        tell_done(State.PENDING, selection, done, as_json=said["as_json"])
+        sys.exit(1 if selection.skipped or done.others else 0)
+    plan = replays.plan(running, selection)
+    if not (said["as_json"] and said["yes"]):
+        json_line(plan.as_json()) if said["as_json"] else _tell_plan(plan)
+    if not plan.count:
+        say("Nothing was done: all of them are on hold. See: eraser hold list")
+        sys.exit(1)
+    dead_moves.check_confirmed(plan.count, said["most"], yes=said["yes"], again=_again(plan, what, said))
+    started = replays.start(running, plan, by=said["by"], why=said["reason"], most=said["most"])
+    sys.exit(_see_through(running, started, said))
+
+
+def _see_through(running: Runtime, started: str, said: dict[str, Any]) -> int:
+    if not said["as_json"]:
+        say(f"Started {started}; it goes on whatever becomes of this command.")
+    seen = replays.look(running, started) if said["no_wait"] else follow(running, started, quiet=said["as_json"])
+    if said["as_json"]:
+        json_line(seen.as_json())
+    else:
+        tell_end(seen)
+    return exit_code(seen)
+
+
+def _again(plan: ReplayPlan, what: tuple[str, ...], said: dict[str, Any]) -> str:
+    """The command so far, bound to what the plan has seen."""
+    marks = plan.marks
+    bound = [f"{account}={mark}" for account, mark in marks.items()] if len(marks) > 1 else map(str, marks.values())
+    return " ".join([typed("replay", what, said), *(f"--up-to {mark}" for mark in bound)])
+
+
+def _marks(running: Runtime, said: tuple[str, ...]) -> dict[str, int] | None:
+    """`--up-to 1413`, or `--up-to ACCOUNT=1413` once for each."""
+    if not said:
+        return None
+    marks: dict[str, int] = {}
+    for word in said:
+        account, _, number = word.rpartition("=")
+        accounts = [account] if account else list(running.settings.accounts)
+        if not number.isdigit() or any(name not in running.settings.accounts for name in accounts):
+            raise UsageError(f"--up-to: expected the plan's number, or ACCOUNT=NUMBER; found {word[:80]!r}")
+        marks |= dict.fromkeys(accounts, int(number))
+    return marks
+
+
+def _tell_plan(plan: ReplayPlan) -> None:
+    say(f"PLAN  replay {words.count(plan.count, 'dead letter')}: {plan.what}", style="bold")
+    for group, number in plan.groups.items():
+        say(f"{number:11,}  {group}")
+    if plan.held:
+        say(f"{plan.held:11,}  on hold: they stay dead (eraser hold list)")
+    for word, why in plan.skipped:
+        say(f"      skipped: {word}: {why}")
+    for share in plan.shares:
+        say(f"      {_share(share)}")
+    say("      one letter first, then ten, then the rest; it stops itself where they fail again")
+    several = len(plan.marks) > 1
+    seen = ", ".join(f"{mark:,} of {account}" if several else f"{mark:,}" for account, mark in plan.marks.items())
+    say(f"      frozen at death {seen}: what dies later is not touched")
+    if plan.over_cap:
+        say(f"      over the cap of {plan.cap:,}: the number has to be confirmed")
+
+
+def _share(share: Share) -> str:
+    takes = span(share.seconds) if share.seconds < 1 else f"about {span(share.seconds)}"
+    text = f"account {share.account}: {len(share.letters):,} at {share.rate:g}/s, {takes}"
+    if share.due_before:
+        text += f", behind {share.due_before:,} that are due already"
+    if share.gate not in ("ok", "clock"):
+        text += f"; the gate is {words.GATES.get(share.gate, share.gate)}, so they wait until it opens"
+    return text

@@ -1,0 +1,46 @@
+"""Which dead letters are meant: the same options on every command that lists, replays or gives up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from worker.deletion import Cause, Lane
+from worker.operations.dead import Filter
+from worker.operations.times import parse_past
+from worker.runtime import Runtime
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NAMES = ("cause", "code", "lane", "run", "project", "job")
+
+
+def filter_options(command: F) -> F:
+    """`--cause`, `--code`, `--lane`, `--run`, `--since`, `--until`, `--job`, `--project`."""
+    for option in (
+        click.option("--project", metavar="P", help="Only jobs of this project."),
+        click.option("--job", metavar="PREFIX", help="Only jobs whose id begins so."),
+        click.option("--until", metavar="1h|TIME", help="Died no later than this."),
+        click.option("--since", metavar="24h|TIME", help="Died no longer ago than this."),
+        click.option("--run", metavar="R", help="Only what this run, or this replay, asked for last."),
+        click.option("--lane", type=click.Choice([lane.value for lane in Lane]), help="Only this lane."),
+        click.option("--code", metavar="C", help="Only this error code, such as MSS.00000004."),
+        click.option("--cause", type=click.Choice([cause.value for cause in Cause]), help="Only this cause."),
+    ):
+        command = option(command)
+    return command
+
+
+def filter_of(running: Runtime, said: dict[str, Any]) -> Filter:
+    """What the options say. Raises `UsageError` for a wrong time."""
+    now = running.reads(next(iter(running.settings.accounts))).now_ms()
+    since, until = (parse_past(said[name], f"--{name}", now) if said[name] else None for name in ("since", "until"))
+    return Filter(**{name: said[name] or None for name in _NAMES}, since=since, until=until)
+
+
+def as_typed(said: dict[str, Any]) -> list[str]:
+    """The same options once more, for a command to type next."""
+    names = [name for name in (*_NAMES, "since", "until") if said.get(name)]
+    return [word for name in names for word in (f"--{name}", str(said[name]))]

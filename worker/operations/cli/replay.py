@@ -1,0 +1,127 @@
+"""`eraser replay`: replays that run and that ran: how far, who, why, what became of them; and their end."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from worker.operations import replays
+from worker.operations.cli import door
+from worker.operations.cli.printing import by_option, facts, json_line, json_option, reason_option, say, table
+from worker.operations.cli.replay_progress import STAGES, STATES, exit_code, follow, outcomes, tell_end
+from worker.operations.replays import ReplayProgress
+from worker.operations.times import relative, span, when
+from worker.operations.words import count
+
+
+@click.group()
+def replay() -> None:
+    """Replays of many dead letters: `eraser dead replay` starts one, any worker drives it.
+
+    \b
+    eraser replay status
+    eraser replay cancel replay-20261122-103012-ab12 --reason TICKET-4711
+    """
+
+
+@replay.command()
+@click.argument("replay_id", required=False, metavar="[ID]")
+@click.option("--watch", is_flag=True, help="Until it has ended, or Ctrl-C.")
+@json_option
+def status(replay_id: str | None, watch: bool, as_json: bool) -> None:
+    """How far a replay is; without an id, the latest. Exit 0 all deleted or gone, 1 not all, 5 not finished.
+
+    \b
+    eraser replay status --watch
+    """
+    running = door.enter(door.load())
+    seen = replays.look(running, replay_id)
+    if watch:
+        seen = follow(running, seen.replay, quiet=as_json)
+    if as_json:
+        json_line(seen.as_json())
+    else:
+        _tell(seen)
+    sys.exit(exit_code(seen))
+
+
+@replay.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N")
+@json_option
+def list_(limit: int, as_json: bool) -> None:
+    """The last replays, the newest first: who, why and what became of it.
+
+    \b
+    eraser replay list
+    """
+    found = replays.history(door.enter(door.load()), limit)
+    if as_json:
+        for seen in found:
+            json_line(seen.as_json())
+        return
+    if not found:
+        say("There was no replay yet. See: eraser dead groups")
+        return
+    table(
+        ["REPLAY", "STATE", "STARTED", "BY", "LETTERS", "DELETED", "GONE", "DEAD AGAIN", "WHAT", "REASON"],
+        [_row(seen) for seen in found],
+        right=["LETTERS", "DELETED", "GONE", "DEAD AGAIN"],
+    )
+    say()
+    say(f"{count(len(found), 'replay')}. Next: eraser replay status {found[0].replay}")
+
+
+@replay.command()
+@click.argument("replay_id", metavar="ID")
+@reason_option(required=True)
+@by_option
+@json_option
+def cancel(replay_id: str, reason: str, by: str | None, as_json: bool) -> None:
+    """Feed no more letters. What nobody called for yet is dead again, as it was; what was called goes its way.
+
+    \b
+    eraser replay cancel replay-20261122-103012-ab12 --reason TICKET-4711
+    """
+    seen = replays.cancel(door.enter(door.load()), replay_id, by=by, why=reason)
+    if as_json:
+        json_line(seen.as_json())
+    else:
+        tell_end(seen)
+
+
+def _row(seen: ReplayProgress) -> tuple[object, ...]:
+    first, numbers = seen.first, ("total", "deleted", "gone", "dead")
+    state = seen.state.value + (f" ({first.end_by})" if first.end_by else "")
+    return (
+        *(seen.replay, state, relative(first.started, seen.now), first.by),
+        *(seen.count(name) for name in numbers),
+        *(first.what, first.why),
+    )
+
+
+def _tell(seen: ReplayProgress) -> None:
+    first = seen.first
+    doing = STATES.get(seen.state) or STAGES[first.stage]
+    say(f"{seen.replay}  {seen.state.value}: {doing}", style="bold")
+    ended = seen.ended_at
+    rows: list[tuple[str, object]] = [("what", first.what), ("reason", first.why), ("by", first.by)]
+    rows += [("started", when(first.started, seen.now))]
+    if ended:
+        rows.append(("ended", f"{when(ended, seen.now)}, after {span((ended - first.started) / 1000)}"))
+    if seen.end_why:
+        by = f" (by {first.end_by})" if first.end_by else ""
+        rows.append(("because", seen.end_why + by))
+    if len(seen.shares) > 1:
+        rows.append(("accounts", ", ".join(f"{share.account} {share.state.value}" for share in seen.shares)))
+    total, fed, left = (seen.count(name) for name in ("total", "fed", "left"))
+    rows.append(("letters", f"{total:,}, {fed:,} begun" + (f", {left:,} not touched" if left else "")))
+    rows += [("", text) for text in outcomes(seen)]
+    rows += [("waits", why) for why in seen.waits]
+    if seen.expected_s and not seen.waits:
+        rows.append(("left", f"about {span(seen.expected_s)} until each was called"))
+    facts(rows)
+    if not seen.ended:
+        say(f"Next: eraser replay cancel {seen.replay} --reason TICKET   (or wait: it goes on by itself)")
+    elif not seen.all_well:
+        say("Next: eraser dead groups")

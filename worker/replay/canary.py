@@ -1,0 +1,83 @@
+"""How far a replay goes on: one letter, then ten, then up to a hundred, then the gate's pace. Pure.
+
+    canary ─ it was deleted, or is gone ─▶ ten ─▶ hundred ─▶ rest
+       │ it failed again                    │        │ half of them failed again
+       └──────────────▶ stop ◀──────────────┴────────┘
+
+Only the first word on a letter counts: an attempt that was used, or an end. Waiting is not failing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.ledger.replays import Replay, Stage
+
+TEN = 1 + 10
+HUNDRED = 100
+AHEAD_S = 30.0  # of the gate's pace that is fed ahead
+LEAST_AHEAD, MOST_AHEAD = 50, 500
+ASIDES = 10  # canaries that wait for reasons of their own, before the rest need not wait for them
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Let so many more begin; 0: only the stage changes."""
+
+    count: int
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do before more is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """It fails again: the rest stays dead."""
+
+    why: str
+
+
+Decision = Feed | Wait | Stop
+
+
+def decide(seen: Replay, pace: float) -> Decision:
+    """What to do with a running replay. pace: calls a second that the account's gate aims at."""
+    match seen.stage:
+        case Stage.CANARY:
+            return _after_one(seen)
+        case Stage.TEN:
+            return _after_ten(seen)
+        case Stage.HUNDRED:
+            return _after_a_hundred(seen)
+        case Stage.REST:
+            room = min(MOST_AHEAD, max(LEAST_AHEAD, round(AHEAD_S * pace))) - seen.ahead
+            return Feed(room, Stage.REST) if room > 0 and seen.left else Wait()
+
+
+def _after_one(seen: Replay) -> Decision:
+    if seen.failed:
+        return Stop("the canary failed again at its first attempt")
+    if seen.ok or seen.aside >= ASIDES or (not seen.left and not seen.ahead):
+        return Feed(0, Stage.TEN)
+    return Wait() if seen.ahead else Feed(1, Stage.CANARY)
+
+
+def _after_ten(seen: Replay) -> Decision:
+    if 2 * seen.failed >= TEN - 1:
+        return Stop(f"{seen.failed} of the first {TEN} letters failed again at their first attempt")
+    if seen.left and seen.fed < TEN + seen.aside:
+        return Feed(TEN + seen.aside - seen.fed, Stage.TEN)
+    return Wait() if seen.ahead else Feed(0, Stage.HUNDRED)
+
+
+def _after_a_hundred(seen: Replay) -> Decision:
+    most = min(HUNDRED, seen.fed + seen.left)
+    if most >= TEN and 2 * seen.failed >= most:
+        return Stop(f"{seen.failed} of the first {most} letters failed again at their first attempt")
+    if 2 * (seen.ok + seen.aside) > most or (not seen.left and not seen.ahead):
+        return Feed(0, Stage.REST)
+    room = HUNDRED - seen.fed
+    return Feed(room, Stage.HUNDRED) if room > 0 and seen.left else Wait()

@@ -1,0 +1,48 @@
+"""One step of a replay: look at its counts, decide, make one move. Any process may take it, at any time, twice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from worker.ledger.replays import Replay, ReplayBook, ReplayState, Stage
+from worker.ledger.store import BATCH, Ledger
+from worker.replay.canary import Feed, Stop, decide
+
+log = logging.getLogger(__name__)
+
+SOON_S = 0.2  # while a few letters decide whether the rest goes on
+LATER_S = 1.0
+_DECISIONS = 4  # a step passes at most the three stages and feeds
+
+
+def step(ledger: Ledger, replay: str, ring: Callable[[str], None]) -> float | None:
+    """Go on with a replay, by at most 500 letters. Returns when to look again, in seconds; None: nothing is left to do.
+
+    Raises `Unreachable`; what was not done then, the next step does.
+    """
+    book, budget, stage = ReplayBook(ledger), BATCH, Stage.CANARY
+    for _ in range(_DECISIONS):
+        seen = book.find(replay)
+        if seen is None or seen.state not in (ReplayState.RUNNING, ReplayState.STOPPING):
+            return None
+        if seen.state is ReplayState.STOPPING:
+            return 0.0 if book.recall(replay) else None
+        match decide(seen, 1000 / ledger.policy.interval):
+            case Stop(why):
+                _stop(book, seen, why)
+            case Feed(count, stage):  # the next stage, perhaps
+                moved, bell = book.feed(seen, min(count, budget), stage)
+                budget -= count
+                if bell:
+                    ring(bell)
+                if not moved or budget <= 0:
+                    break
+            case _:
+                break
+    return LATER_S if stage is Stage.REST else SOON_S
+
+
+def _stop(book: ReplayBook, seen: Replay, why: str) -> None:
+    if book.stop(seen.id, why=why) == ReplayState.RUNNING:
+        log.warning("replay.stopped", extra={"replay": seen.id, "account": seen.account, "why": why})
