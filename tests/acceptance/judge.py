@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -25,6 +27,7 @@ def judge(fleet: Fleet, accepted: Collection[str], *, frozen: Collection[str] = 
     no_calls_overlapped(calls, frozen)
     every_attempt_is_in_the_servers_log(deletions.values(), calls)
     the_metrics_say_the_same(fleet, deletions.values(), calls)
+    every_line_of_the_logs_is_an_event(fleet)
     return deletions
 
 
@@ -120,6 +123,20 @@ def the_metrics_say_the_same(fleet: Fleet, deletions: Collection[Deletion], call
     assert 0 <= unheard <= silent + happened["deletion.lost"] + happened["deletion.outrun"], (
         "calls that nothing explains"
     )
+
+
+def every_line_of_the_logs_is_an_event(fleet: Fleet) -> None:
+    """Celery's own lines too; those about a deletion name its account and job. Before the first there is a banner."""
+    for worker in fleet.workers:
+        text = worker.text[worker.text.find('{"time"') :]
+        entries = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        assert entries, f"{worker.log.name} has no line of JSON"
+        for entry in entries:
+            assert {"time", "level", "event", "logger"} <= set(entry), entry
+            if entry["logger"].startswith("worker."):
+                assert re.fullmatch(r"[a-z]+\.[a-z_]+", entry["event"]), entry
+            if entry["event"].startswith("deletion."):
+                assert {"account", "job_id"} <= set(entry), entry
 
 
 class Scrape:
