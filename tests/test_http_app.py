@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from starlette.testclient import TestClient
 
+from tests.http_site import Site
 from worker.operations.http.app import create_app
+from worker.operations.http.tokens import Scope
 from worker.runtime import Runtime
 
 
@@ -32,3 +36,20 @@ def test_what_is_not_there_is_a_problem(redis_url: str, method: str, path: str, 
     assert refused.status_code == status
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert refused.json()["status"] == status
+
+
+def test_the_metrics_are_for_this_machine_or_for_who_may_read(site: Site, redis_url: str, tmp_path: Path) -> None:
+    assert "avatar_eraser_up 1" in site.client.get("/metrics").text
+    proxied = {"ERASER_CONSOLE_HOSTS": "eraser.example.com"}
+    behind = Site(redis_url, tmp_path / "behind.toml", proxied)
+    away = Site(redis_url, tmp_path / "away.toml", bind="0.0.0.0")
+    for other, host in ((behind, "eraser.example.com"), (away, "127.0.0.1")):
+        headers = {"Host": host}
+        asker = other.new_token("asker", Scope.REQUEST)
+        assert other.client.get("/metrics", headers=headers).status_code == 401
+        assert other.call("GET", "/metrics", asker, headers=headers).status_code == 403
+        assert "avatar_eraser_up" in other.call("GET", "/metrics", headers=headers).text
+
+
+def test_the_description_is_open(site: Site) -> None:
+    assert site.client.get("/openapi.json").json()["openapi"] == "3.1.0"

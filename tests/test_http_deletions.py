@@ -293,3 +293,37 @@ def test_a_key_whose_request_is_under_way_waits_and_one_that_failed_is_free(site
     kept = json.loads(cast(bytes, undertaker.redis.get(name)))
     undertaker.redis.set(name, json.dumps({"body": kept["body"]}))
     problem(site.ask("job-1", headers={"Idempotency-Key": "k1"}), 409, "under-way")
+
+
+# -- what has ended ----------------------------------------------------------------------------------------------------
+
+
+def test_what_has_ended_is_told_once_and_in_order(site: Site, undertaker: Undertaker) -> None:
+    undertaker.end("a", "b", to="deleted", claim={"app_user": "user-canary"})
+    undertaker.end("letter", to="dead")  # a dead letter has not ended: a person replays or discards it
+    undertaker.end("c", to="gone", evidence="seen_before", cause=None)
+    first = site.call("GET", f"{DELETIONS}?limit=2").json()
+    assert ([item["job_id"] for item in first["items"]], first["more"]) == (["a", "b"], True)
+    rest = site.call("GET", DELETIONS, params={"settled_since": first["cursor"]})
+    assert "canary" not in rest.text
+    assert [(item["job_id"], item["evidence"]) for item in rest.json()["items"]] == [("c", "seen_before")]
+    nothing = site.call("GET", DELETIONS, params={"settled_since": rest.json()["cursor"]}).json()
+    assert (nothing["items"], nothing["more"]) == ([], False)
+    undertaker.end("d", to="deleted")
+    later = site.call("GET", DELETIONS, params={"settled_since": nothing["cursor"]}).json()
+    assert [item["job_id"] for item in later["items"]] == ["d"]
+
+
+@pytest.mark.parametrize(
+    "query", ["settled_since=yesterday", "limit=0", "limit=1001", "limit=x", "limit=1e2", "limit="]
+)
+def test_a_cursor_or_limit_that_is_none_is_told(site: Site, query: str) -> None:
+    problem(site.call("GET", f"{DELETIONS}?{query}"), 422, "invalid")
+
+
+def test_a_cursor_older_than_what_is_kept_is_gone(site: Site, undertaker: Undertaker) -> None:
+    undertaker.end("a", to="deleted")
+    old = site.call("GET", f"{DELETIONS}?settled_since=0-1")
+    assert old.status_code == 200
+    undertaker.redis.hset(undertaker.ledger.prefix + "receipts:book", "archived_id", "99999999999999-0")
+    problem(site.call("GET", f"{DELETIONS}?settled_since=0-1"), 410, "cursor-too-old")

@@ -1,32 +1,40 @@
-"""`eraser console`: the HTTP API and the pages, in one process."""
+"""`eraser console`: the HTTP API and the pages, in one process; and the tokens that open them."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
 import os
+from datetime import UTC, datetime
 
 import click
 
 from worker import logs
-from worker.addresses import broker_form
+from worker.addresses import broker_form, is_loopback
+from worker.deletion import why_bad_id
 from worker.errors import UsageError
 from worker.operations.cli import door
-from worker.settings import check_celery_environment
+from worker.operations.cli.printing import json_line, json_option, note
+from worker.settings import Settings, check_celery_environment
 
 HOST, PORT = "127.0.0.1", 8710
 PATIENCE_S = 1.0  # a caller rather hears "ask again" than waits
+SCOPES = ("request", "read", "operate")
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--host", default=HOST, show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0: any free one.")
-def console(host: str, port: int) -> None:
+@click.pass_context
+def console(context: click.Context, host: str, port: int) -> None:
     """Serve the HTTP API and the console's pages. Redis may come and go; requests hear of it.
 
     \b
     eraser console --port 8710
+    eraser console token shop --scope request --scope read
     """
+    if context.invoked_subcommand is not None:
+        return
     require_web()
     from worker.operations.http.serve import serve
 
@@ -35,7 +43,45 @@ def console(host: str, port: int) -> None:
     broker = running.settings.broker_url or broker_form(running.redis_url)  # fail now, with what to set
     check_celery_environment(running.environ, broker)
     logs.set_up(logging.INFO, os.environ)
+    if not is_loopback(host):
+        note(f"note: {host} is not this machine alone: put TLS in front, a token sent over plain http can be read")
     serve(running, host=host, port=port)
+
+
+@console.command()
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(SCOPES),
+    multiple=True,
+    required=True,
+    help="request: ask for deletions. read: see them, and the metrics. operate: both, and all that operators do.",
+)
+@click.option("--project", "projects", multiple=True, metavar="P", help="Only this project; may be repeated.")
+@json_option
+def token(name: str, scopes: tuple[str, ...], projects: tuple[str, ...], as_json: bool) -> None:
+    """Make a token and show it once. NAME, the service that uses it, is recorded as the requester.
+
+    Only its hash is kept, in ERASER_API_TOKENS_FILE. To take a token back remove its lines there; that counts at once.
+
+    \b
+    eraser console token shop --scope request --scope read
+    """
+    require_web()
+    from worker.operations.http.token_file import TokenFile, path_of
+    from worker.operations.http.tokens import Scope
+
+    for project in projects:
+        if why := why_bad_id(project, "project id"):
+            raise UsageError(f"--project: {why}")
+    file = TokenFile(path_of(Settings.load(os.environ), os.environ))
+    made, secret = file.add(name, map(Scope, scopes), projects=projects, now=datetime.now(UTC))
+    if as_json:
+        json_line({"name": name, "token": secret, "scopes": sorted(made.scopes), "file": str(file.path)})
+        return
+    click.echo(secret)  # alone on stdout: a pipe takes it straight to where it belongs
+    note(f"The token {name} may {', '.join(sorted(made.scopes))}. It is shown this once; its hash is in {file.path}")
 
 
 def require_web() -> None:

@@ -9,16 +9,18 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from worker.errors import EraserError, Unreachable
 from worker.ledger.ask import ask
-from worker.operations.http import deletions, problems
+from worker.operations import metrics
+from worker.operations.http import deletions, openapi, problems
 from worker.operations.http.desk import Bells, Desk, desk_of
 from worker.operations.http.doorman import Doorman
 from worker.operations.http.problems import Problem
 from worker.operations.http.token_file import TokenFile, path_of
+from worker.operations.http.tokens import Scope
 from worker.operations.requests import Ring
 from worker.runtime import Runtime
 
@@ -38,10 +40,13 @@ def create_app(running: Runtime, *, bind: str = "127.0.0.1", ring: Ring = _ring)
     app = Starlette(
         routes=[
             Route(MANY, deletions.ask, methods=["POST"]),
+            Route(MANY, deletions.settled, methods=["GET"]),
             Route(ONE, deletions.look, methods=["GET"]),
             Route(ONE, deletions.cancel, methods=["DELETE"]),
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/readyz", _readyz, methods=["GET"]),
+            Route("/metrics", _metrics, methods=["GET"]),
+            Route("/openapi.json", _openapi, methods=["GET"]),
             *_console(running),
         ],
         middleware=[Middleware(Doorman, allowed=running.settings.console_hosts)],
@@ -72,6 +77,20 @@ async def _readyz(request: Request) -> Response:
     except Unreachable:
         return PlainTextResponse("Redis does not answer\n", 503, headers={"Retry-After": str(problems.AWAY_S)})
     return PlainTextResponse("ready\n")
+
+
+async def _metrics(request: Request) -> Response:
+    """For Prometheus. Whoever sits at this machine needs no token; behind a proxy everybody does."""
+    desk = desk_of(request)
+    if not desk.is_private(request):
+        desk.admit(request, Scope.READ)
+    accept = request.headers.get("accept", "")
+    kind, page = await desk.in_thread(lambda: metrics.exposition(desk.running, accept))
+    return Response(page, headers={"Content-Type": kind})
+
+
+async def _openapi(_: Request) -> Response:
+    return JSONResponse(openapi.DOCUMENT)
 
 
 async def _problem(_: Request, error: Exception) -> Response:

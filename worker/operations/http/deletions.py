@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from starlette.requests import Request
@@ -11,7 +12,7 @@ from starlette.responses import Response
 from worker.deletion import why_bad_id
 from worker.errors import Unreachable
 from worker.ledger.moves import Claim, Ref
-from worker.operations import requests, show, withdraw
+from worker.operations import receipts, requests, show, withdraw
 from worker.operations.http import orders, problems
 from worker.operations.http.desk import Desk, desk_of
 from worker.operations.http.idempotency import Once
@@ -52,6 +53,21 @@ async def look(request: Request) -> Response:
     desk.admit(request, Scope.READ, project)
     deletion, _ = await desk.in_thread(lambda: show.find(desk.running, project, request.path_params["job_id"]))
     return _json(show.as_json(deletion))
+
+
+async def settled(request: Request) -> Response:
+    """GET: what has ended since a cursor, oldest first."""
+    desk, project = desk_of(request), request.path_params["project_id"]
+    desk.admit(request, Scope.READ, project)
+    cursor, limit = request.query_params.get("settled_since") or None, _limit(request.query_params.get("limit"))
+    try:
+        page = await desk.in_thread(lambda: receipts.settled_since(desk.running, project, cursor, limit))
+    except receipts.CursorTooOld:
+        detail = "what was settled after this cursor is kept here no more; leave settled_since out to begin anew"
+        raise Problem(410, "cursor-too-old", detail) from None
+    except receipts.BadCursor:
+        raise Problem(422, "invalid", "settled_since: expected the cursor of an earlier answer") from None
+    return _json({"items": page.items, "cursor": page.cursor, "more": page.more})
 
 
 async def cancel(request: Request) -> Response:
@@ -127,6 +143,14 @@ def _answer(results: list[Asked]) -> str:
     accepted = sum(asked.accepted is not None for asked in results)
     said = {"accepted": accepted, "rejected": len(results) - accepted}
     return json.dumps({**said, "results": [asked.as_json() for asked in results]})
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return 100
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text) or int(text) > orders.MOST:
+        raise Problem(422, "invalid", f"limit: expected 1 to {orders.MOST:,}")
+    return int(text)
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -1,0 +1,85 @@
+"""`eraser console`: makes tokens that are shown once, and serves until it is asked to end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.command import Command
+from tests.dead_letters import PROJECT
+from tests.waiting import wait_until
+from worker.operations.http import tokens
+
+
+@pytest.fixture
+def file(tmp_path: Path, command: Command) -> Path:
+    path = tmp_path / "tokens.toml"
+    command.environ["ERASER_API_TOKENS_FILE"] = str(path)
+    return path
+
+
+def test_a_token_is_shown_once_and_only_its_hash_is_kept(command: Command, file: Path) -> None:
+    made = command("console", "token", "shop", "--scope", "request", "--scope", "read", "--project", PROJECT)
+    assert made.code == 0
+    secret = made.out.strip()
+    (kept,) = tokens.read(file.read_text(), "file")
+    assert (kept.name, kept.scopes, kept.projects) == ("shop", {"request", "read"}, {PROJECT})
+    assert tokens.find([kept], secret) is kept
+    assert secret not in made.err + file.read_text()
+    as_json = command("console", "token", "till", "--scope", "operate", "--json").json[0]
+    assert set(as_json) == {"name", "token", "scopes", "file"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["Shop", "--scope", "read"], "lower-case"),
+        (["shop"], "--scope"),
+        (["shop", "--scope", "all"], "'all'"),
+        (["shop", "--scope", "read", "--project", "a/b"], "project id"),
+    ],
+)
+def test_a_token_that_cannot_be_is_refused(command: Command, file: Path, words: list[str], said: str) -> None:
+    refused = command("console", "token", *words)
+    assert refused.code == 2
+    assert said in refused.all
+    assert not file.exists()
+
+
+def test_without_the_variable_it_stands_beside_the_data_of_up(command: Command, tmp_path: Path) -> None:
+    command("console", "token", "shop", "--scope", "read", XDG_DATA_HOME=str(tmp_path))
+    assert (tmp_path / "avatar-eraser" / "api-tokens.toml").exists()
+
+
+def test_it_serves_until_it_is_asked_to_end(command: Command, file: Path, tmp_path: Path) -> None:
+    secret = command("console", "token", "shop", "--scope", "request").out.strip()
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        words = [sys.executable, "-c", "from worker.operations.cli import main; main()", "console", "--port", "0"]
+        served = subprocess.Popen(words, env={**command.environ, "PATH": "/usr/bin"}, stdout=output, stderr=output)
+    try:
+        wait_until(lambda: b"http://127.0.0.1:" in log.read_bytes(), 20, "it says where it listens")
+        address = "http://127.0.0.1:" + log.read_text().partition("http://127.0.0.1:")[2].split()[0].strip('",')
+        headers = {"Authorization": f"Bearer {secret}"}
+        answer = httpx2.post(f"{address}/api/projects/{PROJECT}/deletions", json={"job_id": "j"}, headers=headers)
+        assert answer.status_code == 202
+        assert "server" not in answer.headers
+    finally:
+        served.send_signal(signal.SIGTERM)
+        assert served.wait(20) in (0, -signal.SIGTERM)
+    assert secret not in log.read_text()
+    assert "http.answered" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_wrong_setting_is_told_before_it_listens(command: Command) -> None:
+    refused = command("console", "--port", "0", ERASER_CONSOLE_HOSTS="https://eraser.example.com")
+    assert refused.code == 2
+    assert "names of hosts without scheme" in refused.all
+    elsewhere = command("console", "--port", "0", CELERY_BROKER_URL="redis://elsewhere/0")
+    assert elsewhere.code == 2

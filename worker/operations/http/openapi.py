@@ -1,0 +1,264 @@
+"""The API's own description, OpenAPI 3.1, as data. A test holds it against the routes, and every answer against it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker import __version__
+from worker.deletion import ID, Cause, Evidence, Lane, State, WaitingFor
+from worker.operations.http.doorman import BODY_LIMIT
+from worker.operations.http.orders import LONGEST_PERSON, MOST
+from worker.operations.http.tokens import LOOKS
+
+_Data = dict[str, Any]
+
+_JOB_ID = {"type": "string", "pattern": f"^{ID.pattern}$", "example": "26f06524-4f75-4b3a-a853-b649a21aaf66"}
+_OPAQUE = {"type": "string", "pattern": "^[0-9A-Za-z][0-9A-Za-z._:/#-]{0,63}$"}
+_REASON = {"type": "string", "pattern": "^[0-9A-Za-z][0-9A-Za-z ._:;,/#()-]{0,63}$", "example": "TICKET-4711"}
+_DURATION = {"type": "string", "example": "24h", "description": "A number and s, m, h or d; fractions are allowed."}
+_MOMENT = {"type": "string", "format": "date-time", "example": "2026-12-01T00:00:00Z"}
+_WHEN = {"type": ["string", "null"], "format": "date-time"}
+_TEXT = {"type": ["string", "null"]}
+_STATE = {"type": "string", "enum": [state.value for state in State]}
+
+_SAID: _Data = {
+    "lane": {"enum": list(Lane), "description": "`user`: a person waits, goes first (the default for one); `bulk`."},
+    "reason": _REASON | {"description": "A ticket number or a few plain words; never personal data."},
+    "on_behalf_of": {
+        "type": "string",
+        "pattern": f"^[0-9A-Za-z][0-9A-Za-z._:/#-]{{0,{LONGEST_PERSON - 1}}}$",
+        "description": "Who asked the service, as an opaque id: recorded as `token name/on_behalf_of`.",
+    },
+    "app_user": _OPAQUE | {"description": "Sent as X-App-UserId; forgotten at the end, shown nowhere."},
+    "run": _OPAQUE | {"description": "A name for a campaign; `eraser cancel --run` withdraws all of it."},
+    "after": _DURATION | {"description": "Not before so much time has passed, such as 24h."},
+    "at": _MOMENT | {"description": "Not before this moment. `after` or `at`, not both."},
+    "deadline": _DURATION | {"description": "Give up after so much time; 30 days unless the server says otherwise."},
+    "again": {"type": "boolean", "description": "Also if it is deleted or gone already: opens a new round."},
+}
+
+
+def _order(name: str, schema: _Data) -> _Data:
+    properties = {name: schema, **_SAID}
+    never = {"required": ["after", "at"]}
+    return {
+        "type": "object",
+        "required": [name],
+        "properties": properties,
+        "additionalProperties": False,
+        "not": never,
+    }
+
+
+def _json(schema: _Data) -> _Data:
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+def _ref(name: str) -> _Data:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(**properties: _Data) -> _Data:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+_WRONG: dict[int, tuple[str, str]] = {
+    400: ("NotJson", "The body is no JSON object in UTF-8."),
+    401: ("NoToken", "There is no token, or it is not known here."),
+    403: ("Forbidden", "The token lacks the scope or the project; or a page of another site sent this."),
+    404: ("Unknown", "There is no such address, project or deletion."),
+    409: ("Conflict", "Too late to cancel; or a request with this Idempotency-Key is under way."),
+    410: ("Gone", "The cursor is older than what is kept."),
+    413: ("TooLarge", f"The body is longer than {BODY_LIMIT:,} bytes."),
+    415: ("NotSaidJson", "The Content-Type is not application/json."),
+    421: ("UnknownHost", "The Host is neither this machine nor one of ERASER_CONSOLE_HOSTS."),
+    422: ("Invalid", "A field or a parameter is wrong; `detail` says which. Nothing was recorded."),
+    503: (
+        "NotNow",
+        "Redis is away or full, or too much waits. Ask again after Retry-After: a repeated request merges.",
+    ),
+}
+
+
+def _wrong(*statuses: int) -> _Data:
+    return {str(status): {"$ref": f"#/components/responses/{_WRONG[status][0]}"} for status in statuses}
+
+
+def _problem(status: int, text: str) -> _Data:
+    headers = {}
+    if status == 401:
+        headers = {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}}
+    if status == 503:
+        headers = {"Retry-After": {"description": "Seconds.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
+    content = {"application/problem+json": {"schema": _ref("Problem")}}
+    return {"description": text, "content": content} | ({"headers": headers} if headers else {})
+
+
+_SCHEMAS: _Data = {
+    "One": _order("job_id", _JOB_ID),
+    "Many": _order(
+        "job_ids",
+        {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MOST,
+            "items": {"type": "string"},
+            "description": f"Each matches {ID.pattern}; one that does not is reported, the others are accepted.",
+        },
+    ),
+    "Recorded": _object(
+        accepted={"type": "integer", "minimum": 1},
+        rejected={"type": "integer", "minimum": 0},
+        results={"type": "array", "items": _ref("Result"), "description": "One an id, in the order of the request."},
+    ),
+    "Result": _object(
+        job_id={"type": "string"},
+        state={"anyOf": [_STATE, {"type": "null"}]},
+        accepted={"type": "boolean"},
+        deduplicated={"type": "boolean", "description": "It merged with what was asked for before."},
+        error=_TEXT,
+    ),
+    "Deletion": _object(
+        project_id={"type": "string"},
+        job_id={"type": "string"},
+        state=_STATE,
+        waiting_for={"enum": [*WaitingFor, None]},
+        cause={"anyOf": [{"enum": list(Cause)}, _TEXT]},
+        evidence={"enum": [*Evidence, None]},
+        lane={"enum": list(Lane)},
+        reason=_TEXT,
+        requested_by=_TEXT,
+        requested_at=_WHEN,
+        due_at=_WHEN,
+        deadline_at=_WHEN,
+        settled_at=_WHEN,
+        round={"type": "integer"},
+        attempts={"type": "array", "items": {"type": "object"}, "description": "Every DELETE call and its answer."},
+        events={"type": "array", "items": {"type": "object"}},
+    ),
+    "Withdrawn": _object(
+        project_id={"type": "string"},
+        job_id={"type": "string"},
+        result={"enum": ["cancelled", "claim_removed", "discarded", "in_flight", "may_be_deleted", "not_claimed"]},
+        done={"type": "boolean", "description": "Nothing will be sent for it."},
+        detail={"type": "string"},
+    ),
+    "Settled": _object(
+        items={"type": "array", "items": _ref("Receipt"), "description": "Oldest first."},
+        cursor={"type": "string", "description": "Where to go on; it stays good at the end, for later."},
+        more={"type": "boolean", "description": "Whether more are there now."},
+    ),
+    "Receipt": _object(
+        project_id={"type": "string"},
+        job_id={"type": "string"},
+        state=_STATE,
+        evidence=_TEXT,
+        cause=_TEXT,
+        requested_by=_TEXT,
+        reason=_TEXT,
+        settled_at=_WHEN,
+    ),
+    "Problem": _object(
+        type={"type": "string", "description": "urn:avatar-eraser:NAME, for programs."},
+        title={"type": "string"},
+        status={"type": "integer"},
+        detail={"type": "string", "description": "For people: what is wrong and what to do."},
+    ),
+}
+
+_PROJECT = {"name": "project_id", "in": "path", "required": True, "schema": _JOB_ID | {"example": "0605768a2c80"}}
+_JOB = {"name": "job_id", "in": "path", "required": True, "schema": _JOB_ID}
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
+    "description": "The same key with the same body has the first answer again for 24 hours, with another body 422.",
+}
+_CURSOR = {
+    "name": "settled_since",
+    "in": "query",
+    "schema": {"type": "string"},
+    "description": "The cursor of the last answer. Without it: from the oldest that is kept.",
+}
+_LIMIT = {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}}
+_WHY = {"name": "reason", "in": "query", "required": True, "schema": _REASON}
+
+_ALL = (401, 403, 404, 421, 422, 503)
+
+_PATHS: _Data = {
+    "/api/projects/{project_id}/deletions": {
+        "parameters": [_PROJECT],
+        "post": {
+            "operationId": "requestDeletions",
+            "summary": f"Ask for one deletion, or for up to {MOST:,}. Scope `request`.",
+            "description": "202 means: recorded, never lost. Asking twice merges and says `deduplicated`. "
+            "A bad id among good ones is reported in `results`; where all are bad, 422 and nothing is recorded. "
+            "After a 503 or a lost answer some may be recorded: send the same again.",
+            "parameters": [_KEY],
+            "requestBody": {"required": True, **_json({"oneOf": [_ref("One"), _ref("Many")]})},
+            "responses": {
+                "202": {
+                    "description": "Recorded.",
+                    "headers": {
+                        "Location": {"description": "Of the one.", "schema": {"type": "string"}},
+                        "Idempotency-Replayed": {"description": "`true`: the first answer again.", "schema": _TEXT},
+                    },
+                    **_json(_ref("Recorded")),
+                },
+                **_wrong(400, 409, 413, 415, *_ALL),
+            },
+        },
+        "get": {
+            "operationId": "settledDeletions",
+            "summary": "What has ended since a cursor, oldest first, so that people can be told. Scope `read`.",
+            "description": "Ended: deleted, gone, cancelled or discarded. A dead letter waits for an operator first.",
+            "parameters": [_CURSOR, _LIMIT],
+            "responses": {
+                "200": {"description": "Receipts.", **_json(_ref("Settled"))},
+                **_wrong(410, *_ALL),
+            },
+        },
+    },
+    "/api/projects/{project_id}/deletions/{job_id}": {
+        "parameters": [_PROJECT, _JOB],
+        "get": {
+            "operationId": "deletion",
+            "summary": "One deletion with every call that was made. Scope `read`.",
+            "responses": {"200": {"description": "As it stands.", **_json(_ref("Deletion"))}, **_wrong(*_ALL)},
+        },
+        "delete": {
+            "operationId": "cancelDeletion",
+            "summary": "Withdraw a request for a deletion. Scope `operate`.",
+            "parameters": [_WHY],
+            "responses": {
+                "200": {"description": "Nothing will be sent for it.", **_json(_ref("Withdrawn"))},
+                "202": {"description": "Noted; a call under way decides.", **_json(_ref("Withdrawn"))},
+                **_wrong(409, *_ALL),
+            },
+        },
+    },
+}
+
+DOCUMENT: _Data = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": "avatar-eraser",
+        "version": __version__,
+        "description": "Deletes Huawei Cloud MetaStudio avatar training jobs: every one that was accepted.",
+        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    },
+    "security": [{"token": []}],
+    "paths": _PATHS,
+    "components": {
+        "securitySchemes": {
+            "token": {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": LOOKS.pattern,
+                "description": "`eraser console token NAME --scope request` makes one.",
+            }
+        },
+        "responses": {name: _problem(status, text) for status, (name, text) in _WRONG.items()},
+        "schemas": _SCHEMAS,
+    },
+}
