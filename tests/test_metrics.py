@@ -156,6 +156,14 @@ def test_a_dead_redis_is_a_page_that_says_so() -> None:
     assert len(page.samples) == 1
 
 
+def test_every_event_that_a_move_counts_is_known_from_the_start() -> None:
+    """Their details are held by the ledger's invariant, see `tests.ledgers`."""
+    moves = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "worker" / "ledger" / "lua").glob("*.lua"))
+    counted = set(re.findall(r"count\('(deletion\.\w+)", moves))
+    assert "deletion.replayed" in counted
+    assert counted - {event for event, _ in metrics.EVENTS} == set()
+
+
 def test_every_metric_is_in_the_list_and_nothing_else(running: Runtime, undertaker: Undertaker) -> None:
     undertaker.end("a")
     page = Page(running)

@@ -40,6 +40,7 @@ EVENTS: Final = (
     ("deletion.discarded", ""),
     ("deletion.restored", ""),
     ("deletion.replayed", ""),
+    ("deletion.replay_cancelled", ""),
     *(("deletion.held", why) for why in ("job", "user", "user_unknown")),
     ("deletion.released", ""),
     *(("deletion.lost", who) for who in ("worker_gone", "nobody_blamed")),
