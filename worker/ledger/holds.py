@@ -54,10 +54,7 @@ class HoldList:
     ) -> list[tuple[Ref, str]]:
         """Hold jobs, asked for or not. Results: see `lua/hold.lua`. name: held, or imported."""
         options = lean({"why": why, "by": by, "until": until_ms, "act": Act().named(name, by=by, why=why)})
-        results: list[tuple[Ref, str]] = []
-        for batch, answer in self._ledger.in_batches("hold", options, refs):
-            results += zip(batch, answer["results"], strict=True)
-        return results
+        return self._ledger.results("hold", options, refs)
 
     def add_user(
         self, app_user: str, *, why: str, by: str, until_ms: float | None = None, act: Act | None = None
@@ -73,10 +70,7 @@ class HoldList:
         """Remove the holds of jobs. Results: see `lua/release.lua`."""
         said = Act().named(ActName.RELEASED, by=by, why=why)
         options = lean({"jobs": True, "why": why, "by": by, "act": said})
-        results: list[tuple[Ref, str]] = []
-        for batch, answer in self._ledger.in_batches("release", options, refs):
-            results += zip(batch, answer["results"], strict=True)
-        return results
+        return self._ledger.results("release", options, refs)
 
     def remove_user(
         self, app_user: str, *, why: str | None = None, by: str | None = None, act: Act | None = None

@@ -2,91 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import islice
 from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from worker.deletion import Lane
-from worker.errors import RefusedBySafetyRule, Unreachable
-from worker.ledger import scripts
+from worker.errors import RefusedBySafetyRule
 from worker.ledger.acts import Act, ActName
 from worker.ledger.app_users import AppUsers
-from worker.ledger.moves import Accepted, Claim, GatePolicy, Lease, Ref, Settlement, Turn, compact, lean
+from worker.ledger.mover import BATCH, Mover, connect
+from worker.ledger.moves import Accepted, Claim, GatePolicy, Lease, Ref, Settlement, Turn, lean
+
+__all__ = ["BATCH", "Ledger", "connect"]
 
 FULL_SHARE = 0.85  # of maxmemory; above it nothing new is accepted
 ROOM_CHECK_S = 1.0  # how long "there is room" is believed
 RESTORABLE_S = 30 * 86400.0  # how long a discarded letter can be taken back
-BATCH = 500  # deletions one script may touch: Redis serves nobody else meanwhile
-
-
-def connect(url: str, *, timeout_s: float = 5.0) -> redis.Redis:
-    """A client without hidden retries: the ledger repeats an operation itself, under the same number."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=min(timeout_s, 3.0),
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-    )
-
-
-class _Caller(threading.local):
-    """Each thread numbers its own operations, so that a repeated one is known as such (see `lua/_once.lua`)."""
-
-    def __init__(self) -> None:
-        self._pid = 0
-        self._name = ""
-        self._seq = 0
-
-    def next(self) -> tuple[str, int]:
-        """The caller's name and the operation's number.
-
-        A forked child takes a name of its own: under its parent's, one child's request would be taken for another's.
-        """
-        if self._pid != os.getpid():
-            self._pid, self._name, self._seq = os.getpid(), secrets.token_hex(8), 0
-        self._seq += 1
-        return self._name, self._seq
-
-
-def _is_away(error: redis.RedisError) -> bool:
-    """Whether Redis may well do the same thing later: it is not there, loads, follows another, or cannot write now."""
-    if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):
-        return True
-    return isinstance(error, _NO_WRITES) or str(error).startswith(("MISCONF", "NOREPLICAS"))
-
-
-_NO_WRITES = (
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.MasterDownError,
-    redis.exceptions.ClusterDownError,
-)
-# Waiting a few seconds will not help: a person has to know at once.
-_FOR_A_PERSON = (redis.exceptions.OutOfMemoryError, redis.exceptions.AuthenticationError)
-
-
-def _why_away(error: redis.RedisError) -> str:
-    if isinstance(error, redis.exceptions.AuthenticationError):
-        return "Redis refuses the password; check ERASER_REDIS_URL"
-    if isinstance(error, redis.exceptions.OutOfMemoryError):
-        return "Redis is full (maxmemory): nothing was recorded; give it memory or let it drain, then try again"
-    if isinstance(error, redis.exceptions.ResponseError):
-        return f"Redis takes no writes now ({str(error)[:80]}); check its disk and its role, then try again"
-    return (
-        f"Redis does not answer ({type(error).__name__}); check that it runs and that ERASER_REDIS_URL is right, "
-        "then try again"
-    )
 
 
 def _accepted(refs: Sequence[Ref], answer: dict[str, Any]) -> Iterator[Accepted]:
@@ -94,7 +29,7 @@ def _accepted(refs: Sequence[Ref], answer: dict[str, Any]) -> Iterator[Accepted]
         yield Accepted(ref, state.removeprefix("="), deduplicated=state.startswith("="))
 
 
-class Ledger:
+class Ledger(Mover):
     """The record of every deletion of one account. Thread-safe.
 
     Every method raises `Unreachable` when Redis does not answer within `patience_s`; what was asked may or may not have
@@ -110,14 +45,10 @@ class Ledger:
         patience_s: float = 4.0,
         clock: str | None = None,
     ) -> None:
-        self.client = client
+        super().__init__(client, f"eraser:{{{account}}}:", patience_s=patience_s, clock=clock)
         self.account = account
-        self.prefix = f"eraser:{{{account}}}:"
         self.policy = gate
         self._gate = asdict(gate)
-        self._patience_s = patience_s
-        self._clock = clock
-        self._caller = _Caller()
         self.users = AppUsers(client, self.prefix)
         self._room_checked = -ROOM_CHECK_S
 
@@ -155,7 +86,7 @@ class Ledger:
         self._refuse_when_nearly_full()
         options = {"each": [self._said(claim) for _, claim in wanted], "gate": self._gate}
         refs = [ref for ref, _ in wanted]
-        answer = self._run("request", options, refs)
+        answer = self.move("request", options, refs)
         return list(_accepted(refs, answer)), [answer["ring"]] if answer.get("ring") else []
 
     def _said(self, claim: Claim) -> dict[str, Any]:
@@ -198,7 +129,7 @@ class Ledger:
         if settlement:
             options["settle"] = settlement.as_options()
         asked = time.monotonic()
-        answer = self._run("take", options, keep_trying=until_recorded if settlement else None)
+        answer = self.move("take", options, keep_trying=until_recorded if settlement else None)
         go = answer.get("go")
         return Turn(
             lease=self._lease(go, token, answer["now"], asked) if go else None,
@@ -236,19 +167,19 @@ class Ledger:
 
     def look(self, *, patience_s: float = 2.0) -> float | None:
         """A slot for one GET: seconds to wait for it, or None when it is further away than the patience."""
-        answer = self._run("look", {"gate": self._gate, "patience": patience_s * 1000})
+        answer = self.move("look", {"gate": self._gate, "patience": patience_s * 1000})
         return answer["wait"] / 1000 if "wait" in answer else None
 
     def bar(self, block: str, why: str) -> float | None:
         """This worker has nothing to call with: `credentials` or `misconfigured`. Until when (ms) that closes."""
-        until: float | None = self._run("bar", {"block": block, "why": why, "gate": self._gate}).get("until")
+        until: float | None = self.move("bar", {"block": block, "why": why, "gate": self._gate}).get("until")
         return until
 
     # -- what the dispatcher does ----------------------------------------------------------------------------------
 
     def ring(self) -> tuple[str | None, float | None, list[str]]:
         """Does somebody have to be called? The doorbell, the Redis time (ms) when to look again, replays to drive."""
-        answer = self._run("ring", {"gate": self._gate})
+        answer = self.move("ring", {"gate": self._gate})
         return answer.get("ring"), answer.get("next"), answer.get("replays", [])
 
     def rescue(
@@ -256,13 +187,13 @@ class Ledger:
     ) -> tuple[list[tuple[Ref, str]], float | None]:
         """Bring back what leases that ran out held. Returns each one's new state, and when the next lease ends (ms)."""
         # an empty Lua table would come out as {}: the sentinel keeps it a list
-        answer = self._run("rescue", {"alive": [*alive, "-"], "counts": counts, "limit": limit})
+        answer = self.move("rescue", {"alive": [*alive, "-"], "counts": counts, "limit": limit})
         return [(Ref.parse(ref), state) for ref, state in answer.get("rescued", [])], answer.get("next")
 
     def forget(self, *, keep_s: float, limit: int = 200) -> int:
         """Drop what is older than `keep_s` or was only kept for a restore. Dead letters stay for ever."""
         options = {"keep": keep_s * 1000, "restorable": RESTORABLE_S * 1000, "limit": limit}
-        return int(self._run("forget", options)["forgotten"])
+        return int(self.move("forget", options)["forgotten"])
 
     # -- what operators do -----------------------------------------------------------------------------------------
 
@@ -277,7 +208,7 @@ class Ledger:
     ) -> list[tuple[Ref, str]]:
         """Withdraw all claims, or only the run's. Results: see `lua/cancel.lua`."""
         said = (act or Act()).named(ActName.CANCELLED, by=by, why=why, run=run)
-        return self._each("cancel", lean({"why": why, "actor": by, "run": run, "act": said}), refs)
+        return self.results("cancel", lean({"why": why, "actor": by, "run": run, "act": said}), refs)
 
     def replay(
         self,
@@ -311,14 +242,14 @@ class Ledger:
     ) -> list[tuple[Ref, str]]:
         """Give dead letters up."""
         said = (act or Act()).named(ActName.DISCARDED, by=by, why=why)
-        return self._each("discard", lean({"why": why, "by": by, "act": said}), refs)
+        return self.results("discard", lean({"why": why, "by": by, "act": said}), refs)
 
     def restore(
         self, refs: Iterable[Ref], *, why: str, by: str | None = None, act: Act | None = None
     ) -> list[tuple[Ref, str]]:
         """Take discarded dead letters back."""
         said = (act or Act()).named(ActName.RESTORED, by=by, why=why)
-        return self._each("restore", lean({"why": why, "by": by, "act": said, "within": RESTORABLE_S * 1000}), refs)
+        return self.results("restore", lean({"why": why, "by": by, "act": said, "within": RESTORABLE_S * 1000}), refs)
 
     def regroup(self, refs: Iterable[Ref]) -> int:
         """Give dead letters of an earlier version their group. Returns how many had none."""
@@ -327,12 +258,12 @@ class Ledger:
     def pause(self, *, why: str, by: str | None = None, act: Act | None = None) -> bool:
         """Stop all calls of this account. Returns whether it was paused before."""
         said = (act or Act()).named(ActName.PAUSED, by=by, why=why)
-        return bool(self._run("pause", lean({"why": why, "by": by, "act": said}))["was"])
+        return bool(self.move("pause", lean({"why": why, "by": by, "act": said}))["was"])
 
     def resume(self, *, why: str, by: str | None = None, act: Act | None = None) -> tuple[str | None, str | None]:
         """Let calls go again; the next one is a probe. Returns what kept the gate closed, and a doorbell."""
         said = (act or Act()).named(ActName.RESUMED, by=by, why=why)
-        answer = self._run("resume", {"gate": self._gate, "act": said})
+        answer = self.move("resume", {"gate": self._gate, "act": said})
         return answer.get("was"), answer.get("ring")
 
     def _refuse_when_nearly_full(self) -> None:
@@ -351,58 +282,3 @@ class Ledger:
                 "recorded; give it more memory, or let it drain, then ask again",
             )
         self._room_checked = now
-
-    # -- how a move is run -----------------------------------------------------------------------------------------
-
-    def _each(self, move: str, options: dict[str, Any], refs: Iterable[Ref]) -> list[tuple[Ref, str]]:
-        results: list[tuple[Ref, str]] = []
-        for batch, answer in self.in_batches(move, options, refs):
-            results += zip(batch, answer["results"], strict=True)
-        return results
-
-    def in_batches(
-        self,
-        move: str,
-        options: dict[str, Any],
-        refs: Iterable[Ref],
-        *,
-        about: Callable[[list[Ref]], dict[str, Any]] = lambda _: {},
-    ) -> Iterable[tuple[list[Ref], dict[str, Any]]]:
-        """Run one move over many deletions, 500 at a time. `about` adds what it needs to know of each batch."""
-        rest = iter(refs)
-        while batch := list(islice(rest, BATCH)):
-            yield batch, self._run(move, options | about(batch), batch)
-
-    def move(self, name: str, options: dict[str, Any]) -> dict[str, Any]:
-        """Run a move that names no deletion."""
-        return self._run(name, options)
-
-    def _run(
-        self,
-        move: str,
-        options: dict[str, Any],
-        refs: Sequence[Ref] = (),
-        *,
-        keep_trying: Callable[[], bool] | None = None,
-    ) -> dict[str, Any]:
-        """Run one move, repeating it under the same number while Redis is away."""
-        script = scripts.load(move, clock=self._clock)
-        caller, seq = self._caller.next()
-        args: list[str | int] = [caller, seq, compact(options), *map(str, refs)]
-        give_up = time.monotonic() + self._patience_s
-        pause = 0.05
-        while True:
-            try:
-                answer: dict[str, Any] = json.loads(script.run(self.client, self.prefix, *args))
-            except redis.RedisError as error:
-                if not _is_away(error):
-                    raise
-                in_time = time.monotonic() + pause <= give_up and not isinstance(error, _FOR_A_PERSON)
-                if not (keep_trying() if keep_trying else in_time):
-                    raise Unreachable(_why_away(error)) from None
-                time.sleep(pause)
-                pause = min(pause * 2, 1.0)
-                continue
-            if answer.get("stale"):
-                raise RuntimeError(f"the {move} of caller {caller} came after its successor")  # a bug: threads share it
-            return answer

@@ -1,0 +1,149 @@
+"""How a move is run: over one connection without hidden retries, numbered, and again while Redis is away."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from worker.errors import Unreachable
+from worker.ledger import scripts
+from worker.ledger.moves import Ref, compact
+
+BATCH = 500  # deletions one script may touch: Redis serves nobody else meanwhile
+
+
+def connect(url: str, *, timeout_s: float = 5.0) -> redis.Redis:
+    """A client without hidden retries: the ledger repeats an operation itself, under the same number."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=min(timeout_s, 3.0),
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+    )
+
+
+class _Caller(threading.local):
+    """Each thread numbers its own operations, so that a repeated one is known as such (see `lua/_once.lua`)."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._name = ""
+        self._seq = 0
+
+    def next(self) -> tuple[str, int]:
+        """The caller's name and the operation's number.
+
+        A forked child takes a name of its own: under its parent's, one child's request would be taken for another's.
+        """
+        if self._pid != os.getpid():
+            self._pid, self._name, self._seq = os.getpid(), secrets.token_hex(8), 0
+        self._seq += 1
+        return self._name, self._seq
+
+
+def _is_away(error: redis.RedisError) -> bool:
+    """Whether Redis may well do the same thing later: it is not there, loads, follows another, or cannot write now."""
+    if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):
+        return True
+    return isinstance(error, _NO_WRITES) or str(error).startswith(("MISCONF", "NOREPLICAS"))
+
+
+_NO_WRITES = (
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.ClusterDownError,
+)
+# Waiting a few seconds will not help: a person has to know at once.
+_FOR_A_PERSON = (redis.exceptions.OutOfMemoryError, redis.exceptions.AuthenticationError)
+
+
+def _why_away(error: redis.RedisError) -> str:
+    if isinstance(error, redis.exceptions.AuthenticationError):
+        return "Redis refuses the password; check ERASER_REDIS_URL"
+    if isinstance(error, redis.exceptions.OutOfMemoryError):
+        return "Redis is full (maxmemory): nothing was recorded; give it memory or let it drain, then try again"
+    if isinstance(error, redis.exceptions.ResponseError):
+        return f"Redis takes no writes now ({str(error)[:80]}); check its disk and its role, then try again"
+    return (
+        f"Redis does not answer ({type(error).__name__}); check that it runs and that ERASER_REDIS_URL is right, "
+        "then try again"
+    )
+
+
+class Mover:
+    """Runs the moves of one account. Thread-safe.
+
+    patience_s: how long it tries again while Redis is away. clock: Lua in the place of Redis's clock, for tests.
+    """
+
+    def __init__(self, client: redis.Redis, prefix: str, *, patience_s: float, clock: str | None = None) -> None:
+        self.client = client
+        self.prefix = prefix
+        self._patience_s = patience_s
+        self._clock = clock
+        self._caller = _Caller()
+
+    def results(self, move: str, options: dict[str, Any], refs: Iterable[Ref]) -> list[tuple[Ref, str]]:
+        """Run one move over many deletions: each one's result."""
+        results: list[tuple[Ref, str]] = []
+        for batch, answer in self.in_batches(move, options, refs):
+            results += zip(batch, answer["results"], strict=True)
+        return results
+
+    def in_batches(
+        self,
+        move: str,
+        options: dict[str, Any],
+        refs: Iterable[Ref],
+        *,
+        about: Callable[[list[Ref]], dict[str, Any]] = lambda _: {},
+    ) -> Iterable[tuple[list[Ref], dict[str, Any]]]:
+        """Run one move over many deletions, 500 at a time. `about` adds what it needs to know of each batch."""
+        rest = iter(refs)
+        while batch := list(islice(rest, BATCH)):
+            yield batch, self.move(move, options | about(batch), batch)
+
+    def move(
+        self,
+        name: str,
+        options: dict[str, Any],
+        refs: Sequence[Ref] = (),
+        *,
+        keep_trying: Callable[[], bool] | None = None,
+    ) -> dict[str, Any]:
+        """Run one move, repeating it under the same number while Redis is away.
+
+        keep_trying: try on while it returns True, instead of for `patience_s`.
+        """
+        script = scripts.load(name, clock=self._clock)
+        caller, seq = self._caller.next()
+        args: list[str | int] = [caller, seq, compact(options), *map(str, refs)]
+        give_up = time.monotonic() + self._patience_s
+        pause = 0.05
+        while True:
+            try:
+                answer: dict[str, Any] = json.loads(script.run(self.client, self.prefix, *args))
+            except redis.RedisError as error:
+                if not _is_away(error):
+                    raise
+                in_time = time.monotonic() + pause <= give_up and not isinstance(error, _FOR_A_PERSON)
+                if not (keep_trying() if keep_trying else in_time):
+                    raise Unreachable(_why_away(error)) from None
+                time.sleep(pause)
+                pause = min(pause * 2, 1.0)
+                continue
+            if answer.get("stale"):
+                raise RuntimeError(f"the {name} of caller {caller} came after its successor")  # a bug: threads share it
+            return answer
