@@ -36,6 +36,8 @@ KNOWN = (
     "ERASER_LEASE",
     "ERASER_KEEP_FINAL",
     "ERASER_CONFIG",
+    "ERASER_RECEIPTS_DIR",
+    "ERASER_RECEIPT_KEY_FILE",
     "ERASER_REDIS_SERVER",  # the server binary that the embedded mode starts
     "ERASER_IAM_USER",
     "ERASER_IAM_DOMAIN",
@@ -68,6 +70,8 @@ class Settings:
     lease: float
     keep_final: float
     config: Path | None
+    receipts_dir: Path | None  # where receipts go when they leave Redis; None: they stay there
+    receipt_key: Path | None  # an Ed25519 private key that signs them
     redis_server: Path | None
     api_tokens: Path | None
     console_hosts: tuple[str, ...]  # names under which the HTTP side is called, beside those of this machine
@@ -104,6 +108,8 @@ class Settings:
             lease=read.lease(call_deadline),
             keep_final=read.duration("ERASER_KEEP_FINAL", "400d"),
             config=config,
+            receipts_dir=read.value("ERASER_RECEIPTS_DIR", _as_path),
+            receipt_key=read.value("ERASER_RECEIPT_KEY_FILE", _as_path),
             redis_server=read.value("ERASER_REDIS_SERVER", _as_path),
             api_tokens=read.value("ERASER_API_TOKENS_FILE", _as_path),
             console_hosts=read.value("ERASER_CONSOLE_HOSTS", check_hosts) or (),
@@ -155,6 +161,8 @@ class Settings:
             "ERASER_LEASE": format_duration(self.lease),
             "ERASER_KEEP_FINAL": format_duration(self.keep_final),
             "ERASER_CONFIG": str(self.config or "not set"),
+            "ERASER_RECEIPTS_DIR": str(self.receipts_dir or "not set: receipts stay in Redis"),
+            "ERASER_RECEIPT_KEY_FILE": str(self.receipt_key or "not set: receipts are not signed"),
             "ERASER_REDIS_SERVER": str(self.redis_server or "not set"),
             "ERASER_API_TOKENS_FILE": str(self.api_tokens or "not set"),
             "ERASER_CONSOLE_HOSTS": ", ".join(self.console_hosts) or "this machine's own names",

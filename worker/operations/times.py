@@ -91,6 +91,13 @@ def parse_day_or_time(text: str, what: str) -> float:
         raise UsageError(f"{error}; or a day such as 2026-11-22") from None
 
 
+def parse_since(text: str, what: str, now: float) -> float:
+    """A day, from its beginning in UTC; else as `parse_past`."""
+    if not _DAY.fullmatch(text.strip()):
+        return parse_past(text, what, now)
+    return parse_day_or_time(text, what) - _DAY_MS
+
+
 def parse_past(text: str, what: str, now: float) -> float:
     """A moment, or a duration that is taken to be that long ago: `24h`."""
     try:

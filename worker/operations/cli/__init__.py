@@ -26,6 +26,7 @@ COMMANDS = {
     "retention": "retention",
     "dead": "dead",
     "replay": "replay",
+    "receipts": "receipts",
     "audit": "audit",
     "console": "console",
     "metrics": "metrics",

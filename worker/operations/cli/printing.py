@@ -46,9 +46,9 @@ def by_option(command: F) -> F:
     return click.option("--by", metavar="WHO", default=operator, help=text)(command)
 
 
-def json_line(value: Any) -> None:
-    """One object on one line of stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+def json_line(value: Any, *, beside: bool = False) -> None:
+    """One object on one line of stdout, or of stderr where something else has stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False), err=beside)
 
 
 def say(text: str = "", *, style: str | None = None) -> None:

@@ -1,0 +1,248 @@
+"""`eraser receipts`: export, verify, recheck."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.command import Command
+from tests.dead_letters import PROJECT, Undertaker
+from worker.ledger.moves import Ref
+from worker.metastudio.simulator import Simulator
+
+STREAM = "eraser:{default}:receipts"
+
+
+@pytest.fixture
+def ended(undertaker: Undertaker) -> Undertaker:
+    """Seven jobs: four deleted, one of them again; one gone, one discarded, one cancelled."""
+    undertaker.end("a", "b", "c", "d", to="deleted", claim={"by": "ann", "why": "T-1", "app_user": "user-4711"})
+    undertaker.end("e", to="gone", status=None, evidence="after_our_call", event={"found": "absent", "request_id": "y"})
+    undertaker.end("f")
+    undertaker.ledger.discard([Ref(PROJECT, "f")], why="T-2", by="ops-1")
+    undertaker.request("g")
+    undertaker.ledger.cancel([Ref(PROJECT, "g")], why="T-3")
+    undertaker.end("a", to="deleted", claim={"again": True})
+    return undertaker
+
+
+# -- export ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_export_has_every_receipt_and_a_summary_that_tells_the_ends_apart(
+    command: Command, ended: Undertaker, tmp_path: Path
+) -> None:
+    file = tmp_path / "receipts.jsonl"
+    done = command("receipts", "export", "--to", str(file))
+    assert done.code == 0, done.all
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["job_id"] for line in lines[:-1]] == ["a", "b", "c", "d", "e", "f", "g", "a"]
+    assert file.stat().st_mode & 0o777 == 0o600
+    for told in ("4  deleted", "1  gone, by evidence", "1  after_our_call", "1  discarded", "1  cancelled", "7  jobs"):
+        assert told in done.out
+    assert "1 earlier receipt of them superseded" in done.out
+    assert f"eraser receipts verify {file} --head {lines[-1]['head']}" in done.out
+    assert "user-4711" not in file.read_text() + done.all
+
+
+def test_without_a_file_the_receipts_have_stdout_for_themselves(command: Command, ended: Undertaker) -> None:
+    done = command("receipts", "export")
+    assert [line.get("job_id") for line in done.json] == ["a", "b", "c", "d", "e", "f", "g", "a", None]
+    assert "4  deleted" in done.err
+    summary = json.loads(command("receipts", "export", "-o", "csv", "--json").err)
+    assert {name: summary[name] for name in ("deleted", "gone", "discarded", "cancelled", "jobs", "superseded")} == {
+        "deleted": 4,
+        "gone": 1,
+        "discarded": 1,
+        "cancelled": 1,
+        "jobs": 7,
+        "superseded": 1,
+    }
+    assert summary["gone_by_evidence"] == {"after_our_call": 1}
+    assert summary["head"] == done.json[-1]["head"]
+
+
+def test_csv_is_read_by_any_reader_of_csv(command: Command, ended: Undertaker) -> None:
+    rows = list(csv.DictReader(command("receipts", "export", "-o", "csv").out.splitlines()))
+    assert [row["state"] for row in rows[:-1]] == ["deleted"] * 4 + ["gone", "discarded", "cancelled", "deleted"]
+    assert rows[0]["requested_by"] == "ann"
+
+
+def test_since_leaves_out_what_was_settled_before(command: Command, ended: Undertaker, tmp_path: Path) -> None:
+    settled = command("receipts", "export").json[4]["settled_at"]
+    done = command("receipts", "export", "--since", settled)
+    expected = [line["n"] for line in command("receipts", "export").json[:-1] if line["settled_at"] >= settled]
+    assert [line["n"] for line in done.json[:-1]] == expected
+    file = tmp_path / "part"
+    file.write_text(done.out)
+    assert command("receipts", "verify", str(file)).code == 0
+    assert command("receipts", "export", "--since", "yesterday").code == 2
+
+
+def test_nothing_to_export_is_said(command: Command, tmp_path: Path) -> None:
+    done = command("receipts", "export", "--to", str(tmp_path / "none"))
+    assert done.code == 0
+    assert "nothing was settled in that time" in done.out
+    assert command("receipts", "verify", str(tmp_path / "none")).code == 0
+
+
+def test_what_was_altered_inside_redis_is_not_exported(command: Command, ended: Undertaker, tmp_path: Path) -> None:
+    command("receipts", "export")
+    entries = ended.redis.xrange(STREAM)
+    ended.redis.xdel(STREAM, entries[2][0])  # type: ignore[index]
+    done = command("receipts", "export", "--to", str(tmp_path / "none"))
+    assert done.code == 1
+    assert "receipt 3 in Redis is not what was sealed: it is not there any more" in done.err
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_was_lost_before_it_was_sealed_shows(command: Command, ended: Undertaker, tmp_path: Path) -> None:
+    ended.redis.xdel(STREAM, ended.redis.xrange(STREAM)[2][0])  # type: ignore[index]
+    done = command("receipts", "export", "--to", str(tmp_path / "some"))
+    assert done.code == 1
+    assert "It does not verify: line 3: dropped: receipt 3 is missing before this line" in done.out
+
+
+def test_a_place_that_cannot_be_written_is_told(command: Command, ended: Undertaker, tmp_path: Path) -> None:
+    done = command("receipts", "export", "--to", str(tmp_path / "no" / "such" / "folder"))
+    assert done.code == 2
+    assert "cannot write" in done.err
+
+
+# -- verify ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def exported(command: Command, ended: Undertaker, tmp_path: Path) -> Path:
+    file = tmp_path / "receipts.jsonl"
+    assert command("receipts", "export", "--to", str(file)).code == 0
+    return file
+
+
+def offline(command: Command, *args: str) -> tuple[int, str]:
+    done = command("receipts", "verify", *args, ERASER_REDIS_URL=None, ERASER_REGION="nonsense")
+    return done.code, done.all
+
+
+def test_verify_needs_neither_redis_nor_settings(command: Command, exported: Path) -> None:
+    code, said = offline(command, str(exported))
+    assert code == 0, said
+    assert "as it was written. 8 receipts of account default, 1 to 8" in said
+    assert "only found by what you kept elsewhere" in said
+
+
+def test_verify_says_which_line_and_ends_with_1(command: Command, exported: Path) -> None:
+    exported.write_text(exported.read_text().replace('"state":"gone"', '"state":"deleted"'))
+    code, said = offline(command, str(exported))
+    assert code == 1
+    assert "line 5: altered: receipt 5 (job e) does not come to its hash" in said
+    code, said = offline(command, str(exported), "--json")
+    assert (code, json.loads(said)["line"]) == (1, 5)
+
+
+def test_verify_with_the_head(command: Command, exported: Path) -> None:
+    head = json.loads(exported.read_text().splitlines()[-1])["head"]
+    assert offline(command, str(exported), "--head", head)[0] == 0
+    code, said = offline(command, str(exported), "--head", "0" * 64)
+    assert (code, "not the one given" in said) == (1, True)
+
+
+def test_verify_with_the_key(command: Command, ended: Undertaker, tmp_path: Path) -> None:
+    key, public, file = tmp_path / "receipts.key", tmp_path / "receipts.pub", tmp_path / "receipts.jsonl"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True)
+    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", public], check=True)
+    done = command("receipts", "export", "--to", str(file), ERASER_RECEIPT_KEY_FILE=str(key))
+    assert "signed by    SHA256:" in done.out
+    assert offline(command, str(file), "--key", str(public))[0] == 0
+    command("receipts", "export", "--to", str(file))
+    code, said = offline(command, str(file), "--key", str(public))
+    assert (code, "it is not signed" in said) == (1, True)
+    assert offline(command, str(file), "--key", str(key))[0] == 2
+    assert offline(command, str(tmp_path / "none"))[0] == 1
+
+
+def test_a_key_that_is_none_is_told(command: Command, ended: Undertaker, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.key"
+    bad.write_text("my secret")
+    done = command("receipts", "export", ERASER_RECEIPT_KEY_FILE=str(bad))
+    assert done.code == 2
+    assert "openssl genpkey -algorithm ed25519" in done.err
+    assert "my secret" not in done.all
+
+
+def test_ten_thousand_are_exported_and_verified(command: Command, undertaker: Undertaker, tmp_path: Path) -> None:
+    jobs = [f"job-{n}" for n in range(10_000)]
+    undertaker.request(*jobs)
+    undertaker.ledger.cancel([Ref(PROJECT, job) for job in jobs], why="T-1")
+    for form in ("jsonl", "csv"):
+        file = tmp_path / f"receipts.{form}"
+        assert command("receipts", "export", "-o", form, "--to", str(file)).code == 0
+        done = command("receipts", "verify", str(file), "--json")
+        assert done.code == 0
+        assert (done.json[0]["receipts"], done.json[0]["cancelled"]) == (10_000, 10_000)
+        lines = file.read_bytes().splitlines(keepends=True)
+        lines[7_000], lines[7_001] = lines[7_001], lines[7_000]
+        file.write_bytes(b"".join(lines))
+        assert "line 7,001: moved" in command("receipts", "verify", str(file)).out
+
+
+# -- recheck -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def metastudio() -> Iterator[Simulator]:
+    with Simulator() as simulator:
+        yield simulator
+
+
+def near(simulator: Simulator) -> dict[str, str]:
+    return {
+        "ERASER_REGION": "",
+        "ERASER_ENDPOINT": simulator.url,
+        "ERASER_RATE": "1000",
+        "HUAWEICLOUD_SDK_AK": simulator.ak,
+        "HUAWEICLOUD_SDK_SK": simulator.sk,
+        "HUAWEICLOUD_SDK_PROJECT_ID": PROJECT,
+    }
+
+
+def test_recheck_finds_what_came_back_and_says_how_to_request_it(
+    command: Command, ended: Undertaker, metastudio: Simulator
+) -> None:
+    metastudio.fill(3)
+    done = command("receipts", "recheck", **near(metastudio))
+    assert done.code == 0, done.all
+    assert "5 jobs asked for: 5 still gone, 0 came back, 0 could not be asked." in done.out
+    metastudio.add_job("b")
+    done = command("receipts", "recheck", **near(metastudio))
+    assert done.code == 1
+    assert f"eraser request b --project {PROJECT} --again" in done.out
+    assert "4 still gone, 1 came back" in done.out
+    told = {line["job_id"]: line["now"] for line in command("receipts", "recheck", "--json", **near(metastudio)).json}
+    assert told == {"a": "gone", "b": "back", "c": "gone", "d": "gone", "e": "gone"}
+
+
+def test_recheck_asks_for_the_latest_ones_where_it_may_not_ask_for_all(
+    command: Command, ended: Undertaker, metastudio: Simulator
+) -> None:
+    done = command("receipts", "recheck", "--max", "2", **near(metastudio))
+    assert "2 jobs asked for" in done.out
+    assert "3 older ones not asked" in done.out
+
+
+def test_recheck_respects_a_pause(command: Command, ended: Undertaker, metastudio: Simulator) -> None:
+    ended.ledger.pause(why="T-9")
+    done = command("receipts", "recheck", **near(metastudio))
+    assert done.code == 4
+    assert "eraser resume" in done.err
+    assert metastudio.calls() == []
+
+
+def test_recheck_of_nothing(command: Command) -> None:
+    done = command("receipts", "recheck")
+    assert (done.code, "nothing to ask" in done.out) == (0, True)

@@ -1,0 +1,218 @@
+"""`eraser receipts`: what became of each deletion, in a file that anybody can verify; and whether it is still so."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import click
+
+from worker.errors import EraserError
+from worker.operations import receipts_export as exports
+from worker.operations import receipts_recheck as rechecks
+from worker.operations.cli import door
+from worker.operations.cli.printing import json_line, json_option, note, say
+from worker.operations.cli.progress import counting
+from worker.operations.gates import accounts_meant
+from worker.operations.times import parse_since
+from worker.operations.words import count, plain
+from worker.operations.words import evidence as in_words
+from worker.receipts import verify as verifying
+from worker.receipts.dayfiles import raw_lines
+from worker.receipts.forms import Form
+from worker.receipts.signature import Verifier
+from worker.receipts.tally import Tally
+
+_account = click.option("--account", metavar="A", help="Which account; needed where there are several.")
+_since = click.option("--since", metavar="T", help="2026-11-01, a time with its zone, or 24h; else from the first one.")
+
+
+@click.group()
+def receipts() -> None:
+    """Proof: receipts of what was deleted, gone, discarded or cancelled, chained by hash."""
+
+
+@receipts.command()
+@_since
+@click.option(
+    "-o",
+    "--format",
+    "form",
+    type=click.Choice([form.value for form in Form]),
+    default=Form.JSONL.value,
+    help="Default: jsonl.",
+)
+@click.option("--to", "to", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Else to stdout.")
+@_account
+@json_option
+def export(since: str | None, form: str, to: Path | None, account: str | None, as_json: bool) -> None:
+    """Write receipts to a file or stdout, and a summary beside them; signed if ERASER_RECEIPT_KEY_FILE is set.
+
+    \b
+    eraser receipts export --since 2026-11-01 --to receipts.jsonl
+    eraser receipts export -o csv > receipts.csv
+    """
+    running = door.load()
+    (name,) = accounts_meant(running, account, every=False, command="receipts export")
+    door.enter(running)
+    since_ms = parse_since(since, "--since", running.reads(name).now_ms()) if since else None
+    with tempfile.TemporaryDirectory(prefix="eraser-") as scratch:
+        path = to or Path(scratch) / "receipts"
+        made = exports.export(running, name, path, Form(form), since_ms=since_ms)
+        if to is None:
+            with path.open("rb") as file:
+                while piece := file.read(65536):
+                    click.echo(piece, nl=False)
+    if as_json:
+        json_line(made.as_json(name), beside=to is None)
+    else:
+        _tell_export(made, name, to)
+    sys.exit(1 if made.fault else 0)
+
+
+@receipts.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option("--head", metavar="H", help="The hash that the last receipt must have, as the export printed it.")
+@click.option("--key", "key", type=click.Path(path_type=Path), metavar="PEM", help="The public key that signed it.")
+@json_option
+def verify(files: tuple[Path, ...], head: str | None, key: Path | None, as_json: bool) -> None:
+    """Verify files of receipts, offline. Exit 1 names the first line that was altered, dropped, moved or added.
+
+    Several files have to continue from each other, such as the day files of ERASER_RECEIPTS_DIR.
+
+    \b
+    eraser receipts verify receipts.jsonl --key receipts.pub
+    """
+    verifier = Verifier.load(key) if key else None
+    after: str | None = None
+    for number, path in enumerate(files):
+        last = number == len(files) - 1
+        try:
+            read = verifying.verify(partial(_opened, path), head=head if last else None, key=verifier, after=after)
+        except verifying.Fault as fault:
+            if as_json:
+                json_line({"file": str(path), "ok": False, "line": fault.line or None, "why": str(fault)})
+            else:
+                say(f"{path}: {fault}", style="bold red")
+            sys.exit(1)
+        after = read.trailer["head"]
+        if as_json:
+            json_line(_verified_json(path, read))
+        else:
+            _tell_verified(path, read, head=head if last else None, key=verifier)
+
+
+@receipts.command()
+@_since
+@click.option("--max", "most", type=click.IntRange(min=1), metavar="N", help="Ask for so many at most, latest first.")
+@_account
+@json_option
+def recheck(since: str | None, most: int | None, account: str | None, as_json: bool) -> None:
+    """Ask MetaStudio again whether what was deleted or gone is still gone. Exit 1 if a job came back.
+
+    \b
+    eraser receipts recheck --since 24h
+    """
+    running = door.load()
+    (name,) = accounts_meant(running, account, every=False, command="receipts recheck")
+    door.enter(running)
+    since_ms = parse_since(since, "--since", running.reads(name).now_ms()) if since else None
+    jobs, left_out = rechecks.jobs(running, name, since_ms=since_ms, most=most)
+    found = dict.fromkeys(rechecks.Now, 0)
+    with counting("asked") as advance:
+        for done, looked in enumerate(rechecks.recheck(running, name, jobs), 1):
+            found[looked.now] += 1
+            advance(done, len(jobs))
+            if as_json:
+                json_line(looked.as_json())
+            elif looked.now is not rechecks.Now.GONE:
+                say(f"{looked.ref.job_id}  {looked.text}", style="bold red")
+                if looked.command:
+                    say(f"  {looked.command}")
+    if not as_json:
+        _tell_recheck(found, len(jobs), left_out)
+    sys.exit(0 if found[rechecks.Now.GONE] == len(jobs) else 1)
+
+
+# -- in words ----------------------------------------------------------------------------------------------------------
+
+
+def _tell_export(made: exports.Exported, account: str, to: Path | None) -> None:
+    tell = say if to else note
+    tell(f"Receipts of account {account}" + (f", written to {to}" if to else ""))
+    for line in _counts(made.tally):
+        tell(line)
+    tell(f"  head         {made.trailer['head']}")
+    signature = made.trailer["signature"]
+    tell(f"  signed by    {signature['key'] if signature else 'nobody: ERASER_RECEIPT_KEY_FILE is not set'}")
+    if made.fault:
+        tell(f"It does not verify: {made.fault}")
+    tell(f"Keep the head elsewhere. Then: eraser receipts verify {to or 'FILE'} --head {made.trailer['head']}")
+
+
+def _counts(tally: Tally) -> list[str]:
+    if not tally.receipts:
+        return ["  nothing was settled in that time: the file has no receipt"]
+    ends = tally.ends
+    lines = [f"  {ends['deleted']:>9,}  deleted: MetaStudio said so", f"  {ends['gone']:>9,}  gone, by evidence"]
+    lines += [f"  {number:>15,}  {name}: {in_words(name)}" for name, number in tally.evidence.items()]
+    lines += [f"  {ends['discarded']:>9,}  discarded: given up, perhaps not deleted"]
+    lines += [f"  {ends['cancelled']:>9,}  cancelled: withdrawn, nothing was sent"]
+    earlier = f"; {count(tally.superseded, 'earlier receipt')} of them superseded" if tally.superseded else ""
+    lines += [f"  {tally.jobs:>9,}  {'job' if tally.jobs == 1 else 'jobs'}{earlier}"]
+    return [*lines, f"  settled      {tally.first_at} to {tally.last_at}"]
+
+
+def _verified_json(path: Path, read: verifying.Reading) -> dict[str, object]:
+    trailer = read.trailer
+    signature = trailer["signature"]
+    return (
+        {"file": str(path), "ok": True, "account": trailer["account"]}
+        | exports.counts(read.tally)
+        | {
+            "first_n": trailer["first_n"],
+            "last_n": trailer["last_n"],
+            "head": trailer["head"],
+            "signed_by": signature["key"] if signature else None,
+        }
+    )
+
+
+def _tell_verified(path: Path, read: verifying.Reading, *, head: str | None, key: Verifier | None) -> None:
+    trailer, tally = read.trailer, read.tally
+    numbers = f", {trailer['first_n']:,} to {trailer['last_n']:,}" if tally.receipts else ""
+    say(f"{path}: as it was written. {count(tally.receipts, 'receipt')} of account {trailer['account']}{numbers}")
+    for line in _counts(tally):
+        say(line)
+    say(f"  head         {trailer['head']}")
+    if key:
+        say(f"  signed by    {key.fingerprint}, the key that you gave: nobody else made this file")
+    elif head:
+        say("It ends with the head that you gave: what comes to it was not computed anew.")
+    else:
+        signature = trailer["signature"]
+        signed = f" It names the key {plain(str(signature['key']))[:60]}." if signature else ""
+        say(
+            "It is consistent within itself. Whoever computed every hash anew, or cut it and wrote a new trailer, is "
+            f"only found by what you kept elsewhere: --head H, or --key PEM.{signed}"
+        )
+
+
+def _tell_recheck(found: dict[rechecks.Now, int], asked: int, left_out: int) -> None:
+    if not asked:
+        say("There is no receipt of a job that was deleted or gone in that time: nothing to ask.")
+        return
+    gone, back, unknown = (found[now] for now in rechecks.Now)
+    say(f"{count(asked, 'job')} asked for: {gone:,} still gone, {back:,} came back, {unknown:,} could not be asked.")
+    if left_out:
+        say(f"{count(left_out, 'older one')} not asked: --max {asked}")
+
+
+def _opened(path: Path) -> Iterator[bytes]:
+    try:
+        yield from raw_lines(path)
+    except OSError as error:
+        raise EraserError(f"cannot read {path}: {error.strerror}") from None

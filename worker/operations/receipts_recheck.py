@@ -1,0 +1,122 @@
+"""Asks MetaStudio again for jobs that are deleted or gone: after a restore on their side some may be back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from worker.errors import Unreachable
+from worker.ledger.moves import Ref
+from worker.meaning import Found, Meaning, found, meaning
+from worker.metastudio.answer import Answer, Listing
+from worker.operations.receipts_export import chain
+from worker.operations.words import SILENCES, plain
+from worker.receipts.sealing import seal_all
+from worker.runtime import Runtime
+
+PATIENCE_S = 60.0  # for a slot of the lookups' pace
+TRIES = 3  # of one question, where nothing usable is answered
+PAUSE_S = 1.0
+GIVE_UP = 20  # questions in a row without a usable answer
+OPEN = ("ok", "clock", "throttled")
+
+
+class Now(StrEnum):
+    """How a job stands now."""
+
+    GONE = "gone"
+    BACK = "back"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What asking for one job said."""
+
+    ref: Ref
+    now: Now
+    text: str
+    request_id: str | None
+
+    @property
+    def command(self) -> str | None:
+        """What requests it again, if it came back."""
+        if self.now is not Now.BACK:
+            return None
+        return f"eraser request {self.ref.job_id} --project {self.ref.project_id} --again"
+
+    def as_json(self) -> dict[str, Any]:
+        said = {"project_id": self.ref.project_id, "job_id": self.ref.job_id, "now": self.now.value, "text": self.text}
+        return said | {"request_id": self.request_id, "command": self.command}
+
+
+def jobs(running: Runtime, account: str, *, since_ms: float | None, most: int | None) -> tuple[list[Ref], int]:
+    """Jobs whose latest receipt says deleted or gone, the latest first, and how many more there are."""
+    seal_all(running.ledger(account))
+    latest: dict[Ref, str] = {}
+    for line in chain(running, account, since_ms=since_ms):
+        ref = Ref(line["project_id"], line["job_id"])
+        latest.pop(ref, None)
+        latest[ref] = line["state"]
+    over = [ref for ref, state in reversed(latest.items()) if state in ("deleted", "gone")]
+    chosen = over[:most]
+    return chosen, len(over) - len(chosen)
+
+
+def recheck(running: Runtime, account: str, refs: Iterable[Ref]) -> Iterator[Looked]:
+    """Ask for each, at the pace of lookups that all workers share. Raises `Unreachable` where nobody is there."""
+    unknown = 0
+    for ref in refs:
+        looked = _look(running, account, ref)
+        unknown = unknown + 1 if looked.now is Now.UNKNOWN else 0
+        yield looked
+        if unknown >= GIVE_UP:
+            raise Unreachable(
+                f"MetaStudio gave no usable answer {GIVE_UP} times in a row: {looked.text}. See: eraser doctor"
+            )
+
+
+def _look(running: Runtime, account: str, ref: Ref) -> Looked:
+    for attempt in range(TRIES):
+        listing = _ask(running, account, ref)
+        what, _ = found(listing, ref.job_id)
+        if what is Found.ABSENT:
+            return Looked(ref, Now.GONE, "still gone", listing.answer.request_id)
+        if what is Found.PRESENT:
+            return Looked(ref, Now.BACK, "came back: MetaStudio has it again", listing.answer.request_id)
+        if meaning(listing.answer) in (Meaning.CREDENTIALS, Meaning.FORBIDDEN, Meaning.CLOCK):
+            break  # a person has to act, and refused keys are locked
+        if attempt < TRIES - 1 and running.stopping.wait(listing.answer.retry_after_s or PAUSE_S):
+            break
+    return Looked(ref, Now.UNKNOWN, f"could not be asked: {_said(listing.answer)}", listing.answer.request_id)
+
+
+def _ask(running: Runtime, account: str, ref: Ref) -> Listing:
+    gate = running.reads(account).gate()
+    if gate.gate not in OPEN:
+        what = "eraser resume" if gate.gate == "paused" else "eraser doctor"
+        raise Unreachable(
+            f"account {account} is closed ({gate.gate}: {gate.reason}), so nothing is asked. Next: {what}"
+        )
+    wait = running.ledger(account).look(patience_s=PATIENCE_S)
+    if wait is None:
+        raise Unreachable(f"the lookups of account {account} are busy for {PATIENCE_S:g} s and more; try again later")
+    running.stopping.wait(wait)
+    signed_at = None
+    if gate.skew_ms is not None:
+        signed_at = datetime.fromtimestamp((running.reads(account).now_ms() + gate.skew_ms) / 1000, UTC)
+    client, _ = running.client(account)
+    listing = client.list(ref.project_id, job_id=ref.job_id, limit=100, signed_at=signed_at)
+    if meaning(listing.answer) is Meaning.CREDENTIALS and client.renew(listing.answer):
+        return client.list(ref.project_id, job_id=ref.job_id, limit=100, signed_at=signed_at)
+    return listing
+
+
+def _said(answer: Answer) -> str:
+    if answer.status is None:
+        return SILENCES.get(str(answer.silence), "no answer")
+    said = " ".join(str(part) for part in (answer.status, answer.code, answer.message) if part)
+    return plain(said if answer.status != 200 else "200, but no list of jobs")

@@ -1,0 +1,116 @@
+"""Takes receipts out of Redis: each UTC day that is over goes into a file, and then, only then, leaves the stream.
+
+A crash between any two lines leaves the entries in Redis, in the file, or in both; the next round goes on from there.
+Only a worker with ERASER_RECEIPTS_DIR archives, whoever dispatches; two at once do no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from worker.errors import EraserError
+from worker.ledger.receipts import Mark, Receipts, following
+from worker.ledger.store import Ledger
+from worker.receipts.dayfiles import DAY_MS, DayFiles
+from worker.receipts.sealing import Broken, head_of, seal_all, sealed_lines
+from worker.receipts.signature import Signer
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 60.0
+
+
+def archive_day(ledger: Ledger, directory: Path, *, now_ms: float, signer: Signer | None = None) -> int | None:
+    """Archive the oldest day in the stream if it is over. Returns how many receipts left Redis; None: nothing to do.
+
+    0: somebody else is at it; look again.
+    Raises `DayFileWrong`, `Broken`, `OSError` and `Unreachable`: nothing has left Redis then.
+    """
+    receipts = Receipts(ledger.client, ledger.account)
+    book = receipts.book()
+    oldest = receipts.page(book.archived.id, limit=1)
+    if not oldest or (day := oldest[0].at_ms // DAY_MS) >= now_ms // DAY_MS:
+        return None
+    seal_all(ledger)
+    book = receipts.book()
+    next_one = receipts.page(book.sealed.id, limit=1)
+    if book.sealed.n == book.archived.n or (next_one and next_one[0].at_ms // DAY_MS <= day):
+        return 0  # somebody else seals or archives right now
+    last = book.archived
+
+    def of_the_day() -> Iterator[dict[str, Any]]:
+        nonlocal last
+        for line in sealed_lines(receipts, book.archived, book.sealed):
+            if line.at_ms // DAY_MS > day:
+                return
+            last = line.mark
+            yield line.values
+
+    prev = head_of(ledger.account, book.archived)
+    try:
+        DayFiles(directory, ledger.account).write(day, of_the_day(), prev, signer)
+    except Broken:
+        if receipts.book().archived != book.archived:
+            return 0  # another worker archived them meanwhile
+        raise
+    return _trim(ledger, book.archived, last)
+
+
+def _trim(ledger: Ledger, was: Mark, last: Mark) -> int:
+    said = {"was": was.id, "n": last.n, "id": last.id, "head": last.head, "keep": following(last.id)}
+    return last.n - was.n if ledger.move("archive", said)["archived"] else 0
+
+
+class Archivist:
+    """A thread that looks once a minute, in a worker that has the directory."""
+
+    def __init__(
+        self,
+        ledgers: Callable[[str], Ledger],
+        accounts: Iterable[str],
+        directory: Path,
+        signer: Callable[[], Signer | None],
+    ) -> None:
+        self._ledgers = ledgers
+        self._accounts = list(accounts)
+        self._directory = directory
+        self._signer = signer
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="archivist", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the day under way; left alone if that takes long: whatever happens then, nothing is lost."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while True:
+            for account in self._accounts:
+                self.archive(account)
+            if self._stop.wait(EVERY_S):
+                return
+
+    def archive(self, account: str) -> None:
+        """Archive every day of an account that is over. What goes wrong is told, and tried again a minute later."""
+        ledger = self._ledgers(account)
+        try:
+            while not self._stop.is_set():
+                seconds, _ = ledger.client.time()
+                count = archive_day(ledger, self._directory, now_ms=seconds * 1000, signer=self._signer())
+                if count is None:
+                    return
+                if count:
+                    log.info("receipts.archived", extra={"account": account, "count": count})
+        except (EraserError, OSError, redis.RedisError) as error:
+            log.error("receipts.not_archived", extra={"account": account, "error": str(error)})
+        except Exception:  # the thread must outlive any fault of ours
+            log.exception("receipts.not_archived", extra={"account": account})

@@ -1,0 +1,162 @@
+"""Receipts outside Redis: one file a UTC day and account, each like an export, each going on where the last one ends.
+
+DIR/<account>/2026-11-21.jsonl        written under another name, read back, then renamed: there whole, or not at all
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from worker.errors import EraserError
+from worker.receipts import trailer, verify
+from worker.receipts.forms import Form, header, is_trailer, written
+from worker.receipts.signature import Signer
+
+DAY_MS = 86_400_000
+OLD_DRAFT_S = 3600.0
+_NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")
+
+
+class DayFileWrong(EraserError):
+    """A file of receipts is not what it has to be. It is never overwritten: a person has to look."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayFiles:
+    """The files of one account."""
+
+    directory: Path
+    account: str
+
+    @property
+    def _folder(self) -> Path:
+        return self.directory / self.account
+
+    def path(self, day: int) -> Path:
+        """The file of a day, counted since 1970."""
+        return self._folder / f"{datetime.fromtimestamp(day * DAY_MS / 1000, UTC):%Y-%m-%d}.jsonl"
+
+    def paths(self) -> list[Path]:
+        """Every file, the oldest first."""
+        if not self._folder.is_dir():
+            return []
+        return sorted(path for path in self._folder.iterdir() if _NAME.fullmatch(path.name))
+
+    def write(self, day: int, lines: Iterable[dict[str, Any]], prev: str, signer: Signer | None) -> dict[str, Any]:
+        """Write the file of a day, whole or not at all, and read it back. Returns its trailer.
+
+        One that is there already and ends with the same head was written before a crash, or by another worker.
+        Raises `DayFileWrong` and `OSError`.
+        """
+        path = self.path(day)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._check_last(path, prev)
+        draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+        try:
+            end = write_file(draft, Form.JSONL, self.account, lines, prev=prev, signer=signer)
+            checked(draft, end["head"])
+            if path.exists():
+                checked(path, end["head"])
+            else:
+                draft.rename(path)
+                sync(self._folder)
+        finally:
+            draft.unlink(missing_ok=True)
+        self._sweep()
+        return end
+
+    def _sweep(self) -> None:
+        """Drafts of a process that died while it wrote them."""
+        for draft in self._folder.glob(".*.jsonl.*"):
+            if draft.stat().st_mtime < time.time() - OLD_DRAFT_S:
+                draft.unlink(missing_ok=True)
+
+    def _check_last(self, path: Path, prev: str) -> None:
+        """The new file has to go on where the last one ends: another Redis must not mix its receipts with these."""
+        others = [other for other in self.paths() if other != path]
+        if others and (others[-1] > path or checked(others[-1])["head"] != prev):
+            raise DayFileWrong(
+                f"{others[-1]} is of another chain than the receipts in Redis, or newer: was Redis replaced, or "
+                f"restored? Move {self._folder} away to begin anew; nothing was written and nothing has left Redis"
+            )
+
+    def lines(self, first_day: int = 0) -> Iterator[dict[str, Any]]:
+        """Every receipt of every file from a day on, as one chain. Raises `DayFileWrong`."""
+        after: str | None = None
+        for path in self.paths():
+            if path < self.path(first_day):
+                continue
+            end = checked(path, after=after)
+            for line in _read(path):
+                if not is_trailer(line):
+                    yield line
+            after = end["head"]
+
+
+def checked(path: Path, head: str | None = None, *, after: str | None = None) -> dict[str, Any]:
+    """The trailer of a file that is as it was written. Raises `DayFileWrong`."""
+    try:
+        return verify.verify(partial(raw_lines, path), head=head, after=after).trailer
+    except verify.Fault as fault:
+        raise DayFileWrong(
+            f"{path}: {fault}. It is left as it is. If Redis was restored from an older copy, or the file was changed: "
+            "keep the file elsewhere, and see `eraser receipts verify`"
+        ) from None
+
+
+def write_file(
+    path: Path,
+    form: Form,
+    account: str,
+    lines: Iterable[dict[str, Any]],
+    *,
+    prev: str,
+    signer: Signer | None,
+    each: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Write receipts that are linked already and a trailer, which is returned. The disk has them then."""
+    count, first_n, last_n, before, head = 0, None, None, prev, prev
+    with path.open("x", encoding="utf-8", newline="") as file:
+        os.fchmod(file.fileno(), 0o600)
+        if names := header(form):
+            file.write(f"{names}\n")
+        for line in lines:
+            if not count:
+                first_n, before = line["n"], line["prev"]
+            count, last_n, head = count + 1, line["n"], line["hash"]
+            file.write(f"{written(form, line)}\n")
+            each(line)
+        end = trailer.made(account, count=count, prev=before, first_n=first_n, last_n=last_n, head=head, signer=signer)
+        file.write(f"{written(form, end)}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return end
+
+
+def sync(folder: Path) -> None:
+    """Wait until the disk has the folder's names."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def raw_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file as they are."""
+    with path.open("rb") as file:
+        yield from file
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    return (json.loads(raw) for raw in raw_lines(path))

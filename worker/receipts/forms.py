@@ -1,0 +1,104 @@
+"""A receipt and the trailer as one line of JSON or CSV, and back. Pure. What a line says, it can say in one way only.
+
+jsonl   one object a line, keys in the order of `COLUMNS`; the trailer is the last one
+csv     a line of names, then one receipt a line; nothing is an empty cell, lists are JSON; the trailer is the last
+        line, one cell that begins with #
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from enum import StrEnum
+from typing import Any, Final
+
+from worker.receipts.receipt import FIELDS, NUMBERS
+
+COLUMNS: Final = (*FIELDS, "prev", "hash")
+_KINDS: Final = dict.fromkeys(COLUMNS, str | None) | (
+    dict.fromkeys(NUMBERS, int) | {"status": int | None, "claims": list, "account": str, "prev": str, "hash": str}
+)
+KIND: Final = "avatar-eraser receipts"  # how a trailer is known
+
+
+TRAILER: Final = {"kind": str, "v": int, "account": str, "count": int, "first_n": int | None, "last_n": int | None} | (
+    {"prev": str, "head": str, "signature": dict | None, "hash": str}
+)
+
+
+class Form(StrEnum):
+    """How receipts are written."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+def header(form: Form) -> str | None:
+    """What stands before the first receipt."""
+    return _cells(COLUMNS) if form is Form.CSV else None
+
+
+def written(form: Form, line: dict[str, Any]) -> str:
+    """A receipt or the trailer, without its end of line."""
+    if form is Form.JSONL:
+        return _json(line)
+    if is_trailer(line):
+        return _cells([f"# {_json(line)}"])
+    return _cells([_cell(line[name]) for name in COLUMNS])
+
+
+def read(form: Form, text: str) -> dict[str, Any]:
+    """The receipt or the trailer of a line. Raises `ValueError` for what was not written by `written`."""
+    try:
+        line = _from_json(text) if form is Form.JSONL else _from_csv(text)
+        kinds = TRAILER if is_trailer(line) else _KINDS
+        if tuple(line) != tuple(kinds) or not all(isinstance(line[name], kind) for name, kind in kinds.items()):
+            raise ValueError("other fields")
+        if written(form, line) != text:
+            raise ValueError("written otherwise")
+    except (ValueError, TypeError, KeyError, RecursionError, csv.Error) as error:
+        raise ValueError(str(error)) from None
+    return line
+
+
+def is_trailer(line: dict[str, Any]) -> bool:
+    return line.get("kind") == KIND
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _from_json(text: str) -> dict[str, Any]:
+    line = json.loads(text)
+    if not isinstance(line, dict):
+        raise ValueError("no object")
+    return line
+
+
+def _cells(values: Any) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow(values)
+    return out.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else _json(value)
+
+
+def _from_csv(text: str) -> dict[str, Any]:
+    (cells,) = csv.reader([text], strict=True)
+    if len(cells) == 1 and cells[0].startswith("# "):
+        return _from_json(cells[0].removeprefix("# "))
+    return {name: _value(name, cell) for name, cell in zip(COLUMNS, cells, strict=True)}
+
+
+def _value(name: str, cell: str) -> Any:
+    if cell == "":
+        return None
+    if name in NUMBERS or name == "claims":
+        return json.loads(cell)
+    return cell

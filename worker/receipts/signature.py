@@ -1,0 +1,92 @@
+"""Ed25519 over a statement: who has the key vouches for a head. The library is imported when it is needed only."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from worker.errors import SettingsError, UsageError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+SETTING = "ERASER_RECEIPT_KEY_FILE"
+_MAKE = "make one: openssl genpkey -algorithm ed25519 -out receipts.key"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Signer:
+    """A private key."""
+
+    _key: Ed25519PrivateKey
+    fingerprint: str
+
+    @classmethod
+    def load(cls, path: Path) -> Signer:
+        """Read a private key in PEM. Raises `SettingsError`, which never quotes the file."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        try:
+            key = load_pem_private_key(path.read_bytes(), password=None)
+        except OSError as error:
+            raise SettingsError(SETTING, f"cannot read {path}: {error.strerror}") from None
+        except (ValueError, TypeError):
+            raise SettingsError(SETTING, f"{path} is no unencrypted private key in PEM; {_MAKE}") from None
+        if not isinstance(key, Ed25519PrivateKey):
+            raise SettingsError(SETTING, f"{path} is no Ed25519 key; {_MAKE}")
+        return cls(key, _fingerprint(key.public_key()))
+
+    def sign(self, statement: bytes) -> dict[str, Any]:
+        """What goes into a trailer."""
+        value = base64.b64encode(self._key.sign(statement)).decode()
+        return {"algorithm": "Ed25519", "key": self.fingerprint, "value": value}
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """A public key."""
+
+    _key: Ed25519PublicKey
+    fingerprint: str
+
+    @classmethod
+    def load(cls, path: Path) -> Verifier:
+        """Read a public key in PEM. Raises `UsageError`."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+        try:
+            key = load_pem_public_key(path.read_bytes())
+        except OSError as error:
+            raise UsageError(f"--key: cannot read {path}: {error.strerror}") from None
+        except (ValueError, TypeError):
+            key = None
+        if not isinstance(key, Ed25519PublicKey):
+            how = "openssl pkey -in receipts.key -pubout -out receipts.pub"
+            raise UsageError(f"--key: {path} is no public Ed25519 key in PEM; of a private one: {how}")
+        return cls(key, _fingerprint(key))
+
+    def why_not(self, statement: bytes, signature: dict[str, Any] | None) -> str | None:
+        """Why the signature does not prove the statement, or None where it does."""
+        from cryptography.exceptions import InvalidSignature
+
+        if signature is None:
+            return "it is not signed: the signature was taken away, or it was written without ERASER_RECEIPT_KEY_FILE"
+        try:
+            self._key.verify(base64.b64decode(str(signature.get("value")), validate=True), statement)
+        except (InvalidSignature, ValueError):
+            theirs = str(signature.get("key"))[:60]
+            other = f" (it names the key {theirs})" if theirs != self.fingerprint else ""
+            return f"its signature is not that of the key {self.fingerprint}{other}"
+        return None
+
+
+def _fingerprint(key: Ed25519PublicKey) -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return "SHA256:" + base64.b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")

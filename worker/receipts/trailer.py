@@ -1,0 +1,33 @@
+"""The last line of a file of receipts: what stands above it, so that cutting and adding show; perhaps signed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.receipts.chain import canonical, sealed
+from worker.receipts.forms import KIND
+from worker.receipts.receipt import VERSION
+from worker.receipts.signature import Signer
+
+
+def made(
+    account: str, *, count: int, prev: str, first_n: int | None, last_n: int | None, head: str, signer: Signer | None
+) -> dict[str, Any]:
+    """The trailer. `prev`: the hash before the first receipt of the file; `head`: that of the last."""
+    line: dict[str, Any] = {
+        "kind": KIND,
+        "v": VERSION,
+        "account": account,
+        "count": count,
+        "first_n": first_n,
+        "last_n": last_n,
+        "prev": prev,
+        "head": head,
+    }
+    line["signature"] = signer.sign(statement(line)) if signer else None
+    return sealed(line)
+
+
+def statement(trailer: dict[str, Any]) -> bytes:
+    """What is signed: the trailer without its signature and its hash."""
+    return canonical({name: value for name, value in trailer.items() if name not in ("signature", "hash")})
