@@ -93,6 +93,7 @@ def scene(redis_url: str, undertaker: Undertaker, tmp_path: Path) -> Any:
     made.worker()
     yield made
     made.running.redis.config_set("maxmemory", 0)
+    made.running.redis.close()
 
 
 def fired(then: bytes, now: bytes) -> set[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,9 @@ from worker.runtime import DISPATCHER, WORKER_INFO, WORKERS, Runtime
 
 ROOT = Path(__file__).parents[1]
 LIST = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+
+Load = Callable[..., Runtime]
 
 
 class Page:
@@ -43,8 +48,21 @@ class Page:
 
 
 @pytest.fixture
-def running(redis_url: str) -> Runtime:
-    return Runtime.load({"ERASER_REDIS_URL": redis_url})
+def load(redis_url: str) -> Iterator[Load]:
+    """A runtime with these settings beside Redis's address; its connections end with the test."""
+    with ExitStack() as stack:
+
+        def load(**settings: str) -> Runtime:
+            running = Runtime.load({"ERASER_REDIS_URL": redis_url} | settings)
+            stack.callback(running.redis.close)
+            return running
+
+        yield load
+
+
+@pytest.fixture
+def running(load: Load) -> Runtime:
+    return load()
 
 
 def test_every_series_is_there_before_anything_happened(running: Runtime) -> None:
@@ -103,21 +121,19 @@ def test_workers_that_fell_silent_are_no_workers(running: Runtime) -> None:
     assert (page("workers"), page("worker_threads"), page("dispatcher")) == (1, 16, 1)
 
 
-def test_accounts_are_told_apart(redis_url: str, tmp_path: Path) -> None:
+def test_accounts_are_told_apart(load: Load, redis_url: str, tmp_path: Path) -> None:
     (tmp_path / "eraser.toml").write_text('[accounts.a]\nprojects = ["p1"]\n[accounts.b]\nprojects = ["p2"]\n')
-    environ = {"ERASER_REDIS_URL": redis_url, "ERASER_CONFIG": str(tmp_path / "eraser.toml")}
-    environ["ERASER_REGION"] = "cn-north-4"
     Undertaker(redis_url, account="b", project="p2").end("j")
-    page = Page(Runtime.load(environ))
+    page = Page(load(ERASER_CONFIG=str(tmp_path / "eraser.toml"), ERASER_REGION="cn-north-4"))
     assert page("dead_letters", account="a", cause="server_error") == 0
     assert page("dead_letters", account="b", cause="server_error") == 1
 
 
-def test_a_policy_that_stopped_itself_is_seen(redis_url: str, tmp_path: Path) -> None:
+def test_a_policy_that_stopped_itself_is_seen(load: Load, tmp_path: Path) -> None:
     policy = '[policies.{}]\nprojects = ["p"]\nstates = ["TRAIN_FAILED"]\nolder_than = "90d"\nreason = "T-1"\n'
     policy += 'schedule = "30 3 * * 0"\n'
     (tmp_path / "eraser.toml").write_text(policy.format("old") + policy.format("well"))
-    running = Runtime.load({"ERASER_REDIS_URL": redis_url, "ERASER_CONFIG": str(tmp_path / "eraser.toml")})
+    running = load(ERASER_CONFIG=str(tmp_path / "eraser.toml"))
     run = Run("r1", "old", "h", "default", time.time() * 1000, stopped_by="cap")
     RunBook(running.ledger("default")).write(run, keep_s=100)
     page = Page(running)
@@ -125,9 +141,9 @@ def test_a_policy_that_stopped_itself_is_seen(redis_url: str, tmp_path: Path) ->
     assert page("schedule_stopped") == 1, "there is a schedule, and no beat was ever heard of"
 
 
-def test_policies_that_cannot_be_read_stop_the_schedule(redis_url: str, tmp_path: Path) -> None:
+def test_policies_that_cannot_be_read_stop_the_schedule(load: Load, tmp_path: Path) -> None:
     (tmp_path / "eraser.toml").write_text("[policies.old]\nunheard = 1\n")
-    running = Runtime.load({"ERASER_REDIS_URL": redis_url, "ERASER_CONFIG": str(tmp_path / "eraser.toml")})
+    running = load(ERASER_CONFIG=str(tmp_path / "eraser.toml"))
     assert Page(running)("schedule_stopped") == 1
 
 
@@ -149,9 +165,8 @@ def test_no_label_is_an_id(running: Runtime, undertaker: Undertaker) -> None:
         assert planted not in text
 
 
-def test_a_dead_redis_is_a_page_that_says_so() -> None:
-    running = Runtime.load({"ERASER_REDIS_URL": "redis://127.0.0.1:1"})
-    page = Page(running)
+def test_a_dead_redis_is_a_page_that_says_so(load: Load) -> None:
+    page = Page(load(ERASER_REDIS_URL="redis://127.0.0.1:1"))
     assert page("up") == 0
     assert len(page.samples) == 1
 
