@@ -49,6 +49,7 @@ def test_slots_are_evenly_spaced_below_the_limit(bench: Bench) -> None:
     starts = []
     for _ in range(40):
         lease = bench.take()
+        bench.pass_time(lease.ahead_s)
         starts.append(bench.now)
         bench.settle(lease)
     assert max(sum(1 for s in starts if t <= s < t + 1000) for t in starts) == 10
@@ -78,10 +79,23 @@ def test_no_second_holds_more_calls_than_the_limit(
             assert turn.wait_s is not None
             bench.pass_time(turn.wait_s + late / 1000)
             turn = bench.turn()
+        bench.pass_time(turn.lease.ahead_s)
         starts.append(bench.now)
         bench.settle(turn.lease, "deleted")
     fullest = max(sum(1 for s in starts if t <= s < t + 1000) for t in starts)
     assert fullest <= rate
+
+
+def test_a_hand_comes_a_moment_before_its_slot_and_is_told_how_long_that_is(bench: Bench) -> None:
+    bench.open()
+    many(bench, 3)
+    bench.settle(bench.take())
+    wait = bench.turn().wait_s
+    assert wait == pytest.approx((100 / 0.985 - 10) / 1000, abs=0.0005)
+    bench.pass_time(wait + 0.004)
+    lease = bench.turn().lease
+    assert lease is not None
+    assert lease.ahead_s == pytest.approx(0.006, abs=0.0005)
 
 
 def test_only_as_many_hands_wait_as_the_pace_needs(bench: Bench) -> None:
@@ -601,7 +615,7 @@ def test_where_a_worker_has_nothing_to_sign_with_nobody_is_called_for_a_while(be
     until = bench.ledger.bar("credentials", "KEY_FILE: it is not there")
     assert until is not None
     bench.request("a")
-    assert bench.ledger.ring() == (None, until)
+    assert bench.ledger.ring()[:2] == (None, until)
     assert bench.gate()["block_why"] == "KEY_FILE: it is not there"
     bench.set_clock(until + 1)
     assert bench.ledger.ring()[0] is not None

@@ -156,6 +156,7 @@ class Shop:
             b"string": self.redis.get,
             b"hash": self.redis.hgetall,
             b"zset": lambda name: self.redis.zrange(name, 0, -1),
+            b"stream": self.redis.xrange,
         }
         return "\n".join(f"{name!r} {readers[self.redis.type(name)](name)!r}" for name in self.redis.scan_iter("*"))
 

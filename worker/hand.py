@@ -97,6 +97,8 @@ class Hand:
             if turn.lease:
                 judge = Judge(self.schedule, key, self.random())
                 late = not late and self._missed_its_slot(turn.lease)
+                if not late:
+                    self._wait_for_slot(turn.lease)
                 settlement = judge.give_back(turn.lease) if late else self.attempt(turn.lease, judge)
             elif turn.wait_s is not None:
                 self.stopping.wait(turn.wait_s)
@@ -123,7 +125,13 @@ class Hand:
     def _missed_its_slot(self, lease: Lease) -> bool:
         """Whether Redis or this machine stalled on the way. Where slots are short, one call more or less is nothing."""
         slow_pace = self.ledger.policy.interval >= LATE_S * 1000
-        return slow_pace and not lease.probe and time.monotonic() - lease.taken > LATE_S
+        return slow_pace and not lease.probe and time.monotonic() - lease.taken > LATE_S + lease.ahead_s
+
+    @staticmethod
+    def _wait_for_slot(lease: Lease) -> None:
+        """Redis said when, somewhere between the question and its answer: in the middle."""
+        if lease.ahead_s:
+            time.sleep(max(0.0, lease.ahead_s - (time.monotonic() - lease.taken) / 2))
 
     def attempt(self, lease: Lease, judge: Judge) -> Settlement:
         """One attempt under a lease. Never raises: a fault of ours is a failed attempt of unknown outcome."""

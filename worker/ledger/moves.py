@@ -96,6 +96,7 @@ class Lease:
     taken: float  # monotonic, before the script was sent
     expires: float  # monotonic
     deadline_left_s: float
+    ahead_s: float = 0.0  # its slot is so far ahead: the call waits for it
     who: bool = False  # an app user is on hold and nobody knows whose job this is: look first
     policies: tuple[str, ...] = ()  # nobody but these policies asks for it: one of them has to mean it still
 

@@ -82,18 +82,23 @@ local function shut(cfg, key)
   if not g['good:' .. key] then return 'credentials', 0 end
 end
 
+-- A hand comes a little before its slot and waits for the rest under its lease: a thread that wakes late on a busy
+-- machine is then still in time. Holds and cancels bind until then.
+local EARLY = 10  -- ms
+local function early(cfg) return math.min(EARLY, spacing(cfg) / 4) end
+
 -- 'go', probe?  |  'wait', ms  |  'closed', until (ms) or nil.  Nothing is reserved: who goes takes the slot in pass().
 local function ask(now, cfg, key)
   if read_gate().paused then return 'closed' end
   local probe, till = shut(cfg, key)
   till = math.max(till or 0, num('throttled_until', 0), probe and num('probe_until', 0) or 0)
   if till > now then return 'closed', till end
-  local slot = num('slot', 0)
-  if slot > now then return 'wait', slot - now end
+  local wait = num('slot', 0) - early(cfg) - now
+  if wait > 0 then return 'wait', wait end
   return 'go', probe
 end
 
--- Take the slot. On the grid while hands are punctual, so that small delays do not add up; anew after a gap. The room
+-- Take the slot; returns the ms until then. On the grid while hands are punctual, so that small delays do not add up; anew after a gap. The room
 -- for being late is what the spacing leaves free in a second; a part of it is kept for the way to the server.
 local function pass(now, cfg, probe)
   local slot = num('slot', 0)
@@ -101,6 +106,7 @@ local function pass(now, cfg, probe)
   local start = (now - slot <= math.min(LATE, 0.6 * room)) and slot or now
   put('slot', start + spacing(cfg))
   if probe then put('probe_until', now + cfg.lease) end
+  return math.max(0, start - now)
 end
 
 local function close(now, block, why, pause)

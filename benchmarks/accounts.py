@@ -1,0 +1,115 @@
+"""Many accounts on one machine: each at its full pace, and all of them at rest.
+
+    python -m benchmarks.accounts [--busy 50] [--seconds 60] [--idle 300]
+
+Workers, Redis and the simulated MetaStudio (50 ms a call, a sliding one-second window of 10/s for each account) share
+the machine's cores.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from benchmarks.gate import EARNEST, RATE
+from benchmarks.processes import cpu_s, rss
+from tests.acceptance.fleet import Fleet, Process
+from worker.ledger.moves import Claim, Ref
+from worker.operations.requests import record
+from worker.runtime import Runtime
+
+WARM_S = 10.0  # starts, first probes, connections
+_ACCOUNT = """
+[accounts.tenant-{n:03d}]
+endpoint = "{endpoint}"
+rate = {rate}
+projects = ["project-{n:03d}"]
+ak_env = "HUAWEICLOUD_SDK_AK"
+sk_env = "HUAWEICLOUD_SDK_SK"
+"""
+
+
+@contextmanager
+def tenants(count: int, *words: str) -> Iterator[tuple[Fleet, dict[str, str], Runtime]]:
+    """An installation with so many accounts of one project each, and the environment of its workers."""
+    projects = [word for n in range(count) for word in ("--project", f"project-{n:03d}")]
+    simulator = ("--keep-calls", "100", "--latency", "0.05", *projects, *words)
+    with Fleet(settings=EARNEST | {"HUAWEICLOUD_SDK_PROJECT_ID": None}, simulator=simulator) as fleet:
+        accounts = (_ACCOUNT.format(n=n, endpoint=fleet.metastudio.url, rate=RATE) for n in range(count))
+        config = fleet.directory / "accounts.toml"
+        config.write_text("".join(accounts), encoding="utf-8")
+        env = fleet.env | {"ERASER_CONFIG": str(config)}
+        del env["ERASER_ENDPOINT"]
+        yield fleet, env, Runtime.load(env)
+
+
+def start(fleet: Fleet, env: dict[str, str], workers: int, threads: int) -> list[Process]:
+    started = [fleet.start_worker("-c", str(threads), "-l", "WARNING", env=env) for _ in range(workers)]
+    fleet.wait(lambda: fleet.heard() == workers, f"{workers} workers say that they live")
+    return started
+
+
+def busy(accounts: int, seconds: float) -> str:
+    """Each account has more to delete than the time allows."""
+    each = int(RATE * (seconds + 3 * WARM_S))
+    with tenants(accounts, "--delete-per-s", str(RATE)) as (fleet, env, running):
+        for n in range(accounts):
+            jobs = [f"job-{k:05d}" for k in range(1, each + 1)]
+            fleet.metastudio.fill(each, project=f"project-{n:03d}")
+            list(record(running, (Ref(f"project-{n:03d}", job) for job in jobs), Claim(), lambda *_: None))
+        threads = accounts * 2 // 3 + 2
+        workers = start(fleet, env, 2, threads)
+        fleet.wait(lambda: fleet.metastudio.stats()["effects"] > 0, "the first deletion")
+        time.sleep(WARM_S)
+        first, cpu, began = fleet.metastudio.stats(), [cpu_s(worker.pid) for worker in workers], time.monotonic()
+        time.sleep(seconds)
+        last, took = fleet.metastudio.stats(), time.monotonic() - began
+        used = sum(cpu_s(worker.pid) for worker in workers) - sum(cpu)
+    done, answers = last["effects"] - first["effects"], last["total"] - first["total"]
+    refused = int(last["by_status"].get("429", 0)) - int(first["by_status"].get("429", 0))
+    return (
+        f"{accounts} accounts at {RATE}/s, 2 workers of {threads} threads, {took:.0f} s: {done / took:.0f}/s, "
+        f"{done / took / accounts / RATE:.1%} of the limits; {refused} of {answers} answers were 429 "
+        f"({refused / answers:.2%}); {used / took:.2f} cores in the workers"
+    )
+
+
+def idle(accounts: int, seconds: float) -> str:
+    """Three workers, nothing due anywhere."""
+    with tenants(accounts) as (fleet, env, _):
+        workers = start(fleet, env, 3, 16)
+        time.sleep(WARM_S)
+        cpu, before = [cpu_s(worker.pid) for worker in workers], commands(fleet)
+        time.sleep(seconds)
+        shares = [(cpu_s(worker.pid) - used) / seconds for worker, used in zip(workers, cpu, strict=True)]
+        done = (commands(fleet) - before) / seconds
+        resident = max(rss(worker.pid) for worker in workers)
+    return (
+        f"{accounts} accounts with nothing due, 3 workers, {seconds:.0f} s: {', '.join(f'{s:.2%}' for s in shares)} of "
+        f"a core, {done:.0f} commands/s at Redis, {resident / 1e6:.0f} MB resident at most"
+    )
+
+
+def commands(fleet: Fleet) -> int:
+    stats: Any = fleet.client.info("stats")
+    return int(stats["total_commands_processed"])
+
+
+@click.command()
+@click.option("--busy", "at_work", default=50, show_default=True, help="Accounts at their full pace; 0 leaves it out.")
+@click.option("--idle", "at_rest", default=300, show_default=True, help="Accounts at rest; 0 leaves it out.")
+@click.option("--seconds", default=60.0, show_default=True)
+def main(at_work: int, at_rest: int, seconds: float) -> None:
+    """Measure many accounts in one fleet."""
+    if at_work:
+        click.echo(busy(at_work, seconds))
+    if at_rest:
+        click.echo(idle(at_rest, seconds))
+
+
+if __name__ == "__main__":
+    main()
