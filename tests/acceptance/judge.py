@@ -127,16 +127,14 @@ def the_metrics_say_the_same(fleet: Fleet, deletions: Collection[Deletion], call
 
 def every_line_of_the_logs_is_an_event(fleet: Fleet) -> None:
     """Celery's own lines too; those about a deletion name its account and job. Before the first there is a banner."""
-    for worker in fleet.workers:
-        text = worker.text[worker.text.find('{"time"') :]
-        entries = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-        assert entries, f"{worker.log.name} has no line of JSON"
-        for entry in entries:
-            assert {"time", "level", "event", "logger"} <= set(entry), entry
-            if entry["logger"].startswith("worker."):
-                assert re.fullmatch(r"[a-z]+\.[a-z_]+", entry["event"]), entry
-            if entry["event"].startswith("deletion."):
-                assert {"account", "job_id"} <= set(entry), entry
+    lines = [line for worker in fleet.workers for line in worker.text.splitlines() if line.startswith("{")]
+    assert lines
+    for entry in map(json.loads, lines):
+        assert {"time", "level", "event", "logger"} <= set(entry), entry
+        if entry["logger"].startswith("worker."):
+            assert re.fullmatch(r"[a-z]+\.[a-z_]+", entry["event"]), entry
+        if entry["event"].startswith("deletion."):
+            assert {"account", "job_id"} <= set(entry), entry
 
 
 class Scrape:
