@@ -20,7 +20,12 @@ from worker.logins import login_of_environment
 
 T = TypeVar("T")
 
-SECRET = ("ERASER_REDIS_URL", "ERASER_BROKER_URL", "ERASER_IAM_PASSWORD")  # each may come as NAME_FILE
+SECRET = (
+    "ERASER_REDIS_URL",
+    "ERASER_BROKER_URL",
+    "ERASER_IAM_PASSWORD",
+    "ERASER_CONSOLE_PASSWORD",
+)  # each may come as NAME_FILE
 KNOWN = (
     *SECRET,
     *(f"{name}_FILE" for name in SECRET),
@@ -50,6 +55,7 @@ RETRY_SCHEDULE = "10s,30s,2m,5m,15m,30m,1h,2h,4h,8h"  # eleven attempts, about 1
 NOT_DELETABLE_SCHEDULE = "1m,10m,1h,4h,12h,24h"  # the last step repeats until the deadline
 LEASE_MARGIN = 15.0  # seconds between the end of the longest call and the end of its lease
 SHORTEST_LEASE_MARGIN = 1.0
+SHORTEST_PASSWORD = 12
 
 _BEATS_OURS = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
 
@@ -69,6 +75,7 @@ class Settings:
     call_deadline: float
     lease: float
     keep_final: float
+    console_password: str | None = field(repr=False)
     config: Path | None
     receipts_dir: Path | None  # where receipts go when they leave Redis; None: they stay there
     receipt_key: Path | None  # an Ed25519 private key that signs them
@@ -107,6 +114,7 @@ class Settings:
             call_deadline=call_deadline,
             lease=read.lease(call_deadline),
             keep_final=read.duration("ERASER_KEEP_FINAL", "400d"),
+            console_password=read.secret("ERASER_CONSOLE_PASSWORD", _check_password),
             config=config,
             receipts_dir=read.value("ERASER_RECEIPTS_DIR", _as_path),
             receipt_key=read.value("ERASER_RECEIPT_KEY_FILE", _as_path),
@@ -166,6 +174,7 @@ class Settings:
             "ERASER_REDIS_SERVER": str(self.redis_server or "not set"),
             "ERASER_API_TOKENS_FILE": str(self.api_tokens or "not set"),
             "ERASER_CONSOLE_HOSTS": ", ".join(self.console_hosts) or "this machine's own names",
+            "ERASER_CONSOLE_PASSWORD": "set" if self.console_password else "not set",
             PROJECT: self.project or "not set",
         }
 
@@ -305,6 +314,12 @@ def _check_rate(text: str, name: str) -> float:
     if not 0 < rate <= 1000:  # also refuses nan and inf
         raise SettingsError(name, f"expected calls per second, above 0 and at most 1000; found {text[:40]!r}")
     return rate
+
+
+def _check_password(text: str, name: str) -> str:
+    if len(text) < SHORTEST_PASSWORD:
+        raise SettingsError(name, f"expected at least {SHORTEST_PASSWORD} characters; found {len(text)}")
+    return text
 
 
 def _check_project(text: str, name: str) -> str:

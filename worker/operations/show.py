@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from worker.deletion import State, why_bad_id
@@ -18,6 +19,34 @@ from worker.runtime import Runtime
 
 class UnknownJob(EraserError):
     """There is no record of the job."""
+
+
+class Step(StrEnum):
+    """What a person may do about a deletion."""
+
+    REPLAY = "replay"
+    DISCARD = "discard"
+    RESTORE = "restore"
+    CANCEL = "cancel"
+    RELEASE = "release"
+    REQUEST = "request"
+
+
+_STEPS = {
+    State.DEAD: (Step.REPLAY, Step.DISCARD),
+    State.DISCARDED: (Step.RESTORE,),
+    State.PENDING: (Step.CANCEL,),
+    State.HELD: (Step.RELEASE,),
+    State.CANCELLED: (Step.REQUEST,),
+}
+_COMMANDS = {
+    Step.REPLAY: "eraser dead replay {job} --reason TICKET",
+    Step.DISCARD: "eraser dead discard {job} --reason TICKET",
+    Step.RESTORE: "eraser dead restore {job} --reason TICKET",
+    Step.CANCEL: "eraser cancel {job} --reason TICKET",
+    Step.RELEASE: "eraser hold remove {job} --reason TICKET",
+    Step.REQUEST: "eraser request {job}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +130,18 @@ def left_out(d: Deletion) -> int:
     return max(mine, default=0) - len(mine)
 
 
+def steps(d: Deletion) -> tuple[Step, ...]:
+    """What a person may do about it now, the likeliest first."""
+    return _STEPS.get(d.state, ())
+
+
 def next_steps(d: Deletion) -> Iterator[str]:
-    """Commands worth typing now."""
+    """The same as commands worth typing."""
     job = f"{d.ref.job_id} --project {d.ref.project_id}"
-    match d.state:
-        case State.DEAD:
-            yield f"eraser dead replay {job} --reason TICKET"
-            yield f"eraser dead discard {job} --reason TICKET"
-        case State.DISCARDED:
-            yield f"eraser dead restore {job} --reason TICKET"
-        case State.PENDING:
-            yield f"eraser cancel {job} --reason TICKET"
-        case State.HELD:
-            yield f"eraser hold remove {job} --reason TICKET"
-            yield "eraser hold list"
-        case State.CANCELLED:
-            yield f"eraser request {job}"
+    for step in steps(d):
+        yield _COMMANDS[step].format(job=job)
+    if d.state is State.HELD:
+        yield "eraser hold list"
 
 
 def _attempt(a: Attempt) -> dict[str, Any]:

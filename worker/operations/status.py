@@ -40,6 +40,7 @@ class Advice:
 
     why: str
     command: str
+    about: str  # workers, gate, settings, retention or dead: for who shows pages and not commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +112,19 @@ def advice(seen: Overview) -> Iterator[Advice]:
     """The most urgent first; nothing when all is well."""
     open_work = sum(seen.states[state] for state in (State.PENDING, State.RUNNING))
     if open_work and not seen.at_work:
-        yield Advice(f"{words.count(open_work, 'deletion')} and no worker to do the work", START)
+        yield Advice(f"{words.count(open_work, 'deletion')} and no worker to do the work", START, "workers")
     for account in seen.accounts:
         gate = account.gate
         which = f" --account {gate.account}" if len(seen.accounts) > 1 else ""
         if gate.gate == "paused":
-            yield Advice(f"{gate.account} is paused", f"eraser resume{which} --reason R")
+            yield Advice(f"{gate.account} is paused", f"eraser resume{which} --reason R", "gate")
         elif gate.gate in ("credentials", "misconfigured", "clock"):
-            yield Advice(f"{gate.account}: {words.GATES[gate.gate]}", "eraser doctor")
+            yield Advice(f"{gate.account}: {words.GATES[gate.gate]}", "eraser doctor", "gate")
     for alarm in seen.alarms:
-        yield Advice(alarm.why, alarm.command)
+        yield Advice(alarm.why, alarm.command, "retention")
     if dead := seen.states[State.DEAD]:
-        yield Advice(
-            f"{words.count(dead, 'dead letter')} {'needs' if dead == 1 else 'need'} a person", "eraser dead groups"
-        )
+        why = f"{words.count(dead, 'dead letter')} {'needs' if dead == 1 else 'need'} a person"
+        yield Advice(why, "eraser dead groups", "dead")
 
 
 def all_well(seen: Overview) -> str:

@@ -36,11 +36,11 @@ CAUSES = {
 }
 
 REMEDIES = {
-    Cause.SERVER_ERROR: "replay a few (--limit 3) once MetaStudio is well, then the rest",
+    Cause.SERVER_ERROR: "replay once MetaStudio is well: one letter goes first, and the rest only if that goes well",
     Cause.REFUSED: "look at the job in MetaStudio's console; its message says why it may not go",
     Cause.DEADLINE: "find out what they waited for (`eraser show`), then replay: a replay gets a new deadline",
     Cause.WORKER_LOST: "see why workers die (memory? the platform's log?), then replay",
-    Cause.NOT_VISIBLE: "check that the key belongs to the job's tenant, and whether the job needs --app-user",
+    Cause.NOT_VISIBLE: "check that the key belongs to the job's tenant, and whether the job needs `--app-user`",
 }
 
 EVIDENCE = {
@@ -70,6 +70,11 @@ SILENCES = {
 def cause(name: str | None) -> str:
     """A cause in words; one that this version does not know, as it is."""
     return CAUSES[Cause(name)] if name in tuple(Cause) else str(name)
+
+
+def remedy(name: str | None) -> str | None:
+    """What a person does about a cause, where this version knows it."""
+    return REMEDIES[Cause(name)] if name in tuple(Cause) else None
 
 
 def evidence(name: str | None) -> str:

@@ -9,7 +9,8 @@ import click
 from worker.operations import replays
 from worker.operations.cli import door
 from worker.operations.cli.printing import by_option, facts, json_line, json_option, reason_option, say, table
-from worker.operations.cli.replay_progress import STAGES, STATES, exit_code, follow, outcomes, tell_end
+from worker.operations.cli.replay_progress import exit_code, follow, tell_end
+from worker.operations.replay_words import STAGES, STATES, outcomes
 from worker.operations.replays import ReplayProgress
 from worker.operations.times import relative, span, when
 from worker.operations.words import count

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from worker.errors import EraserError, Unreachable
 from worker.ledger.ask import ask
-from worker.operations import metrics
+from worker.operations import console, metrics
 from worker.operations.http import deletions, openapi, problems
 from worker.operations.http.desk import Bells, Desk, desk_of
 from worker.operations.http.doorman import Doorman
@@ -24,7 +21,6 @@ from worker.operations.http.tokens import Scope
 from worker.operations.requests import Ring
 from worker.runtime import Runtime
 
-CONSOLE = "worker.operations.console"
 MANY = "/api/projects/{project_id}/deletions"
 ONE = MANY + "/{job_id}"
 
@@ -37,6 +33,7 @@ def _ring(account: str, bell: str) -> None:
 
 def create_app(running: Runtime, *, bind: str = "127.0.0.1", ring: Ring = _ring) -> Starlette:
     """Everything that is served, for one process. `bind`: the address that is listened on."""
+    bells = Bells(ring)
     app = Starlette(
         routes=[
             Route(MANY, deletions.ask, methods=["POST"]),
@@ -47,21 +44,14 @@ def create_app(running: Runtime, *, bind: str = "127.0.0.1", ring: Ring = _ring)
             Route("/readyz", _readyz, methods=["GET"]),
             Route("/metrics", _metrics, methods=["GET"]),
             Route("/openapi.json", _openapi, methods=["GET"]),
-            *_console(running),
+            *console.routes(running, bind=bind, ring=bells),
         ],
         middleware=[Middleware(Doorman, allowed=running.settings.console_hosts)],
         exception_handlers={Problem: _problem, EraserError: _problem, HTTPException: _http},
     )
     app.router.redirect_slashes = False  # an address is right or it is not; and a redirect would repeat the Host
-    app.state.desk = Desk(running, TokenFile(path_of(running.settings, running.environ)), bind, Bells(ring))
+    app.state.desk = Desk(running, TokenFile(path_of(running.settings, running.environ)), bind, bells)
     return app
-
-
-def _console(running: Runtime) -> list[BaseRoute]:
-    if importlib.util.find_spec(CONSOLE) is None:
-        return []
-    routes: list[BaseRoute] = importlib.import_module(CONSOLE).routes(running)
-    return routes
 
 
 async def _healthz(_: Request) -> Response:

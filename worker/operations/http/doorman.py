@@ -23,12 +23,12 @@ _TRICK = re.compile(rb"%|//|\\|/\.\.?(/|$)")  # no address of the API has any of
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _UNLESS_SAID = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",  # the console says same-origin: a form's post would come without its Origin
 }
 
 

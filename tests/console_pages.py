@@ -1,0 +1,92 @@
+"""The console as a browser without JavaScript sees it: pages, links, and forms that are sent as they stand."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+
+from starlette.testclient import TestClient
+
+from tests.dead_letters import PROJECT
+from worker.operations.http.app import create_app
+from worker.runtime import Runtime
+
+HERE = "http://127.0.0.1:8710"
+
+
+class Form(HTMLParser):
+    """The forms of a page: where each goes, and its fields with what they hold."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.forms: list[dict[str, Any]] = []
+        self._area = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        said = dict(attrs)
+        if tag == "form":
+            self.forms.append({"to": said.get("action"), "method": said.get("method", "get"), "fields": {}})
+        elif tag in ("input", "textarea") and self.forms and said.get("name"):
+            self.forms[-1]["fields"][said["name"]] = said.get("value") or ""
+
+
+@dataclass
+class Console:
+    """`console.get("/dead")`; `console.send("/holds", reason=…)` opens the page and sends its form."""
+
+    redis_url: str
+    environ: dict[str, str] = field(default_factory=dict)
+    bind: str = "127.0.0.1"
+    base: str = HERE
+
+    def __post_init__(self) -> None:
+        environ = {"ERASER_REDIS_URL": self.redis_url, "ERASER_REGION": "cn-north-4", **self.environ}
+        environ.setdefault("HUAWEICLOUD_SDK_PROJECT_ID", PROJECT)
+        self.running = Runtime.load({name: value for name, value in environ.items() if value})
+        self.rung: list[tuple[str, str]] = []
+        self.app = create_app(self.running, bind=self.bind, ring=lambda *bell: self.rung.append(bell))
+        self.client = TestClient(self.app, base_url=self.base, follow_redirects=False)
+
+    def get(self, path: str, **headers: str) -> Any:
+        return self.client.get(path, headers=headers)
+
+    def text(self, path: str) -> str:
+        """What a person reads of a page that is there."""
+        answer = self.get(path)
+        assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text[:500]}"
+        return words(answer.text)
+
+    def token(self) -> str:
+        """The token of this browser's forms."""
+        found = re.search(r'name="token" value="([0-9a-f]+)"', self.get("/holds").text)
+        assert found, "the page has no form"
+        return found[1]
+
+    def post(self, path: str, *, headers: dict[str, str] | None = None, **said: str) -> Any:
+        """A post as a browser of ours sends it; headers beat, an empty one takes it away."""
+        sent = {"Origin": self.base, "Sec-Fetch-Site": "same-origin", **(headers or {})}
+        return self.client.post(path, data=said, headers={name: value for name, value in sent.items() if value})
+
+    def send(self, path: str, to: str | None = None, **said: str) -> Any:
+        """Open the page, fill in its form (the one that posts to `to`, or the last) and send it; redirects followed."""
+        page = self.get(path)
+        assert page.status_code == 200, f"{path}: {page.status_code} {page.text[:500]}"
+        forms = [form for form in Form(page.text).forms if form["method"] == "post" and to in (None, form["to"])]
+        fields = forms[-1]["fields"] | said
+        answer = self.post(html.unescape(forms[-1]["to"] or path), **fields)
+        return self.get(answer.headers["location"]) if answer.status_code == 303 else answer
+
+
+def words(text: str) -> str:
+    """A page without its tags."""
+    body = re.sub(r"<(script|style|svg)\b.*?</\1>", " ", text, flags=re.S)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", body))).strip()
+
+
+def links(text: str) -> set[str]:
+    """Every address of ours that a page names."""
+    return {html.unescape(to) for to in re.findall(r'(?:href|src|hx-get)="(/[^"#]*)"', text)}

@@ -1,0 +1,80 @@
+"""What every act of a person has in common: a page that says what will happen and asks why and who."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from worker.deletion import check_opaque, check_reason
+from worker.errors import EraserError, RefusedBySafetyRule, Unreachable, UsageError
+from worker.operations.console.visits import Move, Page, Visit
+from worker.operations.requests import CAP
+
+
+@dataclass(frozen=True, slots=True)
+class Dialog:
+    """One dialog. `count`: how many it is about, where that may be more than nobody has to confirm."""
+
+    title: str
+    says: Sequence[str]  # what will happen, a line each
+    button: str
+    back: str
+    dangerous: bool = False
+    command: str = ""  # the same on the command line
+    count: int = 1
+    until: bool = False  # may end by itself
+    wants_reason: bool = True
+
+    @property
+    def over_cap(self) -> bool:
+        return self.count > CAP
+
+
+def asking(visit: Visit, dialog: Dialog, *, why_not: str = "") -> Page:
+    """The dialog; `why_not`: what was wrong with what was said."""
+    return Page(
+        "dialog.html", {"dialog": dialog, "form": dict(visit.form), "why_not": why_not}, 422 if why_not else 200
+    )
+
+
+def acted(visit: Visit, dialog: Dialog, do: Callable[[str, str], Move | Page]) -> Move | Page:
+    """Check what was said, do it with the reason and who; what was wrong is said on the dialog."""
+    try:
+        reason, by = checked(visit, wants_reason=dialog.wants_reason)
+        check_count(visit, dialog.count)
+        return do(reason, by)
+    except Unreachable:
+        raise
+    except EraserError as error:
+        return asking(visit, dialog, why_not=str(error))
+
+
+def checked(visit: Visit, *, wants_reason: bool = True) -> tuple[str, str]:
+    """The reason and who acts. Raises `UsageError`."""
+    reason, by = visit.said("reason"), visit.said("by")
+    if wants_reason and not reason:
+        raise UsageError("say why: a ticket number or a few plain words")
+    if not by:
+        raise UsageError("say who you are: an opaque id such as ops-7, never a name")
+    check_opaque(by, "who")
+    check_reason(reason or None)
+    return reason, by
+
+
+def most(visit: Visit) -> int | None:
+    """The number that was typed to confirm many. Raises `UsageError`."""
+    text = visit.said("most").replace(",", "")
+    if not text:
+        return None
+    if not text.isdecimal() or len(text) > 9:
+        raise UsageError(f"the number of letters: expected digits; found {text[:20]!r}")
+    return int(text)
+
+
+def check_count(visit: Visit, count: int) -> None:
+    """Raises `RefusedBySafetyRule` for more than anybody confirmed."""
+    allowed = most(visit)
+    if count > (CAP if allowed is None else allowed):
+        raise RefusedBySafetyRule(
+            "max", f"{count:,} letters, and above {CAP} the number has to be typed. Nothing was done. Type {count}"
+        )

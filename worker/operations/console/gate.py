@@ -1,0 +1,51 @@
+"""The gate: may each account be called now, and the red button. It is never capped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from worker.errors import UsageError
+from worker.operations import gates, status
+from worker.operations.console.dialogs import Dialog, acted, asking
+from worker.operations.console.visits import Move, Page, View, Visit
+
+
+def show(visit: Visit) -> Page:
+    seen = status.look(visit.running)
+    return Page("gate.html", {"seen": seen, "now": seen.now})
+
+
+def ask(visit: Visit) -> Page:
+    return asking(visit, _dialog(visit))
+
+
+def do(visit: Visit) -> Move | Page:
+    return acted(visit, _dialog(visit), lambda reason, by: _done(visit, reason, by))
+
+
+def _dialog(visit: Visit) -> Dialog:
+    account, verb = visit.request.path_params["account"], visit.request.path_params["verb"]
+    if account not in visit.running.settings.accounts or verb not in ("pause", "resume"):
+        raise UsageError("there is no such account, or no such act: see the page of the gate")
+    says: Sequence[str]
+    command = f"eraser {verb} --account {account}"
+    if verb == "pause":
+        says = (
+            "No call leaves until somebody resumes it.",
+            "Requests are still recorded; a call under way is finished.",
+        )
+        return Dialog(f"Pause account {account}", says, "Pause it now", "/gate", dangerous=True, command=command)
+    says = ("Calls may go again. The first one is a probe; if it fails, the gate closes by itself.",)
+    return Dialog(f"Resume account {account}", says, "Resume it", "/gate", command=command)
+
+
+def _done(visit: Visit, reason: str, by: str) -> Move:
+    account = visit.request.path_params["account"]
+    if visit.request.path_params["verb"] == "pause":
+        list(gates.pause(visit.running, [account], reason=reason, by=by))
+        return Move("/gate", f"Account {account} is paused: no call leaves.")
+    list(gates.resume(visit.running, [account], visit.ring, reason=reason, by=by))
+    return Move("/gate", f"Account {account} may be called again. The first call is a probe.")
+
+
+VIEWS = (View("/gate", show), View("/gate/{account}/{verb}", ask, do))

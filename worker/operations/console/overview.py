@@ -1,0 +1,36 @@
+"""The overview: how the whole stands, whether calls may go, what the last hour did, and the next thing to do."""
+
+from __future__ import annotations
+
+from worker.deletion import State
+from worker.operations import status, throughput
+from worker.operations.console.chart import chart
+from worker.operations.console.visits import Page, View, Visit
+
+# What a word of advice is about -> the page where it is done.
+WHERE = {
+    "gate": ("/gate", "Open the gate’s page"),
+    "dead": ("/dead", "Look at the dead letters"),
+    "retention": ("/retention", "Look at the runs"),
+}
+
+
+def show(visit: Visit) -> Page:
+    seen = status.look(visit.running)
+    hour = throughput.last_hour(visit.running, seen.now)
+    advice = [(one, *WHERE.get(one.about, ("", ""))) for one in status.advice(seen)]
+    return Page(
+        "_overview.html" if visit.part else "overview.html",
+        {
+            "seen": seen,
+            "now": seen.now,
+            "advice": advice,
+            "all_well": status.all_well(seen),
+            "states": [(state, seen.states[state]) for state in State],
+            "hour": hour,
+            "chart": chart(hour.minutes),
+        },
+    )
+
+
+VIEWS = (View("/", show),)

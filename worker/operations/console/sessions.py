@@ -1,0 +1,102 @@
+"""Whose browser it is: a cookie with a random id, a token for forms that is made of it, and the password if one is set.
+
+Without a password nothing is kept here: the console then listens on loopback only. With one, a signed-in session is a
+key in Redis that ends by itself; its name is the id's hash, so that who reads Redis cannot become somebody else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+
+from worker.ledger.ask import ask
+from worker.runtime import Runtime
+
+COOKIE = "eraser-session"
+WHO = "eraser-who"  # who acts, as they said; an opaque id, remembered for the next form
+TOLD = "eraser-told"  # what the last act did, for the next page
+LIFE_S = 12 * 3600  # a working day; there is no sliding end
+TRIES, TRIES_S = 5, 300  # wrong passwords of one address, and the time after which they are forgotten
+TRIES_OF_ALL = 50
+
+_ID = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A browser. `fresh`: its cookie has to be set yet."""
+
+    id: str
+    fresh: bool
+    signed_in: bool  # always where no password is set
+    who: str
+
+    @property
+    def token(self) -> str:
+        """What every form carries: only who can read our pages knows it."""
+        return hmac.new(self.id.encode(), b"form", hashlib.sha256).hexdigest()
+
+    def is_ours(self, token: str) -> bool:
+        return hmac.compare_digest(self.token.encode(), token.encode())
+
+
+NOBODY: Final = Session("", fresh=False, signed_in=False, who="")
+
+
+def open_(running: Runtime, request: Request) -> Session:
+    """The session of a request, perhaps a new one. Raises `Unreachable`."""
+    sent = request.cookies.get(COOKIE, "")
+    known = _ID.fullmatch(sent) is not None
+    id_ = sent if known else secrets.token_hex(32)
+    signed_in = password(running) is None or (known and bool(ask(lambda: running.redis.exists(_key(id_)))))
+    return Session(id_, not known, signed_in, request.cookies.get(WHO, "")[:64])
+
+
+def password(running: Runtime) -> str | None:
+    """The password that a browser has to know; None: none is needed."""
+    return running.settings.console_password
+
+
+def sign_in(running: Runtime, who: str) -> Session:
+    """A new id, so that one planted before is worth nothing."""
+    id_ = secrets.token_hex(32)
+    ask(lambda: running.redis.set(_key(id_), "1", ex=LIFE_S))
+    return Session(id_, True, True, who)
+
+
+def sign_out(running: Runtime, session: Session) -> None:
+    ask(lambda: running.redis.delete(_key(session.id)))
+
+
+def may_try(running: Runtime, address: str) -> bool:
+    """Count a try to sign in; False: there were too many lately."""
+    pipe = running.redis.pipeline(transaction=True)
+    for name in (address, "all"):
+        pipe.set(_tries(name), 0, ex=TRIES_S, nx=True)
+        pipe.incr(_tries(name))
+    answer = ask(pipe.execute)
+    return int(answer[1]) <= TRIES and int(answer[3]) <= TRIES_OF_ALL
+
+
+def forget_tries(running: Runtime, address: str) -> None:
+    ask(lambda: running.redis.delete(_tries(address)))
+
+
+def is_password(running: Runtime, said: str) -> bool:
+    """Compared in the same time whatever was said."""
+    wanted = password(running) or ""
+    return hmac.compare_digest(hashlib.sha256(said.encode()).digest(), hashlib.sha256(wanted.encode()).digest())
+
+
+def _key(id_: str) -> str:
+    return "eraser:console:session:" + hashlib.sha256(id_.encode()).hexdigest()
+
+
+def _tries(name: str) -> str:
+    return "eraser:console:tries:" + hashlib.sha256(name.encode()).hexdigest()[:16]

@@ -1,0 +1,160 @@
+"""Deletions in a state, page by page: never the whole index, however long it is.
+
+A page goes on where the last one ended, by time and not by number, so that what comes or goes meanwhile shifts
+nothing. Several indexes (lanes, accounts) are merged; the place in each is part of the address of the next page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from worker.deletion import State
+from worker.errors import UsageError
+from worker.ledger.ask import ask
+from worker.ledger.moves import Ref
+from worker.ledger.read import Deletion
+from worker.runtime import Runtime
+
+ROWS = 50
+LOOKED_AT = 5_000  # ids that one page passes over at most, when a filter lets few pass
+
+_PLACE = re.compile(r"(\d{1,16})\.(\d{1,9})")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which deletions. Times in ms since 1970: when they ended, or are due."""
+
+    state: State = State.DEAD
+    group: str | None = None  # of dead letters
+    project: str | None = None
+    job: str = ""  # how the job id begins
+    since: float | None = None
+    until: float | None = None
+
+    @property
+    def newest_first(self) -> bool:
+        return self.state not in (State.PENDING, State.HELD, State.RUNNING)
+
+    @property
+    def head(self) -> int:
+        """How many are read at once."""
+        return 1_000 if self.job or self.project else ROWS + 1
+
+    def passes(self, ref: Ref) -> bool:
+        return (self.project is None or ref.project_id == self.project) and ref.job_id.startswith(self.job)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One page. `more`: the place where the next one begins, or None at the end."""
+
+    rows: tuple[Deletion, ...]
+    more: str | None
+    total: int  # in the indexes, whatever the filters say
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One index and the place in it: a score, and how many of exactly that score were passed."""
+
+    account: str
+    key: str
+    score: float | None
+    passed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    source: int
+    ref: Ref
+    score: float
+
+
+def page(running: Runtime, wanted: Wanted, place: str = "") -> Listed:
+    """The page that begins at `place`: the soonest due first, what has ended newest first. Raises `UsageError`."""
+    sources = _sources(running, wanted, place)
+    total = sum(int(ask(running.redis.zcard, source.key)) for source in sources)
+    chosen: list[_Found] = []
+    looked, more = 0, None
+    while more is None and (heads := _heads(running, wanted, sources)):
+        for found in heads:
+            if len(chosen) == ROWS or looked >= LOOKED_AT:
+                more = "_".join(map(_as_text, sources))
+                break
+            looked += 1
+            sources[found.source] = _past(sources[found.source], found)
+            if wanted.passes(found.ref):
+                chosen.append(found)
+    return Listed(tuple(_records(running, sources, chosen, wanted.state)), more, total)
+
+
+def _heads(running: Runtime, wanted: Wanted, sources: Sequence[_Source]) -> list[_Found]:
+    """What comes next of all sources together. No longer than one head: beyond it another source might come first."""
+    found = [one for number, source in enumerate(sources) for one in _read(running, wanted, source, number)]
+    return sorted(found, key=lambda one: one.score, reverse=wanted.newest_first)[: wanted.head]
+
+
+def _sources(running: Runtime, wanted: Wanted, place: str) -> list[_Source]:
+    names = {State.PENDING: ("due:user", "due:bulk")}.get(wanted.state, (wanted.state.value,))
+    if wanted.group is not None:
+        names = (f"letters:{wanted.group}",)
+    made = [
+        _Source(account, f"eraser:{{{account}}}:{name}", None)
+        for account in running.settings.accounts
+        for name in names
+    ]
+    if not place:
+        return made
+    parts = place.split("_")
+    if len(parts) != len(made):
+        raise UsageError("the list has changed since this address was made: begin again at its first page")
+    return [_at(source, part) for source, part in zip(made, parts, strict=True)]
+
+
+def _at(source: _Source, part: str) -> _Source:
+    if part == "start":
+        return source
+    match = _PLACE.fullmatch(part)
+    if match is None:
+        raise UsageError("this address is not one of ours: begin again at the list's first page")
+    return replace(source, score=float(match[1]), passed=int(match[2]))
+
+
+def _as_text(source: _Source) -> str:
+    return "start" if source.score is None else f"{source.score:.0f}.{source.passed}"
+
+
+def _read(running: Runtime, wanted: Wanted, source: _Source, number: int) -> list[_Found]:
+    newest_first = wanted.newest_first
+    low = "-inf" if wanted.since is None else wanted.since
+    high = "+inf" if wanted.until is None else wanted.until
+    skip = source.passed if source.score is not None else 0
+    if source.score is not None:
+        low, high = (low, source.score) if newest_first else (source.score, high)
+    call = running.redis.zrevrangebyscore if newest_first else running.redis.zrangebyscore
+    first, last = (high, low) if newest_first else (low, high)
+    rows: Any = ask(call, source.key, first, last, start=skip, num=wanted.head, withscores=True)
+    return [_Found(number, Ref.parse(member.decode()), score) for member, score in rows]
+
+
+def _past(source: _Source, found: _Found) -> _Source:
+    same = source.score == found.score
+    return replace(source, score=found.score, passed=source.passed + 1 if same else 1)
+
+
+def _records(
+    running: Runtime, sources: Sequence[_Source], chosen: Iterable[_Found], state: State
+) -> Iterable[Deletion]:
+    """Their records in the same order. One that moved on meanwhile is left out."""
+    refs: dict[str, list[Ref]] = {}
+    order = {}
+    for number, found in enumerate(chosen):
+        account = sources[found.source].account
+        refs.setdefault(account, []).append(found.ref)
+        order[account, found.ref] = number
+    read = [d for account, some in refs.items() for d in running.reads(account).of(some)]
+    return sorted((d for d in read if d.state is state), key=lambda d: order[d.account, d.ref])

@@ -1,0 +1,64 @@
+"""A replay in words: how far it is, and what its stages and its end mean. For the command line and the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from worker.ledger.replays import ReplayState, Stage
+from worker.operations.replays import ReplayProgress
+from worker.operations.times import span
+
+STAGES = {
+    Stage.CANARY: "the canary: one letter goes first",
+    Stage.TEN: "the canary went well; ten more go",
+    Stage.HUNDRED: "the first ten went well; up to a hundred go",
+    Stage.REST: "the rest, as the account's pace allows",
+}
+STATES = {
+    ReplayState.STOPPING: "it feeds no more; what nobody called for goes back",
+    ReplayState.DONE: "each letter has its end",
+    ReplayState.STOPPED: "it stopped itself",
+    ReplayState.CANCELLED: "a person cancelled it",
+}
+
+
+def line(seen: ReplayProgress) -> str:
+    """`812 of 1,378 begun: 800 deleted, 6 dead again, 6 wait · one more minute`."""
+    begun = seen.count("fed")
+    text = f"{begun:,} of {seen.count('total'):,} begun: {', '.join(outcomes(seen)) or 'nothing has ended yet'}"
+    if seen.waits:
+        return f"{text} · waits: {'; '.join(seen.waits)}"
+    if seen.first.stage is not Stage.REST:
+        return f"{text} · {STAGES[seen.first.stage]}"
+    if seen.expected_s:
+        return f"{text} · about {span(seen.expected_s)} left"
+    return text
+
+
+def outcomes(seen: ReplayProgress) -> Iterator[str]:
+    """What became of those that began, and what was not touched; nothing that is zero."""
+    named = {
+        "deleted": "deleted",
+        "gone": "gone",
+        "dead": "dead again",
+        "cancelled": "cancelled",
+        "back": "dead as before, nobody had called",
+        "on_hold": "on hold, not touched",
+        "moved": "no longer dead, not touched",
+        "newer": "died anew, not touched",
+    }
+    for name, text in named.items():
+        if number := seen.count(name):
+            yield f"{number:,} {text}"
+    if waiting := seen.count("open"):
+        yield f"{waiting:,} {'waits' if waiting == 1 else 'wait'}{_for(seen)}"
+
+
+def _for(seen: ReplayProgress) -> str:
+    """What the open ones wait for."""
+    first, held = seen.count("ahead"), seen.count("held")
+    again = seen.count("open") - first - held
+    parts = [f"{first:,} for the first call"] if first else []
+    parts += [f"{again:,} for another"] if again > 0 else []
+    parts += [f"{held:,} on hold"] if held else []
+    return f" ({', '.join(parts)})" if len(parts) > 1 or held else ""
