@@ -33,7 +33,7 @@ def ask(visit: Visit) -> Page:
         return Page("_plan.html", said | {"plan": replays.plan(visit.running, _chosen(visit, name))})
     later = count > AT_ONCE and not visit.asked("whole")
     plan = None if later else replays.plan(visit.running, _chosen(visit, name))
-    return Page("replay_new.html", said | {"plan": plan})
+    return Page("planned.html", said | {"plan": plan})
 
 
 def start(visit: Visit) -> Move | Page:
@@ -47,7 +47,7 @@ def start(visit: Visit) -> Move | Page:
         raise
     except EraserError as error:
         said = {"name": name, "count": count, "plan": plan, "why_not": str(error), "form": dict(visit.form)}
-        return Page("replay_new.html", said, 422)
+        return Page("planned.html", said, 422)
     return Move(f"/replays/{replay}")
 
 
@@ -82,7 +82,7 @@ def _marks(visit: Visit) -> dict[str, int] | None:
 def watch(visit: Visit) -> Page:
     """How far it is; asked again every two seconds until it has ended."""
     seen = replays.look(visit.running, visit.request.path_params["replay"])
-    template = "_replay.html" if visit.part else "replay.html"
+    template = "_progress.html" if visit.part else "progress.html"
     ended = seen.count("total") - seen.count("left") - seen.count("open")
     said = {
         "seen": seen,
