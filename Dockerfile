@@ -1,7 +1,7 @@
 FROM python:3.13-slim AS build
 
-# "[flower]" adds Flower, for the compose profile of that name.
-ARG EXTRAS=""
+# The HTTP side is in the image; "[flower]" has Flower instead, for the compose profile of that name.
+ARG EXTRAS="[web]"
 
 WORKDIR /src
 RUN python -m venv --without-pip /opt/eraser

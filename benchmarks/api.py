@@ -20,14 +20,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.processes import cpu_s
+from tests.http_site import new_token
 from tests.waiting import wait_until
 from worker.embedded import EmbeddedRedis
 from worker.ledger.store import connect
-from worker.operations.http.token_file import TokenFile
 from worker.operations.http.tokens import Scope
 
 PROJECT = "0605768a2c8026af2f8bc00f4b0d3b7c"
@@ -43,14 +42,14 @@ def server() -> Iterator[tuple[int, int, str, EmbeddedRedis]]:
     """Process, port, token and the Redis behind it."""
     with tempfile.TemporaryDirectory(prefix="api-") as place, EmbeddedRedis(Path(place), appendfsync="always") as redis:
         tokens = Path(place) / "tokens.toml"
-        _, token = TokenFile(tokens).add("load", [Scope.REQUEST], now=datetime.now(UTC))
+        token = new_token(tokens, "load", Scope.REQUEST)
         env = {"PATH": os.environ["PATH"], "ERASER_REDIS_URL": redis.url, "ERASER_API_TOKENS_FILE": str(tokens)}
         log = Path(place) / "console.log"
         eraser = Path(sys.executable).with_name("eraser")
         with log.open("wb") as output:
             process = subprocess.Popen([eraser, "console", "--port", "0"], env=env, stdout=output, stderr=output)
         try:
-            wait_until(lambda: "running on" in log.read_text(), 20, "the server listens")
+            wait_until(lambda: "http.listening" in log.read_text(), 20, "the server listens")
             found = re.search(r"http://127\.0\.0\.1:(\d+)", log.read_text())
             assert found is not None
             yield process.pid, int(found[1]), token, redis

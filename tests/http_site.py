@@ -13,12 +13,19 @@ from starlette.testclient import TestClient
 from tests.dead_letters import PROJECT
 from worker.operations.http.app import create_app
 from worker.operations.http.token_file import TokenFile
-from worker.operations.http.tokens import Scope
+from worker.operations.http.tokens import Scope, make, section
 from worker.runtime import Runtime
 
 DELETIONS = f"/api/projects/{PROJECT}/deletions"
 HERE = "http://127.0.0.1:8710"
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def new_token(file: Path, name: str, *scopes: Scope, projects: tuple[str, ...] = ()) -> str:
+    """Make a token; returns its secret."""
+    made, secret = make(name, scopes, projects=projects)
+    TokenFile(file).add(made, section(made, NOW))
+    return secret
 
 
 @dataclass
@@ -40,7 +47,7 @@ class Site:
         self.client = TestClient(self.app, base_url=HERE)
 
     def new_token(self, name: str, *scopes: Scope, projects: tuple[str, ...] = ()) -> str:
-        return TokenFile(self.tokens).add(name, scopes, projects=projects, now=NOW)[1]
+        return new_token(self.tokens, name, *scopes, projects=projects)
 
     def call(self, method: str, path: str, token: str | None = None, **more: Any) -> Any:
         headers = {"Authorization": f"Bearer {token or self.token}", **more.pop("headers", {})}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +53,15 @@ def test_a_token_that_cannot_be_is_refused(command: Command, file: Path, words: 
     assert not file.exists()
 
 
+def test_the_lines_may_be_printed_for_a_file_that_stands_elsewhere(command: Command, file: Path) -> None:
+    printed = command("console", "token", "shop", "--scope", "request", "--print")
+    (kept,) = tokens.read(printed.out, "stdout")
+    secret = next(word for word in printed.err.split() if tokens.LOOKS.fullmatch(word))
+    assert tokens.find([kept], secret) is kept
+    assert secret not in printed.out
+    assert not file.exists()
+
+
 def test_without_the_variable_it_stands_beside_the_data_of_up(command: Command, tmp_path: Path) -> None:
     command("console", "token", "shop", "--scope", "read", XDG_DATA_HOME=str(tmp_path))
     assert (tmp_path / "avatar-eraser" / "api-tokens.toml").exists()
@@ -63,8 +74,8 @@ def test_it_serves_until_it_is_asked_to_end(command: Command, file: Path, tmp_pa
         words = [sys.executable, "-c", "from worker.operations.cli import main; main()", "console", "--port", "0"]
         served = subprocess.Popen(words, env={**command.environ, "PATH": "/usr/bin"}, stdout=output, stderr=output)
     try:
-        wait_until(lambda: b"http://127.0.0.1:" in log.read_bytes(), 20, "it says where it listens")
-        address = "http://127.0.0.1:" + log.read_text().partition("http://127.0.0.1:")[2].split()[0].strip('",')
+        wait_until(lambda: log.read_text().endswith("}\n"), 20, "it says where it listens")
+        address = json.loads(log.read_text().splitlines()[0])["address"]
         headers = {"Authorization": f"Bearer {secret}"}
         answer = httpx2.post(f"{address}/api/projects/{PROJECT}/deletions", json={"job_id": "j"}, headers=headers)
         assert answer.status_code == 202
@@ -75,6 +86,13 @@ def test_it_serves_until_it_is_asked_to_end(command: Command, file: Path, tmp_pa
     assert secret not in log.read_text()
     assert "http.answered" in log.read_text()
     assert "Traceback" not in log.read_text()
+
+
+def test_a_port_that_somebody_has_is_told(command: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused = command("console", "--port", str(taken.getsockname()[1]))
+    assert refused.code == 2
+    assert "cannot listen on 127.0.0.1" in refused.all
 
 
 def test_a_wrong_setting_is_told_before_it_listens(command: Command) -> None:

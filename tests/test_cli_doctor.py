@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ import redis
 
 from tests.command import Command, Ended
 from tests.dead_letters import Undertaker
+from tests.http_site import new_token
 from worker.metastudio.simulator import Simulator
 from worker.operations import redis_checks
+from worker.operations.http.tokens import Scope
 from worker.runtime import WORKER_INFO, WORKERS
 
 SECRET = "a-secret-key-that-nobody-may-see"
@@ -217,3 +220,22 @@ def test_what_redis_says_of_itself_is_judged(
     rows = {row[0]: row for row in redis_checks.look(Says(undertaker.redis, info, config=config))}
     assert rows[check][1] == verdict
     assert says in rows[check][3]
+
+
+def test_it_tells_the_tokens_of_the_http_api_and_what_is_wrong_with_their_file(
+    command: Command, tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens.toml"
+
+    def found(**environ: str) -> dict[str, Any]:
+        lines = command("doctor", "--offline", "--json", ERASER_API_TOKENS_FILE=str(file), **environ).json
+        return {line["check"]: line for line in lines if "HTTP" in line["check"]}
+
+    assert "eraser console token NAME" in found()["tokens of the HTTP API"]["found"]
+    secret = new_token(file, "shop", Scope.REQUEST)
+    tokens = found()["tokens of the HTTP API"]
+    assert (tokens["verdict"], tokens["found"]) == ("ok", "shop (request)")
+    assert secret not in str(tokens)
+    file.write_text("[shop]")
+    assert found()["tokens of the HTTP API"]["verdict"] == "wrong"
+    assert "TLS" in found(ERASER_CONSOLE_HOSTS="eraser.example.com")["names of the HTTP side"]["found"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http_site import NOW
+from tests.http_site import NOW, new_token
 from worker.errors import UsageError
 from worker.operations.http import tokens
 from worker.operations.http.token_file import TokenFile
@@ -80,7 +80,8 @@ def test_a_wrong_file_is_refused_with_what_is_wrong_and_without_its_secret(text:
 
 
 def test_what_is_made_is_found_again_and_its_secret_is_nowhere(file: TokenFile) -> None:
-    made, secret = file.add("shop", [Scope.REQUEST, Scope.READ], projects=["p1"], now=NOW)
+    made, secret = tokens.make("shop", [Scope.REQUEST, Scope.READ], projects=["p1"])
+    file.add(made, tokens.section(made, NOW))
     assert tokens.find(file.current(), secret) == made
     assert secret not in file.path.read_text()
     assert file.path.stat().st_mode & 0o777 == 0o600
@@ -89,15 +90,15 @@ def test_what_is_made_is_found_again_and_its_secret_is_nowhere(file: TokenFile) 
 
 def test_the_file_is_read_anew_when_it_changes(file: TokenFile) -> None:
     assert file.current() == ()
-    TokenFile(file.path).add("shop", [Scope.READ], now=NOW)
-    TokenFile(file.path).add("till", [Scope.READ], now=NOW)
+    new_token(file.path, "shop", Scope.READ)
+    new_token(file.path, "till", Scope.READ)
     assert [token.name for token in file.current()] == ["shop", "till"]
     file.path.unlink()
     assert file.current() == ()
 
 
 def test_while_the_file_is_wrong_no_token_counts_and_then_all_do_again(file: TokenFile) -> None:
-    _, secret = file.add("shop", [Scope.READ], now=NOW)
+    secret = new_token(file.path, "shop", Scope.READ)
     right = file.path.read_text()
     file.path.write_text(f"{right}\n[till]\n")
     for _ in range(2):
@@ -108,13 +109,13 @@ def test_while_the_file_is_wrong_no_token_counts_and_then_all_do_again(file: Tok
 
 
 def test_a_name_is_given_once_and_what_people_wrote_stays(file: TokenFile) -> None:
-    file.add("shop", [Scope.READ], now=NOW)
+    new_token(file.path, "shop", Scope.READ)
     file.path.write_text("# ours\n" + file.path.read_text())
     file.path.chmod(0o640)
-    file.add("till", [Scope.READ], now=NOW)
+    new_token(file.path, "till", Scope.READ)
     assert file.path.read_text().startswith("# ours\n")
     assert file.path.stat().st_mode & 0o777 == 0o640
     with pytest.raises(UsageError, match="there is a token shop already"):
-        file.add("shop", [Scope.READ], now=NOW)
+        new_token(file.path, "shop", Scope.READ)
     with pytest.raises(UsageError, match="lower-case"):
-        file.add("Shop", [Scope.READ], now=NOW)
+        new_token(file.path, "Shop", Scope.READ)

@@ -139,6 +139,14 @@ def test_worker_and_beat_run_celery_itself_without_a_shell(compose: dict[str, An
         assert service["depends_on"]["redis"]["condition"] == "service_healthy"
 
 
+def test_the_console_is_watched_by_its_own_address(compose: dict[str, Any]) -> None:
+    console = compose["services"]["console"]
+    assert console["command"][:2] == ["eraser", "console"]
+    assert "http://127.0.0.1:8710/healthz" in console["healthcheck"]["test"][-1]
+    assert console["environment"].keys() >= compose["services"]["worker"]["environment"].keys()
+    assert re.search(r'^ARG EXTRAS="\[web\]"$', (ROOT / "Dockerfile").read_text(), re.M)
+
+
 def test_a_call_can_finish_before_the_container_is_killed(compose: dict[str, Any]) -> None:
     grace = parse_duration(compose["services"]["worker"]["stop_grace_period"])
     assert grace >= Settings.load({}).call_deadline + 15
@@ -147,8 +155,10 @@ def test_a_call_can_finish_before_the_container_is_killed(compose: dict[str, Any
 def test_redis_is_published_nowhere_and_what_has_no_password_on_this_machine_only(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         for port in service.get("ports", []):
-            assert name in ("flower", "metrics"), f"{name} publishes {port}"
+            assert name in ("flower", "metrics", "console"), f"{name} publishes {port}"
             assert port.startswith("127.0.0.1:")
+            if name == "console":
+                continue  # it has tokens
             assert service["profiles"] == [name], "whoever wants it names it"
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from worker.errors import UsageError
 from worker.ledger.moves import Ref
 from worker.metastudio.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, Simulator
 from worker.operations.requests import claim, record
-from worker.operations.up import check, children_environment
+from worker.operations.up import HOST, PORT, check, children_environment, free_port
 from worker.runtime import Runtime
 from worker.settings import Settings
 
@@ -111,6 +114,24 @@ def test_killed_with_everything_in_mid_run_it_goes_on_where_it_was(machine: Mach
     again.send_signal(signal.SIGINT)
     assert again.wait(30) == 0
     nothing_left(machine.tmp)
+
+
+def test_the_http_side_is_where_it_says_and_ends_with_the_rest(machine: Machine) -> None:
+    up = machine.up()
+    assert up.stdout is not None
+    told = next(line.split()[1] for line in up.stdout if line.startswith("  console"))
+    wait_until(lambda: "http.listening" in machine.log.read_text(), 40, what="the HTTP side")
+    with urllib.request.urlopen(f"{told}/readyz", timeout=10) as answer:
+        assert answer.status == 200
+    up.terminate()
+    assert up.wait(30) == 0
+    nothing_left(machine.tmp)
+
+
+def test_where_somebody_has_its_port_it_takes_another_one() -> None:
+    with contextlib.suppress(OSError), socket.create_server((HOST, PORT)):
+        assert free_port() != PORT
+    assert 0 < free_port() < 65536
 
 
 def test_its_log_is_one_json_object_an_event_and_carries_no_secret(machine: Machine) -> None:

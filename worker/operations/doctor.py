@@ -17,6 +17,7 @@ from worker.deletion import State
 from worker.errors import EraserError, SettingsError, Unreachable
 from worker.metastudio.answer import Listing
 from worker.operations import redis_checks, retention, status, words
+from worker.operations.http import checks as http_side
 from worker.operations.reach import in_time, require_redis
 from worker.operations.times import span
 from worker.runtime import HEARD_S, Runtime
@@ -57,6 +58,8 @@ def settings_checks(running: Runtime) -> Iterator[Check]:
             yield Check(name, Verdict.WARNING, f"{value} ({origin}); {why}", todo)
         else:
             yield Check(name, Verdict.OK, f"{value} ({origin})")
+    for name, verdict, found, todo in http_side.look(running):
+        yield Check(name, Verdict(verdict), found, todo)
 
 
 def checks(running: Runtime, *, offline: bool) -> Iterator[Check]:

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.util
 import logging
 import os
+import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +34,7 @@ from worker.settings import Settings
 log = logging.getLogger(__name__)
 
 WORKER = ("worker", "--without-mingle", "--without-gossip", "--loglevel", "INFO")  # they cost a second at each start
+HOST, PORT = "127.0.0.1", 8710  # of the HTTP side
 TICK_S = 0.2
 LOOK_AT_REDIS_S = 2.0
 GUARD_GRACE_S = 10.0  # a worker whose `up` was killed may finish the call under way, but not for ever
@@ -68,6 +72,7 @@ class Household:
     guard: Guard
     redis: EmbeddedRedis | None  # None: ERASER_REDIS_URL names another one
     children: list[Child] = field(default_factory=list)
+    address: str | None = None  # of the HTTP side; None: its extra is not installed
     _looked: float = 0.0
     _silent: int = 0
 
@@ -82,11 +87,16 @@ class Household:
             "worker": WORKER,
             "beat": ("beat", "--loglevel", "INFO", "--schedule", str(self.directory / "beat-schedule")),
         }
-        for name, argv in words.items():
+        commands = {name: celery(*argv) for name, argv in words.items()}
+        if has_web():
+            port = free_port()
+            self.address = f"http://{HOST}:{port}"
+            commands["console"] = [sys.executable, "-m", "worker.operations.cli", "console", "--port", str(port)]
+        for name, command in commands.items():
             grace_s = self.settings.call_deadline + 10.0 if name == "worker" else 5.0
             child = Child(
                 name,
-                celery(*argv),
+                command,
                 theirs,
                 self.directory,
                 self.guard,
@@ -199,6 +209,19 @@ def _try(lock: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def has_web() -> bool:
+    """Whether the extra `web` is installed: the rest works without it."""
+    return all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn", "jinja2"))
+
+
+def free_port() -> int:
+    """The console's own port, or any free one where somebody has that."""
+    for port in (PORT, 0):
+        with contextlib.suppress(OSError), socket.create_server((HOST, port)) as found:
+            return int(found.getsockname()[1])
+    return PORT
 
 
 def start_redis(redis: EmbeddedRedis, keeper: Guard) -> None:

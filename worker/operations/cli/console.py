@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 from datetime import UTC, datetime
@@ -15,9 +14,9 @@ from worker.deletion import why_bad_id
 from worker.errors import UsageError
 from worker.operations.cli import door
 from worker.operations.cli.printing import json_line, json_option, note
+from worker.operations.up import HOST, PORT, has_web
 from worker.settings import Settings, check_celery_environment
 
-HOST, PORT = "127.0.0.1", 8710
 PATIENCE_S = 1.0  # a caller rather hears "ask again" than waits
 SCOPES = ("request", "read", "operate")
 
@@ -59,8 +58,9 @@ def console(context: click.Context, host: str, port: int) -> None:
     help="request: ask for deletions. read: see them, and the metrics. operate: both, and all that operators do.",
 )
 @click.option("--project", "projects", multiple=True, metavar="P", help="Only this project; may be repeated.")
+@click.option("--print", "only_print", is_flag=True, help="Print the file's lines on stdout, the token on stderr.")
 @json_option
-def token(name: str, scopes: tuple[str, ...], projects: tuple[str, ...], as_json: bool) -> None:
+def token(name: str, scopes: tuple[str, ...], projects: tuple[str, ...], only_print: bool, as_json: bool) -> None:
     """Make a token and show it once. NAME, the service that uses it, is recorded as the requester.
 
     Only its hash is kept, in ERASER_API_TOKENS_FILE. To take a token back remove its lines there; that counts at once.
@@ -68,23 +68,27 @@ def token(name: str, scopes: tuple[str, ...], projects: tuple[str, ...], as_json
     \b
     eraser console token shop --scope request --scope read
     """
-    require_web()
     from worker.operations.http.token_file import TokenFile, path_of
-    from worker.operations.http.tokens import Scope
+    from worker.operations.http.tokens import Scope, make, section
 
     for project in projects:
         if why := why_bad_id(project, "project id"):
             raise UsageError(f"--project: {why}")
-    file = TokenFile(path_of(Settings.load(os.environ), os.environ))
-    made, secret = file.add(name, map(Scope, scopes), projects=projects, now=datetime.now(UTC))
+    made, secret = make(name, map(Scope, scopes), projects=projects)
+    lines, file = section(made, datetime.now(UTC)), TokenFile(path_of(Settings.load(os.environ), os.environ))
+    if not only_print:
+        file.add(made, lines)
     if as_json:
         json_line({"name": name, "token": secret, "scopes": sorted(made.scopes), "file": str(file.path)})
         return
-    click.echo(secret)  # alone on stdout: a pipe takes it straight to where it belongs
-    note(f"The token {name} may {', '.join(sorted(made.scopes))}. It is shown this once; its hash is in {file.path}")
+    # the one that goes somewhere is alone on stdout
+    click.echo(lines if only_print else secret)
+    note(f"The token {secret if only_print else name} may {', '.join(sorted(made.scopes))}. It is shown this once.")
+    if not only_print:
+        note(f"Its hash is in {file.path}")
 
 
 def require_web() -> None:
     """Raise `UsageError` where the extra is missing."""
-    if importlib.util.find_spec("starlette") is None or importlib.util.find_spec("uvicorn") is None:
+    if not has_web():
         raise UsageError("the HTTP side needs the extra `web`: pip install -e '.[web]'")

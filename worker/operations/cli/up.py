@@ -50,6 +50,7 @@ def _introduce(home: Household, *, by_default: bool) -> None:
     ours = home.redis is not None
     rows = {"Redis": f"{home.redis_url}, each write on disk at once" if ours else masked(home.redis_url)}
     rows |= {child.name: f"process {child.pid}" for child in home.children}
+    rows["console"] = home.address or "not installed: pip install -e '.[web]' brings the pages and the HTTP API"
     for account in home.settings.accounts.values():
         rows[f"account {account.name}"] = f"{account.endpoint}, {account.rate:g} calls/s"
     click.secho("eraser up: everything runs; Ctrl-C stops it", bold=True)

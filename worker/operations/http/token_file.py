@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 import threading
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
 
 from worker.embedded import default_directory
 from worker.errors import UsageError
-from worker.operations.http.tokens import BYTES, Scope, Token, check_name, hashed, mint, read, section
+from worker.operations.http.tokens import Token, read
 from worker.settings import Settings
 
 NAME = "api-tokens.toml"
@@ -49,19 +47,13 @@ class TokenFile:
                 raise self._error
             return self._tokens
 
-    def add(
-        self, name: str, scopes: Iterable[Scope], *, projects: Iterable[str] = (), now: datetime
-    ) -> tuple[Token, str]:
-        """Make a token. Returns it and its secret, which is kept nowhere. Raises `UsageError`."""
-        check_name(name)
-        if any(token.name == name for token in self.current()):
+    def add(self, token: Token, lines: str) -> None:
+        """Add a token by its lines. Raises `UsageError` where there is one of that name."""
+        if any(known.name == token.name for known in self.current()):
             raise UsageError(
-                f"there is a token {name} already: remove its lines from {self.path}, or take another name"
+                f"there is a token {token.name} already: remove its lines from {self.path}, or take another name"
             )
-        secret = mint(secrets.token_bytes(BYTES))
-        token = Token(name, hashed(secret), frozenset(scopes), frozenset(projects))
-        self._append(section(token, now.isoformat(timespec="seconds").replace("+00:00", "Z")))
-        return token, secret
+        self._append(lines)
 
     def _look(self) -> tuple[int, ...] | None:
         try:

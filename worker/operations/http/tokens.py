@@ -1,4 +1,4 @@
-"""Bearer tokens: what one may do, how it is kept, and how one is recognised. Pure.
+"""Bearer tokens: what one may do, how it is kept, and how one is recognised. Pure, but for `make`.
 
     [shop]                               # the name that is recorded as the requester
     hash = "sha256:9f86d081…"            # of the token; the token itself is nowhere
@@ -15,9 +15,11 @@ import base64
 import hashlib
 import hmac
 import re
+import secrets
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -94,11 +96,20 @@ def read(text: str, where: str) -> tuple[Token, ...]:
     return tokens
 
 
-def section(token: Token, made: str) -> str:
-    """The token's lines in the file. `made`: when, RFC 3339."""
+def make(
+    name: str, scopes: Iterable[Scope], *, projects: Iterable[str] = (), entropy: bytes | None = None
+) -> tuple[Token, str]:
+    """A new token, and the secret that opens with it, which is kept nowhere. Raises `UsageError` for a bad name."""
+    secret = mint(entropy or secrets.token_bytes(BYTES))
+    return Token(check_name(name), hashed(secret), frozenset(scopes), frozenset(projects)), secret
+
+
+def section(token: Token, now: datetime) -> str:
+    """The token's lines in the file."""
     lines = [f"[{token.name}]", f'hash = "{token.hash}"', f"scopes = {_texts(token.scopes)}"]
     if token.projects:
         lines.append(f"projects = {_texts(token.projects)}")
+    made = now.isoformat(timespec="seconds").replace("+00:00", "Z")
     return "\n".join([*lines, f"made = {made}", ""])
 
 

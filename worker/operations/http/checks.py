@@ -1,0 +1,29 @@
+"""What `eraser doctor` says about the HTTP side: the tokens, and under which names it is called. No starlette here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from worker.errors import UsageError
+from worker.operations.http.token_file import TokenFile, path_of
+from worker.runtime import Runtime
+
+Row = tuple[str, str, str, str]  # name, verdict, found, what to do
+
+
+def look(running: Runtime) -> Iterator[Row]:
+    """Reads the file of tokens; asks no server."""
+    file = TokenFile(path_of(running.settings, running.environ))
+    try:
+        tokens = file.current()
+    except UsageError as error:
+        yield "tokens of the HTTP API", "wrong", f"no call is accepted: {error}", f"correct {file.path}"
+    else:
+        each = "; ".join(f"{token.name} ({', '.join(sorted(token.scopes))})" for token in tokens)
+        found = each or f"none in {file.path}: eraser console token NAME makes one"
+        yield "tokens of the HTTP API", "ok", found, ""
+    if hosts := running.settings.console_hosts:
+        found = f"this machine's own, {', '.join(hosts)}; TLS has to stand in front: plain http shows tokens"
+    else:
+        found = "this machine's own; for others put TLS in front, and the name into ERASER_CONSOLE_HOSTS"
+    yield "names of the HTTP side", "ok", found, ""
