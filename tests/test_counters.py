@@ -101,6 +101,15 @@ def test_an_answer_that_comes_too_late_is_counted_as_such(bench: Bench) -> None:
     assert "failed" not in counted.calls, "an answer that lost is no attempt of the record either"
 
 
+def test_holds_are_counted_when_they_stop_something_and_when_they_let_it_go(bench: Bench) -> None:
+    bench.request("a", "b")
+    bench.holds.add(ref("a"), why="CASE-1", by="ann")
+    bench.holds.add(ref("nobody-asked"), why="CASE-1", by="ann")
+    bench.holds.remove(ref("a"))
+    events = bench.counters().events
+    assert (events["deletion.held", "job"], events["deletion.released", ""]) == (1, 1)
+
+
 def test_a_repeated_operation_is_counted_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.ledger._caller, "next", lambda: ("one", 1))
     bench.request("a")

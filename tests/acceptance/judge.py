@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -99,22 +99,30 @@ def every_attempt_is_in_the_servers_log(deletions: Iterable[Deletion], calls: li
 def the_metrics_say_the_same(fleet: Fleet, deletions: Collection[Deletion], calls: list[dict[str, Any]]) -> None:
     """Whatever was killed: what is exposed is what the records say, and it explains every call in the server's log."""
     scraped = Scrape(fleet)
+
+    def agree(what: str, found: Mapping[str, int], expected: Mapping[str, int]) -> None:
+        assert found == expected, f"{what}: the metrics say {dict(found)}, the records {dict(expected)}"
+
     states = Counter(d.state.value for d in deletions)
-    assert scraped.by("deletions", "state") == states
+    agree("states", scraped.by("deletions", "state"), states)
     outcomes = Counter(attempt.said["outcome"] for d in deletions for attempt in d.attempts)
-    assert scraped.by("attempts_total", "outcome") == outcomes
-    assert scraped.by("call_seconds_count", "outcome") == outcomes
-    assert scraped.by("dead_letters", "cause") == Counter(d.cause for d in deletions if d.state is State.DEAD)
+    agree("attempts", scraped.by("attempts_total", "outcome"), outcomes)
+    agree("lengths of calls", scraped.by("call_seconds_count", "outcome"), outcomes)
+    causes = Counter(d.cause or "unknown" for d in deletions if d.state is State.DEAD)
+    agree("dead letters", scraped.by("dead_letters", "cause"), causes)
 
     happened = scraped.by("events_total", "event")
     histories = Counter(event.name for d in deletions for event in d.events)
-    assert happened["deletion.lost"] == histories["deletion.lost"]
-    assert scraped.by("events_total", "detail", event="deletion.requested")["new"] == len(deletions)
+    requested = scraped.by("events_total", "detail", event="deletion.requested")
+    agree("leases lost", {"": happened["deletion.lost"]}, {"": histories["deletion.lost"]})
+    agree("records", {"new": requested["new"]}, {"new": len(deletions)})
     if not {"deletion.requested", "deletion.replayed", "deletion.discarded"} & set(histories):
         late = Counter(event.said["was"] for d in deletions for event in d.events if event.said.get("late"))
         ended = states + late  # a late 200 ends once more what had ended otherwise
         ends = {"deleted": "deletion.deleted", "gone": "deletion.gone", "dead": "deletion.died"}
-        assert {state: happened[event] for state, event in ends.items()} == {state: ended[state] for state in ends}
+        agree(
+            "ends", {state: happened[event] for state, event in ends.items()}, {state: ended[state] for state in ends}
+        )
 
     heard = sum("request_id" in attempt.said for d in deletions for attempt in d.attempts)
     silent = sum(outcomes.values()) - heard
