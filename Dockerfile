@@ -24,6 +24,7 @@ FROM python:3.13-slim
 
 RUN groupadd --gid 10001 eraser \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin eraser \
+    && install --directory --mode=700 --owner=10001 --group=10001 /receipts \
     && pip uninstall --yes --root-user-action ignore pip
 
 COPY --from=build /opt/eraser /opt/eraser

@@ -17,6 +17,7 @@ from tests.http_site import new_token
 from worker.metastudio.simulator import Simulator
 from worker.operations import redis_checks
 from worker.operations.http.tokens import Scope
+from worker.receipts.sealing import seal_all
 from worker.runtime import WORKER_INFO, WORKERS
 
 SECRET = "a-secret-key-that-nobody-may-see"
@@ -239,3 +240,38 @@ def test_it_tells_the_tokens_of_the_http_api_and_what_is_wrong_with_their_file(
     file.write_text("[shop]")
     assert found()["tokens of the HTTP API"]["verdict"] == "wrong"
     assert "TLS" in found(ERASER_CONSOLE_HOSTS="eraser.example.com")["names of the HTTP side"]["found"]
+
+
+# -- receipts ----------------------------------------------------------------------------------------------------------
+
+
+def test_receipts_that_stay_in_redis_are_told_with_their_size(
+    command: Command, undertaker: Undertaker, tmp_path: Path
+) -> None:
+    stream = "eraser:{default}:receipts"
+    assert "none yet" in command("doctor", "--offline").out
+    undertaker.end("a", to="deleted")
+    seal_all(undertaker.ledger)
+    checked = {line["check"]: line for line in command("doctor", "--offline", "--json").json}
+    assert checked["receipts of default"]["verdict"] == "ok"
+    assert "1 receipt in Redis" in checked["receipts of default"]["found"]
+    ((_, said),) = undertaker.redis.xrange(stream)  # type: ignore[misc]
+    undertaker.redis.delete(stream)
+    undertaker.redis.xadd(stream, said, id="1700000000000-0")
+    checked = {line["check"]: line for line in command("doctor", "--offline", "--json").json}
+    assert checked["receipts of default"]["verdict"] == "warning"
+    assert "they never leave Redis" in checked["receipts of default"]["found"]
+    assert "ERASER_RECEIPTS_DIR" in checked["receipts of default"]["todo"]
+    undertaker.redis.hdel(f"{stream}:book", "sealed_id", "sealed_n", "sealed_head")
+    assert "not sealed for" in command("doctor", "--offline").out
+
+
+def test_a_directory_that_cannot_be_written_and_a_key_that_is_none_are_wrong(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    done = command("doctor", "--offline", "--json", ERASER_RECEIPTS_DIR=str(tmp_path / "file" / "below"))
+    checked = {line["check"]: line for line in done.json}
+    assert checked["receipts"]["verdict"] == "wrong"
+    done = command("doctor", "--offline", "--json", ERASER_RECEIPT_KEY_FILE=str(tmp_path / "file"))
+    checked = {line["check"]: line for line in done.json}
+    assert "openssl genpkey" in checked["receipt key"]["found"]
+    assert command("doctor", "--offline", ERASER_RECEIPTS_DIR=str(tmp_path / "new")).code != 4

@@ -19,7 +19,7 @@ from tests.leftovers import kill_all, nothing_left, processes, temporary
 from tests.waiting import wait_until
 from worker.deletion import State
 from worker.errors import UsageError
-from worker.ledger.moves import Ref
+from worker.ledger.moves import Claim, Ref
 from worker.metastudio.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, Simulator
 from worker.operations.requests import claim, record
 from worker.operations.up import HOST, PORT, check, children_environment, free_port
@@ -98,8 +98,21 @@ def request_all(machine: Machine, count: int = 120) -> None:
     running.redis.close()
 
 
+def receipt_of_another_day(machine: Machine) -> None:
+    """As if a request had been withdrawn in 2023."""
+    running = machine.ledger()
+    ledger, stream = running.ledger("default"), "eraser:{default}:receipts"
+    ledger.request([Ref(DEMO_PROJECT, "old")], Claim(delay_s=3600))
+    ledger.cancel([Ref(DEMO_PROJECT, "old")], why="T-1")
+    ((_, said),) = running.redis.xrange(stream)  # type: ignore[misc]
+    running.redis.delete(stream)
+    running.redis.xadd(stream, said, id="1700000000000-0")
+    running.redis.close()
+
+
 def test_killed_with_everything_in_mid_run_it_goes_on_where_it_was(machine: Machine) -> None:
     machine.up()
+    receipt_of_another_day(machine)
     request_all(machine)
     wait_until(lambda: machine.states()[State.DELETED] >= 20, 40, what="the first deletions")
     kill_all(machine.tmp)  # Redis, worker, beat, guard and `up` itself, in one moment
@@ -111,6 +124,8 @@ def test_killed_with_everything_in_mid_run_it_goes_on_where_it_was(machine: Mach
     assert len(machine.simulator.effects()) == 120
     assert machine.simulator.job_ids() == []
     assert machine.states()[State.DEAD] == 0
+    (day,) = (machine.data / "receipts" / "default").iterdir()
+    assert day.name == "2023-11-14.jsonl", "receipts of days that are over leave Redis for the data directory"
     again.send_signal(signal.SIGINT)
     assert again.wait(30) == 0
     nothing_left(machine.tmp)

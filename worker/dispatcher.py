@@ -25,6 +25,7 @@ from worker.errors import EraserError
 from worker.ledger.heads import heads
 from worker.ledger.holds import HoldList
 from worker.ledger.store import Ledger
+from worker.receipts.archiving import Archivist
 from worker.receipts.sealing import Sealer
 from worker.replay.job import step
 from worker.runtime import DISPATCHER, HEARD_S, WAKEUPS, WORKER_INFO, WORKERS, Runtime, runtime
@@ -254,6 +255,7 @@ class DispatcherStep(bootsteps.StartStopStep):
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         self._dispatcher: Dispatcher | None = None
+        self._archivist: Archivist | None = None
         self._stand_ins: StandIns | None = None
         super().__init__(parent, **kwargs)
 
@@ -267,11 +269,16 @@ class DispatcherStep(bootsteps.StartStopStep):
         stand_ins = self._stand_ins = StandIns(lambda account, bell: running.work(account, ring, bell))
         self._dispatcher = Dispatcher(running, ring, concurrency=parent.concurrency)
         self._dispatcher.start()
+        if directory := running.settings.receipts_dir:
+            self._archivist = Archivist(running.ledger, directory, running.settings)
+            self._archivist.start()
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 - bootsteps pass it
         runtime().stopping.set()
         if self._dispatcher:
             self._dispatcher.stop()
+        if self._archivist:
+            self._archivist.stop()
         if self._stand_ins:
             self._stand_ins.wait(runtime().settings.call_deadline + STANDIN_MARGIN_S)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 
 import redis
 
@@ -116,6 +117,13 @@ class Runtime:
                 "no Redis: set ERASER_REDIS_URL, or start one on this machine with `eraser up` (or see `eraser demo`)"
             )
         return url
+
+    @property
+    def receipts_dir(self) -> Path | None:
+        """Where receipts go when they leave Redis: as set, or that of this user's `eraser up`."""
+        if self.settings.receipts_dir is None and self.settings.redis_url is None:
+            return embedded.default_directory() / "receipts"
+        return self.settings.receipts_dir
 
     @cached_property
     def redis(self) -> redis.Redis:

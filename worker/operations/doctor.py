@@ -16,7 +16,7 @@ from worker.addresses import broker_form, masked
 from worker.deletion import State
 from worker.errors import EraserError, SettingsError, Unreachable
 from worker.metastudio.answer import Listing
-from worker.operations import redis_checks, retention, status, words
+from worker.operations import receipt_checks, redis_checks, retention, status, words
 from worker.operations.http import checks as http_side
 from worker.operations.reach import in_time, require_redis
 from worker.operations.times import span
@@ -151,6 +151,8 @@ def _people(running: Runtime) -> Iterator[Check]:
         found = f"none was heard of in the last 30 s{also}" + (f", and {waits:,} wait" if waits else "")
         yield Check("workers", verdict, found, f"start one: {status.START}")
     yield _retention(running)
+    for name, how, found, todo in receipt_checks.look(running):
+        yield Check(name, Verdict(how), found, todo)
     for account in seen.accounts:
         yield _gate(account.gate.gate, account.gate.reason, account.gate.account)
     dead = seen.states[State.DEAD]

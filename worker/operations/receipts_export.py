@@ -150,7 +150,7 @@ def _start(receipts: Receipts, book: Book, since_ms: float | None) -> Mark:
 
 
 def _filed(running: Runtime, account: str, archived: Mark, since_ms: float | None) -> Iterator[dict[str, Any]]:
-    directory = running.settings.receipts_dir
+    directory = running.receipts_dir
     if directory is None:
         raise UsageError(
             f"receipts 1 to {archived.n:,} have left Redis for the files of a worker: set ERASER_RECEIPTS_DIR to the "

@@ -104,8 +104,8 @@ def _memory(info: Any) -> Row:
     name = "redis memory"
     used, most = int(info.get("used_memory") or 0), int(info.get("maxmemory") or 0)
     if not most:
-        return name, "ok", f"{_mb(used)} used, no limit set", ""
-    found = f"{_mb(used)} of {_mb(most)} used ({used / most:.0%})"
+        return name, "ok", f"{megabytes(used)} used, no limit set", ""
+    found = f"{megabytes(used)} of {megabytes(most)} used ({used / most:.0%})"
     if used > most * MEMORY_MOST:
         return name, "wrong", found, "give Redis more maxmemory, or let the work drain: above 85 % is too little room"
     if used > most * MEMORY_WARN:
@@ -113,5 +113,6 @@ def _memory(info: Any) -> Row:
     return name, "ok", found, ""
 
 
-def _mb(size: int) -> str:
+def megabytes(size: int) -> str:
+    """A size for people."""
     return f"{size / 1_048_576:,.0f} MB" if size >= 1_048_576 else f"{size / 1024:,.0f} kB"

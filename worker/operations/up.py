@@ -2,6 +2,7 @@
 
     DIR/up.lock     held by `eraser up` and by its guard until the last process has ended: one `up` a directory
     DIR/redis.*     see `worker.embedded`
+    DIR/receipts    see `worker.receipts.dayfiles`
     DIR/beat-*      what Celery's beat remembers
 
 Killed at any moment, nothing is lost: Redis has each accepted deletion on disk before the caller hears "accepted", and
@@ -83,6 +84,8 @@ class Household:
     def start(self, environ: Mapping[str, str]) -> None:
         """Start the children; they find everything in their environment."""
         theirs = children_environment(environ, self.redis_url)
+        receipts = self.settings.receipts_dir or self.directory / "receipts"
+        theirs["ERASER_RECEIPTS_DIR"] = str(receipts.expanduser().absolute())
         words = {
             "worker": WORKER,
             "beat": ("beat", "--loglevel", "INFO", "--schedule", str(self.directory / "beat-schedule")),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ import redis
 from worker.errors import EraserError
 from worker.ledger.receipts import Mark, Receipts, following
 from worker.ledger.store import Ledger
-from worker.receipts.dayfiles import DAY_MS, DayFiles
+from worker.receipts.dayfiles import DAY_MS, DayFiles, DayFileWrong
 from worker.receipts.sealing import Broken, head_of, seal_all, sealed_lines
 from worker.receipts.signature import Signer
+from worker.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def archive_day(ledger: Ledger, directory: Path, *, now_ms: float, signer: Signe
     prev = head_of(ledger.account, book.archived)
     try:
         DayFiles(directory, ledger.account).write(day, of_the_day(), prev, signer)
-    except Broken:
+    except (Broken, DayFileWrong):
         if receipts.book().archived != book.archived:
             return 0  # another worker archived them meanwhile
         raise
@@ -70,17 +71,11 @@ def _trim(ledger: Ledger, was: Mark, last: Mark) -> int:
 class Archivist:
     """A thread that looks once a minute, in a worker that has the directory."""
 
-    def __init__(
-        self,
-        ledgers: Callable[[str], Ledger],
-        accounts: Iterable[str],
-        directory: Path,
-        signer: Callable[[], Signer | None],
-    ) -> None:
-        self._ledgers = ledgers
-        self._accounts = list(accounts)
+    def __init__(self, ledger: Callable[[str], Ledger], directory: Path, settings: Settings) -> None:
+        self._ledger = ledger
+        self._accounts = list(settings.accounts)
         self._directory = directory
-        self._signer = signer
+        self._key = settings.receipt_key
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="archivist", daemon=True)
 
@@ -101,11 +96,12 @@ class Archivist:
 
     def archive(self, account: str) -> None:
         """Archive every day of an account that is over. What goes wrong is told, and tried again a minute later."""
-        ledger = self._ledgers(account)
+        ledger = self._ledger(account)
         try:
+            signer = Signer.load(self._key) if self._key else None
             while not self._stop.is_set():
                 seconds, _ = ledger.client.time()
-                count = archive_day(ledger, self._directory, now_ms=seconds * 1000, signer=self._signer())
+                count = archive_day(ledger, self._directory, now_ms=seconds * 1000, signer=signer)
                 if count is None:
                     return
                 if count:

@@ -11,6 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -78,8 +79,9 @@ class DayFiles:
     def _sweep(self) -> None:
         """Drafts of a process that died while it wrote them."""
         for draft in self._folder.glob(".*.jsonl.*"):
-            if draft.stat().st_mtime < time.time() - OLD_DRAFT_S:
-                draft.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # one that is being written is renamed at any moment
+                if draft.stat().st_mtime < time.time() - OLD_DRAFT_S:
+                    draft.unlink()
 
     def _check_last(self, path: Path, prev: str) -> None:
         """The new file has to go on where the last one ends: another Redis must not mix its receipts with these."""
