@@ -13,7 +13,7 @@ import pytest
 from tests.command import Command
 from tests.dead_letters import PROJECT, Undertaker
 from worker.ledger.moves import Ref
-from worker.metastudio.simulator import Simulator
+from worker.metastudio.simulator import Kind, Simulator
 
 STREAM = "eraser:{default}:receipts"
 
@@ -241,6 +241,64 @@ def test_recheck_respects_a_pause(command: Command, ended: Undertaker, metastudi
     assert done.code == 4
     assert "eraser resume" in done.err
     assert metastudio.calls() == []
+
+
+def test_recheck_says_what_could_not_be_asked(command: Command, ended: Undertaker, metastudio: Simulator) -> None:
+    metastudio.fault(Kind.FORBIDDEN, "d", method="GET", times=None)
+    done = command("receipts", "recheck", "--json", **near(metastudio))
+    assert done.code == 1
+    now = {line["job_id"]: line["now"] for line in done.json}
+    assert now == {"a": "gone", "b": "gone", "c": "gone", "d": "unknown", "e": "gone"}
+
+
+def test_recheck_says_at_once_that_metastudio_is_away(command: Command, ended: Undertaker) -> None:
+    away = {"ERASER_REGION": "", "ERASER_ENDPOINT": "http://127.0.0.1:9"}
+    done = command("receipts", "recheck", **away, HUAWEICLOUD_SDK_AK="A", HUAWEICLOUD_SDK_SK="S")
+    assert done.code == 4
+    assert "no connection was made. Nothing was found out" in done.err
+
+
+def test_recheck_stops_at_the_first_refused_key(command: Command, ended: Undertaker, metastudio: Simulator) -> None:
+    done = command("receipts", "recheck", **near(metastudio) | {"HUAWEICLOUD_SDK_SK": "another"})
+    assert done.code == 4
+    assert "MetaStudio refuses us: 401" in done.err
+    assert len(metastudio.calls()) == 1
+
+
+def test_recheck_tells_what_is_requested_again_already(
+    command: Command, ended: Undertaker, metastudio: Simulator
+) -> None:
+    metastudio.add_job("b")
+    ended.request("b", again=True)
+    assert "its deletion is pending already" in command("receipts", "recheck", **near(metastudio)).out
+
+
+def test_of_several_accounts_one_is_named_and_each_has_its_own_chain(
+    command: Command, ended: Undertaker, tmp_path: Path, redis_url: str
+) -> None:
+    other = Undertaker(redis_url, account="other", project="another-project")
+    other.end("x", to="deleted")
+    config = tmp_path / "eraser.toml"
+    config.write_text(
+        f"""
+[accounts.default]
+region = "cn-north-4"
+projects = ["{PROJECT}"]
+ak_env = "AK1"
+sk_env = "SK1"
+[accounts.other]
+region = "cn-north-4"
+projects = ["another-project"]
+ak_env = "AK2"
+sk_env = "SK2"
+"""
+    )
+    there: dict[str, str | None] = {"ERASER_CONFIG": str(config), "ERASER_REGION": None}
+    which = command("receipts", "export", **there)
+    assert (which.code, "eraser receipts export --account default" in which.err) == (2, True), which.err
+    done = command("receipts", "export", "--account", "other", **there)
+    assert [line.get("job_id") for line in done.json] == ["x", None]
+    assert done.json[-1]["account"] == "other"
 
 
 def test_recheck_of_nothing(command: Command) -> None:

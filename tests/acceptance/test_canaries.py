@@ -59,7 +59,8 @@ def outputs(fleet: Fleet) -> Iterator[tuple[str, str]]:
     """What the command line says, for people and for programs."""
     eraser = Path(sys.executable).with_name("eraser")
     for words in (["show", "forbidden"], ["show", "forbidden", "--json"], ["status"], ["status", "--json"], ["doctor"],
-                  ["dead", "groups"], ["dead", "list"], ["request", "good-00", "--app-user", APP_USER],
+                  ["dead", "groups"], ["dead", "list"], ["receipts", "export"], ["receipts", "export", "-o", "csv"],
+                  ["request", "good-00", "--app-user", APP_USER],
                   ["hold", "add", "--app-user", APP_USER, "--reason", "T-1", "--by", "legal"],
                   ["hold", "remove", "--app-user", APP_USER], ["audit"], ["audit", "--json"]):  # fmt: skip
         done = subprocess.run([eraser, *words], env=fleet.env, capture_output=True, text=True, timeout=60)

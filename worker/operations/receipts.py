@@ -38,7 +38,13 @@ def settled_since(running: Runtime, project_id: str, cursor: str | None, limit: 
     """
     account = running.settings.account_of(project_id).name
     receipts = Receipts(running.redis, account)
-    at = _checked(receipts, cursor)
+    begin = _checked(receipts, cursor)
+    found = _page(receipts, project_id, begin, limit)
+    _checked(receipts, begin)  # what was trimmed while we read must not be passed over either
+    return found
+
+
+def _page(receipts: Receipts, project_id: str, at: str, limit: int) -> Settled:
     items: list[dict[str, Any]] = []
     for _ in range(READ_MOST // PAGE):
         page = receipts.page(at)
@@ -46,7 +52,7 @@ def settled_since(running: Runtime, project_id: str, cursor: str | None, limit: 
             if entry.ref.project_id == project_id:
                 if len(items) == limit:
                     return Settled(items, at, more=True)
-                items.append(expand(account, entry))
+                items.append(expand(receipts.account, entry))
             at = entry.id
         if len(page) < PAGE:
             return Settled(items, at, more=False)

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from worker.deletion import State
 from worker.errors import Unreachable
+from worker.ledger.glance import Glance
 from worker.ledger.moves import Ref
 from worker.meaning import Found, Meaning, found, meaning
 from worker.metastudio.answer import Answer, Listing
@@ -68,30 +70,41 @@ def jobs(running: Runtime, account: str, *, since_ms: float | None, most: int | 
 
 def recheck(running: Runtime, account: str, refs: Iterable[Ref]) -> Iterator[Looked]:
     """Ask for each, at the pace of lookups that all workers share. Raises `Unreachable` where nobody is there."""
-    unknown = 0
+    unknown, answered = 0, False
     for ref in refs:
-        looked = _look(running, account, ref)
+        looked = _look(running, account, ref, tries=TRIES if answered else 1)
+        answered = answered or looked.now is not Now.UNKNOWN
+        if not answered:
+            raise Unreachable(f"job {ref.job_id} {looked.text}. Nothing was found out. See: eraser doctor")
         unknown = unknown + 1 if looked.now is Now.UNKNOWN else 0
         yield looked
         if unknown >= GIVE_UP:
-            raise Unreachable(
-                f"MetaStudio gave no usable answer {GIVE_UP} times in a row: {looked.text}. See: eraser doctor"
-            )
+            raise Unreachable(f"{GIVE_UP} jobs in a row; the last {looked.text}. See: eraser doctor")
 
 
-def _look(running: Runtime, account: str, ref: Ref) -> Looked:
-    for attempt in range(TRIES):
+def _look(running: Runtime, account: str, ref: Ref, *, tries: int) -> Looked:
+    for attempt in range(tries):
         listing = _ask(running, account, ref)
         what, _ = found(listing, ref.job_id)
         if what is Found.ABSENT:
             return Looked(ref, Now.GONE, "still gone", listing.answer.request_id)
         if what is Found.PRESENT:
-            return Looked(ref, Now.BACK, "came back: MetaStudio has it again", listing.answer.request_id)
-        if meaning(listing.answer) in (Meaning.CREDENTIALS, Meaning.FORBIDDEN, Meaning.CLOCK):
-            break  # a person has to act, and refused keys are locked
-        if attempt < TRIES - 1 and running.stopping.wait(listing.answer.retry_after_s or PAUSE_S):
+            return Looked(ref, Now.BACK, _back(running, account, ref), listing.answer.request_id)
+        said = meaning(listing.answer)
+        if said in (Meaning.CREDENTIALS, Meaning.CLOCK):  # a few more of them would lock the key
+            raise Unreachable(f"MetaStudio refuses us: {_said(listing.answer)}. See: eraser doctor")
+        if said is Meaning.FORBIDDEN:
+            break
+        if attempt < tries - 1 and running.stopping.wait(listing.answer.retry_after_s or PAUSE_S):
             break
     return Looked(ref, Now.UNKNOWN, f"could not be asked: {_said(listing.answer)}", listing.answer.request_id)
+
+
+def _back(running: Runtime, account: str, ref: Ref) -> str:
+    """It came back: and has anybody requested it again already?"""
+    ((_, state),) = Glance(running.redis, account).states([ref])
+    again = f"; its deletion is {state} already" if state not in (None, State.DELETED, State.GONE) else ""
+    return "came back: MetaStudio has it again" + again
 
 
 def _ask(running: Runtime, account: str, ref: Ref) -> Listing:
