@@ -38,17 +38,10 @@ ACTS: dict[str, tuple[str | None, list[str], ActName, dict[str, int]]] = {
 }
 # Those that only look, or start a process. A sweep over its caps is tested in test_cli_retention.py.
 OTHERS = {
-    *("demo", "up", "show", "status", "doctor", "health", "simulator", "console", "metrics", "audit", "hold list"),
-    *(
-        "dead groups",
-        "dead list",
-        "dead show",
-        "replay status",
-        "replay list",
-        "retention plan",
-        "retention run",
-        "retention runs",
-    ),
+    *("demo", "up", "show", "status", "doctor", "health", "simulator", "metrics", "audit", "hold list"),
+    *("console", "console token", "receipts export", "receipts verify", "receipts recheck"),
+    *("dead groups", "dead list", "dead show", "replay status", "replay list"),
+    *("retention plan", "retention run", "retention runs"),
 }
 
 
