@@ -84,7 +84,7 @@ end
 
 -- A hand comes a little before its slot and waits for the rest under its lease: a thread that wakes late on a busy
 -- machine is then still in time. Holds and cancels bind until then.
-local EARLY = 10  -- ms
+local EARLY = 20  -- ms
 local function early(cfg) return math.min(EARLY, spacing(cfg) / 4) end
 
 -- 'go', probe?  |  'wait', ms  |  'closed', until (ms) or nil.  Nothing is reserved: who goes takes the slot in pass().
