@@ -80,6 +80,10 @@ def test_it_serves_until_it_is_asked_to_end(command: Command, file: Path, tmp_pa
         answer = httpx2.post(f"{address}/api/projects/{PROJECT}/deletions", json={"job_id": "j"}, headers=headers)
         assert answer.status_code == 202
         assert "server" not in answer.headers
+        # Java's default client offers HTTP/2 with each request that is not encrypted
+        offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAAA"}
+        url = f"{address}/api/projects/{PROJECT}/deletions"
+        assert httpx2.post(url, json={"job_id": "java"}, headers=headers | offer).status_code == 202
     finally:
         served.send_signal(signal.SIGTERM)
         assert served.wait(20) in (0, -signal.SIGTERM)

@@ -130,12 +130,14 @@ def record(running: Runtime, refs: Iterable[Ref], claim: Claim, ring: Ring) -> I
 
 
 def record_each(running: Runtime, wanted: Sequence[tuple[Ref, Claim]], ring: Ring) -> list[Accepted]:
-    """The same in one round trip for at most 500 of one account that different callers ask for: all or none."""
+    """The same in one round trip for at most 500 of one account that different callers ask for: all or none.
+
+    Whoever calls sees to it that the dispatcher is woken.
+    """
     ledger = running.ledger_of(wanted[0][0].project_id)
     accepted, bells = ledger.request_each(wanted)
     for bell in bells:
         ring(ledger.account, bell)
-    running.wake(ledger.account, 0)
     return accepted
 
 

@@ -13,7 +13,8 @@ from worker.errors import EraserError, Unreachable
 from worker.ledger.ask import ask
 from worker.operations import console, metrics
 from worker.operations.http import deletions, openapi, problems
-from worker.operations.http.desk import Bells, Desk, desk_of
+from worker.operations.http.bells import Bells
+from worker.operations.http.desk import Desk, desk_of
 from worker.operations.http.doorman import Doorman
 from worker.operations.http.problems import Problem
 from worker.operations.http.token_file import TokenFile, path_of
@@ -26,14 +27,14 @@ ONE = MANY + "/{job_id}"
 
 
 def _ring(account: str, bell: str) -> None:
-    from worker.celery import ring  # only now: a server that records for nobody in a hurry needs no Celery
+    from worker.celery import ring  # not at import: tests and other applications bring a bell of their own
 
     ring(account, bell)
 
 
 def create_app(running: Runtime, *, bind: str = "127.0.0.1", ring: Ring = _ring) -> Starlette:
     """Everything that is served, for one process. `bind`: the address that is listened on."""
-    bells = Bells(ring)
+    bells = Bells(ring, lambda account: running.wake(account, 0))
     app = Starlette(
         routes=[
             Route(MANY, deletions.ask, methods=["POST"]),

@@ -114,7 +114,7 @@ async def _record(desk: Desk, project: str, order: Order, claim: Claim) -> str:
 def _record_many(desk: Desk, project: str, order: Order, claim: Claim) -> list[Asked]:
     results: list[Asked] = []
     try:
-        results.extend(requests.submit(desk.running, project, order.job_ids, claim, desk.ring))
+        results.extend(requests.submit(desk.running, project, order.job_ids, claim, desk.bells))
     except Unreachable as error:
         raise problems.away(str(error), recorded=sum(asked.accepted is not None for asked in results)) from None
     if not any(asked.accepted for asked in results):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -16,6 +14,7 @@ from worker.addresses import is_loopback
 from worker.errors import SettingsError, UsageError
 from worker.ledger.moves import Accepted
 from worker.operations.http import hosts, problems
+from worker.operations.http.bells import Bells
 from worker.operations.http.doorman import WHO
 from worker.operations.http.problems import Problem
 from worker.operations.http.recorder import Recorder, Wanted
@@ -32,12 +31,12 @@ WAITING = 2000  # requests that may wait for a thread; while Redis hangs more wo
 
 @dataclass
 class Desk:
-    """`bind`: the address that is listened on. `ring(account, bell)` calls a hand."""
+    """`bind`: the address that is listened on."""
 
     running: Runtime
     tokens: TokenFile
     bind: str
-    ring: Callable[[str, str], None]
+    bells: Bells
     limiter: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(THREADS))
     recorder: Recorder = field(init=False)
 
@@ -45,7 +44,9 @@ class Desk:
         self.recorder = Recorder(self._write)
 
     async def _write(self, wanted: Wanted) -> list[Accepted]:
-        return await self.in_thread(lambda: record_each(self.running, wanted, self.ring))
+        accepted = await self.in_thread(lambda: record_each(self.running, wanted, self.bells))
+        self.bells.wake(self.running.settings.account_of(wanted[0][0].project_id).name)
+        return accepted
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Do what blocks elsewhere, so that everybody else is served meanwhile."""
@@ -106,27 +107,3 @@ def desk_of(request: Request) -> Desk:
     """The desk of the application that answers."""
     desk: Desk = request.app.state.desk
     return desk
-
-
-class Bells:
-    """Rings in a thread of its own: a broker that is slow delays no answer. One lost is found by the dispatcher."""
-
-    def __init__(self, send: Callable[[str, str], None]) -> None:
-        self._send = send
-        self._queue: queue.Queue[tuple[str, str]] = queue.Queue(maxsize=100)
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
-
-    def __call__(self, account: str, bell: str) -> None:
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="bells", daemon=True)
-                self._thread.start()
-        try:
-            self._queue.put_nowait((account, bell))
-        except queue.Full:
-            return
-
-    def _work(self) -> None:
-        while True:
-            self._send(*self._queue.get())
