@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 from datetime import UTC, datetime
@@ -42,7 +41,8 @@ def console(context: click.Context, host: str, port: int) -> None:
     running.patience_s = PATIENCE_S
     broker = running.settings.broker_url or broker_form(running.redis_url)  # fail now, with what to set
     check_celery_environment(running.environ, broker)
-    importlib.import_module("worker.celery")  # now, and not while the first person waits
+    import worker.celery  # noqa: F401 - now, and not while the first person waits for a doorbell
+
     logs.set_up(logging.INFO, os.environ)
     if not is_loopback(host):
         note(f"note: {host} is not this machine alone: put TLS in front, a token sent over plain http can be read")
