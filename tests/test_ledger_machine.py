@@ -29,12 +29,14 @@ from tests.ledgers import LEASE_MS, POLICY, PROJECT, Bench
 from worker.deletion import Lane
 from worker.ledger.moves import Lease, Lesson, Ref, Settlement
 from worker.ledger.receipts import Receipts
+from worker.ledger.replays import ReplayBook, ReplayState, Stage
 
 JOBS = st.sampled_from(["a", "b"])  # few, so that much happens to each
 LANES = st.sampled_from(list(Lane))
 WORKERS = st.sampled_from(["w1", "w2", "w3"])
 RUNS = st.sampled_from([None, "r1", "r2"])
 EVERY = ("pending", "running", "held", "gone", "dead", "cancelled", "discarded")
+OPEN = ("pending", "running", "held")
 USERS = st.sampled_from([None, None, "u1", "u2"])
 OVER = ("deleted", "gone", "cancelled", "discarded")
 # How a state may change in one step, by what was done; everything else must leave it alone.
@@ -45,6 +47,7 @@ BY_PERSON = {
     "hold": {("pending", "held")},
     "release": {("held", "pending")},
     "replay": {("dead", "pending")},
+    "recall": {("pending", "dead"), ("held", "dead")},
     "discard": {("dead", "discarded")},
     "restore": {("discarded", "dead")},
 }
@@ -74,6 +77,8 @@ class Deletions(RuleBasedStateMachine):
         self.allowed: set[tuple[str, str]] = set()
         self.receipts = 0
         self.acts = 0  # of operators
+        self.book = ReplayBook(self.bench.ledger)
+        self.replays: list[str] = []
         self.live: dict[str, Held] = {}  # by job: the lease that nobody settled and that has not run out
 
     # -- what happens --------------------------------------------------------------------------------------------------
@@ -186,6 +191,49 @@ class Deletions(RuleBasedStateMachine):
         self.bench.ledger.replay([Ref(PROJECT, job)], why="T-1", deadline_s=86400)
         self.allowed = BY_PERSON["replay"]
 
+    @rule(dies=st.booleans(), fed=st.booleans())
+    def replay_all_as_a_job(self, dies: bool, fed: bool) -> None:
+        """What is dead, and what dies just now so that there is something."""
+        held = self.take("w1") if dies else None
+        self.states_change_only_as_they_may()
+        if isinstance(held, Held):
+            self.answer(held, "dead", False)
+            self.states_change_only_as_they_may()
+        dead = [Ref.parse(ref) for ref, where in self.bench.indexes().items() if where == ["dead"]]
+        self.allowed = set()
+        if not dead:
+            return
+        self.replays.append(f"replay-{len(self.replays)}")
+        self.book.freeze(self.replays[-1], dead)
+        said: dict[str, Any] = {"why": "T-1", "by": None, "what": "all", "groups": {}, "deadline_s": 86400}
+        assert self.book.start(self.replays[-1], mark=self.book.mark(), **said)
+        self.acts += 1
+        if fed:
+            self.drive_a_replay(0, False)
+
+    @rule(number=st.integers(0, 3), stale=st.booleans())
+    def drive_a_replay(self, number: int, stale: bool) -> None:
+        """Twice with the same look at it: the second driver must do nothing."""
+        self.allowed = BY_PERSON["replay"]
+        seen = self.book.find(self.replays[-1 - number]) if number < len(self.replays) else None
+        if seen is None or seen.state is not ReplayState.RUNNING:
+            return
+        self.book.feed(seen, 1, Stage.REST)
+        if stale and seen.left:
+            moved, _ = self.book.feed(seen, 1, Stage.REST)
+            assert not moved, "fed twice"
+
+    @rule(number=st.sampled_from([0, 0, 0, 1]))
+    def cancel_a_replay(self, number: int) -> None:
+        called = {job for job in ("a", "b") if self.bench.record(job).get("calls")}
+        before = {job: self.bench.record(job).get("state") for job in called}
+        if number < len(self.replays):
+            was = self.book.cancel(self.replays[-1 - number], why="T-1", by="ops")
+            self.acts += was == ReplayState.RUNNING
+            self.book.recall(self.replays[-1 - number])
+        self.allowed = BY_PERSON["recall"]
+        assert before == {job: self.bench.record(job)["state"] for job in called}, "what was called goes its way"
+
     @rule(job=JOBS)
     def discard(self, job: str) -> None:
         self.acts += 1
@@ -260,6 +308,22 @@ class Deletions(RuleBasedStateMachine):
         new, self.receipts = entries[self.receipts :], len(entries)
         ended = {ref: now for ref, now in after.items() if now in OVER and now != self.before.get(ref)}
         assert sorted((str(entry.ref), entry.fields["s"]) for entry in new) == sorted(ended.items())
+
+    @invariant()
+    def a_replay_counts_what_became_of_its_letters(self) -> None:
+        for replay in self.replays:
+            seen = self.book.find(replay)
+            assert seen is not None
+            mine = [self.bench.record(job) for job in ("a", "b")]
+            states = [record["state"] for record in mine if record.get("rp") == replay]
+            assert seen.open == sum(state in OPEN for state in states)
+            assert seen.held == states.count("held")
+            assert seen.fed == seen.open + seen.deleted + seen.gone + seen.dead + seen.cancelled + seen.back
+            waits = sum("back" in record for record in mine if record.get("rp") == replay)
+            assert seen.fed == seen.ok + seen.failed + seen.aside + seen.back + waits
+            assert seen.cursor == seen.fed + seen.moved + seen.newer + seen.on_hold
+            assert (seen.state is ReplayState.DONE) <= (seen.open == 0)
+            assert (seen.state is ReplayState.RUNNING) <= (seen.open > 0 or seen.left > 0)
 
     def nothing_on_hold_is_taken(self, lease: Lease | None) -> None:
         """But to look at what was withdrawn, or to find out whose it is."""
