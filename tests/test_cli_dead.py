@@ -81,7 +81,7 @@ def test_no_dead_letters_is_said_in_words(command: Command, args: list[str]) -> 
 def test_a_group_is_shown_by_the_beginning_of_its_name(command: Command, some: Undertaker) -> None:
     out = command("dead", "show", "server").out
     assert "5 dead letters" in out
-    assert "What to do: replay a few" in out
+    assert "What to do: replay once MetaStudio is well" in out
     assert f"eraser dead replay {FAILED}" in out
     (found,) = command("dead", "show", "server", "--json").json
     assert set(found) == GROUP | {"letters"}

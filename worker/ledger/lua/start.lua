@@ -11,7 +11,7 @@ local options = cjson.decode(ARGV[3])
 
 -- The history stays short: the oldest that have ended go.
 local function forget_old(now)
-  local many = redis.call('ZCARD', P .. 'replays') - options.most
+  local many = redis.call('ZCARD', P .. 'replays') + 1 - options.most
   for number, id in ipairs(redis.call('ZRANGE', P .. 'replays', 0, 9, 'WITHSCORES')) do
     if number % 2 == 1 then
       local R = P .. 'replay:' .. id

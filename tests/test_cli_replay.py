@@ -1,0 +1,177 @@
+"""`eraser replay`: how far, who and why, and the end of replays."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from tests.acceptance.fleet import tell
+from tests.command import Command
+from tests.dead_letters import PROJECT, Undertaker
+from tests.test_cli_dead import FAILED, bury
+from worker.ledger.moves import Ref
+from worker.ledger.replays import ReplayBook, Stage
+from worker.replay.job import step
+
+PROGRESS = {
+    *("replay", "state", "stage", "what", "reason", "by", "started", "ended", "end_reason", "ended_by"),
+    *("total", "left", "fed", "deleted", "gone", "dead", "cancelled", "back", "open", "held", "ahead"),
+    *("not_fed", "first_word", "waits", "expected_s", "groups", "accounts"),
+}
+START = ("dead", "replay", "server", "--yes", "--no-wait", "--reason", "TICKET-4711", "--by", "ops-7")
+
+
+@pytest.fixture
+def started(command: Command, undertaker: Undertaker) -> str:
+    """A replay of twelve letters, which nobody drives."""
+    undertaker.end(*[f"e-{n:02d}" for n in range(12)])
+    ended = command(*START)
+    assert ended.code == 5
+    return re.findall(r"replay-\d{8}-\d{6}-\w{4}", ended.out)[0]
+
+
+def drive(undertaker: Undertaker, replay: str, *, to: str = "deleted") -> None:
+    """What a worker does, until nothing is left of it."""
+    while step(undertaker.ledger, replay, lambda _: None) is not None:
+        while lease := undertaker.ledger.take(worker="w1", key="k1").lease:
+            undertaker.settle(lease, to=to)
+
+
+def test_a_plan_says_what_would_happen_and_what_to_type(command: Command, undertaker: Undertaker) -> None:
+    undertaker.end(*[f"e-{n}" for n in range(3)])
+    undertaker.end("r-1", cause="refused", status=400, code="MSS.00000003")
+    command("hold", "add", "e-1", "--reason", "CASE-12", "--by", "legal-3")
+    ended = command("dead", "replay", "--all", "--reason", "T 1", "--by", "ops-7")
+    assert ended.code == 3
+    assert "PLAN  replay 3 dead letters: all" in ended.out
+    assert f"2  {FAILED}" in ended.out
+    assert "1  on hold: they stay dead" in ended.out
+    assert "frozen at death 4: what dies later is not touched" in ended.out
+    assert "eraser dead replay --all --reason 'T 1' --by ops-7 --up-to 4 --yes" in ended.err
+    (plan,) = command("dead", "replay", "--all", "--reason", "T", "--json").json
+    assert (plan["will_be_replayed"], plan["on_hold"], plan["over_cap"], plan["marks"]) == (3, 1, False, {"default": 4})
+
+
+def test_letters_that_are_all_on_hold_stay_dead(command: Command, undertaker: Undertaker) -> None:
+    undertaker.end("e-1")
+    command("hold", "add", "e-1", "--reason", "CASE-12", "--by", "legal-3")
+    ended = command("dead", "replay", "--all", "--yes", "--reason", "T-1")
+    assert ended.code == 1
+    assert "all of them are on hold" in ended.out
+
+
+def test_a_replay_that_began_is_told_with_what_to_type(command: Command, started: str, undertaker: Undertaker) -> None:
+    step(undertaker.ledger, started, lambda _: None)
+    ended = command("replay", "status")
+    assert ended.code == 5
+    for said in (started, FAILED, "TICKET-4711", "ops-7", "12, 1 begun, 11 not touched", "1 waits", "no worker"):
+        assert said in ended.out
+    assert f"eraser replay cancel {started} --reason" in ended.out
+    (seen,) = command("replay", "status", started, "--json").json
+    assert set(seen) == PROGRESS
+    assert (seen["state"], seen["fed"], seen["left"], seen["by"]) == ("running", 1, 11, "ops-7")
+
+
+def test_a_paused_account_makes_it_wait_and_say_so(command: Command, started: str) -> None:
+    command("pause", "--reason", "night", "--by", "ops-1")
+    (seen,) = command("replay", "status", "--json").json
+    assert seen["state"] == "running"
+    assert any("paused by an operator: night (by ops-1)" in why for why in seen["waits"])
+
+
+def test_what_went_well_exits_0_and_is_in_the_history(command: Command, started: str, undertaker: Undertaker) -> None:
+    drive(undertaker, started)
+    assert command("replay", "status", "--watch").code == 0
+    (line,) = command("replay", "list", "--json").json
+    assert set(line) == PROGRESS
+    assert (line["state"], line["total"], line["deleted"], line["reason"]) == ("done", 12, 12, "TICKET-4711")
+    listed = command("replay", "list").out
+    assert "ops-7" in listed
+    assert f"1 replay. Next: eraser replay status {started}" in listed
+
+
+def test_what_failed_again_exits_1_and_says_why(command: Command, started: str, undertaker: Undertaker) -> None:
+    drive(undertaker, started, to="dead")
+    ended = command("replay", "status", started)
+    assert ended.code == 1
+    assert "stopped: it stopped itself" in ended.out
+    assert "the canary failed again at its first attempt" in ended.out
+    assert "1 dead again" in ended.out
+    assert command("dead", "groups", "--json").json[0]["count"] == 12
+
+
+def test_a_cancel_leaves_the_rest_dead_and_who_did_it_is_told(command: Command, started: str) -> None:
+    ended = command("replay", "cancel", started, "--reason", "wrong group", "--by", "ops-9")
+    assert ended.code == 0
+    assert "cancelled: wrong group" in ended.out
+    assert "12 more letters dead as before: nothing was sent for them" in ended.out
+    (seen,) = command("replay", "list", "--json").json
+    assert (seen["state"], seen["ended_by"], seen["left"]) == ("cancelled", "ops-9", 12)
+    again = command("replay", "cancel", started, "--reason", "once more")
+    assert again.code == 1
+    assert "has ended: it is cancelled" in again.err
+
+
+@pytest.mark.parametrize("args", [["status", "replay-x"], ["cancel", "replay-x", "--reason", "T"], ["status"]])
+def test_a_replay_that_is_not_there_is_refused(command: Command, args: list[str]) -> None:
+    ended = command("replay", *args)
+    assert ended.code == 2
+    assert "eraser replay list" in ended.err or "eraser dead groups" in ended.err
+
+
+def test_no_replay_yet_is_said_in_words(command: Command) -> None:
+    assert "There was no replay yet" in command("replay", "list").out
+
+
+def test_a_share_of_each_account_goes_under_one_id(command: Command, redis_url: str, tmp_path: object) -> None:
+    config = f"{tmp_path}/eraser.toml"
+    with open(config, "w") as file:
+        file.write('[accounts.a]\nprojects = ["p1"]\n[accounts.b]\nprojects = ["p2"]\n')
+    undertakers = {name: Undertaker(redis_url, name, f"p{n}") for n, name in enumerate("ab", 1)}
+    undertakers["a"].end("e-1", "e-2")
+    undertakers["b"].end("f-1")
+    house = {"ERASER_CONFIG": config}
+    plan = command("dead", "replay", "--all", "--reason", "T-1", **house)
+    assert "--up-to a=2 --up-to b=1 --yes" in plan.err
+    words = ("--all", "--reason", "T-1", "--up-to", "a=2", "--up-to", "b=1", "--yes", "--no-wait", "--json")
+    done = command("dead", "replay", *words, **house)
+    (seen,) = done.json
+    assert (seen["total"], seen["accounts"]) == (3, ["a", "b"])
+    drive(undertakers["a"], seen["replay"])
+    assert command("replay", "status", "--json", **house).json[0]["state"] == "running"
+    drive(undertakers["b"], seen["replay"])
+    (ended,) = command("replay", "list", "--json", **house).json
+    assert (ended["state"], ended["deleted"]) == ("done", 3)
+
+
+def test_fifty_thousand_are_frozen_fed_and_taken_back(command: Command, undertaker: Undertaker) -> None:
+    bury(undertaker, 50_000)
+    began = time.monotonic()
+    (seen,) = command("dead", "replay", "--all", *START[3:], "--max", "50000", "--json").json
+    tell(f"50,000 letters: planned and begun in {time.monotonic() - began:.1f} s")
+    assert (seen["total"], seen["left"]) == (50_000, 50_000)
+    book = ReplayBook(undertaker.ledger)
+    while (share := book.find(seen["replay"])) is not None and share.stage is not Stage.REST:
+        step(undertaker.ledger, seen["replay"], lambda _: None)
+        while lease := undertaker.ledger.take(worker="w1", key="k1").lease:
+            undertaker.settle(lease, to="deleted")
+    step(undertaker.ledger, seen["replay"], lambda _: None)
+    assert command("replay", "cancel", seen["replay"], "--reason", "enough").code == 0
+    (ended,) = command("replay", "status", "--json").json
+    assert ended["back"] > 100, "what was fed ahead"
+    assert undertaker.redis.zcard(undertaker.ledger.prefix + "dead") == 50_000 - ended["deleted"]
+
+
+def test_the_first_eleven_are_taken_from_all_groups(command: Command, undertaker: Undertaker) -> None:
+    undertaker.end(*[f"e-{n:02d}" for n in range(30)])
+    undertaker.end("r-1", "r-2", cause="refused", status=400, code="MSS.00000003")
+    replay = command("dead", "replay", "--all", *START[3:], "--json").json[0]["replay"]
+    refs = [
+        Ref.parse(ref.decode()) for ref in undertaker.redis.lrange(f"eraser:{{default}}:replay:{replay}:refs", 0, -1)
+    ]
+    assert {"r-1", "r-2"} <= {ref.job_id for ref in refs[:11]}
+    assert refs[0].job_id.startswith("e-"), "the largest group has the canary"
+    assert len(set(refs)) == 32
+    assert {ref.project_id for ref in refs} == {PROJECT}
