@@ -60,12 +60,16 @@ def archive_day(ledger: Ledger, directory: Path, *, now_ms: float, signer: Signe
         if receipts.book().archived != book.archived:
             return 0  # another worker archived them meanwhile
         raise
-    return _trim(ledger, book.archived, last)
+    if not _trim(ledger, book.archived, last):
+        return 0
+    count = last.n - book.archived.n
+    log.info("receipts.archived", extra={"account": ledger.account, "count": count, "n": last.n, "head": last.head})
+    return count
 
 
-def _trim(ledger: Ledger, was: Mark, last: Mark) -> int:
+def _trim(ledger: Ledger, was: Mark, last: Mark) -> bool:
     said = {"was": was.id, "n": last.n, "id": last.id, "head": last.head, "keep": following(last.id)}
-    return last.n - was.n if ledger.move("archive", said)["archived"] else 0
+    return bool(ledger.move("archive", said)["archived"])
 
 
 class Archivist:
@@ -99,13 +103,10 @@ class Archivist:
         ledger = self._ledger(account)
         try:
             signer = Signer.load(self._key) if self._key else None
-            while not self._stop.is_set():
+            count: int | None = 1
+            while count and not self._stop.is_set():
                 seconds, _ = ledger.client.time()
                 count = archive_day(ledger, self._directory, now_ms=seconds * 1000, signer=signer)
-                if count is None:
-                    return
-                if count:
-                    log.info("receipts.archived", extra={"account": account, "count": count})
         except (EraserError, OSError, redis.RedisError) as error:
             log.error("receipts.not_archived", extra={"account": account, "error": str(error)})
         except Exception:  # the thread must outlive any fault of ours
