@@ -34,14 +34,14 @@ def archive_day(ledger: Ledger, directory: Path, *, now_ms: float, signer: Signe
     Raises `DayFileWrong`, `Broken`, `OSError` and `Unreachable`: nothing has left Redis then.
     """
     receipts = Receipts(ledger.client, ledger.account)
-    book = receipts.book()
-    oldest = receipts.page(book.archived.id, limit=1)
+    archived = receipts.book().archived
+    oldest = receipts.page(archived.id, limit=1)
     if not oldest or (day := oldest[0].at_ms // DAY_MS) >= now_ms // DAY_MS:
         return None
     seal_all(ledger)
     book = receipts.book()
     next_one = receipts.page(book.sealed.id, limit=1)
-    if book.sealed.n == book.archived.n or (next_one and next_one[0].at_ms // DAY_MS <= day):
+    if book.archived != archived or book.sealed.n == archived.n or (next_one and next_one[0].at_ms // DAY_MS <= day):
         return 0  # somebody else seals or archives right now
     last = book.archived
 
