@@ -98,6 +98,25 @@ def test_a_hand_comes_a_moment_before_its_slot_and_is_told_how_long_that_is(benc
     assert lease.ahead_s == pytest.approx(0.016, abs=0.0005)
 
 
+def test_a_hand_that_missed_its_slot_gives_it_back_and_may_go_at_once(bench: Bench) -> None:
+    bench.open()
+    many(bench, 3)
+    lease = bench.take()
+    bench.pass_time(0.03)
+    bench.settle(lease, "pending", used=False, called=False, slot=lease.slot)
+    assert bench.turn().lease is not None
+
+
+def test_a_slot_is_not_given_back_once_the_next_is_taken(bench: Bench) -> None:
+    bench.open()
+    many(bench, 3)
+    late = bench.take()
+    bench.pass_time(0.1016)
+    bench.settle(bench.take(), "deleted")
+    bench.settle(late, "pending", used=False, called=False, slot=late.slot)
+    assert bench.turn().lease is None
+
+
 def test_only_as_many_hands_wait_as_the_pace_needs(bench: Bench) -> None:
     bench.open()
     many(bench, 10)

@@ -97,6 +97,7 @@ class Lease:
     expires: float  # monotonic
     deadline_left_s: float
     ahead_s: float = 0.0  # its slot is so far ahead: the call waits for it
+    slot: str | None = None  # free for the next hand where nothing is sent
     who: bool = False  # an app user is on hold and nobody knows whose job this is: look first
     policies: tuple[str, ...] = ()  # nobody but these policies asks for it: one of them has to mean it still
 
@@ -154,6 +155,7 @@ class Settlement:
     status: int | None = None
     code: str | None = None
     lesson: Lesson | None = None
+    slot: str | None = None  # given back: nothing was sent
 
     def as_options(self) -> dict[str, Any]:
         """The script's form: nothing that is None, times in milliseconds."""
@@ -175,6 +177,7 @@ class Settlement:
             "status": self.status,
             "code": self.code,
             "saw": self.lesson.as_options() if self.lesson else None,
+            "slot": self.slot,
         }
         return lean(options)
 
