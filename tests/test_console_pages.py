@@ -153,6 +153,12 @@ def test_holds_say_who_and_why_but_not_whose(full: Console) -> None:
     assert re.search(r"app user #[0-9a-f]{8} ", text)
 
 
+def test_an_address_that_there_is_not_is_a_page_for_people_and_a_problem_for_programs(console: Console) -> None:
+    answer = console.get("/nowhere", Accept="text/html,*/*")
+    assert (answer.status_code, "There is nothing at this address" in answer.text) == (404, True)
+    assert console.get("/nowhere", Accept="application/json").json()["status"] == 404
+
+
 def test_redis_away_is_said_and_asked_again(redis_url: str) -> None:
     console = Console("redis://127.0.0.1:1/0")
     with console.client:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 import redis
 
 from worker.deletion import State, WaitingFor
+from worker.ledger import scripts
 from worker.ledger.ask import ask
-from worker.ledger.moves import Ref
+from worker.ledger.moves import Ref, compact
 
 _PAGE = 500
 START_SHARE = 0.985  # as in lua/_gate.lua
+_ROW = ("state", "lane", "wait", "cause", "status", "code", "why", "by", "at", "dl", "settled", "round", "unk")
 _OPEN_STATES = (State.PENDING, State.RUNNING, State.HELD)
 
 
@@ -154,10 +156,14 @@ class ReadModel:
         for refs in self._pages(state, newest_first):
             yield from (d for d in self._read(refs, history=history) if d.state is state)
 
-    def of(self, refs: list[Ref]) -> Iterator[Deletion]:
-        """These, without their history; what is not known is left out."""
-        if refs:
-            yield from self._read(refs, history=False)
+    def rows(self, due: Mapping[Ref, float]) -> Iterator[Deletion]:
+        """What fits a line of each, for a list of up to 500. due: their scores in its index."""
+        gate, now = self.gate(), self.now_ms()
+        answer = ask(scripts.load("glance").run, self._client, self._p, compact(_ROW), *map(str, due))
+        for (ref, at), values in zip(due.items(), json.loads(answer), strict=True):
+            fields = {name: value for name, value in zip(_ROW, values, strict=True) if value is not False}
+            if fields:
+                yield self._deletion(ref, fields, at if "settled" not in fields else None, gate, now, history=False)
 
     def of_run(self, run: str) -> Iterator[Deletion]:
         """Every unsettled deletion that a run asked for."""
@@ -189,10 +195,10 @@ class ReadModel:
             fields = {name.decode(): value.decode() for name, value in answer[4 * i].items()}
             if fields:
                 due = next((score for score in answer[4 * i + 1 : 4 * i + 4] if score is not None), None)
-                yield self._deletion(ref, fields, due, gate, now, history)
+                yield self._deletion(ref, fields, due, gate, now, history=history)
 
     def _deletion(
-        self, ref: Ref, fields: dict[str, str], due: float | None, gate: Gate, now: float, history: bool
+        self, ref: Ref, fields: dict[str, str], due: float | None, gate: Gate, now: float, *, history: bool
     ) -> Deletion:
         state = State(fields["state"])
         attempts, events = _history(fields.get("log", "")) if history else ((), ())

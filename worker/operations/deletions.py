@@ -150,11 +150,11 @@ def _records(
     running: Runtime, sources: Sequence[_Source], chosen: Iterable[_Found], state: State
 ) -> Iterable[Deletion]:
     """Their records in the same order. One that moved on meanwhile is left out."""
-    refs: dict[str, list[Ref]] = {}
+    due: dict[str, dict[Ref, float]] = {}
     order = {}
     for number, found in enumerate(chosen):
         account = sources[found.source].account
-        refs.setdefault(account, []).append(found.ref)
+        due.setdefault(account, {})[found.ref] = found.score
         order[account, found.ref] = number
-    read = [d for account, some in refs.items() for d in running.reads(account).of(some)]
+    read = [d for account, some in due.items() for d in running.reads(account).rows(some)]
     return sorted((d for d in read if d.state is state), key=lambda d: order[d.account, d.ref])

@@ -26,6 +26,8 @@ def line(seen: ReplayProgress) -> str:
     """`812 of 1,378 begun: 800 deleted, 6 dead again, 6 wait · one more minute`."""
     begun = seen.count("fed")
     text = f"{begun:,} of {seen.count('total'):,} begun: {', '.join(outcomes(seen)) or 'nothing has ended yet'}"
+    if seen.ended:
+        return text
     if seen.waits:
         return f"{text} · waits: {'; '.join(seen.waits)}"
     if seen.first.stage is not Stage.REST:

@@ -8,6 +8,8 @@ the rest    one module a page, each named for what it is about
 
 from __future__ import annotations
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from worker.operations.console import (
@@ -22,9 +24,10 @@ from worker.operations.console import (
     paper,
     replays,
     retention,
+    sessions,
     visits,
 )
-from worker.operations.console.visits import House
+from worker.operations.console.visits import House, Page, Visit
 from worker.operations.requests import Ring
 from worker.runtime import Runtime
 
@@ -35,3 +38,9 @@ def routes(running: Runtime, *, bind: str, ring: Ring) -> list[BaseRoute]:
     """Every address of the console. `bind`: the address that is listened on."""
     house = House(running, ring, bind)
     return [*paper.static_routes(), *(visits.route(house, view) for page in PAGES for view in page.VIEWS)]
+
+
+def nothing_here(running: Runtime, request: Request) -> Response:
+    """A page for an address that there is not."""
+    visit = Visit(request, running, sessions.NOBODY, {}, lambda *_: None)
+    return visits.finished(visit, Page("trouble.html", {"why": "there is nothing at this address", "status": 404}, 404))

@@ -1,0 +1,118 @@
+"""A real Chromium, whose absence is a skip at home and a failure in CI. SCREENSHOTS=DIR keeps what it saw."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.acceptance.fleet import Fleet
+from tests.waiting import wait_until
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+WIDE, PHONE = {"width": 1200, "height": 820}, {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        missing = "no Chromium on PATH: on Debian or Ubuntu, apt-get install chromium"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visitor:
+    """One person's browser window on one console. What a browser complains about fails the test."""
+
+    page: Page
+    url: str
+    screenshots: Path
+    complaints: list[str]
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self.url + path)
+        return self.page
+
+    def keep(self, name: str, *, whole: bool = False) -> None:
+        """A screenshot."""
+        self.page.screenshot(path=self.screenshots / f"{name}.png", full_page=whole)
+
+
+@pytest.fixture
+def visit(chromium: Browser, tmp_path: Path) -> Iterator[Visits]:
+    visits = Visits(chromium, Path(os.environ.get("SCREENSHOTS") or tmp_path))
+    visits.screenshots.mkdir(parents=True, exist_ok=True)
+    yield visits
+    for context in visits.contexts:
+        context.close()
+    assert visits.complaints == []
+
+
+class Visits:
+    """`visit(url)` opens a window; `dark=True`, `size=PHONE`, `script=False` make it another one."""
+
+    def __init__(self, chromium: Browser, screenshots: Path) -> None:
+        self._chromium = chromium
+        self.screenshots = screenshots
+        self.contexts: list[BrowserContext] = []
+        self.complaints: list[str] = []
+
+    def __call__(
+        self, url: str, *, dark: bool = False, size: dict[str, int] | None = None, script: bool = True
+    ) -> Visitor:
+        context = self._chromium.new_context(
+            color_scheme="dark" if dark else "light", viewport=size or WIDE, java_script_enabled=script
+        )
+        context.set_default_timeout(15_000)
+        self.contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: self.complaints.append(said.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        return Visitor(page, url, self.screenshots, self.complaints)
+
+
+def start_console(fleet: Fleet) -> str:
+    """`eraser console` as a process of its own; its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [Path(sys.executable).with_name("eraser"), "console", "--port", str(port)]
+    process = fleet.start("console", words)
+    url = f"http://127.0.0.1:{port}"
+    wait_until(lambda: answers(url) or not process.alive, 30, "the console answers")
+    assert process.alive, process.text
+    return url
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/readyz", timeout=1).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+def job_ids(text: str) -> set[str]:
+    return set(re.findall(r">((?:bad|good)-\d+)<", text))

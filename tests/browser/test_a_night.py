@@ -1,0 +1,125 @@
+"""The story of a night: failures arrive, a person sees their cause, tries a replay too early and then in time, and goes
+back to bed. Started in the console and watched on the command line, and the other way round."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import expect
+
+from tests.acceptance.fleet import Fleet
+from tests.browser.conftest import PHONE, Visitor, Visits, start_console
+from worker.deletion import State
+from worker.metastudio.simulator import Kind
+
+# What waits since the same moment goes by name, and retries later: each failure has a success beside it, both times,
+# so that it is no outage.
+JOBS = [f"job-{n:03d}" for n in range(228)]
+BAD, GOOD, REFUSED = JOBS[0:220:2], JOBS[1:220:2], JOBS[220:]
+LATER = [f"later-{n:03d}" for n in range(120)]
+GROUP = "server_error-500-MSS.00000004"
+SETTINGS = {"ERASER_RETRY_SCHEDULE": "0.2s"}
+
+
+def eraser(fleet: Fleet, *words: str) -> list[dict[str, Any]]:
+    """The command line, in another window."""
+    command = [Path(sys.executable).with_name("eraser"), *words, "--json"]
+    done = subprocess.run(command, env=fleet.env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def failures_arrive(fleet: Fleet) -> None:
+    fleet.plant(*JOBS, *LATER)
+    for job in BAD:
+        fleet.metastudio.fault(Kind.ERROR, job, times=None)
+    for job in REFUSED:
+        fleet.metastudio.fault(Kind.FORBIDDEN, job, times=None)
+    fleet.ask(*JOBS, why="TICKET-4700", by="svc-cleanup")
+    for n in range(0, len(LATER), 4):
+        fleet.ask(*LATER[n : n + 4], why="TICKET-4700", by="svc-cleanup", delay_s=0.2 + n / 50)
+
+
+def start_replay(ops: Visitor, *, most: str | None = None) -> str:
+    """Fill in the plan's form and send it; the replay's id."""
+    ops.page.get_by_label("Reason").fill("TICKET-4711")
+    ops.page.get_by_label("Who you are").fill("ops-7")
+    if most:
+        ops.page.get_by_label("Type").fill(most)
+    ops.page.get_by_role("button", name="Start the replay").click()
+    ops.page.wait_for_url("**/replays/replay-*")
+    return ops.page.url.rpartition("/")[2]
+
+
+def test_the_story_of_a_night(visit: Visits) -> None:
+    with Fleet(settings=SETTINGS) as fleet:
+        url = start_console(fleet)
+        ops = visit(url)
+        ops.open("/")
+        expect(ops.page.get_by_text("Nothing was ever asked for.")).to_be_visible()
+
+        # failures arrive; the overview says so by itself
+        fleet.start_workers(1)
+        failures_arrive(fleet)
+        look = ops.page.get_by_role("link", name="Look at the dead letters")
+        look.wait_for(timeout=30_000)
+        fleet.wait(lambda: fleet.states().get(State.DEAD, 0) == len(BAD) + len(REFUSED), "all the bad ones are dead")
+        expect(ops.page.locator("#state-dead b")).to_have_text("118", timeout=10_000)
+        ops.keep("night-1-overview")
+
+        # groups, the largest cause first
+        ops.page.get_by_role("link", name="Look at the dead letters").click()
+        cards = ops.page.locator("ul.cards > li")
+        expect(cards).to_have_count(2)
+        expect(cards.first.get_by_role("heading")).to_have_text(GROUP)
+        ops.keep("night-2-dead-letters")
+
+        # the plan; a replay that is tried too early stops itself after one letter
+        cards.first.get_by_role("link", name="Replay…").click()
+        expect(ops.page.get_by_role("heading", name="The plan: 110 letters begin a new round")).to_be_visible()
+        ops.keep("night-3-plan", whole=True)
+        early = start_replay(ops, most="110")
+        expect(ops.page.get_by_text("the canary failed again at its first attempt").first).to_be_visible(timeout=20_000)
+        expect(ops.page.get_by_text("109 not begun: dead as before")).to_be_visible()
+        ops.keep("night-4-stopped", whole=True)
+        (told,) = eraser(fleet, "replay", "status", early)
+        assert (told["state"], told["by"], told["reason"]) == ("stopped", "ops-7", "TICKET-4711")
+
+        # MetaStudio is well again: from one letter to all of them, seen here and there
+        fleet.metastudio.clear_faults()
+        fleet.metastudio.set_latency(0.5)
+        ops.page.get_by_role("link", name="Look at the dead letters").click()
+        ops.page.locator("ul.cards > li").first.get_by_role("link", name="Replay…").click()
+        expect(ops.page.get_by_label("Who you are")).to_have_value("ops-7")
+        replay = start_replay(ops, most="110")
+        expect(ops.page.get_by_text(re.compile(r"begun: \d+ deleted, \d+ wait")).first).to_be_visible()
+        ops.keep("night-5-progress")
+        expect(ops.page.get_by_text("each letter has its end")).to_be_visible(timeout=40_000)
+        expect(ops.page.locator("progress")).to_have_attribute("value", "110")
+        ops.keep("night-6-done", whole=True)
+        fleet.metastudio.set_latency(0.0)
+        (told,) = eraser(fleet, "replay", "status", replay)
+        assert (told["state"], told["deleted"]) == ("done", 110)
+
+        # the other way round: started on the command line, watched on a phone
+        phone = visit(url, size=PHONE, dark=True)
+        last = eraser(fleet, "dead", "replay", "--all", "--reason", "T-2", "--by", "ops-8", "--yes", "--no-wait")[-1]
+        phone.open("/replays")
+        phone.page.get_by_role("link", name=last["replay"]).click()
+        expect(phone.page.get_by_text("each letter has its end")).to_be_visible(timeout=30_000)
+        expect(phone.page.get_by_text("ops-8")).to_be_visible()
+        phone.keep("night-7-phone", whole=True)
+
+        # back to bed
+        phone.page.get_by_role("link", name="To the overview").click()
+        expect(phone.page.get_by_text("Nothing waits and nothing is dead.")).to_be_visible(timeout=10_000)
+        phone.keep("night-8-overview", whole=True)
+        assert fleet.states() == {State.DELETED: len(JOBS) + len(LATER)}
+        acts = [(entry["act"], entry["by"]) for entry in eraser(fleet, "audit")]
+        assert acts.count(("deletions.replayed", "ops-7")) == 2
+        assert acts.count(("deletions.replayed", "ops-8")) == 1

@@ -1,0 +1,161 @@
+"""Each page and dialog in a real browser: it fits a phone, can be read aloud, and needs no mouse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.acceptance.fleet import Fleet
+from tests.browser.conftest import PHONE, Visits, start_console
+from tests.dead_letters import Undertaker
+from worker.deletion import State
+from worker.ledger.holds import HoldList
+from worker.ledger.moves import Ref
+from worker.metastudio.simulator import DEMO_PROJECT
+
+GROUP = "server_error-500-MSS.00000004"
+JOB = "0f3a61c2"
+ONE = f"/deletions/{DEMO_PROJECT}/{JOB}"
+PAGES = {
+    "overview": "/",
+    "gate": "/gate",
+    "pause": "/gate/default/pause",
+    "dead": "/dead",
+    "group": f"/dead/{GROUP}",
+    "discard-group": f"/dead/{GROUP}/discard",
+    "replay": f"/replays/new?group={GROUP}",
+    "replays": "/replays",
+    "deletions": "/deletions?state=dead&job=0",
+    "one": ONE,
+    "discard": f"{ONE}/discard",
+    "hold": f"{ONE}/hold",
+    "holds": "/holds",
+    "retention": "/retention",
+    "audit": "/audit",
+    "not-found": "/find?job=nothing",
+}
+
+
+@dataclass
+class House:
+    """A console over a ledger in which something stands everywhere. No worker: nothing moves."""
+
+    url: str
+    fleet: Fleet
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    with Fleet() as fleet:
+        undertaker = Undertaker(fleet.redis_server.url, project=DEMO_PROJECT)
+        said = {"claim": {"by": "svc-cleanup", "why": "TICKET-4700"}, "message": "internal error, please retry"}
+        undertaker.end(*[f"0{n:031x}" for n in range(70)], to="deleted")
+        undertaker.end(*[f"0a{n:030x}" for n in range(120)], JOB, **said)
+        undertaker.end(*[f"0b{n:030x}" for n in range(3)], cause="refused", status=403, code="APIGW.0302")
+        undertaker.request(*[f"0c{n:030x}" for n in range(40)], why="T-7")
+        HoldList(undertaker.ledger).add([Ref(DEMO_PROJECT, "0c" + "0" * 30)], why="CASE-12", by="legal-3")
+        undertaker.ledger.pause(why="TICKET-4711", by="ops-7")
+        undertaker.ledger.resume(why="TICKET-4711", by="ops-7")
+        yield House(start_console(fleet), fleet)
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+def test_each_page_fits_its_window_and_can_be_read_aloud(visit: Visits, house: House, look: str) -> None:
+    window = visit(house.url, dark=look == "dark", size=PHONE if look == "phone" else None)
+    for name, path in PAGES.items():
+        page = window.open(path)
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), name
+        window.keep(f"{name}-{look}", whole=True)
+        if look != "light":  # the phone is light: both colours and both sizes are judged
+            found = Axe().run(page)
+            assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+
+
+def focused(page: Page) -> str:
+    return str(page.evaluate("document.activeElement.innerText || document.activeElement.name || ''")).strip()
+
+
+def tab_to(page: Page, text: str) -> None:
+    """Press Tab until something with this text has the focus, which can be seen."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if focused(page).startswith(text):
+            style = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert style != "none", f"nobody sees that {text} has the focus"
+            return
+    raise AssertionError(f"no Tab leads to {text!r}")
+
+
+def enter(page: Page) -> None:
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+
+
+def test_a_letter_is_discarded_and_restored_by_keyboard_alone(visit: Visits, house: House) -> None:
+    page = visit(house.url).open("/")
+    page.keyboard.press("Tab")
+    assert focused(page) == "Skip to the content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.goto(house.url + ONE)
+    for button, does, state in (("Discard…", "Discard it", State.DISCARDED), ("Restore…", "Restore it", State.DEAD)):
+        tab_to(page, button)
+        enter(page)
+        tab_to(page, "reason")
+        page.keyboard.type("TICKET-4711")
+        tab_to(page, "by")
+        page.keyboard.type("ops-7") if state is State.DISCARDED else None
+        tab_to(page, does)
+        enter(page)
+        expect(page.locator(".state .badge")).to_have_text(state.value)
+        assert house.fleet.state(JOB) is state
+
+
+def test_everything_works_without_javascript(visit: Visits, house: House) -> None:
+    page = visit(house.url, script=False).open("/gate")
+    for verb, does, gate in (("Pause…", "Pause it now", "paused"), ("Resume…", "Resume it", "ok")):
+        page.get_by_role("link", name=verb).click()
+        page.get_by_label("Reason").fill("TICKET-4711")
+        page.get_by_label("Who you are").fill("ops-7")
+        page.get_by_role("button", name=does).click()
+        expect(page.get_by_role("status")).to_be_visible()
+        assert house.fleet.reads.gate().gate == gate
+    assert page.goto(house.url + PAGES["replay"])
+    expect(page.get_by_role("button", name="Start the replay")).to_be_visible()
+
+
+def test_the_overview_changes_by_itself_and_keeps_the_focus(visit: Visits, house: House) -> None:
+    page = visit(house.url).open("/")
+    tab_to(page, "Pause…")
+    house.fleet.ledger.pause(why="CASE-9", by="ops-8")
+    expect(page.get_by_text("CASE-9 (by ops-8)")).to_be_visible()
+    house.fleet.ledger.resume(why="CASE-9", by="ops-8")
+    expect(page.get_by_text("CASE-9 (by ops-8)")).to_be_hidden()
+
+
+def test_a_page_of_another_site_can_do_nothing_here(visit: Visits, house: House) -> None:
+    """A form on another site, sent by this very browser, with its cookies if it likes."""
+    window = visit(house.url)
+    window.open("/")
+    page = window.page
+    form = f'<form method="post" action="{house.url}/gate/default/pause"><input name="reason" value="T-1">'
+    body = f'{form}<input name="by" value="evil"><button>Win a prize</button></form>'
+    page.route("http://evil.test/*", lambda route: route.fulfill(content_type="text/html", body=body))
+    page.goto("http://evil.test/")
+    with page.expect_response(f"{house.url}/gate/default/pause") as answer:
+        page.get_by_role("button").click()
+    assert answer.value.status == 403
+    assert house.fleet.reads.gate().gate == "ok"
+    window.complaints.clear()  # the browser says that it got a 403
+
+
+def test_what_is_long_comes_in_the_end_and_is_told_meanwhile(visit: Visits, house: House) -> None:
+    undertaker = Undertaker(house.fleet.redis_server.url, project=DEMO_PROJECT)
+    undertaker.end(*[f"d{n:04d}" for n in range(1100)], cause="deadline", status=503, code=None)
+    page = visit(house.url).open("/replays/new?group=deadline-503")
+    expect(page.get_by_role("heading", name="The plan: 1,100 letters begin a new round")).to_be_visible()
+    expect(page.get_by_label("Type 1100")).to_be_visible()
