@@ -14,8 +14,10 @@ from tests.acceptance.fleet import Fleet
 from tests.ledgers import INDEXES
 from worker.deletion import State
 from worker.ledger.read import Deletion
+from worker.ledger.receipts import Mark, Receipts
 from worker.metastudio.simulator import DEMO_PROJECT
 from worker.operations import metrics
+from worker.receipts.sealing import seal_all, sealed_lines
 
 
 def judge(fleet: Fleet, accepted: Collection[str], *, frozen: Collection[str] = ()) -> dict[str, Deletion]:
@@ -26,6 +28,7 @@ def judge(fleet: Fleet, accepted: Collection[str], *, frozen: Collection[str] = 
     what_is_deleted_was_deleted_once(fleet, deletions.values())
     no_calls_overlapped(calls, frozen)
     every_attempt_is_in_the_servers_log(deletions.values(), calls)
+    each_end_left_its_receipt(fleet, deletions)
     the_metrics_say_the_same(fleet, deletions.values(), calls)
     every_line_of_the_logs_is_an_event(fleet)
     return deletions
@@ -94,6 +97,22 @@ def every_attempt_is_in_the_servers_log(deletions: Iterable[Deletion], calls: li
             assert call["status"] == attempt.said["status"], f"{attempt} was answered {call['status']}"
     twice = [request_id for request_id, times in recorded.items() if times > 1]
     assert not twice, f"recorded more than once: {twice[:5]}"
+
+
+def each_end_left_its_receipt(fleet: Fleet, deletions: Mapping[str, Deletion]) -> None:
+    """Whatever was killed: an unbroken chain, in which the last receipt of each job says how its deletion ended."""
+    seal_all(fleet.ledger)
+    receipts = Receipts(fleet.client, fleet.account)
+    lines = [line.values for line in sealed_lines(receipts, Mark(), receipts.book().sealed)]
+    assert [line["n"] for line in lines] == list(range(1, receipts.book().n + 1))
+    latest = {line["job_id"]: line for line in lines}
+    for job, d in deletions.items():
+        if d.state not in (State.DELETED, State.GONE, State.CANCELLED, State.DISCARDED):
+            continue
+        receipt, calls = latest[job], [attempt for attempt in d.attempts if attempt.round == d.round]
+        assert (receipt["state"], receipt["evidence"], receipt["cause"]) == (d.state.value, d.evidence, d.cause), job
+        assert receipt["attempts"] == max((attempt.n for attempt in calls), default=0), job
+        assert receipt["request_id"] == (calls[-1].said.get("request_id") if calls else None), job
 
 
 def the_metrics_say_the_same(fleet: Fleet, deletions: Collection[Deletion], calls: list[dict[str, Any]]) -> None:
