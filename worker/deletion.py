@@ -5,7 +5,7 @@
        │ └──── rescue ────┘         (the lease ran out)
        ├── hold ▶ held ── release ▶ pending
        ├── cancel ▶ cancelled ── request ▶ pending
-       dead ── replay | request ▶ pending (a new round)
+       dead ── replay | request ▶ pending (a new round); the replay stops before any call ▶ dead, as it was
        dead ── discard ▶ discarded ── restore ▶ dead, request ▶ pending (a new round)
 
 A 200 from MetaStudio wins against every state, however late it comes.

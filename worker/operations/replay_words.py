@@ -23,7 +23,7 @@ STATES = {
 
 
 def line(seen: ReplayProgress) -> str:
-    """`812 of 1,378 begun: 800 deleted, 6 dead again, 6 wait · one more minute`."""
+    """`812 of 1,378 begun: 800 deleted, 6 dead again, 6 wait for the first call · about 1 min left`."""
     begun = seen.count("fed")
     text = f"{begun:,} of {seen.count('total'):,} begun: {', '.join(outcomes(seen)) or 'nothing has ended yet'}"
     if seen.ended:
@@ -32,9 +32,12 @@ def line(seen: ReplayProgress) -> str:
         return f"{text} · waits: {'; '.join(seen.waits)}"
     if seen.first.stage is not Stage.REST:
         return f"{text} · {STAGES[seen.first.stage]}"
-    if seen.expected_s:
-        return f"{text} · about {span(seen.expected_s)} left"
-    return text
+    return f"{text} · {left(seen.expected_s)}" if seen.expected_s else text
+
+
+def left(seconds: float) -> str:
+    """`about 4 min left`."""
+    return f"{span(seconds)} left" if seconds < 1 else f"about {span(seconds)} left"
 
 
 def outcomes(seen: ReplayProgress) -> Iterator[str]:
@@ -60,7 +63,8 @@ def _for(seen: ReplayProgress) -> str:
     """What the open ones wait for."""
     first, held = seen.count("ahead"), seen.count("held")
     again = seen.count("open") - first - held
-    parts = [f"{first:,} for the first call"] if first else []
-    parts += [f"{again:,} for another"] if again > 0 else []
-    parts += [f"{held:,} on hold"] if held else []
-    return f" ({', '.join(parts)})" if len(parts) > 1 or held else ""
+    parts = [(first, "for the first call"), (again, "for another call"), (held, "on hold")]
+    some = [(number, text) for number, text in parts if number > 0]
+    if len(some) == 1:
+        return f" {some[0][1]}"
+    return f" ({', '.join(f'{number:,} {text}' for number, text in some)})"

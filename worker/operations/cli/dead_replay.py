@@ -56,7 +56,7 @@ def replay(what: tuple[str, ...], **said: Any) -> None:
         sys.exit(1 if selection.skipped or done.others else 0)
     plan = replays.plan(running, selection)
     if not (said["as_json"] and said["yes"]):
-        json_line(plan.as_json()) if said["as_json"] else _tell_plan(plan)
+        json_line(plan.as_json()) if said["as_json"] else _tell_plan(plan, confirmed=said["most"] is not None)
     if not plan.count:
         say("Nothing was done: all of them are on hold. See: eraser hold list")
         sys.exit(1)
@@ -97,7 +97,7 @@ def _marks(running: Runtime, said: tuple[str, ...]) -> dict[str, int] | None:
     return marks
 
 
-def _tell_plan(plan: ReplayPlan) -> None:
+def _tell_plan(plan: ReplayPlan, *, confirmed: bool) -> None:
     say(f"PLAN  replay {words.count(plan.count, 'dead letter')}: {plan.what}", style="bold")
     for group, number in plan.groups.items():
         say(f"{number:11,}  {group}")
@@ -111,7 +111,7 @@ def _tell_plan(plan: ReplayPlan) -> None:
     several = len(plan.marks) > 1
     seen = ", ".join(f"{mark:,} of {account}" if several else f"{mark:,}" for account, mark in plan.marks.items())
     say(f"      frozen at death {seen}: what dies later is not touched")
-    if plan.over_cap:
+    if plan.over_cap and not confirmed:
         say(f"      over the cap of {plan.cap:,}: the number has to be confirmed")
 
 

@@ -10,7 +10,7 @@ from worker.operations import replays
 from worker.operations.cli import door
 from worker.operations.cli.printing import by_option, facts, json_line, json_option, reason_option, say, table
 from worker.operations.cli.replay_progress import exit_code, follow, tell_end
-from worker.operations.replay_words import STAGES, STATES, outcomes
+from worker.operations.replay_words import STAGES, STATES, left, outcomes
 from worker.operations.replays import ReplayProgress
 from worker.operations.times import relative, span, when
 from worker.operations.words import count
@@ -115,12 +115,13 @@ def _tell(seen: ReplayProgress) -> None:
         rows.append(("because", seen.end_why + by))
     if len(seen.shares) > 1:
         rows.append(("accounts", ", ".join(f"{share.account} {share.state.value}" for share in seen.shares)))
-    total, fed, left = (seen.count(name) for name in ("total", "fed", "left"))
-    rows.append(("letters", f"{total:,}, {fed:,} begun" + (f", {left:,} not touched" if left else "")))
-    rows += [("", text) for text in outcomes(seen)]
+    total, fed, rest = (seen.count(name) for name in ("total", "fed", "left"))
+    begun = "all begun" if fed == total else f"{fed:,} begun"
+    rows.append(("letters", f"{total:,}, {begun}" + (f", {rest:,} not touched" if rest else "")))
+    rows.append(("outcome" if ended else "so far", ", ".join(outcomes(seen)) or "nothing has ended yet"))
     rows += [("waits", why) for why in seen.waits]
     if seen.expected_s and not seen.waits:
-        rows.append(("left", f"about {span(seen.expected_s)} until each was called"))
+        rows.append(("time", f"{left(seen.expected_s)} until each was called"))
     facts(rows)
     if not seen.ended:
         say(f"Next: eraser replay cancel {seen.replay} --reason TICKET   (or wait: it goes on by itself)")

@@ -22,6 +22,7 @@ from worker.operations.words import count
 from worker.runtime import Runtime
 
 EVERY_S = 0.3
+WIDTH = 20  # of the bar
 
 
 def follow(running: Runtime, replay: str, *, quiet: bool = False) -> ReplayProgress:
@@ -34,7 +35,7 @@ def follow(running: Runtime, replay: str, *, quiet: bool = False) -> ReplayProgr
         try:
             while not seen.ended:
                 if live:
-                    live.update(Text(line(seen)), refresh=True)
+                    live.update(Text(f"{_bar(seen)} {line(seen)}"), refresh=True)
                 elif not quiet and time.monotonic() - told >= LINE_EVERY_S and line(seen) != said:
                     told, said = time.monotonic(), line(seen)
                     click.echo(said, err=True)
@@ -70,6 +71,12 @@ def tell_end(seen: ReplayProgress) -> None:
         say(f"  or: eraser replay cancel {seen.replay} --reason TICKET")
     elif not seen.all_well:
         say("Next: eraser dead groups")
+
+
+def _bar(seen: ReplayProgress) -> str:
+    done = sum(seen.count(name) for name in ("fed", "moved", "newer", "on_hold")) - seen.count("open")
+    filled = round(WIDTH * done / max(1, seen.count("total")))
+    return f"[{'#' * filled}{'.' * (WIDTH - filled)}]"
 
 
 def exit_code(seen: ReplayProgress) -> int:
