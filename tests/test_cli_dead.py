@@ -164,7 +164,7 @@ def test_many_show_a_plan_and_want_yes(command: Command, some: Undertaker) -> No
     assert FAILED in ended.out
     assert "skipped: nix: no dead letter and no group of that name" in ended.out
     assert "account default: 6 at 9." in ended.out
-    assert "refused by yes" in ended.err
+    assert "refused by plan first" in ended.err
     assert "eraser dead replay server r-1 nix --reason 'T 1' --up-to 8 --yes" in ended.err
     assert command("status", "--json").json[0]["states"]["dead"] == 8
 
