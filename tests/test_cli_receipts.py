@@ -74,13 +74,15 @@ def test_csv_is_read_by_any_reader_of_csv(command: Command, ended: Undertaker) -
 
 
 def test_since_leaves_out_what_was_settled_before(command: Command, ended: Undertaker, tmp_path: Path) -> None:
-    settled = command("receipts", "export").json[4]["settled_at"]
+    settled = command("receipts", "export").json[7]["settled_at"]
     done = command("receipts", "export", "--since", settled)
     expected = [line["n"] for line in command("receipts", "export").json[:-1] if line["settled_at"] >= settled]
     assert [line["n"] for line in done.json[:-1]] == expected
     file = tmp_path / "part"
     file.write_text(done.out)
-    assert command("receipts", "verify", str(file)).code == 0
+    verified = command("receipts", "verify", str(file), "--head", done.json[-1]["head"])
+    assert verified.code == 0
+    assert f"It begins with receipt {expected[0]}: those before it" in verified.out
     assert command("receipts", "export", "--since", "yesterday").code == 2
 
 

@@ -188,6 +188,8 @@ def _tell_verified(path: Path, read: verifying.Reading, *, head: str | None, key
     for line in _counts(tally):
         say(line)
     say(f"  head         {trailer['head']}")
+    if tally.receipts and trailer["first_n"] > 1:
+        say(f"It begins with receipt {trailer['first_n']:,}: those before it have to be in earlier files.")
     if key:
         say(f"  signed by    {key.fingerprint}, the key that you gave: nobody else made this file")
     elif head:
