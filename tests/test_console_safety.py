@@ -195,6 +195,14 @@ def test_without_a_password_others_see_nothing(redis_url: str, undertaker: Under
         assert dead(console) == 1
 
 
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "X-Forwarded-Proto"])
+def test_a_proxy_that_says_so_opens_nothing_without_a_password(console: Console, header: str) -> None:
+    """One on this machine calls by a loopback name, whoever stands behind it."""
+    answer = console.get("/dead", **{header: "1.2.3.4"})
+    assert (answer.status_code, GROUP in answer.text) == (403, False)
+    assert console.post("/gate/default/pause", headers={header: "x"}, token=console.token(), **SAID).status_code == 403
+
+
 def test_every_page_wants_the_password_first(outside: Console, undertaker: Undertaker) -> None:
     undertaker.end("a")
     paths = [view.path for page in PAGES for view in page.VIEWS if view.show and not view.public]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.acceptance.fleet import Fleet
 from tests.waiting import wait_until
@@ -28,6 +27,7 @@ FLAGS = [
     "--disable-sync",
 ]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+PATIENCE_MS = 30_000  # far more than anything takes; only a fault of ours reaches it
 WIDE, PHONE = {"width": 1200, "height": 820}, {"width": 360, "height": 740}
 
 
@@ -38,6 +38,7 @@ def chromium() -> Iterator[Browser]:
         missing = "no Chromium on PATH: on Debian or Ubuntu, apt-get install chromium"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE_MS)
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield browser
         browser.close()
@@ -86,7 +87,7 @@ class Visits:
         context = self._chromium.new_context(
             color_scheme="dark" if dark else "light", viewport=size or WIDE, java_script_enabled=script
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_MS)
         self.contexts.append(context)
         page = context.new_page()
         page.on("console", lambda said: self.complaints.append(said.text))
@@ -112,7 +113,3 @@ def answers(url: str) -> bool:
         return httpx2.get(f"{url}/readyz", timeout=1).status_code == 200
     except httpx2.HTTPError:
         return False
-
-
-def job_ids(text: str) -> set[str]:
-    return set(re.findall(r">((?:bad|good)-\d+)<", text))

@@ -67,9 +67,9 @@ def test_the_story_of_a_night(visit: Visits) -> None:
         fleet.start_workers(1)
         failures_arrive(fleet)
         look = ops.page.get_by_role("link", name="Look at the dead letters")
-        look.wait_for(timeout=30_000)
+        look.wait_for()
         fleet.wait(lambda: fleet.states().get(State.DEAD, 0) == len(BAD) + len(REFUSED), "all the bad ones are dead")
-        expect(ops.page.locator("#state-dead b")).to_have_text("118", timeout=10_000)
+        expect(ops.page.locator("#state-dead b")).to_have_text("118")
         ops.keep("night-1-overview")
 
         # groups, the largest cause first
@@ -84,7 +84,7 @@ def test_the_story_of_a_night(visit: Visits) -> None:
         expect(ops.page.get_by_role("heading", name="The plan: 110 letters begin a new round")).to_be_visible()
         ops.keep("night-3-plan", whole=True)
         early = start_replay(ops, most="110")
-        expect(ops.page.get_by_text("the canary failed again at its first attempt").first).to_be_visible(timeout=20_000)
+        expect(ops.page.get_by_text("the canary failed again at its first attempt").first).to_be_visible()
         expect(ops.page.get_by_text("109 not begun: dead as before")).to_be_visible()
         ops.keep("night-4-stopped", whole=True)
         (told,) = eraser(fleet, "replay", "status", early)
@@ -99,7 +99,7 @@ def test_the_story_of_a_night(visit: Visits) -> None:
         replay = start_replay(ops, most="110")
         expect(ops.page.get_by_text(re.compile(r"begun: \d+ deleted, \d+ wait")).first).to_be_visible()
         ops.keep("night-5-progress")
-        expect(ops.page.get_by_text("each letter has its end")).to_be_visible(timeout=40_000)
+        expect(ops.page.get_by_text("each letter has its end")).to_be_visible()
         expect(ops.page.locator("progress")).to_have_attribute("value", "110")
         ops.keep("night-6-done", whole=True)
         fleet.metastudio.set_latency(0.0)
@@ -111,13 +111,13 @@ def test_the_story_of_a_night(visit: Visits) -> None:
         last = eraser(fleet, "dead", "replay", "--all", "--reason", "T-2", "--by", "ops-8", "--yes", "--no-wait")[-1]
         phone.open("/replays")
         phone.page.get_by_role("link", name=last["replay"]).click()
-        expect(phone.page.get_by_text("each letter has its end")).to_be_visible(timeout=30_000)
+        expect(phone.page.get_by_text("each letter has its end")).to_be_visible()
         expect(phone.page.get_by_text("ops-8")).to_be_visible()
         phone.keep("night-7-phone", whole=True)
 
         # back to bed
         phone.page.get_by_role("link", name="To the overview").click()
-        expect(phone.page.get_by_text("Nothing waits and nothing is dead.")).to_be_visible(timeout=10_000)
+        expect(phone.page.get_by_text("Nothing waits and nothing is dead.")).to_be_visible()
         phone.keep("night-8-overview", whole=True)
         assert fleet.states() == {State.DELETED: len(JOBS) + len(LATER)}
         acts = [(entry["act"], entry["by"]) for entry in eraser(fleet, "audit")]

@@ -27,6 +27,7 @@ from worker.runtime import Runtime
 
 MOST_BYTES = 1_000_000  # of a form: some 15,000 job ids to hold
 LONGEST_TOLD = 300
+PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 OUR_FAULT = "a fault of ours; the log of `eraser console` says more"
 
 log = logging.getLogger(__name__)
@@ -63,10 +64,10 @@ class House:
     ring: Ring
     bind: str = "127.0.0.1"
 
-    @property
-    def locked(self) -> bool:
-        """Whether others can reach it and nothing tells them from us."""
-        open_to_others = not is_loopback(self.bind) or bool(self.running.settings.console_hosts)
+    def is_locked(self, request: Request) -> bool:
+        """Whether others can reach it, by this request's own word too, and nothing tells them from us."""
+        by_proxy = any(name in request.headers for name in PROXIES)
+        open_to_others = by_proxy or not is_loopback(self.bind) or bool(self.running.settings.console_hosts)
         return open_to_others and sessions.password(self.running) is None
 
 
@@ -140,7 +141,7 @@ def _answer(house: House, view: View, request: Request, form: Mapping[str, str])
         return _again(request)
     visit = Visit(request, house.running, sessions.NOBODY, form, house.ring)
     try:
-        if house.locked:
+        if house.is_locked(request):
             return finished(visit, Page("locked.html", status=403))
         visit = replace(visit, session=sessions.open_(house.running, request))
         if request.method == "POST":
