@@ -179,3 +179,5 @@ def test_an_entry_that_is_no_receipt_does_not_stop_the_dispatcher(
     undertaker.redis.hset(f"{STREAM}:book", "n", 2)
     Sealer(running.ledger).tick(running.redis, ["default"])
     assert receipts.book().sealed == Mark()
+    told = command("receipts", "export")
+    assert (told.code, "of the stream of receipts is none" in told.err) == (1, True)

@@ -15,7 +15,7 @@ from typing import Any
 import redis
 
 from worker.errors import EraserError
-from worker.ledger.receipts import PAGE, Mark, Receipts, unsealed
+from worker.ledger.receipts import PAGE, Entry, Mark, Receipts, unsealed
 from worker.ledger.store import Ledger
 from worker.receipts.chain import genesis, linked
 from worker.receipts.receipt import expand
@@ -36,6 +36,10 @@ class Broken(EraserError):
         self.last = last
 
 
+class Unreadable(EraserError):
+    """An entry of the stream is no receipt: somebody else wrote into it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A receipt with `prev` and `hash`, and where it stands in the stream."""
@@ -54,7 +58,7 @@ def seal(ledger: Ledger, *, most: int = PAGE) -> bool:
         return False
     head = head_of(ledger.account, was)
     for entry in entries:
-        head = str(linked(expand(ledger.account, entry), head)["hash"])
+        head = str(linked(_expanded(ledger.account, entry), head)["hash"])
     ledger.move("seal", {"was": was.id, "n": entries[-1].n, "id": entries[-1].id, "head": head})
     return len(entries) == most
 
@@ -90,8 +94,8 @@ class Sealer:
                 if seal(self.ledger(account)):
                     self._lately[account] = now + LATELY_S
                     self._next = now
-            except (KeyError, ValueError):
-                log.exception("receipts.unreadable", extra={"account": account})
+            except Unreadable as error:
+                log.error("receipts.unreadable", extra={"account": account, "error": str(error)})
         self._lately = {account: until for account, until in self._lately.items() if until > now}
 
 
@@ -113,12 +117,22 @@ def sealed_lines(receipts: Receipts, after: Mark, until: Mark) -> Iterator[Line]
 def _between(receipts: Receipts, after: Mark, until: Mark) -> list[Line]:
     head, lines = head_of(receipts.account, after), []
     for entry in receipts.each(after.id, until=until.id):
-        values = linked(expand(receipts.account, entry), head)
+        values = linked(_expanded(receipts.account, entry), head)
         head = values["hash"]
         lines.append(Line(Mark(entry.n, entry.id, head), entry.at_ms, values))
     if head != until.head:
         raise _broken(receipts.account, after.n, until.n, [line.mark.n for line in lines])
     return lines
+
+
+def _expanded(account: str, entry: Entry) -> dict[str, Any]:
+    try:
+        return expand(account, entry)
+    except (KeyError, ValueError):
+        raise Unreadable(
+            f"account {account}: entry {entry.id} of the stream of receipts is none; nothing after it is sealed. "
+            "Whoever wrote it did not come through this program; XDEL takes it away"
+        ) from None
 
 
 def _broken(account: str, after: int, until: int, numbers: list[int]) -> Broken:
