@@ -33,7 +33,9 @@ def check_confirmed(count: int, most: int | None, *, yes: bool, again: str) -> N
         )
     if not yes:
         cap = f" --max {count}" if count > CAP else ""
-        raise RefusedBySafetyRule("plan first", f"this was the plan only, nothing was done. To go on:\n  {again} --yes{cap}")
+        raise RefusedBySafetyRule(
+            "plan first", f"this was the plan only, nothing was done. To go on:\n  {again} --yes{cap}"
+        )
 
 
 def act_of(selection: Selection, most: int | None) -> Act:
