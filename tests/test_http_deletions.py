@@ -12,6 +12,7 @@ import pytest
 from tests.dead_letters import PROJECT, Undertaker
 from tests.http_site import DELETIONS, Site
 from tests.waiting import wait_until
+from worker.operations import audit
 from worker.operations.http.orders import MOST
 from worker.operations.http.tokens import Scope
 
@@ -179,6 +180,8 @@ def test_cancelling_withdraws_it_and_names_the_token(site: Site) -> None:
     found = site.show("job-1")
     assert found["state"] == "cancelled"
     assert any(event.get("by") == "shop" and event.get("why") == "TICKET-2" for event in found["events"])
+    (entry,) = [audit.as_json(entry) for entry in audit.entries(site.running, audit.Filter())]
+    assert (entry["act"], entry["by"], entry["reason"]) == ("deletions.cancelled", "shop", "TICKET-2")
     assert site.show("job-2")["state"] == "pending"
 
 
