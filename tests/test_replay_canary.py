@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.ledger.replays import Replay, ReplayState, Stage
-from worker.replay.canary import HUNDRED, MOST_AHEAD, Feed, Stop, Wait, decide
+from worker.replay.canary import HUNDRED, MOST_AHEAD, Feed, Stop, Wait, decide, look_again_s
 
 NEW = Replay(
     **dict.fromkeys(Replay.__slots__, 0)  # type: ignore[arg-type]
     | {"id": "r", "account": "default", "state": ReplayState.RUNNING, "stage": Stage.CANARY, "groups": {}}
-    | {"what": "all", "why": "T-1", "by": None, "ended": None, "end_why": None, "end_by": None}
+    | {"what": "all", "why": "T-1", "by": None, "ended": None, "fed_at": None, "end_why": None, "end_by": None}
 )
 
 
@@ -100,3 +100,8 @@ def test_the_rest_is_fed_thirty_seconds_ahead() -> None:
     assert decide(seen(Stage.REST, 5_000, 100, ok=100), 10) == Feed(300, Stage.REST)
     assert decide(seen(Stage.REST, 5_000, 400, ok=100), 10) == Wait()
     assert decide(seen(Stage.REST, 5_000, 400, ok=101), 10) == Feed(1, Stage.REST)
+
+
+def test_a_replay_that_cannot_go_on_is_looked_at_ever_more_seldom() -> None:
+    assert [look_again_s(Stage.CANARY, idle) for idle in (-1, 0, 1, 20, 3_600)] == [0.2, 0.2, 0.2, 1.0, 5.0]
+    assert [look_again_s(Stage.REST, idle) for idle in (0, 60, 3_600)] == [1.0, 3.0, 5.0]

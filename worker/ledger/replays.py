@@ -54,6 +54,7 @@ class Replay:
     groups: dict[str, int]
     mark: int  # deaths with a later number are not touched
     started: float
+    fed_at: float | None  # when letters last began
     ended: float | None
     end_why: str | None
     end_by: str | None
@@ -176,6 +177,7 @@ def _replay(name: str, account: str, said: dict[str, str]) -> Replay:
         groups=json.loads(said["groups"]),
         mark=number("mark"),
         started=float(said["at"]),
+        fed_at=float(said["fed_at"]) if "fed_at" in said else None,
         ended=float(said["ended"]) if "ended" in said else None,
         end_why=said.get("end_why"),
         end_by=said.get("end_by"),

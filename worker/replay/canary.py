@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from worker.ledger.replays import Replay, Stage
 
+SOON_S, LATER_S = 0.2, 1.0  # between two looks: while a few letters decide about the rest, and while the rest goes
+LONGEST_S = 5.0  # where nothing has happened for long: a closed gate, an outage
 TEN = 1 + 10
 HUNDRED = 100
 AHEAD_S = 30.0  # of the gate's pace that is fed ahead
@@ -81,3 +83,8 @@ def _after_a_hundred(seen: Replay) -> Decision:
         return Feed(0, Stage.REST)
     room = HUNDRED - seen.fed
     return Feed(room, Stage.HUNDRED) if room > 0 and seen.left else Wait()
+
+
+def look_again_s(stage: Stage, idle_s: float) -> float:
+    """When to look again, where nothing was fed for so long."""
+    return min(LONGEST_S, max(LATER_S if stage is Stage.REST else SOON_S, idle_s / 20))

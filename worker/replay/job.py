@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from worker.ledger.ask import ask
 from worker.ledger.replays import Replay, ReplayBook, ReplayState, Stage
 from worker.ledger.store import BATCH, Ledger
-from worker.replay.canary import Feed, Stop, decide
+from worker.replay.canary import Feed, Stop, decide, look_again_s
 
 log = logging.getLogger(__name__)
 
-SOON_S = 0.2  # while a few letters decide whether the rest goes on
-LATER_S = 1.0
 _DECISIONS = 4  # a step passes at most the three stages and feeds
 
 
@@ -39,10 +38,15 @@ def step(ledger: Ledger, replay: str, ring: Callable[[str], None]) -> float | No
                 if not moved or budget <= 0:
                     break
             case _:
-                break
-    return LATER_S if stage is Stage.REST else SOON_S
+                return look_again_s(seen.stage, _idle_s(ledger, seen))
+    return look_again_s(stage, 0.0)
 
 
 def _stop(book: ReplayBook, seen: Replay, why: str) -> None:
     if book.stop(seen.id, why=why) == ReplayState.RUNNING:
         log.warning("replay.stopped", extra={"replay": seen.id, "account": seen.account, "why": why})
+
+
+def _idle_s(ledger: Ledger, seen: Replay) -> float:
+    seconds, _ = ask(ledger.client.time)
+    return float(seconds) - (seen.fed_at or seen.started) / 1000

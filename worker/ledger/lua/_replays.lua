@@ -1,7 +1,7 @@
 -- Replay jobs: a frozen list of dead letters that are fed into new rounds bit by bit, and counts of what becomes of them.
 --   replay:<id>       hash   state (planning | running | stopping | done | stopped | cancelled), stage (canary | ten |
 --                            hundred | rest), why, by, what (the choice in words), groups (JSON), mark, lane, deadline,
---                            at, ended, end_why, end_by; total, cursor (how many of the list were handled), recalled;
+--                            at, fed_at, ended, end_why, end_by; total, cursor (how many of the list were handled), recalled;
 --                            fed, and of these open, held; deleted, gone, dead, cancelled, back (dead as before);
 --                            of the rest moved (not dead any more), newer (died after the mark), on_hold;
 --                            ok, failed, aside: the first word on each that was fed

@@ -55,6 +55,7 @@ return once(ARGV[1], ARGV[2], function()
   end
   redis.call('HSET', R, 'cursor', cursor + #refs, 'stage', options.stage)
   redis.call('HINCRBY', R, 'open', became.fed)
+  if became.fed > 0 then redis.call('HSET', R, 'fed_at', ms(now)) end
   for what, number in pairs(became) do
     if number > 0 then redis.call('HINCRBY', R, what, number) end
   end
