@@ -105,7 +105,8 @@ def test_what_failed_again_exits_1_and_says_why(command: Command, started: str, 
 def test_a_cancel_leaves_the_rest_dead_and_who_did_it_is_told(command: Command, started: str) -> None:
     ended = command("replay", "cancel", started, "--reason", "wrong group", "--by", "ops-9")
     assert ended.code == 0
-    assert "cancelled: wrong group" in ended.out
+    assert "is cancelled after" in ended.out
+    assert ": wrong group." in ended.out
     assert "12 more letters dead as before: nothing was sent for them" in ended.out
     (seen,) = command("replay", "list", "--json").json
     assert (seen["state"], seen["ended_by"], seen["left"]) == ("cancelled", "ops-9", 12)

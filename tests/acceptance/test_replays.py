@@ -102,7 +102,7 @@ def test_a_canary_that_fails_stops_the_rest() -> None:
         process = eraser(fleet, "replay", "dead", "replay", FAILED, "--reason", "T-1", "--yes", "--max", "400")
         fleet.wait(lambda: not process.alive, "the replay has ended")
         assert process.popen.returncode == 1
-        assert "stopped: the canary failed again" in process.text
+        assert "the canary failed again at its first attempt." in process.text
         assert "399 more letters dead as before" in process.text
         fleet.wait_until_settled(400)
         deletions = everything(fleet)

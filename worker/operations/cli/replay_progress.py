@@ -57,15 +57,16 @@ def _again(running: Runtime, seen: ReplayProgress) -> ReplayProgress:
 
 def tell_end(seen: ReplayProgress) -> None:
     """How it ended, or how to go on looking."""
-    state = f"{seen.state.value}: {seen.end_why}" if seen.end_why else seen.state.value
+    why = f": {seen.end_why}" if seen.end_why else ""
     took = f" after {span((seen.ended_at - seen.first.started) / 1000)}" if seen.ended_at else ""
-    say(f"{seen.replay} is {state}{took}.", style=None if seen.all_well or not seen.ended else "bold red")
+    style = None if seen.all_well or not seen.ended else "bold red"
+    say(f"{seen.replay} is {seen.state.value}{took}{why}.", style=style)
     say(f"{count(seen.count('total'), 'letter')}: {', '.join(outcomes(seen)) or 'nothing has begun yet'}.")
     left = seen.count("left")
     if seen.ended and left:
         say(f"{count(left, 'more letter')} dead as before: nothing was sent for {'it' if left == 1 else 'them'}.")
-    for why in seen.waits:
-        say(f"It waits: {why}.")
+    for wait in seen.waits:
+        say(f"It waits: {wait}.")
     if not seen.ended:
         say(f"Next: eraser replay status {seen.replay} --watch")
         say(f"  or: eraser replay cancel {seen.replay} --reason TICKET")
