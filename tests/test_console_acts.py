@@ -93,8 +93,8 @@ def test_a_job_is_held_until_a_day_and_released(console: Console, undertaker: Un
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ({"reason": "", "by": "ops-7"}, "say why"),
-        ({"reason": "T-1", "by": ""}, "say who you are"),
+        ({"reason": "", "by": "ops-7"}, "Say why"),
+        ({"reason": "T-1", "by": ""}, "Say who you are"),
         ({"reason": "T-1", "by": "Li Wei"}, "never a name"),
         ({"reason": "call 138@example.com!", "by": "ops-7"}, "never personal data"),
         ({"reason": "x" * 65, "by": "ops-7"}, "1 to 64"),

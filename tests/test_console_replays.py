@@ -123,6 +123,7 @@ def test_more_than_a_hundred_want_their_number(console: Console, undertaker: Und
     answer = console.send(NEW, most=typed, **SAID)
     assert answer.status_code == 422
     assert why in words(answer.text)
+    assert words(answer.text).count("Nothing was done") == 1
     assert "There was no replay yet" in console.text("/replays")
     assert begun(console, most="101")
 
@@ -130,7 +131,7 @@ def test_more_than_a_hundred_want_their_number(console: Console, undertaker: Und
 def test_no_reason_no_replay(console: Console, undertaker: Undertaker) -> None:
     undertaker.end("a")
     answer = console.send(NEW, reason="", by="ops-7")
-    assert (answer.status_code, "say why" in answer.text) == (422, True)
+    assert (answer.status_code, "Say why" in answer.text) == (422, True)
 
 
 def test_all_dead_letters_are_replayed_at_once(console: Console, undertaker: Undertaker) -> None:

@@ -46,7 +46,12 @@ def acted(visit: Visit, dialog: Dialog, do: Callable[[str, str], Move | Page]) -
     except Unreachable:
         raise
     except EraserError as error:
-        return asking(visit, dialog, why_not=str(error))
+        return asking(visit, dialog, why_not=why(error))
+
+
+def why(error: EraserError) -> str:
+    """An error for who looks at a form: the rule's name is for programs."""
+    return str(error).removeprefix(f"refused by {error.rule}: " if isinstance(error, RefusedBySafetyRule) else "")
 
 
 def checked(visit: Visit, *, wants_reason: bool = True) -> tuple[str, str]:

@@ -38,7 +38,7 @@ def add(visit: Visit) -> Move | Page:
     except Unreachable:
         raise
     except EraserError as error:
-        return _page(visit, why_not=str(error))
+        return _page(visit, why_not=dialogs.why(error))
     others = [one for one in told if not one.done]
     if others:
         return Page("told.html", {"title": "Holds", "results": told, "back": "/holds"})

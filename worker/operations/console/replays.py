@@ -46,7 +46,7 @@ def start(visit: Visit) -> Move | Page:
     except Unreachable:
         raise
     except EraserError as error:
-        said = {"name": name, "count": count, "plan": plan, "why_not": str(error), "form": dict(visit.form)}
+        said = {"name": name, "count": count, "plan": plan, "why_not": dialogs.why(error), "form": dict(visit.form)}
         return Page("planned.html", said, 422)
     return Move(f"/replays/{replay}")
 
