@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -166,6 +167,25 @@ def test_redis_away_is_said_and_asked_again(redis_url: str) -> None:
         assert (answer.status_code, "Redis is away" in answer.text) == (503, True)
         part = console.get("/", **{"HX-Request": "true"})
         assert (part.status_code, "Trying again" in part.text) == (200, True)
+
+
+def test_of_several_accounts_each_has_its_gate_and_all_share_the_lists(redis_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "accounts.toml"
+    text = '[accounts.{0}]\nregion = "cn-north-4"\nprojects = ["{0}-p"]\n'
+    file.write_text(text.format("east") + text.format("west"))
+    console = Console(redis_url, environ={"ERASER_CONFIG": str(file), "ERASER_REGION": ""})
+    for name in ("east", "west"):
+        Undertaker(redis_url, account=name, project=f"{name}-p").end(f"job-of-{name}")
+    with console.client:
+        console.send("/gate/west/pause", reason="T-1", by="ops-7")
+        text = console.text("/gate")
+        assert re.search(r"Account east open .* Account west paused by an operator", text)
+        assert "west is paused" in console.text("/")
+        assert "2 letters in 1 group" in console.text("/dead")
+        assert {"job-of-east", "job-of-west"} <= set(console.text("/deletions?state=dead").split())
+        assert console.get("/find?job=job-of-west").headers["location"] == "/deletions/west-p/job-of-west"
+        assert "(account west)" in console.text("/deletions/west-p/job-of-west")
+        assert "account west" in console.text("/audit")
 
 
 # -- what stands on every page, and on none ----------------------------------------------------------------------------

@@ -19,8 +19,9 @@ from worker.metastudio.simulator import Kind
 
 # What waits since the same moment goes by name, and retries later: each failure has a success beside it, both times,
 # so that it is no outage.
-JOBS = [f"job-{n:03d}" for n in range(228)]
-BAD, GOOD, REFUSED = JOBS[0:220:2], JOBS[1:220:2], JOBS[220:]
+JOBS = [f"job-{n:03d}" for n in range(236)]
+REFUSED = JOBS[40:56:2]
+BAD = [job for job in JOBS[::2] if job not in REFUSED]
 LATER = [f"later-{n:03d}" for n in range(120)]
 GROUP = "server_error-500-MSS.00000004"
 SETTINGS = {"ERASER_RETRY_SCHEDULE": "0.2s"}
@@ -99,6 +100,8 @@ def test_the_story_of_a_night(visit: Visits) -> None:
         replay = start_replay(ops, most="110")
         expect(ops.page.get_by_text(re.compile(r"begun: \d+ deleted, \d+ wait")).first).to_be_visible()
         ops.keep("night-5-progress")
+        (told,) = eraser(fleet, "replay", "status", replay)
+        assert (told["replay"], told["total"], told["fed"] > 0) == (replay, 110, True)
         expect(ops.page.get_by_text("each letter has its end")).to_be_visible()
         expect(ops.page.locator("progress")).to_have_attribute("value", "110")
         ops.keep("night-6-done", whole=True)

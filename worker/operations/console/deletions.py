@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from worker.accounts import DEFAULT
 from worker.deletion import State, why_bad_id
 from worker.errors import UsageError
 from worker.ledger.glance import Glance
@@ -42,12 +43,12 @@ def find(visit: Visit) -> Page | Move:
 
 def _everywhere(visit: Visit, job: str) -> list[Ref]:
     settings = visit.running.settings
-    projects = [(name, project) for name, account in settings.accounts.items() for project in account.projects]
-    if settings.project and settings.project not in [project for _, project in projects]:
-        projects.append((settings.account_of(settings.project).name, settings.project))
+    projects = {project: name for name, account in settings.accounts.items() for project in account.projects}
+    if settings.project and DEFAULT in settings.accounts:
+        projects.setdefault(settings.project, DEFAULT)
     return [
         ref
-        for account, project in projects
+        for project, account in projects.items()
         for ref, state in Glance(visit.running.redis, account).states([Ref(project, job)])
         if state is not None
     ]
