@@ -41,7 +41,9 @@ def console(context: click.Context, host: str, port: int) -> None:
     running.patience_s = PATIENCE_S
     broker = running.settings.broker_url or broker_form(running.redis_url)  # fail now, with what to set
     check_celery_environment(running.environ, broker)
-    import worker.celery  # noqa: F401 - now, and not while the first person waits for a doorbell
+    from worker.celery import app  # now, and not while the first person waits for a doorbell
+
+    _ = app.connection_for_write().transport  # imports what sending one takes; calls nobody
 
     logs.set_up(logging.INFO, os.environ)
     if not is_loopback(host):
