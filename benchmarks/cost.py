@@ -21,6 +21,7 @@ from pathlib import Path
 import click
 
 from benchmarks import chart, figures
+from benchmarks import queues as waiting
 from benchmarks.gate import EARNEST
 from benchmarks.processes import cpu_s
 from tests.acceptance.fleet import Fleet, Process
@@ -29,6 +30,7 @@ from worker.metastudio.simulator import DEMO_PROJECT
 from worker.operations.requests import record
 
 THREADS = 32
+QUEUED = 20_000  # deletions in each queue
 WARM_S = 1.5  # after the first deletion: imports, connections and our gate's first probe are over then
 SETTINGS = EARNEST | {"ERASER_RATE": "1000"}  # the most that may be set: the pace must not be what is measured
 LOOPS = "benchmarks.peers.loops"
@@ -93,16 +95,16 @@ class Bench:
         """CPU seconds per deletion of the row's whole process tree, and deletions per second."""
         fastest = min(row.most_per_s, row.hands / latency) if latency else row.most_per_s
         jobs = int(fastest * (WARM_S + self.seconds)) + 2 * row.hands
-        self._empty(jobs, latency)
-        self._fill_queue(row, jobs)
-        process = self._start("row", row.words, jobs, ours=row.ours)
+        self.empty(jobs, latency)
+        self.fill_queue(row, jobs)
+        process = self.start(row, jobs)
         try:
-            self.fleet.wait(lambda: self._deleted() > 0 or not process.alive, f"{row.title} deletes")
+            self.fleet.wait(lambda: self.deleted() > 0 or not process.alive, f"{row.title} deletes")
             time.sleep(WARM_S)
             first, last = self._window(process, jobs - 2 * row.hands)
             self._check()
         finally:
-            self._end(process)
+            self.end(process)
         done = last.deleted - first.deleted
         return (last.cpu_s - first.cpu_s) / done, done / (last.at - first.at)
 
@@ -114,9 +116,9 @@ class Bench:
         return first, last
 
     def _look(self, process: Process) -> Seen:
-        return Seen(time.monotonic(), self._deleted(), cpu_s(process.pid))
+        return Seen(time.monotonic(), self.deleted(), cpu_s(process.pid))
 
-    def _deleted(self) -> int:
+    def deleted(self) -> int:
         return int(self.fleet.metastudio.stats()["effects"])
 
     def _check(self) -> None:
@@ -126,27 +128,30 @@ class Bench:
         if set(answers) != {"200"} or stats["most_deletes_of_a_job"] > 1:
             raise SystemExit(f"not only good deletions: {answers}, {stats['most_deletes_of_a_job']} of one job")
 
-    def _empty(self, jobs: int, latency: float) -> None:
+    def empty(self, jobs: int, latency: float) -> None:
         self.fleet.client.flushall()
         self.fleet.metastudio.reset()
         self.fleet.metastudio.fill(jobs)
         self.fleet.metastudio.set_latency(latency)
 
-    def _fill_queue(self, row: Row, jobs: int) -> None:
+    def fill_queue(self, row: Row, jobs: int) -> None:
         if row.ours:
             refs = (Ref(DEMO_PROJECT, f"job-{n:05d}") for n in range(1, jobs + 1))
             list(record(self.fleet.running, refs, Claim(), lambda *_: None))
         elif row.sender:
             sender = self._start("sender", row.sender, jobs, ours=False)
             sender.popen.wait()
-            self._end(sender)
+            self.end(sender)
+
+    def start(self, row: Row, jobs: int) -> Process:
+        return self._start("row", row.words, jobs, ours=row.ours)
 
     def _start(self, name: str, words: str, jobs: int, *, ours: bool) -> Process:
         python = sys.executable if ours else self.theirs
         env = self.fleet.env | {"COST_JOBS": str(jobs)}
         return self.fleet.start(name, [python, "-m", *words.split()], env=env)
 
-    def _end(self, process: Process) -> None:
+    def end(self, process: Process) -> None:
         process.kill()
         self.fleet.others.remove(process)
 
@@ -209,6 +214,9 @@ def _names(text: str, known: Iterable[str]) -> list[str]:
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1))
 @click.option("--seconds", default=5.0, show_default=True, help="How long each row is measured in each round.")
 @click.option("--latency", "latencies_ms", default=(0, 50), multiple=True, show_default=True, help="Milliseconds.")
+@click.option(
+    "--queues", default="celery,dramatiq,ours", show_default=True, help="Which to fill and to kill; empty: none."
+)
 @click.option("--size", default=100_000, show_default=True, help="Deletions of the figures.")
 @click.option("--million", is_flag=True, help="1,000,000 final records, whatever --size says.")
 @click.option("--peers", default=sys.executable, help="The peers' interpreter, where it is another.")
@@ -216,6 +224,7 @@ def _names(text: str, known: Iterable[str]) -> list[str]:
 def main(
     rows: str,
     chosen: str,
+    queues: str,
     rounds: int,
     seconds: float,
     latencies_ms: tuple[int, ...],
@@ -236,6 +245,10 @@ def main(
             if picture:
                 bars = [(ROWS[name].title.strip("*"), [costs[name, n].ratio for n in latencies]) for name in names]
                 picture.write_text(chart.draw(bars, latencies), encoding="utf-8")
+        if filled := _names(queues, ROWS):
+            bench = Bench(fleet, peers, seconds)
+            found = {ROWS[name].title: waiting.find(bench, ROWS[name], QUEUED) for name in filled}
+            print(waiting.table(found, QUEUED) + "\n", flush=True)
         for name in _names(chosen, figures.FIGURES):
             for line in figures.FIGURES[name](fleet, 1_000_000 if million and name == "final" else size):
                 print(line, flush=True)
