@@ -95,13 +95,13 @@ class Visits:
         return Visitor(page, url, self.screenshots, self.complaints)
 
 
-def start_console(fleet: Fleet) -> str:
+def start_console(fleet: Fleet, **environ: str) -> str:
     """`eraser console` as a process of its own; its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = [Path(sys.executable).with_name("eraser"), "console", "--port", str(port)]
-    process = fleet.start("console", words)
+    process = fleet.start(f"console-{port}", words, env=fleet.env | environ)
     url = f"http://127.0.0.1:{port}"
     wait_until(lambda: answers(url) or not process.alive, 30, "the console answers")
     assert process.alive, process.text

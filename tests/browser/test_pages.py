@@ -153,6 +153,26 @@ def test_a_page_of_another_site_can_do_nothing_here(visit: Visits, house: House)
     window.complaints.clear()  # the browser says that it got a 403
 
 
+def test_where_a_password_is_set_it_opens_and_signing_out_closes(visit: Visits, house: House) -> None:
+    password = "correct horse battery staple"
+    window = visit(start_console(house.fleet, ERASER_CONSOLE_PASSWORD=password))
+    page = window.open("/dead")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert Axe().run(page).violations_count == 0
+    window.keep("sign-in")
+    tab_to(page, "by")
+    page.keyboard.type("ops-7")
+    tab_to(page, "password")
+    page.keyboard.type(password)
+    enter(page)
+    expect(page.get_by_role("heading", name="What now")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("status")).to_have_text("You are signed out.")
+    page.go_back()
+    page.reload()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
 def test_what_is_long_comes_in_the_end_and_is_told_meanwhile(visit: Visits, house: House) -> None:
     undertaker = Undertaker(house.fleet.redis_server.url, project=DEMO_PROJECT)
     undertaker.end(*[f"d{n:04d}" for n in range(1100)], cause="deadline", status=503, code=None)
