@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
@@ -90,3 +91,20 @@ def words(text: str) -> str:
 def links(text: str) -> set[str]:
     """Every address of ours that a page names."""
     return {html.unescape(to) for to in re.findall(r'(?:href|src|hx-get)="(/[^"#]*)"', text)}
+
+
+def walk(console: Console, *starts: str) -> Iterator[tuple[str, str, str]]:
+    """(address, page, headers) of everything that links lead to."""
+    seen: set[str] = set()
+    todo = list(starts)
+    while todo:
+        path = todo.pop()
+        if path in seen or path.startswith("/static"):
+            continue
+        seen.add(path)
+        answer = console.get(path)
+        assert answer.status_code in (200, 303, 404), f"{path}: {answer.status_code}"
+        if answer.status_code == 200:
+            todo += links(answer.text)
+        yield path, answer.text, str(answer.headers)
+    assert len(seen) > 25, "the walk went nowhere"

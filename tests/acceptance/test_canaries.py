@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.acceptance.fleet import ATTEMPTS, Fleet
 from tests.acceptance.judge import judge
+from tests.console_pages import Console, walk
 from worker.deletion import Lane, State
 from worker.metastudio.simulator import CANARIES, DEMO_PROJECT, Kind
 
@@ -56,7 +57,7 @@ def ever_sent_to_redis(fleet: Fleet) -> Iterator[tuple[str, str]]:
 
 
 def outputs(fleet: Fleet) -> Iterator[tuple[str, str]]:
-    """What the command line says, for people and for programs."""
+    """What the command line and the console say, for people and for programs."""
     eraser = Path(sys.executable).with_name("eraser")
     for words in (["show", "forbidden"], ["show", "forbidden", "--json"], ["status"], ["status", "--json"], ["doctor"],
                   ["dead", "groups"], ["dead", "list"], ["receipts", "export"], ["receipts", "export", "-o", "csv"],
@@ -67,6 +68,13 @@ def outputs(fleet: Fleet) -> Iterator[tuple[str, str]]:
         assert "Traceback" not in done.stderr, done.stderr
         assert done.stdout + done.stderr, f"{words} says nothing"
         yield "eraser " + " ".join(words), done.stdout + done.stderr
+    console = Console(fleet.redis_server.url, environ=SETTINGS | {"HUAWEICLOUD_SDK_PROJECT_ID": DEMO_PROJECT})
+    with console.client:
+        jobs = (
+            f"/deletions/{DEMO_PROJECT}/{job}" for job in ("forbidden", "ever-500", "training", "never-was", "good-19")
+        )
+        for path, text, headers in walk(console, "/", *jobs, *(f"/deletions?state={state}" for state in State)):
+            yield f"the page {path}", text + headers
 
 
 def leaks(places: Iterator[tuple[str, str]], canaries: tuple[str, ...]) -> list[str]:
