@@ -85,6 +85,14 @@ def test_the_last_hour_counts_every_end_in_its_minute(client: redis.Redis) -> No
     assert (len(nothing.minutes), nothing.well, nothing.dead) == (60, 0, 0)
 
 
+def test_a_letter_that_is_restored_does_not_die_again(running: Runtime, undertaker: Undertaker) -> None:
+    undertaker.end("a")
+    ref = Ref(undertaker.project, "a")
+    undertaker.ledger.discard([ref], why="T-1")
+    undertaker.ledger.restore([ref], why="T-1")
+    assert throughput.last_hour(running, running.reads("default").now_ms()).dead == 1
+
+
 def test_a_minute_is_forgotten_after_two_hours(client: redis.Redis) -> None:
     bench = Bench(client)
     bench.open()

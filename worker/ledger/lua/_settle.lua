@@ -27,7 +27,7 @@ local function finish(ref, now, from, lane, to, fields, settlement)
     joins_group(ref, ms(now))
     redis.call('HSET', k, 'dn', redis.call('INCR', P .. 'deaths'))  -- so that a plan can say which deaths it has seen
   end
-  count_minute(now, to)
+  if from ~= 'discarded' then count_minute(now, to) end  -- a restored letter died long ago
   tally(k, from, to, now)
   count_end(from, to, fields and (fields.cause or fields.evidence))
   receipt(ref, now, to, settlement)
