@@ -98,23 +98,35 @@ def test_a_hand_comes_a_moment_before_its_slot_and_is_told_how_long_that_is(benc
     assert lease.ahead_s == pytest.approx(0.016, abs=0.0005)
 
 
-def test_a_hand_that_missed_its_slot_gives_it_back_and_may_go_at_once(bench: Bench) -> None:
+def test_hands_that_are_late_for_every_slot_keep_the_pace(bench: Bench) -> None:
     bench.open()
-    many(bench, 3)
-    lease = bench.take()
-    bench.pass_time(0.03)
-    bench.settle(lease, "pending", used=False, called=False, slot=lease.slot)
-    assert bench.turn().lease is not None
+    many(bench, 60)
+    began = bench.now
+    for _ in range(50):
+        while (turn := bench.turn()).lease is None:
+            assert turn.wait_s is not None
+            bench.pass_time(turn.wait_s + 0.045)  # 25 ms after the slot
+        lease = turn.lease
+        bench.pass_time(lease.ahead_s)
+        bench.settle(lease, nth=lease.nth, left_ms=lease.ahead_s * 1000)
+    assert 50 / ((bench.now - began) / 1000) >= 9.5
 
 
-def test_a_slot_is_not_given_back_once_the_next_is_taken(bench: Bench) -> None:
+def test_a_call_that_left_late_keeps_the_last_of_its_second_waiting(bench: Bench) -> None:
     bench.open()
-    many(bench, 3)
-    late = bench.take()
-    bench.pass_time(0.1016)
-    bench.settle(bench.take(), "deleted")
-    bench.settle(late, "pending", used=False, called=False, slot=late.slot)
-    assert bench.turn().lease is None
+    many(bench, 20)
+    left: list[float] = []
+    for n in range(11):
+        while (turn := bench.turn()).lease is None:
+            assert turn.wait_s is not None
+            bench.pass_time(turn.wait_s)
+        lease = turn.lease
+        late = 80.0 if n == 0 else 0.0
+        bench.pass_time(lease.ahead_s + late / 1000)
+        left.append(bench.now)
+        bench.settle(lease, nth=lease.nth, left_ms=lease.ahead_s * 1000 + late)
+    assert left[10] - left[0] >= 1000
+    assert left[9] - left[1] < 900, "the others kept to the grid"
 
 
 def test_only_as_many_hands_wait_as_the_pace_needs(bench: Bench) -> None:

@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 BUDGET_S = 3.0  # a hand's working time, so that accounts take turns; a doorbell costs Celery as much as five deletions
 MARGIN_S = 0.5  # what must be left of a lease beyond the longest call
-LATE_S = 0.02  # a slot whose lease took longer to arrive is missed: a call now would crowd the next second's
 
 
 class Remote(Protocol):
@@ -86,7 +85,6 @@ class Hand:
         """
         ends = time.monotonic() + self.budget_s
         settlement: Settlement | None = None
-        late = False
         while True:
             key = self._key_after(settlement)
             want = not self.stopping.is_set() and time.monotonic() < ends
@@ -96,10 +94,8 @@ class Hand:
                 self.ring(turn.bell)
             if turn.lease:
                 judge = Judge(self.schedule, key, self.random())
-                late = not late and self._missed_its_slot(turn.lease)
-                if not late:
-                    self._wait_for_slot(turn.lease)
-                settlement = judge.give_back(turn.lease) if late else self.attempt(turn.lease, judge)
+                self._wait_for_slot(turn.lease)
+                settlement = replace(self.attempt(turn.lease, judge), nth=turn.lease.nth)
             elif turn.wait_s is not None:
                 self.stopping.wait(turn.wait_s)
             else:
@@ -121,11 +117,6 @@ class Hand:
             if settlement:
                 self._take("", settlement, want=False)
             raise
-
-    def _missed_its_slot(self, lease: Lease) -> bool:
-        """Whether Redis or this machine stalled on the way. Where slots are short, one call more or less is nothing."""
-        slow_pace = self.ledger.policy.interval >= LATE_S * 1000
-        return slow_pace and not lease.probe and time.monotonic() - lease.taken > LATE_S + lease.ahead_s
 
     @staticmethod
     def _wait_for_slot(lease: Lease) -> None:
@@ -188,7 +179,8 @@ class Hand:
         )
         if answer.of_iam:
             return judge.without_token(lease, answer)
-        return self._explain(lease, judge, answer)
+        left_s = time.monotonic() - answer.ms / 1000 - lease.taken
+        return replace(self._explain(lease, judge, answer), left_ms=max(0.0, left_s * 1000))
 
     def _explain(self, lease: Lease, judge: Judge, answer: Answer) -> Settlement:
         """An answer that needs another question gets it, if the pace of lookups and the lease allow."""

@@ -41,7 +41,7 @@ class Judge:
 
     def give_back(self, lease: Lease) -> Settlement:
         """Nothing was sent: the lease would not have covered the call."""
-        return replace(self._waits(lease, lesson=self._nothing(lease)), slot=lease.slot)
+        return self._waits(lease, lesson=self._nothing(lease))
 
     def unsendable(self, lease: Lease, why: str) -> Settlement:
         """Nothing could be sent, and nothing would be at once: a credential is gone, or the id must not reach a URL."""

@@ -97,7 +97,7 @@ class Lease:
     expires: float  # monotonic
     deadline_left_s: float
     ahead_s: float = 0.0  # its slot is so far ahead: the call waits for it
-    slot: str | None = None  # free for the next hand where nothing is sent
+    nth: int = 0  # the number of the call that it allows
     who: bool = False  # an app user is on hold and nobody knows whose job this is: look first
     policies: tuple[str, ...] = ()  # nobody but these policies asks for it: one of them has to mean it still
 
@@ -155,7 +155,8 @@ class Settlement:
     status: int | None = None
     code: str | None = None
     lesson: Lesson | None = None
-    slot: str | None = None  # given back: nothing was sent
+    nth: int | None = None  # the number of the call that the lease allowed
+    left_ms: float | None = None  # when it left, after the lease was asked for; None: no DELETE was sent
 
     def as_options(self) -> dict[str, Any]:
         """The script's form: nothing that is None, times in milliseconds."""
@@ -177,7 +178,8 @@ class Settlement:
             "status": self.status,
             "code": self.code,
             "saw": self.lesson.as_options() if self.lesson else None,
-            "slot": self.slot,
+            "nth": self.nth,
+            "left": self.left_ms,
         }
         return lean(options)
 

@@ -162,7 +162,7 @@ class Ledger(Mover):
             expires=asked + self.policy.lease / 1000,
             deadline_left_s=go["left"] / 1000,
             ahead_s=go["ahead"] / 1000,
-            slot=go["slot"],
+            nth=go["nth"],
             who=go.get("who", False),
             policies=tuple(go.get("policies", ())),
         )

@@ -9,6 +9,7 @@
 --   groups, letters:<group>, deadlines:<group>    the dead letters by what they died of (see _groups.lua)
 --   discarded:users     zset    discarded ones that still know their app user; score: when they were discarded
 --   gate                hash    may this account be called now, and when
+--   left                hash    when the last second's calls left (see _gate.lua)
 --   failing             zset    refs that failed since the last sign of life; score: when
 --   waiting             zset    hands that wait for a slot; score: when they ask again
 --   rung                zset    doorbells on their way; score: when they count as lost

@@ -7,6 +7,7 @@
 --   good:<key>                               when this key (a fingerprint) last had an answer; a new key starts with a probe
 --   bad:<key>                                this key was refused: closed for its holders until then
 --   slot, look_slot                          the next free slot of DELETE, of GET
+--   nth                                      how many DELETEs were let through; see `left` below
 --   share, slow, throttled_until, throttles, throttled_at    how far below the limit we stay, and what 429s taught us
 --   call_ms                                  moving average of a call's length
 --   failing                                  how many different jobs failed since the last sign of life
@@ -16,7 +17,6 @@
 -- cfg: interval (ms between calls at the full rate), look_interval, max_calls, outage_after (jobs), outage_pause (ms),
 --      outage_pause_max, credentials_pause, misconfigured_pause, lease
 local START_SHARE, MOST_SHARE, LEAST_SHARE = 0.985, 0.99, 0.90
-local LATE = 12          -- ms a hand may be late and still use its slot, at most
 local RETRY_AFTER_MOST = 15 * 60 * 1000
 
 local G = P .. 'gate'
@@ -82,6 +82,27 @@ local function shut(cfg, key)
   if not g['good:' .. key] then return 'credentials', 0 end
 end
 
+-- Slots stand on an even grid. Threads are late for theirs by what a busy machine makes of it, and that must neither add
+-- up nor crowd the limit. So the grid stays where a call was late by less than a slot, and the limit itself is watched:
+-- `left` (hash: call number modulo a second's calls -> when it left, ms) holds the last second's calls, planned ones at
+-- first, then what the hand says (see sent()). The next call leaves a second, and a part of the room that the spacing
+-- leaves free in one, after the one that stands in its place.
+local LEFT = P .. 'left'
+local function places(cfg) return math.max(1, math.floor(1000 / cfg.interval + 0.5)) end
+local function place(cfg, nth) return string.format('%d', nth % places(cfg)) end
+
+local function window_opens(cfg)
+  local oldest = redis.call('HGET', LEFT, place(cfg, num('nth', 0) + 1))
+  local room = num('slow', 1) / num('share', START_SHARE) - 1
+  return oldest and tonumber(oldest) + places(cfg) * cfg.interval * (1 + 0.4 * room) or 0
+end
+
+-- A call left `late` ms after it was taken: the hand measured it. Nothing was sent: nil, and its place is free.
+local function sent(cfg, nth, taken, late)
+  if nth <= num('nth', 0) - places(cfg) then return end  -- another call stands there by now
+  if late then redis.call('HSET', LEFT, place(cfg, nth), ms(taken + late)) else redis.call('HDEL', LEFT, place(cfg, nth)) end
+end
+
 -- A hand comes a little before its slot and waits for the rest under its lease: a thread that wakes late on a busy
 -- machine is then still in time. Holds and cancels bind until then.
 local EARLY = 20  -- ms
@@ -93,20 +114,21 @@ local function ask(now, cfg, key)
   local probe, till = shut(cfg, key)
   till = math.max(till or 0, num('throttled_until', 0), probe and num('probe_until', 0) or 0)
   if till > now then return 'closed', till end
-  local wait = num('slot', 0) - early(cfg) - now
+  local wait = math.max(num('slot', 0), window_opens(cfg)) - early(cfg) - now
   if wait > 0 then return 'wait', wait end
   return 'go', probe
 end
 
--- Take the slot; returns the ms until then. On the grid while hands are punctual, so that small delays do not add up; anew after a gap. The room
--- for being late is what the spacing leaves free in a second; a part of it is kept for the way to the server.
+-- Take the slot. Returns the ms until then, and the call's number.
 local function pass(now, cfg, probe)
-  local slot = num('slot', 0)
-  local room = 1000 * (num('slow', 1) / num('share', START_SHARE) - 1)
-  local start = (now - slot <= math.min(LATE, 0.6 * room)) and slot or now
+  local slot, opens = num('slot', 0), window_opens(cfg)
+  local start = now - slot <= spacing(cfg) and slot or now
   put('slot', start + spacing(cfg))
   if probe then put('probe_until', now + cfg.lease) end
-  return math.max(0, start - now)
+  local leaves, nth = math.max(start, opens, now), num('nth', 0) + 1
+  put('nth', nth)
+  redis.call('HSET', LEFT, place(cfg, nth), ms(leaves))
+  return leaves - now, nth
 end
 
 local function close(now, block, why, pause)

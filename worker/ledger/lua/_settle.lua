@@ -47,7 +47,7 @@ local function sees_jobs(ref, key)
   if key and read_gate()[name] ~= key then put(name, key) end
 end
 
--- s: ref, token, to, wait, delay (ms), cause, evidence, used, called, ms, outcome, attempt (JSON), event (JSON), set, status, code, saw, slot
+-- s: ref, token, to, wait, delay (ms), cause, evidence, used, called, ms, outcome, attempt (JSON), event (JSON), set, status, code, saw, nth, left (see sent())
 -- returns the state it now has, with "late" before it when the answer lost, or "unknown"
 local function settle(now, s, cfg)
   local k = record(s.ref)
@@ -58,13 +58,13 @@ local function settle(now, s, cfg)
     learn(now, cfg, s.saw, tonumber(v[9] or '0'), s.ref)
     if s.to == 'deleted' or (s.set and s.set.seen) then sees_jobs(s.ref, s.saw.key) end
   end
-  if s.slot and read_gate().slot == s.slot then put('slot', now) end  -- nothing was sent, and nobody has the next slot yet
   if not state then return 'unknown' end
   local mine = state == 'running' and v[2] == s.token
   if not mine and (s.to ~= 'deleted' or state == 'deleted') then
     if s.called or s.event then count('deletion.outrun') end
     return 'late ' .. state
   end
+  if mine and s.nth then sent(cfg, s.nth, tonumber(v[9]), s.left) end
   local busy = state == 'running' and redis.call('ZSCORE', P .. 'running', s.ref)
   redis.call('ZREM', index_of(state, lane), s.ref)
   if s.called then

@@ -4,7 +4,7 @@
 --            options: worker, token, key (the credential's fingerprint), want, bell, settle (see _settle.lua), gate (see _gate.lua)
 --   returns  {"now", "settled", and one of
 --             "go": {ref, round, used, calls, …, "probe"},    leased for gate.lease ms under the token;
---                   ahead: ms until its slot, slot: what its settlement gives back if nothing is sent; who: look up the app user before the call; policies: one of these must still mean it
+--                   ahead: ms until its slot; nth: the call's number; who: look up the app user before the call; policies: one of these must still mean it
 --             "wait": ms,                                      ask again then; nothing is reserved
 --             "none": true,                                    nothing to do: the hand ends
 --             "next": ms since 1970 when somebody should look again, "ring": bell}
@@ -93,9 +93,9 @@ return once(ARGV[1], ARGV[2], function()
   local ref, lane, who
   if verdict == 'go' then ref, lane, who = pick(now) end
   if ref then
-    local ahead = pass(now, cfg, detail)
+    local ahead, nth = pass(now, cfg, detail)
     answer.go = lease(ref, lane, now, detail, who)
-    answer.go.ahead, answer.go.slot = ahead, string.format('%.6f', num('slot', 0))
+    answer.go.ahead, answer.go.nth = ahead, nth
     -- When a call outlasts a slot, the next slot needs another hand.
     if not detail and num('call_ms', cfg.interval) * 1.3 > spacing(cfg) then answer.ring = ring(now, cfg) end
   elseif verdict == 'wait' and detail <= LONGEST_WAIT and (next_due(now) or math.huge) <= now + detail then
