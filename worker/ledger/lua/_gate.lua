@@ -94,13 +94,17 @@ local function place(cfg, nth) return string.format('%d', nth % places(cfg)) end
 local function window_opens(cfg)
   local oldest = redis.call('HGET', LEFT, place(cfg, num('nth', 0) + 1))
   local room = num('slow', 1) / num('share', START_SHARE) - 1
-  return oldest and tonumber(oldest) + places(cfg) * cfg.interval * (1 + 0.4 * room) or 0
+  return oldest and tonumber(oldest) + places(cfg) * cfg.interval * (1 + 0.6 * room) or 0
 end
 
--- A call left `late` ms after it was taken: the hand measured it. Nothing was sent: nil, and its place is free.
-local function sent(cfg, nth, taken, late)
+-- A call left `late` ms after it was taken: the hand measured it. One that took longer than others may have come to the
+-- server so much later. Nothing was sent: nil, and its place is free.
+local ON_THE_WAY = 50  -- ms, at most: a slow answer is no late arrival
+local function sent(cfg, nth, taken, late, took)
   if nth <= num('nth', 0) - places(cfg) then return end  -- another call stands there by now
-  if late then redis.call('HSET', LEFT, place(cfg, nth), ms(taken + late)) else redis.call('HDEL', LEFT, place(cfg, nth)) end
+  if not late then return redis.call('HDEL', LEFT, place(cfg, nth)) end
+  local longer = math.max(0, math.min(ON_THE_WAY, took - num('call_ms', took)))
+  redis.call('HSET', LEFT, place(cfg, nth), ms(taken + late + longer))
 end
 
 -- A hand comes a little before its slot and waits for the rest under its lease: a thread that wakes late on a busy

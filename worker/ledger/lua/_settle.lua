@@ -64,7 +64,7 @@ local function settle(now, s, cfg)
     if s.called or s.event then count('deletion.outrun') end
     return 'late ' .. state
   end
-  if mine and s.nth then sent(cfg, s.nth, tonumber(v[9]), s.left) end
+  if mine and s.nth then sent(cfg, s.nth, tonumber(v[9]), s.left, s.ms or 0) end
   local busy = state == 'running' and redis.call('ZSCORE', P .. 'running', s.ref)
   redis.call('ZREM', index_of(state, lane), s.ref)
   if s.called then
