@@ -18,10 +18,25 @@
 --include _audit
 local options = cjson.decode(ARGV[3])
 local lane, by, why, run, user, au, pol, again  -- of the deletion at hand
+local due, deadline, fresh                      -- when, and the fields of a record that is new
 
-local function hear(claim)
+-- One claim for all is heard once: what thousands of new records share is put together once.
+local function hear(claim, now)
   lane, by, why, run, user = claim.lane, claim.by, claim.why, claim.run, claim.user
   au, pol, again = claim.au, claim.policy, claim.again
+  due, deadline = now + claim.delay, now + claim.deadline
+  fresh = { 'state', 'pending', 'lane', lane, 'at', ms(now), 'dl', ms(deadline) }
+  local function has(name, value)
+    if value then fresh[#fresh + 1], fresh[#fresh + 2] = name, value end
+  end
+  has('by', by)
+  has('why', why)
+  has('run', run)
+  has('pol', pol)
+  has('user', user)
+  has('au', user and au)
+  has('seen', options.seen and '1')
+  has('wait', due > now and 'grace')
 end
 
 local asked = { new = 0, again = 0, merged = 0, done = 0 }
@@ -43,24 +58,20 @@ local function add_claim(ref, now, r)
   redis.call('HSET', record(ref), 'also', cjson.encode(claims))
 end
 
-local function merge(ref, now, due, deadline, asset)
+local function create(ref, k, asset)
+  redis.call('HSET', k, unpack(fresh))
+  if asset then redis.call('HSET', k, 'asset', asset) end
+  redis.call('ZADD', P .. 'due:' .. lane, ms(due), ref)
+  asked.new = asked.new + 1
+  return 'pending'
+end
+
+local function merge(ref, now, asset)
   local k = record(ref)
+  if redis.call('EXISTS', k) == 0 then return create(ref, k, asset) end
   local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'by', 'run', 'also', 'dl', 'busy', 'pol')
   local r = { state = v[1], lane = v[2], round = v[3], by = v[4], run = v[5], also = v[6], dl = v[7], pol = v[9] }
-  due = math.max(due, tonumber(v[8] or '0'))  -- a call of an earlier round may still be under way
-  if not r.state then
-    redis.call('HSET', k, 'state', 'pending', 'lane', lane, 'at', ms(now), 'dl', ms(deadline))
-    if by then redis.call('HSET', k, 'by', by) end
-    if why then redis.call('HSET', k, 'why', why) end
-    if run then redis.call('HSET', k, 'run', run) end
-    if pol then redis.call('HSET', k, 'pol', pol) end
-    if user then redis.call('HSET', k, 'user', user, 'au', au) end
-    saw(k, asset)
-    if due > now then redis.call('HSET', k, 'wait', 'grace') end
-    redis.call('ZADD', P .. 'due:' .. lane, ms(due), ref)
-    asked.new = asked.new + 1
-    return 'pending'
-  end
+  local due = math.max(due, tonumber(v[8] or '0'))  -- a call of an earlier round may still be under way
   local s = r.state
   local anew = s == 'dead' or s == 'discarded' or s == 'cancelled' or (again and (s == 'deleted' or s == 'gone'))
   if anew then
@@ -110,11 +121,11 @@ end
 return once(ARGV[1], ARGV[2], function()
   local now = clock()
   local results, hurry = {}, false
+  if not options.each then hear(options, now) end
   for i = 4, #ARGV do
     local claim = options.each and options.each[i - 3] or options
-    hear(claim)
-    local asset = options.assets and options.assets[i - 3]
-    results[#results + 1] = merge(ARGV[i], now, now + claim.delay, now + claim.deadline, asset)
+    if options.each then hear(claim, now) end
+    results[#results + 1] = merge(ARGV[i], now, options.assets and options.assets[i - 3])
     hurry = hurry or (lane == 'user' and claim.delay <= 0)
   end
   for how, n in pairs(asked) do
