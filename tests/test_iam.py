@@ -480,6 +480,7 @@ class Shop:
             b"hash": self.redis.hgetall,
             b"zset": lambda key: self.redis.zrange(key, 0, -1),
             b"list": lambda key: self.redis.lrange(key, 0, -1),
+            b"stream": self.redis.xrange,
             b"set": self.redis.smembers,
             b"string": self.redis.get,
         }

@@ -95,7 +95,7 @@ class Hand:
             if turn.lease:
                 judge = Judge(self.schedule, key, self.random())
                 self._wait_for_slot(turn.lease)
-                settlement = replace(self.attempt(turn.lease, judge), nth=turn.lease.nth)
+                settlement = self.attempt(turn.lease, judge)
             elif turn.wait_s is not None:
                 self.stopping.wait(turn.wait_s)
             else:
@@ -179,8 +179,7 @@ class Hand:
         )
         if answer.of_iam:
             return judge.without_token(lease, answer)
-        left_s = time.monotonic() - answer.ms / 1000 - lease.taken
-        return replace(self._explain(lease, judge, answer), left_ms=max(0.0, left_s * 1000))
+        return self._explain(lease, judge, answer)
 
     def _explain(self, lease: Lease, judge: Judge, answer: Answer) -> Settlement:
         """An answer that needs another question gets it, if the pace of lookups and the lease allow."""

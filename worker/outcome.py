@@ -311,6 +311,8 @@ class Judge:
             status=answer.status if answer else None,
             code=answer.code if answer else None,
             lesson=lesson,
+            nth=lease.nth,
+            left_ms=max(0.0, (answer.sent_at - lease.taken) * 1000) if answer and answer.sent_at else None,
         )
 
 

@@ -49,6 +49,7 @@ class Answer:
     server_time: datetime | None = None  # UTC; from "server time:…" of a refused signature, else None
     date: datetime | None = None  # UTC; the Date header
     of_iam: bool = False  # IAM's answer to our request for a token: nothing was sent to MetaStudio
+    sent_at: float | None = field(default=None, compare=False)  # `time.monotonic` of the first byte; None: none left
     token: TokenUse | None = field(default=None, repr=False, compare=False)  # what `Client.renew` needs of a refusal
 
 

@@ -83,7 +83,7 @@ class Client:
         called = self._call("DELETE", path, project_id, app_user=app_user, signed_at=signed_at)
         if isinstance(called, Answer):
             return called
-        return called.noted(read_answer(called.reply, secrets=called.secrets))
+        return called.noted(read_answer(called.reply, secrets=called.secrets, dated=False))
 
     def show(
         self, project_id: str, job_id: str, *, app_user: str | None = None, signed_at: datetime | None = None

@@ -23,15 +23,16 @@ _SERVER_TIME: Final = re.compile(r"server time:\s*([0-9]{8}T[0-9]{6}Z)")
 _SECONDS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 
-def read_answer(reply: Reply, *, secrets: Iterable[str], quote_message: bool = True) -> Answer:
-    """Everything of an answer that may be kept. `quote_message=False` for an answer that may describe a person."""
+def read_answer(reply: Reply, *, secrets: Iterable[str], quote_message: bool = True, dated: bool = True) -> Answer:
+    """Everything of an answer that may be kept. `quote_message=False` for an answer that may describe a person;
+    `dated=False` where nobody asks for the server's clock."""
     if reply.status is None:
-        return Answer(None, reply.silence, None, None, None, reply.ms)
+        return Answer(None, reply.silence, None, None, None, reply.ms, sent_at=reply.sent_at)
     kind, document, _ = _open(reply)
     secrets = tuple(secrets)
     error = _error(document)
     message = _text(error, "error_msg", "errorMsg", "message") if quote_message else None
-    date = _http_date(reply.headers.get("Date"))
+    date = _http_date(reply.headers.get("Date")) if dated or "Retry-After" in reply.headers else None
     return Answer(
         status=reply.status,
         silence=None,
@@ -44,6 +45,7 @@ def read_answer(reply: Reply, *, secrets: Iterable[str], quote_message: bool = T
         retry_after_s=_retry_after(reply.headers.get("Retry-After"), date),
         server_time=_server_time(message),
         date=date,
+        sent_at=reply.sent_at,
     )
 
 

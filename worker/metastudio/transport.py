@@ -64,6 +64,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     truncated: bool = False
+    sent_at: float | None = None  # seconds of `time.monotonic`; None proves that no byte left
 
 
 # urllib3 hands a connection nothing but two numbers; the call travels beside it, in the thread that makes it.
@@ -87,8 +88,8 @@ class Transport(HTTPAdapter):
         """The pool's own TLS context verifies; requests would load the CA bundle again for every connection."""
 
     def request_url(self, request: requests.PreparedRequest, _: Any) -> str:
-        """Path and query; requests would look for a proxy first."""
-        return request.path_url
+        """Path and query; requests would look for a proxy first, and take the URL apart."""
+        return "/" + (request.url or "").split("/", 3)[3]
 
     def build_response(self, _: requests.PreparedRequest, resp: Any) -> Any:
         """urllib3's own, of which little is read below; requests would copy its headers and look for cookies."""
@@ -106,7 +107,7 @@ class Transport(HTTPAdapter):
             response: Any = self.send(request, stream=True, timeout=(call.connect_timeout_s, call.read_timeout_s))
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
             silence = (call.silence or Silence.RESET) if call.sent_at is not None else Silence.NOT_SENT
-            return Reply(None, silence, _ms_since(call.sent_at or started))
+            return Reply(None, silence, _ms_since(call.sent_at or started), sent_at=call.sent_at)
         finally:
             _CALL.reset(token)
         body, complete = _read_body(response, max_body_bytes)
@@ -119,6 +120,7 @@ class Transport(HTTPAdapter):
             response.headers,
             body[:max_body_bytes],
             truncated=not complete,
+            sent_at=call.sent_at,
         )
 
 
