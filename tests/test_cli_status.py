@@ -11,11 +11,14 @@ import pytest
 
 from tests.command import Command
 from tests.dead_letters import Undertaker
+from tests.test_cli_replay import drive
 from worker.deletion import Lane
 from worker.errors import Unreachable
+from worker.operations import replays
 from worker.operations import status as whole
 from worker.operations.cli.status import follow
 from worker.operations.status import Overview, advice, all_well
+from worker.replay.job import step
 from worker.runtime import WORKER_INFO, WORKERS, Runtime
 
 STATES = ["pending", "running", "held", "deleted", "gone", "dead", "cancelled", "discarded"]
@@ -37,7 +40,7 @@ def test_json_has_exactly_the_promised_fields(command: Command, undertaker: Unde
     undertaker.request("job-1")
     heard(undertaker, "box:7:abc", 1)
     (found,) = command("status", "--json").json
-    assert set(found) == {"states", "oldest_due_s", "workers", "accounts", "retention"}
+    assert set(found) == {"states", "oldest_due_s", "workers", "accounts", "retention", "replays"}
     assert list(found["states"]) == STATES
     assert (found["states"]["dead"], found["states"]["pending"]) == (1, 1)
     assert found["oldest_due_s"] >= 0
@@ -116,6 +119,47 @@ def test_several_accounts_are_told_apart(command: Command, tmp_path: Path) -> No
     (found,) = command("status", "--json", ERASER_CONFIG=str(config)).json
     assert {account["account"]: account["gate"] for account in found["accounts"]} == {"a": "ok", "b": "paused"}
     assert "eraser resume --account b --reason R" in command("status", ERASER_CONFIG=str(config)).out
+
+
+@pytest.fixture
+def replay(command: Command, undertaker: Undertaker) -> str:
+    """The id of a replay of twelve letters, which nobody drives."""
+    undertaker.end(*[f"e-{n:02d}" for n in range(12)])
+    command("dead", "replay", "server", "--yes", "--no-wait", "--reason", "TICKET-4711")
+    return str(command("replay", "list", "--json").json[0]["replay"])
+
+
+def told(command: Command) -> list[str]:
+    """The words about replays, each of which leads to its status."""
+    (found,) = command("status", "--json").json
+    assert [one["command"] for one in found["replays"]] == [
+        f"eraser replay status {r['replay']}" for r in found["replays"]
+    ]
+    assert all(f"{one['command']}   ({one['why']})" in command("status").out for one in found["replays"])
+    return [one["why"] for one in found["replays"]]
+
+
+def test_a_replay_that_runs_is_told_with_how_far_it_is(command: Command, undertaker: Undertaker, replay: str) -> None:
+    assert told(command) == ["a replay runs: 0 of 12 letters begun"]
+    step(undertaker.ledger, replay, lambda _: None)
+    assert told(command) == ["a replay runs: 1 of 12 letters begun"]
+    drive(undertaker, replay)
+    assert told(command) == [], "it is done"
+
+
+def test_a_replay_that_stopped_itself_is_told_for_an_hour(
+    command: Command, undertaker: Undertaker, replay: str, redis_url: str
+) -> None:
+    drive(undertaker, replay, to="dead")
+    (why,) = told(command)
+    assert why.startswith("a replay of 12 letters stopped itself: the canary failed again")
+    running = Runtime.load({"ERASER_REDIS_URL": redis_url})
+    assert not replays.current(running, running.reads("default").now_ms() + replays.LATELY_MS)
+
+
+def test_a_replay_that_a_person_cancelled_is_nothing_to_tell(command: Command, replay: str) -> None:
+    command("replay", "cancel", replay, "--reason", "TICKET-4712")
+    assert told(command) == []
 
 
 def test_watching_outlives_an_outage_of_redis(

@@ -161,6 +161,22 @@ class ReplayBook:
         ids: Any = ask(self._client.zrange, f"{self._p}replays", 0, number - 1, desc=True)
         return [replay for name in ids if (replay := self.find(name.decode())) is not None]
 
+    def current(self) -> list[Replay]:
+        """The latest one, and every one that somebody has to drive; newest first, in two round trips."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.zrange(f"{self._p}replays:feeding", 0, -1)
+        pipe.zrange(f"{self._p}replays", 0, 0, desc=True)
+        feeding, latest = ask(pipe.execute)
+        names = sorted({name.decode() for name in (*feeding, *latest)})
+        for name in names:
+            pipe.hgetall(f"{self._p}replay:{name}")
+        found = [
+            _replay(name, self._ledger.account, {key.decode(): value.decode() for key, value in raw.items()})
+            for name, raw in zip(names, ask(pipe.execute), strict=True)
+            if b"at" in raw
+        ]
+        return sorted(found, key=lambda replay: replay.started, reverse=True)
+
 
 def _replay(name: str, account: str, said: dict[str, str]) -> Replay:
     def number(field: str) -> int:

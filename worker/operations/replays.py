@@ -23,6 +23,7 @@ from worker.operations.times import rfc3339
 from worker.replay.plan import Share, apart, canaries_first
 from worker.runtime import HEARD_S, WORKERS, Runtime
 
+LATELY_MS = 3_600_000.0  # one that stopped itself is spoken of so long, unless another was begun
 _ENDED = (ReplayState.DONE, ReplayState.STOPPED, ReplayState.CANCELLED)
 _WORST_FIRST = (ReplayState.RUNNING, ReplayState.STOPPING, ReplayState.STOPPED, ReplayState.CANCELLED, ReplayState.DONE)
 
@@ -230,6 +231,17 @@ def history(running: Runtime, number: int = 20) -> list[ReplayProgress]:
             found.setdefault(share.id, []).append(share)
     newest = sorted(found.values(), key=lambda shares: shares[0].started, reverse=True)[:number]
     return [_progress(running, tuple(shares)) for shares in newest]
+
+
+def current(running: Runtime, now: float) -> tuple[Replay, ...]:
+    """What is worth a word now, one for each replay: those that run, and the latest, if it stopped itself lately."""
+    found: dict[str, Replay] = {}
+    for account in running.settings.accounts:
+        for share in ReplayBook(running.ledger(account)).current():
+            lately = share.state is ReplayState.STOPPED and now - (share.ended or 0.0) < LATELY_MS
+            if lately or share.state not in _ENDED:
+                found.setdefault(share.id, share)
+    return tuple(found.values())
 
 
 def cancel(running: Runtime, replay: str, *, by: str | None, why: str) -> ReplayProgress:

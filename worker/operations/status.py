@@ -12,7 +12,8 @@ import redis
 from worker.deletion import State
 from worker.errors import Unreachable
 from worker.ledger.read import AccountStatus
-from worker.operations import retention, words
+from worker.ledger.replays import Replay, ReplayState
+from worker.operations import replays, retention, words
 from worker.operations.times import rfc3339, span
 from worker.runtime import HEARD_S, WORKER_INFO, WORKERS, Runtime
 
@@ -40,7 +41,8 @@ class Advice:
 
     why: str
     command: str
-    about: str  # workers, gate, settings, retention or dead: for who shows pages and not commands
+    about: str  # workers, gate, retention, replay or dead: for who shows pages and not commands
+    which: str = ""  # of several: the replay's id
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Overview:
     accounts: tuple[AccountStatus, ...]
     workers: tuple[WorkerSeen, ...]
     alarms: tuple[retention.Alarm, ...] = ()
+    replays: tuple[Replay, ...] = ()  # that run, or stopped themselves lately
 
     @property
     def states(self) -> dict[State, int]:
@@ -74,7 +77,7 @@ def look(running: Runtime) -> Overview:
     """Ask for everything. Raises `Unreachable`."""
     accounts = tuple(running.reads(name).status() for name in running.settings.accounts)
     now, seen = workers(running)
-    return Overview(now, accounts, seen, tuple(retention.alarms(running)))
+    return Overview(now, accounts, seen, tuple(retention.alarms(running)), replays.current(running, now))
 
 
 def as_json(seen: Overview) -> dict[str, Any]:
@@ -105,6 +108,11 @@ def as_json(seen: Overview) -> dict[str, Any]:
             for account in seen.accounts
         ],
         "retention": [{"why": alarm.why, "command": alarm.command} for alarm in seen.alarms],
+        "replays": [
+            {"replay": one.which, "why": one.why, "command": one.command}
+            for one in advice(seen)
+            if one.about == "replay"
+        ],
     }
 
 
@@ -122,9 +130,19 @@ def advice(seen: Overview) -> Iterator[Advice]:
             yield Advice(f"{gate.account}: {words.GATES[gate.gate]}", "eraser doctor", "gate")
     for alarm in seen.alarms:
         yield Advice(alarm.why, alarm.command, "retention")
+    for replay in seen.replays:
+        yield Advice(_replay(replay), f"eraser replay status {replay.id}", "replay", replay.id)
     if dead := seen.states[State.DEAD]:
         why = f"{words.count(dead, 'dead letter')} {'needs' if dead == 1 else 'need'} a person"
         yield Advice(why, "eraser dead groups", "dead")
+
+
+def _replay(replay: Replay) -> str:
+    """`a replay runs: 693 of 1,000 letters begun`."""
+    if replay.state is ReplayState.STOPPED:
+        return f"a replay of {words.count(replay.total, 'letter')} stopped itself: {replay.end_why}"
+    how = "a replay runs" if replay.state is ReplayState.RUNNING else "a replay is being stopped"
+    return f"{how}: {replay.fed:,} of {words.count(replay.total, 'letter')} begun"
 
 
 def all_well(seen: Overview) -> str:

@@ -18,7 +18,7 @@ WHERE = {
 def show(visit: Visit) -> Page:
     seen = status.look(visit.running)
     hour = throughput.last_hour(visit.running, seen.now)
-    advice = [(one, *WHERE.get(one.about, ("", ""))) for one in status.advice(seen)]
+    advice = [(one, *_where(one)) for one in status.advice(seen)]
     return Page(
         "_overview.html" if visit.part else "overview.html",
         {
@@ -31,6 +31,12 @@ def show(visit: Visit) -> Page:
             "chart": chart(hour.minutes),
         },
     )
+
+
+def _where(advice: status.Advice) -> tuple[str, str]:
+    if advice.about == "replay":
+        return f"/replays/{advice.which}", "Look at the replay"
+    return WHERE.get(advice.about, ("", ""))
 
 
 VIEWS = (View("/", show),)
