@@ -5,6 +5,7 @@ How far they are sealed and archived stands in the book (see `lua/seal.lua`).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import redis
 
+from worker.ledger import scripts
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref
 
@@ -64,7 +66,8 @@ class Receipts:
     def __init__(self, client: redis.Redis, account: str) -> None:
         self.account = account
         self._client = client
-        self._stream = f"eraser:{{{account}}}:receipts"
+        self._prefix = f"eraser:{{{account}}}:"
+        self._stream = self._prefix + "receipts"
 
     def book(self) -> Book:
         """How far they have come."""
@@ -74,8 +77,8 @@ class Receipts:
 
     def page(self, after: str = START, *, limit: int = PAGE) -> list[Entry]:
         """The next entries after an id, in their order."""
-        found: Any = ask(self._client.xrange, self._stream, min=f"({after}", max="+", count=limit)
-        return [Entry(id.decode(), {k.decode(): v.decode() for k, v in said.items()}) for id, said in found]
+        found = json.loads(ask(scripts.load("page").run, self._client, self._prefix, after, limit))
+        return [Entry(id, dict(zip(said[::2], said[1::2], strict=True))) for id, said in found]
 
     def each(self, after: str = START, *, until: str | None = None) -> Iterator[Entry]:
         """Every entry after an id, up to another one, which is the last."""
