@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.dead_letters import PROJECT, Undertaker
 from tests.test_cli_dead import FAILED, bury
 from worker.ledger.moves import Ref
 from worker.ledger.replays import ReplayBook, Stage
+from worker.operations.cli import replay_progress
 from worker.replay.job import step
 
 PROGRESS = {
@@ -79,6 +81,23 @@ def test_a_paused_account_makes_it_wait_and_say_so(command: Command, started: st
     (seen,) = command("replay", "status", "--json").json
     assert seen["state"] == "running"
     assert any("paused by an operator: night (by ops-1)" in why for why in seen["waits"])
+
+
+def test_a_replay_that_waits_says_so_at_once_and_how_to_leave_it(
+    command: Command, undertaker: Undertaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(replay_progress, "time", SimpleNamespace(monotonic=time.monotonic, sleep=leave))
+    undertaker.end(*[f"e-{n:02d}" for n in range(12)])
+    command("pause", "--reason", "night", "--by", "ops-1")
+    ended = command(*(word for word in START if word != "--no-wait"))
+    assert ended.code == 5
+    told, *_ = ended.err.splitlines()
+    assert told.startswith("It waits: account default is paused by an operator: night (by ops-1)")
+    assert "Ctrl-C leaves it waiting there; to look again: eraser replay status replay-" in ended.err
+    assert command("replay", "status").code == 5, "it goes on"
 
 
 def test_what_went_well_exits_0_and_is_in_the_history(command: Command, started: str, undertaker: Undertaker) -> None:

@@ -147,6 +147,14 @@ def test_a_replay_that_runs_is_told_with_how_far_it_is(command: Command, underta
     assert told(command) == [], "it is done"
 
 
+def test_dead_letters_that_a_replay_will_come_to_need_nobody(
+    command: Command, undertaker: Undertaker, replay: str
+) -> None:
+    assert "need a person" not in command("status").out
+    undertaker.end("later-1")
+    assert "(1 dead letter needs a person)" in command("status").out
+
+
 def test_a_replay_that_stopped_itself_is_told_for_an_hour(
     command: Command, undertaker: Undertaker, replay: str, redis_url: str
 ) -> None:

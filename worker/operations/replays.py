@@ -233,15 +233,15 @@ def history(running: Runtime, number: int = 20) -> list[ReplayProgress]:
     return [_progress(running, tuple(shares)) for shares in newest]
 
 
-def current(running: Runtime, now: float) -> tuple[Replay, ...]:
-    """What is worth a word now, one for each replay: those that run, and the latest, if it stopped itself lately."""
-    found: dict[str, Replay] = {}
+def current(running: Runtime, now: float) -> tuple[ReplayProgress, ...]:
+    """What is worth a word now: those that run, and the latest, if it stopped itself lately."""
+    found: dict[str, None] = {}
     for account in running.settings.accounts:
         for share in ReplayBook(running.ledger(account)).current():
             lately = share.state is ReplayState.STOPPED and now - (share.ended or 0.0) < LATELY_MS
             if lately or share.state not in _ENDED:
-                found.setdefault(share.id, share)
-    return tuple(found.values())
+                found[share.id] = None
+    return tuple(look(running, replay) for replay in found)
 
 
 def cancel(running: Runtime, replay: str, *, by: str | None, why: str) -> ReplayProgress:

@@ -12,8 +12,9 @@ import redis
 from worker.deletion import State
 from worker.errors import Unreachable
 from worker.ledger.read import AccountStatus
-from worker.ledger.replays import Replay, ReplayState
+from worker.ledger.replays import ReplayState
 from worker.operations import replays, retention, words
+from worker.operations.replays import ReplayProgress
 from worker.operations.times import rfc3339, span
 from worker.runtime import HEARD_S, WORKER_INFO, WORKERS, Runtime
 
@@ -53,7 +54,7 @@ class Overview:
     accounts: tuple[AccountStatus, ...]
     workers: tuple[WorkerSeen, ...]
     alarms: tuple[retention.Alarm, ...] = ()
-    replays: tuple[Replay, ...] = ()  # that run, or stopped themselves lately
+    replays: tuple[ReplayProgress, ...] = ()  # that run, or stopped themselves lately
 
     @property
     def states(self) -> dict[State, int]:
@@ -131,18 +132,22 @@ def advice(seen: Overview) -> Iterator[Advice]:
     for alarm in seen.alarms:
         yield Advice(alarm.why, alarm.command, "retention")
     for replay in seen.replays:
-        yield Advice(_replay(replay), f"eraser replay status {replay.id}", "replay", replay.id)
-    if dead := seen.states[State.DEAD]:
+        yield Advice(_replay(replay), f"eraser replay status {replay.replay}", "replay", replay.replay)
+    taken = sum(
+        replay.count("left") for replay in seen.replays if not replay.ended
+    )  # dead, and a replay will come to them
+    if (dead := seen.states[State.DEAD] - taken) > 0:
         why = f"{words.count(dead, 'dead letter')} {'needs' if dead == 1 else 'need'} a person"
         yield Advice(why, "eraser dead groups", "dead")
 
 
-def _replay(replay: Replay) -> str:
+def _replay(replay: ReplayProgress) -> str:
     """`a replay runs: 693 of 1,000 letters begun`."""
-    if replay.state is ReplayState.STOPPED:
-        return f"a replay of {words.count(replay.total, 'letter')} stopped itself: {replay.end_why}"
+    letters = words.count(replay.count("total"), "letter")
+    if replay.ended:
+        return f"a replay of {letters} stopped itself: {replay.end_why}"
     how = "a replay runs" if replay.state is ReplayState.RUNNING else "a replay is being stopped"
-    return f"{how}: {replay.fed:,} of {words.count(replay.total, 'letter')} begun"
+    return f"{how}: {replay.count('fed'):,} of {letters} begun"
 
 
 def all_well(seen: Overview) -> str:

@@ -30,6 +30,9 @@ def follow(running: Runtime, replay: str, *, quiet: bool = False) -> ReplayProgr
     terminal = sys.stderr.isatty() and not quiet
     told, said = time.monotonic(), ""
     seen = replays.look(running, replay)
+    if seen.waits and not quiet:
+        note(f"It waits: {'; '.join(seen.waits)}.")
+        note(f"Ctrl-C leaves it waiting there; to look again: eraser replay status {replay} --watch")
     console = Console(file=sys.stderr)
     with Live(console=console, auto_refresh=False, transient=True) if terminal else nullcontext() as live:
         try:

@@ -181,7 +181,7 @@ def _tell(running: Runtime, tally: Tally, project: str, *, many: bool, waited: b
     if tally.accepted:
         with suppress(Unreachable):  # it is all recorded, whatever Redis does now
             for advice in status.advice(status.look(running)):
-                if advice.command != "eraser dead groups":
+                if advice.about not in ("replay", "dead"):
                     say(f"  {advice.why}: {advice.command}")
         if not waited:
             say(f"Next: {'eraser status --watch' if many or tally.accepted > 1 else f'eraser show {tally.first}'}")
@@ -205,7 +205,9 @@ def _end(tally: Tally, refs: list[Ref], states: dict[Ref, State], *, as_json: bo
     found = Counter(states.get(ref, State.PENDING) for ref in dict.fromkeys(refs))
     if not as_json:
         say("Now: " + ", ".join(f"{number:,} {state}" for state, number in found.most_common()))
-        if troubled := next((ref for ref in refs if states.get(ref) not in waiting.WELL), None):
+        if found[State.DEAD] > 1:
+            say("Next: eraser dead groups")
+        elif troubled := next((ref for ref in refs if states.get(ref) not in waiting.WELL), None):
             say(f"Next: eraser show {troubled.job_id} --project {troubled.project_id}")
     if tally.bad_count or any(state in waiting.ENDED and state not in waiting.WELL for state in found):
         return 1
