@@ -244,6 +244,17 @@ def test_the_table_says_what_was_done_to_what(command: Command, undertaker: Unde
     assert [line["act"] for line in command("audit", "--act", "cap.lifted", "--json").json] == ["deletions.discarded"]
 
 
+def test_a_replay_of_many_and_its_cancel_are_told_with_its_name(command: Command, undertaker: Undertaker) -> None:
+    undertaker.end(*(f"e-{n}" for n in range(12)))
+    (begun,) = command("dead", "replay", "--all", "--yes", "--no-wait", "--json", *SAID).json
+    command("replay", "cancel", begun["replay"], *SAID)
+    cancelled, replayed = command("audit", "--json").json
+    assert (replayed["run"], cancelled["run"]) == (begun["replay"], begun["replay"])
+    told = " ".join(command("audit").out.split())
+    assert f"all: 12 to replay ({begun['replay']})" in told
+    assert f"all: stopped ({begun['replay']})" in told
+
+
 def test_the_first_job_is_named_and_the_others_are_counted(command: Command, undertaker: Undertaker) -> None:
     undertaker.request("job-1", "job-2", "job-3")
     command("cancel", "job-1", "job-2", "job-3", *SAID)

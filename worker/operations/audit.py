@@ -58,6 +58,8 @@ def what(entry: Entry) -> str:
     total = sum(entry.results.values())
     told = ", ".join(_result(entry.act, word, number, total) for word, number in _largest_first(entry.results))
     text = f"{_whom(entry, total)}: {told}"
+    if entry.act in (ActName.REPLAYED, ActName.REPLAY_CANCELLED) and entry.of and entry.run:
+        text += f" ({entry.run})"
     return text if entry.cap is None else f"{text} (--max {entry.cap:,})"
 
 
