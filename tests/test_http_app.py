@@ -51,5 +51,12 @@ def test_the_metrics_are_for_this_machine_or_for_who_may_read(site: Site, redis_
         assert "avatar_eraser_up" in other.call("GET", "/metrics", headers=headers).text
 
 
+@pytest.mark.parametrize("header", ["Forwarded", "Via", "X-Real-IP", "X-Forwarded-For", "X-Forwarded-Port"])
+def test_metrics_through_a_proxy_of_this_machine_want_a_token(site: Site, header: str) -> None:
+    """One that calls us by a loopback name, whoever stands behind it."""
+    assert site.client.get("/metrics", headers={header: "x"}).status_code == 401
+    assert site.call("GET", "/metrics", headers={header: "x"}).status_code == 200
+
+
 def test_the_description_is_open(site: Site) -> None:
     assert site.client.get("/openapi.json").json()["openapi"] == "3.1.0"

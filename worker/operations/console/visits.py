@@ -21,13 +21,13 @@ from worker.addresses import is_loopback
 from worker.errors import EraserError, RefusedBySafetyRule, Unreachable
 from worker.operations.console import paper, sessions
 from worker.operations.console.sessions import Session
+from worker.operations.http import hosts
 from worker.operations.requests import Ring
 from worker.operations.show import UnknownJob
 from worker.runtime import Runtime
 
 MOST_BYTES = 1_000_000  # of a form: some 15,000 job ids to hold
 LONGEST_TOLD = 300
-PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 OUR_FAULT = "a fault of ours; the log of `eraser console` says more"
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class House:
 
     def is_locked(self, request: Request) -> bool:
         """Whether others can reach it, by this request's own word too, and nothing tells them from us."""
-        by_proxy = any(name in request.headers for name in PROXIES)
+        by_proxy = hosts.is_passed_on(request.headers)
         open_to_others = by_proxy or not is_loopback(self.bind) or bool(self.running.settings.console_hosts)
         return open_to_others and sessions.password(self.running) is None
 

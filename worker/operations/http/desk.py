@@ -67,7 +67,8 @@ class Desk:
 
     def is_private(self, request: Request) -> bool:
         """Whether nobody but this machine can have asked: neither by another address nor through a proxy."""
-        return is_loopback(self.bind) and hosts.is_local(request.headers.get("host", ""))
+        passed_on = hosts.is_passed_on(request.headers)
+        return is_loopback(self.bind) and hosts.is_local(request.headers.get("host", "")) and not passed_on
 
     def _recognise(self, request: Request) -> Token:
         try:

@@ -7,11 +7,12 @@ by a name of its own that it lets point here (DNS rebinding: the Host is then th
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
 from worker.addresses import is_loopback
 
+PROXIES = ("forwarded", "via", "x-real-ip")  # who speaks for somebody else says so; and every x-forwarded-…
 SAFE = ("GET", "HEAD", "OPTIONS")  # change nothing here
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:/@\s]+)(:\d{1,5})?")
 
@@ -32,6 +33,11 @@ def is_local(host: str) -> bool:
     """Whether a Host header names this machine: nobody came by way of a proxy with a name of its own."""
     name = name_of(host)
     return name is not None and is_loopback(name.strip("[]"))
+
+
+def is_passed_on(names: Iterable[str]) -> bool:
+    """Whether a proxy passed a request on, by the names of its headers: whoever asked may be anywhere."""
+    return any(name.lower() in PROXIES or name.lower().startswith("x-forwarded-") for name in names)
 
 
 def comes_from_elsewhere(method: str, host: str, *, origin: str | None, site: str | None) -> bool:
