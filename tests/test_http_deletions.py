@@ -93,6 +93,13 @@ def test_what_is_done_is_left_unless_again_is_said(site: Site, undertaker: Under
     assert site.ask("done", again=True).json()["results"][0]["state"] == "pending"
 
 
+@pytest.mark.parametrize("body", [b'{"job_id": "a", "job_id": "b"}', b'{"job_id": "a", "after": "24h", "after": "1s"}'])
+def test_a_field_that_is_there_twice_is_refused(site: Site, undertaker: Undertaker, body: bytes) -> None:
+    refused = site.call("POST", DELETIONS, content=body, headers={"Content-Type": "application/json"})
+    assert "twice" in problem(refused, 422, "invalid")["detail"]
+    assert recorded(undertaker) == 0
+
+
 def test_a_start_may_be_a_delay_or_a_moment(site: Site) -> None:
     site.ask("job-1", after="24h")
     site.ask("job-2", at=(datetime.now(UTC) + timedelta(hours=24)).isoformat())
@@ -318,7 +325,17 @@ def test_what_has_ended_is_told_once_and_in_order(site: Site, undertaker: Undert
 
 
 @pytest.mark.parametrize(
-    "query", ["settled_since=yesterday", "limit=0", "limit=1001", "limit=x", "limit=1e2", "limit="]
+    "query",
+    [
+        "settled_since=yesterday",
+        "settled_since=18446744073709551616-0",
+        "settled_since=١-١",
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "limit=1e2",
+        "limit=",
+    ],
 )
 def test_a_cursor_or_limit_that_is_none_is_told(site: Site, query: str) -> None:
     problem(site.call("GET", f"{DELETIONS}?{query}"), 422, "invalid")

@@ -121,8 +121,10 @@ def place(id: str) -> tuple[int, int]:
     """The id of an entry as something that can be compared. Raises `ValueError` for what is none."""
     if not _ID.fullmatch(id):
         raise ValueError(id)
-    at, _, number = id.partition("-")
-    return int(at), int(number)
+    at, number = map(int, id.split("-"))
+    if max(at, number) >= 2**64:
+        raise ValueError(id)
+    return at, number
 
 
 def _mark(said: dict[str, str], name: str) -> Mark:

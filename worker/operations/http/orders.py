@@ -62,11 +62,18 @@ class Order:
 def parse(raw: bytes) -> dict[str, Any]:
     """The JSON object in a body. Raises `Problem`."""
     try:
-        document = json.loads(raw.decode("utf-8"))
+        document = json.loads(raw.decode("utf-8"), object_pairs_hook=_said_once)
     except (ValueError, RecursionError):  # a million brackets are JSON too
         raise Problem(400, "not-json", 'expected a JSON object in UTF-8, such as {"job_id": "…"}') from None
     if not isinstance(document, dict):
         raise Problem(400, "not-json", 'expected a JSON object, such as {"job_id": "…"}; found something else')
+    return document
+
+
+def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object, if no field is in it twice: another reader on the way may have taken the other one."""
+    if len(document := dict(pairs)) < len(pairs):
+        raise _invalid("a field is there twice")
     return document
 
 
