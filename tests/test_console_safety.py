@@ -149,6 +149,13 @@ def test_an_unknown_host_sees_nothing(console: Console, host: str, path: str) ->
     assert console.post("/gate/default/pause", headers=sent, token=console.token(), **SAID).status_code == 421
 
 
+@pytest.mark.parametrize("job", ["x%3B%20curl%20evil.example", "%24(id)", "%60id%60", "a%00", "-rf"])
+def test_no_command_to_copy_carries_what_an_address_planted(console: Console, job: str) -> None:
+    for path in (f"/holds/{PROJECT}/{job}/remove", f"/holds/{job}/a/remove"):
+        answer = console.get(path)
+        assert (answer.status_code, "eraser hold remove" in answer.text) == (422, False)
+
+
 # -- the cookie --------------------------------------------------------------------------------------------------------
 
 

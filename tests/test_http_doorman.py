@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 
+import anyio
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -144,6 +145,25 @@ def test_a_fault_of_ours_is_a_problem_without_its_text_and_a_line_in_the_log(cap
     problem(answer, 500, "fault")
     assert "canary" not in answer.text
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == ["http.failed"]
+
+
+def test_a_caller_who_hangs_up_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    async def reads(request: Request) -> Response:
+        return Response(await request.body())
+
+    app = Starlette(routes=[Route("/x", reads, methods=["POST"])], middleware=[Middleware(Doorman, allowed=())])
+    scope = {"type": "http", "method": "POST", "path": "/x", "query_string": b"", "headers": [(b"host", b"localhost")]}
+    sent: list[object] = []
+
+    async def gone() -> dict[str, object]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: object) -> None:
+        sent.append(message)
+
+    anyio.run(app, scope, gone, send)
+    assert sent == []
+    assert [record.levelname for record in caplog.records] in ([], ["INFO"])
 
 
 def test_neither_the_log_nor_an_answer_repeats_a_token_or_an_app_user(

@@ -88,7 +88,8 @@ def remove(visit: Visit) -> Move | Page:
 
 
 def _removal(visit: Visit) -> Dialog:
-    project, job = visit.request.path_params["project"], visit.request.path_params["job"]
+    project = requests.project_of(visit.running, visit.request.path_params["project"])
+    job = requests.checked(visit.request.path_params["job"])  # it stands in a command to copy
     says = (f"Job {job}: what the hold kept back goes on, with the time it had left.",)
     command = f"eraser hold remove {job} --project {project}"
     return Dialog("Remove the hold", says, "Remove the hold", "/holds", command=command)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.operations.http import hosts, problems
@@ -49,6 +50,8 @@ class Doorman:
             await self.app(scope, visit.receive, visit.send)
         except Problem as problem:
             await visit.end(problem)
+        except ClientDisconnect:  # nobody is there to hear of it; what was sent in part was not acted upon
+            pass
         except Exception as error:
             log.exception("http.failed", extra={"method": scope["method"], "route": _route(scope)})
             await visit.end(problems.of(error))
