@@ -25,8 +25,8 @@ _ADDED = {
     "dead": "on hold: it is a dead letter, and a replay would wait",
     "discarded": "on hold: it was given up, and a new request would wait",
     "cancelled": "on hold: its deletion was withdrawn, and a new request would wait",
-    "deleted": "too late: it is deleted",
-    "gone": "too late: it is gone",
+    "deleted": "too late: it is deleted. The hold stays, for a new request",
+    "gone": "too late: it is gone. The hold stays, for a new request",
 }
 _HOLDS = {"held", "none", "pending", "dead", "discarded", "cancelled"}
 _REMOVED = {

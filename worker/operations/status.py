@@ -128,7 +128,7 @@ def advice(seen: Overview) -> Iterator[Advice]:
         if gate.gate == "paused":
             yield Advice(f"{gate.account} is paused", f"eraser resume{which} --reason R", "gate")
         elif gate.gate in ("credentials", "misconfigured", "clock"):
-            yield Advice(f"{gate.account}: {words.GATES[gate.gate]}", "eraser doctor", "gate")
+            yield Advice(f"{gate.account} is {words.GATES[gate.gate]}", "eraser doctor", "gate")
     for alarm in seen.alarms:
         yield Advice(alarm.why, alarm.command, "retention")
     for replay in seen.replays:
