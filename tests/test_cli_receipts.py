@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,6 +146,13 @@ def test_verify_says_which_line_and_ends_with_1(command: Command, exported: Path
     assert "line 5: altered: receipt 5 (job e) does not come to its hash" in said
     code, said = offline(command, str(exported), "--json")
     assert (code, json.loads(said)["line"]) == (1, 5)
+
+
+def test_verify_reads_no_pipe(command: Command, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        code, out = offline(command, str(path))
+        assert (code, "save it to a file first" in out) == (2, True)
 
 
 def test_verify_with_the_head(command: Command, exported: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -340,3 +340,36 @@ def test_what_is_signed_is_all_of_the_trailer_but_signature_and_hash() -> None:
     said = {name: value for name, value in end.items() if name not in ("signature", "hash")}
     assert trailer.statement(end) == canonical(said)
     assert set(said) == {"kind", "v", "account", "count", "first_n", "last_n", "prev", "head"}
+
+
+# -- what none of ours is, though its hashes are right -----------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "more", [{"state": None}, {"job_id": None}, {"n": 10**4200}, {"n": True}, {"attempts": -(2**60)}]
+)
+def test_a_receipt_that_says_what_no_receipt_can_say_is_altered(form: Form, more: dict[str, Any]) -> None:
+    with pytest.raises(Fault, match="altered"):
+        verify(partial(whole, form, chained([receipt(1) | more])))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "more", [{"first_n": None}, {"last_n": None}, {"count": 10**4200}, {"signature": {"key": "x"}}]
+)
+def test_a_trailer_that_says_what_no_trailer_can_say_is_altered(form: Form, more: dict[str, Any]) -> None:
+    lines = whole(form, chained([receipt(1)]))
+    end = read(form, lines.pop().decode().removesuffix("\n"))
+    lines.append(f"{written(form, sealed({**end, **more}))}\n".encode())
+    with pytest.raises(Fault, match=r"altered|dropped|trailer"):
+        verify(lambda: lines)
+
+
+@given(
+    st.lists(st.binary(max_size=80), max_size=6), st.sampled_from([b"", b'{"kind":"avatar-eraser receipts"', b'"# {'])
+)
+@settings(max_examples=200)
+def test_garbage_is_told_and_is_no_error_of_ours(pieces: list[bytes], begin: bytes) -> None:
+    with pytest.raises(Fault):
+        verify(lambda: [begin + piece + b"\n" for piece in pieces])

@@ -17,8 +17,12 @@ from worker.receipts.receipt import FIELDS, NUMBERS
 
 COLUMNS: Final = (*FIELDS, "prev", "hash")
 _KINDS: Final = dict.fromkeys(COLUMNS, str | None) | (
-    dict.fromkeys(NUMBERS, int) | {"status": int | None, "claims": list, "account": str, "prev": str, "hash": str}
+    dict.fromkeys(NUMBERS, int)
+    | dict.fromkeys(("account", "project_id", "job_id", "state", "prev", "hash"), str)
+    | {"status": int | None, "claims": list}
 )
+_MOST: Final = 2**53  # a number that JSON carries unharmed everywhere; none of ours comes near it
+_SIGNED: Final = {"algorithm", "key", "value"}
 KIND: Final = "avatar-eraser receipts"  # how a trailer is known
 
 
@@ -55,11 +59,22 @@ def read(form: Form, text: str) -> dict[str, Any]:
         kinds = TRAILER if is_trailer(line) else _KINDS
         if tuple(line) != tuple(kinds) or not all(isinstance(line[name], kind) for name, kind in kinds.items()):
             raise ValueError("other fields")
+        if any(isinstance(value, bool) or (isinstance(value, int) and abs(value) > _MOST) for value in line.values()):
+            raise ValueError("a number that none of ours is")
+        if is_trailer(line) and not _is_whole(line):
+            raise ValueError("a trailer that none of ours is")
         if written(form, line) != text:
             raise ValueError("written otherwise")
     except (ValueError, TypeError, KeyError, RecursionError, csv.Error) as error:
         raise ValueError(str(error)) from None
     return line
+
+
+def _is_whole(trailer: dict[str, Any]) -> bool:
+    """Whether a trailer names both ends where there are some, and its signature all of its parts."""
+    named = [trailer[name] is not None for name in ("first_n", "last_n")]
+    signature = trailer["signature"]
+    return named == [trailer["count"] > 0] * 2 and (signature is None or set(signature) == _SIGNED)
 
 
 def is_trailer(line: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from worker.errors import EraserError
+from worker.errors import EraserError, UsageError
 from worker.operations import receipts_export as exports
 from worker.operations import receipts_recheck as rechecks
 from worker.operations.cli import door
@@ -214,6 +214,8 @@ def _tell_recheck(found: dict[rechecks.Now, int], asked: int, left_out: int) -> 
 
 
 def _opened(path: Path) -> Iterator[bytes]:
+    if path.exists() and not path.is_file():  # a pipe would be empty the second time, and look as if it had been cut
+        raise UsageError(f"{path} is no plain file, and it is read more than once: save it to a file first")
     try:
         yield from raw_lines(path)
     except OSError as error:
