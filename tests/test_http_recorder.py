@@ -149,3 +149,26 @@ def test_a_full_redis_is_503_too_and_what_is_there_stays(tmp_path: Path) -> None
                 problem(answer, 503, "redis-full")
                 assert answer.headers["Retry-After"] == "60"
             assert site.show("before")["state"] == "pending"
+
+
+@pytest.mark.parametrize("trouble", ["away", "full"])
+def test_of_more_than_one_script_the_answer_says_how_many_are_recorded(tmp_path: Path, trouble: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="eraser-") as directory, EmbeddedRedis(Path(directory)) as server:
+        site = Site(server.url, tmp_path / "tokens.toml")
+        ledger = site.running.ledger("default")
+
+        def after_the_first(_: str) -> None:
+            if trouble == "away":
+                server.stop()
+                return
+            with redis.Redis.from_url(server.url) as client:
+                client.config_set("maxmemory", "1mb")
+            ledger._room_checked = -10
+
+        site.running.wake = lambda account, _: after_the_first(account)  # type: ignore[method-assign,assignment]
+        many = [f"job-{n}" for n in range(900)]
+        with site.client:
+            refused = site.ask(*many)
+            said = problem(refused, 503, {"away": "redis-away", "full": "redis-full"}[trouble])
+            assert said["recorded"] == 500
+            assert said["detail"].startswith("500 are recorded; of the others: Redis ")

@@ -69,7 +69,7 @@ _NO_WRITES = (
 _FOR_A_PERSON = (redis.exceptions.OutOfMemoryError, redis.exceptions.AuthenticationError)
 
 
-def _why_away(error: redis.RedisError) -> str:
+def why_away(error: redis.RedisError) -> str:
     if isinstance(error, redis.exceptions.AuthenticationError):
         return "Redis refuses the password; check ERASER_REDIS_URL"
     if isinstance(error, redis.exceptions.OutOfMemoryError):
@@ -140,7 +140,7 @@ class Mover:
                     raise
                 in_time = time.monotonic() + pause <= give_up and not isinstance(error, _FOR_A_PERSON)
                 if not (keep_trying() if keep_trying else in_time):
-                    raise Unreachable(_why_away(error)) from None
+                    raise Unreachable(why_away(error)) from None
                 time.sleep(pause)
                 pause = min(pause * 2, 1.0)
                 continue

@@ -11,10 +11,10 @@ from typing import Any
 import redis
 
 from worker.deletion import Lane
-from worker.errors import RefusedBySafetyRule
+from worker.errors import RefusedBySafetyRule, Unreachable
 from worker.ledger.acts import Act, ActName
 from worker.ledger.app_users import AppUsers
-from worker.ledger.mover import BATCH, Mover, connect
+from worker.ledger.mover import BATCH, Mover, connect, why_away
 from worker.ledger.moves import Accepted, Claim, GatePolicy, Lease, Ref, Settlement, Turn, lean
 
 __all__ = ["BATCH", "Ledger", "connect"]
@@ -274,6 +274,8 @@ class Ledger(Mover):
             return
         try:
             memory: Any = self.client.info("memory")
+        except redis.exceptions.TimeoutError as error:
+            raise Unreachable(why_away(error)) from None  # it hangs: the move would wait as long again
         except redis.exceptions.RedisError:
             return  # the move itself will say what is wrong
         limit, used = int(memory.get("maxmemory", 0)), int(memory.get("used_memory", 0))

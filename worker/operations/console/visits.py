@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs, quote, unquote
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -22,6 +21,7 @@ from worker.errors import EraserError, RefusedBySafetyRule, Unreachable
 from worker.operations.console import paper, sessions
 from worker.operations.console.sessions import Session
 from worker.operations.http import hosts
+from worker.operations.http.threads import Busy, Threads
 from worker.operations.requests import Ring
 from worker.operations.show import UnknownJob
 from worker.runtime import Runtime
@@ -63,6 +63,7 @@ class House:
     running: Runtime
     ring: Ring
     bind: str = "127.0.0.1"
+    threads: Threads = field(default_factory=Threads)  # of its own: who looks delays nobody who asks
 
     def is_locked(self, request: Request) -> bool:
         """Whether others can reach it, by this request's own word too, and nothing tells them from us."""
@@ -130,7 +131,10 @@ def route(house: House, view: View) -> Route:
 
     async def answer(request: Request) -> Response:
         form = await _form(request) if request.method == "POST" else {}
-        return await run_in_threadpool(_answer, house, view, request, form)
+        try:
+            return await house.threads.run(lambda: _answer(house, view, request, form))
+        except Busy as error:
+            return _trouble(Visit(request, house.running, sessions.NOBODY, form, house.ring), error)
 
     methods = [name for name, handler in (("GET", view.show), ("POST", view.act)) if handler]
     return Route(view.path, answer, methods=methods)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -94,7 +93,7 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - for mypy; it is registered for nothing else
     match error.status_code:
         case 404 if "text/html" in request.headers.get("accept", ""):  # a person's browser
-            return await run_in_threadpool(console.nothing_here, desk_of(request).running, request)
+            return console.nothing_here(desk_of(request).running, request)
         case 404:
             return problems.answer(Problem(404, "not-found", "there is nothing at this address; see /openapi.json"))
         case 405:

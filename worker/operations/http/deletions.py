@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
+import redis
 from starlette.requests import Request
 from starlette.responses import Response
 
 from worker.deletion import why_bad_id
-from worker.errors import Unreachable
+from worker.errors import EraserError
 from worker.ledger.moves import Claim, Ref
 from worker.operations import receipts, requests, show, withdraw
 from worker.operations.http import orders, problems
@@ -18,6 +20,7 @@ from worker.operations.http.desk import Desk, desk_of
 from worker.operations.http.idempotency import Once
 from worker.operations.http.orders import Order
 from worker.operations.http.problems import Problem
+from worker.operations.http.threads import Busy
 from worker.operations.http.tokens import Scope
 from worker.operations.requests import Asked
 from worker.operations.times import parse_span
@@ -96,9 +99,11 @@ async def _record_once(desk: Desk, project: str, order: Order, claim: Claim, onc
     try:
         answer = await _record(desk, project, order, claim)
     except BaseException:
-        await desk.in_thread(once.forget)
+        with suppress(Busy):
+            await desk.in_thread(once.forget)
         raise
-    await desk.in_thread(lambda: once.end(answer))
+    with suppress(Busy):  # it is recorded: that has to be said
+        await desk.in_thread(lambda: once.end(answer))
     return answer, {}
 
 
@@ -115,8 +120,12 @@ def _record_many(desk: Desk, project: str, order: Order, claim: Claim) -> list[A
     results: list[Asked] = []
     try:
         results.extend(requests.submit(desk.running, project, order.job_ids, claim, desk.bells))
-    except Unreachable as error:
-        raise problems.away(str(error), recorded=sum(asked.accepted is not None for asked in results)) from None
+    except (EraserError, redis.RedisError) as error:  # of more than 500 the first may be recorded already
+        problem = problems.of(error)
+        done = problem.more["recorded"] = sum(asked.accepted is not None for asked in results)
+        if done:
+            problem.detail = f"{done} are recorded; of the others: {problem.detail}"
+        raise problem from None
     if not any(asked.accepted for asked in results):
         detail = "none of these is a job id: nothing was recorded"
         raise Problem(422, "invalid", detail, results=[asked.as_json() for asked in results])

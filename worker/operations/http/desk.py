@@ -6,27 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import anyio
-import anyio.to_thread
 from starlette.requests import Request
 
 from worker.addresses import is_loopback
 from worker.errors import SettingsError, UsageError
 from worker.ledger.moves import Accepted
-from worker.operations.http import hosts, problems
+from worker.operations.http import hosts
 from worker.operations.http.bells import Bells
 from worker.operations.http.doorman import WHO
 from worker.operations.http.problems import Problem
 from worker.operations.http.recorder import Recorder, Wanted
+from worker.operations.http.threads import Threads
 from worker.operations.http.token_file import TokenFile
 from worker.operations.http.tokens import Scope, Token, find
 from worker.operations.requests import project_of, record_each
 from worker.runtime import Runtime
 
 T = TypeVar("T")
-
-THREADS = 16  # requests that talk to Redis at once; more only wait in another place
-WAITING = 2000  # requests that may wait for a thread; while Redis hangs more would only be answered too late
 
 
 @dataclass
@@ -37,7 +33,7 @@ class Desk:
     tokens: TokenFile
     bind: str
     bells: Bells
-    limiter: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(THREADS))
+    threads: Threads = field(default_factory=Threads)
     recorder: Recorder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -50,9 +46,7 @@ class Desk:
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Do what blocks elsewhere, so that everybody else is served meanwhile."""
-        if self.limiter.statistics().tasks_waiting >= WAITING:
-            raise problems.busy()
-        return await anyio.to_thread.run_sync(work, limiter=self.limiter)
+        return await self.threads.run(work)
 
     def admit(self, request: Request, scope: Scope, project_id: str | None = None) -> Token:
         """The token of a request that may do this. Raises the `Problem` of one that may not."""

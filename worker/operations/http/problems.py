@@ -14,6 +14,7 @@ import redis
 from starlette.responses import Response
 
 from worker.errors import EraserError, RefusedBySafetyRule, Unreachable, UsageError
+from worker.operations.http.threads import Busy
 from worker.operations.show import UnknownJob
 
 MEDIA_TYPE = "application/problem+json"
@@ -51,6 +52,8 @@ def of(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
+        case Busy():
+            return busy()
         case Unreachable():
             return away(str(error))
         case RefusedBySafetyRule() if error.rule == "memory":

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from worker.errors import Unreachable
 from worker.ledger.moves import Accepted, Claim, Ref
 from worker.ledger.store import BATCH
 from worker.operations.http import problems
@@ -53,17 +54,23 @@ class Recorder:
             while waiting:
                 batch = waiting[:BATCH]
                 del waiting[:BATCH]
-                await self._write_together(batch)
+                await self._write_together(batch, waiting)
                 if waiting:
                     await asyncio.sleep(PAUSE_S)
         finally:
             del self._writers[account]
 
-    async def _write_together(self, batch: list[_Asked]) -> None:
+    def _too_late(self, waiting: list[_Asked], error: Exception) -> list[_Asked]:
+        """Those who came meanwhile: while Redis is away they would wait as long again, for the same answer."""
+        too_late = waiting[:] if isinstance(error, Unreachable) else []
+        del waiting[: len(too_late)]
+        return too_late
+
+    async def _write_together(self, batch: list[_Asked], waiting: list[_Asked]) -> None:
         try:
             answers = await self._write([(asked.ref, asked.claim) for asked in batch])
         except Exception as error:  # each caller hears of it
-            for asked in batch:
+            for asked in [*batch, *self._too_late(waiting, error)]:
                 if not asked.answer.done():
                     asked.answer.set_exception(error)
             return
