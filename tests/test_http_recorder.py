@@ -171,4 +171,4 @@ def test_of_more_than_one_script_the_answer_says_how_many_are_recorded(tmp_path:
             refused = site.ask(*many)
             said = problem(refused, 503, {"away": "redis-away", "full": "redis-full"}[trouble])
             assert said["recorded"] == 500
-            assert said["detail"].startswith("500 are recorded; of the others: Redis ")
+            assert said["detail"].startswith("500 are recorded; of the others: ")
