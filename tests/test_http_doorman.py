@@ -147,6 +147,27 @@ def test_a_fault_of_ours_is_a_problem_without_its_text_and_a_line_in_the_log(cap
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == ["http.failed"]
 
 
+def test_a_body_that_drips_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.operations.http.doorman.BODY_S", 0.05)
+
+    async def reads(request: Request) -> Response:
+        return Response(await request.body())
+
+    app = Starlette(routes=[Route("/x", reads, methods=["POST"])], middleware=[Middleware(Doorman, allowed=())])
+    scope = {"type": "http", "method": "POST", "path": "/x", "query_string": b"", "headers": [(b"host", b"localhost")]}
+    sent: list[dict[str, object]] = []
+
+    async def dripping() -> dict[str, object]:
+        await anyio.sleep(0.01)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    anyio.run(app, scope, dripping, send)
+    assert sent[0]["status"] == 408
+
+
 def test_a_caller_who_hangs_up_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
     async def reads(request: Request) -> Response:
         return Response(await request.body())

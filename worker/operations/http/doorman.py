@@ -3,6 +3,7 @@ answer, and writes one line about it. An ASGI application around the application
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -18,6 +19,7 @@ from worker.operations.http.problems import Problem
 log = logging.getLogger(__name__)
 
 BODY_LIMIT = 1024 * 1024  # bytes; 1,000 job ids of 64 characters are 67 kB
+BODY_S = 30.0  # for a whole body; whoever drips one holds a connection meanwhile
 WHO = "eraser.token"  # where the scope keeps the name of the token that was recognised
 _OPEN = ("/healthz", "/readyz")  # probes call by an address; they tell nothing and change nothing
 _TRICK = re.compile(rb"%|//|\\|/\.\.?(/|$)")  # no address of the API has any of it: an id is letters, digits, _ and -
@@ -81,18 +83,30 @@ def too_large() -> Problem:
     return Problem(413, "too-large", detail, headers={"Connection": "close"})
 
 
+def too_slow() -> Problem:
+    detail = f"the body did not come within {BODY_S:.0f} s: nothing was done"
+    return Problem(408, "too-slow", detail, headers={"Connection": "close"})
+
+
 class _Visit:
     """One request on its way in and its answer on its way out."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._started = time.perf_counter()
+        self._patience: float | None = asyncio.get_running_loop().time() + BODY_S
         self._read = 0
         self._status: int | None = None
 
     async def receive(self) -> Message:
         """The next part of the body; raises the `Problem` of one that is too long, whatever its headers said."""
-        message = await self._receive()
+        try:
+            async with asyncio.timeout_at(self._patience):
+                message = await self._receive()
+        except TimeoutError:
+            raise too_slow() from None
+        if not message.get("more_body"):
+            self._patience = None  # what comes now is the end of the connection, whenever that is
         self._read += len(message.get("body", b""))
         if self._read > BODY_LIMIT:
             raise too_large()

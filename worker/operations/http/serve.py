@@ -10,6 +10,7 @@ import uvicorn
 
 from worker.errors import UsageError
 from worker.operations.http.app import create_app
+from worker.operations.http.punctual import Punctual
 from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def serve(running: Runtime, *, host: str, port: int) -> None:
         timeout_keep_alive=65,  # longer than a proxy's, so that it is the proxy that closes
         timeout_graceful_shutdown=10,
         ws="none",
-        http="h11",  # bounds headers; and httptools loses the body of Java's default client, which offers HTTP/2
+        http=Punctual,  # h11: httptools loses the body of Java's default client, which offers HTTP/2
     )
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it tells its start in four sentences
     log.info("http.listening", extra={"address": address(host, listening)})
