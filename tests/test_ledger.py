@@ -537,7 +537,9 @@ def test_a_full_redis_refuses_requests_and_goes_on_with_everything_that_drains(r
         assert bench.ledger.look() == 0.0
         assert bench.ledger.cancel([Ref(PROJECT, "b")], why="T-1")[0][1] == "cancelled"
         assert bench.ledger.pause(why="T-2") is False
+        assert bench.ledger.ring()[0] is None, "and one account that nobody may call for stops no other's doorbells"
         bench.ledger.resume(why="T-9")
+        bench.ledger.resume(why="T-10")
         bench.ledger.ring()
     finally:
         client.config_set("maxmemory", 0)

@@ -91,10 +91,19 @@ local LEFT = P .. 'left'
 local function places(cfg) return math.max(1, math.floor(1000 / cfg.interval + 0.5)) end
 local function place(cfg, nth) return string.format('%d', nth % places(cfg)) end
 
-local function window_opens(cfg)
-  local oldest = redis.call('HGET', LEFT, place(cfg, num('nth', 0) + 1))
-  local room = num('slow', 1) / num('share', START_SHARE) - 1
-  return oldest and tonumber(oldest) + places(cfg) * cfg.interval * (1 + 0.6 * room) or 0
+local MOST_ROOM = 0.3  -- of a second: whoever is slowed down is so by the spacing
+local AHEAD = 200      -- ms: no call stands there so far ahead; Redis's clock went back
+local function window_opens(now, cfg)
+  local oldest = tonumber(redis.call('HGET', LEFT, place(cfg, num('nth', 0) + 1)) or 0)
+  if oldest > now + AHEAD then return 0 end
+  local room = math.min(MOST_ROOM, num('slow', 1) / num('share', START_SHARE) - 1)
+  return oldest + places(cfg) * cfg.interval * (1 + 0.6 * room)
+end
+
+-- The next slot. One that is further away than any of our making is of another clock, or of another rate: it binds nobody.
+local function next_slot(now, cfg)
+  local slot = num('slot', 0)
+  return slot - now > 3 * spacing(cfg) and now or slot
 end
 
 -- A call left `late` ms after it was taken: the hand measured it. One that took longer than others may have come to the
@@ -118,14 +127,14 @@ local function ask(now, cfg, key)
   local probe, till = shut(cfg, key)
   till = math.max(till or 0, num('throttled_until', 0), probe and num('probe_until', 0) or 0)
   if till > now then return 'closed', till end
-  local wait = math.max(num('slot', 0), window_opens(cfg)) - early(cfg) - now
+  local wait = math.max(next_slot(now, cfg), window_opens(now, cfg)) - early(cfg) - now
   if wait > 0 then return 'wait', wait end
   return 'go', probe
 end
 
 -- Take the slot. Returns the ms until then, and the call's number.
 local function pass(now, cfg, probe)
-  local slot, opens = num('slot', 0), window_opens(cfg)
+  local slot, opens = next_slot(now, cfg), window_opens(now, cfg)
   local start = now - slot <= spacing(cfg) and slot or now
   put('slot', start + spacing(cfg))
   if probe then put('probe_until', now + cfg.lease) end
@@ -209,7 +218,7 @@ local function throttle(now, cfg, saw)
   put('throttles', count)
   put('throttled_at', now)
   put('share', math.max(LEAST_SHARE, num('share', START_SHARE) - 0.01))
-  put('slot', math.max(num('slot', 0), now) + spacing(cfg))
+  put('slot', math.min(math.max(num('slot', 0), now) + spacing(cfg), now + 2 * spacing(cfg)))
   if saw.retry_after then
     put('throttled_until', math.max(num('throttled_until', 0), now + math.min(saw.retry_after, RETRY_AFTER_MOST)))
   elseif count >= 3 then
@@ -230,7 +239,7 @@ end
 local function learn(now, cfg, saw, taken, ref)
   if saw.probe then
     drop('probe_until')
-    put('slot', math.max(num('slot', 0), now + spacing(cfg)))  -- its DELETE left later than its slot: after the list
+    put('slot', math.max(next_slot(now, cfg), now + spacing(cfg)))  -- its DELETE left later than its slot: after the list
   end
   if saw.ms and (saw.kind == 'ok' or saw.kind == 'throttled') then
     local before = num('call_ms', saw.ms)

@@ -21,20 +21,20 @@ local function hands_waiting(now)
 end
 
 -- Is the gate open, or will it let somebody try? Says until when it is closed otherwise (nil: until a person acts).
-local function closed_until(now)
+local function closed_until(now, cfg)
   local g = read_gate()
   if g.paused then return true, nil end
   local till = 0
   if g.block then till = num('block_until', 0) end
   till = math.max(till, num('throttled_until', 0), num('probe_until', 0))
   if till > now then return true, till end
-  local slot = num('slot', 0)
+  local slot = next_slot(now, cfg)
   if slot > now + 2000 then return true, slot - 1000 end
   return false
 end
 
 local function ring(now, cfg)
-  if closed_until(now) then return nil end
+  if closed_until(now, cfg) then return nil end
   local due = next_due(now)
   if not due or due > now then return nil end
   if hands_waiting(now) > 0 then return nil end

@@ -4,6 +4,7 @@
 --   returns  {"now", "was": what kept it closed or null, "ring": bell}
 --include _clock
 --include _account
+--include _drains
 --include _once
 --include _gate
 --include _ring

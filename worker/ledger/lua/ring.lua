@@ -5,6 +5,7 @@
 --             "replays": ids of replays that somebody has to drive, if there are any}
 --include _clock
 --include _account
+--include _drains
 --include _once
 --include _gate
 --include _ring
@@ -14,7 +15,7 @@ local options = cjson.decode(ARGV[3])
 return once(ARGV[1], ARGV[2], function()
   local now = clock()
   local answer = { now = tonumber(ms(now)), ring = ring(now, options.gate) }
-  local closed, till = closed_until(now)
+  local closed, till = closed_until(now, options.gate)
   local due = next_due(now)
   if due and closed then answer.next = till and tonumber(ms(till))
   elseif due then answer.next = tonumber(ms(due > now and due or now + SOON)) end

@@ -112,7 +112,7 @@ return once(ARGV[1], ARGV[2], function()
     if not options.want then answer.ring = ring(now, cfg) end
   end
   if answer.none then
-    local closed, till = closed_until(now)
+    local closed, till = closed_until(now, cfg)
     if closed then answer.next = till and tonumber(ms(till)) else
       local due = next_due(now)
       answer.next = due and tonumber(ms(due))
