@@ -237,6 +237,9 @@ def test_it_tells_the_tokens_of_the_http_api_and_what_is_wrong_with_their_file(
     tokens = found()["tokens of the HTTP API"]
     assert (tokens["verdict"], tokens["found"]) == ("ok", "shop (request)")
     assert secret not in str(tokens)
+    file.chmod(0o620)
+    tokens = found()["tokens of the HTTP API"]
+    assert (tokens["verdict"], "others may write" in tokens["found"]) == ("warning", True)
     file.write_text("[shop]")
     assert found()["tokens of the HTTP API"]["verdict"] == "wrong"
     assert "TLS" in found(ERASER_CONSOLE_HOSTS="eraser.example.com")["names of the HTTP side"]["found"]

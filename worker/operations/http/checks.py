@@ -19,6 +19,10 @@ def look(running: Runtime) -> Iterator[Row]:
     except UsageError as error:
         yield "tokens of the HTTP API", "wrong", f"no call is accepted: {error}", f"correct {file.path}"
     else:
+        if tokens and file.path.stat().st_mode & 0o022:
+            found = f"others may write {file.path}, and give themselves one"
+            yield "tokens of the HTTP API", "warning", found, f"chmod go-w {file.path}"
+            return
         each = "; ".join(f"{token.name} ({', '.join(sorted(token.scopes))})" for token in tokens)
         found = each or f"none in {file.path}: eraser console token NAME makes one"
         yield "tokens of the HTTP API", "ok", found, ""
