@@ -418,6 +418,17 @@ def test_old_final_records_are_forgotten_and_dead_letters_never(bench: Bench) ->
     assert bench.indexes() == {f"{PROJECT}/b": ["dead"]}
 
 
+def test_one_move_forgets_no_more_than_its_limit_whatever_it_is(bench: Bench) -> None:
+    bench.request(*(f"j{n}" for n in range(6)))
+    for to in ("deleted", "deleted", "gone", "gone"):
+        bench.settle(bench.take(), to)
+    bench.ledger.cancel([Ref(PROJECT, "j4"), Ref(PROJECT, "j5")], why="T-1")
+    bench.pass_time(401 * 86400)
+    told = [bench.ledger.forget(keep_s=400 * 86400, limit=3) for _ in range(4)]
+    assert told == [3, 3, 1, 0], "six records, and one entry of the audit"
+    assert bench.indexes() == {}
+
+
 def test_a_discarded_letter_forgets_its_app_user_when_it_can_be_restored_no_more(bench: Bench) -> None:
     refs = [Ref(PROJECT, job) for job in ("a", "b", "c")]
     bench.request("a", "b", "c", app_user="u-7781")

@@ -43,7 +43,7 @@ LOCK_MS = 3_000  # the dispatching worker's turn, renewed each tick
 MOST_ACCOUNTS = 100  # looked at in one tick
 STANDIN_MARGIN_S = 5.0  # to record what the last call of a stand-in brought
 FORGET_S = 600.0
-FORGET_MOVES = 100  # of 200 records a state each: more than ten a second over ten minutes, and done within the lock
+FORGET_MOVES = 100  # of 500 records each: eighty a second over ten minutes, and done within the lock
 
 # Each first writes something that needs no memory, so that it runs on when Redis is full: what drains must be rung for.
 # Renew the turn if it is ours, take it if it is nobody's; whoever has it hears which accounts are to be looked at.
@@ -216,6 +216,9 @@ class Dispatcher:
                 again_s = step(ledger, replay, lambda bell: self.ring(ledger.account, bell))
             except EraserError as error:  # Redis is full, say: that must not keep hands from being rung
                 log.warning("replay.waits", extra={"replay": replay, "error": str(error)})
+                again_s = 5.0
+            except Exception:  # what a newer version wrote, say
+                log.exception("replay.waits", extra={"replay": replay})
                 again_s = 5.0
             if again_s is not None and (soonest is None or again_s < soonest):
                 soonest = again_s

@@ -192,7 +192,7 @@ class Ledger(Mover):
         answer = self.move("rescue", {"alive": [*alive, "-"], "counts": counts, "limit": limit})
         return [(Ref.parse(ref), state) for ref, state in answer.get("rescued", [])], answer.get("next")
 
-    def forget(self, *, keep_s: float, limit: int = 200) -> int:
+    def forget(self, *, keep_s: float, limit: int = BATCH) -> int:
         """Drop what is older than `keep_s` or was only kept for a restore. Dead letters stay for ever."""
         options = {"keep": keep_s * 1000, "restorable": RESTORABLE_S * 1000, "limit": limit}
         return int(self.move("forget", options)["forgotten"])

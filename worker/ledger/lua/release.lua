@@ -62,12 +62,12 @@ local function what_time_freed(now, answer)
       answer.users = answer.users + lift_user(member)
     end
   end
-  local asked = redis.call('ZRANGEBYSCORE', P .. 'holds:unknown', '-inf', ms(now), 'LIMIT', 0, MOST)
+  local asked = redis.call('ZRANGEBYSCORE', P .. 'holds:unknown', '-inf', ms(now), 'LIMIT', 0, MOST - #ended)
   for _, ref in ipairs(asked) do
     redis.call('ZREM', P .. 'holds:unknown', ref)
     free(ref, now, true)
   end
-  answer.more = #ended == MOST or #asked == MOST
+  answer.more = #ended + #asked == MOST
 end
 
 -- What an operator's act came to: each of the jobs named, or the app user's hold and what went on without it.
