@@ -176,6 +176,21 @@ def test_outside_this_machine_cookies_travel_encrypted_only(outside: Console) ->
     assert "Secure" in cookies[0]
 
 
+@pytest.mark.parametrize("by", ["\u0664\u0662", "\u202e", "Jane Doe", "a\r\nSet-Cookie: x=1", "x" * 65])
+@pytest.mark.parametrize("path", ["/login", "/logout"])
+def test_who_acts_is_remembered_only_if_it_is_an_opaque_id(console: Console, path: str, by: str) -> None:
+    answer = console.post(path, token=console.token(), by=by)
+    assert answer.status_code == 303
+    assert sessions.WHO not in str(answer.headers.get_list("set-cookie"))
+
+
+def test_a_hold_until_the_end_of_time_breaks_no_page(console: Console) -> None:
+    assert console.send("/holds", jobs="kept", until="9999-12-31", **SAID).status_code == 200
+    assert "kept" in console.text("/holds")
+    refused = console.send("/holds", jobs="other", until="9999-12-31T23:59:59-23:00", **SAID)
+    assert (refused.status_code, "there is no such time" in words(refused.text)) == (422, True)
+
+
 @pytest.mark.parametrize("planted", ["", "x", "0" * 63, "../../etc", "é" * 64])
 def test_a_cookie_that_is_not_ours_is_replaced(console: Console, planted: str) -> None:
     answer = console.client.get("/", headers={"Cookie": f"{sessions.COOKIE}={planted}".encode()})

@@ -113,9 +113,13 @@ def why_bad_id(text: object, what: str = "job id") -> str | None:
     return f"a {what} is 1 to 64 letters, digits, '_' or '-', the first a letter or digit; found {found}"
 
 
+def is_opaque(text: str) -> bool:
+    return _OPAQUE.fullmatch(text) is not None
+
+
 def check_opaque(text: str | None, what: str) -> str | None:
     """Return `text` if it is an opaque id (who asked, run, app user); raise `UsageError` otherwise."""
-    if text is None or _OPAQUE.fullmatch(text):
+    if text is None or is_opaque(text):
         return text
     raise UsageError(
         f"{what}: use an opaque id of 1 to 64 letters, digits or . _ : / # -; never a name, e-mail or phone number"

@@ -9,6 +9,7 @@ from worker.durations import parse_duration
 from worker.errors import UsageError
 
 _DAY_MS = 86_400_000
+LAST_MS = 253_402_300_799_000.0  # the last second that can be written: 9999-12-31 means for ever
 _STEPS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?(?P<zone>[Zz]|[+-]\d\d:\d\d)?")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -73,8 +74,8 @@ def parse_time(text: str, what: str) -> float:
     if match["zone"] is None:
         raise UsageError(f"{what}: {text.strip()} has no time zone; {_EXPECTED}")
     try:
-        return datetime.fromisoformat(text.strip().upper()).timestamp() * 1000
-    except ValueError:
+        return datetime.fromisoformat(text.strip().upper()).astimezone(UTC).timestamp() * 1000
+    except (ValueError, OverflowError):  # in UTC it may be in a year that cannot be written, such as 10000
         raise UsageError(f"{what}: there is no such time; {_EXPECTED}; found {text[:40]!r}") from None
 
 
@@ -82,7 +83,7 @@ def parse_day_or_time(text: str, what: str) -> float:
     """A moment, or a day, which is over at its end in UTC. Raises `UsageError` naming `what`."""
     if _DAY.fullmatch(text.strip()):
         try:
-            return datetime.fromisoformat(text.strip()).replace(tzinfo=UTC).timestamp() * 1000 + _DAY_MS
+            return min(datetime.fromisoformat(text.strip()).replace(tzinfo=UTC).timestamp() * 1000 + _DAY_MS, LAST_MS)
         except ValueError:
             raise UsageError(f"{what}: there is no such day; expected one such as 2026-11-22; found {text}") from None
     try:

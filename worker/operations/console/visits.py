@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from worker.addresses import is_loopback
+from worker.deletion import is_opaque
 from worker.errors import EraserError, RefusedBySafetyRule, Unreachable
 from worker.operations.console import paper, sessions
 from worker.operations.console.sessions import Session
@@ -180,8 +181,8 @@ def finished(visit: Visit, answer: Page | Move) -> Response:
     if chosen.fresh:
         life_s = sessions.LIFE_S if sessions.password(visit.running) else None
         _remember(visit, response, sessions.COOKIE, chosen.id, life_s=life_s)
-    if visit.request.method == "POST" and visit.said("by") and not _is_error(response):
-        _remember(visit, response, sessions.WHO, visit.said("by")[:64], life_s=sessions.LIFE_S)
+    if visit.request.method == "POST" and is_opaque(visit.said("by")) and not _is_error(response):
+        _remember(visit, response, sessions.WHO, visit.said("by"), life_s=sessions.LIFE_S)
     return paper.guarded(response)
 
 
