@@ -24,8 +24,9 @@ local function recall(ref, now, R, why)
   redis.call('ZREM', index_of(v[1], v[2]), ref)
   redis.call('ZREM', P .. 'holds:unknown', ref)
   redis.call('HDEL', k, 'rp', 'back', 'used', 'later', 'refused', 'look', 'run', 'by', 'why', 'pol', 'wait', 'ht', 'round')
-  redis.call('HSET', k, 'state', 'dead')
-  for name, value in pairs(was) do redis.call('HSET', k, name, value) end
+  local fields = { 'state', 'dead' }
+  for name, value in pairs(was) do fields[#fields + 1], fields[#fields + 2] = name, value end
+  redis.call('HSET', k, unpack(fields))
   local died = was.settled or ms(now)
   redis.call('ZADD', P .. 'dead', died, ref)
   joins_group(ref, died)
