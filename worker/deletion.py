@@ -89,9 +89,11 @@ class Lane(StrEnum):
     BULK = "bulk"
 
 
+APP_USER = "app user"
 ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 _OPAQUE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:/#-]{0,63}")
 _REASON = re.compile(r"[0-9A-Za-z][0-9A-Za-z ._:;,/#()-]{0,63}")
+_PHONE = re.compile(r"(?:^|[ :;,(/#])(?:86-?)?1[3-9][0-9]-?[0-9]{4}-?[0-9]{4}(?:$|[ ;,)/.])")  # mobile, mainland China
 
 
 def why_bad_id(text: object, what: str = "job id") -> str | None:
@@ -118,8 +120,11 @@ def is_opaque(text: str) -> bool:
 
 
 def check_opaque(text: str | None, what: str) -> str | None:
-    """Return `text` if it is an opaque id (who asked, run, app user); raise `UsageError` otherwise."""
-    if text is None or is_opaque(text):
+    """Return `text` if it is an opaque id (who asked, run, app user); raise `UsageError` otherwise.
+
+    An app user is whatever MetaStudio was told: it is sent, and never shown, so nothing more is asked of it.
+    """
+    if text is None or (is_opaque(text) and (what == APP_USER or not _PHONE.search(text))):
         return text
     raise UsageError(
         f"{what}: use an opaque id of 1 to 64 letters, digits or . _ : / # -; never a name, e-mail or phone number"
@@ -128,7 +133,7 @@ def check_opaque(text: str | None, what: str) -> str | None:
 
 def check_reason(text: str | None) -> str | None:
     """Return `text` if it is a reason such as a ticket number; raise `UsageError` otherwise."""
-    if text is None or _REASON.fullmatch(text):
+    if text is None or (_REASON.fullmatch(text) and not _PHONE.search(text)):
         return text
     raise UsageError(
         "reason: use a ticket number or a few plain words, 1 to 64 letters, digits, blanks or . _ : ; , / # ( ) -; "
