@@ -37,7 +37,7 @@ def matches(matcher: Any, labels: dict[str, str]) -> bool:
             return bool(value == matcher.value)
         case promql.MatchOp.Re:
             return re.fullmatch(matcher.value, value) is not None
-    raise NotImplementedError(matcher.op)
+    raise ValueError(matcher.op)
 
 
 class Scrapes:
@@ -62,7 +62,7 @@ class Scrapes:
                 return self._called(node)
             case promql.BinaryExpr():
                 return _combined(str(node.op), self._value(node.lhs), self._value(node.rhs), node.modifier)
-        raise NotImplementedError(f"{type(node).__name__}: {node}")
+        raise ValueError(f"{type(node).__name__}: {node}")
 
     def _select(self, node: Any, scrape: Vector) -> Vector:
         every = ((labels, dict(labels), value) for labels, value in scrape.items())
@@ -82,7 +82,7 @@ class Scrapes:
                 return {
                     _nameless(labels): value - before[labels] for labels, value in after.items() if labels in before
                 }
-        raise NotImplementedError(node.func.name)
+        raise ValueError(node.func.name)
 
 
 def _sum(vector: Vector, by: list[str]) -> Vector:
