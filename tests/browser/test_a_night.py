@@ -7,9 +7,11 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.acceptance.fleet import Fleet
@@ -57,72 +59,78 @@ def start_replay(ops: Visitor, *, most: str | None = None) -> str:
     return ops.page.url.rpartition("/")[2]
 
 
-def test_the_story_of_a_night(visit: Visits) -> None:
+@pytest.fixture
+def fleet() -> Iterator[Fleet]:
+    """A fixture and asked for first, so that it outlives the windows: a page that asks a dead console complains."""
     with Fleet(settings=SETTINGS) as fleet:
-        url = start_console(fleet)
-        ops = visit(url)
-        ops.open("/")
-        expect(ops.page.get_by_text("Nothing was ever asked for.")).to_be_visible()
+        yield fleet
 
-        # failures arrive; the overview says so by itself
-        fleet.start_workers(1)
-        failures_arrive(fleet)
-        look = ops.page.get_by_role("link", name="Look at the dead letters")
-        look.wait_for()
-        fleet.wait(lambda: fleet.states().get(State.DEAD, 0) == len(BAD) + len(REFUSED), "all the bad ones are dead")
-        expect(ops.page.locator("#state-dead b")).to_have_text("118")
-        ops.keep("night-1-overview")
 
-        # groups, the largest cause first
-        ops.page.get_by_role("link", name="Look at the dead letters").click()
-        cards = ops.page.locator("ul.cards > li")
-        expect(cards).to_have_count(2)
-        expect(cards.first.get_by_role("heading")).to_have_text(GROUP)
-        ops.keep("night-2-dead-letters")
+def test_the_story_of_a_night(fleet: Fleet, visit: Visits) -> None:
+    url = start_console(fleet)
+    ops = visit(url)
+    ops.open("/")
+    expect(ops.page.get_by_text("Nothing was ever asked for.")).to_be_visible()
 
-        # the plan; a replay that is tried too early stops itself after one letter
-        cards.first.get_by_role("link", name="Replay…").click()
-        expect(ops.page.get_by_role("heading", name="The plan: 110 letters begin a new round")).to_be_visible()
-        ops.keep("night-3-plan", whole=True)
-        early = start_replay(ops, most="110")
-        expect(ops.page.get_by_text("the canary failed again at its first attempt").first).to_be_visible()
-        expect(ops.page.get_by_text("109 not begun: dead as before")).to_be_visible()
-        ops.keep("night-4-stopped", whole=True)
-        (told,) = eraser(fleet, "replay", "status", early)
-        assert (told["state"], told["by"], told["reason"]) == ("stopped", "ops-7", "TICKET-4711")
+    # failures arrive; the overview says so by itself
+    fleet.start_workers(1)
+    failures_arrive(fleet)
+    look = ops.page.get_by_role("link", name="Look at the dead letters")
+    look.wait_for()
+    fleet.wait(lambda: fleet.states().get(State.DEAD, 0) == len(BAD) + len(REFUSED), "all the bad ones are dead")
+    expect(ops.page.locator("#state-dead b")).to_have_text("118")
+    ops.keep("night-1-overview")
 
-        # MetaStudio is well again: from one letter to all of them, seen here and there
-        fleet.metastudio.clear_faults()
-        fleet.metastudio.set_latency(0.5)
-        ops.page.get_by_role("link", name="Look at the dead letters").click()
-        ops.page.locator("ul.cards > li").first.get_by_role("link", name="Replay…").click()
-        expect(ops.page.get_by_label("Who you are")).to_have_value("ops-7")
-        replay = start_replay(ops, most="110")
-        expect(ops.page.get_by_text(re.compile(r"begun: \d+ deleted, \d+ wait")).first).to_be_visible()
-        ops.keep("night-5-progress")
-        (told,) = eraser(fleet, "replay", "status", replay)
-        assert (told["replay"], told["total"], told["fed"] > 0) == (replay, 110, True)
-        expect(ops.page.get_by_text("each letter has its end")).to_be_visible()
-        expect(ops.page.locator("progress")).to_have_attribute("value", "110")
-        ops.keep("night-6-done", whole=True)
-        fleet.metastudio.set_latency(0.0)
-        (told,) = eraser(fleet, "replay", "status", replay)
-        assert (told["state"], told["deleted"]) == ("done", 110)
+    # groups, the largest cause first
+    ops.page.get_by_role("link", name="Look at the dead letters").click()
+    cards = ops.page.locator("ul.cards > li")
+    expect(cards).to_have_count(2)
+    expect(cards.first.get_by_role("heading")).to_have_text(GROUP)
+    ops.keep("night-2-dead-letters")
 
-        # the other way round: started on the command line, watched on a phone
-        phone = visit(url, size=PHONE, dark=True)
-        last = eraser(fleet, "dead", "replay", "--all", "--reason", "T-2", "--by", "ops-8", "--yes", "--no-wait")[-1]
-        phone.open("/replays")
-        phone.page.get_by_role("link", name=last["replay"]).click()
-        expect(phone.page.get_by_text("each letter has its end")).to_be_visible()
-        expect(phone.page.get_by_text("ops-8")).to_be_visible()
-        phone.keep("night-7-phone", whole=True)
+    # the plan; a replay that is tried too early stops itself after one letter
+    cards.first.get_by_role("link", name="Replay…").click()
+    expect(ops.page.get_by_role("heading", name="The plan: 110 letters begin a new round")).to_be_visible()
+    ops.keep("night-3-plan", whole=True)
+    early = start_replay(ops, most="110")
+    expect(ops.page.get_by_text("the canary failed again at its first attempt").first).to_be_visible()
+    expect(ops.page.get_by_text("109 not begun: dead as before")).to_be_visible()
+    ops.keep("night-4-stopped", whole=True)
+    (told,) = eraser(fleet, "replay", "status", early)
+    assert (told["state"], told["by"], told["reason"]) == ("stopped", "ops-7", "TICKET-4711")
 
-        # back to bed
-        phone.page.get_by_role("link", name="To the overview").click()
-        expect(phone.page.get_by_text("Nothing waits and nothing is dead.")).to_be_visible()
-        phone.keep("night-8-overview", whole=True)
-        assert fleet.states() == {State.DELETED: len(JOBS) + len(LATER)}
-        acts = [(entry["act"], entry["by"]) for entry in eraser(fleet, "audit")]
-        assert acts.count(("deletions.replayed", "ops-7")) == 2
-        assert acts.count(("deletions.replayed", "ops-8")) == 1
+    # MetaStudio is well again: from one letter to all of them, seen here and there
+    fleet.metastudio.clear_faults()
+    fleet.metastudio.set_latency(0.5)
+    ops.page.get_by_role("link", name="Look at the dead letters").click()
+    ops.page.locator("ul.cards > li").first.get_by_role("link", name="Replay…").click()
+    expect(ops.page.get_by_label("Who you are")).to_have_value("ops-7")
+    replay = start_replay(ops, most="110")
+    expect(ops.page.get_by_text(re.compile(r"begun: \d+ deleted, \d+ wait")).first).to_be_visible()
+    ops.keep("night-5-progress")
+    (told,) = eraser(fleet, "replay", "status", replay)
+    assert (told["replay"], told["total"], told["fed"] > 0) == (replay, 110, True)
+    expect(ops.page.get_by_text("each letter has its end")).to_be_visible()
+    expect(ops.page.locator("progress")).to_have_attribute("value", "110")
+    ops.keep("night-6-done", whole=True)
+    fleet.metastudio.set_latency(0.0)
+    (told,) = eraser(fleet, "replay", "status", replay)
+    assert (told["state"], told["deleted"]) == ("done", 110)
+
+    # the other way round: started on the command line, watched on a phone
+    phone = visit(url, size=PHONE, dark=True)
+    last = eraser(fleet, "dead", "replay", "--all", "--reason", "T-2", "--by", "ops-8", "--yes", "--no-wait")[-1]
+    phone.open("/replays")
+    phone.page.get_by_role("link", name=last["replay"]).click()
+    expect(phone.page.get_by_text("each letter has its end")).to_be_visible()
+    expect(phone.page.get_by_text("ops-8")).to_be_visible()
+    phone.keep("night-7-phone", whole=True)
+
+    # back to bed
+    phone.page.get_by_role("link", name="To the overview").click()
+    expect(phone.page.get_by_text("Nothing waits and nothing is dead.")).to_be_visible()
+    phone.keep("night-8-overview", whole=True)
+    assert fleet.states() == {State.DELETED: len(JOBS) + len(LATER)}
+    acts = [(entry["act"], entry["by"]) for entry in eraser(fleet, "audit")]
+    assert acts.count(("deletions.replayed", "ops-7")) == 2
+    assert acts.count(("deletions.replayed", "ops-8")) == 1

@@ -139,9 +139,8 @@ def test_the_overview_changes_by_itself_and_keeps_the_focus(visit: Visits, house
 
 def test_a_page_of_another_site_can_do_nothing_here(visit: Visits, house: House) -> None:
     """A form on another site, sent by this very browser, with its cookies if it likes."""
-    window = visit(house.url)
-    window.open("/")
-    page = window.page
+    visit.foreseen.append("403 (Forbidden)")
+    page = visit(house.url).open("/")
     form = f'<form method="post" action="{house.url}/gate/default/pause"><input name="reason" value="T-1">'
     body = f'{form}<input name="by" value="evil"><button>Win a prize</button></form>'
     page.route("http://evil.test/*", lambda route: route.fulfill(content_type="text/html", body=body))
@@ -150,7 +149,6 @@ def test_a_page_of_another_site_can_do_nothing_here(visit: Visits, house: House)
         page.get_by_role("button").click()
     assert answer.value.status == 403
     assert house.fleet.reads.gate().gate == "ok"
-    window.complaints.clear()  # the browser says that it got a 403
 
 
 def test_where_a_password_is_set_it_opens_and_signing_out_closes(visit: Visits, house: House) -> None:
