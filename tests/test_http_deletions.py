@@ -124,7 +124,8 @@ def test_a_start_may_be_a_delay_or_a_moment(site: Site) -> None:
         ({"job_id": "a", "after": "tomorrow"}, "after:"),
         ({"job_id": "a", "at": "2020-01-01T00:00:00Z"}, "has passed"),
         ({"job_id": "a", "at": "2030-01-01T00:00:00"}, "with its time zone"),
-        ({"job_id": "a", "deadline": "1h", "after": "2h"}, "is over before"),
+        ({"job_id": "a", "deadline": "1h", "after": "2h"}, "set a deadline of more than 2h"),
+        ({"job_id": "a", "deadline": "1h", "after": "50.5h"}, "set a deadline of more than 3d"),
         ({"job_id": "a", "reason": "a@b.example"}, "never personal data"),
         ({"job_id": "a", "app_user": "Jane Doe"}, "opaque id"),
         ({"job_id": "a", "on_behalf_of": "x" * 32}, "at most 31"),
@@ -264,10 +265,15 @@ def test_where_no_token_exists_it_says_how_to_make_one(site: Site) -> None:
     assert "eraser console token NAME" in problem(site.ask("job-1"), 401, "no-token-exists")["detail"]
 
 
-def test_a_wrong_file_of_tokens_opens_nothing(site: Site) -> None:
+def test_a_wrong_file_of_tokens_opens_nothing_and_the_log_says_once_what_is_wrong(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
     site.tokens.write_text("[shop]")
-    refused = problem(site.ask("job-1"), 503, "tokens-wrong")
-    assert str(site.tokens) not in json.dumps(refused)
+    refused = [site.ask("job-1"), site.ask("job-1")]
+    assert [answer.headers["Retry-After"] for answer in refused] == ["60", "60"]
+    assert str(site.tokens) not in json.dumps(problem(refused[0], 503, "tokens-wrong"))
+    (told,) = [vars(record)["error"] for record in caplog.records if record.msg == "http.tokens_wrong"]
+    assert str(site.tokens) in told
 
 
 # -- the same key ------------------------------------------------------------------------------------------------------

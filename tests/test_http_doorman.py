@@ -127,6 +127,15 @@ def test_a_body_is_bounded_whatever_its_headers_say(site: Site, undertaker: Unde
     assert recorded(undertaker) == 0
 
 
+def test_a_body_with_two_lengths_is_refused(site: Site, undertaker: Undertaker) -> None:
+    """A proxy on the way may have believed the other one."""
+    headers = {"Content-Type": "application/json", "Content-Length": "17", "Transfer-Encoding": "chunked"}
+    refused = site.call("POST", DELETIONS, content=b'{"job_id": "job"}', headers=headers)
+    problem(refused, 400, "two-lengths")
+    assert refused.headers["Connection"] == "close"
+    assert recorded(undertaker) == 0
+
+
 @pytest.mark.parametrize("path", ["/healthz", DELETIONS, "/nowhere"])
 def test_every_answer_is_for_its_caller_alone(site: Site, path: str) -> None:
     headers = site.client.get(path).headers

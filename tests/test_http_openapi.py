@@ -7,13 +7,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
 from starlette.routing import Route
 
-from tests.http_site import Site
+from tests.dead_letters import Undertaker
+from tests.http_site import DELETIONS, Site
 from tests.waiting import wait_until
+from worker.operations.http.app import MANY, ONE
 from worker.operations.http.openapi import DOCUMENT
 from worker.operations.http.tokens import Scope
 
@@ -51,6 +54,48 @@ def test_each_operation_says_which_scope_it_needs() -> None:
         for operation in (item[name] for name in ("get", "post", "delete") if name in item):
             assert any(f"Scope `{scope}`" in operation["summary"] for scope in Scope)
             assert {"401", "403", "421", "503"} <= set(operation["responses"])
+
+
+def left_out(schema: Any, sent: Any, where: str = "") -> set[str]:
+    """The fields of an answer that a schema of the document does not name."""
+    if "$ref" in schema:
+        found = DOCUMENT
+        for name in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[name]
+        schema = {**found, **schema, "properties": found.get("properties", {}) | schema.get("properties", {})}
+    if isinstance(sent, list):
+        return set().union(*(left_out(schema["items"], one, where) for one in sent))
+    if not isinstance(sent, dict):
+        return set()
+    named = schema.get("properties", {})
+    missing = {f"{where}.{name}" for name in set(sent) - set(named)}
+    return missing.union(
+        *(left_out(named[name], value, f"{where}.{name}") for name, value in sent.items() if name in named)
+    )
+
+
+def schema_of(method: str, path: str, status: int) -> Any:
+    answer = DOCUMENT["paths"][path][method]["responses"][str(status)]
+    if "$ref" in answer:
+        answer = DOCUMENT["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+    (content,) = answer["content"].values()
+    return content["schema"]
+
+
+def test_every_field_that_is_sent_is_in_the_document(site: Site, undertaker: Undertaker) -> None:
+    undertaker.end("done", to="deleted")
+    undertaker.end("letter", claim={"by": "svc-1"})
+    site.ask("letter", reason="T-1", on_behalf_of="p-1")
+    site.ask("waits", after="1h")
+    site.ask("waits", after="1h", on_behalf_of="p-2")
+    answers = [("post", MANY, site.ask("a", "..")), ("post", MANY, site.ask("..", "."))]
+    answers += [("get", ONE, site.call("GET", f"{DELETIONS}/{job}")) for job in ("done", "letter", "waits", "nobody")]
+    answers += [("get", MANY, site.call("GET", DELETIONS)), ("get", MANY, site.call("GET", f"{DELETIONS}?limit=0"))]
+    answers += [("delete", ONE, site.call("DELETE", f"{DELETIONS}/{job}?reason=T-1")) for job in ("waits", "done")]
+    assert {answer.status_code for _, _, answer in answers} == {200, 202, 404, 409, 422}
+    for method, path, answer in answers:
+        more = left_out(schema_of(method, path, answer.status_code), answer.json())
+        assert {name for name in more if not name.startswith(".events.")} == set(), f"{method} {path}: {answer.text}"
 
 
 def test_a_fuzzer_finds_no_500_and_no_answer_that_is_not_documented(site: Site, address: str, tmp_path: Path) -> None:

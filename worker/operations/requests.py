@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -59,9 +60,11 @@ def claim(
         raise UsageError(f"lane: expected user or bulk; found {lane[:40]!r}")
     deadline_s = deadline_s if deadline_s is not None else running.settings.deadline
     if after_s >= deadline_s:
+        unit = 86_400 if after_s > 86_400 else 1  # nobody types the microseconds until a moment
+        enough = format_duration(math.ceil(after_s / unit) * unit)
         raise UsageError(
             f"the deadline, {format_duration(deadline_s)} from now, is over before the deletion may start: "
-            f"set a deadline of more than {format_duration(after_s)}, or an earlier start"
+            f"set a deadline of more than {enough}, or an earlier start"
         )
     return Claim(
         lane=Lane(lane),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -11,7 +12,7 @@ from starlette.requests import Request
 from worker.addresses import is_loopback
 from worker.errors import SettingsError, UsageError
 from worker.ledger.moves import Accepted
-from worker.operations.http import hosts
+from worker.operations.http import hosts, problems
 from worker.operations.http.bells import Bells
 from worker.operations.http.doorman import WHO
 from worker.operations.http.problems import Problem
@@ -24,6 +25,8 @@ from worker.runtime import Runtime
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 
 @dataclass
 class Desk:
@@ -35,6 +38,7 @@ class Desk:
     bells: Bells
     threads: Threads = field(default_factory=Threads)
     recorder: Recorder = field(init=False)
+    _told: UsageError | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.recorder = Recorder(self._write)
@@ -68,7 +72,10 @@ class Desk:
         try:
             tokens = self.tokens.current()
         except UsageError as error:
-            raise Problem(503, "tokens-wrong", "the server's file of tokens is wrong; its log says how") from error
+            if error is not self._told:  # once for each change of the file
+                self._told = error
+                log.error("http.tokens_wrong", extra={"error": str(error)})
+            raise problems.no_tokens() from None
         kind, _, presented = request.headers.get("authorization", "").partition(" ")
         if not tokens:
             detail = "no token exists yet; on the server make one with: eraser console token NAME --scope request"

@@ -73,6 +73,8 @@ class Doorman:
         if scope["path"].startswith("/api") and _TRICK.search(scope.get("raw_path") or scope["path"].encode()):
             raise Problem(404, "not-found", "no address of the API needs %, //, . or .. in its path; see /openapi.json")
         length = headers.get("content-length", "")
+        if length and "transfer-encoding" in headers:
+            raise two_lengths()
         if length.isdecimal() and int(length) > BODY_LIMIT:
             raise too_large()
 
@@ -81,6 +83,12 @@ def too_large() -> Problem:
     # the rest of the body is not read, so the connection is of no further use
     detail = f"a body has at most {BODY_LIMIT:,} bytes: send fewer job ids at once"
     return Problem(413, "too-large", detail, headers={"Connection": "close"})
+
+
+def two_lengths() -> Problem:
+    # a proxy on the way may have read the other one, and takes what follows for another caller's request
+    detail = "Content-Length and Transfer-Encoding say two things: send one of them"
+    return Problem(400, "two-lengths", detail, headers={"Connection": "close"})
 
 
 def too_slow() -> Problem:

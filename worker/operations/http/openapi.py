@@ -6,9 +6,10 @@ from typing import Any
 
 from worker import __version__
 from worker.deletion import ID, Cause, Evidence, Lane, State, WaitingFor
-from worker.operations.http.doorman import BODY_LIMIT
+from worker.operations.http.doorman import BODY_LIMIT, BODY_S
 from worker.operations.http.orders import LONGEST_PERSON, MOST
 from worker.operations.http.tokens import LOOKS
+from worker.receipts.receipt import FIELDS, NUMBERS
 
 _Data = dict[str, Any]
 
@@ -20,6 +21,8 @@ _MOMENT = {"type": "string", "format": "date-time", "example": "2026-12-01T00:00
 _WHEN = {"type": ["string", "null"], "format": "date-time"}
 _TEXT = {"type": ["string", "null"]}
 _STATE = {"type": "string", "enum": [state.value for state in State]}
+_NUMBER = {"type": ["integer", "null"]}
+_WORD, _WHOLE = {"type": "string"}, {"type": "integer"}
 
 _SAID: _Data = {
     "lane": {"enum": list(Lane), "description": "`user`: a person waits, goes first (the default for one); `bulk`."},
@@ -62,12 +65,24 @@ def _object(**properties: _Data) -> _Data:
     return {"type": "object", "required": list(properties), "properties": properties}
 
 
+def _each(items: _Data, text: str) -> _Data:
+    return {"type": "array", "items": items, "description": text}
+
+
+_CLAIM = {"requested_by": _TEXT, "reason": _TEXT, "run": _TEXT}
+# Fields that a problem of this status may have beside those of every one.
+_MORE: dict[int, _Data] = {
+    409: {"result": _WORD, "rule": _WORD},
+    422: {"results": {"type": "array", "items": {"$ref": "#/components/schemas/Result"}}},
+    503: {"recorded": {"type": "integer", "minimum": 0}},
+}
 _WRONG: dict[int, tuple[str, str]] = {
-    400: ("NotJson", "The body is no JSON object in UTF-8."),
+    400: ("NotJson", "The body is no JSON object in UTF-8; or it has two lengths."),
     401: ("NoToken", "There is no token, or it is not known here."),
     403: ("Forbidden", "The token lacks the scope or the project; or a page of another site sent this."),
     404: ("Unknown", "There is no such address, project or deletion."),
-    409: ("Conflict", "Too late to cancel; or a request with this Idempotency-Key is under way."),
+    408: ("TooSlow", f"The body did not come within {BODY_S:.0f} s. Nothing was recorded."),
+    409: ("Conflict", "Too late to cancel: `result` says why. Or a request with this Idempotency-Key is under way."),
     410: ("Gone", "The cursor is older than what is kept."),
     413: ("TooLarge", f"The body is longer than {BODY_LIMIT:,} bytes."),
     415: ("NotSaidJson", "The Content-Type is not application/json."),
@@ -75,7 +90,8 @@ _WRONG: dict[int, tuple[str, str]] = {
     422: ("Invalid", "A field or a parameter is wrong; `detail` says which. Nothing was recorded."),
     503: (
         "NotNow",
-        "Redis is away or full, or too much waits. Ask again after Retry-After: a repeated request merges.",
+        "Redis is away or full, too much waits, or the file of tokens is wrong. Ask again after Retry-After: a "
+        "repeated request merges. Of a request for many, `recorded` says how many were recorded before that.",
     ),
 }
 
@@ -86,11 +102,13 @@ def _wrong(*statuses: int) -> _Data:
 
 def _problem(status: int, text: str) -> _Data:
     headers = {}
-    if status == 401:
-        headers = {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}}
-    if status == 503:
-        headers = {"Retry-After": {"description": "Seconds.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
-    content = {"application/problem+json": {"schema": _ref("Problem")}}
+    if status in (401, 403):  # 403: also of a page of another site, which no token would help
+        headers = {"WWW-Authenticate": {"required": status == 401, "schema": _WORD}}
+    if status in (409, 503):  # 409: where the same request is under way
+        seconds = {"type": "string", "pattern": "^[0-9]+$"}
+        headers = {"Retry-After": {"description": "Seconds.", "required": status == 503, "schema": seconds}}
+    schema = _ref("Problem") | ({"properties": _MORE[status]} if status in _MORE else {})
+    content = {"application/problem+json": {"schema": schema}}
     return {"description": text, "content": content} | ({"headers": headers} if headers else {})
 
 
@@ -102,25 +120,25 @@ _SCHEMAS: _Data = {
             "type": "array",
             "minItems": 1,
             "maxItems": MOST,
-            "items": {"type": "string"},
+            "items": _WORD,
             "description": f"Each matches {ID.pattern}; one that does not is reported, the others are accepted.",
         },
     ),
     "Recorded": _object(
         accepted={"type": "integer", "minimum": 1},
         rejected={"type": "integer", "minimum": 0},
-        results={"type": "array", "items": _ref("Result"), "description": "One an id, in the order of the request."},
+        results=_each(_ref("Result"), "One an id, in the order of the request."),
     ),
     "Result": _object(
-        job_id={"type": "string"},
+        job_id=_WORD,
         state={"anyOf": [_STATE, {"type": "null"}]},
         accepted={"type": "boolean"},
         deduplicated={"type": "boolean", "description": "It merged with what was asked for before."},
         error=_TEXT,
     ),
     "Deletion": _object(
-        project_id={"type": "string"},
-        job_id={"type": "string"},
+        project_id=_WORD,
+        job_id=_WORD,
         state=_STATE,
         waiting_for={"enum": [*WaitingFor, None]},
         cause={"anyOf": [{"enum": list(Cause)}, _TEXT]},
@@ -132,36 +150,55 @@ _SCHEMAS: _Data = {
         due_at=_WHEN,
         deadline_at=_WHEN,
         settled_at=_WHEN,
-        round={"type": "integer"},
-        attempts={"type": "array", "items": {"type": "object"}, "description": "Every DELETE call and its answer."},
-        events={"type": "array", "items": {"type": "object"}},
+        round=_WHOLE,
+        attempts=_each(_ref("Attempt"), "Every DELETE call and its answer; of very many the first 3 and the last 20."),
+        account=_WORD,
+        run=_TEXT,
+        may_be_deleted={"type": "boolean", "description": "A call had no clear answer."},
+        claims=_each(_object(**_CLAIM, lane=_TEXT, requested_at=_WHEN), "Who else asked for it."),
+        events=_each(_object(at=_WHEN, event=_WORD), "What else happened; each has fields of its own."),
+        related=_object(asset_id=_TEXT, voice_train_job_id=_TEXT, checked={"const": False}),
+    ),
+    "Attempt": _object(
+        n=_WHOLE,
+        round=_WHOLE,
+        at=_WHEN,
+        status=_NUMBER,
+        code=_TEXT,
+        message=_TEXT,
+        request_id=_TEXT | {"description": "MetaStudio's X-Request-Id, for their support."},
+        ms={"type": ["number", "null"]},
+        outcome=_TEXT,
     ),
     "Withdrawn": _object(
-        project_id={"type": "string"},
-        job_id={"type": "string"},
+        project_id=_WORD,
+        job_id=_WORD,
         result={"enum": ["cancelled", "claim_removed", "discarded", "in_flight", "may_be_deleted", "not_claimed"]},
         done={"type": "boolean", "description": "Nothing will be sent for it."},
-        detail={"type": "string"},
+        detail=_WORD,
     ),
     "Settled": _object(
-        items={"type": "array", "items": _ref("Receipt"), "description": "Oldest first."},
+        items=_each(_ref("Receipt"), "Oldest first."),
         cursor={"type": "string", "description": "Where to go on; it stays good at the end, for later."},
         more={"type": "boolean", "description": "Whether more are there now."},
     ),
     "Receipt": _object(
-        project_id={"type": "string"},
-        job_id={"type": "string"},
-        state=_STATE,
-        evidence=_TEXT,
-        cause=_TEXT,
-        requested_by=_TEXT,
-        reason=_TEXT,
-        settled_at=_WHEN,
+        **dict.fromkeys(FIELDS, _TEXT)
+        | dict.fromkeys(NUMBERS, _WHOLE)
+        | dict.fromkeys(("account", "project_id", "job_id"), _WORD)
+        | {
+            "state": _STATE,
+            "requested_at": _WHEN,
+            "settled_at": _WHEN,
+            "claims": _each(_object(**_CLAIM, policy=_TEXT), "Who else had asked for it."),
+            "attempts": {"type": "integer", "description": "DELETE calls in this round."},
+            "status": _NUMBER | {"description": "Of the last DELETE, as the code and the request_id."},
+        }
     ),
     "Problem": _object(
         type={"type": "string", "description": "urn:avatar-eraser:NAME, for programs."},
-        title={"type": "string"},
-        status={"type": "integer"},
+        title=_WORD,
+        status=_WHOLE,
         detail={"type": "string", "description": "For people: what is wrong and what to do."},
     ),
 }
@@ -177,13 +214,13 @@ _KEY = {
 _CURSOR = {
     "name": "settled_since",
     "in": "query",
-    "schema": {"type": "string"},
+    "schema": _WORD,
     "description": "The cursor of the last answer. Without it: from the oldest that is kept.",
 }
 _LIMIT = {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}}
 _WHY = {"name": "reason", "in": "query", "required": True, "schema": _REASON}
 
-_ALL = (401, 403, 404, 421, 422, 503)
+_ALL = (400, 401, 403, 404, 413, 421, 422, 503)
 
 _PATHS: _Data = {
     "/api/projects/{project_id}/deletions": {
@@ -200,12 +237,12 @@ _PATHS: _Data = {
                 "202": {
                     "description": "Recorded.",
                     "headers": {
-                        "Location": {"description": "Of the one.", "schema": {"type": "string"}},
+                        "Location": {"description": "Of the one.", "schema": _WORD},
                         "Idempotency-Replayed": {"description": "`true`: the first answer again.", "schema": _TEXT},
                     },
                     **_json(_ref("Recorded")),
                 },
-                **_wrong(400, 409, 413, 415, *_ALL),
+                **_wrong(408, 409, 415, *_ALL),
             },
         },
         "get": {

@@ -18,7 +18,8 @@ from worker.operations.http.threads import Busy
 from worker.operations.show import UnknownJob
 
 MEDIA_TYPE = "application/problem+json"
-AWAY_S, FULL_S = 5, 60  # Retry-After: Redis restarts within seconds, a full one has to drain
+# Retry-After: Redis restarts within seconds; a full one has to drain, and a wrong file a person to correct it
+AWAY_S, FULL_S, WRONG_S = 5, 60, 60
 
 
 class Problem(Exception):
@@ -74,6 +75,12 @@ def away(why: str, **more: Any) -> Problem:
     """Redis is not there. What was asked for may have been recorded if its answer was lost: asking again merges."""
     detail = f"{why}. Ask again: a repeated request merges"
     return Problem(503, "redis-away", detail, headers={"Retry-After": str(AWAY_S)}, **more)
+
+
+def no_tokens() -> Problem:
+    """The file of tokens cannot be read: nobody is recognised until a person has corrected it."""
+    detail = "the server's file of tokens is wrong; its log, and eraser doctor there, say how"
+    return Problem(503, "tokens-wrong", detail, headers={"Retry-After": str(WRONG_S)})
 
 
 def busy() -> Problem:
