@@ -30,7 +30,7 @@ async def _app(_: Scope, __: Receive, send: Send) -> None:
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    monkeypatch.setattr("worker.operations.http.punctual.HEAD_S", 0.2)
+    monkeypatch.setattr("worker.operations.http.punctual.HEAD_S", 0.5)
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(_app, http=Punctual, lifespan="off", log_config=None))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -59,3 +59,13 @@ def test_one_that_came_is_answered_and_the_connection_stays_for_the_next(port: i
         assert answered(caller)
         caller.sendall(ASK[:-2])
         assert caller.recv(100) == b"", "the head of a later request is not waited for either"
+
+
+def test_javas_offer_of_http_2_is_answered_without_a_word_in_the_log(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as caller:
+        caller.sendall(ASK[:-2] + offer)
+        assert answered(caller)
+    assert "pgrade" not in caplog.text

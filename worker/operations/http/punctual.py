@@ -14,6 +14,9 @@ class Punctual(H11Protocol):
 
     _late: asyncio.TimerHandle | None = None
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Java's default client offers HTTP/2 each time: no reason to advise WebSockets in our log."""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self._late = self.loop.call_later(HEAD_S, transport.close)
