@@ -6,11 +6,13 @@ import csv
 import io
 import json
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.command import Command
 from tests.dead_letters import PROJECT, Undertaker
+from tests.waiting import wait_until
 
 GROUP = {
     *("group", "cause", "status", "code", "count", "first_seen", "last_seen", "last_replay", "oldest_deadline"),
@@ -108,6 +110,40 @@ def test_a_list_can_be_filtered(command: Command, some: Undertaker) -> None:
     assert jobs("--until", "1h") == []
     assert jobs("--since", "2020-01-01T00:00:00Z", "--cause", "deadline") == ["d-1"]
     assert all(set(line) == LETTER for line in command("dead", "list", "-o", "json").json)
+
+
+def test_letters_of_several_accounts_are_newest_first_and_a_limit_takes_the_newest(
+    command: Command, redis_url: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "eraser.toml"
+    config.write_text('[accounts.a]\nprojects = ["p1"]\n[accounts.b]\nprojects = ["p2"]\n')
+    first, second = Undertaker(redis_url, "a", "p1"), Undertaker(redis_url, "b", "p2")
+    for number in range(2):
+        for undertaker, name in ((first, "a"), (second, "b")):
+            undertaker.end(f"{name}-{number}")
+            seconds, micros = undertaker.redis.time()
+            wait_until(lambda died=(seconds, micros + 2000): first.redis.time() > died, every=0)
+    house = {"ERASER_CONFIG": str(config)}
+    listed = command("dead", "list", "--json", **house).json
+    assert [line["job_id"] for line in listed] == ["b-1", "a-1", "b-0", "a-0"]
+    plan = command("dead", "replay", "--all", "--limit", "2", "--reason", "T-1", "--json", **house).json[0]
+    assert [share["count"] for share in plan["accounts"]] == [1, 1]
+
+
+def test_a_job_in_the_place_of_a_group_is_told_the_command_for_one(command: Command, some: Undertaker) -> None:
+    assert "one job: `eraser show r-1`" in command("dead", "show", "r-1").err
+
+
+def test_a_job_that_is_not_dead_is_told_its_state_in_whichever_project_it_is(
+    command: Command, redis_url: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "eraser.toml"
+    config.write_text('[accounts.a]\nprojects = ["p1", "p2"]\n')
+    Undertaker(redis_url, "a", "p2").end("job-1", to="deleted")
+    ended = command(
+        "dead", "replay", "job-1", "--reason", "T-1", ERASER_CONFIG=str(config), HUAWEICLOUD_SDK_PROJECT_ID=None
+    )
+    assert (ended.code, "job-1: it is deleted in project p2, not dead" in ended.err) == (1, True), ended.all
 
 
 def test_a_filter_that_nothing_passes_is_said_in_words(command: Command, some: Undertaker) -> None:

@@ -49,6 +49,13 @@ def test_with_several_accounts_one_has_to_be_named(command: Command, two_account
     assert len(command(*verb, "--all", "--json", ERASER_CONFIG=two_accounts).json) == 2
 
 
+def test_of_several_accounts_the_one_that_was_paused_is_named_in_the_next_command(
+    command: Command, two_accounts: str
+) -> None:
+    done = command("pause", "--account", "a", "--reason", "T-1", ERASER_CONFIG=two_accounts)
+    assert "until: eraser resume --account a --reason R" in done.out
+
+
 def test_an_account_that_is_not_there_is_named_with_the_nearest(command: Command) -> None:
     ended = command("pause", "--account", "defalt", "--reason", "T")
     assert ended.code == 2

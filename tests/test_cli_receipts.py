@@ -306,6 +306,7 @@ sk_env = "SK2"
     there: dict[str, str | None] = {"ERASER_CONFIG": str(config), "ERASER_REGION": None}
     which = command("receipts", "export", **there)
     assert (which.code, "eraser receipts export --account default" in which.err) == (2, True), which.err
+    assert "--all" not in which.err  # it has none
     done = command("receipts", "export", "--account", "other", **there)
     assert [line.get("job_id") for line in done.json] == ["x", None]
     assert done.json[-1]["account"] == "other"

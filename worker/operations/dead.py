@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 
 import redis
 
-from worker.deletion import State
+from worker.deletion import State, why_bad_id
 from worker.errors import Unreachable, UsageError
 from worker.ledger.glance import Glance, Letter, LetterGroup
 from worker.ledger.moves import Ref
@@ -133,9 +134,9 @@ class Selection:
 
 
 def letters(running: Runtime, state: State = State.DEAD) -> Iterator[Letter]:
-    """Every dead (or discarded) letter of every account, newest first within an account."""
-    for account in running.settings.accounts:
-        yield from Glance(running.redis, account).letters(state)
+    """Every dead (or discarded) letter of every account, newest first."""
+    each = (Glance(running.redis, account).letters(state) for account in running.settings.accounts)
+    return heapq.merge(*each, key=lambda letter: -letter.died_at)
 
 
 def groups(running: Runtime) -> list[Group]:
@@ -169,7 +170,8 @@ def named(word: str, names: Iterable[str]) -> str:
     if near:
         raise UsageError(f"{word!r} begins {len(near)} groups: {', '.join(near[:5])}; type more of it")
     what = f"there are: {', '.join(known[:5])}" if known else "there are no dead letters at all"
-    raise UsageError(f"there is no group {word[:80]!r}; {what} (see `eraser dead groups`)")
+    job = "" if why_bad_id(word) else f"; one job: `eraser show {word}`"
+    raise UsageError(f"there is no group {word[:80]!r}; {what} (see `eraser dead groups`{job})")
 
 
 # -- choosing --------------------------------------------------------------------------------------------------------
@@ -250,12 +252,14 @@ def _refuse_twins(word: str, jobs: list[Letter]) -> None:
 
 def _why_not(running: Runtime, word: str, project: str | None, by_group: dict[str, Any], state: State) -> str:
     """Why a word chose nothing."""
-    project = project or running.settings.default_project()
-    if project is not None:
-        account = running.settings.account_of(project).name
-        for _, found in Glance(running.redis, account).states([Ref(project, word)]):
+    default = project or running.settings.default_project()
+    projects = [default] if default else [each for one in running.settings.accounts.values() for each in one.projects]
+    for one in projects:
+        account = running.settings.account_of(one).name
+        for _, found in Glance(running.redis, account).states([Ref(one, word)]):
             if found is not None:
-                return f"it is {found.value}, not {state.value}"
+                where = f" in project {one}" if len(projects) > 1 else ""
+                return f"it is {found.value}{where}, not {state.value}"
     near = [name for name in by_group if name.startswith(word)]
     if near:
         return f"it begins {len(near)} groups: {', '.join(sorted(near)[:5])}; type more of it"

@@ -22,8 +22,11 @@ class Switched:
     was: str | None
 
 
-def accounts_meant(running: Runtime, account: str | None, *, every: bool, command: str) -> list[str]:
-    """The account named, the only one there is, or all of them where that was said. Raises `UsageError`."""
+def accounts_meant(running: Runtime, account: str | None, *, every: bool | None, command: str) -> list[str]:
+    """The account named, the only one there is, or all of them where that was said. Raises `UsageError`.
+
+    every: None where the command takes one account only.
+    """
     known = list(running.settings.accounts)
     if account is not None and every:
         raise UsageError("--account or --all: one of the two")
@@ -35,9 +38,9 @@ def accounts_meant(running: Runtime, account: str | None, *, every: bool, comman
         return [account]
     if len(known) == 1 or every:
         return known
+    every_one = f", or eraser {command} --all" if every is not None else ""
     raise UsageError(
-        f"which account? There are {', '.join(known)}: type eraser {command} --account {known[0]}, "
-        f"or eraser {command} --all"
+        f"which account? There are {', '.join(known)}: type eraser {command} --account {known[0]}{every_one}"
     )
 
 

@@ -101,7 +101,7 @@ def project_of(running: Runtime, project_id: str | None) -> str:
     """The project meant: the one given, or the only one configured."""
     project = project_id or running.settings.default_project()
     if project is None:
-        raise UsageError("no project: give the project id, or set HUAWEICLOUD_SDK_PROJECT_ID")
+        raise UsageError("no project: add --project P, or set HUAWEICLOUD_SDK_PROJECT_ID")
     why = why_bad_id(project, "project id")
     if why:
         raise UsageError(why)

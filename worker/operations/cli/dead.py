@@ -144,7 +144,8 @@ def _tell_group(group: Group, newest: list[Letter], now: float) -> None:
     say()
     _rows(newest, now, of_one_group=True)
     if group.count > len(newest):
-        say(f"… and {group.count - len(newest):,} more: eraser dead list --cause {group.cause}")
+        code = f" --code {group.code}" if group.code else ""
+        say(f"… and {group.count - len(newest):,} more: eraser dead list --cause {group.cause}{code}")
     say()
     if group.cause in tuple(Cause):
         say(f"What to do: {words.REMEDIES[Cause(group.cause)]}.")

@@ -107,12 +107,18 @@ def _tell_plan(plan: ReplayPlan, *, confirmed: bool) -> None:
         say(f"      skipped: {word}: {why}")
     for share in plan.shares:
         say(f"      {_share(share)}")
-    say("      one letter first, then ten, then the rest; it stops itself where they fail again")
     several = len(plan.marks) > 1
+    first = "one letter of each account first" if several else "one letter first"
+    say(f"      {first}, then ten{_of_all_groups(plan)}; then the rest. It stops itself where they fail again")
     seen = ", ".join(f"{mark:,} of {account}" if several else f"{mark:,}" for account, mark in plan.marks.items())
     say(f"      frozen at death {seen}: what dies later is not touched")
     if plan.over_cap and not confirmed:
         say(f"      over the cap of {plan.cap:,}: the number has to be confirmed")
+
+
+def _of_all_groups(plan: ReplayPlan) -> str:
+    """Whose letters decide about the rest: a group that still fails stops the others as well."""
+    return ", from all groups in turn" if len(plan.groups) > 1 else ""
 
 
 def _share(share: Share) -> str:

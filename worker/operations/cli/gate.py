@@ -28,7 +28,8 @@ def pause(account: str | None, every: bool, reason: str, by: str | None, as_json
     """
     running = door.load()
     accounts = gates.accounts_meant(running, account, every=every, command="pause --reason R")
-    _tell(gates.pause(door.enter(running), accounts, reason=reason, by=by), as_json=as_json, several=len(accounts) > 1)
+    several = len(running.settings.accounts) > 1
+    _tell(gates.pause(door.enter(running), accounts, reason=reason, by=by), as_json=as_json, several=several)
 
 
 @click.command()
@@ -46,7 +47,7 @@ def resume(account: str | None, every: bool, reason: str, by: str | None, as_jso
     running = door.load()
     accounts = gates.accounts_meant(running, account, every=every, command="resume --reason R")
     switched = gates.resume(door.enter(running, rings=True), accounts, door.ring, reason=reason, by=by)
-    _tell(switched, as_json=as_json, several=len(accounts) > 1)
+    _tell(switched, as_json=as_json, several=len(running.settings.accounts) > 1)
 
 
 def _tell(switched: Iterable[gates.Switched], *, as_json: bool, several: bool) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,7 @@ from worker.operations.words import plain
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+GAP = 2  # between columns
 PIPED_WIDTH = 200  # nobody's window: ids must not be cut for a program that reads the table
 STYLES = {
     "deleted": "green",
@@ -62,25 +64,52 @@ def note(text: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """A table on stdout. Ids are never cut; the last column takes what room is left."""
-    console().print(tabled(columns, rows, right=right))
+    """A table on stdout. Nothing is ever cut: where even its words do not fit, the window wraps the lines."""
+    _print(tabled(columns, rows, right=right))
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> None:
     """Names and values, one pair a line."""
-    console().print(tabled(["", ""], rows, header=False))
+    _print(tabled(["", ""], rows, header=False))
+
+
+def _print(made: Table) -> None:
+    out = console()
+    out.width = max(out.width, sum((column.width or 0) + GAP for column in made.columns))
+    out.print(made)
 
 
 def tabled(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = (), header: bool = True
 ) -> Table:
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=header)
-    for number, column in enumerate(columns):
-        last = number == len(columns) - 1
-        made.add_column(column, justify="right" if column in right else "left", no_wrap=not last, overflow="fold")
-    for row in rows:
-        made.add_row(*(_cell(value) for value in row))
+    made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", show_header=header)
+    body = [[_cell(value) for value in row] for row in rows]
+    by_column = zip(columns, *([cell.plain for cell in row] for row in body), strict=True)
+    widths = fitted([_widths(texts) for texts in by_column], console().width)
+    for column, width in zip(columns, widths, strict=True):
+        made.add_column(column, justify="right" if column in right else "left", width=width, overflow="fold")
+    for row in body:
+        made.add_row(*row)
     return made
+
+
+def fitted(columns: Sequence[tuple[int, int]], room: int) -> list[int]:
+    """How wide each column is, from the widths of its longest line and its longest word.
+
+    The widest give way first, none below its longest word: a group's name or an id has to be copied whole. Where not
+    even that fits, each line stays one line.
+    """
+    widths, room = [longest for longest, _ in columns], room - GAP * (len(columns) - 1)
+    if sum(word for _, word in columns) > room:
+        return widths
+    while sum(widths) > room:
+        widths[max((width, n) for n, width in enumerate(widths) if width > columns[n][1])[1]] -= 1
+    return widths
+
+
+def _widths(texts: Sequence[str]) -> tuple[int, int]:
+    lines = max((cell_len(line) for text in texts for line in text.splitlines()), default=0)
+    return lines, max((cell_len(word) for text in texts for word in text.split()), default=0)
 
 
 def _cell(value: object) -> Text:

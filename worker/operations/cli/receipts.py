@@ -56,7 +56,7 @@ def export(since: str | None, form: str, to: Path | None, account: str | None, a
     eraser receipts export -o csv > receipts.csv
     """
     running = door.load()
-    (name,) = accounts_meant(running, account, every=False, command="receipts export")
+    (name,) = accounts_meant(running, account, every=None, command="receipts export")
     door.enter(running)
     since_ms = parse_since(since, "--since", running.reads(name).now_ms()) if since else None
     with tempfile.TemporaryDirectory(prefix="eraser-") as scratch:
@@ -117,7 +117,7 @@ def recheck(since: str | None, most: int | None, account: str | None, as_json: b
     eraser receipts recheck --since 24h
     """
     running = door.load()
-    (name,) = accounts_meant(running, account, every=False, command="receipts recheck")
+    (name,) = accounts_meant(running, account, every=None, command="receipts recheck")
     door.enter(running)
     since_ms = parse_since(since, "--since", running.reads(name).now_ms()) if since else None
     jobs, left_out = rechecks.jobs(running, name, since_ms=since_ms, most=most)

@@ -184,7 +184,9 @@ def _tell(running: Runtime, tally: Tally, project: str, *, many: bool, waited: b
                 if advice.about not in ("replay", "dead"):
                     say(f"  {advice.why}: {advice.command}")
         if not waited:
-            say(f"Next: {'eraser status --watch' if many or tally.accepted > 1 else f'eraser show {tally.first}'}")
+            where = "" if project == running.settings.default_project() else f" --project {project}"
+            one = f"eraser show {tally.first}{where}"
+            say(f"Next: {'eraser status --watch' if many or tally.accepted > 1 else one}")
 
 
 def _how(tally: Tally) -> str:

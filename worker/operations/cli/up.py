@@ -55,7 +55,7 @@ def _introduce(home: Household, *, by_default: bool) -> None:
         rows[f"account {account.name}"] = f"{account.endpoint}, {account.rate:g} calls/s"
     click.secho("eraser up: everything runs; Ctrl-C stops it", bold=True)
     for name, text in rows.items():
-        click.echo(f"  {name:<16}{text}")
+        click.echo(f"  {name:<15} {text}")
     click.echo(f"  {'waiting':<16}{_waiting(home)}")
     click.echo("In another terminal:")
     if ours and not by_default:
