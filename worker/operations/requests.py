@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from worker.deletion import Lane, check_opaque, check_reason, why_bad_id
-from worker.durations import format_duration
+from worker.durations import LONGEST, format_duration
 from worker.errors import RefusedBySafetyRule, UsageError
 from worker.ledger.acts import Act, ActName
 from worker.ledger.moves import Accepted, Claim, Ref
@@ -59,6 +59,11 @@ def claim(
     if lane not in tuple(Lane):
         raise UsageError(f"lane: expected user or bulk; found {lane[:40]!r}")
     deadline_s = deadline_s if deadline_s is not None else running.settings.deadline
+    if not 0 < deadline_s <= LONGEST:  # also refuses nan and inf, which no script could answer with
+        longest = format_duration(LONGEST)
+        raise UsageError(f"deadline: expected more than 0s and at most {longest} from now; found {deadline_s} s")
+    if not math.isfinite(after_s):
+        raise UsageError(f"after: expected a number of seconds; found {after_s}")
     if after_s >= deadline_s:
         unit = 86_400 if after_s > 86_400 else 1  # nobody types the microseconds until a moment
         enough = format_duration(math.ceil(after_s / unit) * unit)
