@@ -218,3 +218,39 @@ def test_thousands_are_held_and_released_in_round_trips_of_500(bench: Bench) -> 
     assert set(hold(bench, *jobs)) == {"held"}
     assert bench.client.zcard(bench.p + "held") == 1200
     assert set(remove(bench, *jobs)) == {"released"}
+
+
+@pytest.mark.parametrize("how", ["it ended", "a person removed it"])
+def test_what_an_app_users_hold_held_goes_on_though_who_released_it_died_halfway(bench: Bench, how: str) -> None:
+    bench.request("a", app_user="u-1")
+    user = bench.ledger.users.hashed("u-1")
+    bench.holds.add_user("u-1", why="CASE-1", by="legal", until_ms=bench.now + 60_000 if how == "it ended" else None)
+    assert nothing_to_take(bench)
+    bench.pass_time(61)
+    bench.ledger.move("release", {"ended": True} if how == "it ended" else {"user": user})  # and dead
+    assert bench.holds.release_in_time() == 1
+    assert bench.take().ref.job_id == "a"
+    assert bench.client.zcard(f"{bench.p}holds:ends") == 0
+
+
+def test_a_hold_that_begins_anew_while_the_last_ones_end_is_carried_out_keeps_its_date(bench: Bench) -> None:
+    hold_user(bench)
+    user = bench.ledger.users.hashed("u-1")
+    bench.ledger.move("release", {"user": user})
+    bench.holds.add_user("u-1", why="CASE-2", by="legal", until_ms=bench.now + 60_000)
+    bench.ledger.move("release", {"looked_through": [f"u {user}"]})
+    assert bench.client.zscore(f"{bench.p}holds:ends", f"u {user}") == bench.now + 60_000
+    bench.pass_time(61)
+    bench.holds.release_in_time()
+    assert list(bench.holds.each()) == []
+
+
+def test_a_cancel_after_a_hold_that_outlasted_the_deadline_is_resolved_by_asking(bench: Bench) -> None:
+    bench.request("a", deadline_s=10 * DAY_S)
+    bench.settle(bench.take(), "pending", delay_s=30.0, status=500, fields={"unk": "1"})
+    assert hold(bench, "a") == ["may_be_deleted"]
+    bench.pass_time(100 * DAY_S)
+    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1") == [(Ref(PROJECT, "a"), "may_be_deleted")]
+    lease = bench.take()
+    assert lease.cancel_wanted
+    assert lease.deadline_left_s == pytest.approx(10 * DAY_S, abs=60)

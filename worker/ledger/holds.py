@@ -80,21 +80,25 @@ class HoldList:
         said = lean({"why": why, "by": by})
         said["act"] = (act or Act()).named(ActName.RELEASED, by=by, why=why, user=user)
         answer = self._ledger.move("release", {"user": user} | said)
-        return answer["users"] > 0, self._release_what_is_free(said)
+        return answer["users"] > 0, self._release_what_is_free(said, [f"u {user}"])
 
     def release_in_time(self) -> int:
         """What time alone has freed: holds that ended, and jobs whose app user may be asked for again."""
-        freed, users, more = 0, 0, True
+        freed, more, said = 0, True, {"why": "the hold ended"}
         while more:
-            answer = self._ledger.move("release", {"ended": True, "why": "the hold ended"})
-            freed, users, more = freed + answer["freed"], users + answer["users"], answer["more"]
-        return freed + (self._release_what_is_free({"why": "the hold ended"}) if users else 0)
+            answer = self._ledger.move("release", {"ended": True} | said)
+            freed, more = freed + answer["freed"], answer["more"]
+            if ended := answer.get("look_through"):
+                freed += self._release_what_is_free(said, ended)
+        return freed
 
-    def _release_what_is_free(self, said: dict[str, Any]) -> int:
+    def _release_what_is_free(self, said: dict[str, Any], ended: list[str]) -> int:
+        """Go through everything that is held, after these holds of app users ended."""
         members: Any = ask(self._client.zrange, self._p + "held", 0, -1)
         refs = (Ref.parse(member.decode()) for member in members)
-        answers = self._ledger.in_batches("release", said, refs)
-        return sum(answer["freed"] for _, answer in answers)
+        freed = sum(int(answer["freed"]) for _, answer in self._ledger.in_batches("release", said, refs))
+        self._ledger.move("release", {"looked_through": ended})
+        return freed
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 -- Holds: what must not be sent. Kept apart from the deletions, so that a job may be held before anybody asks for it.
 --   holds:jobs     hash    ref -> JSON {why, by, at, until}
 --   holds:users    hash    HMAC of an app user -> the same
---   holds:ends     zset    'j <ref>' or 'u <hmac>'; score: when the hold ends by itself
+--   holds:ends     zset    'j <ref>' or 'u <hmac>'; score: when the hold ends by itself, or ended (see release.lua)
 --   holds:unknown  zset    refs in `held` because nobody could say whose they are; score: when to ask again
 -- A held deletion stands in `held` with the time when it would be due; its field `ht` says since when, because its
 -- deadline stands still meanwhile. Field `au` is the HMAC of its app user, or '-' for a job that has none.

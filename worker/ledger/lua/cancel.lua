@@ -37,7 +37,7 @@ end
 
 local function cancel(ref, now)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'run', 'also', 'unk')
+  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'run', 'also', 'unk', 'dl', 'ht')
   local r = { state = v[1], lane = v[2], round = v[3] or '1', run = v[4], also = v[5], unknown = v[6] == '1' }
   if not r.state then return 'unknown' end
   if r.state ~= 'pending' and r.state ~= 'running' and r.state ~= 'held' then return r.state end
@@ -53,8 +53,13 @@ local function cancel(ref, now)
   end
   if r.unknown then  -- a look has to tell; it is no call that a hold forbids
     local due = math.max(now, tonumber(redis.call('HGET', k, 'busy') or '0'))  -- an earlier round's call ends first
-    if r.state == 'held' then count_held(k, -1) end
-    postpone(ref, now, r.state, r.lane, due, { wish = 'cancel', look = '1' })
+    local fields = { wish = 'cancel', look = '1' }
+    if r.state == 'held' then
+      count_held(k, -1)
+      fields.dl = ms(tonumber(v[7]) + now - tonumber(v[8] or now))  -- it stood still meanwhile
+      redis.call('HDEL', k, 'ht')
+    end
+    postpone(ref, now, r.state, r.lane, due, fields)
     return 'may_be_deleted'
   end
   note_event(ref, now, 'deletion.cancelled', nil, r.round)

@@ -2,11 +2,14 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON), then up to 500 refs
 --            options: jobs (bool: the holds of these refs are removed), user (HMAC: this hold is removed),
---            ended (bool: do what time alone has freed), why, by, act (see _audit.lua)
+--            ended (bool: do what time alone has freed), looked_through (names, see below), why, by, act (see _audit.lua)
 --   returns  {"now", "results": one a ref: "released", "held" (another hold applies), "removed" (nothing was held),
 --             "not_held" (there was no such hold), "users": holds of app users that were removed,
---             "freed": how many went on, "more": true when there is more that time has freed}
---   It rings nobody: the caller wakes the dispatcher. What a hold of an app user held has to be named: the caller goes through `held` with neither `jobs` nor `user`.
+--             "freed": how many went on, "more": true when there is more that time has freed,
+--             "look_through": names in `holds:ends` of holds of app users that are over, where there are any}
+--   It rings nobody: the caller wakes the dispatcher. What a hold of an app user held has to be named: the caller goes
+--   through `held` with neither `jobs` nor `user`, then says so with looked_through. Until then the hold's name stays in
+--   `holds:ends`: where the caller dies, another one does it.
 --include _clock
 --include _account
 --include _drains
@@ -39,9 +42,15 @@ local function lift_job(ref)
   return redis.call('HDEL', P .. 'holds:jobs', ref) == 1
 end
 
-local function lift_user(user)
-  redis.call('ZREM', P .. 'holds:ends', 'u ' .. user)
-  return redis.call('HDEL', P .. 'holds:users', user)
+local function lift_user(user, now)
+  local lifted = redis.call('HDEL', P .. 'holds:users', user)
+  if lifted == 1 then redis.call('ZADD', P .. 'holds:ends', ms(now), 'u ' .. user) end
+  return lifted
+end
+
+-- Unless the app user is on hold again meanwhile.
+local function forget_end(name)
+  if redis.call('HEXISTS', P .. 'holds:users', string.sub(name, 3)) == 0 then redis.call('ZREM', P .. 'holds:ends', name) end
 end
 
 local function release(ref, now)
@@ -59,7 +68,9 @@ local function what_time_freed(now, answer)
       lift_job(member)
       free(member, now)
     else
-      answer.users = answer.users + lift_user(member)
+      answer.users = answer.users + lift_user(member, now)
+      answer.look_through = answer.look_through or {}
+      table.insert(answer.look_through, name)
     end
   end
   local asked = redis.call('ZRANGEBYSCORE', P .. 'holds:unknown', '-inf', ms(now), 'LIMIT', 0, MOST - #ended)
@@ -82,7 +93,8 @@ end
 return once(ARGV[1], ARGV[2], function()
   local now = clock()
   local answer = { now = tonumber(ms(now)), users = 0 }
-  if options.user then answer.users = lift_user(options.user) end
+  if options.user then answer.users = lift_user(options.user, now) end
+  for _, name in ipairs(options.looked_through or {}) do forget_end(name) end
   if options.ended then what_time_freed(now, answer) end
   if #ARGV > 3 then answer.results = {} end
   for i = 4, #ARGV do answer.results[i - 3] = release(ARGV[i], now) end
