@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from tests.command import Command
-from tests.dead_letters import Undertaker
+from tests.dead_letters import PROJECT, Undertaker
+from worker.ledger.glance import Glance
+from worker.ledger.moves import Ref
 
 FIELDS = {"project_id", "job_id", "result", "done", "detail"}
 
@@ -84,3 +88,21 @@ def test_jobs_or_a_run_one_of_the_two(command: Command, args: list[str]) -> None
 
 def test_a_reason_is_needed(command: Command) -> None:
     assert command("cancel", "job-1").code == 2
+
+
+def test_a_run_is_found_whole_while_its_deletions_change_their_indexes(undertaker: Undertaker) -> None:
+    undertaker.request("a", run="r1")
+    stop = threading.Event()
+
+    def change() -> None:
+        while not stop.is_set():
+            undertaker.settle(undertaker.take(), to="pending", cause=None, used=False)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        found = [list(Glance(undertaker.redis, "default").claimed_by("r1")) for _ in range(500)]
+    finally:
+        stop.set()
+        thread.join()
+    assert all(refs == [Ref(PROJECT, "a")] for refs in found)

@@ -65,7 +65,9 @@ class Glance:
 
     def refs(self, state: State) -> list[Ref]:
         """Every deletion that stands in `dead`, `discarded` or another index of one state, newest first."""
-        return self._members(state.value)
+        # members first, records later: paging by rank over a moving index would skip some
+        members: Any = ask(self._client.zrange, self._p + state.value, 0, -1, desc=True)
+        return [Ref.parse(member.decode()) for member in members]
 
     def letters(self, state: State = State.DEAD) -> Iterator[Letter]:
         """Every dead (or discarded) letter, newest first."""
@@ -89,11 +91,14 @@ class Glance:
 
     def claimed_by(self, run: str) -> Iterator[Ref]:
         """Every unsettled deletion that a run asked for."""
+        pipe = self._client.pipeline(transaction=True)  # at one moment: none slips from one index to another between
         for index in _OPEN:
-            for ref, fields in self._each(self._members(index), ("run", "also")):
-                others: list[dict[str, Any]] = json.loads(fields["also"] or "[]")
-                if fields["run"] == run or any(claim.get("run") == run for claim in others):
-                    yield ref
+            pipe.zrange(self._p + index, 0, -1, desc=True)
+        refs = (Ref.parse(member.decode()) for members in ask(pipe.execute) for member in members)
+        for ref, fields in self._each(refs, ("run", "also")):
+            others: list[dict[str, Any]] = json.loads(fields["also"] or "[]")
+            if fields["run"] == run or any(claim.get("run") == run for claim in others):
+                yield ref
 
     def _letter(self, ref: Ref, fields: dict[str, Any]) -> Letter:
         return Letter(
@@ -113,11 +118,6 @@ class Glance:
             death=int(fields["dn"] or 0),
             whose=fields["au"] or None,
         )
-
-    def _members(self, index: str) -> list[Ref]:
-        # members first, records later: paging by rank over a moving index would skip some
-        members: Any = ask(self._client.zrange, self._p + index, 0, -1, desc=True)
-        return [Ref.parse(member.decode()) for member in members]
 
     def _each(self, refs: Iterable[Ref], names: tuple[str, ...]) -> Iterator[tuple[Ref, dict[str, Any]]]:
         script, rest = scripts.load("glance"), iter(refs)
