@@ -323,6 +323,23 @@ def test_cancelling_a_run_removes_only_its_claim(bench: Bench) -> None:
     assert bench.state("a") == "pending"
 
 
+def test_a_persons_claim_counts_however_many_others_ask(bench: Bench) -> None:
+    bench.request("a", by="policy:p0", run="r0", policy="p0")
+    for n in range(1, 60):
+        bench.request("a", by=f"policy:p{n}", run=f"r{n}", policy=f"p{n}")
+    bench.request("a", by="shop", why="T-1")
+    assert bench.take().policies == (), "no policy alone decides any more"
+
+
+def test_what_more_asked_for_than_can_be_kept_no_run_withdraws(bench: Bench) -> None:
+    for n in range(60):
+        bench.request("a", by="shop", run=f"r{n}")
+    for n in range(60):
+        bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run=f"r{n}")
+    assert bench.state("a") == "pending"
+    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1") == [(Ref(PROJECT, "a"), "cancelled")]
+
+
 def test_cancelling_a_run_removes_all_its_claims(bench: Bench) -> None:
     """Found by reading: of a run with two requesters only one claim went."""
     bench.request("a", run="r1", by="ann")

@@ -46,15 +46,21 @@ local function saw(k, asset)
   if asset then redis.call('HSET', k, 'asset', asset) end
 end
 
--- One more claim on a deletion that is there: who, why, which run. The same claim twice is one.
+-- One more claim on a deletion that is there: who, why, which run. The same claim twice is one. Of more than can be kept
+-- one without names stands for all: no run withdraws it, and no policy alone decides. A policy comes back by itself.
+local MOST_CLAIMS = 50
 local function add_claim(ref, now, r)
   if r.by == (by or false) and r.run == (run or false) and r.pol == (pol or false) then return end
   local claims = r.also and cjson.decode(r.also) or {}
   for _, c in ipairs(claims) do
     if c.by == by and c.run == run and c.pol == pol then return end
   end
-  if #claims >= 50 then return end
-  claims[#claims + 1] = { by = by, why = why, run = run, pol = pol, at = tonumber(ms(now)), lane = lane }
+  local claim = { by = by, why = why, run = run, pol = pol, at = tonumber(ms(now)), lane = lane }
+  if #claims >= MOST_CLAIMS then
+    if #claims > MOST_CLAIMS or pol then return end
+    claim = { at = claim.at, lane = lane }
+  end
+  claims[#claims + 1] = claim
   redis.call('HSET', record(ref), 'also', cjson.encode(claims))
 end
 
