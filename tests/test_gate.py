@@ -705,3 +705,17 @@ def test_one_machine_without_a_key_does_not_stop_those_that_have_one(bench: Benc
     assert bench.turn().lease is not None
     bench.pass_time(121)
     assert bench.ledger.bar("credentials", "KEY_FILE: it is not there") is not None
+
+
+def test_lookups_go_on_when_rediss_clock_went_back(bench: Bench) -> None:
+    assert bench.ledger.look() == 0
+    bench.pass_time(-3600)
+    assert bench.ledger.look() == 0
+    assert bench.ledger.look() == pytest.approx(bench.ledger.policy.look_interval / 1000)
+
+
+def test_who_waits_long_for_a_lookup_keeps_the_slot(bench: Bench) -> None:
+    while (wait := bench.ledger.look(patience_s=120)) is not None and wait < 100:
+        pass
+    assert bench.ledger.look() is None, "the queue is longer than this one waits"
+    assert bench.ledger.look(patience_s=120) == pytest.approx(100, abs=1)

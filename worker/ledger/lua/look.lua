@@ -7,11 +7,13 @@
 --include _drains
 --include _once
 --include _gate
+local LONGEST_QUEUE = 150000  -- ms: nobody waits so long for a slot; it is of before Redis's clock went back
 local options = cjson.decode(ARGV[3])
 
 return once(ARGV[1], ARGV[2], function()
   local now = clock()
   local slot = math.max(num('look_slot', 0), now)
+  if slot - now > math.max(LONGEST_QUEUE, options.patience) then slot = now end
   if slot - now > options.patience then return { now = tonumber(ms(now)) } end
   put('look_slot', slot + options.gate.look_interval)
   write_gate()
