@@ -243,3 +243,13 @@ def test_the_audit_is_chosen_by_its_address(console: Console) -> None:
     assert "No act passes these filters" in console.text("/audit?since=1h&until=30m")
     assert console.get("/audit?act=gate.opened").status_code == 422
     assert console.get("/audit?since=then").status_code == 422
+
+
+def test_an_act_on_a_job_is_about_that_job_also_where_its_id_begins_a_group(
+    console: Console, undertaker: Undertaker
+) -> None:
+    undertaker.end("a", "b")
+    undertaker.end("server", to="deleted")
+    answer = console.post(one("server", "discard"), token=console.token(), **SAID)
+    assert "Nothing was done" in words(console.get(answer.headers["location"]).text)
+    assert {show(console, job).state for job in ("a", "b")} == {State.DEAD}

@@ -12,7 +12,7 @@ from tests.ledgers import START_MS, Bench
 from worker.deletion import State
 from worker.ledger.glance import Glance
 from worker.ledger.moves import Ref
-from worker.operations import dead, throughput
+from worker.operations import dead, dead_moves, throughput
 from worker.operations.dead import group_of
 from worker.runtime import Runtime
 
@@ -100,3 +100,13 @@ def test_a_minute_is_forgotten_after_two_hours(client: redis.Redis) -> None:
     bench.settle(bench.take(), State.DELETED)
     (key,) = client.scan_iter(f"{bench.p}ends:*")
     assert 3_600_000 < client.pttl(key) <= 7_200_000
+
+
+def test_a_replay_that_was_begun_is_told_so_though_its_note_cannot_be_made(
+    running: Runtime, undertaker: Undertaker
+) -> None:
+    undertaker.end("a")
+    selection = dead.choose(running, [], every=True)
+    undertaker.redis.set(dead.REPLAYS, "no hash")  # any error of Redis's
+    done = dead_moves.replay(running, selection, lambda *_: None, reason="T-1", by=None)
+    assert (done.done, done.others) == (1, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -275,8 +276,12 @@ def _replays(running: Runtime) -> dict[str, float]:
 
 
 def note_replay(running: Runtime, replayed: Sequence[Letter]) -> None:
-    """Remember when each group was replayed: its letters leave it, so nothing else would tell."""
+    """Remember when each group was replayed: its letters leave it, so nothing else would tell.
+
+    Best effort: the replay has begun, whatever becomes of the note.
+    """
     if not replayed:
         return
-    now = running.reads(replayed[0].account).now_ms()
-    running.redis.hset(REPLAYS, mapping={f"{letter.account} {group_of(letter)}": now for letter in replayed})
+    with suppress(Unreachable, redis.RedisError):
+        now = running.reads(replayed[0].account).now_ms()
+        running.redis.hset(REPLAYS, mapping={f"{letter.account} {group_of(letter)}": now for letter in replayed})

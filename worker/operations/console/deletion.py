@@ -127,8 +127,8 @@ def _moved(visit: Visit, step: Step, reason: str, by: str) -> str:
     running, project, job = visit.running, visit.request.path_params["project"], visit.request.path_params["job"]
     state = State.DISCARDED if step is Step.RESTORE else State.DEAD
     selection = dead.choose(running, [job], wanted=dead.Filter(project=project), state=state)
-    if not selection.letters:
-        return "nothing was done: " + "; ".join(why for _, why in selection.skipped)
+    if not (selection.letters and selection.named):  # a word that begins a group chooses all of it
+        return "nothing was done: " + ("; ".join(why for _, why in selection.skipped) or f"it is not {state}")
     match step:
         case Step.REPLAY:
             done = dead_moves.replay(running, selection, visit.ring, reason=reason, by=by)
