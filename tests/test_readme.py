@@ -1,4 +1,4 @@
-"""The README is complete and true: every command, setting, state and event is in it, and its commands parse."""
+"""README and docs are complete and true: every command, setting, state and event is there, and their commands parse."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from pathlib import Path
 import click
 import pytest
 
+from worker.accounts import Account, read_accounts
 from worker.deletion import Cause, Evidence, State, WaitingFor
 from worker.metastudio import credentials
 from worker.operations.cli import COMMANDS, eraser
 from worker.operations.demo.scenario import PLAIN, TROUBLES
+from worker.retention.book import KEYS, read_policies
 from worker.settings import KNOWN, NOT_DELETABLE_SCHEDULE, RETRY_SCHEDULE
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(sh|text)\n(.*?)^```", README, re.M | re.S)
+PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
+README = PAGES[ROOT / "README.md"]
+EVERYTHING = "\n".join(PAGES.values())
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", EVERYTHING, re.M | re.S)
 LEVELS = ("debug", "info", "warning", "error", "exception")
 EVENT = re.compile(
     r"""["']((?:deletion|worker|redis|child|doorbell|dispatcher|credentials|sweep|replay)\.[a-z_]+)["']"""
@@ -29,11 +33,11 @@ EVENT = re.compile(
 
 
 def shown() -> list[str]:
-    """Every command line that the README shows: those of shell blocks, and those after a prompt."""
+    """Every command line that is shown: those of shell blocks, and those after a prompt."""
     lines = []
     for kind, block in BLOCKS:
         for line in block.splitlines():
-            if line.startswith("$ ") or (kind == "sh" and line):
+            if (kind == "text" and line.startswith("$ ")) or (kind == "sh" and line):
                 lines += line.removeprefix("$ ").split(" && ")
     return lines
 
@@ -62,26 +66,26 @@ def test_every_part_of_a_command_is_named(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in KNOWN if not name.endswith("_FILE")])
 def test_every_setting_is_in_the_table(name: str) -> None:
-    assert re.search(rf"^\| .*`{name}`.* \|", README, re.M)
+    assert re.search(rf"^\| .*`{name}`.* \|", PAGES[ROOT / "docs/settings.md"], re.M)
 
 
 @pytest.mark.parametrize("name", [credentials.AK, credentials.SK, credentials.TOKEN, credentials.PROJECT])
 def test_every_name_of_the_official_sdk_is_in_the_table(name: str) -> None:
-    assert re.search(rf"^\| .*`{name}`.* \|", README, re.M)
+    assert re.search(rf"^\| .*`{name}`.* \|", PAGES[ROOT / "docs/settings.md"], re.M)
 
 
-def test_no_setting_of_the_readme_is_made_up() -> None:
-    assert set(re.findall(r"\bERASER_[A-Z_]+\b", README)) <= set(KNOWN)
+def test_no_setting_that_is_named_is_made_up() -> None:
+    assert set(re.findall(r"\bERASER_[A-Z_]+\b", EVERYTHING)) <= set(KNOWN)
 
 
 def test_the_defaults_are_the_real_ones() -> None:
-    assert f"`{RETRY_SCHEDULE}`" in README
-    assert f"`{NOT_DELETABLE_SCHEDULE}`" in README
+    assert f"`{RETRY_SCHEDULE}`" in EVERYTHING
+    assert f"`{NOT_DELETABLE_SCHEDULE}`" in EVERYTHING
 
 
 @pytest.mark.parametrize("words", [State, WaitingFor, Cause, Evidence])
 def test_every_word_of_a_record_is_explained(words: type[StrEnum]) -> None:
-    assert [word.value for word in words if f"| `{word}` |" not in README] == []
+    assert [word.value for word in words if f"\n| `{word}` |" not in EVERYTHING] == []
 
 
 def logged() -> set[str]:
@@ -110,7 +114,7 @@ def test_every_event_of_the_code_is_in_the_table() -> None:
     events = {event for text in texts for event in EVENT.findall(text)} | logged()
     files = {"redis.start", "redis.alive", "redis.sock", "redis.at", "redis.log", "redis.pid"}
     modules = {"worker.bells", "worker.log"}
-    assert {event for event in events - files - modules if f"`{event}`" not in README} == set()
+    assert {event for event in events - files - modules if f"`{event}`" not in PAGES[ROOT / "docs/events.md"]} == set()
 
 
 @pytest.mark.parametrize("line", sorted({line for line in shown() if ours(line) is not None}))
@@ -146,12 +150,42 @@ def test_the_troubles_in_the_demos_output_exist() -> None:
     assert f"{len(TROUBLES)} kinds of trouble" in README
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`(tests/[\w/.]+|worker/[\w/.]+)`", README))))
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:tests|worker|docs)/[\w/.]+)`", EVERYTHING))))
 def test_every_file_that_is_named_exists(path: str) -> None:
     assert (ROOT / path).exists()
 
 
-def test_every_link_leads_somewhere() -> None:
-    headings = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.+)$", README, re.M)}
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert target.removeprefix("#") in headings if target.startswith("#") else (ROOT / target).exists()
+def linked() -> list[tuple[Path, str]]:
+    """Every link of every page, but for the web's; of benchmarks/README.md too, which the README leads to."""
+    pages = {**PAGES, (other := ROOT / "benchmarks/README.md"): other.read_text(encoding="utf-8")}
+    links = [(page, target) for page, text in pages.items() for target in re.findall(r"\]\(([^)]+)\)", text)]
+    return [(page, target) for page, target in links if not target.startswith("https://")]
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(("page", "target"), linked(), ids=lambda part: getattr(part, "name", part))
+def test_every_link_leads_somewhere(page: Path, target: str) -> None:
+    path, _, anchor = target.partition("#")
+    found = (page.parent / path) if path else page
+    assert found.exists()
+    assert not anchor or anchor in anchors(found)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.name)
+def test_the_readme_leads_to_every_page(page: Path) -> None:
+    assert f"](docs/{page.name})" in README
+
+
+@pytest.mark.parametrize("text", [block for kind, block in BLOCKS if kind == "toml"])
+def test_every_file_of_settings_that_is_shown_is_read(text: str, tmp_path: Path) -> None:
+    (path := tmp_path / "eraser.toml").write_text(text, encoding="utf-8")
+    nowhere = Account("default", endpoint=None, region=None, rate=1.0)
+    assert read_accounts(path, around=nowhere, rate=None) or read_policies(path)
+
+
+def test_every_key_of_a_policy_is_shown() -> None:
+    assert set(KEYS) <= set(re.findall(r"^#? ?([a-z_]+) = ", PAGES[ROOT / "docs/retention.md"], re.M))
