@@ -188,6 +188,21 @@ def test_of_several_accounts_each_has_its_gate_and_all_share_the_lists(redis_url
         assert "account west" in console.text("/audit")
 
 
+def test_of_many_accounts_those_that_are_not_open_come_first(redis_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "accounts.toml"
+    table = '[accounts.{0}]\nregion = "cn-north-4"\nprojects = ["{0}-p"]\n'
+    file.write_text("".join(table.format(name) for name in ("a1", "a2", "a3", "a4", "west")))
+    console = Console(redis_url, environ={"ERASER_CONFIG": str(file), "ERASER_REGION": ""})
+    Undertaker(redis_url, account="a1", project="a1-p").request("waits")
+    with console.client:
+        assert "5 accounts, all open. 1 due, the oldest for" in console.text("/")
+        console.send("/gate/west/pause", reason="T-1", by="ops-7")
+        text = console.text("/")
+        assert "5 accounts, 1 not open." in text
+        assert (text.count("Pause…"), text.count("Resume…")) == (0, 1)
+        assert re.search(r"Account west paused by an operator .* Account a1 open", console.text("/gate"))
+
+
 # -- what stands on every page, and on none ----------------------------------------------------------------------------
 
 

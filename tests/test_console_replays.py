@@ -78,10 +78,10 @@ def test_a_replay_is_started_watched_and_ends(console: Console, undertaker: Unde
 def test_the_overview_leads_to_a_replay_that_runs(console: Console, undertaker: Undertaker) -> None:
     undertaker.end(*[f"j{n}" for n in range(30)])
     replay = begun(console)
-    assert "a replay runs: 0 of 30 letters begun" in console.text("/")
+    assert "A replay runs: 0 of 30 letters begun" in console.text("/")
     assert f'href="/replays/{replay}"' in console.get("/").text
     go_on(console, undertaker, replay)
-    assert "a replay runs" not in console.text("/")
+    assert "A replay runs" not in console.text("/")
 
 
 def test_a_canary_that_fails_stops_it_and_says_where_to_look(console: Console, undertaker: Undertaker) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -15,6 +15,7 @@ from tests.dead_letters import Undertaker
 from worker.deletion import State
 from worker.ledger.holds import HoldList
 from worker.ledger.moves import Ref
+from worker.ledger.runs import Run, RunBook
 from worker.metastudio.simulator import DEMO_PROJECT
 
 GROUP = "server_error-500-MSS.00000004"
@@ -58,6 +59,9 @@ def house() -> Iterator[House]:
         undertaker.end(*[f"0b{n:030x}" for n in range(3)], cause="refused", status=403, code="APIGW.0302")
         undertaker.request(*[f"0c{n:030x}" for n in range(40)], why="T-7")
         HoldList(undertaker.ledger).add([Ref(DEMO_PROJECT, "0c" + "0" * 30)], why="CASE-12", by="legal-3")
+        run = Run("failed-trainings-20261120-033000-ab10", "failed-trainings", "650714d83093", "default", 1.8e12)
+        run = replace(run, listed=40_210, selected=1_300, requested=1_300, by="ops-7")
+        RunBook(undertaker.ledger).write(run, keep_s=1e8)
         undertaker.ledger.pause(why="TICKET-4711", by="ops-7")
         undertaker.ledger.resume(why="TICKET-4711", by="ops-7")
         yield House(start_console(fleet), fleet)

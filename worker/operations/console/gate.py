@@ -5,14 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from worker.errors import UsageError
+from worker.ledger.read import AccountStatus
 from worker.operations import gates, status
 from worker.operations.console.dialogs import Dialog, acted, asking
 from worker.operations.console.visits import Move, Page, View, Visit
 
+FEW = 4  # accounts that keep their places; of more nobody looks for the one that is closed
+
 
 def show(visit: Visit) -> Page:
     seen = status.look(visit.running)
-    return Page("gate.html", {"seen": seen, "now": seen.now})
+    accounts = seen.accounts if len(seen.accounts) <= FEW else sorted(seen.accounts, key=is_open)
+    return Page("gate.html", {"accounts": accounts, "now": seen.now})
+
+
+def is_open(account: AccountStatus) -> bool:
+    return account.gate.gate in ("ok", "clock")
+
+
+def worth_a_look(accounts: Sequence[AccountStatus]) -> list[AccountStatus]:
+    """All of a few; of many some that are not open."""
+    few = len(accounts) <= FEW
+    return [account for account in accounts if few or not is_open(account)][:FEW]
 
 
 def ask(visit: Visit) -> Page:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from worker.deletion import State
 from worker.operations import status, throughput
+from worker.operations.console import gate
 from worker.operations.console.chart import chart
 from worker.operations.console.visits import Page, View, Visit
 
@@ -23,6 +24,8 @@ def show(visit: Visit) -> Page:
         "_overview.html" if visit.part else "overview.html",
         {
             "seen": seen,
+            "gates": gate.worth_a_look(seen.accounts),
+            "not_open": sum(not gate.is_open(account) for account in seen.accounts),
             "now": seen.now,
             "advice": advice,
             "all_well": status.all_well(seen),
