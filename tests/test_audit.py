@@ -81,7 +81,7 @@ def prepare(undertaker: Undertaker, state: str | None) -> None:
     if state == "replaying":
         book = ReplayBook(undertaker.ledger)
         book.freeze("replay-1", [Ref(PROJECT, "e-1")])
-        book.start("replay-1", why="T-1", by=None, what="all", groups={}, mark=1, deadline_s=60)
+        book.start(book.terms("replay-1", why="T-1", by=None, what="all", groups={}, mark=1, deadline_s=60))
     undertaker.redis.delete(*(undertaker.redis.keys("*:audit*") or ["-"]))
 
 

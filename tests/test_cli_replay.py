@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,10 +16,13 @@ from tests.acceptance.fleet import tell
 from tests.command import Command
 from tests.dead_letters import PROJECT, Undertaker
 from tests.test_cli_dead import FAILED, bury
+from worker.ledger.glance import Glance
 from worker.ledger.moves import Ref
 from worker.ledger.replays import ReplayBook, Stage
+from worker.operations import dead, replays
 from worker.operations.cli import replay_progress
 from worker.replay.job import step
+from worker.runtime import Runtime
 
 PROGRESS = {
     *("replay", "state", "stage", "what", "reason", "by", "started", "ended", "end_reason", "ended_by"),
@@ -164,6 +171,58 @@ def test_a_share_of_each_account_goes_under_one_id(command: Command, redis_url: 
     drive(undertakers["b"], seen["replay"])
     (ended,) = command("replay", "list", "--json", **house).json
     assert (ended["state"], ended["deleted"]) == ("done", 3)
+
+
+def killed_at(line: int, undertaker: Undertaker, house: dict[str, str]) -> bool:
+    """Start a replay of all in a process that is gone at the n-th line of ours. Returns whether it came that far."""
+    child = os.fork()
+    if child == 0:
+        seen: set[int] = set()
+
+        def trace(frame: Any, event: str, arg: object) -> Any:
+            if not frame.f_code.co_filename.endswith("operations/replays.py"):
+                return None
+            seen.add(frame.f_lineno)
+            if len(seen) == line:
+                os._exit(9)
+            return trace
+
+        code = 1
+        try:
+            running = Runtime.load({"ERASER_REDIS_URL": undertaker.url, **house})
+            plan = replays.plan(running, dead.choose(running, [], every=True))
+            sys.settrace(trace)
+            replays.start(running, plan, by=None, why="T-1")
+            code = 0
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 9)
+    return code == 9
+
+
+def test_killed_at_any_line_of_its_start_a_replay_of_two_accounts_begins_as_a_whole_or_not_at_all(
+    redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "eraser.toml").write_text('[accounts.a]\nprojects = ["p1"]\n[accounts.b]\nprojects = ["p2"]\n')
+    house = {"ERASER_CONFIG": f"{tmp_path}/eraser.toml", "ERASER_REGION": "cn-north-4"}
+    both = [Undertaker(redis_url, "a", "p1"), Undertaker(redis_url, "b", "p2")]
+    ends, line = [], 0
+    while not ends or ends[-1] != "not killed":
+        both[0].redis.flushall()
+        for undertaker in both:
+            undertaker.__post_init__()
+            undertaker.end("e-1", "e-2")
+        line += 1
+        was_killed = killed_at(line, both[0], house)
+        for undertaker in both:
+            for replay in undertaker.ledger.ring()[2]:
+                drive(undertaker, replay)
+        states = {state for _, state in Glance(both[0].redis, "a").states([Ref("p1", "e-1"), Ref("p1", "e-2")])}
+        states |= {state for _, state in Glance(both[0].redis, "b").states([Ref("p2", "e-1"), Ref("p2", "e-2")])}
+        assert len(states) == 1, f"killed at line {line}: {states}"
+        ends.append(f"{states.pop()}" if was_killed else "not killed")
+    assert {"dead", "deleted"} < set(ends), ends
 
 
 def test_fifty_thousand_are_frozen_fed_and_taken_back(command: Command, undertaker: Undertaker) -> None:

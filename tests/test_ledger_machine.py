@@ -206,7 +206,7 @@ class Deletions(RuleBasedStateMachine):
         self.replays.append(f"replay-{len(self.replays)}")
         self.book.freeze(self.replays[-1], dead)
         said: dict[str, Any] = {"why": "T-1", "by": None, "what": "all", "groups": {}, "deadline_s": 86400}
-        assert self.book.start(self.replays[-1], mark=self.book.mark(), **said)
+        assert self.book.start(self.book.terms(self.replays[-1], mark=self.book.mark(), **said))
         self.acts += 1
         if fed:
             self.drive_a_replay(0, False)

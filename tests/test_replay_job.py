@@ -35,7 +35,9 @@ def begin(bench: Bench, *jobs: str, mark: int | None = None) -> ReplayBook:
     book = ReplayBook(bench.ledger)
     book.freeze(ID, [Ref(PROJECT, job) for job in jobs])
     mark = book.mark() if mark is None else mark
-    assert book.start(ID, why="T-2", by="ops-7", what="all", groups={"g": len(jobs)}, mark=mark, deadline_s=3600)
+    assert book.start(
+        book.terms(ID, why="T-2", by="ops-7", what="all", groups={"g": len(jobs)}, mark=mark, deadline_s=3600)
+    )
     return book
 
 
@@ -214,7 +216,7 @@ def test_a_list_that_nobody_started_is_forgotten_and_started_once(bench: Bench) 
     assert book.find("replay-9") is None
     begin(bench, "a")
     again: dict[str, Any] = {"why": "T", "by": None, "what": "all", "groups": {}, "mark": 1, "deadline_s": 60}
-    assert not book.start("replay-8", **again), "there is no such list"
+    assert not book.start(book.terms("replay-8", **again)), "there is no such list"
     go_on(bench)
     bench.settle(bench.take())
     assert look(bench).state is ReplayState.DONE
@@ -227,7 +229,7 @@ def test_the_history_forgets_the_oldest_that_have_ended(bench: Bench, monkeypatc
     book = ReplayBook(bench.ledger)
     for n in range(5):
         book.freeze(f"r-{n}", [Ref(PROJECT, "none")])
-        book.start(f"r-{n}", why="T", by=None, what="all", groups={}, mark=9, deadline_s=60)
+        book.start(book.terms(f"r-{n}", why="T", by=None, what="all", groups={}, mark=9, deadline_s=60))
         while step(bench.ledger, f"r-{n}", lambda _: None) is not None:
             pass
         bench.pass_time(1)

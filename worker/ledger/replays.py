@@ -74,6 +74,7 @@ class Replay:
     ok: int  # the first word on each that was fed: deleted or gone;
     failed: int  # an attempt was used;
     aside: int  # it waits for reasons of its own
+    others: str | None  # terms of the shares in other accounts, which have to begin before this one goes on
 
     @property
     def left(self) -> int:
@@ -106,8 +107,8 @@ class ReplayBook:
         for _ in self._ledger.in_batches("freeze", {"id": replay}, refs):
             pass
 
-    def start(
-        self,
+    @staticmethod
+    def terms(
         replay: str,
         *,
         why: str,
@@ -118,13 +119,23 @@ class ReplayBook:
         deadline_s: float,
         lane: Lane = Lane.BULK,
         act: Act | None = None,
-    ) -> bool:
-        """Begin a replay whose list is frozen; False: there was none, or it runs already."""
+    ) -> dict[str, Any]:
+        """What `start` has to know of a replay whose list is frozen."""
         options: dict[str, Any] = lean({"why": why, "by": by, "what": what, "lane": lane.value})
         options |= {"id": replay, "groups": json.dumps(groups), "mark": mark, "deadline": deadline_s * 1000}
         options |= {"keep": KEEP_S * 1000, "most": KEEP_MOST}
         options["act"] = (act or Act(of=what)).named(ActName.REPLAYED, by=by, why=why, run=replay)
-        return bool(self._ledger.move("start", options)["state"] == ReplayState.RUNNING)
+        return options
+
+    def start(self, terms: dict[str, Any], *, others: dict[str, dict[str, Any]] | None = None) -> bool:
+        """Begin it; False: there was none, or it runs already. others: the terms of its shares in other accounts."""
+        said = terms | {"others": json.dumps(others)} if others else terms
+        return bool(self._ledger.move("start", said)["state"] == ReplayState.RUNNING)
+
+    def start_others(self, replay: Replay) -> None:
+        """Begin the shares that whoever started this one did not come to. Nothing happens to those that began."""
+        for account, terms in json.loads(replay.others or "{}").items():
+            ReplayBook(Ledger(self._client, account, self._ledger.policy)).start(terms)
 
     def feed(self, replay: Replay, count: int, stage: Stage) -> tuple[bool, str | None]:
         """Begin the next letters' new rounds, unless somebody else did; and a doorbell."""
@@ -197,6 +208,7 @@ def _replay(name: str, account: str, said: dict[str, str]) -> Replay:
         ended=float(said["ended"]) if "ended" in said else None,
         end_why=said.get("end_why"),
         end_by=said.get("end_by"),
+        others=said.get("others"),
         **{name: number(name) for name in _COUNTS},
     )
 

@@ -189,8 +189,8 @@ def start(running: Runtime, plan: ReplayPlan, *, by: str | None, why: str, most:
     for share in plan.shares:
         ReplayBook(running.ledger(share.account)).freeze(replay, (letter.ref for letter in share.letters))
     act = Act(of=plan.what[:NAMED] or None, cap=most if plan.over_cap else None)
-    for share in plan.shares:
-        ReplayBook(running.ledger(share.account)).start(
+    terms = {
+        share.account: ReplayBook.terms(
             replay,
             why=why,
             by=by,
@@ -201,7 +201,13 @@ def start(running: Runtime, plan: ReplayPlan, *, by: str | None, why: str, most:
             lane=Lane.BULK,
             act=act,
         )
-        running.wake(share.account, 0)
+        for share in plan.shares
+    }
+    first, *rest = terms
+    others = {account: terms[account] for account in rest}  # should we die here, who drives the first starts them
+    for account in terms:
+        ReplayBook(running.ledger(account)).start(terms[account], others=others if account == first else None)
+        running.wake(account, 0)
     note_replay(running, [letter for share in plan.shares for letter in share.letters])
     return replay
 

@@ -27,6 +27,8 @@ def step(ledger: Ledger, replay: str, ring: Callable[[str], None]) -> float | No
             return None
         if seen.state is ReplayState.STOPPING:
             return 0.0 if book.recall(replay) else None
+        if not seen.cursor:
+            book.start_others(seen)
         match decide(seen, 1000 / ledger.policy.interval):
             case Stop(why):
                 _stop(book, seen, why)

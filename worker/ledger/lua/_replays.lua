@@ -4,7 +4,8 @@
 --                            at, fed_at, ended, end_why, end_by; total, cursor (how many of the list were handled), recalled;
 --                            fed, and of these open, held; deleted, gone, dead, cancelled, back (dead as before);
 --                            of the rest moved (not dead any more), newer (died after the mark), on_hold;
---                            ok, failed, aside: the first word on each that was fed
+--                            ok, failed, aside: the first word on each that was fed;
+--                            others (JSON: terms of its shares in other accounts; who drives it starts them first)
 --   replay:<id>:refs  list   the letters meant, until the replay has ended
 --   replays           zset   ids; score: when it started
 --   replays:feeding   zset   ids of those that somebody has to drive; score: when it started

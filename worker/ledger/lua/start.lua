@@ -1,7 +1,7 @@
 -- start: a replay whose list is written down begins. From now on any worker drives it, whatever becomes of who started it.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: id, why, by, what, groups (JSON), lane, mark, deadline (ms a letter),
---            keep (ms), most (how many replays are remembered), act (see _audit.lua))
+--            keep (ms), most (how many replays are remembered), act (see _audit.lua), others (see _replays.lua))
 --   returns  {"now", "state"}; another state than "running": it was not there to be started
 --include _clock
 --include _account
@@ -36,6 +36,7 @@ return once(ARGV[1], ARGV[2], function()
     'groups', options.groups, 'mark', options.mark, 'lane', options.lane, 'deadline', ms(options.deadline), 'cursor', 0,
     'fed', 0, 'open', 0, 'total', redis.call('LLEN', R .. ':refs'))
   if options.by then redis.call('HSET', R, 'by', options.by) end
+  if options.others then redis.call('HSET', R, 'others', options.others) end
   redis.call('ZADD', P .. 'replays', ms(now), options.id)
   redis.call('ZADD', P .. 'replays:feeding', ms(now), options.id)
   audit(now, options.act, {})
