@@ -82,6 +82,24 @@ def test_days_that_are_over_leave_redis_for_their_files(
     assert everything(command, tmp_path) == days
 
 
+def test_a_large_day_leaves_redis_in_steps_none_of_which_is_large(undertaker: Undertaker) -> None:
+    pipe, last = undertaker.redis.pipeline(transaction=False), 25_050
+    for n in range(1, last + 51):
+        pipe.xadd(STREAM, {"n": n}, id=f"{n}-0")
+    pipe.zadd(f"{STREAM}:seals", {f"{n}-0 head": n for n in range(100, last, 100)})
+    pipe.hset(f"{STREAM}:book", mapping={"archived_id": f"{last}-0", "archived_n": last})
+    pipe.execute()
+    said = {"id": f"{last}-0", "keep": f"{last}-1"}
+    steps = []
+    while trimmed := undertaker.ledger.move("trim", said)["trimmed"]:
+        steps.append(trimmed)
+    assert (sum(steps), max(steps) <= 10_000) == (last, True), steps
+    assert undertaker.redis.xlen(STREAM) == 50
+    assert not undertaker.redis.exists(f"{STREAM}:seals")
+    undertaker.redis.hset(f"{STREAM}:book", "archived_id", "1-0")
+    assert undertaker.ledger.move("trim", said | {"keep": "99999-0"})["trimmed"] == 0, "another mark: nothing goes"
+
+
 def test_a_day_that_is_not_over_stays(undertaker: Undertaker, days: list[str], tmp_path: Path) -> None:
     assert archive(undertaker, tmp_path, (DAY + 1) * DAY_MS - 1) == [None]
     assert not list(tmp_path.iterdir())
@@ -160,6 +178,7 @@ def test_killed_at_any_line_nothing_is_lost_and_nothing_doubled(
         assert everything(command, here) == days, f"after a crash at line {lines}"
         archive(undertaker, here)
         assert everything(command, here) == days, f"after line {lines} and another round"
+        assert undertaker.redis.xlen(STREAM) == 2, f"what a crash at line {lines} left has gone"
         assert len([f for f in (here / "default").iterdir() if not f.name.startswith(".")]) == 2
         undertaker.redis.restore(STREAM, 0, before[0], replace=True)  # type: ignore[arg-type]
         undertaker.redis.delete(f"{STREAM}:book", f"{STREAM}:seals")

@@ -1,6 +1,7 @@
 """Takes receipts out of Redis: each UTC day that is over goes into a file, and then, only then, leaves the stream.
 
 A crash between any two lines leaves the entries in Redis, in the file, or in both; the next round goes on from there.
+The book says which of the two counts, so that the stream can be trimmed bit by bit.
 Only a worker with ERASER_RECEIPTS_DIR archives, whoever dispatches; two at once do no harm.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 import redis
 
 from worker.errors import EraserError
-from worker.ledger.receipts import Mark, Receipts, following
+from worker.ledger.receipts import Mark, Receipts, following, place
 from worker.ledger.store import Ledger
 from worker.receipts.dayfiles import DAY_MS, DayFiles, DayFileWrong
 from worker.receipts.sealing import Broken, head_of, seal_all, sealed_lines
@@ -34,6 +35,7 @@ def archive_day(ledger: Ledger, directory: Path, *, now_ms: float, signer: Signe
     Raises `DayFileWrong`, `Broken`, `OSError` and `Unreachable`: nothing has left Redis then.
     """
     receipts = Receipts(ledger.client, ledger.account)
+    _trim(ledger, receipts)
     archived = receipts.book().archived
     oldest = receipts.page(archived.id, limit=1)
     if not oldest or (day := oldest[0].at_ms // DAY_MS) >= now_ms // DAY_MS:
@@ -60,16 +62,25 @@ def archive_day(ledger: Ledger, directory: Path, *, now_ms: float, signer: Signe
         if receipts.book().archived != book.archived:
             return 0  # another worker archived them meanwhile
         raise
-    if not _trim(ledger, book.archived, last):
+    if not _archived(ledger, book.archived, last):
         return 0
+    _trim(ledger, receipts)
     count = last.n - book.archived.n
     log.info("receipts.archived", extra={"account": ledger.account, "count": count, "n": last.n, "head": last.head})
     return count
 
 
-def _trim(ledger: Ledger, was: Mark, last: Mark) -> bool:
-    said = {"was": was.id, "n": last.n, "id": last.id, "head": last.head, "keep": following(last.id)}
+def _archived(ledger: Ledger, was: Mark, last: Mark) -> bool:
+    said = {"was": was.id, "n": last.n, "id": last.id, "head": last.head}
     return bool(ledger.move("archive", said)["archived"])
+
+
+def _trim(ledger: Ledger, receipts: Receipts) -> None:
+    """Let go of what was archived, also of what a crash left: the book says that nobody reads it here any more."""
+    archived = receipts.book().archived.id
+    while (oldest := receipts.page(limit=1)) and place(oldest[0].id) <= place(archived):
+        if not ledger.move("trim", {"id": archived, "keep": following(archived)})["trimmed"]:
+            return  # another worker archived more meanwhile, and trims
 
 
 class Archivist:

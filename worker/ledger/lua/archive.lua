@@ -1,7 +1,7 @@
--- archive: receipts that are safe in a file leave Redis.
+-- archive: receipts that are safe in a file are Redis's no more. Nobody reads them from here on; `trim` takes them away.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: was (the id that was archived last), n, id, head: the last one in
---            the file; keep: the id after it)
+--            the file)
 --   returns  {"now", "archived": bool}: false where another one archived meanwhile, or it was never sealed
 --include _clock
 --include _account
@@ -14,7 +14,5 @@ return once(ARGV[1], ARGV[2], function()
   local v = redis.call('HMGET', book, 'archived_id', 'sealed_n')
   if (v[1] or '0-0') ~= options.was or tonumber(v[2] or '0') < options.n then return { now = tonumber(ms(now)), archived = false } end
   redis.call('HSET', book, 'archived_n', options.n, 'archived_id', options.id, 'archived_head', options.head)
-  redis.call('ZREMRANGEBYSCORE', P .. 'receipts:seals', '-inf', options.n)
-  redis.call('XTRIM', P .. 'receipts', 'MINID', options.keep)
   return { now = tonumber(ms(now)), archived = true }
 end)

@@ -1,0 +1,23 @@
+-- trim: some of the receipts that were archived leave the stream, and their seals: a day of a million in a hundred steps,
+-- none of which keeps Redis from others for long.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: id (the one that was archived last), keep (the smallest id after it))
+--   returns  {"now", "trimmed": how many entries; 0 where there are none, or more was archived meanwhile}
+--include _clock
+--include _account
+--include _drains
+--include _once
+local STEP, SEALS = 10000, 1000
+local options = cjson.decode(ARGV[3])
+
+return once(ARGV[1], ARGV[2], function()
+  local now, book, seals = clock(), P .. 'receipts:book', P .. 'receipts:seals'
+  local v = redis.call('HMGET', book, 'archived_id', 'archived_n')
+  if v[1] ~= options.id then return { now = tonumber(ms(now)), trimmed = 0 } end
+  local old = math.min(SEALS, redis.call('ZCOUNT', seals, '-inf', v[2]))
+  if old > 0 then redis.call('ZREMRANGEBYRANK', seals, 0, old - 1) end
+  -- whole nodes of the stream first; what is left in the last one is less than one
+  local trimmed = redis.call('XTRIM', P .. 'receipts', 'MINID', '~', options.keep, 'LIMIT', STEP)
+  if trimmed == 0 then trimmed = redis.call('XTRIM', P .. 'receipts', 'MINID', options.keep) end
+  return { now = tonumber(ms(now)), trimmed = trimmed }
+end)
