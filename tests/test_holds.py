@@ -254,3 +254,7 @@ def test_a_cancel_after_a_hold_that_outlasted_the_deadline_is_resolved_by_asking
     lease = bench.take()
     assert lease.cancel_wanted
     assert lease.deadline_left_s == pytest.approx(10 * DAY_S, abs=60)
+
+
+def test_an_app_user_that_is_no_text_is_somebody_too(bench: Bench) -> None:
+    assert bench.ledger.users.hashed("\ud800") != bench.ledger.users.hashed("\ud801")

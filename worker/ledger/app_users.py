@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from typing import Any, Final
+from typing import Final
 
 import redis
 
-from worker.errors import Unreachable
+from worker.ledger.ask import ask
 
 NOBODY: Final = "-"  # the job was created without an app user
 
@@ -32,12 +32,9 @@ class AppUsers:
             return NOBODY
         if self._key is None:
             self._key = self._read()
-        return hmac.new(self._key, app_user.encode(), hashlib.sha256).hexdigest()[:32]
+        said = app_user.encode(errors="surrogatepass")  # MetaStudio's list may hold anything
+        return hmac.new(self._key, said, hashlib.sha256).hexdigest()[:32]
 
     def _read(self) -> bytes:
-        try:
-            self._client.set(self._name, secrets.token_hex(32), nx=True)
-            key: Any = self._client.get(self._name)
-            return bytes(key)
-        except redis.RedisError as error:
-            raise Unreachable(f"Redis does not answer ({type(error).__name__}); check that it runs") from None
+        ask(self._client.set, self._name, secrets.token_hex(32), nx=True)
+        return bytes(ask(self._client.get, self._name))

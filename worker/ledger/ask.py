@@ -7,13 +7,14 @@ from typing import Any
 import redis
 
 from worker.errors import Unreachable
+from worker.ledger.mover import is_away, why_away
 
 
 def ask(read: Any, *args: Any, **options: Any) -> Any:
-    """Call one of redis-py's reading methods. Raises `Unreachable` when Redis does not answer."""
+    """Call one of redis-py's reading methods. Raises `Unreachable` when Redis does not answer, or not now."""
     try:
         return read(*args, **options)
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-        raise Unreachable(
-            f"Redis does not answer ({type(error).__name__}); check that it runs and that ERASER_REDIS_URL is right"
-        ) from None
+    except redis.RedisError as error:
+        if not is_away(error):
+            raise
+        raise Unreachable(why_away(error)) from None

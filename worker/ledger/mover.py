@@ -52,11 +52,11 @@ class _Caller(threading.local):
         return self._name, self._seq
 
 
-def _is_away(error: redis.RedisError) -> bool:
-    """Whether Redis may well do the same thing later: it is not there, loads, follows another, or cannot write now."""
+def is_away(error: redis.RedisError) -> bool:
+    """Whether Redis may well do the same thing later: it is not there, loads, follows another, or is busy or full."""
     if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):
         return True
-    return isinstance(error, _NO_WRITES) or str(error).startswith(("MISCONF", "NOREPLICAS"))
+    return isinstance(error, _NO_WRITES) or str(error).startswith(("MISCONF", "NOREPLICAS", "BUSY"))
 
 
 _NO_WRITES = (
@@ -136,7 +136,7 @@ class Mover:
             try:
                 answer: dict[str, Any] = json.loads(script.run(self.client, self.prefix, *args))
             except redis.RedisError as error:
-                if not _is_away(error):
+                if not is_away(error):
                     raise
                 in_time = time.monotonic() + pause <= give_up and not isinstance(error, _FOR_A_PERSON)
                 if not (keep_trying() if keep_trying else in_time):

@@ -13,6 +13,7 @@ import redis
 
 from worker.deletion import State, why_bad_id
 from worker.errors import Unreachable, UsageError
+from worker.ledger.ask import ask
 from worker.ledger.glance import Glance, Letter, LetterGroup
 from worker.ledger.moves import Ref
 from worker.ledger.replays import ReplayBook
@@ -268,10 +269,7 @@ def _why_not(running: Runtime, word: str, project: str | None, by_group: dict[st
 
 
 def _replays(running: Runtime) -> dict[str, float]:
-    try:
-        raw: Any = running.redis.hgetall(REPLAYS)
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-        raise Unreachable(f"Redis does not answer ({type(error).__name__}); check that it runs") from None
+    raw: Any = ask(running.redis.hgetall, REPLAYS)
     return {name.decode(): float(at) for name, at in raw.items()}
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import redis
-
-from worker.errors import SettingsError, Unreachable
+from worker.errors import SettingsError
+from worker.ledger.ask import ask
 from worker.ledger.runs import Run, RunBook
 from worker.operations.times import rfc3339
 from worker.retention.matching import Reason
@@ -164,10 +163,7 @@ def alarms(running: Runtime) -> Iterator[Alarm]:
 
 def standstill(running: Runtime) -> str | None:
     """Why nothing is run by schedule just now; None: it lives. Raises `Unreachable`."""
-    try:
-        said: Any = running.redis.hgetall(TICK)
-    except redis.RedisError as error:
-        raise Unreachable(f"Redis does not answer ({type(error).__name__}); check that it runs") from None
+    said: Any = ask(running.redis.hgetall, TICK)
     if not said:
         return "there are schedules, and no beat was ever heard of"
     problem = said.get(b"problem", b"").decode()

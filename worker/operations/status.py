@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import redis
-
 from worker.deletion import State
-from worker.errors import Unreachable
+from worker.ledger.ask import ask
 from worker.ledger.read import AccountStatus
 from worker.ledger.replays import ReplayState
 from worker.operations import replays, retention, words
@@ -170,10 +168,7 @@ def workers(running: Runtime) -> tuple[float, tuple[WorkerSeen, ...]]:
     pipe.time()
     pipe.zrange(WORKERS, 0, -1, withscores=True)
     pipe.hgetall(WORKER_INFO)
-    try:
-        (seconds, micros), beats, infos = pipe.execute()
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-        raise Unreachable(f"Redis does not answer ({type(error).__name__}); check that it runs") from None
+    (seconds, micros), beats, infos = ask(pipe.execute)
     now = seconds * 1000 + micros / 1000
     return now, tuple(_worker(name, at, infos.get(name), now) for name, at in beats)
 
