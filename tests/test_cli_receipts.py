@@ -14,6 +14,7 @@ import pytest
 from tests.command import Command
 from tests.dead_letters import PROJECT, Undertaker
 from worker.ledger.moves import Ref
+from worker.metastudio.credentials import Credentials
 from worker.metastudio.simulator import Kind, Simulator
 
 STREAM = "eraser:{default}:receipts"
@@ -253,7 +254,21 @@ def test_recheck_respects_a_pause(command: Command, ended: Undertaker, metastudi
     assert metastudio.calls() == []
 
 
+def test_recheck_takes_no_absence_for_proof_where_the_key_sees_no_job_at_all(
+    command: Command, ended: Undertaker, metastudio: Simulator
+) -> None:
+    done = command("receipts", "recheck", **near(metastudio))
+    assert done.code == 1
+    assert "0 still gone, 0 came back, 5 could not be asked" in done.out
+    assert "this key was never shown a job of the project" in done.out
+    blind = Credentials(metastudio.ak, metastudio.sk).fingerprint
+    ended.redis.hset(f"{ended.ledger.prefix}gate", f"sees:{PROJECT}", blind)  # it has seen some: we deleted them all
+    done = command("receipts", "recheck", **near(metastudio))
+    assert (done.code, "5 still gone" in done.out) == (0, True), done.all
+
+
 def test_recheck_says_what_could_not_be_asked(command: Command, ended: Undertaker, metastudio: Simulator) -> None:
+    metastudio.fill(3)
     metastudio.fault(Kind.FORBIDDEN, "d", method="GET", times=None)
     done = command("receipts", "recheck", "--json", **near(metastudio))
     assert done.code == 1

@@ -18,7 +18,6 @@ from worker.ledger.moves import Ref, compact
 _PAGE = 500
 START_SHARE = 0.985  # as in lua/_gate.lua
 _ROW = ("state", "lane", "wait", "cause", "status", "code", "why", "by", "at", "dl", "settled", "round", "unk")
-_OPEN_STATES = (State.PENDING, State.RUNNING, State.HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +150,11 @@ class ReadModel:
         """The gate alone."""
         return self._gate(ask(lambda: self._client.hgetall(self._p + "gate")), self.now_ms())
 
+    def sees(self, project_id: str) -> str | None:
+        """The fingerprint of the key that was shown a job of the project: its lists are not empty by blindness."""
+        key: Any = ask(self._client.hget, self._p + "gate", f"sees:{project_id}")
+        return key.decode() if key else None
+
     def each(self, state: State, *, newest_first: bool = True, history: bool = False) -> Iterator[Deletion]:
         """Every deletion in a state, by time. One that moves on meanwhile is left out."""
         for refs in self._pages(state, newest_first):
@@ -164,13 +168,6 @@ class ReadModel:
             fields = {name: value for name, value in zip(_ROW, values, strict=True) if value is not False}
             if fields:
                 yield self._deletion(ref, fields, at if "settled" not in fields else None, gate, now, history=False)
-
-    def of_run(self, run: str) -> Iterator[Deletion]:
-        """Every unsettled deletion that a run asked for."""
-        for state in _OPEN_STATES:
-            for deletion in self.each(state):
-                if deletion.run == run or any(claim.get("run") == run for claim in deletion.claims):
-                    yield deletion
 
     # -- how it is read ----------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -24,6 +24,7 @@ TRIES = 3  # of one question, where nothing usable is answered
 PAUSE_S = 1.0
 GIVE_UP = 20  # questions in a row without a usable answer
 OPEN = ("ok", "clock", "throttled")
+BLIND = "is not shown; but this key was never shown a job of the project, so that is no proof"
 
 
 class Now(StrEnum):
@@ -71,11 +72,16 @@ def jobs(running: Runtime, account: str, *, since_ms: float | None, most: int | 
 def recheck(running: Runtime, account: str, refs: Iterable[Ref]) -> Iterator[Looked]:
     """Ask for each, at the pace of lookups that all workers share. Raises `Unreachable` where nobody is there."""
     unknown, answered = 0, False
+    sees: dict[str, bool] = {}  # by project
     for ref in refs:
         looked = _look(running, account, ref, tries=TRIES if answered else 1)
+        if looked.now is Now.GONE and ref.project_id not in sees:
+            sees[ref.project_id] = _sees_jobs(running, account, ref.project_id)
         answered = answered or looked.now is not Now.UNKNOWN
         if not answered:
             raise Unreachable(f"job {ref.job_id} {looked.text}. Nothing was found out. See: eraser doctor")
+        if looked.now is Now.GONE and not sees[ref.project_id]:
+            looked = replace(looked, now=Now.UNKNOWN, text=BLIND)
         unknown = unknown + 1 if looked.now is Now.UNKNOWN else 0
         yield looked
         if unknown >= GIVE_UP:
@@ -84,7 +90,7 @@ def recheck(running: Runtime, account: str, refs: Iterable[Ref]) -> Iterator[Loo
 
 def _look(running: Runtime, account: str, ref: Ref, *, tries: int) -> Looked:
     for attempt in range(tries):
-        listing = _ask(running, account, ref)
+        listing = _ask(running, account, ref.project_id, ref.job_id)
         what, _ = found(listing, ref.job_id)
         if what is Found.ABSENT:
             return Looked(ref, Now.GONE, "still gone", listing.answer.request_id)
@@ -107,7 +113,15 @@ def _back(running: Runtime, account: str, ref: Ref) -> str:
     return "came back: MetaStudio has it again" + again
 
 
-def _ask(running: Runtime, account: str, ref: Ref) -> Listing:
+def _sees_jobs(running: Runtime, account: str, project: str) -> bool:
+    """Whether this key sees jobs of the project, or did before they were all deleted. Else absence is no proof."""
+    _, key = running.client(account)
+    if running.reads(account).sees(project) == key():
+        return True
+    return bool(_ask(running, account, project, None).count)
+
+
+def _ask(running: Runtime, account: str, project: str, job_id: str | None) -> Listing:
     gate = running.reads(account).gate()
     if gate.gate not in OPEN:
         what = "eraser resume" if gate.gate == "paused" else "eraser doctor"
@@ -122,9 +136,9 @@ def _ask(running: Runtime, account: str, ref: Ref) -> Listing:
     if gate.skew_ms is not None:
         signed_at = datetime.fromtimestamp((running.reads(account).now_ms() + gate.skew_ms) / 1000, UTC)
     client, _ = running.client(account)
-    listing = client.list(ref.project_id, job_id=ref.job_id, limit=100, signed_at=signed_at)
+    listing = client.list(project, job_id=job_id, limit=100, signed_at=signed_at)
     if meaning(listing.answer) is Meaning.CREDENTIALS and client.renew(listing.answer):
-        return client.list(ref.project_id, job_id=ref.job_id, limit=100, signed_at=signed_at)
+        return client.list(project, job_id=job_id, limit=100, signed_at=signed_at)
     return listing
 
 
