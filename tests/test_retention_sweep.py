@@ -324,3 +324,12 @@ def test_a_full_redis_stops_the_run_and_the_record_says_so(house: House, monkeyp
         house.run()
     (run,) = RunBook(house.running.ledger("default")).latest(1)
     assert run.stopped_by == "Redis is nearly full"
+
+
+def test_a_run_that_breaks_off_for_whatever_reason_is_not_told_as_finished(house: House) -> None:
+    house.lister.jobs = [job("a")]
+    house.client.set("eraser:{default}:counters", "no hash")  # an error that nobody foresaw
+    with pytest.raises(redis.ResponseError):
+        house.run()
+    (run,) = RunBook(house.running.ledger("default")).latest(1)
+    assert run.stopped_by is not None

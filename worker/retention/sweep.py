@@ -89,8 +89,8 @@ def sweep(
                 advance(number)
         elif refused:
             run = replace(run, skipped=skipped | {"over_cap": plan.chosen})
-    except EraserError as error:
-        stop = str(error)
+    except BaseException as error:
+        stop = str(error) or type(error).__name__  # such as a Ctrl-C
         raise
     finally:
         run = replace(run, finished=running.now().timestamp() * 1000, stopped_by=stop[:300] if stop else None)
