@@ -73,3 +73,9 @@ def test_a_wrong_setting_exits_2(command: Command, beats: Path) -> None:
 def test_a_probe_does_not_load_celery() -> None:
     code = "import sys; import worker.operations.cli.health; sys.exit('celery' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_ends_or_is_none_while_it_is_looked_at_is_no_illness(command: Command, beats: Path) -> None:
+    (beats / f"{os.getpid()}.beat").symlink_to(beats / "gone")  # its worker took it away meanwhile
+    (beats / "README.beat").touch()
+    assert command("health").code == 0

@@ -101,6 +101,11 @@ def test_secrets_in_files_are_masked(tmp_path: Path) -> None:
     assert list(logs.secrets_of(environ)) == ["from-a-file"]
 
 
+def test_the_keys_of_accounts_under_names_of_their_own_are_secrets() -> None:
+    environ = {"STUDIO_A_AK": "AKEXAMPLE", "STUDIO_A_SK": "sk-example", "STUDIO_A_NAME": "studio"}
+    assert set(logs.secrets_of(environ)) == {"AKEXAMPLE", "sk-example"}
+
+
 def test_a_url_is_no_secret_but_its_password_is() -> None:
     assert set(logs.secrets_of(ENVIRON)) == {SK, "p%40ss-word", "p@ss-word"}
     assert list(logs.secrets_of({"ERASER_REDIS_URL": "unix:///run/redis.sock"})) == []

@@ -204,6 +204,7 @@ def test_a_refused_signature_tells_the_servers_time() -> None:
     assert answer.server_time == datetime(2021, 12, 17, 6, 58, 4, tzinfo=UTC)
     assert answer.message == message
     assert read({"error_msg": "server time:20219917T065804Z"}).server_time is None
+    assert read({"error_msg": "server time:99991231T235959Z"}).server_time is None, "a second later is no time at all"
 
 
 # --- list -------------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 STALE_S = 60.0
@@ -24,20 +26,24 @@ def beats() -> Path:
 def stale(*, now: float) -> list[tuple[int, float]]:
     """(pid, seconds since its last beat) of each living worker of this machine that no longer takes work."""
     found = []
-    for file in beats().glob("*.beat"):
-        pid = int(file.stem)
+    for pid, file in _left():
         if not _lives(pid):
             file.unlink(missing_ok=True)
             continue
-        age = now - file.stat().st_mtime
-        if age > STALE_S:
-            found.append((pid, age))
+        with suppress(FileNotFoundError):  # it ends just now, and well
+            age = now - file.stat().st_mtime
+            if age > STALE_S:
+                found.append((pid, age))
     return found
 
 
 def living() -> list[int]:
     """Pids of the workers of this machine."""
-    return [int(file.stem) for file in beats().glob("*.beat") if _lives(int(file.stem))]
+    return [pid for pid, _ in _left() if _lives(pid)]
+
+
+def _left() -> Iterator[tuple[int, Path]]:
+    return ((int(file.stem), file) for file in beats().glob("*.beat") if file.stem.isdecimal())
 
 
 def _lives(pid: int) -> bool:

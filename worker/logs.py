@@ -29,7 +29,8 @@ _CHATTY = (
     "celery.app.trace",  # "Task … succeeded"
     "celery.apps.worker",  # "… ready.": `worker.ready` says it
 )
-_SECRET_WORDS = ("SDK_AK", "SDK_SK", "TOKEN", "PASSWORD", "SECRET", "REDIS_URL", "BROKER_URL")
+_SECRET_WORDS = ("TOKEN", "PASSWORD", "SECRET", "REDIS_URL", "BROKER_URL")
+_SECRET_ENDS = ("_AK", "_SK", "_AK_FILE", "_SK_FILE")  # also of names that the accounts' file gives
 _LONGEST_TRACE = 40  # lines
 _SHORTEST_SECRET = 4  # characters: masking a shorter one would mask everything
 
@@ -122,7 +123,7 @@ def set_up(level: int, environ: Mapping[str, str], *, file: str | None = None) -
 def secrets_of(environ: Mapping[str, str]) -> Iterator[str]:
     """Everything in the environment, and in the files it names, that must never be logged."""
     for name, value in environ.items():
-        if any(word in name.upper() for word in _SECRET_WORDS):
+        if name.upper().endswith(_SECRET_ENDS) or any(word in name.upper() for word in _SECRET_WORDS):
             yield from _spoken(_content(value) if name.endswith("_FILE") else value)
 
 

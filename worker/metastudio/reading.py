@@ -19,7 +19,7 @@ from worker.metastudio.transport import Reply
 
 _CODE: Final = re.compile(r"[0-9A-Za-z._-]{1,32}")
 _NOT_IN_A_REQUEST_ID: Final = re.compile(r"[^0-9A-Za-z._:-]")
-_SERVER_TIME: Final = re.compile(r"server time:\s*([0-9]{8}T[0-9]{6}Z)")
+_SERVER_TIME: Final = re.compile(r"server time:\s*(2[0-9]{7}T[0-9]{6}Z)")  # a clock at the end of time could not run on
 _SECONDS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 
