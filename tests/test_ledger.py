@@ -13,7 +13,9 @@ from tests.ledgers import CLOCK, POLICY, PROJECT, Bench
 from worker.deletion import Lane
 from worker.errors import RefusedBySafetyRule, Unreachable
 from worker.ledger import scripts
+from worker.ledger.audit import AuditLog
 from worker.ledger.moves import Claim, Lesson, Ref, Settlement
+from worker.ledger.replays import ReplayBook
 from worker.ledger.store import Ledger
 
 
@@ -572,4 +574,38 @@ def test_a_full_redis_refuses_requests_and_goes_on_with_everything_that_drains(r
         bench.ledger.ring()
     finally:
         client.config_set("maxmemory", 0)
+    bench.check_invariant()
+
+
+def test_on_a_full_redis_dead_letters_are_grouped_replayed_or_given_up_and_a_restore_is_refused_untouched(
+    redis_url: str,
+) -> None:
+    client = redis.Redis.from_url(redis_url)
+    bench = Bench(client)
+    bench.open()
+    names = [f"e-{n}" for n in range(600)]
+    bench.request(*names, "f-1", "f-2")
+    for _ in range(602):
+        bench.settle(bench.take(), "dead", cause="server_error", status=500, code="MSS.00000004")
+    refs = [Ref(PROJECT, name) for name in names]
+    book, before = ReplayBook(bench.ledger), bench.record("f-2")
+    client.config_set("maxmemory", 1_000_000)
+    try:
+        with pytest.raises(Unreachable, match="nothing was recorded; give it memory"):
+            book.freeze("replay-1", refs)
+        assert bench.ledger.regroup(refs) == 0
+        discarded = bench.ledger.discard(refs, why="T-1")
+        assert {state for _, state in discarded} == {"discarded"}
+        with pytest.raises(Unreachable, match="nothing was recorded; give it memory"):
+            bench.ledger.restore(refs, why="T-2")
+        replayed, _ = bench.ledger.replay([Ref(PROJECT, "f-1")], why="T-3", by=None, lane=Lane.USER, deadline_s=60)
+        assert replayed[0][1] == "pending"
+    finally:
+        client.config_set("maxmemory", 0)
+    assert {bench.state(name) for name in names} == {"discarded"}
+    assert bench.record("f-2") == before
+    assert [entry.act for entry in AuditLog(client, "default").newest()] == [
+        "deletions.replayed",
+        "deletions.discarded",
+    ]
     bench.check_invariant()

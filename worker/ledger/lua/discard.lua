@@ -4,6 +4,7 @@
 --   returns  {"now", "results": ["discarded", or the state of one that is not dead, or "unknown"]}
 --include _clock
 --include _account
+--include _drains
 --include _once
 --include _history
 --include _counters

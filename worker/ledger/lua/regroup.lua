@@ -4,6 +4,7 @@
 --   returns  {"now", "grouped": how many}
 --include _clock
 --include _account
+--include _drains
 --include _once
 --include _groups
 
