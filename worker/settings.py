@@ -169,7 +169,7 @@ class Settings:
             "ERASER_LEASE": format_duration(self.lease),
             "ERASER_KEEP_FINAL": format_duration(self.keep_final),
             "ERASER_CONFIG": str(self.config or "not set"),
-            "ERASER_RECEIPTS_DIR": str(self.receipts_dir or "not set here; a worker without it leaves receipts in Redis"),
+            "ERASER_RECEIPTS_DIR": str(self.receipts_dir or "not set here; workers without it leave them in Redis"),
             "ERASER_RECEIPT_KEY_FILE": str(self.receipt_key or "not set: receipts are not signed"),
             "ERASER_REDIS_SERVER": str(self.redis_server or "not set"),
             "ERASER_API_TOKENS_FILE": str(self.api_tokens or "not set"),
