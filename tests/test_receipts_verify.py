@@ -72,7 +72,7 @@ def at(form: Form, n: int) -> int:
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Signer, Verifier]:
-    """Made as the README says."""
+    """Made as docs/proof.md says."""
     folder = tmp_path_factory.mktemp("keys")
     for command in (
         "openssl genpkey -algorithm ed25519 -out receipts.key",
