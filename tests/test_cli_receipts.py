@@ -8,14 +8,17 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.command import Command
 from tests.dead_letters import PROJECT, Undertaker
+from tests.waiting import wait_until
 from worker.ledger.moves import Ref
 from worker.metastudio.credentials import Credentials
 from worker.metastudio.simulator import Kind, Simulator
+from worker.receipts.sealing import seal_all
 
 STREAM = "eraser:{default}:receipts"
 
@@ -103,6 +106,29 @@ def test_what_was_altered_inside_redis_is_not_exported(command: Command, ended: 
     assert done.code == 1
     assert "receipt 3 in Redis is not what was sealed: it is not there any more" in done.err
     assert not (tmp_path / "none").exists()
+
+
+def test_what_came_after_a_break_is_exported_by_the_command_that_its_error_names(
+    command: Command, undertaker: Undertaker, tmp_path: Path
+) -> None:
+    undertaker.end(*[f"e-{n}" for n in range(110)], to="deleted")
+    seal_all(undertaker.ledger)
+    seconds, micros = undertaker.redis.time()
+    wait_until(lambda: undertaker.redis.time() > (seconds, micros + 2000), every=0)
+    undertaker.redis.xdel(STREAM, undertaker.redis.xrange(STREAM)[2][0])  # type: ignore[index]
+    alone = command("receipts", "export", "--to", str(tmp_path / "none"))
+    assert (alone.code, "can be exported in a while" in alone.err) == (1, True), alone.err
+    undertaker.end("f-1", "f-2", to="deleted")
+    refused = command("receipts", "export", "--to", str(tmp_path / "none"))
+    assert refused.code == 1
+    assert "What came after receipt 110 goes on from the head that was sealed there" in refused.err
+    typed = refused.err.splitlines()[-1].replace("FILE", str(tmp_path / "rest")).split()
+    assert typed[:3] == ["eraser", "receipts", "export"]
+    assert command(*typed[1:]).code == 0
+    lines = [json.loads(line) for line in (tmp_path / "rest").read_text().splitlines()]
+    assert [line.get("n") for line in lines] == [111, 112, None]
+    seals: Any = undertaker.redis.zrange(f"{STREAM}:seals", 0, -1)
+    assert [lines[0]["prev"]] == [seal.decode().split()[1] for seal in seals]
 
 
 def test_what_was_lost_before_it_was_sealed_shows(command: Command, ended: Undertaker, tmp_path: Path) -> None:

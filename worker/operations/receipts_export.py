@@ -82,11 +82,23 @@ def export(running: Runtime, account: str, to: Path, form: Form, *, since_ms: fl
             )
         except Broken as broken:
             if receipts.book().archived == book.archived:
-                raise EraserError(
-                    f"{broken}. Nothing was written. Exports of before hold what it was; what came after it can be "
-                    "exported with --since"
-                ) from None
+                raise EraserError(f"{broken}. Nothing was written. {_after(broken, account, book)}") from None
     raise EraserError("receipts are being archived all the time; try again in a minute")
+
+
+def _after(broken: Broken, account: str, book: Book) -> str:
+    """What can still be proved, and what to type for it."""
+    until = broken.until
+    if until.n == book.sealed.n:
+        return (
+            "Exports of before hold what it was; what is settled from now on can be exported in a while, with --since"
+        )
+    since = rfc3339(place(until.id)[0] + 1)
+    return (
+        f"Exports of before hold what it was. What came after receipt {until.n:,} goes on from the head that was "
+        f"sealed there, so this proves that nothing of it was changed:\n"
+        f"  eraser receipts export --account {account} --since {since} --to FILE"
+    )
 
 
 def _write(

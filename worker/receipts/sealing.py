@@ -27,13 +27,17 @@ LATELY_S = 5.0  # how long an account is looked at each second after it was at w
 
 
 class Broken(EraserError):
-    """Receipts in Redis are not what was sealed. `first` and `last`: numbers between which the break lies."""
+    """Receipts in Redis are not what was sealed.
 
-    def __init__(self, account: str, first: int, last: int, why: str) -> None:
+    `first` and `last`: numbers between which the break lies. `until`: the next seal, from where the chain goes on.
+    """
+
+    def __init__(self, account: str, first: int, last: int, why: str, *, until: Mark) -> None:
         which = f"receipt {first:,}" if first == last else f"a receipt from {first:,} to {last:,}"
         super().__init__(f"account {account}: {which} in Redis is not what was sealed: {why}")
         self.first = first
         self.last = last
+        self.until = until
 
 
 class Unreadable(EraserError):
@@ -121,7 +125,7 @@ def _between(receipts: Receipts, after: Mark, until: Mark) -> list[Line]:
         head = values["hash"]
         lines.append(Line(Mark(entry.n, entry.id, head), entry.at_ms, values))
     if head != until.head:
-        raise _broken(receipts.account, after.n, until.n, [line.mark.n for line in lines])
+        raise _broken(receipts.account, after.n, until, [line.mark.n for line in lines])
     return lines
 
 
@@ -135,9 +139,9 @@ def _expanded(account: str, entry: Entry) -> dict[str, Any]:
         ) from None
 
 
-def _broken(account: str, after: int, until: int, numbers: list[int]) -> Broken:
+def _broken(account: str, after: int, until: Mark, numbers: list[int]) -> Broken:
     there = set(numbers)
-    missing = [n for n in range(after + 1, until + 1) if n not in there]
+    missing = [n for n in range(after + 1, until.n + 1) if n not in there]
     if missing:
-        return Broken(account, missing[0], missing[0], "it is not there any more")
-    return Broken(account, after + 1, until, "it was altered")
+        return Broken(account, missing[0], missing[0], "it is not there any more", until=until)
+    return Broken(account, after + 1, until.n, "it was altered", until=until)
