@@ -110,7 +110,7 @@ def test_a_round_counts_anew(bench: Bench) -> None:
 
 @pytest.mark.parametrize("end", ["dead", "cancelled"])
 def test_a_request_for_a_dead_or_cancelled_one_opens_a_new_round(bench: Bench, end: str) -> None:
-    bench.request("a")
+    bench.request("a", policy="old-ones")
     bench.settle(bench.take(), end, cause="server_error" if end == "dead" else None)
     assert bench.request("a", by="bob")[0].endswith("pending")
     record = bench.record("a")
@@ -205,7 +205,7 @@ def test_a_late_failure_loses_and_a_late_200_wins(bench: Bench) -> None:
 
 @pytest.mark.parametrize("to", ["dead", "gone", "cancelled", "discarded"])
 def test_a_late_200_wins_against_every_state(bench: Bench, to: str) -> None:
-    bench.request("a")
+    bench.request("a", policy="old-ones")
     slow = bench.take()
     bench.pass_time(61)
     bench.ledger.rescue(alive=[], counts=True)
@@ -384,6 +384,16 @@ def test_a_new_request_takes_a_cancel_back(bench: Bench) -> None:
     bench.ledger.cancel([lease.ref], why="T-1")
     bench.request("a", by="ann")
     assert bench.settle(lease, "pending") == "pending"
+
+
+def test_a_new_request_during_the_look_that_a_cancel_asked_for_takes_it_back(bench: Bench) -> None:
+    bench.request("a")
+    bench.settle(bench.take(), "pending", delay_s=3600, fields={"unk": "1"})
+    bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1")
+    lease = bench.take()
+    assert bench.request("a", by="ann") == ["=running"]
+    assert bench.settle(lease, "cancelled", called=False, used=False, attempt=None) == "pending"
+    assert not bench.take().cancel_wanted
 
 
 # -- dead letters ----------------------------------------------------------------------------------------------------

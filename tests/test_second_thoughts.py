@@ -126,6 +126,18 @@ def test_a_person_who_asks_for_a_job_in_grace_gets_it_at_once_whatever_the_polic
     assert mind.asked == []
 
 
+def test_a_person_who_asks_while_the_hand_looks_gets_it_whatever_the_policy_means(shop: Shop) -> None:
+    shop.simulator.add_job("job-1")
+    sweep(shop, "job-1")
+
+    def mind(policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:
+        shop.request("job-1", lane=Lane.USER, by="ops-1")
+        return "younger than 90d"
+
+    shop.work(ahead_s=61, still_meant=mind)
+    assert shop.ends("job-1") == "deleted", "the request was accepted, so it must not be lost"
+
+
 def test_a_persons_request_stands_when_a_policy_asks_later(shop: Shop) -> None:
     shop.simulator.add_job("job-1")
     shop.request("job-1", by="ops-1", delay_s=30)

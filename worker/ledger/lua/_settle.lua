@@ -42,6 +42,17 @@ local function postpone(ref, now, from, lane, due, fields)
   redis.call('ZADD', P .. 'due:' .. lane, ms(due), ref)
 end
 
+-- The policies that ask for it, where nobody else does: it is sent only if one of them still means it.
+local function policies(first, also)
+  if not first then return nil end
+  local names = { first }
+  for _, claim in ipairs(also and cjson.decode(also) or {}) do
+    if not claim.pol then return nil end
+    names[#names + 1] = claim.pol
+  end
+  return names
+end
+
 local function sees_jobs(ref, key)
   local name = 'sees:' .. string.match(ref, '^[^/]*')
   if key and read_gate()[name] ~= key then put(name, key) end
@@ -83,6 +94,10 @@ local function settle(now, s, cfg)
     if state == 'running' then redis.call('HSET', k, 'busy', busy) end
     finish(s.ref, now, state, lane, 'deleted', nil, s)
     return 'deleted'
+  end
+  if s.to == 'cancelled' and v[8] ~= 'cancel' and not policies(unpack(redis.call('HMGET', k, 'pol', 'also'))) then
+    postpone(s.ref, now, state, lane, now)  -- somebody asked for it while the hand looked
+    return 'pending'
   end
   if s.to ~= 'pending' and s.to ~= 'held' then
     finish(s.ref, now, state, lane, s.to, { cause = s.cause, evidence = s.evidence }, s)

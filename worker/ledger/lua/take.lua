@@ -51,17 +51,6 @@ local function pick(now)
   end
 end
 
--- The policies that ask for it, where nobody else does: it is sent only if one of them still means it.
-local function policies(first, also)
-  if not first then return nil end
-  local names = { first }
-  for _, claim in ipairs(also and cjson.decode(also) or {}) do
-    if not claim.pol then return nil end
-    names[#names + 1] = claim.pol
-  end
-  return names
-end
-
 local function lease(ref, lane, now, probe, who)
   local k = record(ref)
   local v = redis.call('HMGET', k, 'round', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'unk', 'seen', 'wish',
