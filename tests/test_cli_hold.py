@@ -26,6 +26,7 @@ def test_what_waits_is_held_and_removing_the_hold_sends_it(command: Command, und
     ended = command("hold", "remove", "job-1", "--reason", "closed")
     assert ended.code == 0
     assert "released: its deletion goes on" in ended.out
+    assert "No reason" not in ended.err
     assert undertaker.take().ref.job_id == "job-1"
 
 
@@ -51,7 +52,10 @@ def test_an_app_user_is_held_by_a_hash(command: Command, undertaker: Undertaker)
     assert "u-7781" not in listed
     assert "app user #" in listed
     undertaker.ledger.take(worker="w1", key="k1")
-    assert "1 deletion that it held goes on" in command("hold", "remove", "--app-user", "u-7781").out
+    removed = command("hold", "remove", "--app-user", "u-7781")
+    assert "1 deletion that it held goes on" in removed.out
+    assert "No reason was given, and the audit says so" in removed.err
+    assert "no reason was given" in command("audit").out
     assert command("hold", "remove", "--app-user", "u-7781").code == 1
 
 

@@ -90,3 +90,9 @@ def test_a_port_that_is_taken_is_said(command: Command) -> None:
         ended = command("metrics", "--serve", "--port", str(taken.getsockname()[1]))
     assert ended.code == 2
     assert "choose another --port" in ended.err
+
+
+def test_an_address_without_serving_is_refused_not_passed_over(command: Command) -> None:
+    ended = command("metrics", "--port", "9712")
+    assert (ended.code, ended.out) == (2, "")
+    assert "add --serve" in ended.err

@@ -83,9 +83,11 @@ def remove(job_ids: tuple[str, ...], app_user: str | None, as_json: bool, **said
     if app_user:
         accounts = _accounts(running, said["account"])
         there, freed = holds.remove_user(running, accounts, app_user, reason=said["reason"], by=said["by"])
+        _note_reason(said["reason"], done=there)
         _tell_user("removed" if there else "not_held", accounts, freed, as_json=as_json)
         sys.exit(0 if there else 1)
     told = holds.remove(running, project, job_ids, reason=said["reason"], by=said["by"])
+    _note_reason(said["reason"], done=any(one.done for one in told))
     _tell(told, "no longer on hold", as_json=as_json)
 
 
@@ -161,6 +163,12 @@ def _refuse_past(running: Runtime, until_ms: float | None, text: str | None) -> 
     first = next(iter(running.settings.accounts))
     if until_ms is not None and until_ms <= running.reads(first).now_ms():
         raise UsageError(f"--until: {text} has passed: nothing was put on hold")
+
+
+def _note_reason(reason: str | None, *, done: bool) -> None:
+    """Scripts may leave it out, as they always could; who reads the audit will miss it."""
+    if done and reason is None:
+        note("No reason was given, and the audit says so: --reason R the next time.")
 
 
 def _tell(told: list[Told], what: str, *, as_json: bool) -> None:

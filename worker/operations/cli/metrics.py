@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from click.core import ParameterSource
 from prometheus_client import start_wsgi_server
 
 from worker.errors import UsageError
@@ -26,6 +27,9 @@ def metrics(serve: bool, host: str, port: int, as_json: bool) -> None:
     eraser metrics
     eraser metrics --serve --port 9712
     """
+    source = click.get_current_context().get_parameter_source
+    if not serve and any(source(name) is ParameterSource.COMMANDLINE for name in ("host", "port")):
+        raise UsageError("--host and --port are for serving: add --serve, or leave them out to print the metrics")
     running = door.load()
     if serve:
         _serve(running, host, port)

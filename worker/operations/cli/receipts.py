@@ -210,7 +210,7 @@ def _tell_recheck(found: dict[rechecks.Now, int], asked: int, left_out: int) -> 
     gone, back, unknown = (found[now] for now in rechecks.Now)
     say(f"{count(asked, 'job')} asked for: {gone:,} still gone, {back:,} came back, {unknown:,} could not be asked.")
     if left_out:
-        say(f"{count(left_out, 'older one')} not asked: --max {asked}")
+        say(f"{count(left_out, 'older one')} not asked, because of --max {asked}.")
 
 
 def _opened(path: Path) -> Iterator[bytes]:
