@@ -7,8 +7,8 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, Self
 
 import fakeredis
 import pytest
@@ -19,6 +19,7 @@ from worker.errors import SettingsError, Unreachable
 from worker.hand import MARGIN_S, Hand
 from worker.ledger.moves import Claim, GatePolicy, Ref, Turn
 from worker.ledger.store import Ledger
+from worker.metastudio import signing
 from worker.metastudio.answer import Answer, Listing
 from worker.metastudio.client import Client
 from worker.metastudio.credentials import Credentials
@@ -372,6 +373,24 @@ def test_a_job_that_alone_is_forbidden_is_dead_and_the_account_goes_on(shop: Sho
 
 def test_a_server_whose_clock_is_ahead_is_called_with_its_clock(shop: Shop) -> None:
     shop.simulator.set_clock(3600)
+    shop.simulator.fill(5)
+    shop.request(*(f"job-0000{n}" for n in range(1, 6)))
+    shop.work()
+    assert shop.simulator.job_ids() == []
+    assert shop.simulator.stats()["refused_signatures"] == 1
+
+
+class _WrongClock(datetime):
+    """A machine whose clock is half an hour behind everybody else's."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return super().now(tz) - timedelta(minutes=30)
+
+
+def test_a_machine_whose_own_clock_is_wrong_signs_with_rediss(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis and MetaStudio agree: nothing is to be corrected but who is asked. More than five refusals lock the key."""
+    monkeypatch.setattr(signing, "datetime", _WrongClock)
     shop.simulator.fill(5)
     shop.request(*(f"job-0000{n}" for n in range(1, 6)))
     shop.work()

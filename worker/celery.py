@@ -53,6 +53,7 @@ def configuration() -> dict[str, Any]:
         "broker_connection_max_retries": None,  # Redis may be away for as long as it likes
         "broker_transport_options": {
             "ack_emulation": False,  # the ledger is the only redelivery
+            "socket_timeout": 5,  # a broker that hangs, or went without a word, would hold the dispatcher for ever
             "socket_keepalive": True,
             "socket_connect_timeout": 3,
             "max_retries": 0,  # of a doorbell: else a hand that rings waits six seconds when the broker is away

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from celery import Celery
 
 from tests.acceptance.fleet import Fleet
 from tests.acceptance.judge import judge
 from worker.deletion import State
+from worker.embedded import EmbeddedRedis
 from worker.errors import EraserError
 from worker.metastudio.simulator import DEMO_PROJECT
 
@@ -70,3 +75,25 @@ def test_a_broker_of_its_own_that_is_away_does_not_stop_deletions() -> None:
         assert "Trying again" in worker.text
         worker.ask_to_end()
         worker.popen.wait(60)
+
+
+def test_a_broker_of_its_own_that_hangs_does_not_stop_deletions(tmp_path: Path) -> None:
+    """Without a timeout the first doorbell never came back: the dispatcher stood still, and hands with leases."""
+    with (
+        EmbeddedRedis(tmp_path / "broker") as broker,
+        Fleet(settings={"ERASER_BROKER_URL": broker.url, "ERASER_LEASE": "30s"}) as fleet,
+    ):
+        fleet.plant("meanwhile", "afterwards")
+        worker = fleet.start_worker()
+        assert broker.pid
+        os.kill(broker.pid, signal.SIGSTOP)
+        try:
+            fleet.ask("meanwhile")
+            fleet.wait_until_settled(1)
+        finally:
+            os.kill(broker.pid, signal.SIGCONT)
+        producer = Celery("somebody-elses", broker=broker.broker_url, set_as_current=False)
+        producer.send_task("eraser.delete", args=[DEMO_PROJECT, "afterwards"])
+        fleet.wait_until_settled(2)
+        assert fleet.states() == {State.DELETED: 2}
+        assert worker.alive
