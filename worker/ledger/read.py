@@ -17,6 +17,7 @@ from worker.ledger.moves import Ref, compact
 
 _PAGE = 500
 START_SHARE = 0.985  # as in lua/_gate.lua
+SKEW_TOLD_MS = 60_000.0  # of less nobody has to hear; calls are signed with it all the same
 _ROW = ("state", "lane", "wait", "cause", "status", "code", "why", "by", "at", "dl", "settled", "round", "unk")
 
 
@@ -248,7 +249,7 @@ class ReadModel:
         throttled = number("throttled_until") or 0
         if throttled > now:
             return gate("throttled", number("throttled_at"), throttled, "MetaStudio answered 429: slowed down")
-        if skew is not None:
+        if skew is not None and abs(skew) > SKEW_TOLD_MS:
             minutes = abs(skew) / 60_000
             way = "ahead of" if skew > 0 else "behind"
             why = f"MetaStudio's clock is {minutes:.1f} min {way} ours; calls are signed with its clock"

@@ -251,11 +251,7 @@ local function learn(now, cfg, saw, taken, ref)
   elseif saw.kind == 'credentials' then refuse_key(now, cfg, saw)
   elseif saw.kind == 'misconfigured' then close(now, 'misconfigured', saw.why, cfg.misconfigured_pause)
   elseif saw.kind == 'clock' then
-    if math.abs(saw.skew) > 60000 then
-      put('skew', saw.skew)
-      put('skew_at', now)
-    else
-      drop('skew', 'skew_at')
-    end
+    put('skew', saw.skew)  -- however small: it was the worker's own clock that was wrong, and Redis's is to be signed with
+    put('skew_at', now)
   end
 end
