@@ -516,6 +516,9 @@ def test_requests_stop_before_redis_is_full_and_what_is_pending_drains(redis_url
     [
         redis.exceptions.ReadOnlyError("You can't write against a read only replica."),
         redis.exceptions.ResponseError("MISCONF Errors writing to the AOF file: No space left on device"),
+        redis.exceptions.ResponseError(
+            "Error running script (call to f_0a): @user_script:12: @user_script: 12: -MISCONF Errors writing to the AOF"
+        ),
         redis.exceptions.BusyLoadingError("Redis is loading the dataset in memory"),
         redis.exceptions.ResponseError("BUSY Redis is busy running a script."),
         redis.exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),

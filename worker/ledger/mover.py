@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import threading
 import time
@@ -56,9 +57,11 @@ def is_away(error: redis.RedisError) -> bool:
     """Whether Redis may well do the same thing later: it is not there, loads, follows another, or is busy or full."""
     if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):
         return True
-    return isinstance(error, _NO_WRITES) or str(error).startswith(("MISCONF", "NOREPLICAS", "BUSY"))
+    return isinstance(error, _NO_WRITES) or _WAITS.search(str(error)) is not None
 
 
+# Redis 6.2 puts what a command in a script was refused with behind "Error running script (call to …): … -".
+_WAITS = re.compile(r"(?:^|-)(?:MISCONF|NOREPLICAS|BUSY|OOM|READONLY) ")
 _NO_WRITES = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ReadOnlyError,
