@@ -154,7 +154,7 @@ def test_runs_show_past_and_next(eraser: Command, simulator: Simulator) -> None:
     assert ended.code == 0
     assert "30 3 * * 0" in ended.out
     assert "03:30:00 UTC" in ended.out
-    assert "no beat was ever heard of" in ended.out
+    assert "no beat was heard of yet" in ended.out
     last = eraser("retention", "runs", "--json").json[-1]
     assert (last["policy"], last["schedule"]) == ("old", "30 3 * * 0")
 

@@ -187,12 +187,21 @@ def test_one_policys_trouble_does_not_stop_another(house: House) -> None:
 
 
 def test_a_schedule_that_stands_still_is_told(house: House) -> None:
-    assert [alarm.why for alarm in told.alarms(house.running)] == ["there are schedules, and no beat was ever heard of"]
+    (alarm,) = told.alarms(house.running)
+    assert "no beat was heard of yet" in alarm.why
     tick(house)
     assert list(told.alarms(house.running)) == []
     house.now += timedelta(minutes=10)
     (alarm,) = told.alarms(house.running)
     assert "no beat for 10 min" in alarm.why
+
+
+def test_a_worker_without_the_file_runs_nothing_and_says_so(house: House) -> None:
+    bare = house.process({name: value for name, value in house.environ.items() if name != "ERASER_CONFIG"})
+    sweep_due(bare)
+    (alarm,) = told.alarms(house.running)
+    assert "ERASER_CONFIG has to be set for it too" in alarm.why
+    assert list(told.alarms(bare)) == [], "where nobody has a policy nothing is missing"
 
 
 def test_the_next_slot_of_each_policy_is_known(house: House) -> None:

@@ -172,7 +172,8 @@ def _retention(running: Runtime) -> Check:
     scheduled = sum(policy.schedule is not None for policy in policies.values())
     number = words.count(len(policies), "policy", "policies")
     if scheduled and (why := retention.standstill(running)):
-        return Check("retention", Verdict.WRONG, f"{number}; {why}", "start it: celery -A worker beat, and a worker")
+        todo = "run one beat (celery -A worker beat, or eraser up); each worker needs ERASER_CONFIG"
+        return Check("retention", Verdict.WRONG, f"{number}; {why}", todo)
     return Check("retention", Verdict.OK, f"{number}, {scheduled or 'none'} by schedule")
 
 

@@ -158,14 +158,14 @@ def alarms(running: Runtime) -> Iterator[Alarm]:
             stopped = f"policy {one.policy.name} stopped itself: {one.last.stopped_by}"
             yield Alarm(stopped, f"eraser retention plan {one.policy.name}")
     if any(one.next for one in found) and (why := standstill(running)):
-        yield Alarm(why, "celery -A worker beat")
+        yield Alarm(why, "eraser doctor")
 
 
 def standstill(running: Runtime) -> str | None:
     """Why nothing is run by schedule just now; None: it lives. Raises `Unreachable`."""
     said: Any = ask(running.redis.hgetall, TICK)
     if not said:
-        return "there are schedules, and no beat was ever heard of"
+        return "there are schedules, and no beat was heard of yet; it asks once a minute"
     problem = said.get(b"problem", b"").decode()
     if problem:
         return f"the schedule stands still: {problem}"

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 TICK = "eraser:schedule"  # hash: at (ms, of the last tick), problem (why nothing can be run)
 EVERY_S = 60.0  # how often beat asks
+NO_POLICY = "the worker that beat asked knows no policy: ERASER_CONFIG has to be set for it too"
 RENEW_S = LEASE_S / 10
 NOT_NOW = (*CLOSED, "outage")  # gates that a sweep waits for
 
@@ -59,7 +60,7 @@ def sweep_due(running: Runtime) -> list[Run]:
         log.error("sweep.refused", extra={"error": str(error)})
         note_tick(running.redis, now, str(error))
         return []
-    note_tick(running.redis, now, None)
+    note_tick(running.redis, now, None if policies else NO_POLICY)
     done = []
     for policy in policies.values():
         this = due(policy, now)

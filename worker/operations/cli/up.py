@@ -25,7 +25,7 @@ from worker.settings import Settings
     "--data", type=click.Path(file_okay=False, path_type=Path), help="Where the data lives.  [default: per user]"
 )
 def up(data: Path | None) -> None:
-    """Run everything on this machine: Redis, a worker and the schedule, until Ctrl-C.
+    """Run everything on this machine: Redis, a worker, the schedule and the console, until Ctrl-C.
 
     Needs ERASER_REGION and credentials. What is accepted is on disk; the next `eraser up` goes on where this one ended.
     """
