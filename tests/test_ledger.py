@@ -438,6 +438,20 @@ def test_a_discarded_one_cannot_be_restored_after_thirty_days(bench: Bench) -> N
     assert bench.ledger.restore([Ref(PROJECT, "a")], why="T-4")[0][1] == "too_late"
 
 
+def test_a_discarded_one_is_kept_while_it_can_be_restored_however_short_others_are_kept(bench: Bench) -> None:
+    bench.request("a")
+    bench.settle(bench.take(), "dead", cause="refused")
+    bench.ledger.discard([Ref(PROJECT, "a")], why="T-3")
+    bench.pass_time(29 * 86400)
+    assert bench.ledger.forget(keep_s=86400) == 1, "the entry of the audit"
+    assert bench.ledger.restore([Ref(PROJECT, "a")], why="T-4")[0][1] == "dead"
+    bench.ledger.discard([Ref(PROJECT, "a")], why="T-5")
+    bench.pass_time(31 * 86400)
+    while bench.ledger.forget(keep_s=86400):
+        pass
+    assert bench.indexes() == {}
+
+
 def test_old_final_records_are_forgotten_and_dead_letters_never(bench: Bench) -> None:
     bench.request("a", "b")
     bench.settle(bench.take(), "deleted")

@@ -161,6 +161,15 @@ def test_a_clock_of_ours_that_runs_ahead_makes_no_job_older(house: House) -> Non
     assert house.verdicts() == {"a": "too_young"}
 
 
+@pytest.mark.parametrize("age_by", ["create_time", "last_update_time"])
+@pytest.mark.parametrize("year", [1, 1601, 1900, 1970])
+def test_a_time_before_any_job_is_how_programs_say_that_they_know_none(house: House, age_by: str, year: int) -> None:
+    house.write(POLICY + f'age_by = "{age_by}"\n')
+    nothing = datetime(year, 1, 1, tzinfo=UTC)
+    house.lister.jobs = [JobRow("a", "TRAIN_FAILED", nothing, nothing), job("old", days=300)]
+    assert house.verdicts() == {"a": "no_time", "old": None}
+
+
 def test_by_last_update_the_time_counts_when_the_user_touched_it(house: House) -> None:
     house.write(POLICY + 'age_by = "last_update_time"\n')
     house.lister.jobs = [job("touched", days=300, last_update_time=NOW - DAY), job("old", days=300)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from worker.deletion import why_bad_id
@@ -11,6 +11,8 @@ from worker.durations import format_duration
 from worker.metastudio.answer import JobRow
 from worker.metastudio.states import is_deletable
 from worker.retention.policy import Policy
+
+_BEFORE_ANY_JOB = datetime(2000, 1, 1, tzinfo=UTC)  # the years 1, 1900 and 1970 are how programs say "unknown"
 
 
 class Reason(StrEnum):
@@ -46,7 +48,7 @@ def mismatch(policy: Policy, row: JobRow, now: datetime) -> Mismatch | None:
         state = row.state if row.state.isascii() and row.state.isprintable() else "unreadable"
         return Mismatch(Reason.STATE, f"its state is {state[:40]}")
     since = touched(policy, row)
-    if since is None:
+    if since is None or since < _BEFORE_ANY_JOB:
         return Mismatch(Reason.NO_TIME, f"its {policy.age_by} is not known")
     if now - since < timedelta(seconds=policy.older_than_s):
         return Mismatch(

@@ -1,5 +1,5 @@
 -- forget: records whose keeping time is over leave Redis, and so do entries of the audit. Dead letters never do.
---         Discarded ones forget their app user when they can be restored no more.
+--         Discarded ones stay while they can be restored, and forget their app user when they can be no more.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: keep (ms), restorable (ms), limit: of all together)
 --   returns  {"now", "forgotten": how many records, entries and app users}
@@ -24,7 +24,8 @@ end
 return once(ARGV[1], ARGV[2], function()
   local now, forgotten = clock(), 0
   for _, state in ipairs({ 'deleted', 'gone', 'cancelled', 'discarded' }) do
-    local old = redis.call('ZRANGEBYSCORE', P .. state, '-inf', ms(now - options.keep), 'LIMIT', 0, options.limit - forgotten)
+    local keep = state == 'discarded' and math.max(options.keep, options.restorable) or options.keep
+    local old = redis.call('ZRANGEBYSCORE', P .. state, '-inf', ms(now - keep), 'LIMIT', 0, options.limit - forgotten)
     for _, ref in ipairs(old) do
       redis.call('ZREM', P .. state, ref)
       redis.call('DEL', record(ref))
