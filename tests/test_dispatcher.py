@@ -157,6 +157,15 @@ def test_a_replay_that_this_version_cannot_read_keeps_nobody_from_being_rung(sho
     assert shop.client.zscore(WAKEUPS, "default") is not None, "and the account is looked at again soon"
 
 
+@pytest.mark.parametrize("broken", ["a0", "a1"])
+def test_an_account_that_no_script_can_read_keeps_no_other_waiting(hundreds: Workshop, broken: str) -> None:
+    for account in ("a0", "a1"):
+        hundreds.runtime.ledger(account).request([Ref(f"p{account[1:]}", "a")], Claim())
+    hundreds.client.hset(f"eraser:{{{broken}}}:gate", "slot", "a word")
+    hundreds.dispatcher().tick()
+    assert [account for account, _ in hundreds.bells] == [{"a0": "a1", "a1": "a0"}[broken]]
+
+
 def test_a_lease_that_ran_out_with_its_worker_counts_as_lost(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shop.client, "info", lambda _: {"uptime_in_seconds": HEARD_S})
     shop.lost_lease()

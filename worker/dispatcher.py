@@ -24,6 +24,7 @@ from worker.bells import send_bell
 from worker.errors import EraserError
 from worker.ledger.heads import heads
 from worker.ledger.holds import HoldList
+from worker.ledger.mover import is_away
 from worker.ledger.store import Ledger
 from worker.receipts.archiving import Archivist
 from worker.receipts.sealing import Sealer
@@ -196,17 +197,25 @@ class Dispatcher:
         """Rescue what ran out, ring if somebody has to come, and note when to look again."""
         alive, counts = self._alive()
         for account in accounts:
-            ledger = self.runtime.ledger(account)
-            self.runtime.redis.zrem(WAKEUPS, account)  # before the look: what comes meanwhile sets it anew
-            rescued, next_lease = ledger.rescue(alive=alive, counts=counts)
-            for ref, state in rescued:
-                log.warning("deletion.lost", extra={"account": account, "job_id": ref.job_id, "state": state})
-            bell, due, replays = ledger.ring()
-            if bell:
-                self.ring(account, bell)
-            looks = [at for at in (due, next_lease, self._go_on(ledger, replays)) if at is not None]
-            if looks:
-                self.runtime.wake(account, min(looks))
+            try:
+                self._look_at_one(account, alive, counts=counts)
+            except Exception as error:
+                if isinstance(error, EraserError) or (isinstance(error, redis.RedisError) and is_away(error)):
+                    raise
+                log.exception("dispatcher.fault", extra={"account": account})  # what is wrong there stops no other
+
+    def _look_at_one(self, account: str, alive: list[str], *, counts: bool) -> None:
+        ledger = self.runtime.ledger(account)
+        self.runtime.redis.zrem(WAKEUPS, account)  # before the look: what comes meanwhile sets it anew
+        rescued, next_lease = ledger.rescue(alive=alive, counts=counts)
+        for ref, state in rescued:
+            log.warning("deletion.lost", extra={"account": account, "job_id": ref.job_id, "state": state})
+        bell, due, replays = ledger.ring()
+        if bell:
+            self.ring(account, bell)
+        looks = [at for at in (due, next_lease, self._go_on(ledger, replays)) if at is not None]
+        if looks:
+            self.runtime.wake(account, min(looks))
 
     def _go_on(self, ledger: Ledger, replays: list[str]) -> float | None:
         """One step of each replay; when to take the next (ms). What cannot be done now, a later look does."""
