@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from worker.meaning import Meaning, meaning
 from worker.metastudio.answer import Body, Silence
 from worker.metastudio.reading import read_answer, read_listing, read_shown
 from worker.metastudio.transport import Reply
@@ -41,11 +42,22 @@ def job(**fields: Any) -> dict[str, Any]:
         {"code": "MSS.00000003", "message": "Invalid parameter"},
         {"error": {"error_code": "MSS.00000003", "error_msg": "Invalid parameter"}},
         {"error": {"code": "MSS.00000003", "message": "Invalid parameter", "title": "Bad"}},
+        {
+            "commond_result": "EXCUTE_FAILED",
+            "error_info": {"error_code": "MSS.00000003", "error_msg": "Invalid parameter"},
+        },
     ],
 )
 def test_every_shape_of_an_error_is_understood(body: object) -> None:
     answer = read(body)
     assert (answer.code, answer.message, answer.body) == ("MSS.00000003", "Invalid parameter", Body.JSON)
+
+
+@pytest.mark.parametrize("body", [{"commond_result": "EXCUTE_FAILED", "excute_failed_msg": "no"}, {"error": "no"}])
+def test_a_200_that_says_that_it_failed_is_no_success(body: object) -> None:
+    answer = read(body, status=200)
+    assert answer.message == "no"
+    assert meaning(answer) is Meaning.ASK
 
 
 @pytest.mark.parametrize(

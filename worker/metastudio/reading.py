@@ -31,7 +31,7 @@ def read_answer(reply: Reply, *, secrets: Iterable[str], quote_message: bool = T
     kind, document, _ = _open(reply)
     secrets = tuple(secrets)
     error = _error(document)
-    message = _text(error, "error_msg", "errorMsg", "message") if quote_message else None
+    message = _text(error, "error_msg", "errorMsg", "message", "error", "excute_failed_msg") if quote_message else None
     date = _http_date(reply.headers.get("Date")) if dated or "Retry-After" in reply.headers else None
     return Answer(
         status=reply.status,
@@ -98,8 +98,10 @@ def _is_utf8(body: bytes) -> bool:
 
 
 def _error(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    nested = document.get("error")
-    return nested if isinstance(nested, dict) else document
+    # "error_info": how this family of calls says within a 200 that nothing was done (API reference, 1)
+    return next(
+        (nested for name in ("error", "error_info") if isinstance(nested := document.get(name), dict)), document
+    )
 
 
 def _code(error: Mapping[str, Any], secrets: Iterable[str]) -> str | None:
