@@ -208,6 +208,34 @@ def test_a_missing_file_is_told(command: Command, undertaker: Undertaker, days: 
     assert "do not end there: find the missing files" in done.err
 
 
+@pytest.mark.parametrize("since", [None, "2026-11-20", "2026-11-21", "2026-11-22"])
+def test_a_missing_first_file_is_told_where_the_receipts_that_were_meant_may_be_in_it(
+    command: Command, undertaker: Undertaker, days: list[str], tmp_path: Path, since: str | None
+) -> None:
+    archive(undertaker, tmp_path)
+    (tmp_path / "default" / "2026-11-21.jsonl").unlink()
+    asked = ["--since", since] if since else []
+    done = command("receipts", "export", *asked, ERASER_RECEIPTS_DIR=str(tmp_path))
+    if since == "2026-11-22":
+        assert (done.code, jobs_of(done.out)) == (0, days[5:])
+    else:
+        assert (done.code, done.out) == (1, "")
+        assert "receipts 1 to 5 are in none of the files" in done.err
+        assert "--since 2026-11-22" in done.err
+
+
+@pytest.mark.parametrize("since", ["2026-11-22", "2026-11-23", "0001-01-01"])
+def test_since_a_day_without_receipts_begins_after_it(
+    command: Command, undertaker: Undertaker, days: list[str], tmp_path: Path, since: str
+) -> None:
+    archive(undertaker, tmp_path, NEXT + DAY_MS)
+    done = command("receipts", "export", "--since", since, ERASER_RECEIPTS_DIR=str(tmp_path))
+    assert (done.code, jobs_of(done.out)) == (0, days[{"2026-11-22": 5, "2026-11-23": 8}.get(since, 0) :])
+    (tmp_path / "default" / "2026-11-22.jsonl").unlink()
+    done = command("receipts", "export", "--since", since, ERASER_RECEIPTS_DIR=str(tmp_path))
+    assert (done.code, done.out) == (1, ""), "one between is missing, and the day's may have been in it"
+
+
 def test_another_redis_does_not_mix_its_receipts_with_these(
     undertaker: Undertaker, days: list[str], tmp_path: Path
 ) -> None:

@@ -169,8 +169,8 @@ def _filed(running: Runtime, account: str, archived: Mark, since_ms: float | Non
             f"same directory, or export what came later: --since {rfc3339(place(archived.id)[0] + 1)}"
         )
     last: dict[str, Any] = {}
-    first_day = int(since_ms // DAY_MS) - 1 if since_ms is not None else 0
-    for line in DayFiles(directory, account).lines(first_day):
+    day = max(1, int(since_ms // DAY_MS)) if since_ms is not None else 1
+    for line in DayFiles(directory, account).lines(day):
         if line["n"] > archived.n:
             break
         last = line

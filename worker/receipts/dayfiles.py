@@ -93,17 +93,31 @@ class DayFiles:
                 f"restored? Move {self._folder} away to begin anew; nothing was written and nothing has left Redis"
             )
 
-    def lines(self, first_day: int = 0) -> Iterator[dict[str, Any]]:
-        """Every receipt of every file from a day on, as one chain. Raises `DayFileWrong`."""
+    def lines(self, day: int = 1) -> Iterator[dict[str, Any]]:
+        """Every receipt of the files from a day on, and perhaps some before it, as one chain.
+
+        Raises `DayFileWrong`, also where a file that may have had some of that day or later is not there any more.
+        """
         after: str | None = None
-        for path in self.paths():
-            if path < self.path(first_day):
-                continue
+        for path in self._from(day):
             end = checked(path, after=after)
+            if after is None and path > self.path(day) and (end["first_n"] or 1) > 1:
+                raise DayFileWrong(
+                    f"receipts 1 to {end['first_n'] - 1:,} are in none of the files in {self._folder}: find the "
+                    f"missing files, or leave them out: --since {path.stem}"
+                )
             for line in _read(path):
                 if not is_trailer(line):
                     yield line
             after = end["head"]
+
+    def _from(self, day: int) -> list[Path]:
+        """The files of a day and all later ones, with that of the day before: an entry may be older than its settling
+        says. Where there is none of the day, the last one before it comes first: then a gap shows."""
+        paths = self.paths()
+        later = [path for path in paths if path >= self.path(day - 1)]
+        gap = not later or later[0] > self.path(day)
+        return paths[max(0, len(paths) - len(later) - gap) :]
 
 
 def checked(path: Path, head: str | None = None, *, after: str | None = None) -> dict[str, Any]:
