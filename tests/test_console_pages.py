@@ -167,6 +167,16 @@ def test_redis_away_is_said_and_asked_again(redis_url: str) -> None:
         assert (answer.status_code, "Redis is away" in answer.text) == (503, True)
         part = console.get("/", **{"HX-Request": "true"})
         assert (part.status_code, "Trying again" in part.text) == (200, True)
+        plan = console.get("/replays/new?group=g", **{"HX-Request": "true"}).text
+        assert "Trying again" in plan
+        assert 'hx-get="/replays/new?group=g"' in plan, "and so it does"
+
+
+def test_a_plan_of_a_group_that_has_gone_is_not_asked_for_again(console: Console) -> None:
+    plan = console.get("/replays/new?group=server_error", **{"HX-Request": "true"}).text
+    assert "server_error" in plan
+    assert "hx-get" not in plan
+    assert "Trying again" not in plan
 
 
 def test_of_several_accounts_each_has_its_gate_and_all_share_the_lists(redis_url: str, tmp_path: Path) -> None:
@@ -252,9 +262,9 @@ def test_what_never_changes_may_be_kept_for_ever_and_pages_never(console: Consol
     page = console.get("/")
     assert page.headers["cache-control"] == "no-store"
     files = [to for to in links(page.text) if to.startswith("/static/")]
-    assert len(files) == 3
+    assert len(files) == 4
     for to in files:
         answer = console.get(to)
         assert (answer.status_code, "immutable" in answer.headers["cache-control"]) == (200, True)
-    (htmx,) = [to for to in files if to.endswith(".js")]
+    (htmx,) = [to for to in files if "htmx" in to]
     assert "Zero-Clause BSD" in console.get(htmx).text[:200]

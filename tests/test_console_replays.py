@@ -159,7 +159,7 @@ def test_of_very_many_the_page_comes_first_and_the_plan_follows(
     first = console.get(NEW).text
     assert "3 letters: reading them" in words(first)
     assert "Start the replay" not in first
-    (later,) = re.findall(r'hx-get="(/replays/new[^"]*)" hx-trigger="load delay:150ms"', first)
+    (later,) = re.findall(r'hx-get="(/replays/new[^"]*)"[^>]*hx-trigger="load delay:150ms', first)
     part = console.get(later, **{"HX-Request": "true"}).text
     assert "Start the replay" in part
     assert "<html" not in part

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.acceptance.fleet import Fleet
 from tests.browser.conftest import PHONE, Visits, start_console
@@ -141,6 +141,17 @@ def test_the_overview_changes_by_itself_and_keeps_the_focus(visit: Visits, house
     expect(page.get_by_text("CASE-9 (by ops-8)")).to_be_hidden()
 
 
+def test_a_page_that_hears_nothing_says_that_it_is_old_until_it_does(visit: Visits, house: House) -> None:
+    visit.foreseen += ["htmx:", "Failed to load resource"]
+    page = visit(house.url).open("/")
+    old = page.get_by_text("what stands here is old")
+    expect(old).to_be_hidden()
+    page.route(f"{house.url}/", lambda route: route.abort())
+    expect(old).to_be_visible()
+    page.unroute(f"{house.url}/")
+    expect(old).to_be_hidden()
+
+
 def test_a_page_of_another_site_can_do_nothing_here(visit: Visits, house: House) -> None:
     """A form on another site, sent by this very browser, with its cookies if it likes."""
     visit.foreseen.append("403 (Forbidden)")
@@ -175,9 +186,23 @@ def test_where_a_password_is_set_it_opens_and_signing_out_closes(visit: Visits, 
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
-def test_what_is_long_comes_in_the_end_and_is_told_meanwhile(visit: Visits, house: House) -> None:
+def test_what_is_long_comes_in_the_end_though_its_first_answer_is_lost(visit: Visits, house: House) -> None:
     undertaker = Undertaker(house.fleet.redis_server.url, project=DEMO_PROJECT)
     undertaker.end(*[f"d{n:04d}" for n in range(1100)], cause="deadline", status=503, code=None)
-    page = visit(house.url).open("/replays/new?group=deadline-503")
+    visit.foreseen += ["htmx:", "Failed to load resource"]
+    page = visit(house.url).open("/")
+    lost: list[str] = []
+
+    def lose_the_first(route: Route) -> None:
+        if route.request.headers.get("hx-request") and not lost:
+            lost.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/replays/new*", lose_the_first)
+    page.goto(f"{house.url}/replays/new?group=deadline-503")
     expect(page.get_by_role("heading", name="The plan: 1,100 letters begin a new round")).to_be_visible()
     expect(page.get_by_label("Type 1100")).to_be_visible()
+    expect(page.get_by_text("what stands here is old")).to_be_hidden()
+    assert lost, "it was asked for twice"

@@ -27,13 +27,23 @@ def show(visit: Visit) -> Page:
 
 def ask(visit: Visit) -> Page:
     """The plan, as the command line shows it. Of very many letters the page comes first and its plan follows."""
+    if visit.part:
+        return _late_plan(visit)
     name, count = _meant(visit)
     said: dict[str, object] = {"name": name, "count": count, "why_not": "", "form": {}}
-    if visit.part:
-        return Page("_plan.html", said | {"plan": replays.plan(visit.running, _chosen(visit, name))})
     later = count > AT_ONCE and not visit.asked("whole")
     plan = None if later else replays.plan(visit.running, _chosen(visit, name))
-    return Page("planned.html", said | {"plan": plan})
+    return Page("planned.html", said | {"plan": plan, "trouble": "", "again": True})
+
+
+def _late_plan(visit: Visit) -> Page:
+    try:
+        name, _ = _meant(visit)
+        plan = replays.plan(visit.running, _chosen(visit, name))
+    except EraserError as error:
+        name, again = None if visit.asked("all") else visit.asked("group"), isinstance(error, Unreachable)
+        return Page("_planning.html", {"name": name, "trouble": str(error), "again": again})
+    return Page("_plan.html", {"name": name, "plan": plan, "form": {}})
 
 
 def start(visit: Visit) -> Move | Page:
