@@ -104,5 +104,5 @@ def delete(
 
 @app.task(name="eraser.work")
 def work(account: str, bell: str | None = None) -> None:
-    """Work for an account until nothing is due, or for about a second."""
+    """Work for an account until nothing is due, or for a few seconds."""
     runtime().work(account, ring, bell)

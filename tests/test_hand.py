@@ -593,6 +593,17 @@ def test_a_fault_of_ours_around_a_delete_is_a_failed_attempt_of_unknown_outcome(
     assert shop.ends("a") == "gone after_our_call"
 
 
+def test_a_fault_of_ours_before_the_delete_leaves_no_doubt_that_nothing_was_sent(shop: Shop) -> None:
+    shop.trust_the_key()
+    shop.request("a")
+    shop.redis.hset(f"{shop.ledger.prefix}d:{DEMO_PROJECT}/a", "look", "1")
+    shop.wire.on_ask = broken
+    shop.work()
+    assert shop.ends("a") == "pending retry"
+    assert shop.record("a")["used"] == "1"
+    assert "unk" not in shop.record("a"), "an absence later on would be taken for our deletion"
+
+
 def test_a_fault_of_ours_in_a_question_keeps_the_answer_before_it(shop: Shop) -> None:
     shop.trust_the_key()
     shop.request("a")

@@ -7,7 +7,7 @@ import re
 import pytest
 from huaweicloudsdkmetastudio.v1.model.training_job_basic_info import TrainingJobBasicInfo
 
-from worker.metastudio.states import DELETABLE, ENDPOINTS, KINDS, RATES, STATES, Kind, is_deletable
+from worker.metastudio.states import DELETABLE, KINDS, STATES, Kind, is_deletable
 
 
 def test_there_are_fifty_three_states_and_each_has_a_kind() -> None:
@@ -55,9 +55,3 @@ def test_what_moves_by_itself_is_never_deletable() -> None:
 def test_the_official_sdk_documents_the_same_states() -> None:
     text = TrainingJobBasicInfo.state.__doc__ or ""
     assert set(re.findall(r"\* ([A-Z_]+)", text)) == STATES
-
-
-def test_every_region_has_an_endpoint_and_the_documented_rate() -> None:
-    assert dict(RATES) == {"cn-north-4": 10.0, "cn-east-3": 3.0, "ap-southeast-3": 3.0}
-    assert set(ENDPOINTS) == set(RATES)
-    assert ENDPOINTS["cn-north-4"] == "https://metastudio.cn-north-4.myhuaweicloud.com"

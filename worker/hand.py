@@ -125,7 +125,7 @@ class Hand:
             time.sleep(max(0.0, lease.ahead_s - (time.monotonic() - lease.taken) / 2))
 
     def attempt(self, lease: Lease, judge: Judge) -> Settlement:
-        """One attempt under a lease. Never raises: a fault of ours is a failed attempt of unknown outcome."""
+        """One attempt under a lease. Never raises: a fault of ours is a failed attempt."""
         try:
             return self._attempt(lease, judge)
         except EraserError as error:  # before anything was sent: what comes after a DELETE catches its own
@@ -135,9 +135,12 @@ class Hand:
             )
             return judge.unsendable(lease, str(error))
         except Exception as error:
-            log.exception("deletion.postponed", extra={"account": self.ledger.account, "job_id": lease.ref.job_id})
-            ours = f"a fault of this program: {type(error).__name__}"
-            return judge.failed(lease, Answer(None, Silence.GARBLED, None, ours, None, 0))
+            return self._our_fault(lease, judge, error, Silence.NOT_SENT)
+
+    def _our_fault(self, lease: Lease, judge: Judge, error: Exception, silence: Silence) -> Settlement:
+        log.exception("deletion.postponed", extra={"account": self.ledger.account, "job_id": lease.ref.job_id})
+        ours = f"a fault of this program: {type(error).__name__}"
+        return judge.failed(lease, Answer(None, silence, None, ours, None, 0))
 
     def _attempt(self, lease: Lease, judge: Judge) -> Settlement:
         if not self._covers_a_call(lease):
@@ -174,12 +177,14 @@ class Hand:
         if not self._covers_a_call(lease):
             return judge.give_back(lease)
         ref = lease.ref
-        answer = self.remote.delete(
-            ref.project_id, ref.job_id, app_user=lease.app_user, signed_at=self._signed_at(lease)
-        )
-        if answer.of_iam:
-            return judge.without_token(lease, answer)
-        return self._explain(lease, judge, answer)
+        signed_at = self._signed_at(lease)
+        try:
+            answer = self.remote.delete(ref.project_id, ref.job_id, app_user=lease.app_user, signed_at=signed_at)
+            return judge.without_token(lease, answer) if answer.of_iam else self._explain(lease, judge, answer)
+        except EraserError:  # nothing was sent
+            raise
+        except Exception as error:  # it may have been sent
+            return self._our_fault(lease, judge, error, Silence.GARBLED)
 
     def _explain(self, lease: Lease, judge: Judge, answer: Answer) -> Settlement:
         """An answer that needs another question gets it, if the pace of lookups and the lease allow."""

@@ -3,19 +3,18 @@ by its deadline."""
 
 from __future__ import annotations
 
-import ipaddress
-import re
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Unpack
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.structures import CaseInsensitiveDict
 
+from worker.addresses import check_endpoint
 from worker.deletion import check_opaque, why_bad_id
-from worker.errors import SettingsError, UsageError
+from worker.errors import UsageError
 from worker.metastudio.answer import Answer, Listing, Shown, TokenUse
 from worker.metastudio.credentials import Credentials, CredentialsSource
 from worker.metastudio.filters import Filters, query_of
@@ -26,7 +25,6 @@ from worker.metastudio.transport import Call, Reply, Transport
 
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_LISTING_BYTES: Final = 8 * 1024 * 1024
-_HOST: Final = re.compile(r"(?=.{1,253}\Z)[0-9a-z]([0-9a-z-]{0,62})(\.[0-9a-z][0-9a-z-]{0,62})*\.?|[0-9a-f:.]+", re.I)
 _HEADERS: Final = {
     "User-Agent": "avatar-eraser",
     "Accept": "application/json",
@@ -67,8 +65,8 @@ class Client:
         pool_size: int = 32,
         ca_bundle: str | None = None,
     ) -> None:
-        url = check_endpoint(endpoint)
-        self._base = f"{url.scheme}://{url.netloc}"
+        self._base = check_endpoint(endpoint.strip(), "ERASER_ENDPOINT")
+        url = urlsplit(self._base)
         self._credentials = credentials
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
@@ -158,32 +156,6 @@ class Client:
         auth(request)
         reply = self._transport.exchange(request, call, max_body_bytes=max_body_bytes)
         return _Called(reply, (*secrets, *_private(app_user)), use)
-
-
-def check_endpoint(endpoint: str) -> SplitResult:
-    """Take an endpoint apart. Raises `SettingsError` unless it is https://host[:port], or http:// for this machine."""
-    setting, wanted = "ERASER_ENDPOINT", "use https://<host>, such as https://metastudio.cn-north-4.myhuaweicloud.com"
-    try:
-        url = urlsplit(endpoint.strip())
-        host, port = url.hostname or "", url.port
-    except ValueError:
-        raise SettingsError(setting, f"not a URL; {wanted}") from None
-    if url.scheme not in ("https", "http") or not _HOST.fullmatch(host) or port == 0:
-        raise SettingsError(setting, f"not a URL of a host; {wanted}")
-    if url.path not in ("", "/") or url.query or url.fragment or "@" in url.netloc:
-        raise SettingsError(setting, f"more than a scheme, a host and a port; {wanted}")
-    if url.scheme == "http" and not _is_this_machine(host):
-        raise SettingsError(setting, f"plain http:// is for 127.0.0.0/8, ::1 and localhost only; {wanted}")
-    return url
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _jobs(project_id: str) -> str:

@@ -1,4 +1,4 @@
-"""The states of a training job and the regions of the service, as the documents and the SDK 3.1.219 give them."""
+"""The states of a training job, as the documents and the SDK 3.1.219 give them."""
 
 from __future__ import annotations
 
@@ -68,15 +68,3 @@ DELETABLE: Final = frozenset(
 def is_deletable(state: str) -> bool:
     """Whether the documents allow the DELETE. The list has grown over the years: an unknown state may change, so no."""
     return state in DELETABLE
-
-
-# ap-southeast-3 stands in the international documents only, not in the SDK.
-ENDPOINTS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        region: f"https://metastudio.{region}.myhuaweicloud.com"
-        for region in ("cn-north-4", "cn-east-3", "ap-southeast-3")
-    }
-)
-
-# Deletions of avatar training jobs per second and tenant; more is answered 429 APIGW.0308.
-RATES: Final[Mapping[str, float]] = MappingProxyType({"cn-north-4": 10.0, "cn-east-3": 3.0, "ap-southeast-3": 3.0})
