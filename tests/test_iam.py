@@ -194,6 +194,22 @@ def test_a_renewal_that_fails_leaves_the_old_token_in_use_and_is_not_repeated_at
     assert (desk.number(), desk.requests) == (2, 4)
 
 
+def test_a_password_that_was_changed_is_not_tried_again_while_the_old_token_lives(
+    simulator: Simulator, desk: Desk
+) -> None:
+    """No gate is told while calls go out with the old one: a try a minute would lock the user before it ends."""
+    desk.number()
+    simulator.set_user(DEMO_USER, "another")
+    desk.clock.now += DAY - 1000
+    for _ in range(10):
+        assert desk.number() == 1
+        desk.clock.now += 90
+    assert desk.requests == 2
+    simulator.set_user(DEMO_USER, DEMO_PASSWORD)
+    desk.clock.now += 101
+    assert (desk.number(), desk.requests) == (2, 3)
+
+
 def test_a_wrong_clock_of_ours_or_theirs_plays_no_part(simulator: Simulator, desk: Desk) -> None:
     for offset in (-3 * DAY, 3 * DAY):
         simulator.set_clock(offset)

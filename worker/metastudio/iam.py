@@ -9,8 +9,8 @@ The life of a token:
     4. If that one is refused too, the token was not the trouble: `renew` says no, and the account's gate closes.
 
 A request to IAM that failed is not repeated at once; until then everybody gets the answer that was. A wrong password
-locks the user (five by default), so a refusal stands for a minute, "locked" for as long as the lock; only a new
-password is tried at once. A silence stands for a second, then for longer and longer.
+locks the user (five by default), so a refusal stands for a minute, and for as long as an older token still goes;
+"locked" for as long as the lock; only a new password is tried at once. A silence stands for a second, then for longer and longer.
 
 Each process has tokens of its own: a new one does not kill the old one, and none ever lies in Redis. So that many
 processes that began together do not renew together, each chooses its moment within the second half of the time left.
@@ -54,6 +54,7 @@ _PATH: Final = "/v3/auth/tokens?nocatalog=true"  # without it the answer lists e
 _MAX_BODY_BYTES: Final = 1024 * 1024  # the roles of a user can be hundreds
 _TOKEN: Final = re.compile(r"[!-~]{8,32768}")  # what a header can carry; the gateway takes no longer one
 _LOCKED: Final = "IAM.0061"
+_WRONG_PASSWORD: Final = 401
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -159,7 +160,9 @@ class IamTokens:
             return kept
         before = [self._failures.get(about) for about in (None, project_id)]
         for failure in before:
-            if failure is not None and failure.login == login.fingerprint and now < failure.until:
+            if failure is None or failure.login != login.fingerprint:
+                continue
+            if now < failure.until or (kept is not None and failure.answer.status == _WRONG_PASSWORD):
                 return kept or failure.answer
         fetched = self._fetch(project_id, login, call)
         if isinstance(fetched, Answer):
