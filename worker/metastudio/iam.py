@@ -10,7 +10,8 @@ The life of a token:
 
 A request to IAM that failed is not repeated at once; until then everybody gets the answer that was. A wrong password
 locks the user (five by default), so a refusal stands for a minute, and for as long as an older token still goes;
-"locked" for as long as the lock; only a new password is tried at once. A silence stands for a second, then for longer and longer.
+"locked" for as long as the lock; only a new password is tried at once. A silence stands for a second, then for longer
+and longer.
 
 Each process has tokens of its own: a new one does not kill the old one, and none ever lies in Redis. So that many
 processes that began together do not renew together, each chooses its moment within the second half of the time left.
