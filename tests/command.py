@@ -60,7 +60,7 @@ class Command:
             raise result.exception
         return Ended(code, result.stdout, err)
 
-    def process(self, *args: str, input: str | None = None, timeout: float = 30, **environ: str) -> Ended:
+    def process(self, *args: str, input: str | None = None, timeout: float = 240, **environ: str) -> Ended:
         """As a real process, through the console script's own function."""
         kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
         done = subprocess.run(

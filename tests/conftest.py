@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,22 @@ from pathlib import Path
 import fakeredis
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from tests.command import Command
 from tests.dead_letters import Undertaker
 from tests.http_site import Site
 from worker.embedded import EmbeddedRedis
+
+# A slow machine is no fault, and a run says the same whenever it is repeated. `--hypothesis-profile=default` explores.
+settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repeatable")
+
+# What is started in the background, or by nohup, ignores these, and so would every process that a test starts. One that
+# is handled is not inherited.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 
 
 def processes(marker: Path) -> dict[int, str]:
@@ -38,7 +38,7 @@ def kill_all(marker: Path) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def nothing_left(marker: Path, timeout: float = 20.0) -> None:
+def nothing_left(marker: Path, timeout: float = PATIENCE_S) -> None:
     wait_until(lambda: not processes(marker), timeout, what=f"no process left; there are {processes(marker)}")
 
 

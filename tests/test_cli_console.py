@@ -14,7 +14,7 @@ import pytest
 
 from tests.command import Command
 from tests.dead_letters import PROJECT
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 from worker.operations.http import tokens
 
 
@@ -74,19 +74,21 @@ def test_it_serves_until_it_is_asked_to_end(command: Command, file: Path, tmp_pa
         words = [sys.executable, "-c", "from worker.operations.cli import main; main()", "console", "--port", "0"]
         served = subprocess.Popen(words, env={**command.environ, "PATH": "/usr/bin"}, stdout=output, stderr=output)
     try:
-        wait_until(lambda: log.read_text().endswith("}\n"), 20, "it says where it listens")
+        wait_until(lambda: log.read_text().endswith("}\n"), what="it says where it listens")
         address = json.loads(log.read_text().splitlines()[0])["address"]
         headers = {"Authorization": f"Bearer {secret}"}
-        answer = httpx2.post(f"{address}/api/projects/{PROJECT}/deletions", json={"job_id": "j"}, headers=headers)
+        answer = httpx2.post(
+            f"{address}/api/projects/{PROJECT}/deletions", json={"job_id": "j"}, headers=headers, timeout=PATIENCE_S
+        )
         assert answer.status_code == 202
         assert "server" not in answer.headers
         # Java's default client offers HTTP/2 with each request that is not encrypted
         offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAAA"}
         url = f"{address}/api/projects/{PROJECT}/deletions"
-        assert httpx2.post(url, json={"job_id": "java"}, headers=headers | offer).status_code == 202
+        assert httpx2.post(url, json={"job_id": "java"}, headers=headers | offer, timeout=PATIENCE_S).status_code == 202
     finally:
         served.send_signal(signal.SIGTERM)
-        assert served.wait(20) in (0, -signal.SIGTERM)
+        assert served.wait(PATIENCE_S) in (0, -signal.SIGTERM)
     assert secret not in log.read_text()
     assert "http.answered" in log.read_text()
     assert "Traceback" not in log.read_text()

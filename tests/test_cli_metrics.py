@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 from tests.command import Command
 from tests.dead_letters import Undertaker
+from tests.waiting import PATIENCE_S
 
 NOWHERE = "redis://127.0.0.1:1"
 
@@ -35,7 +36,7 @@ def served(redis_url: str) -> Iterator[str]:
         assert found, said + process.stderr.read()
         yield found[0]
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert process.stderr.read() == ""
     finally:
         process.kill()
@@ -44,7 +45,7 @@ def served(redis_url: str) -> Iterator[str]:
 
 
 def get(url: str, **headers: str) -> tuple[int, str, bytes]:
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=PATIENCE_S) as answer:
         return answer.status, answer.headers["Content-Type"], answer.read()
 
 

@@ -299,7 +299,7 @@ def test_a_redis_that_says_nothing_is_given_up(command: Command, silent_port: in
     ended = command.process("request", "job-1", ERASER_REDIS_URL=f"redis://127.0.0.1:{silent_port}/0")
     assert ended.code == 4
     assert "gives no answer" in ended.err
-    assert time.monotonic() - began < 30.0, "and not after the minutes that a socket takes"
+    assert time.monotonic() - began < 60.0, "and not after the minutes that a socket takes"
 
 
 def test_without_any_redis_it_says_how_to_start_one(command: Command, tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_without_any_redis_it_says_how_to_start_one(command: Command, tmp_path: 
 def test_wait_exits_0_when_all_are_deleted_or_gone(command: Command, undertaker: Undertaker) -> None:
     undertaker.end("done-1", to="deleted")
     undertaker.end("gone-1", to="gone", status=404, evidence="never_seen")
-    ended = command("request", "done-1", "gone-1", "--wait", "5s", "--json")
+    ended = command("request", "done-1", "gone-1", "--wait", "60s", "--json")
     assert ended.code == 0
     assert [line["state"] for line in ended.json] == ["deleted", "gone"]
 
@@ -332,7 +332,7 @@ def test_wait_exits_1_when_one_ended_badly(command: Command, undertaker: Underta
 
     thread = threading.Thread(target=die)
     thread.start()
-    ended = command("request", "job-1", "--wait", "20s", "--json")
+    ended = command("request", "job-1", "--wait", "60s", "--json")
     thread.join()
     assert ended.code == 1
     assert [line["state"] for line in ended.json] == ["dead"]
@@ -340,7 +340,7 @@ def test_wait_exits_1_when_one_ended_badly(command: Command, undertaker: Underta
 
 def test_a_bad_id_exits_1_even_when_the_rest_is_deleted(command: Command, undertaker: Undertaker) -> None:
     undertaker.end("done-1", to="deleted")
-    assert command("request", "done-1", "a/b", "--wait", "1s").code == 1
+    assert command("request", "done-1", "a/b", "--wait", "60s").code == 1
 
 
 # -- what is personal --------------------------------------------------------------------------------------------------

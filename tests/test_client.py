@@ -1,6 +1,6 @@
 """Calls against small servers that do every odd thing over a raw socket. The deadline is the thing to watch.
 
-Times only ever tell seconds from minutes: a drip lasts for minutes, a deadline a third of a second, the bound is five.
+Times only ever tell seconds from minutes: a drip lasts for minutes, a deadline a second, the bound is thirty.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ KEY = "AKEXAMPLE0000000000A"
 SECRET = "S3cretS3cretS3cretS3cretS3cretS3cretS3cr"
 SESSION = "gQpjbi1ub3J0aC00jD4EjEXAMPLE+/=="
 PROJECT = "0605768a2c8026af2f8bc00f4b0d3b7c"
+NEVER_THAT_LONG = 30.0
 JOB = "efc5300ecdba4ea48d1ff13a9d907bc0"
 OK = b"HTTP/1.1 200 OK\r\nX-Request-Id: r1\r\nContent-Length: 0\r\n\r\n"
 
@@ -74,7 +75,7 @@ class Server:
                 thread.start()
 
     def _serve(self, sock: socket.socket) -> None:
-        sock.settimeout(30)
+        sock.settimeout(60)
         with contextlib.suppress(OSError), sock:
             if self.context is None:
                 self.talk(sock, self)
@@ -106,7 +107,7 @@ class Server:
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for thread in list(self.threads):
-            thread.join(10)
+            thread.join(60)
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def client_of() -> Iterator[Callable[..., Client]]:
     with contextlib.ExitStack() as stack:
 
         def make(server: Server | str, *, token: str | None = None, **kwargs: Any) -> Client:
-            settings: dict[str, Any] = {"connect_timeout_s": 20, "read_timeout_s": 20, "call_deadline_s": 20} | kwargs
+            settings: dict[str, Any] = {"connect_timeout_s": 60, "read_timeout_s": 60, "call_deadline_s": 60} | kwargs
             client = Client(
                 endpoint=server if isinstance(server, str) else f"http://127.0.0.1:{server.port}",
                 credentials=Keys(Credentials(KEY, SECRET, token)),
@@ -298,7 +299,7 @@ def drips(start: bytes, piece: bytes) -> Talk:
     return says(start, then=lambda sock, server: server.drip(sock, piece))
 
 
-SLOW = {"read_timeout_s": 20, "call_deadline_s": 0.3}
+SLOW = {"read_timeout_s": 60, "call_deadline_s": 1.0}
 DRIPS = {
     "100 Continue": drips(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "the status line": drips(b"HTTP/1.1 200 ", b"O"),
@@ -320,23 +321,23 @@ BODY_DRIPS = {
 def test_a_head_that_drips_cannot_outlive_the_deadline(delete: Any, name: str) -> None:
     started = time.monotonic()
     answer = delete(DRIPS[name], **SLOW)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < NEVER_THAT_LONG
     assert (answer.status, answer.silence) == (None, Silence.TIMEOUT)
-    assert answer.ms >= 200
+    assert answer.ms >= 900
 
 
 @pytest.mark.parametrize("name", BODY_DRIPS)
 def test_a_body_that_drips_cannot_outlive_the_deadline_and_keeps_its_status(delete: Any, name: str) -> None:
     started = time.monotonic()
     answer = delete(BODY_DRIPS[name], **SLOW)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < NEVER_THAT_LONG
     assert (answer.status, answer.silence, answer.truncated) == (500, None, True)
 
 
 def test_a_silent_server_is_left_at_the_read_timeout(delete: Any) -> None:
     started = time.monotonic()
     answer = delete(says(then=hang), read_timeout_s=0.3, call_deadline_s=60)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < NEVER_THAT_LONG
     assert answer.silence is Silence.TIMEOUT
 
 
@@ -348,11 +349,12 @@ def test_a_drip_on_a_connection_used_before_is_bounded_too(serve: Any, client_of
         server.drip(sock, b"HTTP/1.1 100 Continue\r\n\r\n")
 
     server = serve(talk)
-    client = client_of(server, **SLOW)
+    client = client_of(server)
     assert client.delete(PROJECT, JOB).status == 200
+    client._call_deadline_s = SLOW["call_deadline_s"]
     started = time.monotonic()
     assert client.delete(PROJECT, JOB).silence is Silence.TIMEOUT
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < NEVER_THAT_LONG
     assert server.connections == 1
 
 
@@ -363,14 +365,15 @@ def test_after_a_timeout_the_connection_is_not_used_again(serve: Any, client_of:
     def talk(sock: socket.socket, server: Server) -> None:
         if len(server.requests) == 0:
             server.request(sock)
-            late.wait(20)
+            late.wait(60)
             sock.sendall(OK)
         elif server.request(sock) is not None:
             sock.sendall(http("404 Not Found", b""))
 
     server = serve(talk)
-    client = client_of(server, call_deadline_s=0.3)
+    client = client_of(server, **SLOW)
     assert client.delete(PROJECT, JOB).silence is Silence.TIMEOUT
+    client._call_deadline_s = 60
     late.set()
     assert client.delete(PROJECT, JOB).status == 404
 
@@ -413,7 +416,7 @@ def test_a_connection_that_is_never_accepted_was_not_sent(client_of: Any) -> Non
         client = client_of(f"http://127.0.0.1:{full.getsockname()[1]}", connect_timeout_s=0.3)
         started = time.monotonic()
         assert client.delete(PROJECT, JOB).silence is Silence.NOT_SENT
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < NEVER_THAT_LONG
 
 
 @pytest.mark.parametrize(
@@ -478,7 +481,7 @@ def test_a_connection_that_went_stale_is_replaced_before_the_request(serve: Any,
     for _ in range(3):
         closed.clear()
         assert client.delete(PROJECT, JOB).status == 200
-        assert closed.wait(10)
+        assert closed.wait(60)
     assert len(server.requests) == 3
 
 
@@ -666,9 +669,9 @@ def test_whatever_bytes_come_the_call_ends_with_an_answer(raw: bytes) -> None:
     client = Client(
         endpoint=f"http://127.0.0.1:{server.port}",
         credentials=Keys(Credentials(KEY, SECRET)),
-        connect_timeout_s=20,
-        read_timeout_s=20,
-        call_deadline_s=20,
+        connect_timeout_s=60,
+        read_timeout_s=60,
+        call_deadline_s=60,
     )
     with contextlib.closing(server), contextlib.closing(client):
         answer = client.delete(PROJECT, JOB)
@@ -734,7 +737,7 @@ def test_the_deadline_holds_in_tls(
     client = client_of(f"https://localhost:{server.port}", ca_bundle=str(certificate), **SLOW)
     started = time.monotonic()
     assert client.delete(PROJECT, JOB).silence is Silence.TIMEOUT
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < NEVER_THAT_LONG
 
 
 def test_a_body_that_drips_in_tls_keeps_its_status(
@@ -745,7 +748,7 @@ def test_a_body_that_drips_in_tls_keeps_its_status(
     started = time.monotonic()
     assert (answer := client.delete(PROJECT, JOB)).status == 500
     assert answer.truncated
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < NEVER_THAT_LONG
 
 
 @pytest.mark.parametrize("piece", [b"", b"\x16\x03\x03\x40\x00"], ids=["silent", "dripping"])
@@ -760,7 +763,7 @@ def test_a_tls_handshake_cannot_outlive_the_deadline(
     client = client_of(f"https://localhost:{server.port}", ca_bundle=str(certificate), call_deadline_s=0.3)
     started = time.monotonic()
     assert client.delete(PROJECT, JOB).silence is Silence.NOT_SENT
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < NEVER_THAT_LONG
 
 
 # --- the endpoint -----------------------------------------------------------------------------------------------

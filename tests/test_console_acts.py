@@ -60,7 +60,7 @@ def test_a_letter_is_replayed_at_once_and_rings(console: Console, undertaker: Un
     assert (deletion.state, deletion.round, deletion.lane) == (State.PENDING, 2, "user")
     (replayed,) = [event for event in deletion.events if event.name == "deletion.replayed"]
     assert (replayed.said["by"], replayed.said["why"]) == ("ops-7", "TICKET-4711")
-    wait_until(lambda: [account for account, _ in console.rung] == ["default"], 5, "a worker is called")
+    wait_until(lambda: [account for account, _ in console.rung] == ["default"], what="a worker is called")
 
 
 def test_a_letter_is_discarded_and_restored(console: Console, undertaker: Undertaker) -> None:

@@ -17,7 +17,7 @@ import pytest
 import redis
 from kombu import Connection
 
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 from worker import embedded
 from worker.embedded import EmbeddedRedis, default_directory, find_running
 from worker.errors import SettingsError, Unreachable, UsageError
@@ -96,7 +96,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 def end(process: subprocess.Popen[str], how: int) -> None:
     os.killpg(process.pid, how)
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE_S)
 
 
 def test_it_is_durable_never_evicts_and_opens_no_port(server: Path, directory: Path) -> None:

@@ -33,8 +33,11 @@ local function clock()
   return tonumber(t[1]) * 1000 + tonumber(t[2]) / 1000 + tonumber(redis.call('GET', 'test:ahead') or '0')
 end
 """
-CALL_DEADLINE_S = 0.6
-POLICY = GatePolicy(interval=1.0, lease=5_000, look_interval=1.0)
+CALL_DEADLINE_S = 60.0
+SHORT_S = 1.0  # a deadline that tests wait for; the others never do
+LEASE_S = 300.0
+BUDGET_S = 60.0  # a hand of these tests ends because there is nothing left to do
+POLICY = GatePolicy(interval=1.0, lease=LEASE_S * 1000, look_interval=1.0)
 SCHEDULE = Schedule(retry=(10.0, 30.0, 60.0), not_deletable=(60.0, 600.0))
 
 
@@ -95,8 +98,8 @@ class Shop:
         self.client = Client(
             endpoint=self.simulator.url,
             credentials=self.key,
-            connect_timeout_s=0.5,
-            read_timeout_s=0.4,
+            connect_timeout_s=10,
+            read_timeout_s=CALL_DEADLINE_S,
             call_deadline_s=CALL_DEADLINE_S,
         )
         self.wire = Wire(self.client)
@@ -109,6 +112,7 @@ class Shop:
             "schedule": SCHEDULE,
             "worker": "w1",
             "call_deadline_s": CALL_DEADLINE_S,
+            "budget_s": BUDGET_S,
             "ring": self.bells.append,
             "stopping": self.stopping,
             "random": lambda: 0.0,
@@ -117,6 +121,11 @@ class Shop:
 
     def with_policy(self, **changed: Any) -> None:
         self.ledger = Ledger(self.redis, "default", replace(POLICY, **changed), clock=CLOCK, patience_s=0.2)
+
+    def give_up_soon(self) -> None:
+        """The next DELETE ends at a short deadline, whatever comes after it does not."""
+        self.client._call_deadline_s = SHORT_S
+        self.wire.after_delete = lambda: setattr(self.client, "_call_deadline_s", CALL_DEADLINE_S)
 
     def request(self, *jobs: str, **claim: Any) -> None:
         self.ledger.request([Ref(DEMO_PROJECT, job) for job in jobs], Claim(**{"lane": Lane.BULK} | claim))
@@ -341,6 +350,9 @@ def test_one_call_that_goes_wrong_ends_well(shop: Shop, kind: str) -> None:
     fields, ends, deletes = TROUBLES[kind]
     shop.simulator.add_job("a")
     shop.simulator.fault(kind, "a", **fields)
+    shop.trust_the_key()
+    if kind in ("hang", "drip_headers", "drip_body"):
+        shop.give_up_soon()
     shop.request("a")
     shop.work()
     shop.work(ahead_s=11)
@@ -465,9 +477,9 @@ def test_a_lease_that_does_not_cover_the_call_is_given_back(shop: Shop) -> None:
 
 
 def test_after_a_slow_probe_the_lease_may_be_too_short_for_the_call(shop: Shop) -> None:
-    shop.with_policy(lease=(CALL_DEADLINE_S + MARGIN_S) * 1000 + 50)
+    shop.with_policy(lease=(CALL_DEADLINE_S + MARGIN_S + SHORT_S) * 1000)
     shop.simulator.add_job("a")
-    shop.simulator.fault("slow", method="GET", seconds=0.1)
+    shop.simulator.fault("slow", method="GET", seconds=SHORT_S + 0.1)
     shop.request("a")
     shop.work(budget_s=0.05)
     assert shop.calls() == ["list"]
@@ -478,13 +490,15 @@ def test_after_a_slow_probe_the_lease_may_be_too_short_for_the_call(shop: Shop) 
 def test_a_late_200_of_a_hand_whose_lease_was_rescued_wins(shop: Shop) -> None:
     shop.trust_the_key()
     shop.simulator.add_job("a")
-    shop.simulator.fault("slow", "a", seconds=0.3)
+    rescued = threading.Event()
+    shop.wire.after_delete = lambda: rescued.wait(CALL_DEADLINE_S) and None
     shop.request("a")
     slow = threading.Thread(target=shop.work)
     slow.start()
     wait_until(lambda: shop.calls() == ["delete a"])
-    shop.pass_time(6)
+    shop.pass_time(LEASE_S + 1)
     assert shop.ledger.rescue(alive=["w1"], counts=True)[0] == [(Ref(DEMO_PROJECT, "a"), "pending")]
+    rescued.set()
     slow.join()
     assert shop.ends("a") == "deleted"
     assert '"late":true' in shop.record("a")["log"]
@@ -493,14 +507,17 @@ def test_a_late_200_of_a_hand_whose_lease_was_rescued_wins(shop: Shop) -> None:
 def test_a_late_failure_changes_nothing_and_is_told_apart(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     shop.trust_the_key()
     shop.simulator.add_job("a")
-    shop.simulator.fault("hang", "a")
+    shop.simulator.fault("error", "a")
+    rescued = threading.Event()
+    shop.wire.after_delete = lambda: rescued.wait(CALL_DEADLINE_S) and None
     shop.request("a")
     with caplog.at_level(logging.INFO, "worker.hand"):
         slow = threading.Thread(target=shop.work)
         slow.start()
         wait_until(lambda: shop.calls() == ["delete a"])
-        shop.pass_time(6)
+        shop.pass_time(LEASE_S + 1)
         shop.ledger.rescue(alive=["w1"], counts=True)
+        rescued.set()
         slow.join()
     assert "deletion.outrun" in [line.message for line in caplog.records]
     assert shop.record("a").get("used") is None or shop.ends("a") == "deleted"

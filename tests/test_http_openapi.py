@@ -34,7 +34,7 @@ def address(site: Site) -> Iterator[str]:
     wait_until(lambda: server.started, what="the server listens")
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
-    thread.join(10)
+    thread.join(60)
 
 
 def test_every_route_of_the_api_is_in_the_document_and_none_else(site: Site) -> None:
@@ -102,6 +102,7 @@ def test_a_fuzzer_finds_no_500_and_no_answer_that_is_not_documented(site: Site, 
     st = Path(sys.executable).with_name("st")
     words = [st, "run", f"{address}/openapi.json", "-H", f"Authorization: Bearer {site.token}", "--no-color"]
     words += ["--max-examples", "15", "--continue-on-failure", "--exclude-checks", NOT_OURS]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
+    words += ["--generation-deterministic", "--suppress-health-check", "all", "--request-timeout", "60"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "Tested: 4" in done.stdout

@@ -44,14 +44,17 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 @pytest.mark.parametrize("begin", [b"", b"GET / HT", ASK[:-2]])
 def test_a_head_that_does_not_come_ends_the_connection(port: int, begin: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as caller:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as caller:
         caller.sendall(begin)
         assert caller.recv(100) == b""
 
 
-def test_one_that_came_is_answered_and_the_connection_stays_for_the_next(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as caller:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as other:
+def test_one_that_came_is_answered_and_the_connection_stays_for_the_next(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.operations.http.punctual.HEAD_S", 2.0)  # enough to ask in, on a busy machine too
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as caller:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as other:
             caller.sendall(ASK)
             assert answered(caller)
             assert other.recv(100) == b"", "it came later, so the first one's time is over too"
@@ -62,10 +65,11 @@ def test_one_that_came_is_answered_and_the_connection_stays_for_the_next(port: i
 
 
 def test_javas_offer_of_http_2_is_answered_without_a_word_in_the_log(
-    port: int, caplog: pytest.LogCaptureFixture
+    port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as caller:
+    monkeypatch.setattr("worker.operations.http.punctual.HEAD_S", 60.0)
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as caller:
         caller.sendall(ASK[:-2] + offer)
         assert answered(caller)
     assert "pgrade" not in caplog.text

@@ -143,7 +143,7 @@ def test_a_full_redis_is_503_too_and_what_is_there_stays(tmp_path: Path) -> None
             assert site.ask("before").status_code == 202
             with redis.Redis.from_url(server.url) as client:
                 client.set("filler", "x" * 5_000_000)
-                client.config_set("maxmemory", "7mb")
+                client.config_set("maxmemory", "6mb")
             site.running.ledger("default")._room_checked = -10
             for answer in (site.ask("during"), site.ask("during", "and-this")):
                 problem(answer, 503, "redis-full")

@@ -18,7 +18,7 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 from worker.durations import parse_duration
 from worker.redis_server import find_server
 from worker.settings import KNOWN, Settings
@@ -28,7 +28,7 @@ TOOLS = Path(sys.executable).parent
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
 
 
 def assert_clean(*command: str | Path) -> None:
@@ -214,7 +214,7 @@ def test_the_redis_of_compose_starts_with_the_password_and_keeps_everything(
             assert b"c4n4ry" not in command.read_bytes()
     finally:
         server.terminate()
-        assert server.wait(10) == 0, "the server itself gets the signal, not a shell around it"
+        assert server.wait(PATIENCE_S) == 0, "the server itself gets the signal, not a shell around it"
 
 
 def test_the_dockerfile_passes_hadolint() -> None:

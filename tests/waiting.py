@@ -5,8 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+PATIENCE_S = 60.0  # far more than anything takes, on a slow and busy machine too; only a fault of ours reaches it
 
-def wait_until(predicate: Callable[[], object], timeout: float = 10.0, what: str = "", *, every: float = 0.01) -> None:
+
+def wait_until(
+    predicate: Callable[[], object], timeout: float = PATIENCE_S, what: str = "", *, every: float = 0.01
+) -> None:
     """Return as soon as `predicate()` is true; fail, saying what was awaited, after `timeout` seconds.
 
     every: seconds between two looks; more where a look costs something.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.fleet import ATTEMPTS, Fleet
+from tests.acceptance.fleet import ATTEMPTS, PATIENCE_S, Fleet
 from tests.acceptance.judge import judge
 from tests.console_pages import Console, walk
 from worker.deletion import Lane, State
@@ -64,7 +64,7 @@ def outputs(fleet: Fleet) -> Iterator[tuple[str, str]]:
                   ["request", "good-00", "--app-user", APP_USER],
                   ["hold", "add", "--app-user", APP_USER, "--reason", "T-1", "--by", "legal"],
                   ["hold", "remove", "--app-user", APP_USER], ["audit"], ["audit", "--json"]):  # fmt: skip
-        done = subprocess.run([eraser, *words], env=fleet.env, capture_output=True, text=True, timeout=60)
+        done = subprocess.run([eraser, *words], env=fleet.env, capture_output=True, text=True, timeout=PATIENCE_S)
         assert "Traceback" not in done.stderr, done.stderr
         assert done.stdout + done.stderr, f"{words} says nothing"
         yield "eraser " + " ".join(words), done.stdout + done.stderr
@@ -121,7 +121,7 @@ def test_no_planted_secret_and_nothing_personal_is_found_anywhere() -> None:
 
         everywhere = (*SECRETS, APP_USER)
         worker.ask_to_end()
-        worker.popen.wait(60)
+        worker.popen.wait(PATIENCE_S)
         logs = [(file.name, file.read_text(errors="replace")) for file in fleet.directory.glob("worker-*.log")]
         assert leaks(iter(logs), ("good-01",)), "the search finds nothing at all"
         assert leaks(ever_sent_to_redis(fleet), ("good-01",)), "the search finds nothing at all"

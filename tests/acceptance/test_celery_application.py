@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.acceptance.fleet import Fleet, Process
+from tests.acceptance.fleet import PATIENCE_S, Fleet, Process
 from tests.acceptance.judge import judge
 from worker.deletion import State
 from worker.metastudio.simulator import DEMO_PROJECT
@@ -32,7 +33,12 @@ PRODUCER = textwrap.dedent(
 
 def run(*words: str | Path, fleet: Fleet) -> str:
     done = subprocess.run(
-        [str(word) for word in words], cwd=fleet.directory, env=fleet.env, capture_output=True, text=True, timeout=60
+        [str(word) for word in words],
+        cwd=fleet.directory,
+        env=fleet.env,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -91,8 +97,7 @@ def test_flower_starts_and_knows_the_worker() -> None:
     with Fleet() as fleet:
         fleet.plant("plain")
         fleet.start_workers(1)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = quiet_port()
         flower = fleet.start("flower", fleet.celery("flower", "--address=127.0.0.1", f"--port={port}"))
         fleet.wait(lambda: page(flower, port, "healthcheck") == "OK", "Flower answers its health check")
         fleet.wait(lambda: "worker-1@test" in (page(flower, port, "workers") or ""), "Flower's page knows the worker")
@@ -101,10 +106,18 @@ def test_flower_starts_and_knows_the_worker() -> None:
         assert fleet.state("plain") is State.DELETED
 
 
+def quiet_port() -> int:
+    """A free port that no connection of anybody's is given meanwhile: below those that the system hands out."""
+    for port in range(20_000, 30_000):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no free port")
+
+
 def page(flower: Process, port: int, path: str) -> str | None:
     assert flower.alive, "Flower ended"
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=60) as answer:
             return str(answer.read().decode()) if answer.status == 200 else None
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return None

@@ -23,6 +23,7 @@ from worker.runtime import DISPATCHER
 
 FAILED, REFUSED, LATE = "server_error-500-MSS.00000004", "refused-400-MSS.00000003", "deadline"
 BRISK = {"ERASER_RATE": "250"}
+KILLED_SOON = {"ERASER_RATE": "120", "ERASER_CALL_DEADLINE": "6s", "ERASER_LEASE": "8s"}
 
 
 def bury(fleet: Fleet, **groups: int) -> dict[str, list[str]]:
@@ -53,6 +54,13 @@ def ended(fleet: Fleet, replay: str) -> bool:
 def latest(fleet: Fleet) -> replays.ReplayProgress | None:
     found = replays.history(fleet.running, 1)
     return found[0] if found else None
+
+
+def dispatching(fleet: Fleet) -> int:
+    """The process of the worker that drives replays now."""
+    held: list[Any] = []
+    fleet.wait(lambda: held.append(fleet.client.get(DISPATCHER)) or held[-1], "a worker dispatches")
+    return int(held[-1].decode().split(":")[1])
 
 
 def by_group(fleet: Fleet) -> dict[str, int]:
@@ -113,7 +121,7 @@ def test_a_canary_that_fails_stops_the_rest() -> None:
 
 
 def test_the_process_that_drives_a_replay_is_killed_and_nothing_happens_twice() -> None:
-    with Fleet(settings={"ERASER_RATE": "120"}, simulator=("--latency", "0.02", "--jitter", "0.02")) as fleet:
+    with Fleet(settings=KILLED_SOON, simulator=("--latency", "0.02", "--jitter", "0.02")) as fleet:
         jobs = bury(fleet, failed=900)["failed"]
         crew = {worker.pid: worker for worker in fleet.start_workers(3)}
         process = eraser(fleet, "replay", "dead", "replay", "--all", "--reason", "T-1", "--yes", "--max", "900")
@@ -121,8 +129,7 @@ def test_the_process_that_drives_a_replay_is_killed_and_nothing_happens_twice() 
             fleet.wait(lambda t=threshold: fleet.states().get(State.DELETED, 0) >= t, f"{threshold} are deleted")
             if process.alive:
                 process.kill()  # who started it
-            holder: Any = fleet.client.get(DISPATCHER)
-            driver = int(holder.decode().split(":")[1])
+            driver = dispatching(fleet)
             if driver in crew:
                 crew.pop(driver).kill()
                 worker = fleet.start_worker()

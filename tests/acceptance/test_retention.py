@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.fleet import PATIENCE_S, Fleet, Process, tell
+from tests.acceptance.fleet import Fleet, Process, tell
 from tests.acceptance.judge import judge
 from worker.deletion import Lane, State, WaitingFor
 from worker.ledger.holds import HoldList
@@ -88,7 +88,6 @@ def clocked() -> Iterator[Archive]:
         yield fleet
 
 
-@pytest.mark.timeout(180)
 def test_two_beats_for_three_slots_are_three_runs_and_a_dead_beat_is_made_up_once(clocked: Archive) -> None:
     now = time.time() // 60 * 60 + 1
     clocked.set_clock(now)
@@ -117,7 +116,6 @@ def test_two_beats_for_three_slots_are_three_runs_and_a_dead_beat_is_made_up_onc
     tell(f"two beats ticked {ticks(beats[0])} and {ticks(beats[1])} times for three slots: 3 runs")
 
 
-@pytest.mark.timeout(180)
 def test_what_a_sweep_asked_for_is_deleted_after_its_grace_and_a_second_look() -> None:
     with Archive(POLICY + 'grace = "2s"\n') as fleet:
         swept = fleet.old(*[f"old-{n}" for n in range(6)])
@@ -137,7 +135,6 @@ def test_what_a_sweep_asked_for_is_deleted_after_its_grace_and_a_second_look() -
         judge(fleet, swept)
 
 
-@pytest.mark.timeout(180)
 def test_a_person_asks_for_a_job_in_its_grace_and_gets_it_at_once() -> None:
     with Archive(POLICY) as fleet:
         fleet.old("old-1", "old-2")
@@ -153,7 +150,6 @@ def test_a_person_asks_for_a_job_in_its_grace_and_gets_it_at_once() -> None:
         assert fleet.metastudio.job_ids() == ["old-2"]
 
 
-@pytest.mark.timeout(180)
 def test_a_hold_between_request_and_call_stops_it_and_its_removal_sends_it() -> None:
     with Archive(POLICY + 'grace = "3s"\n') as fleet:
         fleet.old("held", "theirs", "free")
@@ -174,7 +170,6 @@ def test_a_hold_between_request_and_call_stops_it_and_its_removal_sends_it() -> 
         judge(fleet, ["held", "theirs", "free"])
 
 
-@pytest.mark.timeout(180)
 def test_a_hold_with_a_date_is_ended_by_the_worker() -> None:
     with Archive(POLICY) as fleet:
         fleet.plant("job-1")
@@ -182,15 +177,15 @@ def test_a_hold_with_a_date_is_ended_by_the_worker() -> None:
         fleet.holds.add([Ref(DEMO_PROJECT, "job-1")], why="CASE-1", by="legal", until_ms=soon)
         fleet.ask("job-1")
         fleet.start_workers(1)
-        fleet.wait(lambda: fleet.state("job-1") is State.DELETED, "the hold has ended", timeout=PATIENCE_S * 1.5)
+        fleet.wait(lambda: fleet.state("job-1") is State.DELETED, "the hold has ended")
         assert fleet.reads.now_ms() >= soon
 
 
-@pytest.mark.timeout(400)
 def test_a_hundred_thousand_jobs_in_one_pass_below_200_mb_with_a_bar() -> None:
-    policy = POLICY.replace("TRAIN_FAILED", "JOB_SUCCESS").replace("90d", "1m") + "include_finished = true\n"
+    policy = POLICY.replace("TRAIN_FAILED", "JOB_SUCCESS").replace("90d", "1h") + "include_finished = true\n"
     settings = {"ERASER_RATE": "1000"}
-    with Archive(policy, settings=settings, simulator=("--jobs", "100001", "--keep-calls", "10")) as fleet:
+    with Archive(policy, settings=settings, simulator=("--keep-calls", "10")) as fleet:
+        fleet.metastudio.fill(100_001, spread_days=10_000)  # one in two and a half hours: for an hour one is too young
         text, megabytes = on_a_terminal(fleet, "retention", "plan", "old")
         assert "100,000  to be requested" in text
         assert "1  not: too_young" in text, "the one that was created just now"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,6 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.acceptance.fleet import Fleet
-from tests.waiting import wait_until
 
 FLAGS = [
     "--headless",
@@ -27,7 +26,7 @@ FLAGS = [
     "--disable-sync",
 ]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-PATIENCE_MS = 30_000  # far more than anything takes; only a fault of ours reaches it
+PATIENCE_MS = 120_000  # far more than anything takes; only a fault of ours reaches it
 WIDE, PHONE = {"width": 1200, "height": 820}, {"width": 360, "height": 740}
 
 
@@ -39,7 +38,7 @@ def chromium() -> Iterator[Browser]:
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     with sync_playwright() as playwright:
         expect.set_options(timeout=PATIENCE_MS)
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS, timeout=PATIENCE_MS)
         yield browser
         browser.close()
 
@@ -105,19 +104,20 @@ class Visits:
 
 def start_console(fleet: Fleet, **environ: str) -> str:
     """`eraser console` as a process of its own; its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [Path(sys.executable).with_name("eraser"), "console", "--port", str(port)]
-    process = fleet.start(f"console-{port}", words, env=fleet.env | environ)
-    url = f"http://127.0.0.1:{port}"
-    wait_until(lambda: answers(url) or not process.alive, 30, "the console answers")
+    words = [Path(sys.executable).with_name("eraser"), "console", "--port", "0"]
+    process = fleet.start(f"console-{len(fleet.others)}", words, env=fleet.env | environ)
+    told: list[str] = []
+    fleet.wait(
+        lambda: told.extend(re.findall(r'"address": "(http://[^"]+)"', process.text)) or told or not process.alive,
+        "the console says where it listens",
+    )
     assert process.alive, process.text
-    return url
+    fleet.wait(lambda: answers(told[0]), "the console answers")
+    return told[0]
 
 
 def answers(url: str) -> bool:
     try:
-        return httpx2.get(f"{url}/readyz", timeout=1).status_code == 200
+        return httpx2.get(f"{url}/readyz", timeout=30).status_code == 200
     except httpx2.HTTPError:
         return False

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.acceptance.fleet import Fleet
+from tests.acceptance.fleet import PATIENCE_S, Fleet
 from tests.browser.conftest import PHONE, Visitor, Visits, start_console
 from worker.deletion import State
 from worker.metastudio.simulator import Kind
@@ -32,7 +32,7 @@ SETTINGS = {"ERASER_RETRY_SCHEDULE": "0.2s"}
 def eraser(fleet: Fleet, *words: str) -> list[dict[str, Any]]:
     """The command line, in another window."""
     command = [Path(sys.executable).with_name("eraser"), *words, "--json"]
-    done = subprocess.run(command, env=fleet.env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=fleet.env, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.stdout, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -101,12 +101,13 @@ def test_the_story_of_a_night(fleet: Fleet, visit: Visits) -> None:
 
     # MetaStudio is well again: from one letter to all of them, seen here and there
     fleet.metastudio.clear_faults()
-    fleet.metastudio.set_latency(0.5)
+    fleet.metastudio.set_latency(5.0)  # the first letter takes as long, and that is seen
     ops.page.get_by_role("link", name="Look at the dead letters").click()
     ops.page.locator("ul.cards > li").first.get_by_role("link", name="Replay…").click()
     expect(ops.page.get_by_label("Who you are")).to_have_value("ops-7")
     replay = start_replay(ops, most="110")
     expect(ops.page.get_by_text(re.compile(r"begun: \d+ deleted, \d+ wait")).first).to_be_visible()
+    fleet.metastudio.set_latency(0.5)
     ops.keep("night-5-progress")
     (told,) = eraser(fleet, "replay", "status", replay)
     assert (told["replay"], told["total"], told["fed"] > 0) == (replay, 110, True)
