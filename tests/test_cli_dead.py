@@ -186,6 +186,41 @@ def test_one_job_that_is_named_is_replayed_at_once_in_the_user_lane(command: Com
     assert shown["events"][-1]["why"] == "T-1"
 
 
+def test_who_asked_and_why_outlives_a_replay_in_the_record_the_history_and_the_receipt(
+    command: Command, undertaker: Undertaker
+) -> None:
+    undertaker.request("e-1", by="ann", why="TICKET-1")
+    undertaker.end("e-1", claim={"by": "bob", "why": "TICKET-2"})
+    (before,) = command("show", "e-1", "--json").json
+    command("dead", "replay", "e-1", "--reason", "INC-77", "--by", "ops-7")
+    undertaker.settle(undertaker.take(), to="dead")
+    command("dead", "replay", "e-1", "--reason", "INC-78", "--by", "ops-8")
+    (shown,) = command("show", "e-1", "--json").json
+    assert (shown["requested_by"], shown["reason"], shown["round"]) == ("ann", "TICKET-1", 3)
+    first, second = (event for event in shown["events"] if event["event"] == "deletion.replayed")
+    assert [(claim["requested_by"], claim["reason"]) for claim in first["asked"]] == [
+        ("ann", "TICKET-1"),
+        ("bob", "TICKET-2"),
+    ]
+    assert first["asked"][0]["requested_at"] == before["requested_at"]
+    assert (second["why"], "asked" in second) == ("INC-78", False)
+    told = command("show", "e-1").out
+    for line in ("requested by ann: TICKET-1", "asked for again by bob: TICKET-2", "a new round by ops-7: INC-77"):
+        assert told.count(line) == 1, told
+    undertaker.settle(undertaker.take(), to="deleted")
+    receipt = command("receipts", "export").json[0]
+    assert (receipt["requested_by"], receipt["reason"]) == ("ann", "TICKET-1")
+
+
+def test_a_letter_that_is_requested_anew_still_tells_who_asked_first(command: Command, undertaker: Undertaker) -> None:
+    undertaker.end("e-1", claim={"by": "ann", "why": "TICKET-1"})
+    undertaker.request("e-1", by="bob", why="TICKET-2")
+    (shown,) = command("show", "e-1", "--json").json
+    assert (shown["requested_by"], shown["reason"]) == ("bob", "TICKET-2")
+    told = command("show", "e-1").out
+    assert told.count("requested by ann: TICKET-1") == told.count("a new round (it was dead) by bob: TICKET-2") == 1
+
+
 def test_a_replay_rings(command: Command, some: Undertaker) -> None:
     some.redis.delete("eraser:{default}:rung")  # doorbells of the hands that made these letters
     assert command.process("dead", "replay", "e-1", "--reason", "T-1").code == 0

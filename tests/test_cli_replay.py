@@ -173,6 +173,18 @@ def test_a_share_of_each_account_goes_under_one_id(command: Command, redis_url: 
     assert (ended["state"], ended["deleted"]) == ("done", 3)
 
 
+def test_a_letter_that_was_taken_back_is_told_as_it_was_and_who_asked_for_it_once(
+    command: Command, undertaker: Undertaker, started: str
+) -> None:
+    step(undertaker.ledger, started, lambda _: None)
+    still_dead = {line["job_id"] for line in command("dead", "list", "--json").json}
+    (canary,) = {f"e-{n:02d}" for n in range(12)} - still_dead
+    command("replay", "cancel", started, "--reason", "wrong group")
+    told = command("show", canary).out
+    assert "dead as before" in told
+    assert told.count("requested") == 2, told  # in the head, and once in the timeline
+
+
 def killed_at(line: int, undertaker: Undertaker, house: dict[str, str]) -> bool:
     """Start a replay of all in a process that is gone at the n-th line of ours. Returns whether it came that far."""
     child = os.fork()

@@ -102,7 +102,7 @@ def as_json(d: Deletion) -> dict[str, Any]:
         "run": d.run,
         "may_be_deleted": d.may_be_deleted,
         "claims": [_claim(claim) for claim in d.claims],
-        "events": [{"at": rfc3339(event.at), "event": event.name, **event.said} for event in d.events],
+        "events": [_event(event) for event in d.events],
         "related": {
             "asset_id": d.asset_id,
             "voice_train_job_id": d.voice_train_job_id,
@@ -121,7 +121,16 @@ def timeline(d: Deletion) -> list[Moment]:
         for claim in d.claims
         if "at" in claim
     ]
-    return sorted(moments, key=lambda moment: moment.at, reverse=True)
+    moments += [moment for event in d.events if (asked := event.said.get("asked")) for moment in _asked(asked)]
+    return sorted(dict.fromkeys(moments), key=lambda moment: moment.at, reverse=True)
+
+
+def _asked(claim: dict[str, Any]) -> Iterator[Moment]:
+    """The claims of the first round, which the event that opened the second one keeps."""
+    yield Moment(float(claim["at"]), "requested" + _who(claim.get("by"), claim.get("why"), claim.get("run")))
+    for other in claim.get("also", ()):
+        said = _who(other.get("by"), other.get("why"), other.get("run"))
+        yield Moment(float(other.get("at", claim["at"])), "asked for again" + said)
 
 
 def left_out(d: Deletion) -> int:
@@ -158,6 +167,13 @@ def _attempt(a: Attempt) -> dict[str, Any]:
         "ms": said.get("ms"),
         "outcome": said.get("outcome"),
     }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    said = dict(event.said)
+    if asked := said.get("asked"):
+        said["asked"] = [_claim(claim) for claim in (asked | {"at": float(asked["at"])}, *asked.get("also", ()))]
+    return {"at": rfc3339(event.at), "event": event.name, **said}
 
 
 def _claim(claim: dict[str, Any]) -> dict[str, Any]:

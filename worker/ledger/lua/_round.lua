@@ -1,4 +1,12 @@
 -- A round is one whole budget of attempts. Opening one forgets what the last one counted and keeps its history.
+
+-- Who asked for the first round, and why: the event that opens the second one keeps it, because the record lets go of it.
+local function first_claim(ref, round)
+  if (round or '1') ~= '1' then return nil end
+  local v = redis.call('HMGET', record(ref), 'at', 'by', 'why', 'run', 'also')
+  return { at = v[1], by = v[2] or nil, why = v[3] or nil, run = v[4] or nil, also = v[5] and cjson.decode(v[5]) or nil }
+end
+
 local function open_round(ref, now, r)
   -- r: lane, due, deadline (ms), by, why, run, pol, user, au, from (the state it leaves), lane_before, round_before
   local k = record(ref)

@@ -81,11 +81,12 @@ local function merge(ref, now, asset)
   local s = r.state
   local anew = s == 'dead' or s == 'discarded' or s == 'cancelled' or (again and (s == 'deleted' or s == 'gone'))
   if anew then
+    local first = first_claim(ref, r.round)
     open_round(ref, now, { lane = lane, due = due, deadline = deadline, by = by, why = why, run = run, pol = pol,
       user = user, au = au, from = s, lane_before = r.lane, round_before = r.round })
     saw(k, asset)
     asked.again = asked.again + 1
-    note_event(ref, now, 'deletion.requested', { by = by, why = why, run = run, was = s }, r.round)
+    note_event(ref, now, 'deletion.requested', { by = by, why = why, run = run, was = s, asked = first }, r.round)
     return s == 'cancelled' and 'pending' or '=pending'
   end
   if s == 'deleted' or s == 'gone' then
