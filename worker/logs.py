@@ -118,6 +118,7 @@ def set_up(level: int, environ: Mapping[str, str], *, file: str | None = None) -
     logging.captureWarnings(True)  # Python's own warnings are lines too
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING if level > logging.DEBUG else logging.DEBUG)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # one connection more than are kept is closed
 
 
 def secrets_of(environ: Mapping[str, str]) -> Iterator[str]:

@@ -32,6 +32,7 @@ from worker.settings import Settings
 log = logging.getLogger(__name__)
 
 LOOKS_PER_DELETE = 0.5  # the pace of lookups against that of deletions; the documented limit for lists is twice as high
+MOST_KEPT = 500  # connections of all accounts that are kept open between calls: a process may have 1024 files
 HEARD_S = 30.0  # a worker unheard for longer is gone
 WORKERS = "eraser:workers"  # zset: worker id, Redis time (ms) of its last beat
 WORKER_INFO = "eraser:worker-info"  # hash: worker id, what `eraser status` shows of it
@@ -167,6 +168,7 @@ class Runtime:
                     connect_timeout_s=self.settings.connect_timeout,
                     read_timeout_s=self.settings.read_timeout,
                     call_deadline_s=self.settings.call_deadline,
+                    pool_size=max(2, min(32, MOST_KEPT // len(self.settings.accounts))),
                 )
                 self._clients[account] = client, lambda: source.current().fingerprint
             return self._clients[account]

@@ -1,0 +1,30 @@
+"""What one process needs, put together for many accounts."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.waiting import wait_until
+from worker.metastudio.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, Simulator
+from worker.runtime import Runtime
+
+
+def test_one_of_hundreds_of_accounts_keeps_two_connections(tmp_path: Path) -> None:
+    """Each kept as many as it ever needed at once, closed by the server or not: a process may have 1024 files."""
+    with Simulator(latency_s=0.1) as simulator:
+        config = tmp_path / "accounts.toml"
+        account = '[accounts.a{0}]\nendpoint = "{1}"\nprojects = ["p{0}"]\nak_env = "AK"\nsk_env = "SK"\n'
+        config.write_text("".join(account.format(n, simulator.url) for n in range(300)))
+        client, _ = Runtime.load({"ERASER_CONFIG": str(config), "AK": DEMO_AK, "SK": DEMO_SK}).client("a7")
+        before = open_files()
+        with ThreadPoolExecutor(12) as pool:
+            statuses = list(pool.map(lambda _: client.list(DEMO_PROJECT).answer.status, range(24)))
+        assert statuses == [200] * 24
+        wait_until(lambda: open_files() - before < 12, what="few connections, and the simulator's ends of them")
+        client.close()
+
+
+def open_files() -> int:
+    return len(os.listdir("/dev/fd"))
