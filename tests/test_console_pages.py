@@ -167,6 +167,7 @@ def test_redis_away_is_said_and_asked_again(redis_url: str) -> None:
         assert (answer.status_code, "Redis is away" in answer.text) == (503, True)
         part = console.get("/", **{"HX-Request": "true"})
         assert (part.status_code, "Trying again" in part.text) == (200, True)
+        assert "then try again" not in part.text, "it is said once"
         plan = console.get("/replays/new?group=g", **{"HX-Request": "true"}).text
         assert "Trying again" in plan
         assert 'hx-get="/replays/new?group=g"' in plan, "and so it does"

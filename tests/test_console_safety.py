@@ -211,6 +211,7 @@ def test_without_a_password_others_see_nothing(redis_url: str, undertaker: Under
             answer = console.get(path)
             assert answer.status_code == 403
             assert "ERASER_CONSOLE_PASSWORD" in answer.text
+            assert "can act here" not in answer.text
             assert GROUP not in answer.text
         for path in posts():
             assert console.post(path, token="", **SAID).status_code == 403

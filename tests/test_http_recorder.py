@@ -124,7 +124,7 @@ def test_without_redis_every_answer_is_503_and_nothing_is_half_accepted(tmp_path
                     site.ask("at", at="2030-01-01T00:00:00Z"),
                 ]
                 for answer in refused:
-                    problem(answer, 503, "redis-away")
+                    assert "try again" not in problem(answer, 503, "redis-away")["detail"], "it is said once"
                     assert answer.headers["Retry-After"] == "5"
                     assert directory not in answer.text
                 server.start()
