@@ -117,6 +117,13 @@ def test_an_id_that_looks_like_a_phone_number_stays(lines: io.StringIO) -> None:
     assert (entry["job_id"], entry["note"]) == ("13800138000123", "***")
 
 
+def test_a_replay_can_be_found_by_what_the_log_calls_it(lines: io.StringIO) -> None:
+    head = "12345678901234567890" + 44 * "f"
+    logging.getLogger("x").info("replay.stopped", extra={"replay": "replay-20261122-134446-ec97", "head": head})
+    entry = json.loads(lines.getvalue())
+    assert (entry["replay"], entry["head"]) == ("replay-20261122-134446-ec97", head)
+
+
 def test_a_broken_format_string_costs_no_event(lines: io.StringIO) -> None:
     logging.getLogger("x").info("%d things", "many")
     assert json.loads(lines.getvalue())["event"] == "%d things"

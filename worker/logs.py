@@ -23,7 +23,9 @@ from urllib.parse import unquote, urlsplit
 from worker.metastudio.redaction import MASK, redact
 
 _OURS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
-_IDS = frozenset({"job_id", "project_id", "request_id", "run", "group", "account", "worker", "child", "pid"})
+_IDS = frozenset(
+    {"job_id", "project_id", "request_id", "run", "replay", "head", "group", "account", "worker", "child", "pid"}
+)
 _CHATTY = (
     "celery.worker.strategy",  # "Task … received": one a doorbell
     "celery.app.trace",  # "Task … succeeded"
