@@ -233,8 +233,7 @@ class Dispatcher:
                 soonest = again_s
         if soonest is None:
             return None
-        seconds, micros = self.runtime.redis.time()
-        return float(seconds * 1000 + micros / 1000 + soonest * 1000)
+        return self.runtime.redis_ms() + soonest * 1000
 
     def _say_alive(self, client: redis.Redis) -> None:
         pipe = client.pipeline(transaction=False)

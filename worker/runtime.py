@@ -19,6 +19,7 @@ from worker import embedded
 from worker.accounts import Account
 from worker.errors import SettingsError, Unreachable
 from worker.hand import Hand
+from worker.ledger.ask import ask
 from worker.ledger.moves import GatePolicy
 from worker.ledger.read import ReadModel
 from worker.ledger.store import Ledger, connect
@@ -138,6 +139,11 @@ class Runtime:
     def policies(self) -> PolicyBook:
         """The retention policies of ERASER_CONFIG, as the file says at each moment."""
         return PolicyBook(self.settings.config, lambda project: self.settings.account_of(project).name)
+
+    def redis_ms(self) -> float:
+        """Redis's clock, in ms since 1970. Raises `Unreachable`."""
+        seconds, micros = ask(self.redis.time)
+        return float(seconds * 1000 + micros / 1000)
 
     def ledger(self, account: str) -> Ledger:
         """The ledger of one account."""

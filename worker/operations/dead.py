@@ -281,5 +281,5 @@ def note_replay(running: Runtime, replayed: Sequence[Letter]) -> None:
     if not replayed:
         return
     with suppress(Unreachable, redis.RedisError):
-        now = running.reads(replayed[0].account).now_ms()
+        now = running.redis_ms()
         running.redis.hset(REPLAYS, mapping={f"{letter.account} {group_of(letter)}": now for letter in replayed})

@@ -266,7 +266,7 @@ def cancel(running: Runtime, replay: str, *, by: str | None, why: str) -> Replay
 
 
 def _progress(running: Runtime, shares: tuple[Replay, ...]) -> ReplayProgress:
-    now = running.reads(shares[0].account).now_ms()
+    now = running.redis_ms()
     waits: list[str] = []
     expected = None
     for share in shares:

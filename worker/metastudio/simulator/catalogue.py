@@ -9,7 +9,6 @@ from urllib.parse import unquote
 
 from worker.metastudio.simulator.verification import Credential
 
-Fields = Mapping[str, object]
 OFFSET_LIMIT = 2_147_483_647
 
 

@@ -42,7 +42,7 @@ def audit(since: str | None, until: str | None, limit: int | None, as_json: bool
     running = door.load()
     _check_account(running, said["account"])
     door.enter(running)
-    now = running.reads(next(iter(running.settings.accounts))).now_ms()
+    now = running.redis_ms()
     wanted = told.Filter(
         since=parse_past(since, "--since", now) if since else None,
         until=parse_past(until, "--until", now) if until else None,

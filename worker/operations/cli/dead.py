@@ -21,7 +21,6 @@ from worker.operations.cli.filters import filter_of, filter_options
 from worker.operations.cli.printing import facts, json_line, json_option, note, say, table
 from worker.operations.dead import Group, group_of
 from worker.operations.times import days_left, left, relative, rfc3339, when
-from worker.runtime import Runtime
 
 ROWS = 50  # of a table for people; json and csv have all
 SHOWN = 5  # letters of a group that are shown
@@ -59,7 +58,7 @@ def groups(as_json: bool) -> None:
     if not found:
         say(NONE)
         return
-    now = _now(running)
+    now = running.redis_ms()
     table(
         ["GROUP", "COUNT", "FIRST SEEN", "LAST SEEN", "LAST REPLAY", "OLDEST DEADLINE"],
         [_group_row(group, now) for group in found],
@@ -95,7 +94,7 @@ def list_(output: str, as_json: bool, limit: int | None, **said: Any) -> None:
     eraser dead list --cause server_error --since 24h -o csv
     """
     running = door.enter(door.load())
-    now = _now(running)
+    now = running.redis_ms()
     wanted = filter_of(running, said)
     found = (letter for letter in letters.letters(running) if wanted.passes(letter))
     if as_json or output == "json":
@@ -120,7 +119,7 @@ def show(group: str, as_json: bool) -> None:
     found = {one.group: one for one in letters.groups(running)}
     name = letters.named(group, found)
     newest = list(islice((one for one in letters.letters(running) if group_of(one) == name), SHOWN))
-    now = _now(running)
+    now = running.redis_ms()
     if as_json:
         json_line(found[name].as_json() | {"letters": [_letter_json(letter, now) for letter in newest]})
         return
@@ -214,7 +213,3 @@ def _csv(found: Iterator[Letter], now: float) -> None:
 def _cell(value: object) -> object:
     """A code comes from outside: no spreadsheet may take it for a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
-
-
-def _now(running: Runtime) -> float:
-    return running.reads(next(iter(running.settings.accounts))).now_ms()

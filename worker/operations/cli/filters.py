@@ -35,7 +35,7 @@ def filter_options(command: F) -> F:
 
 def filter_of(running: Runtime, said: dict[str, Any]) -> Filter:
     """What the options say. Raises `UsageError` for a wrong time."""
-    now = running.reads(next(iter(running.settings.accounts))).now_ms()
+    now = running.redis_ms()
     since, until = (parse_past(said[name], f"--{name}", now) if said[name] else None for name in ("since", "until"))
     return Filter(**{name: said[name] or None for name in _NAMES}, since=since, until=until)
 

@@ -108,7 +108,7 @@ def list_(as_json: bool) -> None:
     if not found:
         say("Nothing is on hold.")
         return
-    now = running.reads(found[0][0]).now_ms()
+    now = running.redis_ms()
     rows = [
         (
             one.ref.job_id if one.ref else f"app user #{(one.user or '')[:8]}",
@@ -160,8 +160,7 @@ def _accounts(running: Runtime, account: str | None) -> list[str]:
 
 
 def _refuse_past(running: Runtime, until_ms: float | None, text: str | None) -> None:
-    first = next(iter(running.settings.accounts))
-    if until_ms is not None and until_ms <= running.reads(first).now_ms():
+    if until_ms is not None and until_ms <= running.redis_ms():
         raise UsageError(f"--until: {text} has passed: nothing was put on hold")
 
 

@@ -15,7 +15,7 @@ FILTERS = ("since", "until", "act", "by")
 
 
 def show(visit: Visit) -> Page:
-    now = visit.running.reads(next(iter(visit.running.settings.accounts))).now_ms()
+    now = visit.running.redis_ms()
     fields = {name: visit.asked(name) for name in FILTERS}
     said: dict[str, object] = {"fields": fields, "now": now, "acts": [act.value for act in ActName], "why_not": ""}
     try:

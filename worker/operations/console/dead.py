@@ -15,13 +15,18 @@ from worker.operations.show import UnknownJob
 def show(visit: Visit) -> Page:
     groups = dead.groups(visit.running)
     cards = [(group, words.remedy(group.cause)) for group in groups]
-    return Page("dead.html", {"cards": cards, "total": sum(group.count for group in groups), "now": _now(visit)})
+    return Page(
+        "dead.html", {"cards": cards, "total": sum(group.count for group in groups), "now": visit.running.redis_ms()}
+    )
 
 
 def show_group(visit: Visit) -> Page:
     group = _group(visit)
     page = deletions.page(visit.running, Wanted(State.DEAD, group=group.group), visit.asked("from"))
-    return Page("group.html", {"group": group, "remedy": words.remedy(group.cause), "page": page, "now": _now(visit)})
+    return Page(
+        "group.html",
+        {"group": group, "remedy": words.remedy(group.cause), "page": page, "now": visit.running.redis_ms()},
+    )
 
 
 def ask_discard(visit: Visit) -> Page:
@@ -57,10 +62,6 @@ def _group(visit: Visit) -> Group:
     if group is None:
         raise UnknownJob(f"there is no group {name[:80]!r} any more: its letters have left it")
     return group
-
-
-def _now(visit: Visit) -> float:
-    return visit.running.reads(next(iter(visit.running.settings.accounts))).now_ms()
 
 
 VIEWS = (View("/dead", show), View("/dead/{group}", show_group), View("/dead/{group}/discard", ask_discard, discard))

@@ -17,7 +17,7 @@ FILTERS = ("state", "job", "project", "group", "since", "until")
 
 def show(visit: Visit) -> Page:
     running = visit.running
-    now = running.reads(next(iter(running.settings.accounts))).now_ms()
+    now = running.redis_ms()
     fields = {name: visit.asked(name) for name in FILTERS}
     fields["state"] = fields["state"] or State.PENDING.value
     said: dict[str, object] = {"fields": fields, "now": now, "states": list(State), "why_not": "", "page": None}

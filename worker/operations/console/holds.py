@@ -51,13 +51,13 @@ def until_ms(visit: Visit) -> float | None:
     if not text:
         return None
     until = parse_day_or_time(text, "until")
-    if until <= visit.running.reads(next(iter(visit.running.settings.accounts))).now_ms():
+    if until <= visit.running.redis_ms():
         raise UsageError(f"until: {text[:40]} has passed: nothing was put on hold")
     return until
 
 
 def _page(visit: Visit, *, why_not: str = "") -> Page:
-    now = visit.running.reads(next(iter(visit.running.settings.accounts))).now_ms()
+    now = visit.running.redis_ms()
     every = holds.each(visit.running)
     rows = list(islice(every, ROWS))
     more = sum(1 for _ in every)

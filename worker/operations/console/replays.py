@@ -17,7 +17,7 @@ RUNS = 50
 
 def show(visit: Visit) -> Page:
     """What was replayed before, the newest first."""
-    now = visit.running.reads(next(iter(visit.running.settings.accounts))).now_ms()
+    now = visit.running.redis_ms()
     every = [(one, ", ".join(outcomes(one))) for one in replays.history(visit.running, RUNS)]
     return Page("replays.html", {"replays": every, "now": now})
 
