@@ -361,6 +361,18 @@ def test_one_call_that_goes_wrong_ends_well(shop: Shop, kind: str) -> None:
     assert shop.simulator.job_ids() == []
 
 
+def test_a_job_of_a_project_that_is_not_the_keys_does_not_stand_before_all_others(shop: Shop) -> None:
+    shop.trust_the_key()
+    shop.ledger.request([Ref("somebody-s", "x")], Claim(lane=Lane.USER))
+    for minute in range(20):
+        shop.simulator.add_job(f"j{minute}")
+        shop.request(f"j{minute}", lane=Lane.USER)
+        shop.work(ahead_s=61, schedule=Schedule((10.0, 30.0, 120.0, 300.0, 900.0), (60.0,)))
+    calls = [call for call in shop.simulator.calls() if call["operation"] == "delete" and call["job_id"] == "x"]
+    assert 1 <= len(calls) <= 5
+    assert shop.simulator.job_ids() == []
+
+
 def test_what_always_fails_is_dead_after_its_attempts_and_the_others_are_not(shop: Shop) -> None:
     shop.simulator.add_job("a")
     shop.simulator.add_job("b")

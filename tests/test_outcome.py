@@ -510,9 +510,9 @@ CONTROLS = [
     (no_list(answer(400, "MSS.00000003")), "pending retry 10s", "ok"),
     (no_list(answer(401, "APIGW.0301")), "pending retry 0s", "credentials"),
     (no_list(EXPIRED), "pending retry 0s", "clock"),
-    (no_list(FORBIDDEN), "pending retry 0s", "misconfigured"),
-    (no_list(answer(404, "APIGW.0101")), "pending retry 0s", "misconfigured"),
-    (no_list(answer(400, "MSS.00010009")), "pending retry 0s", "misconfigured"),
+    (no_list(FORBIDDEN), "pending retry 10s", "misconfigured"),
+    (no_list(answer(404, "APIGW.0101")), "pending retry 10s", "misconfigured"),
+    (no_list(answer(400, "MSS.00010009")), "pending retry 10s", "misconfigured"),
     (no_list(answer(429, "APIGW.0308")), "pending retry 1s", "throttled"),
     (no_list(answer(429, "APIGW.0308", retry_after_s=7.0)), "pending retry 7s", "throttled"),
     (no_list(answer(500)), "pending retry 10s", "fail"),
@@ -533,6 +533,12 @@ def test_a_control_call_tells_the_account_from_the_job(said: Answer, control: Li
 
 def test_a_prohibition_that_no_control_call_explains_becomes_rare() -> None:
     ends = [JUDGE.after_control(lease(calls=n), FORBIDDEN, answer(500)) for n in range(4)]
+    assert [end.delay_s for end in ends] == [10.0, 30.0, 120.0, 120.0]
+
+
+def test_a_project_that_is_not_the_keys_closes_the_account_ever_more_rarely() -> None:
+    said = answer(400, "MSS.00010009")
+    ends = [JUDGE.after_control(lease(calls=n), said, said) for n in range(4)]
     assert [end.delay_s for end in ends] == [10.0, 30.0, 120.0, 120.0]
 
 

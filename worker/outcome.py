@@ -131,7 +131,8 @@ class Judge:
         if said is Meaning.FORBIDDEN:
             why = lessons.why(answer)
             lesson = Lesson("misconfigured", key=self.key, probe=bool(lease.probe), why=why)
-            return self._waits(lease, answer, Outcome.MISCONFIGURED, lesson=lesson)
+            # it may be this job's project alone, which must not close the account again as soon as it opens
+            return self._waits(lease, answer, Outcome.MISCONFIGURED, self._patience(_spared(lease)), lesson=lesson)
         if said is Meaning.DELETED and control.body is Body.JSON:  # a proxy's page would be no list of jobs
             why = f"DELETE is refused while GET is answered: {lessons.why(answer)}"
             lesson = Lesson("fail", key=self.key, probe=bool(lease.probe), list_ok=True, forbidden=True, why=why)
