@@ -465,7 +465,7 @@ def test_lookups_keep_their_own_pace_and_what_was_not_asked_teaches_nothing(shop
 
 
 def test_a_stopping_hand_asks_no_question_that_has_to_wait(shop: Shop) -> None:
-    shop.with_policy(look_interval=1_500)
+    shop.with_policy(look_interval=1_900)  # nearly as long as a hand would wait
     shop.trust_the_key()
     shop.request("a", "b")
     shop.wire.on_delete = lambda: shop.stopping.set() if "list a" in shop.calls() else None

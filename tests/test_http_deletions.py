@@ -105,7 +105,7 @@ def test_a_start_may_be_a_delay_or_a_moment(site: Site) -> None:
     site.ask("job-2", at=(datetime.now(UTC) + timedelta(hours=24)).isoformat())
     due = [datetime.fromisoformat(site.show(job)["due_at"]) for job in ("job-1", "job-2")]
     assert abs(due[0] - due[1]) < timedelta(seconds=30)
-    assert abs(due[0] - datetime.now(UTC) - timedelta(hours=24)) < timedelta(seconds=30)
+    assert abs(due[0] - datetime.now(UTC) - timedelta(hours=24)) < timedelta(minutes=5)
 
 
 @pytest.mark.parametrize(

@@ -356,7 +356,7 @@ class Deletions(RuleBasedStateMachine):
                 assert self.bench.record(job)["tok"] == self.live[job].lease.token
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("server", ["fake", "real"])
 def test_no_interleaving_loses_doubles_or_overwrites(server: str, request: pytest.FixtureRequest) -> None:
     class Run(Deletions):
