@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import redis
 
 from tests.retention import NOW, POLICY, House, job
-from worker.ledger.runs import RunBook
+from worker.ledger.runs import RunBook, Slot, Verdict
 from worker.operations import retention as told
 from worker.retention.schedule import sweep_due
 from worker.runtime import Runtime
@@ -20,6 +21,7 @@ from worker.runtime import Runtime
 DAILY = POLICY + 'schedule = "0 4 * * *"\n'
 BEFORE = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
+DAY_MS = 86_400_000.0
 
 
 @pytest.fixture
@@ -96,6 +98,13 @@ def test_a_clock_that_goes_back_does_nothing_twice(house: House) -> None:
     tick(house)
     tick(house, days=1.5)
     assert tick(house, days=-1) == []
+
+
+def test_a_machine_whose_clock_was_years_ahead_stops_no_policy_for_years(house: House) -> None:
+    book, now = RunBook(house.running.ledger("default")), time.time() * 1000  # Redis's clock is the judge
+    assert book.begin(Slot("old", "0 4 * * *", now + 400 * DAY_MS), "r1")[0] is Verdict.FIRST
+    assert book.begin(Slot("old", "0 4 * * *", now - DAY_MS), "r2")[0] is Verdict.FIRST, "nothing is made up"
+    assert book.begin(Slot("old", "0 4 * * *", now), "r3")[0] is Verdict.MINE
 
 
 def test_a_run_that_its_cap_stopped_is_done_and_shows(house: House) -> None:

@@ -4,7 +4,7 @@
 --            slot (ms since 1970), run (an id), lease (ms)
 --   returns  {"now", "verdict", "run", "tries"}; verdicts of begin:
 --            mine     do it now, under the run's id (an earlier one's where that one was lost)
---            first    the policy or its schedule is new: what lies before now is not made up
+--            first    the policy or its schedule is new, or a clock was wrong: what lies before now is not made up
 --            done     it was done, or a later slot was
 --            busy     somebody does this or an earlier slot of the policy
 --            lost     begun three times and never finished: left for a person
@@ -13,11 +13,13 @@
 --include _account
 --include _once
 local MOST_TRIES = 3
+local WRONG_CLOCK = 2 * 86400000  -- ms: a slot further ahead of Redis's clock, and of ours, was one of a machine that erred
 local options = cjson.decode(ARGV[3])
 
 local function write(entry) redis.call('HSET', P .. 'slots', options.policy, cjson.encode(entry)) end
 
 local function begin(now, entry)
+  if entry and entry.slot > math.max(now, options.slot) + WRONG_CLOCK then entry = nil end
   if not entry or entry.schedule ~= options.schedule then
     write({ slot = options.slot, schedule = options.schedule, done = true, tries = 0 })
     return 'first'
