@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.operations.cli import printing
-from worker.operations.cli.printing import GAP, fitted
+from worker.operations.cli.printing import FOLDED, GAP, fitted
 
 GROUP = "server_error-500-MSS.00000004"
 JOB = "0f3a61c2-9b1e-4c55-8f21-5ad7c0e9b101"
@@ -35,13 +35,21 @@ def test_what_does_not_fit_at_all_stays_one_line_a_row(
     assert row.split("  ") == [JOB, PROJECT, "2 min 3 s ago", GROUP]
 
 
+def test_only_the_last_column_may_have_its_longest_words_folded() -> None:
+    assert fitted([(23, 10), (4, 4), (8, 8), (18, 18), (80, 33)], 80) == [10, 4, 8, 18, 32]
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 90), st.integers(0, 40)).map(lambda w: (max(w), w[1])), min_size=1, max_size=8)
 )
-def test_columns_fit_where_their_words_do_and_none_is_below_its_longest_word(columns: list[tuple[int, int]]) -> None:
+def test_columns_fit_where_their_words_do_and_no_other_is_below_its_longest_word(
+    columns: list[tuple[int, int]],
+) -> None:
     widths = fitted(columns, 80)
-    assert all(word <= width <= line for width, (line, word) in zip(widths, columns, strict=True))
-    if sum(word for _, word in columns) <= 80 - GAP * (len(columns) - 1):
-        assert sum(widths) <= 80 - GAP * (len(columns) - 1)
-    else:
+    assert all(width <= line for width, (line, _) in zip(widths, columns, strict=True))
+    assert all(word <= width for width, (_, word) in zip(widths[:-1], columns[:-1], strict=True))
+    fits = sum(word for _, word in columns) <= 80 - GAP * (len(columns) - 1)
+    assert widths[-1] >= (columns[-1][1] if fits else min(FOLDED, columns[-1][1]))
+    if sum(widths) > 80 - GAP * (len(columns) - 1):
+        assert not fits
         assert widths == [line for line, _ in columns]

@@ -19,6 +19,7 @@ from worker.operations.words import plain
 F = TypeVar("F", bound=Callable[..., Any])
 
 GAP = 2  # between columns
+FOLDED = 24  # characters that a last column needs at least where its words are folded
 PIPED_WIDTH = 200  # nobody's window: ids must not be cut for a program that reads the table
 STYLES = {
     "deleted": "green",
@@ -96,14 +97,16 @@ def tabled(
 def fitted(columns: Sequence[tuple[int, int]], room: int) -> list[int]:
     """How wide each column is, from the widths of its longest line and its longest word.
 
-    The widest give way first, none below its longest word: a group's name or an id has to be copied whole. Where not
-    even that fits, each line stays one line.
+    The widest give way first, none below its longest word: a group's name or an id has to be copied whole. Only the
+    last may have its longest words folded. Where not even that fits, each line stays one line.
     """
     widths, room = [longest for longest, _ in columns], room - GAP * (len(columns) - 1)
-    if sum(word for _, word in columns) > room:
+    least = [word for _, word in columns]
+    least[-1] = min(least[-1], max(FOLDED, room - sum(least[:-1])))
+    if sum(least) > room:
         return widths
     while sum(widths) > room:
-        widths[max((width, n) for n, width in enumerate(widths) if width > columns[n][1])[1]] -= 1
+        widths[max((width, n) for n, width in enumerate(widths) if width > least[n])[1]] -= 1
     return widths
 
 
