@@ -357,6 +357,21 @@ def test_a_letter_is_discarded_and_restored(command: Command, some: Undertaker) 
 
 def test_a_group_that_was_discarded_is_restored_after_a_plan(command: Command, some: Undertaker) -> None:
     assert command("dead", "discard", "server", "--reason", "T-1", "--yes").code == 0
+    planned = command("dead", "restore", "server", "--json")
+    assert (planned.code, planned.json) == (
+        3,
+        [
+            {
+                "what": FAILED,
+                "will_be_restored": 5,
+                "skipped": [],
+                "groups": {FAILED: 5},
+                "cap": 100,
+                "over_cap": False,
+            }
+        ],
+    )
+    assert command("dead", "discard", "r-1", "d-1", "--reason", "T", "--json").json[0]["will_be_discarded"] == 2
     assert command("dead", "restore", "server").code == 3
     assert "5 letters restored." in command("dead", "restore", "server", "--yes").out
 

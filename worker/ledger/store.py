@@ -247,7 +247,7 @@ class Ledger(Mover):
         return self.results("discard", lean({"why": why, "by": by, "act": said}), refs)
 
     def restore(
-        self, refs: Iterable[Ref], *, why: str, by: str | None = None, act: Act | None = None
+        self, refs: Iterable[Ref], *, why: str | None, by: str | None = None, act: Act | None = None
     ) -> list[tuple[Ref, str]]:
         """Take discarded dead letters back."""
         said = (act or Act()).named(ActName.RESTORED, by=by, why=why)

@@ -81,7 +81,9 @@ def discard(running: Runtime, selection: Selection, *, reason: str, by: str | No
     return _do(selection, State.DISCARDED, reason, by, move)
 
 
-def restore(running: Runtime, selection: Selection, *, reason: str, by: str | None, act: Act | None = None) -> Done:
+def restore(
+    running: Runtime, selection: Selection, *, reason: str | None, by: str | None, act: Act | None = None
+) -> Done:
     """Take discarded letters back."""
     act = act or act_of(selection, None)
 
@@ -94,7 +96,7 @@ def restore(running: Runtime, selection: Selection, *, reason: str, by: str | No
 def _do(
     selection: Selection,
     wanted: State,
-    reason: str,
+    reason: str | None,
     by: str | None,
     move: Callable[[str, list[Ref]], list[tuple[Ref, str]]],
 ) -> Done:

@@ -18,6 +18,7 @@ from worker.operations.cli.filters import as_typed, filter_of, filter_options
 from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say
 from worker.operations.dead import Selection, group_of
 from worker.operations.dead_moves import Done
+from worker.operations.requests import CAP
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -65,7 +66,6 @@ def restore(what: tuple[str, ...], **said: Any) -> None:
     \b
     eraser dead restore 0f3a61c2
     """
-    said["reason"] = said["reason"] or "restored"
     _run("restore", what, said)
 
 
@@ -87,6 +87,8 @@ def _run(verb: str, what: tuple[str, ...], said: dict[str, Any]) -> None:
     if not selection.at_once:
         if not said["as_json"]:
             _tell_plan(verb, selection)
+        elif not said["yes"]:
+            json_line(_plan_json(verb, selection))
         dead_moves.check_confirmed(len(selection.letters), said["most"], yes=said["yes"], again=typed(verb, what, said))
     act = dead_moves.act_of(selection, said["most"])
     move = dead_moves.discard if verb == "discard" else dead_moves.restore
@@ -106,10 +108,26 @@ def typed(verb: str, what: tuple[str, ...], said: dict[str, Any]) -> str:
     return shlex.join(again)
 
 
+def _groups(selection: Selection) -> dict[str, int]:
+    return dict(Counter(group_of(letter) for letter in selection.letters).most_common())
+
+
+def _plan_json(verb: str, selection: Selection) -> dict[str, Any]:
+    """As a replay's plan, for what it has in common with it."""
+    number = len(selection.letters)
+    return {
+        "what": selection.what,
+        f"will_be_{verb.removesuffix('e')}ed": number,
+        "skipped": [{"what": word[:128], "why": why} for word, why in selection.skipped],
+        "groups": _groups(selection),
+        "cap": CAP,
+        "over_cap": number > CAP,
+    }
+
+
 def _tell_plan(verb: str, selection: Selection) -> None:
     say(f"PLAN  {verb} {words.count(len(selection.letters), 'letter')}", style="bold")
-    causes = Counter(group_of(letter) for letter in selection.letters)
-    for group, number in causes.most_common():
+    for group, number in _groups(selection).items():
         say(f"{number:11,}  {group}")
     for word, why in selection.skipped:
         say(f"      skipped: {word}: {why}")
