@@ -17,6 +17,7 @@ import pytest
 
 from tests.command import Command, Ended
 from tests.waiting import wait_until
+from worker.deletion import Lane
 from worker.hand import Hand
 from worker.ledger.moves import Claim, GatePolicy, Ref
 from worker.ledger.store import Ledger
@@ -322,6 +323,16 @@ def test_a_project_that_the_user_may_not_use_stops_no_other_project(simulator: S
     assert isinstance(desk.take(OTHER_PROJECT), Answer)
     assert desk.number() == 1
     assert desk.requests == 2
+
+
+def test_a_job_of_a_project_that_the_user_may_not_use_keeps_no_other_job_waiting(
+    simulator: Simulator, shop: Shop
+) -> None:
+    shop.ledger.request([Ref(OTHER_PROJECT, "job-00001")], Claim(lane=Lane.USER))
+    shop.request(10)
+    shop.run(lambda: shop.count("deleted") == 10, hands=2)
+    assert "block" not in shop.gate()
+    assert (shop.used(), shop.count("dead")) == (0, 0)
 
 
 # IAM is away

@@ -9,6 +9,7 @@ from worker.meaning import Meaning, meaning
 from worker.metastudio.answer import Answer, Listing
 
 _LOCK_WORDS = ("failed to reach the limit",)
+_ABOUT_THE_PROJECT = (400, 403, 404)  # of IAM: whether this user may work there says nothing about its password
 _SAME_CLOCK_MS = 60_000.0  # a skew that differs by less is the one that was signed with
 
 
@@ -36,6 +37,8 @@ def of_answer(answer: Answer, lease: Lease, key: str) -> Lesson:
             if lease.skew_ms is None or abs(lease.skew_ms - skew) > _SAME_CLOCK_MS:
                 return replace(common, kind="clock", skew=skew)
             return replace(common, kind="credentials")  # it was signed with that clock already
+        case Meaning.CREDENTIALS if answer.of_iam and answer.status in _ABOUT_THE_PROJECT:
+            return replace(common, kind="fail", forbidden=True)  # it closes the account where many jobs meet it
         case Meaning.CREDENTIALS | Meaning.CLOCK:
             # IAM locks the user after five wrong passwords, whichever of all workers tried them
             wrong_password = answer.of_iam and answer.status == 401

@@ -50,12 +50,13 @@ class Judge:
         return self._waits(lease, delay_s=self._patience(1), lesson=lesson, event=event)
 
     def without_token(self, lease: Lease, answer: Answer) -> Settlement:
-        """IAM gave no token, so nothing was sent and no attempt is used. Its refusal closes the gate; its silence
-        counts as MetaStudio's would, and the job waits a step because the gate is open until five have failed.
+        """IAM gave no token, so nothing was sent and no attempt is used. Its refusal closes the gate; its silence, or a no
+        for this project, counts as a failure, and the job waits a step: the gate is open until five have failed.
         """
-        wait = 0.0 if meaning(answer) is Meaning.CREDENTIALS else self._patience(1)
+        lesson = self.lesson(answer, lease)
+        wait = 0.0 if lesson.kind == "credentials" else self._patience(1)
         event = {"event": "deletion.postponed", **_said(answer)}
-        return self._waits(lease, delay_s=wait, lesson=self.lesson(answer, lease), event=event)
+        return self._waits(lease, delay_s=wait, lesson=lesson, event=event)
 
     def probe_failed(self, lease: Lease, trial: Listing) -> Settlement:
         """The harmless call that tries whether the gate may open was not answered well: no attempt is used.

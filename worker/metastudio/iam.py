@@ -227,7 +227,7 @@ class IamTokens:
 
     def _remember(self, answer: Answer, project_id: str, login: Login) -> None:
         # Whether this user may work in this project is nothing about its password, nor about the other projects.
-        about = project_id if answer.status in (400, 403, 404) else None
+        about = project_id if answer.status in (400, 403, 404) and answer.code != _LOCKED else None
         last = self._failures.get(about)
         in_a_row = last.in_a_row + 1 if last is not None and last.login == login.fingerprint else 1
         until = self._clock() + _wait_s(answer, in_a_row)
