@@ -50,8 +50,8 @@ class Judge:
         return self._waits(lease, delay_s=self._patience(1), lesson=lesson, event=event)
 
     def without_token(self, lease: Lease, answer: Answer) -> Settlement:
-        """IAM gave no token, so nothing was sent and no attempt is used. Its refusal closes the gate; its silence, or a no
-        for this project, counts as a failure, and the job waits a step: the gate is open until five have failed.
+        """IAM gave no token, so nothing was sent and no attempt is used. Its refusal closes the gate; its silence, or a
+        no for this project, counts as a failure, and the job waits a step: the gate is open until five have failed.
         """
         lesson = self.lesson(answer, lease)
         wait = 0.0 if lesson.kind == "credentials" else self._patience(1)
