@@ -14,7 +14,7 @@ from worker.deletion import Lane
 from worker.errors import RefusedBySafetyRule, Unreachable
 from worker.ledger import scripts
 from worker.ledger.audit import AuditLog
-from worker.ledger.moves import Claim, Lesson, Ref, Settlement
+from worker.ledger.moves import Claim, Lease, Lesson, Ref, Settlement
 from worker.ledger.replays import ReplayBook
 from worker.ledger.store import Ledger
 
@@ -394,6 +394,49 @@ def test_a_new_request_during_the_look_that_a_cancel_asked_for_takes_it_back(ben
     assert bench.request("a", by="ann") == ["=running"]
     assert bench.settle(lease, "cancelled", called=False, used=False, attempt=None) == "pending"
     assert not bench.take().cancel_wanted
+
+
+def withdrawn_in_flight(bench: Bench, **claim: Any) -> Lease:
+    bench.request("a", **claim)
+    lease = bench.take()
+    assert bench.ledger.cancel([lease.ref], why="T-1")[0][1] == "in_flight"
+    return lease
+
+
+def test_a_withdrawn_deletion_does_not_die_where_a_replay_would_send_it_again(bench: Bench) -> None:
+    assert bench.settle(withdrawn_in_flight(bench), "dead", cause="refused", status=403) == "cancelled"
+
+
+def test_a_withdrawn_deletion_whose_last_call_may_have_deleted_it_is_looked_for(bench: Bench) -> None:
+    end = bench.settle(withdrawn_in_flight(bench), "dead", cause="server_error", status=500, fields={"unk": "1"})
+    assert end == "pending"
+    bench.pass_time(60)
+    lease = bench.take()
+    assert (lease.looks, lease.cancel_wanted) == (1, True)
+
+
+def test_a_withdrawn_deletion_is_looked_for_however_many_workers_are_lost(bench: Bench) -> None:
+    withdrawn_in_flight(bench)
+    for _ in range(4):
+        bench.pass_time(61)
+        assert bench.ledger.rescue(alive=[], counts=True)[0][0][1] == "pending"
+        assert bench.take().cancel_wanted
+
+
+def test_a_withdrawn_deletion_that_died_unlooked_for_is_only_looked_for_in_a_replay(bench: Bench) -> None:
+    lease = withdrawn_in_flight(bench, deadline_s=60)
+    bench.settle(lease, "pending", delay_s=3600, fields={"unk": "1"})
+    bench.pass_time(61)
+    assert bench.turn().lease is None
+    assert bench.record("a")["cause"] == "deadline"
+    bench.ledger.replay([lease.ref], why="T-2", deadline_s=100)
+    again = bench.take()
+    assert (again.looks, again.cancel_wanted) == (1, True)
+    bench.settle(again, "pending", called=False, used=False, attempt=None, delay_s=3600)
+    bench.pass_time(101)
+    assert bench.turn().lease is None
+    assert bench.request("a", by="ann") == ["=pending"]
+    assert not bench.take().cancel_wanted, "who asks anew means it"
 
 
 # -- dead letters ----------------------------------------------------------------------------------------------------

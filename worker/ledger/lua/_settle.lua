@@ -1,4 +1,5 @@
 -- Settle: what became of a lease. Only the holder of the token may, but for a 200: that wins whenever it comes.
+local LOOK_AGAIN = 60000  -- ms; for one that was withdrawn, where the last attempt of its budget was made
 local ENDED = { deleted = true, gone = true, cancelled = true }
 
 -- A run of a policy, and a replay, count how their deletions ended; one that ends otherwise later is counted anew.
@@ -18,8 +19,8 @@ local function finish(ref, now, from, lane, to, fields, settlement)
   local k = record(ref)
   if from == 'dead' then leaves_group(ref) end
   redis.call('ZREM', index_of(from, lane), ref)
-  redis.call('HDEL', k, 'tok', 'wrk', 'tk', 'was', 'wait', 'wish', 'cause', 'evidence', 'ht')
-  if ENDED[to] then redis.call('HDEL', k, 'user', 'au', 'look') end
+  redis.call('HDEL', k, 'tok', 'wrk', 'tk', 'was', 'wait', 'cause', 'evidence', 'ht')
+  if ENDED[to] then redis.call('HDEL', k, 'user', 'au', 'look', 'wish') end
   redis.call('HSET', k, 'state', to, 'settled', ms(now))
   for name, value in pairs(fields or {}) do redis.call('HSET', k, name, value) end
   redis.call('ZADD', P .. to, ms(now), ref)
@@ -99,15 +100,17 @@ local function settle(now, s, cfg)
     postpone(s.ref, now, state, lane, now)  -- somebody asked for it while the hand looked
     return 'pending'
   end
-  if s.to ~= 'pending' and s.to ~= 'held' then
+  local withdrawn = s.to == 'dead' and v[8] == 'cancel'  -- it must not wait for a replay as if somebody wanted it
+  if s.to ~= 'pending' and s.to ~= 'held' and not withdrawn then
     finish(s.ref, now, state, lane, s.to, { cause = s.cause, evidence = s.evidence }, s)
     return s.to
   end
   if v[12] and (s.used or s.wait == 'not_deletable_yet') then
     first_word(k, replay_key(v[12]), s.used and 'failed' or 'aside')
   end
-  local due = math.max(now, math.min(now + s.delay, tonumber(v[4])))
-  if not s.called and s.delay == 0 and v[11] then due = tonumber(v[11]) end  -- nothing was sent: it keeps its place
+  local delay = withdrawn and LOOK_AGAIN or s.delay
+  local due = math.max(now, math.min(now + delay, tonumber(v[4])))
+  if not s.called and delay == 0 and v[11] then due = tonumber(v[11]) end  -- nothing was sent: it keeps its place
   if v[8] == 'cancel' then
     if redis.call('HGET', k, 'unk') == '1' then
       postpone(s.ref, now, state, lane, due, { look = '1', wait = 'retry' })

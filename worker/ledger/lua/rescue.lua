@@ -27,7 +27,7 @@ local function rescue(ref, now)
   note_event(ref, now, 'deletion.lost', { worker = v[1] or nil, counted = gone or nil }, v[4] or '1')
   count('deletion.lost ' .. (gone and 'worker_gone' or 'nobody_blamed'))
   redis.call('HSET', k, 'unk', '1', 'lost', lost)
-  if lost >= 3 then
+  if lost >= 3 and v[5] ~= 'cancel' then  -- what was withdrawn is only looked for: a replay must not send it
     note_event(ref, now, 'deletion.died', { cause = 'worker_lost' }, v[4] or '1')
     finish(ref, now, 'running', v[3], 'dead', { cause = 'worker_lost' })
     return 'dead'
