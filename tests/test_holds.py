@@ -11,6 +11,7 @@ import redis
 
 from tests.ledgers import PROJECT, Bench
 from worker.deletion import Lane
+from worker.ledger.app_users import BELIEVED_S, AppUsers
 from worker.ledger.holds import OnHold
 from worker.ledger.moves import Ref
 
@@ -258,3 +259,14 @@ def test_a_cancel_after_a_hold_that_outlasted_the_deadline_is_resolved_by_asking
 
 def test_an_app_user_that_is_no_text_is_somebody_too(bench: Bench) -> None:
     assert bench.ledger.users.hashed("\ud800") != bench.ledger.users.hashed("\ud801")
+
+
+def test_a_redis_that_was_lost_takes_its_key_along_in_every_process(bench: Bench) -> None:
+    now = 0.0
+    old = AppUsers(bench.client, bench.p, clock=lambda: now)
+    before = old.hashed("u-1")
+    assert before == bench.ledger.users.hashed("u-1")
+    bench.client.flushall()
+    now += BELIEVED_S
+    after = AppUsers(bench.client, bench.p).hashed("u-1")
+    assert old.hashed("u-1") == after != before, "otherwise it would meet no hold that is put on anew"

@@ -9,32 +9,43 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from typing import Final
+import time
+from collections.abc import Callable
+from typing import Any, Final
 
 import redis
 
 from worker.ledger.ask import ask
 
 NOBODY: Final = "-"  # the job was created without an app user
+BELIEVED_S: Final = 5.0  # a Redis in the place of one that was lost has another key: the old one meets no hold
 
 
 class AppUsers:
-    """Hashes app users of one account. Thread-safe; asks Redis once a process."""
+    """Hashes app users of one account. Thread-safe; asks Redis for the key every few seconds."""
 
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
+    def __init__(self, client: redis.Redis, prefix: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._name = f"{prefix}holds:key"
-        self._key: bytes | None = None
+        self._clock = clock
+        self._known: tuple[bytes, float] | None = None  # the key, and until when it is believed
 
     def hashed(self, app_user: str | None) -> str:
         """32 hexadecimal digits, or `-` for a job without an app user. Raises `Unreachable`."""
         if not app_user:
             return NOBODY
-        if self._key is None:
-            self._key = self._read()
         said = app_user.encode(errors="surrogatepass")  # MetaStudio's list may hold anything
-        return hmac.new(self._key, said, hashlib.sha256).hexdigest()[:32]
+        return hmac.new(self._key(), said, hashlib.sha256).hexdigest()[:32]
+
+    def _key(self) -> bytes:
+        known, now = self._known, self._clock()
+        if known is None or now >= known[1]:
+            self._known = known = self._read(), now + BELIEVED_S
+        return known[0]
 
     def _read(self) -> bytes:
-        ask(self._client.set, self._name, secrets.token_hex(32), nx=True)
-        return bytes(ask(self._client.get, self._name))
+        key: Any = ask(self._client.get, self._name)
+        if key is None:
+            ask(self._client.set, self._name, secrets.token_hex(32), nx=True)
+            key = ask(self._client.get, self._name)
+        return bytes(key)
