@@ -73,6 +73,20 @@ def test_a_run_withdraws_only_its_own_claims(command: Command, undertaker: Under
     assert set(results.values()) == {"claim_removed", "cancelled"}
 
 
+def test_a_runs_dead_letters_are_told_because_a_replay_would_send_them(
+    command: Command, undertaker: Undertaker
+) -> None:
+    undertaker.end("job-3")
+    undertaker.request("job-1", "job-2", run="run-1")
+    dead = undertaker.take()
+    undertaker.settle(dead, to="dead")
+    ended = command("cancel", "--run", "run-1", "--reason", "T-1")
+    assert ended.code == 1
+    assert f"eraser dead discard {dead.ref.job_id}" in ended.out.replace("\n", " ")
+    assert "job-3" not in ended.out
+    assert "1 request withdrawn, 1 not." in ended.out
+
+
 def test_a_run_without_anything_open_is_said_in_words(command: Command) -> None:
     ended = command("cancel", "--run", "run-9", "--reason", "T-1")
     assert ended.code == 0

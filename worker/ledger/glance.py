@@ -17,7 +17,7 @@ from worker.ledger.moves import Ref, compact
 from worker.ledger.store import BATCH
 
 _LETTER = ("state", "cause", "status", "code", "settled", "dl", "at", "round", "by", "why", "run", "lane", "dn", "au")
-_OPEN = ("due:user", "due:bulk", "running", "held")
+_NOT_OVER = ("due:user", "due:bulk", "running", "held", "dead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,9 @@ class Glance:
             yield ref, State(fields["state"]) if fields["state"] else None
 
     def claimed_by(self, run: str) -> Iterator[Ref]:
-        """Every unsettled deletion that a run asked for."""
+        """Every deletion that a run asked for and that may be sent: dead letters too, by a replay."""
         pipe = self._client.pipeline(transaction=True)  # at one moment: none slips from one index to another between
-        for index in _OPEN:
+        for index in _NOT_OVER:
             pipe.zrange(self._p + index, 0, -1, desc=True)
         refs = (Ref.parse(member.decode()) for members in ask(pipe.execute) for member in members)
         for ref, fields in self._each(refs, ("run", "also")):
