@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,13 @@ from worker.embedded import EmbeddedRedis
 # A slow machine is no fault, and a run says the same whenever it is repeated. `--hypothesis-profile=default` explores.
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
+
+# What these tests read is as wide and as plain as on any machine without a terminal, and they talk to nobody outside.
+for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(name, None)
+for name in ("http_proxy", "https_proxy", "all_proxy"):
+    os.environ.pop(name, None)
+    os.environ.pop(name.upper(), None)
 
 # What is started in the background, or by nohup, ignores these, and so would every process that a test starts. One that
 # is handled is not inherited.
