@@ -269,6 +269,21 @@ def test_receipts_that_stay_in_redis_are_told_with_their_size(
     assert "not sealed for" in command("doctor", "--offline").out
 
 
+def test_receipts_that_somebody_took_out_of_redis_are_missed(command: Command, undertaker: Undertaker) -> None:
+    stream = "eraser:{default}:receipts"
+    undertaker.end("a", "b", "c", to="deleted")
+    seal_all(undertaker.ledger)
+    undertaker.redis.xdel(stream, undertaker.redis.xrange(stream)[1][0])  # type: ignore[index]
+    checked = {line["check"]: line for line in command("doctor", "--offline", "--json").json}["receipts of default"]
+    assert (checked["verdict"], "1 of them missing" in checked["found"]) == ("wrong", True)
+    assert "eraser receipts export --account default" in checked["todo"]
+    undertaker.redis.hset(f"{stream}:book", mapping={"archived_n": 3, "archived_id": "9999999999999-0"})
+    checked = {line["check"]: line for line in command("doctor", "--offline", "--json").json}["receipts of default"]
+    assert checked["verdict"] == "ok", (
+        "what has left for a file is not missed, though some of it is still to be trimmed"
+    )
+
+
 def test_a_directory_that_cannot_be_written_and_a_key_that_is_none_are_wrong(command: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     done = command("doctor", "--offline", "--json", ERASER_RECEIPTS_DIR=str(tmp_path / "file" / "below"))

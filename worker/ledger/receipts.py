@@ -72,8 +72,16 @@ class Receipts:
     def book(self) -> Book:
         """How far they have come."""
         raw: Any = ask(self._client.hgetall, f"{self._stream}:book")
-        said = {name.decode(): value.decode() for name, value in raw.items()}
-        return Book(int(said.get("n", 0)), _mark(said, "sealed"), _mark(said, "archived"))
+        return _book(raw)
+
+    def missing(self) -> int:
+        """How many should still be in the stream and are not."""
+        pipe = self._client.pipeline(transaction=True)  # at one moment: others come and go all the time
+        pipe.hgetall(f"{self._stream}:book")
+        pipe.xlen(self._stream)
+        raw, there = ask(pipe.execute)
+        book = _book(raw)
+        return max(0, book.n - book.archived.n - int(there))
 
     def page(self, after: str = START, *, limit: int = PAGE) -> list[Entry]:
         """The next entries after an id, in their order."""
@@ -125,6 +133,11 @@ def place(id: str) -> tuple[int, int]:
     if max(at, number) >= 2**64:
         raise ValueError(id)
     return at, number
+
+
+def _book(raw: dict[bytes, bytes]) -> Book:
+    said = {name.decode(): value.decode() for name, value in raw.items()}
+    return Book(int(said.get("n", 0)), _mark(said, "sealed"), _mark(said, "archived"))
 
 
 def _mark(said: dict[str, str], name: str) -> Mark:

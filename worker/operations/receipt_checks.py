@@ -40,6 +40,9 @@ def _account(running: Runtime, account: str) -> Row:
     held = book.n - book.archived.n
     found = f"{count(held, 'receipt')} in Redis, {megabytes(receipts.bytes_used())}"
     found += f"; {book.archived.n:,} in files" if book.archived.n else ""
+    if missing := receipts.missing():
+        which = f"{missing:,} of them missing: somebody took them out of Redis"
+        return name, "wrong", f"{found}; {which}", f"eraser receipts export --account {account}, which says where"
     unsealed = receipts.page(book.sealed.id, limit=1)
     if unsealed and now - unsealed[0].at_ms > UNSEALED_MS:
         late = span((now - unsealed[0].at_ms) / 1000)
