@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from worker.celery import app, ring
 from worker.durations import parse_duration
 from worker.ledger.moves import Accepted, Ref
-from worker.operations.requests import checked, claim, project_of, record
+from worker.operations.requests import checked, claim, once_redis_answers, project_of, record
 from worker.runtime import runtime
 
 
@@ -87,7 +88,9 @@ def delete(
     again: bool = False,
 ) -> None:
     """Record a deletion, then work as a hand. after, deadline: durations such as "24h"."""
-    accepted = request_deletion(
+    running = runtime()
+    ask = partial(
+        request_deletion,
         job_id,
         project_id=project_id,
         lane=lane,
@@ -98,7 +101,7 @@ def delete(
         deadline_s=parse_duration(deadline) if deadline else None,
         again=again,
     )
-    running = runtime()
+    accepted = once_redis_answers(running, ask)
     running.work(running.settings.account_of(accepted.ref.project_id).name, ring)
 
 

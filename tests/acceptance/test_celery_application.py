@@ -8,15 +8,22 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+import redis
+from celery import Celery
+
 from tests.acceptance.fleet import PATIENCE_S, Fleet, Process
 from tests.acceptance.judge import judge
+from worker.celery import REQUESTS
 from worker.deletion import State
+from worker.embedded import EmbeddedRedis
 from worker.metastudio.simulator import DEMO_PROJECT
 
+PATIENT_S = 4.0  # how long a move is repeated while Redis is away
 PRODUCER = textwrap.dedent(
     """
     import json, sys
@@ -84,6 +91,26 @@ def test_a_bad_task_is_refused_in_the_log_and_the_worker_goes_on() -> None:
         fleet.wait(lambda: worker.text.count('"level": "error"') >= 5, "five refusals in the log")
         assert list(judge(fleet, ["good"])) == ["good"]
         assert {call["job_id"] for call in fleet.metastudio.calls() if call["operation"] == "delete"} == {"good"}
+
+
+def test_a_message_that_comes_while_the_ledger_is_away_is_recorded_when_it_is_back(tmp_path: Path) -> None:
+    """The broker has given it away by then: a task that fails would lose it."""
+    with (
+        EmbeddedRedis(tmp_path / "broker") as broker,
+        Fleet(settings={"ERASER_BROKER_URL": broker.url}) as fleet,
+    ):
+        fleet.plant("patient")
+        fleet.start_worker()
+        fleet.kill_redis()
+        app = Celery("somebody-elses", broker=broker.broker_url, set_as_current=False)
+        app.send_task("eraser.delete", args=[DEMO_PROJECT, "patient"])
+        queue = redis.Redis.from_url(broker.url)
+        fleet.wait(lambda: queue.llen(REQUESTS) == 0, "the message is with the worker")
+        away_until = time.monotonic() + 1.5 * PATIENT_S
+        fleet.wait(lambda: time.monotonic() > away_until, "the ledger's patience is over")
+        fleet.start_redis()
+        fleet.wait_until_settled(1)
+        assert fleet.state("patient") is State.DELETED
 
 
 def test_celery_inspect_sees_our_tasks() -> None:
