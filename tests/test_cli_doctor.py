@@ -80,6 +80,18 @@ def test_refused_credentials_are_wrong_and_not_shown(command: Command, simulator
 
 
 @pytest.mark.usefixtures("worker")
+def test_a_key_that_many_accounts_share_is_refused_once(command: Command, simulator: Simulator, tmp_path: Path) -> None:
+    """More than five refusals in a row lock a key, and the doctor asked for each account."""
+    config = tmp_path / "accounts.toml"
+    config.write_text("".join(f'[accounts.a{n}]\nprojects = ["p{n}"]\n' for n in range(7)))
+    ended = command("doctor", "--json", **remote(simulator, HUAWEICLOUD_SDK_SK=SECRET, ERASER_CONFIG=str(config)))
+    found = verdicts(ended)
+    assert {found[f"credentials of a{n}"][0] for n in range(7)} == {"wrong"}
+    assert found["credentials of a6"][1] == "not tried: the key of a0, which was refused"
+    assert simulator.stats()["refused_signatures"] == 1
+
+
+@pytest.mark.usefixtures("worker")
 def test_no_credentials_say_what_to_set(command: Command) -> None:
     ended = command("doctor", "--json")
     assert ended.code == 1

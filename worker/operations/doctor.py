@@ -75,8 +75,9 @@ def checks(running: Runtime, *, offline: bool) -> Iterator[Check]:
     if offline:
         yield Check("credentials", Verdict.OK, "not tried (--offline)")
         return
+    refused: dict[str, str] = {}  # a key's fingerprint -> the account that it was refused for
     for account in running.settings.accounts.values():
-        yield from _metastudio(running, account)
+        yield from _metastudio(running, account, refused)
 
 
 # -- Redis and the broker ----------------------------------------------------------------------------------------------
@@ -202,8 +203,8 @@ def _gate(gate: str, reason: str | None, account: str) -> Check:
 # -- MetaStudio --------------------------------------------------------------------------------------------------------
 
 
-def _metastudio(running: Runtime, account: Account) -> Iterator[Check]:
-    """One harmless signed list of one."""
+def _metastudio(running: Runtime, account: Account, refused: dict[str, str]) -> Iterator[Check]:
+    """One harmless signed list of one; none with a key that was refused for another account: more would lock it."""
     name = f"credentials of {account.name}"
     if account.endpoint is None:
         todo = "on a machine that only records requests nothing; on a worker's set ERASER_REGION or ERASER_ENDPOINT"
@@ -218,8 +219,13 @@ def _metastudio(running: Runtime, account: Account) -> Iterator[Check]:
     short = min(PATIENCE_S, settings.call_deadline)
     quick = replace(settings, call_deadline=short, read_timeout=min(short, settings.read_timeout))
     try:
-        client, _ = Runtime(quick, running.environ).client(account.name)
+        client, key = Runtime(quick, running.environ).client(account.name)
+        if other := refused.get(key()):
+            yield Check(name, Verdict.WRONG, f"not tried: the key of {other}, which was refused", f"see {other}")
+            return
         listing = client.list(project, limit=1)
+        if listing.answer.status == 401:
+            refused[key()] = account.name
     except EraserError as error:
         yield Check(name, Verdict.WRONG, str(error), "set what it names")
         return
