@@ -101,6 +101,18 @@ def test_a_gate_that_a_person_must_open_leads_to_the_doctor(seen: Overview, gate
     assert [one.command for one in advice(replace(seen, accounts=(account,)))] == ["eraser doctor"]
 
 
+def test_a_full_redis_is_told_before_dead_letters(command: Command, undertaker: Undertaker) -> None:
+    undertaker.end("job-1")
+    undertaker.redis.config_set("maxmemory", 1_000_000)
+    try:
+        lines = [line for line in command("status").out.splitlines() if line.startswith("Next: ")]
+    finally:
+        undertaker.redis.config_set("maxmemory", 0)
+    assert [line.split("   ")[0] for line in lines] == ["Next: eraser doctor", "Next: eraser dead groups"]
+    assert "of its maxmemory: nothing new is accepted above 85%" in lines[0]
+    assert "maxmemory" not in command("status").out
+
+
 def test_an_outage_needs_nobody(seen: Overview) -> None:
     account = replace(seen.accounts[0], gate=replace(seen.accounts[0].gate, gate="outage"))
     assert not list(advice(replace(seen, accounts=(account,))))

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import redis
+
 from worker.deletion import State
 from worker.ledger.ask import ask
 from worker.ledger.read import AccountStatus
 from worker.ledger.replays import ReplayState
+from worker.ledger.store import FULL_SHARE
 from worker.operations import replays, retention, words
 from worker.operations.replays import ReplayProgress
 from worker.operations.times import rfc3339, span
@@ -40,7 +43,7 @@ class Advice:
 
     why: str
     command: str
-    about: str  # workers, gate, retention, replay or dead: for who shows pages and not commands
+    about: str  # workers, memory, gate, retention, replay or dead: for who shows pages and not commands
     which: str = ""  # of several: the replay's id
 
 
@@ -53,6 +56,7 @@ class Overview:
     workers: tuple[WorkerSeen, ...]
     alarms: tuple[retention.Alarm, ...] = ()
     replays: tuple[ReplayProgress, ...] = ()  # that run, or stopped themselves lately
+    full: float = 0.0  # how much of its maxmemory Redis uses, as a share; 0: it has none, or does not tell
 
     @property
     def states(self) -> dict[State, int]:
@@ -76,7 +80,17 @@ def look(running: Runtime) -> Overview:
     """Ask for everything. Raises `Unreachable`."""
     accounts = tuple(running.reads(name).status() for name in running.settings.accounts)
     now, seen = workers(running)
-    return Overview(now, accounts, seen, tuple(retention.alarms(running)), replays.current(running, now))
+    alarms, full = tuple(retention.alarms(running)), _full(running)
+    return Overview(now, accounts, seen, alarms, replays.current(running, now), full)
+
+
+def _full(running: Runtime) -> float:
+    try:
+        memory: Any = ask(lambda: running.redis.info("memory"))
+    except redis.exceptions.ResponseError:  # a managed Redis may forbid it
+        return 0.0
+    limit = int(memory.get("maxmemory") or 0)
+    return int(memory.get("used_memory") or 0) / limit if limit else 0.0
 
 
 def as_json(seen: Overview) -> dict[str, Any]:
@@ -120,6 +134,9 @@ def advice(seen: Overview) -> Iterator[Advice]:
     open_work = sum(seen.states[state] for state in (State.PENDING, State.RUNNING))
     if open_work and not seen.at_work:
         yield Advice(f"{words.count(open_work, 'deletion')} and no worker to do the work", START, "workers")
+    if seen.full > FULL_SHARE:
+        why = f"Redis uses {seen.full:.0%} of its maxmemory: nothing new is accepted above {FULL_SHARE:.0%}"
+        yield Advice(why, "eraser doctor", "memory")
     for account in seen.accounts:
         gate = account.gate
         which = f" --account {gate.account}" if len(seen.accounts) > 1 else ""
