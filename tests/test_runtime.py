@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.waiting import wait_until
-from worker.metastudio.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, Simulator
+from worker.metastudio.simulator import DEMO_AK, DEMO_DOMAIN, DEMO_PROJECT, DEMO_SK, DEMO_USER, Simulator
 from worker.runtime import Runtime
 
 
@@ -24,6 +24,19 @@ def test_one_of_hundreds_of_accounts_keeps_two_connections(tmp_path: Path) -> No
         assert statuses == [200] * 24
         wait_until(lambda: open_files() - before < 12, what="few connections, and the simulator's ends of them")
         client.close()
+
+
+def test_accounts_of_one_login_try_its_password_once(tmp_path: Path) -> None:
+    """The environment's login goes with every account; five wrong passwords lock the user."""
+    with Simulator() as simulator:
+        config = tmp_path / "accounts.toml"
+        config.write_text("".join(f'[accounts.a{n}]\nprojects = ["p{n}"]\n' for n in range(7)))
+        known = {"ERASER_CONFIG": str(config), "ERASER_ENDPOINT": simulator.url}
+        login = {"ERASER_IAM_USER": DEMO_USER, "ERASER_IAM_DOMAIN": DEMO_DOMAIN, "ERASER_IAM_PASSWORD": "wrong"}
+        running = Runtime.load(known | login | {"HUAWEICLOUD_SDK_IAM_ENDPOINT": simulator.url})
+        answers = [running.client(f"a{n}")[0].list(f"p{n}").answer for n in range(7)]
+        assert {(answer.status, answer.of_iam) for answer in answers} == {(401, True)}
+        assert simulator.stats()["by_operation"] == {"token": 1}
 
 
 def open_files() -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 import redis
 
 from worker import embedded
-from worker.accounts import Account
+from worker.accounts import Account, CredentialsReference
 from worker.errors import SettingsError, Unreachable
 from worker.hand import Hand
 from worker.ledger.ask import ask
@@ -25,6 +25,8 @@ from worker.ledger.read import ReadModel
 from worker.ledger.store import Ledger, connect
 from worker.metastudio.answer import Answer, Listing
 from worker.metastudio.client import Client
+from worker.metastudio.credentials import CredentialsSource
+from worker.metastudio.iam import IamTokens
 from worker.retention.book import PolicyBook
 from worker.retention.reread import Reread
 from worker.schedule import Schedule
@@ -102,6 +104,7 @@ class Runtime:
     patience_s: float = 4.0  # how long a ledger of this process repeats a move while Redis is away
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
     _clients: dict[str, tuple[Client, Callable[[], str]]] = field(default_factory=dict)
+    _logins: dict[CredentialsReference, CredentialsSource | IamTokens] = field(default_factory=dict)
     _barred: dict[str, str] = field(default_factory=dict)  # accounts that it cannot call for, and why
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -166,7 +169,7 @@ class Runtime:
         with self._lock:
             if account not in self._clients:
                 named = self.settings.accounts[account]
-                source = named.credentials.source(self.environ)
+                source = self._source(named.credentials)
                 source.current()  # fail now, with what to set, rather than in a hand
                 client = Client(
                     endpoint=named.require_endpoint(),
@@ -178,6 +181,14 @@ class Runtime:
                 )
                 self._clients[account] = client, lambda: source.current().fingerprint
             return self._clients[account]
+
+    def _source(self, named: CredentialsReference) -> CredentialsSource | IamTokens:
+        """Accounts of one login share what asks for its tokens: a wrong password is tried once, not by each of them."""
+        if named.login is None:
+            return named.source(self.environ)
+        if named not in self._logins:
+            self._logins[named] = named.source(self.environ)
+        return self._logins[named]
 
     def hand(self, account: str, ring: Callable[[str, str], None]) -> Hand:
         """A hand for one account. `ring(account, bell)` calls another."""
