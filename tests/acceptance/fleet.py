@@ -183,6 +183,9 @@ class Fleet:
     def _end(self) -> None:
         for process in (*self.workers, *self.others):
             process.kill()
+        if hasattr(self, "running"):
+            self.running.redis.close()
+            self.client.close()
         self.redis_server.stop()
         if not os.environ.get("ACCEPTANCE_KEEP"):  # set it to read all the logs afterwards
             shutil.rmtree(self.directory, ignore_errors=True)
