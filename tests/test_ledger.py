@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,8 @@ from worker.ledger.audit import AuditLog
 from worker.ledger.moves import Claim, Lease, Lesson, Ref, Settlement
 from worker.ledger.replays import ReplayBook
 from worker.ledger.store import Ledger
+
+DAY_S = 86_400.0
 
 
 @pytest.fixture
@@ -350,6 +353,38 @@ def test_cancelling_a_run_removes_all_its_claims(bench: Bench) -> None:
     assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run="r1")[0][1] == "claim_removed"
     assert (bench.record("a")["run"], bench.record("a")["by"]) == ("r2", "eve")
     assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run="r2")[0][1] == "cancelled"
+
+
+@pytest.mark.parametrize("order", ["grace hurry", "hurry grace", "grace later hurry", "later hurry grace"])
+def test_a_run_that_is_withdrawn_gives_back_the_time_that_it_took(bench: Bench, order: str) -> None:
+    after_s = {"grace": 7 * DAY_S, "hurry": 60.0, "later": 30 * DAY_S}
+    for run in order.split():
+        bench.request("a", run=run, delay_s=after_s[run])
+    score = functools.partial(bench.client.zscore, bench.p + "due:bulk", f"{PROJECT}/a")
+    assert score() == bench.now + 60_000
+    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run="hurry")[0][1] == "claim_removed"
+    assert score() == bench.now + 7 * DAY_S * 1000
+    assert bench.record("a")["wait"] == "grace"
+
+
+def test_who_asks_again_to_be_served_sooner_keeps_that_when_a_run_goes(bench: Bench) -> None:
+    for run, after_s in (("first", 7 * DAY_S), ("other", 6 * DAY_S), ("other", 60.0), ("first", 120.0)):
+        bench.request("a", run=run, delay_s=after_s)
+    bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run="other")
+    assert bench.client.zscore(bench.p + "due:bulk", f"{PROJECT}/a") == bench.now + 120_000
+
+
+def test_what_is_held_gets_its_time_back_and_what_was_called_for_keeps_that_of_its_next_attempt(bench: Bench) -> None:
+    for job in ("held", "called"):
+        bench.request(job, run="grace", delay_s=7 * DAY_S)
+        bench.request(job, run="hurry", delay_s=60.0)
+    bench.holds.add([Ref(PROJECT, "held")], why="CASE-1", by="legal")
+    bench.pass_time(61)
+    bench.settle(bench.take(), "pending", delay_s=30.0, status=500)
+    for job in ("held", "called"):
+        assert bench.ledger.cancel([Ref(PROJECT, job)], why="T-1", run="hurry")[0][1] == "claim_removed"
+    assert bench.client.zscore(bench.p + "held", f"{PROJECT}/held") > bench.now + 6 * DAY_S * 1000
+    assert bench.client.zscore(bench.p + "due:bulk", f"{PROJECT}/called") < bench.now + 60_000
 
 
 def test_a_cancel_that_has_to_ask_is_not_put_off_past_the_deadline(bench: Bench) -> None:

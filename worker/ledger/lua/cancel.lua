@@ -17,8 +17,19 @@
 --include _audit
 local options = cjson.decode(ARGV[3])
 
+-- What the withdrawn claim hurried goes back to the time that those who are left asked for, unless it was called for.
+local function give_time_back(ref, k, r, left)
+  if r.state == 'running' or r.calls or r.lost then return end
+  local due = tonumber(redis.call('HGET', k, 'cd') or nil)
+  for _, claim in ipairs(left) do due = due and claim.due and math.min(due, claim.due) end
+  local index = index_of(r.state, r.lane)
+  if not due or due <= tonumber(redis.call('ZSCORE', index, ref)) then return end
+  redis.call('ZADD', index, ms(due), ref)
+  if r.state == 'pending' then redis.call('HSET', k, 'wait', 'grace') end
+end
+
 -- Take all claims of the run away. true: claims are left; false: none is left; nil: this run had none.
-local function remove_claims(k, r)
+local function remove_claims(ref, k, r)
   local left, had = {}, r.run == options.run
   for _, c in ipairs(r.also and cjson.decode(r.also) or {}) do
     if c.run == options.run then had = true else left[#left + 1] = c end
@@ -27,22 +38,24 @@ local function remove_claims(k, r)
   if r.run == options.run then
     local first = table.remove(left, 1)
     if not first then return false end
-    redis.call('HDEL', k, 'by', 'why', 'run', 'pol')
-    local claim = { by = first.by, why = first.why, run = first.run, pol = first.pol }
+    redis.call('HDEL', k, 'by', 'why', 'run', 'pol', 'cd')
+    local claim = { by = first.by, why = first.why, run = first.run, pol = first.pol, cd = first.due and ms(first.due) }
     for name, field in pairs(claim) do redis.call('HSET', k, name, field) end
   end
   if #left == 0 then redis.call('HDEL', k, 'also') else redis.call('HSET', k, 'also', cjson.encode(left)) end
+  give_time_back(ref, k, r, left)
   return true
 end
 
 local function cancel(ref, now)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'run', 'also', 'unk', 'dl', 'ht')
-  local r = { state = v[1], lane = v[2], round = v[3] or '1', run = v[4], also = v[5], unknown = v[6] == '1' }
+  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'run', 'also', 'unk', 'dl', 'ht', 'calls', 'lost')
+  local r = { state = v[1], lane = v[2], round = v[3] or '1', run = v[4], also = v[5], unknown = v[6] == '1',
+    calls = v[9], lost = v[10] }
   if not r.state then return 'unknown' end
   if r.state ~= 'pending' and r.state ~= 'running' and r.state ~= 'held' then return r.state end
   if options.run then
-    local left = remove_claims(k, r)
+    local left = remove_claims(ref, k, r)
     if left == nil then return 'not_claimed' end
     if left then return 'claim_removed' end
   end

@@ -46,22 +46,35 @@ local function saw(k, asset)
   if asset then redis.call('HSET', k, 'asset', asset) end
 end
 
--- One more claim on a deletion that is there: who, why, which run. The same claim twice is one. Of more than can be kept
--- one without names stands for all: no run withdraws it, and no policy alone decides. A policy comes back by itself.
+-- One more claim on a deletion that is there: who, why, which run, and when it would be due for them (the first one's is
+-- the field cd), so that `cancel` can give back the time that a run took. The same claim twice is one. Of more than can be
+-- kept one without names stands for all: no run withdraws it, and no policy alone decides. A policy comes back by itself.
 local MOST_CLAIMS = 50
 local function add_claim(ref, now, r)
-  if r.by == (by or false) and r.run == (run or false) and r.pol == (pol or false) then return end
-  local claims = r.also and cjson.decode(r.also) or {}
+  local k, claims = record(ref), r.also and cjson.decode(r.also) or {}
+  local same
+  if r.by == (by or false) and r.run == (run or false) and r.pol == (pol or false) then
+    if r.cd and due < tonumber(r.cd) then redis.call('HSET', k, 'cd', ms(due)) end
+    return
+  end
   for _, c in ipairs(claims) do
-    if c.by == by and c.run == run and c.pol == pol then return end
+    if c.by == by and c.run == run and c.pol == pol then same = c end
   end
-  local claim = { by = by, why = why, run = run, pol = pol, at = tonumber(ms(now)), lane = lane }
-  if #claims >= MOST_CLAIMS then
-    if #claims > MOST_CLAIMS or pol then return end
-    claim = { at = claim.at, lane = lane }
+  if not same and #claims > MOST_CLAIMS then
+    if pol then return end
+    same = claims[#claims]
   end
-  claims[#claims + 1] = claim
-  redis.call('HSET', record(ref), 'also', cjson.encode(claims))
+  if same then
+    if not same.due or same.due <= due then return end
+    same.due = tonumber(ms(due))
+  else
+    if #claims >= MOST_CLAIMS and pol then return end
+    local named = #claims < MOST_CLAIMS
+    claims[#claims + 1] = { by = named and by or nil, why = named and why or nil, run = named and run or nil, pol = pol,
+      at = tonumber(ms(now)), lane = lane, due = tonumber(ms(due)) }
+    if #claims == 1 and r.score then redis.call('HSET', k, 'cd', r.score) end
+  end
+  redis.call('HSET', k, 'also', cjson.encode(claims))
 end
 
 local function create(ref, k, asset)
@@ -75,8 +88,8 @@ end
 local function merge(ref, now, asset)
   local k = record(ref)
   if redis.call('EXISTS', k) == 0 then return create(ref, k, asset) end
-  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'by', 'run', 'also', 'dl', 'busy', 'pol')
-  local r = { state = v[1], lane = v[2], round = v[3], by = v[4], run = v[5], also = v[6], dl = v[7], pol = v[9] }
+  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'by', 'run', 'also', 'dl', 'busy', 'pol', 'cd')
+  local r = { state = v[1], lane = v[2], round = v[3], by = v[4], run = v[5], also = v[6], dl = v[7], pol = v[9], cd = v[10] }
   local due = math.max(due, tonumber(v[8] or '0'))  -- a call of an earlier round may still be under way
   local s = r.state
   local anew = s == 'dead' or s == 'discarded' or s == 'cancelled' or (again and (s == 'deleted' or s == 'gone'))
@@ -94,6 +107,7 @@ local function merge(ref, now, asset)
     return '=' .. s
   end
   asked.merged = asked.merged + 1
+  if s ~= 'running' then r.score = redis.call('ZSCORE', index_of(s, r.lane), ref) end
   add_claim(ref, now, r)
   redis.call('HDEL', k, 'wish')
   if user and redis.call('HEXISTS', k, 'user') == 0 then
@@ -105,15 +119,14 @@ local function merge(ref, now, asset)
     if urgent ~= r.lane then redis.call('HSET', k, 'lane', urgent) end
     return '=running'
   end
-  local index = index_of(s, r.lane)
-  local score = tonumber(redis.call('ZSCORE', index, ref))
+  local score = tonumber(r.score)
   if due < score then
     score = due
     if s == 'pending' and due <= now then redis.call('HDEL', k, 'wait') end
   end
   if urgent ~= r.lane then
     redis.call('HSET', k, 'lane', urgent)
-    redis.call('ZREM', index, ref)
+    redis.call('ZREM', index_of(s, r.lane), ref)
   end
   redis.call('ZADD', index_of(s, urgent), ms(score), ref)
   return '=' .. s

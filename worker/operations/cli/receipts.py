@@ -160,7 +160,7 @@ def _counts(tally: Tally) -> list[str]:
     lines = [f"  {ends['deleted']:>9,}  deleted: MetaStudio said so", f"  {ends['gone']:>9,}  gone, by evidence"]
     lines += [f"  {number:>15,}  {name}: {in_words(name)}" for name, number in tally.evidence.items()]
     lines += [f"  {ends['discarded']:>9,}  discarded: given up, perhaps not deleted"]
-    lines += [f"  {ends['cancelled']:>9,}  cancelled: withdrawn, nothing was sent"]
+    lines += [f"  {ends['cancelled']:>9,}  cancelled: withdrawn before anything was deleted"]
     earlier = f"; {count(tally.superseded, 'earlier receipt')} of them superseded" if tally.superseded else ""
     lines += [f"  {tally.jobs:>9,}  {'job' if tally.jobs == 1 else 'jobs'}{earlier}"]
     return [*lines, f"  settled      {tally.first_at} to {tally.last_at}"]
