@@ -185,7 +185,7 @@ def test_a_hundred_thousand_jobs_in_one_pass_below_200_mb_with_a_bar() -> None:
     policy = POLICY.replace("TRAIN_FAILED", "JOB_SUCCESS").replace("90d", "1h") + "include_finished = true\n"
     settings = {"ERASER_RATE": "1000"}
     with Archive(policy, settings=settings, simulator=("--keep-calls", "10")) as fleet:
-        fleet.metastudio.fill(100_001, spread_days=10_000)  # one in two and a half hours: for an hour one is too young
+        fleet.metastudio.fill(100_001, spread_days=9000)  # one in two hours, since 2002: for an hour one is too young
         text, megabytes = on_a_terminal(fleet, "retention", "plan", "old")
         assert "100,000  to be requested" in text
         assert "1  not: too_young" in text, "the one that was created just now"
