@@ -369,7 +369,7 @@ def test_no_interleaving_loses_doubles_or_overwrites(server: str, request: pytes
     run_state_machine_as_test(
         Run,
         settings=settings(
-            max_examples=50 if server == "fake" else 200,
+            max_examples=50 if server == "fake" else 120,
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -101,7 +101,7 @@ def test_the_story_of_a_night(fleet: Fleet, visit: Visits) -> None:
 
     # MetaStudio is well again: from one letter to all of them, seen here and there
     fleet.metastudio.clear_faults()
-    fleet.metastudio.set_latency(5.0)  # the first letter takes as long, and that is seen
+    fleet.metastudio.set_latency(2.0)  # each letter takes as long, and that is seen
     ops.page.get_by_role("link", name="Look at the dead letters").click()
     ops.page.locator("ul.cards > li").first.get_by_role("link", name="Replay…").click()
     expect(ops.page.get_by_label("Who you are")).to_have_value("ops-7")
