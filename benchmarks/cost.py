@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -206,6 +207,11 @@ def _names(text: str, known: Iterable[str]) -> list[str]:
     return names
 
 
+def _check_peers(python: str) -> None:
+    if subprocess.run([python, "-c", "import dramatiq"], capture_output=True, check=False).returncode:
+        raise click.UsageError(f"{python} has no dramatiq: pip install -r benchmarks/requirements.txt")
+
+
 @click.command()
 @click.option("--rows", default=",".join(ROWS), show_default=True, help="Which ways to compare; bare is always there.")
 @click.option(
@@ -236,6 +242,9 @@ def main(
     """Compare the cost of a deletion with other ways to make it, and measure figures of ours."""
     names = _names(rows, ROWS)
     names = ["bare", *(name for name in names if name != "bare")] if names else []
+    filled = _names(queues, ROWS)
+    if "dramatiq" in (*names, *filled):
+        _check_peers(peers)
     latencies = [ms / 1000 for ms in latencies_ms]
     with Fleet(settings=SETTINGS, simulator=("--keep-calls", "100")) as fleet:
         print(machine() + "\n")
@@ -245,7 +254,7 @@ def main(
             if picture:
                 bars = [(ROWS[name].title.strip("*"), [costs[name, n].ratio for n in latencies]) for name in names]
                 picture.write_text(chart.draw(bars, latencies), encoding="utf-8")
-        if filled := _names(queues, ROWS):
+        if filled:
             bench = Bench(fleet, peers, seconds)
             found = {ROWS[name].title: waiting.find(bench, ROWS[name], QUEUED) for name in filled}
             print(waiting.table(found, QUEUED) + "\n", flush=True)
