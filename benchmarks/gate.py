@@ -18,8 +18,8 @@ from typing import Any
 
 from tests.acceptance.fleet import Fleet
 from worker.accounts import DEFAULT
-from worker.bells import BELLS
 from worker.deletion import Lane
+from worker.keys import OURS
 from worker.ledger.moves import Claim, Ref
 from worker.metastudio.simulator import DEMO_PROJECT
 from worker.operations.requests import record
@@ -69,7 +69,7 @@ def person(waiting: int = 100_000, people: int = 200) -> str:
         producer = fleet.producer()
 
         def ring(account: str, bell: str) -> None:
-            producer.send_task("eraser.work", args=[account, bell], queue=BELLS, ignore_result=True)
+            producer.send_task("eraser.work", args=[account, bell], queue=OURS.bells, ignore_result=True)
 
         fleet.wait_until_settled(20)
         asked: dict[str, float] = {}

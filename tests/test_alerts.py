@@ -20,10 +20,11 @@ from tests.dead_letters import PROJECT, Undertaker
 from tests.promql import Scrapes, matches, scraped, selectors
 from tests.test_readme import ours, parses
 from worker.deletion import Lane
+from worker.keys import OURS
 from worker.ledger.moves import Ref, Settlement
 from worker.ledger.runs import Run, RunBook
 from worker.operations import metrics
-from worker.runtime import DISPATCHER, WORKER_INFO, WORKERS, Runtime
+from worker.runtime import Runtime
 
 FILE = Path(__file__).parents[1] / "docs" / "alerts.yml"
 RULES: dict[str, dict[str, Any]] = {
@@ -51,9 +52,9 @@ class Scene:
 
     def worker(self, seconds_ago: float = 0.0) -> None:
         redis = self.running.redis
-        redis.zadd(WORKERS, {"w1": (time.time() - seconds_ago) * 1000})
-        redis.hset(WORKER_INFO, "w1", json.dumps({"threads": 16}))
-        redis.set(DISPATCHER, "w1")
+        redis.zadd(OURS.workers, {"w1": (time.time() - seconds_ago) * 1000})
+        redis.hset(OURS.worker_info, "w1", json.dumps({"threads": 16}))
+        redis.set(OURS.dispatcher, "w1")
         redis.hset("eraser:schedule", mapping={"at": time.time() * 1000, "problem": ""})
 
     def overdue(self, lane: Lane, seconds: float) -> None:
@@ -103,7 +104,7 @@ def fired(then: bytes, now: bytes) -> set[str]:
 
 HAPPENED: dict[str, Callable[[Scene], object]] = {
     "EraserNoWorkers": lambda s: (s.undertaker.request("a"), s.worker(60)),
-    "EraserNobodyLooks": lambda s: s.running.redis.delete(DISPATCHER),
+    "EraserNobodyLooks": lambda s: s.running.redis.delete(OURS.dispatcher),
     "EraserPersonWaits": lambda s: s.overdue(Lane.USER, 300),
     "EraserBulkIsBehind": lambda s: s.overdue(Lane.BULK, 7 * 3600),
     "EraserDeadLettersGrow": lambda s: s.undertaker.end(*(f"job-{n}" for n in range(11))),

@@ -14,11 +14,11 @@ import redis
 from tests.command import Command, Ended
 from tests.dead_letters import Undertaker
 from tests.http_site import new_token
+from worker.keys import OURS
 from worker.metastudio.simulator import Simulator
 from worker.operations import redis_checks
 from worker.operations.http.tokens import Scope
 from worker.receipts.sealing import seal_all
-from worker.runtime import WORKER_INFO, WORKERS
 
 SECRET = "a-secret-key-that-nobody-may-see"
 
@@ -42,8 +42,8 @@ def verdicts(ended: Ended) -> dict[str, tuple[str, str, str | None]]:
 
 @pytest.fixture
 def worker(undertaker: Undertaker) -> None:
-    undertaker.redis.zadd(WORKERS, {"box:7:abc": time.time() * 1000})
-    undertaker.redis.hset(WORKER_INFO, "box:7:abc", json.dumps({"host": "box", "pid": 7, "threads": 16}))
+    undertaker.redis.zadd(OURS.workers, {"box:7:abc": time.time() * 1000})
+    undertaker.redis.hset(OURS.worker_info, "box:7:abc", json.dumps({"host": "box", "pid": 7, "threads": 16}))
 
 
 @pytest.mark.usefixtures("worker")

@@ -15,12 +15,13 @@ from tests.dead_letters import Undertaker
 from tests.test_cli_replay import drive
 from worker.deletion import Lane
 from worker.errors import Unreachable
+from worker.keys import OURS
 from worker.operations import replays
 from worker.operations import status as whole
 from worker.operations.cli.status import follow
 from worker.operations.status import Overview, advice, all_well
 from worker.replay.job import step
-from worker.runtime import WORKER_INFO, WORKERS, Runtime
+from worker.runtime import Runtime
 
 STATES = ["pending", "running", "held", "deleted", "gone", "dead", "cancelled", "discarded"]
 
@@ -32,8 +33,8 @@ def seen(redis_url: str, undertaker: Undertaker) -> Overview:
 
 
 def heard(undertaker: Undertaker, name: str, seconds_ago: float) -> None:
-    undertaker.redis.zadd(WORKERS, {name: (time.time() - seconds_ago) * 1000})
-    undertaker.redis.hset(WORKER_INFO, name, json.dumps({"host": "box", "pid": 7, "threads": 16}))
+    undertaker.redis.zadd(OURS.workers, {name: (time.time() - seconds_ago) * 1000})
+    undertaker.redis.hset(OURS.worker_info, name, json.dumps({"host": "box", "pid": 7, "threads": 16}))
 
 
 def test_json_has_exactly_the_promised_fields(command: Command, undertaker: Undertaker) -> None:

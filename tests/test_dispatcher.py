@@ -9,8 +9,9 @@ import pytest
 import redis
 
 from worker.dispatcher import FORGET_MOVES, Dispatcher
+from worker.keys import OURS
 from worker.ledger.moves import Claim, Lease, Ref
-from worker.runtime import DISPATCHER, HEARD_S, WAKEUPS, WORKERS, Runtime
+from worker.runtime import HEARD_S, Runtime
 
 
 class Workshop:
@@ -67,7 +68,7 @@ def test_one_worker_at_a_time_dispatches_and_another_takes_over(shop: Workshop) 
     shop.ledger.request([Ref("p", "a")], Claim())
     second.tick()
     assert shop.bells == []
-    shop.client.delete(DISPATCHER)
+    shop.client.delete(OURS.dispatcher)
     second.tick()
     assert len(shop.bells) == 1
 
@@ -75,15 +76,15 @@ def test_one_worker_at_a_time_dispatches_and_another_takes_over(shop: Workshop) 
 def test_a_wakeup_for_an_account_that_nobody_knows_is_dropped(shop: Workshop) -> None:
     shop.runtime.wake("somebody-s", 0)
     shop.dispatcher().tick()
-    assert shop.client.zcard(WAKEUPS) == 0
+    assert shop.client.zcard(OURS.wakeups) == 0
 
 
 def test_a_wakeup_is_moved_forward_and_never_back(shop: Workshop) -> None:
     shop.runtime.wake("default", 5_000)
     shop.runtime.wake("default", 9_000)
-    assert shop.client.zscore(WAKEUPS, "default") == 5_000
+    assert shop.client.zscore(OURS.wakeups, "default") == 5_000
     shop.runtime.wake("default", 1_000)
-    assert shop.client.zscore(WAKEUPS, "default") == 1_000
+    assert shop.client.zscore(OURS.wakeups, "default") == 1_000
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ def test_what_waits_for_later_is_looked_at_once_and_then_when_it_is_due(hundreds
         hundreds.runtime.ledger(f"a{n}").request([Ref(f"p{n}", "a")], Claim(delay_s=3600))
     dispatcher = hundreds.dispatcher()
     dispatcher.tick()
-    assert hundreds.client.zcard(WAKEUPS) == 300, "nothing had announced it"
+    assert hundreds.client.zcard(OURS.wakeups) == 300, "nothing had announced it"
     dispatcher._full_look = 0.0
     before = commands(hundreds)
     dispatcher.tick()
@@ -140,9 +141,9 @@ def test_a_full_redis_is_dispatched_for_so_that_it_drains(full: Workshop) -> Non
             full.client.set("something", "else")
         full.dispatcher().tick()
         assert len(full.bells) == 1
-        assert full.client.zcard(WORKERS) == 1, "and the worker is known to live"
+        assert full.client.zcard(OURS.workers) == 1, "and the worker is known to live"
         full.runtime.wake("default", 7)
-        assert full.client.zscore(WAKEUPS, "default") == 7
+        assert full.client.zscore(OURS.wakeups, "default") == 7
     finally:
         full.client.config_set("maxmemory", 0)
 
@@ -154,7 +155,7 @@ def test_a_replay_that_this_version_cannot_read_keeps_nobody_from_being_rung(sho
     shop.ledger.request([Ref("p", "a")], Claim())
     shop.dispatcher().tick()
     assert len(shop.bells) == 1
-    assert shop.client.zscore(WAKEUPS, "default") is not None, "and the account is looked at again soon"
+    assert shop.client.zscore(OURS.wakeups, "default") is not None, "and the account is looked at again soon"
 
 
 @pytest.mark.parametrize("broken", ["a0", "a1"])

@@ -10,6 +10,7 @@ import redis
 from tests.dead_letters import Undertaker
 from tests.ledgers import START_MS, Bench
 from worker.deletion import State
+from worker.keys import OURS
 from worker.ledger.glance import Glance
 from worker.ledger.moves import Ref
 from worker.operations import dead, dead_moves, throughput
@@ -107,6 +108,6 @@ def test_a_replay_that_was_begun_is_told_so_though_its_note_cannot_be_made(
 ) -> None:
     undertaker.end("a")
     selection = dead.choose(running, [], every=True)
-    undertaker.redis.set(dead.REPLAYS, "no hash")  # any error of Redis's
+    undertaker.redis.set(OURS.replays, "no hash")  # any error of Redis's
     done = dead_moves.replay(running, selection, lambda *_: None, reason="T-1", by=None)
     assert (done.done, done.others) == (1, ())

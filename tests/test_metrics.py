@@ -14,11 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.dead_letters import PROJECT, Undertaker
 from worker.deletion import Cause, Lane, Outcome, State
+from worker.keys import OURS
 from worker.ledger.moves import Ref
 from worker.ledger.runs import Run, RunBook
 from worker.operations import metrics
 from worker.operations.words import GATES
-from worker.runtime import DISPATCHER, WORKER_INFO, WORKERS, Runtime
+from worker.runtime import Runtime
 
 ROOT = Path(__file__).parents[1]
 LIST = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -114,9 +115,9 @@ def test_the_histogram_is_cumulative_and_in_seconds(running: Runtime, undertaker
 
 def test_workers_that_fell_silent_are_no_workers(running: Runtime) -> None:
     now = time.time() * 1000
-    running.redis.zadd(WORKERS, {"w1": now, "w2": now - 60_000})
-    running.redis.hset(WORKER_INFO, mapping={"w1": '{"threads": 16}', "w2": '{"threads": 16}'})
-    running.redis.set(DISPATCHER, "w1")
+    running.redis.zadd(OURS.workers, {"w1": now, "w2": now - 60_000})
+    running.redis.hset(OURS.worker_info, mapping={"w1": '{"threads": 16}', "w2": '{"threads": 16}'})
+    running.redis.set(OURS.dispatcher, "w1")
     page = Page(running)
     assert (page("workers"), page("worker_threads"), page("dispatcher")) == (1, 16, 1)
 

@@ -8,8 +8,6 @@ from celery import Celery
 
 log = logging.getLogger(__name__)
 
-BELLS = "eraser.bells"  # a queue apart, so that a pile of requests delays no hand
-
 
 def send_bell(app: Celery, account: str, bell: str) -> bool:
     """Call a hand; says whether the doorbell could be sent."""

@@ -18,7 +18,7 @@ from kombu import Queue
 
 from worker import logs
 from worker.addresses import broker_form
-from worker.bells import BELLS, send_bell
+from worker.bells import send_bell
 from worker.dispatcher import DispatcherStep
 from worker.errors import EraserError, SettingsError
 from worker.heartbeat import HeartbeatStep
@@ -27,8 +27,6 @@ from worker.runtime import runtime
 from worker.settings import check_celery_environment
 
 log = logging.getLogger(__name__)
-
-REQUESTS = "celery"  # Celery's default, so that a producer's bare application reaches us
 
 
 class _Refused(click.ClickException):
@@ -47,6 +45,7 @@ def configuration() -> dict[str, Any]:
         check_celery_environment(running.environ, broker)
     except EraserError as error:
         raise _Refused(error) from None
+    keys = running.keys
     return {
         "broker_url": broker,
         "broker_connection_retry_on_startup": True,
@@ -62,9 +61,11 @@ def configuration() -> dict[str, Any]:
         "task_ignore_result": True,
         "task_serializer": "json",
         "accept_content": ["json"],
-        "task_default_queue": REQUESTS,
-        "task_queues": [Queue(REQUESTS, routing_key=REQUESTS), Queue(BELLS, routing_key=BELLS)],
-        "task_routes": {"eraser.work": {"queue": BELLS}},
+        "task_default_queue": keys.requests,
+        "task_queues": [Queue(name, routing_key=name) for name in (keys.requests, keys.bells)],
+        "task_routes": {"eraser.work": {"queue": keys.bells}},
+        "control_exchange": keys.control,
+        "event_exchange": keys.events,
         "beat_schedule": {
             "sweep-due": {
                 "task": "eraser.sweep_due",

@@ -29,7 +29,7 @@ from worker.ledger.store import Ledger
 from worker.receipts.archiving import Archivist
 from worker.receipts.sealing import Sealer
 from worker.replay.job import step
-from worker.runtime import DISPATCHER, HEARD_S, WAKEUPS, WORKER_INFO, WORKERS, Runtime, runtime
+from worker.runtime import HEARD_S, Runtime, runtime
 from worker.standin import StandIns
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,8 @@ local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ARGV[3
 local head = #due == 0 and redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES') or {}
 return { tostring(now), due, head[2] or false }
 """
+# Another worker may look.
+_GIVE_UP = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 # Say that a worker lives, by Redis's clock.
 _BEAT = """
 redis.call('ZREM', KEYS[1], '-')
@@ -82,7 +84,8 @@ class Dispatcher:
         self.runtime = runtime
         self.ring = ring
         self._info = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "threads": concurrency})
-        self._sealer = Sealer(runtime.ledger)
+        self._keys = runtime.keys
+        self._sealer = Sealer(runtime.ledger, runtime.keys)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._full_look = 0.0
@@ -102,11 +105,9 @@ class Dispatcher:
         self._thread.join(timeout=10)
         try:
             pipe = self.runtime.redis.pipeline(transaction=False)
-            pipe.zrem(WORKERS, self.runtime.worker)
-            pipe.hdel(WORKER_INFO, self.runtime.worker)
-            pipe.eval(
-                "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end", 1, DISPATCHER, self._me
-            )
+            pipe.zrem(self._keys.workers, self.runtime.worker)
+            pipe.hdel(self._keys.worker_info, self.runtime.worker)
+            pipe.eval(_GIVE_UP, 1, self._keys.dispatcher, self._me)
             pipe.execute()
         except redis.RedisError:
             return
@@ -142,7 +143,7 @@ class Dispatcher:
         client = self.runtime.redis
         if time.monotonic() - self._beat >= BEAT_S:
             self._say_alive(client)
-        turn: Any = client.eval(_TURN, 2, DISPATCHER, WAKEUPS, self._me, LOCK_MS, MOST_ACCOUNTS)
+        turn: Any = client.eval(_TURN, 2, self._keys.dispatcher, self._keys.wakeups, self._me, LOCK_MS, MOST_ACCOUNTS)
         if turn is None:
             self._pause = OTHERS_TICK_S
             return
@@ -150,7 +151,7 @@ class Dispatcher:
         known = self.runtime.settings.accounts
         for account in due:
             if account not in known:
-                client.zrem(WAKEUPS, account)
+                client.zrem(self._keys.wakeups, account)
         at_work, others = known.keys() & set(due), set[str]()
         if time.monotonic() - self._full_look >= FULL_LOOK_S:
             self._full_look = time.monotonic()
@@ -174,11 +175,11 @@ class Dispatcher:
 
     def _unannounced(self, now_ms: float) -> list[str]:
         """Accounts with work of which no wake-up tells in time. What time alone frees from its hold is freed."""
-        found = heads(self.runtime.redis, self.runtime.settings.accounts)
+        found = heads(self.runtime.redis, self.runtime.settings.accounts, self.runtime.keys)
         for account, head in found.items():
             if head.hold is not None and head.hold <= now_ms:
                 HoldList(self.runtime.ledger(account)).release_in_time()
-        wakeups: Any = self.runtime.redis.zrange(WAKEUPS, 0, -1, withscores=True)
+        wakeups: Any = self.runtime.redis.zrange(self._keys.wakeups, 0, -1, withscores=True)
         announced = dict(wakeups)
         return [
             account
@@ -206,7 +207,7 @@ class Dispatcher:
 
     def _look_at_one(self, account: str, alive: list[str], *, counts: bool) -> None:
         ledger = self.runtime.ledger(account)
-        self.runtime.redis.zrem(WAKEUPS, account)  # before the look: what comes meanwhile sets it anew
+        self.runtime.redis.zrem(self._keys.wakeups, account)  # before the look: what comes meanwhile sets it anew
         rescued, next_lease = ledger.rescue(alive=alive, counts=counts)
         for ref, state in rescued:
             log.warning("deletion.lost", extra={"account": account, "job_id": ref.job_id, "state": state})
@@ -237,8 +238,8 @@ class Dispatcher:
 
     def _say_alive(self, client: redis.Redis) -> None:
         pipe = client.pipeline(transaction=False)
-        pipe.eval(_BEAT, 1, WORKERS, self._me)
-        pipe.eval(_INFO, 1, WORKER_INFO, self._me, self._info)
+        pipe.eval(_BEAT, 1, self._keys.workers, self._me)
+        pipe.eval(_INFO, 1, self._keys.worker_info, self._me, self._info)
         pipe.execute()
         self._beat = time.monotonic()
 
@@ -249,11 +250,11 @@ class Dispatcher:
         """
         client = self.runtime.redis
         seconds, _ = client.time()
-        heard: Any = client.zrangebyscore(WORKERS, (seconds - HEARD_S) * 1000, "+inf")
-        long_gone: Any = client.zrangebyscore(WORKERS, "-inf", (seconds - 3600) * 1000)
+        heard: Any = client.zrangebyscore(self._keys.workers, (seconds - HEARD_S) * 1000, "+inf")
+        long_gone: Any = client.zrangebyscore(self._keys.workers, "-inf", (seconds - 3600) * 1000)
         if long_gone:
-            client.zrem(WORKERS, *long_gone)
-            client.hdel(WORKER_INFO, *long_gone)
+            client.zrem(self._keys.workers, *long_gone)
+            client.hdel(self._keys.worker_info, *long_gone)
         up: Any = client.info("server").get("uptime_in_seconds", HEARD_S)
         silence_counts = float(up) >= HEARD_S and time.monotonic() - self._back >= HEARD_S
         return [worker.decode() for worker in heard], silence_counts

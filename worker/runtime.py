@@ -19,9 +19,13 @@ from worker import embedded
 from worker.accounts import Account, CredentialsReference
 from worker.errors import SettingsError, Unreachable
 from worker.hand import Hand
+from worker.keys import Keys
 from worker.ledger.ask import ask
+from worker.ledger.audit import AuditLog
+from worker.ledger.glance import Glance
 from worker.ledger.moves import GatePolicy
 from worker.ledger.read import ReadModel
+from worker.ledger.receipts import Receipts
 from worker.ledger.store import Ledger, connect
 from worker.metastudio.answer import Answer, Listing
 from worker.metastudio.client import Client
@@ -37,13 +41,6 @@ log = logging.getLogger(__name__)
 LOOKS_PER_DELETE = 0.5  # the pace of lookups against that of deletions; the documented limit for lists is twice as high
 MOST_KEPT = 500  # connections of all accounts that are kept open between calls: a process may have 1024 files
 HEARD_S = 30.0  # a worker unheard for longer is gone
-WORKERS = "eraser:workers"  # zset: worker id, Redis time (ms) of its last beat
-WORKER_INFO = "eraser:worker-info"  # hash: worker id, what `eraser status` shows of it
-WAKEUPS = "eraser:wakeups"  # zset: account, Redis time (ms) when somebody should look; a hint, never the truth
-
-DISPATCHER = (
-    "{" + WAKEUPS + "}:dispatcher"
-)  # the worker that looks for work, for as long as it says so; one slot of a cluster with what it guards
 
 # It first removes something, so that it runs on when Redis is full.
 _WAKE = """
@@ -135,6 +132,11 @@ class Runtime:
         return connect(self.redis_url)
 
     @cached_property
+    def keys(self) -> Keys:
+        """What everything of this installation is called in Redis and at the broker."""
+        return Keys(self.settings.namespace)
+
+    @cached_property
     def schedule(self) -> Schedule:
         return Schedule(self.settings.retry_schedule, self.settings.not_deletable_schedule)
 
@@ -153,7 +155,7 @@ class Runtime:
         with self._lock:
             if account not in self._ledgers:
                 policy = gate_policy(self.settings, self.settings.accounts[account])
-                self._ledgers[account] = Ledger(self.redis, account, policy, patience_s=self.patience_s)
+                self._ledgers[account] = Ledger(self.redis, account, policy, self.keys, patience_s=self.patience_s)
             return self._ledgers[account]
 
     def ledger_of(self, project_id: str) -> Ledger:
@@ -162,7 +164,19 @@ class Runtime:
 
     def reads(self, account: str) -> ReadModel:
         """What people see of one account."""
-        return ReadModel(self.redis, account, rate=self.settings.accounts[account].rate)
+        return ReadModel(self.redis, account, self.keys, rate=self.settings.accounts[account].rate)
+
+    def glance(self, account: str) -> Glance:
+        """A few fields of very many deletions of one account."""
+        return Glance(self.redis, account, self.keys)
+
+    def receipts(self, account: str) -> Receipts:
+        """One account's receipts, as far as Redis still has them."""
+        return Receipts(self.redis, account, self.keys)
+
+    def audit(self, account: str) -> AuditLog:
+        """What operators did in one account."""
+        return AuditLog(self.redis, account, self.keys)
 
     def client(self, account: str) -> tuple[Client, Callable[[], str]]:
         """The account's way to MetaStudio, and the fingerprint of the key in use. Raises `SettingsError`."""
@@ -226,7 +240,7 @@ class Runtime:
     def wake(self, account: str, at_ms: float) -> None:
         """Ask the dispatcher to look at the account at that Redis time. Best effort: a full look finds it anyway."""
         try:
-            self.redis.eval(_WAKE, 1, WAKEUPS, at_ms, account)
+            self.redis.eval(_WAKE, 1, self.keys.wakeups, at_ms, account)
         except redis.RedisError:
             return
 

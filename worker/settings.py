@@ -16,6 +16,7 @@ from worker.addresses import broker_form, check_broker_url, check_hosts, check_r
 from worker.deletion import why_bad_id
 from worker.durations import format_duration, format_schedule, parse_duration, parse_schedule
 from worker.errors import SettingsError, UsageError
+from worker.keys import NAMESPACE, why_bad_namespace
 from worker.logins import login_of_environment
 
 T = TypeVar("T")
@@ -48,6 +49,7 @@ KNOWN = (
     "ERASER_IAM_DOMAIN",
     "ERASER_API_TOKENS_FILE",  # hashes of the HTTP API's tokens: no secret, but a file like the secrets
     "ERASER_CONSOLE_HOSTS",
+    "ERASER_NAMESPACE",
 )
 PROJECT = "HUAWEICLOUD_SDK_PROJECT_ID"
 
@@ -81,6 +83,7 @@ class Settings:
     receipt_key: Path | None  # an Ed25519 private key that signs them
     redis_server: Path | None
     api_tokens: Path | None
+    namespace: str  # what the names of all keys and queues begin with
     console_hosts: tuple[str, ...]  # names under which the HTTP side is called, beside those of this machine
     accounts: Mapping[str, Account]
     project: str | None  # HUAWEICLOUD_SDK_PROJECT_ID
@@ -120,6 +123,7 @@ class Settings:
             receipt_key=read.value("ERASER_RECEIPT_KEY_FILE", _as_path),
             redis_server=read.value("ERASER_REDIS_SERVER", _as_path),
             api_tokens=read.value("ERASER_API_TOKENS_FILE", _as_path),
+            namespace=read.value("ERASER_NAMESPACE", _check_namespace) or NAMESPACE,
             console_hosts=read.value("ERASER_CONSOLE_HOSTS", check_hosts) or (),
             accounts=MappingProxyType(_accounts(read, config, rate, project)),
             project=project,
@@ -173,6 +177,7 @@ class Settings:
             "ERASER_RECEIPT_KEY_FILE": str(self.receipt_key or "not set: receipts are not signed"),
             "ERASER_REDIS_SERVER": str(self.redis_server or "not set"),
             "ERASER_API_TOKENS_FILE": str(self.api_tokens or "not set"),
+            "ERASER_NAMESPACE": self.namespace,
             "ERASER_CONSOLE_HOSTS": ", ".join(self.console_hosts) or "this machine's own names",
             "ERASER_CONSOLE_PASSWORD": "set" if self.console_password else "not set",
             PROJECT: self.project or "not set",
@@ -324,6 +329,12 @@ def _check_password(text: str, name: str) -> str:
 
 def _check_project(text: str, name: str) -> str:
     if why := why_bad_id(text, "project id"):
+        raise SettingsError(name, why)
+    return text
+
+
+def _check_namespace(text: str, name: str) -> str:
+    if why := why_bad_namespace(text):
         raise SettingsError(name, why)
     return text
 

@@ -34,7 +34,7 @@ from worker.ledger.read import Deletion, ReadModel
 from worker.ledger.store import Ledger
 from worker.metastudio.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, SimulatorControl
 from worker.operations.requests import record
-from worker.runtime import WORKERS, Runtime
+from worker.runtime import Runtime
 
 OPEN = (State.PENDING, State.RUNNING, State.HELD)
 CHECKOUT = Path(__file__).parents[2]  # what is tested is what lies here, whatever is installed
@@ -163,8 +163,8 @@ class Fleet:
     def __enter__(self) -> Self:
         try:
             self.redis_server.start()
-            self.client = redis.Redis.from_url(self.redis_server.url, socket_timeout=PATIENCE_S)
             self.metastudio = self._start_simulator()
+            self.client = redis.Redis.from_url(self.env["ERASER_REDIS_URL"], socket_timeout=PATIENCE_S)
             self.running = Runtime.load(self.env)
         except BaseException:
             self._end()
@@ -242,7 +242,7 @@ class Fleet:
 
     def heard(self) -> int:
         """Workers that said that they live and did not say goodbye."""
-        return int(self.client.zcard(WORKERS))  # type: ignore[arg-type]
+        return int(self.client.zcard(self.running.keys.workers))  # type: ignore[arg-type]
 
     def kill_redis(self) -> None:
         """kill -9, and wait until it is gone."""
@@ -277,7 +277,7 @@ class Fleet:
 
     def producer(self) -> Celery:
         """Somebody else's Celery application, which knows our broker and nothing else."""
-        return Celery("somebody-elses", broker=self.redis_server.broker_url, set_as_current=False)
+        return Celery("somebody-elses", broker=self.running.settings.broker_url, set_as_current=False)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -330,7 +330,7 @@ class Fleet:
     def _ledger_view(self) -> str:
         gate: Any = self.client.hgetall(self.ledger.prefix + "gate")
         lines = [f"--- the ledger: {self.states()}", f"gate: {self.reads.gate()}", f"raw: {gate}"]
-        lines.append(f"heard of: {self.client.zrange(WORKERS, 0, -1, withscores=True)}")
+        lines.append(f"heard of: {self.client.zrange(self.running.keys.workers, 0, -1, withscores=True)}")
         for index in ("rung", "waiting"):
             lines.append(f"{index}: {self.client.zrange(self.ledger.prefix + index, 0, -1, withscores=True)}")
         lines.append(f"Redis's clock: {self.reads.now_ms():.0f}")

@@ -14,7 +14,7 @@ from tests.acceptance.fleet import Fleet
 from tests.ledgers import INDEXES
 from worker.deletion import State
 from worker.ledger.read import Deletion
-from worker.ledger.receipts import Mark, Receipts
+from worker.ledger.receipts import Mark
 from worker.metastudio.simulator import DEMO_PROJECT
 from worker.operations import metrics
 from worker.receipts.sealing import seal_all, sealed_lines
@@ -102,7 +102,7 @@ def every_attempt_is_in_the_servers_log(deletions: Iterable[Deletion], calls: li
 def each_end_left_its_receipt(fleet: Fleet, deletions: Mapping[str, Deletion]) -> None:
     """Whatever was killed: an unbroken chain, in which the last receipt of each job says how its deletion ended."""
     seal_all(fleet.ledger)
-    receipts = Receipts(fleet.client, fleet.account)
+    receipts = fleet.running.receipts(fleet.account)
     lines = [line.values for line in sealed_lines(receipts, Mark(), receipts.book().sealed)]
     assert [line["n"] for line in lines] == list(range(1, receipts.book().n + 1))
     latest = {line["job_id"]: line for line in lines}

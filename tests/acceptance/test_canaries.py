@@ -12,6 +12,7 @@ from tests.acceptance.fleet import ATTEMPTS, PATIENCE_S, Fleet
 from tests.acceptance.judge import judge
 from tests.console_pages import Console, walk
 from worker.deletion import Lane, State
+from worker.keys import OURS
 from worker.metastudio.simulator import CANARIES, DEMO_PROJECT, Kind
 
 AK, SK, TOKEN = "CANARYACCESSKEY00000", "canary-secret-key-0123456789abcdef", "canary-security-token-0123456789"
@@ -94,8 +95,15 @@ def test_no_planted_secret_and_nothing_personal_is_found_anywhere() -> None:
         worker = fleet.start_worker("--loglevel", "DEBUG")
         fleet.ask(*GOOD, "forbidden", "ever-500", "training", "never-was", app_user=APP_USER, lane=Lane.BULK)
         with fleet.producer() as app:
-            app.send_task("eraser.delete", args=[DEMO_PROJECT, "good-19"], kwargs={"app_user": APP_USER})
-            app.send_task("eraser.delete", args=[DEMO_PROJECT, "good-19"], kwargs={"app_user": APP_USER, "lane": "no"})
+            app.send_task(
+                "eraser.delete", args=[DEMO_PROJECT, "good-19"], kwargs={"app_user": APP_USER}, queue=OURS.requests
+            )
+            app.send_task(
+                "eraser.delete",
+                args=[DEMO_PROJECT, "good-19"],
+                kwargs={"app_user": APP_USER, "lane": "no"},
+                queue=OURS.requests,
+            )
         fleet.wait(lambda: fleet.settled() >= len(GOOD) + 3, "all but the one in training are settled")
         assert leaks(in_redis(fleet), SECRETS) == []
 

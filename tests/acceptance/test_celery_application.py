@@ -18,9 +18,9 @@ from celery import Celery
 
 from tests.acceptance.fleet import PATIENCE_S, Fleet, Process
 from tests.acceptance.judge import judge
-from worker.celery import REQUESTS
 from worker.deletion import State
 from worker.embedded import EmbeddedRedis
+from worker.keys import OURS
 from worker.metastudio.simulator import DEMO_PROJECT
 
 PATIENT_S = 4.0  # how long a move is repeated while Redis is away
@@ -33,7 +33,7 @@ PRODUCER = textwrap.dedent(
     app = Celery("somebody-elses", broker=broker)
     for task in tasks:
         args, kwargs = json.loads(task)
-        app.send_task("eraser.delete", args=args, kwargs=kwargs)
+        app.send_task("eraser.delete", args=args, kwargs=kwargs, queue="eraser")
     """
 )
 
@@ -103,9 +103,9 @@ def test_a_message_that_comes_while_the_ledger_is_away_is_recorded_when_it_is_ba
         fleet.start_worker()
         fleet.kill_redis()
         app = Celery("somebody-elses", broker=broker.broker_url, set_as_current=False)
-        app.send_task("eraser.delete", args=[DEMO_PROJECT, "patient"])
+        app.send_task("eraser.delete", args=[DEMO_PROJECT, "patient"], queue=OURS.requests)
         queue = redis.Redis.from_url(broker.url)
-        fleet.wait(lambda: queue.llen(REQUESTS) == 0, "the message is with the worker")
+        fleet.wait(lambda: queue.llen(OURS.requests) == 0, "the message is with the worker")
         away_until = time.monotonic() + 1.5 * PATIENT_S
         fleet.wait(lambda: time.monotonic() > away_until, "the ledger's patience is over")
         fleet.start_redis()

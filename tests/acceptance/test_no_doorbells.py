@@ -16,6 +16,7 @@ from tests.acceptance.judge import judge
 from worker.deletion import State
 from worker.embedded import EmbeddedRedis
 from worker.errors import EraserError
+from worker.keys import OURS
 from worker.metastudio.simulator import DEMO_PROJECT
 
 JOBS = [f"job-{n:03d}" for n in range(300)]
@@ -59,7 +60,7 @@ def test_a_worker_that_starts_while_redis_is_full_drains_it_and_goes_on_afterwar
         judge(fleet, JOBS)
 
         fleet.client.config_set("maxmemory", 0)
-        fleet.producer().send_task("eraser.delete", args=[DEMO_PROJECT, "late"])
+        fleet.producer().send_task("eraser.delete", args=[DEMO_PROJECT, "late"], queue=OURS.requests)
         fleet.wait_until_settled(len(JOBS) + 1)
         assert "Traceback" not in worker.text
 
@@ -93,7 +94,7 @@ def test_a_broker_of_its_own_that_hangs_does_not_stop_deletions(tmp_path: Path) 
         finally:
             os.kill(broker.pid, signal.SIGCONT)
         producer = Celery("somebody-elses", broker=broker.broker_url, set_as_current=False)
-        producer.send_task("eraser.delete", args=[DEMO_PROJECT, "afterwards"])
+        producer.send_task("eraser.delete", args=[DEMO_PROJECT, "afterwards"], queue=OURS.requests)
         fleet.wait_until_settled(2)
         assert fleet.states() == {State.DELETED: 2}
         assert worker.alive

@@ -16,10 +16,10 @@ from tests.acceptance.judge import (
 )
 from tests.dead_letters import Undertaker
 from worker.deletion import Cause, State
+from worker.keys import OURS
 from worker.ledger.replays import ReplayBook, ReplayState
 from worker.metastudio.simulator import DEMO_PROJECT, Kind
 from worker.operations import replays
-from worker.runtime import DISPATCHER
 
 FAILED, REFUSED, LATE = "server_error-500-MSS.00000004", "refused-400-MSS.00000003", "deadline"
 BRISK = {"ERASER_RATE": "250"}
@@ -59,7 +59,7 @@ def latest(fleet: Fleet) -> replays.ReplayProgress | None:
 def dispatching(fleet: Fleet) -> int:
     """The process of the worker that drives replays now."""
     held: list[Any] = []
-    fleet.wait(lambda: held.append(fleet.client.get(DISPATCHER)) or held[-1], "a worker dispatches")
+    fleet.wait(lambda: held.append(fleet.client.get(OURS.dispatcher)) or held[-1], "a worker dispatches")
     return int(held[-1].decode().split(":")[1])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 
+from worker.keys import OURS, Keys
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref
 
@@ -37,10 +38,10 @@ class Entry:
 class AuditLog:
     """Reads one account's audit. Raises `Unreachable` when Redis does not answer."""
 
-    def __init__(self, client: redis.Redis, account: str) -> None:
+    def __init__(self, client: redis.Redis, account: str, keys: Keys = OURS) -> None:
         self.account = account
         self._client = client
-        self._p = f"eraser:{{{account}}}:"
+        self._p = keys.account(account)
 
     def newest(self, *, since: float | None = None, until: float | None = None) -> Iterator[Entry]:
         """Every entry between two moments (ms since 1970), the newest first."""

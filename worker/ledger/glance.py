@@ -11,6 +11,7 @@ from typing import Any
 import redis
 
 from worker.deletion import State
+from worker.keys import OURS, Keys
 from worker.ledger import scripts
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref, compact
@@ -58,10 +59,10 @@ class LetterGroup:
 class Glance:
     """Reads one account's ledger in bulk. Raises `Unreachable` when Redis does not answer."""
 
-    def __init__(self, client: redis.Redis, account: str) -> None:
+    def __init__(self, client: redis.Redis, account: str, keys: Keys = OURS) -> None:
         self.account = account
         self._client = client
-        self._p = f"eraser:{{{account}}}:"
+        self._p = keys.account(account)
 
     def refs(self, state: State) -> list[Ref]:
         """Every deletion that stands in `dead`, `discarded` or another index of one state, newest first."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 
+from worker.keys import OURS, Keys
 from worker.ledger.ask import ask
 
 _WORK = ("due:user", "due:bulk", "running", "replays:feeding")
@@ -22,24 +23,20 @@ class Heads:
     hold: float | None  # when time alone frees the next thing on hold
 
 
-def heads(client: redis.Redis, accounts: Iterable[str]) -> dict[str, Heads]:
+def heads(client: redis.Redis, accounts: Iterable[str], keys: Keys = OURS) -> dict[str, Heads]:
     """The heads of those accounts that have any. Raises `Unreachable` when Redis does not answer."""
     every = list(accounts)
     pipe = client.pipeline(transaction=False)
     for account in every:
-        pipe.exists(*(_key(account, index) for index in (*_WORK, *_HOLDS)))
+        pipe.exists(*(keys.account(account) + index for index in (*_WORK, *_HOLDS)))
     some = [account for account, keys in zip(every, ask(pipe.execute), strict=True) if keys]
     pipe = client.pipeline(transaction=False)
     for account in some:
         for index in (*_WORK, *_HOLDS):
-            pipe.zrange(_key(account, index), 0, 0, withscores=True)
+            pipe.zrange(keys.account(account) + index, 0, 0, withscores=True)
     found = iter(ask(pipe.execute) if some else [])
     return {account: Heads(_first(found, _WORK), _first(found, _HOLDS)) for account in some}
 
 
 def _first(found: Any, indexes: tuple[str, ...]) -> float | None:
     return min((score for _ in indexes for _, score in next(found)), default=None)
-
-
-def _key(account: str, index: str) -> str:
-    return f"eraser:{{{account}}}:{index}"

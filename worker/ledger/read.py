@@ -11,6 +11,7 @@ from typing import Any
 import redis
 
 from worker.deletion import State, WaitingFor
+from worker.keys import OURS, Keys
 from worker.ledger import scripts
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref, compact
@@ -101,11 +102,11 @@ class AccountStatus:
 class ReadModel:
     """Reads one account's ledger. Raises `Unreachable` when Redis does not answer."""
 
-    def __init__(self, client: redis.Redis, account: str, *, rate: float) -> None:
+    def __init__(self, client: redis.Redis, account: str, keys: Keys = OURS, *, rate: float) -> None:
         self._client = client
         self.account = account
         self._rate = rate
-        self._p = f"eraser:{{{account}}}:"
+        self._p = keys.account(account)
 
     def now_ms(self) -> float:
         """Redis's clock."""

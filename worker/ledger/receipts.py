@@ -13,6 +13,7 @@ from typing import Any
 
 import redis
 
+from worker.keys import OURS, Keys
 from worker.ledger import scripts
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref
@@ -63,10 +64,10 @@ class Book:
 class Receipts:
     """Reads one account's receipts. Raises `Unreachable` when Redis does not answer."""
 
-    def __init__(self, client: redis.Redis, account: str) -> None:
+    def __init__(self, client: redis.Redis, account: str, keys: Keys = OURS) -> None:
         self.account = account
         self._client = client
-        self._prefix = f"eraser:{{{account}}}:"
+        self._prefix = keys.account(account)
         self._stream = self._prefix + "receipts"
 
     def book(self) -> Book:
@@ -110,12 +111,12 @@ class Receipts:
         return int(ask(self._client.memory_usage, self._stream) or 0)
 
 
-def unsealed(client: redis.Redis, accounts: Iterable[str]) -> list[str]:
+def unsealed(client: redis.Redis, accounts: Iterable[str], keys: Keys = OURS) -> list[str]:
     """The accounts that have receipts to seal, in one round trip. Raises redis-py's errors."""
     names = list(accounts)
     pipe = client.pipeline(transaction=False)
     for account in names:
-        pipe.hmget(f"eraser:{{{account}}}:receipts:book", "n", "sealed_n")
+        pipe.hmget(keys.account(account) + "receipts:book", "n", "sealed_n")
     return [name for name, (n, done) in zip(names, pipe.execute(), strict=True) if n and n != done]
 
 

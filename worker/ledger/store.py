@@ -12,6 +12,7 @@ import redis
 
 from worker.deletion import Lane
 from worker.errors import RefusedBySafetyRule, Unreachable
+from worker.keys import OURS, Keys
 from worker.ledger.acts import Act, ActName
 from worker.ledger.app_users import AppUsers
 from worker.ledger.mover import BATCH, Mover, connect, why_away
@@ -41,12 +42,14 @@ class Ledger(Mover):
         client: redis.Redis,
         account: str,
         gate: GatePolicy,
+        keys: Keys = OURS,
         *,
         patience_s: float = 4.0,
         clock: str | None = None,
     ) -> None:
-        super().__init__(client, f"eraser:{{{account}}}:", patience_s=patience_s, clock=clock)
+        super().__init__(client, keys.account(account), patience_s=patience_s, clock=clock)
         self.account = account
+        self.keys = keys
         self.policy = gate
         self._gate = asdict(gate)
         self.users = AppUsers(client, self.prefix)

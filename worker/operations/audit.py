@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.deletion import State
 from worker.ledger.acts import ActName
-from worker.ledger.audit import AuditLog, Entry
+from worker.ledger.audit import Entry
 from worker.operations import words
 from worker.operations.times import rfc3339
 from worker.runtime import Runtime
@@ -47,7 +47,7 @@ class Filter:
 def entries(running: Runtime, wanted: Filter) -> Iterator[Entry]:
     """Every act that passes, of every account, the newest first. Raises `Unreachable`."""
     accounts = [wanted.account] if wanted.account else list(running.settings.accounts)
-    logs = (AuditLog(running.redis, account).newest(since=wanted.since, until=wanted.until) for account in accounts)
+    logs = (running.audit(account).newest(since=wanted.since, until=wanted.until) for account in accounts)
     return filter(wanted.passes, heapq.merge(*logs, key=lambda entry: entry.at, reverse=True))
 
 

@@ -14,13 +14,11 @@ import redis
 from worker.deletion import State, why_bad_id
 from worker.errors import Unreachable, UsageError
 from worker.ledger.ask import ask
-from worker.ledger.glance import Glance, Letter, LetterGroup
+from worker.ledger.glance import Letter, LetterGroup
 from worker.ledger.moves import Ref
 from worker.ledger.replays import ReplayBook
 from worker.operations.times import absolute, rfc3339
 from worker.runtime import Runtime
-
-REPLAYS = "eraser:replays"  # hash: account and group, when the group was last replayed (ms); for people only
 
 FEW = 10
 
@@ -137,7 +135,7 @@ class Selection:
 
 def letters(running: Runtime, state: State = State.DEAD) -> Iterator[Letter]:
     """Every dead (or discarded) letter of every account, newest first."""
-    each = (Glance(running.redis, account).letters(state) for account in running.settings.accounts)
+    each = (running.glance(account).letters(state) for account in running.settings.accounts)
     return heapq.merge(*each, key=lambda letter: -letter.died_at)
 
 
@@ -153,7 +151,7 @@ def groups(running: Runtime) -> list[Group]:
 
 
 def _grouped(running: Runtime, account: str) -> list[LetterGroup]:
-    glance = Glance(running.redis, account)
+    glance = running.glance(account)
     found, left_over = glance.groups()
     if left_over:
         running.ledger(account).regroup(glance.refs(State.DEAD))
@@ -258,7 +256,7 @@ def _why_not(running: Runtime, word: str, project: str | None, by_group: dict[st
     projects = [default] if default else [each for one in running.settings.accounts.values() for each in one.projects]
     for one in projects:
         account = running.settings.account_of(one).name
-        for _, found in Glance(running.redis, account).states([Ref(one, word)]):
+        for _, found in running.glance(account).states([Ref(one, word)]):
             if found is not None:
                 where = f" in project {one}" if len(projects) > 1 else ""
                 return f"it is {found.value}{where}, not {state.value}"
@@ -269,7 +267,7 @@ def _why_not(running: Runtime, word: str, project: str | None, by_group: dict[st
 
 
 def _replays(running: Runtime) -> dict[str, float]:
-    raw: Any = ask(running.redis.hgetall, REPLAYS)
+    raw: Any = ask(running.redis.hgetall, running.keys.replays)
     return {name.decode(): float(at) for name, at in raw.items()}
 
 
@@ -282,4 +280,6 @@ def note_replay(running: Runtime, replayed: Sequence[Letter]) -> None:
         return
     with suppress(Unreachable, redis.RedisError):
         now = running.redis_ms()
-        running.redis.hset(REPLAYS, mapping={f"{letter.account} {group_of(letter)}": now for letter in replayed})
+        running.redis.hset(
+            running.keys.replays, mapping={f"{letter.account} {group_of(letter)}": now for letter in replayed}
+        )

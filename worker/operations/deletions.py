@@ -103,7 +103,7 @@ def _sources(running: Runtime, wanted: Wanted, place: str) -> list[_Source]:
     if wanted.group is not None:
         names = (f"letters:{wanted.group}",)
     made = [
-        _Source(account, f"eraser:{{{account}}}:{name}", None)
+        _Source(account, running.keys.account(account) + name, None)
         for account in running.settings.accounts
         for name in names
     ]

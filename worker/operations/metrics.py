@@ -22,11 +22,10 @@ from worker.errors import SettingsError, Unreachable
 from worker.ledger import counters
 from worker.ledger.ask import ask
 from worker.ledger.counters import BOUNDS_MS, Counters
-from worker.ledger.glance import Glance
 from worker.ledger.read import AccountStatus
 from worker.operations import retention, status
 from worker.operations.words import GATES
-from worker.runtime import DISPATCHER, Runtime
+from worker.runtime import Runtime
 
 PREFIX: Final = "avatar_eraser_"
 
@@ -98,12 +97,12 @@ def families(running: Runtime) -> Iterator[Metric]:
 
 def _read(running: Runtime, account: str) -> _Account:
     dead: Counter[str] = Counter()
-    groups, in_none = Glance(running.redis, account).groups()
+    groups, in_none = running.glance(account).groups()
     for group in groups:
         dead[group.cause] += group.count
     if in_none:
         dead["unknown"] += in_none
-    counted = counters.read(running.redis, f"eraser:{{{account}}}:")
+    counted = counters.read(running.redis, running.keys.account(account))
     return _Account(account, running.reads(account).status(), dead, counted)
 
 
@@ -178,7 +177,7 @@ def _workers(running: Runtime) -> Iterator[Metric]:
     yield _gauge("workers", "Workers that were heard of in the last 30 seconds.", value=len(at_work))
     threads = sum(worker.threads or 0 for worker in at_work)
     yield _gauge("worker_threads", "Calls that these workers can make at once.", value=threads)
-    rings = ask(running.redis.exists, DISPATCHER)
+    rings = ask(running.redis.exists, running.keys.dispatcher)
     yield _gauge("dispatcher", "1 while a worker looks for work that is due.", value=rings)
 
 

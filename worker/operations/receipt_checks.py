@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from worker.errors import SettingsError
-from worker.ledger.receipts import Receipts
 from worker.operations.receipts_export import signer
 from worker.operations.redis_checks import Row, megabytes
 from worker.operations.times import span
@@ -33,7 +32,7 @@ def look(running: Runtime) -> Iterator[Row]:
 
 
 def _account(running: Runtime, account: str) -> Row:
-    name, receipts = f"receipts of {account}", Receipts(running.redis, account)
+    name, receipts = f"receipts of {account}", running.receipts(account)
     now, book = running.reads(account).now_ms(), receipts.book()
     if not book.n:
         return name, "ok", "none yet", ""

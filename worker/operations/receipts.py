@@ -37,7 +37,7 @@ def settled_since(running: Runtime, project_id: str, cursor: str | None, limit: 
     `SettingsError` for a project of no account, and `Unreachable`.
     """
     account = running.settings.account_of(project_id).name
-    receipts = Receipts(running.redis, account)
+    receipts = running.receipts(account)
     begin = _checked(receipts, cursor)
     found = _page(receipts, project_id, begin, limit)
     _checked(receipts, begin)  # what was trimmed while we read must not be passed over either

@@ -74,7 +74,7 @@ def export(running: Runtime, account: str, to: Path, form: Form, *, since_ms: fl
     key = signer(running)
     seal_all(running.ledger(account))
     for _ in range(TRIES):
-        receipts = Receipts(running.redis, account)
+        receipts = running.receipts(account)
         book = receipts.book()
         try:
             return _write(
@@ -131,7 +131,7 @@ def _read_back(path: Path) -> tuple[Tally, str | None]:
 
 def chain(running: Runtime, account: str, *, since_ms: float | None) -> Iterator[dict[str, Any]]:
     """Every sealed receipt since then, in order. Raises what `export` does."""
-    receipts = Receipts(running.redis, account)
+    receipts = running.receipts(account)
     return _lines(running, receipts, receipts.book(), since_ms)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from worker.deletion import State
 from worker.errors import Unreachable
-from worker.ledger.glance import Glance
 from worker.ledger.moves import Ref
 from worker.meaning import Found, Meaning, found, meaning
 from worker.metastudio.answer import Answer, Listing
@@ -108,7 +107,7 @@ def _look(running: Runtime, account: str, ref: Ref, *, tries: int) -> Looked:
 
 def _back(running: Runtime, account: str, ref: Ref) -> str:
     """It came back: and has anybody requested it again already?"""
-    ((_, state),) = Glance(running.redis, account).states([ref])
+    ((_, state),) = running.glance(account).states([ref])
     again = f"; its deletion is {state} already" if state not in (None, State.DELETED, State.GONE) else ""
     return "came back: MetaStudio has it again" + again
 

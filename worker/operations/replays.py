@@ -21,7 +21,7 @@ from worker.operations.dead_moves import NAMED
 from worker.operations.requests import CAP
 from worker.operations.times import rfc3339
 from worker.replay.plan import Share, apart, canaries_first
-from worker.runtime import HEARD_S, WORKERS, Runtime
+from worker.runtime import HEARD_S, Runtime
 
 LATELY_MS = 3_600_000.0  # one that stopped itself is spoken of so long, unless another was begun
 _ENDED = (ReplayState.DONE, ReplayState.STOPPED, ReplayState.CANCELLED)
@@ -283,4 +283,4 @@ def _progress(running: Runtime, shares: tuple[Replay, ...]) -> ReplayProgress:
 
 
 def _any_worker(running: Runtime, now: float) -> bool:
-    return bool(ask(lambda: running.redis.zcount(WORKERS, now - HEARD_S * 1000, "+inf")))
+    return bool(ask(lambda: running.redis.zcount(running.keys.workers, now - HEARD_S * 1000, "+inf")))

@@ -14,7 +14,7 @@ from worker.operations.times import rfc3339
 from worker.retention.matching import Reason
 from worker.retention.plan import Allowance, Plan
 from worker.retention.policy import Policy
-from worker.retention.schedule import EVERY_S, TICK
+from worker.retention.schedule import EVERY_S
 from worker.retention.survey import Judged
 from worker.runtime import Runtime
 
@@ -163,7 +163,7 @@ def alarms(running: Runtime) -> Iterator[Alarm]:
 
 def standstill(running: Runtime) -> str | None:
     """Why nothing is run by schedule just now; None: it lives. Raises `Unreachable`."""
-    said: Any = ask(running.redis.hgetall, TICK)
+    said: Any = ask(running.redis.hgetall, running.keys.schedule)
     if not said:
         return "there are schedules, and no beat was heard of yet; it asks once a minute"
     problem = said.get(b"problem", b"").decode()

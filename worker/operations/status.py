@@ -17,7 +17,7 @@ from worker.ledger.store import FULL_SHARE
 from worker.operations import replays, retention, words
 from worker.operations.replays import ReplayProgress
 from worker.operations.times import rfc3339, span
-from worker.runtime import HEARD_S, WORKER_INFO, WORKERS, Runtime
+from worker.runtime import HEARD_S, Runtime
 
 START = "celery -A worker worker"
 
@@ -183,8 +183,8 @@ def workers(running: Runtime) -> tuple[float, tuple[WorkerSeen, ...]]:
     """Redis's clock in ms since 1970, and every worker. Raises `Unreachable`."""
     pipe = running.redis.pipeline(transaction=False)
     pipe.time()
-    pipe.zrange(WORKERS, 0, -1, withscores=True)
-    pipe.hgetall(WORKER_INFO)
+    pipe.zrange(running.keys.workers, 0, -1, withscores=True)
+    pipe.hgetall(running.keys.worker_info)
     (seconds, micros), beats, infos = ask(pipe.execute)
     now = seconds * 1000 + micros / 1000
     return now, tuple(_worker(name, at, infos.get(name), now) for name, at in beats)

@@ -53,7 +53,7 @@ def last_hour(running: Runtime, now: float) -> Hour:
     accounts = list(running.settings.accounts)
     for account in accounts:
         for hour in (last // 60 - 1, last // 60):
-            pipe.hgetall(f"eraser:{{{account}}}:ends:{hour}")  # see `lua/_settle.lua`
+            pipe.hgetall(f"{running.keys.account(account)}ends:{hour}")  # see `lua/_settle.lua`
     counted: dict[tuple[int, str], int] = {}
     answers: Any = ask(pipe.execute)
     for fields in answers:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 
 from worker.deletion import State
 from worker.errors import Unreachable
-from worker.ledger.glance import Glance
 from worker.ledger.moves import Ref
 from worker.runtime import Runtime
 
@@ -23,7 +22,7 @@ def until_ended(
 
     An outage of Redis is waited for like anything else; raises `Unreachable` if it outlasts the time.
     """
-    glance, ends = Glance(running.redis, account), time.monotonic() + seconds
+    glance, ends = running.glance(account), time.monotonic() + seconds
     waiting, pause = list(dict.fromkeys(refs)), _SHORTEST_S
     states: dict[Ref, State] = {}
     while True:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from worker.deletion import check_opaque, check_reason, why_bad_id
 from worker.errors import UsageError
 from worker.ledger.acts import Act
-from worker.ledger.glance import Glance
 from worker.ledger.moves import Ref
 from worker.runtime import Runtime
 
@@ -64,7 +63,7 @@ def withdraw_run(running: Runtime, run: str, *, reason: str, by: str | None = No
     check_reason(reason), check_opaque(by, "by"), check_opaque(run, "run")
     act = Act()
     for account in running.settings.accounts:
-        refs = list(Glance(running.redis, account).claimed_by(run))
+        refs = list(running.glance(account).claimed_by(run))
         yield from _cancel(running, refs, reason=reason, by=by, run=run, account=account, act=act)
 
 

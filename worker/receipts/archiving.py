@@ -34,7 +34,7 @@ def archive_day(ledger: Ledger, directory: Path, *, now_ms: float, signer: Signe
     0: somebody else is at it; look again.
     Raises `DayFileWrong`, `Broken`, `OSError` and `Unreachable`: nothing has left Redis then.
     """
-    receipts = Receipts(ledger.client, ledger.account)
+    receipts = Receipts(ledger.client, ledger.account, ledger.keys)
     _trim(ledger, receipts)
     archived = receipts.book().archived
     oldest = receipts.page(archived.id, limit=1)

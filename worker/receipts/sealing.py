@@ -15,6 +15,7 @@ from typing import Any
 import redis
 
 from worker.errors import EraserError
+from worker.keys import OURS, Keys
 from worker.ledger.receipts import PAGE, Entry, Mark, Receipts, unsealed
 from worker.ledger.store import Ledger
 from worker.receipts.chain import genesis, linked
@@ -55,7 +56,7 @@ class Line:
 
 def seal(ledger: Ledger, *, most: int = PAGE) -> bool:
     """Seal at most so many. Returns whether there are more. Of two that seal at once the second changes nothing."""
-    receipts = Receipts(ledger.client, ledger.account)
+    receipts = Receipts(ledger.client, ledger.account, ledger.keys)
     was = receipts.book().sealed
     entries = receipts.page(was.id, limit=most)
     if not entries:
@@ -78,6 +79,7 @@ class Sealer:
     """Seals receipts while this worker dispatches: those of an account that is at work each second."""
 
     ledger: Callable[[str], Ledger]
+    keys: Keys = OURS
     clock: Callable[[], float] = time.monotonic
     _lately: dict[str, float] = field(default_factory=dict)
     _next: float = field(default=float("-inf"))
@@ -93,7 +95,7 @@ class Sealer:
         if not asked:
             return
         self._next = now + SEAL_S
-        for account in unsealed(client, asked):
+        for account in unsealed(client, asked, self.keys):
             try:
                 if seal(self.ledger(account)):
                     self._lately[account] = now + LATELY_S

@@ -27,7 +27,6 @@ from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
-TICK = "eraser:schedule"  # hash: at (ms, of the last tick), problem (why nothing can be run)
 EVERY_S = 60.0  # how often beat asks
 NO_POLICY = "the worker that beat asked knows no policy: ERASER_CONFIG has to be set for it too"
 RENEW_S = LEASE_S / 10
@@ -58,9 +57,9 @@ def sweep_due(running: Runtime) -> list[Run]:
         policies = running.policies.current()
     except SettingsError as error:
         log.error("sweep.refused", extra={"error": str(error)})
-        note_tick(running.redis, now, str(error))
+        note_tick(running, now, str(error))
         return []
-    note_tick(running.redis, now, None if policies else NO_POLICY)
+    note_tick(running, now, None if policies else NO_POLICY)
     done = []
     for policy in policies.values():
         this = due(policy, now)
@@ -124,10 +123,10 @@ class _Claim:
             raise Unreachable(f"run {self.run} took so long that somebody else does it by now")
 
 
-def note_tick(client: redis.Redis, now: datetime, problem: str | None) -> None:
+def note_tick(running: Runtime, now: datetime, problem: str | None) -> None:
     """Remember that the schedule lives, so that `eraser status` can say when it does not."""
     said: dict[Any, Any] = {"at": now.timestamp() * 1000, "problem": problem or ""}
     try:
-        client.hset(TICK, mapping=said)
+        running.redis.hset(running.keys.schedule, mapping=said)
     except redis.RedisError:
         return

@@ -9,7 +9,6 @@ from typing import Any
 
 from worker.deletion import ID, State
 from worker.errors import Unreachable
-from worker.ledger.glance import Glance
 from worker.ledger.holds import HoldList, OnHold
 from worker.ledger.moves import Ref
 from worker.metastudio.answer import JobRow, Listing
@@ -89,7 +88,7 @@ class Survey:
         plan.listed += len(rows)
         matching = [row for row in rows if mismatch(self.policy, row, now) is None]
         refs = [Ref(plan.project, row.job_id) for row in matching]
-        states = dict(Glance(self.running.redis, self.account).states(refs))
+        states = dict(self.running.glance(self.account).states(refs))
         for row in rows:
             why = mismatch(self.policy, row, now) or self._spared(Ref(plan.project, row.job_id), row, states, on_hold)
             if why is None:

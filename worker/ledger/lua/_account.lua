@@ -1,4 +1,4 @@
--- Names of one account's keys. KEYS[1] is their common prefix `eraser:{<account>}:`; nothing outside it is touched.
+-- Names of one account's keys. KEYS[1] is their common prefix `NAMESPACE:{<account>}:`; nothing outside it is touched.
 --
 --   d:<project>/<job>   hash    the record of one deletion; <project>/<job> is its ref
 --   due:user, due:bulk  zset    pending, by lane; score: when it is due

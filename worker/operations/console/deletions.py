@@ -5,7 +5,6 @@ from __future__ import annotations
 from worker.accounts import DEFAULT
 from worker.deletion import State, why_bad_id
 from worker.errors import UsageError
-from worker.ledger.glance import Glance
 from worker.ledger.moves import Ref
 from worker.operations import deletions
 from worker.operations.console.visits import Move, Page, View, Visit
@@ -49,7 +48,7 @@ def _everywhere(visit: Visit, job: str) -> list[Ref]:
     return [
         ref
         for project, account in projects.items()
-        for ref, state in Glance(visit.running.redis, account).states([Ref(project, job)])
+        for ref, state in visit.running.glance(account).states([Ref(project, job)])
         if state is not None
     ]
 

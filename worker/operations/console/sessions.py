@@ -54,7 +54,9 @@ def open_(running: Runtime, request: Request) -> Session:
     sent = request.cookies.get(COOKIE, "")
     known = _ID.fullmatch(sent) is not None
     id_ = sent if known else secrets.token_hex(32)
-    signed_in = password(running) is None or (known and bool(ask(lambda: running.redis.exists(_key(id_)))))
+    signed_in = password(running) is None or (
+        known and bool(ask(lambda: running.redis.exists(running.keys.session(id_))))
+    )
     return Session(id_, not known, signed_in, request.cookies.get(WHO, "")[:64])
 
 
@@ -66,37 +68,29 @@ def password(running: Runtime) -> str | None:
 def sign_in(running: Runtime, who: str) -> Session:
     """A new id, so that one planted before is worth nothing."""
     id_ = secrets.token_hex(32)
-    ask(lambda: running.redis.set(_key(id_), "1", ex=LIFE_S))
+    ask(lambda: running.redis.set(running.keys.session(id_), "1", ex=LIFE_S))
     return Session(id_, True, True, who)
 
 
 def sign_out(running: Runtime, session: Session) -> None:
-    ask(lambda: running.redis.delete(_key(session.id)))
+    ask(lambda: running.redis.delete(running.keys.session(session.id)))
 
 
 def may_try(running: Runtime, address: str) -> bool:
     """Count a try to sign in; False: there were too many lately."""
     pipe = running.redis.pipeline(transaction=True)
     for name in (address, "all"):
-        pipe.set(_tries(name), 0, ex=TRIES_S, nx=True)
-        pipe.incr(_tries(name))
+        pipe.set(running.keys.tries(name), 0, ex=TRIES_S, nx=True)
+        pipe.incr(running.keys.tries(name))
     answer = ask(pipe.execute)
     return int(answer[1]) <= TRIES and int(answer[3]) <= TRIES_OF_ALL
 
 
 def forget_tries(running: Runtime, address: str) -> None:
-    ask(lambda: running.redis.delete(_tries(address)))
+    ask(lambda: running.redis.delete(running.keys.tries(address)))
 
 
 def is_password(running: Runtime, said: str) -> bool:
     """Compared in the same time whatever was said."""
     wanted = password(running) or ""
     return hmac.compare_digest(hashlib.sha256(said.encode()).digest(), hashlib.sha256(wanted.encode()).digest())
-
-
-def _key(id_: str) -> str:
-    return "eraser:console:session:" + hashlib.sha256(id_.encode()).hexdigest()
-
-
-def _tries(name: str) -> str:
-    return "eraser:console:tries:" + hashlib.sha256(name.encode()).hexdigest()[:16]

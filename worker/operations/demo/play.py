@@ -13,6 +13,7 @@ from celery import Celery
 from worker.deletion import State, WaitingFor
 from worker.durations import format_duration
 from worker.errors import EraserError
+from worker.keys import OURS
 from worker.ledger.moves import Accepted, Ref
 from worker.ledger.read import AccountStatus, Deletion
 from worker.metastudio.client import Client
@@ -117,7 +118,7 @@ class Play:
         (part,) = asked(self.parts, Asked.BY_A_PRODUCER)
         sent = self.stage.reads.now_ms()
         with Celery("somebody-elses-app", broker=self.stage.redis.broker_url, set_as_current=False) as app:
-            app.send_task("eraser.delete", args=[DEMO_PROJECT, part.job_id], ignore_result=True)
+            app.send_task("eraser.delete", args=[DEMO_PROJECT, part.job_id], queue=OURS.requests, ignore_result=True)
             record = self._settled_record(part)
         ms = (record.settled_at or 0) - sent
         self.audience.tell(

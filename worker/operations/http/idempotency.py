@@ -1,6 +1,6 @@
 """`Idempotency-Key`: the same key with the same body gets the first answer again, for a day.
 
-    eraser:{account}:idem:<hash of token and key>    {"body": hash, "answer": text or absent}, with an expiry
+    NAMESPACE:{account}:idem:<hash of token and key>    {"body": hash, "answer": text or absent}, with an expiry
 
 A deletion is idempotent without it: the same request twice merges. The key is for `again: true`, which opens a new
 round each time, and for a caller who wants the very same answer.

@@ -1,0 +1,97 @@
+"""Every name of ours in Redis and at the broker that is not inside one account: the only place that writes the prefix.
+
+Installations with different namespaces live side by side in one Redis database and at one broker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+NAMESPACE = "eraser"
+_NAMESPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")  # no dot and no colon: no namespace begins another one's names
+_TAKEN = ("celery", "celeryev", "unacked")  # names of Celery's own queues, exchanges and keys
+
+
+def why_bad_namespace(text: str) -> str | None:
+    """Why this cannot be a namespace, or None."""
+    if not _NAMESPACE.fullmatch(text):
+        return f"expected 1 to 32 lower-case letters, digits or -, not beginning with -; found {text[:40]!r}"
+    return f"{text} is a name of Celery's own: take another one" if text in _TAKEN else None
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names of one installation."""
+
+    namespace: str = NAMESPACE
+
+    def account(self, name: str) -> str:
+        """What all keys of one account begin with; in a cluster they share a slot (see `lua/_account.lua`)."""
+        return f"{self.namespace}:{{{name}}}:"
+
+    # -- keys ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def workers(self) -> str:
+        """Sorted set: worker id, Redis time (ms) of its last beat."""
+        return f"{self.namespace}:workers"
+
+    @property
+    def worker_info(self) -> str:
+        """Hash: worker id, what `eraser status` shows of it."""
+        return f"{self.namespace}:worker-info"
+
+    @property
+    def wakeups(self) -> str:
+        """Sorted set: account, Redis time (ms) when somebody should look; a hint, never the truth."""
+        return f"{self.namespace}:wakeups"
+
+    @property
+    def dispatcher(self) -> str:
+        """The worker that looks for work, for as long as it says so; one slot of a cluster with the wake-ups."""
+        return f"{{{self.wakeups}}}:dispatcher"
+
+    @property
+    def schedule(self) -> str:
+        """Hash: `at` (ms, of the last tick of the retention schedule), `problem` (why nothing can be run)."""
+        return f"{self.namespace}:schedule"
+
+    @property
+    def replays(self) -> str:
+        """Hash: account and group, when the group was last replayed (ms); for people only."""
+        return f"{self.namespace}:replays"
+
+    def session(self, id_: str) -> str:
+        """A signed-in browser. The id's hash: that whoever reads Redis cannot become somebody else."""
+        return f"{self.namespace}:console:session:{hashlib.sha256(id_.encode()).hexdigest()}"
+
+    def tries(self, address: str) -> str:
+        """How often an address tried to sign in."""
+        return f"{self.namespace}:console:tries:{hashlib.sha256(address.encode()).hexdigest()[:16]}"
+
+    # -- at the broker -------------------------------------------------------------------------------------------------
+
+    @property
+    def requests(self) -> str:
+        """The queue on which producers enqueue `eraser.delete`."""
+        return self.namespace
+
+    @property
+    def bells(self) -> str:
+        """The queue of wake-ups: one apart, so that a pile of requests delays no hand."""
+        return f"{self.namespace}.bells"
+
+    @property
+    def control(self) -> str:
+        """The exchange of `celery inspect` and `celery control`, so that nobody stops another application's workers."""
+        return self.namespace
+
+    @property
+    def events(self) -> str:
+        """The exchange of Celery's events."""
+        return f"{self.namespace}.events"
+
+
+OURS = Keys()
