@@ -11,6 +11,7 @@ import click
 
 from worker import __version__
 from worker.errors import EraserError
+from worker.operations.cli.output import lasting
 
 # command -> module below this package that defines it under the same name
 COMMANDS = {
@@ -71,9 +72,10 @@ def main() -> None:
     """The console script. Exit codes: 0 done, 1 something failed, 2 usage or settings, 3 refused by a safety rule,
     4 Redis or MetaStudio unreachable, 5 accepted but not finished."""
     logging.getLogger().addHandler(logging.NullHandler())  # commands say in words what the log says to machines
-    try:
-        eraser.main(standalone_mode=True)
-    except EraserError as error:
-        click.secho("eraser: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(str(error), err=True)
-        sys.exit(error.exit_code)
+    with lasting():
+        try:
+            eraser.main(standalone_mode=True)
+        except EraserError as error:
+            click.secho("eraser: ", fg="red", bold=True, nl=False, err=True)
+            click.echo(str(error), err=True)
+            sys.exit(error.exit_code)

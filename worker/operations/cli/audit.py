@@ -14,6 +14,7 @@ from worker.ledger.acts import ActName
 from worker.ledger.audit import Entry
 from worker.operations import audit as told
 from worker.operations.cli import door
+from worker.operations.cli.output import Reading
 from worker.operations.cli.printing import json_line, json_option, say, table
 from worker.operations.times import absolute, parse_past, relative
 from worker.operations.words import count, plain
@@ -22,7 +23,7 @@ from worker.runtime import Runtime
 ROWS = 50  # of a table for people; json has all
 
 
-@click.command()
+@click.command(cls=Reading)
 @click.option("--since", metavar="7d|TIME", help="Begun no longer ago than this.")
 @click.option("--until", metavar="1h|TIME", help="Begun no later than this.")
 @click.option("--act", type=click.Choice([name.value for name in ActName]), help="Only this act.")

@@ -8,7 +8,7 @@ import click
 
 from worker.operations import requests, withdraw
 from worker.operations.cli import door
-from worker.operations.cli.printing import by_option, json_line, json_option, reason_option, say, table
+from worker.operations.cli.printing import by_option, json_line, json_option, reason_option, say, sum_up, table
 from worker.operations.words import count
 
 TOLD = 100  # jobs that are told one by one; of more only those that could not be stopped
@@ -48,18 +48,18 @@ def cancel(
                     "detail": result.text,
                 }
             )
-    else:
-        _tell(results, run)
+    _tell(results, run, as_json=as_json)
     sys.exit(0 if all(result.done for result in results) else 1)
 
 
-def _tell(results: list[withdraw.Withdrawn], run: str | None) -> None:
+def _tell(results: list[withdraw.Withdrawn], run: str | None, *, as_json: bool) -> None:
     if not results:
-        say(f"Run {run} asks for nothing that is not over: nothing was cancelled.")
+        sum_up(f"Run {run} asks for nothing that is not over: nothing was cancelled.", as_json=as_json)
         return
     done = sum(result.done for result in results)
     told = results if len(results) <= TOLD else [result for result in results if not result.done][:TOLD]
-    if told:
+    if told and not as_json:
         table(["JOB", "WHAT HAPPENED"], [(result.job_id[:128], result.text) for result in told])
         say()
-    say(f"{count(done, 'request')} withdrawn" + (f", {len(results) - done:,} not." if done < len(results) else "."))
+    rest = f", {len(results) - done:,} not." if done < len(results) else "."
+    sum_up(f"{count(done, 'request')} withdrawn{rest}", as_json=as_json)

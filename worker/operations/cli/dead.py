@@ -18,6 +18,7 @@ from worker.operations.cli import door
 from worker.operations.cli.dead_moves import discard, restore
 from worker.operations.cli.dead_replay import replay
 from worker.operations.cli.filters import filter_of, filter_options
+from worker.operations.cli.output import Reading
 from worker.operations.cli.printing import facts, json_line, json_option, note, say, table
 from worker.operations.dead import Group, group_of
 from worker.operations.times import days_left, left, relative, rfc3339, when
@@ -82,7 +83,7 @@ def _group_row(group: Group, now: float) -> tuple[object, ...]:
     )
 
 
-@dead.command("list")
+@dead.command("list", cls=Reading)
 @filter_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most so many. [table: {ROWS}, else all]")
 @click.option("-o", "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)

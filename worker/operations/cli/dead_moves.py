@@ -15,7 +15,7 @@ from worker.deletion import State, check_opaque, check_reason
 from worker.operations import dead, dead_moves, words
 from worker.operations.cli import door
 from worker.operations.cli.filters import as_typed, filter_of, filter_options
-from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say
+from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say, sum_up
 from worker.operations.dead import Selection, group_of
 from worker.operations.dead_moves import Done
 from worker.operations.requests import CAP
@@ -153,8 +153,10 @@ def tell_done(wanted: State, selection: Selection, done: Done, *, as_json: bool)
             state = became.get(letter.ref, wanted.value)
             json_line(_result(letter.ref.job_id, letter.ref.project_id, state, done=letter.ref not in became))
         _json_skipped(selection)
+    what = f"{words.count(done.done, 'letter')} {DONE[wanted]}." if done.done else f"Nothing was {DONE[wanted]}."
+    sum_up(what, as_json=as_json)
+    if as_json:
         return
-    say(f"{words.count(done.done, 'letter')} {DONE[wanted]}." if done.done else f"Nothing was {DONE[wanted]}.")
     for ref, state in done.others[:TOLD]:
         say(f"  {ref.job_id}: {_OTHERS.get(state, f'it is {state} by now')}")
     if len(done.others) > TOLD:

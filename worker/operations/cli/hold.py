@@ -11,7 +11,8 @@ import click
 from worker.errors import UsageError
 from worker.operations import holds, ids, requests
 from worker.operations.cli import door
-from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say, table
+from worker.operations.cli.output import Reading
+from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say, sum_up, table
 from worker.operations.holds import Told
 from worker.operations.times import absolute, parse_day_or_time, relative
 from worker.operations.words import count
@@ -91,7 +92,7 @@ def remove(job_ids: tuple[str, ...], app_user: str | None, as_json: bool, **said
     _tell(told, "no longer on hold", as_json=as_json)
 
 
-@hold.command(name="list")
+@hold.command(name="list", cls=Reading)
 @json_option
 def list_(as_json: bool) -> None:
     """Every hold: of jobs by their id, of app users by their hash.
@@ -179,9 +180,9 @@ def _tell(told: list[Told], what: str, *, as_json: bool) -> None:
         if shown:
             table(["JOB", "WHAT HAPPENED"], [(one.job_id[:128], one.text) for one in shown])
             say()
-        done = sum(one.done for one in told)
-        rest = f"; {count(len(told) - done, 'other')} not, see above" if done < len(told) else ""
-        say(f"{count(done, 'job')} {what}{rest}.")
+    done = sum(one.done for one in told)
+    rest = f"; {count(len(told) - done, 'other')} not, see above" if done < len(told) else ""
+    sum_up(f"{count(done, 'job')} {what}{rest}.", as_json=as_json)
     sys.exit(0 if all(one.done for one in told) else 1)
 
 

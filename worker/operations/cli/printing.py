@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from worker.operations.cli import output
 from worker.operations.who import operator
 from worker.operations.words import plain
 
@@ -55,8 +56,18 @@ def json_line(value: Any, *, beside: bool = False) -> None:
 
 
 def say(text: str = "", *, style: str | None = None) -> None:
-    """A line for people on stdout."""
+    """A line for people on stdout; on stderr once nobody reads that."""
     console().print(Text(plain(text), style=style or ""), soft_wrap=True)
+    if output.ended():
+        note(text)
+
+
+def sum_up(text: str, *, as_json: bool) -> None:
+    """What an act did, in one line. The lines of --json say it themselves, unless somebody stopped to read them."""
+    if not as_json:
+        say(text)
+    elif output.ended():
+        note(text)
 
 
 def note(text: str) -> None:

@@ -14,6 +14,7 @@ from worker.errors import EraserError, UsageError
 from worker.operations import receipts_export as exports
 from worker.operations import receipts_recheck as rechecks
 from worker.operations.cli import door
+from worker.operations.cli.output import Reading
 from worker.operations.cli.printing import json_line, json_option, note, say
 from worker.operations.cli.progress import counting
 from worker.operations.gates import accounts_meant
@@ -35,7 +36,7 @@ def receipts() -> None:
     """Proof: receipts of what was deleted, gone, discarded or cancelled, chained by hash."""
 
 
-@receipts.command()
+@receipts.command(cls=Reading)
 @_since
 @click.option(
     "-o",

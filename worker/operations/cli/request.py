@@ -16,7 +16,7 @@ from worker.errors import Unreachable, UsageError
 from worker.ledger.moves import Claim, Ref
 from worker.operations import ids, requests, status, waiting
 from worker.operations.cli import door
-from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say
+from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say, sum_up
 from worker.operations.cli.progress import progress
 from worker.operations.times import parse_span
 from worker.operations.words import count
@@ -106,7 +106,9 @@ def request(job_ids: tuple[str, ...], from_file: str | None, as_json: bool, wait
     if as_json:
         for asked in kept:
             json_line(_as_json(asked, states.get(Ref(project, asked.job_id))))
-    else:
+    if tally.accepted:
+        sum_up(f"Accepted {count(tally.accepted, 'deletion')} in project {project}: {_how(tally)}.", as_json=as_json)
+    if not as_json:
         _tell(running, tally, project, many=from_file is not None, waited=wait_s is not None)
     sys.exit(_end(tally, refs, states, as_json=as_json))
 
@@ -167,8 +169,6 @@ def _as_json(asked: requests.Asked, state: State | None = None) -> dict[str, Any
 
 
 def _tell(running: Runtime, tally: Tally, project: str, *, many: bool, waited: bool) -> None:
-    if tally.accepted:
-        say(f"Accepted {count(tally.accepted, 'deletion')} in project {project}: {_how(tally)}.")
     for state in ("deleted", "gone"):
         if tally.merged[state]:
             say(f"  {tally.merged[state]:,} {state} already, nothing is sent; --again asks once more.")

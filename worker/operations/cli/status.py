@@ -18,6 +18,7 @@ from worker.ledger.read import AccountStatus
 from worker.operations import status as whole
 from worker.operations import words
 from worker.operations.cli import door
+from worker.operations.cli.output import Reading
 from worker.operations.cli.printing import STYLES, console, json_line, json_option, tabled
 from worker.operations.status import Overview
 from worker.operations.times import absolute, relative, span, when
@@ -26,7 +27,7 @@ EVERY_S = 1.0
 EVERY_S_PIPED = 10.0
 
 
-@click.command()
+@click.command(cls=Reading)
 @click.option("--watch", is_flag=True, help="Refresh in place until Ctrl-C.")
 @json_option
 def status(watch: bool, as_json: bool) -> None:

@@ -1,0 +1,116 @@
+"""Output that ends does not end what a command does.
+
+Whoever reads stdout may go away (`| head -1`), a disk may be full, a terminal may be closed. A command that changes
+something goes on to its end all the same, and says on stderr what it did; one that only looks, a `Reading`, stops.
+All of it is here, below everything that prints: the last layer of stdout and stderr takes what nobody takes any more.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+import click
+
+FULL = "the output is not whole"
+
+
+class Reading(click.Command):
+    """A command that changes nothing: once nobody takes its output there is nothing left to do."""
+
+
+class _Lasting(io.RawIOBase):
+    """The end of a stream that lasts: what cannot be written is dropped, and counted."""
+
+    def __init__(self, file: io.FileIO, *, for_results: bool) -> None:
+        self._file = file
+        self._for_results = for_results
+        self.ended: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        size = memoryview(data).nbytes
+        if self.ended is not None:
+            return size
+        try:
+            while (written := self._file.write(data)) is None:  # a pipe that is full, and does not wait by itself
+                select.select([], [self._file], [])
+        except OSError as error:
+            self.ended = error
+            context = click.get_current_context(silent=True)
+            if self._for_results and context is not None and isinstance(context.command, Reading):
+                raise
+            return size
+        return written
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def isatty(self) -> bool:
+        return self._file.isatty()
+
+
+_results: _Lasting | None = None  # of the command that this process is
+
+
+def ended() -> bool:
+    """Whether nobody takes what is written to stdout any more."""
+    if _results is None:
+        return False
+    sys.stdout.flush()
+    return _results.ended is not None
+
+
+@contextmanager
+def lasting() -> Iterator[None]:
+    """Inside, stdout and stderr last. At the end what was lost is told, and in the exit code where it was no reader
+    who chose to leave."""
+    global _results
+    _results, sys.stdout = _made(sys.stdout, for_results=True)
+    _, sys.stderr = _made(sys.stderr, for_results=False)
+    try:
+        yield
+        code: object = None
+    except SystemExit as end:
+        code = end.code
+    if ended():
+        code = _told(_results.ended if _results else None, code)
+    with suppress(OSError):
+        sys.stderr.flush()
+    if code:
+        sys.exit(code)  # type: ignore[arg-type]
+
+
+def _told(why: OSError | None, code: object) -> object:
+    left = why is None or why.errno == errno.EPIPE
+    if left and not code:
+        return code
+    reason = "its reader left" if left else why.strerror if why else ""
+    click.echo(f"eraser: {FULL}: {reason}", err=True)
+    return code or 1
+
+
+def _made(stream: TextIO | None, *, for_results: bool) -> tuple[_Lasting | None, TextIO]:
+    """The same stream with another end. One that was closed before we began becomes one that takes everything."""
+    if stream is None:
+        return None, open(os.devnull, "w", encoding="utf-8")
+    try:
+        raw = _Lasting(io.FileIO(stream.fileno(), "w", closefd=False), for_results=for_results)
+    except (OSError, ValueError):  # no file of the system's: a test took its place
+        return None, stream
+    text = io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=raw.isatty() or not for_results,
+        write_through=not for_results,
+    )
+    return raw, text
