@@ -45,6 +45,7 @@ def server() -> Iterator[tuple[int, int, str, EmbeddedRedis]]:
         tokens = Path(place) / "tokens.toml"
         token = new_token(tokens, "load", Scope.REQUEST)
         env = {"PATH": os.environ["PATH"], "ERASER_REDIS_URL": redis.url, "ERASER_API_TOKENS_FILE": str(tokens)}
+        env["ERASER_PROJECTS"] = PROJECT
         log = Path(place) / "console.log"
         eraser = Path(sys.executable).with_name("eraser")
         with log.open("wb") as output:

@@ -71,6 +71,7 @@ def main(jobs: int) -> None:
                 "ERASER_RATE": "1000",
                 "HUAWEICLOUD_SDK_AK": DEMO_AK,
                 "HUAWEICLOUD_SDK_SK": DEMO_SK,
+                "ERASER_PROJECTS": DEMO_PROJECT,
             }
             _measure(environ, redis.Redis.from_url(server.url), jobs)
         finally:

@@ -8,7 +8,7 @@ from functools import partial
 from worker.celery import app, ring
 from worker.durations import parse_duration
 from worker.ledger.moves import Accepted, Ref
-from worker.operations.requests import checked, claim, once_redis_answers, project_of, record
+from worker.operations.requests import checked, claim, known_project, once_redis_answers, record
 from worker.runtime import runtime
 
 
@@ -23,11 +23,13 @@ def request_deletion(
     after_s: float = 0.0,
     deadline_s: float | None = None,
     again: bool = False,
+    allow_project: bool = False,
 ) -> Accepted:
     """Ask for one training job to be deleted. It is recorded when this returns.
 
     by, reason, app_user: opaque ids and ticket numbers, never names. after_s: not before so many seconds from now.
-    Raises `UsageError` for a bad id (nothing was recorded) and `Unreachable` when Redis does not answer.
+    allow_project: also in a project that is not configured here. Raises `UsageError` for a bad id and `UnknownProject`
+    (nothing was recorded), and `Unreachable` when Redis does not answer.
     """
     return next(
         request_deletions(
@@ -40,6 +42,7 @@ def request_deletion(
             after_s=after_s,
             deadline_s=deadline_s,
             again=again,
+            allow_project=allow_project,
         )
     )
 
@@ -56,10 +59,11 @@ def request_deletions(
     after_s: float = 0.0,
     deadline_s: float | None = None,
     again: bool = False,
+    allow_project: bool = False,
 ) -> Iterator[Accepted]:
     """Ask for many, 500 a round trip; yields each as it is recorded. Raises `UsageError` at the first bad id."""
     running = runtime()
-    project = project_of(running, project_id)
+    project = known_project(running, project_id, allow=allow_project)
     asked = claim(
         running,
         lane=lane,
@@ -71,7 +75,7 @@ def request_deletions(
         deadline_s=deadline_s,
         again=again,
     )
-    return record(running, (Ref(project, checked(job_id)) for job_id in job_ids), asked, ring)
+    return record(running, (Ref(project, checked(running, job_id)) for job_id in job_ids), asked, ring)
 
 
 @app.task(name="eraser.delete")
@@ -86,6 +90,7 @@ def delete(
     after: str | None = None,
     deadline: str | None = None,
     again: bool = False,
+    allow_project: bool = False,
 ) -> None:
     """Record a deletion, then work as a hand. after, deadline: durations such as "24h"."""
     running = runtime()
@@ -100,6 +105,7 @@ def delete(
         after_s=parse_duration(after) if after else 0.0,
         deadline_s=parse_duration(deadline) if deadline else None,
         again=again,
+        allow_project=allow_project,
     )
     accepted = once_redis_answers(running, ask)
     running.work(running.settings.account_of(accepted.ref.project_id).name, ring)

@@ -38,7 +38,8 @@ class Site:
     bind: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
-        environ = {"ERASER_REDIS_URL": self.redis_url, "ERASER_API_TOKENS_FILE": str(self.tokens), **self.environ}
+        environ = {"ERASER_REDIS_URL": self.redis_url, "ERASER_API_TOKENS_FILE": str(self.tokens)}
+        environ |= {"HUAWEICLOUD_SDK_PROJECT_ID": PROJECT, **self.environ}
         self.running = Runtime.load(environ)
         self.running.patience_s = 0.2
         self.rung: list[tuple[str, str]] = []

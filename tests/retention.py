@@ -69,6 +69,7 @@ class House:
             "ERASER_REDIS_URL": "redis://127.0.0.1:1/0",
             "ERASER_CONFIG": str(self.file),
             "ERASER_RATE": "1000",
+            "ERASER_PROJECTS": "*",
             "ERASER_ENDPOINT": "http://127.0.0.1:1",
         }
         self.running = self.process(environ)

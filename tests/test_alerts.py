@@ -89,7 +89,7 @@ class Scene:
 @pytest.fixture
 def scene(redis_url: str, undertaker: Undertaker, tmp_path: Path) -> Any:
     (tmp_path / "eraser.toml").write_text(POLICY)
-    environ = {"ERASER_REDIS_URL": redis_url, "ERASER_CONFIG": str(tmp_path / "eraser.toml")}
+    environ = {"ERASER_REDIS_URL": redis_url, "ERASER_CONFIG": str(tmp_path / "eraser.toml"), "ERASER_PROJECTS": "*"}
     made = Scene(Runtime.load(environ), undertaker)
     made.worker()
     yield made

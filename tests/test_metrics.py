@@ -134,7 +134,7 @@ def test_a_policy_that_stopped_itself_is_seen(load: Load, tmp_path: Path) -> Non
     policy = '[policies.{}]\nprojects = ["p"]\nstates = ["TRAIN_FAILED"]\nolder_than = "90d"\nreason = "T-1"\n'
     policy += 'schedule = "30 3 * * 0"\n'
     (tmp_path / "eraser.toml").write_text(policy.format("old") + policy.format("well"))
-    running = load(ERASER_CONFIG=str(tmp_path / "eraser.toml"))
+    running = load(ERASER_CONFIG=str(tmp_path / "eraser.toml"), ERASER_PROJECTS="p")
     run = Run("r1", "old", "h", "default", time.time() * 1000, stopped_by="cap")
     RunBook(running.ledger("default")).write(run, keep_s=100)
     page = Page(running)

@@ -4,6 +4,7 @@
     ├── UsageError              2   what the caller typed or sent is wrong; nothing was attempted
     │   └── SettingsError       2   a setting is missing or wrong; says which one and what to set
     ├── RefusedBySafetyRule     3   a cap, a confirmation or a guard said no; nothing was done
+    │   └── UnknownProject      3   the project is none of this installation's, and nobody allowed it by name
     └── Unreachable             4   Redis or MetaStudio does not answer; says what to do
 
 Data lives in attributes; messages are for people and are never parsed.
@@ -40,6 +41,14 @@ class RefusedBySafetyRule(EraserError):
     def __init__(self, rule: str, message: str) -> None:
         super().__init__(f"refused by {rule}: {message}")
         self.rule = rule
+
+
+class UnknownProject(RefusedBySafetyRule):
+    """A project that is none of this installation's: a typing error would close a whole account."""
+
+    def __init__(self, project_id: str, why: str) -> None:
+        super().__init__("project", f"{project_id} {why}")
+        self.project_id = project_id
 
 
 class Unreachable(EraserError):

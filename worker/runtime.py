@@ -85,6 +85,11 @@ def gate_policy(settings: Settings, account: Account) -> GatePolicy:
     )
 
 
+def policy_book(settings: Settings) -> PolicyBook:
+    """The policies of ERASER_CONFIG, for this installation's accounts and projects."""
+    return PolicyBook(settings.config, lambda project: settings.account_of(project).name, settings.knows)
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -143,7 +148,7 @@ class Runtime:
     @cached_property
     def policies(self) -> PolicyBook:
         """The retention policies of ERASER_CONFIG, as the file says at each moment."""
-        return PolicyBook(self.settings.config, lambda project: self.settings.account_of(project).name)
+        return policy_book(self.settings)
 
     def redis_ms(self) -> float:
         """Redis's clock, in ms since 1970. Raises `Unreachable`."""

@@ -50,8 +50,10 @@ KNOWN = (
     "ERASER_API_TOKENS_FILE",  # hashes of the HTTP API's tokens: no secret, but a file like the secrets
     "ERASER_CONSOLE_HOSTS",
     "ERASER_NAMESPACE",
+    "ERASER_PROJECTS",  # whose jobs may be asked for
 )
 PROJECT = "HUAWEICLOUD_SDK_PROJECT_ID"
+EVERY = "*"
 
 RETRY_SCHEDULE = "10s,30s,2m,5m,15m,30m,1h,2h,4h,8h"  # eleven attempts, about 16 hours
 NOT_DELETABLE_SCHEDULE = "1m,10m,1h,4h,12h,24h"  # the last step repeats until the deadline
@@ -87,6 +89,8 @@ class Settings:
     console_hosts: tuple[str, ...]  # names under which the HTTP side is called, beside those of this machine
     accounts: Mapping[str, Account]
     project: str | None  # HUAWEICLOUD_SDK_PROJECT_ID
+    projects: frozenset[str]  # this installation's own, by name
+    every_project: bool  # ERASER_PROJECTS=*: any other may be asked for too
     origins: Mapping[str, str] = field(repr=False, compare=False)  # setting -> where its value comes from
 
     @classmethod
@@ -105,6 +109,9 @@ class Settings:
         rate = read.value("ERASER_RATE", _check_rate)
         project = read.secret(PROJECT, _check_project)  # no secret, but the SDK's names may all come as _FILE here
         config = read.value("ERASER_CONFIG", _as_path)
+        listed = read.value("ERASER_PROJECTS", _check_projects)
+        named = listed if listed and listed != (EVERY,) else (project,) if project else ()
+        accounts = _accounts(read, config, rate, named)
         return cls(
             redis_url=redis_url,
             broker_url=broker_url,
@@ -125,8 +132,10 @@ class Settings:
             api_tokens=read.value("ERASER_API_TOKENS_FILE", _as_path),
             namespace=read.value("ERASER_NAMESPACE", _check_namespace) or NAMESPACE,
             console_hosts=read.value("ERASER_CONSOLE_HOSTS", check_hosts) or (),
-            accounts=MappingProxyType(_accounts(read, config, rate, project)),
+            accounts=MappingProxyType(accounts),
             project=project,
+            projects=frozenset(named).union(*(account.projects for account in accounts.values())),
+            every_project=listed == (EVERY,),
             origins=MappingProxyType(read.origins),
         )
 
@@ -147,8 +156,11 @@ class Settings:
         """The project meant when a command names none: the environment's, or the only one there is."""
         if self.project is not None:
             return self.project
-        projects = [project for account in self.accounts.values() for project in account.projects]
-        return projects[0] if len(projects) == 1 else None
+        return next(iter(self.projects)) if len(self.projects) == 1 else None
+
+    def knows(self, project_id: str) -> bool:
+        """Whether deletions may be asked for in this project without allowing it by name."""
+        return self.every_project or project_id in self.projects
 
     def describe(self) -> list[tuple[str, str, str]]:
         """(name, effective value, origin) of every setting and account, with secrets masked, for people."""
@@ -178,6 +190,7 @@ class Settings:
             "ERASER_REDIS_SERVER": str(self.redis_server or "not set"),
             "ERASER_API_TOKENS_FILE": str(self.api_tokens or "not set"),
             "ERASER_NAMESPACE": self.namespace,
+            "ERASER_PROJECTS": EVERY if self.every_project else ", ".join(sorted(self.projects)) or "none",
             "ERASER_CONSOLE_HOSTS": ", ".join(self.console_hosts) or "this machine's own names",
             "ERASER_CONSOLE_PASSWORD": "set" if self.console_password else "not set",
             PROJECT: self.project or "not set",
@@ -273,7 +286,7 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
             raise SettingsError(name, f"there is no such setting{nearest(name, KNOWN)}: correct or unset it")
 
 
-def _accounts(read: _Reader, config: Path | None, rate: float | None, project: str | None) -> dict[str, Account]:
+def _accounts(read: _Reader, config: Path | None, rate: float | None, projects: tuple[str, ...]) -> dict[str, Account]:
     region, endpoint = read.value("ERASER_REGION", _as_text), read.value("ERASER_ENDPOINT", _as_text)
     endpoint, region = place(region, endpoint, ("ERASER_REGION", "ERASER_ENDPOINT"))
     ours = Account(
@@ -281,7 +294,7 @@ def _accounts(read: _Reader, config: Path | None, rate: float | None, project: s
         endpoint=endpoint,
         region=region,
         rate=rate or default_rate(region),
-        projects=(project,) if project else (),
+        projects=projects,
         credentials=CredentialsReference(login=login_of_environment(read.environ)),
     )
     found = read_accounts(config, around=ours, rate=rate) if config else {}
@@ -331,6 +344,16 @@ def _check_project(text: str, name: str) -> str:
     if why := why_bad_id(text, "project id"):
         raise SettingsError(name, why)
     return text
+
+
+def _check_projects(text: str, name: str) -> tuple[str, ...]:
+    if text == EVERY:
+        return (EVERY,)
+    projects = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for project in projects:
+        if why := why_bad_id(project, "project id"):
+            raise SettingsError(name, f"{why}. Expected project ids with commas between them, or {EVERY} for any")
+    return projects
 
 
 def _check_namespace(text: str, name: str) -> str:

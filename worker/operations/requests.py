@@ -12,7 +12,7 @@ import redis
 
 from worker.deletion import Lane, check_opaque, check_reason, why_bad_id
 from worker.durations import LONGEST, format_duration
-from worker.errors import RefusedBySafetyRule, Unreachable, UsageError
+from worker.errors import RefusedBySafetyRule, UnknownProject, Unreachable, UsageError
 from worker.ledger.acts import Act, ActName
 from worker.ledger.moves import Accepted, Claim, Ref
 from worker.ledger.store import BATCH
@@ -23,6 +23,7 @@ Ring = Callable[[str, str], None]  # account, doorbell
 
 CAP = 100  # ids that nobody has to confirm
 ASK_AGAIN_S = 1.0
+TOLD = 3  # projects that an error names
 SOON_S = 60.0  # a start that lies further back is a typing error
 
 
@@ -136,6 +137,32 @@ def project_of(running: Runtime, project_id: str | None) -> str:
     return project
 
 
+def known_project(running: Runtime, project_id: str | None, *, allow: bool = False) -> str:
+    """The project meant, if anything new may be recorded for it: it is configured, or allowed by name.
+
+    MetaStudio refuses a project that is not the key's, and the account closes: whoever mistyped it has to hear it here.
+    Raises `UnknownProject` and `UsageError`.
+    """
+    project = project_of(running, project_id)
+    settings = running.settings
+    if allow or settings.knows(project):
+        return project
+    ours = f"it has {', '.join(sorted(settings.projects)[:TOLD])}" if settings.projects else "it has none yet"
+    more = f" and {len(settings.projects) - TOLD:,} more" if len(settings.projects) > TOLD else ""
+    raise UnknownProject(
+        project,
+        f"is no project of this installation; {ours}{more}. Nothing was recorded. If it is meant, add it to "
+        "ERASER_PROJECTS, or allow it this once: --allow-project (allow_project=true by HTTP, Celery and Python)",
+    )
+
+
+def why_bad_job(running: Runtime, job_id: str) -> str | None:
+    """Why this cannot be a job's id, or None."""
+    if job_id in running.settings.projects:
+        return "this is the id of a project, not of a job: were the two swapped?"
+    return why_bad_id(job_id)
+
+
 def record(running: Runtime, refs: Iterable[Ref], claim: Claim, ring: Ring) -> Iterator[Accepted]:
     """Write requests of one project to its account's ledger, 500 a round trip, and see that somebody comes.
 
@@ -176,7 +203,7 @@ def submit(running: Runtime, project: str, job_ids: Iterable[str], claim: Claim,
     """Ask for each id in turn; a bad one is told, the good ones are recorded. Raises what `record` does."""
     rest = iter(job_ids)
     while batch := list(islice(rest, BATCH)):
-        bad = {job_id: why for job_id in batch if (why := why_bad_id(job_id))}
+        bad = {job_id: why for job_id in batch if (why := why_bad_job(running, job_id))}
         accepted = record(running, [Ref(project, job_id) for job_id in batch if job_id not in bad], claim, ring)
         for job_id in batch:
             yield Asked(job_id, None, bad[job_id]) if job_id in bad else Asked(job_id, next(accepted))
@@ -200,9 +227,9 @@ def told_of_cap(claim: Claim, count: int, most: int | None) -> Claim:
     return replace(claim, act=act)
 
 
-def checked(job_id: str) -> str:
+def checked(running: Runtime, job_id: str) -> str:
     """The id if it may reach a URL. Raises `UsageError`."""
-    why = why_bad_id(job_id)
+    why = why_bad_job(running, job_id)
     if why:
         raise UsageError(why)
     return job_id

@@ -29,7 +29,7 @@ from worker.errors import EraserError, SettingsError, UsageError
 from worker.ledger.store import connect
 from worker.operations import guard
 from worker.operations.processes import Child, Guard, celery, undisturbed
-from worker.retention.book import PolicyBook
+from worker.runtime import policy_book
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def check(settings: Settings, environ: Mapping[str, str]) -> None:
                 broken.add(account.name)
             except EraserError as error:  # IAM is away: no reason not to start, the gate waits for it
                 log.warning("credentials.unchecked", extra={"account": account.name, "error": str(error)})
-    PolicyBook(settings.config, lambda project: settings.account_of(project).name).current()
+    policy_book(settings).current()
     if len(broken) == len(settings.accounts):  # else the worker serves the others, and the gates say what is wrong
         raise UsageError(
             "nothing could be deleted yet, please set:\n\n  "

@@ -31,11 +31,14 @@ _MOST_JOBS = 1_000_000
 class PolicyBook:
     """The policies of a file, read again when it changes: a worker must not act on what was corrected. Thread-safe.
 
-    `account_of` names the account that calls for a project.
+    `account_of` names the account that calls for a project, `knows` says whether it is configured.
     """
 
-    def __init__(self, path: Path | None, account_of: Callable[[str], str]) -> None:
+    def __init__(
+        self, path: Path | None, account_of: Callable[[str], str], knows: Callable[[str], bool] = lambda _: True
+    ) -> None:
         self._path = path
+        self._knows = knows
         self._account_of = account_of
         self._lock = threading.Lock()
         self._stamp: tuple[int, int, int] | None = None
@@ -71,6 +74,12 @@ class PolicyBook:
     def _read(self, path: Path) -> dict[str, Policy]:
         policies = read_policies(path)
         for policy in policies.values():
+            if unknown := next((project for project in policy.projects if not self._knows(project)), None):
+                raise SettingsError(
+                    CONFIG,
+                    f"{path}: [policies.{policy.name}] projects: {unknown} is no project of this installation: "
+                    "correct it, or add it to ERASER_PROJECTS or to the projects of an account",
+                )
             accounts = {self._account_of(project) for project in policy.projects}
             if len(accounts) > 1:
                 several = ", ".join(sorted(accounts))

@@ -12,7 +12,17 @@ from worker.errors import UsageError
 from worker.operations import holds, ids, requests
 from worker.operations.cli import door
 from worker.operations.cli.output import Reading
-from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say, sum_up, table
+from worker.operations.cli.printing import (
+    allow_project_option,
+    by_option,
+    json_line,
+    json_option,
+    note,
+    reason_option,
+    say,
+    sum_up,
+    table,
+)
 from worker.operations.holds import Told
 from worker.operations.times import absolute, parse_day_or_time, relative
 from worker.operations.words import count
@@ -36,6 +46,7 @@ def hold() -> None:
 @click.argument("job_ids", nargs=-1, metavar="JOB_ID...")
 @click.option("--app-user", metavar="U", help="Every job of this app user; kept as a keyed hash.")
 @_project
+@allow_project_option
 @_account
 @reason_option(required=True)
 @_by
@@ -52,7 +63,8 @@ def add(job_ids: tuple[str, ...], app_user: str | None, as_json: bool, **said: A
     running = door.load()
     holds.check_said(said["reason"], said["by"])
     until_ms = parse_day_or_time(said["until"], "--until") if said["until"] else None
-    project = requests.project_of(running, said["project"]) if job_ids else ""
+    allow = said["allow_project"]
+    project = requests.known_project(running, said["project"], allow=allow) if job_ids else ""
     _refuse_past(door.enter(running), until_ms, said["until"])
     if app_user:
         accounts = _accounts(running, said["account"])
@@ -129,6 +141,7 @@ def list_(as_json: bool) -> None:
 @hold.command(name="import")
 @click.argument("file", metavar="FILE|-")
 @_project
+@allow_project_option
 @reason_option(required=True)
 @_by
 @_until
@@ -141,7 +154,7 @@ def import_(file: str, as_json: bool, **said: Any) -> None:
     """
     running = door.load()
     holds.check_said(said["reason"], said["by"])
-    project = requests.project_of(running, said["project"])
+    project = requests.known_project(running, said["project"], allow=said["allow_project"])
     until_ms = parse_day_or_time(said["until"], "--until") if said["until"] else None
     with ids.opened(file, sys.stdin.buffer) as lines:
         _refuse_past(door.enter(running), until_ms, said["until"])

@@ -50,6 +50,11 @@ def by_option(command: F) -> F:
     return click.option("--by", metavar="WHO", default=operator, help=text)(command)
 
 
+def allow_project_option(command: F) -> F:
+    text = "Also if the project is none of ERASER_PROJECTS."
+    return click.option("--allow-project", is_flag=True, help=text)(command)
+
+
 def json_line(value: Any, *, beside: bool = False) -> None:
     """One object on one line of stdout, or of stderr where something else has stdout."""
     click.echo(json.dumps(value, ensure_ascii=False), err=beside)

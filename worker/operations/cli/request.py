@@ -16,7 +16,16 @@ from worker.errors import Unreachable, UsageError
 from worker.ledger.moves import Claim, Ref
 from worker.operations import ids, requests, status, waiting
 from worker.operations.cli import door
-from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say, sum_up
+from worker.operations.cli.printing import (
+    allow_project_option,
+    by_option,
+    json_line,
+    json_option,
+    note,
+    reason_option,
+    say,
+    sum_up,
+)
 from worker.operations.cli.progress import progress
 from worker.operations.times import parse_span
 from worker.operations.words import count
@@ -56,6 +65,7 @@ class Tally:
 @click.argument("job_ids", nargs=-1, metavar="JOB_ID...")
 @click.option("--from-file", metavar="FILE|-", help="One id a line; - reads standard input; # begins a comment.")
 @click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
+@allow_project_option
 @click.option(
     "--lane",
     type=click.Choice([lane.value for lane in Lane]),
@@ -81,7 +91,7 @@ def request(job_ids: tuple[str, ...], from_file: str | None, as_json: bool, wait
     if bool(job_ids) == bool(from_file):
         raise UsageError("name job ids, or a file with --from-file FILE (- for a pipe); one of the two")
     running = door.load()
-    project = requests.project_of(running, said["project"])
+    project = requests.known_project(running, said["project"], allow=said["allow_project"])
     account = running.settings.account_of(project).name
     wait_s = parse_span(wait, "--wait") if wait else None
     lane = said["lane"] or ("bulk" if from_file else "user")

@@ -33,7 +33,8 @@ def add(visit: Visit) -> Move | Page:
         if app_user:
             holds.add_user(visit.running, accounts, app_user, reason=reason, by=by, until_ms=until)
             return Move("/holds", "The jobs of this app user are on hold.")
-        project = requests.project_of(visit.running, visit.said("project") or None)
+        allow = visit.said("allow_project") == "yes"
+        project = requests.known_project(visit.running, visit.said("project") or None, allow=allow)
         told = holds.add(visit.running, project, job_ids, reason=reason, by=by, until_ms=until)
     except Unreachable:
         raise
@@ -89,7 +90,7 @@ def remove(visit: Visit) -> Move | Page:
 
 def _removal(visit: Visit) -> Dialog:
     project = requests.project_of(visit.running, visit.request.path_params["project"])
-    job = requests.checked(visit.request.path_params["job"])  # it stands in a command to copy
+    job = requests.checked(visit.running, visit.request.path_params["job"])  # it stands in a command to copy
     says = (f"Job {job}: what the hold kept back goes on, with the time it had left.",)
     command = f"eraser hold remove {job} --project {project}"
     return Dialog("Remove the hold", says, "Remove the hold", "/holds", command=command)

@@ -11,7 +11,6 @@ import redis
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.deletion import why_bad_id
 from worker.errors import EraserError
 from worker.ledger.moves import Claim, Ref
 from worker.operations import receipts, requests, show, withdraw
@@ -36,6 +35,7 @@ async def ask(request: Request) -> Response:
         raise Problem(415, "not-json", "send the body as Content-Type: application/json")
     document = orders.parse(await request.body())
     order = orders.read(document)
+    requests.known_project(desk.running, project, allow=order.allow_project)
     claim = await _claim(desk, project, order, order.by(token.name))
     key = request.headers.get("idempotency-key")
     headers: dict[str, str] = {}
@@ -77,7 +77,7 @@ async def cancel(request: Request) -> Response:
     """DELETE: withdraw every claim, as `eraser cancel` does. 200: nothing will be sent. 202: noted, a call decides."""
     desk, project = desk_of(request), request.path_params["project_id"]
     token = desk.admit(request, Scope.OPERATE, project)
-    job_id, reason = requests.checked(request.path_params["job_id"]), request.query_params.get("reason")
+    job_id, reason = requests.checked(desk.running, request.path_params["job_id"]), request.query_params.get("reason")
     if not reason:
         raise Problem(422, "invalid", "reason: say why, with a ticket number: ?reason=TICKET-4711")
 
@@ -110,7 +110,7 @@ async def _record_once(desk: Desk, project: str, order: Order, claim: Claim, onc
 async def _record(desk: Desk, project: str, order: Order, claim: Claim) -> str:
     """Record and say what became of each id. Raises `Problem` where nothing was recorded."""
     account = desk.running.settings.account_of(project).name
-    if len(order.job_ids) == 1 and not why_bad_id(order.job_ids[0]):
+    if len(order.job_ids) == 1 and not requests.why_bad_job(desk.running, order.job_ids[0]):
         accepted = await desk.recorder.record(account, Ref(project, order.job_ids[0]), claim)
         return _answer([Asked(order.job_ids[0], accepted)])
     return _answer(await desk.in_thread(lambda: _record_many(desk, project, order, claim)))

@@ -38,6 +38,10 @@ _SAID: _Data = {
     "at": _MOMENT | {"description": "Not before this moment. `after` or `at`, not both."},
     "deadline": _DURATION | {"description": "Give up after so much time; 30 days unless the server says otherwise."},
     "again": {"type": "boolean", "description": "Also if it is deleted or gone already: opens a new round."},
+    "allow_project": {
+        "type": "boolean",
+        "description": "Also in a project that is not configured here; without it such a project is a 404.",
+    },
 }
 
 

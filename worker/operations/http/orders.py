@@ -29,6 +29,7 @@ _TYPES: Mapping[str, type] = {
     "at": str,
     "deadline": str,
     "again": bool,
+    "allow_project": bool,
 }
 _DURATION = "a duration: a number and s, m, h or d, such as 24h"
 _TIMES = {
@@ -53,6 +54,7 @@ class Order:
     at: str | None = None
     deadline: str | None = None
     again: bool = False
+    allow_project: bool = False
 
     def by(self, token: str) -> str:
         """Who asks: the token's name, and on whose behalf where that was said."""

@@ -13,7 +13,7 @@ from typing import Any
 import redis
 from starlette.responses import Response
 
-from worker.errors import EraserError, RefusedBySafetyRule, Unreachable, UsageError
+from worker.errors import EraserError, RefusedBySafetyRule, UnknownProject, Unreachable, UsageError
 from worker.operations.http.threads import Busy
 from worker.operations.show import UnknownJob
 
@@ -59,6 +59,9 @@ def of(error: Exception) -> Problem:
             return away(str(error))
         case RefusedBySafetyRule() if error.rule == "memory":
             return Problem(503, "redis-full", str(error), headers={"Retry-After": str(FULL_S)})
+        case UnknownProject():
+            detail = 'this project is none of this server\'s; if it is meant, send "allow_project": true'
+            return Problem(404, "unknown-project", f"{detail}. Nothing was recorded")
         case RefusedBySafetyRule():
             return Problem(409, "refused", str(error), rule=error.rule)
         case UnknownJob():
