@@ -62,6 +62,8 @@ class Wire:
     on_delete: Callable[[], None] = lambda: None  # before it is sent
     after_delete: Callable[[], None] = lambda: None  # once it is answered
     on_ask: Callable[[], None] = lambda: None
+    on_ready: Callable[[], None] = lambda: None  # while a token would be fetched
+    no_token: Answer | None = None
 
     def delete(
         self, project_id: str, job_id: str, *, app_user: str | None = None, signed_at: datetime | None = None
@@ -77,6 +79,10 @@ class Wire:
         self.on_ask()
         limit = 100 if job_id else 1
         return self.client.list(project_id, job_id=job_id, limit=limit, app_user=app_user, signed_at=signed_at)
+
+    def ready(self, project_id: str) -> Answer | None:
+        self.on_ready()
+        return self.no_token
 
     def renew(self, refused: Answer) -> bool:
         return False  # a key, not a token

@@ -268,6 +268,19 @@ def test_a_key_has_nothing_to_renew(simulator: Simulator) -> None:
     assert not desk.client.renew(Answer(401, None, None, None, None, 1, of_iam=True))
 
 
+def test_a_call_that_was_made_ready_asks_iam_for_nothing(simulator: Simulator, desk: Desk) -> None:
+    assert desk.client.ready(simulator.project) is None
+    desk.list()
+    assert desk.requests == 1
+
+
+def test_what_iam_answers_in_place_of_a_token_is_known_before_the_call(simulator: Simulator, desk: Desk) -> None:
+    simulator.set_user(DEMO_USER, "another")
+    refused = desk.client.ready(simulator.project)
+    assert refused is not None
+    assert (refused.of_iam, refused.status) == (True, 401)
+
+
 # IAM refuses
 
 

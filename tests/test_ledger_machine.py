@@ -160,6 +160,35 @@ class Deletions(RuleBasedStateMachine):
         if mine:
             del self.live[job]
 
+    @rule(held=leases)
+    def confirm(self, held: Held) -> None:
+        """Right before its call: only the holder of the lease may, and only while nothing speaks against it."""
+        lease, record = held.lease, self.bench.record(held.lease.ref.job_id)
+        go = self.bench.ledger.confirm(lease, key="k1")
+        on_hold = self.bench.holds.now()
+        unknown = bool(on_hold.users) and "au" not in record
+        assert go == (
+            record.get("tok") == lease.token
+            and "wish" not in record
+            and lease.ref not in on_hold.refs
+            and not unknown
+            and record.get("au") not in on_hold.users
+            and float(record["dl"]) > self.bench.now
+        )
+        assert not go or "unsent" not in self.bench.record(lease.ref.job_id)
+        self.allowed = set()
+
+    def only_looked_at(self, *jobs: str) -> set[str]:
+        """Jobs that a hand has, and no call has left."""
+        return {job for job in jobs if "unsent" in self.bench.record(job)}
+
+    def taken_back(self, jobs: set[str], to: str) -> set[tuple[str, str]]:
+        """Their leases may have been taken away."""
+        for job in jobs:
+            if self.bench.state(job) != "running":
+                del self.live[job]
+        return {("running", to)} if jobs else set()
+
     @rule(held=consumes(leases))
     def crash(self, held: Held) -> None:
         """A hand dies without a word."""
@@ -182,8 +211,10 @@ class Deletions(RuleBasedStateMachine):
     @rule(job=JOBS, run=RUNS)
     def cancel(self, job: str, run: str | None) -> None:
         self.acts += 1
-        self.bench.ledger.cancel([Ref(PROJECT, job)], why="T-1", run=run)
-        self.allowed = BY_PERSON["cancel"]
+        only_looked_at = self.only_looked_at(job)
+        ((_, result),) = self.bench.ledger.cancel([Ref(PROJECT, job)], why="T-1", run=run)
+        self.allowed = BY_PERSON["cancel"] | self.taken_back(only_looked_at, "cancelled")
+        assert result != "in_flight" or not only_looked_at
 
     @rule(job=JOBS)
     def replay(self, job: str) -> None:
@@ -225,13 +256,14 @@ class Deletions(RuleBasedStateMachine):
 
     @rule(number=st.sampled_from([0, 0, 0, 1]))
     def cancel_a_replay(self, number: int) -> None:
+        only_looked_at = self.only_looked_at("a", "b")
         called = {job for job in ("a", "b") if self.bench.record(job).get("calls")}
         before = {job: self.bench.record(job).get("state") for job in called}
         if number < len(self.replays):
             was = self.book.cancel(self.replays[-1 - number], why="T-1", by="ops")
             self.acts += was == ReplayState.RUNNING
             self.book.recall(self.replays[-1 - number])
-        self.allowed = BY_PERSON["recall"]
+        self.allowed = BY_PERSON["recall"] | self.taken_back(only_looked_at, "dead")
         assert before == {job: self.bench.record(job)["state"] for job in called}, "what was called goes its way"
 
     @rule(job=JOBS)
@@ -259,8 +291,10 @@ class Deletions(RuleBasedStateMachine):
     def hold(self, job: str, hours: float | None) -> None:
         until = None if hours is None else self.bench.now + hours * 3_600_000
         self.acts += 1
-        self.bench.holds.add([Ref(PROJECT, job)], why="T-2", by="ops", until_ms=until)
-        self.allowed = BY_PERSON["hold"]
+        only_looked_at = self.only_looked_at(job)
+        ((_, result),) = self.bench.holds.add([Ref(PROJECT, job)], why="T-2", by="ops", until_ms=until)
+        self.allowed = BY_PERSON["hold"] | self.taken_back(only_looked_at, "held")
+        assert result != "in_flight" or not only_looked_at
 
     @rule(user=st.sampled_from(["u1", "u2"]))
     def hold_an_app_user(self, user: str) -> None:

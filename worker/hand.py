@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 BUDGET_S = 3.0  # a hand's working time, so that accounts take turns; a doorbell costs Celery as much as five deletions
 MARGIN_S = 0.5  # what must be left of a lease beyond the longest call
+MOMENT_S = 0.25  # between a take and its call nobody need be heard for so long; a slot is at most 20 ms ahead
 
 
 class Remote(Protocol):
@@ -44,6 +45,9 @@ class Remote(Protocol):
         self, project_id: str, *, job_id: str | None, app_user: str | None = None, signed_at: datetime | None = None
     ) -> Listing:
         """List one job by its id, or the first job of all."""
+
+    def ready(self, project_id: str) -> Answer | None:
+        """Fetch what the next call needs, a token say. None: it can go; otherwise what IAM answered instead."""
 
     def renew(self, refused: Answer) -> bool:
         """After refused credentials: whether the next call goes out with newer ones."""
@@ -155,26 +159,35 @@ class Hand:
             return self._delete(lease, judge)
         listing = self._ask(lease)
         looked = judge.after_look(lease, listing, sees_jobs=self._sees_jobs(lease, listing))
-        looked = looked or self._second_thoughts(lease, judge, listing)
-        if looked is not None:
-            return looked
-        settled = self._delete(replace(lease, looks=0, seen=True), judge)
+        _, row = found(listing, lease.ref.job_id)
+        if looked is not None or row is None:
+            return looked or judge.give_back(lease)
+        if why := self._no_longer_meant(lease, row):
+            return judge.unwanted(lease, listing, why)
+        settled = self._delete(replace(lease, looks=0, seen=True), judge, row)
         return replace(settled, fields=sighting(listing, lease.ref.job_id) | settled.fields)
 
-    def _second_thoughts(self, lease: Lease, judge: Judge, listing: Listing) -> Settlement | None:
-        """It is there and deletable. Is it still meant to go, and is it perhaps somebody's who is on hold?"""
-        _, row = found(listing, lease.ref.job_id)
-        if row is not None and lease.policies:
-            now = datetime.fromtimestamp(lease.redis_ms / 1000, UTC)
-            why = self.still_meant(lease.policies, lease.ref.project_id, row, now)
-            if why is not None:
-                return judge.unwanted(lease, listing, why)
-        if row is not None and lease.who:
-            return judge.knows_whose(lease, listing, self.ledger.users.hashed(row.app_user_id))
-        return None
+    def _no_longer_meant(self, lease: Lease, row: JobRow) -> str | None:
+        """Why no policy that asked for the job means it any more; None: one does, or somebody else asked too."""
+        if not lease.policies:
+            return None
+        now = datetime.fromtimestamp(lease.redis_ms / 1000, UTC)
+        return self.still_meant(lease.policies, lease.ref.project_id, row, now)
 
-    def _delete(self, lease: Lease, judge: Judge) -> Settlement:
-        if not self._covers_a_call(lease):
+    def _may_leave(self, lease: Lease, judge: Judge, row: JobRow | None) -> bool:
+        """The last check before a DELETE: asked of the ledger only where something lay between the take and now."""
+        if lease.unsent or time.monotonic() - lease.taken > MOMENT_S:
+            owner = self.ledger.users.hashed(row.app_user_id) if row and lease.who else None
+            if not self.ledger.confirm(lease, key=judge.key, owner=owner):
+                return False
+        return self._covers_a_call(lease)
+
+    def _delete(self, lease: Lease, judge: Judge, row: JobRow | None = None) -> Settlement:
+        """One DELETE. `row`: what a look has just shown."""
+        no_token = self.remote.ready(lease.ref.project_id)
+        if no_token is not None:
+            return judge.without_token(lease, no_token)
+        if not self._may_leave(lease, judge, row):
             return judge.give_back(lease)
         ref = lease.ref
         signed_at = self._signed_at(lease)

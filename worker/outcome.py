@@ -40,7 +40,7 @@ class Judge:
     # -- without a call --------------------------------------------------------------------------------------------
 
     def give_back(self, lease: Lease) -> Settlement:
-        """Nothing was sent: the lease would not have covered the call."""
+        """Nothing was sent: the lease would not cover the call, or something came between. The next take decides."""
         return self._waits(lease, lesson=self._nothing(lease))
 
     def unsendable(self, lease: Lease, why: str) -> Settlement:
@@ -166,11 +166,6 @@ class Judge:
         """No policy that asked for it means it any more, and nobody else asked: withdrawn before the call."""
         event = _looked(listing, Found.PRESENT) | {"no_longer_matches": why[:80]}
         return self._settles(lease, State.CANCELLED, event=event, lesson=self._alive(lease, listing))
-
-    def knows_whose(self, lease: Lease, listing: Listing, user: str) -> Settlement:
-        """The look said whose job it is (`user`: the hash); whether that is on hold, the next take decides."""
-        fields = sighting(listing, lease.ref.job_id) | {"au": user}
-        return self._waits(lease, fields=fields, lesson=self._alive(lease, listing))
 
     def _nobody_says_whose(self, lease: Lease, listing: Listing, what: Found) -> Settlement:
         """It may be an app user's that is on hold: nothing is sent until a look says, or no such hold is left."""

@@ -66,6 +66,9 @@ class _Remote:
         limit = 100 if job_id else 1
         return self.client.list(project_id, job_id=job_id, limit=limit, app_user=app_user, signed_at=signed_at)
 
+    def ready(self, project_id: str) -> Answer | None:
+        return self.client.ready(project_id)
+
     def renew(self, refused: Answer) -> bool:
         return self.client.renew(refused)
 

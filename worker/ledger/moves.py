@@ -100,6 +100,7 @@ class Lease:
     nth: int = 0  # the number of the call that it allows
     who: bool = False  # an app user is on hold and nobody knows whose job this is: look first
     policies: tuple[str, ...] = ()  # nobody but these policies asks for it: one of them has to mean it still
+    unsent: bool = False  # something is asked first: `Ledger.confirm` has to say that the DELETE may leave
 
     @property
     def absent_once(self) -> bool:

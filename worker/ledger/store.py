@@ -168,7 +168,16 @@ class Ledger(Mover):
             nth=go["nth"],
             who=go.get("who", False),
             policies=tuple(go.get("policies", ())),
+            unsent=go.get("unsent", False),
         )
+
+    def confirm(self, lease: Lease, *, key: str, owner: str | None = None) -> bool:
+        """Right before a DELETE: whether it may still leave, whatever came since the take.
+
+        owner: the hash of the app user whose job it is, where a look has just said so.
+        """
+        said = {"ref": str(lease.ref), "token": lease.token, "key": key, "probe": bool(lease.probe), "owner": owner}
+        return bool(self.move("confirm", lean(said) | {"gate": self._gate})["go"])
 
     def look(self, *, patience_s: float = 2.0) -> float | None:
         """A slot for one GET: seconds to wait for it, or None when it is further away than the patience."""

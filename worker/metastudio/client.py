@@ -112,6 +112,16 @@ class Client:
         listing = read_listing(called.reply, secrets=called.secrets)
         return Listing(called.noted(listing.answer), listing.count, listing.rows)
 
+    def ready(self, project_id: str) -> Answer | None:
+        """Fetch now what the next call would have to fetch. None: it has what it needs; else IAM's answer.
+
+        So that nothing but the call itself lies between somebody's last word and the call.
+        """
+        if not isinstance(self._credentials, IamTokens):
+            return None
+        token = self._credentials.token(project_id, self._begin())
+        return token if isinstance(token, Answer) else None
+
     def renew(self, refused: Answer) -> bool:
         """After MetaStudio refused the credentials of a call: whether the next one goes out with newer ones.
 
@@ -124,6 +134,9 @@ class Client:
     def close(self) -> None:
         self._transport.close()
 
+    def _begin(self) -> Call:
+        return Call(self._connect_timeout_s, self._read_timeout_s, time.monotonic() + self._call_deadline_s)
+
     def _call(
         self,
         method: str,
@@ -135,7 +148,7 @@ class Client:
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> _Called | Answer:
         """What came back, or what IAM answered if it gave no token: then nothing was sent."""
-        call = Call(self._connect_timeout_s, self._read_timeout_s, time.monotonic() + self._call_deadline_s)
+        call = self._begin()
         auth: SdkHmacSha256 | TokenAuth
         use: TokenUse | None = None
         if isinstance(self._credentials, IamTokens):

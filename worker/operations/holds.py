@@ -31,7 +31,7 @@ _ADDED = {
 _HOLDS = {"held", "none", "pending", "dead", "discarded", "cancelled"}
 _REMOVED = {
     "released": "released: its deletion goes on",
-    "held": "the hold is removed, but an app user's hold, or the look for its app user, still keeps it",
+    "held": "the hold is removed, but an app user's hold still keeps it",
     "removed": "the hold is removed; it held nothing up",
     "not_held": "there is no hold of this job",
 }

@@ -210,6 +210,7 @@ def _happened(event: Event) -> Moment:
         case "deletion.died":
             text += f": {words.cause(said.get('cause'))}"
         case "deletion.lost":
+            text += ": no call had left" if said.get("unsent") else "; it may have been deleted"
             text += "" if said.get("counted") else "; not counted: nobody could be heard then"
         case "deletion.deleted" if said.get("late"):
             text += f", late; it was {said.get('was')} by then"
@@ -256,7 +257,7 @@ _EVENTS = {
     "deletion.released": "released",
     "deletion.requested": "requested anew, a new round",
     "deletion.looked": "asked MetaStudio for the job",
-    "deletion.lost": "the worker that held it was lost; it may have been deleted",
+    "deletion.lost": "the worker that held it was lost",
     "deletion.died": "died",
     "deletion.replayed": "replayed, a new round",
     "deletion.replay_cancelled": "the replay stopped before anybody called: dead as before",

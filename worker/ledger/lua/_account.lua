@@ -23,6 +23,10 @@ local P = KEYS[1]
 -- Whole milliseconds, cut: what is due now must not come out as due in half a millisecond.
 local function ms(x) return string.format('%.0f', math.floor(x)) end
 
+-- The fields of a lease: token, worker, when it was taken, when it was due before, and `unsent`: it looks first, and no
+-- call has left under it (see confirm.lua).
+local LEASE = { 'tok', 'wrk', 'tk', 'was', 'unsent' }
+
 local function record(ref) return P .. 'd:' .. ref end
 
 -- A deletion stands in exactly one index, and this is it.

@@ -17,7 +17,7 @@ end
 local function hold(ref, now, from, lane, due, round, because)
   local k = record(ref)
   redis.call('ZREM', index_of(from, lane), ref)
-  redis.call('HDEL', k, 'tok', 'wrk', 'tk', 'was', 'wait')
+  redis.call('HDEL', k, 'wait', unpack(LEASE))
   redis.call('HSET', k, 'state', 'held', 'ht', ms(now))
   redis.call('ZADD', P .. 'held', ms(due), ref)
   count_held(k, 1)

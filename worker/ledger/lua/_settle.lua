@@ -19,7 +19,7 @@ local function finish(ref, now, from, lane, to, fields, settlement)
   local k = record(ref)
   if from == 'dead' then leaves_group(ref) end
   redis.call('ZREM', index_of(from, lane), ref)
-  redis.call('HDEL', k, 'tok', 'wrk', 'tk', 'was', 'wait', 'cause', 'evidence', 'ht')
+  redis.call('HDEL', k, 'wait', 'cause', 'evidence', 'ht', unpack(LEASE))
   if ENDED[to] then redis.call('HDEL', k, 'user', 'au', 'look', 'wish', 'cd') end
   redis.call('HSET', k, 'state', to, 'settled', ms(now))
   for name, value in pairs(fields or {}) do redis.call('HSET', k, name, value) end
@@ -37,7 +37,7 @@ end
 local function postpone(ref, now, from, lane, due, fields)
   local k = record(ref)
   redis.call('ZREM', index_of(from, lane), ref)
-  redis.call('HDEL', k, 'tok', 'wrk', 'tk', 'was', 'wait')
+  redis.call('HDEL', k, 'wait', unpack(LEASE))
   redis.call('HSET', k, 'state', 'pending')
   for name, value in pairs(fields or {}) do redis.call('HSET', k, name, value) end
   redis.call('ZADD', P .. 'due:' .. lane, ms(due), ref)
@@ -72,11 +72,11 @@ local function settle(now, s, cfg)
   end
   if not state then return 'unknown' end
   local mine = state == 'running' and v[2] == s.token
+  if s.nth and (mine or not s.left) then sent(cfg, s.nth, tonumber(v[9] or '0'), s.left, s.ms or 0) end
   if not mine and (s.to ~= 'deleted' or state == 'deleted') then
     if s.called or s.event then count('deletion.outrun') end
     return 'late ' .. state
   end
-  if mine and s.nth then sent(cfg, s.nth, tonumber(v[9]), s.left, s.ms or 0) end
   local busy = state == 'running' and redis.call('ZSCORE', P .. 'running', s.ref)
   redis.call('ZREM', index_of(state, lane), s.ref)
   if s.called then

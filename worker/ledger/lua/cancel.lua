@@ -49,7 +49,7 @@ end
 
 local function cancel(ref, now)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'run', 'also', 'unk', 'dl', 'ht', 'calls', 'lost')
+  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'run', 'also', 'unk', 'dl', 'ht', 'calls', 'lost', 'unsent')
   local r = { state = v[1], lane = v[2], round = v[3] or '1', run = v[4], also = v[5], unknown = v[6] == '1',
     calls = v[9], lost = v[10] }
   if not r.state then return 'unknown' end
@@ -60,9 +60,9 @@ local function cancel(ref, now)
     if left then return 'claim_removed' end
   end
   note_event(ref, now, 'deletion.cancel_asked', { why = options.why, by = options.actor }, r.round)
-  if r.state == 'running' then
+  if r.state == 'running' and (r.unknown or not v[11]) then
     redis.call('HSET', k, 'wish', 'cancel')
-    return 'in_flight'
+    return v[11] and 'may_be_deleted' or 'in_flight'  -- a look is under way, or a call
   end
   if r.unknown then  -- a look has to tell; it is no call that a hold forbids
     local due = math.max(now, tonumber(redis.call('HGET', k, 'busy') or '0'))  -- an earlier round's call ends first

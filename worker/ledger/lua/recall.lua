@@ -16,14 +16,15 @@ local options = cjson.decode(ARGV[3])
 
 local function recall(ref, now, R, why)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'state', 'lane', 'rp', 'back', 'calls', 'lost', 'also', 'wish', 'round')
-  local waits = v[1] == 'pending' or v[1] == 'held'
+  local v = redis.call('HMGET', k, 'state', 'lane', 'rp', 'back', 'calls', 'lost', 'also', 'wish', 'round', 'unsent')
+  local waits = v[1] == 'pending' or v[1] == 'held' or v[10]
   if not waits or v[3] ~= options.id or not v[4] or v[5] or v[6] or v[7] or v[8] then return end
   local was = cjson.decode(v[4])
   note_event(ref, now, 'deletion.replay_cancelled', { why = why, run = options.id }, v[9])
   redis.call('ZREM', index_of(v[1], v[2]), ref)
   redis.call('ZREM', P .. 'holds:unknown', ref)
-  redis.call('HDEL', k, 'rp', 'back', 'used', 'later', 'refused', 'look', 'run', 'by', 'why', 'pol', 'wait', 'ht', 'round')
+  redis.call('HDEL', k, 'rp', 'back', 'used', 'later', 'refused', 'look', 'run', 'by', 'why', 'pol', 'wait', 'ht', 'round',
+    unpack(LEASE))
   local fields = { 'state', 'dead' }
   for name, value in pairs(was) do fields[#fields + 1], fields[#fields + 2] = name, value end
   redis.call('HSET', k, unpack(fields))

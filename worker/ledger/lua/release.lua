@@ -23,7 +23,7 @@ local MOST = 500
 local options = cjson.decode(ARGV[3])
 local freed = 0
 
--- Let it go on if nothing holds it any more. `asked`: its app user is looked up once more, so not knowing it is no hold.
+-- Let it go on if nothing holds it any more. `asked`: its app user will be looked up, so not knowing it is no hold.
 local function free(ref, now, asked)
   local v = redis.call('HMGET', record(ref), 'state', 'au')
   if v[1] ~= 'held' then
@@ -55,7 +55,7 @@ end
 
 local function release(ref, now)
   local was = not options.jobs or lift_job(ref)
-  if free(ref, now) then return 'released' end
+  if free(ref, now, options.jobs) then return 'released' end
   if redis.call('HGET', record(ref), 'state') == 'held' then return 'held' end
   return was and 'removed' or 'not_held'
 end

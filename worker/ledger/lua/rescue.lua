@@ -20,13 +20,14 @@ for _, worker in ipairs(options.alive) do alive[worker] = true end
 
 local function rescue(ref, now)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'wrk', 'lost', 'lane', 'round', 'wish')
+  local v = redis.call('HMGET', k, 'wrk', 'lost', 'lane', 'round', 'wish', 'unsent')
   local lost = tonumber(v[2] or '0')
   local gone = options.counts and not alive[v[1] or '']
   if gone then lost = lost + 1 end
-  note_event(ref, now, 'deletion.lost', { worker = v[1] or nil, counted = gone or nil }, v[4] or '1')
+  note_event(ref, now, 'deletion.lost', { worker = v[1] or nil, counted = gone or nil, unsent = v[6] and true or nil }, v[4] or '1')
   count('deletion.lost ' .. (gone and 'worker_gone' or 'nobody_blamed'))
-  redis.call('HSET', k, 'unk', '1', 'lost', lost)
+  redis.call('HSET', k, 'lost', lost)
+  if not v[6] then redis.call('HSET', k, 'unk', '1') end  -- a call may have left
   if lost >= 3 and v[5] ~= 'cancel' then  -- what was withdrawn is only looked for: a replay must not send it
     note_event(ref, now, 'deletion.died', { cause = 'worker_lost' }, v[4] or '1')
     finish(ref, now, 'running', v[3], 'dead', { cause = 'worker_lost' })

@@ -4,7 +4,8 @@
 --            options: worker, token, key (the credential's fingerprint), want, bell, settle (see _settle.lua), gate (see _gate.lua)
 --   returns  {"now", "settled", and one of
 --             "go": {ref, round, used, calls, …, "probe"},    leased for gate.lease ms under the token;
---                   ahead: ms until its slot; nth: the call's number; who: look up the app user before the call; policies: one of these must still mean it
+--                   ahead: ms until its slot; nth: the call's number; who: look up the app user before the call; policies: one of these must still mean it;
+--                   unsent: something is asked first, so `confirm` has to say that the call may leave
 --             "wait": ms,                                      ask again then; nothing is reserved
 --             "none": true,                                    nothing to do: the hand ends
 --             "next": ms since 1970 when somebody should look again, "ring": bell}
@@ -61,11 +62,14 @@ local function lease(ref, lane, now, probe, who)
   redis.call('ZADD', P .. 'running', ms(now + cfg.lease), ref)
   redis.call('HSET', k, 'state', 'running', 'tok', options.token, 'wrk', options.worker, 'tk', ms(now), 'was', due)
   local function n(i) return tonumber(v[i] or '0') end
+  local names = policies(v[13], v[14])
+  local unsent = probe or who or names or n(7) > 0 or v[10]
+  if unsent then redis.call('HSET', k, 'unsent', '1') end
   return {
     ref = ref, lane = lane, round = tonumber(v[1] or '1'), used = n(2), calls = n(3), lost = n(4), later = n(5),
     refused = n(6), look = n(7), unknown = v[8] == '1', seen = v[9] == '1', wish = v[10] or nil, user = v[11] or nil,
     left = tonumber(ms(tonumber(v[12]) - now)), probe = probe, skew = tonumber(read_gate().skew or nil),
-    who = who or nil, policies = policies(v[13], v[14]),
+    who = who or nil, policies = names, unsent = unsent and true or nil,
     visible = read_gate()['sees:' .. string.match(ref, '^[^/]*')] == options.key,
   }
 end

@@ -1,0 +1,39 @@
+-- confirm: may the call still leave? Asked right before a DELETE where anything lay between its take and now: a look, a
+--          probe's list, a token of IAM, a thread that woke late. Everywhere else it would cost a round trip for nothing.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: ref, token, key, probe (bool), owner (HMAC of the app user whose job
+--            the look found it to be), gate)
+--   returns  {"now", "go": whether the lease is still the caller's, nobody withdrew the deletion or put it on hold, its
+--            deadline has not passed, and the gate is as open as it was}
+--   "go" writes down that a call may have left: from now on a cancel or hold comes too late, and a rescue does not know.
+--include _clock
+--include _account
+--include _drains
+--include _once
+--include _gate
+--include _replays
+--include _history
+--include _counters
+--include _hold
+local options = cjson.decode(ARGV[3])
+
+local function gate_open(now, cfg)
+  if read_gate().paused then return false end
+  return options.probe or (not shut(cfg, options.key) and num('throttled_until', 0) <= now)
+end
+
+local function goes(now)
+  local k = record(options.ref)
+  local v = redis.call('HMGET', k, 'state', 'tok', 'wish', 'dl')
+  if v[1] ~= 'running' or v[2] ~= options.token then return false end
+  if options.owner then redis.call('HSET', k, 'au', options.owner) end
+  return not v[3] and tonumber(v[4]) > now and gate_open(now, options.gate)
+    and not hold_of(options.ref, redis.call('HGET', k, 'au'))
+end
+
+return once(ARGV[1], ARGV[2], function()
+  local now = clock()
+  local go = goes(now)
+  if go then redis.call('HDEL', record(options.ref), 'unsent') end
+  return { now = tonumber(ms(now)), go = go }
+end)
