@@ -7,6 +7,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fakeredis
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from tests.command import Command
 from tests.dead_letters import Undertaker
 from tests.http_site import Site
+from tests.parallel import longest_first, processes, scheduler
 from worker.embedded import EmbeddedRedis
 
 # A slow machine is no fault, and a run says the same whenever it is repeated. `--hypothesis-profile=default` explores.
@@ -34,6 +36,29 @@ for name in ("http_proxy", "https_proxy", "all_proxy"):
 for number in (signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, lambda *_: None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Folders run on several processes by themselves; files that are named run in this one. `-n` beats both."""
+    option = config.option
+    one_of_several = hasattr(config, "workerinput")
+    if one_of_several or not config.pluginmanager.hasplugin("xdist") or option.usepdb or option.collectonly:
+        return
+    if option.numprocesses is None and all(Path(each).is_dir() for each in config.args):
+        option.numprocesses = processes()
+    if option.numprocesses and option.dist == "no":
+        option.dist = "loadscope"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return scheduler(config, log) if config.option.dist == "loadscope" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of several processes; alone the order is that of the files
+        longest_first(items)
 
 
 @pytest.fixture(scope="session")
