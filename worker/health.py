@@ -9,6 +9,7 @@ Celery is not imported here: a probe asks every few seconds. `worker.heartbeat` 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -27,10 +28,10 @@ def stale(*, now: float) -> list[tuple[int, float]]:
     """(pid, seconds since its last beat) of each living worker of this machine that no longer takes work."""
     found = []
     for pid, file in _left():
-        if not _lives(pid):
-            file.unlink(missing_ok=True)
-            continue
         with suppress(FileNotFoundError):  # it ends just now, and well
+            if not _is_held(file):
+                file.unlink()
+                continue
             age = now - file.stat().st_mtime
             if age > STALE_S:
                 found.append((pid, age))
@@ -39,18 +40,23 @@ def stale(*, now: float) -> list[tuple[int, float]]:
 
 def living() -> list[int]:
     """Pids of the workers of this machine."""
-    return [pid for pid, _ in _left() if _lives(pid)]
+    found = []
+    for pid, file in _left():
+        with suppress(FileNotFoundError):
+            if _is_held(file):
+                found.append(pid)
+    return found
 
 
 def _left() -> Iterator[tuple[int, Path]]:
     return ((int(file.stem), file) for file in beats().glob("*.beat") if file.stem.isdecimal())
 
 
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _is_held(file: Path) -> bool:
+    """Whether the worker that left it lives. A number would not tell: a container gives the same pids again."""
+    with file.open("rb") as beat:
+        try:
+            fcntl.flock(beat, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
