@@ -52,10 +52,10 @@ class Machine:
             "HUAWEICLOUD_SDK_PROJECT_ID": DEMO_PROJECT,
         }
 
-    def up(self, **more: str) -> subprocess.Popen[str]:
+    def up(self, *, before: tuple[str, ...] = (), **more: str) -> subprocess.Popen[str]:
         with self.log.open("a") as log:
             started = subprocess.Popen(
-                [*ERASER, "up", "--data", str(self.data)],
+                [*before, *ERASER, "up", "--data", str(self.data)],
                 env=self.environ | more,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -96,6 +96,21 @@ def request_all(machine: Machine, count: int = JOBS) -> None:
     refs = [Ref(DEMO_PROJECT, f"job-{n:05d}") for n in range(1, count + 1)]
     assert len(list(record(running, refs, claim(running, lane="bulk"), lambda *_: None))) == count
     running.redis.close()
+
+
+def test_under_nohup_a_closed_terminal_ends_neither_it_nor_its_children(machine: Machine) -> None:
+    up = machine.up(before=("nohup",))
+    wait_until(lambda: "worker.ready" in machine.log.read_text(), what="the worker")
+    everything = set(processes(machine.tmp))
+    for pid in everything:
+        os.kill(pid, signal.SIGHUP)
+    request_all(machine, 5)
+    wait_until(lambda: machine.states()[State.DELETED] == 5, what="deletions afterwards")
+    assert set(processes(machine.tmp)) == everything, "somebody ended, or began anew"
+    assert "child.ended" not in machine.log.read_text()
+    up.terminate()
+    assert up.wait(PATIENCE_S) == 0
+    nothing_left(machine.tmp)
 
 
 def receipt_of_another_day(machine: Machine) -> None:

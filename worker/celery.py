@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import warnings
 from typing import Any
 
@@ -113,9 +114,22 @@ class CredentialsStep(bootsteps.Step):
         super().__init__(parent, **kwargs)
 
 
+class HangupStep(bootsteps.StartStopStep):
+    """Celery takes SIGHUP for a restart wherever it has no terminal; under `nohup` it was told to ignore it."""
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        self._ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # Celery's own handler comes later
+        super().__init__(parent, **kwargs)
+
+    def start(self, parent: Any) -> None:  # noqa: ARG002 - bootsteps pass it
+        if self._ignored:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 app = Celery("eraser", include=["tasks.deletion", "tasks.sweep"], set_as_current=False)
 app.add_defaults(configuration)
 app.steps["worker"].add(CredentialsStep)
+app.steps["worker"].add(HangupStep)
 app.steps["worker"].add(DispatcherStep)
 app.steps["worker"].add(HeartbeatStep)
 

@@ -175,7 +175,11 @@ class _Stops:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP raise `Stopped` inside, once; a second one ends this process at once."""
+    """Ctrl-C, SIGTERM and SIGHUP raise `Stopped` inside, once; a second one ends this process at once.
+
+    What was ignored when we began stays ignored: `nohup` means that a closed terminal is no reason to end, and a shell
+    starts what goes on in the background without Ctrl-C.
+    """
 
     def stop(number: int, _frame: FrameType | None) -> None:
         for each in numbers:
@@ -188,7 +192,8 @@ def stoppable() -> Iterator[None]:
     def at_once(number: int, _frame: FrameType | None) -> None:
         os._exit(128 + number)  # the guard ends what is left
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [number for number in every if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
