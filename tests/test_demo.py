@@ -26,6 +26,7 @@ OTHERS = {  # none of it may count
     "ERASER_NO_SUCH_SETTING": "1",
     "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
     "CELERY_BROKER_READ_URL": "redis://127.0.0.1:1/0",
+    "PYTHONIOENCODING": "ascii:strict",  # a terminal that knows no more
     "HUAWEICLOUD_SDK_AK": "somebody-elses",
     "HUAWEICLOUD_SDK_SK": "somebody-elses-secret",
 }

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
+from worker.files import NotText, read_text
 from worker.metastudio.redaction import MASK, redact
 
 _OURS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
@@ -97,7 +98,11 @@ class ForPeople(logging.Formatter):
 
 
 class ForMachines(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object a line, whatever the encoding of the stream: with `plain` everything else is escaped."""
+
+    def __init__(self, *, plain: bool = False) -> None:
+        super().__init__()
+        self._plain = plain
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -105,14 +110,17 @@ class ForMachines(logging.Formatter):
         entry |= {"logger": record.name, **_fields(record)}
         if trace := _trace(record):
             entry["exception"] = trace
-        return json.dumps(entry, ensure_ascii=False, default=str)
+        return json.dumps(entry, ensure_ascii=self._plain, default=str)
 
 
 def set_up(level: int, environ: Mapping[str, str], *, file: str | None = None) -> None:
     """Send every log line of this process to stderr, or to a file, in our form. Called once, at its start."""
     stream: TextIO = Path(file).open("a", encoding="utf-8", buffering=1) if file else sys.stderr  # noqa: SIM115
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(ForPeople(colour="NO_COLOR" not in environ) if stream.isatty() else ForMachines())
+    if stream.isatty():
+        handler.setFormatter(ForPeople(colour=not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"))
+    else:
+        handler.setFormatter(ForMachines(plain=not takes_any_text(stream)))
     handler.addFilter(Redacted(secrets_of(environ)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -121,6 +129,11 @@ def set_up(level: int, environ: Mapping[str, str], *, file: str | None = None) -
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING if level > logging.DEBUG else logging.DEBUG)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # one connection more than are kept is closed
+
+
+def takes_any_text(stream: TextIO) -> bool:
+    """Whether the stream's encoding has every character."""
+    return (stream.encoding or "").lower().startswith("utf")
 
 
 def secrets_of(environ: Mapping[str, str]) -> Iterator[str]:
@@ -144,8 +157,8 @@ def _spoken(value: str) -> Iterator[str]:
 
 def _content(path: str) -> str:
     try:
-        return Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        return read_text(Path(path).expanduser())
+    except (OSError, NotText, RuntimeError):  # no such home: whoever needs the file says so
         return ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 from typing import Any
 
@@ -12,6 +13,7 @@ import click
 from worker import __version__
 from worker.errors import EraserError
 from worker.operations.cli.output import lasting
+from worker.operations.cli.terminal import colour, prepare
 
 # command -> module below this package that defines it under the same name
 COMMANDS = {
@@ -66,16 +68,18 @@ def eraser() -> None:
 
     New here? `eraser demo` shows it all on this machine, without an account.
     """
+    click.get_current_context().color = colour(os.environ)
 
 
 def main() -> None:
     """The console script. Exit codes: 0 done, 1 something failed, 2 usage or settings, 3 refused by a safety rule,
     4 Redis or MetaStudio unreachable, 5 accepted but not finished."""
+    prepare()
     logging.getLogger().addHandler(logging.NullHandler())  # commands say in words what the log says to machines
     with lasting():
         try:
             eraser.main(standalone_mode=True)
         except EraserError as error:
-            click.secho("eraser: ", fg="red", bold=True, nl=False, err=True)
+            click.secho("eraser: ", fg="red", bold=True, nl=False, err=True, color=colour(os.environ))
             click.echo(str(error), err=True)
             sys.exit(error.exit_code)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from worker.logs import takes_any_text
 from worker.operations.cli import output
 from worker.operations.who import operator
 from worker.operations.words import plain
@@ -57,7 +58,8 @@ def allow_project_option(command: F) -> F:
 
 def json_line(value: Any, *, beside: bool = False) -> None:
     """One object on one line of stdout, or of stderr where something else has stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False), err=beside)
+    plain_text = not takes_any_text(sys.stderr if beside else sys.stdout)  # escaped it is the same JSON
+    click.echo(json.dumps(value, ensure_ascii=plain_text), err=beside)
 
 
 def say(text: str = "", *, style: str | None = None) -> None:
