@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from worker.addresses import CAREFUL_RATE, REGIONS, check_endpoint, check_region, endpoint_of, region_of
 from worker.deletion import why_bad_id
 from worker.errors import SettingsError
+from worker.files import NotText, path_named, read_text
 from worker.logins import IAM_KEYS, LoginReference, check_login
 
 if TYPE_CHECKING:
@@ -148,17 +149,24 @@ def default_rate(region: str | None) -> float:
     return REGIONS.get(region or "", CAREFUL_RATE)
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """What stands in the TOML file, unchecked. Raises `SettingsError`."""
+    try:
+        return tomllib.loads(read_text(path))
+    except OSError as error:
+        raise SettingsError(CONFIG, f"cannot read {path}: {error.strerror}") from None
+    except NotText as error:
+        raise SettingsError(CONFIG, f"{path} {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(CONFIG, f"{path} is not TOML: {error}") from None
+
+
 def read_accounts(path: Path, *, around: Account, rate: float | None) -> dict[str, Account]:
     """The accounts of a TOML file, by name.
 
     `around` is the environment's own account, for an address left out; `rate` an explicit ERASER_RATE.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(CONFIG, f"cannot read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(CONFIG, f"{path} is not TOML: {error}") from None
+    document = read_config(path)
     _refuse_unknown(path, document, ("accounts", "policies"), "table")  # policies: see `worker.retention.book`
     tables = document.get("accounts", {})
     if not isinstance(tables, dict):
@@ -213,7 +221,7 @@ def _reference(path: Path, where: str, table: Mapping[str, Any], around: Account
     if "credentials_file" in table:
         if named:
             raise SettingsError(CONFIG, f"{where}: credentials_file and {named[0]} exclude each other: keep one")
-        file = path.parent / Path(table["credentials_file"]).expanduser()
+        file = path.parent / path_named(table["credentials_file"], CONFIG)
         return CredentialsReference(credentials_file=file, section=table.get("section", "basic"))
     if "section" in table:
         raise SettingsError(CONFIG, f"{where}: section belongs to a credentials_file: add it or remove section")

@@ -14,6 +14,14 @@ REGIONS = {"cn-north-4": 10.0, "cn-east-3": 3.0, "ap-southeast-3": 3.0}
 CAREFUL_RATE = 3.0  # for an endpoint of no known region: the lowest documented limit
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[0-9a-z]([0-9a-z-]{0,62})(\.[0-9a-z][0-9a-z-]{0,62})*\.?|[0-9a-f:.]+")
+# Of redis-py's options those that say where Redis is and how it is trusted. All others would change the client under
+# us: bytes become text (decode_responses), a script runs twice (retry_on_timeout), a hang lasts for ever.
+_REDIS_OPTIONS = frozenset(
+    {
+        *("db", "ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile"),
+        *("ssl_check_hostname", "ssl_ciphers", "ssl_keyfile", "ssl_min_version", "ssl_password"),
+    }
+)
 _REDIS_EXPECTED = "redis://HOST:6379/0, rediss://HOST:6379/0 (TLS) or unix:///run/redis.sock"
 
 
@@ -78,9 +86,31 @@ def check_redis_url(url: str, name: str) -> str:
         raise SettingsError(
             name, f"no host in {masked(url)!r}; expected {_REDIS_EXPECTED} (in a password, write # as %23 and / as %2F)"
         )
+    _check_options(parts, name)
     if not _database(parts).isdecimal():
         raise SettingsError(name, f"the database after the host is a number, such as /0; found {masked(url)!r}")
     return url
+
+
+def _check_options(parts: SplitResult, name: str) -> None:
+    """Refuse what follows `?` unless it is for us. Only names are repeated: a value may be a password."""
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    names = [option for option, _ in options]
+    for option, value in options:
+        if option not in _REDIS_OPTIONS:
+            known = "db" if parts.scheme != "rediss" else "db and ssl_…, such as ssl_ca_certs"
+            why = f"is not for a URL here: the client sets it itself; known are {known}"
+        elif option.startswith("ssl_") and parts.scheme != "rediss":
+            why = "is for rediss:// (TLS) only"
+        elif names.count(option) > 1:
+            why = "is there twice"
+        elif not value:
+            why = "has no value"
+        elif option == "ssl_cert_reqs" and value not in ("required", "optional", "none"):
+            why = "is one of required, optional and none"
+        else:
+            continue
+        raise SettingsError(name, f"the option {option[:40]!r} after the ? {why}: correct it or leave it out")
 
 
 def broker_form(redis_url: str) -> str:
@@ -128,7 +158,7 @@ def check_hosts(text: str, name: str) -> tuple[str, ...]:
 
 
 def _split(url: str, name: str, expected: str) -> SplitResult:
-    if re.search(r"[\x00-\x20\x7f]", url):  # urlsplit would drop some of these silently
+    if not url.isprintable() or " " in url:  # urlsplit would drop some of these silently
         raise SettingsError(name, f"there is a blank or a control character in {masked(url)!r}; expected {expected}")
     try:
         parts = urlsplit(url)

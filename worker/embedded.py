@@ -33,6 +33,7 @@ from urllib.parse import quote
 
 from worker.addresses import broker_form
 from worker.errors import Unreachable, UsageError
+from worker.files import home
 from worker.redis_server import COMPACT_VALUE, find_server, refuse_old
 
 LONGEST_SOCKET = 100  # bytes; sun_path holds 108 on Linux and 104 on macOS
@@ -48,7 +49,7 @@ def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
     """Where this user's embedded Redis keeps its data."""
     data = Path(environ.get("XDG_DATA_HOME", ""))
     if not data.is_absolute():  # the XDG specification: a relative path is to be ignored
-        data = Path(environ.get("HOME") or Path.home()) / ".local" / "share"
+        data = home(environ) / ".local" / "share"
     return data / "avatar-eraser"
 
 

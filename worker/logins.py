@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from worker.addresses import check_endpoint, iam_endpoint_of
 from worker.errors import SettingsError
+from worker.files import path_named
 
 if TYPE_CHECKING:
     from worker.metastudio.iam import IamTokens
@@ -111,7 +112,7 @@ def check_login(directory: Path, where: str, table: Mapping[str, Any]) -> LoginR
         user=table["iam_user"],
         domain=table["iam_domain"],
         password_env=env or PASSWORD,
-        password_file=directory / Path(file).expanduser() if file else None,
+        password_file=directory / path_named(file, config) if file else None,
         endpoint=check_endpoint(said, f"{where} iam_endpoint") if said else None,
     )
 

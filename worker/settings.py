@@ -16,6 +16,7 @@ from worker.addresses import broker_form, check_broker_url, check_hosts, check_r
 from worker.deletion import why_bad_id
 from worker.durations import format_duration, format_schedule, parse_duration, parse_schedule
 from worker.errors import SettingsError, UsageError
+from worker.files import NotText, is_quoted, path_named, read_text
 from worker.keys import NAMESPACE, why_bad_namespace
 from worker.logins import login_of_environment
 
@@ -61,6 +62,7 @@ LEASE_MARGIN = 15.0  # seconds between the end of the longest call and the end o
 SHORTEST_LEASE_MARGIN = 1.0
 SHORTEST_PASSWORD = 12
 
+_PREFIXES = ("ERASER_", "HUAWEICLOUD_SDK_")
 _BEATS_OURS = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
 
 
@@ -108,7 +110,7 @@ class Settings:
         read_timeout = min(read.duration("ERASER_READ_TIMEOUT", "30s"), call_deadline)
         rate = read.value("ERASER_RATE", _check_rate)
         project = read.secret(PROJECT, _check_project)  # no secret, but the SDK's names may all come as _FILE here
-        config = read.value("ERASER_CONFIG", _as_path)
+        config = read.value("ERASER_CONFIG", path_named)
         listed = read.value("ERASER_PROJECTS", _check_projects)
         named = listed if listed and listed != (EVERY,) else (project,) if project else ()
         accounts = _accounts(read, config, rate, named)
@@ -126,10 +128,10 @@ class Settings:
             keep_final=read.duration("ERASER_KEEP_FINAL", "400d"),
             console_password=read.secret("ERASER_CONSOLE_PASSWORD", _check_password),
             config=config,
-            receipts_dir=read.value("ERASER_RECEIPTS_DIR", _as_path),
-            receipt_key=read.value("ERASER_RECEIPT_KEY_FILE", _as_path),
-            redis_server=read.value("ERASER_REDIS_SERVER", _as_path),
-            api_tokens=read.value("ERASER_API_TOKENS_FILE", _as_path),
+            receipts_dir=read.value("ERASER_RECEIPTS_DIR", path_named),
+            receipt_key=read.value("ERASER_RECEIPT_KEY_FILE", path_named),
+            redis_server=read.value("ERASER_REDIS_SERVER", path_named),
+            api_tokens=read.value("ERASER_API_TOKENS_FILE", path_named),
             namespace=read.value("ERASER_NAMESPACE", _check_namespace) or NAMESPACE,
             console_hosts=read.value("ERASER_CONSOLE_HOSTS", check_hosts) or (),
             accounts=MappingProxyType(accounts),
@@ -232,6 +234,9 @@ class _Reader:
         text = self.environ.get(name, "").strip()
         if not text:
             return None
+        if is_quoted(text):
+            file = f"; where they belong to it, write it into a file that {name}_FILE names" if name in SECRET else ""
+            raise SettingsError(name, f"has quotes around it, which only a shell takes away: write it without{file}")
         self.origins[name] = "environment"
         return check(text, name)
 
@@ -242,10 +247,11 @@ class _Reader:
         if self.environ.get(name, "").strip():
             raise SettingsError(name, f"{name} and {name}_FILE are both set: unset one of them")
         try:
-            text = Path(file).expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is not text"
-            raise SettingsError(f"{name}_FILE", f"cannot read {file}: {why}") from None
+            text = read_text(path_named(file, f"{name}_FILE")).strip()
+        except OSError as error:
+            raise SettingsError(f"{name}_FILE", f"cannot read {file}: {error.strerror}") from None
+        except NotText as error:
+            raise SettingsError(f"{name}_FILE", f"{file} {error}") from None
         if not text:
             raise SettingsError(f"{name}_FILE", f"{file} is empty: write the value of {name} into it")
         self.origins[name] = f"file {file}"
@@ -282,6 +288,11 @@ class _Reader:
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
     for name in sorted(environ):
+        meant = name.strip("\ufeff\"' \t\r\xa0")
+        if meant != name and meant.startswith(_PREFIXES):
+            raise SettingsError(
+                meant, f"its name is written as {name!r}: an env file has a mark, quotes or a blank there; remove them"
+            )
         if name.startswith("ERASER_") and name not in KNOWN:
             raise SettingsError(name, f"there is no such setting{nearest(name, KNOWN)}: correct or unset it")
 
@@ -303,10 +314,6 @@ def _accounts(read: _Reader, config: Path | None, rate: float | None, projects: 
 
 def _as_text(text: str, _name: str) -> str:
     return text
-
-
-def _as_path(text: str, _name: str) -> Path:
-    return Path(text).expanduser()
 
 
 def _check_duration(text: str, name: str) -> float:

@@ -15,6 +15,7 @@ from typing import Final, NoReturn, Protocol
 
 from worker.deletion import why_bad_id
 from worker.errors import SettingsError
+from worker.files import NotText, home, is_quoted, path_named, read_text
 
 AK: Final = "HUAWEICLOUD_SDK_AK"
 SK: Final = "HUAWEICLOUD_SDK_SK"
@@ -139,8 +140,8 @@ def find_credentials(environ: Mapping[str, str]) -> CredentialsSource:
         return EnvironmentCredentials(environ)
     named = environ.get(FILE)
     if named:
-        return FileCredentials(Path(named).expanduser())
-    default = Path(environ.get("HOME") or Path.home()) / ".huaweicloud" / "credentials"
+        return FileCredentials(path_named(named, FILE))
+    default = home(environ) / ".huaweicloud" / "credentials"
     if default.is_file():
         return FileCredentials(default)
     raise SettingsError(
@@ -183,11 +184,11 @@ class WatchedFile:
                 return None
             if stat.st_size > MAX_FILE_BYTES:
                 return f"has {stat.st_size} bytes; that is no file of credentials"
-            text = self.path.read_text(encoding="utf-8-sig")
+            text = read_text(self.path)
         except OSError as error:
             return f"cannot be read ({error.strerror or type(error).__name__})"
-        except UnicodeDecodeError:
-            return "is not UTF-8 text"
+        except NotText as error:
+            return str(error)
         if not text.strip():
             return "is empty"
         self._seen, self._text = seen, text
@@ -200,8 +201,14 @@ def variable(environ: Mapping[str, str], name: str, clock: Callable[[], float]) 
     if value and path:
         raise SettingsError(name, f"set in two ways; unset it or {name}_FILE")
     if path:
-        file = WatchedFile(Path(path).expanduser(), f"{name}_FILE", clock)
+        file = WatchedFile(path_named(path, f"{name}_FILE"), f"{name}_FILE", clock)
         return lambda: file.text().strip("\r\n")
+    if value and is_quoted(value):
+        raise SettingsError(
+            name,
+            "has quotes around it, which only a shell takes away: write it without; "
+            f"where they belong to it, write it into a file that {name}_FILE names (the value is not shown)",
+        )
     return lambda: value
 
 
@@ -210,6 +217,8 @@ def _check(name: str, value: str, *, what: str = "it", ascii_only: bool = True) 
         why = "is blank"
     elif any(c.isspace() for c in value):
         why = "has a blank or a line break in or around it"
+    elif is_quoted(value):
+        why = "has quotes around it"
     elif not value.isprintable():
         why = "has a control character in it"
     elif ascii_only and not value.isascii():

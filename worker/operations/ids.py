@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import IO
 
 from worker.errors import UsageError
+from worker.files import UTF8_MARK, UTF16_MARKS
 
 LONGEST_LINE = 1024  # bytes that are looked at; no id is that long, so such a line is a bad id whatever follows
 IN_MEMORY = 1_000_000  # bytes of a pipe that are kept in memory; more goes to a temporary file
-_BOM = b"\xef\xbb\xbf"
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Lines:
@@ -35,9 +34,9 @@ class Lines:
         while line := self._stream.readline(LONGEST_LINE):
             if not line.endswith(b"\n"):
                 self._skip_rest()
-            if first and line.startswith(_UTF16):
+            if first and line.startswith(UTF16_MARKS):
                 raise UsageError(f"{self._name} is UTF-16: save it as UTF-8, one job id a line")
-            text = (line.removeprefix(_BOM) if first else line).decode(errors="replace").strip()
+            text = (line.removeprefix(UTF8_MARK) if first else line).decode(errors="replace").strip()
             first = False
             if text and not text.startswith("#"):
                 yield text

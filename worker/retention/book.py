@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from worker.accounts import CONFIG, nearest
+from worker.accounts import CONFIG, nearest, read_config
 from worker.deletion import check_opaque, check_reason, why_bad_id
 from worker.durations import parse_duration
 from worker.errors import SettingsError, UsageError
@@ -93,12 +92,7 @@ class PolicyBook:
 
 def read_policies(path: Path) -> dict[str, Policy]:
     """The policies of a TOML file, by name. Raises `SettingsError`."""
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(CONFIG, f"cannot read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(CONFIG, f"{path} is not TOML: {error}") from None
+    document = read_config(path)
     tables = document.get("policies", {})
     if not isinstance(tables, dict):
         raise SettingsError(CONFIG, f"{path}: policies must be tables: write [policies.NAME]")

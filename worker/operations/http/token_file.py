@@ -9,6 +9,7 @@ from pathlib import Path
 
 from worker.embedded import default_directory
 from worker.errors import UsageError
+from worker.files import NotText, read_text
 from worker.operations.http.tokens import Token, read
 from worker.settings import Settings
 
@@ -64,22 +65,24 @@ class TokenFile:
 
     def _read(self) -> tuple[Token, ...]:
         try:
-            return read(self.path.read_text(encoding="utf-8"), str(self.path))
+            return read(read_text(self.path), str(self.path))
         except OSError as error:
             raise UsageError(f"cannot read {self.path}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise UsageError(f"{self.path} is not UTF-8 text") from None
+        except NotText as error:
+            raise UsageError(f"{self.path} {error}") from None
 
     def _append(self, lines: str) -> None:
         """Write a whole new file and put it in the place of the old one: a reader never sees half of it."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            before = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+            before = read_text(self.path) if self.path.exists() else ""
             mode = self.path.stat().st_mode & 0o777 if before else 0o600
             beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
             beside.touch(mode=0o600)
             beside.write_text(f"{before.rstrip()}\n\n{lines}".lstrip(), encoding="utf-8")
             beside.chmod(mode)
             beside.replace(self.path)
+        except NotText as error:
+            raise UsageError(f"{self.path} {error}") from None
         except OSError as error:
             raise UsageError(f"cannot write {self.path}: {error.strerror}; set ERASER_API_TOKENS_FILE") from None
