@@ -164,7 +164,8 @@ def test_an_app_users_jobs_are_held_when_a_hand_would_take_them(bench: Bench) ->
     bench.request("a", app_user="u-1")
     bench.request("b", app_user="u-2")
     hold_user(bench)
-    assert bench.take().ref.job_id == "b"
+    lease = bench.take()
+    assert (lease.ref.job_id, lease.who) == ("b", True), "who asked may name anybody: a look decides"
     assert nothing_to_take(bench)
     assert bench.state("a") == "held"
     assert bench.holds.remove_user("u-1") == (True, 1)
@@ -177,10 +178,49 @@ def test_whose_job_is_not_known_is_looked_up_first_while_an_app_user_is_on_hold(
     hold_user(bench)
     lease = bench.take()
     assert lease.who
-    known = {"called": False, "used": False, "attempt": None}
-    bench.settle(lease, "pending", **known, fields={"au": bench.ledger.users.hashed("u-1")})
+    assert not bench.ledger.confirm(lease, key="k1", owner=bench.ledger.users.hashed("u-1"))
+    bench.settle(lease, "pending", called=False, used=False, attempt=None)
     assert nothing_to_take(bench)
     assert bench.state("a") == "held"
+
+
+def test_what_a_look_found_outlives_whatever_a_caller_says(bench: Bench) -> None:
+    """Said once more while it is held, as a dead letter, and when it is replayed."""
+    hold_user(bench)
+    bench.request("a", app_user="u-2")
+    owner = bench.ledger.users.hashed("u-1")
+    lease = bench.take()
+    assert not bench.ledger.confirm(lease, key="k1", owner=owner)
+    bench.settle(lease, "pending", called=False, used=False, attempt=None)
+    assert nothing_to_take(bench)
+    bench.request("a", app_user="u-3", by="somebody")
+    hold_user(bench, "u-9")
+    bench.holds.remove_user("u-9")
+    assert nothing_to_take(bench)
+    bench.holds.remove_user("u-1")
+    bench.settle(bench.take(), "dead", cause="server_error", status=500)
+    hold_user(bench)
+    for again in ("request", "replay"):
+        if again == "request":
+            bench.request("a", app_user="u-4", by="somebody else")
+        else:
+            bench.ledger.replay([Ref(PROJECT, "a")], why="T-1", deadline_s=86400)
+        assert nothing_to_take(bench)
+        assert (bench.state("a"), bench.record("a")["owner"]) == ("held", owner)
+        bench.holds.remove_user("u-1")
+        bench.settle(bench.take(), "dead", cause="server_error", status=500)
+        hold_user(bench)
+
+
+def test_a_caller_who_names_somebody_on_hold_is_believed_until_a_look_says_otherwise(bench: Bench) -> None:
+    bench.request("a", app_user="u-1")
+    bench.request("b", app_user="u-1")
+    bench.holds.add_user("u-2", why="CASE-2", by="legal")
+    lease = bench.take()
+    hold_user(bench)
+    assert bench.ledger.confirm(lease, key="k1", owner="-"), "a look found that it is nobody's"
+    assert nothing_to_take(bench)
+    assert bench.state("b") == "held"
 
 
 def test_whose_job_nobody_can_say_stays_held_and_is_asked_again(bench: Bench) -> None:
@@ -209,8 +249,11 @@ def test_the_ledger_shows_no_app_user_that_is_on_hold(bench: Bench) -> None:
 
 def test_a_deletion_that_ended_keeps_no_trace_of_its_app_user(bench: Bench) -> None:
     bench.request("a", app_user="u-1")
-    bench.settle(bench.take())
-    assert {"user", "au"} & set(bench.record("a")) == set()
+    hold_user(bench, "u-2")
+    lease = bench.take()
+    assert bench.ledger.confirm(lease, key="k1", owner=bench.ledger.users.hashed("u-1"))
+    bench.settle(lease)
+    assert {"user", "au", "owner"} & set(bench.record("a")) == set()
 
 
 def test_thousands_are_held_and_released_in_round_trips_of_500(bench: Bench) -> None:

@@ -163,16 +163,17 @@ class Deletions(RuleBasedStateMachine):
     @rule(held=leases)
     def confirm(self, held: Held) -> None:
         """Right before its call: only the holder of the lease may, and only while nothing speaks against it."""
-        lease, record = held.lease, self.bench.record(held.lease.ref.job_id)
-        go = self.bench.ledger.confirm(lease, key="k1")
-        on_hold = self.bench.holds.now()
-        unknown = bool(on_hold.users) and "au" not in record
+        lease, users = held.lease, self.bench.ledger.users
+        owner = users.hashed("u1" if lease.ref.job_id == "a" else None) if lease.who else None
+        go = self.bench.ledger.confirm(lease, key="k1", owner=owner)
+        on_hold, record = self.bench.holds.now(), self.bench.record(lease.ref.job_id)
+        unknown = bool(on_hold.users) and "owner" not in record
         assert go == (
             record.get("tok") == lease.token
             and "wish" not in record
             and lease.ref not in on_hold.refs
             and not unknown
-            and record.get("au") not in on_hold.users
+            and record.get("owner") not in on_hold.users
             and float(record["dl"]) > self.bench.now
         )
         assert not go or "unsent" not in self.bench.record(lease.ref.job_id)
@@ -365,9 +366,10 @@ class Deletions(RuleBasedStateMachine):
             return
         on_hold = self.bench.holds.now()
         assert lease.ref not in on_hold.refs, f"{lease.ref} is on hold"
-        whose = self.bench.record(lease.ref.job_id).get("au")
+        record = self.bench.record(lease.ref.job_id)
+        whose = record.get("owner") or record.get("au")
         assert whose not in on_hold.users, f"{lease.ref} belongs to an app user that is on hold"
-        assert lease.who == bool(on_hold.users and whose is None)
+        assert lease.who == bool(on_hold.users and "owner" not in record)
 
     @invariant()
     def what_is_held_is_held_by_something(self) -> None:

@@ -63,6 +63,19 @@ def test_a_job_of_an_app_user_on_hold_is_found_by_a_look_and_not_sent(shop: Shop
     assert shop.ends("theirs") == "deleted"
 
 
+def test_whoever_names_another_app_user_is_not_believed_while_one_is_on_hold(shop: Shop) -> None:
+    shop.simulator.add_job("theirs", app_user_id="u-1")
+    shop.simulator.add_job("others", app_user_id="u-2")
+    holds(shop).add_user("u-1", why="CASE-1", by="legal")
+    shop.request("theirs", "others", app_user="u-2")
+    shop.work()
+    assert (shop.ends("theirs"), shop.ends("others")) == ("held", "deleted")
+    shop.request("theirs", app_user="u-3", by="shop")
+    shop.work()
+    assert shop.ends("theirs") == "held"
+    assert deletes(shop) == ["others"]
+
+
 @pytest.mark.parametrize("trouble", ["hidden", "error"])
 def test_where_nobody_says_whose_it_is_nothing_is_sent(shop: Shop, trouble: str) -> None:
     shop.simulator.add_job("theirs", app_user_id="u-1")

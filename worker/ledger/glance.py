@@ -17,7 +17,10 @@ from worker.ledger.ask import ask
 from worker.ledger.moves import Ref, compact
 from worker.ledger.store import BATCH
 
-_LETTER = ("state", "cause", "status", "code", "settled", "dl", "at", "round", "by", "why", "run", "lane", "dn", "au")
+_LETTER = (
+    *("state", "cause", "status", "code", "settled", "dl", "at", "round"),
+    *("by", "why", "run", "lane", "dn", "au", "owner"),
+)
 _NOT_OVER = ("due:user", "due:bulk", "running", "held", "dead")
 
 
@@ -39,7 +42,7 @@ class Letter:
     run: str | None
     lane: str = "bulk"
     death: int = 0  # the account counts its deaths; 0: before it did
-    whose: str | None = None  # the hash of its app user, or "-" where there is none; None: not known
+    whose: str | None = None  # the hash of its app user, "-" for nobody's: as a look found, else as a caller said
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class Glance:
             run=fields["run"] or None,
             lane=fields["lane"] or "bulk",
             death=int(fields["dn"] or 0),
-            whose=fields["au"] or None,
+            whose=fields["owner"] or fields["au"] or None,
         )
 
     def _each(self, refs: Iterable[Ref], names: tuple[str, ...]) -> Iterator[tuple[Ref, dict[str, Any]]]:

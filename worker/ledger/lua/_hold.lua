@@ -4,14 +4,18 @@
 --   holds:ends     zset    'j <ref>' or 'u <hmac>'; score: when the hold ends by itself, or ended (see release.lua)
 --   holds:unknown  zset    refs in `held` because nobody could say whose they are; score: when to ask again
 -- A held deletion stands in `held` with the time when it would be due; its field `ht` says since when, because its
--- deadline stands still meanwhile. Field `au` is the HMAC of its app user, or '-' for a job that has none.
+-- deadline stands still meanwhile.
+-- Its app user: field `owner` is the HMAC of whose job a look found it to be ('-': nobody's); only a look writes it. `user`
+-- is what a caller said and goes with the call, `au` the HMAC of that: enough to hold a job, never to let one go.
 
--- Why it must not be sent: 'job' or 'user'; 'ask' where that depends on an app user that is not known; nil: it may go.
-local function hold_of(ref, user)
+-- Why it must not be sent: 'job' or 'user'; 'ask' where that depends on whose job a look finds it to be; nil: it may go.
+local function hold_of(ref)
   if redis.call('HEXISTS', P .. 'holds:jobs', ref) == 1 then return 'job' end
   if redis.call('HLEN', P .. 'holds:users') == 0 then return nil end
-  if not user then return 'ask' end
-  if redis.call('HEXISTS', P .. 'holds:users', user) == 1 then return 'user' end
+  local v = redis.call('HMGET', record(ref), 'owner', 'au')
+  local user = v[1] or v[2]
+  if user and redis.call('HEXISTS', P .. 'holds:users', user) == 1 then return 'user' end
+  return not v[1] and 'ask' or nil
 end
 
 local function hold(ref, now, from, lane, due, round, because)

@@ -20,7 +20,7 @@ local function finish(ref, now, from, lane, to, fields, settlement)
   if from == 'dead' then leaves_group(ref) end
   redis.call('ZREM', index_of(from, lane), ref)
   redis.call('HDEL', k, 'wait', 'cause', 'evidence', 'ht', unpack(LEASE))
-  if ENDED[to] then redis.call('HDEL', k, 'user', 'au', 'look', 'wish', 'cd') end
+  if ENDED[to] then redis.call('HDEL', k, 'user', 'au', 'owner', 'look', 'wish', 'cd') end
   redis.call('HSET', k, 'state', to, 'settled', ms(now))
   for name, value in pairs(fields or {}) do redis.call('HSET', k, name, value) end
   redis.call('ZADD', P .. to, ms(now), ref)

@@ -26,9 +26,8 @@ local function goes(now)
   local k = record(options.ref)
   local v = redis.call('HMGET', k, 'state', 'tok', 'wish', 'dl')
   if v[1] ~= 'running' or v[2] ~= options.token then return false end
-  if options.owner then redis.call('HSET', k, 'au', options.owner) end
-  return not v[3] and tonumber(v[4]) > now and gate_open(now, options.gate)
-    and not hold_of(options.ref, redis.call('HGET', k, 'au'))
+  if options.owner then redis.call('HSET', k, 'owner', options.owner) end
+  return not v[3] and tonumber(v[4]) > now and gate_open(now, options.gate) and not hold_of(options.ref)
 end
 
 return once(ARGV[1], ARGV[2], function()

@@ -17,7 +17,7 @@ local options = cjson.decode(ARGV[3])
 
 -- A restore needs the app user; when none is possible any more, `forget` takes it away.
 local function note_user(ref, now)
-  local v = redis.call('HMGET', record(ref), 'user', 'au')
+  local v = redis.call('HMGET', record(ref), 'user', 'owner')
   if v[1] or v[2] then redis.call('ZADD', P .. 'discarded:users', ms(now), ref) end
 end
 

@@ -32,9 +32,8 @@ end
 -- What became of it: fed, moved, newer or on_hold.
 local function feed(ref, now, r)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'state', 'au')
-  if v[1] ~= 'dead' then return 'moved' end
-  local on_hold = hold_of(ref, v[2])
+  if redis.call('HGET', k, 'state') ~= 'dead' then return 'moved' end
+  local on_hold = hold_of(ref)
   if on_hold and on_hold ~= 'ask' then return 'on_hold' end
   local was = as_it_is(k)
   if reopen(ref, now, r) == 'newer' then return 'newer' end

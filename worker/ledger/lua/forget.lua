@@ -16,7 +16,7 @@ local function forget_users(now, most)
   local refs = redis.call('ZRANGEBYSCORE', P .. 'discarded:users', '-inf', over, 'LIMIT', 0, most)
   for _, ref in ipairs(refs) do
     redis.call('ZREM', P .. 'discarded:users', ref)
-    if redis.call('HGET', record(ref), 'state') == 'discarded' then redis.call('HDEL', record(ref), 'user', 'au') end
+    if redis.call('HGET', record(ref), 'state') == 'discarded' then redis.call('HDEL', record(ref), 'user', 'au', 'owner') end
   end
   return #refs
 end

@@ -25,12 +25,11 @@ local freed = 0
 
 -- Let it go on if nothing holds it any more. `asked`: its app user will be looked up, so not knowing it is no hold.
 local function free(ref, now, asked)
-  local v = redis.call('HMGET', record(ref), 'state', 'au')
-  if v[1] ~= 'held' then
+  if redis.call('HGET', record(ref), 'state') ~= 'held' then
     redis.call('ZREM', P .. 'holds:unknown', ref)
     return false
   end
-  local why = hold_of(ref, v[2])
+  local why = hold_of(ref)
   if why and not (asked and why == 'ask') then return false end
   let_go(ref, now, { why = options.why, by = options.by })
   freed = freed + 1

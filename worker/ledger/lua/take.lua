@@ -39,8 +39,8 @@ local function pick(now)
   for _ = 1, 100 do
     local ref, lane = due_head(now)
     if not ref then return nil end
-    local v = redis.call('HMGET', record(ref), 'dl', 'round', 'au', 'wish')
-    local on_hold = v[4] ~= 'cancel' and hold_of(ref, v[3]) or nil
+    local v = redis.call('HMGET', record(ref), 'dl', 'round', 'wish')
+    local on_hold = v[3] ~= 'cancel' and hold_of(ref) or nil
     if on_hold and on_hold ~= 'ask' then
       hold(ref, now, 'pending', lane, now, v[2] or '1', on_hold)
     elseif tonumber(v[1]) > now then

@@ -203,7 +203,7 @@ def _tell_user(result: str, accounts: list[str], freed: int | None, *, as_json: 
     if as_json:
         json_line({"accounts": accounts, "result": result, "released": freed})
     elif result == "held":
-        say("This app user's jobs are on hold. A deletion whose app user is not known is looked up before its call.")
+        say("This app user's jobs are on hold. Before each call a look says whose job it is, whoever a request names.")
     elif result == "removed":
         say(f"The hold is removed; {count(freed or 0, 'deletion')} that it held {'goes' if freed == 1 else 'go'} on.")
     else:
