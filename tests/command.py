@@ -14,8 +14,7 @@ from click.testing import CliRunner
 
 from tests.dead_letters import PROJECT
 from worker import runtime
-from worker.errors import EraserError
-from worker.operations.cli import eraser
+from worker.operations.cli import eraser, explained
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,11 @@ class Command:
         self._monkeypatch.setattr(runtime, "_runtime", None)
         result = CliRunner().invoke(eraser, list(args), input=input)
         code, err = result.exit_code, result.stderr
-        if isinstance(result.exception, EraserError):  # what `main` does
-            code, err = result.exception.exit_code, f"{err}eraser: {result.exception}\n"
-        elif result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
+        if isinstance(result.exception, Exception):  # what `main` does
+            shown = explained(result.exception)
+            if shown is None:
+                raise result.exception
+            code, err = shown.exit_code, f"{err}eraser: {shown}\n"
         return Ended(code, result.stdout, err)
 
     def process(self, *args: str, input: str | None = None, timeout: float = 240, **environ: str) -> Ended:

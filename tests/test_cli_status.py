@@ -201,3 +201,15 @@ def test_watching_outlives_an_outage_of_redis(
     assert "Redis does not answer; trying again" in captured.err
     (line,) = captured.out.splitlines()
     assert json.loads(line)["states"]["dead"] == 0
+
+
+def test_it_says_when_a_worker_was_last_heard_of_and_never_that_work_goes_on(
+    command: Command, undertaker: Undertaker
+) -> None:
+    undertaker.request("job-1")
+    heard(undertaker, "box:7:abc", 2)
+    assert re.search(r"Nothing to do for you: 1 worker at work, last heard of [23] s ago\.", command("status").out)
+    heard(undertaker, "box:7:abc", 20)
+    out = command("status").out
+    assert re.search(r"No worker says that it works \(last heard of 2\d s ago\)\. If that lasts, start one: ", out)
+    assert "Nothing to do" not in out

@@ -17,6 +17,7 @@ from celery import Celery, bootsteps, signals
 from celery.exceptions import CPendingDeprecationWarning
 from kombu import Queue
 
+from worker import broker as our_broker
 from worker import logs
 from worker.addresses import broker_form
 from worker.bells import send_bell
@@ -126,6 +127,7 @@ class HangupStep(bootsteps.StartStopStep):
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
+our_broker.use()
 app = Celery("eraser", include=["tasks.deletion", "tasks.sweep"], set_as_current=False)
 app.add_defaults(configuration)
 app.steps["worker"].add(CredentialsStep)

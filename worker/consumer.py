@@ -10,7 +10,7 @@ from typing import Any
 from celery import signals
 from celery.worker.consumer import Consumer as TheirConsumer
 from kombu import Connection
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import ResponseError
 
 log = logging.getLogger(__name__)
 
@@ -22,13 +22,10 @@ class Consumer(TheirConsumer):
     """Gossip and mingle are left out: they cost a second at the start and a traceback when Redis goes away."""
 
     hub: Any  # theirs; None where the pool has no event loop
-    connection_errors: tuple[type[BaseException], ...]  # theirs: what it survives
-    _told_full = False
+    _told = False
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{**options, "without_gossip": True, "without_mingle": True})
-        # A full Redis refuses even to declare a queue: that is an outage too, and the worker drains it meanwhile.
-        self.connection_errors = (*self.connection_errors, OutOfMemoryError)
         signals.task_postrun.connect(self._look_for_messages, weak=False)
 
     def ensure_connected(self, conn: Connection) -> Connection:
@@ -38,15 +35,23 @@ class Consumer(TheirConsumer):
         )
         return super().ensure_connected(conn)
 
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        if not self._refused(exc):
+            super().on_connection_error_before_connected(exc)
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        if isinstance(exc, OutOfMemoryError):
-            if not self._told_full:
-                log.warning("broker.full", extra={"error": str(exc)})
-            self._told_full = True
-            time.sleep(LONGEST_PAUSE_S)
-            return
-        self._told_full = False
-        super().on_connection_error_after_connected(exc)
+        if not self._refused(exc):
+            super().on_connection_error_after_connected(exc)
+
+    def _refused(self, exc: Exception) -> bool:
+        """Whether Redis answers and takes nothing, not even a queue: said once, and tried again after a pause."""
+        refused = isinstance(exc, ResponseError)
+        if refused:
+            if not self._told:
+                log.warning("broker.refuses", extra={"error": str(exc)})
+            time.sleep(LONGEST_PAUSE_S if self._told else FIRST_PAUSE_S)
+        self._told = refused
+        return refused
 
     def _look_for_messages(self, **_: object) -> None:
         """With all threads busy the event loop stops to fetch, and sees that one is free only when something wakes it.

@@ -22,14 +22,14 @@ from celery import bootsteps
 
 from worker.bells import send_bell
 from worker.errors import EraserError
+from worker.ledger.away import is_away
 from worker.ledger.heads import heads
 from worker.ledger.holds import HoldList
-from worker.ledger.mover import is_away
 from worker.ledger.store import Ledger
 from worker.receipts.archiving import Archivist
 from worker.receipts.sealing import Sealer
 from worker.replay.job import step
-from worker.runtime import HEARD_S, Runtime, runtime
+from worker.runtime import BEAT_S, HEARD_S, Runtime, runtime
 from worker.standin import StandIns
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,6 @@ CALM_TICK_S = 0.5  # when nothing was due for a while: a person's request rings 
 OTHERS_TICK_S = 1.0  # of a worker that does not dispatch: how soon it notices that nobody does
 CALM_AFTER_S = 5.0
 FULL_LOOK_S = 30.0
-BEAT_S = 5.0  # how often a worker says that it lives
 LOCK_MS = 3_000  # the dispatching worker's turn, renewed each tick
 MOST_ACCOUNTS = 100  # looked at in one tick
 STANDIN_MARGIN_S = 5.0  # to record what the last call of a stand-in brought

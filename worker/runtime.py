@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 LOOKS_PER_DELETE = 0.5  # the pace of lookups against that of deletions; the documented limit for lists is twice as high
 MOST_KEPT = 500  # connections of all accounts that are kept open between calls: a process may have 1024 files
+BEAT_S = 5.0  # how often a worker says that it lives
 HEARD_S = 30.0  # a worker unheard for longer is gone
 
 # It first removes something, so that it runs on when Redis is full.

@@ -7,7 +7,7 @@ from typing import Any
 import redis
 
 from worker.errors import Unreachable
-from worker.ledger.mover import is_away, why_away
+from worker.ledger.away import is_away, why_away
 
 
 def ask(read: Any, *args: Any, **options: Any) -> Any:

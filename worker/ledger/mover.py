@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import threading
 import time
@@ -18,6 +17,7 @@ from redis.retry import Retry
 
 from worker.errors import Unreachable
 from worker.ledger import scripts
+from worker.ledger.away import FOR_A_PERSON, is_away, leaving, why_away
 from worker.ledger.moves import Ref, compact
 
 BATCH = 500  # deletions one script may touch: Redis serves nobody else meanwhile
@@ -25,13 +25,15 @@ BATCH = 500  # deletions one script may touch: Redis serves nobody else meanwhil
 
 def connect(url: str, *, timeout_s: float = 5.0) -> redis.Redis:
     """A client without hidden retries: the ledger repeats an operation itself, under the same number."""
-    return redis.Redis.from_url(
+    client = redis.Redis.from_url(
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=min(timeout_s, 3.0),
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
     )
+    client.connection_pool.connection_class = leaving(client.connection_pool.connection_class)
+    return client
 
 
 class _Caller(threading.local):
@@ -51,38 +53,6 @@ class _Caller(threading.local):
             self._pid, self._name, self._seq = os.getpid(), secrets.token_hex(8), 0
         self._seq += 1
         return self._name, self._seq
-
-
-def is_away(error: redis.RedisError) -> bool:
-    """Whether Redis may well do the same thing later: it is not there, loads, follows another, or is busy or full."""
-    if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):
-        return True
-    return isinstance(error, _NO_WRITES) or _WAITS.search(str(error)) is not None
-
-
-# Redis 6.2 puts what a command in a script was refused with behind "Error running script (call to …): … -".
-_WAITS = re.compile(r"(?:^|-)(?:MISCONF|NOREPLICAS|BUSY|OOM|READONLY) ")
-_NO_WRITES = (
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.MasterDownError,
-    redis.exceptions.ClusterDownError,
-)
-# Waiting a few seconds will not help: a person has to know at once.
-_FOR_A_PERSON = (redis.exceptions.OutOfMemoryError, redis.exceptions.AuthenticationError)
-
-
-def why_away(error: redis.RedisError) -> str:
-    if isinstance(error, redis.exceptions.AuthenticationError):
-        return "Redis refuses the password; check ERASER_REDIS_URL"
-    if isinstance(error, redis.exceptions.OutOfMemoryError):
-        return "Redis is full (maxmemory): nothing was recorded; give it memory or let it drain, then try again"
-    if isinstance(error, redis.exceptions.ResponseError):
-        return f"Redis takes no writes now ({str(error)[:80]}); check its disk and its role, then try again"
-    return (
-        f"Redis does not answer ({type(error).__name__}); check that it runs and that ERASER_REDIS_URL is right, "
-        "then try again"
-    )
 
 
 class Mover:
@@ -141,7 +111,7 @@ class Mover:
             except redis.RedisError as error:
                 if not is_away(error):
                     raise
-                in_time = time.monotonic() + pause <= give_up and not isinstance(error, _FOR_A_PERSON)
+                in_time = time.monotonic() + pause <= give_up and not isinstance(error, FOR_A_PERSON)
                 if not (keep_trying() if keep_trying else in_time):
                     raise Unreachable(why_away(error)) from None
                 time.sleep(pause)

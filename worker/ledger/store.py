@@ -15,7 +15,8 @@ from worker.errors import RefusedBySafetyRule, Unreachable
 from worker.keys import OURS, Keys
 from worker.ledger.acts import Act, ActName
 from worker.ledger.app_users import AppUsers
-from worker.ledger.mover import BATCH, Mover, connect, why_away
+from worker.ledger.away import why_away
+from worker.ledger.mover import BATCH, Mover, connect
 from worker.ledger.moves import Accepted, Claim, GatePolicy, Lease, Ref, Settlement, Turn, lean
 
 __all__ = ["BATCH", "Ledger", "connect"]

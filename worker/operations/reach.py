@@ -9,6 +9,7 @@ import redis
 
 from worker.addresses import masked
 from worker.errors import Unreachable
+from worker.ledger.away import is_away, why_away
 from worker.ledger.store import connect
 
 PATIENCE_S = 3.5  # with the start of the program less than the promised 5 s
@@ -31,6 +32,22 @@ def require_redis(url: str, *, patience_s: float = PATIENCE_S) -> None:
         raise Unreachable(f"Redis at {masked(url)} gives no answer: {_NEXT}")
     if (error := problem[0]) is not None:
         raise Unreachable(f"Redis at {masked(url)} {_why(error)}: {_NEXT}")
+
+
+def no_writes(client: redis.Redis, key: str) -> str:
+    """Why Redis, which answers reads, takes no writes now; empty: it takes them. Tried with one that changes nothing.
+
+    key: any sorted set of ours. Raises `Unreachable` where it does not answer at all.
+    """
+    try:
+        client.zrem(key, "-")
+    except redis.exceptions.NoPermissionError:  # this user may only look: what others may is not known
+        return ""
+    except redis.exceptions.ResponseError as error:
+        return str(error) if is_away(error) else ""
+    except redis.RedisError as error:
+        raise Unreachable(why_away(error)) from None
+    return ""
 
 
 def in_time(work: Callable[[], None], patience_s: float) -> bool:

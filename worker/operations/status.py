@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +16,13 @@ from worker.ledger.read import AccountStatus
 from worker.ledger.replays import ReplayState
 from worker.ledger.store import FULL_SHARE
 from worker.operations import replays, retention, words
+from worker.operations.reach import no_writes
 from worker.operations.replays import ReplayProgress
 from worker.operations.times import rfc3339, span
-from worker.runtime import HEARD_S, Runtime
+from worker.runtime import BEAT_S, HEARD_S, Runtime
 
 START = "celery -A worker worker"
+MISSED_S = 3 * BEAT_S  # of silence: so many beats are lost by no accident
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Advice:
 
     why: str
     command: str
-    about: str  # workers, memory, gate, retention, replay or dead: for who shows pages and not commands
+    about: str  # workers, redis, memory, gate, retention, replay or dead: for who shows pages and not commands
     which: str = ""  # of several: the replay's id
 
 
@@ -57,6 +60,7 @@ class Overview:
     alarms: tuple[retention.Alarm, ...] = ()
     replays: tuple[ReplayProgress, ...] = ()  # that run, or stopped themselves lately
     full: float = 0.0  # how much of its maxmemory Redis uses, as a share; 0: it has none, or does not tell
+    no_writes: str = ""  # why Redis answers but takes no writes; empty: it takes them
 
     @property
     def states(self) -> dict[State, int]:
@@ -75,13 +79,20 @@ class Overview:
         """Workers that were heard of lately."""
         return sum(not worker.silent for worker in self.workers)
 
+    @property
+    def heard_s(self) -> float:
+        """How long ago the last sign of life of any worker was; infinite where there was none."""
+        return min((worker.heard_s for worker in self.workers), default=math.inf)
+
 
 def look(running: Runtime) -> Overview:
     """Ask for everything. Raises `Unreachable`."""
     accounts = tuple(running.reads(name).status() for name in running.settings.accounts)
     now, seen = workers(running)
     alarms, full = tuple(retention.alarms(running)), _full(running)
-    return Overview(now, accounts, seen, alarms, replays.current(running, now), full)
+    return Overview(
+        now, accounts, seen, alarms, replays.current(running, now), full, no_writes(running.redis, running.keys.workers)
+    )
 
 
 def _full(running: Runtime) -> float:
@@ -134,6 +145,9 @@ def advice(seen: Overview) -> Iterator[Advice]:
     open_work = sum(seen.states[state] for state in (State.PENDING, State.RUNNING))
     if open_work and not seen.at_work:
         yield Advice(f"{words.count(open_work, 'deletion')} and no worker to do the work", START, "workers")
+    if seen.no_writes:
+        why = f"Redis takes no writes, so nothing goes on until it does: {words.plain(seen.no_writes)[:80]}"
+        yield Advice(why, "eraser doctor", "redis")
     if seen.full > FULL_SHARE:
         why = f"Redis uses {seen.full:.0%} of its maxmemory: nothing new is accepted above {FULL_SHARE:.0%}"
         yield Advice(why, "eraser doctor", "memory")
@@ -171,7 +185,10 @@ def all_well(seen: Overview) -> str:
     if not any(states.values()):
         return "Nothing was ever asked for. Begin with: eraser request JOB_ID"
     if seen.due or states[State.RUNNING]:
-        return "Nothing to do for you: the work goes on."
+        heard = f"last heard of {span(seen.heard_s)} ago"
+        if seen.heard_s > MISSED_S:
+            return f"No worker says that it works ({heard}). If that lasts, start one: {START}"
+        return f"Nothing to do for you: {words.count(seen.at_work, 'worker')} at work, {heard}."
     upcoming = [account.next_due_at for account in seen.accounts if account.next_due_at is not None]
     if upcoming:
         return f"Nothing to do for you: the next deletion is due in {span(max(0.0, min(upcoming) - seen.now) / 1000)}."

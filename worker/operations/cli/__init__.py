@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from worker import __version__
-from worker.errors import EraserError
+from worker.errors import EraserError, Unreachable
 from worker.operations.cli.output import lasting
 from worker.operations.cli.terminal import colour, prepare
 
@@ -79,7 +79,21 @@ def main() -> None:
     with lasting():
         try:
             eraser.main(standalone_mode=True)
-        except EraserError as error:
+        except Exception as error:
+            shown = explained(error)
+            if shown is None:
+                raise
             click.secho("eraser: ", fg="red", bold=True, nl=False, err=True, color=colour(os.environ))
-            click.echo(str(error), err=True)
-            sys.exit(error.exit_code)
+            click.echo(str(shown), err=True)
+            sys.exit(shown.exit_code)
+
+
+def explained(error: Exception) -> EraserError | None:
+    """What a person hears of it, in words; None: a fault of ours, whose traceback is needed."""
+    if isinstance(error, EraserError):
+        return error
+    from redis import RedisError
+
+    from worker.ledger.away import is_away, why_away
+
+    return Unreachable(why_away(error)) if isinstance(error, RedisError) and is_away(error) else None

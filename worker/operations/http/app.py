@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from worker.errors import EraserError, Unreachable
-from worker.ledger.ask import ask
 from worker.operations import console, metrics
 from worker.operations.http import deletions, openapi, problems
 from worker.operations.http.bells import Bells
@@ -19,6 +18,7 @@ from worker.operations.http.doorman import Doorman
 from worker.operations.http.problems import Problem
 from worker.operations.http.token_file import TokenFile, path_of
 from worker.operations.http.tokens import Scope
+from worker.operations.reach import no_writes
 from worker.operations.requests import Ring
 from worker.runtime import Runtime
 
@@ -61,12 +61,14 @@ async def _healthz(_: Request) -> Response:
 
 
 async def _readyz(request: Request) -> Response:
-    """Requests can be recorded: Redis answers. No detail, because anybody may ask."""
-    desk = desk_of(request)
+    """Requests can be recorded: Redis answers and takes writes. No detail, because anybody may ask."""
+    running = desk_of(request).running
     try:
-        await desk.in_thread(lambda: ask(desk.running.redis.ping))
+        refused = await desk_of(request).in_thread(lambda: no_writes(running.redis, running.keys.workers))
     except Unreachable:
         return PlainTextResponse("Redis does not answer\n", 503, headers={"Retry-After": str(problems.AWAY_S)})
+    if refused:
+        return PlainTextResponse("Redis takes no writes\n", 503, headers={"Retry-After": str(problems.AWAY_S)})
     return PlainTextResponse("ready\n")
 
 
