@@ -21,6 +21,7 @@ from worker.ledger.replays import ReplayBook
 from worker.operations.cli import eraser
 
 SAID = ("--reason", "CASE-12", "--by", "ops-7")
+CN_NORTH_4 = "https://metastudio.cn-north-4.myhuaweicloud.com"
 MANY = [f"job-{n:04d}" for n in range(700)]
 # Commands by which an operator changes something: what has to be there, what is typed, the act, what became of it.
 ACTS: dict[str, tuple[str | None, list[str], ActName, dict[str, int]]] = {
@@ -33,12 +34,25 @@ ACTS: dict[str, tuple[str | None, list[str], ActName, dict[str, int]]] = {
     "dead replay": ("dead", ["e-1"], ActName.REPLAYED, {"pending": 1}),
     "dead discard": ("dead", ["e-1"], ActName.DISCARDED, {"discarded": 1}),
     "dead restore": ("discarded", ["e-1"], ActName.RESTORED, {"dead": 1}),
+    "accounts rebind": (None, ["--endpoint", CN_NORTH_4, "--yes"], ActName.REBOUND, {"rebound": 1}),
     "replay cancel": ("replaying", ["replay-1"], ActName.REPLAY_CANCELLED, {"stopped": 1}),
     "request": (None, ["--from-file", "-", "--max", "200"], ActName.CAP_LIFTED, {"requested": 101}),
 }
 # Those that only look, or start a process. A sweep over its caps is tested in test_cli_retention.py.
 OTHERS = {
-    *("demo", "up", "show", "status", "doctor", "health", "simulator", "metrics", "audit", "hold list"),
+    *(
+        "demo",
+        "up",
+        "show",
+        "status",
+        "doctor",
+        "health",
+        "simulator",
+        "metrics",
+        "audit",
+        "hold list",
+        "accounts list",
+    ),
     *("console", "console token", "receipts export", "receipts verify", "receipts recheck"),
     *("dead groups", "dead list", "dead show", "replay status", "replay list"),
     *("retention plan", "retention run", "retention runs"),

@@ -46,7 +46,8 @@ def test_json_has_exactly_the_promised_fields(command: Command, undertaker: Unde
     assert list(found["states"]) == STATES
     assert (found["states"]["dead"], found["states"]["pending"]) == (1, 1)
     assert found["oldest_due_s"] >= 0
-    assert [set(account) for account in found["accounts"]] == [{"account", "gate", "since", "until", "rate", "reason"}]
+    fields = {"account", "gate", "since", "until", "rate", "reason", "endpoint", "elsewhere"}
+    assert [set(account) for account in found["accounts"]] == [fields]
     assert set(found["workers"][0]) == {"worker", "host", "pid", "threads", "heard_s", "silent"}
 
 

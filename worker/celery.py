@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -22,10 +24,10 @@ from worker import logs
 from worker.addresses import broker_form
 from worker.bells import send_bell
 from worker.dispatcher import DispatcherStep
-from worker.errors import EraserError, SettingsError
+from worker.errors import EraserError, SettingsError, Unreachable
 from worker.heartbeat import HeartbeatStep
 from worker.retention import schedule
-from worker.runtime import runtime
+from worker.runtime import Runtime, runtime
 from worker.settings import check_celery_environment
 
 log = logging.getLogger(__name__)
@@ -90,6 +92,16 @@ def configuration() -> dict[str, Any]:
     }
 
 
+def _refuse_other_endpoint(running: Runtime) -> None:
+    """End a process whose settings name another MetaStudio than the ledger belongs to. A Redis that is away says so
+    later: each move asks again."""
+    try:
+        with suppress(Unreachable):
+            running.check_endpoints()
+    except SettingsError as error:
+        raise _Refused(error) from None
+
+
 class CredentialsStep(bootsteps.Step):
     """A worker that could call nobody says at its start what to set, and ends.
 
@@ -98,6 +110,7 @@ class CredentialsStep(bootsteps.Step):
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         running = runtime()
+        _refuse_other_endpoint(running)
         broken: dict[str, SettingsError] = {}
         for account in running.settings.accounts:
             try:
@@ -145,6 +158,15 @@ def ring(account: str, bell: str) -> None:
 def _log(*, loglevel: int | None = None, logfile: str | None = None, **_: object) -> None:
     logs.set_up(loglevel or logging.INFO, os.environ, file=logfile)
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # one at each loss of the connection
+
+
+@signals.beat_init.connect
+def _check_beat(**_: object) -> None:
+    try:
+        _refuse_other_endpoint(runtime())
+    except _Refused as error:  # what a signal's receiver raises is only logged
+        error.show()
+        sys.exit(error.exit_code)
 
 
 @signals.worker_ready.connect

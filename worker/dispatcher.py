@@ -19,9 +19,10 @@ from typing import Any
 
 import redis
 from celery import bootsteps
+from celery.worker import state as of_celery
 
 from worker.bells import send_bell
-from worker.errors import EraserError
+from worker.errors import EraserError, OtherEndpoint
 from worker.ledger.away import is_away
 from worker.ledger.heads import heads
 from worker.ledger.holds import HoldList
@@ -77,11 +78,19 @@ return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 
 
 class Dispatcher:
-    """The loop. `ring(account, bell)` calls a hand."""
+    """The loop. `ring(account, bell)` calls a hand; `end_worker` ends this process, whose settings are wrong."""
 
-    def __init__(self, runtime: Runtime, ring: Callable[[str, str], None], *, concurrency: int = 0) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        ring: Callable[[str, str], None],
+        *,
+        concurrency: int = 0,
+        end_worker: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self.runtime = runtime
         self.ring = ring
+        self._end_worker = end_worker
         self._info = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "threads": concurrency})
         self._keys = runtime.keys
         self._sealer = Sealer(runtime.ledger, runtime.keys)
@@ -122,6 +131,9 @@ class Dispatcher:
                 if self._away:
                     log.info("redis.back")
                 self._away = False
+            except OtherEndpoint as error:
+                self._refused(error)
+                return
             except (redis.RedisError, EraserError) as error:
                 if not self._away:
                     log.warning("redis.away", extra={"error": str(error)})
@@ -130,6 +142,12 @@ class Dispatcher:
             except Exception:  # the loop must outlive any fault of ours
                 log.exception("dispatcher.fault")
                 self._stop.wait(1.0)
+
+    def _refused(self, error: OtherEndpoint) -> None:
+        """Somebody gave an account another address: whoever looks for work must be able to look at all of it."""
+        log.error("endpoint.refused", extra={"account": error.account, "error": str(error)})
+        self.runtime.stopping.set()
+        self._end_worker(error.exit_code)
 
     def was_away(self) -> None:
         """Redis cannot be reached now: look at everything once it can, and count nobody as lost for a while then."""
@@ -259,6 +277,11 @@ class Dispatcher:
         return [worker.decode() for worker in heard], silence_counts
 
 
+def _end(code: int) -> None:
+    """Let Celery's loop stop this worker, and exit with the code."""
+    of_celery.should_stop = code  # type: ignore[assignment]  # an exit code, it says
+
+
 class DispatcherStep(bootsteps.StartStopStep):
     """Runs the dispatcher beside Celery's consumer, in every worker."""
 
@@ -278,7 +301,7 @@ class DispatcherStep(bootsteps.StartStopStep):
                 stand_ins.answer(account, bell)
 
         stand_ins = self._stand_ins = StandIns(lambda account, bell: running.work(account, ring, bell))
-        self._dispatcher = Dispatcher(running, ring, concurrency=parent.concurrency)
+        self._dispatcher = Dispatcher(running, ring, concurrency=parent.concurrency, end_worker=_end)
         self._dispatcher.start()
         if directory := running.settings.receipts_dir:
             self._archivist = Archivist(running.ledger, directory, running.settings)

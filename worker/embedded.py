@@ -53,6 +53,23 @@ def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
     return data / "avatar-eraser"
 
 
+def data_directory(simulated: bool | None, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where this user's `eraser up` keeps its data: against a simulator apart, for its jobs are not MetaStudio's.
+
+    simulated: None where the settings name no address: then it is the one that runs. Raises `UsageError` for two.
+    """
+    ours = default_directory(environ)
+    apart = ours.with_name(f"{ours.name}-simulator")
+    if simulated is None:
+        simulated = find_running(apart) is not None
+        if simulated and find_running(ours):
+            raise UsageError(
+                "two `eraser up` of this user run, one of them against a simulator: set ERASER_REGION or "
+                "ERASER_ENDPOINT as for the one that is meant, or ERASER_REDIS_URL"
+            )
+    return apart if simulated else ours
+
+
 def find_running(directory: Path | None = None) -> str | None:
     """The URL of the embedded Redis that runs on `directory` (default: this user's), or None."""
     where = _socket_of(directory or default_directory())

@@ -3,6 +3,7 @@
     EraserError                 exit code
     ├── UsageError              2   what the caller typed or sent is wrong; nothing was attempted
     │   └── SettingsError       2   a setting is missing or wrong; says which one and what to set
+    │       └── OtherEndpoint   2   the ledger belongs to another MetaStudio than the settings name
     ├── RefusedBySafetyRule     3   a cap, a confirmation or a guard said no; nothing was done
     │   └── UnknownProject      3   the project is none of this installation's, and nobody allowed it by name
     └── Unreachable             4   Redis or MetaStudio does not answer; says what to do
@@ -31,6 +32,21 @@ class SettingsError(UsageError):
     def __init__(self, name: str, message: str) -> None:
         super().__init__(f"{name}: {message}")
         self.name = name
+
+
+class OtherEndpoint(SettingsError):
+    """The account has another address in the ledger than in the settings of this process."""
+
+    def __init__(self, account: str, *, bound: str, ours: str) -> None:
+        which = "" if account == "default" else f" --account {account}"
+        super().__init__(
+            "ERASER_ENDPOINT",
+            f"account {account} of this ledger belongs to {bound}, and the settings of this process say {ours}. "
+            "Nothing was done. Correct ERASER_REGION, ERASER_ENDPOINT or ERASER_CONFIG; an installation of its own "
+            "needs an ERASER_NAMESPACE of its own, or another Redis database in ERASER_REDIS_URL; if MetaStudio "
+            f"has moved: eraser accounts rebind{which} --endpoint {ours} --reason R",
+        )
+        self.account, self.bound, self.ours = account, bound, ours
 
 
 class RefusedBySafetyRule(EraserError):

@@ -17,11 +17,12 @@ import redis
 
 from worker import embedded
 from worker.accounts import Account, CredentialsReference
-from worker.errors import SettingsError, Unreachable
+from worker.errors import OtherEndpoint, SettingsError, Unreachable
 from worker.hand import Hand
 from worker.keys import Keys
 from worker.ledger.ask import ask
 from worker.ledger.audit import AuditLog
+from worker.ledger.bindings import bindings
 from worker.ledger.glance import Glance
 from worker.ledger.moves import GatePolicy
 from worker.ledger.read import ReadModel
@@ -122,7 +123,7 @@ class Runtime:
     @cached_property
     def redis_url(self) -> str:
         """The ledger's Redis: as set, or that of a running `eraser up` of this user."""
-        url = self.settings.redis_url or embedded.find_running(embedded.default_directory())
+        url = self.settings.redis_url or embedded.find_running(embedded.data_directory(self.settings.simulated))
         if url is None:
             raise Unreachable(
                 "no Redis: set ERASER_REDIS_URL, or start one on this machine with `eraser up` (or see `eraser demo`)"
@@ -133,7 +134,7 @@ class Runtime:
     def receipts_dir(self) -> Path | None:
         """Where receipts go when they leave Redis: as set, or that of this user's `eraser up`."""
         if self.settings.receipts_dir is None and self.settings.redis_url is None:
-            return embedded.default_directory() / "receipts"
+            return embedded.data_directory(self.settings.simulated) / "receipts"
         return self.settings.receipts_dir
 
     @cached_property
@@ -163,9 +164,27 @@ class Runtime:
         """The ledger of one account."""
         with self._lock:
             if account not in self._ledgers:
-                policy = gate_policy(self.settings, self.settings.accounts[account])
-                self._ledgers[account] = Ledger(self.redis, account, policy, self.keys, patience_s=self.patience_s)
+                self._ledgers[account] = self._ledger(account, self.settings.accounts[account].endpoint)
             return self._ledgers[account]
+
+    def unbound_ledger(self, account: str) -> Ledger:
+        """The same, whatever address the account has there: only to give it another one."""
+        return self._ledger(account, None)
+
+    def _ledger(self, account: str, endpoint: str | None) -> Ledger:
+        policy = gate_policy(self.settings, self.settings.accounts[account])
+        return Ledger(self.redis, account, policy, self.keys, endpoint=endpoint, patience_s=self.patience_s)
+
+    def check_endpoints(self) -> None:
+        """Raise `OtherEndpoint` where an account has another address in the ledger, and `Unreachable`.
+
+        Every move asks the same; this is for whoever calls MetaStudio without one, or has to be told at its start.
+        """
+        accounts = self.settings.accounts
+        for name, bound in bindings(self.redis, accounts, self.keys).items():
+            ours = accounts[name].endpoint
+            if ours is not None and ours != bound.endpoint:
+                raise OtherEndpoint(name, bound=bound.endpoint, ours=ours)
 
     def ledger_of(self, project_id: str) -> Ledger:
         """The ledger of the account that calls for a project."""
@@ -233,10 +252,19 @@ class Runtime:
         try:
             next_ms = self.hand(account, ring).work(bell).next_ms
             self._barred.pop(account, None)
+        except OtherEndpoint as error:
+            self._refused(account, error)
+            return
         except SettingsError as error:
             next_ms = self._bar(account, error)
         if next_ms is not None:
             self.wake(account, next_ms)
+
+    def _refused(self, account: str, error: OtherEndpoint) -> None:
+        """The account is none of ours, so nothing is done for it; the dispatcher ends this worker."""
+        if self._barred.get(account) != str(error):
+            self._barred[account] = str(error)
+            log.error("endpoint.refused", extra={"account": account, "error": str(error)})
 
     def _bar(self, account: str, error: SettingsError) -> float | None:
         """Nothing to call with for this account: its gate says why, the others go on, and it is tried again."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from worker.accounts import DEFAULT, Account, CredentialsReference, default_rate, nearest, place, read_accounts
-from worker.addresses import broker_form, check_broker_url, check_hosts, check_redis_url, masked
+from worker.addresses import broker_form, check_broker_url, check_hosts, check_redis_url, is_loopback, masked
 from worker.deletion import why_bad_id
 from worker.durations import format_duration, format_schedule, parse_duration, parse_schedule
 from worker.errors import SettingsError, UsageError
@@ -159,6 +160,12 @@ class Settings:
         if self.project is not None:
             return self.project
         return next(iter(self.projects)) if len(self.projects) == 1 else None
+
+    @property
+    def simulated(self) -> bool | None:
+        """Whether all calls stay on this machine: then a simulator answers. None: this process calls nobody."""
+        called = [account.endpoint for account in self.accounts.values() if account.endpoint]
+        return all(is_loopback(urlsplit(endpoint).hostname or "") for endpoint in called) if called else None
 
     def knows(self, project_id: str) -> bool:
         """Whether deletions may be asked for in this project without allowing it by name."""

@@ -75,3 +75,25 @@ def test_a_command_of_celerys_reaches_the_workers_of_its_own_installation_only(b
     ours.ask("job-00")
     ours.wait_until_settled(1)
     assert ours.workers[0].alive
+
+
+def test_a_staging_that_shares_productions_ledger_by_mistake_takes_nothing_of_it() -> None:
+    """Its MetaStudio has none of production's jobs: each of them would look like one that is gone."""
+    with Fleet() as production:
+        jobs = production.plant(*JOBS)
+        with Fleet(settings={"ERASER_REDIS_URL": production.redis_server.url}) as staging:
+            production.ask(*jobs)
+            worker = staging.start_worker()
+            beat = staging.start("beat", staging.celery("beat", "--schedule", str(staging.directory / "beat")))
+            for process in (worker, beat):
+                staging.wait(lambda process=process: not process.alive, f"it ends\n{process.text}")  # type: ignore[misc]
+                assert process.popen.returncode == 2, process.text
+                for told in (production.metastudio.url, staging.metastudio.url, "eraser accounts rebind"):
+                    assert told in process.text
+                assert "Traceback" not in process.text
+            assert production.states() == {State.PENDING: len(JOBS)}
+            production.start_worker()
+            production.wait_until_settled(len(JOBS))
+            assert production.states() == {State.DELETED: len(JOBS)}
+            judge(production, jobs)
+            assert staging.metastudio.calls() == []

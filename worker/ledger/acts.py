@@ -21,6 +21,7 @@ class ActName(StrEnum):
     RELEASED = "hold.removed"
     PAUSED = "gate.paused"
     RESUMED = "gate.resumed"
+    REBOUND = "account.rebound"
     CAP_LIFTED = "cap.lifted"  # a request or a sweep of more than its cap; other acts say it in `cap`
 
 

@@ -15,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.errors import Unreachable
+from worker.errors import OtherEndpoint, Unreachable
 from worker.ledger import scripts
 from worker.ledger.away import FOR_A_PERSON, is_away, leaving, why_away
 from worker.ledger.moves import Ref, compact
@@ -58,12 +58,24 @@ class _Caller(threading.local):
 class Mover:
     """Runs the moves of one account. Thread-safe.
 
+    endpoint: the address that this process calls for it; None: it calls nobody, and may act whatever the address is.
     patience_s: how long it tries again while Redis is away. clock: Lua in the place of Redis's clock, for tests.
     """
 
-    def __init__(self, client: redis.Redis, prefix: str, *, patience_s: float, clock: str | None = None) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        account: str,
+        prefix: str,
+        *,
+        endpoint: str | None,
+        patience_s: float,
+        clock: str | None = None,
+    ) -> None:
         self.client = client
+        self.account = account
         self.prefix = prefix
+        self.endpoint = endpoint
         self._patience_s = patience_s
         self._clock = clock
         self._caller = _Caller()
@@ -98,11 +110,12 @@ class Mover:
     ) -> dict[str, Any]:
         """Run one move, repeating it under the same number while Redis is away.
 
-        keep_trying: try on while it returns True, instead of for `patience_s`.
+        keep_trying: try on while it returns True, instead of for `patience_s`. Raises `OtherEndpoint`.
         """
         script = scripts.load(name, clock=self._clock)
         caller, seq = self._caller.next()
-        args: list[str | int] = [caller, seq, compact(options), *map(str, refs)]
+        said = f"{seq} {self.endpoint}" if self.endpoint else seq
+        args: list[str | int] = [caller, said, compact(options), *map(str, refs)]
         give_up = time.monotonic() + self._patience_s
         pause = 0.05
         while True:
@@ -117,6 +130,8 @@ class Mover:
                 time.sleep(pause)
                 pause = min(pause * 2, 1.0)
                 continue
+            if bound := answer.get("elsewhere"):
+                raise OtherEndpoint(self.account, bound=bound, ours=self.endpoint or "")
             if answer.get("stale"):
                 raise RuntimeError(f"the {name} of caller {caller} came after its successor")  # a bug: threads share it
             return answer

@@ -186,6 +186,19 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class Rebound:
+    """What came of giving an account another address."""
+
+    was: str | None  # the address before; None: it had none yet
+    bound: bool  # it has the new one now
+    waits: dict[str, int]  # pending, running, held, dead: while there are any it keeps the old one
+
+    @property
+    def free(self) -> bool:
+        return not any(self.waits.values())
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """What a hand is told: a lease, or to wait, or that there is nothing for it."""
 

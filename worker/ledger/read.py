@@ -12,8 +12,9 @@ import redis
 
 from worker.deletion import State, WaitingFor
 from worker.keys import OURS, Keys
-from worker.ledger import scripts
+from worker.ledger import bindings, scripts
 from worker.ledger.ask import ask
+from worker.ledger.bindings import Binding
 from worker.ledger.moves import Ref, compact
 
 _PAGE = 500
@@ -97,6 +98,7 @@ class AccountStatus:
         default_factory=dict
     )  # the same in seconds, of each lane that has some
     next_due_at: float | None = None  # when the next pending one is due, where none is due now
+    bound: Binding | None = None  # its address at MetaStudio; None: nobody used it yet
 
 
 class ReadModel:
@@ -128,7 +130,8 @@ class ReadModel:
         for lane in ("user", "bulk"):
             pipe.zcount(self._p + f"due:{lane}", "-inf", now)
             pipe.zrange(self._p + f"due:{lane}", 0, 0, withscores=True)
-        answer = ask(pipe.execute)
+        pipe.hmget(self._p + bindings.KEY, bindings.FIELDS)
+        *answer, bound = ask(pipe.execute)
         cards = dict(zip(names, answer[1 : 1 + len(names)], strict=True))
         user_due, user_head, bulk_due, bulk_head = answer[1 + len(names) :]
         heads = [head[0][1] for head in (user_head, bulk_head) if head]
@@ -146,6 +149,7 @@ class ReadModel:
                 if head and head[0][1] <= now
             },
             next_due_at=oldest if oldest is not None and oldest > now else None,
+            bound=bindings.binding(bound),
         )
 
     def gate(self) -> Gate:

@@ -17,7 +17,7 @@ from worker.ledger.acts import Act, ActName
 from worker.ledger.app_users import AppUsers
 from worker.ledger.away import why_away
 from worker.ledger.mover import BATCH, Mover, connect
-from worker.ledger.moves import Accepted, Claim, GatePolicy, Lease, Ref, Settlement, Turn, lean
+from worker.ledger.moves import Accepted, Claim, GatePolicy, Lease, Rebound, Ref, Settlement, Turn, lean
 
 __all__ = ["BATCH", "Ledger", "connect"]
 
@@ -45,11 +45,11 @@ class Ledger(Mover):
         gate: GatePolicy,
         keys: Keys = OURS,
         *,
+        endpoint: str | None = None,
         patience_s: float = 4.0,
         clock: str | None = None,
     ) -> None:
-        super().__init__(client, keys.account(account), patience_s=patience_s, clock=clock)
-        self.account = account
+        super().__init__(client, account, keys.account(account), endpoint=endpoint, patience_s=patience_s, clock=clock)
         self.keys = keys
         self.policy = gate
         self._gate = asdict(gate)
@@ -280,6 +280,12 @@ class Ledger(Mover):
         said = (act or Act()).named(ActName.RESUMED, by=by, why=why)
         answer = self.move("resume", {"gate": self._gate, "act": said})
         return answer.get("was"), answer.get("ring")
+
+    def rebind(self, endpoint: str, *, why: str | None, by: str | None, plan: bool) -> Rebound:
+        """Give the account another address. This ledger must have been made without one. plan: only look."""
+        act = Act(of=endpoint).named(ActName.REBOUND, by=by, why=why)
+        answer = self.move("rebind", {"endpoint": endpoint, "act": act, "plan": plan})
+        return Rebound(answer.get("was"), answer["bound"], answer["waits"])
 
     def _refuse_when_nearly_full(self) -> None:
         now = time.monotonic()

@@ -16,7 +16,7 @@ from worker.addresses import broker_form, masked
 from worker.deletion import State
 from worker.errors import EraserError, SettingsError, Unreachable
 from worker.metastudio.answer import Listing
-from worker.operations import receipt_checks, redis_checks, retention, status, words
+from worker.operations import accounts, receipt_checks, redis_checks, retention, status, words
 from worker.operations.http import checks as http_side
 from worker.operations.reach import in_time, require_redis
 from worker.operations.times import span
@@ -151,6 +151,7 @@ def _people(running: Runtime) -> Iterator[Check]:
         verdict = Verdict.WRONG if seen.due else Verdict.WARNING
         found = f"none was heard of in the last 30 s{also}" + (f", and {waits:,} wait" if waits else "")
         yield Check("workers", verdict, found, f"start one: {status.START}")
+    yield from _addresses(running, seen)
     yield _retention(running)
     for name, how, found, todo in receipt_checks.look(running):
         yield Check(name, Verdict(how), found, todo)
@@ -161,6 +162,17 @@ def _people(running: Runtime) -> Iterator[Check]:
         yield Check("dead letters", Verdict.WARNING, words.count(dead, "dead letter"), "eraser dead groups")
     else:
         yield Check("dead letters", Verdict.OK, "none")
+
+
+def _addresses(running: Runtime, seen: status.Overview) -> Iterator[Check]:
+    for account in accounts.seen(running, seen.accounts):
+        name = f"address of {account.name}"
+        if error := account.elsewhere:
+            yield Check(name, Verdict.WRONG, f"the ledger's is {error.bound}, ours {error.ours}", str(error))
+        elif account.ledger_endpoint is None:
+            yield Check(name, Verdict.OK, "the ledger has none yet: it keeps the first one that is used")
+        else:
+            yield Check(name, Verdict.OK, f"the ledger belongs to {account.ledger_endpoint}")
 
 
 def _retention(running: Runtime) -> Check:

@@ -70,6 +70,7 @@ def jobs(running: Runtime, account: str, *, since_ms: float | None, most: int | 
 
 def recheck(running: Runtime, account: str, refs: Iterable[Ref]) -> Iterator[Looked]:
     """Ask for each, at the pace of lookups that all workers share. Raises `Unreachable` where nobody is there."""
+    running.check_endpoints()  # no move would ask, and all jobs of another MetaStudio are not there
     unknown, answered = 0, False
     sees: dict[str, bool] = {}  # by project
     for ref in refs:

@@ -11,10 +11,12 @@ from typing import Any
 import redis
 
 from worker.deletion import State
+from worker.errors import OtherEndpoint
 from worker.ledger.ask import ask
 from worker.ledger.read import AccountStatus
 from worker.ledger.replays import ReplayState
 from worker.ledger.store import FULL_SHARE
+from worker.operations import accounts as identity
 from worker.operations import replays, retention, words
 from worker.operations.reach import no_writes
 from worker.operations.replays import ReplayProgress
@@ -46,7 +48,9 @@ class Advice:
 
     why: str
     command: str
-    about: str  # workers, redis, memory, gate, retention, replay or dead: for who shows pages and not commands
+    about: (
+        str  # workers, redis, settings, memory, gate, retention, replay or dead: for who shows pages and not commands
+    )
     which: str = ""  # of several: the replay's id
 
 
@@ -59,6 +63,7 @@ class Overview:
     workers: tuple[WorkerSeen, ...]
     alarms: tuple[retention.Alarm, ...] = ()
     replays: tuple[ReplayProgress, ...] = ()  # that run, or stopped themselves lately
+    elsewhere: tuple[OtherEndpoint, ...] = ()  # accounts that belong to another MetaStudio than the settings say
     full: float = 0.0  # how much of its maxmemory Redis uses, as a share; 0: it has none, or does not tell
     no_writes: str = ""  # why Redis answers but takes no writes; empty: it takes them
 
@@ -90,9 +95,9 @@ def look(running: Runtime) -> Overview:
     accounts = tuple(running.reads(name).status() for name in running.settings.accounts)
     now, seen = workers(running)
     alarms, full = tuple(retention.alarms(running)), _full(running)
-    return Overview(
-        now, accounts, seen, alarms, replays.current(running, now), full, no_writes(running.redis, running.keys.workers)
-    )
+    elsewhere = tuple(error for one in identity.seen(running, accounts) if (error := one.elsewhere))
+    mute = no_writes(running.redis, running.keys.workers)
+    return Overview(now, accounts, seen, alarms, replays.current(running, now), elsewhere, full, mute)
 
 
 def _full(running: Runtime) -> float:
@@ -128,6 +133,8 @@ def as_json(seen: Overview) -> dict[str, Any]:
                 "until": rfc3339(account.gate.until),
                 "rate": account.gate.rate,
                 "reason": account.gate.reason,
+                "endpoint": account.bound.endpoint if account.bound else None,
+                "elsewhere": account.gate.account in {error.account for error in seen.elsewhere},
             }
             for account in seen.accounts
         ],
@@ -148,6 +155,9 @@ def advice(seen: Overview) -> Iterator[Advice]:
     if seen.no_writes:
         why = f"Redis takes no writes, so nothing goes on until it does: {words.plain(seen.no_writes)[:80]}"
         yield Advice(why, "eraser doctor", "redis")
+    for error in seen.elsewhere:
+        why = f"account {error.account} belongs to {error.bound}, these settings say {error.ours}: nothing is done here"
+        yield Advice(why, "eraser accounts list", "settings")
     if seen.full > FULL_SHARE:
         why = f"Redis uses {seen.full:.0%} of its maxmemory: nothing new is accepted above {FULL_SHARE:.0%}"
         yield Advice(why, "eraser doctor", "memory")

@@ -29,7 +29,7 @@ from worker.errors import EraserError, SettingsError, UsageError
 from worker.ledger.store import connect
 from worker.operations import guard
 from worker.operations.processes import Child, Guard, celery, undisturbed
-from worker.runtime import policy_book
+from worker.runtime import Runtime, policy_book
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -161,6 +161,7 @@ def household(directory: Path, settings: Settings, environ: Mapping[str, str]) -
         try:
             if redis:
                 start_redis(redis, keeper)
+            Runtime.load(children_environment(environ, home.redis_url)).check_endpoints()
             home.start(environ)
             yield home
         finally:

@@ -61,6 +61,7 @@ class Survey:
                 + ("eraser resume --reason R" if gate.gate == "paused" else "eraser doctor")
             )
         self.skew_ms = gate.skew_ms
+        self.running.check_endpoints()
         plan = Plan(self.policy)
         on_hold = HoldList(self.running.ledger(self.account)).now()
         for project in self.policy.projects:

@@ -17,6 +17,7 @@
 --   receipts:book       hash    n: the last number given; how far they are sealed, and archived (see seal.lua)
 --   audit               zset    ids of operators' acts; score: when each began (see _audit.lua)
 --   deaths              string  how many deaths there were; each has its number, the record's field `dn`
+--   account             hash    its address at MetaStudio: endpoint, since (see _once.lua)
 --   op:<caller>         string  the caller's last operation and its answer (see _once.lua)
 local P = KEYS[1]
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "replay": "replay",
     "receipts": "receipts",
     "audit": "audit",
+    "accounts": "accounts",
     "console": "console",
     "metrics": "metrics",
     "doctor": "doctor",

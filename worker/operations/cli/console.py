@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import click
@@ -11,7 +12,7 @@ import click
 from worker import logs
 from worker.addresses import broker_form, is_loopback
 from worker.deletion import why_bad_id
-from worker.errors import UsageError
+from worker.errors import Unreachable, UsageError
 from worker.operations.cli import door
 from worker.operations.cli.printing import json_line, json_option, note
 from worker.operations.up import HOST, PORT, has_web
@@ -39,6 +40,8 @@ def console(context: click.Context, host: str, port: int) -> None:
 
     running = door.load()
     running.patience_s = PATIENCE_S
+    with suppress(Unreachable):
+        running.check_endpoints()
     broker = running.settings.broker_url or broker_form(running.redis_url)  # fail now, with what to set
     check_celery_environment(running.environ, broker)
     from worker.celery import app  # now, and not while the first person waits for a doorbell

@@ -42,7 +42,7 @@ def health(as_json: bool) -> None:
 
 
 def _redis_away(settings: Settings) -> str | None:
-    url = settings.redis_url or embedded.find_running(embedded.default_directory())
+    url = settings.redis_url or embedded.find_running(embedded.data_directory(settings.simulated))
     if url is None:
         return "no Redis: ERASER_REDIS_URL is not set and no `eraser up` runs"
     try:

@@ -12,7 +12,7 @@ import click
 from worker import logs
 from worker.addresses import masked
 from worker.deletion import State
-from worker.embedded import default_directory
+from worker.embedded import data_directory
 from worker.errors import EraserError
 from worker.operations.processes import Stopped, stoppable
 from worker.operations.up import Household, check, household
@@ -32,7 +32,7 @@ def up(data: Path | None) -> None:
     settings = Settings.load(os.environ)
     check(settings, os.environ)
     logs.set_up(logging.INFO, os.environ)
-    directory = data or default_directory()
+    directory = data or data_directory(settings.simulated)
     try:
         with stoppable(), household(directory, settings, os.environ) as home:
             try:

@@ -13,7 +13,7 @@ from typing import Any
 import redis
 from starlette.responses import Response
 
-from worker.errors import EraserError, RefusedBySafetyRule, UnknownProject, Unreachable, UsageError
+from worker.errors import EraserError, OtherEndpoint, RefusedBySafetyRule, UnknownProject, Unreachable, UsageError
 from worker.operations.http.threads import Busy
 from worker.operations.show import UnknownJob
 
@@ -64,6 +64,9 @@ def of(error: Exception) -> Problem:
             return Problem(404, "unknown-project", f"{detail}. Nothing was recorded")
         case RefusedBySafetyRule():
             return Problem(409, "refused", str(error), rule=error.rule)
+        case OtherEndpoint():
+            detail = "this server's settings and its ledger name different MetaStudios: see eraser doctor there"
+            return Problem(503, "other-endpoint", detail, headers={"Retry-After": str(WRONG_S)})
         case UnknownJob():
             return Problem(404, "unknown-deletion", "nobody asked for the deletion of this job in this project")
         case UsageError() | EraserError():

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from worker.embedded import default_directory
+from worker.embedded import data_directory
 from worker.errors import UsageError
 from worker.files import NotText, read_text
 from worker.operations.http.tokens import Token, read
@@ -18,7 +18,7 @@ NAME = "api-tokens.toml"
 
 def path_of(settings: Settings, environ: Mapping[str, str]) -> Path:
     """Where this process's tokens stand: as set, or beside the data of `eraser up`."""
-    return settings.api_tokens or default_directory(environ) / NAME
+    return settings.api_tokens or data_directory(settings.simulated, environ) / NAME
 
 
 class TokenFile:

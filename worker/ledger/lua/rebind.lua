@@ -1,0 +1,36 @@
+-- rebind: the account has another address from now on. Only where nothing waits that was asked for at the old one.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number (without an address: it is the one that is wrong), options (JSON: endpoint, act (see
+--            _audit.lua), plan: true only looks)
+--   returns  {"now", "was": the address before, if any, "bound": whether it is the new one now,
+--             "waits": {pending, running, held, dead}: how many}
+--   What the gate knows of the old address is forgotten, but for an operator's pause.
+--include _clock
+--include _account
+--include _once
+--include _audit
+local options = cjson.decode(ARGV[3])
+
+local function forget_gate()
+  for _, name in ipairs(redis.call('HKEYS', P .. 'gate')) do
+    if not string.match(name, '^paused') then redis.call('HDEL', P .. 'gate', name) end
+  end
+  redis.call('DEL', P .. 'failing', P .. 'left')
+end
+
+return once(ARGV[1], ARGV[2], function()
+  local now, was = clock(), redis.call('HGET', P .. 'account', 'endpoint')
+  local function card(name) return redis.call('ZCARD', P .. name) end
+  local waits = {
+    pending = card('due:user') + card('due:bulk'), running = card('running'), held = card('held'), dead = card('dead'),
+  }
+  local free = waits.pending + waits.running + waits.held + waits.dead == 0
+  local bound = was == options.endpoint
+  if free and not bound and not options.plan then
+    forget_gate()
+    redis.call('HSET', P .. 'account', 'endpoint', options.endpoint, 'since', ms(now))
+    audit(now, options.act, { 'rebound' })
+    bound = true
+  end
+  return { now = tonumber(ms(now)), was = was or nil, bound = bound, waits = waits }
+end)
