@@ -6,6 +6,7 @@ from typing import Any
 
 import redis
 
+from tests.redis_keys import wrong_keys
 from worker.deletion import Lane
 from worker.ledger import counters
 from worker.ledger.counters import Counters
@@ -116,6 +117,8 @@ class Bench:
             expected = f"due:{lane.decode()}" if state == b"pending" else state.decode()
             assert index == expected, f"{ref} is {state} but stands in {index}"
         self._check_counters(indexes)
+        wrong = wrong_keys(self.client)
+        assert wrong == [], wrong
 
     def _check_counters(self, indexes: dict[str, list[str]]) -> None:
         """Each record was counted once when it came; and the dead letters stand in their groups."""

@@ -25,6 +25,8 @@ from typing import Any, Self
 import redis
 from celery import Celery
 
+from tests.acceptance.other_side import adds_up
+from tests.redis_keys import wrong_keys
 from tests.waiting import wait_until
 from worker.accounts import DEFAULT
 from worker.deletion import Lane, State
@@ -150,6 +152,8 @@ class Fleet:
         self.workers: list[Process] = []
         self.others: list[Process] = []
         self.client: redis.Redis
+        self.adds_up = True  # its ledger is about its own MetaStudio
+        self.restored: set[str] = set()  # jobs that MetaStudio has again after they were deleted, as after a backup
         self._settings = dict(settings or {})
         if config is not None:
             file = self.directory / "accounts.toml"
@@ -175,10 +179,27 @@ class Fleet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if error is not None:
+            if error is None:
+                self._judge()
+            else:
                 error.add_note(self.report())
         finally:
             self._end()
+
+    def _judge(self) -> None:
+        """What holds after every run: nothing moves any more."""
+        for process in self.workers:
+            process.kill()
+        if self.redis_server.pid is None:
+            self.start_redis()
+        try:
+            if self.adds_up:
+                adds_up(self)
+            wrong = wrong_keys(self.client)
+            assert wrong == [], wrong
+        except AssertionError as error:
+            error.add_note(self.report())
+            raise
 
     def _end(self) -> None:
         for process in (*self.workers, *self.others):

@@ -6,16 +6,36 @@
 --   held                zset    on hold; score: when it would be due
 --   deleted gone dead cancelled discarded    zset    score: when it was settled
 --   counters            hash    what ever happened (see _counters.lua)
---   groups, letters:<group>, deadlines:<group>    the dead letters by what they died of (see _groups.lua)
+--   ends:<hour>         hash    what ended in each minute of the last hours (see _counters.lua)
+--   groups              hash    what dead letters died of (see _groups.lua)
+--   letters:<group>     zset    its dead letters; score: when each died
+--   deadlines:<group>   zset    the same; score: its deadline
 --   discarded:users     zset    discarded ones that still know their app user; score: when they were discarded
 --   gate                hash    may this account be called now, and when
 --   left                hash    when the last second's calls left (see _gate.lua)
 --   failing             zset    refs that failed since the last sign of life; score: when
 --   waiting             zset    hands that wait for a slot; score: when they ask again
 --   rung                zset    doorbells on their way; score: when they count as lost
+--   bells               string  how many were ever rung: each has its number
 --   receipts            stream  what became of each deletion (see _receipt.lua)
 --   receipts:book       hash    n: the last number given; how far they are sealed, and archived (see seal.lua)
+--   receipts:seals      zset    places of the chain (see seal.lua)
 --   audit               zset    ids of operators' acts; score: when each began (see _audit.lua)
+--   audit:<act>         hash    one act
+--   holds:jobs          hash    ref: its hold (see hold.lua)
+--   holds:users         hash    app user (HMAC): the hold on all jobs of theirs
+--   holds:ends          zset    holds with an end, and those of users that were lifted; score: when
+--   holds:unknown       zset    held until it is known whose job it is; score: when it would be due
+--   holds:key           string  what app users are hashed with (see app_users.py)
+--   slots               hash    policy: the slot of its schedule that was taken last (see claim.lua)
+--   runs                zset    ids of retention runs; score: when each began
+--   run:<run>           hash    one run (see runs.py)
+--   outcomes:<run>      hash    how its deletions ended
+--   replays             zset    ids of replays; score: when each started (see _replays.lua)
+--   replays:feeding     zset    ids of those that somebody has to drive
+--   replay:<replay>     hash    one replay
+--   replay:<replay>:refs list   the letters that it means
+--   idem:<hash>         string  the answer to a request with an Idempotency-Key (see idempotency.py)
 --   deaths              string  how many deaths there were; each has its number, the record's field `dn`
 --   account             hash    its address at MetaStudio: endpoint, since (see _once.lua)
 --   op:<caller>         string  the caller's last operation and its answer (see _once.lua)

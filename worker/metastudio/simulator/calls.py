@@ -128,6 +128,10 @@ class CallLog:
         """How often each job was really deleted."""
         return dict(self._effects)
 
+    def deletes(self) -> dict[str, int]:
+        """How often a DELETE of each job arrived."""
+        return dict(self._deletes)
+
     def stats(self) -> dict[str, object]:
         """Totals since the start or the last reset; the fields are told in `control.Controls.stats`."""
         peaks: dict[str, dict[str, int]] = {}

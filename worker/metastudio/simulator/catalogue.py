@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -81,10 +82,15 @@ class Catalogue:
     def __init__(self) -> None:
         self._jobs: dict[str, dict[str, Job]] = {}
         self._orders: dict[tuple[str, str, bool], Sequence[Job]] = {}
+        self._came: dict[str, Counter[str]] = {}
+        self._went: dict[str, Counter[str]] = {}
 
     def add(self, job: Job) -> None:
         """Add a job, or put a fresh one in the place of a job with the same id."""
-        self._jobs.setdefault(job.project, {})[job.job_id] = job
+        jobs = self._jobs.setdefault(job.project, {})
+        if job.job_id not in jobs:
+            self._came.setdefault(job.project, Counter())[job.job_id] += 1
+        jobs[job.job_id] = job
         self._orders.clear()
 
     def find(self, job_id: str, viewer: Viewer) -> Job | None:
@@ -96,7 +102,18 @@ class Catalogue:
 
     def delete(self, job: Job) -> None:
         del self._jobs[job.project][job.job_id]
+        self._went.setdefault(job.project, Counter())[job.job_id] += 1
         self._orders.clear()
+
+    def inventory(self) -> dict[str, dict[str, tuple[int, int, int]]]:
+        """Project and id of every job that was ever here: how often it came, how often it went, and is it here?"""
+        return {
+            project: {
+                job_id: (times, self._went.get(project, Counter())[job_id], int(job_id in self._jobs[project]))
+                for job_id, times in came.items()
+            }
+            for project, came in self._came.items()
+        }
 
     def ids(self, project: str | None) -> list[str]:
         """Ids of the jobs that still exist, in the order they were added; of all projects when `project` is None."""

@@ -6,6 +6,7 @@
     POST jobs {"fill": N, "spread_days", "project"} adds job-00001 to job-N, created evenly over the past
     POST jobs {"move": {"job_id", "state", "project"}}   another state now; later moves are dropped
     GET  jobs?project=                              {"job_ids": [...]}: the jobs that still exist
+    GET  inventory                                  {project: {job_id: [times it came, times it went, is it here]}}
     POST faults {"add": {"kind", "job_id", "project", "method", "times", "seconds", "status", "retry_after_s",
                  "deletes"}}
                                                     misbehaves; the kinds are in the table of `faults`
@@ -27,7 +28,7 @@
     POST answers {"absent", "not_deletable", "isolate_app_users", "ignore_filters"}   "400", "404" or "500"; true or
                                                     false: a list that ignores its filters, but for job_id
     GET  calls?since=N&limit=1000&job_id=           {"calls": [...], "next": N}: calls after number N
-    GET  effects                                    {"effects": {job_id: times deleted}}
+    GET  effects                                    {"effects": {job_id: times deleted}, "deletes": {job_id: DELETEs}}
     GET  stats                                      totals, see `control.Controls.stats`
 
 A mistake is answered 400 `{"error": …}` and changes nothing.
@@ -62,6 +63,8 @@ def obey(world: World, verb: str, topic: str, payload: Payload) -> dict[str, obj
             return _jobs(world, payload)
         case "GET", "jobs":
             return {"job_ids": world.catalogue.ids(_text_or_none(payload, "project"))}
+        case "GET", "inventory":
+            return dict(world.catalogue.inventory())
         case "POST", "faults":
             _faults(world, payload)
         case "POST", "outage":
@@ -81,7 +84,7 @@ def obey(world: World, verb: str, topic: str, payload: Payload) -> dict[str, obj
         case "GET", "calls":
             return _calls(world, payload)
         case "GET", "effects":
-            return {"effects": world.calls.effects()}
+            return {"effects": world.calls.effects(), "deletes": world.calls.deletes()}
         case "GET", "stats":
             return world.calls.stats()
         case _:

@@ -60,6 +60,15 @@ class Controls(ABC):
         found = self._command("GET", "jobs", {} if project is None else {"project": project})["job_ids"]
         return list(found)
 
+    def inventory(self) -> dict[tuple[str, str], tuple[int, int, bool]]:
+        """(project, job) of every job that was ever there: how often it came, how often it was deleted, is it there?"""
+        found = self._command("GET", "inventory", {})
+        return {
+            (project, job_id): (came, went, bool(here))
+            for project, jobs in found.items()
+            for job_id, (came, went, here) in jobs.items()
+        }
+
     def fault(self, kind: str, job_id: str | None = None, **fields: object) -> None:
         """Misbehave; kinds and fields are in the table of `faults`. Without a job: the next `times` calls of any.
 
@@ -167,6 +176,10 @@ class Controls(ABC):
                 break
             since = page["next"]
         return found
+
+    def deletes(self) -> dict[str, int]:
+        """How many DELETEs of each job arrived, whatever became of them."""
+        return dict(self._command("GET", "effects", {})["deletes"])
 
     def effects(self) -> dict[str, int]:
         """How often each job was really deleted: more than once only if it was added again."""

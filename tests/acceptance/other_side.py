@@ -1,0 +1,60 @@
+"""The equation of the other side, held after every run of a fleet, whatever was killed: MetaStudio's own inventory.
+
+What was there is what is there, and what was asked for and deleted. Of what was asked for and is called deleted or gone
+nothing is left. Bystanders are untouched, one by one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.ledgers import INDEXES
+from worker.deletion import State
+from worker.ledger.moves import Ref
+
+if TYPE_CHECKING:
+    from tests.acceptance.fleet import Fleet
+
+ENDED = {State.DELETED, State.GONE}
+
+
+def adds_up(fleet: Fleet) -> None:
+    """Compare MetaStudio's inventory with the ledgers of all accounts. `fleet.restored`: jobs that came back later."""
+    inventory = fleet.metastudio.inventory()
+    called = fleet.metastudio.deletes()
+    asked = _asked(fleet)
+    ids = {job for _, job in asked}
+    wrong: list[str] = []
+    for (project, job), (came, went, here) in inventory.items():
+        name = f"{project}/{job}"
+        account, index = asked.get((project, job), (None, None))
+        if came != went + here:
+            wrong.append(f"{name} came {came} times and went {went}, and is {'' if here else 'not '}there")
+        if account is None:
+            if went or (job not in ids and called.get(job)):
+                wrong.append(f"{name}: nobody asked for it, {called.get(job, 0)} DELETEs were sent, {went} did it")
+        elif index in ENDED and here and job not in fleet.restored:
+            wrong.append(f"{name} is called {index}, and is there")
+        elif index is State.DELETED and not went:
+            wrong.append(f"{name} is called deleted, and never was")
+        elif went and index not in (*ENDED, State.RUNNING) and job not in fleet.restored:
+            found = fleet.running.reads(account).show(Ref(project, job))
+            if found is not None and not found.may_be_deleted:
+                wrong.append(f"{name} is {index} as if nothing had happened, and was deleted")
+    never = [f"{p}/{j}" for (p, j), (_, index) in asked.items() if index is State.DELETED and (p, j) not in inventory]
+    assert not wrong, f"{len(wrong)} jobs do not add up:\n  " + "\n  ".join(sorted(wrong)[:20])
+    assert not never, f"called deleted, and never there: {never[:20]}"
+
+
+def _asked(fleet: Fleet) -> dict[tuple[str, str], tuple[str, State]]:
+    """(project, job) of all that was ever asked for: its account, and the state whose index it stands in."""
+    found: dict[tuple[str, str], tuple[str, State]] = {}
+    for account in fleet.running.settings.accounts:
+        prefix = fleet.running.ledger(account).prefix
+        for index in INDEXES:
+            state = State.PENDING if index.startswith("due:") else State(index)
+            members: Any = fleet.client.zrange(prefix + index, 0, -1)
+            for member in members:
+                ref = Ref.parse(member.decode())
+                found[ref.project_id, ref.job_id] = account, state
+    return found
