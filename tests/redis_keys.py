@@ -15,6 +15,8 @@ from typing import Any
 
 import redis
 
+from tests.still import Still
+
 LUA = Path(__file__).parents[1] / "worker" / "ledger" / "lua"
 PAGE = 2000
 
@@ -112,13 +114,13 @@ OF_ACCOUNTS: Table = {pattern_of(name): (name, ends) for name, ends in reversed(
 OF_INSTALLATIONS: Table = {pattern_of(name): (name, ends) for name, ends in INSTALLATION.items()}
 
 
-def wrong_keys(client: redis.Redis) -> list[str]:
+def wrong_keys(client: redis.Redis | Still) -> list[str]:
     """What stands in Redis that nobody named, or that nobody will ever take away."""
     return sorted(_Look(client).wrong())
 
 
 class _Look:
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: Any) -> None:
         self._client = client
         own = "(?:eraser|staging)"  # the namespaces of our tests
         self._shapes = (
