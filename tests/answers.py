@@ -7,6 +7,7 @@ from typing import Any
 
 from worker.deletion import Lane
 from worker.ledger.moves import Lease, Ref
+from worker.meaning import Found, Looked, found
 from worker.metastudio.answer import Answer, Body, JobRow, Listing, Silence
 
 REDIS_MS = 1_800_000_000_000.0
@@ -44,6 +45,12 @@ def no_list(said: Answer) -> Listing:
     return Listing(said, None, None)
 
 
+def looked(asked: Listing, worth: Found = Found.ABSENT) -> Looked:
+    """What a look came to whose first answer is `asked`; `worth` is what control questions make of an absence."""
+    what, which = found(asked, JOB.job_id)
+    return Looked(asked, worth if what is Found.ABSENT else what, which)
+
+
 def lease(**changed: Any) -> Lease:
     fresh = Lease(
         ref=JOB,
@@ -57,7 +64,7 @@ def lease(**changed: Any) -> Lease:
         looks=0,
         unknown=False,
         seen=False,
-        visible=False,
+        unseen=0,
         cancel_wanted=False,
         app_user=None,
         probe=None,

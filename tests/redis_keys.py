@@ -72,6 +72,7 @@ ACCOUNT = {
     "holds:ends": Ends("release.lua, forget.lua"),
     "holds:unknown": Ends("release.lua", refs=True),
     "holds:key": ONE,
+    "users:projects": Ends("nothing: one a project"),
     "runs": Ends("RunBook.write"),
     "run:<run>": EXPIRES,
     "outcomes:<run>": EXPIRES,

@@ -120,7 +120,17 @@ def test_a_credential_that_sees_no_job_is_a_warning(command: Command) -> None:
     with Simulator() as simulator:
         ended = command("doctor", "--json", **remote(simulator))
     assert ended.code == 0
-    assert verdicts(ended)["credentials of default"][0] == "warning"
+    verdict, _, todo = verdicts(ended)["credentials of default"]
+    assert verdict == "warning"
+    assert "not_visible" in str(todo)
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("lists", ["no_rows", "foreign"])
+def test_a_list_that_contradicts_itself_is_wrong(command: Command, simulator: Simulator, lists: str) -> None:
+    simulator.set_answers(lists=lists)
+    verdict, found, _ = verdicts(command("doctor", "--json", **remote(simulator)))["credentials of default"]
+    assert (verdict, "contradicts itself" in found) == ("wrong", True)
 
 
 def test_offline_makes_no_call(command: Command, simulator: Simulator) -> None:

@@ -16,7 +16,6 @@ from tests.command import Command
 from tests.dead_letters import PROJECT, Undertaker
 from tests.waiting import wait_until
 from worker.ledger.moves import Ref
-from worker.metastudio.credentials import Credentials
 from worker.metastudio.simulator import Kind, Simulator
 from worker.receipts.sealing import seal_all
 
@@ -286,11 +285,32 @@ def test_recheck_takes_no_absence_for_proof_where_the_key_sees_no_job_at_all(
     done = command("receipts", "recheck", **near(metastudio))
     assert done.code == 1
     assert "0 still gone, 0 came back, 5 could not be asked" in done.out
-    assert "this key was never shown a job of the project" in done.out
-    blind = Credentials(metastudio.ak, metastudio.sk).fingerprint
-    ended.redis.hset(f"{ended.ledger.prefix}gate", f"sees:{PROJECT}", blind)  # it has seen some: we deleted them all
+    assert "no other job of the project is shown to this key either" in done.out
+    metastudio.fill(3)
+    metastudio.set_credential(metastudio.ak, metastudio.sk, sees_jobs=False)
+    done = command("receipts", "recheck", **near(metastudio))
+    assert (done.code, "0 still gone" in done.out) == (1, True), "that it has seen some before proves nothing of now"
+
+
+def test_recheck_asks_control_questions_once_for_all_of_a_few_seconds(
+    command: Command, ended: Undertaker, metastudio: Simulator
+) -> None:
+    metastudio.fill(3)
     done = command("receipts", "recheck", **near(metastudio))
     assert (done.code, "5 still gone" in done.out) == (0, True), done.all
+    asked = [call["job_id"] for call in metastudio.calls()]
+    assert (asked[0], sorted(asked[1:-1]), asked[-1]) == (None, ["a", "b", "c", "d", "e"], None)
+
+
+def test_recheck_believes_no_list_that_contradicts_itself(
+    command: Command, ended: Undertaker, metastudio: Simulator
+) -> None:
+    metastudio.fill(3)
+    for lists in ("no_rows", "foreign"):
+        metastudio.set_answers(lists=lists)
+        done = command("receipts", "recheck", **near(metastudio))
+        assert done.code in (1, 4), lists
+        assert "still gone" not in done.out or "0 still gone" in done.out, lists
 
 
 def test_recheck_says_what_could_not_be_asked(command: Command, ended: Undertaker, metastudio: Simulator) -> None:

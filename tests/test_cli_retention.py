@@ -47,6 +47,20 @@ def plant(simulator: Simulator, number: int, others: int = 0) -> None:
     simulator.add_jobs(rows)
 
 
+def test_a_plan_of_an_empty_project_says_that_the_key_may_be_blind_there(eraser: Command) -> None:
+    done = eraser("retention", "plan", "old")
+    assert done.code == 0
+    assert "0 jobs listed\n  It is empty, or this key is not shown its jobs: see eraser doctor" in done.out
+
+
+def test_a_plan_that_cannot_be_believed_requests_nothing(eraser: Command, simulator: Simulator) -> None:
+    plant(simulator, 3)
+    simulator.set_answers(lists="no_rows")
+    done = eraser("retention", "run", "old")
+    assert done.code == 4
+    assert "counts 3 jobs and shows none" in done.all
+
+
 def test_a_plan_tells_what_would_be_requested_and_what_not_and_why(
     eraser: Command, simulator: Simulator, undertaker: Undertaker
 ) -> None:

@@ -313,14 +313,12 @@ def test_a_deletion_that_was_not_sent_keeps_its_place(bench: Bench) -> None:
     assert bench.take().ref.job_id == "first"
 
 
-def test_a_key_that_saw_a_job_is_not_blind(bench: Bench) -> None:
-    bench.open()
-    many(bench, 3)
-    lease = bench.take()
-    assert lease.visible is False
-    bench.settle(lease, "deleted")
-    assert bench.take().visible is True
-    assert "sees:p" in bench.gate()
+def test_what_an_earlier_version_believed_of_a_key_is_forgotten(bench: Bench) -> None:
+    """It had seen a job once, and that never expired."""
+    bench.client.hset(bench.p + "gate", "sees:p", "k1")
+    bench.request("a")
+    bench.settle(bench.take(), "deleted")
+    assert "sees:p" not in bench.gate()
 
 
 def test_keys_of_long_ago_are_forgotten(bench: Bench) -> None:

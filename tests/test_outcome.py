@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.answers import JOB, REDIS_MS, answer, lease, listing, no_list, row, silence
+from tests.answers import JOB, REDIS_MS, answer, lease, listing, looked, no_list, row, silence
 from worker.ledger.moves import ABSENT_ONCE, Lease, Settlement, compact
 from worker.meaning import NOT_ASKED, Found, Meaning, found, meaning, outcome_unknown
 from worker.metastudio.answer import Answer, Body, Listing, Silence
@@ -35,12 +35,12 @@ def settled(
     *,
     asked: Listing = ABSENT,
     control: Listing = SOME_JOB,
-    sees_jobs: bool | None = None,
+    worth: Found = Found.ABSENT,
 ) -> Settlement:
     """What a hand makes of the answer to a DELETE, the second answer included where one is needed."""
     match meaning(answer):
         case Meaning.ASK:
-            return judge.after_asking(lease, answer, asked, sees_jobs=sees_jobs)
+            return judge.after_asking(lease, answer, looked(asked, worth))
         case Meaning.FORBIDDEN:
             return judge.after_control(lease, answer, control.answer)
         case _:
@@ -301,7 +301,7 @@ REJECTED = answer(400, "MSS.00000003")
 
 @pytest.mark.parametrize("state", sorted(STATES | {"A_STATE_OF_NEXT_YEAR"}))
 def test_a_job_that_is_there_is_refused_if_deletable_and_waited_for_if_not(state: str) -> None:
-    end = JUDGE.after_asking(lease(), REJECTED, listing(row(state=state)), sees_jobs=None)
+    end = JUDGE.after_asking(lease(), REJECTED, looked(listing(row(state=state))))
     if state in DELETABLE:
         assert told(end) == "pending retry 10s used"
         assert end.fields == {"seen": "1", "refused": "1"}
@@ -317,44 +317,86 @@ class Absence:
     """What is known of a job that a well-formed list does not have, and how that ends."""
 
     ends: str
+    worth: Found = Found.ABSENT
     unknown: bool = False
     seen: bool = False
     looks: int = 0
-    sees_jobs: bool | None = None
+    unseen: int = 0
 
 
 SECOND = ABSENT_ONCE + 1
+STEPS = len(SCHEDULE.retry)
 ABSENCES = [
     Absence("gone after_our_call", unknown=True),
     Absence("gone after_our_call", unknown=True, seen=True),
     Absence("gone after_our_call", unknown=True, looks=1),
     Absence("gone seen_before", seen=True),
-    Absence("gone seen_before", seen=True, looks=SECOND, sees_jobs=False),
+    Absence("gone seen_before", seen=True, looks=SECOND),
     Absence("pending retry 60s"),
-    Absence("pending retry 60s", sees_jobs=True),
-    Absence("pending retry 60s", sees_jobs=False),
-    Absence("pending retry 60s", looks=1, sees_jobs=True),  # looked before, but that was not answered
-    Absence("pending retry 60s", looks=7, sees_jobs=False),
-    Absence("gone never_seen", looks=SECOND, sees_jobs=True),
-    Absence("dead not_visible", looks=SECOND, sees_jobs=False),
-    Absence("pending retry 60s", looks=SECOND, sees_jobs=None),
-    Absence("pending retry 120s", looks=ABSENT_ONCE + 9, sees_jobs=None),
+    Absence("pending retry 60s", looks=1),  # looked before, but that was not answered
+    Absence("pending retry 60s", looks=7, unseen=2),
+    Absence("gone never_seen", looks=SECOND),
 ]
 
 
 @pytest.mark.parametrize("case", ABSENCES, ids=str)
 @pytest.mark.parametrize("how", ["after a DELETE", "by a look alone"])
-def test_absence_is_proof_only_with_evidence(case: Absence, how: str) -> None:
-    held = lease(unknown=case.unknown, seen=case.seen, looks=case.looks)
+def test_absence_between_control_questions_is_proof_as_far_as_it_goes(case: Absence, how: str) -> None:
+    held = lease(unknown=case.unknown, seen=case.seen, looks=case.looks, unseen=case.unseen)
     if how == "by a look alone":
-        end = JUDGE.after_look(replace(held, looks=case.looks or 1), ABSENT, sees_jobs=case.sees_jobs)
+        end = JUDGE.after_look(replace(held, looks=case.looks or 1), looked(ABSENT))
     else:
-        end = JUDGE.after_asking(held, REJECTED, ABSENT, sees_jobs=case.sees_jobs)
+        end = JUDGE.after_asking(held, REJECTED, looked(ABSENT))
     assert end is not None
     assert told(end) == case.ends
     assert not end.used
     if end.to == "pending":
         assert int(end.fields["look"]) > ABSENT_ONCE, "the next look is the second one"
+        assert end.fields["unseen"] == "0", "the project is not empty"
+
+
+@pytest.mark.parametrize("known", [{}, {"unknown": True}, {"seen": True}, {"looks": SECOND}], ids=str)
+@pytest.mark.parametrize("how", ["after a DELETE", "by a look alone"])
+def test_where_the_whole_project_looks_empty_absence_is_no_proof_whatever_is_known(
+    known: dict[str, Any], how: str
+) -> None:
+    """It is asked again, uses no attempt, and needs a person after the last step: 16 hours by default."""
+    held, waits = lease(**known), []
+    for _ in range(STEPS):
+        if how == "by a look alone":
+            end = JUDGE.after_look(replace(held, looks=held.looks or 1), looked(ABSENT, Found.UNSEEN))
+        else:
+            end = JUDGE.after_asking(held, REJECTED, looked(ABSENT, Found.UNSEEN))
+        assert end is not None
+        assert (end.to, end.wait, end.used, end.evidence) == ("pending", "retry", False, None)
+        assert int(end.fields["look"]) % ABSENT_ONCE > 0, "no DELETE before it is seen"
+        waits.append(end.delay_s)
+        held = after(held, end)
+    assert waits == [60.0, 60.0, 120.0]
+    end = JUDGE.after_look(held, looked(ABSENT, Found.UNSEEN))
+    assert end is not None
+    assert told(end) == "dead not_visible"
+
+
+def test_a_500_is_a_failed_attempt_however_empty_the_list_is() -> None:
+    end = JUDGE.after_asking(lease(unknown=True), answer(500), looked(ABSENT, Found.UNSEEN))
+    assert told(end) == "pending retry 10s used"
+
+
+def test_what_was_withdrawn_is_looked_for_until_its_deadline_and_never_dead_as_not_visible() -> None:
+    end = JUDGE.after_look(lease(looks=1, unseen=99, unknown=True, cancel_wanted=True), looked(ABSENT, Found.UNSEEN))
+    assert end is not None
+    assert told(end) == "pending retry 120s"
+
+
+@pytest.mark.parametrize(
+    ("probe", "teaches"), [(None, "none"), ("outage", "fail"), ("misconfigured", "ok"), ("credentials", "ok")]
+)
+def test_an_empty_list_is_no_sign_that_an_outage_is_over(probe: str | None, teaches: str) -> None:
+    end = JUDGE.after_look(lease(looks=1, probe=probe), looked(ABSENT, Found.UNSEEN))
+    assert end is not None
+    assert end.lesson is not None
+    assert (end.lesson.kind, end.lesson.probe) == (teaches, probe is not None)
 
 
 UNANSWERED = {
@@ -382,8 +424,8 @@ UNANSWERED = {
 @pytest.mark.parametrize("asked", UNANSWERED.values(), ids=UNANSWERED)
 def test_whatever_else_a_list_says_is_no_answer_and_uses_no_attempt(asked: Listing) -> None:
     assert found(asked, JOB.job_id) == (Found.UNKNOWN, None)
-    asking = JUDGE.after_asking(lease(), REJECTED, asked, sees_jobs=None)
-    looking = JUDGE.after_look(lease(looks=SECOND, seen=True, unknown=True), asked, sees_jobs=None)
+    asking = JUDGE.after_asking(lease(), REJECTED, looked(asked))
+    looking = JUDGE.after_look(lease(looks=SECOND, seen=True, unknown=True), looked(asked))
     assert looking is not None
     assert told(asking) == "pending retry 10s"
     assert told(looking) == "pending retry 30s"
@@ -404,7 +446,7 @@ def test_the_row_with_exactly_this_id_is_the_job(asked: Listing) -> None:
 def test_a_look_that_is_never_answered_becomes_rare() -> None:
     waits, looks = [], 1
     for _ in range(3000):
-        end = JUDGE.after_look(lease(looks=looks), NOT_ASKED, sees_jobs=None)
+        end = JUDGE.after_look(lease(looks=looks), looked(NOT_ASKED))
         assert end is not None
         looks = int(end.fields["look"])
         waits.append(end.delay_s)
@@ -413,38 +455,38 @@ def test_a_look_that_is_never_answered_becomes_rare() -> None:
 
 
 def test_a_delete_that_is_never_explained_becomes_rare_too() -> None:
-    ends = [JUDGE.after_asking(lease(calls=n), REJECTED, NOT_ASKED, sees_jobs=None) for n in range(4)]
+    ends = [JUDGE.after_asking(lease(calls=n), REJECTED, looked(NOT_ASKED)) for n in range(4)]
     assert [end.delay_s for end in ends] == [10.0, 30.0, 120.0, 120.0]
 
 
 def test_an_odd_success_of_a_job_that_is_still_there_is_a_failure() -> None:
-    end = JUDGE.after_asking(lease(), answer(200, body=Body.HTML), listing(row()), sees_jobs=None)
+    end = JUDGE.after_asking(lease(), answer(200, body=Body.HTML), looked(listing(row())))
     assert told(end) == "pending retry 10s used"
     assert end.fields == {"seen": "1", "unk": "1"}
 
 
 def test_a_500_of_a_job_that_is_still_there_is_this_job_s_own() -> None:
-    end = JUDGE.after_asking(lease(unknown=True), answer(500), listing(row()), sees_jobs=None)
+    end = JUDGE.after_asking(lease(unknown=True), answer(500), looked(listing(row())))
     assert told(end) == "pending retry 10s used"
     assert end.lesson is not None
     assert end.lesson.list_ok
-    last = JUDGE.after_asking(lease(unknown=True, used=LAST, calls=LAST), answer(500), listing(row()), sees_jobs=None)
+    last = JUDGE.after_asking(lease(unknown=True, used=LAST, calls=LAST), answer(500), looked(listing(row())))
     assert told(last) == "dead server_error used"
 
 
 @pytest.mark.parametrize("asked", UNANSWERED.values(), ids=UNANSWERED)
 def test_a_500_that_asking_does_not_explain_is_a_failure_like_any_other(asked: Listing) -> None:
-    end = JUDGE.after_asking(lease(unknown=True), answer(500), asked, sees_jobs=None)
+    end = JUDGE.after_asking(lease(unknown=True), answer(500), looked(asked))
     assert told(end) == "pending retry 10s used"
 
 
 def test_what_no_document_calls_an_id_or_a_state_is_not_kept() -> None:
     strange = row(state="\ud800 +86 139 0000 0000", asset_id="x" * 65, voice_train_job_id="Zhang San")
-    end = JUDGE.after_asking(lease(), REJECTED, listing(strange), sees_jobs=None)
+    end = JUDGE.after_asking(lease(), REJECTED, looked(listing(strange)))
     assert end.event is not None
     assert end.event["job_state"] == "unreadable"
     assert not {"asset", "voice"} & set(end.fields)
-    kept = sighting(listing(row(asset_id="a-1", voice_train_job_id="v_2")), JOB.job_id)
+    kept = sighting(looked(listing(row(asset_id="a-1", voice_train_job_id="v_2"))))
     assert kept == {"look": "0", "seen": "1", "asset": "a-1", "voice": "v_2"}
 
 
@@ -452,12 +494,12 @@ def test_what_no_document_calls_an_id_or_a_state_is_not_kept() -> None:
 
 
 def test_a_look_that_finds_it_deletable_lets_the_delete_go() -> None:
-    assert JUDGE.after_look(lease(looks=1), listing(row()), sees_jobs=None) is None
+    assert JUDGE.after_look(lease(looks=1), looked(listing(row()))) is None
 
 
 def test_a_look_that_finds_it_in_training_waits_and_the_last_step_repeats() -> None:
     training = listing(row(state="TRAINING"))
-    ends = [JUDGE.after_look(lease(looks=1, later=n), training, sees_jobs=None) for n in (0, 1, 2, 50)]
+    ends = [JUDGE.after_look(lease(looks=1, later=n), looked(training)) for n in (0, 1, 2, 50)]
     assert [end and told(end) for end in ends] == [
         "pending not_deletable_yet 60s",
         *["pending not_deletable_yet 600s"] * 3,
@@ -466,19 +508,19 @@ def test_a_look_that_finds_it_in_training_waits_and_the_last_step_repeats() -> N
 
 @pytest.mark.parametrize("state", ["JOB_SUCCESS", "TRAINING"])
 def test_a_cancel_takes_effect_when_the_job_is_still_there(state: str) -> None:
-    end = JUDGE.after_look(lease(looks=1, cancel_wanted=True, unknown=True), listing(row(state=state)), sees_jobs=None)
+    end = JUDGE.after_look(lease(looks=1, cancel_wanted=True, unknown=True), looked(listing(row(state=state))))
     assert end is not None
     assert told(end) == "cancelled"
 
 
 def test_a_cancel_comes_too_late_when_the_job_is_gone() -> None:
-    end = JUDGE.after_look(lease(looks=1, cancel_wanted=True, unknown=True), ABSENT, sees_jobs=None)
+    end = JUDGE.after_look(lease(looks=1, cancel_wanted=True, unknown=True), looked(ABSENT))
     assert end is not None
     assert told(end) == "gone after_our_call"
 
 
 def test_a_cancel_waits_while_nobody_can_tell() -> None:
-    end = JUDGE.after_look(lease(looks=1, cancel_wanted=True, unknown=True), NOT_ASKED, sees_jobs=None)
+    end = JUDGE.after_look(lease(looks=1, cancel_wanted=True, unknown=True), looked(NOT_ASKED))
     assert end is not None
     assert end.to == "pending"
 
@@ -488,15 +530,14 @@ def test_a_cancel_waits_while_nobody_can_tell() -> None:
 
 def test_a_refusal_is_repeated_a_few_times_and_then_shown_to_a_person() -> None:
     ends = [
-        JUDGE.after_asking(lease(refused=n, used=n, calls=n), REJECTED, listing(row()), sees_jobs=None)
-        for n in range(REFUSALS)
+        JUDGE.after_asking(lease(refused=n, used=n, calls=n), REJECTED, looked(listing(row()))) for n in range(REFUSALS)
     ]
     assert [told(end) for end in ends] == ["pending retry 10s used", "pending retry 30s used", "dead refused used"]
     assert [end.fields["refused"] for end in ends] == ["1", "2", "3"]
 
 
 def test_a_refusal_ends_sooner_where_there_are_fewer_attempts() -> None:
-    end = Judge(Schedule((), (60.0,)), "k1", 0.0).after_asking(lease(), REJECTED, listing(row()), sees_jobs=None)
+    end = Judge(Schedule((), (60.0,)), "k1", 0.0).after_asking(lease(), REJECTED, looked(listing(row())))
     assert told(end) == "dead refused used"
 
 
@@ -621,13 +662,13 @@ def test_each_answer_teaches_the_gate_its_kind(said: Answer, kind: str) -> None:
 
 def test_a_question_that_was_not_asked_teaches_no_failure() -> None:
     """Five of them in a row would have been an outage that nobody had."""
-    end = JUDGE.after_asking(lease(), REJECTED, NOT_ASKED, sees_jobs=None)
+    end = JUDGE.after_asking(lease(), REJECTED, looked(NOT_ASKED))
     assert end.lesson is not None
     assert end.lesson.kind == "ok", "the DELETE itself was answered"
 
 
 def test_a_page_in_the_place_of_a_list_is_no_sign_of_life() -> None:
-    end = JUDGE.after_look(lease(looks=1), no_list(answer(200, body=Body.HTML)), sees_jobs=None)
+    end = JUDGE.after_look(lease(looks=1), looked(no_list(answer(200, body=Body.HTML))))
     assert end is not None
     assert end.lesson is not None
     assert end.lesson.kind == "fail"
@@ -703,6 +744,7 @@ LEASES = st.builds(
     later=st.integers(0, 50),
     refused=st.integers(0, 5),
     looks=st.sampled_from([0, 1, 2, ABSENT_ONCE - 1, SECOND, 2 * ABSENT_ONCE - 1]),
+    unseen=st.integers(0, 5),
     unknown=st.booleans(),
     seen=st.booleans(),
     cancel_wanted=st.booleans(),
@@ -710,21 +752,19 @@ LEASES = st.builds(
     skew_ms=st.none() | st.floats(-1e7, 1e7),
 )
 JUDGES = st.builds(Judge, st.just(SCHEDULE), st.just("k1"), st.floats(0, 1, exclude_max=True))
-SEES = st.sampled_from([None, True, False])
+WORTHS = st.sampled_from([Found.ABSENT, Found.UNSEEN, Found.UNKNOWN])
 
 
-def attempted(
-    judge: Judge, held: Lease, said: Answer, asked: Listing, control: Listing, sees_jobs: bool | None
-) -> Settlement:
+def attempted(judge: Judge, held: Lease, said: Answer, asked: Listing, control: Listing, worth: Found) -> Settlement:
     """One attempt as a hand makes it: a look first where one is due, then the DELETE and what explains it."""
     if held.looks or held.cancel_wanted:
-        looked = judge.after_look(held, asked, sees_jobs=sees_jobs)
-        if looked is not None:
-            return looked
+        settlement = judge.after_look(held, looked(asked, worth))
+        if settlement is not None:
+            return settlement
         held = replace(held, looks=0, seen=True)
     if meaning(said) is Meaning.FAILED and held.unknown and said.status:
-        return judge.after_asking(held, said, asked, sees_jobs=None)
-    return settled(judge, held, said, asked=asked, control=control, sees_jobs=sees_jobs)
+        return judge.after_asking(held, said, looked(asked, worth))
+    return settled(judge, held, said, asked=asked, control=control, worth=worth)
 
 
 def texts(value: Any) -> list[str]:
@@ -733,11 +773,11 @@ def texts(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-@given(JUDGES, LEASES, ANSWERS, ASKED, ASKED, SEES)
+@given(JUDGES, LEASES, ANSWERS, ASKED, ASKED, WORTHS)
 def test_whatever_comes_is_settled_and_no_failure_is_called_a_success(
-    judge: Judge, held: Lease, said: Answer, asked: Listing, control: Listing, sees_jobs: bool | None
+    judge: Judge, held: Lease, said: Answer, asked: Listing, control: Listing, worth: Found
 ) -> None:
-    end = attempted(judge, held, said, asked, control, sees_jobs)
+    end = attempted(judge, held, said, asked, control, worth)
     if end.to == "deleted":
         assert said.status in (200, 204)
         assert said.code is None
@@ -745,6 +785,7 @@ def test_whatever_comes_is_settled_and_no_failure_is_called_a_success(
         assert asked.answer.status == 200
         assert asked.count == 0
         assert asked.rows == ()
+        assert worth is Found.ABSENT
         assert end.evidence
     if end.to == "dead":
         assert end.cause
@@ -753,11 +794,11 @@ def test_whatever_comes_is_settled_and_no_failure_is_called_a_success(
     assert (held.cancel_wanted and end.to == "cancelled") or end.to != "cancelled"
 
 
-@given(JUDGES, LEASES, ANSWERS, ASKED, ASKED, SEES)
+@given(JUDGES, LEASES, ANSWERS, ASKED, ASKED, WORTHS)
 def test_a_settlement_carries_little_text_and_all_of_it_can_be_sent(
-    judge: Judge, held: Lease, said: Answer, asked: Listing, control: Listing, sees_jobs: bool | None
+    judge: Judge, held: Lease, said: Answer, asked: Listing, control: Listing, worth: Found
 ) -> None:
-    for end in (attempted(judge, held, said, asked, control, sees_jobs), judge.probe_failed(held, asked)):
+    for end in (attempted(judge, held, said, asked, control, worth), judge.probe_failed(held, asked)):
         for text in texts(end.attempt) + texts(end.event) + texts(end.fields):
             assert len(text.encode()) <= 200
         assert end.lesson is not None
@@ -767,7 +808,7 @@ def test_a_settlement_carries_little_text_and_all_of_it_can_be_sent(
 
 def after(held: Lease, end: Settlement) -> Lease:
     """The lease that the next hand gets: what the ledger makes of a settlement."""
-    fields = {name: int(value) for name, value in end.fields.items() if name in ("later", "refused", "look")}
+    fields = {name: int(value) for name, value in end.fields.items() if name in ("later", "refused", "look", "unseen")}
     return replace(
         held,
         used=held.used + end.used,
@@ -775,18 +816,19 @@ def after(held: Lease, end: Settlement) -> Lease:
         later=fields.get("later", held.later),
         refused=fields.get("refused", held.refused),
         looks=fields.get("look", held.looks),
+        unseen=0 if "seen" in end.fields else fields.get("unseen", held.unseen),
         unknown=held.unknown or "unk" in end.fields,
         seen=held.seen or "seen" in end.fields,
     )
 
 
-@given(JUDGES, st.lists(st.tuples(ANSWERS, ASKED, ASKED, SEES), max_size=30))
+@given(JUDGES, st.lists(st.tuples(ANSWERS, ASKED, ASKED, WORTHS), max_size=30))
 def test_no_sequence_of_answers_uses_more_attempts_than_there_are(
-    judge: Judge, answers: list[tuple[Answer, Listing, Listing, bool | None]]
+    judge: Judge, answers: list[tuple[Answer, Listing, Listing, Found]]
 ) -> None:
     held = lease()
-    for said, asked, control, sees_jobs in answers:
-        end = attempted(judge, held, said, asked, control, sees_jobs)
+    for said, asked, control, worth in answers:
+        end = attempted(judge, held, said, asked, control, worth)
         held = after(held, end)
         assert held.used <= SCHEDULE.attempts
         if end.to != "pending":
@@ -801,7 +843,7 @@ FAILURES = ANSWERS.filter(lambda said: meaning(said) is Meaning.FAILED)
 def test_pure_failures_end_dead_after_exactly_the_attempts_there_are(judge: Judge, failures: list[Answer]) -> None:
     held, ends = lease(), []
     for said in failures:
-        end = attempted(judge, held, said, listing(row()), SOME_JOB, None)
+        end = attempted(judge, held, said, listing(row()), SOME_JOB, Found.UNKNOWN)
         held = after(held, end)
         ends.append(end.to)
     assert ends == ["pending"] * (SCHEDULE.attempts - 1) + ["dead"]

@@ -103,6 +103,12 @@ def test_a_list_that_repeats_itself_is_told_not_taken_for_its_end() -> None:
         list(stuck.rows())
 
 
+def test_a_list_that_counts_jobs_and_shows_none_is_not_taken_for_an_empty_project() -> None:
+    blind = Catalogue(lambda **_: Listing(answer(200), 7, ()), lambda: None, lambda _: False)
+    with pytest.raises(Incomplete, match="counts 7 jobs and shows none"):
+        list(blind.rows())
+
+
 def test_faults_are_tried_again_ever_more_patiently() -> None:
     server = Server(names(150), faults=[answer(500), answer(None), answer(200)])
     assert server.read() == names(150)

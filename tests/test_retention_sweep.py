@@ -209,6 +209,17 @@ def test_a_run_asks_in_the_bulk_lane_with_grace_run_policy_and_what_was_seen(hou
     assert float(record["dl"]) / 1000 - seconds == pytest.approx(37 * 86400, abs=60)
 
 
+def test_a_list_that_shows_an_app_users_job_is_remembered(house: House) -> None:
+    """Absences in a view that shows none of theirs prove nothing then."""
+    users = house.running.ledger("default").users
+    house.lister.jobs = [job("a")]
+    house.plan()
+    assert not users.known_in(PROJECT)
+    house.lister.jobs = [job("a"), job("b", app_user_id="u-1")]
+    house.plan()
+    assert users.known_in(PROJECT)
+
+
 def test_a_second_run_requests_nothing_new(house: House) -> None:
     house.lister.jobs = [job(f"job-{n}") for n in range(8)]
     assert house.run().run.requested == 8

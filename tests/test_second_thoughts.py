@@ -180,6 +180,7 @@ def test_two_policies_ask_and_one_that_still_means_it_is_enough(shop: Shop) -> N
 
 
 def test_a_swept_job_that_vanished_in_its_grace_is_gone_as_seen_before(shop: Shop) -> None:
+    shop.simulator.add_job("somebody-s")
     sweep(shop, "job-1")
     shop.work(ahead_s=61, still_meant=Mind(None))
     assert shop.ends("job-1") == "gone seen_before"

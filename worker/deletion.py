@@ -53,7 +53,7 @@ class Cause(StrEnum):
     REFUSED = "refused"  # the job is there and deletable by the documents, yet MetaStudio refuses
     DEADLINE = "deadline"  # its deadline passed while it waited
     WORKER_LOST = "worker_lost"  # three workers died holding it
-    NOT_VISIBLE = "not_visible"  # the credential sees no job at all: absence is no proof
+    NOT_VISIBLE = "not_visible"  # the project's whole list stayed empty: absence is no proof
 
 
 class Evidence(StrEnum):
@@ -70,11 +70,12 @@ class Outcome(StrEnum):
     DELETED = "deleted"
     GONE = "gone"  # it was not there; asking told how sure that is
     ABSENT = "absent"  # it was not there, and has to be asked for once more
+    UNSEEN = "unseen"  # it was not there, but the whole list is empty: no proof, asked again over hours
     NOT_DELETABLE_YET = "not_deletable_yet"
     FAILED = "failed"
     REFUSED = "refused"  # it is there and looks deletable
     UNKNOWN = "unknown"  # the answer needed another question, and that was not answered
-    DEAD = "dead"  # it was not there, and the credential sees no job at all
+    DEAD = "dead"  # it was not there, and the whole list stayed empty
     THROTTLED = "throttled"
     CREDENTIALS = "credentials"
     CLOCK = "clock"

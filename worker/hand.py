@@ -21,8 +21,11 @@ from typing import Protocol
 from worker.errors import EraserError
 from worker.ledger.moves import Lease, Settlement, Turn
 from worker.ledger.store import Ledger
-from worker.meaning import NOT_ASKED, Found, Meaning, found, meaning, outcome_unknown
-from worker.metastudio.answer import Answer, JobRow, Listing, Silence
+from worker.lookups.lookups import Lookups
+from worker.lookups.lookups import Remote as Asks
+from worker.lookups.sights import Sights, View
+from worker.meaning import Meaning, meaning, outcome_unknown
+from worker.metastudio.answer import Answer, JobRow, Silence
 from worker.outcome import Judge, sighting
 from worker.schedule import Schedule
 
@@ -33,24 +36,16 @@ MARGIN_S = 0.5  # what must be left of a lease beyond the longest call
 MOMENT_S = 0.25  # between a take and its call nobody need be heard for so long; a slot is at most 20 ms ahead
 
 
-class Remote(Protocol):
-    """What a hand needs of `worker.metastudio.client.Client`."""
+class Remote(Asks, Protocol):
+    """What a hand needs of `worker.metastudio.client.Client`, beyond what lookups need."""
 
     def delete(
         self, project_id: str, job_id: str, *, app_user: str | None = None, signed_at: datetime | None = None
     ) -> Answer:
         """DELETE one job."""
 
-    def ask(
-        self, project_id: str, *, job_id: str | None, app_user: str | None = None, signed_at: datetime | None = None
-    ) -> Listing:
-        """List one job by its id, or the first job of all."""
-
     def ready(self, project_id: str) -> Answer | None:
         """Fetch what the next call needs, a token say. None: it can go; otherwise what IAM answered instead."""
-
-    def renew(self, refused: Answer) -> bool:
-        """After refused credentials: whether the next call goes out with newer ones."""
 
 
 class StillMeant(Protocol):
@@ -78,6 +73,7 @@ class Hand:
     ring: Callable[[str], None]
     stopping: threading.Event
     still_meant: StillMeant = no_policies
+    sights: Sights = field(default_factory=Sights)
     budget_s: float = BUDGET_S
     random: Callable[[], float] = random.random
     settled: dict[str, int] = field(default_factory=dict)
@@ -149,23 +145,27 @@ class Hand:
     def _attempt(self, lease: Lease, judge: Judge) -> Settlement:
         if not self._covers_a_call(lease):
             return judge.give_back(lease)
+        if lease.app_user is not None:
+            self.sights.note_users(lease.ref.project_id, "named")
         if lease.probe:
-            trial = self._ask(lease, job_id=None)
+            trial = self._lookups(lease, judge.key).ask(rows=1)
             if trial.count is None:
                 return judge.probe_failed(lease, trial)
             if lease.probe == "credentials":
                 return judge.key_is_good(lease, trial)  # at once: a job that is never answered must not keep it secret
         if not (lease.looks or lease.cancel_wanted or lease.who or lease.policies):
             return self._delete(lease, judge)
-        listing = self._ask(lease)
-        looked = judge.after_look(lease, listing, sees_jobs=self._sees_jobs(lease, listing))
-        _, row = found(listing, lease.ref.job_id)
-        if looked is not None or row is None:
-            return looked or judge.give_back(lease)
-        if why := self._no_longer_meant(lease, row):
-            return judge.unwanted(lease, listing, why)
-        settled = self._delete(replace(lease, looks=0, seen=True), judge, row)
-        return replace(settled, fields=sighting(listing, lease.ref.job_id) | settled.fields)
+        doubtful = lease.absent_once or lease.unknown or lease.unseen > 0
+        looked = self._lookups(lease, judge.key).find(
+            lease.ref.job_id, seen=lease.seen, has_slot=True, doubtful=doubtful
+        )
+        settled = judge.after_look(lease, looked)
+        if settled is not None or looked.row is None:
+            return settled or judge.give_back(lease)
+        if why := self._no_longer_meant(lease, looked.row):
+            return judge.unwanted(lease, looked, why)
+        settled = self._delete(replace(lease, looks=0, seen=True), judge, looked.row)
+        return replace(settled, fields=sighting(looked) | settled.fields)
 
     def _no_longer_meant(self, lease: Lease, row: JobRow) -> str | None:
         """Why no policy that asked for the job means it any more; None: one does, or somebody else asked too."""
@@ -205,14 +205,11 @@ class Hand:
             case Meaning.CREDENTIALS if self.remote.renew(answer):
                 return judge.renewed(lease, answer)
             case Meaning.FORBIDDEN:
-                control = self._ask_in_time(lease, job_id=None)
+                control = self._lookups(lease, judge.key).ask_in_turn(rows=1)
                 return judge.after_control(lease, answer, control.answer)
-            case Meaning.ASK:
-                listing = self._ask_in_time(lease, job_id=lease.ref.job_id)
-                return judge.after_asking(lease, answer, listing, sees_jobs=self._sees_jobs(lease, listing))
-            case Meaning.FAILED if self._may_be_gone(lease, answer):
-                listing = self._ask_in_time(lease, job_id=lease.ref.job_id)
-                return judge.after_asking(lease, answer, listing, sees_jobs=None)
+            case Meaning.ASK | Meaning.FAILED as said if said is Meaning.ASK or self._may_be_gone(lease, answer):
+                looked = self._lookups(lease, judge.key).find(lease.ref.job_id, seen=lease.seen)
+                return judge.after_asking(lease, answer, looked)
             case _:
                 failed_probe = bool(lease.probe)  # the list before it was answered
                 settled = judge.after_delete(lease, answer)
@@ -224,48 +221,16 @@ class Hand:
         """A server that answers 500 for a job that is no more would never say so: ask, from the second failure on."""
         return answer.status is not None and lease.unknown and outcome_unknown(answer)
 
-    def _sees_jobs(self, lease: Lease, listing: Listing) -> bool | None:
-        """Whether the credential sees any job at all: only asked where absence alone would be the proof."""
-        absent, _ = found(listing, lease.ref.job_id)
-        if absent is not Found.ABSENT or lease.unknown or lease.seen or not lease.absent_once:
-            return None
-        if lease.visible:
-            return True
-        count = self._ask_in_time(lease, job_id=None).count
-        return None if count is None else count > 0
-
-    def _ask_in_time(self, lease: Lease, *, job_id: str | None) -> Listing:
-        """Ask at the lookups' own pace; `NOT_ASKED` when the pace, the lease, Redis or a fault of ours forbids.
-
-        Never raises: an answer to a DELETE is in the caller's hands.
-        """
-        try:
-            wait = self.ledger.look()
-            if wait is not None and (wait == 0 or not self.stopping.wait(wait)) and self._covers_a_call(lease):
-                return self._ask(lease, job_id=job_id)
-        except EraserError as error:
-            log.warning(
-                "deletion.not_asked",
-                extra={"account": self.ledger.account, "job_id": lease.ref.job_id, "error": str(error)},
-            )
-        except Exception:
-            log.exception("deletion.not_asked", extra={"account": self.ledger.account, "job_id": lease.ref.job_id})
-        return NOT_ASKED
-
-    def _ask(self, lease: Lease, job_id: str | None = "") -> Listing:
-        """Ask; and once more where only the token was too old."""
-        listing = self._ask_once(lease, job_id)
-        refused = meaning(listing.answer) is Meaning.CREDENTIALS
-        if refused and self.remote.renew(listing.answer) and self._covers_a_call(lease):
-            return self._ask_once(lease, job_id)
-        return listing
-
-    def _ask_once(self, lease: Lease, job_id: str | None) -> Listing:
-        return self.remote.ask(
-            lease.ref.project_id,
-            job_id=lease.ref.job_id if job_id == "" else job_id,
-            app_user=lease.app_user,
-            signed_at=self._signed_at(lease),
+    def _lookups(self, lease: Lease, key: str) -> Lookups:
+        """What may be asked under the lease, as the DELETE is sent: with this key, for this app user."""
+        return Lookups(
+            self.remote,
+            self.ledger,
+            self.sights,
+            View(key, lease.ref.project_id, lease.app_user),
+            pause=self.stopping.wait,
+            time_left=lambda: lease.expires - time.monotonic() - MARGIN_S,
+            signed_at=lambda: self._signed_at(lease),
         )
 
     def _covers_a_call(self, lease: Lease) -> bool:

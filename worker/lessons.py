@@ -23,6 +23,13 @@ def alive(listing: Listing, lease: Lease, key: str) -> Lesson:
     return Lesson("ok", key=key, ms=listing.answer.ms, probe=bool(lease.probe))
 
 
+def unseen(listing: Listing, lease: Lease, key: str) -> Lesson:
+    """A list of jobs was answered and shows none: so does a service half of which is away, and that opens no gate."""
+    if lease.probe == "outage":
+        return Lesson("fail", key=key, ms=listing.answer.ms, probe=True, why="lists are answered, and show no job")
+    return alive(listing, lease, key) if lease.probe else nothing(lease, key)
+
+
 def of_answer(answer: Answer, lease: Lease, key: str) -> Lesson:
     """`key` is the fingerprint of the credential that was used."""
     common = Lesson("ok", key=key, ms=answer.ms, probe=bool(lease.probe), why=why(answer))

@@ -6,12 +6,16 @@
                              throttled, credentials, clock      about the account, not about the job
                              forbidden         403, wrong URL: a control GET tells the account from the job
     ask ──▶ found() ──▶ absent | present | unknown
+    absent ──▶ worker.lookups ──▶ absent     control questions before and after it showed other jobs of the project
+                                  unseen     they showed none: this key may be blind there, so it proves nothing
+                                  unknown    they were not answered
 
 Classify by HTTP status first and by code second: sources disagree on the low MSS codes (API reference, section 2).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -38,7 +42,17 @@ class Found(StrEnum):
 
     PRESENT = "present"
     ABSENT = "absent"
+    UNSEEN = "unseen"  # the list does not have it, but shows no other job either
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look for one job came to, and the answer that decided it."""
+
+    listing: Listing
+    what: Found
+    row: JobRow | None = None
 
 
 # (status, code) pairs that mean something else than their status alone (API reference, 2 and 3.1)
@@ -102,12 +116,33 @@ def outcome_unknown(answer: Answer) -> bool:
             return False
 
 
-def found(listing: Listing, job_id: str) -> tuple[Found, JobRow | None]:
-    """Present: a row with exactly this id. Absent: a well-formed 200 that counts none. Anything else is unknown."""
-    if listing.answer.status == 200 and listing.rows is not None and listing.count is not None:
-        for row in listing.rows:
-            if row.job_id == job_id:
+def found(listing: Listing, job_id: str, project_id: str | None = None) -> tuple[Found, JobRow | None]:
+    """Present: a row with exactly this id. Absent: a well-formed 200 that counts none. Anything else is unknown.
+
+    An absence by itself is no proof: see `worker.lookups`.
+    """
+    if _is_list(listing):
+        for row in listing.rows or ():
+            if row.job_id == job_id and is_of(row, project_id):
                 return Found.PRESENT, row
         if listing.count == 0 and not listing.rows:
             return Found.ABSENT, None
     return Found.UNKNOWN, None
+
+
+def shows_jobs(listing: Listing, project_id: str) -> bool | None:
+    """Whether a list without filters shows jobs of the project. None: it says nothing, or contradicts itself."""
+    if not _is_list(listing):
+        return None
+    if listing.count and any(is_of(row, project_id) for row in listing.rows or ()):
+        return True
+    return False if listing.count == 0 and not listing.rows else None
+
+
+def is_of(row: JobRow, project_id: str | None) -> bool:
+    """Whether a row is of the project that was asked for, as far as it says so."""
+    return project_id is None or row.project_id is None or row.project_id == project_id
+
+
+def _is_list(listing: Listing) -> bool:
+    return listing.answer.status == 200 and listing.rows is not None and listing.count is not None

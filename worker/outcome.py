@@ -13,7 +13,7 @@ from typing import Any
 from worker import lessons
 from worker.deletion import ID, Cause, Evidence, Outcome, State, WaitingFor
 from worker.ledger.moves import ABSENT_ONCE, Lease, Lesson, Settlement
-from worker.meaning import NOT_ASKED, Found, Meaning, found, meaning, outcome_unknown
+from worker.meaning import NOT_ASKED, Found, Looked, Meaning, meaning, outcome_unknown
 from worker.metastudio.answer import Answer, Body, JobRow, Listing
 from worker.metastudio.states import is_deletable
 from worker.schedule import Schedule
@@ -23,10 +23,9 @@ REFUSALS = 3  # times MetaStudio may refuse a job that looks deletable before a 
 _JOB_STATE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 
-def sighting(listing: Listing, job_id: str) -> dict[str, Any]:
+def sighting(looked: Looked) -> dict[str, Any]:
     """What to remember of a look that found the job there: the DELETE may go, and what is related to it."""
-    _, row = found(listing, job_id)
-    return {"look": "0"} | (_seen(row, None) if row else {})
+    return {"look": "0"} | (_seen(looked.row, None) if looked.row else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +98,13 @@ class Judge:
         lesson = replace(self.lesson(answer, lease), list_ok=list_ok)
         return self._uses_an_attempt(lease, answer, Outcome.FAILED, Cause.SERVER_ERROR, lesson)
 
-    def after_asking(self, lease: Lease, answer: Answer, listing: Listing, *, sees_jobs: bool | None) -> Settlement:
-        """A DELETE that only a list query can explain. `sees_jobs`: see `absent`."""
-        unknown = lease.unknown or outcome_unknown(answer)
-        what, row = found(listing, lease.ref.job_id)
+    def after_asking(self, lease: Lease, answer: Answer, looked: Looked) -> Settlement:
+        """A DELETE that only a look can explain."""
+        listing, row = looked.listing, looked.row
         lesson = self.lesson(answer, lease) if listing is NOT_ASKED else self._lesson_of(listing, lease)
-        match what:
+        match looked.what:
             case Found.ABSENT:
-                return self._absent(lease, answer, listing, unknown=unknown, sees_jobs=sees_jobs)
+                return self._absent(lease, answer, listing, unknown=lease.unknown or outcome_unknown(answer))
             case Found.PRESENT if row is not None and not is_deletable(row.state):
                 return self._not_deletable(lease, row, answer, listing)
             case Found.PRESENT if row is not None:
@@ -118,6 +116,8 @@ class Judge:
                 return self._refused(lease, answer, lesson, _seen(row, answer))
             case _ if meaning(answer) is Meaning.FAILED:
                 return self.failed(lease, answer)
+            case Found.UNSEEN:
+                return self._unseen(lease, answer, listing)
             case _:
                 return self._look_later(lease, answer, listing, lesson)
 
@@ -145,13 +145,15 @@ class Judge:
 
     # -- after a look ------------------------------------------------------------------------------------------------
 
-    def after_look(self, lease: Lease, listing: Listing, *, sees_jobs: bool | None) -> Settlement | None:
+    def after_look(self, lease: Lease, looked: Looked) -> Settlement | None:
         """A look without a DELETE. None: it is there and deletable, so the DELETE may go now."""
-        what, row = found(listing, lease.ref.job_id)
+        listing, what, row = looked.listing, looked.what, looked.row
         if lease.who and what is not Found.PRESENT and not (what is Found.ABSENT and (lease.unknown or lease.seen)):
             return self._nobody_says_whose(lease, listing, what)
         if what is Found.ABSENT:
-            return self._absent(lease, None, listing, unknown=lease.unknown, sees_jobs=sees_jobs)
+            return self._absent(lease, None, listing, unknown=lease.unknown)
+        if what is Found.UNSEEN:
+            return self._unseen(lease, None, listing)
         if what is Found.UNKNOWN or row is None:
             return self._look_later(lease, None, listing, self._lesson_of(listing, lease))
         if lease.cancel_wanted:
@@ -162,36 +164,43 @@ class Judge:
             return self._not_deletable(lease, row, None, listing)
         return None
 
-    def unwanted(self, lease: Lease, listing: Listing, why: str) -> Settlement:
+    def unwanted(self, lease: Lease, looked: Looked, why: str) -> Settlement:
         """No policy that asked for it means it any more, and nobody else asked: withdrawn before the call."""
-        event = _looked(listing, Found.PRESENT) | {"no_longer_matches": why[:80]}
-        return self._settles(lease, State.CANCELLED, event=event, lesson=self._alive(lease, listing))
+        event = _looked(looked.listing, Found.PRESENT) | {"no_longer_matches": why[:80]}
+        return self._settles(lease, State.CANCELLED, event=event, lesson=self._alive(lease, looked.listing))
 
     def _nobody_says_whose(self, lease: Lease, listing: Listing, what: Found) -> Settlement:
         """It may be an app user's that is on hold: nothing is sent until a look says, or no such hold is left."""
-        event, lesson = _looked(listing, what), self._lesson_of(listing, lease)
-        fields = {"look": str(_next_look(lease))}
+        blind = what is Found.UNSEEN
+        lesson = lessons.unseen(listing, lease, self.key) if blind else self._lesson_of(listing, lease)
+        event, fields = _looked(listing, what), {"look": str(_next_look(lease))}
         settled = self._settles(lease, State.HELD, event=event, lesson=lesson)
         return replace(settled, delay_s=self._patience(_looks(lease) + 1), fields=fields)
 
-    def _absent(
-        self, lease: Lease, answer: Answer | None, listing: Listing, *, unknown: bool, sees_jobs: bool | None
-    ) -> Settlement:
-        """It is not there. How sure may we be that it was, and is no more? `sees_jobs`: whether the credential sees any
-        job at all in the project (None: not known)."""
+    def _absent(self, lease: Lease, answer: Answer | None, listing: Listing, *, unknown: bool) -> Settlement:
+        """It is not there, and control questions showed other jobs. How sure may we be that it was, and is no more?"""
         event, lesson = _looked(listing, Found.ABSENT), self._alive(lease, listing)
         if unknown or lease.seen:
             evidence = Evidence.AFTER_OUR_CALL if unknown else Evidence.SEEN_BEFORE
             return self._ends(lease, State.GONE, answer, evidence=evidence, event=event, lesson=lesson)
-        if lease.absent_once and sees_jobs is True:
+        if lease.absent_once:
             return self._ends(lease, State.GONE, answer, evidence=Evidence.NEVER_SEEN, event=event, lesson=lesson)
-        if lease.absent_once and sees_jobs is False:
-            return self._ends(lease, State.DEAD, answer, cause=Cause.NOT_VISIBLE, event=event, lesson=lesson)
-        wait, look = self.schedule.look_again(random=self.random), ABSENT_ONCE + 1
-        if lease.absent_once:  # but whether the credential sees any job at all was not answered
-            wait, look = max(wait, self._patience(_looks(lease))), _next_look(lease)
-        fields = {"look": str(look)} | _unknown(answer)
+        fields = {"look": str(ABSENT_ONCE + 1), "unseen": "0"}
+        wait = self.schedule.look_again(random=self.random)
         return self._waits(lease, answer, Outcome.ABSENT, wait, fields=fields, event=event, lesson=lesson)
+
+    def _unseen(self, lease: Lease, answer: Answer | None, listing: Listing) -> Settlement:
+        """The whole project looks empty: it may be, or this key is blind there. Asked again over hours, then dead."""
+        times = lease.unseen + 1
+        event, lesson = _looked(listing, Found.UNSEEN), lessons.unseen(listing, lease, self.key)
+        fields = {"look": str(_next_look(lease)), "unseen": str(times)} | _unknown(answer)
+        wait = self.schedule.while_unseen(times, random=self.random)
+        if wait is None and lease.cancel_wanted:  # nobody waits for it: looked for until its deadline
+            wait = self._patience(times)
+        if wait is None:
+            ended = self._ends(lease, State.DEAD, answer, cause=Cause.NOT_VISIBLE, event=event, lesson=lesson)
+            return replace(ended, fields=fields)
+        return self._waits(lease, answer, Outcome.UNSEEN, wait, fields=fields, event=event, lesson=lesson)
 
     def _look_later(self, lease: Lease, answer: Answer | None, listing: Listing, lesson: Lesson) -> Settlement:
         """Asking was not answered: ask again later, ever more patiently. Uses no attempt."""
@@ -284,7 +293,8 @@ class Judge:
         lesson: Lesson | None = None,
     ) -> Settlement:
         settled = self._settles(lease, State.PENDING, answer, outcome, event=event, lesson=lesson)
-        wait = WaitingFor.RETRY if lease.calls or answer or lease.looks else WaitingFor.TURN
+        looks = lease.looks or (fields or {}).get("look", "0") != "0"
+        wait = WaitingFor.RETRY if lease.calls or answer or looks else WaitingFor.TURN
         return replace(settled, delay_s=delay_s, wait=wait.value, fields=fields or {})
 
     def _settles(

@@ -28,6 +28,8 @@ from worker.ledger.moves import GatePolicy
 from worker.ledger.read import ReadModel
 from worker.ledger.receipts import Receipts
 from worker.ledger.store import Ledger, connect
+from worker.lookups.lookups import ROWS
+from worker.lookups.sights import Sights
 from worker.metastudio.answer import Answer, Listing
 from worker.metastudio.client import Client
 from worker.metastudio.credentials import CredentialsSource
@@ -63,10 +65,18 @@ class _Remote:
         return self.client.delete(project_id, job_id, app_user=app_user, signed_at=signed_at)
 
     def ask(
-        self, project_id: str, *, job_id: str | None, app_user: str | None = None, signed_at: datetime | None = None
+        self,
+        project_id: str,
+        *,
+        job_id: str | None,
+        rows: int = ROWS,
+        app_user: str | None = None,
+        signed_at: datetime | None = None,
+        within_s: float | None = None,
     ) -> Listing:
-        limit = 100 if job_id else 1
-        return self.client.list(project_id, job_id=job_id, limit=limit, app_user=app_user, signed_at=signed_at)
+        return self.client.list(
+            project_id, job_id=job_id, limit=rows, app_user=app_user, signed_at=signed_at, within_s=within_s
+        )
 
     def ready(self, project_id: str) -> Answer | None:
         return self.client.ready(project_id)
@@ -112,6 +122,7 @@ class Runtime:
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
     _clients: dict[str, tuple[Client, Callable[[], str]]] = field(default_factory=dict)
     _logins: dict[CredentialsReference, CredentialsSource | IamTokens] = field(default_factory=dict)
+    _sights: dict[str, Sights] = field(default_factory=dict)
     _barred: dict[str, str] = field(default_factory=dict)  # accounts that it cannot call for, and why
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -224,6 +235,15 @@ class Runtime:
                 self._clients[account] = client, lambda: source.current().fingerprint
             return self._clients[account]
 
+    def remote(self, account: str) -> _Remote:
+        """The same as lookups and hands want it. Raises `SettingsError`."""
+        return _Remote(self.client(account)[0])
+
+    def sights(self, account: str) -> Sights:
+        """What lists showed this process of late: its control questions."""
+        with self._lock:
+            return self._sights.setdefault(account, Sights())
+
     def _source(self, named: CredentialsReference) -> CredentialsSource | IamTokens:
         """Accounts of one login share what asks for its tokens: a wrong password is tried once, not by each of them."""
         if named.login is None:
@@ -234,10 +254,10 @@ class Runtime:
 
     def hand(self, account: str, ring: Callable[[str, str], None]) -> Hand:
         """A hand for one account. `ring(account, bell)` calls another."""
-        client, key = self.client(account)
+        _, key = self.client(account)
         return Hand(
             ledger=self.ledger(account),
-            remote=_Remote(client),
+            remote=self.remote(account),
             key=key,
             schedule=self.schedule,
             worker=self.worker,
@@ -245,6 +265,7 @@ class Runtime:
             ring=lambda bell: ring(account, bell),
             stopping=self.stopping,
             still_meant=Reread(self.policies),
+            sights=self.sights(account),
         )
 
     def work(self, account: str, ring: Callable[[str, str], None], bell: str | None = None) -> None:

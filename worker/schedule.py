@@ -53,6 +53,12 @@ class Schedule:
         first = self.retry[0] if self.retry else 10.0
         return self._at_least(min(60.0, first * 6), random, None)
 
+    def while_unseen(self, times: int, *, random: float) -> float | None:
+        """The wait after a whole project looked empty for the `times`-th time; None: a person has to see it."""
+        if times > max(1, len(self.retry)):
+            return None
+        return max(self.patiently(times, random=random), self.look_again(random=random))
+
     @staticmethod
     def _at_least(step: float, random: float, retry_after_s: float | None) -> float:
         wait = step * (1 + JITTER * random)

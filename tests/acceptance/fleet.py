@@ -52,6 +52,7 @@ SHORT = {
     "HUAWEICLOUD_SDK_SK": DEMO_SK,
     "HUAWEICLOUD_SDK_PROJECT_ID": DEMO_PROJECT,
 }
+BYSTANDER = "bystander"  # of a project that is empty nothing proves that a job is gone
 ATTEMPTS = 4  # the schedule's length and one
 LEASE_S = 4.0
 IMPATIENT = {  # where a service hangs or a worker is killed, and the test waits for a deadline or the end of a lease

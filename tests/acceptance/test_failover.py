@@ -11,7 +11,7 @@ from typing import Any
 import redis
 from celery import Celery
 
-from tests.acceptance.fleet import IMPATIENT, PATIENCE_S, Fleet, tell
+from tests.acceptance.fleet import BYSTANDER, IMPATIENT, PATIENCE_S, Fleet, tell
 from tests.acceptance.judge import judge
 from tests.acceptance.test_kills import is_away
 from tests.between import Between
@@ -63,7 +63,7 @@ def follow(client: redis.Redis, port: int) -> None:
 
 def test_a_replica_of_for_some_seconds_ends_no_worker_and_work_goes_on() -> None:
     with Fleet(settings=BUSY, simulator=LATENCY) as fleet, replica_of(fleet) as (other, own, _):
-        fleet.plant(*JOBS, "late")
+        fleet.plant(*JOBS, "late", BYSTANDER)
         workers = fleet.start_workers(2)
         fleet.ask(*JOBS)
         fleet.wait_until_settled(50)
@@ -81,7 +81,7 @@ def test_a_replica_of_for_some_seconds_ends_no_worker_and_work_goes_on() -> None
         judge(fleet, [*JOBS, "late"], frozen=JOBS)
         assert all(worker.alive for worker in workers)
         assert not any("Unrecoverable" in worker.text for worker in workers)
-        assert fleet.metastudio.job_ids() == []
+        assert fleet.metastudio.job_ids() == [BYSTANDER]
 
 
 def test_an_address_that_leads_to_another_primary_is_followed() -> None:
@@ -89,7 +89,7 @@ def test_an_address_that_leads_to_another_primary_is_followed() -> None:
     with Between(0) as between, Fleet(settings=BUSY | {"ERASER_REDIS_URL": between.url}, simulator=LATENCY) as fleet:
         between.server = listen(server_of(fleet))
         with replica_of(fleet) as (other, own, _):
-            fleet.plant(*JOBS, "late")
+            fleet.plant(*JOBS, "late", BYSTANDER)
             workers = fleet.start_workers(2)
             fleet.ask(*JOBS)
             fleet.wait_until_settled(50)
@@ -105,7 +105,7 @@ def test_an_address_that_leads_to_another_primary_is_followed() -> None:
             fleet.wait_until_settled(len(JOBS) + 1)
             judge(fleet, [*JOBS, "late"], frozen=JOBS)
             assert all(worker.alive for worker in workers)
-            assert fleet.metastudio.job_ids() == []
+            assert fleet.metastudio.job_ids() == [BYSTANDER]
 
 
 REFUSALS = (
@@ -148,7 +148,7 @@ def test_whatever_redis_refuses_ends_no_process_and_nothing_is_lost() -> None:
             back = time.monotonic()
             fleet.wait_until_settled(len(asked))
             tell(f"done {time.monotonic() - back:.1f} s after {refusal.split()[0]}")
-        fleet.plant("last")
+        fleet.plant("last", BYSTANDER)
         between_us = Celery("somebody-elses", broker=between.url, set_as_current=False)
         between_us.send_task("eraser.delete", args=[DEMO_PROJECT, "last"], queue="eraser")
         fleet.wait_until_settled(len(asked) + 1)
@@ -161,7 +161,7 @@ def test_whatever_redis_refuses_ends_no_process_and_nothing_is_lost() -> None:
 
 def test_a_paused_redis_and_killed_connections_cost_nothing_but_time() -> None:
     with Fleet(settings=BUSY, simulator=LATENCY) as fleet:
-        fleet.plant(*JOBS[:300])
+        fleet.plant(*JOBS[:300], BYSTANDER)
         workers = fleet.start_workers(2)
         fleet.ask(*JOBS[:300])
         for n in range(50, 300, 50):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.acceptance.fleet import IMPATIENT, Fleet, tell
+from tests.acceptance.fleet import BYSTANDER, IMPATIENT, Fleet, tell
 from tests.acceptance.judge import judge
 from worker.deletion import Evidence, State
 
@@ -12,7 +12,7 @@ JOBS = [f"job-{n:02d}" for n in range(40)]
 
 def test_a_worker_frozen_for_three_leases_does_nothing_twice_and_its_late_200s_are_recorded() -> None:
     with Fleet(settings=IMPATIENT | {"ERASER_RATE": "40"}, simulator=("--latency", "1")) as fleet:
-        fleet.plant(*JOBS)
+        fleet.plant(*JOBS, BYSTANDER)
         frozen, _other = fleet.start_workers(2)
         fleet.ask(*JOBS)
         fleet.wait(lambda: len(held_by(fleet, frozen.pid)) >= 2, "the worker has calls under way")

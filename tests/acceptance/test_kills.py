@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from itertools import count
 
-from tests.acceptance.fleet import IMPATIENT, LEASE_S, PATIENCE_S, Fleet, Process, seeded, tell
+from tests.acceptance.fleet import BYSTANDER, IMPATIENT, LEASE_S, PATIENCE_S, Fleet, Process, seeded, tell
 from tests.acceptance.judge import judge
 from worker.deletion import Evidence, State
 from worker.errors import Unreachable
@@ -34,7 +34,7 @@ def test_twenty_killed_workers_lose_nothing_and_delete_nothing_twice() -> None:
     chance = seeded("twenty kills")
     jobs = [f"job-{n:04d}" for n in range(2_000)]
     with Fleet(settings=BUSY, simulator=LATENCY) as fleet:
-        fleet.plant(*jobs)
+        fleet.plant(*jobs, BYSTANDER)
         crew = fleet.start_workers(3)
         fleet.ask(*jobs)
         for threshold in sorted(chance.sample(range(20, 1_900), KILLS)):
@@ -51,7 +51,7 @@ def test_twenty_killed_workers_lose_nothing_and_delete_nothing_twice() -> None:
         tell(str(ends))
         assert set(ends) <= {(State.DELETED, None), (State.GONE, Evidence.AFTER_OUR_CALL)}
         assert len(fleet.metastudio.effects()) == len(jobs)
-        assert fleet.metastudio.job_ids() == []
+        assert fleet.metastudio.job_ids() == [BYSTANDER]
 
 
 def test_four_killed_redis_servers_lose_nothing_that_was_accepted() -> None:
@@ -59,6 +59,7 @@ def test_four_killed_redis_servers_lose_nothing_that_was_accepted() -> None:
     accepted: list[str] = []
     enough = threading.Event()
     with Fleet(settings=BUSY, simulator=LATENCY) as fleet:
+        fleet.plant(BYSTANDER)
         fleet.start_workers(2)
 
         def produce() -> None:

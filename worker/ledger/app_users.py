@@ -22,11 +22,13 @@ BELIEVED_S: Final = 5.0  # a Redis in the place of one that was lost has another
 
 
 class AppUsers:
-    """Hashes app users of one account. Thread-safe; asks Redis for the key every few seconds."""
+    """Hashes app users of one account, and knows in which projects there are some. Thread-safe; asks Redis for the key
+    every few seconds."""
 
     def __init__(self, client: redis.Redis, prefix: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._name = f"{prefix}holds:key"
+        self._projects = f"{prefix}users:projects"
         self._clock = clock
         self._known: tuple[bytes, float] | None = None  # the key, and until when it is believed
 
@@ -36,6 +38,14 @@ class AppUsers:
             return NOBODY
         said = app_user.encode(errors="surrogatepass")  # MetaStudio's list may hold anything
         return hmac.new(self._key(), said, hashlib.sha256).hexdigest()[:32]
+
+    def known_in(self, project_id: str) -> bool:
+        """Whether jobs of the project belong to app users, as far as a list showed. Raises `Unreachable`."""
+        return bool(ask(self._client.sismember, self._projects, project_id))
+
+    def note_in(self, project_id: str) -> None:
+        """A list showed one. Raises `Unreachable`."""
+        ask(self._client.sadd, self._projects, project_id)
 
     def _key(self) -> bytes:
         known, now = self._known, self._clock()

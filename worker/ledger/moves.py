@@ -87,7 +87,7 @@ class Lease:
     looks: int  # 0: call DELETE; n: look first, for the n-th time; above ABSENT_ONCE: and it was absent already
     unknown: bool  # an earlier attempt's outcome is unknown: it may be deleted
     seen: bool  # a list or show had it
-    visible: bool  # this key has seen a job of this project: an empty list is not blindness
+    unseen: int  # looks in a row at which the whole project looked empty
     cancel_wanted: bool
     app_user: str | None
     probe: str | None  # the gate is closed for this reason and this lease tries whether it may open

@@ -156,11 +156,6 @@ class ReadModel:
         """The gate alone."""
         return self._gate(ask(lambda: self._client.hgetall(self._p + "gate")), self.now_ms())
 
-    def sees(self, project_id: str) -> str | None:
-        """The fingerprint of the key that was shown a job of the project: its lists are not empty by blindness."""
-        key: Any = ask(self._client.hget, self._p + "gate", f"sees:{project_id}")
-        return key.decode() if key else None
-
     def each(self, state: State, *, newest_first: bool = True, history: bool = False) -> Iterator[Deletion]:
         """Every deletion in a state, by time. One that moves on meanwhile is left out."""
         for refs in self._pages(state, newest_first):

@@ -156,7 +156,7 @@ class Ledger(Mover):
             looks=go["look"],
             unknown=go["unknown"],
             seen=go["seen"],
-            visible=go["visible"],
+            unseen=go["unseen"],
             cancel_wanted=go.get("wish") == "cancel",
             app_user=go.get("user"),
             probe=go.get("probe"),

@@ -64,6 +64,7 @@ class JobRow:
     asset_id: str | None = None
     voice_train_job_id: str | None = None  # Show only
     app_user_id: str | None = None
+    project_id: str | None = None
     batch_name: str | None = None
     name: str | None = None
     tags: tuple[str, ...] = ()

@@ -170,6 +170,7 @@ def _row(job: object) -> JobRow | None:
         asset_id=_text(job, "asset_id"),
         voice_train_job_id=_text(job, "voice_train_job_id"),
         app_user_id=_text(job, "app_user_id"),
+        project_id=_text(job, "project_id"),
         batch_name=_text(job, "batch_name"),
         name=_text(job, "name"),
         tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),

@@ -15,6 +15,7 @@ from worker.accounts import Account
 from worker.addresses import broker_form, masked
 from worker.deletion import State
 from worker.errors import EraserError, SettingsError, Unreachable
+from worker.meaning import shows_jobs
 from worker.metastudio.answer import Listing
 from worker.operations import accounts, receipt_checks, redis_checks, retention, status, words
 from worker.operations.http import checks as http_side
@@ -241,14 +242,14 @@ def _metastudio(running: Runtime, account: Account, refused: dict[str, str]) -> 
     except EraserError as error:
         yield Check(name, Verdict.WRONG, str(error), "set what it names")
         return
-    yield _credentials(name, account, listing)
+    yield _credentials(name, account, listing, project)
     if listing.answer.date is not None and not listing.answer.of_iam:
         apart = (listing.answer.date - datetime.now(UTC)).total_seconds()
         todo = "set this machine's clock by NTP; calls are signed with MetaStudio's clock meanwhile"
         yield _clock(f"clock of {account.name}", apart, "MetaStudio's clock", todo)
 
 
-def _credentials(name: str, account: Account, listing: Listing) -> Check:
+def _credentials(name: str, account: Account, listing: Listing, project: str) -> Check:
     answer = listing.answer
     said = words.plain(" ".join(str(part) for part in (answer.status, answer.code, answer.message) if part))
     login = account.credentials.login
@@ -259,8 +260,14 @@ def _credentials(name: str, account: Account, listing: Listing) -> Check:
         return Check(name, Verdict.WRONG, f"no token from IAM at {login.endpoint}: {found}", todo)
     match answer.status:
         case 200 if listing.count == 0:
-            todo = "if there should be jobs: the key may belong to another tenant or user; absence is no proof then"
+            todo = (
+                f"if there should be jobs in project {project}: the key may belong to another tenant or user, or jobs "
+                "to app users; what is not shown is called not_visible then, never gone"
+            )
             return Check(name, Verdict.WARNING, f"accepted by {where}, but sees no job", todo)
+        case 200 if shows_jobs(listing, project) is None and listing.count is not None:
+            todo = "ask MetaStudio's support: nothing is called gone by such a list, and no sweep goes by it"
+            return Check(name, Verdict.WRONG, f"accepted by {where}, but its list contradicts itself", todo)
         case 200 if listing.count is not None:
             return Check(name, Verdict.OK, f"accepted by {where}; sees {words.count(listing.count, 'job')}")
         case None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -11,8 +11,11 @@ from typing import Any
 from worker.deletion import State
 from worker.errors import Unreachable
 from worker.ledger.moves import Ref
-from worker.meaning import Found, Meaning, found, meaning
-from worker.metastudio.answer import Answer, Listing
+from worker.lookups.lookups import Asked, Lookups
+from worker.lookups.sights import NEAR_S, View
+from worker.meaning import NOT_ASKED, Found, Meaning, found, meaning
+from worker.meaning import Looked as CameTo
+from worker.metastudio.answer import Answer
 from worker.operations.receipts_export import chain
 from worker.operations.words import SILENCES, plain
 from worker.receipts.sealing import seal_all
@@ -23,7 +26,7 @@ TRIES = 3  # of one question, where nothing usable is answered
 PAUSE_S = 1.0
 GIVE_UP = 20  # questions in a row without a usable answer
 OPEN = ("ok", "clock", "throttled")
-BLIND = "is not shown; but this key was never shown a job of the project, so that is no proof"
+BLIND = "is not shown; but no other job of the project is shown to this key either, so that is no proof"
 
 
 class Now(StrEnum):
@@ -71,39 +74,101 @@ def jobs(running: Runtime, account: str, *, since_ms: float | None, most: int | 
 def recheck(running: Runtime, account: str, refs: Iterable[Ref]) -> Iterator[Looked]:
     """Ask for each, at the pace of lookups that all workers share. Raises `Unreachable` where nobody is there."""
     running.check_endpoints()  # no move would ask, and all jobs of another MetaStudio are not there
-    unknown, answered = 0, False
-    sees: dict[str, bool] = {}  # by project
-    for ref in refs:
-        looked = _look(running, account, ref, tries=TRIES if answered else 1)
-        if looked.now is Now.GONE and ref.project_id not in sees:
-            sees[ref.project_id] = _sees_jobs(running, account, ref.project_id)
-        answered = answered or looked.now is not Now.UNKNOWN
-        if not answered:
-            raise Unreachable(f"job {ref.job_id} {looked.text}. Nothing was found out. See: eraser doctor")
-        if looked.now is Now.GONE and not sees[ref.project_id]:
-            looked = replace(looked, now=Now.UNKNOWN, text=BLIND)
+    unknown = 0
+    for looked in _Recheck(running, account).each(refs):
         unknown = unknown + 1 if looked.now is Now.UNKNOWN else 0
         yield looked
         if unknown >= GIVE_UP:
             raise Unreachable(f"{GIVE_UP} jobs in a row; the last {looked.text}. See: eraser doctor")
 
 
-def _look(running: Runtime, account: str, ref: Ref, *, tries: int) -> Looked:
-    for attempt in range(tries):
-        listing = _ask(running, account, ref.project_id, ref.job_id)
-        what, _ = found(listing, ref.job_id)
-        if what is Found.ABSENT:
-            return Looked(ref, Now.GONE, "still gone", listing.answer.request_id)
-        if what is Found.PRESENT:
-            return Looked(ref, Now.BACK, _back(running, account, ref), listing.answer.request_id)
-        said = meaning(listing.answer)
-        if said in (Meaning.CREDENTIALS, Meaning.CLOCK):  # a few more of them would lock the key
-            raise Unreachable(f"MetaStudio refuses us: {_said(listing.answer)}. See: eraser doctor")
-        if said is Meaning.FORBIDDEN:
-            break
-        if attempt < tries - 1 and running.stopping.wait(listing.answer.retry_after_s or PAUSE_S):
-            break
-    return Looked(ref, Now.UNKNOWN, f"could not be asked: {_said(listing.answer)}", listing.answer.request_id)
+@dataclass
+class _Recheck:
+    """One account's questions. Those of a few seconds share their control questions."""
+
+    running: Runtime
+    account: str
+    answered: bool = False  # whether MetaStudio gave any usable answer
+    lookups: dict[str, Lookups] = field(default_factory=dict)  # by project
+
+    def each(self, refs: Iterable[Ref]) -> Iterator[Looked]:
+        waiting: list[tuple[Ref, Asked]] = []
+        for ref in refs:
+            try:
+                asked = self._ask(ref)
+            except Unreachable:
+                yield from self._judged(waiting)
+                raise
+            waiting.append((ref, asked))
+            if asked.answered - waiting[0][1].answered > NEAR_S / 2:
+                yield from self._judged(waiting)
+                waiting = []
+        yield from self._judged(waiting)
+
+    def _judged(self, waiting: list[tuple[Ref, Asked]]) -> Iterator[Looked]:
+        came_to = {ref: self._of(ref).prove(ref.job_id, asked) for ref, asked in reversed(waiting)}
+        for ref, _ in waiting:
+            yield self._told(ref, came_to[ref])
+
+    def _told(self, ref: Ref, looked: CameTo) -> Looked:
+        answer = looked.listing.answer
+        match looked.what:
+            case Found.ABSENT:
+                return Looked(ref, Now.GONE, "still gone", answer.request_id)
+            case Found.PRESENT:
+                return Looked(ref, Now.BACK, _back(self.running, self.account, ref), answer.request_id)
+            case Found.UNSEEN:
+                return Looked(ref, Now.UNKNOWN, BLIND, answer.request_id)
+            case _:
+                return Looked(ref, Now.UNKNOWN, f"could not be asked: {_said(answer)}", answer.request_id)
+
+    def _ask(self, ref: Ref) -> Asked:
+        """One look, and again where nothing usable is answered. Raises `Unreachable` where nobody is there."""
+        asked = self._once(ref)
+        for _ in range(TRIES - 1 if self.answered else 0):
+            said = meaning(asked.listing.answer)
+            if found(asked.listing, ref.job_id)[0] is not Found.UNKNOWN or said is Meaning.FORBIDDEN:
+                break
+            if self.running.stopping.wait(asked.listing.answer.retry_after_s or PAUSE_S):
+                break
+            asked = self._once(ref)
+        self.answered = self.answered or found(asked.listing, ref.job_id)[0] is not Found.UNKNOWN
+        if not self.answered:
+            text = f"could not be asked: {_said(asked.listing.answer)}"
+            raise Unreachable(f"job {ref.job_id} {text}. Nothing was found out. See: eraser doctor")
+        return asked
+
+    def _once(self, ref: Ref) -> Asked:
+        lookups, gate = self._of(ref), self.running.reads(self.account).gate()
+        if gate.gate not in OPEN:
+            what = "eraser resume" if gate.gate == "paused" else "eraser doctor"
+            raise Unreachable(
+                f"account {self.account} is closed ({gate.gate}: {gate.reason}), so nothing is asked. Next: {what}"
+            )
+        problem = lookups.begin()
+        asked = Asked(problem, 0, 0) if problem else lookups.look(ref.job_id)
+        if asked.listing is NOT_ASKED:
+            raise Unreachable(
+                f"the lookups of account {self.account} are busy for {PATIENCE_S:g} s and more; try again later"
+            )
+        if meaning(asked.listing.answer) in (Meaning.CREDENTIALS, Meaning.CLOCK):  # a few more would lock the key
+            raise Unreachable(f"MetaStudio refuses us: {_said(asked.listing.answer)}. See: eraser doctor")
+        return asked
+
+    def _of(self, ref: Ref) -> Lookups:
+        if ref.project_id not in self.lookups:
+            running, account = self.running, self.account
+            _, key = running.client(account)
+            self.lookups[ref.project_id] = Lookups(
+                running.remote(account),
+                running.ledger(account),
+                running.sights(account),
+                View(key(), ref.project_id, None),
+                pause=running.stopping.wait,
+                signed_at=lambda: _signed_at(running, account),
+                patience_s=PATIENCE_S,
+            )
+        return self.lookups[ref.project_id]
 
 
 def _back(running: Runtime, account: str, ref: Ref) -> str:
@@ -113,33 +178,11 @@ def _back(running: Runtime, account: str, ref: Ref) -> str:
     return "came back: MetaStudio has it again" + again
 
 
-def _sees_jobs(running: Runtime, account: str, project: str) -> bool:
-    """Whether this key sees jobs of the project, or did before they were all deleted. Else absence is no proof."""
-    _, key = running.client(account)
-    if running.reads(account).sees(project) == key():
-        return True
-    return bool(_ask(running, account, project, None).count)
-
-
-def _ask(running: Runtime, account: str, project: str, job_id: str | None) -> Listing:
-    gate = running.reads(account).gate()
-    if gate.gate not in OPEN:
-        what = "eraser resume" if gate.gate == "paused" else "eraser doctor"
-        raise Unreachable(
-            f"account {account} is closed ({gate.gate}: {gate.reason}), so nothing is asked. Next: {what}"
-        )
-    wait = running.ledger(account).look(patience_s=PATIENCE_S)
-    if wait is None:
-        raise Unreachable(f"the lookups of account {account} are busy for {PATIENCE_S:g} s and more; try again later")
-    running.stopping.wait(wait)
-    signed_at = None
-    if gate.skew_ms is not None:
-        signed_at = datetime.fromtimestamp((running.reads(account).now_ms() + gate.skew_ms) / 1000, UTC)
-    client, _ = running.client(account)
-    listing = client.list(project, job_id=job_id, limit=100, signed_at=signed_at)
-    if meaning(listing.answer) is Meaning.CREDENTIALS and client.renew(listing.answer):
-        return client.list(project, job_id=job_id, limit=100, signed_at=signed_at)
-    return listing
+def _signed_at(running: Runtime, account: str) -> datetime | None:
+    """MetaStudio's clock where the gate knows that it differs from ours."""
+    reads = running.reads(account)
+    skew_ms = reads.gate().skew_ms
+    return None if skew_ms is None else datetime.fromtimestamp((reads.now_ms() + skew_ms) / 1000, UTC)
 
 
 def _said(answer: Answer) -> str:

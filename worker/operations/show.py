@@ -241,12 +241,18 @@ _OUTCOMES = {
     "forbidden": "forbidden; a harmless call tells why, uses no attempt",
     "misconfigured": "the whole account is misconfigured, uses no attempt",
     "absent": "the job is absent; looked at once more later",
+    "unseen": "the job is not shown, but nor is any other: no proof, asked again over hours",
     "unknown": "asked, and learnt nothing; asked again later",
     "not_deletable_yet": "not deletable yet, uses no attempt",
     "gone": "gone",
     "dead": "dead",
 }
-_FOUND = {"present": "it is there", "absent": "it is not there", "unknown": "no usable answer"}
+_FOUND = {
+    "present": "it is there",
+    "absent": "it is not there",
+    "unseen": "it is not shown, but nor is any job that would prove it; asked again over hours",
+    "unknown": "no usable answer",
+}
 _HOLDS = {
     "job": "this job is on the hold list",
     "user": "its app user is on the hold list",

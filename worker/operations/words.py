@@ -32,7 +32,7 @@ CAUSES = {
     Cause.REFUSED: "the job is there and looks deletable, yet MetaStudio refuses",
     Cause.DEADLINE: "its deadline passed while it waited",
     Cause.WORKER_LOST: "three workers were lost while they held it",
-    Cause.NOT_VISIBLE: "the credential sees no job at all there, so absence is no proof",
+    Cause.NOT_VISIBLE: "no list showed any job that would prove it: the project looks empty, or hides jobs",
 }
 
 REMEDIES = {
@@ -40,7 +40,9 @@ REMEDIES = {
     Cause.REFUSED: "look at the job in MetaStudio's console; its message says why it may not go",
     Cause.DEADLINE: "find out what they waited for (`eraser show`), then replay: a replay gets a new deadline",
     Cause.WORKER_LOST: "see why workers die (memory? the platform's log?), then replay",
-    Cause.NOT_VISIBLE: "check that the key belongs to the job's tenant, and whether the job needs `--app-user`",
+    Cause.NOT_VISIBLE: "see whether the key is shown the project's jobs (`eraser doctor`) and whether the job needs "
+    "`--app-user`, then replay; if it was the project's last job and you know that it is gone, close it: "
+    "eraser dead discard JOB_ID --reason 'last job of the project'",
 }
 
 EVIDENCE = {

@@ -50,6 +50,8 @@ class Catalogue:
         offset = furthest = back = longest = 0
         while True:
             rows = self._read(offset)
+            if self.count and not (rows or known or self.filters):
+                raise Incomplete(f"MetaStudio counts {self.count:,} jobs and shows none: its list cannot be believed")
             fresh = [row for row in rows if row.job_id not in known]
             if offset > 0 and len(fresh) == len(rows):  # nothing known: what lies between is not
                 back = max(PAGE, back * 2)

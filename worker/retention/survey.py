@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -87,6 +88,9 @@ class Survey:
 
     def _judge(self, plan: ProjectPlan, rows: list[JobRow], on_hold: OnHold, now: datetime) -> None:
         plan.listed += len(rows)
+        if any(row.app_user_id for row in rows):
+            with suppress(Unreachable):  # a list can be read where nothing can be written
+                self.running.ledger(self.account).users.note_in(plan.project)
         matching = [row for row in rows if mismatch(self.policy, row, now) is None]
         refs = [Ref(plan.project, row.job_id) for row in matching]
         states = dict(self.running.glance(self.account).states(refs))

@@ -36,6 +36,7 @@
 --   replay:<replay>     hash    one replay
 --   replay:<replay>:refs list   the letters that it means
 --   idem:<hash>         string  the answer to a request with an Idempotency-Key (see idempotency.py)
+--   users:projects      set     projects of which a list showed a job that belongs to an app user
 --   deaths              string  how many deaths there were; each has its number, the record's field `dn`
 --   account             hash    its address at MetaStudio: endpoint, since (see _once.lua)
 --   op:<caller>         string  the caller's last operation and its answer (see _once.lua)

@@ -12,7 +12,6 @@
 --   call_ms                                  moving average of a call's length
 --   failing                                  how many different jobs failed since the last sign of life
 --   skew, skew_at                            MetaStudio's clock less Redis's, ms; calls are signed with it
---   sees:<project>                           the key that has seen a job there: its lists are not empty by blindness
 --
 -- cfg: interval (ms between calls at the full rate), look_interval, max_calls, outage_after (jobs), outage_pause (ms),
 --      outage_pause_max, credentials_pause, misconfigured_pause, lease
@@ -161,6 +160,7 @@ local function remember_key(now, key)
   for name, at in pairs(read_gate()) do
     local kind = string.match(name, '^(%a+):')
     if (kind == 'good' or kind == 'bad') and tonumber(at) < now - 86400000 then drop(name) end
+    if kind == 'sees' then drop(name) end  -- of an earlier version: it never expired, so it was no evidence
   end
   put('good:' .. key, now)
 end

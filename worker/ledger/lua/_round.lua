@@ -14,8 +14,8 @@ local function open_round(ref, now, r)
   redis.call('ZREM', index_of(r.from, r.lane_before), ref)
   local due = math.max(r.due, tonumber(redis.call('HGET', k, 'busy') or '0'))
   redis.call('HDEL', k, 'used', 'calls', 'lost', 'later', 'refused', 'look', 'wish', 'cause', 'evidence', 'settled',
-    'status', 'code', 'wait', 'also', 'run', 'by', 'why', 'pol', 'ht', 'rp', 'back', 'cd', unpack(LEASE))
-  -- our call deleted it: an absence in this round is after our call, whatever this credential sees
+    'status', 'code', 'wait', 'unseen', 'also', 'run', 'by', 'why', 'pol', 'ht', 'rp', 'back', 'cd', unpack(LEASE))
+  -- our call deleted it: an absence in this round is after our call, once control questions show that it is one
   if r.from == 'deleted' then redis.call('HSET', k, 'unk', '1') end
   local round = tonumber(r.round_before or '1') + 1
   redis.call('HSET', k, 'state', 'pending', 'lane', r.lane, 'at', ms(now), 'dl', ms(r.deadline), 'round', round)

@@ -20,7 +20,7 @@ local function finish(ref, now, from, lane, to, fields, settlement)
   if from == 'dead' then leaves_group(ref) end
   redis.call('ZREM', index_of(from, lane), ref)
   redis.call('HDEL', k, 'wait', 'cause', 'evidence', 'ht', unpack(LEASE))
-  if ENDED[to] then redis.call('HDEL', k, 'user', 'au', 'owner', 'look', 'wish', 'cd') end
+  if ENDED[to] then redis.call('HDEL', k, 'user', 'au', 'owner', 'look', 'wish', 'cd', 'unseen') end
   redis.call('HSET', k, 'state', to, 'settled', ms(now))
   for name, value in pairs(fields or {}) do redis.call('HSET', k, name, value) end
   redis.call('ZADD', P .. to, ms(now), ref)
@@ -54,11 +54,6 @@ local function policies(first, also)
   return names
 end
 
-local function sees_jobs(ref, key)
-  local name = 'sees:' .. string.match(ref, '^[^/]*')
-  if key and read_gate()[name] ~= key then put(name, key) end
-end
-
 -- s: ref, token, to, wait, delay (ms), cause, evidence, used, called, ms, outcome, attempt (JSON), event (JSON), set, status, code, saw, nth, left (see sent())
 -- returns the state it now has, with "late" before it when the answer lost, or "unknown"
 local function settle(now, s, cfg)
@@ -66,10 +61,7 @@ local function settle(now, s, cfg)
   local v = redis.call('HMGET', k, 'state', 'tok', 'lane', 'dl', 'round', 'calls', 'used', 'wish', 'tk', 'unk', 'was',
     'rp')
   local state, lane, round = v[1], v[3], v[5] or '1'
-  if s.saw then
-    learn(now, cfg, s.saw, tonumber(v[9] or '0'), s.ref)
-    if s.to == 'deleted' or (s.set and s.set.seen) then sees_jobs(s.ref, s.saw.key) end
-  end
+  if s.saw then learn(now, cfg, s.saw, tonumber(v[9] or '0'), s.ref) end
   if not state then return 'unknown' end
   local mine = state == 'running' and v[2] == s.token
   if s.nth and (mine or not s.left) then sent(cfg, s.nth, tonumber(v[9] or '0'), s.left, s.ms or 0) end
@@ -87,6 +79,7 @@ local function settle(now, s, cfg)
   end
   if s.event then note(s.ref, 'E ' .. ms(now) .. ' ' .. s.event, round) end
   for name, value in pairs(s.set or {}) do redis.call('HSET', k, name, value) end
+  if s.set and s.set.seen then redis.call('HDEL', k, 'unseen') end  -- the project is no longer empty
   if s.status then redis.call('HSET', k, 'status', s.status) elseif s.called then redis.call('HDEL', k, 'status') end
   if s.code then redis.call('HSET', k, 'code', s.code) elseif s.called then redis.call('HDEL', k, 'code') end
   if not mine then

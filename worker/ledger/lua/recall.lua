@@ -23,8 +23,8 @@ local function recall(ref, now, R, why)
   note_event(ref, now, 'deletion.replay_cancelled', { why = why, run = options.id }, v[9])
   redis.call('ZREM', index_of(v[1], v[2]), ref)
   redis.call('ZREM', P .. 'holds:unknown', ref)
-  redis.call('HDEL', k, 'rp', 'back', 'used', 'later', 'refused', 'look', 'run', 'by', 'why', 'pol', 'wait', 'ht', 'round',
-    unpack(LEASE))
+  redis.call('HDEL', k, 'rp', 'back', 'used', 'later', 'refused', 'look', 'unseen', 'run', 'by', 'why', 'pol', 'wait', 'ht',
+    'round', unpack(LEASE))
   local fields = { 'state', 'dead' }
   for name, value in pairs(was) do fields[#fields + 1], fields[#fields + 2] = name, value end
   redis.call('HSET', k, unpack(fields))

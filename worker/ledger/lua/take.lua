@@ -55,7 +55,7 @@ end
 local function lease(ref, lane, now, probe, who)
   local k = record(ref)
   local v = redis.call('HMGET', k, 'round', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'unk', 'seen', 'wish',
-    'user', 'dl', 'pol', 'also')
+    'user', 'dl', 'pol', 'also', 'unseen')
   local due = redis.call('ZSCORE', P .. 'due:' .. lane, ref)
   redis.call('ZREM', P .. 'due:' .. lane, ref)
   redis.call('HDEL', k, 'busy')
@@ -69,8 +69,7 @@ local function lease(ref, lane, now, probe, who)
     ref = ref, lane = lane, round = tonumber(v[1] or '1'), used = n(2), calls = n(3), lost = n(4), later = n(5),
     refused = n(6), look = n(7), unknown = v[8] == '1', seen = v[9] == '1', wish = v[10] or nil, user = v[11] or nil,
     left = tonumber(ms(tonumber(v[12]) - now)), probe = probe, skew = tonumber(read_gate().skew or nil),
-    who = who or nil, policies = names, unsent = unsent and true or nil,
-    visible = read_gate()['sees:' .. string.match(ref, '^[^/]*')] == options.key,
+    who = who or nil, policies = names, unsent = unsent and true or nil, unseen = n(15),
   }
 end
 

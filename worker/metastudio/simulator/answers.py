@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
+from enum import StrEnum
 from http import HTTPStatus
 
 JSON = "application/json"
@@ -91,6 +92,35 @@ def chosen(choice: str) -> Reply:
 
 
 CHOICES = ("400", "404", "500")
+
+
+class Lists(StrEnum):
+    """How a list answers: as it should, or 200 and well-formed, and not to be believed."""
+
+    ORDINARY = "ordinary"
+    EMPTY = "empty"  # none at all
+    EMPTY_BY_ID = "empty_by_id"  # none where it is asked for one job: its index is away
+    NO_ROWS = "no_rows"  # it counts them, and shows none
+    FOREIGN = "foreign"  # every row is of another project
+
+
+def listing(count: int, rows: Sequence[Mapping[str, object]]) -> Reply:
+    return Reply(200, as_json({"count": count, "jobs": list(rows)}))
+
+
+def odd_listing(how: Lists, count: int, rows: Sequence[Mapping[str, object]], job_id: str) -> Reply:
+    """`job_id` is empty where no single job is asked for."""
+    match how:
+        case Lists.EMPTY:
+            return listing(0, [])
+        case Lists.EMPTY_BY_ID if job_id:
+            return listing(0, [])
+        case Lists.NO_ROWS:
+            return listing(count, [])
+        case Lists.FOREIGN:
+            return listing(count, [{**row, "project_id": "somebody-s"} for row in rows])
+        case _:
+            return listing(count, rows)
 
 
 def encode(reply: Reply, request_id: str, now: datetime) -> bytes:

@@ -11,7 +11,7 @@
                  "deletes"}}
                                                     misbehaves; the kinds are in the table of `faults`
     POST faults {"clear": true, "job_id"}           forgets the faults of one job, or all
-    POST outage {"mode", "method", "project", "for_s"}   mode 503, 500, hang, refuse or closed; null ends it;
+    POST outage {"mode", "method", "project", "for_s"}   mode 503, 500, hang, refuse, brownout or closed; null ends it;
                                                     IAM's with method TOKEN, as for faults
     POST credentials {"set": {"ak", "sk", "security_token", "projects", "enabled", "sees_jobs"}}
                                                     adds or replaces a key
@@ -25,8 +25,9 @@
     POST clock {"offset_s"}                         moves the server's clock
     POST latency {"seconds", "jitter_s"}            every call takes this long, plus 0 to jitter_s
     POST limits {"delete_per_s", "get_per_s", "retry_after_s"}   sliding second per project; null is no limit
-    POST answers {"absent", "not_deletable", "isolate_app_users", "ignore_filters"}   "400", "404" or "500"; true or
-                                                    false: a list that ignores its filters, but for job_id
+    POST answers {"absent", "not_deletable", "isolate_app_users", "ignore_filters", "lists"}   "400", "404" or "500";
+                                                    true or false: a list that ignores its filters, but for job_id;
+                                                    ordinary, empty, empty_by_id, no_rows or foreign
     GET  calls?since=N&limit=1000&job_id=           {"calls": [...], "next": N}: calls after number N
     GET  effects                                    {"effects": {job_id: times deleted}, "deletes": {job_id: DELETEs}}
     GET  stats                                      totals, see `control.Controls.stats`
@@ -41,7 +42,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 
 from worker.errors import UsageError
-from worker.metastudio.simulator.answers import CHOICES
+from worker.metastudio.simulator.answers import CHOICES, Lists
 from worker.metastudio.simulator.catalogue import Job
 from worker.metastudio.simulator.faults import Fault, Outage, OutageMode
 from worker.metastudio.simulator.iam import IamUser
@@ -231,6 +232,9 @@ def _answers(world: World, payload: Payload) -> None:
     for name in ("absent", "not_deletable"):
         if payload.get(name, "400") not in CHOICES:
             raise UsageError(f"answers {name}: use one of {', '.join(CHOICES)}")
+    if payload.get("lists", "ordinary") not in set(Lists):
+        raise UsageError(f"answers lists: use one of {', '.join(Lists)}")
+    world.lists = Lists(str(payload.get("lists", world.lists)))
     world.absent = str(payload.get("absent", world.absent))
     world.not_deletable = str(payload.get("not_deletable", world.not_deletable))
     world.isolate_app_users = bool(payload.get("isolate_app_users", world.isolate_app_users))

@@ -163,7 +163,7 @@ class Controls(ABC):
 
     def set_answers(self, **answers: object) -> None:
         """`absent` and `not_deletable`: "400", "404" or "500"; `isolate_app_users`, `ignore_filters`: true or
-        false. The rest stays."""
+        false; `lists`: see `answers.Lists`. The rest stays."""
         self._command("POST", "answers", answers)
 
     def calls(self, since: int = 0, *, job_id: str | None = None) -> list[Json]:

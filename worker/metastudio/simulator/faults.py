@@ -144,6 +144,7 @@ class OutageMode(StrEnum):
     ERROR = "500"  # MSS.00000004 for every call
     HANG = "hang"  # takes the request and never answers
     REFUSE = "refuse"  # accepts the connection and resets it, the request unread
+    BROWNOUT = "brownout"  # half of it: every list answers 200 and no job, all else 500 MSS.00000004
     CLOSED = "closed"  # stops to listen: the client gets ECONNREFUSED; the control plane is away too
 
 

@@ -95,7 +95,9 @@ class MetaStudio:
             case OutageMode.REFUSE | OutageMode.CLOSED:
                 self.world.calls.finish(call)
                 line.reset()
-            case OutageMode.ERROR:
+            case OutageMode.BROWNOUT if call.operation == "list":
+                await deliver(answers.listing(0, []), None, call, line, self.world)
+            case OutageMode.ERROR | OutageMode.BROWNOUT:
                 await deliver(answers.internal_error(), None, call, line, self.world)
             case OutageMode.UNAVAILABLE:
                 message = "The IAM service is currently unavailable."
@@ -163,7 +165,7 @@ class MetaStudio:
                 count, jobs = world.catalogue.list(asked, viewer, now)
             except BadQuery:
                 return answers.invalid_parameter()
-            return Reply(200, answers.as_json({"count": count, "jobs": [views.row(job, now) for job in jobs]}))
+            return answers.odd_listing(world.lists, count, [views.row(job, now) for job in jobs], job_id)
         job = world.catalogue.find(job_id, viewer)
         if job is None:
             return answers.chosen(world.absent)

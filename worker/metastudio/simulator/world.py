@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from worker.metastudio.simulator.answers import Lists
 from worker.metastudio.simulator.calls import CallLog
 from worker.metastudio.simulator.catalogue import Catalogue
 from worker.metastudio.simulator.faults import FaultBook, Outage
@@ -59,6 +60,7 @@ class World:
     not_deletable: str = field(init=False)
     isolate_app_users: bool = field(init=False)
     ignore_filters: bool = field(init=False)
+    lists: Lists = field(init=False)
 
     def __post_init__(self) -> None:
         self.reset()
@@ -77,6 +79,7 @@ class World:
         self.absent, self.not_deletable = setup.absent, setup.not_deletable
         self.isolate_app_users = setup.isolate_app_users
         self.ignore_filters = setup.ignore_filters
+        self.lists = Lists.ORDINARY
         self.calls.forget()
 
     def now(self) -> datetime:

@@ -157,6 +157,8 @@ def _tell_plan(running: Runtime, made: Plan, allowed: Allowance | None) -> None:
     say(f"PLAN  {policy.name}  (policy {policy.hash})", style="bold")
     for each in made.projects:
         say(f"project {each.project}: {count(each.listed, 'job')} listed")
+        if not each.total and not each.problem:
+            say("  It is empty, or this key is not shown its jobs: see eraser doctor")
         if each.problem:
             say(f"  INCOMPLETE: {each.problem}", style="bold red")
     say(f"{made.chosen:>9,}  to be requested, deleted after a grace of {format_duration(policy.grace_s)}")

@@ -52,6 +52,8 @@ def _facts(d: Deletion, now: float, *, attempts: int) -> Iterator[tuple[str, obj
     yield "project", d.ref.project_id + ("" if d.account == "default" else f" (account {d.account})")
     if d.cause:
         yield "cause", f"{d.cause}: {words.cause(d.cause)}"
+    if d.state is State.DEAD and (remedy := words.remedy(d.cause)):
+        yield "what to do", remedy
     if d.evidence:
         yield "evidence", f"{d.evidence}: {words.evidence(d.evidence)}"
     if d.may_be_deleted:

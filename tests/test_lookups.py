@@ -1,0 +1,278 @@
+"""Control questions: near enough, from the same view, shared by all absences between them, and never a guess."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.answers import JOB, answer, listing, no_list, row
+from tests.waiting import wait_until
+from worker.errors import Unreachable
+from worker.lookups.lookups import Lookups
+from worker.lookups.sights import NEAR_S, Sights, View
+from worker.meaning import NOT_ASKED, Found
+from worker.metastudio.answer import Answer, Listing
+
+VIEW = View("k1", JOB.project_id, None)
+OTHERS = listing(row("other-1"), row("other-2"))
+EMPTY = listing()
+
+
+@dataclass
+class World:
+    """MetaStudio, Redis and the time, as far as lookups know them. `takes` is how long each question takes."""
+
+    now: float = 1000.0
+    takes: float = 1.0
+    jobs: Callable[[World], Listing] = lambda _: OTHERS  # what the whole list shows
+    job: Callable[[World], Listing] = lambda _: EMPTY  # what the list by id shows
+    slot: float | None = 0.0
+    redis_away: bool = False
+    has_users: bool = False
+    asked: list[str] = field(default_factory=list)
+    account: str = "default"
+
+    def __post_init__(self) -> None:
+        self.sights = Sights(lambda: self.now)
+
+    @property
+    def users(self) -> World:
+        return self
+
+    def known_in(self, project_id: str) -> bool:
+        if self.redis_away:
+            raise Unreachable("away")
+        return self.has_users
+
+    def note_in(self, project_id: str) -> None:
+        self.has_users = True
+
+    def look(self, *, patience_s: float) -> float | None:
+        if self.redis_away:
+            raise Unreachable("away")
+        return self.slot
+
+    def ask(
+        self,
+        project_id: str,
+        *,
+        job_id: str | None,
+        rows: int = 100,
+        app_user: str | None = None,
+        signed_at: datetime | None = None,
+        within_s: float | None = None,
+    ) -> Listing:
+        self.now += self.takes
+        self.asked.append(job_id or "all")
+        return self.job(self) if job_id else self.jobs(self)
+
+    def renew(self, refused: Answer) -> bool:
+        return False
+
+    def lookups(self, view: View = VIEW, **more: Any) -> Lookups:
+        return Lookups(self, self, self.sights, view, pause=self.pause, **more)
+
+    def pause(self, seconds: float) -> bool:
+        self.now += seconds
+        return False
+
+    def find(self, job_id: str = JOB.job_id, *, view: View = VIEW, **how: Any) -> Found:
+        return self.lookups(view).find(job_id, **{"seen": False} | how).what
+
+
+def test_an_absence_is_asked_for_once_more_between_two_control_questions() -> None:
+    world = World()
+    assert world.find() is Found.ABSENT
+    assert world.asked == [JOB.job_id, "all", JOB.job_id, "all"]
+
+
+def test_where_absence_is_to_be_expected_the_control_question_goes_first() -> None:
+    world = World()
+    assert world.find(doubtful=True) is Found.ABSENT
+    assert world.asked == ["all", JOB.job_id, "all"]
+
+
+def test_what_is_there_needs_no_control_question() -> None:
+    world = World(job=lambda _: listing(row()))
+    assert world.find() is Found.PRESENT
+    assert world.asked == [JOB.job_id]
+
+
+def test_absences_share_what_lies_between_them() -> None:
+    world = World()
+    for job in ("a", "b", "c"):
+        assert world.find(job) is Found.ABSENT
+    assert world.asked == ["a", "all", "a", "all", "b", "all", "c", "all"]
+
+
+@pytest.mark.parametrize(("passed", "fresh"), [(NEAR_S - 0.1, True), (NEAR_S + 0.1, False)])
+def test_a_control_question_is_near_for_ten_seconds(passed: float, *, fresh: bool) -> None:
+    world = World(takes=0.001)
+    world.lookups().ask()
+    world.now += passed
+    world.find()
+    assert world.asked[1:] == ([JOB.job_id, "all"] if fresh else [JOB.job_id, "all", JOB.job_id, "all"])
+
+
+def test_a_control_question_that_comes_too_late_after_the_look_proves_nothing() -> None:
+    world = World(slot=NEAR_S + 0.1)
+    world.lookups().ask()
+    assert world.find(has_slot=True) is Found.UNKNOWN
+
+
+def test_a_look_that_shows_another_job_is_as_good_as_a_control_question() -> None:
+    world = World(job=lambda w: listing(row("there")) if w.asked[-1] == "there" else EMPTY)
+    world.find("there")
+    assert world.find() is Found.ABSENT
+    assert world.asked == ["there", JOB.job_id, "all"]
+
+
+@pytest.mark.parametrize(
+    "other", [replace(VIEW, key="k2"), replace(VIEW, project_id="q"), replace(VIEW, app_user="u-1")], ids=str
+)
+def test_what_one_view_shows_says_nothing_about_another(other: View) -> None:
+    world = World()
+    world.find()
+    world.asked.clear()
+    world.find(view=other)
+    assert world.asked == [JOB.job_id, "all", JOB.job_id, "all"]
+
+
+# -- blind -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("doubtful", [False, True])
+def test_an_empty_project_proves_nothing(*, doubtful: bool) -> None:
+    world = World(jobs=lambda _: EMPTY)
+    assert world.find(doubtful=doubtful) is Found.UNSEEN
+    world.asked.clear()
+    assert world.find("b", doubtful=doubtful) is Found.UNSEEN
+    assert world.asked == ["b"], "that it is empty is shared too"
+
+
+def test_a_key_that_goes_blind_after_the_look_proves_nothing() -> None:
+    world = World(jobs=lambda w: OTHERS if w.asked.count("all") == 1 else EMPTY)
+    assert world.find() is Found.UNSEEN
+
+
+def test_a_key_that_was_blind_when_it_looked_is_asked_again() -> None:
+    """The list by id is empty as long as the whole list is; the first control question already shows jobs."""
+    world = World(job=lambda w: EMPTY if w.asked.count(JOB.job_id) == 1 else listing(row()))
+    assert world.find() is Found.PRESENT
+
+
+SAYS_NOTHING = {
+    "500": no_list(answer(500)),
+    "401": no_list(answer(401)),
+    "a page": no_list(answer(200)),
+    "counts and shows none": listing(count=7),
+    "counts none and shows some": listing(row("other"), count=0),
+    "another project's": listing(row("other", project_id="somebody-s")),
+}
+
+
+@pytest.mark.parametrize("odd", SAYS_NOTHING.values(), ids=SAYS_NOTHING)
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_control_question_without_a_plain_answer_makes_it_unknown(odd: Listing, which: int) -> None:
+    world = World(jobs=lambda w: odd if w.asked.count("all") == which else OTHERS)
+    looked = world.lookups().find(JOB.job_id, seen=True)
+    assert looked.what is Found.UNKNOWN
+    assert looked.listing is odd, "the gate learns from what was refused"
+
+
+def test_a_whole_list_that_has_the_job_contradicts_the_list_without_it() -> None:
+    world = World(jobs=lambda _: listing(row(), row("other")))
+    assert world.find() is Found.UNKNOWN
+
+
+def test_a_row_of_another_project_is_not_the_job() -> None:
+    world = World(job=lambda _: listing(row(project_id="somebody-s")))
+    assert world.find() is Found.UNKNOWN
+
+
+# -- app users ---------------------------------------------------------------------------------------------------------
+
+OWNED = listing(row("other-1"), row("other-2", app_user_id="u-2"))
+
+
+@pytest.mark.parametrize(
+    ("shown", "view", "seen", "worth"),
+    [
+        (OTHERS, VIEW, False, Found.UNSEEN),
+        (OTHERS, VIEW, True, Found.ABSENT),
+        (OWNED, VIEW, False, Found.ABSENT),
+        (OTHERS, replace(VIEW, app_user="u-1"), False, Found.ABSENT),
+        (OWNED, replace(VIEW, app_user="u-1"), False, Found.ABSENT),
+    ],
+)
+def test_where_there_are_app_users_whoever_names_none_must_be_shown_one_of_theirs(
+    shown: Listing, view: View, seen: bool, worth: Found
+) -> None:
+    world = World(jobs=lambda _: shown, has_users=True)
+    assert world.find(view=view, seen=seen) is worth
+
+
+def test_a_list_that_shows_an_app_users_job_is_remembered_for_all() -> None:
+    world = World(jobs=lambda _: OWNED)
+    world.lookups().ask()
+    assert world.has_users
+
+
+# -- where nothing may be asked ----------------------------------------------------------------------------------------
+
+
+def test_where_the_pace_forbids_nothing_is_asked() -> None:
+    world = World(slot=None)
+    assert world.lookups().find(JOB.job_id, seen=False).listing is NOT_ASKED
+    assert world.find(has_slot=True) is Found.UNKNOWN
+    assert world.asked == [JOB.job_id], "only the look that had its slot"
+
+
+def test_where_redis_is_away_nothing_is_raised_after_an_answer() -> None:
+    world = World(redis_away=True)
+    assert world.lookups().find(JOB.job_id, seen=False).listing is NOT_ASKED
+    assert world.find(has_slot=True) is Found.UNKNOWN
+
+
+def test_where_the_lease_has_no_time_left_nothing_is_asked() -> None:
+    world = World()
+    assert world.lookups(time_left=lambda: 0.4).find(JOB.job_id, seen=False).listing is NOT_ASKED
+    assert world.asked == []
+
+
+def test_a_fault_of_ours_after_an_answer_is_an_answer_that_says_nothing() -> None:
+    def broken(_: World) -> Listing:
+        raise ZeroDivisionError("a fault of ours")
+
+    world = World(jobs=broken)
+    assert world.find(has_slot=True) is Found.UNKNOWN
+
+
+# -- threads -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_asks_the_control_question_for_all_that_wait() -> None:
+    world, may_go, size = World(takes=0.001), threading.Event(), 8
+
+    def slot(*, patience_s: float) -> float:
+        may_go.wait(10)
+        return 0.0
+
+    def joined() -> int:
+        event: Any = world.sights._waiting.get(VIEW)
+        return len(event._cond._waiters) if event else 0
+
+    world.lookups().ask()
+    world.look = slot  # type: ignore[method-assign]
+    with ThreadPoolExecutor(size) as pool:
+        found = [pool.submit(world.find, f"job-{n}", has_slot=True) for n in range(size)]
+        wait_until(lambda: joined() == size - 1, what="one waits for its slot, and all others for its answer")
+        may_go.set()
+        assert {each.result() for each in found} == {Found.ABSENT}
+    assert world.asked.count("all") == 2, "the one before, and one after for all"

@@ -1,0 +1,260 @@
+"""Asks from one view, and says of an absence what it is worth.
+
+    look ──▶ present, unknown                                               as it is
+      └────▶ absent ──▶ control before? ──no──▶ control, look once more ──▶ control after? ──no──▶ control
+                        all three showed what they should: absent. A control that shows no job: unseen.
+                        One that is not answered, or shows the very job: unknown.
+
+Everything but a look that has a slot of its own goes at the pace of lookups, which all processes share; where that
+forbids, nothing is asked, and the look comes to nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple, Protocol
+
+from worker.errors import EraserError
+from worker.lookups.sights import NEAR_S, Sighting, Sights, View
+from worker.meaning import NOT_ASKED, Found, Looked, Meaning, found, is_of, meaning, shows_jobs
+from worker.metastudio.answer import Answer, Listing, Silence
+
+log = logging.getLogger(__name__)
+
+LEAST_S: Final = 0.5  # for a question whose answer has to be in time: it ends by then
+ROWS: Final = 100  # of a control question: so many jobs are known to be there, and whether app users' jobs are shown
+
+
+class Remote(Protocol):
+    """What is needed of `worker.metastudio.client.Client`."""
+
+    def ask(
+        self,
+        project_id: str,
+        *,
+        job_id: str | None,
+        rows: int = ROWS,
+        app_user: str | None = None,
+        signed_at: datetime | None = None,
+        within_s: float | None = None,
+    ) -> Listing:
+        """List one job by its id, or the first jobs of all; over by the call's deadline, or within so many seconds."""
+
+    def renew(self, refused: Answer) -> bool:
+        """After refused credentials: whether the next call goes out with newer ones."""
+
+
+class AppUsers(Protocol):
+    """What is needed of `worker.ledger.app_users.AppUsers`."""
+
+    def known_in(self, project_id: str) -> bool:
+        """Whether a list ever showed a job of the project that belongs to an app user."""
+
+    def note_in(self, project_id: str) -> None:
+        """A list showed one."""
+
+
+class Pace(Protocol):
+    """What is needed of `worker.ledger.store.Ledger`."""
+
+    account: str
+
+    @property
+    def users(self) -> AppUsers:
+        """Whose jobs may be hidden."""
+
+    def look(self, *, patience_s: float) -> float | None:
+        """A slot for one GET: seconds to wait for it, or None when it is further away than the patience."""
+
+
+class Asked(NamedTuple):
+    """One question and its answer, and between which moments it was under way."""
+
+    listing: Listing
+    sent: float
+    answered: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """One view's questions. `time_left` says for how long the answer is still ours; `pause(s)` returns True to stop."""
+
+    remote: Remote
+    pace: Pace
+    sights: Sights
+    view: View
+    pause: Callable[[float], bool]
+    time_left: Callable[[], float] = lambda: math.inf
+    signed_at: Callable[[], datetime | None] = lambda: None
+    patience_s: float = 2.0  # for a slot
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    def ask(self, job_id: str | None = None, *, rows: int = ROWS) -> Listing:
+        """Ask now; and once more where only the token was too old."""
+        return self._ask(job_id, rows).listing
+
+    def ask_in_turn(self, job_id: str | None = None, *, rows: int = ROWS) -> Listing:
+        """Ask at the lookups' pace; `NOT_ASKED` where the pace, the time left, Redis or a fault of ours forbids.
+
+        Never raises: an answer to a DELETE may be in the caller's hands.
+        """
+        return self._in_turn(job_id, rows).listing
+
+    def find(self, job_id: str, *, seen: bool, has_slot: bool = False, doubtful: bool = False) -> Looked:
+        """Look for one job. has_slot: it may be asked at once, and what goes wrong before an answer is raised.
+
+        seen: a list showed it before. doubtful: it is probably absent, so the control question goes first and the look
+        need not be repeated.
+        """
+        if doubtful and (problem := self.begin()):
+            return Looked(problem, Found.UNKNOWN)
+        return self.prove(job_id, self._ask(job_id) if has_slot else self.look(job_id), seen=seen)
+
+    # -- many that share their control questions ---------------------------------------------------------------------
+
+    def begin(self) -> Listing | None:
+        """See that a control question lies near before what is asked next. The answer of one that came to nothing."""
+        now = self.sights.clock()
+        control = self.sights.before(self.view, now) or self._control(now)
+        return control if isinstance(control, Listing) else None
+
+    def look(self, job_id: str) -> Asked:
+        """Look for one job at the lookups' pace, for `prove`. Never raises."""
+        return self._in_turn(job_id)
+
+    def prove(self, job_id: str, look: Asked, *, seen: bool = False) -> Looked:
+        """What a look came to. Of several the last one first: its control question then serves the others."""
+        looked = self._looked(look, job_id)
+        return self._proven(job_id, look, seen=seen) if looked.what is Found.ABSENT else looked
+
+    def _looked(self, look: Asked, job_id: str) -> Looked:
+        return Looked(look.listing, *found(look.listing, job_id, self.view.project_id))
+
+    # -- what an absence is worth ------------------------------------------------------------------------------------
+
+    def _proven(self, job_id: str, look: Asked, *, seen: bool) -> Looked:
+        """What a well-formed list that has not the job comes to."""
+        looked = self._looked(look, job_id)
+        before = self.sights.before(self.view, look.sent)
+        if before is None:
+            control = self._control(look.answered)
+            if isinstance(control, Listing):
+                return Looked(control, Found.UNKNOWN)
+            if not control.jobs:
+                return Looked(look.listing, Found.UNSEEN)
+            look = self._in_turn(job_id)
+            looked = self._looked(look, job_id)
+            before = self.sights.before(self.view, look.sent)
+        if looked.what is not Found.ABSENT:
+            return looked
+        if before is None:  # the look came too late after it
+            return Looked(look.listing, Found.UNKNOWN)
+        after = self._control(look.answered) if before.jobs else before
+        if isinstance(after, Listing):
+            return Looked(after, Found.UNKNOWN)
+        if not (before.jobs and after.jobs) or (not seen and self._may_hide(before, after)):
+            return Looked(look.listing, Found.UNSEEN)
+        if job_id in after.jobs:  # the one list has it, the other has not
+            return Looked(look.listing, Found.UNKNOWN)
+        return looked
+
+    def _may_hide(self, *controls: Sighting) -> bool:
+        """Whether app users' jobs may be hidden: nobody is named, there are some, and not one of theirs is shown."""
+        project = self.view.project_id
+        if self.view.app_user is not None or any(control.others for control in controls):
+            return False
+        try:
+            return self.sights.knows_users(project) or self.pace.users.known_in(project)
+        except Exception:  # an answer to a DELETE may be in the caller's hands
+            log.exception("deletion.not_asked", extra={"account": self.pace.account})
+            return True
+
+    def _control(self, since: float) -> Sighting | Listing:
+        """What a control question shows that was sent after the moment; the answer, where that says nothing."""
+        if known := self.sights.after(self.view, since):
+            return known
+        event = self.sights.queue(self.view)
+        if event is not None:
+            event.wait(NEAR_S)
+            return self.sights.after(self.view, since) or NOT_ASKED
+        try:
+            may = self._turn()
+        finally:
+            event = self.sights.leaves(self.view)
+        try:
+            listing = self._guarded(None, ROWS).listing if may else NOT_ASKED
+        finally:
+            event.set()
+        return self.sights.after(self.view, since) or listing
+
+    # -- the wire ----------------------------------------------------------------------------------------------------
+
+    def _in_turn(self, job_id: str | None, rows: int = ROWS) -> Asked:
+        return self._guarded(job_id, rows) if self._turn() else self._nothing()
+
+    def _turn(self) -> bool:
+        """Wait for a slot. False: nothing may be asked."""
+        try:
+            wait = self.pace.look(patience_s=self.patience_s)
+        except EraserError as error:
+            self._tell(str(error))
+            return False
+        return wait is not None and (wait == 0 or not self.pause(wait)) and self._in_time()
+
+    def _in_time(self) -> bool:
+        return self.time_left() >= LEAST_S
+
+    def _guarded(self, job_id: str | None, rows: int) -> Asked:
+        try:
+            return self._ask(job_id, rows)
+        except EraserError as error:
+            self._tell(str(error))
+        except Exception:
+            log.exception("deletion.not_asked", extra={"account": self.pace.account})
+        return self._nothing()
+
+    def _nothing(self) -> Asked:
+        return Asked(NOT_ASKED, self.sights.clock(), self.sights.clock())
+
+    def _tell(self, why: str) -> None:
+        log.warning("deletion.not_asked", extra={"account": self.pace.account, "error": why})
+
+    def _ask(self, job_id: str | None, rows: int = ROWS) -> Asked:
+        asked = self._once(job_id, rows)
+        refused = meaning(asked.listing.answer) is Meaning.CREDENTIALS
+        if refused and self.remote.renew(asked.listing.answer) and self._in_time():
+            return self._once(job_id, rows)
+        return asked
+
+    def _once(self, job_id: str | None, rows: int) -> Asked:
+        view, sent = self.view, self.sights.clock()
+        listing = self.remote.ask(
+            view.project_id,
+            job_id=job_id,
+            rows=rows,
+            app_user=view.app_user,
+            signed_at=self.signed_at(),
+            within_s=self.time_left(),
+        )
+        if listing.answer.silence is Silence.TIMEOUT and not self._in_time():
+            listing = NOT_ASKED  # it was we who had no more time: that teaches nothing of the service
+        asked = Asked(listing, sent, self.sights.clock())
+        if shows_jobs(listing, view.project_id) is not None and (listing.rows or job_id is None):
+            self._note(asked)
+        return asked
+
+    def _note(self, asked: Asked) -> None:
+        mine = [row for row in asked.listing.rows or () if is_of(row, self.view.project_id)]
+        users = {row.app_user_id for row in mine} - {None, ""}
+        others = bool(users - {self.view.app_user})
+        self.sights.note(self.view, Sighting(asked.sent, asked.answered, frozenset(row.job_id for row in mine), others))
+        if users and self.sights.note_users(self.view.project_id, "showed"):
+            try:
+                self.pace.users.note_in(self.view.project_id)
+            except Exception:
+                log.exception("deletion.not_asked", extra={"account": self.pace.account})
