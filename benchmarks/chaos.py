@@ -2,9 +2,9 @@
 
     python -m benchmarks.chaos [--deletions 10000] [--kills 300] [--seed N]
 
-At the end the judge of the acceptance tests reads the ledger and MetaStudio's own log of calls: nothing that was
-accepted may be lost, nothing deleted twice, nothing called deleted that was not; two calls of one job may only have
-overlapped where a process was frozen.
+Beside it operators cancel and hold what waits, and keep what was acknowledged. Redis fails over to a replica and back,
+MetaStudio has brownouts (empty lists, 500 for all else), and a NAT on the way to it forgets idle connections. At the
+end `benchmarks.reckoning` reads the ledger, MetaStudio's own log of calls and its inventory, and counts.
 """
 
 from __future__ import annotations
@@ -14,114 +14,110 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import redis
+
+from benchmarks.nat import Nat
+from benchmarks.operators import Operators
+from benchmarks.reckoning import Reckoning, end_of, reckon
 from tests.acceptance.fleet import LEASE_S, Fleet, Process
-from tests.acceptance.judge import judge
-from worker.deletion import State
+from tests.acceptance.judge import everything
+from tests.acceptance.test_failover import follow, listen, replica_of, server_of
+from tests.between import Between
+from tests.waiting import wait_until
 from worker.errors import EraserError
 from worker.ledger.moves import Ref
+from worker.metastudio.simulator import SimulatorControl
 
 WORKERS = 3
-SETTINGS = {"ERASER_RATE": "60", "ERASER_RETRY_SCHEDULE": ",".join(["0.2s", "0.4s"] + ["1s"] * 40)}
+SETTINGS = {
+    "ERASER_RATE": "60",
+    "ERASER_RETRY_SCHEDULE": ",".join(["0.2s", "0.4s"] + ["1s"] * 40),
+    "ERASER_CONNECT_TIMEOUT": "1s",
+    "ERASER_CALL_DEADLINE": "2.5s",
+    "ERASER_LEASE": f"{LEASE_S:g}s",
+}
 SIMULATOR = ("--latency", "0.02", "--jitter", "0.02")
+NAT_IDLE_S = 1.5  # shorter than a worker may be idle between two calls here
 
 
-class Cut:
-    """A way to Redis that can be cut: a unix socket in front of the real one."""
+class BehindNat(Fleet):
+    """A fleet whose workers reach MetaStudio through a NAT."""
 
-    def __init__(self, directory: Path, target: str) -> None:
-        self.path = directory / "cut.sock"
-        self._target = target
-        self._open: list[socket.socket] = []
-        self._whole = threading.Event()
-        self._whole.set()
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self.path))
-        self._listener.listen(128)
-        threading.Thread(target=self._accept, daemon=True).start()
+    nat: Nat
 
-    def cut(self) -> None:
-        """Every connection breaks, and new ones break too."""
-        self._whole.clear()
-        for end in self._open:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        self._open.clear()
+    def _start_simulator(self) -> SimulatorControl:
+        control = super()._start_simulator()
+        self.nat = Nat(control.url, NAT_IDLE_S)
+        self.nat.__enter__()
+        self._settings["ERASER_ENDPOINT"] = self.nat.url
+        return control
 
-    def mend(self) -> None:
-        self._whole.set()
 
-    def _accept(self) -> None:
-        while True:
-            near, _ = self._listener.accept()
-            far = socket.socket(socket.AF_UNIX)
-            try:
-                if not self._whole.is_set():
-                    raise ConnectionError
-                far.connect(self._target)
-            except OSError:
-                near.close()
-                far.close()
-                continue
-            self._open += [near, far]
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
-
-    @staticmethod
-    def _pump(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while chunk := source.recv(65536):
-                sink.sendall(chunk)
-        for end in (source, sink):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+def socket_of(fleet: Fleet) -> str:
+    return str(fleet.redis_server.url).split("?")[0].removeprefix("unix://")
 
 
 class Campaign:
-    """One run. `log` tells each event."""
+    """One run. `way` is what leads to Redis, `other` the replica and `other_port` its port."""
 
-    def __init__(self, fleet: Fleet, deletions: int, kills: int, chance: random.Random) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        way: Between,
+        other: redis.Redis,
+        other_port: int,
+        numbers: tuple[int, int],
+        chance: random.Random,
+    ) -> None:
+        deletions, self.kills = numbers
         self.fleet = fleet
         self.jobs = [f"job-{n:05d}" for n in range(deletions)]
-        self.kills = kills
         self.chance = chance
         self.accepted: list[str] = []
         self.done = threading.Event()
         self.events: Counter[str] = Counter()
         self.frozen: set[str] = set()
-        self.cut = Cut(fleet.directory, str(fleet.redis_server.url).split("?")[0].removeprefix("unix://"))
+        self.way, self.other, self.other_port = way, other, other_port
+        self.socket = socket_of(fleet)
+        self.cut = Between(self.socket)  # the first worker's way, which can be cut
         self.crew: list[Process] = []
+        self.operators = Operators(fleet, random.Random(chance.random()))
 
     def run(self) -> None:
         self.fleet.plant(*self.jobs)
-        self.crew = [self._hire(n) for n in range(WORKERS)]
-        producer = threading.Thread(target=self._produce, daemon=True)
-        producer.start()
-        acts: list[tuple[Callable[[], None], int]] = [
-            (self._kill_worker, 70),
-            (self._kill_redis, 12),
-            (self._freeze_worker, 8),
-            (self._cut_network, 6),
-            (self._outage, 3),
-            (self._skew, 2),
-            (self._fill_redis, 2),
-        ]
-        while self.events["kill worker"] + self.events["kill Redis"] < self.kills:
-            (act,) = self.chance.choices([a for a, _ in acts], [w for _, w in acts])
-            act()
-            time.sleep(self.chance.uniform(0.2, 2.0))
-        self.fleet.wait(lambda: len(self.accepted) == len(self.jobs), "everything is accepted", 600)
-        began = time.monotonic()
-        self.fleet.wait_until_settled(len(self.jobs), timeout=900)
-        print(f"settled {time.monotonic() - began:.1f} s after the last event", flush=True)
+        with self.cut:
+            self.crew = [self._hire(n) for n in range(WORKERS)]
+            threading.Thread(target=self._produce, daemon=True).start()
+            self.operators.start()
+            acts: list[tuple[Callable[[], None], int]] = [
+                (self._kill_worker, 65),
+                (self._kill_redis, 12),
+                (self._freeze_worker, 8),
+                (self._cut_network, 5),
+                (self._fail_over, 5),
+                (self._outage, 3),
+                (self._brownout, 3),
+                (self._silence, 3),
+                (self._skew, 2),
+                (self._fill_redis, 2),
+            ]
+            first = [self._fail_over, self._brownout, self._silence, self._cut_network]  # each at least once
+            while self.events["kill worker"] + self.events["kill Redis"] < self.kills:
+                (act,) = [first.pop()] if first else self.chance.choices([a for a, _ in acts], [w for _, w in acts])
+                act()
+                time.sleep(self.chance.uniform(0.2, 2.0))
+            self.fleet.wait(lambda: len(self.accepted) == len(self.jobs), "everything is accepted", 600)
+            self.operators.stop()
+            began = time.monotonic()
+            self.fleet.wait_until_settled(len(self.jobs), timeout=1800)
+            print(f"settled {time.monotonic() - began:.1f} s after the last event", flush=True)
 
     # -- the people ----------------------------------------------------------------------------------------------------
 
@@ -129,7 +125,7 @@ class Campaign:
         """The worker in the first place goes to Redis by the way that can be cut."""
         env = self.fleet.env
         if place == 0:
-            env = env | {"ERASER_REDIS_URL": f"unix://{self.cut.path}"}
+            env = env | {"ERASER_REDIS_URL": self.cut.url}
         return self.fleet.start_worker("--concurrency", "8", env=env)
 
     def _produce(self) -> None:
@@ -138,6 +134,7 @@ class Campaign:
         pause = max(0.02, self.kills * 1.9 / (len(rest) / 10))
         while rest and not self.done.is_set():
             batch = rest[:10]
+            self.operators.asked_for(batch)
             try:
                 self.fleet.ask(*batch)
             except EraserError:
@@ -164,6 +161,7 @@ class Campaign:
         self.fleet.kill_redis()
         time.sleep(self.chance.uniform(0.0, 2.0))
         self.fleet.start_redis()
+        follow(self.other, listen(server_of(self.fleet)))  # what was set at run time is forgotten
         self._note("kill Redis")
 
     def _freeze_worker(self) -> None:
@@ -187,9 +185,10 @@ class Campaign:
         return jobs
 
     def _cut_network(self) -> None:
-        self.cut.cut()
+        self.cut.server = "/nowhere"
+        self.cut.break_off()
         time.sleep(self.chance.uniform(0.5, 5.0))
-        self.cut.mend()
+        self.cut.server = self.socket
         self._note("cut the network to Redis")
 
     def _outage(self) -> None:
@@ -197,6 +196,53 @@ class Campaign:
         time.sleep(self.chance.uniform(1.0, 4.0))
         self.fleet.metastudio.outage(None)
         self._note("outage of MetaStudio")
+
+    def _brownout(self) -> None:
+        self.fleet.metastudio.outage("brownout")
+        time.sleep(self.chance.uniform(2.0, 8.0))
+        self.fleet.metastudio.outage(None)
+        self._note("brownout of MetaStudio: empty lists, 500 for all else")
+
+    def _silence(self) -> None:
+        """Long enough for the NAT to forget what the workers hold open."""
+        try:
+            self.fleet.ledger.pause(why="T-2")
+            time.sleep(2 * NAT_IDLE_S)
+        finally:
+            self._surely(lambda: self.fleet.ledger.resume(why="T-2"))
+        self._note("silence in which the NAT forgets")
+
+    def _surely(self, act: Callable[[], object]) -> None:
+        while True:
+            with contextlib.suppress(EraserError, redis.RedisError):
+                act()
+                return
+
+    def _fail_over(self) -> None:
+        """To the replica, which loses nothing, and back. The first worker's way still leads to the old one."""
+        own = server_of(self.fleet)
+        settings: Any = own.config_get("port")
+        if self._hand_over(own, self.other, self.other_port):
+            self.way.server = self.other_port
+            self.way.break_off()
+            time.sleep(self.chance.uniform(1.0, 6.0))
+            while not self._hand_over(self.other, own, int(settings["port"])):
+                pass
+            self.way.server = self.socket
+            self.way.break_off()
+            self._note("failover to the replica and back")
+        own.close()
+
+    def _hand_over(self, primary: redis.Redis, replica: redis.Redis, port: int) -> bool:
+        linked: Any = lambda: replica.info("replication").get("master_link_status") == "up"  # noqa: E731
+        wait_until(linked, 60.0, "the replica is up", every=0.05)
+        with contextlib.suppress(redis.RedisError):
+            command: Any = primary.execute_command
+            command("FAILOVER", "TO", "127.0.0.1", port, "TIMEOUT", 5000)
+        role: Any = lambda client: client.info("replication")["role"]  # noqa: E731
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: role(primary) == "slave" and role(replica) == "master", 10.0, every=0.02)
+        return bool(role(primary) == "slave")
 
     def _skew(self) -> None:
         self.fleet.metastudio.set_clock(self.chance.choice([-1500.0, 1500.0]))
@@ -211,6 +257,17 @@ class Campaign:
         self._note("Redis full")
 
 
+def told(found: Reckoning, campaign: Campaign) -> None:
+    """The table of the README."""
+    fleet, stats = campaign.fleet, campaign.fleet.metastudio.stats()
+    print(f"events: {dict(campaign.events)}; operators: {dict(campaign.operators.results)}")
+    print(f"ends: {dict(Counter(map(end_of, everything(fleet).values())))}, of {len(campaign.accepted)} accepted")
+    print(f"DELETE calls {stats['by_operation'].get('delete')}, effects {stats['effects']}, ", end="")
+    print(f"jobs whose call was frozen {len(campaign.frozen)}, acknowledged words {len(campaign.operators.words)}")
+    for what, jobs in found.counts().items():
+        print(f"{len(jobs):>5}  {what}" + (f": {jobs[:5]}" if jobs else ""))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--deletions", type=int, default=10_000)
@@ -220,26 +277,23 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     print(f"{options.deletions} deletions, {options.kills} kills, seed {options.seed}, pid {os.getpid()}", flush=True)
     began = time.monotonic()
-    with Fleet(settings=SETTINGS, simulator=SIMULATOR) as fleet:
-        campaign = Campaign(fleet, options.deletions, options.kills, random.Random(options.seed))
-        try:
-            campaign.run()
-        finally:
-            campaign.done.set()
-        deletions = judge(fleet, campaign.accepted, frozen=campaign.frozen)
-        ends = Counter(
-            f"{d.state}{f' {d.evidence}' if d.evidence else ''}{f' {d.cause}' if d.cause else ''}"
-            for d in deletions.values()
-        )
-        stats = fleet.metastudio.stats()
-        left = len(fleet.metastudio.job_ids())
-        wrong = {end: n for end, n in ends.items() if not end.startswith((State.DELETED, "gone after_our_call"))}
-        print(f"events: {dict(campaign.events)}")
-        print(f"ends: {dict(ends)}; wrong ends: {wrong}; jobs left at MetaStudio: {left}")
-        print(f"DELETE calls {stats['by_operation'].get('delete')}, effects {stats['effects']}, ", end="")
-        print(f"jobs whose call was frozen {len(campaign.frozen)}, overlaps seen {stats['overlaps']}")
-        print(f"took {time.monotonic() - began:.0f} s")
-    return 1 if wrong or left else 0
+    with Between(0) as way, BehindNat(settings=SETTINGS | {"ERASER_REDIS_URL": way.url}, simulator=SIMULATOR) as fleet:
+        way.server = socket_of(fleet)
+        with replica_of(fleet) as (other, own, _):
+            numbers = options.deletions, options.kills
+            campaign = Campaign(fleet, way, other, own, numbers, random.Random(options.seed))
+            try:
+                campaign.run()
+            finally:
+                campaign.done.set()
+            operators = campaign.operators
+            found = reckon(
+                fleet, campaign.accepted, frozen=campaign.frozen, words=operators.words, asked=operators.tried_to_cancel
+            )
+            campaign.events["forgotten connections that were used"] = fleet.nat.forgotten
+            told(found, campaign)
+            print(f"took {time.monotonic() - began:.0f} s")
+    return 1 if found.broken else 0
 
 
 if __name__ == "__main__":
