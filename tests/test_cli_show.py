@@ -57,6 +57,21 @@ def test_evidence_is_told_in_words(command: Command, undertaker: Undertaker) -> 
     assert "an earlier call of ours had no clear answer; then the job was absent" in command("show", "job-1").out
 
 
+def test_what_was_not_visible_says_what_to_type_if_it_was_the_projects_last_job(
+    command: Command, undertaker: Undertaker
+) -> None:
+    undertaker.end("job-1", to="dead", cause="not_visible", status=400, code="MSS.00000003")
+    for ended in (command("show", "job-1"), command("dead", "show", "not_visible")):
+        told = " ".join(ended.out.split())
+        assert "if it was the project's last job and you know that it is gone" in told
+        assert "eraser dead discard JOB_ID --reason 'last job of the project'" in told
+        assert "eraser doctor" in told
+        assert "--app-user" in told
+    typed = ("dead", "discard", "job-1", "--reason", "last job of the project", "--by", "ops")
+    assert command(*typed).code == 0
+    assert command("show", "job-1", "--json").json[0]["state"] == "discarded"
+
+
 def test_a_job_that_nobody_asked_for_exits_1_and_says_what_to_type(command: Command) -> None:
     ended = command("show", "job-1")
     assert ended.code == 1
@@ -114,6 +129,7 @@ def deletion(attempts: list[Attempt], events: list[Event]) -> Deletion:
     [
         ("deletion.looked", {"found": "absent", "status": 200}, "asked MetaStudio for the job: it is not there (200)"),
         ("deletion.looked", {"found": "present", "job_state": "TRAINING"}, "it is there, in state TRAINING"),
+        ("deletion.looked", {"found": "unseen", "status": 200}, "nor is any job that would prove it; asked again"),
         ("deletion.died", {"cause": "deadline"}, "died: its deadline passed while it waited"),
         ("deletion.lost", {}, "not counted"),
         ("deletion.deleted", {"late": True, "was": "dead"}, "deleted, late; it was dead by then"),

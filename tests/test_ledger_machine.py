@@ -25,11 +25,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.answers import listing, row
 from tests.ledgers import LEASE_MS, POLICY, PROJECT, Bench
+from tests.lists import VIEW, World
 from worker.deletion import Lane
 from worker.ledger.moves import Lease, Lesson, Ref, Settlement
 from worker.ledger.receipts import Receipts
 from worker.ledger.replays import ReplayBook, ReplayState, Stage
+from worker.lookups.sights import NEAR_S
+from worker.meaning import Found
+from worker.metastudio.answer import JobRow, Listing
+from worker.outcome import Judge
+from worker.schedule import Schedule
 
 JOBS = st.sampled_from(["a", "b"])  # few, so that much happens to each
 LANES = st.sampled_from(list(Lane))
@@ -39,6 +46,7 @@ EVERY = ("pending", "running", "held", "gone", "dead", "cancelled", "discarded")
 OPEN = ("pending", "running", "held")
 USERS = st.sampled_from([None, None, "u1", "u2"])
 OVER = ("deleted", "gone", "cancelled", "discarded")
+SCHEDULE = Schedule(retry=(1.0, 2.0), not_deletable=(60.0,))
 # How a state may change in one step, by what was done; everything else must leave it alone.
 BY_PERSON = {
     "request": {("dead", "pending"), ("discarded", "pending"), ("cancelled", "pending")},
@@ -79,6 +87,8 @@ class Deletions(RuleBasedStateMachine):
         self.acts = 0  # of operators
         self.book = ReplayBook(self.bench.ledger)
         self.replays: list[str] = []
+        self.world = World(takes=0.001)
+        self.blind = False  # whether the key sees no job of the project
         self.live: dict[str, Held] = {}  # by job: the lease that nobody settled and that has not run out
 
     # -- what happens --------------------------------------------------------------------------------------------------
@@ -159,6 +169,50 @@ class Deletions(RuleBasedStateMachine):
             assert became.startswith("late"), f"a late {to} was accepted: {became}"
         if mine:
             del self.live[job]
+
+    @rule(held=leases, there=st.booleans(), blind_after=st.sampled_from([None, None, 0, 1, 2, 3]))
+    def look(self, held: Held, there: bool, blind_after: int | None) -> None:
+        """A hand looks for the job, as it does; the key may go blind for a while before any of its questions."""
+        lease, job = held.lease, held.lease.ref.job_id
+        before = self.bench.record(job)
+        world, asked = self.world, len(self.world.asked)
+        world.now = max(world.now, self.bench.now / 1000)
+
+        def shown(*rows: JobRow) -> Listing:
+            if blind_after is not None and len(world.asked) - asked > blind_after:
+                self.blind = True
+            return listing() if self.blind else listing(*rows)
+
+        mine = [row(job)] if there else []
+        world.job, world.jobs = lambda _: shown(*mine), lambda _: shown(row("bystander"), *mine)
+        view = replace(VIEW, project_id=PROJECT)
+        looked = world.lookups(view).find(job, seen=lease.seen, doubtful=lease.absent_once or lease.unseen > 0)
+        settlement = Judge(SCHEDULE, "k1", 0.0).after_look(lease, looked)
+        self.allowed = set()
+        if settlement is None:
+            assert there
+            return  # the DELETE may go: see `answer`
+        assert settlement.to != "gone" or not there, "called gone, and still there"
+        assert settlement.evidence != "after_our_call" or lease.unknown
+        assert settlement.evidence != "seen_before" or lease.seen
+        assert settlement.cause != "not_visible" or lease.unseen >= len(SCHEDULE.retry)
+        became = self.bench.turn(settlement, want=False).settled
+        if self.live.get(job) == held:
+            del self.live[job]
+            self.allowed = {("running", str(became))}
+            if became == "pending" and looked.what is not Found.UNSEEN and "unseen" in self.bench.record(job):
+                assert self.bench.record(job)["unseen"] == ("0" if looked.what is Found.ABSENT else before["unseen"])
+        else:
+            assert became is not None
+            assert became.startswith("late"), f"a late look was believed: {became}"
+
+    @rule()
+    def the_key_sees_again(self) -> None:
+        """It was blind for longer than control questions are near."""
+        self.allowed = set()
+        if self.blind:
+            self.bench.pass_time(NEAR_S + 1)
+            self.blind = False
 
     @rule(held=leases)
     def confirm(self, held: Held) -> None:

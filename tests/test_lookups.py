@@ -3,87 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.answers import JOB, answer, listing, no_list, row
+from tests.lists import EMPTY, OTHERS, VIEW, World
 from tests.waiting import wait_until
-from worker.errors import Unreachable
-from worker.lookups.lookups import Lookups
-from worker.lookups.sights import NEAR_S, Sights, View
+from worker.lookups.sights import NEAR_S, View
 from worker.meaning import NOT_ASKED, Found
-from worker.metastudio.answer import Answer, Listing
-
-VIEW = View("k1", JOB.project_id, None)
-OTHERS = listing(row("other-1"), row("other-2"))
-EMPTY = listing()
-
-
-@dataclass
-class World:
-    """MetaStudio, Redis and the time, as far as lookups know them. `takes` is how long each question takes."""
-
-    now: float = 1000.0
-    takes: float = 1.0
-    jobs: Callable[[World], Listing] = lambda _: OTHERS  # what the whole list shows
-    job: Callable[[World], Listing] = lambda _: EMPTY  # what the list by id shows
-    slot: float | None = 0.0
-    redis_away: bool = False
-    has_users: bool = False
-    asked: list[str] = field(default_factory=list)
-    account: str = "default"
-
-    def __post_init__(self) -> None:
-        self.sights = Sights(lambda: self.now)
-
-    @property
-    def users(self) -> World:
-        return self
-
-    def known_in(self, project_id: str) -> bool:
-        if self.redis_away:
-            raise Unreachable("away")
-        return self.has_users
-
-    def note_in(self, project_id: str) -> None:
-        self.has_users = True
-
-    def look(self, *, patience_s: float) -> float | None:
-        if self.redis_away:
-            raise Unreachable("away")
-        return self.slot
-
-    def ask(
-        self,
-        project_id: str,
-        *,
-        job_id: str | None,
-        rows: int = 100,
-        app_user: str | None = None,
-        signed_at: datetime | None = None,
-        within_s: float | None = None,
-    ) -> Listing:
-        self.now += self.takes
-        self.asked.append(job_id or "all")
-        return self.job(self) if job_id else self.jobs(self)
-
-    def renew(self, refused: Answer) -> bool:
-        return False
-
-    def lookups(self, view: View = VIEW, **more: Any) -> Lookups:
-        return Lookups(self, self, self.sights, view, pause=self.pause, **more)
-
-    def pause(self, seconds: float) -> bool:
-        self.now += seconds
-        return False
-
-    def find(self, job_id: str = JOB.job_id, *, view: View = VIEW, **how: Any) -> Found:
-        return self.lookups(view).find(job_id, **{"seen": False} | how).what
+from worker.metastudio.answer import Listing
 
 
 def test_an_absence_is_asked_for_once_more_between_two_control_questions() -> None:

@@ -209,6 +209,12 @@ def test_a_run_asks_in_the_bulk_lane_with_grace_run_policy_and_what_was_seen(hou
     assert float(record["dl"]) / 1000 - seconds == pytest.approx(37 * 86400, abs=60)
 
 
+def test_a_row_of_another_project_is_not_requested_of_this_one(house: House) -> None:
+    """It would be absent here, and seen before: called gone on a list's word alone."""
+    house.lister.jobs = [job("a", project_id=PROJECT), job("b", project_id="somebody-s"), job("c")]
+    assert house.verdicts() == {"a": None, "b": "filter", "c": None}
+
+
 def test_a_list_that_shows_an_app_users_job_is_remembered(house: House) -> None:
     """Absences in a view that shows none of theirs prove nothing then."""
     users = house.running.ledger("default").users

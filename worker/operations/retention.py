@@ -24,7 +24,7 @@ REASONS = {
     Reason.STATE: "in another state",
     Reason.NO_TIME: "MetaStudio does not say how old they are",
     Reason.TOO_YOUNG: "too young",
-    Reason.FILTER: "another batch, tag, name, resolution, flexus or app user",
+    Reason.FILTER: "another batch, tag, name, resolution, flexus, app user or project",
     Reason.BAD_ID: "an id that must not reach a URL",
     Reason.HELD: "on hold",
     Reason.ALREADY_REQUESTED: "asked for already: under way, dead, given up or done",

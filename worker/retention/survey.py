@@ -12,6 +12,7 @@ from worker.deletion import ID, State
 from worker.errors import Unreachable
 from worker.ledger.holds import HoldList, OnHold
 from worker.ledger.moves import Ref
+from worker.meaning import is_of
 from worker.metastudio.answer import JobRow, Listing
 from worker.retention.catalogue import Catalogue, Incomplete
 from worker.retention.matching import Mismatch, Reason, mismatch, touched
@@ -105,6 +106,8 @@ class Survey:
     def _spared(self, ref: Ref, row: JobRow, states: dict[Ref, State | None], on_hold: OnHold) -> Mismatch | None:
         """What speaks against a job that matches."""
         state = states[ref]
+        if not is_of(row, ref.project_id):
+            return Mismatch(Reason.FILTER, "MetaStudio says that it is another project's")
         if ref in on_hold.refs:
             return Mismatch(Reason.HELD, "it is on hold")
         users = self.running.ledger(self.account).users
