@@ -19,7 +19,7 @@ GROUP = {
 }
 LETTER = {
     *("project_id", "job_id", "group", "cause", "status", "code", "died_at", "deadline_at", "requested_at"),
-    *("requested_by", "reason", "run", "round", "lane", "days_left"),
+    *("requested_by", "reason", "run", "replay", "round", "lane", "days_left"),
 }
 RESULT = {"project_id", "job_id", "state", "done", "error"}
 FAILED = "server_error-500-MSS.00000004"
@@ -198,12 +198,9 @@ def test_who_asked_and_why_outlives_a_replay_in_the_record_the_history_and_the_r
     (shown,) = command("show", "e-1", "--json").json
     assert (shown["requested_by"], shown["reason"], shown["round"]) == ("ann", "TICKET-1", 3)
     first, second = (event for event in shown["events"] if event["event"] == "deletion.replayed")
-    assert [(claim["requested_by"], claim["reason"]) for claim in first["asked"]] == [
-        ("ann", "TICKET-1"),
-        ("bob", "TICKET-2"),
-    ]
-    assert first["asked"][0]["requested_at"] == before["requested_at"]
-    assert (second["why"], "asked" in second) == ("INC-78", False)
+    assert (first["why"], second["why"]) == ("INC-77", "INC-78")
+    assert [claim | {"lane": "bulk"} for claim in shown["claims"]] == before["claims"]
+    assert shown["requested_at"] == before["requested_at"]
     told = command("show", "e-1").out
     for line in ("requested by ann: TICKET-1", "asked for again by bob: TICKET-2", "a new round by ops-7: INC-77"):
         assert told.count(line) == 1, told
@@ -216,7 +213,8 @@ def test_a_letter_that_is_requested_anew_still_tells_who_asked_first(command: Co
     undertaker.end("e-1", claim={"by": "ann", "why": "TICKET-1"})
     undertaker.request("e-1", by="bob", why="TICKET-2")
     (shown,) = command("show", "e-1", "--json").json
-    assert (shown["requested_by"], shown["reason"]) == ("bob", "TICKET-2")
+    assert (shown["requested_by"], shown["reason"]) == ("ann", "TICKET-1")
+    assert [(claim["requested_by"], claim["reason"]) for claim in shown["claims"]] == [("bob", "TICKET-2")]
     told = command("show", "e-1").out
     assert told.count("requested by ann: TICKET-1") == told.count("a new round (it was dead) by bob: TICKET-2") == 1
 

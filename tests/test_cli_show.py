@@ -14,7 +14,7 @@ PROMISED = [
     *("project_id", "job_id", "state", "waiting_for", "cause", "evidence", "lane", "reason", "requested_by"),
     *("requested_at", "due_at", "deadline_at", "settled_at", "round", "attempts"),
 ]
-EXTRA = {"account", "run", "may_be_deleted", "claims", "events", "related"}
+EXTRA = {"replay", "account", "run", "may_be_deleted", "claims", "events", "related"}
 ATTEMPT = {"n", "round", "at", "status", "code", "message", "request_id", "ms", "outcome"}
 
 
@@ -140,14 +140,15 @@ def deletion(attempts: list[Attempt], events: list[Event]) -> Deletion:
     ],
 )
 def test_events_are_told_in_words(name: str, said: dict[str, object], words: str) -> None:
-    (moment,) = timeline(deletion([], [Event(1.0, name, said)]))
+    moment, requested = timeline(deletion([], [Event(1.0, name, said)]))
     assert words in moment.text
+    assert requested.text == "requested"
 
 
 def test_a_timeline_is_newest_first_and_tells_silences() -> None:
     silent = Attempt(1, 2, 10.0, {"silence": "timeout", "ms": 45000, "outcome": "failed"})
     later = Attempt(2, 2, 20.0, {"status": 200, "ms": 40, "outcome": "deleted"})
-    first, second = timeline(deletion([silent, later], []))
+    first, second, _ = timeline(deletion([silent, later], []))
     assert first.text == "attempt 2: 200 after 40 ms → deleted"
     assert second.text == "attempt 1: no answer: no answer in time after 45000 ms → failed"
 

@@ -90,12 +90,15 @@ class Deletions(RuleBasedStateMachine):
         self.world = World(takes=0.001)
         self.blind = False  # whether the key sees no job of the project
         self.live: dict[str, Held] = {}  # by job: the lease that nobody settled and that has not run out
+        self.claims: dict[str, set[tuple[str | None, str | None]]] = {}  # by job: run and policy of who wants it
+        self.withdrawn: set[str] = set()  # jobs whose claims were all withdrawn while a call, or a look, was to come
 
     # -- what happens --------------------------------------------------------------------------------------------------
 
     @initialize()
     def something_to_do(self) -> None:
-        self.bench.request("a", "b")
+        self.request_now("a", Lane.BULK)
+        self.request_now("b", Lane.BULK)
 
     @rule(job=JOBS, lane=LANES)
     def request_now(self, job: str, lane: Lane) -> None:
@@ -110,9 +113,36 @@ class Deletions(RuleBasedStateMachine):
     def request_for_an_app_user(self, job: str, user: str | None) -> None:
         self.ask(job, Lane.BULK, None, 0, True, user)
 
-    def ask(self, job: str, lane: Lane, run: str | None, delay: float, again: bool, user: str | None) -> None:
-        self.bench.request(job, lane=lane, run=run, by=run, delay_s=delay, again=again, app_user=user)
+    @rule(job=JOBS, run=RUNS, policy=st.sampled_from(["p1", "p2"]), again=st.booleans())
+    def sweep(self, job: str, run: str | None, policy: str, again: bool) -> None:
+        self.ask(job, Lane.BULK, run, 0, again, None, policy)
+
+    def ask(
+        self,
+        job: str,
+        lane: Lane,
+        run: str | None,
+        delay: float,
+        again: bool,
+        user: str | None,
+        policy: str | None = None,
+    ) -> None:
+        before = self.bench.record(job).get("state")
+        self.bench.request(job, lane=lane, run=run, by=run, delay_s=delay, again=again, app_user=user, policy=policy)
         self.allowed = BY_PERSON["request"] | (BY_PERSON["again"] if again else set())
+        if before in ("deleted", "gone") and not again:
+            return
+        if before in OVER or job in self.withdrawn:
+            self.claims.pop(job, None)
+            self.withdrawn.discard(job)
+        self.claims.setdefault(job, set()).add((run, policy))
+
+    def who_asks_decides_who_has_to_mean_it(self, lease: Lease) -> None:
+        """A policy's word is asked for before each call, as long as nobody else wants the deletion, in every round."""
+        policies = {policy for _, policy in self.claims[lease.ref.job_id]}
+        assert set(lease.policies) == (set() if None in policies else policies)
+        if lease.policies:
+            assert lease.unsent
 
     @rule(target=leases, worker=WORKERS)
     def take(self, worker: str) -> Any:
@@ -122,6 +152,7 @@ class Deletions(RuleBasedStateMachine):
         self.nothing_on_hold_is_taken(turn.lease)
         if turn.lease is None:
             return multiple()
+        self.who_asks_decides_who_has_to_mean_it(turn.lease)
         held = Held(turn.lease, self.bench.now + LEASE_MS)
         job = turn.lease.ref.job_id
         earlier = self.live.get(job)
@@ -270,6 +301,10 @@ class Deletions(RuleBasedStateMachine):
         ((_, result),) = self.bench.ledger.cancel([Ref(PROJECT, job)], why="T-1", run=run)
         self.allowed = BY_PERSON["cancel"] | self.taken_back(only_looked_at, "cancelled")
         assert result != "in_flight" or not only_looked_at
+        if result == "claim_removed":
+            self.claims[job] = {claim for claim in self.claims[job] if claim[0] != run}
+        elif result in ("in_flight", "may_be_deleted"):
+            self.withdrawn.add(job)
 
     @rule(job=JOBS)
     def replay(self, job: str) -> None:

@@ -83,7 +83,8 @@ def test_a_replayed_letter_has_a_new_round_a_new_deadline_and_its_history(bench:
     begin(bench, "a")
     go_on(bench)
     record = bench.record("a")
-    assert (record["state"], record["round"], record["lane"], record["run"]) == ("pending", "2", "bulk", ID)
+    assert (record["state"], record["round"], record["lane"], record["rp"]) == ("pending", "2", "bulk", ID)
+    assert (record["by"], record["run"]) == ("ops-1", "cleanup"), "whoever asked for it still does"
     assert float(record["dl"]) == bench.now + 3_600_000
     assert "deletion.replayed" in record["log"]
     assert record["log"].startswith("A 1 1 ")

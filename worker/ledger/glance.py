@@ -19,7 +19,7 @@ from worker.ledger.store import BATCH
 
 _LETTER = (
     *("state", "cause", "status", "code", "settled", "dl", "at", "round"),
-    *("by", "why", "run", "lane", "dn", "au", "owner"),
+    *("by", "why", "run", "rp", "lane", "dn", "au", "owner"),
 )
 _NOT_OVER = ("due:user", "due:bulk", "running", "held", "dead")
 
@@ -35,13 +35,14 @@ class Letter:
     code: str | None
     died_at: float  # of a discarded one: when it was discarded
     deadline_at: float
-    requested_at: float  # when its present round began
+    requested_at: float
     round: int
     requested_by: str | None
     reason: str | None
     run: str | None
     lane: str = "bulk"
     death: int = 0  # the account counts its deaths; 0: before it did
+    replay: str | None = None  # that began its present round
     whose: str | None = None  # the hash of its app user, "-" for nobody's: as a look found, else as a caller said
 
 
@@ -99,9 +100,9 @@ class Glance:
         for index in _NOT_OVER:
             pipe.zrange(self._p + index, 0, -1, desc=True)
         refs = (Ref.parse(member.decode()) for members in ask(pipe.execute) for member in members)
-        for ref, fields in self._each(refs, ("run", "also")):
-            others: list[dict[str, Any]] = json.loads(fields["also"] or "[]")
-            if fields["run"] == run or any(claim.get("run") == run for claim in others):
+        for ref, fields in self._each(refs, ("run", "claims")):
+            claims: list[dict[str, Any]] = json.loads(fields["claims"] or "[]")
+            if fields["run"] == run or any(claim.get("run") == run for claim in claims):
                 yield ref
 
     def _letter(self, ref: Ref, fields: dict[str, Any]) -> Letter:
@@ -118,6 +119,7 @@ class Glance:
             requested_by=fields["by"] or None,
             reason=fields["why"] or None,
             run=fields["run"] or None,
+            replay=fields["rp"] or None,
             lane=fields["lane"] or "bulk",
             death=int(fields["dn"] or 0),
             whose=fields["owner"] or fields["au"] or None,

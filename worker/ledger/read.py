@@ -56,7 +56,7 @@ class Deletion:
     reason: str | None
     requested_by: str | None
     run: str | None
-    claims: tuple[dict[str, Any], ...]  # further ones: by, why, run, at, lane
+    claims: tuple[dict[str, Any], ...]  # further ones: by, why, run, pol, at, lane, due, dl
     requested_at: float
     due_at: float | None
     deadline_at: float
@@ -71,6 +71,7 @@ class Deletion:
     voice_train_job_id: str | None
     attempts: tuple[Attempt, ...] = ()
     events: tuple[Event, ...] = ()
+    replay: str | None = None  # that began its present round
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,8 @@ class ReadModel:
             reason=fields.get("why"),
             requested_by=fields.get("by"),
             run=fields.get("run"),
-            claims=tuple(json.loads(fields["also"])) if "also" in fields else (),
+            replay=fields.get("rp"),
+            claims=tuple(json.loads(fields["claims"])[1:]) if "claims" in fields else (),
             requested_at=float(fields["at"]),
             due_at=due,
             deadline_at=float(fields["dl"]),

@@ -80,7 +80,7 @@ class Filter:
     cause: str | None = None
     code: str | None = None
     lane: str | None = None
-    run: str | None = None  # that asked for its last round
+    run: str | None = None  # or replay, that asked for it
     project: str | None = None
     since: float | None = None
     until: float | None = None
@@ -91,7 +91,7 @@ class Filter:
             (self.cause is None or letter.cause == self.cause)
             and (self.code is None or letter.code == self.code)
             and (self.lane is None or letter.lane == self.lane)
-            and (self.run is None or letter.run == self.run)
+            and (self.run is None or self.run in (letter.run, letter.replay))
             and (self.project is None or letter.ref.project_id == self.project)
             and (self.since is None or letter.died_at >= self.since)
             and (self.until is None or letter.died_at <= self.until)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain, repeat
 from typing import Any
 
 from worker.deletion import State, why_bad_id
@@ -100,6 +101,7 @@ def as_json(d: Deletion) -> dict[str, Any]:
         "attempts": [_attempt(attempt) for attempt in d.attempts],
         "account": d.account,
         "run": d.run,
+        "replay": d.replay,
         "may_be_deleted": d.may_be_deleted,
         "claims": [_claim(claim) for claim in d.claims],
         "events": [_event(event) for event in d.events],
@@ -114,23 +116,15 @@ def as_json(d: Deletion) -> dict[str, Any]:
 def timeline(d: Deletion) -> list[Moment]:
     """Everything that happened, newest first."""
     moments = [_called(attempt) for attempt in d.attempts] + [_happened(event) for event in d.events]
-    if d.round == 1:
-        moments.append(Moment(d.requested_at, "requested" + _who(d.requested_by, d.reason, d.run)))
-    moments += [
-        Moment(float(claim["at"]), "asked for again" + _who(claim.get("by"), claim.get("why"), claim.get("run")))
-        for claim in d.claims
-        if "at" in claim
-    ]
-    moments += [moment for event in d.events if (asked := event.said.get("asked")) for moment in _asked(asked)]
+    first = {"at": d.requested_at, "by": d.requested_by, "why": d.reason, "run": d.run}
+    let_go = [event.said["asked"] for event in d.events if "asked" in event.said]  # when another round began
+    anew = {event.at for event in d.events if event.name == "deletion.requested"}  # those say themselves who asked
+    for claims in (*let_go, (first, *d.claims)):
+        for how, claim in zip(chain(["requested"], repeat("asked for again")), claims, strict=False):
+            if claim["at"] not in anew:
+                who = _who(claim.get("by"), claim.get("why"), claim.get("run"))
+                moments.append(Moment(float(claim["at"]), how + who))
     return sorted(dict.fromkeys(moments), key=lambda moment: moment.at, reverse=True)
-
-
-def _asked(claim: dict[str, Any]) -> Iterator[Moment]:
-    """The claims of the first round, which the event that opened the second one keeps."""
-    yield Moment(float(claim["at"]), "requested" + _who(claim.get("by"), claim.get("why"), claim.get("run")))
-    for other in claim.get("also", ()):
-        said = _who(other.get("by"), other.get("why"), other.get("run"))
-        yield Moment(float(other.get("at", claim["at"])), "asked for again" + said)
 
 
 def left_out(d: Deletion) -> int:
@@ -172,7 +166,7 @@ def _attempt(a: Attempt) -> dict[str, Any]:
 def _event(event: Event) -> dict[str, Any]:
     said = dict(event.said)
     if asked := said.get("asked"):
-        said["asked"] = [_claim(claim) for claim in (asked | {"at": float(asked["at"])}, *asked.get("also", ()))]
+        said["asked"] = [_claim(claim) for claim in asked]
     return {"at": rfc3339(event.at), "event": event.name, **said}
 
 

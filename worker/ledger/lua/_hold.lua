@@ -31,16 +31,16 @@ end
 
 local function let_go(ref, now, bulletin)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'lane', 'dl', 'ht', 'round', 'unk', 'calls')
+  local v = redis.call('HMGET', k, 'lane', 'round', 'calls')
   local due = math.max(now, tonumber(redis.call('ZSCORE', P .. 'held', ref)))
   redis.call('ZREM', P .. 'held', ref)
   redis.call('ZREM', P .. 'holds:unknown', ref)
-  redis.call('HDEL', k, 'ht')
+  go_on_from_hold(ref, now)
   count_held(k, -1)
-  local wait = due > now and (v[6] and 'retry' or 'grace') or nil
-  redis.call('HSET', k, 'state', 'pending', 'dl', ms(tonumber(v[2]) + now - tonumber(v[3] or now)))
+  local wait = due > now and (v[3] and 'retry' or 'grace') or nil
+  redis.call('HSET', k, 'state', 'pending')
   if wait then redis.call('HSET', k, 'wait', wait) end
   redis.call('ZADD', P .. 'due:' .. v[1], ms(due), ref)
-  note_event(ref, now, 'deletion.released', bulletin, v[4] or '1')
+  note_event(ref, now, 'deletion.released', bulletin, v[2] or '1')
   count('deletion.released')
 end

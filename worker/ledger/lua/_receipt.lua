@@ -2,7 +2,7 @@
 -- of the same job supersedes it; nothing is ever rewritten. No app user, and no hash of one, is in here.
 --   n        counts up by one, so that an entry that was dropped leaves a gap
 --   ref      which job, as its record is named
---   s e c l  state, evidence, cause, lane                by why run pol also   the claims, as in the record
+--   s e c l  state, evidence, cause, lane                by why run pol also   who asked (see _claims.lua), and JSON of who did too
 --   at t     when it was requested, and settled (ms)     r k   round, and DELETE calls in it
 --   st co x  status, code, X-Request-Id of the last DELETE;  y   X-Request-Id of the look that found it gone
 --   as vo    asset and voice training job, where they were seen;  eb ew   who cancelled or discarded it, and why
@@ -17,11 +17,20 @@ local function last_attempt(k, round)
   return string.match(log, '.*\n(A ' .. round .. ' [^\n]*)')
 end
 
+local function others(claims)
+  local also = {}
+  for i, claim in ipairs(cjson.decode(claims)) do
+    also[i - 1] = { by = claim.by, why = claim.why, run = claim.run, pol = claim.pol }
+  end
+  also[0] = nil
+  return cjson.encode(also)
+end
+
 -- s: the settlement (see _settle.lua), or who ended it: by, why
 local function receipt(ref, now, state, s)
   if not RECEIPTED[state] then return end
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'evidence', 'cause', 'lane', 'by', 'why', 'run', 'pol', 'also', 'at', 'round', 'calls',
+  local v = redis.call('HMGET', k, 'evidence', 'cause', 'lane', 'by', 'why', 'run', 'pol', 'claims', 'at', 'round', 'calls',
     'status', 'code', 'asset', 'voice')
   for i = 1, 15 do v[i] = v[i] or '' end
   local round, calls = v[10] == '' and '1' or v[10], v[11] == '' and '0' or v[11]
@@ -29,7 +38,7 @@ local function receipt(ref, now, state, s)
   local attempt = s.attempt
   if not attempt and calls ~= '0' then attempt = last_attempt(k, round) end
   redis.call('XADD', P .. 'receipts', '*', 'n', redis.call('HINCRBY', P .. 'receipts:book', 'n', 1), 'ref', ref,
-    's', state, 'e', v[1], 'c', v[2], 'l', v[3], 'by', v[4], 'why', v[5], 'run', v[6], 'pol', v[7], 'also', v[8],
+    's', state, 'e', v[1], 'c', v[2], 'l', v[3], 'by', v[4], 'why', v[5], 'run', v[6], 'pol', v[7], 'also', v[8] ~= '' and others(v[8]) or '',
     'at', v[9], 't', ms(now), 'r', round, 'k', calls, 'st', v[12], 'co', v[13], 'x', request_id(attempt) or '',
     'y', state == 'gone' and request_id(s.event) or '', 'as', v[14], 'vo', v[15],
     'eb', s.by or '', 'ew', s.why or '')

@@ -5,13 +5,10 @@ local ENDED = { deleted = true, gone = true, cancelled = true }
 -- A run of a policy, and a replay, count how their deletions ended; one that ends otherwise later is counted anew.
 local OPEN = { pending = true, running = true, held = true }
 local function tally(k, from, to, now)
-  local v = redis.call('HMGET', k, 'run', 'rp')
-  local run = v[1]
-  if v[2] then count_replay_end(k, v[2], from, to, now) end
-  if not run or redis.call('EXISTS', P .. 'run:' .. run) == 0 then return end
-  local ends = P .. 'outcomes:' .. run
-  if redis.call('HINCRBY', ends, to, 1) == 1 then redis.call('PEXPIRE', ends, redis.call('PTTL', P .. 'run:' .. run)) end
-  if not OPEN[from] then redis.call('HINCRBY', ends, from, -1) end
+  local replay = redis.call('HGET', k, 'rp')
+  if replay then count_replay_end(k, replay, from, to, now) end
+  count_outcome(k, to, 1)
+  if not OPEN[from] then count_outcome(k, from, -1) end
 end
 
 -- A deletion leaves for another state than pending: the lease's fields go, and what was personal goes with the end.
@@ -20,7 +17,7 @@ local function finish(ref, now, from, lane, to, fields, settlement)
   if from == 'dead' then leaves_group(ref) end
   redis.call('ZREM', index_of(from, lane), ref)
   redis.call('HDEL', k, 'wait', 'cause', 'evidence', 'ht', unpack(LEASE))
-  if ENDED[to] then redis.call('HDEL', k, 'user', 'au', 'owner', 'look', 'wish', 'cd', 'unseen') end
+  if ENDED[to] then redis.call('HDEL', k, 'user', 'au', 'owner', 'look', 'wish', 'unseen') end
   redis.call('HSET', k, 'state', to, 'settled', ms(now))
   for name, value in pairs(fields or {}) do redis.call('HSET', k, name, value) end
   redis.call('ZADD', P .. to, ms(now), ref)
@@ -41,17 +38,6 @@ local function postpone(ref, now, from, lane, due, fields)
   redis.call('HSET', k, 'state', 'pending')
   for name, value in pairs(fields or {}) do redis.call('HSET', k, name, value) end
   redis.call('ZADD', P .. 'due:' .. lane, ms(due), ref)
-end
-
--- The policies that ask for it, where nobody else does: it is sent only if one of them still means it.
-local function policies(first, also)
-  if not first then return nil end
-  local names = { first }
-  for _, claim in ipairs(also and cjson.decode(also) or {}) do
-    if not claim.pol then return nil end
-    names[#names + 1] = claim.pol
-  end
-  return names
 end
 
 -- s: ref, token, to, wait, delay (ms), cause, evidence, used, called, ms, outcome, attempt (JSON), event (JSON), set, status, code, saw, nth, left (see sent())
@@ -89,7 +75,7 @@ local function settle(now, s, cfg)
     finish(s.ref, now, state, lane, 'deleted', nil, s)
     return 'deleted'
   end
-  if s.to == 'cancelled' and v[8] ~= 'cancel' and not policies(unpack(redis.call('HMGET', k, 'pol', 'also'))) then
+  if s.to == 'cancelled' and v[8] ~= 'cancel' and not policies(unpack(redis.call('HMGET', k, 'pol', 'claims'))) then
     postpone(s.ref, now, state, lane, now)  -- somebody asked for it while the hand looked
     return 'pending'
   end

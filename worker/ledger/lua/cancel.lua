@@ -8,6 +8,7 @@
 --include _account
 --include _drains
 --include _once
+--include _claims
 --include _history
 --include _counters
 --include _receipt
@@ -17,62 +18,40 @@
 --include _audit
 local options = cjson.decode(ARGV[3])
 
--- What the withdrawn claim hurried goes back to the time that those who are left asked for, unless it was called for.
-local function give_time_back(ref, k, r, left)
-  if r.state == 'running' or r.calls or r.lost then return end
-  local due = tonumber(redis.call('HGET', k, 'cd') or nil)
-  for _, claim in ipairs(left) do due = due and claim.due and math.min(due, claim.due) end
-  local index = index_of(r.state, r.lane)
-  if not due or due <= tonumber(redis.call('ZSCORE', index, ref)) then return end
-  redis.call('ZADD', index, ms(due), ref)
-  if r.state == 'pending' then redis.call('HSET', k, 'wait', 'grace') end
-end
-
--- Take all claims of the run away. true: claims are left; false: none is left; nil: this run had none.
-local function remove_claims(ref, k, r)
-  local left, had = {}, r.run == options.run
-  for _, c in ipairs(r.also and cjson.decode(r.also) or {}) do
-    if c.run == options.run then had = true else left[#left + 1] = c end
+-- Take all claims of the run away: how many are left; nil: this run had none.
+local function remove_claims(ref, now)
+  local claims, left = claims_of(ref), {}
+  for _, claim in ipairs(claims) do
+    if claim.run ~= options.run then left[#left + 1] = claim end
   end
-  if not had then return nil end
-  if r.run == options.run then
-    local first = table.remove(left, 1)
-    if not first then return false end
-    redis.call('HDEL', k, 'by', 'why', 'run', 'pol', 'cd')
-    local claim = { by = first.by, why = first.why, run = first.run, pol = first.pol, cd = first.due and ms(first.due) }
-    for name, field in pairs(claim) do redis.call('HSET', k, name, field) end
-  end
-  if #left == 0 then redis.call('HDEL', k, 'also') else redis.call('HSET', k, 'also', cjson.encode(left)) end
-  give_time_back(ref, k, r, left)
-  return true
+  if #left == #claims then return nil end
+  if #left > 0 then follow(ref, now, left) end
+  return #left
 end
 
 local function cancel(ref, now)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'run', 'also', 'unk', 'dl', 'ht', 'calls', 'lost', 'unsent')
-  local r = { state = v[1], lane = v[2], round = v[3] or '1', run = v[4], also = v[5], unknown = v[6] == '1',
-    calls = v[9], lost = v[10] }
+  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'unk', 'unsent')
+  local r = { state = v[1], lane = v[2], round = v[3] or '1', unknown = v[4] == '1', unsent = v[5] }
   if not r.state then return 'unknown' end
   if r.state ~= 'pending' and r.state ~= 'running' and r.state ~= 'held' then return r.state end
   if options.run then
-    local left = remove_claims(ref, k, r)
-    if left == nil then return 'not_claimed' end
-    if left then return 'claim_removed' end
+    local left = remove_claims(ref, now)
+    if not left then return 'not_claimed' end
+    if left > 0 then return 'claim_removed' end
   end
   note_event(ref, now, 'deletion.cancel_asked', { why = options.why, by = options.actor }, r.round)
-  if r.state == 'running' and (r.unknown or not v[11]) then
+  if r.state == 'running' and (r.unknown or not r.unsent) then
     redis.call('HSET', k, 'wish', 'cancel')
-    return v[11] and 'may_be_deleted' or 'in_flight'  -- a look is under way, or a call
+    return r.unsent and 'may_be_deleted' or 'in_flight'  -- a look is under way, or a call
   end
   if r.unknown then  -- a look has to tell; it is no call that a hold forbids
     local due = math.max(now, tonumber(redis.call('HGET', k, 'busy') or '0'))  -- an earlier round's call ends first
-    local fields = { wish = 'cancel', look = '1' }
     if r.state == 'held' then
       count_held(k, -1)
-      fields.dl = ms(tonumber(v[7]) + now - tonumber(v[8] or now))  -- it stood still meanwhile
-      redis.call('HDEL', k, 'ht')
+      go_on_from_hold(ref, now)
     end
-    postpone(ref, now, r.state, r.lane, due, fields)
+    postpone(ref, now, r.state, r.lane, due, { wish = 'cancel', look = '1' })
     return 'may_be_deleted'
   end
   note_event(ref, now, 'deletion.cancelled', nil, r.round)

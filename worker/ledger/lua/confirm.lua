@@ -10,6 +10,7 @@
 --include _account
 --include _drains
 --include _once
+--include _claims
 --include _gate
 --include _replays
 --include _history

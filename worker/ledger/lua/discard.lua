@@ -6,6 +6,7 @@
 --include _account
 --include _drains
 --include _once
+--include _claims
 --include _history
 --include _counters
 --include _receipt

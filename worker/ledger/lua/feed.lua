@@ -8,6 +8,7 @@
 --include _clock
 --include _account
 --include _once
+--include _claims
 --include _history
 --include _counters
 --include _groups
@@ -17,13 +18,12 @@
 --include _replays
 --include _hold
 --include _reopen
-local KEPT = { 'lane', 'round', 'at', 'dl', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'cause', 'settled',
-  'status', 'code', 'also', 'run', 'by', 'why', 'pol' }
+local KEPT = { 'round', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'cause', 'settled', 'status', 'code' }
 local options = cjson.decode(ARGV[3])
 
-local function as_it_is(k)
-  local was = {}
-  for i, value in ipairs(redis.call('HMGET', k, unpack(KEPT))) do
+local function as_it_is(ref)
+  local was = { claims = claims_of(ref) }
+  for i, value in ipairs(redis.call('HMGET', record(ref), unpack(KEPT))) do
     if value then was[KEPT[i]] = value end
   end
   return cjson.encode(was)
@@ -35,7 +35,7 @@ local function feed(ref, now, r)
   if redis.call('HGET', k, 'state') ~= 'dead' then return 'moved' end
   local on_hold = hold_of(ref)
   if on_hold and on_hold ~= 'ask' then return 'on_hold' end
-  local was = as_it_is(k)
+  local was = as_it_is(ref)
   if reopen(ref, now, r) == 'newer' then return 'newer' end
   redis.call('HSET', k, 'rp', options.id, 'back', was)
   return 'fed'

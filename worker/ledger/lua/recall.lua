@@ -8,6 +8,7 @@
 --include _account
 --include _drains
 --include _once
+--include _claims
 --include _history
 --include _counters
 --include _groups
@@ -16,21 +17,27 @@ local options = cjson.decode(ARGV[3])
 
 local function recall(ref, now, R, why)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'state', 'lane', 'rp', 'back', 'calls', 'lost', 'also', 'wish', 'round', 'unsent')
-  local waits = v[1] == 'pending' or v[1] == 'held' or v[10]
-  if not waits or v[3] ~= options.id or not v[4] or v[5] or v[6] or v[7] or v[8] then return end
-  local was = cjson.decode(v[4])
-  note_event(ref, now, 'deletion.replay_cancelled', { why = why, run = options.id }, v[9])
+  local v = redis.call('HMGET', k, 'state', 'lane', 'rp', 'back', 'calls', 'lost', 'wish', 'round', 'unsent')
+  local waits = v[1] == 'pending' or v[1] == 'held' or v[9]
+  if not waits or v[3] ~= options.id or not v[4] or v[4] == '-' or v[5] or v[6] or v[7] then return end
+  local was, claims = cjson.decode(v[4]), claims_of(ref)
+  for _, claim in ipairs(claims) do  -- one that was withdrawn meanwhile stays so
+    local before = same_claim(was.claims, claim)
+    claim.lane, claim.due, claim.dl = before.lane, before.due, before.dl
+  end
+  was.claims = nil
+  note_event(ref, now, 'deletion.replay_cancelled', { why = why, run = options.id }, v[8])
   redis.call('ZREM', index_of(v[1], v[2]), ref)
   redis.call('ZREM', P .. 'holds:unknown', ref)
-  redis.call('HDEL', k, 'rp', 'back', 'used', 'later', 'refused', 'look', 'unseen', 'run', 'by', 'why', 'pol', 'wait', 'ht',
-    'round', unpack(LEASE))
+  redis.call('HDEL', k, 'rp', 'back', 'used', 'later', 'refused', 'look', 'unseen', 'wait', 'ht', 'round', unpack(LEASE))
+  write_claims(ref, claims)
   local fields = { 'state', 'dead' }
   for name, value in pairs(was) do fields[#fields + 1], fields[#fields + 2] = name, value end
   redis.call('HSET', k, unpack(fields))
   local died = was.settled or ms(now)
   redis.call('ZADD', P .. 'dead', died, ref)
   joins_group(ref, died)
+  count_outcome(k, 'dead', 1)
   count('deletion.replay_cancelled')
   redis.call('HINCRBY', R, 'back', 1)
   redis.call('HINCRBY', R, 'open', -1)

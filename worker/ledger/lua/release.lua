@@ -14,6 +14,7 @@
 --include _account
 --include _drains
 --include _once
+--include _claims
 --include _history
 --include _counters
 --include _replays

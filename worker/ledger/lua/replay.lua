@@ -6,6 +6,7 @@
 --include _clock
 --include _account
 --include _once
+--include _claims
 --include _history
 --include _counters
 --include _groups

@@ -9,6 +9,7 @@
 --include _clock
 --include _account
 --include _once
+--include _claims
 --include _history
 --include _counters
 --include _groups
@@ -17,26 +18,23 @@
 --include _ring
 --include _audit
 local options = cjson.decode(ARGV[3])
-local lane, by, why, run, user, au, pol, again  -- of the deletion at hand
-local due, deadline, fresh                      -- when, and the fields of a record that is new
+local claim, user, au, again  -- of the deletion at hand (see _claims.lua)
+local fresh                   -- the fields of a record that is new
 
 -- One claim for all is heard once: what thousands of new records share is put together once.
-local function hear(claim, now)
-  lane, by, why, run, user = claim.lane, claim.by, claim.why, claim.run, claim.user
-  au, pol, again = claim.au, claim.policy, claim.again
-  due, deadline = now + claim.delay, now + claim.deadline
-  fresh = { 'state', 'pending', 'lane', lane, 'at', ms(now), 'dl', ms(deadline) }
+local function hear(said, now)
+  user, au, again = said.user, said.au, said.again
+  claim = { by = said.by, why = said.why, run = said.run, pol = said.policy, lane = said.lane, at = tonumber(ms(now)),
+    due = tonumber(ms(now + said.delay)), dl = tonumber(ms(now + said.deadline)) }
+  fresh = { 'state', 'pending', 'lane', claim.lane, 'at', ms(now), 'dl', ms(claim.dl) }
   local function has(name, value)
     if value then fresh[#fresh + 1], fresh[#fresh + 2] = name, value end
   end
-  has('by', by)
-  has('why', why)
-  has('run', run)
-  has('pol', pol)
+  for _, name in ipairs(NAMES) do has(name, claim[name]) end
   has('user', user)
   has('au', user and au)
   has('seen', options.seen and '1')
-  has('wait', due > now and 'grace')
+  has('wait', claim.due > now and 'grace')
 end
 
 local asked = { new = 0, again = 0, merged = 0, done = 0 }
@@ -46,90 +44,58 @@ local function saw(k, asset)
   if asset then redis.call('HSET', k, 'asset', asset) end
 end
 
--- One more claim on a deletion that is there: who, why, which run, and when it would be due for them (the first one's is
--- the field cd), so that `cancel` can give back the time that a run took. The same claim twice is one. Of more than can be
--- kept one without names stands for all: no run withdraws it, and no policy alone decides. A policy comes back by itself.
-local MOST_CLAIMS = 50
-local function add_claim(ref, now, r)
-  local k, claims = record(ref), r.also and cjson.decode(r.also) or {}
-  local same
-  if r.by == (by or false) and r.run == (run or false) and r.pol == (pol or false) then
-    if r.cd and due < tonumber(r.cd) then redis.call('HSET', k, 'cd', ms(due)) end
-    return
-  end
-  for _, c in ipairs(claims) do
-    if c.by == by and c.run == run and c.pol == pol then same = c end
-  end
-  if not same and #claims > MOST_CLAIMS then
-    if pol then return end
-    same = claims[#claims]
-  end
-  if same then
-    if not same.due or same.due <= due then return end
-    same.due = tonumber(ms(due))
-  else
-    if #claims >= MOST_CLAIMS and pol then return end
-    local named = #claims < MOST_CLAIMS
-    claims[#claims + 1] = { by = named and by or nil, why = named and why or nil, run = named and run or nil, pol = pol,
-      at = tonumber(ms(now)), lane = lane, due = tonumber(ms(due)) }
-    if #claims == 1 and r.score then redis.call('HSET', k, 'cd', r.score) end
-  end
-  redis.call('HSET', k, 'also', cjson.encode(claims))
-end
-
 local function create(ref, k, asset)
   redis.call('HSET', k, unpack(fresh))
   if asset then redis.call('HSET', k, 'asset', asset) end
-  redis.call('ZADD', P .. 'due:' .. lane, ms(due), ref)
+  redis.call('ZADD', P .. 'due:' .. claim.lane, claim.due, ref)
   asked.new = asked.new + 1
   return 'pending'
 end
 
-local function merge(ref, now, asset)
+-- A new round. A dead letter's claims live on; all others were met, withdrawn or given up: the history keeps who they were.
+local function anew(ref, now, state, round, mine, withdrawn)
+  local claims, over = {}, nil
+  if state == 'dead' and not withdrawn then claims = renew(claims_of(ref), mine.due, mine.dl) else over = claims_of(ref) end
+  add_claim(claims, mine)
+  open_round(ref, now, state, claims, user, au)
+  asked.again = asked.again + 1
+  note_event(ref, now, 'deletion.requested', { by = mine.by, why = mine.why, run = mine.run, was = state, asked = over }, round)
+  return state == 'cancelled' and 'pending' or '=pending'
+end
+
+-- What waits, is held or is under way has one more claim, and whatever was withdrawn before is wanted again: by this one.
+local function merge(ref, now, state, mine, withdrawn)
   local k = record(ref)
-  if redis.call('EXISTS', k) == 0 then return create(ref, k, asset) end
-  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'by', 'run', 'also', 'dl', 'busy', 'pol', 'cd')
-  local r = { state = v[1], lane = v[2], round = v[3], by = v[4], run = v[5], also = v[6], dl = v[7], pol = v[9], cd = v[10] }
-  local due = math.max(due, tonumber(v[8] or '0'))  -- a call of an earlier round may still be under way
-  local s = r.state
-  local anew = s == 'dead' or s == 'discarded' or s == 'cancelled' or (again and (s == 'deleted' or s == 'gone'))
-  if anew then
-    local first = first_claim(ref, r.round)
-    open_round(ref, now, { lane = lane, due = due, deadline = deadline, by = by, why = why, run = run, pol = pol,
-      user = user, au = au, from = s, lane_before = r.lane, round_before = r.round })
-    saw(k, asset)
-    asked.again = asked.again + 1
-    note_event(ref, now, 'deletion.requested', { by = by, why = why, run = run, was = s, asked = first }, r.round)
-    return s == 'cancelled' and 'pending' or '=pending'
-  end
-  if s == 'deleted' or s == 'gone' then
-    asked.done = asked.done + 1
-    return '=' .. s
-  end
-  asked.merged = asked.merged + 1
-  if s ~= 'running' then r.score = redis.call('ZSCORE', index_of(s, r.lane), ref) end
-  add_claim(ref, now, r)
+  local claims = withdrawn and {} or claims_of(ref)
+  add_claim(claims, mine)
+  follow(ref, now, claims, mine.due)
   redis.call('HDEL', k, 'wish')
-  if user and redis.call('HEXISTS', k, 'user') == 0 then
-    redis.call('HSET', k, 'user', user, 'au', au)
+  if redis.call('HEXISTS', k, 'back') == 1 then redis.call('HSET', k, 'back', '-') end  -- no replay takes it back
+  if user and redis.call('HEXISTS', k, 'user') == 0 then redis.call('HSET', k, 'user', user, 'au', au) end
+  asked.merged = asked.merged + 1
+  return '=' .. state
+end
+
+local function ask_for(ref, now, asset)
+  local k = record(ref)
+  local v = redis.call('HMGET', k, 'state', 'round', 'busy', 'ht', 'wish')
+  local state = v[1]
+  if not state then return create(ref, k, asset) end
+  local mine = {}
+  for name, value in pairs(claim) do mine[name] = value end
+  mine.due = math.max(mine.due, tonumber(v[3] or '0'))  -- a call of an earlier round may still be under way
+  mine.dl = mine.dl - (v[4] and now - tonumber(v[4]) or 0)  -- while it is held its deadlines stand still
+  local over = state == 'deleted' or state == 'gone'
+  if over and not again then
+    asked.done = asked.done + 1
+    return '=' .. state
   end
-  if deadline < tonumber(r.dl) then redis.call('HSET', k, 'dl', ms(deadline)) end
-  local urgent = (lane == 'user' or r.lane == 'user') and 'user' or 'bulk'
-  if s == 'running' then
-    if urgent ~= r.lane then redis.call('HSET', k, 'lane', urgent) end
-    return '=running'
+  if over or state == 'dead' or state == 'discarded' or state == 'cancelled' then
+    local became = anew(ref, now, state, v[2] or '1', mine, v[5])
+    saw(k, asset)
+    return became
   end
-  local score = tonumber(r.score)
-  if due < score then
-    score = due
-    if s == 'pending' and due <= now then redis.call('HDEL', k, 'wait') end
-  end
-  if urgent ~= r.lane then
-    redis.call('HSET', k, 'lane', urgent)
-    redis.call('ZREM', index_of(s, r.lane), ref)
-  end
-  redis.call('ZADD', index_of(s, urgent), ms(score), ref)
-  return '=' .. s
+  return merge(ref, now, state, mine, v[5])
 end
 
 local function asked_for(results)
@@ -143,10 +109,9 @@ return once(ARGV[1], ARGV[2], function()
   local results, hurry = {}, false
   if not options.each then hear(options, now) end
   for i = 4, #ARGV do
-    local claim = options.each and options.each[i - 3] or options
-    if options.each then hear(claim, now) end
-    results[#results + 1] = merge(ARGV[i], now, options.assets and options.assets[i - 3])
-    hurry = hurry or (lane == 'user' and claim.delay <= 0)
+    if options.each then hear(options.each[i - 3], now) end
+    results[#results + 1] = ask_for(ARGV[i], now, options.assets and options.assets[i - 3])
+    hurry = hurry or (claim.lane == 'user' and claim.due <= now)
   end
   for how, n in pairs(asked) do
     if n > 0 then count('deletion.requested ' .. how, n) end

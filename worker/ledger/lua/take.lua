@@ -13,6 +13,7 @@
 --include _clock
 --include _account
 --include _once
+--include _claims
 --include _history
 --include _counters
 --include _groups
@@ -55,7 +56,7 @@ end
 local function lease(ref, lane, now, probe, who)
   local k = record(ref)
   local v = redis.call('HMGET', k, 'round', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'unk', 'seen', 'wish',
-    'user', 'dl', 'pol', 'also', 'unseen')
+    'user', 'dl', 'pol', 'claims', 'unseen')
   local due = redis.call('ZSCORE', P .. 'due:' .. lane, ref)
   redis.call('ZREM', P .. 'due:' .. lane, ref)
   redis.call('HDEL', k, 'busy')

@@ -194,6 +194,7 @@ def _letter_json(letter: Letter, now: float) -> dict[str, Any]:
         "requested_by": letter.requested_by,
         "reason": letter.reason,
         "run": letter.run,
+        "replay": letter.replay,
         "round": letter.round,
         "lane": letter.lane,
     }

@@ -24,7 +24,7 @@ def filter_options(command: F) -> F:
         click.option("--job", metavar="PREFIX", help="Only jobs whose id begins so."),
         click.option("--until", metavar="1h|TIME", help="Died no later than this."),
         click.option("--since", metavar="24h|TIME", help="Died no longer ago than this."),
-        click.option("--run", metavar="R", help="Only what this run, or this replay, asked for last."),
+        click.option("--run", metavar="R", help="Only what this run asked for, or this replay began anew."),
         click.option("--lane", type=click.Choice([lane.value for lane in Lane]), help="Only this lane."),
         click.option("--code", metavar="C", help="Only this error code, such as MSS.00000004."),
         click.option("--cause", type=click.Choice([cause.value for cause in Cause]), help="Only this cause."),

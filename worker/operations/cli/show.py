@@ -72,6 +72,8 @@ def _facts(d: Deletion, now: float, *, attempts: int) -> Iterator[tuple[str, obj
     yield "lane", "user: a person waits" if d.lane == "user" else "bulk"
     if d.run:
         yield "run", d.run
+    if d.replay:
+        yield "replay", d.replay
     budget = f", {d.used} of {words.count(attempts, 'attempt')} used" if d.state not in waiting.WELL else ""
     yield "round", f"{d.round}{budget}"
     if d.asset_id or d.voice_train_job_id:

@@ -158,6 +158,7 @@ _SCHEMAS: _Data = {
         attempts=_each(_ref("Attempt"), "Every DELETE call and its answer; of very many the first 3 and the last 20."),
         account=_WORD,
         run=_TEXT,
+        replay=_TEXT,
         may_be_deleted={"type": "boolean", "description": "A call had no clear answer."},
         claims=_each(_object(**_CLAIM, lane=_TEXT, requested_at=_WHEN), "Who else asked for it."),
         events=_each(_object(at=_WHEN, event=_WORD), "What else happened; each has fields of its own."),
