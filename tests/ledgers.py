@@ -14,7 +14,7 @@ from worker.deletion import Lane
 from worker.ledger import counters
 from worker.ledger.counters import Counters
 from worker.ledger.holds import HoldList
-from worker.ledger.moves import Claim, GatePolicy, Lease, Lesson, Ref, Settlement, Turn
+from worker.ledger.moves import Book, Claim, GatePolicy, Lease, Lesson, Ref, Settlement, Turn
 from worker.ledger.store import Ledger
 from worker.operations.dead import group_name
 from worker.operations.metrics import EVENTS
@@ -25,6 +25,9 @@ LEASE_MS = 60_000
 POLICY = GatePolicy(interval=100.0, lease=LEASE_MS, look_interval=200.0)
 INDEXES = ("due:user", "due:bulk", "running", "held", "deleted", "gone", "dead", "cancelled", "discarded")
 PROJECT = "p"
+
+
+BOOK = Book("a-text", 1.0)  # the policies that everybody has
 
 
 class Bench:
@@ -58,7 +61,7 @@ class Bench:
         return [("=" if a.deduplicated else "") + a.state for a in accepted]
 
     def turn(self, settlement: Settlement | None = None, **more: Any) -> Turn:
-        more = {"worker": "w1", "key": "k1"} | more
+        more = {"worker": "w1", "key": "k1", "book": BOOK} | more
         return self.ledger.take(settlement=settlement, **more)
 
     def take(self, **more: Any) -> Lease:
@@ -74,7 +77,7 @@ class Bench:
     def settle(self, lease: Lease, to: str = "deleted", **more: Any) -> str | None:
         """Settle a lease the way a hand would after one DELETE, unless told otherwise."""
         lesson = more.pop("lesson", Lesson("ok", key="k1", ms=50, probe=bool(lease.probe)))
-        fields: dict[str, Any] = {"called": True, "used": True, "ms": 50.0, "status": 200}
+        fields: dict[str, Any] = {"called": True, "used": True, "ms": 50.0, "status": 200, "book": BOOK}
         fields |= {"attempt": {"status": 200, "outcome": to}} | more
         settlement = Settlement(ref=lease.ref, token=lease.token, to=to, lesson=lesson, **fields)
         return self.turn(settlement, want=False).settled

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.ledgers import PROJECT, Bench
+from tests.ledgers import BOOK, PROJECT, Bench
 from tests.test_hand import Shop
 from tests.test_second_thoughts import Mind, deletes, holds, sweep
 from worker.ledger.moves import Ref
@@ -200,7 +200,7 @@ def test_a_worker_that_was_lost_while_it_looked_sent_nothing(bench: Bench) -> No
 def test_a_worker_that_was_lost_after_the_last_check_may_have_called(bench: Bench) -> None:
     bench.request("a", policy="old", seen=True)
     lease = bench.take()
-    assert bench.ledger.confirm(lease, key="k1")
+    assert bench.ledger.confirm(lease, key="k1", book=BOOK)
     assert bench.ledger.cancel([lease.ref], why="T-1")[0][1] == "in_flight"
     assert bench.holds.add([lease.ref], why="CASE-1", by="legal")[0][1] == "in_flight"
     assert lost(bench)["unk"] == "1"

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 
 from tests.answers import listing, row
-from tests.ledgers import LEASE_MS, POLICY, PROJECT, Bench
+from tests.ledgers import BOOK, LEASE_MS, POLICY, PROJECT, Bench
 from tests.lists import VIEW, World
 from worker.deletion import Lane
 from worker.ledger.moves import Lease, Lesson, Ref, Settlement
@@ -250,7 +250,7 @@ class Deletions(RuleBasedStateMachine):
         """Right before its call: only the holder of the lease may, and only while nothing speaks against it."""
         lease, users = held.lease, self.bench.ledger.users
         owner = users.hashed("u1" if lease.ref.job_id == "a" else None) if lease.who else None
-        go = self.bench.ledger.confirm(lease, key="k1", owner=owner)
+        go = self.bench.ledger.confirm(lease, key="k1", owner=owner, book=BOOK)
         on_hold, record = self.bench.holds.now(), self.bench.record(lease.ref.job_id)
         unknown = bool(on_hold.users) and "owner" not in record
         assert go == (

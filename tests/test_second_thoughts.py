@@ -11,7 +11,7 @@ import pytest
 from tests.test_hand import Shop
 from worker.deletion import Lane
 from worker.ledger.holds import HoldList
-from worker.ledger.moves import Ref
+from worker.ledger.moves import Book, Ref
 from worker.metastudio.answer import JobRow
 from worker.metastudio.simulator import DEMO_PROJECT, Simulator
 
@@ -33,12 +33,19 @@ def deletes(shop: Shop) -> list[str]:
     return [call["job_id"] for call in shop.simulator.calls() if call["operation"] == "delete"]
 
 
+BOOK = Book("a-text", 1.0)
+
+
 class Mind:
     """Policies that mean what a test says."""
 
-    def __init__(self, why: str | None) -> None:
+    def __init__(self, why: str | None, book: Book | None = BOOK) -> None:
         self.why = why
+        self.text = book
         self.asked: list[tuple[Sequence[str], str]] = []
+
+    def book(self) -> Book | None:
+        return self.text
 
     def __call__(self, policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:
         self.asked.append((policies, row.job_id))
@@ -119,12 +126,15 @@ def test_what_no_policy_means_any_more_is_cancelled_before_the_call(shop: Shop) 
     assert deletes(shop) == []
 
 
-def test_where_there_are_no_policies_any_more_nothing_is_sent_for_them(shop: Shop) -> None:
+def test_who_has_no_policies_has_no_opinion(shop: Shop) -> None:
+    """It was cancelled: a worker without ERASER_CONFIG withdrew what the policies of all others asked for."""
     shop.simulator.add_job("job-1")
     sweep(shop, "job-1")
     shop.work(ahead_s=61)
-    assert shop.ends("job-1") == "cancelled"
-    assert deletes(shop) == []
+    assert shop.ends("job-1") == "pending policies"
+    assert shop.calls() == []
+    shop.work(ahead_s=61, still_meant=Mind(None))
+    assert shop.ends("job-1") == "deleted"
 
 
 def test_a_person_who_asks_for_a_job_in_grace_gets_it_at_once_whatever_the_policy_means(shop: Shop) -> None:
@@ -143,11 +153,12 @@ def test_a_person_who_asks_while_the_hand_looks_gets_it_whatever_the_policy_mean
     shop.simulator.add_job("job-1")
     sweep(shop, "job-1")
 
-    def mind(policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:
-        shop.request("job-1", lane=Lane.USER, by="ops-1")
-        return "younger than 90d"
+    class Overtaken(Mind):
+        def __call__(self, *args: Any) -> str | None:
+            shop.request("job-1", lane=Lane.USER, by="ops-1")
+            return self.why
 
-    shop.work(ahead_s=61, still_meant=mind)
+    shop.work(ahead_s=61, still_meant=Overtaken("younger than 90d"))
     assert shop.ends("job-1") == "deleted", "the request was accepted, so it must not be lost"
 
 
@@ -188,11 +199,12 @@ def test_a_swept_job_that_vanished_in_its_grace_is_gone_as_seen_before(shop: Sho
 
 
 def test_a_fault_in_the_policies_sends_nothing(shop: Shop) -> None:
-    def broken(policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:
-        raise RuntimeError("a bug")
+    class Broken(Mind):
+        def __call__(self, *args: Any) -> str | None:
+            raise RuntimeError("a bug")
 
     shop.simulator.add_job("job-1")
     sweep(shop, "job-1")
-    shop.work(ahead_s=61, still_meant=broken)
+    shop.work(ahead_s=61, still_meant=Broken(None))
     assert deletes(shop) == []
     assert shop.record("job-1")["state"] == "pending"

@@ -33,12 +33,13 @@ class State(StrEnum):
 
 
 class WaitingFor(StrEnum):
-    """What a pending deletion waits for. The first four are its own; the rest are its account's gate."""
+    """What a pending deletion waits for. The first five are its own; the rest are its account's gate."""
 
     TURN = "turn"
     GRACE = "grace"
     RETRY = "retry"
     NOT_DELETABLE_YET = "not_deletable_yet"
+    POLICIES = "policies"
     THROTTLED = "throttled"
     OUTAGE = "outage"
     CREDENTIALS = "credentials"

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from worker.errors import EraserError
-from worker.ledger.moves import Lease, Settlement, Turn
+from worker.ledger.moves import Book, Lease, Settlement, Turn
 from worker.ledger.store import Ledger
 from worker.lookups.lookups import Lookups
 from worker.lookups.lookups import Remote as Asks
@@ -51,13 +51,21 @@ class Remote(Asks, Protocol):
 class StillMeant(Protocol):
     """What a hand needs of `worker.retention`."""
 
+    def book(self) -> Book | None:
+        """Which text of the policies it goes by; None: no opinion, so nothing is taken that only policies ask for."""
+
     def __call__(self, policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:
         """Why none of the policies means this job any more; None: one still does."""
 
 
-def no_policies(policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:  # noqa: ARG001
-    """Where there are no policies: none of them means anything."""
-    return f"there is no policy {policies[0]} any more"
+class NoPolicies:
+    """Where there is no file of policies: no opinion."""
+
+    def book(self) -> Book | None:
+        return None
+
+    def __call__(self, policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:  # noqa: ARG002
+        return f"nothing is known of policy {policies[0]}"
 
 
 @dataclass(slots=True)
@@ -72,7 +80,7 @@ class Hand:
     call_deadline_s: float
     ring: Callable[[str], None]
     stopping: threading.Event
-    still_meant: StillMeant = no_policies
+    still_meant: StillMeant = field(default_factory=NoPolicies)
     sights: Sights = field(default_factory=Sights)
     budget_s: float = BUDGET_S
     random: Callable[[], float] = random.random
@@ -103,7 +111,13 @@ class Hand:
 
     def _take(self, key: str, settlement: Settlement | None, *, want: bool, bell: str | None = None) -> Turn:
         turn = self.ledger.take(
-            worker=self.worker, key=key, settlement=settlement, want=want, bell=bell, until_recorded=lambda: True
+            worker=self.worker,
+            key=key,
+            settlement=settlement,
+            want=want,
+            bell=bell,
+            book=self.still_meant.book() if want else None,
+            until_recorded=lambda: True,
         )
         if settlement and (settlement.attempt or settlement.event):
             self._tell(settlement, turn.settled)
@@ -162,9 +176,10 @@ class Hand:
         settled = judge.after_look(lease, looked)
         if settled is not None or looked.row is None:
             return settled or judge.give_back(lease)
+        book = self.still_meant.book() if lease.policies else None  # before it is read: what changes meanwhile is newer
         if why := self._no_longer_meant(lease, looked.row):
-            return judge.unwanted(lease, looked, why)
-        settled = self._delete(replace(lease, looks=0, seen=True), judge, looked.row)
+            return replace(judge.unwanted(lease, looked, why), book=book)
+        settled = self._delete(replace(lease, looks=0, seen=True), judge, looked.row, book)
         return replace(settled, fields=sighting(looked) | settled.fields)
 
     def _no_longer_meant(self, lease: Lease, row: JobRow) -> str | None:
@@ -174,20 +189,20 @@ class Hand:
         now = datetime.fromtimestamp(lease.redis_ms / 1000, UTC)
         return self.still_meant(lease.policies, lease.ref.project_id, row, now)
 
-    def _may_leave(self, lease: Lease, judge: Judge, row: JobRow | None) -> bool:
+    def _may_leave(self, lease: Lease, judge: Judge, row: JobRow | None, book: Book | None) -> bool:
         """The last check before a DELETE: asked of the ledger only where something lay between the take and now."""
         if lease.unsent or time.monotonic() - lease.taken > MOMENT_S:
             owner = self.ledger.users.hashed(row.app_user_id) if row and lease.who else None
-            if not self.ledger.confirm(lease, key=judge.key, owner=owner):
+            if not self.ledger.confirm(lease, key=judge.key, owner=owner, book=book):
                 return False
         return self._covers_a_call(lease)
 
-    def _delete(self, lease: Lease, judge: Judge, row: JobRow | None = None) -> Settlement:
-        """One DELETE. `row`: what a look has just shown."""
+    def _delete(self, lease: Lease, judge: Judge, row: JobRow | None = None, book: Book | None = None) -> Settlement:
+        """One DELETE. `row`: what a look has just shown; `book`: by which policies were asked."""
         no_token = self.remote.ready(lease.ref.project_id)
         if no_token is not None:
             return judge.without_token(lease, no_token)
-        if not self._may_leave(lease, judge, row):
+        if not self._may_leave(lease, judge, row, book):
             return judge.give_back(lease)
         ref = lease.ref
         signed_at = self._signed_at(lease)

@@ -42,6 +42,19 @@ class GatePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Book:
+    """Which text of the policies' file a process acts on; see `lua/_books.lua`. `at` in ms since 1970."""
+
+    id: str  # a hash of its policies
+    at: float  # when the file was written; where this process saw it change: when
+    changed: bool = False
+
+    def as_options(self) -> dict[str, Any]:
+        """The script's form."""
+        return lean({"id": self.id, "at": self.at, "changed": self.changed})
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """Who asks for a deletion, why and how urgently. Times in seconds from now."""
 
@@ -54,6 +67,7 @@ class Claim:
     deadline_s: float = 30 * 86400.0
     again: bool = False  # also when it is `deleted` or `gone` already
     policy: str | None = None  # the retention policy that asks; it has to mean it still when the call is made
+    book: Book | None = None  # the text that says so: a worker with an older one does not judge it
     seen: bool = False  # a list of MetaStudio's had these jobs a moment ago
     act: dict[str, Any] | None = (
         None  # for the audit, where a person allowed more than the cap; see `worker.ledger.acts`
@@ -156,6 +170,7 @@ class Settlement:
     status: int | None = None
     code: str | None = None
     lesson: Lesson | None = None
+    book: Book | None = None  # by which policies were asked
     nth: int | None = None  # the number of the call that the lease allowed
     left_ms: float | None = None  # when it left, after the lease was asked for; None: no DELETE was sent
 
@@ -179,6 +194,7 @@ class Settlement:
             "status": self.status,
             "code": self.code,
             "saw": self.lesson.as_options() if self.lesson else None,
+            "book": self.book.as_options() if self.book else None,
             "nth": self.nth,
             "left": self.left_ms,
         }

@@ -12,6 +12,7 @@ from worker.ledger.ask import ask
 from worker.ledger.moves import lean
 from worker.ledger.store import Ledger
 
+WANTED_MS = 15 * 60_000.0  # what was not put aside for so long is no longer there (see `lua/_books.lua`)
 LEASE_S = 300.0  # a run that is silent for so long is gone; each page of the list renews it
 
 
@@ -118,6 +119,15 @@ class RunBook:
         """The last runs, newest first."""
         ids: Any = ask(self._client.zrange, f"{self._p}runs", 0, number - 1, desc=True)
         return [run for name in ids if (run := self.find(name.decode())) is not None]
+
+    def wanted(self) -> dict[str, float]:
+        """Policies whose deletions no worker could judge lately, and since when the text that asked is it (ms)."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.time()
+        pipe.hgetall(f"{self._p}books:wanted")
+        (seconds, _), raw = ask(pipe.execute)
+        found = {name.decode(): value.decode().split(" ") for name, value in raw.items()}
+        return {name: float(at) for name, (at, seen) in found.items() if float(seen) > seconds * 1000 - WANTED_MS}
 
     def last_of_each(self, policies: list[str], *, within: int = 50) -> dict[str, Run]:
         """Each policy's last run, of the last `within` runs."""

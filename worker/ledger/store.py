@@ -17,7 +17,7 @@ from worker.ledger.acts import Act, ActName
 from worker.ledger.app_users import AppUsers
 from worker.ledger.away import why_away
 from worker.ledger.mover import BATCH, Mover, connect
-from worker.ledger.moves import Accepted, Claim, GatePolicy, Lease, Rebound, Ref, Settlement, Turn, lean
+from worker.ledger.moves import Accepted, Book, Claim, GatePolicy, Lease, Rebound, Ref, Settlement, Turn, lean
 
 __all__ = ["BATCH", "Ledger", "connect"]
 
@@ -104,6 +104,7 @@ class Ledger(Mover):
             "au": self.users.hashed(claim.app_user) if claim.app_user else None,
             "again": claim.again,
             "policy": claim.policy,
+            "book": claim.book.as_options() if claim.book else None,
         }
         return lean(said) | {"delay": claim.delay_s * 1000, "deadline": claim.deadline_s * 1000}
 
@@ -117,11 +118,13 @@ class Ledger(Mover):
         settlement: Settlement | None = None,
         want: bool = True,
         bell: str | None = None,
+        book: Book | None = None,
         until_recorded: Callable[[], bool] | None = None,
     ) -> Turn:
         """Settle the last deletion and lease the next, in one move.
 
-        worker: this process's id; key: the credential's fingerprint; bell: the doorbell that called this hand.
+        worker: this process's id; key: the credential's fingerprint; bell: the doorbell that called this hand;
+        book: the policies that this worker goes by: without them it takes nothing that only policies ask for.
         until_recorded: with a settlement, keep trying while it returns True (the answer must not be lost).
         """
         token = secrets.token_hex(8)
@@ -130,6 +133,8 @@ class Ledger(Mover):
             options["want"] = True
         if bell:
             options["bell"] = bell
+        if book:
+            options["book"] = book.as_options()
         if settlement:
             options["settle"] = settlement.as_options()
         asked = time.monotonic()
@@ -172,12 +177,14 @@ class Ledger(Mover):
             unsent=go.get("unsent", False),
         )
 
-    def confirm(self, lease: Lease, *, key: str, owner: str | None = None) -> bool:
+    def confirm(self, lease: Lease, *, key: str, owner: str | None = None, book: Book | None = None) -> bool:
         """Right before a DELETE: whether it may still leave, whatever came since the take.
 
         owner: the hash of the app user whose job it is, where a look has just said so.
+        book: the text by which policies were asked.
         """
         said = {"ref": str(lease.ref), "token": lease.token, "key": key, "probe": bool(lease.probe), "owner": owner}
+        said |= {"book": book.as_options() if book else None}
         return bool(self.move("confirm", lean(said) | {"gate": self._gate})["go"])
 
     def look(self, *, patience_s: float = 2.0) -> float | None:

@@ -147,7 +147,15 @@ def upcoming(running: Runtime) -> list[Upcoming]:
 
 
 def alarms(running: Runtime) -> Iterator[Alarm]:
-    """What stopped itself, and a schedule that stands still. Nothing where there are no policies."""
+    """What stopped itself, what no worker can judge, and a schedule that stands still."""
+    for account in running.settings.accounts:
+        for name, at in RunBook(running.ledger(account)).wanted().items():
+            text = f"the policies of {rfc3339(at)}" if at else "the policies"
+            yield Alarm(
+                f"deletions of policy {name} wait: no worker has {text} that asked for them, or newer ones; give "
+                "workers that ERASER_CONFIG, change one that is older but meant, or withdraw the run",
+                "eraser retention runs",
+            )
     try:
         found = upcoming(running)
     except SettingsError as error:

@@ -20,6 +20,7 @@ WAITS = {
     WaitingFor.GRACE: "the end of its grace period",
     WaitingFor.RETRY: "its next attempt",
     WaitingFor.NOT_DELETABLE_YET: "the job to reach a state that MetaStudio lets delete",
+    WaitingFor.POLICIES: "a worker with the policies that asked for it, or newer ones (ERASER_CONFIG)",
     WaitingFor.THROTTLED: "MetaStudio to take calls again (it answered 429)",
     WaitingFor.OUTAGE: "the end of an outage of MetaStudio",
     WaitingFor.CREDENTIALS: "credentials that MetaStudio accepts (see `eraser doctor`)",

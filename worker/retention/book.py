@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from worker.accounts import CONFIG, nearest, read_config
 from worker.deletion import check_opaque, check_reason, why_bad_id
 from worker.durations import parse_duration
 from worker.errors import SettingsError, UsageError
+from worker.ledger.moves import Book
 from worker.metastudio.states import DELETABLE, STATES
 from worker.retention.cron import Cron
 from worker.retention.policy import AGE_BY, FINISHED, GRACE_S, MAX_JOBS, MAX_PERCENT, Policy
@@ -41,6 +43,7 @@ class PolicyBook:
         self._account_of = account_of
         self._lock = threading.Lock()
         self._stamp: tuple[int, int, int] | None = None
+        self._book: Book | None = None
         self._policies: Mapping[str, Policy] = MappingProxyType({})
 
     def current(self) -> Mapping[str, Policy]:
@@ -55,8 +58,24 @@ class PolicyBook:
             stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
             if stamp != self._stamp:
                 self._policies = MappingProxyType(self._read(self._path))
+                self._book = self._next_book(found.st_mtime * 1000)
                 self._stamp = stamp
             return self._policies
+
+    def book(self) -> Book | None:
+        """Which text it is. None: no opinion. There is no file, it cannot be read, or it never named a policy."""
+        try:
+            policies = self.current()
+        except SettingsError:
+            return None
+        return self._book if policies or (self._book and self._book.changed) else None
+
+    def _next_book(self, written_ms: float) -> Book:
+        text = json.dumps({name: policy.hash for name, policy in self._policies.items()}, sort_keys=True)
+        name = hashlib.sha256(text.encode()).hexdigest()[:12]
+        if self._book is None:
+            return Book(name, written_ms)
+        return self._book if self._book.id == name else Book(name, time.time() * 1000, changed=True)
 
     def named(self, name: str) -> Policy:
         """One policy. Raises `UsageError` naming the nearest one there is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from worker.ledger.moves import Book
 from worker.metastudio.answer import JobRow
 from worker.retention.book import PolicyBook
 from worker.retention.matching import mismatch
@@ -15,6 +16,10 @@ class Reread:
 
     def __init__(self, book: PolicyBook) -> None:
         self._book = book
+
+    def book(self) -> Book | None:
+        """Which text of the policies it goes by; None: no opinion."""
+        return self._book.book()
 
     def __call__(self, policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:
         """Why none of the policies means this job any more; None: one does.

@@ -119,6 +119,7 @@ def _request(running: Runtime, run: Run, plan: Plan, act: dict[str, Any] | None)
         delay_s=policy.grace_s,
         deadline_s=policy.grace_s + running.settings.deadline,
         policy=policy.name,
+        book=running.policies.book(),
         seen=True,
         act=act,
     )

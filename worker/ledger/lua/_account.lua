@@ -17,6 +17,9 @@
 --   waiting             zset    hands that wait for a slot; score: when they ask again
 --   rung                zset    doorbells on their way; score: when they count as lost
 --   bells               string  how many were ever rung: each has its number
+--   books               zset    texts of the policies' file (see _books.lua)
+--   books:seen          zset    the same; score: when a worker last came with it
+--   books:wanted        hash    policies whose deletions wait for a worker with their text
 --   receipts            stream  what became of each deletion (see _receipt.lua)
 --   receipts:book       hash    n: the last number given; how far they are sealed, and archived (see seal.lua)
 --   receipts:seals      zset    places of the chain (see seal.lua)

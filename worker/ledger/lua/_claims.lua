@@ -1,10 +1,10 @@
 -- Claims: who asks for a deletion, one list in the order in which they asked. What is most urgent in it is the record's:
 -- its lane, its deadline and, until somebody called for it, when it is due.
---   by, why, run, pol   the first claim's; one that is alone has the record's `at`, lane, deadline (`dl`) and time
---   claims              where there are several, JSON of all: {by, why, run, pol, at, lane, due, dl}
+--   by, why, run, pol, book   the first claim's (book: see _books.lua); one that is alone has the record's `at`, lane, deadline (`dl`) and time
+--   claims              where there are several, JSON of all: {by, why, run, pol, book, at, lane, due, dl}
 -- Claims live in every round until the deletion ends, they are withdrawn, or a person gives the dead letter up. While it is
 -- held their deadlines stand still: they are as of when it was put on hold (`ht`).
-local NAMES = { 'by', 'why', 'run', 'pol' }
+local NAMES = { 'by', 'why', 'run', 'pol', 'book' }
 local MOST_CLAIMS = 50
 
 local function time_of(ref, state, lane, was)
@@ -53,6 +53,7 @@ local function add_claim(claims, mine)
   end
   if not same then claims[#claims + 1] = mine return end
   same.due, same.dl = math.min(same.due, mine.due), math.min(same.dl, mine.dl)
+  if mine.book then same.book = math.max(mine.book, tonumber(same.book or 0)) end
   if mine.lane == 'user' then same.lane = 'user' end
 end
 
@@ -90,15 +91,17 @@ local function go_on_from_hold(ref, now)
   redis.call('HSET', k, 'claims', cjson.encode(claims))
 end
 
--- The policies that ask for it, where nobody else does: it is sent only if one of them still means it.
-local function policies(first, claims)
-  if not first then return nil end
-  local names = {}
-  for i, claim in ipairs(claims and cjson.decode(claims) or { { pol = first } }) do
+-- The policies that ask for it, where nobody else does: it is sent only if one of them still means it. And since when the
+-- newest text of theirs is the text.
+local function policies(ref)
+  local v = redis.call('HMGET', record(ref), 'pol', 'claims', 'book')
+  if not v[1] then return nil end
+  local names, asked = {}, 0
+  for i, claim in ipairs(v[2] and cjson.decode(v[2]) or { { pol = v[1], book = v[3] } }) do
     if not claim.pol then return nil end
-    names[i] = claim.pol
+    names[i], asked = claim.pol, math.max(asked, tonumber(claim.book or 0))
   end
-  return names
+  return names, asked
 end
 
 -- A policy's run counts how its deletions stand that are not under way; a new round is counted anew.

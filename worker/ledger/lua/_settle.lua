@@ -40,7 +40,7 @@ local function postpone(ref, now, from, lane, due, fields)
   redis.call('ZADD', P .. 'due:' .. lane, ms(due), ref)
 end
 
--- s: ref, token, to, wait, delay (ms), cause, evidence, used, called, ms, outcome, attempt (JSON), event (JSON), set, status, code, saw, nth, left (see sent())
+-- s: ref, token, to, wait, delay (ms), cause, evidence, used, called, ms, outcome, attempt (JSON), event (JSON), set, status, code, saw, nth, left (see sent()), book (see _books.lua)
 -- returns the state it now has, with "late" before it when the answer lost, or "unknown"
 local function settle(now, s, cfg)
   local k = record(s.ref)
@@ -75,9 +75,12 @@ local function settle(now, s, cfg)
     finish(s.ref, now, state, lane, 'deleted', nil, s)
     return 'deleted'
   end
-  if s.to == 'cancelled' and v[8] ~= 'cancel' and not policies(unpack(redis.call('HMGET', k, 'pol', 'claims'))) then
-    postpone(s.ref, now, state, lane, now)  -- somebody asked for it while the hand looked
-    return 'pending'
+  if s.to == 'cancelled' and v[8] ~= 'cancel' then
+    local names, asked = policies(s.ref)
+    if not names or not may_judge(now, s.book, asked) then
+      postpone(s.ref, now, state, lane, now)  -- somebody asked for it while the hand looked, or knows better
+      return 'pending'
+    end
   end
   local withdrawn = s.to == 'dead' and v[8] == 'cancel'  -- it must not wait for a replay as if somebody wanted it
   if s.to ~= 'pending' and s.to ~= 'held' and not withdrawn then

@@ -2,15 +2,16 @@
 --          probe's list, a token of IAM, a thread that woke late. Everywhere else it would cost a round trip for nothing.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: ref, token, key, probe (bool), owner (HMAC of the app user whose job
---            the look found it to be), gate)
---   returns  {"now", "go": whether the lease is still the caller's, nobody withdrew the deletion or put it on hold, its
---            deadline has not passed, and the gate is as open as it was}
+--            the look found it to be), book (by which policies were asked, see _books.lua), gate)
+--   returns  {"now", "go": whether the lease is still the caller's, nobody withdrew the deletion or put it on hold, the
+--            policies were asked by a good book where nobody else asks, its deadline has not passed, and the gate is as open as it was}
 --   "go" writes down that a call may have left: from now on a cancel or hold comes too late, and a rescue does not know.
 --include _clock
 --include _account
 --include _drains
 --include _once
 --include _claims
+--include _books
 --include _gate
 --include _replays
 --include _history
@@ -28,6 +29,8 @@ local function goes(now)
   local v = redis.call('HMGET', k, 'state', 'tok', 'wish', 'dl')
   if v[1] ~= 'running' or v[2] ~= options.token then return false end
   if options.owner then redis.call('HSET', k, 'owner', options.owner) end
+  local names, asked = policies(options.ref)
+  if names and not may_judge(now, options.book, asked) then return false end
   return not v[3] and tonumber(v[4]) > now and gate_open(now, options.gate) and not hold_of(options.ref)
 end
 

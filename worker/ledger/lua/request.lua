@@ -2,7 +2,7 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON), then up to 500 refs
 --            options: lane, by, why, run, user, au (HMAC of the app user), delay (ms), deadline (ms from now),
---            again (bool), policy (its name), seen (bool: a list had them), assets (id of each one's asset, or false),
+--            again (bool), policy (its name), book (the text that asks, see _books.lua), seen (bool: a list had them), assets (id of each one's asset, or false),
 --            gate (see _gate.lua), act (see _audit.lua: where a person lifted a cap)
 --            or, in the place of all up to policy, each: a list of them, one a ref
 --   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one], "ring": bell or null}
@@ -10,6 +10,7 @@
 --include _account
 --include _once
 --include _claims
+--include _books
 --include _history
 --include _counters
 --include _groups
@@ -24,7 +25,8 @@ local fresh                   -- the fields of a record that is new
 -- One claim for all is heard once: what thousands of new records share is put together once.
 local function hear(said, now)
   user, au, again = said.user, said.au, said.again
-  claim = { by = said.by, why = said.why, run = said.run, pol = said.policy, lane = said.lane, at = tonumber(ms(now)),
+  claim = { by = said.by, why = said.why, run = said.run, pol = said.policy,
+    book = said.book and book_since(now, said.book), lane = said.lane, at = tonumber(ms(now)),
     due = tonumber(ms(now + said.delay)), dl = tonumber(ms(now + said.deadline)) }
   fresh = { 'state', 'pending', 'lane', claim.lane, 'at', ms(now), 'dl', ms(claim.dl) }
   local function has(name, value)

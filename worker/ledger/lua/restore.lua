@@ -6,6 +6,7 @@
 --include _account
 --include _once
 --include _claims
+--include _books
 --include _history
 --include _counters
 --include _receipt

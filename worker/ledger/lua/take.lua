@@ -1,7 +1,8 @@
 -- take: settle this hand's last deletion, if any, and lease the most urgent one that is due and allowed now, if wanted.
 --   KEYS[1]  the account's prefix
 --   ARGV     hand (the caller), operation number, options (JSON)
---            options: worker, token, key (the credential's fingerprint), want, bell, settle (see _settle.lua), gate (see _gate.lua)
+--            options: worker, token, key (the credential's fingerprint), want, bell, book (see _books.lua),
+--            settle (see _settle.lua), gate (see _gate.lua)
 --   returns  {"now", "settled", and one of
 --             "go": {ref, round, used, calls, …, "probe"},    leased for gate.lease ms under the token;
 --                   ahead: ms until its slot; nth: the call's number; who: look up the app user before the call; policies: one of these must still mean it;
@@ -14,6 +15,7 @@
 --include _account
 --include _once
 --include _claims
+--include _books
 --include _history
 --include _counters
 --include _groups
@@ -27,25 +29,33 @@ local LONGEST_WAIT = 2000  -- ms that a hand waits for a slot; for a later one s
 local options = cjson.decode(ARGV[3])
 local cfg = options.gate
 
-local function due_head(now)
+-- The first one that is due, but for so many at the head of a lane that are left to other workers.
+local function due_head(now, left)
   for _, lane in ipairs({ 'user', 'bulk' }) do
-    local head = redis.call('ZRANGEBYSCORE', P .. 'due:' .. lane, '-inf', ms(now), 'LIMIT', 0, 1)
+    local head = redis.call('ZRANGEBYSCORE', P .. 'due:' .. lane, '-inf', ms(now), 'LIMIT', left[lane], 1)
     if head[1] then return head[1], lane end
   end
 end
 
 -- The most urgent deletion that may still be sent, and whether its app user has to be looked up first. What is on hold
--- or has passed its deadline is put away on the way (at most 100 a call). A withdrawn one is only looked at: no hold.
+-- or has passed its deadline is put away on the way (at most 100 a call). A withdrawn one is only looked at: no hold, and no
+-- policy has to mean it.
 local function pick(now)
+  local left = { user = 0, bulk = 0 }
   for _ = 1, 100 do
-    local ref, lane = due_head(now)
+    local ref, lane = due_head(now, left)
     if not ref then return nil end
     local v = redis.call('HMGET', record(ref), 'dl', 'round', 'wish')
     local on_hold = v[3] ~= 'cancel' and hold_of(ref) or nil
     if on_hold and on_hold ~= 'ask' then
       hold(ref, now, 'pending', lane, now, v[2] or '1', on_hold)
     elseif tonumber(v[1]) > now then
-      return ref, lane, on_hold == 'ask'
+      local names, asked = policies(ref)
+      if not names or v[3] == 'cancel' or may_judge(now, options.book, asked) then
+        if names then redis.call('HDEL', P .. 'books:wanted', unpack(names)) end
+        return ref, lane, on_hold == 'ask', names
+      end
+      if leave_to_others(ref, lane, now, names, asked) then left[lane] = left[lane] + 1 end
     else
       note_event(ref, now, 'deletion.died', { cause = 'deadline' }, v[2] or '1')
       finish(ref, now, 'pending', lane, 'dead', { cause = 'deadline' })
@@ -53,24 +63,23 @@ local function pick(now)
   end
 end
 
-local function lease(ref, lane, now, probe, who)
+local function lease(ref, lane, now, probe, who, names)
   local k = record(ref)
   local v = redis.call('HMGET', k, 'round', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'unk', 'seen', 'wish',
-    'user', 'dl', 'pol', 'claims', 'unseen')
+    'user', 'dl', 'unseen')
   local due = redis.call('ZSCORE', P .. 'due:' .. lane, ref)
   redis.call('ZREM', P .. 'due:' .. lane, ref)
   redis.call('HDEL', k, 'busy')
   redis.call('ZADD', P .. 'running', ms(now + cfg.lease), ref)
   redis.call('HSET', k, 'state', 'running', 'tok', options.token, 'wrk', options.worker, 'tk', ms(now), 'was', due)
   local function n(i) return tonumber(v[i] or '0') end
-  local names = policies(v[13], v[14])
   local unsent = probe or who or names or n(7) > 0 or v[10]
   if unsent then redis.call('HSET', k, 'unsent', '1') end
   return {
     ref = ref, lane = lane, round = tonumber(v[1] or '1'), used = n(2), calls = n(3), lost = n(4), later = n(5),
     refused = n(6), look = n(7), unknown = v[8] == '1', seen = v[9] == '1', wish = v[10] or nil, user = v[11] or nil,
     left = tonumber(ms(tonumber(v[12]) - now)), probe = probe, skew = tonumber(read_gate().skew or nil),
-    who = who or nil, policies = names, unsent = unsent and true or nil, unseen = n(15),
+    who = who or nil, policies = names, unsent = unsent and true or nil, unseen = n(13),
   }
 end
 
@@ -83,11 +92,12 @@ return once(ARGV[1], ARGV[2], function()
   local verdict, detail = 'none', nil
   if options.want then verdict, detail = ask(now, cfg, options.key) end
   if (verdict == 'go' or verdict == 'wait') and full(now, cfg) then verdict = 'none' end
-  local ref, lane, who
-  if verdict == 'go' then ref, lane, who = pick(now) end
+  if options.book then note_seen(now, options.book) end
+  local ref, lane, who, names
+  if verdict == 'go' then ref, lane, who, names = pick(now) end
   if ref then
     local ahead, nth = pass(now, cfg, detail)
-    answer.go = lease(ref, lane, now, detail, who)
+    answer.go = lease(ref, lane, now, detail, who, names)
     answer.go.ahead, answer.go.nth = ahead, nth
     -- When a call outlasts a slot, the next slot needs another hand.
     if not detail and num('call_ms', cfg.interval) * 1.3 > spacing(cfg) then answer.ring = ring(now, cfg) end
