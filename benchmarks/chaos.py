@@ -26,7 +26,7 @@ import redis
 from benchmarks.nat import Nat
 from benchmarks.operators import Operators
 from benchmarks.reckoning import Reckoning, end_of, reckon
-from tests.acceptance.fleet import LEASE_S, Fleet, Process
+from tests.acceptance.fleet import BYSTANDER, LEASE_S, Fleet, Process
 from tests.acceptance.judge import everything
 from tests.acceptance.test_failover import follow, listen, replica_of, server_of
 from tests.between import Between
@@ -91,7 +91,7 @@ class Campaign:
         self.operators = Operators(fleet, random.Random(chance.random()))
 
     def run(self) -> None:
-        self.fleet.plant(*self.jobs)
+        self.fleet.plant(*self.jobs, BYSTANDER)
         with self.cut:
             self.crew = [self._hire(n) for n in range(WORKERS)]
             threading.Thread(target=self._produce, daemon=True).start()

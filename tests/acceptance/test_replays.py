@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from typing import Any
 
-from tests.acceptance.fleet import Fleet, tell
+from tests.acceptance.fleet import BYSTANDER, Fleet, tell
 from tests.acceptance.judge import (
     each_is_in_exactly_one_index,
     everything,
@@ -123,6 +123,7 @@ def test_a_canary_that_fails_stops_the_rest() -> None:
 def test_the_process_that_drives_a_replay_is_killed_and_nothing_happens_twice() -> None:
     with Fleet(settings=KILLED_SOON, simulator=("--latency", "0.02", "--jitter", "0.02")) as fleet:
         jobs = bury(fleet, failed=900)["failed"]
+        fleet.plant(BYSTANDER)
         crew = {worker.pid: worker for worker in fleet.start_workers(3)}
         process = eraser(fleet, "replay", "dead", "replay", "--all", "--reason", "T-1", "--yes", "--max", "900")
         for threshold in (5, 150, 400):
