@@ -30,6 +30,7 @@ SECONDS: dict[str, float] = {
     "test_a_worker_frozen_for_three_leases_does_nothing_twice_and_its_late_200s_are_recorded": 16,
     "test_sigterm_while_redis_is_away_keeps_every_answer_until_it_is_recorded": 15,
     "test_after_any_trouble_a_world_that_is_well_again_finishes_everything": 15,
+    "test_whatever_is_answered_nothing_is_called_gone_that_is_there": 6,
     "test_the_last_worker_leaves_nothing_leased_and_its_successor_goes_on": 14,
     "test_each_of_all_faults_at_once_has_its_right_end": 13,
     "test_a_fuzzer_finds_no_500_and_no_answer_that_is_not_documented": 13,
