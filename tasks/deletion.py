@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator
 from functools import partial
+from typing import Any
 
-from worker.celery import app, ring
+from worker.celery import app, intake, ring
 from worker.durations import parse_duration
+from worker.errors import EraserError, UsageError
 from worker.ledger.moves import Accepted, Ref
-from worker.operations.requests import checked, claim, known_project, once_redis_answers, record
+from worker.messages import ASKED, Asked
+from worker.operations.requests import checked, claim, known_project, record
 from worker.runtime import runtime
 
 
@@ -78,8 +82,25 @@ def request_deletions(
     return record(running, (Ref(project, checked(running, job_id)) for job_id in job_ids), asked, ring)
 
 
-@app.task(name="eraser.delete")
-def delete(
+@app.task(name="eraser.delete", bind=True, Strategy="worker.messages:strategy", throws=(EraserError,))
+def delete(self: Any, *args: Any, **kwargs: Any) -> None:
+    """Record a deletion, then work as a hand. Its arguments are those of `_requested`."""
+    asked: Asked | None = self.request.get(ASKED)
+    accepted = intake.record(asked, partial(_bound, asked, args, kwargs), args, kwargs)
+    running = runtime()
+    running.work(running.settings.account_of(accepted.ref.project_id).name, ring)
+
+
+def _bound(asked: Asked | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Accepted:
+    try:
+        inspect.signature(_requested).bind(asked, *args, **kwargs)
+    except TypeError as error:
+        raise UsageError(f"eraser.delete: {error}") from None
+    return _requested(asked, *args, **kwargs)
+
+
+def _requested(
+    asked: Asked | None,
     project_id: str,
     job_id: str,
     *,
@@ -91,24 +112,32 @@ def delete(
     deadline: str | None = None,
     again: bool = False,
     allow_project: bool = False,
-) -> None:
-    """Record a deletion, then work as a hand. after, deadline: durations such as "24h"."""
+) -> Accepted:
+    """after, deadline: durations such as "24h". An ETA or countdown of the message counts as `after`, and is recorded
+    now; a deadline that nobody named begins then."""
+    texts = {"project_id": project_id, "job_id": job_id, "lane": lane, "by": by, "reason": reason}
+    for name, said in (texts | {"app_user": app_user, "after": after, "deadline": deadline}).items():
+        if not isinstance(said, str | None):
+            raise UsageError(f"{name}: expected text; found a {type(said).__name__}")
     running = runtime()
-    ask = partial(
-        request_deletion,
+    checked(running, job_id)  # before the project: where the two were swapped, no project is unknown
+    now = running.now()
+    if asked and asked.is_over(now):
+        raise UsageError(f"it expired ({asked.expires}) before it could begin: nothing was recorded; ask again")
+    after_s, wait_s = parse_duration(after) if after else 0.0, asked.wait_s(now) if asked else 0.0
+    deadline_s = parse_duration(deadline) if deadline else running.settings.deadline + wait_s if wait_s else None
+    return request_deletion(
         job_id,
         project_id=project_id,
         lane=lane,
         by=by,
         reason=reason,
         app_user=app_user,
-        after_s=parse_duration(after) if after else 0.0,
-        deadline_s=parse_duration(deadline) if deadline else None,
+        after_s=max(after_s, wait_s),
+        deadline_s=deadline_s,
         again=again,
         allow_project=allow_project,
     )
-    accepted = once_redis_answers(running, ask)
-    running.work(running.settings.account_of(accepted.ref.project_id).name, ring)
 
 
 @app.task(name="eraser.work")

@@ -99,6 +99,10 @@ INSTALLATION = {
     "console:session:<hash>": EXPIRES,
     "console:tries:<hash>": EXPIRES,
 }
+PARKED = {
+    "groups": Ends("unpark.lua, with the last message", bounded=510),
+    "in:<group>": Ends("unpark.lua, with its last message", of="groups"),
+}
 THEIRS = re.compile(r"_kombu\..*|unacked.*|.*\.reply\.celery\.pidbox|celery(ev)?(\..*)?|test:.*")  # Celery's
 
 
@@ -115,6 +119,7 @@ def pattern_of(name: str) -> re.Pattern[str]:
 
 Table = dict[re.Pattern[str], tuple[str, Ends]]
 OF_ACCOUNTS: Table = {pattern_of(name): (name, ends) for name, ends in reversed(ACCOUNT.items())}
+OF_PARKING: Table = {pattern_of(name): (name, ends) for name, ends in PARKED.items()}
 OF_INSTALLATIONS: Table = {pattern_of(name): (name, ends) for name, ends in INSTALLATION.items()}
 
 
@@ -129,9 +134,10 @@ class _Look:
         own = "(?:eraser|staging)"  # the namespaces of our tests
         self._shapes = (
             (re.compile(rf"(?P<prefix>{own}:\{{[^}}]+\}}:)(?P<name>.+)", re.S), OF_ACCOUNTS),
+            (re.compile(rf"(?P<prefix>\{{{own}:parked\}}:)(?P<name>.+)", re.S), OF_PARKING),
             (re.compile(rf"(?P<prefix>\{{?{own}:(wakeups\}}:)?)(?P<name>.+)", re.S), OF_INSTALLATIONS),
         )
-        self._queues = re.compile(rf"{own}(\.bells)?(\x06\x16\d)?")
+        self._queues = re.compile(rf"{own}(\.wakeups)?(\x06\x16\d)?")
         self._members: dict[str, set[str]] = {}
 
     def wrong(self) -> Iterator[str]:

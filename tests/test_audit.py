@@ -17,6 +17,7 @@ from worker.ledger import scripts
 from worker.ledger.acts import Act, ActName
 from worker.ledger.audit import AuditLog, Entry
 from worker.ledger.moves import Claim, Ref
+from worker.ledger.parking import Kind, Parked, Parking
 from worker.ledger.replays import ReplayBook
 from worker.operations.cli import eraser
 
@@ -36,9 +37,11 @@ ACTS: dict[str, tuple[str | None, list[str], ActName, dict[str, int]]] = {
     "dead restore": ("discarded", ["e-1"], ActName.RESTORED, {"dead": 1}),
     "accounts rebind": (None, ["--endpoint", CN_NORTH_4, "--yes"], ActName.REBOUND, {"rebound": 1}),
     "replay cancel": ("replaying", ["replay-1"], ActName.REPLAY_CANCELLED, {"stopped": 1}),
+    "parked discard": ("parked", ["bad:eraser.delete", "--yes"], ActName.GIVEN_UP, {"discarded": 1}),
     "request": (None, ["--from-file", "-", "--max", "200"], ActName.CAP_LIFTED, {"requested": 101}),
 }
-# Those that only look, or start a process. A sweep over its caps is tested in test_cli_retention.py.
+# Those that only look, or start a process. A sweep over its caps is tested in test_cli_retention.py, sending to the
+# broker in test_cli_parked.py.
 OTHERS = {
     *(
         "demo",
@@ -55,6 +58,7 @@ OTHERS = {
     ),
     *("console", "console token", "receipts export", "receipts verify", "receipts recheck"),
     *("dead groups", "dead list", "dead show", "replay status", "replay list"),
+    *("parked list", "parked send"),
     *("retention plan", "retention run", "retention runs"),
 }
 
@@ -92,6 +96,8 @@ def prepare(undertaker: Undertaker, state: str | None) -> None:
         undertaker.end("e-1")
     elif state == "held":
         undertaker.request("e-1")
+    elif state == "parked":
+        Parking(undertaker.redis).park(Kind.BAD, "eraser.delete", Parked("m-1", "eraser.delete", "T", 0.0))
     if state == "replaying":
         book = ReplayBook(undertaker.ledger)
         book.freeze("replay-1", [Ref(PROJECT, "e-1")])

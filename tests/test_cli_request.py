@@ -93,7 +93,7 @@ def test_again_opens_a_new_round_for_what_is_deleted(
 
 def test_a_request_of_a_person_rings(command: Command, undertaker: Undertaker) -> None:
     assert command.process("request", "job-1").code == 0
-    assert undertaker.redis.llen("eraser.bells") == 1
+    assert undertaker.redis.llen("eraser.wakeups") == 1
 
 
 def test_a_broker_that_is_away_loses_the_doorbell_and_not_the_request(command: Command, undertaker: Undertaker) -> None:

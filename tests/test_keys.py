@@ -40,7 +40,7 @@ def test_no_name_of_one_namespace_begins_with_the_prefix_of_another(one: str, ot
 def test_the_default_is_eraser() -> None:
     assert Settings.load({}).namespace == NAMESPACE == "eraser"
     assert OURS.account("default") == "eraser:{default}:"
-    assert (OURS.requests, OURS.bells) == ("eraser", "eraser.bells"), "not Celery's own queue: others drain that"
+    assert (OURS.requests, OURS.bells) == ("eraser", "eraser.wakeups"), "not Celery's own queue: others drain that"
 
 
 @pytest.mark.parametrize("text", ["Staging", "a:b", "a.b", "a{b", "-a", "a b", "x" * 33, "ä", "celery", "unacked"])
@@ -75,7 +75,7 @@ def test_the_prefix_is_written_in_one_place() -> None:
         for path in SOURCES
         if path.name != "keys.py"
         for text in strings(path)
-        if re.match(r"\{?eraser:(?! )", text) or text == "eraser.bells"
+        if re.match(r"\{?eraser:(?! )", text) or text == "eraser.wakeups"
     }
     assert not written, "take the name from `running.keys`"
 

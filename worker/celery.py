@@ -26,6 +26,7 @@ from worker.bells import send_bell
 from worker.dispatcher import DispatcherStep
 from worker.errors import EraserError, SettingsError, Unreachable
 from worker.heartbeat import HeartbeatStep
+from worker.intake import Intake
 from worker.retention import schedule
 from worker.runtime import Runtime, runtime
 from worker.settings import check_celery_environment
@@ -59,6 +60,7 @@ def configuration() -> dict[str, Any]:
             "socket_timeout": 5,  # a broker that hangs, or went without a word, would hold the dispatcher for ever
             "socket_keepalive": True,
             "socket_connect_timeout": 3,
+            "priority_steps": list(range(10)),  # all that a producer may have chosen: each step is a list of its own
             "max_retries": 0,  # of a doorbell: else a hand that rings waits six seconds when the broker is away
         },
         "result_backend": None,
@@ -84,6 +86,7 @@ def configuration() -> dict[str, Any]:
         "worker_concurrency": 16,
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,  # nothing is fetched that no thread is free for
+        "worker_disable_rate_limits": True,  # what exceeds one is kept in memory, and there it can be lost
         "worker_send_task_events": False,
         "worker_cancel_long_running_tasks_on_connection_loss": True,  # only silences a warning: nothing acks late here
         "worker_enable_prefetch_count_reduction": False,  # after a reconnect: all threads at once
@@ -140,13 +143,29 @@ class HangupStep(bootsteps.StartStopStep):
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
+class IntakeStep(bootsteps.StartStopStep):
+    """Runs the intake's thread beside Celery's consumer, in every worker."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, parent: Any) -> None:  # noqa: ARG002 - bootsteps pass it
+        intake.start()
+
+    def stop(self, parent: Any) -> None:  # noqa: ARG002
+        intake.stop()
+
+    terminate = stop
+
+
 our_broker.use()
 app = Celery("eraser", include=["tasks.deletion", "tasks.sweep"], set_as_current=False)
 app.add_defaults(configuration)
+intake = Intake(app, runtime)
 app.steps["worker"].add(CredentialsStep)
 app.steps["worker"].add(HangupStep)
 app.steps["worker"].add(DispatcherStep)
 app.steps["worker"].add(HeartbeatStep)
+app.steps["worker"].add(IntakeStep)
 
 
 def ring(account: str, bell: str) -> None:

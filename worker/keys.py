@@ -63,6 +63,11 @@ class Keys:
         """Hash: account and group, when the group was last replayed (ms); for people only."""
         return f"{self.namespace}:replays"
 
+    @property
+    def parked(self) -> str:
+        """What the keys of parked messages begin with; in a cluster they share a slot (see `lua/park.lua`)."""
+        return f"{{{self.namespace}:parked}}:"
+
     def session(self, id_: str) -> str:
         """A signed-in browser. The id's hash: that whoever reads Redis cannot become somebody else."""
         return f"{self.namespace}:console:session:{hashlib.sha256(id_.encode()).hexdigest()}"
@@ -81,7 +86,7 @@ class Keys:
     @property
     def bells(self) -> str:
         """The queue of wake-ups: one apart, so that a pile of requests delays no hand."""
-        return f"{self.namespace}.bells"
+        return f"{self.namespace}.wakeups"
 
     @property
     def control(self) -> str:

@@ -22,6 +22,8 @@ class ActName(StrEnum):
     PAUSED = "gate.paused"
     RESUMED = "gate.resumed"
     REBOUND = "account.rebound"
+    SENT_BACK = "messages.sent_back"  # parked ones, see `worker.ledger.parking`
+    GIVEN_UP = "messages.given_up"
     CAP_LIFTED = "cap.lifted"  # a request or a sweep of more than its cap; other acts say it in `cap`
 
 

@@ -71,7 +71,7 @@ class Ledger(Mover):
         assets: ids of the jobs' assets, where they are known. Raises `RefusedBySafetyRule` when Redis is nearly full:
         what is pending needs the rest to drain.
         """
-        self._refuse_when_nearly_full()
+        self.refuse_when_nearly_full()
         options = self._said(claim) | lean({"seen": claim.seen, "act": claim.act}) | {"gate": self._gate}
         accepted: list[Accepted] = []
         bells: list[str] = []
@@ -87,7 +87,7 @@ class Ledger(Mover):
 
     def request_each(self, wanted: Sequence[tuple[Ref, Claim]]) -> tuple[list[Accepted], list[str]]:
         """The same for at most 500 deletions that different callers ask for, each with a claim of its own."""
-        self._refuse_when_nearly_full()
+        self.refuse_when_nearly_full()
         options = {"each": [self._said(claim) for _, claim in wanted], "gate": self._gate}
         refs = [ref for ref, _ in wanted]
         answer = self.move("request", options, refs)
@@ -294,7 +294,12 @@ class Ledger(Mover):
         answer = self.move("rebind", {"endpoint": endpoint, "act": act, "plan": plan})
         return Rebound(answer.get("was"), answer["bound"], answer["waits"])
 
-    def _refuse_when_nearly_full(self) -> None:
+    def note(self, act: dict[str, Any], result: str, number: int) -> None:
+        """Write an act into the audit that no move of the ledger did: so many of one result."""
+        self.move("note", {"act": act, "result": result, "number": number})
+
+    def refuse_when_nearly_full(self) -> None:
+        """Raises `RefusedBySafetyRule` when nothing new is accepted: what is pending needs the rest to drain."""
         now = time.monotonic()
         if now < self._room_checked + ROOM_CHECK_S:
             return

@@ -17,7 +17,7 @@ from worker.deletion import State
 from worker.errors import EraserError, SettingsError, Unreachable
 from worker.meaning import shows_jobs
 from worker.metastudio.answer import Listing
-from worker.operations import accounts, receipt_checks, redis_checks, retention, status, words
+from worker.operations import accounts, parked, receipt_checks, redis_checks, retention, status, words
 from worker.operations.http import checks as http_side
 from worker.operations.reach import in_time, require_redis
 from worker.operations.times import span
@@ -163,6 +163,12 @@ def _people(running: Runtime) -> Iterator[Check]:
         yield Check("dead letters", Verdict.WARNING, words.count(dead, "dead letter"), "eraser dead groups")
     else:
         yield Check("dead letters", Verdict.OK, "none")
+    kinds = parked.by_kind(seen.parked)
+    if not kinds:
+        yield Check("parked messages", Verdict.OK, "none: every message was recorded")
+    for kind, number in kinds.items():
+        found = f"{words.count(number, 'message')} {parked.WHY[kind]}"
+        yield Check("parked messages", Verdict.WARNING, found, "eraser parked list")
 
 
 def _addresses(running: Runtime, seen: status.Overview) -> Iterator[Check]:

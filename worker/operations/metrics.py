@@ -22,8 +22,9 @@ from worker.errors import SettingsError, Unreachable
 from worker.ledger import counters
 from worker.ledger.ask import ask
 from worker.ledger.counters import BOUNDS_MS, Counters
+from worker.ledger.parking import Kind
 from worker.ledger.read import AccountStatus
-from worker.operations import retention, status
+from worker.operations import parked, retention, status
 from worker.operations.words import GATES
 from worker.runtime import Runtime
 
@@ -90,6 +91,7 @@ def families(running: Runtime) -> Iterator[Metric]:
     yield from _standing(every)
     yield from _gates(every)
     yield from _counted(every)
+    yield from _messages(running)
     yield from _workers(running)
     yield from _schedules(running)
     yield from _redis(running)
@@ -167,6 +169,17 @@ def _buckets(by_bound: dict[float, int]) -> list[tuple[str, float]]:
     return [
         ("+Inf" if bound == math.inf else str(bound / 1000), total) for bound, total in zip(bounds, sums, strict=True)
     ]
+
+
+# -- what came by message and could not be recorded ------------------------------------------------------------------
+
+
+def _messages(running: Runtime) -> Iterator[Metric]:
+    kept = _gauge("parked_messages", "Messages that could not be recorded, by why.", "kind")
+    counts = parked.by_kind(parked.parking(running).groups())
+    for kind in Kind:
+        kept.add_metric([kind.value], counts.get(kind, 0))
+    yield kept
 
 
 # -- what does the work -----------------------------------------------------------------------------------------------

@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-import redis
-
 from worker.deletion import Lane, check_opaque, check_reason, why_bad_id
 from worker.durations import LONGEST, format_duration
-from worker.errors import RefusedBySafetyRule, UnknownProject, Unreachable, UsageError
+from worker.errors import RefusedBySafetyRule, UnknownProject, UsageError
 from worker.ledger.acts import Act, ActName
 from worker.ledger.moves import Accepted, Claim, Ref
 from worker.ledger.store import BATCH
@@ -22,7 +20,6 @@ from worker.runtime import Runtime
 Ring = Callable[[str, str], None]  # account, doorbell
 
 CAP = 100  # ids that nobody has to confirm
-ASK_AGAIN_S = 1.0
 TOLD = 3  # projects that an error names
 SOON_S = 60.0  # a start that lies further back is a typing error
 
@@ -85,26 +82,6 @@ def claim(
         deadline_s=deadline_s,
         again=again,
     )
-
-
-def once_redis_answers(running: Runtime, ask: Callable[[], Accepted]) -> Accepted:
-    """Ask until Redis answers or this worker stops: what a message said stands nowhere else any more.
-
-    A Redis that answers and takes nothing is no reason to wait: that would hold the threads that drain it.
-    """
-    while True:
-        try:
-            return ask()
-        except Unreachable:
-            if _answers(running) or running.stopping.wait(ASK_AGAIN_S):
-                raise
-
-
-def _answers(running: Runtime) -> bool:
-    try:
-        return bool(running.redis.ping())
-    except redis.RedisError:
-        return False
 
 
 def start_in(

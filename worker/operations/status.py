@@ -13,11 +13,12 @@ import redis
 from worker.deletion import State
 from worker.errors import OtherEndpoint
 from worker.ledger.ask import ask
+from worker.ledger.parking import Group
 from worker.ledger.read import AccountStatus
 from worker.ledger.replays import ReplayState
 from worker.ledger.store import FULL_SHARE
 from worker.operations import accounts as identity
-from worker.operations import replays, retention, words
+from worker.operations import parked, replays, retention, words
 from worker.operations.reach import no_writes
 from worker.operations.replays import ReplayProgress
 from worker.operations.times import rfc3339, span
@@ -48,9 +49,7 @@ class Advice:
 
     why: str
     command: str
-    about: (
-        str  # workers, redis, settings, memory, gate, retention, replay or dead: for who shows pages and not commands
-    )
+    about: str  # workers, redis, settings, memory, gate, parked, retention, replay or dead: where pages show it
     which: str = ""  # of several: the replay's id
 
 
@@ -63,6 +62,7 @@ class Overview:
     workers: tuple[WorkerSeen, ...]
     alarms: tuple[retention.Alarm, ...] = ()
     replays: tuple[ReplayProgress, ...] = ()  # that run, or stopped themselves lately
+    parked: tuple[Group, ...] = ()  # messages that could not be recorded
     elsewhere: tuple[OtherEndpoint, ...] = ()  # accounts that belong to another MetaStudio than the settings say
     full: float = 0.0  # how much of its maxmemory Redis uses, as a share; 0: it has none, or does not tell
     no_writes: str = ""  # why Redis answers but takes no writes; empty: it takes them
@@ -97,7 +97,9 @@ def look(running: Runtime) -> Overview:
     alarms, full = tuple(retention.alarms(running)), _full(running)
     elsewhere = tuple(error for one in identity.seen(running, accounts) if (error := one.elsewhere))
     mute = no_writes(running.redis, running.keys.workers)
-    return Overview(now, accounts, seen, alarms, replays.current(running, now), elsewhere, full, mute)
+    parked_now = tuple(parked.parking(running).groups())
+    running_replays = replays.current(running, now)
+    return Overview(now, accounts, seen, alarms, running_replays, parked_now, elsewhere, full, mute)
 
 
 def _full(running: Runtime) -> float:
@@ -138,6 +140,7 @@ def as_json(seen: Overview) -> dict[str, Any]:
             }
             for account in seen.accounts
         ],
+        "parked": [parked.as_json(group) for group in seen.parked],
         "retention": [{"why": alarm.why, "command": alarm.command} for alarm in seen.alarms],
         "replays": [
             {"replay": one.which, "why": one.why, "command": one.command}
@@ -168,6 +171,8 @@ def advice(seen: Overview) -> Iterator[Advice]:
             yield Advice(f"{gate.account} is paused", f"eraser resume{which} --reason R", "gate")
         elif gate.gate in ("credentials", "misconfigured", "clock"):
             yield Advice(f"{gate.account} is {words.GATES[gate.gate]}", "eraser doctor", "gate")
+    for kind, number in parked.by_kind(seen.parked).items():
+        yield Advice(f"{words.count(number, 'message')} {parked.WHY[kind]}", "eraser parked list", "parked")
     for alarm in seen.alarms:
         yield Advice(alarm.why, alarm.command, "retention")
     for replay in seen.replays:

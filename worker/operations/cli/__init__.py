@@ -29,6 +29,7 @@ COMMANDS = {
     "retention": "retention",
     "dead": "dead",
     "replay": "replay",
+    "parked": "parked",
     "receipts": "receipts",
     "audit": "audit",
     "accounts": "accounts",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import click
 
 from worker.addresses import broker_form
+from worker.errors import Unreachable
 from worker.operations.reach import require_redis
 from worker.runtime import Runtime, runtime
 from worker.settings import check_celery_environment
@@ -35,6 +37,20 @@ def ring(account: str, bell: str) -> None:
     from worker.celery import ring as send
 
     send(account, bell)
+
+
+def send_again(message: dict[str, Any], queue: str) -> None:
+    """Send a parked message to a queue of the broker. Raises `Unreachable`."""
+    from worker.celery import app
+    from worker.messages import Envelope
+
+    try:
+        Envelope.from_json(message).send(app, queue)
+    except Exception as error:  # kombu raises what its transport does
+        why = (
+            f"the broker (ERASER_BROKER_URL) takes no message ({type(error).__name__}); what was not sent stays parked"
+        )
+        raise Unreachable(why) from None
 
 
 class _Told(logging.Handler):

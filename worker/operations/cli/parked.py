@@ -1,0 +1,123 @@
+"""`eraser parked`: messages that could not be recorded, and the way back or out."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import click
+
+from worker.operations import parked as parked_messages
+from worker.operations.cli import door
+from worker.operations.cli.output import Reading
+from worker.operations.cli.printing import by_option, json_line, json_option, reason_option, say, sum_up, table
+from worker.operations.times import relative
+from worker.operations.words import count
+from worker.runtime import Runtime
+
+SHOWN = 50  # messages of a group, for people; --json has all
+
+
+@click.group()
+def parked() -> None:
+    """Messages that could not be recorded: they wait here, and nothing of what waits is ever dropped.
+
+    \b
+    eraser parked list
+    eraser parked send refused:0605768a2c8026af2f8bc00f4b0d3b7c --reason TICKET-4711
+    """
+
+
+@parked.command("list", cls=Reading)
+@click.argument("group", required=False)
+@json_option
+def list_(group: str | None, as_json: bool) -> None:
+    """What is parked, by why and about what; with a group, each message of it.
+
+    \b
+    eraser parked list
+    """
+    running = door.enter(door.load())
+    if group is not None:
+        _tell_messages(running, group, as_json=as_json)
+        return
+    found = parked_messages.parking(running).groups()
+    if as_json:
+        for one in found:
+            json_line(parked_messages.as_json(one))
+        return
+    if not found:
+        say("Nothing is parked: every message was recorded.")
+        return
+    now = running.redis_ms()
+    rows = [(one.name, one.count, relative(one.since, now), relative(one.last, now), one.why) for one in found]
+    table(["GROUP", "COUNT", "SINCE", "LAST", "WHY"], rows, right=["COUNT"])
+    for one in found:
+        say()
+        say(f"{one.name}: {parked_messages.WHY[one.kind]}.")
+        say(f"  {parked_messages.TODO[one.kind].format(group=one.name)}")
+
+
+@parked.command()
+@click.argument("group")
+@click.option("--queue", metavar="Q", help="A queue of the broker. [ours]")
+@reason_option(required=True)
+@by_option
+@json_option
+def send(group: str, queue: str | None, reason: str, by: str | None, as_json: bool) -> None:
+    """Send a group's messages to the broker again: to our workers, or to the queue that they were meant for.
+
+    \b
+    eraser parked send fault:eraser.delete --reason TICKET-4711
+    eraser parked send foreign:shop.mail --queue celery --reason TICKET-4711
+    """
+    running = door.enter(door.load(), rings=True)
+    found = parked_messages.named(running, group)
+    done = parked_messages.send(running, found, queue, door.send_again, reason=reason, by=by)
+    _told(group, "sent", done, f"{count(done, 'message')} sent to {queue or running.keys.requests}.", as_json=as_json)
+
+
+@parked.command()
+@click.argument("group")
+@click.option("--yes", is_flag=True, help="Do what the plan says.")
+@click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirms more than 100.")
+@reason_option(required=True)
+@by_option
+@json_option
+def discard(group: str, yes: bool, most: int | None, reason: str, by: str | None, as_json: bool) -> None:
+    """Forget a group's messages. Nothing brings them back.
+
+    \b
+    eraser parked discard bad:eraser.delete --reason TICKET-4711 --yes
+    """
+    running = door.enter(door.load())
+    found = parked_messages.named(running, group)
+    again = shlex.join(["eraser", "parked", "discard", group, "--reason", reason])
+    parked_messages.check_confirmed(found, most, yes=yes, again=again)
+    done = parked_messages.discard(running, found, reason=reason, by=by, most=most)
+    _told(group, "discarded", done, f"{count(done, 'message')} discarded.", as_json=as_json)
+
+
+def _told(group: str, what: str, number: int, text: str, *, as_json: bool) -> None:
+    if as_json:
+        json_line({"group": group, what: number})
+    sum_up(text, as_json=as_json)
+
+
+def _tell_messages(running: Runtime, name: str, *, as_json: bool) -> None:
+    group = parked_messages.named(running, name)
+    messages = (message for _, message in parked_messages.parking(running).each(name))
+    if as_json:
+        for message in messages:
+            json_line(parked_messages.message_json(message))
+        return
+    now = running.redis_ms()
+    rows: list[tuple[Any, ...]] = []
+    for message, _ in zip(messages, range(SHOWN), strict=False):
+        about = f"{message.project or '-'}/{message.job or '-'}"
+        rows.append((message.id, message.task, about, relative(message.at, now), message.times, message.why))
+    table(["MESSAGE", "TASK", "PROJECT/JOB", "PARKED", "TIMES", "WHY"], rows)
+    if group.count > SHOWN:
+        say(f"… and {group.count - SHOWN:,} more; --json tells them all")
+    say()
+    say(f"Next: {parked_messages.TODO[group.kind].format(group=name)}")

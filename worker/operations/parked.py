@@ -1,0 +1,127 @@
+"""What is parked, for people: why it is there, and the way back or out (see `worker.intake`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from worker.accounts import nearest
+from worker.deletion import check_opaque, check_reason
+from worker.errors import RefusedBySafetyRule, UsageError
+from worker.ledger.acts import Act, ActName
+from worker.ledger.parking import Group, Kind, Parked, Parking
+from worker.operations.requests import CAP
+from worker.operations.times import rfc3339
+from worker.runtime import Runtime
+
+WHY = {
+    Kind.REFUSED: "parked: no worker that took them could record them; one that can takes them from there by itself",
+    Kind.FAULT: "parked after a fault of ours; they are tried again now and then",
+    Kind.FOREIGN: "parked that is no task of ours: somebody else's application sends to our queue",
+    Kind.BAD: "refused: what their producer said is wrong, and nothing was recorded",
+}
+TODO = {
+    Kind.REFUSED: "add the project to the settings of the workers, or: eraser parked discard {group} --reason R",
+    Kind.FAULT: "see message.fault in the workers' logs; then: eraser parked send {group} --reason R",
+    Kind.FOREIGN: "correct the sender's queue; then: eraser parked send {group} --queue THEIRS --reason R",
+    Kind.BAD: "correct the producer, ask again for what is meant; then: eraser parked discard {group} --reason R",
+}
+SendAgain = Callable[[dict[str, Any], str], None]  # a whole message, a queue of the broker
+
+
+def by_kind(groups: Iterable[Group]) -> dict[Kind, int]:
+    """How many messages of each kind there are."""
+    counts = Counter[Kind]()
+    for group in groups:
+        counts[group.kind] += group.count
+    return {kind: counts[kind] for kind in Kind if counts[kind]}
+
+
+def as_json(group: Group) -> dict[str, Any]:
+    return {
+        "group": group.name,
+        "kind": group.kind.value,
+        "what": group.what,
+        "count": group.count,
+        "ever": group.ever,
+        "since": rfc3339(group.since),
+        "last": rfc3339(group.last),
+        "why": group.why,
+    }
+
+
+def message_json(message: Parked) -> dict[str, Any]:
+    """All but what it says otherwise: that is nobody's business here."""
+    return {
+        "id": message.id,
+        "task": message.task,
+        "project_id": message.project,
+        "job_id": message.job,
+        "why": message.why,
+        "at": rfc3339(message.at),
+        "times": message.times,
+        "kept": message.raw is not None,
+    }
+
+
+def named(running: Runtime, name: str) -> Group:
+    """The group of that name. Raises `UsageError`."""
+    groups = {group.name: group for group in parking(running).groups()}
+    if name not in groups:
+        known = f"; there are: {', '.join(list(groups)[:10])}" if groups else "; nothing is parked"
+        raise UsageError(f"there is no group {name[:80]!r}{nearest(name, groups)}{known}")
+    return groups[name]
+
+
+def parking(running: Runtime) -> Parking:
+    return Parking(running.redis, running.keys)
+
+
+def send(running: Runtime, group: Group, queue: str | None, again: SendAgain, *, reason: str, by: str | None) -> int:
+    """Send every message of a group to a queue of the broker, ours unless another is named. Returns how many.
+
+    Each is sent before it is forgotten here: if this is cut off some may be sent twice. Raises what `again` does.
+    """
+    check_reason(reason), check_opaque(by, "by")
+    if group.kind is Kind.BAD:
+        raise UsageError(f"{group.name}: what these messages said was not kept; ask again for what is meant")
+    if group.kind is Kind.FOREIGN and queue in (None, running.keys.requests, running.keys.bells):
+        raise UsageError(f"{group.name}: no task of ours, it would only come back here; name its owner's --queue Q")
+    act = Act(of=group.name).named(ActName.SENT_BACK, by=by, why=reason)
+
+    def one(message: Parked) -> None:
+        again(message.raw or {}, queue or running.keys.requests)
+
+    return _empty(running, group, act, "sent", one)
+
+
+def discard(running: Runtime, group: Group, *, reason: str, by: str | None, most: int | None) -> int:
+    """Forget every message of a group. Returns how many."""
+    check_reason(reason), check_opaque(by, "by")
+    cap = most if group.count > CAP else None
+    act = Act(of=group.name, cap=cap).named(ActName.GIVEN_UP, by=by, why=reason)
+    return _empty(running, group, act, "discarded", lambda _: None)
+
+
+def _empty(running: Runtime, group: Group, act: dict[str, Any], result: str, do: Callable[[Parked], None]) -> int:
+    here = parking(running)
+    done = 0
+    try:
+        for line, message in here.each(group.name):
+            do(message)
+            done += here.unpark(group.name, [line])
+    finally:
+        if done:  # it stands in one account's audit, since it is of none
+            running.ledger(next(iter(running.settings.accounts))).note(act, result, done)
+    return done
+
+
+def check_confirmed(group: Group, most: int | None, *, yes: bool, again: str) -> None:
+    """Refuse to discard what nobody confirmed. `again`: the command as typed."""
+    allowed = CAP if most is None else most
+    if group.count > allowed or not yes:
+        rule = "max" if group.count > allowed else "plan first"
+        confirmed = "--yes" + (f" --max {group.count}" if group.count > CAP else "")
+        what = f"{group.count:,} messages, and nothing brings them back. Nothing was done. To go on:"
+        raise RefusedBySafetyRule(rule, f"{what}\n  {again} {confirmed}")
