@@ -86,7 +86,7 @@ def test_what_is_over_stays_over_unless_asked_again(bench: Bench, final: str) ->
     assert bench.state("a") == final
     assert bench.request("a", again=True) == ["=pending"]
     assert bench.record("a")["round"] == "2"
-    assert "A 1 1" in bench.record("a")["log"], "the first round's attempts stay"
+    assert "A 1 1" in bench.record("a")["past"], "the first round's attempts stay"
 
 
 def test_a_round_after_our_200_knows_that_an_absence_is_after_our_call(bench: Bench) -> None:
@@ -260,6 +260,23 @@ def test_of_a_round_the_first_3_and_the_last_20_attempts_stay(bench: Bench) -> N
 
 
 # -- repeated operations ---------------------------------------------------------------------------------------------
+
+
+def test_the_history_of_many_rounds_is_bounded_and_no_move_but_the_next_round_reads_it(bench: Bench) -> None:
+    """It grew by 23 attempts a round for ever, and each move read and wrote all of it."""
+    for _ in range(100):
+        bench.request("a", by="shop", why="T-1", again=True)
+        for last in (False, False, True):
+            lease = bench.take()
+            cause = {"cause": "refused"} if last else {}
+            bench.settle(lease, "dead" if last else "pending", status=500, **cause)
+    record = bench.record("a")
+    assert record["log"].count("\n") < 5, "the present round's alone"
+    past = record["past"].split("\n")
+    assert len(past) == 100
+    assert past[0].startswith("A 1 1 "), "how it began stays"
+    assert past[-1].startswith("A 99 3 ")
+    assert len(past) + int(record["cut"]) == 99 * 3 + 98
 
 
 def test_an_operation_repeated_under_its_number_repeats_its_first_answer(bench: Bench) -> None:
@@ -490,7 +507,7 @@ def test_a_replay_has_a_whole_new_budget_and_keeps_the_history(bench: Bench) -> 
     assert (lease.round, lease.used, lease.calls) == (2, 0, 0)
     record = bench.record("a")
     assert record["by"] == "ann", "who asked stays who asked"
-    assert record["log"].count("A 1 ") == 2
+    assert record["past"].count("A 1 ") == 2
 
 
 def test_replay_touches_nothing_but_dead_letters(bench: Bench) -> None:

@@ -72,6 +72,7 @@ class Deletion:
     attempts: tuple[Attempt, ...] = ()
     events: tuple[Event, ...] = ()
     replay: str | None = None  # that began its present round
+    cut: int = 0  # lines of earlier rounds that its history let go of
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,7 @@ class ReadModel:
         self, ref: Ref, fields: dict[str, str], due: float | None, gate: Gate, now: float, *, history: bool
     ) -> Deletion:
         state = State(fields["state"])
-        attempts, events = _history(fields.get("log", "")) if history else ((), ())
+        attempts, events = _history(f"{fields.get('past', '')}\n{fields.get('log', '')}") if history else ((), ())
         status = fields.get("status")
         return Deletion(
             ref=ref,
@@ -214,6 +215,7 @@ class ReadModel:
             requested_by=fields.get("by"),
             run=fields.get("run"),
             replay=fields.get("rp"),
+            cut=int(fields.get("cut", "0")),
             claims=tuple(json.loads(fields["claims"])[1:]) if "claims" in fields else (),
             requested_at=float(fields["at"]),
             due_at=due,

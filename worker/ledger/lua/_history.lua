@@ -1,8 +1,11 @@
--- A deletion's history: one line an entry, in the record's field `log`.
+-- A deletion's history: one line an entry; of its present round in the record's field `log`, which moves read and write, of
+-- the rounds before in `past`, which only the next round touches.
 --   A <round> <n> <at ms> <json>    an attempt: one DELETE call
 --   E <at ms> <json>                anything else that happened, {"event": "deletion.…", …}
--- Of each round the first 3 and the last 20 attempts stay; of the events the last 40.
+-- Of a round the first 3 and the last 20 attempts stay, and the last 40 events; of all rounds before it together the first
+-- 20 lines and the last 80. `cut` says how many lines of theirs went.
 local KEEP_FIRST, KEEP_LAST, KEEP_EVENTS = 3, 20, 40
+local PAST_FIRST, PAST_LAST = 20, 80
 
 local function trimmed(log, round)
   local mine = 'A ' .. round .. ' '
@@ -38,4 +41,18 @@ local function note_event(ref, now, name, fields, round)
   fields = fields or {}
   fields.event = name
   note(ref, 'E ' .. ms(now) .. ' ' .. cjson.encode(fields), round or '0')
+end
+
+-- The present round is over: another one begins.
+local function fold_history(k)
+  local v = redis.call('HMGET', k, 'log', 'past')
+  if not v[1] or v[1] == '' then return end
+  local lines, kept = {}, {}
+  for line in string.gmatch((v[2] or '') .. '\n' .. v[1], '[^\n]+') do lines[#lines + 1] = line end
+  for i, line in ipairs(lines) do
+    if i <= PAST_FIRST or i > #lines - PAST_LAST then kept[#kept + 1] = line end
+  end
+  redis.call('HSET', k, 'past', table.concat(kept, '\n'))
+  redis.call('HDEL', k, 'log')
+  if #kept < #lines then redis.call('HINCRBY', k, 'cut', #lines - #kept) end
 end

@@ -13,8 +13,8 @@ local function request_id(said) return said and string.match(said, '"request_id"
 
 -- The last DELETE of this round, where the settlement brings none.
 local function last_attempt(k, round)
-  local log = '\n' .. (redis.call('HGET', k, 'log') or '')
-  return string.match(log, '.*\n(A ' .. round .. ' [^\n]*)')
+  local v = redis.call('HMGET', k, 'past', 'log')  -- a replay that was stopped gave its round back: past
+  return string.match('\n' .. (v[1] or '') .. '\n' .. (v[2] or ''), '.*\n(A ' .. round .. ' [^\n]*)')
 end
 
 local function others(claims)

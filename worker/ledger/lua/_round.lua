@@ -8,6 +8,7 @@ local function open_round(ref, now, from, claims, user, au)
     leaves_group(ref)
     count_outcome(k, 'dead', -1)
   end
+  fold_history(k)
   redis.call('ZREM', index_of(from, v[1]), ref)
   redis.call('HDEL', k, 'used', 'calls', 'lost', 'later', 'refused', 'look', 'wish', 'cause', 'evidence', 'settled',
     'status', 'code', 'wait', 'unseen', 'ht', 'rp', 'back', unpack(LEASE))

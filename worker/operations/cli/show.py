@@ -91,6 +91,8 @@ def _timeline(d: Deletion, now: float) -> None:
         say(
             f"{words.count(missing, 'attempt')} in the middle of round {d.round} not kept: the first 3 and last 20 are."
         )
+    if d.cut:
+        say(f"{words.count(d.cut, 'line')} of earlier rounds not kept: of them all the first 20 and the last 80 are.")
     say()
 
 
