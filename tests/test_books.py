@@ -61,7 +61,10 @@ def test_the_text_that_asked_and_a_newer_one_may_judge(bench: Bench, book: Book)
 def test_what_a_worker_that_was_just_seen_may_judge_is_left_to_it_in_its_place(bench: Bench) -> None:
     sweep(bench, "a", "b")
     assert takes(bench, ASKED) == "a"
-    assert takes(bench, None) is None
+    bench.pass_time(0.2)
+    turn = bench.turn(book=None)
+    assert turn.lease is None
+    assert turn.next_ms == bench.now + 500, "whoever is called next may be another one, and is not called at once"
     assert "wait" not in bench.record("b")
     assert takes(bench, ASKED) == "b"
 

@@ -25,6 +25,7 @@
 --include _hold
 --include _receipt
 --include _settle
+local LEFT_FOR = 500       -- ms: somebody else is called for what this one had to leave, and not at once
 local LONGEST_WAIT = 2000  -- ms that a hand waits for a slot; for a later one somebody is called again
 local options = cjson.decode(ARGV[3])
 local cfg = options.gate
@@ -40,8 +41,8 @@ end
 -- The most urgent deletion that may still be sent, and whether its app user has to be looked up first. What is on hold
 -- or has passed its deadline is put away on the way (at most 100 a call). A withdrawn one is only looked at: no hold, and no
 -- policy has to mean it.
+local left = { user = 0, bulk = 0 }  -- due ones that are left to other workers
 local function pick(now)
-  local left = { user = 0, bulk = 0 }
   for _ = 1, 100 do
     local ref, lane = due_head(now, left)
     if not ref then return nil end
@@ -118,6 +119,7 @@ return once(ARGV[1], ARGV[2], function()
     local closed, till = closed_until(now, cfg)
     if closed then answer.next = till and tonumber(ms(till)) else
       local due = next_due(now)
+      if due and left.user + left.bulk > 0 then due = math.max(due, now + LEFT_FOR) end
       answer.next = due and tonumber(ms(due))
     end
   end
