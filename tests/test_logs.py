@@ -158,3 +158,22 @@ def test_a_long_trace_keeps_its_two_ends() -> None:
     assert masked.splitlines()[0] == "line 0"
     assert masked.splitlines()[-1] == "line 999"
     assert "960 lines left out" in masked
+
+
+def test_a_file_that_is_rotated_is_left_for_the_new_one(tmp_path: Path) -> None:
+    """As logrotate does it: the file gets another name, and an empty one takes its place, or none."""
+    root, file = logging.getLogger(), tmp_path / "worker.log"
+    before, level = root.handlers[:], root.level
+    try:
+        logs.set_up(logging.INFO, {}, file=str(file))
+        logging.getLogger("worker.test").info("first")
+        file.rename(tmp_path / "worker.log.1")
+        logging.getLogger("worker.test").info("second")
+        assert "second" in file.read_text(encoding="utf-8")
+        assert "second" not in (tmp_path / "worker.log.1").read_text(encoding="utf-8")
+        assert json.loads(file.read_text(encoding="utf-8"))["event"] == "second"
+        root.handlers[0].close()
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+        logging.captureWarnings(False)

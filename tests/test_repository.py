@@ -137,8 +137,9 @@ def test_worker_and_beat_run_celery_itself_without_a_shell(compose: dict[str, An
     assert beat["command"][-2:] == ["-s", "/tmp/celerybeat-schedule"], "the rest of the file system is read-only"
     for service in (worker, beat):
         assert service["user"] == "10001:10001"
-        assert service["healthcheck"]["test"] == ["CMD", "eraser", "health"]
+        assert service["healthcheck"]["test"][:3] == ["CMD", "eraser", "health"]
         assert service["depends_on"]["redis"]["condition"] == "service_healthy"
+    assert beat["healthcheck"]["test"][3:] == ["--beat"], "a beat that is dead or frozen is no healthy one"
 
 
 def test_the_console_is_watched_by_its_own_address(compose: dict[str, Any]) -> None:

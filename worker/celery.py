@@ -81,6 +81,8 @@ def configuration() -> dict[str, Any]:
                 },  # a tick that nobody had time for: the next one finds the same
             }
         },
+        "beat_scheduler": "worker.beat:Scheduler",
+        "beat_max_loop_interval": 5,  # seconds: how often it says that it lives
         "worker_consumer": "worker.consumer:Consumer",
         "worker_pool": "threads",
         "worker_concurrency": 16,

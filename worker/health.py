@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 STALE_S = 60.0
+WORKER, BEAT = "beat", "schedule"  # how the files end that workers leave, and Celery's beat
 
 
 def beats() -> Path:
@@ -24,10 +25,10 @@ def beats() -> Path:
     return Path(tempfile.gettempdir()) / f"avatar-eraser-{os.getuid()}"
 
 
-def stale(*, now: float) -> list[tuple[int, float]]:
-    """(pid, seconds since its last beat) of each living worker of this machine that no longer takes work."""
+def stale(kind: str = WORKER, *, now: float) -> list[tuple[int, float]]:
+    """(pid, seconds since its last beat) of each living one of this machine that does nothing any more."""
     found = []
-    for pid, file in _left():
+    for pid, file in _left(kind):
         with suppress(FileNotFoundError):  # it ends just now, and well
             if not _is_held(file):
                 file.unlink()
@@ -38,18 +39,18 @@ def stale(*, now: float) -> list[tuple[int, float]]:
     return found
 
 
-def living() -> list[int]:
-    """Pids of the workers of this machine."""
+def living(kind: str = WORKER) -> list[int]:
+    """Pids of those of this machine and user that live."""
     found = []
-    for pid, file in _left():
+    for pid, file in _left(kind):
         with suppress(FileNotFoundError):
             if _is_held(file):
                 found.append(pid)
     return found
 
 
-def _left() -> Iterator[tuple[int, Path]]:
-    return ((int(file.stem), file) for file in beats().glob("*.beat") if file.stem.isdecimal())
+def _left(kind: str) -> Iterator[tuple[int, Path]]:
+    return ((int(file.stem), file) for file in beats().glob(f"*.{kind}") if file.stem.isdecimal())
 
 
 def _is_held(file: Path) -> bool:

@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
@@ -115,8 +116,8 @@ class ForMachines(logging.Formatter):
 
 def set_up(level: int, environ: Mapping[str, str], *, file: str | None = None) -> None:
     """Send every log line of this process to stderr, or to a file, in our form. Called once, at its start."""
-    stream: TextIO = Path(file).open("a", encoding="utf-8", buffering=1) if file else sys.stderr  # noqa: SIM115
-    handler = logging.StreamHandler(stream)
+    handler = WatchedFileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
+    stream: Any = handler.stream  # of a file: until somebody rotates it, then the new one's
     if stream.isatty():
         handler.setFormatter(ForPeople(colour=not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"))
     else:

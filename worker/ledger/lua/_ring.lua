@@ -1,5 +1,6 @@
 -- Doorbells. A hand is called only when work is due, the gate lets somebody go, and no hand waits or is on its way.
-local BELL = 2000        -- ms after which a doorbell counts as lost
+local BELL = 2000        -- ms after which a doorbell counts as lost; twice as long for each that nobody answered before it
+local MOST_LOST = 4      -- of which it is known: while no worker runs a bell is sent twice a minute
 local WAITER = 1000      -- ms after its wake-up that a waiting hand counts as gone
 
 -- When the next deletion is due (ms since 1970), the user lane first if it is due; nil when nothing is pending.
@@ -38,10 +39,17 @@ local function ring(now, cfg)
   local due = next_due(now)
   if not due or due > now then return nil end
   if hands_waiting(now) > 0 then return nil end
-  redis.call('ZREMRANGEBYSCORE', P .. 'rung', '-inf', ms(now))
-  if redis.call('ZCARD', P .. 'rung') > 0 then return nil end
+  redis.call('ZREMRANGEBYRANK', P .. 'rung', 0, -MOST_LOST - 1)
+  if redis.call('ZCOUNT', P .. 'rung', '(' .. ms(now), '+inf') > 0 then return nil end
   if full(now, cfg) then return nil end
+  local lost = redis.call('ZCARD', P .. 'rung')
   local bell = tostring(redis.call('INCR', P .. 'bells'))
-  redis.call('ZADD', P .. 'rung', ms(now + BELL), bell)
+  redis.call('ZADD', P .. 'rung', ms(now + BELL * 2 ^ lost), bell)
   return bell
+end
+
+-- A hand heard a bell: messages go through.
+local function heard(now, bell)
+  redis.call('ZREM', P .. 'rung', bell)
+  redis.call('ZREMRANGEBYSCORE', P .. 'rung', '-inf', ms(now))
 end

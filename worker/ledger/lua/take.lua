@@ -87,7 +87,7 @@ end
 return once(ARGV[1], ARGV[2], function()
   local hand, now = ARGV[1], clock()
   redis.call('ZREM', P .. 'waiting', hand)
-  if options.bell then redis.call('ZREM', P .. 'rung', options.bell) end
+  if options.bell then heard(now, options.bell) end
   local answer = { now = tonumber(ms(now)) }
   if options.settle then answer.settled = settle(now, options.settle, cfg) end
   local verdict, detail = 'none', nil

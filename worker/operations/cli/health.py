@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from typing import NoReturn
 
 import click
 
@@ -19,16 +20,20 @@ PATIENCE_S = 2.0
 
 
 @click.command()
+@click.option("--beat", is_flag=True, help="Celery's beat instead: 1 also when none runs on this machine.")
 @json_option
-def health(as_json: bool) -> None:
+def health(beat: bool, as_json: bool) -> None:
     """For probes. Exit 0 well; 1 when a worker of this machine lives but takes no work while Redis answers.
 
     Redis being away is not the worker's illness: exit 0, and a restart would not help.
 
     \b
     eraser health
+    eraser health --beat
     """
     settings = Settings.load(os.environ)
+    if beat:
+        _beat(settings, as_json=as_json)
     stale = beats.stale(now=time.time())
     living = beats.living()
     away = _redis_away(settings)
@@ -38,6 +43,25 @@ def health(as_json: bool) -> None:
         json_line({"healthy": not ill, "redis": away or "answers", "workers": workers})
     else:
         click.echo(_say(stale, living, away))
+    sys.exit(1 if ill else 0)
+
+
+def _beat(settings: Settings, *, as_json: bool) -> NoReturn:
+    silent = dict(beats.stale(beats.BEAT, now=time.time()))
+    living, away = beats.living(beats.BEAT), _redis_away(settings)
+    ill = not living or (bool(silent) and away is None)
+    if as_json:
+        told = [{"pid": pid, "silent_s": silent.get(pid)} for pid in living]
+        json_line({"healthy": not ill, "redis": away or "answers", "beats": told})
+    elif not living:
+        click.echo("ill: no beat of this user runs on this machine; start it: celery -A worker beat")
+    elif ill:
+        told_of = ", ".join(f"process {pid} for {age:.0f} s" for pid, age in silent.items())
+        click.echo(f"ill: beat does not tick ({told_of}), while Redis answers; restart it")
+    else:
+        click.echo(
+            "well: beat ticks" if away is None else f"well: Redis is away, which a restart would not cure ({away})"
+        )
     sys.exit(1 if ill else 0)
 
 
