@@ -143,8 +143,9 @@ class Bench:
     def _check_counters(self, indexes: dict[str, list[str]]) -> None:
         """Each record was counted once when it came; and the dead letters stand in their groups."""
         counted = self.counters()
-        new, forgotten = (counted.events.get(e, 0) for e in (("deletion.requested", "new"), ("deletion.forgotten", "")))
-        assert new - forgotten == len(indexes)
+        names = (("deletion.requested", "new"), ("deletion.moved", "in"), ("deletion.moved", "out"))
+        new, came, left = (counted.events.get(event, 0) for event in names)
+        assert new + came - left - counted.events.get(("deletion.forgotten", ""), 0) == len(indexes)
         assert {event for event in counted.events if event[1] != "unknown"} <= set(EVENTS), "not in the metrics' list"
         dead = [ref for ref, where in indexes.items() if where == ["dead"]]
         self._check_groups(dead)

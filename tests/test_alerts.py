@@ -62,6 +62,11 @@ class Scene:
         index = f"{self.undertaker.ledger.prefix}due:{lane.value}"
         self.running.redis.zadd(index, {f"{PROJECT}/late": (time.time() - seconds) * 1000})
 
+    def abandon(self, account: str) -> None:
+        """An account that the settings do not name, with a deletion of project p."""
+        Undertaker(self.undertaker.url, account=account, project="p").request("left-behind", delay_s=3600)
+        self.running.redis.sadd(OURS.accounts, account)
+
     def lose_leases(self, number: int) -> None:
         self.undertaker.request(*(f"lost-{n}" for n in range(number)))
         for _ in range(number):
@@ -90,6 +95,7 @@ class Scene:
 def scene(redis_url: str, undertaker: Undertaker, tmp_path: Path) -> Any:
     (tmp_path / "eraser.toml").write_text(POLICY)
     environ = {"ERASER_REDIS_URL": redis_url, "ERASER_CONFIG": str(tmp_path / "eraser.toml"), "ERASER_PROJECTS": "*"}
+    environ["ERASER_REGION"] = "cn-north-4"
     made = Scene(Runtime.load(environ), undertaker)
     made.worker()
     yield made
@@ -116,9 +122,15 @@ HAPPENED: dict[str, Callable[[Scene], object]] = {
     "EraserLeasesLost": lambda s: s.lose_leases(6),
     "EraserRedisFillsUp": Scene.fill_redis,
     "EraserSweepStopped": Scene.stop_sweep,
+    "EraserProjectElsewhere": lambda s: (s.abandon("a"), s.running.redis.hset(OURS.projects, "p", "a")),
+    "EraserAccountGone": lambda s: s.abandon("a"),
+    "EraserLedgerElsewhere": lambda s: s.running.redis.hset(f"{s.undertaker.ledger.prefix}account", "endpoint", "x"),
     "EraserScheduleStopped": lambda s: s.running.redis.delete("eraser:schedule"),
 }
-COMES_ALONG = {"EraserDeadLettersGrow": {"EraserDeadLettersWait"}}
+COMES_ALONG = {
+    "EraserDeadLettersGrow": {"EraserDeadLettersWait"},
+    "EraserProjectElsewhere": {"EraserAccountGone"},
+}
 
 
 def test_nothing_fires_where_all_is_well(scene: Scene) -> None:

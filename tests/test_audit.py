@@ -55,6 +55,7 @@ OTHERS = {
         "audit",
         "hold list",
         "accounts list",
+        "accounts move",  # its audit is tested in test_cli_accounts.py: it needs settings of its own
     ),
     *("console", "console token", "receipts export", "receipts verify", "receipts recheck"),
     *("dead groups", "dead list", "dead show", "replay status", "replay list"),

@@ -306,10 +306,10 @@ def test_an_app_user_that_is_no_text_is_somebody_too(bench: Bench) -> None:
 
 def test_a_redis_that_was_lost_takes_its_key_along_in_every_process(bench: Bench) -> None:
     now = 0.0
-    old = AppUsers(bench.client, bench.p, clock=lambda: now)
+    old = AppUsers(bench.client, "default", clock=lambda: now)
     before = old.hashed("u-1")
     assert before == bench.ledger.users.hashed("u-1")
     bench.client.flushall()
     now += BELIEVED_S
-    after = AppUsers(bench.client, bench.p).hashed("u-1")
+    after = AppUsers(bench.client, "default").hashed("u-1")
     assert old.hashed("u-1") == after != before, "otherwise it would meet no hold that is put on anew"

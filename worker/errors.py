@@ -5,7 +5,8 @@
     │   └── SettingsError       2   a setting is missing or wrong; says which one and what to set
     │       └── OtherEndpoint   2   the ledger belongs to another MetaStudio than the settings name
     ├── RefusedBySafetyRule     3   a cap, a confirmation or a guard said no; nothing was done
-    │   └── UnknownProject      3   the project is none of this installation's, and nobody allowed it by name
+    │   ├── UnknownProject      3   the project is none of this installation's, and nobody allowed it by name
+    │   └── ProjectElsewhere    3   the project's deletions and holds lie under another account than the settings say
     └── Unreachable             4   Redis or MetaStudio does not answer; says what to do
 
 Data lives in attributes; messages are for people and are never parsed.
@@ -65,6 +66,23 @@ class UnknownProject(RefusedBySafetyRule):
     def __init__(self, project_id: str, why: str) -> None:
         super().__init__("project", f"{project_id} {why}")
         self.project_id = project_id
+
+
+class ProjectElsewhere(RefusedBySafetyRule):
+    """A project's records and holds lie under one account, and the settings of this process name another one."""
+
+    def __init__(self, project_id: str, *, home: str, ours: str, moving: bool = False) -> None:
+        command = f"eraser accounts move {project_id} --to {ours} --reason R"
+        if moving:
+            why = f"project {project_id} is being moved from {home} to {ours}. Nothing was done. To go on: {command}"
+        else:
+            why = (
+                f"the deletions and holds of project {project_id} lie under account {home}, and the settings give it "
+                f"to {ours}. Until they are moved nothing of it is recorded, swept, replayed or sent. Nothing was "
+                f"done. To move them: {command}; or give the project to {home} again in ERASER_CONFIG"
+            )
+        super().__init__("project elsewhere", why)
+        self.project_id, self.home, self.ours, self.moving = project_id, home, ours, moving
 
 
 class Unreachable(EraserError):

@@ -82,6 +82,7 @@ class Hand:
     stopping: threading.Event
     still_meant: StillMeant = field(default_factory=NoPolicies)
     sights: Sights = field(default_factory=Sights)
+    ours: Callable[[str], bool] = lambda _: True  # whether the settings still give a project to this account
     budget_s: float = BUDGET_S
     random: Callable[[], float] = random.random
     settled: dict[str, int] = field(default_factory=dict)
@@ -157,6 +158,9 @@ class Hand:
         return judge.failed(lease, Answer(None, silence, None, ours, None, 0))
 
     def _attempt(self, lease: Lease, judge: Judge) -> Settlement:
+        if not self.ours(lease.ref.project_id):
+            self.ledger.strays.add(lease.ref.project_id)
+            return judge.give_back(lease)
         if not self._covers_a_call(lease):
             return judge.give_back(lease)
         if lease.app_user is not None:

@@ -68,6 +68,26 @@ class Keys:
         """What the keys of parked messages begin with; in a cluster they share a slot (see `lua/park.lua`)."""
         return f"{{{self.namespace}:parked}}:"
 
+    @property
+    def accounts(self) -> str:
+        """Set: every account that was ever used, whatever the settings say now."""
+        return f"{self.namespace}:accounts"
+
+    @property
+    def projects(self) -> str:
+        """Hash: project, the account in which its deletions and holds lie (see `worker.ledger.places`)."""
+        return f"{self.namespace}:projects"
+
+    @property
+    def past_homes(self) -> str:
+        """Hash: project, JSON of the accounts where it was before it was moved, and until when."""
+        return f"{self.namespace}:projects:past"
+
+    @property
+    def app_users(self) -> str:
+        """The secret by which app users are hashed: one for all accounts, so that a hold moves with its project."""
+        return f"{self.namespace}:app-users:key"
+
     def session(self, id_: str) -> str:
         """A signed-in browser. The id's hash: that whoever reads Redis cannot become somebody else."""
         return f"{self.namespace}:console:session:{hashlib.sha256(id_.encode()).hexdigest()}"

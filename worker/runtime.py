@@ -16,7 +16,7 @@ from pathlib import Path
 import redis
 
 from worker import embedded
-from worker.accounts import Account, CredentialsReference
+from worker.accounts import Account, CredentialsReference, default_rate
 from worker.errors import OtherEndpoint, SettingsError, Unreachable
 from worker.hand import Hand
 from worker.keys import Keys
@@ -25,6 +25,7 @@ from worker.ledger.audit import AuditLog
 from worker.ledger.bindings import bindings
 from worker.ledger.glance import Glance
 from worker.ledger.moves import GatePolicy
+from worker.ledger.places import Places
 from worker.ledger.read import ReadModel
 from worker.ledger.receipts import Receipts
 from worker.ledger.store import Ledger, connect
@@ -175,7 +176,7 @@ class Runtime:
         """The ledger of one account."""
         with self._lock:
             if account not in self._ledgers:
-                self._ledgers[account] = self._ledger(account, self.settings.accounts[account].endpoint)
+                self._ledgers[account] = self._ledger(account, self.account(account).endpoint)
             return self._ledgers[account]
 
     def unbound_ledger(self, account: str) -> Ledger:
@@ -183,8 +184,16 @@ class Runtime:
         return self._ledger(account, None)
 
     def _ledger(self, account: str, endpoint: str | None) -> Ledger:
-        policy = gate_policy(self.settings, self.settings.accounts[account])
-        return Ledger(self.redis, account, policy, self.keys, endpoint=endpoint, patience_s=self.patience_s)
+        policy = gate_policy(self.settings, self.account(account))
+        return Ledger(
+            self.redis,
+            account,
+            policy,
+            self.keys,
+            endpoint=endpoint,
+            placer=self.places.claim,
+            patience_s=self.patience_s,
+        )
 
     def check_endpoints(self) -> None:
         """Raise `OtherEndpoint` where an account has another address in the ledger, and `Unreachable`.
@@ -197,13 +206,46 @@ class Runtime:
             if ours is not None and ours != bound.endpoint:
                 raise OtherEndpoint(name, bound=bound.endpoint, ours=ours)
 
+    def account_for(self, project_id: str) -> str:
+        """The account that calls for a project; raises `SettingsError` where none does.
+
+        A process that calls nobody has no opinion of its own: it follows where the project's deletions lie already.
+        """
+        ours = self.settings.account_of(project_id)
+        home = self.places.home(project_id) if ours.endpoint is None else None
+        return home.account if home else ours.name
+
     def ledger_of(self, project_id: str) -> Ledger:
         """The ledger of the account that calls for a project."""
-        return self.ledger(self.settings.account_of(project_id).name)
+        return self.ledger(self.account_for(project_id))
+
+    @cached_property
+    def places(self) -> Places:
+        """Where each project's deletions and holds lie."""
+        return Places(self.redis, self.account_for, self.ledger, self.keys)
+
+    def home_of(self, project_id: str) -> str:
+        """The account in which a project's deletions and holds lie, or would: for whoever looks, or stops something."""
+        home = self.places.home(project_id)
+        return home.account if home else self.settings.account_of(project_id).name
+
+    def homes_of(self, project_id: str) -> list[str]:
+        """The same; while the project is being moved both accounts."""
+        home = self.places.home(project_id)
+        return [home.account, *([home.to] if home.to else [])] if home else [self.home_of(project_id)]
+
+    def known_accounts(self) -> list[str]:
+        """The accounts of the settings, then those that are gone from them but were used. Raises `Unreachable`."""
+        ours = self.settings.accounts
+        return [*ours, *sorted(self.places.accounts() - ours.keys())]
+
+    def account(self, name: str) -> Account:
+        """An account of the settings; or one that is gone from them, for which nobody calls any more."""
+        return self.settings.accounts.get(name) or Account(name, None, None, default_rate(None))
 
     def reads(self, account: str) -> ReadModel:
         """What people see of one account."""
-        return ReadModel(self.redis, account, self.keys, rate=self.settings.accounts[account].rate)
+        return ReadModel(self.redis, account, self.keys, rate=self.account(account).rate)
 
     def glance(self, account: str) -> Glance:
         """A few fields of very many deletions of one account."""
@@ -266,6 +308,7 @@ class Runtime:
             stopping=self.stopping,
             still_meant=Reread(self.policies),
             sights=self.sights(account),
+            ours=lambda project: self.places.is_ours(project, account),
         )
 
     def work(self, account: str, ring: Callable[[str, str], None], bell: str | None = None) -> None:

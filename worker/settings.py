@@ -91,6 +91,7 @@ class Settings:
     namespace: str  # what the names of all keys and queues begin with
     console_hosts: tuple[str, ...]  # names under which the HTTP side is called, beside those of this machine
     accounts: Mapping[str, Account]
+    owners: Mapping[str, str]  # project -> its account, where that is said
     project: str | None  # HUAWEICLOUD_SDK_PROJECT_ID
     projects: frozenset[str]  # this installation's own, by name
     every_project: bool  # ERASER_PROJECTS=*: any other may be asked for too
@@ -136,6 +137,7 @@ class Settings:
             namespace=read.value("ERASER_NAMESPACE", _check_namespace) or NAMESPACE,
             console_hosts=read.value("ERASER_CONSOLE_HOSTS", check_hosts) or (),
             accounts=MappingProxyType(accounts),
+            owners=MappingProxyType({one: name for name, account in accounts.items() for one in account.projects}),
             project=project,
             projects=frozenset(named).union(*(account.projects for account in accounts.values())),
             every_project=listed == (EVERY,),
@@ -144,9 +146,8 @@ class Settings:
 
     def account_of(self, project_id: str) -> Account:
         """The account that calls for this project; raises `SettingsError` where none does."""
-        for account in self.accounts.values():
-            if project_id in account.projects:
-                return account
+        if project_id in self.owners:
+            return self.accounts[self.owners[project_id]]
         if DEFAULT in self.accounts:
             return self.accounts[DEFAULT]
         raise SettingsError(

@@ -21,6 +21,7 @@ class ActName(StrEnum):
     RELEASED = "hold.removed"
     PAUSED = "gate.paused"
     RESUMED = "gate.resumed"
+    MOVED = "project.moved"
     REBOUND = "account.rebound"
     SENT_BACK = "messages.sent_back"  # parked ones, see `worker.ledger.parking`
     GIVEN_UP = "messages.given_up"

@@ -1,7 +1,9 @@
 """App users under another name: holds are kept by a keyed hash, so that no dump shows who is on hold.
 
-The key is a random secret of the account and lives in the same Redis: whoever may read everything there can test a
-guess against it. It keeps app users out of plain sight and out of copies of the holds; it is no secret from Redis.
+The key is a random secret of the installation and lives in the same Redis, one for all accounts, so that holds and
+deletions of a project that moves to another account still mean the same app users. Whoever may read everything there
+can test a guess against it. It keeps app users out of plain sight and out of copies of the holds; it is no secret from
+Redis.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any, Final
 
 import redis
 
+from worker.keys import OURS, Keys
 from worker.ledger.ask import ask
 
 NOBODY: Final = "-"  # the job was created without an app user
@@ -25,10 +28,12 @@ class AppUsers:
     """Hashes app users of one account, and knows in which projects there are some. Thread-safe; asks Redis for the key
     every few seconds."""
 
-    def __init__(self, client: redis.Redis, prefix: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, client: redis.Redis, account: str, keys: Keys = OURS, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._client = client
-        self._name = f"{prefix}holds:key"
-        self._projects = f"{prefix}users:projects"
+        self._name = keys.app_users
+        self._projects = keys.account(account) + "users:projects"
         self._clock = clock
         self._known: tuple[bytes, float] | None = None  # the key, and until when it is believed
 

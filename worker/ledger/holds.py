@@ -57,12 +57,23 @@ class HoldList:
         return self._ledger.results("hold", options, refs)
 
     def add_user(
-        self, app_user: str, *, why: str, by: str, until_ms: float | None = None, act: Act | None = None
+        self,
+        app_user: str,
+        *,
+        why: str,
+        by: str,
+        until_ms: float | None = None,
+        every: bool = False,
+        act: Act | None = None,
     ) -> None:
-        """Hold every job of an app user. What waits is held when a hand would take it."""
+        """Hold every job of an app user. What waits is held when a hand would take it.
+
+        every: it was said of all accounts, so one that is used for the first time later has it too.
+        """
         user = self._ledger.users.hashed(app_user)
         said = (act or Act()).named(ActName.HELD, by=by, why=why, user=user)
-        self._ledger.move("hold", lean({"why": why, "by": by, "until": until_ms, "user": user, "act": said}))
+        options = {"why": why, "by": by, "until": until_ms, "user": user, "every": every or None, "act": said}
+        self._ledger.move("hold", lean(options))
 
     # -- removing ----------------------------------------------------------------------------------------------------
 

@@ -15,11 +15,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.errors import OtherEndpoint, Unreachable
+from worker.errors import OtherEndpoint, ProjectElsewhere, Unreachable
 from worker.ledger import scripts
 from worker.ledger.away import FOR_A_PERSON, is_away, leaving, why_away
 from worker.ledger.moves import Ref, compact
 
+PLACINGS = 10  # of a move: settings that disagree can take a project from each other only so often
 BATCH = 500  # deletions one script may touch: Redis serves nobody else meanwhile
 
 
@@ -59,6 +60,8 @@ class Mover:
     """Runs the moves of one account. Thread-safe.
 
     endpoint: the address that this process calls for it; None: it calls nobody, and may act whatever the address is.
+    placer(project, account): asks the register where a project belongs (see `worker.ledger.places`), so that a move on
+    one that is not known here may go on, or raises `ProjectElsewhere`; None: what is not known to be elsewhere is here.
     patience_s: how long it tries again while Redis is away. clock: Lua in the place of Redis's clock, for tests.
     """
 
@@ -69,6 +72,7 @@ class Mover:
         prefix: str,
         *,
         endpoint: str | None,
+        placer: Callable[[str, str], None] | None,
         patience_s: float,
         clock: str | None = None,
     ) -> None:
@@ -76,6 +80,7 @@ class Mover:
         self.account = account
         self.prefix = prefix
         self.endpoint = endpoint
+        self._placer = placer
         self._patience_s = patience_s
         self._clock = clock
         self._caller = _Caller()
@@ -110,8 +115,31 @@ class Mover:
     ) -> dict[str, Any]:
         """Run one move, repeating it under the same number while Redis is away.
 
-        keep_trying: try on while it returns True, instead of for `patience_s`. Raises `OtherEndpoint`.
+        keep_trying: try on while it returns True, instead of for `patience_s`. Raises `OtherEndpoint` and
+        `ProjectElsewhere`.
         """
+        if self._placer:
+            options = options | {"placed": True}
+        for _ in range(PLACINGS):
+            answer = self._run(name, options, refs, keep_trying)
+            if "unplaced" not in answer:
+                return answer
+            for project in answer["unplaced"]:
+                self._place(project)
+        raise RuntimeError(f"{name}: a project finds no account")  # a bug: whoever placed it was told that it is here
+
+    def _place(self, project: str) -> None:
+        if self._placer is None:
+            raise ProjectElsewhere(project, home=self.account, ours="another account")
+        self._placer(project, self.account)
+
+    def _run(
+        self,
+        name: str,
+        options: dict[str, Any],
+        refs: Sequence[Ref],
+        keep_trying: Callable[[], bool] | None,
+    ) -> dict[str, Any]:
         script = scripts.load(name, clock=self._clock)
         caller, seq = self._caller.next()
         said = f"{seq} {self.endpoint}" if self.endpoint else seq

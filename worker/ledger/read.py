@@ -100,6 +100,7 @@ class AccountStatus:
         default_factory=dict
     )  # the same in seconds, of each lane that has some
     next_due_at: float | None = None  # when the next pending one is due, where none is due now
+    holds: int = 0  # of jobs and of app users
     bound: Binding | None = None  # its address at MetaStudio; None: nobody used it yet
 
 
@@ -132,8 +133,10 @@ class ReadModel:
         for lane in ("user", "bulk"):
             pipe.zcount(self._p + f"due:{lane}", "-inf", now)
             pipe.zrange(self._p + f"due:{lane}", 0, 0, withscores=True)
+        for name in ("holds:jobs", "holds:users"):
+            pipe.hlen(self._p + name)
         pipe.hmget(self._p + bindings.KEY, bindings.FIELDS)
-        *answer, bound = ask(pipe.execute)
+        *answer, held_jobs, held_users, bound = ask(pipe.execute)
         cards = dict(zip(names, answer[1 : 1 + len(names)], strict=True))
         user_due, user_head, bulk_due, bulk_head = answer[1 + len(names) :]
         heads = [head[0][1] for head in (user_head, bulk_head) if head]
@@ -151,6 +154,7 @@ class ReadModel:
                 if head and head[0][1] <= now
             },
             next_due_at=oldest if oldest is not None and oldest > now else None,
+            holds=held_jobs + held_users,
             bound=bindings.binding(bound),
         )
 

@@ -15,6 +15,7 @@ from worker.errors import RefusedBySafetyRule, Unreachable
 from worker.keys import OURS, Keys
 from worker.ledger.acts import Act, ActName
 from worker.ledger.app_users import AppUsers
+from worker.ledger.ask import ask
 from worker.ledger.away import why_away
 from worker.ledger.mover import BATCH, Mover, connect
 from worker.ledger.moves import Accepted, Book, Claim, GatePolicy, Lease, Rebound, Ref, Settlement, Turn, lean
@@ -46,14 +47,18 @@ class Ledger(Mover):
         keys: Keys = OURS,
         *,
         endpoint: str | None = None,
+        placer: Callable[[str, str], None] | None = None,
         patience_s: float = 4.0,
         clock: str | None = None,
     ) -> None:
-        super().__init__(client, account, keys.account(account), endpoint=endpoint, patience_s=patience_s, clock=clock)
+        super().__init__(
+            client, account, keys.account(account), endpoint=endpoint, placer=placer, patience_s=patience_s, clock=clock
+        )
         self.keys = keys
         self.policy = gate
         self._gate = asdict(gate)
-        self.users = AppUsers(client, self.prefix)
+        self.strays: set[str] = set()  # projects that this process's settings give to another account: not to be taken
+        self.users = AppUsers(client, account, keys)
         self._room_checked = -ROOM_CHECK_S
 
     @property
@@ -131,6 +136,8 @@ class Ledger(Mover):
         options: dict[str, Any] = {"worker": worker, "token": token, "key": key, "gate": self._gate}
         if want:
             options["want"] = True
+        if self.strays:
+            options["strays"] = sorted(self.strays)
         if bell:
             options["bell"] = bell
         if book:
@@ -287,6 +294,15 @@ class Ledger(Mover):
         said = (act or Act()).named(ActName.RESUMED, by=by, why=why)
         answer = self.move("resume", {"gate": self._gate, "act": said})
         return answer.get("was"), answer.get("ring")
+
+    def place(self, project: str, place: str, *, expect: str | None = None) -> bool:
+        """Say whether anything of a project may be done here (see `lua/place.lua`). Returns whether it is so now."""
+        return bool(self.move("place", lean({"project": project, "place": place, "expect": expect}))["done"])
+
+    def place_now(self, project: str) -> str:
+        """What is said of it; empty: nothing was."""
+        said: Any = ask(self.client.hget, self.prefix + "projects", project)
+        return said.decode() if said else ""
 
     def rebind(self, endpoint: str, *, why: str | None, by: str | None, plan: bool) -> Rebound:
         """Give the account another address. This ledger must have been made without one. plan: only look."""

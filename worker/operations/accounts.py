@@ -27,6 +27,14 @@ class AccountSeen:
     ledger_endpoint: str | None  # None: nobody used it yet
     since: float | None  # ms since 1970
     waiting: int
+    known: bool  # to the settings; False: nobody calls for it any more
+    total: int  # deletions in any state
+    holds: int  # of jobs and of app users
+
+    @property
+    def abandoned(self) -> bool:
+        """It is gone from the settings, and something lies there."""
+        return not self.known and bool(self.total or self.holds)
 
     @property
     def elsewhere(self) -> OtherEndpoint | None:
@@ -43,12 +51,24 @@ class AccountSeen:
             "since": rfc3339(self.since),
             "elsewhere": self.elsewhere is not None,
             "waiting": self.waiting,
+            "in_settings": self.known,
+            "deletions": self.total,
+            "holds": self.holds,
         }
 
 
 def each(running: Runtime) -> Iterator[AccountSeen]:
-    """Every account of the settings. Raises `Unreachable`."""
-    return seen(running, (running.reads(name).status() for name in running.settings.accounts))
+    """Every account of the settings, then those that are gone from them. Raises `Unreachable`."""
+    return seen(running, (running.reads(name).status() for name in running.known_accounts()))
+
+
+def abandoned(running: Runtime) -> list[AccountSeen]:
+    """Accounts that are gone from the settings and not empty; a process that calls nobody cannot know. Raises
+    `Unreachable`."""
+    if all(account.endpoint is None for account in running.settings.accounts.values()):
+        return []
+    gone = (running.reads(name).status() for name in running.known_accounts() if name not in running.settings.accounts)
+    return [one for one in seen(running, gone) if one.abandoned]
 
 
 def seen(running: Runtime, accounts: Iterable[AccountStatus]) -> Iterator[AccountSeen]:
@@ -57,10 +77,13 @@ def seen(running: Runtime, accounts: Iterable[AccountStatus]) -> Iterator[Accoun
         name, bound = one.gate.account, one.bound
         yield AccountSeen(
             name=name,
-            endpoint=running.settings.accounts[name].endpoint,
+            endpoint=running.account(name).endpoint,
             ledger_endpoint=bound.endpoint if bound else None,
             since=bound.since if bound else None,
             waiting=sum(one.states[state] for state in WAITING),
+            known=name in running.settings.accounts,
+            total=sum(one.states.values()),
+            holds=one.holds,
         )
 
 

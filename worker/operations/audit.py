@@ -46,7 +46,7 @@ class Filter:
 
 def entries(running: Runtime, wanted: Filter) -> Iterator[Entry]:
     """Every act that passes, of every account, the newest first. Raises `Unreachable`."""
-    accounts = [wanted.account] if wanted.account else list(running.settings.accounts)
+    accounts = [wanted.account] if wanted.account else running.known_accounts()
     logs = (running.audit(account).newest(since=wanted.since, until=wanted.until) for account in accounts)
     return filter(wanted.passes, heapq.merge(*logs, key=lambda entry: entry.at, reverse=True))
 

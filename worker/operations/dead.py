@@ -255,7 +255,7 @@ def _why_not(running: Runtime, word: str, project: str | None, by_group: dict[st
     default = project or running.settings.default_project()
     projects = [default] if default else [each for one in running.settings.accounts.values() for each in one.projects]
     for one in projects:
-        account = running.settings.account_of(one).name
+        account = running.home_of(one)
         for _, found in running.glance(account).states([Ref(one, word)]):
             if found is not None:
                 where = f" in project {one}" if len(projects) > 1 else ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from worker.deletion import Lane, State, check_opaque, check_reason
 from worker.errors import RefusedBySafetyRule
 from worker.ledger.acts import Act
+from worker.ledger.glance import Letter
 from worker.ledger.moves import Ref
 from worker.operations.dead import Selection, note_replay
 from worker.operations.requests import CAP, Ring
@@ -50,6 +51,7 @@ def replay(
 ) -> Done:
     """A new round at once for a few jobs that were named, before bulk work; many: `worker.operations.replays`."""
     act = act or act_of(selection, None)
+    check_homes(running, selection.letters)
 
     def move(account: str, refs: list[Ref]) -> list[tuple[Ref, str]]:
         results, bells = running.ledger(account).replay(
@@ -69,6 +71,12 @@ def replay(
     done = _do(selection, State.PENDING, reason, by, move)
     note_replay(running, selection.letters)
     return done
+
+
+def check_homes(running: Runtime, letters: Iterable[Letter]) -> None:
+    """Raise `ProjectElsewhere` for a letter that lies under another account than the settings give its project to."""
+    for project, account in dict.fromkeys((letter.ref.project_id, letter.account) for letter in letters):
+        running.places.check([project], account)
 
 
 def discard(running: Runtime, selection: Selection, *, reason: str, by: str | None, act: Act | None = None) -> Done:

@@ -180,6 +180,12 @@ def _addresses(running: Runtime, seen: status.Overview) -> Iterator[Check]:
             yield Check(name, Verdict.OK, "the ledger has none yet: it keeps the first one that is used")
         else:
             yield Check(name, Verdict.OK, f"the ledger belongs to {account.ledger_endpoint}")
+    for stray in seen.strays:
+        yield Check(f"project {stray.project}", Verdict.WRONG, str(stray), stray.command)
+    for gone in seen.abandoned:
+        found = f"it is gone from the settings, and {gone.total:,} deletions and {gone.holds:,} holds lie there"
+        todo = "eraser accounts list, then eraser accounts move PROJECT --to ACCOUNT; or put it back into ERASER_CONFIG"
+        yield Check(f"account {gone.name}", Verdict.WRONG, found, todo)
 
 
 def _retention(running: Runtime) -> Check:

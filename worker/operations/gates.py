@@ -22,12 +22,14 @@ class Switched:
     was: str | None
 
 
-def accounts_meant(running: Runtime, account: str | None, *, every: bool | None, command: str) -> list[str]:
+def accounts_meant(
+    running: Runtime, account: str | None, *, every: bool | None, command: str, gone: bool = False
+) -> list[str]:
     """The account named, the only one there is, or all of them where that was said. Raises `UsageError`.
 
-    every: None where the command takes one account only.
+    every: None where the command takes one account only. gone: also one that is gone from the settings.
     """
-    known = list(running.settings.accounts)
+    known = running.known_accounts() if gone else list(running.settings.accounts)
     if account is not None and every:
         raise UsageError("--account or --all: one of the two")
     if account is not None:

@@ -74,7 +74,7 @@ def add(
     """Hold each job. Never capped: it stops calls. A bad id is told, the others are held. imported: from a file."""
     check_said(reason, by)
     good, told = _sorted_out(project, job_ids)
-    account = running.settings.account_of(project).name
+    account = running.home_of(project)
     name = ActName.IMPORTED if imported else ActName.HELD
     for ref, result in hold_list(running, account).add(good, why=reason, by=by, until_ms=until_ms, name=name):
         text = _ADDED.get(result, result)
@@ -86,7 +86,7 @@ def remove(running: Runtime, project: str, job_ids: Iterable[str], *, reason: st
     """Remove the hold of each job; what it held goes on."""
     check_reason(reason), check_opaque(by, "by")
     good, told = _sorted_out(project, job_ids)
-    account = running.settings.account_of(project).name
+    account = running.home_of(project)
     for ref, result in hold_list(running, account).remove(good, why=reason, by=by):
         told.append(Told(ref.job_id, ref.project_id, result, _REMOVED.get(result, result), result != "not_held"))
     running.wake(account, 0)
@@ -94,32 +94,38 @@ def remove(running: Runtime, project: str, job_ids: Iterable[str], *, reason: st
 
 
 def add_user(
-    running: Runtime, accounts: Iterable[str], app_user: str, *, reason: str, by: str, until_ms: float | None
+    running: Runtime, account: str | None, app_user: str, *, reason: str, by: str, until_ms: float | None
 ) -> None:
-    """Hold every job of an app user, in each of the accounts."""
+    """Hold every job of an app user, in one account, or in all of them and in those to come."""
     check_said(reason, by)
     check_opaque(app_user, "app user")
-    act = Act()
-    for account in accounts:
-        hold_list(running, account).add_user(app_user, why=reason, by=by, until_ms=until_ms, act=act)
+    act, every = Act(), account is None
+    for name in accounts_of(running, account):
+        running.places.introduce(name)
+        hold_list(running, name).add_user(app_user, why=reason, by=by, until_ms=until_ms, every=every, act=act)
+
+
+def accounts_of(running: Runtime, account: str | None) -> list[str]:
+    """The account named, or all that hold anything: one that is gone from the settings, too."""
+    return [account] if account else running.known_accounts()
 
 
 def remove_user(
-    running: Runtime, accounts: Iterable[str], app_user: str, *, reason: str | None, by: str | None
+    running: Runtime, account: str | None, app_user: str, *, reason: str | None, by: str | None
 ) -> tuple[bool, int]:
     """Remove an app user's hold: whether there was one, and how many deletions go on."""
     check_reason(reason), check_opaque(by, "by"), check_opaque(app_user, "app user")
     there, freed, act = False, 0, Act()
-    for account in accounts:
-        was, went_on = hold_list(running, account).remove_user(app_user, why=reason, by=by, act=act)
+    for name in accounts_of(running, account):
+        was, went_on = hold_list(running, name).remove_user(app_user, why=reason, by=by, act=act)
         there, freed = there or was, freed + went_on
-        running.wake(account, 0)
+        running.wake(name, 0)
     return there, freed
 
 
 def each(running: Runtime) -> Iterator[tuple[str, Hold]]:
     """Every hold of every account."""
-    for account in running.settings.accounts:
+    for account in running.known_accounts():
         for hold in hold_list(running, account).each():
             yield account, hold
 

@@ -24,7 +24,8 @@ from worker.ledger.ask import ask
 from worker.ledger.counters import BOUNDS_MS, Counters
 from worker.ledger.parking import Kind
 from worker.ledger.read import AccountStatus
-from worker.operations import parked, retention, status
+from worker.operations import accounts as identity
+from worker.operations import moving, parked, retention, status
 from worker.operations.words import GATES
 from worker.runtime import Runtime
 
@@ -44,6 +45,7 @@ EVENTS: Final = (
     *(("deletion.held", why) for why in ("job", "user", "user_unknown")),
     ("deletion.released", ""),
     *(("deletion.lost", who) for who in ("worker_gone", "nobody_blamed")),
+    *(("deletion.moved", way) for way in ("in", "out")),
     ("deletion.outrun", ""),
     ("deletion.forgotten", ""),
 )
@@ -92,6 +94,7 @@ def families(running: Runtime) -> Iterator[Metric]:
     yield from _gates(every)
     yield from _counted(every)
     yield from _messages(running)
+    yield from _settings(running, every)
     yield from _workers(running)
     yield from _schedules(running)
     yield from _redis(running)
@@ -180,6 +183,25 @@ def _messages(running: Runtime) -> Iterator[Metric]:
     for kind in Kind:
         kept.add_metric([kind.value], counts.get(kind, 0))
     yield kept
+
+
+# -- whether settings and ledger agree --------------------------------------------------------------------------------
+
+
+def _settings(running: Runtime, every: list[_Account]) -> Iterator[Metric]:
+    seen = identity.seen(running, (account.now for account in every))
+    wrong = sum(one.elsewhere is not None for one in seen)
+    yield _gauge(
+        "accounts_elsewhere",
+        "Accounts whose ledger belongs to a MetaStudio that the settings do not name.",
+        value=wrong,
+    )
+    gone = len(identity.abandoned(running))
+    yield _gauge("accounts_gone", "Accounts that are gone from the settings and not empty.", value=gone)
+    strays = len(moving.strays(running))
+    yield _gauge(
+        "projects_elsewhere", "Projects that lie under an account that is not the one of the settings.", value=strays
+    )
 
 
 # -- what does the work -----------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.errors import UsageError
-from worker.ledger.receipts import PAGE, Receipts, place
+from worker.ledger.receipts import Receipts, place
 from worker.receipts.receipt import expand
 from worker.runtime import Runtime
 
@@ -36,32 +36,48 @@ def settled_since(running: Runtime, project_id: str, cursor: str | None, limit: 
     Each item has the fields of an exported receipt, but for the chain's. Raises `BadCursor`, `CursorTooOld`,
     `SettingsError` for a project of no account, and `Unreachable`.
     """
-    account = running.settings.account_of(project_id).name
-    receipts = running.receipts(account)
-    begin = _checked(receipts, cursor)
-    found = _page(receipts, project_id, begin, limit)
-    _checked(receipts, begin)  # what was trimmed while we read must not be passed over either
+    streams = _streams(running, project_id)
+    begins = [_checked(stream, cursor) for stream in streams]
+    found = _page(streams, begins, project_id, limit)
+    for stream, begin in zip(streams, begins, strict=True):
+        _checked(stream, begin)  # what was trimmed while we read must not be passed over either
     return found
 
 
-def _page(receipts: Receipts, project_id: str, at: str, limit: int) -> Settled:
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """Receipts of an account, as long as the project was there."""
+
+    receipts: Receipts
+    until: str | None  # an id; None: it is there now
+
+
+def _streams(running: Runtime, project_id: str) -> list[_Stream]:
+    """Where the project's receipts are, in the order of time: a project that moved left them behind."""
+    past = running.places.past(project_id)
+    streams = [_Stream(running.receipts(name), f"{until:.0f}-{2**64 - 1}") for name, until in past]
+    return [*streams, _Stream(running.receipts(running.home_of(project_id)), None)]
+
+
+def _page(streams: list[_Stream], begins: list[str], project_id: str, limit: int) -> Settled:
     items: list[dict[str, Any]] = []
-    for _ in range(READ_MOST // PAGE):
-        page = receipts.page(at)
-        for entry in page:
+    at, read = begins[0], 0
+    for stream, begin in zip(streams, begins, strict=True):
+        at = max(at, begin, key=place)
+        for entry in stream.receipts.each(at, until=stream.until):
             if entry.ref.project_id == project_id:
                 if len(items) == limit:
                     return Settled(items, at, more=True)
-                items.append(expand(receipts.account, entry))
-            at = entry.id
-        if len(page) < PAGE:
-            return Settled(items, at, more=False)
-    return Settled(items, at, more=True)
+                items.append(expand(stream.receipts.account, entry))
+            at, read = entry.id, read + 1
+            if read == READ_MOST:
+                return Settled(items, at, more=True)
+    return Settled(items, at, more=False)
 
 
-def _checked(receipts: Receipts, cursor: str | None) -> str:
+def _checked(stream: _Stream, cursor: str | None) -> str:
     """The cursor as an entry's id. What was trimmed after it must not be passed over in silence."""
-    trimmed = receipts.book().archived.id
+    trimmed = stream.receipts.book().archived.id
     if cursor is None:
         return trimmed
     try:
@@ -70,7 +86,8 @@ def _checked(receipts: Receipts, cursor: str | None) -> str:
         raise BadCursor(
             f"cursor: {cursor[:40]!r} is none that was given out here; leave it out to begin anew"
         ) from None
-    if at < place(trimmed):
+    seen_all = stream.until is not None and at >= place(stream.until)
+    if at < place(trimmed) and not seen_all:
         raise CursorTooOld(
             "cursor: receipts after it have left Redis for the day files; leave it out to begin with the oldest that "
             "is left, and see `eraser receipts export` for those before"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import groupby
 from typing import Any
 
 from worker.deletion import State
@@ -71,15 +72,16 @@ def jobs(running: Runtime, account: str, *, since_ms: float | None, most: int | 
     return chosen, len(over) - len(chosen)
 
 
-def recheck(running: Runtime, account: str, refs: Iterable[Ref]) -> Iterator[Looked]:
+def recheck(running: Runtime, refs: Iterable[Ref]) -> Iterator[Looked]:
     """Ask for each, at the pace of lookups that all workers share. Raises `Unreachable` where nobody is there."""
     running.check_endpoints()  # no move would ask, and all jobs of another MetaStudio are not there
     unknown = 0
-    for looked in _Recheck(running, account).each(refs):
-        unknown = unknown + 1 if looked.now is Now.UNKNOWN else 0
-        yield looked
-        if unknown >= GIVE_UP:
-            raise Unreachable(f"{GIVE_UP} jobs in a row; the last {looked.text}. See: eraser doctor")
+    for account, some in groupby(refs, key=lambda ref: running.account_for(ref.project_id)):  # a project may have moved
+        for looked in _Recheck(running, account).each(some):
+            unknown = unknown + 1 if looked.now is Now.UNKNOWN else 0
+            yield looked
+            if unknown >= GIVE_UP:
+                raise Unreachable(f"{GIVE_UP} jobs in a row; the last {looked.text}. See: eraser doctor")
 
 
 @dataclass

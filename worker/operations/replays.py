@@ -17,7 +17,7 @@ from worker.ledger.holds import HoldList
 from worker.ledger.replays import Replay, ReplayBook, ReplayState
 from worker.operations import words
 from worker.operations.dead import Selection, group_of, note_replay
-from worker.operations.dead_moves import NAMED
+from worker.operations.dead_moves import NAMED, check_homes
 from worker.operations.requests import CAP
 from worker.operations.times import rfc3339
 from worker.replay.plan import Share, apart, canaries_first
@@ -185,6 +185,7 @@ def start(running: Runtime, plan: ReplayPlan, *, by: str | None, why: str, most:
     if plan.count > (plan.cap if most is None else most):
         allowed = f"above {plan.cap} the number has to be confirmed" if most is None else f"{most:,} were allowed"
         raise RefusedBySafetyRule("max", f"{plan.count:,} letters, and {allowed}. Nothing was done")
+    check_homes(running, (letter for share in plan.shares for letter in share.letters))
     replay = f"replay-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     for share in plan.shares:
         ReplayBook(running.ledger(share.account)).freeze(replay, (letter.ref for letter in share.letters))

@@ -13,7 +13,7 @@ from worker.durations import LONGEST, format_duration
 from worker.errors import RefusedBySafetyRule, UnknownProject, UsageError
 from worker.ledger.acts import Act, ActName
 from worker.ledger.moves import Accepted, Claim, Ref
-from worker.ledger.store import BATCH
+from worker.ledger.store import BATCH, Ledger
 from worker.operations.times import parse_span, parse_time
 from worker.runtime import Runtime
 
@@ -164,12 +164,11 @@ def record(running: Runtime, refs: Iterable[Ref], claim: Claim, ring: Ring) -> I
         yield from flush()
 
 
-def record_each(running: Runtime, wanted: Sequence[tuple[Ref, Claim]], ring: Ring) -> list[Accepted]:
-    """The same in one round trip for at most 500 of one account that different callers ask for: all or none.
+def record_each(ledger: Ledger, wanted: Sequence[tuple[Ref, Claim]], ring: Ring) -> list[Accepted]:
+    """The same in one round trip for at most 500 of one project that different callers ask for: all or none.
 
     Whoever calls sees to it that the dispatcher is woken.
     """
-    ledger = running.ledger_of(wanted[0][0].project_id)
     accepted, bells = ledger.request_each(wanted)
     for bell in bells:
         ring(ledger.account, bell)

@@ -65,8 +65,10 @@ def find(running: Runtime, project: str, job_id: str) -> tuple[Deletion, float]:
     why = why_bad_id(job_id)
     if why:
         raise UsageError(why)
-    reads = running.reads(running.settings.account_of(project).name)
-    deletion = reads.show(Ref(project, job_id))
+    for account in running.homes_of(project):
+        reads = running.reads(account)
+        if (deletion := reads.show(Ref(project, job_id))) is not None:
+            break
     if deletion is None:
         raise UnknownJob(
             f"nothing is known of job {job_id} in project {project}: nobody asked for its deletion here, or the record "

@@ -18,7 +18,8 @@ from worker.ledger.read import AccountStatus
 from worker.ledger.replays import ReplayState
 from worker.ledger.store import FULL_SHARE
 from worker.operations import accounts as identity
-from worker.operations import parked, replays, retention, words
+from worker.operations import moving, parked, replays, retention, words
+from worker.operations.moving import Stray
 from worker.operations.reach import no_writes
 from worker.operations.replays import ReplayProgress
 from worker.operations.times import rfc3339, span
@@ -64,6 +65,8 @@ class Overview:
     replays: tuple[ReplayProgress, ...] = ()  # that run, or stopped themselves lately
     parked: tuple[Group, ...] = ()  # messages that could not be recorded
     elsewhere: tuple[OtherEndpoint, ...] = ()  # accounts that belong to another MetaStudio than the settings say
+    strays: tuple[Stray, ...] = ()  # projects that lie under another account than the settings say
+    abandoned: tuple[identity.AccountSeen, ...] = ()  # accounts that are gone from the settings and not empty
     full: float = 0.0  # how much of its maxmemory Redis uses, as a share; 0: it has none, or does not tell
     no_writes: str = ""  # why Redis answers but takes no writes; empty: it takes them
 
@@ -97,9 +100,19 @@ def look(running: Runtime) -> Overview:
     alarms, full = tuple(retention.alarms(running)), _full(running)
     elsewhere = tuple(error for one in identity.seen(running, accounts) if (error := one.elsewhere))
     mute = no_writes(running.redis, running.keys.workers)
-    parked_now = tuple(parked.parking(running).groups())
-    running_replays = replays.current(running, now)
-    return Overview(now, accounts, seen, alarms, running_replays, parked_now, elsewhere, full, mute)
+    return Overview(
+        now=now,
+        accounts=accounts,
+        workers=seen,
+        alarms=alarms,
+        replays=replays.current(running, now),
+        parked=tuple(parked.parking(running).groups()),
+        elsewhere=elsewhere,
+        strays=tuple(moving.strays(running)),
+        abandoned=tuple(identity.abandoned(running)),
+        full=full,
+        no_writes=mute,
+    )
 
 
 def _full(running: Runtime) -> float:
@@ -141,6 +154,8 @@ def as_json(seen: Overview) -> dict[str, Any]:
             for account in seen.accounts
         ],
         "parked": [parked.as_json(group) for group in seen.parked],
+        "projects_elsewhere": [stray.as_json() for stray in seen.strays],
+        "accounts_gone": [gone.as_json() for gone in seen.abandoned],
         "retention": [{"why": alarm.why, "command": alarm.command} for alarm in seen.alarms],
         "replays": [
             {"replay": one.which, "why": one.why, "command": one.command}
@@ -160,6 +175,12 @@ def advice(seen: Overview) -> Iterator[Advice]:
         yield Advice(why, "eraser doctor", "redis")
     for error in seen.elsewhere:
         why = f"account {error.account} belongs to {error.bound}, these settings say {error.ours}: nothing is done here"
+        yield Advice(why, "eraser accounts list", "settings")
+    for stray in seen.strays:
+        yield Advice(str(stray), stray.command, "settings")
+    for gone in seen.abandoned:
+        what = f"{words.count(gone.total, 'deletion')} and {words.count(gone.holds, 'hold')}"
+        why = f"account {gone.name} is gone from the settings, and {what} lie there: nobody looks after them"
         yield Advice(why, "eraser accounts list", "settings")
     if seen.full > FULL_SHARE:
         why = f"Redis uses {seen.full:.0%} of its maxmemory: nothing new is accepted above {FULL_SHARE:.0%}"
@@ -200,7 +221,7 @@ def all_well(seen: Overview) -> str:
     if not any(states.values()):
         return "Nothing was ever asked for. Begin with: eraser request JOB_ID"
     if seen.due or states[State.RUNNING]:
-        heard = f"last heard of {span(seen.heard_s)} ago"
+        heard = f"last heard of {span(seen.heard_s)} ago" if seen.workers else "none was ever heard of"
         if seen.heard_s > MISSED_S:
             return f"No worker says that it works ({heard}). If that lasts, start one: {START}"
         return f"Nothing to do for you: {words.count(seen.at_work, 'worker')} at work, {heard}."

@@ -55,14 +55,22 @@ def withdraw(
             yield Withdrawn(job_id, project, "bad_id", why)
         else:
             good[Ref(project, job_id)] = None
-    yield from _cancel(running, list(good), reason=reason, by=by)
+    refs, homes = list(good), running.homes_of(project)  # a stop binds wherever the deletion lies
+    while refs and homes:
+        account, unknown = homes.pop(0), []
+        for one in _cancel(running, refs, reason=reason, by=by, account=account):
+            if one.result == "unknown" and homes:
+                unknown.append(Ref(one.project_id, one.job_id))
+            else:
+                yield one
+        refs = unknown
 
 
 def withdraw_run(running: Runtime, run: str, *, reason: str, by: str | None = None) -> Iterator[Withdrawn]:
     """Withdraw what a run asked for, in every account. What others ask for too goes on for them."""
     check_reason(reason), check_opaque(by, "by"), check_opaque(run, "run")
     act = Act()
-    for account in running.settings.accounts:
+    for account in running.known_accounts():
         refs = list(running.glance(account).claimed_by(run))
         yield from _cancel(running, refs, reason=reason, by=by, run=run, account=account, act=act)
 
@@ -73,13 +81,13 @@ def _cancel(
     *,
     reason: str,
     by: str | None,
+    account: str,
     run: str | None = None,
-    account: str | None = None,
     act: Act | None = None,
 ) -> Iterator[Withdrawn]:
     if not refs:
         return
-    ledger = running.ledger(account) if account else running.ledger_of(refs[0].project_id)
+    ledger = running.ledger(account)
     results = ledger.cancel(refs, why=reason, by=by, run=run, act=act)
     if any(result == "may_be_deleted" for _, result in results):
         running.wake(ledger.account, 0)  # somebody has to look

@@ -64,6 +64,7 @@ class Survey:
             )
         self.skew_ms = gate.skew_ms
         self.running.check_endpoints()
+        self.running.places.check(self.policy.projects, self.account)
         plan = Plan(self.policy)
         on_hold = HoldList(self.running.ledger(self.account)).now()
         for project in self.policy.projects:

@@ -29,7 +29,6 @@
 --   holds:users         hash    app user (HMAC): the hold on all jobs of theirs
 --   holds:ends          zset    holds with an end, and those of users that were lifted; score: when
 --   holds:unknown       zset    held until it is known whose job it is; score: when it would be due
---   holds:key           string  what app users are hashed with (see app_users.py)
 --   slots               hash    policy: the slot of its schedule that was taken last (see claim.lua)
 --   runs                zset    ids of retention runs; score: when each began
 --   run:<run>           hash    one run (see runs.py)
@@ -41,6 +40,7 @@
 --   idem:<hash>         string  the answer to a request with an Idempotency-Key (see idempotency.py)
 --   users:projects      set     projects of which a list showed a job that belongs to an app user
 --   deaths              string  how many deaths there were; each has its number, the record's field `dn`
+--   projects            hash    may anything of a project be done here (see _places.lua)
 --   account             hash    its address at MetaStudio: endpoint, since (see _once.lua)
 --   op:<caller>         string  the caller's last operation and its answer (see _once.lua)
 local P = KEYS[1]

@@ -6,10 +6,13 @@
 --include _clock
 --include _account
 --include _once
+--include _places
 local FORGET = 3600000
 local options = cjson.decode(ARGV[3])
 
 return once(ARGV[1], ARGV[2], function()
+  local elsewhere = not_here(options)
+  if elsewhere then return elsewhere end
   local R = P .. 'replay:' .. options.id
   redis.call('HSETNX', R, 'state', 'planning')
   redis.call('RPUSH', R .. ':refs', unpack(ARGV, 4))

@@ -1,6 +1,7 @@
 -- hold: nothing is sent for these jobs, or for any job of this app user, until the hold is removed or ends.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: why, by, until (ms since 1970), user (HMAC),
+--   ARGV     caller, operation number, options (JSON: why, by, until (ms since 1970), user (HMAC), every (bool: in all
+--            accounts, those to come too),
 --            act (see _audit.lua)), then up to 500 refs
 --   returns  {"now", "results": one a ref: "held", "may_be_deleted" (held; an earlier call had no clear answer),
 --             "in_flight" (held if the call under way deletes nothing), the state of one that does not wait, or "none"}
@@ -10,6 +11,7 @@
 --include _drains
 --include _once
 --include _claims
+--include _places
 --include _history
 --include _counters
 --include _replays
@@ -18,7 +20,7 @@
 local options = cjson.decode(ARGV[3])
 
 local function write(hash, member, name, now)
-  local said = { why = options.why, by = options.by, at = tonumber(ms(now)), ['until'] = options['until'] }
+  local said = { why = options.why, by = options.by, at = tonumber(ms(now)), ['until'] = options['until'], every = options.every }
   redis.call('HSET', P .. hash, member, cjson.encode(said))
   if options['until'] then redis.call('ZADD', P .. 'holds:ends', ms(options['until']), name)
   else redis.call('ZREM', P .. 'holds:ends', name) end
@@ -37,6 +39,8 @@ local function hold_job(ref, now)
 end
 
 return once(ARGV[1], ARGV[2], function()
+  local elsewhere = not_here(options)
+  if elsewhere then return elsewhere end
   local now = clock()
   local answer = { now = tonumber(ms(now)) }
   if options.user then write('holds:users', options.user, 'u ' .. options.user, now) end

@@ -7,6 +7,7 @@
 --include _account
 --include _once
 --include _claims
+--include _places
 --include _history
 --include _counters
 --include _groups
@@ -18,6 +19,8 @@
 local options = cjson.decode(ARGV[3])
 
 return once(ARGV[1], ARGV[2], function()
+  local elsewhere = not_here(options)
+  if elsewhere then return elsewhere end
   local now = clock()
   local results = {}
   for i = 4, #ARGV do results[#results + 1] = reopen(ARGV[i], now, options) end

@@ -11,6 +11,7 @@
 --include _once
 --include _claims
 --include _books
+--include _places
 --include _history
 --include _counters
 --include _groups
@@ -107,6 +108,8 @@ local function asked_for(results)
 end
 
 return once(ARGV[1], ARGV[2], function()
+  local elsewhere = not_here(options)
+  if elsewhere then return elsewhere end
   local now = clock()
   local results, hurry = {}, false
   if not options.each then hear(options, now) end

@@ -2,7 +2,7 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     hand (the caller), operation number, options (JSON)
 --            options: worker, token, key (the credential's fingerprint), want, bell, book (see _books.lua),
---            settle (see _settle.lua), gate (see _gate.lua)
+--            strays (projects, see _places.lua), settle (see _settle.lua), gate (see _gate.lua)
 --   returns  {"now", "settled", and one of
 --             "go": {ref, round, used, calls, …, "probe"},    leased for gate.lease ms under the token;
 --                   ahead: ms until its slot; nth: the call's number; who: look up the app user before the call; policies: one of these must still mean it;
@@ -16,6 +16,7 @@
 --include _once
 --include _claims
 --include _books
+--include _places
 --include _history
 --include _counters
 --include _groups
@@ -48,7 +49,9 @@ local function pick(now)
     if not ref then return nil end
     local v = redis.call('HMGET', record(ref), 'dl', 'round', 'wish')
     local on_hold = v[3] ~= 'cancel' and hold_of(ref) or nil
-    if on_hold and on_hold ~= 'ask' then
+    if lies_elsewhere(ref, options.strays) then
+      redis.call('ZADD', P .. 'due:' .. lane, ms(now + ELSEWHERE), ref)
+    elseif on_hold and on_hold ~= 'ask' then
       hold(ref, now, 'pending', lane, now, v[2] or '1', on_hold)
     elseif tonumber(v[1]) > now then
       local names, asked = policies(ref)

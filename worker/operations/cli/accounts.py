@@ -1,19 +1,22 @@
-"""`eraser accounts`: which MetaStudio each account of the ledger belongs to."""
+"""`eraser accounts`: which MetaStudio each account of the ledger belongs to, and moving a project to another one."""
 
 from __future__ import annotations
 
 import shlex
+import sys
 from typing import Any
 
 import click
 
 from worker.errors import RefusedBySafetyRule
 from worker.operations import accounts as whole
-from worker.operations import gates
+from worker.operations import gates, moving
 from worker.operations.cli import door
 from worker.operations.cli.output import Reading
-from worker.operations.cli.printing import by_option, json_line, json_option, reason_option, say, table
+from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say, sum_up, table
+from worker.operations.cli.progress import progress
 from worker.operations.times import absolute
+from worker.operations.words import count
 
 
 @click.group()
@@ -24,32 +27,83 @@ def accounts() -> None:
 @accounts.command(name="list", cls=Reading)
 @json_option
 def list_(as_json: bool) -> None:
-    """Every account: its address by the settings and by the ledger, and how many deletions wait there.
+    """Every account: its address by the settings and by the ledger, what lies there, and what disagrees.
 
     \b
     eraser accounts list
     """
-    found = list(whole.each(door.enter(door.load())))
+    running = door.enter(door.load())
+    found, strays = list(whole.each(running)), moving.strays(running)
+    homes = running.places.homes()
     if as_json:
         for one in found:
-            json_line(one.as_json())
+            projects = sorted(project for project, home in homes.items() if home.account == one.name)
+            json_line(one.as_json() | {"projects": projects})
         return
-    rows = [
-        (
-            one.name,
-            one.endpoint or "none: this process only records",
-            "not used yet"
-            if one.ledger_endpoint is None
-            else f"{one.ledger_endpoint} since {absolute(one.since or 0)}",
-            f"{one.waiting:,}",
-        )
-        for one in found
-    ]
-    table(["ACCOUNT", "SETTINGS", "LEDGER", "WAITING"], rows, right=["WAITING"])
-    for one in found:
-        if one.elsewhere:
-            say()
-            say(str(one.elsewhere), style="bold red")
+    table(
+        ["ACCOUNT", "SETTINGS", "LEDGER", "PROJECTS", "WAITING", "DELETIONS", "HOLDS"],
+        [(*_row(one), sum(home.account == one.name for home in homes.values()), *_numbers(one)) for one in found],
+        right=["PROJECTS", "WAITING", "DELETIONS", "HOLDS"],
+    )
+    wrong = [str(one.elsewhere) for one in found if one.elsewhere]
+    wrong += [f"{stray}. Next: {stray.command}" for stray in strays]
+    wrong += [f"account {one.name} is gone from the settings and not empty" for one in found if one.abandoned]
+    for text in wrong:
+        say()
+        say(text, style="bold red")
+
+
+def _row(one: whole.AccountSeen) -> tuple[str, str, str]:
+    ours = one.endpoint or ("none: this process only records" if one.known else "gone from the settings")
+    if one.ledger_endpoint is None:
+        return one.name, ours, "not used yet"
+    return one.name, ours, f"{one.ledger_endpoint} since {absolute(one.since or 0)}"
+
+
+def _numbers(one: whole.AccountSeen) -> tuple[str, str, str]:
+    return f"{one.waiting:,}", f"{one.total:,}", f"{one.holds:,}"
+
+
+@accounts.command()
+@click.argument("project")
+@click.option("--to", required=True, metavar="ACCOUNT", help="The account to which the settings give it now.")
+@reason_option(required=True)
+@by_option
+@click.option("--yes", is_flag=True, help="Do what the plan says.")
+@json_option
+def move(project: str, to: str, yes: bool, as_json: bool, **said: Any) -> None:
+    """Carry a project's deletions and holds to the account that it belongs to now. Receipts stay where they are.
+
+    Until all of it is there nothing of it is sent. Exit 5 where calls are under way: type the same again.
+
+    \b
+    eraser accounts move 0605768a2c8026af2f8bc00f4b0d3b7c --to studio-a --reason TICKET-4711
+    """
+    running = door.enter(door.load())
+    planned = moving.plan(running, project, to)
+    if planned is None:
+        if as_json:
+            json_line({"project_id": project, "to": to, "carried": 0, "left": 0})
+        else:
+            say(f"Nothing of project {project} lies elsewhere: nothing was done.")
+        return
+    if as_json and not yes:
+        json_line(planned.as_json())
+    if not as_json:
+        say(f"PLAN  move project {project} from account {planned.source} to {to}", style="bold")
+        for line in moving.told(planned):
+            say(line)
+    if not yes:
+        again = shlex.join(["eraser", "accounts", "move", project, "--to", to, "--reason", said["reason"], "--yes"])
+        raise RefusedBySafetyRule("plan first", f"this was the plan only, nothing was done. To go on:\n  {again}")
+    with progress("moved", sum(planned.states.values()) + planned.holds) as advance:
+        done = moving.move(running, planned, reason=said["reason"], by=said["by"], advance=advance)
+    if as_json:
+        json_line({"project_id": project, "to": to, "carried": done.carried, "left": done.left})
+    sum_up(f"Carried to account {to}: {count(done.carried, 'job')}.", as_json=as_json)
+    if done.left:
+        note(f"{count(done.left, 'call')} under way, so nothing of it is sent yet. Type the same again in a minute.")
+        sys.exit(5)
 
 
 @accounts.command()

@@ -88,7 +88,7 @@ def _nothing(*, filtered: bool) -> str:
 
 
 def _check_account(running: Runtime, account: str | None) -> None:
-    known = list(running.settings.accounts)
+    known = running.known_accounts()
     if account is not None and account not in known:
         raise UsageError(
             f"there is no account {account[:40]!r}{nearest(account, known)}; there are: {', '.join(known)}"

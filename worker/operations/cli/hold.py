@@ -68,7 +68,7 @@ def add(job_ids: tuple[str, ...], app_user: str | None, as_json: bool, **said: A
     _refuse_past(door.enter(running), until_ms, said["until"])
     if app_user:
         accounts = _accounts(running, said["account"])
-        holds.add_user(running, accounts, app_user, reason=said["reason"], by=said["by"], until_ms=until_ms)
+        holds.add_user(running, said["account"], app_user, reason=said["reason"], by=said["by"], until_ms=until_ms)
         _tell_user("held", accounts, None, as_json=as_json)
         return
     told = holds.add(running, project, job_ids, reason=said["reason"], by=said["by"], until_ms=until_ms)
@@ -95,7 +95,7 @@ def remove(job_ids: tuple[str, ...], app_user: str | None, as_json: bool, **said
     door.enter(running)
     if app_user:
         accounts = _accounts(running, said["account"])
-        there, freed = holds.remove_user(running, accounts, app_user, reason=said["reason"], by=said["by"])
+        there, freed = holds.remove_user(running, said["account"], app_user, reason=said["reason"], by=said["by"])
         _note_reason(said["reason"], done=there)
         _tell_user("removed" if there else "not_held", accounts, freed, as_json=as_json)
         sys.exit(0 if there else 1)
@@ -167,7 +167,7 @@ def import_(file: str, as_json: bool, **said: Any) -> None:
 
 
 def _accounts(running: Runtime, account: str | None) -> list[str]:
-    known = list(running.settings.accounts)
+    known = running.known_accounts()
     if account is not None and account not in known:
         raise UsageError(f"there is no account {account!r}: use one of {', '.join(known)}")
     return [account] if account else known

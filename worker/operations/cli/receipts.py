@@ -57,8 +57,8 @@ def export(since: str | None, form: str, to: Path | None, account: str | None, a
     eraser receipts export -o csv > receipts.csv
     """
     running = door.load()
-    (name,) = accounts_meant(running, account, every=None, command="receipts export")
     door.enter(running)
+    (name,) = accounts_meant(running, account, every=None, command="receipts export", gone=True)
     since_ms = parse_since(since, "--since", running.reads(name).now_ms()) if since else None
     with tempfile.TemporaryDirectory(prefix="eraser-") as scratch:
         path = to or Path(scratch) / "receipts"
@@ -118,13 +118,13 @@ def recheck(since: str | None, most: int | None, account: str | None, as_json: b
     eraser receipts recheck --since 24h
     """
     running = door.load()
-    (name,) = accounts_meant(running, account, every=None, command="receipts recheck")
     door.enter(running)
+    (name,) = accounts_meant(running, account, every=None, command="receipts recheck", gone=True)
     since_ms = parse_since(since, "--since", running.reads(name).now_ms()) if since else None
     jobs, left_out = rechecks.jobs(running, name, since_ms=since_ms, most=most)
     found = dict.fromkeys(rechecks.Now, 0)
     with counting("asked") as advance:
-        for done, looked in enumerate(rechecks.recheck(running, name, jobs), 1):
+        for done, looked in enumerate(rechecks.recheck(running, jobs), 1):
             found[looked.now] += 1
             advance(done, len(jobs))
             if as_json:

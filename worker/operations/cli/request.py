@@ -92,7 +92,7 @@ def request(job_ids: tuple[str, ...], from_file: str | None, as_json: bool, wait
         raise UsageError("name job ids, or a file with --from-file FILE (- for a pipe); one of the two")
     running = door.load()
     project = requests.known_project(running, said["project"], allow=said["allow_project"])
-    account = running.settings.account_of(project).name
+    running.settings.account_of(project)  # fail now, with what to set
     wait_s = parse_span(wait, "--wait") if wait else None
     lane = said["lane"] or ("bulk" if from_file else "user")
     asked_for = _claim(running, lane, said)
@@ -105,14 +105,14 @@ def request(job_ids: tuple[str, ...], from_file: str | None, as_json: bool, wait
         requests.check_count(number, said["most"])
         door.enter(running, rings=True)
         if said["at"]:
-            asked_for = _claim(running, lane, said, now=running.reads(account).now_ms())
+            asked_for = _claim(running, lane, said, now=running.redis_ms())
         asked_for = requests.told_of_cap(asked_for, number, said["most"])
         results = requests.submit(running, project, many, asked_for, door.ring)
         tally, kept = _submit(results, number, as_json=as_json, keep=wait_s is not None)
     if not number:
         note("There was no job id in it: nothing was requested.")
     refs = [Ref(project, asked.job_id) for asked in kept if asked.accepted]
-    states = _wait(running, account, refs, wait_s) if wait_s is not None else {}
+    states = _wait(running, running.account_for(project), refs, wait_s) if wait_s is not None else {}
     if as_json:
         for asked in kept:
             json_line(_as_json(asked, states.get(Ref(project, asked.job_id))))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from worker.accounts import DEFAULT
+from contextlib import suppress
+
 from worker.deletion import State, why_bad_id
-from worker.errors import UsageError
+from worker.errors import SettingsError, UsageError
 from worker.ledger.moves import Ref
 from worker.operations import deletions
 from worker.operations.console.visits import Move, Page, View, Visit
@@ -41,16 +42,14 @@ def find(visit: Visit) -> Page | Move:
 
 
 def _everywhere(visit: Visit, job: str) -> list[Ref]:
-    settings = visit.running.settings
-    projects = {project: name for name, account in settings.accounts.items() for project in account.projects}
-    if settings.project and DEFAULT in settings.accounts:
-        projects.setdefault(settings.project, DEFAULT)
-    return [
-        ref
-        for project, account in projects.items()
-        for ref, state in visit.running.glance(account).states([Ref(project, job)])
-        if state is not None
-    ]
+    running, found = visit.running, []
+    for project in sorted(running.settings.projects | running.places.homes().keys()):
+        with suppress(SettingsError):  # a project of no account has nothing
+            for account in running.homes_of(project):
+                found += [
+                    ref for ref, state in running.glance(account).states([Ref(project, job)]) if state is not None
+                ]
+    return found
 
 
 def _wanted(fields: dict[str, str], now: float) -> Wanted:

@@ -27,11 +27,10 @@ def add(visit: Visit) -> Move | Page:
         job_ids, app_user = tuple(visit.said("jobs").split()), visit.said("app_user") or None
         if bool(job_ids) == bool(app_user):
             raise UsageError("name jobs, or an app user; one of the two")
-        accounts = list(visit.running.settings.accounts)
         if visit.said("do") == "remove":
-            return _removed(visit, accounts, app_user, reason, by)
+            return _removed(visit, app_user, reason, by)
         if app_user:
-            holds.add_user(visit.running, accounts, app_user, reason=reason, by=by, until_ms=until)
+            holds.add_user(visit.running, None, app_user, reason=reason, by=by, until_ms=until)
             return Move("/holds", "The jobs of this app user are on hold.")
         allow = visit.said("allow_project") == "yes"
         project = requests.known_project(visit.running, visit.said("project") or None, allow=allow)
@@ -67,10 +66,10 @@ def _page(visit: Visit, *, why_not: str = "") -> Page:
     return Page("holds.html", said, 422 if why_not else 200)
 
 
-def _removed(visit: Visit, accounts: list[str], app_user: str | None, reason: str, by: str) -> Move:
+def _removed(visit: Visit, app_user: str | None, reason: str, by: str) -> Move:
     if app_user is None:
         raise UsageError("name the app user whose hold shall be removed; a job's hold is removed in its line")
-    there, freed = holds.remove_user(visit.running, accounts, app_user, reason=reason, by=by)
+    there, freed = holds.remove_user(visit.running, None, app_user, reason=reason, by=by)
     if not there:
         raise UsageError("there is no hold of this app user")
     return Move("/holds", f"The hold is removed; {count(freed, 'deletion')} that it held {goes(freed)} on.")

@@ -42,7 +42,7 @@ async def ask(request: Request) -> Response:
     if key is None:
         answer = await _record(desk, project, order, claim)
     else:
-        prefix = desk.running.ledger_of(project).prefix
+        prefix = desk.running.keys.account(desk.running.settings.account_of(project).name)
         once = Once.of(desk.running.redis, prefix, token=token.name, key=key, document={"to": project, **document})
         answer, headers = await _record_once(desk, project, order, claim, once)
     if len(order.job_ids) == 1:
@@ -109,9 +109,8 @@ async def _record_once(desk: Desk, project: str, order: Order, claim: Claim, onc
 
 async def _record(desk: Desk, project: str, order: Order, claim: Claim) -> str:
     """Record and say what became of each id. Raises `Problem` where nothing was recorded."""
-    account = desk.running.settings.account_of(project).name
     if len(order.job_ids) == 1 and not requests.why_bad_job(desk.running, order.job_ids[0]):
-        accepted = await desk.recorder.record(account, Ref(project, order.job_ids[0]), claim)
+        accepted = await desk.recorder.record(project, Ref(project, order.job_ids[0]), claim)
         return _answer([Asked(order.job_ids[0], accepted)])
     return _answer(await desk.in_thread(lambda: _record_many(desk, project, order, claim)))
 

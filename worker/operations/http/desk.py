@@ -12,6 +12,7 @@ from starlette.requests import Request
 from worker.addresses import is_loopback
 from worker.errors import SettingsError, UsageError
 from worker.ledger.moves import Accepted
+from worker.ledger.store import Ledger
 from worker.operations.http import hosts, problems
 from worker.operations.http.bells import Bells
 from worker.operations.http.doorman import WHO
@@ -44,9 +45,13 @@ class Desk:
         self.recorder = Recorder(self._write)
 
     async def _write(self, wanted: Wanted) -> list[Accepted]:
-        accepted = await self.in_thread(lambda: record_each(self.running, wanted, self.bells))
-        self.bells.wake(self.running.settings.account_of(wanted[0][0].project_id).name)
+        ledger, accepted = await self.in_thread(lambda: self._record(wanted))
+        self.bells.wake(ledger.account)
         return accepted
+
+    def _record(self, wanted: Wanted) -> tuple[Ledger, list[Accepted]]:
+        ledger = self.running.ledger_of(wanted[0][0].project_id)
+        return ledger, record_each(ledger, wanted, self.bells)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Do what blocks elsewhere, so that everybody else is served meanwhile."""

@@ -16,7 +16,7 @@ from worker.ledger.moves import Accepted, Claim, Ref
 from worker.ledger.store import BATCH
 from worker.operations.http import problems
 
-WAITING = 2000  # requests of one account that may wait; while Redis hangs more would only be answered too late
+WAITING = 2000  # requests of one project that may wait; while Redis hangs more would only be answered too late
 PAUSE_S = 0.003  # between two round trips under load: fewer and fuller ones; a request that comes alone never waits
 
 Wanted = list[tuple[Ref, Claim]]
@@ -30,26 +30,29 @@ class _Asked:
 
 
 class Recorder:
-    """`write` records requests of one account, all or none, and returns an answer for each. Used by one event loop."""
+    """`write` records requests of one project, all or none, and returns an answer for each. Used by one event loop.
+
+    One that lies under another account than the settings say is refused whole, and must take no other with it.
+    """
 
     def __init__(self, write: Callable[[Wanted], Awaitable[list[Accepted]]]) -> None:
         self._write = write
         self._waiting: dict[str, list[_Asked]] = defaultdict(list)
         self._writers: dict[str, asyncio.Task[None]] = {}
 
-    async def record(self, account: str, ref: Ref, claim: Claim) -> Accepted:
+    async def record(self, project: str, ref: Ref, claim: Claim) -> Accepted:
         """Returns when it is recorded. Raises what writing raises."""
-        waiting = self._waiting[account]
+        waiting = self._waiting[project]
         if len(waiting) >= WAITING:
             raise problems.busy()
         asked = _Asked(ref, claim, asyncio.get_running_loop().create_future())
         waiting.append(asked)
-        if account not in self._writers:
-            self._writers[account] = asyncio.create_task(self._write_all(account))
+        if project not in self._writers:
+            self._writers[project] = asyncio.create_task(self._write_all(project))
         return await asked.answer
 
-    async def _write_all(self, account: str) -> None:
-        waiting = self._waiting[account]
+    async def _write_all(self, project: str) -> None:
+        waiting = self._waiting[project]
         try:
             while waiting:
                 batch = waiting[:BATCH]
@@ -58,7 +61,7 @@ class Recorder:
                 if waiting:
                     await asyncio.sleep(PAUSE_S)
         finally:
-            del self._writers[account]
+            del self._writers[project]
 
     def _too_late(self, waiting: list[_Asked], error: Exception) -> list[_Asked]:
         """Those who came meanwhile: while Redis is away they would wait as long again, for the same answer."""

@@ -1,0 +1,63 @@
+"""A project moves to another account of the file, under load: nothing is lost, nothing that is on hold is deleted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.acceptance.fleet import Fleet
+from worker.deletion import State
+from worker.ledger.moves import Ref
+from worker.metastudio.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK
+from worker.operations import holds
+from worker.runtime import Runtime
+
+ERASER = [sys.executable, "-c", "from worker.operations.cli import main; main()"]
+SECOND = "2" * 32
+CONFIG = """
+[accounts.studio-a]
+projects = [{}]
+[accounts.studio-b]
+projects = [{}]
+"""
+BEFORE = CONFIG.format(f'"{DEMO_PROJECT}", "{SECOND}"', '"3333"')
+AFTER = CONFIG.format(f'"{SECOND}"', f'"{DEMO_PROJECT}", "3333"')
+JOBS = [f"job-{n:03d}" for n in range(200)]
+HELD = [f"held-{n}" for n in range(5)]
+OTHERS = [f"other-{n}" for n in range(10)]
+
+
+def eraser(fleet: Fleet, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*ERASER, *words], env=fleet.env, cwd=fleet.directory, capture_output=True, text=True)
+
+
+def test_what_waits_is_sent_by_the_new_account_and_what_is_on_hold_by_nobody() -> None:
+    with Fleet(config=BEFORE, account="studio-a", settings={"ERASER_RATE": "40"}) as fleet:
+        fleet.plant(*JOBS, *HELD)
+        fleet.metastudio.set_credential(DEMO_AK, DEMO_SK, projects=[DEMO_PROJECT, SECOND])
+        fleet.metastudio.add_jobs({"job_id": name, "project": SECOND} for name in OTHERS)
+        fleet.start_workers(2)
+        holds.add(fleet.running, DEMO_PROJECT, HELD, reason="CASE-12", by="legal-3", until_ms=None)
+        fleet.ask(*JOBS, *HELD)
+        fleet.wait_until_settled(20)
+        (fleet.directory / "accounts.toml").write_text(AFTER)
+        for worker in fleet.workers:
+            worker.ask_to_end()
+        fleet.wait(lambda: not any(worker.alive for worker in fleet.workers), "the workers with the old file end")
+        fleet.running, fleet.account = Runtime.load(fleet.env), "studio-b"
+        fleet.start_workers(2)
+        deleted = len(fleet.metastudio.effects())
+        fleet.ask(*OTHERS, project=SECOND)
+        others = fleet.running.reads("studio-a")
+        fleet.wait(
+            lambda: all(others.show(Ref(SECOND, job)).state is State.DELETED for job in OTHERS),  # type: ignore[union-attr]
+            "another project of the old account goes on, behind what waits for the move",
+        )
+        assert len(fleet.metastudio.effects()) == deleted + len(OTHERS), "nothing of the one that moves was sent"
+        assert eraser(fleet, "request", "job-000").returncode == 3
+        assert f"eraser accounts move {DEMO_PROJECT} --to studio-b" in eraser(fleet, "status").stdout
+        moved = eraser(fleet, "accounts", "move", DEMO_PROJECT, "--to", "studio-b", "--reason", "T-1", "--yes")
+        assert moved.returncode == 0, moved.stderr
+        fleet.wait_until_settled(len(JOBS))
+        assert fleet.states() == {State.DELETED: len(JOBS), State.HELD: len(HELD)}
+        assert not set(fleet.metastudio.effects()) & set(HELD)

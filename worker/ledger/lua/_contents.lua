@@ -1,0 +1,28 @@
+-- What a project's move carries from one account to another: all that stands here of one job, but for its receipts.
+local function contents(ref)
+  local k = record(ref)
+  local c = {
+    fields = redis.call('HGETALL', k),
+    hold = redis.call('HGET', P .. 'holds:jobs', ref) or nil,
+    hold_ends = redis.call('ZSCORE', P .. 'holds:ends', 'j ' .. ref) or nil,
+    unknown = redis.call('ZSCORE', P .. 'holds:unknown', ref) or nil,
+    user_kept = redis.call('ZSCORE', P .. 'discarded:users', ref) or nil,
+  }
+  if #c.fields > 0 then
+    local v = redis.call('HMGET', k, 'state', 'lane')
+    c.state, c.lane = v[1], v[2]
+    c.score = redis.call('ZSCORE', index_of(v[1], v[2]), ref) or nil
+  end
+  return c
+end
+
+-- The same contents have the same seal, in whatever order Redis lists the fields.
+local function seal_of(c)
+  local parts = {}
+  for i = 1, #c.fields, 2 do parts[#parts + 1] = c.fields[i] .. '=' .. c.fields[i + 1] end
+  table.sort(parts)
+  for _, name in ipairs({ 'hold', 'hold_ends', 'unknown', 'user_kept', 'score' }) do
+    parts[#parts + 1] = name .. '=' .. (c[name] or '')
+  end
+  return redis.sha1hex(table.concat(parts, '\n'))
+end

@@ -1,0 +1,33 @@
+-- Projects: may anything of one be begun in this account? Its records and holds lie in one account at a time, and only
+-- there is it `here`; which one that is says a register outside of all accounts (see worker/ledger/places.py).
+--   projects   hash   project -> 'here'; 'leaving' (it seems that nothing of it is left, and another account asks for it);
+--                     'moving' (its records are being carried over, from here or to here); 'moved' (it was here)
+local PROJECTS = P .. 'projects'
+
+-- {unplaced} if one of the projects named is not here, else nil. Of one that was never heard of only a caller that knows the
+-- register is told (options.placed).
+local function not_here(options)
+  local told, last, unplaced = {}, nil, {}
+  for i = 4, #ARGV do
+    local project = string.match(ARGV[i], '^[^/]*')
+    if project ~= last and not told[project] then
+      told[project] = true
+      local place = redis.call('HGET', PROJECTS, project)
+      if place ~= 'here' and (place or options.placed) then unplaced[#unplaced + 1] = project end
+    end
+    last = project
+  end
+  if #unplaced > 0 then return { unplaced = unplaced } end
+end
+
+-- Must nothing of it be taken? Its project is being moved, or the settings of the process that asks give it to another
+-- account (strays). What is due of it waits a minute and delays nobody else.
+local ELSEWHERE = 60000  -- ms
+local function lies_elsewhere(ref, strays)
+  local project = string.match(ref, '^[^/]*')
+  for _, stray in ipairs(strays or {}) do
+    if stray == project then return true end
+  end
+  local place = redis.call('HGET', PROJECTS, project)
+  return place == 'moving' or place == 'moved'
+end

@@ -1,0 +1,26 @@
+-- adopt: take over holds of app users from another account. Of two holds of one app user the longer one stays.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: holds: [[HMAC, what the hold says (JSON), when it ends or false], …])
+--   returns  {"now", "adopted": how many are new here, or longer}
+--include _clock
+--include _account
+--include _drains
+--include _once
+local options = cjson.decode(ARGV[3])
+local USERS, ENDS = P .. 'holds:users', P .. 'holds:ends'
+
+local function adopt(user, said, ends)
+  if redis.call('HEXISTS', USERS, user) == 1 then
+    local until_now = redis.call('ZSCORE', ENDS, 'u ' .. user)
+    if not until_now or (ends and tonumber(ends) <= tonumber(until_now)) then return 0 end
+  end
+  redis.call('HSET', USERS, user, said)
+  if ends then redis.call('ZADD', ENDS, ends, 'u ' .. user) else redis.call('ZREM', ENDS, 'u ' .. user) end
+  return 1
+end
+
+return once(ARGV[1], ARGV[2], function()
+  local adopted = 0
+  for _, hold in ipairs(options.holds) do adopted = adopted + adopt(hold[1], hold[2], hold[3]) end
+  return { now = tonumber(ms(clock())), adopted = adopted }
+end)

@@ -1,0 +1,57 @@
+-- deliver: write down here what another account had of some jobs of a project that is being moved. Again is as once.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: project, from (the account), packed (see pack.lua), one a ref,
+--            act (see _audit.lua)),
+--            then up to 500 refs
+--   returns  {"now", "done": false if the project is not being moved: nothing was written then}
+--   The replay of a letter stays behind; a dead one gets its place in the groups and its number here.
+--include _clock
+--include _account
+--include _once
+--include _history
+--include _counters
+--include _groups
+--include _places
+--include _audit
+local options = cjson.decode(ARGV[3])
+
+local function write(ref, c, now)
+  local k = record(ref)
+  redis.call('HSET', k, unpack(c.fields))
+  redis.call('HDEL', k, 'rp', 'back', 'grp', 'dn', unpack(LEASE))
+  redis.call('ZADD', index_of(c.state, c.lane), c.score, ref)
+  if c.user_kept then redis.call('ZADD', P .. 'discarded:users', c.user_kept, ref) end
+  if c.state == 'dead' then
+    joins_group(ref, c.score)
+    redis.call('HSET', k, 'dn', redis.call('INCR', P .. 'deaths'))
+  end
+  note_event(ref, now, 'deletion.moved', { from = options.from }, redis.call('HGET', k, 'round') or '1')
+end
+
+local function deliver(ref, c, now)
+  local before = redis.call('HMGET', record(ref), 'state', 'lane')
+  if before[1] then
+    leaves_group(ref)
+    redis.call('ZREM', index_of(before[1], before[2]), ref)
+    redis.call('DEL', record(ref))
+  end
+  if #c.fields > 0 then
+    write(ref, c, now)
+    if not before[1] then count('deletion.moved in') end
+  end
+  if c.hold then redis.call('HSET', P .. 'holds:jobs', ref, c.hold) end
+  if c.hold_ends then redis.call('ZADD', P .. 'holds:ends', c.hold_ends, 'j ' .. ref) end
+  if c.unknown then redis.call('ZADD', P .. 'holds:unknown', c.unknown, ref) end
+  return not before[1]
+end
+
+return once(ARGV[1], ARGV[2], function()
+  local now = clock()
+  local done = redis.call('HGET', PROJECTS, options.project) == 'moving'
+  local moved = {}
+  for i = 4, done and #ARGV or 0 do
+    if deliver(ARGV[i], options.packed[i - 3], now) then moved[#moved + 1] = 'moved' end
+  end
+  if #moved > 0 then audit(now, options.act, moved, ARGV[4]) end
+  return { now = tonumber(ms(now)), done = done }
+end)

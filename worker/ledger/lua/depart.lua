@@ -1,0 +1,58 @@
+-- depart: let go of what another account has by now of some jobs of a project that is being moved.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: project, seals (see pack.lua), one a ref,
+--            act (see _audit.lua)), then up to 500 refs
+--   returns  {"now", "gone": how many left; the others have changed since they were packed}
+--   A letter that a replay began is none of it any more.
+--include _clock
+--include _account
+--include _drains
+--include _once
+--include _history
+--include _counters
+--include _groups
+--include _replays
+--include _places
+--include _contents
+--include _audit
+local options = cjson.decode(ARGV[3])
+
+local function leave_replay(k, state, now)
+  local id = redis.call('HGET', k, 'rp')
+  local R = id and replay_key(id)
+  if not id or not WAITS[state] or redis.call('EXISTS', R) == 0 then return end
+  first_word(k, R, 'aside')
+  if state == 'held' then redis.call('HINCRBY', R, 'held', -1) end
+  redis.call('HINCRBY', R, 'open', -1)
+  redis.call('HINCRBY', R, 'moved', 1)
+  end_if_over(R, id, now)
+end
+
+local function depart(ref, c, now)
+  local k = record(ref)
+  if c.state then
+    leave_replay(k, c.state, now)
+    leaves_group(ref)
+    redis.call('ZREM', index_of(c.state, c.lane), ref)
+    redis.call('DEL', k)
+    count('deletion.moved out')
+  end
+  redis.call('HDEL', P .. 'holds:jobs', ref)
+  redis.call('ZREM', P .. 'holds:ends', 'j ' .. ref)
+  for _, index in ipairs({ 'holds:unknown', 'discarded:users', 'failing' }) do redis.call('ZREM', P .. index, ref) end
+end
+
+return once(ARGV[1], ARGV[2], function()
+  local now, gone = clock(), {}
+  if redis.call('HGET', PROJECTS, options.project) == 'moving' then
+    for i = 4, #ARGV do
+      local c = contents(ARGV[i])
+      if c.state ~= 'running' and seal_of(c) == options.seals[i - 3] then
+        depart(ARGV[i], c, now)
+        gone[#gone + 1] = 'moved'
+      end
+    end
+  end
+  if #gone > 0 then audit(now, options.act, gone, ARGV[4]) end
+  return { now = tonumber(ms(now)), gone = #gone }
+end)

@@ -1,0 +1,20 @@
+-- place: say whether anything of a project may be done in this account.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: project, place (see _places.lua),
+--            expect: only if it is this now ('': nothing was said yet))
+--   returns  {"now", "done": whether it is so now}
+--   Only whoever has asked the register says 'here' (see worker/ledger/places.py). 'moved' stays: whoever read the register
+--   before a move must not find the mark as it was.
+--include _clock
+--include _account
+--include _drains
+--include _once
+--include _places
+local options = cjson.decode(ARGV[3])
+
+return once(ARGV[1], ARGV[2], function()
+  local was = redis.call('HGET', PROJECTS, options.project) or ''
+  local done = not options.expect or options.expect == was
+  if done then redis.call('HSET', PROJECTS, options.project, options.place) end
+  return { now = tonumber(ms(clock())), done = done }
+end)
