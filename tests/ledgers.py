@@ -19,7 +19,7 @@ from worker.ledger.store import Ledger
 from worker.operations.dead import group_name
 from worker.operations.metrics import EVENTS
 
-CLOCK = "local function clock() return tonumber(redis.call('GET', 'test:clock')) end"
+CLOCK = "local function redis_time() return tonumber(redis.call('GET', 'test:clock')) end"
 START_MS = 1_800_000_000_000
 LEASE_MS = 60_000
 POLICY = GatePolicy(interval=100.0, lease=LEASE_MS, look_interval=200.0)
@@ -31,12 +31,13 @@ BOOK = Book("a-text", 1.0)  # the policies that everybody has
 
 
 class Bench:
-    """A ledger whose clock only the test moves."""
+    """A ledger whose clock only the test moves: Redis's and the callers', or Redis's alone."""
 
     def __init__(self, client: redis.Redis, policy: GatePolicy = POLICY, account: str = "default") -> None:
         self.client = client
         self.seen: Any = client  # what is looked at: this moment's Redis, or one that stands still
-        self.ledger = Ledger(client, account, policy, clock=CLOCK, patience_s=0.2)
+        self.apart_s = 0.0  # how far Redis's clock is ahead of the callers'
+        self.ledger = Ledger(client, account, policy, clock=CLOCK, clocks=self.clocks, patience_s=0.2)
         self.holds = HoldList(self.ledger)
         self.p = self.ledger.prefix
         self.set_clock(START_MS)
@@ -52,6 +53,19 @@ class Bench:
 
     def pass_time(self, seconds: float) -> None:
         self.set_clock(self.now + seconds * 1000)
+
+    def jump(self, seconds: float) -> None:
+        """Redis's clock alone steps, ahead or back."""
+        self.apart_s += seconds
+        self.pass_time(seconds)
+
+    @property
+    def true_now(self) -> float:
+        """What time it is by the callers' clocks."""
+        return self.now - self.apart_s * 1000
+
+    def clocks(self) -> tuple[float, ...]:
+        return (self.true_now / 1000,)
 
     # -- short forms -------------------------------------------------------------------------------------------------
 

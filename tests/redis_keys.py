@@ -25,8 +25,9 @@ PAGE = 2000
 class Ends:
     """What ends a key, so that none stays for ever: `how` in words, and what can be seen of it.
 
-    expires: Redis takes it away. of: the collection in which its `<…>` stands as long as it is needed; `record` is that
-    of the deletions. refs: its members are refs, each of which has a record. bounded: the most fields it may have.
+    expires: Redis takes it away. of: the collection in which its `<…>` stands as long as it is needed, or several of
+    them; `record` is that of the deletions. refs: its members are refs, each of which has a record. bounded: the most
+    fields it may have.
     """
 
     how: str
@@ -75,19 +76,21 @@ ACCOUNT = {
     "holds:ends": Ends("release.lua, forget.lua"),
     "holds:unknown": Ends("release.lua", refs=True),
     "users:projects": Ends("nothing: one a project"),
-    "runs": Ends("RunBook.write"),
-    "run:<run>": EXPIRES,
-    "outcomes:<run>": EXPIRES,
+    "runs": Ends("forget.lua"),
+    "run:<run>": Ends("forget.lua, with its id", of="runs"),
+    "outcomes:<run>": Ends("forget.lua, with its id", of="runs"),
     "slots": Ends("nothing: one a policy", bounded=500),
     "replays": Ends("start.lua: the oldest of too many"),
+    "replays:planned": Ends("start.lua; forget.lua what never begins"),
     "replays:feeding": Ends("_replays.lua, when it has ended"),
-    "replay:<replay>": Ends("start.lua, with its id", of="replays"),
-    "replay:<replay>:refs": Ends("_replays.lua, when it has ended", of="replays"),
+    "replay:<replay>": Ends("start.lua, with its id; forget.lua one that never began", of="replays replays:planned"),
+    "replay:<replay>:refs": Ends("_replays.lua, when it has ended; forget.lua", of="replays replays:planned"),
     "deaths": ONE,
     "account": ONE,
     "projects": Ends("nothing: one a project", bounded=5000),
-    "op:<caller>": EXPIRES,
-    "idem:<hash>": EXPIRES,
+    "ops": Ends("forget.lua, after an hour"),
+    "idem": Ends("forget.lua, after a day"),
+    "clock": ONE,
 }
 INSTALLATION = {
     "workers": Ends("the dispatchers, an hour after the last beat"),
@@ -172,7 +175,7 @@ class _Look:
         if ends.expires:
             yield from (f"{key}: it has no expiry" for key, left in self._each(names, "pttl") if left == -1)
         if ends.of is not None and ends.of != "record":
-            alive = self._standing(prefix + ends.of)
+            alive = {one for name in ends.of.split() for one in self._standing(prefix + name)}
             yield from (
                 f"{key}: {of} is not in {ends.of}, so {ends.how} never comes to it"
                 for key, of in keys

@@ -79,7 +79,7 @@ class Scene:
 
     def stop_sweep(self) -> None:
         run = Run("r1", "old", "h", "default", time.time() * 1000, stopped_by="cap")
-        RunBook(self.running.ledger("default")).write(run, keep_s=100)
+        RunBook(self.running.ledger("default")).write(run)
 
     def throttle(self, number: int) -> None:
         self.undertaker.request(*(f"job-{n}" for n in range(number)))

@@ -282,7 +282,7 @@ def test_receipts_that_stay_in_redis_are_told_with_their_size(
     assert "1 receipt in Redis" in checked["receipts of default"]["found"]
     ((_, said),) = undertaker.redis.xrange(stream)  # type: ignore[misc]
     undertaker.redis.delete(stream)
-    undertaker.redis.xadd(stream, said, id="1700000000000-0")
+    undertaker.redis.xadd(stream, said | {b"t": b"1700000000000"}, id="1700000000000-0")
     checked = {line["check"]: line for line in command("doctor", "--offline", "--json").json}
     assert checked["receipts of default"]["verdict"] == "warning"
     assert "they never leave Redis" in checked["receipts of default"]["found"]

@@ -112,7 +112,7 @@ def test_hundreds_of_idle_accounts_cost_redis_two_commands_each_in_half_a_minute
     other.tick()
     before = commands(hundreds)
     other.tick()
-    assert commands(hundreds) - before <= 3, "a worker that does not dispatch"
+    assert commands(hundreds) - before <= 4, "a worker that does not dispatch: whose turn is it, and for how long?"
 
 
 def test_what_waits_for_later_is_looked_at_once_and_then_when_it_is_due(hundreds: Workshop) -> None:
@@ -124,7 +124,7 @@ def test_what_waits_for_later_is_looked_at_once_and_then_when_it_is_due(hundreds
     dispatcher._full_look = 0.0
     before = commands(hundreds)
     dispatcher.tick()
-    assert commands(hundreds) - before < 300 * 8 + 20, "seen to be announced"
+    assert commands(hundreds) - before < 300 * 13 + 20, "seen to be announced, and what time it is"
 
 
 @pytest.fixture

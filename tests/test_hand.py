@@ -30,7 +30,7 @@ from worker.schedule import Schedule
 
 # The ledger's clock is Redis's, but tests may put it ahead: nobody waits for a retry.
 CLOCK = """
-local function clock()
+local function redis_time()
   local t = redis.call('TIME')
   return tonumber(t[1]) * 1000 + tonumber(t[2]) / 1000 + tonumber(redis.call('GET', 'test:ahead') or '0')
 end
@@ -113,7 +113,7 @@ class Shop:
         self.ahead_s = 0.0
         self.sights.clock = lambda: time.monotonic() + self.ahead_s
         self.redis = fakeredis.FakeRedis(server=self.server)
-        self.ledger = Ledger(self.redis, "default", POLICY, clock=CLOCK, patience_s=0.2)
+        self.with_policy()
         self.client = Client(
             endpoint=self.simulator.url,
             credentials=self.key,
@@ -140,7 +140,8 @@ class Shop:
         return Hand(**wired | changed)
 
     def with_policy(self, **changed: Any) -> None:
-        self.ledger = Ledger(self.redis, "default", replace(POLICY, **changed), clock=CLOCK, patience_s=0.2)
+        policy = replace(POLICY, **changed)
+        self.ledger = Ledger(self.redis, "default", policy, clock=CLOCK, clocks=self.clocks, patience_s=0.2)
 
     def give_up_soon(self) -> None:
         """The next DELETE ends at a short deadline, whatever comes after it does not."""
@@ -153,6 +154,9 @@ class Shop:
     def work(self, *, ahead_s: float = 0.0, **changed: Any) -> Turn:
         self.pass_time(ahead_s)
         return self.hand(**changed).work()
+
+    def clocks(self) -> tuple[float, ...]:
+        return (time.time() + float(self.redis.get("test:ahead") or 0) / 1000,)  # type: ignore[arg-type]
 
     def pass_time(self, seconds: float) -> None:
         """All clocks: what was seen before is no longer near."""

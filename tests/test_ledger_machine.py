@@ -150,13 +150,14 @@ class Deletions(RuleBasedStateMachine):
         turn = self.bench.turn(worker=worker)
         self.allowed = {("pending", "running"), ("pending", "dead"), ("pending", "held")}
         self.nothing_on_hold_is_taken(turn.lease)
+        self.time_alone_frees_nothing_while_clocks_disagree(turn.lease)
         if turn.lease is None:
             return multiple()
         self.who_asks_decides_who_has_to_mean_it(turn.lease)
-        held = Held(turn.lease, self.bench.now + LEASE_MS)
+        held = Held(turn.lease, self.bench.true_now + LEASE_MS)
         job = turn.lease.ref.job_id
         earlier = self.live.get(job)
-        assert earlier is None or earlier.ends <= self.bench.now, f"two live leases of {job}"
+        assert earlier is None or earlier.ends <= self.bench.true_now, f"two live leases of {job}"
         self.live[job] = held
         return held
 
@@ -210,7 +211,7 @@ class Deletions(RuleBasedStateMachine):
         lease, job = held.lease, held.lease.ref.job_id
         before = self.bench.record(job)
         world, asked = self.world, len(self.world.asked)
-        world.now = max(world.now, self.bench.now / 1000)
+        world.now = max(world.now, self.bench.true_now / 1000)
 
         def shown(*rows: JobRow) -> Listing:
             if blind_after is not None and len(world.asked) - asked > blind_after:
@@ -262,7 +263,7 @@ class Deletions(RuleBasedStateMachine):
             and lease.ref not in on_hold.refs
             and not unknown
             and record.get("owner") not in on_hold.users
-            and float(record["dl"]) > self.bench.now
+            and float(record["dl"]) > self.bench.ledger.now_ms()
         )
         assert not go or "unsent" not in self.bench.record(lease.ref.job_id)
         self.allowed = set()
@@ -288,14 +289,27 @@ class Deletions(RuleBasedStateMachine):
         self.allowed = set()
         self.bench.pass_time(seconds)
 
+    @rule(seconds=st.sampled_from([-8_640_000.0, -3600.0, -90.0, 90.0, 3600.0, 8_640_000.0]), looked=st.booleans())
+    def redis_s_clock_jumps(self, seconds: float, looked: bool) -> None:
+        """Alone, or back to where it was; a worker may have looked just before."""
+        self.allowed = set()
+        if looked:
+            self.bench.ledger.look_at_clocks()
+        self.bench.jump(-self.bench.apart_s if self.bench.apart_s else seconds)
+
+    @rule()
+    def look_at_clocks(self) -> None:
+        self.allowed = set()
+        self.bench.ledger.look_at_clocks()
+
     @rule(alive=st.sets(WORKERS), counts=st.booleans(), seconds=st.sampled_from([0.0, 61.0]))
     def rescue(self, alive: set[str], counts: bool, seconds: float) -> None:
         self.bench.pass_time(seconds)
         rescued, _ = self.bench.ledger.rescue(alive=sorted(alive), counts=counts)
-        self.allowed = {("running", "pending"), ("running", "dead")}
+        self.allowed = set() if self.bench.apart_s else {("running", "pending"), ("running", "dead")}
         for ref, _state in rescued:
             held = self.live.pop(ref.job_id, None)
-            assert held is None or held.ends <= self.bench.now, "a live lease was taken away"
+            assert held is None or held.ends <= self.bench.true_now, "a live lease was taken away"
 
     @rule(job=JOBS, run=RUNS)
     def cancel(self, job: str, run: str | None) -> None:
@@ -382,7 +396,7 @@ class Deletions(RuleBasedStateMachine):
 
     @rule(job=JOBS, hours=st.sampled_from([None, 1.0]))
     def hold(self, job: str, hours: float | None) -> None:
-        until = None if hours is None else self.bench.now + hours * 3_600_000
+        until = None if hours is None else self.bench.true_now + hours * 3_600_000
         self.acts += 1
         only_looked_at = self.only_looked_at(job)
         ((_, result),) = self.bench.holds.add([Ref(PROJECT, job)], why="T-2", by="ops", until_ms=until)
@@ -410,7 +424,7 @@ class Deletions(RuleBasedStateMachine):
     @rule()
     def holds_end(self) -> None:
         self.bench.holds.release_in_time()
-        self.allowed = BY_PERSON["release"]
+        self.allowed = set() if self.bench.apart_s else BY_PERSON["release"]
 
     # -- what must hold ------------------------------------------------------------------------------------------------
 
@@ -466,6 +480,17 @@ class Deletions(RuleBasedStateMachine):
         whose = record.get("owner") or record.get("au")
         assert whose not in on_hold.users, f"{lease.ref} belongs to an app user that is on hold"
         assert lease.who == bool(on_hold.users and "owner" not in record)
+
+    def time_alone_frees_nothing_while_clocks_disagree(self, lease: Lease | None) -> None:
+        """No deletion dies of its deadline and none leaves its grace; and never is one sent before it is due."""
+        if lease is not None:
+            assert lease.deadline_left_s > 0
+            assert float(self.bench.record(lease.ref.job_id)["was"]) <= self.bench.true_now + 1, (
+                "taken before it was due"
+            )
+        if self.bench.apart_s:
+            self.allowed -= {("pending", "dead")}
+            assert lease is None or self.bench.record(lease.ref.job_id).get("wait") != "grace"
 
     @invariant()
     def what_is_held_is_held_by_something(self) -> None:

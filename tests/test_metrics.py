@@ -136,7 +136,7 @@ def test_a_policy_that_stopped_itself_is_seen(load: Load, tmp_path: Path) -> Non
     (tmp_path / "eraser.toml").write_text(policy.format("old") + policy.format("well"))
     running = load(ERASER_CONFIG=str(tmp_path / "eraser.toml"), ERASER_PROJECTS="p")
     run = Run("r1", "old", "h", "default", time.time() * 1000, stopped_by="cap")
-    RunBook(running.ledger("default")).write(run, keep_s=100)
+    RunBook(running.ledger("default")).write(run)
     page = Page(running)
     assert (page("sweep_stopped", policy="old"), page("sweep_stopped", policy="well")) == (1, 0)
     assert page("schedule_stopped") == 1, "there is a schedule, and no beat was heard of yet"

@@ -19,7 +19,7 @@ def test_every_key_of_an_account_is_told_where_they_are_described() -> None:
         (("SET", "eraser:{default}:no-such", 1), "no table names it"),
         (("SET", "eraser:no-such", 1), "no table names it"),
         (("SET", "somebody-elses", 1), "no table names it"),
-        (("SET", "eraser:{default}:op:c1", 1), "it has no expiry"),
+        (("SET", "eraser:{default}:ends:1", 1), "it has no expiry"),
         (("HSET", "eraser:{default}:audit:a1", "act", "x"), "a1 is not in audit"),
         (("ZADD", "eraser:{default}:letters:g", 1, "p/job-1"), "g is not in groups"),
         (("ZADD", "eraser:{default}:holds:unknown", 1, "p/job-9"), "p/job-9 has no record"),

@@ -121,7 +121,7 @@ def receipt_of_another_day(machine: Machine) -> None:
     ledger.cancel([Ref(DEMO_PROJECT, "old")], why="T-1")
     ((_, said),) = running.redis.xrange(stream)  # type: ignore[misc]
     running.redis.delete(stream)
-    running.redis.xadd(stream, said, id="1700000000000-0")
+    running.redis.xadd(stream, said | {b"t": b"1700000000000"}, id="1700000000000-0")
     running.redis.close()
 
 

@@ -7,11 +7,8 @@ go.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -21,6 +18,7 @@ import redis
 from celery import bootsteps
 from celery.worker import state as of_celery
 
+from worker.alive import Alive
 from worker.bells import send_bell
 from worker.errors import EraserError, OtherEndpoint
 from worker.ledger.away import is_away
@@ -30,7 +28,7 @@ from worker.ledger.store import Ledger
 from worker.receipts.archiving import Archivist
 from worker.receipts.sealing import Sealer
 from worker.replay.job import step
-from worker.runtime import BEAT_S, HEARD_S, Runtime, runtime
+from worker.runtime import BEAT_S, Runtime, runtime
 from worker.standin import StandIns
 
 log = logging.getLogger(__name__)
@@ -48,10 +46,13 @@ FORGET_MOVES = 100  # of 500 records each: eighty a second over ten minutes, and
 
 # Each first writes something that needs no memory, so that it runs on when Redis is full: what drains must be rung for.
 # Renew the turn if it is ours, take it if it is nobody's; whoever has it hears which accounts are to be looked at.
+# A turn that would last longer than any is of before Redis's clock went back.
 _TURN = """
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2])
-elseif holder then return nil
+elseif holder then
+  if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+  return nil
 else
   redis.call('DEL', KEYS[1])
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -64,17 +65,6 @@ return { tostring(now), due, head[2] or false }
 """
 # Another worker may look.
 _GIVE_UP = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
-# Say that a worker lives, by Redis's clock.
-_BEAT = """
-redis.call('ZREM', KEYS[1], '-')
-local t = redis.call('TIME')
-return redis.call('ZADD', KEYS[1], t[1] * 1000 + t[2] / 1000, ARGV[1])
-"""
-# Say what it is.
-_INFO = """
-redis.call('HDEL', KEYS[1], '-')
-return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-"""
 
 
 class Dispatcher:
@@ -91,7 +81,7 @@ class Dispatcher:
         self.runtime = runtime
         self.ring = ring
         self._end_worker = end_worker
-        self._info = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "threads": concurrency})
+        self._alive = Alive(runtime, concurrency=concurrency)
         self._keys = runtime.keys
         self._sealer = Sealer(runtime.ledger, runtime.keys)
         self._stop = threading.Event()
@@ -102,7 +92,6 @@ class Dispatcher:
         self._pause = TICK_S
         self._forget = time.monotonic() + FORGET_S
         self._away = False
-        self._back = float("-inf")
 
     def start(self) -> None:
         self._thread.start()
@@ -113,8 +102,7 @@ class Dispatcher:
         self._thread.join(timeout=10)
         try:
             pipe = self.runtime.redis.pipeline(transaction=False)
-            pipe.zrem(self._keys.workers, self.runtime.worker)
-            pipe.hdel(self._keys.worker_info, self.runtime.worker)
+            self._alive.goodbye(pipe)
             pipe.eval(_GIVE_UP, 1, self._keys.dispatcher, self._me)
             pipe.execute()
         except redis.RedisError:
@@ -152,19 +140,21 @@ class Dispatcher:
     def was_away(self) -> None:
         """Redis cannot be reached now: look at everything once it can, and count nobody as lost for a while then."""
         self._away = True
-        self._back = time.monotonic()
+        self._alive.was_away()
         self._full_look = 0.0
 
     def tick(self) -> None:
         """One look. Cheap when nothing is due: one script, twice a second."""
         client = self.runtime.redis
         if time.monotonic() - self._beat >= BEAT_S:
-            self._say_alive(client)
+            self._alive.say()
+            self._beat = time.monotonic()
         turn: Any = client.eval(_TURN, 2, self._keys.dispatcher, self._keys.wakeups, self._me, LOCK_MS, MOST_ACCOUNTS)
         if turn is None:
             self._pause = OTHERS_TICK_S
             return
         now_ms, due, head = float(turn[0]), [name.decode() for name in turn[1]], turn[2]
+        self._alive.see(now_ms)
         known = self.runtime.settings.accounts
         for account in due:
             if account not in known:
@@ -179,6 +169,9 @@ class Dispatcher:
             self._busy = time.monotonic()
         self._sealer.tick(client, at_work, others)
         self._pause = self._next_tick_s(float(head) - now_ms if head else None)
+        if others and not self._alive.clocks_agree:  # it frees and rescues nothing: let others try
+            client.eval(_GIVE_UP, 1, self._keys.dispatcher, self._me)
+            self._pause = 3 * OTHERS_TICK_S
         if time.monotonic() >= self._forget:
             self._forget = time.monotonic() + FORGET_S
             for account in known:
@@ -193,9 +186,12 @@ class Dispatcher:
     def _unannounced(self, now_ms: float) -> list[str]:
         """Accounts with work of which no wake-up tells in time. What time alone frees from its hold is freed."""
         found = heads(self.runtime.redis, self.runtime.settings.accounts, self.runtime.keys)
+        latest = max(now_ms, *(clock * 1000 for clock in self.runtime.clocks()))
         for account, head in found.items():
-            if head.hold is not None and head.hold <= now_ms:
-                HoldList(self.runtime.ledger(account)).release_in_time()
+            ledger = self.runtime.ledger(account)
+            ledger.look_at_clocks()
+            if head.hold is not None and head.hold <= latest:
+                HoldList(ledger).release_in_time()
         wakeups: Any = self.runtime.redis.zrange(self._keys.wakeups, 0, -1, withscores=True)
         announced = dict(wakeups)
         return [
@@ -213,7 +209,7 @@ class Dispatcher:
 
     def _look_at(self, accounts: Iterable[str]) -> None:
         """Rescue what ran out, ring if somebody has to come, and note when to look again."""
-        alive, counts = self._alive()
+        alive, counts = self._alive.heard()
         for account in accounts:
             try:
                 self._look_at_one(account, alive, counts=counts)
@@ -251,30 +247,7 @@ class Dispatcher:
                 soonest = again_s
         if soonest is None:
             return None
-        return self.runtime.redis_ms() + soonest * 1000
-
-    def _say_alive(self, client: redis.Redis) -> None:
-        pipe = client.pipeline(transaction=False)
-        pipe.eval(_BEAT, 1, self._keys.workers, self._me)
-        pipe.eval(_INFO, 1, self._keys.worker_info, self._me, self._info)
-        pipe.execute()
-        self._beat = time.monotonic()
-
-    def _alive(self) -> tuple[list[str], bool]:
-        """Workers heard of lately, and whether silence proves anything.
-
-        Not when Redis was away a moment ago, restarted or out of reach: others may not have come back to it yet.
-        """
-        client = self.runtime.redis
-        seconds, _ = client.time()
-        heard: Any = client.zrangebyscore(self._keys.workers, (seconds - HEARD_S) * 1000, "+inf")
-        long_gone: Any = client.zrangebyscore(self._keys.workers, "-inf", (seconds - 3600) * 1000)
-        if long_gone:
-            client.zrem(self._keys.workers, *long_gone)
-            client.hdel(self._keys.worker_info, *long_gone)
-        up: Any = client.info("server").get("uptime_in_seconds", HEARD_S)
-        silence_counts = float(up) >= HEARD_S and time.monotonic() - self._back >= HEARD_S
-        return [worker.decode() for worker in heard], silence_counts
+        return ledger.now_ms() + soonest * 1000
 
 
 def _end(code: int) -> None:

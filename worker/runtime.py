@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -17,10 +17,10 @@ import redis
 
 from worker import embedded
 from worker.accounts import Account, CredentialsReference, default_rate
+from worker.clock import PROCESS, Clocks
 from worker.errors import OtherEndpoint, SettingsError, Unreachable
 from worker.hand import Hand
 from worker.keys import Keys
-from worker.ledger.ask import ask
 from worker.ledger.audit import AuditLog
 from worker.ledger.bindings import bindings
 from worker.ledger.glance import Glance
@@ -106,10 +106,6 @@ def policy_book(settings: Settings) -> PolicyBook:
     return PolicyBook(settings.config, lambda project: settings.account_of(project).name, settings.knows)
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass
 class Runtime:
     """Everything one process needs, built on demand from its settings. Thread-safe."""
@@ -118,7 +114,8 @@ class Runtime:
     environ: Mapping[str, str]
     worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}")
     stopping: threading.Event = field(default_factory=threading.Event)
-    now: Callable[[], datetime] = _utc_now
+    now: Callable[[], datetime] = PROCESS.now
+    clocks: Clocks = PROCESS.witnesses
     patience_s: float = 4.0  # how long a ledger of this process repeats a move while Redis is away
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
     _clients: dict[str, tuple[Client, Callable[[], str]]] = field(default_factory=dict)
@@ -168,9 +165,8 @@ class Runtime:
         return policy_book(self.settings)
 
     def redis_ms(self) -> float:
-        """Redis's clock, in ms since 1970. Raises `Unreachable`."""
-        seconds, micros = ask(self.redis.time)
-        return float(seconds * 1000 + micros / 1000)
+        """The ledger's time, in ms since 1970: of one account, where people look at all. Raises `Unreachable`."""
+        return self.reads(next(iter(self.settings.accounts))).now_ms()
 
     def ledger(self, account: str) -> Ledger:
         """The ledger of one account."""
@@ -193,6 +189,7 @@ class Runtime:
             endpoint=endpoint,
             placer=self.places.claim,
             patience_s=self.patience_s,
+            clocks=self.clocks,
         )
 
     def check_endpoints(self) -> None:
@@ -245,7 +242,7 @@ class Runtime:
 
     def reads(self, account: str) -> ReadModel:
         """What people see of one account."""
-        return ReadModel(self.redis, account, self.keys, rate=self.account(account).rate)
+        return ReadModel(self.redis, account, self.keys, rate=self.account(account).rate, clocks=self.clocks)
 
     def glance(self, account: str) -> Glance:
         """A few fields of very many deletions of one account."""
@@ -339,7 +336,9 @@ class Runtime:
         return self.ledger(account).bar("credentials" if placed else "misconfigured", str(error))
 
     def wake(self, account: str, at_ms: float) -> None:
-        """Ask the dispatcher to look at the account at that Redis time. Best effort: a full look finds it anyway."""
+        """Ask the dispatcher to look at the account at that time of its ledger. Best effort: a full look finds it."""
+        ledger = self._ledgers.get(account)
+        at_ms += ledger.ahead_ms if ledger else 0.0  # wake-ups stand by Redis's clock
         try:
             self.redis.eval(_WAKE, 1, self.keys.wakeups, at_ms, account)
         except redis.RedisError:

@@ -61,7 +61,7 @@ def house() -> Iterator[House]:
         HoldList(undertaker.ledger).add([Ref(DEMO_PROJECT, "0c" + "0" * 30)], why="CASE-12", by="legal-3")
         run = Run("failed-trainings-20261120-033000-ab10", "failed-trainings", "650714d83093", "default", 1.8e12)
         run = replace(run, listed=40_210, selected=1_300, requested=1_300, by="ops-7")
-        RunBook(undertaker.ledger).write(run, keep_s=1e8)
+        RunBook(undertaker.ledger).write(run)
         undertaker.ledger.pause(why="TICKET-4711", by="ops-7")
         undertaker.ledger.resume(why="TICKET-4711", by="ops-7")
         yield House(start_console(fleet), fleet)

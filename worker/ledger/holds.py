@@ -98,7 +98,7 @@ class HoldList:
         freed, more, said = 0, True, {"why": "the hold ended"}
         while more:
             answer = self._ledger.move("release", {"ended": True} | said)
-            freed, more = freed + answer["freed"], answer["more"]
+            freed, more = freed + answer["freed"], answer.get("more", False)
             if ended := answer.get("look_through"):
                 freed += self._release_what_is_free(said, ended)
         return freed

@@ -15,6 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from worker.clock import PROCESS, Clocks, spoken
 from worker.errors import OtherEndpoint, ProjectElsewhere, Unreachable
 from worker.ledger import scripts
 from worker.ledger.away import FOR_A_PERSON, is_away, leaving, why_away
@@ -62,7 +63,8 @@ class Mover:
     endpoint: the address that this process calls for it; None: it calls nobody, and may act whatever the address is.
     placer(project, account): asks the register where a project belongs (see `worker.ledger.places`), so that a move on
     one that is not known here may go on, or raises `ProjectElsewhere`; None: what is not known to be elsewhere is here.
-    patience_s: how long it tries again while Redis is away. clock: Lua in the place of Redis's clock, for tests.
+    patience_s: how long it tries again while Redis is away. clocks: what time it is by this process and by MetaStudio
+    (see `lua/_clock.lua`). clock: Lua in the place of Redis's clock, for tests.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Mover:
         endpoint: str | None,
         placer: Callable[[str, str], None] | None,
         patience_s: float,
+        clocks: Clocks = PROCESS.witnesses,
         clock: str | None = None,
     ) -> None:
         self.client = client
@@ -81,6 +84,9 @@ class Mover:
         self.prefix = prefix
         self.endpoint = endpoint
         self._placer = placer
+        self.clocks = clocks
+        self.clocks_agree = True  # when it asked last
+        self.ahead_ms = 0.0  # how far Redis's clock was ahead of the ledger's time then
         self._patience_s = patience_s
         self._clock = clock
         self._caller = _Caller()
@@ -142,13 +148,15 @@ class Mover:
     ) -> dict[str, Any]:
         script = scripts.load(name, clock=self._clock)
         caller, seq = self._caller.next()
-        said = f"{seq} {self.endpoint}" if self.endpoint else seq
-        args: list[str | int] = [caller, said, compact(options), *map(str, refs)]
+        numbered = f"{seq} {self.endpoint or ''}".rstrip()
+        said = compact(options)
         give_up = time.monotonic() + self._patience_s
         pause = 0.05
         while True:
             try:
-                answer: dict[str, Any] = json.loads(script.run(self.client, self.prefix, *args))
+                told = f"{numbered}{spoken(self.clocks())}"
+                raw = script.run(self.client, self.prefix, caller, told, said, *map(str, refs))
+                answer: dict[str, Any] = json.loads(raw)
             except redis.RedisError as error:
                 if not is_away(error):
                     raise
@@ -162,4 +170,5 @@ class Mover:
                 raise OtherEndpoint(self.account, bound=bound, ours=self.endpoint or "")
             if answer.get("stale"):
                 raise RuntimeError(f"the {name} of caller {caller} came after its successor")  # a bug: threads share it
+            self.clocks_agree, self.ahead_ms = not answer.get("apart"), answer.get("ahead", 0.0)
             return answer

@@ -10,6 +10,7 @@ from typing import Any
 
 import redis
 
+from worker.clock import PROCESS, Clocks, spoken
 from worker.deletion import State, WaitingFor
 from worker.keys import OURS, Keys
 from worker.ledger import bindings, scripts
@@ -107,16 +108,25 @@ class AccountStatus:
 class ReadModel:
     """Reads one account's ledger. Raises `Unreachable` when Redis does not answer."""
 
-    def __init__(self, client: redis.Redis, account: str, keys: Keys = OURS, *, rate: float) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        account: str,
+        keys: Keys = OURS,
+        *,
+        rate: float,
+        clocks: Clocks = PROCESS.witnesses,
+    ) -> None:
         self._client = client
         self.account = account
         self._rate = rate
+        self._clocks = clocks
         self._p = keys.account(account)
 
     def now_ms(self) -> float:
-        """Redis's clock."""
-        seconds, micros = ask(self._client.time)
-        return float(seconds * 1000 + micros / 1000)
+        """The ledger's time: Redis's clock, as long as that did not jump (see `lua/_clock.lua`)."""
+        said = spoken(self._clocks())
+        return float(ask(scripts.load("what_time").run, self._client, self._p, "-", said))
 
     def show(self, ref: Ref) -> Deletion | None:
         """One deletion with its whole history."""

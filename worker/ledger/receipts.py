@@ -20,12 +20,15 @@ from worker.ledger.moves import Ref
 
 PAGE = 500
 START = "0-0"  # before every entry
+DAY_MS = 86_400_000
+ERRED_MS = 60_000.0  # whatever is dated so far ahead was dated by a clock that had erred
 _ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One receipt as the stream has it. `id` says when (ms since 1970, never backwards) and in which order."""
+    """One receipt as the stream has it. `id` says in which order; and when, unless a clock had erred (see
+    `lua/_receipt.lua`)."""
 
     id: str
     fields: dict[str, str]  # by the short names of `lua/_receipt.lua`; '' for what there is not
@@ -35,8 +38,8 @@ class Entry:
         return int(self.fields["n"])
 
     @property
-    def at_ms(self) -> int:
-        return place(self.id)[0]
+    def settled_ms(self) -> int:
+        return int(self.fields["t"])
 
     @property
     def ref(self) -> Ref:
@@ -59,6 +62,12 @@ class Book:
     n: int  # the last one given
     sealed: Mark
     archived: Mark  # up to here they have left Redis
+    turned_ms: float | None = None  # when it turned out that it is earlier than was thought; None: never
+
+    def day(self, settled_ms: float, now_ms: float) -> int:
+        """The UTC day of a receipt, counted since 1970. One of a clock that had erred counts as of when that showed."""
+        future = settled_ms > now_ms + ERRED_MS
+        return int((min(self.turned_ms or now_ms, now_ms) if future else settled_ms) // DAY_MS)
 
 
 class Receipts:
@@ -138,7 +147,8 @@ def place(id: str) -> tuple[int, int]:
 
 def _book(raw: dict[bytes, bytes]) -> Book:
     said = {name.decode(): value.decode() for name, value in raw.items()}
-    return Book(int(said.get("n", 0)), _mark(said, "sealed"), _mark(said, "archived"))
+    turned = float(said["turned"]) if "turned" in said else None
+    return Book(int(said.get("n", 0)), _mark(said, "sealed"), _mark(said, "archived"), turned)
 
 
 def _mark(said: dict[str, str], name: str) -> Mark:

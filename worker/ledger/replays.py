@@ -135,7 +135,8 @@ class ReplayBook:
     def start_others(self, replay: Replay) -> None:
         """Begin the shares that whoever started this one did not come to. Nothing happens to those that began."""
         for account, terms in json.loads(replay.others or "{}").items():
-            ReplayBook(Ledger(self._client, account, self._ledger.policy, self._ledger.keys)).start(terms)
+            theirs = Ledger(self._client, account, self._ledger.policy, self._ledger.keys, clocks=self._ledger.clocks)
+            ReplayBook(theirs).start(terms)
 
     def feed(self, replay: Replay, count: int, stage: Stage) -> tuple[bool, str | None]:
         """Begin the next letters' new rounds, unless somebody else did; and a doorbell."""

@@ -88,8 +88,8 @@ class RunBook:
 
     # -- records -----------------------------------------------------------------------------------------------------
 
-    def write(self, run: Run, *, keep_s: float) -> None:
-        """Write a run's record, or write it anew; old ones go."""
+    def write(self, run: Run) -> None:
+        """Write a run's record, or write it anew. Old ones go with the other records (see `lua/forget.lua`)."""
         said: dict[Any, Any] = asdict(run) | {"skipped": json.dumps(run.skipped)}
         del said["outcomes"], said["id"]
         fields: dict[Any, Any] = lean(said)
@@ -98,9 +98,6 @@ class RunBook:
         pipe.delete(name)
         pipe.hset(name, mapping=fields)
         pipe.zadd(f"{self._p}runs", {run.id: run.started})
-        pipe.zremrangebyscore(f"{self._p}runs", "-inf", run.started - keep_s * 1000)
-        pipe.expire(name, int(keep_s))
-        pipe.expire(f"{self._p}outcomes:{run.id}", int(keep_s))
         ask(pipe.execute)
 
     def find(self, run: str) -> Run | None:

@@ -36,10 +36,18 @@ class Move:
 
 @cache
 def load(name: str, *, clock: str | None = None) -> Move:
-    """Put the move `name` together. `clock` replaces the fragment that asks Redis for the time: for tests."""
+    """Put the move `name` together. `clock` replaces the fragment that asks Redis for the time: for tests.
+
+    A fragment may include others; each stands in the source once.
+    """
+    there: set[str] = set()
 
     def fragment(match: re.Match[str]) -> str:
-        return clock if clock is not None and match[1] == "_clock" else _read(match[1])
+        if match[1] in there:
+            return ""
+        there.add(match[1])
+        text = clock if clock is not None and match[1] == "_time" else _read(match[1])
+        return _INCLUDE.sub(fragment, text)
 
     source = _INCLUDE.sub(fragment, _read(name))
     return Move(name=name, source=source, sha=hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

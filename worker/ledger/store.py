@@ -10,9 +10,11 @@ from typing import Any
 
 import redis
 
+from worker.clock import PROCESS, Clocks, spoken
 from worker.deletion import Lane
 from worker.errors import RefusedBySafetyRule, Unreachable
 from worker.keys import OURS, Keys
+from worker.ledger import scripts
 from worker.ledger.acts import Act, ActName
 from worker.ledger.app_users import AppUsers
 from worker.ledger.ask import ask
@@ -25,6 +27,10 @@ __all__ = ["BATCH", "Ledger", "connect"]
 FULL_SHARE = 0.85  # of maxmemory; above it nothing new is accepted
 ROOM_CHECK_S = 1.0  # how long "there is room" is believed
 RESTORABLE_S = 30 * 86400.0  # how long a discarded letter can be taken back
+REDATE_MOVES = 100  # of 500 each, in one turn of the dispatcher
+_DAY_MS = 86_400_000
+KEPT_FOR_MS = {"ops": 3_600_000, "idem": _DAY_MS, "plans": _DAY_MS}
+_BEGINNING = {"ops": "0", "idem": "0"}
 
 
 def _accepted(refs: Sequence[Ref], answer: dict[str, Any]) -> Iterator[Accepted]:
@@ -49,10 +55,18 @@ class Ledger(Mover):
         endpoint: str | None = None,
         placer: Callable[[str, str], None] | None = None,
         patience_s: float = 4.0,
+        clocks: Clocks = PROCESS.witnesses,
         clock: str | None = None,
     ) -> None:
         super().__init__(
-            client, account, keys.account(account), endpoint=endpoint, placer=placer, patience_s=patience_s, clock=clock
+            client,
+            account,
+            keys.account(account),
+            endpoint=endpoint,
+            placer=placer,
+            patience_s=patience_s,
+            clocks=clocks,
+            clock=clock,
         )
         self.keys = keys
         self.policy = gate
@@ -60,6 +74,12 @@ class Ledger(Mover):
         self.strays: set[str] = set()  # projects that this process's settings give to another account: not to be taken
         self.users = AppUsers(client, account, keys)
         self._room_checked = -ROOM_CHECK_S
+        self._forget_from: dict[str, str] = _BEGINNING
+
+    def now_ms(self) -> float:
+        """The ledger's time, in ms since 1970."""
+        script = scripts.load("what_time", clock=self._clock)
+        return float(ask(script.run, self.client, self.prefix, "-", spoken(self.clocks())))
 
     @property
     def gate_options(self) -> dict[str, Any]:
@@ -111,7 +131,8 @@ class Ledger(Mover):
             "policy": claim.policy,
             "book": claim.book.as_options() if claim.book else None,
         }
-        return lean(said) | {"delay": claim.delay_s * 1000, "deadline": claim.deadline_s * 1000}
+        times = {"delay": claim.delay_s * 1000, "deadline": claim.deadline_s * 1000, "after": claim.after_ms}
+        return lean(said | times)
 
     # -- what hands do -------------------------------------------------------------------------------------------
 
@@ -220,9 +241,22 @@ class Ledger(Mover):
         return [(Ref.parse(ref), state) for ref, state in answer.get("rescued", [])], answer.get("next")
 
     def forget(self, *, keep_s: float, limit: int = BATCH) -> int:
-        """Drop what is older than `keep_s` or was only kept for a restore. Dead letters stay for ever."""
+        """Drop what is older than `keep_s` or was only kept for a restore. Dead letters stay for ever.
+
+        Returns how many went, or 1 where there is more to look at.
+        """
         options = {"keep": keep_s * 1000, "restorable": RESTORABLE_S * 1000, "limit": limit}
-        return int(self.move("forget", options)["forgotten"])
+        answer = self.move("forget", options | {"kept_for": KEPT_FOR_MS, "places": self._forget_from})
+        self._forget_from = _BEGINNING | answer.get("places", {})
+        return int(answer["forgotten"]) or int("places" in answer)
+
+    def look_at_clocks(self) -> float:
+        """The ledger's time (ms). What a clock that erred has dated is dated anew. See `lua/look_at_clocks.lua`."""
+        answer = self.move("look_at_clocks", {})
+        more, moves = bool(answer.get("check")), 0
+        while more and moves < REDATE_MOVES:
+            more, moves = bool(self.move("redate", {}).get("more")), moves + 1
+        return float(answer["now"])
 
     # -- what operators do -----------------------------------------------------------------------------------------
 

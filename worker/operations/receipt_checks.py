@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from worker.errors import SettingsError
+from worker.ledger.receipts import DAY_MS
 from worker.operations.receipts_export import signer
 from worker.operations.redis_checks import Row, megabytes
 from worker.operations.times import span
 from worker.operations.words import count
-from worker.receipts.dayfiles import DAY_MS
 from worker.runtime import Runtime
 
 LATE_MS = 3_600_000.0  # after the end of a day
@@ -43,12 +43,12 @@ def _account(running: Runtime, account: str) -> Row:
         which = f"{missing:,} of them missing: somebody took them out of Redis"
         return name, "wrong", f"{found}; {which}", f"eraser receipts export --account {account}, which says where"
     unsealed = receipts.page(book.sealed.id, limit=1)
-    if unsealed and now - unsealed[0].at_ms > UNSEALED_MS:
-        late = span((now - unsealed[0].at_ms) / 1000)
+    if unsealed and now - unsealed[0].settled_ms > UNSEALED_MS:
+        late = span((now - unsealed[0].settled_ms) / 1000)
         return name, "warning", f"{found}; not sealed for {late}", "start a worker: celery -A worker worker"
     oldest = receipts.page(book.archived.id, limit=1)
-    if oldest and now > (oldest[0].at_ms // DAY_MS + 1) * DAY_MS + LATE_MS:
-        age = span((now - oldest[0].at_ms) / 1000)
+    if oldest and now > (book.day(oldest[0].settled_ms, now) + 1) * DAY_MS + LATE_MS:
+        age = span((now - oldest[0].settled_ms) / 1000)
         todo = "set ERASER_RECEIPTS_DIR for a worker; if it is set, its log says receipts.not_archived and why"
         return name, "warning", f"{found}; the oldest of {age} ago: they never leave Redis", todo
     return name, "ok", found, ""

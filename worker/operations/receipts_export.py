@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import EraserError, UsageError
-from worker.ledger.receipts import Book, Mark, Receipts, place
+from worker.ledger.receipts import DAY_MS, Book, Mark, Receipts, place
 from worker.operations.times import absolute, rfc3339
 from worker.receipts import verify
-from worker.receipts.dayfiles import DAY_MS, DayFiles, raw_lines, sync, write_file
+from worker.receipts.dayfiles import DayFiles, raw_lines, sync, write_file
 from worker.receipts.forms import Form
 from worker.receipts.sealing import Broken, head_of, seal_all, sealed_lines
 from worker.receipts.signature import Signer

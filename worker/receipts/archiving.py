@@ -16,9 +16,9 @@ from typing import Any
 import redis
 
 from worker.errors import EraserError
-from worker.ledger.receipts import Mark, Receipts, following, place
+from worker.ledger.receipts import DAY_MS, Mark, Receipts, following, place
 from worker.ledger.store import Ledger
-from worker.receipts.dayfiles import DAY_MS, DayFiles, DayFileWrong
+from worker.receipts.dayfiles import DayFiles, DayFileWrong
 from worker.receipts.sealing import Broken, head_of, seal_all, sealed_lines
 from worker.receipts.signature import Signer
 from worker.settings import Settings
@@ -36,21 +36,26 @@ def archive_day(ledger: Ledger, directory: Path, *, now_ms: float, signer: Signe
     """
     receipts = Receipts(ledger.client, ledger.account, ledger.keys)
     _trim(ledger, receipts)
-    archived = receipts.book().archived
+    book = receipts.book()
+    archived = book.archived
     oldest = receipts.page(archived.id, limit=1)
-    if not oldest or (day := oldest[0].at_ms // DAY_MS) >= now_ms // DAY_MS:
+    if not oldest or (day := book.day(oldest[0].settled_ms, now_ms)) >= now_ms // DAY_MS:
         return None
     seal_all(ledger)
     book = receipts.book()
     next_one = receipts.page(book.sealed.id, limit=1)
-    if book.archived != archived or book.sealed.n == archived.n or (next_one and next_one[0].at_ms // DAY_MS <= day):
+    if (
+        book.archived != archived
+        or book.sealed.n == archived.n
+        or (next_one and book.day(next_one[0].settled_ms, now_ms) <= day)
+    ):
         return 0  # somebody else seals or archives right now
     last = book.archived
 
     def of_the_day() -> Iterator[dict[str, Any]]:
         nonlocal last
         for line in sealed_lines(receipts, book.archived, book.sealed):
-            if line.at_ms // DAY_MS > day:
+            if book.day(line.settled_ms, now_ms) > day:
                 return
             last = line.mark
             yield line.values
@@ -116,8 +121,10 @@ class Archivist:
             signer = Signer.load(self._key) if self._key else None
             count: int | None = 1
             while count and not self._stop.is_set():
-                seconds, _ = ledger.client.time()
-                count = archive_day(ledger, self._directory, now_ms=seconds * 1000, signer=signer)
+                now_ms = ledger.look_at_clocks()
+                if not ledger.clocks_agree:
+                    return  # whether a day is over, nobody knows
+                count = archive_day(ledger, self._directory, now_ms=now_ms, signer=signer)
         except (EraserError, OSError, redis.RedisError) as error:
             log.error("receipts.not_archived", extra={"account": account, "error": str(error)})
         except Exception:  # the thread must outlive any fault of ours

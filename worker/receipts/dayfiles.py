@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import EraserError
+from worker.ledger.receipts import DAY_MS
 from worker.receipts import trailer, verify
 from worker.receipts.forms import Form, header, is_trailer, written
 from worker.receipts.signature import Signer
 
-DAY_MS = 86_400_000
 OLD_DRAFT_S = 3600.0
 LONGEST = 16 * 1024 * 1024  # bytes of a line: a receipt that ten thousand asked for has a tenth of it
 _NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")

@@ -50,7 +50,7 @@ class Line:
     """A receipt with `prev` and `hash`, and where it stands in the stream."""
 
     mark: Mark
-    at_ms: int
+    settled_ms: int
     values: dict[str, Any]
 
 
@@ -125,7 +125,7 @@ def _between(receipts: Receipts, after: Mark, until: Mark) -> list[Line]:
     for entry in receipts.each(after.id, until=until.id):
         values = linked(_expanded(receipts.account, entry), head)
         head = values["hash"]
-        lines.append(Line(Mark(entry.n, entry.id, head), entry.at_ms, values))
+        lines.append(Line(Mark(entry.n, entry.id, head), entry.settled_ms, values))
     if head != until.head:
         raise _broken(receipts.account, after.n, until, [line.mark.n for line in lines])
     return lines

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from worker.ledger.ask import ask
 from worker.ledger.replays import Replay, ReplayBook, ReplayState, Stage
 from worker.ledger.store import BATCH, Ledger
 from worker.replay.canary import Feed, Stop, decide, look_again_s
@@ -50,5 +49,4 @@ def _stop(book: ReplayBook, seen: Replay, why: str) -> None:
 
 
 def _idle_s(ledger: Ledger, seen: Replay) -> float:
-    seconds, _ = ask(ledger.client.time)
-    return float(seconds) - (seen.fed_at or seen.started) / 1000
+    return max(0.0, ledger.now_ms() - (seen.fed_at or seen.started)) / 1000

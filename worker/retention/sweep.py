@@ -65,16 +65,16 @@ def sweep(
     partial: also ask where a list did not end. why: a person's reason to allow more than the caps.
     advance: told how many were asked for.
     """
-    runs, keep_s = RunBook(running.ledger(run.account)), running.settings.keep_final
+    runs = RunBook(running.ledger(run.account))
     earlier = runs.find(run.id)  # somebody began it and was lost
     asked_before = earlier.requested if earlier else 0
     run = replace(run, started=earlier.started if earlier else run.started, requested=asked_before)
-    runs.write(run, keep_s=keep_s)
+    runs.write(run)
     log.info("sweep.started", extra={"account": run.account, "run": run.id, "policy": run.policy})
     try:
         plan = survey()
     except EraserError as error:
-        runs.write(replace(run, finished=running.now().timestamp() * 1000, stopped_by=str(error)[:300]), keep_s=keep_s)
+        runs.write(replace(run, finished=running.now().timestamp() * 1000, stopped_by=str(error)[:300]))
         raise
     skipped = {reason.value: number for reason, number in plan.skipped.items()}
     run = replace(run, listed=plan.listed, selected=asked_before + plan.chosen, skipped=skipped)
@@ -85,7 +85,7 @@ def sweep(
         if stop is None:
             for number in _request(running, run, plan, _lifted(run, plan, allowance, why)):
                 run = replace(run, requested=run.requested + number)
-                runs.write(run, keep_s=keep_s)
+                runs.write(run)
                 advance(number)
         elif refused:
             run = replace(run, skipped=skipped | {"over_cap": plan.chosen})
@@ -94,7 +94,7 @@ def sweep(
         raise
     finally:
         run = replace(run, finished=running.now().timestamp() * 1000, stopped_by=stop[:300] if stop else None)
-        runs.write(run, keep_s=keep_s)
+        runs.write(run)
         _tell(run)
     return Swept(run, plan, refused, unread)
 

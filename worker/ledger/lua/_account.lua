@@ -34,15 +34,17 @@
 --   run:<run>           hash    one run (see runs.py)
 --   outcomes:<run>      hash    how its deletions ended
 --   replays             zset    ids of replays; score: when each started (see _replays.lua)
+--   replays:planned     zset    ids of those that did not begin yet; score: when they were written down
 --   replays:feeding     zset    ids of those that somebody has to drive
 --   replay:<replay>     hash    one replay
 --   replay:<replay>:refs list   the letters that it means
---   idem:<hash>         string  the answer to a request with an Idempotency-Key (see idempotency.py)
 --   users:projects      set     projects of which a list showed a job that belongs to an app user
 --   deaths              string  how many deaths there were; each has its number, the record's field `dn`
 --   projects            hash    may anything of a project be done here (see _places.lua)
 --   account             hash    its address at MetaStudio: endpoint, since (see _once.lua)
---   op:<caller>         string  the caller's last operation and its answer (see _once.lua)
+--   ops                 hash    each caller's last operation and its answer (see _once.lua)
+--   clock               hash    what time it is (see _clock.lua)
+--   idem                hash    answers to requests with an Idempotency-Key (see remember.lua)
 local P = KEYS[1]
 
 -- Whole milliseconds, cut: what is due now must not come out as due in half a millisecond.

@@ -1,10 +1,12 @@
 -- Claims: who asks for a deletion, one list in the order in which they asked. What is most urgent in it is the record's:
 -- its lane, its deadline and, until somebody called for it, when it is due.
---   by, why, run, pol, book   the first claim's (book: see _books.lua); one that is alone has the record's `at`, lane, deadline (`dl`) and time
---   claims              where there are several, JSON of all: {by, why, run, pol, book, at, lane, due, dl}
+--   by, why, run, pol, book, moment   the first claim's (book: see _books.lua); one that is alone has the record's `at`,
+--                       lane, deadline (`dl`) and time
+--   claims              where there are several, JSON of all: {by, why, run, pol, book, moment, at, lane, due, dl}
+-- moment: it named the moment when it may begin, and not a while after which.
 -- Claims live in every round until the deletion ends, they are withdrawn, or a person gives the dead letter up. While it is
 -- held their deadlines stand still: they are as of when it was put on hold (`ht`).
-local NAMES = { 'by', 'why', 'run', 'pol', 'book' }
+local NAMES = { 'by', 'why', 'run', 'pol', 'book', 'moment' }
 local MOST_CLAIMS = 50
 
 local function time_of(ref, state, lane, was)
@@ -48,18 +50,21 @@ local function add_claim(claims, mine)
   local same = same_claim(claims, mine)
   if not same and #claims >= MOST_CLAIMS then
     if mine.pol then return end
-    mine = { at = mine.at, lane = mine.lane, due = mine.due, dl = mine.dl }
+    mine = { at = mine.at, lane = mine.lane, due = mine.due, moment = mine.moment, dl = mine.dl }
     same = same_claim(claims, mine)
   end
   if not same then claims[#claims + 1] = mine return end
-  same.due, same.dl = math.min(same.due, mine.due), math.min(same.dl, mine.dl)
+  if mine.due < same.due then same.due, same.moment = mine.due, mine.moment end
+  same.dl = math.min(same.dl, mine.dl)
   if mine.book then same.book = math.max(mine.book, tonumber(same.book or 0)) end
   if mine.lane == 'user' then same.lane = 'user' end
 end
 
 -- A new round: all of them are due then, and have until that deadline. lane: of all, or nil: each keeps its own.
 local function renew(claims, due, dl, lane)
-  for _, claim in ipairs(claims) do claim.due, claim.dl, claim.lane = due, dl, lane or claim.lane end
+  for _, claim in ipairs(claims) do
+    claim.due, claim.moment, claim.dl, claim.lane = due, nil, dl, lane or claim.lane
+  end
   return claims
 end
 
@@ -82,7 +87,7 @@ end
 local function go_on_from_hold(ref, now)
   local k = record(ref)
   local v = redis.call('HMGET', k, 'ht', 'dl', 'claims')
-  local stood = now - tonumber(v[1] or now)
+  local stood = math.max(0, now - tonumber(v[1] or now))
   redis.call('HDEL', k, 'ht')
   redis.call('HSET', k, 'dl', ms(tonumber(v[2]) + stood))
   if not v[3] then return end
@@ -109,5 +114,5 @@ local function count_outcome(k, state, by)
   local run = redis.call('HGET', k, 'run')
   if not run or redis.call('EXISTS', P .. 'run:' .. run) == 0 then return end
   local ends = P .. 'outcomes:' .. run
-  if redis.call('HINCRBY', ends, state, by) == 1 then redis.call('PEXPIRE', ends, redis.call('PTTL', P .. 'run:' .. run)) end
+  redis.call('HINCRBY', ends, state, by)
 end

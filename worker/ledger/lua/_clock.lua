@@ -1,5 +1,68 @@
--- The only clock of the ledger is Redis's own: milliseconds since 1970, with a fraction.
-local function clock()
-  local t = redis.call('TIME')
-  return tonumber(t[1]) * 1000 + tonumber(t[2]) / 1000
+--include _time
+-- The ledger's time. It is Redis's clock as long as the caller's agrees with it, and it never steps because one clock did.
+--   clock  hash  raw   Redis's clock (ms) when a worker last looked
+--                ahead how far it was ahead of the ledger's time then (ms); 0 while the clocks agree
+--                check where to go on looking for what was dated by a clock that erred (see redate.lua)
+--
+-- The caller says with its operation number what time it is by its own clock, and by MetaStudio's if it has heard that:
+-- `17 @1795703237000 @1795703237412`. One of the two has to be within a minute of Redis's. Otherwise
+--   * the ledger's time goes on from where a worker last saw it: as fast as Redis's clock where that goes on, and where it
+--     stepped, or nobody looked for a minute, only as far as the caller's clock has come, too;
+--   * what time alone sets free or ends has to wait: clocks_agree() is false.
+-- So a clock that jumped, whosever it is, holds up and never releases.
+local MINUTE = 60000
+local CLOCK = KEYS[1] .. 'clock'
+local raw_time, ledger_time, seen_time  -- Redis's clock; the ledger's time; the same when a worker last looked, or nil
+local agreed, looked                    -- do the clocks agree; did a worker look within the last minute, by either clock
+local kept_raw, kept_ahead, to_check    -- as the hash has them
+
+-- The caller's clock, or MetaStudio's: whichever is nearer to Redis's. nil: it has not said any.
+local function callers_clock(raw)
+  local nearest
+  for said in string.gmatch(ARGV[2] or '', ' @(%d+)') do
+    local at = tonumber(said)
+    if not nearest or math.abs(at - raw) < math.abs(nearest - raw) then nearest = at end
+  end
+  return nearest
+end
+
+local function within_a_minute(passed) return passed ~= nil and passed >= 0 and passed <= MINUTE end
+
+-- later: for whoever only writes down when something may begin. Of two clocks that disagree, and nobody looked, the later
+-- one: redate.lua will put it right. Everybody else takes the earlier one.
+local function clock(later)
+  if ledger_time then return ledger_time end
+  local raw = redis_time()
+  local theirs = callers_clock(raw)
+  local v = redis.call('HMGET', CLOCK, 'raw', 'ahead', 'check')
+  kept_raw, kept_ahead, to_check = tonumber(v[1] or nil), tonumber(v[2] or nil), v[3] or nil
+  local passed = kept_raw and raw - kept_raw
+  raw_time, agreed = raw, not theirs or math.abs(raw - theirs) <= MINUTE
+  seen_time = kept_raw and kept_raw - kept_ahead
+  looked = within_a_minute(passed) or within_a_minute(seen_time and theirs and theirs - seen_time)
+  if agreed or not kept_raw then ledger_time = raw
+  elseif within_a_minute(passed) then ledger_time = seen_time + passed
+  elseif later and not looked then ledger_time = math.max(raw, theirs)
+  else ledger_time = seen_time + math.max(0, math.min(passed, theirs - seen_time)) end
+  return ledger_time
+end
+
+-- May time alone release or end anything now?
+local function clocks_agree()
+  clock()
+  return agreed
+end
+
+-- Somebody who is no worker wrote dates. Where nobody looked lately, a worker will see whether now was now.
+local function note_writing()
+  if not kept_raw then redis.call('HSET', CLOCK, 'raw', string.format('%.0f', raw_time), 'ahead', 0)
+  elseif not looked and not to_check then redis.call('HSET', CLOCK, 'check', '1 0') end
+end
+
+-- What an answer says of the clocks, where there is anything to say.
+local function tell_clocks(answer)
+  if not ledger_time then return end
+  local ahead = math.floor(raw_time - ledger_time + 0.5)
+  if ahead ~= 0 then answer.ahead = ahead end
+  if not agreed then answer.apart = true end
 end

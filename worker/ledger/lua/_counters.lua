@@ -33,5 +33,5 @@ end
 local function count_minute(now, to)
   local minute = math.floor(now / 60000)
   local hour = P .. 'ends:' .. math.floor(minute / 60)
-  if redis.call('HINCRBY', hour, minute .. ' ' .. to, 1) == 1 then redis.call('PEXPIRE', hour, 7200000) end
+  if redis.call('HINCRBY', hour, minute .. ' ' .. to, 1) == 1 then redis.call('PEXPIRE', hour, 7200000) end  -- no promise
 end

@@ -7,6 +7,7 @@
 --   st co x  status, code, X-Request-Id of the last DELETE;  y   X-Request-Id of the look that found it gone
 --   as vo    asset and voice training job, where they were seen;  eb ew   who cancelled or discarded it, and why
 -- Always all fields in this order, '' for what there is not: then Redis keeps their names once for many entries.
+-- An entry's id is the ledger's time and its number; where that time went back, the last id and one more.
 local RECEIPTED = { deleted = true, gone = true, cancelled = true, discarded = true }
 
 local function request_id(said) return said and string.match(said, '"request_id":"([^"]*)"') end
@@ -26,6 +27,15 @@ local function others(claims)
   return cjson.encode(also)
 end
 
+local function append(now, ...)
+  local n = redis.call('HINCRBY', P .. 'receipts:book', 'n', 1)
+  local said = redis.pcall('XADD', P .. 'receipts', ms(now) .. '-' .. n, 'n', n, ...)
+  if type(said) == 'string' then return end
+  local last = redis.call('XREVRANGE', P .. 'receipts', '+', '-', 'COUNT', 1)[1]
+  local at, seq = string.match(last and last[1] or '', '^(%d+)%-(%d+)$')
+  redis.call('XADD', P .. 'receipts', at and at .. '-' .. ms(seq + 1) or '*', 'n', n, ...)
+end
+
 -- s: the settlement (see _settle.lua), or who ended it: by, why
 local function receipt(ref, now, state, s)
   if not RECEIPTED[state] then return end
@@ -37,7 +47,7 @@ local function receipt(ref, now, state, s)
   s = s or {}
   local attempt = s.attempt
   if not attempt and calls ~= '0' then attempt = last_attempt(k, round) end
-  redis.call('XADD', P .. 'receipts', '*', 'n', redis.call('HINCRBY', P .. 'receipts:book', 'n', 1), 'ref', ref,
+  append(now, 'ref', ref,
     's', state, 'e', v[1], 'c', v[2], 'l', v[3], 'by', v[4], 'why', v[5], 'run', v[6], 'pol', v[7], 'also', v[8] ~= '' and others(v[8]) or '',
     'at', v[9], 't', ms(now), 'r', round, 'k', calls, 'st', v[12], 'co', v[13], 'x', request_id(attempt) or '',
     'y', state == 'gone' and request_id(s.event) or '', 'as', v[14], 'vo', v[15],

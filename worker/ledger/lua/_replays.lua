@@ -8,6 +8,7 @@
 --                            others (JSON: terms of its shares in other accounts; who drives it starts them first)
 --   replay:<id>:refs  list   the letters meant, until the replay has ended
 --   replays           zset   ids; score: when it started
+--   replays:planned   zset   ids of lists that are written down and did not begin; score: when
 --   replays:feeding   zset   ids of those that somebody has to drive; score: when it started
 -- A letter that was fed has `rp` (the replay of its round) and, until the first word on it, `back`: what it was before.
 local function replay_key(id) return P .. 'replay:' .. id end

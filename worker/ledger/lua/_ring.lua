@@ -40,7 +40,7 @@ local function ring(now, cfg)
   if not due or due > now then return nil end
   if hands_waiting(now) > 0 then return nil end
   redis.call('ZREMRANGEBYRANK', P .. 'rung', 0, -MOST_LOST - 1)
-  if redis.call('ZCOUNT', P .. 'rung', '(' .. ms(now), '+inf') > 0 then return nil end
+  if redis.call('ZCOUNT', P .. 'rung', '(' .. ms(now), ms(now + BELL * 2 ^ MOST_LOST)) > 0 then return nil end
   if full(now, cfg) then return nil end
   local lost = redis.call('ZCARD', P .. 'rung')
   local bell = tostring(redis.call('INCR', P .. 'bells'))

@@ -6,7 +6,7 @@
 --            mine     do it now, under the run's id (an earlier one's where that one was lost)
 --            first    the policy or its schedule is new, or a clock was wrong: what lies before now is not made up
 --            done     it was done, or a later slot was
---            busy     somebody does this or an earlier slot of the policy
+--            busy     somebody does this or an earlier slot of the policy, or nobody knows what time it is
 --            lost     begun three times and never finished: left for a person
 --   `slots` hash: policy -> JSON {slot, schedule, run, until, done, tries}
 --include _clock
@@ -19,13 +19,15 @@ local options = cjson.decode(ARGV[3])
 local function write(entry) redis.call('HSET', P .. 'slots', options.policy, cjson.encode(entry)) end
 
 local function begin(now, entry)
+  if not clocks_agree() then return 'busy' end  -- whoever asks next, and knows what time it is
   if entry and entry.slot > math.max(now, options.slot) + WRONG_CLOCK then entry = nil end
   if not entry or entry.schedule ~= options.schedule then
     write({ slot = options.slot, schedule = options.schedule, done = true, tries = 0 })
     return 'first'
   end
   if entry.slot > options.slot or (entry.slot == options.slot and entry.done) then return 'done' end
-  if not entry.done and entry['until'] > now then return 'busy' end
+  -- a claim that lasts longer than any is of a clock that had erred
+  if not entry.done and entry['until'] > now and entry['until'] <= now + options.lease then return 'busy' end
   local again = not entry.done and entry.slot == options.slot
   local tries = again and entry.tries + 1 or 1
   if tries > MOST_TRIES then

@@ -1,13 +1,17 @@
--- forget: records whose keeping time is over leave Redis, and so do entries of the audit. Dead letters never do.
+-- forget: records whose keeping time is over leave Redis, and so do entries of the audit and runs. Dead letters never do.
 --         Discarded ones stay while they can be restored, and forget their app user when they can be no more.
+--         What nobody waits for any longer goes as well: answers to operations, lists of replays that never began, answers
+--         that an Idempotency-Key kept. Nothing of this hangs on an expiry of Redis's: its clock may jump.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: keep (ms), restorable (ms), limit: of all together)
---   returns  {"now", "forgotten": how many records, entries and app users}
+--   ARGV     caller, operation number, options (JSON: keep (ms), restorable (ms), limit: of all together,
+--            kept_for (ms): {ops, idem, plans}, places: {ops, idem} (where to go on looking; "0" at first))
+--   returns  {"now", "forgotten": how many records, entries, runs and app users, "places": as above; none where all was seen}
 --include _clock
 --include _account
 --include _drains
 --include _once
 --include _counters
+local MANY = 200  -- fields that are looked at together
 local options = cjson.decode(ARGV[3])
 
 -- The app user stands in the record because the header needs it: for a call that can come no more it has to go.
@@ -21,8 +25,39 @@ local function forget_users(now, most)
   return #refs
 end
 
+local function forget_runs(now, most)
+  local old = redis.call('ZRANGEBYSCORE', P .. 'runs', '-inf', ms(now - options.keep), 'LIMIT', 0, most)
+  for _, id in ipairs(old) do
+    redis.call('ZREM', P .. 'runs', id)
+    redis.call('DEL', P .. 'run:' .. id, P .. 'outcomes:' .. id)
+  end
+  return #old
+end
+
+local function forget_plans(now)
+  local old = redis.call('ZRANGEBYSCORE', P .. 'replays:planned', '-inf', ms(now - options.kept_for.plans), 'LIMIT', 0, 10)
+  for _, id in ipairs(old) do
+    redis.call('ZREM', P .. 'replays:planned', id)
+    redis.call('DEL', P .. 'replay:' .. id, P .. 'replay:' .. id .. ':refs')
+  end
+end
+
+-- The fields of a hash whose values say behind a blank when they were written: '<word> <when (ms)> …'.
+local function forget_fields(now, name)
+  local found = redis.call('HSCAN', P .. name, options.places[name], 'COUNT', MANY)
+  local fields = found[2]
+  for i = 1, #fields, 2 do
+    local at = tonumber(string.match(fields[i + 1], '^%S+ (%d+)'))
+    if not at or math.abs(now - at) > options.kept_for[name] then redis.call('HDEL', P .. name, fields[i]) end
+  end
+  return found[1] ~= '0' and found[1] or nil
+end
+
 return once(ARGV[1], ARGV[2], function()
   local now, forgotten = clock(), 0
+  if not clocks_agree() then return { now = tonumber(ms(now)), forgotten = 0 } end
+  forget_plans(now)
+  local places = { ops = forget_fields(now, 'ops'), idem = forget_fields(now, 'idem') }
   for _, state in ipairs({ 'deleted', 'gone', 'cancelled', 'discarded' }) do
     local keep = state == 'discarded' and math.max(options.keep, options.restorable) or options.keep
     local old = redis.call('ZRANGEBYSCORE', P .. state, '-inf', ms(now - keep), 'LIMIT', 0, options.limit - forgotten)
@@ -39,5 +74,9 @@ return once(ARGV[1], ARGV[2], function()
     redis.call('ZREM', P .. 'audit', id)
     redis.call('DEL', P .. 'audit:' .. id)
   end
-  return { now = tonumber(ms(now)), forgotten = forgotten + #acts + forget_users(now, left - #acts) }
+  left = left - #acts
+  local runs = forget_runs(now, left)
+  local answer = { now = tonumber(ms(now)), forgotten = forgotten + #acts + runs + forget_users(now, left - runs) }
+  if places.ops or places.idem then answer.places = places end
+  return answer
 end)

@@ -95,7 +95,7 @@ return once(ARGV[1], ARGV[2], function()
   local answer = { now = tonumber(ms(now)), users = 0 }
   if options.user then answer.users = lift_user(options.user, now) end
   for _, name in ipairs(options.looked_through or {}) do forget_end(name) end
-  if options.ended then what_time_freed(now, answer) end
+  if options.ended and clocks_agree() then what_time_freed(now, answer) end
   if #ARGV > 3 then answer.results = {} end
   for i = 4, #ARGV do answer.results[i - 3] = release(ARGV[i], now) end
   answer.freed = freed

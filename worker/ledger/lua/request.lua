@@ -2,7 +2,8 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON), then up to 500 refs
 --            options: lane, by, why, run, user, au (HMAC of the app user), delay (ms), deadline (ms from now),
---            again (bool), policy (its name), book (the text that asks, see _books.lua), seen (bool: a list had them), assets (id of each one's asset, or false),
+--            again (bool), after (ms since 1970: the moment in the place of delay), policy (its name), book (the text that
+--            asks, see _books.lua), seen (bool: a list had them), assets (id of each one's asset, or false),
 --            gate (see _gate.lua), act (see _audit.lua: where a person lifted a cap)
 --            or, in the place of all up to policy, each: a list of them, one a ref
 --   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one], "ring": bell or null}
@@ -28,7 +29,7 @@ local function hear(said, now)
   user, au, again = said.user, said.au, said.again
   claim = { by = said.by, why = said.why, run = said.run, pol = said.policy,
     book = said.book and book_since(now, said.book), lane = said.lane, at = tonumber(ms(now)),
-    due = tonumber(ms(now + said.delay)), dl = tonumber(ms(now + said.deadline)) }
+    due = tonumber(ms(said.after or now + said.delay)), moment = said.after and '1', dl = tonumber(ms(now + said.deadline)) }
   fresh = { 'state', 'pending', 'lane', claim.lane, 'at', ms(now), 'dl', ms(claim.dl) }
   local function has(name, value)
     if value then fresh[#fresh + 1], fresh[#fresh + 2] = name, value end
@@ -87,7 +88,7 @@ local function ask_for(ref, now, asset)
   local mine = {}
   for name, value in pairs(claim) do mine[name] = value end
   mine.due = math.max(mine.due, tonumber(v[3] or '0'))  -- a call of an earlier round may still be under way
-  mine.dl = mine.dl - (v[4] and now - tonumber(v[4]) or 0)  -- while it is held its deadlines stand still
+  mine.dl = mine.dl - (v[4] and math.max(0, now - tonumber(v[4])) or 0)  -- while it is held its deadlines stand still
   local over = state == 'deleted' or state == 'gone'
   if over and not again then
     asked.done = asked.done + 1
@@ -110,7 +111,7 @@ end
 return once(ARGV[1], ARGV[2], function()
   local elsewhere = not_here(options)
   if elsewhere then return elsewhere end
-  local now = clock()
+  local now = clock(true)
   local results, hurry = {}, false
   if not options.each then hear(options, now) end
   for i = 4, #ARGV do
@@ -121,6 +122,7 @@ return once(ARGV[1], ARGV[2], function()
   for how, n in pairs(asked) do
     if n > 0 then count('deletion.requested ' .. how, n) end
   end
+  note_writing()
   audit(now, options.act, asked_for(results), ARGV[4])
   local bell = cjson.null
   if hurry then bell = ring(now, options.gate) or cjson.null end

@@ -16,6 +16,8 @@
 --include _receipt
 --include _replays
 --include _settle
+--include _keep_time
+local LATER = 5000  -- ms
 local options = cjson.decode(ARGV[3])
 local alive = {}
 for _, worker in ipairs(options.alive) do alive[worker] = true end
@@ -40,8 +42,10 @@ local function rescue(ref, now)
 end
 
 return once(ARGV[1], ARGV[2], function()
-  local now = clock()
-  local rescued = {}
+  keep_time()
+  local now, rescued = clock(), {}
+  -- a clock that jumped ends no lease
+  if not clocks_agree() then return { now = tonumber(ms(now)), next = tonumber(ms(now + LATER)) } end
   for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'running', '-inf', ms(now), 'LIMIT', 0, options.limit)) do
     redis.call('ZREM', P .. 'running', ref)
     rescued[#rescued + 1] = { ref, rescue(ref, now) }

@@ -9,16 +9,19 @@
 --include _once
 --include _gate
 --include _ring
-local SOON = 500  -- ms: hands at work call each other; the dispatcher comes back for a doorbell that was lost
+--include _keep_time
+local SOON = 500    -- ms: hands at work call each other; the dispatcher comes back for a doorbell that was lost
+local LATER = 5000  -- ms; while clocks disagree what is due may have to wait
 local options = cjson.decode(ARGV[3])
 
 return once(ARGV[1], ARGV[2], function()
+  keep_time()
   local now = clock()
   local answer = { now = tonumber(ms(now)), ring = ring(now, options.gate) }
   local closed, till = closed_until(now, options.gate)
   local due = next_due(now)
   if due and closed then answer.next = till and tonumber(ms(till))
-  elseif due then answer.next = tonumber(ms(due > now and due or now + SOON)) end
+  elseif due then answer.next = tonumber(ms(due > now and due or now + (clocks_agree() and SOON or LATER))) end
   local lease = redis.call('ZRANGE', P .. 'running', 0, 0, 'WITHSCORES')
   if lease[2] and (not answer.next or tonumber(lease[2]) < answer.next) then answer.next = tonumber(lease[2]) end
   local replays = redis.call('ZRANGE', P .. 'replays:feeding', 0, 9)

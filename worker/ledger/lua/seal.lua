@@ -6,6 +6,8 @@
 --   receipts:book   n                                       the last number given (see _receipt.lua)
 --                   sealed_n, sealed_id, sealed_head        up to here the chain comes to this head
 --                   archived_n, archived_id, archived_head  up to here they have left Redis (see archive.lua)
+--                   turned    when clocks agreed last that it is earlier than was thought: of then are receipts whose
+--                             dates lie in the future
 --   receipts:seals  zset, score n, '<id> <head>': some of the places that were sealed, to say later where a break is
 --include _clock
 --include _account

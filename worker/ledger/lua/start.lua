@@ -29,9 +29,8 @@ return once(ARGV[1], ARGV[2], function()
   local now, R = clock(), P .. 'replay:' .. options.id
   local state = redis.call('HGET', R, 'state')
   if state ~= 'planning' then return { now = tonumber(ms(now)), state = state or 'unknown' } end
-  forget_old(now)
-  redis.call('PERSIST', R)
-  redis.call('PERSIST', R .. ':refs')
+  if clocks_agree() then forget_old(now) end
+  redis.call('ZREM', P .. 'replays:planned', options.id)
   redis.call('HSET', R, 'state', 'running', 'stage', 'canary', 'at', ms(now), 'why', options.why, 'what', options.what,
     'groups', options.groups, 'mark', options.mark, 'lane', options.lane, 'deadline', ms(options.deadline), 'cursor', 0,
     'fed', 0, 'open', 0, 'total', redis.call('LLEN', R .. ':refs'))

@@ -26,16 +26,24 @@
 --include _hold
 --include _receipt
 --include _settle
+--include _keep_time
 local LEFT_FOR = 500       -- ms: somebody else is called for what this one had to leave, and not at once
 local LONGEST_WAIT = 2000  -- ms that a hand waits for a slot; for a later one somebody is called again
 local options = cjson.decode(ARGV[3])
 local cfg = options.gate
 
--- The first one that is due, but for so many at the head of a lane that are left to other workers.
+-- The first one that is due, but for so many at the head of a lane that are left to other workers. While clocks disagree
+-- nothing is over because of time: what was in its grace stays there, what has passed its deadline waits, and both are
+-- stepped over (at most so many of a lane).
+local STEPPED_OVER = 500
 local function due_head(now, left)
   for _, lane in ipairs({ 'user', 'bulk' }) do
-    local head = redis.call('ZRANGEBYSCORE', P .. 'due:' .. lane, '-inf', ms(now), 'LIMIT', left[lane], 1)
-    if head[1] then return head[1], lane end
+    local most = clocks_agree() and 1 or STEPPED_OVER
+    for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due:' .. lane, '-inf', ms(now), 'LIMIT', left[lane], most)) do
+      if most == 1 then return ref, lane end
+      local v = redis.call('HMGET', record(ref), 'wait', 'dl')
+      if v[1] ~= 'grace' and tonumber(v[2]) > now then return ref, lane end
+    end
   end
 end
 
@@ -90,6 +98,7 @@ end
 return once(ARGV[1], ARGV[2], function()
   local hand, now = ARGV[1], clock()
   redis.call('ZREM', P .. 'waiting', hand)
+  keep_time()
   if options.bell then heard(now, options.bell) end
   local answer = { now = tonumber(ms(now)) }
   if options.settle then answer.settled = settle(now, options.settle, cfg) end

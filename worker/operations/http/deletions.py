@@ -42,8 +42,8 @@ async def ask(request: Request) -> Response:
     if key is None:
         answer = await _record(desk, project, order, claim)
     else:
-        prefix = desk.running.keys.account(desk.running.settings.account_of(project).name)
-        once = Once.of(desk.running.redis, prefix, token=token.name, key=key, document={"to": project, **document})
+        ledger = desk.running.ledger(desk.running.settings.account_of(project).name)
+        once = Once.of(ledger, token=token.name, key=key, document={"to": project, **document})
         answer, headers = await _record_once(desk, project, order, claim, once)
     if len(order.job_ids) == 1:
         headers["Location"] = f"/api/projects/{project}/deletions/{order.job_ids[0]}"

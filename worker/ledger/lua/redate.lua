@@ -1,0 +1,28 @@
+-- redate: what waits and was dated by a clock that had erred is dated anew (see _redate.lua), 500 at a time.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: {})
+--   returns  {"now", "redated": how many, "more": whether there is more to look at}
+--   `check` in the hash `clock`: '<which index> <how many were seen there and stay>'.
+--include _clock
+--include _account
+--include _drains
+--include _once
+--include _redate
+local LIMIT = 500
+
+return once(ARGV[1], ARGV[2], function()
+  local now = clock()
+  local answer = { now = tonumber(ms(now)), redated = 0 }
+  local which, seen = string.match(to_check or '', '^(%d+) (%d+)$')
+  local index = DATED[tonumber(which or nil)]
+  if not index then redis.call('HDEL', CLOCK, 'check') end
+  if not index or not clocks_agree() then return answer end
+  -- from the far end: what is dated anew moves away from there
+  local found = redis.call('ZREVRANGEBYSCORE', P .. index, '+inf', '(' .. ms(now), 'WITHSCORES', 'LIMIT', seen, LIMIT)
+  answer.redated = redate_some(index, now, found)
+  local looked_at = #found / 2
+  if looked_at == LIMIT then redis.call('HSET', CLOCK, 'check', which .. ' ' .. seen + LIMIT - answer.redated)
+  else redis.call('HSET', CLOCK, 'check', which + 1 .. ' 0') end
+  answer.more = true
+  return answer
+end)
