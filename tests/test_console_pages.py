@@ -76,6 +76,11 @@ def test_the_overview_says_what_to_do_next_and_leads_there(full: Console) -> Non
     assert 'href="/dead">Look at the dead letters' in full.get("/").text
 
 
+def test_what_is_due_without_a_worker_that_was_ever_heard_of_is_said(console: Console, undertaker: Undertaker) -> None:
+    undertaker.request("job-1")
+    assert "celery -A worker worker" in console.text("/")
+
+
 def test_the_overview_counts_every_state_and_draws_the_last_hour(full: Console) -> None:
     page = full.get("/").text
     for state, number in full.running.reads("default").status().states.items():

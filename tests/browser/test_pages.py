@@ -52,6 +52,7 @@ class House:
 @pytest.fixture(scope="module")
 def house() -> Iterator[House]:
     with Fleet() as fleet:
+        fleet.adds_up = False  # nobody was ever called
         undertaker = Undertaker(fleet.redis_server.url, project=DEMO_PROJECT)
         said = {"claim": {"by": "svc-cleanup", "why": "TICKET-4700"}, "message": "internal error, please retry"}
         undertaker.end(*[f"0{n:031x}" for n in range(70)], to="deleted")
