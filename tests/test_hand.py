@@ -8,23 +8,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, tzinfo
-from typing import Any, Self
+from datetime import datetime
+from typing import Any
 
 import fakeredis
 import pytest
 
 from tests.waiting import wait_until
+from worker.clock import SteadyClock
 from worker.deletion import Lane
 from worker.errors import SettingsError, Unreachable
 from worker.hand import MARGIN_S, Hand
 from worker.ledger.moves import Claim, GatePolicy, Ref, Turn
 from worker.ledger.store import Ledger
 from worker.lookups.sights import Sights
-from worker.metastudio import signing
 from worker.metastudio.answer import Answer, Listing
 from worker.metastudio.client import Client
 from worker.metastudio.credentials import Credentials
+from worker.metastudio.server_clock import ServerClock
 from worker.metastudio.simulator import CANARIES, DEMO_AK, DEMO_PROJECT, DEMO_SK, Simulator
 from worker.schedule import Schedule
 
@@ -437,22 +438,28 @@ def test_a_server_whose_clock_is_ahead_is_called_with_its_clock(shop: Shop) -> N
     assert shop.simulator.stats()["refused_signatures"] == 1
 
 
-class _WrongClock(datetime):
-    """A machine whose clock is half an hour behind everybody else's."""
-
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> Self:
-        return super().now(tz) - timedelta(minutes=30)
-
-
-def test_a_machine_whose_own_clock_is_wrong_signs_with_rediss(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_whose_own_clock_is_wrong_is_refused_once_and_knows_what_time_it_is(shop: Shop) -> None:
     """Redis and MetaStudio agree: nothing is to be corrected but who is asked. More than five refusals lock the key."""
-    monkeypatch.setattr(signing, "datetime", _WrongClock)
+    shop.client.clock = ServerClock(SteadyClock(lambda: time.time() - 1800))
     shop.simulator.fill(5)
     shop.request(*(f"job-0000{n}" for n in range(1, 6)))
     shop.work()
     assert shop.simulator.job_ids() == []
     assert shop.simulator.stats()["refused_signatures"] == 1
+
+
+@pytest.mark.parametrize("jump_s", [1800, -1800, 8_640_000])
+def test_a_machine_whose_clock_jumps_in_mid_run_is_refused_nothing(shop: Shop, jump_s: float) -> None:
+    jumped = 0.0
+    shop.client.clock = ServerClock(SteadyClock(lambda: time.time() + jumped))
+    shop.simulator.fill(6)
+    shop.request(*(f"job-0000{n}" for n in range(1, 4)))
+    shop.work()
+    jumped = jump_s
+    shop.request(*(f"job-0000{n}" for n in range(4, 7)))
+    shop.work()
+    assert shop.simulator.job_ids() == []
+    assert shop.simulator.stats()["refused_signatures"] == 0
 
 
 def test_one_pending_job_does_not_hammer_a_server_that_fails_its_probe(shop: Shop) -> None:

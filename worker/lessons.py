@@ -10,7 +10,7 @@ from worker.metastudio.answer import Answer, Listing
 
 _LOCK_WORDS = ("failed to reach the limit",)
 _ABOUT_THE_PROJECT = (400, 403, 404)  # of IAM: whether this user may work there says nothing about its password
-_SAME_CLOCK_MS = 60_000.0  # a skew that differs by less is the one that was signed with
+_SAME_CLOCK_MS = 60_000.0  # what was signed with a time that differs by less was signed with the server's clock
 
 
 def nothing(lease: Lease, key: str) -> Lesson:
@@ -40,10 +40,10 @@ def of_answer(answer: Answer, lease: Lease, key: str) -> Lesson:
             retry_after = answer.retry_after_s * 1000 if answer.retry_after_s else None
             return replace(common, kind="throttled", retry_after=retry_after)
         case Meaning.CLOCK if answer.server_time is not None:
-            skew = answer.server_time.timestamp() * 1000 - (lease.redis_ms + answer.ms)
-            if lease.skew_ms is None or abs(lease.skew_ms - skew) > _SAME_CLOCK_MS:
-                return replace(common, kind="clock", skew=skew)
-            return replace(common, kind="credentials")  # it was signed with that clock already
+            server_ms = answer.server_time.timestamp() * 1000
+            if answer.signed_at is not None and abs(server_ms - answer.signed_at.timestamp() * 1000) <= _SAME_CLOCK_MS:
+                return replace(common, kind="credentials")  # it was signed with that clock already
+            return replace(common, kind="clock", skew=server_ms - (lease.redis_ms + answer.ms))
         case Meaning.CREDENTIALS if answer.of_iam and answer.status in _ABOUT_THE_PROJECT:
             return replace(common, kind="fail", forbidden=True)  # it closes the account where many jobs meet it
         case Meaning.CREDENTIALS | Meaning.CLOCK:

@@ -51,6 +51,7 @@ class Answer:
     of_iam: bool = False  # IAM's answer to our request for a token: nothing was sent to MetaStudio
     sent_at: float | None = field(default=None, compare=False)  # `time.monotonic` of the first byte; None: none left
     token: TokenUse | None = field(default=None, repr=False, compare=False)  # what `Client.renew` needs of a refusal
+    signed_at: datetime | None = field(default=None, compare=False)  # of a refusal: what the call was signed with
 
 
 @dataclass(frozen=True, slots=True)

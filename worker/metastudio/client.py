@@ -19,7 +19,8 @@ from worker.metastudio.answer import Answer, Listing, Shown, TokenUse
 from worker.metastudio.credentials import Credentials, CredentialsSource
 from worker.metastudio.filters import Filters, query_of
 from worker.metastudio.iam import IamTokens
-from worker.metastudio.reading import read_answer, read_listing, read_shown
+from worker.metastudio.reading import http_date, read_answer, read_listing, read_shown
+from worker.metastudio.server_clock import ServerClock
 from worker.metastudio.signing import SdkHmacSha256, TokenAuth, canonical_query
 from worker.metastudio.transport import Call, Reply, Transport
 
@@ -39,10 +40,18 @@ class _Called:
     reply: Reply
     secrets: tuple[str, ...]
     token: TokenUse | None
+    signed_at: datetime | None
+    clock: ServerClock
 
     def noted(self, answer: Answer) -> Answer:
-        """The answer, with the token if it may have been refused."""
-        return replace(answer, token=self.token) if self.token and answer.status in (400, 401) else answer
+        """The answer; if it may be a refusal, with the token or the time that it was signed with."""
+        if answer.server_time is not None:
+            self.clock.hear(answer.server_time)
+        elif answer.status in (200, 204) and self.clock.is_stale:
+            date = answer.date or http_date(self.reply.headers.get("Date"))
+            if date is not None:
+                self.clock.hear(date)
+        return replace(answer, token=self.token, signed_at=self.signed_at) if answer.status in (400, 401) else answer
 
 
 class Client:
@@ -68,6 +77,7 @@ class Client:
         self._base = check_endpoint(endpoint.strip(), "ERASER_ENDPOINT")
         url = urlsplit(self._base)
         self._credentials = credentials
+        self.clock = ServerClock()
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._call_deadline_s = call_deadline_s
@@ -76,7 +86,7 @@ class Client:
     def delete(
         self, project_id: str, job_id: str, *, app_user: str | None = None, signed_at: datetime | None = None
     ) -> Answer:
-        """Delete one training job. `signed_at` replaces this machine's clock in the signature."""
+        """Delete one training job. `signed_at`: MetaStudio's time as others know it (see `ServerClock`)."""
         path = f"{_jobs(project_id)}/{_checked(job_id, 'job id')}"
         called = self._call("DELETE", path, project_id, app_user=app_user, signed_at=signed_at)
         if isinstance(called, Answer):
@@ -167,6 +177,7 @@ class Client:
             auth, use, secrets = TokenAuth(token.value), token.use, (token.value, *self._credentials.current().secrets)
         else:
             credentials = self._credentials.current()
+            signed_at = self.clock.now(signed_at)
             auth, secrets = SdkHmacSha256(credentials, signed_at=signed_at), _secrets_of(credentials)
         request = requests.PreparedRequest()  # without a Session: it would cost more than the call itself
         request.method = method
@@ -177,7 +188,7 @@ class Client:
             request.headers["X-App-UserId"] = app_user
         auth(request)
         reply = self._transport.exchange(request, call, max_body_bytes=max_body_bytes)
-        return _Called(reply, (*secrets, *_private(app_user)), use)
+        return _Called(reply, (*secrets, *_private(app_user)), use, None if use else signed_at, self.clock)
 
 
 def _jobs(project_id: str) -> str:

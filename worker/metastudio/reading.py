@@ -32,7 +32,7 @@ def read_answer(reply: Reply, *, secrets: Iterable[str], quote_message: bool = T
     secrets = tuple(secrets)
     error = _error(document)
     message = _text(error, "error_msg", "errorMsg", "message", "error", "excute_failed_msg") if quote_message else None
-    date = _http_date(reply.headers.get("Date")) if dated or "Retry-After" in reply.headers else None
+    date = http_date(reply.headers.get("Date")) if dated or "Retry-After" in reply.headers else None
     return Answer(
         status=reply.status,
         silence=None,
@@ -127,7 +127,8 @@ def _request_id(header: str | None, in_body: object, secrets: Iterable[str]) -> 
     return None
 
 
-def _http_date(text: str | None) -> datetime | None:
+def http_date(text: str | None) -> datetime | None:
+    """A Date header, or None for what is none."""
     if not text or len(text) > 64:
         return None
     try:
@@ -142,7 +143,7 @@ def _retry_after(text: str | None, date: datetime | None) -> float | None:
     text = (text or "").strip()
     if _SECONDS.fullmatch(text):
         return float(text)
-    until = _http_date(text)
+    until = http_date(text)
     return max(0.0, (until - (date or datetime.now(UTC))).total_seconds()) if until else None
 
 
