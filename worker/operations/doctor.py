@@ -17,7 +17,7 @@ from worker.deletion import State
 from worker.errors import EraserError, SettingsError, Unreachable
 from worker.meaning import shows_jobs
 from worker.metastudio.answer import Listing
-from worker.operations import accounts, parked, receipt_checks, redis_checks, retention, status, words
+from worker.operations import accounts, broker_checks, parked, receipt_checks, redis_checks, retention, status, words
 from worker.operations.http import checks as http_side
 from worker.operations.reach import in_time, require_redis
 from worker.operations.times import span
@@ -130,6 +130,23 @@ def _broker(running: Runtime) -> Iterator[Check]:
         yield Check("broker", Verdict.WRONG, f"{masked(url)} cannot be reached ({problem[0]})", todo)
     else:
         yield Check("broker", Verdict.OK, f"answers at {masked(url)}")
+        yield from _shared(running, url)
+
+
+def _shared(running: Runtime, url: str) -> Iterator[Check]:
+    found: list[Check] = []
+
+    def look() -> None:
+        try:
+            found.extend(
+                Check(name, Verdict(how), what, todo) for name, how, what, todo in broker_checks.look(running, url)
+            )
+        except Exception as error:  # kombu raises what its transport does
+            found.append(Check("foreign workers", Verdict.WARNING, f"unknown ({type(error).__name__})", "try again"))
+
+    if not in_time(look, 8.0):
+        found.append(Check("foreign workers", Verdict.WARNING, "unknown: the broker takes too long", "try again"))
+    yield from found
 
 
 # -- who works, and what waits -----------------------------------------------------------------------------------------
