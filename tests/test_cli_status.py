@@ -49,7 +49,7 @@ def test_json_has_exactly_the_promised_fields(command: Command, undertaker: Unde
     assert found["oldest_due_s"] >= 0
     fields = {"account", "gate", "since", "until", "rate", "reason", "endpoint", "elsewhere"}
     assert [set(account) for account in found["accounts"]] == [fields]
-    assert set(found["workers"][0]) == {"worker", "host", "pid", "threads", "heard_s", "silent"}
+    assert set(found["workers"][0]) == {"worker", "host", "pid", "threads", "heard_s", "silent", "clock_s"}
 
 
 def test_an_empty_ledger_says_how_to_begin(command: Command) -> None:

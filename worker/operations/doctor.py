@@ -169,6 +169,10 @@ def _people(running: Runtime) -> Iterator[Check]:
         verdict = Verdict.WRONG if seen.due else Verdict.WARNING
         found = f"none was heard of in the last 30 s{also}" + (f", and {waits:,} wait" if waits else "")
         yield Check("workers", verdict, found, f"start one: {status.START}")
+    if seen.clocks:
+        yield Check("clocks of workers", Verdict.WRONG, seen.clocks, "set the clocks of these machines by NTP")
+    elif seen.at_work:
+        yield Check("clocks of workers", Verdict.OK, "agree with Redis's")
     yield from _addresses(running, seen)
     yield _retention(running)
     for name, how, found, todo in receipt_checks.look(running):

@@ -55,8 +55,12 @@ def claim(
     after_s: float = 0.0,
     deadline_s: float | None = None,
     again: bool = False,
+    at: str | None = None,
 ) -> Claim:
-    """Check what a caller says about a request. Raises `UsageError`; nothing was recorded then."""
+    """Check what a caller says about a request. Raises `UsageError`; nothing was recorded then.
+
+    at: the moment that after_s was made of: it is recorded as a moment, so that no clock's jump moves it.
+    """
     if lane not in tuple(Lane):
         raise UsageError(f"lane: expected user or bulk; found {lane[:40]!r}")
     deadline_s = deadline_s if deadline_s is not None else running.settings.deadline
@@ -81,6 +85,7 @@ def claim(
         delay_s=max(0.0, after_s),
         deadline_s=deadline_s,
         again=again,
+        after_ms=parse_time(at, "at") if at else None,
     )
 
 

@@ -19,6 +19,7 @@ from worker.ledger.replays import ReplayState
 from worker.ledger.store import FULL_SHARE
 from worker.operations import accounts as identity
 from worker.operations import moving, parked, replays, retention, words
+from worker.operations.clocks import why_apart
 from worker.operations.moving import Stray
 from worker.operations.reach import no_writes
 from worker.operations.replays import ReplayProgress
@@ -38,6 +39,7 @@ class WorkerSeen:
     pid: int | None
     threads: int | None
     heard_s: float
+    clock_s: float | None = None  # how far Redis's clock is ahead of its own; None: it does not say
 
     @property
     def silent(self) -> bool:
@@ -50,7 +52,7 @@ class Advice:
 
     why: str
     command: str
-    about: str  # workers, redis, settings, memory, gate, parked, retention, replay or dead: where pages show it
+    about: str  # workers, redis, clocks, settings, memory, gate, parked, retention, replay or dead: where pages show it
     which: str = ""  # of several: the replay's id
 
 
@@ -69,6 +71,11 @@ class Overview:
     abandoned: tuple[identity.AccountSeen, ...] = ()  # accounts that are gone from the settings and not empty
     full: float = 0.0  # how much of its maxmemory Redis uses, as a share; 0: it has none, or does not tell
     no_writes: str = ""  # why Redis answers but takes no writes; empty: it takes them
+
+    @property
+    def clocks(self) -> str | None:
+        """Why Redis's clock and those of workers that live do not agree; None: they do."""
+        return why_apart((worker.host or worker.worker, worker.clock_s) for worker in self.workers if not worker.silent)
 
     @property
     def states(self) -> dict[State, int]:
@@ -137,6 +144,7 @@ def as_json(seen: Overview) -> dict[str, Any]:
                 "threads": worker.threads,
                 "heard_s": round(worker.heard_s, 1),
                 "silent": worker.silent,
+                "clock_s": worker.clock_s,
             }
             for worker in seen.workers
         ],
@@ -173,6 +181,8 @@ def advice(seen: Overview) -> Iterator[Advice]:
     if seen.no_writes:
         why = f"Redis takes no writes, so nothing goes on until it does: {words.plain(seen.no_writes)[:80]}"
         yield Advice(why, "eraser doctor", "redis")
+    if seen.clocks:
+        yield Advice(seen.clocks, "eraser doctor", "clocks")
     for error in seen.elsewhere:
         why = f"account {error.account} belongs to {error.bound}, these settings say {error.ours}: nothing is done here"
         yield Advice(why, "eraser accounts list", "settings")
@@ -245,5 +255,7 @@ def workers(running: Runtime) -> tuple[float, tuple[WorkerSeen, ...]]:
 
 def _worker(name: bytes, at: float, info: bytes | None, now: float) -> WorkerSeen:
     said = json.loads(info) if info else {}
-    heard_s = max(0.0, (now - at) / 1000)
-    return WorkerSeen(name.decode(), said.get("host"), said.get("pid"), said.get("threads"), heard_s)
+    heard_s = abs(now - at) / 1000  # a beat of the future is of before Redis's clock went back
+    return WorkerSeen(
+        name.decode(), said.get("host"), said.get("pid"), said.get("threads"), heard_s, said.get("clock_s")
+    )

@@ -135,6 +135,7 @@ def _claim(running: Runtime, lane: str, said: dict[str, Any], *, now: float | No
         after_s=after_s,
         deadline_s=parse_span(said["deadline"], "--deadline") if said["deadline"] else None,
         again=said["again"],
+        at=said["at"],
     )
 
 

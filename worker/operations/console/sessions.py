@@ -78,12 +78,16 @@ def sign_out(running: Runtime, session: Session) -> None:
 
 def may_try(running: Runtime, address: str) -> bool:
     """Count a try to sign in; False: there were too many lately."""
-    pipe = running.redis.pipeline(transaction=True)
-    for name in (address, "all"):
-        pipe.set(running.keys.tries(name), 0, ex=TRIES_S, nx=True)
-        pipe.incr(running.keys.tries(name))
+    pipe, names = running.redis.pipeline(transaction=True), [running.keys.tries(name) for name in (address, "all")]
+    for name in names:
+        pipe.set(name, 0, ex=TRIES_S, nx=True)
+        pipe.incr(name)
+        pipe.ttl(name)
     answer = ask(pipe.execute)
-    return int(answer[1]) <= TRIES and int(answer[3]) <= TRIES_OF_ALL
+    for name, left_s in zip(names, answer[2::3], strict=True):
+        if left_s > TRIES_S:  # Redis's clock went back
+            ask(running.redis.expire, name, TRIES_S)
+    return int(answer[1]) <= TRIES and int(answer[4]) <= TRIES_OF_ALL
 
 
 def forget_tries(running: Runtime, address: str) -> None:

@@ -1,0 +1,149 @@
+"""A real Redis whose clock jumps ahead 100 days and comes back, while real workers on true time go on.
+
+Without libfaketime on the machine nothing is lost: `tests/test_ledger_clock.py` has every case with a clock of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.fleet import SHORT
+from tests.waiting import PATIENCE_S, wait_until
+from worker.deletion import Lane, State
+from worker.dispatcher import Dispatcher
+from worker.ledger.holds import HoldList
+from worker.ledger.moves import Claim, Ref
+from worker.metastudio.simulator import DEMO_PROJECT, Simulator
+from worker.operations import status
+from worker.operations.requests import record
+from worker.redis_server import find_server
+from worker.runtime import Runtime
+
+FAKETIME = next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
+DAY_S = 86_400.0
+
+pytestmark = pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed: apt install libfaketime")
+
+
+class Site:
+    """A Redis whose clock the test sets, a MetaStudio, and a worker: its dispatcher and its hands as threads."""
+
+    def __init__(self, directory: Path, simulator: Simulator) -> None:
+        self.simulator = simulator
+        self._offset = directory / "offset"
+        self.set_clock("+0")
+        socket = directory / "s"
+        fake = {"LD_PRELOAD": FAKETIME or "", "FAKETIME_TIMESTAMP_FILE": str(self._offset)}
+        fake |= {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        words = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(directory)]
+        self.server = subprocess.Popen(
+            [str(find_server({})), *words], env=os.environ | fake, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_until(socket.exists, what="Redis is up")
+        environ = SHORT | {"ERASER_REDIS_URL": f"unix://{socket}", "ERASER_ENDPOINT": simulator.url}
+        self.running = Runtime.load(environ | {"ERASER_RETRY_SCHEDULE": "2s,600s"})
+        self.ledger = self.running.ledger("default")
+        self.reads = self.running.reads("default")
+        self.hands = ThreadPoolExecutor(4)
+        self.dispatcher = Dispatcher(self.running, self._ring, concurrency=4)
+
+    def _ring(self, account: str, bell: str) -> None:
+        self.hands.submit(self.running.work, account, self._ring, bell)
+
+    def set_clock(self, offset: str) -> None:
+        self._offset.write_text(offset + "\n", encoding="utf-8")
+
+    def redis_ahead_s(self) -> float:
+        seconds, _ = self.running.redis.time()
+        return float(seconds) - time.time()
+
+    def request(self, *jobs: str, **claim: object) -> None:
+        asked = Claim(**{"lane": Lane.BULK} | claim)  # type: ignore[arg-type]
+        assert len(list(record(self.running, [Ref(DEMO_PROJECT, job) for job in jobs], asked, self._ring))) == len(jobs)
+
+    def state(self, job: str) -> State:
+        seen = self.reads.show(Ref(DEMO_PROJECT, job))
+        assert seen is not None
+        return seen.state
+
+    def due_in_s(self, job: str) -> float:
+        seen = self.reads.show(Ref(DEMO_PROJECT, job))
+        assert seen is not None
+        return 0.0 if seen.due_at is None else seen.due_at / 1000 - time.time()  # a call is under way
+
+    def close(self) -> None:
+        self.running.stopping.set()
+        self.dispatcher.stop()
+        self.hands.shutdown()
+        self.running.redis.close()
+        self.server.kill()
+        self.server.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with Simulator(jobs=20) as simulator:
+        one = Site(tmp_path, simulator)
+        try:
+            yield one
+        finally:
+            one.close()
+
+
+def test_redis_jumps_ahead_100_days_and_back_and_nothing_is_freed_ended_or_dated_wrongly(site: Site) -> None:
+    january = (time.time() + 40 * DAY_S) * 1000
+    site.dispatcher.start()
+    site.request("job-00001")
+    HoldList(site.ledger).add([Ref(DEMO_PROJECT, "job-00001")], why="T-1", by="ops", until_ms=january)
+    site.request("job-00002", delay_s=DAY_S)
+    site.request("job-00003", delay_s=10 * DAY_S, deadline_s=20 * DAY_S)
+    site.request("job-00004")
+    wait_until(lambda: site.state("job-00004") is State.DELETED, what="the first is deleted")
+    site.simulator.fault("error", "job-00005", times=2)
+    site.request("job-00005", "job-00006")
+    wait_until(lambda: site.state("job-00006") is State.DELETED, what="work is under way")
+
+    site.set_clock("+100d")
+    wait_until(lambda: site.redis_ahead_s() > 99 * DAY_S, what="Redis is in March")
+    site.request("job-00007")
+    wait_until(lambda: site.state("job-00007") is State.DELETED, what="what nobody has to wait for goes on")
+    site.request("job-00008", delay_s=DAY_S)
+    assert DAY_S - 60 < site.due_in_s("job-00008") <= DAY_S + 1
+    wait_until(lambda: len(site.simulator.calls(job_id="job-00005")) >= 2, what="the retry comes when it is due")
+    wait_until(lambda: site.due_in_s("job-00005") > 60, what="and is dated right")
+    assert site.due_in_s("job-00005") < 800
+    site.dispatcher._full_look = 0.0
+    wait_until(lambda: status.look(site.running).clocks is not None, what="status says it")
+    told = status.look(site.running).clocks or ""
+    assert "Redis's clock is 100 d ahead of that of the worker" in told
+    assert [site.state(f"job-0000{n}") for n in (1, 2, 3)] == [State.HELD, State.PENDING, State.PENDING]
+
+    site.set_clock("+0")
+    wait_until(lambda: abs(site.redis_ahead_s()) < 5, what="Redis is back")
+    wait_until(lambda: status.look(site.running).clocks is None, what="the clocks agree")
+    site.dispatcher._full_look = 0.0
+    site.request("job-00009")
+    wait_until(lambda: site.state("job-00009") is State.DELETED, what="the work goes on")
+    assert [site.state(f"job-0000{n}") for n in (1, 2, 3)] == [State.HELD, State.PENDING, State.PENDING]
+    assert "job-00001" in site.simulator.job_ids(), "what is on hold until January is there"
+
+
+def test_redis_goes_back_an_hour_and_everybody_works_on(site: Site) -> None:
+    site.dispatcher.start()
+    site.request("job-00001")
+    wait_until(lambda: site.state("job-00001") is State.DELETED, what="the first is deleted")
+    site.set_clock("-1h")
+    wait_until(lambda: site.redis_ahead_s() < -3500, what="Redis went back")
+    site.request("job-00002", lane=Lane.USER)
+    site.request("job-00003", delay_s=1.0)
+    wait_until(lambda: site.state("job-00002") is State.DELETED, what="a person is served")
+    assert site.due_in_s("job-00003") < 5
+    site.set_clock("+0")
+    wait_until(lambda: site.state("job-00003") is State.DELETED, what="a grace ends in its time")
