@@ -526,7 +526,7 @@ def test_no_interleaving_loses_doubles_or_overwrites(part: int, redis_url: str) 
     run_schedules(Run, part)
 
 
-def run_schedules(machine: type[Deletions], part: int, *, share: int = 1) -> None:
+def run_schedules(machine: type[RuleBasedStateMachine], part: int, *, share: int = 1) -> None:
     """The schedules of one part, or a share of them; they are the same each time."""
     steps = settings(stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(
