@@ -149,6 +149,7 @@ def test_a_move_shows_its_plan_and_then_carries_everything(house: Installation) 
     for job, state in (("held-1", "held"), ("waits-1", "pending"), ("dead-1", "dead"), ("deleted-1", "deleted")):
         found = json.loads(house.after("show", job, "--json").out)
         assert (found["account"], found["state"]) == ("studio-b", state)
+    assert "its project was moved here from account studio-a" in house.after("show", "dead-1").out
     assert house.after("request", "held-1").code == 0
     assert json.loads(house.after("show", "held-1", "--json").out)["state"] == "held", "its hold binds here too"
     assert house.after("dead", "replay", "dead-1", *SAID).code == 0

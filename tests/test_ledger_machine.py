@@ -26,12 +26,17 @@ from hypothesis.stateful import (
 )
 
 from tests.answers import listing, row
-from tests.ledgers import BOOK, LEASE_MS, POLICY, PROJECT, Bench
+from tests.ledgers import BOOK, CLOCK, LEASE_MS, POLICY, PROJECT, Bench
 from tests.lists import VIEW, World
 from worker.deletion import Lane
+from worker.ledger.acts import Act, ActName
+from worker.ledger.carrying import adopt_users, carry
+from worker.ledger.holds import HoldList
 from worker.ledger.moves import Lease, Lesson, Ref, Settlement
+from worker.ledger.places import Places
 from worker.ledger.receipts import Receipts
 from worker.ledger.replays import ReplayBook, ReplayState, Stage
+from worker.ledger.store import Ledger
 from worker.lookups.sights import NEAR_S
 from worker.meaning import Found
 from worker.metastudio.answer import JobRow, Listing
@@ -419,12 +424,42 @@ class Deletions(RuleBasedStateMachine):
     def remove_an_app_users_hold(self, user: str) -> None:
         self.acts += 1
         self.bench.holds.remove_user(user)
+        HoldList(self.account("b")).remove_user(user)  # as the command does: in every account that was ever used
         self.allowed = BY_PERSON["release"]
 
     @rule()
     def holds_end(self) -> None:
         self.bench.holds.release_in_time()
         self.allowed = set() if self.bench.apart_s else BY_PERSON["release"]
+
+    @rule(dies=st.booleans())
+    def its_project_moves_away_and_back(self, dies: bool) -> None:
+        """Under another account and home again nothing may have changed. A move that dies half way is begun anew."""
+        self.allowed = set()
+        if any(where == ["running"] for where in self.bench.indexes().values()):
+            return  # a call under way is waited for
+        held = self.bench.holds.now()
+        for to in ("b", "default"):
+            places = Places(self.bench.client, lambda _, to=to: to, self.account)  # type: ignore[misc]
+            if places.home(PROJECT) is None:
+                places = Places(self.bench.client, lambda _: "default", self.account)
+                places.claim(PROJECT, "default")
+            source, target = self.account(places.begin_move(PROJECT, to)), self.account(to)
+            act = Act().named(ActName.MOVED, by="ops", why="T-1")
+            for _ in carry(source, target, PROJECT, places.members(source.account, PROJECT), act):
+                if dies:
+                    break
+            adopt_users(source, target, PROJECT)
+            for _ in carry(source, target, PROJECT, places.members(source.account, PROJECT), act):
+                pass
+            assert places.end_move(PROJECT, source.account, to, self.bench.now)
+            self.acts += 1
+        assert self.bench.holds.now() == held
+
+    def account(self, name: str) -> Ledger:
+        if name == "default":
+            return self.bench.ledger
+        return Ledger(self.bench.client, name, POLICY, clock=CLOCK, clocks=self.bench.clocks)
 
     # -- what must hold ------------------------------------------------------------------------------------------------
 

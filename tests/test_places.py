@@ -41,9 +41,18 @@ class Process:
     def ledger(self, account: str) -> Ledger:
         if account not in self.ledgers:
             self.ledgers[account] = Ledger(
-                self.client, account, POLICY, placer=lambda *said: self.places.claim(*said), clock=CLOCK, patience_s=0.2
+                self.client,
+                account,
+                POLICY,
+                placer=lambda *said: self.places.claim(*said),
+                clock=CLOCK,
+                clocks=self.clocks,
+                patience_s=0.2,
             )
         return self.ledgers[account]
+
+    def clocks(self) -> tuple[float, ...]:
+        return (float(self.client.get("test:clock") or 0) / 1000,)  # type: ignore[arg-type]
 
     def request(self, *jobs: str, project: str = P, **claim: Any) -> list[str]:
         accepted, _ = self.ledger(self.account_of(project)).request([Ref(project, job) for job in jobs], Claim(**claim))

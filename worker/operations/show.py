@@ -217,6 +217,8 @@ def _happened(event: Event) -> Moment:
             text = f"not sent: {said['error']}"
         case "deletion.requested":
             text += f" (it was {said['was']})" if said.get("was") else ""
+        case "deletion.moved":
+            text += f" from account {said.get('from')}"
         case "deletion.held":
             text += f": {_HOLDS.get(str(said.get('hold')), said.get('hold'))}"
     return Moment(event.at, words.plain(text + _who(said.get("by"), said.get("why"), said.get("run"))))
@@ -260,6 +262,7 @@ _EVENTS = {
     "deletion.requested": "requested anew, a new round",
     "deletion.looked": "asked MetaStudio for the job",
     "deletion.lost": "the worker that held it was lost",
+    "deletion.moved": "its project was moved here",
     "deletion.died": "died",
     "deletion.replayed": "replayed, a new round",
     "deletion.replay_cancelled": "the replay stopped before anybody called: dead as before",

@@ -3,7 +3,7 @@
 --   ARGV     caller, operation number, options (JSON: project, seals (see pack.lua), one a ref,
 --            act (see _audit.lua)), then up to 500 refs
 --   returns  {"now", "gone": how many left; the others have changed since they were packed}
---   A letter that a replay began is none of it any more.
+--   For the replay that began a letter its round is over, as if it had been cancelled: it goes on elsewhere without it.
 --include _clock
 --include _account
 --include _drains
@@ -24,7 +24,7 @@ local function leave_replay(k, state, now)
   first_word(k, R, 'aside')
   if state == 'held' then redis.call('HINCRBY', R, 'held', -1) end
   redis.call('HINCRBY', R, 'open', -1)
-  redis.call('HINCRBY', R, 'moved', 1)
+  redis.call('HINCRBY', R, 'cancelled', 1)
   end_if_over(R, id, now)
 end
 
