@@ -214,6 +214,9 @@ class Says(redis.Redis):
             raise redis.exceptions.ResponseError("unknown command 'CONFIG'")
         return {names[0]: self._config}
 
+    def eval(self, *args: Any, **options: Any) -> Any:
+        return self._client.eval(*args, **options)
+
     def __del__(self) -> None:
         pass
 

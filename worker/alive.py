@@ -11,6 +11,7 @@ from typing import Any
 import redis
 
 from worker.clock import SAME_S, elapsed
+from worker.ledger.ask import info
 from worker.runtime import HEARD_S, Runtime
 
 LONG_GONE_S = 3600.0
@@ -79,7 +80,7 @@ class Alive:
         if long_gone:
             self._client.zrem(name, *long_gone)
             self._client.hdel(self._keys.worker_info, *long_gone)
-        up: Any = self._client.info("server").get("uptime_in_seconds", HEARD_S)
+        up = info(self._client, "server").get("uptime_in_seconds", HEARD_S)
         silence_counts = float(up) >= HEARD_S and time.monotonic() - self._since >= HEARD_S
         return [worker.decode() for worker in heard], silence_counts
 

@@ -40,6 +40,11 @@ FOR_A_PERSON = (
 )
 
 
+def is_forbidden(error: redis.RedisError) -> bool:
+    """Whether this server lets this user not run the command, or does not have it."""
+    return isinstance(error, exceptions.NoPermissionError) or _REFUSED.search(str(error)) is not None
+
+
 def is_away(error: redis.RedisError) -> bool:
     """Whether Redis may well do the same thing later."""
     if not isinstance(error, exceptions.ResponseError):
@@ -56,6 +61,8 @@ def why_away(error: redis.RedisError) -> str:
     match error:
         case exceptions.AuthenticationError():
             return "Redis refuses the password; check ERASER_REDIS_URL"
+        case exceptions.NoPermissionError():
+            return f"Redis allows its user too little ({str(error)[:80]}); `eraser doctor` names what to allow"
         case exceptions.OutOfMemoryError():
             return "Redis is full (maxmemory): nothing was recorded; give it memory or let it drain, then try again"
         case exceptions.ResponseError():

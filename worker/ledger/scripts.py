@@ -11,11 +11,17 @@ from pathlib import Path
 import redis
 
 _LUA = Path(__file__).with_name("lua")
+_COMMAND = re.compile(r"redis\.p?call\('([A-Z]+)'")
 _INCLUDE = re.compile(r"^--include (\w+)$", re.MULTILINE)
 
 
 def _read(name: str) -> str:
     return (_LUA / f"{name}.lua").read_text(encoding="utf-8")
+
+
+def commands_of_moves() -> set[str]:
+    """Every command of Redis that a move may run."""
+    return {name for path in _LUA.glob("*.lua") for name in _COMMAND.findall(path.read_text(encoding="utf-8"))}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from worker.keys import OURS, Keys
 from worker.ledger import scripts
 from worker.ledger.acts import Act, ActName
 from worker.ledger.app_users import AppUsers
-from worker.ledger.ask import ask
+from worker.ledger.ask import ask, info
 from worker.ledger.away import why_away
 from worker.ledger.mover import BATCH, Mover, connect
 from worker.ledger.moves import Accepted, Book, Claim, GatePolicy, Lease, Rebound, Ref, Settlement, Turn, lean
@@ -354,7 +354,7 @@ class Ledger(Mover):
         if now < self._room_checked + ROOM_CHECK_S:
             return
         try:
-            memory: Any = self.client.info("memory")
+            memory = info(self.client, "memory")
         except redis.exceptions.TimeoutError as error:
             raise Unreachable(why_away(error)) from None  # it hangs: the move would wait as long again
         except redis.exceptions.RedisError:

@@ -20,7 +20,7 @@ from prometheus_client.exposition import choose_encoder
 from worker.deletion import Cause, Evidence, Outcome, State
 from worker.errors import SettingsError, Unreachable
 from worker.ledger import counters
-from worker.ledger.ask import ask
+from worker.ledger.ask import ask, info
 from worker.ledger.counters import BOUNDS_MS, Counters
 from worker.ledger.parking import Kind
 from worker.ledger.read import AccountStatus
@@ -232,7 +232,9 @@ def _schedules(running: Runtime) -> Iterator[Metric]:
 
 
 def _redis(running: Runtime) -> Iterator[Metric]:
-    memory: Any = ask(running.redis.info, "memory")
+    memory = ask(info, running.redis, "memory")
+    if not memory:  # forbidden
+        return
     yield _gauge("redis_memory_bytes", "Memory that Redis uses.", value=memory["used_memory"])
     most = memory.get("maxmemory", 0)
     yield _gauge("redis_memory_limit_bytes", "Redis's maxmemory; 0: no limit is set.", value=most)

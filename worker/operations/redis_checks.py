@@ -7,17 +7,39 @@ from typing import Any
 
 import redis
 
+from worker.keys import OURS
+from worker.ledger.ask import info as redis_info
+from worker.ledger.away import is_forbidden
+from worker.ledger.scripts import commands_of_moves
 from worker.redis_server import COMPACT_VALUE, OLDEST
 
 MEMORY_MOST = 0.85  # above it requests are refused, so that what drains still can
 MEMORY_WARN = 0.70
+
+# Beside those of the ledger's moves: what we send ourselves. INFO and CONFIG GET are not among them: only comfort.
+SENT = frozenset(
+    {
+        *("DEL", "EVAL", "EVALSHA", "EXISTS", "GET", "HDEL", "HGET", "HGETALL", "HLEN", "HMGET", "HSCAN", "HSET"),
+        *("INCR", "LLEN", "LPUSH", "LRANGE", "LREM", "PING", "SADD", "SELECT", "SET", "SISMEMBER", "SMEMBERS", "TIME"),
+        *("TTL", "UNLINK", "XLEN", "XRANGE", "XREVRANGE", "ZADD", "ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREM"),
+        *("ZREVRANGE", "ZREVRANGEBYSCORE", "ZSCAN", "ZSCORE", "MULTI", "EXEC"),
+    }
+)
+# Redis 7 and Valkey say it of their own users; no key is touched.
+_MAY = """
+local refused = {}
+for _, name in ipairs(ARGV) do
+  if not redis.acl_check_cmd(name, KEYS[1], '1', KEYS[1], KEYS[1]) then refused[#refused + 1] = name end
+end
+return refused
+"""
 
 Row = tuple[str, str, str, str]  # name, verdict, what was found, what to do
 
 
 def look(client: redis.Redis) -> Iterator[Row]:
     """Every check. Raises redis-py's errors."""
-    info: Any = client.info()
+    info = redis_info(client)
     yield _version(info)
     if info.get("role") == "slave":
         yield "redis role", "wrong", "a replica: it takes no writes", "point ERASER_REDIS_URL at the primary"
@@ -26,6 +48,34 @@ def look(client: redis.Redis) -> Iterator[Row]:
     yield _policy(info.get("maxmemory_policy") or _config(client, "maxmemory-policy"))
     yield _memory(info)
     yield from _compact(_config(client, "hash-max-listpack-value"))
+    yield from _commands(client)
+
+
+def needed() -> list[str]:
+    """The commands that a user of Redis must be allowed to run for the ledger."""
+    return sorted(SENT | commands_of_moves())
+
+
+def _commands(client: redis.Redis) -> Iterator[Row]:
+    """Whether this user may run all that is needed. Nothing where the server cannot say: older ones, managed ones."""
+    commands = needed()
+    try:
+        answer: Any = client.eval(_MAY, 1, OURS.workers, *commands)
+    except redis.exceptions.ResponseError as error:
+        if is_forbidden(error):
+            yield (
+                "redis commands",
+                "wrong",
+                "EVAL is refused",
+                f"allow: {' '.join(f'+{each.lower()}' for each in commands)}",
+            )
+        return
+    if not answer:
+        yield "redis commands", "ok", f"all {len(commands)} that are needed are allowed", ""
+        return
+    refused = [name.decode() for name in answer]
+    todo = f"allow: {' '.join(f'+{each.lower()}' for each in refused)}"
+    yield "redis commands", "wrong", f"refused: {', '.join(refused)}", todo
 
 
 def _config(client: redis.Redis, name: str) -> str | None:

@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import redis
-
 from worker.deletion import State
 from worker.errors import OtherEndpoint
-from worker.ledger.ask import ask
+from worker.ledger.ask import ask, info
 from worker.ledger.parking import Group
 from worker.ledger.read import AccountStatus
 from worker.ledger.replays import ReplayState
@@ -123,10 +121,7 @@ def look(running: Runtime) -> Overview:
 
 
 def _full(running: Runtime) -> float:
-    try:
-        memory: Any = ask(lambda: running.redis.info("memory"))
-    except redis.exceptions.ResponseError:  # a managed Redis may forbid it
-        return 0.0
+    memory = ask(info, running.redis, "memory")
     limit = int(memory.get("maxmemory") or 0)
     return int(memory.get("used_memory") or 0) / limit if limit else 0.0
 
