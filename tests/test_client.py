@@ -26,6 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.errors import SettingsError, UsageError
+from worker.metastudio import transport
 from worker.metastudio.answer import Answer, Body, Silence
 from worker.metastudio.client import MAX_BODY_BYTES, Client
 from worker.metastudio.credentials import Credentials
@@ -483,6 +484,29 @@ def test_a_connection_that_went_stale_is_replaced_before_the_request(serve: Any,
         assert client.delete(PROJECT, JOB).status == 200
         assert closed.wait(60)
     assert len(server.requests) == 3
+
+
+def test_a_connection_that_was_idle_for_long_is_not_trusted(
+    serve: Any, client_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A NAT forgets it without a word: a call on it would only be silence, and count as MetaStudio's failure."""
+    server = serve(answers(OK))
+    client = client_of(server)
+    assert [client.delete(PROJECT, JOB).status for _ in range(2)] == [200, 200]
+    assert server.connections == 1
+    monkeypatch.setattr(transport, "IDLE_MOST_S", 0.0)
+    assert [client.delete(PROJECT, JOB).status for _ in range(2)] == [200, 200]
+    assert server.connections == 3
+
+
+def test_the_kernel_asks_whether_the_other_end_is_there_while_a_call_waits(serve: Any, client_of: Any) -> None:
+    server = serve(answers(OK))
+    client = client_of(server)
+    client.delete(PROJECT, JOB)
+    (connection,) = filter(None, client._transport._pool.pool.queue)
+    assert connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        assert connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
 
 
 def test_a_lost_answer_is_never_retried_here(serve: Any, client_of: Any) -> None:

@@ -30,6 +30,19 @@ from worker.metastudio.answer import Silence
 
 MAX_HEAD_BYTES: Final = 64 * 1024  # all 100 Continue, the status line and the headers together
 _READ_BYTES: Final = 64 * 1024
+# A NAT, a firewall or a load balancer forgets a connection that was silent for a while, mostly without a word.
+# A call on it is silence, uses an attempt and speaks against the service. The shortest that are known forget after five
+# seconds (a common default of servers' own), so none is used again after four.
+IDLE_MOST_S: float = 4.0
+# While a call waits for its answer the kernel says now and then that both ends are there, and notices when one is not.
+_KEEPALIVE: Final = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4))
+        if hasattr(socket, name)
+    ),  # macOS calls the first one otherwise
+]
 
 
 class HeadTooLarge(http.client.HTTPException):
@@ -209,6 +222,13 @@ class _Bounded(HTTPConnection):
     """A connection that connects, sends and reads within the call's deadline."""
 
     response_class = _Response
+    idle_since: float | None = None  # seconds of `time.monotonic`; None: it was never put back
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it may be used again; urllib3 closes it otherwise, and connects anew before anything is sent."""
+        idle = self.idle_since is not None and time.monotonic() - self.idle_since > IDLE_MOST_S
+        return not idle and super().is_connected
 
     def _new_conn(self) -> socket.socket:
         # Not urllib3's own: it gives every address of the host the whole connect timeout.
@@ -219,7 +239,7 @@ class _Bounded(HTTPConnection):
         ):
             sock = socket.socket(family, kind, protocol)
             try:
-                for option in self.socket_options or ():
+                for option in (*(self.socket_options or ()), *_KEEPALIVE):
                     sock.setsockopt(*option)
                 sock.settimeout(call.wait(call.connect_timeout_s))
                 sock.connect(address)
@@ -248,11 +268,20 @@ class _BoundedTls(_Bounded, HTTPSConnection):
     pass
 
 
-class _ClearPool(HTTPConnectionPool):
+class _Pool(HTTPConnectionPool):
+    """Notes since when a connection is idle."""
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.idle_since = time.monotonic()
+        super()._put_conn(conn)
+
+
+class _ClearPool(_Pool):
     ConnectionCls = _Bounded
 
 
-class _TlsPool(HTTPSConnectionPool):
+class _TlsPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _BoundedTls
 
 
