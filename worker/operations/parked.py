@@ -21,7 +21,7 @@ WHY = {
     Kind.FOREIGN: "parked that is no task of ours: somebody else's application sends to our queue",
     Kind.BAD: "refused: what their producer said is wrong, and nothing was recorded",
 }
-TODO = {
+WHAT_TO_DO = {
     Kind.REFUSED: "add the project to the settings of the workers, or: eraser parked discard {group} --reason R",
     Kind.FAULT: "see message.fault in the workers' logs; then: eraser parked send {group} --reason R",
     Kind.FOREIGN: "correct the sender's queue; then: eraser parked send {group} --queue THEIRS --reason R",

@@ -55,7 +55,7 @@ def list_(group: str | None, as_json: bool) -> None:
     for one in found:
         say()
         say(f"{one.name}: {parked_messages.WHY[one.kind]}.")
-        say(f"  {parked_messages.TODO[one.kind].format(group=one.name)}")
+        say(f"  {parked_messages.WHAT_TO_DO[one.kind].format(group=one.name)}")
 
 
 @parked.command()
@@ -120,4 +120,4 @@ def _tell_messages(running: Runtime, name: str, *, as_json: bool) -> None:
     if group.count > SHOWN:
         say(f"… and {group.count - SHOWN:,} more; --json tells them all")
     say()
-    say(f"Next: {parked_messages.TODO[group.kind].format(group=name)}")
+    say(f"Next: {parked_messages.WHAT_TO_DO[group.kind].format(group=name)}")
