@@ -90,7 +90,7 @@ class Bench:
 
     def settle(self, lease: Lease, to: str = "deleted", **more: Any) -> str | None:
         """Settle a lease the way a hand would after one DELETE, unless told otherwise."""
-        lesson = more.pop("lesson", Lesson("ok", key="k1", ms=50, probe=bool(lease.probe)))
+        lesson = more.pop("lesson", Lesson("ok", key="k1", ms=50, probe=lease.probe))
         fields: dict[str, Any] = {"called": True, "used": True, "ms": 50.0, "status": 200, "book": BOOK}
         fields |= {"attempt": {"status": 200, "outcome": to}} | more
         settlement = Settlement(ref=lease.ref, token=lease.token, to=to, lesson=lesson, **fields)

@@ -59,7 +59,10 @@ ACCOUNT = {
     "deadlines:<group>": Ends("_groups.lua, with the last letter", of="groups"),
     "gate": ONE,
     "left": Ends("the next call in its place: as many as a second has", bounded=10_000),
-    "failing": Ends("_gate.lua, at the next sign of life"),
+    "failing": Ends("_breaker.lua, at the next sign of life"),
+    "forbidden": Ends("_breaker.lua, at the next DELETE of the project that is allowed"),
+    "closures": Ends("_closures.lua, when it opens"),
+    "probes": Ends("_closures.lua, when it opens"),
     "waiting": Ends("_ring.lua: who waits asks again or is forgotten"),
     "rung": Ends("_ring.lua: a doorbell is heard or counts as lost"),
     "bells": ONE,
@@ -105,6 +108,7 @@ INSTALLATION = {
     "replays": Ends("nothing: one an account and group", bounded=5000),
     "console:session:<hash>": EXPIRES,
     "console:tries:<hash>": EXPIRES,
+    "{key:<hash>}": EXPIRES,
 }
 PARKED = {
     "groups": Ends("unpark.lua, with the last message", bounded=510),

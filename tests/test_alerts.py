@@ -115,7 +115,7 @@ HAPPENED: dict[str, Callable[[Scene], object]] = {
     "EraserBulkIsBehind": lambda s: s.overdue(Lane.BULK, 7 * 3600),
     "EraserDeadLettersGrow": lambda s: s.undertaker.end(*(f"job-{n}" for n in range(11))),
     "EraserDeadLettersWait": lambda s: s.undertaker.end("a"),
-    "EraserCredentialsBlocked": lambda s: s.running.redis.hset(s.gate, "block", "credentials"),
+    "EraserCredentialsBlocked": lambda s: s.undertaker.ledger.bar("credentials", "no key"),
     "EraserGateClosed": lambda s: s.undertaker.ledger.pause(why="T-1"),
     "EraserThrottled": lambda s: s.throttle(51),
     "EraserClockIsWrong": lambda s: s.running.redis.hset(s.gate, mapping={"skew": 90_000, "skew_at": 1}),

@@ -156,6 +156,8 @@ def test_a_list_that_fails_half_way_requests_nothing_unless_partial(eraser: Comm
     assert "Nothing was requested" in ended.err
     simulator.enable_credential(DEMO_AK)
     simulator.unlock(DEMO_AK)
+    assert "is closed (credentials" in eraser("retention", "run", "old").err, "nobody tries a refused key by the way"
+    assert eraser("resume", "--reason", "T-9").code == 0
     assert eraser("retention", "run", "old").code == 0
 
 

@@ -16,6 +16,7 @@ from tests.test_cli_replay import drive
 from worker.deletion import Lane
 from worker.errors import Unreachable
 from worker.keys import OURS
+from worker.ledger.moves import Claim, Lesson, Ref, Settlement
 from worker.operations import replays
 from worker.operations import status as whole
 from worker.operations.cli.status import follow
@@ -47,9 +48,44 @@ def test_json_has_exactly_the_promised_fields(command: Command, undertaker: Unde
     assert list(found["states"]) == STATES
     assert (found["states"]["dead"], found["states"]["pending"]) == (1, 1)
     assert found["oldest_due_s"] >= 0
-    fields = {"account", "gate", "since", "until", "rate", "reason", "endpoint", "elsewhere"}
+    fields = {"account", "gate", "since", "until", "rate", "reason", "closures", "endpoint", "elsewhere"}
     assert [set(account) for account in found["accounts"]] == [fields]
+    assert found["accounts"][0]["closures"] == []
     assert set(found["workers"][0]) == {"worker", "host", "pid", "threads", "heard_s", "silent", "clock_s"}
+
+
+def refuse_project(undertaker: Undertaker) -> None:
+    """MetaStudio refused a project that a person's deletion named."""
+    undertaker.ledger.request([Ref("not-ours", "job-7")], Claim(by="ticket-7"))
+    lease = undertaker.ledger.take(worker="w1", key="k1").lease
+    assert lease is not None
+    lesson = Lesson("misconfigured", key="k1", why="403 APIGW.0302 not authorized")
+    undertaker.ledger.take(
+        worker="w1", key="k1", settlement=Settlement(lease.ref, lease.token, "pending", lesson=lesson), want=False
+    )
+
+
+def test_what_is_closed_is_told_with_whoever_closed_it(command: Command, undertaker: Undertaker) -> None:
+    refuse_project(undertaker)
+    (found,) = command("status", "--json").json
+    (account,) = found["accounts"]
+    assert account["gate"] == "ok", "the others go on"
+    (closure,) = account["closures"]
+    assert closure.pop("since") < closure.pop("until")
+    assert closure == {
+        "scope": "project",
+        "name": "not-ours",
+        "cause": "misconfigured",
+        "target": "job-7",
+        "requested_by": "ticket-7",
+    }
+    heard(undertaker, "box:7:abc", 1)
+    told = " ".join(command("status").out.split())
+    assert "project not-ours of default is closed: misconfigured since" in told
+    assert "(403 APIGW.0302 not authorized) by job job-7, which ticket-7 requested; tried again in 1 min" in told
+    assert "Next: eraser doctor (MetaStudio refuses 1 project of default)" in told
+    shown = command("show", "job-7", "--project", "not-ours", "--json").json[0]
+    assert shown["waiting_for"] == "misconfigured"
 
 
 def test_an_empty_ledger_says_how_to_begin(command: Command) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.ledgers import POLICY, PROJECT, Bench
+from tests.ledgers import POLICY, PROJECT, START_MS, Bench
 from worker.deletion import Lane
-from worker.ledger.moves import GatePolicy, Lease, Lesson
-from worker.ledger.read import ReadModel
+from worker.ledger.moves import Claim, GatePolicy, Lease, Lesson, Ref, Tried, Turn
+from worker.ledger.read import Gate, ReadModel
 
 
 @pytest.fixture
@@ -24,16 +25,48 @@ def bench(client: redis.Redis) -> Iterator[Bench]:
     bench.check_invariant()
 
 
-def seen(bench: Bench) -> str:
-    """The gate as people see it, by the bench's clock."""
-    model = ReadModel(bench.client, "default", rate=10.0)
+def gate(bench: Bench, *projects: str) -> Gate:
+    """The gate as people see it, by the bench's clock. projects: the account's own."""
+    model = ReadModel(bench.client, "default", rate=10.0, projects=projects)
     model.now_ms = lambda: bench.now  # type: ignore[method-assign]
-    return model.gate().gate
+    return model.gate()
 
 
-def fail(bench: Bench, lease: Lease, **more: object) -> None:
-    lesson = Lesson("fail", key="k1", ms=50, probe=bool(lease.probe), why="500 MSS.00000004", **more)  # type: ignore[arg-type]
+def seen(bench: Bench) -> str:
+    return gate(bench).gate
+
+
+def pass_until_tried(bench: Bench) -> None:
+    """Let time pass until what is closed may be tried again."""
+    until = gate(bench).until
+    assert until is not None
+    bench.set_clock(until)
+
+
+def tell(bench: Bench, turn: Turn, kind: str, **more: Any) -> Turn:
+    """A trial's list was answered so; the turn after it. `want`: not to take anything."""
+    assert turn.trial is not None, f"nobody asks for a list: {turn}"
+    want = more.pop("want", True)
+    lesson = Lesson(kind, key="k1", **{"why": "T"} | more)
+    return bench.turn(tried=Tried(turn.trial.name, turn.trial.project_id or "-", lesson), want=want)
+
+
+def fail(bench: Bench, lease: Lease) -> None:
+    lesson = Lesson("fail", key="k1", ms=50, probe=lease.probe, why="500 MSS.00000004")
     bench.settle(lease, "pending", delay_s=10, wait="retry", status=500, lesson=lesson)
+
+
+def forbid(bench: Bench, lease: Lease, to: str = "pending", **more: Any) -> str | None:
+    """Its DELETE is forbidden, while the list is answered."""
+    lesson = Lesson("forbidden", key="k1", ms=50, probe=lease.probe, why="403 APIGW.0302")
+    more = {"delay_s": 10, "wait": "retry", "status": 403, "lesson": lesson, "fields": {"refused": "1"}} | more
+    return bench.settle(lease, to, **more)
+
+
+def refuse_project(bench: Bench, lease: Lease) -> None:
+    """Its DELETE is forbidden, and the project's list too."""
+    lesson = Lesson("misconfigured", key="k1", ms=50, probe=lease.probe, why="403 APIGW.0302")
+    bench.settle(lease, "pending", delay_s=10, used=False, status=403, lesson=lesson)
 
 
 def many(bench: Bench, count: int) -> None:
@@ -273,21 +306,20 @@ def test_a_429_now_and_then_among_good_answers_slows_nobody_down(bench: Bench) -
     assert "slow" not in bench.gate()
 
 
-def test_probes_keep_the_pace_too(bench: Bench) -> None:
+def test_lists_that_try_a_key_keep_a_pace_too(bench: Bench) -> None:
     many(bench, 5)
-    lease = bench.take()
-    assert lease.probe == "credentials"
-    lesson = Lesson("throttled", key="k1", ms=5, probe=True)
-    bench.settle(lease, "pending", called=False, used=False, attempt=None, status=429, lesson=lesson)
     turn = bench.turn()
-    assert turn.lease is None
-    assert turn.wait_s is not None
-    bench.settle(
-        bench.take(), "pending", called=False, used=False, attempt=None, lesson=replace(lesson, retry_after=9000.0)
-    )
-    assert bench.turn().wait_s is None
-    bench.pass_time(9)
-    assert bench.turn().lease is not None
+    assert turn.trial is not None
+    assert turn.trial.name == "key"
+    turn = tell(bench, turn, "throttled", ms=5)
+    assert (turn.trial, turn.lease) == (None, None)
+    assert turn.next_ms == bench.now + 1000
+    bench.pass_time(1)
+    turn = tell(bench, bench.turn(), "throttled", ms=5, retry_after=9000.0)
+    bench.pass_time(8)
+    assert bench.turn().trial is None
+    bench.pass_time(1.1)
+    assert tell(bench, bench.turn(), "listed").lease is not None
 
 
 def test_jobs_that_are_never_answered_do_not_stop_the_others(bench: Bench) -> None:
@@ -295,9 +327,9 @@ def test_jobs_that_are_never_answered_do_not_stop_the_others(bench: Bench) -> No
     many(bench, 30)
     for _ in range(4):
         bench.take()
-    bench.pass_time(1)
+    bench.pass_time(0.5)
     assert bench.turn().lease is None
-    bench.pass_time(3)
+    bench.pass_time(0.6)
     for _ in range(10):
         bench.settle(bench.take())
 
@@ -317,7 +349,7 @@ def test_what_an_earlier_version_believed_of_a_key_is_forgotten(bench: Bench) ->
     """It had seen a job once, and that never expired."""
     bench.client.hset(bench.p + "gate", "sees:p", "k1")
     bench.request("a")
-    bench.settle(bench.take(), "deleted")
+    tell(bench, bench.turn(), "listed", want=False)
     assert "sees:p" not in bench.gate()
 
 
@@ -325,7 +357,9 @@ def test_keys_of_long_ago_are_forgotten(bench: Bench) -> None:
     for day in range(4):
         bench.request(f"j{day}")
         key = f"k{day}"
-        bench.settle(bench.take(key=key), lesson=Lesson("ok", key=key, ms=5, probe=True))
+        trial = bench.turn(key=key).trial
+        assert trial is not None
+        bench.settle(bench.take(key=key, tried=Tried("key", PROJECT, Lesson("listed", key=key))))
         bench.pass_time(2 * 86400)
     assert [name for name in bench.gate() if name.startswith("good:")] == ["good:k3"]
 
@@ -362,6 +396,11 @@ def test_one_poisoned_job_never_makes_an_outage(bench: Bench) -> None:
     assert seen(bench) == "ok"
 
 
+def used(bench: Bench, jobs: int) -> int:
+    """Attempts that are used up."""
+    return sum(int(bench.record(f"j{n}").get("used", "0")) for n in range(jobs))
+
+
 def outage(bench: Bench, jobs: int = 20) -> None:
     bench.open()
     many(bench, jobs)
@@ -370,54 +409,121 @@ def outage(bench: Bench, jobs: int = 20) -> None:
     assert seen(bench) == "outage"
 
 
-def test_an_outage_lets_one_probe_through_a_pause_and_the_pauses_double(bench: Bench) -> None:
+def probe(bench: Bench) -> Lease:
+    """The deletion that tries after a list that was answered."""
+    pass_until_tried(bench)
+    turn = tell(bench, bench.turn(), "listed")
+    while turn.lease is None:
+        assert turn.wait_s is not None, turn
+        bench.pass_time(turn.wait_s)
+        turn = bench.turn()
+    assert turn.lease.probe == "account"
+    return turn.lease
+
+
+def test_an_outage_lets_one_list_through_a_pause_and_the_pauses_double(bench: Bench) -> None:
     outage(bench)
     pauses = []
     for _ in range(10):
-        until = float(bench.gate()["block_until"])
+        until = gate(bench).until
+        assert until is not None
         pauses.append((until - bench.now) / 1000)
         bench.set_clock(until)
-        lease = bench.turn().lease
-        assert lease is not None
-        assert lease.probe == "outage"
-        assert bench.turn().lease is None, "one probe at a time"
-        lesson = Lesson("fail", key="k1", probe=True, why="no answer (timeout)")
-        bench.settle(lease, "pending", called=False, used=False, attempt=None, lesson=lesson)
+        turn = bench.turn()
+        assert turn.trial is not None
+        assert turn.trial.name == "account"
+        assert bench.turn().trial is None, "one at a time"
+        tell(bench, turn, "fail", why="no answer (timeout)")
     assert pauses[:5] == pytest.approx([2, 2 * 2, 8, 16, 32], rel=0.01)
     assert max(pauses) <= 180
-    assert bench.record("j5").get("used") is None, "a probe that is not answered uses no attempt"
+    assert used(bench, 20) == 5, "a list uses no attempt"
 
 
 def test_a_good_probe_ends_the_outage_at_once(bench: Bench) -> None:
     outage(bench)
-    bench.set_clock(float(bench.gate()["block_until"]))
-    probe = bench.take()
-    bench.settle(probe, "deleted")
+    bench.settle(probe(bench), "deleted")
     assert seen(bench) == "ok"
     assert bench.take().probe is None
 
 
-def test_list_answered_and_delete_not_is_the_jobs_own_fault_and_the_next_is_tried_soon(bench: Bench) -> None:
+def test_where_lists_are_answered_and_deletes_are_not_the_pauses_double_all_the_same(bench: Bench) -> None:
+    """A pause of 2 s again and again used up 1,800 attempts an hour."""
     outage(bench)
-    tried = []
-    for _ in range(6):
-        bench.set_clock(float(bench.gate()["block_until"]))
-        lease = bench.turn().lease
-        assert lease is not None
+    failed = {f"j{n}" for n in range(20) if bench.record(f"j{n}").get("used")}
+    pauses, tried = [], []
+    for _ in range(10):
+        pauses.append((gate(bench).until or 0) - bench.now)
+        lease = probe(bench)
         tried.append(lease.ref.job_id)
-        fail(bench, lease, list_ok=True)
-        assert float(bench.gate()["block_until"]) - bench.now == pytest.approx(2000, abs=1)
-    assert len(set(tried[:5])) == 5, f"different jobs: {tried}"
+        fail(bench, lease)
+    assert pauses == pytest.approx([2000 * 2**n for n in range(7)] + [180_000] * 3, rel=0.01)
+    assert len(set(tried)) == 10, f"different jobs: {tried}"
+    assert not set(tried) & failed, "none that failed before, while there are others"
+    assert used(bench, 20) == 15
+
+
+def test_ten_poisoned_jobs_and_nothing_else_still_use_their_attempts(bench: Bench) -> None:
+    bench.open()
+    many(bench, 10)
+    while any(int(bench.record(f"j{n}").get("used", "0")) < 4 for n in range(10)):
+        turn = bench.turn()
+        if turn.trial:
+            turn = tell(bench, turn, "listed")
+        if turn.lease:
+            fail(bench, turn.lease)
+        elif turn.wait_s is not None:
+            bench.pass_time(turn.wait_s)
+        else:
+            assert turn.next_ms is not None
+            bench.set_clock(max(bench.now + 1, turn.next_ms))
+        assert bench.now - START_MS < 6 * 3600 * 1000, "somebody's attempts are never used"
+
+
+def test_a_list_whose_hand_died_is_followed_by_another(bench: Bench) -> None:
+    outage(bench)
+    pass_until_tried(bench)
+    assert bench.turn().trial is not None
+    bench.pass_time(30)
+    assert bench.turn().trial is None
+    bench.pass_time(31)
+    assert bench.turn().trial is not None
 
 
 def test_a_probe_whose_hand_died_is_followed_by_another(bench: Bench) -> None:
     outage(bench)
-    bench.set_clock(float(bench.gate()["block_until"]))
-    assert bench.take().probe == "outage"
-    bench.pass_time(30)
-    assert bench.turn().lease is None
-    bench.pass_time(31)
-    assert bench.take().probe == "outage"
+    probe(bench)
+    bench.pass_time(59)
+    assert (bench.turn().trial, bench.turn().lease) == (None, None)
+    bench.pass_time(2)
+    assert bench.take().probe == "account"
+
+
+def test_a_gate_opens_when_lists_are_answered_and_nothing_is_due(bench: Bench) -> None:
+    """Nobody was called while nothing was due: the gate stayed closed, and the alert stood, until somebody asked."""
+    outage(bench, jobs=5)
+    pass_until_tried(bench)
+    assert bench.ledger.ring("k1")[0] is not None, "somebody is called although nothing is due"
+    tell(bench, bench.turn(), "listed")
+    assert gate(bench).closures == ()
+    assert seen(bench) == "ok"
+    many(bench, 3)
+    lease = bench.take()
+    assert lease.probe == "account", "the first deletion that is due tries"
+    assert bench.turn().lease is None, "and it alone"
+    fail(bench, lease)
+    assert seen(bench) == "outage"
+    assert gate(bench).until == bench.now + 4000, "the pause is the next one, not the first"
+
+
+def test_an_outage_that_ends_while_nothing_is_due_stays_forgotten(bench: Bench) -> None:
+    outage(bench, jobs=5)
+    pass_until_tried(bench)
+    tell(bench, bench.turn(), "listed")
+    many(bench, 8)
+    bench.settle(bench.take())
+    for _ in range(4):
+        fail(bench, bench.take())
+    assert seen(bench) == "ok", "five in a row again"
 
 
 def test_a_late_success_of_a_call_under_way_ends_an_outage(bench: Bench) -> None:
@@ -434,30 +540,49 @@ def test_a_late_success_of_a_call_under_way_ends_an_outage(bench: Bench) -> None
 # -- credentials -----------------------------------------------------------------------------------------------------
 
 
-def refuse(bench: Bench, lease: Lease, key: str = "k1", **more: object) -> None:
-    lesson = Lesson("credentials", key=key, ms=5, probe=bool(lease.probe), why="401 APIGW.0301", **more)  # type: ignore[arg-type]
+def refuse(bench: Bench, lease: Lease, key: str = "k1") -> None:
+    """A 401, of which the key's record could not be told (see `tests/test_budget.py`)."""
+    lesson = Lesson("credentials", key=key, ms=5, probe=lease.probe, why="401 APIGW.0301")
     bench.settle(lease, "pending", used=False, status=401, lesson=lesson)
 
 
-def test_a_new_key_starts_with_one_probe(bench: Bench) -> None:
+def test_a_key_that_nobody_knows_is_tried_with_one_harmless_list(bench: Bench) -> None:
     many(bench, 5)
-    lease = bench.take()
-    assert lease.probe == "credentials"
-    assert bench.turn().lease is None
-    bench.settle(lease, "deleted")
-    assert bench.take().probe is None
+    turn = bench.turn()
+    assert turn.lease is None
+    assert turn.trial is not None
+    assert (turn.trial.name, turn.trial.project_id) == ("key", PROJECT)
+    other = bench.turn()
+    assert (other.lease, other.trial) == (None, None), "one call until its first good answer"
+    lease = tell(bench, turn, "listed").lease
+    assert lease is not None
+    assert lease.probe is None
+
+
+def test_a_list_that_tries_a_key_and_is_not_answered_is_an_outage(bench: Bench) -> None:
+    many(bench, 5)
+    tell(bench, bench.turn(), "fail", why="503")
+    assert seen(bench) == "outage"
+    assert bench.turn().trial is None
+    pass_until_tried(bench)
+    tell(bench, bench.turn(), "listed")
+    assert seen(bench) == "ok"
 
 
 def test_the_first_401_stops_the_account_and_says_so(bench: Bench) -> None:
     bench.open()
-    many(bench, 5)
+    bench.request("a", by="ticket-1")
     refuse(bench, bench.take())
     assert seen(bench) == "credentials"
-    assert bench.turn().lease is None
+    (closure,) = gate(bench).closures
+    assert (closure.scope, closure.name, closure.target, closure.requested_by) == ("key", "k1", "a", "ticket-1")
+    assert bench.turn().trial is None
     bench.pass_time(59)
-    assert bench.turn().lease is None
+    assert bench.turn().trial is None
     bench.pass_time(2)
-    assert bench.take().probe == "credentials"
+    trial = bench.turn().trial
+    assert trial is not None
+    assert trial.name == "key"
 
 
 def test_a_call_that_left_before_the_refusal_proves_nothing_about_the_key(bench: Bench) -> None:
@@ -471,26 +596,20 @@ def test_a_call_that_left_before_the_refusal_proves_nothing_about_the_key(bench:
     assert bench.turn().lease is None
 
 
-def test_a_locked_key_rests_for_the_whole_lock(bench: Bench) -> None:
-    bench.open()
-    many(bench, 5)
-    refuse(bench, bench.take(), locked=True)
-    bench.pass_time(299)
-    assert bench.turn().lease is None
-    bench.pass_time(2)
-    assert bench.take().probe == "credentials"
-
-
 def test_new_credentials_are_tried_at_once_and_open_the_gate(bench: Bench) -> None:
     bench.open()
     many(bench, 5)
     refuse(bench, bench.take())
-    lease = bench.take(key="k2")
-    assert lease.probe == "credentials"
-    bench.settle(lease, "deleted", lesson=Lesson("ok", key="k2", ms=5, probe=True))
+    bench.pass_time(2.1)  # a doorbell that was on its way is lost
+    assert bench.ledger.ring("k1")[0] is None
+    assert bench.ledger.ring("k2")[0] is not None, "whoever has another key is called at once"
+    assert bench.turn(key="k2").trial is not None
+    lease = bench.take(key="k2", tried=Tried("key", PROJECT, Lesson("listed", key="k2")))
+    bench.settle(lease, "deleted", lesson=Lesson("ok", key="k2", ms=5))
     assert seen(bench) == "ok"
     bench.pass_time(1)
-    assert bench.turn(key="k1").lease is None, "who still holds the refused key stays out"
+    turn = bench.turn(key="k1")
+    assert (turn.lease, turn.trial) == (None, None), "whoever still holds the refused key stays out"
     assert bench.take(key="k2").probe is None
 
 
@@ -499,7 +618,7 @@ def test_resume_tries_a_refused_key_at_once(bench: Bench) -> None:
     many(bench, 5)
     refuse(bench, bench.take())
     assert bench.ledger.resume(why="T-9")[0] == "credentials"
-    assert bench.take().probe == "credentials"
+    assert bench.turn().trial is not None
 
 
 # -- the clock, misconfiguration, pause ------------------------------------------------------------------------------
@@ -525,39 +644,23 @@ def test_a_small_skew_is_signed_with_and_troubles_nobody(bench: Bench) -> None:
     assert bench.take().skew_ms == 200
 
 
-def test_misconfigured_stops_the_account_and_is_tried_again(bench: Bench) -> None:
-    bench.open()
-    many(bench, 5)
-    lesson = Lesson("misconfigured", key="k1", why="403 APIGW.0302")
-    bench.settle(bench.take(), "pending", used=False, status=403, lesson=lesson)
-    assert seen(bench) == "misconfigured"
-    assert bench.turn().lease is None
-    bench.pass_time(61)
-    lease = bench.take()
-    assert lease.probe == "misconfigured"
-    bench.settle(lease, "deleted")
-    assert seen(bench) == "ok"
-
-
-def test_five_jobs_forbidden_while_lists_are_answered_are_a_misconfiguration(bench: Bench) -> None:
-    bench.open()
-    many(bench, 8)
-    for _ in range(5):
-        fail(bench, bench.take(), forbidden=True, list_ok=True)
-    assert seen(bench) == "misconfigured"
-
-
-def test_a_pause_stops_everything_and_beats_every_other_reason(bench: Bench) -> None:
+def test_a_pause_beats_every_other_reason(bench: Bench) -> None:
     outage(bench)
     assert bench.ledger.pause(why="T-1", by="ops") is False
-    assert bench.ledger.pause(why="T-2") is True
+    assert bench.ledger.pause(why="T-2", by="ops") is True
     assert seen(bench) == "paused"
+    assert [(one.cause, one.requested_by) for one in gate(bench).closures] == [("paused", "ops"), ("outage", None)]
+
+
+def test_a_pause_stops_everything(bench: Bench) -> None:
+    outage(bench)
+    bench.ledger.pause(why="T-1")
     bench.pass_time(3600)
     turn = bench.turn()
-    assert (turn.lease, turn.wait_s, turn.next_ms) == (None, None, None)
-    assert bench.ledger.ring()[0] is None, "nobody is called while it is paused"
+    assert (turn.lease, turn.trial, turn.wait_s, turn.next_ms) == (None, None, None, None)
+    assert bench.ledger.ring("k1")[0] is None, "nobody is called while it is paused"
     bench.ledger.resume(why="T-9")
-    assert bench.turn().lease is not None
+    assert bench.turn().trial is not None, "what was closed beneath is tried first"
 
 
 def test_pausing_keeps_no_call_under_way_from_settling(bench: Bench) -> None:
@@ -566,6 +669,222 @@ def test_pausing_keeps_no_call_under_way_from_settling(bench: Bench) -> None:
     lease = bench.take()
     bench.ledger.pause(why="T-1")
     assert bench.settle(lease) == "deleted"
+
+
+# -- projects ----------------------------------------------------------------------------------------------------------
+
+
+def ask_for(bench: Bench, project: str, *jobs: str, **claim: Any) -> None:
+    """Ask for jobs of a project; what is asked for later is due later."""
+    bench.ledger.request([Ref(project, job) for job in jobs], Claim(**claim))
+    bench.pass_time(0.001)
+
+
+def test_a_project_that_is_refused_closes_itself_alone(bench: Bench) -> None:
+    """It closed the whole account, and every probe took the head of the lane, which was its job: for ever."""
+    bench.open()
+    ask_for(bench, "theirs", *(f"t{n}" for n in range(3)), by="ticket-7")
+    many(bench, 3)
+    refuse_project(bench, bench.take())
+    assert [bench.take().ref.job_id for _ in range(3)] == ["j0", "j1", "j2"]
+    assert seen(bench) == "ok"
+    (closure,) = gate(bench).closures
+    assert (closure.scope, closure.name, closure.cause) == ("project", "theirs", "misconfigured")
+    assert (closure.target, closure.requested_by) == ("t0", "ticket-7")
+    assert closure.until == pytest.approx(bench.now + 60_000, abs=1000)
+    turn = bench.turn()
+    assert (turn.lease, turn.trial, turn.wait_s) == (None, None, None)
+    assert bench.record("j0")["state"] == "running"
+
+
+def test_an_account_whose_own_projects_are_all_refused_says_so(bench: Bench) -> None:
+    bench.open()
+    many(bench, 3)
+    refuse_project(bench, bench.take())
+    assert gate(bench, PROJECT).gate == "misconfigured"
+    assert gate(bench, PROJECT, "another").gate == "ok"
+
+
+def test_a_closed_project_is_tried_with_its_list_whoever_else_is_at_work_and_opens(bench: Bench) -> None:
+    bench.open()
+    ask_for(bench, "theirs", "t0", "t1")
+    refuse_project(bench, bench.take())
+    many(bench, 30)
+    bench.settle(bench.take())
+    bench.pass_time(61)
+    assert bench.ledger.ring("k1")[0] is not None
+    turn = bench.turn()
+    assert turn.trial is not None
+    assert (turn.trial.name, turn.trial.project_id, turn.trial.own) == ("project theirs", "theirs", False)
+    assert bench.take().ref.project_id == PROJECT, "the others go on meanwhile"
+    tell(bench, turn, "misconfigured", want=False)
+    (closure,) = gate(bench).closures
+    assert closure.until == pytest.approx(bench.now + 120_000, abs=1000), "the pauses double"
+    assert closure.target == "t0", "what closed it first"
+    bench.pass_time(121)
+    tell(bench, bench.turn(), "listed", want=False)
+    assert gate(bench).closures == ()
+    assert bench.take().ref.job_id == "t1", "the oldest first again"
+
+
+def test_a_closed_project_with_nothing_else_due_is_tried_all_the_same(bench: Bench) -> None:
+    bench.open()
+    ask_for(bench, "theirs", "t0", "t1")
+    refuse_project(bench, bench.take())
+    bench.pass_time(2.1)  # a doorbell that was on its way is lost
+    bench.turn()  # passes them over
+    bell, at, _ = bench.ledger.ring("k1")
+    assert bell is None, "nobody is called for what is closed"
+    assert at is not None
+    bench.set_clock(at)
+    assert bench.ledger.ring("k1")[0] is not None
+
+
+def test_thousands_of_a_closed_project_delay_nobody(bench: Bench) -> None:
+    bench.open()
+    ask_for(bench, "theirs", *(f"t{n}" for n in range(300)))
+    bench.pass_time(1)
+    many(bench, 5)
+    ask_for(bench, "theirs", *(f"u{n}" for n in range(300)))
+    refuse_project(bench, bench.take())
+    turns, taken = 0, []
+    while len(taken) < 5:
+        turn = bench.turn()
+        turns += 1
+        if turn.lease:
+            taken.append(turn.lease.ref.job_id)
+            bench.settle(turn.lease)
+        else:
+            assert turn.wait_s is not None
+            bench.pass_time(turn.wait_s)
+    assert taken == [f"j{n}" for n in range(5)]
+    assert turns <= 300 / 20 + 2 * 5 + 1, "twenty heads a take, and none of them twice"
+    person = bench.request("person", lane=Lane.USER)
+    assert person == ["pending"]
+    bench.pass_time(1)
+    assert bench.take().ref.job_id == "person"
+
+
+def test_deletions_of_a_closed_project_still_meet_their_deadline(bench: Bench) -> None:
+    bench.open()
+    ask_for(bench, "theirs", "t0")
+    ask_for(bench, "theirs", "t1", deadline_s=600.0)
+    refuse_project(bench, bench.take())
+    bench.pass_time(700)
+    tell(bench, bench.turn(), "misconfigured")
+    assert bench.client.hget(f"{bench.p}d:theirs/t1", "state") == b"dead"
+
+
+def test_five_jobs_of_a_project_whose_deletes_are_forbidden_close_it_and_nothing_dies_of_it(bench: Bench) -> None:
+    bench.open()
+    many(bench, 12)
+    late = [bench.take() for _ in range(2)]
+    for n in range(5):
+        assert gate(bench, PROJECT).gate == "ok", f"after {n}"
+        forbid(bench, bench.take())
+    assert gate(bench, PROJECT).gate == "misconfigured"
+    assert used(bench, 12) == 4, "those that were its own trouble as far as anybody knew"
+    assert forbid(bench, late[0], "dead", cause="refused") == "pending", "it was under way, and dies of nothing"
+    assert used(bench, 12) == 4
+    assert bench.turn().lease is None
+    pass_until_tried(bench) if gate(bench).until else bench.set_clock(gate(bench, PROJECT).until or 0)
+    for pause in (120_000, 240_000, 480_000, 900_000, 900_000):
+        lease = bench.take()
+        assert lease.probe == f"project {PROJECT}"
+        assert forbid(bench, lease, "dead", cause="refused") == "pending"
+        (closure,) = gate(bench).closures
+        assert closure.until == pytest.approx(bench.now + pause, abs=1000)
+        bench.set_clock(closure.until or 0)
+    assert used(bench, 12) == 4, "no attempt, no death"
+    bench.settle(bench.take(), "deleted")
+    assert gate(bench, PROJECT).gate == "ok"
+
+
+def test_a_project_whose_deletes_are_allowed_now_and_then_is_open(bench: Bench) -> None:
+    bench.open()
+    many(bench, 20)
+    for _ in range(4):
+        for _ in range(4):
+            forbid(bench, bench.take())
+        bench.settle(bench.take(), "deleted")
+    assert gate(bench).closures == ()
+
+
+def test_deletes_that_are_forbidden_in_several_projects_close_the_account(bench: Bench) -> None:
+    bench.open()
+    for n in range(4):
+        ask_for(bench, f"p{n}", "a", "b")
+    for _ in range(5):
+        forbid(bench, bench.take())
+    (closure,) = gate(bench).closures
+    assert (closure.scope, closure.cause) == ("account", "misconfigured")
+    bench.set_clock(closure.until or 0)
+    lease = bench.take()
+    assert lease.probe == "account", "no list goes first: lists are answered"
+    bench.settle(lease, "deleted")
+    assert seen(bench) == "ok"
+
+
+def test_forbidden_deletes_of_one_project_leave_the_others_alone(bench: Bench) -> None:
+    bench.open()
+    for n in range(5):
+        ask_for(bench, "theirs", f"t{n}")
+        ask_for(bench, PROJECT, f"j{n}")
+    for _ in range(5):
+        forbid(bench, bench.take())
+        bench.settle(bench.take(), "deleted")
+    assert [(one.scope, one.name) for one in gate(bench).closures] == [("project", "theirs")]
+
+
+# -- where the heads fail ----------------------------------------------------------------------------------------------
+
+
+def deleted_in_order(bench: Bench, bad: set[str], jobs: int) -> list[str]:
+    """Which jobs are taken, until so many good ones are deleted."""
+    taken: list[str] = []
+    while bench.client.zcard(bench.p + "deleted") < jobs:
+        turn = bench.turn()
+        if turn.trial:
+            turn = tell(bench, turn, "listed")
+        if turn.lease:
+            job = turn.lease.ref.job_id
+            taken.append(job)
+            fail(bench, turn.lease) if job in bad else bench.settle(turn.lease, "deleted")
+        elif turn.wait_s is not None:
+            bench.pass_time(turn.wait_s)
+        else:
+            assert turn.next_ms is not None
+            bench.set_clock(max(bench.now + 1, turn.next_ms))
+    return taken
+
+
+def test_thirty_jobs_that_always_fail_do_not_delay_those_behind_them(bench: Bench) -> None:
+    bench.open()
+    many(bench, 30)
+    bench.pass_time(1)
+    bench.request(*(f"good{n}" for n in range(30)))
+    began = bench.now
+    taken = deleted_in_order(bench, {f"j{n}" for n in range(30)}, 30)
+    assert len(taken) <= 60, "none fails twice before all the good ones are deleted"
+    assert bench.now - began < 20_000
+
+
+def test_jobs_that_hang_hold_few_calls_and_those_behind_them_go_on(bench: Bench) -> None:
+    bench.open()
+    many(bench, 30)
+    bench.pass_time(1)
+    bench.request(*(f"good{n}" for n in range(30)))
+    began, hung = bench.now, 0
+    while bench.client.zcard(bench.p + "deleted") < 30:
+        turn = bench.turn()
+        if turn.lease is None:
+            bench.pass_time(turn.wait_s or 0.1)
+        elif turn.lease.ref.job_id.startswith("good"):
+            bench.settle(turn.lease, "deleted")
+        else:
+            hung += 1  # it is never answered
+        assert bench.now - began < 20_000, f"{hung} hang"
+    assert hung <= 10
 
 
 # -- doorbells -------------------------------------------------------------------------------------------------------
@@ -588,8 +907,6 @@ def test_nobody_is_called_for_nothing(bench: Bench) -> None:
 
 
 def test_a_request_in_the_user_lane_rings_at_once(bench: Bench) -> None:
-    from worker.ledger.moves import Claim, Ref
-
     _, bells = bench.ledger.request([Ref(PROJECT, "a")], Claim(lane=Lane.USER))
     assert bells == ["1"]
     _, bells = bench.ledger.request([Ref(PROJECT, "b")], Claim(lane=Lane.BULK))
@@ -630,23 +947,28 @@ def test_a_slow_pace_holds_no_thread(bench: Bench) -> None:
 # -- no deletion waits for ever --------------------------------------------------------------------------------------
 
 TROUBLE = st.sampled_from(
-    ["ok", "fail", "forbidden", "throttled", "retry_after", "key", "locked", "clock", "wrong", "dies"]
+    ["ok", "fail", "forbidden", "throttled", "retry_after", "key", "clock", "wrong", "looked", "dies"]
 )
 
 
 def lesson_of(trouble: str, lease: Lease) -> Lesson:
-    common = Lesson("ok", key="k1", ms=40, probe=bool(lease.probe), why="T")
+    common = Lesson("ok", key="k1", ms=40, probe=lease.probe, why="T")
     return {
         "ok": common,
         "fail": replace(common, kind="fail"),
-        "forbidden": replace(common, kind="fail", forbidden=True, list_ok=True),
+        "forbidden": replace(common, kind="forbidden"),
         "throttled": replace(common, kind="throttled"),
         "retry_after": replace(common, kind="throttled", retry_after=1e9),
         "key": replace(common, kind="credentials"),
-        "locked": replace(common, kind="credentials", locked=True),
         "clock": replace(common, kind="clock", skew=9e5),
         "wrong": replace(common, kind="misconfigured"),
+        "looked": replace(common, kind="listed"),
     }[trouble]
+
+
+def trouble_of_a_list(trouble: str) -> str:
+    kinds = {"forbidden": "misconfigured", "wrong": "misconfigured", "retry_after": "throttled", "key": "credentials"}
+    return {"looked": "listed"}.get(trouble, kinds.get(trouble, trouble))
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -658,12 +980,15 @@ def test_after_any_trouble_a_world_that_is_well_again_finishes_everything(
     client = redis.Redis.from_url(redis_server.url)  # type: ignore[attr-defined]
     client.flushall()
     bench = Bench(client)
-    many(bench, 12)
+    many(bench, 6)
+    ask_for(bench, "another", *(f"a{n}" for n in range(6)))
     for trouble, seconds in troubles:
         turn = bench.turn()
         if turn.lease is not None and trouble != "dies":
             to = "deleted" if trouble == "ok" else "pending"
             bench.settle(turn.lease, to, used=False, delay_s=5.0, lesson=lesson_of(trouble, turn.lease))
+        elif turn.trial is not None and trouble != "dies":
+            tell(bench, turn, "listed" if trouble == "ok" else trouble_of_a_list(trouble), want=False)
         bench.pass_time(seconds)
         bench.ledger.rescue(alive=["w1"], counts=True)
     waited = 0.0
@@ -673,12 +998,15 @@ def test_after_any_trouble_a_world_that_is_well_again_finishes_everything(
         if turn.lease is not None:
             bench.settle(turn.lease, "deleted")
             continue
+        if turn.trial is not None:
+            tell(bench, turn, "listed", want=False)
+            continue
         bench.pass_time(1)
         waited += 1
         bench.ledger.rescue(alive=["w1"], counts=True)
         if turn.wait_s is None and turn.next_ms is not None and turn.next_ms <= bench.now:
             bench.client.zremrangebyscore(bench.p + "rung", "-inf", "+inf")
-            bench.ledger.ring()
+            bench.ledger.ring("k1")
     bench.check_invariant()
 
 
@@ -687,13 +1015,13 @@ def test_where_a_worker_has_nothing_to_sign_with_nobody_is_called_for_a_while(be
     assert until is not None
     bench.request("a")
     assert bench.ledger.ring()[:2] == (None, until)
-    assert bench.gate()["block_why"] == "KEY_FILE: it is not there"
+    assert (gate(bench).gate, gate(bench).reason) == ("credentials", "KEY_FILE: it is not there")
     bench.set_clock(until + 1)
     assert bench.ledger.ring()[0] is not None
-    lease = bench.take(key="k2")
-    assert lease.probe == "credentials", "a key that nobody knows is tried by a harmless list first"
-    bench.settle(lease, lesson=Lesson("ok", key="k2", ms=5, probe=True))
-    assert "block" not in bench.gate()
+    turn = bench.turn(key="k2")
+    assert turn.trial is not None, "a key that nobody knows is tried by a harmless list first"
+    bench.turn(key="k2", tried=Tried("key", PROJECT, Lesson("listed", key="k2")))
+    assert seen(bench) == "ok"
 
 
 def test_one_machine_without_a_key_does_not_stop_those_that_have_one(bench: Bench) -> None:

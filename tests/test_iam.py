@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import fakeredis
@@ -17,13 +17,17 @@ import pytest
 
 from tests.command import Command, Ended
 from tests.waiting import wait_until
+from worker.budget import Budget
 from worker.deletion import Lane
 from worker.hand import Hand
+from worker.keys import OURS
 from worker.ledger.moves import Claim, GatePolicy, Ref
+from worker.ledger.read import Gate, ReadModel
 from worker.ledger.store import Ledger
 from worker.meaning import Meaning, meaning, outcome_unknown
 from worker.metastudio.answer import Answer
 from worker.metastudio.client import Client
+from worker.metastudio.credentials import Watch
 from worker.metastudio.iam import IamTokens, Token
 from worker.metastudio.login import Login, LoginSource
 from worker.metastudio.simulator import DEMO_DOMAIN, DEMO_PASSWORD, DEMO_USER, TOKEN_CANARY, Simulator
@@ -38,6 +42,12 @@ LONG_S = 60.0
 NEVER_THAT_LONG = 30.0  # what hangs or drips here lasts for minutes
 DEMO_LOGIN = LoginSource(DEMO_USER, DEMO_DOMAIN, environ={"ERASER_IAM_PASSWORD": DEMO_PASSWORD})
 GONE = "APIGW.0307"
+CLOCK = """
+local function redis_time()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000 + tonumber(t[2]) / 1000 + tonumber(redis.call('GET', 'test:ahead') or '0')
+end
+"""
 
 
 @dataclass
@@ -60,6 +70,7 @@ class Desk:
     login: LoginSource = DEMO_LOGIN
     chance: float = 0.0
     deadline_s: float = LONG_S
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         self.tokens = IamTokens(self.login, endpoint=self.simulator.url, clock=self.clock, random=lambda: self.chance)
@@ -69,6 +80,7 @@ class Desk:
             connect_timeout_s=10,
             read_timeout_s=self.deadline_s,
             call_deadline_s=self.deadline_s,
+            watch=self.watch,
         )
 
     def number(self, project: str | None = None) -> int:
@@ -344,7 +356,7 @@ def test_a_job_of_a_project_that_the_user_may_not_use_keeps_no_other_job_waiting
     shop.ledger.request([Ref(OTHER_PROJECT, "job-00001")], Claim(lane=Lane.USER))
     shop.request(10)
     shop.run(lambda: shop.count("deleted") == 10, hands=2)
-    assert "block" not in shop.gate()
+    assert [(one.scope, one.name) for one in shop.gate().closures] == [("project", OTHER_PROJECT)]
     assert (shop.used(), shop.count("dead")) == (0, 0)
 
 
@@ -471,8 +483,22 @@ class Shop:
     def __post_init__(self) -> None:
         self.redis = fakeredis.FakeRedis(server=fakeredis.FakeServer())
         policy = GatePolicy(interval=0.5, lease=300_000, look_interval=0.5, outage_pause=30, outage_pause_max=60)
-        self.ledger = Ledger(self.redis, "default", policy)
+        self.ledger = Ledger(self.redis, "default", policy, clock=CLOCK, clocks=self.clocks)
+        self.budget = Budget(lambda: self.redis, OURS, holder="w1", clock=CLOCK, clocks=self.clocks)
+        self.desk = replace(self.desk, watch=self.budget.of("default"))
         self.stopping = threading.Event()
+
+    def clocks(self) -> tuple[float, ...]:
+        return (time.time() + float(self.redis.get("test:ahead") or 0) / 1000,)
+
+    def pass_time(self, seconds: float) -> None:
+        """By all clocks."""
+        self.redis.incrbyfloat("test:ahead", seconds * 1000)
+
+    def resume(self) -> None:
+        """As `eraser resume` does."""
+        for record in self.ledger.resume(why="T-9")[2]:
+            self.budget.retry(record)
 
     def request(self, count: int) -> None:
         refs = [Ref(self.desk.simulator.project, f"job-{n:05d}") for n in range(1, count + 1)]
@@ -510,9 +536,8 @@ class Shop:
     def count(self, state: str) -> int:
         return int(self.redis.zcard(f"{self.ledger.prefix}{state}"))
 
-    def gate(self) -> dict[str, str]:
-        raw: Any = self.redis.hgetall(f"{self.ledger.prefix}gate")
-        return {name.decode(): value.decode() for name, value in raw.items()}
+    def gate(self) -> Gate:
+        return ReadModel(self.redis, "default", rate=10.0).gate()
 
     def used(self) -> int:
         """Attempts of all deletions that were used up."""
@@ -559,7 +584,7 @@ def test_a_token_that_dies_in_mid_run_costs_nothing(
     assert 1 <= stats["refused_signatures"] <= hands + 1
     assert stats["by_operation"]["token"] == 2
     assert stats["most_effects_of_a_job"] == 1
-    assert "block" not in shop.gate()
+    assert shop.gate().closures == ()
     for text in (shop.everything(), *(str(record.__dict__) for record in caplog.records)):
         assert TOKEN_CANARY not in text
         assert DEMO_PASSWORD not in text
@@ -594,20 +619,20 @@ def test_a_wrong_password_closes_the_gate_which_says_so(simulator: Simulator) ->
     shop = Shop(desk)
     simulator.set_user(DEMO_USER, "another")
     shop.request(10)
-    shop.run(lambda: shop.gate().get("block") == "credentials", hands=4)
-    assert shop.gate()["block_why"] == "IAM: 401 The username or password is wrong."
-    pause_s = (float(shop.gate()["block_until"]) - float(shop.gate()["block_at"])) / 1000
-    assert pause_s >= 299, "five wrong passwords in a quarter of an hour would lock the user, whoever tried them"
+    shop.run(lambda: shop.gate().gate == "credentials", hands=4)
+    assert shop.gate().reason == "IAM: 401 The username or password is wrong."
+    pause_s = ((shop.gate().until or 0) - (shop.gate().since or 0)) / 1000
+    assert pause_s >= 329, "five wrong passwords in a quarter of an hour would lock the user, whoever tried them"
     for _ in range(5):
-        shop.ledger.resume(why="T-9")
-        shop.run(lambda: shop.gate().get("block") == "credentials", hands=4)
-    assert desk.requests == 1, "within one minute"
-    assert (desk.sent(), shop.used(), shop.count("dead")) == (0, 0, 0)
+        shop.resume()
+        shop.run(lambda: shop.gate().gate == "credentials", hands=4)
+    assert shop.desk.requests == 2, "however often somebody resumes"
+    assert (shop.desk.sent(), shop.used(), shop.count("dead")) == (0, 0, 0)
     simulator.set_user(DEMO_USER, DEMO_PASSWORD)
-    desk.clock.now += 61
-    shop.ledger.resume(why="T-9")
+    shop.pass_time(331)
+    shop.resume()
     shop.run(lambda: shop.count("deleted") == 10, hands=4)
-    assert desk.requests == 2
+    assert shop.desk.requests == 3
 
 
 def test_a_token_that_is_refused_for_good_closes_the_gate_as_a_key_would(simulator: Simulator) -> None:
@@ -615,8 +640,8 @@ def test_a_token_that_is_refused_for_good_closes_the_gate_as_a_key_would(simulat
     shop = Shop(desk)
     shop.request(10)
     simulator.refuse_tokens()
-    shop.run(lambda: shop.gate().get("block") == "credentials", hands=4)
-    assert shop.gate()["block_why"] == "401 APIGW.0307 The token must be updated."
+    shop.run(lambda: shop.gate().gate == "credentials", hands=4)
+    assert shop.gate().reason == "401 APIGW.0307 The token must be updated."
     assert desk.requests == 2
     assert simulator.stats()["refused_signatures"] == 2
     assert (shop.used(), shop.count("dead")) == (0, 0)
@@ -626,13 +651,13 @@ def test_a_token_that_is_refused_for_good_closes_the_gate_as_a_key_would(simulat
 def test_when_iam_is_down_it_is_an_outage_that_costs_only_time(simulator: Simulator, shop: Shop, mode: str) -> None:
     simulator.outage(mode, method="TOKEN")
     shop.request(30)
-    shop.run(lambda: shop.gate().get("block") == "outage", hands=4)
-    assert shop.gate()["block_why"].startswith("IAM: ")
+    shop.run(lambda: shop.gate().gate == "outage", hands=4)
+    assert (shop.gate().reason or "").startswith("IAM: ")
     assert shop.desk.sent() == 0
     assert (shop.used(), shop.count("dead")) == (0, 0)
     simulator.outage(None)
     shop.run(lambda: shop.count("deleted") == 30, hands=4)
-    assert "block" not in shop.gate()
+    assert shop.gate().closures == ()
     assert shop.used() == 0
 
 
@@ -643,7 +668,7 @@ def test_when_iam_is_down_while_the_gate_is_open_the_calls_are_not_attempts(simu
     simulator.outage("503", method="TOKEN")
     shop.desk.clock.now += DAY
     shop.request(60)
-    shop.run(lambda: shop.gate().get("block") == "outage", hands=4)
+    shop.run(lambda: shop.gate().gate == "outage", hands=4)
     told = shop.everything()
     assert '"message":"IAM: The IAM service is currently unavailable."' in told
     assert '"outcome":"failed"' not in told
@@ -668,6 +693,15 @@ def test_the_doctor_says_that_tokens_are_used_and_what_iam_answered(simulator: S
     assert line["verdict"] == "wrong"
     assert line["found"] == f"no token from IAM at {simulator.url}: 401 The username or password is wrong."
     assert f"check user {DEMO_USER}, domain {DEMO_DOMAIN}" in line["todo"]
+    line = credentials_line(command("doctor", "--json", **environ))
+    assert line["found"].startswith("not tried: the key was refused (IAM: 401 The username or password is wrong.)")
+    assert line["todo"] == "correct it, then: eraser resume --account default --reason R"
+
+
+def test_the_doctor_says_that_iam_is_away(simulator: Simulator, command: Command) -> None:
+    environ: dict[str, str | None] = {"ERASER_REGION": None, "ERASER_ENDPOINT": simulator.url}
+    environ |= {"HUAWEICLOUD_SDK_IAM_ENDPOINT": simulator.url, "HUAWEICLOUD_SDK_PROJECT_ID": simulator.project}
+    environ |= {"ERASER_IAM_USER": DEMO_USER, "ERASER_IAM_PASSWORD": DEMO_PASSWORD, "ERASER_IAM_DOMAIN": DEMO_DOMAIN}
     simulator.outage("refuse", method="TOKEN")
     line = credentials_line(command("doctor", "--json", **environ))
     assert line["found"].endswith("the connection broke before an answer")

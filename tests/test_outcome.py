@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.answers import JOB, REDIS_MS, answer, lease, listing, looked, no_list, row, silence
-from worker.ledger.moves import ABSENT_ONCE, Lease, Settlement, compact
+from worker import lessons
+from worker.ledger.moves import ABSENT_ONCE, Lease, Settlement, Trial, compact
 from worker.meaning import NOT_ASKED, Found, Meaning, found, meaning, outcome_unknown
 from worker.metastudio.answer import Answer, Body, Listing, Silence
 from worker.metastudio.reading import read_answer, read_listing
@@ -389,14 +390,13 @@ def test_what_was_withdrawn_is_looked_for_until_its_deadline_and_never_dead_as_n
     assert told(end) == "pending retry 120s"
 
 
-@pytest.mark.parametrize(
-    ("probe", "teaches"), [(None, "none"), ("outage", "fail"), ("misconfigured", "ok"), ("credentials", "ok")]
-)
-def test_an_empty_list_is_no_sign_that_an_outage_is_over(probe: str | None, teaches: str) -> None:
+@pytest.mark.parametrize("probe", [None, "account"])
+def test_an_empty_list_is_no_sign_of_life(probe: str | None) -> None:
+    """Half a service answers so, and opens no gate."""
     end = JUDGE.after_look(lease(looks=1, probe=probe), looked(ABSENT, Found.UNSEEN))
     assert end is not None
     assert end.lesson is not None
-    assert (end.lesson.kind, end.lesson.probe) == (teaches, probe is not None)
+    assert (end.lesson.kind, end.lesson.probe) == ("none", probe)
 
 
 UNANSWERED = {
@@ -469,7 +469,7 @@ def test_a_500_of_a_job_that_is_still_there_is_this_job_s_own() -> None:
     end = JUDGE.after_asking(lease(unknown=True), answer(500), looked(listing(row())))
     assert told(end) == "pending retry 10s used"
     assert end.lesson is not None
-    assert end.lesson.list_ok
+    assert end.lesson.kind == "fail"
     last = JUDGE.after_asking(lease(unknown=True, used=LAST, calls=LAST), answer(500), looked(listing(row())))
     assert told(last) == "dead server_error used"
 
@@ -543,12 +543,12 @@ def test_a_refusal_ends_sooner_where_there_are_fewer_attempts() -> None:
 
 FORBIDDEN = answer(403, "APIGW.0302")
 CONTROLS = [
-    (SOME_JOB, "pending retry 10s used", "fail"),
-    (ABSENT, "pending retry 10s used", "fail"),
-    (no_list(answer(200, body=Body.HTML)), "pending retry 10s", "ok"),
-    (no_list(answer(200, "MSS.00000004")), "pending retry 10s", "ok"),
-    (no_list(answer(204)), "pending retry 10s", "ok"),
-    (no_list(answer(400, "MSS.00000003")), "pending retry 10s", "ok"),
+    (SOME_JOB, "pending retry 10s used", "forbidden"),
+    (ABSENT, "pending retry 10s used", "forbidden"),
+    (no_list(answer(200, body=Body.HTML)), "pending retry 10s", "listed"),
+    (no_list(answer(200, "MSS.00000004")), "pending retry 10s", "listed"),
+    (no_list(answer(204)), "pending retry 10s", "listed"),
+    (no_list(answer(400, "MSS.00000003")), "pending retry 10s", "listed"),
     (no_list(answer(401, "APIGW.0301")), "pending retry 0s", "credentials"),
     (no_list(EXPIRED), "pending retry 0s", "clock"),
     (no_list(FORBIDDEN), "pending retry 10s", "misconfigured"),
@@ -606,21 +606,6 @@ def test_a_503_waits_at_least_as_long_as_it_says(retry_after: float, wait: float
     assert JUDGE.after_delete(lease(), answer(503, retry_after_s=retry_after)).delay_s == wait
 
 
-def test_a_probe_that_failed_lets_its_job_wait_a_step() -> None:
-    """The gate closes only after five different jobs: a single one would be tried as fast as refusals come."""
-    for said in (answer(500), silence(Silence.NOT_SENT), answer(429), answer(401), answer(403), answer(200)):
-        end = JUDGE.probe_failed(lease(probe="credentials"), no_list(said))
-        assert told(end) == "pending turn 10s"
-        assert not end.called
-        assert end.lesson is not None
-        assert end.lesson.probe
-
-
-def test_a_probe_that_learnt_the_clock_goes_again_at_once() -> None:
-    end = JUDGE.probe_failed(lease(probe="credentials"), no_list(EXPIRED))
-    assert told(end) == "pending turn 0s"
-
-
 def test_what_cannot_be_sent_waits_and_uses_nothing() -> None:
     end = JUDGE.unsendable(lease(), "x" * 1000)
     assert told(end) == "pending turn 10s"
@@ -656,8 +641,8 @@ def test_what_is_given_back_teaches_nothing() -> None:
     ids=_name,
 )
 def test_each_answer_teaches_the_gate_its_kind(said: Answer, kind: str) -> None:
-    lesson = JUDGE.lesson(said, lease(probe="outage"))
-    assert (lesson.kind, lesson.key, lesson.probe) == (kind, "k1", True)
+    lesson = JUDGE.lesson(said, lease(probe="account"))
+    assert (lesson.kind, lesson.key, lesson.probe) == (kind, "k1", "account")
 
 
 def test_a_question_that_was_not_asked_teaches_no_failure() -> None:
@@ -674,9 +659,21 @@ def test_a_page_in_the_place_of_a_list_is_no_sign_of_life() -> None:
     assert end.lesson.kind == "fail"
 
 
-def test_only_the_message_of_a_lock_says_that_the_key_is_locked() -> None:
-    assert JUDGE.lesson(LOCKED, lease()).locked
-    assert not JUDGE.lesson(answer(401, "APIGW.0301"), lease()).locked
+def test_a_list_is_a_sign_of_life_only_where_the_delete_before_it_was_answered() -> None:
+    """Where lists are answered and DELETEs are not, looks between the failures kept the gate open."""
+    alone = JUDGE.after_look(lease(looks=1), looked(ABSENT))
+    failed = JUDGE.after_asking(lease(unknown=True), answer(500), looked(ABSENT))
+    answered = JUDGE.after_asking(lease(), REJECTED, looked(ABSENT))
+    kinds = [end.lesson.kind for end in (alone, failed, answered) if end is not None and end.lesson is not None]
+    assert kinds == ["listed", "listed", "ok"]
+
+
+def test_a_list_teaches_its_kind_to_whoever_tries_with_it() -> None:
+    trial = Trial("account", "p", None, 0.0, 0.0)
+    for said, kind in ((SOME_JOB, "listed"), (ABSENT, "listed"), (no_list(answer(400)), "listed"),
+                       (no_list(answer(200)), "fail"), (no_list(answer(503)), "fail"), (no_list(EXPIRED), "clock"),
+                       (no_list(answer(401)), "credentials"), (no_list(answer(403)), "misconfigured")):  # fmt: skip
+        assert lessons.of_listing(said, trial, "k1").kind == kind
 
 
 def test_the_skew_is_the_server_s_time_less_redis_s_at_that_moment() -> None:
@@ -800,7 +797,7 @@ def test_whatever_comes_is_settled_and_no_failure_is_called_a_success(
 def test_a_settlement_carries_little_text_and_all_of_it_can_be_sent(
     judge: Judge, held: Lease, said: Answer, asked: Listing, control: Listing, worth: Found
 ) -> None:
-    for end in (attempted(judge, held, said, asked, control, worth), judge.probe_failed(held, asked)):
+    for end in (attempted(judge, held, said, asked, control, worth), judge.give_back(held)):
         for text in texts(end.attempt) + texts(end.event) + texts(end.fields):
             assert len(text.encode()) <= 200
         assert end.lesson is not None

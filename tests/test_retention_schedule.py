@@ -168,10 +168,11 @@ def test_a_worker_that_stops_leaves_the_slot_to_another_at_once(house: House) ->
     assert house.requested() == {"a"}
 
 
-@pytest.mark.parametrize("gate", [{"paused": "T-1"}, {"block": "outage", "block_until": "1"}])
-def test_a_slot_that_fell_into_a_pause_or_an_outage_is_made_up_afterwards(house: House, gate: dict[str, str]) -> None:
+@pytest.mark.parametrize("cause", ["paused", "credentials"])
+def test_a_slot_that_fell_into_a_pause_or_a_closure_is_made_up_afterwards(house: House, cause: str) -> None:
     tick(house)
-    house.client.hset("eraser:{default}:gate", mapping=gate)  # type: ignore[arg-type]
+    ledger = house.running.ledger("default")
+    ledger.pause(why="T-1") if cause == "paused" else ledger.bar(cause, "no key")
     assert tick(house, hours=2) == []
     assert house.lister.asked == []
     house.running.ledger("default").resume(why="T-9")

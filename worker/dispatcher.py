@@ -224,7 +224,7 @@ class Dispatcher:
         rescued, next_lease = ledger.rescue(alive=alive, counts=counts)
         for ref, state in rescued:
             log.warning("deletion.lost", extra={"account": account, "job_id": ref.job_id, "state": state})
-        bell, due, replays = ledger.ring()
+        bell, due, replays = ledger.ring(self.runtime.fingerprint(account))
         if bell:
             self.ring(account, bell)
         looks = [at for at in (due, next_lease, self._go_on(ledger, replays)) if at is not None]

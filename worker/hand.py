@@ -18,14 +18,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
+from worker import lessons
+from worker.budget import KeyRests
 from worker.errors import EraserError
-from worker.ledger.moves import Book, Lease, Settlement, Turn
+from worker.ledger.moves import Book, Lease, Lesson, Settlement, Trial, Tried, Turn
 from worker.ledger.store import Ledger
 from worker.lookups.lookups import Lookups
 from worker.lookups.lookups import Remote as Asks
 from worker.lookups.sights import Sights, View
 from worker.meaning import Meaning, meaning, outcome_unknown
-from worker.metastudio.answer import Answer, JobRow, Silence
+from worker.metastudio.answer import Answer, JobRow, Listing, Silence
 from worker.outcome import Judge, sighting
 from worker.schedule import Schedule
 
@@ -46,6 +48,9 @@ class Remote(Asks, Protocol):
 
     def ready(self, project_id: str) -> Answer | None:
         """Fetch what the next call needs, a token say. None: it can go; otherwise what IAM answered instead."""
+
+    def told(self, now: datetime, ago_s: float) -> None:
+        """What time it is by MetaStudio's clock, as somebody else found out so long ago."""
 
 
 class StillMeant(Protocol):
@@ -83,9 +88,11 @@ class Hand:
     still_meant: StillMeant = field(default_factory=NoPolicies)
     sights: Sights = field(default_factory=Sights)
     ours: Callable[[str], bool] = lambda _: True  # whether the settings still give a project to this account
+    home: str | None = None  # the account's own project, whose list is asked for to try what is closed
     budget_s: float = BUDGET_S
     random: Callable[[], float] = random.random
     settled: dict[str, int] = field(default_factory=dict)
+    _lease_ends: float = 0.0  # of the lease at hand, monotonic
 
     def work(self, bell: str | None = None) -> Turn:
         """Work until there is nothing to do or the budget is spent. Returns the last turn.
@@ -94,23 +101,34 @@ class Hand:
         """
         ends = time.monotonic() + self.budget_s
         settlement: Settlement | None = None
+        tried: Tried | None = None
         while True:
             key = self._key_after(settlement)
             want = not self.stopping.is_set() and time.monotonic() < ends
-            turn = self._take(key, settlement, want=want, bell=bell)
-            bell, settlement = None, None
+            turn = self._take(key, settlement, want=want, bell=bell, tried=tried)
+            bell, settlement, tried = None, None, None
             if turn.bell:
                 self.ring(turn.bell)
             if turn.lease:
                 judge = Judge(self.schedule, key, self.random())
                 self._wait_for_slot(turn.lease)
                 settlement = self.attempt(turn.lease, judge)
+            elif turn.trial:
+                tried = self._try(turn.trial, key)
             elif turn.wait_s is not None:
                 self.stopping.wait(turn.wait_s)
             else:
                 return turn
 
-    def _take(self, key: str, settlement: Settlement | None, *, want: bool, bell: str | None = None) -> Turn:
+    def _take(
+        self,
+        key: str,
+        settlement: Settlement | None,
+        *,
+        want: bool,
+        bell: str | None = None,
+        tried: Tried | None = None,
+    ) -> Turn:
         turn = self.ledger.take(
             worker=self.worker,
             key=key,
@@ -118,6 +136,7 @@ class Hand:
             want=want,
             bell=bell,
             book=self.still_meant.book() if want else None,
+            tried=tried,
             until_recorded=lambda: True,
         )
         if settlement and (settlement.attempt or settlement.event):
@@ -133,6 +152,24 @@ class Hand:
                 self._take("", settlement, want=False)
             raise
 
+    def _try(self, trial: Trial, key: str) -> Tried:
+        """Ask for one harmless list: may what is closed open, and is this key good? Never raises."""
+        project = self.home if trial.own and self.home else trial.project_id
+        if project is None:
+            return Tried(trial.name, "", Lesson("fail", key=key, why="no project is known to ask for"))
+        try:
+            listing = self._ask(trial, project)
+            lesson = lessons.of_listing(listing, trial, key)
+        except KeyRests:  # its record says so, and the account's gate knows
+            lesson = Lesson("none", key=key)
+        except EraserError as error:
+            lesson = Lesson("fail", key=key, why=str(error)[:200])
+        except Exception as error:
+            log.exception("gate.not_tried", extra={"account": self.ledger.account})
+            lesson = Lesson("fail", key=key, why=f"a fault of this program: {type(error).__name__}")
+        log.info("gate.tried", extra={"account": self.ledger.account, "outcome": lesson.kind, "error": lesson.why})
+        return Tried(trial.name, project, lesson)
+
     @staticmethod
     def _wait_for_slot(lease: Lease) -> None:
         """Redis said when, somewhere between the question and its answer: in the middle."""
@@ -141,8 +178,11 @@ class Hand:
 
     def attempt(self, lease: Lease, judge: Judge) -> Settlement:
         """One attempt under a lease. Never raises: a fault of ours is a failed attempt."""
+        self._lease_ends = lease.expires
         try:
             return self._attempt(lease, judge)
+        except KeyRests:  # it was refused meanwhile: nothing was sent
+            return judge.give_back(lease)
         except EraserError as error:  # before anything was sent: what comes after a DELETE catches its own
             log.error(
                 "deletion.postponed",
@@ -165,12 +205,6 @@ class Hand:
             return judge.give_back(lease)
         if lease.app_user is not None:
             self.sights.note_users(lease.ref.project_id, "named")
-        if lease.probe:
-            trial = self._lookups(lease, judge.key).ask(rows=1)
-            if trial.count is None:
-                return judge.probe_failed(lease, trial)
-            if lease.probe == "credentials":
-                return judge.key_is_good(lease, trial)  # at once: a job that is never answered must not keep it secret
         if not (lease.looks or lease.cancel_wanted or lease.who or lease.policies):
             return self._delete(lease, judge)
         doubtful = lease.absent_once or lease.unknown or lease.unseen > 0
@@ -197,8 +231,10 @@ class Hand:
         """The last check before a DELETE: asked of the ledger only where something lay between the take and now."""
         if lease.unsent or time.monotonic() - lease.taken > MOMENT_S:
             owner = self.ledger.users.hashed(row.app_user_id) if row and lease.who else None
+            asked = time.monotonic()
             if not self.ledger.confirm(lease, key=judge.key, owner=owner, book=book):
                 return False
+            self._lease_ends = asked + self.ledger.policy.lease / 1000
         return self._covers_a_call(lease)
 
     def _delete(self, lease: Lease, judge: Judge, row: JobRow | None = None, book: Book | None = None) -> Settlement:
@@ -224,17 +260,14 @@ class Hand:
             case Meaning.CREDENTIALS if self.remote.renew(answer):
                 return judge.renewed(lease, answer)
             case Meaning.FORBIDDEN:
-                control = self._lookups(lease, judge.key).ask_in_turn(rows=1)
+                # without the app user: if that one is what is forbidden, it is no trouble of the project's
+                control = self._lookups(replace(lease, app_user=None), judge.key).ask_in_turn(rows=1)
                 return judge.after_control(lease, answer, control.answer)
             case Meaning.ASK | Meaning.FAILED as said if said is Meaning.ASK or self._may_be_gone(lease, answer):
                 looked = self._lookups(lease, judge.key).find(lease.ref.job_id, seen=lease.seen)
                 return judge.after_asking(lease, answer, looked)
             case _:
-                failed_probe = bool(lease.probe)  # the list before it was answered
-                settled = judge.after_delete(lease, answer)
-                if failed_probe and meaning(answer) is Meaning.FAILED:
-                    return judge.failed(lease, answer, list_ok=True)
-                return settled
+                return judge.after_delete(lease, answer)
 
     def _may_be_gone(self, lease: Lease, answer: Answer) -> bool:
         """A server that answers 500 for a job that is no more would never say so: ask, from the second failure on."""
@@ -248,20 +281,45 @@ class Hand:
             self.sights,
             View(key, lease.ref.project_id, lease.app_user),
             pause=self.stopping.wait,
-            time_left=lambda: lease.expires - time.monotonic() - MARGIN_S,
+            time_left=lambda: self._time_left(lease),
             signed_at=lambda: self._signed_at(lease),
         )
 
-    def _covers_a_call(self, lease: Lease) -> bool:
-        return lease.expires - time.monotonic() >= self.call_deadline_s + MARGIN_S
+    def _ask(self, trial: Trial, project_id: str) -> Listing:
+        """The harmless list; and once more where only the token was too old."""
 
-    @staticmethod
-    def _signed_at(lease: Lease) -> datetime | None:
+        def once() -> Listing:
+            return self.remote.ask(project_id, job_id=None, rows=1, signed_at=self._signed_at(trial))
+
+        listing = once()
+        refused = meaning(listing.answer) is Meaning.CREDENTIALS
+        return once() if refused and self.remote.renew(listing.answer) else listing
+
+    def _time_left(self, lease: Lease) -> float:
+        """Seconds for a question; where a call would not end in time, the lease begins anew."""
+        self._covers_a_call(lease)
+        return self._left_s() - MARGIN_S
+
+    def _covers_a_call(self, lease: Lease) -> bool:
+        """Whether a call would end before the lease does; where it would not, the lease begins anew."""
+        if self._left_s() >= self.call_deadline_s + MARGIN_S:
+            return True
+        asked = time.monotonic()
+        if self.ledger.renew(lease):
+            self._lease_ends = asked + self.ledger.policy.lease / 1000
+        return self._left_s() >= self.call_deadline_s + MARGIN_S
+
+    def _left_s(self) -> float:
+        return self._lease_ends - time.monotonic()
+
+    def _signed_at(self, under: Lease | Trial) -> datetime | None:
         """MetaStudio's clock as far as we know it, or None for this machine's."""
-        if lease.skew_ms is None:
+        if under.skew_ms is None:
             return None
-        passed = (time.monotonic() - lease.taken) * 1000
-        return datetime.fromtimestamp((lease.redis_ms + passed + lease.skew_ms) / 1000, UTC)
+        passed = (time.monotonic() - under.taken) * 1000
+        now = datetime.fromtimestamp((under.redis_ms + passed + under.skew_ms) / 1000, UTC)
+        self.remote.told(now, (under.skew_ago_ms + passed) / 1000)
+        return now
 
     def _tell(self, settlement: Settlement, became: str | None) -> None:
         """One line a deletion, with the event's name; nothing personal, nothing secret."""

@@ -31,6 +31,10 @@ class Keys:
         """What all keys of one account begin with; in a cluster they share a slot (see `lua/_account.lua`)."""
         return f"{self.namespace}:{{{name}}}:"
 
+    def key(self, record: str) -> str:
+        """The record of one key of MetaStudio's or one IAM user, by its hash (see `ledger/lua/_key.lua`)."""
+        return f"{self.namespace}:{{key:{record}}}"
+
     # -- keys ----------------------------------------------------------------------------------------------------------
 
     @property

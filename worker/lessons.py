@@ -3,66 +3,56 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
-from worker.ledger.moves import Lease, Lesson
+from worker.ledger.moves import Lease, Lesson, Trial
 from worker.meaning import Meaning, meaning
 from worker.metastudio.answer import Answer, Listing
 
-_LOCK_WORDS = ("failed to reach the limit",)
 _ABOUT_THE_PROJECT = (400, 403, 404)  # of IAM: whether this user may work there says nothing about its password
 _SAME_CLOCK_MS = 60_000.0  # what was signed with a time that differs by less was signed with the server's clock
 
 
 def nothing(lease: Lease, key: str) -> Lesson:
     """Nothing was asked, or what was asked said nothing."""
-    return Lesson("none", key=key, probe=bool(lease.probe))
+    return Lesson("none", key=key, probe=lease.probe)
 
 
-def alive(listing: Listing, lease: Lease, key: str) -> Lesson:
-    """A list of jobs was answered."""
-    return Lesson("ok", key=key, ms=listing.answer.ms, probe=bool(lease.probe))
-
-
-def unseen(listing: Listing, lease: Lease, key: str) -> Lesson:
-    """A list of jobs was answered and shows none: so does a service half of which is away, and that opens no gate."""
-    if lease.probe == "outage":
-        return Lesson("fail", key=key, ms=listing.answer.ms, probe=True, why="lists are answered, and show no job")
-    return alive(listing, lease, key) if lease.probe else nothing(lease, key)
-
-
-def of_answer(answer: Answer, lease: Lease, key: str) -> Lesson:
-    """`key` is the fingerprint of the credential that was used."""
-    common = Lesson("ok", key=key, ms=answer.ms, probe=bool(lease.probe), why=why(answer))
+def of_answer(answer: Answer, under: Lease | Trial, key: str) -> Lesson:
+    """`key` is the fingerprint of the credential that was used, `under` what the call was allowed by."""
+    probe = under.probe if isinstance(under, Lease) else None
+    common = Lesson("ok", key=key, ms=answer.ms, probe=probe, why=why(answer))
     match meaning(answer):
         case Meaning.DELETED | Meaning.ASK:
             return replace(common, why=None)
         case Meaning.THROTTLED:
             retry_after = answer.retry_after_s * 1000 if answer.retry_after_s else None
             return replace(common, kind="throttled", retry_after=retry_after)
-        case Meaning.CLOCK if answer.server_time is not None:
-            server_ms = answer.server_time.timestamp() * 1000
-            if answer.signed_at is not None and abs(server_ms - answer.signed_at.timestamp() * 1000) <= _SAME_CLOCK_MS:
-                return replace(common, kind="credentials")  # it was signed with that clock already
-            return replace(common, kind="clock", skew=server_ms - (lease.redis_ms + answer.ms))
+        case Meaning.CLOCK if (told := told_the_time(answer)) is not None:
+            return replace(common, kind="clock", skew=told.timestamp() * 1000 - (under.redis_ms + answer.ms))
         case Meaning.CREDENTIALS if answer.of_iam and answer.status in _ABOUT_THE_PROJECT:
-            return replace(common, kind="fail", forbidden=True)  # it closes the account where many jobs meet it
+            return replace(common, kind="misconfigured")
         case Meaning.CREDENTIALS | Meaning.CLOCK:
-            # IAM locks the user after five wrong passwords, whichever of all workers tried them
-            wrong_password = answer.of_iam and answer.status == 401
-            locked = wrong_password or any(words in (answer.message or "") for words in _LOCK_WORDS)
-            return replace(common, kind="credentials", locked=locked)
+            return replace(common, kind="credentials")
         case Meaning.FORBIDDEN:
             return replace(common, kind="misconfigured")
         case _:
             return replace(common, kind="fail")
 
 
-def of_listing(listing: Listing, lease: Lease, key: str) -> Lesson:
-    """The same of a list query: a 200 that is no list of jobs is not MetaStudio's."""
-    lesson = of_answer(listing.answer, lease, key)
-    if listing.answer.status == 200 and listing.count is None:
-        return replace(lesson, kind="fail", why="200, but no list of jobs")
-    return lesson
+def told_the_time(answer: Answer) -> datetime | None:
+    """What time it is by a server that refused a call for its clock; None where it was signed with that one already."""
+    told, signed = answer.server_time, answer.signed_at
+    same = told is not None and signed is not None and abs((told - signed).total_seconds()) * 1000 <= _SAME_CLOCK_MS
+    return None if same else told
+
+
+def of_listing(listing: Listing, under: Lease | Trial, key: str) -> Lesson:
+    """The same of a list query. It says nothing of DELETEs; and a 2xx that is no list of jobs is not MetaStudio's."""
+    lesson, status = of_answer(listing.answer, under, key), listing.answer.status
+    if listing.count is None and status is not None and 200 <= status < 300:
+        return replace(lesson, kind="fail", why=f"{status}, but no list of jobs")
+    return replace(lesson, kind="listed") if lesson.kind == "ok" else lesson
 
 
 def why(answer: Answer) -> str:

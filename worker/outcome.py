@@ -57,20 +57,6 @@ class Judge:
         event = {"event": "deletion.postponed", **_said(answer)}
         return self._waits(lease, delay_s=wait, lesson=lesson, event=event)
 
-    def probe_failed(self, lease: Lease, trial: Listing) -> Settlement:
-        """The harmless call that tries whether the gate may open was not answered well: no attempt is used.
-
-        The job waits a step, because the gate itself stays open while fewer than five jobs have failed.
-        """
-        event = {"event": "deletion.postponed", "probe": lease.probe, **_said(trial.answer)}
-        lesson = self._lesson_of(trial, lease)
-        wait = 0.0 if lesson.kind == "clock" else self._patience(1)
-        return self._waits(lease, delay_s=wait, lesson=lesson, event=event)
-
-    def key_is_good(self, lease: Lease, trial: Listing) -> Settlement:
-        """The harmless call was answered: the gate may open to all, and this job takes its turn."""
-        return self._waits(lease, lesson=self._alive(lease, trial))
-
     # -- after a DELETE ----------------------------------------------------------------------------------------------
 
     def after_delete(self, lease: Lease, answer: Answer) -> Settlement:
@@ -93,15 +79,14 @@ class Judge:
         lesson = self._nothing(lease)
         return self._waits(lease, answer, Outcome.CREDENTIALS, lesson=lesson)
 
-    def failed(self, lease: Lease, answer: Answer, *, list_ok: bool = False) -> Settlement:
+    def failed(self, lease: Lease, answer: Answer) -> Settlement:
         """A failure that uses an attempt: wait for the next, or die."""
-        lesson = replace(self.lesson(answer, lease), list_ok=list_ok)
-        return self._uses_an_attempt(lease, answer, Outcome.FAILED, Cause.SERVER_ERROR, lesson)
+        return self._uses_an_attempt(lease, answer, Outcome.FAILED, Cause.SERVER_ERROR, self.lesson(answer, lease))
 
     def after_asking(self, lease: Lease, answer: Answer, looked: Looked) -> Settlement:
         """A DELETE that only a look can explain."""
         listing, row = looked.listing, looked.row
-        lesson = self.lesson(answer, lease) if listing is NOT_ASKED else self._lesson_of(listing, lease)
+        lesson = self.lesson(answer, lease) if listing is NOT_ASKED else self._lesson_of(listing, lease, answer)
         match looked.what:
             case Found.ABSENT:
                 return self._absent(lease, answer, listing, unknown=lease.unknown or outcome_unknown(answer))
@@ -109,7 +94,7 @@ class Judge:
                 return self._not_deletable(lease, row, answer, listing)
             case Found.PRESENT if row is not None:
                 if meaning(answer) is Meaning.FAILED:
-                    return replace(self.failed(lease, answer, list_ok=True), fields=_seen(row, answer))
+                    return replace(self.failed(lease, answer), fields=_seen(row, answer))
                 if outcome_unknown(answer):
                     failed = self._uses_an_attempt(lease, answer, Outcome.FAILED, Cause.SERVER_ERROR, lesson)
                     return replace(failed, fields=_seen(row, answer))
@@ -130,17 +115,17 @@ class Judge:
             wait = self._throttled(lease, control)
             return self._waits(lease, answer, Outcome.FORBIDDEN, wait, lesson=self.lesson(control, lease))
         if said is Meaning.FORBIDDEN:
-            why = lessons.why(answer)
-            lesson = Lesson("misconfigured", key=self.key, probe=bool(lease.probe), why=why)
-            # it may be this job's project alone, which must not close the account again as soon as it opens
+            lesson = replace(self.lesson(answer, lease), kind="misconfigured")
             return self._waits(lease, answer, Outcome.MISCONFIGURED, self._patience(_spared(lease)), lesson=lesson)
         if said is Meaning.DELETED and control.body is Body.JSON:  # a proxy's page would be no list of jobs
             why = f"DELETE is refused while GET is answered: {lessons.why(answer)}"
-            lesson = Lesson("fail", key=self.key, probe=bool(lease.probe), list_ok=True, forbidden=True, why=why)
+            lesson = replace(self.lesson(answer, lease), kind="forbidden", why=why)
             return self._refused(lease, answer, lesson, {})
         lesson = self.lesson(control, lease)
         if control is NOT_ASKED.answer:
             lesson = self._nothing(lease)
+        elif lesson.kind == "ok":  # of a list; the DELETE itself was forbidden
+            lesson = replace(lesson, kind="listed")
         return self._waits(lease, answer, Outcome.FORBIDDEN, self._patience(_spared(lease)), lesson=lesson)
 
     # -- after a look ------------------------------------------------------------------------------------------------
@@ -158,7 +143,7 @@ class Judge:
             return self._look_later(lease, None, listing, self._lesson_of(listing, lease))
         if lease.cancel_wanted:
             return self._settles(
-                lease, State.CANCELLED, event=_looked(listing, what), lesson=self._alive(lease, listing)
+                lease, State.CANCELLED, event=_looked(listing, what), lesson=self._lesson_of(listing, lease)
             )
         if not is_deletable(row.state):
             return self._not_deletable(lease, row, None, listing)
@@ -167,19 +152,19 @@ class Judge:
     def unwanted(self, lease: Lease, looked: Looked, why: str) -> Settlement:
         """No policy that asked for it means it any more, and nobody else asked: withdrawn before the call."""
         event = _looked(looked.listing, Found.PRESENT) | {"no_longer_matches": why[:80]}
-        return self._settles(lease, State.CANCELLED, event=event, lesson=self._alive(lease, looked.listing))
+        return self._settles(lease, State.CANCELLED, event=event, lesson=self._lesson_of(looked.listing, lease))
 
     def _nobody_says_whose(self, lease: Lease, listing: Listing, what: Found) -> Settlement:
         """It may be an app user's that is on hold: nothing is sent until a look says, or no such hold is left."""
         blind = what is Found.UNSEEN
-        lesson = lessons.unseen(listing, lease, self.key) if blind else self._lesson_of(listing, lease)
+        lesson = self._nothing(lease) if blind else self._lesson_of(listing, lease)
         event, fields = _looked(listing, what), {"look": str(_next_look(lease))}
         settled = self._settles(lease, State.HELD, event=event, lesson=lesson)
         return replace(settled, delay_s=self._patience(_looks(lease) + 1), fields=fields)
 
     def _absent(self, lease: Lease, answer: Answer | None, listing: Listing, *, unknown: bool) -> Settlement:
         """It is not there, and control questions showed other jobs. How sure may we be that it was, and is no more?"""
-        event, lesson = _looked(listing, Found.ABSENT), self._alive(lease, listing)
+        event, lesson = _looked(listing, Found.ABSENT), self._lesson_of(listing, lease, answer)
         if unknown or lease.seen:
             evidence = Evidence.AFTER_OUR_CALL if unknown else Evidence.SEEN_BEFORE
             return self._ends(lease, State.GONE, answer, evidence=evidence, event=event, lesson=lesson)
@@ -192,7 +177,7 @@ class Judge:
     def _unseen(self, lease: Lease, answer: Answer | None, listing: Listing) -> Settlement:
         """The whole project looks empty: it may be, or this key is blind there. Asked again over hours, then dead."""
         times = lease.unseen + 1
-        event, lesson = _looked(listing, Found.UNSEEN), lessons.unseen(listing, lease, self.key)
+        event, lesson = _looked(listing, Found.UNSEEN), self._nothing(lease)
         fields = {"look": str(_next_look(lease)), "unseen": str(times)} | _unknown(answer)
         wait = self.schedule.while_unseen(times, random=self.random)
         if wait is None and lease.cancel_wanted:  # nobody waits for it: looked for until its deadline
@@ -219,7 +204,7 @@ class Judge:
         return replace(
             self._waits(lease, answer, Outcome.NOT_DELETABLE_YET, wait, fields=fields, event=event),
             wait=WaitingFor.NOT_DELETABLE_YET.value,
-            lesson=self._alive(lease, listing),
+            lesson=self._lesson_of(listing, lease, answer),
         )
 
     # -- the account -------------------------------------------------------------------------------------------------
@@ -228,11 +213,11 @@ class Judge:
         """What this answer teaches the gate."""
         return lessons.of_answer(answer, lease, self.key)
 
-    def _lesson_of(self, listing: Listing, lease: Lease) -> Lesson:
-        return lessons.of_listing(listing, lease, self.key)
-
-    def _alive(self, lease: Lease, listing: Listing) -> Lesson:
-        return lessons.alive(listing, lease, self.key)
+    def _lesson_of(self, listing: Listing, lease: Lease, answer: Answer | None = None) -> Lesson:
+        """answer: of the DELETE before it, which was a sign of life if MetaStudio said anything of the job."""
+        lesson = lessons.of_listing(listing, lease, self.key)
+        answered = answer is not None and meaning(answer) is Meaning.ASK
+        return replace(lesson, kind="ok") if answered and lesson.kind == "listed" else lesson
 
     def _nothing(self, lease: Lease) -> Lesson:
         return lessons.nothing(lease, self.key)

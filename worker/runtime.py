@@ -10,15 +10,16 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import redis
 
 from worker import embedded
 from worker.accounts import Account, CredentialsReference, default_rate
+from worker.budget import Budget, KeyPolicy
 from worker.clock import PROCESS, Clocks
-from worker.errors import OtherEndpoint, SettingsError, Unreachable
+from worker.errors import EraserError, OtherEndpoint, SettingsError, Unreachable
 from worker.hand import Hand
 from worker.keys import Keys
 from worker.ledger.audit import AuditLog
@@ -33,7 +34,7 @@ from worker.lookups.lookups import ROWS
 from worker.lookups.sights import Sights
 from worker.metastudio.answer import Answer, Listing
 from worker.metastudio.client import Client
-from worker.metastudio.credentials import CredentialsSource
+from worker.metastudio.credentials import CredentialsSource, Signer
 from worker.metastudio.iam import IamTokens
 from worker.retention.book import PolicyBook
 from worker.retention.reread import Reread
@@ -82,6 +83,9 @@ class _Remote:
     def ready(self, project_id: str) -> Answer | None:
         return self.client.ready(project_id)
 
+    def told(self, now: datetime, ago_s: float) -> None:
+        self.client.clock.told(now, ago_s)
+
     def renew(self, refused: Answer) -> bool:
         return self.client.renew(refused)
 
@@ -96,8 +100,9 @@ def gate_policy(settings: Settings, account: Account) -> GatePolicy:
         look_interval=interval / LOOKS_PER_DELETE,
         outage_pause=min(2_000, first),
         outage_pause_max=min(180_000, first * 18),
-        credentials_pause=min(60_000, first * 6),
         misconfigured_pause=min(60_000, first * 6),
+        misconfigured_pause_max=min(900_000, first * 90),
+        bar_pause=min(60_000, first * 6),
     )
 
 
@@ -116,6 +121,7 @@ class Runtime:
     stopping: threading.Event = field(default_factory=threading.Event)
     now: Callable[[], datetime] = PROCESS.now
     clocks: Clocks = PROCESS.witnesses
+    key_policy: KeyPolicy = field(default_factory=KeyPolicy)
     patience_s: float = 4.0  # how long a ledger of this process repeats a move while Redis is away
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
     _clients: dict[str, tuple[Client, Callable[[], str]]] = field(default_factory=dict)
@@ -154,6 +160,31 @@ class Runtime:
     def keys(self) -> Keys:
         """What everything of this installation is called in Redis and at the broker."""
         return Keys(self.settings.namespace)
+
+    @cached_property
+    def budget(self) -> Budget:
+        """How often which key may be refused."""
+        wake = partial(self.wake, at_ms=0)
+        return Budget(
+            lambda: self.redis,
+            self.keys,
+            holder=self.worker,
+            wake=wake,
+            sharing=self._sharing,
+            policy=self.key_policy,
+            clocks=self.clocks,
+        )
+
+    def _sharing(self, signer: Signer) -> list[str]:
+        """Accounts of this process that use this key."""
+        return [account for account in list(self._clients) if self.fingerprint(account) == signer.fingerprint]
+
+    def fingerprint(self, account: str) -> str | None:
+        """Of the key in use for an account, where it has one."""
+        try:
+            return self.client(account)[1]()
+        except EraserError:
+            return None
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -242,7 +273,8 @@ class Runtime:
 
     def reads(self, account: str) -> ReadModel:
         """What people see of one account."""
-        return ReadModel(self.redis, account, self.keys, rate=self.account(account).rate, clocks=self.clocks)
+        named = self.account(account)
+        return ReadModel(self.redis, account, self.keys, rate=named.rate, projects=named.projects, clocks=self.clocks)
 
     def glance(self, account: str) -> Glance:
         """A few fields of very many deletions of one account."""
@@ -270,6 +302,7 @@ class Runtime:
                     read_timeout_s=self.settings.read_timeout,
                     call_deadline_s=self.settings.call_deadline,
                     pool_size=max(2, min(32, MOST_KEPT // len(self.settings.accounts))),
+                    watch=self.budget.of(account),
                 )
                 self._clients[account] = client, lambda: source.current().fingerprint
             return self._clients[account]
@@ -306,7 +339,15 @@ class Runtime:
             still_meant=Reread(self.policies),
             sights=self.sights(account),
             ours=lambda project: self.places.is_ours(project, account),
+            home=self.home(account),
         )
+
+    def home(self, account: str) -> str | None:
+        """The project whose list is asked for where no other is meant."""
+        named, other = self.settings.accounts[account].projects, self.settings.default_project()
+        if not named and other is not None and self.settings.account_of(other).name == account:
+            return other
+        return next(iter(named), None)
 
     def work(self, account: str, ring: Callable[[str, str], None], bell: str | None = None) -> None:
         """Work as a hand until nothing is due or its time is over, and see that somebody looks again in time."""

@@ -136,7 +136,7 @@ class Fleet:
     """`with Fleet(...) as fleet:` Redis and MetaStudio run; workers come by `start_worker`.
 
     settings: beside `SHORT`, None takes one away. simulator: further words of its command line. config: the TOML file
-    of accounts. account: whose ledger `ledger`, `reads` and all looks are about.
+    of accounts. account: whose ledger `ledger`, `reads` and all looks are about. application: what Celery runs.
     """
 
     def __init__(
@@ -146,8 +146,9 @@ class Fleet:
         simulator: Iterable[str] = (),
         config: str | None = None,
         account: str = DEFAULT,
+        application: str = "worker",
     ) -> None:
-        self.account = account
+        self.account, self.application = account, application
         self.directory = Path(tempfile.mkdtemp(prefix="fleet-"))
         self.redis_server = EmbeddedRedis(self.directory / "redis", appendfsync="always")
         self.workers: list[Process] = []
@@ -260,7 +261,7 @@ class Fleet:
         return workers
 
     def celery(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "celery", "-A", "worker", *words]
+        return [sys.executable, "-m", "celery", "-A", self.application, *words]
 
     def heard(self) -> int:
         """Workers that said that they live and did not say goodbye."""

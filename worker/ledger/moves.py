@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -35,10 +36,12 @@ class GatePolicy:
     look_interval: float  # between GETs
     max_calls: int = 256  # calls under way at once, however slow they are
     outage_after: int = 5  # different jobs that fail without a sign of life between them
-    outage_pause: float = 2_000
+    outage_pause: float = 2_000  # before the first try; each that comes to nothing doubles it
     outage_pause_max: float = 180_000
-    credentials_pause: float = 60_000  # rare: more than five failures in a row lock a key
     misconfigured_pause: float = 60_000
+    misconfigured_pause_max: float = 900_000
+    bar_pause: float = 60_000  # where there is nothing to sign with: nothing is sent to find out
+    key_pause: float = 60_000  # of a refused key, where its record could not be told; see `worker.budget`
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ class Lease:
     unseen: int  # looks in a row at which the whole project looked empty
     cancel_wanted: bool
     app_user: str | None
-    probe: str | None  # the gate is closed for this reason and this lease tries whether it may open
+    probe: str | None  # this lease tries whether what is closed may open: its name in `lua/_closures.lua`
     skew_ms: float | None  # MetaStudio's clock less Redis's
     redis_ms: float  # Redis's clock when it was taken
     taken: float  # monotonic, before the script was sent
@@ -115,6 +118,7 @@ class Lease:
     nth: int = 0  # the number of the call that it allows
     who: bool = False  # an app user is on hold and nobody knows whose job this is: look first
     policies: tuple[str, ...] = ()  # nobody but these policies asks for it: one of them has to mean it still
+    skew_ago_ms: float = math.inf  # so long ago somebody was told of the skew
     unsent: bool = False  # something is asked first: `Ledger.confirm` has to say that the DELETE may leave
 
     @property
@@ -132,15 +136,12 @@ class Lease:
 class Lesson:
     """What a call taught about the account; the gate learns from it. Times in milliseconds."""
 
-    kind: str  # ok | fail | throttled | credentials | clock | misconfigured
+    kind: str  # see `learn` in `lua/_breaker.lua`
     key: str | None = None
     ms: float | None = None
-    probe: bool = False
-    list_ok: bool = False
-    forbidden: bool = False
+    probe: str | None = None
     retry_after: float | None = None
     skew: float | None = None
-    locked: bool = False
     why: str | None = None
 
     def as_options(self) -> dict[str, Any]:
@@ -216,10 +217,41 @@ class Rebound:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """A harmless list to ask for before anything else is called: it tries what is closed, or a key."""
+
+    name: str  # of the closure, or `key`
+    project_id: str | None  # whose list; None: of any, and nobody knows one
+    skew_ms: float | None
+    redis_ms: float
+    taken: float  # monotonic, before the script was sent
+    skew_ago_ms: float = math.inf
+
+    @property
+    def own(self) -> bool:
+        """Whether it is about the account, so that a project of the account's own is asked for."""
+        return not self.name.startswith("project ")
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a trial's list taught."""
+
+    name: str
+    project_id: str
+    lesson: Lesson
+
+    def as_options(self) -> dict[str, Any]:
+        """The script's form."""
+        return {"name": self.name, "project": self.project_id, "saw": self.lesson.as_options()}
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
-    """What a hand is told: a lease, or to wait, or that there is nothing for it."""
+    """What a hand is told: a lease, or a list to ask for, or to wait, or that there is nothing for it."""
 
     lease: Lease | None = None
+    trial: Trial | None = None
     wait_s: float | None = None
     settled: str | None = None  # what became of the settlement that came along
     bell: str | None = None  # call another hand with this doorbell

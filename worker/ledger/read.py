@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from worker.ledger.moves import Ref, compact
 _PAGE = 500
 START_SHARE = 0.985  # as in lua/_gate.lua
 SKEW_TOLD_MS = 60_000.0  # of less nobody has to hear; calls are signed with it all the same
+_WEIGHT = (b"key", b"account", b"project")  # of closures: which one an account's gate names
 _ROW = ("state", "lane", "wait", "cause", "status", "code", "why", "by", "at", "dl", "settled", "round", "unk")
 
 
@@ -77,6 +78,20 @@ class Deletion:
 
 
 @dataclass(frozen=True, slots=True)
+class Closure:
+    """What is closed: see `lua/_closures.lua`. Times in ms since 1970."""
+
+    scope: str  # account, key or project
+    name: str  # the account's, the key's fingerprint, the project's id
+    cause: str  # outage, misconfigured, credentials, paused or throttled
+    since: float | None
+    until: float | None  # when it is tried again; None: when a person acts
+    target: str | None  # the job that closed it
+    requested_by: str | None  # whoever asked for that, or paused it
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """An account's gate for people: ok, throttled, outage, credentials, clock, misconfigured or paused."""
 
@@ -87,6 +102,11 @@ class Gate:
     rate: float  # calls a second it aims at now
     reason: str | None
     skew_ms: float | None
+    closures: tuple[Closure, ...] = ()
+
+    def closes(self, project_id: str) -> bool:
+        """Whether the project alone is closed."""
+        return any(one.scope == "project" and one.name == project_id for one in self.closures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +135,12 @@ class ReadModel:
         keys: Keys = OURS,
         *,
         rate: float,
+        projects: Sequence[str] = (),
         clocks: Clocks = PROCESS.witnesses,
     ) -> None:
         self._client = client
         self.account = account
-        self._rate = rate
+        self._rate, self._projects = rate, projects
         self._clocks = clocks
         self._p = keys.account(account)
 
@@ -137,6 +158,7 @@ class ReadModel:
         now = self.now_ms()
         pipe = self._client.pipeline(transaction=False)
         pipe.hgetall(self._p + "gate")
+        pipe.hgetall(self._p + "closures")
         names = ["due:user", "due:bulk", *(state.value for state in State if state is not State.PENDING)]
         for name in names:
             pipe.zcard(self._p + name)
@@ -146,15 +168,15 @@ class ReadModel:
         for name in ("holds:jobs", "holds:users"):
             pipe.hlen(self._p + name)
         pipe.hmget(self._p + bindings.KEY, bindings.FIELDS)
-        *answer, held_jobs, held_users, bound = ask(pipe.execute)
-        cards = dict(zip(names, answer[1 : 1 + len(names)], strict=True))
-        user_due, user_head, bulk_due, bulk_head = answer[1 + len(names) :]
+        raw, closed, *answer, held_jobs, held_users, bound = ask(pipe.execute)
+        cards = dict(zip(names, answer[: len(names)], strict=True))
+        user_due, user_head, bulk_due, bulk_head = answer[len(names) :]
         heads = [head[0][1] for head in (user_head, bulk_head) if head]
         oldest = min(heads, default=None)
         states = {state: cards.get(state.value, 0) for state in State}
         states[State.PENDING] = cards["due:user"] + cards["due:bulk"]
         return AccountStatus(
-            gate=self._gate(answer[0], now),
+            gate=self._gate(raw, closed, now),
             states=states,
             oldest_due_s=(now - oldest) / 1000 if oldest is not None and oldest <= now else None,
             due={"user": user_due, "bulk": bulk_due},
@@ -170,7 +192,11 @@ class ReadModel:
 
     def gate(self) -> Gate:
         """The gate alone."""
-        return self._gate(ask(lambda: self._client.hgetall(self._p + "gate")), self.now_ms())
+        pipe = self._client.pipeline(transaction=False)
+        pipe.hgetall(self._p + "gate")
+        pipe.hgetall(self._p + "closures")
+        raw, closed = ask(pipe.execute)
+        return self._gate(raw, closed, self.now_ms())
 
     def each(self, state: State, *, newest_first: bool = True, history: bool = False) -> Iterator[Deletion]:
         """Every deletion in a state, by time. One that moves on meanwhile is left out."""
@@ -216,12 +242,12 @@ class ReadModel:
     ) -> Deletion:
         state = State(fields["state"])
         attempts, events = _history(f"{fields.get('past', '')}\n{fields.get('log', '')}") if history else ((), ())
-        status = fields.get("status")
+        status, closed = fields.get("status"), gate.closes(ref.project_id)
         return Deletion(
             ref=ref,
             account=self.account,
             state=state,
-            waiting_for=_waiting_for(fields, due, gate, now) if state is State.PENDING else None,
+            waiting_for=_waiting_for(fields, due, gate, now, closed=closed) if state is State.PENDING else None,
             cause=fields.get("cause"),
             evidence=fields.get("evidence"),
             lane=fields.get("lane", "bulk"),
@@ -247,38 +273,58 @@ class ReadModel:
             events=events,
         )
 
-    def _gate(self, raw: dict[bytes, bytes], now: float) -> Gate:
+    def _gate(self, raw: dict[bytes, bytes], closed: dict[bytes, bytes], now: float) -> Gate:
         g = {name.decode(): value.decode() for name, value in raw.items()}
-
-        def number(name: str) -> float | None:
-            return float(g[name]) if name in g else None
-
+        number = partial(_number, g)
         rate = self._rate * (number("share") or START_SHARE) / (number("slow") or 1.0)
+        closures = tuple(self._closures(g, closed, now))
+        shut = [one for one in closures if one.scope != "project"] or self._all_of(closures)
         skew = number("skew")
-
-        def gate(name: str, since: float | None, until: float | None, reason: str | None) -> Gate:
-            return Gate(self.account, name, since, until, round(rate, 3), reason, skew)
-
-        if "paused" in g:
-            by = f" (by {g['paused_by']})" if g.get("paused_by") else ""
-            return gate("paused", number("paused_at"), None, g["paused"] + by)
-        if "block" in g:
-            return gate(g["block"], number("block_at"), number("block_until"), g.get("block_why"))
-        throttled = number("throttled_until") or 0
-        if throttled > now:
-            return gate("throttled", number("throttled_at"), throttled, "MetaStudio answered 429: slowed down")
+        gate = Gate(self.account, "ok", None, None, round(rate, 3), None, skew, closures)
+        if shut:
+            why = shut[0]
+            return replace(gate, gate=why.cause, since=why.since, until=why.until, reason=why.reason)
         if skew is not None and abs(skew) > SKEW_TOLD_MS:
             minutes = abs(skew) / 60_000
             way = "ahead of" if skew > 0 else "behind"
-            why = f"MetaStudio's clock is {minutes:.1f} min {way} ours; calls are signed with its clock"
-            return gate("clock", number("skew_at"), None, why)
-        return gate("ok", None, None, None)
+            told = f"MetaStudio's clock is {minutes:.1f} min {way} ours; calls are signed with its clock"
+            return replace(gate, gate="clock", since=number("skew_at"), reason=told)
+        return gate
+
+    def _closures(self, g: dict[str, str], closed: dict[bytes, bytes], now: float) -> Iterator[Closure]:
+        """What weighs most first."""
+        number = partial(_number, g)
+        if "paused" in g:
+            by = g.get("paused_by") or None
+            reason = g["paused"] + (f" (by {by})" if by else "")
+            yield Closure("account", self.account, "paused", number("paused_at"), None, None, by, reason)
+        for field_, value in sorted(closed.items(), key=lambda item: (_WEIGHT.index(item[0].split()[0]), item[0])):
+            said = json.loads(value)
+            if not said.get("quiet"):
+                scope, _, name = field_.decode().partition(" ")
+                facts = (said.get(fact) for fact in ("cause", "since", "until", "target", "by", "why"))
+                yield Closure(scope, name or self.account, *facts)
+        throttled = number("throttled_until") or 0
+        if throttled > now:
+            why = "MetaStudio answered 429: slowed down"
+            yield Closure("account", self.account, "throttled", number("throttled_at"), throttled, None, None, why)
+
+    def _all_of(self, closures: tuple[Closure, ...]) -> list[Closure]:
+        """The closures of the account's own projects, where they are all closed: then the account is."""
+        mine = [one for one in closures if one.name in self._projects]
+        return mine if mine and len(mine) == len(self._projects) else []
 
 
-def _waiting_for(fields: dict[str, str], due: float | None, gate: Gate, now: float) -> WaitingFor:
+def _number(g: dict[str, str], name: str) -> float | None:
+    return float(g[name]) if name in g else None
+
+
+def _waiting_for(fields: dict[str, str], due: float | None, gate: Gate, now: float, *, closed: bool) -> WaitingFor:
     own = WaitingFor(fields.get("wait", WaitingFor.TURN))
     if due is not None and due > now:
         return own
+    if closed and gate.gate in ("ok", "clock", "throttled"):
+        return WaitingFor.MISCONFIGURED
     if gate.gate in ("ok", "clock"):
         return WaitingFor.TURN
     return WaitingFor(gate.gate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,20 @@ from worker.ledger.app_users import AppUsers
 from worker.ledger.ask import ask, info
 from worker.ledger.away import why_away
 from worker.ledger.mover import BATCH, Mover, connect
-from worker.ledger.moves import Accepted, Book, Claim, GatePolicy, Lease, Rebound, Ref, Settlement, Turn, lean
+from worker.ledger.moves import (
+    Accepted,
+    Book,
+    Claim,
+    GatePolicy,
+    Lease,
+    Rebound,
+    Ref,
+    Settlement,
+    Trial,
+    Tried,
+    Turn,
+    lean,
+)
 
 __all__ = ["BATCH", "Ledger", "connect"]
 
@@ -145,12 +159,14 @@ class Ledger(Mover):
         want: bool = True,
         bell: str | None = None,
         book: Book | None = None,
+        tried: Tried | None = None,
         until_recorded: Callable[[], bool] | None = None,
     ) -> Turn:
         """Settle the last deletion and lease the next, in one move.
 
         worker: this process's id; key: the credential's fingerprint; bell: the doorbell that called this hand;
-        book: the policies that this worker goes by: without them it takes nothing that only policies ask for.
+        book: the policies that this worker goes by: without them it takes nothing that only policies ask for; tried:
+        what came of the last turn's trial.
         until_recorded: with a settlement, keep trying while it returns True (the answer must not be lost).
         """
         token = secrets.token_hex(8)
@@ -165,15 +181,28 @@ class Ledger(Mover):
             options["book"] = book.as_options()
         if settlement:
             options["settle"] = settlement.as_options()
+        if tried:
+            options["tried"] = tried.as_options()
         asked = time.monotonic()
         answer = self.move("take", options, keep_trying=until_recorded if settlement else None)
-        go = answer.get("go")
+        go, trial = answer.get("go"), answer.get("try")
         return Turn(
             lease=self._lease(go, token, answer["now"], asked) if go else None,
+            trial=self._trial(trial, answer["now"], asked) if trial else None,
             wait_s=answer["wait"] / 1000 if "wait" in answer else None,
             settled=answer.get("settled"),
             bell=answer.get("ring"),
             next_ms=answer.get("next"),
+        )
+
+    def _trial(self, trial: dict[str, Any], now_ms: float, asked: float) -> Trial:
+        return Trial(
+            name=trial["name"],
+            project_id=trial.get("project"),
+            skew_ms=trial.get("skew"),
+            skew_ago_ms=trial.get("skew_ago", math.inf),
+            redis_ms=now_ms,
+            taken=asked,
         )
 
     def _lease(self, go: dict[str, Any], token: str, now_ms: float, asked: float) -> Lease:
@@ -194,6 +223,7 @@ class Ledger(Mover):
             app_user=go.get("user"),
             probe=go.get("probe"),
             skew_ms=go.get("skew"),
+            skew_ago_ms=go.get("skew_ago", math.inf),
             redis_ms=now_ms,
             taken=asked,
             expires=asked + self.policy.lease / 1000,
@@ -206,30 +236,38 @@ class Ledger(Mover):
         )
 
     def confirm(self, lease: Lease, *, key: str, owner: str | None = None, book: Book | None = None) -> bool:
-        """Right before a DELETE: whether it may still leave, whatever came since the take.
+        """Right before a DELETE: whether it may still leave, whatever came since the take. The lease begins anew then.
 
         owner: the hash of the app user whose job it is, where a look has just said so.
         book: the text by which policies were asked.
         """
-        said = {"ref": str(lease.ref), "token": lease.token, "key": key, "probe": bool(lease.probe), "owner": owner}
-        said |= {"book": book.as_options() if book else None}
+        said: dict[str, Any] = {"ref": str(lease.ref), "token": lease.token, "key": key}
+        said |= {"probe": lease.probe, "owner": owner, "book": book.as_options() if book else None}
         return bool(self.move("confirm", lean(said) | {"gate": self._gate})["go"])
+
+    def renew(self, lease: Lease) -> bool:
+        """Whether the lease is still ours; it begins anew then."""
+        said = {"ref": str(lease.ref), "token": lease.token, "lease": self.policy.lease}
+        return bool(self.move("renew", said)["ours"])
 
     def look(self, *, patience_s: float = 2.0) -> float | None:
         """A slot for one GET: seconds to wait for it, or None when it is further away than the patience."""
         answer = self.move("look", {"gate": self._gate, "patience": patience_s * 1000})
         return answer["wait"] / 1000 if "wait" in answer else None
 
-    def bar(self, block: str, why: str) -> float | None:
+    def bar(self, cause: str, why: str) -> float | None:
         """This worker has nothing to call with: `credentials` or `misconfigured`. Until when (ms) that closes."""
-        until: float | None = self.move("bar", {"block": block, "why": why, "gate": self._gate}).get("until")
+        until: float | None = self.move("bar", {"cause": cause, "why": why, "gate": self._gate}).get("until")
         return until
 
     # -- what the dispatcher does ----------------------------------------------------------------------------------
 
-    def ring(self) -> tuple[str | None, float | None, list[str]]:
-        """Does somebody have to be called? The doorbell, the Redis time (ms) when to look again, replays to drive."""
-        answer = self.move("ring", {"gate": self._gate})
+    def ring(self, key: str | None = None) -> tuple[str | None, float | None, list[str]]:
+        """Does somebody have to be called? The doorbell, the Redis time (ms) when to look again, replays to drive.
+
+        key: the fingerprint of the caller's credential, where it has one.
+        """
+        answer = self.move("ring", lean({"key": key}) | {"gate": self._gate})
         return answer.get("ring"), answer.get("next"), answer.get("replays", [])
 
     def rescue(
@@ -323,11 +361,15 @@ class Ledger(Mover):
         said = (act or Act()).named(ActName.PAUSED, by=by, why=why)
         return bool(self.move("pause", lean({"why": why, "by": by, "act": said}))["was"])
 
-    def resume(self, *, why: str, by: str | None = None, act: Act | None = None) -> tuple[str | None, str | None]:
-        """Let calls go again; the next one is a probe. Returns what kept the gate closed, and a doorbell."""
+    def resume(
+        self, *, why: str, by: str | None = None, act: Act | None = None
+    ) -> tuple[str | None, str | None, list[str]]:
+        """Let calls go again; what was closed is tried first. Returns what that was, a doorbell, and names of the
+        records of refused keys (see `Budget.retry`).
+        """
         said = (act or Act()).named(ActName.RESUMED, by=by, why=why)
         answer = self.move("resume", {"gate": self._gate, "act": said})
-        return answer.get("was"), answer.get("ring")
+        return answer.get("was"), answer.get("ring"), list(answer["records"])
 
     def place(self, project: str, place: str, *, expect: str | None = None) -> bool:
         """Say whether anything of a project may be done here (see `lua/place.lua`). Returns whether it is so now."""

@@ -4,6 +4,7 @@ by its deadline."""
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Unpack
@@ -16,7 +17,7 @@ from worker.addresses import check_endpoint
 from worker.deletion import check_opaque, why_bad_id
 from worker.errors import UsageError
 from worker.metastudio.answer import Answer, Listing, Shown, TokenUse
-from worker.metastudio.credentials import Credentials, CredentialsSource
+from worker.metastudio.credentials import Credentials, CredentialsSource, Watch
 from worker.metastudio.filters import Filters, query_of
 from worker.metastudio.iam import IamTokens
 from worker.metastudio.reading import http_date, read_answer, read_listing, read_shown
@@ -35,13 +36,15 @@ _HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Called:
-    """A reply with what must not appear in anything that is kept of it, and the token that went with the call."""
+    """A reply with what must not appear in anything that is kept of it, the token that went with the call, and whoever
+    hears of the answer."""
 
     reply: Reply
     secrets: tuple[str, ...]
     token: TokenUse | None
     signed_at: datetime | None
     clock: ServerClock
+    tell: Callable[[Answer], None]
 
     def noted(self, answer: Answer) -> Answer:
         """The answer; if it may be a refusal, with the token or the time that it was signed with."""
@@ -51,7 +54,10 @@ class _Called:
             date = answer.date or http_date(self.reply.headers.get("Date"))
             if date is not None:
                 self.clock.hear(date)
-        return replace(answer, token=self.token, signed_at=self.signed_at) if answer.status in (400, 401) else answer
+        if answer.status in (400, 401):
+            answer = replace(answer, token=self.token, signed_at=self.signed_at)
+        self.tell(answer)
+        return answer
 
 
 class Client:
@@ -73,10 +79,11 @@ class Client:
         call_deadline_s: float,
         pool_size: int = 32,
         ca_bundle: str | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._base = check_endpoint(endpoint.strip(), "ERASER_ENDPOINT")
         url = urlsplit(self._base)
-        self._credentials = credentials
+        self._credentials, self._watch = credentials, watch
         self.clock = ServerClock()
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
@@ -88,7 +95,7 @@ class Client:
     ) -> Answer:
         """Delete one training job. `signed_at`: MetaStudio's time as others know it (see `ServerClock`)."""
         path = f"{_jobs(project_id)}/{_checked(job_id, 'job id')}"
-        called = self._call("DELETE", path, project_id, app_user=app_user, signed_at=signed_at)
+        called = self._call("DELETE", path, project_id, app_user=app_user, signed_at=signed_at, target=job_id)
         if isinstance(called, Answer):
             return called
         return called.noted(read_answer(called.reply, secrets=called.secrets, dated=False))
@@ -98,7 +105,7 @@ class Client:
     ) -> Shown:
         """Ask for one training job."""
         path = f"{_jobs(project_id)}/{_checked(job_id, 'job id')}"
-        called = self._call("GET", path, project_id, app_user=app_user, signed_at=signed_at)
+        called = self._call("GET", path, project_id, app_user=app_user, signed_at=signed_at, target=job_id)
         if isinstance(called, Answer):
             return Shown(called, None)
         shown = read_shown(called.reply, job_id, secrets=called.secrets)
@@ -136,7 +143,9 @@ class Client:
         """
         if not isinstance(self._credentials, IamTokens):
             return None
-        token = self._credentials.token(project_id, self._begin())
+        if self._watch:
+            self._watch.before(self._credentials.current().signer)
+        token = self._credentials.token(project_id, self._begin(), self._watch)
         return token if isinstance(token, Answer) else None
 
     def renew(self, refused: Answer) -> bool:
@@ -164,21 +173,25 @@ class Client:
         app_user: str | None,
         signed_at: datetime | None,
         max_body_bytes: int = MAX_BODY_BYTES,
+        target: str | None = None,
         within_s: float | None = None,
     ) -> _Called | Answer:
         """What came back, or what IAM answered if it gave no token: then nothing was sent."""
+        source = self._credentials
+        credentials = source.current()
+        if self._watch:
+            self._watch.before(credentials.signer)
         call = self._begin(within_s)
         auth: SdkHmacSha256 | TokenAuth
         use: TokenUse | None = None
-        if isinstance(self._credentials, IamTokens):
-            token = self._credentials.token(project_id, call)
+        if isinstance(source, IamTokens):
+            token = source.token(project_id, call, self._watch)
             if isinstance(token, Answer):
                 return token
-            auth, use, secrets = TokenAuth(token.value), token.use, (token.value, *self._credentials.current().secrets)
-        else:
-            credentials = self._credentials.current()
+            auth, use, secrets = TokenAuth(token.value), token.use, (token.value, *credentials.secrets)
+        elif isinstance(credentials, Credentials):
             signed_at = self.clock.now(signed_at)
-            auth, secrets = SdkHmacSha256(credentials, signed_at=signed_at), _secrets_of(credentials)
+            auth, secrets = SdkHmacSha256(credentials, signed_at=signed_at), credentials.secrets
         request = requests.PreparedRequest()  # without a Session: it would cost more than the call itself
         request.method = method
         request.url = self._base + path
@@ -188,7 +201,13 @@ class Client:
             request.headers["X-App-UserId"] = app_user
         auth(request)
         reply = self._transport.exchange(request, call, max_body_bytes=max_body_bytes)
-        return _Called(reply, (*secrets, *_private(app_user)), use, None if use else signed_at, self.clock)
+
+        def tell(answer: Answer) -> None:
+            if self._watch:
+                final = use is None or not isinstance(source, IamTokens) or source.is_last(use)
+                self._watch.after(credentials.signer, answer, target=target, final=final)
+
+        return _Called(reply, (*secrets, *_private(app_user)), use, None if use else signed_at, self.clock, tell)
 
 
 def _jobs(project_id: str) -> str:
@@ -200,10 +219,6 @@ def _checked(text: str, what: str) -> str:
     if why:
         raise UsageError(why)
     return text
-
-
-def _secrets_of(credentials: Credentials) -> tuple[str, ...]:
-    return tuple(s for s in (credentials.ak, credentials.sk, credentials.security_token) if s)
 
 
 def _private(app_user: str | None) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from typing import Final, NoReturn, Protocol
 from worker.deletion import why_bad_id
 from worker.errors import SettingsError
 from worker.files import NotText, home, is_quoted, path_named, read_text
+from worker.metastudio.answer import Answer
 
 AK: Final = "HUAWEICLOUD_SDK_AK"
 SK: Final = "HUAWEICLOUD_SDK_SK"
@@ -27,6 +28,34 @@ STAT_EVERY_S: Final = (
     1.0  # a rotated file is noticed within this time; more often would cost a system call per deletion
 )
 MAX_FILE_BYTES: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Who signs a call: what refusals are counted by, and which secret it was. Hashes; safe to store and to log."""
+
+    record: str
+    fingerprint: str
+
+
+class Watch(Protocol):
+    """Minds how often a key is refused: too often would lock it. See `worker.budget`."""
+
+    def before(self, signer: Signer, *, anew: bool = False, close: bool = True) -> None:
+        """Raises where the key must not be used now. anew: whatever was known of it; close: then nobody else does."""
+        ...
+
+    def after(self, signer: Signer, answer: Answer, *, target: str | None = None, final: bool = True) -> None:
+        """A call that it signed was answered, or not. final: a refusal is not only of a token that was too old."""
+        ...
+
+    def accepted(self, signer: Signer, left: float, *, here: bool = True) -> None:
+        """A call that left then (seconds of `time.monotonic`) went through with it. here: this account knows enough."""
+        ...
+
+    def refused(self, signer: Signer, answer: Answer, *, target: str | None = None, close: bool = True) -> None:
+        """It was refused. close: whoever uses it has to stop."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -59,6 +88,16 @@ class Credentials:
         """Eight hex digits that change whenever the key does; safe to store and to log."""
         parts = "\0".join((self.ak, self.sk, self.security_token or ""))
         return hashlib.sha256(parts.encode()).hexdigest()[:8]
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What answers must not repeat in anything that is kept."""
+        return tuple(s for s in (self.ak, self.sk, self.security_token) if s)
+
+    @property
+    def signer(self) -> Signer:
+        """Whose refusals lock it: the gateway counts them by access key."""
+        return Signer(hashlib.sha256(self.ak.encode()).hexdigest()[:16], self.fingerprint)
 
 
 class CredentialsSource(Protocol):

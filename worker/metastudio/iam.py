@@ -35,7 +35,9 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from worker.addresses import check_endpoint
+from worker.errors import EraserError
 from worker.metastudio.answer import Answer, Silence, TokenUse
+from worker.metastudio.credentials import Watch
 from worker.metastudio.login import Login, LoginSource
 from worker.metastudio.reading import read_answer, read_time
 from worker.metastudio.transport import Call, Reply, Transport
@@ -117,8 +119,8 @@ class IamTokens:
         """Who asks for tokens now; asks nobody. Raises `SettingsError` with what to set."""
         return self._login.current()
 
-    def token(self, project_id: str, call: Call) -> Token | Answer:
-        """A token for a call, or what IAM answered instead.
+    def token(self, project_id: str, call: Call, watch: Watch | None = None) -> Token | Answer:
+        """A token for a call, or what IAM answered instead. `watch` minds how often a password is refused.
 
         At least a quarter of the call's time is left for the call itself.
         """
@@ -130,7 +132,7 @@ class IamTokens:
         if not (self._fetching.acquire(timeout=patience_s) if kept is None else self._fetching.acquire(blocking=False)):
             return kept or _silent(Silence.TIMEOUT, round(patience_s * 1000))
         try:
-            return self._renewed(project_id, login, call)
+            return self._renewed(project_id, login, call, watch)
         finally:
             self._fetching.release()
 
@@ -143,37 +145,59 @@ class IamTokens:
             kept = self._tokens.get(refused.project_id)
             if kept is None or kept.use.number != refused.number:
                 return True
-            if kept.on_trial and self._clock() - kept.fetched < ON_TRIAL_S:
+            if self._settles_it(kept):
                 return False
             del self._tokens[refused.project_id]
             self._refused.add(refused.project_id)
             return True
+
+    def is_last(self, use: TokenUse) -> bool:
+        """Whether a refusal of this token settles it: then `renew` says no."""
+        kept = self._tokens.get(use.project_id)
+        return kept is not None and kept.use.number == use.number and self._settles_it(kept)
+
+    def _settles_it(self, kept: Token) -> bool:
+        return kept.on_trial and self._clock() - kept.fetched < ON_TRIAL_S
 
     def _kept(self, project_id: str, login: Login) -> Token | None:
         token = self._tokens.get(project_id)
         usable = token is not None and token.login == login.fingerprint and self._clock() < token.ends_at
         return token if usable else None
 
-    def _renewed(self, project_id: str, login: Login, call: Call) -> Token | Answer:
+    def _renewed(self, project_id: str, login: Login, call: Call, watch: Watch | None) -> Token | Answer:
         """Look again, now that nobody else fetches; then fetch."""
         kept, now = self._kept(project_id, login), self._clock()
         if kept is not None and now < kept.renew_at:
             return kept
-        before = [self._failures.get(about) for about in (None, project_id)]
-        for failure in before:
+        for failure in (self._failures.get(about) for about in (None, project_id)):
             if failure is None or failure.login != login.fingerprint:
                 continue
-            if now < failure.until or (kept is not None and failure.answer.status == _WRONG_PASSWORD):
+            wrong = is_refused(failure.answer)
+            if (kept is not None and wrong) or (now < failure.until and not (wrong and watch)):
                 return kept or failure.answer
+        if watch:
+            try:
+                watch.before(login.signer, anew=True, close=kept is None)
+            except EraserError:
+                if kept is None:
+                    raise
+                return kept
+        asked = time.monotonic()
         fetched = self._fetch(project_id, login, call)
         if isinstance(fetched, Answer):
             self._remember(fetched, project_id, login)
             told = {"status": fetched.status, "code": fetched.code, "error": fetched.message or fetched.silence}
             log.warning("token.not_given", extra={"project_id": project_id, **told})
+            if watch and is_refused(fetched):
+                watch.refused(login.signer, fetched, close=kept is None)
+            elif watch:
+                watch.after(login.signer, fetched)
             return kept or fetched
         log.info("token.given", extra={"project_id": project_id, "number": fetched.use.number})
         self._failures.pop(None, None)
         self._failures.pop(project_id, None)
+        if watch:
+            watch.accepted(login.signer, asked, here=False)
         return fetched
 
     def _fetch(self, project_id: str, login: Login, call: Call) -> Token | Answer:
@@ -253,12 +277,21 @@ def _silent(silence: Silence, ms: int) -> Answer:
     return Answer(None, silence, None, None, None, ms, of_iam=True)
 
 
+def is_locked(answer: Answer) -> bool:
+    """Whether IAM says that too many passwords were wrong."""
+    return answer.code == _LOCKED or "locked" in (answer.message or "").lower()
+
+
+def is_refused(answer: Answer) -> bool:
+    """Whether the user is: the password is wrong, or one too many was."""
+    return answer.status == _WRONG_PASSWORD or (answer.status is not None and is_locked(answer))
+
+
 def _wait_s(answer: Answer, in_a_row: int) -> float:
     """How long an answer that was no token stands."""
     refused = answer.status is not None and 400 <= answer.status < 500 and answer.status not in (408, 429)
     if refused:
-        locked = answer.code == _LOCKED or "locked" in (answer.message or "").lower()
-        return LOCKED_WAIT_S if locked else REFUSED_WAIT_S
+        return LOCKED_WAIT_S if is_locked(answer) else REFUSED_WAIT_S
     away_s = AWAY_WAIT_S[min(in_a_row, len(AWAY_WAIT_S)) - 1]
     return max(away_s, min(answer.retry_after_s or 0.0, RETRY_AFTER_MOST_S))
 

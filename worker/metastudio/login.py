@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from worker.errors import SettingsError
-from worker.metastudio.credentials import WatchedFile, variable
+from worker.metastudio.credentials import Signer, WatchedFile, variable
 
 USER: Final = "ERASER_IAM_USER"
 PASSWORD: Final = "ERASER_IAM_PASSWORD"  # noqa: S105  the name of a setting, not its value
@@ -44,6 +44,12 @@ class Login:
             _check(name, value)
         parts = "\0".join((self.user, self.domain, self.password))
         object.__setattr__(self, "fingerprint", hashlib.scrypt(parts.encode(), salt=_SALT, dklen=4, **_SCRYPT).hex())
+
+    @property
+    def signer(self) -> Signer:
+        """Whose refusals lock it: IAM counts them by user."""
+        name = "\0".join((self.user, self.domain))
+        return Signer(hashlib.sha256(name.encode()).hexdigest()[:16], self.fingerprint)
 
     def __repr__(self) -> str:
         return f"Login(user={self.user}, password=***, domain={self.domain})"

@@ -41,6 +41,12 @@ class ServerClock:
             return others or self._own.now()
         return heard.time + timedelta(seconds=at - heard.at)
 
+    def told(self, time: datetime, ago_s: float) -> None:
+        """Somebody else found out so long ago; now it is that time. What this process heard later comes first."""
+        heard, at = self._heard, self._elapsed()
+        if heard is None or at - heard.at > ago_s:
+            self._heard = _Heard(time - timedelta(seconds=ago_s), at - ago_s)
+
     @property
     def is_stale(self) -> bool:
         """Whether the next answer's Date is worth a look."""

@@ -13,6 +13,7 @@ import redis
 
 from worker.accounts import Account
 from worker.addresses import broker_form, masked
+from worker.budget import KeyRests
 from worker.deletion import State
 from worker.errors import EraserError, SettingsError, Unreachable
 from worker.meaning import shows_jobs
@@ -76,9 +77,11 @@ def checks(running: Runtime, *, offline: bool) -> Iterator[Check]:
     if offline:
         yield Check("credentials", Verdict.OK, "not tried (--offline)")
         return
-    refused: dict[str, str] = {}  # a key's fingerprint -> the account that it was refused for
+    short = min(PATIENCE_S, running.settings.call_deadline)
+    read_timeout = min(short, running.settings.read_timeout)
+    quick = Runtime(replace(running.settings, call_deadline=short, read_timeout=read_timeout), running.environ)
     for account in running.settings.accounts.values():
-        yield from _metastudio(running, account, refused)
+        yield from _metastudio(quick, account)
 
 
 # -- Redis and the broker ----------------------------------------------------------------------------------------------
@@ -179,6 +182,10 @@ def _people(running: Runtime) -> Iterator[Check]:
         yield Check(name, Verdict(how), found, todo)
     for account in seen.accounts:
         yield _gate(account.gate.gate, account.gate.reason, account.gate.account)
+        for one in account.gate.closures:
+            if one.scope == "project":
+                todo = "check the project's id and the key's rights there; what nobody wants: eraser cancel"
+                yield Check(f"project {one.name}", Verdict.WRONG, words.closure(one, seen.now), todo)
     dead = seen.states[State.DEAD]
     if dead:
         yield Check("dead letters", Verdict.WARNING, words.count(dead, "dead letter"), "eraser dead groups")
@@ -249,29 +256,25 @@ def _gate(gate: str, reason: str | None, account: str) -> Check:
 # -- MetaStudio --------------------------------------------------------------------------------------------------------
 
 
-def _metastudio(running: Runtime, account: Account, refused: dict[str, str]) -> Iterator[Check]:
-    """One harmless signed list of one; none with a key that was refused for another account: more would lock it."""
+def _metastudio(running: Runtime, account: Account) -> Iterator[Check]:
+    """One harmless signed list of one; none with a key that was refused lately: more would lock it."""
     name = f"credentials of {account.name}"
     if account.endpoint is None:
         todo = "on a machine that only records requests nothing; on a worker's set ERASER_REGION or ERASER_ENDPOINT"
         yield Check(name, Verdict.WARNING, "no region and no endpoint: no call can be made from here", todo)
         return
-    project = next(iter(account.projects), running.settings.default_project())
+    project = running.home(account.name)
     if project is None:
         todo = "set HUAWEICLOUD_SDK_PROJECT_ID, or the account's projects in ERASER_CONFIG"
         yield Check(name, Verdict.WARNING, "not tried: no project is known", todo)
         return
-    settings = running.settings
-    short = min(PATIENCE_S, settings.call_deadline)
-    quick = replace(settings, call_deadline=short, read_timeout=min(short, settings.read_timeout))
     try:
-        client, key = Runtime(quick, running.environ).client(account.name)
-        if other := refused.get(key()):
-            yield Check(name, Verdict.WRONG, f"not tried: the key of {other}, which was refused", f"see {other}")
-            return
+        client, _ = running.client(account.name)
         listing = client.list(project, limit=1)
-        if listing.answer.status == 401:
-            refused[key()] = account.name
+    except KeyRests as error:
+        todo = f"correct it, then: eraser resume --account {account.name} --reason R"
+        yield Check(name, Verdict.WRONG, f"not tried: {error.said}", todo)
+        return
     except EraserError as error:
         yield Check(name, Verdict.WRONG, str(error), "set what it names")
         return

@@ -15,11 +15,15 @@ from worker.runtime import Runtime
 
 @dataclass(frozen=True, slots=True)
 class Switched:
-    """What came of it for one account. `was`: what kept its gate closed before, or None."""
+    """What came of it for one account. `was`: what kept its gate closed before, or None.
+
+    rest_s: its key was refused so often lately that it is not tried before.
+    """
 
     account: str
     gate: str
     was: str | None
+    rest_s: float = 0.0
 
 
 def accounts_meant(
@@ -58,12 +62,13 @@ def pause(running: Runtime, accounts: list[str], *, reason: str, by: str | None)
 def resume(
     running: Runtime, accounts: list[str], ring: Ring, *, reason: str, by: str | None = None
 ) -> Iterator[Switched]:
-    """Let calls go again; the first is a probe."""
+    """Let calls go again; what was closed is tried first."""
     check_reason(reason), check_opaque(by, "by")
     act = Act()
     for account in accounts:
-        was, bell = running.ledger(account).resume(why=reason, by=by, act=act)
+        was, bell, refused = running.ledger(account).resume(why=reason, by=by, act=act)
+        rest_s = max((running.budget.retry(record) for record in refused), default=0.0)
         if bell:
             ring(account, bell)
         running.wake(account, 0)
-        yield Switched(account, "ok", was)
+        yield Switched(account, "ok", was, rest_s)

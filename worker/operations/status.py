@@ -12,7 +12,7 @@ from worker.deletion import State
 from worker.errors import OtherEndpoint
 from worker.ledger.ask import ask, info
 from worker.ledger.parking import Group
-from worker.ledger.read import AccountStatus
+from worker.ledger.read import AccountStatus, Closure
 from worker.ledger.replays import ReplayState
 from worker.ledger.store import FULL_SHARE
 from worker.operations import accounts as identity
@@ -151,6 +151,7 @@ def as_json(seen: Overview) -> dict[str, Any]:
                 "until": rfc3339(account.gate.until),
                 "rate": account.gate.rate,
                 "reason": account.gate.reason,
+                "closures": [_closure(one) for one in account.gate.closures],
                 "endpoint": account.bound.endpoint if account.bound else None,
                 "elsewhere": account.gate.account in {error.account for error in seen.elsewhere},
             }
@@ -166,6 +167,11 @@ def as_json(seen: Overview) -> dict[str, Any]:
             if one.about == "replay"
         ],
     }
+
+
+def _closure(one: Closure) -> dict[str, Any]:
+    said = {"scope": one.scope, "name": one.name, "cause": one.cause, "target": one.target}
+    return said | {"since": rfc3339(one.since), "until": rfc3339(one.until), "requested_by": one.requested_by}
 
 
 def advice(seen: Overview) -> Iterator[Advice]:
@@ -197,6 +203,9 @@ def advice(seen: Overview) -> Iterator[Advice]:
             yield Advice(f"{gate.account} is paused", f"eraser resume{which} --reason R", "gate")
         elif gate.gate in ("credentials", "misconfigured", "clock"):
             yield Advice(f"{gate.account} is {words.GATES[gate.gate]}", "eraser doctor", "gate")
+        elif refused := sum(one.scope == "project" for one in gate.closures):
+            why = f"MetaStudio refuses {words.count(refused, 'project')} of {gate.account}"
+            yield Advice(why, "eraser doctor", "gate")
     for kind, number in parked.by_kind(seen.parked).items():
         yield Advice(f"{words.count(number, 'message')} {parked.WHY[kind]}", "eraser parked list", "parked")
     for alarm in seen.alarms:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from worker.deletion import Cause, Evidence, State, WaitingFor
+from worker.ledger.read import Closure
+from worker.operations.times import span
 
 STATES = {
     State.PENDING: "waits",
@@ -82,6 +84,22 @@ def remedy(name: str | None) -> str | None:
 
 def evidence(name: str | None) -> str:
     return EVIDENCE[Evidence(name)] if name in tuple(Evidence) else str(name)
+
+
+def closure(one: Closure, now: float) -> str:
+    """`closed: misconfigured since 3 min (403 …) by job J, which R requested; tried again in 50 s`."""
+    since = "" if one.since is None else f" since {span((now - one.since) / 1000)}"
+    by = f" by job {one.target}" if one.target else ""
+    by += f", which {one.requested_by} requested" if one.target and one.requested_by else ""
+    again = "" if one.until is None else f"; tried again in {span(max(0.0, one.until - now) / 1000)}"
+    return f"{GATES.get(one.cause, one.cause)}{since}{f' ({plain(one.reason)})' if one.reason else ''}{by}{again}"
+
+
+def first_call(rest_s: float) -> str:
+    """What happens after a resume."""
+    if rest_s <= 0:
+        return "The first call is a probe."
+    return f"Its key was refused twice in a few minutes, and a lock is near: it is tried again in {span(rest_s)}."
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

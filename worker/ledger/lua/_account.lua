@@ -13,7 +13,9 @@
 --   discarded:users     zset    discarded ones that still know their app user; score: when they were discarded
 --   gate                hash    may this account be called now, and when
 --   left                hash    when the last second's calls left (see _gate.lua)
---   failing             zset    refs that failed since the last sign of life; score: when
+--   failing, forbidden  zset    refs that failed, or were forbidden, since the last sign of life; score: when
+--   closures            hash    what is closed, and why (see _closures.lua)
+--   probes              zset    of it; score: when somebody may try
 --   waiting             zset    hands that wait for a slot; score: when they ask again
 --   rung                zset    doorbells on their way; score: when they count as lost
 --   bells               string  how many were ever rung: each has its number

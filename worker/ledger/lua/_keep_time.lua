@@ -17,6 +17,7 @@ local function mend_gate(now, by)
       elseif at > now + LONGEST_PAUSE then put(name, now) end
     end
   end
+  mend_closures(now)
   write_gate()
 end
 

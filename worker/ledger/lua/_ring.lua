@@ -1,43 +1,55 @@
--- Doorbells. A hand is called only when work is due, the gate lets somebody go, and no hand waits or is on its way.
+-- Doorbells. A hand is called only when there is something for it to do, the gate lets somebody go, and no hand waits or
+-- is on its way. There is something to do when a deletion is due, and when something closed is to be tried again.
+--include _lanes
 local BELL = 2000        -- ms after which a doorbell counts as lost; twice as long for each that nobody answered before it
 local MOST_LOST = 4      -- of which it is known: while no worker runs a bell is sent twice a minute
 local WAITER = 1000      -- ms after its wake-up that a waiting hand counts as gone
-
--- When the next deletion is due (ms since 1970), the user lane first if it is due; nil when nothing is pending.
-local function next_due(now)
-  local soonest
-  for _, lane in ipairs({ 'user', 'bulk' }) do
-    local head = redis.call('ZRANGE', P .. 'due:' .. lane, 0, 0, 'WITHSCORES')
-    if head[2] then
-      local at = tonumber(head[2])
-      if at <= now then return at end
-      if not soonest or at < soonest then soonest = at end
-    end
-  end
-  return soonest
-end
 
 local function hands_waiting(now)
   return redis.call('ZCOUNT', P .. 'waiting', ms(now - WAITER), '+inf')
 end
 
+-- Until when are keys closed: this one or, where the caller has none, all of them?
+local function keys_closed(now, key)
+  if key then
+    return read_gate()['good:' .. key] and 0 or math.max(num('bad:' .. key, 0), num('trying:' .. key, 0))
+  end
+  local till = math.huge
+  for name, at in pairs(read_gate()) do
+    if string.sub(name, 1, 5) == 'good:' then return 0 end
+    if string.sub(name, 1, 4) == 'bad:' then till = math.min(till, tonumber(at)) end
+  end
+  return till < math.huge and till or 0
+end
+
 -- Is the gate open, or will it let somebody try? Says until when it is closed otherwise (nil: until a person acts).
-local function closed_until(now, cfg)
-  local g = read_gate()
-  if g.paused then return true, nil end
-  local till = 0
-  if g.block then till = num('block_until', 0) end
-  till = math.max(till, num('throttled_until', 0), num('probe_until', 0))
+local function closed_until(now, cfg, key)
+  if read_gate().paused then return true, nil end
+  local account = closure('account')
+  local till = math.max(account and account['until'] or 0, num('throttled_until', 0), keys_closed(now, key))
   if till > now then return true, till end
   local slot = next_slot(now, cfg)
   if slot > now + 2000 then return true, slot - 1000 end
   return false
 end
 
-local function ring(now, cfg)
-  if closed_until(now, cfg) then return nil end
-  local due = next_due(now)
-  if not due or due > now then return nil end
+-- When something closed is to be tried next, due deletions or not; nil: nothing is.
+local function next_try()
+  if num('closed', 0) == 0 then return nil end
+  return tonumber(redis.call('ZRANGE', PROBES, 0, 0, 'WITHSCORES')[2])
+end
+
+-- When there is something to do next (ms since 1970); nil: nothing, or only a person can change it.
+local function next_look(now, cfg, key)
+  local closed, till = closed_until(now, cfg, key)
+  if closed then return till end
+  local due, try = next_due(now), next_try()
+  return due and try and math.min(due, try) or due or try
+end
+
+local function ring(now, cfg, key)
+  local at = next_look(now, cfg, key)
+  if not at or at > now then return nil end
   if hands_waiting(now) > 0 then return nil end
   redis.call('ZREMRANGEBYRANK', P .. 'rung', 0, -MOST_LOST - 1)
   if redis.call('ZCOUNT', P .. 'rung', '(' .. ms(now), ms(now + BELL * 2 ^ MOST_LOST)) > 0 then return nil end

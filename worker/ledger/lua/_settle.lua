@@ -40,14 +40,24 @@ local function postpone(ref, now, from, lane, due, fields)
   redis.call('ZADD', P .. 'due:' .. lane, ms(due), ref)
 end
 
+-- It is no trouble of this job's: no attempt is used, and nothing dies of it.
+local function spare(s)
+  s.used = nil
+  if s.set then s.set.refused = nil end
+  if s.to == 'dead' then s.to, s.cause, s.wait, s.delay = 'pending', nil, 'retry', 0 end
+end
+
 -- s: ref, token, to, wait, delay (ms), cause, evidence, used, called, ms, outcome, attempt (JSON), event (JSON), set, status, code, saw, nth, left (see sent()), book (see _books.lua)
 -- returns the state it now has, with "late" before it when the answer lost, or "unknown"
 local function settle(now, s, cfg)
   local k = record(s.ref)
   local v = redis.call('HMGET', k, 'state', 'tok', 'lane', 'dl', 'round', 'calls', 'used', 'wish', 'tk', 'unk', 'was',
-    'rp')
+    'rp', 'by')
   local state, lane, round = v[1], v[3], v[5] or '1'
-  if s.saw then learn(now, cfg, s.saw, tonumber(v[9] or '0'), s.ref) end
+  if s.saw then
+    local call = { ref = s.ref, taken = tonumber(v[9] or '0'), due = tonumber(v[11] or '0'), by = v[13] }
+    if learn(now, cfg, s.saw, call) then spare(s) end
+  end
   if not state then return 'unknown' end
   local mine = state == 'running' and v[2] == s.token
   if s.nth and (mine or not s.left) then sent(cfg, s.nth, tonumber(v[9] or '0'), s.left, s.ms or 0) end
@@ -92,7 +102,10 @@ local function settle(now, s, cfg)
   end
   local delay = withdrawn and LOOK_AGAIN or s.delay
   local due = math.max(now, math.min(now + delay, tonumber(v[4])))
-  if not s.called and delay == 0 and v[11] then due = tonumber(v[11]) end  -- nothing was sent: it keeps its place
+  if not s.called and delay == 0 and v[11] then  -- nothing was sent: it keeps its place
+    due = tonumber(v[11])
+    drop('past:' .. lane, 'ties:' .. lane)
+  end
   if v[8] == 'cancel' then
     if redis.call('HGET', k, 'unk') == '1' then
       postpone(s.ref, now, state, lane, due, { look = '1', wait = 'retry' })

@@ -1,11 +1,12 @@
 -- confirm: may the call still leave? Asked right before a DELETE where anything lay between its take and now: a look, a
---          probe's list, a token of IAM, a thread that woke late. Everywhere else it would cost a round trip for nothing.
+--          token of IAM, a thread that woke late. Everywhere else it would cost a round trip for nothing.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: ref, token, key, probe (bool), owner (HMAC of the app user whose job
+--   ARGV     caller, operation number, options (JSON: ref, token, key, probe (the closure that it tries), owner (HMAC of the app user whose job
 --            the look found it to be), book (by which policies were asked, see _books.lua), gate)
 --   returns  {"now", "go": whether the lease is still the caller's, nobody withdrew the deletion or put it on hold, the
 --            policies were asked by a good book where nobody else asks, its deadline has not passed, and the gate is as open as it was}
 --   "go" writes down that a call may have left: from now on a cancel or hold comes too late, and a rescue does not know.
+--   Its lease begins anew, so that it covers the call however long the look before it took.
 --include _clock
 --include _account
 --include _drains
@@ -19,11 +20,6 @@
 --include _hold
 local options = cjson.decode(ARGV[3])
 
-local function gate_open(now, cfg)
-  if read_gate().paused then return false end
-  return options.probe or (not shut(cfg, options.key) and num('throttled_until', 0) <= now)
-end
-
 local function goes(now)
   local k = record(options.ref)
   local v = redis.call('HMGET', k, 'state', 'tok', 'wish', 'dl')
@@ -31,12 +27,16 @@ local function goes(now)
   if options.owner then redis.call('HSET', k, 'owner', options.owner) end
   local names, asked = policies(options.ref)
   if names and not may_judge(now, options.book, asked) then return false end
-  return not v[3] and tonumber(v[4]) > now and gate_open(now, options.gate) and not hold_of(options.ref)
+  return not v[3] and tonumber(v[4]) > now and still_open(now, options.key, options.ref, options.probe)
+    and not hold_of(options.ref)
 end
 
 return once(ARGV[1], ARGV[2], function()
   local now = clock()
   local go = goes(now)
-  if go then redis.call('HDEL', record(options.ref), 'unsent') end
+  if go then
+    redis.call('HDEL', record(options.ref), 'unsent')
+    redis.call('ZADD', P .. 'running', ms(now + options.gate.lease), options.ref)
+  end
   return { now = tonumber(ms(now)), go = go }
 end)

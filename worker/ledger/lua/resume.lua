@@ -1,7 +1,7 @@
--- resume: a person says that calls may go again. Refused keys and closed gates are forgotten: the next call is a probe.
+-- resume: a person says that calls may go again. What was closed is tried at once.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: gate, act (see _audit.lua))
---   returns  {"now", "was": what kept it closed or null, "ring": bell}
+--   returns  {"now", "was": what kept it closed or null, "records": of refused keys, "ring": bell}
 --include _clock
 --include _account
 --include _drains
@@ -13,15 +13,23 @@ local options = cjson.decode(ARGV[3])
 
 return once(ARGV[1], ARGV[2], function()
   local now = clock()
-  local g = read_gate()
-  local was = g.paused and 'paused' or g.block
-  local stale = { 'paused', 'paused_at', 'paused_by', 'block', 'block_at', 'block_until', 'block_pause', 'block_why',
-    'probe_until', 'throttled_until', 'throttles', 'slow' }
-  for name in pairs(g) do
-    if string.sub(name, 1, 4) == 'bad:' or string.sub(name, 1, 5) == 'good:' then stale[#stale + 1] = name end
+  local was, records = read_gate().paused and 'paused', {}
+  for _, name in ipairs(redis.call('HKEYS', CLOSURES)) do
+    local c = closure(name)
+    if c then
+      was = was or not c.quiet and c.cause or nil
+      if c.record then records[#records + 1] = c.record end
+      if c.cause == 'outage' then  -- a harmless list goes first; the rest is found out anew
+        c['until'] = tonumber(ms(now))
+        write_closure(name, c)
+      else open(name) end
+    end
   end
-  drop(unpack(stale))
+  drop('paused', 'paused_at', 'paused_by', 'throttled_until', 'throttles', 'slow')
+  for name in pairs(read_gate()) do
+    if string.sub(name, 1, 4) == 'bad:' or string.sub(name, 1, 7) == 'trying:' then drop(name) end
+  end
   write_gate()
   audit(now, options.act, { was or 'ok' })
-  return { now = tonumber(ms(now)), was = was, ring = ring(now, options.gate) }
+  return { now = tonumber(ms(now)), was = was, records = records, ring = ring(now, options.gate) }
 end)

@@ -1,6 +1,6 @@
 -- ring: does somebody have to be called? The dispatcher asks; a lost doorbell costs one tick.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON): gate (see _gate.lua)
+--   ARGV     caller, operation number, options (JSON): gate (see _gate.lua), key (the fingerprint of the caller's)
 --   returns  {"now", "ring": bell, "next": ms since 1970 when somebody should look again,
 --             "replays": ids of replays that somebody has to drive, if there are any}
 --include _clock
@@ -17,11 +17,9 @@ local options = cjson.decode(ARGV[3])
 return once(ARGV[1], ARGV[2], function()
   keep_time()
   local now = clock()
-  local answer = { now = tonumber(ms(now)), ring = ring(now, options.gate) }
-  local closed, till = closed_until(now, options.gate)
-  local due = next_due(now)
-  if due and closed then answer.next = till and tonumber(ms(till))
-  elseif due then answer.next = tonumber(ms(due > now and due or now + (clocks_agree() and SOON or LATER))) end
+  local answer = { now = tonumber(ms(now)), ring = ring(now, options.gate, options.key) }
+  local at = next_look(now, options.gate, options.key)
+  if at then answer.next = tonumber(ms(at > now and at or now + (clocks_agree() and SOON or LATER))) end
   local lease = redis.call('ZRANGE', P .. 'running', 0, 0, 'WITHSCORES')
   if lease[2] and (not answer.next or tonumber(lease[2]) < answer.next) then answer.next = tonumber(lease[2]) end
   local replays = redis.call('ZRANGE', P .. 'replays:feeding', 0, 9)

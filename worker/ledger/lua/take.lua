@@ -2,11 +2,13 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     hand (the caller), operation number, options (JSON)
 --            options: worker, token, key (the credential's fingerprint), want, bell, book (see _books.lua),
---            strays (projects, see _places.lua), settle (see _settle.lua), gate (see _gate.lua)
+--            strays (projects, see _places.lua), settle (see _settle.lua), gate (see _gate.lua),
+--            tried (what the list that this hand asked for taught: name, project, saw; see _breaker.lua)
 --   returns  {"now", "settled", and one of
 --             "go": {ref, round, used, calls, …, "probe"},    leased for gate.lease ms under the token;
 --                   ahead: ms until its slot; nth: the call's number; who: look up the app user before the call; policies: one of these must still mean it;
 --                   unsent: something is asked first, so `confirm` has to say that the call may leave
+--             "try": {name, project (of what is due, or was answered last), skew, skew_ago (ms)},  ask for a harmless list, and tell (tried)
 --             "wait": ms,                                      ask again then; nothing is reserved
 --             "none": true,                                    nothing to do: the hand ends
 --             "next": ms since 1970 when somebody should look again, "ring": bell}
@@ -31,49 +33,9 @@ local LEFT_FOR = 500       -- ms: somebody else is called for what this one had 
 local LONGEST_WAIT = 2000  -- ms that a hand waits for a slot; for a later one somebody is called again
 local options = cjson.decode(ARGV[3])
 local cfg = options.gate
+--include _pick
 
--- The first one that is due, but for so many at the head of a lane that are left to other workers. While clocks disagree
--- nothing is over because of time: what was in its grace stays there, what has passed its deadline waits, and both are
--- stepped over (at most so many of a lane).
-local STEPPED_OVER = 500
-local function due_head(now, left)
-  for _, lane in ipairs({ 'user', 'bulk' }) do
-    local most = clocks_agree() and 1 or STEPPED_OVER
-    for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due:' .. lane, '-inf', ms(now), 'LIMIT', left[lane], most)) do
-      if most == 1 then return ref, lane end
-      local v = redis.call('HMGET', record(ref), 'wait', 'dl')
-      if v[1] ~= 'grace' and tonumber(v[2]) > now then return ref, lane end
-    end
-  end
-end
-
--- The most urgent deletion that may still be sent, and whether its app user has to be looked up first. What is on hold
--- or has passed its deadline is put away on the way (at most 100 a call). A withdrawn one is only looked at: no hold, and no
--- policy has to mean it.
-local left = { user = 0, bulk = 0 }  -- due ones that are left to other workers
-local function pick(now)
-  for _ = 1, 100 do
-    local ref, lane = due_head(now, left)
-    if not ref then return nil end
-    local v = redis.call('HMGET', record(ref), 'dl', 'round', 'wish')
-    local on_hold = v[3] ~= 'cancel' and hold_of(ref) or nil
-    if lies_elsewhere(ref, options.strays) then
-      redis.call('ZADD', P .. 'due:' .. lane, ms(now + ELSEWHERE), ref)
-    elseif on_hold and on_hold ~= 'ask' then
-      hold(ref, now, 'pending', lane, now, v[2] or '1', on_hold)
-    elseif tonumber(v[1]) > now then
-      local names, asked = policies(ref)
-      if not names or v[3] == 'cancel' or may_judge(now, options.book, asked) then
-        if names then redis.call('HDEL', P .. 'books:wanted', unpack(names)) end
-        return ref, lane, on_hold == 'ask', names
-      end
-      if leave_to_others(ref, lane, now, names, asked) then left[lane] = left[lane] + 1 end
-    else
-      note_event(ref, now, 'deletion.died', { cause = 'deadline' }, v[2] or '1')
-      finish(ref, now, 'pending', lane, 'dead', { cause = 'deadline' })
-    end
-  end
-end
+local function skew_ago(now) return read_gate().skew and math.max(0, now - num('skew_at', 0)) end
 
 local function lease(ref, lane, now, probe, who, names)
   local k = record(ref)
@@ -85,14 +47,55 @@ local function lease(ref, lane, now, probe, who, names)
   redis.call('ZADD', P .. 'running', ms(now + cfg.lease), ref)
   redis.call('HSET', k, 'state', 'running', 'tok', options.token, 'wrk', options.worker, 'tk', ms(now), 'was', due)
   local function n(i) return tonumber(v[i] or '0') end
-  local unsent = probe or who or names or n(7) > 0 or v[10]
+  local unsent = who or names or n(7) > 0 or v[10]
   if unsent then redis.call('HSET', k, 'unsent', '1') end
   return {
     ref = ref, lane = lane, round = tonumber(v[1] or '1'), used = n(2), calls = n(3), lost = n(4), later = n(5),
     refused = n(6), look = n(7), unknown = v[8] == '1', seen = v[9] == '1', wish = v[10] or nil, user = v[11] or nil,
-    left = tonumber(ms(tonumber(v[12]) - now)), probe = probe, skew = tonumber(read_gate().skew or nil),
+    left = tonumber(ms(tonumber(v[12]) - now)), probe = probe,
+    skew = tonumber(read_gate().skew or nil), skew_ago = skew_ago(now),
     who = who or nil, policies = names, unsent = unsent and true or nil, unseen = n(13),
   }
+end
+
+-- What is closed and may be tried now; the account and its keys are minded in ask().
+local function project_to_try(now)
+  if num('closed', 0) == 0 then return nil end
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', PROBES, '-inf', ms(now), 'LIMIT', 0, 10)) do
+    local project = string.match(name, '^project (.*)')
+    if project then return project end
+  end
+end
+
+-- A list to ask for: what it tries, and of which project where the account has none of its own.
+local function try(name, project, now)
+  if name == 'key' then put('trying:' .. options.key, now + cfg.lease) else being_tried(now, cfg, name) end
+  for _, lane in ipairs(LANES) do
+    project = project or redis.call('ZRANGE', P .. 'due:' .. lane, 0, 0)[1]
+  end
+  project = project and project_of(project) or read_gate().home
+  return { name = name, project = project, skew = tonumber(read_gate().skew or nil), skew_ago = skew_ago(now) }
+end
+
+-- The deletion that goes now, and the closure that it tries; or a list that goes before; or whether to ask at once again.
+local function choose(now, probe)
+  local seed = tonumber(string.sub(options.token, 1, 7), 16) or 0
+  local project = not probe and project_to_try(now)
+  if project then
+    local name = 'project ' .. project
+    if not closure(name).delete then return { try = try(name, project, now) } end
+    local one = untried(now, cfg, seed, project)
+    if one then return one end
+    list_answered(now, name, false)
+  end
+  local one, more, left = (probe or heads_are_bad(now, cfg)) and untried(now, cfg, seed) or nil
+  if not one then one, more, left = head(now) end
+  if one then
+    one.tries = probe or one.tries
+    return one
+  end
+  if probe and not more then list_answered(now, probe, false) end
+  return { more = more, left = left }
 end
 
 return once(ARGV[1], ARGV[2], function()
@@ -102,19 +105,30 @@ return once(ARGV[1], ARGV[2], function()
   if options.bell then heard(now, options.bell) end
   local answer = { now = tonumber(ms(now)) }
   if options.settle then answer.settled = settle(now, options.settle, cfg) end
-  local verdict, detail = 'none', nil
+  if options.tried then
+    local t = options.tried
+    tried(now, cfg, t.name, t.project, t.saw, (next_due(now) or math.huge) <= now)
+  end
+  local verdict, detail, chosen = 'none', nil, {}
   if options.want then verdict, detail = ask(now, cfg, options.key) end
-  if (verdict == 'go' or verdict == 'wait') and full(now, cfg) then verdict = 'none' end
   if options.book then note_seen(now, options.book) end
-  local ref, lane, who, names
-  if verdict == 'go' then ref, lane, who, names = pick(now) end
-  if ref then
-    local ahead, nth = pass(now, cfg, detail)
-    answer.go = lease(ref, lane, now, detail, who, names)
+  if verdict == 'key' or verdict == 'try' then
+    if (next_look(now, cfg, options.key) or math.huge) <= now then answer.try = try(detail or 'key', nil, now) end
+  elseif (verdict == 'go' or verdict == 'wait') and full(now, cfg) then verdict = 'none' end
+  if verdict == 'go' then chosen = choose(now, detail) end
+  if chosen.ref then
+    local ahead, nth = pass(now, cfg)
+    if chosen.tries then being_tried(now, cfg, chosen.tries) end
+    answer.go = lease(chosen.ref, chosen.lane, now, chosen.tries, chosen.who, chosen.names)
     answer.go.ahead, answer.go.nth = ahead, nth
     -- When a call outlasts a slot, the next slot needs another hand.
-    if not detail and num('call_ms', cfg.interval) * 1.3 > spacing(cfg) then answer.ring = ring(now, cfg) end
-  elseif verdict == 'wait' and detail <= LONGEST_WAIT and (next_due(now) or math.huge) <= now + detail then
+    if not chosen.tries and num('call_ms', cfg.interval) * 1.3 > spacing(cfg) then answer.ring = ring(now, cfg, options.key) end
+  elseif chosen.try then
+    answer.try = chosen.try
+    answer.ring = ring(now, cfg, options.key)
+  elseif chosen.more then
+    answer.wait = 0
+  elseif verdict == 'wait' and detail <= LONGEST_WAIT and (next_look(now, cfg, options.key) or math.huge) <= now + detail then
     local others = hands_waiting(now)
     local useful = math.max(1, math.ceil(num('call_ms', 0) / spacing(cfg)))
     if others < useful then
@@ -123,17 +137,14 @@ return once(ARGV[1], ARGV[2], function()
     else
       answer.none = true
     end
-  else
+  elseif not answer.try then
     answer.none = true
-    if not options.want then answer.ring = ring(now, cfg) end
+    if not options.want then answer.ring = ring(now, cfg, options.key) end
   end
   if answer.none then
-    local closed, till = closed_until(now, cfg)
-    if closed then answer.next = till and tonumber(ms(till)) else
-      local due = next_due(now)
-      if due and left.user + left.bulk > 0 then due = math.max(due, now + LEFT_FOR) end
-      answer.next = due and tonumber(ms(due))
-    end
+    local at = next_look(now, cfg, options.key)
+    if at and chosen.left then at = math.max(at, now + LEFT_FOR) end
+    answer.next = at and tonumber(ms(at))
   end
   write_gate()
   return answer

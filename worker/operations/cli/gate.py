@@ -61,4 +61,4 @@ def _tell(switched: Iterable[gates.Switched], *, as_json: bool, several: bool) -
         elif one.was is None:
             say(f"{one.account} was open already; nothing changed.")
         else:
-            say(f"{one.account} is open; it was {words.GATES.get(one.was, one.was)}. The first call is a probe.")
+            say(f"{one.account} is open; it was {words.GATES.get(one.was, one.was)}. {words.first_call(one.rest_s)}")

@@ -129,7 +129,14 @@ def _gates(seen: Overview) -> RenderableType:
                 gate.reason,
             )
         )
-    return tabled(["ACCOUNT", "GATE", "RATE", "SINCE", "TRIED AGAIN", "REASON"], rows, right=["RATE"])
+    table = tabled(["ACCOUNT", "GATE", "RATE", "SINCE", "TRIED AGAIN", "REASON"], rows, right=["RATE"])
+    closed = [
+        Text(f"{one.scope} {one.name} of {account.gate.account} is {words.closure(one, seen.now)}", style="bold red")
+        for account in seen.accounts
+        for one in account.gate.closures
+        if one.scope == "project" or one.target
+    ]
+    return Group(table, *closed)
 
 
 def _workers(seen: Overview) -> RenderableType:

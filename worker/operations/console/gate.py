@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from worker.errors import UsageError
 from worker.ledger.read import AccountStatus
-from worker.operations import gates, status
+from worker.operations import gates, status, words
 from worker.operations.console.dialogs import Dialog, acted, asking
 from worker.operations.console.visits import Move, Page, View, Visit
 
@@ -58,8 +58,8 @@ def _done(visit: Visit, reason: str, by: str) -> Move:
     if visit.request.path_params["verb"] == "pause":
         list(gates.pause(visit.running, [account], reason=reason, by=by))
         return Move("/gate", f"Account {account} is paused: no call leaves.")
-    list(gates.resume(visit.running, [account], visit.ring, reason=reason, by=by))
-    return Move("/gate", f"Account {account} may be called again. The first call is a probe.")
+    (one,) = gates.resume(visit.running, [account], visit.ring, reason=reason, by=by)
+    return Move("/gate", f"Account {account} may be called again. {words.first_call(one.rest_s)}")
 
 
 VIEWS = (View("/gate", show), View("/gate/{account}/{verb}", ask, do))

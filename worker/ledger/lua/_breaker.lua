@@ -1,0 +1,161 @@
+-- What calls taught us: whether the account, a project or only the job itself is in trouble.
+--   failing     zset   refs that failed since a DELETE was answered; score: when
+--   forbidden   zset   refs whose DELETE was forbidden although lists are answered; score: when. Until their project's is not
+-- Failures of outage_after different jobs are an outage; of fewer, or with an answer between them, the jobs' own trouble.
+-- So it is with what is forbidden: of one project, or of the account where several projects meet it and nothing was answered.
+
+-- call: ref, taken (when it was leased), due (when it was due then), by (who asked for it); for one that was not leased: ref only
+
+local learn, tried, learnt_clock
+do
+
+local function closed_by(call, cause, saw, pause)
+  return { cause = cause, why = saw.why, pause = pause, target = string.match(call.ref, '/(.+)'), by = call.by or nil }
+end
+
+-- A DELETE of the project was allowed: those that were not are their jobs' own trouble.
+local function allowed(project)
+  for _, ref in ipairs(redis.call('ZRANGE', P .. 'forbidden', 0, -1)) do
+    if project_of(ref) == project then redis.call('ZREM', P .. 'forbidden', ref) end
+  end
+end
+
+local function sign_of_life(now, saw, call)
+  local g, project = read_gate(), project_of(call.ref)
+  if num('failing', 0) > 0 then
+    redis.call('DEL', P .. 'failing')
+    drop('failing')
+  end
+  if g.forbidden then
+    allowed(project)
+    if redis.call('EXISTS', P .. 'forbidden') == 0 then drop('forbidden') end
+  end
+  -- A call that left before it was closed proves nothing about the rights of now.
+  for _, name in ipairs({ 'account', 'project ' .. project }) do
+    local c = closure(name)
+    if c and (c.cause == 'outage' or call.taken >= c.since) then open(name) end
+  end
+  if saw.key and g['good:' .. saw.key] and now - num('good:' .. saw.key, 0) > 60000 then remember_key(now, saw.key) end
+  put('well', call.due)
+  if g.home ~= project then put('home', project) end
+  put('well_at', now)
+  recover(now)
+end
+
+local function failure(now, cfg, saw, call)
+  redis.call('ZADD', P .. 'failing', ms(now), call.ref)
+  put('failing', redis.call('ZCARD', P .. 'failing'))
+  if call.due >= num('well', math.huge) then drop('well') end
+  if saw.probe and closure(saw.probe) then
+    close_longer(now, cfg, saw.probe, saw.why)
+  elseif not closure('account') and num('failing', 0) >= cfg.outage_after then
+    local c = closed_by(call, 'outage', saw, cfg.outage_pause)
+    c.delete = true
+    close(now, 'account', c)
+  end
+end
+
+-- The DELETE was forbidden, the list is not. Returns whether that is more than this job's trouble, and uses no attempt.
+local function forbidden(now, cfg, saw, call)
+  local project = project_of(call.ref)
+  if saw.probe and closure(saw.probe) then close_longer(now, cfg, saw.probe, saw.why) return true end
+  local account = closure('account')
+  if closure('project ' .. project) or (account and account.cause == 'misconfigured') then return true end
+  redis.call('ZADD', P .. 'forbidden', ms(now), call.ref)
+  put('forbidden', '1')
+  local here, everywhere, several = 0, 0, false
+  local at = redis.call('ZRANGE', P .. 'forbidden', 0, -1, 'WITHSCORES')
+  for i = 1, #at, 2 do
+    local mine = project_of(at[i]) == project
+    if mine then here = here + 1 end
+    if tonumber(at[i + 1]) > num('well_at', 0) then
+      everywhere = everywhere + 1
+      several = several or not mine
+    end
+  end
+  local name
+  if several and everywhere >= cfg.outage_after then name = 'account'
+  elseif here >= cfg.outage_after then name = 'project ' .. project
+  else return false end
+  local c = closed_by(call, 'misconfigured', saw, cfg.misconfigured_pause)
+  c.delete, c.listed = true, true
+  close(now, name, c)
+  return true
+end
+
+-- The project is refused, with its lists.
+local function misconfigured(now, cfg, saw, call)
+  local name = 'project ' .. project_of(call.ref)
+  local c = closure(name)
+  if c and saw.probe == name then close_longer(now, cfg, name, saw.why)
+  elseif not c or c.quiet then close(now, name, closed_by(call, 'misconfigured', saw, cfg.misconfigured_pause)) end
+end
+
+-- Whoever was refused told the key's own record and every account first; here, only what it could not tell.
+local function refused(now, cfg, saw, call)
+  if num('bad:' .. saw.key, 0) <= now then
+    refuse_key(now, saw.key, now + cfg.key_pause, closed_by(call, nil, saw))
+    return
+  end
+  local name = 'key ' .. saw.key
+  local c = closure(name)
+  if c and not c.by and call.by then
+    c.target, c.by = string.match(call.ref, '/(.+)'), call.by
+    write_closure(name, c)
+  end
+end
+
+function learnt_clock(now, saw)
+  put('skew', saw.skew)  -- however small: it was the worker's own clock that was wrong, and Redis's is to be signed with
+  put('skew_at', now)
+end
+
+-- What one call taught us. saw: kind (ok: a DELETE was answered | listed: a list was | fail | forbidden | misconfigured
+-- | throttled | credentials | clock | none), key, ms, probe (the closure that it tried), retry_after (ms), skew (ms), why.
+-- Returns true where the failure is not the job's own, and uses no attempt.
+function learn(now, cfg, saw, call)
+  local c = saw.probe and closure(saw.probe)
+  if c then
+    c['until'] = tonumber(ms(now))
+    write_closure(saw.probe, c)
+  end
+  if saw.ms and (saw.kind == 'ok' or saw.kind == 'throttled') then
+    local before = num('call_ms', saw.ms)
+    put('call_ms', before + (saw.ms - before) * 0.1)
+  end
+  if saw.kind == 'ok' then sign_of_life(now, saw, call)
+  elseif saw.kind == 'fail' then failure(now, cfg, saw, call)
+  elseif saw.kind == 'forbidden' then return forbidden(now, cfg, saw, call)
+  elseif saw.kind == 'misconfigured' then misconfigured(now, cfg, saw, call)
+  elseif saw.kind == 'throttled' then throttle(now, cfg, saw)
+  elseif saw.kind == 'credentials' then refused(now, cfg, saw, call)
+  elseif saw.kind == 'clock' then learnt_clock(now, saw) end
+end
+
+-- The harmless list that somebody asked for, to try what is closed or a key that nobody here knows.
+-- name: the closure, or 'key'; project: whose list. at_hand: whether a deletion is due that could try next.
+local BREATH = 1000  -- ms, after a 429
+function tried(now, cfg, name, project, saw, at_hand)
+  local call, kind = { ref = project .. '/' }, saw.kind
+  if name == 'key' then
+    drop('trying:' .. saw.key)
+    if kind == 'listed' or kind == 'misconfigured' then accept_key(now, saw.key) end
+    if closure('account') then name = 'account' end  -- it tried that as well
+  end
+  local c = closure(name)
+  if kind == 'credentials' then refused(now, cfg, saw, call)
+  elseif kind == 'clock' then learnt_clock(now, saw)
+  elseif kind == 'throttled' then
+    throttle(now, cfg, saw)
+    put('throttled_until', math.max(num('throttled_until', 0), now + BREATH))
+  elseif kind == 'misconfigured' and not c then misconfigured(now, cfg, saw, call)
+  elseif kind == 'listed' and c then list_answered(now, name, at_hand)
+  elseif kind ~= 'listed' and kind ~= 'none' and c then close_longer(now, cfg, name, saw.why)
+  elseif kind == 'fail' then close(now, 'account', { cause = 'outage', why = saw.why, pause = cfg.outage_pause }) end
+  if c and (kind == 'credentials' or kind == 'clock' or kind == 'throttled' or kind == 'none') then
+    c['until'] = tonumber(ms(now))
+    write_closure(name, c)
+  end
+end
+
+end

@@ -1,0 +1,82 @@
+-- What is closed, and why: one table for every scope, so that a refusal closes no more than it is about.
+--   closures   hash   '<scope>' or '<scope> <name>' -> JSON. Scopes: account, key (its fingerprint), project (its id)
+--     cause    outage | misconfigured | credentials;  why: what was answered
+--     since, until (when somebody may try it again), pause: ms; the pause doubles with each try that comes to nothing
+--     delete   true: only a DELETE that is answered opens it. listed: lists are answered, so that a DELETE may try
+--     quiet    true: nothing speaks against calls but that one has to try first; nobody is told of a closure
+--     target, by    the job that closed it, and who asked for that
+--   probes     zset   those of them that are not quiet; score: when somebody may try
+local CLOSURES, PROBES = P .. 'closures', P .. 'probes'
+local closures = {}  -- as far as they were read
+
+local function closure(name)
+  if num('closed', 0) == 0 then return nil end
+  if closures[name] == nil then
+    local said = redis.call('HGET', CLOSURES, name)
+    closures[name] = said and cjson.decode(said) or false
+  end
+  return closures[name] or nil
+end
+
+local function write_closure(name, c)
+  closures[name] = c
+  redis.call('HSET', CLOSURES, name, cjson.encode(c))
+  if c.quiet then redis.call('ZREM', PROBES, name) else redis.call('ZADD', PROBES, ms(c['until']), name) end
+  put('closed', redis.call('HLEN', CLOSURES))
+end
+
+-- Close a scope. Of one that is closed already the beginning stays, and who caused it.
+local function close(now, name, c)
+  local before = closure(name)
+  if before and before.quiet then before = nil end
+  c.since = before and before.since or tonumber(ms(now))
+  c['until'] = tonumber(ms(now + c.pause))
+  if before then c.target, c.by = before.target, before.by end
+  write_closure(name, c)
+end
+
+local function open(name)
+  if not closure(name) then return end
+  closures[name] = false
+  redis.call('HDEL', CLOSURES, name)
+  redis.call('ZREM', PROBES, name)
+  local left = redis.call('HLEN', CLOSURES)
+  if left > 0 then put('closed', left) else drop('closed') end
+  drop('past:user', 'past:bulk', 'ties:user', 'ties:bulk')  -- what was passed over is looked at again
+end
+
+-- A try came to nothing: the next one comes after twice the pause, whatever else was answered.
+local function close_longer(now, cfg, name, why)
+  local c = closure(name)
+  c.pause = math.min(c.pause * 2, c.cause == 'outage' and cfg.outage_pause_max or cfg.misconfigured_pause_max)
+  c.why, c.quiet = why or c.why, nil
+  if c.cause == 'outage' then c.listed = nil end
+  close(now, name, c)
+end
+
+-- Somebody tries it. Nobody else does, unless that one is never heard of again.
+local function being_tried(now, cfg, name)
+  local c = closure(name)
+  c['until'] = tonumber(ms(now + cfg.lease))
+  write_closure(name, c)
+end
+
+-- The harmless list was answered. With nothing at hand for a DELETE to try, the next deletion is the one that tries.
+local function list_answered(now, name, at_hand)
+  local c = closure(name)
+  if not c.delete then return open(name) end
+  c.listed, c.quiet, c['until'] = true, not at_hand or nil, tonumber(ms(now))
+  write_closure(name, c)
+  drop('past:user', 'past:bulk', 'ties:user', 'ties:bulk')
+end
+
+-- The clock by which they were dated was wrong: none is tried later than after its pause.
+local function mend_closures(now)
+  if num('closed', 0) == 0 then return end
+  for _, name in ipairs(redis.call('HKEYS', CLOSURES)) do
+    local c = closure(name)
+    if c and c.since > now then c.since = tonumber(ms(now)) end
+    if c and c['until'] > now + c.pause then c['until'] = tonumber(ms(now + c.pause)) end
+    if c then write_closure(name, c) end
+  end
+end

@@ -1,0 +1,117 @@
+-- Which deletion goes next: the user lane first, the oldest due first. What is due in a closed project is passed over.
+-- options: strays, book (see take.lua)
+local head, untried, heads_are_bad
+do
+
+local HEADS = 20          -- of closed projects; a take passes no more of them over
+local PUT_AWAY = 100      -- on hold, past their deadline, elsewhere; a take puts no more of them away
+local STEPPED_OVER = 500  -- left to others, or to clocks that agree
+local SAMPLE = 16         -- places of a lane that are looked at where the heads fail
+
+-- What a deletion is asked before it may be sent. v: of it dl, wish, wait. trying: a closed project that is to be tried.
+-- Returns 'go' and how: tries (the closure that it tries), who (its app user has to be looked up), names (only these
+-- policies ask for it). Or what stands against it: 'elsewhere', a kind of hold, 'over' (its deadline), 'not_yet' (while
+-- clocks disagree nothing is over because of time, and what was in its grace stays there), 'closed', or 'others' and names,
+-- asked (only policies ask for it, and this worker may not judge them).
+local function stands(ref, now, v, trying)
+  if lies_elsewhere(ref, options.strays) then return 'elsewhere' end
+  local on_hold = v[2] ~= 'cancel' and hold_of(ref) or nil
+  if on_hold and on_hold ~= 'ask' then return on_hold end
+  local over = tonumber(v[1]) <= now
+  if (over or v[3] == 'grace') and not clocks_agree() then return 'not_yet' end
+  if over then return 'over' end
+  local project = project_of(ref)
+  local c = closure('project ' .. project)
+  if c and project ~= trying and not (c.quiet and c['until'] <= now) then return 'closed' end
+  local names, asked = policies(ref)
+  if names and v[2] ~= 'cancel' and not may_judge(now, options.book, asked) then return 'others', names, asked end
+  return 'go', { tries = c and 'project ' .. project or nil, who = on_hold == 'ask' or nil, names = names }
+end
+
+local function chosen(ref, lane, how)
+  if how.names then redis.call('HDEL', P .. 'books:wanted', unpack(how.names)) end
+  how.ref, how.lane = ref, lane
+  return how
+end
+
+-- Put it away, so that the next one stands at its place; false: it stays there, for somebody else.
+local function put_away(ref, lane, now, why, names, asked)
+  local round = redis.call('HGET', record(ref), 'round') or '1'
+  if why == 'not_yet' then return false
+  elseif why == 'others' then return not leave_to_others(ref, lane, now, names, asked)
+  elseif why == 'elsewhere' then redis.call('ZADD', P .. 'due:' .. lane, ms(now + ELSEWHERE), ref)
+  elseif why == 'over' then
+    note_event(ref, now, 'deletion.died', { cause = 'deadline' }, round)
+    finish(ref, now, 'pending', lane, 'dead', { cause = 'deadline' })
+  else hold(ref, now, 'pending', lane, now, round, why) end
+  return true
+end
+
+-- The most urgent one; or nil, whether there may be more behind those of closed projects, and whether some were left.
+function head(now)
+  local away, left, more = 0, 0, false
+  for _, lane in ipairs(LANES) do
+    local rank, passed, score = first_open(lane, now), 0, nil
+    while away < PUT_AWAY and left < STEPPED_OVER do
+      local due = redis.call('ZRANGE', P .. 'due:' .. lane, rank, rank, 'WITHSCORES')
+      if not due[1] or tonumber(due[2]) > now then break end
+      local v = redis.call('HMGET', record(due[1]), 'dl', 'wish', 'wait')
+      local how, more_of_it, asked = stands(due[1], now, v)
+      if how == 'go' then
+        if score then passed_over(lane, now, score, rank) end
+        return chosen(due[1], lane, more_of_it)
+      elseif how == 'closed' then
+        rank, passed = rank + 1, passed + 1
+        if left == 0 then score = due[2] end
+        if passed == HEADS then more = true break end
+      elseif put_away(due[1], lane, now, how, more_of_it, asked) then
+        away = away + 1
+      else
+        if score then passed_over(lane, now, score, rank) score = nil end
+        rank, left = rank + 1, left + 1
+      end
+    end
+    if score then passed_over(lane, now, score, rank) end
+  end
+  return nil, more, left > 0
+end
+
+-- Where the heads fail or are not answered, or where one has to try for all: a deletion that never failed, behind the
+-- last one that was answered or anywhere in the lane; where all failed, the one that did so least often.
+-- only: of this project, which is closed.
+function untried(now, cfg, seed, only)
+  local least, found = math.huge, nil
+  for _, lane in ipairs(LANES) do
+    local key = P .. 'due:' .. lane
+    local from, to = only and 0 or first_open(lane, now), redis.call('ZCOUNT', key, '-inf', ms(now))
+    local ranks = {}
+    if read_gate().well and now - num('well_at', 0) < long(cfg) then
+      local behind = math.max(from, redis.call('ZCOUNT', key, '-inf', '(' .. ms(num('well'))))
+      for i = 0, 3 do ranks[#ranks + 1] = behind + i end
+    end
+    local step = math.max(1, math.floor((to - from) / SAMPLE))
+    for i = 0, SAMPLE do ranks[#ranks + 1] = from + (seed + i * step) % math.max(1, to - from) end
+    for _, rank in ipairs(ranks) do
+      local ref = rank < to and redis.call('ZRANGE', key, rank, rank)[1]
+      if ref and (not only or project_of(ref) == only) then
+        local v = redis.call('HMGET', record(ref), 'dl', 'wish', 'wait', 'calls')
+        local how, more_of_it = stands(ref, now, v, only)
+        local calls = tonumber(v[4] or '0')
+        if how == 'go' and v[2] ~= 'cancel' and calls < least then
+          least, found = calls, { ref, lane, more_of_it }
+          if least == 0 then return chosen(unpack(found)) end
+        end
+      end
+    end
+  end
+  return found and chosen(unpack(found))
+end
+
+-- Do the heads fail, or go unanswered for longer than calls take here?
+function heads_are_bad(now, cfg)
+  if num('failing', 0) >= 2 then return true end
+  local running = redis.call('ZCARD', P .. 'running')
+  return running >= 2 and running - young(now, cfg) >= 2
+end
+
+end

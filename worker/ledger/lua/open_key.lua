@@ -1,0 +1,18 @@
+-- open_key: a key was accepted: every call of this account may go with it.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: key (its fingerprint))
+--   returns  {"now", "was": whether it was closed}
+--include _clock
+--include _account
+--include _drains
+--include _once
+--include _gate
+local options = cjson.decode(ARGV[3])
+
+return once(ARGV[1], ARGV[2], function()
+  local now = clock()
+  local was = num('bad:' .. options.key, 0) > 0
+  accept_key(now, options.key)
+  write_gate()
+  return { now = tonumber(ms(now)), was = was }
+end)
