@@ -17,7 +17,8 @@ from worker.embedded import EmbeddedRedis, data_directory
 from worker.errors import OtherEndpoint, UsageError
 from worker.ledger.bindings import bindings
 from worker.ledger.holds import HoldList
-from worker.ledger.moves import Claim, Ref
+from worker.ledger.moves import Claim, Lesson, Ref, Tried
+from worker.ledger.read import ReadModel
 from worker.ledger.store import Ledger
 from worker.runtime import Runtime
 from worker.settings import Settings
@@ -109,6 +110,20 @@ def test_an_account_takes_another_address_when_nothing_waits(client: redis.Redis
     assert {name.decode() for name in left} == {"paused", "paused_by", "paused_at"}, "a pause is a person's"  # type: ignore[union-attr]
     with pytest.raises(OtherEndpoint):
         one.resume(why="T-3")
+
+
+def test_what_was_closed_at_the_old_address_is_open_at_the_new_one(client: redis.Redis) -> None:
+    one = ledger(client, PRODUCTION)
+    refused = Tried("key", PROJECT, Lesson("misconfigured", key="k1", why="403 at the old address"))
+    one.take(worker="w", key="k1", want=False, tried=refused)
+    assert [closure.scope for closure in ReadModel(client, "default", rate=10.0).gate().closures] == ["project"]
+    assert ledger(client, None).rebind(STAGING, why="T-2", by="ops-1", plan=False).bound
+    there = ledger(client, STAGING)
+    assert there.bar("credentials", "no key for the new one")
+    closures = ReadModel(client, "default", rate=10.0).gate().closures
+    assert [(one.scope, one.cause) for one in closures] == [("account", "credentials")]
+    left = {key.decode().removeprefix(one.prefix) for key in client.scan_iter()}
+    assert not left & {"failing", "forbidden", "left"}
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "held", "dead"])

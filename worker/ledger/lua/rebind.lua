@@ -15,7 +15,7 @@ local function forget_gate()
   for _, name in ipairs(redis.call('HKEYS', P .. 'gate')) do
     if not string.match(name, '^paused') then redis.call('HDEL', P .. 'gate', name) end
   end
-  redis.call('DEL', P .. 'failing', P .. 'left')
+  for _, name in ipairs({ 'closures', 'probes', 'failing', 'forbidden', 'left' }) do redis.call('DEL', P .. name) end
 end
 
 return once(ARGV[1], ARGV[2], function()
