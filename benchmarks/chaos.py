@@ -40,7 +40,7 @@ SETTINGS = {
     "ERASER_RATE": "60",
     "ERASER_RETRY_SCHEDULE": ",".join(["0.2s", "0.4s"] + ["1s"] * 40),
     "ERASER_CONNECT_TIMEOUT": "1s",
-    "ERASER_CALL_DEADLINE": "2.5s",
+    "ERASER_CALL_TIMEOUT": "2.5s",
     "ERASER_LEASE": f"{LEASE_S:g}s",
 }
 SIMULATOR = ("--latency", "0.02", "--jitter", "0.02")

@@ -30,7 +30,7 @@ EARNEST: dict[str, str | None] = {  # the settings of production
     "ERASER_RETRY_SCHEDULE": None,
     "ERASER_NOT_DELETABLE_SCHEDULE": None,
     "ERASER_CONNECT_TIMEOUT": None,
-    "ERASER_CALL_DEADLINE": None,
+    "ERASER_CALL_TIMEOUT": None,
     "ERASER_LEASE": None,
 }
 LIMITED = ("--delete-per-s", str(RATE), "--latency", "0.05", "--jitter", "0.02")

@@ -155,7 +155,7 @@ def test_dead_letters_and_a_pause_are_warnings(command: Command, undertaker: Und
 
 @pytest.mark.parametrize(("lease", "verdict"), [("30s", "warning"), ("31s", "ok")])
 def test_a_lease_that_hides_lost_workers_is_a_warning(command: Command, lease: str, verdict: str) -> None:
-    ended = command("doctor", "--offline", "--json", ERASER_LEASE=lease, ERASER_CALL_DEADLINE="20s")
+    ended = command("doctor", "--offline", "--json", ERASER_LEASE=lease, ERASER_CALL_TIMEOUT="20s")
     found = verdicts(ended)["ERASER_LEASE"]
     assert found[0] == verdict
     assert ("worker_lost" in found[1]) == (verdict == "warning")
@@ -271,7 +271,7 @@ def test_it_tells_the_tokens_of_the_http_api_and_what_is_wrong_with_their_file(
     assert (tokens["verdict"], "others may write" in tokens["found"]) == ("warning", True)
     file.write_text("[shop]")
     assert found()["tokens of the HTTP API"]["verdict"] == "wrong"
-    assert "TLS" in found(ERASER_CONSOLE_HOSTS="eraser.example.com")["names of the HTTP side"]["found"]
+    assert "TLS" in found(ERASER_ALLOWED_HOSTS="eraser.example.com")["names of the HTTP side"]["found"]
 
 
 # -- receipts ----------------------------------------------------------------------------------------------------------

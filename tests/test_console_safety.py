@@ -30,7 +30,7 @@ def console(redis_url: str, undertaker: Undertaker) -> Iterator[Console]:
 @pytest.fixture
 def outside(redis_url: str) -> Iterator[Console]:
     """The same from elsewhere, through something that encrypts."""
-    environ = {"ERASER_CONSOLE_PASSWORD": PASSWORD, "ERASER_CONSOLE_HOSTS": "console.example"}
+    environ = {"ERASER_CONSOLE_PASSWORD": PASSWORD, "ERASER_ALLOWED_HOSTS": "console.example"}
     one = Console(redis_url, environ=environ, bind="0.0.0.0", base=OUTSIDE)
     with one.client:
         yield one
@@ -205,7 +205,7 @@ def test_a_cookie_that_is_not_ours_is_replaced(console: Console, planted: str) -
 )
 def test_without_a_password_others_see_nothing(redis_url: str, undertaker: Undertaker, bind: str, hosts: str) -> None:
     undertaker.end("a")
-    console = Console(redis_url, environ={"ERASER_CONSOLE_HOSTS": hosts}, bind=bind)
+    console = Console(redis_url, environ={"ERASER_ALLOWED_HOSTS": hosts}, bind=bind)
     with console.client:
         for path in ("/", "/dead", "/login", f"/deletions/{PROJECT}/a"):
             answer = console.get(path)
@@ -284,7 +284,7 @@ def test_another_address_may_still_try_but_not_for_ever(outside: Console) -> Non
 
 
 def test_a_password_is_not_taken_without_encryption(redis_url: str) -> None:
-    environ = {"ERASER_CONSOLE_PASSWORD": PASSWORD, "ERASER_CONSOLE_HOSTS": "console.example"}
+    environ = {"ERASER_CONSOLE_PASSWORD": PASSWORD, "ERASER_ALLOWED_HOSTS": "console.example"}
     console = Console(redis_url, environ=environ, bind="0.0.0.0", base="http://console.example")
     with console.client:
         answer = console.get("/login")

@@ -40,7 +40,7 @@ def test_what_is_not_there_is_a_problem(redis_url: str, method: str, path: str, 
 
 def test_the_metrics_are_for_this_machine_or_for_who_may_read(site: Site, redis_url: str, tmp_path: Path) -> None:
     assert "avatar_eraser_up 1" in site.client.get("/metrics").text
-    proxied = {"ERASER_CONSOLE_HOSTS": "eraser.example.com"}
+    proxied = {"ERASER_ALLOWED_HOSTS": "eraser.example.com"}
     behind = Site(redis_url, tmp_path / "behind.toml", proxied)
     away = Site(redis_url, tmp_path / "away.toml", bind="0.0.0.0")
     for other, host in ((behind, "eraser.example.com"), (away, "127.0.0.1")):

@@ -31,7 +31,7 @@ def test_a_name_that_is_not_ours_reaches_nothing(site: Site, undertaker: Underta
 
 def test_a_name_that_was_allowed_and_any_name_for_a_probe(redis_url: str, site: Site) -> None:
     other = Site(
-        redis_url, site.tokens.with_name("others.toml"), {"ERASER_CONSOLE_HOSTS": "eraser.example.com, console"}
+        redis_url, site.tokens.with_name("others.toml"), {"ERASER_ALLOWED_HOSTS": "eraser.example.com, console"}
     )
     assert other.ask("job-1", headers={"Host": "Eraser.Example.com:443"}).status_code == 202
     assert other.ask("job-1", headers={"Host": "example.com"}).status_code == 421

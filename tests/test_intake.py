@@ -31,7 +31,7 @@ class Bench:
 
     def __init__(self, url: str) -> None:
         self.redis = redis.Redis.from_url(url)
-        environ = {"ERASER_REDIS_URL": url, "HUAWEICLOUD_SDK_PROJECT_ID": PROJECT, "ERASER_CALL_DEADLINE": "5s"}
+        environ = {"ERASER_REDIS_URL": url, "HUAWEICLOUD_SDK_PROJECT_ID": PROJECT, "ERASER_CALL_TIMEOUT": "5s"}
         self.running = Runtime.load(environ)
         self.app = Celery("us", broker=broker_form(url), set_as_current=False)
         self.app.conf.broker_transport_options = {"socket_connect_timeout": 1, "max_retries": 0}
@@ -156,7 +156,7 @@ def test_where_nothing_takes_it_a_worker_that_is_told_to_stop_waits_as_long_as_a
     assert len(slept) == 3
     with pytest.raises(Ignore):
         bench.record(raising(Unreachable("away")))
-    assert len(slept) > bench.running.settings.call_deadline
+    assert len(slept) > bench.running.settings.call_timeout
     with bench.app:
         pass
 

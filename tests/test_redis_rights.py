@@ -44,7 +44,7 @@ def test_requests_retries_grace_dead_letters_and_rescue_go_on(url: str, command:
         command.environ |= {"ERASER_REDIS_URL": url, "ERASER_REGION": "", "ERASER_ENDPOINT": simulator.url}
         command.environ |= {"HUAWEICLOUD_SDK_AK": simulator.ak, "HUAWEICLOUD_SDK_SK": simulator.sk}
         command.environ |= {"HUAWEICLOUD_SDK_PROJECT_ID": simulator.project, "ERASER_RETRY_SCHEDULE": "0.1s"}
-        command.environ |= {"ERASER_RATE": "200", "ERASER_CALL_DEADLINE": "5s", "ERASER_LEASE": "6s"}
+        command.environ |= {"ERASER_RATE": "200", "ERASER_CALL_TIMEOUT": "5s", "ERASER_LEASE": "6s"}
         simulator.fault("error", "job-00001", times=1)
         simulator.fault("error", "job-00002", times=None)
         asked = [f"job-{n:05d}" for n in range(1, 8)]

@@ -21,7 +21,7 @@ from redis.retry import Retry
 from tests.waiting import PATIENCE_S, wait_until
 from worker.durations import parse_duration
 from worker.redis_server import find_server
-from worker.settings import KNOWN, Settings
+from worker.settings import KNOWN, RENAMED, Settings
 
 ROOT = Path(__file__).parents[1]
 TOOLS = Path(sys.executable).parent
@@ -91,6 +91,24 @@ def test_the_licence_is_apache_2() -> None:
     assert "The avatar-eraser authors" in text
 
 
+# Old names
+
+TABLES_OF_OLD_NAMES = {"worker/settings.py"}  # what is refused under them, with what it is called now
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Every text of the repository, but for this file and what git does not keep."""
+    for name in run("git", "ls-files").stdout.splitlines():
+        path = ROOT / name
+        if path != Path(__file__) and path.is_file() and path.suffix not in (".png", ".woff2"):
+            yield name, path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_nothing_goes_by_an_old_name_but_where_it_is_refused(old: str) -> None:
+    assert {name for name, text in texts() if re.search(rf"(?<![\w-]){re.escape(old)}\b", text)} == TABLES_OF_OLD_NAMES
+
+
 # Containers
 
 
@@ -152,7 +170,7 @@ def test_the_console_is_watched_by_its_own_address(compose: dict[str, Any]) -> N
 
 def test_a_call_can_finish_before_the_container_is_killed(compose: dict[str, Any]) -> None:
     grace = parse_duration(compose["services"]["worker"]["stop_grace_period"])
-    assert grace >= Settings.load({}).call_deadline + 15
+    assert grace >= Settings.load({}).call_timeout + 15
 
 
 def test_redis_is_published_nowhere_and_what_has_no_password_on_this_machine_only(compose: dict[str, Any]) -> None:

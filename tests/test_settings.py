@@ -18,7 +18,7 @@ from worker.addresses import broker_form, masked
 from worker.durations import LONGEST, format_duration, format_schedule, parse_duration, parse_schedule
 from worker.errors import SettingsError, UsageError
 from worker.ledger.store import connect
-from worker.settings import KNOWN, Settings, check_celery_environment
+from worker.settings import KNOWN, RENAMED, Settings, check_celery_environment
 
 SECRET = "c4n4ry-pw"
 
@@ -88,9 +88,9 @@ def test_nothing_set_is_a_complete_set_of_settings() -> None:
     assert sum(settings.retry_schedule) / 3600 == pytest.approx(15.88, abs=0.01)
     assert settings.not_deletable_schedule[-1] == 86400
     assert settings.deadline == 30 * 86400
-    assert (settings.connect_timeout, settings.read_timeout, settings.call_deadline) == (5, 30, 45)
+    assert (settings.connect_timeout, settings.read_timeout, settings.call_timeout) == (5, 30, 45)
     assert settings.lease == 60
-    assert settings.keep_final == 400 * 86400
+    assert settings.record_ttl == 400 * 86400
     assert list(settings.accounts) == ["default"]
     assert settings.default_project() is None
 
@@ -107,8 +107,8 @@ def test_an_empty_variable_is_not_set() -> None:
 
 
 def test_the_read_timeout_is_cut_to_the_deadline_of_the_call() -> None:
-    assert load(ERASER_CALL_DEADLINE="8s").read_timeout == 8
-    assert load(ERASER_CALL_DEADLINE="8s").lease == 23
+    assert load(ERASER_CALL_TIMEOUT="8s").read_timeout == 8
+    assert load(ERASER_CALL_TIMEOUT="8s").lease == 23
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -178,7 +178,7 @@ REFUSED = [
     ({"ERASER_DEADLINE": "30"}, "ERASER_DEADLINE", "such as 30s"),
     ({"ERASER_RETRY_SCHEDULE": "10s,,30s"}, "ERASER_RETRY_SCHEDULE", "commas"),
     ({"ERASER_RETRY_SCHEDULE": "10s,soon"}, "ERASER_RETRY_SCHEDULE", "found 'soon'"),
-    ({"ERASER_CALL_DEADLINE": "3s"}, "ERASER_CALL_DEADLINE", "ERASER_CONNECT_TIMEOUT=5s"),
+    ({"ERASER_CALL_TIMEOUT": "3s"}, "ERASER_CALL_TIMEOUT", "ERASER_CONNECT_TIMEOUT=5s"),
     ({"ERASER_LEASE": "45s"}, "ERASER_LEASE", "at least 46s"),
     ({"ERASER_REDIS_URL": "http://cache"}, "ERASER_REDIS_URL", "redis://HOST"),
     ({"ERASER_REDIS_URL": "redis://"}, "ERASER_REDIS_URL", "no host"),
@@ -202,6 +202,16 @@ def test_a_wrong_setting_is_named_and_the_error_says_what_to_set(
         Settings.load(environ)
     assert caught.value.name == name
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_name_is_refused_with_the_name_of_now(old: str, new: str) -> None:
+    """Also beside the new one, and without a value: a setting that is not read must not look as if it counted."""
+    assert new in KNOWN
+    for environ in ({old: "60s"}, {old: ""}, {old: "60s", new: "60s"}):
+        with pytest.raises(SettingsError, match=rf"\b{old} is called {new} now\b") as caught:
+            Settings.load(environ)
+        assert (caught.value.name, caught.value.exit_code) == (old, 2)
 
 
 def test_every_known_setting_is_accepted_by_name() -> None:

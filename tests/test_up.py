@@ -45,7 +45,7 @@ class Machine:
             "ERASER_ENDPOINT": simulator.url,
             "ERASER_RATE": "40",
             "ERASER_RETRY_SCHEDULE": "0.3s,0.5s,1s,1s,1s",
-            "ERASER_CALL_DEADLINE": "30s",
+            "ERASER_CALL_TIMEOUT": "30s",
             "ERASER_LEASE": "60s",
             "HUAWEICLOUD_SDK_AK": DEMO_AK,
             "HUAWEICLOUD_SDK_SK": DEMO_SK,
@@ -126,7 +126,7 @@ def receipt_of_another_day(machine: Machine) -> None:
 
 
 def test_killed_with_everything_in_mid_run_it_goes_on_where_it_was(machine: Machine) -> None:
-    leases = {"ERASER_CALL_DEADLINE": "2s", "ERASER_CONNECT_TIMEOUT": "1s", "ERASER_LEASE": "4s"}
+    leases = {"ERASER_CALL_TIMEOUT": "2s", "ERASER_CONNECT_TIMEOUT": "1s", "ERASER_LEASE": "4s"}
     machine.up(**leases, ERASER_RATE="20")
     receipt_of_another_day(machine)
     machine.simulator.add_job("bystander")  # of an empty project nothing proves that a job is gone

@@ -204,7 +204,7 @@ class Dispatcher:
     def _forget_old(self, account: str) -> None:
         """Let old records go, a few hundred a script: as many as a busy account settles, and no endless turn."""
         for _ in range(FORGET_MOVES):
-            if not self.runtime.ledger(account).forget(keep_s=self.runtime.settings.keep_final) or self._stop.is_set():
+            if not self.runtime.ledger(account).forget(keep_s=self.runtime.settings.record_ttl) or self._stop.is_set():
                 return
 
     def _look_at(self, accounts: Iterable[str]) -> None:
@@ -287,6 +287,6 @@ class DispatcherStep(bootsteps.StartStopStep):
         if self._archivist:
             self._archivist.stop()
         if self._stand_ins:
-            self._stand_ins.wait(runtime().settings.call_deadline + STANDIN_MARGIN_S)
+            self._stand_ins.wait(runtime().settings.call_timeout + STANDIN_MARGIN_S)
 
     terminate = stop

@@ -129,7 +129,7 @@ class Intake:
     def _patience_is_over(self) -> bool:
         """After SIGTERM: an orchestrator waits for as long as a call may take, and not much longer."""
         running = self._running()
-        self._ends = self._ends or time.monotonic() + running.settings.call_deadline
+        self._ends = self._ends or time.monotonic() + running.settings.call_timeout
         return time.monotonic() > self._ends
 
     # -- what the consumer calls ---------------------------------------------------------------------------------------

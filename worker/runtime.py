@@ -300,7 +300,7 @@ class Runtime:
                     credentials=source,
                     connect_timeout_s=self.settings.connect_timeout,
                     read_timeout_s=self.settings.read_timeout,
-                    call_deadline_s=self.settings.call_deadline,
+                    call_deadline_s=self.settings.call_timeout,
                     pool_size=max(2, min(32, MOST_KEPT // len(self.settings.accounts))),
                     watch=self.budget.of(account),
                 )
@@ -333,7 +333,7 @@ class Runtime:
             key=key,
             schedule=self.schedule,
             worker=self.worker,
-            call_deadline_s=self.settings.call_deadline,
+            call_deadline_s=self.settings.call_timeout,
             ring=lambda bell: ring(account, bell),
             stopping=self.stopping,
             still_meant=Reread(self.policies),

@@ -40,9 +40,9 @@ KNOWN = (
     "ERASER_DEADLINE",
     "ERASER_CONNECT_TIMEOUT",
     "ERASER_READ_TIMEOUT",
-    "ERASER_CALL_DEADLINE",
+    "ERASER_CALL_TIMEOUT",
     "ERASER_LEASE",
-    "ERASER_KEEP_FINAL",
+    "ERASER_RECORD_TTL",
     "ERASER_CONFIG",
     "ERASER_RECEIPTS_DIR",
     "ERASER_RECEIPT_KEY_FILE",
@@ -50,10 +50,15 @@ KNOWN = (
     "ERASER_IAM_USER",
     "ERASER_IAM_DOMAIN",
     "ERASER_API_TOKENS_FILE",  # hashes of the HTTP API's tokens: no secret, but a file like the secrets
-    "ERASER_CONSOLE_HOSTS",
+    "ERASER_ALLOWED_HOSTS",
     "ERASER_NAMESPACE",
     "ERASER_PROJECTS",  # whose jobs may be asked for
 )
+RENAMED = {  # what a setting was called once -> what it is called now
+    "ERASER_KEEP_FINAL": "ERASER_RECORD_TTL",
+    "ERASER_CALL_DEADLINE": "ERASER_CALL_TIMEOUT",
+    "ERASER_CONSOLE_HOSTS": "ERASER_ALLOWED_HOSTS",
+}
 PROJECT = "HUAWEICLOUD_SDK_PROJECT_ID"
 EVERY = "*"
 
@@ -79,9 +84,9 @@ class Settings:
     deadline: float
     connect_timeout: float
     read_timeout: float  # never longer than the call's deadline
-    call_deadline: float
+    call_timeout: float
     lease: float
-    keep_final: float
+    record_ttl: float
     console_password: str | None = field(repr=False)
     config: Path | None
     receipts_dir: Path | None  # where receipts go when they leave Redis; None: they stay there
@@ -89,7 +94,7 @@ class Settings:
     redis_server: Path | None
     api_tokens: Path | None
     namespace: str  # what the names of all keys and queues begin with
-    console_hosts: tuple[str, ...]  # names under which the HTTP side is called, beside those of this machine
+    allowed_hosts: tuple[str, ...]  # names under which the HTTP side is called, beside those of this machine
     accounts: Mapping[str, Account]
     owners: Mapping[str, str]  # project -> its account, where that is said
     project: str | None  # HUAWEICLOUD_SDK_PROJECT_ID
@@ -108,8 +113,8 @@ class Settings:
             broker_url = broker_form(redis_url)
             read.origins["ERASER_BROKER_URL"] = "ERASER_REDIS_URL"
         connect_timeout = read.duration("ERASER_CONNECT_TIMEOUT", "5s")
-        call_deadline = read.call_deadline(connect_timeout)
-        read_timeout = min(read.duration("ERASER_READ_TIMEOUT", "30s"), call_deadline)
+        call_timeout = read.call_timeout(connect_timeout)
+        read_timeout = min(read.duration("ERASER_READ_TIMEOUT", "30s"), call_timeout)
         rate = read.value("ERASER_RATE", _check_rate)
         project = read.secret(PROJECT, _check_project)  # no secret, but the SDK's names may all come as _FILE here
         config = read.value("ERASER_CONFIG", path_named)
@@ -125,9 +130,9 @@ class Settings:
             deadline=read.duration("ERASER_DEADLINE", "30d"),
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
-            call_deadline=call_deadline,
-            lease=read.lease(call_deadline),
-            keep_final=read.duration("ERASER_KEEP_FINAL", "400d"),
+            call_timeout=call_timeout,
+            lease=read.lease(call_timeout),
+            record_ttl=read.duration("ERASER_RECORD_TTL", "400d"),
             console_password=read.secret("ERASER_CONSOLE_PASSWORD", _check_password),
             config=config,
             receipts_dir=read.value("ERASER_RECEIPTS_DIR", path_named),
@@ -135,7 +140,7 @@ class Settings:
             redis_server=read.value("ERASER_REDIS_SERVER", path_named),
             api_tokens=read.value("ERASER_API_TOKENS_FILE", path_named),
             namespace=read.value("ERASER_NAMESPACE", _check_namespace) or NAMESPACE,
-            console_hosts=read.value("ERASER_CONSOLE_HOSTS", check_hosts) or (),
+            allowed_hosts=read.value("ERASER_ALLOWED_HOSTS", check_hosts) or (),
             accounts=MappingProxyType(accounts),
             owners=MappingProxyType({one: name for name, account in accounts.items() for one in account.projects}),
             project=project,
@@ -191,9 +196,9 @@ class Settings:
             "ERASER_DEADLINE": format_duration(self.deadline),
             "ERASER_CONNECT_TIMEOUT": format_duration(self.connect_timeout),
             "ERASER_READ_TIMEOUT": format_duration(self.read_timeout),
-            "ERASER_CALL_DEADLINE": format_duration(self.call_deadline),
+            "ERASER_CALL_TIMEOUT": format_duration(self.call_timeout),
             "ERASER_LEASE": format_duration(self.lease),
-            "ERASER_KEEP_FINAL": format_duration(self.keep_final),
+            "ERASER_RECORD_TTL": format_duration(self.record_ttl),
             "ERASER_CONFIG": str(self.config or "not set"),
             "ERASER_RECEIPTS_DIR": str(self.receipts_dir or "not set here; workers without it leave them in Redis"),
             "ERASER_RECEIPT_KEY_FILE": str(self.receipt_key or "not set: receipts are not signed"),
@@ -201,7 +206,7 @@ class Settings:
             "ERASER_API_TOKENS_FILE": str(self.api_tokens or "not set"),
             "ERASER_NAMESPACE": self.namespace,
             "ERASER_PROJECTS": EVERY if self.every_project else ", ".join(sorted(self.projects)) or "none",
-            "ERASER_CONSOLE_HOSTS": ", ".join(self.console_hosts) or "this machine's own names",
+            "ERASER_ALLOWED_HOSTS": ", ".join(self.allowed_hosts) or "this machine's own names",
             "ERASER_CONSOLE_PASSWORD": "set" if self.console_password else "not set",
             PROJECT: self.project or "not set",
         }
@@ -271,8 +276,8 @@ class _Reader:
     def schedule(self, name: str, default: str) -> tuple[float, ...]:
         return self.value(name, _check_schedule) or parse_schedule(default)
 
-    def call_deadline(self, connect_timeout: float) -> float:
-        name = "ERASER_CALL_DEADLINE"
+    def call_timeout(self, connect_timeout: float) -> float:
+        name = "ERASER_CALL_TIMEOUT"
         deadline = self.duration(name, "45s")
         if deadline < connect_timeout:
             raise SettingsError(
@@ -282,14 +287,14 @@ class _Reader:
             )
         return deadline
 
-    def lease(self, call_deadline: float) -> float:
+    def lease(self, call_timeout: float) -> float:
         name = "ERASER_LEASE"
-        lease = self.value(name, _check_duration) or call_deadline + LEASE_MARGIN
-        if lease < call_deadline + SHORTEST_LEASE_MARGIN:
+        lease = self.value(name, _check_duration) or call_timeout + LEASE_MARGIN
+        if lease < call_timeout + SHORTEST_LEASE_MARGIN:
             raise SettingsError(
                 name,
                 f"{format_duration(lease)} may end before the call does: leave it out, or set it to at least "
-                f"{format_duration(call_deadline + SHORTEST_LEASE_MARGIN)} (ERASER_CALL_DEADLINE + 1s)",
+                f"{format_duration(call_timeout + SHORTEST_LEASE_MARGIN)} (ERASER_CALL_TIMEOUT + 1s)",
             )
         return lease
 
@@ -301,6 +306,8 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
             raise SettingsError(
                 meant, f"its name is written as {name!r}: an env file has a mark, quotes or a blank there; remove them"
             )
+        if name in RENAMED:
+            raise SettingsError(name, f"{name} is called {RENAMED[name]} now: rename it")
         if name.startswith("ERASER_") and name not in KNOWN:
             raise SettingsError(name, f"there is no such setting{nearest(name, KNOWN)}: correct or unset it")
 

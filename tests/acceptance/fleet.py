@@ -46,7 +46,7 @@ SHORT = {
     "ERASER_RATE": "100",
     "ERASER_RETRY_SCHEDULE": "0.2s,0.4s,0.8s",
     "ERASER_NOT_DELETABLE_SCHEDULE": "0.5s",
-    "ERASER_CALL_DEADLINE": "30s",  # an answer that is only slow is no silence
+    "ERASER_CALL_TIMEOUT": "30s",  # an answer that is only slow is no silence
     "ERASER_LEASE": "60s",
     "HUAWEICLOUD_SDK_AK": DEMO_AK,
     "HUAWEICLOUD_SDK_SK": DEMO_SK,
@@ -57,7 +57,7 @@ ATTEMPTS = 4  # the schedule's length and one
 LEASE_S = 4.0
 IMPATIENT = {  # where a service hangs or a worker is killed, and the test waits for a deadline or the end of a lease
     "ERASER_CONNECT_TIMEOUT": "1s",
-    "ERASER_CALL_DEADLINE": "2.5s",
+    "ERASER_CALL_TIMEOUT": "2.5s",
     "ERASER_LEASE": f"{LEASE_S:g}s",
 }
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ", "VIRTUAL_ENV")

@@ -23,7 +23,7 @@ from worker.operations import replays
 
 FAILED, REFUSED, LATE = "server_error-500-MSS.00000004", "refused-400-MSS.00000003", "deadline"
 BRISK = {"ERASER_RATE": "250"}
-KILLED_SOON = {"ERASER_RATE": "120", "ERASER_CALL_DEADLINE": "6s", "ERASER_LEASE": "8s"}
+KILLED_SOON = {"ERASER_RATE": "120", "ERASER_CALL_TIMEOUT": "6s", "ERASER_LEASE": "8s"}
 
 
 def bury(fleet: Fleet, **groups: int) -> dict[str, list[str]]:

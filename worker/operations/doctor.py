@@ -77,9 +77,9 @@ def checks(running: Runtime, *, offline: bool) -> Iterator[Check]:
     if offline:
         yield Check("credentials", Verdict.OK, "not tried (--offline)")
         return
-    short = min(PATIENCE_S, running.settings.call_deadline)
+    short = min(PATIENCE_S, running.settings.call_timeout)
     read_timeout = min(short, running.settings.read_timeout)
-    quick = Runtime(replace(running.settings, call_deadline=short, read_timeout=read_timeout), running.environ)
+    quick = Runtime(replace(running.settings, call_timeout=short, read_timeout=read_timeout), running.environ)
     for account in running.settings.accounts.values():
         yield from _metastudio(quick, account)
 

@@ -96,7 +96,7 @@ class Household:
             self.address = f"http://{HOST}:{port}"
             commands["console"] = [sys.executable, "-m", "worker.operations.cli", "console", "--port", str(port)]
         for name, command in commands.items():
-            grace_s = self.settings.call_deadline + 10.0 if name == "worker" else 5.0
+            grace_s = self.settings.call_timeout + 10.0 if name == "worker" else 5.0
             child = Child(
                 name,
                 command,

@@ -32,7 +32,7 @@ ROWS = 50  # of a table for people; json has all
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most so many. [table: {ROWS}, else all]")
 @json_option
 def audit(since: str | None, until: str | None, limit: int | None, as_json: bool, **said: Any) -> None:
-    """What operators did, newest first: who, when, what and why. Kept as long as the records, ERASER_KEEP_FINAL.
+    """What operators did, newest first: who, when, what and why. Kept as long as the records, ERASER_RECORD_TTL.
 
     One line an act and account. An act that was refused, or only planned, is none.
 

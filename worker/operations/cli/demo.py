@@ -147,7 +147,7 @@ def _introduce(here: Stage, console: Console, jobs: int) -> None:
         ("Redis", f"a private one in {here.directory}, gone afterwards"),
         ("Attempts", f"again after {scenario.RETRY_SCHEDULE}; then a dead letter"),
         ("in earnest", f"again after {RETRY_SCHEDULE}"),
-        ("A call", f"ends after {scenario.CALL_DEADLINE}, whatever the server does (in earnest 45s)"),
+        ("A call", f"ends after {scenario.CALL_TIMEOUT}, whatever the server does (in earnest 45s)"),
     ):
         console.print(f"  [cyan]{name:<12}[/]{text}", soft_wrap=True)
     console.print()

@@ -69,7 +69,7 @@ class House:
     def is_locked(self, request: Request) -> bool:
         """Whether others can reach it, by this request's own word too, and nothing tells them from us."""
         by_proxy = hosts.is_passed_on(request.headers)
-        open_to_others = by_proxy or not is_loopback(self.bind) or bool(self.running.settings.console_hosts)
+        open_to_others = by_proxy or not is_loopback(self.bind) or bool(self.running.settings.allowed_hosts)
         return open_to_others and sessions.password(self.running) is None
 
 

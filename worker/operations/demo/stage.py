@@ -96,7 +96,7 @@ def _settings(redis_url: str, endpoint: str) -> dict[str, str]:
         "ERASER_RETRY_SCHEDULE": scenario.RETRY_SCHEDULE,
         "ERASER_NOT_DELETABLE_SCHEDULE": scenario.NOT_DELETABLE_SCHEDULE,
         "ERASER_CONNECT_TIMEOUT": "1s",
-        "ERASER_CALL_DEADLINE": scenario.CALL_DEADLINE,
+        "ERASER_CALL_TIMEOUT": scenario.CALL_TIMEOUT,
         "ERASER_LEASE": scenario.LEASE,
         "HUAWEICLOUD_SDK_AK": DEMO_AK,
         "HUAWEICLOUD_SDK_SK": DEMO_SK,

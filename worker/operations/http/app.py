@@ -47,7 +47,7 @@ def create_app(running: Runtime, *, bind: str = "127.0.0.1", ring: Ring = _ring)
             Route("/openapi.json", _openapi, methods=["GET"]),
             *console.routes(running, bind=bind, ring=bells),
         ],
-        middleware=[Middleware(Doorman, allowed=running.settings.console_hosts)],
+        middleware=[Middleware(Doorman, allowed=running.settings.allowed_hosts)],
         exception_handlers={Problem: _problem, EraserError: _problem, HTTPException: _http},
     )
     app.router.redirect_slashes = False  # an address is right or it is not; and a redirect would repeat the Host

@@ -26,8 +26,8 @@ def look(running: Runtime) -> Iterator[Row]:
         each = "; ".join(f"{token.name} ({', '.join(sorted(token.scopes))})" for token in tokens)
         found = each or f"none in {file.path}: eraser console token NAME makes one"
         yield "tokens of the HTTP API", "ok", found, ""
-    if hosts := running.settings.console_hosts:
+    if hosts := running.settings.allowed_hosts:
         found = f"this machine's own, {', '.join(hosts)}; TLS has to stand in front: plain http shows tokens"
     else:
-        found = "this machine's own; for others put TLS in front, and the name into ERASER_CONSOLE_HOSTS"
+        found = "this machine's own; for others put TLS in front, and the name into ERASER_ALLOWED_HOSTS"
     yield "names of the HTTP side", "ok", found, ""
