@@ -51,7 +51,8 @@ def test_json_has_exactly_the_promised_fields(command: Command, undertaker: Unde
     fields = {"account", "gate", "since", "until", "rate", "reason", "closures", "endpoint", "elsewhere"}
     assert [set(account) for account in found["accounts"]] == [fields]
     assert found["accounts"][0]["closures"] == []
-    assert set(found["workers"][0]) == {"worker", "host", "pid", "threads", "heard_s", "silent", "clock_s"}
+    fields = {"worker", "host", "pid", "threads", "heard_s", "silent", "clock_s", "not_archived"}
+    assert set(found["workers"][0]) == fields
 
 
 def refuse_project(undertaker: Undertaker) -> None:

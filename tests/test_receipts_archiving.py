@@ -279,11 +279,11 @@ def test_the_archivist_goes_through_every_day_and_tells_what_goes_wrong(
 ) -> None:
     running = Runtime.load(command.environ)
     with caplog.at_level("INFO"):
-        Archivist(running.ledger, tmp_path, running.settings).archive("default")
+        Archivist(running.ledger, tmp_path, running.settings, {}).archive("default")
         told = [record.getMessage() for record in caplog.records]
         assert set(told) <= {"receipts.archived"}
     (tmp_path / "file").touch()
     undertaker.redis.flushall()
     settle(undertaker, DAY, 1)
-    Archivist(running.ledger, tmp_path / "file", running.settings).archive("default")
+    Archivist(running.ledger, tmp_path / "file", running.settings, {}).archive("default")
     assert "receipts.not_archived" in [record.getMessage() for record in caplog.records]

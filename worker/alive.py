@@ -47,7 +47,8 @@ class Alive:
     def say(self) -> None:
         """That this worker lives. Raises redis-py's errors."""
         self.see(float(self._client.eval(_BEAT, 1, self._keys.workers, self._runtime.worker)))
-        about = json.dumps(self._about | {"clock_s": round(self._apart_s(), 1)})
+        now = {"clock_s": round(self._apart_s(), 1), "not_archived": dict(self._runtime.not_archived)}
+        about = json.dumps(self._about | now)
         self._client.eval(_INFO, 1, self._keys.worker_info, self._runtime.worker, about)
 
     def see(self, redis_ms: float) -> None:

@@ -277,7 +277,7 @@ class DispatcherStep(bootsteps.StartStopStep):
         self._dispatcher = Dispatcher(running, ring, concurrency=parent.concurrency, end_worker=_end)
         self._dispatcher.start()
         if directory := running.settings.receipts_dir:
-            self._archivist = Archivist(running.ledger, directory, running.settings)
+            self._archivist = Archivist(running.ledger, directory, running.settings, running.not_archived)
             self._archivist.start()
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 - bootsteps pass it

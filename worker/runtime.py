@@ -123,6 +123,7 @@ class Runtime:
     clocks: Clocks = PROCESS.witnesses
     key_policy: KeyPolicy = field(default_factory=KeyPolicy)
     patience_s: float = 4.0  # how long a ledger of this process repeats a move while Redis is away
+    not_archived: dict[str, str] = field(default_factory=dict)  # accounts whose receipts stay in Redis, and why
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
     _clients: dict[str, tuple[Client, Callable[[], str]]] = field(default_factory=dict)
     _logins: dict[CredentialsReference, CredentialsSource | IamTokens] = field(default_factory=dict)

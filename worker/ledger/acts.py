@@ -23,6 +23,7 @@ class ActName(StrEnum):
     RESUMED = "gate.resumed"
     MOVED = "project.moved"
     REBOUND = "account.rebound"
+    RELOCATED = "receipts.relocated"
     SENT_BACK = "messages.sent_back"  # parked ones, see `worker.ledger.parking`
     GIVEN_UP = "messages.given_up"
     CAP_LIFTED = "cap.lifted"  # a request or a sweep of more than its cap; other acts say it in `cap`

@@ -62,6 +62,7 @@ class Book:
     n: int  # the last one given
     sealed: Mark
     archived: Mark  # up to here they have left Redis
+    relocated: bool = False  # the next day may go to a directory without those before it (see `lua/relocate.lua`)
     turned_ms: float | None = None  # when it turned out that it is earlier than was thought; None: never
 
     def day(self, settled_ms: float, now_ms: float) -> int:
@@ -148,7 +149,9 @@ def place(id: str) -> tuple[int, int]:
 def _book(raw: dict[bytes, bytes]) -> Book:
     said = {name.decode(): value.decode() for name, value in raw.items()}
     turned = float(said["turned"]) if "turned" in said else None
-    return Book(int(said.get("n", 0)), _mark(said, "sealed"), _mark(said, "archived"), turned)
+    archived = _mark(said, "archived")
+    relocated = archived.head is not None and said.get("relocated") == archived.head
+    return Book(int(said.get("n", 0)), _mark(said, "sealed"), archived, relocated, turned)
 
 
 def _mark(said: dict[str, str], name: str) -> Mark:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from worker.errors import SettingsError
 from worker.ledger.receipts import DAY_MS
+from worker.operations import status
 from worker.operations.receipts_export import signer
 from worker.operations.redis_checks import Row, megabytes
 from worker.operations.times import span
-from worker.operations.words import count
+from worker.operations.words import count, plain
+from worker.receipts.dayfiles import DayFiles, DayFileWrong
 from worker.runtime import Runtime
 
 LATE_MS = 3_600_000.0  # after the end of a day
@@ -27,8 +29,22 @@ def look(running: Runtime) -> Iterator[Row]:
     directory = running.settings.receipts_dir
     if directory is not None and not _can_write(directory):
         yield "receipts", "wrong", f"{directory} cannot be written", "correct ERASER_RECEIPTS_DIR, or its owner"
+    _, workers = status.workers(running)
     for account in running.settings.accounts:
-        yield _account(running, account)
+        told = [f"{one.worker}: {why}" for one in workers if (why := one.not_archived.get(account)) and not one.silent]
+        yield _elsewhere(running, account, told) or _account(running, account)
+
+
+def _elsewhere(running: Runtime, account: str, told: list[str]) -> Row | None:
+    """What workers say that archive nothing, and what they would say here."""
+    try:
+        if directory := running.settings.receipts_dir:
+            DayFiles(directory, account).check(running.receipts(account).book())
+    except (DayFileWrong, OSError) as error:
+        told = [str(error), *told]
+    if not told:
+        return None
+    return f"receipts of {account}", "wrong", plain(told[0]), "one directory for all workers: see docs/proof.md"
 
 
 def _account(running: Runtime, account: str) -> Row:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from worker.deletion import State
@@ -38,6 +38,7 @@ class WorkerSeen:
     threads: int | None
     heard_s: float
     clock_s: float | None = None  # how far Redis's clock is ahead of its own; None: it does not say
+    not_archived: dict[str, str] = field(default_factory=dict)  # accounts whose receipts it cannot take out, and why
 
     @property
     def silent(self) -> bool:
@@ -74,6 +75,12 @@ class Overview:
     def clocks(self) -> str | None:
         """Why Redis's clock and those of workers that live do not agree; None: they do."""
         return why_apart((worker.host or worker.worker, worker.clock_s) for worker in self.workers if not worker.silent)
+
+    @property
+    def not_archived(self) -> list[tuple[str, str, str]]:
+        """Workers that live and cannot take receipts out of Redis, each with an account, and why."""
+        told = (worker for worker in self.workers if not worker.silent)
+        return [(worker.worker, name, why) for worker in told for name, why in worker.not_archived.items()]
 
     @property
     def states(self) -> dict[State, int]:
@@ -140,6 +147,7 @@ def as_json(seen: Overview) -> dict[str, Any]:
                 "heard_s": round(worker.heard_s, 1),
                 "silent": worker.silent,
                 "clock_s": worker.clock_s,
+                "not_archived": worker.not_archived,
             }
             for worker in seen.workers
         ],
@@ -208,6 +216,10 @@ def advice(seen: Overview) -> Iterator[Advice]:
             yield Advice(why, "eraser doctor", "gate")
     for kind, number in parked.by_kind(seen.parked).items():
         yield Advice(f"{words.count(number, 'message')} {parked.WHY[kind]}", "eraser parked list", "parked")
+    for worker, name, why in seen.not_archived:
+        yield Advice(
+            f"{worker} takes no receipts of {name} out of Redis: {words.plain(why)[:80]}", "eraser doctor", "settings"
+        )
     for alarm in seen.alarms:
         yield Advice(alarm.why, alarm.command, "retention")
     for replay in seen.replays:
@@ -261,5 +273,11 @@ def _worker(name: bytes, at: float, info: bytes | None, now: float) -> WorkerSee
     said = json.loads(info) if info else {}
     heard_s = abs(now - at) / 1000  # a beat of the future is of before Redis's clock went back
     return WorkerSeen(
-        name.decode(), said.get("host"), said.get("pid"), said.get("threads"), heard_s, said.get("clock_s")
+        name.decode(),
+        said.get("host"),
+        said.get("pid"),
+        said.get("threads"),
+        heard_s,
+        said.get("clock_s"),
+        said.get("not_archived") or {},
     )

@@ -15,11 +15,11 @@ from typing import Any
 
 import redis
 
-from worker.errors import EraserError
-from worker.ledger.receipts import DAY_MS, Mark, Receipts, following, place
+from worker.errors import EraserError, Unreachable
+from worker.ledger.receipts import DAY_MS, Book, Mark, Receipts, following, place
 from worker.ledger.store import Ledger
 from worker.receipts.dayfiles import DayFiles, DayFileWrong
-from worker.receipts.sealing import Broken, head_of, seal_all, sealed_lines
+from worker.receipts.sealing import Broken, seal_all, sealed_lines
 from worker.receipts.signature import Signer
 from worker.settings import Settings
 
@@ -36,7 +36,19 @@ def archive_day(ledger: Ledger, directory: Path, *, now_ms: float, signer: Signe
     """
     receipts = Receipts(ledger.client, ledger.account, ledger.keys)
     _trim(ledger, receipts)
-    book = receipts.book()
+    book, files = receipts.book(), DayFiles(directory, ledger.account)
+    try:
+        files.check(book)
+        return _archive(ledger, receipts, files, book, now_ms=now_ms, signer=signer)
+    except (Broken, DayFileWrong):
+        if receipts.book().archived != book.archived:
+            return 0  # another worker archived them meanwhile
+        raise
+
+
+def _archive(
+    ledger: Ledger, receipts: Receipts, files: DayFiles, book: Book, *, now_ms: float, signer: Signer | None
+) -> int | None:
     archived = book.archived
     oldest = receipts.page(archived.id, limit=1)
     if not oldest or (day := book.day(oldest[0].settled_ms, now_ms)) >= now_ms // DAY_MS:
@@ -60,13 +72,7 @@ def archive_day(ledger: Ledger, directory: Path, *, now_ms: float, signer: Signe
             last = line.mark
             yield line.values
 
-    prev = head_of(ledger.account, book.archived)
-    try:
-        DayFiles(directory, ledger.account).write(day, of_the_day(), prev, signer)
-    except (Broken, DayFileWrong):
-        if receipts.book().archived != book.archived:
-            return 0  # another worker archived them meanwhile
-        raise
+    files.write(day, of_the_day(), book, signer)
     if not _archived(ledger, book.archived, last):
         return 0
     _trim(ledger, receipts)
@@ -89,10 +95,16 @@ def _trim(ledger: Ledger, receipts: Receipts) -> None:
 
 
 class Archivist:
-    """A thread that looks once a minute, in a worker that has the directory."""
+    """A thread that looks once a minute, in a worker that has the directory.
 
-    def __init__(self, ledger: Callable[[str], Ledger], directory: Path, settings: Settings) -> None:
+    told: it keeps there of which accounts no receipts leave Redis, and why.
+    """
+
+    def __init__(
+        self, ledger: Callable[[str], Ledger], directory: Path, settings: Settings, told: dict[str, str]
+    ) -> None:
         self._ledger = ledger
+        self._told = told
         self._accounts = list(settings.accounts)
         self._directory = directory
         self._key = settings.receipt_key
@@ -125,7 +137,12 @@ class Archivist:
                 if not ledger.clocks_agree:
                     return  # whether a day is over, nobody knows
                 count = archive_day(ledger, self._directory, now_ms=now_ms, signer=signer)
-        except (EraserError, OSError, redis.RedisError) as error:
+            self._told.pop(account, None)
+        except (Unreachable, redis.RedisError) as error:  # of that, others tell
             log.error("receipts.not_archived", extra={"account": account, "error": str(error)})
-        except Exception:  # the thread must outlive any fault of ours
+        except (EraserError, OSError) as error:
+            self._told[account] = str(error)
+            log.error("receipts.not_archived", extra={"account": account, "error": str(error)})
+        except Exception as error:  # the thread must outlive any fault of ours
+            self._told[account] = repr(error)
             log.exception("receipts.not_archived", extra={"account": account})

@@ -19,18 +19,36 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import EraserError
-from worker.ledger.receipts import DAY_MS
+from worker.ledger.receipts import DAY_MS, Book
 from worker.receipts import trailer, verify
-from worker.receipts.forms import Form, header, is_trailer, written
+from worker.receipts.chain import genesis, hash_of
+from worker.receipts.forms import Form, header, is_trailer, read, written
+from worker.receipts.sealing import head_of
 from worker.receipts.signature import Signer
 
 OLD_DRAFT_S = 3600.0
 LONGEST = 16 * 1024 * 1024  # bytes of a line: a receipt that ten thousand asked for has a tenth of it
+TRAILER = 4096  # bytes: none of ours is longer
 _NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")
 
 
 class DayFileWrong(EraserError):
     """A file of receipts is not what it has to be. It is never overwritten: a person has to look."""
+
+
+class ReceiptsElsewhere(DayFileWrong):
+    """The directory lacks receipts that have left Redis: they went to another one, or its files are lost."""
+
+    def __init__(self, folder: Path, account: str, *, there: int, archived: int) -> None:
+        lacks, away = f"has none of the receipts 1 to {archived:,} that have left Redis", ""
+        if there:
+            lacks = f"ends with receipt {there:,}, and receipts up to {archived:,} have left Redis"
+            away = f"move {folder} away and "
+        super().__init__(
+            f"{folder} {lacks}; those in Redis stay there. Let every worker have the same ERASER_RECEIPTS_DIR, and "
+            f"bring the missing files into it; to go on without them: {away}type "
+            f"eraser receipts relocate --account {account} --reason R"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +68,17 @@ class DayFiles:
 
     def paths(self) -> list[Path]:
         """Every file, the oldest first."""
-        if not self._folder.is_dir():
-            return []
-        return sorted(path for path in self._folder.iterdir() if _NAME.fullmatch(path.name))
+        return paths_in(self._folder)
 
-    def write(self, day: int, lines: Iterable[dict[str, Any]], prev: str, signer: Signer | None) -> dict[str, Any]:
+    def write(self, day: int, lines: Iterable[dict[str, Any]], book: Book, signer: Signer | None) -> dict[str, Any]:
         """Write the file of a day, whole or not at all, and read it back. Returns its trailer.
 
         One that is there already and ends with the same head was written before a crash, or by another worker.
         Raises `DayFileWrong` and `OSError`.
         """
-        path = self.path(day)
+        path, prev = self.path(day), head_of(self.account, book.archived)
+        self._check_last(path, book)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._check_last(path, prev)
         draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
         try:
             end = write_file(draft, Form.JSONL, self.account, lines, prev=prev, signer=signer)
@@ -84,14 +100,40 @@ class DayFiles:
                 if draft.stat().st_mtime < time.time() - OLD_DRAFT_S:
                     draft.unlink()
 
-    def _check_last(self, path: Path, prev: str) -> None:
-        """The new file has to go on where the last one ends: another Redis must not mix its receipts with these."""
-        others = [other for other in self.paths() if other != path]
-        if others and (others[-1] > path or checked(others[-1])["head"] != prev):
-            raise DayFileWrong(
-                f"{others[-1]} is of another chain than the receipts in Redis, or newer: was Redis replaced, or "
-                f"restored? Move {self._folder} away to begin anew; nothing was written and nothing has left Redis"
-            )
+    def check(self, book: Book) -> None:
+        """Would the next file go on where the last one ends? Reads that one's end only. Raises `DayFileWrong`."""
+        paths = self.paths()
+        if paths and _end(paths[-1])["prev"] == head_of(self.account, book.archived):
+            return  # it was just written, and has not left Redis yet
+        self._check_end(paths[-1:], book, _end)
+
+    def _check_last(self, path: Path, book: Book) -> None:
+        others = [other for other in self.paths() if other != path][-1:]
+        if others and others[0] > path:
+            raise self._another_chain(others[0])
+        self._check_end(others, book, checked)
+
+    def _check_end(self, last: list[Path], book: Book, end_of: Callable[[Path], dict[str, Any]]) -> None:
+        """A file has to go on where the last one ends, so another Redis does not mix its receipts with these.
+
+        A day goes only to a directory that has all before it, or to an empty one that may begin without them: no chain
+        is split between two.
+        """
+        end: dict[str, Any] = end_of(last[0]) if last else {"head": genesis(self.account), "last_n": 0}
+        archived, there = book.archived, int(end["last_n"] or 0)
+        if end["head"] == head_of(self.account, archived):
+            return
+        if last and there >= archived.n:
+            raise self._another_chain(last[0])
+        if last or not book.relocated:
+            raise ReceiptsElsewhere(self._folder, self.account, there=there, archived=archived.n)
+
+    def _another_chain(self, last: Path) -> DayFileWrong:
+        return DayFileWrong(
+            f"{last} is of another chain than the receipts in Redis, or newer: was Redis replaced, or restored? Or is "
+            f"the directory another installation's, too (ERASER_NAMESPACE)? Move {self._folder} away to begin anew; "
+            "nothing was written and nothing has left Redis"
+        )
 
     def lines(self, day: int = 1) -> Iterator[dict[str, Any]]:
         """Every receipt of the files from a day on, and perhaps some before it, as one chain.
@@ -118,6 +160,23 @@ class DayFiles:
         later = [path for path in paths if path >= self.path(day - 1)]
         gap = not later or later[0] > self.path(day)
         return paths[max(0, len(paths) - len(later) - gap) :]
+
+
+def paths_in(folder: Path) -> list[Path]:
+    """The files of days in a folder, the oldest first."""
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name)) if folder.is_dir() else []
+
+
+def _end(path: Path) -> dict[str, Any]:
+    """The trailer, without reading what stands above it. Raises `DayFileWrong` where there is none."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TRAILER))
+        last = file.read().splitlines()[-1:]
+    try:
+        line = read(Form.JSONL, last[0].decode())
+    except (IndexError, ValueError):
+        line = {}
+    return line if is_trailer(line) and line.get("hash") == hash_of(line) else checked(path)
 
 
 def checked(path: Path, head: str | None = None, *, after: str | None = None) -> dict[str, Any]:

@@ -8,6 +8,8 @@
 --                   archived_n, archived_id, archived_head  up to here they have left Redis (see archive.lua)
 --                   turned    when clocks agreed last that it is earlier than was thought: of then are receipts whose
 --                             dates lie in the future
+--                   relocated  the archived head after which a directory may begin without the files before (see
+--                             relocate.lua)
 --   receipts:seals  zset, score n, '<id> <head>': some of the places that were sealed, to say later where a break is
 --include _clock
 --include _account

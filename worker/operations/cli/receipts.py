@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import filecmp
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -10,19 +12,20 @@ from pathlib import Path
 
 import click
 
-from worker.errors import EraserError, UsageError
+from worker.errors import EraserError, RefusedBySafetyRule, UsageError
 from worker.operations import receipts_export as exports
 from worker.operations import receipts_recheck as rechecks
+from worker.operations import receipts_relocation as relocation
 from worker.operations.cli import door
 from worker.operations.cli.output import Reading
-from worker.operations.cli.printing import json_line, json_option, note, say
+from worker.operations.cli.printing import by_option, json_line, json_option, note, reason_option, say
 from worker.operations.cli.progress import counting
 from worker.operations.gates import accounts_meant
 from worker.operations.times import parse_since
 from worker.operations.words import count, plain
 from worker.operations.words import evidence as in_words
 from worker.receipts import verify as verifying
-from worker.receipts.dayfiles import raw_lines
+from worker.receipts.dayfiles import paths_in, raw_lines
 from worker.receipts.forms import Form
 from worker.receipts.signature import Verifier
 from worker.receipts.tally import Tally
@@ -82,15 +85,17 @@ def export(since: str | None, form: str, to: Path | None, account: str | None, a
 def verify(files: tuple[Path, ...], head: str | None, key: Path | None, as_json: bool) -> None:
     """Verify files of receipts, offline. Exit 1 names the first line that was altered, dropped, moved or added.
 
-    Several files have to continue from each other, such as the day files of ERASER_RECEIPTS_DIR.
+    Several files have to continue from each other, such as the day files of ERASER_RECEIPTS_DIR. An account's directory
+    stands for the files in it; several of them, between which a chain was split, are read in the order of days.
 
     \b
     eraser receipts verify receipts.jsonl --key receipts.pub
     """
     verifier = Verifier.load(key) if key else None
     after: str | None = None
-    for number, path in enumerate(files):
-        last = number == len(files) - 1
+    paths = _each(files)
+    for number, path in enumerate(paths):
+        last = number == len(paths) - 1
         try:
             read = verifying.verify(partial(_opened, path), head=head if last else None, key=verifier, after=after)
         except verifying.Fault as fault:
@@ -104,6 +109,39 @@ def verify(files: tuple[Path, ...], head: str | None, key: Path | None, as_json:
             json_line(_verified_json(path, read))
         else:
             _tell_verified(path, read, head=head if last else None, key=verifier)
+
+
+@receipts.command()
+@_account
+@reason_option(required=True)
+@by_option
+@click.option("--yes", is_flag=True, help="Do what the plan says.")
+@json_option
+def relocate(account: str | None, reason: str, by: str | None, yes: bool, as_json: bool) -> None:
+    """Let receipts leave Redis for an empty directory. For when the one with the earlier files is lost, or is left.
+
+    \b
+    eraser receipts relocate --reason TICKET-4711
+    """
+    running = door.enter(door.load())
+    (name,) = accounts_meant(running, account, every=None, command="receipts relocate", gone=True)
+    archived = running.receipts(name).book().archived
+    if archived.n:
+        if not as_json:
+            say(f"PLAN  receipts of account {name} may leave Redis for any empty directory from now on")
+            say(
+                f"      1 to {archived.n:,} are in another one: where it is still there, name it in ERASER_RECEIPTS_DIR"
+            )
+        if not yes:
+            again = shlex.join(["eraser", "receipts", "relocate", "--account", name, "--reason", reason, "--yes"])
+            raise RefusedBySafetyRule("plan first", f"this was the plan only, nothing was done. To go on:\n  {again}")
+        relocation.relocate(running, name, archived, reason=reason, by=by)
+    if as_json:
+        json_line({"account": name, "archived_n": archived.n, "relocated": archived.n > 0})
+    elif archived.n:
+        say("The next day's receipts begin in the first empty directory that a worker has.")
+    else:
+        say(f"Nothing of account {name} has left Redis: any empty directory will do. Nothing was done.")
 
 
 @receipts.command()
@@ -212,6 +250,22 @@ def _tell_recheck(found: dict[rechecks.Now, int], asked: int, left_out: int) -> 
     say(f"{count(asked, 'job')} asked for: {gone:,} still gone, {back:,} came back, {unknown:,} could not be asked.")
     if left_out:
         say(f"{count(left_out, 'older one')} not asked, because of --max {asked}.")
+
+
+def _each(paths: tuple[Path, ...]) -> list[Path]:
+    """The files that are meant: those of directories in the order of their days, a copy of a day's file once."""
+    found = [path for path in paths if not path.is_dir()]
+    for file in sorted((file for path in paths for file in _days(path)), key=lambda file: file.name):
+        if not found or found[-1].name != file.name or not filecmp.cmp(found[-1], file, shallow=False):
+            found.append(file)
+    return found
+
+
+def _days(path: Path) -> list[Path]:
+    if path.is_dir() and not (days := paths_in(path)):
+        below = next((f": eraser receipts verify {one}" for one in sorted(path.iterdir()) if paths_in(one)), "")
+        raise UsageError(f"no file of a day is in {path}{below and '; each account has a directory'}{below}")
+    return days if path.is_dir() else []
 
 
 def _opened(path: Path) -> Iterator[bytes]:
