@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -104,6 +105,32 @@ def test_what_was_heard_goes_on_whatever_the_machines_clock_does(world: World) -
     others = datetime(2027, 3, 2, tzinfo=UTC)
     assert clock.now(others) == others, "others have heard something since"
     assert clock.now() == heard + timedelta(seconds=OLD_S + 1)
+
+
+def test_what_others_found_out_is_told_with_its_age_and_goes_on(world: World) -> None:
+    clock, told = server_clock(world), datetime(2027, 3, 1, tzinfo=UTC)
+    clock.told(told + timedelta(hours=1), 5.0)
+    clock.told(told, 4.0)
+    assert clock.now() == told
+    world.error, world.passed = 8_640_000.0, 30.0
+    assert clock.now() == told + timedelta(seconds=30)
+    assert clock.is_stale, "an answer's own Date is better"
+    assert spoken(world.clock.witnesses()) == f" @{(START + 30) * 1000:.0f}", "it is no witness: nobody heard it here"
+
+
+def test_of_two_words_on_the_time_the_one_that_was_heard_later_counts(world: World) -> None:
+    clock, heard, told = server_clock(world), datetime(2027, 3, 1, tzinfo=UTC), datetime(2027, 4, 1, tzinfo=UTC)
+    clock.hear(heard)
+    world.passed = 10.0
+    for earlier in (10.0, 11.0, math.inf):
+        clock.told(told, earlier)
+        assert clock.now() == heard + timedelta(seconds=10)
+    clock.told(told, 9.0)
+    assert clock.now() == told
+    world.passed = 12.0
+    assert clock.now() == told + timedelta(seconds=2)
+    clock.hear(heard)
+    assert clock.now() == heard
 
 
 def test_a_date_is_read_once_a_second(world: World) -> None:
