@@ -68,7 +68,7 @@ ACCOUNT = {
     "bells": ONE,
     "books": Ends("_books.lua: the oldest of a hundred"),
     "books:seen": Ends("_books.lua, an hour later"),
-    "books:wanted": EXPIRES,
+    "books:wanted": Ends("forget.lua, after twenty minutes"),
     "receipts": Ends("trim.lua, once archived"),
     "receipts:book": ONE,
     "receipts:seals": Ends("trim.lua, once archived"),

@@ -14,6 +14,7 @@ import redis
 from tests.ledgers import PROJECT, START_MS, Bench
 from tests.retention import POLICY, House
 from worker.ledger.moves import Book, Ref
+from worker.ledger.runs import RunBook
 from worker.operations import retention as told
 from worker.retention.book import PolicyBook
 
@@ -151,6 +152,25 @@ def test_no_file_and_one_that_never_named_a_policy_are_no_opinion(tmp_path: Path
     file.write_text('[accounts.a]\nprojects = ["p1"]\n')
     assert PolicyBook(None, lambda _: "default").book() is None
     assert PolicyBook(file, lambda _: "default").book() is None
+
+
+def test_what_no_worker_can_judge_is_told_through_a_jump_of_redis_s_clock_and_not_for_ever(bench: Bench) -> None:
+    sweep(bench, "a")
+    bench.ledger.look_at_clocks()
+    bench.jump(100 * 24 * HOUR_S)
+    book, name = RunBook(bench.ledger), bench.p + "books:wanted"
+    assert takes(bench, None) is None
+    assert book.wanted() == {"old": ASKED.at}
+    bench.jump(-100 * 24 * HOUR_S)
+    assert book.wanted() == {"old": ASKED.at}
+    assert bench.client.ttl(name) == -1, "it would go with a clock that jumps"
+    bench.pass_time(900)
+    assert book.wanted() == {}
+    bench.ledger.forget(keep_s=HOUR_S)
+    assert bench.client.exists(name), "it may be put aside again a little later"
+    bench.pass_time(301)
+    bench.ledger.forget(keep_s=HOUR_S)
+    assert not bench.client.exists(name)
 
 
 def test_status_says_what_to_set_where_no_worker_can_judge(tmp_path: Path) -> None:

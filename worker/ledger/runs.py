@@ -119,12 +119,9 @@ class RunBook:
 
     def wanted(self) -> dict[str, float]:
         """Policies whose deletions no worker could judge lately, and since when the text that asked is it (ms)."""
-        pipe = self._client.pipeline(transaction=False)
-        pipe.time()
-        pipe.hgetall(f"{self._p}books:wanted")
-        (seconds, _), raw = ask(pipe.execute)
+        raw, since = ask(self._client.hgetall, f"{self._p}books:wanted"), self._ledger.now_ms() - WANTED_MS
         found = {name.decode(): value.decode().split(" ") for name, value in raw.items()}
-        return {name: float(at) for name, (at, seen) in found.items() if float(seen) > seconds * 1000 - WANTED_MS}
+        return {name: float(at) for name, (at, seen) in found.items() if float(seen) > since}
 
     def last_of_each(self, policies: list[str], *, within: int = 50) -> dict[str, Run]:
         """Each policy's last run, of the last `within` runs."""

@@ -43,8 +43,8 @@ ROOM_CHECK_S = 1.0  # how long "there is room" is believed
 RESTORABLE_S = 30 * 86400.0  # how long a discarded letter can be taken back
 REDATE_MOVES = 100  # of 500 each, in one turn of the dispatcher
 _DAY_MS = 86_400_000
-KEPT_FOR_MS = {"ops": 3_600_000, "idem": _DAY_MS, "plans": _DAY_MS}
-_BEGINNING = {"ops": "0", "idem": "0"}
+KEPT_FOR_MS = {"ops": 3_600_000, "idem": _DAY_MS, "plans": _DAY_MS, "books:wanted": 1_200_000}
+_BEGINNING = {"ops": "0", "idem": "0", "books:wanted": "0"}
 
 
 def _accepted(refs: Sequence[Ref], answer: dict[str, Any]) -> Iterator[Accepted]:

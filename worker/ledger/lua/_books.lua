@@ -3,7 +3,8 @@
 --   books         zset   a text's id -> since when it is the text (ms): when its file was written, as far as Redis's clock,
 --                        or when a process saw the file change to it. Of two of one moment the later comer is the newer.
 --   books:seen    zset   a text's id -> when a worker last came with it (ms)
---   books:wanted  hash   policy -> '<since> <ms>': deletions of it were put aside then for want of such a text; a hint
+--   books:wanted  hash   policy -> '<since> <ms>': deletions of it were put aside then for want of such a text; a hint,
+--                        which forget.lua takes away
 -- book: {id, at, changed (somebody saw the file change to it)}, or nil: no file, and no opinion.
 local MOST_BOOKS = 100
 local CURRENT = 3600000        -- ms: nobody who has an older text judges while a newer one was seen so lately
@@ -55,6 +56,5 @@ local function leave_to_others(ref, lane, now, names, asked)
   redis.call('HSET', k, 'wait', 'policies')
   redis.call('ZADD', P .. 'due:' .. lane, ms(now + (again and AGAIN or ASIDE)), ref)
   for _, name in ipairs(names) do redis.call('HSET', wanted, name, ms(asked) .. ' ' .. ms(now)) end
-  redis.call('PEXPIRE', wanted, 2 * AGAIN)
   return false
 end

@@ -1,10 +1,11 @@
 -- forget: records whose keeping time is over leave Redis, and so do entries of the audit and runs. Dead letters never do.
 --         Discarded ones stay while they can be restored, and forget their app user when they can be no more.
 --         What nobody waits for any longer goes as well: answers to operations, lists of replays that never began, answers
---         that an Idempotency-Key kept. Nothing of this hangs on an expiry of Redis's: its clock may jump.
+--         that an Idempotency-Key kept, hints of what no worker could judge. Nothing of this hangs on an expiry of Redis's: its clock may jump.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: keep (ms), restorable (ms), limit: of all together,
---            kept_for (ms): {ops, idem, plans}, places: {ops, idem} (where to go on looking; "0" at first))
+--            kept_for (ms): {plans, and each of places}, places: {ops, idem, books:wanted} (where to go on looking; "0" at
+--            first))
 --   returns  {"now", "forgotten": how many records, entries, runs and app users, "places": as above; none where all was seen}
 --include _clock
 --include _account
@@ -43,8 +44,8 @@ local function forget_plans(now)
 end
 
 -- The fields of a hash whose values say behind a blank when they were written: '<word> <when (ms)> …'.
-local function forget_fields(now, name)
-  local found = redis.call('HSCAN', P .. name, options.places[name], 'COUNT', MANY)
+local function forget_fields(now, name, from)
+  local found = redis.call('HSCAN', P .. name, from, 'COUNT', MANY)
   local fields = found[2]
   for i = 1, #fields, 2 do
     local at = tonumber(string.match(fields[i + 1], '^%S+ (%d+)'))
@@ -57,7 +58,8 @@ return once(ARGV[1], ARGV[2], function()
   local now, forgotten = clock(), 0
   if not clocks_agree() then return { now = tonumber(ms(now)), forgotten = 0 } end
   forget_plans(now)
-  local places = { ops = forget_fields(now, 'ops'), idem = forget_fields(now, 'idem') }
+  local places = {}
+  for name, from in pairs(options.places) do places[name] = forget_fields(now, name, from) end
   for _, state in ipairs({ 'deleted', 'gone', 'cancelled', 'discarded' }) do
     local keep = state == 'discarded' and math.max(options.keep, options.restorable) or options.keep
     local old = redis.call('ZRANGEBYSCORE', P .. state, '-inf', ms(now - keep), 'LIMIT', 0, options.limit - forgotten)
@@ -77,6 +79,6 @@ return once(ARGV[1], ARGV[2], function()
   left = left - #acts
   local runs = forget_runs(now, left)
   local answer = { now = tonumber(ms(now)), forgotten = forgotten + #acts + runs + forget_users(now, left - runs) }
-  if places.ops or places.idem then answer.places = places end
+  if next(places) then answer.places = places end
   return answer
 end)
