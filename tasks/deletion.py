@@ -12,7 +12,7 @@ from worker.durations import parse_duration
 from worker.errors import EraserError, UsageError
 from worker.ledger.moves import Accepted, Ref
 from worker.messages import ASKED, Asked
-from worker.operations.requests import checked, claim, known_project, record
+from worker.operations.requests import RENAMED, checked, claim, known_project, record
 from worker.runtime import runtime
 
 
@@ -26,7 +26,7 @@ def request_deletion(
     app_user: str | None = None,
     after_s: float = 0.0,
     deadline_s: float | None = None,
-    again: bool = False,
+    force: bool = False,
     allow_project: bool = False,
 ) -> Accepted:
     """Ask for one training job to be deleted. It is recorded when this returns.
@@ -45,7 +45,7 @@ def request_deletion(
             app_user=app_user,
             after_s=after_s,
             deadline_s=deadline_s,
-            again=again,
+            force=force,
             allow_project=allow_project,
         )
     )
@@ -62,7 +62,7 @@ def request_deletions(
     app_user: str | None = None,
     after_s: float = 0.0,
     deadline_s: float | None = None,
-    again: bool = False,
+    force: bool = False,
     allow_project: bool = False,
 ) -> Iterator[Accepted]:
     """Ask for many, 500 a round trip; yields each as it is recorded. Raises `UsageError` at the first bad id."""
@@ -77,7 +77,7 @@ def request_deletions(
         app_user=app_user,
         after_s=after_s,
         deadline_s=deadline_s,
-        again=again,
+        force=force,
     )
     return record(running, (Ref(project, checked(running, job_id)) for job_id in job_ids), asked, ring)
 
@@ -92,6 +92,8 @@ def delete(self: Any, *args: Any, **kwargs: Any) -> None:
 
 
 def _bound(asked: Asked | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Accepted:
+    for name in RENAMED.keys() & kwargs.keys():
+        raise UsageError(f"eraser.delete: {name} is called {RENAMED[name]} now")
     try:
         inspect.signature(_requested).bind(asked, *args, **kwargs)
     except TypeError as error:
@@ -110,7 +112,7 @@ def _requested(
     app_user: str | None = None,
     after: str | None = None,
     deadline: str | None = None,
-    again: bool = False,
+    force: bool = False,
     allow_project: bool = False,
 ) -> Accepted:
     """after, deadline: durations such as "24h". An ETA or countdown of the message counts as `after`, and is recorded
@@ -135,7 +137,7 @@ def _requested(
         app_user=app_user,
         after_s=max(after_s, wait_s),
         deadline_s=deadline_s,
-        again=again,
+        force=force,
         allow_project=allow_project,
     )
 

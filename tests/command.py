@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from tests.dead_letters import PROJECT
 from worker import runtime
-from worker.operations.cli import eraser, explained
+from worker.operations.cli import eraser
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,9 @@ class Command:
                 self._monkeypatch.setenv(name, value)
         self._monkeypatch.setattr(runtime, "_runtime", None)
         result = CliRunner().invoke(eraser, list(args), input=input)
-        code, err = result.exit_code, result.stderr
-        if isinstance(result.exception, Exception):  # what `main` does
-            shown = explained(result.exception)
-            if shown is None:
-                raise result.exception
-            code, err = shown.exit_code, f"{err}eraser: {shown}\n"
-        return Ended(code, result.stdout, err)
+        if isinstance(result.exception, Exception):  # a fault of ours
+            raise result.exception
+        return Ended(result.exit_code, result.stdout, result.stderr)
 
     def process(self, *args: str, input: str | None = None, timeout: float = 240, **environ: str) -> Ended:
         """As a real process, through the console script's own function."""

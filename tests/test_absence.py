@@ -55,7 +55,7 @@ def deleted_once(shop: Shop, job: str) -> None:
     shop.work()
     assert shop.ends(job) == "deleted"
     shop.simulator.add_job(job)
-    shop.request(job, again=True)
+    shop.request(job, force=True)
 
 
 def withdrawn(shop: Shop, job: str) -> None:

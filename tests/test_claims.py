@@ -119,7 +119,7 @@ def test_what_was_met_withdrawn_or_given_up_asks_for_nothing_more(bench: Bench, 
         bench.settle(lease, *(["dead"] if end == "discarded" else []))
     if end == "discarded":
         bench.ledger.discard([A], why="T-1")
-    sweep(bench, again=True)
+    sweep(bench, force=True)
     if lease and end == "withdrawn in flight":
         bench.settle(lease, "pending", status=500)
     assert bench.record("a")["by"] == "policy:old"
@@ -131,7 +131,7 @@ def test_who_asked_for_a_round_that_is_over_stays_in_the_history(bench: Bench) -
     bench.request("a", by="bob", why="T-2")
     bench.settle(bench.take())
     bench.pass_time(60)
-    bench.request("a", by="eve", again=True)
+    bench.request("a", by="eve", force=True)
     (event,) = [json.loads(line.split(" ", 2)[2]) for line in bench.record("a")["log"].split("\n") if line[0] == "E"]
     assert [(claim["by"], claim["why"]) for claim in event["asked"]] == [("ann", "T-1"), ("bob", "T-2")]
 

@@ -234,12 +234,12 @@ def test_many_show_a_plan_and_want_yes(command: Command, some: Undertaker) -> No
     assert "skipped: nix: no dead letter and no group of that name" in ended.out
     assert "account default: 6 at 9." in ended.out
     assert "refused by plan first" in ended.err
-    assert "eraser dead replay server r-1 nix --reason 'T 1' --up-to 8 --yes" in ended.err
+    assert "eraser dead replay server r-1 nix --reason 'T 1' --snapshot 8 --yes" in ended.err
     assert command("status", "--json").json[0]["states"]["dead"] == 8
 
 
 def test_the_command_that_a_refusal_names_does_it(command: Command, some: Undertaker) -> None:
-    ended = command("dead", "replay", "server", "r-1", "--reason", "T 1", "--up-to", "8", "--yes", "--no-wait")
+    ended = command("dead", "replay", "server", "r-1", "--reason", "T 1", "--snapshot", "8", "--yes", "--no-wait")
     assert ended.code == 5
     assert "Started replay-" in ended.out
     assert "6 letters: nothing has begun yet." in ended.out
@@ -248,11 +248,11 @@ def test_the_command_that_a_refusal_names_does_it(command: Command, some: Undert
 
 def test_what_died_after_the_plan_is_not_replayed(command: Command, some: Undertaker) -> None:
     some.end("e-9")
-    ended = command("dead", "replay", "server", "--reason", "T 1", "--up-to", "8", "--json")
+    ended = command("dead", "replay", "server", "--reason", "T 1", "--snapshot", "8", "--json")
     assert ended.code == 3
     assert ended.json[0]["will_be_replayed"] == 5
     assert command("dead", "replay", "server", "--reason", "T 1", "--json").json[0]["will_be_replayed"] == 6
-    assert "the plan's number" in command("dead", "replay", "server", "--reason", "T", "--up-to", "now").err
+    assert "the plan's number" in command("dead", "replay", "server", "--reason", "T", "--snapshot", "now").err
 
 
 def test_a_few_jobs_that_are_named_need_no_plan(command: Command, some: Undertaker) -> None:
@@ -267,7 +267,7 @@ def test_the_same_filters_choose_what_is_listed_replayed_and_discarded(command: 
     assert len(command("dead", "list", *args, "--json").json) == 2
     ended = command("dead", "replay", *args, "--reason", "T-1")
     assert "PLAN  replay 2 dead letters: code MSS.00000003, lane bulk, since" in ended.out
-    assert f"eraser dead replay {' '.join(args[:4])} --job r- --since 1h --reason T-1 --up-to 8 --yes" in ended.err
+    assert f"eraser dead replay {' '.join(args[:4])} --job r- --since 1h --reason T-1 --snapshot 8 --yes" in ended.err
     assert command("dead", "discard", *args, "--reason", "T-1", "--yes").code == 0
     assert command("status", "--json").json[0]["states"]["discarded"] == 2
 
@@ -289,7 +289,7 @@ def test_above_a_hundred_the_number_has_to_be_confirmed(
     ended = command("dead", verb, "--all", "--reason", "T-1", *more)
     assert ended.code == 3
     assert "refused by max: 101 letters" in ended.err
-    bound = " --up-to 0" if verb == "replay" else ""
+    bound = " --snapshot 0" if verb == "replay" else ""
     assert f"eraser dead {verb} --all --reason T-1{bound} --yes --max 101" in ended.err
     assert undertaker.redis.zcard("eraser:{default}:dead") == 101
 

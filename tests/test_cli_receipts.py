@@ -31,7 +31,7 @@ def ended(undertaker: Undertaker) -> Undertaker:
     undertaker.ledger.discard([Ref(PROJECT, "f")], why="T-2", by="ops-1")
     undertaker.request("g")
     undertaker.ledger.cancel([Ref(PROJECT, "g")], why="T-3")
-    undertaker.end("a", to="deleted", claim={"again": True})
+    undertaker.end("a", to="deleted", claim={"force": True})
     return undertaker
 
 
@@ -256,7 +256,7 @@ def test_recheck_finds_what_came_back_and_says_how_to_request_it(
     metastudio.add_job("b")
     done = command("receipts", "recheck", **near(metastudio))
     assert done.code == 1
-    assert f"eraser request b --project {PROJECT} --again" in done.out
+    assert f"eraser request b --project {PROJECT} --force" in done.out
     assert "4 still gone, 1 came back" in done.out
     told = {line["job_id"]: line["now"] for line in command("receipts", "recheck", "--json", **near(metastudio)).json}
     assert told == {"a": "gone", "b": "back", "c": "gone", "d": "gone", "e": "gone"}
@@ -339,7 +339,7 @@ def test_recheck_tells_what_is_requested_again_already(
     command: Command, ended: Undertaker, metastudio: Simulator
 ) -> None:
     metastudio.add_job("b")
-    ended.request("b", again=True)
+    ended.request("b", force=True)
     assert "its deletion is pending already" in command("receipts", "recheck", **near(metastudio)).out
 
 

@@ -58,7 +58,7 @@ def test_a_plan_says_what_would_happen_and_what_to_type(command: Command, undert
     assert f"2  {FAILED}" in ended.out
     assert "1  on hold: they stay dead" in ended.out
     assert "frozen at death 4: what dies later is not touched" in ended.out
-    assert "eraser dead replay --all --reason 'T 1' --by ops-7 --up-to 4 --yes" in ended.err
+    assert "eraser dead replay --all --reason 'T 1' --by ops-7 --snapshot 4 --yes" in ended.err
     (plan,) = command("dead", "replay", "--all", "--reason", "T", "--json").json
     assert (plan["will_be_replayed"], plan["on_hold"], plan["over_cap"], plan["marks"]) == (3, 1, False, {"default": 4})
 
@@ -161,8 +161,8 @@ def test_a_share_of_each_account_goes_under_one_id(command: Command, redis_url: 
     undertakers["b"].end("f-1")
     house = {"ERASER_CONFIG": config}
     plan = command("dead", "replay", "--all", "--reason", "T-1", **house)
-    assert "--up-to a=2 --up-to b=1 --yes" in plan.err
-    words = ("--all", "--reason", "T-1", "--up-to", "a=2", "--up-to", "b=1", "--yes", "--no-wait", "--json")
+    assert "--snapshot a=2 --snapshot b=1 --yes" in plan.err
+    words = ("--all", "--reason", "T-1", "--snapshot", "a=2", "--snapshot", "b=1", "--yes", "--no-wait", "--json")
     done = command("dead", "replay", *words, **house)
     (seen,) = done.json
     assert (seen["total"], seen["accounts"]) == (3, ["a", "b"])

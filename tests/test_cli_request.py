@@ -76,16 +76,16 @@ def test_people_hear_of_what_was_merged_held_or_deleted_already(command: Command
     ended = command("request", "done-1", "there-1", "new-1", "a/b")
     assert ended.code == 1
     assert "1 new, 1 merged with what was asked for before, 1 already done" in ended.out
-    assert "1 deleted already, nothing is sent; --again asks once more" in ended.out
+    assert "1 deleted already, nothing is sent; --force asks once more" in ended.out
     assert "not accepted: 'a/b'" in ended.err
 
 
-def test_again_opens_a_new_round_for_what_is_deleted(
+def test_force_opens_a_new_round_for_what_is_deleted(
     command: Command, undertaker: Undertaker, reads: ReadModel
 ) -> None:
     undertaker.end("done-1", to="deleted")
     assert command("request", "done-1", "--json").json[0]["state"] == "deleted"
-    assert command("request", "done-1", "--again", "--json").json[0]["state"] == "pending"
+    assert command("request", "done-1", "--force", "--json").json[0]["state"] == "pending"
     found = reads.show(Ref(PROJECT, "done-1"))
     assert found is not None
     assert found.round == 2

@@ -180,7 +180,7 @@ def test_neither_a_jump_of_the_clock_nor_another_rate_makes_an_account_wait(
         bench = Bench(client, GatePolicy(interval=1000 / rate, lease=60_000, look_interval=100))
         bench.set_clock(now + jump * 1000)
         bench.client.hset(bench.p + "gate", "good:k1", "1e15")
-        bench.request("a", "b", "c", "d", "e", again=True)
+        bench.request("a", "b", "c", "d", "e", force=True)
         client.zadd(bench.p + "due:bulk", dict.fromkeys(client.zrange(bench.p + "due:bulk", 0, -1), 1.0))  # type: ignore[arg-type]
         for _ in range(5):
             began = bench.now

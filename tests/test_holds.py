@@ -153,7 +153,7 @@ def test_a_cancel_does_not_overtake_a_call_of_an_earlier_round(bench: Bench) -> 
     bench.ledger.rescue(alive=[], counts=False)
     bench.take()  # its call is under way when the lost one's answer comes
     assert bench.settle(lost) == "deleted"
-    bench.request("a", again=True)
+    bench.request("a", force=True)
     assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1")[0][1] == "may_be_deleted"
     assert nothing_to_take(bench)
     bench.pass_time(61)

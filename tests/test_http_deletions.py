@@ -15,6 +15,7 @@ from tests.waiting import wait_until
 from worker.operations import audit
 from worker.operations.http.orders import MOST
 from worker.operations.http.tokens import Scope
+from worker.operations.requests import RENAMED
 
 FIELDS = {"job_id", "state", "accepted", "deduplicated", "error"}
 
@@ -87,10 +88,10 @@ def test_asking_twice_merges_and_says_so(site: Site) -> None:
     assert site.show("job-1")["lane"] == "user"
 
 
-def test_what_is_done_is_left_unless_again_is_said(site: Site, undertaker: Undertaker) -> None:
+def test_what_is_done_is_left_unless_it_is_forced(site: Site, undertaker: Undertaker) -> None:
     undertaker.end("done", to="deleted")
     assert site.ask("done").json()["results"][0]["state"] == "deleted"
-    assert site.ask("done", again=True).json()["results"][0]["state"] == "pending"
+    assert site.ask("done", force=True).json()["results"][0]["state"] == "pending"
 
 
 @pytest.mark.parametrize("body", [b'{"job_id": "a", "job_id": "b"}', b'{"job_id": "a", "after": "24h", "after": "1s"}'])
@@ -117,7 +118,8 @@ def test_a_start_may_be_a_delay_or_a_moment(site: Site) -> None:
         ({"job_ids": ["a", 1]}, "list of texts"),
         ({"job_id": 1}, "job_id: expected a text"),
         ({"job_id": None}, "job_id: expected a text"),
-        ({"job_id": "a", "again": 1}, "true or false"),
+        ({"job_id": "a", "force": 1}, "true or false"),
+        *(({"job_id": "a", old: True}, f"{old} is called {new} now") for old, new in RENAMED.items()),
         ({"job_id": "a", "lane": "fast"}, "user (a person waits) or bulk"),
         ({"job_id": "a", "afer": "24h"}, "did you mean after?"),
         ({"job_id": "a", "after": "1h", "at": "2030-01-01T00:00:00Z"}, "one of the two"),
@@ -281,13 +283,13 @@ def test_a_wrong_file_of_tokens_opens_nothing_and_the_log_says_once_what_is_wron
 
 def test_the_same_key_with_the_same_body_has_the_first_answer(site: Site, undertaker: Undertaker) -> None:
     undertaker.end("done", to="deleted")
-    first = site.ask("done", again=True, headers={"Idempotency-Key": "k1"})
+    first = site.ask("done", force=True, headers={"Idempotency-Key": "k1"})
     undertaker.settle(undertaker.take(), to="deleted")
-    again = site.ask("done", again=True, headers={"Idempotency-Key": "k1"})
+    again = site.ask("done", force=True, headers={"Idempotency-Key": "k1"})
     assert (again.status_code, again.content) == (202, first.content)
     assert again.headers["Idempotency-Replayed"] == "true"
     assert site.show("done")["round"] == 2, "no third round"
-    site.ask("done", again=True, headers={"Idempotency-Key": "k2"})
+    site.ask("done", force=True, headers={"Idempotency-Key": "k2"})
     assert site.show("done")["round"] == 3
 
 

@@ -24,7 +24,7 @@ from worker.operations.http.recorder import Recorder, Wanted
 CLAIMS = [
     Claim(lane=Lane.USER, by="shop", why="T-1", app_user="u-1"),
     Claim(lane=Lane.BULK, by="till", why="T-2", run="r-1", delay_s=60),
-    Claim(lane=Lane.USER, by="shop/7", deadline_s=3600, again=True),
+    Claim(lane=Lane.USER, by="shop/7", deadline_s=3600, force=True),
 ]
 
 

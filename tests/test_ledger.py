@@ -84,7 +84,7 @@ def test_what_is_over_stays_over_unless_asked_again(bench: Bench, final: str) ->
     bench.settle(bench.take(), final)
     assert bench.request("a") == [f"={final}"]
     assert bench.state("a") == final
-    assert bench.request("a", again=True) == ["=pending"]
+    assert bench.request("a", force=True) == ["=pending"]
     assert bench.record("a")["round"] == "2"
     assert "A 1 1" in bench.record("a")["past"], "the first round's attempts stay"
 
@@ -93,7 +93,7 @@ def test_a_round_after_our_200_knows_that_an_absence_is_after_our_call(bench: Be
     """Found by reading: it would have ended as never seen, or dead because the credential sees nothing."""
     bench.request("a")
     bench.settle(bench.take(), "deleted")
-    bench.request("a", again=True)
+    bench.request("a", force=True)
     assert bench.take().unknown
 
 
@@ -234,7 +234,7 @@ def test_after_a_late_200_a_new_round_waits_for_the_lease_that_is_still_out(benc
     bench.ledger.rescue(alive=[], counts=False)
     bench.take()
     bench.settle(slow, "deleted")
-    bench.request("a", again=True)
+    bench.request("a", force=True)
     bench.request("a", lane=Lane.USER)
     bench.pass_time(1)
     assert bench.turn().lease is None
@@ -265,7 +265,7 @@ def test_of_a_round_the_first_3_and_the_last_20_attempts_stay(bench: Bench) -> N
 def test_the_history_of_many_rounds_is_bounded_and_no_move_but_the_next_round_reads_it(bench: Bench) -> None:
     """It grew by 23 attempts a round for ever, and each move read and wrote all of it."""
     for _ in range(100):
-        bench.request("a", by="shop", why="T-1", again=True)
+        bench.request("a", by="shop", why="T-1", force=True)
         for last in (False, False, True):
             lease = bench.take()
             cause = {"cause": "refused"} if last else {}

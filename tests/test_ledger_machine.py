@@ -55,7 +55,7 @@ SCHEDULE = Schedule(retry=(1.0, 2.0), not_deletable=(60.0,))
 # How a state may change in one step, by what was done; everything else must leave it alone.
 BY_PERSON = {
     "request": {("dead", "pending"), ("discarded", "pending"), ("cancelled", "pending")},
-    "again": {("deleted", "pending"), ("gone", "pending")},
+    "force": {("deleted", "pending"), ("gone", "pending")},
     "cancel": {("pending", "cancelled"), ("held", "cancelled"), ("held", "pending")},
     "hold": {("pending", "held")},
     "release": {("held", "pending")},
@@ -110,17 +110,17 @@ class Deletions(RuleBasedStateMachine):
         """Often, so that there is something to take."""
         self.request(job, lane, None, 0, True)
 
-    @rule(job=JOBS, lane=LANES, run=RUNS, delay=st.sampled_from([0, 0, 30, 3600]), again=st.booleans())
-    def request(self, job: str, lane: Lane, run: str | None, delay: float, again: bool) -> None:
-        self.ask(job, lane, run, delay, again, None)
+    @rule(job=JOBS, lane=LANES, run=RUNS, delay=st.sampled_from([0, 0, 30, 3600]), force=st.booleans())
+    def request(self, job: str, lane: Lane, run: str | None, delay: float, force: bool) -> None:
+        self.ask(job, lane, run, delay, force, None)
 
     @rule(job=JOBS, user=USERS)
     def request_for_an_app_user(self, job: str, user: str | None) -> None:
         self.ask(job, Lane.BULK, None, 0, True, user)
 
-    @rule(job=JOBS, run=RUNS, policy=st.sampled_from(["p1", "p2"]), again=st.booleans())
-    def sweep(self, job: str, run: str | None, policy: str, again: bool) -> None:
-        self.ask(job, Lane.BULK, run, 0, again, None, policy)
+    @rule(job=JOBS, run=RUNS, policy=st.sampled_from(["p1", "p2"]), force=st.booleans())
+    def sweep(self, job: str, run: str | None, policy: str, force: bool) -> None:
+        self.ask(job, Lane.BULK, run, 0, force, None, policy)
 
     def ask(
         self,
@@ -128,14 +128,14 @@ class Deletions(RuleBasedStateMachine):
         lane: Lane,
         run: str | None,
         delay: float,
-        again: bool,
+        force: bool,
         user: str | None,
         policy: str | None = None,
     ) -> None:
         before = self.bench.record(job).get("state")
-        self.bench.request(job, lane=lane, run=run, by=run, delay_s=delay, again=again, app_user=user, policy=policy)
-        self.allowed = BY_PERSON["request"] | (BY_PERSON["again"] if again else set())
-        if before in ("deleted", "gone") and not again:
+        self.bench.request(job, lane=lane, run=run, by=run, delay_s=delay, force=force, app_user=user, policy=policy)
+        self.allowed = BY_PERSON["request"] | (BY_PERSON["force"] if force else set())
+        if before in ("deleted", "gone") and not force:
             return
         if before in OVER or job in self.withdrawn:
             self.claims.pop(job, None)

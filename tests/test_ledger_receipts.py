@@ -115,7 +115,7 @@ def test_what_ends_again_leaves_another_receipt_and_the_first_one_stays(bench: B
     assert len(receipts(bench)) == 1
     bench.ledger.replay([Ref(PROJECT, "a")], why="T-11", deadline_s=86400)
     bench.settle(bench.take(), attempt=said("x-2"))
-    bench.request("a", again=True)
+    bench.request("a", force=True)
     bench.settle(bench.take(), "gone", evidence="after_our_call", event={"found": "absent"}, attempt=said("x-3"))
     assert [(r["state"], r["round"], r["attempts"]) for r in receipts(bench)] == [
         ("discarded", 1, 1),

@@ -64,7 +64,7 @@ class Moves(RuleBasedStateMachine):
 
     @rule(by=ACCOUNTS, job=JOBS, urgent=st.booleans())
     def request(self, by: str, job: str, urgent: bool) -> None:
-        claim = Claim(lane=Lane.USER if urgent else Lane.BULK, again=True)
+        claim = Claim(lane=Lane.USER if urgent else Lane.BULK, force=True)
         begun = True
         try:
             self.processes[by].ledger(by).request([Ref(P, job)], claim)

@@ -126,6 +126,17 @@ def test_python_refuses_it(python: Any, running: Runtime) -> None:
     assert recorded(running) == 1
 
 
+@pytest.mark.parametrize(("old", "new"), requests.RENAMED.items())
+def test_a_message_of_celerys_with_an_old_argument_hears_what_it_is_called_now(
+    python: Any, running: Runtime, old: str, new: str
+) -> None:
+    with pytest.raises(UsageError, match=f"eraser.delete: {old} is called {new} now"):
+        python.delete(PROJECT, "job-1", **{old: True})
+    assert recorded(running) == 0
+    python.delete(PROJECT, "job-1", **{new: True})
+    assert recorded(running) == 1
+
+
 def test_a_message_of_celerys_with_such_a_project_is_refused(python: Any, running: Runtime) -> None:
     with pytest.raises(UnknownProject):
         python.delete(OTHER, "job-1")

@@ -69,7 +69,7 @@ class Claim:
     delay_s: float = 0.0
     deadline_s: float = 30 * 86400.0
     after_ms: float | None = None  # a moment, ms since 1970, in the place of the delay
-    again: bool = False  # also when it is `deleted` or `gone` already
+    force: bool = False  # also when it is `deleted` or `gone` already
     policy: str | None = None  # the retention policy that asks; it has to mean it still when the call is made
     book: Book | None = None  # the text that says so: a worker with an older one does not judge it
     seen: bool = False  # a list of MetaStudio's had these jobs a moment ago

@@ -141,7 +141,7 @@ class Ledger(Mover):
             "run": claim.run,
             "user": claim.app_user,
             "au": self.users.hashed(claim.app_user) if claim.app_user else None,
-            "again": claim.again,
+            "force": claim.force,
             "policy": claim.policy,
             "book": claim.book.as_options() if claim.book else None,
         }

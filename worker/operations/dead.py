@@ -185,18 +185,18 @@ def choose(
     wanted: Filter = NO_FILTER,
     state: State = State.DEAD,
     limit: int | None = None,
-    up_to: Mapping[str, int] | None = None,
+    snapshot: Mapping[str, int] | None = None,
 ) -> Selection:
     """The letters meant by job ids, groups and filters, or all of them, as they stand now. Raises `UsageError`.
 
-    up_to: each account's death number, from an earlier look: letters that died later are left out.
+    snapshot: each account's death number, from an earlier look: letters that died later are left out.
     """
     if every and words:
         raise UsageError("name jobs or groups, or say --all; one of the two")
     if not (every or words or wanted.words):
         raise UsageError("name jobs or groups, or use a filter such as --cause, or say --all")
     marks = {account: ReplayBook(running.ledger(account)).mark() for account in running.settings.accounts}
-    marks = {account: min(mark, (up_to or marks).get(account, 0)) for account, mark in marks.items()}
+    marks = {account: min(mark, (snapshot or marks).get(account, 0)) for account, mark in marks.items()}
     there = [letter for letter in letters(running, state) if wanted.passes(letter)]
     if state is State.DEAD:
         there = [letter for letter in there if letter.death <= marks[letter.account]]

@@ -52,7 +52,7 @@ class Looked:
         """What requests it again, if it came back."""
         if self.now is not Now.BACK:
             return None
-        return f"eraser request {self.ref.job_id} --project {self.ref.project_id} --again"
+        return f"eraser request {self.ref.job_id} --project {self.ref.project_id} --force"
 
     def as_json(self) -> dict[str, Any]:
         said = {"project_id": self.ref.project_id, "job_id": self.ref.job_id, "now": self.now.value, "text": self.text}

@@ -20,6 +20,7 @@ from worker.runtime import Runtime
 Ring = Callable[[str, str], None]  # account, doorbell
 
 CAP = 100  # ids that nobody has to confirm
+RENAMED = {"again": "force"}  # what an argument of a request was called once -> what it is called now
 TOLD = 3  # projects that an error names
 SOON_S = 60.0  # a start that lies further back is a typing error
 
@@ -54,7 +55,7 @@ def claim(
     app_user: str | None = None,
     after_s: float = 0.0,
     deadline_s: float | None = None,
-    again: bool = False,
+    force: bool = False,
     at: str | None = None,
 ) -> Claim:
     """Check what a caller says about a request. Raises `UsageError`; nothing was recorded then.
@@ -84,7 +85,7 @@ def claim(
         app_user=check_opaque(app_user, "app user"),
         delay_s=max(0.0, after_s),
         deadline_s=deadline_s,
-        again=again,
+        force=force,
         after_ms=parse_time(at, "at") if at else None,
     )
 

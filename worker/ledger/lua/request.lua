@@ -2,7 +2,7 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON), then up to 500 refs
 --            options: lane, by, why, run, user, au (HMAC of the app user), delay (ms), deadline (ms from now),
---            again (bool), after (ms since 1970: the moment in the place of delay), policy (its name), book (the text that
+--            force (bool), after (ms since 1970: the moment in the place of delay), policy (its name), book (the text that
 --            asks, see _books.lua), seen (bool: a list had them), assets (id of each one's asset, or false),
 --            gate (see _gate.lua), act (see _audit.lua: where a person lifted a cap)
 --            or, in the place of all up to policy, each: a list of them, one a ref
@@ -21,12 +21,12 @@
 --include _ring
 --include _audit
 local options = cjson.decode(ARGV[3])
-local claim, user, au, again  -- of the deletion at hand (see _claims.lua)
+local claim, user, au, force  -- of the deletion at hand (see _claims.lua)
 local fresh                   -- the fields of a record that is new
 
 -- One claim for all is heard once: what thousands of new records share is put together once.
 local function hear(said, now)
-  user, au, again = said.user, said.au, said.again
+  user, au, force = said.user, said.au, said.force
   claim = { by = said.by, why = said.why, run = said.run, pol = said.policy,
     book = said.book and book_since(now, said.book), lane = said.lane, at = tonumber(ms(now)),
     due = tonumber(ms(said.after or now + said.delay)), moment = said.after and '1', dl = tonumber(ms(now + said.deadline)) }
@@ -90,7 +90,7 @@ local function ask_for(ref, now, asset)
   mine.due = math.max(mine.due, tonumber(v[3] or '0'))  -- a call of an earlier round may still be under way
   mine.dl = mine.dl - (v[4] and math.max(0, now - tonumber(v[4])) or 0)  -- while it is held its deadlines stand still
   local over = state == 'deleted' or state == 'gone'
-  if over and not again then
+  if over and not force then
     asked.done = asked.done + 1
     return '=' .. state
   end

@@ -6,12 +6,12 @@ import importlib
 import logging
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from worker import __version__
-from worker.errors import EraserError, Unreachable
+from worker.operations.cli.errors import tell
 from worker.operations.cli.output import lasting
 from worker.operations.cli.terminal import colour, prepare
 
@@ -62,6 +62,17 @@ class _Lazy(click.Group):
         except click.UsageError as error:
             raise click.UsageError(error.message + nearest(args[0], COMMANDS), ctx) from None
 
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run a command and end the process: every error is told here. A fault of ours is raised."""
+        try:
+            ended = super().main(*args, **extra | {"standalone_mode": False})
+        except Exception as error:
+            code = tell(error)
+            if code is None:
+                raise
+            sys.exit(code)
+        sys.exit(ended if isinstance(ended, int) else 0)
+
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="eraser")
@@ -79,23 +90,4 @@ def main() -> None:
     prepare()
     logging.getLogger().addHandler(logging.NullHandler())  # commands say in words what the log says to machines
     with lasting():
-        try:
-            eraser.main(standalone_mode=True)
-        except Exception as error:
-            shown = explained(error)
-            if shown is None:
-                raise
-            click.secho("eraser: ", fg="red", bold=True, nl=False, err=True, color=colour(os.environ))
-            click.echo(str(shown), err=True)
-            sys.exit(shown.exit_code)
-
-
-def explained(error: Exception) -> EraserError | None:
-    """What a person hears of it, in words; None: a fault of ours, whose traceback is needed."""
-    if isinstance(error, EraserError):
-        return error
-    from redis import RedisError
-
-    from worker.ledger.away import is_away, why_away
-
-    return Unreachable(why_away(error)) if isinstance(error, RedisError) and is_away(error) else None
+        eraser.main()

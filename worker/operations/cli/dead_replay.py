@@ -23,7 +23,7 @@ from worker.runtime import Runtime
 
 @click.command()
 @move_options(reason=True)
-@click.option("--up-to", metavar="N", multiple=True, help="Only deaths that the plan has seen; the plan prints it.")
+@click.option("--snapshot", metavar="N", multiple=True, help="Only deaths that the plan has seen; the plan prints it.")
 @click.option("--no-wait", is_flag=True, help="Start it and return; exit 5.")
 def replay(what: tuple[str, ...], **said: Any) -> None:
     """Start dead letters anew, each with a whole budget of attempts and a new deadline.
@@ -45,7 +45,7 @@ def replay(what: tuple[str, ...], **said: Any) -> None:
         every=said["every"],
         wanted=filter_of(running, said),
         limit=said["limit"],
-        up_to=_marks(running, said["up_to"]),
+        snapshot=_marks(running, said["snapshot"]),
     )
     if not selection.letters:
         tell_nothing(selection, "dead", as_json=said["as_json"])
@@ -80,11 +80,11 @@ def _again(plan: ReplayPlan, what: tuple[str, ...], said: dict[str, Any]) -> str
     """The command so far, bound to what the plan has seen."""
     marks = plan.marks
     bound = [f"{account}={mark}" for account, mark in marks.items()] if len(marks) > 1 else map(str, marks.values())
-    return " ".join([typed("replay", what, said), *(f"--up-to {mark}" for mark in bound)])
+    return " ".join([typed("replay", what, said), *(f"--snapshot {mark}" for mark in bound)])
 
 
 def _marks(running: Runtime, said: tuple[str, ...]) -> dict[str, int] | None:
-    """`--up-to 1413`, or `--up-to ACCOUNT=1413` once for each."""
+    """`--snapshot 1413`, or `--snapshot ACCOUNT=1413` once for each."""
     if not said:
         return None
     marks: dict[str, int] = {}
@@ -92,7 +92,7 @@ def _marks(running: Runtime, said: tuple[str, ...]) -> dict[str, int] | None:
         account, _, number = word.rpartition("=")
         accounts = [account] if account else list(running.settings.accounts)
         if not number.isdigit() or any(name not in running.settings.accounts for name in accounts):
-            raise UsageError(f"--up-to: expected the plan's number, or ACCOUNT=NUMBER; found {word[:80]!r}")
+            raise UsageError(f"--snapshot: expected the plan's number, or ACCOUNT=NUMBER; found {word[:80]!r}")
         marks |= dict.fromkeys(accounts, int(number))
     return marks
 

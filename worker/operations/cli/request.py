@@ -77,7 +77,7 @@ class Tally:
 @click.option("--after", metavar="24h", help="Not before so much time has passed.")
 @click.option("--at", metavar="TIME", help="Not before this moment, RFC 3339 with a zone.")
 @click.option("--deadline", metavar="30d", help="Give up after so much time. [ERASER_DEADLINE]")
-@click.option("--again", is_flag=True, help="Also if it is deleted or gone already.")
+@click.option("--force", is_flag=True, help="Also if it is deleted or gone already.")
 @click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirms more than 100 ids.")
 @click.option("--wait", metavar="60s", help="Wait for the end: exit 0 all deleted, 1 one is not, 5 unfinished.")
 @json_option
@@ -134,7 +134,7 @@ def _claim(running: Runtime, lane: str, said: dict[str, Any], *, now: float | No
         app_user=said["app_user"],
         after_s=after_s,
         deadline_s=parse_span(said["deadline"], "--deadline") if said["deadline"] else None,
-        again=said["again"],
+        force=said["force"],
         at=said["at"],
     )
 
@@ -182,7 +182,7 @@ def _as_json(asked: requests.Asked, state: State | None = None) -> dict[str, Any
 def _tell(running: Runtime, tally: Tally, project: str, *, many: bool, waited: bool) -> None:
     for state in ("deleted", "gone"):
         if tally.merged[state]:
-            say(f"  {tally.merged[state]:,} {state} already, nothing is sent; --again asks once more.")
+            say(f"  {tally.merged[state]:,} {state} already, nothing is sent; --force asks once more.")
     if tally.merged["held"]:
         say(f"  {tally.merged['held']:,} on hold: nothing is sent until the hold is removed.")
     for asked in tally.bad:

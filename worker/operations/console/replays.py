@@ -70,8 +70,8 @@ def _meant(visit: Visit) -> tuple[str | None, int]:
     return name, groups[name]
 
 
-def _chosen(visit: Visit, name: str | None, up_to: dict[str, int] | None = None) -> Selection:
-    return dead.choose(visit.running, [name] if name else [], every=name is None, up_to=up_to)
+def _chosen(visit: Visit, name: str | None, snapshot: dict[str, int] | None = None) -> Selection:
+    return dead.choose(visit.running, [name] if name else [], every=name is None, snapshot=snapshot)
 
 
 def _marks(visit: Visit) -> dict[str, int] | None:

@@ -143,7 +143,7 @@ async def _claim(desk: Desk, project: str, order: Order, by: str) -> Claim:
         app_user=order.app_user,
         after_s=requests.start_in(order.after, order.at, now=now),
         deadline_s=parse_span(order.deadline, "deadline") if order.deadline else None,
-        again=order.again,
+        force=order.force,
         at=order.at,
     )
 

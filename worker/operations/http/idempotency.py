@@ -1,6 +1,6 @@
 """`Idempotency-Key`: the same key with the same body gets the first answer again, for a day.
 
-A deletion is idempotent without it: the same request twice merges. The key is for `again: true`, which opens a new
+A deletion is idempotent without it: the same request twice merges. The key is for `force: true`, which opens a new
 round each time, and for a caller who wants the very same answer.
 
 A key that is taken but has no answer yet belongs to a request under way. If our process dies there the mark counts for

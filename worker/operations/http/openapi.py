@@ -37,7 +37,7 @@ _SAID: _Data = {
     "after": _DURATION | {"description": "Not before so much time has passed, such as 24h."},
     "at": _MOMENT | {"description": "Not before this moment. `after` or `at`, not both."},
     "deadline": _DURATION | {"description": "Give up after so much time; 30 days unless the server says otherwise."},
-    "again": {"type": "boolean", "description": "Also if it is deleted or gone already: opens a new round."},
+    "force": {"type": "boolean", "description": "Also if it is deleted or gone already: opens a new round."},
     "allow_project": {
         "type": "boolean",
         "description": "Also in a project that is not configured here; without it such a project is a 404.",

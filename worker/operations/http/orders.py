@@ -14,6 +14,7 @@ from worker.accounts import nearest
 from worker.deletion import Lane, check_opaque, why_bad_id
 from worker.errors import UsageError
 from worker.operations.http.problems import Problem
+from worker.operations.requests import RENAMED
 from worker.operations.times import parse_span, parse_time
 
 MOST = 1000  # job ids in one request
@@ -28,7 +29,7 @@ _TYPES: Mapping[str, type] = {
     "after": str,
     "at": str,
     "deadline": str,
-    "again": bool,
+    "force": bool,
     "allow_project": bool,
 }
 _DURATION = "a duration: a number and s, m, h or d, such as 24h"
@@ -53,7 +54,7 @@ class Order:
     after: str | None = None
     at: str | None = None
     deadline: str | None = None
-    again: bool = False
+    force: bool = False
     allow_project: bool = False
 
     def by(self, token: str) -> str:
@@ -82,6 +83,8 @@ def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def read(document: Mapping[str, Any]) -> Order:
     """What is asked for. Raises `Problem` for the first thing that is wrong; a list's ids are looked at one by one."""
     for name, value in document.items():
+        if name in RENAMED:
+            raise _invalid(f"{name} is called {RENAMED[name]} now")
         if name not in _TYPES:
             raise _invalid(f"unknown field{nearest(name, _TYPES)}; known: {', '.join(_TYPES)}")
         if type(value) is not _TYPES[name]:
