@@ -67,7 +67,8 @@ class Wire:
     client: Client
     on_delete: Callable[[], None] = lambda: None  # before it is sent
     after_delete: Callable[[], None] = lambda: None  # once it is answered
-    on_ask: Callable[[], None] = lambda: None
+    on_ask: Callable[[], None] = lambda: None  # before it is asked
+    after_ask: Callable[[], None] = lambda: None  # once it is answered
     on_ready: Callable[[], None] = lambda: None  # while a token would be fetched
     no_token: Answer | None = None
 
@@ -90,9 +91,11 @@ class Wire:
         within_s: float | None = None,
     ) -> Listing:
         self.on_ask()
-        return self.client.list(
+        listing = self.client.list(
             project_id, job_id=job_id, limit=rows, app_user=app_user, signed_at=signed_at, within_s=within_s
         )
+        self.after_ask()
+        return listing
 
     def ready(self, project_id: str) -> Answer | None:
         self.on_ready()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -58,8 +60,9 @@ def pause(shop: Shop) -> Any:
 
 def refuse_key(shop: Shop) -> None:
     """Another hand's call is refused meanwhile."""
-    shop.ledger.bar("credentials", "401")
-    shop.redis.hset(shop.ledger.prefix + "gate", f"bad:{shop.key.fingerprint()}", "9e15")
+    watch = shop.client._watch
+    assert watch is not None
+    watch.after(shop.key.credentials.signer, Answer(401, None, "APIGW.0301", None, None, 10, sent_at=time.monotonic()))
 
 
 def outlive(shop: Shop) -> None:
@@ -85,7 +88,10 @@ def looked_at(shop: Shop, why: str) -> dict[str, Any]:
     if why == "app user":
         holds(shop).add_user("u-2", why="CASE-2", by="legal")
     if why == "probe":
-        shop.redis.hset(shop.ledger.prefix + "gate", mapping={"block": "outage", "block_until": "0", "block_at": "0"})
+        outage = {"cause": "outage", "why": "500", "since": 0, "until": 0, "pause": 60_000, "delete": True}
+        shop.redis.hset(shop.ledger.prefix + "closures", "account", json.dumps(outage))
+        shop.redis.zadd(shop.ledger.prefix + "probes", {"account": 0})
+        shop.redis.hset(shop.ledger.prefix + "gate", "closed", "1")
     return {}
 
 
@@ -102,14 +108,14 @@ def test_no_call_leaves_after_what_came_while_the_hand_looked(shop: Shop, act: s
     heard: list[Any] = []
 
     def once() -> None:
-        shop.wire.on_ask = lambda: None
+        shop.wire.after_ask = lambda: None
         heard.append(come(shop))
 
-    shop.wire.on_ask = once
+    shop.wire.after_ask = once
     shop.work(**wired)
     assert heard == [said], "no DELETE was under way: it is done, and said so"
     assert deletes(shop) == []
-    assert shop.ends("job-1") == end
+    assert shop.ends("job-1") == (end if why != "probe" else end.removesuffix(" turn")), "a probe took nothing yet"
 
 
 def test_what_may_be_deleted_already_is_told_as_that_and_looked_for(shop: Shop) -> None:
