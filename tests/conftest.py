@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fakeredis
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
@@ -75,12 +74,10 @@ def redis_url(redis_server: EmbeddedRedis) -> str:
     return redis_server.url
 
 
-@pytest.fixture(params=["fake", "real"])
-def client(request: pytest.FixtureRequest) -> redis.Redis:
-    """An empty Redis: once fakeredis, once a real server."""
-    if request.param == "fake":
-        return fakeredis.FakeRedis(server=fakeredis.FakeServer())
-    return redis.Redis.from_url(request.getfixturevalue("redis_url"))
+@pytest.fixture
+def client(redis_url: str) -> redis.Redis:
+    """An empty Redis."""
+    return redis.Redis.from_url(redis_url)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The gate: at the limit, never over it, never blind. On fakeredis and on a real server."""
+"""The gate: at the limit, never over it, never blind."""
 
 from __future__ import annotations
 

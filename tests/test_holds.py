@@ -1,4 +1,4 @@
-"""Holds in the ledger, on fakeredis and on a real server: nothing is sent for them, and nothing is forgotten."""
+"""Holds in the ledger: nothing is sent for them, and nothing is forgotten."""
 
 from __future__ import annotations
 

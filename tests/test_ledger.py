@@ -1,4 +1,4 @@
-"""The ledger's moves, on fakeredis and on a real server."""
+"""The ledger's moves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each end of a deletion leaves one receipt, in the script that ends it, on fakeredis and on a real server."""
+"""Each end of a deletion leaves one receipt, in the script that ends it."""
 
 from __future__ import annotations
 
