@@ -96,7 +96,7 @@ def test_an_answer_that_comes_too_late_is_counted_as_such(bench: Bench) -> None:
     assert bench.settle(lease, "deleted") == "deleted"
     counted = bench.counters()
     assert counted.events["deletion.died", "server_error"] == counted.events["deletion.deleted", ""] == 1
-    assert counted.events["deletion.outrun", ""] == 1
+    assert counted.events["deletion.stale_result", ""] == 1
     assert counted.events["deletion.lost", "worker_gone"] == 1
     assert "failed" not in counted.calls, "an answer that lost is no attempt of the record either"
 

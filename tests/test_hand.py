@@ -614,7 +614,7 @@ def test_a_late_failure_changes_nothing_and_is_told_apart(shop: Shop, caplog: py
         shop.ledger.rescue(alive=["w1"], counts=True)
         rescued.set()
         slow.join()
-    assert "deletion.outrun" in [line.message for line in caplog.records]
+    assert "deletion.stale_result" in [line.message for line in caplog.records]
     assert shop.record("a").get("used") is None or shop.ends("a") == "deleted"
 
 

@@ -28,7 +28,7 @@ EVERYTHING = "\n".join(PAGES.values())
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", EVERYTHING, re.M | re.S)
 LEVELS = ("debug", "info", "warning", "error", "exception")
 EVENT = re.compile(
-    r"""["']((?:deletion|worker|redis|child|doorbell|dispatcher|credentials|sweep|replay)\.[a-z_]+)["']"""
+    r"""["']((?:deletion|worker|redis|child|wakeup|fallback|dispatcher|credentials|sweep|replay)\.[a-z_]+)["']"""
 )
 
 

@@ -22,7 +22,7 @@ def send_bell(app: Celery, account: str, bell: str) -> bool:
                 "eraser.work", args=[account, bell], retry=False, expires=60, ignore_result=True, producer=producer
             )
     except Exception as error:  # kombu raises what its transport does
-        log.warning("doorbell.lost", extra={"account": account, "error": type(error).__name__})
+        log.warning("wakeup.lost", extra={"account": account, "error": type(error).__name__})
         return False
     return True
 

@@ -325,7 +325,7 @@ class Hand:
         """One line a deletion, with the event's name; nothing personal, nothing secret."""
         state = became or settlement.to
         if state.startswith("late "):  # somebody else has the deletion now; what it is, its record says
-            state = "outrun"
+            state = "stale_result"
         self.settled[state] = self.settled.get(state, 0) + 1
         event = {"pending": "deletion.postponed", "dead": "deletion.died"}.get(state, f"deletion.{state}")
         said = settlement.attempt or settlement.event or {}

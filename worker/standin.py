@@ -49,9 +49,9 @@ class StandIns:
         try:
             self._work(account, bell)
         except EraserError as error:  # Redis went away too: the dispatcher says so
-            log.warning("standin.ended", extra={"account": account, "error": str(error)})
+            log.warning("fallback.ended", extra={"account": account, "error": str(error)})
         except Exception:
-            log.exception("standin.fault", extra={"account": account})
+            log.exception("fallback.fault", extra={"account": account})
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())

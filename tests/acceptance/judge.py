@@ -147,7 +147,7 @@ def the_metrics_say_the_same(fleet: Fleet, deletions: Collection[Deletion], call
     silent = sum(outcomes.values()) - heard
     ours = {d.ref.job_id for d in deletions}
     unheard = sum(call["operation"] == "delete" and call["job_id"] in ours for call in calls) - heard
-    assert 0 <= unheard <= silent + happened["deletion.lost"] + happened["deletion.outrun"], (
+    assert 0 <= unheard <= silent + happened["deletion.lost"] + happened["deletion.stale_result"], (
         "calls that nothing explains"
     )
 

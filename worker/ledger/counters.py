@@ -34,7 +34,7 @@ class Counters:
 
     events: dict[tuple[str, str], int] = field(default_factory=dict)  # ("deletion.died", "refused"); "": no detail
     calls: dict[str, Calls] = field(default_factory=dict)  # by outcome
-    doorbells: int = 0
+    wakeups: int = 0
 
 
 def read(client: redis.Redis, prefix: str) -> Counters:
@@ -46,8 +46,8 @@ def read(client: redis.Redis, prefix: str) -> Counters:
     return _parsed({name.decode(): int(value) for name, value in raw.items()}, int(bells or 0))
 
 
-def _parsed(raw: Mapping[str, int], doorbells: int) -> Counters:
-    found = Counters(doorbells=doorbells)
+def _parsed(raw: Mapping[str, int], wakeups: int) -> Counters:
+    found = Counters(wakeups=wakeups)
     calls: dict[str, dict[float, int]] = {}
     for name, value in raw.items():
         match name.split(" "):

@@ -46,7 +46,7 @@ EVENTS: Final = (
     ("deletion.released", ""),
     *(("deletion.lost", who) for who in ("worker_gone", "nobody_blamed")),
     *(("deletion.moved", way) for way in ("in", "out")),
-    ("deletion.outrun", ""),
+    ("deletion.stale_result", ""),
     ("deletion.forgotten", ""),
 )
 
@@ -151,7 +151,7 @@ def _counted(every: list[_Account]) -> Iterator[Metric]:
     calls = HistogramMetricFamily(
         f"{PREFIX}call_seconds", "How long DELETE calls took, by outcome.", labels=["account", "outcome"]
     )
-    bells = _counter("doorbells", "Times that somebody was called because work was due.", "account")
+    wakeups = _counter("wakeups", "Times that somebody was called because work was due.", "account")
     for account in every:
         counted = account.counted
         for event, detail in _all(EVENTS, counted.events):
@@ -161,8 +161,8 @@ def _counted(every: list[_Account]) -> Iterator[Metric]:
             attempts.add_metric([account.name, outcome], made.number if made else 0)
             if made:
                 calls.add_metric([account.name, outcome], _buckets(made.by_bound), made.ms / 1000)
-        bells.add_metric([account.name], counted.doorbells)
-    yield from (events, attempts, calls, bells)
+        wakeups.add_metric([account.name], counted.wakeups)
+    yield from (events, attempts, calls, wakeups)
 
 
 def _buckets(by_bound: dict[float, int]) -> list[tuple[str, float]]:

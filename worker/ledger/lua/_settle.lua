@@ -62,7 +62,7 @@ local function settle(now, s, cfg)
   local mine = state == 'running' and v[2] == s.token
   if s.nth and (mine or not s.left) then sent(cfg, s.nth, tonumber(v[9] or '0'), s.left, s.ms or 0) end
   if not mine and (s.to ~= 'deleted' or state == 'deleted') then
-    if s.called or s.event then count('deletion.outrun') end
+    if s.called or s.event then count('deletion.stale_result') end
     return 'late ' .. state
   end
   local busy = state == 'running' and redis.call('ZSCORE', P .. 'running', s.ref)

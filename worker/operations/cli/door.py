@@ -54,10 +54,10 @@ def send_again(message: dict[str, Any], queue: str) -> None:
 
 
 class _Told(logging.Handler):
-    """A lost doorbell in words: nothing is wrong with what was recorded."""
+    """A lost wake-up in words: nothing is wrong with what was recorded."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage() == "doorbell.lost":
+        if record.getMessage() == "wakeup.lost":
             click.echo(
                 "note: the broker (ERASER_BROKER_URL) takes no message; it is recorded all the same, and a worker that "
                 "can reach Redis finds it by itself",
