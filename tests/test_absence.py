@@ -191,7 +191,7 @@ def test_a_brownout_calls_nothing_gone_and_everything_is_deleted_after_it(shop: 
     for _ in range(10):
         shop.work(ahead_s=61)
         assert {shop.record(job)["state"] for job in jobs} == {"pending"}
-    assert shop.gate()["block"] == "outage"
+    assert shop.closures() == [("account", "default", "outage")]
     shop.simulator.outage(None)
     for _ in range(4):
         shop.work(ahead_s=200)

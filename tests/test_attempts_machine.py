@@ -115,7 +115,7 @@ class Attempts(Deletions):
                 self.bench.ledger.pause(why="T-1")
                 self.allowed = set()
             case "deadline":
-                self.bench.client.hset(f"{self.bench.p}d:{PROJECT}/{job}", "dl", str(self.bench.now + 500))
+                self.bench.client.hset(f"{self.bench.p}d:{PROJECT}/{job}", "dl", str(self.bench.ledger.now_ms() + 500))
                 self.allowed = set()
         self.states_change_only_as_they_may()
         self.answer(held, 1.0)
@@ -125,7 +125,7 @@ class Attempts(Deletions):
 
     def as_of_now(self, held: Held) -> Any:
         """The lease as its holder has it, on a clock of its own that went as the test's did."""
-        taken = time.monotonic() - (self.bench.now - (held.ends - LEASE_MS)) / 1000
+        taken = time.monotonic() - (self.bench.true_now - (held.ends - LEASE_MS)) / 1000
         return replace(held.lease, taken=taken, expires=taken + LEASE_MS / 1000)
 
     def may_be_sent(self, held: Held) -> bool:
@@ -134,11 +134,11 @@ class Attempts(Deletions):
         Within a moment of the take nobody is asked, unless a look lies between: what came was answered `in_flight`.
         """
         lease, record, on_hold = held.lease, self.bench.record(held.lease.ref.job_id), self.bench.holds.now()
-        at_once = not lease.unsent and self.bench.now - (held.ends - LEASE_MS) < MOMENT_S * 1000
+        at_once = not lease.unsent and self.bench.true_now - (held.ends - LEASE_MS) < MOMENT_S * 1000
         mine = record.get("tok") == lease.token
         whose = "u1" if lease.ref.job_id == "a" else None
         users_hold = self.bench.ledger.users.hashed(whose) in on_hold.users
-        stopped = "paused" in self.bench.gate() or float(record["dl"]) <= self.bench.now or "wish" in record
+        stopped = "paused" in self.bench.gate() or float(record["dl"]) <= self.bench.ledger.now_ms() or "wish" in record
         return at_once or (
             mine and not stopped and Ref(PROJECT, lease.ref.job_id) not in on_hold.refs and not users_hold
         )

@@ -409,18 +409,26 @@ def test_after_a_step_back_a_lease_lasts_as_long_as_it_was_meant_to(bench: Bench
 def test_after_a_step_back_a_probe_of_a_worker_that_is_gone_lasts_as_long_as_a_lease(bench: Bench) -> None:
     bench.client.delete(bench.p + "gate")
     bench.request("a", "b")
-    assert bench.turn().lease is not None
+    assert bench.turn().trial is not None
     goes_back(bench)
-    assert first_after(bench, lambda: bench.turn().lease) <= 62
+    assert first_after(bench, lambda: bench.turn().trial) <= 62
 
 
-@pytest.mark.parametrize("field", ["throttled_until", "block_until"])
-def test_after_a_step_back_a_pause_lasts_as_long_as_it_was_meant_to(bench: Bench, field: str) -> None:
+def test_after_a_step_back_a_throttling_lasts_as_long_as_it_was_meant_to(bench: Bench) -> None:
     bench.request("a", "b")
-    pause = {field: bench.now + 20_000} | ({"block": "outage", "block_at": bench.now} if field == "block_until" else {})
-    bench.client.hset(bench.p + "gate", mapping=pause)
+    bench.client.hset(bench.p + "gate", "throttled_until", str(bench.now + 20_000))
     goes_back(bench)
     assert 19 <= first_after(bench, lambda: bench.turn().lease) <= 22
+
+
+def test_after_a_step_back_what_is_closed_is_tried_after_its_pause(bench: Bench) -> None:
+    bench.request("a", "b")
+    outage = {"cause": "outage", "why": "500", "since": bench.now, "until": bench.now + 20_000, "pause": 20_000}
+    bench.client.hset(bench.p + "closures", "account", json.dumps(outage))
+    bench.client.zadd(bench.p + "probes", {"account": bench.now + 20_000})
+    bench.client.hset(bench.p + "gate", "closed", "1")
+    goes_back(bench)
+    assert 19 <= first_after(bench, lambda: bench.turn().trial) <= 22
 
 
 def test_after_a_step_back_a_claim_on_a_slot_binds_for_its_lease_alone(bench: Bench) -> None:

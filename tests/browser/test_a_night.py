@@ -99,6 +99,9 @@ def test_the_story_of_a_night(fleet: Fleet, visit: Visits) -> None:
     (told,) = eraser(fleet, "replay", "status", early)
     assert (told["state"], told["by"], told["reason"]) == ("stopped", "ops-7", "TICKET-4711")
 
+    every_one = len(BAD) + len(REFUSED)
+    fleet.wait(lambda: fleet.states().get(State.DEAD, 0) == every_one, "the canary has used up its attempts, too")
+
     # MetaStudio is well again: from one letter to all of them, seen here and there
     fleet.metastudio.clear_faults()
     fleet.metastudio.set_latency(2.0)  # each letter takes as long, and that is seen
