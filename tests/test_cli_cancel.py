@@ -11,7 +11,7 @@ from tests.dead_letters import PROJECT, Undertaker
 from worker.ledger.glance import Glance
 from worker.ledger.moves import Ref
 
-FIELDS = {"project_id", "job_id", "result", "done", "detail"}
+FIELDS = {"project_id", "kind", "id", "job_id", "result", "done", "detail"}
 
 
 def test_what_was_not_sent_is_cancelled(command: Command, undertaker: Undertaker) -> None:

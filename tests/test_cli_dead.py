@@ -18,10 +18,22 @@ GROUP = {
     *("group", "cause", "status", "code", "count", "first_seen", "last_seen", "last_replay", "oldest_deadline"),
 }
 LETTER = {
-    *("project_id", "job_id", "group", "cause", "status", "code", "died_at", "deadline_at", "requested_at"),
+    *(
+        "project_id",
+        "kind",
+        "id",
+        "job_id",
+        "group",
+        "cause",
+        "status",
+        "code",
+        "finished_at",
+        "deadline_at",
+        "requested_at",
+    ),
     *("requested_by", "reason", "run", "replay", "round", "lane", "days_left"),
 }
-RESULT = {"project_id", "job_id", "state", "done", "error"}
+RESULT = {"project_id", "kind", "id", "job_id", "state", "done", "error"}
 FAILED = "server_error-500-MSS.00000004"
 
 
@@ -346,7 +358,15 @@ def test_a_letter_is_discarded_and_restored(command: Command, some: Undertaker) 
     assert "eraser dead restore r-1" in ended.out
     assert command("show", "r-1", "--json").json[0]["state"] == "discarded"
     assert command("dead", "restore", "r-1", "--json").json == [
-        {"project_id": PROJECT, "job_id": "r-1", "state": "dead", "done": True, "error": None}
+        {
+            "project_id": PROJECT,
+            "kind": "job",
+            "id": "r-1",
+            "job_id": "r-1",
+            "state": "dead",
+            "done": True,
+            "error": None,
+        }
     ]
     assert {group["group"]: group["count"] for group in command("dead", "groups", "--json").json}[
         "refused-400-MSS.00000003"

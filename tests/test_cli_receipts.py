@@ -78,9 +78,9 @@ def test_csv_is_read_by_any_reader_of_csv(command: Command, ended: Undertaker) -
 
 
 def test_since_leaves_out_what_was_settled_before(command: Command, ended: Undertaker, tmp_path: Path) -> None:
-    settled = command("receipts", "export").json[7]["settled_at"]
+    settled = command("receipts", "export").json[7]["finished_at"]
     done = command("receipts", "export", "--since", settled)
-    expected = [line["n"] for line in command("receipts", "export").json[:-1] if line["settled_at"] >= settled]
+    expected = [line["n"] for line in command("receipts", "export").json[:-1] if line["finished_at"] >= settled]
     assert [line["n"] for line in done.json[:-1]] == expected
     file = tmp_path / "part"
     file.write_text(done.out)

@@ -25,7 +25,7 @@ from worker.replay.job import step
 from worker.runtime import Runtime
 
 PROGRESS = {
-    *("replay", "state", "stage", "what", "reason", "by", "started", "ended", "end_reason", "ended_by"),
+    *("replay", "state", "stage", "what", "reason", "by", "started", "finished_at", "finished_reason", "finished_by"),
     *("total", "left", "fed", "deleted", "gone", "dead", "cancelled", "back", "open", "held", "ahead"),
     *("not_fed", "first_word", "waits", "expected_s", "groups", "accounts"),
 }
@@ -135,7 +135,7 @@ def test_a_cancel_leaves_the_rest_dead_and_who_did_it_is_told(command: Command, 
     assert ": wrong group." in ended.out
     assert "12 more letters dead as before: nothing was sent for them" in ended.out
     (seen,) = command("replay", "list", "--json").json
-    assert (seen["state"], seen["ended_by"], seen["left"]) == ("cancelled", "ops-9", 12)
+    assert (seen["state"], seen["finished_by"], seen["left"]) == ("cancelled", "ops-9", 12)
     again = command("replay", "cancel", started, "--reason", "once more")
     assert again.code == 1
     assert "has ended: it is cancelled" in again.err

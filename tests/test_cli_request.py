@@ -19,7 +19,7 @@ from worker.ledger.moves import Ref
 from worker.ledger.read import ReadModel
 from worker.operations import reach
 
-FIELDS = {"job_id", "state", "accepted", "deduplicated", "error"}
+FIELDS = {"kind", "id", "job_id", "state", "accepted", "deduplicated", "error"}
 BAD = ["a/b", "..", ".", "a.b", "a b", "😀", "x" * 65, "", "-x", "a\tb", "a%2fb"]
 
 
@@ -50,6 +50,8 @@ def test_json_has_one_line_a_job_with_exactly_the_promised_fields(command: Comma
     assert ended.code == 1
     assert [set(line) for line in ended.json] == [FIELDS] * 3
     assert ended.json[0] == {
+        "kind": "job",
+        "id": "job-1",
         "job_id": "job-1",
         "state": "pending",
         "accepted": True,

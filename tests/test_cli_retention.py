@@ -87,12 +87,13 @@ def test_a_plan_tells_what_would_be_requested_and_what_not_and_why(
 def test_a_plan_as_json_has_every_job_and_then_the_numbers(eraser: Command, simulator: Simulator) -> None:
     plant(simulator, 2, others=1)
     *jobs, plan = eraser("retention", "plan", "--json").json
-    assert {line["job_id"]: (line["selected"], line["reason"]) for line in jobs} == {
+    assert {line["job_id"]: (line["selected"], line["skip_reason"]) for line in jobs} == {
         "old-0": (True, None),
         "old-1": (True, None),
         "other-0": (False, "state"),
     }
-    assert (plan["plan"], plan["listed"], plan["selected"], plan["skipped"]) == ("old", 3, 2, {"state": 1})
+    assert (plan["plan"], plan["listed"], plan["selected"]) == ("old", 3, 2)
+    assert plan["skipped"] == [{"skip_reason": "state", "count": 1}]
     assert plan["complete"] is True
     assert plan["over_cap"] == []
 
@@ -103,7 +104,9 @@ def test_a_run_does_what_the_plan_says_and_the_second_one_nothing(eraser: Comman
     assert ended.code == 0
     assert "Requested 4 deletions; the calls begin in 7 d" in ended.out
     (again,) = eraser("retention", "run", "old", "--json").json
-    assert (again["selected"], again["requested"], again["skipped"]) == (0, 0, {"already_requested": 4})
+    assert (again["selected"], again["requested"]) == (0, 0)
+    assert again["skipped"] == [{"skip_reason": "already_requested", "count": 4}]
+    assert again["finished_at"] is not None
     assert "Nothing was requested." in eraser("retention", "run", "old").out
 
 

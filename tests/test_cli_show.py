@@ -11,8 +11,20 @@ from worker.ledger.read import Attempt, Deletion, Event
 from worker.operations.show import left_out, timeline
 
 PROMISED = [
-    *("project_id", "job_id", "state", "waiting_for", "cause", "evidence", "lane", "reason", "requested_by"),
-    *("requested_at", "due_at", "deadline_at", "settled_at", "round", "attempts"),
+    *(
+        "project_id",
+        "kind",
+        "id",
+        "job_id",
+        "state",
+        "waiting_for",
+        "cause",
+        "evidence",
+        "lane",
+        "reason",
+        "requested_by",
+    ),
+    *("requested_at", "due_at", "deadline_at", "finished_at", "round", "attempts"),
 ]
 EXTRA = {"replay", "account", "run", "may_be_deleted", "claims", "events", "related"}
 ATTEMPT = {"n", "round", "at", "status", "code", "message", "request_id", "ms", "outcome"}
@@ -102,7 +114,7 @@ def test_what_a_terminal_would_obey_is_not_printed(command: Command, undertaker:
 
 def deletion(attempts: list[Attempt], events: list[Event]) -> Deletion:
     empty = dict.fromkeys(
-        ("waiting_for", "cause", "evidence", "reason", "requested_by", "run", "due_at", "settled_at", "status", "code")
+        ("waiting_for", "cause", "evidence", "reason", "requested_by", "run", "due_at", "finished_at", "status", "code")
     )
     return Deletion(
         **empty,  # type: ignore[arg-type]

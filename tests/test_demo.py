@@ -47,7 +47,7 @@ def test_the_demo_ends_as_it_should_and_leaves_nothing() -> None:
         assert demo.returncode == 0, progress
         rows = [json.loads(line) for line in output.splitlines()]
         assert [row["trouble"] for row in rows] == ["plain", *(trouble.slug for trouble in TROUBLES)]
-        assert all(row["ok"] and row["ended"] for row in rows)
+        assert all(row["ok"] and row["outcomes"] for row in rows)
         assert sum(row["jobs"] for row in rows) == scenario.FEWEST
         assert {row["after_replay"] for row in rows if row["expected"].startswith("dead")} == {"deleted"}
         assert "somebody-elses" not in output + progress
@@ -101,7 +101,7 @@ RECORD = Deletion(
     requested_at=0.0,
     due_at=None,
     deadline_at=1.0,
-    settled_at=1.0,
+    finished_at=1.0,
     round=1,
     used=0,
     may_be_deleted=False,

@@ -36,8 +36,8 @@ def test_groups_are_what_reading_every_letter_would_find(running: Runtime, under
         letters = found.pop(group.group)
         assert (group.count, group.cause) == (len(letters), letters[0].cause)
         assert (group.status, group.code) == (letters[0].status, letters[0].code)
-        assert group.first_seen == min(letter.died_at for letter in letters)
-        assert group.last_seen == max(letter.died_at for letter in letters)
+        assert group.first_seen == min(letter.finished_at for letter in letters)
+        assert group.last_seen == max(letter.finished_at for letter in letters)
         assert group.oldest_deadline == min(letter.deadline_at for letter in letters)
     assert found == {}
 

@@ -17,7 +17,7 @@ from worker.operations.http.orders import MOST
 from worker.operations.http.tokens import Scope
 from worker.operations.requests import RENAMED
 
-FIELDS = {"job_id", "state", "accepted", "deduplicated", "error"}
+FIELDS = {"kind", "id", "job_id", "state", "accepted", "deduplicated", "error"}
 
 
 def recorded(undertaker: Undertaker) -> int:
@@ -39,7 +39,15 @@ def test_one_is_recorded_with_the_token_as_requester_in_the_user_lane(site: Site
     assert answer.status_code == 202
     assert answer.headers["Location"] == f"{DELETIONS}/job-1"
     (result,) = answer.json()["results"]
-    assert result == {"job_id": "job-1", "state": "pending", "accepted": True, "deduplicated": False, "error": None}
+    assert result == {
+        "kind": "job",
+        "id": "job-1",
+        "job_id": "job-1",
+        "state": "pending",
+        "accepted": True,
+        "deduplicated": False,
+        "error": None,
+    }
     found = site.show("job-1")
     assert (found["lane"], found["reason"], found["requested_by"]) == ("user", "TICKET-1", "shop")
 

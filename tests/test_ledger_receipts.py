@@ -52,10 +52,12 @@ def test_a_deletion_leaves_a_receipt_with_everything_that_is_known(bench: Bench)
         "n": 1,
         "account": "default",
         "project_id": PROJECT,
+        "kind": "job",
+        "id": "a",
         "job_id": "a",
         "state": "deleted",
         "requested_at": now,
-        "settled_at": now,
+        "finished_at": now,
         "requested_by": "ann",
         "reason": "T-1",
         "run": "r1",
@@ -104,7 +106,7 @@ def test_a_dead_letter_leaves_none_until_it_is_given_up(bench: Bench) -> None:
     receipt = only(bench)
     assert (receipt["state"], receipt["cause"], receipt["code"]) == ("discarded", "server_error", "MSS.1")
     assert (receipt["request_id"], receipt["requested_by"]) == ("x-1", "ann")
-    assert (receipt["settled_by"], receipt["settled_reason"]) == ("ops-3", "T-9")
+    assert (receipt["finished_by"], receipt["finished_reason"]) == ("ops-3", "T-9")
 
 
 def test_what_ends_again_leaves_another_receipt_and_the_first_one_stays(bench: Bench) -> None:
@@ -134,7 +136,7 @@ def test_a_late_200_supersedes_what_was_receipted(bench: Bench) -> None:
     assert bench.settle(slow, attempt=said("x-2")) == "deleted"
     first, second = receipts(bench)
     assert (first["state"], first["request_id"]) == ("discarded", "x-1")
-    assert (second["state"], second["request_id"], second["settled_reason"]) == ("deleted", "x-2", None)
+    assert (second["state"], second["request_id"], second["finished_reason"]) == ("deleted", "x-2", None)
     assert bench.settle(slow, attempt=said("x-2")) == "late deleted"
     assert len(receipts(bench)) == 2
 
@@ -145,7 +147,7 @@ def test_each_way_to_cancel_leaves_one(bench: Bench, way: str) -> None:
     match way:
         case "while it waits":
             bench.ledger.cancel([Ref(PROJECT, "a")], why="T-3", by="ops-1")
-            assert only(bench)["settled_by"] == "ops-1"
+            assert only(bench)["finished_by"] == "ops-1"
         case "in flight":
             lease = bench.take()
             bench.ledger.cancel([Ref(PROJECT, "a")], why="T-3", by="ops-1")

@@ -25,8 +25,17 @@ Raw = list[bytes]
 
 
 def receipt(n: int, **more: Any) -> dict[str, Any]:
-    said = {"v": 1, "n": n, "account": "default", "project_id": "p", "job_id": f"job-{n}", "state": "deleted"}
-    said |= {"requested_at": "2026-11-21T10:00:00.000Z", "settled_at": f"2026-11-21T10:00:{n % 60:02}.000Z"}
+    said = {
+        "v": 1,
+        "n": n,
+        "account": "default",
+        "project_id": "p",
+        "kind": "job",
+        "id": f"job-{n}",
+        "job_id": f"job-{n}",
+        "state": "deleted",
+    }
+    said |= {"requested_at": "2026-11-21T10:00:00.000Z", "finished_at": f"2026-11-21T10:00:{n % 60:02}.000Z"}
     said |= {"reason": 'TICKET-1, "late"', "lane": "bulk", "claims": [{"requested_by": "ann", "reason": None}]}
     return dict.fromkeys(FIELDS) | said | {"round": 1, "attempts": 1, "status": 200, "request_id": "x"} | more
 

@@ -121,7 +121,7 @@ def test_what_a_sweep_asked_for_is_deleted_after_its_grace_and_a_second_look() -
         swept = fleet.old(*[f"old-{n}" for n in range(6)])
         fleet.plant("young", state="TRAIN_FAILED")
         said = json.loads(fleet.eraser("run", "retention", "run", "old", "--json").splitlines()[-1])
-        assert (said["requested"], said["skipped"]) == (6, {"too_young": 1})
+        assert (said["requested"], said["skipped"]) == (6, [{"skip_reason": "too_young", "count": 1}])
         fleet.metastudio.move_job("old-0", "JOB_SUCCESS")  # somebody trained it after all
         fleet.start_workers(2)
         fleet.wait_until_settled(6)

@@ -33,7 +33,7 @@ class Letter:
     cause: str
     status: int | None  # of the last DELETE
     code: str | None
-    died_at: float  # of a discarded one: when it was discarded
+    finished_at: float  # of a discarded one: when it was discarded
     deadline_at: float
     requested_at: float
     round: int
@@ -112,7 +112,7 @@ class Glance:
             cause=fields["cause"] or "unknown",
             status=int(fields["status"]) if fields["status"] else None,
             code=fields["code"] or None,
-            died_at=float(fields["settled"] or 0),
+            finished_at=float(fields["settled"] or 0),
             deadline_at=float(fields["dl"]),
             requested_at=float(fields["at"]),
             round=int(fields["round"] or 1),

@@ -10,6 +10,11 @@ from typing import Any
 from worker.deletion import Lane
 
 
+def target(job_id: str) -> dict[str, str]:
+    """What is meant, as every JSON says it: its kind and its id; a job's id also under its own name."""
+    return {"kind": "job", "id": job_id, "job_id": job_id}
+
+
 @dataclass(frozen=True, slots=True)
 class Ref:
     """Which job: the natural key of a deletion."""

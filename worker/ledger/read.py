@@ -62,7 +62,7 @@ class Deletion:
     requested_at: float
     due_at: float | None
     deadline_at: float
-    settled_at: float | None
+    finished_at: float | None
     round: int
     used: int  # attempts of this round's budget that are used up
     may_be_deleted: bool
@@ -260,7 +260,7 @@ class ReadModel:
             requested_at=float(fields["at"]),
             due_at=due,
             deadline_at=float(fields["dl"]),
-            settled_at=float(fields["settled"]) if "settled" in fields else None,
+            finished_at=float(fields["settled"]) if "settled" in fields else None,
             round=int(fields.get("round", "1")),
             used=int(fields.get("used", "0")),
             may_be_deleted=fields.get("unk") == "1" and state not in (State.DELETED, State.GONE),

@@ -93,8 +93,8 @@ class Filter:
             and (self.lane is None or letter.lane == self.lane)
             and (self.run is None or self.run in (letter.run, letter.replay))
             and (self.project is None or letter.ref.project_id == self.project)
-            and (self.since is None or letter.died_at >= self.since)
-            and (self.until is None or letter.died_at <= self.until)
+            and (self.since is None or letter.finished_at >= self.since)
+            and (self.until is None or letter.finished_at <= self.until)
             and (self.job is None or letter.ref.job_id.startswith(self.job))
         )
 
@@ -136,7 +136,7 @@ class Selection:
 def letters(running: Runtime, state: State = State.DEAD) -> Iterator[Letter]:
     """Every dead (or discarded) letter of every account, newest first."""
     each = (running.glance(account).letters(state) for account in running.settings.accounts)
-    return heapq.merge(*each, key=lambda letter: -letter.died_at)
+    return heapq.merge(*each, key=lambda letter: -letter.finished_at)
 
 
 def groups(running: Runtime) -> list[Group]:

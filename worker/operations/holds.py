@@ -10,7 +10,7 @@ from worker.deletion import check_opaque, check_reason, why_bad_id
 from worker.errors import UsageError
 from worker.ledger.acts import Act, ActName
 from worker.ledger.holds import Hold, HoldList
-from worker.ledger.moves import Ref
+from worker.ledger.moves import Ref, target
 from worker.operations.times import rfc3339
 from worker.runtime import Runtime
 
@@ -50,7 +50,7 @@ class Told:
     def as_json(self) -> dict[str, Any]:
         return {
             "project_id": self.project_id,
-            "job_id": self.job_id[:128],
+            **target(self.job_id[:128]),
             "result": self.result,
             "done": self.done,
             "detail": self.text,
@@ -134,7 +134,7 @@ def as_json(account: str, hold: Hold) -> dict[str, Any]:
     return {
         "account": account,
         "project_id": hold.ref.project_id if hold.ref else None,
-        "job_id": hold.ref.job_id if hold.ref else None,
+        **(target(hold.ref.job_id) if hold.ref else {"kind": None, "id": None, "job_id": None}),
         "app_user_hash": hold.user,
         "reason": hold.reason,
         "by": hold.by,

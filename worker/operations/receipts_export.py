@@ -54,8 +54,8 @@ def counts(tally: Tally) -> dict[str, Any]:
         **tally.ends,
         "gone_by_evidence": tally.evidence,
         "superseded": tally.superseded,
-        "first_settled_at": tally.first_at,
-        "last_settled_at": tally.last_at,
+        "first_finished_at": tally.first_at,
+        "last_finished_at": tally.last_at,
     }
 
 
@@ -139,7 +139,7 @@ def _lines(running: Runtime, receipts: Receipts, book: Book, since_ms: float | N
     since = rfc3339(since_ms) or ""
     begun = False
     for line in _all(running, receipts, book, since_ms):
-        begun = begun or line["settled_at"] >= since  # then all that follow: a chain has no holes
+        begun = begun or line["finished_at"] >= since  # then all that follow: a chain has no holes
         if begun:
             yield line
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from worker.deletion import State
 from worker.errors import Unreachable
-from worker.ledger.moves import Ref
+from worker.ledger.moves import Ref, target
 from worker.lookups.lookups import Asked, Lookups
 from worker.lookups.sights import NEAR_S, View
 from worker.meaning import NOT_ASKED, Found, Meaning, found, meaning
@@ -55,7 +55,7 @@ class Looked:
         return f"eraser request {self.ref.job_id} --project {self.ref.project_id} --force"
 
     def as_json(self) -> dict[str, Any]:
-        said = {"project_id": self.ref.project_id, "job_id": self.ref.job_id, "now": self.now.value, "text": self.text}
+        said = {"project_id": self.ref.project_id, **target(self.ref.job_id), "now": self.now.value, "text": self.text}
         return said | {"request_id": self.request_id, "command": self.command}
 
 

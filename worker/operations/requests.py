@@ -12,7 +12,7 @@ from worker.deletion import Lane, check_opaque, check_reason, why_bad_id
 from worker.durations import LONGEST, format_duration
 from worker.errors import RefusedBySafetyRule, UnknownProject, UsageError
 from worker.ledger.acts import Act, ActName
-from worker.ledger.moves import Accepted, Claim, Ref
+from worker.ledger.moves import Accepted, Claim, Ref, target
 from worker.ledger.store import BATCH, Ledger
 from worker.operations.times import parse_span, parse_time
 from worker.runtime import Runtime
@@ -37,7 +37,7 @@ class Asked:
         """The contract's fields, whichever door it came by."""
         done = self.accepted
         return {
-            "job_id": self.job_id if done else self.job_id[:128],
+            **target(self.job_id if done else self.job_id[:128]),
             "state": done.state if done else None,
             "accepted": done is not None,
             "deduplicated": done.deduplicated if done else False,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from worker.errors import SettingsError
 from worker.ledger.ask import ask
+from worker.ledger.moves import target
 from worker.ledger.runs import Run, RunBook
 from worker.operations.times import rfc3339
 from worker.retention.matching import Reason
@@ -63,9 +64,9 @@ def job_json(policy: Policy, judged: Judged) -> dict[str, Any]:
     return {
         "policy": policy.name,
         "project_id": judged.project,
-        "job_id": row.job_id[:128],
+        **target(row.job_id[:128]),
         "selected": why is None,
-        "reason": why.reason.value if why else None,
+        "skip_reason": why.reason.value if why else None,
         "detail": why.text if why else None,
         "state": row.state[:64],
         "create_time": _iso(row.create_time),
@@ -81,7 +82,7 @@ def plan_json(plan: Plan, allowance: Allowance | None = None) -> dict[str, Any]:
         "policy_hash": plan.policy.hash,
         "listed": plan.listed,
         "selected": plan.chosen,
-        "skipped": {reason.value: number for reason, number in skipped(plan, over).items()},
+        "skipped": _skipped({reason.value: number for reason, number in skipped(plan, over).items()}),
         "projects": [
             {
                 "project_id": each.project,
@@ -100,6 +101,10 @@ def plan_json(plan: Plan, allowance: Allowance | None = None) -> dict[str, Any]:
     }
 
 
+def _skipped(numbers: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [{"skip_reason": reason, "count": number} for reason, number in numbers.items()]
+
+
 def run_json(run: Run) -> dict[str, Any]:
     return {
         "run": run.id,
@@ -109,10 +114,10 @@ def run_json(run: Run) -> dict[str, Any]:
         "slot": rfc3339(run.slot),
         "by": run.by,
         "started": rfc3339(run.started),
-        "finished": rfc3339(run.finished),
+        "finished_at": rfc3339(run.finished),
         "listed": run.listed,
         "selected": run.selected,
-        "skipped": run.skipped,
+        "skipped": _skipped(run.skipped),
         "requested": run.requested,
         "stopped_by": run.stopped_by,
         "outcomes": run.outcomes,

@@ -11,7 +11,7 @@ from typing import Any
 from worker.deletion import State, why_bad_id
 from worker.errors import EraserError, UsageError
 from worker.ledger.holds import Hold, HoldList
-from worker.ledger.moves import Ref
+from worker.ledger.moves import Ref, target
 from worker.ledger.read import Attempt, Deletion, Event
 from worker.operations import words
 from worker.operations.times import rfc3339
@@ -87,7 +87,7 @@ def as_json(d: Deletion) -> dict[str, Any]:
     """The contract's fields, then ours."""
     return {
         "project_id": d.ref.project_id,
-        "job_id": d.ref.job_id,
+        **target(d.ref.job_id),
         "state": d.state.value,
         "waiting_for": d.waiting_for.value if d.waiting_for else None,
         "cause": d.cause,
@@ -98,7 +98,7 @@ def as_json(d: Deletion) -> dict[str, Any]:
         "requested_at": rfc3339(d.requested_at),
         "due_at": rfc3339(d.due_at),
         "deadline_at": rfc3339(d.deadline_at),
-        "settled_at": rfc3339(d.settled_at),
+        "finished_at": rfc3339(d.finished_at),
         "round": d.round,
         "attempts": [_attempt(attempt) for attempt in d.attempts],
         "account": d.account,

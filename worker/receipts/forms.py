@@ -18,7 +18,7 @@ from worker.receipts.receipt import FIELDS, NUMBERS
 COLUMNS: Final = (*FIELDS, "prev", "hash")
 _KINDS: Final = dict.fromkeys(COLUMNS, str | None) | (
     dict.fromkeys(NUMBERS, int)
-    | dict.fromkeys(("account", "project_id", "job_id", "state", "prev", "hash"), str)
+    | dict.fromkeys(("account", "project_id", "kind", "id", "job_id", "state", "prev", "hash"), str)
     | {"status": int | None, "claims": list}
 )
 _MOST: Final = 2**53  # a number that JSON carries unharmed everywhere; none of ours comes near it

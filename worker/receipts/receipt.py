@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from worker.ledger.moves import target
 from worker.ledger.receipts import Entry
 
 VERSION: Final = 1
@@ -15,20 +16,22 @@ FIELDS: Final = (
     "n",
     "account",
     "project_id",
+    "kind",
+    "id",
     "job_id",
     "state",
     "evidence",
     "cause",
     "requested_at",
-    "settled_at",
+    "finished_at",
     "requested_by",
     "reason",
     "run",
     "policy",
     "lane",
     "claims",  # of others who asked too
-    "settled_by",  # who cancelled or discarded it
-    "settled_reason",
+    "finished_by",  # who cancelled or discarded it
+    "finished_reason",
     "round",
     "attempts",  # DELETE calls in this round
     "status",  # of the last DELETE, as the two that follow
@@ -49,20 +52,20 @@ def expand(account: str, entry: Entry) -> dict[str, Any]:
         "n": entry.n,
         "account": account,
         "project_id": entry.ref.project_id,
-        "job_id": entry.ref.job_id,
+        **target(entry.ref.job_id),
         "state": said["s"],
         "evidence": said["e"],
         "cause": said["c"],
         "requested_at": _time(said["at"]),
-        "settled_at": _time(said["t"]),
+        "finished_at": _time(said["t"]),
         "requested_by": said["by"],
         "reason": said["why"],
         "run": said["run"],
         "policy": said["pol"],
         "lane": said["l"],
         "claims": [_claim(claim) for claim in json.loads(said["also"] or "[]")],
-        "settled_by": said["eb"],
-        "settled_reason": said["ew"],
+        "finished_by": said["eb"],
+        "finished_reason": said["ew"],
         "round": int(entry.fields["r"]),
         "attempts": int(entry.fields["k"]),
         "status": int(said["st"]) if said["st"] else None,

@@ -18,8 +18,8 @@ class Tally:
 
     def add(self, receipt: dict[str, Any]) -> None:
         self.receipts += 1
-        self.first_at = self.first_at or receipt["settled_at"]
-        self.last_at = receipt["settled_at"]
+        self.first_at = self.first_at or receipt["finished_at"]
+        self.last_at = receipt["finished_at"]
         end = receipt["state"] + (f" {receipt['evidence']}" if receipt["state"] == "gone" else "")
         self._latest[str(receipt["project_id"]), str(receipt["job_id"])] = end
 

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from worker.ledger.moves import target
 from worker.operations import requests, withdraw
 from worker.operations.cli import door
 from worker.operations.cli.printing import by_option, json_line, json_option, reason_option, say, sum_up, table
@@ -42,7 +43,7 @@ def cancel(
             json_line(
                 {
                     "project_id": result.project_id,
-                    "job_id": result.job_id[:128],
+                    **target(result.job_id[:128]),
                     "result": result.result,
                     "done": result.done,
                     "detail": result.text,

@@ -12,6 +12,7 @@ import click
 
 from worker.deletion import Cause
 from worker.ledger.glance import Letter
+from worker.ledger.moves import target
 from worker.operations import dead as letters
 from worker.operations import words
 from worker.operations.cli import door
@@ -174,7 +175,7 @@ def _rows(rows: list[Letter], now: float, *, of_one_group: bool = False) -> None
 
 def _row(letter: Letter, now: float, several: bool, of_one_group: bool) -> tuple[object, ...]:
     where = [letter.ref.project_id] if several else []
-    died, deadline = relative(letter.died_at, now), left(letter.deadline_at, now)
+    died, deadline = relative(letter.finished_at, now), left(letter.deadline_at, now)
     last = letter.reason if of_one_group else group_of(letter)
     return (letter.ref.job_id, *where, died, deadline, letter.round, last)
 
@@ -182,12 +183,12 @@ def _row(letter: Letter, now: float, several: bool, of_one_group: bool) -> tuple
 def _letter_json(letter: Letter, now: float) -> dict[str, Any]:
     return {
         "project_id": letter.ref.project_id,
-        "job_id": letter.ref.job_id,
+        **target(letter.ref.job_id),
         "group": group_of(letter),
         "cause": letter.cause,
         "status": letter.status,
         "code": letter.code,
-        "died_at": rfc3339(letter.died_at),
+        "finished_at": rfc3339(letter.finished_at),
         "deadline_at": rfc3339(letter.deadline_at),
         "days_left": days_left(letter.deadline_at, now),
         "requested_at": rfc3339(letter.requested_at),

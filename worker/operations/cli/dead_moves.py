@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from worker.deletion import State, check_opaque, check_reason
+from worker.ledger.moves import target
 from worker.operations import dead, dead_moves, words
 from worker.operations.cli import door
 from worker.operations.cli.filters import as_typed, filter_of, filter_options
@@ -118,7 +119,7 @@ def _plan_json(verb: str, selection: Selection) -> dict[str, Any]:
     return {
         "what": selection.what,
         f"will_be_{verb.removesuffix('e')}ed": number,
-        "skipped": [{"what": word[:128], "why": why} for word, why in selection.skipped],
+        "skipped": [{"what": word[:128], "skip_reason": why} for word, why in selection.skipped],
         "groups": _groups(selection),
         "cap": CAP,
         "over_cap": number > CAP,
@@ -187,7 +188,7 @@ def _result(
     job_id: str, project_id: str | None, state: str | None, *, done: bool, error: str | None = None
 ) -> dict[str, Any]:
     error = error or (None if done else _OTHERS.get(state or "", f"it is {state} by now"))
-    return {"project_id": project_id, "job_id": job_id, "state": state, "done": done, "error": error}
+    return {"project_id": project_id, **target(job_id), "state": state, "done": done, "error": error}
 
 
 _OTHERS = {

@@ -62,9 +62,9 @@ def _facts(d: Deletion, now: float, *, attempts: int) -> Iterator[tuple[str, obj
         yield "cancel", "asked for; it takes effect if the call under way, or a look, allows it"
     if d.due_at is not None:
         yield "due", when(d.due_at, now)
-    if d.settled_at is not None:
-        yield "settled", when(d.settled_at, now)
-    if d.settled_at is None or d.state is State.DEAD:
+    if d.finished_at is not None:
+        yield "settled", when(d.finished_at, now)
+    if d.finished_at is None or d.state is State.DEAD:
         yield "deadline", f"{left(d.deadline_at, now)} ({absolute(d.deadline_at)})"
     yield "requested", when(d.requested_at, now) + (f" by {d.requested_by}" if d.requested_by else "")
     if d.reason:

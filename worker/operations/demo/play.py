@@ -108,7 +108,7 @@ class Play:
         waiting = self._states()[State.PENDING]
         self._ask([part], lane="user", by="ticket-4711")
         record = self._settled_record(part)
-        ms = (record.settled_at or 0) - record.requested_at
+        ms = (record.finished_at or 0) - record.requested_at
         self.audience.tell(
             "user lane",
             f"a person's deletion overtook {waiting} others: {record.state} {ms:.0f} ms after the request",
@@ -120,7 +120,7 @@ class Play:
         with Celery("somebody-elses-app", broker=self.stage.redis.broker_url, set_as_current=False) as app:
             app.send_task("eraser.delete", args=[DEMO_PROJECT, part.job_id], queue=OURS.requests, ignore_result=True)
             record = self._settled_record(part)
-        ms = (record.settled_at or 0) - sent
+        ms = (record.finished_at or 0) - sent
         self.audience.tell(
             "any producer",
             f'send_task("eraser.delete", …) of a plain Celery app: {record.state} {ms:.0f} ms later',

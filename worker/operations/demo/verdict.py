@@ -36,7 +36,7 @@ class Row:
             "title": self.trouble.title,
             "jobs": self.jobs,
             "expected": self.trouble.ends,
-            "ended": list(self.ended),
+            "outcomes": list(self.ended),
             "attempts": {"fewest": self.attempts[0], "most": self.attempts[1]},
             "after_replay": self.after_replay,
             "really_deleted": self.really_deleted,

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from worker.errors import EraserError
-from worker.ledger.moves import Claim, Ref
+from worker.ledger.moves import Claim, Ref, target
 from worker.operations import receipts, requests, show, withdraw
 from worker.operations.http import orders, problems
 from worker.operations.http.desk import Desk, desk_of
@@ -89,7 +89,7 @@ async def cancel(request: Request) -> Response:
         raise show.UnknownJob(done.text)
     if done.result in _TOO_LATE:
         raise Problem(409, "too-late", done.text, result=done.result)
-    said = {"project_id": project, "job_id": job_id, "result": done.result, "done": done.done, "detail": done.text}
+    said = {"project_id": project, **target(job_id), "result": done.result, "done": done.done, "detail": done.text}
     return _json(said, 200 if done.done else 202)
 
 

@@ -24,6 +24,8 @@ _STATE = {"type": "string", "enum": [state.value for state in State]}
 _NUMBER = {"type": ["integer", "null"]}
 _WORD, _WHOLE = {"type": "string"}, {"type": "integer"}
 
+_TARGET: _Data = {"kind": {"const": "job"}, "id": _WORD, "job_id": _WORD}
+
 _SAID: _Data = {
     "lane": {"enum": list(Lane), "description": "`user`: a person waits, goes first (the default for one); `bulk`."},
     "reason": _REASON | {"description": "A ticket number or a few plain words; never personal data."},
@@ -134,7 +136,7 @@ _SCHEMAS: _Data = {
         results=_each(_ref("Result"), "One an id, in the order of the request."),
     ),
     "Result": _object(
-        job_id=_WORD,
+        **_TARGET,
         state={"anyOf": [_STATE, {"type": "null"}]},
         accepted={"type": "boolean"},
         deduplicated={"type": "boolean", "description": "It merged with what was asked for before."},
@@ -142,7 +144,7 @@ _SCHEMAS: _Data = {
     ),
     "Deletion": _object(
         project_id=_WORD,
-        job_id=_WORD,
+        **_TARGET,
         state=_STATE,
         waiting_for={"enum": [*WaitingFor, None]},
         cause={"anyOf": [{"enum": list(Cause)}, _TEXT]},
@@ -153,7 +155,7 @@ _SCHEMAS: _Data = {
         requested_at=_WHEN,
         due_at=_WHEN,
         deadline_at=_WHEN,
-        settled_at=_WHEN,
+        finished_at=_WHEN,
         round=_WHOLE,
         attempts=_each(_ref("Attempt"), "Every DELETE call and its answer; of very many the first 3 and the last 20."),
         account=_WORD,
@@ -177,7 +179,7 @@ _SCHEMAS: _Data = {
     ),
     "Withdrawn": _object(
         project_id=_WORD,
-        job_id=_WORD,
+        **_TARGET,
         result={"enum": ["cancelled", "claim_removed", "discarded", "in_flight", "may_be_deleted", "not_claimed"]},
         done={"type": "boolean", "description": "Nothing will be sent for it."},
         detail=_WORD,
@@ -190,11 +192,11 @@ _SCHEMAS: _Data = {
     "Receipt": _object(
         **dict.fromkeys(FIELDS, _TEXT)
         | dict.fromkeys(NUMBERS, _WHOLE)
-        | dict.fromkeys(("account", "project_id", "job_id"), _WORD)
+        | dict.fromkeys(("account", "project_id", *_TARGET), _WORD)
         | {
             "state": _STATE,
             "requested_at": _WHEN,
-            "settled_at": _WHEN,
+            "finished_at": _WHEN,
             "claims": _each(_object(**_CLAIM, policy=_TEXT), "Who else had asked for it."),
             "attempts": {"type": "integer", "description": "DELETE calls in this round."},
             "status": _NUMBER | {"description": "Of the last DELETE, as the code and the request_id."},
