@@ -7,7 +7,6 @@ and what a pause or a deadline stops, is not sent.
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from hypothesis.stateful import consumes, rule
 from tests.ledgers import LEASE_MS, PROJECT
 from tests.remote import FewLines, Mood
 from tests.test_ledger_machine import EVERY, JOBS, PARTS, SCHEDULE, Deletions, Held, run_schedules
+from worker.clock import elapsed
 from worker.deletion import Lane
 from worker.hand import MOMENT_S, Hand
 from worker.ledger.moves import Ref
@@ -125,7 +125,7 @@ class Attempts(Deletions):
 
     def as_of_now(self, held: Held) -> Any:
         """The lease as its holder has it, on a clock of its own that went as the test's did."""
-        taken = time.monotonic() - (self.bench.true_now - (held.ends - LEASE_MS)) / 1000
+        taken = elapsed() - (self.bench.true_now - (held.ends - LEASE_MS)) / 1000
         return replace(held.lease, taken=taken, expires=taken + LEASE_MS / 1000)
 
     def may_be_sent(self, held: Held) -> bool:

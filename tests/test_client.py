@@ -25,6 +25,7 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.sleeping import sleeper
 from worker.errors import SettingsError, UsageError
 from worker.metastudio import transport
 from worker.metastudio.answer import Answer, Body, Silence
@@ -386,6 +387,22 @@ def test_nothing_is_sent_after_the_deadline(serve: Any, client_of: Any) -> None:
     assert server.requests == []
 
 
+def test_nothing_is_sent_once_the_machine_slept_through_the_call(
+    serve: Any, client_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever allowed the call has given it up: the job may be on hold by now, or another hand's."""
+    server, sleep = serve(answers(OK)), sleeper(monkeypatch)
+    resolve = socket.getaddrinfo
+
+    def asleep(*args: Any, **more: Any) -> Any:
+        sleep(600)
+        return resolve(*args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", asleep)
+    answer = client_of(server).delete(PROJECT, JOB)
+    assert (answer.silence, server.requests) == (Silence.NOT_SENT, [])
+
+
 # --- no answer --------------------------------------------------------------------------------------------------
 
 
@@ -497,6 +514,17 @@ def test_a_connection_that_was_idle_for_long_is_not_trusted(
     monkeypatch.setattr(transport, "IDLE_MOST_S", 0.0)
     assert [client.delete(PROJECT, JOB).status for _ in range(2)] == [200, 200]
     assert server.connections == 3
+
+
+def test_a_connection_from_before_the_machine_slept_is_not_trusted(
+    serve: Any, client_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, sleep = serve(answers(OK)), sleeper(monkeypatch)
+    client = client_of(server)
+    for connections in (1, 2):
+        assert client.delete(PROJECT, JOB).status == 200
+        assert server.connections == connections
+        sleep(600)
 
 
 def test_the_kernel_asks_whether_the_other_end_is_there_while_a_call_waits(serve: Any, client_of: Any) -> None:

@@ -18,6 +18,7 @@ import pytest
 from tests.command import Command, Ended
 from tests.waiting import wait_until
 from worker.budget import Budget
+from worker.clock import elapsed
 from worker.deletion import Lane
 from worker.hand import Hand
 from worker.keys import OURS
@@ -90,7 +91,7 @@ class Desk:
         return token.use.number
 
     def take(self, project: str | None = None) -> Token | Answer:
-        call = Call(10, self.deadline_s, time.monotonic() + self.deadline_s)
+        call = Call(10, self.deadline_s, elapsed() + self.deadline_s)
         return self.tokens.token(project or self.simulator.project, call)
 
     def list(self) -> Answer:

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from tests.ledgers import BOOK, PROJECT, Bench
+from tests.sleeping import sleeper
 from tests.test_hand import Shop
 from tests.test_second_thoughts import Mind, deletes, holds, sweep
 from worker.ledger.moves import Ref
@@ -129,6 +130,24 @@ def test_what_may_be_deleted_already_is_told_as_that_and_looked_for(shop: Shop) 
     assert heard[0] == "may_be_deleted"
     assert shop.ends("job-1") == "cancelled", "the look found it there"
     assert deletes(shop) == ["job-1"]
+
+
+def test_a_hand_whose_machine_slept_through_its_lease_knows_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.request("job-1")
+    sleep = sleeper(monkeypatch)
+    monkeypatch.setattr("worker.hand.MOMENT_S", 300.0)  # however long this test takes, by a clock that slept
+
+    def asleep() -> None:
+        shop.wire.on_ready = lambda: None
+        sleep(600)
+        shop.pass_time(600)
+        assert [str(ref) for ref, _ in shop.ledger.rescue(alive=[], counts=True)[0]] == [str(JOB)], "it counts as lost"
+        assert hold(shop) == "held"
+
+    shop.wire.on_ready = asleep
+    shop.work()
+    assert deletes(shop) == []
+    assert shop.ends("job-1") == "held"
 
 
 def test_a_hand_that_was_overtaken_while_it_looked_sends_nothing(shop: Shop) -> None:

@@ -20,6 +20,7 @@ from typing import Protocol
 
 from worker import lessons
 from worker.budget import KeyRests
+from worker.clock import elapsed
 from worker.errors import EraserError
 from worker.ledger.moves import Book, Lease, Lesson, Settlement, Trial, Tried, Turn
 from worker.ledger.store import Ledger
@@ -92,7 +93,7 @@ class Hand:
     budget_s: float = BUDGET_S
     random: Callable[[], float] = random.random
     settled: dict[str, int] = field(default_factory=dict)
-    _lease_ends: float = 0.0  # of the lease at hand, monotonic
+    _lease_ends: float = 0.0  # of the lease at hand, by `elapsed`
 
     def work(self, bell: str | None = None) -> Turn:
         """Work until there is nothing to do or the budget is spent. Returns the last turn.
@@ -174,7 +175,7 @@ class Hand:
     def _wait_for_slot(lease: Lease) -> None:
         """Redis said when, somewhere between the question and its answer: in the middle."""
         if lease.ahead_s:
-            time.sleep(max(0.0, lease.ahead_s - (time.monotonic() - lease.taken) / 2))
+            time.sleep(max(0.0, lease.ahead_s - (elapsed() - lease.taken) / 2))
 
     def attempt(self, lease: Lease, judge: Judge) -> Settlement:
         """One attempt under a lease. Never raises: a fault of ours is a failed attempt."""
@@ -229,9 +230,9 @@ class Hand:
 
     def _may_leave(self, lease: Lease, judge: Judge, row: JobRow | None, book: Book | None) -> bool:
         """The last check before a DELETE: asked of the ledger only where something lay between the take and now."""
-        if lease.unsent or time.monotonic() - lease.taken > MOMENT_S:
+        if lease.unsent or elapsed() - lease.taken > MOMENT_S:
             owner = self.ledger.users.hashed(row.app_user_id) if row and lease.who else None
-            asked = time.monotonic()
+            asked = elapsed()
             if not self.ledger.confirm(lease, key=judge.key, owner=owner, book=book):
                 return False
             self._lease_ends = asked + self.ledger.policy.lease / 1000
@@ -304,19 +305,19 @@ class Hand:
         """Whether a call would end before the lease does; where it would not, the lease begins anew."""
         if self._left_s() >= self.call_deadline_s + MARGIN_S:
             return True
-        asked = time.monotonic()
+        asked = elapsed()
         if self.ledger.renew(lease):
             self._lease_ends = asked + self.ledger.policy.lease / 1000
         return self._left_s() >= self.call_deadline_s + MARGIN_S
 
     def _left_s(self) -> float:
-        return self._lease_ends - time.monotonic()
+        return self._lease_ends - elapsed()
 
     def _signed_at(self, under: Lease | Trial) -> datetime | None:
         """MetaStudio's clock as far as we know it, or None for this machine's."""
         if under.skew_ms is None:
             return None
-        passed = (time.monotonic() - under.taken) * 1000
+        passed = (elapsed() - under.taken) * 1000
         now = datetime.fromtimestamp((under.redis_ms + passed + under.skew_ms) / 1000, UTC)
         self.remote.told(now, (under.skew_ago_ms + passed) / 1000)
         return now

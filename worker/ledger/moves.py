@@ -97,7 +97,7 @@ ABSENT_ONCE = 1000  # added to `looks` when a well-formed list did not have the 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to make one attempt, until `expires` on this process's monotonic clock."""
+    """The right to make one attempt, until `expires`: by `elapsed`, so that whoever slept through it knows."""
 
     ref: Ref
     token: str
@@ -116,8 +116,8 @@ class Lease:
     probe: str | None  # this lease tries whether what is closed may open: its name in `lua/_closures.lua`
     skew_ms: float | None  # MetaStudio's clock less Redis's
     redis_ms: float  # Redis's clock when it was taken
-    taken: float  # monotonic, before the script was sent
-    expires: float  # monotonic
+    taken: float  # by `elapsed`, before the script was sent
+    expires: float
     deadline_left_s: float
     ahead_s: float = 0.0  # its slot is so far ahead: the call waits for it
     nth: int = 0  # the number of the call that it allows
@@ -229,7 +229,7 @@ class Trial:
     project_id: str | None  # whose list; None: of any, and nobody knows one
     skew_ms: float | None
     redis_ms: float
-    taken: float  # monotonic, before the script was sent
+    taken: float  # by `elapsed`, before the script was sent
     skew_ago_ms: float = math.inf
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 
 import redis
 
-from worker.clock import PROCESS, Clocks, spoken
+from worker.clock import PROCESS, Clocks, elapsed, spoken
 from worker.deletion import Lane
 from worker.errors import RefusedBySafetyRule, Unreachable
 from worker.keys import OURS, Keys
@@ -183,7 +183,7 @@ class Ledger(Mover):
             options["settle"] = settlement.as_options()
         if tried:
             options["tried"] = tried.as_options()
-        asked = time.monotonic()
+        asked = elapsed()
         answer = self.move("take", options, keep_trying=until_recorded if settlement else None)
         go, trial = answer.get("go"), answer.get("try")
         return Turn(

@@ -3,7 +3,6 @@ by its deadline."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,6 +13,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from worker.addresses import check_endpoint
+from worker.clock import elapsed
 from worker.deletion import check_opaque, why_bad_id
 from worker.errors import UsageError
 from worker.metastudio.answer import Answer, Listing, Shown, TokenUse
@@ -162,7 +162,7 @@ class Client:
 
     def _begin(self, within_s: float | None = None) -> Call:
         seconds = self._call_deadline_s if within_s is None else min(within_s, self._call_deadline_s)
-        return Call(self._connect_timeout_s, self._read_timeout_s, time.monotonic() + seconds)
+        return Call(self._connect_timeout_s, self._read_timeout_s, elapsed() + seconds)
 
     def _call(
         self,

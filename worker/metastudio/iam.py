@@ -35,6 +35,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from worker.addresses import check_endpoint
+from worker.clock import elapsed
 from worker.errors import EraserError
 from worker.metastudio.answer import Answer, Silence, TokenUse
 from worker.metastudio.credentials import Watch
@@ -92,7 +93,8 @@ class _Failure:
 class IamTokens:
     """The tokens of one account in this process, one for each project. Threads share it.
 
-    Opens no connection before the first call. `clock` is monotonic; `random` gives numbers in [0, 1).
+    Opens no connection before the first call. `clock` never steps, and goes on while the machine sleeps; `random` gives
+    numbers in [0, 1).
     """
 
     def __init__(
@@ -101,7 +103,7 @@ class IamTokens:
         *,
         endpoint: str,
         ca_bundle: str | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = elapsed,
         random: Callable[[], float] = random.random,
     ) -> None:
         self.endpoint = check_endpoint(endpoint, ENDPOINT)
@@ -215,7 +217,7 @@ class IamTokens:
             }
         )
         asked = self._clock()
-        deadline = time.monotonic() + _left_s(call) / 2
+        deadline = elapsed() + _left_s(call) / 2
         within = Call(call.connect_timeout_s, call.read_timeout_s, deadline)
         reply = self._exchange(request, within)
         value = reply.headers.get("X-Subject-Token", "")
@@ -311,4 +313,4 @@ def _life_s(reply: Reply) -> float:
 
 
 def _left_s(call: Call) -> float:
-    return call.deadline - time.monotonic()
+    return call.deadline - elapsed()

@@ -26,6 +26,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from worker.clock import elapsed
 from worker.metastudio.answer import Silence
 
 MAX_HEAD_BYTES: Final = 64 * 1024  # all 100 Continue, the status line and the headers together
@@ -51,17 +52,17 @@ class HeadTooLarge(http.client.HTTPException):
 
 @dataclass(slots=True)
 class Call:
-    """The clock of one call, in seconds of `time.monotonic`."""
+    """The clock of one call. A machine that sleeps through the deadline sends nothing more."""
 
     connect_timeout_s: float
     read_timeout_s: float
-    deadline: float
-    sent_at: float | None = None  # when the first byte was about to leave; None proves that none did
+    deadline: float  # by `elapsed`
+    sent_at: float | None = None  # `time.monotonic` when the first byte was about to leave; None proves that none did
     silence: Silence | None = None  # how the head failed to come
 
     def wait(self, at_most_s: float) -> float:
         """How long to wait for the next byte. Raises `TimeoutError` when the deadline has passed."""
-        left = self.deadline - time.monotonic()
+        left = self.deadline - elapsed()
         if left <= 0:
             raise TimeoutError("the call's deadline has passed")
         return min(at_most_s, left)
@@ -222,12 +223,12 @@ class _Bounded(HTTPConnection):
     """A connection that connects, sends and reads within the call's deadline."""
 
     response_class = _Response
-    idle_since: float | None = None  # seconds of `time.monotonic`; None: it was never put back
+    idle_since: float | None = None  # by `elapsed`; None: it was never put back
 
     @property
     def is_connected(self) -> bool:
         """Whether it may be used again; urllib3 closes it otherwise, and connects anew before anything is sent."""
-        idle = self.idle_since is not None and time.monotonic() - self.idle_since > IDLE_MOST_S
+        idle = self.idle_since is not None and elapsed() - self.idle_since > IDLE_MOST_S
         return not idle and super().is_connected
 
     def _new_conn(self) -> socket.socket:
@@ -273,7 +274,7 @@ class _Pool(HTTPConnectionPool):
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None:
-            conn.idle_since = time.monotonic()
+            conn.idle_since = elapsed()
         super()._put_conn(conn)
 
 
