@@ -68,7 +68,7 @@ def test_letters_that_are_all_on_hold_stay_dead(command: Command, undertaker: Un
     command("hold", "add", "e-1", "--reason", "CASE-12", "--by", "legal-3")
     ended = command("dead", "replay", "--all", "--yes", "--reason", "T-1")
     assert ended.code == 1
-    assert "all of them are on hold" in ended.out
+    assert "all of them are on hold" in ended.err
 
 
 def test_a_replay_that_began_is_told_with_what_to_type(command: Command, started: str, undertaker: Undertaker) -> None:

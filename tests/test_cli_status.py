@@ -223,9 +223,11 @@ def test_a_replay_that_a_person_cancelled_is_nothing_to_tell(command: Command, r
     assert told(command) == []
 
 
+@pytest.mark.parametrize("as_json", [False, True])
 def test_watching_outlives_an_outage_of_redis(
-    seen: Overview, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    seen: Overview, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, as_json: bool
 ) -> None:
+    monkeypatch.setattr("worker.operations.cli.status.EVERY_S_PIPED", 0.0)
     monkeypatch.setattr("worker.operations.cli.status.EVERY_S", 0.0)
     looks = [Unreachable("Redis does not answer"), seen]
 
@@ -235,9 +237,13 @@ def test_watching_outlives_an_outage_of_redis(
             raise found
         return found
 
-    follow(look, as_json=True, times=2)
+    follow(look, as_json=as_json, times=2)
     captured = capsys.readouterr()
-    assert "Redis does not answer; trying again" in captured.err
+    if not as_json:
+        assert "Redis does not answer; trying again" in captured.err
+        assert "nothing is due" in captured.out
+        return
+    assert json.loads(captured.err)["error"]["message"] == "Redis does not answer"
     (line,) = captured.out.splitlines()
     assert json.loads(line)["states"]["dead"] == 0
 

@@ -15,6 +15,7 @@ import pytest
 
 from worker.accounts import Account, read_accounts
 from worker.deletion import Cause, Evidence, State, WaitingFor
+from worker.errors import EraserError
 from worker.metastudio import credentials
 from worker.operations.cli import COMMANDS, eraser
 from worker.operations.demo.scenario import PLAIN, TROUBLES
@@ -62,6 +63,14 @@ def test_every_part_of_a_command_is_named(name: str) -> None:
     assert isinstance(group, click.Group)
     (line,) = re.findall(rf"^\| `eraser {name}` \|.*$", README, re.M)
     assert set(re.findall(r"`([a-z]+)`", line)) == set(group.commands)
+
+
+def test_every_type_of_error_is_named() -> None:
+    def types(error: type[EraserError]) -> set[str]:
+        return {error.type}.union(*map(types, error.__subclasses__()))
+
+    (named,) = re.findall(r"^With `--json` .*?\n\n", README, re.M | re.S)
+    assert types(EraserError) <= set(re.findall(r"`([a-z-]+)`", named))
 
 
 @pytest.mark.parametrize("name", [name for name in KNOWN if not name.endswith("_FILE")])

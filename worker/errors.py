@@ -1,6 +1,6 @@
-"""The one error tree.
+"""The one error tree, with the exit codes of the command line.
 
-    EraserError                 exit code
+    EraserError                 1   something failed
     ├── UsageError              2   what the caller typed or sent is wrong; nothing was attempted
     │   └── SettingsError       2   a setting is missing or wrong; says which one and what to set
     │       └── OtherEndpoint   2   the ledger belongs to another MetaStudio than the settings name
@@ -14,29 +14,48 @@ Data lives in attributes; messages are for people and are never parsed.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class EraserError(Exception):
-    """Something a person has to read. `exit_code` is what the command line ends with."""
+    """Something a person has to read. `type` is its name for programs, `hint` a command that helps."""
 
     exit_code = 1
+    type = "failed"
+
+    def __init__(self, message: str = "", *, hint: str | None = None) -> None:
+        super().__init__(message if hint is None else f"{message} To go on:\n  {hint}")
+        self.message, self.hint = message, hint
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {"type": self.type, "message": self.message, "hint": self.hint, "exit_code": self.exit_code}
 
 
 class UsageError(EraserError):
     """The caller's input is wrong; nothing was attempted."""
 
     exit_code = 2
+    type = "invalid"
 
 
 class SettingsError(UsageError):
     """A setting is missing or wrong. `name` is the setting to change."""
 
+    type = "settings"
+
     def __init__(self, name: str, message: str) -> None:
         super().__init__(f"{name}: {message}")
         self.name = name
 
+    def as_json(self) -> dict[str, Any]:
+        return {**super().as_json(), "setting": self.name}
+
 
 class OtherEndpoint(SettingsError):
     """The account has another address in the ledger than in the settings of this process."""
+
+    type = "other-endpoint"
 
     def __init__(self, account: str, *, bound: str, ours: str) -> None:
         which = "" if account == "default" else f" --account {account}"
@@ -54,14 +73,20 @@ class RefusedBySafetyRule(EraserError):
     """A safety rule said no. `rule` names it."""
 
     exit_code = 3
+    type = "refused"
 
-    def __init__(self, rule: str, message: str) -> None:
-        super().__init__(f"refused by {rule}: {message}")
+    def __init__(self, rule: str, message: str, *, hint: str | None = None) -> None:
+        super().__init__(f"refused by {rule}: {message}", hint=hint)
         self.rule = rule
+
+    def as_json(self) -> dict[str, Any]:
+        return {**super().as_json(), "rule": self.rule}
 
 
 class UnknownProject(RefusedBySafetyRule):
     """A project that is none of this installation's: a typing error would close a whole account."""
+
+    type = "unknown-project"
 
     def __init__(self, project_id: str, why: str) -> None:
         super().__init__("project", f"{project_id} {why}")
@@ -70,6 +95,8 @@ class UnknownProject(RefusedBySafetyRule):
 
 class ProjectElsewhere(RefusedBySafetyRule):
     """A project's records and holds lie under one account, and the settings of this process name another one."""
+
+    type = "project-elsewhere"
 
     def __init__(self, project_id: str, *, home: str, ours: str, moving: bool = False) -> None:
         command = f"eraser accounts move {project_id} --to {ours} --reason R"
@@ -89,3 +116,4 @@ class Unreachable(EraserError):
     """Redis or MetaStudio does not answer. Nothing is known to have been done."""
 
     exit_code = 4
+    type = "unreachable"

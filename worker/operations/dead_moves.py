@@ -30,13 +30,11 @@ def check_confirmed(count: int, most: int | None, *, yes: bool, again: str) -> N
     if count > (CAP if most is None else most):
         why = f"--max allows {most:,}" if most is not None else f"above {CAP} the number has to be confirmed"
         raise RefusedBySafetyRule(
-            "max", f"{count:,} letters, and {why}. Nothing was done. To go on:\n  {again} --yes --max {count}"
+            "max", f"{count:,} letters, and {why}. Nothing was done.", hint=f"{again} --yes --max {count}"
         )
     if not yes:
         cap = f" --max {count}" if count > CAP else ""
-        raise RefusedBySafetyRule(
-            "plan first", f"this was the plan only, nothing was done. To go on:\n  {again} --yes{cap}"
-        )
+        raise RefusedBySafetyRule("plan first", "this was the plan only, nothing was done.", hint=f"{again} --yes{cap}")
 
 
 def act_of(selection: Selection, most: int | None) -> Act:

@@ -123,5 +123,5 @@ def check_confirmed(group: Group, most: int | None, *, yes: bool, again: str) ->
     if group.count > allowed or not yes:
         rule = "max" if group.count > allowed else "plan first"
         confirmed = "--yes" + (f" --max {group.count}" if group.count > CAP else "")
-        what = f"{group.count:,} messages, and nothing brings them back. Nothing was done. To go on:"
-        raise RefusedBySafetyRule(rule, f"{what}\n  {again} {confirmed}")
+        what = f"{group.count:,} messages, and nothing brings them back. Nothing was done."
+        raise RefusedBySafetyRule(rule, what, hint=f"{again} {confirmed}")

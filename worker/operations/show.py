@@ -21,6 +21,8 @@ from worker.runtime import Runtime
 class UnknownJob(EraserError):
     """There is no record of the job."""
 
+    type = "unknown-deletion"
+
 
 class Step(StrEnum):
     """What a person may do about a deletion."""

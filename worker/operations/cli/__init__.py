@@ -6,6 +6,7 @@ import importlib
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
@@ -62,12 +63,13 @@ class _Lazy(click.Group):
         except click.UsageError as error:
             raise click.UsageError(error.message + nearest(args[0], COMMANDS), ctx) from None
 
-    def main(self, *args: Any, **extra: Any) -> NoReturn:
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> NoReturn:
         """Run a command and end the process: every error is told here. A fault of ours is raised."""
+        words = sys.argv[1:] if args is None else list(args)
         try:
-            ended = super().main(*args, **extra | {"standalone_mode": False})
+            ended = super().main(words, *more, **extra | {"standalone_mode": False})
         except Exception as error:
-            code = tell(error)
+            code = tell(error, as_json="--json" in words)
             if code is None:
                 raise
             sys.exit(code)

@@ -95,7 +95,7 @@ def move(project: str, to: str, yes: bool, as_json: bool, **said: Any) -> None:
             say(line)
     if not yes:
         again = shlex.join(["eraser", "accounts", "move", project, "--to", to, "--reason", said["reason"], "--yes"])
-        raise RefusedBySafetyRule("plan first", f"this was the plan only, nothing was done. To go on:\n  {again}")
+        raise RefusedBySafetyRule("plan first", "this was the plan only, nothing was done.", hint=again)
     with progress("moved", sum(planned.states.values()) + planned.holds) as advance:
         done = moving.move(running, planned, reason=said["reason"], by=said["by"], advance=advance)
     if as_json:
@@ -131,9 +131,7 @@ def rebind(endpoint: str, account: str | None, yes: bool, as_json: bool, **said:
         whole.refuse_waiting(name, planned)
         if not yes:
             again = shlex.join(["eraser", "accounts", "rebind", *_typed(address, account, said["reason"])])
-            raise RefusedBySafetyRule(
-                "plan first", f"this was the plan only, nothing was done. To go on:\n  {again} --yes"
-            )
+            raise RefusedBySafetyRule("plan first", "this was the plan only, nothing was done.", hint=f"{again} --yes")
         whole.rebind(running, name, address, reason=said["reason"], by=said["by"])
     if as_json:
         json_line({"account": name, "endpoint": address, "was": planned.was, "changed": not planned.bound})

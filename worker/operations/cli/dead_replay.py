@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from worker.deletion import State, check_opaque, check_reason
-from worker.errors import UsageError
+from worker.errors import EraserError, UsageError
 from worker.operations import dead, dead_moves, replays, words
 from worker.operations.cli import door
 from worker.operations.cli.dead_moves import move_options, tell_done, tell_nothing, typed
@@ -58,8 +58,7 @@ def replay(what: tuple[str, ...], **said: Any) -> None:
     if not (said["as_json"] and said["yes"]):
         json_line(plan.as_json()) if said["as_json"] else _tell_plan(plan, confirmed=said["most"] is not None)
     if not plan.count:
-        say("Nothing was done: all of them are on hold. See: eraser hold list")
-        sys.exit(1)
+        raise EraserError("nothing was done: all of them are on hold. See: eraser hold list")
     dead_moves.check_confirmed(plan.count, said["most"], yes=said["yes"], again=_again(plan, what, said))
     started = replays.start(running, plan, by=said["by"], why=said["reason"], most=said["most"])
     sys.exit(_see_through(running, started, said))

@@ -1,12 +1,19 @@
-"""How an error ends a command: what a person reads of it on stderr, and its exit code."""
+"""How an error ends a command: its exit code, and on stderr a text for people or, with --json, an object for programs.
+
+What is on stdout stays a result, or a plan: the object is the last line of stderr,
+{"error": {"type", "message", "hint", "exit_code"}}, with `setting` or `rule` where one is meant.
+"""
 
 from __future__ import annotations
 
 import os
+import traceback
+from typing import Any
 
 import click
 
 from worker.errors import EraserError, Unreachable
+from worker.operations.cli.printing import json_line
 from worker.operations.cli.terminal import colour
 
 RENAMED = {  # what an option was called once -> what it is called now
@@ -14,33 +21,66 @@ RENAMED = {  # what an option was called once -> what it is called now
     "--up-to": "--snapshot",
 }
 ABORTED = 1
+FAULT = 1
 
 
-def tell(error: Exception) -> int | None:
+def tell(error: Exception, *, as_json: bool) -> int | None:
     """Say what went wrong. The exit code; None: a fault of ours, whose traceback is needed."""
-    if isinstance(error, click.ClickException):
-        _renamed(error).show()
-        return error.exit_code
-    if isinstance(error, click.Abort):
-        click.echo("Aborted!", err=True)
-        return ABORTED
     shown = explained(error)
-    if shown is None:
-        return None
-    click.secho("eraser: ", fg="red", bold=True, nl=False, err=True, color=colour(os.environ))
-    click.echo(str(shown), err=True)
-    return shown.exit_code
+    if as_json:
+        if shown is None:
+            traceback.print_exception(error)
+        found = _as_object(shown or error)
+        json_line({"error": found}, beside=True)
+        return int(found["exit_code"])
+    match shown:
+        case click.ClickException():
+            shown.show()
+            return shown.exit_code
+        case click.Abort():
+            click.echo("Aborted!", err=True)
+            return ABORTED
+        case EraserError():
+            click.secho("eraser: ", fg="red", bold=True, nl=False, err=True, color=colour(os.environ))
+            click.echo(str(shown), err=True)
+            return shown.exit_code
+    return None
 
 
-def explained(error: Exception) -> EraserError | None:
+def as_json(error: EraserError) -> dict[str, Any]:
+    """One that does not end the command, for the same reader."""
+    return {"error": _as_object(error)}
+
+
+def explained(error: Exception) -> EraserError | click.ClickException | click.Abort | None:
     """What a person hears of it, in words; None: a fault of ours."""
-    if isinstance(error, EraserError):
+    if isinstance(error, click.ClickException):
+        return _renamed(error)
+    if isinstance(error, EraserError | click.Abort):
         return error
     from redis import RedisError
 
     from worker.ledger.away import is_away, why_away
 
     return Unreachable(why_away(error)) if isinstance(error, RedisError) and is_away(error) else None
+
+
+def _as_object(error: Exception) -> dict[str, Any]:
+    match error:
+        case EraserError():
+            return error.as_json()
+        case click.UsageError():
+            hint = f"{error.ctx.command_path} --help" if error.ctx else None
+            return _object("invalid", error.format_message(), error.exit_code, hint)
+        case click.ClickException():
+            return _object("failed", error.format_message(), error.exit_code)
+        case click.Abort():
+            return _object("aborted", "aborted", ABORTED)
+    return _object("fault", f"a fault of ours: {type(error).__name__}; its traceback stands above", FAULT)
+
+
+def _object(name: str, message: str, exit_code: int, hint: str | None = None) -> dict[str, Any]:
+    return {"type": name, "message": message, "hint": hint, "exit_code": exit_code}
 
 
 def _renamed(error: click.ClickException) -> click.ClickException:

@@ -134,7 +134,7 @@ def relocate(account: str | None, reason: str, by: str | None, yes: bool, as_jso
             )
         if not yes:
             again = shlex.join(["eraser", "receipts", "relocate", "--account", name, "--reason", reason, "--yes"])
-            raise RefusedBySafetyRule("plan first", f"this was the plan only, nothing was done. To go on:\n  {again}")
+            raise RefusedBySafetyRule("plan first", "this was the plan only, nothing was done.", hint=again)
         relocation.relocate(running, name, archived, reason=reason, by=by)
     if as_json:
         json_line({"account": name, "archived_n": archived.n, "relocated": archived.n > 0})

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from worker.errors import Unreachable
 from worker.operations import replays
-from worker.operations.cli.printing import note, say
+from worker.operations.cli import errors
+from worker.operations.cli.printing import json_line, note, say
 from worker.operations.cli.progress import LINE_EVERY_S
 from worker.operations.replay_words import line, outcomes
 from worker.operations.replays import ReplayProgress
@@ -43,17 +44,20 @@ def follow(running: Runtime, replay: str, *, quiet: bool = False) -> ReplayProgr
                     told, said = time.monotonic(), line(seen)
                     click.echo(said, err=True)
                 time.sleep(EVERY_S)
-                seen = _again(running, seen)
+                seen = _again(running, seen, quiet=quiet)
         except KeyboardInterrupt:
             note("It goes on without this command.")
     return seen
 
 
-def _again(running: Runtime, seen: ReplayProgress) -> ReplayProgress:
+def _again(running: Runtime, seen: ReplayProgress, *, quiet: bool) -> ReplayProgress:
     try:
         return replays.look(running, seen.replay)
     except Unreachable as error:
-        click.echo(f"{error}; trying again", err=True)
+        if quiet:
+            json_line(errors.as_json(error), beside=True)
+        else:
+            click.echo(f"{error}; trying again", err=True)
         time.sleep(1.0)
         return seen
 

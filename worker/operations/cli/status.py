@@ -17,7 +17,7 @@ from worker.errors import Unreachable
 from worker.ledger.read import AccountStatus
 from worker.operations import status as whole
 from worker.operations import words
-from worker.operations.cli import door
+from worker.operations.cli import door, errors
 from worker.operations.cli.output import Reading
 from worker.operations.cli.printing import STYLES, console, json_line, json_option, tabled
 from worker.operations.status import Overview
@@ -64,7 +64,9 @@ def _step(live: Live | None, look: Callable[[], Overview], *, as_json: bool) -> 
     try:
         seen = look()
     except Unreachable as error:
-        if live:
+        if as_json:
+            json_line(errors.as_json(error), beside=True)
+        elif live:
             live.update(Text(f"{error}; trying again", style="bold red"), refresh=True)
         else:
             click.echo(f"{error}; trying again", err=True)
