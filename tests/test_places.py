@@ -359,6 +359,22 @@ def test_what_the_settings_give_to_another_account_delays_nobody(client: redis.R
     assert house.take().ref == Ref(P, "job-000"), "in its order"
 
 
+def test_what_had_to_wait_for_the_move_is_due_after_it(server: redis.Redis) -> None:
+    """Each look of the old account put it off by a minute. A grace is not cut short."""
+    before, now = Process(server, p="a"), Process(server, p="b")
+    before.request("due")
+    before.request("later", delay_s=3600)
+    house = bench(server, "a")
+    house.ledger.strays.add(P)
+    assert house.turn().lease is None
+    house.ledger.strays.clear()
+    assert now.move(P, "b")
+    scores = {
+        member: at - START_MS for member, at in server.zrange(OURS.account("b") + "due:bulk", 0, -1, withscores=True)
+    }
+    assert scores == {b"p/due": 0.0, b"p/later": 3_600_000.0}
+
+
 def test_what_changed_meanwhile_is_carried_again(server: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """A late answer to a call that was given up, say."""
     furnish(server)

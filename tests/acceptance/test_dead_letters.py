@@ -61,7 +61,7 @@ def test_repeated_500s_end_as_dead_letters_and_their_replay_has_a_whole_new_budg
 
 def test_ten_poisoned_jobs_and_nothing_else_die_although_it_looks_like_an_outage() -> None:
     poisoned = [f"poisoned-{n}" for n in range(10)]
-    with Fleet() as fleet:
+    with Fleet(settings={"ERASER_RETRY_SCHEDULE": "0.05s,0.1s,0.2s"}) as fleet:  # an outage's pauses follow from it
         fleet.plant(*poisoned)
         for job in poisoned:
             fleet.metastudio.fault(Kind.ERROR, job, times=None)

@@ -161,6 +161,7 @@ def test_a_message_with_an_eta_is_recorded_at_once_and_outlives_a_kill() -> None
         fleet.wait(
             lambda: fleet.state("later") and fleet.state("soon") and fleet.state("now"), "all three are recorded"
         )
+        fleet.wait(lambda: fleet.state("now") is State.DELETED, "its key is known")
         worker.kill()
         found = fleet.show("later")
         assert (found.state, found.waiting_for) == (State.PENDING, "grace")

@@ -4,7 +4,8 @@
 --            act (see _audit.lua)),
 --            then up to 500 refs
 --   returns  {"now", "done": false if the project is not being moved: nothing was written then}
---   The replay of a letter stays behind; a dead one gets its place in the groups and its number here.
+--   The replay of a letter stays behind; a dead one gets its place in the groups and its number here. What was due and had
+--   to wait for the move (see _places.lua) is due at once.
 --include _clock
 --include _account
 --include _once
@@ -15,9 +16,14 @@
 --include _audit
 local options = cjson.decode(ARGV[3])
 
+local function waits_for_its_turn(ref, c)
+  return c.state == 'pending' and (redis.call('HGET', record(ref), 'wait') or 'turn') == 'turn'
+end
+
 local function write(ref, c, now)
   local k = record(ref)
   redis.call('HSET', k, unpack(c.fields))
+  if waits_for_its_turn(ref, c) and tonumber(c.score) > now then c.score = ms(now) end
   redis.call('HDEL', k, 'rp', 'back', 'grp', 'dn', unpack(LEASE))
   redis.call('ZADD', index_of(c.state, c.lane), c.score, ref)
   if c.user_kept then redis.call('ZADD', P .. 'discarded:users', c.user_kept, ref) end
