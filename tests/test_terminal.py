@@ -165,6 +165,26 @@ def test_with_all_three_streams_closed_a_command_does_its_work(environ: dict[str
     assert json.loads(Path(environ["CODES"]).read_text(encoding="utf-8")) == COMMANDS
 
 
+STAYS_OPEN = """
+import gc, os, sys
+from worker.operations.cli.output import lasting
+from worker.operations.cli.terminal import prepare
+prepare()
+with lasting():
+    gc.collect()
+    told = [os.fstat(stream.fileno()).st_rdev == os.stat(os.devnull).st_rdev for stream in (sys.stdout, sys.stderr)]
+with open(sys.argv[1], "w") as file:
+    file.write(str(told))
+"""
+
+
+def test_what_takes_the_place_of_a_closed_stream_stays_open(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    closed = ["sh", "-c", 'exec "$0" -c "$1" "$2" <&- >&- 2>&-', sys.executable, STAYS_OPEN, str(told)]
+    subprocess.run(closed, check=True)
+    assert told.read_text() == "[True, True]"
+
+
 def test_a_stream_keeps_what_it_has_and_changes_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="gbk"))

@@ -28,8 +28,9 @@ class Reading(click.Command):
 class _Lasting(io.RawIOBase):
     """The end of a stream that lasts: what cannot be written is dropped, and counted."""
 
-    def __init__(self, file: io.FileIO, *, for_results: bool) -> None:
-        self._file = file
+    def __init__(self, stream: TextIO, *, for_results: bool) -> None:
+        self._stream = stream  # whoever forgets it closes its descriptor, and what is opened next gets the number
+        self._file = io.FileIO(stream.fileno(), "w", closefd=False)
         self._for_results = for_results
         self.ended: OSError | None = None
 
@@ -103,7 +104,7 @@ def _made(stream: TextIO | None, *, for_results: bool) -> tuple[_Lasting | None,
     if stream is None:
         return None, open(os.devnull, "w", encoding="utf-8")
     try:
-        raw = _Lasting(io.FileIO(stream.fileno(), "w", closefd=False), for_results=for_results)
+        raw = _Lasting(stream, for_results=for_results)
     except (OSError, ValueError):  # no file of the system's: a test took its place
         return None, stream
     text = io.TextIOWrapper(
