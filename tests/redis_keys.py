@@ -94,6 +94,8 @@ ACCOUNT = {
     "ops": Ends("forget.lua, after an hour"),
     "idem": Ends("forget.lua, after a day"),
     "clock": ONE,
+    "damaged": Ends("a person: eraser damaged discard, or the deletion is asked for again"),
+    "aside:<name>": Ends("undamage.lua and request.lua, with its name", of="damaged"),
 }
 INSTALLATION = {
     "workers": Ends("the dispatchers, an hour after the last beat"),

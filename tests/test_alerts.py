@@ -21,6 +21,7 @@ from tests.promql import Scrapes, matches, scraped, selectors
 from tests.test_readme import ours, parses
 from worker.deletion import Lane
 from worker.keys import OURS
+from worker.ledger.damage import check
 from worker.ledger.moves import Ref, Settlement
 from worker.ledger.runs import Run, RunBook
 from worker.operations import metrics
@@ -74,6 +75,11 @@ class Scene:
             self.running.redis.zadd(f"{self.undertaker.ledger.prefix}running", {str(lease.ref): 1})
         self.undertaker.ledger.rescue(alive=[], counts=True)
 
+    def damage(self) -> None:
+        self.undertaker.request("a")
+        self.running.redis.hset(f"{self.undertaker.ledger.prefix}d:{PROJECT}/a", "at", "yesterday")
+        check(self.undertaker.ledger, [Ref(PROJECT, "a")])
+
     def fill_redis(self) -> None:
         self.running.redis.config_set("maxmemory", int(int(self.running.redis.info("memory")["used_memory"]) * 1.25))
 
@@ -114,6 +120,7 @@ HAPPENED: dict[str, Callable[[Scene], object]] = {
     "EraserPersonWaits": lambda s: s.overdue(Lane.USER, 300),
     "EraserBulkIsBehind": lambda s: s.overdue(Lane.BULK, 7 * 3600),
     "EraserDeadLettersGrow": lambda s: s.undertaker.end(*(f"job-{n}" for n in range(11))),
+    "EraserLedgerDamaged": lambda s: s.damage(),
     "EraserDeadLettersWait": lambda s: s.undertaker.end("a"),
     "EraserCredentialsBlocked": lambda s: s.undertaker.ledger.bar("credentials", "no key"),
     "EraserGateClosed": lambda s: s.undertaker.ledger.pause(why="T-1"),

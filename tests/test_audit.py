@@ -16,6 +16,7 @@ from tests.ledgers import PROJECT as BENCH_PROJECT
 from worker.ledger import scripts
 from worker.ledger.acts import Act, ActName
 from worker.ledger.audit import AuditLog, Entry
+from worker.ledger.damage import check
 from worker.ledger.moves import Claim, Ref
 from worker.ledger.parking import Kind, Parked, Parking
 from worker.ledger.replays import ReplayBook
@@ -36,6 +37,7 @@ ACTS: dict[str, tuple[str | None, list[str], ActName, dict[str, int]]] = {
     "dead discard": ("dead", ["e-1"], ActName.DISCARDED, {"discarded": 1}),
     "dead restore": ("discarded", ["e-1"], ActName.RESTORED, {"dead": 1}),
     "accounts rebind": (None, ["--endpoint", CN_NORTH_4, "--yes"], ActName.REBOUND, {"rebound": 1}),
+    "damaged discard": ("damaged", [f"{PROJECT}/e-1"], ActName.DAMAGE_DROPPED, {"dropped": 1}),
     "replay cancel": ("replaying", ["replay-1"], ActName.REPLAY_CANCELLED, {"stopped": 1}),
     "parked discard": ("parked", ["bad:eraser.delete", "--yes"], ActName.GIVEN_UP, {"discarded": 1}),
     "request": (None, ["--from-file", "-", "--max", "200"], ActName.CAP_LIFTED, {"requested": 101}),
@@ -54,6 +56,7 @@ OTHERS = {
         "metrics",
         "audit",
         "hold list",
+        "damaged list",
         "accounts list",
         "accounts move",  # its audit is tested in test_cli_accounts.py: it needs settings of its own
     ),
@@ -96,7 +99,7 @@ def prepare(undertaker: Undertaker, state: str | None) -> None:
         undertaker.request("e-1")
     elif state in ("dead", "discarded", "replaying"):
         undertaker.end("e-1")
-    elif state == "held":
+    elif state in ("held", "damaged"):
         undertaker.request("e-1")
     elif state == "parked":
         Parking(undertaker.redis).park(Kind.BAD, "eraser.delete", Parked("m-1", "eraser.delete", "T", 0.0))
@@ -104,6 +107,9 @@ def prepare(undertaker: Undertaker, state: str | None) -> None:
         book = ReplayBook(undertaker.ledger)
         book.freeze("replay-1", [Ref(PROJECT, "e-1")])
         book.start(book.terms("replay-1", why="T-1", by=None, what="all", groups={}, mark=1, deadline_s=60))
+    if state == "damaged":
+        undertaker.redis.hset(f"{undertaker.ledger.prefix}d:{PROJECT}/e-1", "at", "yesterday")
+        check(undertaker.ledger, [Ref(PROJECT, "e-1")])
     undertaker.redis.delete(*(undertaker.redis.keys("*:audit*") or ["-"]))
 
 

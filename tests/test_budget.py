@@ -360,3 +360,25 @@ def test_no_key_is_refused_more_than_twice_in_five_minutes_whatever_anybody_does
             refused.append(now)
     for at in refused:
         assert sum(at <= each < at + WINDOW_S for each in refused) <= 2
+
+
+SPOILT = ["a string", "bad", "tries", "trying_until"]
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_a_record_that_other_hands_spoilt_stops_nobody_for_long_and_gives_no_try_more(
+    redis_url: str, what: str
+) -> None:
+    house = House(redis.Redis.from_url(redis_url))
+    process = house.process()
+    process.before(KEY)
+    process.after(KEY, sent(REFUSED))
+    record = OURS.key(KEY.record)
+    if what == "a string":
+        house.client.set(record, "oops")
+    else:
+        house.client.hset(record, f"bad:{KEY.fingerprint}" if what == "bad" else what, "[1")
+    with pytest.raises(KeyRests):
+        house.process("w2").before(KEY)
+    house.pass_time(WINDOW_S + 1)
+    house.process("w2").before(KEY)

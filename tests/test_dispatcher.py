@@ -159,10 +159,15 @@ def test_a_replay_that_this_version_cannot_read_keeps_nobody_from_being_rung(sho
 
 
 @pytest.mark.parametrize("broken", ["a0", "a1"])
-def test_an_account_that_no_script_can_read_keeps_no_other_waiting(hundreds: Workshop, broken: str) -> None:
+def test_an_account_that_no_script_can_read_keeps_no_other_waiting(
+    hundreds: Workshop, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise redis.ResponseError("user_script:30: attempt to compare nil with number")
+
     for account in ("a0", "a1"):
         hundreds.runtime.ledger(account).request([Ref(f"p{account[1:]}", "a")], Claim())
-    hundreds.client.hset(f"eraser:{{{broken}}}:gate", "slot", "a word")
+    monkeypatch.setattr(hundreds.runtime.ledger(broken), "ring", fails)
     hundreds.dispatcher().tick()
     assert [account for account, _ in hundreds.bells] == [{"a0": "a1", "a1": "a0"}[broken]]
 

@@ -357,9 +357,15 @@ def test_a_full_redis_stops_the_run_and_the_record_says_so(house: House, monkeyp
     assert run.stopped_by == "Redis is nearly full"
 
 
-def test_a_run_that_breaks_off_for_whatever_reason_is_not_told_as_finished(house: House) -> None:
+def test_a_run_that_breaks_off_for_whatever_reason_is_not_told_as_finished(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     house.lister.jobs = [job("a")]
-    house.client.set("eraser:{default}:counters", "no hash")  # an error that nobody foresaw
+
+    def fails(*_: object, **__: object) -> Any:  # an error that nobody foresaw
+        raise redis.ResponseError("user_script:30: attempt to compare nil with number")
+
+    monkeypatch.setattr(house.running.ledger("default"), "request", fails)
     with pytest.raises(redis.ResponseError):
         house.run()
     (run,) = RunBook(house.running.ledger("default")).latest(1)

@@ -191,6 +191,14 @@ class Budget:
         return self._movers[account]
 
     def _move(self, name: str, record: str, *args: str) -> dict[str, Any]:
+        try:
+            return self._run(name, record, *args)
+        except redis.ResponseError as error:  # other hands wrote something into it that no script can read
+            log.error("ledger.damaged", extra={"what": self._keys.key(record), "why": str(error)})
+            self._run("key_spoilt", record)
+            return self._run(name, record, *args)
+
+    def _run(self, name: str, record: str, *args: str) -> dict[str, Any]:
         script = scripts.load(name, clock=self._clock)
         said = asdict(self.policy) | {"clocks": [seconds * 1000 for seconds in self._clocks()]}
         try:

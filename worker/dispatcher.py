@@ -12,6 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -22,6 +23,7 @@ from worker.alive import Alive
 from worker.bells import send_bell
 from worker.errors import EraserError, OtherEndpoint
 from worker.ledger.away import is_away
+from worker.ledger.damage import Checker, clear_hints
 from worker.ledger.heads import heads
 from worker.ledger.holds import HoldList
 from worker.ledger.store import Ledger
@@ -41,6 +43,8 @@ FULL_LOOK_S = 30.0
 LOCK_MS = 3_000  # the dispatching worker's turn, renewed each tick
 MOST_ACCOUNTS = 100  # looked at in one tick
 STANDIN_MARGIN_S = 5.0  # to record what the last call of a stand-in brought
+CHECK_S = 15.0  # how often some of the records and indexes are looked through for damage
+CHECKS = 50  # round trips each time: of one account up to ten thousand records, of many accounts a few
 FORGET_S = 600.0
 FORGET_MOVES = 100  # of 500 records each: eighty a second over ten minutes, and done within the lock
 
@@ -84,6 +88,7 @@ class Dispatcher:
         self._alive = Alive(runtime, concurrency=concurrency)
         self._keys = runtime.keys
         self._sealer = Sealer(runtime.ledger, runtime.keys)
+        self._checker = Checker(runtime.redis, runtime.ledger, runtime.keys)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._full_look = 0.0
@@ -91,6 +96,7 @@ class Dispatcher:
         self._busy = 0.0
         self._pause = TICK_S
         self._forget = time.monotonic() + FORGET_S
+        self._check = time.monotonic() + CHECK_S
         self._away = False
 
     def start(self) -> None:
@@ -123,13 +129,19 @@ class Dispatcher:
                 self._refused(error)
                 return
             except (redis.RedisError, EraserError) as error:
-                if not self._away:
-                    log.warning("redis.away", extra={"error": str(error)})
-                self.was_away()
-                self._stop.wait(0.5)
+                self._miss(error)
             except Exception:  # the loop must outlive any fault of ours
                 log.exception("dispatcher.fault")
                 self._stop.wait(1.0)
+
+    def _miss(self, error: redis.RedisError | EraserError) -> None:
+        if isinstance(error, redis.RedisError) and not is_away(error):
+            with suppress(redis.RedisError):
+                clear_hints(self.runtime.redis, self._keys)
+        if not self._away:
+            log.warning("redis.away", extra={"error": str(error)})
+        self.was_away()
+        self._stop.wait(0.5)
 
     def _refused(self, error: OtherEndpoint) -> None:
         """Somebody gave an account another address: whoever looks for work must be able to look at all of it."""
@@ -153,12 +165,12 @@ class Dispatcher:
         if turn is None:
             self._pause = OTHERS_TICK_S
             return
-        now_ms, due, head = float(turn[0]), [name.decode() for name in turn[1]], turn[2]
+        now_ms, due, head = float(turn[0]), [name.decode(errors="replace") for name in turn[1]], turn[2]
         self._alive.see(now_ms)
         known = self.runtime.settings.accounts
-        for account in due:
+        for account, name in zip(due, turn[1], strict=True):
             if account not in known:
-                client.zrem(self._keys.wakeups, account)
+                client.zrem(self._keys.wakeups, name)
         at_work, others = known.keys() & set(due), set[str]()
         if time.monotonic() - self._full_look >= FULL_LOOK_S:
             self._full_look = time.monotonic()
@@ -169,6 +181,10 @@ class Dispatcher:
             self._busy = time.monotonic()
         self._sealer.tick(client, at_work, others)
         self._pause = self._next_tick_s(float(head) - now_ms if head else None)
+        if time.monotonic() >= self._check:
+            self._check = time.monotonic() + CHECK_S
+            clear_hints(client, self._keys)
+            self._checker.step(known, CHECKS)
         if others and not self._alive.clocks_agree:  # it frees and rescues nothing: let others try
             client.eval(_GIVE_UP, 1, self._keys.dispatcher, self._me)
             self._pause = 3 * OTHERS_TICK_S

@@ -26,6 +26,7 @@ class ActName(StrEnum):
     RELOCATED = "receipts.relocated"
     SENT_BACK = "messages.sent_back"  # parked ones, see `worker.ledger.parking`
     GIVEN_UP = "messages.given_up"
+    DAMAGE_DROPPED = "damage.dropped"
     CAP_LIFTED = "cap.lifted"  # a request or a sweep of more than its cap; other acts say it in `cap`
 
 

@@ -6,8 +6,18 @@ from typing import Any
 
 import redis
 
-from worker.errors import Unreachable
+from worker.errors import EraserError, Unreachable
 from worker.ledger.away import is_away, is_forbidden, why_away
+
+
+class WrongKind(EraserError):
+    """Somebody wrote something else under a name of ours. The ledger's own moves put it aside and go on."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a key of the ledger is of the wrong kind, because somebody else wrote it: `eraser doctor` puts it aside; "
+            "then try again"
+        )
 
 
 def ask(read: Any, *args: Any, **options: Any) -> Any:
@@ -15,6 +25,8 @@ def ask(read: Any, *args: Any, **options: Any) -> Any:
     try:
         return read(*args, **options)
     except redis.RedisError as error:
+        if "WRONGTYPE" in str(error):
+            raise WrongKind from None
         if not is_away(error):
             raise
         raise Unreachable(why_away(error)) from None

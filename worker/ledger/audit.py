@@ -10,6 +10,7 @@ from typing import Any
 import redis
 
 from worker.keys import OURS, Keys
+from worker.ledger import values
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref
 
@@ -49,27 +50,27 @@ class AuditLog:
         most, least = until if until is not None else "+inf", since if since is not None else "-inf"
         ids: Any = ask(partial(self._client.zrange, self._p + "audit", most, least, desc=True, byscore=True))
         for start in range(0, len(ids), _PAGE):
-            page = [name.decode() for name in ids[start : start + _PAGE]]
+            page = [name.decode(errors="replace") for name in ids[start : start + _PAGE]]
             pipe = self._client.pipeline(transaction=False)
             for name in page:
                 pipe.hgetall(f"{self._p}audit:{name}")
             for name, fields in zip(page, ask(pipe.execute), strict=True):
                 if fields:  # its time was over meanwhile
-                    yield self._entry(name, {key.decode(): value.decode() for key, value in fields.items()})
+                    yield self._entry(name, values.texts(fields))
 
     def _entry(self, name: str, fields: dict[str, str]) -> Entry:
         return Entry(
             id=name,
             account=self.account,
-            act=fields["act"],
-            at=float(fields["at"]),
-            last=float(fields["last"]),
+            act=fields.get("act", "?"),
+            at=values.number(fields.get("at")) or 0,
+            last=values.number(fields.get("last")) or 0,
             by=fields.get("by"),
             reason=fields.get("why"),
             of=fields.get("of"),
             run=fields.get("run"),
             job=Ref.parse(fields["job"]) if "job" in fields else None,
             user=fields.get("user"),
-            cap=int(fields["cap"]) if "cap" in fields else None,
-            results={key[2:]: int(number) for key, number in sorted(fields.items()) if key.startswith("n:")},
+            cap=values.whole(fields["cap"]) if "cap" in fields else None,
+            results={key[2:]: values.whole(number) for key, number in sorted(fields.items()) if key.startswith("n:")},
         )

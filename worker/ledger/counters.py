@@ -11,6 +11,7 @@ from typing import Final
 
 import redis
 
+from worker.ledger import values
 from worker.ledger.ask import ask
 
 BOUNDS_MS: Final = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000)  # as in lua/_counters.lua
@@ -43,7 +44,7 @@ def read(client: redis.Redis, prefix: str) -> Counters:
     pipe.hgetall(f"{prefix}counters")
     pipe.get(f"{prefix}bells")
     raw, bells = ask(pipe.execute)
-    return _parsed({name.decode(): int(value) for name, value in raw.items()}, int(bells or 0))
+    return _parsed({name: values.whole(number) for name, number in values.texts(raw).items()}, values.whole(bells))
 
 
 def _parsed(raw: Mapping[str, int], wakeups: int) -> Counters:

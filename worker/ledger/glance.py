@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -12,7 +11,7 @@ import redis
 
 from worker.deletion import State
 from worker.keys import OURS, Keys
-from worker.ledger import scripts
+from worker.ledger import scripts, values
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref, compact
 from worker.ledger.store import BATCH
@@ -72,7 +71,7 @@ class Glance:
         """Every deletion that stands in `dead`, `discarded` or another index of one state, newest first."""
         # members first, records later: paging by rank over a moving index would skip some
         members: Any = ask(self._client.zrange, self._p + state.value, 0, -1, desc=True)
-        return [Ref.parse(member.decode()) for member in members]
+        return [Ref.parse(member.decode(errors="replace")) for member in members]
 
     def letters(self, state: State = State.DEAD) -> Iterator[Letter]:
         """Every dead (or discarded) letter, newest first."""
@@ -82,9 +81,9 @@ class Glance:
 
     def groups(self) -> tuple[list[LetterGroup], int]:
         """The dead letters in groups, and how many letters stand in none: an earlier version left them so."""
-        said = json.loads(ask(scripts.load("groups").run, self._client, self._p))
+        said = values.loaded(ask(scripts.load("groups").run, self._client, self._p))
         found = [
-            LetterGroup(group, cause, int(status) if status else None, code or None, *rest)
+            LetterGroup(group, cause, values.whole(status) if status else None, code or None, *rest)
             for group, cause, status, code, *rest in said.get("groups", ())
         ]
         return found, said["dead"] - sum(group.count for group in found)
@@ -92,16 +91,16 @@ class Glance:
     def states(self, refs: Iterable[Ref]) -> Iterator[tuple[Ref, State | None]]:
         """Each one's state, in order; None for one that is not known."""
         for ref, fields in self._each(refs, ("state",)):
-            yield ref, State(fields["state"]) if fields["state"] else None
+            yield ref, State(fields["state"]) if fields["state"] in tuple(State) else None
 
     def claimed_by(self, run: str) -> Iterator[Ref]:
         """Every deletion that a run asked for and that may be sent: dead letters too, by a replay."""
         pipe = self._client.pipeline(transaction=True)  # at one moment: none slips from one index to another between
         for index in _NOT_OVER:
             pipe.zrange(self._p + index, 0, -1, desc=True)
-        refs = (Ref.parse(member.decode()) for members in ask(pipe.execute) for member in members)
+        refs = (Ref.parse(member.decode(errors="replace")) for members in ask(pipe.execute) for member in members)
         for ref, fields in self._each(refs, ("run", "claims")):
-            claims: list[dict[str, Any]] = json.loads(fields["claims"] or "[]")
+            claims = values.entries(fields["claims"])
             if fields["run"] == run or any(claim.get("run") == run for claim in claims):
                 yield ref
 
@@ -110,18 +109,18 @@ class Glance:
             ref=ref,
             account=self.account,
             cause=fields["cause"] or "unknown",
-            status=int(fields["status"]) if fields["status"] else None,
+            status=values.whole(fields["status"]) if fields["status"] else None,
             code=fields["code"] or None,
-            finished_at=float(fields["settled"] or 0),
-            deadline_at=float(fields["dl"]),
-            requested_at=float(fields["at"]),
-            round=int(fields["round"] or 1),
+            finished_at=values.number(fields["settled"]) or 0,
+            deadline_at=values.number(fields["dl"]) or 0,
+            requested_at=values.number(fields["at"]) or 0,
+            round=values.whole(fields["round"], 1),
             requested_by=fields["by"] or None,
             reason=fields["why"] or None,
             run=fields["run"] or None,
             replay=fields["rp"] or None,
             lane=fields["lane"] or "bulk",
-            death=int(fields["dn"] or 0),
+            death=values.whole(fields["dn"]),
             whose=fields["owner"] or fields["au"] or None,
         )
 
@@ -129,5 +128,5 @@ class Glance:
         script, rest = scripts.load("glance"), iter(refs)
         while batch := list(islice(rest, BATCH)):
             answer = ask(script.run, self._client, self._p, compact(names), *map(str, batch))
-            for ref, values in zip(batch, json.loads(answer), strict=True):
-                yield ref, dict(zip(names, values, strict=True))
+            for ref, found in zip(batch, values.loaded(answer), strict=True):
+                yield ref, dict(zip(names, found, strict=True))

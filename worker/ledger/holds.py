@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from worker.ledger import values
 from worker.ledger.acts import Act, ActName
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref, lean
@@ -106,7 +106,7 @@ class HoldList:
     def _release_what_is_free(self, said: dict[str, Any], ended: list[str]) -> int:
         """Go through everything that is held, after these holds of app users ended."""
         members: Any = ask(self._client.zrange, self._p + "held", 0, -1)
-        refs = (Ref.parse(member.decode()) for member in members)
+        refs = (Ref.parse(member.decode(errors="replace")) for member in members)
         freed = sum(int(answer["freed"]) for _, answer in self._ledger.in_batches("release", said, refs))
         self._ledger.move("release", {"looked_through": ended})
         return freed
@@ -129,7 +129,10 @@ class HoldList:
         """Everything that is on hold."""
         refs: Any = ask(self._client.hkeys, self._p + "holds:jobs")
         users: Any = ask(self._client.hkeys, self._p + "holds:users")
-        return OnHold(frozenset(Ref.parse(ref.decode()) for ref in refs), frozenset(user.decode() for user in users))
+        return OnHold(
+            frozenset(Ref.parse(ref.decode(errors="replace")) for ref in refs),
+            frozenset(user.decode(errors="replace") for user in users),
+        )
 
     def _entries(self, name: str) -> Iterator[tuple[str, bytes]]:
         cursor = 0
@@ -137,11 +140,12 @@ class HoldList:
             page: Any = ask(self._client.hscan, self._p + name, cursor, count=BATCH)
             cursor, entries = page
             for member, said in entries.items():
-                yield member.decode(), said
+                yield member.decode(errors="replace"), said
             if cursor == 0:
                 return
 
 
 def _hold(ref: Ref | None, user: str | None, said: bytes) -> Hold:
-    fields = json.loads(said)
-    return Hold(ref, user, fields.get("why", ""), fields.get("by", ""), fields["at"], fields.get("until"))
+    fields = values.fields(said)  # a hold of which nothing else can be read is one all the same
+    why, by = (str(fields.get(name, "")) for name in ("why", "by"))
+    return Hold(ref, user, why, by, values.number(fields.get("at")) or 0, values.number(fields.get("until")))

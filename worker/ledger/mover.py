@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import secrets
 import threading
@@ -17,11 +17,14 @@ from redis.retry import Retry
 
 from worker.clock import PROCESS, Clocks, spoken
 from worker.errors import OtherEndpoint, ProjectElsewhere, Unreachable
-from worker.ledger import scripts
+from worker.ledger import scripts, values
 from worker.ledger.away import FOR_A_PERSON, is_away, leaving, why_away
 from worker.ledger.moves import Ref, compact
 
 PLACINGS = 10  # of a move: settings that disagree can take a project from each other only so often
+
+log = logging.getLogger(__name__)
+
 BATCH = 500  # deletions one script may touch: Redis serves nobody else meanwhile
 
 
@@ -115,7 +118,7 @@ class Mover:
         self,
         name: str,
         options: dict[str, Any],
-        refs: Sequence[Ref] = (),
+        refs: Sequence[Ref | str | bytes] = (),
         *,
         keep_trying: Callable[[], bool] | None = None,
     ) -> dict[str, Any]:
@@ -143,20 +146,21 @@ class Mover:
         self,
         name: str,
         options: dict[str, Any],
-        refs: Sequence[Ref],
+        refs: Sequence[Ref | str | bytes],
         keep_trying: Callable[[], bool] | None,
     ) -> dict[str, Any]:
         script = scripts.load(name, clock=self._clock)
         caller, seq = self._caller.next()
         numbered = f"{seq} {self.endpoint or ''}".rstrip()
         said = compact(options)
+        names = [ref if isinstance(ref, bytes) else str(ref) for ref in refs]
         give_up = time.monotonic() + self._patience_s
         pause = 0.05
         while True:
             try:
                 told = f"{numbered}{spoken(self.clocks())}"
-                raw = script.run(self.client, self.prefix, caller, told, said, *map(str, refs))
-                answer: dict[str, Any] = json.loads(raw)
+                raw = script.run(self.client, self.prefix, caller, told, said, *names)
+                answer: dict[str, Any] = values.loaded(raw)
             except redis.RedisError as error:
                 if not is_away(error):
                     raise
@@ -171,4 +175,6 @@ class Mover:
             if answer.get("stale"):
                 raise RuntimeError(f"the {name} of caller {caller} came after its successor")  # a bug: threads share it
             self.clocks_agree, self.ahead_ms = not answer.get("apart"), answer.get("ahead", 0.0)
+            for what, why in answer.get("damage", ()):
+                log.error("ledger.damaged", extra={"ledger": self.prefix, "what": what, "why": why})
             return answer

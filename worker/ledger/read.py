@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,7 +12,7 @@ import redis
 from worker.clock import PROCESS, Clocks, spoken
 from worker.deletion import State, WaitingFor
 from worker.keys import OURS, Keys
-from worker.ledger import bindings, scripts
+from worker.ledger import bindings, scripts, values
 from worker.ledger.ask import ask
 from worker.ledger.bindings import Binding
 from worker.ledger.moves import Ref, compact
@@ -21,7 +20,7 @@ from worker.ledger.moves import Ref, compact
 _PAGE = 500
 START_SHARE = 0.985  # as in lua/_gate.lua
 SKEW_TOLD_MS = 60_000.0  # of less nobody has to hear; calls are signed with it all the same
-_WEIGHT = (b"key", b"account", b"project")  # of closures: which one an account's gate names
+_WEIGHT = ("key", "account", "project")  # of closures: which one an account's gate names
 _ROW = ("state", "lane", "wait", "cause", "status", "code", "why", "by", "at", "dl", "settled", "round", "unk")
 
 
@@ -123,6 +122,7 @@ class AccountStatus:
     next_due_at: float | None = None  # when the next pending one is due, where none is due now
     holds: int = 0  # of jobs and of app users
     bound: Binding | None = None  # its address at MetaStudio; None: nobody used it yet
+    damaged: int = 0  # entries that other hands spoilt and nobody has looked at yet (see `worker.ledger.damage`)
 
 
 class ReadModel:
@@ -164,11 +164,12 @@ class ReadModel:
             pipe.zcard(self._p + name)
         for lane in ("user", "bulk"):
             pipe.zcount(self._p + f"due:{lane}", "-inf", now)
-            pipe.zrange(self._p + f"due:{lane}", 0, 0, withscores=True)
+            pipe.zrangebyscore(self._p + f"due:{lane}", 0, "(+inf", start=0, num=1, withscores=True)
         for name in ("holds:jobs", "holds:users"):
             pipe.hlen(self._p + name)
+        pipe.hlen(self._p + "damaged")
         pipe.hmget(self._p + bindings.KEY, bindings.FIELDS)
-        raw, closed, *answer, held_jobs, held_users, bound = ask(pipe.execute)
+        raw, closed, *answer, held_jobs, held_users, damaged, bound = ask(pipe.execute)
         cards = dict(zip(names, answer[: len(names)], strict=True))
         user_due, user_head, bulk_due, bulk_head = answer[len(names) :]
         heads = [head[0][1] for head in (user_head, bulk_head) if head]
@@ -188,6 +189,7 @@ class ReadModel:
             next_due_at=oldest if oldest is not None and oldest > now else None,
             holds=held_jobs + held_users,
             bound=bindings.binding(bound),
+            damaged=damaged,
         )
 
     def gate(self) -> Gate:
@@ -207,9 +209,9 @@ class ReadModel:
         """What fits a line of each, for a list of up to 500. due: their scores in its index."""
         gate, now = self.gate(), self.now_ms()
         answer = ask(scripts.load("glance").run, self._client, self._p, compact(_ROW), *map(str, due))
-        for (ref, at), values in zip(due.items(), json.loads(answer), strict=True):
-            fields = {name: value for name, value in zip(_ROW, values, strict=True) if value is not False}
-            if fields:
+        for (ref, at), found in zip(due.items(), values.loaded(answer), strict=True):
+            fields = {name: value for name, value in zip(_ROW, found, strict=True) if value is not False}
+            if _is_sound(fields):
                 yield self._deletion(ref, fields, at if "settled" not in fields else None, gate, now, history=False)
 
     # -- how it is read ----------------------------------------------------------------------------------------------
@@ -220,7 +222,7 @@ class ReadModel:
             # members first, records later: paging by rank over a moving index would skip some
             members = ask(partial(self._client.zrange, self._p + index, 0, -1, desc=newest_first))
             for start in range(0, len(members), _PAGE):
-                yield [Ref.parse(member.decode()) for member in members[start : start + _PAGE]]
+                yield [Ref.parse(member.decode(errors="replace")) for member in members[start : start + _PAGE]]
 
     def _read(self, refs: list[Ref], *, history: bool) -> Iterator[Deletion]:
         gate = self.gate()
@@ -232,8 +234,8 @@ class ReadModel:
                 pipe.zscore(self._p + index, str(ref))
         answer = ask(pipe.execute)
         for i, ref in enumerate(refs):
-            fields = {name.decode(): value.decode() for name, value in answer[4 * i].items()}
-            if fields:
+            fields = values.texts(answer[4 * i])
+            if _is_sound(fields):
                 due = next((score for score in answer[4 * i + 1 : 4 * i + 4] if score is not None), None)
                 yield self._deletion(ref, fields, due, gate, now, history=history)
 
@@ -255,17 +257,17 @@ class ReadModel:
             requested_by=fields.get("by"),
             run=fields.get("run"),
             replay=fields.get("rp"),
-            cut=int(fields.get("cut", "0")),
-            claims=tuple(json.loads(fields["claims"])[1:]) if "claims" in fields else (),
+            cut=values.whole(fields.get("cut")),
+            claims=tuple(values.entries(fields.get("claims"))[1:]),
             requested_at=float(fields["at"]),
             due_at=due,
             deadline_at=float(fields["dl"]),
-            finished_at=float(fields["settled"]) if "settled" in fields else None,
-            round=int(fields.get("round", "1")),
-            used=int(fields.get("used", "0")),
+            finished_at=values.number(fields.get("settled")),
+            round=values.whole(fields.get("round"), 1),
+            used=values.whole(fields.get("used")),
             may_be_deleted=fields.get("unk") == "1" and state not in (State.DELETED, State.GONE),
             cancel_wanted=fields.get("wish") == "cancel",
-            status=int(status) if status else None,
+            status=values.whole(status) if status else None,
             code=fields.get("code"),
             asset_id=fields.get("asset"),
             voice_train_job_id=fields.get("voice"),
@@ -274,7 +276,7 @@ class ReadModel:
         )
 
     def _gate(self, raw: dict[bytes, bytes], closed: dict[bytes, bytes], now: float) -> Gate:
-        g = {name.decode(): value.decode() for name, value in raw.items()}
+        g = values.texts(raw)
         number = partial(_number, g)
         rate = self._rate * (number("share") or START_SHARE) / (number("slow") or 1.0)
         closures = tuple(self._closures(g, closed, now))
@@ -298,12 +300,12 @@ class ReadModel:
             by = g.get("paused_by") or None
             reason = g["paused"] + (f" (by {by})" if by else "")
             yield Closure("account", self.account, "paused", number("paused_at"), None, None, by, reason)
-        for field_, value in sorted(closed.items(), key=lambda item: (_WEIGHT.index(item[0].split()[0]), item[0])):
-            said = json.loads(value)
-            if not said.get("quiet"):
-                scope, _, name = field_.decode().partition(" ")
-                facts = (said.get(fact) for fact in ("cause", "since", "until", "target", "by", "why"))
-                yield Closure(scope, name or self.account, *facts)
+        found = [(*full.partition(" ")[::2], values.fields(said)) for full, said in values.texts(closed).items()]
+        told = [one for one in found if one[0] in _WEIGHT and one[2].get("cause") and not one[2].get("quiet")]
+        for scope, name, said in sorted(told, key=lambda one: (_WEIGHT.index(one[0]), one[1])):
+            since, until = values.number(said.get("since")), values.number(said.get("until"))
+            facts = (said.get(fact) for fact in ("target", "by", "why"))
+            yield Closure(scope, name or self.account, said["cause"], since, until, *facts)
         throttled = number("throttled_until") or 0
         if throttled > now:
             why = "MetaStudio answered 429: slowed down"
@@ -316,28 +318,36 @@ class ReadModel:
 
 
 def _number(g: dict[str, str], name: str) -> float | None:
-    return float(g[name]) if name in g else None
+    return values.number(g.get(name))
 
 
 def _waiting_for(fields: dict[str, str], due: float | None, gate: Gate, now: float, *, closed: bool) -> WaitingFor:
-    own = WaitingFor(fields.get("wait", WaitingFor.TURN))
+    own = WaitingFor(said) if (said := fields.get("wait")) in tuple(WaitingFor) else WaitingFor.TURN
     if due is not None and due > now:
         return own
     if closed and gate.gate in ("ok", "clock", "throttled"):
         return WaitingFor.MISCONFIGURED
     if gate.gate in ("ok", "clock"):
         return WaitingFor.TURN
-    return WaitingFor(gate.gate)
+    return WaitingFor(gate.gate) if gate.gate in tuple(WaitingFor) else WaitingFor.OUTAGE
+
+
+def _is_sound(fields: Mapping[str, str]) -> bool:
+    """Whether it can be shown. What cannot is put aside by the moves, and told as damaged."""
+    return fields.get("state") in tuple(State) and all(
+        values.number(fields.get(name)) is not None for name in ("at", "dl")
+    )
 
 
 def _history(log: str) -> tuple[tuple[Attempt, ...], tuple[Event, ...]]:
     attempts, events = [], []
     for line in log.split("\n"):
-        if line.startswith("A "):
-            _, round_, n, at, said = line.split(" ", 4)
-            attempts.append(Attempt(int(n), int(round_), float(at), json.loads(said)))
-        elif line.startswith("E "):
-            _, at, said = line.split(" ", 2)
-            fields = json.loads(said)
-            events.append(Event(float(at), str(fields.pop("event", "?")), fields))
+        match line.split(" ", 4):
+            case ["A", round_, n, at, said]:
+                attempts.append(
+                    Attempt(values.whole(n), values.whole(round_), values.number(at) or 0, values.fields(said))
+                )
+            case ["E", at, *rest]:
+                fields = values.fields(" ".join(rest))
+                events.append(Event(values.number(at) or 0, str(fields.pop("event", "?")), fields))
     return tuple(attempts), tuple(events)

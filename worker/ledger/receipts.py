@@ -5,7 +5,6 @@ How far they are sealed and archived stands in the book (see `lua/seal.lua`).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 import redis
 
 from worker.keys import OURS, Keys
-from worker.ledger import scripts
+from worker.ledger import scripts, values
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref
 
@@ -96,7 +95,7 @@ class Receipts:
 
     def page(self, after: str = START, *, limit: int = PAGE) -> list[Entry]:
         """The next entries after an id, in their order."""
-        found = json.loads(ask(scripts.load("page").run, self._client, self._prefix, after, limit))
+        found = values.loaded(ask(scripts.load("page").run, self._client, self._prefix, after, limit))
         return [Entry(id, dict(zip(said[::2], said[1::2], strict=True))) for id, said in found]
 
     def each(self, after: str = START, *, until: str | None = None) -> Iterator[Entry]:
@@ -147,12 +146,14 @@ def place(id: str) -> tuple[int, int]:
 
 
 def _book(raw: dict[bytes, bytes]) -> Book:
-    said = {name.decode(): value.decode() for name, value in raw.items()}
-    turned = float(said["turned"]) if "turned" in said else None
-    archived = _mark(said, "archived")
+    said = values.texts(raw)
+    archived = _mark(said, "archived") or Mark()
     relocated = archived.head is not None and said.get("relocated") == archived.head
-    return Book(int(said.get("n", 0)), _mark(said, "sealed"), archived, relocated, turned)
+    turned = values.number(said.get("turned"))
+    return Book(values.whole(said.get("n")), _mark(said, "sealed") or archived, archived, relocated, turned)
 
 
-def _mark(said: dict[str, str], name: str) -> Mark:
-    return Mark(int(said.get(f"{name}_n", 0)), said.get(f"{name}_id", START), said.get(f"{name}_head"))
+def _mark(said: dict[str, str], name: str) -> Mark | None:
+    """None: nothing was, or it was lost; what is in the stream is sealed anew then, and has to fit the seals."""
+    id_ = said.get(f"{name}_id", "")
+    return Mark(values.whole(said.get(f"{name}_n")), id_, said.get(f"{name}_head")) if _ID.fullmatch(id_) else None

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from worker.deletion import Lane
+from worker.ledger import values
 from worker.ledger.acts import Act, ActName
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref, lean
@@ -74,6 +75,7 @@ class Replay:
     ok: int  # the first word on each that was fed: deleted or gone;
     failed: int  # an attempt was used;
     aside: int  # it waits for reasons of its own
+    damaged: int  # put aside by the ledger: their records were spoilt by other hands
     others: str | None  # terms of the shares in other accounts, which have to begin before this one goes on
 
     @property
@@ -84,7 +86,8 @@ class Replay:
     @property
     def ahead(self) -> int:
         """Letters that were fed and wait for the first word on them."""
-        return max(0, self.fed - self.ok - self.failed - self.aside - self.held - self.back)
+        said_of = self.ok + self.failed + self.aside + self.held + self.back
+        return max(0, min(self.open, self.fed - said_of))
 
 
 class ReplayBook:
@@ -100,7 +103,7 @@ class ReplayBook:
     def mark(self) -> int:
         """The number of the latest death."""
         raw: Any = ask(self._client.get, f"{self._p}deaths")
-        return int(raw or 0)
+        return values.whole(raw)
 
     def freeze(self, replay: str, refs: Iterable[Ref]) -> None:
         """Write down which letters are meant, in the order in which they will go."""
@@ -134,7 +137,7 @@ class ReplayBook:
 
     def start_others(self, replay: Replay) -> None:
         """Begin the shares that whoever started this one did not come to. Nothing happens to those that began."""
-        for account, terms in json.loads(replay.others or "{}").items():
+        for account, terms in values.fields(replay.others).items():
             theirs = Ledger(self._client, account, self._ledger.policy, self._ledger.keys, clocks=self._ledger.clocks)
             ReplayBook(theirs).start(terms)
 
@@ -165,13 +168,12 @@ class ReplayBook:
     def find(self, replay: str) -> Replay | None:
         """One replay that was started."""
         raw: Any = ask(self._client.hgetall, f"{self._p}replay:{replay}")
-        said = {name.decode(): value.decode() for name, value in raw.items()}
-        return _replay(replay, self._ledger.account, said) if "at" in said else None
+        return _replay(replay, self._ledger.account, values.texts(raw))
 
     def latest(self, number: int) -> list[Replay]:
         """The last ones, newest first."""
         ids: Any = ask(self._client.zrange, f"{self._p}replays", 0, number - 1, desc=True)
-        return [replay for name in ids if (replay := self.find(name.decode())) is not None]
+        return [replay for name in ids if (replay := self.find(name.decode(errors="replace"))) is not None]
 
     def current(self) -> list[Replay]:
         """The latest one, and every one that somebody has to drive; newest first, in two round trips."""
@@ -179,34 +181,38 @@ class ReplayBook:
         pipe.zrange(f"{self._p}replays:feeding", 0, -1)
         pipe.zrange(f"{self._p}replays", 0, 0, desc=True)
         feeding, latest = ask(pipe.execute)
-        names = sorted({name.decode() for name in (*feeding, *latest)})
+        names = sorted({name.decode(errors="replace") for name in (*feeding, *latest)})
         for name in names:
             pipe.hgetall(f"{self._p}replay:{name}")
-        found = [
-            _replay(name, self._ledger.account, {key.decode(): value.decode() for key, value in raw.items()})
+        found = (
+            _replay(name, self._ledger.account, values.texts(raw))
             for name, raw in zip(names, ask(pipe.execute), strict=True)
-            if b"at" in raw
-        ]
-        return sorted(found, key=lambda replay: replay.started, reverse=True)
+        )
+        return sorted(filter(None, found), key=lambda replay: replay.started, reverse=True)
 
 
-def _replay(name: str, account: str, said: dict[str, str]) -> Replay:
+def _replay(name: str, account: str, said: dict[str, str]) -> Replay | None:
+    """None: it was not started, or it makes no sense and is put aside by the move that meets it."""
+    started = values.number(said.get("at"))
+    if started is None or said.get("state") not in tuple(ReplayState) or said.get("stage") not in tuple(Stage):
+        return None
+
     def number(field: str) -> int:
-        return int(said.get(field, 0))
+        return values.whole(said.get(field))
 
     return Replay(
         id=name,
         account=account,
         state=ReplayState(said["state"]),
         stage=Stage(said["stage"]),
-        what=said["what"],
-        why=said["why"],
+        what=said.get("what", "?"),
+        why=said.get("why", "?"),
         by=said.get("by"),
-        groups=json.loads(said["groups"]),
+        groups={name: values.whole(n) for name, n in values.fields(said.get("groups")).items()},
         mark=number("mark"),
-        started=float(said["at"]),
-        fed_at=float(said["fed_at"]) if "fed_at" in said else None,
-        ended=float(said["ended"]) if "ended" in said else None,
+        started=started,
+        fed_at=values.number(said.get("fed_at")),
+        ended=values.number(said.get("ended")),
         end_why=said.get("end_why"),
         end_by=said.get("end_by"),
         others=said.get("others"),
@@ -216,5 +222,5 @@ def _replay(name: str, account: str, said: dict[str, str]) -> Replay:
 
 _COUNTS = (
     *("total", "cursor", "fed", "open", "held", "deleted", "gone", "dead", "cancelled", "back"),
-    *("moved", "newer", "on_hold", "ok", "failed", "aside"),
+    *("moved", "newer", "on_hold", "ok", "failed", "aside", "damaged"),
 )

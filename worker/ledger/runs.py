@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from worker.ledger import values
 from worker.ledger.ask import ask
 from worker.ledger.moves import lean
 from worker.ledger.store import Ledger
@@ -108,14 +109,13 @@ class RunBook:
         raw, ends = ask(pipe.execute)
         if not raw:
             return None
-        said = {name.decode(): value.decode() for name, value in raw.items()}
-        outcomes = {state.decode(): int(number) for state, number in ends.items() if int(number)}
-        return _run(run, self._ledger.account, said, outcomes)
+        outcomes = {state: values.whole(number) for state, number in values.texts(ends).items() if values.whole(number)}
+        return _run(run, self._ledger.account, values.texts(raw), outcomes)
 
     def latest(self, number: int) -> list[Run]:
         """The last runs, newest first."""
         ids: Any = ask(self._client.zrange, f"{self._p}runs", 0, number - 1, desc=True)
-        return [run for name in ids if (run := self.find(name.decode())) is not None]
+        return [run for name in ids if (run := self.find(name.decode(errors="replace"))) is not None]
 
     def wanted(self) -> dict[str, float]:
         """Policies whose deletions no worker could judge lately, and since when the text that asked is it (ms)."""
@@ -135,17 +135,17 @@ class RunBook:
 def _run(name: str, account: str, said: dict[str, str], outcomes: dict[str, int]) -> Run:
     return Run(
         id=name,
-        policy=said["policy"],
-        policy_hash=said["policy_hash"],
+        policy=said.get("policy", "?"),
+        policy_hash=said.get("policy_hash", "?"),
         account=account,
-        started=float(said["started"]),
-        slot=float(said["slot"]) if "slot" in said else None,
+        started=values.number(said.get("started")) or 0,
+        slot=values.number(said.get("slot")),
         by=said.get("by"),
-        finished=float(said["finished"]) if "finished" in said else None,
-        listed=int(said.get("listed", 0)),
-        selected=int(said.get("selected", 0)),
-        requested=int(said.get("requested", 0)),
-        skipped=json.loads(said.get("skipped", "{}")),
+        finished=values.number(said.get("finished")),
+        listed=values.whole(said.get("listed")),
+        selected=values.whole(said.get("selected")),
+        requested=values.whole(said.get("requested")),
+        skipped={why: values.whole(number) for why, number in values.fields(said.get("skipped")).items()},
         stopped_by=said.get("stopped_by"),
         outcomes=outcomes,
     )

@@ -18,7 +18,17 @@ from worker.deletion import State
 from worker.errors import EraserError, SettingsError, Unreachable
 from worker.meaning import shows_jobs
 from worker.metastudio.answer import Listing
-from worker.operations import accounts, broker_checks, parked, receipt_checks, redis_checks, retention, status, words
+from worker.operations import (
+    accounts,
+    broker_checks,
+    damage,
+    parked,
+    receipt_checks,
+    redis_checks,
+    retention,
+    status,
+    words,
+)
 from worker.operations.http import checks as http_side
 from worker.operations.reach import in_time, require_redis
 from worker.operations.times import span
@@ -26,6 +36,7 @@ from worker.runtime import HEARD_S, Runtime
 from worker.settings import check_celery_environment
 
 SKEW_S = 60.0  # what disagrees by more stops grace periods and rescues
+SHOWN = 5  # of what was damaged
 PATIENCE_S = 10.0  # for one call to MetaStudio: a person waits
 
 
@@ -186,6 +197,7 @@ def _people(running: Runtime) -> Iterator[Check]:
             if one.scope == "project":
                 todo = "check the project's id and the key's rights there; what nobody wants: eraser cancel"
                 yield Check(f"project {one.name}", Verdict.WRONG, words.closure(one, seen.now), todo)
+    yield from _damage(running)
     dead = seen.states[State.DEAD]
     if dead:
         yield Check("dead letters", Verdict.WARNING, words.count(dead, "dead letter"), "eraser dead groups")
@@ -197,6 +209,17 @@ def _people(running: Runtime) -> Iterator[Check]:
     for kind, number in kinds.items():
         found = f"{words.count(number, 'message')} {parked.WHY[kind]}"
         yield Check("parked messages", Verdict.WARNING, found, "eraser parked list")
+
+
+def _damage(running: Runtime) -> Iterator[Check]:
+    """What other hands did to the ledger, one line each."""
+    found = list(damage.each(running))
+    if not found:
+        yield Check("ledger", Verdict.OK, "nothing in it is damaged")
+    for one in found[:SHOWN]:
+        yield Check("ledger", Verdict.WRONG, words.plain(f"{one.name}: {one.why}"), words.plain(damage.what_to_do(one)))
+    if len(found) > SHOWN:
+        yield Check("ledger", Verdict.WRONG, f"{len(found) - SHOWN} more were damaged", "eraser damaged list")
 
 
 def _addresses(running: Runtime, seen: status.Overview) -> Iterator[Check]:

@@ -26,6 +26,7 @@ from worker.ledger.parking import Kind
 from worker.ledger.read import AccountStatus
 from worker.operations import accounts as identity
 from worker.operations import moving, parked, retention, status
+from worker.operations.damage import put_right
 from worker.operations.words import GATES
 from worker.runtime import Runtime
 
@@ -48,6 +49,7 @@ EVENTS: Final = (
     *(("deletion.moved", way) for way in ("in", "out")),
     ("deletion.stale_result", ""),
     ("deletion.forgotten", ""),
+    ("deletion.damaged", ""),
 )
 
 
@@ -69,7 +71,7 @@ class Metrics:
 
     def collect(self) -> Iterable[Metric]:
         try:
-            return [_up(True), *families(self._running)]
+            return [_up(True), *put_right(self._running, lambda running: list(families(running)))]
         except Unreachable:
             return [_up(False)]
 
@@ -121,6 +123,7 @@ def _standing(every: list[_Account]) -> Iterator[Metric]:
         "oldest_due_age_seconds", "How long the most overdue one has been due, by lane; 0: none is.", "account", "lane"
     )
     dead = _gauge("dead_letters", "Deletions that need a person, by cause.", "account", "cause")
+    damaged = _gauge("damaged_entries", "Entries of the ledger that other hands damaged, put aside.", "account")
     for account in every:
         for state in State:
             deletions.add_metric([account.name, state.value], account.now.states[state])
@@ -129,7 +132,8 @@ def _standing(every: list[_Account]) -> Iterator[Metric]:
             oldest.add_metric([account.name, lane], account.now.oldest_due_by_lane.get(lane, 0))
         for cause in _all(Cause, account.dead):
             dead.add_metric([account.name, cause], account.dead.get(cause, 0))
-    yield from (deletions, due, oldest, dead)
+        damaged.add_metric([account.name], account.now.damaged)
+    yield from (deletions, due, oldest, dead, damaged)
 
 
 def _gates(every: list[_Account]) -> Iterator[Metric]:

@@ -20,7 +20,21 @@ MEMORY_WARN = 0.70
 SENT = frozenset(
     {
         *("DEL", "EVAL", "EVALSHA", "EXISTS", "GET", "HDEL", "HGET", "HGETALL", "HLEN", "HMGET", "HSCAN", "HSET"),
-        *("INCR", "LLEN", "LPUSH", "LRANGE", "LREM", "PING", "SADD", "SELECT", "SET", "SISMEMBER", "SMEMBERS", "TIME"),
+        *(
+            "INCR",
+            "LLEN",
+            "LPUSH",
+            "LRANGE",
+            "LREM",
+            "PING",
+            "SADD",
+            "SCAN",
+            "SELECT",
+            "SET",
+            "SISMEMBER",
+            "SMEMBERS",
+            "TIME",
+        ),
         *("TTL", "UNLINK", "XLEN", "XRANGE", "XREVRANGE", "ZADD", "ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREM"),
         *("ZREVRANGE", "ZREVRANGEBYSCORE", "ZSCAN", "ZSCORE", "MULTI", "EXEC"),
     }

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, repeat
 from typing import Any
 
 from worker.deletion import State, why_bad_id
-from worker.errors import EraserError, UsageError
+from worker.errors import EraserError, Unreachable, UsageError
+from worker.ledger.damage import DamageList, check
 from worker.ledger.holds import Hold, HoldList
 from worker.ledger.moves import Ref, target
 from worker.ledger.read import Attempt, Deletion, Event
 from worker.operations import words
+from worker.operations.damage import what_to_do
 from worker.operations.times import rfc3339
 from worker.runtime import Runtime
 
@@ -22,6 +25,10 @@ class UnknownJob(EraserError):
     """There is no record of the job."""
 
     type = "unknown-deletion"
+
+
+class DamagedJob(EraserError):
+    """Its record was damaged by other hands, and put aside."""
 
 
 class Step(StrEnum):
@@ -72,12 +79,23 @@ def find(running: Runtime, project: str, job_id: str) -> tuple[Deletion, float]:
         if (deletion := reads.show(Ref(project, job_id))) is not None:
             break
     if deletion is None:
+        _refuse_damaged(running, Ref(project, job_id))
         raise UnknownJob(
             f"nothing is known of job {job_id} in project {project}: nobody asked for its deletion here, or the record "
             f"was kept long enough. To ask for it now: eraser request {job_id} --project {project}. "
             "In another project: eraser show JOB_ID --project P"
         )
     return deletion, reads.now_ms()
+
+
+def _refuse_damaged(running: Runtime, ref: Ref) -> None:
+    """Raise `DamagedJob` where something is left of it."""
+    ledger = running.ledger_of(ref.project_id)
+    with suppress(Unreachable):  # somebody who may only look
+        check(ledger, [ref])
+    one = DamageList(running.redis, ledger.account, running.keys).of(ref)
+    if one is not None:
+        raise DamagedJob(f"the ledger's entry of {ref.job_id} was damaged: {one.why}. {what_to_do(one)}")
 
 
 def hold_of(running: Runtime, d: Deletion) -> Hold | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 
 from worker.deletion import State
 from worker.errors import OtherEndpoint
+from worker.ledger import values
 from worker.ledger.ask import ask, info
 from worker.ledger.parking import Group
 from worker.ledger.read import AccountStatus, Closure
@@ -18,6 +18,7 @@ from worker.ledger.store import FULL_SHARE
 from worker.operations import accounts as identity
 from worker.operations import moving, parked, replays, retention, words
 from worker.operations.clocks import why_apart
+from worker.operations.damage import put_right
 from worker.operations.moving import Stray
 from worker.operations.reach import no_writes
 from worker.operations.replays import ReplayProgress
@@ -51,7 +52,7 @@ class Advice:
 
     why: str
     command: str
-    about: str  # workers, redis, clocks, settings, memory, gate, parked, retention, replay or dead: where pages show it
+    about: str  # workers, redis, clocks, settings, memory, damage, gate, parked, retention, replay or dead: for pages
     which: str = ""  # of several: the replay's id
 
 
@@ -91,6 +92,10 @@ class Overview:
         return max((a.oldest_due_s for a in self.accounts if a.oldest_due_s is not None), default=None)
 
     @property
+    def damaged(self) -> int:
+        return sum(account.damaged for account in self.accounts)
+
+    @property
     def due(self) -> int:
         return sum(sum(account.due.values()) for account in self.accounts)
 
@@ -107,6 +112,10 @@ class Overview:
 
 def look(running: Runtime) -> Overview:
     """Ask for everything. Raises `Unreachable`."""
+    return put_right(running, _look)
+
+
+def _look(running: Runtime) -> Overview:
     accounts = tuple(running.reads(name).status() for name in running.settings.accounts)
     now, seen = workers(running)
     alarms, full = tuple(retention.alarms(running)), _full(running)
@@ -165,6 +174,7 @@ def as_json(seen: Overview) -> dict[str, Any]:
             }
             for account in seen.accounts
         ],
+        "damaged": seen.damaged,
         "parked": [parked.as_json(group) for group in seen.parked],
         "projects_elsewhere": [stray.as_json() for stray in seen.strays],
         "accounts_gone": [gone.as_json() for gone in seen.abandoned],
@@ -204,6 +214,10 @@ def advice(seen: Overview) -> Iterator[Advice]:
     if seen.full > FULL_SHARE:
         why = f"Redis uses {seen.full:.0%} of its maxmemory: nothing new is accepted above {FULL_SHARE:.0%}"
         yield Advice(why, "eraser doctor", "memory")
+    if seen.damaged:
+        entries = words.count(seen.damaged, "entry", "entries")
+        why = f"{entries} of the ledger {'was' if seen.damaged == 1 else 'were'} damaged and put aside"
+        yield Advice(why, "eraser damaged list", "damage")
     for account in seen.accounts:
         gate = account.gate
         which = f" --account {gate.account}" if len(seen.accounts) > 1 else ""
@@ -270,7 +284,7 @@ def workers(running: Runtime) -> tuple[float, tuple[WorkerSeen, ...]]:
 
 
 def _worker(name: bytes, at: float, info: bytes | None, now: float) -> WorkerSeen:
-    said = json.loads(info) if info else {}
+    said = values.fields(info)
     heard_s = abs(now - at) / 1000  # a beat of the future is of before Redis's clock went back
     return WorkerSeen(
         name.decode(),

@@ -44,9 +44,12 @@
 --   deaths              string  how many deaths there were; each has its number, the record's field `dn`
 --   projects            hash    may anything of a project be done here (see _places.lua)
 --   account             hash    its address at MetaStudio: endpoint, since (see _once.lua)
+--   damaged             hash    what other hands spoilt (see _guard.lua)
+--   aside:<name>        hash    what was put aside of it, of whatever kind it was
 --   ops                 hash    each caller's last operation and its answer (see _once.lua)
 --   clock               hash    what time it is (see _clock.lua)
 --   idem                hash    answers to requests with an Idempotency-Key (see remember.lua)
+--include _guard
 local P = KEYS[1]
 
 -- Whole milliseconds, cut: what is due now must not come out as due in half a millisecond.
@@ -63,3 +66,5 @@ local function index_of(state, lane)
   if state == 'pending' then return P .. 'due:' .. lane end
   return P .. state
 end
+--include _damage
+--within

@@ -15,7 +15,7 @@ local ASIDE, AGAIN = 60000, 600000  -- ms: until it is tried again, the first ti
 -- Since when the book is the text; it is written down when it is new.
 local function book_since(now, book)
   local books = P .. 'books'
-  local since, at = tonumber(redis.call('ZSCORE', books, book.id) or nil), tonumber(ms(math.min(book.at, now)))
+  local since, at = number(redis.call('ZSCORE', books, book.id)), tonumber(ms(math.min(book.at, now)))
   if since and (not book.changed or since >= at) then return since end
   while redis.call('ZCOUNT', books, at, at) > 0 do at = at + 1 end
   redis.call('ZADD', books, at, book.id)
@@ -25,7 +25,7 @@ end
 
 local function note_seen(now, book)
   local seen = P .. 'books:seen'
-  if now - (tonumber(redis.call('ZSCORE', seen, book.id) or nil) or 0) < SEEN_EVERY then return end
+  if now - number(redis.call('ZSCORE', seen, book.id), 0) < SEEN_EVERY then return end
   redis.call('ZREMRANGEBYSCORE', seen, '-inf', ms(now - CURRENT))
   redis.call('ZADD', seen, ms(now), book.id)
   book_since(now, book)
@@ -34,7 +34,7 @@ end
 local function newest_seen(now, within)
   local newest = -1
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'books:seen', ms(now - within), '+inf')) do
-    newest = math.max(newest, tonumber(redis.call('ZSCORE', P .. 'books', id) or '-1'))
+    newest = math.max(newest, number(redis.call('ZSCORE', P .. 'books', id), -1))
   end
   return newest
 end

@@ -10,7 +10,8 @@ local NAMES = { 'by', 'why', 'run', 'pol', 'book', 'moment' }
 local MOST_CLAIMS = 50
 
 local function time_of(ref, state, lane, was)
-  return tonumber(state == 'running' and was or redis.call('ZSCORE', index_of(state, lane), ref))
+  local at = number(state == 'running' and was or redis.call('ZSCORE', index_of(state, lane), ref))
+  return at or number(redis.call('HGET', record(ref), 'dl'))  -- somebody took it out of its index: no sooner than needed
 end
 
 local function claims_of(ref)

@@ -1,3 +1,4 @@
+--include _guard
 --include _time
 -- The ledger's time. It is Redis's clock as long as the caller's agrees with it, and it never steps because one clock did.
 --   clock  hash  raw   Redis's clock (ms) when a worker last looked
@@ -35,7 +36,8 @@ local function clock(later)
   local raw = redis_time()
   local theirs = callers_clock(raw)
   local v = redis.call('HMGET', CLOCK, 'raw', 'ahead', 'check')
-  kept_raw, kept_ahead, to_check = tonumber(v[1] or nil), tonumber(v[2] or nil), v[3] or nil
+  kept_raw, kept_ahead, to_check = number(v[1]), number(v[2]), v[3] or nil
+  if not kept_ahead then kept_raw = nil end
   local passed = kept_raw and raw - kept_raw
   raw_time, agreed = raw, not theirs or math.abs(raw - theirs) <= MINUTE
   seen_time = kept_raw and kept_raw - kept_ahead

@@ -9,11 +9,21 @@
 local CLOSURES, PROBES = P .. 'closures', P .. 'probes'
 local closures = {}  -- as far as they were read
 
+-- One that cannot be read closes nothing: what it closed is refused again.
+local function read_closure(name)
+  local said = redis.call('HGET', CLOSURES, name)
+  local c = table_of(said)
+  if c and type(c.cause) == 'string' and tonumber(c.since) and tonumber(c['until']) and tonumber(c.pause) then return c end
+  if not said then return nil end
+  damage('closures ' .. name, 'it cannot be read', said)
+  redis.call('HDEL', CLOSURES, name)
+  redis.call('ZREM', PROBES, name)
+end
+
 local function closure(name)
   if num('closed', 0) == 0 then return nil end
   if closures[name] == nil then
-    local said = redis.call('HGET', CLOSURES, name)
-    closures[name] = said and cjson.decode(said) or false
+    closures[name] = read_closure(name) or false
   end
   return closures[name] or nil
 end

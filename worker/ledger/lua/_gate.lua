@@ -25,7 +25,16 @@ local function read_gate()
   return gate
 end
 
-local function num(name, default) return tonumber(read_gate()[name] or default) end
+local function num(name, default)
+  local said = read_gate()[name]
+  local found = number(said)
+  if said and not found then
+    damage('gate ' .. name, 'it was no number', said)
+    redis.call('HDEL', G, name)
+    gate[name] = nil
+  end
+  return found or default
+end
 
 local function put(name, value)
   read_gate()[name] = value

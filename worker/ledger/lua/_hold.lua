@@ -8,11 +8,15 @@
 -- Its app user: field `owner` is the HMAC of whose job a look found it to be ('-': nobody's); only a look writes it. `user`
 -- is what a caller said and goes with the call, `au` the HMAC of that: enough to hold a job, never to let one go.
 
--- Why it must not be sent: 'job' or 'user'; 'ask' where that depends on whose job a look finds it to be; nil: it may go.
+-- Why it must not be sent: 'job' or 'user'; 'ask' where that depends on whose job a look finds it to be; 'lost' where the
+-- hold list was damaged; nil: it may go.
 local function hold_of(ref)
   if redis.call('HEXISTS', P .. 'holds:jobs', ref) == 1 then return 'job' end
-  if redis.call('HLEN', P .. 'holds:users') == 0 then return nil end
+  local users = redis.call('HLEN', P .. 'holds:users')
+  if spoilt.no_holds then return 'lost' end
+  if users == 0 then return nil end
   local v = redis.call('HMGET', record(ref), 'owner', 'au')
+  if v[1] and not spoilt.fits('owner', v[1]) then v[1] = nil end  -- else what is on hold would go
   local user = v[1] or v[2]
   if user and redis.call('HEXISTS', P .. 'holds:users', user) == 1 then return 'user' end
   return not v[1] and 'ask' or nil
@@ -32,7 +36,7 @@ end
 local function let_go(ref, now, bulletin)
   local k = record(ref)
   local v = redis.call('HMGET', k, 'lane', 'round', 'calls')
-  local due = math.max(now, tonumber(redis.call('ZSCORE', P .. 'held', ref)))
+  local due = math.max(now, number(redis.call('ZSCORE', P .. 'held', ref), now))
   redis.call('ZREM', P .. 'held', ref)
   redis.call('ZREM', P .. 'holds:unknown', ref)
   go_on_from_hold(ref, now)

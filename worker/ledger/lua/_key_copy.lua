@@ -5,7 +5,7 @@ local DAY = 86400000
 -- Whether a key was good a moment ago: one machine's bad or missing key must not stop those that have another.
 local function good_key_lately(now)
   for name, at in pairs(read_gate()) do
-    if string.sub(name, 1, 5) == 'good:' and now - tonumber(at) < LATELY then return true end
+    if string.sub(name, 1, 5) == 'good:' and now - number(at, 0) < LATELY then return true end
   end
   return false
 end
@@ -15,7 +15,7 @@ local function remember_key(now, key)
   for name, at in pairs(read_gate()) do
     local kind = string.match(name, '^(%a+):')
     if kind == 'sees' then drop(name) end  -- of an earlier version: it never expired, so it was no evidence
-    if (kind == 'good' or kind == 'bad' or kind == 'trying') and tonumber(at) < now - DAY then drop(name) end
+    if (kind == 'good' or kind == 'bad' or kind == 'trying') and number(at, 0) < now - DAY then drop(name) end
   end
   put('good:' .. key, now)
 end

@@ -27,9 +27,9 @@ local function next_due(now)
     local rank = first_open(lane, now)
     local head = redis.call('ZRANGE', P .. 'due:' .. lane, rank, rank, 'WITHSCORES')
     if head[2] then
-      local at = tonumber(head[2])
+      local at = math.max(0, tonumber(head[2]))
       if at <= now then return at end
-      if not soonest or at < soonest then soonest = at end
+      if at < (soonest or math.huge) then soonest = at end
     end
   end
   return soonest

@@ -37,7 +37,7 @@ local function place(cfg, nth) return string.format('%d', nth % places(cfg)) end
 local MOST_ROOM = 0.3  -- of a second: whoever is slowed down is so by the spacing
 local AHEAD = 200      -- ms: no call stands there so far ahead; Redis's clock went back
 function window_opens(now, cfg)
-  local oldest = tonumber(redis.call('HGET', LEFT, place(cfg, num('nth', 0) + 1)) or 0)
+  local oldest = number(redis.call('HGET', LEFT, place(cfg, num('nth', 0) + 1)), 0)
   if oldest > now + AHEAD then return 0 end
   local room = math.min(MOST_ROOM, num('slow', 1) / num('share', START_SHARE) - 1)
   return oldest + places(cfg) * cfg.interval * (1 + 0.6 * room)

@@ -8,42 +8,57 @@ local PUT_AWAY = 100      -- on hold, past their deadline, elsewhere; a take put
 local STEPPED_OVER = 500  -- left to others, or to clocks that agree
 local SAMPLE = 16         -- places of a lane that are looked at where the heads fail
 
--- What a deletion is asked before it may be sent. v: of it dl, wish, wait. trying: a closed project that is to be tried.
+-- The record of one that is due, as far as a take has to know it. nil: it was damaged, and left the lane.
+local KNOWN = { 'state', 'lane', 'dl', 'at', 'round', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'unseen', 'unk',
+  'seen', 'wish', 'wait', 'user', 'claims', 'back' }
+local function known_due(ref, lane)
+  local v = redis.call('HMGET', record(ref), unpack(KNOWN))
+  local good = v[1] == 'pending' and v[2] == lane and numbers(v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10])
+    and numbers(0, 0, v[11], v[12]) and (not v[13] or v[13] == '1') and (not v[14] or v[14] == '1')
+    and not (v[15] or v[18] or v[19])  -- what is seldom there is looked at more closely
+  if not good and not belongs(ref, 'pending', lane) then return nil end
+  return { dl = v[3], round = v[5] or nil, used = v[6], calls = v[7], lost = v[8], later = v[9], refused = v[10], look = v[11],
+    unseen = v[12], unk = v[13], seen = v[14], wish = v[15] or nil, wait = v[16], user = v[17] or nil }
+end
+
+-- What a deletion is asked before it may be sent. r: its record. trying: a closed project that is to be tried.
 -- Returns 'go' and how: tries (the closure that it tries), who (its app user has to be looked up), names (only these
--- policies ask for it). Or what stands against it: 'elsewhere', a kind of hold, 'over' (its deadline), 'not_yet' (while
--- clocks disagree nothing is over because of time, and what was in its grace stays there), 'closed', or 'others' and names,
--- asked (only policies ask for it, and this worker may not judge them).
-local function stands(ref, now, v, trying)
+-- policies ask for it). Or what stands against it: 'damaged' (it left the lane), 'elsewhere', a kind of hold ('lost': the
+-- hold list was damaged), 'over' (its deadline), 'not_yet' (while clocks disagree nothing is over because of time, and what
+-- was in its grace stays there), 'closed', or 'others' and names, asked (only policies ask for it, and this worker may not
+-- judge them).
+local function stands(ref, now, r, trying)
+  if not r then return 'damaged' end
   if lies_elsewhere(ref, options.strays) then return 'elsewhere' end
-  local on_hold = v[2] ~= 'cancel' and hold_of(ref) or nil
+  local on_hold = r.wish ~= 'cancel' and hold_of(ref) or nil
   if on_hold and on_hold ~= 'ask' then return on_hold end
-  local over = tonumber(v[1]) <= now
-  if (over or v[3] == 'grace') and not clocks_agree() then return 'not_yet' end
+  local over = tonumber(r.dl) <= now
+  if (over or r.wait == 'grace') and not clocks_agree() then return 'not_yet' end
   if over then return 'over' end
   local project = project_of(ref)
   local c = closure('project ' .. project)
   if c and project ~= trying and not (c.quiet and c['until'] <= now) then return 'closed' end
   local names, asked = policies(ref)
-  if names and v[2] ~= 'cancel' and not may_judge(now, options.book, asked) then return 'others', names, asked end
+  if names and r.wish ~= 'cancel' and not may_judge(now, options.book, asked) then return 'others', names, asked end
   return 'go', { tries = c and 'project ' .. project or nil, who = on_hold == 'ask' or nil, names = names }
 end
 
-local function chosen(ref, lane, how)
+local function chosen(ref, lane, r, how)
   if how.names then redis.call('HDEL', P .. 'books:wanted', unpack(how.names)) end
-  how.ref, how.lane = ref, lane
+  how.ref, how.lane, how.record = ref, lane, r
   return how
 end
 
 -- Put it away, so that the next one stands at its place; false: it stays there, for somebody else.
-local function put_away(ref, lane, now, why, names, asked)
-  local round = redis.call('HGET', record(ref), 'round') or '1'
-  if why == 'not_yet' then return false
+local function put_away(ref, lane, now, r, why, names, asked)
+  if why == 'damaged' then return true
+  elseif why == 'not_yet' then return false
   elseif why == 'others' then return not leave_to_others(ref, lane, now, names, asked)
   elseif why == 'elsewhere' then redis.call('ZADD', P .. 'due:' .. lane, ms(now + ELSEWHERE), ref)
   elseif why == 'over' then
-    note_event(ref, now, 'deletion.died', { cause = 'deadline' }, round)
+    note_event(ref, now, 'deletion.died', { cause = 'deadline' }, r.round or '1')
     finish(ref, now, 'pending', lane, 'dead', { cause = 'deadline' })
-  else hold(ref, now, 'pending', lane, now, round, why) end
+  else hold(ref, now, 'pending', lane, now, r.round or '1', why) end
   return true
 end
 
@@ -55,16 +70,17 @@ function head(now)
     while away < PUT_AWAY and left < STEPPED_OVER do
       local due = redis.call('ZRANGE', P .. 'due:' .. lane, rank, rank, 'WITHSCORES')
       if not due[1] or tonumber(due[2]) > now then break end
-      local v = redis.call('HMGET', record(due[1]), 'dl', 'wish', 'wait')
-      local how, more_of_it, asked = stands(due[1], now, v)
+      local r = known_due(due[1], lane)
+      local how, more_of_it, asked = stands(due[1], now, r)
       if how == 'go' then
         if score then passed_over(lane, now, score, rank) end
-        return chosen(due[1], lane, more_of_it)
+        return chosen(due[1], lane, r, more_of_it)
+      elseif how == 'lost' then return nil
       elseif how == 'closed' then
         rank, passed = rank + 1, passed + 1
         if left == 0 then score = due[2] end
         if passed == HEADS then more = true break end
-      elseif put_away(due[1], lane, now, how, more_of_it, asked) then
+      elseif put_away(due[1], lane, now, r, how, more_of_it, asked) then
         away = away + 1
       else
         if score then passed_over(lane, now, score, rank) score = nil end
@@ -94,11 +110,11 @@ function untried(now, cfg, seed, only)
     for _, rank in ipairs(ranks) do
       local ref = rank < to and redis.call('ZRANGE', key, rank, rank)[1]
       if ref and (not only or project_of(ref) == only) then
-        local v = redis.call('HMGET', record(ref), 'dl', 'wish', 'wait', 'calls')
-        local how, more_of_it = stands(ref, now, v, only)
-        local calls = tonumber(v[4] or '0')
-        if how == 'go' and v[2] ~= 'cancel' and calls < least then
-          least, found = calls, { ref, lane, more_of_it }
+        local r = known_due(ref, lane)
+        local how, more_of_it = stands(ref, now, r, only)
+        local calls = tonumber(r and r.calls or '0')
+        if how == 'go' and r.wish ~= 'cancel' and calls < least then
+          least, found = calls, { ref, lane, r, more_of_it }
           if least == 0 then return chosen(unpack(found)) end
         end
       end

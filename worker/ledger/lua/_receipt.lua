@@ -27,8 +27,22 @@ local function others(claims)
   return cjson.encode(also)
 end
 
+-- The next number. Where the book's was lost, the last entry's is gone on from.
+local function next_number()
+  local book = P .. 'receipts:book'
+  local n = redis.call('HINCRBY', book, 'n', 1)
+  if n > 1 then return n end
+  local last = redis.call('XREVRANGE', P .. 'receipts', '+', '-', 'COUNT', 1)[1]
+  for i = 1, last and #last[2] or 0, 2 do
+    if last[2][i] == 'n' then n = number(last[2][i + 1], 0) + 1 end
+  end
+  n = math.max(n, number(redis.call('HGET', book, 'archived_n'), 0) + 1, number(redis.call('HGET', book, 'sealed_n'), 0) + 1)
+  redis.call('HSET', book, 'n', n)
+  return n
+end
+
 local function append(now, ...)
-  local n = redis.call('HINCRBY', P .. 'receipts:book', 'n', 1)
+  local n = next_number()
   local said = redis.pcall('XADD', P .. 'receipts', ms(now) .. '-' .. n, 'n', n, ...)
   if type(said) == 'string' then return end
   local last = redis.call('XREVRANGE', P .. 'receipts', '+', '-', 'COUNT', 1)[1]

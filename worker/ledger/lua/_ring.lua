@@ -17,7 +17,7 @@ local function keys_closed(now, key)
   local till = math.huge
   for name, at in pairs(read_gate()) do
     if string.sub(name, 1, 5) == 'good:' then return 0 end
-    if string.sub(name, 1, 4) == 'bad:' then till = math.min(till, tonumber(at)) end
+    if string.sub(name, 1, 4) == 'bad:' then till = math.min(till, num(name, 0)) end
   end
   return till < math.huge and till or 0
 end
@@ -36,7 +36,8 @@ end
 -- When something closed is to be tried next, due deletions or not; nil: nothing is.
 local function next_try()
   if num('closed', 0) == 0 then return nil end
-  return tonumber(redis.call('ZRANGE', PROBES, 0, 0, 'WITHSCORES')[2])
+  local at = tonumber(redis.call('ZRANGE', PROBES, 0, 0, 'WITHSCORES')[2] or nil)
+  return at and at < math.huge and math.max(at, 0) or nil
 end
 
 -- When there is something to do next (ms since 1970); nil: nothing, or only a person can change it.

@@ -47,20 +47,31 @@ local function spare(s)
   if s.to == 'dead' then s.to, s.cause, s.wait, s.delay = 'pending', nil, 'retry', 0 end
 end
 
+-- What a settlement has to know of a deletion: its fields in this order, nothing where it is unknown or was damaged.
+local KNOWN = { 'state', 'tok', 'lane', 'dl', 'round', 'calls', 'used', 'wish', 'tk', 'unk', 'was', 'rp', 'by', 'at', 'claims',
+  'back' }
+local function known(ref)
+  local v = redis.call('HMGET', record(ref), unpack(KNOWN))
+  local good = v[1] == 'running' and (v[3] == 'user' or v[3] == 'bulk') and numbers(v[4], v[14], v[5], v[6], v[7], v[9], v[11])
+    and not (v[8] or v[12] or v[15] or v[16])  -- what is seldom there is looked at more closely
+  return (good or sound(ref)) and v or {}
+end
+
 -- s: ref, token, to, wait, delay (ms), cause, evidence, used, called, ms, outcome, attempt (JSON), event (JSON), set, status, code, saw, nth, left (see sent()), book (see _books.lua)
 -- returns the state it now has, with "late" before it when the answer lost, or "unknown"
 local function settle(now, s, cfg)
-  local k = record(s.ref)
-  local v = redis.call('HMGET', k, 'state', 'tok', 'lane', 'dl', 'round', 'calls', 'used', 'wish', 'tk', 'unk', 'was',
-    'rp', 'by')
-  local state, lane, round = v[1], v[3], v[5] or '1'
+  local k, v = record(s.ref), known(s.ref)
+  local state, lane, round, taken = v[1], v[3], v[5] or '1', tonumber(v[9] or '0')
   if s.saw then
-    local call = { ref = s.ref, taken = tonumber(v[9] or '0'), due = tonumber(v[11] or '0'), by = v[13] }
+    local call = { ref = s.ref, taken = taken, due = tonumber(v[11] or '0'), by = v[13] }
     if learn(now, cfg, s.saw, call) then spare(s) end
   end
-  if not state then return 'unknown' end
+  if not state then
+    spoilt.note_answer(s.ref, s.to)
+    return 'unknown'
+  end
   local mine = state == 'running' and v[2] == s.token
-  if s.nth and (mine or not s.left) then sent(cfg, s.nth, tonumber(v[9] or '0'), s.left, s.ms or 0) end
+  if s.nth and (mine or not s.left) then sent(cfg, s.nth, taken, s.left, s.ms or 0) end
   if not mine and (s.to ~= 'deleted' or state == 'deleted') then
     if s.called or s.event then count('deletion.stale_result') end
     return 'late ' .. state

@@ -18,6 +18,13 @@ local options = cjson.decode(ARGV[3])
 
 local function write(entry) redis.call('HSET', P .. 'slots', options.policy, cjson.encode(entry)) end
 
+local function read()
+  local said = redis.call('HGET', P .. 'slots', options.policy)
+  local entry = table_of(said)
+  if entry and number(entry.slot) and number(entry['until'], 0) and number(entry.tries) and type(entry.schedule) == 'string' then return entry end
+  if said then damage('slots ' .. options.policy, 'it cannot be read', said) end
+end
+
 local function begin(now, entry)
   if not clocks_agree() then return 'busy' end  -- whoever asks next, and knows what time it is
   if entry and entry.slot > math.max(now, options.slot) + WRONG_CLOCK then entry = nil end
@@ -54,8 +61,7 @@ end
 
 return once(ARGV[1], ARGV[2], function()
   local now = clock()
-  local said = redis.call('HGET', P .. 'slots', options.policy)
-  local entry = said and cjson.decode(said) or nil
+  local entry = read()
   local verdict, mine
   if options.step == 'begin' then verdict, mine = begin(now, entry) else verdict, mine = go_on(now, entry) end
   return { now = tonumber(ms(now)), verdict = verdict, run = mine and mine.run, tries = mine and mine.tries }

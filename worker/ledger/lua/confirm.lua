@@ -22,6 +22,7 @@ local options = cjson.decode(ARGV[3])
 
 local function goes(now)
   local k = record(options.ref)
+  sound(options.ref)
   local v = redis.call('HMGET', k, 'state', 'tok', 'wish', 'dl')
   if v[1] ~= 'running' or v[2] ~= options.token then return false end
   if options.owner then redis.call('HSET', k, 'owner', options.owner) end

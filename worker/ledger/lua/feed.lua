@@ -16,6 +16,7 @@
 --include _gate
 --include _ring
 --include _replays
+--include _sound_replay
 --include _hold
 --include _reopen
 local KEPT = { 'round', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'cause', 'settled', 'status', 'code' }
@@ -31,6 +32,7 @@ end
 
 -- What became of it: fed, moved, newer or on_hold.
 local function feed(ref, now, r)
+  sound(ref)
   local k = record(ref)
   if redis.call('HGET', k, 'state') ~= 'dead' then return 'moved' end
   local on_hold = hold_of(ref)
@@ -43,6 +45,7 @@ end
 
 return once(ARGV[1], ARGV[2], function()
   local now, R = clock(), replay_key(options.id)
+  sound_replay(options.id)
   local v = redis.call('HMGET', R, 'state', 'cursor', 'total', 'mark', 'why', 'by', 'lane', 'deadline')
   if v[1] ~= 'running' or tonumber(v[2]) ~= options.cursor then return { now = tonumber(ms(now)), moved = false, fed = 0 } end
   local r = { mark = tonumber(v[4]), why = v[5], by = v[6] or nil, lane = v[7], deadline = tonumber(v[8]), run = options.id }

@@ -64,9 +64,14 @@ return once(ARGV[1], ARGV[2], function()
     local keep = state == 'discarded' and math.max(options.keep, options.restorable) or options.keep
     local old = redis.call('ZRANGEBYSCORE', P .. state, '-inf', ms(now - keep), 'LIMIT', 0, options.limit - forgotten)
     for _, ref in ipairs(old) do
-      redis.call('ZREM', P .. state, ref)
-      redis.call('DEL', record(ref))
-      forgotten = forgotten + 1
+      local ended = number(redis.call('HGET', record(ref), 'settled'), 0)
+      if ended > now - keep then  -- the index was altered
+        redis.call('ZADD', P .. state, ms(ended), ref)
+      elseif belongs(ref, state) then
+        redis.call('ZREM', P .. state, ref)
+        redis.call('DEL', record(ref))
+        forgotten = forgotten + 1
+      end
     end
   end
   if forgotten > 0 then count('deletion.forgotten', forgotten) end

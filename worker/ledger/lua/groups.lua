@@ -5,10 +5,10 @@
 local found = {}
 local said = redis.call('HGETALL', P .. 'groups')
 for i = 1, #said, 2 do
-  local group, what = said[i], cjson.decode(said[i + 1])
+  local group, what = said[i], table_of(said[i + 1]) or {}
   local letters, deadlines = P .. 'letters:' .. group, P .. 'deadlines:' .. group
-  found[#found + 1] = { group, what[1], what[2], what[3], redis.call('ZCARD', letters),
-    tonumber(redis.call('ZRANGE', letters, 0, 0, 'WITHSCORES')[2]), tonumber(redis.call('ZRANGE', letters, -1, -1, 'WITHSCORES')[2]),
-    tonumber(redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2]) }
+  found[#found + 1] = { group, what[1] or 'unknown', what[2], what[3], redis.call('ZCARD', letters),
+    number(redis.call('ZRANGE', letters, 0, 0, 'WITHSCORES')[2], 0), number(redis.call('ZRANGE', letters, -1, -1, 'WITHSCORES')[2], 0),
+    number(redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2], 0) }
 end
 return cjson.encode({ dead = redis.call('ZCARD', P .. 'dead'), groups = #found > 0 and found or nil })

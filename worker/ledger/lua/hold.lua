@@ -33,7 +33,7 @@ local function hold_job(ref, now)
   if v[1] == 'running' and not v[6] then return 'in_flight' end
   if v[1] ~= 'pending' and v[1] ~= 'running' then return v[1] end
   if v[5] == 'cancel' then return 'pending' end  -- only a look is still to come, or under way
-  local due = tonumber(v[7] or redis.call('ZSCORE', index_of(v[1], v[2]), ref))
+  local due = number(v[7] or redis.call('ZSCORE', index_of(v[1], v[2]), ref), now)
   hold(ref, now, v[1], v[2], due, v[3] or '1', 'job')
   return v[4] == '1' and 'may_be_deleted' or 'held'
 end

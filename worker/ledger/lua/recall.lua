@@ -13,17 +13,19 @@
 --include _counters
 --include _groups
 --include _replays
+--include _sound_replay
 local options = cjson.decode(ARGV[3])
 
 local function recall(ref, now, R, why)
   local k = record(ref)
+  sound(ref)
   local v = redis.call('HMGET', k, 'state', 'lane', 'rp', 'back', 'calls', 'lost', 'wish', 'round', 'unsent')
   local waits = v[1] == 'pending' or v[1] == 'held' or v[9]
   if not waits or v[3] ~= options.id or not v[4] or v[4] == '-' or v[5] or v[6] or v[7] then return end
   local was, claims = cjson.decode(v[4]), claims_of(ref)
   for _, claim in ipairs(claims) do  -- one that was withdrawn meanwhile stays so
     local before = same_claim(was.claims, claim)
-    claim.lane, claim.due, claim.dl = before.lane, before.due, before.dl
+    if before then claim.lane, claim.due, claim.dl = before.lane, before.due, before.dl end
   end
   was.claims = nil
   note_event(ref, now, 'deletion.replay_cancelled', { why = why, run = options.id }, v[8])
@@ -46,9 +48,10 @@ end
 
 return once(ARGV[1], ARGV[2], function()
   local now, R = clock(), replay_key(options.id)
+  sound_replay(options.id)
   local v = redis.call('HMGET', R, 'state', 'recalled', 'cursor', 'end_as', 'end_why')
   if v[1] ~= 'stopping' then return { now = tonumber(ms(now)), state = v[1] or 'unknown' } end
-  local from, upto = tonumber(v[2]), tonumber(v[3])
+  local from, upto = number(v[2], 0), number(v[3], 0)
   local last = math.min(from + options.limit, upto)
   for _, ref in ipairs(last > from and redis.call('LRANGE', R .. ':refs', from, last - 1) or {}) do
     recall(ref, now, R, v[5])

@@ -26,7 +26,7 @@ local freed = 0
 
 -- Let it go on if nothing holds it any more. `asked`: its app user will be looked up, so not knowing it is no hold.
 local function free(ref, now, asked)
-  if redis.call('HGET', record(ref), 'state') ~= 'held' then
+  if not sound(ref) or redis.call('HGET', record(ref), 'state') ~= 'held' then
     redis.call('ZREM', P .. 'holds:unknown', ref)
     return false
   end

@@ -48,8 +48,20 @@ local function saw(k, asset)
   if asset then redis.call('HSET', k, 'asset', asset) end
 end
 
+-- What was put aside of it is asked for again: of what is known of the job, and of calls that were made, nothing is lost.
+local function mended(ref, k)
+  if redis.call('HDEL', spoilt.list, ref) == 0 then return end
+  local aside = P .. 'aside:' .. ref
+  for _, name in ipairs({ 'log', 'unk', 'seen', 'owner', 'asset', 'voice' }) do
+    local value = redis.pcall('HGET', aside, name)
+    if type(value) == 'string' and spoilt.fits(name, value) then redis.call('HSET', k, name, value) end
+  end
+  redis.call('DEL', aside)
+end
+
 local function create(ref, k, asset)
   redis.call('HSET', k, unpack(fresh))
+  mended(ref, k)
   if asset then redis.call('HSET', k, 'asset', asset) end
   redis.call('ZADD', P .. 'due:' .. claim.lane, claim.due, ref)
   asked.new = asked.new + 1

@@ -46,12 +46,14 @@ return once(ARGV[1], ARGV[2], function()
   local now, rescued = clock(), {}
   -- a clock that jumped ends no lease
   if not clocks_agree() then return { now = tonumber(ms(now)), next = tonumber(ms(now + LATER)) } end
-  for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'running', '-inf', ms(now), 'LIMIT', 0, options.limit)) do
-    redis.call('ZREM', P .. 'running', ref)
-    rescued[#rescued + 1] = { ref, rescue(ref, now) }
+  for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'running', '(-inf', ms(now), 'LIMIT', 0, options.limit)) do
+    if belongs(ref, 'running') then
+      redis.call('ZREM', P .. 'running', ref)
+      rescued[#rescued + 1] = { ref, rescue(ref, now) }
+    end
   end
   local head = redis.call('ZRANGE', P .. 'running', 0, 0, 'WITHSCORES')
-  local answer = { now = tonumber(ms(now)), next = head[2] and tonumber(head[2]) or nil }
+  local answer = { now = tonumber(ms(now)), next = number(head[2]) }
   if #rescued > 0 then answer.rescued = rescued end
   return answer
 end)

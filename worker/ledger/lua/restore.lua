@@ -20,7 +20,7 @@ local function restore(ref, now)
   local v = redis.call('HMGET', record(ref), 'state', 'lane', 'round', 'cause', 'settled')
   if not v[1] then return 'unknown' end
   if v[1] ~= 'discarded' then return v[1] end
-  if now - tonumber(v[5]) > options.within then return 'too_late' end
+  if now - number(v[5], now) > options.within then return 'too_late' end
   note_event(ref, now, 'deletion.restored', { why = options.why, by = options.by }, v[3] or '1')
   finish(ref, now, 'discarded', v[2], 'dead', { cause = v[4] or nil })
   return 'dead'

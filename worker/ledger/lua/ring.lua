@@ -21,7 +21,8 @@ return once(ARGV[1], ARGV[2], function()
   local at = next_look(now, options.gate, options.key)
   if at then answer.next = tonumber(ms(at > now and at or now + (clocks_agree() and SOON or LATER))) end
   local lease = redis.call('ZRANGE', P .. 'running', 0, 0, 'WITHSCORES')
-  if lease[2] and (not answer.next or tonumber(lease[2]) < answer.next) then answer.next = tonumber(lease[2]) end
+  local ends = number(lease[2])
+  if ends and (not answer.next or ends < answer.next) then answer.next = ends end
   local replays = redis.call('ZRANGE', P .. 'replays:feeding', 0, 9)
   if #replays > 0 then answer.replays = replays end
   return answer

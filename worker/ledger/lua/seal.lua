@@ -16,13 +16,22 @@
 --include _drains
 --include _once
 local SPARSE = 100
+
+-- Where it goes on. What was lost of that is sealed anew, and has to fit the seals (see check.lua).
+local function sealed_until(book)
+  for _, id in ipairs({ redis.call('HGET', book, 'sealed_id') or '', redis.call('HGET', book, 'archived_id') or '' }) do
+    if string.match(id, '^%d+%-%d+$') then return id end
+  end
+  return '0-0'
+end
+
 local options = cjson.decode(ARGV[3])
 
 return once(ARGV[1], ARGV[2], function()
   local now, book, seals = clock(), P .. 'receipts:book', P .. 'receipts:seals'
-  if (redis.call('HGET', book, 'sealed_id') or '0-0') ~= options.was then return { now = tonumber(ms(now)), sealed = false } end
+  if sealed_until(book) ~= options.was then return { now = tonumber(ms(now)), sealed = false } end
   redis.call('HSET', book, 'sealed_n', options.n, 'sealed_id', options.id, 'sealed_head', options.head)
-  local last = redis.call('ZRANGE', seals, -1, -1, 'WITHSCORES')[2] or redis.call('HGET', book, 'archived_n') or 0
+  local last = number(redis.call('ZRANGE', seals, -1, -1, 'WITHSCORES')[2] or redis.call('HGET', book, 'archived_n'), 0)
   if options.n - last >= SPARSE then redis.call('ZADD', seals, options.n, options.id .. ' ' .. options.head) end
   return { now = tonumber(ms(now)), sealed = true }
 end)

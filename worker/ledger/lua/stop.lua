@@ -8,11 +8,13 @@
 --include _drains
 --include _once
 --include _replays
+--include _sound_replay
 --include _audit
 local options = cjson.decode(ARGV[3])
 
 return once(ARGV[1], ARGV[2], function()
   local now, R = clock(), replay_key(options.id)
+  sound_replay(options.id)
   local was = redis.call('HGET', R, 'state')
   if was == 'running' then
     redis.call('HSET', R, 'state', 'stopping', 'end_why', options.why, 'recalled', 0)

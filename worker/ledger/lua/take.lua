@@ -21,6 +21,7 @@
 --include _places
 --include _history
 --include _counters
+--within
 --include _groups
 --include _gate
 --include _ring
@@ -37,24 +38,23 @@ local cfg = options.gate
 
 local function skew_ago(now) return read_gate().skew and math.max(0, now - num('skew_at', 0)) end
 
-local function lease(ref, lane, now, probe, who, names)
+local function lease(c, now)
+  local ref, lane, r = c.ref, c.lane, c.record
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'round', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'unk', 'seen', 'wish',
-    'user', 'dl', 'unseen')
   local due = redis.call('ZSCORE', P .. 'due:' .. lane, ref)
+  if not number(due) then due = ms(now) end
   redis.call('ZREM', P .. 'due:' .. lane, ref)
   redis.call('HDEL', k, 'busy')
   redis.call('ZADD', P .. 'running', ms(now + cfg.lease), ref)
   redis.call('HSET', k, 'state', 'running', 'tok', options.token, 'wrk', options.worker, 'tk', ms(now), 'was', due)
-  local function n(i) return tonumber(v[i] or '0') end
-  local unsent = who or names or n(7) > 0 or v[10]
+  local function n(name) return tonumber(r[name] or '0') end
+  local unsent = c.who or c.names or n('look') > 0 or r.wish
   if unsent then redis.call('HSET', k, 'unsent', '1') end
   return {
-    ref = ref, lane = lane, round = tonumber(v[1] or '1'), used = n(2), calls = n(3), lost = n(4), later = n(5),
-    refused = n(6), look = n(7), unknown = v[8] == '1', seen = v[9] == '1', wish = v[10] or nil, user = v[11] or nil,
-    left = tonumber(ms(tonumber(v[12]) - now)), probe = probe,
-    skew = tonumber(read_gate().skew or nil), skew_ago = skew_ago(now),
-    who = who or nil, policies = names, unsent = unsent and true or nil, unseen = n(13),
+    ref = ref, lane = lane, round = tonumber(r.round or '1'), used = n('used'), calls = n('calls'), lost = n('lost'),
+    later = n('later'), refused = n('refused'), look = n('look'), unknown = r.unk == '1', seen = r.seen == '1', wish = r.wish,
+    user = r.user, left = tonumber(ms(tonumber(r.dl) - now)), probe = c.tries, skew = num('skew'), skew_ago = skew_ago(now),
+    who = c.who, policies = c.names, unsent = unsent and true or nil, unseen = n('unseen'),
   }
 end
 
@@ -74,7 +74,7 @@ local function try(name, project, now)
     project = project or redis.call('ZRANGE', P .. 'due:' .. lane, 0, 0)[1]
   end
   project = project and project_of(project) or read_gate().home
-  return { name = name, project = project, skew = tonumber(read_gate().skew or nil), skew_ago = skew_ago(now) }
+  return { name = name, project = project, skew = num('skew'), skew_ago = skew_ago(now) }
 end
 
 -- The deletion that goes now, and the closure that it tries; or a list that goes before; or whether to ask at once again.
@@ -119,7 +119,7 @@ return once(ARGV[1], ARGV[2], function()
   if chosen.ref then
     local ahead, nth = pass(now, cfg)
     if chosen.tries then being_tried(now, cfg, chosen.tries) end
-    answer.go = lease(chosen.ref, chosen.lane, now, chosen.tries, chosen.who, chosen.names)
+    answer.go = lease(chosen, now)
     answer.go.ahead, answer.go.nth = ahead, nth
     -- When a call outlasts a slot, the next slot needs another hand.
     if not chosen.tries and num('call_ms', cfg.interval) * 1.3 > spacing(cfg) then answer.ring = ring(now, cfg, options.key) end

@@ -31,6 +31,7 @@ COMMANDS = {
     "dead": "dead",
     "replay": "replay",
     "parked": "parked",
+    "damaged": "damaged",
     "receipts": "receipts",
     "audit": "audit",
     "accounts": "accounts",

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from worker.errors import EraserError, OtherEndpoint, RefusedBySafetyRule, UnknownProject, Unreachable, UsageError
 from worker.operations.http.threads import Busy
-from worker.operations.show import UnknownJob
+from worker.operations.show import DamagedJob, UnknownJob
 
 MEDIA_TYPE = "application/problem+json"
 # Retry-After: Redis restarts within seconds; a full one has to drain, and a wrong file a person to correct it
@@ -69,6 +69,8 @@ def of(error: Exception) -> Problem:
             return Problem(503, "other-endpoint", detail, headers={"Retry-After": str(WRONG_S)})
         case UnknownJob():
             return Problem(404, "unknown-deletion", "nobody asked for the deletion of this job in this project")
+        case DamagedJob():
+            return Problem(409, "damaged", str(error))
         case UsageError() | EraserError():
             return Problem(422, "invalid", str(error))
         case redis.RedisError():

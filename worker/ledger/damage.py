@@ -1,0 +1,161 @@
+"""What somebody else damaged in an account's ledger: it was put aside by the moves that met it (see `lua/_damage.lua`).
+
+Records that no index has, and indexes whose records are missing, are met by no move: `Checker` looks for them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from worker.keys import OURS, Keys
+from worker.ledger.acts import Act, ActName
+from worker.ledger.ask import ask
+from worker.ledger.moves import Ref, target
+from worker.ledger.store import BATCH, Ledger
+
+log = logging.getLogger(__name__)
+
+INDEXES = ("due:user", "due:bulk", "running", "held", "deleted", "gone", "dead", "cancelled", "discarded")
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """One thing that was put aside. `at` in ms since 1970, Redis's clock."""
+
+    account: str
+    name: str  # a deletion's `project/job`, or the name of a key, and perhaps of its field
+    why: str
+    at: float
+    answer: str | None = None  # what MetaStudio's answer to a call under way made of it
+
+    @property
+    def ref(self) -> Ref | None:
+        """The deletion, if it is one."""
+        return Ref.parse(self.name) if re.fullmatch(r"[\w-]+/[\w-]+", self.name) else None
+
+    def as_json(self) -> dict[str, Any]:
+        ref = self.ref
+        job = {"project_id": ref.project_id, **target(ref.job_id)} if ref else {}
+        return {"account": self.account, "name": self.name, **job, "why": self.why, "answer": self.answer}
+
+
+class DamageList:
+    """Reads one account's list. Raises `Unreachable` when Redis does not answer."""
+
+    def __init__(self, client: redis.Redis, account: str, keys: Keys = OURS) -> None:
+        self.account = account
+        self._client = client
+        self._name = f"{keys.account(account)}damaged"
+
+    def each(self) -> list[Damaged]:
+        """Everything that nobody has looked at yet, the oldest first."""
+        try:
+            raw: Any = ask(self._client.hgetall, self._name)
+        except redis.ResponseError:
+            return [Damaged(self.account, "damaged", "this list itself is of the wrong kind", 0.0)]
+        found = [_damaged(self.account, name.decode(errors="replace"), said) for name, said in raw.items()]
+        return sorted(found, key=lambda one: (one.at, one.name))
+
+    def of(self, ref: Ref) -> Damaged | None:
+        """Whether a deletion was put aside."""
+        return next((one for one in self.each() if one.name == str(ref)), None)
+
+
+def _damaged(account: str, name: str, raw: bytes) -> Damaged:
+    try:
+        said = json.loads(raw)
+        return Damaged(account, name, str(said["why"]), float(said["at"]), said.get("answer"))
+    except (ValueError, KeyError, TypeError):
+        return Damaged(account, name, "what was said of it cannot be read", 0.0)
+
+
+def drop(ledger: Ledger, names: Iterable[str], *, why: str, by: str | None = None) -> list[tuple[str, str]]:
+    """Give up what was put aside under these names: `dropped` or `unknown` for each."""
+    every = list(names)
+    options = {"act": Act().named(ActName.DAMAGE_DROPPED, by=by, why=why)}
+    results: list[tuple[str, str]] = []
+    for start in range(0, len(every), BATCH):
+        page = every[start : start + BATCH]
+        results += zip(page, ledger.move("undamage", options, page)["results"], strict=True)
+    return results
+
+
+def check(ledger: Ledger, names: Sequence[Ref | bytes] = (), *, keys: bool = False) -> None:
+    """Put right or aside what does not fit together: of up to 500 deletions; with `keys`, of the account's own, too."""
+    ledger.move("check", {"keys": keys, "lease": ledger.gate_options["lease"]}, names)
+
+
+def clear_hints(client: redis.Redis, keys: Keys) -> None:
+    """What is outside the ledgers and no truth comes again by itself: it goes where other hands spoilt it."""
+    kinds = {keys.wakeups: b"zset", keys.workers: b"zset", keys.worker_info: b"hash", keys.dispatcher: b"string"}
+    kinds |= {keys.schedule: b"hash", keys.replays: b"hash"}
+    pipe = client.pipeline(transaction=False)
+    for name in kinds:
+        pipe.type(name)
+    for (name, kind), found in zip(kinds.items(), pipe.execute(), strict=True):
+        if found not in (kind, b"none"):
+            log.error("ledger.damaged", extra={"what": name, "why": f"it was a {found.decode()}"})
+            client.delete(name)
+
+
+class Checker:
+    """Looks whether the records and indexes of accounts fit together, a few hundred at a time.
+
+    What does not is put right or put aside by `lua/check.lua`. Raises `Unreachable`; it begins anew then.
+    """
+
+    def __init__(self, client: redis.Redis, ledger: Callable[[str], Ledger], keys: Keys = OURS) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._keys = keys
+        self._pass: Iterator[None] | None = None
+
+    def step(self, accounts: Collection[str], most: int) -> None:
+        """Go on with a look at everything, for so many round trips, or to its end."""
+        rest, self._pass = self._pass or self.everything(accounts), None
+        for _ in range(most):
+            if next(rest, self) is self:
+                return
+        self._pass = rest
+
+    def everything(self, accounts: Collection[str]) -> Iterator[None]:
+        """One look at everything; yields after each round trip or two."""
+        for account in accounts:
+            ledger = self._ledger(account)
+            if not ask(self._client.exists, *(ledger.prefix + name for name in (*INDEXES, "gate", "counters"))):
+                yield
+                continue
+            check(ledger, keys=True)
+            for index in INDEXES:
+                for page in self._pages("zscan", ledger.prefix + index):
+                    self._check(ledger, [member for member, _ in page])
+                    yield
+        records = re.compile(rb"%s:\{(.*?)\}:d:(.*)" % self._keys.namespace.encode(), re.DOTALL)
+        for page in self._pages("scan", match=f"{self._keys.namespace}:{{*}}:d:*"):
+            found: dict[str, list[bytes]] = defaultdict(list)
+            for key in page:
+                if named := records.fullmatch(key):
+                    found[named[1].decode(errors="replace")].append(named[2])
+            for account in found.keys() & set(accounts):
+                self._check(self._ledger(account), found[account])
+                yield
+
+    def _check(self, ledger: Ledger, members: list[bytes]) -> None:
+        for start in range(0, len(members), BATCH):
+            check(ledger, members[start : start + BATCH])
+
+    def _pages(self, scan: str, *args: Any, **options: Any) -> Iterator[Any]:
+        cursor = 0
+        while True:
+            cursor, page = ask(getattr(self._client, scan), *args, cursor=cursor, count=BATCH, **options)
+            yield page
+            if cursor == 0:
+                return

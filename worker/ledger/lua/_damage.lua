@@ -1,0 +1,152 @@
+-- Before a deletion is worked with its record is read, by `sound` or `belongs`, or by a move that knows it well enough to see
+-- that nothing is wrong with it. One that makes no sense leaves its key and every index: to all moves it is unknown then, and
+-- stands among what was damaged (see _guard.lua).
+local sound, belongs, put_aside, numbers
+do
+local INDEXES = { 'due:user', 'due:bulk', 'running', 'held', 'deleted', 'gone', 'dead', 'cancelled', 'discarded' }
+spoilt.indexes = INDEXES
+
+local function sum(a, b, c, d, e, f, g, h) return a + b + (c or 0) + (d or 0) + (e or 0) + (f or 0) + (g or 0) + (h or 0) end
+
+-- Are these numbers, the first two at any rate and the others where they are there? At most eight.
+function numbers(...)
+  local ok, x = pcall(sum, ...)
+  return ok and x - x == 0
+end
+
+-- The fields that `sound` and `belongs` read. LEGAL says what each has to be, where it is there; the others are text.
+local FIELDS, LEGAL
+local function know_fields()
+  local LANES, FLAG = { user = true, bulk = true }, { ['0'] = true, ['1'] = true }
+  local STATES = { pending = true, running = true, held = true, deleted = true, gone = true, dead = true, cancelled = true,
+    discarded = true }
+
+  local function flag(x) return FLAG[x] end
+  local function hash(x) return x == '-' or (#x == 32 and string.match(x, '^%x+$')) end  -- else it is on no hold list
+  local function are_claims(list)
+    if type(list) ~= 'table' or #list == 0 then return false end
+    for _, claim in ipairs(list) do
+      if type(claim) ~= 'table' or not LANES[claim.lane] then return false end
+      if not (number(claim.at) and number(claim.due) and number(claim.dl)) then return false end
+    end
+    return true
+  end
+  local function before(x)  -- what a letter was before its replay (see feed.lua)
+    local r = x ~= '-' and table_of(x)
+    for name, value in pairs(r or {}) do
+      if name ~= 'claims' and type(value) ~= 'string' then return false end
+    end
+    return x == '-' or (r and are_claims(r.claims))
+  end
+
+  FIELDS = { 'wait', 'grp', 'rp' }
+  LEGAL = { lane = function(x) return LANES[x] end, state = function(x) return STATES[x] end, unk = flag, seen = flag,
+    unsent = flag, au = hash, owner = hash, claims = function(x) return are_claims(table_of(x)) end, back = before,
+    wish = function(x) return x == 'cancel' end }
+  for _, name in ipairs({ 'at', 'dl', 'round', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'unseen', 'settled',
+    'tk', 'was', 'ht', 'busy', 'dn' }) do LEGAL[name] = number end
+  for name in pairs(LEGAL) do FIELDS[#FIELDS + 1] = name end
+end
+
+-- Could the moves work with this value of this field?
+function spoilt.fits(name, x)
+  if not LEGAL then know_fields() end
+  return not LEGAL[name] or LEGAL[name](x)
+end
+
+local function read(ref)
+  if not LEGAL then know_fields() end
+  local v, r = redis.call('HMGET', record(ref), unpack(FIELDS)), {}
+  for i, name in ipairs(FIELDS) do
+    r[name] = v[i] or nil
+    if v[i] and not spoilt.fits(name, v[i]) then r.bad = name end
+  end
+  return r
+end
+
+local OPEN = { ['due:user'] = true, ['due:bulk'] = true, pending = true, running = true, held = true }
+local function is_replay(id) return redis.call('EXISTS', P .. 'replay:' .. id) == 1 end
+
+-- A replay waits for no letter that is put aside. One of which is lost who fed it was fed by each that has it in its list.
+-- Returns whether one waited.
+local function leave_replays(ref, stood_in)
+  local v, waited = redis.call('HMGET', record(ref), 'rp', 'back'), false
+  if v[1] and not is_replay(v[1]) then v[1] = nil end
+  local ids = v[1] and { v[1] } or redis.call('ZRANGE', P .. 'replays', 0, -1)
+  for _, id in ipairs(ids) do
+    local R = P .. 'replay:' .. id
+    local w = redis.call('HMGET', R, 'open', 'cursor')
+    local place = not v[1] and redis.call('LPOS', R .. ':refs', ref)
+    if number(w[1], 0) > 0 and (v[1] or (place and place < number(w[2], 0))) then
+      redis.call('HINCRBY', R, 'open', -1)
+      redis.call('HINCRBY', R, 'damaged', 1)
+      if stood_in == 'held' then redis.call('HINCRBY', R, 'held', -1) end
+      if v[2] or not v[1] then redis.call('HINCRBY', R, 'aside', 1) end
+      waited = true
+    end
+  end
+  return waited
+end
+
+function put_aside(ref, why, value)
+  local stood_in
+  for _, index in ipairs(INDEXES) do
+    if redis.call('ZREM', P .. index, ref) == 1 and OPEN[index] then stood_in = index end
+  end
+  if stood_in then leave_replays(ref, stood_in) end
+  for _, index in ipairs({ 'holds:unknown', 'discarded:users', 'failing', 'forbidden' }) do redis.call('ZREM', P .. index, ref) end
+  for _, group in ipairs(redis.call('HKEYS', P .. 'groups')) do
+    redis.call('ZREM', P .. 'letters:' .. group, ref)
+    redis.call('ZREM', P .. 'deadlines:' .. group, ref)
+    if redis.call('EXISTS', P .. 'letters:' .. group) == 0 then redis.call('HDEL', P .. 'groups', group) end
+  end
+  if redis.call('EXISTS', record(ref)) == 1 then redis.call('RENAME', record(ref), P .. 'aside:' .. ref) end
+  damage(ref, why, value)
+  redis.call('HINCRBY', P .. 'counters', 'deletion.damaged', 1)
+end
+
+local function put_aside_if_bad(ref, r)
+  local lacks = not r.state and 'state' or not r.lane and 'lane' or not r.at and 'at' or not r.dl and 'dl'
+  if not lacks and not r.bad then
+    if r.rp and OPEN[r.state] and not is_replay(r.rp) then
+      if leave_replays(ref, r.state) then damage(ref .. ' rp', 'there is no such replay', r.rp) end
+      redis.call('HDEL', record(ref), 'rp', 'back')
+    end
+    return false
+  end
+  if redis.call('EXISTS', record(ref)) == 0 then put_aside(ref, 'its record is missing')
+  elseif lacks then put_aside(ref, 'its record has no field ' .. lacks)
+  else put_aside(ref, 'its field ' .. r.bad .. ' cannot be', r[r.bad]) end
+  return true
+end
+
+function spoilt.is_ref(text) return string.match(text, '^[%w_-]+/[%w_-]+$') end
+
+-- Its record. nil: nobody asked for it, or what was there makes no sense and is put aside.
+function sound(ref)
+  local r = read(ref)
+  if not next(r) and redis.call('EXISTS', record(ref)) == 0 then return nil end
+  return not put_aside_if_bad(ref, r) and r or nil
+end
+
+-- The same of one that stands in an index: it has to be one of this state (and lane). Where it is not, it leaves that index.
+function belongs(ref, state, lane)
+  local r = read(ref)
+  if not spoilt.is_ref(ref) then
+    put_aside(ref, 'its name is no project and job')
+  elseif not put_aside_if_bad(ref, r) then
+    if r.state == state and (state ~= 'pending' or r.lane == lane) then return r end
+    redis.call('ZREM', index_of(state, lane), ref)
+    spoilt.tell(ref, 'it stood among the ' .. state .. ' ones though it is ' .. r.state)
+  end
+end
+
+-- A call for it was under way: what MetaStudio answered is not lost with its record.
+function spoilt.note_answer(ref, outcome)
+  local said = redis.call('HGET', spoilt.list, ref)
+  if not said then return end
+  local entry = table_of(said) or {}
+  entry.answer = outcome
+  redis.call('HSET', spoilt.list, ref, cjson.encode(entry))
+end
+end

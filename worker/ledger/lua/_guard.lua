@@ -1,0 +1,82 @@
+-- What other hands spoilt is put aside, told, and stops nothing.
+--   damaged         hash    name of a key (less the prefix), of its field, or of a deletion (its ref) -> JSON {at, why}
+--   aside:<name>    any     what stood there, as it was, until a person has looked at it (see undamage.lua)
+-- A script that fails in the middle keeps what it wrote so far, so none may fail: each command of all fragments goes through
+-- the `redis.call` below, which meets an empty place where a key is of a wrong type or a number is none.
+local spoilt = { list = KEYS[1] .. 'damaged', told = {} }  -- told: {name, why}, for the answer (see _once.lua)
+local number, table_of, damage
+local raw = redis
+do
+local PREFIX = KEYS[1]
+
+local function short(text) return string.sub(string.gsub(tostring(text), '[^%w%p ]', '?'), 1, 60) end
+
+function spoilt.tell(name, why) spoilt.told[#spoilt.told + 1] = { short(name), why } end
+
+-- Write down that something is spoilt, and why. value: what was found there, if that says more.
+function damage(name, why, value)
+  if value then why = why .. ': ' .. short(value) end
+  spoilt.tell(name, why)
+  local said = cjson.encode({ at = tonumber(raw.call('TIME')[1]) * 1000, why = why })
+  local written = raw.pcall('HSETNX', spoilt.list, name, said)
+  if type(written) == 'table' then
+    raw.call('DEL', spoilt.list)
+    raw.call('HSET', spoilt.list, name, said, 'damaged', said)
+  end
+end
+
+-- Without the hold list nothing is sent until a person has looked: what was on hold cannot be told from the rest.
+local HOLDS = { ['holds:jobs'] = true, ['holds:users'] = true }
+function spoilt.key_aside(key, why)
+  local name = string.gsub(string.sub(key, #PREFIX + 1), '^d:', '')
+  raw.call('RENAME', key, PREFIX .. 'aside:' .. name)
+  damage(name, why)
+  if HOLDS[name] then
+    spoilt.no_holds = true
+    raw.pcall('HSET', PREFIX .. 'gate', 'paused', 'the hold list was damaged (' .. name .. '): see eraser damaged list',
+      'paused_at', tonumber(raw.call('TIME')[1]) * 1000)
+  end
+end
+
+function spoilt.wrong_kind(key)
+  spoilt.key_aside(key, 'it was a ' .. raw.call('TYPE', key).ok .. ', which is the wrong kind of key')
+end
+
+-- Put aside what stands in the way of a command that failed.
+local function clear(err, command, key, field)
+  if type(key) ~= 'string' or string.sub(key, 1, #PREFIX) ~= PREFIX or key == spoilt.list then return end
+  local no_number = string.find(err, 'not an integer', 1, true)
+  if string.find(err, 'WRONGTYPE', 1, true) then
+    spoilt.wrong_kind(key)
+  elseif command == 'HINCRBY' and no_number then
+    damage(string.sub(key, #PREFIX + 1) .. ' ' .. field, 'it was no number', raw.call('HGET', key, field))
+    raw.call('HDEL', key, field)
+  elseif command == 'INCR' and no_number then
+    spoilt.key_aside(key, 'it was no number')
+  elseif command == 'XADD' then
+    spoilt.key_aside(key, 'nothing could be added to it: ' .. short(err))
+  end
+end
+
+local raw_pcall = raw.pcall
+function spoilt.call(...)
+  local answer = raw_pcall(...)
+  if type(answer) ~= 'table' or not answer.err then return answer end
+  clear(answer.err, ...)
+  return raw.call(...)
+end
+
+-- What is a number, and no more than one can count with; or the other value.
+function number(text, otherwise)
+  local x = tonumber(text or nil)
+  if not x or x ~= x or x == math.huge or x == -math.huge then return otherwise end
+  return x
+end
+
+-- What JSON says, if it is an object or a list; else nil.
+function table_of(text)
+  local ok, found = pcall(cjson.decode, text or '')
+  return ok and type(found) == 'table' and found or nil
+end
+end
+local redis = { call = spoilt.call, pcall = raw.pcall, sha1hex = raw.sha1hex }

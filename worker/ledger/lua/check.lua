@@ -1,0 +1,122 @@
+-- check: do an account's records and indexes fit together? Where the record says how, they are put right; what makes no
+--        sense is put aside (see _damage.lua). Nothing happens to what is as it has to be.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: keys (bool: look at the kinds of the account's own keys), lease (ms)),
+--            then up to 500 refs, found as records or in indexes
+--   returns  {"now", "damage": what was found, see _once.lua}
+--include _clock
+--include _account
+--include _drains
+--include _once
+--include _groups
+--include _replays
+--include _sound_replay
+local KEYS_KINDS = {
+  ['due:user'] = 'zset', ['due:bulk'] = 'zset', running = 'zset', held = 'zset', deleted = 'zset', gone = 'zset', dead = 'zset',
+  cancelled = 'zset', discarded = 'zset', ['discarded:users'] = 'zset', failing = 'zset', forbidden = 'zset', closures = 'hash', probes = 'zset', waiting = 'zset', rung = 'zset',
+  counters = 'hash', groups = 'hash', gate = 'hash', left = 'hash', receipts = 'stream', ['receipts:book'] = 'hash',
+  ['receipts:seals'] = 'zset', audit = 'zset', deaths = 'string', bells = 'string', ['holds:jobs'] = 'hash',
+  ['holds:users'] = 'hash', ['holds:ends'] = 'zset', ['holds:unknown'] = 'zset', runs = 'zset',
+  slots = 'hash', replays = 'zset', ['replays:feeding'] = 'zset', account = 'hash', damaged = 'hash', ops = 'hash', clock = 'hash', idem = 'hash', projects = 'hash', books = 'zset',
+  ['books:seen'] = 'zset', ['books:wanted'] = 'hash', ['replays:planned'] = 'zset', ['users:projects'] = 'set',
+}
+local LONGEST, LONGEST_LEASE = 400 * 86400000, 86400000  -- ms from now: nothing is due, and no lease ends, later than that
+local OVER = { deleted = true, gone = true, dead = true, cancelled = true, discarded = true }
+local options = cjson.decode(ARGV[3])
+
+local function must_be(kind, name)
+  local found = redis.call('TYPE', P .. name).ok
+  if found == kind or found == 'none' then return end
+  if name == 'damaged' then redis.call('DEL', spoilt.list) else spoilt.wrong_kind(P .. name) end
+end
+
+local MOST = 1000  -- of one kind; of more some by chance, so that all have their turn
+local function kinds()
+  for name, kind in pairs(KEYS_KINDS) do must_be(kind, name) end
+  for _, id in ipairs(redis.call('ZRANDMEMBER', P .. 'audit', MOST)) do must_be('hash', 'audit:' .. id) end
+  for _, id in ipairs(redis.call('ZRANDMEMBER', P .. 'runs', MOST)) do
+    must_be('hash', 'run:' .. id)
+    must_be('hash', 'outcomes:' .. id)
+  end
+  for _, group in ipairs(redis.call('HKEYS', P .. 'groups')) do
+    must_be('zset', 'letters:' .. group)
+    must_be('zset', 'deadlines:' .. group)
+  end
+end
+
+-- Numbers of a hash, and ids of entries of the stream.
+local function values(name, fields)
+  local key = P .. name
+  for field, kind in pairs(fields) do
+    local value = redis.call('HGET', key, field)
+    local good = not value or (kind == 'number' and number(value)) or (kind == 'id' and string.match(value, '^%d+%-%d+$'))
+    if not good then
+      damage(name .. ' ' .. field, 'it cannot be', value)
+      redis.call('HDEL', key, field)
+    end
+  end
+end
+
+local function counters()
+  local fields = {}
+  for _, field in ipairs(redis.call('HKEYS', P .. 'counters')) do fields[field] = 'number' end
+  values('counters', fields)
+end
+
+local function replays(now)
+  for _, name in ipairs({ 'replays', 'replays:feeding' }) do
+    for _, id in ipairs(redis.call('ZRANGE', P .. name, 0, -1)) do
+      sound_replay(id)
+      end_if_over(replay_key(id), id, now)  -- a letter that was put aside may have been the last
+    end
+  end
+end
+
+-- It stands nowhere, or at no time that could come: where to put it is known, but for a time that somebody chose. A lease
+-- ends as if it had begun now: a call may be under way.
+local function put_back(ref, r, now)
+  local own = index_of(r.state, r.lane)
+  local chosen = r.state == 'held' or (r.state == 'pending' and r.wait == 'grace')
+  if chosen and not r.calls then return put_aside(ref, 'when it is due was lost') end
+  redis.call('ZADD', own, OVER[r.state] and r.settled or ms(r.state == 'running' and now + options.lease or now), ref)
+  spoilt.tell(ref, 'it stood in no index: put back among the ' .. r.state .. ' ones')
+end
+
+local function check(ref, now)
+  local r = sound(ref)
+  local own = r and index_of(r.state, r.lane)
+  local score
+  for _, index in ipairs(spoilt.indexes) do
+    local key = P .. index
+    local at = redis.call('ZSCORE', key, ref)
+    if at and not r then return put_aside(ref, 'its record is missing') end
+    if at and key ~= own then
+      redis.call('ZREM', key, ref)
+      spoilt.tell(ref, 'it stood in ' .. index .. ' though it is ' .. r.state)
+    elseif at then
+      score = number(at)
+      local most = r.state == 'running' and LONGEST_LEASE or LONGEST
+      if score and (score > now + most or score < 0) then score = nil end
+    end
+  end
+  if not r then return end
+  if not score then put_back(ref, r, now) end
+  if r.state == 'dead' and not redis.call('ZSCORE', P .. 'letters:' .. (r.grp or ''), ref) then
+    joins_group(ref, r.settled or ms(now))
+  end
+end
+
+return once(ARGV[1], ARGV[2], function()
+  local now = clock()
+  for i = 4, #ARGV do
+    if not spoilt.is_ref(ARGV[i]) then put_aside(ARGV[i], 'its name is no project and job')
+    elseif redis.call('HEXISTS', spoilt.list, ARGV[i]) == 0 then check(ARGV[i], now) end
+  end
+  if options.keys then
+    kinds()
+    values('receipts:book', { n = 'number', sealed_n = 'number', sealed_id = 'id', archived_n = 'number', archived_id = 'id' })
+    counters()
+    replays(now)
+  end
+  return { now = tonumber(ms(now)) }
+end)

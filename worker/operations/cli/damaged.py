@@ -1,0 +1,77 @@
+"""`eraser damaged`: what somebody else altered or removed in the ledger, and what is done about it."""
+
+from __future__ import annotations
+
+import click
+
+from worker.ledger.damage import Damaged
+from worker.operations import damage, gates
+from worker.operations.cli import door
+from worker.operations.cli.output import Reading
+from worker.operations.cli.printing import by_option, json_line, json_option, reason_option, say, table
+from worker.operations.words import count, plain
+
+_account = click.option("--account", metavar="A", help="Only this account.")
+
+
+@click.group()
+def damaged() -> None:
+    """What was damaged in the ledger by other hands. It was put aside, and stops nothing.
+
+    A deletion of which the record is lost or makes no sense is not sent any more until somebody asks for it again:
+    `eraser request JOB_ID`.
+    """
+
+
+@damaged.command("list", cls=Reading)
+@_account
+@json_option
+def list_(account: str | None, as_json: bool) -> None:
+    """Everything that was put aside and that nobody has looked at yet, with what to do.
+
+    \b
+    eraser damaged list
+    """
+    running = door.load()
+    accounts = [account] if account and gates.accounts_meant(running, account, every=None, command="") else None
+    found = list(damage.each(door.enter(running), accounts))
+    if as_json:
+        for one in found:
+            json_line(one.as_json())
+        return
+    if not found:
+        say("Nothing is damaged.")
+        return
+    rows = [(one.account, plain(one.name), plain(_why(one)), plain(damage.what_to_do(one))) for one in found]
+    table(["ACCOUNT", "WHAT", "WHY", "TO GO ON"], rows)
+
+
+def _why(one: Damaged) -> str:
+    answer = f"; a call was under way, and its answer makes it {one.answer}" if one.answer else ""
+    return one.why + answer
+
+
+@damaged.command()
+@click.argument("names", nargs=-1, required=True, metavar="WHAT...")
+@click.option("--account", metavar="A", help="Which account; needed where there are several.")
+@reason_option(required=True)
+@by_option
+@json_option
+def discard(names: tuple[str, ...], account: str | None, reason: str, by: str | None, as_json: bool) -> None:
+    """Give up what was put aside, by its name in the list. Of a deletion nothing is left then but the audit's entry.
+
+    \b
+    eraser damaged discard p-1/job-00001 --reason TICKET-4711
+    """
+    running = door.load()
+    (which,) = gates.accounts_meant(running, account, every=None, command="damaged discard WHAT --reason R")
+    unknown = 0
+    for name, result in damage.give_up(door.enter(running), which, names, reason=reason, by=by):
+        unknown += result == "unknown"
+        if as_json:
+            json_line({"account": which, "name": name, "result": result})
+        else:
+            say(f"{name}: {'given up' if result == 'dropped' else 'nothing of this name was put aside'}")
+    if unknown:
+        click.echo(f"eraser: {count(unknown, 'name')} unknown; see: eraser damaged list", err=True)
+        raise SystemExit(1)
