@@ -282,6 +282,15 @@ def test_receipts_go_on_with_the_next_number_where_the_book_was_lost(bench: Benc
     assert [fields[b"n"] for _, fields in entries] == [b"1", b"2", b"3"]
 
 
+def test_receipts_begin_anew_where_none_can_follow_the_last(bench: Bench) -> None:
+    bench.client.xadd(f"{bench.p}receipts", {"foo": "bar"}, id=f"{2**64 - 1}-{2**64 - 1}")
+    bench.request("a")
+    assert bench.settle(bench.take()) == "deleted"
+    ((_, fields),) = bench.client.xrange(f"{bench.p}receipts")  # type: ignore[misc]
+    assert fields[b"ref"] == b"p/a"
+    assert told(bench) == {"receipts"}
+
+
 # -- what people see ---------------------------------------------------------------------------------------------------
 
 

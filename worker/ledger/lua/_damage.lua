@@ -14,11 +14,14 @@ function numbers(...)
   return ok and x - x == 0
 end
 
--- The fields that `sound` and `belongs` read. LEGAL says what each has to be, where it is there; the others are text.
-local FIELDS, LEGAL
+-- The fields that `sound` and `belongs` read. LEGAL says what each has to be, where it is there.
+local FIELDS = { 'state', 'lane', 'unk', 'seen', 'unsent', 'au', 'owner', 'wish', 'claims', 'back', 'rp', 'at', 'dl', 'round',
+  'used', 'calls', 'lost', 'later', 'refused', 'look', 'unseen', 'settled', 'tk', 'was', 'ht', 'busy', 'dn' }
+local FIRST_NUMBER = 12
+local LEGAL, STATES, LANES, FLAG
 local function know_fields()
-  local LANES, FLAG = { user = true, bulk = true }, { ['0'] = true, ['1'] = true }
-  local STATES = { pending = true, running = true, held = true, deleted = true, gone = true, dead = true, cancelled = true,
+  LANES, FLAG = { user = true, bulk = true }, { ['0'] = true, ['1'] = true, [false] = true }
+  STATES = { pending = true, running = true, held = true, deleted = true, gone = true, dead = true, cancelled = true,
     discarded = true }
 
   local function flag(x) return FLAG[x] end
@@ -39,13 +42,10 @@ local function know_fields()
     return x == '-' or (r and are_claims(r.claims))
   end
 
-  FIELDS = { 'wait', 'grp', 'rp' }
   LEGAL = { lane = function(x) return LANES[x] end, state = function(x) return STATES[x] end, unk = flag, seen = flag,
     unsent = flag, au = hash, owner = hash, claims = function(x) return are_claims(table_of(x)) end, back = before,
     wish = function(x) return x == 'cancel' end }
-  for _, name in ipairs({ 'at', 'dl', 'round', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'unseen', 'settled',
-    'tk', 'was', 'ht', 'busy', 'dn' }) do LEGAL[name] = number end
-  for name in pairs(LEGAL) do FIELDS[#FIELDS + 1] = name end
+  for i = FIRST_NUMBER, #FIELDS do LEGAL[FIELDS[i]] = number end
 end
 
 -- Could the moves work with this value of this field?
@@ -54,14 +54,11 @@ function spoilt.fits(name, x)
   return not LEGAL[name] or LEGAL[name](x)
 end
 
-local function read(ref)
-  if not LEGAL then know_fields() end
-  local v, r = redis.call('HMGET', record(ref), unpack(FIELDS)), {}
-  for i, name in ipairs(FIELDS) do
-    r[name] = v[i] or nil
-    if v[i] and not spoilt.fits(name, v[i]) then r.bad = name end
-  end
-  return r
+-- Is nothing wrong with it at first sight? What is seldom there is looked at more closely.
+local function plain(v)
+  return STATES[v[1]] and LANES[v[2]] and FLAG[v[3]] and FLAG[v[4]] and FLAG[v[5]] and (not v[6] or LEGAL.au(v[6]))
+    and (not v[7] or LEGAL.owner(v[7])) and not (v[8] or v[9] or v[10] or v[11]) and numbers(unpack(v, 12, 19))
+    and numbers(0, 0, unpack(v, 20, 25)) and numbers(0, 0, v[26], v[27])
 end
 
 local OPEN = { ['due:user'] = true, ['due:bulk'] = true, pending = true, running = true, held = true }
@@ -105,40 +102,39 @@ function put_aside(ref, why, value)
   redis.call('HINCRBY', P .. 'counters', 'deletion.damaged', 1)
 end
 
-local function put_aside_if_bad(ref, r)
-  local lacks = not r.state and 'state' or not r.lane and 'lane' or not r.at and 'at' or not r.dl and 'dl'
-  if not lacks and not r.bad then
-    if r.rp and OPEN[r.state] and not is_replay(r.rp) then
-      if leave_replays(ref, r.state) then damage(ref .. ' rp', 'there is no such replay', r.rp) end
-      redis.call('HDEL', record(ref), 'rp', 'back')
-    end
-    return false
+local NEEDED = { state = true, lane = true, at = true, dl = true }
+local function look_closely(ref, v)
+  for i, name in ipairs(FIELDS) do
+    if not v[i] and NEEDED[name] then return put_aside(ref, 'its record has no field ' .. name) end
+    if v[i] and not spoilt.fits(name, v[i]) then return put_aside(ref, 'its field ' .. name .. ' cannot be', v[i]) end
   end
-  if redis.call('EXISTS', record(ref)) == 0 then put_aside(ref, 'its record is missing')
-  elseif lacks then put_aside(ref, 'its record has no field ' .. lacks)
-  else put_aside(ref, 'its field ' .. r.bad .. ' cannot be', r[r.bad]) end
-  return true
+  local replay = v[11]
+  if replay and OPEN[v[1]] and not is_replay(replay) then
+    if leave_replays(ref, v[1]) then damage(ref .. ' rp', 'there is no such replay', replay) end
+    redis.call('HDEL', record(ref), 'rp', 'back')
+  end
+  return v
 end
 
 function spoilt.is_ref(text) return string.match(text, '^[%w_-]+/[%w_-]+$') end
 
--- Its record. nil: nobody asked for it, or what was there makes no sense and is put aside.
+-- Some of its record. nil: nobody asked for it, or what was there makes no sense and is put aside.
 function sound(ref)
-  local r = read(ref)
-  if not next(r) and redis.call('EXISTS', record(ref)) == 0 then return nil end
-  return not put_aside_if_bad(ref, r) and r or nil
+  if redis.call('EXISTS', record(ref)) == 0 then return nil end
+  if not LEGAL then know_fields() end
+  local v = redis.call('HMGET', record(ref), unpack(FIELDS))
+  return plain(v) and v or look_closely(ref, v)
 end
 
--- The same of one that stands in an index: it has to be one of this state (and lane). Where it is not, it leaves that index.
+-- Is one that stands in an index what it stands for? Where it is of another state (or lane), it leaves that index.
 function belongs(ref, state, lane)
-  local r = read(ref)
-  if not spoilt.is_ref(ref) then
-    put_aside(ref, 'its name is no project and job')
-  elseif not put_aside_if_bad(ref, r) then
-    if r.state == state and (state ~= 'pending' or r.lane == lane) then return r end
-    redis.call('ZREM', index_of(state, lane), ref)
-    spoilt.tell(ref, 'it stood among the ' .. state .. ' ones though it is ' .. r.state)
-  end
+  if not spoilt.is_ref(ref) then return put_aside(ref, 'its name is no project and job') end
+  if redis.call('EXISTS', record(ref)) == 0 then return put_aside(ref, 'its record is missing') end
+  local v = sound(ref)
+  if not v then return nil end
+  if v[1] == state and (state ~= 'pending' or v[2] == lane) then return true end
+  redis.call('ZREM', index_of(state, lane), ref)
+  spoilt.tell(ref, 'it stood among the ' .. state .. ' ones though it is ' .. v[1])
 end
 
 -- A call for it was under way: what MetaStudio answered is not lost with its record.

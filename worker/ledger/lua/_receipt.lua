@@ -47,7 +47,9 @@ local function append(now, ...)
   if type(said) == 'string' then return end
   local last = redis.call('XREVRANGE', P .. 'receipts', '+', '-', 'COUNT', 1)[1]
   local at, seq = string.match(last and last[1] or '', '^(%d+)%-(%d+)$')
-  redis.call('XADD', P .. 'receipts', at and at .. '-' .. ms(seq + 1) or '*', 'n', n, ...)
+  said = at and redis.pcall('XADD', P .. 'receipts', at .. '-' .. ms(seq + 1), 'n', n, ...)
+  if type(said) == 'string' then return end
+  redis.call('XADD', P .. 'receipts', ms(now) .. '-' .. n, 'n', n, ...)  -- no entry can follow that one: it is put aside
 end
 
 -- s: the settlement (see _settle.lua), or who ended it: by, why

@@ -83,7 +83,8 @@ local function put_back(ref, r, now)
 end
 
 local function check(ref, now)
-  local r = sound(ref)
+  local v = sound(ref) and redis.call('HMGET', record(ref), 'state', 'lane', 'wait', 'calls', 'settled', 'grp')
+  local r = v and { state = v[1], lane = v[2], wait = v[3], calls = v[4], settled = v[5], grp = v[6] }
   local own = r and index_of(r.state, r.lane)
   local score
   for _, index in ipairs(spoilt.indexes) do
