@@ -155,7 +155,7 @@ def test_what_was_refused_or_needed_no_leave_is_no_act(
     undertaker.end("e-1", "e-2")
     assert command(*refused, input=b"".join(b"job-%d\n" % n for n in range(101))).code in (0, 2, 3)
     assert command("audit", "--json").json == []
-    assert command("audit").out.startswith("No operator did anything yet")
+    assert command("audit").out.startswith("No actions yet")
 
 
 def test_who_acts_is_this_systems_user_where_nobody_says(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +251,7 @@ def test_filters_choose_by_time_act_who_and_account(command: Command, tmp_path: 
     assert found("--until", "1h") == []
     assert len(found("--since", "1h")) == 3
     assert len(found("--limit", "2")) == 2
-    assert command("audit", "--until", "1h", **house).out.startswith("No act passes these filters")
+    assert command("audit", "--until", "1h", **house).out.startswith("No action matches these filters")
     assert "and more before: --limit" in command("audit", "--limit", "1", **house).out
     assert "did you mean" in command("audit", "--account", "aa", **house).err
 

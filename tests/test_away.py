@@ -121,7 +121,7 @@ def test_status_on_a_replica_does_not_say_that_work_goes_on(command: Command, re
     command.environ["ERASER_REDIS_URL"] = replica
     ended = command("status")
     assert ended.code == 0
-    assert "Redis takes no writes, so nothing goes on until it does" in ended.out
+    assert "Redis takes no writes; everything waits until it does" in ended.out
     assert "at work" not in ended.out
 
 

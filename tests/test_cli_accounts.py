@@ -119,7 +119,8 @@ def test_an_account_that_is_gone_and_not_empty_is_an_alarm(house: Installation) 
     assert (gone["account"], gone["in_settings"], gone["deletions"], gone["holds"]) == ("studio-a", False, 6, 2)
     assert {stray["project_id"] for stray in seen["projects_elsewhere"]} == {PROJECT, OTHER}
     assert (
-        "account studio-a is gone from the settings, and 6 deletions and 2 holds lie there" in house.after("status").out
+        "account studio-a is gone from the settings, and 6 deletions and 2 holds are still there"
+        in house.after("status").out
     )
     rows = {row["check"]: row for row in house.after("doctor", "--offline", "--json").json}
     assert rows["account studio-a"]["verdict"] == "wrong"

@@ -28,7 +28,7 @@ def test_a_call_under_way_exits_1_with_an_explanation(command: Command, undertak
     undertaker.take()
     ended = command("cancel", "job-1", "--reason", "T-1")
     assert ended.code == 1
-    assert "a call is under way right now" in ended.out
+    assert "a call is in progress" in ended.out
 
 
 def test_what_may_be_deleted_exits_1_and_somebody_looks(command: Command, undertaker: Undertaker) -> None:
@@ -97,7 +97,7 @@ def test_a_run_without_anything_open_is_said_in_words(command: Command) -> None:
 def test_jobs_or_a_run_one_of_the_two(command: Command, args: list[str]) -> None:
     ended = command("cancel", *args, "--reason", "T-1")
     assert ended.code == 2
-    assert "one of the two: eraser cancel JOB_ID --reason TICKET" in ended.err
+    assert "not both: eraser cancel JOB_ID --reason TICKET" in ended.err
 
 
 def test_a_reason_is_needed(command: Command) -> None:

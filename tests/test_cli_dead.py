@@ -95,7 +95,7 @@ def test_no_dead_letters_is_said_in_words(command: Command, args: list[str]) -> 
 def test_a_group_is_shown_by_the_beginning_of_its_name(command: Command, some: Undertaker) -> None:
     out = command("dead", "show", "server").out
     assert "5 dead letters" in out
-    assert "What to do: replay once MetaStudio is well" in out
+    assert "What to do: replay when MetaStudio has recovered" in out
     assert f"eraser dead replay {FAILED}" in out
     (found,) = command("dead", "show", "server", "--json").json
     assert set(found) == GROUP | {"letters"}
@@ -108,7 +108,7 @@ def test_a_group_that_is_not_there_or_not_clear_is_refused_with_what_there_is(
     unknown, unclear = command("dead", "show", "nope"), command("dead", "show", "server")
     assert (unknown.code, unclear.code) == (2, 2)
     assert "there are: deadline, refused-400-MSS.00000003" in unknown.err
-    assert "'server' begins 2 groups" in unclear.err
+    assert "'server' matches 2 groups" in unclear.err
 
 
 def test_a_list_can_be_filtered(command: Command, some: Undertaker) -> None:
@@ -159,7 +159,7 @@ def test_a_job_that_is_not_dead_is_told_its_state_in_whichever_project_it_is(
 
 
 def test_a_filter_that_nothing_passes_is_said_in_words(command: Command, some: Undertaker) -> None:
-    assert "No dead letter passes these filters" in command("dead", "list", "--job", "zzz").out
+    assert "No dead letter matches these filters" in command("dead", "list", "--job", "zzz").out
 
 
 def test_a_wrong_time_says_both_forms(command: Command, some: Undertaker) -> None:
@@ -183,7 +183,7 @@ def test_fifty_thousand_dead_letters_are_grouped_listed_planned_and_begun(
     assert "49,950 more" in command("dead", "list").out
     ended = command("dead", "replay", "--all", "--yes", "--max", "50000", "--reason", "T-1", "--no-wait")
     assert ended.code == 5
-    assert "50,000 letters: nothing has begun yet." in ended.out
+    assert "50,000 dead letters: nothing has started yet." in ended.out
 
 
 # -- replaying --------------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_fifty_thousand_dead_letters_are_grouped_listed_planned_and_begun(
 def test_one_job_that_is_named_is_replayed_at_once_in_the_user_lane(command: Command, some: Undertaker) -> None:
     ended = command("dead", "replay", "e-1", "--reason", "T-1", "--by", "ops-7")
     assert ended.code == 0
-    assert "1 letter replayed." in ended.out
+    assert "1 dead letter replayed." in ended.out
     (shown,) = command("show", "e-1", "--json").json
     assert (shown["state"], shown["lane"], shown["round"]) == ("pending", "user", 2)
     assert shown["events"][-1]["why"] == "T-1"
@@ -214,7 +214,7 @@ def test_who_asked_and_why_outlives_a_replay_in_the_record_the_history_and_the_r
     assert [claim | {"lane": "bulk"} for claim in shown["claims"]] == before["claims"]
     assert shown["requested_at"] == before["requested_at"]
     told = command("show", "e-1").out
-    for line in ("requested by ann: TICKET-1", "asked for again by bob: TICKET-2", "a new round by ops-7: INC-77"):
+    for line in ("requested by ann: TICKET-1", "requested again by bob: TICKET-2", "a new round by ops-7: INC-77"):
         assert told.count(line) == 1, told
     undertaker.settle(undertaker.take(), to="deleted")
     receipt = command("receipts", "export").json[0]
@@ -243,9 +243,9 @@ def test_many_show_a_plan_and_want_yes(command: Command, some: Undertaker) -> No
     assert ended.code == 3
     assert "PLAN  replay 6 dead letters" in ended.out
     assert FAILED in ended.out
-    assert "skipped: nix: no dead letter and no group of that name" in ended.out
+    assert "skipped: nix: not a dead job and not a group" in ended.out
     assert "account default: 6 at 9." in ended.out
-    assert "refused by plan first" in ended.err
+    assert "Dry run, nothing was done" in ended.err
     assert "eraser dead replay server r-1 nix --reason 'T 1' --snapshot 8 --yes" in ended.err
     assert command("status", "--json").json[0]["states"]["dead"] == 8
 
@@ -254,7 +254,7 @@ def test_the_command_that_a_refusal_names_does_it(command: Command, some: Undert
     ended = command("dead", "replay", "server", "r-1", "--reason", "T 1", "--snapshot", "8", "--yes", "--no-wait")
     assert ended.code == 5
     assert "Started replay-" in ended.out
-    assert "6 letters: nothing has begun yet." in ended.out
+    assert "6 dead letters: nothing has started yet." in ended.out
     assert "eraser replay cancel replay-" in ended.out
 
 
@@ -270,7 +270,7 @@ def test_what_died_after_the_plan_is_not_replayed(command: Command, some: Undert
 def test_a_few_jobs_that_are_named_need_no_plan(command: Command, some: Undertaker) -> None:
     ended = command("dead", "replay", "e-1", "r-1", "--reason", "T-1")
     assert ended.code == 0
-    assert "2 letters replayed." in ended.out
+    assert "2 dead letters replayed." in ended.out
     assert command("show", "r-1", "--json").json[0]["lane"] == "user"
 
 
@@ -300,7 +300,7 @@ def test_above_a_hundred_the_number_has_to_be_confirmed(
     bury(undertaker, 101)
     ended = command("dead", verb, "--all", "--reason", "T-1", *more)
     assert ended.code == 3
-    assert "refused by max: 101 letters" in ended.err
+    assert "refused by max: 101 dead letters" in ended.err
     bound = " --snapshot 0" if verb == "replay" else ""
     assert f"eraser dead {verb} --all --reason T-1{bound} --yes --max 101" in ended.err
     assert undertaker.redis.zcard("eraser:{default}:dead") == 101
@@ -320,7 +320,7 @@ def test_what_is_not_dead_is_skipped_with_its_state(command: Command, some: Unde
 def test_all_of_nothing_is_said_in_words(command: Command) -> None:
     ended = command("dead", "replay", "--all", "--yes", "--reason", "T-1")
     assert ended.code == 0
-    assert "Nothing was done: no dead letter was chosen" in ended.out
+    assert "Nothing was done: no dead letter matches" in ended.out
 
 
 def test_a_job_of_two_projects_needs_its_project(command: Command, redis_url: str, undertaker: Undertaker) -> None:
@@ -335,8 +335,8 @@ def test_a_job_of_two_projects_needs_its_project(command: Command, redis_url: st
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["replay", "--reason", "T"], "say --all"),
-        (["replay", "e-1", "--all", "--reason", "T"], "one of the two"),
+        (["replay", "--reason", "T"], "or --all"),
+        (["replay", "e-1", "--all", "--reason", "T"], "not both"),
         (["replay", "e-1"], "--reason"),
         (["replay", "e-1", "--reason", "a@b"], "reason: use a ticket number"),
         (["discard", "e-1", "--reason", "T", "--by", "a b"], "by: use an opaque id"),
@@ -391,7 +391,7 @@ def test_a_group_that_was_discarded_is_restored_after_a_plan(command: Command, s
     )
     assert command("dead", "discard", "r-1", "d-1", "--reason", "T", "--json").json[0]["will_be_discarded"] == 2
     assert command("dead", "restore", "server").code == 3
-    assert "5 letters restored." in command("dead", "restore", "server", "--yes").out
+    assert "5 dead letters restored." in command("dead", "restore", "server", "--yes").out
 
 
 def test_what_was_not_discarded_cannot_be_restored(command: Command, some: Undertaker) -> None:

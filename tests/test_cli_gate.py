@@ -18,12 +18,12 @@ def two_accounts(tmp_path: Path) -> str:
 
 
 def test_pause_and_resume_tell_what_they_did(command: Command) -> None:
-    assert "no call leaves until: eraser resume --reason R" in command("pause", "--reason", "T-1").out
+    assert "no call is sent until: eraser resume --reason R" in command("pause", "--reason", "T-1").out
     assert "was paused before; the reason is replaced" in command("pause", "--reason", "T-2", "--by", "ops-1").out
     (paused,) = command("status", "--json").json
     assert (paused["accounts"][0]["gate"], paused["accounts"][0]["reason"]) == ("paused", "T-2 (by ops-1)")
     assert "it was paused by an operator" in command("resume", "--reason", "T-3").out
-    assert "was open already" in command("resume", "--reason", "T-3").out
+    assert "is already open" in command("resume", "--reason", "T-3").out
 
 
 def test_json_has_one_line_an_account(command: Command) -> None:

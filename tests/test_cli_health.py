@@ -70,7 +70,7 @@ def test_an_absent_redis_is_not_the_workers_illness(command: Command, beats: Pat
     beat(beats, seconds_ago=200)
     ended = command("health", ERASER_REDIS_URL="redis://127.0.0.1:1/0")
     assert ended.code == 0
-    assert "Redis is away" in ended.out
+    assert "Redis is unreachable" in ended.out
 
 
 def test_a_worker_that_is_dead_is_nobodys_illness(command: Command, beats: Path) -> None:

@@ -19,13 +19,13 @@ def test_what_waits_is_held_and_removing_the_hold_sends_it(command: Command, und
     ended = command("hold", "add", "job-1", "job-2", *SAID)
     assert ended.code == 0
     assert "held: nothing is sent until the hold is removed" in ended.out
-    assert "nobody asked for its deletion yet" in ended.out
+    assert "its deletion was not requested yet" in ended.out
     shown = command("show", "job-1").out
     assert "held: on hold" in shown
     assert "by legal-3: CASE-12" in shown
     ended = command("hold", "remove", "job-1", "--reason", "closed")
     assert ended.code == 0
-    assert "released: its deletion goes on" in ended.out
+    assert "released: its deletion continues" in ended.out
     assert "No reason" not in ended.err
     assert undertaker.take().ref.job_id == "job-1"
 
@@ -54,8 +54,8 @@ def test_an_app_user_is_held_by_a_hash(command: Command, undertaker: Undertaker)
     undertaker.ledger.take(worker="w1", key="k1")
     removed = command("hold", "remove", "--app-user", "u-7781")
     assert "1 deletion that it held goes on" in removed.out
-    assert "No reason was given, and the audit says so" in removed.err
-    assert "no reason was given" in command("audit").out
+    assert "No reason given: the audit has none" in removed.err
+    assert "no reason given" in command("audit").out
     assert command("hold", "remove", "--app-user", "u-7781").code == 1
 
 
@@ -81,8 +81,8 @@ def test_no_hold_is_said_in_words(command: Command) -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (("add", *SAID), "name jobs, or an app user"),
-        (("add", "job-1", "--app-user", "u-1", *SAID), "one of the two"),
+        (("add", *SAID), "give jobs, or an app user"),
+        (("add", "job-1", "--app-user", "u-1", *SAID), "not both"),
         (("add", "job-1", *SAID, "--until", "tomorrow"), "--until: expected a time with its zone"),
         (("add", "job-1", *SAID, "--until", "2001-01-31"), "has passed"),
         (("add", "job-1", *SAID, "--until", "2027-02-30"), "there is no such day"),

@@ -82,7 +82,7 @@ def test_a_full_disk_is_told_and_all_is_recorded(command: Command, undertaker: U
         process = start(command, "request", "--from-file", str(ids), "--max", str(MANY), "--json", stdout=full)
     _, said = process.communicate(timeout=240)
     assert known(undertaker) == MANY
-    assert process.returncode == 1, "the output is not whole, and a script has to know"
+    assert process.returncode == 1, "the output is incomplete, and a script has to know"
     assert f"Accepted {MANY:,} deletions".encode() in said
     assert FULL.encode() in said
 
@@ -113,7 +113,7 @@ def test_dead_letters_are_discarded_to_the_last_one(command: Command, undertaker
     reads = ReadModel(undertaker.redis, "default", rate=10)
     counts = reads.status().states
     assert (code, counts[State.DISCARDED], counts[State.DEAD]) == (0, number, 0)
-    assert f"{number:,} letters discarded." in said
+    assert f"{number:,} dead letters discarded." in said
 
 
 def test_what_was_asked_for_is_withdrawn_to_the_last_one(command: Command, undertaker: Undertaker, ids: Path) -> None:
@@ -134,7 +134,7 @@ def test_an_export_that_was_cut_off_is_not_called_whole(command: Command, undert
     undertaker.end(*(f"job-{n:05d}" for n in range(3_000)), to="deleted")
     code, said = head(command, "receipts", "export")
     assert code == 1
-    assert "not whole" in said
+    assert "incomplete" in said
 
 
 def test_a_command_without_stdout_does_what_it_is_told(command: Command, undertaker: Undertaker) -> None:

@@ -46,7 +46,7 @@ def test_a_dead_letter_is_told_with_its_attempts_and_what_to_type(command: Comma
     ended = command("show", "job-1")
     assert ended.code == 0
     assert "dead: needs a person" in ended.out
-    assert "MetaStudio failed or stayed silent until the attempts were used up" in ended.out
+    assert "MetaStudio failed or did not answer until all attempts were used" in ended.out
     assert "attempt 1: 500 MSS.00000004 boom [red]x[/red] after 41 ms → failed" in ended.out
     assert "X-Request-Id req-1" in ended.out
     assert "30 days left" in ended.out
@@ -58,7 +58,7 @@ def test_what_it_waits_for_and_until_when(command: Command, undertaker: Undertak
     undertaker.request("job-1")
     undertaker.settle(undertaker.take(), to="pending", wait="retry", delay_s=600, fields={"unk": "1"})
     ended = command("show", "job-1")
-    assert "waits for its next attempt" in ended.out
+    assert "waiting for its next attempt" in ended.out
     assert "it may be deleted" in ended.out
     assert "in 9 min" in ended.out or "in 10 min" in ended.out
     assert command("show", "job-1", "--json").json[0]["may_be_deleted"] is True
@@ -66,7 +66,7 @@ def test_what_it_waits_for_and_until_when(command: Command, undertaker: Undertak
 
 def test_evidence_is_told_in_words(command: Command, undertaker: Undertaker) -> None:
     undertaker.end("job-1", to="gone", status=404, code="MSS.00000005", evidence="after_our_call")
-    assert "an earlier call of ours had no clear answer; then the job was absent" in command("show", "job-1").out
+    assert "an earlier DELETE had no clear answer; afterwards the job was absent" in command("show", "job-1").out
 
 
 def test_what_was_not_visible_says_what_to_type_if_it_was_the_projects_last_job(
@@ -102,7 +102,7 @@ def test_every_requester_is_in_the_timeline(command: Command, undertaker: Undert
     undertaker.request("job-1", by="ops-2", why="T-2", run="run-9")
     ended = command("show", "job-1")
     assert "requested by ops-1: T-1" in ended.out
-    assert "asked for again by ops-2 for run-9: T-2" in ended.out
+    assert "requested again by ops-2 for run-9: T-2" in ended.out
     (claim,) = command("show", "job-1", "--json").json[0]["claims"]
     assert set(claim) == {"requested_by", "reason", "run", "lane", "requested_at"}
 
@@ -141,13 +141,13 @@ def deletion(attempts: list[Attempt], events: list[Event]) -> Deletion:
     [
         ("deletion.looked", {"found": "absent", "status": 200}, "asked MetaStudio for the job: it is not there (200)"),
         ("deletion.looked", {"found": "present", "job_state": "TRAINING"}, "it is there, in state TRAINING"),
-        ("deletion.looked", {"found": "unseen", "status": 200}, "nor is any job that would prove it; asked again"),
+        ("deletion.looked", {"found": "unseen", "status": 200}, "neither is any other job: no proof, asked again"),
         ("deletion.died", {"cause": "deadline"}, "died: its deadline passed while it waited"),
         ("deletion.lost", {}, "not counted"),
-        ("deletion.deleted", {"late": True, "was": "dead"}, "deleted, late; it was dead by then"),
-        ("deletion.postponed", {"probe": "outage", "status": 503}, "a harmless call first tried"),
+        ("deletion.deleted", {"late": True, "was": "dead"}, "deleted, late; it had become dead"),
+        ("deletion.postponed", {"probe": "outage", "status": 503}, "probe failed"),
         ("deletion.postponed", {"error": "HUAWEICLOUD_SDK_AK: not set"}, "not sent: HUAWEICLOUD_SDK_AK: not set"),
-        ("deletion.requested", {"was": "dead", "by": "ops"}, "requested anew, a new round (it was dead) by ops"),
+        ("deletion.requested", {"was": "dead", "by": "ops"}, "requested again, a new round (it was dead) by ops"),
         ("deletion.something_new", {}, "deletion.something_new"),
     ],
 )
@@ -162,7 +162,7 @@ def test_a_timeline_is_newest_first_and_tells_silences() -> None:
     later = Attempt(2, 2, 20.0, {"status": 200, "ms": 40, "outcome": "deleted"})
     first, second, _ = timeline(deletion([silent, later], []))
     assert first.text == "attempt 2: 200 after 40 ms → deleted"
-    assert second.text == "attempt 1: no answer: no answer in time after 45000 ms → failed"
+    assert second.text == "attempt 1: no answer: the call timed out after 45000 ms → failed"
 
 
 def test_attempts_that_were_not_kept_are_counted() -> None:

@@ -83,7 +83,7 @@ def test_what_is_closed_is_told_with_whoever_closed_it(command: Command, underta
     heard(undertaker, "box:7:abc", 1)
     told = " ".join(command("status").out.split())
     assert "project not-ours of default is closed: misconfigured since" in told
-    assert "(403 APIGW.0302 not authorized) by job job-7, which ticket-7 requested; tried again in 1 min" in told
+    assert "(403 APIGW.0302 not authorized) by job job-7, which ticket-7 requested; next try in 1 min" in told
     assert "Next: eraser doctor (MetaStudio refuses 1 project of default)" in told
     shown = command("show", "job-7", "--project", "not-ours", "--json").json[0]
     assert shown["waiting_for"] == "misconfigured"
@@ -159,10 +159,10 @@ def test_an_outage_needs_nobody(seen: Overview) -> None:
 
 
 def test_nothing_is_said_in_words(seen: Overview, undertaker: Undertaker, redis_url: str) -> None:
-    assert all_well(seen).startswith("Nothing was ever asked for")
+    assert all_well(seen).startswith("No deletion has been requested yet")
     undertaker.end("job-1", to="deleted")
     now = whole.look(Runtime.load({"ERASER_REDIS_URL": redis_url}))
-    assert all_well(now) == "Nothing waits and nothing is dead."
+    assert all_well(now) == "Nothing is waiting and nothing is dead."
 
 
 def test_several_accounts_are_told_apart(command: Command, tmp_path: Path) -> None:
@@ -193,9 +193,9 @@ def told(command: Command) -> list[str]:
 
 
 def test_a_replay_that_runs_is_told_with_how_far_it_is(command: Command, undertaker: Undertaker, replay: str) -> None:
-    assert told(command) == ["a replay runs: 0 of 12 letters begun"]
+    assert told(command) == ["a replay is running: 0 of 12 dead letters started"]
     step(undertaker.ledger, replay, lambda _: None)
-    assert told(command) == ["a replay runs: 1 of 12 letters begun"]
+    assert told(command) == ["a replay is running: 1 of 12 dead letters started"]
     drive(undertaker, replay)
     assert told(command) == [], "it is done"
 
@@ -213,7 +213,7 @@ def test_a_replay_that_stopped_itself_is_told_for_an_hour(
 ) -> None:
     drive(undertaker, replay, to="dead")
     (why,) = told(command)
-    assert why.startswith("a replay of 12 letters stopped itself: the canary failed again")
+    assert why.startswith("a replay of 12 dead letters stopped: the canary failed again")
     running = Runtime.load({"ERASER_REDIS_URL": redis_url})
     assert not replays.current(running, running.reads("default").now_ms() + replays.LATELY_MS)
 
@@ -253,8 +253,10 @@ def test_it_says_when_a_worker_was_last_heard_of_and_never_that_work_goes_on(
 ) -> None:
     undertaker.request("job-1")
     heard(undertaker, "box:7:abc", 2)
-    assert re.search(r"Nothing to do for you: 1 worker at work, last heard of [23] s ago\.", command("status").out)
+    assert re.search(r"Nothing to do: 1 worker at work, last seen [23] s ago\.", command("status").out)
     heard(undertaker, "box:7:abc", 20)
     out = command("status").out
-    assert re.search(r"No worker says that it works \(last heard of 2\d s ago\)\. If that lasts, start one: ", out)
+    assert re.search(
+        r"No worker reports that it is working \(last seen 2\d s ago\)\. If this persists, start one: ", out
+    )
     assert "Nothing to do" not in out

@@ -54,7 +54,7 @@ def one(job: str, act: str) -> str:
 
 def test_a_letter_is_replayed_at_once_and_rings(console: Console, undertaker: Undertaker) -> None:
     undertaker.end("a")
-    assert "A new round begins at once" in console.text(one("a", "replay"))
+    assert "A new round starts at once" in console.text(one("a", "replay"))
     assert "Replayed." in told(console.send(one("a", "replay"), **SAID))
     deletion = show(console, "a")
     assert (deletion.state, deletion.round, deletion.lane) == (State.PENDING, 2, "user")
@@ -75,7 +75,7 @@ def test_a_request_is_withdrawn_and_made_again(console: Console, undertaker: Und
     undertaker.request("a")
     assert "Cancelled: nothing was sent." in told(console.send(one("a", "cancel"), **SAID))
     assert show(console, "a").state is State.CANCELLED
-    assert "Asked for: it waits for its turn." in told(console.send(one("a", "request"), **SAID))
+    assert "Requested: waiting for its turn." in told(console.send(one("a", "request"), **SAID))
     assert (show(console, "a").state, show(console, "a").requested_by) == (State.PENDING, "ops-7")
 
 
@@ -86,15 +86,15 @@ def test_a_job_is_held_until_a_day_and_released(console: Console, undertaker: Un
     assert hold is not None
     assert (hold.by, hold.reason, hold.until) == ("ops-7", "TICKET-4711", 4_073_587_200_000)
     assert "On hold since" in console.text(f"/deletions/{PROJECT}/a")
-    assert "Released: its deletion goes on." in told(console.send(one("a", "release"), **SAID))
+    assert "Released: its deletion continues." in told(console.send(one("a", "release"), **SAID))
     assert show(console, "a").state is State.PENDING
 
 
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ({"reason": "", "by": "ops-7"}, "Say why"),
-        ({"reason": "T-1", "by": ""}, "Say who you are"),
+        ({"reason": "", "by": "ops-7"}, "Reason: give"),
+        ({"reason": "T-1", "by": ""}, "By: give"),
         ({"reason": "T-1", "by": "Li Wei"}, "never a name"),
         ({"reason": "call 138@example.com!", "by": "ops-7"}, "never personal data"),
         ({"reason": "x" * 65, "by": "ops-7"}, "1 to 64"),
@@ -148,8 +148,8 @@ def test_what_there_is_not_cannot_be_done(console: Console, undertaker: Undertak
 def test_a_group_is_discarded_after_a_plan(console: Console, undertaker: Undertaker) -> None:
     undertaker.end("a", "b", "c")
     undertaker.end("other", cause="refused", status=403, code=None)
-    assert "3 letters given up" in console.text(f"/dead/{GROUP}/discard")
-    assert "3 letters discarded." in told(console.send(f"/dead/{GROUP}/discard", **SAID))
+    assert "3 dead letters discarded" in console.text(f"/dead/{GROUP}/discard")
+    assert "3 dead letters discarded." in told(console.send(f"/dead/{GROUP}/discard", **SAID))
     assert [show(console, job).state for job in ("a", "other")] == [State.DISCARDED, State.DEAD]
 
 
@@ -164,7 +164,7 @@ def test_more_than_a_hundred_want_their_number(console: Console, undertaker: Und
 
 def test_the_number_that_was_typed_lets_so_many_go(console: Console, undertaker: Undertaker) -> None:
     undertaker.end(*[f"j{n}" for n in range(101)])
-    assert "101 letters discarded." in told(console.send(f"/dead/{GROUP}/discard", most="101", **SAID))
+    assert "101 dead letters discarded." in told(console.send(f"/dead/{GROUP}/discard", most="101", **SAID))
 
 
 # -- holds and the gate ------------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_an_app_user_is_held_and_released_and_never_shown(console: Console, unde
 
 def test_jobs_or_an_app_user_not_both_and_not_none(console: Console) -> None:
     for said in ({"jobs": "a", "app_user": "u-1"}, {"jobs": "", "app_user": ""}):
-        assert "one of the two" in refused(console.send("/holds", to="/holds", **said, **SAID))
+        assert "not both" in refused(console.send("/holds", to="/holds", **said, **SAID))
 
 
 def test_a_hold_is_removed_from_its_line(console: Console) -> None:
@@ -200,14 +200,14 @@ def test_a_hold_is_removed_from_its_line(console: Console) -> None:
 
 
 def test_the_red_button_and_its_release(console: Console) -> None:
-    assert "No call leaves until somebody resumes it." in console.text("/gate/default/pause")
-    assert "Account default is paused: no call leaves." in told(console.send("/gate/default/pause", **SAID))
+    assert "No call is sent until an operator resumes it." in console.text("/gate/default/pause")
+    assert "Account default is paused: no call is sent." in told(console.send("/gate/default/pause", **SAID))
     gate = console.running.reads("default").gate()
     assert (gate.gate, gate.reason) == ("paused", "TICKET-4711 (by ops-7)")
     text = console.text("/")
     assert "default is paused" in text
     assert "TICKET-4711 (by ops-7)" in text
-    assert "may be called again" in told(console.send("/gate/default/resume", **SAID))
+    assert "is open again" in told(console.send("/gate/default/resume", **SAID))
     assert console.running.reads("default").gate().gate == "ok"
 
 
@@ -240,7 +240,7 @@ def test_the_audit_is_chosen_by_its_address(console: Console) -> None:
     console.send("/gate/default/resume", reason="T-2", by="ops-8")
     assert "T-1" not in console.text("/audit?by=ops-8")
     assert "T-2" not in console.text("/audit?act=gate.paused")
-    assert "No act passes these filters" in console.text("/audit?since=1h&until=30m")
+    assert "No action matches these filters" in console.text("/audit?since=1h&until=30m")
     assert console.get("/audit?act=gate.opened").status_code == 422
     assert console.get("/audit?since=then").status_code == 422
 

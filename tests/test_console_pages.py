@@ -18,16 +18,16 @@ from worker.operations.console import PAGES
 PHONE, USER, PASSWORD = "13800138000", "u-13800138000", "a-password-of-the-console"
 SECRETS = {"HUAWEICLOUD_SDK_AK": "CANARYACCESSKEY00000", "HUAWEICLOUD_SDK_SK": "canary-secret-key-0123456789abcdef"}
 EMPTY = {
-    "/": "Nothing was ever asked for. Begin with: eraser request JOB_ID",
+    "/": "No deletion has been requested yet. Start with: eraser request JOB_ID",
     "/gate": "open",
     "/dead": "No dead letters: nothing needs a person.",
-    "/deletions": "There is none in this state now.",
+    "/deletions": "No deletion is in this state.",
     "/deletions?state=dead": "No dead letters: nothing needs a person.",
-    "/replays": "There was no replay yet",
+    "/replays": "No replay yet",
     "/holds": "Nothing is on hold",
-    "/retention": "There was no run yet.",
-    "/audit": "Nobody has done anything yet",
-    "/find?job=unheard-of": "Nothing is known of job unheard-of",
+    "/retention": "No run yet.",
+    "/audit": "No actions yet",
+    "/find?job=unheard-of": "Unknown job: unheard-of",
 }
 
 
@@ -71,9 +71,9 @@ def test_every_page_of_the_menu_is_there(console: Console) -> None:
 
 def test_the_overview_says_what_to_do_next_and_leads_there(full: Console) -> None:
     text = full.text("/")
-    assert "1 deletion and no worker to do the work" in text
+    assert "1 deletion waiting, but no worker is running" in text
     assert "3 dead letters need a person" in text
-    assert 'href="/dead">Look at the dead letters' in full.get("/").text
+    assert 'href="/dead">Show the dead letters' in full.get("/").text
 
 
 def test_what_is_due_without_a_worker_that_was_ever_heard_of_is_said(console: Console, undertaker: Undertaker) -> None:
@@ -91,9 +91,9 @@ def test_the_overview_counts_every_state_and_draws_the_last_hour(full: Console) 
 
 def test_causes_are_cards_with_what_to_do(full: Console) -> None:
     text = full.text("/dead")
-    assert "3 letters in 2 groups" in text
+    assert "3 dead letters in 2 groups" in text
     assert text.index("server_error-500-MSS.00000004") < text.index("refused-403-APIGW.0302"), "the largest comes first"
-    assert "replay once MetaStudio is well" in text
+    assert "replay when MetaStudio has recovered" in text
 
 
 def test_a_group_has_its_letters(full: Console) -> None:
@@ -106,13 +106,13 @@ def test_a_group_has_its_letters(full: Console) -> None:
 def test_a_group_that_is_no_more_is_said_so(full: Console) -> None:
     answer = full.get("/dead/server_error-502")
     assert answer.status_code == 404
-    assert "its letters have left it" in words(answer.text)
+    assert "is empty now" in words(answer.text)
 
 
 def test_a_list_is_chosen_by_its_address(full: Console) -> None:
     assert "bad-1" in full.text("/deletions?state=dead&job=bad")
     assert "refused" not in full.text("/deletions?state=dead&job=bad")
-    assert "None of them passes these filters" in full.text("/deletions?state=dead&job=none")
+    assert "None of them matches these filters" in full.text("/deletions?state=dead&job=none")
     answer = full.get("/deletions?state=dead&since=yesterday")
     assert answer.status_code == 422
     assert "since: " in words(answer.text)
@@ -146,7 +146,7 @@ def test_foreign_text_is_shown_and_never_obeyed(full: Console) -> None:
 def test_a_job_that_nobody_knows_is_said_in_words(full: Console, job: str) -> None:
     answer = full.client.get("/find", params={"job": job})
     assert answer.status_code in (200, 422)
-    assert "Nothing is known" in words(answer.text) or "a job id is" in words(answer.text)
+    assert "Unknown job" in words(answer.text) or "a job id is" in words(answer.text)
 
 
 def test_find_leads_to_the_job(full: Console) -> None:
@@ -161,7 +161,7 @@ def test_holds_say_who_and_why_but_not_whose(full: Console) -> None:
 
 def test_an_address_that_there_is_not_is_a_page_for_people_and_a_problem_for_programs(console: Console) -> None:
     answer = console.get("/nowhere", Accept="text/html,*/*")
-    assert (answer.status_code, "There is nothing at this address" in answer.text) == (404, True)
+    assert (answer.status_code, "There is no page at this address" in answer.text) == (404, True)
     assert console.get("/nowhere", Accept="application/json").json()["status"] == 404
 
 
@@ -197,7 +197,7 @@ def test_of_several_accounts_each_has_its_gate_and_all_share_the_lists(redis_url
         text = console.text("/gate")
         assert re.search(r"Account east open .* Account west paused by an operator", text)
         assert "west is paused" in console.text("/")
-        assert "2 letters in 1 group" in console.text("/dead")
+        assert "2 dead letters in 1 group" in console.text("/dead")
         assert {"job-of-east", "job-of-west"} <= set(console.text("/deletions?state=dead").split())
         assert console.get("/find?job=job-of-west").headers["location"] == "/deletions/west-p/job-of-west"
         assert "(account west)" in console.text("/deletions/west-p/job-of-west")

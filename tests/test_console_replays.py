@@ -55,9 +55,9 @@ def test_the_plan_is_the_one_of_the_command_line(console: Console, command: Comm
     (planned,) = command("dead", "replay", GROUP, "--reason", "T-1", "--json").json
     text = console.text(NEW)
     assert (planned["will_be_replayed"], planned["on_hold"]) == (5, 2)
-    assert "5 letters begin a new round" in text
-    assert "2 letters on hold: they stay dead" in text
-    assert "One letter goes first." in text
+    assert "5 dead letters begin a new round" in text
+    assert "2 dead letters on hold: they stay dead" in text
+    assert "One dead letter goes first;" in text
     assert console.running.reads("default").status().states[State.DEAD] == 8, "a plan changes nothing"
 
 
@@ -67,7 +67,7 @@ def test_a_replay_is_started_watched_and_ends(console: Console, undertaker: Unde
     assert "running" in console.text(f"/replays/{replay}")
     go_on(console, undertaker, replay)
     text = console.text(f"/replays/{replay}")
-    assert "done each letter has its end" in text
+    assert "done all replayed deletions are finished" in text
     assert "30 deleted" in text
     assert "TICKET-4711" in text
     assert replay in console.text("/replays")
@@ -78,10 +78,10 @@ def test_a_replay_is_started_watched_and_ends(console: Console, undertaker: Unde
 def test_the_overview_leads_to_a_replay_that_runs(console: Console, undertaker: Undertaker) -> None:
     undertaker.end(*[f"j{n}" for n in range(30)])
     replay = begun(console)
-    assert "A replay runs: 0 of 30 letters begun" in console.text("/")
+    assert "A replay is running: 0 of 30 dead letters started" in console.text("/")
     assert f'href="/replays/{replay}"' in console.get("/").text
     go_on(console, undertaker, replay)
-    assert "A replay runs" not in console.text("/")
+    assert "A replay is running" not in console.text("/")
 
 
 def test_a_canary_that_fails_stops_it_and_says_where_to_look(console: Console, undertaker: Undertaker) -> None:
@@ -90,8 +90,8 @@ def test_a_canary_that_fails_stops_it_and_says_where_to_look(console: Console, u
     go_on(console, undertaker, replay, to="dead")
     text = console.text(f"/replays/{replay}")
     assert "the canary failed again at its first attempt" in text
-    assert "29 not begun: dead as before, nothing was sent for them" in text
-    assert "Look at the dead letters" in text
+    assert "29 not started: dead as before, nothing was sent for them" in text
+    assert "Show the dead letters" in text
 
 
 def test_progress_is_asked_for_until_the_end_and_no_longer(console: Console, undertaker: Undertaker) -> None:
@@ -111,7 +111,7 @@ def test_what_died_after_the_plan_is_not_replayed(console: Console, undertaker: 
     form = Form(console.get(NEW).text).forms[-1]
     undertaker.end("later")
     replay = console.post(NEW, **form["fields"] | SAID).headers["location"]
-    assert "2 letters" in console.text(replay)
+    assert "2 dead letters" in console.text(replay)
 
 
 @pytest.mark.parametrize("mark", ["x", "-1", "9" * 20])
@@ -120,12 +120,10 @@ def test_a_plan_that_was_tampered_with_is_refused(console: Console, undertaker: 
     form = Form(console.get(NEW).text).forms[-1]
     answer = console.post(NEW, **form["fields"] | {"mark-default": mark} | SAID)
     assert answer.status_code == 422
-    assert "There was no replay yet" in console.text("/replays")
+    assert "No replay yet" in console.text("/replays")
 
 
-@pytest.mark.parametrize(
-    ("typed", "why"), [("", "has to be confirmed"), ("100", "100 were allowed"), ("all", "digits")]
-)
+@pytest.mark.parametrize(("typed", "why"), [("", "must be confirmed"), ("100", "100 were allowed"), ("all", "digits")])
 def test_more_than_a_hundred_want_their_number(console: Console, undertaker: Undertaker, typed: str, why: str) -> None:
     undertaker.end(*[f"j{n}" for n in range(101)])
     assert "Type 101 to confirm" in console.text(NEW)
@@ -133,14 +131,14 @@ def test_more_than_a_hundred_want_their_number(console: Console, undertaker: Und
     assert answer.status_code == 422
     assert why in words(answer.text)
     assert words(answer.text).count("Nothing was done") == 1
-    assert "There was no replay yet" in console.text("/replays")
+    assert "No replay yet" in console.text("/replays")
     assert begun(console, most="101")
 
 
 def test_no_reason_no_replay(console: Console, undertaker: Undertaker) -> None:
     undertaker.end("a")
     answer = console.send(NEW, reason="", by="ops-7")
-    assert (answer.status_code, "Say why" in answer.text) == (422, True)
+    assert (answer.status_code, "Reason: give" in answer.text) == (422, True)
 
 
 def test_all_dead_letters_are_replayed_at_once(console: Console, undertaker: Undertaker) -> None:
@@ -157,7 +155,7 @@ def test_of_very_many_the_page_comes_first_and_the_plan_follows(
     undertaker.end("a", "b", "c")
     monkeypatch.setattr(page, "AT_ONCE", 2)
     first = console.get(NEW).text
-    assert "3 letters: reading them" in words(first)
+    assert "Reading 3 dead letters" in words(first)
     assert "Start the replay" not in first
     (later,) = re.findall(r'hx-get="(/replays/new[^"]*)"[^>]*hx-trigger="load delay:150ms', first)
     part = console.get(later, **{"HX-Request": "true"}).text
@@ -170,7 +168,7 @@ def test_a_running_replay_is_cancelled_with_a_reason(console: Console, undertake
     undertaker.end(*[f"j{n}" for n in range(20)])
     replay = begun(console)
     step(console.running.ledger("default"), replay, lambda _: None)
-    assert "No further letter begins" in console.text(f"/replays/{replay}/cancel")
+    assert "No further deletion starts" in console.text(f"/replays/{replay}/cancel")
     answer = console.send(f"/replays/{replay}/cancel", reason="T-9", by="ops-8")
     assert "The replay is cancelled." in words(answer.text)
     assert console.running.reads("default").status().states[State.DEAD] == 20

@@ -225,7 +225,7 @@ def test_a_file_of_a_gigabyte_is_not_read_as_a_secret(tmp_path: Path) -> None:
     path = tmp_path / "sk"
     with path.open("wb") as file:
         file.truncate(2**30)
-    with pytest.raises(SettingsError, match="no file of credentials"):
+    with pytest.raises(SettingsError, match="not a credentials file"):
         EnvironmentCredentials({AK: KEY, f"{SK}_FILE": str(path)}).current()
 
 

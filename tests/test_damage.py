@@ -304,10 +304,10 @@ def test_status_show_doctor_and_metrics_tell_it(command: Command, undertaker: Un
     shown = command("show", "job-1")
     assert shown.code == 1
     assert "the ledger's entry of job-1 was damaged: its field dl cannot be: tomorrow." in shown.err
-    assert f"eraser request job-1 --project {PROJECT} asks for it again" in shown.err
+    assert f"eraser request job-1 --project {PROJECT} requests it again" in shown.err
     assert command("status", "--json").json[0]["damaged"] == 1
     assert "Next: eraser damaged list" in command("status").out
-    assert "1 entry of the ledger was damaged and put aside" in command("status").out
+    assert "1 entry of the ledger was damaged and set aside" in command("status").out
     assert re.search(rf"^wrong +ledger +{PROJECT}/job-1: its field dl", command("doctor", "--offline").out, re.M)
     assert 'avatar_eraser_damaged_entries{account="default"} 1.0' in command("metrics").out
     assert 'event="deletion.damaged"} 1.0' in command("metrics").out
@@ -330,7 +330,7 @@ def test_what_is_given_up_is_in_the_audit(command: Command, undertaker: Undertak
     name = f"{PROJECT}/job-1"
     assert command("damaged", "discard", name).code == 2, "without a reason"
     ended = command("damaged", "discard", name, "nothing", "--reason", "T-1", "--by", "ops-7")
-    assert (ended.code, ended.out) == (1, f"{name}: given up\nnothing: nothing of this name was put aside\n")
+    assert (ended.code, ended.out) == (1, f"{name}: discarded\nnothing: nothing with this name was set aside\n")
     (entry,) = command("audit", "--json").json
     assert (entry["act"], entry["by"], entry["reason"]) == ("damage.dropped", "ops-7", "T-1")
     assert not undertaker.redis.keys("eraser:{default}:aside:*")

@@ -201,7 +201,7 @@ def test_rebind_plans_first_and_goes_only_when_nothing_waits(command: Command) -
     command("cancel", "job-1", "--reason", "T-1")
     planned = command(*REBIND, **ELSEWHERE)
     assert planned.code == 3
-    assert planned.out.startswith(f"PLAN  account default belongs to {STAGING} from now on, instead of {PRODUCTION}")
+    assert planned.out.startswith(f"PLAN  account default will belong to {STAGING}, instead of {PRODUCTION}")
     assert f"eraser accounts rebind --endpoint {STAGING} --reason TICKET-1 --yes" in planned.err
     assert command("request", "job-2", **ELSEWHERE).code == 2, "a plan changes nothing"
     done = command(*REBIND, "--yes", "--by", "ops-1", "--json", **ELSEWHERE)

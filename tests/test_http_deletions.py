@@ -120,8 +120,8 @@ def test_a_start_may_be_a_delay_or_a_moment(site: Site) -> None:
 @pytest.mark.parametrize(
     ("said", "word"),
     [
-        ({}, "one of the two"),
-        ({"job_id": "a", "job_ids": ["b"]}, "one of the two"),
+        ({}, "not both"),
+        ({"job_id": "a", "job_ids": ["b"]}, "not both"),
         ({"job_ids": []}, "1 to 1,000"),
         ({"job_ids": ["a", 1]}, "list of texts"),
         ({"job_id": 1}, "job_id: expected a text"),
@@ -130,7 +130,7 @@ def test_a_start_may_be_a_delay_or_a_moment(site: Site) -> None:
         *(({"job_id": "a", old: True}, f"{old} is called {new} now") for old, new in RENAMED.items()),
         ({"job_id": "a", "lane": "fast"}, "user (a person waits) or bulk"),
         ({"job_id": "a", "afer": "24h"}, "did you mean after?"),
-        ({"job_id": "a", "after": "1h", "at": "2030-01-01T00:00:00Z"}, "one of the two"),
+        ({"job_id": "a", "after": "1h", "at": "2030-01-01T00:00:00Z"}, "not both"),
         ({"job_id": "a", "after": "tomorrow"}, "after:"),
         ({"job_id": "a", "at": "2020-01-01T00:00:00Z"}, "has passed"),
         ({"job_id": "a", "at": "2030-01-01T00:00:00"}, "with its time zone"),

@@ -705,7 +705,7 @@ def test_the_doctor_says_that_iam_is_away(simulator: Simulator, command: Command
     environ |= {"ERASER_IAM_USER": DEMO_USER, "ERASER_IAM_PASSWORD": DEMO_PASSWORD, "ERASER_IAM_DOMAIN": DEMO_DOMAIN}
     simulator.outage("refuse", method="TOKEN")
     line = credentials_line(command("doctor", "--json", **environ))
-    assert line["found"].endswith("the connection broke before an answer")
+    assert line["found"].endswith("the connection broke before the response")
 
 
 def credentials_line(ended: Ended) -> dict[str, Any]:

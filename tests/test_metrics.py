@@ -139,7 +139,7 @@ def test_a_policy_that_stopped_itself_is_seen(load: Load, tmp_path: Path) -> Non
     RunBook(running.ledger("default")).write(run)
     page = Page(running)
     assert (page("sweep_stopped", policy="old"), page("sweep_stopped", policy="well")) == (1, 0)
-    assert page("schedule_stopped") == 1, "there is a schedule, and no beat was heard of yet"
+    assert page("schedule_stopped") == 1, "there is a schedule, and beat was not seen yet"
 
 
 def test_policies_that_cannot_be_read_stop_the_schedule(load: Load, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_whose_clock_is_wrong_is_whose_differs_from_the_others() -> None:
         "Redis's clock is 1 min 31 s behind that of every"
     )
     one = why_apart([("a", 7200.0), ("b", 0.0), ("c", 1.0)]) or ""
-    assert one.startswith("the clock of worker a is 2 h behind Redis's, which the rest agree with")
+    assert one.startswith("the clock of worker a is 2 h behind Redis's, while the others agree")
     two = why_apart([("a", 7200.0), ("b", -300.0), ("c", 1.0)]) or ""
     assert "and 1 other is" in two
 

@@ -148,7 +148,7 @@ def test_a_message_of_celerys_with_such_a_project_is_refused(python: Any, runnin
 def test_a_message_whose_arguments_are_swapped_is_refused(python: Any, running: Runtime) -> None:
     """Before it is asked whose project "job-1" is: nobody ever knows that one, so no worker needs to be waited for."""
     for allowed in (False, True):
-        with pytest.raises(UsageError, match="swapped"):
+        with pytest.raises(UsageError, match="swap"):
             python.delete("job-1", PROJECT, allow_project=allowed)
     assert recorded(running) == 0
 
@@ -158,7 +158,7 @@ def test_swapped_arguments_are_told_where_every_project_is_allowed(redis_url: st
     loose = Runtime.load(environ)
     (asked,) = requests.submit(loose, "job-1", [PROJECT], Claim(), lambda *_: None)
     assert asked.accepted is None
-    assert "swapped" in (asked.error or "")
+    assert "swap" in (asked.error or "")
 
 
 @pytest.mark.parametrize("jobs", [("job-1",), ("job-1", "job-2")], ids=["one", "many"])
@@ -179,7 +179,7 @@ def test_the_console_refuses_it(redis_url: str) -> None:
         said = {"jobs": "job-1", "project": OTHER, "reason": "CASE-1", "by": "legal-3"}
         answer = console.send("/holds", to="/holds", allow_project="", **said)
         assert answer.status_code == 422
-        assert "no project of this installation" in answer.text
+        assert "not a project of this installation" in answer.text
         assert list(holds.each(console.running)) == []
         console.send("/holds", to="/holds", **said | {"allow_project": "yes"})
         assert len(list(holds.each(console.running))) == 1

@@ -189,10 +189,10 @@ def test_status_and_doctor_name_the_worker_whose_directory_is_another(
     assert next_day(undertaker, tmp_path / "a", DAY) == 2
     status, why, row = told(command, running, tmp_path / "b")
     assert "receipts relocate" in why
-    assert "takes no receipts of default out of Redis" in " ".join(status.split())
+    assert "cannot move receipts of default out of Redis" in " ".join(status.split())
     assert (row["verdict"], str(tmp_path / "b") in row["found"]) == ("wrong", True)
     status, why, row = told(command, running, tmp_path / "a")
-    assert (why, "takes no receipts" in status, row["verdict"]) == ("{}", False, "ok")
+    assert (why, "cannot move receipts" in status, row["verdict"]) == ("{}", False, "ok")
 
 
 def test_doctor_looks_at_the_directory_of_its_own_settings(

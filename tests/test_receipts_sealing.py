@@ -128,7 +128,7 @@ def test_what_was_dropped_in_redis_is_named(undertaker: Undertaker, receipts: Re
     end(undertaker, 30)
     seal_all(undertaker.ledger)
     undertaker.redis.xdel(STREAM, receipts.page()[11].id)
-    with pytest.raises(Broken, match="receipt 12 in Redis is not what was sealed: it is not there any more"):
+    with pytest.raises(Broken, match="receipt 12 in Redis was changed after it was sealed:  it is missing"):
         read(receipts)
 
 

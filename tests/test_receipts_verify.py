@@ -105,7 +105,7 @@ def test_a_part_of_a_chain_verifies_and_says_where_it_begins(form: Form) -> None
     raw = whole(form, lines)
     assert verify(lambda: raw).trailer["first_n"] == 5
     assert verify(lambda: raw, after=lines[0]["prev"])
-    assert "does not continue from the file before" in str(fault(raw, after="0" * 64))
+    assert "does not continue from the previous file" in str(fault(raw, after="0" * 64))
 
 
 @BOTH
@@ -136,7 +136,7 @@ def test_an_edit(form: Form, n: int) -> None:
     raw[at(form, n)] = raw[at(form, n)].replace(b"deleted", b"discarded")
     found = fault(raw)
     assert found.line == at(form, n) + 1
-    assert f"altered: receipt {n} (job job-{n}) does not come to its hash" in str(found)
+    assert f"altered: receipt {n} (job job-{n}) has a hash mismatch" in str(found)
 
 
 @BOTH
@@ -150,7 +150,7 @@ def test_an_edit_with_its_hash_made_anew(form: Form, n: int) -> None:
     assert end["head"] != lines[-1]["hash"] or n < COUNT
     found = fault(raw)
     assert found.line == at(form, n) + 1
-    assert "hash made anew" in str(found)
+    assert "hash recomputed" in str(found)
 
 
 @BOTH
@@ -175,9 +175,8 @@ def test_a_swap(form: Form, one: int, other: int) -> None:
     raw[a], raw[b] = raw[b], raw[a]
     found = fault(raw)
     assert found.line == a + 1
-    assert (
-        f"moved: receipt {other} (job job-{other}) stands where receipt {one} belongs, which is in line {b + 1}"
-        in str(found)
+    assert f"moved: receipt {other} (job job-{other}) is in place of receipt {one}, which is in line {b + 1}" in str(
+        found
     )
 
 
@@ -209,7 +208,7 @@ def test_something_added_at_the_end(form: Form) -> None:
     more = chained([receipt(COUNT + 1)], read(form, raw[-1][:-1].decode())["head"])[0]
     line = f"{written(form, more)}\n".encode()
     found = fault([*raw, line])
-    assert (found.line, "after the trailer: it was added" in str(found)) == (len(raw) + 1, True)
+    assert (found.line, "added: it is after the trailer" in str(found)) == (len(raw) + 1, True)
     found = fault([*raw[:-1], line, raw[-1]])
     assert (found.line, "added" in str(found)) == (len(raw), True)
 
@@ -220,7 +219,7 @@ def test_the_trailer_altered(form: Form) -> None:
     raw[-1] = raw[-1].replace(b":12,", b":11,", 1)
     found = fault(raw)
     assert found.line == len(raw)
-    assert "trailer does not come to its hash" in str(found)
+    assert "trailer has a hash mismatch" in str(found)
 
 
 @BOTH
@@ -268,7 +267,7 @@ def test_receipts_added_with_a_new_trailer_are_found_by_the_head(form: Form) -> 
     lines = chained([receipt(n) for n in range(1, COUNT + 1)])
     found = fault(whole(form, lines), head=lines[7]["hash"])
     assert found.line == at(form, 9) + 1
-    assert "from here on all came later, or was added" in str(found)
+    assert "everything after it is newer, or was added" in str(found)
 
 
 @BOTH

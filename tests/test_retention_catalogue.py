@@ -99,13 +99,13 @@ def test_a_server_that_gives_fewer_than_asked_is_read_to_the_end() -> None:
 def test_a_list_that_repeats_itself_is_told_not_taken_for_its_end() -> None:
     server = Server(names(500))
     stuck = Catalogue(lambda **said: server.page(**said | {"offset": 0}), server.turn, server.pause)
-    with pytest.raises(Incomplete, match="does not go on"):
+    with pytest.raises(Incomplete, match="does not advance"):
         list(stuck.rows())
 
 
 def test_a_list_that_counts_jobs_and_shows_none_is_not_taken_for_an_empty_project() -> None:
     blind = Catalogue(lambda **_: Listing(answer(200), 7, ()), lambda: None, lambda _: False)
-    with pytest.raises(Incomplete, match="counts 7 jobs and shows none"):
+    with pytest.raises(Incomplete, match="counts 7 jobs but shows none"):
         list(blind.rows())
 
 

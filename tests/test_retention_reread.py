@@ -53,11 +53,11 @@ def test_a_policy_that_changed_counts_as_it_is_now(desk: Desk) -> None:
 
 def test_a_policy_that_is_gone_means_nothing(desk: Desk) -> None:
     desk.write(POLICY, "another")
-    assert desk.why(job("a")) == "there is no policy old any more"
+    assert desk.why(job("a")) == "policy old no longer exists"
 
 
 def test_a_policy_that_is_about_other_projects_now_means_nothing_here(desk: Desk) -> None:
-    assert desk.why(job("a"), project="p2") == "policy old is no longer about this project"
+    assert desk.why(job("a"), project="p2") == "policy old no longer covers this project"
 
 
 def test_one_of_several_policies_is_enough(desk: Desk) -> None:

@@ -64,7 +64,7 @@ class Machine:
             )
         self.started.append(started)
         assert started.stdout is not None
-        assert "everything runs" in (line := started.stdout.readline()), line + self.log.read_text()
+        assert "everything is running" in (line := started.stdout.readline()), line + self.log.read_text()
         return started
 
     def ledger(self) -> Runtime:

@@ -197,7 +197,7 @@ def _account(path: Path, name: str, table: Any, around: Account, rate: float | N
         raise SettingsError(CONFIG, f'{where}: no address of MetaStudio: add region = "…" or endpoint = "https://…"')
     projects = _projects(where, table)
     if not projects and name != DEFAULT:
-        raise SettingsError(CONFIG, f'{where}: nothing would ever use this account: add projects = ["…"]')
+        raise SettingsError(CONFIG, f'{where}: nothing would use this account: add projects = ["…"]')
     return Account(
         name=name,
         endpoint=endpoint,

@@ -103,7 +103,7 @@ def _check_options(parts: SplitResult, name: str) -> None:
         elif option.startswith("ssl_") and parts.scheme != "rediss":
             why = "is for rediss:// (TLS) only"
         elif names.count(option) > 1:
-            why = "is there twice"
+            why = "is given twice"
         elif not value:
             why = "has no value"
         elif option == "ssl_cert_reqs" and value not in ("required", "optional", "none"):

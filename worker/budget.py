@@ -68,7 +68,7 @@ class KeyRests(Unreachable):
         again = format_duration(round(rest_s) or 1)
         self.said = f"the key was refused ({why or 'see eraser status'}) and is tried again in {again}"
         if tried:
-            self.said = "the key is just being tried by another process; try again in a moment"
+            self.said = "another process is testing the key; try again in a moment"
         super().__init__(self.said if tried else f"{self.said}. Correct it, then: eraser resume --reason R")
         self.rest_s, self.why, self.target, self.tried = rest_s, why, target, tried
 

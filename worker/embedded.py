@@ -64,8 +64,8 @@ def data_directory(simulated: bool | None, environ: Mapping[str, str] = os.envir
         simulated = find_running(apart) is not None
         if simulated and find_running(ours):
             raise UsageError(
-                "two `eraser up` of this user run, one of them against a simulator: set ERASER_REGION or "
-                "ERASER_ENDPOINT as for the one that is meant, or ERASER_REDIS_URL"
+                "this user runs two `eraser up`, one of them against a simulator:  set ERASER_REGION or "
+                "ERASER_ENDPOINT for the one you mean, or ERASER_REDIS_URL"
             )
     return apart if simulated else ours
 
@@ -235,7 +235,7 @@ class EmbeddedRedis:
             if process.poll() is not None:
                 raise Unreachable(f"the Redis server ended at once: {_last_line(self.log)} (log: {self.log})")
             time.sleep(0.005)
-        raise Unreachable(f"the Redis server gave no answer for {ANSWER_TIMEOUT:g} s: look at {self.log}")
+        raise Unreachable(f"the Redis server did not answer for {ANSWER_TIMEOUT:g} s: look at {self.log}")
 
     def _stop_when_ended(self) -> None:
         """Python ends without clean-up on SIGTERM and SIGHUP unless somebody turns them into an exit."""
@@ -317,4 +317,4 @@ def _text_of(path: Path) -> str | None:
 
 
 def _last_line(log: Path) -> str:
-    return (_text_of(log) or "it wrote nothing").splitlines()[-1]
+    return (_text_of(log) or "(empty)").splitlines()[-1]

@@ -5,7 +5,8 @@
     │   └── SettingsError       2   a setting is missing or wrong; says which one and what to set
     │       └── OtherEndpoint   2   the ledger belongs to another MetaStudio than the settings name
     ├── RefusedBySafetyRule     3   a cap, a confirmation or a guard said no; nothing was done
-    │   ├── UnknownProject      3   the project is none of this installation's, and nobody allowed it by name
+    │   ├── DryRun              3   the plan was shown, and --yes was not given; nothing was done
+    │   ├── UnknownProject      3   the project is not one of this installation's, and nobody allowed it by name
     │   └── ProjectElsewhere    3   the project's deletions and holds lie under another account than the settings say
     └── Unreachable             4   Redis or MetaStudio does not answer; says what to do
 
@@ -22,9 +23,10 @@ class EraserError(Exception):
 
     exit_code = 1
     type = "failed"
+    before_hint = "To go on:"
 
     def __init__(self, message: str = "", *, hint: str | None = None) -> None:
-        super().__init__(message if hint is None else f"{message} To go on:\n  {hint}")
+        super().__init__(message if hint is None else f"{message} {self.before_hint}\n  {hint}")
         self.message, self.hint = message, hint
 
     def as_json(self) -> dict[str, Any]:
@@ -83,6 +85,16 @@ class RefusedBySafetyRule(EraserError):
         return {**super().as_json(), "rule": self.rule}
 
 
+class DryRun(RefusedBySafetyRule):
+    """The plan was shown and not confirmed. `hint`: the command that executes it."""
+
+    before_hint = "To execute:"
+
+    def __init__(self, *, hint: str) -> None:
+        EraserError.__init__(self, "Dry run, nothing was done.", hint=hint)
+        self.rule = "plan first"
+
+
 class UnknownProject(RefusedBySafetyRule):
     """A project that is none of this installation's: a typing error would close a whole account."""
 
@@ -104,9 +116,9 @@ class ProjectElsewhere(RefusedBySafetyRule):
             why = f"project {project_id} is being moved from {home} to {ours}. Nothing was done. To go on: {command}"
         else:
             why = (
-                f"the deletions and holds of project {project_id} lie under account {home}, and the settings give it "
-                f"to {ours}. Until they are moved nothing of it is recorded, swept, replayed or sent. Nothing was "
-                f"done. To move them: {command}; or give the project to {home} again in ERASER_CONFIG"
+                f"the deletions and holds of project {project_id} are stored under account {home}, and the settings "
+                f"give it to {ours}. Until they are moved nothing of it is recorded, swept, replayed or sent. "
+                f"Nothing was done. To move them: {command}; or give the project to {home} again in ERASER_CONFIG"
             )
         super().__init__("project elsewhere", why)
         self.project_id, self.home, self.ours, self.moving = project_id, home, ours, moving

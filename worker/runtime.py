@@ -142,7 +142,7 @@ class Runtime:
         url = self.settings.redis_url or embedded.find_running(embedded.data_directory(self.settings.simulated))
         if url is None:
             raise Unreachable(
-                "no Redis: set ERASER_REDIS_URL, or start one on this machine with `eraser up` (or see `eraser demo`)"
+                "no Redis: set ERASER_REDIS_URL, or start one on this machine with `eraser up` (or try `eraser demo`)"
             )
         return url
 

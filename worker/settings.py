@@ -231,8 +231,8 @@ def check_celery_environment(environ: Mapping[str, str], broker_url: str | None)
             ours = masked(broker_url) if broker_url else "an embedded Redis"
             raise SettingsError(
                 name,
-                f"{masked(theirs)} would beat our own broker, {ours}, inside Celery: "
-                f"unset {name} and set ERASER_BROKER_URL where another broker is meant",
+                f"{masked(theirs)} would override our own broker,  {ours}, inside Celery: "
+                f"unset {name}, or set ERASER_BROKER_URL if you want another broker",
             )
 
 

@@ -1,6 +1,6 @@
 """Hands that nobody had to ring for: where no doorbell can be sent, a few threads of the dispatching worker stand in.
 
-A full Redis takes no message (measured: every LPUSH of kombu is refused) while the moves that drain still run, and a
+A full Redis accepts no message (measured: every LPUSH of kombu is refused) while the moves that drain still run, and a
 broker of its own may be away while the ledger is there. What is pending goes on in both cases, only less wide.
 """
 

@@ -81,7 +81,7 @@ def test_one_look_names_1378_dead_letters_of_three_causes_and_one_group_is_repla
         words = ["dead", "replay", FAILED, "--reason", "TICKET-4711", "--by", "ops-7", "--yes", "--max", "1000"]
         process = eraser(fleet, "replay", *words)
         took = fleet.wait(lambda: not process.alive, "the replay has ended")
-        tell(f"1,000 letters replayed in {took:.1f} s\n{process.text}")
+        tell(f"1,000 dead letters replayed in {took:.1f} s\n{process.text}")
         assert process.popen.returncode == 0
         assert "is done after" in process.text
         assert "1,000 deleted" in process.text
@@ -111,7 +111,7 @@ def test_a_canary_that_fails_stops_the_rest() -> None:
         fleet.wait(lambda: not process.alive, "the replay has ended")
         assert process.popen.returncode == 1
         assert "the canary failed again at its first attempt." in process.text
-        assert "399 more letters dead as before" in process.text
+        assert "399 more dead letters unchanged" in process.text
         fleet.wait_until_settled(400)
         deletions = everything(fleet)
         assert Counter((d.state, d.round) for d in deletions.values()) == {(State.DEAD, 1): 399, (State.DEAD, 2): 1}

@@ -70,19 +70,19 @@ def test_the_story_of_a_night(fleet: Fleet, visit: Visits) -> None:
     url = start_console(fleet)
     ops = visit(url)
     ops.open("/")
-    expect(ops.page.get_by_text("Nothing was ever asked for.")).to_be_visible()
+    expect(ops.page.get_by_text("No deletion has been requested yet.")).to_be_visible()
 
     # failures arrive; the overview says so by itself
     fleet.start_workers(1)
     failures_arrive(fleet)
-    look = ops.page.get_by_role("link", name="Look at the dead letters")
+    look = ops.page.get_by_role("link", name="Show the dead letters")
     look.wait_for()
     fleet.wait(lambda: fleet.states().get(State.DEAD, 0) == len(BAD) + len(REFUSED), "all the bad ones are dead")
     expect(ops.page.locator("#state-dead b")).to_have_text("118")
     ops.keep("night-1-overview")
 
     # groups, the largest cause first
-    ops.page.get_by_role("link", name="Look at the dead letters").click()
+    ops.page.get_by_role("link", name="Show the dead letters").click()
     cards = ops.page.locator("ul.cards > li")
     expect(cards).to_have_count(2)
     expect(cards.first.get_by_role("heading")).to_have_text(GROUP)
@@ -90,11 +90,11 @@ def test_the_story_of_a_night(fleet: Fleet, visit: Visits) -> None:
 
     # the plan; a replay that is tried too early stops itself after one letter
     cards.first.get_by_role("link", name="Replay…").click()
-    expect(ops.page.get_by_role("heading", name="The plan: 110 letters begin a new round")).to_be_visible()
+    expect(ops.page.get_by_role("heading", name="The plan: 110 dead letters begin a new round")).to_be_visible()
     ops.keep("night-3-plan", whole=True)
     early = start_replay(ops, most="110")
     expect(ops.page.get_by_text("the canary failed again at its first attempt").first).to_be_visible()
-    expect(ops.page.get_by_text("109 not begun: dead as before")).to_be_visible()
+    expect(ops.page.get_by_text("109 not started: dead as before")).to_be_visible()
     ops.keep("night-4-stopped", whole=True)
     (told,) = eraser(fleet, "replay", "status", early)
     assert (told["state"], told["by"], told["reason"]) == ("stopped", "ops-7", "TICKET-4711")
@@ -105,16 +105,16 @@ def test_the_story_of_a_night(fleet: Fleet, visit: Visits) -> None:
     # MetaStudio is well again: from one letter to all of them, seen here and there
     fleet.metastudio.clear_faults()
     fleet.metastudio.set_latency(2.0)  # each letter takes as long, and that is seen
-    ops.page.get_by_role("link", name="Look at the dead letters").click()
+    ops.page.get_by_role("link", name="Show the dead letters").click()
     ops.page.locator("ul.cards > li").first.get_by_role("link", name="Replay…").click()
     expect(ops.page.get_by_label("Who you are")).to_have_value("ops-7")
     replay = start_replay(ops, most="110")
-    expect(ops.page.get_by_text(re.compile(r"begun: \d+ deleted, \d+ wait")).first).to_be_visible()
+    expect(ops.page.get_by_text(re.compile(r"started: \d+ deleted, \d+ wait")).first).to_be_visible()
     fleet.metastudio.set_latency(0.5)
     ops.keep("night-5-progress")
     (told,) = eraser(fleet, "replay", "status", replay)
     assert (told["replay"], told["total"], told["fed"] > 0) == (replay, 110, True)
-    expect(ops.page.get_by_text("each letter has its end")).to_be_visible()
+    expect(ops.page.get_by_text("all replayed deletions are finished")).to_be_visible()
     expect(ops.page.locator("progress")).to_have_attribute("value", "110")
     ops.keep("night-6-done", whole=True)
     fleet.metastudio.set_latency(0.0)
@@ -126,13 +126,13 @@ def test_the_story_of_a_night(fleet: Fleet, visit: Visits) -> None:
     last = eraser(fleet, "dead", "replay", "--all", "--reason", "T-2", "--by", "ops-8", "--yes", "--no-wait")[-1]
     phone.open("/replays")
     phone.page.get_by_role("link", name=last["replay"]).click()
-    expect(phone.page.get_by_text("each letter has its end")).to_be_visible()
+    expect(phone.page.get_by_text("all replayed deletions are finished")).to_be_visible()
     expect(phone.page.get_by_text("ops-8")).to_be_visible()
     phone.keep("night-7-phone", whole=True)
 
     # back to bed
-    phone.page.get_by_role("link", name="To the overview").click()
-    expect(phone.page.get_by_text("Nothing waits and nothing is dead.")).to_be_visible()
+    phone.page.get_by_role("link", name="Back to overview").click()
+    expect(phone.page.get_by_text("Nothing is waiting and nothing is dead.")).to_be_visible()
     phone.keep("night-8-overview", whole=True)
     assert fleet.states() == {State.DELETED: len(JOBS) + len(LATER)}
     acts = [(entry["act"], entry["by"]) for entry in eraser(fleet, "audit")]

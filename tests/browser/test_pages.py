@@ -107,7 +107,7 @@ def test_a_letter_is_discarded_and_restored_by_keyboard_alone(visit: Visits, hou
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
     page.goto(house.url + ONE)
-    for button, does, state in (("Discard…", "Discard it", State.DISCARDED), ("Restore…", "Restore it", State.DEAD)):
+    for button, does, state in (("Discard…", "Discard", State.DISCARDED), ("Restore…", "Restore", State.DEAD)):
         tab_to(page, button)
         enter(page)
         tab_to(page, "reason")
@@ -122,7 +122,7 @@ def test_a_letter_is_discarded_and_restored_by_keyboard_alone(visit: Visits, hou
 
 def test_everything_works_without_javascript(visit: Visits, house: House) -> None:
     page = visit(house.url, script=False).open("/gate")
-    for verb, does, gate in (("Pause…", "Pause it now", "paused"), ("Resume…", "Resume it", "ok")):
+    for verb, does, gate in (("Pause…", "Pause now", "paused"), ("Resume…", "Resume", "ok")):
         page.get_by_role("link", name=verb).click()
         page.get_by_label("Reason").fill("TICKET-4711")
         page.get_by_label("Who you are").fill("ops-7")
@@ -145,7 +145,7 @@ def test_the_overview_changes_by_itself_and_keeps_the_focus(visit: Visits, house
 def test_a_page_that_hears_nothing_says_that_it_is_old_until_it_does(visit: Visits, house: House) -> None:
     visit.foreseen += ["htmx:", "Failed to load resource"]
     page = visit(house.url).open("/")
-    old = page.get_by_text("what stands here is old")
+    old = page.get_by_text("this page is out of date")
     expect(old).to_be_hidden()
     page.route(f"{house.url}/", lambda route: route.abort())
     expect(old).to_be_visible()
@@ -203,7 +203,7 @@ def test_what_is_long_comes_in_the_end_though_its_first_answer_is_lost(visit: Vi
 
     page.route("**/replays/new*", lose_the_first)
     page.goto(f"{house.url}/replays/new?group=deadline-503")
-    expect(page.get_by_role("heading", name="The plan: 1,100 letters begin a new round")).to_be_visible()
+    expect(page.get_by_role("heading", name="The plan: 1,100 dead letters begin a new round")).to_be_visible()
     expect(page.get_by_label("Type 1100")).to_be_visible()
-    expect(page.get_by_text("what stands here is old")).to_be_hidden()
+    expect(page.get_by_text("this page is out of date")).to_be_hidden()
     assert lost, "it was asked for twice"

@@ -15,7 +15,7 @@ class WrongKind(EraserError):
 
     def __init__(self) -> None:
         super().__init__(
-            "a key of the ledger is of the wrong kind, because somebody else wrote it: `eraser doctor` puts it aside; "
+            "a key of the ledger has the wrong type, because another program wrote it: `eraser doctor` sets it aside; "
             "then try again"
         )
 

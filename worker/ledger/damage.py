@@ -60,7 +60,7 @@ class DamageList:
         try:
             raw: Any = ask(self._client.hgetall, self._name)
         except redis.ResponseError:
-            return [Damaged(self.account, "damaged", "this list itself is of the wrong kind", 0.0)]
+            return [Damaged(self.account, "damaged", "this list itself has the wrong type", 0.0)]
         found = [_damaged(self.account, name.decode(errors="replace"), said) for name, said in raw.items()]
         return sorted(found, key=lambda one: (one.at, one.name))
 

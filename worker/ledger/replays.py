@@ -26,9 +26,9 @@ class ReplayState(StrEnum):
     """Where a replay stands."""
 
     RUNNING = "running"
-    STOPPING = "stopping"  # it feeds no more; what nobody called for goes back
+    STOPPING = "stopping"  # stopping: deletions that were not called yet become dead letters again
     DONE = "done"
-    STOPPED = "stopped"  # it stopped itself
+    STOPPED = "stopped"  # stopped by itself
     CANCELLED = "cancelled"
 
 

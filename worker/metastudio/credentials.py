@@ -222,7 +222,7 @@ class WatchedFile:
             if seen == self._seen:
                 return None
             if stat.st_size > MAX_FILE_BYTES:
-                return f"has {stat.st_size} bytes; that is no file of credentials"
+                return f"has {stat.st_size} bytes; that is not a credentials file"
             text = read_text(self.path)
         except OSError as error:
             return f"cannot be read ({error.strerror or type(error).__name__})"

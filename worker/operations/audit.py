@@ -20,7 +20,7 @@ _DONE: dict[str, dict[str, str]] = {
     ActName.REPLAYED: {"pending": "replayed"},
     ActName.DISCARDED: {"discarded": "discarded"},
     ActName.RESTORED: {"dead": "restored"},
-    ActName.HELD: {"held": "held", "none": "held, not asked for yet", "may_be_deleted": "held, may be deleted"},
+    ActName.HELD: {"held": "held", "none": "held, not requested yet", "may_be_deleted": "held, may be deleted"},
     ActName.RELEASED: {"held": "still held by another hold", "removed": "removed", "released": "released"},
     ActName.PAUSED: {"paused": "paused", "replaced": "paused again"},
 }
@@ -107,7 +107,7 @@ def _result(act: str, word: str, number: int, total: int) -> str:
 
 
 def _was(gate: str) -> str:
-    return "resumed, though open before" if gate == "ok" else f"resumed, was {words.GATES.get(gate, gate)}"
+    return "resumed (was open)" if gate == "ok" else f"resumed, was {words.GATES.get(gate, gate)}"
 
 
 def _largest_first(results: dict[str, int]) -> list[tuple[str, int]]:

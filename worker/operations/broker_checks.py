@@ -27,20 +27,20 @@ def look(running: Runtime, url: str) -> Iterator[Row]:
         said: dict[str, Any] = app.control.inspect(timeout=ANSWERS_S).active_queues() or {}
         takers = sorted(name for name, queues in said.items() if ours & {queue["name"] for queue in queues})
         if takers:
-            todo = "let them take from queues of their own: they throw away what they do not know"
+            todo = "give them queues of their own: they discard messages they do not know"
             yield (
                 "foreign workers",
                 "wrong",
-                f"{', '.join(takers[:5])} of another application take from our queues",
+                f"{', '.join(takers[:5])} of another application read our queues",
                 todo,
             )
         else:
-            yield "foreign workers", "ok", "none that answers takes from our queues", ""
+            yield "foreign workers", "ok", "none of those that answer reads our queues", ""
         with app.connection_for_read() as connection:
             lost = sum(task.startswith("eraser.") for task in _tasks(connection.default_channel))
         if lost:
-            found = f"{count(lost, 'message')} for us in the queue {THEIRS}, from which no worker of ours takes"
-            todo = f'let the producer say queue="{keys.requests}", and ask again for what lies there'
+            found = f"{count(lost, 'message')} for us in the queue {THEIRS}, which none of our workers reads"
+            todo = f'let the producer say queue="{keys.requests}", and repeat the requests that are there'
             yield "foreign queue", "wrong", found, todo
 
 

@@ -8,7 +8,7 @@ from worker.clock import SAME_S
 from worker.operations.times import span
 from worker.operations.words import count
 
-STANDS_STILL = "no grace or hold ends, nothing dies of its deadline, and no lost worker's deletions come back"
+STANDS_STILL = "no grace or hold ends, no deadline applies, and deletions of lost workers are not rescued"
 
 
 def why_apart(apart: Iterable[tuple[str, float | None]]) -> str | None:
@@ -24,4 +24,4 @@ def why_apart(apart: Iterable[tuple[str, float | None]]) -> str | None:
         return f"{how} that of {'the worker' if len(known) == 1 else 'every worker'}; until they agree {STANDS_STILL}"
     how = f"{span(ahead_s)} {'behind' if ahead_s > 0 else 'ahead of'} Redis's"
     others = f"and {count(len(wrong) - 1, 'other')} " if len(wrong) > 1 else ""
-    return f"the clock of worker {worker} {others}is {how}, which the rest agree with: it frees and ends nothing itself"
+    return f"the clock of worker {worker} {others}is {how}, while the others agree: it releases and ends nothing itself"

@@ -168,8 +168,8 @@ def named(word: str, names: Iterable[str]) -> str:
     if len(near) == 1:
         return near[0]
     if near:
-        raise UsageError(f"{word!r} begins {len(near)} groups: {', '.join(near[:5])}; type more of it")
-    what = f"there are: {', '.join(known[:5])}" if known else "there are no dead letters at all"
+        raise UsageError(f"{word!r} matches {len(near)} groups: {', '.join(near[:5])}; be more specific")
+    what = f"there are: {', '.join(known[:5])}" if known else "there are no dead letters"
     job = "" if why_bad_id(word) else f"; one job: `eraser show {word}`"
     raise UsageError(f"there is no group {word[:80]!r}; {what} (see `eraser dead groups`{job})")
 
@@ -192,9 +192,9 @@ def choose(
     snapshot: each account's death number, from an earlier look: letters that died later are left out.
     """
     if every and words:
-        raise UsageError("name jobs or groups, or say --all; one of the two")
+        raise UsageError("give jobs or groups, or --all, not both")
     if not (every or words or wanted.words):
-        raise UsageError("name jobs or groups, or use a filter such as --cause, or say --all")
+        raise UsageError("give jobs or groups, a filter such as --cause, or --all")
     marks = {account: ReplayBook(running.ledger(account)).mark() for account in running.settings.accounts}
     marks = {account: min(mark, (snapshot or marks).get(account, 0)) for account, mark in marks.items()}
     there = [letter for letter in letters(running, state) if wanted.passes(letter)]
@@ -247,7 +247,7 @@ def _by_words(
 def _refuse_twins(word: str, jobs: list[Letter]) -> None:
     if len(jobs) > 1:
         projects = " or ".join(f"--project {letter.ref.project_id}" for letter in jobs[:3])
-        raise UsageError(f"job {word} is there in {len(jobs)} projects: add {projects}")
+        raise UsageError(f"job {word} exists in {len(jobs)} projects: add {projects}")
 
 
 def _why_not(running: Runtime, word: str, project: str | None, by_group: dict[str, Any], state: State) -> str:
@@ -262,8 +262,8 @@ def _why_not(running: Runtime, word: str, project: str | None, by_group: dict[st
                 return f"it is {found.value}{where}, not {state.value}"
     near = [name for name in by_group if name.startswith(word)]
     if near:
-        return f"it begins {len(near)} groups: {', '.join(sorted(near)[:5])}; type more of it"
-    return f"no {state.value} letter and no group of that name"
+        return f"it matches {len(near)} groups: {', '.join(sorted(near)[:5])}; be more specific"
+    return f"not a {state.value} job and not a group"
 
 
 def _replays(running: Runtime) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from worker.deletion import Lane, State, check_opaque, check_reason
-from worker.errors import RefusedBySafetyRule
+from worker.errors import DryRun, RefusedBySafetyRule
 from worker.ledger.acts import Act
 from worker.ledger.glance import Letter
 from worker.ledger.moves import Ref
@@ -19,7 +19,7 @@ NAMED = 200  # characters of the groups' names that the audit keeps
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of it: how many reached the state that was wanted, and what became of the others."""
+    """Result: how many reached the state that was wanted, and what became of the others."""
 
     done: int
     others: tuple[tuple[Ref, str], ...]
@@ -28,13 +28,13 @@ class Done:
 def check_confirmed(count: int, most: int | None, *, yes: bool, again: str) -> None:
     """Refuse what nobody confirmed: many need --yes, more than a hundred also --max. `again`: the command as typed."""
     if count > (CAP if most is None else most):
-        why = f"--max allows {most:,}" if most is not None else f"above {CAP} the number has to be confirmed"
+        why = f"--max allows {most:,}" if most is not None else f"more than {CAP} must be confirmed"
         raise RefusedBySafetyRule(
-            "max", f"{count:,} letters, and {why}. Nothing was done.", hint=f"{again} --yes --max {count}"
+            "max", f"{count:,} dead letters, and {why}. Nothing was done.", hint=f"{again} --yes --max {count}"
         )
     if not yes:
         cap = f" --max {count}" if count > CAP else ""
-        raise RefusedBySafetyRule("plan first", "this was the plan only, nothing was done.", hint=f"{again} --yes{cap}")
+        raise DryRun(hint=f"{again} --yes{cap}")
 
 
 def act_of(selection: Selection, most: int | None) -> Act:

@@ -111,7 +111,7 @@ def _sources(running: Runtime, wanted: Wanted, place: str) -> list[_Source]:
         return made
     parts = place.split("_")
     if len(parts) != len(made):
-        raise UsageError("the list has changed since this address was made: begin again at its first page")
+        raise UsageError("the list has changed since this link was made: start again at the first page")
     return [_at(source, part) for source, part in zip(made, parts, strict=True)]
 
 
@@ -120,7 +120,7 @@ def _at(source: _Source, part: str) -> _Source:
         return source
     match = _PLACE.fullmatch(part)
     if match is None:
-        raise UsageError("this address is not one of ours: begin again at the list's first page")
+        raise UsageError("this link is not valid: start again at the first page")
     return replace(source, score=float(match[1]), passed=int(match[2]))
 
 

@@ -66,8 +66,8 @@ def settings_checks(running: Runtime) -> Iterator[Check]:
     """The effective settings, secrets masked."""
     for name, value, origin in running.settings.describe():
         if name == "ERASER_LEASE" and running.settings.lease <= HEARD_S:
-            why = f"over before a worker counts as lost ({HEARD_S:g} s of silence): nothing ends as worker_lost"
-            todo = "set it to more than 30s: a deletion that kills its workers is tried until its deadline otherwise"
+            why = f"not longer than the {HEARD_S:g} s after which a worker counts as lost: nothing ends as worker_lost"
+            todo = "set it to more than 30s; otherwise a deletion that kills its workers is retried until its deadline"
             yield Check(name, Verdict.WARNING, f"{value} ({origin}); {why}", todo)
         else:
             yield Check(name, Verdict.OK, f"{value} ({origin})")
@@ -140,7 +140,7 @@ def _broker(running: Runtime) -> Iterator[Check]:
     if not in_time(connect, 5.0):
         problem.append("no answer")
     if problem:
-        todo = "start it, or set ERASER_BROKER_URL; requests are recorded meanwhile, but no worker hears of them"
+        todo = "start it, or set ERASER_BROKER_URL; requests are recorded meanwhile, but workers are not woken"
         yield Check("broker", Verdict.WRONG, f"{masked(url)} cannot be reached ({problem[0]})", todo)
     else:
         yield Check("broker", Verdict.OK, f"answers at {masked(url)}")
@@ -181,7 +181,7 @@ def _people(running: Runtime) -> Iterator[Check]:
     else:
         waits = seen.states[State.PENDING]
         verdict = Verdict.WRONG if seen.due else Verdict.WARNING
-        found = f"none was heard of in the last 30 s{also}" + (f", and {waits:,} wait" if waits else "")
+        found = f"none was seen in the last 30 s{also}" + (f", and {waits:,} wait" if waits else "")
         yield Check("workers", verdict, found, f"start one: {status.START}")
     if seen.clocks:
         yield Check("clocks of workers", Verdict.WRONG, seen.clocks, "set the clocks of these machines by NTP")
@@ -195,7 +195,7 @@ def _people(running: Runtime) -> Iterator[Check]:
         yield _gate(account.gate.gate, account.gate.reason, account.gate.account)
         for one in account.gate.closures:
             if one.scope == "project":
-                todo = "check the project's id and the key's rights there; what nobody wants: eraser cancel"
+                todo = "check the project's id and the key's rights there; to withdraw requests: eraser cancel"
                 yield Check(f"project {one.name}", Verdict.WRONG, words.closure(one, seen.now), todo)
     yield from _damage(running)
     dead = seen.states[State.DEAD]
@@ -228,13 +228,13 @@ def _addresses(running: Runtime, seen: status.Overview) -> Iterator[Check]:
         if error := account.elsewhere:
             yield Check(name, Verdict.WRONG, f"the ledger's is {error.bound}, ours {error.ours}", str(error))
         elif account.ledger_endpoint is None:
-            yield Check(name, Verdict.OK, "the ledger has none yet: it keeps the first one that is used")
+            yield Check(name, Verdict.OK, "the ledger has none yet: it keeps the first one used")
         else:
             yield Check(name, Verdict.OK, f"the ledger belongs to {account.ledger_endpoint}")
     for stray in seen.strays:
         yield Check(f"project {stray.project}", Verdict.WRONG, str(stray), stray.command)
     for gone in seen.abandoned:
-        found = f"it is gone from the settings, and {gone.total:,} deletions and {gone.holds:,} holds lie there"
+        found = f"it is gone from the settings, and {gone.total:,} deletions and {gone.holds:,} holds are still there"
         todo = "eraser accounts list, then eraser accounts move PROJECT --to ACCOUNT; or put it back into ERASER_CONFIG"
         yield Check(f"account {gone.name}", Verdict.WRONG, found, todo)
 
@@ -273,7 +273,9 @@ def _gate(gate: str, reason: str | None, account: str) -> Check:
         case "clock":
             return Check(name, Verdict.WARNING, found, "set the clock of this machine by NTP")
         case _:
-            return Check(name, Verdict.WARNING, found, "nothing: calls go on by themselves when MetaStudio takes them")
+            return Check(
+                name, Verdict.WARNING, found, "nothing: calls resume by themselves when MetaStudio accepts them"
+            )
 
 
 # -- MetaStudio --------------------------------------------------------------------------------------------------------
@@ -283,7 +285,7 @@ def _metastudio(running: Runtime, account: Account) -> Iterator[Check]:
     """One harmless signed list of one; none with a key that was refused lately: more would lock it."""
     name = f"credentials of {account.name}"
     if account.endpoint is None:
-        todo = "on a machine that only records requests nothing; on a worker's set ERASER_REGION or ERASER_ENDPOINT"
+        todo = "nothing on a machine that only records requests; on a worker set ERASER_REGION or ERASER_ENDPOINT"
         yield Check(name, Verdict.WARNING, "no region and no endpoint: no call can be made from here", todo)
         return
     project = running.home(account.name)
@@ -321,11 +323,11 @@ def _credentials(name: str, account: Account, listing: Listing, project: str) ->
         case 200 if listing.count == 0:
             todo = (
                 f"if there should be jobs in project {project}: the key may belong to another tenant or user, or jobs "
-                "to app users; what is not shown is called not_visible then, never gone"
+                "to app users; jobs that are not listed become not_visible, never gone"
             )
             return Check(name, Verdict.WARNING, f"accepted by {where}, but sees no job", todo)
         case 200 if shows_jobs(listing, project) is None and listing.count is not None:
-            todo = "ask MetaStudio's support: nothing is called gone by such a list, and no sweep goes by it"
+            todo = "ask MetaStudio's support: such a list proves nothing, and no sweep uses it"
             return Check(name, Verdict.WRONG, f"accepted by {where}, but its list contradicts itself", todo)
         case 200 if listing.count is not None:
             return Check(name, Verdict.OK, f"accepted by {where}; sees {words.count(listing.count, 'job')}")

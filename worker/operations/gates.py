@@ -15,7 +15,7 @@ from worker.runtime import Runtime
 
 @dataclass(frozen=True, slots=True)
 class Switched:
-    """What came of it for one account. `was`: what kept its gate closed before, or None.
+    """Result for one account. `was`: what kept its gate closed before, or None.
 
     rest_s: its key was refused so often lately that it is not tried before.
     """
@@ -35,7 +35,7 @@ def accounts_meant(
     """
     known = running.known_accounts() if gone else list(running.settings.accounts)
     if account is not None and every:
-        raise UsageError("--account or --all: one of the two")
+        raise UsageError("give --account or --all, not both")
     if account is not None:
         if account not in known:
             raise UsageError(

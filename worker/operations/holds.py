@@ -16,23 +16,23 @@ from worker.runtime import Runtime
 
 _ADDED = {
     "held": "held: nothing is sent until the hold is removed",
-    "none": "on hold: nobody asked for its deletion yet, and a request would wait",
+    "none": "on hold: its deletion was not requested yet, and a request would wait",
     "may_be_deleted": (
-        "held: nothing more is sent. But an earlier call had no clear answer, so it may be deleted already"
+        "held: nothing more is sent, but an earlier call had no clear answer, so it may already be deleted"
     ),
-    "in_flight": "a call is under way right now; if it deletes nothing, no other follows",
-    "pending": "on hold: its deletion was withdrawn, and only a look is still to come",
+    "in_flight": "a call is in progress; if it does not delete the job, no further call is made",
+    "pending": "on hold: its deletion was cancelled, and only a lookup is still to come",
     "dead": "on hold: it is a dead letter, and a replay would wait",
-    "discarded": "on hold: it was given up, and a new request would wait",
-    "cancelled": "on hold: its deletion was withdrawn, and a new request would wait",
+    "discarded": "on hold: it was discarded, and a new request would wait",
+    "cancelled": "on hold: its deletion was cancelled, and a new request would wait",
     "deleted": "too late: it is deleted. The hold stays, for a new request",
     "gone": "too late: it is gone. The hold stays, for a new request",
 }
 _HOLDS = {"held", "none", "pending", "dead", "discarded", "cancelled"}
 _REMOVED = {
-    "released": "released: its deletion goes on",
+    "released": "released: its deletion continues",
     "held": "the hold is removed, but an app user's hold still keeps it",
-    "removed": "the hold is removed; it held nothing up",
+    "removed": "the hold is removed; no deletion was waiting for it",
     "not_held": "there is no hold of this job",
 }
 
@@ -151,7 +151,7 @@ def check_said(reason: str, by: str) -> None:
 def check_meant(job_ids: tuple[str, ...], app_user: str | None) -> None:
     """Jobs or an app user. Raises `UsageError`."""
     if bool(job_ids) == bool(app_user):
-        raise UsageError("name jobs, or an app user with --app-user U; one of the two")
+        raise UsageError("give jobs, or an app user with --app-user U, not both")
 
 
 def _sorted_out(project: str, job_ids: Iterable[str]) -> tuple[list[Ref], list[Told]]:

@@ -120,10 +120,13 @@ def _standing(every: list[_Account]) -> Iterator[Metric]:
     deletions = _gauge("deletions", "Deletions by state.", "account", "state")
     due = _gauge("due_deletions", "Pending deletions that are due now, by lane.", "account", "lane")
     oldest = _gauge(
-        "oldest_due_age_seconds", "How long the most overdue one has been due, by lane; 0: none is.", "account", "lane"
+        "oldest_due_age_seconds",
+        "How long the oldest due deletion has been due, by lane; 0: none is due.",
+        "account",
+        "lane",
     )
     dead = _gauge("dead_letters", "Deletions that need a person, by cause.", "account", "cause")
-    damaged = _gauge("damaged_entries", "Entries of the ledger that other hands damaged, put aside.", "account")
+    damaged = _gauge("damaged_entries", "Damaged entries of the ledger that were set aside.", "account")
     for account in every:
         for state in State:
             deletions.add_metric([account.name, state.value], account.now.states[state])
@@ -138,7 +141,7 @@ def _standing(every: list[_Account]) -> Iterator[Metric]:
 
 def _gates(every: list[_Account]) -> Iterator[Metric]:
     gates = _gauge("gate", "1 for the state that the account's gate is in, 0 for all others.", "account", "gate")
-    rate = _gauge("rate_calls_per_second", "DELETE calls a second that the account's gate aims at.", "account")
+    rate = _gauge("rate_calls_per_second", "DELETE calls per second that the account's gate allows.", "account")
     for account in every:
         for name in GATES:
             gates.add_metric([account.name, name], float(account.now.gate.gate == name))
@@ -155,7 +158,7 @@ def _counted(every: list[_Account]) -> Iterator[Metric]:
     calls = HistogramMetricFamily(
         f"{PREFIX}call_seconds", "How long DELETE calls took, by outcome.", labels=["account", "outcome"]
     )
-    wakeups = _counter("wakeups", "Times that somebody was called because work was due.", "account")
+    wakeups = _counter("wakeups", "Wake-ups sent because work was due.", "account")
     for account in every:
         counted = account.counted
         for event, detail in _all(EVENTS, counted.events):
@@ -204,7 +207,7 @@ def _settings(running: Runtime, every: list[_Account]) -> Iterator[Metric]:
     yield _gauge("accounts_gone", "Accounts that are gone from the settings and not empty.", value=gone)
     strays = len(moving.strays(running))
     yield _gauge(
-        "projects_elsewhere", "Projects that lie under an account that is not the one of the settings.", value=strays
+        "projects_elsewhere", "Projects stored under an account that the settings do not give them to.", value=strays
     )
 
 
@@ -213,16 +216,16 @@ def _settings(running: Runtime, every: list[_Account]) -> Iterator[Metric]:
 
 def _workers(running: Runtime) -> Iterator[Metric]:
     at_work = [worker for worker in status.workers(running)[1] if not worker.silent]
-    yield _gauge("workers", "Workers that were heard of in the last 30 seconds.", value=len(at_work))
+    yield _gauge("workers", "Workers seen in the last 30 seconds.", value=len(at_work))
     threads = sum(worker.threads or 0 for worker in at_work)
-    yield _gauge("worker_threads", "Calls that these workers can make at once.", value=threads)
+    yield _gauge("worker_threads", "Calls that these workers can make at the same time.", value=threads)
     rings = ask(running.redis.exists, running.keys.dispatcher)
-    yield _gauge("dispatcher", "1 while a worker looks for work that is due.", value=rings)
+    yield _gauge("dispatcher", "1 while a worker's dispatcher looks for due work.", value=rings)
 
 
 def _schedules(running: Runtime) -> Iterator[Metric]:
-    stopped = _gauge("sweep_stopped", "1 where the policy's last run stopped itself.", "account", "policy")
-    stands = _gauge("schedule_stopped", "1 while nothing is run by schedule though there are schedules.")
+    stopped = _gauge("sweep_stopped", "1 if the policy's last run was stopped by a safety rule.", "account", "policy")
+    stands = _gauge("schedule_stopped", "1 while there are schedules but no scheduled runs.")
     try:
         policies = retention.upcoming(running)
     except SettingsError:

@@ -47,7 +47,7 @@ class MovePlan:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What came of it. `left`: calls that are under way; they are carried when the same is typed again."""
+    """Result. `left`: calls that are under way; they are carried when the same is typed again."""
 
     carried: int
     left: int
@@ -77,9 +77,9 @@ class Stray:
 
     def __str__(self) -> str:
         if self.moving:
-            return f"project {self.project} is being moved from account {self.home} to {self.ours}: go on with it"
+            return f"project {self.project} is being moved from account {self.home} to {self.ours}: continue the move"
         ours = f"the settings give it to {self.ours}" if self.ours else "the settings give it to no account"
-        return f"project {self.project} lies under account {self.home}, and {ours}: nothing of it is done"
+        return f"project {self.project} is stored under account {self.home}, and {ours}: nothing of it is done"
 
 
 def strays(running: Runtime) -> list[Stray]:
@@ -172,4 +172,4 @@ def told(planned: MovePlan) -> list[str]:
         lines.append(f"{planned.holds:11,}  {'hold' if planned.holds == 1 else 'holds'} of jobs")
     if planned.user_holds:
         lines.append(f"{planned.user_holds:11,}  holds of app users, which stay in {planned.source} too")
-    return lines or [f"{count(0, 'deletion'):>11}  nothing lies there"]
+    return lines or [f"{count(0, 'deletion'):>11}  nothing is there"]

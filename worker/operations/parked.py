@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.accounts import nearest
 from worker.deletion import check_opaque, check_reason
-from worker.errors import RefusedBySafetyRule, UsageError
+from worker.errors import DryRun, RefusedBySafetyRule, UsageError
 from worker.ledger.acts import Act, ActName
 from worker.ledger.parking import Group, Kind, Parked, Parking
 from worker.operations.requests import CAP
@@ -16,16 +16,16 @@ from worker.operations.times import rfc3339
 from worker.runtime import Runtime
 
 WHY = {
-    Kind.REFUSED: "parked: no worker that took them could record them; one that can takes them from there by itself",
-    Kind.FAULT: "parked after a fault of ours; they are tried again now and then",
-    Kind.FOREIGN: "parked that is no task of ours: somebody else's application sends to our queue",
-    Kind.BAD: "refused: what their producer said is wrong, and nothing was recorded",
+    Kind.REFUSED: "parked: no worker could record them yet; a worker that can will take them",
+    Kind.FAULT: "parked after an internal error; they are tried again from time to time",
+    Kind.FOREIGN: "parked, not one of our tasks: another application sends to our queue",
+    Kind.BAD: "refused: the producer's request is wrong, and nothing was recorded",
 }
 WHAT_TO_DO = {
     Kind.REFUSED: "add the project to the settings of the workers, or: eraser parked discard {group} --reason R",
     Kind.FAULT: "see message.fault in the workers' logs; then: eraser parked send {group} --reason R",
     Kind.FOREIGN: "correct the sender's queue; then: eraser parked send {group} --queue THEIRS --reason R",
-    Kind.BAD: "correct the producer, ask again for what is meant; then: eraser parked discard {group} --reason R",
+    Kind.BAD: "correct the producer and send the requests again; then:  eraser parked discard {group} --reason R",
 }
 SendAgain = Callable[[dict[str, Any], str], None]  # a whole message, a queue of the broker
 
@@ -85,9 +85,9 @@ def send(running: Runtime, group: Group, queue: str | None, again: SendAgain, *,
     """
     check_reason(reason), check_opaque(by, "by")
     if group.kind is Kind.BAD:
-        raise UsageError(f"{group.name}: what these messages said was not kept; ask again for what is meant")
+        raise UsageError(f"{group.name}: the content of these messages was not kept; request the deletions again")
     if group.kind is Kind.FOREIGN and queue in (None, running.keys.requests, running.keys.bells):
-        raise UsageError(f"{group.name}: no task of ours, it would only come back here; name its owner's --queue Q")
+        raise UsageError(f"{group.name}: not one of our tasks, it would come back here; give its owner's --queue Q")
     act = Act(of=group.name).named(ActName.SENT_BACK, by=by, why=reason)
 
     def one(message: Parked) -> None:
@@ -112,7 +112,7 @@ def _empty(running: Runtime, group: Group, act: dict[str, Any], result: str, do:
             do(message)
             done += here.unpark(group.name, [line])
     finally:
-        if done:  # it stands in one account's audit, since it is of none
+        if done:  # it is in one account's audit, because it belongs to none
             running.ledger(next(iter(running.settings.accounts))).note(act, result, done)
     return done
 
@@ -120,8 +120,9 @@ def _empty(running: Runtime, group: Group, act: dict[str, Any], result: str, do:
 def check_confirmed(group: Group, most: int | None, *, yes: bool, again: str) -> None:
     """Refuse to discard what nobody confirmed. `again`: the command as typed."""
     allowed = CAP if most is None else most
-    if group.count > allowed or not yes:
-        rule = "max" if group.count > allowed else "plan first"
-        confirmed = "--yes" + (f" --max {group.count}" if group.count > CAP else "")
-        what = f"{group.count:,} messages, and nothing brings them back. Nothing was done."
-        raise RefusedBySafetyRule(rule, what, hint=f"{again} {confirmed}")
+    confirmed = f"{again} --yes" + (f" --max {group.count}" if group.count > CAP else "")
+    if group.count > allowed:
+        what = f"{group.count:,} messages, and a discard cannot be undone. Nothing was done."
+        raise RefusedBySafetyRule("max", what, hint=confirmed)
+    if not yes:
+        raise DryRun(hint=confirmed)

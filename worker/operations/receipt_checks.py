@@ -56,7 +56,7 @@ def _account(running: Runtime, account: str) -> Row:
     found = f"{count(held, 'receipt')} in Redis, {megabytes(receipts.bytes_used())}"
     found += f"; {book.archived.n:,} in files" if book.archived.n else ""
     if missing := receipts.missing():
-        which = f"{missing:,} of them missing: somebody took them out of Redis"
+        which = f"{missing:,} of them missing: they were removed from Redis"
         return name, "wrong", f"{found}; {which}", f"eraser receipts export --account {account}, which says where"
     unsealed = receipts.page(book.sealed.id, limit=1)
     if unsealed and now - unsealed[0].settled_ms > UNSEALED_MS:

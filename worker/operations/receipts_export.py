@@ -95,7 +95,7 @@ def _after(broken: Broken, account: str, book: Book) -> str:
         )
     since = rfc3339(place(until.id)[0] + 1)
     return (
-        f"Exports of before hold what it was. What came after receipt {until.n:,} goes on from the head that was "
+        f"Earlier exports have its old content. What came after receipt {until.n:,} continues from the head that was "
         f"sealed there, so this proves that nothing of it was changed:\n"
         f"  eraser receipts export --account {account} --since {since} --to FILE"
     )
@@ -177,6 +177,6 @@ def _filed(running: Runtime, account: str, archived: Mark, since_ms: float | Non
         yield line
     if last.get("hash") != archived.head:
         raise EraserError(
-            f"receipts up to {archived.n:,} (settled until {absolute(place(archived.id)[0])}) have left Redis, and the "
-            f"files in {directory / account} do not end there: find the missing files, or export with --since"
+            f"receipts up to {archived.n:,} (finished until {absolute(place(archived.id)[0])}) have left Redis, and "
+            f"the files in {directory / account} do not end there: find the missing files, or export with --since"
         )

@@ -27,7 +27,7 @@ TRIES = 3  # of one question, where nothing usable is answered
 PAUSE_S = 1.0
 GIVE_UP = 20  # questions in a row without a usable answer
 OPEN = ("ok", "clock", "throttled")
-BLIND = "is not shown; but no other job of the project is shown to this key either, so that is no proof"
+BLIND = "is not listed, but neither is any other job of the project: no proof"
 
 
 class Now(StrEnum):
@@ -122,7 +122,7 @@ class _Recheck:
             case Found.UNSEEN:
                 return Looked(ref, Now.UNKNOWN, BLIND, answer.request_id)
             case _:
-                return Looked(ref, Now.UNKNOWN, f"could not be asked: {_said(answer)}", answer.request_id)
+                return Looked(ref, Now.UNKNOWN, f"could not be checked: {_said(answer)}", answer.request_id)
 
     def _ask(self, ref: Ref) -> Asked:
         """One look, and again where nothing usable is answered. Raises `Unreachable` where nobody is there."""
@@ -136,8 +136,8 @@ class _Recheck:
             asked = self._once(ref)
         self.answered = self.answered or found(asked.listing, ref.job_id)[0] is not Found.UNKNOWN
         if not self.answered:
-            text = f"could not be asked: {_said(asked.listing.answer)}"
-            raise Unreachable(f"job {ref.job_id} {text}. Nothing was found out. See: eraser doctor")
+            text = f"could not be checked: {_said(asked.listing.answer)}"
+            raise Unreachable(f"job {ref.job_id} {text}. No result. See: eraser doctor")
         return asked
 
     def _once(self, ref: Ref) -> Asked:
@@ -145,7 +145,7 @@ class _Recheck:
         if gate.gate not in OPEN:
             what = "eraser resume" if gate.gate == "paused" else "eraser doctor"
             raise Unreachable(
-                f"account {self.account} is closed ({gate.gate}: {gate.reason}), so nothing is asked. Next: {what}"
+                f"account {self.account} is closed ({gate.gate}: {gate.reason}), so nothing is checked. Next: {what}"
             )
         problem = lookups.begin()
         asked = Asked(problem, 0, 0) if problem else lookups.look(ref.job_id)

@@ -15,6 +15,6 @@ def relocate(running: Runtime, account: str, archived: Mark, *, reason: str, by:
     act = Act(of=f"from receipt {archived.n + 1}").named(ActName.RELOCATED, by=by, why=reason)
     if not running.ledger(account).move("relocate", {"head": archived.head, "act": act})["relocated"]:
         raise EraserError(
-            "a worker took receipts out of Redis just now, so it has a directory that lacks nothing. Nothing was done; "
-            "see which one: eraser status"
+            "a worker just moved receipts out of Redis, so its directory is complete. Nothing was done; "
+            "to see which one: eraser status"
         )

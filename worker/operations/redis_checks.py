@@ -131,11 +131,16 @@ def _fsync(value: str | None, info: Any) -> Row:
     name = "redis appendfsync"
     match value:
         case "always":
-            return name, "ok", "always: what was accepted survives even a power cut", ""
+            return name, "ok", "always: accepted requests survive even a power cut", ""
         case "everysec":
             return name, "ok", "everysec: a power cut may cost the last second", ""
         case "no":
-            return name, "wrong", "no: the system decides when to write", "set appendfsync everysec, or always"
+            return (
+                name,
+                "wrong",
+                "no: the operating system decides when to write",
+                "set appendfsync everysec, or always",
+            )
         case _ if not int(info.get("aof_enabled") or 0):
             return name, "warning", "does not matter while AOF is off", "set appendfsync everysec, or always"
         case _:
@@ -160,7 +165,7 @@ def _policy(value: str | None) -> Row:
 def _compact(value: str | None) -> Iterator[Row]:
     """Whether a record with its history stays in Redis's compact form: 370 bytes a record that has ended, else 580."""
     if value is not None and value.isdecimal() and int(value) < COMPACT_VALUE:
-        todo = f"set hash-max-listpack-value {COMPACT_VALUE}: a record that has ended then takes a third less"
+        todo = f"set hash-max-listpack-value {COMPACT_VALUE}: a finished record then takes a third less"
         yield "redis hash encoding", "warning", f"hash-max-listpack-value {value}", todo
 
 
@@ -171,7 +176,7 @@ def _memory(info: Any) -> Row:
         return name, "ok", f"{megabytes(used)} used, no limit set", ""
     found = f"{megabytes(used)} of {megabytes(most)} used ({used / most:.0%})"
     if used > most * MEMORY_MOST:
-        return name, "wrong", found, "give Redis more maxmemory, or let the work drain: above 85 % is too little room"
+        return name, "wrong", found, "give Redis more maxmemory, or let work finish: above 85 % requests are refused"
     if used > most * MEMORY_WARN:
         return name, "warning", found, "plan for more maxmemory: 85 % is the limit"
     return name, "ok", found, ""

@@ -9,23 +9,23 @@ from worker.operations.replays import ReplayProgress
 from worker.operations.times import span
 
 STAGES = {
-    Stage.CANARY: "the canary: one letter goes first",
-    Stage.TEN: "the canary went well; ten more go",
-    Stage.HUNDRED: "the first ten went well; up to a hundred go",
-    Stage.REST: "the rest, as the account's pace allows",
+    Stage.CANARY: "the canary: one dead letter goes first",
+    Stage.TEN: "the canary succeeded; ten more go",
+    Stage.HUNDRED: "the first ten succeeded; up to a hundred go",
+    Stage.REST: "the rest, at the account's rate",
 }
 STATES = {
-    ReplayState.STOPPING: "it feeds no more; what nobody called for goes back",
-    ReplayState.DONE: "each letter has its end",
-    ReplayState.STOPPED: "it stopped itself",
-    ReplayState.CANCELLED: "a person cancelled it",
+    ReplayState.STOPPING: "stopping: deletions that were not called yet become dead letters again",
+    ReplayState.DONE: "all replayed deletions are finished",
+    ReplayState.STOPPED: "stopped by itself",
+    ReplayState.CANCELLED: "cancelled by an operator",
 }
 
 
 def line(seen: ReplayProgress) -> str:
-    """`812 of 1,378 begun: 800 deleted, 6 dead again, 6 wait for the first call · about 1 min left`."""
+    """`812 of 1,378 started: 800 deleted, 6 dead again, 6 wait for the first call · about 1 min left`."""
     begun = seen.count("fed")
-    text = f"{begun:,} of {seen.count('total'):,} begun: {', '.join(outcomes(seen)) or 'nothing has ended yet'}"
+    text = f"{begun:,} of {seen.count('total'):,} started: {', '.join(outcomes(seen)) or 'nothing has finished yet'}"
     if seen.ended:
         return text
     if seen.waits:
@@ -47,10 +47,10 @@ def outcomes(seen: ReplayProgress) -> Iterator[str]:
         "gone": "gone",
         "dead": "dead again",
         "cancelled": "cancelled",
-        "back": "dead as before, nobody had called",
-        "on_hold": "on hold, not touched",
-        "moved": "no longer dead, not touched",
-        "newer": "died anew, not touched",
+        "back": "dead as before, not called",
+        "on_hold": "on hold, skipped",
+        "moved": "no longer dead, skipped",
+        "newer": "failed again since, skipped",
     }
     for name, text in named.items():
         if number := seen.count(name):

@@ -181,10 +181,10 @@ def start(running: Runtime, plan: ReplayPlan, *, by: str | None, why: str, most:
     """
     check_reason(why), check_opaque(by, "by")
     if not plan.count:
-        raise UsageError("nothing to replay: no dead letter was chosen that is not on hold (see `eraser dead groups`)")
+        raise UsageError("nothing to replay: no matching dead letter that is not on hold (see `eraser dead groups`)")
     if plan.count > (plan.cap if most is None else most):
-        allowed = f"above {plan.cap} the number has to be confirmed" if most is None else f"{most:,} were allowed"
-        raise RefusedBySafetyRule("max", f"{plan.count:,} letters, and {allowed}. Nothing was done")
+        allowed = f"more than {plan.cap} must be confirmed" if most is None else f"{most:,} were allowed"
+        raise RefusedBySafetyRule("max", f"{plan.count:,} dead letters, and {allowed}. Nothing was done")
     check_homes(running, (letter for share in plan.shares for letter in share.letters))
     replay = f"replay-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     for share in plan.shares:
@@ -221,7 +221,7 @@ def look(running: Runtime, replay: str | None) -> ReplayProgress:
     if replay is None:
         latest = history(running, 1)
         if not latest:
-            raise UsageError("there was no replay yet; see `eraser dead groups` for what could be replayed")
+            raise UsageError("no replay yet; see `eraser dead groups` for what can be replayed")
         replay = latest[0].replay
     books = (ReplayBook(running.ledger(account)) for account in running.settings.accounts)
     shares = tuple(share for book in books if (share := book.find(replay)) is not None)
@@ -231,7 +231,7 @@ def look(running: Runtime, replay: str | None) -> ReplayProgress:
 
 
 def history(running: Runtime, number: int = 20) -> list[ReplayProgress]:
-    """The last replays, the newest first: who, why and what became of it."""
+    """The latest replays, newest first: who, why and the result."""
     found: dict[str, list[Replay]] = {}
     for account in running.settings.accounts:
         for share in ReplayBook(running.ledger(account)).latest(number):
@@ -241,7 +241,7 @@ def history(running: Runtime, number: int = 20) -> list[ReplayProgress]:
 
 
 def current(running: Runtime, now: float) -> tuple[ReplayProgress, ...]:
-    """What is worth a word now: those that run, and the latest, if it stopped itself lately."""
+    """What is worth a word now: those that run, and the latest, if stopped by itself lately."""
     found: dict[str, None] = {}
     for account in running.settings.accounts:
         for share in ReplayBook(running.ledger(account)).current():
@@ -279,7 +279,7 @@ def _progress(running: Runtime, shares: tuple[Replay, ...]) -> ReplayProgress:
             waits.append(f"account {share.account} is {words.GATES.get(gate.gate, gate.gate)}{why}")
         expected = max(expected or 0.0, (share.left + share.ahead) / gate.rate)
     if expected is not None and not _any_worker(running, now):
-        waits.append("no worker was heard of: start one with `celery -A worker worker`")
+        waits.append("no worker has been seen: start one with `celery -A worker worker`")
     return ReplayProgress(shares[0].id, shares, now, tuple(waits), expected)
 
 

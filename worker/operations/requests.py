@@ -96,7 +96,7 @@ def start_in(
     """Seconds until a deletion may start. `now` (Redis's, ms) turns `at` into a delay; without it `at` is only checked
     for its form. `names`: what the caller calls the two. Raises `UsageError`."""
     if after and at:
-        raise UsageError(f"{names[0]} or {names[1]}: one of the two")
+        raise UsageError(f"give {names[0]} or {names[1]}, not both")
     if after:
         return parse_span(after, names[0])
     if not at:
@@ -134,7 +134,7 @@ def known_project(running: Runtime, project_id: str | None, *, allow: bool = Fal
     more = f" and {len(settings.projects) - TOLD:,} more" if len(settings.projects) > TOLD else ""
     raise UnknownProject(
         project,
-        f"is no project of this installation; {ours}{more}. Nothing was recorded. If it is meant, add it to "
+        f"is not a project of this installation; {ours}{more}. Nothing was recorded. To allow it, add it to "
         "ERASER_PROJECTS, or allow it this once: --allow-project (allow_project=true by HTTP, Celery and Python)",
     )
 
@@ -142,7 +142,7 @@ def known_project(running: Runtime, project_id: str | None, *, allow: bool = Fal
 def why_bad_job(running: Runtime, job_id: str) -> str | None:
     """Why this cannot be a job's id, or None."""
     if job_id in running.settings.projects:
-        return "this is the id of a project, not of a job: were the two swapped?"
+        return "this is the id of a project, not of a job: did you swap them?"
     return why_bad_id(job_id)
 
 
@@ -195,9 +195,9 @@ def check_count(count: int, most: int | None) -> None:
     """Refuse more ids than anybody confirmed. Raises `RefusedBySafetyRule`; nothing was recorded then."""
     allowed = CAP if most is None else most
     if count > allowed:
-        why = f"--max allows {allowed:,}" if most is not None else f"above {CAP} the number has to be confirmed"
+        why = f"--max allows {allowed:,}" if most is not None else f"more than {CAP} must be confirmed"
         raise RefusedBySafetyRule(
-            "max", f"{count:,} ids, and {why}. Nothing was recorded. If they are all meant, add: --max {count}"
+            "max", f"{count:,} ids, and {why}. Nothing was recorded. If you mean all of them, add: --max {count}"
         )
 
 

@@ -22,15 +22,15 @@ from worker.runtime import Runtime
 STILL_S = 3 * EVERY_S  # a schedule that was silent for so long stands still
 
 REASONS = {
-    Reason.STATE: "in another state",
-    Reason.NO_TIME: "MetaStudio does not say how old they are",
+    Reason.STATE: "other state",
+    Reason.NO_TIME: "age unknown: MetaStudio sent no time",
     Reason.TOO_YOUNG: "too young",
     Reason.FILTER: "another batch, tag, name, resolution, flexus, app user or project",
-    Reason.BAD_ID: "an id that must not reach a URL",
+    Reason.BAD_ID: "invalid job id",
     Reason.HELD: "on hold",
-    Reason.ALREADY_REQUESTED: "asked for already: under way, dead, given up or done",
-    Reason.OVER_CAP: "over the cap: none of them is requested",
-    Reason.NOT_LISTED: "left out by MetaStudio's own filters (narrow = true)",
+    Reason.ALREADY_REQUESTED: "already requested (in progress, dead, discarded or done)",
+    Reason.OVER_CAP: "over the cap: none is requested",
+    Reason.NOT_LISTED: "excluded by MetaStudio's own filters (narrow = true)",
 }
 
 
@@ -157,18 +157,18 @@ def alarms(running: Runtime) -> Iterator[Alarm]:
         for name, at in RunBook(running.ledger(account)).wanted().items():
             text = f"the policies of {rfc3339(at)}" if at else "the policies"
             yield Alarm(
-                f"deletions of policy {name} wait: no worker has {text} that asked for them, or newer ones; give "
+                f"deletions of policy {name} wait: no worker has {text} that requested them, or newer ones; give "
                 "workers that ERASER_CONFIG, change one that is older but meant, or withdraw the run",
                 "eraser retention runs",
             )
     try:
         found = upcoming(running)
     except SettingsError as error:
-        yield Alarm(f"no policy can be run: {error}", "eraser doctor")
+        yield Alarm(f"no policy can run: {error}", "eraser doctor")
         return
     for one in found:
         if one.last is not None and one.last.stopped_by:
-            stopped = f"policy {one.policy.name} stopped itself: {one.last.stopped_by}"
+            stopped = f"policy {one.policy.name} stopped: {one.last.stopped_by}"
             yield Alarm(stopped, f"eraser retention plan {one.policy.name}")
     if any(one.next for one in found) and (why := standstill(running)):
         yield Alarm(why, "eraser doctor")
@@ -178,13 +178,13 @@ def standstill(running: Runtime) -> str | None:
     """Why nothing is run by schedule just now; None: it lives. Raises `Unreachable`."""
     said: Any = ask(running.redis.hgetall, running.keys.schedule)
     if not said:
-        return "there are schedules, and no beat was heard of yet; it asks once a minute"
+        return "there are schedules, but beat was not seen yet; it ticks once a minute"
     problem = said.get(b"problem", b"").decode()
     if problem:
-        return f"the schedule stands still: {problem}"
+        return f"scheduled runs are off: {problem}"
     silent_s = running.now().timestamp() - float(said[b"at"]) / 1000
     if silent_s > STILL_S:
-        return f"the schedule stands still: no beat for {silent_s / 60:.0f} min; what it missed is made up once"
+        return f"scheduled runs are off: no beat for {silent_s / 60:.0f} min; missed runs are made up once"
     return None
 
 

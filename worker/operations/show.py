@@ -81,8 +81,8 @@ def find(running: Runtime, project: str, job_id: str) -> tuple[Deletion, float]:
     if deletion is None:
         _refuse_damaged(running, Ref(project, job_id))
         raise UnknownJob(
-            f"nothing is known of job {job_id} in project {project}: nobody asked for its deletion here, or the record "
-            f"was kept long enough. To ask for it now: eraser request {job_id} --project {project}. "
+            f"nothing is known of job {job_id} in project {project}: its deletion was never requested here, or the "
+            f"record has expired. To request it now: eraser request {job_id} --project {project}. "
             "In another project: eraser show JOB_ID --project P"
         )
     return deletion, reads.now_ms()
@@ -142,7 +142,7 @@ def timeline(d: Deletion) -> list[Moment]:
     let_go = [event.said["asked"] for event in d.events if "asked" in event.said]  # when another round began
     anew = {event.at for event in d.events if event.name == "deletion.requested"}  # those say themselves who asked
     for claims in (*let_go, (first, *d.claims)):
-        for how, claim in zip(chain(["requested"], repeat("asked for again")), claims, strict=False):
+        for how, claim in zip(chain(["requested"], repeat("requested again")), claims, strict=False):
             if claim["at"] not in anew:
                 who = _who(claim.get("by"), claim.get("why"), claim.get("run"))
                 moments.append(Moment(float(claim["at"]), how + who))
@@ -226,13 +226,13 @@ def _happened(event: Event) -> Moment:
         case "deletion.died":
             text += f": {words.cause(said.get('cause'))}"
         case "deletion.lost":
-            text += ": no call had left" if said.get("unsent") else "; it may have been deleted"
-            text += "" if said.get("counted") else "; not counted: nobody could be heard then"
+            text += " before any call" if said.get("unsent") else "; it may have been deleted"
+            text += "" if said.get("counted") else "; not counted: no worker could be seen then"
         case "deletion.deleted" if said.get("late"):
-            text += f", late; it was {said.get('was')} by then"
+            text += f", late; it had become {said.get('was')}"
         case "deletion.postponed" if said.get("probe"):
             answer = " ".join(str(said[name]) for name in ("status", "code", "message") if said.get(name) is not None)
-            text = f"not sent: a harmless call first tried whether the account may call again: {answer or 'no answer'}"
+            text = f"not sent: probe failed: {answer or 'no answer'}"
         case "deletion.postponed" if said.get("error"):
             text = f"not sent: {said['error']}"
         case "deletion.requested":
@@ -256,11 +256,11 @@ _OUTCOMES = {
     "throttled": "throttled, uses no attempt",
     "credentials": "the account is stopped, uses no attempt",
     "clock": "signed with a wrong clock, uses no attempt",
-    "forbidden": "forbidden; a harmless call tells why, uses no attempt",
+    "forbidden": "forbidden; a control call finds out why, uses no attempt",
     "misconfigured": "the whole account is misconfigured, uses no attempt",
-    "absent": "the job is absent; looked at once more later",
-    "unseen": "the job is not shown, but nor is any other: no proof, asked again over hours",
-    "unknown": "asked, and learnt nothing; asked again later",
+    "absent": "the job is absent; checked once more later",
+    "unseen": "the job is not listed, but neither is any other: no proof, asked again over hours",
+    "unknown": "asked without result; asked again later",
     "not_deletable_yet": "not deletable yet, uses no attempt",
     "gone": "gone",
     "dead": "dead",
@@ -268,27 +268,27 @@ _OUTCOMES = {
 _FOUND = {
     "present": "it is there",
     "absent": "it is not there",
-    "unseen": "it is not shown, but nor is any job that would prove it; asked again over hours",
+    "unseen": "it is not listed, but neither is any other job: no proof, asked again over hours",
     "unknown": "no usable answer",
 }
 _HOLDS = {
     "job": "this job is on the hold list",
     "user": "its app user is on the hold list",
-    "user_unknown": "an app user is on hold, and nobody could say whose job this is",
+    "user_unknown": "an app user is on hold, and MetaStudio did not say whose job this is",
 }
 _EVENTS = {
     "deletion.held": "held",
     "deletion.released": "released",
-    "deletion.requested": "requested anew, a new round",
+    "deletion.requested": "requested again, a new round",
     "deletion.looked": "asked MetaStudio for the job",
-    "deletion.lost": "the worker that held it was lost",
+    "deletion.lost": "its worker was lost",
     "deletion.moved": "its project was moved here",
     "deletion.died": "died",
     "deletion.replayed": "replayed, a new round",
-    "deletion.replay_cancelled": "the replay stopped before anybody called: dead as before",
+    "deletion.replay_cancelled": "the replay stopped before the call: dead as before",
     "deletion.discarded": "discarded",
     "deletion.restored": "restored",
-    "deletion.cancel_asked": "cancel asked for",
+    "deletion.cancel_asked": "cancel requested",
     "deletion.cancelled": "cancelled",
     "deletion.deleted": "deleted",
     "deletion.postponed": "postponed",

@@ -196,9 +196,9 @@ def advice(seen: Overview) -> Iterator[Advice]:
     """The most urgent first; nothing when all is well."""
     open_work = sum(seen.states[state] for state in (State.PENDING, State.RUNNING))
     if open_work and not seen.at_work:
-        yield Advice(f"{words.count(open_work, 'deletion')} and no worker to do the work", START, "workers")
+        yield Advice(f"{words.count(open_work, 'deletion')} waiting, but no worker is running", START, "workers")
     if seen.no_writes:
-        why = f"Redis takes no writes, so nothing goes on until it does: {words.plain(seen.no_writes)[:80]}"
+        why = f"Redis takes no writes; everything waits until it does: {words.plain(seen.no_writes)[:80]}"
         yield Advice(why, "eraser doctor", "redis")
     if seen.clocks:
         yield Advice(seen.clocks, "eraser doctor", "clocks")
@@ -209,14 +209,14 @@ def advice(seen: Overview) -> Iterator[Advice]:
         yield Advice(str(stray), stray.command, "settings")
     for gone in seen.abandoned:
         what = f"{words.count(gone.total, 'deletion')} and {words.count(gone.holds, 'hold')}"
-        why = f"account {gone.name} is gone from the settings, and {what} lie there: nobody looks after them"
+        why = f"account {gone.name} is gone from the settings, and {what} are still there: no worker processes them"
         yield Advice(why, "eraser accounts list", "settings")
     if seen.full > FULL_SHARE:
         why = f"Redis uses {seen.full:.0%} of its maxmemory: nothing new is accepted above {FULL_SHARE:.0%}"
         yield Advice(why, "eraser doctor", "memory")
     if seen.damaged:
         entries = words.count(seen.damaged, "entry", "entries")
-        why = f"{entries} of the ledger {'was' if seen.damaged == 1 else 'were'} damaged and put aside"
+        why = f"{entries} of the ledger {'was' if seen.damaged == 1 else 'were'} damaged and set aside"
         yield Advice(why, "eraser damaged list", "damage")
     for account in seen.accounts:
         gate = account.gate
@@ -232,7 +232,9 @@ def advice(seen: Overview) -> Iterator[Advice]:
         yield Advice(f"{words.count(number, 'message')} {parked.WHY[kind]}", "eraser parked list", "parked")
     for worker, name, why in seen.not_archived:
         yield Advice(
-            f"{worker} takes no receipts of {name} out of Redis: {words.plain(why)[:80]}", "eraser doctor", "settings"
+            f"{worker} cannot move receipts of {name} out of Redis: {words.plain(why)[:80]}",
+            "eraser doctor",
+            "settings",
         )
     for alarm in seen.alarms:
         yield Advice(alarm.why, alarm.command, "retention")
@@ -247,29 +249,29 @@ def advice(seen: Overview) -> Iterator[Advice]:
 
 
 def _replay(replay: ReplayProgress) -> str:
-    """`a replay runs: 693 of 1,000 letters begun`."""
-    letters = words.count(replay.count("total"), "letter")
+    """`a replay is running: 693 of 1,000 dead letters started`."""
+    letters = words.count(replay.count("total"), "dead letter")
     if replay.ended:
-        return f"a replay of {letters} stopped itself: {replay.end_why}"
-    how = "a replay runs" if replay.state is ReplayState.RUNNING else "a replay is being stopped"
-    return f"{how}: {replay.count('fed'):,} of {letters} begun"
+        return f"a replay of {letters} stopped: {replay.end_why}"
+    how = "a replay is running" if replay.state is ReplayState.RUNNING else "a replay is being stopped"
+    return f"{how}: {replay.count('fed'):,} of {letters} started"
 
 
 def all_well(seen: Overview) -> str:
     """What to say where there is no advice."""
     states = seen.states
     if not any(states.values()):
-        return "Nothing was ever asked for. Begin with: eraser request JOB_ID"
+        return "No deletion has been requested yet. Start with: eraser request JOB_ID"
     if seen.due or states[State.RUNNING]:
-        heard = f"last heard of {span(seen.heard_s)} ago" if seen.workers else "none was ever heard of"
+        heard = f"last seen {span(seen.heard_s)} ago" if seen.workers else "none has been seen yet"
         if seen.heard_s > MISSED_S:
-            return f"No worker says that it works ({heard}). If that lasts, start one: {START}"
-        return f"Nothing to do for you: {words.count(seen.at_work, 'worker')} at work, {heard}."
+            return f"No worker reports that it is working ({heard}). If this persists, start one: {START}"
+        return f"Nothing to do: {words.count(seen.at_work, 'worker')} at work, {heard}."
     upcoming = [account.next_due_at for account in seen.accounts if account.next_due_at is not None]
     if upcoming:
-        return f"Nothing to do for you: the next deletion is due in {span(max(0.0, min(upcoming) - seen.now) / 1000)}."
+        return f"Nothing to do: the next deletion is due in {span(max(0.0, min(upcoming) - seen.now) / 1000)}."
     held = states[State.HELD]
-    return "Nothing waits and nothing is dead." + (f" {words.count(held, 'deletion')} on hold." if held else "")
+    return "Nothing is waiting and nothing is dead." + (f" {words.count(held, 'deletion')} on hold." if held else "")
 
 
 def workers(running: Runtime) -> tuple[float, tuple[WorkerSeen, ...]]:

@@ -58,7 +58,7 @@ def check(settings: Settings, environ: Mapping[str, str]) -> None:
     policy_book(settings).current()
     if len(broken) == len(settings.accounts):  # else the worker serves the others, and the gates say what is wrong
         raise UsageError(
-            "nothing could be deleted yet, please set:\n\n  "
+            "cannot delete anything yet, please set:\n\n  "
             + "\n  ".join(dict.fromkeys(missing))
             + "\n\nNo account at hand? `eraser demo` shows everything, and `eraser simulator` is a MetaStudio to try."
         )

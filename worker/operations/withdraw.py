@@ -13,18 +13,20 @@ from worker.runtime import Runtime
 
 _WORDS = {
     "cancelled": "cancelled: nothing was sent",
-    "claim_removed": "this run's request is withdrawn; others still ask for the deletion",
-    "in_flight": "a call is under way right now. The wish is noted: if that call deletes nothing, no other follows",
-    "may_be_deleted": (
-        "an earlier call had no clear answer, so it may be deleted already. No further DELETE is sent until a look "
-        "shows that it is still there; then it is cancelled"
+    "claim_removed": "this run's request is withdrawn; other requests for this deletion remain",
+    "in_flight": (
+        "a call is in progress. The cancel is recorded: if that call does not delete the job, no further call is made"
     ),
-    "not_claimed": "this run did not ask for it",
+    "may_be_deleted": (
+        "an earlier call had no clear answer, so it may already be deleted. No further DELETE is sent until "
+        "MetaStudio shows that the job still exists; then it is cancelled"
+    ),
+    "not_claimed": "this run did not request it",
     "deleted": "too late: it is deleted",
     "gone": "too late: it is gone",
-    "dead": "it is a dead letter, nothing is sent; give it up with: eraser dead discard {job} --reason TICKET",
-    "discarded": "nothing to cancel: it was given up before",
-    "unknown": "nobody asked for its deletion",
+    "dead": "it is a dead letter, nothing is sent; to give up on it: eraser dead discard {job} --reason TICKET",
+    "discarded": "nothing to cancel: it was discarded before",
+    "unknown": "its deletion was never requested",
 }
 _DONE = {"cancelled", "claim_removed", "discarded"}
 
@@ -99,4 +101,4 @@ def _cancel(
 def check_wanted(job_ids: tuple[str, ...], run: str | None) -> None:
     """Jobs or a run, one of the two. Raises `UsageError`."""
     if bool(job_ids) == bool(run):
-        raise UsageError("name jobs, or a run with --run R; one of the two: eraser cancel JOB_ID --reason TICKET")
+        raise UsageError("give jobs, or a run with --run R, not both: eraser cancel JOB_ID --reason TICKET")

@@ -45,8 +45,8 @@ class ReceiptsElsewhere(DayFileWrong):
             lacks = f"ends with receipt {there:,}, and receipts up to {archived:,} have left Redis"
             away = f"move {folder} away and "
         super().__init__(
-            f"{folder} {lacks}; those in Redis stay there. Let every worker have the same ERASER_RECEIPTS_DIR, and "
-            f"bring the missing files into it; to go on without them: {away}type "
+            f"{folder} {lacks}; the receipts in Redis stay there. Give every worker the same ERASER_RECEIPTS_DIR, "
+            f"and bring the missing files into it; to continue without them: {away}type "
             f"eraser receipts relocate --account {account} --reason R"
         )
 

@@ -35,7 +35,7 @@ class Broken(EraserError):
 
     def __init__(self, account: str, first: int, last: int, why: str, *, until: Mark) -> None:
         which = f"receipt {first:,}" if first == last else f"a receipt from {first:,} to {last:,}"
-        super().__init__(f"account {account}: {which} in Redis is not what was sealed: {why}")
+        super().__init__(f"account {account}: {which} in Redis was changed after it was sealed:  {why}")
         self.first = first
         self.last = last
         self.until = until
@@ -145,5 +145,5 @@ def _broken(account: str, after: int, until: Mark, numbers: list[int]) -> Broken
     there = set(numbers)
     missing = [n for n in range(after + 1, until.n + 1) if n not in there]
     if missing:
-        return Broken(account, missing[0], missing[0], "it is not there any more", until=until)
+        return Broken(account, missing[0], missing[0], "it is missing", until=until)
     return Broken(account, after + 1, until.n, "it was altered", until=until)

@@ -66,7 +66,7 @@ def verify(
         if number == 1 and form is Form.CSV:
             continue
         if reading.trailer:
-            raise Fault(number, "stands after the trailer: it was added")
+            raise Fault(number, "added: it is after the trailer")
         line = _line(form, number, raw)
         if is_trailer(line):
             _check_trailer(number, line, reading, at)
@@ -101,10 +101,10 @@ def _line(form: Form, number: int, raw: bytes) -> dict[str, Any]:
     try:
         line = read(form, raw[:-1].decode())
     except ValueError:
-        raise Fault(number, "altered: it is not a line as it was written") from None
+        raise Fault(number, "altered: not a line as the export writes it") from None
     if line.get("hash") != hash_of(line):
         what = "the trailer" if is_trailer(line) else _name(line)
-        raise Fault(number, f"altered: {what} does not come to its hash")
+        raise Fault(number, f"altered: {what} has a hash mismatch")
     return line
 
 
@@ -127,13 +127,13 @@ def _check(
         if line["prev"] != prev and at.head is None:
             raise Fault(number, f"altered: {_name(line)} does not continue from where the trailer says that it begins")
         if line["prev"] != prev:
-            raise Fault(at.number, f"altered, and its hash made anew: line {number:,} continues from another hash")
+            raise Fault(at.number, f"altered, and its hash recomputed: line {number:,} continues from another hash")
         return
     if at.n is not None and n <= at.n:
-        raise Fault(number, f"moved or added: {_name(line)} stands where receipt {wanted:,} belongs")
+        raise Fault(number, f"moved or added: {_name(line)} is in place of receipt {wanted:,}")
     there = next((k for k, other in others() if other.get("n") == wanted and k > number), None)
     if there is not None:
-        raise Fault(number, f"moved: {_name(line)} stands where receipt {wanted:,} belongs, which is in line {there:,}")
+        raise Fault(number, f"moved: {_name(line)} is in place of receipt {wanted:,}, which is in line {there:,}")
     upto = f" to {n - 1:,}" if n - 1 > wanted else ""
     raise Fault(number, f"dropped: receipt {wanted:,}{upto} is missing before this line")
 
@@ -151,9 +151,9 @@ def _check_trailer(number: int, trailer: dict[str, Any], reading: Reading, at: _
     if missing > 0:
         raise Fault(number, f"dropped: {missing:,} of {trailer['count']:,} receipts are missing before the trailer")
     if missing < 0:
-        raise Fault(number + missing, f"added: the trailer counts {trailer['count']:,} receipts, and here is one more")
+        raise Fault(number + missing, f"added: the trailer counts {trailer['count']:,} receipts, and there is one more")
     raise Fault(
-        at.number or number, "altered, and its hash made anew: the trailer names another head than the last line has"
+        at.number or number, "altered, and its hash recomputed: the trailer's head is not that of the last line"
     )
 
 
@@ -167,17 +167,19 @@ def _check_outside(
     """What only something that is kept elsewhere can tell."""
     trailer = reading.trailer
     if after is not None and trailer["prev"] != after:
-        raise Fault(0, "it does not continue from the file before it: one is missing between, or one was made anew")
+        raise Fault(0, "it does not continue from the previous file: a file is missing, or one was recomputed")
     if key is not None and (why := key.why_not(statement(trailer), trailer.get("signature"))):
-        raise Fault(0, f"{why}; within itself it is consistent: everything may have been computed anew")
+        raise Fault(0, f"{why}; it is consistent within itself: every hash may have been recomputed")
     if head is None or trailer["head"] == head:
         return
     there = next((k for k, line in others() if line.get("hash") == head), None)
     if there is None:
         raise Fault(
-            0, f"its head is {trailer['head']}, not the one given: it was cut, or computed anew from some line on"
+            0,
+            f"its head is {trailer['head']}, not the one given: the file was cut, or "
+            "its hashes were recomputed from some line on",
         )
-    raise Fault(there + 1, f"line {there:,} has the head given: from here on all came later, or was added")
+    raise Fault(there + 1, f"line {there:,} has the head given: everything after it is newer, or was added")
 
 
 # -- looking ahead -----------------------------------------------------------------------------------------------------

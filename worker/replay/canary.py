@@ -69,7 +69,7 @@ def _after_one(seen: Replay) -> Decision:
 
 def _after_ten(seen: Replay) -> Decision:
     if 2 * seen.failed >= TEN - 1:
-        return Stop(f"{seen.failed} of the first {TEN} letters failed again at their first attempt")
+        return Stop(f"{seen.failed} of the first {TEN} dead letters failed again at their first attempt")
     if seen.left and seen.fed < TEN + seen.aside:
         return Feed(TEN + seen.aside - seen.fed, Stage.TEN)
     return Wait() if seen.ahead else Feed(0, Stage.HUNDRED)
@@ -78,7 +78,7 @@ def _after_ten(seen: Replay) -> Decision:
 def _after_a_hundred(seen: Replay) -> Decision:
     most = min(HUNDRED, seen.fed + seen.left)
     if most >= TEN and 2 * seen.failed >= most:
-        return Stop(f"{seen.failed} of the first {most} letters failed again at their first attempt")
+        return Stop(f"{seen.failed} of the first {most} dead letters failed again at their first attempt")
     if 2 * (seen.ok + seen.aside) > most or (not seen.left and not seen.ahead):
         return Feed(0, Stage.REST)
     room = HUNDRED - seen.fed

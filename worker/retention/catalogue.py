@@ -51,7 +51,7 @@ class Catalogue:
         while True:
             rows = self._read(offset)
             if self.count and not (rows or known or self.filters):
-                raise Incomplete(f"MetaStudio counts {self.count:,} jobs and shows none: its list cannot be believed")
+                raise Incomplete(f"MetaStudio counts {self.count:,} jobs but shows none: its list cannot be trusted")
             fresh = [row for row in rows if row.job_id not in known]
             if offset > 0 and len(fresh) == len(rows):  # nothing known: what lies between is not
                 back = max(PAGE, back * 2)
@@ -65,7 +65,9 @@ class Catalogue:
             if not fresh and offset >= furthest:
                 if len(rows) < PAGE:
                     return
-                raise Incomplete(f"MetaStudio's list shows the same page again at offset {offset:,}: it does not go on")
+                raise Incomplete(
+                    f"MetaStudio's list shows the same page again at offset {offset:,}: it does not advance"
+                )
             if len(rows) < PAGE and self.count == len(known):
                 return
             back = 0

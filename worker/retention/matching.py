@@ -63,7 +63,7 @@ def mismatch(policy: Policy, row: JobRow, now: datetime) -> Mismatch | None:
         ("app_user", policy.app_user is not None and row.app_user_id != policy.app_user),
     ):
         if differs:
-            return Mismatch(Reason.FILTER, f"{name} is another one")
+            return Mismatch(Reason.FILTER, f"{name} is different")
     if why := why_bad_id(row.job_id):
         return Mismatch(Reason.BAD_ID, why[:80])
     return None

@@ -26,14 +26,14 @@ class Reread:
 
         Raises `SettingsError` while the file of the policies is wrong: nothing is sent on a guess.
         """
-        why = "no policy asks for it"
+        why = "no policy requests it"
         known = self._book.current()
         for name in policies:
             policy = known.get(name)
             if policy is None:
-                why = f"there is no policy {name} any more"
+                why = f"policy {name} no longer exists"
             elif project_id not in policy.projects:
-                why = f"policy {name} is no longer about this project"
+                why = f"policy {name} no longer covers this project"
             elif found := mismatch(policy, row, now):
                 why = f"{name}: {found.text}"
             else:

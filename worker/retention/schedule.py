@@ -28,7 +28,7 @@ from worker.runtime import Runtime
 log = logging.getLogger(__name__)
 
 EVERY_S = 60.0  # how often beat asks
-NO_POLICY = "the worker that beat asked knows no policy: ERASER_CONFIG has to be set for it too"
+NO_POLICY = "the worker lacks ERASER_CONFIG"
 RENEW_S = LEASE_S / 10
 NOT_NOW = (*CLOSED, "outage")  # gates that a sweep waits for
 
@@ -120,7 +120,7 @@ class _Claim:
             return
         self._said = self.clock()
         if not self.runs.renew(self.policy, self.run):
-            raise Unreachable(f"run {self.run} took so long that somebody else does it by now")
+            raise Unreachable(f"run {self.run} took too long; another worker has taken it over")
 
 
 def note_tick(running: Runtime, now: datetime, problem: str | None) -> None:

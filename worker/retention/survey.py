@@ -28,9 +28,9 @@ CLOSED = ("paused", "credentials", "misconfigured")
 _REQUESTABLE = {None, State.CANCELLED}
 _TEXT = {
     State.PENDING: "its deletion waits",
-    State.RUNNING: "its deletion is under way",
+    State.RUNNING: "its deletion is in progress",
     State.DEAD: "its deletion is a dead letter and needs a person",
-    State.DISCARDED: "its deletion was given up by a person",
+    State.DISCARDED: "its deletion was discarded by an operator",
 }
 
 
@@ -59,7 +59,7 @@ class Survey:
         gate = self.running.reads(self.account).gate()
         if gate.gate in CLOSED:
             raise Unreachable(
-                f"account {self.account} is closed ({gate.gate}: {gate.reason}), so no list is asked for. Next: "
+                f"account {self.account} is closed ({gate.gate}: {gate.reason}), so no list is requested. Next: "
                 + ("eraser resume --reason R" if gate.gate == "paused" else "eraser doctor")
             )
         self.skew_ms = gate.skew_ms
@@ -108,7 +108,7 @@ class Survey:
         """What speaks against a job that matches."""
         state = states[ref]
         if not is_of(row, ref.project_id):
-            return Mismatch(Reason.FILTER, "MetaStudio says that it is another project's")
+            return Mismatch(Reason.FILTER, "MetaStudio says that it belongs to another project")
         if ref in on_hold.refs:
             return Mismatch(Reason.HELD, "it is on hold")
         users = self.running.ledger(self.account).users

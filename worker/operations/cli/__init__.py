@@ -80,7 +80,7 @@ class _Lazy(click.Group):
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="eraser")
 def eraser() -> None:
-    """Deletes MetaStudio avatar training jobs: every one that was accepted, and can prove it.
+    """Reliable deletion of MetaStudio avatar training jobs, with proof.
 
     New here? `eraser demo` shows it all on this machine, without an account.
     """

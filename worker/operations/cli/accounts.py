@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from worker.errors import RefusedBySafetyRule
+from worker.errors import DryRun
 from worker.operations import accounts as whole
 from worker.operations import gates, moving
 from worker.operations.cli import door
@@ -21,13 +21,13 @@ from worker.operations.words import count
 
 @click.group()
 def accounts() -> None:
-    """What shares a rate limit and a key, and which MetaStudio each of them belongs to."""
+    """Accounts (one rate limit and key each), and the MetaStudio each of them belongs to."""
 
 
 @accounts.command(name="list", cls=Reading)
 @json_option
 def list_(as_json: bool) -> None:
-    """Every account: its address by the settings and by the ledger, what lies there, and what disagrees.
+    """Every account: its address in the settings and in the ledger, what it holds, and what disagrees.
 
     \b
     eraser accounts list
@@ -69,12 +69,12 @@ def _numbers(one: whole.AccountSeen) -> tuple[str, str, str]:
 @click.option("--to", required=True, metavar="ACCOUNT", help="The account to which the settings give it now.")
 @reason_option(required=True)
 @by_option
-@click.option("--yes", is_flag=True, help="Do what the plan says.")
+@click.option("--yes", is_flag=True, help="Execute the plan.")
 @json_option
 def move(project: str, to: str, yes: bool, as_json: bool, **said: Any) -> None:
-    """Carry a project's deletions and holds to the account that it belongs to now. Receipts stay where they are.
+    """Move a project's deletions and holds to the account that it belongs to now. Receipts stay where they are.
 
-    Until all of it is there nothing of it is sent. Exit 5 where calls are under way: type the same again.
+    Nothing of the project is sent until all of it is moved. Exit 5 if calls are in progress: repeat the command.
 
     \b
     eraser accounts move 0605768a2c8026af2f8bc00f4b0d3b7c --to studio-a --reason TICKET-4711
@@ -85,7 +85,7 @@ def move(project: str, to: str, yes: bool, as_json: bool, **said: Any) -> None:
         if as_json:
             json_line({"project_id": project, "to": to, "carried": 0, "left": 0})
         else:
-            say(f"Nothing of project {project} lies elsewhere: nothing was done.")
+            say(f"Nothing of project {project} is in another account: nothing was done.")
         return
     if as_json and not yes:
         json_line(planned.as_json())
@@ -95,14 +95,17 @@ def move(project: str, to: str, yes: bool, as_json: bool, **said: Any) -> None:
             say(line)
     if not yes:
         again = shlex.join(["eraser", "accounts", "move", project, "--to", to, "--reason", said["reason"], "--yes"])
-        raise RefusedBySafetyRule("plan first", "this was the plan only, nothing was done.", hint=again)
+        raise DryRun(hint=again)
     with progress("moved", sum(planned.states.values()) + planned.holds) as advance:
         done = moving.move(running, planned, reason=said["reason"], by=said["by"], advance=advance)
     if as_json:
         json_line({"project_id": project, "to": to, "carried": done.carried, "left": done.left})
-    sum_up(f"Carried to account {to}: {count(done.carried, 'job')}.", as_json=as_json)
+    sum_up(f"Moved to account {to}:  {count(done.carried, 'job')}.", as_json=as_json)
     if done.left:
-        note(f"{count(done.left, 'call')} under way, so nothing of it is sent yet. Type the same again in a minute.")
+        note(
+            f"{count(done.left, 'call')} in progress, so nothing of the project is sent yet. "
+            "Repeat the command in a minute."
+        )
         sys.exit(5)
 
 
@@ -111,10 +114,10 @@ def move(project: str, to: str, yes: bool, as_json: bool, **said: Any) -> None:
 @click.option("--account", metavar="A", help="Which account; needed where there are several.")
 @reason_option(required=True)
 @by_option
-@click.option("--yes", is_flag=True, help="Do what the plan says.")
+@click.option("--yes", is_flag=True, help="Execute the plan.")
 @json_option
 def rebind(endpoint: str, account: str | None, yes: bool, as_json: bool, **said: Any) -> None:
-    """Let an account of the ledger belong to another MetaStudio. Only where nothing waits for the old one.
+    """Bind an account of the ledger to another MetaStudio address. Only if nothing is waiting for the old one.
 
     \b
     eraser accounts rebind --endpoint https://metastudio.cn-east-3.myhuaweicloud.com --reason TICKET-4711
@@ -125,20 +128,20 @@ def rebind(endpoint: str, account: str | None, yes: bool, as_json: bool, **said:
     door.enter(running)
     planned = whole.plan_rebind(running, name, address)
     if not planned.bound and not as_json:
-        say(f"PLAN  account {name} belongs to {address} from now on, instead of {planned.was or 'no address yet'}")
-        say("      what has ended stays as it is; what the gate learnt of the old address is forgotten")
+        say(f"PLAN  account {name} will belong to {address}, instead of {planned.was or 'no address yet'}")
+        say("      finished deletions stay as they are; the gate's state for the old address is reset")
     if not planned.bound:
         whole.refuse_waiting(name, planned)
         if not yes:
             again = shlex.join(["eraser", "accounts", "rebind", *_typed(address, account, said["reason"])])
-            raise RefusedBySafetyRule("plan first", "this was the plan only, nothing was done.", hint=f"{again} --yes")
+            raise DryRun(hint=f"{again} --yes")
         whole.rebind(running, name, address, reason=said["reason"], by=said["by"])
     if as_json:
         json_line({"account": name, "endpoint": address, "was": planned.was, "changed": not planned.bound})
     elif planned.bound:
         say(f"Account {name} belongs to {address} already: nothing was done.")
     else:
-        say(f"Account {name} belongs to {address} now. Workers that have the old address end by themselves.")
+        say(f"Account {name} belongs to {address} now. Workers with the old address stop by themselves.")
 
 
 def _typed(address: str, account: str | None, reason: str) -> list[str]:

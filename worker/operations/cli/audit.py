@@ -24,17 +24,17 @@ ROWS = 50  # of a table for people; json has all
 
 
 @click.command(cls=Reading)
-@click.option("--since", metavar="7d|TIME", help="Begun no longer ago than this.")
-@click.option("--until", metavar="1h|TIME", help="Begun no later than this.")
-@click.option("--act", type=click.Choice([name.value for name in ActName]), help="Only this act.")
-@click.option("--by", metavar="WHO", help="Only acts of this person.")
+@click.option("--since", metavar="7d|TIME", help="Not older than this.")
+@click.option("--until", metavar="1h|TIME", help="Not newer than this.")
+@click.option("--act", type=click.Choice([name.value for name in ActName]), help="Only this action.")
+@click.option("--by", metavar="WHO", help="Only actions of this person.")
 @click.option("--account", metavar="A", help="Only this account.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most so many. [table: {ROWS}, else all]")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most N. [table: {ROWS}, else all]")
 @json_option
 def audit(since: str | None, until: str | None, limit: int | None, as_json: bool, **said: Any) -> None:
     """What operators did, newest first: who, when, what and why. Kept as long as the records, ERASER_RECORD_TTL.
 
-    One line an act and account. An act that was refused, or only planned, is none.
+    One line for each action and account. Refusals and dry runs are not logged.
 
     \b
     eraser audit --since 7d
@@ -73,7 +73,7 @@ def _tell(shown: list[Entry], now: float, *, several: bool) -> None:
 def _row(entry: Entry, now: float, several: bool) -> tuple[object, ...]:
     where = [entry.account] if several else []
     time = _two_lines(absolute(entry.at), relative(entry.at, now))
-    return time, entry.by, *where, entry.act, _two_lines(told.what(entry), entry.reason or "no reason was given")
+    return time, entry.by, *where, entry.act, _two_lines(told.what(entry), entry.reason or "no reason given")
 
 
 def _two_lines(first: str, second: str) -> Text:
@@ -83,8 +83,8 @@ def _two_lines(first: str, second: str) -> Text:
 
 def _nothing(*, filtered: bool) -> str:
     if filtered:
-        return "No act passes these filters; eraser audit shows them all."
-    return "No operator did anything yet: no replay, discard, restore, hold, pause or cancel, and no cap was lifted."
+        return "No action matches these filters; eraser audit shows them all."
+    return "No actions yet: no replay, discard, restore, hold, pause or cancel, and no cap was lifted."
 
 
 def _check_account(running: Runtime, account: str | None) -> None:

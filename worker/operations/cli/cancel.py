@@ -17,7 +17,7 @@ TOLD = 100  # jobs that are told one by one; of more only those that could not b
 
 @click.command()
 @click.argument("job_ids", nargs=-1, metavar="JOB_ID...")
-@click.option("--run", metavar="R", help="Withdraw what this run asked for; what others ask for too goes on for them.")
+@click.option("--run", metavar="R", help="Withdraw this run's requests; other requests for the same jobs remain.")
 @click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
 @reason_option(required=True)
 @by_option
@@ -25,7 +25,7 @@ TOLD = 100  # jobs that are told one by one; of more only those that could not b
 def cancel(
     job_ids: tuple[str, ...], run: str | None, project: str | None, reason: str, by: str | None, as_json: bool
 ) -> None:
-    """Withdraw requests. Exit 1 if one could not be stopped any more; each line says why. Never capped.
+    """Withdraw requests. Exit 1 if one could not be stopped; each line says why. No cap.
 
     \b
     eraser cancel 0f3a61c2 --reason TICKET-4711
@@ -55,7 +55,7 @@ def cancel(
 
 def _tell(results: list[withdraw.Withdrawn], run: str | None, *, as_json: bool) -> None:
     if not results:
-        sum_up(f"Run {run} asks for nothing that is not over: nothing was cancelled.", as_json=as_json)
+        sum_up(f"Run {run} has no open requests: nothing was cancelled.", as_json=as_json)
         return
     done = sum(result.done for result in results)
     told = results if len(results) <= TOLD else [result for result in results if not result.done][:TOLD]

@@ -27,7 +27,7 @@ SCOPES = ("request", "read", "operate")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0: any free one.")
 @click.pass_context
 def console(context: click.Context, host: str, port: int) -> None:
-    """Serve the HTTP API and the console's pages. Redis may come and go; requests hear of it.
+    """Serve the HTTP API and the console's pages. Requests fail while Redis is unreachable.
 
     \b
     eraser console --port 8710
@@ -50,7 +50,7 @@ def console(context: click.Context, host: str, port: int) -> None:
 
     logs.set_up(logging.INFO, os.environ)
     if not is_loopback(host):
-        note(f"note: {host} is not this machine alone: put TLS in front, a token sent over plain http can be read")
+        note(f"note: {host} is reachable from other machines: put TLS in front, since tokens in plain http can be read")
     serve(running, host=host, port=port)
 
 
@@ -62,7 +62,7 @@ def console(context: click.Context, host: str, port: int) -> None:
     type=click.Choice(SCOPES),
     multiple=True,
     required=True,
-    help="request: ask for deletions. read: see them, and the metrics. operate: both, and all that operators do.",
+    help="request: request deletions. read: see them and the metrics. operate: both, and everything operators do.",
 )
 @click.option("--project", "projects", multiple=True, metavar="P", help="Only this project; may be repeated.")
 @click.option("--print", "only_print", is_flag=True, help="Print the file's lines on stdout, the token on stderr.")
@@ -70,7 +70,7 @@ def console(context: click.Context, host: str, port: int) -> None:
 def token(name: str, scopes: tuple[str, ...], projects: tuple[str, ...], only_print: bool, as_json: bool) -> None:
     """Make a token and show it once. NAME, the service that uses it, is recorded as the requester.
 
-    Only its hash is kept, in ERASER_API_TOKENS_FILE. To take a token back remove its lines there; that counts at once.
+    Only its hash is kept, in ERASER_API_TOKENS_FILE. To revoke it, remove its lines there; that takes effect at once.
 
     \b
     eraser console token shop --scope request --scope read
@@ -90,7 +90,7 @@ def token(name: str, scopes: tuple[str, ...], projects: tuple[str, ...], only_pr
         return
     # the one that goes somewhere is alone on stdout
     click.echo(lines if only_print else secret)
-    note(f"The token {secret if only_print else name} may {', '.join(sorted(made.scopes))}. It is shown this once.")
+    note(f"The token {secret if only_print else name} may {', '.join(sorted(made.scopes))}. It is shown only once.")
     if not only_print:
         note(f"Its hash is in {file.path}")
 

@@ -16,9 +16,9 @@ _account = click.option("--account", metavar="A", help="Only this account.")
 
 @click.group()
 def damaged() -> None:
-    """What was damaged in the ledger by other hands. It was put aside, and stops nothing.
+    """Ledger data that another program damaged. It was set aside and stops nothing.
 
-    A deletion of which the record is lost or makes no sense is not sent any more until somebody asks for it again:
+    A deletion whose record is lost or invalid is not sent until it is requested again:
     `eraser request JOB_ID`.
     """
 
@@ -27,7 +27,7 @@ def damaged() -> None:
 @_account
 @json_option
 def list_(account: str | None, as_json: bool) -> None:
-    """Everything that was put aside and that nobody has looked at yet, with what to do.
+    """List damaged data that was set aside, with what to do.
 
     \b
     eraser damaged list
@@ -58,7 +58,7 @@ def _why(one: Damaged) -> str:
 @by_option
 @json_option
 def discard(names: tuple[str, ...], account: str | None, reason: str, by: str | None, as_json: bool) -> None:
-    """Give up what was put aside, by its name in the list. Of a deletion nothing is left then but the audit's entry.
+    """Delete data that was set aside, by its name in the list. Of a deletion only the audit's entry is left then.
 
     \b
     eraser damaged discard p-1/job-00001 --reason TICKET-4711
@@ -71,7 +71,7 @@ def discard(names: tuple[str, ...], account: str | None, reason: str, by: str | 
         if as_json:
             json_line({"account": which, "name": name, "result": result})
         else:
-            say(f"{name}: {'given up' if result == 'dropped' else 'nothing of this name was put aside'}")
+            say(f"{name}: {'discarded' if result == 'dropped' else 'nothing with this name was set aside'}")
     if unknown:
         click.echo(f"eraser: {count(unknown, 'name')} unknown; see: eraser damaged list", err=True)
         raise SystemExit(1)

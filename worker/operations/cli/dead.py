@@ -31,7 +31,7 @@ NONE = "No dead letters: nothing needs a person."
 
 @click.group()
 def dead() -> None:
-    """What needs a person: look at it in groups, then replay or discard.
+    """Dead letters need a person: inspect them in groups, then replay or discard.
 
     \b
     eraser dead groups
@@ -86,7 +86,7 @@ def _group_row(group: Group, now: float) -> tuple[object, ...]:
 
 @dead.command("list", cls=Reading)
 @filter_options
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most so many. [table: {ROWS}, else all]")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most N. [table: {ROWS}, else all]")
 @click.option("-o", "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 @json_option
 def list_(output: str, as_json: bool, limit: int | None, **said: Any) -> None:
@@ -112,7 +112,7 @@ def list_(output: str, as_json: bool, limit: int | None, **said: Any) -> None:
 @click.argument("group")
 @json_option
 def show(group: str, as_json: bool) -> None:
-    """One group: what it means, what to do, and its newest letters.
+    """One group: its meaning, what to do, and its newest dead letters.
 
     \b
     eraser dead show server_error-500
@@ -158,7 +158,7 @@ def _tell_group(group: Group, newest: list[Letter], now: float) -> None:
 def _letters_table(found: Iterator[Letter], limit: int, now: float, *, filtered: bool) -> None:
     rows = list(islice(found, limit))
     if not rows:
-        say("No dead letter passes these filters; eraser dead list shows them all." if filtered else NONE)
+        say("No dead letter matches these filters; eraser dead list shows them all." if filtered else NONE)
         return
     _rows(rows, now)
     more = sum(1 for _ in found)
@@ -210,7 +210,7 @@ def _csv(found: Iterator[Letter], now: float) -> None:
             writer.writeheader()
         writer.writerow(row)
     if writer is None:
-        note("No dead letter passes.")
+        note("No dead letter matches.")
 
 
 def _cell(value: object) -> object:

@@ -33,8 +33,8 @@ def move_options(*, reason: bool) -> Callable[[F], F]:
     def decorate(command: F) -> F:
         for option in (
             json_option,
-            click.option("--yes", is_flag=True, help="Do what the plan says."),
-            click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirms more than 100."),
+            click.option("--yes", is_flag=True, help="Execute the plan."),
+            click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirm more than 100."),
             click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N, to try first."),
             by_option,
             reason_option(required=reason),
@@ -51,7 +51,7 @@ def move_options(*, reason: bool) -> Callable[[F], F]:
 @click.command()
 @move_options(reason=True)
 def discard(what: tuple[str, ...], **said: Any) -> None:
-    """Give dead letters up. `restore` takes them back within 30 days.
+    """Give up on dead letters. `restore` undoes it within 30 days.
 
     \b
     eraser dead discard 0f3a61c2 --reason "deleted by hand, TICKET-4711"
@@ -62,7 +62,7 @@ def discard(what: tuple[str, ...], **said: Any) -> None:
 @click.command()
 @move_options(reason=False)
 def restore(what: tuple[str, ...], **said: Any) -> None:
-    """Take discarded dead letters back, within 30 days.
+    """Restore discarded dead letters, within 30 days.
 
     \b
     eraser dead restore 0f3a61c2
@@ -127,13 +127,13 @@ def _plan_json(verb: str, selection: Selection) -> dict[str, Any]:
 
 
 def _tell_plan(verb: str, selection: Selection) -> None:
-    say(f"PLAN  {verb} {words.count(len(selection.letters), 'letter')}", style="bold")
+    say(f"PLAN  {verb} {words.count(len(selection.letters), 'dead letter')}", style="bold")
     for group, number in _groups(selection).items():
         say(f"{number:11,}  {group}")
     for word, why in selection.skipped:
         say(f"      skipped: {word}: {why}")
     if verb == "discard":
-        say("      nothing is sent for them any more; within 30 days `eraser dead restore` takes them back")
+        say("      nothing more is sent for them; `eraser dead restore` undoes it within 30 days")
 
 
 def tell_nothing(selection: Selection, kind: str, *, as_json: bool) -> None:
@@ -143,7 +143,7 @@ def tell_nothing(selection: Selection, kind: str, *, as_json: bool) -> None:
         return
     for word, why in selection.skipped:
         note(f"{word}: {why}")
-    say(f"Nothing was done: no {kind} letter was chosen. See: eraser dead groups")
+    say(f"Nothing was done: no {kind} letter matches. See: eraser dead groups")
 
 
 def tell_done(wanted: State, selection: Selection, done: Done, *, as_json: bool) -> None:
@@ -154,14 +154,14 @@ def tell_done(wanted: State, selection: Selection, done: Done, *, as_json: bool)
             state = became.get(letter.ref, wanted.value)
             json_line(_result(letter.ref.job_id, letter.ref.project_id, state, done=letter.ref not in became))
         _json_skipped(selection)
-    what = f"{words.count(done.done, 'letter')} {DONE[wanted]}." if done.done else f"Nothing was {DONE[wanted]}."
+    what = f"{words.count(done.done, 'dead letter')} {DONE[wanted]}." if done.done else f"Nothing was {DONE[wanted]}."
     sum_up(what, as_json=as_json)
     if as_json:
         return
     for ref, state in done.others[:TOLD]:
         say(f"  {ref.job_id}: {_OTHERS.get(state, f'it is {state} by now')}")
     if len(done.others) > TOLD:
-        say(f"  … and {len(done.others) - TOLD:,} more that had moved on")
+        say(f"  … and {len(done.others) - TOLD:,} more in another state")
     if selection.named:
         for word, why in selection.skipped:
             note(f"{word}: {why}")
@@ -174,7 +174,7 @@ def tell_done(wanted: State, selection: Selection, done: Done, *, as_json: bool)
         case State.PENDING:
             say(f"Next: eraser show {first.job_id} --project {first.project_id}")
         case State.DISCARDED:
-            say(f"To take {'it' if done.done == 1 else 'one'} back within 30 days: eraser dead restore {first.job_id}")
+            say(f"To restore {'it' if done.done == 1 else 'one'} within 30 days:  eraser dead restore {first.job_id}")
         case _:
             say("Next: eraser dead groups")
 
@@ -192,7 +192,7 @@ def _result(
 
 
 _OTHERS = {
-    "too_late": "it was discarded more than 30 days ago; ask for it anew: eraser request",
+    "too_late": "it was discarded more than 30 days ago; request it again: eraser request",
     "unknown": "nothing is known of it",
-    "newer": "it died again after it was looked at: look again",
+    "newer": "it failed again after the plan: look at it again",
 }

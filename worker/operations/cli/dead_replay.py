@@ -23,14 +23,16 @@ from worker.runtime import Runtime
 
 @click.command()
 @move_options(reason=True)
-@click.option("--snapshot", metavar="N", multiple=True, help="Only deaths that the plan has seen; the plan prints it.")
-@click.option("--no-wait", is_flag=True, help="Start it and return; exit 5.")
+@click.option(
+    "--snapshot", metavar="N", multiple=True, help="Only failures that the plan included; the plan prints the number."
+)
+@click.option("--no-wait", is_flag=True, help="Start the replay and return at once (exit 5).")
 def replay(what: tuple[str, ...], **said: Any) -> None:
-    """Start dead letters anew, each with a whole budget of attempts and a new deadline.
+    """Replay dead letters, each with a full budget of attempts and a new deadline.
 
-    Up to ten jobs that are named are replayed at once, before bulk work. Groups and many show a plan first; with --yes
-    they become a job that any worker drives: one letter, then ten, then as the account's pace allows. It stops itself
-    where they fail again.
+    Up to ten named jobs are replayed at once, before bulk work. For groups and for more it prints a plan; with --yes
+    workers run the replay: one dead letter, then ten, then the rest at the account's rate. It stops by itself
+    if they fail again.
 
     \b
     eraser dead replay 0f3a61c2 --reason TICKET-4711
@@ -66,7 +68,7 @@ def replay(what: tuple[str, ...], **said: Any) -> None:
 
 def _see_through(running: Runtime, started: str, said: dict[str, Any]) -> int:
     if not said["as_json"]:
-        say(f"Started {started}; it goes on whatever becomes of this command.")
+        say(f"Started {started}; it continues without this command.")
     seen = replays.look(running, started) if said["no_wait"] else follow(running, started, quiet=said["as_json"])
     if said["as_json"]:
         json_line(seen.as_json())
@@ -107,12 +109,12 @@ def _tell_plan(plan: ReplayPlan, *, confirmed: bool) -> None:
     for share in plan.shares:
         say(f"      {_share(share)}")
     several = len(plan.marks) > 1
-    first = "one letter of each account first" if several else "one letter first"
-    say(f"      {first}, then ten{_of_all_groups(plan)}; then the rest. It stops itself where they fail again")
+    first = "one dead letter of each account first" if several else "one dead letter first"
+    say(f"      {first}, then ten{_of_all_groups(plan)}; then the rest. It stops by itself if they fail again")
     seen = ", ".join(f"{mark:,} of {account}" if several else f"{mark:,}" for account, mark in plan.marks.items())
-    say(f"      frozen at death {seen}: what dies later is not touched")
+    say(f"      excludes failures after #{seen}")
     if plan.over_cap and not confirmed:
-        say(f"      over the cap of {plan.cap:,}: the number has to be confirmed")
+        say(f"      more than {plan.cap:,}: confirm the number with --max")
 
 
 def _of_all_groups(plan: ReplayPlan) -> str:

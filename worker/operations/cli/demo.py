@@ -78,9 +78,9 @@ class Screen:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the table's rows as JSON, one a line; the rest to stderr.")
 def demo(jobs: int, as_json: bool) -> None:
-    """See it work: every kind of trouble at once, on this machine alone.
+    """See it work: every kind of failure at once, on this machine only.
 
-    A private Redis, a stand-in for MetaStudio that checks signatures and misbehaves, and a real Celery worker, in a
+    A private Redis, a MetaStudio simulator that checks signatures and injects failures, and a real Celery worker, in a
     directory that is gone afterwards. Settings in the environment are ignored, nothing leaves this machine.
     """
     console = Console(stderr=as_json, highlight=False)
@@ -116,7 +116,7 @@ def _perform(here: Stage, screen: Screen, jobs: int, *, as_json: bool) -> bool:
         found = verdict.with_replay(found, not_replayed)
         deleted = len(dead) - len(not_replayed)
         screen.tell(
-            "replayed", f"{len(dead)} dead letters, a whole new budget each: {deleted} deleted in {seconds:.1f} s"
+            "replayed", f"{len(dead)} dead letters, a full new budget each: {deleted} deleted in {seconds:.1f} s"
         )
         facts = [*verdict.facts(here, parts), cleanup.clean_up(here, screen)]
     except EraserError as error:
@@ -155,8 +155,8 @@ def _introduce(here: Stage, console: Console, jobs: int) -> None:
 
 def _show_rows(console: Console, found: list[verdict.Row]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("  trouble", "jobs", "has to end", "ended", "attempts", "request"):
-        table.add_column(name, justify="right" if name in ("jobs", "attempts") else "left", no_wrap=name != "ended")
+    for name in ("  trouble", "jobs", "expected", "result", "attempts", "request"):
+        table.add_column(name, justify="right" if name in ("jobs", "attempts") else "left", no_wrap=name != "result")
     for row in found:
         fewest, most = row.attempts
         attempts = str(fewest) if fewest == most else f"{fewest}-{most}"
@@ -180,18 +180,18 @@ def _show_dead(console: Console, dead: list[Deletion]) -> None:
 
 def _say_next(console: Console, *, well: bool) -> None:
     if not well:
-        console.print("\n[bold red]Not everything ended as it should: see ✗ above.[/]")
+        console.print("\n[bold red]Not everything ended as expected: see ✗ above.[/]")
         return
-    console.print("\n[bold green]Everything ended as it should.[/] The same by hand, with your own account:\n")
+    console.print("\n[bold green]Everything ended as expected.[/] The same by hand, with your own account:\n")
     for command, what in (
         ("eraser up", "a Redis, a worker and a schedule on this machine"),
         ("eraser request JOB_ID…", "ask for deletions; --from-file FILE for many, --wait 60s to see the end"),
         ("eraser status --watch", "what waits, for what, and what is dead"),
         ("eraser show JOB_ID", "one deletion and every attempt"),
         ("eraser dead groups", "dead letters by cause"),
-        ("eraser dead replay GROUP", "after the repair: a whole new budget for each"),
-        ("eraser retention plan", "what a policy would delete; `eraser hold` for what has to stay"),
-        ("eraser simulator", "this stand-in for MetaStudio, to try things out"),
+        ("eraser dead replay GROUP", "after the repair: a full new budget for each"),
+        ("eraser retention plan", "what a policy would delete; `eraser hold` keeps jobs"),
+        ("eraser simulator", "this MetaStudio simulator, to try things out"),
     ):
         console.print(f"  [cyan]{command:<26}[/]{what}")
 

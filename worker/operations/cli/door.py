@@ -47,9 +47,7 @@ def send_again(message: dict[str, Any], queue: str) -> None:
     try:
         Envelope.from_json(message).send(app, queue)
     except Exception as error:  # kombu raises what its transport does
-        why = (
-            f"the broker (ERASER_BROKER_URL) takes no message ({type(error).__name__}); what was not sent stays parked"
-        )
+        why = f"the broker (ERASER_BROKER_URL) accepts no message ({type(error).__name__}); unsent messages stay parked"
         raise Unreachable(why) from None
 
 
@@ -59,7 +57,7 @@ class _Told(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.getMessage() == "wakeup.lost":
             click.echo(
-                "note: the broker (ERASER_BROKER_URL) takes no message; it is recorded all the same, and a worker that "
-                "can reach Redis finds it by itself",
+                "note: the broker (ERASER_BROKER_URL) accepts no message; the request is recorded anyway, and a "
+                "worker that can reach Redis will find it",
                 err=True,
             )

@@ -76,7 +76,7 @@ def _as_object(error: Exception) -> dict[str, Any]:
             return _object("failed", error.format_message(), error.exit_code)
         case click.Abort():
             return _object("aborted", "aborted", ABORTED)
-    return _object("fault", f"a fault of ours: {type(error).__name__}; its traceback stands above", FAULT)
+    return _object("fault", f"internal error: {type(error).__name__}; see the traceback above", FAULT)
 
 
 def _object(name: str, message: str, exit_code: int, hint: str | None = None) -> dict[str, Any]:

@@ -22,9 +22,9 @@ def filter_options(command: F) -> F:
     for option in (
         click.option("--project", metavar="P", help="Only jobs of this project."),
         click.option("--job", metavar="PREFIX", help="Only jobs whose id begins so."),
-        click.option("--until", metavar="1h|TIME", help="Died no later than this."),
-        click.option("--since", metavar="24h|TIME", help="Died no longer ago than this."),
-        click.option("--run", metavar="R", help="Only what this run asked for, or this replay began anew."),
+        click.option("--until", metavar="1h|TIME", help="Dead since before this."),
+        click.option("--since", metavar="24h|TIME", help="Dead since after this."),
+        click.option("--run", metavar="R", help="Only jobs that this run requested or this replay replayed."),
         click.option("--lane", type=click.Choice([lane.value for lane in Lane]), help="Only this lane."),
         click.option("--code", metavar="C", help="Only this error code, such as MSS.00000004."),
         click.option("--cause", type=click.Choice([cause.value for cause in Cause]), help="Only this cause."),

@@ -21,7 +21,7 @@ _all = click.option("--all", "every", is_flag=True, help="Every account.")
 @by_option
 @json_option
 def pause(account: str | None, every: bool, reason: str, by: str | None, as_json: bool) -> None:
-    """Stop all calls of an account. Requests are still recorded; a call under way is finished.
+    """Stop all calls of an account. Requests are still recorded; a call in progress is finished.
 
     \b
     eraser pause --reason TICKET-4711
@@ -39,7 +39,7 @@ def pause(account: str | None, every: bool, reason: str, by: str | None, as_json
 @by_option
 @json_option
 def resume(account: str | None, every: bool, reason: str, by: str | None, as_json: bool) -> None:
-    """Let calls go again, after a pause or before a closed gate tries by itself. The first call is a probe.
+    """Allow calls again, after a pause or before a closed gate retries by itself. The first call is a probe.
 
     \b
     eraser resume --reason TICKET-4711
@@ -57,8 +57,8 @@ def _tell(switched: Iterable[gates.Switched], *, as_json: bool, several: bool) -
         elif one.gate == "paused":
             again = "was paused before; the reason is replaced" if one.was else "is paused"
             which = f" --account {one.account}" if several else ""
-            say(f"{one.account} {again}: no call leaves until: eraser resume{which} --reason R")
+            say(f"{one.account} {again}: no call is sent until: eraser resume{which} --reason R")
         elif one.was is None:
-            say(f"{one.account} was open already; nothing changed.")
+            say(f"{one.account} is already open; nothing changed.")
         else:
             say(f"{one.account} is open; it was {words.GATES.get(one.was, one.was)}. {words.first_call(one.rest_s)}")

@@ -23,9 +23,9 @@ PATIENCE_S = 2.0
 @click.option("--beat", is_flag=True, help="Celery's beat instead: 1 also when none runs on this machine.")
 @json_option
 def health(beat: bool, as_json: bool) -> None:
-    """For probes. Exit 0 well; 1 when a worker of this machine lives but takes no work while Redis answers.
+    """For probes. Exit 0: healthy. Exit 1: a worker of this machine runs but takes no work while Redis answers.
 
-    Redis being away is not the worker's illness: exit 0, and a restart would not help.
+    If Redis is unreachable the worker is not at fault: exit 0, since a restart would not help.
 
     \b
     eraser health
@@ -54,13 +54,13 @@ def _beat(settings: Settings, *, as_json: bool) -> NoReturn:
         told = [{"pid": pid, "silent_s": silent.get(pid)} for pid in living]
         json_line({"healthy": not ill, "redis": away or "answers", "beats": told})
     elif not living:
-        click.echo("ill: no beat of this user runs on this machine; start it: celery -A worker beat")
+        click.echo("failing: no beat of this user runs on this machine; start it:  celery -A worker beat")
     elif ill:
         told_of = ", ".join(f"process {pid} for {age:.0f} s" for pid, age in silent.items())
-        click.echo(f"ill: beat does not tick ({told_of}), while Redis answers; restart it")
+        click.echo(f"failing: beat does not tick ({told_of}), while Redis answers; restart it")
     else:
         click.echo(
-            "well: beat ticks" if away is None else f"well: Redis is away, which a restart would not cure ({away})"
+            "ok: beat ticks" if away is None else f"ok: Redis is unreachable, which a restart would not fix ({away})"
         )
     sys.exit(1 if ill else 0)
 
@@ -79,12 +79,12 @@ def _redis_away(settings: Settings) -> str | None:
 def _say(stale: list[tuple[int, float]], living: list[int], away: str | None) -> str:
     silent = ", ".join(f"process {pid} took nothing for {age:.0f} s" for pid, age in stale)
     if away is not None:
-        return f"well: Redis is away, which a restart would not cure ({away})"
+        return f"ok: Redis is unreachable, which a restart would not fix ({away})"
     if stale:
-        return f"ill: {silent}, while Redis answers; restart it"
+        return f"failing: {silent}, while Redis answers; restart it"
     if not living:
-        return "well: Redis answers, and no worker of this user runs on this machine"
+        return "ok: Redis answers, and no worker of this user runs on this machine"
     workers = (
         "the worker of this machine takes" if len(living) == 1 else f"the {len(living)} workers of this machine take"
     )
-    return f"well: Redis answers, and {workers} work"
+    return f"ok: Redis answers, and {workers} work"

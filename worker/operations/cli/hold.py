@@ -33,13 +33,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 TOLD = 20  # jobs that are told one by one; of more only those that are not on hold
 _project = click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
 _account = click.option("--account", metavar="A", help="Only this account's list. [an app user: all of them]")
-_until = click.option("--until", metavar="DATE", help="Ends by itself: 2027-01-31 (UTC), or a time with its zone.")
-_by = click.option("--by", metavar="WHO", required=True, help="An opaque id of who holds it; never a name.")
+_until = click.option("--until", metavar="DATE", help="When the hold ends: 2027-01-31 (UTC), or a time with its zone.")
+_by = click.option("--by", metavar="WHO", required=True, help="Opaque id of the person who holds it; never a name.")
 
 
 @click.group()
 def hold() -> None:
-    """Jobs and app users for whom nothing is sent: not by a request, a retry, a replay or a sweep."""
+    """Jobs and app users that must not be deleted: not by a request, a retry, a replay or a sweep."""
 
 
 @hold.command()
@@ -53,7 +53,7 @@ def hold() -> None:
 @_until
 @json_option
 def add(job_ids: tuple[str, ...], app_user: str | None, as_json: bool, **said: Any) -> None:
-    """Put jobs, or an app user's jobs, on hold. Exit 1 where it may come too late; each line says why.
+    """Put jobs, or an app user's jobs, on hold. Exit 1 if it may be too late for one; each line says why.
 
     \b
     eraser hold add 0f3a61c2 --reason CASE-12 --by legal-3 --until 2027-01-31
@@ -84,7 +84,7 @@ def add(job_ids: tuple[str, ...], app_user: str | None, as_json: bool, **said: A
 @by_option
 @json_option
 def remove(job_ids: tuple[str, ...], app_user: str | None, as_json: bool, **said: Any) -> None:
-    """Remove holds. What they held goes on, with the time it had left; nothing is forgotten.
+    """Remove holds. Held deletions continue, with the time they had left.
 
     \b
     eraser hold remove 0f3a61c2 --reason "CASE-12 closed" --by legal-3
@@ -147,7 +147,7 @@ def list_(as_json: bool) -> None:
 @_until
 @json_option
 def import_(file: str, as_json: bool, **said: Any) -> None:
-    """Put every job of a file on hold: one id a line, # begins a comment. Never capped: it stops calls.
+    """Put every job of a file on hold: one id per line, # starts a comment. No cap: a hold stops calls.
 
     \b
     eraser hold import case-12.txt --reason CASE-12 --by legal-3
@@ -162,7 +162,7 @@ def import_(file: str, as_json: bool, **said: Any) -> None:
             running, project, lines, reason=said["reason"], by=said["by"], until_ms=until_ms, imported=True
         )
     if not told:
-        note("There was no job id in it: nothing was put on hold.")
+        note("No job ids in the input: nothing was put on hold.")
     _tell(told, "on hold", as_json=as_json)
 
 
@@ -181,7 +181,7 @@ def _refuse_past(running: Runtime, until_ms: float | None, text: str | None) -> 
 def _note_reason(reason: str | None, *, done: bool) -> None:
     """Scripts may leave it out, as they always could; who reads the audit will miss it."""
     if done and reason is None:
-        note("No reason was given, and the audit says so: --reason R the next time.")
+        note("No reason given: the audit has none. Next time add --reason R.")
 
 
 def _tell(told: list[Told], what: str, *, as_json: bool) -> None:
@@ -203,7 +203,10 @@ def _tell_user(result: str, accounts: list[str], freed: int | None, *, as_json: 
     if as_json:
         json_line({"accounts": accounts, "result": result, "released": freed})
     elif result == "held":
-        say("This app user's jobs are on hold. Before each call a look says whose job it is, whoever a request names.")
+        say(
+            "This app user's jobs are on hold. Before each call, MetaStudio is asked whose job it is, "
+            "whatever app user the request names."
+        )
     elif result == "removed":
         say(f"The hold is removed; {count(freed or 0, 'deletion')} that it held {'goes' if freed == 1 else 'go'} on.")
     else:

@@ -16,7 +16,7 @@ HOST, PORT = "127.0.0.1", 9712
 
 
 @click.command()
-@click.option("--serve", is_flag=True, help="Answer scrapes by HTTP until Ctrl-C, whether Redis is there or not.")
+@click.option("--serve", is_flag=True, help="Serve metrics over HTTP until Ctrl-C, even while Redis is unreachable.")
 @click.option("--host", default=HOST, show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0: any free one.")
 @json_option

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 import click
 
-FULL = "the output is not whole"
+FULL = "the output is incomplete"
 
 
 class Reading(click.Command):
@@ -94,7 +94,7 @@ def _told(why: OSError | None, code: object) -> object:
     left = why is None or why.errno == errno.EPIPE
     if left and not code:
         return code
-    reason = "its reader left" if left else why.strerror if why else ""
+    reason = "its reader closed it" if left else why.strerror if why else ""
     click.echo(f"eraser: {FULL}: {reason}", err=True)
     return code or 1
 

@@ -20,7 +20,7 @@ SHOWN = 50  # messages of a group, for people; --json has all
 
 @click.group()
 def parked() -> None:
-    """Messages that could not be recorded: they wait here, and nothing of what waits is ever dropped.
+    """Messages that could not be recorded. They are kept here and never dropped.
 
     \b
     eraser parked list
@@ -32,7 +32,7 @@ def parked() -> None:
 @click.argument("group", required=False)
 @json_option
 def list_(group: str | None, as_json: bool) -> None:
-    """What is parked, by why and about what; with a group, each message of it.
+    """Parked messages in groups; with GROUP, each message of that group.
 
     \b
     eraser parked list
@@ -60,12 +60,12 @@ def list_(group: str | None, as_json: bool) -> None:
 
 @parked.command()
 @click.argument("group")
-@click.option("--queue", metavar="Q", help="A queue of the broker. [ours]")
+@click.option("--queue", metavar="Q", help="Queue of the broker. [ours]")
 @reason_option(required=True)
 @by_option
 @json_option
 def send(group: str, queue: str | None, reason: str, by: str | None, as_json: bool) -> None:
-    """Send a group's messages to the broker again: to our workers, or to the queue that they were meant for.
+    """Send a group's messages to the broker again: to our workers, or to the queue they were meant for.
 
     \b
     eraser parked send fault:eraser.delete --reason TICKET-4711
@@ -79,13 +79,13 @@ def send(group: str, queue: str | None, reason: str, by: str | None, as_json: bo
 
 @parked.command()
 @click.argument("group")
-@click.option("--yes", is_flag=True, help="Do what the plan says.")
-@click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirms more than 100.")
+@click.option("--yes", is_flag=True, help="Execute the plan.")
+@click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirm more than 100.")
 @reason_option(required=True)
 @by_option
 @json_option
 def discard(group: str, yes: bool, most: int | None, reason: str, by: str | None, as_json: bool) -> None:
-    """Forget a group's messages. Nothing brings them back.
+    """Discard a group's messages. This cannot be undone.
 
     \b
     eraser parked discard bad:eraser.delete --reason TICKET-4711 --yes
@@ -118,6 +118,6 @@ def _tell_messages(running: Runtime, name: str, *, as_json: bool) -> None:
         rows.append((message.id, message.task, about, relative(message.at, now), message.times, message.why))
     table(["MESSAGE", "TASK", "PROJECT/JOB", "PARKED", "TIMES", "WHY"], rows)
     if group.count > SHOWN:
-        say(f"… and {group.count - SHOWN:,} more; --json tells them all")
+        say(f"… and {group.count - SHOWN:,} more; --json lists them all")
     say()
     say(f"Next: {parked_messages.WHAT_TO_DO[group.kind].format(group=name)}")

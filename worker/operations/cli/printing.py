@@ -47,12 +47,12 @@ def reason_option(*, required: bool, text: str = "A ticket number or a few plain
 
 
 def by_option(command: F) -> F:
-    text = "An opaque id of who acts; never a name. [this system's user]"
+    text = "Your opaque id; never a name. [this system's user]"
     return click.option("--by", metavar="WHO", default=operator, help=text)(command)
 
 
 def allow_project_option(command: F) -> F:
-    text = "Also if the project is none of ERASER_PROJECTS."
+    text = "Allow a project that is not in ERASER_PROJECTS."
     return click.option("--allow-project", is_flag=True, help=text)(command)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from worker.errors import EraserError, RefusedBySafetyRule, UsageError
+from worker.errors import DryRun, EraserError, UsageError
 from worker.operations import receipts_export as exports
 from worker.operations import receipts_recheck as rechecks
 from worker.operations import receipts_relocation as relocation
@@ -115,7 +115,7 @@ def verify(files: tuple[Path, ...], head: str | None, key: Path | None, as_json:
 @_account
 @reason_option(required=True)
 @by_option
-@click.option("--yes", is_flag=True, help="Do what the plan says.")
+@click.option("--yes", is_flag=True, help="Execute the plan.")
 @json_option
 def relocate(account: str | None, reason: str, by: str | None, yes: bool, as_json: bool) -> None:
     """Let receipts leave Redis for an empty directory. For when the one with the earlier files is lost, or is left.
@@ -134,7 +134,7 @@ def relocate(account: str | None, reason: str, by: str | None, yes: bool, as_jso
             )
         if not yes:
             again = shlex.join(["eraser", "receipts", "relocate", "--account", name, "--reason", reason, "--yes"])
-            raise RefusedBySafetyRule("plan first", "this was the plan only, nothing was done.", hint=again)
+            raise DryRun(hint=again)
         relocation.relocate(running, name, archived, reason=reason, by=by)
     if as_json:
         json_line({"account": name, "archived_n": archived.n, "relocated": archived.n > 0})
@@ -146,11 +146,11 @@ def relocate(account: str | None, reason: str, by: str | None, yes: bool, as_jso
 
 @receipts.command()
 @_since
-@click.option("--max", "most", type=click.IntRange(min=1), metavar="N", help="Ask for so many at most, latest first.")
+@click.option("--max", "most", type=click.IntRange(min=1), metavar="N", help="Check at most N, latest first.")
 @_account
 @json_option
 def recheck(since: str | None, most: int | None, account: str | None, as_json: bool) -> None:
-    """Ask MetaStudio again whether what was deleted or gone is still gone. Exit 1 if a job came back.
+    """Check with MetaStudio that deleted and gone jobs are still gone. Exit 1 if a job came back.
 
     \b
     eraser receipts recheck --since 24h
@@ -194,15 +194,15 @@ def _tell_export(made: exports.Exported, account: str, to: Path | None) -> None:
 
 def _counts(tally: Tally) -> list[str]:
     if not tally.receipts:
-        return ["  nothing was settled in that time: the file has no receipt"]
+        return ["  nothing finished in that time: the file has no receipt"]
     ends = tally.ends
-    lines = [f"  {ends['deleted']:>9,}  deleted: MetaStudio said so", f"  {ends['gone']:>9,}  gone, by evidence"]
+    lines = [f"  {ends['deleted']:>9,}  deleted: confirmed by MetaStudio", f"  {ends['gone']:>9,}  gone, with evidence"]
     lines += [f"  {number:>15,}  {name}: {in_words(name)}" for name, number in tally.evidence.items()]
-    lines += [f"  {ends['discarded']:>9,}  discarded: given up, perhaps not deleted"]
-    lines += [f"  {ends['cancelled']:>9,}  cancelled: withdrawn before anything was deleted"]
+    lines += [f"  {ends['discarded']:>9,}  discarded by an operator, perhaps not deleted"]
+    lines += [f"  {ends['cancelled']:>9,}  cancelled before anything was deleted"]
     earlier = f"; {count(tally.superseded, 'earlier receipt')} of them superseded" if tally.superseded else ""
     lines += [f"  {tally.jobs:>9,}  {'job' if tally.jobs == 1 else 'jobs'}{earlier}"]
-    return [*lines, f"  settled      {tally.first_at} to {tally.last_at}"]
+    return [*lines, f"  finished     {tally.first_at} to {tally.last_at}"]
 
 
 def _verified_json(path: Path, read: verifying.Reading) -> dict[str, object]:
@@ -223,16 +223,16 @@ def _verified_json(path: Path, read: verifying.Reading) -> dict[str, object]:
 def _tell_verified(path: Path, read: verifying.Reading, *, head: str | None, key: Verifier | None) -> None:
     trailer, tally = read.trailer, read.tally
     numbers = f", {trailer['first_n']:,} to {trailer['last_n']:,}" if tally.receipts else ""
-    say(f"{path}: as it was written. {count(tally.receipts, 'receipt')} of account {trailer['account']}{numbers}")
+    say(f"{path}: verified. {count(tally.receipts, 'receipt')} of account {trailer['account']}{numbers}")
     for line in _counts(tally):
         say(line)
     say(f"  head         {trailer['head']}")
     if tally.receipts and trailer["first_n"] > 1:
         say(f"It begins with receipt {trailer['first_n']:,}: those before it have to be in earlier files.")
     if key:
-        say(f"  signed by    {key.fingerprint}, the key that you gave: nobody else made this file")
+        say(f"  signed by    {key.fingerprint}, the key that you gave")
     elif head:
-        say("It ends with the head that you gave: what comes to it was not computed anew.")
+        say("It ends with the head that you gave.")
     else:
         signature = trailer["signature"]
         signed = f" It names the key {plain(str(signature['key']))[:60]}." if signature else ""
@@ -244,12 +244,12 @@ def _tell_verified(path: Path, read: verifying.Reading, *, head: str | None, key
 
 def _tell_recheck(found: dict[rechecks.Now, int], asked: int, left_out: int) -> None:
     if not asked:
-        say("There is no receipt of a job that was deleted or gone in that time: nothing to ask.")
+        say("There is no receipt of a job that was deleted or gone in that time: nothing to check.")
         return
     gone, back, unknown = (found[now] for now in rechecks.Now)
-    say(f"{count(asked, 'job')} asked for: {gone:,} still gone, {back:,} came back, {unknown:,} could not be asked.")
+    say(f"{count(asked, 'job')} checked: {gone:,} still gone, {back:,} came back, {unknown:,} could not be checked.")
     if left_out:
-        say(f"{count(left_out, 'older one')} not asked, because of --max {asked}.")
+        say(f"{count(left_out, 'older one')} not checked, because of --max {asked}.")
 
 
 def _each(paths: tuple[Path, ...]) -> list[Path]:

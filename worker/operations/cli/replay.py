@@ -28,10 +28,10 @@ def replay() -> None:
 
 @replay.command()
 @click.argument("replay_id", required=False, metavar="[ID]")
-@click.option("--watch", is_flag=True, help="Until it has ended, or Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Follow until it has finished, or Ctrl-C.")
 @json_option
 def status(replay_id: str | None, watch: bool, as_json: bool) -> None:
-    """How far a replay is; without an id, the latest. Exit 0 all deleted or gone, 1 not all, 5 not finished.
+    """Progress of a replay; without an id, the latest. Exit 0 all deleted or gone, 1 not all, 5 not finished.
 
     \b
     eraser replay status --watch
@@ -51,7 +51,7 @@ def status(replay_id: str | None, watch: bool, as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N")
 @json_option
 def list_(limit: int, as_json: bool) -> None:
-    """The last replays, the newest first: who, why and what became of it.
+    """The latest replays, newest first: who, why and the result.
 
     \b
     eraser replay list
@@ -62,12 +62,12 @@ def list_(limit: int, as_json: bool) -> None:
             json_line(seen.as_json())
         return
     if not found:
-        say("There was no replay yet. See: eraser dead groups")
+        say("No replay yet. See: eraser dead groups")
         return
     table(
-        ["REPLAY", "STATE", "STARTED", "BY", "LETTERS", "DELETED", "GONE", "DEAD AGAIN", "WHAT", "REASON"],
+        ["REPLAY", "STATE", "STARTED", "BY", "DEAD LETTERS", "DELETED", "GONE", "DEAD AGAIN", "WHAT", "REASON"],
         [_row(seen) for seen in found],
-        right=["LETTERS", "DELETED", "GONE", "DEAD AGAIN"],
+        right=["DEAD LETTERS", "DELETED", "GONE", "DEAD AGAIN"],
     )
     say()
     say(f"{count(len(found), 'replay')}. Next: eraser replay status {found[0].replay}")
@@ -79,7 +79,7 @@ def list_(limit: int, as_json: bool) -> None:
 @by_option
 @json_option
 def cancel(replay_id: str, reason: str, by: str | None, as_json: bool) -> None:
-    """Feed no more letters. What nobody called for yet is dead again, as it was; what was called goes its way.
+    """Stop this replay. Deletions that were not called yet become dead letters again; calls already made stand.
 
     \b
     eraser replay cancel replay-20261122-103012-ab12 --reason TICKET-4711
@@ -116,14 +116,14 @@ def _tell(seen: ReplayProgress) -> None:
     if len(seen.shares) > 1:
         rows.append(("accounts", ", ".join(f"{share.account} {share.state.value}" for share in seen.shares)))
     total, fed, rest = (seen.count(name) for name in ("total", "fed", "left"))
-    begun = "all begun" if fed == total else f"{fed:,} begun"
-    rows.append(("letters", f"{total:,}, {begun}" + (f", {rest:,} not touched" if rest else "")))
-    rows.append(("outcome" if ended else "so far", ", ".join(outcomes(seen)) or "nothing has ended yet"))
+    begun = "all started" if fed == total else f"{fed:,} started"
+    rows.append(("total", f"{total:,}, {begun}" + (f", {rest:,} not started" if rest else "")))
+    rows.append(("outcome" if ended else "so far", ", ".join(outcomes(seen)) or "nothing has finished yet"))
     rows += [("waits", why) for why in seen.waits]
     if seen.expected_s and not seen.waits:
-        rows.append(("time", f"{left(seen.expected_s)} until each was called"))
+        rows.append(("time", f"{left(seen.expected_s)} until all are called"))
     facts(rows)
     if not seen.ended:
-        say(f"Next: eraser replay cancel {seen.replay} --reason TICKET   (or wait: it goes on by itself)")
+        say(f"Next: eraser replay cancel {seen.replay} --reason TICKET   (or wait: it continues by itself)")
     elif not seen.all_well:
         say("Next: eraser dead groups")

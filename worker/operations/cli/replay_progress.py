@@ -33,7 +33,7 @@ def follow(running: Runtime, replay: str, *, quiet: bool = False) -> ReplayProgr
     seen = replays.look(running, replay)
     if seen.waits and not quiet:
         note(f"It waits: {'; '.join(seen.waits)}.")
-        note(f"Ctrl-C leaves it waiting there; to look again: eraser replay status {replay} --watch")
+        note(f"Ctrl-C leaves it running; to follow it again: eraser replay status {replay} --watch")
     console = Console(file=sys.stderr)
     with Live(console=console, auto_refresh=False, transient=True) if terminal else nullcontext() as live:
         try:
@@ -46,7 +46,7 @@ def follow(running: Runtime, replay: str, *, quiet: bool = False) -> ReplayProgr
                 time.sleep(EVERY_S)
                 seen = _again(running, seen, quiet=quiet)
         except KeyboardInterrupt:
-            note("It goes on without this command.")
+            note("It continues without this command.")
     return seen
 
 
@@ -68,10 +68,10 @@ def tell_end(seen: ReplayProgress) -> None:
     took = f" after {span((seen.ended_at - seen.first.started) / 1000)}" if seen.ended_at else ""
     style = None if seen.all_well or not seen.ended else "bold red"
     say(f"{seen.replay} is {seen.state.value}{took}{why}.", style=style)
-    say(f"{count(seen.count('total'), 'letter')}: {', '.join(outcomes(seen)) or 'nothing has begun yet'}.")
+    say(f"{count(seen.count('total'), 'dead letter')}: {', '.join(outcomes(seen)) or 'nothing has started yet'}.")
     left = seen.count("left")
     if seen.ended and left:
-        say(f"{count(left, 'more letter')} dead as before: nothing was sent for {'it' if left == 1 else 'them'}.")
+        say(f"{count(left, 'more dead letter')} unchanged: nothing was sent for {'it' if left == 1 else 'them'}.")
     for wait in seen.waits:
         say(f"It waits: {wait}.")
     if not seen.ended:

@@ -63,7 +63,7 @@ class Tally:
 
 @click.command()
 @click.argument("job_ids", nargs=-1, metavar="JOB_ID...")
-@click.option("--from-file", metavar="FILE|-", help="One id a line; - reads standard input; # begins a comment.")
+@click.option("--from-file", metavar="FILE|-", help="One id per line; - reads standard input; # starts a comment.")
 @click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
 @allow_project_option
 @click.option(
@@ -73,23 +73,23 @@ class Tally:
 )
 @reason_option(required=False)
 @by_option
-@click.option("--app-user", metavar="U", help="Sent as X-App-UserId; forgotten at the end, shown nowhere.")
-@click.option("--after", metavar="24h", help="Not before so much time has passed.")
-@click.option("--at", metavar="TIME", help="Not before this moment, RFC 3339 with a zone.")
-@click.option("--deadline", metavar="30d", help="Give up after so much time. [ERASER_DEADLINE]")
-@click.option("--force", is_flag=True, help="Also if it is deleted or gone already.")
-@click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirms more than 100 ids.")
-@click.option("--wait", metavar="60s", help="Wait for the end: exit 0 all deleted, 1 one is not, 5 unfinished.")
+@click.option("--app-user", metavar="U", help="Sent as X-App-UserId; erased at the end, never shown.")
+@click.option("--after", metavar="24h", help="Earliest start, from now.")
+@click.option("--at", metavar="TIME", help="Earliest start, RFC 3339 with a zone.")
+@click.option("--deadline", metavar="30d", help="Give up after this long. [ERASER_DEADLINE]")
+@click.option("--force", is_flag=True, help="Even if it is already deleted or gone.")
+@click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirm more than 100 ids.")
+@click.option("--wait", metavar="60s", help="Wait for the result: exit 0 all deleted, 1 one is not, 5 unfinished.")
 @json_option
 def request(job_ids: tuple[str, ...], from_file: str | None, as_json: bool, wait: str | None, **said: Any) -> None:
-    """Ask for training jobs to be deleted. What is accepted is recorded first, and never lost.
+    """Request the deletion of training jobs. An accepted request is recorded and never lost.
 
     \b
     eraser request 0f3a61c2 --reason TICKET-4711
     eraser request --from-file ids.txt --max 5000 --reason "retention 2026-11"
     """
     if bool(job_ids) == bool(from_file):
-        raise UsageError("name job ids, or a file with --from-file FILE (- for a pipe); one of the two")
+        raise UsageError("give job ids, or a file with --from-file FILE (- for a pipe), not both")
     running = door.load()
     project = requests.known_project(running, said["project"], allow=said["allow_project"])
     running.settings.account_of(project)  # fail now, with what to set
@@ -110,7 +110,7 @@ def request(job_ids: tuple[str, ...], from_file: str | None, as_json: bool, wait
         results = requests.submit(running, project, many, asked_for, door.ring)
         tally, kept = _submit(results, number, as_json=as_json, keep=wait_s is not None)
     if not number:
-        note("There was no job id in it: nothing was requested.")
+        note("No job ids in the input: nothing was requested.")
     refs = [Ref(project, asked.job_id) for asked in kept if asked.accepted]
     states = _wait(running, running.account_for(project), refs, wait_s) if wait_s is not None else {}
     if as_json:
@@ -154,7 +154,7 @@ def _submit(
                 elif as_json:
                     json_line(_as_json(asked))
         except Unreachable as error:
-            done = f"{tally.accepted:,} of {number:,} are recorded; type the same again, a repeated request merges"
+            done = f"{tally.accepted:,} of {number:,} are recorded; repeat the command: requests for the same job merge"
             raise Unreachable(f"{error} ({done})") from None
     return tally, kept
 
@@ -171,7 +171,7 @@ def _wait(running: Runtime, account: str, refs: list[Ref], seconds: float) -> di
         try:
             return waiting.until_ended(running, account, refs, seconds, tell)
         except KeyboardInterrupt:
-            note("Waiting was ended; everything that was accepted goes on.")
+            note("Stopped waiting; all accepted deletions continue.")
             return {}
 
 
@@ -182,13 +182,13 @@ def _as_json(asked: requests.Asked, state: State | None = None) -> dict[str, Any
 def _tell(running: Runtime, tally: Tally, project: str, *, many: bool, waited: bool) -> None:
     for state in ("deleted", "gone"):
         if tally.merged[state]:
-            say(f"  {tally.merged[state]:,} {state} already, nothing is sent; --force asks once more.")
+            say(f"  {tally.merged[state]:,} {state} already, nothing is sent; --force deletes it again.")
     if tally.merged["held"]:
         say(f"  {tally.merged['held']:,} on hold: nothing is sent until the hold is removed.")
     for asked in tally.bad:
         note(f"not accepted: {asked.job_id[:128]!r}: {asked.error}")
     if tally.bad_count > len(tally.bad):
-        note(f"not accepted: {tally.bad_count - len(tally.bad):,} more bad ids; --json tells them all")
+        note(f"not accepted: {tally.bad_count - len(tally.bad):,} more invalid ids; --json lists them all")
     if tally.accepted:
         with suppress(Unreachable):  # it is all recorded, whatever Redis does now
             for advice in status.advice(status.look(running)):
@@ -204,7 +204,7 @@ def _how(tally: Tally) -> str:
     parts = [f"{tally.new:,} new"] if tally.new else []
     merged = sum(number for state, number in tally.merged.items() if state not in ("deleted", "gone"))
     if merged:
-        parts.append(f"{merged:,} merged with what was asked for before")
+        parts.append(f"{merged:,} merged with earlier requests")
     over = tally.merged["deleted"] + tally.merged["gone"]
     if over:
         parts.append(f"{over:,} already done")

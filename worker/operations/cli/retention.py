@@ -28,14 +28,14 @@ ROWS = 5  # of a plan's jobs that are shown; --json has all
 
 @click.group()
 def retention() -> None:
-    """Policies that delete jobs of some states and age: planned first, capped, with a grace. See ERASER_CONFIG."""
+    """Policies that delete jobs by state and age: planned first, capped, with a grace. See ERASER_CONFIG."""
 
 
 @retention.command()
 @click.argument("policy", required=False)
 @json_option
 def plan(policy: str | None, as_json: bool) -> None:
-    """What would be requested and what not, and why. Changes nothing; no cap stops it.
+    """Show what would be requested, what would not, and why. Changes nothing; no cap applies.
 
     \b
     eraser retention plan failed-trainings
@@ -44,7 +44,7 @@ def plan(policy: str | None, as_json: bool) -> None:
     policies = told.chosen_policies(running, policy)
     door.enter(running)
     if not policies and not as_json:
-        say("There is no policy. Write [policies.NAME] into the file of ERASER_CONFIG.")
+        say("No policy. Write [policies.NAME] into the file of ERASER_CONFIG.")
     complete = True
     for number, one in enumerate(policies):
         if number and not as_json:
@@ -61,14 +61,16 @@ def plan(policy: str | None, as_json: bool) -> None:
 
 @retention.command()
 @click.argument("policy")
-@click.option("--max", "most", type=click.IntRange(min=1), metavar="N", help="Allow so many jobs, instead of the caps.")
-@click.option("--confirm", "confirmed", multiple=True, metavar="PROJECT", help="With --max: the project that is meant.")
-@click.option("--partial", is_flag=True, help="Also if a list does not end: request what was read.")
-@reason_option(required=False, text="Why more than the caps; for the audit. [the policy's reason]")
+@click.option("--max", "most", type=click.IntRange(min=1), metavar="N", help="Allow N jobs, instead of the caps.")
+@click.option(
+    "--confirm", "confirmed", multiple=True, metavar="PROJECT", help="With --max: the project to delete from."
+)
+@click.option("--partial", is_flag=True, help="If a list does not end, request what was read.")
+@reason_option(required=False, text="Why the caps are exceeded; for the audit. [the policy's reason]")
 @by_option
 @json_option
 def run(policy: str, most: int | None, confirmed: tuple[str, ...], as_json: bool, **said: Any) -> None:
-    """Request what the plan says; each waits its grace. Exit 3 if a cap stops it: then nothing was requested.
+    """Request what the plan shows; each deletion waits out the grace. Exit 3 if a cap stops it: nothing was requested.
 
     \b
     eraser retention run failed-trainings
@@ -96,10 +98,10 @@ def run(policy: str, most: int | None, confirmed: tuple[str, ...], as_json: bool
 
 
 @retention.command()
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="How many past runs.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="Number of past runs.")
 @json_option
 def runs(limit: int, as_json: bool) -> None:
-    """Past runs with what came of them, and when each policy is next due.
+    """Past runs with their results, and the next run of each policy.
 
     \b
     eraser retention runs
@@ -115,17 +117,17 @@ def runs(limit: int, as_json: bool) -> None:
     now = running.now().timestamp() * 1000
     if past:
         table(
-            ["RUN", "STARTED", "LISTED", "SELECTED", "REQUESTED", "ENDED SO FAR"],
+            ["RUN", "STARTED", "LISTED", "SELECTED", "REQUESTED", "RESULT SO FAR"],
             [_row(one, now) for one in past],
             right=["LISTED", "SELECTED", "REQUESTED"],
         )
         say()
     else:
-        say("There was no run yet.")
+        say("No run yet.")
     if following:
         table(["POLICY", "NEXT", "SCHEDULE (UTC)"], [_next_row(each, now) for each in following])
     else:
-        say("There is no policy. Write [policies.NAME] into the file of ERASER_CONFIG.")
+        say("No policy. Write [policies.NAME] into the file of ERASER_CONFIG.")
     for alarm in told.alarms(running):
         say(f"Beware: {alarm.why}   ({alarm.command})")
 
@@ -143,12 +145,12 @@ def _survey(running: Runtime, policy: Policy, *, as_json: bool) -> Plan:
 
 def _allowance(policy: Policy, most: int | None, confirmed: tuple[str, ...]) -> Allowance | None:
     if confirmed and most is None:
-        raise UsageError("--confirm belongs to --max N: it says which project so many jobs may be deleted of")
+        raise UsageError("--confirm belongs to --max N: it names the project to delete from")
     if most is not None and not confirmed:
         raise UsageError(f"--max needs --confirm PROJECT_ID too: --confirm {policy.projects[0]}")
     for project in confirmed:
         if project not in policy.projects:
-            raise UsageError(f"--confirm: policy {policy.name} is not about project {project[:64]}")
+            raise UsageError(f"--confirm: policy {policy.name} does not cover project {project[:64]}")
     return allowance(most, confirmed)
 
 
@@ -158,21 +160,21 @@ def _tell_plan(running: Runtime, made: Plan, allowed: Allowance | None) -> None:
     for each in made.projects:
         say(f"project {each.project}: {count(each.listed, 'job')} listed")
         if not each.total and not each.problem:
-            say("  It is empty, or this key is not shown its jobs: see eraser doctor")
+            say("  It is empty, or this key cannot see its jobs: see eraser doctor")
         if each.problem:
             say(f"  INCOMPLETE: {each.problem}", style="bold red")
     say(f"{made.chosen:>9,}  to be requested, deleted after a grace of {format_duration(policy.grace_s)}")
     over = made.over(allowed)
     for reason, number in told.skipped(made, over).items():
         if reason.value != "over_cap":
-            say(f"{number:>9,}  not: {reason.value}: {told.REASONS[reason]}")
+            say(f"{number:>9,}  skipped: {told.REASONS[reason]}")
     if policy.finished:
-        say(f"Beware: {' and '.join(policy.finished)} are meant (include_finished): they may be avatars in use.")
+        say(f"Beware: {' and '.join(policy.finished)} are included (include_finished): they may be avatars in use.")
     _tell_rows(running, made)
     for why in over:
         say(f"Over the cap: {why}.", style="yellow")
     if over:
-        say(f"A run would request nothing. If all are meant: {made.how_to_allow()}")
+        say(f"A run would request nothing. If you mean all of them: {made.how_to_allow()}")
 
 
 def _tell_rows(running: Runtime, made: Plan) -> None:
@@ -197,7 +199,7 @@ def _ms(chosen: Chosen) -> float:
 
 def _tell_next(made: Plan) -> None:
     if made.problems:
-        say(f"Next: the same again, or: eraser retention run {made.policy.name} --partial")
+        say(f"Next: repeat the command, or: eraser retention run {made.policy.name} --partial")
     elif made.chosen and not made.over():
         say(f"Nothing was changed. Next: eraser retention run {made.policy.name}")
     elif not made.chosen:
@@ -207,7 +209,7 @@ def _tell_next(made: Plan) -> None:
 def _end(swept: Swept, *, as_json: bool) -> None:
     if swept.unread:
         raise Unreachable(
-            f"{'; '.join(swept.unread)}. Nothing was requested; try again, or with --partial for what was read"
+            f"{'; '.join(swept.unread)}. Nothing was requested; try again, or use --partial to request what was read"
         )
     if swept.refused:
         raise RefusedBySafetyRule(
@@ -220,7 +222,7 @@ def _end(swept: Swept, *, as_json: bool) -> None:
         say("Nothing was requested.")
         return
     grace = span(swept.plan.policy.grace_s)
-    say(f"Requested {count(requested, 'deletion')}; the calls begin in {grace}, after one more look at each job.")
+    say(f"Requested {count(requested, 'deletion')}; the calls start in {grace}, after each job is checked once more.")
     say(f"Next: eraser retention runs   (to stop: eraser cancel --run {swept.run.id} --reason R)")
 
 

@@ -44,7 +44,7 @@ def show(job_id: str, project: str | None, as_json: bool) -> None:
 
 def _headline(d: Deletion) -> str:
     if d.state is State.PENDING and d.waiting_for is not None:
-        return f"pending: waits for {words.WAITS[d.waiting_for]}"
+        return f"pending: waiting for {words.WAITS[d.waiting_for]}"
     return f"{d.state.value}: {words.STATES[d.state]}"
 
 
@@ -59,11 +59,11 @@ def _facts(d: Deletion, now: float, *, attempts: int) -> Iterator[tuple[str, obj
     if d.may_be_deleted:
         yield "beware", "it may be deleted: a call had no clear answer"
     if d.cancel_wanted:
-        yield "cancel", "asked for; it takes effect if the call under way, or a look, allows it"
+        yield "cancel", "requested; it takes effect if the call in progress, or a lookup, allows it"
     if d.due_at is not None:
         yield "due", when(d.due_at, now)
     if d.finished_at is not None:
-        yield "settled", when(d.finished_at, now)
+        yield "finished", when(d.finished_at, now)
     if d.finished_at is None or d.state is State.DEAD:
         yield "deadline", f"{left(d.deadline_at, now)} ({absolute(d.deadline_at)})"
     yield "requested", when(d.requested_at, now) + (f" by {d.requested_by}" if d.requested_by else "")

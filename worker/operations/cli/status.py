@@ -131,7 +131,7 @@ def _gates(seen: Overview) -> RenderableType:
                 gate.reason,
             )
         )
-    table = tabled(["ACCOUNT", "GATE", "RATE", "SINCE", "TRIED AGAIN", "REASON"], rows, right=["RATE"])
+    table = tabled(["ACCOUNT", "GATE", "RATE", "SINCE", "NEXT TRY ", "REASON"], rows, right=["RATE"])
     closed = [
         Text(f"{one.scope} {one.name} of {account.gate.account} is {words.closure(one, seen.now)}", style="bold red")
         for account in seen.accounts
@@ -146,10 +146,10 @@ def _workers(seen: Overview) -> RenderableType:
         return Text("no worker")
     rows = []
     for worker in seen.workers:
-        heard = f"silent for {span(worker.heard_s)}" if worker.silent else f"heard {span(worker.heard_s)} ago"
+        heard = f"silent for {span(worker.heard_s)}" if worker.silent else f"{span(worker.heard_s)} ago"
         style = "bold red" if worker.silent else ""
         rows.append((worker.worker, worker.threads, Text(heard, style=style)))
-    return tabled(["WORKER", "THREADS", "HEARD OF"], rows, right=["THREADS"])
+    return tabled(["WORKER", "THREADS", "LAST SEEN"], rows, right=["THREADS"])
 
 
 def _next(seen: Overview) -> list[RenderableType]:

@@ -27,7 +27,7 @@ from worker.settings import Settings
 def up(data: Path | None) -> None:
     """Run everything on this machine: Redis, a worker, the schedule and the console, until Ctrl-C.
 
-    Needs ERASER_REGION and credentials. What is accepted is on disk; the next `eraser up` goes on where this one ended.
+    Needs ERASER_REGION and credentials. Accepted deletions are on disk; the next `eraser up` continues with them.
     """
     settings = Settings.load(os.environ)
     check(settings, os.environ)
@@ -39,10 +39,12 @@ def up(data: Path | None) -> None:
                 _introduce(home, by_default=data is None)
                 home.keep()
             except Stopped:
-                click.echo("\neraser up: stopping; a call under way is finished first (once more: at once)", err=True)
+                click.echo(
+                    "\neraser up: stopping; a call in progress is finished first (Ctrl-C again: stop at once)", err=True
+                )
                 raise
     except Stopped:
-        click.echo("eraser up: stopped; what is pending goes on at the next start", err=True)
+        click.echo("eraser up: stopped; pending deletions continue at the next start", err=True)
         sys.exit(0)
 
 
@@ -53,7 +55,7 @@ def _introduce(home: Household, *, by_default: bool) -> None:
     rows["console"] = home.address or "not installed: pip install -e '.[web]' brings the pages and the HTTP API"
     for account in home.settings.accounts.values():
         rows[f"account {account.name}"] = f"{account.endpoint}, {account.rate:g} calls/s"
-    click.secho("eraser up: everything runs; Ctrl-C stops it", bold=True)
+    click.secho("eraser up: everything is running; Ctrl-C stops it", bold=True)
     for name, text in rows.items():
         click.echo(f"  {name:<15} {text}")
     click.echo(f"  {'waiting':<16}{_waiting(home)}")

@@ -43,4 +43,4 @@ def routes(running: Runtime, *, bind: str, ring: Ring) -> list[BaseRoute]:
 def nothing_here(running: Runtime, request: Request) -> Response:
     """A page for an address that there is not."""
     visit = Visit(request, running, sessions.NOBODY, {}, lambda *_: None)
-    return visits.finished(visit, Page("trouble.html", {"why": "there is nothing at this address", "status": 404}, 404))
+    return visits.finished(visit, Page("trouble.html", {"why": "there is no page at this address", "status": 404}, 404))

@@ -39,9 +39,9 @@ def discard(visit: Visit) -> Move | Page:
 
 def _discarding(visit: Visit) -> Dialog:
     group = _group(visit)
-    many = words.count(group.count, "letter")
-    says = (f"{many} given up: nothing is sent for {'it' if group.count == 1 else 'them'} any more.",
-            "Within 30 days they can be restored, from the list of what was discarded.")  # fmt: skip
+    many = words.count(group.count, "dead letter")
+    says = (f"{many} discarded: nothing more is sent for {'it' if group.count == 1 else 'them'}.",
+            "They can be restored within 30 days, from the list of discarded deletions.")  # fmt: skip
     command = f"eraser dead discard {group.group}"
     button = f"Discard {many}"
     back = f"/dead/{group.group}"
@@ -53,14 +53,14 @@ def _discard(visit: Visit, reason: str, by: str) -> Move:
     dialogs.check_count(visit, len(selection.letters))  # more may have died since the page was made
     act = dead_moves.act_of(selection, dialogs.most(visit))
     done = dead_moves.discard(visit.running, selection, reason=reason, by=by, act=act)
-    return Move("/dead", f"{words.count(done.done, 'letter')} discarded.")
+    return Move("/dead", f"{words.count(done.done, 'dead letter')} discarded.")
 
 
 def _group(visit: Visit) -> Group:
     name = visit.request.path_params["group"]
     group = next((one for one in dead.groups(visit.running) if one.group == name), None)
     if group is None:
-        raise UnknownJob(f"there is no group {name[:80]!r} any more: its letters have left it")
+        raise UnknownJob(f"group {name[:80]!r} is empty now")
     return group
 
 

@@ -22,7 +22,7 @@ LABELS = {
     Step.RESTORE: "Restore…",
     Step.CANCEL: "Cancel…",
     Step.RELEASE: "Remove the hold…",
-    Step.REQUEST: "Ask for it again…",
+    Step.REQUEST: "Request again…",
 }
 
 
@@ -52,7 +52,7 @@ def show(visit: Visit) -> Page:
 def headline(d: Deletion) -> str:
     """Where it stands, in words."""
     if d.state is State.PENDING and d.waiting_for is not None:
-        return f"waits for {words.WAITS[d.waiting_for]}"
+        return f"waiting for {words.WAITS[d.waiting_for]}"
     return words.STATES[d.state]
 
 
@@ -72,34 +72,32 @@ def _dialog(visit: Visit) -> Dialog:
     back, which = f"/deletions/{project}/{job}", f"{job} --project {project}"
     match visit.request.path_params["act"]:
         case Step.REPLAY:
-            says = (
-                "A new round begins at once, before bulk work, with a whole budget of attempts and a new deadline.",
-            )
-            return Dialog(f"Replay {job}", says, "Replay it", back, command=f"eraser dead replay {which}")
+            says = ("A new round starts at once, before bulk work, with a full budget of attempts and a new deadline.",)
+            return Dialog(f"Replay {job}", says, "Replay", back, command=f"eraser dead replay {which}")
         case Step.DISCARD:
-            says = ("Nothing is sent for it any more.", "Within 30 days it can be restored.")
+            says = ("Nothing more is sent for it.", "It can be restored within 30 days.")
             return Dialog(
-                f"Discard {job}", says, "Discard it", back, dangerous=True, command=f"eraser dead discard {which}"
+                f"Discard {job}", says, "Discard", back, dangerous=True, command=f"eraser dead discard {which}"
             )
         case Step.RESTORE:
             says = ("It is a dead letter again, as it was.",)
-            return Dialog(f"Restore {job}", says, "Restore it", back, command=f"eraser dead restore {which}")
+            return Dialog(f"Restore {job}", says, "Restore", back, command=f"eraser dead restore {which}")
         case Step.CANCEL:
-            says = ("Every request for it is withdrawn.", "A call that is under way is finished first.")
+            says = ("Every request for it is withdrawn.", "A call in progress is finished first.")
             return Dialog(f"Cancel {job}", says, "Withdraw the requests", back, command=f"eraser cancel {which}")
         case Step.RELEASE:
-            says = ("Its deletion goes on, with the time it had left.",)
+            says = ("Its deletion continues, with the time it had left.",)
             return Dialog(
                 f"Remove the hold of {job}", says, "Remove the hold", back, command=f"eraser hold remove {which}"
             )
         case Step.REQUEST:
-            says = ("It is asked for again, in the lane of those for whom a person waits.",)
-            return Dialog(f"Ask for {job} again", says, "Ask for its deletion", back, command=f"eraser request {job}")
+            says = ("It is requested again, in the user lane.",)
+            return Dialog(f"Request {job} again", says, "Request the deletion", back, command=f"eraser request {job}")
         case "hold":
-            says = ("Nothing is sent for this job, whoever asks for it, until the hold is removed or ends.",)
-            return Dialog(f"Hold {job}", says, "Put it on hold", back, command=f"eraser hold add {which}", until=True)
+            says = ("Nothing is sent for this job, whoever requests it, until the hold is removed or ends.",)
+            return Dialog(f"Hold {job}", says, "Put on hold", back, command=f"eraser hold add {which}", until=True)
         case _:
-            raise UnknownJob("there is no such thing to do with a deletion")
+            raise UnknownJob("unknown action for a deletion")
 
 
 def _done(visit: Visit, reason: str, by: str) -> Move:
@@ -114,7 +112,7 @@ def _done(visit: Visit, reason: str, by: str) -> Move:
         case Step.REQUEST:
             claim = requests.claim(running, lane=Lane.USER, by=by, reason=reason)
             asked = list(requests.submit(running, project, [job], claim, visit.ring))
-            told = "asked for: it waits for its turn" if not asked[0].error else asked[0].error
+            told = "requested: waiting for its turn" if not asked[0].error else asked[0].error
         case _:
             until = until_ms(visit)
             added = holds.add(running, project, [job], reason=reason, by=by, until_ms=until)

@@ -58,9 +58,9 @@ def checked(visit: Visit, *, wants_reason: bool = True) -> tuple[str, str]:
     """The reason and who acts. Raises `UsageError`."""
     reason, by = visit.said("reason"), visit.said("by")
     if wants_reason and not reason:
-        raise UsageError("say why: a ticket number or a few plain words")
+        raise UsageError("reason: give a ticket number or a few plain words")
     if not by:
-        raise UsageError("say who you are: an opaque id such as ops-7, never a name")
+        raise UsageError("by: give your opaque id such as ops-7, never a name")
     check_opaque(by, "who")
     check_reason(reason or None)
     return reason, by
@@ -72,7 +72,7 @@ def most(visit: Visit) -> int | None:
     if not text:
         return None
     if not text.isdecimal() or len(text) > 9:
-        raise UsageError(f"the number of letters: expected digits; found {text[:20]!r}")
+        raise UsageError(f"the number of dead letters: expected digits; found {text[:20]!r}")
     return int(text)
 
 
@@ -81,5 +81,5 @@ def check_count(visit: Visit, count: int) -> None:
     allowed = most(visit)
     if count > (CAP if allowed is None else allowed):
         raise RefusedBySafetyRule(
-            "max", f"{count:,} letters, and above {CAP} the number has to be typed. Nothing was done. Type {count}"
+            "max", f"{count:,} dead letters: more than {CAP} must be confirmed. Nothing was done. Type {count}"
         )

@@ -40,26 +40,26 @@ def do(visit: Visit) -> Move | Page:
 def _dialog(visit: Visit) -> Dialog:
     account, verb = visit.request.path_params["account"], visit.request.path_params["verb"]
     if account not in visit.running.settings.accounts or verb not in ("pause", "resume"):
-        raise UsageError("there is no such account, or no such act: see the page of the gate")
+        raise UsageError("unknown account or action: see the Gate page")
     says: Sequence[str]
     command = f"eraser {verb} --account {account}"
     if verb == "pause":
         says = (
-            "No call leaves until somebody resumes it.",
-            "Requests are still recorded; a call under way is finished.",
+            "No call is sent until an operator resumes it.",
+            "Requests are still recorded; a call in progress is finished.",
         )
-        return Dialog(f"Pause account {account}", says, "Pause it now", "/gate", dangerous=True, command=command)
-    says = ("Calls may go again. The first one is a probe; if it fails, the gate closes by itself.",)
-    return Dialog(f"Resume account {account}", says, "Resume it", "/gate", command=command)
+        return Dialog(f"Pause account {account}", says, "Pause now", "/gate", dangerous=True, command=command)
+    says = ("Calls are allowed again. The first one is a probe; if it fails, the gate closes by itself.",)
+    return Dialog(f"Resume account {account}", says, "Resume", "/gate", command=command)
 
 
 def _done(visit: Visit, reason: str, by: str) -> Move:
     account = visit.request.path_params["account"]
     if visit.request.path_params["verb"] == "pause":
         list(gates.pause(visit.running, [account], reason=reason, by=by))
-        return Move("/gate", f"Account {account} is paused: no call leaves.")
+        return Move("/gate", f"Account {account} is paused: no call is sent.")
     (one,) = gates.resume(visit.running, [account], visit.ring, reason=reason, by=by)
-    return Move("/gate", f"Account {account} may be called again. {words.first_call(one.rest_s)}")
+    return Move("/gate", f"Account {account} is open again. {words.first_call(one.rest_s)}")
 
 
 VIEWS = (View("/gate", show), View("/gate/{account}/{verb}", ask, do))

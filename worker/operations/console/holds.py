@@ -26,7 +26,7 @@ def add(visit: Visit) -> Move | Page:
         until = until_ms(visit)
         job_ids, app_user = tuple(visit.said("jobs").split()), visit.said("app_user") or None
         if bool(job_ids) == bool(app_user):
-            raise UsageError("name jobs, or an app user; one of the two")
+            raise UsageError("give jobs, or an app user, not both")
         if visit.said("do") == "remove":
             return _removed(visit, app_user, reason, by)
         if app_user:
@@ -68,7 +68,7 @@ def _page(visit: Visit, *, why_not: str = "") -> Page:
 
 def _removed(visit: Visit, app_user: str | None, reason: str, by: str) -> Move:
     if app_user is None:
-        raise UsageError("name the app user whose hold shall be removed; a job's hold is removed in its line")
+        raise UsageError("give the app user whose hold is to be removed; remove a job's hold in its row")
     there, freed = holds.remove_user(visit.running, None, app_user, reason=reason, by=by)
     if not there:
         raise UsageError("there is no hold of this app user")
@@ -90,7 +90,7 @@ def remove(visit: Visit) -> Move | Page:
 def _removal(visit: Visit) -> Dialog:
     project = requests.project_of(visit.running, visit.request.path_params["project"])
     job = requests.checked(visit.running, visit.request.path_params["job"])  # it stands in a command to copy
-    says = (f"Job {job}: what the hold kept back goes on, with the time it had left.",)
+    says = (f"Job {job}: its deletion continues, with the time it had left.",)
     command = f"eraser hold remove {job} --project {project}"
     return Dialog("Remove the hold", says, "Remove the hold", "/holds", command=command)
 

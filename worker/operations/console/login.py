@@ -20,11 +20,11 @@ def sign_in(visit: Visit) -> Page | Move:
     if sessions.password(visit.running) is None:
         return Move("/")
     if not visit.encrypted:
-        return _page("this page came without encryption, so the password was not looked at: call by https", 403)
+        return _page("this page was sent without encryption, so the password was not checked: use https", 403)
     if not sessions.may_try(visit.running, visit.address):
         return _page(LATER, 429)
     if not sessions.is_password(visit.running, visit.form.get("password", "")):
-        return _page("this is not the password", 403)
+        return _page("wrong password", 403)
     try:
         check_opaque(visit.said("by") or None, "who")
     except UsageError as error:

@@ -10,9 +10,9 @@ from worker.operations.console.visits import Page, View, Visit
 
 # What a word of advice is about -> the page where it is done.
 WHERE = {
-    "gate": ("/gate", "Open the gate’s page"),
-    "dead": ("/dead", "Look at the dead letters"),
-    "retention": ("/retention", "Look at the runs"),
+    "gate": ("/gate", "Show the gate"),
+    "dead": ("/dead", "Show the dead letters"),
+    "retention": ("/retention", "Show the runs"),
 }
 
 
@@ -38,7 +38,7 @@ def show(visit: Visit) -> Page:
 
 def _where(advice: status.Advice) -> tuple[str, str]:
     if advice.about == "replay":
-        return f"/replays/{advice.which}", "Look at the replay"
+        return f"/replays/{advice.which}", "Show the replay"
     return WHERE.get(advice.about, ("", ""))
 
 

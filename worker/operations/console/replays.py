@@ -80,7 +80,7 @@ def _marks(visit: Visit) -> dict[str, int] | None:
     for account in visit.running.settings.accounts:
         text = visit.said(f"mark-{account}")
         if text and not (text.isdecimal() and len(text) < 17):
-            raise UsageError("this form is not one of ours: open the plan again")
+            raise UsageError("this form is not valid: open the plan again")
         if text:
             marks[account] = int(text)
     return marks or None
@@ -102,7 +102,7 @@ def watch(visit: Visit) -> Page:
         "outcomes": list(outcomes(seen)),
         "stages": [(stage, STAGES[stage]) for stage in Stage],
         "past": list(Stage).index(seen.first.stage),
-        "state": STATES.get(seen.state, "it goes on by itself, whoever watches"),
+        "state": STATES.get(seen.state, "it continues by itself"),
         "running": seen.state in (ReplayState.RUNNING, ReplayState.STOPPING),
     }
     return Page(template, said, 286 if visit.part and seen.ended else 200)
@@ -120,8 +120,8 @@ def _cancelling(visit: Visit) -> Dialog:
     replay = visit.request.path_params["replay"]
     seen = replays.look(visit.running, replay)
     says = (
-        "No further letter begins; what nobody called for yet is dead again, as it was.",
-        "Calls under way are finished, and what is deleted stays deleted.",
+        "No further deletion starts; those that were not called yet become dead letters again.",
+        "Calls in progress are finished, and what is deleted stays deleted.",
         f"So far: {line(seen)}.",
     )
     command = f"eraser replay cancel {replay}"

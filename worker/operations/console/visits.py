@@ -29,7 +29,7 @@ from worker.runtime import Runtime
 
 MOST_BYTES = 1_000_000  # of a form: some 15,000 job ids to hold
 LONGEST_TOLD = 300
-OUR_FAULT = "a fault of ours; the log of `eraser console` says more"
+OUR_FAULT = "internal error; see the log of `eraser console`"
 
 log = logging.getLogger(__name__)
 STOP_POLLING = 286  # htmx: the last of this kind
@@ -194,9 +194,11 @@ def _refuse_misled(visit: Visit) -> None:
     headers = visit.request.headers
     origin, site, host = headers.get("origin"), headers.get("sec-fetch-site"), headers.get("host")
     if origin not in (f"http://{host}", f"https://{host}") or site not in (None, "same-origin"):
-        raise Misled("this was sent by another site, or by a program that says no Origin. Nothing was done.")
+        raise Misled("this request came from another site, or without an Origin header. Nothing was done.")
     if visit.session.fresh or not visit.session.is_ours(visit.said("token")):
-        raise Misled("this form is not of this session. Nothing was done. Open the page again, then send it anew.")
+        raise Misled(
+            "this form does not belong to this session. Nothing was done. Reload the page, then send it again."
+        )
 
 
 def _from_elsewhere(request: Request) -> bool:
@@ -207,7 +209,7 @@ def _again(request: Request) -> Response:
     """A link of another site led here, and a browser then keeps a strict cookie back: it comes again from ourselves."""
     where = html.escape(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
     body = f'<!doctype html><title>eraser</title><meta http-equiv="refresh" content="0;url={where}">'
-    return paper.guarded(HTMLResponse(f'{body}<a href="{where}">Go on</a>'))
+    return paper.guarded(HTMLResponse(f'{body}<a href="{where}">Continue</a>'))
 
 
 def _to_login(visit: Visit) -> Response:

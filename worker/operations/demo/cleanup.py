@@ -37,7 +37,7 @@ def clean_up(stage: Stage, audience: Audience) -> Fact:
     until = time.monotonic() + PATIENCE_S
     while not all(_is_deleted(stage, job) for job in old):
         if time.monotonic() > until:
-            raise OutOfPatience("the demo waited in vain for the sweep")
+            raise OutOfPatience("the demo gave up waiting for the sweep")
         time.sleep(0.05)
     left = set(stage.simulator.job_ids())
     return Fact(

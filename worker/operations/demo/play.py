@@ -101,7 +101,7 @@ class Play:
         self._other_side_moves_on(Then.BECOMES_DELETABLE)
         self._wait(self._all_settled, "every deletion to end")
         dead = self._states()[State.DEAD]
-        self.audience.tell("settled", f"every deletion has its end; {dead} are dead letters and need a person")
+        self.audience.tell("settled", f"every deletion is finished; {dead} are dead letters and need a person")
 
     def _a_person_asks(self) -> None:
         (part,) = asked(self.parts, Asked.BY_A_PERSON)
@@ -131,7 +131,7 @@ class Play:
         self.stage.simulator.outage(OutageMode.UNAVAILABLE)
         self.audience.tell("outage", "MetaStudio answers 503 to everything")
         self._wait(lambda: self.stage.reads.gate().gate == WaitingFor.OUTAGE, "the gate to close")
-        self.audience.tell("gate closed", "different jobs failed and none succeeded: no call leaves but a probe")
+        self.audience.tell("gate closed", "different jobs failed and none succeeded: only probes are sent")
         self._wait(lambda: time.monotonic() - began >= scenario.OUTAGE_S, "the outage to end")
         self.stage.simulator.outage(None)
         self._wait(lambda: self.stage.reads.gate().gate != WaitingFor.OUTAGE, "the gate to open again")
@@ -144,14 +144,14 @@ class Play:
         parts, worker = asked(self.parts, Asked.BEFORE_THE_KILL), self.stage.worker
         self._ask(parts, lane="user")
         ids = {part.job_id for part in parts}
-        self._wait(lambda: ids <= set(self.stage.simulator.effects()), "the calls to be under way")
+        self._wait(lambda: ids <= set(self.stage.simulator.effects()), "the calls to be in progress")
         worker.kill()
         self.audience.tell(
-            "kill -9", f"the worker, with {len(ids)} calls under way: deleted there, but nobody heard it"
+            "kill -9", f"the worker, with {len(ids)} calls in progress: deleted there, but the answer is lost"
         )
         worker.start()
         self.audience.tell(
-            "restarted", f"leases run out within {scenario.LEASE}, then MetaStudio is asked what became of them"
+            "restarted", f"leases run out within {scenario.LEASE}, then MetaStudio is asked whether they are deleted"
         )
 
     def _other_side_moves_on(self, then: Then) -> None:
@@ -242,7 +242,7 @@ class Play:
         while not until():
             now = time.monotonic()
             if now > self._until:
-                raise OutOfPatience(f"the demo waited in vain for {what} ({format_duration(PATIENCE_S)})")
+                raise OutOfPatience(f"the demo gave up waiting for {what} ({format_duration(PATIENCE_S)})")
             if now >= self._progress_at:
                 self._progress_at = now + 0.2
                 self.audience.progress(self.stage.reads.status(), len(self.parts))

@@ -109,7 +109,7 @@ TROUBLES: tuple[Trouble, ...] = (
     ),
     Trouble("training", "in training, done a bit later", 3, DELETED, 2, state=_TRAINING, then=Then.BECOMES_DELETABLE),
     Trouble("stuck", "in training, for ever", 2, f"dead {Cause.DEADLINE}", asked=Asked.ONCE_IT_WORKS, state=_TRAINING),
-    Trouble("twice", "asked for twice", 3, DELETED, asked=Asked.TWICE),
+    Trouble("twice", "requested twice", 3, DELETED, asked=Asked.TWICE),
     Trouble("withdrawn", "cancelled in its grace period", 2, CANCELLED, 0, asked=Asked.WITHDRAWN),
     Trouble(
         "killed",

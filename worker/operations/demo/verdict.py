@@ -143,7 +143,8 @@ def facts(stage: Stage, parts: Sequence[Part]) -> list[Fact]:
             stats["most_effects_of_a_job"] == 1 and stats["max_overlap"] == 1,
         ),
         Fact(
-            f"the {scenario.BYSTANDERS} jobs nobody asked for are still there, and so is every job that is not deleted",
+            f"the {scenario.BYSTANDERS} jobs that were not requested are still there, "
+            "and so is every job that is not deleted",
             len(bystanders) == scenario.BYSTANDERS and left - bystanders == should_be_left,
         ),
     ]

@@ -97,7 +97,7 @@ async def _http(request: Request, error: Exception) -> Response:
         case 404 if "text/html" in request.headers.get("accept", ""):  # a person's browser
             return console.nothing_here(desk_of(request).running, request)
         case 404:
-            return problems.answer(Problem(404, "not-found", "there is nothing at this address; see /openapi.json"))
+            return problems.answer(Problem(404, "not-found", "nothing is at this address; see /openapi.json"))
         case 405:
             allowed = ", ".join(sorted(_methods(request)))
             detail = f"this address takes {allowed}"

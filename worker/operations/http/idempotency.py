@@ -51,7 +51,7 @@ class Once:
             detail = "this Idempotency-Key came with another body before; take a new one for another request"
             raise Problem(422, "key-reused", detail)
         if "answer" not in kept:
-            detail = "a request with this Idempotency-Key is under way; ask again for its answer"
+            detail = "a request with this Idempotency-Key is in progress; repeat it for the answer"
             raise Problem(409, "under-way", detail, headers={"Retry-After": "1"})
         return str(kept["answer"])
 

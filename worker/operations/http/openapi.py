@@ -34,7 +34,7 @@ _SAID: _Data = {
         "pattern": f"^[0-9A-Za-z][0-9A-Za-z._:/#-]{{0,{LONGEST_PERSON - 1}}}$",
         "description": "Who asked the service, as an opaque id: recorded as `token name/on_behalf_of`.",
     },
-    "app_user": _OPAQUE | {"description": "Sent as X-App-UserId; forgotten at the end, shown nowhere."},
+    "app_user": _OPAQUE | {"description": "Sent as X-App-UserId; erased at the end, never shown."},
     "run": _OPAQUE | {"description": "A name for a campaign; `eraser cancel --run` withdraws all of it."},
     "after": _DURATION | {"description": "Not before so much time has passed, such as 24h."},
     "at": _MOMENT | {"description": "Not before this moment. `after` or `at`, not both."},
@@ -88,7 +88,7 @@ _WRONG: dict[int, tuple[str, str]] = {
     403: ("Forbidden", "The token lacks the scope or the project; or a page of another site sent this."),
     404: ("Unknown", "There is no such address, project or deletion."),
     408: ("TooSlow", f"The body did not come within {BODY_S:.0f} s. Nothing was recorded."),
-    409: ("Conflict", "Too late to cancel: `result` says why. Or a request with this Idempotency-Key is under way."),
+    409: ("Conflict", "Too late to cancel: `result` says why. Or a request with this Idempotency-Key is in progress."),
     410: ("Gone", "The cursor is older than what is kept."),
     413: ("TooLarge", f"The body is longer than {BODY_LIMIT:,} bytes."),
     415: ("NotSaidJson", "The Content-Type is not application/json."),
@@ -139,7 +139,7 @@ _SCHEMAS: _Data = {
         **_TARGET,
         state={"anyOf": [_STATE, {"type": "null"}]},
         accepted={"type": "boolean"},
-        deduplicated={"type": "boolean", "description": "It merged with what was asked for before."},
+        deduplicated={"type": "boolean", "description": "It merged with earlier requests."},
         error=_TEXT,
     ),
     "Deletion": _object(
@@ -162,7 +162,7 @@ _SCHEMAS: _Data = {
         run=_TEXT,
         replay=_TEXT,
         may_be_deleted={"type": "boolean", "description": "A call had no clear answer."},
-        claims=_each(_object(**_CLAIM, lane=_TEXT, requested_at=_WHEN), "Who else asked for it."),
+        claims=_each(_object(**_CLAIM, lane=_TEXT, requested_at=_WHEN), "Who else requested it."),
         events=_each(_object(at=_WHEN, event=_WORD), "What else happened; each has fields of its own."),
         related=_object(asset_id=_TEXT, voice_train_job_id=_TEXT, checked={"const": False}),
     ),
@@ -186,7 +186,7 @@ _SCHEMAS: _Data = {
     ),
     "Settled": _object(
         items=_each(_ref("Receipt"), "Oldest first."),
-        cursor={"type": "string", "description": "Where to go on; it stays good at the end, for later."},
+        cursor={"type": "string", "description": "Where to continue; it stays valid at the end."},
         more={"type": "boolean", "description": "Whether more are there now."},
     ),
     "Receipt": _object(
@@ -197,7 +197,7 @@ _SCHEMAS: _Data = {
             "state": _STATE,
             "requested_at": _WHEN,
             "finished_at": _WHEN,
-            "claims": _each(_object(**_CLAIM, policy=_TEXT), "Who else had asked for it."),
+            "claims": _each(_object(**_CLAIM, policy=_TEXT), "Who else had requested it."),
             "attempts": {"type": "integer", "description": "DELETE calls in this round."},
             "status": _NUMBER | {"description": "Of the last DELETE, as the code and the request_id."},
         }
@@ -276,7 +276,7 @@ _PATHS: _Data = {
             "parameters": [_WHY],
             "responses": {
                 "200": {"description": "Nothing will be sent for it.", **_json(_ref("Withdrawn"))},
-                "202": {"description": "Noted; a call under way decides.", **_json(_ref("Withdrawn"))},
+                "202": {"description": "Recorded; a call in progress decides.", **_json(_ref("Withdrawn"))},
                 **_wrong(409, *_ALL),
             },
         },

@@ -76,7 +76,7 @@ def parse(raw: bytes) -> dict[str, Any]:
 def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object, if no field is in it twice: another reader on the way may have taken the other one."""
     if len(document := dict(pairs)) < len(pairs):
-        raise _invalid("a field is there twice")
+        raise _invalid("a field is given twice")
     return document
 
 
@@ -90,7 +90,7 @@ def read(document: Mapping[str, Any]) -> Order:
         if type(value) is not _TYPES[name]:
             raise _invalid(f"{name}: expected {_WORDS[_TYPES[name]]}")
     if ("job_id" in document) == ("job_ids" in document):
-        raise _invalid("name one job as job_id, or several as job_ids; one of the two")
+        raise _invalid("give one job as job_id, or several as job_ids, not both")
     several = "job_ids" in document
     job_ids = document["job_ids"] if several else [document["job_id"]]
     _check_ids(job_ids, several=several)
@@ -99,7 +99,7 @@ def read(document: Mapping[str, Any]) -> Order:
     if lane not in tuple(Lane):
         raise _invalid("lane: expected user (a person waits) or bulk")
     if "after" in said and "at" in said:
-        raise _invalid("after or at: one of the two")
+        raise _invalid("give after or at, not both")
     for name, (parse, expected) in _TIMES.items():
         if name in said:
             _check_time(name, said[name], parse, expected)

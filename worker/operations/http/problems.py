@@ -60,7 +60,7 @@ def of(error: Exception) -> Problem:
         case RefusedBySafetyRule() if error.rule == "memory":
             return Problem(503, "redis-full", str(error), headers={"Retry-After": str(FULL_S)})
         case UnknownProject():
-            detail = 'this project is none of this server\'s; if it is meant, send "allow_project": true'
+            detail = 'this server does not know this project; to allow it, send "allow_project": true'
             return Problem(404, "unknown-project", f"{detail}. Nothing was recorded")
         case RefusedBySafetyRule():
             return Problem(409, "refused", str(error), rule=error.rule)
@@ -68,7 +68,7 @@ def of(error: Exception) -> Problem:
             detail = "this server's settings and its ledger name different MetaStudios: see eraser doctor there"
             return Problem(503, "other-endpoint", detail, headers={"Retry-After": str(WRONG_S)})
         case UnknownJob():
-            return Problem(404, "unknown-deletion", "nobody asked for the deletion of this job in this project")
+            return Problem(404, "unknown-deletion", "no deletion of this job was requested in this project")
         case DamagedJob():
             return Problem(409, "damaged", str(error))
         case UsageError() | EraserError():
@@ -76,7 +76,7 @@ def of(error: Exception) -> Problem:
         case redis.RedisError():
             return away(f"Redis answers with an error ({type(error).__name__})")
         case _:
-            return Problem(500, "fault", "a fault of ours; the server's log says more")
+            return Problem(500, "fault", "internal error; see the server's log")
 
 
 def away(why: str, **more: Any) -> Problem:
