@@ -114,8 +114,9 @@ def test_what_others_found_out_is_told_with_its_age_and_goes_on(world: World) ->
     assert clock.now() == told
     world.error, world.passed = 8_640_000.0, 30.0
     assert clock.now() == told + timedelta(seconds=30)
-    assert clock.is_stale, "an answer's own Date is better"
     assert spoken(world.clock.witnesses()) == f" @{(START + 30) * 1000:.0f}", "it is no witness: nobody heard it here"
+    clock.hear_date(DATE)
+    assert clock.now() == told, "an answer's own Date is better"
 
 
 def test_of_two_words_on_the_time_the_one_that_was_heard_later_counts(world: World) -> None:
@@ -133,10 +134,23 @@ def test_of_two_words_on_the_time_the_one_that_was_heard_later_counts(world: Wor
     assert clock.now() == heard
 
 
-def test_a_date_is_read_once_a_second(world: World) -> None:
+DATE, STEPPED = "Mon, 01 Mar 2027 00:00:00 GMT", "Mon, 01 Mar 2027 00:20:00 GMT"
+
+
+def test_a_date_that_steps_is_heard_at_once(world: World) -> None:
     clock = server_clock(world)
-    assert clock.is_stale
-    clock.hear(datetime(2027, 3, 1, tzinfo=UTC))
-    assert not clock.is_stale
-    world.passed = 1.0
-    assert clock.is_stale
+    clock.hear_date(DATE)
+    world.passed = 0.1
+    clock.hear_date(STEPPED)
+    assert clock.now() == datetime(2027, 3, 1, 0, 20, tzinfo=UTC)
+
+
+def test_the_same_date_again_says_nothing_new(world: World) -> None:
+    """Time goes on within a second, and a server that always says the same is no clock."""
+    clock = server_clock(world)
+    clock.hear_date(DATE)
+    for passed in (0.9, 30.0):
+        world.passed = passed
+        for text in (DATE, None, "yesterday"):
+            clock.hear_date(text)
+        assert clock.now() == datetime(2027, 3, 1, tzinfo=UTC) + timedelta(seconds=passed)

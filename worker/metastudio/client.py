@@ -20,7 +20,7 @@ from worker.metastudio.answer import Answer, Listing, Shown, TokenUse
 from worker.metastudio.credentials import Credentials, CredentialsSource, Watch
 from worker.metastudio.filters import Filters, query_of
 from worker.metastudio.iam import IamTokens
-from worker.metastudio.reading import http_date, read_answer, read_listing, read_shown
+from worker.metastudio.reading import read_answer, read_listing, read_shown
 from worker.metastudio.server_clock import ServerClock
 from worker.metastudio.signing import SdkHmacSha256, TokenAuth, canonical_query
 from worker.metastudio.transport import Call, Reply, Transport
@@ -50,10 +50,8 @@ class _Called:
         """The answer; if it may be a refusal, with the token or the time that it was signed with."""
         if answer.server_time is not None:
             self.clock.hear(answer.server_time)
-        elif answer.status in (200, 204) and self.clock.is_stale:
-            date = answer.date or http_date(self.reply.headers.get("Date"))
-            if date is not None:
-                self.clock.hear(date)
+        elif answer.status in (200, 204):
+            self.clock.hear_date(self.reply.headers.get("Date"))
         if answer.status in (400, 401):
             answer = replace(answer, token=self.token, signed_at=self.signed_at)
         self.tell(answer)

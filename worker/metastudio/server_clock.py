@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from worker.clock import PROCESS, SteadyClock, elapsed
+from worker.metastudio.reading import http_date
 
-FRESH_S: Final = 1.0  # an answer's Date is read so often at most
 OLD_S: Final = 60.0  # others may have heard something newer
 
 
@@ -30,6 +30,7 @@ class ServerClock:
         self._own = own
         self._elapsed = elapsed
         self._heard: _Heard | None = None
+        self._date: str | None = None  # the last one, as it was written
 
     def now(self, others: datetime | None = None) -> datetime:
         """What to sign with at this moment. others: what time it is as other processes found out, if they did.
@@ -47,10 +48,14 @@ class ServerClock:
         if heard is None or at - heard.at > ago_s:
             self._heard = _Heard(time - timedelta(seconds=ago_s), at - ago_s)
 
-    @property
-    def is_stale(self) -> bool:
-        """Whether the next answer's Date is worth a look."""
-        return self._heard is None or self._elapsed() - self._heard.at >= FRESH_S
+    def hear_date(self, text: str | None) -> None:
+        """The Date header of an answer. It changes once a second; the same one again says nothing new.
+
+        Every other one is heard at once: each call that is signed by a clock that has stepped since is a refusal.
+        """
+        if text != self._date and (date := http_date(text)) is not None:
+            self._date = text
+            self.hear(date)
 
     def hear(self, time: datetime) -> None:
         """An answer says what time it is."""
