@@ -147,7 +147,10 @@ class Campaign:
     def _note(self, event: str) -> None:
         self.events[event] += 1
         if sum(self.events.values()) % 25 == 0:
-            print(f"{dict(self.events)}  {len(self.accepted)} accepted, {self.fleet.states()}", flush=True)
+            states: object = "Redis is away"
+            with contextlib.suppress(EraserError):
+                states = self.fleet.states()
+            print(f"{dict(self.events)}  {len(self.accepted)} accepted, {states}", flush=True)
 
     # -- the acts ------------------------------------------------------------------------------------------------------
 
