@@ -125,7 +125,7 @@ def _requested(
     checked(running, job_id)  # before the project: where the two were swapped, no project is unknown
     now = running.now()
     if asked and asked.is_over(now):
-        raise UsageError(f"it expired ({asked.expires}) before it could begin: nothing was recorded; ask again")
+        raise UsageError(f"it expired ({asked.expires}) before it could start: nothing was recorded; send it again")
     after_s, wait_s = parse_duration(after) if after else 0.0, asked.wait_s(now) if asked else 0.0
     deadline_s = parse_duration(deadline) if deadline else running.settings.deadline + wait_s if wait_s else None
     return request_deletion(

@@ -320,7 +320,7 @@ def test_what_is_not_dead_is_skipped_with_its_state(command: Command, some: Unde
 def test_all_of_nothing_is_said_in_words(command: Command) -> None:
     ended = command("dead", "replay", "--all", "--yes", "--reason", "T-1")
     assert ended.code == 0
-    assert "Nothing was done: no dead letter matches" in ended.out
+    assert "Nothing was done: no dead deletion matches" in ended.out
 
 
 def test_a_job_of_two_projects_needs_its_project(command: Command, redis_url: str, undertaker: Undertaker) -> None:

@@ -268,7 +268,7 @@ def test_it_tells_the_tokens_of_the_http_api_and_what_is_wrong_with_their_file(
     assert secret not in str(tokens)
     file.chmod(0o620)
     tokens = found()["tokens of the HTTP API"]
-    assert (tokens["verdict"], "others may write" in tokens["found"]) == ("warning", True)
+    assert (tokens["verdict"], "other users may write" in tokens["found"]) == ("warning", True)
     file.write_text("[shop]")
     assert found()["tokens of the HTTP API"]["verdict"] == "wrong"
     assert "TLS" in found(ERASER_ALLOWED_HOSTS="eraser.example.com")["names of the HTTP side"]["found"]

@@ -168,7 +168,7 @@ QUOTED = {
 @pytest.mark.parametrize("name", QUOTED)
 def test_a_setting_in_quotes_is_refused_and_not_shown(name: str, quote: str) -> None:
     """`docker run --env-file` passes them on."""
-    with pytest.raises(SettingsError, match="has quotes around it, which only a shell takes away") as refused:
+    with pytest.raises(SettingsError, match="has quotes around it, which only a shell removes") as refused:
         Settings.load({name: f"{quote}{QUOTED[name]}{quote}"})
     assert refused.value.name == name
     assert QUOTED[name] not in str(refused.value).replace(name, "")

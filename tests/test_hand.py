@@ -701,7 +701,7 @@ def test_a_fault_of_ours_around_a_delete_is_a_failed_attempt_of_unknown_outcome(
     shop.work()
     assert shop.ends("a") == "pending retry"
     assert shop.record("a")["used"] == "1"
-    assert shop.attempts("a")[0]["message"] == "internal error:  ZeroDivisionError"
+    assert shop.attempts("a")[0]["message"] == "internal error: ZeroDivisionError"
     shop.wire.after_delete = lambda: None
     shop.work(ahead_s=11)
     assert shop.ends("a") == "gone after_our_call"

@@ -174,7 +174,7 @@ def test_an_eta_and_an_end_are_read_whatever_their_form() -> None:
 
 def test_why_a_message_cannot_be_read_is_said_in_words() -> None:
     assert why_unreadable(message()) is None
-    assert why_unreadable(message(eta="soon")) == "no message as Celery sends it: eta"
+    assert why_unreadable(message(eta="soon")) == "not a valid Celery message: eta"
     assert "send JSON" in (why_unreadable(message(b"{{")) or "")
 
 

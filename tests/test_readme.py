@@ -156,7 +156,7 @@ def test_the_troubles_in_the_demos_output_exist() -> None:
     titles = re.findall(r"^✓ (.+?)  +\d+  ", README, re.M)
     assert len(titles) >= 8
     assert set(titles) <= {trouble.title for trouble in (PLAIN, *TROUBLES)}
-    assert f"{len(TROUBLES)} kinds of trouble" in README
+    assert f"{len(TROUBLES)} kinds of failure" in README
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:tests|worker|docs)/[\w/.]+)`", EVERYTHING))))

@@ -242,7 +242,7 @@ def test_another_redis_does_not_mix_its_receipts_with_these(
     archive(undertaker, tmp_path)
     undertaker.redis.flushall()
     settle(undertaker, DAY + 2, 2)
-    with pytest.raises(DayFileWrong, match="of another chain"):
+    with pytest.raises(DayFileWrong, match="another chain"):
         archive_day(undertaker.ledger, tmp_path, now_ms=NEXT)
     assert undertaker.redis.xlen(STREAM) == 2
 

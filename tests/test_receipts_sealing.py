@@ -128,7 +128,7 @@ def test_what_was_dropped_in_redis_is_named(undertaker: Undertaker, receipts: Re
     end(undertaker, 30)
     seal_all(undertaker.ledger)
     undertaker.redis.xdel(STREAM, receipts.page()[11].id)
-    with pytest.raises(Broken, match="receipt 12 in Redis was changed after it was sealed:  it is missing"):
+    with pytest.raises(Broken, match="receipt 12 in Redis was changed after it was sealed: it is missing"):
         read(receipts)
 
 
@@ -180,4 +180,4 @@ def test_an_entry_that_is_no_receipt_does_not_stop_the_dispatcher(
     Sealer(running.ledger).tick(running.redis, ["default"])
     assert receipts.book().sealed == Mark()
     told = command("receipts", "export")
-    assert (told.code, "of the stream of receipts is none" in told.err) == (1, True)
+    assert (told.code, "of the receipt stream is not a receipt" in told.err) == (1, True)

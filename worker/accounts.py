@@ -226,7 +226,7 @@ def _reference(path: Path, where: str, table: Mapping[str, Any], around: Account
     if "section" in table:
         raise SettingsError(CONFIG, f"{where}: section belongs to a credentials_file: add it or remove section")
     if named and not {"ak_env", "sk_env"} <= set(named):
-        raise SettingsError(CONFIG, f"{where}: {named[0]} alone is no key: set both ak_env and sk_env")
+        raise SettingsError(CONFIG, f"{where}: {named[0]} is not a complete key: set both ak_env and sk_env")
     for key in named:
         if not _VARIABLE.fullmatch(table[key]):  # the value may be the secret itself: never repeat it
             raise SettingsError(

@@ -106,7 +106,7 @@ class Consumer(TheirConsumer):
             except Exception as error:
                 if not got or isinstance(error, self._lost_connection):
                     raise
-                intake.put_garbage_aside(channel, *got, why=f"no message of Celery's: {type(error).__name__}")
+                intake.put_garbage_aside(channel, *got, why=f"not a Celery message: {type(error).__name__}")
                 return True
 
         channel.client.set_response_callback("BRPOP", keep)
@@ -130,10 +130,10 @@ class Consumer(TheirConsumer):
             self._foreign(message, task)
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002 - theirs
-        intake.put_aside(message, Kind.BAD, task_of(message), f"no message as Celery sends it: {exc}")
+        intake.put_aside(message, Kind.BAD, task_of(message), f"not a valid Celery message: {exc}")
 
     def _foreign(self, message: Any, task: str | None) -> None:
-        intake.put_aside(message, Kind.FOREIGN, task, "no task of ours")
+        intake.put_aside(message, Kind.FOREIGN, task, "not one of our tasks")
 
     def _look_for_messages(self, **_: object) -> None:
         """With all threads busy the event loop stops to fetch, and sees that one is free only when something wakes it.

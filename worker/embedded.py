@@ -64,7 +64,7 @@ def data_directory(simulated: bool | None, environ: Mapping[str, str] = os.envir
         simulated = find_running(apart) is not None
         if simulated and find_running(ours):
             raise UsageError(
-                "this user runs two `eraser up`, one of them against a simulator:  set ERASER_REGION or "
+                "this user runs two `eraser up`, one of them against a simulator: set ERASER_REGION or "
                 "ERASER_ENDPOINT for the one you mean, or ERASER_REDIS_URL"
             )
     return apart if simulated else ours
@@ -165,7 +165,7 @@ class EmbeddedRedis:
                 time.sleep(0.01)
         pid = _text_of(self.directory / "redis.pid") or "see redis.pid"
         raise Unreachable(
-            f"a server of an earlier start holds {self.directory} and does not answer: "
+            f"a server of an earlier start still uses {self.directory} and does not answer: "
             f"look at {self.log}, and stop process {pid} before the next start"
         )
 

@@ -167,7 +167,7 @@ class Hand:
             lesson = Lesson("fail", key=key, why=str(error)[:200])
         except Exception as error:
             log.exception("gate.not_tried", extra={"account": self.ledger.account})
-            lesson = Lesson("fail", key=key, why=f"internal error:  {type(error).__name__}")
+            lesson = Lesson("fail", key=key, why=f"internal error: {type(error).__name__}")
         log.info("gate.tried", extra={"account": self.ledger.account, "outcome": lesson.kind, "error": lesson.why})
         return Tried(trial.name, project, lesson)
 
@@ -195,7 +195,7 @@ class Hand:
 
     def _our_fault(self, lease: Lease, judge: Judge, error: Exception, silence: Silence) -> Settlement:
         log.exception("deletion.postponed", extra={"account": self.ledger.account, "job_id": lease.ref.job_id})
-        ours = f"internal error:  {type(error).__name__}"
+        ours = f"internal error: {type(error).__name__}"
         return judge.failed(lease, Answer(None, silence, None, ours, None, 0))
 
     def _attempt(self, lease: Lease, judge: Judge) -> Settlement:

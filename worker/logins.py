@@ -81,7 +81,7 @@ def login_of_environment(environ: Mapping[str, str]) -> LoginReference | None:
         if name not in given:
             also = f" (or {PASSWORD}_FILE)" if name == PASSWORD else ""
             others = " and ".join(given)
-            raise SettingsError(name, f"not set{also}, and {others} alone is no login: set it, or unset {others}")
+            raise SettingsError(name, f"not set{also}, and {others} is not a complete login: set it, or unset {others}")
     keys = [name for name in _OF_A_KEY if _given(environ, name)]
     if keys:
         raise SettingsError(

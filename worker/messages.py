@@ -176,7 +176,7 @@ def why_unreadable(message: Any) -> str | None:
         "the list of stamps": not isinstance(said.get("stamped_headers"), list | tuple | None),
     }
     found = [what for what, is_wrong in wrong.items() if is_wrong]
-    return f"no message as Celery sends it: {', '.join(found)}" if found else None
+    return f"not a valid Celery message: {', '.join(found)}" if found else None
 
 
 def arguments(message: Any) -> tuple[list[Any], dict[str, Any]]:

@@ -231,7 +231,7 @@ def check_celery_environment(environ: Mapping[str, str], broker_url: str | None)
             ours = masked(broker_url) if broker_url else "an embedded Redis"
             raise SettingsError(
                 name,
-                f"{masked(theirs)} would override our own broker,  {ours}, inside Celery: "
+                f"{masked(theirs)} would override our own broker, {ours}, inside Celery: "
                 f"unset {name}, or set ERASER_BROKER_URL if you want another broker",
             )
 
@@ -248,8 +248,14 @@ class _Reader:
         if not text:
             return None
         if is_quoted(text):
-            file = f"; where they belong to it, write it into a file that {name}_FILE names" if name in SECRET else ""
-            raise SettingsError(name, f"has quotes around it, which only a shell takes away: write it without{file}")
+            file = (
+                f"; if they are part of the value, write it into a file that {name}_FILE names"
+                if name in SECRET
+                else ""
+            )
+            raise SettingsError(
+                name, f"has quotes around it, which only a shell removes: write it without quotes{file}"
+            )
         self.origins[name] = "environment"
         return check(text, name)
 

@@ -62,9 +62,9 @@ def why_away(error: redis.RedisError) -> str:
         case exceptions.AuthenticationError():
             return "Redis refuses the password; check ERASER_REDIS_URL"
         case exceptions.NoPermissionError():
-            return f"Redis allows its user too little ({str(error)[:80]}); `eraser doctor` names what to allow"
+            return f"the Redis user lacks permissions ({str(error)[:80]}); `eraser doctor` lists what to allow"
         case exceptions.OutOfMemoryError():
-            return "Redis is full (maxmemory): nothing was recorded; give it memory or let it drain, then try again"
+            return "Redis is full (maxmemory): nothing was recorded; give it memory or let work finish, then try again"
         case exceptions.ResponseError():
             return f"Redis takes no writes now ({str(error)[:80]}); check its disk and its role, then try again"
     return (

@@ -74,7 +74,7 @@ def _damaged(account: str, name: str, raw: bytes) -> Damaged:
         said = json.loads(raw)
         return Damaged(account, name, str(said["why"]), float(said["at"]), said.get("answer"))
     except (ValueError, KeyError, TypeError):
-        return Damaged(account, name, "what was said of it cannot be read", 0.0)
+        return Damaged(account, name, "its details cannot be read", 0.0)
 
 
 def drop(ledger: Ledger, names: Iterable[str], *, why: str, by: str | None = None) -> list[tuple[str, str]]:

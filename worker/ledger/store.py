@@ -406,6 +406,6 @@ class Ledger(Mover):
             raise RefusedBySafetyRule(
                 "memory",
                 f"Redis uses {used / limit:.0%} of its maxmemory and requests stop at {FULL_SHARE:.0%}: nothing was "
-                "recorded; give it more memory, or let it drain, then ask again",
+                "recorded; give it more memory, or let work finish, then try again",
             )
         self._room_checked = now

@@ -245,8 +245,8 @@ def variable(environ: Mapping[str, str], name: str, clock: Callable[[], float]) 
     if value and is_quoted(value):
         raise SettingsError(
             name,
-            "has quotes around it, which only a shell takes away: write it without; "
-            f"where they belong to it, write it into a file that {name}_FILE names (the value is not shown)",
+            "has quotes around it, which only a shell removes: write it without quotes; "
+            f"if they are part of the value, write it into a file that {name}_FILE names (the value is not shown)",
         )
     return lambda: value
 

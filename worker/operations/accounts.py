@@ -121,6 +121,6 @@ def refuse_waiting(account: str, found: Rebound) -> None:
     raise RefusedBySafetyRule(
         "waiting",
         f"{total} of account {account} ({waits}) belong to {found.was}: at another address each would look like one "
-        "that is gone. Nothing was done. Let them end, or end them: eraser cancel, eraser hold remove, eraser dead "
-        "discard; or leave this ledger alone and take another ERASER_NAMESPACE",
+        "that is gone. Nothing was done. Let them finish, or end them: eraser cancel, eraser hold remove, eraser dead "
+        "discard; or keep this ledger as it is and use another ERASER_NAMESPACE",
     )

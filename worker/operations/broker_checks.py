@@ -40,7 +40,7 @@ def look(running: Runtime, url: str) -> Iterator[Row]:
             lost = sum(task.startswith("eraser.") for task in _tasks(connection.default_channel))
         if lost:
             found = f"{count(lost, 'message')} for us in the queue {THEIRS}, which none of our workers reads"
-            todo = f'let the producer say queue="{keys.requests}", and repeat the requests that are there'
+            todo = f'set in the producer queue="{keys.requests}", and repeat the requests that are there'
             yield "foreign queue", "wrong", found, todo
 
 

@@ -47,4 +47,4 @@ def what_to_do(one: Damaged) -> str:
         return f"{again}; {drop} discards it"
     if one.name.startswith("holds:"):
         return f"check the hold list (eraser hold list, eraser hold import), then eraser resume --reason R, and {drop}"
-    return f"nothing waits for it; once you have looked: {drop}"
+    return f"no deletion waits for it; after a check: {drop}"

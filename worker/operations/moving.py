@@ -79,7 +79,7 @@ class Stray:
         if self.moving:
             return f"project {self.project} is being moved from account {self.home} to {self.ours}: continue the move"
         ours = f"the settings give it to {self.ours}" if self.ours else "the settings give it to no account"
-        return f"project {self.project} is stored under account {self.home}, and {ours}: nothing of it is done"
+        return f"project {self.project} is stored under account {self.home}, and {ours}: nothing is done for it"
 
 
 def strays(running: Runtime) -> list[Stray]:
@@ -161,7 +161,7 @@ def _check_address(running: Runtime, source: str, to: str) -> None:
         raise RefusedBySafetyRule(
             "endpoint",
             f"account {source} belongs to {bound[source].endpoint}, and {to} to {here}: there each of its jobs would "
-            "look like one that is gone. Nothing was done. End what waits, and ask for it anew where it is",
+            "look as if it were gone. Nothing was done. Finish or cancel what waits, and request it again",
         )
 
 

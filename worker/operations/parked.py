@@ -25,7 +25,7 @@ WHAT_TO_DO = {
     Kind.REFUSED: "add the project to the settings of the workers, or: eraser parked discard {group} --reason R",
     Kind.FAULT: "see message.fault in the workers' logs; then: eraser parked send {group} --reason R",
     Kind.FOREIGN: "correct the sender's queue; then: eraser parked send {group} --queue THEIRS --reason R",
-    Kind.BAD: "correct the producer and send the requests again; then:  eraser parked discard {group} --reason R",
+    Kind.BAD: "correct the producer and send the requests again; then: eraser parked discard {group} --reason R",
 }
 SendAgain = Callable[[dict[str, Any], str], None]  # a whole message, a queue of the broker
 

@@ -13,7 +13,7 @@ from worker.ledger.away import is_away, why_away
 from worker.ledger.store import connect
 
 PATIENCE_S = 3.5  # with the start of the program less than the promised 5 s
-_NEXT = "check that it runs and that ERASER_REDIS_URL is right (`eraser doctor` looks closer); nothing was done"
+_NEXT = "check that it runs and that ERASER_REDIS_URL is right (`eraser doctor` has details); nothing was done"
 
 
 def require_redis(url: str, *, patience_s: float = PATIENCE_S) -> None:

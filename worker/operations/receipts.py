@@ -84,7 +84,7 @@ def _checked(stream: _Stream, cursor: str | None) -> str:
         at = place(cursor)
     except ValueError:
         raise BadCursor(
-            f"cursor: {cursor[:40]!r} is none that was given out here; leave it out to begin anew"
+            f"cursor: {cursor[:40]!r} is not a cursor of this server; leave it out to start again"
         ) from None
     seen_all = stream.until is not None and at >= place(stream.until)
     if at < place(trimmed) and not seen_all:

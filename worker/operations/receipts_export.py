@@ -90,9 +90,7 @@ def _after(broken: Broken, account: str, book: Book) -> str:
     """What can still be proved, and what to type for it."""
     until = broken.until
     if until.n == book.sealed.n:
-        return (
-            "Exports of before hold what it was; what is settled from now on can be exported in a while, with --since"
-        )
+        return "Earlier exports have its old content; what finishes from now on can be exported later, with --since"
     since = rfc3339(place(until.id)[0] + 1)
     return (
         f"Earlier exports have its old content. What came after receipt {until.n:,} continues from the head that was "

@@ -157,7 +157,7 @@ def _policy(value: str | None) -> Row:
     if value is None:
         return name, "warning", "unknown: CONFIG is forbidden here", "ask your provider; noeviction is needed"
     if value != "noeviction":
-        todo = "set maxmemory-policy noeviction: any other throws records away when memory runs out"
+        todo = "set maxmemory-policy noeviction: any other evicts records when memory runs out"
         return name, "wrong", str(value), todo
     return name, "ok", "noeviction", ""
 

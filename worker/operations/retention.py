@@ -158,7 +158,7 @@ def alarms(running: Runtime) -> Iterator[Alarm]:
             text = f"the policies of {rfc3339(at)}" if at else "the policies"
             yield Alarm(
                 f"deletions of policy {name} wait: no worker has {text} that requested them, or newer ones; give "
-                "workers that ERASER_CONFIG, change one that is older but meant, or withdraw the run",
+                "workers that ERASER_CONFIG, change an older file that you want to keep, or withdraw the run",
                 "eraser retention runs",
             )
     try:

@@ -199,7 +199,7 @@ def _directory_of_our_own(directory: Path) -> Iterator[IO[str]]:
                     "or name another directory with --data"
                 )
             if time.monotonic() > until:
-                raise UsageError(f"processes of an earlier `eraser up` on {directory} do not end: look at `ps`")
+                raise UsageError(f"processes of an earlier `eraser up` on {directory} do not end: check `ps`")
             time.sleep(0.1)
         lock.truncate(0)
         lock.write(str(os.getpid()))

@@ -130,8 +130,9 @@ class DayFiles:
 
     def _another_chain(self, last: Path) -> DayFileWrong:
         return DayFileWrong(
-            f"{last} is of another chain than the receipts in Redis, or newer: was Redis replaced, or restored? Or is "
-            f"the directory another installation's, too (ERASER_NAMESPACE)? Move {self._folder} away to begin anew; "
+            f"{last} belongs to another chain than the receipts in Redis, or is newer: was Redis replaced or restored? "
+            f"Or does another installation use this directory (ERASER_NAMESPACE)? Move {self._folder} away to start a "
+            "new chain; "
             "nothing was written and nothing has left Redis"
         )
 

@@ -35,7 +35,7 @@ class Broken(EraserError):
 
     def __init__(self, account: str, first: int, last: int, why: str, *, until: Mark) -> None:
         which = f"receipt {first:,}" if first == last else f"a receipt from {first:,} to {last:,}"
-        super().__init__(f"account {account}: {which} in Redis was changed after it was sealed:  {why}")
+        super().__init__(f"account {account}: {which} in Redis was changed after it was sealed: {why}")
         self.first = first
         self.last = last
         self.until = until
@@ -136,8 +136,8 @@ def _expanded(account: str, entry: Entry) -> dict[str, Any]:
         return expand(account, entry)
     except (KeyError, ValueError):
         raise Unreadable(
-            f"account {account}: entry {entry.id} of the stream of receipts is none; nothing after it is sealed. "
-            "Whoever wrote it did not come through this program; XDEL takes it away"
+            f"account {account}: entry {entry.id} of the receipt stream is not a receipt; nothing after it is sealed. "
+            "Another program wrote it; remove it with XDEL"
         ) from None
 
 

@@ -35,9 +35,9 @@ class Signer:
         except OSError as error:
             raise SettingsError(SETTING, f"cannot read {path}: {error.strerror}") from None
         except (ValueError, TypeError):
-            raise SettingsError(SETTING, f"{path} is not an unencrypted private key in PEM;  {_MAKE}") from None
+            raise SettingsError(SETTING, f"{path} is not an unencrypted private key in PEM; {_MAKE}") from None
         if not isinstance(key, Ed25519PrivateKey):
-            raise SettingsError(SETTING, f"{path} is not an Ed25519 key;  {_MAKE}")
+            raise SettingsError(SETTING, f"{path} is not an Ed25519 key; {_MAKE}")
         return cls(key, _fingerprint(key.public_key()))
 
     def sign(self, statement: bytes) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Verifier:
             key = None
         if not isinstance(key, Ed25519PublicKey):
             how = "openssl pkey -in receipts.key -pubout -out receipts.pub"
-            raise UsageError(f"--key: {path} is not a public Ed25519 key in PEM; to get it from a private key:  {how}")
+            raise UsageError(f"--key: {path} is not a public Ed25519 key in PEM; to get it from a private key: {how}")
         return cls(key, _fingerprint(key))
 
     def why_not(self, statement: bytes, signature: dict[str, Any] | None) -> str | None:

@@ -95,7 +95,7 @@ class PolicyBook:
             if unknown := next((project for project in policy.projects if not self._knows(project)), None):
                 raise SettingsError(
                     CONFIG,
-                    f"{path}: [policies.{policy.name}] projects: {unknown} is no project of this installation: "
+                    f"{path}: [policies.{policy.name}] projects: {unknown} is not a project of this installation:  "
                     "correct it, or add it to ERASER_PROJECTS or to the projects of an account",
                 )
             accounts = {self._account_of(project) for project in policy.projects}
@@ -186,13 +186,13 @@ class _Table:
             if state not in STATES:
                 raise self.wrong("states", f"there is no state {state!r}{nearest(state, STATES)}; use {allowed}")
             if state not in DELETABLE:
-                raise self.wrong("states", f"MetaStudio does not let jobs in {state} be deleted; use {allowed}")
+                raise self.wrong("states", f"MetaStudio does not allow jobs in {state} to be deleted; use {allowed}")
         finished, included = sorted(FINISHED & set(states)), self.flag("include_finished")
         if finished and not included:
             raise self.wrong(
                 "states",
                 f"jobs in {' and '.join(finished)} may be avatars in use: remove the state, or add "
-                "include_finished = true if they are meant",
+                "include_finished = true to delete them",
             )
         if included and not finished:
             raise self.wrong(

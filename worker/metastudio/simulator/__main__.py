@@ -74,7 +74,7 @@ def main(
             f"export ERASER_IAM_USER={iam_user} ERASER_IAM_DOMAIN={iam_domain} HUAWEICLOUD_SDK_IAM_ENDPOINT={url}"
         )
         click.echo(f"export ERASER_IAM_PASSWORD={iam_password}; unset HUAWEICLOUD_SDK_AK HUAWEICLOUD_SDK_SK")
-        click.echo("To make one job fail for ever (all of it: worker/metastudio/simulator/commands.py):")
+        click.echo("To make one job always fail (all commands: worker/metastudio/simulator/commands.py):")
         fault = '{"add": {"kind": "error", "job_id": "job-00002", "times": null}}'
         click.echo(f"curl {url}/_control/faults --json '{fault}'   # well again: '{{\"clear\": true}}'")
 

@@ -100,7 +100,7 @@ def move(project: str, to: str, yes: bool, as_json: bool, **said: Any) -> None:
         done = moving.move(running, planned, reason=said["reason"], by=said["by"], advance=advance)
     if as_json:
         json_line({"project_id": project, "to": to, "carried": done.carried, "left": done.left})
-    sum_up(f"Moved to account {to}:  {count(done.carried, 'job')}.", as_json=as_json)
+    sum_up(f"Moved to account {to}: {count(done.carried, 'job')}.", as_json=as_json)
     if done.left:
         note(
             f"{count(done.left, 'call')} in progress, so nothing of the project is sent yet. "

@@ -47,7 +47,7 @@ def list_(account: str | None, as_json: bool) -> None:
 
 
 def _why(one: Damaged) -> str:
-    answer = f"; a call was under way, and its answer makes it {one.answer}" if one.answer else ""
+    answer = f"; a call was in progress, and its answer makes it {one.answer}" if one.answer else ""
     return one.why + answer
 
 

@@ -143,7 +143,7 @@ def tell_nothing(selection: Selection, kind: str, *, as_json: bool) -> None:
         return
     for word, why in selection.skipped:
         note(f"{word}: {why}")
-    say(f"Nothing was done: no {kind} letter matches. See: eraser dead groups")
+    say(f"Nothing was done: no {kind} deletion matches. See: eraser dead groups")
 
 
 def tell_done(wanted: State, selection: Selection, done: Done, *, as_json: bool) -> None:
@@ -174,7 +174,7 @@ def tell_done(wanted: State, selection: Selection, done: Done, *, as_json: bool)
         case State.PENDING:
             say(f"Next: eraser show {first.job_id} --project {first.project_id}")
         case State.DISCARDED:
-            say(f"To restore {'it' if done.done == 1 else 'one'} within 30 days:  eraser dead restore {first.job_id}")
+            say(f"To restore {'it' if done.done == 1 else 'one'} within 30 days: eraser dead restore {first.job_id}")
         case _:
             say("Next: eraser dead groups")
 

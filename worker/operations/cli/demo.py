@@ -141,7 +141,7 @@ def _perform(here: Stage, screen: Screen, jobs: int, *, as_json: bool) -> bool:
 
 def _introduce(here: Stage, console: Console, jobs: int) -> None:
     kinds = len(scenario.TROUBLES)
-    console.print(f"[bold]{jobs} deletions, {kinds} kinds of trouble. Nothing leaves this machine.[/]\n")
+    console.print(f"[bold]{jobs} deletions, {kinds} kinds of failure. Nothing leaves this machine.[/]\n")
     for name, text in (
         ("MetaStudio", f"a simulator at {here.simulator.url}: it checks signatures, {scenario.RATE} DELETEs a second"),
         ("Redis", f"a private one in {here.directory}, gone afterwards"),
@@ -155,7 +155,7 @@ def _introduce(here: Stage, console: Console, jobs: int) -> None:
 
 def _show_rows(console: Console, found: list[verdict.Row]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("  trouble", "jobs", "expected", "result", "attempts", "request"):
+    for name in ("  failure", "jobs", "expected", "result", "attempts", "request"):
         table.add_column(name, justify="right" if name in ("jobs", "attempts") else "left", no_wrap=name != "result")
     for row in found:
         fewest, most = row.attempts
@@ -186,7 +186,7 @@ def _say_next(console: Console, *, well: bool) -> None:
     for command, what in (
         ("eraser up", "a Redis, a worker and a schedule on this machine"),
         ("eraser request JOB_ID…", "ask for deletions; --from-file FILE for many, --wait 60s to see the end"),
-        ("eraser status --watch", "what waits, for what, and what is dead"),
+        ("eraser status --watch", "what waits, for what, and dead letters"),
         ("eraser show JOB_ID", "one deletion and every attempt"),
         ("eraser dead groups", "dead letters by cause"),
         ("eraser dead replay GROUP", "after the repair: a full new budget for each"),

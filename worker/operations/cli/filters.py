@@ -21,7 +21,7 @@ def filter_options(command: F) -> F:
     """`--cause`, `--code`, `--lane`, `--run`, `--since`, `--until`, `--job`, `--project`."""
     for option in (
         click.option("--project", metavar="P", help="Only jobs of this project."),
-        click.option("--job", metavar="PREFIX", help="Only jobs whose id begins so."),
+        click.option("--job", metavar="PREFIX", help="Only job ids with this prefix."),
         click.option("--until", metavar="1h|TIME", help="Dead since before this."),
         click.option("--since", metavar="24h|TIME", help="Dead since after this."),
         click.option("--run", metavar="R", help="Only jobs that this run requested or this replay replayed."),

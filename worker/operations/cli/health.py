@@ -54,7 +54,7 @@ def _beat(settings: Settings, *, as_json: bool) -> NoReturn:
         told = [{"pid": pid, "silent_s": silent.get(pid)} for pid in living]
         json_line({"healthy": not ill, "redis": away or "answers", "beats": told})
     elif not living:
-        click.echo("failing: no beat of this user runs on this machine; start it:  celery -A worker beat")
+        click.echo("failing: no beat of this user runs on this machine; start it: celery -A worker beat")
     elif ill:
         told_of = ", ".join(f"process {pid} for {age:.0f} s" for pid, age in silent.items())
         click.echo(f"failing: beat does not tick ({told_of}), while Redis answers; restart it")

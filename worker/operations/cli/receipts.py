@@ -118,7 +118,7 @@ def verify(files: tuple[Path, ...], head: str | None, key: Path | None, as_json:
 @click.option("--yes", is_flag=True, help="Execute the plan.")
 @json_option
 def relocate(account: str | None, reason: str, by: str | None, yes: bool, as_json: bool) -> None:
-    """Let receipts leave Redis for an empty directory. For when the one with the earlier files is lost, or is left.
+    """Let receipts leave Redis for an empty directory, if that with the earlier files is lost or given up.
 
     \b
     eraser receipts relocate --reason TICKET-4711
@@ -128,10 +128,8 @@ def relocate(account: str | None, reason: str, by: str | None, yes: bool, as_jso
     archived = running.receipts(name).book().archived
     if archived.n:
         if not as_json:
-            say(f"PLAN  receipts of account {name} may leave Redis for any empty directory from now on")
-            say(
-                f"      1 to {archived.n:,} are in another one: where it is still there, name it in ERASER_RECEIPTS_DIR"
-            )
+            say(f"PLAN  receipts of account {name} may leave Redis for any empty directory")
+            say(f"      1 to {archived.n:,} are in another one: if it still exists, set ERASER_RECEIPTS_DIR to it")
         if not yes:
             again = shlex.join(["eraser", "receipts", "relocate", "--account", name, "--reason", reason, "--yes"])
             raise DryRun(hint=again)
@@ -139,7 +137,7 @@ def relocate(account: str | None, reason: str, by: str | None, yes: bool, as_jso
     if as_json:
         json_line({"account": name, "archived_n": archived.n, "relocated": archived.n > 0})
     elif archived.n:
-        say("The next day's receipts begin in the first empty directory that a worker has.")
+        say("The next day's receipts go to the first empty directory that a worker has.")
     else:
         say(f"Nothing of account {name} has left Redis: any empty directory will do. Nothing was done.")
 
@@ -228,7 +226,7 @@ def _tell_verified(path: Path, read: verifying.Reading, *, head: str | None, key
         say(line)
     say(f"  head         {trailer['head']}")
     if tally.receipts and trailer["first_n"] > 1:
-        say(f"It begins with receipt {trailer['first_n']:,}: those before it have to be in earlier files.")
+        say(f"It starts with receipt {trailer['first_n']:,}: earlier receipts are in earlier files.")
     if key:
         say(f"  signed by    {key.fingerprint}, the key that you gave")
     elif head:
@@ -237,14 +235,14 @@ def _tell_verified(path: Path, read: verifying.Reading, *, head: str | None, key
         signature = trailer["signature"]
         signed = f" It names the key {plain(str(signature['key']))[:60]}." if signature else ""
         say(
-            "It is consistent within itself. Whoever computed every hash anew, or cut it and wrote a new trailer, is "
-            f"only found by what you kept elsewhere: --head H, or --key PEM.{signed}"
+            "Not verified independently: pass --head or --key. The file is consistent within itself, but "
+            f"every hash may have been recomputed, or the file cut and given a new trailer.{signed}"
         )
 
 
 def _tell_recheck(found: dict[rechecks.Now, int], asked: int, left_out: int) -> None:
     if not asked:
-        say("There is no receipt of a job that was deleted or gone in that time: nothing to check.")
+        say("No receipt of a deleted or gone job in that time: nothing to check.")
         return
     gone, back, unknown = (found[now] for now in rechecks.Now)
     say(f"{count(asked, 'job')} checked: {gone:,} still gone, {back:,} came back, {unknown:,} could not be checked.")
@@ -270,7 +268,7 @@ def _days(path: Path) -> list[Path]:
 
 def _opened(path: Path) -> Iterator[bytes]:
     if path.exists() and not path.is_file():  # a pipe would be empty the second time, and look as if it had been cut
-        raise UsageError(f"{path} is no plain file, and it is read more than once: save it to a file first")
+        raise UsageError(f"{path} is not a regular file, and it is read more than once: save it to a file first")
     try:
         yield from raw_lines(path)
     except OSError as error:

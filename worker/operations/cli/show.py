@@ -21,7 +21,7 @@ from worker.operations.times import absolute, left, relative, when
 @click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
 @json_option
 def show(job_id: str, project: str | None, as_json: bool) -> None:
-    """Show a deletion: where it stands, what it waits for, and every call that was made.
+    """Show a deletion: its state, what it waits for, and every call that was made.
 
     \b
     eraser show 0f3a61c2

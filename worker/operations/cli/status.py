@@ -131,7 +131,7 @@ def _gates(seen: Overview) -> RenderableType:
                 gate.reason,
             )
         )
-    table = tabled(["ACCOUNT", "GATE", "RATE", "SINCE", "NEXT TRY ", "REASON"], rows, right=["RATE"])
+    table = tabled(["ACCOUNT", "GATE", "RATE", "SINCE", "NEXT TRY", "REASON"], rows, right=["RATE"])
     closed = [
         Text(f"{one.scope} {one.name} of {account.gate.account} is {words.closure(one, seen.now)}", style="bold red")
         for account in seen.accounts

@@ -39,7 +39,7 @@ def chart(minutes: Sequence[Minute]) -> Chart:
     for number, minute in enumerate(minutes):
         well, dead = _height(minute.well, top), _height(minute.dead, top)
         well = min(well, HEIGHT - dead)
-        said = f"{minute.label} UTC: {minute.well:,} ended well, {minute.dead:,} died"
+        said = f"{minute.label} UTC: {minute.well:,} deleted or gone, {minute.dead:,} died"
         bars.append(
             Bar(
                 round(number * step + GAP / 2, 2),

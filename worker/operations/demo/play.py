@@ -99,9 +99,9 @@ class Play:
         self._after(0.30, self._outage)
         self._after(0.50, self._kill_the_worker)
         self._other_side_moves_on(Then.BECOMES_DELETABLE)
-        self._wait(self._all_settled, "every deletion to end")
+        self._wait(self._all_settled, "every deletion to finish")
         dead = self._states()[State.DEAD]
-        self.audience.tell("settled", f"every deletion is finished; {dead} are dead letters and need a person")
+        self.audience.tell("finished", f"every deletion is finished; {dead} are dead letters and need a person")
 
     def _a_person_asks(self) -> None:
         (part,) = asked(self.parts, Asked.BY_A_PERSON)
@@ -235,7 +235,7 @@ class Play:
 
     def _after(self, share: float, act: Callable[[], None]) -> None:
         """Play an act once this share of what was asked for is settled, or nothing more can be."""
-        self._wait(lambda: self._settled() >= share * len(self.parts), f"{share:.0%} to be settled")
+        self._wait(lambda: self._settled() >= share * len(self.parts), f"{share:.0%} to be finished")
         act()
 
     def _wait(self, until: Callable[[], bool], what: str, *, every_s: float = 0.05) -> None:

@@ -85,9 +85,7 @@ _TRAINING = "TRAINING"
 
 TROUBLES: tuple[Trouble, ...] = (
     Trouble("two-500s", "500, 500, then 200", 5, DELETED, 3, (_fault(Kind.ERROR, times=2),)),
-    Trouble(
-        "always-500", "500, for ever", 3, f"dead {Cause.SERVER_ERROR}", _ATTEMPTS, (_fault(Kind.ERROR, times=None),)
-    ),
+    Trouble("always-500", "500, always", 3, f"dead {Cause.SERVER_ERROR}", _ATTEMPTS, (_fault(Kind.ERROR, times=None),)),
     Trouble("html-502", "502, a proxy's HTML page", 3, DELETED, 2, (_fault(Kind.HTML),)),
     Trouble("late-429", "429 without Retry-After", 1, DELETED, 2, (_fault(Kind.THROTTLED),)),
     Trouble("later-429", "429, Retry-After: 1", 1, DELETED, 2, (_fault(Kind.THROTTLED, retry_after_s=1),)),
@@ -97,7 +95,7 @@ TROUBLES: tuple[Trouble, ...] = (
     Trouble("garbage", "bytes that are not HTTP", 2, DELETED, 2, (_fault(Kind.GARBAGE),)),
     Trouble("hang", "no answer at all", 2, DELETED, 2, (_fault(Kind.HANG),)),
     Trouble("slow", "200 after a second", 3, DELETED, 1, (_fault(Kind.SLOW, seconds=1.0),)),
-    Trouble("drip", "deleted, answer drips for ever", 2, AFTER_OUR_CALL, 2, (_fault(Kind.DRIP_HEADERS, seconds=0.2),)),
+    Trouble("drip", "deleted, answer never ends", 2, AFTER_OUR_CALL, 2, (_fault(Kind.DRIP_HEADERS, seconds=0.2),)),
     Trouble("redirect", "302 to somewhere else", 2, DELETED, 2, (_fault(Kind.REDIRECT),)),
     Trouble("error-in-200", "200 that carries an error", 2, DELETED, 2, (_fault(Kind.ERROR_IN_200),)),
     Trouble(
@@ -105,10 +103,10 @@ TROUBLES: tuple[Trouble, ...] = (
     ),
     Trouble("never-was", "never existed", 3, NEVER_SEEN, 1, exists=False),
     Trouble(
-        "elsewhere", "seen, then deleted by others", 2, SEEN_BEFORE, 2, state=_TRAINING, then=Then.DELETED_ELSEWHERE
+        "elsewhere", "listed, then deleted by others", 2, SEEN_BEFORE, 2, state=_TRAINING, then=Then.DELETED_ELSEWHERE
     ),
     Trouble("training", "in training, done a bit later", 3, DELETED, 2, state=_TRAINING, then=Then.BECOMES_DELETABLE),
-    Trouble("stuck", "in training, for ever", 2, f"dead {Cause.DEADLINE}", asked=Asked.ONCE_IT_WORKS, state=_TRAINING),
+    Trouble("stuck", "in training, forever", 2, f"dead {Cause.DEADLINE}", asked=Asked.ONCE_IT_WORKS, state=_TRAINING),
     Trouble("twice", "requested twice", 3, DELETED, asked=Asked.TWICE),
     Trouble("withdrawn", "cancelled in its grace period", 2, CANCELLED, 0, asked=Asked.WITHDRAWN),
     Trouble(

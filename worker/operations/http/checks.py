@@ -20,14 +20,14 @@ def look(running: Runtime) -> Iterator[Row]:
         yield "tokens of the HTTP API", "wrong", f"no call is accepted: {error}", f"correct {file.path}"
     else:
         if tokens and file.path.stat().st_mode & 0o022:
-            found = f"others may write {file.path}, and give themselves one"
+            found = f"other users may write {file.path} and create tokens"
             yield "tokens of the HTTP API", "warning", found, f"chmod go-w {file.path}"
             return
         each = "; ".join(f"{token.name} ({', '.join(sorted(token.scopes))})" for token in tokens)
         found = each or f"none in {file.path}: eraser console token NAME makes one"
         yield "tokens of the HTTP API", "ok", found, ""
     if hosts := running.settings.allowed_hosts:
-        found = f"this machine's own, {', '.join(hosts)}; TLS has to stand in front: plain http shows tokens"
+        found = f"this machine's own, {', '.join(hosts)}; put TLS in front: tokens in plain http can be read"
     else:
-        found = "this machine's own; for others put TLS in front, and the name into ERASER_ALLOWED_HOSTS"
+        found = "this machine's own; for others put TLS in front, and add the host name to ERASER_ALLOWED_HOSTS"
     yield "names of the HTTP side", "ok", found, ""

@@ -66,7 +66,7 @@ async def settled(request: Request) -> Response:
     try:
         page = await desk.in_thread(lambda: receipts.settled_since(desk.running, project, cursor, limit))
     except receipts.CursorTooOld:
-        detail = "what was settled after this cursor is kept here no more; leave settled_since out to begin anew"
+        detail = "the receipts after this cursor are no longer kept here; leave settled_since out to start again"
         raise Problem(410, "cursor-too-old", detail) from None
     except receipts.BadCursor:
         raise Problem(422, "invalid", "settled_since: expected the cursor of an earlier answer") from None

@@ -89,7 +89,7 @@ class Desk:
             raise _refused(401, "no-token", "send a token: Authorization: Bearer eraser_…")
         token = find(tokens, presented.strip())
         if token is None:
-            raise _refused(401, "wrong-token", "this token is not known here", 'error="invalid_token"')
+            raise _refused(401, "wrong-token", "this token is unknown", 'error="invalid_token"')
         return token
 
     def _check_project(self, token: Token, project_id: str) -> None:
@@ -102,7 +102,7 @@ class Desk:
         try:
             self.running.settings.account_of(project_id)
         except SettingsError:
-            raise Problem(404, "unknown-project", "no account of this server calls for this project") from None
+            raise Problem(404, "unknown-project", "no account of this server has this project") from None
 
 
 def _refused(status: int, name: str, detail: str, why: str = "") -> Problem:

@@ -65,7 +65,7 @@ class Doorman:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if scope["path"] not in _OPEN and not hosts.is_ours(host, self._allowed):
-            detail = "this name is not ours: call by a name of this machine, or one of ERASER_ALLOWED_HOSTS"
+            detail = "unknown host name: use a name of this machine, or one of ERASER_ALLOWED_HOSTS"
             raise Problem(421, "unknown-host", detail)
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         if hosts.comes_from_elsewhere(scope["method"], host, origin=origin, site=site):

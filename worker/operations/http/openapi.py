@@ -32,17 +32,18 @@ _SAID: _Data = {
     "on_behalf_of": {
         "type": "string",
         "pattern": f"^[0-9A-Za-z][0-9A-Za-z._:/#-]{{0,{LONGEST_PERSON - 1}}}$",
-        "description": "Who asked the service, as an opaque id: recorded as `token name/on_behalf_of`.",
+        "description": "Who asked your service, as an opaque id: recorded as `token name/on_behalf_of`.",
     },
     "app_user": _OPAQUE | {"description": "Sent as X-App-UserId; erased at the end, never shown."},
-    "run": _OPAQUE | {"description": "A name for a campaign; `eraser cancel --run` withdraws all of it."},
-    "after": _DURATION | {"description": "Not before so much time has passed, such as 24h."},
-    "at": _MOMENT | {"description": "Not before this moment. `after` or `at`, not both."},
-    "deadline": _DURATION | {"description": "Give up after so much time; 30 days unless the server says otherwise."},
-    "force": {"type": "boolean", "description": "Also if it is deleted or gone already: opens a new round."},
+    "run": _OPAQUE | {"description": "A name for a batch; `eraser cancel --run` withdraws all of it."},
+    "after": _DURATION | {"description": "Earliest start from now, such as 24h."},
+    "at": _MOMENT | {"description": "Earliest start. `after` or `at`, not both."},
+    "deadline": _DURATION
+    | {"description": "Give up after this long; 30 days unless the server is configured otherwise."},
+    "force": {"type": "boolean", "description": "Even if it is already deleted or gone: opens a new round."},
     "allow_project": {
         "type": "boolean",
-        "description": "Also in a project that is not configured here; without it such a project is a 404.",
+        "description": "Also in a project that is not configured here; without it, 404.",
     },
 }
 
@@ -83,10 +84,10 @@ _MORE: dict[int, _Data] = {
     503: {"recorded": {"type": "integer", "minimum": 0}},
 }
 _WRONG: dict[int, tuple[str, str]] = {
-    400: ("NotJson", "The body is no JSON object in UTF-8; or it has two lengths."),
-    401: ("NoToken", "There is no token, or it is not known here."),
+    400: ("NotJson", "The body is not a JSON object in UTF-8, or it has two lengths."),
+    401: ("NoToken", "There is no token, or it is unknown."),
     403: ("Forbidden", "The token lacks the scope or the project; or a page of another site sent this."),
-    404: ("Unknown", "There is no such address, project or deletion."),
+    404: ("Unknown", "Unknown address, project or deletion."),
     408: ("TooSlow", f"The body did not come within {BODY_S:.0f} s. Nothing was recorded."),
     409: ("Conflict", "Too late to cancel: `result` says why. Or a request with this Idempotency-Key is in progress."),
     410: ("Gone", "The cursor is older than what is kept."),
@@ -96,8 +97,9 @@ _WRONG: dict[int, tuple[str, str]] = {
     422: ("Invalid", "A field or a parameter is wrong; `detail` says which. Nothing was recorded."),
     503: (
         "NotNow",
-        "Redis is away or full, too much waits, or the file of tokens is wrong. Ask again after Retry-After: a "
-        "repeated request merges. Of a request for many, `recorded` says how many were recorded before that.",
+        "Redis is unreachable or full, too many requests wait, or the token file is invalid. Repeat it after "
+        "Retry-After: requests for the same job merge. Of a request for many "
+        "`recorded` says how many were recorded before that.",
     ),
 }
 
@@ -127,13 +129,13 @@ _SCHEMAS: _Data = {
             "minItems": 1,
             "maxItems": MOST,
             "items": _WORD,
-            "description": f"Each matches {ID.pattern}; one that does not is reported, the others are accepted.",
+            "description": f"Each must match {ID.pattern}; an invalid id is reported, the others are accepted.",
         },
     ),
     "Recorded": _object(
         accepted={"type": "integer", "minimum": 1},
         rejected={"type": "integer", "minimum": 0},
-        results=_each(_ref("Result"), "One an id, in the order of the request."),
+        results=_each(_ref("Result"), "One for each id, in the order of the request."),
     ),
     "Result": _object(
         **_TARGET,
@@ -157,13 +159,13 @@ _SCHEMAS: _Data = {
         deadline_at=_WHEN,
         finished_at=_WHEN,
         round=_WHOLE,
-        attempts=_each(_ref("Attempt"), "Every DELETE call and its answer; of very many the first 3 and the last 20."),
+        attempts=_each(_ref("Attempt"), "Every DELETE call and its answer; at most the first 3 and the last 20."),
         account=_WORD,
         run=_TEXT,
         replay=_TEXT,
         may_be_deleted={"type": "boolean", "description": "A call had no clear answer."},
         claims=_each(_object(**_CLAIM, lane=_TEXT, requested_at=_WHEN), "Who else requested it."),
-        events=_each(_object(at=_WHEN, event=_WORD), "What else happened; each has fields of its own."),
+        events=_each(_object(at=_WHEN, event=_WORD), "Other events; each has its own fields."),
         related=_object(asset_id=_TEXT, voice_train_job_id=_TEXT, checked={"const": False}),
     ),
     "Attempt": _object(
@@ -187,7 +189,7 @@ _SCHEMAS: _Data = {
     "Settled": _object(
         items=_each(_ref("Receipt"), "Oldest first."),
         cursor={"type": "string", "description": "Where to continue; it stays valid at the end."},
-        more={"type": "boolean", "description": "Whether more are there now."},
+        more={"type": "boolean", "description": "Whether there are more."},
     ),
     "Receipt": _object(
         **dict.fromkeys(FIELDS, _TEXT)
@@ -199,7 +201,7 @@ _SCHEMAS: _Data = {
             "finished_at": _WHEN,
             "claims": _each(_object(**_CLAIM, policy=_TEXT), "Who else had requested it."),
             "attempts": {"type": "integer", "description": "DELETE calls in this round."},
-            "status": _NUMBER | {"description": "Of the last DELETE, as the code and the request_id."},
+            "status": _NUMBER | {"description": "Of the last DELETE, like code and request_id."},
         }
     ),
     "Problem": _object(
@@ -222,7 +224,7 @@ _CURSOR = {
     "name": "settled_since",
     "in": "query",
     "schema": _WORD,
-    "description": "The cursor of the last answer. Without it: from the oldest that is kept.",
+    "description": "The cursor of the last answer. Without it: from the oldest receipt kept.",
 }
 _LIMIT = {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}}
 _WHY = {"name": "reason", "in": "query", "required": True, "schema": _REASON}
@@ -234,10 +236,10 @@ _PATHS: _Data = {
         "parameters": [_PROJECT],
         "post": {
             "operationId": "requestDeletions",
-            "summary": f"Ask for one deletion, or for up to {MOST:,}. Scope `request`.",
-            "description": "202 means: recorded, never lost. Asking twice merges and says `deduplicated`. "
-            "A bad id among good ones is reported in `results`; where all are bad, 422 and nothing is recorded. "
-            "After a 503 or a lost answer some may be recorded: send the same again.",
+            "summary": f"Request one deletion, or up to {MOST:,}. Scope `request`.",
+            "description": "202 means: recorded, never lost. A second request merges and reports `deduplicated`. "
+            "An invalid id is reported in `results`; if all are invalid, 422 and nothing is recorded. "
+            "After a 503 or a lost answer some may be recorded: send the same request again.",
             "parameters": [_KEY],
             "requestBody": {"required": True, **_json({"oneOf": [_ref("One"), _ref("Many")]})},
             "responses": {
@@ -254,8 +256,8 @@ _PATHS: _Data = {
         },
         "get": {
             "operationId": "settledDeletions",
-            "summary": "What has ended since a cursor, oldest first, so that people can be told. Scope `read`.",
-            "description": "Ended: deleted, gone, cancelled or discarded. A dead letter waits for an operator first.",
+            "summary": "What has finished since a cursor, oldest first. Scope `read`.",
+            "description": "Finished: deleted, gone, cancelled or discarded. A dead letter waits for an operator.",
             "parameters": [_CURSOR, _LIMIT],
             "responses": {
                 "200": {"description": "Receipts.", **_json(_ref("Settled"))},
@@ -268,7 +270,7 @@ _PATHS: _Data = {
         "get": {
             "operationId": "deletion",
             "summary": "One deletion with every call that was made. Scope `read`.",
-            "responses": {"200": {"description": "As it stands.", **_json(_ref("Deletion"))}, **_wrong(*_ALL)},
+            "responses": {"200": {"description": "The current state.", **_json(_ref("Deletion"))}, **_wrong(*_ALL)},
         },
         "delete": {
             "operationId": "cancelDeletion",

@@ -81,7 +81,7 @@ def of(error: Exception) -> Problem:
 
 def away(why: str, **more: Any) -> Problem:
     """Redis is not there. What was asked for may have been recorded if its answer was lost: asking again merges."""
-    detail = f"{why.removesuffix(', then try again')}. Ask again: a repeated request merges"
+    detail = f"{why.removesuffix(', then try again')}. Send it again: requests for the same job merge"
     return Problem(503, "redis-away", detail, headers={"Retry-After": str(AWAY_S)}, **more)
 
 
