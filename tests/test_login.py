@@ -15,6 +15,7 @@ import pytest
 from worker.errors import SettingsError
 from worker.metastudio.iam import IamTokens
 from worker.metastudio.login import Login, LoginSource
+from worker.metastudio.wiring import source_of
 from worker.settings import Settings
 
 PASSWORD = "C4n4ry-pa55word"
@@ -23,7 +24,7 @@ REGION = {"ERASER_REGION": "cn-north-4"}
 
 
 def tokens_of(environ: Mapping[str, str], account: str = "default") -> IamTokens:
-    source = Settings.load(environ).accounts[account].credentials.source(environ)
+    source = source_of(Settings.load(environ).accounts[account].credentials, environ)
     assert isinstance(source, IamTokens)
     return source
 

@@ -305,7 +305,7 @@ MUST_NOT = [  # (inside, must not import, because)
     ("tasks", ("tests", "benchmarks"), "what runs does not need what tests it"),
     (
         "worker.metastudio",
-        ("worker.ledger", "worker.operations", "worker.settings", "worker.accounts", *STORY),
+        ("worker.ledger", "worker.operations", "worker.settings", *STORY),
         "the remote side does not know that queues exist",
     ),
     (

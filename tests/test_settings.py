@@ -18,6 +18,7 @@ from worker.addresses import broker_form, masked
 from worker.durations import LONGEST, format_duration, format_schedule, parse_duration, parse_schedule
 from worker.errors import SettingsError, UsageError
 from worker.ledger.store import connect
+from worker.metastudio.wiring import source_of
 from worker.settings import KNOWN, RENAMED, Settings, check_celery_environment
 
 SECRET = "c4n4ry-pw"
@@ -430,4 +431,4 @@ def test_a_wrong_file_is_named_with_the_key(tmp_path: Path, text: str, says: str
 def test_a_named_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
     account = load(ERASER_CONFIG=toml(tmp_path, TWO_ACCOUNTS)).accounts["studio-b"]
     with pytest.raises(SettingsError, match="set B_SK or B_SK_FILE"):
-        account.credentials.source({"B_AK": "x", "HUAWEICLOUD_SDK_SK": SECRET})
+        source_of(account.credentials, {"B_AK": "x", "HUAWEICLOUD_SDK_SK": SECRET})

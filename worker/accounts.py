@@ -22,17 +22,13 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worker.addresses import CAREFUL_RATE, REGIONS, check_endpoint, check_region, endpoint_of, region_of
 from worker.deletion import why_bad_id
 from worker.errors import SettingsError
 from worker.files import NotText, path_named, read_text
 from worker.logins import IAM_KEYS, LoginReference, check_login
-
-if TYPE_CHECKING:
-    from worker.metastudio.credentials import CredentialsSource
-    from worker.metastudio.iam import IamTokens
 
 CONFIG = "ERASER_CONFIG"
 DEFAULT = "default"  # the account of every project that the TOML file gives to no other
@@ -41,11 +37,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")  # upper case only: a pasted secret key is mixed
 _TEXTS = ("region", "endpoint", "credentials_file", "section", "ak_env", "sk_env", "security_token_env", *IAM_KEYS)
 _KEYS = (*_TEXTS, "rate", "projects")
-_SDK_NAMES = {  # what a reference stands for, by the official SDK's names
-    "ak_env": "HUAWEICLOUD_SDK_AK",
-    "sk_env": "HUAWEICLOUD_SDK_SK",
-    "security_token_env": "HUAWEICLOUD_SDK_SECURITY_TOKEN",
-}
+_KEY_NAMES = ("ak_env", "sk_env", "security_token_env")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +50,6 @@ class CredentialsReference:
     ak_env: str | None = None
     sk_env: str | None = None
     security_token_env: str | None = None
-
-    def source(self, environ: Mapping[str, str]) -> CredentialsSource | IamTokens:
-        """Build what reads the credentials. Only here, so that a producer, which has none, can load its settings."""
-        if self.login is not None:
-            return self.login.source(environ)
-        theirs = self._by_sdk_names(environ)
-        from worker.metastudio import credentials
-
-        if self.credentials_file is not None:
-            return credentials.FileCredentials(self.credentials_file, section=self.section)
-        return credentials.EnvironmentCredentials(theirs) if theirs else credentials.find_credentials(environ)
-
-    def _by_sdk_names(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """The named variables under the official SDK's names, and nothing else of the environment.
-
-        Nothing else, because one account's security token must never go with another one's key.
-        """
-        theirs: dict[str, str] = {}
-        for field, sdk_name in _SDK_NAMES.items():
-            ours = getattr(self, field)
-            for suffix in ("", "_FILE"):
-                if ours and (value := environ.get(ours + suffix)):
-                    theirs[sdk_name + suffix] = value
-            if ours and field != "security_token_env" and not {sdk_name, f"{sdk_name}_FILE"} & set(theirs):
-                raise SettingsError(ours, f"not set, and {CONFIG} names it as {field}: set {ours} or {ours}_FILE")
-        return theirs
 
     def __str__(self) -> str:
         if self.login is not None:
@@ -209,7 +175,7 @@ def _account(path: Path, name: str, table: Any, around: Account, rate: float | N
 
 
 def _reference(path: Path, where: str, table: Mapping[str, Any], around: Account) -> CredentialsReference:
-    named = [key for key in _SDK_NAMES if key in table]
+    named = [key for key in _KEY_NAMES if key in table]
     keys = [*named, *(key for key in ("credentials_file",) if key in table)]
     iam = [key for key in IAM_KEYS if key in table]
     if iam:

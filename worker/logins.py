@@ -13,14 +13,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worker.addresses import check_endpoint, iam_endpoint_of
 from worker.errors import SettingsError
 from worker.files import path_named
-
-if TYPE_CHECKING:
-    from worker.metastudio.iam import IamTokens
 
 USER, PASSWORD, DOMAIN = "ERASER_IAM_USER", "ERASER_IAM_PASSWORD", "ERASER_IAM_DOMAIN"
 ENDPOINT = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
@@ -46,26 +43,6 @@ class LoginReference:
         if self.endpoint is not None or not (said or region):
             return self
         return replace(self, endpoint=check_endpoint(said, ENDPOINT) if said else iam_endpoint_of(region or ""))
-
-    def source(self, environ: Mapping[str, str]) -> IamTokens:
-        """Build what fetches tokens; opens no connection. Raises `SettingsError` where IAM is not known."""
-        from worker.metastudio.iam import IamTokens
-        from worker.metastudio.login import LoginSource
-
-        if self.endpoint is None:
-            raise SettingsError(
-                ENDPOINT,
-                "not set, and without a region IAM's address is not known: "
-                f"set it (in TOML: iam_endpoint) to https://HOST, such as {iam_endpoint_of('cn-north-4')}",
-            )
-        login = LoginSource(
-            self.user,
-            self.domain,
-            environ=environ,
-            password_env=self.password_env,
-            password_file=self.password_file,
-        )
-        return IamTokens(login, endpoint=self.endpoint)
 
     def __str__(self) -> str:
         where = f"file {self.password_file}" if self.password_file else f"environment {self.password_env}"

@@ -36,6 +36,7 @@ from worker.metastudio.answer import Answer, Listing
 from worker.metastudio.client import Client
 from worker.metastudio.credentials import CredentialsSource, Signer
 from worker.metastudio.iam import IamTokens
+from worker.metastudio.wiring import source_of
 from worker.retention.book import PolicyBook
 from worker.retention.reread import Reread
 from worker.schedule import Schedule
@@ -320,9 +321,9 @@ class Runtime:
     def _source(self, named: CredentialsReference) -> CredentialsSource | IamTokens:
         """Accounts of one login share what asks for its tokens: a wrong password is tried once, not by each of them."""
         if named.login is None:
-            return named.source(self.environ)
+            return source_of(named, self.environ)
         if named not in self._logins:
-            self._logins[named] = named.source(self.environ)
+            self._logins[named] = source_of(named, self.environ)
         return self._logins[named]
 
     def hand(self, account: str, ring: Callable[[str, str], None]) -> Hand:

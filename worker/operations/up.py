@@ -27,6 +27,7 @@ from typing import IO
 from worker.embedded import EmbeddedRedis, find_running
 from worker.errors import EraserError, SettingsError, UsageError
 from worker.ledger.store import connect
+from worker.metastudio.wiring import source_of
 from worker.operations import guard
 from worker.operations.processes import Child, Guard, celery, undisturbed
 from worker.runtime import Runtime, policy_book
@@ -47,7 +48,10 @@ def check(settings: Settings, environ: Mapping[str, str]) -> None:
     missing: list[str] = []
     broken: set[str] = set()
     for account in settings.accounts.values():
-        for need in (account.require_endpoint, lambda account=account: account.credentials.source(environ).current()):
+        for need in (
+            account.require_endpoint,
+            lambda account=account: source_of(account.credentials, environ).current(),
+        ):
             try:
                 need()
             except SettingsError as error:

@@ -18,12 +18,12 @@ import redis
 
 from worker.errors import EraserError, SettingsError, Unreachable
 from worker.ledger.runs import LEASE_S, Run, RunBook, Slot, Verdict
+from worker.retention.context import RetentionContext
 from worker.retention.cron import Cron
 from worker.retention.plan import Plan
 from worker.retention.policy import Policy
 from worker.retention.survey import CLOSED, Survey
 from worker.retention.sweep import new_run, sweep
-from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def due(policy: Policy, now: datetime) -> Due | None:
     return Due(policy, policy.schedule, slot) if slot is not None else None
 
 
-def sweep_due(running: Runtime) -> list[Run]:
+def sweep_due(running: RetentionContext) -> list[Run]:
     """Do what is due. One policy's trouble does not stop another's. Returns the runs that were done here."""
     now = running.now()
     try:
@@ -74,7 +74,7 @@ def sweep_due(running: Runtime) -> list[Run]:
     return done
 
 
-def _do(running: Runtime, this: Due) -> Run | None:
+def _do(running: RetentionContext, this: Due) -> Run | None:
     """Do one policy's slot, if it is ours to do."""
     policy = this.policy
     account = running.policies.account(policy)
@@ -101,7 +101,7 @@ def _do(running: Runtime, this: Due) -> Run | None:
     return swept.run
 
 
-def _plan(running: Runtime, policy: Policy, account: str, claim: _Claim) -> Plan:
+def _plan(running: RetentionContext, policy: Policy, account: str, claim: _Claim) -> Plan:
     return Survey(running, policy, account, advance=claim.goes_on).plan()
 
 
@@ -123,7 +123,7 @@ class _Claim:
             raise Unreachable(f"run {self.run} took too long; another worker has taken it over")
 
 
-def note_tick(running: Runtime, now: datetime, problem: str | None) -> None:
+def note_tick(running: RetentionContext, now: datetime, problem: str | None) -> None:
     """Remember that the schedule lives, so that `eraser status` can say when it does not."""
     said: dict[Any, Any] = {"at": now.timestamp() * 1000, "problem": problem or ""}
     try:

@@ -15,10 +15,10 @@ from worker.ledger.moves import Ref
 from worker.meaning import is_of
 from worker.metastudio.answer import JobRow, Listing
 from worker.retention.catalogue import Catalogue, Incomplete
+from worker.retention.context import RetentionContext
 from worker.retention.matching import Mismatch, Reason, mismatch, touched
 from worker.retention.plan import Chosen, Plan, ProjectPlan
 from worker.retention.policy import Policy
-from worker.runtime import Runtime
 
 BATCH = 500  # jobs whose deletions are looked up at once
 LOOK_PATIENCE_S = 120.0
@@ -47,7 +47,7 @@ class Judged:
 class Survey:
     """One reading of MetaStudio for one policy. `tell` gets every job, `advance(listed, of)` how far it is."""
 
-    running: Runtime
+    running: RetentionContext
     policy: Policy
     account: str
     tell: Callable[[Judged], None] = lambda _: None

@@ -16,9 +16,9 @@ from worker.ledger.acts import Act, ActName
 from worker.ledger.moves import Claim, Ref
 from worker.ledger.runs import Run, RunBook
 from worker.ledger.store import BATCH
+from worker.retention.context import RetentionContext
 from worker.retention.plan import Allowance, Chosen, Plan
 from worker.retention.policy import Policy
-from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def new_run(policy: Policy, account: str, now: datetime, *, slot: datetime | Non
 
 
 def sweep(
-    running: Runtime,
+    running: RetentionContext,
     run: Run,
     survey: Callable[[], Plan],
     *,
@@ -107,7 +107,7 @@ def _lifted(run: Run, plan: Plan, allowance: Allowance | None, why: str | None) 
     return act.named(ActName.CAP_LIFTED, by=run.by, why=why or plan.policy.reason, run=run.id)
 
 
-def _request(running: Runtime, run: Run, plan: Plan, act: dict[str, Any] | None) -> Iterable[int]:
+def _request(running: RetentionContext, run: Run, plan: Plan, act: dict[str, Any] | None) -> Iterable[int]:
     """Ask for all that is chosen, 500 a round trip; yields how many of each were new."""
     policy, ledger = plan.policy, running.ledger(run.account)
     claim = Claim(

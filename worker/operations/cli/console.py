@@ -36,6 +36,7 @@ def console(context: click.Context, host: str, port: int) -> None:
     if context.invoked_subcommand is not None:
         return
     require_web()
+    from worker.operations.http.app import create_app
     from worker.operations.http.serve import serve
 
     running = door.load()
@@ -51,7 +52,7 @@ def console(context: click.Context, host: str, port: int) -> None:
     logs.set_up(logging.INFO, os.environ)
     if not is_loopback(host):
         note(f"note: {host} is reachable from other machines: put TLS in front, since tokens in plain http can be read")
-    serve(running, host=host, port=port)
+    serve(create_app(running, bind=host), host=host, port=port)
 
 
 @console.command()

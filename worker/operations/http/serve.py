@@ -1,4 +1,4 @@
-"""Serving the application with uvicorn, in this process."""
+"""Serving an application with uvicorn, in this process."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import logging
 import socket
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from worker.errors import UsageError
-from worker.operations.http.app import create_app
 from worker.operations.http.punctual import Punctual
-from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 2048  # connections that wait to be accepted: a burst of callers is no error
 
 
-def serve(running: Runtime, *, host: str, port: int) -> None:
+def serve(app: ASGIApp, *, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C; what is being answered is finished first. Raises `UsageError` for a taken port."""
     listening = listen(host, port)
     config = uvicorn.Config(
-        create_app(running, bind=host),
+        app,
         log_config=None,  # ours
         access_log=False,  # ours too: `http.answered`
         server_header=False,

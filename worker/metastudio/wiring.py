@@ -1,0 +1,69 @@
+"""From the reference to an account's credentials, as the settings have it, to what reads them. Opens no connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from worker.accounts import CONFIG, CredentialsReference
+from worker.addresses import iam_endpoint_of
+from worker.errors import SettingsError
+from worker.logins import ENDPOINT, LoginReference
+from worker.metastudio.credentials import (
+    CredentialsSource,
+    EnvironmentCredentials,
+    FileCredentials,
+    find_credentials,
+)
+from worker.metastudio.iam import IamTokens
+from worker.metastudio.login import LoginSource
+
+_SDK_NAMES: Final = {  # what a reference stands for, by the official SDK's names
+    "ak_env": "HUAWEICLOUD_SDK_AK",
+    "sk_env": "HUAWEICLOUD_SDK_SK",
+    "security_token_env": "HUAWEICLOUD_SDK_SECURITY_TOKEN",
+}
+
+
+def source_of(reference: CredentialsReference, environ: Mapping[str, str]) -> CredentialsSource | IamTokens:
+    """What reads the credentials. Raises `SettingsError` where a variable that is named is not set."""
+    if reference.login is not None:
+        return _tokens(reference.login, environ)
+    theirs = _by_sdk_names(reference, environ)
+    if reference.credentials_file is not None:
+        return FileCredentials(reference.credentials_file, section=reference.section)
+    return EnvironmentCredentials(theirs) if theirs else find_credentials(environ)
+
+
+def _by_sdk_names(reference: CredentialsReference, environ: Mapping[str, str]) -> dict[str, str]:
+    """The named variables under the official SDK's names, and nothing else of the environment.
+
+    Nothing else, because one account's security token must never go with another one's key.
+    """
+    theirs: dict[str, str] = {}
+    for field, sdk_name in _SDK_NAMES.items():
+        ours = getattr(reference, field)
+        for suffix in ("", "_FILE"):
+            if ours and (value := environ.get(ours + suffix)):
+                theirs[sdk_name + suffix] = value
+        if ours and field != "security_token_env" and not {sdk_name, f"{sdk_name}_FILE"} & set(theirs):
+            raise SettingsError(ours, f"not set, and {CONFIG} names it as {field}: set {ours} or {ours}_FILE")
+    return theirs
+
+
+def _tokens(login: LoginReference, environ: Mapping[str, str]) -> IamTokens:
+    """Raises `SettingsError` where IAM is not known."""
+    if login.endpoint is None:
+        raise SettingsError(
+            ENDPOINT,
+            "not set, and without a region IAM's address is not known: "
+            f"set it (in TOML: iam_endpoint) to https://HOST, such as {iam_endpoint_of('cn-north-4')}",
+        )
+    source = LoginSource(
+        login.user,
+        login.domain,
+        environ=environ,
+        password_env=login.password_env,
+        password_file=login.password_file,
+    )
+    return IamTokens(source, endpoint=login.endpoint)
