@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from worker.celery import app, intake, ring
+from worker.application import app, intake, ring
 from worker.durations import parse_duration
 from worker.errors import EraserError, UsageError
 from worker.ledger.moves import Accepted, Ref

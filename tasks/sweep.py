@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.celery import app
+from worker.application import app
 from worker.retention import schedule
 from worker.runtime import runtime
 

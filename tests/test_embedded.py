@@ -19,7 +19,8 @@ from kombu import Connection
 
 from tests.waiting import PATIENCE_S, wait_until
 from worker import embedded
-from worker.embedded import EmbeddedRedis, default_directory, find_running
+from worker.data_directory import default_directory, find_running
+from worker.embedded import EmbeddedRedis
 from worker.errors import SettingsError, Unreachable, UsageError
 from worker.redis_server import find_server
 

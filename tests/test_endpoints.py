@@ -12,8 +12,9 @@ from tests.command import Command
 from tests.dead_letters import PROJECT, Undertaker
 from tests.http_site import Site
 from tests.ledgers import POLICY
+from worker.data_directory import data_directory
 from worker.dispatcher import Dispatcher
-from worker.embedded import EmbeddedRedis, data_directory
+from worker.embedded import EmbeddedRedis
 from worker.errors import OtherEndpoint, UsageError
 from worker.ledger.bindings import bindings
 from worker.ledger.holds import HoldList

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.http_site import NOW
-from worker.embedded import default_directory
+from worker.data_directory import default_directory
 from worker.errors import EraserError, SettingsError
 from worker.files import NotText, home, is_quoted, path_named, read_text
 from worker.logs import secrets_of

@@ -296,6 +296,7 @@ STORY = (
     "worker.rescue",
     "worker.runtime",
     "worker.celery",
+    "worker.application",
     "worker.retention",
     "worker.receipts",
 )

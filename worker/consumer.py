@@ -17,7 +17,7 @@ from celery.worker.consumer import Consumer as TheirConsumer
 from kombu import Connection
 from redis.exceptions import ResponseError
 
-from worker.celery import intake
+from worker.application import intake
 from worker.ledger.parking import Kind
 from worker.messages import task_of, why_unreadable
 

@@ -18,22 +18,20 @@ import contextlib
 import fcntl
 import os
 import signal
-import socket
 import stat
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Literal
-from urllib.parse import quote
 
 from worker.addresses import broker_form
+from worker.data_directory import ping, socket_of, text_of, url_of
 from worker.errors import Unreachable, UsageError
-from worker.files import home
 from worker.redis_server import COMPACT_VALUE, find_server, refuse_old
 
 LONGEST_SOCKET = 100  # bytes; sun_path holds 108 on Linux and 104 on macOS
@@ -43,37 +41,6 @@ LARGEST_LOG = 4_000_000  # bytes; a larger log is moved to redis.log.1 at the ne
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ", "TMPDIR")  # no secret reaches the server
 
 Fsync = Literal["everysec", "always"]
-
-
-def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where this user's embedded Redis keeps its data."""
-    data = Path(environ.get("XDG_DATA_HOME", ""))
-    if not data.is_absolute():  # the XDG specification: a relative path is to be ignored
-        data = home(environ) / ".local" / "share"
-    return data / "avatar-eraser"
-
-
-def data_directory(simulated: bool | None, environ: Mapping[str, str] = os.environ) -> Path:
-    """Where this user's `eraser up` keeps its data: against a simulator apart, for its jobs are not MetaStudio's.
-
-    simulated: None where the settings name no address: then it is the one that runs. Raises `UsageError` for two.
-    """
-    ours = default_directory(environ)
-    apart = ours.with_name(f"{ours.name}-simulator")
-    if simulated is None:
-        simulated = find_running(apart) is not None
-        if simulated and find_running(ours):
-            raise UsageError(
-                "this user runs two `eraser up`, one of them against a simulator: set ERASER_REGION or "
-                "ERASER_ENDPOINT for the one you mean, or ERASER_REDIS_URL"
-            )
-    return apart if simulated else ours
-
-
-def find_running(directory: Path | None = None) -> str | None:
-    """The URL of the embedded Redis that runs on `directory` (default: this user's), or None."""
-    where = _socket_of(directory or default_directory())
-    return _url(where) if _ping(where) == "ready" else None
 
 
 class EmbeddedRedis:
@@ -98,7 +65,7 @@ class EmbeddedRedis:
     @property
     def url(self) -> str:
         """As redis-py reads it."""
-        return _url(_socket_of(self.directory))
+        return url_of(socket_of(self.directory))
 
     @property
     def broker_url(self) -> str:
@@ -157,13 +124,13 @@ class EmbeddedRedis:
             while time.monotonic() < end:
                 if _try_lock(alive.fileno()):
                     return self._launch(alive.fileno())
-                answer = _ping(_socket_of(self.directory))
+                answer = ping(socket_of(self.directory))
                 if answer == "ready":
                     return None
                 if answer == "loading":
                     end = time.monotonic() + ANSWER_TIMEOUT
                 time.sleep(0.01)
-        pid = _text_of(self.directory / "redis.pid") or "see redis.pid"
+        pid = text_of(self.directory / "redis.pid") or "see redis.pid"
         raise Unreachable(
             f"a server of an earlier start still uses {self.directory} and does not answer: "
             f"look at {self.log}, and stop process {pid} before the next start"
@@ -215,7 +182,7 @@ class EmbeddedRedis:
 
     def _place_socket(self) -> Path:
         """A path that is short enough; whatever lay there belonged to a dead server, since we hold redis.alive."""
-        _remove_socket(_socket_of(self.directory), self.directory)
+        _remove_socket(socket_of(self.directory), self.directory)
         where, pointer = self.directory / "redis.sock", self.directory / "redis.at"
         pointer.unlink(missing_ok=True)
         if len(os.fsencode(where)) > LONGEST_SOCKET:
@@ -227,7 +194,7 @@ class EmbeddedRedis:
     def _wait_until_ready(self, process: subprocess.Popen[bytes], where: Path) -> None:
         end = time.monotonic() + ANSWER_TIMEOUT
         while time.monotonic() < end:
-            answer = _ping(where)
+            answer = ping(where)
             if answer == "ready":
                 return
             if answer == "loading":
@@ -275,12 +242,6 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _socket_of(directory: Path) -> Path:
-    directory = directory.expanduser().absolute()
-    elsewhere = _text_of(directory / "redis.at")
-    return Path(elsewhere) if elsewhere else directory / "redis.sock"
-
-
 def _remove_socket(where: Path, directory: Path) -> None:
     with contextlib.suppress(OSError):
         where.unlink(missing_ok=True)
@@ -288,33 +249,5 @@ def _remove_socket(where: Path, directory: Path) -> None:
             where.parent.rmdir()
 
 
-def _url(where: Path) -> str:
-    return f"unix://{quote(str(where))}"
-
-
-def _ping(where: Path) -> Literal["ready", "loading", "silent"]:
-    """Ask the server behind a socket; a socket of another user is nobody's."""
-    try:
-        if where.stat().st_uid != os.geteuid() or where.parent.stat().st_uid != os.geteuid():
-            return "silent"
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(1.0)
-            connection.connect(str(where))
-            connection.sendall(b"PING\r\n")
-            answer = connection.recv(64)
-    except OSError:
-        return "silent"
-    if answer.startswith((b"+PONG", b"-BUSY")):
-        return "ready"
-    return "loading" if answer.startswith(b"-LOADING") else "silent"
-
-
-def _text_of(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip() or None
-    except OSError:
-        return None
-
-
 def _last_line(log: Path) -> str:
-    return (_text_of(log) or "(empty)").splitlines()[-1]
+    return (text_of(log) or "(empty)").splitlines()[-1]

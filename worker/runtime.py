@@ -15,10 +15,10 @@ from pathlib import Path
 
 import redis
 
-from worker import embedded
 from worker.accounts import Account, CredentialsReference, default_rate
 from worker.budget import Budget, KeyPolicy
 from worker.clock import PROCESS, Clocks
+from worker.data_directory import data_directory, find_running
 from worker.errors import EraserError, OtherEndpoint, SettingsError, Unreachable
 from worker.hand import Hand
 from worker.keys import Keys
@@ -140,7 +140,7 @@ class Runtime:
     @cached_property
     def redis_url(self) -> str:
         """The ledger's Redis: as set, or that of a running `eraser up` of this user."""
-        url = self.settings.redis_url or embedded.find_running(embedded.data_directory(self.settings.simulated))
+        url = self.settings.redis_url or find_running(data_directory(self.settings.simulated))
         if url is None:
             raise Unreachable(
                 "no Redis: set ERASER_REDIS_URL, or start one on this machine with `eraser up` (or try `eraser demo`)"
@@ -151,7 +151,7 @@ class Runtime:
     def receipts_dir(self) -> Path | None:
         """Where receipts go when they leave Redis: as set, or that of this user's `eraser up`."""
         if self.settings.receipts_dir is None and self.settings.redis_url is None:
-            return embedded.data_directory(self.settings.simulated) / "receipts"
+            return data_directory(self.settings.simulated) / "receipts"
         return self.settings.receipts_dir
 
     @cached_property

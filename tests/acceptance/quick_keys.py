@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+from worker.application import app
 from worker.budget import KeyPolicy
-from worker.celery import app
 from worker.runtime import runtime
 
 __all__ = ["app"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.celery import app
+from worker.application import app
 from worker.runtime import runtime
 
 CLOCK = "test:now"  # Unix time

@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from worker.embedded import EmbeddedRedis, find_running
+from worker.data_directory import find_running
+from worker.embedded import EmbeddedRedis
 from worker.errors import EraserError, SettingsError, UsageError
 from worker.ledger.store import connect
 from worker.metastudio.wiring import source_of

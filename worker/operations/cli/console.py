@@ -45,7 +45,7 @@ def console(context: click.Context, host: str, port: int) -> None:
         running.check_endpoints()
     broker = running.settings.broker_url or broker_form(running.redis_url)  # fail now, with what to set
     check_celery_environment(running.environ, broker)
-    from worker.celery import app  # now, and not while the first person waits for a doorbell
+    from worker.application import app  # now, and not while the first person waits for a doorbell
 
     _ = app.connection_for_write().transport  # imports what sending one takes; calls nobody
 

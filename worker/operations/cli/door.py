@@ -34,14 +34,14 @@ def ring(account: str, bell: str) -> None:
     if not any(isinstance(handler, _Told) for handler in logger.handlers):
         logger.addHandler(_Told())
         logger.propagate = False
-    from worker.celery import ring as send
+    from worker.application import ring as send
 
     send(account, bell)
 
 
 def send_again(message: dict[str, Any], queue: str) -> None:
     """Send a parked message to a queue of the broker. Raises `Unreachable`."""
-    from worker.celery import app
+    from worker.application import app
     from worker.messages import Envelope
 
     try:

@@ -9,8 +9,8 @@ from typing import NoReturn
 
 import click
 
-from worker import embedded
 from worker import health as beats
+from worker.data_directory import data_directory, find_running
 from worker.errors import Unreachable
 from worker.operations.cli.printing import json_line, json_option
 from worker.operations.reach import require_redis
@@ -66,7 +66,7 @@ def _beat(settings: Settings, *, as_json: bool) -> NoReturn:
 
 
 def _redis_away(settings: Settings) -> str | None:
-    url = settings.redis_url or embedded.find_running(embedded.data_directory(settings.simulated))
+    url = settings.redis_url or find_running(data_directory(settings.simulated))
     if url is None:
         return "no Redis: ERASER_REDIS_URL is not set and no `eraser up` runs"
     try:

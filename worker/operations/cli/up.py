@@ -11,8 +11,8 @@ import click
 
 from worker import logs
 from worker.addresses import masked
+from worker.data_directory import data_directory
 from worker.deletion import State
-from worker.embedded import data_directory
 from worker.errors import EraserError
 from worker.operations.processes import Stopped, stoppable
 from worker.operations.up import Household, check, household

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.celery import ring
+from worker.application import ring
 from worker.embedded import EmbeddedRedis
 from worker.ledger.read import ReadModel
 from worker.ledger.store import Ledger

@@ -27,7 +27,7 @@ ONE = MANY + "/{job_id}"
 
 
 def _ring(account: str, bell: str) -> None:
-    from worker.celery import ring  # not at import: tests and other applications bring a bell of their own
+    from worker.application import ring  # not at import: tests and other applications bring a bell of their own
 
     ring(account, bell)
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from worker.embedded import data_directory
+from worker.data_directory import data_directory
 from worker.errors import UsageError
 from worker.files import NotText, read_text
 from worker.operations.http.tokens import Token, read
