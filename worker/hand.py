@@ -323,26 +323,30 @@ class Hand:
         return now
 
     def _tell(self, settlement: Settlement, became: str | None) -> None:
-        """One line a deletion, with the event's name; nothing personal, nothing secret."""
         state = became or settlement.to
         if state.startswith("late "):  # somebody else has the deletion now; what it is, its record says
             state = "stale_result"
         self.settled[state] = self.settled.get(state, 0) + 1
-        event = {"pending": "deletion.postponed", "dead": "deletion.died"}.get(state, f"deletion.{state}")
-        said = settlement.attempt or settlement.event or {}
-        level = logging.WARNING if state == "dead" else logging.INFO
-        log.log(
-            level,
-            event,
-            extra={
-                "account": self.ledger.account,
-                "job_id": settlement.ref.job_id,
-                "outcome": said.get("outcome") or said.get("found"),
-                "status": settlement.status,
-                "code": settlement.code,
-                "request_id": said.get("request_id"),
-                "ms": settlement.ms or None,
-                "cause": settlement.cause,
-                "evidence": settlement.evidence,
-            },
-        )
+        log_settled(self.ledger.account, settlement, state)
+
+
+def log_settled(account: str, settlement: Settlement, state: str) -> None:
+    """One line a deletion, with the event's name; nothing personal, nothing secret."""
+    event = {"pending": "deletion.postponed", "dead": "deletion.died"}.get(state, f"deletion.{state}")
+    said = settlement.attempt or settlement.event or {}
+    level = logging.WARNING if state == "dead" else logging.INFO
+    log.log(
+        level,
+        event,
+        extra={
+            "account": account,
+            "job_id": settlement.ref.job_id,
+            "outcome": said.get("outcome") or said.get("found"),
+            "status": settlement.status,
+            "code": settlement.code,
+            "request_id": said.get("request_id"),
+            "ms": settlement.ms or None,
+            "cause": settlement.cause,
+            "evidence": settlement.evidence,
+        },
+    )
