@@ -141,7 +141,8 @@ class Hand:
             until_recorded=lambda: True,
         )
         if settlement and (settlement.attempt or settlement.event):
-            self._tell(settlement, turn.settled)
+            state = log_settled(self.ledger.account, settlement, turn.settled)
+            self.settled[state] = self.settled.get(state, 0) + 1
         return turn
 
     def _key_after(self, settlement: Settlement | None) -> str:
@@ -322,16 +323,12 @@ class Hand:
         self.remote.told(now, (under.skew_ago_ms + passed) / 1000)
         return now
 
-    def _tell(self, settlement: Settlement, became: str | None) -> None:
-        state = became or settlement.to
-        if state.startswith("late "):  # somebody else has the deletion now; what it is, its record says
-            state = "stale_result"
-        self.settled[state] = self.settled.get(state, 0) + 1
-        log_settled(self.ledger.account, settlement, state)
 
-
-def log_settled(account: str, settlement: Settlement, state: str) -> None:
-    """One line a deletion, with the event's name; nothing personal, nothing secret."""
+def log_settled(account: str, settlement: Settlement, became: str | None) -> str:
+    """One line a deletion, with the event's name; nothing personal, nothing secret. Returns the state that it names."""
+    state = became or settlement.to
+    if state.startswith("late "):  # somebody else has the deletion now; what it is, its record says
+        state = "stale_result"
     event = {"pending": "deletion.postponed", "dead": "deletion.died"}.get(state, f"deletion.{state}")
     said = settlement.attempt or settlement.event or {}
     level = logging.WARNING if state == "dead" else logging.INFO
@@ -350,3 +347,4 @@ def log_settled(account: str, settlement: Settlement, state: str) -> None:
             "evidence": settlement.evidence,
         },
     )
+    return state
