@@ -76,7 +76,7 @@ def end_of(d: Deletion) -> str:
 def _may_end(d: Deletion, cancelled: bool) -> bool:
     if d.state is State.CANCELLED:
         return cancelled
-    return d.state is State.DELETED or (d.state is State.GONE and d.evidence is Evidence.AFTER_OUR_CALL)
+    return d.state is State.DELETED or (d.state is State.GONE and d.evidence == Evidence.AFTER_OUR_CALL)
 
 
 def _overlapping(deletes: Iterable[dict[str, Any]]) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 from tests.answers import JOB, answer, listing, no_list, row
 from tests.lists import EMPTY, OTHERS, VIEW, World
 from tests.waiting import wait_until
+from worker.errors import Unreachable
 from worker.lookups.sights import NEAR_S, View
 from worker.meaning import NOT_ASKED, Found
 from worker.metastudio.answer import Listing
@@ -153,6 +154,22 @@ def test_a_list_that_shows_an_app_users_job_is_remembered_for_all() -> None:
     world = World(jobs=lambda _: OWNED)
     world.lookups().ask()
     assert world.has_users
+
+
+@pytest.mark.parametrize("where", ["known_in", "note_in"])
+def test_redis_that_goes_away_meanwhile_is_told_in_a_line_and_proves_nothing(
+    where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer to a DELETE may be in the caller's hands."""
+    world = World(jobs=lambda _: OTHERS if where == "known_in" else OWNED)
+
+    def away(project_id: str) -> bool:
+        raise Unreachable("away")
+
+    monkeypatch.setattr(world, where, away)
+    assert world.find() is (Found.UNSEEN if where == "known_in" else Found.ABSENT)
+    told = [(record.message, record.exc_info) for record in caplog.records]
+    assert told == [("deletion.not_asked", None)]
 
 
 # -- where nothing may be asked ----------------------------------------------------------------------------------------

@@ -168,11 +168,9 @@ class Lookups:
         project = self.view.project_id
         if self.view.app_user is not None or any(control.others for control in controls):
             return False
-        try:
-            return self.sights.knows_users(project) or self.pace.users.known_in(project)
-        except Exception:  # an answer to a DELETE may be in the caller's hands
-            log.exception("deletion.not_asked", extra={"account": self.pace.account})
-            return True
+        return self.sights.knows_users(project) or self._of_redis(
+            lambda: self.pace.users.known_in(project), otherwise=True
+        )
 
     def _control(self, since: float) -> Sighting | Listing:
         """What a control question shows that was sent after the moment; the answer, where that says nothing."""
@@ -221,6 +219,16 @@ class Lookups:
     def _nothing(self) -> Asked:
         return Asked(NOT_ASKED, self.sights.clock(), self.sights.clock())
 
+    def _of_redis(self, question: Callable[[], object], *, otherwise: object = None) -> object:
+        """Never raises: an answer to a DELETE may be in the caller's hands."""
+        try:
+            return question()
+        except EraserError as error:
+            self._tell(str(error))
+        except Exception:
+            log.exception("deletion.not_asked", extra={"account": self.pace.account})
+        return otherwise
+
     def _tell(self, why: str) -> None:
         log.warning("deletion.not_asked", extra={"account": self.pace.account, "error": why})
 
@@ -254,7 +262,4 @@ class Lookups:
         others = bool(users - {self.view.app_user})
         self.sights.note(self.view, Sighting(asked.sent, asked.answered, frozenset(row.job_id for row in mine), others))
         if users and self.sights.note_users(self.view.project_id, "showed"):
-            try:
-                self.pace.users.note_in(self.view.project_id)
-            except Exception:
-                log.exception("deletion.not_asked", extra={"account": self.pace.account})
+            self._of_redis(lambda: self.pace.users.note_in(self.view.project_id))
