@@ -168,9 +168,8 @@ class Lookups:
         project = self.view.project_id
         if self.view.app_user is not None or any(control.others for control in controls):
             return False
-        return self.sights.knows_users(project) or self._of_redis(
-            lambda: self.pace.users.known_in(project), otherwise=True
-        )
+        known = self.sights.knows_users(project)
+        return known or bool(self._of_redis(lambda: self.pace.users.known_in(project), otherwise=True))
 
     def _control(self, since: float) -> Sighting | Listing:
         """What a control question shows that was sent after the moment; the answer, where that says nothing."""
