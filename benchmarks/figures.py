@@ -88,7 +88,7 @@ def final(fleet: Fleet, count: int) -> Iterator[str]:
     while batch := [Ref(DEMO_PROJECT, job) for job in islice(names, BATCH)]:
         ledger.request(batch, Claim(why="TICKET-4711"))
         _settle_all(ledger, fleet)
-    fleet.client.delete(ledger.prefix + "left")  # a pace without end keeps the last second's million calls there
+    fleet.client.delete(ledger.prefix + "departures")  # a pace without end keeps the last second's million calls there
     each = (used_memory(fleet) - before) / count
     receipts = Receipts(fleet.client, DEFAULT).bytes_used() / count
     deleted = fleet.states()[State.DELETED]

@@ -1,7 +1,7 @@
 """Every key of ours in Redis: what it is, what ends it, and which of those that stand there nobody will ever take away.
 
-The names of one account's keys are told in the header of `worker/ledger/lua/_account.lua`, the others in
-`worker/keys.py`. A new one needs a line there and one here.
+The names of one account's keys are in `worker/ledger/schema/keys.py`, the others in `worker/keys.py`. A new one needs a
+line there and one here.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import redis
 
 from tests.still import Still
+from worker.ledger.schema.keys import Key
 
-LUA = Path(__file__).parents[1] / "worker" / "ledger" / "lua"
 PAGE = 2000
 
 
@@ -41,7 +40,7 @@ INDEX = Ends("moves take refs in and out; forget.lua the last ones", refs=True)
 ONE = Ends("nothing: it is a single one", bounded=500)
 EXPIRES = Ends("Redis", expires=True)
 ACCOUNT = {
-    "d:<project>/<job>": Ends("forget.lua, with its index", of="record"),
+    "d:<ref>": Ends("forget.lua, with its index", of="record"),
     "due:user": INDEX,
     "due:bulk": INDEX,
     "running": INDEX,
@@ -58,19 +57,19 @@ ACCOUNT = {
     "letters:<group>": Ends("_groups.lua, with the last letter", of="groups"),
     "deadlines:<group>": Ends("_groups.lua, with the last letter", of="groups"),
     "gate": ONE,
-    "left": Ends("the next call in its place: as many as a second has", bounded=10_000),
+    "departures": Ends("the next call in its place: as many as a second has", bounded=10_000),
     "failing": Ends("_breaker.lua, at the next sign of life"),
     "forbidden": Ends("_breaker.lua, at the next DELETE of the project that is allowed"),
     "closures": Ends("_closures.lua, when it opens"),
     "probes": Ends("_closures.lua, when it opens"),
     "waiting": Ends("_ring.lua: who waits asks again or is forgotten"),
-    "rung": Ends("_ring.lua: a doorbell is heard or counts as lost"),
-    "bells": ONE,
-    "books": Ends("_books.lua: the oldest of a hundred"),
-    "books:seen": Ends("_books.lua, an hour later"),
-    "books:wanted": Ends("forget.lua, after twenty minutes"),
+    "wakeups": Ends("_ring.lua: a doorbell is heard or counts as lost"),
+    "wakeups:count": ONE,
+    "texts": Ends("_books.lua: the oldest of a hundred"),
+    "texts:seen": Ends("_books.lua, an hour later"),
+    "texts:wanted": Ends("forget.lua, after twenty minutes"),
     "receipts": Ends("trim.lua, once archived"),
-    "receipts:book": ONE,
+    "receipts:chain": ONE,
     "receipts:seals": Ends("trim.lua, once archived"),
     "audit": Ends("forget.lua"),
     "audit:<act>": Ends("forget.lua, with its id", of="audit"),
@@ -87,7 +86,7 @@ ACCOUNT = {
     "replays:planned": Ends("start.lua; forget.lua what never begins"),
     "replays:feeding": Ends("_replays.lua, when it has ended"),
     "replay:<replay>": Ends("start.lua, with its id; forget.lua one that never began", of="replays replays:planned"),
-    "replay:<replay>:refs": Ends("_replays.lua, when it has ended; forget.lua", of="replays replays:planned"),
+    "replay-refs:<replay>": Ends("_replays.lua, when it has ended; forget.lua", of="replays replays:planned"),
     "deaths": ONE,
     "account": ONE,
     "projects": Ends("nothing: one a project", bounded=5000),
@@ -120,10 +119,8 @@ THEIRS = re.compile(r"_kombu\..*|unacked.*|.*\.reply\.celery\.pidbox|celery(ev)?
 
 
 def told() -> set[str]:
-    """The names in the header of _account.lua."""
-    header = (LUA / "_account.lua").read_text(encoding="utf-8").split("local P")[0]
-    lines = re.findall(r"^--   (\S.*?) +(?:hash|zset|string|stream|list|set)\b", header, re.M)
-    return {name for line in lines for name in re.split(r"[, ]+", line)}
+    """The names that the schema knows."""
+    return {key + (f"<{key.of}>" if key.of else "") for key in Key}
 
 
 def pattern_of(name: str) -> re.Pattern[str]:
@@ -159,7 +156,7 @@ class _Look:
             if THEIRS.fullmatch(key) or self._queues.fullmatch(key):
                 continue
             if (named := self._named(key)) is None:
-                yield f"{key}: no table names it: a line in tests/redis_keys.py, and in _account.lua or worker/keys.py"
+                yield f"{key}: no table names it: add it to tests/redis_keys.py and to schema/keys.py or worker/keys.py"
                 continue
             prefix, of, ends = named
             found[prefix, ends].append((key, of))

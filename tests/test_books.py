@@ -158,7 +158,7 @@ def test_what_no_worker_can_judge_is_told_through_a_jump_of_redis_s_clock_and_no
     sweep(bench, "a")
     bench.ledger.look_at_clocks()
     bench.jump(100 * 24 * HOUR_S)
-    book, name = RunBook(bench.ledger), bench.p + "books:wanted"
+    book, name = RunBook(bench.ledger), bench.p + "texts:wanted"
     assert takes(bench, None) is None
     assert book.wanted() == {"old": ASKED.at}
     bench.jump(-100 * 24 * HOUR_S)

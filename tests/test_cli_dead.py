@@ -232,7 +232,7 @@ def test_a_letter_that_is_requested_anew_still_tells_who_asked_first(command: Co
 
 
 def test_a_replay_rings(command: Command, some: Undertaker) -> None:
-    some.redis.delete("eraser:{default}:rung")  # doorbells of the hands that made these letters
+    some.redis.delete("eraser:{default}:wakeups")  # doorbells of the hands that made these letters
     assert command.process("dead", "replay", "e-1", "--reason", "T-1").code == 0
     assert some.redis.llen("eraser.wakeups") == 1
     assert some.redis.zscore("eraser:wakeups", "default") is not None

@@ -260,7 +260,7 @@ def test_the_first_eleven_are_taken_from_all_groups(command: Command, undertaker
     undertaker.end("r-1", "r-2", cause="refused", status=400, code="MSS.00000003")
     replay = command("dead", "replay", "--all", *START[3:], "--json").json[0]["replay"]
     refs = [
-        Ref.parse(ref.decode()) for ref in undertaker.redis.lrange(f"eraser:{{default}}:replay:{replay}:refs", 0, -1)
+        Ref.parse(ref.decode()) for ref in undertaker.redis.lrange(f"eraser:{{default}}:replay-refs:{replay}", 0, -1)
     ]
     assert {"r-1", "r-2"} <= {ref.job_id for ref in refs[:11]}
     assert refs[0].job_id.startswith("e-"), "the largest group has the canary"

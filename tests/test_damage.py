@@ -32,7 +32,7 @@ from worker.runtime import Runtime
 
 EVERY = int(os.environ.get("DAMAGE_EVERY", "29"))  # one in so many ways to damage it; 1 takes a quarter of an hour
 PARTS = 6
-COMES_AGAIN = (":ends:", ":rung", ":left", ":waiting")  # in moments, or counts a minute; nothing is told of it
+COMES_AGAIN = (":ends:", ":wakeups", ":departures", ":waiting")  # in moments, or counts a minute; nothing is told of it
 RECORD = f"eraser:{{default}}:d:{PROJECT}/job-1"
 
 
@@ -275,7 +275,7 @@ def test_receipts_go_on_with_the_next_number_where_the_book_was_lost(bench: Benc
     for job in ("a", "b"):
         bench.request(job)
         bench.settle(bench.take())
-    bench.client.hset(f"{bench.p}receipts:book", "n", "many")
+    bench.client.hset(f"{bench.p}receipts:chain", "n", "many")
     bench.request("c")
     bench.settle(bench.take())
     entries: Any = bench.client.xrange(f"{bench.p}receipts")

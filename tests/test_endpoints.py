@@ -124,7 +124,7 @@ def test_what_was_closed_at_the_old_address_is_open_at_the_new_one(client: redis
     closures = ReadModel(client, "default", rate=10.0).gate().closures
     assert [(one.scope, one.cause) for one in closures] == [("account", "credentials")]
     left = {key.decode().removeprefix(one.prefix) for key in client.scan_iter()}
-    assert not left & {"failing", "forbidden", "left"}
+    assert not left & {"failing", "forbidden", "departures"}
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "held", "dead"])

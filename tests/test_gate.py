@@ -1005,7 +1005,7 @@ def test_after_any_trouble_a_world_that_is_well_again_finishes_everything(
         waited += 1
         bench.ledger.rescue(alive=["w1"], counts=True)
         if turn.wait_s is None and turn.next_ms is not None and turn.next_ms <= bench.now:
-            bench.client.zremrangebyscore(bench.p + "rung", "-inf", "+inf")
+            bench.client.zremrangebyscore(bench.p + "wakeups", "-inf", "+inf")
             bench.ledger.ring("k1")
     bench.check_invariant()
 

@@ -362,5 +362,5 @@ def test_a_cursor_older_than_what_is_kept_is_gone(site: Site, undertaker: Undert
     undertaker.end("a", to="deleted")
     old = site.call("GET", f"{DELETIONS}?settled_since=0-1")
     assert old.status_code == 200
-    undertaker.redis.hset(undertaker.ledger.prefix + "receipts:book", "archived_id", "99999999999999-0")
+    undertaker.redis.hset(undertaker.ledger.prefix + "receipts:chain", "archived_id", "99999999999999-0")
     problem(site.call("GET", f"{DELETIONS}?settled_since=0-1"), 410, "cursor-too-old")

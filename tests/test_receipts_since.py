@@ -54,7 +54,7 @@ def test_a_cursor_before_what_was_trimmed_is_told(running: Runtime, undertaker: 
     undertaker.end("a", "b", "c", to="deleted")
     first = settled_since(running, PROJECT, None, 1)
     second = settled_since(running, PROJECT, first.cursor, 1)
-    book = f"{undertaker.ledger.prefix}receipts:book"
+    book = f"{undertaker.ledger.prefix}receipts:chain"
     undertaker.redis.hset(book, mapping={"archived_id": second.cursor, "archived_n": 2})
     with pytest.raises(CursorTooOld, match="day files"):
         settled_since(running, PROJECT, first.cursor)

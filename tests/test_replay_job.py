@@ -220,8 +220,8 @@ def test_a_list_that_nobody_started_is_forgotten_and_started_once(bench: Bench) 
     go_on(bench)
     bench.settle(bench.take())
     assert look(bench).state is ReplayState.DONE
-    assert bench.client.keys(bench.p + "replay:*:refs") == [f"{bench.p}replay:replay-9:refs".encode()]
-    assert bench.client.ttl(bench.p + "replay:replay-9:refs") == -1, "Redis's clock may jump before it is started"
+    assert bench.client.keys(bench.p + "replay-refs:*") == [f"{bench.p}replay-refs:replay-9".encode()]
+    assert bench.client.ttl(bench.p + "replay-refs:replay-9") == -1, "Redis's clock may jump before it is started"
     bench.pass_time(86_401)
     bench.ledger.forget(keep_s=400 * 86_400)
     assert bench.client.keys(bench.p + "replay:replay-9*") == []

@@ -13,6 +13,7 @@ from typing import Any
 from worker import lessons
 from worker.deletion import ID, Cause, Evidence, Outcome, State, WaitingFor
 from worker.ledger.moves import ABSENT_ONCE, Lease, Lesson, Settlement
+from worker.ledger.schema.fields import Field
 from worker.meaning import NOT_ASKED, Found, Looked, Meaning, meaning, outcome_unknown
 from worker.metastudio.answer import Answer, Body, JobRow, Listing
 from worker.metastudio.states import is_deletable
@@ -25,7 +26,7 @@ _JOB_STATE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 def sighting(looked: Looked) -> dict[str, Any]:
     """What to remember of a look that found the job there: the DELETE may go, and what is related to it."""
-    return {"look": "0"} | (_seen(looked.row, None) if looked.row else {})
+    return {Field.LOOKUP_COUNT: "0"} | (_seen(looked.row, None) if looked.row else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ class Judge:
         """It may be an app user's that is on hold: nothing is sent until a look says, or no such hold is left."""
         blind = what is Found.UNSEEN
         lesson = self._nothing(lease) if blind else self._lesson_of(listing, lease)
-        event, fields = _looked(listing, what), {"look": str(_next_look(lease))}
+        event, fields = _looked(listing, what), {Field.LOOKUP_COUNT.value: str(_next_look(lease))}
         settled = self._settles(lease, State.HELD, event=event, lesson=lesson)
         return replace(settled, delay_s=self._patience(_looks(lease) + 1), fields=fields)
 
@@ -170,7 +171,7 @@ class Judge:
             return self._ends(lease, State.GONE, answer, evidence=evidence, event=event, lesson=lesson)
         if lease.absent_once:
             return self._ends(lease, State.GONE, answer, evidence=Evidence.NEVER_SEEN, event=event, lesson=lesson)
-        fields = {"look": str(ABSENT_ONCE + 1), "unseen": "0"}
+        fields: dict[str, Any] = {Field.LOOKUP_COUNT: str(ABSENT_ONCE + 1), Field.EMPTY_LOOKUP_COUNT: "0"}
         wait = self.schedule.look_again(random=self.random)
         return self._waits(lease, answer, Outcome.ABSENT, wait, fields=fields, event=event, lesson=lesson)
 
@@ -178,7 +179,7 @@ class Judge:
         """The whole project looks empty: it may be, or this key is blind there. Asked again over hours, then dead."""
         times = lease.unseen + 1
         event, lesson = _looked(listing, Found.UNSEEN), self._nothing(lease)
-        fields = {"look": str(_next_look(lease)), "unseen": str(times)} | _unknown(answer)
+        fields = {Field.LOOKUP_COUNT: str(_next_look(lease)), Field.EMPTY_LOOKUP_COUNT: str(times)} | _unknown(answer)
         wait = self.schedule.while_unseen(times, random=self.random)
         if wait is None and lease.cancel_wanted:  # nobody waits for it: looked for until its deadline
             wait = self._patience(times)
@@ -190,14 +191,18 @@ class Judge:
     def _look_later(self, lease: Lease, answer: Answer | None, listing: Listing, lesson: Lesson) -> Settlement:
         """Asking was not answered: ask again later, ever more patiently. Uses no attempt."""
         wait = self._patience(max(_looks(lease) + 1, _spared(lease)))
-        fields = {"look": str(_next_look(lease))} | _unknown(answer)
+        fields = {Field.LOOKUP_COUNT: str(_next_look(lease))} | _unknown(answer)
         event = _looked(listing, Found.UNKNOWN)
         return self._waits(lease, answer, Outcome.UNKNOWN, wait, fields=fields, event=event, lesson=lesson)
 
     def _not_deletable(self, lease: Lease, row: JobRow, answer: Answer | None, listing: Listing) -> Settlement:
         later = lease.later + 1
         # its state explains the refusals so far
-        fields = _seen(row, answer) | {"later": str(later), "look": "0", "refused": "0"}
+        fields = _seen(row, answer) | {
+            Field.NOT_DELETABLE_COUNT: str(later),
+            Field.LOOKUP_COUNT: "0",
+            Field.REFUSED_COUNT: "0",
+        }
         state = row.state if _JOB_STATE.fullmatch(row.state) else "unreadable"
         event = _looked(listing, Found.PRESENT) | {"job_state": state}
         wait = self.schedule.while_not_deletable(later, random=self.random)
@@ -234,7 +239,7 @@ class Judge:
 
     def _refused(self, lease: Lease, answer: Answer, lesson: Lesson, fields: dict[str, Any]) -> Settlement:
         refused = lease.refused + 1
-        fields = fields | {"refused": str(refused)}
+        fields = fields | {Field.REFUSED_COUNT: str(refused)}
         if refused >= REFUSALS:
             ended = self._ends(lease, State.DEAD, answer, cause=Cause.REFUSED, lesson=lesson, outcome=Outcome.REFUSED)
             return replace(ended, used=True, fields=ended.fields | fields)
@@ -278,7 +283,7 @@ class Judge:
         lesson: Lesson | None = None,
     ) -> Settlement:
         settled = self._settles(lease, State.PENDING, answer, outcome, event=event, lesson=lesson)
-        looks = lease.looks or (fields or {}).get("look", "0") != "0"
+        looks = lease.looks or (fields or {}).get(Field.LOOKUP_COUNT, "0") != "0"
         wait = WaitingFor.RETRY if lease.calls or answer or looks else WaitingFor.TURN
         return replace(settled, delay_s=delay_s, wait=wait.value, fields=fields or {})
 
@@ -338,10 +343,10 @@ def _looked(listing: Listing, what: Found) -> dict[str, Any]:
 
 def _seen(row: JobRow, answer: Answer | None) -> dict[str, Any]:
     # of a list's body only what is surely an id goes on
-    related = {"asset": row.asset_id, "voice": row.voice_train_job_id}
+    related = {Field.ASSET_ID: row.asset_id, Field.VOICE_JOB_ID: row.voice_train_job_id}
     ids = {name: value for name, value in related.items() if value and ID.fullmatch(value)}
-    return {"seen": "1"} | ids | _unknown(answer)
+    return {Field.SEEN: "1"} | ids | _unknown(answer)
 
 
 def _unknown(answer: Answer | None) -> dict[str, Any]:
-    return {"unk": "1"} if answer is not None and outcome_unknown(answer) else {}
+    return {Field.OUTCOME_UNKNOWN: "1"} if answer is not None and outcome_unknown(answer) else {}

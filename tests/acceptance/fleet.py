@@ -354,7 +354,7 @@ class Fleet:
         gate: Any = self.client.hgetall(self.ledger.prefix + "gate")
         lines = [f"--- the ledger: {self.states()}", f"gate: {self.reads.gate()}", f"raw: {gate}"]
         lines.append(f"heard of: {self.client.zrange(self.running.keys.workers, 0, -1, withscores=True)}")
-        for index in ("rung", "waiting"):
+        for index in ("wakeups", "waiting"):
             lines.append(f"{index}: {self.client.zrange(self.ledger.prefix + index, 0, -1, withscores=True)}")
         lines.append(f"Redis's clock: {self.reads.now_ms():.0f}")
         for state in (*OPEN, State.DEAD):

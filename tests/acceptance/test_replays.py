@@ -38,7 +38,7 @@ def bury(fleet: Fleet, **groups: int) -> dict[str, list[str]]:
     for name, of_group in jobs.items():
         fleet.plant(*of_group)
         undertaker.end(*of_group, **died[name])
-    fleet.client.delete(f"{fleet.ledger.prefix}gate", f"{fleet.ledger.prefix}rung")  # the undertaker's own
+    fleet.client.delete(f"{fleet.ledger.prefix}gate", f"{fleet.ledger.prefix}wakeups")  # the undertaker's own
     return jobs
 
 

@@ -19,6 +19,7 @@ import redis
 
 from worker.keys import OURS, Keys
 from worker.ledger.ask import ask
+from worker.ledger.schema.keys import Key
 
 NOBODY: Final = "-"  # the job was created without an app user
 BELIEVED_S: Final = 5.0  # a Redis in the place of one that was lost has another key: the old one meets no hold
@@ -33,7 +34,7 @@ class AppUsers:
     ) -> None:
         self._client = client
         self._name = keys.app_users
-        self._projects = keys.account(account) + "users:projects"
+        self._projects = keys.account(account) + Key.USER_PROJECTS
         self._clock = clock
         self._known: tuple[bytes, float] | None = None  # the key, and until when it is believed
 

@@ -13,6 +13,7 @@ from worker.keys import OURS, Keys
 from worker.ledger import values
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref
+from worker.ledger.schema.keys import Key
 
 _PAGE = 500
 
@@ -48,12 +49,12 @@ class AuditLog:
         """Every entry between two moments (ms since 1970), the newest first."""
         # ids first, entries later: paging by rank would tell some twice when new ones come meanwhile
         most, least = until if until is not None else "+inf", since if since is not None else "-inf"
-        ids: Any = ask(partial(self._client.zrange, self._p + "audit", most, least, desc=True, byscore=True))
+        ids: Any = ask(partial(self._client.zrange, self._p + Key.AUDIT, most, least, desc=True, byscore=True))
         for start in range(0, len(ids), _PAGE):
             page = [name.decode(errors="replace") for name in ids[start : start + _PAGE]]
             pipe = self._client.pipeline(transaction=False)
             for name in page:
-                pipe.hgetall(f"{self._p}audit:{name}")
+                pipe.hgetall(f"{self._p}{Key.AUDIT_ENTRY}{name}")
             for name, fields in zip(page, ask(pipe.execute), strict=True):
                 if fields:  # its time was over meanwhile
                     yield self._entry(name, values.texts(fields))

@@ -14,6 +14,7 @@ from typing import Any
 from worker.ledger import scripts
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref
+from worker.ledger.schema.keys import Key
 from worker.ledger.store import BATCH, Ledger
 
 AT_ONCE = 100  # records with their histories: as long a script as 500 without
@@ -49,9 +50,9 @@ def adopt_user_holds(source: Ledger, target: Ledger, *, every: bool = False) -> 
 
     every: only those that were put on hold in every account.
     """
-    users: Any = ask(source.client.hgetall, source.prefix + "holds:users")
+    users: Any = ask(source.client.hgetall, source.prefix + Key.HELD_USERS)
     holds = [
-        [user.decode(), said.decode(), ask(source.client.zscore, source.prefix + "holds:ends", b"u " + user) or False]
+        [user.decode(), said.decode(), ask(source.client.zscore, source.prefix + Key.HOLD_ENDS, b"u " + user) or False]
         for user, said in users.items()
         if not every or json.loads(said).get("every")
     ]

@@ -13,6 +13,7 @@ import redis
 
 from worker.ledger import values
 from worker.ledger.ask import ask
+from worker.ledger.schema.keys import Key
 
 BOUNDS_MS: Final = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000)  # as in lua/_counters.lua
 
@@ -41,8 +42,8 @@ class Counters:
 def read(client: redis.Redis, prefix: str) -> Counters:
     """Raises `Unreachable` when Redis does not answer."""
     pipe = client.pipeline(transaction=True)
-    pipe.hgetall(f"{prefix}counters")
-    pipe.get(f"{prefix}bells")
+    pipe.hgetall(prefix + Key.COUNTERS)
+    pipe.get(prefix + Key.WAKEUP_COUNT)
     raw, bells = ask(pipe.execute)
     return _parsed({name: values.whole(number) for name, number in values.texts(raw).items()}, values.whole(bells))
 

@@ -19,11 +19,11 @@ from worker.keys import OURS, Keys
 from worker.ledger.acts import Act, ActName
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref, target
+from worker.ledger.schema.keys import Key
+from worker.ledger.schema.states import INDEXES
 from worker.ledger.store import BATCH, Ledger
 
 log = logging.getLogger(__name__)
-
-INDEXES = ("due:user", "due:bulk", "running", "held", "deleted", "gone", "dead", "cancelled", "discarded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class DamageList:
     def __init__(self, client: redis.Redis, account: str, keys: Keys = OURS) -> None:
         self.account = account
         self._client = client
-        self._name = f"{keys.account(account)}damaged"
+        self._name = keys.account(account) + Key.DAMAGED
 
     def each(self) -> list[Damaged]:
         """Everything that nobody has looked at yet, the oldest first."""
@@ -130,7 +130,7 @@ class Checker:
         """One look at everything; yields after each round trip or two."""
         for account in accounts:
             ledger = self._ledger(account)
-            if not ask(self._client.exists, *(ledger.prefix + name for name in (*INDEXES, "gate", "counters"))):
+            if not ask(self._client.exists, *(ledger.prefix + name for name in (*INDEXES, Key.GATE, Key.COUNTERS))):
                 yield
                 continue
             check(ledger, keys=True)

@@ -14,13 +14,29 @@ from worker.keys import OURS, Keys
 from worker.ledger import scripts, values
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref, compact
+from worker.ledger.schema.fields import Field
+from worker.ledger.schema.keys import Key
 from worker.ledger.store import BATCH
 
 _LETTER = (
-    *("state", "cause", "status", "code", "settled", "dl", "at", "round"),
-    *("by", "why", "run", "rp", "lane", "dn", "au", "owner"),
+    Field.STATE,
+    Field.CAUSE,
+    Field.STATUS,
+    Field.CODE,
+    Field.FINISHED_AT,
+    Field.DEADLINE,
+    Field.REQUESTED_AT,
+    Field.ROUND,
+    Field.REQUESTED_BY,
+    Field.REASON,
+    Field.RUN,
+    Field.REPLAY,
+    Field.LANE,
+    Field.DEATH_NUMBER,
+    Field.APP_USER_HASH,
+    Field.OWNER_HASH,
 )
-_NOT_OVER = ("due:user", "due:bulk", "running", "held", "dead")
+_NOT_OVER = (Key.DUE_USER, Key.DUE_BULK, Key.RUNNING, Key.HELD, Key.DEAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +92,7 @@ class Glance:
     def letters(self, state: State = State.DEAD) -> Iterator[Letter]:
         """Every dead (or discarded) letter, newest first."""
         for ref, fields in self._each(self.refs(state), _LETTER):
-            if fields["state"] == state:  # one that moved on meanwhile is left out
+            if fields[Field.STATE] == state:  # one that moved on meanwhile is left out
                 yield self._letter(ref, fields)
 
     def groups(self) -> tuple[list[LetterGroup], int]:
@@ -90,8 +106,8 @@ class Glance:
 
     def states(self, refs: Iterable[Ref]) -> Iterator[tuple[Ref, State | None]]:
         """Each one's state, in order; None for one that is not known."""
-        for ref, fields in self._each(refs, ("state",)):
-            yield ref, State(fields["state"]) if fields["state"] in tuple(State) else None
+        for ref, fields in self._each(refs, (Field.STATE,)):
+            yield ref, State(fields[Field.STATE]) if fields[Field.STATE] in tuple(State) else None
 
     def claimed_by(self, run: str) -> Iterator[Ref]:
         """Every deletion that a run asked for and that may be sent: dead letters too, by a replay."""
@@ -99,29 +115,29 @@ class Glance:
         for index in _NOT_OVER:
             pipe.zrange(self._p + index, 0, -1, desc=True)
         refs = (Ref.parse(member.decode(errors="replace")) for members in ask(pipe.execute) for member in members)
-        for ref, fields in self._each(refs, ("run", "claims")):
-            claims = values.entries(fields["claims"])
-            if fields["run"] == run or any(claim.get("run") == run for claim in claims):
+        for ref, fields in self._each(refs, (Field.RUN, Field.CLAIMS)):
+            claims = values.entries(fields[Field.CLAIMS])
+            if fields[Field.RUN] == run or any(claim.get("run") == run for claim in claims):
                 yield ref
 
     def _letter(self, ref: Ref, fields: dict[str, Any]) -> Letter:
         return Letter(
             ref=ref,
             account=self.account,
-            cause=fields["cause"] or "unknown",
-            status=values.whole(fields["status"]) if fields["status"] else None,
-            code=fields["code"] or None,
-            finished_at=values.number(fields["settled"]) or 0,
-            deadline_at=values.number(fields["dl"]) or 0,
-            requested_at=values.number(fields["at"]) or 0,
-            round=values.whole(fields["round"], 1),
-            requested_by=fields["by"] or None,
-            reason=fields["why"] or None,
-            run=fields["run"] or None,
-            replay=fields["rp"] or None,
-            lane=fields["lane"] or "bulk",
-            death=values.whole(fields["dn"]),
-            whose=fields["owner"] or fields["au"] or None,
+            cause=fields[Field.CAUSE] or "unknown",
+            status=values.whole(fields[Field.STATUS]) if fields[Field.STATUS] else None,
+            code=fields[Field.CODE] or None,
+            finished_at=values.number(fields[Field.FINISHED_AT]) or 0,
+            deadline_at=values.number(fields[Field.DEADLINE]) or 0,
+            requested_at=values.number(fields[Field.REQUESTED_AT]) or 0,
+            round=values.whole(fields[Field.ROUND], 1),
+            requested_by=fields[Field.REQUESTED_BY] or None,
+            reason=fields[Field.REASON] or None,
+            run=fields[Field.RUN] or None,
+            replay=fields[Field.REPLAY] or None,
+            lane=fields[Field.LANE] or "bulk",
+            death=values.whole(fields[Field.DEATH_NUMBER]),
+            whose=fields[Field.OWNER_HASH] or fields[Field.APP_USER_HASH] or None,
         )
 
     def _each(self, refs: Iterable[Ref], names: tuple[str, ...]) -> Iterator[tuple[Ref, dict[str, Any]]]:

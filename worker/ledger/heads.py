@@ -10,9 +10,10 @@ import redis
 
 from worker.keys import OURS, Keys
 from worker.ledger.ask import ask
+from worker.ledger.schema.keys import Key
 
-_WORK = ("due:user", "due:bulk", "running", "replays:feeding")
-_HOLDS = ("holds:ends", "holds:unknown")
+_WORK = (Key.DUE_USER, Key.DUE_BULK, Key.RUNNING, Key.REPLAYS_FEEDING)
+_HOLDS = (Key.HOLD_ENDS, Key.OWNER_UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from worker.ledger import values
 from worker.ledger.acts import Act, ActName
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref, lean
+from worker.ledger.schema.keys import Key
 from worker.ledger.store import BATCH, Ledger
 
 
@@ -105,7 +106,7 @@ class HoldList:
 
     def _release_what_is_free(self, said: dict[str, Any], ended: list[str]) -> int:
         """Go through everything that is held, after these holds of app users ended."""
-        members: Any = ask(self._client.zrange, self._p + "held", 0, -1)
+        members: Any = ask(self._client.zrange, self._p + Key.HELD, 0, -1)
         refs = (Ref.parse(member.decode(errors="replace")) for member in members)
         freed = sum(int(answer["freed"]) for _, answer in self._ledger.in_batches("release", said, refs))
         self._ledger.move("release", {"looked_through": ended})
@@ -115,20 +116,20 @@ class HoldList:
 
     def each(self) -> Iterator[Hold]:
         """Every hold, those of app users first."""
-        for user, said in self._entries("holds:users"):
+        for user, said in self._entries(Key.HELD_USERS):
             yield _hold(None, user, said)
-        for ref, said in self._entries("holds:jobs"):
+        for ref, said in self._entries(Key.HELD_JOBS):
             yield _hold(Ref.parse(ref), None, said)
 
     def of(self, ref: Ref) -> Hold | None:
         """The hold of one job by its id."""
-        said: Any = ask(self._client.hget, self._p + "holds:jobs", str(ref))
+        said: Any = ask(self._client.hget, self._p + Key.HELD_JOBS, str(ref))
         return _hold(ref, None, said) if said else None
 
     def now(self) -> OnHold:
         """Everything that is on hold."""
-        refs: Any = ask(self._client.hkeys, self._p + "holds:jobs")
-        users: Any = ask(self._client.hkeys, self._p + "holds:users")
+        refs: Any = ask(self._client.hkeys, self._p + Key.HELD_JOBS)
+        users: Any = ask(self._client.hkeys, self._p + Key.HELD_USERS)
         return OnHold(
             frozenset(Ref.parse(ref.decode(errors="replace")) for ref in refs),
             frozenset(user.decode(errors="replace") for user in users),

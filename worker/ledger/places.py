@@ -27,9 +27,10 @@ from worker.keys import OURS, Keys
 from worker.ledger import scripts
 from worker.ledger.ask import ask
 from worker.ledger.carrying import adopt_user_holds
+from worker.ledger.schema.keys import Key
+from worker.ledger.schema.states import INDEXES
 from worker.ledger.store import Ledger
 
-INDEXES = ("due:user", "due:bulk", "running", "held", "deleted", "gone", "dead", "cancelled", "discarded")
 PAGE = 1000
 
 
@@ -114,7 +115,7 @@ class Places:
 
     def holds(self, account: str, project: str) -> Iterator[str]:
         """The refs of every job of a project that is on hold in an account, asked for or not."""
-        name = self._keys.account(account) + "holds:jobs"
+        name = self._keys.account(account) + Key.HELD_JOBS
         scan = self._client.hscan_iter(name, match=f"{project}/*", count=PAGE)
         while (found := ask(next, scan, None)) is not None:
             yield found[0].decode()

@@ -16,12 +16,29 @@ from worker.ledger import bindings, scripts, values
 from worker.ledger.ask import ask
 from worker.ledger.bindings import Binding
 from worker.ledger.moves import Ref, compact
+from worker.ledger.schema.fields import Field
+from worker.ledger.schema.keys import Key
+from worker.ledger.schema.states import INDEX, INDEXES
 
 _PAGE = 500
 START_SHARE = 0.985  # as in lua/_gate.lua
 SKEW_TOLD_MS = 60_000.0  # of less nobody has to hear; calls are signed with it all the same
 _WEIGHT = ("key", "account", "project")  # of closures: which one an account's gate names
-_ROW = ("state", "lane", "wait", "cause", "status", "code", "why", "by", "at", "dl", "settled", "round", "unk")
+_ROW = (
+    Field.STATE,
+    Field.LANE,
+    Field.WAITING_FOR,
+    Field.CAUSE,
+    Field.STATUS,
+    Field.CODE,
+    Field.REASON,
+    Field.REQUESTED_BY,
+    Field.REQUESTED_AT,
+    Field.DEADLINE,
+    Field.FINISHED_AT,
+    Field.ROUND,
+    Field.OUTCOME_UNKNOWN,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +174,17 @@ class ReadModel:
         """Counts, what is due and the gate, in one round trip."""
         now = self.now_ms()
         pipe = self._client.pipeline(transaction=False)
-        pipe.hgetall(self._p + "gate")
-        pipe.hgetall(self._p + "closures")
-        names = ["due:user", "due:bulk", *(state.value for state in State if state is not State.PENDING)]
+        pipe.hgetall(self._p + Key.GATE)
+        pipe.hgetall(self._p + Key.CLOSURES)
+        names = list(INDEXES)
         for name in names:
             pipe.zcard(self._p + name)
         for lane in ("user", "bulk"):
             pipe.zcount(self._p + f"due:{lane}", "-inf", now)
             pipe.zrangebyscore(self._p + f"due:{lane}", 0, "(+inf", start=0, num=1, withscores=True)
-        for name in ("holds:jobs", "holds:users"):
+        for name in (Key.HELD_JOBS, Key.HELD_USERS):
             pipe.hlen(self._p + name)
-        pipe.hlen(self._p + "damaged")
+        pipe.hlen(self._p + Key.DAMAGED)
         pipe.hmget(self._p + bindings.KEY, bindings.FIELDS)
         raw, closed, *answer, held_jobs, held_users, damaged, bound = ask(pipe.execute)
         cards = dict(zip(names, answer[: len(names)], strict=True))
@@ -175,7 +192,7 @@ class ReadModel:
         heads = [head[0][1] for head in (user_head, bulk_head) if head]
         oldest = min(heads, default=None)
         states = {state: cards.get(state.value, 0) for state in State}
-        states[State.PENDING] = cards["due:user"] + cards["due:bulk"]
+        states[State.PENDING] = cards[Key.DUE_USER] + cards[Key.DUE_BULK]
         return AccountStatus(
             gate=self._gate(raw, closed, now),
             states=states,
@@ -195,8 +212,8 @@ class ReadModel:
     def gate(self) -> Gate:
         """The gate alone."""
         pipe = self._client.pipeline(transaction=False)
-        pipe.hgetall(self._p + "gate")
-        pipe.hgetall(self._p + "closures")
+        pipe.hgetall(self._p + Key.GATE)
+        pipe.hgetall(self._p + Key.CLOSURES)
         raw, closed = ask(pipe.execute)
         return self._gate(raw, closed, self.now_ms())
 
@@ -210,15 +227,16 @@ class ReadModel:
         gate, now = self.gate(), self.now_ms()
         answer = ask(scripts.load("glance").run, self._client, self._p, compact(_ROW), *map(str, due))
         for (ref, at), found in zip(due.items(), values.loaded(answer), strict=True):
-            fields = {name: value for name, value in zip(_ROW, found, strict=True) if value is not False}
+            fields = {name.value: value for name, value in zip(_ROW, found, strict=True) if value is not False}
             if _is_sound(fields):
-                yield self._deletion(ref, fields, at if "settled" not in fields else None, gate, now, history=False)
+                yield self._deletion(
+                    ref, fields, at if Field.FINISHED_AT not in fields else None, gate, now, history=False
+                )
 
     # -- how it is read ----------------------------------------------------------------------------------------------
 
     def _pages(self, state: State, newest_first: bool) -> Iterator[list[Ref]]:
-        indexes = ["due:user", "due:bulk"] if state is State.PENDING else [state.value]
-        for index in indexes:
+        for index in INDEX[state]:
             # members first, records later: paging by rank over a moving index would skip some
             members = ask(partial(self._client.zrange, self._p + index, 0, -1, desc=newest_first))
             for start in range(0, len(members), _PAGE):
@@ -229,8 +247,8 @@ class ReadModel:
         now = self.now_ms()
         pipe = self._client.pipeline(transaction=False)
         for ref in refs:
-            pipe.hgetall(f"{self._p}d:{ref}")
-            for index in ("due:user", "due:bulk", "held"):
+            pipe.hgetall(f"{self._p}{Key.RECORD}{ref}")
+            for index in (Key.DUE_USER, Key.DUE_BULK, Key.HELD):
                 pipe.zscore(self._p + index, str(ref))
         answer = ask(pipe.execute)
         for i, ref in enumerate(refs):
@@ -242,35 +260,35 @@ class ReadModel:
     def _deletion(
         self, ref: Ref, fields: dict[str, str], due: float | None, gate: Gate, now: float, *, history: bool
     ) -> Deletion:
-        state = State(fields["state"])
+        state = State(fields[Field.STATE])
         attempts, events = _history(f"{fields.get('past', '')}\n{fields.get('log', '')}") if history else ((), ())
-        status, closed = fields.get("status"), gate.closes(ref.project_id)
+        status, closed = fields.get(Field.STATUS), gate.closes(ref.project_id)
         return Deletion(
             ref=ref,
             account=self.account,
             state=state,
             waiting_for=_waiting_for(fields, due, gate, now, closed=closed) if state is State.PENDING else None,
-            cause=fields.get("cause"),
-            evidence=fields.get("evidence"),
-            lane=fields.get("lane", "bulk"),
-            reason=fields.get("why"),
-            requested_by=fields.get("by"),
-            run=fields.get("run"),
-            replay=fields.get("rp"),
-            cut=values.whole(fields.get("cut")),
-            claims=tuple(values.entries(fields.get("claims"))[1:]),
-            requested_at=float(fields["at"]),
+            cause=fields.get(Field.CAUSE),
+            evidence=fields.get(Field.EVIDENCE),
+            lane=fields.get(Field.LANE, "bulk"),
+            reason=fields.get(Field.REASON),
+            requested_by=fields.get(Field.REQUESTED_BY),
+            run=fields.get(Field.RUN),
+            replay=fields.get(Field.REPLAY),
+            cut=values.whole(fields.get(Field.HISTORY_DROPPED)),
+            claims=tuple(values.entries(fields.get(Field.CLAIMS))[1:]),
+            requested_at=float(fields[Field.REQUESTED_AT]),
             due_at=due,
-            deadline_at=float(fields["dl"]),
-            finished_at=values.number(fields.get("settled")),
-            round=values.whole(fields.get("round"), 1),
-            used=values.whole(fields.get("used")),
-            may_be_deleted=fields.get("unk") == "1" and state not in (State.DELETED, State.GONE),
-            cancel_wanted=fields.get("wish") == "cancel",
+            deadline_at=float(fields[Field.DEADLINE]),
+            finished_at=values.number(fields.get(Field.FINISHED_AT)),
+            round=values.whole(fields.get(Field.ROUND), 1),
+            used=values.whole(fields.get(Field.ATTEMPTS_USED)),
+            may_be_deleted=fields.get(Field.OUTCOME_UNKNOWN) == "1" and state not in (State.DELETED, State.GONE),
+            cancel_wanted=fields.get(Field.CANCEL_REQUESTED) == "cancel",
             status=values.whole(status) if status else None,
-            code=fields.get("code"),
-            asset_id=fields.get("asset"),
-            voice_train_job_id=fields.get("voice"),
+            code=fields.get(Field.CODE),
+            asset_id=fields.get(Field.ASSET_ID),
+            voice_train_job_id=fields.get(Field.VOICE_JOB_ID),
             attempts=attempts,
             events=events,
         )
@@ -322,7 +340,7 @@ def _number(g: dict[str, str], name: str) -> float | None:
 
 
 def _waiting_for(fields: dict[str, str], due: float | None, gate: Gate, now: float, *, closed: bool) -> WaitingFor:
-    own = WaitingFor(said) if (said := fields.get("wait")) in tuple(WaitingFor) else WaitingFor.TURN
+    own = WaitingFor(said) if (said := fields.get(Field.WAITING_FOR)) in tuple(WaitingFor) else WaitingFor.TURN
     if due is not None and due > now:
         return own
     if closed and gate.gate in ("ok", "clock", "throttled"):
@@ -334,8 +352,8 @@ def _waiting_for(fields: dict[str, str], due: float | None, gate: Gate, now: flo
 
 def _is_sound(fields: Mapping[str, str]) -> bool:
     """Whether it can be shown. What cannot is put aside by the moves, and told as damaged."""
-    return fields.get("state") in tuple(State) and all(
-        values.number(fields.get(name)) is not None for name in ("at", "dl")
+    return fields.get(Field.STATE) in tuple(State) and all(
+        values.number(fields.get(name)) is not None for name in (Field.REQUESTED_AT, Field.DEADLINE)
     )
 
 

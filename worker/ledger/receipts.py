@@ -16,6 +16,7 @@ from worker.keys import OURS, Keys
 from worker.ledger import scripts, values
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref
+from worker.ledger.schema.keys import Key
 
 PAGE = 500
 START = "0-0"  # before every entry
@@ -77,17 +78,17 @@ class Receipts:
         self.account = account
         self._client = client
         self._prefix = keys.account(account)
-        self._stream = self._prefix + "receipts"
+        self._stream = self._prefix + Key.RECEIPTS
 
     def book(self) -> Book:
         """How far they have come."""
-        raw: Any = ask(self._client.hgetall, f"{self._stream}:book")
+        raw: Any = ask(self._client.hgetall, self._prefix + Key.RECEIPTS_CHAIN)
         return _book(raw)
 
     def missing(self) -> int:
         """How many should still be in the stream and are not."""
         pipe = self._client.pipeline(transaction=True)  # at one moment: others come and go all the time
-        pipe.hgetall(f"{self._stream}:book")
+        pipe.hgetall(self._prefix + Key.RECEIPTS_CHAIN)
         pipe.xlen(self._stream)
         raw, there = ask(pipe.execute)
         book = _book(raw)
@@ -125,7 +126,7 @@ def unsealed(client: redis.Redis, accounts: Iterable[str], keys: Keys = OURS) ->
     names = list(accounts)
     pipe = client.pipeline(transaction=False)
     for account in names:
-        pipe.hmget(keys.account(account) + "receipts:book", "n", "sealed_n")
+        pipe.hmget(keys.account(account) + Key.RECEIPTS_CHAIN, "n", "sealed_n")
     return [name for name, (n, done) in zip(names, pipe.execute(), strict=True) if n and n != done]
 
 

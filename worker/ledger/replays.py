@@ -16,6 +16,7 @@ from worker.ledger import values
 from worker.ledger.acts import Act, ActName
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref, lean
+from worker.ledger.schema.keys import Key
 from worker.ledger.store import BATCH, Ledger
 
 KEEP_S = 400 * 86400.0
@@ -102,7 +103,7 @@ class ReplayBook:
 
     def mark(self) -> int:
         """The number of the latest death."""
-        raw: Any = ask(self._client.get, f"{self._p}deaths")
+        raw: Any = ask(self._client.get, self._p + Key.DEATHS)
         return values.whole(raw)
 
     def freeze(self, replay: str, refs: Iterable[Ref]) -> None:
@@ -167,23 +168,23 @@ class ReplayBook:
 
     def find(self, replay: str) -> Replay | None:
         """One replay that was started."""
-        raw: Any = ask(self._client.hgetall, f"{self._p}replay:{replay}")
+        raw: Any = ask(self._client.hgetall, f"{self._p}{Key.REPLAY}{replay}")
         return _replay(replay, self._ledger.account, values.texts(raw))
 
     def latest(self, number: int) -> list[Replay]:
         """The last ones, newest first."""
-        ids: Any = ask(self._client.zrange, f"{self._p}replays", 0, number - 1, desc=True)
+        ids: Any = ask(self._client.zrange, self._p + Key.REPLAYS, 0, number - 1, desc=True)
         return [replay for name in ids if (replay := self.find(name.decode(errors="replace"))) is not None]
 
     def current(self) -> list[Replay]:
         """The latest one, and every one that somebody has to drive; newest first, in two round trips."""
         pipe = self._client.pipeline(transaction=False)
-        pipe.zrange(f"{self._p}replays:feeding", 0, -1)
-        pipe.zrange(f"{self._p}replays", 0, 0, desc=True)
+        pipe.zrange(self._p + Key.REPLAYS_FEEDING, 0, -1)
+        pipe.zrange(self._p + Key.REPLAYS, 0, 0, desc=True)
         feeding, latest = ask(pipe.execute)
         names = sorted({name.decode(errors="replace") for name in (*feeding, *latest)})
         for name in names:
-            pipe.hgetall(f"{self._p}replay:{name}")
+            pipe.hgetall(f"{self._p}{Key.REPLAY}{name}")
         found = (
             _replay(name, self._ledger.account, values.texts(raw))
             for name, raw in zip(names, ask(pipe.execute), strict=True)

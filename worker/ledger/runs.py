@@ -11,6 +11,7 @@ from typing import Any
 from worker.ledger import values
 from worker.ledger.ask import ask
 from worker.ledger.moves import lean
+from worker.ledger.schema.keys import Key
 from worker.ledger.store import Ledger
 
 WANTED_MS = 15 * 60_000.0  # what was not put aside for so long is no longer there (see `lua/_books.lua`)
@@ -94,18 +95,18 @@ class RunBook:
         said: dict[Any, Any] = asdict(run) | {"skipped": json.dumps(run.skipped)}
         del said["outcomes"], said["id"]
         fields: dict[Any, Any] = lean(said)
-        name = f"{self._p}run:{run.id}"
+        name = f"{self._p}{Key.RUN}{run.id}"
         pipe = self._client.pipeline(transaction=True)
         pipe.delete(name)
         pipe.hset(name, mapping=fields)
-        pipe.zadd(f"{self._p}runs", {run.id: run.started})
+        pipe.zadd(self._p + Key.RUNS, {run.id: run.started})
         ask(pipe.execute)
 
     def find(self, run: str) -> Run | None:
         """One run."""
         pipe = self._client.pipeline(transaction=False)
-        pipe.hgetall(f"{self._p}run:{run}")
-        pipe.hgetall(f"{self._p}outcomes:{run}")
+        pipe.hgetall(f"{self._p}{Key.RUN}{run}")
+        pipe.hgetall(f"{self._p}{Key.RUN_OUTCOMES}{run}")
         raw, ends = ask(pipe.execute)
         if not raw:
             return None
@@ -114,12 +115,12 @@ class RunBook:
 
     def latest(self, number: int) -> list[Run]:
         """The last runs, newest first."""
-        ids: Any = ask(self._client.zrange, f"{self._p}runs", 0, number - 1, desc=True)
+        ids: Any = ask(self._client.zrange, self._p + Key.RUNS, 0, number - 1, desc=True)
         return [run for name in ids if (run := self.find(name.decode(errors="replace"))) is not None]
 
     def wanted(self) -> dict[str, float]:
         """Policies whose deletions no worker could judge lately, and since when the text that asked is it (ms)."""
-        raw, since = ask(self._client.hgetall, f"{self._p}books:wanted"), self._ledger.now_ms() - WANTED_MS
+        raw, since = ask(self._client.hgetall, self._p + Key.POLICY_TEXTS_WANTED), self._ledger.now_ms() - WANTED_MS
         found = {name.decode(): value.decode().split(" ") for name, value in raw.items()}
         return {name: float(at) for name, (at, seen) in found.items() if float(seen) > since}
 

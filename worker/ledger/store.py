@@ -35,6 +35,7 @@ from worker.ledger.moves import (
     Turn,
     lean,
 )
+from worker.ledger.schema.keys import Key
 
 __all__ = ["BATCH", "Ledger", "connect"]
 
@@ -43,8 +44,8 @@ ROOM_CHECK_S = 1.0  # how long "there is room" is believed
 RESTORABLE_S = 30 * 86400.0  # how long a discarded letter can be taken back
 REDATE_MOVES = 100  # of 500 each, in one turn of the dispatcher
 _DAY_MS = 86_400_000
-KEPT_FOR_MS = {"ops": 3_600_000, "idem": _DAY_MS, "plans": _DAY_MS, "books:wanted": 1_200_000}
-_BEGINNING = {"ops": "0", "idem": "0", "books:wanted": "0"}
+KEPT_FOR_MS = {"ops": 3_600_000, "idem": _DAY_MS, "plans": _DAY_MS, Key.POLICY_TEXTS_WANTED: 1_200_000}
+_BEGINNING = {"ops": "0", "idem": "0", Key.POLICY_TEXTS_WANTED: "0"}
 
 
 def _accepted(refs: Sequence[Ref], answer: dict[str, Any]) -> Iterator[Accepted]:
@@ -377,7 +378,7 @@ class Ledger(Mover):
 
     def place_now(self, project: str) -> str:
         """What is said of it; empty: nothing was."""
-        said: Any = ask(self.client.hget, self.prefix + "projects", project)
+        said: Any = ask(self.client.hget, self.prefix + Key.PROJECTS, project)
         return said.decode() if said else ""
 
     def rebind(self, endpoint: str, *, why: str | None, by: str | None, plan: bool) -> Rebound:

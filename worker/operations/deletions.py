@@ -16,6 +16,8 @@ from worker.errors import UsageError
 from worker.ledger.ask import ask
 from worker.ledger.moves import Ref
 from worker.ledger.read import Deletion
+from worker.ledger.schema.keys import Key
+from worker.ledger.schema.states import INDEX
 from worker.runtime import Runtime
 
 ROWS = 50
@@ -99,9 +101,9 @@ def _heads(running: Runtime, wanted: Wanted, sources: Sequence[_Source]) -> list
 
 
 def _sources(running: Runtime, wanted: Wanted, place: str) -> list[_Source]:
-    names = {State.PENDING: ("due:user", "due:bulk")}.get(wanted.state, (wanted.state.value,))
+    names: Sequence[str] = INDEX[wanted.state]
     if wanted.group is not None:
-        names = (f"letters:{wanted.group}",)
+        names = (Key.GROUP_LETTERS + wanted.group,)
     made = [
         _Source(account, running.keys.account(account) + name, None)
         for account in running.settings.accounts

@@ -15,6 +15,7 @@ from worker.ledger.bindings import bindings
 from worker.ledger.carrying import adopt_users, carry
 from worker.ledger.moves import Ref
 from worker.ledger.places import Home
+from worker.ledger.schema.keys import Key
 from worker.operations.words import count
 from worker.runtime import Runtime
 
@@ -108,7 +109,7 @@ def plan(running: Runtime, project: str, to: str) -> MovePlan | None:
     running.check_endpoints()
     _check_address(running, home.account, to)
     states, holds = _count(running, home.account, project)
-    user_holds = int(running.redis.hlen(running.keys.account(home.account) + "holds:users"))
+    user_holds = int(running.redis.hlen(running.keys.account(home.account) + Key.HELD_USERS))
     return MovePlan(project, home.account, to, states, holds, user_holds, begun=home.to is not None)
 
 

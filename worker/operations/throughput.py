@@ -8,6 +8,7 @@ from typing import Any
 
 from worker.deletion import State
 from worker.ledger.ask import ask
+from worker.ledger.schema.keys import Key
 from worker.runtime import Runtime
 
 MINUTES = 60
@@ -53,7 +54,7 @@ def last_hour(running: Runtime, now: float) -> Hour:
     accounts = list(running.settings.accounts)
     for account in accounts:
         for hour in (last // 60 - 1, last // 60):
-            pipe.hgetall(f"{running.keys.account(account)}ends:{hour}")  # see `lua/_settle.lua`
+            pipe.hgetall(f"{running.keys.account(account)}{Key.ENDS}{hour}")  # see `lua/_settle.lua`
     counted: dict[tuple[int, str], int] = {}
     answers: Any = ask(pipe.execute)
     for fields in answers:

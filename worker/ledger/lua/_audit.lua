@@ -9,7 +9,7 @@ local SAID = { 'act', 'by', 'why', 'of', 'run', 'user', 'cap' }
 -- act: {id, and SAID}, or nil where time did it and no person; results: a list of words, one a deletion or switch.
 local function audit(now, act, results, first)
   if not act then return end
-  local k = P .. 'audit:' .. act.id
+  local k = K.audit_entry .. act.id
   if redis.call('EXISTS', k) == 0 then
     local entry = { 'at', ms(now) }
     for _, name in ipairs(SAID) do
@@ -23,7 +23,7 @@ local function audit(now, act, results, first)
       entry[#entry + 1] = first
     end
     redis.call('HSET', k, unpack(entry))
-    redis.call('ZADD', P .. 'audit', ms(now), act.id)
+    redis.call('ZADD', K.audit, ms(now), act.id)
   end
   redis.call('HSET', k, 'last', ms(now))
   local counts = {}

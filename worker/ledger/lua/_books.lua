@@ -14,7 +14,7 @@ local ASIDE, AGAIN = 60000, 600000  -- ms: until it is tried again, the first ti
 
 -- Since when the book is the text; it is written down when it is new.
 local function book_since(now, book)
-  local books = P .. 'books'
+  local books = K.policy_texts
   local since, at = number(redis.call('ZSCORE', books, book.id)), tonumber(ms(math.min(book.at, now)))
   if since and (not book.changed or since >= at) then return since end
   while redis.call('ZCOUNT', books, at, at) > 0 do at = at + 1 end
@@ -24,7 +24,7 @@ local function book_since(now, book)
 end
 
 local function note_seen(now, book)
-  local seen = P .. 'books:seen'
+  local seen = K.policy_texts_seen
   if now - number(redis.call('ZSCORE', seen, book.id), 0) < SEEN_EVERY then return end
   redis.call('ZREMRANGEBYSCORE', seen, '-inf', ms(now - CURRENT))
   redis.call('ZADD', seen, ms(now), book.id)
@@ -33,8 +33,8 @@ end
 
 local function newest_seen(now, within)
   local newest = -1
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'books:seen', ms(now - within), '+inf')) do
-    newest = math.max(newest, number(redis.call('ZSCORE', P .. 'books', id), -1))
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.policy_texts_seen, ms(now - within), '+inf')) do
+    newest = math.max(newest, number(redis.call('ZSCORE', K.policy_texts, id), -1))
   end
   return newest
 end
@@ -51,10 +51,10 @@ end
 -- was seen it is put aside, so that it stands in nobody's way. Returns whether it was left.
 local function leave_to_others(ref, lane, now, names, asked)
   if newest_seen(now, LATELY) >= text_needed(now, asked) then return true end
-  local k, wanted = record(ref), P .. 'books:wanted'
-  local again = redis.call('HGET', k, 'wait') == 'policies'
-  redis.call('HSET', k, 'wait', 'policies')
-  redis.call('ZADD', P .. 'due:' .. lane, ms(now + (again and AGAIN or ASIDE)), ref)
+  local k, wanted = record(ref), K.policy_texts_wanted
+  local again = redis.call('HGET', k, F.waiting_for) == 'policies'
+  redis.call('HSET', k, F.waiting_for, 'policies')
+  redis.call('ZADD', index_of('pending', lane), ms(now + (again and AGAIN or ASIDE)), ref)
   for _, name in ipairs(names) do redis.call('HSET', wanted, name, ms(asked) .. ' ' .. ms(now)) end
   return false
 end

@@ -15,20 +15,20 @@ end
 
 -- A DELETE of the project was allowed: those that were not are their jobs' own trouble.
 local function allowed(project)
-  for _, ref in ipairs(redis.call('ZRANGE', P .. 'forbidden', 0, -1)) do
-    if project_of(ref) == project then redis.call('ZREM', P .. 'forbidden', ref) end
+  for _, ref in ipairs(redis.call('ZRANGE', K.forbidden, 0, -1)) do
+    if project_of(ref) == project then redis.call('ZREM', K.forbidden, ref) end
   end
 end
 
 local function sign_of_life(now, saw, call)
   local g, project = read_gate(), project_of(call.ref)
   if num('failing', 0) > 0 then
-    redis.call('DEL', P .. 'failing')
+    redis.call('DEL', K.failing)
     drop('failing')
   end
   if g.forbidden then
     allowed(project)
-    if redis.call('EXISTS', P .. 'forbidden') == 0 then drop('forbidden') end
+    if redis.call('EXISTS', K.forbidden) == 0 then drop('forbidden') end
   end
   -- A call that left before it was closed proves nothing about the rights of now.
   for _, name in ipairs({ 'account', 'project ' .. project }) do
@@ -43,8 +43,8 @@ local function sign_of_life(now, saw, call)
 end
 
 local function failure(now, cfg, saw, call)
-  redis.call('ZADD', P .. 'failing', ms(now), call.ref)
-  put('failing', redis.call('ZCARD', P .. 'failing'))
+  redis.call('ZADD', K.failing, ms(now), call.ref)
+  put('failing', redis.call('ZCARD', K.failing))
   if call.due >= num('well', math.huge) then drop('well') end
   if saw.probe and closure(saw.probe) then
     close_longer(now, cfg, saw.probe, saw.why)
@@ -61,10 +61,10 @@ local function forbidden(now, cfg, saw, call)
   if saw.probe and closure(saw.probe) then close_longer(now, cfg, saw.probe, saw.why) return true end
   local account = closure('account')
   if closure('project ' .. project) or (account and account.cause == 'misconfigured') then return true end
-  redis.call('ZADD', P .. 'forbidden', ms(now), call.ref)
+  redis.call('ZADD', K.forbidden, ms(now), call.ref)
   put('forbidden', '1')
   local here, everywhere, several = 0, 0, false
-  local at = redis.call('ZRANGE', P .. 'forbidden', 0, -1, 'WITHSCORES')
+  local at = redis.call('ZRANGE', K.forbidden, 0, -1, 'WITHSCORES')
   for i = 1, #at, 2 do
     local mine = project_of(at[i]) == project
     if mine then here = here + 1 end

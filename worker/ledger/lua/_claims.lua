@@ -6,16 +6,16 @@
 -- moment: it named the moment when it may begin, and not a while after which.
 -- Claims live in every round until the deletion ends, they are withdrawn, or a person gives the dead letter up. While it is
 -- held their deadlines stand still: they are as of when it was put on hold (`ht`).
-local NAMES = { 'by', 'why', 'run', 'pol', 'book', 'moment' }
+local NAMES = { F.requested_by, F.reason, F.run, F.policy, F.policy_text, F.exact_time }
 local MOST_CLAIMS = 50
 
 local function time_of(ref, state, lane, was)
   local at = number(state == 'running' and was or redis.call('ZSCORE', index_of(state, lane), ref))
-  return at or number(redis.call('HGET', record(ref), 'dl'))  -- somebody took it out of its index: no sooner than needed
+  return at or number(redis.call('HGET', record(ref), F.deadline))  -- somebody took it out of its index: no sooner than needed
 end
 
 local function claims_of(ref)
-  local v = redis.call('HMGET', record(ref), 'claims', 'state', 'lane', 'was', 'at', 'dl', unpack(NAMES))
+  local v = redis.call('HMGET', record(ref), F.claims, F.state, F.lane, F.previous_due, F.requested_at, F.deadline, unpack(NAMES))
   if v[1] then return cjson.decode(v[1]) end
   local alone = { lane = v[3], at = tonumber(v[5]), dl = tonumber(v[6]), due = time_of(ref, v[2], v[3], v[4]) }
   for i, name in ipairs(NAMES) do alone[name] = v[6 + i] or nil end
@@ -29,12 +29,12 @@ local function write_claims(ref, claims)
     if claim.lane == 'user' then lane = 'user' end
     due, dl = math.min(due, claim.due), math.min(dl, claim.dl)
   end
-  local fields = { 'lane', lane, 'at', ms(first.at), 'dl', ms(dl) }
+  local fields = { F.lane, lane, F.requested_at, ms(first.at), F.deadline, ms(dl) }
   for _, name in ipairs(NAMES) do
     if first[name] then fields[#fields + 1], fields[#fields + 2] = name, first[name] end
   end
-  if #claims > 1 then fields[#fields + 1], fields[#fields + 2] = 'claims', cjson.encode(claims) end
-  redis.call('HDEL', k, 'claims', unpack(NAMES))
+  if #claims > 1 then fields[#fields + 1], fields[#fields + 2] = F.claims, cjson.encode(claims) end
+  redis.call('HDEL', k, F.claims, unpack(NAMES))
   redis.call('HSET', k, unpack(fields))
   return lane, due
 end
@@ -73,34 +73,34 @@ end
 -- were withdrawn, and what they hurried goes back to the time of those who are left, unless it was called for.
 local function follow(ref, now, claims, sooner)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'state', 'lane', 'was', 'calls', 'lost')
+  local v = redis.call('HMGET', k, F.state, F.lane, F.previous_due, F.calls, F.leases_lost)
   local before = time_of(ref, v[1], v[2], v[3])
   local lane, due = write_claims(ref, claims)
   if sooner then due = math.min(before, sooner) else due = (v[4] or v[5]) and before or math.max(before, due) end
-  if v[1] == 'running' then return redis.call('HSET', k, 'was', ms(due)) end
+  if v[1] == 'running' then return redis.call('HSET', k, F.previous_due, ms(due)) end
   if lane ~= v[2] then redis.call('ZREM', index_of(v[1], v[2]), ref) end
   redis.call('ZADD', index_of(v[1], lane), ms(due), ref)
   if v[1] ~= 'pending' then return end
-  if due > before then redis.call('HSET', k, 'wait', 'grace') elseif due < before and due <= now then redis.call('HDEL', k, 'wait') end
+  if due > before then redis.call('HSET', k, F.waiting_for, 'grace') elseif due < before and due <= now then redis.call('HDEL', k, F.waiting_for) end
 end
 
 -- It is held no more: the time that was left goes on.
 local function go_on_from_hold(ref, now)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'ht', 'dl', 'claims')
+  local v = redis.call('HMGET', k, F.held_since, F.deadline, F.claims)
   local stood = math.max(0, now - tonumber(v[1] or now))
-  redis.call('HDEL', k, 'ht')
-  redis.call('HSET', k, 'dl', ms(tonumber(v[2]) + stood))
+  redis.call('HDEL', k, F.held_since)
+  redis.call('HSET', k, F.deadline, ms(tonumber(v[2]) + stood))
   if not v[3] then return end
   local claims = cjson.decode(v[3])
   for _, claim in ipairs(claims) do claim.dl = tonumber(ms(claim.dl + stood)) end
-  redis.call('HSET', k, 'claims', cjson.encode(claims))
+  redis.call('HSET', k, F.claims, cjson.encode(claims))
 end
 
 -- The policies that ask for it, where nobody else does: it is sent only if one of them still means it. And since when the
 -- newest text of theirs is the text.
 local function policies(ref)
-  local v = redis.call('HMGET', record(ref), 'pol', 'claims', 'book')
+  local v = redis.call('HMGET', record(ref), F.policy, F.claims, F.policy_text)
   if not v[1] then return nil end
   local names, asked = {}, 0
   for i, claim in ipairs(v[2] and cjson.decode(v[2]) or { { pol = v[1], book = v[3] } }) do
@@ -112,8 +112,8 @@ end
 
 -- A policy's run counts how its deletions stand that are not under way; a new round is counted anew.
 local function count_outcome(k, state, by)
-  local run = redis.call('HGET', k, 'run')
-  if not run or redis.call('EXISTS', P .. 'run:' .. run) == 0 then return end
-  local ends = P .. 'outcomes:' .. run
+  local run = redis.call('HGET', k, F.run)
+  if not run or redis.call('EXISTS', K.run .. run) == 0 then return end
+  local ends = K.run_outcomes .. run
   redis.call('HINCRBY', ends, state, by)
 end

@@ -12,7 +12,7 @@
 --   * what time alone sets free or ends has to wait: clocks_agree() is false.
 -- So a clock that jumped, whosever it is, holds up and never releases.
 local MINUTE = 60000
-local CLOCK = KEYS[1] .. 'clock'
+local CLOCK = K.clock
 local raw_time, ledger_time, seen_time  -- Redis's clock; the ledger's time; the same when a worker last looked, or nil
 local agreed, looked                    -- do the clocks agree; did a worker look within the last minute, by either clock
 local kept_raw, kept_ahead, to_check    -- as the hash has them

@@ -6,7 +6,7 @@
 --     quiet    true: nothing speaks against calls but that one has to try first; nobody is told of a closure
 --     target, by    the job that closed it, and who asked for that
 --   probes     zset   those of them that are not quiet; score: when somebody may try
-local CLOSURES, PROBES = P .. 'closures', P .. 'probes'
+local CLOSURES, PROBES = K.closures, K.probes
 local closures = {}  -- as far as they were read
 
 -- One that cannot be read closes nothing: what it closed is refused again.

@@ -3,13 +3,13 @@ local function contents(ref)
   local k = record(ref)
   local c = {
     fields = redis.call('HGETALL', k),
-    hold = redis.call('HGET', P .. 'holds:jobs', ref) or nil,
-    hold_ends = redis.call('ZSCORE', P .. 'holds:ends', 'j ' .. ref) or nil,
-    unknown = redis.call('ZSCORE', P .. 'holds:unknown', ref) or nil,
-    user_kept = redis.call('ZSCORE', P .. 'discarded:users', ref) or nil,
+    hold = redis.call('HGET', K.held_jobs, ref) or nil,
+    hold_ends = redis.call('ZSCORE', K.hold_ends, 'j ' .. ref) or nil,
+    unknown = redis.call('ZSCORE', K.owner_unknown, ref) or nil,
+    user_kept = redis.call('ZSCORE', K.discarded_users, ref) or nil,
   }
   if #c.fields > 0 then
-    local v = redis.call('HMGET', k, 'state', 'lane')
+    local v = redis.call('HMGET', k, F.state, F.lane)
     c.state, c.lane = v[1], v[2]
     c.score = redis.call('ZSCORE', index_of(v[1], v[2]), ref) or nil
   end

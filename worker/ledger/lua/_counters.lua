@@ -5,7 +5,7 @@
 --                     ms <outcome>                         the milliseconds of all of them together
 --   ends:<hour>  hash   '<minute> <state>'              how many ended so in that minute since 1970; gone after two hours
 -- The words are of fixed sets: no id, code or message ever becomes a field.
-local COUNTERS = P .. 'counters'
+local COUNTERS = K.counters
 local BOUNDS = { 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000 }
 
 local function count(field, n) redis.call('HINCRBY', COUNTERS, field, n or 1) end
@@ -32,6 +32,6 @@ end
 
 local function count_minute(now, to)
   local minute = math.floor(now / 60000)
-  local hour = P .. 'ends:' .. math.floor(minute / 60)
+  local hour = K.ends .. math.floor(minute / 60)
   if redis.call('HINCRBY', hour, minute .. ' ' .. to, 1) == 1 then redis.call('PEXPIRE', hour, 7200000) end  -- no promise
 end

@@ -3,7 +3,7 @@
 -- stands among what was damaged (see _guard.lua).
 local sound, belongs, put_aside, numbers
 do
-local INDEXES = { 'due:user', 'due:bulk', 'running', 'held', 'deleted', 'gone', 'dead', 'cancelled', 'discarded' }
+local INDEXES = ALL_INDEXES
 spoilt.indexes = INDEXES
 
 local function sum(a, b, c, d, e, f, g, h) return a + b + (c or 0) + (d or 0) + (e or 0) + (f or 0) + (g or 0) + (h or 0) end
@@ -15,8 +15,8 @@ function numbers(...)
 end
 
 -- The fields that `sound` and `belongs` read. LEGAL says what each has to be, where it is there.
-local FIELDS = { 'state', 'lane', 'unk', 'seen', 'unsent', 'au', 'owner', 'wish', 'claims', 'back', 'rp', 'at', 'dl', 'round',
-  'used', 'calls', 'lost', 'later', 'refused', 'look', 'unseen', 'settled', 'tk', 'was', 'ht', 'busy', 'dn' }
+local FIELDS = { F.state, F.lane, F.outcome_unknown, F.seen, F.unsent, F.app_user_hash, F.owner_hash, F.cancel_requested, F.claims, F.before_replay, F.replay, F.requested_at, F.deadline, F.round,
+  F.attempts_used, F.calls, F.leases_lost, F.not_deletable_count, F.refused_count, F.lookup_count, F.empty_lookup_count, F.finished_at, F.taken_at, F.previous_due, F.held_since, F.call_ends_at, F.death_number }
 local FIRST_NUMBER = 12
 local LEGAL, STATES, LANES, FLAG
 local function know_fields()
@@ -37,14 +37,14 @@ local function know_fields()
   local function before(x)  -- what a letter was before its replay (see feed.lua)
     local r = x ~= '-' and table_of(x)
     for name, value in pairs(r or {}) do
-      if name ~= 'claims' and type(value) ~= 'string' then return false end
+      if name ~= F.claims and type(value) ~= 'string' then return false end
     end
     return x == '-' or (r and are_claims(r.claims))
   end
 
-  LEGAL = { lane = function(x) return LANES[x] end, state = function(x) return STATES[x] end, unk = flag, seen = flag,
-    unsent = flag, au = hash, owner = hash, claims = function(x) return are_claims(table_of(x)) end, back = before,
-    wish = function(x) return x == 'cancel' end }
+  LEGAL = { [F.lane] = function(x) return LANES[x] end, [F.state] = function(x) return STATES[x] end, [F.outcome_unknown] = flag, [F.seen] = flag,
+    [F.unsent] = flag, [F.app_user_hash] = hash, [F.owner_hash] = hash, [F.claims] = function(x) return are_claims(table_of(x)) end, [F.before_replay] = before,
+    [F.cancel_requested] = function(x) return x == 'cancel' end }
   for i = FIRST_NUMBER, #FIELDS do LEGAL[FIELDS[i]] = number end
 end
 
@@ -56,24 +56,24 @@ end
 
 -- Is nothing wrong with it at first sight? What is seldom there is looked at more closely.
 local function plain(v)
-  return STATES[v[1]] and LANES[v[2]] and FLAG[v[3]] and FLAG[v[4]] and FLAG[v[5]] and (not v[6] or LEGAL.au(v[6]))
-    and (not v[7] or LEGAL.owner(v[7])) and not (v[8] or v[9] or v[10] or v[11]) and numbers(unpack(v, 12, 19))
+  return STATES[v[1]] and LANES[v[2]] and FLAG[v[3]] and FLAG[v[4]] and FLAG[v[5]] and (not v[6] or LEGAL[F.app_user_hash](v[6]))
+    and (not v[7] or LEGAL[F.owner_hash](v[7])) and not (v[8] or v[9] or v[10] or v[11]) and numbers(unpack(v, 12, 19))
     and numbers(0, 0, unpack(v, 20, 25)) and numbers(0, 0, v[26], v[27])
 end
 
 local OPEN = { ['due:user'] = true, ['due:bulk'] = true, pending = true, running = true, held = true }
-local function is_replay(id) return redis.call('EXISTS', P .. 'replay:' .. id) == 1 end
+local function is_replay(id) return redis.call('EXISTS', K.replay .. id) == 1 end
 
 -- A replay waits for no letter that is put aside. One of which is lost who fed it was fed by each that has it in its list.
 -- Returns whether one waited.
 local function leave_replays(ref, stood_in)
-  local v, waited = redis.call('HMGET', record(ref), 'rp', 'back'), false
+  local v, waited = redis.call('HMGET', record(ref), F.replay, F.before_replay), false
   if v[1] and not is_replay(v[1]) then v[1] = nil end
-  local ids = v[1] and { v[1] } or redis.call('ZRANGE', P .. 'replays', 0, -1)
+  local ids = v[1] and { v[1] } or redis.call('ZRANGE', K.replays, 0, -1)
   for _, id in ipairs(ids) do
-    local R = P .. 'replay:' .. id
+    local R = K.replay .. id
     local w = redis.call('HMGET', R, 'open', 'cursor')
-    local place = not v[1] and redis.call('LPOS', R .. ':refs', ref)
+    local place = not v[1] and redis.call('LPOS', K.replay_refs .. id, ref)
     if number(w[1], 0) > 0 and (v[1] or (place and place < number(w[2], 0))) then
       redis.call('HINCRBY', R, 'open', -1)
       redis.call('HINCRBY', R, 'damaged', 1)
@@ -92,17 +92,17 @@ function put_aside(ref, why, value)
   end
   if stood_in then leave_replays(ref, stood_in) end
   for _, index in ipairs({ 'holds:unknown', 'discarded:users', 'failing', 'forbidden' }) do redis.call('ZREM', P .. index, ref) end
-  for _, group in ipairs(redis.call('HKEYS', P .. 'groups')) do
-    redis.call('ZREM', P .. 'letters:' .. group, ref)
-    redis.call('ZREM', P .. 'deadlines:' .. group, ref)
-    if redis.call('EXISTS', P .. 'letters:' .. group) == 0 then redis.call('HDEL', P .. 'groups', group) end
+  for _, group in ipairs(redis.call('HKEYS', K.groups)) do
+    redis.call('ZREM', K.group_letters .. group, ref)
+    redis.call('ZREM', K.group_deadlines .. group, ref)
+    if redis.call('EXISTS', K.group_letters .. group) == 0 then redis.call('HDEL', K.groups, group) end
   end
-  if redis.call('EXISTS', record(ref)) == 1 then redis.call('RENAME', record(ref), P .. 'aside:' .. ref) end
+  if redis.call('EXISTS', record(ref)) == 1 then redis.call('RENAME', record(ref), K.put_aside .. ref) end
   damage(ref, why, value)
-  redis.call('HINCRBY', P .. 'counters', 'deletion.damaged', 1)
+  redis.call('HINCRBY', K.counters, 'deletion.damaged', 1)
 end
 
-local NEEDED = { state = true, lane = true, at = true, dl = true }
+local NEEDED = { [F.state] = true, [F.lane] = true, [F.requested_at] = true, [F.deadline] = true }
 local function look_closely(ref, v)
   for i, name in ipairs(FIELDS) do
     if not v[i] and NEEDED[name] then return put_aside(ref, 'its record has no field ' .. name) end
@@ -110,8 +110,8 @@ local function look_closely(ref, v)
   end
   local replay = v[11]
   if replay and OPEN[v[1]] and not is_replay(replay) then
-    if leave_replays(ref, v[1]) then damage(ref .. ' rp', 'there is no such replay', replay) end
-    redis.call('HDEL', record(ref), 'rp', 'back')
+    if leave_replays(ref, v[1]) then damage(ref .. ' ' .. F.replay, 'there is no such replay', replay) end
+    redis.call('HDEL', record(ref), F.replay, F.before_replay)
   end
   return v
 end

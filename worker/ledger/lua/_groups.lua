@@ -5,23 +5,23 @@
 -- A group's name is fit to be typed: server_error-500-MSS.00000004. A dead record's field `grp` says which it stands in.
 local function joins_group(ref, died)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'cause', 'status', 'code', 'dl')
+  local v = redis.call('HMGET', k, F.cause, F.status, F.code, F.deadline)
   local parts = { (string.gsub(v[1] or 'unknown', '[^0-9A-Za-z._]+', '_')) }
   for i = 2, 3 do
     if v[i] and v[i] ~= '' then parts[#parts + 1] = (string.gsub(v[i], '[^0-9A-Za-z._]+', '_')) end
   end
   local group = table.concat(parts, '-')
-  redis.call('HSET', k, 'grp', group)
-  redis.call('HSET', P .. 'groups', group, cjson.encode({ v[1] or 'unknown', v[2], v[3] }))
-  redis.call('ZADD', P .. 'letters:' .. group, died, ref)
-  redis.call('ZADD', P .. 'deadlines:' .. group, v[4], ref)
+  redis.call('HSET', k, F.group, group)
+  redis.call('HSET', K.groups, group, cjson.encode({ v[1] or 'unknown', v[2], v[3] }))
+  redis.call('ZADD', K.group_letters .. group, died, ref)
+  redis.call('ZADD', K.group_deadlines .. group, v[4], ref)
 end
 
 local function leaves_group(ref)
-  local group = redis.call('HGET', record(ref), 'grp')
+  local group = redis.call('HGET', record(ref), F.group)
   if not group then return end
-  redis.call('ZREM', P .. 'letters:' .. group, ref)
-  redis.call('ZREM', P .. 'deadlines:' .. group, ref)
-  redis.call('HDEL', record(ref), 'grp')
-  if redis.call('EXISTS', P .. 'letters:' .. group) == 0 then redis.call('HDEL', P .. 'groups', group) end
+  redis.call('ZREM', K.group_letters .. group, ref)
+  redis.call('ZREM', K.group_deadlines .. group, ref)
+  redis.call('HDEL', record(ref), F.group)
+  if redis.call('EXISTS', K.group_letters .. group) == 0 then redis.call('HDEL', K.groups, group) end
 end

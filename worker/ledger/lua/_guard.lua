@@ -3,7 +3,7 @@
 --   aside:<name>    any     what stood there, as it was, until a person has looked at it (see undamage.lua)
 -- A script that fails in the middle keeps what it wrote so far, so none may fail: each command of all fragments goes through
 -- the `redis.call` below, which meets an empty place where a key is of a wrong type or a number is none.
-local spoilt = { list = KEYS[1] .. 'damaged', told = {} }  -- told: {name, why}, for the answer (see _once.lua)
+local spoilt = { list = K.damaged, told = {} }  -- told: {name, why}, for the answer (see _once.lua)
 local number, table_of, damage
 local raw = redis
 do

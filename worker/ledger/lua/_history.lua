@@ -32,9 +32,9 @@ end
 
 local function note(ref, line, round)
   local k = record(ref)
-  local log = redis.call('HGET', k, 'log')
+  local log = redis.call('HGET', k, F.history)
   if log and log ~= '' then line = trimmed(log .. '\n' .. line, round) end
-  redis.call('HSET', k, 'log', line)
+  redis.call('HSET', k, F.history, line)
 end
 
 local function note_event(ref, now, name, fields, round)
@@ -45,14 +45,14 @@ end
 
 -- The present round is over: another one begins.
 local function fold_history(k)
-  local v = redis.call('HMGET', k, 'log', 'past')
+  local v = redis.call('HMGET', k, F.history, F.past_history)
   if not v[1] or v[1] == '' then return end
   local lines, kept = {}, {}
   for line in string.gmatch((v[2] or '') .. '\n' .. v[1], '[^\n]+') do lines[#lines + 1] = line end
   for i, line in ipairs(lines) do
     if i <= PAST_FIRST or i > #lines - PAST_LAST then kept[#kept + 1] = line end
   end
-  redis.call('HSET', k, 'past', table.concat(kept, '\n'))
-  redis.call('HDEL', k, 'log')
-  if #kept < #lines then redis.call('HINCRBY', k, 'cut', #lines - #kept) end
+  redis.call('HSET', k, F.past_history, table.concat(kept, '\n'))
+  redis.call('HDEL', k, F.history)
+  if #kept < #lines then redis.call('HINCRBY', k, F.history_dropped, #lines - #kept) end
 end

@@ -23,13 +23,13 @@ end
 
 -- A lease lasts as long as it was meant to, from now on: its holder counts by a clock of its own and ends no later.
 local function mend_leases(now)
-  local leases = redis.call('ZREVRANGEBYSCORE', P .. 'running', '+inf', ms(now), 'WITHSCORES', 'LIMIT', 0, LEASES)
+  local leases = redis.call('ZREVRANGEBYSCORE', K.running, '+inf', ms(now), 'WITHSCORES', 'LIMIT', 0, LEASES)
   for i = 1, #leases, 2 do
     local ref = leases[i]
-    local taken = tonumber(redis.call('HGET', record(ref), 'tk') or nil)
+    local taken = tonumber(redis.call('HGET', record(ref), F.taken_at) or nil)
     if taken and taken > now then
-      redis.call('ZADD', P .. 'running', ms(tonumber(leases[i + 1]) - (taken - now)), ref)
-      redis.call('HSET', record(ref), 'tk', ms(now - 1))
+      redis.call('ZADD', K.running, ms(tonumber(leases[i + 1]) - (taken - now)), ref)
+      redis.call('HSET', record(ref), F.taken_at, ms(now - 1))
     end
   end
 end
@@ -42,8 +42,8 @@ local function keep_time()
   if not seen_time or now >= seen_time - BACK then return end
   to_check = '1 0'
   redis.call('HSET', CLOCK, 'check', to_check)
-  redis.call('HSET', P .. 'receipts:book', 'turned', ms(now))
-  redis.call('DEL', P .. 'rung', P .. 'waiting')
+  redis.call('HSET', K.receipts_chain, 'turned', ms(now))
+  redis.call('DEL', K.wakeups_in_flight, K.waiting_executors)
   mend_gate(now, seen_time - now)
   mend_leases(now)
   for _, index in ipairs(DATED) do

@@ -11,13 +11,13 @@ local function first_open(lane, now)
     drop('past:' .. lane, 'ties:' .. lane)
     return 0
   end
-  return redis.call('ZCOUNT', P .. 'due:' .. lane, '-inf', '(' .. ms(past)) + num('ties:' .. lane, 0)
+  return redis.call('ZCOUNT', index_of('pending', lane), '-inf', '(' .. ms(past)) + num('ties:' .. lane, 0)
 end
 
 local function passed_over(lane, now, score, rank)
   if not read_gate()['past:' .. lane] then put('past_at', now) end
   put('past:' .. lane, score)
-  put('ties:' .. lane, rank - redis.call('ZCOUNT', P .. 'due:' .. lane, '-inf', '(' .. score))
+  put('ties:' .. lane, rank - redis.call('ZCOUNT', index_of('pending', lane), '-inf', '(' .. score))
 end
 
 -- When the next deletion is due (ms since 1970) that no closed project stops, the user lane first if it is due; nil: none.
@@ -25,7 +25,7 @@ local function next_due(now)
   local soonest
   for _, lane in ipairs(LANES) do
     local rank = first_open(lane, now)
-    local head = redis.call('ZRANGE', P .. 'due:' .. lane, rank, rank, 'WITHSCORES')
+    local head = redis.call('ZRANGE', index_of('pending', lane), rank, rank, 'WITHSCORES')
     if head[2] then
       local at = math.max(0, tonumber(head[2]))
       if at <= now then return at end

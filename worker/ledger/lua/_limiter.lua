@@ -17,10 +17,10 @@ function spacing(cfg) return cfg.interval / num('share', START_SHARE) * num('slo
 -- did stand aside, up to OLD_MOST: jobs that are never answered must not stop the others.
 local LONG, OLD_MOST = 1000, 6  -- ms, calls
 function long(cfg) return math.max(LONG, 5 * num('call_ms', 0)) end
-function young(now, cfg) return redis.call('ZCOUNT', P .. 'running', ms(now + cfg.lease - long(cfg)), '+inf') end
+function young(now, cfg) return redis.call('ZCOUNT', K.running, ms(now + cfg.lease - long(cfg)), '+inf') end
 function full(now, cfg)
   local most = math.min(cfg.max_calls, 4 + math.ceil(2 * num('call_ms', 0) / spacing(cfg)))
-  local running = redis.call('ZCARD', P .. 'running')
+  local running = redis.call('ZCARD', K.running)
   if running < most or running >= most + OLD_MOST then return running >= most end
   return young(now, cfg) >= most
 end
@@ -30,7 +30,7 @@ end
 -- `left` (hash: call number modulo a second's calls -> when it left, ms) holds the last second's calls, planned ones at
 -- first, then what the hand says (see sent()). The next call leaves a second, and a part of the room that the spacing
 -- leaves free in one, after the one that stands in its place.
-local LEFT = P .. 'left'
+local LEFT = K.departures
 local function places(cfg) return math.max(1, math.floor(1000 / cfg.interval + 0.5)) end
 local function place(cfg, nth) return string.format('%d', nth % places(cfg)) end
 

@@ -7,7 +7,7 @@
 -- what time it is by its clocks (see _clock.lua). An account has one address, from its first use on (`account`: endpoint,
 -- since), and nobody acts on it who has another: jobs of one MetaStudio are not there at the other, so each of them would
 -- look like one that is gone.
-local OPS = P .. 'ops'
+local OPS = K.operations
 
 local function once(caller, said, body)
   local number, endpoint = string.match(said, '^(%d+) ?([^ @]*)')
@@ -16,11 +16,11 @@ local function once(caller, said, body)
   if n and tonumber(n) == seq then return answer end
   if n and tonumber(n) > seq then return '{"stale":true}' end
   if endpoint ~= '' then
-    local bound = redis.call('HGET', P .. 'account', 'endpoint')
+    local bound = redis.call('HGET', K.account, 'endpoint')
     if bound and bound ~= endpoint then return cjson.encode({ elsewhere = bound }) end
     if not bound then
-      redis.call('ZREM', P .. 'waiting', '-')  -- see _drains.lua
-      redis.call('HSET', P .. 'account', 'endpoint', endpoint, 'since', ms(clock()))
+      redis.call('ZREM', K.waiting_executors, '-')  -- see _drains.lua
+      redis.call('HSET', K.account, 'endpoint', endpoint, 'since', ms(clock()))
     end
   end
   for i = 4, #ARGV do sound(ARGV[i]) end

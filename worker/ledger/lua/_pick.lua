@@ -9,8 +9,8 @@ local STEPPED_OVER = 500  -- left to others, or to clocks that agree
 local SAMPLE = 16         -- places of a lane that are looked at where the heads fail
 
 -- The record of one that is due, as far as a take has to know it. nil: it was damaged, and left the lane.
-local KNOWN = { 'state', 'lane', 'dl', 'at', 'round', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'unseen', 'unk',
-  'seen', 'wish', 'wait', 'user', 'claims', 'back' }
+local KNOWN = { F.state, F.lane, F.deadline, F.requested_at, F.round, F.attempts_used, F.calls, F.leases_lost, F.not_deletable_count, F.refused_count, F.lookup_count, F.empty_lookup_count, F.outcome_unknown,
+  F.seen, F.cancel_requested, F.waiting_for, F.app_user, F.claims, F.before_replay }
 local function known_due(ref, lane)
   local v = redis.call('HMGET', record(ref), unpack(KNOWN))
   local good = v[1] == 'pending' and v[2] == lane and numbers(v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10])
@@ -30,21 +30,21 @@ end
 local function stands(ref, now, r, trying)
   if not r then return 'damaged' end
   if lies_elsewhere(ref, options.strays) then return 'elsewhere' end
-  local on_hold = r.wish ~= 'cancel' and hold_of(ref) or nil
+  local on_hold = r[F.cancel_requested] ~= 'cancel' and hold_of(ref) or nil
   if on_hold and on_hold ~= 'ask' then return on_hold end
-  local over = tonumber(r.dl) <= now
-  if (over or r.wait == 'grace') and not clocks_agree() then return 'not_yet' end
+  local over = tonumber(r[F.deadline]) <= now
+  if (over or r[F.waiting_for] == 'grace') and not clocks_agree() then return 'not_yet' end
   if over then return 'over' end
   local project = project_of(ref)
   local c = closure('project ' .. project)
   if c and project ~= trying and not (c.quiet and c['until'] <= now) then return 'closed' end
   local names, asked = policies(ref)
-  if names and r.wish ~= 'cancel' and not may_judge(now, options.book, asked) then return 'others', names, asked end
+  if names and r[F.cancel_requested] ~= 'cancel' and not may_judge(now, options.book, asked) then return 'others', names, asked end
   return 'go', { tries = c and 'project ' .. project or nil, who = on_hold == 'ask' or nil, names = names }
 end
 
 local function chosen(ref, lane, r, how)
-  if how.names then redis.call('HDEL', P .. 'books:wanted', unpack(how.names)) end
+  if how.names then redis.call('HDEL', K.policy_texts_wanted, unpack(how.names)) end
   how.ref, how.lane, how.record = ref, lane, r
   return how
 end
@@ -54,11 +54,11 @@ local function put_away(ref, lane, now, r, why, names, asked)
   if why == 'damaged' then return true
   elseif why == 'not_yet' then return false
   elseif why == 'others' then return not leave_to_others(ref, lane, now, names, asked)
-  elseif why == 'elsewhere' then redis.call('ZADD', P .. 'due:' .. lane, ms(now + ELSEWHERE), ref)
+  elseif why == 'elsewhere' then redis.call('ZADD', index_of('pending', lane), ms(now + ELSEWHERE), ref)
   elseif why == 'over' then
-    note_event(ref, now, 'deletion.died', { cause = 'deadline' }, r.round or '1')
-    finish(ref, now, 'pending', lane, 'dead', { cause = 'deadline' })
-  else hold(ref, now, 'pending', lane, now, r.round or '1', why) end
+    note_event(ref, now, 'deletion.died', { cause = 'deadline' }, r[F.round] or '1')
+    finish(ref, now, 'pending', lane, 'dead', 'deadline')
+  else hold(ref, now, 'pending', lane, now, r[F.round] or '1', why) end
   return true
 end
 
@@ -68,7 +68,7 @@ function head(now)
   for _, lane in ipairs(LANES) do
     local rank, passed, score = first_open(lane, now), 0, nil
     while away < PUT_AWAY and left < STEPPED_OVER do
-      local due = redis.call('ZRANGE', P .. 'due:' .. lane, rank, rank, 'WITHSCORES')
+      local due = redis.call('ZRANGE', index_of('pending', lane), rank, rank, 'WITHSCORES')
       if not due[1] or tonumber(due[2]) > now then break end
       local r = known_due(due[1], lane)
       local how, more_of_it, asked = stands(due[1], now, r)
@@ -98,7 +98,7 @@ end
 function untried(now, cfg, seed, only)
   local least, found = math.huge, nil
   for _, lane in ipairs(LANES) do
-    local key = P .. 'due:' .. lane
+    local key = index_of('pending', lane)
     local from, to = only and 0 or first_open(lane, now), redis.call('ZCOUNT', key, '-inf', ms(now))
     local ranks = {}
     if read_gate().well and now - num('well_at', 0) < long(cfg) then
@@ -112,8 +112,8 @@ function untried(now, cfg, seed, only)
       if ref and (not only or project_of(ref) == only) then
         local r = known_due(ref, lane)
         local how, more_of_it = stands(ref, now, r, only)
-        local calls = tonumber(r and r.calls or '0')
-        if how == 'go' and r.wish ~= 'cancel' and calls < least then
+        local calls = tonumber(r and r[F.calls] or '0')
+        if how == 'go' and r[F.cancel_requested] ~= 'cancel' and calls < least then
           least, found = calls, { ref, lane, r, more_of_it }
           if least == 0 then return chosen(unpack(found)) end
         end
@@ -126,7 +126,7 @@ end
 -- Do the heads fail, or go unanswered for longer than calls take here?
 function heads_are_bad(now, cfg)
   if num('failing', 0) >= 2 then return true end
-  local running = redis.call('ZCARD', P .. 'running')
+  local running = redis.call('ZCARD', K.running)
   return running >= 2 and running - young(now, cfg) >= 2
 end
 

@@ -2,7 +2,7 @@
 -- there is it `here`; which one that is says a register outside of all accounts (see worker/ledger/places.py).
 --   projects   hash   project -> 'here'; 'leaving' (it seems that nothing of it is left, and another account asks for it);
 --                     'moving' (its records are being carried over, from here or to here); 'moved' (it was here)
-local PROJECTS = P .. 'projects'
+local PROJECTS = K.projects
 
 -- {unplaced} if one of the projects named is not here, else nil. Of one that was never heard of only a caller that knows the
 -- register is told (options.placed).

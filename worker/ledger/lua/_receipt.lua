@@ -14,7 +14,7 @@ local function request_id(said) return said and string.match(said, '"request_id"
 
 -- The last DELETE of this round, where the settlement brings none.
 local function last_attempt(k, round)
-  local v = redis.call('HMGET', k, 'past', 'log')  -- a replay that was stopped gave its round back: past
+  local v = redis.call('HMGET', k, F.past_history, F.history)  -- a replay that was stopped gave its round back: past
   return string.match('\n' .. (v[1] or '') .. '\n' .. (v[2] or ''), '.*\n(A ' .. round .. ' [^\n]*)')
 end
 
@@ -29,10 +29,10 @@ end
 
 -- The next number. Where the book's was lost, the last entry's is gone on from.
 local function next_number()
-  local book = P .. 'receipts:book'
+  local book = K.receipts_chain
   local n = redis.call('HINCRBY', book, 'n', 1)
   if n > 1 then return n end
-  local last = redis.call('XREVRANGE', P .. 'receipts', '+', '-', 'COUNT', 1)[1]
+  local last = redis.call('XREVRANGE', K.receipts, '+', '-', 'COUNT', 1)[1]
   for i = 1, last and #last[2] or 0, 2 do
     if last[2][i] == 'n' then n = number(last[2][i + 1], 0) + 1 end
   end
@@ -43,21 +43,21 @@ end
 
 local function append(now, ...)
   local n = next_number()
-  local said = redis.pcall('XADD', P .. 'receipts', ms(now) .. '-' .. n, 'n', n, ...)
+  local said = redis.pcall('XADD', K.receipts, ms(now) .. '-' .. n, 'n', n, ...)
   if type(said) == 'string' then return end
-  local last = redis.call('XREVRANGE', P .. 'receipts', '+', '-', 'COUNT', 1)[1]
+  local last = redis.call('XREVRANGE', K.receipts, '+', '-', 'COUNT', 1)[1]
   local at, seq = string.match(last and last[1] or '', '^(%d+)%-(%d+)$')
-  said = at and redis.pcall('XADD', P .. 'receipts', at .. '-' .. ms(seq + 1), 'n', n, ...)
+  said = at and redis.pcall('XADD', K.receipts, at .. '-' .. ms(seq + 1), 'n', n, ...)
   if type(said) == 'string' then return end
-  redis.call('XADD', P .. 'receipts', ms(now) .. '-' .. n, 'n', n, ...)  -- no entry can follow that one: it is put aside
+  redis.call('XADD', K.receipts, ms(now) .. '-' .. n, 'n', n, ...)  -- no entry can follow that one: it is put aside
 end
 
 -- s: the settlement (see _settle.lua), or who ended it: by, why
 local function receipt(ref, now, state, s)
   if not RECEIPTED[state] then return end
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'evidence', 'cause', 'lane', 'by', 'why', 'run', 'pol', 'claims', 'at', 'round', 'calls',
-    'status', 'code', 'asset', 'voice')
+  local v = redis.call('HMGET', k, F.evidence, F.cause, F.lane, F.requested_by, F.reason, F.run, F.policy, F.claims, F.requested_at, F.round, F.calls,
+    F.status, F.code, F.asset_id, F.voice_job_id)
   for i = 1, 15 do v[i] = v[i] or '' end
   local round, calls = v[10] == '' and '1' or v[10], v[11] == '' and '0' or v[11]
   s = s or {}

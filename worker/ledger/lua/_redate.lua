@@ -27,9 +27,9 @@ end
 
 local function redate(index, ref, due, now)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'at', 'ht', 'wait', 'calls', 'lost', 'log')
+  local v = redis.call('HMGET', k, F.requested_at, F.held_since, F.waiting_for, F.calls, F.leases_lost, F.history)
   if not v[1] then return false end
-  if v[2] and tonumber(v[2]) > now then redis.call('HSET', k, 'ht', ms(now)) end
+  if v[2] and tonumber(v[2]) > now then redis.call('HSET', k, F.held_since, ms(now)) end
   local claims, was, called = claims_of(ref), due, v[4] or v[5]
   if redate_claims(claims, now) then
     local _, soonest = write_claims(ref, claims)
@@ -38,7 +38,7 @@ local function redate(index, ref, due, now)
   local noted = called and v[3] ~= 'grace' and last_noted(v[6])
   if noted and noted > now + MINUTE and due >= noted then due = math.max(now, due - (noted - now)) end
   if due == was then return false end
-  if due <= now and v[3] == 'grace' then redis.call('HDEL', k, 'wait') end
+  if due <= now and v[3] == 'grace' then redis.call('HDEL', k, F.waiting_for) end
   redis.call('ZADD', P .. index, ms(due), ref)
   return true
 end

@@ -11,12 +11,12 @@
 --   replays:planned   zset   ids of lists that are written down and did not begin; score: when
 --   replays:feeding   zset   ids of those that somebody has to drive; score: when it started
 -- A letter that was fed has `rp` (the replay of its round) and, until the first word on it, `back`: what it was before.
-local function replay_key(id) return P .. 'replay:' .. id end
+local function replay_key(id) return K.replay .. id end
 
 -- The first word on a letter in its new round: ok, failed (an attempt was used, or it died) or aside (it has to wait for
 -- reasons of its own). Closed gates, throttling and lost workers say nothing: waiting is not failing.
 local function first_word(k, R, word)
-  if redis.call('HDEL', k, 'back') == 1 then redis.call('HINCRBY', R, word, 1) end
+  if redis.call('HDEL', k, F.before_replay) == 1 then redis.call('HINCRBY', R, word, 1) end
 end
 
 -- All of it was fed and has ended: so has the replay.
@@ -24,8 +24,8 @@ local function end_if_over(R, id, now)
   local v = redis.call('HMGET', R, 'state', 'open', 'cursor', 'total')
   if v[1] ~= 'running' or v[2] ~= '0' or v[3] ~= v[4] then return end
   redis.call('HSET', R, 'state', 'done', 'ended', ms(now))
-  redis.call('ZREM', P .. 'replays:feeding', id)
-  redis.call('DEL', R .. ':refs')
+  redis.call('ZREM', K.replays_feeding, id)
+  redis.call('DEL', K.replay_refs .. id)
 end
 
 local FIRST = { deleted = 'ok', gone = 'ok', dead = 'failed', cancelled = 'aside' }
@@ -36,7 +36,7 @@ local function count_replay_end(k, id, from, to, now)
   local R = replay_key(id)
   if not FIRST[to] or from == 'discarded' or redis.call('EXISTS', R) == 0 then return end
   first_word(k, R, FIRST[to])
-  if to ~= 'dead' then redis.call('HDEL', k, 'rp') end
+  if to ~= 'dead' then redis.call('HDEL', k, F.replay) end
   redis.call('HINCRBY', R, to, 1)
   if from == 'held' then redis.call('HINCRBY', R, 'held', -1) end
   if WAITS[from] then
@@ -49,6 +49,6 @@ end
 
 -- A letter of a replay is put on hold, or let go: by = 1 or -1.
 local function count_held(k, by)
-  local id = redis.call('HGET', k, 'rp')
+  local id = redis.call('HGET', k, F.replay)
   if id and redis.call('EXISTS', replay_key(id)) == 1 then redis.call('HINCRBY', replay_key(id), 'held', by) end
 end

@@ -6,7 +6,7 @@ local MOST_LOST = 4      -- of which it is known: while no worker runs a bell is
 local WAITER = 1000      -- ms after its wake-up that a waiting hand counts as gone
 
 local function hands_waiting(now)
-  return redis.call('ZCOUNT', P .. 'waiting', ms(now - WAITER), '+inf')
+  return redis.call('ZCOUNT', K.waiting_executors, ms(now - WAITER), '+inf')
 end
 
 -- Until when are keys closed: this one or, where the caller has none, all of them?
@@ -52,17 +52,17 @@ local function ring(now, cfg, key)
   local at = next_look(now, cfg, key)
   if not at or at > now then return nil end
   if hands_waiting(now) > 0 then return nil end
-  redis.call('ZREMRANGEBYRANK', P .. 'rung', 0, -MOST_LOST - 1)
-  if redis.call('ZCOUNT', P .. 'rung', '(' .. ms(now), ms(now + BELL * 2 ^ MOST_LOST)) > 0 then return nil end
+  redis.call('ZREMRANGEBYRANK', K.wakeups_in_flight, 0, -MOST_LOST - 1)
+  if redis.call('ZCOUNT', K.wakeups_in_flight, '(' .. ms(now), ms(now + BELL * 2 ^ MOST_LOST)) > 0 then return nil end
   if full(now, cfg) then return nil end
-  local lost = redis.call('ZCARD', P .. 'rung')
-  local bell = tostring(redis.call('INCR', P .. 'bells'))
-  redis.call('ZADD', P .. 'rung', ms(now + BELL * 2 ^ lost), bell)
+  local lost = redis.call('ZCARD', K.wakeups_in_flight)
+  local bell = tostring(redis.call('INCR', K.wakeup_count))
+  redis.call('ZADD', K.wakeups_in_flight, ms(now + BELL * 2 ^ lost), bell)
   return bell
 end
 
 -- A hand heard a bell: messages go through.
 local function heard(now, bell)
-  redis.call('ZREM', P .. 'rung', bell)
-  redis.call('ZREMRANGEBYSCORE', P .. 'rung', '-inf', ms(now))
+  redis.call('ZREM', K.wakeups_in_flight, bell)
+  redis.call('ZREMRANGEBYSCORE', K.wakeups_in_flight, '-inf', ms(now))
 end

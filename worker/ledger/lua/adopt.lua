@@ -7,7 +7,7 @@
 --include _drains
 --include _once
 local options = cjson.decode(ARGV[3])
-local USERS, ENDS = P .. 'holds:users', P .. 'holds:ends'
+local USERS, ENDS = K.held_users, K.hold_ends
 
 local function adopt(user, said, ends)
   if redis.call('HEXISTS', USERS, user) == 1 then

@@ -10,7 +10,7 @@
 local options = cjson.decode(ARGV[3])
 
 return once(ARGV[1], ARGV[2], function()
-  local now, book = clock(), P .. 'receipts:book'
+  local now, book = clock(), K.receipts_chain
   local v = redis.call('HMGET', book, 'archived_id', 'sealed_n')
   if (v[1] or '0-0') ~= options.was or number(v[2], 0) < options.n then return { now = tonumber(ms(now)), archived = false } end
   redis.call('HSET', book, 'archived_n', options.n, 'archived_id', options.id, 'archived_head', options.head)

@@ -32,7 +32,7 @@ end
 
 local function cancel(ref, now)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'state', 'lane', 'round', 'unk', 'unsent')
+  local v = redis.call('HMGET', k, F.state, F.lane, F.round, F.outcome_unknown, F.unsent)
   local r = { state = v[1], lane = v[2], round = v[3] or '1', unknown = v[4] == '1', unsent = v[5] }
   if not r.state then return 'unknown' end
   if r.state ~= 'pending' and r.state ~= 'running' and r.state ~= 'held' then return r.state end
@@ -43,16 +43,16 @@ local function cancel(ref, now)
   end
   note_event(ref, now, 'deletion.cancel_asked', { why = options.why, by = options.actor }, r.round)
   if r.state == 'running' and (r.unknown or not r.unsent) then
-    redis.call('HSET', k, 'wish', 'cancel')
+    redis.call('HSET', k, F.cancel_requested, 'cancel')
     return r.unsent and 'may_be_deleted' or 'in_flight'  -- a look is under way, or a call
   end
   if r.unknown then  -- a look has to tell; it is no call that a hold forbids
-    local due = math.max(now, tonumber(redis.call('HGET', k, 'busy') or '0'))  -- an earlier round's call ends first
+    local due = math.max(now, tonumber(redis.call('HGET', k, F.call_ends_at) or '0'))  -- an earlier round's call ends first
     if r.state == 'held' then
       count_held(k, -1)
       go_on_from_hold(ref, now)
     end
-    postpone(ref, now, r.state, r.lane, due, { wish = 'cancel', look = '1' })
+    transition(ref, r.state, 'pending', r.lane, due, { [F.cancel_requested] = 'cancel', [F.lookup_count] = '1' })
     return 'may_be_deleted'
   end
   note_event(ref, now, 'deletion.cancelled', nil, r.round)

@@ -11,15 +11,7 @@
 --include _groups
 --include _replays
 --include _sound_replay
-local KEYS_KINDS = {
-  ['due:user'] = 'zset', ['due:bulk'] = 'zset', running = 'zset', held = 'zset', deleted = 'zset', gone = 'zset', dead = 'zset',
-  cancelled = 'zset', discarded = 'zset', ['discarded:users'] = 'zset', failing = 'zset', forbidden = 'zset', closures = 'hash', probes = 'zset', waiting = 'zset', rung = 'zset',
-  counters = 'hash', groups = 'hash', gate = 'hash', left = 'hash', receipts = 'stream', ['receipts:book'] = 'hash',
-  ['receipts:seals'] = 'zset', audit = 'zset', deaths = 'string', bells = 'string', ['holds:jobs'] = 'hash',
-  ['holds:users'] = 'hash', ['holds:ends'] = 'zset', ['holds:unknown'] = 'zset', runs = 'zset',
-  slots = 'hash', replays = 'zset', ['replays:feeding'] = 'zset', account = 'hash', damaged = 'hash', ops = 'hash', clock = 'hash', idem = 'hash', projects = 'hash', books = 'zset',
-  ['books:seen'] = 'zset', ['books:wanted'] = 'hash', ['replays:planned'] = 'zset', ['users:projects'] = 'set',
-}
+local KEYS_KINDS = KEY_TYPES
 local LONGEST, LONGEST_LEASE = 400 * 86400000, 86400000  -- ms from now: nothing is due, and no lease ends, later than that
 local OVER = { deleted = true, gone = true, dead = true, cancelled = true, discarded = true }
 local options = cjson.decode(ARGV[3])
@@ -33,12 +25,12 @@ end
 local MOST = 1000  -- of one kind; of more some by chance, so that all have their turn
 local function kinds()
   for name, kind in pairs(KEYS_KINDS) do must_be(kind, name) end
-  for _, id in ipairs(redis.call('ZRANDMEMBER', P .. 'audit', MOST)) do must_be('hash', 'audit:' .. id) end
-  for _, id in ipairs(redis.call('ZRANDMEMBER', P .. 'runs', MOST)) do
+  for _, id in ipairs(redis.call('ZRANDMEMBER', K.audit, MOST)) do must_be('hash', 'audit:' .. id) end
+  for _, id in ipairs(redis.call('ZRANDMEMBER', K.runs, MOST)) do
     must_be('hash', 'run:' .. id)
     must_be('hash', 'outcomes:' .. id)
   end
-  for _, group in ipairs(redis.call('HKEYS', P .. 'groups')) do
+  for _, group in ipairs(redis.call('HKEYS', K.groups)) do
     must_be('zset', 'letters:' .. group)
     must_be('zset', 'deadlines:' .. group)
   end
@@ -59,7 +51,7 @@ end
 
 local function counters()
   local fields = {}
-  for _, field in ipairs(redis.call('HKEYS', P .. 'counters')) do fields[field] = 'number' end
+  for _, field in ipairs(redis.call('HKEYS', K.counters)) do fields[field] = 'number' end
   values('counters', fields)
 end
 
@@ -83,7 +75,7 @@ local function put_back(ref, r, now)
 end
 
 local function check(ref, now)
-  local v = sound(ref) and redis.call('HMGET', record(ref), 'state', 'lane', 'wait', 'calls', 'settled', 'grp')
+  local v = sound(ref) and redis.call('HMGET', record(ref), F.state, F.lane, F.waiting_for, F.calls, F.finished_at, F.group)
   local r = v and { state = v[1], lane = v[2], wait = v[3], calls = v[4], settled = v[5], grp = v[6] }
   local own = r and index_of(r.state, r.lane)
   local score
@@ -102,7 +94,7 @@ local function check(ref, now)
   end
   if not r then return end
   if not score then put_back(ref, r, now) end
-  if r.state == 'dead' and not redis.call('ZSCORE', P .. 'letters:' .. (r.grp or ''), ref) then
+  if r.state == 'dead' and not redis.call('ZSCORE', K.group_letters .. (r.grp or ''), ref) then
     joins_group(ref, r.settled or ms(now))
   end
 end

@@ -16,10 +16,10 @@ local MOST_TRIES = 3
 local WRONG_CLOCK = 2 * 86400000  -- ms: a slot further ahead of Redis's clock, and of ours, was one of a machine that erred
 local options = cjson.decode(ARGV[3])
 
-local function write(entry) redis.call('HSET', P .. 'slots', options.policy, cjson.encode(entry)) end
+local function write(entry) redis.call('HSET', K.slots, options.policy, cjson.encode(entry)) end
 
 local function read()
-  local said = redis.call('HGET', P .. 'slots', options.policy)
+  local said = redis.call('HGET', K.slots, options.policy)
   local entry = table_of(said)
   if entry and number(entry.slot) and number(entry['until'], 0) and number(entry.tries) and type(entry.schedule) == 'string' then return entry end
   if said then damage('slots ' .. options.policy, 'it cannot be read', said) end

@@ -23,9 +23,9 @@ local options = cjson.decode(ARGV[3])
 local function goes(now)
   local k = record(options.ref)
   sound(options.ref)
-  local v = redis.call('HMGET', k, 'state', 'tok', 'wish', 'dl')
+  local v = redis.call('HMGET', k, F.state, F.lease_token, F.cancel_requested, F.deadline)
   if v[1] ~= 'running' or v[2] ~= options.token then return false end
-  if options.owner then redis.call('HSET', k, 'owner', options.owner) end
+  if options.owner then redis.call('HSET', k, F.owner_hash, options.owner) end
   local names, asked = policies(options.ref)
   if names and not may_judge(now, options.book, asked) then return false end
   return not v[3] and tonumber(v[4]) > now and still_open(now, options.key, options.ref, options.probe)
@@ -36,8 +36,8 @@ return once(ARGV[1], ARGV[2], function()
   local now = clock()
   local go = goes(now)
   if go then
-    redis.call('HDEL', record(options.ref), 'unsent')
-    redis.call('ZADD', P .. 'running', ms(now + options.gate.lease), options.ref)
+    redis.call('HDEL', record(options.ref), F.unsent)
+    redis.call('ZADD', K.running, ms(now + options.gate.lease), options.ref)
   end
   return { now = tonumber(ms(now)), go = go }
 end)

@@ -17,25 +17,25 @@
 local options = cjson.decode(ARGV[3])
 
 local function waits_for_its_turn(ref, c)
-  return c.state == 'pending' and (redis.call('HGET', record(ref), 'wait') or 'turn') == 'turn'
+  return c.state == 'pending' and (redis.call('HGET', record(ref), F.waiting_for) or 'turn') == 'turn'
 end
 
 local function write(ref, c, now)
   local k = record(ref)
   redis.call('HSET', k, unpack(c.fields))
   if waits_for_its_turn(ref, c) and tonumber(c.score) > now then c.score = ms(now) end
-  redis.call('HDEL', k, 'rp', 'back', 'grp', 'dn', unpack(LEASE))
+  redis.call('HDEL', k, F.replay, F.before_replay, F.group, F.death_number)
   redis.call('ZADD', index_of(c.state, c.lane), c.score, ref)
-  if c.user_kept then redis.call('ZADD', P .. 'discarded:users', c.user_kept, ref) end
+  if c.user_kept then redis.call('ZADD', K.discarded_users, c.user_kept, ref) end
   if c.state == 'dead' then
     joins_group(ref, c.score)
-    redis.call('HSET', k, 'dn', redis.call('INCR', P .. 'deaths'))
+    redis.call('HSET', k, F.death_number, redis.call('INCR', K.deaths))
   end
-  note_event(ref, now, 'deletion.moved', { from = options.from }, redis.call('HGET', k, 'round') or '1')
+  note_event(ref, now, 'deletion.moved', { from = options.from }, redis.call('HGET', k, F.round) or '1')
 end
 
 local function deliver(ref, c, now)
-  local before = redis.call('HMGET', record(ref), 'state', 'lane')
+  local before = redis.call('HMGET', record(ref), F.state, F.lane)
   if before[1] then
     leaves_group(ref)
     redis.call('ZREM', index_of(before[1], before[2]), ref)
@@ -45,9 +45,9 @@ local function deliver(ref, c, now)
     write(ref, c, now)
     if not before[1] then count('deletion.moved in') end
   end
-  if c.hold then redis.call('HSET', P .. 'holds:jobs', ref, c.hold) end
-  if c.hold_ends then redis.call('ZADD', P .. 'holds:ends', c.hold_ends, 'j ' .. ref) end
-  if c.unknown then redis.call('ZADD', P .. 'holds:unknown', c.unknown, ref) end
+  if c.hold then redis.call('HSET', K.held_jobs, ref, c.hold) end
+  if c.hold_ends then redis.call('ZADD', K.hold_ends, c.hold_ends, 'j ' .. ref) end
+  if c.unknown then redis.call('ZADD', K.owner_unknown, c.unknown, ref) end
   return not before[1]
 end
 

@@ -18,7 +18,7 @@
 local options = cjson.decode(ARGV[3])
 
 local function leave_replay(k, state, now)
-  local id = redis.call('HGET', k, 'rp')
+  local id = redis.call('HGET', k, F.replay)
   local R = id and replay_key(id)
   if not id or not WAITS[state] or redis.call('EXISTS', R) == 0 then return end
   first_word(k, R, 'aside')
@@ -37,8 +37,8 @@ local function depart(ref, c, now)
     redis.call('DEL', k)
     count('deletion.moved out')
   end
-  redis.call('HDEL', P .. 'holds:jobs', ref)
-  redis.call('ZREM', P .. 'holds:ends', 'j ' .. ref)
+  redis.call('HDEL', K.held_jobs, ref)
+  redis.call('ZREM', K.hold_ends, 'j ' .. ref)
   for _, index in ipairs({ 'holds:unknown', 'discarded:users', 'failing' }) do redis.call('ZREM', P .. index, ref) end
 end
 

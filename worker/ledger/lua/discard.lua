@@ -19,16 +19,16 @@ local options = cjson.decode(ARGV[3])
 
 -- A restore needs the app user; when none is possible any more, `forget` takes it away.
 local function note_user(ref, now)
-  local v = redis.call('HMGET', record(ref), 'user', 'owner')
-  if v[1] or v[2] then redis.call('ZADD', P .. 'discarded:users', ms(now), ref) end
+  local v = redis.call('HMGET', record(ref), F.app_user, F.owner_hash)
+  if v[1] or v[2] then redis.call('ZADD', K.discarded_users, ms(now), ref) end
 end
 
 local function discard(ref, now)
-  local v = redis.call('HMGET', record(ref), 'state', 'lane', 'round', 'cause')
+  local v = redis.call('HMGET', record(ref), F.state, F.lane, F.round, F.cause)
   if not v[1] then return 'unknown' end
   if v[1] ~= 'dead' then return v[1] end
   note_event(ref, now, 'deletion.discarded', { why = options.why, by = options.by }, v[3] or '1')
-  finish(ref, now, 'dead', v[2], 'discarded', { cause = v[4] or nil }, options)
+  finish(ref, now, 'dead', v[2], 'discarded', v[4] or nil, options)
   note_user(ref, now)
   return 'discarded'
 end

@@ -19,7 +19,8 @@
 --include _sound_replay
 --include _hold
 --include _reopen
-local KEPT = { 'round', 'used', 'calls', 'lost', 'later', 'refused', 'look', 'cause', 'settled', 'status', 'code' }
+local KEPT = { F.round, F.attempts_used, F.calls, F.leases_lost, F.not_deletable_count, F.refused_count, F.lookup_count, F.cause,
+  F.finished_at, F.status, F.code }
 local options = cjson.decode(ARGV[3])
 
 local function as_it_is(ref)
@@ -34,12 +35,12 @@ end
 local function feed(ref, now, r)
   sound(ref)
   local k = record(ref)
-  if redis.call('HGET', k, 'state') ~= 'dead' then return 'moved' end
+  if redis.call('HGET', k, F.state) ~= 'dead' then return 'moved' end
   local on_hold = hold_of(ref)
   if on_hold and on_hold ~= 'ask' then return 'on_hold' end
   local was = as_it_is(ref)
   if reopen(ref, now, r) == 'newer' then return 'newer' end
-  redis.call('HSET', k, 'rp', options.id, 'back', was)
+  redis.call('HSET', k, F.replay, options.id, F.before_replay, was)
   return 'fed'
 end
 
@@ -50,7 +51,7 @@ return once(ARGV[1], ARGV[2], function()
   if v[1] ~= 'running' or tonumber(v[2]) ~= options.cursor then return { now = tonumber(ms(now)), moved = false, fed = 0 } end
   local r = { mark = tonumber(v[4]), why = v[5], by = v[6] or nil, lane = v[7], deadline = tonumber(v[8]), run = options.id }
   local cursor, became = options.cursor, { fed = 0, moved = 0, newer = 0, on_hold = 0 }
-  local refs = options.count > 0 and redis.call('LRANGE', R .. ':refs', cursor, cursor + options.count - 1) or {}
+  local refs = options.count > 0 and redis.call('LRANGE', K.replay_refs .. options.id, cursor, cursor + options.count - 1) or {}
   for _, ref in ipairs(refs) do
     local what = feed(ref, now, r)
     became[what] = became[what] + 1
@@ -61,7 +62,7 @@ return once(ARGV[1], ARGV[2], function()
   for what, number in pairs(became) do
     if number > 0 then redis.call('HINCRBY', R, what, number) end
   end
-  if options.stage == 'rest' and cursor + #refs == tonumber(v[3]) then redis.call('ZREM', P .. 'replays:feeding', options.id) end
+  if options.stage == 'rest' and cursor + #refs == tonumber(v[3]) then redis.call('ZREM', K.replays_feeding, options.id) end
   end_if_over(R, options.id, now)
   return { now = tonumber(ms(now)), moved = true, fed = became.fed, ring = became.fed > 0 and ring(now, options.gate) or nil }
 end)

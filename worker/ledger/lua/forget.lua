@@ -18,28 +18,28 @@ local options = cjson.decode(ARGV[3])
 -- The app user stands in the record because the header needs it: for a call that can come no more it has to go.
 local function forget_users(now, most)
   local over = '(' .. ms(now - options.restorable)
-  local refs = redis.call('ZRANGEBYSCORE', P .. 'discarded:users', '-inf', over, 'LIMIT', 0, most)
+  local refs = redis.call('ZRANGEBYSCORE', K.discarded_users, '-inf', over, 'LIMIT', 0, most)
   for _, ref in ipairs(refs) do
-    redis.call('ZREM', P .. 'discarded:users', ref)
-    if redis.call('HGET', record(ref), 'state') == 'discarded' then redis.call('HDEL', record(ref), 'user', 'au', 'owner') end
+    redis.call('ZREM', K.discarded_users, ref)
+    if redis.call('HGET', record(ref), F.state) == 'discarded' then redis.call('HDEL', record(ref), F.app_user, F.app_user_hash, F.owner_hash) end
   end
   return #refs
 end
 
 local function forget_runs(now, most)
-  local old = redis.call('ZRANGEBYSCORE', P .. 'runs', '-inf', ms(now - options.keep), 'LIMIT', 0, most)
+  local old = redis.call('ZRANGEBYSCORE', K.runs, '-inf', ms(now - options.keep), 'LIMIT', 0, most)
   for _, id in ipairs(old) do
-    redis.call('ZREM', P .. 'runs', id)
-    redis.call('DEL', P .. 'run:' .. id, P .. 'outcomes:' .. id)
+    redis.call('ZREM', K.runs, id)
+    redis.call('DEL', K.run .. id, K.run_outcomes .. id)
   end
   return #old
 end
 
 local function forget_plans(now)
-  local old = redis.call('ZRANGEBYSCORE', P .. 'replays:planned', '-inf', ms(now - options.kept_for.plans), 'LIMIT', 0, 10)
+  local old = redis.call('ZRANGEBYSCORE', K.replays_planned, '-inf', ms(now - options.kept_for.plans), 'LIMIT', 0, 10)
   for _, id in ipairs(old) do
-    redis.call('ZREM', P .. 'replays:planned', id)
-    redis.call('DEL', P .. 'replay:' .. id, P .. 'replay:' .. id .. ':refs')
+    redis.call('ZREM', K.replays_planned, id)
+    redis.call('DEL', K.replay .. id, K.replay_refs .. id)
   end
 end
 
@@ -64,7 +64,7 @@ return once(ARGV[1], ARGV[2], function()
     local keep = state == 'discarded' and math.max(options.keep, options.restorable) or options.keep
     local old = redis.call('ZRANGEBYSCORE', P .. state, '-inf', ms(now - keep), 'LIMIT', 0, options.limit - forgotten)
     for _, ref in ipairs(old) do
-      local ended = number(redis.call('HGET', record(ref), 'settled'), 0)
+      local ended = number(redis.call('HGET', record(ref), F.finished_at), 0)
       if ended > now - keep then  -- the index was altered
         redis.call('ZADD', P .. state, ms(ended), ref)
       elseif belongs(ref, state) then
@@ -76,10 +76,10 @@ return once(ARGV[1], ARGV[2], function()
   end
   if forgotten > 0 then count('deletion.forgotten', forgotten) end
   local left = options.limit - forgotten
-  local acts = redis.call('ZRANGEBYSCORE', P .. 'audit', '-inf', ms(now - options.keep), 'LIMIT', 0, left)
+  local acts = redis.call('ZRANGEBYSCORE', K.audit, '-inf', ms(now - options.keep), 'LIMIT', 0, left)
   for _, id in ipairs(acts) do
-    redis.call('ZREM', P .. 'audit', id)
-    redis.call('DEL', P .. 'audit:' .. id)
+    redis.call('ZREM', K.audit, id)
+    redis.call('DEL', K.audit_entry .. id)
   end
   left = left - #acts
   local runs = forget_runs(now, left)

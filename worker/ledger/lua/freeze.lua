@@ -12,9 +12,9 @@ local options = cjson.decode(ARGV[3])
 return once(ARGV[1], ARGV[2], function()
   local elsewhere = not_here(options)
   if elsewhere then return elsewhere end
-  local now, R = clock(), P .. 'replay:' .. options.id
+  local now, R = clock(), K.replay .. options.id
   redis.call('HSETNX', R, 'state', 'planning')
-  redis.call('RPUSH', R .. ':refs', unpack(ARGV, 4))
-  redis.call('ZADD', P .. 'replays:planned', ms(now), options.id)
-  return { now = tonumber(ms(now)), total = redis.call('LLEN', R .. ':refs') }
+  redis.call('RPUSH', K.replay_refs .. options.id, unpack(ARGV, 4))
+  redis.call('ZADD', K.replays_planned, ms(now), options.id)
+  return { now = tonumber(ms(now)), total = redis.call('LLEN', K.replay_refs .. options.id) }
 end)

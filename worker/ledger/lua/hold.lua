@@ -22,13 +22,13 @@ local options = cjson.decode(ARGV[3])
 local function write(hash, member, name, now)
   local said = { why = options.why, by = options.by, at = tonumber(ms(now)), ['until'] = options['until'], every = options.every }
   redis.call('HSET', P .. hash, member, cjson.encode(said))
-  if options['until'] then redis.call('ZADD', P .. 'holds:ends', ms(options['until']), name)
-  else redis.call('ZREM', P .. 'holds:ends', name) end
+  if options['until'] then redis.call('ZADD', K.hold_ends, ms(options['until']), name)
+  else redis.call('ZREM', K.hold_ends, name) end
 end
 
 local function hold_job(ref, now)
   write('holds:jobs', ref, 'j ' .. ref, now)
-  local v = redis.call('HMGET', record(ref), 'state', 'lane', 'round', 'unk', 'wish', 'unsent', 'was')
+  local v = redis.call('HMGET', record(ref), F.state, F.lane, F.round, F.outcome_unknown, F.cancel_requested, F.unsent, F.previous_due)
   if not v[1] then return 'none' end
   if v[1] == 'running' and not v[6] then return 'in_flight' end
   if v[1] ~= 'pending' and v[1] ~= 'running' then return v[1] end

@@ -3,4 +3,4 @@
 --   ARGV     after this id, how many
 --   returns  one list an entry: its id, and a list of its fields and their values in turn
 --include _account
-return cjson.encode(redis.call('XRANGE', P .. 'receipts', '(' .. ARGV[1], '+', 'COUNT', ARGV[2]))
+return cjson.encode(redis.call('XRANGE', K.receipts, '(' .. ARGV[1], '+', 'COUNT', ARGV[2]))

@@ -8,15 +8,15 @@
 --include _account
 local group, message, why, wait, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local MOST_GROUPS = 500  -- what anybody sends must not make names without end: the rest of a kind stands in one group
-local before = redis.call('HGET', P .. 'groups', group)
-if not before and redis.call('HLEN', P .. 'groups') >= MOST_GROUPS then
+local before = redis.call('HGET', K.groups, group)
+if not before and redis.call('HLEN', K.groups) >= MOST_GROUPS then
   group = string.match(group, '^[^:]*') .. ':+'
-  before = redis.call('HGET', P .. 'groups', group)
+  before = redis.call('HGET', K.groups, group)
 end
 local now, key = clock(), P .. 'in:' .. group
 local told = before and cjson.decode(before) or { since = tonumber(ms(now)), n = 0 }
 told.last, told.why, told.n = tonumber(ms(now)), why, told.n + 1
 redis.call('ZADD', key, ms(now + wait), message)
 if most > 0 then redis.call('ZREMRANGEBYRANK', key, 0, -most - 1) end
-redis.call('HSET', P .. 'groups', group, cjson.encode(told))
+redis.call('HSET', K.groups, group, cjson.encode(told))
 return redis.call('ZCARD', key)

@@ -12,14 +12,14 @@
 local options = cjson.decode(ARGV[3])
 
 local function forget_gate()
-  for _, name in ipairs(redis.call('HKEYS', P .. 'gate')) do
-    if not string.match(name, '^paused') then redis.call('HDEL', P .. 'gate', name) end
+  for _, name in ipairs(redis.call('HKEYS', K.gate)) do
+    if not string.match(name, '^paused') then redis.call('HDEL', K.gate, name) end
   end
   for _, name in ipairs({ 'closures', 'probes', 'failing', 'forbidden', 'left' }) do redis.call('DEL', P .. name) end
 end
 
 return once(ARGV[1], ARGV[2], function()
-  local now, was = clock(), redis.call('HGET', P .. 'account', 'endpoint')
+  local now, was = clock(), redis.call('HGET', K.account, 'endpoint')
   local function card(name) return redis.call('ZCARD', P .. name) end
   local waits = {
     pending = card('due:user') + card('due:bulk'), running = card('running'), held = card('held'), dead = card('dead'),
@@ -28,7 +28,7 @@ return once(ARGV[1], ARGV[2], function()
   local bound = was == options.endpoint
   if free and not bound and not options.plan then
     forget_gate()
-    redis.call('HSET', P .. 'account', 'endpoint', options.endpoint, 'since', ms(now))
+    redis.call('HSET', K.account, 'endpoint', options.endpoint, 'since', ms(now))
     audit(now, options.act, { 'rebound' })
     bound = true
   end

@@ -12,6 +12,7 @@
 --include _history
 --include _counters
 --include _groups
+--include _transition
 --include _replays
 --include _sound_replay
 local options = cjson.decode(ARGV[3])
@@ -19,7 +20,7 @@ local options = cjson.decode(ARGV[3])
 local function recall(ref, now, R, why)
   local k = record(ref)
   sound(ref)
-  local v = redis.call('HMGET', k, 'state', 'lane', 'rp', 'back', 'calls', 'lost', 'wish', 'round', 'unsent')
+  local v = redis.call('HMGET', k, F.state, F.lane, F.replay, F.before_replay, F.calls, F.leases_lost, F.cancel_requested, F.round, F.unsent)
   local waits = v[1] == 'pending' or v[1] == 'held' or v[9]
   if not waits or v[3] ~= options.id or not v[4] or v[4] == '-' or v[5] or v[6] or v[7] then return end
   local was, claims = cjson.decode(v[4]), claims_of(ref)
@@ -29,15 +30,11 @@ local function recall(ref, now, R, why)
   end
   was.claims = nil
   note_event(ref, now, 'deletion.replay_cancelled', { why = why, run = options.id }, v[8])
-  redis.call('ZREM', index_of(v[1], v[2]), ref)
-  redis.call('ZREM', P .. 'holds:unknown', ref)
-  redis.call('HDEL', k, 'rp', 'back', 'used', 'later', 'refused', 'look', 'unseen', 'wait', 'ht', 'round', unpack(LEASE))
+  redis.call('ZREM', K.owner_unknown, ref)
+  redis.call('HDEL', k, F.round, unpack(DROPPED_BY_A_NEW_ROUND))
   write_claims(ref, claims)
-  local fields = { 'state', 'dead' }
-  for name, value in pairs(was) do fields[#fields + 1], fields[#fields + 2] = name, value end
-  redis.call('HSET', k, unpack(fields))
-  local died = was.settled or ms(now)
-  redis.call('ZADD', P .. 'dead', died, ref)
+  local died = was[F.finished_at] or ms(now)
+  transition(ref, v[1], 'dead', v[2], died, was)
   joins_group(ref, died)
   count_outcome(k, 'dead', 1)
   count('deletion.replay_cancelled')
@@ -53,13 +50,13 @@ return once(ARGV[1], ARGV[2], function()
   if v[1] ~= 'stopping' then return { now = tonumber(ms(now)), state = v[1] or 'unknown' } end
   local from, upto = number(v[2], 0), number(v[3], 0)
   local last = math.min(from + options.limit, upto)
-  for _, ref in ipairs(last > from and redis.call('LRANGE', R .. ':refs', from, last - 1) or {}) do
+  for _, ref in ipairs(last > from and redis.call('LRANGE', K.replay_refs .. options.id, from, last - 1) or {}) do
     recall(ref, now, R, v[5])
   end
   redis.call('HSET', R, 'recalled', last)
   if last < upto then return { now = tonumber(ms(now)), state = 'stopping' } end
   redis.call('HSET', R, 'state', v[4], 'ended', ms(now))
-  redis.call('ZREM', P .. 'replays:feeding', options.id)
-  redis.call('DEL', R .. ':refs')
+  redis.call('ZREM', K.replays_feeding, options.id)
+  redis.call('DEL', K.replay_refs .. options.id)
   return { now = tonumber(ms(now)), state = v[4] }
 end)

@@ -11,8 +11,8 @@
 return once(ARGV[1], ARGV[2], function()
   local grouped = 0
   for i = 4, #ARGV do
-    local died = redis.call('ZSCORE', P .. 'dead', ARGV[i])
-    if died and redis.call('HEXISTS', record(ARGV[i]), 'grp') == 0 then
+    local died = redis.call('ZSCORE', K.dead, ARGV[i])
+    if died and redis.call('HEXISTS', record(ARGV[i]), F.group) == 0 then
       joins_group(ARGV[i], died)
       grouped = grouped + 1
     end

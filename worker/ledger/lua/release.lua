@@ -26,8 +26,8 @@ local freed = 0
 
 -- Let it go on if nothing holds it any more. `asked`: its app user will be looked up, so not knowing it is no hold.
 local function free(ref, now, asked)
-  if not sound(ref) or redis.call('HGET', record(ref), 'state') ~= 'held' then
-    redis.call('ZREM', P .. 'holds:unknown', ref)
+  if not sound(ref) or redis.call('HGET', record(ref), F.state) ~= 'held' then
+    redis.call('ZREM', K.owner_unknown, ref)
     return false
   end
   local why = hold_of(ref)
@@ -38,30 +38,30 @@ local function free(ref, now, asked)
 end
 
 local function lift_job(ref)
-  redis.call('ZREM', P .. 'holds:ends', 'j ' .. ref)
-  return redis.call('HDEL', P .. 'holds:jobs', ref) == 1
+  redis.call('ZREM', K.hold_ends, 'j ' .. ref)
+  return redis.call('HDEL', K.held_jobs, ref) == 1
 end
 
 local function lift_user(user, now)
-  local lifted = redis.call('HDEL', P .. 'holds:users', user)
-  if lifted == 1 then redis.call('ZADD', P .. 'holds:ends', ms(now), 'u ' .. user) end
+  local lifted = redis.call('HDEL', K.held_users, user)
+  if lifted == 1 then redis.call('ZADD', K.hold_ends, ms(now), 'u ' .. user) end
   return lifted
 end
 
 -- Unless the app user is on hold again meanwhile.
 local function forget_end(name)
-  if redis.call('HEXISTS', P .. 'holds:users', string.sub(name, 3)) == 0 then redis.call('ZREM', P .. 'holds:ends', name) end
+  if redis.call('HEXISTS', K.held_users, string.sub(name, 3)) == 0 then redis.call('ZREM', K.hold_ends, name) end
 end
 
 local function release(ref, now)
   local was = not options.jobs or lift_job(ref)
   if free(ref, now, options.jobs) then return 'released' end
-  if redis.call('HGET', record(ref), 'state') == 'held' then return 'held' end
+  if redis.call('HGET', record(ref), F.state) == 'held' then return 'held' end
   return was and 'removed' or 'not_held'
 end
 
 local function what_time_freed(now, answer)
-  local ended = redis.call('ZRANGEBYSCORE', P .. 'holds:ends', '-inf', ms(now), 'LIMIT', 0, MOST)
+  local ended = redis.call('ZRANGEBYSCORE', K.hold_ends, '-inf', ms(now), 'LIMIT', 0, MOST)
   for _, name in ipairs(ended) do
     local member = string.sub(name, 3)
     if string.sub(name, 1, 1) == 'j' then
@@ -73,9 +73,9 @@ local function what_time_freed(now, answer)
       table.insert(answer.look_through, name)
     end
   end
-  local asked = redis.call('ZRANGEBYSCORE', P .. 'holds:unknown', '-inf', ms(now), 'LIMIT', 0, MOST - #ended)
+  local asked = redis.call('ZRANGEBYSCORE', K.owner_unknown, '-inf', ms(now), 'LIMIT', 0, MOST - #ended)
   for _, ref in ipairs(asked) do
-    redis.call('ZREM', P .. 'holds:unknown', ref)
+    redis.call('ZREM', K.owner_unknown, ref)
     free(ref, now, true)
   end
   answer.more = #ended + #asked == MOST

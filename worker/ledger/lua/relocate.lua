@@ -10,7 +10,7 @@
 local options = cjson.decode(ARGV[3])
 
 return once(ARGV[1], ARGV[2], function()
-  local now, book = clock(), P .. 'receipts:book'
+  local now, book = clock(), K.receipts_chain
   local same = redis.call('HGET', book, 'archived_head') == options.head
   if same then
     redis.call('HSET', book, 'relocated', options.head)

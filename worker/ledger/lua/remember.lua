@@ -11,7 +11,7 @@
 --include _once
 local KEPT, UNDER_WAY = 86400000, 60000
 local options = cjson.decode(ARGV[3])
-local IDEM = P .. 'idem'
+local IDEM = K.idempotency
 
 local function known(now)
   local said = redis.call('HGET', IDEM, options.key)

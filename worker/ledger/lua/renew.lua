@@ -10,8 +10,8 @@ local options = cjson.decode(ARGV[3])
 
 return once(ARGV[1], ARGV[2], function()
   local now = clock()
-  local v = redis.call('HMGET', record(options.ref), 'state', 'tok')
+  local v = redis.call('HMGET', record(options.ref), F.state, F.lease_token)
   local ours = v[1] == 'running' and v[2] == options.token
-  if ours then redis.call('ZADD', P .. 'running', ms(now + options.lease), options.ref) end
+  if ours then redis.call('ZADD', K.running, ms(now + options.lease), options.ref) end
   return { now = tonumber(ms(now)), ours = ours }
 end)

@@ -30,29 +30,29 @@ local function hear(said, now)
   claim = { by = said.by, why = said.why, run = said.run, pol = said.policy,
     book = said.book and book_since(now, said.book), lane = said.lane, at = tonumber(ms(now)),
     due = tonumber(ms(said.after or now + said.delay)), moment = said.after and '1', dl = tonumber(ms(now + said.deadline)) }
-  fresh = { 'state', 'pending', 'lane', claim.lane, 'at', ms(now), 'dl', ms(claim.dl) }
+  fresh = { F.state, 'pending', F.lane, claim.lane, F.requested_at, ms(now), F.deadline, ms(claim.dl) }
   local function has(name, value)
     if value then fresh[#fresh + 1], fresh[#fresh + 2] = name, value end
   end
   for _, name in ipairs(NAMES) do has(name, claim[name]) end
-  has('user', user)
-  has('au', user and au)
-  has('seen', options.seen and '1')
-  has('wait', claim.due > now and 'grace')
+  has(F.app_user, user)
+  has(F.app_user_hash, user and au)
+  has(F.seen, options.seen and '1')
+  has(F.waiting_for, claim.due > now and 'grace')
 end
 
 local asked = { new = 0, again = 0, merged = 0, done = 0 }
 
 local function saw(k, asset)
-  if options.seen then redis.call('HSET', k, 'seen', '1') end
-  if asset then redis.call('HSET', k, 'asset', asset) end
+  if options.seen then redis.call('HSET', k, F.seen, '1') end
+  if asset then redis.call('HSET', k, F.asset_id, asset) end
 end
 
 -- What was put aside of it is asked for again: of what is known of the job, and of calls that were made, nothing is lost.
 local function mended(ref, k)
   if redis.call('HDEL', spoilt.list, ref) == 0 then return end
-  local aside = P .. 'aside:' .. ref
-  for _, name in ipairs({ 'log', 'unk', 'seen', 'owner', 'asset', 'voice' }) do
+  local aside = K.put_aside .. ref
+  for _, name in ipairs({ F.history, F.outcome_unknown, F.seen, F.owner_hash, F.asset_id, F.voice_job_id }) do
     local value = redis.pcall('HGET', aside, name)
     if type(value) == 'string' and spoilt.fits(name, value) then redis.call('HSET', k, name, value) end
   end
@@ -62,8 +62,8 @@ end
 local function create(ref, k, asset)
   redis.call('HSET', k, unpack(fresh))
   mended(ref, k)
-  if asset then redis.call('HSET', k, 'asset', asset) end
-  redis.call('ZADD', P .. 'due:' .. claim.lane, claim.due, ref)
+  if asset then redis.call('HSET', k, F.asset_id, asset) end
+  redis.call('ZADD', index_of('pending', claim.lane), claim.due, ref)
   asked.new = asked.new + 1
   return 'pending'
 end
@@ -85,16 +85,16 @@ local function merge(ref, now, state, mine, withdrawn)
   local claims = withdrawn and {} or claims_of(ref)
   add_claim(claims, mine)
   follow(ref, now, claims, mine.due)
-  redis.call('HDEL', k, 'wish')
-  if redis.call('HEXISTS', k, 'back') == 1 then redis.call('HSET', k, 'back', '-') end  -- no replay takes it back
-  if user and redis.call('HEXISTS', k, 'user') == 0 then redis.call('HSET', k, 'user', user, 'au', au) end
+  redis.call('HDEL', k, F.cancel_requested)
+  if redis.call('HEXISTS', k, F.before_replay) == 1 then redis.call('HSET', k, F.before_replay, '-') end  -- no replay takes it back
+  if user and redis.call('HEXISTS', k, F.app_user) == 0 then redis.call('HSET', k, F.app_user, user, F.app_user_hash, au) end
   asked.merged = asked.merged + 1
   return '=' .. state
 end
 
 local function ask_for(ref, now, asset)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'state', 'round', 'busy', 'ht', 'wish')
+  local v = redis.call('HMGET', k, F.state, F.round, F.call_ends_at, F.held_since, F.cancel_requested)
   local state = v[1]
   if not state then return create(ref, k, asset) end
   local mine = {}

@@ -24,20 +24,21 @@ for _, worker in ipairs(options.alive) do alive[worker] = true end
 
 local function rescue(ref, now)
   local k = record(ref)
-  local v = redis.call('HMGET', k, 'wrk', 'lost', 'lane', 'round', 'wish', 'unsent')
+  local v = redis.call('HMGET', k, F.worker, F.leases_lost, F.lane, F.round, F.cancel_requested, F.unsent)
   local lost = tonumber(v[2] or '0')
   local gone = options.counts and not alive[v[1] or '']
   if gone then lost = lost + 1 end
   note_event(ref, now, 'deletion.lost', { worker = v[1] or nil, counted = gone or nil, unsent = v[6] and true or nil }, v[4] or '1')
   count('deletion.lost ' .. (gone and 'worker_gone' or 'nobody_blamed'))
-  redis.call('HSET', k, 'lost', lost)
-  if not v[6] then redis.call('HSET', k, 'unk', '1') end  -- a call may have left
+  redis.call('HSET', k, F.leases_lost, lost)
+  if not v[6] then redis.call('HSET', k, F.outcome_unknown, '1') end  -- a call may have left
   if lost >= 3 and v[5] ~= 'cancel' then  -- what was withdrawn is only looked for: a replay must not send it
     note_event(ref, now, 'deletion.died', { cause = 'worker_lost' }, v[4] or '1')
-    finish(ref, now, 'running', v[3], 'dead', { cause = 'worker_lost' })
+    finish(ref, now, 'running', v[3], 'dead', 'worker_lost')
     return 'dead'
   end
-  postpone(ref, now, 'running', v[3], now, { wait = 'retry', look = v[5] == 'cancel' and '1' or nil })
+  transition(ref, 'running', 'pending', v[3], now,
+    { [F.waiting_for] = 'retry', [F.lookup_count] = v[5] == 'cancel' and '1' or nil })
   return 'pending'
 end
 
@@ -46,13 +47,13 @@ return once(ARGV[1], ARGV[2], function()
   local now, rescued = clock(), {}
   -- a clock that jumped ends no lease
   if not clocks_agree() then return { now = tonumber(ms(now)), next = tonumber(ms(now + LATER)) } end
-  for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'running', '(-inf', ms(now), 'LIMIT', 0, options.limit)) do
+  for _, ref in ipairs(redis.call('ZRANGEBYSCORE', K.running, '(-inf', ms(now), 'LIMIT', 0, options.limit)) do
     if belongs(ref, 'running') then
-      redis.call('ZREM', P .. 'running', ref)
+      redis.call('ZREM', K.running, ref)
       rescued[#rescued + 1] = { ref, rescue(ref, now) }
     end
   end
-  local head = redis.call('ZRANGE', P .. 'running', 0, 0, 'WITHSCORES')
+  local head = redis.call('ZRANGE', K.running, 0, 0, 'WITHSCORES')
   local answer = { now = tonumber(ms(now)), next = number(head[2]) }
   if #rescued > 0 then answer.rescued = rescued end
   return answer

@@ -17,12 +17,12 @@
 local options = cjson.decode(ARGV[3])
 
 local function restore(ref, now)
-  local v = redis.call('HMGET', record(ref), 'state', 'lane', 'round', 'cause', 'settled')
+  local v = redis.call('HMGET', record(ref), F.state, F.lane, F.round, F.cause, F.finished_at)
   if not v[1] then return 'unknown' end
   if v[1] ~= 'discarded' then return v[1] end
   if now - number(v[5], now) > options.within then return 'too_late' end
   note_event(ref, now, 'deletion.restored', { why = options.why, by = options.by }, v[3] or '1')
-  finish(ref, now, 'discarded', v[2], 'dead', { cause = v[4] or nil })
+  finish(ref, now, 'discarded', v[2], 'dead', v[4] or nil)
   return 'dead'
 end
 

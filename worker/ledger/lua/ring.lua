@@ -20,10 +20,10 @@ return once(ARGV[1], ARGV[2], function()
   local answer = { now = tonumber(ms(now)), ring = ring(now, options.gate, options.key) }
   local at = next_look(now, options.gate, options.key)
   if at then answer.next = tonumber(ms(at > now and at or now + (clocks_agree() and SOON or LATER))) end
-  local lease = redis.call('ZRANGE', P .. 'running', 0, 0, 'WITHSCORES')
+  local lease = redis.call('ZRANGE', K.running, 0, 0, 'WITHSCORES')
   local ends = number(lease[2])
   if ends and (not answer.next or ends < answer.next) then answer.next = ends end
-  local replays = redis.call('ZRANGE', P .. 'replays:feeding', 0, 9)
+  local replays = redis.call('ZRANGE', K.replays_feeding, 0, 9)
   if #replays > 0 then answer.replays = replays end
   return answer
 end)

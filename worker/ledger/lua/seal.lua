@@ -28,7 +28,7 @@ end
 local options = cjson.decode(ARGV[3])
 
 return once(ARGV[1], ARGV[2], function()
-  local now, book, seals = clock(), P .. 'receipts:book', P .. 'receipts:seals'
+  local now, book, seals = clock(), K.receipts_chain, K.receipts_seals
   if sealed_until(book) ~= options.was then return { now = tonumber(ms(now)), sealed = false } end
   redis.call('HSET', book, 'sealed_n', options.n, 'sealed_id', options.id, 'sealed_head', options.head)
   local last = number(redis.call('ZRANGE', seals, -1, -1, 'WITHSCORES')[2] or redis.call('HGET', book, 'archived_n'), 0)

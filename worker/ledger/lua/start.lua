@@ -11,34 +11,34 @@ local options = cjson.decode(ARGV[3])
 
 -- The history stays short: the oldest that have ended go.
 local function forget_old(now)
-  local many = redis.call('ZCARD', P .. 'replays') + 1 - options.most
-  for number, id in ipairs(redis.call('ZRANGE', P .. 'replays', 0, 9, 'WITHSCORES')) do
+  local many = redis.call('ZCARD', K.replays) + 1 - options.most
+  for number, id in ipairs(redis.call('ZRANGE', K.replays, 0, 9, 'WITHSCORES')) do
     if number % 2 == 1 then
-      local R = P .. 'replay:' .. id
-      local at, state = redis.call('ZSCORE', P .. 'replays', id), redis.call('HGET', R, 'state')
+      local R = K.replay .. id
+      local at, state = redis.call('ZSCORE', K.replays, id), redis.call('HGET', R, 'state')
       local old = (number + 1) / 2 <= many or tonumber(at) < now - options.keep
       if old and state ~= 'running' and state ~= 'stopping' then
-        redis.call('ZREM', P .. 'replays', id)
-        redis.call('DEL', R, R .. ':refs')
+        redis.call('ZREM', K.replays, id)
+        redis.call('DEL', R, K.replay_refs .. id)
       end
     end
   end
 end
 
 return once(ARGV[1], ARGV[2], function()
-  local now, R = clock(), P .. 'replay:' .. options.id
+  local now, R = clock(), K.replay .. options.id
   local state = redis.call('HGET', R, 'state')
   if state ~= 'planning' then return { now = tonumber(ms(now)), state = state or 'unknown' } end
   if clocks_agree() then forget_old(now) end
-  redis.call('ZREM', P .. 'replays:planned', options.id)
+  redis.call('ZREM', K.replays_planned, options.id)
   redis.call('HSET', R, 'state', 'running', 'stage', 'canary', 'at', ms(now), 'why', options.why, 'what', options.what,
     'groups', options.groups, 'mark', options.mark, 'lane', options.lane, 'deadline', ms(options.deadline), 'cursor', 0,
-    'fed', 0, 'open', 0, 'total', redis.call('LLEN', R .. ':refs'))
+    'fed', 0, 'open', 0, 'total', redis.call('LLEN', K.replay_refs .. options.id))
   if options.by then redis.call('HSET', R, 'by', options.by) end
   if options.others then redis.call('HSET', R, 'others', options.others) end
-  redis.call('ZADD', P .. 'replays', ms(now), options.id)
-  redis.call('ZADD', P .. 'replays:feeding', ms(now), options.id)
+  redis.call('ZADD', K.replays, ms(now), options.id)
+  redis.call('ZADD', K.replays_feeding, ms(now), options.id)
   audit(now, options.act, {})
-  redis.call('HINCRBY', P .. 'audit:' .. options.act.id, 'n:to_replay', redis.call('LLEN', R .. ':refs'))
+  redis.call('HINCRBY', K.audit_entry .. options.act.id, 'n:to_replay', redis.call('LLEN', K.replay_refs .. options.id))
   return { now = tonumber(ms(now)), state = 'running' }
 end)

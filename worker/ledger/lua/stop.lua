@@ -20,7 +20,7 @@ return once(ARGV[1], ARGV[2], function()
     redis.call('HSET', R, 'state', 'stopping', 'end_why', options.why, 'recalled', 0)
     redis.call('HSET', R, 'end_as', options.cancels and 'cancelled' or 'stopped')
     if options.by then redis.call('HSET', R, 'end_by', options.by) end
-    redis.call('ZADD', P .. 'replays:feeding', ms(now), options.id)
+    redis.call('ZADD', K.replays_feeding, ms(now), options.id)
     audit(now, options.act, { 'stopped' })
   end
   return { now = tonumber(ms(now)), was = was or 'unknown' }

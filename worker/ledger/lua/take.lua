@@ -40,21 +40,17 @@ local function skew_ago(now) return read_gate().skew and math.max(0, now - num('
 
 local function lease(c, now)
   local ref, lane, r = c.ref, c.lane, c.record
-  local k = record(ref)
-  local due = redis.call('ZSCORE', P .. 'due:' .. lane, ref)
+  local due = redis.call('ZSCORE', index_of('pending', lane), ref)
   if not number(due) then due = ms(now) end
-  redis.call('ZREM', P .. 'due:' .. lane, ref)
-  redis.call('HDEL', k, 'busy')
-  redis.call('ZADD', P .. 'running', ms(now + cfg.lease), ref)
-  redis.call('HSET', k, 'state', 'running', 'tok', options.token, 'wrk', options.worker, 'tk', ms(now), 'was', due)
   local function n(name) return tonumber(r[name] or '0') end
-  local unsent = c.who or c.names or n('look') > 0 or r.wish
-  if unsent then redis.call('HSET', k, 'unsent', '1') end
+  local unsent = c.who or c.names or n(F.lookup_count) > 0 or r[F.cancel_requested]
+  transition(ref, 'pending', 'running', lane, now + cfg.lease, { [F.lease_token] = options.token, [F.worker] = options.worker,
+    [F.taken_at] = ms(now), [F.previous_due] = due, [F.unsent] = unsent and '1' or nil })
   return {
-    ref = ref, lane = lane, round = tonumber(r.round or '1'), used = n('used'), calls = n('calls'), lost = n('lost'),
-    later = n('later'), refused = n('refused'), look = n('look'), unknown = r.unk == '1', seen = r.seen == '1', wish = r.wish,
-    user = r.user, left = tonumber(ms(tonumber(r.dl) - now)), probe = c.tries, skew = num('skew'), skew_ago = skew_ago(now),
-    who = c.who, policies = c.names, unsent = unsent and true or nil, unseen = n('unseen'),
+    ref = ref, lane = lane, round = tonumber(r[F.round] or '1'), used = n(F.attempts_used), calls = n(F.calls), lost = n(F.leases_lost),
+    later = n(F.not_deletable_count), refused = n(F.refused_count), look = n(F.lookup_count), unknown = r[F.outcome_unknown] == '1', seen = r[F.seen] == '1', wish = r[F.cancel_requested],
+    user = r[F.app_user], left = tonumber(ms(tonumber(r[F.deadline]) - now)), probe = c.tries, skew = num('skew'), skew_ago = skew_ago(now),
+    who = c.who, policies = c.names, unsent = unsent and true or nil, unseen = n(F.empty_lookup_count),
   }
 end
 
@@ -71,7 +67,7 @@ end
 local function try(name, project, now)
   if name == 'key' then put('trying:' .. options.key, now + cfg.lease) else being_tried(now, cfg, name) end
   for _, lane in ipairs(LANES) do
-    project = project or redis.call('ZRANGE', P .. 'due:' .. lane, 0, 0)[1]
+    project = project or redis.call('ZRANGE', index_of('pending', lane), 0, 0)[1]
   end
   project = project and project_of(project) or read_gate().home
   return { name = name, project = project, skew = num('skew'), skew_ago = skew_ago(now) }
@@ -100,7 +96,7 @@ end
 
 return once(ARGV[1], ARGV[2], function()
   local hand, now = ARGV[1], clock()
-  redis.call('ZREM', P .. 'waiting', hand)
+  redis.call('ZREM', K.waiting_executors, hand)
   keep_time()
   if options.bell then heard(now, options.bell) end
   local answer = { now = tonumber(ms(now)) }
@@ -133,7 +129,7 @@ return once(ARGV[1], ARGV[2], function()
     local useful = math.max(1, math.ceil(num('call_ms', 0) / spacing(cfg)))
     if others < useful then
       answer.wait = detail + others * spacing(cfg)
-      redis.call('ZADD', P .. 'waiting', ms(now + answer.wait), hand)
+      redis.call('ZADD', K.waiting_executors, ms(now + answer.wait), hand)
     else
       answer.none = true
     end

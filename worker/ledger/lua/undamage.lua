@@ -10,7 +10,7 @@
 local options = cjson.decode(ARGV[3])
 
 local function drop(name)
-  redis.call('DEL', P .. 'aside:' .. name)
+  redis.call('DEL', K.put_aside .. name)
   return redis.call('HDEL', spoilt.list, name) == 1 and 'dropped' or 'unknown'
 end
 

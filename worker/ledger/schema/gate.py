@@ -1,0 +1,44 @@
+"""The fields of an account's gate. They are stored under their names: there is one gate an account."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class GateField(StrEnum):
+    """One field of the hash `gate`. Times are ms since 1970 by the ledger's time, spans ms."""
+
+    meaning: str
+
+    def __new__(cls, stored: str, meaning: str) -> GateField:
+        field = str.__new__(cls, stored)
+        field._value_ = stored
+        field.meaning = meaning
+        return field
+
+    PAUSED = "paused", "an operator's reason to stop all calls"
+    PAUSED_AT = "paused_at", "when"
+    PAUSED_BY = "paused_by", "by whom"
+    CLOSED = "closed", "how many scopes are closed, or have to be tried first (see `closures`)"
+    GOOD_KEY = "good:<key>", "when this key (a fingerprint) last worked for this account"
+    BAD_KEY = "bad:<key>", "this key was refused: closed for its holders until then"
+    TRYING_KEY = "trying:<key>", "somebody tries a key that nobody here knows, until then"
+    SLOT = "slot", "the next free slot of a DELETE"
+    LOOK_SLOT = "look_slot", "the next free slot of a GET"
+    NTH = "nth", "how many DELETEs were let through"
+    SHARE = "share", "of the documented rate: what part of it is used"
+    SLOW = "slow", "how many times slower than that, after 429s"
+    THROTTLES = "throttles", "429s lately; good answers and time make up for them"
+    THROTTLED_AT = "throttled_at", "when the last one came"
+    THROTTLED_UNTIL = "throttled_until", "no call before"
+    CALL_MS = "call_ms", "moving average of a call's length"
+    FAILING = "failing", "how many different jobs failed since the last answered DELETE"
+    FORBIDDEN = "forbidden", "1: some DELETE was forbidden while lists were answered"
+    WELL = "well", "when the last job that was answered was due"
+    WELL_AT = "well_at", "when it was answered"
+    HOME = "home", "its project"
+    PAST = "past:<lane>", "the lane is closed up to this due time: what lies before belongs to closed projects"
+    TIES = "ties:<lane>", "so many of that very due time as well"
+    PAST_AT = "past_at", "when that was found"
+    SKEW = "skew", "MetaStudio's clock less Redis's; calls are signed with it"
+    SKEW_AT = "skew_at", "when it was measured"

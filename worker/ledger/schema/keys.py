@@ -1,0 +1,109 @@
+"""The keys of one account. All begin with `NAMESPACE:{<account>}:`, so that they share a slot of a cluster.
+
+Python says `prefix + Key.RUNNING`, a Lua source `K.running`. Keys outside an account are in `worker.keys`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Key(StrEnum):
+    """One key, or the beginning of the names of many: its type, what it holds, and what takes it away again.
+
+    Times are ms since 1970 by the ledger's time. A ref is `<project>/<job>`.
+    """
+
+    type: str
+    holds: str
+    ends: str
+    of: str | None
+
+    def __new__(cls, stored: str, type_: str, holds: str, ends: str, of: str | None = None) -> Key:
+        key = str.__new__(cls, stored)
+        key._value_ = stored
+        key.type, key.holds, key.ends, key.of = type_, holds, ends, of
+        return key
+
+    # deletions, and where they stand: each in exactly one of the indexes
+    RECORD = "d:", "hash", "the record of one deletion", "forget, with its index", "ref"
+    DUE_USER = "due:user", "zset", "pending ones of the user lane; score: when each is due", "moves"
+    DUE_BULK = "due:bulk", "zset", "pending ones of the bulk lane; score: when each is due", "moves"
+    RUNNING = "running", "zset", "leased ones; score: the lease's end", "moves"
+    HELD = "held", "zset", "those on hold; score: when each would be due", "moves"
+    DELETED = "deleted", "zset", "score: when it was finished", "forget"
+    GONE = "gone", "zset", "score: when it was finished", "forget"
+    DEAD = "dead", "zset", "score: when it died", "replay, discard"
+    CANCELLED = "cancelled", "zset", "score: when it was finished", "forget"
+    DISCARDED = "discarded", "zset", "score: when it was finished", "forget"
+    DISCARDED_USERS = "discarded:users", "zset", "discarded ones that still know their app user; score: when", "forget"
+
+    # dead letters
+    GROUPS = "groups", "hash", "group -> JSON [cause, status, code]", "moves, with the last of a group"
+    GROUP_LETTERS = "letters:", "zset", "dead letters of a group; score: when each died", "moves", "group"
+    GROUP_DEADLINES = "deadlines:", "zset", "the same; score: its deadline", "moves", "group"
+    DEATHS = "deaths", "string", "how many deaths there were: each has its number", "nothing: one"
+
+    # the gate: may this account be called now, and when
+    GATE = "gate", "hash", "see below", "nothing: one"
+    DEPARTURES = (
+        "departures",
+        "hash",
+        "call number modulo a second's calls -> when it left",
+        "nothing: one a second's call",
+    )
+    FAILING = "failing", "zset", "refs that failed since a DELETE was answered; score: when", "the next sign of life"
+    FORBIDDEN = "forbidden", "zset", "refs whose DELETE was forbidden; score: when", "the next DELETE that is allowed"
+    CLOSURES = "closures", "hash", "'<scope> <name>' -> JSON: what is closed, and why", "when it opens"
+    PROBES = "probes", "zset", "closures that may be tried; score: when", "when it opens"
+    WAITING_EXECUTORS = "waiting", "zset", "executors that wait for a slot; score: when they ask again", "take"
+    WAKEUPS_IN_FLIGHT = "wakeups", "zset", "wake-ups on their way; score: when they count as lost", "take"
+    WAKEUP_COUNT = "wakeups:count", "string", "how many were ever sent: each has its number", "nothing: one"
+
+    # policies
+    POLICY_TEXTS = "texts", "zset", "texts of the policies' file; score: since when each is the text", "the newest 100"
+    POLICY_TEXTS_SEEN = "texts:seen", "zset", "the same; score: when a worker last had it", "an hour later"
+    POLICY_TEXTS_WANTED = "texts:wanted", "hash", "policy -> '<since> <when>': waits for a worker with its text", "take"
+    SLOTS = "slots", "hash", "policy -> JSON: the slot of its schedule that was taken last", "nothing: one a policy"
+    RUNS = "runs", "zset", "ids of retention runs; score: when each began", "forget"
+    RUN = "run:", "hash", "one run", "forget", "run"
+    RUN_OUTCOMES = "outcomes:", "hash", "state -> how many of its deletions ended so", "forget", "run"
+
+    # holds
+    HELD_JOBS = "holds:jobs", "hash", "ref -> JSON of its hold: why, by, at, until", "release"
+    HELD_USERS = "holds:users", "hash", "app user (HMAC) -> the same, for all jobs of theirs", "release"
+    HOLD_ENDS = "holds:ends", "zset", "'j <ref>' or 'u <HMAC>'; score: when the hold ends", "release"
+    OWNER_UNKNOWN = "holds:unknown", "zset", "held until it is known whose they are; score: when to ask", "release"
+    USER_PROJECTS = (
+        "users:projects",
+        "set",
+        "projects of which a list showed a job of an app user",
+        "nothing: one a project",
+    )
+
+    # replays
+    REPLAYS = "replays", "zset", "ids of replays; score: when each started", "start: the oldest"
+    REPLAYS_PLANNED = "replays:planned", "zset", "those that did not begin yet; score: when written", "start, forget"
+    REPLAYS_FEEDING = "replays:feeding", "zset", "those that somebody has to drive", "when it has ended"
+    REPLAY = "replay:", "hash", "one replay", "start, forget", "replay"
+    REPLAY_REFS = "replay-refs:", "list", "the dead letters that it means", "when it has ended", "replay"
+
+    # proof
+    RECEIPTS = "receipts", "stream", "what became of each deletion", "trim, once archived"
+    RECEIPTS_CHAIN = "receipts:chain", "hash", "the last number; how far they are sealed, and archived", "nothing: one"
+    RECEIPTS_SEALS = "receipts:seals", "zset", "places of the chain", "trim"
+    AUDIT = "audit", "zset", "ids of operators' acts; score: when each began", "forget"
+    AUDIT_ENTRY = "audit:", "hash", "one act", "forget", "act"
+
+    # what other hands spoilt
+    DAMAGED = "damaged", "hash", "name of a key, a field or a ref -> JSON: at, why", "eraser damaged discard"
+    PUT_ASIDE = "aside:", "any", "what stood there, as it was", "eraser damaged discard", "name"
+
+    # the account
+    COUNTERS = "counters", "hash", "what ever happened", "nothing: one"
+    ENDS = "ends:", "hash", "'<minute> <state>' -> how many ended so in it", "Redis, two hours later", "hour"
+    ACCOUNT = "account", "hash", "endpoint, since, schema", "nothing: one"
+    PROJECTS = "projects", "hash", "project -> here, leaving, moving or moved", "nothing: one a project"
+    CLOCK = "clock", "hash", "what time it is", "nothing: one"
+    OPERATIONS = "ops", "hash", "caller -> '<number> <when> <answer>' of its last move", "forget, an hour later"
+    IDEMPOTENCY = "idem", "hash", "Idempotency-Key -> '<body> <when> <answer>'", "forget, a day later"
