@@ -18,9 +18,9 @@ import click
 from benchmarks.gate import EARNEST, RATE
 from benchmarks.processes import cpu_s, rss
 from tests.acceptance.fleet import Fleet, Process
-from worker.ledger.moves import Claim, Ref
-from worker.operations.requests import record
-from worker.runtime import Runtime
+from worker.execution.app_context import AppContext
+from worker.ledger.types import DeletionRequest, Ref
+from worker.services.request import record
 
 WARM_S = 10.0  # starts, first probes, connections
 _ACCOUNT = """
@@ -34,7 +34,7 @@ sk_env = "HUAWEICLOUD_SDK_SK"
 
 
 @contextmanager
-def tenants(count: int, *words: str) -> Iterator[tuple[Fleet, dict[str, str], Runtime]]:
+def tenants(count: int, *words: str) -> Iterator[tuple[Fleet, dict[str, str], AppContext]]:
     """An installation with so many accounts of one project each, and the environment of its workers."""
     projects = [word for n in range(count) for word in ("--project", f"project-{n:03d}")]
     simulator = ("--keep-calls", "100", "--latency", "0.05", *projects, *words)
@@ -44,7 +44,7 @@ def tenants(count: int, *words: str) -> Iterator[tuple[Fleet, dict[str, str], Ru
         config.write_text("".join(accounts), encoding="utf-8")
         env = fleet.env | {"ERASER_CONFIG": str(config)}
         del env["ERASER_ENDPOINT"]
-        yield fleet, env, Runtime.load(env)
+        yield fleet, env, AppContext.load(env)
 
 
 def start(fleet: Fleet, env: dict[str, str], workers: int, threads: int) -> list[Process]:
@@ -56,11 +56,11 @@ def start(fleet: Fleet, env: dict[str, str], workers: int, threads: int) -> list
 def busy(accounts: int, seconds: float) -> str:
     """Each account has more to delete than the time allows."""
     each = int(RATE * (seconds + 3 * WARM_S))
-    with tenants(accounts, "--delete-per-s", str(RATE)) as (fleet, env, running):
+    with tenants(accounts, "--delete-per-s", str(RATE)) as (fleet, env, app):
         for n in range(accounts):
             jobs = [f"job-{k:05d}" for k in range(1, each + 1)]
             fleet.metastudio.fill(each, project=f"project-{n:03d}")
-            list(record(running, (Ref(f"project-{n:03d}", job) for job in jobs), Claim(), lambda *_: None))
+            list(record(app, (Ref(f"project-{n:03d}", job) for job in jobs), DeletionRequest(), lambda *_: None))
         threads = accounts * 2 // 3 + 2
         workers = start(fleet, env, 2, threads)
         fleet.wait(lambda: fleet.metastudio.stats()["effects"] > 0, "the first deletion")
@@ -69,12 +69,12 @@ def busy(accounts: int, seconds: float) -> str:
         time.sleep(seconds)
         last, took = fleet.metastudio.stats(), time.monotonic() - began
         used = sum(cpu_s(worker.pid) for worker in workers) - sum(cpu)
-    done, answers = last["effects"] - first["effects"], last["total"] - first["total"]
+    done, responses = last["effects"] - first["effects"], last["total"] - first["total"]
     refused = int(last["by_status"].get("429", 0)) - int(first["by_status"].get("429", 0))
     return (
         f"{accounts} accounts at {RATE}/s, 2 workers of {threads} threads, {took:.0f} s: {done / took:.0f}/s, "
-        f"{done / took / accounts / RATE:.1%} of the limits; {refused} of {answers} answers were 429 "
-        f"({refused / answers:.2%}); {used / took:.2f} cores in the workers"
+        f"{done / took / accounts / RATE:.1%} of the limits; {refused} of {responses} answers were 429 "
+        f"({refused / responses:.2%}); {used / took:.2f} cores in the workers"
     )
 
 

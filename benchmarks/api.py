@@ -23,11 +23,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.processes import cpu_s
-from tests.http_site import new_token
-from tests.waiting import wait_until
-from worker.embedded import EmbeddedRedis
-from worker.ledger.store import connect
-from worker.operations.http.tokens import Scope
+from tests.support.http_site import new_token
+from tests.support.waiting import wait_until
+from worker.config.api_tokens import Scope
+from worker.ledger.deletions import connect
+from worker.local.embedded import EmbeddedRedis
 
 PROJECT = "0605768a2c8026af2f8bc00f4b0d3b7c"
 CONNECTIONS = 32

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import redis
 
-from worker.embedded import EmbeddedRedis
-from worker.metastudio.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, SimulatorControl
+from worker.local.embedded import EmbeddedRedis
+from worker.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, SimulatorControl
 
 JOBS = 100_001  # one of them is created just now, and too young
 POLICY = f"""[policies.old]
@@ -31,7 +31,7 @@ older_than = "1m"
 # Runs the command, then says on stderr what it needed at most (KB on Linux).
 MEASURED = """
 import resource, sys
-from worker.operations.cli import main
+from worker.interfaces.cli import main
 try:
     main()
 finally:
@@ -58,7 +58,7 @@ def main(jobs: int) -> None:
     ):
         config = Path(directory) / "eraser.toml"
         config.write_text(POLICY)
-        command = [sys.executable, "-m", "worker.metastudio.simulator", "--port", "0", "--jobs", str(jobs)]
+        command = [sys.executable, "-m", "worker.simulator", "--port", "0", "--jobs", str(jobs)]
         simulator = subprocess.Popen([*command, "--keep-calls", "10"], stdout=subprocess.PIPE, text=True)
         try:
             url = (simulator.stdout.readline() if simulator.stdout else "").split()[-1]

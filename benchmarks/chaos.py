@@ -29,11 +29,11 @@ from benchmarks.reckoning import Reckoning, end_of, reckon
 from tests.acceptance.fleet import BYSTANDER, LEASE_S, Fleet, Process
 from tests.acceptance.judge import everything
 from tests.acceptance.test_failover import follow, listen, replica_of, server_of
-from tests.between import Between
-from tests.waiting import wait_until
-from worker.errors import EraserError
-from worker.ledger.moves import Ref
-from worker.metastudio.simulator import SimulatorControl
+from tests.support.between import Between
+from tests.support.waiting import wait_until
+from worker.ledger.types import Ref
+from worker.model.errors import EraserError
+from worker.simulator import SimulatorControl
 
 WORKERS = 3
 SETTINGS = {
@@ -96,7 +96,7 @@ class Campaign:
             self.crew = [self._hire(n) for n in range(WORKERS)]
             threading.Thread(target=self._produce, daemon=True).start()
             self.operators.start()
-            acts: list[tuple[Callable[[], None], int]] = [
+            actions: list[tuple[Callable[[], None], int]] = [
                 (self._kill_worker, 65),
                 (self._kill_redis, 12),
                 (self._freeze_worker, 8),
@@ -110,8 +110,10 @@ class Campaign:
             ]
             first = [self._fail_over, self._brownout, self._silence, self._cut_network]  # each at least once
             while self.events["kill worker"] + self.events["kill Redis"] < self.kills:
-                (act,) = [first.pop()] if first else self.chance.choices([a for a, _ in acts], [w for _, w in acts])
-                act()
+                (action,) = (
+                    [first.pop()] if first else self.chance.choices([a for a, _ in actions], [w for _, w in actions])
+                )
+                action()
                 time.sleep(self.chance.uniform(0.2, 2.0))
             self.fleet.wait(lambda: len(self.accepted) == len(self.jobs), "everything is accepted", 600)
             self.operators.stop()
@@ -179,9 +181,9 @@ class Campaign:
     def _held_by(self, worker: Process) -> set[str]:
         """The jobs whose lease this process holds."""
         client, prefix = self.fleet.client, self.fleet.ledger.prefix
-        running: Any = client.zrange(prefix + "running", 0, -1)
+        app: Any = client.zrange(prefix + "running", 0, -1)
         jobs = set()
-        for ref in running:
+        for ref in app:
             holder: Any = client.hget(f"{prefix}d:{ref.decode()}", "wrk")
             if holder and holder.decode().split(":")[1] == str(worker.pid):
                 jobs.add(Ref.parse(ref.decode()).job_id)
@@ -215,10 +217,10 @@ class Campaign:
             self._surely(lambda: self.fleet.ledger.resume(why="T-2"))
         self._note("silence in which the NAT forgets")
 
-    def _surely(self, act: Callable[[], object]) -> None:
+    def _surely(self, action: Callable[[], object]) -> None:
         while True:
             with contextlib.suppress(EraserError, redis.RedisError):
-                act()
+                action()
                 return
 
     def _fail_over(self) -> None:

@@ -26,10 +26,10 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from worker.deletion import Lane
-from worker.embedded import EmbeddedRedis
-from worker.ledger.moves import Claim, GatePolicy, Lesson, Ref, Settlement
-from worker.ledger.store import Ledger, connect
+from worker.ledger.deletions import Ledger, connect
+from worker.ledger.types import DeletionRequest, GatePolicy, GateSignal, Ref, Settlement
+from worker.local.embedded import EmbeddedRedis
+from worker.model.states import Lane
 
 PROJECT = "0605768a2c8026af2f8bc00f4b0d3b7c"
 FAST = GatePolicy(interval=0.0001, lease=60_000, look_interval=0.0001, max_calls=100_000, outage_after=10_000_000)
@@ -68,7 +68,7 @@ def fill(url: str, deletions: int, dead: int) -> None:
     ledger = Ledger(connect(url), "default", FAST)
     ledger.client.hset(ledger.prefix + "gate", "good:k1", "1")
     names = [f"dead-{n:06d}" for n in range(dead)] + [f"done-{n:06d}" for n in range(dead)]
-    ledger.request([Ref(PROJECT, name) for name in names], Claim(lane=Lane.USER, by="bench", why="T-1"))
+    ledger.request([Ref(PROJECT, name) for name in names], DeletionRequest(lane=Lane.USER, by="bench", why="T-1"))
     settlement = None
     for _ in range(len(names) + 1):
         lease = (turn := ledger.take(worker="w1", key="k1", settlement=settlement)).lease
@@ -77,7 +77,7 @@ def fill(url: str, deletions: int, dead: int) -> None:
             break
         settlement = _settlement(lease.ref, lease.token)
     waiting = [Ref(PROJECT, f"wait-{n:06d}") for n in range(deletions - len(names))]
-    ledger.request(waiting, Claim(lane=Lane.BULK, by="bench", why="T-2"))
+    ledger.request(waiting, DeletionRequest(lane=Lane.BULK, by="bench", why="T-2"))
 
 
 def _settlement(ref: Ref, token: str) -> Settlement:
@@ -95,7 +95,7 @@ def _settlement(ref: Ref, token: str) -> Settlement:
         status=status,
         code=code,
         attempt={name: value for name, value in attempt.items() if value is not None},
-        lesson=Lesson("ok", key="k1", ms=41),
+        signal=GateSignal("ok", key="k1", ms=41),
     )
 
 

@@ -26,9 +26,9 @@ from benchmarks import queues as waiting
 from benchmarks.gate import EARNEST
 from benchmarks.processes import cpu_s
 from tests.acceptance.fleet import Fleet, Process
-from worker.ledger.moves import Claim, Ref
-from worker.metastudio.simulator import DEMO_PROJECT
-from worker.operations.requests import record
+from worker.ledger.types import DeletionRequest, Ref
+from worker.services.request import record
+from worker.simulator import DEMO_PROJECT
 
 THREADS = 32
 QUEUED = 20_000  # deletions in each queue
@@ -46,13 +46,13 @@ class Row:
     title: str
     words: str
     sender: str | None = None
-    hands: int = THREADS
+    executors: int = THREADS
     most_per_s: int = 3_000  # more than it reaches: so many jobs are planted
     ours: bool = False
 
 
 ROWS = {
-    "bare": Row("requests.Session.delete in a loop", f"{LOOPS} bare", hands=1),
+    "bare": Row("requests.Session.delete in a loop", f"{LOOPS} bare", executors=1),
     "pool": Row("ThreadPoolExecutor, a session a thread", f"{LOOPS} pool"),
     "sdk": Row("the official SDK in a ThreadPoolExecutor", f"{LOOPS} sdk"),
     "celery": Row(
@@ -94,15 +94,15 @@ class Bench:
 
     def run(self, row: Row, latency: float) -> tuple[float, float]:
         """CPU seconds per deletion of the row's whole process tree, and deletions per second."""
-        fastest = min(row.most_per_s, row.hands / latency) if latency else row.most_per_s
-        jobs = int(fastest * (WARM_S + self.seconds)) + 2 * row.hands
+        fastest = min(row.most_per_s, row.executors / latency) if latency else row.most_per_s
+        jobs = int(fastest * (WARM_S + self.seconds)) + 2 * row.executors
         self.empty(jobs, latency)
         self.fill_queue(row, jobs)
         process = self.start(row, jobs)
         try:
             self.fleet.wait(lambda: self.deleted() > 0 or not process.alive, f"{row.title} deletes")
             time.sleep(WARM_S)
-            first, last = self._window(process, jobs - 2 * row.hands)
+            first, last = self._window(process, jobs - 2 * row.executors)
             self._check()
         finally:
             self.end(process)
@@ -125,9 +125,9 @@ class Bench:
     def _check(self) -> None:
         """Nobody is quick by failing."""
         stats = self.fleet.metastudio.stats()
-        answers = {status: count for status, count in stats["by_status"].items() if count}
-        if set(answers) != {"200"} or stats["most_deletes_of_a_job"] > 1:
-            raise SystemExit(f"not only good deletions: {answers}, {stats['most_deletes_of_a_job']} of one job")
+        responses = {status: count for status, count in stats["by_status"].items() if count}
+        if set(responses) != {"200"} or stats["most_deletes_of_a_job"] > 1:
+            raise SystemExit(f"not only good deletions: {responses}, {stats['most_deletes_of_a_job']} of one job")
 
     def empty(self, jobs: int, latency: float) -> None:
         self.fleet.client.flushall()
@@ -138,7 +138,7 @@ class Bench:
     def fill_queue(self, row: Row, jobs: int) -> None:
         if row.ours:
             refs = (Ref(DEMO_PROJECT, f"job-{n:05d}") for n in range(1, jobs + 1))
-            list(record(self.fleet.running, refs, Claim(), lambda *_: None))
+            list(record(self.fleet.app, refs, DeletionRequest(), lambda *_: None))
         elif row.sender:
             sender = self._start("sender", row.sender, jobs, ours=False)
             sender.popen.wait()

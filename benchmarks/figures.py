@@ -13,18 +13,18 @@ from typing import Any
 
 from benchmarks.processes import cpu_s, rss
 from tests.acceptance.fleet import Fleet
-from worker.accounts import DEFAULT
-from worker.deletion import State
-from worker.ledger.moves import Claim, Lease, Ref, Settlement
+from worker.config.accounts import DEFAULT
+from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.receipts import Receipts
-from worker.ledger.store import BATCH, Ledger
-from worker.metastudio.answer import Answer, Body
-from worker.metastudio.simulator import DEMO_PROJECT
-from worker.operations import deletions
-from worker.operations.requests import record
-from worker.outcome import Judge
+from worker.ledger.types import DeletionRequest, Lease, Ref, Settlement
+from worker.metastudio.response import Body, Response
+from worker.model.states import State
+from worker.rules.outcome import OutcomeRules
+from worker.services import listing
+from worker.services.request import record
+from worker.simulator import DEMO_PROJECT
 
-_DELETED = deletions.Wanted(State.DELETED)
+_DELETED = listing.Wanted(State.DELETED)
 IDLE_S = 20.0
 CALM_S = 5.0  # after a worker's start
 
@@ -36,7 +36,7 @@ began = time.perf_counter()
 accepted = sum(1 for _ in request_deletions(ids, reason="TICKET-4711"))
 print(accepted, time.perf_counter() - began)
 """
-_COMMAND = "from worker.operations.cli import main; main()"
+_COMMAND = "from worker.interfaces.cli import main; main()"
 
 
 def ids(count: int) -> list[str]:
@@ -63,7 +63,7 @@ def waiting(fleet: Fleet, count: int) -> Iterator[str]:
     """Bytes in Redis, and what a worker does and holds while nothing is due."""
     before = used_memory_when_empty(fleet)
     refs = (Ref(DEMO_PROJECT, job) for job in ids(count))
-    list(record(fleet.running, refs, Claim(why="TICKET-4711", delay_s=86_400), lambda *_: None))
+    list(record(fleet.app, refs, DeletionRequest(why="TICKET-4711", delay_s=86_400), lambda *_: None))
     yield f"{count:,} waiting: {(used_memory(fleet) - before) / count:.0f} bytes of Redis each"
     worker = fleet.start_worker("-c", "32")
     try:
@@ -80,13 +80,13 @@ def waiting(fleet: Fleet, count: int) -> Iterator[str]:
 
 
 def final(fleet: Fleet, count: int) -> Iterator[str]:
-    """Bytes of a deletion that ended after one call. The moves are a hand's, the answers are made up: no HTTP."""
+    """Bytes of a deletion that ended after one call. The moves are an executor's, the answers are made up: no HTTP."""
     before = used_memory_when_empty(fleet)
     policy = replace(fleet.ledger.policy, interval=0.001, max_calls=10**6)
     ledger = Ledger(fleet.client, DEFAULT, policy)
     names = iter(ids(count))
     while batch := [Ref(DEMO_PROJECT, job) for job in islice(names, BATCH)]:
-        ledger.request(batch, Claim(why="TICKET-4711"))
+        ledger.request(batch, DeletionRequest(why="TICKET-4711"))
         _settle_all(ledger, fleet)
     fleet.client.delete(ledger.prefix + "departures")  # a pace without end keeps the last second's million calls there
     each = (used_memory(fleet) - before) / count
@@ -94,10 +94,10 @@ def final(fleet: Fleet, count: int) -> Iterator[str]:
     deleted = fleet.states()[State.DELETED]
     yield f"{deleted:,} final records: {each:.0f} bytes of Redis each, {receipts:.0f} of them until its receipt leaves"
     looks: dict[str, Callable[[], object]] = {
-        "status": fleet.reads.status,
-        "the first 50 deleted": lambda: deletions.page(fleet.running, _DELETED),
-        "one of them": lambda: fleet.reads.show(deletions.page(fleet.running, _DELETED).rows[-1].ref),
-        "receipts settled since the beginning, a page": lambda: Receipts(fleet.client, DEFAULT).page(),
+        "status": fleet.queries.status,
+        "the first 50 deleted": lambda: listing.page(fleet.app, _DELETED),
+        "one of them": lambda: fleet.queries.show(listing.page(fleet.app, _DELETED).rows[-1].ref),
+        "receipts settled since the beginning, a page": lambda: Receipts(fleet.client, DEFAULT).read_page(),
     }
     yield f"with {deleted:,} final records: " + ", ".join(f"{name} {_ms(look):.0f} ms" for name, look in looks.items())
 
@@ -111,14 +111,14 @@ def _ms(look: Callable[[], object]) -> float:
 def _settle_all(ledger: Ledger, fleet: Fleet) -> None:
     settlement: Settlement | None = None
     while lease := ledger.take(worker="benchmark", key="key", settlement=settlement).lease:
-        settlement = _deleted(lease, Judge(fleet.running.schedule, "key", 0.5))
+        settlement = _deleted(lease, OutcomeRules(fleet.app.schedule, "key", 0.5))
 
 
-def _deleted(lease: Lease, judge: Judge) -> Settlement:
+def _deleted(lease: Lease, judge: OutcomeRules) -> Settlement:
     if lease.probe:
         lease = replace(lease, probe=None)
     request_id = uuid.uuid4().hex
-    return judge.after_delete(lease, Answer(200, None, None, None, request_id, 57, Body.EMPTY))
+    return judge.after_delete(lease, Response(200, None, None, None, request_id, 57, Body.EMPTY))
 
 
 def used_memory_when_empty(fleet: Fleet) -> int:

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.fleet import Fleet
-from worker.accounts import DEFAULT
-from worker.deletion import Lane
-from worker.keys import OURS
-from worker.ledger.moves import Claim, Ref
-from worker.metastudio.simulator import DEMO_PROJECT
-from worker.operations.requests import record
+from worker.config.accounts import DEFAULT
+from worker.ledger.keys import OURS
+from worker.ledger.types import DeletionRequest, Ref
+from worker.model.states import Lane
+from worker.services.request import record
+from worker.simulator import DEMO_PROJECT
 
 RATE = 10
 EARNEST: dict[str, str | None] = {  # the settings of production
@@ -68,17 +68,17 @@ def person(waiting: int = 100_000, people: int = 200) -> str:
         fleet.ask(*(f"bulk-{n:06d}" for n in range(waiting)))
         producer = fleet.producer()
 
-        def ring(account: str, bell: str) -> None:
-            producer.send_task("eraser.work", args=[account, bell], queue=OURS.bells, ignore_result=True)
+        def notify(account: str, wakeup: str) -> None:
+            producer.send_task("eraser.work", args=[account, wakeup], queue=OURS.wakeup_queue, ignore_result=True)
 
         fleet.wait_until_settled(20)
         asked: dict[str, float] = {}
         for n in range(people):
             ref = Ref(DEMO_PROJECT, f"person-{n:04d}")
             asked[ref.job_id] = time.time()
-            list(record(fleet.running, [ref], Claim(lane=Lane.USER), ring))
+            list(record(fleet.app, [ref], DeletionRequest(lane=Lane.USER), notify))
             time.sleep(random.uniform(0.2, 0.8))
-        fleet.wait(lambda: fleet.reads.status().due["user"] == 0, "every person's deletion is sent")
+        fleet.wait(lambda: fleet.queries.status().due["user"] == 0, "every person's deletion is sent")
         arrived = {call["job_id"]: call["started_at"] for call in reversed(deletes(fleet))}
         waits = sorted((arrived[job] - at) * 1000 for job, at in asked.items())
         p99 = waits[int(len(waits) * 0.99) - 1]
@@ -101,8 +101,8 @@ def neighbours(deletions: int = 300) -> str:
         fleet.wait(lambda: fleet.heard() >= 3, "three workers")
         dead_ledger = type(fleet.ledger)(fleet.client, "dead", fleet.ledger.policy)
         dead.plant(*jobs)
-        dead_ledger.request([Ref(DEMO_PROJECT, job) for job in jobs], Claim())
-        fleet.running.wake("dead", 0)
+        dead_ledger.request([Ref(DEMO_PROJECT, job) for job in jobs], DeletionRequest())
+        fleet.app.wake("dead", 0)
         fleet.wait(lambda: dead.metastudio.stats()["effects"] > 10, "the other account works well at first")
         dead.metastudio.outage("hang")
         fleet.ask(*jobs)
@@ -127,13 +127,13 @@ def outage(due: int = 20_000, seconds: float = 120.0) -> str:
         fleet.start_workers(3)
         fleet.metastudio.outage("503")
         fleet.ask(*(f"job-{n:05d}" for n in range(due)))
-        fleet.wait(lambda: fleet.reads.gate().gate == "outage", "the gate is closed")
+        fleet.wait(lambda: fleet.queries.gate().gate == "outage", "the gate is closed")
         before, began = [rss(worker.pid) for worker in fleet.workers], fleet.metastudio.stats()["total"]
         time.sleep(seconds)
         after, probes = [rss(worker.pid) for worker in fleet.workers], fleet.metastudio.stats()["total"] - began
-        dead = fleet.reads.status().states
+        dead = fleet.queries.status().states
         fleet.metastudio.outage(None)
-        fleet.wait(lambda: fleet.reads.gate().gate == "ok", "a probe found it well", 400)
+        fleet.wait(lambda: fleet.queries.gate().gate == "ok", "a probe found it well", 400)
         good = time.time()
         fleet.wait(lambda: fleet.settled() >= 60, "it goes on", 60)
         starts = [call["started_at"] for call in deletes(fleet) if call["effect"]]

@@ -14,10 +14,10 @@ import redis
 
 from benchmarks.reckoning import Word
 from tests.acceptance.fleet import Fleet
-from worker.errors import EraserError
 from worker.ledger.holds import HoldList
-from worker.ledger.moves import Ref
-from worker.metastudio.simulator import DEMO_PROJECT
+from worker.ledger.types import Ref
+from worker.model.errors import EraserError
+from worker.simulator import DEMO_PROJECT
 
 ACKNOWLEDGED = ("cancelled", "held", "may_be_deleted")  # nothing more is sent; `in_flight` says that something is
 
@@ -68,7 +68,7 @@ class Operators:
         self._heard(word, result)
 
     def _heard(self, word: Word, result: str) -> None:
-        self.results[f"{word.act}: {result}"] += 1
+        self.results[f"{word.action}: {result}"] += 1
         if result in ACKNOWLEDGED:
             self.words.append(word)
 
@@ -76,10 +76,10 @@ class Operators:
         """Somebody asks for these, perhaps once more: what was cancelled before may be sent again."""
         self._void("cancel", set(jobs))
 
-    def _void(self, act: str, jobs: set[str]) -> None:
+    def _void(self, action: str, jobs: set[str]) -> None:
         now = time.monotonic()
         for word in list(self.words):
-            if word.act == act and word.job in jobs:
+            if word.action == action and word.job in jobs:
                 word.until = min(word.until, now)
 
     def _let_go(self, word: Word) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from tests.acceptance.fleet import Fleet
 from tests.acceptance.judge import everything, judge
 from tests.acceptance.other_side import disagreements
-from worker.deletion import Evidence, State
-from worker.ledger.read import Deletion
+from worker.ledger.records import Deletion
+from worker.model.states import Evidence, State
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Word:
     """The ledger acknowledged that nothing more is sent for a job: from then on, by this machine's monotonic clock."""
 
     job: str
-    act: str  # cancel or hold
+    action: str  # cancel or hold
     since: float
     until: float = float("inf")
 
@@ -59,7 +59,9 @@ def reckon(
     found.wrong_ends = [f"{job}: {end_of(d)}" for job, d in deletions.items() if not _may_end(d, job in asked)]
     deletes = [call for call in calls if call["operation"] == "delete" and call["job_id"] not in frozen]
     found.overlaps = sorted(set(_overlapping(deletes)))
-    found.sent_after_a_word = [f"{word.job}: {word.act}" for word in words for call in deletes if _is_after(call, word)]
+    found.sent_after_a_word = [
+        f"{word.job}: {word.action}" for word in words for call in deletes if _is_after(call, word)
+    ]
     for said in disagreements(fleet):
         (found.gone_and_there if said.endswith(", and is there") else found.beside).append(said)
     try:

@@ -1,4 +1,4 @@
-"""Deletions: `eraser.delete` records one and becomes a hand; `eraser.work` is the hand."""
+"""Deletions: `eraser.delete` records one and becomes an executor; `eraser.work` is the executor."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from worker.application import app, intake, ring
-from worker.durations import parse_duration
-from worker.errors import EraserError, UsageError
-from worker.ledger.moves import Accepted, Ref
-from worker.messages import ASKED, Asked
-from worker.operations.requests import RENAMED, checked, claim, known_project, record
-from worker.runtime import runtime
+from worker.config.durations import parse_duration
+from worker.execution.app_context import app_context
+from worker.execution.celery_app import app, intake, notify
+from worker.execution.messages import REQUEST_MESSAGE, RequestMessage
+from worker.ledger.types import Accepted, Ref
+from worker.model.errors import EraserError, UsageError
+from worker.services.request import RENAMED, checked, deletion_request, known_project, record
 
 
 def request_deletion(
@@ -66,10 +66,10 @@ def request_deletions(
     allow_project: bool = False,
 ) -> Iterator[Accepted]:
     """Ask for many, 500 a round trip; yields each as it is recorded. Raises `UsageError` at the first bad id."""
-    running = runtime()
-    project = known_project(running, project_id, allow=allow_project)
-    asked = claim(
-        running,
+    context = app_context()
+    project = known_project(context, project_id, allow=allow_project)
+    asked = deletion_request(
+        context,
         lane=lane,
         by=by,
         reason=reason,
@@ -79,19 +79,19 @@ def request_deletions(
         deadline_s=deadline_s,
         force=force,
     )
-    return record(running, (Ref(project, checked(running, job_id)) for job_id in job_ids), asked, ring)
+    return record(context, (Ref(project, checked(context, job_id)) for job_id in job_ids), asked, notify)
 
 
-@app.task(name="eraser.delete", bind=True, Strategy="worker.messages:strategy", throws=(EraserError,))
+@app.task(name="eraser.delete", bind=True, Strategy="worker.execution.messages:strategy", throws=(EraserError,))
 def delete(self: Any, *args: Any, **kwargs: Any) -> None:
-    """Record a deletion, then work as a hand. Its arguments are those of `_requested`."""
-    asked: Asked | None = self.request.get(ASKED)
+    """Record a deletion, then work as an executor. Its arguments are those of `_requested`."""
+    asked: RequestMessage | None = self.request.get(REQUEST_MESSAGE)
     accepted = intake.record(asked, partial(_bound, asked, args, kwargs), args, kwargs)
-    running = runtime()
-    running.work(running.settings.account_of(accepted.ref.project_id).name, ring)
+    context = app_context()
+    context.work(context.settings.account_of(accepted.ref.project_id).name, notify)
 
 
-def _bound(asked: Asked | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Accepted:
+def _bound(asked: RequestMessage | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Accepted:
     for name in RENAMED.keys() & kwargs.keys():
         raise UsageError(f"eraser.delete: {name} is called {RENAMED[name]} now")
     try:
@@ -102,7 +102,7 @@ def _bound(asked: Asked | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 
 
 def _requested(
-    asked: Asked | None,
+    asked: RequestMessage | None,
     project_id: str,
     job_id: str,
     *,
@@ -121,13 +121,13 @@ def _requested(
     for name, said in (texts | {"app_user": app_user, "after": after, "deadline": deadline}).items():
         if not isinstance(said, str | None):
             raise UsageError(f"{name}: expected text; found a {type(said).__name__}")
-    running = runtime()
-    checked(running, job_id)  # before the project: where the two were swapped, no project is unknown
-    now = running.now()
+    context = app_context()
+    checked(context, job_id)  # before the project: where the two were swapped, no project is unknown
+    now = context.now()
     if asked and asked.is_over(now):
         raise UsageError(f"it expired ({asked.expires}) before it could start: nothing was recorded; send it again")
     after_s, wait_s = parse_duration(after) if after else 0.0, asked.wait_s(now) if asked else 0.0
-    deadline_s = parse_duration(deadline) if deadline else running.settings.deadline + wait_s if wait_s else None
+    deadline_s = parse_duration(deadline) if deadline else context.settings.deadline + wait_s if wait_s else None
     return request_deletion(
         job_id,
         project_id=project_id,
@@ -143,6 +143,6 @@ def _requested(
 
 
 @app.task(name="eraser.work")
-def work(account: str, bell: str | None = None) -> None:
+def work(account: str, wakeup: str | None = None) -> None:
     """Work for an account until nothing is due, or for a few seconds."""
-    runtime().work(account, ring, bell)
+    app_context().work(account, notify, wakeup)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from worker.application import app
+from worker.execution.app_context import app_context
+from worker.execution.celery_app import app
 from worker.retention import schedule
-from worker.runtime import runtime
 
 
 @app.task(name="eraser.sweep_due")
 def sweep_due() -> None:
     """Do what is due. Sent twice, or late, it does nothing twice."""
-    schedule.sweep_due(runtime())
+    schedule.sweep_due(app_context())

@@ -13,11 +13,11 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
-from tests.command import Command
-from tests.dead_letters import Undertaker
-from tests.http_site import Site
 from tests.parallel import longest_first, processes, scheduler
-from worker.embedded import EmbeddedRedis
+from tests.support.command import Command
+from tests.support.dead_letters import Undertaker
+from tests.support.http_site import Site
+from worker.local.embedded import EmbeddedRedis
 
 # A slow machine is no fault, and a run says the same whenever it is repeated. `--hypothesis-profile=default` explores.
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -16,16 +16,16 @@ import promql_parser as promql
 import pytest
 import yaml
 
-from tests.dead_letters import PROJECT, Undertaker
-from tests.promql import Scrapes, matches, scraped, selectors
+from tests.support.dead_letters import PROJECT, Undertaker
+from tests.support.promql import Scrapes, matches, scraped, selectors
 from tests.test_readme import ours, parses
-from worker.deletion import Lane
-from worker.keys import OURS
+from worker.execution.app_context import AppContext
 from worker.ledger.damage import check
-from worker.ledger.moves import Ref, Settlement
-from worker.ledger.runs import Run, RunBook
-from worker.operations import metrics
-from worker.runtime import Runtime
+from worker.ledger.keys import OURS
+from worker.ledger.runs import Run, Runs
+from worker.ledger.types import Ref, Settlement
+from worker.model.states import Lane
+from worker.services import metrics
 
 FILE = Path(__file__).parents[1] / "docs" / "alerts.yml"
 RULES: dict[str, dict[str, Any]] = {
@@ -41,7 +41,7 @@ POLICY += 'schedule = "30 3 * * 0"\n'
 class Scene:
     """A ledger that is well, and what may happen to it."""
 
-    running: Runtime
+    app: AppContext
     undertaker: Undertaker
 
     @property
@@ -49,10 +49,10 @@ class Scene:
         return self.undertaker.ledger.prefix + "gate"
 
     def page(self) -> bytes:
-        return metrics.exposition(self.running)[1]
+        return metrics.exposition(self.app)[1]
 
     def worker(self, seconds_ago: float = 0.0) -> None:
-        redis = self.running.redis
+        redis = self.app.redis
         redis.zadd(OURS.workers, {"w1": (time.time() - seconds_ago) * 1000})
         redis.hset(OURS.worker_info, "w1", json.dumps({"threads": 16}))
         redis.set(OURS.dispatcher, "w1")
@@ -61,31 +61,31 @@ class Scene:
     def overdue(self, lane: Lane, seconds: float) -> None:
         self.undertaker.request("late", lane=lane)
         index = f"{self.undertaker.ledger.prefix}due:{lane.value}"
-        self.running.redis.zadd(index, {f"{PROJECT}/late": (time.time() - seconds) * 1000})
+        self.app.redis.zadd(index, {f"{PROJECT}/late": (time.time() - seconds) * 1000})
 
     def abandon(self, account: str) -> None:
         """An account that the settings do not name, with a deletion of project p."""
         Undertaker(self.undertaker.url, account=account, project="p").request("left-behind", delay_s=3600)
-        self.running.redis.sadd(OURS.accounts, account)
+        self.app.redis.sadd(OURS.accounts, account)
 
     def lose_leases(self, number: int) -> None:
         self.undertaker.request(*(f"lost-{n}" for n in range(number)))
         for _ in range(number):
             lease = self.undertaker.take()
-            self.running.redis.zadd(f"{self.undertaker.ledger.prefix}running", {str(lease.ref): 1})
+            self.app.redis.zadd(f"{self.undertaker.ledger.prefix}running", {str(lease.ref): 1})
         self.undertaker.ledger.rescue(alive=[], counts=True)
 
     def damage(self) -> None:
         self.undertaker.request("a")
-        self.running.redis.hset(f"{self.undertaker.ledger.prefix}d:{PROJECT}/a", "at", "yesterday")
+        self.app.redis.hset(f"{self.undertaker.ledger.prefix}d:{PROJECT}/a", "at", "yesterday")
         check(self.undertaker.ledger, [Ref(PROJECT, "a")])
 
     def fill_redis(self) -> None:
-        self.running.redis.config_set("maxmemory", int(int(self.running.redis.info("memory")["used_memory"]) * 1.25))
+        self.app.redis.config_set("maxmemory", int(int(self.app.redis.info("memory")["used_memory"]) * 1.25))
 
     def stop_sweep(self) -> None:
         run = Run("r1", "old", "h", "default", time.time() * 1000, stopped_by="cap")
-        RunBook(self.running.ledger("default")).write(run)
+        Runs(self.app.ledger("default")).write(run)
 
     def throttle(self, number: int) -> None:
         self.undertaker.request(*(f"job-{n}" for n in range(number)))
@@ -102,11 +102,11 @@ def scene(redis_url: str, undertaker: Undertaker, tmp_path: Path) -> Any:
     (tmp_path / "eraser.toml").write_text(POLICY)
     environ = {"ERASER_REDIS_URL": redis_url, "ERASER_CONFIG": str(tmp_path / "eraser.toml"), "ERASER_PROJECTS": "*"}
     environ["ERASER_REGION"] = "cn-north-4"
-    made = Scene(Runtime.load(environ), undertaker)
+    made = Scene(AppContext.load(environ), undertaker)
     made.worker()
     yield made
-    made.running.redis.config_set("maxmemory", 0)
-    made.running.redis.close()
+    made.app.redis.config_set("maxmemory", 0)
+    made.app.redis.close()
 
 
 def fired(then: bytes, now: bytes) -> set[str]:
@@ -116,23 +116,23 @@ def fired(then: bytes, now: bytes) -> set[str]:
 
 HAPPENED: dict[str, Callable[[Scene], object]] = {
     "EraserNoWorkers": lambda s: (s.undertaker.request("a"), s.worker(60)),
-    "EraserNobodyLooks": lambda s: s.running.redis.delete(OURS.dispatcher),
+    "EraserNobodyLooks": lambda s: s.app.redis.delete(OURS.dispatcher),
     "EraserPersonWaits": lambda s: s.overdue(Lane.USER, 300),
     "EraserBulkIsBehind": lambda s: s.overdue(Lane.BULK, 7 * 3600),
     "EraserDeadLettersGrow": lambda s: s.undertaker.end(*(f"job-{n}" for n in range(11))),
     "EraserLedgerDamaged": lambda s: s.damage(),
     "EraserDeadLettersWait": lambda s: s.undertaker.end("a"),
-    "EraserCredentialsBlocked": lambda s: s.undertaker.ledger.bar("credentials", "no key"),
+    "EraserCredentialsBlocked": lambda s: s.undertaker.ledger.block_account("credentials", "no key"),
     "EraserGateClosed": lambda s: s.undertaker.ledger.pause(why="T-1"),
     "EraserThrottled": lambda s: s.throttle(51),
-    "EraserClockIsWrong": lambda s: s.running.redis.hset(s.gate, mapping={"skew": 90_000, "skew_at": 1}),
+    "EraserClockIsWrong": lambda s: s.app.redis.hset(s.gate, mapping={"skew": 90_000, "skew_at": 1}),
     "EraserLeasesLost": lambda s: s.lose_leases(6),
     "EraserRedisFillsUp": Scene.fill_redis,
     "EraserSweepStopped": Scene.stop_sweep,
-    "EraserProjectElsewhere": lambda s: (s.abandon("a"), s.running.redis.hset(OURS.projects, "p", "a")),
+    "EraserProjectElsewhere": lambda s: (s.abandon("a"), s.app.redis.hset(OURS.projects, "p", "a")),
     "EraserAccountGone": lambda s: s.abandon("a"),
-    "EraserLedgerElsewhere": lambda s: s.running.redis.hset(f"{s.undertaker.ledger.prefix}account", "endpoint", "x"),
-    "EraserScheduleStopped": lambda s: s.running.redis.delete("eraser:schedule"),
+    "EraserLedgerElsewhere": lambda s: s.app.redis.hset(f"{s.undertaker.ledger.prefix}account", "endpoint", "x"),
+    "EraserScheduleStopped": lambda s: s.app.redis.delete("eraser:schedule"),
 }
 COMES_ALONG = {
     "EraserDeadLettersGrow": {"EraserDeadLettersWait"},
@@ -155,7 +155,7 @@ def test_each_fires_for_what_it_is_about_and_for_nothing_else(scene: Scene, aler
 
 
 def test_a_ledger_that_is_away_fires_alone(scene: Scene) -> None:
-    away = Scene(Runtime.load({"ERASER_REDIS_URL": "redis://127.0.0.1:1"}), scene.undertaker).page()
+    away = Scene(AppContext.load({"ERASER_REDIS_URL": "redis://127.0.0.1:1"}), scene.undertaker).page()
     assert fired(scene.page(), away) == {"EraserLedgerUnreachable"}
     assert fired(scene.page(), b"") == {"EraserLedgerUnreachable"}, "nobody answers the scrape"
 

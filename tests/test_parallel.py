@@ -19,7 +19,7 @@ def test_every_test_that_is_called_long_exists() -> None:
 
 
 def test_the_longest_goes_first_and_a_module_stays_in_one_piece() -> None:
-    short = [f"tests/test_states.py::test_{n}" for n in range(3)]
+    short = [f"tests/metastudio/test_states.py::test_{n}" for n in range(3)]
     together = [f"{TOGETHER[0]}::test_{n}[a::b]" for n in range(2)]
     items: list[Any] = [SimpleNamespace(nodeid=each) for each in (short[0], together[0], *short[1:], LONG, together[1])]
     longest_first(items)
@@ -27,5 +27,5 @@ def test_the_longest_goes_first_and_a_module_stays_in_one_piece() -> None:
     assert [unit(each) for each in (LONG, *together, *short)] == [
         LONG,
         *[TOGETHER[0]] * 2,
-        *["tests/test_states.py"] * 3,
+        *["tests/metastudio/test_states.py"] * 3,
     ]

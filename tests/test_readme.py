@@ -13,14 +13,14 @@ from pathlib import Path
 import click
 import pytest
 
-from worker.accounts import Account, read_accounts
-from worker.deletion import Cause, Evidence, State, WaitingFor
-from worker.errors import EraserError
+from worker.config.accounts import Account, read_accounts
+from worker.config.settings import KNOWN, NOT_DELETABLE_SCHEDULE, RETRY_SCHEDULE
+from worker.demo.scenario import PLAIN, TROUBLES
+from worker.interfaces.cli import COMMANDS, eraser
 from worker.metastudio import credentials
-from worker.operations.cli import COMMANDS, eraser
-from worker.operations.demo.scenario import PLAIN, TROUBLES
-from worker.retention.book import KEYS, read_policies
-from worker.settings import KNOWN, NOT_DELETABLE_SCHEDULE, RETRY_SCHEDULE
+from worker.model.errors import EraserError
+from worker.model.states import Cause, Evidence, State, WaitingFor
+from worker.retention.policy_file import KEYS, read_policies
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
@@ -122,7 +122,7 @@ def test_every_event_of_the_code_is_in_the_table() -> None:
     texts = [path.read_text(encoding="utf-8") for kind in ("*.py", "*.lua") for path in (ROOT / "worker").rglob(kind)]
     events = {event for text in texts for event in EVENT.findall(text)} | logged()
     files = {"redis.start", "redis.alive", "redis.sock", "redis.at", "redis.log", "redis.pid"}
-    modules = {"worker.bells", "worker.log"}
+    modules = {"worker.execution.wakeups", "worker.log"}
     assert {event for event in events - files - modules if f"`{event}`" not in PAGES[ROOT / "docs/events.md"]} == set()
 
 

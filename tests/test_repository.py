@@ -18,11 +18,11 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.waiting import PATIENCE_S, wait_until
-from worker.durations import parse_duration
-from worker.operations.cli import errors
-from worker.redis_server import find_server
-from worker.settings import KNOWN, RENAMED, Settings
+from tests.support.waiting import PATIENCE_S, wait_until
+from worker.config.durations import parse_duration
+from worker.config.settings import KNOWN, RENAMED, Settings
+from worker.interfaces.cli import errors
+from worker.local.redis_server import find_server
 
 ROOT = Path(__file__).parents[1]
 TOOLS = Path(sys.executable).parent
@@ -95,8 +95,8 @@ def test_the_licence_is_apache_2() -> None:
 # Old names
 
 OLD_NAMES = {  # name -> the table of what is refused with the name of now
-    **dict.fromkeys(RENAMED, "worker/settings.py"),
-    **dict.fromkeys(errors.RENAMED, "worker/operations/cli/errors.py"),
+    **dict.fromkeys(RENAMED, "worker/config/settings.py"),
+    **dict.fromkeys(errors.RENAMED, "worker/interfaces/cli/errors.py"),
 }
 # of metrics, events and JSON: nobody asks by them
 GONE = r"\b(doorbells_total|doorbell\.lost|outrun|standin\.[a-z]+|settled_at|died_at)\b"
@@ -268,22 +268,33 @@ def test_only_what_is_built_goes_to_the_builder() -> None:
 
 # Layers
 
+ROOMS = (  # from the top: imports run downwards only, and beside each other not at all
+    ("tasks",),
+    ("celery",),
+    ("interfaces",),
+    ("demo",),  # it asks the services how its deletions end
+    ("services",),
+    ("local", "simulator"),
+    ("execution",),
+    ("retention", "replay", "receipts"),
+    ("lookups",),
+    ("rules",),
+    ("ledger",),
+    ("metastudio",),
+    ("config",),
+    ("model",),
+)
+HEIGHT = {room: len(ROOMS) - i for i, band in enumerate(ROOMS) for room in band}
+LONGEST_MODULE = 300  # lines
 PURE = (  # what is true: no input, no output, no clock, no chance
-    "worker.errors",
-    "worker.deletion",
-    "worker.durations",
-    "worker.addresses",
-    "worker.outcome",
-    "worker.meaning",
-    "worker.lessons",
-    "worker.schedule",
-    "worker.metastudio.answer",
+    "worker.model",
+    "worker.rules",
+    "worker.config.durations",
+    "worker.config.urls",
+    "worker.ledger.schema",
+    "worker.ledger.types",
+    "worker.metastudio.response",
     "worker.metastudio.states",
-    "worker.ledger.moves",
-    "worker.ledger.schema.fields",
-    "worker.ledger.schema.gate",
-    "worker.ledger.schema.keys",
-    "worker.ledger.schema.states",
     "worker.retention.cron",
     "worker.retention.matching",
     "worker.retention.plan",
@@ -294,41 +305,35 @@ PURE_STDLIB = {
     *("fractions", "functools", "ipaddress", "itertools", "json", "math", "operator", "re", "string", "types"),
     *("typing", "urllib.parse"),
 }
-STORY = (
-    "worker.hand",
-    "worker.dispatcher",
-    "worker.rescue",
-    "worker.runtime",
-    "worker.celery",
-    "worker.application",
-    "worker.retention",
-    "worker.receipts",
-)
 MUST_NOT = [  # (inside, must not import, because)
     ("worker", ("tasks",), "tasks may use worker, never the reverse: Celery finds tasks by name"),
     ("worker", ("tests", "benchmarks"), "what runs does not need what tests it"),
     ("tasks", ("tests", "benchmarks"), "what runs does not need what tests it"),
+    ("worker.ledger", ("worker.metastudio", "requests"), "the ledger does not know HTTP"),
     (
-        "worker.metastudio",
-        ("worker.ledger", "worker.operations", "worker.settings", *STORY),
-        "the remote side does not know that queues exist",
+        "worker.simulator",
+        (
+            *(f"worker.{room}" for room in HEIGHT if room not in ("simulator", "metastudio", "config", "model")),
+            *(f"worker.metastudio.{part}" for part in ("client", "signing", "transport", "parsing", "iam", "wiring")),
+        ),
+        "the simulator is the other side: it shares no code with what it judges",
     ),
-    (
-        "worker.ledger",
-        ("worker.metastudio", "worker.operations", "worker.settings", "worker.accounts", "requests", *STORY),
-        "the ledger does not know HTTP",
-    ),
-    (
-        "worker.settings",
-        ("worker.ledger", "worker.operations", *STORY),
-        "settings are read before anything is put together",
-    ),
-    *((inside, ("worker.operations",), "operations look at the story, not the reverse") for inside in STORY),
 ]
 
 
 def module_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def room_of(module: str) -> str | None:
+    """Where a module of ours lives; None where it is in no room."""
+    first, _, rest = module.partition(".")
+    room = "tasks" if first == "tasks" else rest.partition(".")[0]
+    return room if room in HEIGHT else None
+
+
+def folder_of(module: str) -> str:
+    return module if (ROOT.joinpath(*module.split(".")) / "__init__.py").exists() else module.rpartition(".")[0]
 
 
 def imports_of(path: Path) -> Iterator[tuple[int, str]]:
@@ -357,7 +362,65 @@ def sources() -> list[Path]:
     return sorted([*(ROOT / "worker").rglob("*.py"), *(ROOT / "tasks").rglob("*.py")])
 
 
-def test_imports_run_one_way() -> None:
+def own_imports() -> Iterator[tuple[Path, int, str]]:
+    """(file, line, module) of every import of ours by ours."""
+    for path in sources():
+        yield from (
+            (path, line, module) for line, module in imports_of(path) if module.split(".")[0] in ("worker", "tasks")
+        )
+
+
+def test_every_module_is_in_a_room() -> None:
+    loose = [path for path in sources() if module_of(path) != "worker" and room_of(module_of(path)) is None]
+    loose += [path for path in (ROOT / "worker").glob("*.py") if path.name not in ("__init__.py", "celery.py")]
+    assert not loose, f"move them into a room of ROOMS, or make one: {loose}"
+
+
+def test_every_folder_says_what_lives_there() -> None:
+    folders = {path.parent for path in sources()}
+    silent = [
+        folder for folder in folders if not ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8")))
+    ]
+    assert not silent, f"one sentence in its __init__.py, on what lives there and what may not: {silent}"
+
+
+def test_no_module_is_long() -> None:
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
+    long = {str(path.relative_to(ROOT)): number for path, number in lines.items() if number > LONGEST_MODULE}
+    assert not long, f"split at a natural seam what is above {LONGEST_MODULE} lines: {long}"
+
+
+def test_imports_run_downwards() -> None:
+    wrong = []
+    for path, line, module in own_imports():
+        inside, imported = room_of(module_of(path)), room_of(module)
+        if inside is None or imported is None or inside == imported:
+            continue
+        if HEIGHT[imported] >= HEIGHT[inside]:
+            wrong.append(f"{path.relative_to(ROOT)}:{line} imports {module}, but {imported} is not below {inside}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_folders_import_each_other() -> None:
+    edges: dict[str, set[str]] = {}
+    for path, _, module in own_imports():
+        inside, imported = folder_of(module_of(path)), folder_of(module)
+        if inside != imported and imported != "worker":
+            edges.setdefault(inside, set()).add(imported)
+
+    def reached(start: str) -> set[str]:
+        found, todo = set[str](), [start]
+        while todo:
+            new = edges.get(todo.pop(), set()) - found
+            found |= new
+            todo += new
+        return found
+
+    circles = sorted(folder for folder in edges if folder in reached(folder))
+    assert not circles, f"each of these imports itself by way of others: {circles}"
+
+
+def test_what_must_not_be_imported_is_not() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {module}, but {inside} must not: {because}"
         for path in sources()
@@ -372,9 +435,9 @@ def test_what_is_true_needs_no_input_no_clock_and_no_chance() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {module}, but this module is pure: pass what it needs as an argument"
         for path in sources()
-        if module_of(path) in PURE
+        if any(is_in(module_of(path), pure) for pure in PURE)
         for line, module in imports_of(path)
-        if module not in PURE_STDLIB and module not in PURE
+        if module not in PURE_STDLIB and not any(is_in(module, pure) for pure in PURE)
     ]
     assert not wrong, "\n".join(wrong)
 

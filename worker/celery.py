@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from worker.application import app
+from worker.execution.celery_app import app
 
 __all__ = ["app"]

@@ -26,17 +26,18 @@ import redis
 from celery import Celery
 
 from tests.acceptance.other_side import adds_up
-from tests.redis_keys import wrong_keys
-from tests.waiting import wait_until
-from worker.accounts import DEFAULT
-from worker.deletion import Lane, State
-from worker.embedded import EmbeddedRedis
-from worker.ledger.moves import Accepted, Claim, Ref
-from worker.ledger.read import Deletion, ReadModel
-from worker.ledger.store import Ledger
-from worker.metastudio.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, SimulatorControl
-from worker.operations.requests import record
-from worker.runtime import Runtime
+from tests.support.redis_keys import wrong_keys
+from tests.support.waiting import wait_until
+from worker.config.accounts import DEFAULT
+from worker.execution.app_context import AppContext
+from worker.ledger.deletions import Ledger
+from worker.ledger.queries import Queries
+from worker.ledger.records import Deletion
+from worker.ledger.types import Accepted, DeletionRequest, Ref
+from worker.local.embedded import EmbeddedRedis
+from worker.model.states import Lane, State
+from worker.services.request import record
+from worker.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, SimulatorControl
 
 OPEN = (State.PENDING, State.RUNNING, State.HELD)
 CHECKOUT = Path(__file__).parents[2]  # what is tested is what lies here, whatever is installed
@@ -136,7 +137,7 @@ class Fleet:
     """`with Fleet(...) as fleet:` Redis and MetaStudio run; workers come by `start_worker`.
 
     settings: beside `SHORT`, None takes one away. simulator: further words of its command line. config: the TOML file
-    of accounts. account: whose ledger `ledger`, `reads` and all looks are about. application: what Celery runs.
+    of accounts. account: whose ledger `ledger`, `queries` and all looks are about. application: what Celery runs.
     """
 
     def __init__(
@@ -171,7 +172,7 @@ class Fleet:
             self.redis_server.start()
             self.metastudio = self._start_simulator()
             self.client = redis.Redis.from_url(self.env["ERASER_REDIS_URL"], socket_timeout=PATIENCE_S)
-            self.running = Runtime.load(self.env)
+            self.app = AppContext.load(self.env)
         except BaseException:
             self._end()
             raise
@@ -206,15 +207,15 @@ class Fleet:
     def _end(self) -> None:
         for process in (*self.workers, *self.others):
             process.kill()
-        if hasattr(self, "running"):
-            self.running.redis.close()
+        if hasattr(self, "app"):
+            self.app.redis.close()
             self.client.close()
         self.redis_server.stop()
         if not os.environ.get("ACCEPTANCE_KEEP"):  # set it to read all the logs afterwards
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def _start_simulator(self) -> SimulatorControl:
-        words = [sys.executable, "-m", "worker.metastudio.simulator", "--port", "0", *self._simulator_words]
+        words = [sys.executable, "-m", "worker.simulator", "--port", "0", *self._simulator_words]
         process = self.start("simulator", words, env=clean())
         wait_until(lambda: "http://" in process.text or not process.alive, PATIENCE_S, "the simulator listens")
         return SimulatorControl(re.findall(r"http://\S+", process.text)[0])
@@ -265,7 +266,7 @@ class Fleet:
 
     def heard(self) -> int:
         """Workers that said that they live and did not say goodbye."""
-        return int(self.client.zcard(self.running.keys.workers))  # type: ignore[arg-type]
+        return int(self.client.zcard(self.app.keys.workers))  # type: ignore[arg-type]
 
     def kill_redis(self) -> None:
         """kill -9, and wait until it is gone."""
@@ -281,11 +282,11 @@ class Fleet:
 
     @property
     def ledger(self) -> Ledger:
-        return self.running.ledger(self.account)
+        return self.app.ledger(self.account)
 
     @property
-    def reads(self) -> ReadModel:
-        return self.running.reads(self.account)
+    def queries(self) -> Queries:
+        return self.app.queries(self.account)
 
     def plant(self, *jobs: str, **job: Any) -> tuple[str, ...]:
         """Let these jobs exist at MetaStudio."""
@@ -293,28 +294,28 @@ class Fleet:
         return jobs
 
     def ask(self, *jobs: str, lane: Lane = Lane.BULK, project: str = DEMO_PROJECT, **claim: Any) -> list[Accepted]:
-        """Ask for deletions as every door does. The doorbells of a request get lost here: a tick later it must not
+        """Ask for deletions as every door does. The wake-ups of a request get lost here: a tick later it must not
         matter."""
         refs = (Ref(project, job) for job in jobs)
-        return list(record(self.running, refs, Claim(lane=lane, **claim), lambda *_: None))
+        return list(record(self.app, refs, DeletionRequest(lane=lane, **claim), lambda *_: None))
 
     def producer(self) -> Celery:
         """Somebody else's Celery application, which knows our broker and nothing else."""
-        return Celery("somebody-elses", broker=self.running.settings.broker_url, set_as_current=False)
+        return Celery("somebody-elses", broker=self.app.settings.broker_url, set_as_current=False)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
     def show(self, job: str) -> Deletion:
-        found = self.reads.show(Ref(DEMO_PROJECT, job))
+        found = self.queries.show(Ref(DEMO_PROJECT, job))
         assert found is not None, f"{job} is unknown"
         return found
 
     def state(self, job: str) -> State | None:
-        found = self.reads.show(Ref(DEMO_PROJECT, job))
+        found = self.queries.show(Ref(DEMO_PROJECT, job))
         return found.state if found else None
 
     def states(self) -> dict[State, int]:
-        return {state: count for state, count in self.reads.status().states.items() if count}
+        return {state: count for state, count in self.queries.status().states.items() if count}
 
     def settled(self) -> int:
         return sum(count for state, count in self.states().items() if state not in OPEN)
@@ -352,13 +353,13 @@ class Fleet:
 
     def _ledger_view(self) -> str:
         gate: Any = self.client.hgetall(self.ledger.prefix + "gate")
-        lines = [f"--- the ledger: {self.states()}", f"gate: {self.reads.gate()}", f"raw: {gate}"]
-        lines.append(f"heard of: {self.client.zrange(self.running.keys.workers, 0, -1, withscores=True)}")
+        lines = [f"--- the ledger: {self.states()}", f"gate: {self.queries.gate()}", f"raw: {gate}"]
+        lines.append(f"heard of: {self.client.zrange(self.app.keys.workers, 0, -1, withscores=True)}")
         for index in ("wakeups", "waiting"):
             lines.append(f"{index}: {self.client.zrange(self.ledger.prefix + index, 0, -1, withscores=True)}")
-        lines.append(f"Redis's clock: {self.reads.now_ms():.0f}")
+        lines.append(f"Redis's clock: {self.queries.now_ms():.0f}")
         for state in (*OPEN, State.DEAD):
-            for deletion, _ in zip(self.reads.each(state, history=True), range(5), strict=False):
+            for deletion, _ in zip(self.queries.each(state, history=True), range(5), strict=False):
                 lines.append(f"{deletion.ref.job_id} {deletion.state} {deletion.waiting_for} due={deletion.due_at}")
                 lines += [f"    {attempt}" for attempt in deletion.attempts]
                 lines += [f"    {event}" for event in deletion.events]

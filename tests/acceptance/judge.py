@@ -11,13 +11,13 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.fleet import Fleet
-from tests.ledgers import INDEXES
-from worker.deletion import State
-from worker.ledger.read import Deletion
-from worker.ledger.receipts import Mark
-from worker.metastudio.simulator import DEMO_PROJECT
-from worker.operations import metrics
+from tests.support.ledgers import INDEXES
+from worker.ledger.receipts import Checkpoint
+from worker.ledger.records import Deletion
+from worker.model.states import State
 from worker.receipts.sealing import seal_all, sealed_lines
+from worker.services import metrics
+from worker.simulator import DEMO_PROJECT
 
 
 def judge(fleet: Fleet, accepted: Collection[str], *, frozen: Collection[str] = ()) -> dict[str, Deletion]:
@@ -36,7 +36,7 @@ def judge(fleet: Fleet, accepted: Collection[str], *, frozen: Collection[str] = 
 
 def everything(fleet: Fleet) -> dict[str, Deletion]:
     """Every deletion of the ledger with its history."""
-    return {d.ref.job_id: d for state in State for d in fleet.reads.each(state, history=True)}
+    return {d.ref.job_id: d for state in State for d in fleet.queries.each(state, history=True)}
 
 
 def each_is_in_exactly_one_index(fleet: Fleet, accepted: Collection[str]) -> None:
@@ -102,9 +102,9 @@ def every_attempt_is_in_the_servers_log(deletions: Iterable[Deletion], calls: li
 def each_end_left_its_receipt(fleet: Fleet, deletions: Mapping[str, Deletion]) -> None:
     """Whatever was killed: an unbroken chain, in which the last receipt of each job says how its deletion ended."""
     seal_all(fleet.ledger)
-    receipts = fleet.running.receipts(fleet.account)
-    lines = [line.values for line in sealed_lines(receipts, Mark(), receipts.book().sealed)]
-    assert [line["n"] for line in lines] == list(range(1, receipts.book().n + 1))
+    receipts = fleet.app.receipts(fleet.account)
+    lines = [line.values for line in sealed_lines(receipts, Checkpoint(), receipts.progress().sealed)]
+    assert [line["n"] for line in lines] == list(range(1, receipts.progress().n + 1))
     latest = {line["job_id"]: line for line in lines}
     for job, d in deletions.items():
         if d.state not in (State.DELETED, State.GONE, State.CANCELLED, State.DISCARDED):
@@ -168,7 +168,7 @@ class Scrape:
     """What `eraser metrics` says of the fleet's account."""
 
     def __init__(self, fleet: Fleet) -> None:
-        page = metrics.exposition(fleet.running)[1].decode()
+        page = metrics.exposition(fleet.app)[1].decode()
         every = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
         self._samples = [sample for sample in every if sample.labels.get("account") == fleet.account]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.ledgers import INDEXES
-from worker.deletion import State
-from worker.ledger.moves import Ref
+from tests.support.ledgers import INDEXES
+from worker.ledger.types import Ref
+from worker.model.states import State
 
 if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet
@@ -44,7 +44,7 @@ def disagreements(fleet: Fleet) -> list[str]:
         elif index is State.DELETED and not went:
             wrong.append(f"{name} is called deleted, and never was")
         elif went and index not in (*ENDED, State.RUNNING) and job not in fleet.restored:
-            found = fleet.running.reads(account).show(Ref(project, job))
+            found = fleet.app.queries(account).show(Ref(project, job))
             if found is not None and not found.may_be_deleted:
                 wrong.append(f"{name} is {index} as if nothing had happened, and was deleted")
     deleted = {job for job, (_, index) in asked.items() if index is State.DELETED}
@@ -55,8 +55,8 @@ def disagreements(fleet: Fleet) -> list[str]:
 def _asked(fleet: Fleet) -> dict[tuple[str, str], tuple[str, State]]:
     """(project, job) of all that was ever asked for: its account, and the state whose index it stands in."""
     found: dict[tuple[str, str], tuple[str, State]] = {}
-    for account in fleet.running.settings.accounts:
-        prefix = fleet.running.ledger(account).prefix
+    for account in fleet.app.settings.accounts:
+        prefix = fleet.app.ledger(account).prefix
         for index in INDEXES:
             state = State.PENDING if index.startswith("due:") else State(index)
             members: Any = fleet.client.zrange(prefix + index, 0, -1)

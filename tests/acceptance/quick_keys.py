@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from worker.application import app
-from worker.budget import KeyPolicy
-from worker.runtime import runtime
+from worker.execution.app_context import app_context
+from worker.execution.celery_app import app
+from worker.execution.key_budget import KeyPolicy
 
 __all__ = ["app"]
 
 POLICY = KeyPolicy(pauses=(1_000, 2_500, 2_500, 2_500), within=2_500)
 
-runtime().key_policy = POLICY
+app_context().key_policy = POLICY

@@ -8,17 +8,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.application import app
-from worker.runtime import runtime
+from worker.execution.app_context import app_context
+from worker.execution.celery_app import app
 
 CLOCK = "test:now"  # Unix time
 EVERY_S = 0.2
 
 
 def _now() -> datetime:
-    said: Any = runtime().redis.get(CLOCK)
+    said: Any = app_context().redis.get(CLOCK)
     return datetime.fromtimestamp(float(said), UTC)
 
 
-runtime().now = _now
+app_context().now = _now
 app.conf.beat_schedule["sweep-due"]["schedule"] = EVERY_S

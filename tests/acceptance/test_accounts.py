@@ -9,9 +9,9 @@ import pytest
 
 from tests.acceptance.fleet import IMPATIENT, Fleet, tell
 from tests.acceptance.judge import judge
-from worker.deletion import State
-from worker.metastudio.simulator import DEMO_PROJECT, OutageMode
-from worker.operations import gates
+from worker.model.states import State
+from worker.services import pause
+from worker.simulator import DEMO_PROJECT, OutageMode
 
 RATE = 40
 PACE = {"ERASER_RATE": str(RATE)}
@@ -19,7 +19,7 @@ QUICK_KEYS = "tests.acceptance.quick_keys"
 LATENCY = ("--latency", "0.05", "--jitter", "0.02", "--lock", "2")
 JOBS = [f"job-{n:03d}" for n in range(240)]
 MIB = 1024 * 1024
-WORKERS, THREADS = 3, 2  # so many hands: each has at most one call under way when an account closes
+WORKERS, THREADS = 3, 2  # so many executors: each has at most one call under way when an account closes
 HANDS = WORKERS * THREADS
 
 
@@ -45,7 +45,7 @@ def test_a_server_clock_that_jumps_25_minutes_costs_the_calls_under_way_and_noth
         judge(fleet, JOBS)
         tell(f"{len(refused(fleet))} refused calls of {HANDS} hands")
         assert 1 <= len(refused(fleet)) <= HANDS + 1
-        gate = fleet.reads.gate()
+        gate = fleet.queries.gate()
         assert gate.gate == "clock"
         assert "25.0 min" in (gate.reason or "")
 
@@ -58,7 +58,7 @@ def test_a_key_that_is_refused_in_mid_run_kills_nothing_and_goes_on_after_its_re
         fleet.ask(*jobs)
         fleet.wait_until_settled(30)
         fleet.metastudio.disable_credential(fleet.env["HUAWEICLOUD_SDK_AK"])
-        fleet.wait(lambda: fleet.reads.gate().gate == "credentials", "the account is closed")
+        fleet.wait(lambda: fleet.queries.gate().gate == "credentials", "the account is closed")
         fleet.wait(
             lambda: State.RUNNING not in fleet.states(), "the calls under way are answered, and that is recorded"
         )
@@ -69,7 +69,7 @@ def test_a_key_that_is_refused_in_mid_run_kills_nothing_and_goes_on_after_its_re
         fleet.metastudio.enable_credential(fleet.env["HUAWEICLOUD_SDK_AK"])
         fleet.metastudio.unlock(fleet.env["HUAWEICLOUD_SDK_AK"])
         if repaired_by == "resume":
-            list(gates.resume(fleet.running, [fleet.account], lambda *_: None, reason="T-9"))
+            list(pause.resume(fleet.app, [fleet.account], lambda *_: None, reason="T-9"))
         took = fleet.wait_until_settled(len(jobs))
         tell(f"{first} refused calls of {HANDS} hands; all were settled {took:.1f} s after the repair")
         assert fleet.states() == {State.DELETED: len(jobs)}
@@ -87,14 +87,14 @@ def test_accounts_of_one_key_stop_together_when_it_is_refused() -> None:
             fleet.plant(*(f"{n}-{job}" for job in JOBS), project=project)
             fleet.ask(*(f"{n}-{job}" for job in JOBS), project=project)
         fleet.start_workers(WORKERS, "--concurrency", str(THREADS))
-        reads = [fleet.running.reads(f"a{n}") for n in range(len(projects))]
-        fleet.wait(lambda: all(one.status().states[State.DELETED] >= 3 for one in reads), "all are at work")
+        queries = [fleet.app.queries(f"a{n}") for n in range(len(projects))]
+        fleet.wait(lambda: all(one.status().states[State.DELETED] >= 3 for one in queries), "all are at work")
         fleet.metastudio.disable_credential(fleet.env["HUAWEICLOUD_SDK_AK"])
-        fleet.wait(lambda: all(one.gate().gate == "credentials" for one in reads), "all accounts are closed")
-        fleet.wait(lambda: not any(one.status().states[State.RUNNING] for one in reads), "nothing is under way")
+        fleet.wait(lambda: all(one.gate().gate == "credentials" for one in queries), "all accounts are closed")
+        fleet.wait(lambda: not any(one.status().states[State.RUNNING] for one in queries), "nothing is under way")
         tell(f"{len(refused(fleet))} refused calls of {HANDS} hands")
         assert len(refused(fleet)) <= HANDS
-        assert {closure.scope for one in reads for closure in one.gate().closures} == {"key"}
+        assert {closure.scope for one in queries for closure in one.gate().closures} == {"key"}
 
 
 @pytest.mark.parametrize("mode", [OutageMode.UNAVAILABLE, OutageMode.HANG])
@@ -106,14 +106,14 @@ def test_a_long_outage_with_20_000_due_costs_nothing_but_time(mode: OutageMode) 
         fleet.ask(*jobs)
         fleet.wait_until_settled(40)
         fleet.metastudio.outage(mode)
-        fleet.wait(lambda: fleet.reads.gate().gate == "outage", "the gate closes")
+        fleet.wait(lambda: fleet.queries.gate().gate == "outage", "the gate closes")
         fleet.wait(lambda: State.RUNNING not in fleet.states(), "what was under way has ended, and that is recorded")
         used, memory = attempts_used(fleet), [rss(worker.pid) for worker in workers]
         before = len(fleet.metastudio.calls())
         pauses: set[float] = set()
 
         def another_pause() -> bool:
-            until = fleet.reads.gate().until
+            until = fleet.queries.gate().until
             if until is not None:
                 pauses.add(until)
             return len(pauses) >= 4
@@ -128,7 +128,7 @@ def test_a_long_outage_with_20_000_due_costs_nothing_but_time(mode: OutageMode) 
 
         fleet.metastudio.outage(None)
         settled = fleet.settled()
-        took = fleet.wait(lambda: fleet.reads.gate().gate == "ok", "the gate opens")
+        took = fleet.wait(lambda: fleet.queries.gate().gate == "ok", "the gate opens")
         more = fleet.wait(lambda: fleet.settled() >= settled + RATE, "work goes on")
         tell(
             f"{mode}: {used} attempts used before the gate closed, {probes} probes in {len(pauses)} pauses, memory "
@@ -162,7 +162,7 @@ def test_an_account_that_answers_nothing_does_not_slow_down_its_neighbour() -> N
         fleet.metastudio.outage(OutageMode.HANG, project=silent)
         fleet.start_workers(2)
         fleet.ask(*(f"silent-{n}" for n in range(200)), project=silent)
-        fleet.wait(lambda: fleet.running.reads("silent").gate().gate == "outage", "the silent one is known to be away")
+        fleet.wait(lambda: fleet.app.queries("silent").gate().gate == "outage", "the silent one is known to be away")
         fleet.ask(*jobs)
         fleet.wait_until_settled(len(jobs))
         assert fleet.states() == {State.DELETED: len(jobs)}
@@ -171,10 +171,10 @@ def test_an_account_that_answers_nothing_does_not_slow_down_its_neighbour() -> N
         share = (len(starts) - 1) / (max(starts) - min(starts)) / limit
         tell(f"beside an account that answers nothing: {share:.1%} of the limit")
         assert share > 0.5  # on an idle machine above 0.95; this one may be busy, and calls that hang take far more
-        assert fleet.running.reads("silent").status().states[State.DEAD] == 0
+        assert fleet.app.queries("silent").status().states[State.DEAD] == 0
 
         fleet.metastudio.outage(None)
-        fleet.wait(lambda: fleet.running.reads("silent").gate().gate == "ok", "the silent one answers again")
+        fleet.wait(lambda: fleet.app.queries("silent").gate().gate == "ok", "the silent one answers again")
 
 
 def test_an_account_without_its_key_file_stops_no_other_and_comes_back_by_itself() -> None:
@@ -189,17 +189,17 @@ def test_an_account_without_its_key_file_stops_no_other_and_comes_back_by_itself
         fleet.plant(*jobs, project=later)
         worker = fleet.start_worker()
         fleet.ask(*jobs, project=later)
-        fleet.wait(lambda: fleet.running.reads("later").gate().gate == "credentials", "its gate says what is wrong")
-        assert "later.ini cannot be read" in (fleet.running.reads("later").gate().reason or "")
+        fleet.wait(lambda: fleet.app.queries("later").gate().gate == "credentials", "its gate says what is wrong")
+        assert "later.ini cannot be read" in (fleet.app.queries("later").gate().reason or "")
         fleet.ask(*JOBS[:10])
         fleet.wait_until_settled(10)
         assert fleet.states() == {State.DELETED: 10}
-        waiting = fleet.running.reads("later").status().states
+        waiting = fleet.app.queries("later").status().states
         assert waiting[State.PENDING] == len(jobs)
         assert worker.text.count("credentials.missing") == 2, "once at its start and once when it was called"
         assert "Traceback" not in worker.text
 
         keys = f"[basic]\nak = {fleet.env['HUAWEICLOUD_SDK_AK']}\nsk = {fleet.env['HUAWEICLOUD_SDK_SK']}\n"
         (fleet.directory / "later.ini").write_text(keys)
-        fleet.wait(lambda: fleet.running.reads("later").status().states[State.DELETED] == len(jobs), "it comes back")
-        assert fleet.running.reads("later").gate().gate == "ok"
+        fleet.wait(lambda: fleet.app.queries("later").status().states[State.DELETED] == len(jobs), "it comes back")
+        assert fleet.app.queries("later").gate().gate == "ok"

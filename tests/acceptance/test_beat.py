@@ -8,11 +8,11 @@ import sys
 import time
 
 from tests.acceptance.fleet import PATIENCE_S, Fleet
-from worker.health import STALE_S
+from worker.execution.health import STALE_S
 
 
 def health(fleet: Fleet, *words: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "worker.operations.cli", "health", "--beat", *words]
+    command = [sys.executable, "-m", "worker.interfaces.cli", "health", "--beat", *words]
     done = subprocess.run(
         command, env=fleet.env, cwd=fleet.directory, capture_output=True, text=True, timeout=PATIENCE_S
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.acceptance.fleet import BYSTANDER, DEMO_AK, DEMO_PROJECT, DEMO_SK, Fleet, tell
 from tests.acceptance.judge import judge
-from worker.deletion import Cause, Evidence, State, WaitingFor
-from worker.ledger.moves import Ref
-from worker.metastudio.simulator import OutageMode
+from worker.ledger.types import Ref
+from worker.model.states import Cause, Evidence, State, WaitingFor
+from worker.simulator import OutageMode
 
 JOBS = [f"job-{n:03d}" for n in range(200)]
 SLOWER = {"ERASER_RETRY_SCHEDULE": "0.5s,1s,2s,4s,8s,16s"}
@@ -23,7 +23,7 @@ def test_a_brownout_under_load_calls_nothing_gone_and_costs_nothing_but_time() -
         fleet.wait_until_settled(50)
         fleet.metastudio.outage(OutageMode.BROWNOUT)
         before = len(fleet.metastudio.calls())
-        fleet.wait(lambda: fleet.reads.gate().gate == WaitingFor.OUTAGE, "the gate closes")
+        fleet.wait(lambda: fleet.queries.gate().gate == WaitingFor.OUTAGE, "the gate closes")
         fleet.wait(lambda: len(fleet.metastudio.calls()) >= before + 20, "it is asked for a while")
         gone = {job for job in JOBS if fleet.state(job) is State.GONE}
         assert not gone & set(fleet.metastudio.job_ids())
@@ -47,7 +47,7 @@ def test_a_key_that_loses_sight_of_the_project_makes_dead_letters_that_a_replay_
         fleet.ask(*JOBS[20:], seen=True)
         fleet.wait_until_settled(len(JOBS))
         assert fleet.states() == {State.DELETED: 20, State.DEAD: 180}
-        dead = list(fleet.reads.each(State.DEAD, history=True))
+        dead = list(fleet.queries.each(State.DEAD, history=True))
         assert {d.cause for d in dead} == {Cause.NOT_VISIBLE}
         assert {d.used for d in dead} == {0}, "looking uses no attempt"
         calls = fleet.metastudio.stats()["by_operation"]

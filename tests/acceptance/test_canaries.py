@@ -10,10 +10,10 @@ from typing import Any
 
 from tests.acceptance.fleet import ATTEMPTS, PATIENCE_S, Fleet
 from tests.acceptance.judge import judge
-from tests.console_pages import Console, walk
-from worker.deletion import Lane, State
-from worker.keys import OURS
-from worker.metastudio.simulator import CANARIES, DEMO_PROJECT, Kind
+from tests.support.console_pages import Console, walk
+from worker.ledger.keys import OURS
+from worker.model.states import Lane, State
+from worker.simulator import CANARIES, DEMO_PROJECT, FaultKind
 
 AK, SK, TOKEN = "CANARYACCESSKEY00000", "canary-secret-key-0123456789abcdef", "canary-security-token-0123456789"
 OTHER_SK = "another-secret-key-9876543210fedcba"
@@ -86,12 +86,12 @@ def test_no_planted_secret_and_nothing_personal_is_found_anywhere() -> None:
     with Fleet(settings=SETTINGS, simulator=SIMULATOR) as fleet:
         fleet.plant(*GOOD, "forbidden", "ever-500", "training", "bystander", "echoed")
         fleet.metastudio.move_job("training", "TRAINING")
-        fleet.metastudio.fault(Kind.FORBIDDEN, "forbidden", times=None)
-        fleet.metastudio.fault(Kind.ERROR, "ever-500", times=None)
-        fleet.metastudio.fault(Kind.HTML, "good-01")
-        fleet.metastudio.fault(Kind.GARBAGE, "good-02")
-        fleet.metastudio.fault(Kind.ERROR_IN_200, "good-03")
-        fleet.metastudio.fault(Kind.TRUNCATED, "good-04", method="GET")
+        fleet.metastudio.fault(FaultKind.FORBIDDEN, "forbidden", times=None)
+        fleet.metastudio.fault(FaultKind.ERROR, "ever-500", times=None)
+        fleet.metastudio.fault(FaultKind.HTML, "good-01")
+        fleet.metastudio.fault(FaultKind.GARBAGE, "good-02")
+        fleet.metastudio.fault(FaultKind.ERROR_IN_200, "good-03")
+        fleet.metastudio.fault(FaultKind.TRUNCATED, "good-04", method="GET")
         worker = fleet.start_worker("--loglevel", "DEBUG")
         fleet.ask(*GOOD, "forbidden", "ever-500", "training", "never-was", app_user=APP_USER, lane=Lane.BULK)
         with fleet.producer() as app:
@@ -110,7 +110,7 @@ def test_no_planted_secret_and_nothing_personal_is_found_anywhere() -> None:
         # a signature that is refused: the gateway's answer repeats every header that was signed
         fleet.metastudio.set_credential(AK, OTHER_SK, security_token=TOKEN)
         fleet.ask("echoed", app_user=APP_USER)
-        fleet.wait(lambda: fleet.reads.gate().gate == "credentials", "the key is refused")
+        fleet.wait(lambda: fleet.queries.gate().gate == "credentials", "the key is refused")
         fleet.wait(lambda: fleet.metastudio.stats()["refused_by_reason"].get("signature"), "and the gateway said why")
         refused = list(outputs(fleet))
         assert leaks(iter(refused), (*SECRETS, APP_USER)) == []

@@ -18,10 +18,10 @@ from celery import Celery
 
 from tests.acceptance.fleet import PATIENCE_S, Fleet, Process
 from tests.acceptance.judge import judge
-from worker.deletion import State
-from worker.embedded import EmbeddedRedis
-from worker.keys import OURS
-from worker.metastudio.simulator import DEMO_PROJECT
+from worker.ledger.keys import OURS
+from worker.local.embedded import EmbeddedRedis
+from worker.model.states import State
+from worker.simulator import DEMO_PROJECT
 
 PATIENT_S = 4.0  # how long a move is repeated while Redis is away
 PRODUCER = textwrap.dedent(
@@ -144,7 +144,7 @@ def quiet_port() -> int:
 def page(flower: Process, port: int, path: str) -> str | None:
     assert flower.alive, "Flower ended"
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=60) as answer:
-            return str(answer.read().decode()) if answer.status == 200 else None
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=60) as response:
+            return str(response.read().decode()) if response.status == 200 else None
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return None

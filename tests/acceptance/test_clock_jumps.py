@@ -1,6 +1,6 @@
 """A real Redis whose clock jumps ahead 100 days and comes back, while real workers on true time go on.
 
-Without libfaketime on the machine nothing is lost: `tests/test_ledger_clock.py` has every case with a clock of its own.
+Without libfaketime on the machine nothing is lost: `tests/ledger/test_clock.py` has every case with a clock of its own.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.fleet import SHORT
-from tests.waiting import PATIENCE_S, wait_until
-from worker.deletion import Lane, State
-from worker.dispatcher import Dispatcher
+from tests.support.waiting import PATIENCE_S, wait_until
+from worker.execution.app_context import AppContext
+from worker.execution.dispatcher import Dispatcher
 from worker.ledger.holds import HoldList
-from worker.ledger.moves import Claim, Ref
-from worker.metastudio.simulator import DEMO_PROJECT, Simulator
-from worker.operations import status
-from worker.operations.requests import record
-from worker.redis_server import find_server
-from worker.runtime import Runtime
+from worker.ledger.types import DeletionRequest, Ref
+from worker.local.redis_server import find_server
+from worker.model.states import Lane, State
+from worker.services import status
+from worker.services.request import record
+from worker.simulator import DEMO_PROJECT, Simulator
 
 FAKETIME = next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 DAY_S = 86_400.0
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not ins
 
 
 class Site:
-    """A Redis whose clock the test sets, a MetaStudio, and a worker: its dispatcher and its hands as threads."""
+    """A Redis whose clock the test sets, a MetaStudio, and a worker: its dispatcher and its executors as threads."""
 
     def __init__(self, directory: Path, simulator: Simulator) -> None:
         self.simulator = simulator
@@ -48,41 +48,41 @@ class Site:
         )
         wait_until(socket.exists, what="Redis is up")
         environ = SHORT | {"ERASER_REDIS_URL": f"unix://{socket}", "ERASER_ENDPOINT": simulator.url}
-        self.running = Runtime.load(environ | {"ERASER_RETRY_SCHEDULE": "2s,600s"})
-        self.ledger = self.running.ledger("default")
-        self.reads = self.running.reads("default")
-        self.hands = ThreadPoolExecutor(4)
-        self.dispatcher = Dispatcher(self.running, self._ring, concurrency=4)
+        self.app = AppContext.load(environ | {"ERASER_RETRY_SCHEDULE": "2s,600s"})
+        self.ledger = self.app.ledger("default")
+        self.queries = self.app.queries("default")
+        self.executors = ThreadPoolExecutor(4)
+        self.dispatcher = Dispatcher(self.app, self._notify, concurrency=4)
 
-    def _ring(self, account: str, bell: str) -> None:
-        self.hands.submit(self.running.work, account, self._ring, bell)
+    def _notify(self, account: str, wakeup: str) -> None:
+        self.executors.submit(self.app.work, account, self._notify, wakeup)
 
     def set_clock(self, offset: str) -> None:
         self._offset.write_text(offset + "\n", encoding="utf-8")
 
     def redis_ahead_s(self) -> float:
-        seconds, _ = self.running.redis.time()
+        seconds, _ = self.app.redis.time()
         return float(seconds) - time.time()
 
     def request(self, *jobs: str, **claim: object) -> None:
-        asked = Claim(**{"lane": Lane.BULK} | claim)  # type: ignore[arg-type]
-        assert len(list(record(self.running, [Ref(DEMO_PROJECT, job) for job in jobs], asked, self._ring))) == len(jobs)
+        asked = DeletionRequest(**{"lane": Lane.BULK} | claim)  # type: ignore[arg-type]
+        assert len(list(record(self.app, [Ref(DEMO_PROJECT, job) for job in jobs], asked, self._notify))) == len(jobs)
 
     def state(self, job: str) -> State:
-        seen = self.reads.show(Ref(DEMO_PROJECT, job))
+        seen = self.queries.show(Ref(DEMO_PROJECT, job))
         assert seen is not None
         return seen.state
 
     def due_in_s(self, job: str) -> float:
-        seen = self.reads.show(Ref(DEMO_PROJECT, job))
+        seen = self.queries.show(Ref(DEMO_PROJECT, job))
         assert seen is not None
         return 0.0 if seen.due_at is None else seen.due_at / 1000 - time.time()  # a call is under way
 
     def close(self) -> None:
-        self.running.stopping.set()
+        self.app.stopping.set()
         self.dispatcher.stop()
-        self.hands.shutdown()
-        self.running.redis.close()
+        self.executors.shutdown()
+        self.app.redis.close()
         self.server.kill()
         self.server.wait(PATIENCE_S)
 
@@ -120,14 +120,14 @@ def test_redis_jumps_ahead_100_days_and_back_and_nothing_is_freed_ended_or_dated
     wait_until(lambda: site.due_in_s("job-00005") > 60, what="and is dated right")
     assert site.due_in_s("job-00005") < 800
     site.dispatcher._full_look = 0.0
-    wait_until(lambda: status.look(site.running).clocks is not None, what="status says it")
-    told = status.look(site.running).clocks or ""
+    wait_until(lambda: status.look(site.app).clocks is not None, what="status says it")
+    told = status.look(site.app).clocks or ""
     assert "Redis's clock is 100 d ahead of that of the worker" in told
     assert [site.state(f"job-0000{n}") for n in (1, 2, 3)] == [State.HELD, State.PENDING, State.PENDING]
 
     site.set_clock("+0")
     wait_until(lambda: abs(site.redis_ahead_s()) < 5, what="Redis is back")
-    wait_until(lambda: status.look(site.running).clocks is None, what="the clocks agree")
+    wait_until(lambda: status.look(site.app).clocks is None, what="the clocks agree")
     site.dispatcher._full_look = 0.0
     site.request("job-00009")
     wait_until(lambda: site.state("job-00009") is State.DELETED, what="the work goes on")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.acceptance.fleet import ATTEMPTS, Fleet, tell
 from tests.acceptance.judge import judge
-from worker.deletion import Cause, State
-from worker.ledger.moves import Ref
-from worker.metastudio.simulator import DEMO_PROJECT, Kind
+from worker.ledger.types import Ref
+from worker.model.states import Cause, State
+from worker.simulator import DEMO_PROJECT, FaultKind
 
 GOOD = [f"good-{n:03d}" for n in range(400)]
 TO_DEATH = ["failed"] * ATTEMPTS
@@ -27,7 +27,7 @@ def die_of_500s(fleet: Fleet, poisoned: list[str]) -> None:
 def replay(fleet: Fleet, jobs: list[str]) -> None:
     refs = [Ref(DEMO_PROJECT, job) for job in jobs]
     results, _ = fleet.ledger.replay(refs, why="the incident is closed", deadline_s=600)
-    fleet.running.wake(fleet.account, 0)
+    fleet.app.wake(fleet.account, 0)
     assert {state for _, state in results} == {"pending"}
 
 
@@ -36,7 +36,7 @@ def test_repeated_500s_end_as_dead_letters_and_their_replay_has_a_whole_new_budg
     with Fleet() as fleet:
         fleet.plant(*GOOD, *poisoned)
         for job in poisoned:
-            fleet.metastudio.fault(Kind.ERROR, job, times=None)
+            fleet.metastudio.fault(FaultKind.ERROR, job, times=None)
         fleet.start_workers(2)
         fleet.ask(*GOOD[:200], *poisoned, *GOOD[200:])
         fleet.wait_until_settled(len(GOOD) + len(poisoned))
@@ -46,7 +46,7 @@ def test_repeated_500s_end_as_dead_letters_and_their_replay_has_a_whole_new_budg
 
         fleet.metastudio.clear_faults()
         for job in poisoned:  # as many failures as a whole budget bears
-            fleet.metastudio.fault(Kind.ERROR, job, times=ATTEMPTS - 1)
+            fleet.metastudio.fault(FaultKind.ERROR, job, times=ATTEMPTS - 1)
         replay(fleet, poisoned)
         fleet.wait_until_settled(len(GOOD) + len(poisoned))
 
@@ -64,7 +64,7 @@ def test_ten_poisoned_jobs_and_nothing_else_die_although_it_looks_like_an_outage
     with Fleet(settings={"ERASER_RETRY_SCHEDULE": "0.05s,0.1s,0.2s"}) as fleet:  # an outage's pauses follow from it
         fleet.plant(*poisoned)
         for job in poisoned:
-            fleet.metastudio.fault(Kind.ERROR, job, times=None)
+            fleet.metastudio.fault(FaultKind.ERROR, job, times=None)
         fleet.start_workers(2)
         fleet.ask(*poisoned)
         took = fleet.wait_until_settled(len(poisoned))
@@ -76,7 +76,7 @@ def test_ten_poisoned_jobs_and_nothing_else_die_although_it_looks_like_an_outage
 def test_one_poisoned_job_costs_four_hundred_good_ones_no_attempt_and_no_pause() -> None:
     with Fleet() as fleet:
         fleet.plant("poisoned", *GOOD)
-        fleet.metastudio.fault(Kind.ERROR, "poisoned", times=None)
+        fleet.metastudio.fault(FaultKind.ERROR, "poisoned", times=None)
         fleet.start_workers(2)
         fleet.ask("poisoned", *GOOD)
         fleet.wait_until_settled(1 + len(GOOD))

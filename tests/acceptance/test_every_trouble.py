@@ -10,9 +10,9 @@ import pytest
 
 from tests.acceptance.fleet import ATTEMPTS, Fleet
 from tests.acceptance.judge import every_call_is_recorded, judge
-from worker.deletion import State, WaitingFor
-from worker.ledger.read import Deletion
-from worker.metastudio.simulator import Kind
+from worker.ledger.records import Deletion
+from worker.model.states import State, WaitingFor
+from worker.simulator import FaultKind
 
 Fault = Mapping[str, Any]
 
@@ -29,7 +29,7 @@ class Trouble:
     deadline_s: float = 600.0
 
 
-def fault(kind: Kind, **fields: Any) -> Fault:
+def fault(kind: FaultKind, **fields: Any) -> Fault:
     return {"kind": kind, **fields}
 
 
@@ -51,49 +51,63 @@ TROUBLES = (
     # asked for first: its time begins then, and it must be seen before it is over
     Trouble("trains-for-ever", (NOT_YET,), "dead deadline", job=TRAINING, deadline_s=12.0),
     Trouble("plain", (OK,), job=EXISTS),
-    troubled("two-500s", "500 failed", "500 failed", OK, faults=(fault(Kind.ERROR, times=2),)),
-    troubled("html-502", "502 failed", OK, faults=(fault(Kind.HTML),)),
-    troubled("gateway-503", "503 failed", OK, faults=(fault(Kind.ERROR, status=503),)),
-    troubled("gateway-504", "504 failed", OK, faults=(fault(Kind.ERROR, status=504),)),
+    troubled("two-500s", "500 failed", "500 failed", OK, faults=(fault(FaultKind.ERROR, times=2),)),
+    troubled("html-502", "502 failed", OK, faults=(fault(FaultKind.HTML),)),
+    troubled("gateway-503", "503 failed", OK, faults=(fault(FaultKind.ERROR, status=503),)),
+    troubled("gateway-504", "504 failed", OK, faults=(fault(FaultKind.ERROR, status=504),)),
     troubled(
         "deleted-504",
         "504 failed",
         "400 gone",
         end=AFTER_OUR_CALL,
-        faults=(fault(Kind.ERROR, status=504, deletes=True),),
+        faults=(fault(FaultKind.ERROR, status=504, deletes=True),),
     ),
-    troubled("wrong-404", "404 refused", OK, faults=(fault(Kind.ERROR, status=404),)),
-    troubled("no-key-401", "401 credentials", OK, faults=(fault(Kind.ERROR, status=401),)),
-    troubled("late-429", "429 throttled", OK, faults=(fault(Kind.THROTTLED),)),
-    troubled("later-429", "429 throttled", OK, faults=(fault(Kind.THROTTLED, retry_after_s=1),)),
-    troubled("reset", "reset failed", OK, faults=(fault(Kind.RESET),)),
+    troubled("wrong-404", "404 refused", OK, faults=(fault(FaultKind.ERROR, status=404),)),
+    troubled("no-key-401", "401 credentials", OK, faults=(fault(FaultKind.ERROR, status=401),)),
+    troubled("late-429", "429 throttled", OK, faults=(fault(FaultKind.THROTTLED),)),
+    troubled("later-429", "429 throttled", OK, faults=(fault(FaultKind.THROTTLED, retry_after_s=1),)),
+    troubled("reset", "reset failed", OK, faults=(fault(FaultKind.RESET),)),
     troubled(
-        "deleted-reset", "reset failed", "400 gone", end=AFTER_OUR_CALL, faults=(fault(Kind.RESET, deletes=True),)
+        "deleted-reset", "reset failed", "400 gone", end=AFTER_OUR_CALL, faults=(fault(FaultKind.RESET, deletes=True),)
     ),
-    troubled("close", "reset failed", OK, faults=(fault(Kind.CLOSE),)),
+    troubled("close", "reset failed", OK, faults=(fault(FaultKind.CLOSE),)),
     troubled(
-        "deleted-close", "reset failed", "400 gone", end=AFTER_OUR_CALL, faults=(fault(Kind.CLOSE, deletes=True),)
+        "deleted-close", "reset failed", "400 gone", end=AFTER_OUR_CALL, faults=(fault(FaultKind.CLOSE, deletes=True),)
     ),
-    troubled("garbage", "garbled failed", OK, faults=(fault(Kind.GARBAGE),)),
-    troubled("hang", "timeout failed", OK, faults=(fault(Kind.HANG),)),
+    troubled("garbage", "garbled failed", OK, faults=(fault(FaultKind.GARBAGE),)),
+    troubled("hang", "timeout failed", OK, faults=(fault(FaultKind.HANG),)),
     troubled(
-        "deleted-hang", "timeout failed", "400 gone", end=AFTER_OUR_CALL, faults=(fault(Kind.HANG, deletes=True),)
+        "deleted-hang", "timeout failed", "400 gone", end=AFTER_OUR_CALL, faults=(fault(FaultKind.HANG, deletes=True),)
     ),
-    troubled("slow", OK, faults=(fault(Kind.SLOW, seconds=0.5),)),
-    troubled("too-slow", "timeout failed", "400 gone", end=AFTER_OUR_CALL, faults=(fault(Kind.SLOW, seconds=12.0),)),
+    troubled("slow", OK, faults=(fault(FaultKind.SLOW, seconds=0.5),)),
     troubled(
-        "drip-head", "timeout failed", "400 gone", end=AFTER_OUR_CALL, faults=(fault(Kind.DRIP_HEADERS, seconds=1.0),)
+        "too-slow", "timeout failed", "400 gone", end=AFTER_OUR_CALL, faults=(fault(FaultKind.SLOW, seconds=12.0),)
     ),
-    troubled("drip-body", "200 gone", end=AFTER_OUR_CALL, faults=(fault(Kind.DRIP_BODY, seconds=1.0),)),
-    troubled("cut-short", "200 gone", end=AFTER_OUR_CALL, faults=(fault(Kind.TRUNCATED, deletes=True),)),
-    troubled("redirect", "302 failed", OK, faults=(fault(Kind.REDIRECT),)),
-    troubled("error-in-200", "200 failed", OK, faults=(fault(Kind.ERROR_IN_200),)),
-    troubled("deleted-error-in-200", "200 gone", end=AFTER_OUR_CALL, faults=(fault(Kind.ERROR_IN_200, deletes=True),)),
-    troubled("ever-500", *["500 failed"] * ATTEMPTS, end="dead server_error", faults=(fault(Kind.ERROR, times=None),)),
-    troubled("ever-403", *["403 refused"] * 3, end="dead refused", faults=(fault(Kind.FORBIDDEN, times=None),)),
-    troubled("ever-400", *["400 refused"] * 3, end="dead refused", faults=(fault(Kind.ERROR, status=400, times=None),)),
+    troubled(
+        "drip-head",
+        "timeout failed",
+        "400 gone",
+        end=AFTER_OUR_CALL,
+        faults=(fault(FaultKind.DRIP_HEADERS, seconds=1.0),),
+    ),
+    troubled("drip-body", "200 gone", end=AFTER_OUR_CALL, faults=(fault(FaultKind.DRIP_BODY, seconds=1.0),)),
+    troubled("cut-short", "200 gone", end=AFTER_OUR_CALL, faults=(fault(FaultKind.TRUNCATED, deletes=True),)),
+    troubled("redirect", "302 failed", OK, faults=(fault(FaultKind.REDIRECT),)),
+    troubled("error-in-200", "200 failed", OK, faults=(fault(FaultKind.ERROR_IN_200),)),
+    troubled(
+        "deleted-error-in-200", "200 gone", end=AFTER_OUR_CALL, faults=(fault(FaultKind.ERROR_IN_200, deletes=True),)
+    ),
+    troubled(
+        "ever-500", *["500 failed"] * ATTEMPTS, end="dead server_error", faults=(fault(FaultKind.ERROR, times=None),)
+    ),
+    troubled("ever-403", *["403 refused"] * 3, end="dead refused", faults=(fault(FaultKind.FORBIDDEN, times=None),)),
+    troubled(
+        "ever-400", *["400 refused"] * 3, end="dead refused", faults=(fault(FaultKind.ERROR, status=400, times=None),)
+    ),
     Trouble("never-was", ("400 absent",), "gone never_seen"),
-    Trouble("never-was-and-the-list-fails", ("400 unknown",), "gone never_seen", (fault(Kind.ERROR, method="GET"),)),
+    Trouble(
+        "never-was-and-the-list-fails", ("400 unknown",), "gone never_seen", (fault(FaultKind.ERROR, method="GET"),)
+    ),
     Trouble(TRAINED_SOON, (NOT_YET, OK), job=TRAINING),
 )
 

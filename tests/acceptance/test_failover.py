@@ -14,11 +14,11 @@ from celery import Celery
 from tests.acceptance.fleet import BYSTANDER, IMPATIENT, PATIENCE_S, Fleet, tell
 from tests.acceptance.judge import judge
 from tests.acceptance.test_kills import is_away
-from tests.between import Between
-from tests.waiting import wait_until
-from worker.embedded import EmbeddedRedis
-from worker.errors import Unreachable
-from worker.metastudio.simulator import DEMO_PROJECT
+from tests.support.between import Between
+from tests.support.waiting import wait_until
+from worker.local.embedded import EmbeddedRedis
+from worker.model.errors import Unreachable
+from worker.simulator import DEMO_PROJECT
 
 JOBS = [f"job-{n:03d}" for n in range(600)]
 BUSY = IMPATIENT | {"ERASER_RATE": "60"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.acceptance.fleet import BYSTANDER, IMPATIENT, Fleet, tell
 from tests.acceptance.judge import judge
-from worker.deletion import Evidence, State
+from worker.model.states import Evidence, State
 
 LEASES = 3
 JOBS = [f"job-{n:02d}" for n in range(40)]
@@ -19,9 +19,9 @@ def test_a_worker_frozen_for_three_leases_does_nothing_twice_and_its_late_200s_a
         frozen.freeze()
         held = held_by(fleet, frozen.pid)
         assert held
-        since = fleet.reads.now_ms()
+        since = fleet.queries.now_ms()
         fleet.wait_until_settled(len(JOBS))
-        fleet.wait(lambda: fleet.reads.now_ms() - since > LEASES * fleet.ledger.policy.lease, "three leases are over")
+        fleet.wait(lambda: fleet.queries.now_ms() - since > LEASES * fleet.ledger.policy.lease, "three leases are over")
         before = {job: fleet.state(job) for job in JOBS}
         tell(f"held by the frozen worker: {sorted(held)}; before it woke: { {job: str(before[job]) for job in held} }")
         assert set(before.values()) <= {State.DELETED, State.GONE}

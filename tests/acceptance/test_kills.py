@@ -9,8 +9,8 @@ from itertools import count
 
 from tests.acceptance.fleet import BYSTANDER, IMPATIENT, LEASE_S, PATIENCE_S, Fleet, Process, seeded, tell
 from tests.acceptance.judge import judge
-from worker.deletion import Evidence, State
-from worker.errors import Unreachable
+from worker.model.errors import Unreachable
+from worker.model.states import Evidence, State
 
 KILLS = 20
 BACKLOG = 300  # more than the workers do while one comes back

@@ -18,11 +18,11 @@ from celery import Celery
 
 from tests.acceptance.fleet import PATIENCE_S, Fleet, Process
 from tests.acceptance.judge import judge
-from worker.deletion import State
-from worker.embedded import EmbeddedRedis
-from worker.keys import OURS
-from worker.ledger.parking import Kind, Parking
-from worker.metastudio.simulator import DEMO_PROJECT
+from worker.ledger.keys import OURS
+from worker.ledger.parking import ParkedKind, Parking
+from worker.local.embedded import EmbeddedRedis
+from worker.model.states import State
+from worker.simulator import DEMO_PROJECT
 
 PROJECT = "2" * 32
 THREADS = 16
@@ -197,7 +197,7 @@ def test_a_worker_that_does_not_know_a_project_hands_its_messages_to_one_that_do
 
 
 def run(fleet: Fleet, environ: dict[str, str], *words: str) -> Any:
-    command = [sys.executable, "-m", "worker.operations.cli", *words]
+    command = [sys.executable, "-m", "worker.interfaces.cli", *words]
     done = subprocess.run(command, cwd=fleet.directory, env=environ, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
@@ -280,7 +280,7 @@ def test_no_message_ends_a_worker_and_each_is_told() -> None:
         fleet.wait_until_settled(1)
         judge(fleet, ["good"])
         found = parked(fleet)
-        assert sum(count for name, count in found.items() if name.startswith(Kind.FOREIGN)) == len(STRANGE)
+        assert sum(count for name, count in found.items() if name.startswith(ParkedKind.FOREIGN)) == len(STRANGE)
         assert found["bad:eraser.delete"] == len(BAD)
         everything = "".join(map(repr, Parking(fleet.client).each("bad:eraser.delete")))
         assert "c4n4ry" not in everything, "what a bad request says is not kept"

@@ -10,8 +10,8 @@ import pytest
 
 from tests.acceptance.fleet import Fleet
 from tests.acceptance.judge import judge
-from worker.deletion import Lane, State
-from worker.metastudio.simulator import DEMO_PROJECT
+from worker.model.states import Lane, State
+from worker.simulator import DEMO_PROJECT
 
 JOBS = [f"job-{n:02d}" for n in range(20)]
 
@@ -35,7 +35,7 @@ def test_a_message_reaches_its_own_installation_and_no_other(both: tuple[Fleet, 
     for fleet, jobs in zip(both, (JOBS[:10], JOBS[10:]), strict=True):
         with fleet.producer() as app:
             for job in jobs:
-                app.send_task("eraser.delete", args=[DEMO_PROJECT, job], queue=fleet.running.keys.requests)
+                app.send_task("eraser.delete", args=[DEMO_PROJECT, job], queue=fleet.app.keys.requests)
         fleet.ask("only-asked-for", lane=Lane.USER)
     for fleet, jobs in zip(both, (JOBS[:10], JOBS[10:]), strict=True):
         fleet.wait_until_settled(len(jobs) + 1)

@@ -1,4 +1,4 @@
-"""No doorbell can be sent, because Redis is full or the broker is away: what was accepted is carried out."""
+"""No wake-up can be sent, because Redis is full or the broker is away: what was accepted is carried out."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from celery import Celery
 
 from tests.acceptance.fleet import PATIENCE_S, Fleet
 from tests.acceptance.judge import judge
-from worker.deletion import State
-from worker.embedded import EmbeddedRedis
-from worker.errors import EraserError
-from worker.keys import OURS
-from worker.metastudio.simulator import DEMO_PROJECT
+from worker.ledger.keys import OURS
+from worker.local.embedded import EmbeddedRedis
+from worker.model.errors import EraserError
+from worker.model.states import State
+from worker.simulator import DEMO_PROJECT
 
 JOBS = [f"job-{n:03d}" for n in range(300)]
 
@@ -79,7 +79,7 @@ def test_a_broker_of_its_own_that_is_away_does_not_stop_deletions() -> None:
 
 
 def test_a_broker_of_its_own_that_hangs_does_not_stop_deletions(tmp_path: Path) -> None:
-    """Without a timeout the first doorbell never came back: the dispatcher stood still, and hands with leases."""
+    """Without a timeout the first wake-up never came back: the dispatcher stood still, and executors with leases."""
     with (
         EmbeddedRedis(tmp_path / "broker") as broker,
         Fleet(settings={"ERASER_BROKER_URL": broker.url}) as fleet,

@@ -8,9 +8,9 @@ import pytest
 
 from tests.acceptance.fleet import Fleet
 from tests.acceptance.other_side import adds_up
-from tests.caller import Caller
-from tests.dead_letters import Undertaker
-from worker.metastudio.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK
+from tests.support.caller import Caller
+from tests.support.dead_letters import Undertaker
+from worker.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from celery import Celery, chain, chord, group, signature
 
 from tests.acceptance.fleet import PATIENCE_S, Fleet
 from tests.acceptance.judge import judge
-from worker.deletion import State
-from worker.keys import OURS
+from worker.ledger.keys import OURS
 from worker.ledger.parking import Parked, Parking
-from worker.metastudio.simulator import DEMO_PROJECT
+from worker.model.states import State
+from worker.simulator import DEMO_PROJECT
 
 PAGE = (Path(__file__).parents[2] / "docs/celery.md").read_text(encoding="utf-8")
 
@@ -218,7 +218,7 @@ def test_results_headers_and_limits_mean_nothing_to_us(here: Installation) -> No
     )
     here.deleted(job)
     assert not list(here.fleet.client.scan_iter("celery-task-meta-*"))
-    with other(here, result_backend=here.fleet.running.settings.broker_url) as app:
+    with other(here, result_backend=here.fleet.app.settings.broker_url) as app:
         assert app.AsyncResult(id_).state == "PENDING", "to Celery that means: nothing is known of it"
 
 
@@ -233,8 +233,10 @@ def test_a_rate_limit_keeps_no_message_in_memory(here: Installation) -> None:
 def test_a_message_that_is_revoked_before_it_is_taken_is_not_recorded(here: Installation) -> None:
     job, id_ = here.job(), str(uuid.uuid4())
     with other(here, control_exchange=OURS.control) as app:
-        (answer,) = app.control.broadcast("revoke", arguments={"task_id": id_}, reply=True, timeout=PATIENCE_S, limit=1)
-    assert "ok" in next(iter(answer.values()))
+        (response,) = app.control.broadcast(
+            "revoke", arguments={"task_id": id_}, reply=True, timeout=PATIENCE_S, limit=1
+        )
+    assert "ok" in next(iter(response.values()))
     here.send(job, task_id=id_)
     after = here.job()
     here.send(after)

@@ -6,13 +6,13 @@ import subprocess
 import sys
 
 from tests.acceptance.fleet import Fleet
-from worker.deletion import State
-from worker.ledger.moves import Ref
-from worker.metastudio.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK
-from worker.operations import holds
-from worker.runtime import Runtime
+from worker.execution.app_context import AppContext
+from worker.ledger.types import Ref
+from worker.model.states import State
+from worker.services import hold
+from worker.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK
 
-ERASER = [sys.executable, "-c", "from worker.operations.cli import main; main()"]
+ERASER = [sys.executable, "-c", "from worker.interfaces.cli import main; main()"]
 SECOND = "2" * 32
 CONFIG = """
 [accounts.studio-a]
@@ -37,18 +37,18 @@ def test_what_waits_is_sent_by_the_new_account_and_what_is_on_hold_by_nobody() -
         fleet.metastudio.set_credential(DEMO_AK, DEMO_SK, projects=[DEMO_PROJECT, SECOND])
         fleet.metastudio.add_jobs({"job_id": name, "project": SECOND} for name in OTHERS)
         fleet.start_workers(2)
-        holds.add(fleet.running, DEMO_PROJECT, HELD, reason="CASE-12", by="legal-3", until_ms=None)
+        hold.add(fleet.app, DEMO_PROJECT, HELD, reason="CASE-12", by="legal-3", until_ms=None)
         fleet.ask(*JOBS, *HELD)
         fleet.wait_until_settled(20)
         (fleet.directory / "accounts.toml").write_text(AFTER)
         for worker in fleet.workers:
             worker.ask_to_end()
         fleet.wait(lambda: not any(worker.alive for worker in fleet.workers), "the workers with the old file end")
-        fleet.running, fleet.account = Runtime.load(fleet.env), "studio-b"
+        fleet.app, fleet.account = AppContext.load(fleet.env), "studio-b"
         fleet.start_workers(2)
         deleted = len(fleet.metastudio.effects())
         fleet.ask(*OTHERS, project=SECOND)
-        others = fleet.running.reads("studio-a")
+        others = fleet.app.queries("studio-a")
         fleet.wait(
             lambda: all(others.show(Ref(SECOND, job)).state is State.DELETED for job in OTHERS),  # type: ignore[union-attr]
             "another project of the old account goes on, behind what waits for the move",

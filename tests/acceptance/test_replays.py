@@ -14,12 +14,12 @@ from tests.acceptance.judge import (
     no_calls_overlapped,
     what_is_deleted_was_deleted_once,
 )
-from tests.dead_letters import Undertaker
-from worker.deletion import Cause, State
-from worker.keys import OURS
-from worker.ledger.replays import ReplayBook, ReplayState
-from worker.metastudio.simulator import DEMO_PROJECT, Kind
-from worker.operations import replays
+from tests.support.dead_letters import Undertaker
+from worker.ledger.keys import OURS
+from worker.ledger.replays import Replays, ReplayState
+from worker.model.states import Cause, State
+from worker.services import replay as replay_service
+from worker.simulator import DEMO_PROJECT, FaultKind
 
 FAILED, REFUSED, LATE = "server_error-500-MSS.00000004", "refused-400-MSS.00000003", "deadline"
 BRISK = {"ERASER_RATE": "250"}
@@ -43,16 +43,16 @@ def bury(fleet: Fleet, **groups: int) -> dict[str, list[str]]:
 
 
 def eraser(fleet: Fleet, name: str, *words: str) -> Any:
-    return fleet.start(name, [sys.executable, "-c", "from worker.operations.cli import main; main()", *words])
+    return fleet.start(name, [sys.executable, "-c", "from worker.interfaces.cli import main; main()", *words])
 
 
 def ended(fleet: Fleet, replay: str) -> bool:
-    found = ReplayBook(fleet.ledger).find(replay)
+    found = Replays(fleet.ledger).find(replay)
     return found is not None and found.state not in (ReplayState.RUNNING, ReplayState.STOPPING)
 
 
-def latest(fleet: Fleet) -> replays.ReplayProgress | None:
-    found = replays.history(fleet.running, 1)
+def latest(fleet: Fleet) -> replay_service.ReplayProgress | None:
+    found = replay_service.history(fleet.app, 1)
     return found[0] if found else None
 
 
@@ -105,7 +105,7 @@ def test_a_canary_that_fails_stops_the_rest() -> None:
     with Fleet(settings=BRISK | {"ERASER_RETRY_SCHEDULE": "0.2s"}) as fleet:
         jobs = bury(fleet, failed=400)
         for job in jobs["failed"]:
-            fleet.metastudio.fault(Kind.ERROR, job, times=None)
+            fleet.metastudio.fault(FaultKind.ERROR, job, times=None)
         fleet.start_workers(1)
         process = eraser(fleet, "replay", "dead", "replay", FAILED, "--reason", "T-1", "--yes", "--max", "400")
         fleet.wait(lambda: not process.alive, "the replay has ended")
@@ -151,6 +151,6 @@ def test_the_process_that_drives_a_replay_is_killed_and_nothing_happens_twice() 
         assert {state for state, _ in ends} <= {State.DELETED, State.GONE}
         assert {number for _, number in ends} == {2}, "each began one new round, and only one"
         assert len(fleet.metastudio.effects()) == len(jobs)
-        seen = replays.look(fleet.running, replay.replay)
+        seen = replay_service.look(fleet.app, replay.replay)
         assert seen.state is ReplayState.DONE
         assert seen.count("fed") == seen.count("deleted") + seen.count("gone") == len(jobs)

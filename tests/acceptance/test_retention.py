@@ -17,11 +17,11 @@ import pytest
 
 from tests.acceptance.fleet import PATIENCE_S, Fleet, Process, tell
 from tests.acceptance.judge import judge
-from worker.deletion import Lane, State, WaitingFor
 from worker.ledger.holds import HoldList
-from worker.ledger.moves import Ref
-from worker.ledger.runs import Run, RunBook
-from worker.metastudio.simulator import DEMO_PROJECT
+from worker.ledger.runs import Run, Runs
+from worker.ledger.types import Ref
+from worker.model.states import Lane, State, WaitingFor
+from worker.simulator import DEMO_PROJECT
 
 ROOT = Path(__file__).parents[2]
 ACCOUNT = "default"
@@ -47,7 +47,7 @@ class Archive(Fleet):
 
     def eraser(self, name: str, *words: str, code: int = 0) -> str:
         """Run a command to its end; what it wrote."""
-        run = [sys.executable, "-c", "from worker.operations.cli import main; main()", *words]
+        run = [sys.executable, "-c", "from worker.interfaces.cli import main; main()", *words]
         process = self.start(name, run)
         self.wait(lambda: not process.alive, f"eraser {' '.join(words)} ends")
         assert process.popen.returncode == code, process.text
@@ -72,7 +72,7 @@ class Archive(Fleet):
         self.wait(lambda: self.heard() >= 1, "the worker says that it lives")
 
     def runs(self) -> list[Run]:
-        return RunBook(self.ledger).latest(100)
+        return Runs(self.ledger).latest(100)
 
     def wait_for_run(self, number: int) -> None:
         self.wait(lambda: sum(run.finished is not None for run in self.runs()) >= number, f"run {number} has ended")
@@ -143,7 +143,7 @@ def test_a_person_asks_for_a_job_in_its_grace_and_gets_it_at_once() -> None:
         fleet.write(POLICY.replace("90d", "3000d"))  # the policy would not mean it any more
         began = time.monotonic()
         fleet.ask("old-1", lane=Lane.USER, by="ops-1")
-        fleet.running.wake(ACCOUNT, 0)
+        fleet.app.wake(ACCOUNT, 0)
         fleet.wait(lambda: fleet.state("old-1") is State.DELETED, "the person's deletion")
         tell(f"asked for in its grace of seven days: deleted {time.monotonic() - began:.2f} s later")
         assert fleet.show("old-2").waiting_for is WaitingFor.GRACE
@@ -173,14 +173,14 @@ def test_a_hold_between_request_and_call_stops_it_and_its_removal_sends_it() -> 
 def test_a_hold_with_a_date_is_ended_by_the_worker() -> None:
     with Archive(POLICY) as fleet:
         fleet.plant("job-1")
-        soon = fleet.reads.now_ms() + 6000
+        soon = fleet.queries.now_ms() + 6000
         fleet.holds.add([Ref(DEMO_PROJECT, "job-1")], why="CASE-1", by="legal", until_ms=soon)
         fleet.ask("job-1")
         (first,) = fleet.start_workers(1)
-        fleet.wait(lambda: fleet.state("job-1") is State.HELD or fleet.reads.now_ms() >= soon, "it is held")
+        fleet.wait(lambda: fleet.state("job-1") is State.HELD or fleet.queries.now_ms() >= soon, "it is held")
         first.ask_to_end()
         first.popen.wait(PATIENCE_S)
-        fleet.wait(lambda: fleet.reads.now_ms() >= soon, "the hold's end")
+        fleet.wait(lambda: fleet.queries.now_ms() >= soon, "the hold's end")
         fleet.start_workers(1)  # it looks at everything when it begins, and twice a minute
         fleet.wait(lambda: fleet.state("job-1") is State.DELETED, "the hold has ended")
 
@@ -208,7 +208,7 @@ def test_a_hundred_thousand_jobs_in_one_pass_below_200_mb_with_a_bar() -> None:
 
 MEASURED = """
 import resource, sys
-from worker.operations.cli import main
+from worker.interfaces.cli import main
 try:
     main()
 finally:

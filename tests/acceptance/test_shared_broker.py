@@ -8,9 +8,9 @@ import sys
 
 from tests.acceptance.fleet import PATIENCE_S, Fleet, Process
 from tests.acceptance.judge import judge
-from worker.deletion import State
-from worker.keys import OURS
-from worker.metastudio.simulator import DEMO_PROJECT
+from worker.ledger.keys import OURS
+from worker.model.states import State
+from worker.simulator import DEMO_PROJECT
 
 SHOP = """
 from celery import Celery
@@ -24,7 +24,7 @@ def mail(n):
 
 def shop(fleet: Fleet, name: str, *words: str) -> Process:
     """A worker of somebody else's application, as Celery configures it by itself."""
-    code = SHOP.format(broker=fleet.running.settings.broker_url, done=str(fleet.directory / "mails"))
+    code = SHOP.format(broker=fleet.app.settings.broker_url, done=str(fleet.directory / "mails"))
     (fleet.directory / "shop.py").write_text(code)
     environ = fleet.env | {"PYTHONPATH": str(fleet.directory)}
     command = [
@@ -48,7 +48,7 @@ def shop(fleet: Fleet, name: str, *words: str) -> Process:
 
 
 def doctor(fleet: Fleet) -> dict[str, dict[str, str]]:
-    command = [sys.executable, "-m", "worker.operations.cli", "doctor", "--offline", "--json"]
+    command = [sys.executable, "-m", "worker.interfaces.cli", "doctor", "--offline", "--json"]
     done = subprocess.run(
         command, cwd=fleet.directory, env=fleet.env, capture_output=True, text=True, timeout=PATIENCE_S
     )

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from tests.acceptance.fleet import PATIENCE_S, Fleet, Process, tell
 from tests.acceptance.judge import every_call_is_recorded, judge
-from worker.deletion import State
-from worker.hand import BUDGET_S
+from worker.execution.executor import BUDGET_S
+from worker.model.states import State
 
 CALL_S = 2.0
 CALL_DEADLINE_S = 30.0
@@ -99,7 +99,9 @@ def test_sigterm_while_redis_is_away_keeps_every_answer_until_it_is_recorded() -
 
 def test_a_worker_whose_only_thread_is_free_again_is_called_at_once() -> None:
     jobs = [f"job-{n}" for n in range(6)]
-    with Fleet(settings=SLOW, simulator=("--latency", f"{BUDGET_S + 0.1}")) as fleet:  # each call has a hand of its own
+    with Fleet(
+        settings=SLOW, simulator=("--latency", f"{BUDGET_S + 0.1}")
+    ) as fleet:  # each call has an executor of its own
         fleet.plant(*jobs)
         fleet.start_worker("--concurrency", "1")
         fleet.ask(*jobs)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.acceptance.fleet import Fleet
 from tests.acceptance.judge import judge
-from worker.deletion import State
+from worker.model.states import State
 
 WRONG = [
     ({"CELERY_BROKER_URL": "redis://elsewhere:6379/0"}, "CELERY_BROKER_URL", "unset CELERY_BROKER_URL"),

@@ -61,7 +61,7 @@ class Visitor:
 
 
 @pytest.fixture
-def visit(chromium: Browser, tmp_path: Path) -> Iterator[Visits]:
+def context(chromium: Browser, tmp_path: Path) -> Iterator[Visits]:
     visits = Visits(chromium, Path(os.environ.get("SCREENSHOTS") or tmp_path))
     visits.screenshots.mkdir(parents=True, exist_ok=True)
     yield visits
@@ -112,11 +112,11 @@ def start_console(fleet: Fleet, **environ: str) -> str:
         "the console says where it listens",
     )
     assert process.alive, process.text
-    fleet.wait(lambda: answers(told[0]), "the console answers")
+    fleet.wait(lambda: responses(told[0]), "the console answers")
     return told[0]
 
 
-def answers(url: str) -> bool:
+def responses(url: str) -> bool:
     try:
         return httpx2.get(f"{url}/readyz", timeout=30).status_code == 200
     except httpx2.HTTPError:

@@ -16,8 +16,8 @@ from playwright.sync_api import expect
 
 from tests.acceptance.fleet import PATIENCE_S, Fleet
 from tests.browser.conftest import PHONE, Visitor, Visits, start_console
-from worker.deletion import State
-from worker.metastudio.simulator import Kind
+from worker.model.states import State
+from worker.simulator import FaultKind
 
 # What waits since the same moment goes by name, and retries later: each failure has a success beside it, both times,
 # so that it is no outage.
@@ -40,9 +40,9 @@ def eraser(fleet: Fleet, *words: str) -> list[dict[str, Any]]:
 def failures_arrive(fleet: Fleet) -> None:
     fleet.plant(*JOBS, *LATER)
     for job in BAD:
-        fleet.metastudio.fault(Kind.ERROR, job, times=None)
+        fleet.metastudio.fault(FaultKind.ERROR, job, times=None)
     for job in REFUSED:
-        fleet.metastudio.fault(Kind.FORBIDDEN, job, times=None)
+        fleet.metastudio.fault(FaultKind.FORBIDDEN, job, times=None)
     fleet.ask(*JOBS, why="TICKET-4700", by="svc-cleanup")
     for n in range(0, len(LATER), 4):
         fleet.ask(*LATER[n : n + 4], why="TICKET-4700", by="svc-cleanup", delay_s=0.2 + n / 50)
@@ -66,9 +66,9 @@ def fleet() -> Iterator[Fleet]:
         yield fleet
 
 
-def test_the_story_of_a_night(fleet: Fleet, visit: Visits) -> None:
+def test_the_story_of_a_night(fleet: Fleet, context: Visits) -> None:
     url = start_console(fleet)
-    ops = visit(url)
+    ops = context(url)
     ops.open("/")
     expect(ops.page.get_by_text("No deletion has been requested yet.")).to_be_visible()
 
@@ -122,7 +122,7 @@ def test_the_story_of_a_night(fleet: Fleet, visit: Visits) -> None:
     assert (told["state"], told["deleted"]) == ("done", 110)
 
     # the other way round: started on the command line, watched on a phone
-    phone = visit(url, size=PHONE, dark=True)
+    phone = context(url, size=PHONE, dark=True)
     last = eraser(fleet, "dead", "replay", "--all", "--reason", "T-2", "--by", "ops-8", "--yes", "--no-wait")[-1]
     phone.open("/replays")
     phone.page.get_by_role("link", name=last["replay"]).click()
@@ -135,6 +135,6 @@ def test_the_story_of_a_night(fleet: Fleet, visit: Visits) -> None:
     expect(phone.page.get_by_text("Nothing is waiting and nothing is dead.")).to_be_visible()
     phone.keep("night-8-overview", whole=True)
     assert fleet.states() == {State.DELETED: len(JOBS) + len(LATER)}
-    acts = [(entry["act"], entry["by"]) for entry in eraser(fleet, "audit")]
-    assert acts.count(("deletions.replayed", "ops-7")) == 2
-    assert acts.count(("deletions.replayed", "ops-8")) == 1
+    actions = [(entry["act"], entry["by"]) for entry in eraser(fleet, "audit")]
+    assert actions.count(("deletions.replayed", "ops-7")) == 2
+    assert actions.count(("deletions.replayed", "ops-8")) == 1

@@ -11,12 +11,12 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.acceptance.fleet import Fleet
 from tests.browser.conftest import PHONE, Visits, start_console
-from tests.dead_letters import Undertaker
-from worker.deletion import State
+from tests.support.dead_letters import Undertaker
 from worker.ledger.holds import HoldList
-from worker.ledger.moves import Ref
-from worker.ledger.runs import Run, RunBook
-from worker.metastudio.simulator import DEMO_PROJECT
+from worker.ledger.runs import Run, Runs
+from worker.ledger.types import Ref
+from worker.model.states import State
+from worker.simulator import DEMO_PROJECT
 
 GROUP = "server_error-500-MSS.00000004"
 JOB = "0f3a61c2"
@@ -50,7 +50,7 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
+def state() -> Iterator[House]:
     with Fleet() as fleet:
         fleet.adds_up = False  # nobody was ever called
         undertaker = Undertaker(fleet.redis_server.url, project=DEMO_PROJECT)
@@ -62,15 +62,15 @@ def house() -> Iterator[House]:
         HoldList(undertaker.ledger).add([Ref(DEMO_PROJECT, "0c" + "0" * 30)], why="CASE-12", by="legal-3")
         run = Run("failed-trainings-20261120-033000-ab10", "failed-trainings", "650714d83093", "default", 1.8e12)
         run = replace(run, listed=40_210, selected=1_300, requested=1_300, by="ops-7")
-        RunBook(undertaker.ledger).write(run)
+        Runs(undertaker.ledger).write(run)
         undertaker.ledger.pause(why="TICKET-4711", by="ops-7")
         undertaker.ledger.resume(why="TICKET-4711", by="ops-7")
         yield House(start_console(fleet), fleet)
 
 
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])
-def test_each_page_fits_its_window_and_can_be_read_aloud(visit: Visits, house: House, look: str) -> None:
-    window = visit(house.url, dark=look == "dark", size=PHONE if look == "phone" else None)
+def test_each_page_fits_its_window_and_can_be_read_aloud(context: Visits, state: House, look: str) -> None:
+    window = context(state.url, dark=look == "dark", size=PHONE if look == "phone" else None)
     for name, path in PAGES.items():
         page = window.open(path)
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), name
@@ -100,76 +100,76 @@ def enter(page: Page) -> None:
         page.keyboard.press("Enter")
 
 
-def test_a_letter_is_discarded_and_restored_by_keyboard_alone(visit: Visits, house: House) -> None:
-    page = visit(house.url).open("/")
+def test_a_letter_is_discarded_and_restored_by_keyboard_alone(context: Visits, state: House) -> None:
+    page = context(state.url).open("/")
     page.keyboard.press("Tab")
     assert focused(page) == "Skip to the content"
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
-    page.goto(house.url + ONE)
-    for button, does, state in (("Discard…", "Discard", State.DISCARDED), ("Restore…", "Restore", State.DEAD)):
+    page.goto(state.url + ONE)
+    for button, does, expected in (("Discard…", "Discard", State.DISCARDED), ("Restore…", "Restore", State.DEAD)):
         tab_to(page, button)
         enter(page)
         tab_to(page, "reason")
         page.keyboard.type("TICKET-4711")
         tab_to(page, "by")
-        page.keyboard.type("ops-7") if state is State.DISCARDED else None
+        page.keyboard.type("ops-7") if expected is State.DISCARDED else None
         tab_to(page, does)
         enter(page)
-        expect(page.locator(".state .badge")).to_have_text(state.value)
-        assert house.fleet.state(JOB) is state
+        expect(page.locator(".state .badge")).to_have_text(expected.value)
+        assert state.fleet.state(JOB) is expected
 
 
-def test_everything_works_without_javascript(visit: Visits, house: House) -> None:
-    page = visit(house.url, script=False).open("/gate")
+def test_everything_works_without_javascript(context: Visits, state: House) -> None:
+    page = context(state.url, script=False).open("/gate")
     for verb, does, gate in (("Pause…", "Pause now", "paused"), ("Resume…", "Resume", "ok")):
         page.get_by_role("link", name=verb).click()
         page.get_by_label("Reason").fill("TICKET-4711")
         page.get_by_label("Who you are").fill("ops-7")
         page.get_by_role("button", name=does).click()
         expect(page.get_by_role("status")).to_be_visible()
-        assert house.fleet.reads.gate().gate == gate
-    assert page.goto(house.url + PAGES["replay"])
+        assert state.fleet.queries.gate().gate == gate
+    assert page.goto(state.url + PAGES["replay"])
     expect(page.get_by_role("button", name="Start the replay")).to_be_visible()
 
 
-def test_the_overview_changes_by_itself_and_keeps_the_focus(visit: Visits, house: House) -> None:
-    page = visit(house.url).open("/")
+def test_the_overview_changes_by_itself_and_keeps_the_focus(context: Visits, state: House) -> None:
+    page = context(state.url).open("/")
     tab_to(page, "Pause…")
-    house.fleet.ledger.pause(why="CASE-9", by="ops-8")
+    state.fleet.ledger.pause(why="CASE-9", by="ops-8")
     expect(page.get_by_text("CASE-9 (by ops-8)")).to_be_visible()
-    house.fleet.ledger.resume(why="CASE-9", by="ops-8")
+    state.fleet.ledger.resume(why="CASE-9", by="ops-8")
     expect(page.get_by_text("CASE-9 (by ops-8)")).to_be_hidden()
 
 
-def test_a_page_that_hears_nothing_says_that_it_is_old_until_it_does(visit: Visits, house: House) -> None:
-    visit.foreseen += ["htmx:", "Failed to load resource"]
-    page = visit(house.url).open("/")
+def test_a_page_that_hears_nothing_says_that_it_is_old_until_it_does(context: Visits, state: House) -> None:
+    context.foreseen += ["htmx:", "Failed to load resource"]
+    page = context(state.url).open("/")
     old = page.get_by_text("this page is out of date")
     expect(old).to_be_hidden()
-    page.route(f"{house.url}/", lambda route: route.abort())
+    page.route(f"{state.url}/", lambda route: route.abort())
     expect(old).to_be_visible()
-    page.unroute(f"{house.url}/")
+    page.unroute(f"{state.url}/")
     expect(old).to_be_hidden()
 
 
-def test_a_page_of_another_site_can_do_nothing_here(visit: Visits, house: House) -> None:
+def test_a_page_of_another_site_can_do_nothing_here(context: Visits, state: House) -> None:
     """A form on another site, sent by this very browser, with its cookies if it likes."""
-    visit.foreseen.append("403 (Forbidden)")
-    page = visit(house.url).open("/")
-    form = f'<form method="post" action="{house.url}/gate/default/pause"><input name="reason" value="T-1">'
+    context.foreseen.append("403 (Forbidden)")
+    page = context(state.url).open("/")
+    form = f'<form method="post" action="{state.url}/gate/default/pause"><input name="reason" value="T-1">'
     body = f'{form}<input name="by" value="evil"><button>Win a prize</button></form>'
     page.route("http://evil.test/*", lambda route: route.fulfill(content_type="text/html", body=body))
     page.goto("http://evil.test/")
-    with page.expect_response(f"{house.url}/gate/default/pause") as answer:
+    with page.expect_response(f"{state.url}/gate/default/pause") as response:
         page.get_by_role("button").click()
-    assert answer.value.status == 403
-    assert house.fleet.reads.gate().gate == "ok"
+    assert response.value.status == 403
+    assert state.fleet.queries.gate().gate == "ok"
 
 
-def test_where_a_password_is_set_it_opens_and_signing_out_closes(visit: Visits, house: House) -> None:
+def test_where_a_password_is_set_it_opens_and_signing_out_closes(context: Visits, state: House) -> None:
     password = "correct horse battery staple"
-    window = visit(start_console(house.fleet, ERASER_CONSOLE_PASSWORD=password))
+    window = context(start_console(state.fleet, ERASER_CONSOLE_PASSWORD=password))
     page = window.open("/dead")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert Axe().run(page).violations_count == 0
@@ -187,11 +187,11 @@ def test_where_a_password_is_set_it_opens_and_signing_out_closes(visit: Visits, 
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
-def test_what_is_long_comes_in_the_end_though_its_first_answer_is_lost(visit: Visits, house: House) -> None:
-    undertaker = Undertaker(house.fleet.redis_server.url, project=DEMO_PROJECT)
+def test_what_is_long_comes_in_the_end_though_its_first_answer_is_lost(context: Visits, state: House) -> None:
+    undertaker = Undertaker(state.fleet.redis_server.url, project=DEMO_PROJECT)
     undertaker.end(*[f"d{n:04d}" for n in range(1100)], cause="deadline", status=503, code=None)
-    visit.foreseen += ["htmx:", "Failed to load resource"]
-    page = visit(house.url).open("/")
+    context.foreseen += ["htmx:", "Failed to load resource"]
+    page = context(state.url).open("/")
     lost: list[str] = []
 
     def lose_the_first(route: Route) -> None:
@@ -202,7 +202,7 @@ def test_what_is_long_comes_in_the_end_though_its_first_answer_is_lost(visit: Vi
             route.continue_()
 
     page.route("**/replays/new*", lose_the_first)
-    page.goto(f"{house.url}/replays/new?group=deadline-503")
+    page.goto(f"{state.url}/replays/new?group=deadline-503")
     expect(page.get_by_role("heading", name="The plan: 1,100 dead letters begin a new round")).to_be_visible()
     expect(page.get_by_label("Type 1100")).to_be_visible()
     expect(page.get_by_text("this page is out of date")).to_be_hidden()

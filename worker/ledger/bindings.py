@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import redis
 
-from worker.keys import OURS, Keys
-from worker.ledger.ask import ask
+from worker.ledger.keys import OURS, Keys
+from worker.ledger.redis_read import read_redis
 
 KEY, FIELDS = "account", ("endpoint", "since")
 
@@ -31,7 +31,7 @@ def bindings(client: redis.Redis, accounts: Iterable[str], keys: Keys = OURS) ->
     pipe = client.pipeline(transaction=False)
     for account in names:
         pipe.hmget(keys.account(account) + KEY, FIELDS)
-    found = zip(names, map(binding, ask(pipe.execute)), strict=True)
+    found = zip(names, map(binding, read_redis(pipe.execute)), strict=True)
     return {name: one for name, one in found if one is not None}
 
 

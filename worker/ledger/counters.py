@@ -12,7 +12,7 @@ from typing import Final
 import redis
 
 from worker.ledger import values
-from worker.ledger.ask import ask
+from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
 
 BOUNDS_MS: Final = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000)  # as in lua/_counters.lua
@@ -44,8 +44,8 @@ def read(client: redis.Redis, prefix: str) -> Counters:
     pipe = client.pipeline(transaction=True)
     pipe.hgetall(prefix + Key.COUNTERS)
     pipe.get(prefix + Key.WAKEUP_COUNT)
-    raw, bells = ask(pipe.execute)
-    return _parsed({name: values.whole(number) for name, number in values.texts(raw).items()}, values.whole(bells))
+    raw, wakeups = read_redis(pipe.execute)
+    return _parsed({name: values.whole(number) for name, number in values.texts(raw).items()}, values.whole(wakeups))
 
 
 def _parsed(raw: Mapping[str, int], wakeups: int) -> Counters:

@@ -15,13 +15,13 @@ from typing import Any
 
 import redis
 
-from worker.keys import OURS, Keys
-from worker.ledger.acts import Act, ActName
-from worker.ledger.ask import ask
-from worker.ledger.moves import Ref, target
+from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.deletions import BATCH, Ledger
+from worker.ledger.keys import OURS, Keys
+from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.schema.states import INDEXES
-from worker.ledger.store import BATCH, Ledger
+from worker.ledger.types import Ref, target
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Damaged:
     name: str  # a deletion's `project/job`, or the name of a key, and perhaps of its field
     why: str
     at: float
-    answer: str | None = None  # what MetaStudio's answer to a call under way made of it
+    response: str | None = None  # what MetaStudio's answer to a call under way made of it
 
     @property
     def ref(self) -> Ref | None:
@@ -44,7 +44,7 @@ class Damaged:
     def as_json(self) -> dict[str, Any]:
         ref = self.ref
         job = {"project_id": ref.project_id, **target(ref.job_id)} if ref else {}
-        return {"account": self.account, "name": self.name, **job, "why": self.why, "answer": self.answer}
+        return {"account": self.account, "name": self.name, **job, "why": self.why, "answer": self.response}
 
 
 class DamageList:
@@ -58,7 +58,7 @@ class DamageList:
     def each(self) -> list[Damaged]:
         """Everything that nobody has looked at yet, the oldest first."""
         try:
-            raw: Any = ask(self._client.hgetall, self._name)
+            raw: Any = read_redis(self._client.hgetall, self._name)
         except redis.ResponseError:
             return [Damaged(self.account, "damaged", "this list itself has the wrong type", 0.0)]
         found = [_damaged(self.account, name.decode(errors="replace"), said) for name, said in raw.items()]
@@ -71,8 +71,8 @@ class DamageList:
 
 def _damaged(account: str, name: str, raw: bytes) -> Damaged:
     try:
-        said = json.loads(raw)
-        return Damaged(account, name, str(said["why"]), float(said["at"]), said.get("answer"))
+        fields = json.loads(raw)
+        return Damaged(account, name, str(fields["why"]), float(fields["at"]), fields.get("answer"))
     except (ValueError, KeyError, TypeError):
         return Damaged(account, name, "its details cannot be read", 0.0)
 
@@ -80,17 +80,17 @@ def _damaged(account: str, name: str, raw: bytes) -> Damaged:
 def drop(ledger: Ledger, names: Iterable[str], *, why: str, by: str | None = None) -> list[tuple[str, str]]:
     """Give up what was put aside under these names: `dropped` or `unknown` for each."""
     every = list(names)
-    options = {"act": Act().named(ActName.DAMAGE_DROPPED, by=by, why=why)}
+    options = {"act": AuditAction().named(ActionName.DAMAGE_DROPPED, by=by, why=why)}
     results: list[tuple[str, str]] = []
     for start in range(0, len(every), BATCH):
         page = every[start : start + BATCH]
-        results += zip(page, ledger.move("undamage", options, page)["results"], strict=True)
+        results += zip(page, ledger.run_script("undamage", options, page)["results"], strict=True)
     return results
 
 
 def check(ledger: Ledger, names: Sequence[Ref | bytes] = (), *, keys: bool = False) -> None:
     """Put right or aside what does not fit together: of up to 500 deletions; with `keys`, of the account's own, too."""
-    ledger.move("check", {"keys": keys, "lease": ledger.gate_options["lease"]}, names)
+    ledger.run_script("check", {"keys": keys, "lease": ledger.gate_options["lease"]}, names)
 
 
 def clear_hints(client: redis.Redis, keys: Keys) -> None:
@@ -130,7 +130,9 @@ class Checker:
         """One look at everything; yields after each round trip or two."""
         for account in accounts:
             ledger = self._ledger(account)
-            if not ask(self._client.exists, *(ledger.prefix + name for name in (*INDEXES, Key.GATE, Key.COUNTERS))):
+            if not read_redis(
+                self._client.exists, *(ledger.prefix + name for name in (*INDEXES, Key.GATE, Key.COUNTERS))
+            ):
                 yield
                 continue
             check(ledger, keys=True)
@@ -155,7 +157,7 @@ class Checker:
     def _pages(self, scan: str, *args: Any, **options: Any) -> Iterator[Any]:
         cursor = 0
         while True:
-            cursor, page = ask(getattr(self._client, scan), *args, cursor=cursor, count=BATCH, **options)
+            cursor, page = read_redis(getattr(self._client, scan), *args, cursor=cursor, count=BATCH, **options)
             yield page
             if cursor == 0:
                 return

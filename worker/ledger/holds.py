@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.ledger import values
-from worker.ledger.acts import Act, ActName
-from worker.ledger.ask import ask
-from worker.ledger.moves import Ref, lean
+from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.deletions import BATCH, Ledger
+from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
-from worker.ledger.store import BATCH, Ledger
+from worker.ledger.types import Ref, lean
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Hold:
     """One entry. Times in ms since 1970, Redis's clock."""
 
     ref: Ref | None  # None: by app user
-    user: str | None  # the app user's hash, see `worker.ledger.app_users`
+    user: str | None  # the app user's hash, see `worker.ledger.pseudonyms`
     reason: str
     by: str
     since: float
@@ -51,10 +51,10 @@ class HoldList:
         why: str,
         by: str,
         until_ms: float | None = None,
-        name: ActName = ActName.HELD,
+        name: ActionName = ActionName.HELD,
     ) -> list[tuple[Ref, str]]:
         """Hold jobs, asked for or not. Results: see `lua/hold.lua`. name: held, or imported."""
-        options = lean({"why": why, "by": by, "until": until_ms, "act": Act().named(name, by=by, why=why)})
+        options = lean({"why": why, "by": by, "until": until_ms, "act": AuditAction().named(name, by=by, why=why)})
         return self._ledger.results("hold", options, refs)
 
     def add_user(
@@ -65,51 +65,51 @@ class HoldList:
         by: str,
         until_ms: float | None = None,
         every: bool = False,
-        act: Act | None = None,
+        action: AuditAction | None = None,
     ) -> None:
-        """Hold every job of an app user. What waits is held when a hand would take it.
+        """Hold every job of an app user. What waits is held when an executor would take it.
 
         every: it was said of all accounts, so one that is used for the first time later has it too.
         """
         user = self._ledger.users.hashed(app_user)
-        said = (act or Act()).named(ActName.HELD, by=by, why=why, user=user)
-        options = {"why": why, "by": by, "until": until_ms, "user": user, "every": every or None, "act": said}
-        self._ledger.move("hold", lean(options))
+        fields = (action or AuditAction()).named(ActionName.HELD, by=by, why=why, user=user)
+        options = {"why": why, "by": by, "until": until_ms, "user": user, "every": every or None, "act": fields}
+        self._ledger.run_script("hold", lean(options))
 
     # -- removing ----------------------------------------------------------------------------------------------------
 
     def remove(self, refs: Iterable[Ref], *, why: str | None = None, by: str | None = None) -> list[tuple[Ref, str]]:
         """Remove the holds of jobs. Results: see `lua/release.lua`."""
-        said = Act().named(ActName.RELEASED, by=by, why=why)
-        options = lean({"jobs": True, "why": why, "by": by, "act": said})
+        fields = AuditAction().named(ActionName.RELEASED, by=by, why=why)
+        options = lean({"jobs": True, "why": why, "by": by, "act": fields})
         return self._ledger.results("release", options, refs)
 
     def remove_user(
-        self, app_user: str, *, why: str | None = None, by: str | None = None, act: Act | None = None
+        self, app_user: str, *, why: str | None = None, by: str | None = None, action: AuditAction | None = None
     ) -> tuple[bool, int]:
         """Remove the hold of an app user: whether there was one, and how many deletions go on."""
         user = self._ledger.users.hashed(app_user)
-        said = lean({"why": why, "by": by})
-        said["act"] = (act or Act()).named(ActName.RELEASED, by=by, why=why, user=user)
-        answer = self._ledger.move("release", {"user": user} | said)
-        return answer["users"] > 0, self._release_what_is_free(said, [f"u {user}"])
+        fields = lean({"why": why, "by": by})
+        fields["act"] = (action or AuditAction()).named(ActionName.RELEASED, by=by, why=why, user=user)
+        response = self._ledger.run_script("release", {"user": user} | fields)
+        return response["users"] > 0, self._release_what_is_free(fields, [f"u {user}"])
 
     def release_in_time(self) -> int:
         """What time alone has freed: holds that ended, and jobs whose app user may be asked for again."""
         freed, more, said = 0, True, {"why": "the hold ended"}
         while more:
-            answer = self._ledger.move("release", {"ended": True} | said)
-            freed, more = freed + answer["freed"], answer.get("more", False)
-            if ended := answer.get("look_through"):
+            response = self._ledger.run_script("release", {"ended": True} | said)
+            freed, more = freed + response["freed"], response.get("more", False)
+            if ended := response.get("look_through"):
                 freed += self._release_what_is_free(said, ended)
         return freed
 
     def _release_what_is_free(self, said: dict[str, Any], ended: list[str]) -> int:
         """Go through everything that is held, after these holds of app users ended."""
-        members: Any = ask(self._client.zrange, self._p + Key.HELD, 0, -1)
+        members: Any = read_redis(self._client.zrange, self._p + Key.HELD, 0, -1)
         refs = (Ref.parse(member.decode(errors="replace")) for member in members)
-        freed = sum(int(answer["freed"]) for _, answer in self._ledger.in_batches("release", said, refs))
-        self._ledger.move("release", {"looked_through": ended})
+        freed = sum(int(response["freed"]) for _, response in self._ledger.in_batches("release", said, refs))
+        self._ledger.run_script("release", {"looked_through": ended})
         return freed
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -123,13 +123,13 @@ class HoldList:
 
     def of(self, ref: Ref) -> Hold | None:
         """The hold of one job by its id."""
-        said: Any = ask(self._client.hget, self._p + Key.HELD_JOBS, str(ref))
+        said: Any = read_redis(self._client.hget, self._p + Key.HELD_JOBS, str(ref))
         return _hold(ref, None, said) if said else None
 
     def now(self) -> OnHold:
         """Everything that is on hold."""
-        refs: Any = ask(self._client.hkeys, self._p + Key.HELD_JOBS)
-        users: Any = ask(self._client.hkeys, self._p + Key.HELD_USERS)
+        refs: Any = read_redis(self._client.hkeys, self._p + Key.HELD_JOBS)
+        users: Any = read_redis(self._client.hkeys, self._p + Key.HELD_USERS)
         return OnHold(
             frozenset(Ref.parse(ref.decode(errors="replace")) for ref in refs),
             frozenset(user.decode(errors="replace") for user in users),
@@ -138,7 +138,7 @@ class HoldList:
     def _entries(self, name: str) -> Iterator[tuple[str, bytes]]:
         cursor = 0
         while True:
-            page: Any = ask(self._client.hscan, self._p + name, cursor, count=BATCH)
+            page: Any = read_redis(self._client.hscan, self._p + name, cursor, count=BATCH)
             cursor, entries = page
             for member, said in entries.items():
                 yield member.decode(errors="replace"), said

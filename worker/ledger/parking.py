@@ -14,17 +14,17 @@ from typing import Any
 
 import redis
 
-from worker.keys import OURS, Keys
 from worker.ledger import scripts
-from worker.ledger.ask import ask
-from worker.ledger.mover import BATCH
+from worker.ledger.keys import OURS, Keys
+from worker.ledger.redis_read import read_redis
+from worker.ledger.script_runner import BATCH
 
 LENT_S = 60.0  # to the worker that tries it again; then it died on the way
 MOST_TOLD = 1000  # of those whose contents are not kept; all are counted
 _STRANGE = re.compile(r"[^0-9A-Za-z._-]+")
 
 
-class Kind(StrEnum):
+class ParkedKind(StrEnum):
     """Why a message could not be recorded."""
 
     REFUSED = "refused"  # by a rule or a setting of the worker that took it; another one may know better
@@ -60,7 +60,7 @@ class Parked:
 class Group:
     """The messages of one kind about one thing. Times in ms since 1970."""
 
-    kind: Kind
+    kind: ParkedKind
     what: str  # a project where it was refused, else the name of the task
     count: int  # that are kept
     ever: int  # that were parked since the group came to be
@@ -73,7 +73,7 @@ class Group:
         return f"{self.kind}:{self.what}"
 
 
-def group_name(kind: Kind, what: str) -> str:
+def group_name(kind: ParkedKind, what: str) -> str:
     """The name under which people find it; what anybody may have sent is made harmless."""
     return f"{kind}:{_STRANGE.sub('_', what)[:64] or '-'}"
 
@@ -86,7 +86,7 @@ class Parking:
         self._p = keys.parked
         self._clock = clock
 
-    def park(self, kind: Kind, what: str, message: Parked, *, wait_s: float = 0.0) -> None:
+    def park(self, kind: ParkedKind, what: str, message: Parked, *, wait_s: float = 0.0) -> None:
         """Put one aside. wait_s: until it may be tried again, if its kind ever is."""
         most = 0 if message.raw is not None else MOST_TOLD
         self._run("park", group_name(kind, what), message.line(), message.why, str(wait_s * 1000), most)
@@ -101,11 +101,11 @@ class Parking:
 
     def groups(self) -> list[Group]:
         """Every group, the latest first."""
-        found: dict[bytes, bytes] = ask(self._client.hgetall, f"{self._p}groups")
+        found: dict[bytes, bytes] = read_redis(self._client.hgetall, f"{self._p}groups")
         pipe = self._client.pipeline(transaction=False)
         for name in found:
             pipe.zcard(f"{self._p}in:{name.decode()}")
-        counts = ask(pipe.execute) if found else []
+        counts = read_redis(pipe.execute) if found else []
         made = [
             self._group(name.decode(), json.loads(told), n)
             for (name, told), n in zip(found.items(), counts, strict=True)
@@ -114,16 +114,16 @@ class Parking:
 
     def each(self, group: str) -> Iterator[tuple[bytes, Parked]]:
         """Every message of a group."""
-        for line in ask(self._client.zrange, f"{self._p}in:{group}", 0, -1):
+        for line in read_redis(self._client.zrange, f"{self._p}in:{group}", 0, -1):
             yield line, Parked.read(line)
 
     def try_to_write(self) -> None:
         """Whether Redis takes writes now, by one that changes nothing. Raises `Unreachable`."""
-        ask(self._client.zrem, f"{self._p}in:-", "-")
+        read_redis(self._client.zrem, f"{self._p}in:-", "-")
 
-    def _group(self, name: str, told: dict[str, Any], count: int) -> Group:
+    def _group(self, name: str, fields: dict[str, Any], count: int) -> Group:
         kind, _, what = name.partition(":")
-        return Group(Kind(kind), what, count, told["n"], told["since"], told["last"], told["why"])
+        return Group(ParkedKind(kind), what, count, fields["n"], fields["since"], fields["last"], fields["why"])
 
     def _run(self, move: str, *args: Any) -> Any:
-        return ask(scripts.load(move, clock=self._clock).run, self._client, self._p, *args)
+        return read_redis(scripts.load(move, clock=self._clock).run, self._client, self._p, *args)

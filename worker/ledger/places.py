@@ -22,14 +22,14 @@ from typing import Any
 
 import redis
 
-from worker.errors import ProjectElsewhere, SettingsError
-from worker.keys import OURS, Keys
 from worker.ledger import scripts
-from worker.ledger.ask import ask
-from worker.ledger.carrying import adopt_user_holds
+from worker.ledger.deletions import Ledger
+from worker.ledger.keys import OURS, Keys
+from worker.ledger.project_moves import adopt_user_holds
+from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.schema.states import INDEXES
-from worker.ledger.store import Ledger
+from worker.model.errors import ProjectElsewhere, SettingsError
 
 PAGE = 1000
 
@@ -72,17 +72,17 @@ class Places:
 
     def accounts(self) -> set[str]:
         """Every account that was ever used, whatever the settings say now."""
-        said: Any = ask(self._client.smembers, self._keys.accounts)
+        said: Any = read_redis(self._client.smembers, self._keys.accounts)
         return {account.decode() for account in said}
 
     def homes(self) -> dict[str, Home]:
         """Every project that was ever asked for."""
-        raw: Any = ask(self._client.hgetall, self._keys.projects)
+        raw: Any = read_redis(self._client.hgetall, self._keys.projects)
         return {project.decode(): Home.parse(said.decode()) for project, said in raw.items()}
 
     def home(self, project: str) -> Home | None:
         """One project's home; None: nobody ever asked for anything there."""
-        said: Any = ask(self._client.hget, self._keys.projects, project)
+        said: Any = read_redis(self._client.hget, self._keys.projects, project)
         return Home.parse(said.decode()) if said else None
 
     def strays(self) -> dict[str, Home]:
@@ -109,7 +109,7 @@ class Places:
         prefix, match = self._keys.account(account), f"{project}/*"
         for index in INDEXES:
             scan = self._client.zscan_iter(prefix + index, match=match, count=PAGE)
-            while (found := ask(next, scan, None)) is not None:
+            while (found := read_redis(next, scan, None)) is not None:
                 yield found[0].decode()
         yield from self.holds(account, project)
 
@@ -117,7 +117,7 @@ class Places:
         """The refs of every job of a project that is on hold in an account, asked for or not."""
         name = self._keys.account(account) + Key.HELD_JOBS
         scan = self._client.hscan_iter(name, match=f"{project}/*", count=PAGE)
-        while (found := ask(next, scan, None)) is not None:
+        while (found := read_redis(next, scan, None)) is not None:
             yield found[0].decode()
 
     # -- accounts ------------------------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ class Places:
         if account not in known:
             for other in known:
                 adopt_user_holds(self._ledger(other), self._ledger(account), every=True)
-            ask(self._client.sadd, self._keys.accounts, account)
+            read_redis(self._client.sadd, self._keys.accounts, account)
 
     # -- who may act ---------------------------------------------------------------------------------------------------
 
@@ -192,18 +192,18 @@ class Places:
         self._ledger(source).place(project, "moved", expect="moving")
         past = self.past(project)
         if not past or past[-1][0] != source:  # else whoever began to end it was interrupted
-            ask(self._client.hset, self._keys.past_homes, project, json.dumps([*past, [source, now_ms]]))
+            read_redis(self._client.hset, self._keys.past_homes, project, json.dumps([*past, [source, now_ms]]))
         self._ledger(to).place(project, "here", expect="moving")
         self._register(project, Home(source, to=to), Home(to))
         return True
 
     def past(self, project: str) -> list[tuple[str, float]]:
         """Accounts in which the project was before, and until when (ms since 1970): their receipts stay there."""
-        said: Any = ask(self._client.hget, self._keys.past_homes, project)
+        said: Any = read_redis(self._client.hget, self._keys.past_homes, project)
         return [(account, until) for account, until in json.loads(said)] if said else []
 
     def _register(self, project: str, was: Home | None, now: Home) -> Home:
         """Change the register if it still says what was read. Returns what it says now."""
         args = (project, str(was) if was else "", str(now))
-        said = ask(scripts.load("register").run, self._client, self._keys.projects, *args)
+        said = read_redis(scripts.load("register").run, self._client, self._keys.projects, *args)
         return Home.parse(said.decode())

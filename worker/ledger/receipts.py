@@ -12,11 +12,11 @@ from typing import Any
 
 import redis
 
-from worker.keys import OURS, Keys
 from worker.ledger import scripts, values
-from worker.ledger.ask import ask
-from worker.ledger.moves import Ref
+from worker.ledger.keys import OURS, Keys
+from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
+from worker.ledger.types import Ref
 
 PAGE = 500
 START = "0-0"  # before every entry
@@ -26,7 +26,7 @@ _ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ReceiptEntry:
     """One receipt as the stream has it. `id` says in which order; and when, unless a clock had erred (see
     `lua/_receipt.lua`)."""
 
@@ -47,7 +47,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Checkpoint:
     """A place in the chain: everything up to receipt `n`, the entry `id`, comes to `head`."""
 
     n: int = 0
@@ -56,12 +56,12 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class ReceiptProgress:
     """How far the receipts of an account have come."""
 
     n: int  # the last one given
-    sealed: Mark
-    archived: Mark  # up to here they have left Redis
+    sealed: Checkpoint
+    archived: Checkpoint  # up to here they have left Redis
     relocated: bool = False  # the next day may go to a directory without those before it (see `lua/relocate.lua`)
     turned_ms: float | None = None  # when it turned out that it is earlier than was thought; None: never
 
@@ -80,45 +80,45 @@ class Receipts:
         self._prefix = keys.account(account)
         self._stream = self._prefix + Key.RECEIPTS
 
-    def book(self) -> Book:
+    def progress(self) -> ReceiptProgress:
         """How far they have come."""
-        raw: Any = ask(self._client.hgetall, self._prefix + Key.RECEIPTS_CHAIN)
-        return _book(raw)
+        raw: Any = read_redis(self._client.hgetall, self._prefix + Key.RECEIPTS_CHAIN)
+        return _progress(raw)
 
     def missing(self) -> int:
         """How many should still be in the stream and are not."""
         pipe = self._client.pipeline(transaction=True)  # at one moment: others come and go all the time
         pipe.hgetall(self._prefix + Key.RECEIPTS_CHAIN)
         pipe.xlen(self._stream)
-        raw, there = ask(pipe.execute)
-        book = _book(raw)
-        return max(0, book.n - book.archived.n - int(there))
+        raw, there = read_redis(pipe.execute)
+        progress = _progress(raw)
+        return max(0, progress.n - progress.archived.n - int(there))
 
-    def page(self, after: str = START, *, limit: int = PAGE) -> list[Entry]:
+    def read_page(self, after: str = START, *, limit: int = PAGE) -> list[ReceiptEntry]:
         """The next entries after an id, in their order."""
-        found = values.loaded(ask(scripts.load("page").run, self._client, self._prefix, after, limit))
-        return [Entry(id, dict(zip(said[::2], said[1::2], strict=True))) for id, said in found]
+        found = values.loaded(read_redis(scripts.load("read_receipts").run, self._client, self._prefix, after, limit))
+        return [ReceiptEntry(id, dict(zip(said[::2], said[1::2], strict=True))) for id, said in found]
 
-    def each(self, after: str = START, *, until: str | None = None) -> Iterator[Entry]:
+    def each(self, after: str = START, *, until: str | None = None) -> Iterator[ReceiptEntry]:
         """Every entry after an id, up to another one, which is the last."""
-        while page := self.page(after):
+        while page := self.read_page(after):
             for entry in page:
                 if until is not None and place(entry.id) > place(until):
                     return
                 yield entry
             after = page[-1].id
 
-    def seals(self, after: Mark, until: Mark) -> list[Mark]:
+    def seals(self, after: Checkpoint, until: Checkpoint) -> list[Checkpoint]:
         """Places that were sealed between the two, in their order; `until` is the last."""
-        found: Any = ask(
+        found: Any = read_redis(
             self._client.zrangebyscore, f"{self._stream}:seals", f"({after.n}", f"({until.n}", withscores=True
         )
         seals = [(int(score), *member.decode().split(" ")) for member, score in found]
-        return [*(Mark(n, id, head) for n, id, head in seals), until]
+        return [*(Checkpoint(n, id, head) for n, id, head in seals), until]
 
     def bytes_used(self) -> int:
         """What they take of Redis's memory, about."""
-        return int(ask(self._client.memory_usage, self._stream) or 0)
+        return int(read_redis(self._client.memory_usage, self._stream) or 0)
 
 
 def unsealed(client: redis.Redis, accounts: Iterable[str], keys: Keys = OURS) -> list[str]:
@@ -146,15 +146,19 @@ def place(id: str) -> tuple[int, int]:
     return at, number
 
 
-def _book(raw: dict[bytes, bytes]) -> Book:
+def _progress(raw: dict[bytes, bytes]) -> ReceiptProgress:
     said = values.texts(raw)
-    archived = _mark(said, "archived") or Mark()
+    archived = _checkpoint(said, "archived") or Checkpoint()
     relocated = archived.head is not None and said.get("relocated") == archived.head
     turned = values.number(said.get("turned"))
-    return Book(values.whole(said.get("n")), _mark(said, "sealed") or archived, archived, relocated, turned)
+    return ReceiptProgress(
+        values.whole(said.get("n")), _checkpoint(said, "sealed") or archived, archived, relocated, turned
+    )
 
 
-def _mark(said: dict[str, str], name: str) -> Mark | None:
+def _checkpoint(said: dict[str, str], name: str) -> Checkpoint | None:
     """None: nothing was, or it was lost; what is in the stream is sealed anew then, and has to fit the seals."""
     id_ = said.get(f"{name}_id", "")
-    return Mark(values.whole(said.get(f"{name}_n")), id_, said.get(f"{name}_head")) if _ID.fullmatch(id_) else None
+    return (
+        Checkpoint(values.whole(said.get(f"{name}_n")), id_, said.get(f"{name}_head")) if _ID.fullmatch(id_) else None
+    )

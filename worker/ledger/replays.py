@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from worker.deletion import Lane
 from worker.ledger import values
-from worker.ledger.acts import Act, ActName
-from worker.ledger.ask import ask
-from worker.ledger.moves import Ref, lean
+from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.deletions import BATCH, Ledger
+from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
-from worker.ledger.store import BATCH, Ledger
+from worker.ledger.types import Ref, lean
+from worker.model.states import Lane
 
 KEEP_S = 400 * 86400.0
 KEEP_MOST = 1000  # replays an account remembers
@@ -33,7 +33,7 @@ class ReplayState(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Stage(StrEnum):
+class ReplayStage(StrEnum):
     """How much of it may be under way: one letter, ten more, up to a hundred, then as the gate's pace allows."""
 
     CANARY = "canary"
@@ -49,7 +49,7 @@ class Replay:
     id: str
     account: str
     state: ReplayState
-    stage: Stage
+    stage: ReplayStage
     what: str  # the choice, in words
     why: str
     by: str | None
@@ -91,7 +91,7 @@ class Replay:
         return max(0, min(self.open, self.fed - said_of))
 
 
-class ReplayBook:
+class Replays:
     """Writes and reads one account's replays. Raises `Unreachable` when Redis does not answer."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -103,12 +103,12 @@ class ReplayBook:
 
     def mark(self) -> int:
         """The number of the latest death."""
-        raw: Any = ask(self._client.get, self._p + Key.DEATHS)
+        raw: Any = read_redis(self._client.get, self._p + Key.DEATHS)
         return values.whole(raw)
 
-    def freeze(self, replay: str, refs: Iterable[Ref]) -> None:
+    def snapshot(self, replay: str, refs: Iterable[Ref]) -> None:
         """Write down which letters are meant, in the order in which they will go."""
-        for _ in self._ledger.in_batches("freeze", {"id": replay}, refs):
+        for _ in self._ledger.in_batches("snapshot", {"id": replay}, refs):
             pass
 
     @staticmethod
@@ -122,58 +122,58 @@ class ReplayBook:
         mark: int,
         deadline_s: float,
         lane: Lane = Lane.BULK,
-        act: Act | None = None,
+        action: AuditAction | None = None,
     ) -> dict[str, Any]:
         """What `start` has to know of a replay whose list is frozen."""
         options: dict[str, Any] = lean({"why": why, "by": by, "what": what, "lane": lane.value})
         options |= {"id": replay, "groups": json.dumps(groups), "mark": mark, "deadline": deadline_s * 1000}
         options |= {"keep": KEEP_S * 1000, "most": KEEP_MOST}
-        options["act"] = (act or Act(of=what)).named(ActName.REPLAYED, by=by, why=why, run=replay)
+        options["act"] = (action or AuditAction(of=what)).named(ActionName.REPLAYED, by=by, why=why, run=replay)
         return options
 
     def start(self, terms: dict[str, Any], *, others: dict[str, dict[str, Any]] | None = None) -> bool:
         """Begin it; False: there was none, or it runs already. others: the terms of its shares in other accounts."""
-        said = terms | {"others": json.dumps(others)} if others else terms
-        return bool(self._ledger.move("start", said)["state"] == ReplayState.RUNNING)
+        fields = terms | {"others": json.dumps(others)} if others else terms
+        return bool(self._ledger.run_script("start", fields)["state"] == ReplayState.RUNNING)
 
     def start_others(self, replay: Replay) -> None:
         """Begin the shares that whoever started this one did not come to. Nothing happens to those that began."""
         for account, terms in values.fields(replay.others).items():
             theirs = Ledger(self._client, account, self._ledger.policy, self._ledger.keys, clocks=self._ledger.clocks)
-            ReplayBook(theirs).start(terms)
+            Replays(theirs).start(terms)
 
-    def feed(self, replay: Replay, count: int, stage: Stage) -> tuple[bool, str | None]:
-        """Begin the next letters' new rounds, unless somebody else did; and a doorbell."""
+    def requeue_batch(self, replay: Replay, count: int, stage: ReplayStage) -> tuple[bool, str | None]:
+        """Begin the next letters' new rounds, unless somebody else did; and a wake-up."""
         gate = self._ledger.gate_options
         options = {"id": replay.id, "cursor": replay.cursor, "stage": stage.value, "gate": gate}
-        answer = self._ledger.move("feed", options | {"count": min(count, BATCH)})
-        return bool(answer["moved"]), answer.get("ring")
+        response = self._ledger.run_script("requeue_batch", options | {"count": min(count, BATCH)})
+        return bool(response["moved"]), response.get("ring")
 
     def stop(self, replay: str, *, why: str) -> str:
         """It stops itself: feed no more. Returns its state before: only a running one is stopped; `unknown`: none."""
-        return str(self._ledger.move("stop", {"id": replay, "why": why})["was"])
+        return str(self._ledger.run_script("stop", {"id": replay, "why": why})["was"])
 
-    def cancel(self, replay: str, *, why: str, by: str | None, act: Act | None = None) -> str:
+    def cancel(self, replay: str, *, why: str, by: str | None, action: AuditAction | None = None) -> str:
         """A person stops it."""
         options: dict[str, Any] = lean({"id": replay, "why": why, "by": by, "cancels": True})
-        options["act"] = (act or Act()).named(ActName.REPLAY_CANCELLED, by=by, why=why, run=replay)
-        return str(self._ledger.move("stop", options)["was"])
+        options["act"] = (action or AuditAction()).named(ActionName.REPLAY_CANCELLED, by=by, why=why, run=replay)
+        return str(self._ledger.run_script("stop", options)["was"])
 
-    def recall(self, replay: str) -> bool:
+    def revert_unstarted(self, replay: str) -> bool:
         """Take back up to 500 of those that nobody called for. Returns whether there are more."""
-        answer = self._ledger.move("recall", {"id": replay, "limit": BATCH})
-        return bool(answer["state"] == ReplayState.STOPPING)
+        response = self._ledger.run_script("revert_unstarted", {"id": replay, "limit": BATCH})
+        return bool(response["state"] == ReplayState.STOPPING)
 
     # -- records -----------------------------------------------------------------------------------------------------
 
     def find(self, replay: str) -> Replay | None:
         """One replay that was started."""
-        raw: Any = ask(self._client.hgetall, f"{self._p}{Key.REPLAY}{replay}")
+        raw: Any = read_redis(self._client.hgetall, f"{self._p}{Key.REPLAY}{replay}")
         return _replay(replay, self._ledger.account, values.texts(raw))
 
     def latest(self, number: int) -> list[Replay]:
         """The last ones, newest first."""
-        ids: Any = ask(self._client.zrange, self._p + Key.REPLAYS, 0, number - 1, desc=True)
+        ids: Any = read_redis(self._client.zrange, self._p + Key.REPLAYS, 0, number - 1, desc=True)
         return [replay for name in ids if (replay := self.find(name.decode(errors="replace"))) is not None]
 
     def current(self) -> list[Replay]:
@@ -181,13 +181,13 @@ class ReplayBook:
         pipe = self._client.pipeline(transaction=False)
         pipe.zrange(self._p + Key.REPLAYS_FEEDING, 0, -1)
         pipe.zrange(self._p + Key.REPLAYS, 0, 0, desc=True)
-        feeding, latest = ask(pipe.execute)
+        feeding, latest = read_redis(pipe.execute)
         names = sorted({name.decode(errors="replace") for name in (*feeding, *latest)})
         for name in names:
             pipe.hgetall(f"{self._p}{Key.REPLAY}{name}")
         found = (
             _replay(name, self._ledger.account, values.texts(raw))
-            for name, raw in zip(names, ask(pipe.execute), strict=True)
+            for name, raw in zip(names, read_redis(pipe.execute), strict=True)
         )
         return sorted(filter(None, found), key=lambda replay: replay.started, reverse=True)
 
@@ -195,7 +195,7 @@ class ReplayBook:
 def _replay(name: str, account: str, said: dict[str, str]) -> Replay | None:
     """None: it was not started, or it makes no sense and is put aside by the move that meets it."""
     started = values.number(said.get("at"))
-    if started is None or said.get("state") not in tuple(ReplayState) or said.get("stage") not in tuple(Stage):
+    if started is None or said.get("state") not in tuple(ReplayState) or said.get("stage") not in tuple(ReplayStage):
         return None
 
     def number(field: str) -> int:
@@ -205,7 +205,7 @@ def _replay(name: str, account: str, said: dict[str, str]) -> Replay | None:
         id=name,
         account=account,
         state=ReplayState(said["state"]),
-        stage=Stage(said["stage"]),
+        stage=ReplayStage(said["stage"]),
         what=said.get("what", "?"),
         why=said.get("why", "?"),
         by=said.get("by"),

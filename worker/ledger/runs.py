@@ -9,16 +9,16 @@ from enum import StrEnum
 from typing import Any
 
 from worker.ledger import values
-from worker.ledger.ask import ask
-from worker.ledger.moves import lean
+from worker.ledger.deletions import Ledger
+from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
-from worker.ledger.store import Ledger
+from worker.ledger.types import lean
 
-WANTED_MS = 15 * 60_000.0  # what was not put aside for so long is no longer there (see `lua/_books.lua`)
+WANTED_MS = 15 * 60_000.0  # what was not put aside for so long is no longer there (see `lua/_policy_texts.lua`)
 LEASE_S = 300.0  # a run that is silent for so long is gone; each page of the list renews it
 
 
-class Verdict(StrEnum):
+class SlotState(StrEnum):
     """Who does a slot."""
 
     MINE = "mine"
@@ -57,7 +57,7 @@ class Run:
     outcomes: dict[str, int] = field(default_factory=dict)  # ends of its deletions so far, by state
 
 
-class RunBook:
+class Runs:
     """One account's runs. Raises `Unreachable` when Redis does not answer."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -67,10 +67,10 @@ class RunBook:
 
     # -- slots -------------------------------------------------------------------------------------------------------
 
-    def begin(self, slot: Slot, run: str, *, lease_s: float = LEASE_S) -> tuple[Verdict, str]:
+    def begin(self, slot: Slot, run: str, *, lease_s: float = LEASE_S) -> tuple[SlotState, str]:
         """Whether to do a slot now, and under which run's id."""
-        answer = self._claim("begin", slot.policy, run, lease_s, schedule=slot.schedule, slot=slot.at)
-        return Verdict(answer["verdict"]), answer.get("run") or run
+        response = self._claim("begin", slot.policy, run, lease_s, schedule=slot.schedule, slot=slot.at)
+        return SlotState(response["verdict"]), response.get("run") or run
 
     def renew(self, policy: str, run: str, *, lease_s: float = LEASE_S) -> bool:
         """Say that the run goes on; False: somebody else has it by now."""
@@ -85,29 +85,29 @@ class RunBook:
         self._claim("done", policy, run, 0.0)
 
     def _claim(self, step: str, policy: str, run: str, lease_s: float, **more: Any) -> dict[str, Any]:
-        said = {"step": step, "policy": policy, "run": run, "lease": lease_s * 1000}
-        return self._ledger.move("claim", said | more)
+        fields = {"step": step, "policy": policy, "run": run, "lease": lease_s * 1000}
+        return self._ledger.run_script("acquire_slot", fields | more)
 
     # -- records -----------------------------------------------------------------------------------------------------
 
     def write(self, run: Run) -> None:
         """Write a run's record, or write it anew. Old ones go with the other records (see `lua/forget.lua`)."""
-        said: dict[Any, Any] = asdict(run) | {"skipped": json.dumps(run.skipped)}
-        del said["outcomes"], said["id"]
-        fields: dict[Any, Any] = lean(said)
+        values: dict[Any, Any] = asdict(run) | {"skipped": json.dumps(run.skipped)}
+        del values["outcomes"], values["id"]
+        fields: dict[Any, Any] = lean(values)
         name = f"{self._p}{Key.RUN}{run.id}"
         pipe = self._client.pipeline(transaction=True)
         pipe.delete(name)
         pipe.hset(name, mapping=fields)
         pipe.zadd(self._p + Key.RUNS, {run.id: run.started})
-        ask(pipe.execute)
+        read_redis(pipe.execute)
 
     def find(self, run: str) -> Run | None:
         """One run."""
         pipe = self._client.pipeline(transaction=False)
         pipe.hgetall(f"{self._p}{Key.RUN}{run}")
         pipe.hgetall(f"{self._p}{Key.RUN_OUTCOMES}{run}")
-        raw, ends = ask(pipe.execute)
+        raw, ends = read_redis(pipe.execute)
         if not raw:
             return None
         outcomes = {state: values.whole(number) for state, number in values.texts(ends).items() if values.whole(number)}
@@ -115,12 +115,15 @@ class RunBook:
 
     def latest(self, number: int) -> list[Run]:
         """The last runs, newest first."""
-        ids: Any = ask(self._client.zrange, self._p + Key.RUNS, 0, number - 1, desc=True)
+        ids: Any = read_redis(self._client.zrange, self._p + Key.RUNS, 0, number - 1, desc=True)
         return [run for name in ids if (run := self.find(name.decode(errors="replace"))) is not None]
 
     def wanted(self) -> dict[str, float]:
         """Policies whose deletions no worker could judge lately, and since when the text that asked is it (ms)."""
-        raw, since = ask(self._client.hgetall, self._p + Key.POLICY_TEXTS_WANTED), self._ledger.now_ms() - WANTED_MS
+        raw, since = (
+            read_redis(self._client.hgetall, self._p + Key.POLICY_TEXTS_WANTED),
+            self._ledger.now_ms() - WANTED_MS,
+        )
         found = {name.decode(): value.decode().split(" ") for name, value in raw.items()}
         return {name: float(at) for name, (at, seen) in found.items() if float(seen) > since}
 

@@ -47,13 +47,13 @@ def _list(names: Iterable[str]) -> str:
     return "{ " + ", ".join(f"'{name}'" for name in names) + " }"
 
 
-def commands_of_moves() -> set[str]:
+def commands_of_scripts() -> set[str]:
     """Every command of Redis that a move may run."""
     return {name for path in _LUA.glob("*.lua") for name in _COMMAND.findall(path.read_text(encoding="utf-8"))}
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Script:
     """One atomic change of the ledger."""
 
     name: str
@@ -69,7 +69,7 @@ class Move:
 
 
 @cache
-def load(name: str, *, clock: str | None = None) -> Move:
+def load(name: str, *, clock: str | None = None) -> Script:
     """Put the move `name` together. `clock` replaces the fragment that asks Redis for the time: for tests.
 
     A fragment may include others; each stands in the source once. Names of the schema (`F.deadline`, `K.running`)
@@ -89,4 +89,4 @@ def load(name: str, *, clock: str | None = None) -> Move:
 
     source, depth = _WITHIN.subn("return (function()", _NAME.sub(_stored, _INCLUDE.sub(fragment, _read(name))))
     source += "\nend)()" * depth
-    return Move(name=name, source=source, sha=hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+    return Script(name=name, source=source, sha=hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def loaded(answer: bytes) -> Any:
+def loaded(response: bytes) -> Any:
     """What a script answered as JSON; names that other hands wrote may be anything."""
-    return json.loads(answer.decode(errors="replace"))
+    return json.loads(response.decode(errors="replace"))
 
 
 def texts(raw: Mapping[bytes, bytes]) -> dict[str, str]:

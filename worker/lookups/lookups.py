@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
-from worker.errors import EraserError
-from worker.lookups.sights import NEAR_S, Sighting, Sights, View
-from worker.meaning import NOT_ASKED, Found, Looked, Meaning, found, is_of, meaning, shows_jobs
-from worker.metastudio.answer import Answer, Listing, Silence
+from worker.lookups.sightings import NEAR_S, Sighting, Sightings, View
+from worker.metastudio.response import Listing, Response, TransportFailure
+from worker.model.errors import EraserError
+from worker.rules.classify import NOT_ASKED, Lookup, Presence, ResponseKind, classify, is_of, presence, shows_jobs
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ LEAST_S: Final = 0.5  # for a question whose answer has to be in time: it ends b
 ROWS: Final = 100  # of a control question: so many jobs are known to be there, and whether app users' jobs are shown
 
 
-class Remote(Protocol):
+class LookupClient(Protocol):
     """What is needed of `worker.metastudio.client.Client`."""
 
     def ask(
@@ -44,12 +44,12 @@ class Remote(Protocol):
     ) -> Listing:
         """List one job by its id, or the first jobs of all; over by the call's deadline, or within so many seconds."""
 
-    def renew(self, refused: Answer) -> bool:
+    def renew(self, refused: Response) -> bool:
         """After refused credentials: whether the next call goes out with newer ones."""
 
 
 class AppUsers(Protocol):
-    """What is needed of `worker.ledger.app_users.AppUsers`."""
+    """What is needed of `worker.ledger.pseudonyms.Pseudonyms`."""
 
     def known_in(self, project_id: str) -> bool:
         """Whether a list ever showed a job of the project that belongs to an app user."""
@@ -59,7 +59,7 @@ class AppUsers(Protocol):
 
 
 class Pace(Protocol):
-    """What is needed of `worker.ledger.store.Ledger`."""
+    """What is needed of `worker.ledger.deletions.Ledger`."""
 
     account: str
 
@@ -67,11 +67,11 @@ class Pace(Protocol):
     def users(self) -> AppUsers:
         """Whose jobs may be hidden."""
 
-    def look(self, *, patience_s: float) -> float | None:
+    def reserve_lookup(self, *, patience_s: float) -> float | None:
         """A slot for one GET: seconds to wait for it, or None when it is further away than the patience."""
 
 
-class Asked(NamedTuple):
+class LookupResponse(NamedTuple):
     """One question and its answer, and between which moments it was under way."""
 
     listing: Listing
@@ -83,9 +83,9 @@ class Asked(NamedTuple):
 class Lookups:
     """One view's questions. `time_left` says for how long the answer is still ours; `pause(s)` returns True to stop."""
 
-    remote: Remote
+    remote: LookupClient
     pace: Pace
-    sights: Sights
+    sightings: Sightings
     view: View
     pause: Callable[[float], bool]
     time_left: Callable[[], float] = lambda: math.inf
@@ -105,62 +105,62 @@ class Lookups:
         """
         return self._in_turn(job_id, rows).listing
 
-    def find(self, job_id: str, *, seen: bool, has_slot: bool = False, doubtful: bool = False) -> Looked:
+    def find(self, job_id: str, *, seen: bool, has_slot: bool = False, doubtful: bool = False) -> Lookup:
         """Look for one job. has_slot: it may be asked at once, and what goes wrong before an answer is raised.
 
         seen: a list showed it before. doubtful: it is probably absent, so the control question goes first and the look
         need not be repeated.
         """
         if doubtful and (problem := self.begin()):
-            return Looked(problem, Found.UNKNOWN)
+            return Lookup(problem, Presence.UNKNOWN)
         return self.prove(job_id, self._ask(job_id) if has_slot else self.look(job_id), seen=seen)
 
     # -- many that share their control questions ---------------------------------------------------------------------
 
     def begin(self) -> Listing | None:
         """See that a control question lies near before what is asked next. The answer of one that came to nothing."""
-        now = self.sights.clock()
-        control = self.sights.before(self.view, now) or self._control(now)
+        now = self.sightings.clock()
+        control = self.sightings.before(self.view, now) or self._control(now)
         return control if isinstance(control, Listing) else None
 
-    def look(self, job_id: str) -> Asked:
+    def look(self, job_id: str) -> LookupResponse:
         """Look for one job at the lookups' pace, for `prove`. Never raises."""
         return self._in_turn(job_id)
 
-    def prove(self, job_id: str, look: Asked, *, seen: bool = False) -> Looked:
+    def prove(self, job_id: str, look: LookupResponse, *, seen: bool = False) -> Lookup:
         """What a look came to. Of several the last one first: its control question then serves the others."""
         looked = self._looked(look, job_id)
-        return self._proven(job_id, look, seen=seen) if looked.what is Found.ABSENT else looked
+        return self._proven(job_id, look, seen=seen) if looked.what is Presence.ABSENT else looked
 
-    def _looked(self, look: Asked, job_id: str) -> Looked:
-        return Looked(look.listing, *found(look.listing, job_id, self.view.project_id))
+    def _looked(self, look: LookupResponse, job_id: str) -> Lookup:
+        return Lookup(look.listing, *presence(look.listing, job_id, self.view.project_id))
 
     # -- what an absence is worth ------------------------------------------------------------------------------------
 
-    def _proven(self, job_id: str, look: Asked, *, seen: bool) -> Looked:
+    def _proven(self, job_id: str, look: LookupResponse, *, seen: bool) -> Lookup:
         """What a well-formed list that has not the job comes to."""
         looked = self._looked(look, job_id)
-        before = self.sights.before(self.view, look.sent)
+        before = self.sightings.before(self.view, look.sent)
         if before is None:
             control = self._control(look.answered)
             if isinstance(control, Listing):
-                return Looked(control, Found.UNKNOWN)
+                return Lookup(control, Presence.UNKNOWN)
             if not control.jobs:
-                return Looked(look.listing, Found.UNSEEN)
+                return Lookup(look.listing, Presence.UNSEEN)
             look = self._in_turn(job_id)
             looked = self._looked(look, job_id)
-            before = self.sights.before(self.view, look.sent)
-        if looked.what is not Found.ABSENT:
+            before = self.sightings.before(self.view, look.sent)
+        if looked.what is not Presence.ABSENT:
             return looked
         if before is None:  # the look came too late after it
-            return Looked(look.listing, Found.UNKNOWN)
+            return Lookup(look.listing, Presence.UNKNOWN)
         after = self._control(look.answered) if before.jobs else before
         if isinstance(after, Listing):
-            return Looked(after, Found.UNKNOWN)
+            return Lookup(after, Presence.UNKNOWN)
         if not (before.jobs and after.jobs) or (not seen and self._may_hide(before, after)):
-            return Looked(look.listing, Found.UNSEEN)
+            return Lookup(look.listing, Presence.UNSEEN)
         if job_id in after.jobs:  # the one list has it, the other has not
-            return Looked(look.listing, Found.UNKNOWN)
+            return Lookup(look.listing, Presence.UNKNOWN)
         return looked
 
     def _may_hide(self, *controls: Sighting) -> bool:
@@ -168,36 +168,36 @@ class Lookups:
         project = self.view.project_id
         if self.view.app_user is not None or any(control.others for control in controls):
             return False
-        known = self.sights.knows_users(project)
+        known = self.sightings.knows_users(project)
         return known or bool(self._of_redis(lambda: self.pace.users.known_in(project), otherwise=True))
 
     def _control(self, since: float) -> Sighting | Listing:
         """What a control question shows that was sent after the moment; the answer, where that says nothing."""
-        if known := self.sights.after(self.view, since):
+        if known := self.sightings.after(self.view, since):
             return known
-        event = self.sights.queue(self.view)
+        event = self.sightings.queue(self.view)
         if event is not None:
             event.wait(NEAR_S)
-            return self.sights.after(self.view, since) or NOT_ASKED
+            return self.sightings.after(self.view, since) or NOT_ASKED
         try:
             may = self._turn()
         finally:
-            event = self.sights.leaves(self.view)
+            event = self.sightings.leaves(self.view)
         try:
             listing = self._guarded(None, ROWS).listing if may else NOT_ASKED
         finally:
             event.set()
-        return self.sights.after(self.view, since) or listing
+        return self.sightings.after(self.view, since) or listing
 
     # -- the wire ----------------------------------------------------------------------------------------------------
 
-    def _in_turn(self, job_id: str | None, rows: int = ROWS) -> Asked:
+    def _in_turn(self, job_id: str | None, rows: int = ROWS) -> LookupResponse:
         return self._guarded(job_id, rows) if self._turn() else self._nothing()
 
     def _turn(self) -> bool:
         """Wait for a slot. False: nothing may be asked."""
         try:
-            wait = self.pace.look(patience_s=self.patience_s)
+            wait = self.pace.reserve_lookup(patience_s=self.patience_s)
         except EraserError as error:
             self._tell(str(error))
             return False
@@ -206,7 +206,7 @@ class Lookups:
     def _in_time(self) -> bool:
         return self.time_left() >= LEAST_S
 
-    def _guarded(self, job_id: str | None, rows: int) -> Asked:
+    def _guarded(self, job_id: str | None, rows: int) -> LookupResponse:
         try:
             return self._ask(job_id, rows)
         except EraserError as error:
@@ -215,8 +215,8 @@ class Lookups:
             log.exception("deletion.not_asked", extra={"account": self.pace.account})
         return self._nothing()
 
-    def _nothing(self) -> Asked:
-        return Asked(NOT_ASKED, self.sights.clock(), self.sights.clock())
+    def _nothing(self) -> LookupResponse:
+        return LookupResponse(NOT_ASKED, self.sightings.clock(), self.sightings.clock())
 
     def _of_redis(self, question: Callable[[], object], *, otherwise: object = None) -> object:
         """Never raises: an answer to a DELETE may be in the caller's hands."""
@@ -231,15 +231,15 @@ class Lookups:
     def _tell(self, why: str) -> None:
         log.warning("deletion.not_asked", extra={"account": self.pace.account, "error": why})
 
-    def _ask(self, job_id: str | None, rows: int = ROWS) -> Asked:
+    def _ask(self, job_id: str | None, rows: int = ROWS) -> LookupResponse:
         asked = self._once(job_id, rows)
-        refused = meaning(asked.listing.answer) is Meaning.CREDENTIALS
-        if refused and self.remote.renew(asked.listing.answer) and self._in_time():
+        refused = classify(asked.listing.response) is ResponseKind.CREDENTIALS
+        if refused and self.remote.renew(asked.listing.response) and self._in_time():
             return self._once(job_id, rows)
         return asked
 
-    def _once(self, job_id: str | None, rows: int) -> Asked:
-        view, sent = self.view, self.sights.clock()
+    def _once(self, job_id: str | None, rows: int) -> LookupResponse:
+        view, sent = self.view, self.sightings.clock()
         listing = self.remote.ask(
             view.project_id,
             job_id=job_id,
@@ -248,17 +248,19 @@ class Lookups:
             signed_at=self.signed_at(),
             within_s=self.time_left(),
         )
-        if listing.answer.silence is Silence.TIMEOUT and not self._in_time():
+        if listing.response.failure is TransportFailure.TIMEOUT and not self._in_time():
             listing = NOT_ASKED  # it was we who had no more time: that teaches nothing of the service
-        asked = Asked(listing, sent, self.sights.clock())
+        asked = LookupResponse(listing, sent, self.sightings.clock())
         if shows_jobs(listing, view.project_id) is not None and (listing.rows or job_id is None):
             self._note(asked)
         return asked
 
-    def _note(self, asked: Asked) -> None:
+    def _note(self, asked: LookupResponse) -> None:
         mine = [row for row in asked.listing.rows or () if is_of(row, self.view.project_id)]
         users = {row.app_user_id for row in mine} - {None, ""}
         others = bool(users - {self.view.app_user})
-        self.sights.note(self.view, Sighting(asked.sent, asked.answered, frozenset(row.job_id for row in mine), others))
-        if users and self.sights.note_users(self.view.project_id, "showed"):
+        self.sightings.note(
+            self.view, Sighting(asked.sent, asked.answered, frozenset(row.job_id for row in mine), others)
+        )
+        if users and self.sightings.note_users(self.view.project_id, "showed"):
             self._of_redis(lambda: self.pace.users.note_in(self.view.project_id))

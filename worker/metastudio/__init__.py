@@ -1,1 +1,1 @@
-"""The remote side: credentials, signing, client, states and a simulator. It does not know that queues exist."""
+"""The remote side: credentials, signing, client, states. It does not know that a ledger or queues exist."""

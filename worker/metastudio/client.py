@@ -12,18 +12,19 @@ from urllib.parse import urlsplit
 import requests
 from requests.structures import CaseInsensitiveDict
 
-from worker.addresses import check_endpoint
-from worker.clock import elapsed
-from worker.deletion import check_opaque, why_bad_id
-from worker.errors import UsageError
-from worker.metastudio.answer import Answer, Listing, Shown, TokenUse
+from worker.config.clock import elapsed
+from worker.config.urls import check_endpoint
 from worker.metastudio.credentials import Credentials, CredentialsSource, Watch
-from worker.metastudio.filters import Filters, query_of
+from worker.metastudio.exchange import Call, Reply
 from worker.metastudio.iam import IamTokens
-from worker.metastudio.reading import read_answer, read_listing, read_shown
+from worker.metastudio.list_query import Filters, query_of
+from worker.metastudio.parsing import read_answer, read_listing, read_shown
+from worker.metastudio.response import Listing, Response, Shown, TokenUse
 from worker.metastudio.server_clock import ServerClock
 from worker.metastudio.signing import SdkHmacSha256, TokenAuth, canonical_query
-from worker.metastudio.transport import Call, Reply, Transport
+from worker.metastudio.transport import Transport
+from worker.model.errors import UsageError
+from worker.model.ids import check_opaque, why_bad_id
 
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_LISTING_BYTES: Final = 8 * 1024 * 1024
@@ -44,18 +45,18 @@ class _Called:
     token: TokenUse | None
     signed_at: datetime | None
     clock: ServerClock
-    tell: Callable[[Answer], None]
+    tell: Callable[[Response], None]
 
-    def noted(self, answer: Answer) -> Answer:
+    def noted(self, response: Response) -> Response:
         """The answer; if it may be a refusal, with the token or the time that it was signed with."""
-        if answer.server_time is not None:
-            self.clock.hear(answer.server_time)
-        elif answer.status in (200, 204):
+        if response.server_time is not None:
+            self.clock.hear(response.server_time)
+        elif response.status in (200, 204):
             self.clock.hear_date(self.reply.headers.get("Date"))
-        if answer.status in (400, 401):
-            answer = replace(answer, token=self.token, signed_at=self.signed_at)
-        self.tell(answer)
-        return answer
+        if response.status in (400, 401):
+            response = replace(response, token=self.token, signed_at=self.signed_at)
+        self.tell(response)
+        return response
 
 
 class Client:
@@ -90,11 +91,11 @@ class Client:
 
     def delete(
         self, project_id: str, job_id: str, *, app_user: str | None = None, signed_at: datetime | None = None
-    ) -> Answer:
+    ) -> Response:
         """Delete one training job. `signed_at`: MetaStudio's time as others know it (see `ServerClock`)."""
         path = f"{_jobs(project_id)}/{_checked(job_id, 'job id')}"
         called = self._call("DELETE", path, project_id, app_user=app_user, signed_at=signed_at, target=job_id)
-        if isinstance(called, Answer):
+        if isinstance(called, Response):
             return called
         return called.noted(read_answer(called.reply, secrets=called.secrets, dated=False))
 
@@ -104,10 +105,10 @@ class Client:
         """Ask for one training job."""
         path = f"{_jobs(project_id)}/{_checked(job_id, 'job id')}"
         called = self._call("GET", path, project_id, app_user=app_user, signed_at=signed_at, target=job_id)
-        if isinstance(called, Answer):
+        if isinstance(called, Response):
             return Shown(called, None)
         shown = read_shown(called.reply, job_id, secrets=called.secrets)
-        return Shown(called.noted(shown.answer), shown.row)
+        return Shown(called.noted(shown.response), shown.row)
 
     def list(
         self,
@@ -129,12 +130,12 @@ class Client:
             max_body_bytes=MAX_LISTING_BYTES,
             within_s=within_s,
         )
-        if isinstance(called, Answer):
+        if isinstance(called, Response):
             return Listing(called, None, None)
         listing = read_listing(called.reply, secrets=called.secrets)
-        return Listing(called.noted(listing.answer), listing.count, listing.rows)
+        return Listing(called.noted(listing.response), listing.count, listing.rows)
 
-    def ready(self, project_id: str) -> Answer | None:
+    def ready(self, project_id: str) -> Response | None:
         """Fetch now what the next call would have to fetch. None: it has what it needs; else IAM's answer.
 
         So that nothing but the call itself lies between somebody's last word and the call.
@@ -144,9 +145,9 @@ class Client:
         if self._watch:
             self._watch.before(self._credentials.current().signer)
         token = self._credentials.token(project_id, self._begin(), self._watch)
-        return token if isinstance(token, Answer) else None
+        return token if isinstance(token, Response) else None
 
-    def renew(self, refused: Answer) -> bool:
+    def renew(self, refused: Response) -> bool:
         """After MetaStudio refused the credentials of a call: whether the next one goes out with newer ones.
 
         Asks nobody; the next call fetches what it needs. Always False for a key: there is nothing to renew.
@@ -173,7 +174,7 @@ class Client:
         max_body_bytes: int = MAX_BODY_BYTES,
         target: str | None = None,
         within_s: float | None = None,
-    ) -> _Called | Answer:
+    ) -> _Called | Response:
         """What came back, or what IAM answered if it gave no token: then nothing was sent."""
         source = self._credentials
         credentials = source.current()
@@ -184,7 +185,7 @@ class Client:
         use: TokenUse | None = None
         if isinstance(source, IamTokens):
             token = source.token(project_id, call, self._watch)
-            if isinstance(token, Answer):
+            if isinstance(token, Response):
                 return token
             auth, use, secrets = TokenAuth(token.value), token.use, (token.value, *credentials.secrets)
         elif isinstance(credentials, Credentials):
@@ -200,10 +201,10 @@ class Client:
         auth(request)
         reply = self._transport.exchange(request, call, max_body_bytes=max_body_bytes)
 
-        def tell(answer: Answer) -> None:
+        def tell(response: Response) -> None:
             if self._watch:
                 final = use is None or not isinstance(source, IamTokens) or source.is_last(use)
-                self._watch.after(credentials.signer, answer, target=target, final=final)
+                self._watch.after(credentials.signer, response, target=target, final=final)
 
         return _Called(reply, (*secrets, *_private(app_user)), use, None if use else signed_at, self.clock, tell)
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
-from worker.deletion import why_bad_id
-from worker.errors import SettingsError
-from worker.files import NotText, home, is_quoted, path_named, read_text
-from worker.metastudio.answer import Answer
+from worker.config.files import NotText, home, is_quoted, path_named, read_text
+from worker.metastudio.response import Response
+from worker.model.errors import SettingsError
+from worker.model.ids import why_bad_id
 
 AK: Final = "HUAWEICLOUD_SDK_AK"
 SK: Final = "HUAWEICLOUD_SDK_SK"
@@ -39,13 +39,13 @@ class Signer:
 
 
 class Watch(Protocol):
-    """Minds how often a key is refused: too often would lock it. See `worker.budget`."""
+    """Minds how often a key is refused: too often would lock it. See `worker.execution.key_budget`."""
 
     def before(self, signer: Signer, *, anew: bool = False, close: bool = True) -> None:
         """Raises where the key must not be used now. anew: whatever was known of it; close: then nobody else does."""
         ...
 
-    def after(self, signer: Signer, answer: Answer, *, target: str | None = None, final: bool = True) -> None:
+    def after(self, signer: Signer, response: Response, *, target: str | None = None, final: bool = True) -> None:
         """A call that it signed was answered, or not. final: a refusal is not only of a token that was too old."""
         ...
 
@@ -53,7 +53,7 @@ class Watch(Protocol):
         """A call that left then (seconds of `time.monotonic`) went through with it. here: this account knows enough."""
         ...
 
-    def refused(self, signer: Signer, answer: Answer, *, target: str | None = None, close: bool = True) -> None:
+    def refused(self, signer: Signer, response: Response, *, target: str | None = None, close: bool = True) -> None:
         """It was refused. close: whoever uses it has to stop."""
         ...
 
@@ -218,8 +218,8 @@ class WatchedFile:
     def _look(self) -> str | None:
         try:
             stat = self.path.stat()
-            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if seen == self._seen:
+            found = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if found == self._seen:
                 return None
             if stat.st_size > MAX_FILE_BYTES:
                 return f"has {stat.st_size} bytes; that is not a credentials file"
@@ -230,7 +230,7 @@ class WatchedFile:
             return str(error)
         if not text.strip():
             return "is empty"
-        self._seen, self._text = seen, text
+        self._seen, self._text = found, text
         return None
 
 

@@ -26,43 +26,37 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
 import requests
 from requests.structures import CaseInsensitiveDict
 
-from worker.addresses import check_endpoint
-from worker.clock import elapsed
-from worker.errors import EraserError
-from worker.metastudio.answer import Answer, Silence, TokenUse
+from worker.config.clock import elapsed
+from worker.config.urls import check_endpoint
 from worker.metastudio.credentials import Watch
+from worker.metastudio.exchange import Call, Reply
+from worker.metastudio.iam_answers import _LOCKED, failed, is_refused, life_s, silent, wait_s
 from worker.metastudio.login import Login, LoginSource
-from worker.metastudio.reading import read_answer, read_time
-from worker.metastudio.transport import Call, Reply, Transport
+from worker.metastudio.response import Response, TokenUse, TransportFailure
+from worker.metastudio.transport import Transport
+from worker.model.errors import EraserError
 
 log = logging.getLogger(__name__)
 
 ENDPOINT: Final = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
 RENEW_BEFORE_S: Final = 40 * 60.0  # as early as the official SDK renews what it fetched…
 RENEW_BEFORE_SHARE: Final = 0.05  # …or this share of a shorter life
-REFUSED_WAIT_S: Final = 60.0  # between two passwords that may be wrong
-LOCKED_WAIT_S: Final = 15 * 60.0  # IAM's default lock; a try before its end may make it longer
-AWAY_WAIT_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)  # after each silence in a row; the last one repeats
-RETRY_AFTER_MOST_S: Final = 15 * 60.0
 ON_TRIAL_S: Final = 60.0  # a token that replaced a refused one and is refused within this time settles it
 
 _PATH: Final = "/v3/auth/tokens?nocatalog=true"  # without it the answer lists every service there is
 _MAX_BODY_BYTES: Final = 1024 * 1024  # the roles of a user can be hundreds
 _TOKEN: Final = re.compile(r"[!-~]{8,32768}")  # what a header can carry; the gateway takes no longer one
-_LOCKED: Final = "IAM.0061"
-_WRONG_PASSWORD: Final = 401
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Token:
+class IamToken:
     """One token and when to renew it; times in seconds of the keeper's clock."""
 
     value: str
@@ -84,7 +78,7 @@ class Token:
 class _Failure:
     """What IAM answered last, and until when nobody asks again."""
 
-    answer: Answer
+    response: Response
     login: str
     until: float
     in_a_row: int
@@ -112,7 +106,7 @@ class IamTokens:
         self._ca_bundle = ca_bundle
         self._fetching = threading.Lock()  # held for as long as IAM takes
         self._changing = threading.Lock()  # held for a moment
-        self._tokens: dict[str, Token] = {}
+        self._tokens: dict[str, IamToken] = {}
         self._refused: set[str] = set()  # projects whose next token is on trial
         self._failures: dict[str | None, _Failure] = {}  # by project; None: about the login or IAM itself
         self._last_number = 0
@@ -121,7 +115,7 @@ class IamTokens:
         """Who asks for tokens now; asks nobody. Raises `SettingsError` with what to set."""
         return self._login.current()
 
-    def token(self, project_id: str, call: Call, watch: Watch | None = None) -> Token | Answer:
+    def token(self, project_id: str, call: Call, watch: Watch | None = None) -> IamToken | Response:
         """A token for a call, or what IAM answered instead. `watch` minds how often a password is refused.
 
         At least a quarter of the call's time is left for the call itself.
@@ -132,7 +126,7 @@ class IamTokens:
             return kept
         patience_s = max(0.0, _left_s(call) / 2)
         if not (self._fetching.acquire(timeout=patience_s) if kept is None else self._fetching.acquire(blocking=False)):
-            return kept or _silent(Silence.TIMEOUT, round(patience_s * 1000))
+            return kept or silent(TransportFailure.TIMEOUT, round(patience_s * 1000))
         try:
             return self._renewed(project_id, login, call, watch)
         finally:
@@ -158,15 +152,15 @@ class IamTokens:
         kept = self._tokens.get(use.project_id)
         return kept is not None and kept.use.number == use.number and self._settles_it(kept)
 
-    def _settles_it(self, kept: Token) -> bool:
+    def _settles_it(self, kept: IamToken) -> bool:
         return kept.on_trial and self._clock() - kept.fetched < ON_TRIAL_S
 
-    def _kept(self, project_id: str, login: Login) -> Token | None:
+    def _kept(self, project_id: str, login: Login) -> IamToken | None:
         token = self._tokens.get(project_id)
         usable = token is not None and token.login == login.fingerprint and self._clock() < token.ends_at
         return token if usable else None
 
-    def _renewed(self, project_id: str, login: Login, call: Call, watch: Watch | None) -> Token | Answer:
+    def _renewed(self, project_id: str, login: Login, call: Call, watch: Watch | None) -> IamToken | Response:
         """Look again, now that nobody else fetches; then fetch."""
         kept, now = self._kept(project_id, login), self._clock()
         if kept is not None and now < kept.renew_at:
@@ -174,9 +168,9 @@ class IamTokens:
         for failure in (self._failures.get(about) for about in (None, project_id)):
             if failure is None or failure.login != login.fingerprint:
                 continue
-            wrong = is_refused(failure.answer)
+            wrong = is_refused(failure.response)
             if (kept is not None and wrong) or (now < failure.until and not (wrong and watch)):
-                return kept or failure.answer
+                return kept or failure.response
         if watch:
             try:
                 watch.before(login.signer, anew=True, close=kept is None)
@@ -184,12 +178,12 @@ class IamTokens:
                 if kept is None:
                     raise
                 return kept
-        asked = time.monotonic()
+        started = time.monotonic()
         fetched = self._fetch(project_id, login, call)
-        if isinstance(fetched, Answer):
+        if isinstance(fetched, Response):
             self._remember(fetched, project_id, login)
-            told = {"status": fetched.status, "code": fetched.code, "error": fetched.message or fetched.silence}
-            log.warning("token.not_given", extra={"project_id": project_id, **told})
+            fields = {"status": fetched.status, "code": fetched.code, "error": fetched.message or fetched.failure}
+            log.warning("token.not_given", extra={"project_id": project_id, **fields})
             if watch and is_refused(fetched):
                 watch.refused(login.signer, fetched, close=kept is None)
             elif watch:
@@ -199,10 +193,10 @@ class IamTokens:
         self._failures.pop(None, None)
         self._failures.pop(project_id, None)
         if watch:
-            watch.accepted(login.signer, asked, here=False)
+            watch.accepted(login.signer, started, here=False)
         return fetched
 
-    def _fetch(self, project_id: str, login: Login, call: Call) -> Token | Answer:
+    def _fetch(self, project_id: str, login: Login, call: Call) -> IamToken | Response:
         body = json.dumps(_document(login, project_id)).encode()
         request = requests.PreparedRequest()
         request.method, request.url, request.body = "POST", self.endpoint + _PATH, body
@@ -222,8 +216,8 @@ class IamTokens:
         reply = self._exchange(request, within)
         value = reply.headers.get("X-Subject-Token", "")
         if reply.status != 201 or not _TOKEN.fullmatch(value):
-            return _failed(reply, login)
-        return self._keep(value, project_id, login, asked, _life_s(reply))
+            return failed(reply, login)
+        return self._keep(value, project_id, login, asked, life_s(reply))
 
     def _exchange(self, request: requests.PreparedRequest, within: Call) -> Reply:
         """On a connection of its own: the next request is hours away, and an old one may be dead without knowing."""
@@ -234,11 +228,11 @@ class IamTokens:
         finally:
             transport.close()
 
-    def _keep(self, value: str, project_id: str, login: Login, asked: float, life_s: float) -> Token:
+    def _keep(self, value: str, project_id: str, login: Login, asked: float, life_s: float) -> IamToken:
         early_s = min(RENEW_BEFORE_S, RENEW_BEFORE_SHARE * life_s) * (1 + self._random()) / 2
         with self._changing:
             self._last_number += 1
-            token = Token(
+            token = IamToken(
                 value=value,
                 use=TokenUse(project_id, self._last_number),
                 login=login.fingerprint,
@@ -251,65 +245,19 @@ class IamTokens:
             self._tokens[project_id] = token
         return token
 
-    def _remember(self, answer: Answer, project_id: str, login: Login) -> None:
+    def _remember(self, response: Response, project_id: str, login: Login) -> None:
         # Whether this user may work in this project is nothing about its password, nor about the other projects.
-        about = project_id if answer.status in (400, 403, 404) and answer.code != _LOCKED else None
+        about = project_id if response.status in (400, 403, 404) and response.code != _LOCKED else None
         last = self._failures.get(about)
         in_a_row = last.in_a_row + 1 if last is not None and last.login == login.fingerprint else 1
-        until = self._clock() + _wait_s(answer, in_a_row)
-        self._failures[about] = _Failure(answer, login.fingerprint, until, in_a_row)
+        until = self._clock() + wait_s(response, in_a_row)
+        self._failures[about] = _Failure(response, login.fingerprint, until, in_a_row)
 
 
 def _document(login: Login, project_id: str) -> dict[str, object]:
     user = {"domain": {"name": login.domain}, "name": login.user, "password": login.password}
     identity = {"methods": ["password"], "password": {"user": user}}
     return {"auth": {"identity": identity, "scope": {"project": {"id": project_id}}}}
-
-
-def _failed(reply: Reply, login: Login) -> Answer:
-    """IAM's answer, redacted. Of a 201 nothing is quoted: it describes the user."""
-    answer = read_answer(reply, secrets=login.secrets, quote_message=reply.status != 201)
-    if reply.status == 201:
-        answer = replace(answer, message="no usable token came with it")
-    # {"error": {"code": 401, …}} only repeats the status
-    return replace(answer, of_iam=True, code=None if answer.code == str(answer.status) else answer.code)
-
-
-def _silent(silence: Silence, ms: int) -> Answer:
-    return Answer(None, silence, None, None, None, ms, of_iam=True)
-
-
-def is_locked(answer: Answer) -> bool:
-    """Whether IAM says that too many passwords were wrong."""
-    return answer.code == _LOCKED or "locked" in (answer.message or "").lower()
-
-
-def is_refused(answer: Answer) -> bool:
-    """Whether the user is: the password is wrong, or one too many was."""
-    return answer.status == _WRONG_PASSWORD or (answer.status is not None and is_locked(answer))
-
-
-def _wait_s(answer: Answer, in_a_row: int) -> float:
-    """How long an answer that was no token stands."""
-    refused = answer.status is not None and 400 <= answer.status < 500 and answer.status not in (408, 429)
-    if refused:
-        return LOCKED_WAIT_S if is_locked(answer) else REFUSED_WAIT_S
-    away_s = AWAY_WAIT_S[min(in_a_row, len(AWAY_WAIT_S)) - 1]
-    return max(away_s, min(answer.retry_after_s or 0.0, RETRY_AFTER_MOST_S))
-
-
-def _life_s(reply: Reply) -> float:
-    """How long the token lives, by IAM's clock alone: ours may be wrong. Endless when the answer does not say it."""
-    try:
-        token = json.loads(reply.body)["token"]
-        ends, begins = read_time(token["expires_at"]), read_time(token.get("issued_at"))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return float("inf")
-    if ends is None:
-        return float("inf")
-    begins = begins or read_answer(reply, secrets=(), quote_message=False).date or datetime.now(UTC)
-    life_s = (ends - begins).total_seconds()
-    return life_s if life_s > 0 else float("inf")
 
 
 def _left_s(call: Call) -> float:

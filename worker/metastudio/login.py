@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
-from worker.errors import SettingsError
 from worker.metastudio.credentials import Signer, WatchedFile, variable
+from worker.model.errors import SettingsError
 
 USER: Final = "ERASER_IAM_USER"
 PASSWORD: Final = "ERASER_IAM_PASSWORD"  # noqa: S105  the name of a setting, not its value

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from worker.clock import PROCESS, SteadyClock, elapsed
-from worker.metastudio.reading import http_date
+from worker.config.clock import PROCESS, SteadyClock, elapsed
+from worker.metastudio.parsing import http_date
 
 OLD_S: Final = 60.0  # others may have heard something newer
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 
 from requests.auth import AuthBase
 
-from worker.errors import UsageError
+from worker.model.errors import UsageError
 
 if TYPE_CHECKING:
     from requests import PreparedRequest

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 
-class Kind(StrEnum):
+class StateKind(StrEnum):
     """Who moves a job out of a state. Inferred from names and texts: the documents have no transition graph."""
 
     MOVING = "moving"  # the service, by itself
@@ -18,8 +18,8 @@ class Kind(StrEnum):
     END = "end"
 
 
-_BY_KIND: Final[Mapping[Kind, str]] = {
-    Kind.MOVING: """
+_BY_KIND: Final[Mapping[StateKind, str]] = {
+    StateKind.MOVING: """
         AUTO_VERIFYING MANUAL_VERIFY_SUCCESS
         WAIT_TRAINING_DATA_PREPROCESS TRAINING_DATA_PREPROCESSING TRAINING_DATA_PREPROCESS_SUCCESS
         TRAINING TRAIN_SUCCESS INFERENCE_DATA_PREPROCESSING
@@ -29,9 +29,9 @@ _BY_KIND: Final[Mapping[Kind, str]] = {
         WAIT_TEST_VIDEO_CHECK TEST_VIDEO_CHECK_PROCESSING TEST_VIDEO_CHECK_SUCCESS
         VIDEO_ANALYZE_PROCESSING VIDEO_ANALYZE_SUCCESS
     """,
-    Kind.ADMIN: "MANUAL_VERIFYING WAIT_ADMIN_CONFIRM WAIT_ADMIN_CALIBRATION JOB_REJECT",
-    Kind.USER: "WAIT_FILE_UPLOAD WAIT_USER_CONFIRM",
-    Kind.REST: """
+    StateKind.ADMIN: "MANUAL_VERIFYING WAIT_ADMIN_CONFIRM WAIT_ADMIN_CALIBRATION JOB_REJECT",
+    StateKind.USER: "WAIT_FILE_UPLOAD WAIT_USER_CONFIRM",
+    StateKind.REST: """
         AUTO_VERIFY_FAILED MANUAL_VERIFY_FAILED
         TRAINING_DATA_PREPROCESS_FAILED TRAIN_FAILED INFERENCE_DATA_PREPROCESS_FAILED
         MANUAL_STOP_INFERENCE_DATA_PREPROCESS MANUAL_STOP_TRAIN MANUAL_STOP_TRAINING_DATA_PREPROCESS
@@ -40,10 +40,10 @@ _BY_KIND: Final[Mapping[Kind, str]] = {
         ACTION_MARK_FAILED TEST_VIDEO_CHECK_FAILED VIDEO_ANALYZE_FAILED
         JOB_PENDING
     """,  # MANUL_ is how the service spells it
-    Kind.END: "JOB_SUCCESS JOB_FINISH",
+    StateKind.END: "JOB_SUCCESS JOB_FINISH",
 }
 
-KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
+KINDS: Final[Mapping[str, StateKind]] = MappingProxyType(
     {state: kind for kind, states in _BY_KIND.items() for state in states.split()}
 )
 STATES: Final = frozenset(KINDS)

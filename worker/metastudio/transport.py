@@ -13,9 +13,7 @@ import io
 import socket
 import ssl
 import time
-from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
@@ -26,8 +24,9 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from worker.clock import elapsed
-from worker.metastudio.answer import Silence
+from worker.config.clock import elapsed
+from worker.metastudio.exchange import Call, Reply
+from worker.metastudio.response import TransportFailure
 
 MAX_HEAD_BYTES: Final = 64 * 1024  # all 100 Continue, the status line and the headers together
 _READ_BYTES: Final = 64 * 1024
@@ -50,38 +49,7 @@ class HeadTooLarge(http.client.HTTPException):
     """The head of an answer is above its bound; the message says nothing of what came."""
 
 
-@dataclass(slots=True)
-class Call:
-    """The clock of one call. A machine that sleeps through the deadline sends nothing more."""
-
-    connect_timeout_s: float
-    read_timeout_s: float
-    deadline: float  # by `elapsed`
-    sent_at: float | None = None  # `time.monotonic` when the first byte was about to leave; None proves that none did
-    silence: Silence | None = None  # how the head failed to come
-
-    def wait(self, at_most_s: float) -> float:
-        """How long to wait for the next byte. Raises `TimeoutError` when the deadline has passed."""
-        left = self.deadline - elapsed()
-        if left <= 0:
-            raise TimeoutError("the call's deadline has passed")
-        return min(at_most_s, left)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came over the wire. Lives only until it is read: the body may hold personal data."""
-
-    status: int | None
-    silence: Silence | None
-    ms: int
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes = field(default=b"", repr=False)
-    truncated: bool = False
-    sent_at: float | None = None  # seconds of `time.monotonic`; None proves that no byte left
-
-
-# urllib3 hands a connection nothing but two numbers; the call travels beside it, in the thread that makes it.
+# urllib3 executors a connection nothing but two numbers; the call travels beside it, in the thread that makes it.
 _CALL: ContextVar[Call] = ContextVar("call")
 
 
@@ -120,8 +88,10 @@ class Transport(HTTPAdapter):
         try:
             response: Any = self.send(request, stream=True, timeout=(call.connect_timeout_s, call.read_timeout_s))
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
-            silence = (call.silence or Silence.RESET) if call.sent_at is not None else Silence.NOT_SENT
-            return Reply(None, silence, _ms_since(call.sent_at or started), sent_at=call.sent_at)
+            failure = (
+                (call.failure or TransportFailure.RESET) if call.sent_at is not None else TransportFailure.NOT_SENT
+            )
+            return Reply(None, failure, _ms_since(call.sent_at or started), sent_at=call.sent_at)
         finally:
             _CALL.reset(token)
         body, complete = _read_body(response, max_body_bytes)
@@ -199,13 +169,13 @@ class _Response(http.client.HTTPResponse):
         try:
             super().begin()
         except ConnectionError:  # http.client.RemoteDisconnected is one
-            self._call.silence = Silence.RESET
+            self._call.failure = TransportFailure.RESET
             raise
         except TimeoutError:
-            self._call.silence = Silence.TIMEOUT
+            self._call.failure = TransportFailure.TIMEOUT
             raise
         except http.client.HTTPException:
-            self._call.silence = Silence.GARBLED
+            self._call.failure = TransportFailure.GARBLED
             raise
         self._reader.in_head = False
         if self.msg.defects or self.msg.get_payload():
@@ -216,7 +186,9 @@ class _Response(http.client.HTTPResponse):
         if self.status < 200 or (self.status in (204, 304) and "Content-Length" in self.msg):
             # More may still come: on a connection used again it would count as the answer for another job.
             self.will_close = True
-        self._call.silence = Silence.GARBLED  # if urllib3 still refuses the head, such as two unequal Content-Lengths
+        self._call.failure = (
+            TransportFailure.GARBLED
+        )  # if urllib3 still refuses the head, such as two unequal Content-Lengths
 
 
 class _Bounded(HTTPConnection):
@@ -261,7 +233,7 @@ class _Bounded(HTTPConnection):
         try:
             super().send(data)
         except TimeoutError:
-            call.silence = Silence.TIMEOUT
+            call.failure = TransportFailure.TIMEOUT
             raise
 
 

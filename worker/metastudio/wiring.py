@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from worker.accounts import CONFIG, CredentialsReference
-from worker.addresses import iam_endpoint_of
-from worker.errors import SettingsError
-from worker.logins import ENDPOINT, LoginReference
-from worker.metastudio.credentials import (
-    CredentialsSource,
-    EnvironmentCredentials,
-    FileCredentials,
-    find_credentials,
-)
+from worker.config.accounts import CONFIG, CredentialsReference
+from worker.config.logins import ENDPOINT, LoginReference
+from worker.config.urls import iam_endpoint_of
+from worker.metastudio.credentials import CredentialsSource, EnvironmentCredentials, FileCredentials, find_credentials
 from worker.metastudio.iam import IamTokens
 from worker.metastudio.login import LoginSource
+from worker.model.errors import SettingsError
 
 _SDK_NAMES: Final = {  # what a reference stands for, by the official SDK's names
     "ak_env": "HUAWEICLOUD_SDK_AK",

@@ -15,13 +15,13 @@ from typing import Any
 
 import redis
 
-from worker.errors import EraserError, Unreachable
-from worker.ledger.receipts import DAY_MS, Book, Mark, Receipts, following, place
-from worker.ledger.store import Ledger
+from worker.config.settings import Settings
+from worker.ledger.deletions import Ledger
+from worker.ledger.receipts import DAY_MS, Checkpoint, ReceiptProgress, Receipts, following, place
+from worker.model.errors import EraserError, Unreachable
 from worker.receipts.dayfiles import DayFiles, DayFileWrong
 from worker.receipts.sealing import Broken, seal_all, sealed_lines
 from worker.receipts.signature import Signer
-from worker.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -36,61 +36,67 @@ def archive_day(ledger: Ledger, directory: Path, *, now_ms: float, signer: Signe
     """
     receipts = Receipts(ledger.client, ledger.account, ledger.keys)
     _trim(ledger, receipts)
-    book, files = receipts.book(), DayFiles(directory, ledger.account)
+    progress, files = receipts.progress(), DayFiles(directory, ledger.account)
     try:
-        files.check(book)
-        return _archive(ledger, receipts, files, book, now_ms=now_ms, signer=signer)
+        files.check(progress)
+        return _archive(ledger, receipts, files, progress, now_ms=now_ms, signer=signer)
     except (Broken, DayFileWrong):
-        if receipts.book().archived != book.archived:
+        if receipts.progress().archived != progress.archived:
             return 0  # another worker archived them meanwhile
         raise
 
 
 def _archive(
-    ledger: Ledger, receipts: Receipts, files: DayFiles, book: Book, *, now_ms: float, signer: Signer | None
+    ledger: Ledger,
+    receipts: Receipts,
+    files: DayFiles,
+    progress: ReceiptProgress,
+    *,
+    now_ms: float,
+    signer: Signer | None,
 ) -> int | None:
-    archived = book.archived
-    oldest = receipts.page(archived.id, limit=1)
-    if not oldest or (day := book.day(oldest[0].settled_ms, now_ms)) >= now_ms // DAY_MS:
+    archived = progress.archived
+    oldest = receipts.read_page(archived.id, limit=1)
+    if not oldest or (day := progress.day(oldest[0].settled_ms, now_ms)) >= now_ms // DAY_MS:
         return None
     seal_all(ledger)
-    book = receipts.book()
-    next_one = receipts.page(book.sealed.id, limit=1)
+    progress = receipts.progress()
+    next_one = receipts.read_page(progress.sealed.id, limit=1)
     if (
-        book.archived != archived
-        or book.sealed.n == archived.n
-        or (next_one and book.day(next_one[0].settled_ms, now_ms) <= day)
+        progress.archived != archived
+        or progress.sealed.n == archived.n
+        or (next_one and progress.day(next_one[0].settled_ms, now_ms) <= day)
     ):
         return 0  # somebody else seals or archives right now
-    last = book.archived
+    last = progress.archived
 
     def of_the_day() -> Iterator[dict[str, Any]]:
         nonlocal last
-        for line in sealed_lines(receipts, book.archived, book.sealed):
-            if book.day(line.settled_ms, now_ms) > day:
+        for line in sealed_lines(receipts, progress.archived, progress.sealed):
+            if progress.day(line.settled_ms, now_ms) > day:
                 return
-            last = line.mark
+            last = line.checkpoint
             yield line.values
 
-    files.write(day, of_the_day(), book, signer)
-    if not _archived(ledger, book.archived, last):
+    files.write(day, of_the_day(), progress, signer)
+    if not _archived(ledger, progress.archived, last):
         return 0
     _trim(ledger, receipts)
-    count = last.n - book.archived.n
+    count = last.n - progress.archived.n
     log.info("receipts.archived", extra={"account": ledger.account, "count": count, "n": last.n, "head": last.head})
     return count
 
 
-def _archived(ledger: Ledger, was: Mark, last: Mark) -> bool:
-    said = {"was": was.id, "n": last.n, "id": last.id, "head": last.head}
-    return bool(ledger.move("archive", said)["archived"])
+def _archived(ledger: Ledger, was: Checkpoint, last: Checkpoint) -> bool:
+    fields = {"was": was.id, "n": last.n, "id": last.id, "head": last.head}
+    return bool(ledger.run_script("archive", fields)["archived"])
 
 
 def _trim(ledger: Ledger, receipts: Receipts) -> None:
     """Let go of what was archived, also of what a crash left: the book says that nobody reads it here any more."""
-    archived = receipts.book().archived.id
-    while (oldest := receipts.page(limit=1)) and place(oldest[0].id) <= place(archived):
-        if not ledger.move("trim", {"id": archived, "keep": following(archived)})["trimmed"]:
+    archived = receipts.progress().archived.id
+    while (oldest := receipts.read_page(limit=1)) and place(oldest[0].id) <= place(archived):
+        if not ledger.run_script("trim", {"id": archived, "keep": following(archived)})["trimmed"]:
             return  # another worker archived more meanwhile, and trims
 
 
@@ -101,10 +107,10 @@ class Archivist:
     """
 
     def __init__(
-        self, ledger: Callable[[str], Ledger], directory: Path, settings: Settings, told: dict[str, str]
+        self, ledger: Callable[[str], Ledger], directory: Path, settings: Settings, fields: dict[str, str]
     ) -> None:
         self._ledger = ledger
-        self._told = told
+        self._told = fields
         self._accounts = list(settings.accounts)
         self._directory = directory
         self._key = settings.receipt_key

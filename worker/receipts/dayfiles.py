@@ -18,12 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from worker.errors import EraserError
-from worker.ledger.receipts import DAY_MS, Book
+from worker.ledger.receipts import DAY_MS, ReceiptProgress
+from worker.model.errors import EraserError
 from worker.receipts import trailer, verify
 from worker.receipts.chain import genesis, hash_of
-from worker.receipts.forms import Form, header, is_trailer, read, written
 from worker.receipts.sealing import head_of
+from worker.receipts.serialization import Form, header, is_trailer, read, written
 from worker.receipts.signature import Signer
 
 OLD_DRAFT_S = 3600.0
@@ -70,14 +70,16 @@ class DayFiles:
         """Every file, the oldest first."""
         return paths_in(self._folder)
 
-    def write(self, day: int, lines: Iterable[dict[str, Any]], book: Book, signer: Signer | None) -> dict[str, Any]:
+    def write(
+        self, day: int, lines: Iterable[dict[str, Any]], progress: ReceiptProgress, signer: Signer | None
+    ) -> dict[str, Any]:
         """Write the file of a day, whole or not at all, and read it back. Returns its trailer.
 
         One that is there already and ends with the same head was written before a crash, or by another worker.
         Raises `DayFileWrong` and `OSError`.
         """
-        path, prev = self.path(day), head_of(self.account, book.archived)
-        self._check_last(path, book)
+        path, prev = self.path(day), head_of(self.account, progress.archived)
+        self._check_last(path, progress)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
         try:
@@ -100,32 +102,32 @@ class DayFiles:
                 if draft.stat().st_mtime < time.time() - OLD_DRAFT_S:
                     draft.unlink()
 
-    def check(self, book: Book) -> None:
+    def check(self, progress: ReceiptProgress) -> None:
         """Would the next file go on where the last one ends? Reads that one's end only. Raises `DayFileWrong`."""
         paths = self.paths()
-        if paths and _end(paths[-1])["prev"] == head_of(self.account, book.archived):
+        if paths and _end(paths[-1])["prev"] == head_of(self.account, progress.archived):
             return  # it was just written, and has not left Redis yet
-        self._check_end(paths[-1:], book, _end)
+        self._check_end(paths[-1:], progress, _end)
 
-    def _check_last(self, path: Path, book: Book) -> None:
+    def _check_last(self, path: Path, progress: ReceiptProgress) -> None:
         others = [other for other in self.paths() if other != path][-1:]
         if others and others[0] > path:
             raise self._another_chain(others[0])
-        self._check_end(others, book, checked)
+        self._check_end(others, progress, checked)
 
-    def _check_end(self, last: list[Path], book: Book, end_of: Callable[[Path], dict[str, Any]]) -> None:
+    def _check_end(self, last: list[Path], progress: ReceiptProgress, end_of: Callable[[Path], dict[str, Any]]) -> None:
         """A file has to go on where the last one ends, so another Redis does not mix its receipts with these.
 
         A day goes only to a directory that has all before it, or to an empty one that may begin without them: no chain
         is split between two.
         """
         end: dict[str, Any] = end_of(last[0]) if last else {"head": genesis(self.account), "last_n": 0}
-        archived, there = book.archived, int(end["last_n"] or 0)
+        archived, there = progress.archived, int(end["last_n"] or 0)
         if end["head"] == head_of(self.account, archived):
             return
         if last and there >= archived.n:
             raise self._another_chain(last[0])
-        if last or not book.relocated:
+        if last or not progress.relocated:
             raise ReceiptsElsewhere(self._folder, self.account, there=there, archived=archived.n)
 
     def _another_chain(self, last: Path) -> DayFileWrong:
@@ -184,7 +186,7 @@ def checked(path: Path, head: str | None = None, *, after: str | None = None) ->
     """The trailer of a file that is as it was written. Raises `DayFileWrong`."""
     try:
         return verify.verify(partial(raw_lines, path), head=head, after=after).trailer
-    except verify.Fault as fault:
+    except verify.VerificationError as fault:
         raise DayFileWrong(
             f"{path}: {fault}. It is left as it is. If Redis was restored from an older copy, or the file was changed: "
             "keep the file elsewhere, and see `eraser receipts verify`"

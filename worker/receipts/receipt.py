@@ -6,8 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from worker.ledger.moves import target
-from worker.ledger.receipts import Entry
+from worker.ledger.receipts import ReceiptEntry
+from worker.ledger.types import target
 
 VERSION: Final = 1
 NUMBERS: Final = ("v", "n", "round", "attempts", "status")
@@ -44,37 +44,37 @@ FIELDS: Final = (
 )
 
 
-def expand(account: str, entry: Entry) -> dict[str, Any]:
+def expand(account: str, entry: ReceiptEntry) -> dict[str, Any]:
     """A receipt with its full names, in the order of `FIELDS`. No floats: programs in other languages hash it too."""
-    said = {name: value or None for name, value in entry.fields.items()}
+    values = {name: value or None for name, value in entry.fields.items()}
     return {
         "v": VERSION,
         "n": entry.n,
         "account": account,
         "project_id": entry.ref.project_id,
         **target(entry.ref.job_id),
-        "state": said["s"],
-        "evidence": said["e"],
-        "cause": said["c"],
-        "requested_at": _time(said["at"]),
-        "finished_at": _time(said["t"]),
-        "requested_by": said["by"],
-        "reason": said["why"],
-        "run": said["run"],
-        "policy": said["pol"],
-        "lane": said["l"],
-        "claims": [_claim(claim) for claim in json.loads(said["also"] or "[]")],
-        "finished_by": said["eb"],
-        "finished_reason": said["ew"],
+        "state": values["s"],
+        "evidence": values["e"],
+        "cause": values["c"],
+        "requested_at": _time(values["at"]),
+        "finished_at": _time(values["t"]),
+        "requested_by": values["by"],
+        "reason": values["why"],
+        "run": values["run"],
+        "policy": values["pol"],
+        "lane": values["l"],
+        "claims": [_claim(claim) for claim in json.loads(values["also"] or "[]")],
+        "finished_by": values["eb"],
+        "finished_reason": values["ew"],
         "round": int(entry.fields["r"]),
         "attempts": int(entry.fields["k"]),
-        "status": int(said["st"]) if said["st"] else None,
-        "code": said["co"],
-        "request_id": said["x"],
-        "look_request_id": said["y"],
-        "asset_id": said["as"],
-        "voice_train_job_id": said["vo"],
-        "related": "not checked" if said["as"] or said["vo"] else None,
+        "status": int(values["st"]) if values["st"] else None,
+        "code": values["co"],
+        "request_id": values["x"],
+        "look_request_id": values["y"],
+        "asset_id": values["as"],
+        "voice_train_job_id": values["vo"],
+        "related": "not checked" if values["as"] or values["vo"] else None,
     }
 
 

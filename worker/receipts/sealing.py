@@ -14,10 +14,10 @@ from typing import Any
 
 import redis
 
-from worker.errors import EraserError
-from worker.keys import OURS, Keys
-from worker.ledger.receipts import PAGE, Entry, Mark, Receipts, unsealed
-from worker.ledger.store import Ledger
+from worker.ledger.deletions import Ledger
+from worker.ledger.keys import OURS, Keys
+from worker.ledger.receipts import PAGE, Checkpoint, ReceiptEntry, Receipts, unsealed
+from worker.model.errors import EraserError
 from worker.receipts.chain import genesis, linked
 from worker.receipts.receipt import expand
 
@@ -33,7 +33,7 @@ class Broken(EraserError):
     `first` and `last`: numbers between which the break lies. `until`: the next seal, from where the chain goes on.
     """
 
-    def __init__(self, account: str, first: int, last: int, why: str, *, until: Mark) -> None:
+    def __init__(self, account: str, first: int, last: int, why: str, *, until: Checkpoint) -> None:
         which = f"receipt {first:,}" if first == last else f"a receipt from {first:,} to {last:,}"
         super().__init__(f"account {account}: {which} in Redis was changed after it was sealed: {why}")
         self.first = first
@@ -49,7 +49,7 @@ class Unreadable(EraserError):
 class Line:
     """A receipt with `prev` and `hash`, and where it stands in the stream."""
 
-    mark: Mark
+    checkpoint: Checkpoint
     settled_ms: int
     values: dict[str, Any]
 
@@ -57,14 +57,14 @@ class Line:
 def seal(ledger: Ledger, *, most: int = PAGE) -> bool:
     """Seal at most so many. Returns whether there are more. Of two that seal at once the second changes nothing."""
     receipts = Receipts(ledger.client, ledger.account, ledger.keys)
-    was = receipts.book().sealed
-    entries = receipts.page(was.id, limit=most)
+    was = receipts.progress().sealed
+    entries = receipts.read_page(was.id, limit=most)
     if not entries:
         return False
     head = head_of(ledger.account, was)
     for entry in entries:
         head = str(linked(_expanded(ledger.account, entry), head)["hash"])
-    ledger.move("seal", {"was": was.id, "n": entries[-1].n, "id": entries[-1].id, "head": head})
+    ledger.run_script("seal", {"was": was.id, "n": entries[-1].n, "id": entries[-1].id, "head": head})
     return len(entries) == most
 
 
@@ -105,12 +105,12 @@ class Sealer:
         self._lately = {account: until for account, until in self._lately.items() if until > now}
 
 
-def head_of(account: str, mark: Mark) -> str:
+def head_of(account: str, checkpoint: Checkpoint) -> str:
     """The chain's head at a place."""
-    return mark.head or genesis(account)
+    return checkpoint.head or genesis(account)
 
 
-def sealed_lines(receipts: Receipts, after: Mark, until: Mark) -> Iterator[Line]:
+def sealed_lines(receipts: Receipts, after: Checkpoint, until: Checkpoint) -> Iterator[Line]:
     """Every line after a place, up to another one; each was compared with the next seal before it is given out.
 
     Raises `Broken`.
@@ -120,18 +120,18 @@ def sealed_lines(receipts: Receipts, after: Mark, until: Mark) -> Iterator[Line]
         after = seal_
 
 
-def _between(receipts: Receipts, after: Mark, until: Mark) -> list[Line]:
+def _between(receipts: Receipts, after: Checkpoint, until: Checkpoint) -> list[Line]:
     head, lines = head_of(receipts.account, after), []
     for entry in receipts.each(after.id, until=until.id):
         values = linked(_expanded(receipts.account, entry), head)
         head = values["hash"]
-        lines.append(Line(Mark(entry.n, entry.id, head), entry.settled_ms, values))
+        lines.append(Line(Checkpoint(entry.n, entry.id, head), entry.settled_ms, values))
     if head != until.head:
-        raise _broken(receipts.account, after.n, until, [line.mark.n for line in lines])
+        raise _broken(receipts.account, after.n, until, [line.checkpoint.n for line in lines])
     return lines
 
 
-def _expanded(account: str, entry: Entry) -> dict[str, Any]:
+def _expanded(account: str, entry: ReceiptEntry) -> dict[str, Any]:
     try:
         return expand(account, entry)
     except (KeyError, ValueError):
@@ -141,7 +141,7 @@ def _expanded(account: str, entry: Entry) -> dict[str, Any]:
         ) from None
 
 
-def _broken(account: str, after: int, until: Mark, numbers: list[int]) -> Broken:
+def _broken(account: str, after: int, until: Checkpoint, numbers: list[int]) -> Broken:
     there = set(numbers)
     missing = [n for n in range(after + 1, until.n + 1) if n not in there]
     if missing:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from worker.receipts.chain import canonical, sealed
-from worker.receipts.forms import KIND
 from worker.receipts.receipt import VERSION
+from worker.receipts.serialization import KIND
 from worker.receipts.signature import Signer
 
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.receipts.chain import genesis, hash_of
-from worker.receipts.forms import Form, header, is_trailer, read
+from worker.receipts.serialization import Form, header, is_trailer, read
 from worker.receipts.signature import Verifier
-from worker.receipts.tally import Tally
+from worker.receipts.summary import Summary
 from worker.receipts.trailer import statement
 
 Lines = Callable[[], Iterable[bytes]]  # with their ends; may be asked for twice
 
 
-class Fault(Exception):
+class VerificationError(Exception):
     """The first thing that is wrong. `line` counts from 1; 0: the file as a whole."""
 
     def __init__(self, line: int, why: str) -> None:
@@ -28,11 +28,11 @@ class Fault(Exception):
 
 
 @dataclass
-class Reading:
+class Verification:
     """What was read of a file."""
 
     form: Form
-    tally: Tally = field(default_factory=Tally)
+    summary: Summary = field(default_factory=Summary)
     trailer: dict[str, Any] = field(default_factory=dict)
 
 
@@ -52,21 +52,21 @@ def verify(
     head: str | None = None,
     key: Verifier | None = None,
     after: str | None = None,
-    tally: Tally | None = None,
-) -> Reading:
-    """Read a file to its end. Raises `Fault`.
+    summary: Summary | None = None,
+) -> Verification:
+    """Read a file to its end. Raises `VerificationError`.
 
     head: the hash that its last receipt must have; after: the one that its first receipt must continue from; tally:
     counts what was read before a fault, too.
     """
     form = _form(lines())
-    reading, at = Reading(form, tally if tally is not None else Tally()), _At(0)
+    reading, at = Verification(form, summary if summary is not None else Summary()), _At(0)
     foretold = _foretold(lines, form)
     for number, raw in enumerate(lines(), 1):
         if number == 1 and form is Form.CSV:
             continue
         if reading.trailer:
-            raise Fault(number, "added: it is after the trailer")
+            raise VerificationError(number, "added: it is after the trailer")
         line = _line(form, number, raw)
         if is_trailer(line):
             _check_trailer(number, line, reading, at)
@@ -74,9 +74,11 @@ def verify(
         else:
             _check(number, line, at, lambda: _parsed(lines, form), foretold)
             at.number, at.n, at.head, at.account = number, line["n"], line["hash"], line["account"]
-            reading.tally.add(line)
+            reading.summary.add(line)
     if not reading.trailer:
-        raise Fault(max(at.number, int(form is Form.CSV)) + 1, "the trailer is missing: the file was cut here")
+        raise VerificationError(
+            max(at.number, int(form is Form.CSV)) + 1, "the trailer is missing: the file was cut here"
+        )
     _check_outside(reading, head, key, after, lambda: _parsed(lines, form))
     return reading
 
@@ -87,24 +89,26 @@ def verify(
 def _form(lines: Iterable[bytes]) -> Form:
     first = next(iter(lines), b"")
     if not first:
-        raise Fault(0, "the file is empty: not even a trailer is in it")
+        raise VerificationError(0, "the file is empty: not even a trailer is in it")
     if first.startswith(b"{"):
         return Form.JSONL
     if first.rstrip(b"\n").decode(errors="replace") == header(Form.CSV):
         return Form.CSV
-    raise Fault(1, "neither a receipt nor the names of a CSV file of receipts: altered, or another kind of file")
+    raise VerificationError(
+        1, "neither a receipt nor the names of a CSV file of receipts: altered, or another kind of file"
+    )
 
 
 def _line(form: Form, number: int, raw: bytes) -> dict[str, Any]:
     if not raw.endswith(b"\n"):
-        raise Fault(number, "ends in the middle: the file was cut here")
+        raise VerificationError(number, "ends in the middle: the file was cut here")
     try:
         line = read(form, raw[:-1].decode())
     except ValueError:
-        raise Fault(number, "altered: not a line as the export writes it") from None
+        raise VerificationError(number, "altered: not a line as the export writes it") from None
     if line.get("hash") != hash_of(line):
         what = "the trailer" if is_trailer(line) else _name(line)
-        raise Fault(number, f"altered: {what} has a hash mismatch")
+        raise VerificationError(number, f"altered: {what} has a hash mismatch")
     return line
 
 
@@ -117,48 +121,62 @@ def _check(
 ) -> None:
     """Does a receipt, good in itself, follow the one before it?"""
     if line["account"] != (at.account or foretold.get("account", line["account"])):
-        raise Fault(number, f"added or altered: {_name(line)} is of another account, {str(line['account'])[:40]}")
+        raise VerificationError(
+            number, f"added or altered: {_name(line)} is of another account, {str(line['account'])[:40]}"
+        )
     n = line["n"]
     wanted = at.n + 1 if at.n is not None else foretold.get("first_n", n)
     prev = at.head if at.head is not None else foretold.get("prev", line["prev"])
     if n == wanted:
         if n == 1 and line["prev"] != genesis(line["account"]):
-            raise Fault(number, f"altered: {_name(line)} is the first of its account, and does not begin its chain")
+            raise VerificationError(
+                number, f"altered: {_name(line)} is the first of its account, and does not begin its chain"
+            )
         if line["prev"] != prev and at.head is None:
-            raise Fault(number, f"altered: {_name(line)} does not continue from where the trailer says that it begins")
+            raise VerificationError(
+                number, f"altered: {_name(line)} does not continue from where the trailer says that it begins"
+            )
         if line["prev"] != prev:
-            raise Fault(at.number, f"altered, and its hash recomputed: line {number:,} continues from another hash")
+            raise VerificationError(
+                at.number, f"altered, and its hash recomputed: line {number:,} continues from another hash"
+            )
         return
     if at.n is not None and n <= at.n:
-        raise Fault(number, f"moved or added: {_name(line)} is in place of receipt {wanted:,}")
+        raise VerificationError(number, f"moved or added: {_name(line)} is in place of receipt {wanted:,}")
     there = next((k for k, other in others() if other.get("n") == wanted and k > number), None)
     if there is not None:
-        raise Fault(number, f"moved: {_name(line)} is in place of receipt {wanted:,}, which is in line {there:,}")
+        raise VerificationError(
+            number, f"moved: {_name(line)} is in place of receipt {wanted:,}, which is in line {there:,}"
+        )
     upto = f" to {n - 1:,}" if n - 1 > wanted else ""
-    raise Fault(number, f"dropped: receipt {wanted:,}{upto} is missing before this line")
+    raise VerificationError(number, f"dropped: receipt {wanted:,}{upto} is missing before this line")
 
 
-def _check_trailer(number: int, trailer: dict[str, Any], reading: Reading, at: _At) -> None:
-    count, head = reading.tally.receipts, at.head if at.head is not None else trailer["prev"]
+def _check_trailer(number: int, trailer: dict[str, Any], reading: Verification, at: _At) -> None:
+    count, head = reading.summary.receipts, at.head if at.head is not None else trailer["prev"]
     if (trailer["count"], trailer["head"], trailer["last_n"]) == (count, head, at.n) and at.account in (
         None,
         trailer["account"],
     ):
         return
     if at.account not in (None, trailer["account"]):
-        raise Fault(number, "altered: the trailer is of another account")
+        raise VerificationError(number, "altered: the trailer is of another account")
     missing = trailer["count"] - count
     if missing > 0:
-        raise Fault(number, f"dropped: {missing:,} of {trailer['count']:,} receipts are missing before the trailer")
+        raise VerificationError(
+            number, f"dropped: {missing:,} of {trailer['count']:,} receipts are missing before the trailer"
+        )
     if missing < 0:
-        raise Fault(number + missing, f"added: the trailer counts {trailer['count']:,} receipts, and there is one more")
-    raise Fault(
+        raise VerificationError(
+            number + missing, f"added: the trailer counts {trailer['count']:,} receipts, and there is one more"
+        )
+    raise VerificationError(
         at.number or number, "altered, and its hash recomputed: the trailer's head is not that of the last line"
     )
 
 
 def _check_outside(
-    reading: Reading,
+    reading: Verification,
     head: str | None,
     key: Verifier | None,
     after: str | None,
@@ -167,19 +185,21 @@ def _check_outside(
     """What only something that is kept elsewhere can tell."""
     trailer = reading.trailer
     if after is not None and trailer["prev"] != after:
-        raise Fault(0, "it does not continue from the previous file: a file is missing, or one was recomputed")
+        raise VerificationError(
+            0, "it does not continue from the previous file: a file is missing, or one was recomputed"
+        )
     if key is not None and (why := key.why_not(statement(trailer), trailer.get("signature"))):
-        raise Fault(0, f"{why}; it is consistent within itself: every hash may have been recomputed")
+        raise VerificationError(0, f"{why}; it is consistent within itself: every hash may have been recomputed")
     if head is None or trailer["head"] == head:
         return
     there = next((k for k, line in others() if line.get("hash") == head), None)
     if there is None:
-        raise Fault(
+        raise VerificationError(
             0,
             f"its head is {trailer['head']}, not the one given: the file was cut, or "
             "its hashes were recomputed from some line on",
         )
-    raise Fault(there + 1, f"line {there:,} has the head given: everything after it is newer, or was added")
+    raise VerificationError(there + 1, f"line {there:,} has the head given: everything after it is newer, or was added")
 
 
 # -- looking ahead -----------------------------------------------------------------------------------------------------
@@ -196,9 +216,9 @@ def _parsed(lines: Lines, form: Form) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _foretold(lines: Lines, form: Form) -> dict[str, Any]:
     """The trailer, if there is a good one: it says what the first line has to be."""
-    mark = b'{"kind":' if form is Form.JSONL else b'"# '
+    checkpoint = b'{"kind":' if form is Form.JSONL else b'"# '
     for raw in lines():
-        if raw.startswith(mark):
+        if raw.startswith(checkpoint):
             try:
                 line = read(form, raw.removesuffix(b"\n").decode())
             except ValueError:

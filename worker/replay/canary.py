@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.ledger.replays import Replay, Stage
+from worker.ledger.replays import Replay, ReplayStage
 
 SOON_S, LATER_S = 0.2, 1.0  # between two looks: while a few letters decide about the rest, and while the rest goes
 LONGEST_S = 5.0  # where nothing has happened for long: a closed gate, an outage
@@ -27,7 +27,7 @@ class Feed:
     """Let so many more begin; 0: only the stage changes."""
 
     count: int
-    stage: Stage
+    stage: ReplayStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,31 +48,31 @@ Decision = Feed | Wait | Stop
 def decide(seen: Replay, pace: float) -> Decision:
     """What to do with a running replay. pace: calls a second that the account's gate aims at."""
     match seen.stage:
-        case Stage.CANARY:
+        case ReplayStage.CANARY:
             return _after_one(seen)
-        case Stage.TEN:
+        case ReplayStage.TEN:
             return _after_ten(seen)
-        case Stage.HUNDRED:
+        case ReplayStage.HUNDRED:
             return _after_a_hundred(seen)
-        case Stage.REST:
+        case ReplayStage.REST:
             room = min(MOST_AHEAD, max(LEAST_AHEAD, round(AHEAD_S * pace))) - seen.ahead
-            return Feed(room, Stage.REST) if room > 0 and seen.left else Wait()
+            return Feed(room, ReplayStage.REST) if room > 0 and seen.left else Wait()
 
 
 def _after_one(seen: Replay) -> Decision:
     if seen.failed:
         return Stop("the canary failed again at its first attempt")
     if seen.ok or seen.aside >= ASIDES or (not seen.left and not seen.ahead):
-        return Feed(0, Stage.TEN)
-    return Wait() if seen.ahead else Feed(1, Stage.CANARY)
+        return Feed(0, ReplayStage.TEN)
+    return Wait() if seen.ahead else Feed(1, ReplayStage.CANARY)
 
 
 def _after_ten(seen: Replay) -> Decision:
     if 2 * seen.failed >= TEN - 1:
         return Stop(f"{seen.failed} of the first {TEN} dead letters failed again at their first attempt")
     if seen.left and seen.fed < TEN + seen.aside:
-        return Feed(TEN + seen.aside - seen.fed, Stage.TEN)
-    return Wait() if seen.ahead else Feed(0, Stage.HUNDRED)
+        return Feed(TEN + seen.aside - seen.fed, ReplayStage.TEN)
+    return Wait() if seen.ahead else Feed(0, ReplayStage.HUNDRED)
 
 
 def _after_a_hundred(seen: Replay) -> Decision:
@@ -80,11 +80,11 @@ def _after_a_hundred(seen: Replay) -> Decision:
     if most >= TEN and 2 * seen.failed >= most:
         return Stop(f"{seen.failed} of the first {most} dead letters failed again at their first attempt")
     if 2 * (seen.ok + seen.aside) > most or (not seen.left and not seen.ahead):
-        return Feed(0, Stage.REST)
+        return Feed(0, ReplayStage.REST)
     room = HUNDRED - seen.fed
-    return Feed(room, Stage.HUNDRED) if room > 0 and seen.left else Wait()
+    return Feed(room, ReplayStage.HUNDRED) if room > 0 and seen.left else Wait()
 
 
-def look_again_s(stage: Stage, idle_s: float) -> float:
+def look_again_s(stage: ReplayStage, idle_s: float) -> float:
     """When to look again, where nothing was fed for so long."""
-    return min(LONGEST_S, max(LATER_S if stage is Stage.REST else SOON_S, idle_s / 20))
+    return min(LONGEST_S, max(LATER_S if stage is ReplayStage.REST else SOON_S, idle_s / 20))

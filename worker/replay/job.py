@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from worker.ledger.replays import Replay, ReplayBook, ReplayState, Stage
-from worker.ledger.store import BATCH, Ledger
+from worker.ledger.deletions import BATCH, Ledger
+from worker.ledger.replays import Replay, Replays, ReplayStage, ReplayState
 from worker.replay.canary import Feed, Stop, decide, look_again_s
 
 log = logging.getLogger(__name__)
@@ -14,28 +14,28 @@ log = logging.getLogger(__name__)
 _DECISIONS = 4  # a step passes at most the three stages and feeds
 
 
-def step(ledger: Ledger, replay: str, ring: Callable[[str], None]) -> float | None:
+def step(ledger: Ledger, replay: str, notify: Callable[[str], None]) -> float | None:
     """Go on with a replay, by at most 500 letters. Returns when to look again, in seconds; None: nothing is left to do.
 
     Raises `Unreachable`; what was not done then, the next step does.
     """
-    book, budget, stage = ReplayBook(ledger), BATCH, Stage.CANARY
+    replays, budget, stage = Replays(ledger), BATCH, ReplayStage.CANARY
     for _ in range(_DECISIONS):
-        seen = book.find(replay)
+        seen = replays.find(replay)
         if seen is None or seen.state not in (ReplayState.RUNNING, ReplayState.STOPPING):
             return None
         if seen.state is ReplayState.STOPPING:
-            return 0.0 if book.recall(replay) else None
+            return 0.0 if replays.revert_unstarted(replay) else None
         if not seen.cursor:
-            book.start_others(seen)
+            replays.start_others(seen)
         match decide(seen, 1000 / ledger.policy.interval):
             case Stop(why):
-                _stop(book, seen, why)
+                _stop(replays, seen, why)
             case Feed(count, stage):  # the next stage, perhaps
-                moved, bell = book.feed(seen, min(count, budget), stage)
+                moved, wakeup = replays.requeue_batch(seen, min(count, budget), stage)
                 budget -= count
-                if bell:
-                    ring(bell)
+                if wakeup:
+                    notify(wakeup)
                 if not moved or budget <= 0:
                     break
             case _:
@@ -43,8 +43,8 @@ def step(ledger: Ledger, replay: str, ring: Callable[[str], None]) -> float | No
     return look_again_s(stage, 0.0)
 
 
-def _stop(book: ReplayBook, seen: Replay, why: str) -> None:
-    if book.stop(seen.id, why=why) == ReplayState.RUNNING:
+def _stop(replays: Replays, seen: Replay, why: str) -> None:
+    if replays.stop(seen.id, why=why) == ReplayState.RUNNING:
         log.warning("replay.stopped", extra={"replay": seen.id, "account": seen.account, "why": why})
 
 

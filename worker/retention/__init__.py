@@ -8,5 +8,5 @@ plan        what a run would ask for and what not, and whether a cap stops it: p
 survey      makes the plan: every row of the catalogue against policy, holds and ledger
 sweep       carries a plan out, and keeps a record of the run
 schedule    runs what is due, once for each slot, whoever asks and however often
-reread      is a job that waited for its grace still meant? Hands ask just before the call
+reread      is a job that waited for its grace still meant? Executors ask just before the call
 """

@@ -9,14 +9,14 @@ from typing import Protocol
 
 import redis
 
-from worker.keys import Keys
-from worker.ledger.glance import Glance
+from worker.config.settings import Settings
+from worker.ledger.bulk_queries import BulkQueries
+from worker.ledger.deletions import Ledger
+from worker.ledger.keys import Keys
 from worker.ledger.places import Places
-from worker.ledger.read import ReadModel
-from worker.ledger.store import Ledger
+from worker.ledger.queries import Queries
 from worker.metastudio.client import Client
-from worker.retention.book import PolicyBook
-from worker.settings import Settings
+from worker.retention.policy_file import PolicyFile
 
 
 class RetentionContext(Protocol):
@@ -38,7 +38,7 @@ class RetentionContext(Protocol):
     def keys(self) -> Keys: ...
 
     @property
-    def policies(self) -> PolicyBook: ...
+    def policies(self) -> PolicyFile: ...
 
     @property
     def places(self) -> Places: ...
@@ -47,9 +47,9 @@ class RetentionContext(Protocol):
 
     def ledger(self, account: str, /) -> Ledger: ...
 
-    def reads(self, account: str, /) -> ReadModel: ...
+    def queries(self, account: str, /) -> Queries: ...
 
-    def glance(self, account: str, /) -> Glance: ...
+    def bulk_queries(self, account: str, /) -> BulkQueries: ...
 
     def client(self, account: str, /) -> tuple[Client, Callable[[], str]]: ...
 

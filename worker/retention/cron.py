@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from worker.errors import UsageError
+from worker.model.errors import UsageError
 
 _FAR = 366 * 9  # days: from one 29 February to the next is eight years at most
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from worker.deletion import why_bad_id
-from worker.durations import format_duration
-from worker.metastudio.answer import JobRow
+from worker.config.durations import format_duration
+from worker.metastudio.response import JobRow
 from worker.metastudio.states import is_deletable
+from worker.model.ids import why_bad_id
 from worker.retention.policy import Policy
 
 _BEFORE_ANY_JOB = datetime(2000, 1, 1, tzinfo=UTC)  # the years 1, 1900 and 1970 are how programs say "unknown"
@@ -37,7 +37,7 @@ class Mismatch:
     text: str
 
 
-def touched(policy: Policy, row: JobRow) -> datetime | None:
+def reference_time(policy: Policy, row: JobRow) -> datetime | None:
     """The time that the policy goes by."""
     return row.create_time if policy.age_by == "create_time" else row.last_update_time
 
@@ -47,7 +47,7 @@ def mismatch(policy: Policy, row: JobRow, now: datetime) -> Mismatch | None:
     if row.state not in policy.states or not is_deletable(row.state):
         state = row.state if row.state.isascii() and row.state.isprintable() else "unreadable"
         return Mismatch(Reason.STATE, f"its state is {state[:40]}")
-    since = touched(policy, row)
+    since = reference_time(policy, row)
     if since is None or since < _BEFORE_ANY_JOB:
         return Mismatch(Reason.NO_TIME, f"its {policy.age_by} is not known")
     if now - since < timedelta(seconds=policy.older_than_s):

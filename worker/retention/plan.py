@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from worker.ledger.moves import Ref
+from worker.ledger.types import Ref
 from worker.retention.matching import Reason
 from worker.retention.policy import ALWAYS, Policy
 
@@ -42,7 +42,7 @@ class ProjectPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class CapOverride:
     """What a person allowed for this one run: so many jobs, of these projects."""
 
     most: int
@@ -72,10 +72,10 @@ class Plan:
     def problems(self) -> list[str]:
         return [f"project {each.project}: {each.problem}" for each in self.projects if each.problem]
 
-    def over(self, allowance: Allowance | None = None) -> list[str]:
+    def over(self, cap_override: CapOverride | None = None) -> list[str]:
         """The caps that this plan is over, in numbers. A person's allowance stands in the place of both caps."""
-        if allowance is not None:
-            return self._over_allowance(allowance)
+        if cap_override is not None:
+            return self._over_override(cap_override)
         policy = self.policy
         found = []
         if self.chosen > policy.max_jobs:
@@ -88,11 +88,11 @@ class Plan:
                 )
         return found
 
-    def _over_allowance(self, allowance: Allowance) -> list[str]:
+    def _over_override(self, cap_override: CapOverride) -> list[str]:
         found = []
-        if self.chosen > allowance.most:
-            found.append(f"{self.chosen:,} jobs, and --max allows {allowance.most:,}")
-        unsaid = [each.project for each in self.projects if each.chosen and each.project not in allowance.projects]
+        if self.chosen > cap_override.most:
+            found.append(f"{self.chosen:,} jobs, and --max allows {cap_override.most:,}")
+        unsaid = [each.project for each in self.projects if each.chosen and each.project not in cap_override.projects]
         if unsaid:
             found.append(f"jobs of project {', '.join(unsaid)}, which --confirm does not name")
         return found
@@ -107,6 +107,6 @@ class Plan:
         )
 
 
-def allowance(most: int | None, confirmed: Collection[str]) -> Allowance | None:
+def cap_override(most: int | None, confirmed: Collection[str]) -> CapOverride | None:
     """What `--max N --confirm P` says; None where nothing was said."""
-    return None if most is None else Allowance(most, frozenset(confirmed))
+    return None if most is None else CapOverride(most, frozenset(confirmed))

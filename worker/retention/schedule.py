@@ -16,13 +16,13 @@ from typing import Any
 
 import redis
 
-from worker.errors import EraserError, SettingsError, Unreachable
-from worker.ledger.runs import LEASE_S, Run, RunBook, Slot, Verdict
+from worker.ledger.runs import LEASE_S, Run, Runs, Slot, SlotState
+from worker.model.errors import EraserError, SettingsError, Unreachable
 from worker.retention.context import RetentionContext
 from worker.retention.cron import Cron
 from worker.retention.plan import Plan
+from worker.retention.planner import CLOSED, Planner
 from worker.retention.policy import Policy
-from worker.retention.survey import CLOSED, Survey
 from worker.retention.sweep import new_run, sweep
 
 log = logging.getLogger(__name__)
@@ -50,23 +50,23 @@ def due(policy: Policy, now: datetime) -> Due | None:
     return Due(policy, policy.schedule, slot) if slot is not None else None
 
 
-def sweep_due(running: RetentionContext) -> list[Run]:
+def sweep_due(app: RetentionContext) -> list[Run]:
     """Do what is due. One policy's trouble does not stop another's. Returns the runs that were done here."""
-    now = running.now()
+    now = app.now()
     try:
-        policies = running.policies.current()
+        policies = app.policies.current()
     except SettingsError as error:
         log.error("sweep.refused", extra={"error": str(error)})
-        note_tick(running, now, str(error))
+        note_tick(app, now, str(error))
         return []
-    note_tick(running, now, None if policies else NO_POLICY)
+    note_tick(app, now, None if policies else NO_POLICY)
     done = []
     for policy in policies.values():
         this = due(policy, now)
-        if this is None or running.stopping.is_set():
+        if this is None or app.stopping.is_set():
             continue
         try:
-            run = _do(running, this)
+            run = _do(app, this)
         except EraserError as error:
             log.error("sweep.failed", extra={"policy": policy.name, "error": str(error)})
         else:
@@ -74,42 +74,42 @@ def sweep_due(running: RetentionContext) -> list[Run]:
     return done
 
 
-def _do(running: RetentionContext, this: Due) -> Run | None:
+def _do(app: RetentionContext, this: Due) -> Run | None:
     """Do one policy's slot, if it is ours to do."""
     policy = this.policy
-    account = running.policies.account(policy)
-    if running.reads(account).gate().gate in NOT_NOW:
+    account = app.policies.account(policy)
+    if app.queries(account).gate().gate in NOT_NOW:
         return None  # the slot stays due, and is made up once the gate is open
-    runs = RunBook(running.ledger(account))
-    run = new_run(policy, account, running.now(), slot=this.slot)
+    runs = Runs(app.ledger(account))
+    run = new_run(policy, account, app.now(), slot=this.slot)
     verdict, name = runs.begin(Slot(policy.name, this.cron.text, this.slot.timestamp() * 1000), run.id)
-    if verdict is Verdict.LOST:
+    if verdict is SlotState.LOST:
         log.error("sweep.lost", extra={"account": account, "policy": policy.name, "run": name})
-    if verdict is not Verdict.MINE:
+    if verdict is not SlotState.MINE:
         return None
-    claim = _Claim(runs, policy.name, name)
+    slot_lease = _SlotLease(runs, policy.name, name)
     try:
-        swept = sweep(running, replace(run, id=name), lambda: _plan(running, policy, account, claim))
+        swept = sweep(app, replace(run, id=name), lambda: _plan(app, policy, account, slot_lease))
     except EraserError:
-        if running.stopping.is_set():
+        if app.stopping.is_set():
             runs.leave(policy.name, name)
         raise  # the claim runs out, and the slot is tried again
-    if running.stopping.is_set() and swept.unread:
+    if app.stopping.is_set() and swept.unread:
         runs.leave(policy.name, name)
     elif not swept.unread:  # a list that did not end is tried again, too
         runs.done(policy.name, name)
     return swept.run
 
 
-def _plan(running: RetentionContext, policy: Policy, account: str, claim: _Claim) -> Plan:
-    return Survey(running, policy, account, advance=claim.goes_on).plan()
+def _plan(app: RetentionContext, policy: Policy, account: str, slot_lease: _SlotLease) -> Plan:
+    return Planner(app, policy, account, advance=slot_lease.goes_on).plan()
 
 
 @dataclass(slots=True)
-class _Claim:
+class _SlotLease:
     """Says now and then that the run goes on."""
 
-    runs: RunBook
+    runs: Runs
     policy: str
     run: str
     clock: Callable[[], float] = time.monotonic
@@ -123,10 +123,10 @@ class _Claim:
             raise Unreachable(f"run {self.run} took too long; another worker has taken it over")
 
 
-def note_tick(running: RetentionContext, now: datetime, problem: str | None) -> None:
+def note_tick(app: RetentionContext, now: datetime, problem: str | None) -> None:
     """Remember that the schedule lives, so that `eraser status` can say when it does not."""
-    said: dict[Any, Any] = {"at": now.timestamp() * 1000, "problem": problem or ""}
+    fields: dict[Any, Any] = {"at": now.timestamp() * 1000, "problem": problem or ""}
     try:
-        running.redis.hset(running.keys.schedule, mapping=said)
+        app.redis.hset(app.keys.schedule, mapping=fields)
     except redis.RedisError:
         return

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from worker.deletion import Lane
-from worker.errors import EraserError
-from worker.ledger.acts import Act, ActName
-from worker.ledger.moves import Claim, Ref
-from worker.ledger.runs import Run, RunBook
-from worker.ledger.store import BATCH
+from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.deletions import BATCH
+from worker.ledger.runs import Run, Runs
+from worker.ledger.types import DeletionRequest, Ref
+from worker.model.errors import EraserError
+from worker.model.states import Lane
 from worker.retention.context import RetentionContext
-from worker.retention.plan import Allowance, Chosen, Plan
+from worker.retention.plan import CapOverride, Chosen, Plan
 from worker.retention.policy import Policy
 
 log = logging.getLogger(__name__)
@@ -51,11 +51,11 @@ def new_run(policy: Policy, account: str, now: datetime, *, slot: datetime | Non
 
 
 def sweep(
-    running: RetentionContext,
+    app: RetentionContext,
     run: Run,
-    survey: Callable[[], Plan],
+    planner: Callable[[], Plan],
     *,
-    allowance: Allowance | None = None,
+    cap_override: CapOverride | None = None,
     partial: bool = False,
     why: str | None = None,
     advance: Callable[[int], None] = lambda _: None,
@@ -65,25 +65,25 @@ def sweep(
     partial: also ask where a list did not end. why: a person's reason to allow more than the caps.
     advance: told how many were asked for.
     """
-    runs = RunBook(running.ledger(run.account))
+    runs = Runs(app.ledger(run.account))
     earlier = runs.find(run.id)  # somebody began it and was lost
     asked_before = earlier.requested if earlier else 0
     run = replace(run, started=earlier.started if earlier else run.started, requested=asked_before)
     runs.write(run)
     log.info("sweep.started", extra={"account": run.account, "run": run.id, "policy": run.policy})
     try:
-        plan = survey()
+        plan = planner()
     except EraserError as error:
-        runs.write(replace(run, finished=running.now().timestamp() * 1000, stopped_by=str(error)[:300]))
+        runs.write(replace(run, finished=app.now().timestamp() * 1000, stopped_by=str(error)[:300]))
         raise
     skipped = {reason.value: number for reason, number in plan.skipped.items()}
     run = replace(run, listed=plan.listed, selected=asked_before + plan.chosen, skipped=skipped)
     unread = tuple(plan.problems) if not partial else ()
-    refused = tuple(plan.over(allowance)) if not unread else ()
+    refused = tuple(plan.over(cap_override)) if not unread else ()
     stop = "; ".join(unread or refused) or None
     try:
         if stop is None:
-            for number in _request(running, run, plan, _lifted(run, plan, allowance, why)):
+            for number in _request(app, run, plan, _lifted(run, plan, cap_override, why)):
                 run = replace(run, requested=run.requested + number)
                 runs.write(run)
                 advance(number)
@@ -93,41 +93,41 @@ def sweep(
         stop = str(error) or type(error).__name__  # such as a Ctrl-C
         raise
     finally:
-        run = replace(run, finished=running.now().timestamp() * 1000, stopped_by=stop[:300] if stop else None)
+        run = replace(run, finished=app.now().timestamp() * 1000, stopped_by=stop[:300] if stop else None)
         runs.write(run)
         _tell(run)
     return Swept(run, plan, refused, unread)
 
 
-def _lifted(run: Run, plan: Plan, allowance: Allowance | None, why: str | None) -> dict[str, Any] | None:
+def _lifted(run: Run, plan: Plan, cap_override: CapOverride | None, why: str | None) -> dict[str, Any] | None:
     """For the audit: what a person allowed, where the policy's own caps would have stopped the run."""
-    if allowance is None or not plan.over():
+    if cap_override is None or not plan.over():
         return None
-    act = Act(of=f"policy {plan.policy.name}", cap=allowance.most)
-    return act.named(ActName.CAP_LIFTED, by=run.by, why=why or plan.policy.reason, run=run.id)
+    action = AuditAction(of=f"policy {plan.policy.name}", cap=cap_override.most)
+    return action.named(ActionName.CAP_LIFTED, by=run.by, why=why or plan.policy.reason, run=run.id)
 
 
-def _request(running: RetentionContext, run: Run, plan: Plan, act: dict[str, Any] | None) -> Iterable[int]:
+def _request(app: RetentionContext, run: Run, plan: Plan, action: dict[str, Any] | None) -> Iterable[int]:
     """Ask for all that is chosen, 500 a round trip; yields how many of each were new."""
-    policy, ledger = plan.policy, running.ledger(run.account)
-    claim = Claim(
+    policy, ledger = plan.policy, app.ledger(run.account)
+    slot_lease = DeletionRequest(
         lane=Lane.BULK,
         by=f"policy:{policy.name}",
         why=policy.reason,
         run=run.id,
         app_user=policy.app_user,
         delay_s=policy.grace_s,
-        deadline_s=policy.grace_s + running.settings.deadline,
+        deadline_s=policy.grace_s + app.settings.deadline,
         policy=policy.name,
-        book=running.policies.book(),
+        policy_text=app.policies.policy_text(),
         seen=True,
-        act=act,
+        action=action,
     )
     for project in plan.projects:
         rest = iter(project.chosen)
         while batch := list(islice(rest, BATCH)):
-            accepted, _ = ledger.request([each.ref for each in batch], claim, assets=_assets(batch))
-            running.wake(run.account, 0)
+            accepted, _ = ledger.request([each.ref for each in batch], slot_lease, assets=_assets(batch))
+            app.wake(run.account, 0)
             yield sum(not each.deduplicated for each in accepted)
 
 
@@ -137,8 +137,8 @@ def _assets(batch: list[Chosen]) -> dict[Ref, str]:
 
 def _tell(run: Run) -> None:
     about = {"account": run.account, "run": run.id, "policy": run.policy}
-    said = {**about, "listed": run.listed, "selected": run.selected}
+    fields = {**about, "listed": run.listed, "selected": run.selected}
     if run.stopped_by:
-        log.error("sweep.stopped", extra=said | {"why": run.stopped_by})
+        log.error("sweep.stopped", extra=fields | {"why": run.stopped_by})
     else:
-        log.info("sweep.finished", extra=said | {"requested": run.requested})
+        log.info("sweep.finished", extra=fields | {"requested": run.requested})

@@ -1,6 +1,6 @@
--- The audit: what operators did, one entry an act. Written by the move that does it, so no act is without its entry, and
--- a move that is repeated under its number writes none. An act of thousands is several moves under one id: the first
--- writes the entry, each adds to its counts, so an act that was interrupted shows what was done of it.
+-- The audit: what operators did, one entry an act. Written by the move that does it, so no act is without its entry,
+-- and a move that is repeated under its number writes none. An act of thousands is several moves under one id: the
+-- first writes the entry, each adds to its counts, so an act that was interrupted shows what was done of it.
 --   audit         zset    ids of acts; score: when it began
 --   audit:<id>    hash    act, at, last (when its last part was done), job (the first ref), n:<result> (how many),
 --                         and what was said: by, why, of, run, user (HMAC), cap

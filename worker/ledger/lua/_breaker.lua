@@ -1,12 +1,15 @@
 -- What calls taught us: whether the account, a project or only the job itself is in trouble.
 --   failing     zset   refs that failed since a DELETE was answered; score: when
---   forbidden   zset   refs whose DELETE was forbidden although lists are answered; score: when. Until their project's is not
--- Failures of outage_after different jobs are an outage; of fewer, or with an answer between them, the jobs' own trouble.
--- So it is with what is forbidden: of one project, or of the account where several projects meet it and nothing was answered.
+--   forbidden   zset   refs whose DELETE was forbidden although lists are answered; score: when. Until their project's
+--   is not
+-- Failures of outage_after different jobs are an outage; of fewer, or with an answer between them, the jobs' own
+-- trouble. So it is with what is forbidden: of one project, or of the account where several projects meet it and
+-- nothing was answered.
 
--- call: ref, taken (when it was leased), due (when it was due then), by (who asked for it); for one that was not leased: ref only
+-- call: ref, taken (when it was leased), due (when it was due then), by (who asked for it); for one that was not
+-- leased: ref only
 
-local learn, tried, learnt_clock
+local record_signal, tried, learnt_clock
 do
 
 local function closed_by(call, cause, saw, pause)
@@ -111,9 +114,9 @@ function learnt_clock(now, saw)
 end
 
 -- What one call taught us. saw: kind (ok: a DELETE was answered | listed: a list was | fail | forbidden | misconfigured
--- | throttled | credentials | clock | none), key, ms, probe (the closure that it tried), retry_after (ms), skew (ms), why.
--- Returns true where the failure is not the job's own, and uses no attempt.
-function learn(now, cfg, saw, call)
+-- | throttled | credentials | clock | none), key, ms, probe (the closure that it tried), retry_after (ms), skew (ms),
+-- why. Returns true where the failure is not the job's own, and uses no attempt.
+function record_signal(now, cfg, saw, call)
   local c = saw.probe and closure(saw.probe)
   if c then
     c['until'] = tonumber(ms(now))

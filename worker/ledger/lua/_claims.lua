@@ -1,11 +1,12 @@
--- Claims: who asks for a deletion, one list in the order in which they asked. What is most urgent in it is the record's:
--- its lane, its deadline and, until somebody called for it, when it is due.
---   by, why, run, pol, book, moment   the first claim's (book: see _books.lua); one that is alone has the record's `at`,
+-- Claims: who asks for a deletion, one list in the order in which they asked. What is most urgent in it is the
+-- record's: its lane, its deadline and, until somebody called for it, when it is due.
+--   by, why, run, pol, book, moment   the first claim's (book: see _policy_texts.lua); one that is alone has the
+--   record's `at`,
 --                       lane, deadline (`dl`) and time
 --   claims              where there are several, JSON of all: {by, why, run, pol, book, moment, at, lane, due, dl}
 -- moment: it named the moment when it may begin, and not a while after which.
--- Claims live in every round until the deletion ends, they are withdrawn, or a person gives the dead letter up. While it is
--- held their deadlines stand still: they are as of when it was put on hold (`ht`).
+-- Claims live in every round until the deletion ends, they are withdrawn, or a person gives the dead letter up. While
+-- it is held their deadlines stand still: they are as of when it was put on hold (`ht`).
 local NAMES = { F.requested_by, F.reason, F.run, F.policy, F.policy_text, F.exact_time }
 local MOST_CLAIMS = 50
 
@@ -97,8 +98,8 @@ local function go_on_from_hold(ref, now)
   redis.call('HSET', k, F.claims, cjson.encode(claims))
 end
 
--- The policies that ask for it, where nobody else does: it is sent only if one of them still means it. And since when the
--- newest text of theirs is the text.
+-- The policies that ask for it, where nobody else does: it is sent only if one of them still means it. And since when
+-- the newest text of theirs is the text.
 local function policies(ref)
   local v = redis.call('HMGET', record(ref), F.policy, F.claims, F.policy_text)
   if not v[1] then return nil end

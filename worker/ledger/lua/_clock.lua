@@ -1,13 +1,15 @@
 --include _guard
 --include _time
--- The ledger's time. It is Redis's clock as long as the caller's agrees with it, and it never steps because one clock did.
+-- The ledger's time. It is Redis's clock as long as the caller's agrees with it, and it never steps because one clock
+-- did.
 --   clock  hash  raw   Redis's clock (ms) when a worker last looked
 --                ahead how far it was ahead of the ledger's time then (ms); 0 while the clocks agree
 --                check where to go on looking for what was dated by a clock that erred (see redate.lua)
 --
 -- The caller says with its operation number what time it is by its own clock, and by MetaStudio's if it has heard that:
 -- `17 @1795703237000 @1795703237412`. One of the two has to be within a minute of Redis's. Otherwise
---   * the ledger's time goes on from where a worker last saw it: as fast as Redis's clock where that goes on, and where it
+--   * the ledger's time goes on from where a worker last saw it: as fast as Redis's clock where that goes on, and where
+--   it
 --     stepped, or nobody looked for a minute, only as far as the caller's clock has come, too;
 --   * what time alone sets free or ends has to wait: clocks_agree() is false.
 -- So a clock that jumped, whosever it is, holds up and never releases.
@@ -29,8 +31,8 @@ end
 
 local function within_a_minute(passed) return passed ~= nil and passed >= 0 and passed <= MINUTE end
 
--- later: for whoever only writes down when something may begin. Of two clocks that disagree, and nobody looked, the later
--- one: redate.lua will put it right. Everybody else takes the earlier one.
+-- later: for whoever only writes down when something may begin. Of two clocks that disagree, and nobody looked, the
+-- later one: redate.lua will put it right. Everybody else takes the earlier one.
 local function clock(later)
   if ledger_time then return ledger_time end
   local raw = redis_time()

@@ -1,9 +1,12 @@
 -- Counters: what ever happened, counted by the moves themselves. A move and its count are one, so no crash parts them.
---   counters  hash    deletion.<event> [<detail>]          how often; the detail is a cause, an evidence or another word of ours
---                     call <outcome> <bound>               DELETE calls by outcome that took at most so many ms ('inf': longer
+--   counters  hash    deletion.<event> [<detail>]          how often; the detail is a cause, an evidence or another
+--   word of ours
+--                     call <outcome> <bound>               DELETE calls by outcome that took at most so many ms ('inf':
+--                     longer
 --                                                          than all bounds) and more than the bound before
 --                     ms <outcome>                         the milliseconds of all of them together
---   ends:<hour>  hash   '<minute> <state>'              how many ended so in that minute since 1970; gone after two hours
+--   ends:<hour>  hash   '<minute> <state>'              how many ended so in that minute since 1970; gone after two
+--   hours
 -- The words are of fixed sets: no id, code or message ever becomes a field.
 local COUNTERS = K.counters
 local BOUNDS = { 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000 }

@@ -1,6 +1,6 @@
--- Before a deletion is worked with its record is read, by `sound` or `belongs`, or by a move that knows it well enough to see
--- that nothing is wrong with it. One that makes no sense leaves its key and every index: to all moves it is unknown then, and
--- stands among what was damaged (see _guard.lua).
+-- Before a deletion is worked with its record is read, by `sound` or `belongs`, or by a move that knows it well enough
+-- to see that nothing is wrong with it. One that makes no sense leaves its key and every index: to all moves it is
+-- unknown then, and stands among what was damaged (see _guard.lua).
 local sound, belongs, put_aside, numbers
 do
 local INDEXES = ALL_INDEXES
@@ -34,7 +34,7 @@ local function know_fields()
     end
     return true
   end
-  local function before(x)  -- what a letter was before its replay (see feed.lua)
+  local function before(x)  -- what a letter was before its replay (see requeue_batch.lua)
     local r = x ~= '-' and table_of(x)
     for name, value in pairs(r or {}) do
       if name ~= F.claims and type(value) ~= 'string' then return false end
@@ -64,8 +64,8 @@ end
 local OPEN = { ['due:user'] = true, ['due:bulk'] = true, pending = true, running = true, held = true }
 local function is_replay(id) return redis.call('EXISTS', K.replay .. id) == 1 end
 
--- A replay waits for no letter that is put aside. One of which is lost who fed it was fed by each that has it in its list.
--- Returns whether one waited.
+-- A replay waits for no letter that is put aside. One of which is lost who fed it was fed by each that has it in its
+-- list. Returns whether one waited.
 local function leave_replays(ref, stood_in)
   local v, waited = redis.call('HMGET', record(ref), F.replay, F.before_replay), false
   if v[1] and not is_replay(v[1]) then v[1] = nil end

@@ -7,9 +7,9 @@
 --                                            neither, nobody here knows anything: its own record is asked (_key.lua)
 --   trying:<key>                             somebody does so, until then
 --   slot, nth, share, slow, throttled_until, throttles, throttled_at, call_ms, look_slot    the pace (see _limiter.lua)
---   failing, forbidden                       how many different jobs failed since the last sign of life (see _breaker.lua)
---   well, well_at, home                      when the last job that was answered was due, when that was, and its project
---   past:<lane>, ties:<lane>, past_at        where the lane begins to be open (see _pick.lua)
+--   failing, forbidden                       how many different jobs failed since the last sign of life (see
+--   _breaker.lua) well, well_at, home                      when the last job that was answered was due, when that was,
+--   and its project past:<lane>, ties:<lane>, past_at        where the lane begins to be open (see _pick.lua)
 --   skew, skew_at                            MetaStudio's clock less Redis's, ms; calls are signed with it
 --
 -- cfg: interval (ms between calls at the full rate), look_interval, max_calls, outage_after (jobs), outage_pause (ms),
@@ -72,8 +72,8 @@ local function project_of(ref) return string.match(ref, '^[^/]*') end
 
 -- 'go', probe (the closure that the call may open, if any)  |  'try', closure: ask for a harmless list first
 -- | 'key': nobody here knows whether this key may be used  |  'wait', ms  |  'closed', until (ms) or nil.
--- Nothing is reserved: whoever goes takes the slot in pass().
-local function ask(now, cfg, key)
+-- Nothing is reserved: whoever goes takes the slot in reserve().
+local function admit(now, cfg, key)
   local g = read_gate()
   if g.paused then return 'closed' end
   if not g['good:' .. key] then

@@ -2,7 +2,8 @@
 --   groups             hash    group -> JSON [cause, status, code]; only groups that have letters
 --   letters:<group>    zset    refs of its letters; score: when they died
 --   deadlines:<group>  zset    the same refs; score: their deadlines
--- A group's name is fit to be typed: server_error-500-MSS.00000004. A dead record's field `grp` says which it stands in.
+-- A group's name is fit to be typed: server_error-500-MSS.00000004. A dead record's field `grp` says which it stands
+-- in.
 local function joins_group(ref, died)
   local k = record(ref)
   local v = redis.call('HMGET', k, F.cause, F.status, F.code, F.deadline)

@@ -1,8 +1,8 @@
 -- What other hands spoilt is put aside, told, and stops nothing.
 --   damaged         hash    name of a key (less the prefix), of its field, or of a deletion (its ref) -> JSON {at, why}
 --   aside:<name>    any     what stood there, as it was, until a person has looked at it (see undamage.lua)
--- A script that fails in the middle keeps what it wrote so far, so none may fail: each command of all fragments goes through
--- the `redis.call` below, which meets an empty place where a key is of a wrong type or a number is none.
+-- A script that fails in the middle keeps what it wrote so far, so none may fail: each command of all fragments goes
+-- through the `redis.call` below, which meets an empty place where a key is of a wrong type or a number is none.
 local spoilt = { list = K.damaged, told = {} }  -- told: {name, why}, for the answer (see _once.lua)
 local number, table_of, damage
 local raw = redis

@@ -1,9 +1,9 @@
--- A deletion's history: one line an entry; of its present round in the record's field `log`, which moves read and write, of
--- the rounds before in `past`, which only the next round touches.
+-- A deletion's history: one line an entry; of its present round in the record's field `log`, which moves read and
+-- write, of the rounds before in `past`, which only the next round touches.
 --   A <round> <n> <at ms> <json>    an attempt: one DELETE call
 --   E <at ms> <json>                anything else that happened, {"event": "deletion.…", …}
--- Of a round the first 3 and the last 20 attempts stay, and the last 40 events; of all rounds before it together the first
--- 20 lines and the last 80. `cut` says how many lines of theirs went.
+-- Of a round the first 3 and the last 20 attempts stay, and the last 40 events; of all rounds before it together the
+-- first 20 lines and the last 80. `cut` says how many lines of theirs went.
 local KEEP_FIRST, KEEP_LAST, KEEP_EVENTS = 3, 20, 40
 local PAST_FIRST, PAST_LAST = 20, 80
 

@@ -6,11 +6,12 @@
 --   holds:unknown  zset    refs in `held` because nobody could say whose they are; score: when to ask again
 -- A held deletion stands in `held` with the time when it would be due; its field `ht` says since when, because its
 -- deadline stands still meanwhile.
--- Its app user: field `owner` is the HMAC of whose job a look found it to be ('-': nobody's); only a look writes it. `user`
--- is what a caller said and goes with the call, `au` the HMAC of that: enough to hold a job, never to let one go.
+-- Its app user: field `owner` is the HMAC of whose job a look found it to be ('-': nobody's); only a look writes it.
+-- `user` is what a caller said and goes with the call, `au` the HMAC of that: enough to hold a job, never to let one
+-- go.
 
--- Why it must not be sent: 'job' or 'user'; 'ask' where that depends on whose job a look finds it to be; 'lost' where the
--- hold list was damaged; nil: it may go.
+-- Why it must not be sent: 'job' or 'user'; 'ask' where that depends on whose job a look finds it to be; 'lost' where
+-- the hold list was damaged; nil: it may go.
 local function hold_of(ref)
   if redis.call('HEXISTS', K.held_jobs, ref) == 1 then return 'job' end
   local users = redis.call('HLEN', K.held_users)

@@ -1,6 +1,6 @@
 --include _redate
--- What workers do for the ledger's time (see _clock.lua): they write down that they looked, and when two clocks agree that
--- it is earlier than a worker saw, what was dated by the clock that had erred binds nobody any longer.
+-- What workers do for the ledger's time (see _clock.lua): they write down that they looked, and when two clocks agree
+-- that it is earlier than a worker saw, what was dated by the clock that had erred binds nobody any longer.
 local OFTEN = 1000             -- ms: written once a second
 local LONGEST_PAUSE = 1800000  -- ms: no date of the gate lies further ahead
 local LEASES = 1000            -- the most that are mended at once

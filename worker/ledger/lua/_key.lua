@@ -1,14 +1,16 @@
--- The record of one key: may it be used, and if not, who may try it, and when? More than five refusals in a row lock it for
--- everybody, other programs included, so refusals are a budget of the key: of all processes, accounts and calls together.
--- KEYS[1]: a hash, `eraser:{key:<hash of the AK, or of an IAM user>}`, in a slot of its own. Times in ms.
---   good:<fingerprint>    it works; a new secret of the same AK is another fingerprint. proved:<fingerprint>: since when
---   bad:<fingerprint>     JSON: it was refused. since; at: when it was so last; until: when somebody may try; step: of the
+-- The record of one key: may it be used, and if not, who may try it, and when? More than five refusals in a row lock it
+-- for everybody, other programs included, so refusals are a budget of the key: of all processes, accounts and calls
+-- together. KEYS[1]: a hash, `eraser:{key:<hash of the AK, or of an IAM user>}`, in a slot of its own. Times in ms.
+--   good:<fingerprint>    it works; a new secret of the same AK is another fingerprint. proved:<fingerprint>: since
+--   when bad:<fingerprint>     JSON: it was refused. since; at: when it was so last; until: when somebody may try;
+--   step: of the
 --                         pauses; why, target
 --   tries                 JSON: when tries were refused; of those of the last `within` ms there are at most `most`
---   trying, trying_by, trying_until    the fingerprint that a thread of somebody's tries now; until then nobody else does
---   account:<name>        the fingerprint that this account last asked about
+--   trying, trying_by, trying_until    the fingerprint that a thread of somebody's tries now; until then nobody else
+--   does account:<name>        the fingerprint that this account last asked about
 --   time                  what time it was here last
--- cfg: pauses (list; the first is for a key that worked before), within, most, try_for, keep, clocks (what time it is by the
+-- cfg: pauses (list; the first is for a key that worked before), within, most, try_for, keep, clocks (what time it is
+-- by the
 --      caller's clock, and by MetaStudio's)
 --include _time
 local K = KEYS[1]
@@ -24,8 +26,8 @@ local function ms(x) return string.format('%.0f', math.floor(x)) end
 local function set(...) redis.call('HSET', K, ...) end
 local function drop(...) redis.call('HDEL', K, ...) end
 
--- Redis's time, while the caller's clock agrees. While it does not, the earlier of the two, and never before what it was: a
--- clock that jumps makes a key rest, and never has it tried.
+-- Redis's time, while the caller's clock agrees. While it does not, the earlier of the two, and never before what it
+-- was: a clock that jumps makes a key rest, and never has it tried.
 local MINUTE = 60000
 local function key_time()
   local raw, theirs = redis_time(), nil

@@ -1,6 +1,6 @@
--- Where each lane begins to be open: what is due in a closed project is passed over and delays nobody else, so a lane is
--- remembered to be open from there on (past:<lane>: a due time; ties:<lane>: so many of that very time were passed over).
--- That is a hint: it is forgotten when something opens, and now and then.
+-- Where each lane begins to be open: what is due in a closed project is passed over and delays nobody else, so a lane
+-- is remembered to be open from there on (past:<lane>: a due time; ties:<lane>: so many of that very time were passed
+-- over). That is a hint: it is forgotten when something opens, and now and then.
 local LANES = { 'user', 'bulk' }
 local FORGET = 600000  -- ms
 
@@ -20,7 +20,8 @@ local function passed_over(lane, now, score, rank)
   put('ties:' .. lane, rank - redis.call('ZCOUNT', index_of('pending', lane), '-inf', '(' .. score))
 end
 
--- When the next deletion is due (ms since 1970) that no closed project stops, the user lane first if it is due; nil: none.
+-- When the next deletion is due (ms since 1970) that no closed project stops, the user lane first if it is due; nil:
+-- none.
 local function next_due(now)
   local soonest
   for _, lane in ipairs(LANES) do

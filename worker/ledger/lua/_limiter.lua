@@ -4,7 +4,7 @@
 --   nth                  how many DELETEs were let through; see `left` below
 --   share, slow, throttled_until, throttles, throttled_at    how far below the limit we stay, and what 429s taught us
 --   call_ms              moving average of a call's length
-local spacing, long, young, full, window_opens, next_slot, sent, early, pass, throttle, recover
+local spacing, long, young, full, window_opens, next_slot, record_departure, early, reserve, throttle, recover
 do
 
 local START_SHARE, MOST_SHARE, LEAST_SHARE = 0.985, 0.99, 0.90
@@ -13,8 +13,8 @@ local RETRY_AFTER_MOST = 15 * 60 * 1000
 function spacing(cfg) return cfg.interval / num('share', START_SHARE) * num('slow', 1) end
 
 -- Are as many calls under way as may be? What the pace needs at the present length of a call, and a few more: a dead
--- account keeps the length it had while it lived, so it cannot fill every thread. Calls that last far longer than others
--- did stand aside, up to OLD_MOST: jobs that are never answered must not stop the others.
+-- account keeps the length it had while it lived, so it cannot fill every thread. Calls that last far longer than
+-- others did stand aside, up to OLD_MOST: jobs that are never answered must not stop the others.
 local LONG, OLD_MOST = 1000, 6  -- ms, calls
 function long(cfg) return math.max(LONG, 5 * num('call_ms', 0)) end
 function young(now, cfg) return redis.call('ZCOUNT', K.running, ms(now + cfg.lease - long(cfg)), '+inf') end
@@ -25,11 +25,11 @@ function full(now, cfg)
   return young(now, cfg) >= most
 end
 
--- Slots stand on an even grid. Threads are late for theirs by what a busy machine makes of it, and that must neither add
--- up nor crowd the limit. So the grid stays where a call was late by less than a slot, and the limit itself is watched:
--- `left` (hash: call number modulo a second's calls -> when it left, ms) holds the last second's calls, planned ones at
--- first, then what the hand says (see sent()). The next call leaves a second, and a part of the room that the spacing
--- leaves free in one, after the one that stands in its place.
+-- Slots stand on an even grid. Threads are late for theirs by what a busy machine makes of it, and that must neither
+-- add up nor crowd the limit. So the grid stays where a call was late by less than a slot, and the limit itself is
+-- watched: `left` (hash: call number modulo a second's calls -> when it left, ms) holds the last second's calls,
+-- planned ones at first, then what the executor says (see record_departure()). The next call leaves a second, and a
+-- part of the room that the spacing leaves free in one, after the one that stands in its place.
 local LEFT = K.departures
 local function places(cfg) return math.max(1, math.floor(1000 / cfg.interval + 0.5)) end
 local function place(cfg, nth) return string.format('%d', nth % places(cfg)) end
@@ -43,29 +43,30 @@ function window_opens(now, cfg)
   return oldest + places(cfg) * cfg.interval * (1 + 0.6 * room)
 end
 
--- The next slot. One that is further away than any of our making is of another clock, or of another rate: it binds nobody.
+-- The next slot. One that is further away than any of our making is of another clock, or of another rate: it binds
+-- nobody.
 function next_slot(now, cfg)
   local slot = num('slot', 0)
   return slot - now > 3 * spacing(cfg) and now or slot
 end
 
--- A call left `late` ms after it was taken: the hand measured it. One that took longer than others may have come to the
--- server so much later. Nothing was sent: nil, and its place is free.
+-- A call left `late` ms after it was taken: the executor measured it. One that took longer than others may have come to
+-- the server so much later. Nothing was sent: nil, and its place is free.
 local ON_THE_WAY = 50  -- ms, at most: a slow answer is no late arrival
-function sent(cfg, nth, taken, late, took)
+function record_departure(cfg, nth, taken, late, took)
   if nth <= num('nth', 0) - places(cfg) then return end  -- another call stands there by now
   if not late then return redis.call('HDEL', LEFT, place(cfg, nth)) end
   local longer = math.max(0, math.min(ON_THE_WAY, took - num('call_ms', took)))
   redis.call('HSET', LEFT, place(cfg, nth), ms(taken + late + longer))
 end
 
--- A hand comes a little before its slot and waits for the rest under its lease: a thread that wakes late on a busy
+-- An executor comes a little before its slot and waits for the rest under its lease: a thread that wakes late on a busy
 -- machine is then still in time. Holds and cancels bind until then.
 local EARLY = 20  -- ms
 function early(cfg) return math.min(EARLY, spacing(cfg) / 4) end
 
 -- Take the slot. Returns the ms until then, and the call's number.
-function pass(now, cfg)
+function reserve(now, cfg)
   local slot, opens = next_slot(now, cfg), window_opens(now, cfg)
   local start = now - slot <= spacing(cfg) and slot or now
   put('slot', start + spacing(cfg))

@@ -23,10 +23,10 @@ end
 
 -- What a deletion is asked before it may be sent. r: its record. trying: a closed project that is to be tried.
 -- Returns 'go' and how: tries (the closure that it tries), who (its app user has to be looked up), names (only these
--- policies ask for it). Or what stands against it: 'damaged' (it left the lane), 'elsewhere', a kind of hold ('lost': the
--- hold list was damaged), 'over' (its deadline), 'not_yet' (while clocks disagree nothing is over because of time, and what
--- was in its grace stays there), 'closed', or 'others' and names, asked (only policies ask for it, and this worker may not
--- judge them).
+-- policies ask for it). Or what stands against it: 'damaged' (it left the lane), 'elsewhere', a kind of hold ('lost':
+-- the hold list was damaged), 'over' (its deadline), 'not_yet' (while clocks disagree nothing is over because of time,
+-- and what was in its grace stays there), 'closed', or 'others' and names, asked (only policies ask for it, and this
+-- worker may not judge them).
 local function stands(ref, now, r, trying)
   if not r then return 'damaged' end
   if lies_elsewhere(ref, options.strays) then return 'elsewhere' end

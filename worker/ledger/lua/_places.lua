@@ -1,11 +1,12 @@
 -- Projects: may anything of one be begun in this account? Its records and holds lie in one account at a time, and only
 -- there is it `here`; which one that is says a register outside of all accounts (see worker/ledger/places.py).
---   projects   hash   project -> 'here'; 'leaving' (it seems that nothing of it is left, and another account asks for it);
+--   projects   hash   project -> 'here'; 'leaving' (it seems that nothing of it is left, and another account asks for
+--   it);
 --                     'moving' (its records are being carried over, from here or to here); 'moved' (it was here)
 local PROJECTS = K.projects
 
--- {unplaced} if one of the projects named is not here, else nil. Of one that was never heard of only a caller that knows the
--- register is told (options.placed).
+-- {unplaced} if one of the projects named is not here, else nil. Of one that was never heard of only a caller that
+-- knows the register is told (options.placed).
 local function not_here(options)
   local told, last, unplaced = {}, nil, {}
   for i = 4, #ARGV do

@@ -2,8 +2,8 @@
 -- of the same job supersedes it; nothing is ever rewritten. No app user, and no hash of one, is in here.
 --   n        counts up by one, so that an entry that was dropped leaves a gap
 --   ref      which job, as its record is named
---   s e c l  state, evidence, cause, lane                by why run pol also   who asked (see _claims.lua), and JSON of who did too
---   at t     when it was requested, and settled (ms)     r k   round, and DELETE calls in it
+--   s e c l  state, evidence, cause, lane                by why run pol also   who asked (see _claims.lua), and JSON of
+--   who did too at t     when it was requested, and settled (ms)     r k   round, and DELETE calls in it
 --   st co x  status, code, X-Request-Id of the last DELETE;  y   X-Request-Id of the look that found it gone
 --   as vo    asset and voice training job, where they were seen;  eb ew   who cancelled or discarded it, and why
 -- Always all fields in this order, '' for what there is not: then Redis keeps their names once for many entries.

@@ -1,7 +1,8 @@
 --include _claims
 -- What waits and was dated by a clock that had erred is dated anew, as if it had been written now.
---   A claim that was made in the future says so itself (see _claims.lua); what waits for its next attempt says so by its
---   last one. Nobody can say that of a grace that began earlier: it stays, however late it ends; and so does a moment.
+--   A claim that was made in the future says so itself (see _claims.lua); what waits for its next attempt says so by
+--   its last one. Nobody can say that of a grace that began earlier: it stays, however late it ends; and so does a
+--   moment.
 local DATED = { 'due:user', 'due:bulk', 'held' }
 
 -- When the last line of a record's history was written (ms).

@@ -1,9 +1,10 @@
--- Replay jobs: a frozen list of dead letters that are fed into new rounds bit by bit, and counts of what becomes of them.
+-- Replay jobs: a frozen list of dead letters that are fed into new rounds bit by bit, and counts of what becomes of
+-- them.
 --   replay:<id>       hash   state (planning | running | stopping | done | stopped | cancelled), stage (canary | ten |
 --                            hundred | rest), why, by, what (the choice in words), groups (JSON), mark, lane, deadline,
---                            at, fed_at, ended, end_why, end_by; total, cursor (how many of the list were handled), recalled;
---                            fed, and of these open, held; deleted, gone, dead, cancelled, back (dead as before);
---                            of the rest moved (not dead any more), newer (died after the mark), on_hold;
+--                            at, fed_at, ended, end_why, end_by; total, cursor (how many of the list were handled),
+--                            recalled; fed, and of these open, held; deleted, gone, dead, cancelled, back (dead as
+--                            before); of the rest moved (not dead any more), newer (died after the mark), on_hold;
 --                            ok, failed, aside: the first word on each that was fed;
 --                            others (JSON: terms of its shares in other accounts; who drives it starts them first)
 --   replay:<id>:refs  list   the letters meant, until the replay has ended
@@ -13,8 +14,8 @@
 -- A letter that was fed has `rp` (the replay of its round) and, until the first word on it, `back`: what it was before.
 local function replay_key(id) return K.replay .. id end
 
--- The first word on a letter in its new round: ok, failed (an attempt was used, or it died) or aside (it has to wait for
--- reasons of its own). Closed gates, throttling and lost workers say nothing: waiting is not failing.
+-- The first word on a letter in its new round: ok, failed (an attempt was used, or it died) or aside (it has to wait
+-- for reasons of its own). Closed gates, throttling and lost workers say nothing: waiting is not failing.
 local function first_word(k, R, word)
   if redis.call('HDEL', k, F.before_replay) == 1 then redis.call('HINCRBY', R, word, 1) end
 end

@@ -45,21 +45,22 @@ local function known(ref)
   return (good or sound(ref)) and v or {}
 end
 
--- s: ref, token, to, wait, delay (ms), cause, evidence, used, called, ms, outcome, attempt (JSON), event (JSON), set, status, code, saw, nth, left (see sent()), book (see _books.lua)
--- returns the state it now has, with "late" before it when the answer lost, or "unknown"
+-- s: ref, token, to, wait, delay (ms), cause, evidence, used, called, ms, outcome, attempt (JSON), event (JSON), set,
+-- status, code, saw, nth, left (see record_departure()), book (see _policy_texts.lua) returns the state it now has,
+-- with "late" before it when the answer lost, or "unknown"
 local function settle(now, s, cfg)
   local k, v = record(s.ref), known(s.ref)
   local state, lane, round, taken = v[1], v[3], v[5] or '1', tonumber(v[9] or '0')
   if s.saw then
     local call = { ref = s.ref, taken = taken, due = tonumber(v[11] or '0'), by = v[13] }
-    if learn(now, cfg, s.saw, call) then spare(s) end
+    if record_signal(now, cfg, s.saw, call) then spare(s) end
   end
   if not state then
     spoilt.note_answer(s.ref, s.to)
     return 'unknown'
   end
   local mine = state == 'running' and v[2] == s.token
-  if s.nth and (mine or not s.left) then sent(cfg, s.nth, taken, s.left, s.ms or 0) end
+  if s.nth and (mine or not s.left) then record_departure(cfg, s.nth, taken, s.left, s.ms or 0) end
   if not mine and (s.to ~= 'deleted' or state == 'deleted') then
     if s.called or s.event then count('deletion.stale_result') end
     return 'late ' .. state
@@ -87,7 +88,7 @@ local function settle(now, s, cfg)
   if s.to == 'cancelled' and v[8] ~= 'cancel' then
     local names, asked = policies(s.ref)
     if not names or not may_judge(now, s.book, asked) then
-      transition(s.ref, state, 'pending', lane, now)  -- somebody asked for it while the hand looked, or knows better
+      transition(s.ref, state, 'pending', lane, now)  -- somebody asked for it while the executor looked, or knows better
       return 'pending'
     end
   end

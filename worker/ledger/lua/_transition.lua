@@ -1,5 +1,5 @@
--- A deletion leaves one state and enters another: out of one index and into the next, less the fields that this state drops
--- (see schema/states.py). It begins with what frees memory, so that it still runs when Redis is full.
+-- A deletion leaves one state and enters another: out of one index and into the next, less the fields that this state
+-- drops (see schema/states.py). It begins with what frees memory, so that it still runs when Redis is full.
 local DROPPED
 
 -- from, to: states; lane: the one that it has; score: its place in the new index (ms); fields: to be set, stored names

@@ -1,7 +1,7 @@
 -- adopt: take over holds of app users from another account. Of two holds of one app user the longer one stays.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: holds: [[HMAC, what the hold says (JSON), when it ends or false], …])
---   returns  {"now", "adopted": how many are new here, or longer}
+--   ARGV     caller, operation number, options (JSON: holds: [[HMAC, what the hold says (JSON), when it ends or false],
+--   …]) returns  {"now", "adopted": how many are new here, or longer}
 --include _clock
 --include _account
 --include _drains

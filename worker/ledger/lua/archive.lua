@@ -1,4 +1,5 @@
--- archive: receipts that are safe in a file are Redis's no more. Nobody reads them from here on; `trim` takes them away.
+-- archive: receipts that are safe in a file are Redis's no more. Nobody reads them from here on; `trim` takes them
+-- away.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: was (the id that was archived last), n, id, head: the last one in
 --            the file)

@@ -1,7 +1,8 @@
 -- check: do an account's records and indexes fit together? Where the record says how, they are put right; what makes no
 --        sense is put aside (see _damage.lua). Nothing happens to what is as it has to be.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: keys (bool: look at the kinds of the account's own keys), lease (ms)),
+--   ARGV     caller, operation number, options (JSON: keys (bool: look at the kinds of the account's own keys), lease
+--   (ms)),
 --            then up to 500 refs, found as records or in indexes
 --   returns  {"now", "damage": what was found, see _once.lua}
 --include _clock
@@ -64,8 +65,8 @@ local function replays(now)
   end
 end
 
--- It stands nowhere, or at no time that could come: where to put it is known, but for a time that somebody chose. A lease
--- ends as if it had begun now: a call may be under way.
+-- It stands nowhere, or at no time that could come: where to put it is known, but for a time that somebody chose. A
+-- lease ends as if it had begun now: a call may be under way.
 local function put_back(ref, r, now)
   local own = index_of(r.state, r.lane)
   local chosen = r.state == 'held' or (r.state == 'pending' and r.wait == 'grace')

@@ -1,18 +1,20 @@
 -- confirm: may the call still leave? Asked right before a DELETE where anything lay between its take and now: a look, a
 --          token of IAM, a thread that woke late. Everywhere else it would cost a round trip for nothing.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: ref, token, key, probe (the closure that it tries), owner (HMAC of the app user whose job
---            the look found it to be), book (by which policies were asked, see _books.lua), gate)
+--   ARGV     caller, operation number, options (JSON: ref, token, key, probe (the closure that it tries), owner (HMAC
+--   of the app user whose job
+--            the look found it to be), book (by which policies were asked, see _policy_texts.lua), gate)
 --   returns  {"now", "go": whether the lease is still the caller's, nobody withdrew the deletion or put it on hold, the
---            policies were asked by a good book where nobody else asks, its deadline has not passed, and the gate is as open as it was}
---   "go" writes down that a call may have left: from now on a cancel or hold comes too late, and a rescue does not know.
---   Its lease begins anew, so that it covers the call however long the look before it took.
+--            policies were asked by a good book where nobody else asks, its deadline has not passed, and the gate is as
+--            open as it was}
+--   "go" writes down that a call may have left: from now on a cancel or hold comes too late, and a rescue does not
+--   know. Its lease begins anew, so that it covers the call however long the look before it took.
 --include _clock
 --include _account
 --include _drains
 --include _once
 --include _claims
---include _books
+--include _policy_texts
 --include _gate
 --include _replays
 --include _history

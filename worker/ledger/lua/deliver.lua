@@ -4,8 +4,8 @@
 --            act (see _audit.lua)),
 --            then up to 500 refs
 --   returns  {"now", "done": false if the project is not being moved: nothing was written then}
---   The replay of a letter stays behind; a dead one gets its place in the groups and its number here. What was due and had
---   to wait for the move (see _places.lua) is due at once.
+--   The replay of a letter stays behind; a dead one gets its place in the groups and its number here. What was due and
+--   had to wait for the move (see _places.lua) is due at once.
 --include _clock
 --include _account
 --include _once

@@ -7,7 +7,7 @@
 --include _drains
 --include _once
 --include _claims
---include _books
+--include _policy_texts
 --include _history
 --include _counters
 --include _receipt

@@ -1,12 +1,15 @@
--- forget: records whose keeping time is over leave Redis, and so do entries of the audit and runs. Dead letters never do.
+-- forget: records whose keeping time is over leave Redis, and so do entries of the audit and runs. Dead letters never
+-- do.
 --         Discarded ones stay while they can be restored, and forget their app user when they can be no more.
---         What nobody waits for any longer goes as well: answers to operations, lists of replays that never began, answers
---         that an Idempotency-Key kept, hints of what no worker could judge. Nothing of this hangs on an expiry of Redis's: its clock may jump.
+--         What nobody waits for any longer goes as well: answers to operations, lists of replays that never began,
+--         answers that an Idempotency-Key kept, hints of what no worker could judge. Nothing of this hangs on an expiry
+--         of Redis's: its clock may jump.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: keep (ms), restorable (ms), limit: of all together,
---            kept_for (ms): {plans, and each of places}, places: {ops, idem, books:wanted} (where to go on looking; "0" at
---            first))
---   returns  {"now", "forgotten": how many records, entries, runs and app users, "places": as above; none where all was seen}
+--            kept_for (ms): {plans, and each of places}, places: {ops, idem, books:wanted} (where to go on looking; "0"
+--            at first))
+--   returns  {"now", "forgotten": how many records, entries, runs and app users, "places": as above; none where all was
+--   seen}
 --include _clock
 --include _account
 --include _drains

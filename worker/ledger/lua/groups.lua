@@ -1,6 +1,7 @@
 -- groups: the dead letters in groups, at one moment. Changes nothing.
 --   KEYS[1]  the account's prefix
---   returns  {"dead": how many there are, "groups": [[group, cause, status, code, count, first died, last died, oldest deadline]]}
+--   returns  {"dead": how many there are, "groups": [[group, cause, status, code, count, first died, last died, oldest
+--   deadline]]}
 --include _account
 local found = {}
 local function text(x) return type(x) == 'string' and x or '' end

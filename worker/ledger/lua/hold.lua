@@ -5,7 +5,7 @@
 --            act (see _audit.lua)), then up to 500 refs
 --   returns  {"now", "results": one a ref: "held", "may_be_deleted" (held; an earlier call had no clear answer),
 --             "in_flight" (held if the call under way deletes nothing), the state of one that does not wait, or "none"}
---   What waits is held at once; what is under way, asked for or replayed later is held when a hand would take it.
+--   What waits is held at once; what is under way, asked for or replayed later is held when an executor would take it.
 --include _clock
 --include _account
 --include _drains

@@ -1,7 +1,8 @@
 -- key_ask: may this key be used for a call? Whoever may try it makes one call, and tells what came of it.
 --   KEYS[1]  the key's record (see _key.lua)
 --   ARGV     cfg (JSON), fingerprint, who asks, account
---   returns  {"may": "use" | "try" | "wait", "rest": ms to wait, "why", "target": of the refusal, "tried": somebody tries it now}
+--   returns  {"may": "use" | "try" | "wait", "rest": ms to wait, "why", "target": of the refusal, "tried": somebody
+--   tries it now}
 --include _key
 local fingerprint, who, account = ARGV[2], ARGV[3], ARGV[4]
 local now = key_time()

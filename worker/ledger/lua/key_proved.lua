@@ -1,7 +1,8 @@
 -- key_proved: a call that went with this key was answered, and not refused.
 --   KEYS[1]  the key's record (see _key.lua)
 --   ARGV     cfg (JSON), fingerprint, who called, age (ms since the call left)
---   returns  {"proved": false where it was no try, and left before the last refusal, "accounts": those that may not know it yet}
+--   returns  {"proved": false where it was no try, and left before the last refusal, "accounts": those that may not
+--   know it yet}
 --include _key
 local fingerprint, now = ARGV[2], key_time()
 local bad = decoded('bad:' .. fingerprint)

@@ -1,6 +1,7 @@
 -- key_refused: a call was refused for its key.
 --   KEYS[1]  the key's record (see _key.lua)
---   ARGV     cfg (JSON), fingerprint, who was refused, {id (of this refusal), age (ms since the call left), lock (ms, where it is said to be
+--   ARGV     cfg (JSON), fingerprint, who was refused, {id (of this refusal), age (ms since the call left), lock (ms,
+--   where it is said to be
 --            locked), at_once (it was the clock: the next call is signed with a better one), why, target} (JSON)
 --   returns  {"rest": ms until it may be tried, "accounts": those that use it}, or {"repaired": true}: it works by now
 --include _key

@@ -1,5 +1,5 @@
--- key_spoilt: other hands spoilt this record. It begins anew, as if the whole budget had just been used: nobody knows how
--- often the key was refused.
+-- key_spoilt: other hands spoilt this record. It begins anew, as if the whole budget had just been used: nobody knows
+-- how often the key was refused.
 --   KEYS[1]  the key's record (see _key.lua)
 --   ARGV     cfg (JSON)
 --   returns  {}

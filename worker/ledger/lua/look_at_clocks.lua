@@ -1,5 +1,5 @@
--- look_at_clocks: a worker looks what time it is, at least twice a minute where anything is recorded: from there the ledger's
--- time goes on when Redis's clock jumps.
+-- look_at_clocks: a worker looks what time it is, at least twice a minute where anything is recorded: from there the
+-- ledger's time goes on when Redis's clock jumps.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: {})
 --   returns  {"now", "check": true where something has to be dated anew (see redate.lua)}

@@ -1,7 +1,7 @@
 -- park: put a message aside that could not be recorded. It belongs to no account: nobody may know to which.
 --   KEYS[1]  the prefix of what is parked, `{<namespace>:parked}:`
---              groups        hash    group -> JSON {"since", "last" (ms since 1970), "why" (the latest), "n" (ever parked)}
---              in:<group>    zset    messages (JSON); score: when it may be tried again (ms since 1970)
+--              groups        hash    group -> JSON {"since", "last" (ms since 1970), "why" (the latest), "n" (ever
+--              parked)} in:<group>    zset    messages (JSON); score: when it may be tried again (ms since 1970)
 --   ARGV     group, message (JSON), why, wait (ms until that time), most (so many of the group are kept; 0: all)
 --   returns  how many are kept
 --include _clock

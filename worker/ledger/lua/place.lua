@@ -3,8 +3,8 @@
 --   ARGV     caller, operation number, options (JSON: project, place (see _places.lua),
 --            expect: only if it is this now ('': nothing was said yet))
 --   returns  {"now", "done": whether it is so now}
---   Only whoever has asked the register says 'here' (see worker/ledger/places.py). 'moved' stays: whoever read the register
---   before a move must not find the mark as it was.
+--   Only whoever has asked the register says 'here' (see worker/ledger/places.py). 'moved' stays: whoever read the
+--   register before a move must not find the mark as it was.
 --include _clock
 --include _account
 --include _drains

@@ -1,6 +1,7 @@
 -- rebind: the account has another address from now on. Only where nothing waits that was asked for at the old one.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number (without an address: it is the one that is wrong), options (JSON: endpoint, act (see
+--   ARGV     caller, operation number (without an address: it is the one that is wrong), options (JSON: endpoint, act
+--   (see
 --            _audit.lua), plan: true only looks)
 --   returns  {"now", "was": the address before, if any, "bound": whether it is the new one now,
 --             "waits": {pending, running, held, dead}: how many}

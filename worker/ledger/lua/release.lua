@@ -2,14 +2,15 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON), then up to 500 refs
 --            options: jobs (bool: the holds of these refs are removed), user (HMAC: this hold is removed),
---            ended (bool: do what time alone has freed), looked_through (names, see below), why, by, act (see _audit.lua)
+--            ended (bool: do what time alone has freed), looked_through (names, see below), why, by, act (see
+--            _audit.lua)
 --   returns  {"now", "results": one a ref: "released", "held" (another hold applies), "removed" (nothing was held),
 --             "not_held" (there was no such hold), "users": holds of app users that were removed,
 --             "freed": how many went on, "more": true when there is more that time has freed,
 --             "look_through": names in `holds:ends` of holds of app users that are over, where there are any}
 --   It rings nobody: the caller wakes the dispatcher. What a hold of an app user held has to be named: the caller goes
---   through `held` with neither `jobs` nor `user`, then says so with looked_through. Until then the hold's name stays in
---   `holds:ends`: where the caller dies, another one does it.
+--   through `held` with neither `jobs` nor `user`, then says so with looked_through. Until then the hold's name stays
+--   in `holds:ends`: where the caller dies, another one does it.
 --include _clock
 --include _account
 --include _drains

@@ -1,8 +1,8 @@
 -- relocate: the next day's receipts may go to a directory that lacks those before. Over once they have: the head is
 -- another one then.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: head: the last one in a file, as it was seen, act (see _audit.lua))
---   returns  {"now", "relocated": bool}: false where something was archived meanwhile
+--   ARGV     caller, operation number, options (JSON: head: the last one in a file, as it was seen, act (see
+--   _audit.lua)) returns  {"now", "relocated": bool}: false where something was archived meanwhile
 --include _clock
 --include _account
 --include _once

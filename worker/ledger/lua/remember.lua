@@ -1,8 +1,10 @@
 -- remember: what was answered to a request that came with an Idempotency-Key, for a day (see forget.lua).
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: step (begin | end | forget), key (a hash of it), body (a hash of the
+--   ARGV     caller, operation number, options (JSON: step (begin | end | forget), key (a hash of it), body (a hash of
+--   the
 --            request), answer (of end))
---   returns  {"now", and of begin, where the key is known: "body": of the first request, "answer": the first one, or none
+--   returns  {"now", and of begin, where the key is known: "body": of the first request, "answer": the first one, or
+--   none
 --             while it is under way}
 --   idem  hash  key -> '<hash of the body> <when (ms)> <answer>', the answer empty while it is under way
 --   Whoever dies between begin and end leaves a mark that counts for a minute.

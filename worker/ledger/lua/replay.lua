@@ -1,6 +1,7 @@
 -- replay: dead letters start a new round with a whole new budget; their history stays.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: why, by, run, lane, deadline (ms from now), mark (a death's number:
+--   ARGV     caller, operation number, options (JSON: why, by, run, lane, deadline (ms from now), mark (a death's
+--   number:
 --            letters with a later one are not touched), gate, act (see _audit.lua)), then up to 500 refs
 --   returns  {"now", "results": ["pending", "newer", or the state of one that is not dead, or "unknown"], "ring": bell}
 --include _clock
@@ -13,7 +14,7 @@
 --include _groups
 --include _round
 --include _gate
---include _ring
+--include _wakeups
 --include _audit
 --include _reopen
 local options = cjson.decode(ARGV[3])

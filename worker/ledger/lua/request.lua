@@ -2,23 +2,24 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON), then up to 500 refs
 --            options: lane, by, why, run, user, au (HMAC of the app user), delay (ms), deadline (ms from now),
---            force (bool), after (ms since 1970: the moment in the place of delay), policy (its name), book (the text that
---            asks, see _books.lua), seen (bool: a list had them), assets (id of each one's asset, or false),
---            gate (see _gate.lua), act (see _audit.lua: where a person lifted a cap)
+--            force (bool), after (ms since 1970: the moment in the place of delay), policy (its name), book (the text
+--            that asks, see _policy_texts.lua), seen (bool: a list had them), assets (id of each one's asset, or
+--            false), gate (see _gate.lua), act (see _audit.lua: where a person lifted a cap)
 --            or, in the place of all up to policy, each: a list of them, one a ref
---   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one], "ring": bell or null}
+--   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one], "ring": bell
+--   or null}
 --include _clock
 --include _account
 --include _once
 --include _claims
---include _books
+--include _policy_texts
 --include _places
 --include _history
 --include _counters
 --include _groups
 --include _round
 --include _gate
---include _ring
+--include _wakeups
 --include _audit
 local options = cjson.decode(ARGV[3])
 local claim, user, au, force  -- of the deletion at hand (see _claims.lua)
@@ -48,7 +49,8 @@ local function saw(k, asset)
   if asset then redis.call('HSET', k, F.asset_id, asset) end
 end
 
--- What was put aside of it is asked for again: of what is known of the job, and of calls that were made, nothing is lost.
+-- What was put aside of it is asked for again: of what is known of the job, and of calls that were made, nothing is
+-- lost.
 local function mended(ref, k)
   if redis.call('HDEL', spoilt.list, ref) == 0 then return end
   local aside = K.put_aside .. ref
@@ -68,7 +70,8 @@ local function create(ref, k, asset)
   return 'pending'
 end
 
--- A new round. A dead letter's claims live on; all others were met, withdrawn or given up: the history keeps who they were.
+-- A new round. A dead letter's claims live on; all others were met, withdrawn or given up: the history keeps who they
+-- were.
 local function anew(ref, now, state, round, mine, withdrawn)
   local claims, over = {}, nil
   if state == 'dead' and not withdrawn then claims = renew(claims_of(ref), mine.due, mine.dl) else over = claims_of(ref) end
@@ -79,7 +82,8 @@ local function anew(ref, now, state, round, mine, withdrawn)
   return state == 'cancelled' and 'pending' or '=pending'
 end
 
--- What waits, is held or is under way has one more claim, and whatever was withdrawn before is wanted again: by this one.
+-- What waits, is held or is under way has one more claim, and whatever was withdrawn before is wanted again: by this
+-- one.
 local function merge(ref, now, state, mine, withdrawn)
   local k = record(ref)
   local claims = withdrawn and {} or claims_of(ref)

@@ -6,7 +6,7 @@
 --include _account
 --include _once
 --include _claims
---include _books
+--include _policy_texts
 --include _history
 --include _counters
 --include _receipt

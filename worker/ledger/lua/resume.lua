@@ -7,7 +7,7 @@
 --include _drains
 --include _once
 --include _gate
---include _ring
+--include _wakeups
 --include _audit
 local options = cjson.decode(ARGV[3])
 

@@ -1,6 +1,8 @@
--- start: a replay whose list is written down begins. From now on any worker drives it, whatever becomes of who started it.
+-- start: a replay whose list is written down begins. From now on any worker drives it, whatever becomes of who started
+-- it.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: id, why, by, what, groups (JSON), lane, mark, deadline (ms a letter),
+--   ARGV     caller, operation number, options (JSON: id, why, by, what, groups (JSON), lane, mark, deadline (ms a
+--   letter),
 --            keep (ms), most (how many replays are remembered), act (see _audit.lua), others (see _replays.lua))
 --   returns  {"now", "state"}; another state than "running": it was not there to be started
 --include _clock

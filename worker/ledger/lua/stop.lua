@@ -1,4 +1,5 @@
--- stop: a replay feeds no more. What it fed and nobody called for yet goes back, see `recall`; the rest goes its way.
+-- stop: a replay feeds no more. What it fed and nobody called for yet goes back, see `revert_unstarted`; the rest goes
+-- its way.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: id, why, by, cancels (a person does; otherwise it stops itself),
 --            act (see _audit.lua))

@@ -1,37 +1,39 @@
--- take: settle this hand's last deletion, if any, and lease the most urgent one that is due and allowed now, if wanted.
+-- take: settle this executor's last deletion, if any, and lease the most urgent one that is due and allowed now, if
+-- wanted.
 --   KEYS[1]  the account's prefix
---   ARGV     hand (the caller), operation number, options (JSON)
---            options: worker, token, key (the credential's fingerprint), want, bell, book (see _books.lua),
+--   ARGV     executor (the caller), operation number, options (JSON)
+--            options: worker, token, key (the credential's fingerprint), want, bell, book (see _policy_texts.lua),
 --            strays (projects, see _places.lua), settle (see _settle.lua), gate (see _gate.lua),
---            tried (what the list that this hand asked for taught: name, project, saw; see _breaker.lua)
+--            tried (what the list that this executor asked for taught: name, project, saw; see _breaker.lua)
 --   returns  {"now", "settled", and one of
 --             "go": {ref, round, used, calls, …, "probe"},    leased for gate.lease ms under the token;
---                   ahead: ms until its slot; nth: the call's number; who: look up the app user before the call; policies: one of these must still mean it;
---                   unsent: something is asked first, so `confirm` has to say that the call may leave
---             "try": {name, project (of what is due, or was answered last), skew, skew_ago (ms)},  ask for a harmless list, and tell (tried)
---             "wait": ms,                                      ask again then; nothing is reserved
---             "none": true,                                    nothing to do: the hand ends
+--                   ahead: ms until its slot; nth: the call's number; who: look up the app user before the call;
+--                   policies: one of these must still mean it; unsent: something is asked first, so `confirm` has to
+--                   say that the call may leave
+--             "try": {name, project (of what is due, or was answered last), skew, skew_ago (ms)},  ask for a harmless
+--             list, and tell (tried) "wait": ms,                                      ask again then; nothing is
+--             reserved "none": true,                                    nothing to do: the executor ends
 --             "next": ms since 1970 when somebody should look again, "ring": bell}
 --   It begins with ZREM, so that it still runs when Redis is full: what drains must go on.
 --include _clock
 --include _account
 --include _once
 --include _claims
---include _books
+--include _policy_texts
 --include _places
 --include _history
 --include _counters
 --within
 --include _groups
 --include _gate
---include _ring
+--include _wakeups
 --include _replays
 --include _hold
 --include _receipt
 --include _settle
 --include _keep_time
 local LEFT_FOR = 500       -- ms: somebody else is called for what this one had to leave, and not at once
-local LONGEST_WAIT = 2000  -- ms that a hand waits for a slot; for a later one somebody is called again
+local LONGEST_WAIT = 2000  -- ms that an executor waits for a slot; for a later one somebody is called again
 local options = cjson.decode(ARGV[3])
 local cfg = options.gate
 --include _pick
@@ -54,7 +56,7 @@ local function lease(c, now)
   }
 end
 
--- What is closed and may be tried now; the account and its keys are minded in ask().
+-- What is closed and may be tried now; the account and its keys are minded in admit().
 local function project_to_try(now)
   if num('closed', 0) == 0 then return nil end
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', PROBES, '-inf', ms(now), 'LIMIT', 0, 10)) do
@@ -73,7 +75,8 @@ local function try(name, project, now)
   return { name = name, project = project, skew = num('skew'), skew_ago = skew_ago(now) }
 end
 
--- The deletion that goes now, and the closure that it tries; or a list that goes before; or whether to ask at once again.
+-- The deletion that goes now, and the closure that it tries; or a list that goes before; or whether to ask at once
+-- again.
 local function choose(now, probe)
   local seed = tonumber(string.sub(options.token, 1, 7), 16) or 0
   local project = not probe and project_to_try(now)
@@ -106,14 +109,14 @@ return once(ARGV[1], ARGV[2], function()
     tried(now, cfg, t.name, t.project, t.saw, (next_due(now) or math.huge) <= now)
   end
   local verdict, detail, chosen = 'none', nil, {}
-  if options.want then verdict, detail = ask(now, cfg, options.key) end
+  if options.want then verdict, detail = admit(now, cfg, options.key) end
   if options.book then note_seen(now, options.book) end
   if verdict == 'key' or verdict == 'try' then
     if (next_look(now, cfg, options.key) or math.huge) <= now then answer.try = try(detail or 'key', nil, now) end
   elseif (verdict == 'go' or verdict == 'wait') and full(now, cfg) then verdict = 'none' end
   if verdict == 'go' then chosen = choose(now, detail) end
   if chosen.ref then
-    local ahead, nth = pass(now, cfg)
+    local ahead, nth = reserve(now, cfg)
     if chosen.tries then being_tried(now, cfg, chosen.tries) end
     answer.go = lease(chosen, now)
     answer.go.ahead, answer.go.nth = ahead, nth

@@ -1,8 +1,8 @@
--- trim: some of the receipts that were archived leave the stream, and their seals: a day of a million in a hundred steps,
--- none of which keeps Redis from others for long.
+-- trim: some of the receipts that were archived leave the stream, and their seals: a day of a million in a hundred
+-- steps, none of which keeps Redis from others for long.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: id (the one that was archived last), keep (the smallest id after it))
---   returns  {"now", "trimmed": how many entries; 0 where there are none, or more was archived meanwhile}
+--   ARGV     caller, operation number, options (JSON: id (the one that was archived last), keep (the smallest id after
+--   it)) returns  {"now", "trimmed": how many entries; 0 where there are none, or more was archived meanwhile}
 --include _clock
 --include _account
 --include _drains

@@ -1,6 +1,6 @@
 """The keys of one account. All begin with `NAMESPACE:{<account>}:`, so that they share a slot of a cluster.
 
-Python says `prefix + Key.RUNNING`, a Lua source `K.running`. Keys outside an account are in `worker.keys`.
+Python says `prefix + Key.RUNNING`, a Lua source `K.running`. Keys outside an account are in `worker.ledger.keys`.
 """
 
 from __future__ import annotations

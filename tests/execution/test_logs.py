@@ -1,0 +1,189 @@
+"""Log lines are one event each, for people or machines, and carry no secret whoever wrote them."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from worker.execution import logs
+
+SK = "S3cr3t/Key+of=the-tests"
+ENVIRON = {"HUAWEICLOUD_SDK_SK": SK, "ERASER_REDIS_URL": "redis://:p%40ss-word@redis:6379/0", "HOME": "/root"}
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    quiet = {name: logging.getLogger(name).level for name in logs._CHATTY}
+    yield
+    logging.captureWarnings(False)
+    root.handlers[:] = before
+    root.setLevel(level)
+    for name, was in quiet.items():
+        logging.getLogger(name).setLevel(was)
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    logs.set_up(logging.INFO, ENVIRON)
+    return stream
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    logs.set_up(logging.INFO, {**ENVIRON, "NO_COLOR": "1"})
+    return stream
+
+
+def test_on_a_terminal_a_line_is_time_level_event_and_fields(shown: io.StringIO) -> None:
+    logging.getLogger("worker.execution.executor").info(
+        "deletion.deleted", extra={"job_id": "job-1", "status": 200, "why": "a b"}
+    )
+    time, level, event, *fields = shown.getvalue().split()
+    assert len(time) == len("12:03:04.125")
+    assert (level, event) == ("info", "deletion.deleted")
+    assert " ".join(fields) == 'job_id=job-1 status=200 why="a b"'
+
+
+def test_elsewhere_a_line_is_one_json_object(lines: io.StringIO) -> None:
+    logging.getLogger("worker.execution.executor").info(
+        "deletion.deleted", extra={"job_id": "job-1", "ms": 12, "code": None}
+    )
+    entry = json.loads(lines.getvalue())
+    assert entry.pop("time").endswith("Z")
+    assert entry == {
+        "level": "info",
+        "event": "deletion.deleted",
+        "logger": "worker.execution.executor",
+        "job_id": "job-1",
+        "ms": 12,
+    }
+
+
+def test_what_was_not_said_is_no_field(shown: io.StringIO) -> None:
+    logging.getLogger("x").info("deletion.postponed", extra={"job_id": "job-1", "cause": None})
+    assert "cause" not in shown.getvalue()
+
+
+@pytest.mark.parametrize("output", ["lines", "shown"])
+def test_an_exception_is_part_of_its_line_without_secrets(output: str, request: pytest.FixtureRequest) -> None:
+    stream: io.StringIO = request.getfixturevalue(output)
+    try:
+        raise ValueError(f"refused {SK} for jane@example.com with X-Auth-Token: abcdef")
+    except ValueError:
+        logging.getLogger("x").exception("deletion.postponed")
+    text = stream.getvalue()
+    assert "ValueError: refused ***" in text
+    assert "test_logs.py" in text  # the trace itself stays readable
+    for planted in (SK, "jane@example.com", "abcdef"):
+        assert planted not in text
+
+
+def test_secrets_of_the_environment_are_masked_in_messages_and_fields(lines: io.StringIO) -> None:
+    logging.getLogger("kombu").warning("cannot connect with %s and %s", SK, "p@ss-word")
+    logging.getLogger("x").info("some.event", extra={"job_id": SK, "error": f"key {SK}", "list": ["p%40ss-word"]})
+    text = lines.getvalue()
+    assert SK not in text
+    assert "ss-word" not in text
+    assert json.loads(text.splitlines()[1])["job_id"] == "***"
+
+
+def test_secrets_in_files_are_masked(tmp_path: Path) -> None:
+    (tmp_path / "sk").write_text("from-a-file\n")
+    environ = {"HUAWEICLOUD_SDK_SK_FILE": str(tmp_path / "sk"), "ERASER_IAM_PASSWORD_FILE": "/nowhere"}
+    assert list(logs.secrets_of(environ)) == ["from-a-file"]
+
+
+def test_the_keys_of_accounts_under_names_of_their_own_are_secrets() -> None:
+    environ = {"STUDIO_A_AK": "AKEXAMPLE", "STUDIO_A_SK": "sk-example", "STUDIO_A_NAME": "studio"}
+    assert set(logs.secrets_of(environ)) == {"AKEXAMPLE", "sk-example"}
+
+
+def test_a_url_is_no_secret_but_its_password_is() -> None:
+    assert set(logs.secrets_of(ENVIRON)) == {SK, "p%40ss-word", "p@ss-word"}
+    assert list(logs.secrets_of({"ERASER_REDIS_URL": "unix:///run/redis.sock"})) == []
+
+
+def test_an_id_that_looks_like_a_phone_number_stays(lines: io.StringIO) -> None:
+    logging.getLogger("x").info("deletion.deleted", extra={"job_id": "13800138000123", "note": "13800138000123"})
+    entry = json.loads(lines.getvalue())
+    assert (entry["job_id"], entry["note"]) == ("13800138000123", "***")
+
+
+def test_a_replay_can_be_found_by_what_the_log_calls_it(lines: io.StringIO) -> None:
+    head = "12345678901234567890" + 44 * "f"
+    logging.getLogger("x").info("replay.stopped", extra={"replay": "replay-20261122-134446-ec97", "head": head})
+    entry = json.loads(lines.getvalue())
+    assert (entry["replay"], entry["head"]) == ("replay-20261122-134446-ec97", head)
+
+
+def test_a_broken_format_string_costs_no_event(lines: io.StringIO) -> None:
+    logging.getLogger("x").info("%d things", "many")
+    assert json.loads(lines.getvalue())["event"] == "%d things"
+
+
+def test_celerys_line_a_doorbell_is_for_debugging_only(lines: io.StringIO) -> None:
+    logging.getLogger("celery.worker.strategy").info("Task eraser.work[1] received")
+    logging.getLogger("celery.app.trace").info("Task eraser.work[1] succeeded in 1.0s: None")
+    assert lines.getvalue() == ""
+    logging.getLogger("celery.app.trace").error("Task eraser.work[1] raised")
+    assert json.loads(lines.getvalue())["event"] == "Task eraser.work[1] raised"
+
+
+def test_celerys_own_extras_with_the_arguments_of_tasks_are_no_fields(lines: io.StringIO) -> None:
+    logging.getLogger("celery.app.trace").error("Task raised", extra={"data": {"args": "['p', 'somebody']"}})
+    assert "somebody" not in lines.getvalue()
+
+
+def test_a_warning_of_python_is_a_line_like_all_others(lines: io.StringIO) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)  # pytest has its own way with warnings
+        warnings.warn(f"{SK} is old", UserWarning, stacklevel=1)
+        logging.captureWarnings(False)
+    (entry,) = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert (entry["level"], entry["logger"]) == ("warning", "py.warnings")
+    assert "UserWarning: *** is old" in entry["event"]
+
+
+def test_a_long_trace_keeps_its_two_ends() -> None:
+    masked = logs.Redacted()._clean_trace("\n".join(f"line {n}" for n in range(1000)))
+    assert masked.splitlines()[0] == "line 0"
+    assert masked.splitlines()[-1] == "line 999"
+    assert "960 lines left out" in masked
+
+
+def test_a_file_that_is_rotated_is_left_for_the_new_one(tmp_path: Path) -> None:
+    """As logrotate does it: the file gets another name, and an empty one takes its place, or none."""
+    root, file = logging.getLogger(), tmp_path / "worker.log"
+    before, level = root.handlers[:], root.level
+    try:
+        logs.set_up(logging.INFO, {}, file=str(file))
+        logging.getLogger("worker.test").info("first")
+        file.rename(tmp_path / "worker.log.1")
+        logging.getLogger("worker.test").info("second")
+        assert "second" in file.read_text(encoding="utf-8")
+        assert "second" not in (tmp_path / "worker.log.1").read_text(encoding="utf-8")
+        assert json.loads(file.read_text(encoding="utf-8"))["event"] == "second"
+        root.handlers[0].close()
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+        logging.captureWarnings(False)

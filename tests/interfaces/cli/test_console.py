@@ -1,0 +1,109 @@
+"""`eraser console`: makes tokens that are shown once, and serves until it is asked to end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.support.command import Command
+from tests.support.dead_letters import PROJECT
+from tests.support.waiting import PATIENCE_S, wait_until
+from worker.config import api_tokens
+
+
+@pytest.fixture
+def file(tmp_path: Path, command: Command) -> Path:
+    path = tmp_path / "tokens.toml"
+    command.environ["ERASER_API_TOKENS_FILE"] = str(path)
+    return path
+
+
+def test_a_token_is_shown_once_and_only_its_hash_is_kept(command: Command, file: Path) -> None:
+    made = command("console", "token", "shop", "--scope", "request", "--scope", "read", "--project", PROJECT)
+    assert made.code == 0
+    secret = made.out.strip()
+    (kept,) = api_tokens.read(file.read_text(), "file")
+    assert (kept.name, kept.scopes, kept.projects) == ("shop", {"request", "read"}, {PROJECT})
+    assert api_tokens.find([kept], secret) is kept
+    assert secret not in made.err + file.read_text()
+    as_json = command("console", "token", "till", "--scope", "operate", "--json").json[0]
+    assert set(as_json) == {"name", "token", "scopes", "file"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["Shop", "--scope", "read"], "lower-case"),
+        (["shop"], "--scope"),
+        (["shop", "--scope", "all"], "'all'"),
+        (["shop", "--scope", "read", "--project", "a/b"], "project id"),
+    ],
+)
+def test_a_token_that_cannot_be_is_refused(command: Command, file: Path, words: list[str], said: str) -> None:
+    refused = command("console", "token", *words)
+    assert refused.code == 2
+    assert said in refused.all
+    assert not file.exists()
+
+
+def test_the_lines_may_be_printed_for_a_file_that_stands_elsewhere(command: Command, file: Path) -> None:
+    printed = command("console", "token", "shop", "--scope", "request", "--print")
+    (kept,) = api_tokens.read(printed.out, "stdout")
+    secret = next(word for word in printed.err.split() if api_tokens.LOOKS.fullmatch(word))
+    assert api_tokens.find([kept], secret) is kept
+    assert secret not in printed.out
+    assert not file.exists()
+
+
+def test_without_the_variable_it_stands_beside_the_data_of_up(command: Command, tmp_path: Path) -> None:
+    command("console", "token", "shop", "--scope", "read", XDG_DATA_HOME=str(tmp_path))
+    assert (tmp_path / "avatar-eraser" / "api-tokens.toml").exists()
+
+
+def test_it_serves_until_it_is_asked_to_end(command: Command, file: Path, tmp_path: Path) -> None:
+    secret = command("console", "token", "shop", "--scope", "request").out.strip()
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        words = [sys.executable, "-c", "from worker.interfaces.cli import main; main()", "console", "--port", "0"]
+        served = subprocess.Popen(words, env={**command.environ, "PATH": "/usr/bin"}, stdout=output, stderr=output)
+    try:
+        wait_until(lambda: log.read_text().endswith("}\n"), what="it says where it listens")
+        address = json.loads(log.read_text().splitlines()[0])["address"]
+        headers = {"Authorization": f"Bearer {secret}"}
+        response = httpx2.post(
+            f"{address}/api/projects/{PROJECT}/deletions", json={"job_id": "j"}, headers=headers, timeout=PATIENCE_S
+        )
+        assert response.status_code == 202
+        assert "server" not in response.headers
+        # Java's default client offers HTTP/2 with each request that is not encrypted
+        offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAAA"}
+        url = f"{address}/api/projects/{PROJECT}/deletions"
+        assert httpx2.post(url, json={"job_id": "java"}, headers=headers | offer, timeout=PATIENCE_S).status_code == 202
+    finally:
+        served.send_signal(signal.SIGTERM)
+        assert served.wait(PATIENCE_S) in (0, -signal.SIGTERM)
+    assert secret not in log.read_text()
+    assert "http.answered" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_port_that_somebody_has_is_told(command: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused = command("console", "--port", str(taken.getsockname()[1]))
+    assert refused.code == 2
+    assert "cannot listen on 127.0.0.1" in refused.all
+
+
+def test_a_wrong_setting_is_told_before_it_listens(command: Command) -> None:
+    refused = command("console", "--port", "0", ERASER_ALLOWED_HOSTS="https://eraser.example.com")
+    assert refused.code == 2
+    assert "names of hosts without scheme" in refused.all
+    elsewhere = command("console", "--port", "0", CELERY_BROKER_URL="redis://elsewhere/0")
+    assert elsewhere.code == 2

@@ -1,0 +1,262 @@
+"""`eraser status`: the whole in one look, the promised JSON, and what to type next."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.interfaces.cli.test_replay import drive
+from tests.support.command import Command
+from tests.support.dead_letters import Undertaker
+from worker.execution.app_context import AppContext
+from worker.interfaces.cli.status import follow
+from worker.ledger.keys import OURS
+from worker.ledger.types import DeletionRequest, GateSignal, Ref, Settlement
+from worker.model.errors import Unreachable
+from worker.model.states import Lane
+from worker.replay.job import step
+from worker.services import replay as replay_service
+from worker.services import status as whole
+from worker.services.status import Overview, advice, all_well
+
+STATES = ["pending", "running", "held", "deleted", "gone", "dead", "cancelled", "discarded"]
+
+
+@pytest.fixture
+def seen(redis_url: str, undertaker: Undertaker) -> Overview:
+    """An empty ledger without workers."""
+    return whole.look(AppContext.load({"ERASER_REDIS_URL": redis_url}))
+
+
+def heard(undertaker: Undertaker, name: str, seconds_ago: float) -> None:
+    undertaker.redis.zadd(OURS.workers, {name: (time.time() - seconds_ago) * 1000})
+    undertaker.redis.hset(OURS.worker_info, name, json.dumps({"host": "box", "pid": 7, "threads": 16}))
+
+
+def test_json_has_exactly_the_promised_fields(command: Command, undertaker: Undertaker) -> None:
+    undertaker.end("dead-1")
+    undertaker.request("job-1")
+    heard(undertaker, "box:7:abc", 1)
+    (found,) = command("status", "--json").json
+    told = {"states", "oldest_due_s", "workers", "accounts", "damaged", "parked", "retention", "replays"}
+    assert set(found) == told | {"projects_elsewhere", "accounts_gone"}
+    assert list(found["states"]) == STATES
+    assert (found["states"]["dead"], found["states"]["pending"]) == (1, 1)
+    assert found["oldest_due_s"] >= 0
+    fields = {"account", "gate", "since", "until", "rate", "reason", "closures", "endpoint", "elsewhere"}
+    assert [set(account) for account in found["accounts"]] == [fields]
+    assert found["accounts"][0]["closures"] == []
+    fields = {"worker", "host", "pid", "threads", "heard_s", "silent", "clock_s", "not_archived"}
+    assert set(found["workers"][0]) == fields
+
+
+def refuse_project(undertaker: Undertaker) -> None:
+    """MetaStudio refused a project that a person's deletion named."""
+    undertaker.ledger.request([Ref("not-ours", "job-7")], DeletionRequest(by="ticket-7"))
+    lease = undertaker.ledger.take(worker="w1", key="k1").lease
+    assert lease is not None
+    signal = GateSignal("misconfigured", key="k1", why="403 APIGW.0302 not authorized")
+    undertaker.ledger.take(
+        worker="w1", key="k1", settlement=Settlement(lease.ref, lease.token, "pending", signal=signal), want=False
+    )
+
+
+def test_what_is_closed_is_told_with_whoever_closed_it(command: Command, undertaker: Undertaker) -> None:
+    refuse_project(undertaker)
+    (found,) = command("status", "--json").json
+    (account,) = found["accounts"]
+    assert account["gate"] == "ok", "the others go on"
+    (closure,) = account["closures"]
+    assert closure.pop("since") < closure.pop("until")
+    assert closure == {
+        "scope": "project",
+        "name": "not-ours",
+        "cause": "misconfigured",
+        "target": "job-7",
+        "requested_by": "ticket-7",
+    }
+    heard(undertaker, "box:7:abc", 1)
+    told = " ".join(command("status").out.split())
+    assert "project not-ours of default is closed: misconfigured since" in told
+    assert "(403 APIGW.0302 not authorized) by job job-7, which ticket-7 requested; next try in 1 min" in told
+    assert "Next: eraser doctor (MetaStudio refuses 1 project of default)" in told
+    shown = command("show", "job-7", "--project", "not-ours", "--json").json[0]
+    assert shown["waiting_for"] == "misconfigured"
+
+
+def test_an_empty_ledger_says_how_to_begin(command: Command) -> None:
+    ended = command("status")
+    assert ended.code == 0
+    assert "nothing is due" in ended.out
+    assert "no worker" in ended.out
+    assert "eraser request JOB_ID" in ended.out
+
+
+def test_due_work_is_told_by_lane(command: Command, undertaker: Undertaker) -> None:
+    undertaker.request("job-1", lane=Lane.USER)
+    undertaker.request("job-2", "job-3", delay_s=3600)
+    out = command("status").out
+    assert "1 due in the user lane, the oldest for" in out
+    assert "due in the bulk lane" not in out
+
+
+def test_what_is_due_later_is_told_with_its_time(command: Command, undertaker: Undertaker) -> None:
+    undertaker.request("job-1", delay_s=7200)
+    heard(undertaker, "box:7:abc", 1)
+    out = command("status").out
+    assert "nothing is due; the next in 2 h" in out or "nothing is due; the next in 1 h 59 min" in out
+    assert "the next deletion is due in" in out
+
+
+def test_a_worker_unheard_for_30_s_is_silent(command: Command, undertaker: Undertaker) -> None:
+    heard(undertaker, "box:7:abc", 2)
+    heard(undertaker, "box:8:def", 90)
+    workers = {worker["worker"]: worker for worker in command("status", "--json").json[0]["workers"]}
+    assert not workers["box:7:abc"]["silent"]
+    assert workers["box:8:def"]["silent"]
+    assert re.search(r"silent for [1-9] min [0-9]+ s", command("status").out)
+
+
+def test_it_ends_with_what_is_worth_typing(command: Command, undertaker: Undertaker) -> None:
+    undertaker.end("dead-1")
+    undertaker.request("job-1")
+    undertaker.ledger.pause(why="TICKET-1", by="ops-7")
+    lines = [line for line in command("status").out.splitlines() if line.startswith("Next: ")]
+    assert [line.removeprefix("Next: ").split("   ")[0] for line in lines] == [
+        "celery -A worker worker",
+        "eraser resume --reason R",
+        "eraser dead groups",
+    ]
+    assert "TICKET-1 (by ops-7)" in command("status").out
+
+
+@pytest.mark.parametrize("gate", ["credentials", "misconfigured", "clock"])
+def test_a_gate_that_a_person_must_open_leads_to_the_doctor(seen: Overview, gate: str) -> None:
+    account = replace(seen.accounts[0], gate=replace(seen.accounts[0].gate, gate=gate))
+    assert [one.command for one in advice(replace(seen, accounts=(account,)))] == ["eraser doctor"]
+
+
+def test_a_full_redis_is_told_before_dead_letters(command: Command, undertaker: Undertaker) -> None:
+    undertaker.end("job-1")
+    undertaker.redis.config_set("maxmemory", 1_000_000)
+    try:
+        lines = [line for line in command("status").out.splitlines() if line.startswith("Next: ")]
+    finally:
+        undertaker.redis.config_set("maxmemory", 0)
+    assert [line.split("   ")[0] for line in lines] == ["Next: eraser doctor", "Next: eraser dead groups"]
+    assert "of its maxmemory: nothing new is accepted above 85%" in lines[0]
+    assert "maxmemory" not in command("status").out
+
+
+def test_an_outage_needs_nobody(seen: Overview) -> None:
+    account = replace(seen.accounts[0], gate=replace(seen.accounts[0].gate, gate="outage"))
+    assert not list(advice(replace(seen, accounts=(account,))))
+
+
+def test_nothing_is_said_in_words(seen: Overview, undertaker: Undertaker, redis_url: str) -> None:
+    assert all_well(seen).startswith("No deletion has been requested yet")
+    undertaker.end("job-1", to="deleted")
+    now = whole.look(AppContext.load({"ERASER_REDIS_URL": redis_url}))
+    assert all_well(now) == "Nothing is waiting and nothing is dead."
+
+
+def test_several_accounts_are_told_apart(command: Command, tmp_path: Path) -> None:
+    config = tmp_path / "eraser.toml"
+    config.write_text('[accounts.a]\nprojects = ["p1"]\n[accounts.b]\nprojects = ["p2"]\n')
+    command("pause", "--account", "b", "--reason", "T-1", ERASER_CONFIG=str(config))
+    (found,) = command("status", "--json", ERASER_CONFIG=str(config)).json
+    assert {account["account"]: account["gate"] for account in found["accounts"]} == {"a": "ok", "b": "paused"}
+    assert "eraser resume --account b --reason R" in command("status", ERASER_CONFIG=str(config)).out
+
+
+@pytest.fixture
+def replay(command: Command, undertaker: Undertaker) -> str:
+    """The id of a replay of twelve letters, which nobody drives."""
+    undertaker.end(*[f"e-{n:02d}" for n in range(12)])
+    command("dead", "replay", "server", "--yes", "--no-wait", "--reason", "TICKET-4711")
+    return str(command("replay", "list", "--json").json[0]["replay"])
+
+
+def told(command: Command) -> list[str]:
+    """The words about replays, each of which leads to its status."""
+    (found,) = command("status", "--json").json
+    assert [one["command"] for one in found["replays"]] == [
+        f"eraser replay status {r['replay']}" for r in found["replays"]
+    ]
+    assert all(f"{one['command']}   ({one['why']})" in command("status").out for one in found["replays"])
+    return [one["why"] for one in found["replays"]]
+
+
+def test_a_replay_that_runs_is_told_with_how_far_it_is(command: Command, undertaker: Undertaker, replay: str) -> None:
+    assert told(command) == ["a replay is running: 0 of 12 dead letters started"]
+    step(undertaker.ledger, replay, lambda _: None)
+    assert told(command) == ["a replay is running: 1 of 12 dead letters started"]
+    drive(undertaker, replay)
+    assert told(command) == [], "it is done"
+
+
+def test_dead_letters_that_a_replay_will_come_to_need_nobody(
+    command: Command, undertaker: Undertaker, replay: str
+) -> None:
+    assert "need a person" not in command("status").out
+    undertaker.end("later-1")
+    assert "(1 dead letter needs a person)" in command("status").out
+
+
+def test_a_replay_that_stopped_itself_is_told_for_an_hour(
+    command: Command, undertaker: Undertaker, replay: str, redis_url: str
+) -> None:
+    drive(undertaker, replay, to="dead")
+    (why,) = told(command)
+    assert why.startswith("a replay of 12 dead letters stopped: the canary failed again")
+    app = AppContext.load({"ERASER_REDIS_URL": redis_url})
+    assert not replay_service.current(app, app.queries("default").now_ms() + replay_service.LATELY_MS)
+
+
+def test_a_replay_that_a_person_cancelled_is_nothing_to_tell(command: Command, replay: str) -> None:
+    command("replay", "cancel", replay, "--reason", "TICKET-4712")
+    assert told(command) == []
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_watching_outlives_an_outage_of_redis(
+    seen: Overview, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    monkeypatch.setattr("worker.interfaces.cli.status.EVERY_S_PIPED", 0.0)
+    monkeypatch.setattr("worker.interfaces.cli.status.EVERY_S", 0.0)
+    looks = [Unreachable("Redis does not answer"), seen]
+
+    def look() -> Overview:
+        found = looks.pop(0)
+        if isinstance(found, Unreachable):
+            raise found
+        return found
+
+    follow(look, as_json=as_json, times=2)
+    captured = capsys.readouterr()
+    if not as_json:
+        assert "Redis does not answer; trying again" in captured.err
+        assert "nothing is due" in captured.out
+        return
+    assert json.loads(captured.err)["error"]["message"] == "Redis does not answer"
+    (line,) = captured.out.splitlines()
+    assert json.loads(line)["states"]["dead"] == 0
+
+
+def test_it_says_when_a_worker_was_last_heard_of_and_never_that_work_goes_on(
+    command: Command, undertaker: Undertaker
+) -> None:
+    undertaker.request("job-1")
+    heard(undertaker, "box:7:abc", 2)
+    assert re.search(r"Nothing to do: 1 worker at work, last seen [23] s ago\.", command("status").out)
+    heard(undertaker, "box:7:abc", 20)
+    out = command("status").out
+    assert re.search(
+        r"No worker reports that it is working \(last seen 2\d s ago\)\. If this persists, start one: ", out
+    )
+    assert "Nothing to do" not in out

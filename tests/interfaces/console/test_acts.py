@@ -1,0 +1,255 @@
+"""What a person does in the console: the same operations as on the command line, after the same plan and caps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.console_pages import Console, words
+from tests.support.dead_letters import PROJECT, Undertaker
+from tests.support.waiting import wait_until
+from worker.ledger.holds import HoldList
+from worker.ledger.records import Deletion
+from worker.ledger.types import Ref
+from worker.model.states import State
+from worker.services import audit
+
+GROUP = "server_error-500-MSS.00000004"
+SAID = {"reason": "TICKET-4711", "by": "ops-7"}
+
+
+@pytest.fixture
+def console(redis_url: str) -> Iterator[Console]:
+    one = Console(redis_url)
+    with one.client:
+        yield one
+
+
+def show(console: Console, job: str) -> Deletion:
+    found = console.app.queries("default").show(Ref(PROJECT, job))
+    assert found is not None
+    return found
+
+
+def told(response: Any) -> str:
+    assert response.status_code == 200, words(response.text)
+    return words(response.text)
+
+
+def refused(response: Any) -> str:
+    assert response.status_code == 422
+    text = words(response.text)
+    assert "Nothing was done." in text
+    return text
+
+
+def one(job: str, action: str) -> str:
+    return f"/deletions/{PROJECT}/{job}/{action}"
+
+
+# -- one deletion ------------------------------------------------------------------------------------------------------
+
+
+def test_a_letter_is_replayed_at_once_and_rings(console: Console, undertaker: Undertaker) -> None:
+    undertaker.end("a")
+    assert "A new round starts at once" in console.text(one("a", "replay"))
+    assert "Replayed." in told(console.send(one("a", "replay"), **SAID))
+    deletion = show(console, "a")
+    assert (deletion.state, deletion.round, deletion.lane) == (State.PENDING, 2, "user")
+    (replayed,) = [event for event in deletion.events if event.name == "deletion.replayed"]
+    assert (replayed.said["by"], replayed.said["why"]) == ("ops-7", "TICKET-4711")
+    wait_until(lambda: [account for account, _ in console.notified] == ["default"], what="a worker is called")
+
+
+def test_a_letter_is_discarded_and_restored(console: Console, undertaker: Undertaker) -> None:
+    undertaker.end("a")
+    assert "Discarded." in told(console.send(one("a", "discard"), **SAID))
+    assert show(console, "a").state is State.DISCARDED
+    assert "Restored." in told(console.send(one("a", "restore"), **SAID))
+    assert show(console, "a").state is State.DEAD
+
+
+def test_a_request_is_withdrawn_and_made_again(console: Console, undertaker: Undertaker) -> None:
+    undertaker.request("a")
+    assert "Cancelled: nothing was sent." in told(console.send(one("a", "cancel"), **SAID))
+    assert show(console, "a").state is State.CANCELLED
+    assert "Requested: waiting for its turn." in told(console.send(one("a", "request"), **SAID))
+    assert (show(console, "a").state, show(console, "a").requested_by) == (State.PENDING, "ops-7")
+
+
+def test_a_job_is_held_until_a_day_and_released(console: Console, undertaker: Undertaker) -> None:
+    undertaker.request("a")
+    assert "Held: nothing is sent" in told(console.send(one("a", "hold"), until="2099-01-31", **SAID))
+    hold = HoldList(undertaker.ledger).of(Ref(PROJECT, "a"))
+    assert hold is not None
+    assert (hold.by, hold.reason, hold.until) == ("ops-7", "TICKET-4711", 4_073_587_200_000)
+    assert "On hold since" in console.text(f"/deletions/{PROJECT}/a")
+    assert "Released: its deletion continues." in told(console.send(one("a", "release"), **SAID))
+    assert show(console, "a").state is State.PENDING
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"reason": "", "by": "ops-7"}, "Reason: give"),
+        ({"reason": "T-1", "by": ""}, "By: give"),
+        ({"reason": "T-1", "by": "Li Wei"}, "never a name"),
+        ({"reason": "call 138@example.com!", "by": "ops-7"}, "never personal data"),
+        ({"reason": "x" * 65, "by": "ops-7"}, "1 to 64"),
+        ({"reason": "T-1", "by": "ops-7", "until": "tomorrow"}, "a day such as"),
+        ({"reason": "T-1", "by": "ops-7", "until": "2020-01-01"}, "has passed"),
+    ],
+)
+def test_what_is_wrong_is_said_on_the_form(
+    console: Console, undertaker: Undertaker, said: dict[str, str], why: str
+) -> None:
+    undertaker.request("a")
+    assert why in refused(console.send(one("a", "hold"), **said))
+    assert show(console, "a").state is State.PENDING
+
+
+def test_who_acts_is_remembered_once_it_was_right(console: Console, undertaker: Undertaker) -> None:
+    undertaker.end("a", "b")
+    console.send(one("a", "discard"), reason="T-1", by="Li Wei")
+    assert 'name="by" value=""' in console.get(one("a", "discard")).text
+    console.send(one("a", "discard"), **SAID)
+    assert 'name="by" value="ops-7"' in console.get(one("b", "discard")).text
+    assert "You act as ops-7" in console.text("/")
+
+
+def test_a_letter_that_moved_on_meanwhile_is_left_alone(console: Console, undertaker: Undertaker) -> None:
+    undertaker.end("a")
+    console.get(one("a", "discard"))
+    undertaker.ledger.replay([Ref(PROJECT, "a")], why="T-9", deadline_s=60)
+    assert "Nothing was done: it is pending, not dead." in told(console.send(one("a", "discard"), **SAID))
+    assert show(console, "a").state is State.PENDING
+
+
+def test_what_was_done_is_told_once(console: Console, undertaker: Undertaker) -> None:
+    undertaker.end("a")
+    console.send(one("a", "discard"), **SAID)
+    assert "Discarded." not in console.text(f"/deletions/{PROJECT}/a")
+
+
+@pytest.mark.parametrize(
+    "path", [one("a", "explode"), one("nobody", "replay"), "/gate/nobody/pause", "/dead/x/discard"]
+)
+def test_what_there_is_not_cannot_be_done(console: Console, undertaker: Undertaker, path: str) -> None:
+    undertaker.end("a")
+    assert console.get(path).status_code in (404, 422)
+    assert console.post(path, token=console.token(), **SAID).status_code in (404, 422)
+
+
+# -- many --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_group_is_discarded_after_a_plan(console: Console, undertaker: Undertaker) -> None:
+    undertaker.end("a", "b", "c")
+    undertaker.end("other", cause="refused", status=403, code=None)
+    assert "3 dead letters discarded" in console.text(f"/dead/{GROUP}/discard")
+    assert "3 dead letters discarded." in told(console.send(f"/dead/{GROUP}/discard", **SAID))
+    assert [show(console, job).state for job in ("a", "other")] == [State.DISCARDED, State.DEAD]
+
+
+@pytest.mark.parametrize("typed", ["", "100", "all", "1010", "101.5"])
+def test_more_than_a_hundred_want_their_number(console: Console, undertaker: Undertaker, typed: str) -> None:
+    undertaker.end(*[f"j{n}" for n in range(101 if typed != "1010" else 102)])
+    number = "1,01" if typed == "1010" else typed  # a comma is read as people write it, and 101 is not 102
+    assert "Type 10" in console.text(f"/dead/{GROUP}/discard")
+    refused(console.send(f"/dead/{GROUP}/discard", most=number, **SAID))
+    assert console.app.queries("default").status().states[State.DISCARDED] == 0
+
+
+def test_the_number_that_was_typed_lets_so_many_go(console: Console, undertaker: Undertaker) -> None:
+    undertaker.end(*[f"j{n}" for n in range(101)])
+    assert "101 dead letters discarded." in told(console.send(f"/dead/{GROUP}/discard", most="101", **SAID))
+
+
+# -- holds and the gate ------------------------------------------------------------------------------------------------
+
+
+def test_many_jobs_are_held_without_a_cap_and_a_bad_id_is_told(console: Console) -> None:
+    jobs = "\n".join(f"j{n}" for n in range(150))
+    assert "150 jobs on hold." in told(console.send("/holds", to="/holds", jobs=jobs, **SAID))
+    text = told(console.send("/holds", to="/holds", jobs="good ../etc", **SAID))
+    assert "found '.'" in text
+    assert "151 holds" in console.text("/holds")
+
+
+def test_an_app_user_is_held_and_released_and_never_shown(console: Console, undertaker: Undertaker) -> None:
+    undertaker.request("a", app_user="u-4711")
+    assert "are on hold" in told(console.send("/holds", to="/holds", app_user="u-4711", do="add", **SAID))
+    assert "u-4711" not in console.get("/holds").text
+    response = console.send("/holds", to="/holds", app_user="u-4711", do="remove", **SAID)
+    assert "The hold is removed" in told(response)
+    assert "Nothing is on hold" in words(response.text)
+
+
+def test_jobs_or_an_app_user_not_both_and_not_none(console: Console) -> None:
+    for said in ({"jobs": "a", "app_user": "u-1"}, {"jobs": "", "app_user": ""}):
+        assert "not both" in refused(console.send("/holds", to="/holds", **said, **SAID))
+
+
+def test_a_hold_is_removed_from_its_line(console: Console) -> None:
+    console.send("/holds", to="/holds", jobs="a b", **SAID)
+    response = console.send(f"/holds/{PROJECT}/a/remove", **SAID)
+    assert "Job a: the hold is removed" in told(response)
+    assert "1 hold" in words(response.text)
+
+
+def test_the_red_button_and_its_release(console: Console) -> None:
+    assert "No call is sent until an operator resumes it." in console.text("/gate/default/pause")
+    assert "Account default is paused: no call is sent." in told(console.send("/gate/default/pause", **SAID))
+    gate = console.app.queries("default").gate()
+    assert (gate.gate, gate.reason) == ("paused", "TICKET-4711 (by ops-7)")
+    text = console.text("/")
+    assert "default is paused" in text
+    assert "TICKET-4711 (by ops-7)" in text
+    assert "is open again" in told(console.send("/gate/default/resume", **SAID))
+    assert console.app.queries("default").gate().gate == "ok"
+
+
+# -- the audit ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_act_in_the_console_stands_in_the_audit(console: Console, undertaker: Undertaker) -> None:
+    undertaker.end("a", "b", "c")
+    console.send("/gate/default/pause", **SAID)
+    console.send("/gate/default/resume", **SAID)
+    console.send(one("a", "replay"), **SAID)
+    console.send(one("b", "discard"), **SAID)
+    console.send(one("b", "restore"), **SAID)
+    console.send("/holds", to="/holds", jobs="x", **SAID)
+    console.send(f"/holds/{PROJECT}/x/remove", **SAID)
+    console.send(one("a", "cancel"), **SAID)
+    console.send(f"/dead/{GROUP}/discard", **SAID)
+    entries = list(audit.entries(console.app, audit.AuditFilter()))
+    assert [entry.action for entry in entries] == [
+        "deletions.discarded", "deletions.cancelled", "hold.removed", "hold.added", "deletions.restored",
+        "deletions.discarded", "deletions.replayed", "gate.resumed", "gate.paused"]  # fmt: skip
+    assert {(entry.by, entry.reason) for entry in entries} == {("ops-7", "TICKET-4711")}
+    text = console.text("/audit")
+    assert f"{GROUP}: 2 discarded TICKET-4711" in text
+    assert "gate.paused" in text
+
+
+def test_the_audit_is_chosen_by_its_address(console: Console) -> None:
+    console.send("/gate/default/pause", reason="T-1", by="ops-7")
+    console.send("/gate/default/resume", reason="T-2", by="ops-8")
+    assert "T-1" not in console.text("/audit?by=ops-8")
+    assert "T-2" not in console.text("/audit?act=gate.paused")
+    assert "No action matches these filters" in console.text("/audit?since=1h&until=30m")
+    assert console.get("/audit?act=gate.opened").status_code == 422
+    assert console.get("/audit?since=then").status_code == 422
+
+
+def test_an_act_on_a_job_is_about_that_job_also_where_its_id_begins_a_group(
+    console: Console, undertaker: Undertaker
+) -> None:
+    undertaker.end("a", "b")
+    undertaker.end("server", to="deleted")
+    response = console.post(one("server", "discard"), token=console.token(), **SAID)
+    assert "Nothing was done" in words(console.get(response.headers["location"]).text)
+    assert {show(console, job).state for job in ("a", "b")} == {State.DEAD}

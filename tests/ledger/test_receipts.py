@@ -1,0 +1,195 @@
+"""Each end of a deletion leaves one receipt, in the script that ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from tests.support.ledgers import PROJECT, Bench
+from worker.ledger.receipts import PAGE, ReceiptEntry, Receipts
+from worker.ledger.types import Ref
+from worker.receipts.receipt import FIELDS, expand
+
+
+@pytest.fixture
+def bench(client: redis.Redis) -> Iterator[Bench]:
+    bench = Bench(client)
+    bench.open()
+    yield bench
+    bench.check_invariant()
+    found = entries(bench)
+    assert [entry.n for entry in found] == list(range(1, len(found) + 1))
+    assert len({frozenset(entry.fields) for entry in found}) <= 1
+
+
+def entries(bench: Bench) -> list[ReceiptEntry]:
+    return list(Receipts(bench.client, "default").each())
+
+
+def receipts(bench: Bench) -> list[dict[str, Any]]:
+    return [expand("default", entry) for entry in entries(bench)]
+
+
+def only(bench: Bench) -> dict[str, Any]:
+    (receipt,) = receipts(bench)
+    return receipt
+
+
+def said(request_id: str, **more: Any) -> dict[str, Any]:
+    return {"status": 200, "request_id": request_id, "ms": 5} | more
+
+
+def test_a_deletion_leaves_a_receipt_with_everything_that_is_known(bench: Bench) -> None:
+    bench.request("a", by="ann", why="T-1", run="r1", app_user="user-1", policy="old")
+    bench.request("a", by="bob", why="T-2")
+    bench.settle(bench.take(), attempt=said("x-1"), fields={"asset": "as-1"})
+    now = "2027-01-15T08:00:00.000Z"
+    assert only(bench) == dict.fromkeys(FIELDS) | {
+        "v": 1,
+        "n": 1,
+        "account": "default",
+        "project_id": PROJECT,
+        "kind": "job",
+        "id": "a",
+        "job_id": "a",
+        "state": "deleted",
+        "requested_at": now,
+        "finished_at": now,
+        "requested_by": "ann",
+        "reason": "T-1",
+        "run": "r1",
+        "policy": "old",
+        "lane": "bulk",
+        "claims": [{"requested_by": "bob", "reason": "T-2", "run": None, "policy": None}],
+        "round": 1,
+        "attempts": 1,
+        "status": 200,
+        "request_id": "x-1",
+        "asset_id": "as-1",
+        "related": "not checked",
+    }
+    assert "user-1" not in repr(entries(bench))
+    assert bench.ledger.users.hashed("user-1") not in repr(entries(bench))
+
+
+def test_gone_names_the_call_and_the_look(bench: Bench) -> None:
+    bench.request("a")
+    bench.settle(
+        bench.take(), "pending", wait="retry", status=500, attempt=said("x-1", status=500), fields={"unk": "1"}
+    )
+    looked = {"event": "deletion.looked", "found": "absent", "request_id": "y-2"}
+    none = {"called": False, "used": False, "status": None, "attempt": None}
+    bench.settle(bench.take(), "gone", evidence="after_our_call", event=looked, **none)
+    receipt = only(bench)
+    assert (receipt["state"], receipt["evidence"], receipt["attempts"]) == ("gone", "after_our_call", 1)
+    assert (receipt["status"], receipt["request_id"], receipt["look_request_id"]) == (500, "x-1", "y-2")
+
+
+def test_an_attempt_without_an_answer_has_no_request_id(bench: Bench) -> None:
+    bench.request("a")
+    bench.settle(bench.take(), "pending", wait="retry", attempt=said("x-1", status=500))
+    silent = {"silence": "timeout", "ms": 5, "message": '"request_id":"no-id"'}
+    bench.settle(bench.take(), "dead", cause="server_error", status=None, attempt=silent)
+    bench.ledger.discard([Ref(PROJECT, "a")], why="T-9", by="ops-3")
+    receipt = only(bench)
+    assert (receipt["status"], receipt["request_id"], receipt["attempts"]) == (None, None, 2)
+
+
+def test_a_dead_letter_leaves_none_until_it_is_given_up(bench: Bench) -> None:
+    bench.request("a", by="ann")
+    bench.settle(bench.take(), "dead", cause="server_error", status=500, code="MSS.1", attempt=said("x-1", status=500))
+    assert receipts(bench) == []
+    bench.ledger.discard([Ref(PROJECT, "a")], why="T-9", by="ops-3")
+    receipt = only(bench)
+    assert (receipt["state"], receipt["cause"], receipt["code"]) == ("discarded", "server_error", "MSS.1")
+    assert (receipt["request_id"], receipt["requested_by"]) == ("x-1", "ann")
+    assert (receipt["finished_by"], receipt["finished_reason"]) == ("ops-3", "T-9")
+
+
+def test_what_ends_again_leaves_another_receipt_and_the_first_one_stays(bench: Bench) -> None:
+    bench.request("a")
+    bench.settle(bench.take(), "dead", cause="refused")
+    bench.ledger.discard([Ref(PROJECT, "a")], why="T-9")
+    bench.ledger.restore([Ref(PROJECT, "a")], why="T-10")
+    assert len(receipts(bench)) == 1
+    bench.ledger.replay([Ref(PROJECT, "a")], why="T-11", deadline_s=86400)
+    bench.settle(bench.take(), attempt=said("x-2"))
+    bench.request("a", force=True)
+    bench.settle(bench.take(), "gone", evidence="after_our_call", event={"found": "absent"}, attempt=said("x-3"))
+    assert [(r["state"], r["round"], r["attempts"]) for r in receipts(bench)] == [
+        ("discarded", 1, 1),
+        ("deleted", 2, 1),
+        ("gone", 3, 1),
+    ]
+
+
+def test_a_late_200_supersedes_what_was_receipted(bench: Bench) -> None:
+    bench.request("a", by="ann")
+    slow = bench.take()
+    bench.pass_time(61)
+    bench.ledger.rescue(alive=[], counts=False)
+    bench.settle(bench.take(), "dead", cause="refused", attempt=said("x-1", status=403))
+    bench.ledger.discard([Ref(PROJECT, "a")], why="T-9")
+    assert bench.settle(slow, attempt=said("x-2")) == "deleted"
+    first, second = receipts(bench)
+    assert (first["state"], first["request_id"]) == ("discarded", "x-1")
+    assert (second["state"], second["request_id"], second["finished_reason"]) == ("deleted", "x-2", None)
+    assert bench.settle(slow, attempt=said("x-2")) == "late deleted"
+    assert len(receipts(bench)) == 2
+
+
+@pytest.mark.parametrize("way", ["while it waits", "in flight", "its policies"])
+def test_each_way_to_cancel_leaves_one(bench: Bench, way: str) -> None:
+    bench.request("a", by="ann", policy="old-ones" if way == "its policies" else None)
+    match way:
+        case "while it waits":
+            bench.ledger.cancel([Ref(PROJECT, "a")], why="T-3", by="ops-1")
+            assert only(bench)["finished_by"] == "ops-1"
+        case "in flight":
+            lease = bench.take()
+            bench.ledger.cancel([Ref(PROJECT, "a")], why="T-3", by="ops-1")
+            bench.settle(lease, "pending", wait="retry", attempt=said("x-1", status=429))
+            assert only(bench)["request_id"] == "x-1"
+        case _:
+            bench.settle(bench.take(), "cancelled", called=False, used=False, attempt=None, status=None)
+    assert only(bench)["state"] == "cancelled"
+    assert only(bench)["requested_by"] == "ann"
+
+
+def test_the_same_move_twice_leaves_one(bench: Bench) -> None:
+    bench.request("a", "b")
+    lease = bench.take()
+    bench.settle(lease)
+    bench.settle(lease)
+    bench.ledger.cancel([Ref(PROJECT, "b")], why="T-3")
+    bench.ledger.cancel([Ref(PROJECT, "b")], why="T-3")
+    assert [r["job_id"] for r in receipts(bench)] == ["a", "b"]
+
+
+def test_many_are_read_page_by_page(bench: Bench) -> None:
+    jobs = [f"j{n}" for n in range(PAGE + 1)]
+    bench.request(*jobs)
+    bench.ledger.cancel([Ref(PROJECT, job) for job in jobs], why="T-3")
+    progress = Receipts(bench.client, "default")
+    assert [r["job_id"] for r in receipts(bench)] == jobs
+    assert progress.progress().n == PAGE + 1
+    first = progress.read_page(limit=3)
+    assert [entry.n for entry in progress.read_page(first[-1].id, limit=2)] == [4, 5]
+
+
+def test_a_full_redis_takes_receipts_of_what_drains(redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    bench = Bench(client)
+    bench.open()
+    bench.request("a", "b")
+    lease = bench.take()
+    client.config_set("maxmemory", 1_000_000)
+    try:
+        assert bench.settle(lease) == "deleted"
+        bench.ledger.cancel([Ref(PROJECT, "b")], why="T-1")
+    finally:
+        client.config_set("maxmemory", 0)
+    assert [r["state"] for r in receipts(bench)] == ["deleted", "cancelled"]

@@ -1,0 +1,105 @@
+"""A user of Redis with few rights: everything goes on without INFO and CONFIG, and doctor says what is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from tests.support.command import Command
+from tests.support.waiting import wait_until
+from worker.execution.app_context import AppContext
+from worker.execution.dispatcher import Dispatcher
+from worker.ledger.types import Ref
+from worker.model.states import State
+from worker.services.doctor.redis_checks import needed
+from worker.simulator import Simulator
+
+PASSWORD = "few-rights"
+BARE = [f"+{name.lower()}" for name in needed()]
+CAREFUL = ["+@all", "-@dangerous", "-@admin"]
+
+
+@pytest.fixture(params=[BARE, CAREFUL], ids=["only what is needed", "nothing dangerous"])
+def url(request: pytest.FixtureRequest, redis_url: str) -> Iterator[str]:
+    """The server's address for a user who may do so much."""
+    yield from user(redis_url, request.param)
+
+
+def user(redis_url: str, rules: list[str]) -> Iterator[str]:
+    admin = redis.Redis.from_url(redis_url)
+    admin.execute_command("ACL", "SETUSER", "few", "reset", "on", f">{PASSWORD}", "~*", "&*", *rules)
+    parts = urlsplit(redis_url)
+    yield f"{parts.scheme}://few:{PASSWORD}@{parts.path if parts.scheme == 'unix' else parts.netloc + parts.path}"
+    admin.execute_command("ACL", "DELUSER", "few")
+
+
+def test_requests_retries_grace_dead_letters_and_rescue_go_on(url: str, command: Command) -> None:
+    with Simulator(jobs=20) as simulator:
+        command.environ |= {"ERASER_REDIS_URL": url, "ERASER_REGION": "", "ERASER_ENDPOINT": simulator.url}
+        command.environ |= {"HUAWEICLOUD_SDK_AK": simulator.ak, "HUAWEICLOUD_SDK_SK": simulator.sk}
+        command.environ |= {"HUAWEICLOUD_SDK_PROJECT_ID": simulator.project, "ERASER_RETRY_SCHEDULE": "0.1s"}
+        command.environ |= {"ERASER_RATE": "200", "ERASER_CALL_TIMEOUT": "5s", "ERASER_LEASE": "6s"}
+        simulator.fault("error", "job-00001", times=1)
+        simulator.fault("error", "job-00002", times=None)
+        asked = [f"job-{n:05d}" for n in range(1, 8)]
+        assert command("request", *asked, "--reason", "T-1").code == 0
+        assert command("request", "job-00009", "--after", "1s").code == 0
+        assert command("hold", "add", "job-00010", "--reason", "CASE-1", "--by", "legal-3").code == 0
+
+        app = AppContext.load(dict(command.environ))
+        app.ledger("default").take(worker="a worker that was killed", key=app.client("default")[1]())
+        pool = ThreadPoolExecutor(4)
+
+        def notify(account: str, wakeup: str) -> None:
+            pool.submit(app.work, account, notify, wakeup)
+
+        dispatcher = Dispatcher(app, notify, concurrency=4)
+        dispatcher.start()
+        try:
+            queries = app.queries("default")
+
+            def ends(job: str, state: State) -> bool:
+                found = queries.show(Ref(simulator.project, job))
+                return found is not None and found.state is state
+
+            wait_until(lambda: ends("job-00001", State.DELETED), what="a retry, and a rescue")
+            wait_until(lambda: ends("job-00009", State.DELETED), what="a grace that is over")
+            wait_until(lambda: ends("job-00002", State.DEAD), what="a dead letter")
+        finally:
+            app.stopping.set()
+            dispatcher.stop()
+            pool.shutdown()
+
+        assert command("status").code == 0
+        assert command("dead", "groups").code == 0
+        assert command("show", "job-00002").code == 0
+        exposed = command("metrics")
+        assert exposed.code == 0
+        assert "avatar_eraser_up 1.0" in exposed.out
+        assert "avatar_eraser_redis_memory_bytes " not in exposed.out, "it cannot be known"
+        assert command("dead", "replay", "job-00002", "--reason", "T-2").code == 0
+        assert command("receipts", "export").code == 0
+        found = {line["check"]: line for line in command("doctor", "--json").json}
+        assert found["redis commands"]["verdict"] == "ok"
+        assert found["redis version"]["verdict"] == "warning"
+
+
+def test_doctor_names_what_is_refused(redis_url: str, command: Command) -> None:
+    for address in user(redis_url, [*CAREFUL, "-xadd", "-zrangebyscore"]):
+        ended = command("doctor", "--json", ERASER_REDIS_URL=address)
+        assert ended.code == 1
+        (line,) = [json.loads(line) for line in ended.out.splitlines() if '"redis commands"' in line]
+        assert line["verdict"] == "wrong"
+        assert line["found"] == "refused: XADD, ZRANGEBYSCORE"
+        assert line["todo"] == "allow: +xadd +zrangebyscore"
+
+
+def test_the_docs_say_what_a_user_needs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert " ".join(BARE) in " ".join(text.split())

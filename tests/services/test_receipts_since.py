@@ -1,0 +1,64 @@
+"""What was settled since a cursor, for those who follow along."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.command import Command
+from tests.support.dead_letters import PROJECT, Undertaker
+from worker.execution.app_context import AppContext
+from worker.services.receipts import BadCursor, CursorTooOld, settled_since
+
+
+@pytest.fixture
+def app(command: Command) -> AppContext:
+    return AppContext.load(command.environ)
+
+
+def test_every_receipt_comes_once_and_in_order(app: AppContext, undertaker: Undertaker) -> None:
+    undertaker.end("a", "b", "c", to="deleted")
+    first = settled_since(app, PROJECT, None, 2)
+    assert [item["job_id"] for item in first.items] == ["a", "b"]
+    assert first.more
+    second = settled_since(app, PROJECT, first.cursor, 2)
+    assert [item["job_id"] for item in second.items] == ["c"]
+    assert not second.more
+    undertaker.end("d", to="deleted")
+    third = settled_since(app, PROJECT, second.cursor)
+    assert [item["job_id"] for item in third.items] == ["d"]
+    assert settled_since(app, PROJECT, third.cursor) == type(third)([], third.cursor, more=False)
+
+
+def test_receipts_of_other_projects_are_left_out(app: AppContext, undertaker: Undertaker, redis_url: str) -> None:
+    other = Undertaker(redis_url, project="another-project")
+    other.end("x", to="deleted")
+    undertaker.end("a", to="deleted")
+    other.end("y", to="deleted")
+    assert [item["job_id"] for item in settled_since(app, PROJECT, None, 1).items] == ["a"]
+    assert [item["job_id"] for item in settled_since(app, "another-project", None).items] == ["x", "y"]
+
+
+def test_nothing_was_settled(app: AppContext) -> None:
+    nothing = settled_since(app, PROJECT, None)
+    assert nothing.items == []
+    assert settled_since(app, PROJECT, nothing.cursor).items == []
+
+
+@pytest.mark.parametrize("cursor", ["", "0", "1-", "-1", "1-2-3", "a-b", "1 -1", "9" * 40])
+def test_a_cursor_of_somebody_else_is_refused(app: AppContext, cursor: str) -> None:
+    with pytest.raises(BadCursor, match="leave it out"):
+        settled_since(app, PROJECT, cursor)
+
+
+def test_a_cursor_before_what_was_trimmed_is_told(app: AppContext, undertaker: Undertaker) -> None:
+    undertaker.end("a", "b", "c", to="deleted")
+    first = settled_since(app, PROJECT, None, 1)
+    second = settled_since(app, PROJECT, first.cursor, 1)
+    progress = f"{undertaker.ledger.prefix}receipts:chain"
+    undertaker.redis.hset(progress, mapping={"archived_id": second.cursor, "archived_n": 2})
+    with pytest.raises(CursorTooOld, match="day files"):
+        settled_since(app, PROJECT, first.cursor)
+    with pytest.raises(CursorTooOld):
+        settled_since(app, PROJECT, "0-0")  # given out while there was nothing yet
+    for cursor in (None, second.cursor):
+        assert [item["job_id"] for item in settled_since(app, PROJECT, cursor).items] == ["c"]

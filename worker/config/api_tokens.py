@@ -1,0 +1,156 @@
+"""Bearer tokens: what one may do, how it is kept, and how one is recognised. Pure, but for `make`.
+
+    [shop]                               # the name that is recorded as the requester
+    hash = "sha256:9f86d081…"            # of the token; the token itself is nowhere
+    scopes = ["request", "read"]
+    projects = ["0605768a…"]             # optional: these and no others
+
+A token is 256 random bits, so nobody can try them all: one round of SHA-256 hides it as well as bcrypt would, and costs
+a microsecond of each request instead of a tenth of a second. bcrypt is for what people can remember.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from worker.config.accounts import nearest
+from worker.model.errors import UsageError
+from worker.model.ids import why_bad_id
+
+PREFIX = "eraser_"  # so that scanners for secrets, and our own log, know one when they see one
+BYTES = 32
+LOOKS = re.compile(PREFIX + r"[0-9A-Za-z_-]{43}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_HASH = re.compile(r"sha256:[0-9a-f]{64}")
+_KEYS = ("hash", "scopes", "projects", "made")
+
+
+class Scope(StrEnum):
+    """What a token may do. `operate` includes the other two."""
+
+    REQUEST = "request"  # ask for deletions
+    READ = "read"  # see them, and the metrics
+    OPERATE = "operate"  # what operators do: cancel, and everything on the console's pages
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """One token as the file knows it."""
+
+    name: str
+    hash: str
+    scopes: frozenset[Scope]
+    projects: frozenset[str] = frozenset()  # none: every project
+
+    def may(self, scope: Scope) -> bool:
+        return scope in self.scopes or Scope.OPERATE in self.scopes
+
+    def sees(self, project_id: str) -> bool:
+        return not self.projects or project_id in self.projects
+
+
+def mint(entropy: bytes) -> str:
+    """A new token from 32 random bytes."""
+    if len(entropy) != BYTES:
+        raise ValueError(f"a token is made of {BYTES} random bytes")
+    return PREFIX + base64.urlsafe_b64encode(entropy).rstrip(b"=").decode()
+
+
+def hashed(token: str) -> str:
+    """How a token is kept."""
+    return "sha256:" + hashlib.sha256(token.encode()).hexdigest()
+
+
+def find(tokens: Iterable[ApiToken], presented: str) -> ApiToken | None:
+    """The token that was presented. Looks at every one, in constant time each: an answer's time tells nothing."""
+    if not LOOKS.fullmatch(presented):
+        return None
+    wanted, found = hashed(presented), None
+    for token in tokens:
+        if hmac.compare_digest(token.hash, wanted):
+            found = token
+    return found
+
+
+def read(text: str, where: str) -> tuple[ApiToken, ...]:
+    """The tokens of a TOML text; `where` it comes from, for errors. Raises `UsageError` for the first that is wrong."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where} is not TOML: {error}") from None
+    tokens = tuple(_token(f"{where}: [{name}]", name, table) for name, table in document.items())
+    twice = {token.hash for token in tokens if sum(token.hash == other.hash for other in tokens) > 1}
+    if twice:
+        names = " and ".join(token.name for token in tokens if token.hash in twice)
+        raise UsageError(f"{where}: {names} have the same hash: make a token for each")
+    return tokens
+
+
+def make(
+    name: str, scopes: Iterable[Scope], *, projects: Iterable[str] = (), entropy: bytes | None = None
+) -> tuple[ApiToken, str]:
+    """A new token, and the secret that opens with it, which is kept nowhere. Raises `UsageError` for a bad name."""
+    secret = mint(entropy or secrets.token_bytes(BYTES))
+    return ApiToken(check_name(name), hashed(secret), frozenset(scopes), frozenset(projects)), secret
+
+
+def section(token: ApiToken, now: datetime) -> str:
+    """The token's lines in the file."""
+    lines = [f"[{token.name}]", f'hash = "{token.hash}"', f"scopes = {_texts(token.scopes)}"]
+    if token.projects:
+        lines.append(f"projects = {_texts(token.projects)}")
+    made = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return "\n".join([*lines, f"made = {made}", ""])
+
+
+def check_name(name: str) -> str:
+    """The name if it is one. Raises `UsageError`."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"token name {name[:40]!r}: expected 1 to 32 lower-case letters, digits or -, not beginning with -; "
+            "name the service that uses it"
+        )
+    return name
+
+
+def _token(where: str, name: str, table: Any) -> ApiToken:
+    check_name(name)
+    if not isinstance(table, dict):
+        raise UsageError(f"{where}: expected a table of its own; make one with: eraser console token NAME")
+    for key in table:
+        if key not in _KEYS:
+            raise UsageError(f"{where}: unknown key {key!r}{nearest(key, _KEYS)}; known: {', '.join(_KEYS)}")
+    hash_ = table.get("hash")
+    if not isinstance(hash_, str) or not _HASH.fullmatch(hash_):  # it may be the token itself: never repeat it
+        raise UsageError(f'{where} hash: expected "sha256:" and 64 hexadecimal digits, never the token itself')
+    scopes = _list(where, table, "scopes")
+    if not scopes or not set(scopes) <= set(Scope):
+        raise UsageError(f"{where} scopes: expected one or more of {', '.join(Scope)}")
+    projects = _list(where, table, "projects") if "projects" in table else []
+    if "projects" in table and not projects:
+        raise UsageError(f"{where} projects: an empty list would allow none: name some, or leave it out for all")
+    for project in projects:
+        if why := why_bad_id(project, "project id"):
+            raise UsageError(f"{where} projects: {why}")
+    return ApiToken(name, hash_, frozenset(map(Scope, scopes)), frozenset(projects))
+
+
+def _list(where: str, table: Mapping[str, Any], key: str) -> list[str]:
+    value = table.get(key)
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise UsageError(f'{where} {key}: expected a list of texts: {key} = ["…"]')
+    return value
+
+
+def _texts(values: Iterable[str]) -> str:
+    return "[" + ", ".join(f'"{value}"' for value in sorted(values)) + "]"

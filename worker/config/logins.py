@@ -1,0 +1,98 @@
+"""How an account logs in at IAM for tokens: by reference, never with the password itself.
+
+    environment    ERASER_IAM_USER, ERASER_IAM_PASSWORD (or …_FILE), ERASER_IAM_DOMAIN, and where IAM is, if not in the
+                   account's region: HUAWEICLOUD_SDK_IAM_ENDPOINT
+    TOML           [accounts.NAME] iam_user, iam_domain, iam_password_env or iam_password_file, and iam_endpoint
+
+A login excludes a key: nobody should have to guess which of the two a call went out with.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from worker.config.files import path_named
+from worker.config.urls import check_endpoint, iam_endpoint_of
+from worker.model.errors import SettingsError
+
+USER, PASSWORD, DOMAIN = "ERASER_IAM_USER", "ERASER_IAM_PASSWORD", "ERASER_IAM_DOMAIN"
+ENDPOINT = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
+IAM_KEYS = ("iam_user", "iam_password_env", "iam_password_file", "iam_domain", "iam_endpoint")
+
+_OF_A_KEY = ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_CREDENTIALS_FILE")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class LoginReference:
+    """An IAM user, where its password is to be found, and where IAM is (None: not known)."""
+
+    user: str
+    domain: str
+    password_env: str = PASSWORD
+    password_file: Path | None = None
+    endpoint: str | None = None
+
+    def near(self, region: str | None, environ: Mapping[str, str]) -> LoginReference:
+        """The same at its own endpoint, else at the one that the environment names, else in the account's region."""
+        text = environ.get(ENDPOINT, "").strip()
+        if self.endpoint is not None or not (text or region):
+            return self
+        return replace(self, endpoint=check_endpoint(text, ENDPOINT) if text else iam_endpoint_of(region or ""))
+
+    def __str__(self) -> str:
+        where = f"file {self.password_file}" if self.password_file else f"environment {self.password_env}"
+        return f"tokens of {self.endpoint or 'IAM'} for user {self.user} of {self.domain}, password from {where}"
+
+
+def login_of_environment(environ: Mapping[str, str]) -> LoginReference | None:
+    """The environment's login, None where it has none; raises `SettingsError` for half of one, and beside a key."""
+    given = {name: value.strip() for name in (USER, PASSWORD, DOMAIN) if (value := _given(environ, name))}
+    if not given:
+        return None
+    for name in (USER, PASSWORD, DOMAIN):
+        if name not in given:
+            also = f" (or {PASSWORD}_FILE)" if name == PASSWORD else ""
+            others = " and ".join(given)
+            raise SettingsError(name, f"not set{also}, and {others} is not a complete login: set it, or unset {others}")
+    keys = [name for name in _OF_A_KEY if _given(environ, name)]
+    if keys:
+        raise SettingsError(
+            USER,
+            f"an IAM user and a key ({keys[0]}) are both set: choose; "
+            f"to sign with the key unset {USER}, {PASSWORD} and {DOMAIN}, to use tokens unset {' and '.join(keys)}",
+        )
+    return LoginReference(given[USER], given[DOMAIN])
+
+
+def check_login(directory: Path, where: str, table: Mapping[str, Any]) -> LoginReference:
+    """The login of an account's table. `where` begins the errors; relative files are sought in `directory`."""
+    config = "ERASER_CONFIG"
+    for key in ("iam_user", "iam_domain"):
+        if key not in table:
+            raise SettingsError(config, f'{where}: an IAM user needs {key}: add {key} = "…"')
+    env, file = table.get("iam_password_env"), table.get("iam_password_file")
+    if (env is None) == (file is None):
+        raise SettingsError(
+            config, f"{where}: an IAM user needs one of iam_password_env and iam_password_file: never the password here"
+        )
+    if env is not None and not _VARIABLE.fullmatch(env):  # it may be the password itself: never repeat it
+        raise SettingsError(
+            config, f"{where} iam_password_env: expected the NAME of an environment variable, in capitals"
+        )
+    said = table.get("iam_endpoint")
+    return LoginReference(
+        user=table["iam_user"],
+        domain=table["iam_domain"],
+        password_env=env or PASSWORD,
+        password_file=directory / path_named(file, config) if file else None,
+        endpoint=check_endpoint(said, f"{where} iam_endpoint") if said else None,
+    )
+
+
+def _given(environ: Mapping[str, str], name: str) -> str:
+    return environ.get(name, "").strip() or environ.get(f"{name}_FILE", "").strip()

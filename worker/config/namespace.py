@@ -1,0 +1,20 @@
+"""The namespace: what the names of all keys and queues of one installation begin with."""
+
+from __future__ import annotations
+
+import re
+
+NAMESPACE = "eraser"
+
+
+_NAMESPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")  # no dot and no colon: no namespace begins another one's names
+
+
+_TAKEN = ("celery", "celeryev", "unacked")  # names of Celery's own queues, exchanges and keys
+
+
+def why_bad_namespace(text: str) -> str | None:
+    """Why this cannot be a namespace, or None."""
+    if not _NAMESPACE.fullmatch(text):
+        return f"expected 1 to 32 lower-case letters, digits or -, not beginning with -; found {text[:40]!r}"
+    return f"{text} is a name of Celery's own: take another one" if text in _TAKEN else None

@@ -1,0 +1,88 @@
+"""The file of tokens: read anew whenever it changes, so that a token is given or taken back without a restart."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from worker.config.api_tokens import ApiToken, read
+from worker.config.data_directory import data_directory
+from worker.config.files import NotText, read_text
+from worker.config.settings import Settings
+from worker.model.errors import UsageError
+
+NAME = "api-tokens.toml"
+
+
+def path_of(settings: Settings, environ: Mapping[str, str]) -> Path:
+    """Where this process's tokens stand: as set, or beside the data of `eraser up`."""
+    return settings.api_tokens or data_directory(settings.simulated, environ) / NAME
+
+
+class TokenFile:
+    """The tokens as the file says at each moment. Thread-safe.
+
+    A file that is wrong gives no token at all rather than yesterday's: somebody may just have taken one back.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._stamp: tuple[int, ...] | None = None
+        self._tokens: tuple[ApiToken, ...] = ()
+        self._error: UsageError | None = None
+
+    def current(self) -> tuple[ApiToken, ...]:
+        """Every token; none where there is no file. Raises `UsageError` saying what is wrong with it."""
+        stamp = self._look()
+        with self._lock:
+            if stamp != self._stamp:
+                self._stamp, self._error = stamp, None
+                try:
+                    self._tokens = self._read() if stamp else ()
+                except UsageError as error:
+                    self._tokens, self._error = (), error
+            if self._error:
+                raise self._error
+            return self._tokens
+
+    def add(self, token: ApiToken, lines: str) -> None:
+        """Add a token by its lines. Raises `UsageError` where there is one of that name."""
+        if any(known.name == token.name for known in self.current()):
+            raise UsageError(
+                f"there is a token {token.name} already: remove its lines from {self.path}, or take another name"
+            )
+        self._append(lines)
+
+    def _look(self) -> tuple[int, ...] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _read(self) -> tuple[ApiToken, ...]:
+        try:
+            return read(read_text(self.path), str(self.path))
+        except OSError as error:
+            raise UsageError(f"cannot read {self.path}: {error.strerror}") from None
+        except NotText as error:
+            raise UsageError(f"{self.path} {error}") from None
+
+    def _append(self, lines: str) -> None:
+        """Write a whole new file and put it in the place of the old one: a reader never sees half of it."""
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            before = read_text(self.path) if self.path.exists() else ""
+            mode = self.path.stat().st_mode & 0o777 if before else 0o600
+            beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+            beside.touch(mode=0o600)
+            beside.write_text(f"{before.rstrip()}\n\n{lines}".lstrip(), encoding="utf-8")
+            beside.chmod(mode)
+            beside.replace(self.path)
+        except NotText as error:
+            raise UsageError(f"{self.path} {error}") from None
+        except OSError as error:
+            raise UsageError(f"cannot write {self.path}: {error.strerror}; set ERASER_API_TOKENS_FILE") from None

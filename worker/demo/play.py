@@ -1,0 +1,261 @@
+"""The acts of the demo, from the requests to the replay of the dead letters. Everything real but the other side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from celery import Celery
+
+from worker.config.durations import format_duration
+from worker.demo import scenario
+from worker.demo.scenario import Part, RequestedBy, Then, asked
+from worker.demo.stage import ACCOUNT, Stage
+from worker.ledger.keys import OURS
+from worker.ledger.records import AccountStatus, Deletion
+from worker.ledger.types import Accepted, Ref
+from worker.metastudio.client import Client
+from worker.model.errors import EraserError
+from worker.model.states import State, WaitingFor
+from worker.services.request import deletion_request, record
+from worker.simulator import DEMO_PROJECT, OutageMode
+
+PATIENCE_S = 75.0  # of the whole play, beyond what the rate alone takes
+OPEN = (State.PENDING, State.RUNNING)
+
+
+class Audience(Protocol):
+    """Who watches."""
+
+    def tell(self, what: str, text: str) -> None:
+        """Something happened."""
+
+    def progress(self, status: AccountStatus, jobs: int) -> None:
+        """Where things stand; called a few times a second."""
+
+
+class OutOfPatience(EraserError):
+    """Something that should have happened did not."""
+
+
+@dataclass
+class Play:
+    """One performance. Each method is an act; they are called in this order."""
+
+    stage: Stage
+    parts: list[Part]
+    audience: Audience
+
+    def __post_init__(self) -> None:
+        self._until = time.monotonic() + PATIENCE_S + len(self.parts) / scenario.RATE
+        self._progress_at = 0.0
+
+    # -- before the curtain --------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """The jobs that exist at the other side, and what will go wrong with them."""
+        simulator = self.stage.simulator
+        rows: list[dict[str, object]] = [
+            {"job_id": part.job_id, "state": part.trouble.state} for part in self.parts if part.trouble.exists
+        ]
+        rows += [{"job_id": f"job-{n:04d}-nobody-asked"} for n in range(1, scenario.BYSTANDERS + 1)]
+        simulator.add_jobs(rows)
+        for part in self.parts:
+            for fault in part.trouble.faults:
+                fields = {name: value for name, value in fault.items() if name != "kind"}
+                simulator.fault(str(fault["kind"]), part.job_id, **fields)
+
+    def request(self) -> None:
+        """Most deletions are asked for at once, before there is any worker."""
+        first = [part for part in self.parts if part.trouble.asked in (RequestedBy.AT_START, RequestedBy.TWICE)]
+        began = time.monotonic()
+        self._ask(first)
+        ms = (time.monotonic() - began) * 1000
+        self.audience.tell("requested", f"{len(first)} deletions recorded in {ms:.0f} ms; there is no worker yet")
+        again = self._ask(asked(self.parts, RequestedBy.TWICE))
+        same = sum(one.deduplicated for one in again)
+        self.audience.tell("merged", f"{same} second requests for the same jobs: one deletion each")
+        withdrawn = asked(self.parts, RequestedBy.WITHDRAWN)
+        self._ask(withdrawn, after_s=86400.0)
+        for _, state in self.stage.ledger.cancel(map(_ref, withdrawn), why="the person changed their mind"):
+            if state != State.CANCELLED:
+                raise OutOfPatience(f"a deletion that waits for its grace period could not be cancelled: {state}")
+        self.audience.tell("cancelled", f"{len(withdrawn)} deletions for tomorrow (--after 24h), before any call")
+
+    # -- mid-run -------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Start the worker; things go wrong while it works."""
+        self.stage.worker.start()
+        self.audience.tell("worker", f"celery -A worker worker, process {self.stage.worker.pid}")
+        self._wait(
+            lambda: self._settled() > len(asked(self.parts, RequestedBy.WITHDRAWN)), "the worker's first deletion"
+        )
+        self._ask(asked(self.parts, RequestedBy.ONCE_IT_WORKS), lane="user", deadline_s=scenario.SHORT_DEADLINE_S)
+        self._other_side_moves_on(Then.DELETED_ELSEWHERE)
+        self._after(0.15, self._a_person_asks)
+        self._after(0.20, self._a_producer_asks)
+        self._after(0.30, self._outage)
+        self._after(0.50, self._kill_the_worker)
+        self._other_side_moves_on(Then.BECOMES_DELETABLE)
+        self._wait(self._all_settled, "every deletion to finish")
+        dead = self._states()[State.DEAD]
+        self.audience.tell("finished", f"every deletion is finished; {dead} are dead letters and need a person")
+
+    def _a_person_asks(self) -> None:
+        (part,) = asked(self.parts, RequestedBy.BY_A_PERSON)
+        waiting = self._states()[State.PENDING]
+        self._ask([part], lane="user", by="ticket-4711")
+        record = self._settled_record(part)
+        ms = (record.finished_at or 0) - record.requested_at
+        self.audience.tell(
+            "user lane",
+            f"a person's deletion overtook {waiting} others: {record.state} {ms:.0f} ms after the request",
+        )
+
+    def _a_producer_asks(self) -> None:
+        (part,) = asked(self.parts, RequestedBy.BY_A_PRODUCER)
+        sent = self.stage.queries.now_ms()
+        with Celery("somebody-elses-app", broker=self.stage.redis.broker_url, set_as_current=False) as app:
+            app.send_task("eraser.delete", args=[DEMO_PROJECT, part.job_id], queue=OURS.requests, ignore_result=True)
+            record = self._settled_record(part)
+        ms = (record.finished_at or 0) - sent
+        self.audience.tell(
+            "any producer",
+            f'send_task("eraser.delete", …) of a plain Celery app: {record.state} {ms:.0f} ms later',
+        )
+
+    def _outage(self) -> None:
+        before, began = self._used(), time.monotonic()
+        self.stage.simulator.outage(OutageMode.UNAVAILABLE)
+        self.audience.tell("outage", "MetaStudio answers 503 to everything")
+        self._wait(lambda: self.stage.queries.gate().gate == WaitingFor.OUTAGE, "the gate to close")
+        self.audience.tell("gate closed", "different jobs failed and none succeeded: only probes are sent")
+        self._wait(lambda: time.monotonic() - began >= scenario.OUTAGE_S, "the outage to end")
+        self.stage.simulator.outage(None)
+        self._wait(lambda: self.stage.queries.gate().gate != WaitingFor.OUTAGE, "the gate to open again")
+        seconds, cost = time.monotonic() - began, self._used() - before
+        self.audience.tell(
+            "gate open", f"a signed probe was answered; {seconds:.1f} s of outage cost {cost} attempts in all"
+        )
+
+    def _kill_the_worker(self) -> None:
+        parts, worker = asked(self.parts, RequestedBy.BEFORE_THE_KILL), self.stage.worker
+        self._ask(parts, lane="user")
+        ids = {part.job_id for part in parts}
+        self._wait(lambda: ids <= set(self.stage.simulator.effects()), "the calls to be in progress")
+        worker.kill()
+        self.audience.tell(
+            "kill -9", f"the worker, with {len(ids)} calls in progress: deleted there, but the answer is lost"
+        )
+        worker.start()
+        self.audience.tell(
+            "restarted", f"leases run out within {scenario.LEASE}, then MetaStudio is asked whether they are deleted"
+        )
+
+    def _other_side_moves_on(self, then: Then) -> None:
+        """Jobs that our worker found not deletable become deletable, or are deleted by another way."""
+        client, _ = self.stage.app.client(ACCOUNT)
+        waiting = [part for part in self.parts if part.trouble.then is then]
+        while waiting:
+            self._wait(lambda: any(map(self._rests, waiting)), "a look at a job in training")
+            part = next(filter(self._rests, waiting), None)
+            if part is None:
+                continue
+            self.stage.simulator.move_job(part.job_id, "JOB_SUCCESS")
+            if then is Then.DELETED_ELSEWHERE:
+                self._wait(partial(_deletes, client, part.job_id), "a deletion by another way", every_s=0.02)
+            waiting.remove(part)
+
+    def _rests(self, part: Part) -> bool:
+        """Whether it was seen, and will not be looked at within the next moment."""
+        record, now = self._show(part), self.stage.queries.now_ms()
+        return (
+            record is not None
+            and record.waiting_for is WaitingFor.NOT_DELETABLE_YET
+            and record.due_at is not None
+            and record.due_at - now > 400
+        )
+
+    # -- the repair ----------------------------------------------------------------------------------------------------
+
+    def repair_and_replay(self, dead: Sequence[Deletion]) -> float:
+        """The other side is repaired, and every dead letter gets a whole new budget. Returns the seconds it took."""
+        simulator = self.stage.simulator
+        simulator.clear_faults()
+        left = set(simulator.job_ids())
+        for part in self.parts:
+            if part.trouble.state != "JOB_SUCCESS" and part.job_id in left:
+                simulator.move_job(part.job_id, "JOB_SUCCESS")
+        began = time.monotonic()
+        _, wakeups = self.stage.ledger.replay((d.ref for d in dead), why="the incident is closed", deadline_s=600.0)
+        for wakeup in wakeups:
+            self.stage.notify(ACCOUNT, wakeup)
+        self._wait(self._all_settled, "the replayed deletions to end")
+        return time.monotonic() - began
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def _ask(
+        self,
+        parts: Iterable[Part],
+        *,
+        lane: str = "bulk",
+        by: str | None = None,
+        after_s: float = 0.0,
+        deadline_s: float | None = None,
+    ) -> list[Accepted]:
+        context = self.stage.app
+        wanted = deletion_request(context, lane=lane, by=by, after_s=after_s, deadline_s=deadline_s)
+        return list(record(context, map(_ref, parts), wanted, self.stage.notify))
+
+    def _show(self, part: Part) -> Deletion | None:
+        return self.stage.queries.show(_ref(part))
+
+    def _settled_record(self, part: Part) -> Deletion:
+        self._wait(lambda: (d := self._show(part)) is not None and d.state not in OPEN, part.job_id, every_s=0.01)
+        found = self._show(part)
+        assert found is not None  # noqa: S101 - it was there a moment ago, and records stay
+        return found
+
+    def _states(self) -> dict[State, int]:
+        return self.stage.queries.status().states
+
+    def _settled(self) -> int:
+        return sum(count for state, count in self._states().items() if state not in OPEN)
+
+    def _all_settled(self) -> bool:
+        states = self._states()
+        return not any(states[state] for state in OPEN)
+
+    def _used(self) -> int:
+        """Attempts that are used up, of all deletions so far."""
+        return sum(d.used for state in State for d in self.stage.queries.each(state))
+
+    def _after(self, share: float, action: Callable[[], None]) -> None:
+        """Play an act once this share of what was asked for is settled, or nothing more can be."""
+        self._wait(lambda: self._settled() >= share * len(self.parts), f"{share:.0%} to be finished")
+        action()
+
+    def _wait(self, until: Callable[[], bool], what: str, *, every_s: float = 0.05) -> None:
+        while not until():
+            now = time.monotonic()
+            if now > self._until:
+                raise OutOfPatience(f"the demo gave up waiting for {what} ({format_duration(PATIENCE_S)})")
+            if now >= self._progress_at:
+                self._progress_at = now + 0.2
+                self.audience.progress(self.stage.queries.status(), len(self.parts))
+            if self.stage.worker.starts and self.stage.worker.pid is None:
+                raise OutOfPatience(f"the worker {self.stage.worker.ended()}")
+            time.sleep(every_s)
+
+
+def _deletes(client: Client, job_id: str) -> bool:
+    return client.delete(DEMO_PROJECT, job_id).status == 200
+
+
+def _ref(part: Part) -> Ref:
+    return Ref(DEMO_PROJECT, part.job_id)

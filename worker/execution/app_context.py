@@ -1,0 +1,191 @@
+"""Where everything is put together: settings to Redis, ledgers, clients and executors. Built once, when first asked
+for.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+
+from worker.config.accounts import CredentialsReference
+from worker.config.settings import Settings
+from worker.execution.executor import Executor
+from worker.execution.key_budget import KeyBudget, KeyPolicy
+from worker.execution.ledger_context import LedgerContext
+from worker.execution.remote import ClientRemote
+from worker.lookups.sightings import Sightings
+from worker.metastudio.client import Client
+from worker.metastudio.credentials import CredentialsSource, Signer
+from worker.metastudio.iam import IamTokens
+from worker.metastudio.wiring import source_of
+from worker.model.errors import EraserError, OtherEndpoint, SettingsError
+from worker.retention.policy_file import PolicyFile
+from worker.retention.revalidation import Revalidation
+from worker.rules.backoff import Backoff
+
+log = logging.getLogger(__name__)
+
+MOST_KEPT = 500  # connections of all accounts that are kept open between calls: a process may have 1024 files
+BEAT_S = 5.0  # how often a worker says that it lives
+WORKER_TIMEOUT_S = 30.0  # a worker unheard for longer is gone
+
+
+def policy_file(settings: Settings) -> PolicyFile:
+    """The policies of ERASER_CONFIG, for this installation's accounts and projects."""
+    return PolicyFile(settings.config, lambda project: settings.account_of(project).name, settings.knows)
+
+
+@dataclass
+class AppContext(LedgerContext):
+    """Everything one process needs, built on demand from its settings. Thread-safe."""
+
+    key_policy: KeyPolicy = field(default_factory=KeyPolicy)
+    not_archived: dict[str, str] = field(default_factory=dict)  # accounts whose receipts stay in Redis, and why
+    _clients: dict[str, tuple[Client, Callable[[], str]]] = field(default_factory=dict)
+    _logins: dict[CredentialsReference, CredentialsSource | IamTokens] = field(default_factory=dict)
+    _sights: dict[str, Sightings] = field(default_factory=dict)
+    _barred: dict[str, str] = field(default_factory=dict)  # accounts that it cannot call for, and why
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str]) -> AppContext:
+        """Read the settings of this process. Raises `SettingsError`."""
+        return cls(Settings.load(environ), environ)
+
+    @cached_property
+    def budget(self) -> KeyBudget:
+        """How often which key may be refused."""
+        wake = partial(self.wake, at_ms=0)
+        return KeyBudget(
+            lambda: self.redis,
+            self.keys,
+            holder=self.worker,
+            wake=wake,
+            sharing=self._sharing,
+            policy=self.key_policy,
+            clocks=self.clocks,
+        )
+
+    def _sharing(self, signer: Signer) -> list[str]:
+        """Accounts of this process that use this key."""
+        return [account for account in list(self._clients) if self.fingerprint(account) == signer.fingerprint]
+
+    def fingerprint(self, account: str) -> str | None:
+        """Of the key in use for an account, where it has one."""
+        try:
+            return self.client(account)[1]()
+        except EraserError:
+            return None
+
+    @cached_property
+    def schedule(self) -> Backoff:
+        return Backoff(self.settings.retry_schedule, self.settings.not_deletable_schedule)
+
+    @cached_property
+    def policies(self) -> PolicyFile:
+        """The retention policies of ERASER_CONFIG, as the file says at each moment."""
+        return policy_file(self.settings)
+
+    def client(self, account: str) -> tuple[Client, Callable[[], str]]:
+        """The account's way to MetaStudio, and the fingerprint of the key in use. Raises `SettingsError`."""
+        with self._lock:
+            if account not in self._clients:
+                named = self.settings.accounts[account]
+                source = self._source(named.credentials)
+                source.current()  # fail now, with what to set, rather than in an executor
+                client = Client(
+                    endpoint=named.require_endpoint(),
+                    credentials=source,
+                    connect_timeout_s=self.settings.connect_timeout,
+                    read_timeout_s=self.settings.read_timeout,
+                    call_deadline_s=self.settings.call_timeout,
+                    pool_size=max(2, min(32, MOST_KEPT // len(self.settings.accounts))),
+                    watch=self.budget.of(account),
+                )
+                self._clients[account] = client, lambda: source.current().fingerprint
+            return self._clients[account]
+
+    def remote(self, account: str) -> ClientRemote:
+        """The same as lookups and executors want it. Raises `SettingsError`."""
+        return ClientRemote(self.client(account)[0])
+
+    def sightings(self, account: str) -> Sightings:
+        """What lists showed this process of late: its control questions."""
+        with self._lock:
+            return self._sights.setdefault(account, Sightings())
+
+    def _source(self, named: CredentialsReference) -> CredentialsSource | IamTokens:
+        """Accounts of one login share what asks for its tokens: a wrong password is tried once, not by each of them."""
+        if named.login is None:
+            return source_of(named, self.environ)
+        if named not in self._logins:
+            self._logins[named] = source_of(named, self.environ)
+        return self._logins[named]
+
+    def executor(self, account: str, notify: Callable[[str, str], None]) -> Executor:
+        """An executor for one account. `ring(account, bell)` calls another."""
+        _, key = self.client(account)
+        return Executor(
+            ledger=self.ledger(account),
+            remote=self.remote(account),
+            key=key,
+            schedule=self.schedule,
+            worker=self.worker,
+            call_deadline_s=self.settings.call_timeout,
+            notify=lambda wakeup: notify(account, wakeup),
+            stopping=self.stopping,
+            still_meant=Revalidation(self.policies),
+            sightings=self.sightings(account),
+            ours=lambda project: self.places.is_ours(project, account),
+            home=self.home(account),
+        )
+
+    def home(self, account: str) -> str | None:
+        """The project whose list is asked for where no other is meant."""
+        named, other = self.settings.accounts[account].projects, self.settings.default_project()
+        if not named and other is not None and self.settings.account_of(other).name == account:
+            return other
+        return next(iter(named), None)
+
+    def work(self, account: str, notify: Callable[[str, str], None], wakeup: str | None = None) -> None:
+        """Work as an executor until nothing is due or its time is over, and see that somebody looks again in time."""
+        try:
+            next_ms = self.executor(account, notify).work(wakeup).next_ms
+            self._barred.pop(account, None)
+        except OtherEndpoint as error:
+            self._refused(account, error)
+            return
+        except SettingsError as error:
+            next_ms = self._bar(account, error)
+        if next_ms is not None:
+            self.wake(account, next_ms)
+
+    def _refused(self, account: str, error: OtherEndpoint) -> None:
+        """The account is none of ours, so nothing is done for it; the dispatcher ends this worker."""
+        if self._barred.get(account) != str(error):
+            self._barred[account] = str(error)
+            log.error("endpoint.refused", extra={"account": account, "error": str(error)})
+
+    def _bar(self, account: str, error: SettingsError) -> float | None:
+        """Nothing to call with for this account: its gate says why, the others go on, and it is tried again."""
+        if self._barred.get(account) != str(error):
+            self._barred[account] = str(error)
+            log.error("credentials.missing", extra={"account": account, "error": str(error)})
+        placed = self.settings.accounts[account].endpoint is not None
+        return self.ledger(account).block_account("credentials" if placed else "misconfigured", str(error))
+
+
+_app_context: AppContext | None = None
+_app_context_lock = threading.Lock()
+
+
+def app_context() -> AppContext:
+    """This process's runtime, from its environment. Raises `SettingsError` when that is wrong."""
+    global _app_context  # noqa: PLW0603 - the one place where things are wired
+    with _app_context_lock:
+        if _app_context is None:
+            _app_context = AppContext.load(os.environ)
+        return _app_context

@@ -1,0 +1,201 @@
+"""The application of Celery: what a worker and beat run, and how they talk to the broker.
+
+A message is a wake-up: it carries no state, and may be lost, doubled or late without harm. So nothing of Celery's own
+reliability is used (no acks late, no emulated redelivery, no results, no countdown): the ledger is the only truth.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import warnings
+from contextlib import suppress
+from typing import Any
+
+import click
+from celery import Celery, bootsteps, signals
+from celery.exceptions import CPendingDeprecationWarning
+from kombu import Queue
+
+from worker.config.celery_environment import check_celery_environment
+from worker.config.urls import broker_form
+from worker.execution import broker as our_broker
+from worker.execution import logs
+from worker.execution.app_context import AppContext, app_context
+from worker.execution.dispatcher_step import DispatcherStep
+from worker.execution.heartbeat import HeartbeatStep
+from worker.execution.intake import Intake
+from worker.execution.wakeups import send_wakeup
+from worker.model.errors import EraserError, SettingsError, Unreachable
+from worker.retention import schedule
+
+log = logging.getLogger(__name__)
+
+
+class _Refused(click.ClickException):
+    """A setting is wrong. Celery's command line prints it and exits with its code, without a traceback."""
+
+    def __init__(self, error: EraserError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code  # type: ignore[misc]
+
+
+def configuration() -> dict[str, Any]:
+    """What the measurements ask for. Read when Celery first needs it, never at import."""
+    try:
+        context = app_context()
+        broker = context.settings.broker_url or broker_form(context.redis_url)
+        check_celery_environment(context.environ, broker)
+    except EraserError as error:
+        raise _Refused(error) from None
+    keys = context.keys
+    return {
+        "broker_url": broker,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,  # Redis may be away for as long as it likes
+        "broker_transport_options": {
+            "ack_emulation": False,  # the ledger is the only redelivery
+            "socket_timeout": 5,  # a broker that hangs, or went without a word, would hold the dispatcher for ever
+            "socket_keepalive": True,
+            "socket_connect_timeout": 3,
+            "priority_steps": list(range(10)),  # all that a producer may have chosen: each step is a list of its own
+            "max_retries": 0,  # of a wake-up: else an executor that rings waits six seconds when the broker is away
+        },
+        "result_backend": None,
+        "task_ignore_result": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_default_queue": keys.requests,
+        "task_queues": [Queue(name, routing_key=name) for name in (keys.requests, keys.wakeup_queue)],
+        "task_routes": {"eraser.work": {"queue": keys.wakeup_queue}},
+        "control_exchange": keys.control,
+        "event_exchange": keys.events,
+        "beat_schedule": {
+            "sweep-due": {
+                "task": "eraser.sweep_due",
+                "schedule": schedule.EVERY_S,
+                "options": {
+                    "expires": schedule.EVERY_S
+                },  # a tick that nobody had time for: the next one finds the same
+            }
+        },
+        "beat_scheduler": "worker.execution.beat:Scheduler",
+        "beat_max_loop_interval": 5,  # seconds: how often it says that it lives
+        "worker_consumer": "worker.execution.consumer:Consumer",
+        "worker_pool": "threads",
+        "worker_concurrency": 16,
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,  # nothing is fetched that no thread is free for
+        "worker_disable_rate_limits": True,  # what exceeds one is kept in memory, and there it can be lost
+        "worker_send_task_events": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": True,  # only silences a warning: nothing acks late here
+        "worker_enable_prefetch_count_reduction": False,  # after a reconnect: all threads at once
+        "worker_hijack_root_logger": True,
+        "timezone": "UTC",
+    }
+
+
+def _refuse_other_endpoint(context: AppContext) -> None:
+    """End a process whose settings name another MetaStudio than the ledger belongs to. A Redis that is away says so
+    later: each move asks again."""
+    try:
+        with suppress(Unreachable):
+            context.check_endpoints()
+    except SettingsError as error:
+        raise _Refused(error) from None
+
+
+class CredentialsStep(bootsteps.Step):
+    """A worker that could call nobody says at its start what to set, and ends.
+
+    One that could call for some of its accounts starts: the gates of the others say what is wrong until that is mended.
+    """
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        context = app_context()
+        _refuse_other_endpoint(context)
+        broken: dict[str, SettingsError] = {}
+        for account in context.settings.accounts:
+            try:
+                context.client(account)
+            except SettingsError as error:
+                broken[account] = error
+        try:
+            if len(broken) == len(context.settings.accounts):
+                raise next(iter(broken.values()))
+            context.policies.current()
+        except SettingsError as error:
+            raise _Refused(error) from None
+        for account, why in broken.items():
+            log.error("credentials.missing", extra={"account": account, "error": str(why)})
+        super().__init__(parent, **kwargs)
+
+
+class HangupStep(bootsteps.StartStopStep):
+    """Celery takes SIGHUP for a restart wherever it has no terminal; under `nohup` it was told to ignore it."""
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        self._ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # Celery's own handler comes later
+        super().__init__(parent, **kwargs)
+
+    def start(self, parent: Any) -> None:  # noqa: ARG002 - bootsteps pass it
+        if self._ignored:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+class IntakeStep(bootsteps.StartStopStep):
+    """Runs the intake's thread beside Celery's consumer, in every worker."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, parent: Any) -> None:  # noqa: ARG002 - bootsteps pass it
+        intake.start()
+
+    def stop(self, parent: Any) -> None:  # noqa: ARG002
+        intake.stop()
+
+    terminate = stop
+
+
+our_broker.use()
+app = Celery("eraser", include=["tasks.deletion", "tasks.sweep"], set_as_current=False)
+app.add_defaults(configuration)
+intake = Intake(app, app_context)
+app.steps["worker"].add(CredentialsStep)
+app.steps["worker"].add(HangupStep)
+app.steps["worker"].add(DispatcherStep)
+app.steps["worker"].add(HeartbeatStep)
+app.steps["worker"].add(IntakeStep)
+
+
+def notify(account: str, wakeup: str) -> None:
+    """Call an executor."""
+    send_wakeup(app, account, wakeup)
+
+
+@signals.setup_logging.connect
+def _log(*, loglevel: int | None = None, logfile: str | None = None, **_: object) -> None:
+    logs.set_up(loglevel or logging.INFO, os.environ, file=logfile)
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # one at each loss of the connection
+
+
+@signals.beat_init.connect
+def _check_beat(**_: object) -> None:
+    try:
+        _refuse_other_endpoint(app_context())
+    except _Refused as error:  # what a signal's receiver raises is only logged
+        error.show()
+        sys.exit(error.exit_code)
+
+
+@signals.worker_ready.connect
+def _say_ready(**_: object) -> None:
+    log.info("worker.ready", extra={"worker": app_context().worker})
+
+
+@signals.worker_shutting_down.connect
+def _stop_executors(**_: object) -> None:
+    """Executors finish the call under way and take no other; the rest goes on elsewhere."""
+    app_context().stopping.set()

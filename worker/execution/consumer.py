@@ -1,0 +1,146 @@
+"""Celery's consumer, less what serves nothing here, and quicker to find Redis again and to fill a free thread.
+
+Theirs discards a message that it cannot make sense of, or ends with it, and so does the next worker that is given it.
+Ours puts it aside (see `worker.execution.intake`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from celery import signals
+from celery.worker.consumer import Consumer as TheirConsumer
+from kombu import Connection
+from redis.exceptions import ResponseError
+
+from worker.execution.celery_app import intake
+from worker.execution.messages import task_of, why_unreadable
+from worker.ledger.parking import ParkedKind
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1, 3  # Celery's own grow to half a minute, whatever the settings say
+LOOKS_S = (0.005, 0.05)  # after a task's end, when its thread is free
+
+
+class Consumer(TheirConsumer):
+    """Gossip and mingle are left out: they cost a second at the start and a traceback when Redis goes away."""
+
+    hub: Any  # theirs; None where the pool has no event loop
+    _told = False
+    strategies: dict[str, Any]  # theirs, by the name of the task
+    task_consumer: Any  # theirs
+    connection_errors: tuple[type[BaseException], ...]  # theirs: what it survives
+    receive: Callable[[Any], None] | None = None  # what is done with a message, from wherever it comes
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "without_gossip": True, "without_mingle": True})
+        signals.task_postrun.connect(self._look_for_messages, weak=False)
+        intake.attach(self)
+
+    def ensure_connected(self, conn: Connection) -> Connection:
+        # their pauses can be set in no other way
+        conn.ensure_connection = partial(  # type: ignore[method-assign]
+            conn.ensure_connection, interval_start=FIRST_PAUSE_S, interval_step=1, interval_max=LONGEST_PAUSE_S
+        )
+        return super().ensure_connected(conn)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        if not self._refused(exc):
+            super().on_connection_error_before_connected(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        if not self._refused(exc):
+            super().on_connection_error_after_connected(exc)
+
+    def _refused(self, exc: Exception) -> bool:
+        """Whether Redis answers and takes nothing, not even a queue: said once, and tried again after a pause."""
+        refused = isinstance(exc, ResponseError)
+        if refused:
+            if not self._told:
+                log.warning("broker.refuses", extra={"error": str(exc)})
+            time.sleep(LONGEST_PAUSE_S if self._told else FIRST_PAUSE_S)
+        self._told = refused
+        return refused
+
+    @property
+    def _lost_connection(self) -> tuple[type[BaseException], ...]:
+        """Kombu counts KeyError in, which is also what it raises for half a message."""
+        return tuple(error for error in self.connection_errors if not issubclass(KeyError, error))
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
+        handle = super().create_task_handler(*args, **options)
+        self._outlive_garbage(self.task_consumer.channel)
+
+        def received(message: Any) -> None:
+            task = task_of(message)
+            if task not in self.strategies:
+                self._foreign(message, task)
+            elif why := why_unreadable(message):
+                intake.put_aside(message, ParkedKind.BAD, task, why)
+            else:
+                self._guarded(handle, message, task)
+
+        self.receive = received
+        return received
+
+    def _outlive_garbage(self, channel: Any) -> None:
+        """On Redis a queue is a list to which anybody may push; theirs (kombu 5.7) ends with what is no envelope."""
+        if "BRPOP" not in getattr(channel, "handlers", ()):
+            return
+        theirs = channel.handlers["BRPOP"]
+        got: list[bytes] = []
+
+        def keep(response: Any, **_: Any) -> Any:
+            got[:] = response or ()
+            return response and tuple(response)
+
+        def read(**options: Any) -> Any:
+            got.clear()
+            try:
+                return theirs(**options)
+            except Exception as error:
+                if not got or isinstance(error, self._lost_connection):
+                    raise
+                intake.put_garbage_aside(channel, *got, why=f"not a Celery message: {type(error).__name__}")
+                return True
+
+        channel.client.set_response_callback("BRPOP", keep)
+        channel.handlers["BRPOP"] = read
+
+    def _guarded(self, handle: Callable[[Any], None], message: Any, task: str | None) -> None:
+        try:
+            handle(message)
+        except Exception as error:
+            if isinstance(error, self._lost_connection):
+                raise
+            log.exception("message.fault")
+            intake.put_aside(message, ParkedKind.FAULT, task, type(error).__name__)
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Kombu could not even unpack it."""
+        task = task_of(message)
+        if task in self.strategies:
+            intake.put_aside(message, ParkedKind.BAD, task, f"its body cannot be unpacked: {type(exc).__name__}")
+        else:
+            self._foreign(message, task)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002 - theirs
+        intake.put_aside(message, ParkedKind.BAD, task_of(message), f"not a valid Celery message: {exc}")
+
+    def _foreign(self, message: Any, task: str | None) -> None:
+        intake.put_aside(message, ParkedKind.FOREIGN, task, "not one of our tasks")
+
+    def _look_for_messages(self, **_: object) -> None:
+        """With all threads busy the event loop stops to fetch, and sees that one is free only when something wakes it.
+
+        That something was a timer, up to a second later (celery 5.7, `worker_disable_prefetch` without late acks). The
+        signal comes just before the thread counts as free, hence the second look.
+        """
+        if self.hub is not None:
+            for pause in LOOKS_S:
+                self.hub.call_soon(self.hub.call_later, pause, bool)

@@ -1,0 +1,261 @@
+"""Who rings: a thread in every worker, of which one at a time looks for work that is due and calls executors.
+
+Correctness never depends on it: it reads hints, a wake-up too many is harmless, and every half minute a full look
+finds what a crash left unannounced. It also brings back what lost workers held, seals receipts, and lets old records
+go.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import redis
+
+from worker.execution.app_context import BEAT_S, AppContext
+from worker.execution.live_workers import LiveWorkers
+from worker.ledger.damage import Checker, clear_hints
+from worker.ledger.deletions import Ledger
+from worker.ledger.due_heads import due_heads
+from worker.ledger.holds import HoldList
+from worker.ledger.redis_errors import is_away
+from worker.model.errors import EraserError, OtherEndpoint
+from worker.receipts.sealing import Sealer
+from worker.replay.job import step
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.1  # while there is work
+CALM_TICK_S = 0.5  # when nothing was due for a while: a person's request rings by itself
+OTHERS_TICK_S = 1.0  # of a worker that does not dispatch: how soon it notices that nobody does
+CALM_AFTER_S = 5.0
+FULL_LOOK_S = 30.0
+LOCK_MS = 3_000  # the dispatching worker's turn, renewed each tick
+MOST_ACCOUNTS = 100  # looked at in one tick
+STANDIN_MARGIN_S = 5.0  # to record what the last call of a fallback executor brought
+CHECK_S = 15.0  # how often some of the records and indexes are looked through for damage
+CHECKS = 50  # round trips each time: of one account up to ten thousand records, of many accounts a few
+FORGET_S = 600.0
+FORGET_MOVES = 100  # of 500 records each: eighty a second over ten minutes, and done within the lock
+
+# Each first writes something that needs no memory, so that it runs on when Redis is full: what drains must be rung for.
+# Renew the turn if it is ours, take it if it is nobody's; whoever has it hears which accounts are to be looked at.
+# A turn that would last longer than any is of before Redis's clock went back.
+_TURN = """
+local holder = redis.call('GET', KEYS[1])
+if holder == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2])
+elseif holder then
+  if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+  return nil
+else
+  redis.call('DEL', KEYS[1])
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+end
+local t = redis.call('TIME')
+local now = t[1] * 1000 + t[2] / 1000
+local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ARGV[3])
+local head = #due == 0 and redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES') or {}
+return { tostring(now), due, head[2] or false }
+"""
+# Another worker may look.
+_GIVE_UP = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
+
+class Dispatcher:
+    """The loop. `ring(account, bell)` calls an executor; `end_worker` ends this process, whose settings are wrong."""
+
+    def __init__(
+        self,
+        runtime: AppContext,
+        notify: Callable[[str, str], None],
+        *,
+        concurrency: int = 0,
+        end_worker: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.runtime = runtime
+        self.notify = notify
+        self._end_worker = end_worker
+        self._alive = LiveWorkers(runtime, concurrency=concurrency)
+        self._keys = runtime.keys
+        self._sealer = Sealer(runtime.ledger, runtime.keys)
+        self._checker = Checker(runtime.redis, runtime.ledger, runtime.keys)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
+        self._full_look = 0.0
+        self._beat = 0.0
+        self._busy = 0.0
+        self._pause = TICK_S
+        self._forget = time.monotonic() + FORGET_S
+        self._check = time.monotonic() + CHECK_S
+        self._away = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop ringing and say goodbye, so that nobody waits for this worker."""
+        self._stop.set()
+        self._thread.join(timeout=10)
+        try:
+            pipe = self.runtime.redis.pipeline(transaction=False)
+            self._alive.goodbye(pipe)
+            pipe.eval(_GIVE_UP, 1, self._keys.dispatcher, self._me)
+            pipe.execute()
+        except redis.RedisError:
+            return
+
+    @property
+    def _me(self) -> str:
+        return self.runtime.worker
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._pause):
+            try:
+                self.tick()
+                if self._away:
+                    log.info("redis.back")
+                self._away = False
+            except OtherEndpoint as error:
+                self._refused(error)
+                return
+            except (redis.RedisError, EraserError) as error:
+                self._miss(error)
+            except Exception:  # the loop must outlive any fault of ours
+                log.exception("dispatcher.fault")
+                self._stop.wait(1.0)
+
+    def _miss(self, error: redis.RedisError | EraserError) -> None:
+        if isinstance(error, redis.RedisError) and not is_away(error):
+            with suppress(redis.RedisError):
+                clear_hints(self.runtime.redis, self._keys)
+        if not self._away:
+            log.warning("redis.away", extra={"error": str(error)})
+        self.was_away()
+        self._stop.wait(0.5)
+
+    def _refused(self, error: OtherEndpoint) -> None:
+        """Somebody gave an account another address: whoever looks for work must be able to look at all of it."""
+        log.error("endpoint.refused", extra={"account": error.account, "error": str(error)})
+        self.runtime.stopping.set()
+        self._end_worker(error.exit_code)
+
+    def was_away(self) -> None:
+        """Redis cannot be reached now: look at everything once it can, and count nobody as lost for a while then."""
+        self._away = True
+        self._alive.was_away()
+        self._full_look = 0.0
+
+    def tick(self) -> None:
+        """One look. Cheap when nothing is due: one script, twice a second."""
+        client = self.runtime.redis
+        if time.monotonic() - self._beat >= BEAT_S:
+            self._alive.say()
+            self._beat = time.monotonic()
+        turn: Any = client.eval(_TURN, 2, self._keys.dispatcher, self._keys.wakeups, self._me, LOCK_MS, MOST_ACCOUNTS)
+        if turn is None:
+            self._pause = OTHERS_TICK_S
+            return
+        now_ms, due, head = float(turn[0]), [name.decode(errors="replace") for name in turn[1]], turn[2]
+        self._alive.see(now_ms)
+        known = self.runtime.settings.accounts
+        for account, name in zip(due, turn[1], strict=True):
+            if account not in known:
+                client.zrem(self._keys.wakeups, name)
+        at_work, others = known.keys() & set(due), set[str]()
+        if time.monotonic() - self._full_look >= FULL_LOOK_S:
+            self._full_look = time.monotonic()
+            due += self._unannounced(now_ms)
+            others = set(known)
+        if due:
+            self._look_at(known.keys() & set(due))
+            self._busy = time.monotonic()
+        self._sealer.tick(client, at_work, others)
+        self._pause = self._next_tick_s(float(head) - now_ms if head else None)
+        if time.monotonic() >= self._check:
+            self._check = time.monotonic() + CHECK_S
+            clear_hints(client, self._keys)
+            self._checker.step(known, CHECKS)
+        if others and not self._alive.clocks_agree:  # it frees and rescues nothing: let others try
+            client.eval(_GIVE_UP, 1, self._keys.dispatcher, self._me)
+            self._pause = 3 * OTHERS_TICK_S
+        if time.monotonic() >= self._forget:
+            self._forget = time.monotonic() + FORGET_S
+            for account in known:
+                self._forget_old(account)
+
+    def _next_tick_s(self, next_ms: float | None) -> float:
+        """How long to wait for the next tick, where the next known wake-up is in `next_ms`."""
+        if time.monotonic() - self._busy < CALM_AFTER_S:
+            return TICK_S
+        return CALM_TICK_S if next_ms is None else min(CALM_TICK_S, max(TICK_S, next_ms / 1000))
+
+    def _unannounced(self, now_ms: float) -> list[str]:
+        """Accounts with work of which no wake-up tells in time. What time alone frees from its hold is freed."""
+        found = due_heads(self.runtime.redis, self.runtime.settings.accounts, self.runtime.keys)
+        latest = max(now_ms, *(clock * 1000 for clock in self.runtime.clocks()))
+        for account, head in found.items():
+            ledger = self.runtime.ledger(account)
+            ledger.look_at_clocks()
+            if head.hold is not None and head.hold <= latest:
+                HoldList(ledger).release_in_time()
+        wakeups: Any = self.runtime.redis.zrange(self._keys.wakeups, 0, -1, withscores=True)
+        announced = dict(wakeups)
+        return [
+            account
+            for account, head in found.items()
+            if (head.work is not None and announced.get(account.encode(), math.inf) > max(head.work, now_ms))
+            or head.hold is not None
+        ]
+
+    def _forget_old(self, account: str) -> None:
+        """Let old records go, a few hundred a script: as many as a busy account settles, and no endless turn."""
+        for _ in range(FORGET_MOVES):
+            if not self.runtime.ledger(account).forget(keep_s=self.runtime.settings.record_ttl) or self._stop.is_set():
+                return
+
+    def _look_at(self, accounts: Iterable[str]) -> None:
+        """Rescue what ran out, ring if somebody has to come, and note when to look again."""
+        alive, counts = self._alive.heard()
+        for account in accounts:
+            try:
+                self._look_at_one(account, alive, counts=counts)
+            except Exception as error:
+                if isinstance(error, EraserError) or (isinstance(error, redis.RedisError) and is_away(error)):
+                    raise
+                log.exception("dispatcher.fault", extra={"account": account})  # what is wrong there stops no other
+
+    def _look_at_one(self, account: str, alive: list[str], *, counts: bool) -> None:
+        ledger = self.runtime.ledger(account)
+        self.runtime.redis.zrem(self._keys.wakeups, account)  # before the look: what comes meanwhile sets it anew
+        rescued, next_lease = ledger.rescue(alive=alive, counts=counts)
+        for ref, state in rescued:
+            log.warning("deletion.lost", extra={"account": account, "job_id": ref.job_id, "state": state})
+        wakeup, due, replays = ledger.due_wakeup(self.runtime.fingerprint(account))
+        if wakeup:
+            self.notify(account, wakeup)
+        looks = [at for at in (due, next_lease, self._go_on(ledger, replays)) if at is not None]
+        if looks:
+            self.runtime.wake(account, min(looks))
+
+    def _go_on(self, ledger: Ledger, replays: list[str]) -> float | None:
+        """One step of each replay; when to take the next (ms). What cannot be done now, a later look does."""
+        soonest = None
+        for replay in replays:
+            try:
+                again_s = step(ledger, replay, lambda wakeup: self.notify(ledger.account, wakeup))
+            except EraserError as error:  # Redis is full, say: that must not keep executors from being rung
+                log.warning("replay.waits", extra={"replay": replay, "error": str(error)})
+                again_s = 5.0
+            except Exception:  # what a newer version wrote, say
+                log.exception("replay.waits", extra={"replay": replay})
+                again_s = 5.0
+            if again_s is not None and (soonest is None or again_s < soonest):
+                soonest = again_s
+        if soonest is None:
+            return None
+        return ledger.now_ms() + soonest * 1000

@@ -1,0 +1,298 @@
+"""An executor: takes the most urgent deletion that is due and allowed now, makes the call, settles, takes the next.
+
+    take ──lease──▶ attempt ──settlement──▶ take (settles and leases in one move) ──▶ … until nothing is due,
+      │                                                                               its seconds have passed,
+      └─wait─▶ sleep until the slot, ask again (nothing was reserved)                 or the worker stops
+
+An executor may die between any two lines: the lease runs out and the deletion is rescued.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from worker.config.clock import elapsed
+from worker.execution.key_budget import KeyBlocked
+from worker.execution.remote import RemoteClient
+from worker.execution.settlement_log import log_settled
+from worker.execution.still_meant import NoPolicies, StillMeant
+from worker.ledger.deletions import Ledger
+from worker.ledger.types import GateSignal, Lease, PolicyText, Settlement, TakeResult, Trial, Tried
+from worker.lookups.lookups import Lookups
+from worker.lookups.sightings import Sightings, View
+from worker.metastudio.response import JobRow, Listing, Response, TransportFailure
+from worker.model.errors import EraserError
+from worker.rules import gate_signals
+from worker.rules.backoff import Backoff
+from worker.rules.classify import ResponseKind, classify, outcome_unknown
+from worker.rules.outcome import OutcomeRules, sighting
+
+log = logging.getLogger(__name__)
+
+BUDGET_S = (
+    3.0  # an executor's working time, so that accounts take turns; a wake-up costs Celery as much as five deletions
+)
+MARGIN_S = 0.5  # what must be left of a lease beyond the longest call
+MOMENT_S = 0.25  # between a take and its call nobody need be heard for so long; a slot is at most 20 ms ahead
+
+
+@dataclass(slots=True)
+class Executor:
+    """One executor of one account. `notify` calls another hand; `stopping` is set when the worker has to go."""
+
+    ledger: Ledger
+    remote: RemoteClient
+    key: Callable[[], str]
+    schedule: Backoff
+    worker: str
+    call_deadline_s: float
+    notify: Callable[[str], None]
+    stopping: threading.Event
+    still_meant: StillMeant = field(default_factory=NoPolicies)
+    sightings: Sightings = field(default_factory=Sightings)
+    ours: Callable[[str], bool] = lambda _: True  # whether the settings still give a project to this account
+    home: str | None = None  # the account's own project, whose list is asked for to try what is closed
+    budget_s: float = BUDGET_S
+    random: Callable[[], float] = random.random
+    settled: dict[str, int] = field(default_factory=dict)
+    _lease_ends: float = 0.0  # of the lease at hand, by `elapsed`
+
+    def work(self, wakeup: str | None = None) -> TakeResult:
+        """Work until there is nothing to do or the budget is spent. Returns the last turn.
+
+        Raises `Unreachable` when Redis is away and `SettingsError` when the credential is; everything is recorded then.
+        """
+        ends = time.monotonic() + self.budget_s
+        settlement: Settlement | None = None
+        tried: Tried | None = None
+        while True:
+            key = self._key_after(settlement)
+            want = not self.stopping.is_set() and time.monotonic() < ends
+            turn = self._take(key, settlement, want=want, wakeup=wakeup, tried=tried)
+            wakeup, settlement, tried = None, None, None
+            if turn.wakeup:
+                self.notify(turn.wakeup)
+            if turn.lease:
+                rules = OutcomeRules(self.schedule, key, self.random())
+                self._wait_for_slot(turn.lease)
+                settlement = self.attempt(turn.lease, rules)
+            elif turn.trial:
+                tried = self._try(turn.trial, key)
+            elif turn.wait_s is not None:
+                self.stopping.wait(turn.wait_s)
+            else:
+                return turn
+
+    def _take(
+        self,
+        key: str,
+        settlement: Settlement | None,
+        *,
+        want: bool,
+        wakeup: str | None = None,
+        tried: Tried | None = None,
+    ) -> TakeResult:
+        turn = self.ledger.take(
+            worker=self.worker,
+            key=key,
+            settlement=settlement,
+            want=want,
+            wakeup=wakeup,
+            policy_text=self.still_meant.policy_text() if want else None,
+            tried=tried,
+            until_recorded=lambda: True,
+        )
+        if settlement and (settlement.attempt or settlement.event):
+            state = log_settled(self.ledger.account, settlement, turn.settled)
+            self.settled[state] = self.settled.get(state, 0) + 1
+        return turn
+
+    def _key_after(self, settlement: Settlement | None) -> str:
+        """The fingerprint of the key in use. Where there is none any more, the last answer is recorded all the same."""
+        try:
+            return self.key()
+        except EraserError:
+            if settlement:
+                self._take("", settlement, want=False)
+            raise
+
+    def _try(self, trial: Trial, key: str) -> Tried:
+        """Ask for one harmless list: may what is closed open, and is this key good? Never raises."""
+        project = self.home if trial.own and self.home else trial.project_id
+        if project is None:
+            return Tried(trial.name, "", GateSignal("fail", key=key, why="no project is known to ask for"))
+        try:
+            listing = self._ask(trial, project)
+            signal = gate_signals.of_listing(listing, trial, key)
+        except KeyBlocked:  # its record says so, and the account's gate knows
+            signal = GateSignal("none", key=key)
+        except EraserError as error:
+            signal = GateSignal("fail", key=key, why=str(error)[:200])
+        except Exception as error:
+            log.exception("gate.not_tried", extra={"account": self.ledger.account})
+            signal = GateSignal("fail", key=key, why=f"internal error: {type(error).__name__}")
+        log.info("gate.tried", extra={"account": self.ledger.account, "outcome": signal.kind, "error": signal.why})
+        return Tried(trial.name, project, signal)
+
+    @staticmethod
+    def _wait_for_slot(lease: Lease) -> None:
+        """Redis said when, somewhere between the question and its answer: in the middle."""
+        if lease.ahead_s:
+            time.sleep(max(0.0, lease.ahead_s - (elapsed() - lease.taken) / 2))
+
+    def attempt(self, lease: Lease, rules: OutcomeRules) -> Settlement:
+        """One attempt under a lease. Never raises: a fault of ours is a failed attempt."""
+        self._lease_ends = lease.expires
+        try:
+            return self._attempt(lease, rules)
+        except KeyBlocked:  # it was refused meanwhile: nothing was sent
+            return rules.give_back(lease)
+        except EraserError as error:  # before anything was sent: what comes after a DELETE catches its own
+            log.error(
+                "deletion.postponed",
+                extra={"account": self.ledger.account, "job_id": lease.ref.job_id, "error": str(error)},
+            )
+            return rules.unsendable(lease, str(error))
+        except Exception as error:
+            return self._our_fault(lease, rules, error, TransportFailure.NOT_SENT)
+
+    def _our_fault(self, lease: Lease, rules: OutcomeRules, error: Exception, failure: TransportFailure) -> Settlement:
+        log.exception("deletion.postponed", extra={"account": self.ledger.account, "job_id": lease.ref.job_id})
+        ours = f"internal error: {type(error).__name__}"
+        return rules.failed(lease, Response(None, failure, None, ours, None, 0))
+
+    def _attempt(self, lease: Lease, rules: OutcomeRules) -> Settlement:
+        if not self.ours(lease.ref.project_id):
+            self.ledger.strays.add(lease.ref.project_id)
+            return rules.give_back(lease)
+        if not self._covers_a_call(lease):
+            return rules.give_back(lease)
+        if lease.app_user is not None:
+            self.sightings.note_users(lease.ref.project_id, "named")
+        if not (lease.looks or lease.cancel_wanted or lease.who or lease.policies):
+            return self._delete(lease, rules)
+        doubtful = lease.absent_once or lease.unknown or lease.unseen > 0
+        looked = self._lookups(lease, rules.key).find(
+            lease.ref.job_id, seen=lease.seen, has_slot=True, doubtful=doubtful
+        )
+        settled = rules.after_look(lease, looked)
+        if settled is not None or looked.row is None:
+            return settled or rules.give_back(lease)
+        policy_text = (
+            self.still_meant.policy_text() if lease.policies else None
+        )  # before it is read: what changes meanwhile is newer
+        if why := self._no_longer_meant(lease, looked.row):
+            return replace(rules.unwanted(lease, looked, why), policy_text=policy_text)
+        settled = self._delete(replace(lease, looks=0, seen=True), rules, looked.row, policy_text)
+        return replace(settled, fields=sighting(looked) | settled.fields)
+
+    def _no_longer_meant(self, lease: Lease, row: JobRow) -> str | None:
+        """Why no policy that asked for the job means it any more; None: one does, or somebody else asked too."""
+        if not lease.policies:
+            return None
+        now = datetime.fromtimestamp(lease.redis_ms / 1000, UTC)
+        return self.still_meant(lease.policies, lease.ref.project_id, row, now)
+
+    def _may_leave(self, lease: Lease, rules: OutcomeRules, row: JobRow | None, policy_text: PolicyText | None) -> bool:
+        """The last check before a DELETE: asked of the ledger only where something lay between the take and now."""
+        if lease.unsent or elapsed() - lease.taken > MOMENT_S:
+            owner = self.ledger.users.hashed(row.app_user_id) if row and lease.who else None
+            started = elapsed()
+            if not self.ledger.confirm(lease, key=rules.key, owner=owner, policy_text=policy_text):
+                return False
+            self._lease_ends = started + self.ledger.policy.lease / 1000
+        return self._covers_a_call(lease)
+
+    def _delete(
+        self, lease: Lease, rules: OutcomeRules, row: JobRow | None = None, policy_text: PolicyText | None = None
+    ) -> Settlement:
+        """One DELETE. `row`: what a look has just shown; `policy_text`: by which policies were asked."""
+        no_token = self.remote.ready(lease.ref.project_id)
+        if no_token is not None:
+            return rules.without_token(lease, no_token)
+        if not self._may_leave(lease, rules, row, policy_text):
+            return rules.give_back(lease)
+        ref = lease.ref
+        signed_at = self._signed_at(lease)
+        try:
+            response = self.remote.delete(ref.project_id, ref.job_id, app_user=lease.app_user, signed_at=signed_at)
+            return rules.without_token(lease, response) if response.of_iam else self._explain(lease, rules, response)
+        except EraserError:  # nothing was sent
+            raise
+        except Exception as error:  # it may have been sent
+            return self._our_fault(lease, rules, error, TransportFailure.GARBLED)
+
+    def _explain(self, lease: Lease, rules: OutcomeRules, response: Response) -> Settlement:
+        """An answer that needs another question gets it, if the pace of lookups and the lease allow."""
+        match classify(response):
+            case ResponseKind.CREDENTIALS if self.remote.renew(response):
+                return rules.renewed(lease, response)
+            case ResponseKind.FORBIDDEN:
+                # without the app user: if that one is what is forbidden, it is no trouble of the project's
+                control = self._lookups(replace(lease, app_user=None), rules.key).ask_in_turn(rows=1)
+                return rules.after_control(lease, response, control.response)
+            case ResponseKind.ASK | ResponseKind.FAILED as said if said is ResponseKind.ASK or self._may_be_gone(
+                lease, response
+            ):
+                looked = self._lookups(lease, rules.key).find(lease.ref.job_id, seen=lease.seen)
+                return rules.after_asking(lease, response, looked)
+            case _:
+                return rules.after_delete(lease, response)
+
+    def _may_be_gone(self, lease: Lease, response: Response) -> bool:
+        """A server that answers 500 for a job that is no more would never say so: ask, from the second failure on."""
+        return response.status is not None and lease.unknown and outcome_unknown(response)
+
+    def _lookups(self, lease: Lease, key: str) -> Lookups:
+        """What may be asked under the lease, as the DELETE is sent: with this key, for this app user."""
+        return Lookups(
+            self.remote,
+            self.ledger,
+            self.sightings,
+            View(key, lease.ref.project_id, lease.app_user),
+            pause=self.stopping.wait,
+            time_left=lambda: self._time_left(lease),
+            signed_at=lambda: self._signed_at(lease),
+        )
+
+    def _ask(self, trial: Trial, project_id: str) -> Listing:
+        """The harmless list; and once more where only the token was too old."""
+
+        def once() -> Listing:
+            return self.remote.ask(project_id, job_id=None, rows=1, signed_at=self._signed_at(trial))
+
+        listing = once()
+        refused = classify(listing.response) is ResponseKind.CREDENTIALS
+        return once() if refused and self.remote.renew(listing.response) else listing
+
+    def _time_left(self, lease: Lease) -> float:
+        """Seconds for a question; where a call would not end in time, the lease begins anew."""
+        self._covers_a_call(lease)
+        return self._left_s() - MARGIN_S
+
+    def _covers_a_call(self, lease: Lease) -> bool:
+        """Whether a call would end before the lease does; where it would not, the lease begins anew."""
+        if self._left_s() >= self.call_deadline_s + MARGIN_S:
+            return True
+        started = elapsed()
+        if self.ledger.renew(lease):
+            self._lease_ends = started + self.ledger.policy.lease / 1000
+        return self._left_s() >= self.call_deadline_s + MARGIN_S
+
+    def _left_s(self) -> float:
+        return self._lease_ends - elapsed()
+
+    def _signed_at(self, under: Lease | Trial) -> datetime | None:
+        """MetaStudio's clock as far as we know it, or None for this machine's."""
+        if under.skew_ms is None:
+            return None
+        passed = (elapsed() - under.taken) * 1000
+        now = datetime.fromtimestamp((under.redis_ms + passed + under.skew_ms) / 1000, UTC)
+        self.remote.told(now, (under.skew_ago_ms + passed) / 1000)
+        return now

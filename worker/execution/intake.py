@@ -1,0 +1,274 @@
+"""What comes by message is recorded. What cannot be goes back to the broker, or is parked where people see it.
+
+    recorded        an `eraser.delete` whose deletion is in the ledger: the message has done its work
+    given back      the ledger is away, or nearly full: the queue of requests is closed to this worker until it is not
+    parked          refused     by a rule or setting of this worker: any that knows the project takes it from there
+                    fault       a fault of ours: tried again now and then, another version may know better
+                    foreign     no task of ours: kept whole for its owner
+                    bad         a request that nobody can carry out: told, with why, without what it said
+
+Where neither the ledger nor the broker takes it the message waits here, in this process and nowhere else: until one of
+them is back, and after SIGTERM for as long as a call may take. Each step writes the new place before it leaves the old
+one, so a message may be doubled, which merges, and is never lost between two lines.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import redis
+from celery import Celery
+from celery.exceptions import Ignore
+
+from worker.execution.app_context import AppContext
+from worker.execution.intake_reasons import clipped, ids_of, is_for_later, reason_of
+from worker.execution.messages import LENT, Envelope, Lent, RequestMessage, arguments
+from worker.ledger.parking import Parked, ParkedKind, Parking
+from worker.ledger.types import Accepted
+from worker.model.errors import EraserError, SettingsError, UsageError
+
+log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+AGAIN_S = 1.0  # between two tries to find a place for a message
+FIRST_S, MOST_S = 1.0, 600.0  # until a parked message is tried again, doubling each time
+LENT_AT_ONCE = 100  # a tick: they are tried like messages of the broker's, and leave room for those
+FAULT_S = 600.0  # the same after a fault of ours: a new version may have come
+REJECTED_S = 0.5  # the broker gives back at once what was rejected
+
+
+class Intake:
+    """One process's side of it. Thread-safe; what concerns the consumer is done in its event loop."""
+
+    def __init__(self, app: Celery, context: Callable[[], AppContext]) -> None:
+        self._app = app
+        self._running = context
+        self._consumer: Any = None
+        self._closed = False
+        self._ends: float | None = None  # its patience, once it was told to stop
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def parking(self) -> Parking:
+        context = self._running()
+        return Parking(context.redis, context.keys)
+
+    # -- what tasks call -----------------------------------------------------------------------------------------------
+
+    def record(self, asked: RequestMessage | None, request: Callable[[], Accepted], args: Any, kwargs: Any) -> Accepted:
+        """Make the request that a message asks for, and see that the message is somewhere if it cannot be made.
+
+        asked: None where no message asked, but a caller who hears of the error. Raises `Ignore` where the message will
+        come again, and what is wrong with it where it will not.
+        """
+        if asked is None:
+            return request()
+        park = partial(self._park_asked, asked, args, kwargs)
+        while True:
+            try:
+                accepted = request()
+                self._leave(asked.lent)
+                return accepted
+            except EraserError as error:
+                if is_for_later(error):
+                    self._give_back_or_wait(asked, error)
+                elif isinstance(error, UsageError) and not isinstance(error, SettingsError):
+                    park(ParkedKind.BAD, error)
+                    raise
+                else:
+                    park(ParkedKind.REFUSED, error)
+                    raise Ignore from None
+            except Exception as error:
+                log.exception("message.fault")
+                park(ParkedKind.FAULT, error)
+                raise Ignore from None
+
+    def _park_asked(self, asked: RequestMessage, args: Any, kwargs: Any, kind: ParkedKind, error: Exception) -> None:
+        project, job = ids_of(args, kwargs)
+        parked = Parked(
+            id=asked.id,
+            task="eraser.delete",
+            why=reason_of(error),
+            at=time.time() * 1000,
+            project=project,
+            job=job,
+            times=asked.lent.times + 1 if asked.lent else 1,
+            raw=None if kind is ParkedKind.BAD else asked.envelope.as_json(),
+        )
+        what = project or "-" if kind is ParkedKind.REFUSED else parked.task
+        try:
+            self._park(kind, what, parked)
+            self._leave(asked.lent)
+        except (EraserError, redis.RedisError) as why:
+            self._give_back_or_wait(asked, why)
+            raise Ignore from None
+
+    def _give_back_or_wait(self, asked: RequestMessage, why: Exception) -> None:
+        """Raises `Ignore` once the broker has it back; returns when it is worth to try the ledger again."""
+        self.close(str(why))
+        if asked.lent or self._give_back(asked.envelope):
+            raise Ignore
+        context = self._running()
+        if not context.stopping.is_set():
+            context.stopping.wait(AGAIN_S)
+            return
+        if self._patience_is_over():
+            log.error("message.lost", extra={"task_id": asked.id, "error": str(why)})
+            raise Ignore
+        time.sleep(AGAIN_S)
+
+    def _patience_is_over(self) -> bool:
+        """After SIGTERM: an orchestrator waits for as long as a call may take, and not much longer."""
+        context = self._running()
+        self._ends = self._ends or time.monotonic() + context.settings.call_timeout
+        return time.monotonic() > self._ends
+
+    # -- what the consumer calls ---------------------------------------------------------------------------------------
+
+    def attach(self, consumer: Any) -> None:
+        """The consumer of this process, which closes and opens the queue."""
+        self._consumer = consumer
+
+    def put_aside(self, message: Any, kind: ParkedKind, task: str | None, why: str) -> None:
+        """A message that no task will see. Called in the event loop; it is acknowledged once it has another place."""
+        project, job = ids_of(*arguments(message)) if kind is not ParkedKind.FOREIGN else (None, None)
+        id_ = message.headers.get("id") if isinstance(message.headers, dict) else None
+        parked = Parked(
+            id=id_ if isinstance(id_, str) else "-",
+            task=task or "-",
+            why=clipped(why),
+            at=time.time() * 1000,
+            project=project,
+            job=job,
+            raw=None if kind is ParkedKind.BAD else Envelope.of(message).as_json(),
+        )
+        if self._parked_now(kind, parked):
+            self._leave(message.headers.get(LENT) if isinstance(message.headers, dict) else None)
+            message.ack()
+        else:
+            message.reject(requeue=True)
+            time.sleep(REJECTED_S)
+
+    def put_garbage_aside(self, channel: Any, key: bytes, item: bytes, *, why: str) -> None:
+        """The same for an item of a Redis list that is no message at all. Called in the event loop."""
+        raw = Envelope(item, None, None, {}, {}, None).as_json()
+        if not self._parked_now(ParkedKind.FOREIGN, Parked("-", "-", why, time.time() * 1000, raw=raw)):
+            with channel.conn_or_acquire() as client:
+                client.lpush(key, item)
+            time.sleep(REJECTED_S)
+
+    def _parked_now(self, kind: ParkedKind, message: Parked) -> bool:
+        try:
+            self._park(kind, message.task, message)
+        except (EraserError, redis.RedisError) as error:
+            self.close(str(error))
+            return False
+        return True
+
+    # -- the queue of requests -----------------------------------------------------------------------------------------
+
+    def close(self, why: str) -> None:
+        """Take no request until the ledger takes them: what waits is nowhere as safe as in the broker."""
+        if self._closed:
+            return
+        self._closed = True
+        log.warning("intake.closed", extra={"error": why})
+        self._in_loop()
+
+    def _open_when_well(self) -> None:
+        context = self._running()
+        try:
+            self.parking.try_to_write()
+            context.ledger(next(iter(context.settings.accounts))).refuse_when_nearly_full()
+        except (EraserError, redis.RedisError):
+            self._in_loop()
+            return
+        self._closed = False
+        log.info("intake.opened")
+        self._in_loop()
+
+    def _in_loop(self) -> None:
+        if self._consumer is not None:
+            self._consumer.call_soon(self._switch)
+
+    def _switch(self) -> None:
+        """Consume from the queue or not, as it should be now. Where the consumer reconnects it is done a tick later."""
+        consumer, queue = self._consumer, self._running().keys.requests
+        if consumer.task_consumer is None or consumer.task_consumer.consuming_from(queue) != self._closed:
+            return
+        try:
+            consumer.cancel_task_queue(queue) if self._closed else consumer.add_task_queue(queue)
+        except consumer.connection_errors:
+            return
+
+    # -- parked messages -----------------------------------------------------------------------------------------------
+
+    def _park(self, kind: ParkedKind, what: str, message: Parked) -> None:
+        context = self._running()
+        context.ledger(next(iter(context.settings.accounts))).refuse_when_nearly_full()
+        wait_s = FAULT_S if kind is ParkedKind.FAULT else min(MOST_S, FIRST_S * 2 ** min(message.times - 1, 16))
+        self.parking.park(kind, what, message, wait_s=wait_s)
+        fields = {"kind": kind.value, "task": message.task, "task_id": message.id, "job_id": message.job}
+        level = logging.ERROR if kind in (ParkedKind.BAD, ParkedKind.FAULT) else logging.WARNING
+        log.log(level, "message.parked", extra={**fields, "project_id": message.project, "error": message.why})
+
+    def _leave(self, lent: Lent | None) -> None:
+        """A message that was tried again has another place now. Where this is lost it is tried again, and merges."""
+        if lent is not None:
+            with suppress(EraserError, redis.RedisError):
+                self.parking.unpark(lent.group, [lent.line])
+
+    def _try_again(self) -> None:
+        """What this worker would record is taken from where it is parked, as if the broker had given it."""
+        receive = self._consumer.receive if self._consumer is not None else None
+        for group in self.parking.groups() if receive else ():
+            if group.kind is ParkedKind.FAULT or (group.kind is ParkedKind.REFUSED and self._knows(group.what)):
+                for line, message in self.parking.lend(group.name, LENT_AT_ONCE):
+                    lent = Lent(group.name, line, message.times)
+                    self._consumer.call_soon(receive, Envelope.from_json(message.raw or {}).lent(lent))
+
+    def _knows(self, project: str) -> bool:
+        settings = self._running().settings
+        try:
+            settings.account_of(project)
+        except EraserError:
+            return False
+        return settings.knows(project)
+
+    def _give_back(self, envelope: Envelope) -> bool:
+        try:
+            envelope.send(self._app, self._running().keys.requests)
+        except Exception as error:  # kombu raises what its transport does
+            log.warning("message.kept", extra={"error": type(error).__name__})
+            return False
+        return True
+
+    # -- its own thread ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread:
+            self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while not self._stop.wait(TICK_S):
+            try:
+                if self._closed:
+                    self._open_when_well()
+                else:
+                    self._try_again()
+            except (redis.RedisError, EraserError):
+                continue  # the dispatcher says so
+            except Exception:  # the loop must outlive any fault of ours
+                log.exception("intake.fault")

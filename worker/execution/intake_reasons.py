@@ -1,0 +1,32 @@
+"""Why a message could not be recorded, and whom it was about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.metastudio.redaction import redact
+from worker.model.errors import EraserError, RefusedBySafetyRule, Unreachable
+from worker.model.ids import why_bad_id
+
+LONGEST_WHY = 300  # characters
+
+
+def ids_of(args: Any, kwargs: Any) -> tuple[str | None, str | None]:
+    """(project, job) that a message names, where they are ids: nothing else of it is told."""
+    named = dict(zip(("project_id", "job_id"), args, strict=False)) | kwargs
+    project, job = named.get("project_id"), named.get("job_id")
+    return (None if why_bad_id(project) else project), (None if why_bad_id(job) else job)
+
+
+def is_for_later(error: EraserError) -> bool:
+    return isinstance(error, Unreachable) or (isinstance(error, RefusedBySafetyRule) and error.rule == "memory")
+
+
+def reason_of(error: Exception) -> str:
+    """In words, without what was said: that may be anything."""
+    said = str(error).partition("; found")[0]
+    return clipped(said if isinstance(error, EraserError) else f"{type(error).__name__}, see the worker's log")
+
+
+def clipped(text: str) -> str:
+    return redact(text)[:LONGEST_WHY]

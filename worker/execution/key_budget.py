@@ -1,0 +1,287 @@
+"""The budget of a key: how often it may be refused, by all processes, accounts and kinds of calls together.
+
+More than five refusals in a row lock a key for five minutes, also for other programs that use it rightly; five wrong
+passwords lock an IAM user. So each key has a record of its own in Redis (`ledger/lua/_key.lua`), and every call with a
+key minds it:
+
+    before   a key that this process knows to work goes. Of any other one the record is asked: use it, try it with this
+             one call, or wait
+    after    a refusal is told to the record, which says until when the key rests, and to every account that uses it,
+             before anybody hears of the answer. An answer that is none says that the key works
+
+A key rests for 60 s once (none that never worked here does), then for 5 m 30 s, 15 m and 30 m; never is it tried more
+than twice in 5 m 30 s, whoever resumes or changes it. The calls that were under way when it was refused come on top.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+import redis
+
+from worker.config.clock import PROCESS, Clocks
+from worker.config.durations import format_duration
+from worker.ledger import scripts
+from worker.ledger.keys import Keys
+from worker.ledger.redis_errors import is_away, why_away
+from worker.ledger.script_runner import ScriptRunner
+from worker.ledger.types import compact, lean
+from worker.metastudio.credentials import Signer
+from worker.metastudio.iam_answers import is_locked
+from worker.metastudio.response import Response
+from worker.model.errors import EraserError, Unreachable
+from worker.rules.classify import ResponseKind, classify
+from worker.rules.gate_signals import told_the_time, why
+
+log = logging.getLogger(__name__)
+
+LOCK_WORDS = "failed to reach the limit"
+LOCKED_MS = 330_000.0  # a locked key rests for the whole lock
+USER_LOCKED_MS = 15 * 60_000.0  # IAM's default lock; a try before its end may make it longer
+PATIENCE_S = 4.0  # for an account to hear of it
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """How long a refused key rests, in ms. The retry schedule has no say in it; tests and the demo make it short."""
+
+    pauses: tuple[float, ...] = (60_000, 330_000, 900_000, 1_800_000)  # the first only for one that worked before
+    within: float = 330_000  # so long after a refusal it counts
+    most: int = 2  # tries refused within that time
+    try_for: float = 60_000  # nobody else tries while one does, unless that one is never heard of again
+    keep: float = 40 * 86_400_000  # the record of a key that nobody uses
+
+
+class KeyBlocked(Unreachable):
+    """Nothing was sent: the key was refused, and it is not yet the time to try it again."""
+
+    def __init__(self, rest_s: float, *, why: str | None, target: str | None, tried: bool) -> None:
+        again = format_duration(round(rest_s) or 1)
+        self.said = f"the key was refused ({why or 'see eraser status'}) and is tried again in {again}"
+        if tried:
+            self.said = "another process is testing the key; try again in a moment"
+        super().__init__(self.said if tried else f"{self.said}. Correct it, then: eraser resume --reason R")
+        self.rest_s, self.why, self.target, self.tried = rest_s, why, target, tried
+
+
+class KeyBudget:
+    """The records of all keys, as one process minds them. Thread-safe.
+
+    client: when it is first needed; holder: this process; wake: see that somebody looks at an account; sharing:
+    accounts of this process that use a key.
+    """
+
+    def __init__(
+        self,
+        client: Callable[[], redis.Redis],
+        keys: Keys,
+        *,
+        holder: str,
+        wake: Callable[[str], None] = lambda _: None,
+        sharing: Callable[[Signer], Iterable[str]] = lambda _: (),
+        policy: KeyPolicy = KeyPolicy(),
+        clocks: Clocks = PROCESS.witnesses,
+        clock: str | None = None,
+    ) -> None:
+        self.policy, self._clocks = policy, clocks
+        self._client, self._keys, self._holder = client, keys, holder
+        self._wake, self._sharing, self._clock = wake, sharing, clock
+        self._good: set[tuple[str, str]] = set()  # account and fingerprint of keys that work, as far as we know
+        self._runners: dict[str, ScriptRunner] = {}
+        self._untold: list[tuple[Signer, _Refusal]] = []  # while Redis was away
+
+    def of(self, account: str) -> Watched:
+        """The same for the calls of one account."""
+        return Watched(self, account)
+
+    def retry(self, record: str) -> float:
+        """A person says that the key may be tried at once. Returns seconds until the budget allows it."""
+        return float(self._run_script("key_retry", record)["rest"]) / 1000
+
+    # -- what a call minds ---------------------------------------------------------------------------------------------
+
+    def before(self, signer: Signer, account: str, *, anew: bool, close: bool) -> None:
+        """Raises `KeyBlocked` where the key must not be used now. anew: whatever this process knows."""
+        if not anew and (account, signer.fingerprint) in self._good:
+            return
+        self._tell_the_untold()
+        said = self._run_script("key_ask", signer.record, signer.fingerprint, self._me(), account)
+        if said["may"] == "use":
+            self._good.add((account, signer.fingerprint))
+        if said["may"] != "wait":
+            return
+        rests = KeyBlocked(said["rest"] / 1000, why=said.get("why"), target=said.get("target"), tried="tried" in said)
+        if close:
+            self._close(account, signer, rests)
+        raise rests
+
+    def proved(self, signer: Signer, account: str, left: float, *, here: bool) -> None:
+        """A call that left then (monotonic) was answered. here: this account is opened too."""
+        if (account, signer.fingerprint) in self._good:
+            return
+        said = self._run_script("key_proved", signer.record, signer.fingerprint, self._me(), str(_age(left)))
+        if not said["proved"]:
+            return
+        if here:
+            self._good.add((account, signer.fingerprint))
+        for other in said.get("accounts", ()):
+            if (here or other != account) and self._runner(other).run_script("open_key", {"key": signer.fingerprint})[
+                "was"
+            ]:
+                self._wake(other)
+
+    def untold(self, signer: Signer, account: str) -> None:
+        """A call came to no answer: somebody else may try the key."""
+        if (account, signer.fingerprint) not in self._good:
+            self._run_script("key_unreported", signer.record, signer.fingerprint, self._me())
+
+    def refused(self, signer: Signer, refusal: _Refusal, account: str, *, close: bool) -> None:
+        """Tell the record, and every account that uses the key."""
+        self._good = {known for known in self._good if known[1] != signer.fingerprint}
+        try:
+            self._tell_the_untold()
+            said = self._run_script("key_refused", signer.record, signer.fingerprint, self._me(), refusal.as_json())
+        except Unreachable:
+            self._untold.append((signer, refusal))  # the account's own gate closes with the answer's settlement
+            raise
+        if said.get("repaired"):
+            return
+        rests = KeyBlocked(said["rest"] / 1000, why=refusal.why, target=refusal.target, tried=False)
+        log.error("key.refused", extra={"account": account, "error": refusal.why, "rests_s": round(rests.rest_s)})
+        for other in {*said["accounts"], *self._sharing(signer), account} if close else ():
+            self._close(other, signer, rests, refusal.server_time)
+
+    def _tell_the_untold(self) -> None:
+        while self._untold:
+            signer, refusal = self._untold[-1]
+            self._run_script("key_refused", signer.record, signer.fingerprint, "", refusal.as_json())
+            self._untold.pop()
+
+    def _close(self, account: str, signer: Signer, rests: KeyBlocked, server_time: datetime | None = None) -> None:
+        fields = {"key": signer.fingerprint, "record": signer.record, "rest": rests.rest_s * 1000}
+        fields |= {"why": rests.why, "target": rests.target, "quiet": rests.tried}
+        fields |= {"server_time": server_time.timestamp() * 1000 if server_time else None}
+        self._runner(account).run_script("close_key", lean(fields))
+
+    def _me(self) -> str:
+        return f"{self._holder}:{threading.get_ident()}"
+
+    # -- the moves ---------------------------------------------------------------------------------------------------
+
+    def _runner(self, account: str) -> ScriptRunner:
+        """Accounts of other processes too, which this one's settings need not know."""
+        if account not in self._runners:
+            self._runners[account] = ScriptRunner(
+                self._client(),
+                account,
+                self._keys.account(account),
+                endpoint=None,
+                placer=None,
+                patience_s=PATIENCE_S,
+                clocks=self._clocks,
+                clock=self._clock,
+            )
+        return self._runners[account]
+
+    def _run_script(self, name: str, record: str, *args: str) -> dict[str, Any]:
+        try:
+            return self._run(name, record, *args)
+        except redis.ResponseError as error:  # other hands wrote something into it that no script can read
+            log.error("ledger.damaged", extra={"what": self._keys.key(record), "why": str(error)})
+            self._run("key_spoilt", record)
+            return self._run(name, record, *args)
+
+    def _run(self, name: str, record: str, *args: str) -> dict[str, Any]:
+        script = scripts.load(name, clock=self._clock)
+        fields = asdict(self.policy) | {"clocks": [seconds * 1000 for seconds in self._clocks()]}
+        try:
+            response = script.run(self._client(), self._keys.key(record), compact(fields), *args)
+        except redis.RedisError as error:
+            if not is_away(error):
+                raise
+            raise Unreachable(why_away(error)) from None
+        values: dict[str, Any] = json.loads(response)
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """One refusal. `left` is when the call left, on this process's monotonic clock."""
+
+    left: float
+    why: str
+    target: str | None
+    lock_ms: float | None
+    server_time: datetime | None  # it was the clock: the next call is signed with a better one, and may go at once
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def as_json(self) -> str:
+        fields = {"id": self.id, "age": _age(self.left), "why": self.why[:200], "target": self.target}
+        return compact(lean(fields | {"lock": self.lock_ms, "at_once": self.server_time is not None}))
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What the calls of one account mind: see `worker.metastudio.credentials.Watch`."""
+
+    budget: KeyBudget
+    account: str
+
+    def before(self, signer: Signer, *, anew: bool = False, close: bool = True) -> None:
+        """Raises `KeyBlocked` where nothing may be sent with this key now; then the account is closed, or stays
+        open.
+        """
+        self.budget.before(signer, self.account, anew=anew, close=close)
+
+    def after(self, signer: Signer, response: Response, *, target: str | None = None, final: bool = True) -> None:
+        """What was answered to a call that it signed, or to a request for a token. Never raises: the answer is in the
+        caller's hands.
+        """
+        said, left = classify(response), response.sent_at
+        refused = not response.of_iam and said in (ResponseKind.CREDENTIALS, ResponseKind.CLOCK)
+        if refused and final:
+            self.refused(signer, response, target=target)
+        elif refused:
+            return
+        elif left is None or response.status is None or said in (ResponseKind.FAILED, ResponseKind.THROTTLED):
+            with self._whatever_happens():
+                self.budget.untold(signer, self.account)
+        else:
+            self.accepted(signer, left)
+
+    def accepted(self, signer: Signer, left: float, *, here: bool = True) -> None:
+        """A call that left then went through with it. here: so may others of this account. Never raises."""
+        with self._whatever_happens():
+            self.budget.proved(signer, self.account, left, here=here)
+
+    def refused(self, signer: Signer, response: Response, *, target: str | None = None, close: bool = True) -> None:
+        """The same where it was a refusal. close: whoever uses the key has to stop. Never raises."""
+        lock_ms = None
+        if LOCK_WORDS in (response.message or "") or (response.of_iam and is_locked(response)):
+            lock_ms = USER_LOCKED_MS if response.of_iam else LOCKED_MS
+        server_time = told_the_time(response) if classify(response) is ResponseKind.CLOCK else None
+        refusal = _Refusal(response.sent_at or time.monotonic(), why(response), target, lock_ms, server_time)
+        with self._whatever_happens():
+            self.budget.refused(signer, refusal, self.account, close=close)
+
+    @contextmanager
+    def _whatever_happens(self) -> Iterator[None]:
+        try:
+            yield
+        except EraserError as error:
+            log.warning("key.untold", extra={"account": self.account, "error": str(error)})
+        except Exception:
+            log.exception("key.untold", extra={"account": self.account})
+
+
+def _age(left: float) -> float:
+    return max(0.0, (time.monotonic() - left) * 1000)

@@ -1,0 +1,196 @@
+"""From the settings to Redis: the ledger of each account, and where each project lies."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+import redis
+
+from worker.config.accounts import Account, default_rate
+from worker.config.clock import PROCESS, Clocks
+from worker.config.data_directory import data_directory, find_running
+from worker.config.settings import Settings
+from worker.ledger.audit import AuditLog
+from worker.ledger.bindings import bindings
+from worker.ledger.bulk_queries import BulkQueries
+from worker.ledger.deletions import Ledger, connect
+from worker.ledger.keys import Keys
+from worker.ledger.places import Places
+from worker.ledger.queries import Queries
+from worker.ledger.receipts import Receipts
+from worker.ledger.types import GatePolicy
+from worker.model.errors import OtherEndpoint, Unreachable
+
+LOOKS_PER_DELETE = 0.5  # the pace of lookups against that of deletions; the documented limit for lists is twice as high
+# It first removes something, so that it runs on when Redis is full.
+_WAKE = """
+redis.call('ZREM', KEYS[1], '-')
+return redis.call('ZADD', KEYS[1], 'LT', ARGV[1], ARGV[2])
+"""
+
+
+def gate_policy(settings: Settings, account: Account) -> GatePolicy:
+    """The gate's knobs: the documented pace, and pauses that fit the retry schedule (a demo's is short)."""
+    interval = 1000 / account.rate
+    first = settings.retry_schedule[0] * 1000
+    return GatePolicy(
+        interval=interval,
+        lease=settings.lease * 1000,
+        look_interval=interval / LOOKS_PER_DELETE,
+        outage_pause=min(2_000, first),
+        outage_pause_max=min(180_000, first * 18),
+        misconfigured_pause=min(60_000, first * 6),
+        misconfigured_pause_max=min(900_000, first * 90),
+        bar_pause=min(60_000, first * 6),
+    )
+
+
+@dataclass
+class LedgerContext:
+    """What one process knows of its ledgers, built on demand from its settings. Thread-safe."""
+
+    settings: Settings
+    environ: Mapping[str, str]
+    worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}")
+    stopping: threading.Event = field(default_factory=threading.Event)
+    now: Callable[[], datetime] = PROCESS.now
+    clocks: Clocks = PROCESS.witnesses
+    patience_s: float = 4.0  # how long a ledger of this process repeats a move while Redis is away
+    _ledgers: dict[str, Ledger] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @cached_property
+    def redis_url(self) -> str:
+        """The ledger's Redis: as set, or that of a running `eraser up` of this user."""
+        url = self.settings.redis_url or find_running(data_directory(self.settings.simulated))
+        if url is None:
+            raise Unreachable(
+                "no Redis: set ERASER_REDIS_URL, or start one on this machine with `eraser up` (or try `eraser demo`)"
+            )
+        return url
+
+    @property
+    def receipts_dir(self) -> Path | None:
+        """Where receipts go when they leave Redis: as set, or that of this user's `eraser up`."""
+        if self.settings.receipts_dir is None and self.settings.redis_url is None:
+            return data_directory(self.settings.simulated) / "receipts"
+        return self.settings.receipts_dir
+
+    @cached_property
+    def redis(self) -> redis.Redis:
+        return connect(self.redis_url)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """What everything of this installation is called in Redis and at the broker."""
+        return Keys(self.settings.namespace)
+
+    def redis_ms(self) -> float:
+        """The ledger's time, in ms since 1970: of one account, where people look at all. Raises `Unreachable`."""
+        return self.queries(next(iter(self.settings.accounts))).now_ms()
+
+    def ledger(self, account: str) -> Ledger:
+        """The ledger of one account."""
+        with self._lock:
+            if account not in self._ledgers:
+                self._ledgers[account] = self._ledger(account, self.account(account).endpoint)
+            return self._ledgers[account]
+
+    def unbound_ledger(self, account: str) -> Ledger:
+        """The same, whatever address the account has there: only to give it another one."""
+        return self._ledger(account, None)
+
+    def _ledger(self, account: str, endpoint: str | None) -> Ledger:
+        policy = gate_policy(self.settings, self.account(account))
+        return Ledger(
+            self.redis,
+            account,
+            policy,
+            self.keys,
+            endpoint=endpoint,
+            placer=self.places.claim,
+            patience_s=self.patience_s,
+            clocks=self.clocks,
+        )
+
+    def check_endpoints(self) -> None:
+        """Raise `OtherEndpoint` where an account has another address in the ledger, and `Unreachable`.
+
+        Every move asks the same; this is for whoever calls MetaStudio without one, or has to be told at its start.
+        """
+        accounts = self.settings.accounts
+        for name, bound in bindings(self.redis, accounts, self.keys).items():
+            ours = accounts[name].endpoint
+            if ours is not None and ours != bound.endpoint:
+                raise OtherEndpoint(name, bound=bound.endpoint, ours=ours)
+
+    def account_for(self, project_id: str) -> str:
+        """The account that calls for a project; raises `SettingsError` where none does.
+
+        A process that calls nobody has no opinion of its own: it follows where the project's deletions lie already.
+        """
+        ours = self.settings.account_of(project_id)
+        home = self.places.home(project_id) if ours.endpoint is None else None
+        return home.account if home else ours.name
+
+    def ledger_of(self, project_id: str) -> Ledger:
+        """The ledger of the account that calls for a project."""
+        return self.ledger(self.account_for(project_id))
+
+    @cached_property
+    def places(self) -> Places:
+        """Where each project's deletions and holds lie."""
+        return Places(self.redis, self.account_for, self.ledger, self.keys)
+
+    def home_of(self, project_id: str) -> str:
+        """The account in which a project's deletions and holds lie, or would: for whoever looks, or stops something."""
+        home = self.places.home(project_id)
+        return home.account if home else self.settings.account_of(project_id).name
+
+    def homes_of(self, project_id: str) -> list[str]:
+        """The same; while the project is being moved both accounts."""
+        home = self.places.home(project_id)
+        return [home.account, *([home.to] if home.to else [])] if home else [self.home_of(project_id)]
+
+    def known_accounts(self) -> list[str]:
+        """The accounts of the settings, then those that are gone from them but were used. Raises `Unreachable`."""
+        ours = self.settings.accounts
+        return [*ours, *sorted(self.places.accounts() - ours.keys())]
+
+    def account(self, name: str) -> Account:
+        """An account of the settings; or one that is gone from them, for which nobody calls any more."""
+        return self.settings.accounts.get(name) or Account(name, None, None, default_rate(None))
+
+    def queries(self, account: str) -> Queries:
+        """What people see of one account."""
+        named = self.account(account)
+        return Queries(self.redis, account, self.keys, rate=named.rate, projects=named.projects, clocks=self.clocks)
+
+    def bulk_queries(self, account: str) -> BulkQueries:
+        """A few fields of very many deletions of one account."""
+        return BulkQueries(self.redis, account, self.keys)
+
+    def receipts(self, account: str) -> Receipts:
+        """One account's receipts, as far as Redis still has them."""
+        return Receipts(self.redis, account, self.keys)
+
+    def audit(self, account: str) -> AuditLog:
+        """What operators did in one account."""
+        return AuditLog(self.redis, account, self.keys)
+
+    def wake(self, account: str, at_ms: float) -> None:
+        """Ask the dispatcher to look at the account at that time of its ledger. Best effort: a full look finds it."""
+        ledger = self._ledgers.get(account)
+        at_ms += ledger.ahead_ms if ledger else 0.0  # wake-ups stand by Redis's clock
+        try:
+            self.redis.eval(_WAKE, 1, self.keys.wakeups, at_ms, account)
+        except redis.RedisError:
+            return

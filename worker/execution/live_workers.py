@@ -1,0 +1,91 @@
+"""Which workers live: each says so every few seconds, by Redis's clock, and how far that clock is from its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from typing import Any
+
+import redis
+
+from worker.config.clock import SAME_S, elapsed
+from worker.execution.app_context import WORKER_TIMEOUT_S, AppContext
+from worker.ledger.redis_read import info
+
+LONG_GONE_S = 3600.0
+JUMP_S = 5.0  # Redis's clock jumped if it is so far from where it should have come meanwhile
+
+# Say that a worker lives. It first removes something, so that it runs on when Redis is full.
+_BEAT = """
+redis.call('ZREM', KEYS[1], '-')
+local t = redis.call('TIME')
+local now = t[1] * 1000 + t[2] / 1000
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+return tostring(now)
+"""
+# Say what it is.
+_INFO = """
+redis.call('HDEL', KEYS[1], '-')
+return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+"""
+
+
+class LiveWorkers:
+    """This worker's word that it lives, and what it hears of the others."""
+
+    def __init__(self, runtime: AppContext, *, concurrency: int = 0) -> None:
+        self._runtime = runtime
+        self._client = runtime.redis
+        self._keys = runtime.keys
+        self._about = {"host": socket.gethostname(), "pid": os.getpid(), "threads": concurrency}
+        self._since = float("-inf")  # monotonic: until then nobody could be heard, or dates meant something else
+        self._redis_ahead: float | None = None  # of `elapsed`, in seconds
+        self.clocks_agree = True
+
+    def say(self) -> None:
+        """That this worker lives. Raises redis-py's errors."""
+        self.see(float(self._client.eval(_BEAT, 1, self._keys.workers, self._runtime.worker)))
+        now = {"clock_s": round(self._apart_s(), 1), "not_archived": dict(self._runtime.not_archived)}
+        about = json.dumps(self._about | now)
+        self._client.eval(_INFO, 1, self._keys.worker_info, self._runtime.worker, about)
+
+    def see(self, redis_ms: float) -> None:
+        """What time Redis says it is now."""
+        ahead, before = redis_ms / 1000 - elapsed(), self._redis_ahead
+        self._redis_ahead = ahead
+        if before is not None and abs(ahead - before) > JUMP_S:
+            self.was_away()  # beats of before the jump say nothing
+        self.clocks_agree = abs(self._apart_s()) <= SAME_S
+
+    def _apart_s(self) -> float:
+        """How far Redis's clock is ahead of this worker's, or of MetaStudio's if that is nearer."""
+        now = elapsed() + (self._redis_ahead or 0.0)
+        return min((now - clock for clock in self._runtime.clocks()), key=abs)
+
+    def was_away(self) -> None:
+        """Others may not have come back to Redis yet: count nobody as lost for a while."""
+        self._since = time.monotonic()
+
+    def heard(self) -> tuple[list[str], bool]:
+        """Workers heard of lately, and whether silence proves anything.
+
+        Not when Redis was away a moment ago, restarted or out of reach, or when its clock jumped.
+        """
+        seconds, _ = self._client.time()
+        now, name = seconds * 1000, self._keys.workers
+        heard: Any = self._client.zrangebyscore(name, now - WORKER_TIMEOUT_S * 1000, now + WORKER_TIMEOUT_S * 1000)
+        long_gone: Any = self._client.zrangebyscore(name, "-inf", now - LONG_GONE_S * 1000)
+        long_gone += self._client.zrangebyscore(name, now + LONG_GONE_S * 1000, "+inf")  # Redis's clock went back
+        if long_gone:
+            self._client.zrem(name, *long_gone)
+            self._client.hdel(self._keys.worker_info, *long_gone)
+        up = info(self._client, "server").get("uptime_in_seconds", WORKER_TIMEOUT_S)
+        silence_counts = float(up) >= WORKER_TIMEOUT_S and time.monotonic() - self._since >= WORKER_TIMEOUT_S
+        return [worker.decode() for worker in heard], silence_counts
+
+    def goodbye(self, pipe: redis.client.Pipeline) -> None:
+        """So that nobody waits for this worker."""
+        pipe.zrem(self._keys.workers, self._runtime.worker)
+        pipe.hdel(self._keys.worker_info, self._runtime.worker)

@@ -1,0 +1,189 @@
+"""One line an event: for people on a terminal, as JSON otherwise; redacted at the very end, whoever wrote it.
+
+    12:03:04.125 info  deletion.deleted  job_id=job-0001 status=200 ms=12
+    {"time": "2026-11-22T12:03:04.125Z", "level": "info", "event": "deletion.deleted", "job_id": "job-0001", …}
+
+`extra` of a record becomes fields. Ids of jobs, requests, runs and the like are fine; secrets and personal data are not
+logged in the first place, and `Redacted` is the last net below that: it knows the secrets of this process's
+environment and the looks of those it does not know.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import unquote, urlsplit
+
+from worker.config.files import NotText, read_text
+from worker.metastudio.redaction import MASK, redact
+
+_OURS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_IDS = frozenset(
+    {"job_id", "project_id", "request_id", "run", "replay", "head", "group", "account", "worker", "child", "pid"}
+)
+_CHATTY = (
+    "celery.worker.strategy",  # "Task … received": one a wake-up
+    "celery.app.trace",  # "Task … succeeded"
+    "celery.apps.worker",  # "… ready.": `worker.ready` says it
+)
+_SECRET_WORDS = ("TOKEN", "PASSWORD", "SECRET", "REDIS_URL", "BROKER_URL")
+_SECRET_ENDS = ("_AK", "_SK", "_AK_FILE", "_SK_FILE")  # also of names that the accounts' file gives
+_LONGEST_TRACE = 40  # lines
+_SHORTEST_SECRET = 4  # characters: masking a shorter one would mask everything
+
+
+class Redacted(logging.Filter):
+    """Masks what must not be logged, in messages, fields and exceptions. Changes the record, so that all later
+    handlers get it masked too."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        super().__init__()
+        self._secrets = tuple(sorted(filter(None, secrets), key=len, reverse=True))
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        try:
+            message = record.getMessage()
+        except Exception:  # a broken format string must not cost the event
+            message = str(record.msg)
+        record.msg, record.args = redact(message, secrets=self._secrets), None
+        for name in _extras(record):
+            setattr(record, name, self._clean(name, getattr(record, name)))
+        if record.exc_info and not record.exc_text:
+            record.exc_text = "".join(traceback.format_exception(*record.exc_info))
+        if record.exc_text:
+            record.exc_text = self._clean_trace(record.exc_text)
+            record.exc_info = None  # another formatter would print it once more, as it was
+        return True
+
+    def _clean(self, name: str, value: object) -> object:
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        text = str(value)
+        if name in _IDS:  # an id may look like a phone number
+            for secret in self._secrets:
+                text = text.replace(secret, MASK)
+            return text
+        return redact(text, secrets=self._secrets)
+
+    def _clean_trace(self, text: str) -> str:
+        lines = text.rstrip().splitlines()
+        if len(lines) > _LONGEST_TRACE:
+            half = _LONGEST_TRACE // 2
+            lines = [*lines[:half], f"  … {len(lines) - 2 * half} lines left out …", *lines[-half:]]
+        return "\n".join(line[: len(line) - len(line.lstrip())] + redact(line, secrets=self._secrets) for line in lines)
+
+
+class ForPeople(logging.Formatter):
+    """`time level event key=value…`, an exception on the lines below."""
+
+    def __init__(self, *, colour: bool = False) -> None:
+        super().__init__()
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        level = f"{record.levelname.lower():<7}"
+        if self._colour and record.levelno >= logging.WARNING:
+            level = f"\x1b[{31 if record.levelno >= logging.ERROR else 33}m{level}\x1b[0m"
+        fields = " ".join(f"{name}={_quoted(value)}" for name, value in _fields(record).items())
+        line = "  ".join(filter(None, (f"{at} {level} {_event(record)}", fields)))
+        trace = _trace(record)
+        return f"{line}\n{trace}" if trace else line
+
+
+class ForMachines(logging.Formatter):
+    """One JSON object a line, whatever the encoding of the stream: with `plain` everything else is escaped."""
+
+    def __init__(self, *, plain: bool = False) -> None:
+        super().__init__()
+        self._plain = plain
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        entry: dict[str, Any] = {"time": at, "level": record.levelname.lower(), "event": _event(record)}
+        entry |= {"logger": record.name, **_fields(record)}
+        if trace := _trace(record):
+            entry["exception"] = trace
+        return json.dumps(entry, ensure_ascii=self._plain, default=str)
+
+
+def set_up(level: int, environ: Mapping[str, str], *, file: str | None = None) -> None:
+    """Send every log line of this process to stderr, or to a file, in our form. Called once, at its start."""
+    handler = WatchedFileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
+    stream: Any = handler.stream  # of a file: until somebody rotates it, then the new one's
+    if stream.isatty():
+        handler.setFormatter(ForPeople(colour=not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"))
+    else:
+        handler.setFormatter(ForMachines(plain=not takes_any_text(stream)))
+    handler.addFilter(Redacted(secrets_of(environ)))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    logging.captureWarnings(True)  # Python's own warnings are lines too
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING if level > logging.DEBUG else logging.DEBUG)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # one connection more than are kept is closed
+
+
+def takes_any_text(stream: TextIO) -> bool:
+    """Whether the stream's encoding has every character."""
+    return (stream.encoding or "").lower().startswith("utf")
+
+
+def secrets_of(environ: Mapping[str, str]) -> Iterator[str]:
+    """Everything in the environment, and in the files it names, that must never be logged."""
+    for name, value in environ.items():
+        if name.upper().endswith(_SECRET_ENDS) or any(word in name.upper() for word in _SECRET_WORDS):
+            yield from _spoken(_content(value) if name.endswith("_FILE") else value)
+
+
+def _spoken(value: str) -> Iterator[str]:
+    value = value.strip()
+    if "://" in value:  # of a URL only the password is secret
+        try:
+            value = urlsplit(value).password or ""
+        except ValueError:
+            return
+        yield from (text for text in {value, unquote(value)} if len(text) >= _SHORTEST_SECRET)
+    elif len(value) >= _SHORTEST_SECRET:
+        yield value
+
+
+def _content(path: str) -> str:
+    try:
+        return read_text(Path(path).expanduser())
+    except (OSError, NotText, RuntimeError):  # no such home: whoever needs the file says so
+        return ""
+
+
+def _extras(record: logging.LogRecord) -> list[str]:
+    return [name for name in vars(record) if name not in _OURS and not name.startswith("_")]
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    """What was given as `extra`; what is None was not said."""
+    if record.name.startswith(("celery", "kombu")):
+        return {}  # Celery's own extras repeat its message, task arguments included
+    return {name: value for name in _extras(record) if (value := getattr(record, name)) is not None}
+
+
+def _event(record: logging.LogRecord) -> str:
+    return record.getMessage()
+
+
+def _trace(record: logging.LogRecord) -> str:
+    if record.exc_text:
+        return record.exc_text
+    return "".join(traceback.format_exception(*record.exc_info)).rstrip() if record.exc_info else ""
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if " " in text or '"' in text or "=" in text or not text else text

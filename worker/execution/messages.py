@@ -1,0 +1,235 @@
+"""A Celery message as the broker gave it: whether it can be read, when it wants to be carried out, and all of it again.
+
+A producer is somebody else's program. What it may put into a message, and how (protocol 1 or 2, compressed, with an ETA
+or an end), is read here; what Celery does with it otherwise is in `docs/celery.md`.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import Celery
+from celery.utils.time import maybe_iso8601, maybe_make_aware
+from celery.worker.strategy import default
+from kombu import Message, Queue
+
+REQUEST_MESSAGE = "eraser_asked"  # header, within this process only: the message itself, for the task that it asks for
+LENT = "eraser_lent"  # header, within this process only: where the message is parked
+_KEPT = ("correlation_id", "reply_to")  # properties that whoever takes it again may need
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """All of a message, so that it can be sent again as it was."""
+
+    body: bytes
+    content_type: str | None
+    content_encoding: str | None
+    headers: Any  # a mapping, if whoever sent it knew how
+    properties: dict[str, Any]
+    queue: str | None  # where it was sent to
+
+    @classmethod
+    def of(cls, message: Any) -> Envelope:
+        """Of a message of kombu's, whatever is wrong with it."""
+        headers, properties = message.headers, message.properties
+        if isinstance(headers, dict):
+            unpacked = not message.errors  # kombu did that on the way in
+            headers = {
+                k: v
+                for k, v in headers.items()
+                if k not in (REQUEST_MESSAGE, LENT) and not (k == "compression" and unpacked)
+            }
+        kept = {name: properties[name] for name in _KEPT if properties.get(name)}
+        kept["priority"] = properties.get("priority") or 0
+        body = message.body
+        return cls(
+            body=body.encode() if isinstance(body, str) else bytes(body or b""),
+            content_type=message.content_type,
+            content_encoding=message.content_encoding,
+            headers=headers,
+            properties=kept,
+            queue=(message.delivery_info or {}).get("routing_key"),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "body": base64.b64encode(self.body).decode(),
+            "content_type": self.content_type,
+            "content_encoding": self.content_encoding,
+            "headers": self.headers,
+            "properties": self.properties,
+            "queue": self.queue,
+        }
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> Envelope:
+        return cls(**{**said, "body": base64.b64decode(said["body"])})
+
+    def send(self, app: Celery, queue: str) -> None:
+        """Send it again. Raises what kombu's transport does."""
+        with app.producer_pool.acquire(block=True) as producer:
+            producer.publish(
+                self.body,
+                exchange="",
+                routing_key=queue,
+                declare=[Queue(queue, routing_key=queue)],
+                headers=self.headers if isinstance(self.headers, dict) else {},
+                content_type=self.content_type or "application/data",
+                content_encoding=self.content_encoding or "binary",
+                retry=False,
+                **self.properties,
+            )
+
+    def lent(self, lent: Lent) -> Any:
+        """As a message that the broker might have given, but for the place where it is parked."""
+        made: Any = Message
+        return made(
+            body=self.body,
+            content_type=self.content_type,
+            content_encoding=self.content_encoding,
+            headers={**self.headers, LENT: lent},
+            properties=dict(self.properties),
+            delivery_info={"routing_key": self.queue},
+            accept={"application/json"},
+            channel=_NoBroker(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """Where a message is parked that is tried again. There it stays until it has another place."""
+
+    group: str
+    line: bytes
+    times: int  # that it was parked
+
+
+class _NoBroker:
+    """The channel of a message that no broker gave: nobody waits to hear what became of it."""
+
+    no_ack_consumers = None
+
+    def basic_ack(self, *_: object, **__: object) -> None:
+        return
+
+    basic_reject = basic_ack
+
+
+@dataclass(frozen=True, slots=True)
+class RequestMessage:
+    """What a task of ours has to know of its message."""
+
+    envelope: Envelope
+    id: str
+    lent: Lent | None
+    eta: datetime | None
+    expires: datetime | None
+
+    @classmethod
+    def of(cls, message: Any) -> RequestMessage:
+        """Of a message that can be read (see `why_unreadable`)."""
+        said = _said(message)
+        return cls(
+            envelope=Envelope.of(message),
+            id=said["id"],
+            lent=message.headers.get(LENT),
+            eta=_moment(said.get("eta")),
+            expires=_moment(said.get("expires")),
+        )
+
+    def wait_s(self, now: datetime) -> float:
+        """How long it wants to wait."""
+        return max(0.0, (self.eta - now).total_seconds()) if self.eta else 0.0
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether it expired, or will have before it may begin."""
+        return self.expires is not None and max(now, self.eta or now) >= self.expires
+
+
+def task_of(message: Any) -> str | None:
+    """The name of the task that it asks for, or None where that cannot be told."""
+    try:
+        name = message.headers["task"] if "task" in message.headers else message.payload["task"]
+    except Exception:  # anything may have been sent
+        return None
+    return name if isinstance(name, str) else None
+
+
+def why_unreadable(message: Any) -> str | None:
+    """Why a message for a task of ours cannot be carried out whatever it asks for, or None."""
+    try:
+        payload = message.payload
+    except Exception as error:
+        kind = str(message.content_type)[:40]
+        return f"its body cannot be read: {type(error).__name__}, content type {kind!r}; send JSON"
+    said = _said(message)
+    args, kwargs, embed = _parts(message, payload)
+    wrong = {
+        "the id": not isinstance(said.get("id"), str),
+        "the body": not (isinstance(args, list | tuple) and isinstance(kwargs, dict)),
+        "what comes after": not isinstance(embed, dict | None),
+        "eta": not _is_moment(said.get("eta")),
+        "expires": not _is_moment(said.get("expires")),
+        "the list of stamps": not isinstance(said.get("stamped_headers"), list | tuple | None),
+    }
+    found = [what for what, is_wrong in wrong.items() if is_wrong]
+    return f"not a valid Celery message: {', '.join(found)}" if found else None
+
+
+def arguments(message: Any) -> tuple[list[Any], dict[str, Any]]:
+    """What the task is called with; nothing where that cannot be told."""
+    try:
+        args, kwargs, _ = _parts(message, message.payload)
+    except Exception:
+        return [], {}
+    return list(args) if isinstance(args, list | tuple) else [], kwargs if isinstance(kwargs, dict) else {}
+
+
+def strategy(task: Any, app: Any, consumer: Any) -> Any:
+    """Executor each message to the task at once, with its ETA and its end: Celery would keep it in memory until then.
+
+    A rate limit of the task would keep it there too: `worker_disable_rate_limits` is set.
+    """
+    handle = default(task, app, consumer)
+
+    def received(message: Any, body: Any, ack: Any, reject: Any, callbacks: Iterable[Any]) -> Any:
+        untimed = {"eta": None, "expires": None, "timelimit": (None, None)}
+        message.headers = {**message.headers, **untimed, REQUEST_MESSAGE: RequestMessage.of(message)}
+        if isinstance(body, dict):  # protocol 1
+            body.update(untimed, args=body.get("args", ()))
+        return handle(message, body, ack, reject, callbacks)
+
+    return received
+
+
+def _said(message: Any) -> dict[str, Any]:
+    """The headers of protocol 2, or the body of protocol 1."""
+    fields: dict[str, Any] = message.headers if "task" in message.headers else message.payload
+    return fields
+
+
+def _parts(message: Any, payload: Any) -> tuple[Any, Any, Any]:
+    if "task" not in message.headers:
+        return payload.get("args", ()), payload.get("kwargs", {}), {}
+    return tuple(payload) if isinstance(payload, list | tuple) and len(payload) == 3 else (None, None, None)
+
+
+def _moment(said: Any) -> datetime | None:
+    """Without a zone it is UTC, as our application has it."""
+    if said is None:
+        return None
+    moment: Any = maybe_iso8601(said)
+    return maybe_make_aware(moment, UTC)
+
+
+def _is_moment(said: Any) -> bool:
+    try:
+        _moment(said)
+    except Exception:
+        return False
+    return True

@@ -1,0 +1,35 @@
+"""What the log says of a settlement."""
+
+from __future__ import annotations
+
+import logging
+
+from worker.ledger.types import Settlement
+
+log = logging.getLogger(__name__)
+
+
+def log_settled(account: str, settlement: Settlement, became: str | None) -> str:
+    """One line a deletion, with the event's name; nothing personal, nothing secret. Returns the state that it names."""
+    state = became or settlement.to
+    if state.startswith("late "):  # somebody else has the deletion now; what it is, its record says
+        state = "stale_result"
+    event = {"pending": "deletion.postponed", "dead": "deletion.died"}.get(state, f"deletion.{state}")
+    fields = settlement.attempt or settlement.event or {}
+    level = logging.WARNING if state == "dead" else logging.INFO
+    log.log(
+        level,
+        event,
+        extra={
+            "account": account,
+            "job_id": settlement.ref.job_id,
+            "outcome": fields.get("outcome") or fields.get("found"),
+            "status": settlement.status,
+            "code": settlement.code,
+            "request_id": fields.get("request_id"),
+            "ms": settlement.ms or None,
+            "cause": settlement.cause,
+            "evidence": settlement.evidence,
+        },
+    )
+    return state

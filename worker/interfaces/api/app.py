@@ -1,0 +1,117 @@
+"""The application: which address leads where. Wired here, served by `serve`."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from worker.config.api_tokens import Scope
+from worker.config.token_file import TokenFile, path_of
+from worker.execution.app_context import AppContext
+from worker.interfaces import console
+from worker.interfaces.api import deletions, openapi
+from worker.interfaces.api.auth import ApiState, api_state
+from worker.interfaces.api.wakeups import WakeupSender
+from worker.interfaces.web import problem_details
+from worker.interfaces.web.problem_details import Problem
+from worker.interfaces.web.request_guard import RequestGuard
+from worker.model.errors import EraserError, Unreachable
+from worker.services import metrics
+from worker.services.redis_ping import no_writes
+from worker.services.request import Notify
+
+MANY = "/api/projects/{project_id}/deletions"
+ONE = MANY + "/{job_id}"
+
+
+def _notify(account: str, wakeup: str) -> None:
+    from worker.execution.celery_app import (
+        notify,  # not at import: tests and other applications bring a wake-up of their own
+    )
+
+    notify(account, wakeup)
+
+
+def create_app(context: AppContext, *, bind: str = "127.0.0.1", notify: Notify = _notify) -> Starlette:
+    """Everything that is served, for one process. `bind`: the address that is listened on."""
+    wakeups = WakeupSender(notify, lambda account: context.wake(account, 0))
+    app = Starlette(
+        routes=[
+            Route(MANY, deletions.ask, methods=["POST"]),
+            Route(MANY, deletions.settled, methods=["GET"]),
+            Route(ONE, deletions.look, methods=["GET"]),
+            Route(ONE, deletions.cancel, methods=["DELETE"]),
+            Route("/healthz", _healthz, methods=["GET"]),
+            Route("/readyz", _readyz, methods=["GET"]),
+            Route("/metrics", _metrics, methods=["GET"]),
+            Route("/openapi.json", _openapi, methods=["GET"]),
+            *console.routes(context, bind=bind, notify=wakeups),
+        ],
+        middleware=[Middleware(RequestGuard, allowed=context.settings.allowed_hosts)],
+        exception_handlers={Problem: _problem, EraserError: _problem, HTTPException: _http},
+    )
+    app.router.redirect_slashes = False  # an address is right or it is not; and a redirect would repeat the Host
+    app.state.api = ApiState(context, TokenFile(path_of(context.settings, context.environ)), bind, wakeups)
+    return app
+
+
+async def _healthz(_: Request) -> Response:
+    """This process lives. Redis being away is not its illness."""
+    return PlainTextResponse("well\n")
+
+
+async def _readyz(request: Request) -> Response:
+    """Requests can be recorded: Redis answers and takes writes. No detail, because anybody may ask."""
+    context = api_state(request).app
+    try:
+        refused = await api_state(request).in_thread(lambda: no_writes(context.redis, context.keys.workers))
+    except Unreachable:
+        return PlainTextResponse("Redis does not answer\n", 503, headers={"Retry-After": str(problem_details.AWAY_S)})
+    if refused:
+        return PlainTextResponse("Redis takes no writes\n", 503, headers={"Retry-After": str(problem_details.AWAY_S)})
+    return PlainTextResponse("ready\n")
+
+
+async def _metrics(request: Request) -> Response:
+    """For Prometheus. Whoever sits at this machine needs no token; behind a proxy everybody does."""
+    api = api_state(request)
+    if not api.is_private(request):
+        api.admit(request, Scope.READ)
+    accept = request.headers.get("accept", "")
+    kind, page = await api.in_thread(lambda: metrics.exposition(api.app, accept))
+    return Response(page, headers={"Content-Type": kind})
+
+
+async def _openapi(_: Request) -> Response:
+    return JSONResponse(openapi.DOCUMENT)
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    return problem_details.response(problem_details.of(error))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """What Starlette itself refuses: an unknown path, a wrong method."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - for mypy; it is registered for nothing else
+    match error.status_code:
+        case 404 if "text/html" in request.headers.get("accept", ""):  # a person's browser
+            return console.nothing_here(api_state(request).app, request)
+        case 404:
+            return problem_details.response(Problem(404, "not-found", "nothing is at this address; see /openapi.json"))
+        case 405:
+            allowed = ", ".join(sorted(_methods(request)))
+            detail = f"this address takes {allowed}"
+            return problem_details.response(Problem(405, "wrong-method", detail, headers={"Allow": allowed}))
+        case status:
+            return problem_details.response(Problem(status, "refused", error.detail))
+
+
+def _methods(request: Request) -> set[str]:
+    """What the address takes: several routes may share it."""
+    path = getattr(request.scope.get("route"), "path", None)
+    same = [route for route in request.app.routes if isinstance(route, Route) and route.path == path]
+    return {method for route in same for method in route.methods or ()}

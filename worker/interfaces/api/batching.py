@@ -1,0 +1,82 @@
+"""Writes single requests together: those that arrive while one round trip is under way share the next.
+
+A thousand requests a second are then some hundred round trips, and Redis syncs its file as often. Each caller hears
+"accepted" only after the script with its own request has run, and each has an answer of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from worker.interfaces.web import problem_details
+from worker.ledger.deletions import BATCH
+from worker.ledger.types import Accepted, DeletionRequest, Ref
+from worker.model.errors import Unreachable
+
+WAITING = 2000  # requests of one project that may wait; while Redis hangs more would only be answered too late
+PAUSE_S = 0.003  # between two round trips under load: fewer and fuller ones; a request that comes alone never waits
+
+Wanted = list[tuple[Ref, DeletionRequest]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    ref: Ref
+    terms: DeletionRequest
+    response: asyncio.Future[Accepted]
+
+
+class Batcher:
+    """`write` records requests of one project, all or none, and returns an answer for each. Used by one event loop.
+
+    One that lies under another account than the settings say is refused whole, and must take no other with it.
+    """
+
+    def __init__(self, write: Callable[[Wanted], Awaitable[list[Accepted]]]) -> None:
+        self._write = write
+        self._waiting: dict[str, list[_Queued]] = defaultdict(list)
+        self._writers: dict[str, asyncio.Task[None]] = {}
+
+    async def record(self, project: str, ref: Ref, terms: DeletionRequest) -> Accepted:
+        """Returns when it is recorded. Raises what writing raises."""
+        waiting = self._waiting[project]
+        if len(waiting) >= WAITING:
+            raise problem_details.busy()
+        asked = _Queued(ref, terms, asyncio.get_running_loop().create_future())
+        waiting.append(asked)
+        if project not in self._writers:
+            self._writers[project] = asyncio.create_task(self._write_all(project))
+        return await asked.response
+
+    async def _write_all(self, project: str) -> None:
+        waiting = self._waiting[project]
+        try:
+            while waiting:
+                batch = waiting[:BATCH]
+                del waiting[:BATCH]
+                await self._write_together(batch, waiting)
+                if waiting:
+                    await asyncio.sleep(PAUSE_S)
+        finally:
+            del self._writers[project]
+
+    def _too_late(self, waiting: list[_Queued], error: Exception) -> list[_Queued]:
+        """Those who came meanwhile: while Redis is away they would wait as long again, for the same answer."""
+        too_late = waiting[:] if isinstance(error, Unreachable) else []
+        del waiting[: len(too_late)]
+        return too_late
+
+    async def _write_together(self, batch: list[_Queued], waiting: list[_Queued]) -> None:
+        try:
+            responses = await self._write([(asked.ref, asked.terms) for asked in batch])
+        except Exception as error:  # each caller hears of it
+            for asked in [*batch, *self._too_late(waiting, error)]:
+                if not asked.response.done():
+                    asked.response.set_exception(error)
+            return
+        for asked, response in zip(batch, responses, strict=True):
+            if not asked.response.done():
+                asked.response.set_result(response)

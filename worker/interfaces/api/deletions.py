@@ -1,0 +1,174 @@
+"""The API's deletions: ask, look, cancel. The operations are the command line's own."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from typing import Any
+
+import redis
+from starlette.requests import Request
+from starlette.responses import Response
+
+from worker.config.api_tokens import Scope
+from worker.interfaces.api import request_schema
+from worker.interfaces.api.auth import ApiState, api_state
+from worker.interfaces.api.idempotency import Once
+from worker.interfaces.api.request_schema import RequestBody
+from worker.interfaces.web import problem_details
+from worker.interfaces.web.bounded_pool import Busy
+from worker.interfaces.web.problem_details import Problem
+from worker.ledger.types import DeletionRequest, Ref, target
+from worker.model.errors import EraserError
+from worker.services import cancel as cancel_service
+from worker.services import receipts, show
+from worker.services import request as request_service
+from worker.services.request import Requested
+from worker.services.times import parse_span
+
+_TOO_LATE = {"deleted", "gone", "dead"}
+
+
+async def ask(request: Request) -> Response:
+    """POST: record one deletion or many. 202 only when they are in the ledger."""
+    api, project = api_state(request), request.path_params["project_id"]
+    token = api.admit(request, Scope.REQUEST, project)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Problem(415, "not-json", "send the body as Content-Type: application/json")
+    document = request_schema.parse(await request.body())
+    order = request_schema.read(document)
+    request_service.known_project(api.app, project, allow=order.allow_project)
+    terms = await _terms(api, project, order, order.by(token.name))
+    key = request.headers.get("idempotency-key")
+    headers: dict[str, str] = {}
+    if key is None:
+        response = await _record(api, project, order, terms)
+    else:
+        ledger = api.app.ledger(api.app.settings.account_of(project).name)
+        once = Once.of(ledger, token=token.name, key=key, document={"to": project, **document})
+        response, headers = await _record_once(api, project, order, terms, once)
+    if len(order.job_ids) == 1:
+        headers["Location"] = f"/api/projects/{project}/deletions/{order.job_ids[0]}"
+    return Response(response, 202, headers, "application/json")
+
+
+async def look(request: Request) -> Response:
+    """GET: one deletion, as `eraser show --json` has it."""
+    api, project = api_state(request), request.path_params["project_id"]
+    api.admit(request, Scope.READ, project)
+    deletion, _ = await api.in_thread(lambda: show.find(api.app, project, request.path_params["job_id"]))
+    return _json(show.as_json(deletion))
+
+
+async def settled(request: Request) -> Response:
+    """GET: what has ended since a cursor, oldest first."""
+    api, project = api_state(request), request.path_params["project_id"]
+    api.admit(request, Scope.READ, project)
+    cursor, limit = request.query_params.get("settled_since") or None, _limit(request.query_params.get("limit"))
+    try:
+        page = await api.in_thread(lambda: receipts.settled_since(api.app, project, cursor, limit))
+    except receipts.CursorTooOld:
+        detail = "the receipts after this cursor are no longer kept here; leave settled_since out to start again"
+        raise Problem(410, "cursor-too-old", detail) from None
+    except receipts.BadCursor:
+        raise Problem(422, "invalid", "settled_since: expected the cursor of an earlier answer") from None
+    return _json({"items": page.items, "cursor": page.cursor, "more": page.more})
+
+
+async def cancel(request: Request) -> Response:
+    """DELETE: withdraw every claim, as `eraser cancel` does. 200: nothing will be sent. 202: noted, a call decides."""
+    api, project = api_state(request), request.path_params["project_id"]
+    token = api.admit(request, Scope.OPERATE, project)
+    job_id, reason = (
+        request_service.checked(api.app, request.path_params["job_id"]),
+        request.query_params.get("reason"),
+    )
+    if not reason:
+        raise Problem(422, "invalid", "reason: say why, with a ticket number: ?reason=TICKET-4711")
+
+    def action() -> cancel_service.Cancelled:
+        return next(iter(cancel_service.cancel(api.app, project, [job_id], reason=reason, by=token.name)))
+
+    done = await api.in_thread(action)
+    if done.result == "unknown":
+        raise show.UnknownJob(done.text)
+    if done.result in _TOO_LATE:
+        raise Problem(409, "too-late", done.text, result=done.result)
+    fields = {"project_id": project, **target(job_id), "result": done.result, "done": done.done, "detail": done.text}
+    return _json(fields, 200 if done.done else 202)
+
+
+async def _record_once(
+    api: ApiState, project: str, order: RequestBody, terms: DeletionRequest, once: Once
+) -> tuple[str, dict[str, str]]:
+    if (first := await api.in_thread(once.begin)) is not None:
+        return first, {"Idempotency-Replayed": "true"}
+    try:
+        response = await _record(api, project, order, terms)
+    except BaseException:
+        with suppress(Busy):
+            await api.in_thread(once.forget)
+        raise
+    with suppress(Busy):  # it is recorded: that has to be said
+        await api.in_thread(lambda: once.end(response))
+    return response, {}
+
+
+async def _record(api: ApiState, project: str, order: RequestBody, terms: DeletionRequest) -> str:
+    """Record and say what became of each id. Raises `Problem` where nothing was recorded."""
+    if len(order.job_ids) == 1 and not request_service.why_bad_job(api.app, order.job_ids[0]):
+        accepted = await api.batcher.record(project, Ref(project, order.job_ids[0]), terms)
+        return _response([Requested(order.job_ids[0], accepted)])
+    return _response(await api.in_thread(lambda: _record_many(api, project, order, terms)))
+
+
+def _record_many(api: ApiState, project: str, order: RequestBody, terms: DeletionRequest) -> list[Requested]:
+    results: list[Requested] = []
+    try:
+        results.extend(request_service.submit(api.app, project, order.job_ids, terms, api.wakeups))
+    except (EraserError, redis.RedisError) as error:  # of more than 500 the first may be recorded already
+        problem = problem_details.of(error)
+        done = problem.more["recorded"] = sum(asked.accepted is not None for asked in results)
+        if done:
+            problem.detail = f"{done} are recorded; of the others: {problem.detail}"
+        raise problem from None
+    if not any(asked.accepted for asked in results):
+        detail = "none of these is a job id: nothing was recorded"
+        raise Problem(422, "invalid", detail, results=[asked.as_json() for asked in results])
+    return results
+
+
+async def _terms(api: ApiState, project: str, order: RequestBody, by: str) -> DeletionRequest:
+    queries = api.app.queries(api.app.settings.account_of(project).name)
+    now = await api.in_thread(queries.now_ms) if order.at else None
+    return request_service.deletion_request(
+        api.app,
+        lane=order.lane,
+        by=by,
+        reason=order.reason,
+        run=order.run,
+        app_user=order.app_user,
+        after_s=request_service.start_in(order.after, order.at, now=now),
+        deadline_s=parse_span(order.deadline, "deadline") if order.deadline else None,
+        force=order.force,
+        at=order.at,
+    )
+
+
+def _response(results: list[Requested]) -> str:
+    accepted = sum(asked.accepted is not None for asked in results)
+    fields = {"accepted": accepted, "rejected": len(results) - accepted}
+    return json.dumps({**fields, "results": [asked.as_json() for asked in results]})
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return 100
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text) or int(text) > request_schema.MOST:
+        raise Problem(422, "invalid", f"limit: expected 1 to {request_schema.MOST:,}")
+    return int(text)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(json.dumps(value), status, media_type="application/json")

@@ -1,0 +1,96 @@
+"""`eraser`, the command line. Each command lives in a module of its own and is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from worker import __version__
+from worker.interfaces.cli.errors import tell
+from worker.interfaces.cli.output import lasting
+from worker.interfaces.cli.terminal import colour, prepare
+
+# command -> module below this package that defines it under the same name
+COMMANDS = {
+    "demo": "demo",
+    "up": "up",
+    "request": "request",
+    "show": "show",
+    "status": "status",
+    "cancel": "cancel",
+    "pause": "gate",
+    "resume": "gate",
+    "hold": "hold",
+    "retention": "retention",
+    "dead": "dead",
+    "replay": "replay",
+    "parked": "parked",
+    "damaged": "damaged",
+    "receipts": "receipts",
+    "audit": "audit",
+    "accounts": "accounts",
+    "console": "console",
+    "metrics": "metrics",
+    "doctor": "doctor",
+    "health": "health",
+    "simulator": "simulator",
+}
+
+
+class _Lazy(click.Group):
+    """Imports a command's module only when it is called: `eraser status` must not wait for Celery."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"{__name__}.{COMMANDS[name]}")
+        command: click.Command = getattr(module, name)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        from worker.config.accounts import nearest
+
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise click.UsageError(error.message + nearest(args[0], COMMANDS), ctx) from None
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> NoReturn:
+        """Run a command and end the process: every error is told here. A fault of ours is raised."""
+        words = sys.argv[1:] if args is None else list(args)
+        try:
+            ended = super().main(words, *more, **extra | {"standalone_mode": False})
+        except Exception as error:
+            code = tell(error, as_json="--json" in words)
+            if code is None:
+                raise
+            sys.exit(code)
+        sys.exit(ended if isinstance(ended, int) else 0)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="eraser")
+def eraser() -> None:
+    """Reliable deletion of MetaStudio avatar training jobs, with proof.
+
+    New here? `eraser demo` shows it all on this machine, without an account.
+    """
+    click.get_current_context().color = colour(os.environ)
+
+
+def main() -> None:
+    """The console script. Exit codes: 0 done, 1 something failed, 2 usage or settings, 3 refused by a safety rule,
+    4 Redis or MetaStudio unreachable, 5 accepted but not finished."""
+    prepare()
+    logging.getLogger().addHandler(logging.NullHandler())  # commands say in words what the log says to machines
+    with lasting():
+        eraser.main()

@@ -1,0 +1,218 @@
+"""`eraser dead`: what needs a person, in groups; and what a person does about it."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import click
+
+from worker.interfaces.cli import startup
+from worker.interfaces.cli.dead_actions import discard, restore
+from worker.interfaces.cli.dead_replay import replay
+from worker.interfaces.cli.filters import filter_of, filter_options
+from worker.interfaces.cli.output import Reading
+from worker.interfaces.cli.printing import facts, json_line, json_option, note, say, table
+from worker.ledger.bulk_queries import DeadLetter
+from worker.ledger.types import target
+from worker.model.states import Cause
+from worker.services import dead_letters as letters
+from worker.services import labels
+from worker.services.dead_letters import Group, group_of
+from worker.services.times import days_left, left, relative, rfc3339, when
+
+ROWS = 50  # of a table for people; json and csv have all
+SHOWN = 5  # letters of a group that are shown
+NONE = "No dead letters: nothing needs a person."
+
+
+@click.group()
+def dead() -> None:
+    """Dead letters need a person: inspect them in groups, then replay or discard.
+
+    \b
+    eraser dead groups
+    eraser dead replay server_error-500 --reason TICKET-4711
+    """
+
+
+for _run_script in (replay, discard, restore):
+    dead.add_command(_run_script)
+
+
+@dead.command()
+@json_option
+def groups(as_json: bool) -> None:
+    """Dead letters by cause, status and code, the largest group first.
+
+    \b
+    eraser dead groups
+    """
+    app = startup.enter(startup.load())
+    found = letters.groups(app)
+    if as_json:
+        for group in found:
+            json_line(group.as_json())
+        return
+    if not found:
+        say(NONE)
+        return
+    now = app.redis_ms()
+    table(
+        ["GROUP", "COUNT", "FIRST SEEN", "LAST SEEN", "LAST REPLAY", "OLDEST DEADLINE"],
+        [_group_row(group, now) for group in found],
+        right=["COUNT"],
+    )
+    say()
+    total = sum(group.count for group in found)
+    say(f"{labels.count(total, 'dead letter')} in {labels.count(len(found), 'group')}.")
+    say(f"Next: eraser dead show {found[0].group}")
+
+
+def _group_row(group: Group, now: float) -> tuple[object, ...]:
+    replayed = relative(group.last_replay, now) if group.last_replay is not None else "never"
+    return (
+        group.group,
+        group.count,
+        relative(group.first_seen, now),
+        relative(group.last_seen, now),
+        replayed,
+        left(group.oldest_deadline, now),
+    )
+
+
+@dead.command("list", cls=Reading)
+@filter_options
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most N. [table: {ROWS}, else all]")
+@click.option("-o", "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@json_option
+def list_(output: str, as_json: bool, limit: int | None, **fields: Any) -> None:
+    """Dead letters one by one, newest first.
+
+    \b
+    eraser dead list --cause server_error --since 24h -o csv
+    """
+    app = startup.enter(startup.load())
+    now = app.redis_ms()
+    wanted = filter_of(app, fields)
+    found = (letter for letter in letters.letters(app) if wanted.passes(letter))
+    if as_json or output == "json":
+        for letter in islice(found, limit):
+            json_line(_letter_json(letter, now))
+    elif output == "csv":
+        _csv(islice(found, limit), now)
+    else:
+        _letters_table(found, limit or ROWS, now, filtered=bool(wanted.words))
+
+
+@dead.command()
+@click.argument("group")
+@json_option
+def show(group: str, as_json: bool) -> None:
+    """One group: its meaning, what to do, and its newest dead letters.
+
+    \b
+    eraser dead show server_error-500
+    """
+    app = startup.enter(startup.load())
+    found = {one.group: one for one in letters.groups(app)}
+    name = letters.named(group, found)
+    newest = list(islice((one for one in letters.letters(app) if group_of(one) == name), SHOWN))
+    now = app.redis_ms()
+    if as_json:
+        json_line(found[name].as_json() | {"letters": [_letter_json(letter, now) for letter in newest]})
+        return
+    _tell_group(found[name], newest, now)
+
+
+def _tell_group(group: Group, newest: list[DeadLetter], now: float) -> None:
+    say(f"{group.group}: {labels.count(group.count, 'dead letter')}", style="bold red")
+    say(f"{group.cause}: {labels.cause(group.cause)}")
+    replayed = when(group.last_replay, now) if group.last_replay is not None else "never"
+    facts(
+        [
+            ("status", None if group.status is None else str(group.status)),
+            ("code", group.code),
+            ("first seen", when(group.first_seen, now)),
+            ("last seen", when(group.last_seen, now)),
+            ("last replay", replayed),
+            ("oldest deadline", left(group.oldest_deadline, now)),
+        ]
+    )
+    say()
+    _rows(newest, now, of_one_group=True)
+    if group.count > len(newest):
+        code = f" --code {group.code}" if group.code else ""
+        say(f"… and {group.count - len(newest):,} more: eraser dead list --cause {group.cause}{code}")
+    say()
+    if group.cause in tuple(Cause):
+        say(f"What to do: {labels.REMEDIES[Cause(group.cause)]}.")
+    if newest:
+        say(f"Next: eraser show {newest[0].ref.job_id} --project {newest[0].ref.project_id}")
+    say(f"  or: eraser dead replay {group.group} --reason TICKET")
+
+
+def _letters_table(found: Iterator[DeadLetter], limit: int, now: float, *, filtered: bool) -> None:
+    rows = list(islice(found, limit))
+    if not rows:
+        say("No dead letter matches these filters; eraser dead list shows them all." if filtered else NONE)
+        return
+    _rows(rows, now)
+    more = sum(1 for _ in found)
+    if more:
+        say(f"… and {more:,} more: --limit {limit + more}, or -o csv for all")
+
+
+def _rows(rows: list[DeadLetter], now: float, *, of_one_group: bool = False) -> None:
+    several = len({letter.ref.project_id for letter in rows}) > 1
+    columns = ["JOB", *(["PROJECT"] if several else []), "DIED", "DEADLINE", "ROUND"]
+    columns.append("REASON" if of_one_group else "GROUP")
+    table(columns, [_row(letter, now, several, of_one_group) for letter in rows], right=["ROUND"])
+
+
+def _row(letter: DeadLetter, now: float, several: bool, of_one_group: bool) -> tuple[object, ...]:
+    where = [letter.ref.project_id] if several else []
+    died, deadline = relative(letter.finished_at, now), left(letter.deadline_at, now)
+    last = letter.reason if of_one_group else group_of(letter)
+    return (letter.ref.job_id, *where, died, deadline, letter.round, last)
+
+
+def _letter_json(letter: DeadLetter, now: float) -> dict[str, Any]:
+    return {
+        "project_id": letter.ref.project_id,
+        **target(letter.ref.job_id),
+        "group": group_of(letter),
+        "cause": letter.cause,
+        "status": letter.status,
+        "code": letter.code,
+        "finished_at": rfc3339(letter.finished_at),
+        "deadline_at": rfc3339(letter.deadline_at),
+        "days_left": days_left(letter.deadline_at, now),
+        "requested_at": rfc3339(letter.requested_at),
+        "requested_by": letter.requested_by,
+        "reason": letter.reason,
+        "run": letter.run,
+        "replay": letter.replay,
+        "round": letter.round,
+        "lane": letter.lane,
+    }
+
+
+def _csv(found: Iterator[DeadLetter], now: float) -> None:
+    writer: Any = None
+    for letter in found:
+        row = {name: _cell(value) for name, value in _letter_json(letter, now).items()}
+        if writer is None:
+            writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
+            writer.writeheader()
+        writer.writerow(row)
+    if writer is None:
+        note("No dead letter matches.")
+
+
+def _cell(value: object) -> object:
+    """A code comes from outside: no spreadsheet may take it for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value

@@ -1,0 +1,61 @@
+"""`eraser doctor`: is everything as it has to be?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import click
+
+from worker.interfaces.cli import startup
+from worker.interfaces.cli.printing import STYLES, json_line, json_option, say
+from worker.model.errors import SettingsError
+from worker.services.doctor import checks as health
+from worker.services.doctor.check import Check, Level
+from worker.services.labels import count
+
+
+@click.command()
+@click.option("--offline", is_flag=True, help="No call to MetaStudio.")
+@json_option
+def doctor(offline: bool, as_json: bool) -> None:
+    """Check settings, Redis and its durability, broker, workers, clocks and credentials.
+
+    Exit 0 when nothing is wrong, 1 when something is, 2 when a setting is, 4 when Redis does not answer.
+
+    \b
+    eraser doctor --offline
+    """
+    found = []
+    for check in _checks(offline=offline):
+        found.append(check)
+        if as_json:
+            json_line(check.as_json())
+        else:
+            _tell(check)
+    wrong = sum(check.verdict is Level.WRONG for check in found)
+    warnings = sum(check.verdict is Level.WARNING for check in found)
+    if not as_json:
+        say()
+        verdict = f"{count(wrong, 'thing')} wrong" if wrong else "Nothing is wrong"
+        say(f"{verdict}, {count(warnings, 'warning')}." if warnings else f"{verdict}.")
+    if any(check.name == "settings" for check in found):
+        sys.exit(SettingsError.exit_code)
+    sys.exit(4 if any(check.unreachable for check in found) else 1 if wrong else 0)
+
+
+def _checks(*, offline: bool) -> Iterator[Check]:
+    try:
+        app = startup.load()
+    except SettingsError as error:
+        yield Check("settings", Level.WRONG, str(error), "correct it; nothing else can be checked before")
+        return
+    yield from health.settings_checks(app)
+    yield from health.checks(app, offline=offline)
+
+
+def _tell(check: Check) -> None:
+    style = STYLES[check.verdict.value]
+    say(f"{check.verdict.value:8} {check.name:30} {check.found}", style=style if check.verdict != "ok" else None)
+    if check.todo:
+        say(f"{'':8} {'':30} → {check.todo}")

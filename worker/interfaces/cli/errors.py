@@ -1,0 +1,92 @@
+"""How an error ends a command: its exit code, and on stderr a text for people or, with --json, an object for programs.
+
+What is on stdout stays a result, or a plan: the object is the last line of stderr,
+{"error": {"type", "message", "hint", "exit_code"}}, with `setting` or `rule` where one is meant.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import Any
+
+import click
+
+from worker.interfaces.cli.printing import json_line
+from worker.interfaces.cli.terminal import colour
+from worker.model.errors import EraserError, Unreachable
+
+RENAMED = {  # what an option was called once -> what it is called now
+    "--again": "--force",
+    "--up-to": "--snapshot",
+}
+ABORTED = 1
+FAULT = 1
+
+
+def tell(error: Exception, *, as_json: bool) -> int | None:
+    """Say what went wrong. The exit code; None: a fault of ours, whose traceback is needed."""
+    shown = explained(error)
+    if as_json:
+        if shown is None:
+            traceback.print_exception(error)
+        found = _as_object(shown or error)
+        json_line({"error": found}, beside=True)
+        return int(found["exit_code"])
+    match shown:
+        case click.ClickException():
+            shown.show()
+            return shown.exit_code
+        case click.Abort():
+            click.echo("Aborted!", err=True)
+            return ABORTED
+        case EraserError():
+            click.secho("eraser: ", fg="red", bold=True, nl=False, err=True, color=colour(os.environ))
+            click.echo(str(shown), err=True)
+            return shown.exit_code
+    return None
+
+
+def as_json(error: EraserError) -> dict[str, Any]:
+    """One that does not end the command, for the same reader."""
+    return {"error": _as_object(error)}
+
+
+def explained(error: Exception) -> EraserError | click.ClickException | click.Abort | None:
+    """What a person hears of it, in words; None: a fault of ours."""
+    if isinstance(error, click.ClickException):
+        return _renamed(error)
+    if isinstance(error, EraserError | click.Abort):
+        return error
+    from redis import RedisError
+
+    from worker.ledger.redis_errors import is_away, why_away
+
+    return Unreachable(why_away(error)) if isinstance(error, RedisError) and is_away(error) else None
+
+
+def _as_object(error: Exception) -> dict[str, Any]:
+    match error:
+        case EraserError():
+            return error.as_json()
+        case click.UsageError():
+            hint = f"{error.ctx.command_path} --help" if error.ctx else None
+            return _object("invalid", error.format_message(), error.exit_code, hint)
+        case click.ClickException():
+            return _object("failed", error.format_message(), error.exit_code)
+        case click.Abort():
+            return _object("aborted", "aborted", ABORTED)
+    return _object("fault", f"internal error: {type(error).__name__}; see the traceback above", FAULT)
+
+
+def _object(name: str, message: str, exit_code: int, hint: str | None = None) -> dict[str, Any]:
+    return {"type": name, "message": message, "hint": hint, "exit_code": exit_code}
+
+
+def _renamed(error: click.ClickException) -> click.ClickException:
+    """The same error; of an option that this command had under another name it says how it is called now."""
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        now = RENAMED.get(error.option_name)
+        if now and any(now in option.opts for option in error.ctx.command.params):
+            error.message, error.possibilities = f"{error.option_name} is called {now} now.", None  # type: ignore[misc]
+    return error

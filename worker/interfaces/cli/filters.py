@@ -1,0 +1,46 @@
+"""Which dead letters are meant: the same options on every command that lists, replays or gives up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from worker.execution.app_context import AppContext
+from worker.model.states import Cause, Lane
+from worker.services.dead_letters import DeadLetterFilter
+from worker.services.times import parse_past
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NAMES = ("cause", "code", "lane", "run", "project", "job")
+
+
+def filter_options(command: F) -> F:
+    """`--cause`, `--code`, `--lane`, `--run`, `--since`, `--until`, `--job`, `--project`."""
+    for option in (
+        click.option("--project", metavar="P", help="Only jobs of this project."),
+        click.option("--job", metavar="PREFIX", help="Only job ids with this prefix."),
+        click.option("--until", metavar="1h|TIME", help="Dead since before this."),
+        click.option("--since", metavar="24h|TIME", help="Dead since after this."),
+        click.option("--run", metavar="R", help="Only jobs that this run requested or this replay replayed."),
+        click.option("--lane", type=click.Choice([lane.value for lane in Lane]), help="Only this lane."),
+        click.option("--code", metavar="C", help="Only this error code, such as MSS.00000004."),
+        click.option("--cause", type=click.Choice([cause.value for cause in Cause]), help="Only this cause."),
+    ):
+        command = option(command)
+    return command
+
+
+def filter_of(app: AppContext, said: dict[str, Any]) -> DeadLetterFilter:
+    """What the options say. Raises `UsageError` for a wrong time."""
+    now = app.redis_ms()
+    since, until = (parse_past(said[name], f"--{name}", now) if said[name] else None for name in ("since", "until"))
+    return DeadLetterFilter(**{name: said[name] or None for name in _NAMES}, since=since, until=until)
+
+
+def as_typed(said: dict[str, Any]) -> list[str]:
+    """The same options once more, for a command to type next."""
+    names = [name for name in (*_NAMES, "since", "until") if said.get(name)]
+    return [word for name in names for word in (f"--{name}", str(said[name]))]

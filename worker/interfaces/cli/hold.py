@@ -1,0 +1,218 @@
+"""`eraser hold`: what must not be sent, whoever asks for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from worker.execution.app_context import AppContext
+from worker.interfaces.cli import startup
+from worker.interfaces.cli.output import Reading
+from worker.interfaces.cli.printing import (
+    allow_project_option,
+    by_option,
+    json_line,
+    json_option,
+    note,
+    reason_option,
+    say,
+    sum_up,
+    table,
+)
+from worker.model.errors import UsageError
+from worker.services import hold as hold_service
+from worker.services import id_lines, request
+from worker.services.hold import HoldResult
+from worker.services.labels import count
+from worker.services.times import absolute, parse_day_or_time, relative
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+TOLD = 20  # jobs that are told one by one; of more only those that are not on hold
+_project = click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
+_account = click.option("--account", metavar="A", help="Only this account's list. [an app user: all of them]")
+_until = click.option("--until", metavar="DATE", help="When the hold ends: 2027-01-31 (UTC), or a time with its zone.")
+_by = click.option("--by", metavar="WHO", required=True, help="Opaque id of the person who holds it; never a name.")
+
+
+@click.group()
+def hold() -> None:
+    """Jobs and app users that must not be deleted: not by a request, a retry, a replay or a sweep."""
+
+
+@hold.command()
+@click.argument("job_ids", nargs=-1, metavar="JOB_ID...")
+@click.option("--app-user", metavar="U", help="Every job of this app user; kept as a keyed hash.")
+@_project
+@allow_project_option
+@_account
+@reason_option(required=True)
+@_by
+@_until
+@json_option
+def add(job_ids: tuple[str, ...], app_user: str | None, as_json: bool, **fields: Any) -> None:
+    """Put jobs, or an app user's jobs, on hold. Exit 1 if it may be too late for one; each line says why.
+
+    \b
+    eraser hold add 0f3a61c2 --reason CASE-12 --by legal-3 --until 2027-01-31
+    eraser hold add --app-user u-7781 --reason CASE-12 --by legal-3
+    """
+    hold_service.check_meant(job_ids, app_user)
+    app = startup.load()
+    hold_service.check_said(fields["reason"], fields["by"])
+    until_ms = parse_day_or_time(fields["until"], "--until") if fields["until"] else None
+    allow = fields["allow_project"]
+    project = request.known_project(app, fields["project"], allow=allow) if job_ids else ""
+    _refuse_past(startup.enter(app), until_ms, fields["until"])
+    if app_user:
+        accounts = _accounts(app, fields["account"])
+        hold_service.add_user(
+            app, fields["account"], app_user, reason=fields["reason"], by=fields["by"], until_ms=until_ms
+        )
+        _tell_user("held", accounts, None, as_json=as_json)
+        return
+    told = hold_service.add(app, project, job_ids, reason=fields["reason"], by=fields["by"], until_ms=until_ms)
+    _tell(told, "on hold", as_json=as_json)
+
+
+@hold.command()
+@click.argument("job_ids", nargs=-1, metavar="JOB_ID...")
+@click.option("--app-user", metavar="U", help="The hold of this app user.")
+@_project
+@_account
+@reason_option(required=False)
+@by_option
+@json_option
+def remove(job_ids: tuple[str, ...], app_user: str | None, as_json: bool, **fields: Any) -> None:
+    """Remove holds. Held deletions continue, with the time they had left.
+
+    \b
+    eraser hold remove 0f3a61c2 --reason "CASE-12 closed" --by legal-3
+    """
+    hold_service.check_meant(job_ids, app_user)
+    app = startup.load()
+    project = request.project_of(app, fields["project"]) if job_ids else ""
+    startup.enter(app)
+    if app_user:
+        accounts = _accounts(app, fields["account"])
+        there, freed = hold_service.remove_user(
+            app, fields["account"], app_user, reason=fields["reason"], by=fields["by"]
+        )
+        _note_reason(fields["reason"], done=there)
+        _tell_user("removed" if there else "not_held", accounts, freed, as_json=as_json)
+        sys.exit(0 if there else 1)
+    told = hold_service.remove(app, project, job_ids, reason=fields["reason"], by=fields["by"])
+    _note_reason(fields["reason"], done=any(one.done for one in told))
+    _tell(told, "no longer on hold", as_json=as_json)
+
+
+@hold.command(name="list", cls=Reading)
+@json_option
+def list_(as_json: bool) -> None:
+    """Every hold: of jobs by their id, of app users by their hash.
+
+    \b
+    eraser hold list
+    """
+    app = startup.enter(startup.load())
+    found = list(hold_service.each(app))
+    if as_json:
+        for account, one in found:
+            json_line(hold_service.as_json(account, one))
+        return
+    if not found:
+        say("Nothing is on hold.")
+        return
+    now = app.redis_ms()
+    rows = [
+        (
+            one.ref.job_id if one.ref else f"app user #{(one.user or '')[:8]}",
+            one.ref.project_id if one.ref else f"account {account}",
+            one.by,
+            relative(one.since, now),
+            absolute(one.until) if one.until else "removed",
+            one.reason,
+        )
+        for account, one in found
+    ]
+    table(["WHAT", "WHERE", "BY", "SINCE", "UNTIL", "REASON"], rows)
+    say()
+    say(f"{count(len(found), 'hold')}.")
+
+
+@hold.command(name="import")
+@click.argument("file", metavar="FILE|-")
+@_project
+@allow_project_option
+@reason_option(required=True)
+@_by
+@_until
+@json_option
+def import_(file: str, as_json: bool, **fields: Any) -> None:
+    """Put every job of a file on hold: one id per line, # starts a comment. No cap: a hold stops calls.
+
+    \b
+    eraser hold import case-12.txt --reason CASE-12 --by legal-3
+    """
+    app = startup.load()
+    hold_service.check_said(fields["reason"], fields["by"])
+    project = request.known_project(app, fields["project"], allow=fields["allow_project"])
+    until_ms = parse_day_or_time(fields["until"], "--until") if fields["until"] else None
+    with id_lines.opened(file, sys.stdin.buffer) as lines:
+        _refuse_past(startup.enter(app), until_ms, fields["until"])
+        told = hold_service.add(
+            app, project, lines, reason=fields["reason"], by=fields["by"], until_ms=until_ms, imported=True
+        )
+    if not told:
+        note("No job ids in the input: nothing was put on hold.")
+    _tell(told, "on hold", as_json=as_json)
+
+
+def _accounts(app: AppContext, account: str | None) -> list[str]:
+    known = app.known_accounts()
+    if account is not None and account not in known:
+        raise UsageError(f"there is no account {account!r}: use one of {', '.join(known)}")
+    return [account] if account else known
+
+
+def _refuse_past(app: AppContext, until_ms: float | None, text: str | None) -> None:
+    if until_ms is not None and until_ms <= app.redis_ms():
+        raise UsageError(f"--until: {text} has passed: nothing was put on hold")
+
+
+def _note_reason(reason: str | None, *, done: bool) -> None:
+    """Scripts may leave it out, as they always could; who reads the audit will miss it."""
+    if done and reason is None:
+        note("No reason given: the audit has none. Next time add --reason R.")
+
+
+def _tell(messages: list[HoldResult], what: str, *, as_json: bool) -> None:
+    if as_json:
+        for one in messages:
+            json_line(one.as_json())
+    else:
+        shown = messages if len(messages) <= TOLD else [one for one in messages if not one.done][:TOLD]
+        if shown:
+            table(["JOB", "WHAT HAPPENED"], [(one.job_id[:128], one.text) for one in shown])
+            say()
+    done = sum(one.done for one in messages)
+    rest = f"; {count(len(messages) - done, 'other')} not, see above" if done < len(messages) else ""
+    sum_up(f"{count(done, 'job')} {what}{rest}.", as_json=as_json)
+    sys.exit(0 if all(one.done for one in messages) else 1)
+
+
+def _tell_user(result: str, accounts: list[str], freed: int | None, *, as_json: bool) -> None:
+    if as_json:
+        json_line({"accounts": accounts, "result": result, "released": freed})
+    elif result == "held":
+        say(
+            "This app user's jobs are on hold. Before each call, MetaStudio is asked whose job it is, "
+            "whatever app user the request names."
+        )
+    elif result == "removed":
+        say(f"The hold is removed; {count(freed or 0, 'deletion')} that it held {'goes' if freed == 1 else 'go'} on.")
+    else:
+        note("There is no hold of this app user.")

@@ -1,0 +1,56 @@
+"""`eraser metrics`: for Prometheus, once or by HTTP."""
+
+from __future__ import annotations
+
+import click
+from click.core import ParameterSource
+from prometheus_client import start_wsgi_server
+
+from worker.execution.app_context import AppContext
+from worker.interfaces.cli import startup
+from worker.interfaces.cli.printing import json_line, json_option, note
+from worker.model.errors import UsageError
+from worker.services import metrics as numbers
+
+HOST, PORT = "127.0.0.1", 9712
+
+
+@click.command()
+@click.option("--serve", is_flag=True, help="Serve metrics over HTTP until Ctrl-C, even while Redis is unreachable.")
+@click.option("--host", default=HOST, show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0: any free one.")
+@json_option
+def metrics(serve: bool, host: str, port: int, as_json: bool) -> None:
+    """Print the metrics in Prometheus's text format, or serve them.
+
+    \b
+    eraser metrics
+    eraser metrics --serve --port 9712
+    """
+    source = click.get_current_context().get_parameter_source
+    if not serve and any(source(name) is ParameterSource.COMMANDLINE for name in ("host", "port")):
+        raise UsageError("--host and --port are for serving: add --serve, or leave them out to print the metrics")
+    app = startup.load()
+    if serve:
+        _serve(app, host, port)
+        return
+    startup.enter(app)
+    if as_json:
+        for sample in (sample for family in numbers.families(app) for sample in family.samples):
+            json_line({"name": sample.name, "labels": sample.labels, "value": sample.value})
+    else:
+        click.echo(numbers.exposition(app)[1], nl=False)
+
+
+def _serve(app: AppContext, host: str, port: int) -> None:
+    try:
+        server, thread = start_wsgi_server(port, host, numbers.registry(app))
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {host}:{port} ({error.strerror}); choose another --port or --host"
+        ) from None
+    note(f"metrics at http://{host}:{server.server_port}/metrics; Ctrl-C stops it")
+    try:
+        thread.join()
+    except KeyboardInterrupt:
+        server.shutdown()

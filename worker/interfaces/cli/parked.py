@@ -1,0 +1,123 @@
+"""`eraser parked`: messages that could not be recorded, and the way back or out."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import click
+
+from worker.execution.app_context import AppContext
+from worker.interfaces.cli import startup
+from worker.interfaces.cli.output import Reading
+from worker.interfaces.cli.printing import by_option, json_line, json_option, reason_option, say, sum_up, table
+from worker.services import parked_messages
+from worker.services.labels import count
+from worker.services.times import relative
+
+SHOWN = 50  # messages of a group, for people; --json has all
+
+
+@click.group()
+def parked() -> None:
+    """Messages that could not be recorded. They are kept here and never dropped.
+
+    \b
+    eraser parked list
+    eraser parked send refused:0605768a2c8026af2f8bc00f4b0d3b7c --reason TICKET-4711
+    """
+
+
+@parked.command("list", cls=Reading)
+@click.argument("group", required=False)
+@json_option
+def list_(group: str | None, as_json: bool) -> None:
+    """Parked messages in groups; with GROUP, each message of that group.
+
+    \b
+    eraser parked list
+    """
+    app = startup.enter(startup.load())
+    if group is not None:
+        _tell_messages(app, group, as_json=as_json)
+        return
+    found = parked_messages.parking(app).groups()
+    if as_json:
+        for one in found:
+            json_line(parked_messages.as_json(one))
+        return
+    if not found:
+        say("Nothing is parked: every message was recorded.")
+        return
+    now = app.redis_ms()
+    rows = [(one.name, one.count, relative(one.since, now), relative(one.last, now), one.why) for one in found]
+    table(["GROUP", "COUNT", "SINCE", "LAST", "WHY"], rows, right=["COUNT"])
+    for one in found:
+        say()
+        say(f"{one.name}: {parked_messages.WHY[one.kind]}.")
+        say(f"  {parked_messages.WHAT_TO_DO[one.kind].format(group=one.name)}")
+
+
+@parked.command()
+@click.argument("group")
+@click.option("--queue", metavar="Q", help="Queue of the broker. [ours]")
+@reason_option(required=True)
+@by_option
+@json_option
+def send(group: str, queue: str | None, reason: str, by: str | None, as_json: bool) -> None:
+    """Send a group's messages to the broker again: to our workers, or to the queue they were meant for.
+
+    \b
+    eraser parked send fault:eraser.delete --reason TICKET-4711
+    eraser parked send foreign:shop.mail --queue celery --reason TICKET-4711
+    """
+    app = startup.enter(startup.load(), rings=True)
+    found = parked_messages.named(app, group)
+    done = parked_messages.send(app, found, queue, startup.send_again, reason=reason, by=by)
+    _told(group, "sent", done, f"{count(done, 'message')} sent to {queue or app.keys.requests}.", as_json=as_json)
+
+
+@parked.command()
+@click.argument("group")
+@click.option("--yes", is_flag=True, help="Execute the plan.")
+@click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirm more than 100.")
+@reason_option(required=True)
+@by_option
+@json_option
+def discard(group: str, yes: bool, most: int | None, reason: str, by: str | None, as_json: bool) -> None:
+    """Discard a group's messages. This cannot be undone.
+
+    \b
+    eraser parked discard bad:eraser.delete --reason TICKET-4711 --yes
+    """
+    app = startup.enter(startup.load())
+    found = parked_messages.named(app, group)
+    again = shlex.join(["eraser", "parked", "discard", group, "--reason", reason])
+    parked_messages.check_confirmed(found, most, yes=yes, again=again)
+    done = parked_messages.discard(app, found, reason=reason, by=by, most=most)
+    _told(group, "discarded", done, f"{count(done, 'message')} discarded.", as_json=as_json)
+
+
+def _told(group: str, what: str, number: int, text: str, *, as_json: bool) -> None:
+    if as_json:
+        json_line({"group": group, what: number})
+    sum_up(text, as_json=as_json)
+
+
+def _tell_messages(app: AppContext, name: str, *, as_json: bool) -> None:
+    group = parked_messages.named(app, name)
+    messages = (message for _, message in parked_messages.parking(app).each(name))
+    if as_json:
+        for message in messages:
+            json_line(parked_messages.message_json(message))
+        return
+    now = app.redis_ms()
+    rows: list[tuple[Any, ...]] = []
+    for message, _ in zip(messages, range(SHOWN), strict=False):
+        about = f"{message.project or '-'}/{message.job or '-'}"
+        rows.append((message.id, message.task, about, relative(message.at, now), message.times, message.why))
+    table(["MESSAGE", "TASK", "PROJECT/JOB", "PARKED", "TIMES", "WHY"], rows)
+    if group.count > SHOWN:
+        say(f"… and {group.count - SHOWN:,} more; --json lists them all")
+    say()
+    say(f"Next: {parked_messages.WHAT_TO_DO[group.kind].format(group=name)}")

@@ -1,0 +1,231 @@
+"""`eraser request`: ask for deletions, by id, from a file or from a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from worker.execution.app_context import AppContext
+from worker.interfaces.cli import startup
+from worker.interfaces.cli.printing import (
+    allow_project_option,
+    by_option,
+    json_line,
+    json_option,
+    note,
+    reason_option,
+    say,
+    sum_up,
+)
+from worker.interfaces.cli.progress import progress
+from worker.ledger.types import DeletionRequest, Ref
+from worker.model.errors import Unreachable, UsageError
+from worker.model.states import Lane, State
+from worker.services import id_lines, status
+from worker.services import request as request_service
+from worker.services import wait as wait_service
+from worker.services.labels import count
+from worker.services.times import parse_span
+
+TOLD = 10  # bad ids that are told one by one; --json tells all
+
+
+@dataclass(slots=True)
+class RequestCounts:
+    """What became of the ids, in numbers, and of the few that deserve a line."""
+
+    new: int = 0
+    merged: Counter[str] = field(default_factory=Counter)  # by the state of what was there
+    bad: list[request_service.Requested] = field(default_factory=list)
+    bad_count: int = 0
+    first: str | None = None
+
+    @property
+    def accepted(self) -> int:
+        return self.new + sum(self.merged.values())
+
+    def add(self, asked: request_service.Requested) -> None:
+        if asked.accepted is None:
+            self.bad_count += 1
+            if len(self.bad) < TOLD:
+                self.bad.append(asked)
+            return
+        self.first = self.first or asked.job_id
+        if asked.accepted.deduplicated:
+            self.merged[asked.accepted.state] += 1
+        else:
+            self.new += 1
+
+
+@click.command()
+@click.argument("job_ids", nargs=-1, metavar="JOB_ID...")
+@click.option("--from-file", metavar="FILE|-", help="One id per line; - reads standard input; # starts a comment.")
+@click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
+@allow_project_option
+@click.option(
+    "--lane",
+    type=click.Choice([lane.value for lane in Lane]),
+    help="user (a person waits) or bulk. [ids: user, file: bulk]",
+)
+@reason_option(required=False)
+@by_option
+@click.option("--app-user", metavar="U", help="Sent as X-App-UserId; erased at the end, never shown.")
+@click.option("--after", metavar="24h", help="Earliest start, from now.")
+@click.option("--at", metavar="TIME", help="Earliest start, RFC 3339 with a zone.")
+@click.option("--deadline", metavar="30d", help="Give up after this long. [ERASER_DEADLINE]")
+@click.option("--force", is_flag=True, help="Even if it is already deleted or gone.")
+@click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirm more than 100 ids.")
+@click.option("--wait", metavar="60s", help="Wait for the result: exit 0 all deleted, 1 one is not, 5 unfinished.")
+@json_option
+def request(job_ids: tuple[str, ...], from_file: str | None, as_json: bool, wait: str | None, **fields: Any) -> None:
+    """Request the deletion of training jobs. An accepted request is recorded and never lost.
+
+    \b
+    eraser request 0f3a61c2 --reason TICKET-4711
+    eraser request --from-file ids.txt --max 5000 --reason "retention 2026-11"
+    """
+    if bool(job_ids) == bool(from_file):
+        raise UsageError("give job ids, or a file with --from-file FILE (- for a pipe), not both")
+    app = startup.load()
+    project = request_service.known_project(app, fields["project"], allow=fields["allow_project"])
+    app.settings.account_of(project)  # fail now, with what to set
+    wait_s = parse_span(wait, "--wait") if wait else None
+    lane = fields["lane"] or ("bulk" if from_file else "user")
+    asked_for = _terms(app, lane, fields)
+    with ExitStack() as stack:
+        many: Iterable[str] = job_ids
+        number = len(job_ids)
+        if from_file:
+            lines = stack.enter_context(id_lines.opened(from_file, sys.stdin.buffer))
+            many, number = lines, lines.count()
+        request_service.check_count(number, fields["most"])
+        startup.enter(app, rings=True)
+        if fields["at"]:
+            asked_for = _terms(app, lane, fields, now=app.redis_ms())
+        asked_for = request_service.told_of_cap(asked_for, number, fields["most"])
+        results = request_service.submit(app, project, many, asked_for, startup.notify)
+        counts, kept = _submit(results, number, as_json=as_json, keep=wait_s is not None)
+    if not number:
+        note("No job ids in the input: nothing was requested.")
+    refs = [Ref(project, asked.job_id) for asked in kept if asked.accepted]
+    states = _wait(app, app.account_for(project), refs, wait_s) if wait_s is not None else {}
+    if as_json:
+        for asked in kept:
+            json_line(_as_json(asked, states.get(Ref(project, asked.job_id))))
+    if counts.accepted:
+        sum_up(f"Accepted {count(counts.accepted, 'deletion')} in project {project}: {_how(counts)}.", as_json=as_json)
+    if not as_json:
+        _tell(app, counts, project, many=from_file is not None, waited=wait_s is not None)
+    sys.exit(_end(counts, refs, states, as_json=as_json))
+
+
+def _terms(app: AppContext, lane: str, said: dict[str, Any], *, now: float | None = None) -> DeletionRequest:
+    """What is asked for. `now` (Redis's, ms) turns --at into a delay; without it --at is only checked for its form."""
+    after_s = request_service.start_in(said["after"], said["at"], now=now, names=("--after", "--at"))
+    return request_service.deletion_request(
+        app,
+        lane=lane,
+        by=said["by"],
+        reason=said["reason"],
+        app_user=said["app_user"],
+        after_s=after_s,
+        deadline_s=parse_span(said["deadline"], "--deadline") if said["deadline"] else None,
+        force=said["force"],
+        at=said["at"],
+    )
+
+
+def _submit(
+    results: Iterator[request_service.Requested], number: int, *, as_json: bool, keep: bool
+) -> tuple[RequestCounts, list[request_service.Requested]]:
+    """Record them all. Lines of JSON go out as they are recorded, or are kept until the wait is over."""
+    counts, kept = RequestCounts(), []
+    with progress("recorded", number) as advance:
+        try:
+            for asked in results:
+                counts.add(asked)
+                advance(1)
+                if keep:
+                    kept.append(asked)
+                elif as_json:
+                    json_line(_as_json(asked))
+        except Unreachable as error:
+            done = (
+                f"{counts.accepted:,} of {number:,} are recorded; repeat the command: requests for the same job merge"
+            )
+            raise Unreachable(f"{error} ({done})") from None
+    return counts, kept
+
+
+def _wait(app: AppContext, account: str, refs: list[Ref], seconds: float) -> dict[Ref, State]:
+    with progress("ended", len(refs)) as advance:
+        before = len(refs)
+
+        def tell(still: int) -> None:
+            nonlocal before
+            advance(max(0, before - still))
+            before = still
+
+        try:
+            return wait_service.until_ended(app, account, refs, seconds, tell)
+        except KeyboardInterrupt:
+            note("Stopped waiting; all accepted deletions continue.")
+            return {}
+
+
+def _as_json(asked: request_service.Requested, state: State | None = None) -> dict[str, Any]:
+    return asked.as_json() | ({"state": state.value} if state else {})
+
+
+def _tell(app: AppContext, counts: RequestCounts, project: str, *, many: bool, waited: bool) -> None:
+    for state in ("deleted", "gone"):
+        if counts.merged[state]:
+            say(f"  {counts.merged[state]:,} {state} already, nothing is sent; --force deletes it again.")
+    if counts.merged["held"]:
+        say(f"  {counts.merged['held']:,} on hold: nothing is sent until the hold is removed.")
+    for asked in counts.bad:
+        note(f"not accepted: {asked.job_id[:128]!r}: {asked.error}")
+    if counts.bad_count > len(counts.bad):
+        note(f"not accepted: {counts.bad_count - len(counts.bad):,} more invalid ids; --json lists them all")
+    if counts.accepted:
+        with suppress(Unreachable):  # it is all recorded, whatever Redis does now
+            for advice in status.advice(status.look(app)):
+                if advice.about not in ("replay", "dead"):
+                    say(f"  {advice.why}: {advice.command}")
+        if not waited:
+            where = "" if project == app.settings.default_project() else f" --project {project}"
+            one = f"eraser show {counts.first}{where}"
+            say(f"Next: {'eraser status --watch' if many or counts.accepted > 1 else one}")
+
+
+def _how(counts: RequestCounts) -> str:
+    parts = [f"{counts.new:,} new"] if counts.new else []
+    merged = sum(number for state, number in counts.merged.items() if state not in ("deleted", "gone"))
+    if merged:
+        parts.append(f"{merged:,} merged with earlier requests")
+    over = counts.merged["deleted"] + counts.merged["gone"]
+    if over:
+        parts.append(f"{over:,} already done")
+    return ", ".join(parts)
+
+
+def _end(counts: RequestCounts, refs: list[Ref], states: dict[Ref, State], *, as_json: bool) -> int:
+    """The exit code, after a word on how the wait ended."""
+    if not refs:
+        return 1 if counts.bad_count else 0
+    found = Counter(states.get(ref, State.PENDING) for ref in dict.fromkeys(refs))
+    if not as_json:
+        say("Now: " + ", ".join(f"{number:,} {state}" for state, number in found.most_common()))
+        if found[State.DEAD] > 1:
+            say("Next: eraser dead groups")
+        elif troubled := next((ref for ref in refs if states.get(ref) not in wait_service.WELL), None):
+            say(f"Next: eraser show {troubled.job_id} --project {troubled.project_id}")
+    if counts.bad_count or any(state in wait_service.ENDED and state not in wait_service.WELL for state in found):
+        return 1
+    return 5 if any(state not in wait_service.ENDED for state in found) else 0

@@ -1,0 +1,242 @@
+"""`eraser retention`: what a policy would delete, do it, and what was done."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from worker.config.durations import format_duration
+from worker.execution.app_context import AppContext
+from worker.interfaces.cli import startup
+from worker.interfaces.cli.printing import by_option, json_line, json_option, reason_option, say, table
+from worker.interfaces.cli.progress import counting
+from worker.ledger.runs import Run
+from worker.model.errors import RefusedBySafetyRule, Unreachable, UsageError
+from worker.model.ids import check_opaque, check_reason
+from worker.retention.plan import CapOverride, Chosen, Plan, cap_override
+from worker.retention.planner import JobDecision, Planner
+from worker.retention.policy import Policy
+from worker.retention.sweep import Swept, new_run, sweep
+from worker.services import retention as told
+from worker.services.labels import count
+from worker.services.times import absolute, relative, span
+
+ROWS = 5  # of a plan's jobs that are shown; --json has all
+
+
+@click.group()
+def retention() -> None:
+    """Policies that delete jobs by state and age: planned first, capped, with a grace. See ERASER_CONFIG."""
+
+
+@retention.command()
+@click.argument("policy", required=False)
+@json_option
+def plan(policy: str | None, as_json: bool) -> None:
+    """Show what would be requested, what would not, and why. Changes nothing; no cap applies.
+
+    \b
+    eraser retention plan failed-trainings
+    """
+    app = startup.load()
+    policies = told.chosen_policies(app, policy)
+    startup.enter(app)
+    if not policies and not as_json:
+        say("No policy. Write [policies.NAME] into the file of ERASER_CONFIG.")
+    complete = True
+    for number, one in enumerate(policies):
+        if number and not as_json:
+            say()
+        made = _survey(app, one, as_json=as_json)
+        complete = complete and not made.problems
+        if as_json:
+            json_line(told.plan_json(made))
+        else:
+            _tell_plan(app, made, None)
+            _tell_next(made)
+    sys.exit(0 if complete else Unreachable.exit_code)
+
+
+@retention.command()
+@click.argument("policy")
+@click.option("--max", "most", type=click.IntRange(min=1), metavar="N", help="Allow N jobs, instead of the caps.")
+@click.option(
+    "--confirm", "confirmed", multiple=True, metavar="PROJECT", help="With --max: the project to delete from."
+)
+@click.option("--partial", is_flag=True, help="If a list does not end, request what was read.")
+@reason_option(required=False, text="Why the caps are exceeded; for the audit. [the policy's reason]")
+@by_option
+@json_option
+def run(policy: str, most: int | None, confirmed: tuple[str, ...], as_json: bool, **fields: Any) -> None:
+    """Request what the plan shows; each deletion waits out the grace. Exit 3 if a cap stops it: nothing was requested.
+
+    \b
+    eraser retention run failed-trainings
+    eraser retention run failed-trainings --max 1200 --confirm 0605768a2c8026af2f8bc00f4b0d3b7c
+    """
+    app = startup.load()
+    one = app.policies.named(policy)
+    check_reason(fields["reason"]), check_opaque(fields["by"], "by")
+    allowed = _cap_override(one, most, confirmed)
+    startup.enter(app)
+    begun = new_run(one, app.policies.account(one), app.now(), by=fields["by"])
+    swept = sweep(
+        app,
+        begun,
+        lambda: _survey(app, one, as_json=False),
+        cap_override=allowed,
+        partial=fields["partial"],
+        why=fields["reason"],
+    )
+    if as_json:
+        json_line(told.run_json(swept.run) | {"over_cap": list(swept.refused), "unread": list(swept.unread)})
+    else:
+        _tell_plan(app, swept.plan, allowed)
+    _end(swept, as_json=as_json)
+
+
+@retention.command()
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="Number of past runs.")
+@json_option
+def runs(limit: int, as_json: bool) -> None:
+    """Past runs with their results, and the next run of each policy.
+
+    \b
+    eraser retention runs
+    """
+    app = startup.enter(startup.load())
+    past, following = told.runs(app, limit), told.upcoming(app)
+    if as_json:
+        for one in past:
+            json_line(told.run_json(one))
+        for each in following:
+            json_line(told.upcoming_json(each))
+        return
+    now = app.now().timestamp() * 1000
+    if past:
+        table(
+            ["RUN", "STARTED", "LISTED", "SELECTED", "REQUESTED", "RESULT SO FAR"],
+            [_row(one, now) for one in past],
+            right=["LISTED", "SELECTED", "REQUESTED"],
+        )
+        say()
+    else:
+        say("No run yet.")
+    if following:
+        table(["POLICY", "NEXT", "SCHEDULE (UTC)"], [_next_row(each, now) for each in following])
+    else:
+        say("No policy. Write [policies.NAME] into the file of ERASER_CONFIG.")
+    for alarm in told.alarms(app):
+        say(f"Beware: {alarm.why}   ({alarm.command})")
+
+
+def _survey(app: AppContext, policy: Policy, *, as_json: bool) -> Plan:
+    def tell(judged: JobDecision) -> None:
+        json_line(told.job_json(policy, judged))
+
+    with counting("listed") as advance:
+        survey = Planner(app, policy, app.policies.account(policy), advance=advance)
+        if as_json:
+            survey.tell = tell
+        return survey.plan()
+
+
+def _cap_override(policy: Policy, most: int | None, confirmed: tuple[str, ...]) -> CapOverride | None:
+    if confirmed and most is None:
+        raise UsageError("--confirm belongs to --max N: it names the project to delete from")
+    if most is not None and not confirmed:
+        raise UsageError(f"--max needs --confirm PROJECT_ID too: --confirm {policy.projects[0]}")
+    for project in confirmed:
+        if project not in policy.projects:
+            raise UsageError(f"--confirm: policy {policy.name} does not cover project {project[:64]}")
+    return cap_override(most, confirmed)
+
+
+def _tell_plan(app: AppContext, made: Plan, allowed: CapOverride | None) -> None:
+    policy = made.policy
+    say(f"PLAN  {policy.name}  (policy {policy.hash})", style="bold")
+    for each in made.projects:
+        say(f"project {each.project}: {count(each.listed, 'job')} listed")
+        if not each.total and not each.problem:
+            say("  It is empty, or this key cannot see its jobs: see eraser doctor")
+        if each.problem:
+            say(f"  INCOMPLETE: {each.problem}", style="bold red")
+    say(f"{made.chosen:>9,}  to be requested, deleted after a grace of {format_duration(policy.grace_s)}")
+    over = made.over(allowed)
+    for reason, number in told.skipped(made, over).items():
+        if reason.value != "over_cap":
+            say(f"{number:>9,}  skipped: {told.REASONS[reason]}")
+    if policy.finished:
+        say(f"Beware: {' and '.join(policy.finished)} are included (include_finished): they may be avatars in use.")
+    _tell_rows(app, made)
+    for why in over:
+        say(f"Over the cap: {why}.", style="yellow")
+    if over:
+        say(f"A run would request nothing. If you mean all of them: {made.how_to_allow()}")
+
+
+def _tell_rows(app: AppContext, made: Plan) -> None:
+    rows: list[Chosen] = sorted((c for each in made.projects for c in each.chosen), key=lambda c: c.touched)
+    if not rows:
+        return
+    say()
+    what = "CREATED" if made.policy.age_by == "create_time" else "LAST UPDATED"
+    now = app.now().timestamp() * 1000
+    table(
+        ["JOB", "STATE", what],
+        [(c.ref.job_id, c.state, f"{absolute(_ms(c))} ({relative(_ms(c), now)})") for c in rows[:ROWS]],
+    )
+    if len(rows) > ROWS:
+        say(f"… and {len(rows) - ROWS:,} more; --json has them all")
+    say()
+
+
+def _ms(chosen: Chosen) -> float:
+    return chosen.touched.timestamp() * 1000
+
+
+def _tell_next(made: Plan) -> None:
+    if made.problems:
+        say(f"Next: repeat the command, or: eraser retention run {made.policy.name} --partial")
+    elif made.chosen and not made.over():
+        say(f"Nothing was changed. Next: eraser retention run {made.policy.name}")
+    elif not made.chosen:
+        say("Nothing would be requested.")
+
+
+def _end(swept: Swept, *, as_json: bool) -> None:
+    if swept.unread:
+        raise Unreachable(
+            f"{'; '.join(swept.unread)}. Nothing was requested; try again, or use --partial to request what was read"
+        )
+    if swept.refused:
+        raise RefusedBySafetyRule(
+            "cap", f"{'; '.join(swept.refused)}. Nothing was requested. {swept.plan.how_to_allow()}"
+        )
+    requested = swept.run.requested
+    if as_json:
+        return
+    if not requested:
+        say("Nothing was requested.")
+        return
+    grace = span(swept.plan.policy.grace_s)
+    say(f"Requested {count(requested, 'deletion')}; the calls start in {grace}, after each job is checked once more.")
+    say(f"Next: eraser retention runs   (to stop: eraser cancel --run {swept.run.id} --reason R)")
+
+
+def _row(one: Run, now: float) -> tuple[object, ...]:
+    ends = ", ".join(f"{number:,} {state}" for state, number in one.outcomes.items())
+    if one.stopped_by:
+        ends = f"STOPPED: {one.stopped_by}"
+    elif one.finished is None:
+        ends = "not finished"
+    return one.id, relative(one.started, now), one.listed, one.selected, one.requested, ends or "none yet"
+
+
+def _next_row(each: told.Upcoming, now: float) -> tuple[object, ...]:
+    if each.next is None or each.policy.schedule is None:
+        return each.policy.name, "by hand", f"eraser retention run {each.policy.name}"
+    at = each.next.timestamp() * 1000
+    return each.policy.name, f"{relative(at, now)} ({absolute(at)})", each.policy.schedule.text

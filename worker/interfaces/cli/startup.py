@@ -1,0 +1,63 @@
+"""How every command begins: settings, then Redis, both within seconds; and how it calls a worker."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import click
+
+from worker.config.celery_environment import check_celery_environment
+from worker.config.urls import broker_form
+from worker.execution.app_context import AppContext, app_context
+from worker.model.errors import Unreachable
+from worker.services.redis_ping import require_redis
+
+
+def load() -> AppContext:
+    """This process's runtime from its settings, which may be wrong: raises `SettingsError`. No Redis yet."""
+    return app_context()
+
+
+def enter(context: AppContext, *, rings: bool = False) -> AppContext:
+    """The same once its Redis has answered: raises `Unreachable`. `rings`: the command will call workers."""
+    if rings:
+        broker = context.settings.broker_url or broker_form(context.redis_url)
+        check_celery_environment(context.environ, broker)
+    require_redis(context.redis_url)
+    return context
+
+
+def notify(account: str, wakeup: str) -> None:
+    """Call a hand. Celery is imported only now: most commands never need it."""
+    logger = logging.getLogger("worker.execution.wakeups")
+    if not any(isinstance(handler, _Told) for handler in logger.handlers):
+        logger.addHandler(_Told())
+        logger.propagate = False
+    from worker.execution.celery_app import notify as send
+
+    send(account, wakeup)
+
+
+def send_again(message: dict[str, Any], queue: str) -> None:
+    """Send a parked message to a queue of the broker. Raises `Unreachable`."""
+    from worker.execution.celery_app import app
+    from worker.execution.messages import Envelope
+
+    try:
+        Envelope.from_json(message).send(app, queue)
+    except Exception as error:  # kombu raises what its transport does
+        why = f"the broker (ERASER_BROKER_URL) accepts no message ({type(error).__name__}); unsent messages stay parked"
+        raise Unreachable(why) from None
+
+
+class _Told(logging.Handler):
+    """A lost wake-up in words: nothing is wrong with what was recorded."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage() == "wakeup.lost":
+            click.echo(
+                "note: the broker (ERASER_BROKER_URL) accepts no message; the request is recorded anyway, and a "
+                "worker that can reach Redis will find it",
+                err=True,
+            )

@@ -1,0 +1,48 @@
+"""The console: pages for people, rendered here. They show and do what the command line shows and does.
+
+request_context  one request: whose it is, what was sent, and the answer; every refusal that a browser needs
+sessions         the cookie, the form's token, the password
+rendering        from a template to a response, with the headers that keep a browser honest
+the rest         one module a page, each named for what it is about
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from worker.execution.app_context import AppContext
+from worker.interfaces.console import (
+    audit,
+    dead,
+    deletion,
+    deletions,
+    gate,
+    holds,
+    login,
+    overview,
+    rendering,
+    replays,
+    request_context,
+    retention,
+    sessions,
+)
+from worker.interfaces.console.request_context import ConsoleState, Page, RequestContext
+from worker.services.request import Notify
+
+PAGES = (overview, dead, deletions, deletion, replays, holds, retention, audit, gate, login)
+
+
+def routes(app: AppContext, *, bind: str, notify: Notify) -> list[BaseRoute]:
+    """Every address of the console. `bind`: the address that is listened on."""
+    state = ConsoleState(app, notify, bind)
+    return [*rendering.static_routes(), *(request_context.route(state, view) for page in PAGES for view in page.VIEWS)]
+
+
+def nothing_here(app: AppContext, request: Request) -> Response:
+    """A page for an address that there is not."""
+    context = RequestContext(request, app, sessions.NOBODY, {}, lambda *_: None)
+    return request_context.finished(
+        context, Page("trouble.html", {"why": "there is no page at this address", "status": 404}, 404)
+    )

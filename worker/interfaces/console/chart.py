@@ -1,0 +1,68 @@
+"""The last hour as a picture: one bar a minute, drawn as SVG without a script. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worker.services.throughput import Minute
+
+WIDTH, HEIGHT, GAP = 720, 120, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One minute: what ended well below, what died on top. In units of the picture."""
+
+    x: float
+    width: float
+    well_y: float
+    well: float
+    dead_y: float
+    dead: float
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    bars: tuple[Bar, ...]
+    top: int  # what the full height stands for
+    width: int = WIDTH
+    height: int = HEIGHT
+
+
+def chart(minutes: Sequence[Minute]) -> Chart:
+    """Bars from left (an hour ago) to right (now). Whatever is more than nothing can be seen."""
+    top = round_up(max((minute.well + minute.dead for minute in minutes), default=0))
+    step = WIDTH / max(len(minutes), 1)
+    bars = []
+    for number, minute in enumerate(minutes):
+        well, dead = _height(minute.well, top), _height(minute.dead, top)
+        well = min(well, HEIGHT - dead)
+        text = f"{minute.label} UTC: {minute.well:,} deleted or gone, {minute.dead:,} died"
+        bars.append(
+            Bar(
+                round(number * step + GAP / 2, 2),
+                round(step - GAP, 2),
+                round(HEIGHT - well, 2),
+                round(well, 2),
+                round(HEIGHT - well - dead, 2),
+                round(dead, 2),
+                text,
+            )
+        )
+    return Chart(tuple(bars), top)
+
+
+def round_up(number: int) -> int:
+    """The next of 1, 2, 5, 10, 20, 50, …: a scale that people read."""
+    size = 1
+    while True:
+        for step in (1, 2, 5):
+            if number <= step * size:
+                return step * size
+        size *= 10
+
+
+def _height(number: int, top: int) -> float:
+    return max(2.0, number * HEIGHT / top) if number else 0.0

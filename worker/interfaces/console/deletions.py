@@ -1,0 +1,72 @@
+"""Deletions in a list: by state and further filters, which are all in the address; and the way to one job."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
+from worker.ledger.types import Ref
+from worker.model.errors import SettingsError, UsageError
+from worker.model.ids import why_bad_id
+from worker.model.states import State
+from worker.services import listing
+from worker.services.listing import Wanted
+from worker.services.times import parse_past
+
+FILTERS = ("state", "job", "project", "group", "since", "until")
+
+
+def show(context: RequestContext) -> Page:
+    app = context.app
+    now = app.redis_ms()
+    fields = {name: context.asked(name) for name in FILTERS}
+    fields["state"] = fields["state"] or State.PENDING.value
+    values: dict[str, object] = {"fields": fields, "now": now, "states": list(State), "why_not": "", "page": None}
+    try:
+        wanted = _wanted(fields, now)
+        values["page"] = listing.page(app, wanted, context.asked("from"))
+    except UsageError as error:
+        values["why_not"] = str(error)
+    return Page("deletions.html", values, 422 if values["why_not"] else 200)
+
+
+def find(context: RequestContext) -> Page | Redirect:
+    """One job, in whichever project of ours it is."""
+    job = context.asked("job")
+    if not job:
+        return Redirect("/deletions")
+    why = why_bad_id(job)
+    found = [] if why else _everywhere(context, job)
+    if len(found) == 1:
+        return Redirect(f"/deletions/{found[0].project_id}/{found[0].job_id}")
+    return Page("find.html", {"job": job, "found": found, "why_not": why or ""}, 422 if why else 200)
+
+
+def _everywhere(context: RequestContext, job: str) -> list[Ref]:
+    app, found = context.app, []
+    for project in sorted(app.settings.projects | app.places.homes().keys()):
+        with suppress(SettingsError):  # a project of no account has nothing
+            for account in app.homes_of(project):
+                found += [
+                    ref for ref, state in app.bulk_queries(account).states([Ref(project, job)]) if state is not None
+                ]
+    return found
+
+
+def _wanted(fields: dict[str, str], now: float) -> Wanted:
+    if fields["state"] not in tuple(State):
+        raise UsageError(f"state: expected one of {', '.join(State)}; found {fields['state'][:40]!r}")
+    for name in ("job", "project"):
+        if fields[name] and (why := why_bad_id(fields[name])):
+            raise UsageError(why)
+    return Wanted(
+        state=State(fields["state"]),
+        group=fields["group"] or None,
+        project=fields["project"] or None,
+        job=fields["job"],
+        since=parse_past(fields["since"], "since", now) if fields["since"] else None,
+        until=parse_past(fields["until"], "until", now) if fields["until"] else None,
+    )
+
+
+VIEWS = (View("/deletions", show), View("/find", find))

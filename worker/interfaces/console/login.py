@@ -1,0 +1,45 @@
+"""Signing in and out, where a password is set."""
+
+from __future__ import annotations
+
+from worker.interfaces.console import sessions
+from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
+from worker.model.errors import UsageError
+from worker.model.ids import check_opaque
+
+LATER = "too many wrong passwords from here: try again in five minutes"
+
+
+def show(context: RequestContext) -> Page | Redirect:
+    if context.session.signed_in:
+        return Redirect("/")
+    return _page()
+
+
+def sign_in(context: RequestContext) -> Page | Redirect:
+    if sessions.password(context.app) is None:
+        return Redirect("/")
+    if not context.encrypted:
+        return _page("this page was sent without encryption, so the password was not checked: use https", 403)
+    if not sessions.may_try(context.app, context.address):
+        return _page(LATER, 429)
+    if not sessions.is_password(context.app, context.form.get("password", "")):
+        return _page("wrong password", 403)
+    try:
+        check_opaque(context.said("by") or None, "who")
+    except UsageError as error:
+        return _page(str(error), 422)
+    sessions.forget_tries(context.app, context.address)
+    return Redirect("/", session=sessions.sign_in(context.app, context.said("by")))
+
+
+def sign_out(context: RequestContext) -> Redirect:
+    sessions.sign_out(context.app, context.session)
+    return Redirect("/login", "You are signed out.")
+
+
+def _page(why_not: str = "", status: int = 200) -> Page:
+    return Page("login.html", {"why_not": why_not}, status)
+
+
+VIEWS = (View("/login", show, sign_in, public=True), View("/logout", action=sign_out))

@@ -1,0 +1,45 @@
+"""The overview: how the whole stands, whether calls may go, what the last hour did, and the next thing to do."""
+
+from __future__ import annotations
+
+from worker.interfaces.console import gate
+from worker.interfaces.console.chart import chart
+from worker.interfaces.console.request_context import Page, RequestContext, View
+from worker.model.states import State
+from worker.services import status, throughput
+
+# What a word of advice is about -> the page where it is done.
+WHERE = {
+    "gate": ("/gate", "Show the gate"),
+    "dead": ("/dead", "Show the dead letters"),
+    "retention": ("/retention", "Show the runs"),
+}
+
+
+def show(context: RequestContext) -> Page:
+    seen = status.look(context.app)
+    hour = throughput.last_hour(context.app, seen.now)
+    advice = [(one, *_where(one)) for one in status.advice(seen)]
+    return Page(
+        "_overview.html" if context.part else "overview.html",
+        {
+            "seen": seen,
+            "gates": gate.worth_a_look(seen.accounts),
+            "not_open": sum(not gate.is_open(account) for account in seen.accounts),
+            "now": seen.now,
+            "advice": advice,
+            "all_well": status.all_well(seen),
+            "states": [(state, seen.states[state]) for state in State],
+            "hour": hour,
+            "chart": chart(hour.minutes),
+        },
+    )
+
+
+def _where(advice: status.Advice) -> tuple[str, str]:
+    if advice.about == "replay":
+        return f"/replays/{advice.which}", "Show the replay"
+    return WHERE.get(advice.about, ("", ""))
+
+
+VIEWS = (View("/", show),)

@@ -1,0 +1,162 @@
+"""From a template to a response: the words and times that templates use, the style sheet, and the headers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from worker import __version__
+from worker.interfaces.console import sessions
+from worker.services import labels
+from worker.services.times import absolute, left, relative, rfc3339, span
+
+if TYPE_CHECKING:
+    from worker.interfaces.console.request_context import RequestContext
+
+HERE = Path(__file__).parent
+KINDS = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+MENU = (
+    ("/", "Overview"),
+    ("/gate", "Gate"),
+    ("/dead", "Dead letters"),
+    ("/deletions", "Deletions"),
+    ("/replays", "Replays"),
+    ("/holds", "Holds"),
+    ("/retention", "Retention"),
+    ("/audit", "Audit"),
+)
+# Nothing from elsewhere, nothing inline, no frame around us; a form of ours posts to us alone.
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",  # with no-referrer a browser sends `Origin: null`, and every post is refused
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+
+def render(context: RequestContext, template: str, said: Mapping[str, object]) -> str:
+    """The text of a page for one visit."""
+    path = context.request.url.path
+    return (
+        _templates()
+        .get_template(template)
+        .render(
+            {
+                "told": "",
+                "path": path,
+                "turned": bool(context.request.query_params.get("from")),
+                "here": next((to for to, _ in reversed(MENU) if to == path or (to != "/" and path.startswith(to))), ""),
+                "token": context.session.token,
+                "who": context.user,
+                "signed_in": context.session.signed_in,
+                "password": sessions.password(context.app) is not None,
+                **said,
+            }
+        )
+    )
+
+
+def guarded(response: Response) -> Response:
+    """The same with the headers of every page: it is never kept, never framed, and loads nothing of others."""
+    for name, value in HEADERS.items():
+        response.headers[name] = value
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+@cache
+def _templates() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "count": labels.count,
+        "n": lambda number: f"{number:,}",
+        "cause": labels.cause,
+        "span": span,
+        "left": left,
+        "when": _when,
+        "moment": absolute,
+        "iso": rfc3339,
+        "ticked": _ticked,
+        "plain": labels.plain,
+        "sentence": lambda text: text[:1].upper() + text[1:],
+        "job_path": lambda ref: f"/deletions/{ref.project_id}/{ref.job_id}",
+        "quoted": lambda text: quote(str(text), safe=""),
+        "query": lambda fields: urlencode({name: value for name, value in fields.items() if value}),
+    }
+    made.globals |= {"menu": MENU, "version": __version__, "static": _addresses(), "words": labels}
+    return made
+
+
+def _when(ms: float | None, now: float) -> Markup:
+    """`4 min ago`, with the moment itself for who points at it and for programs."""
+    if ms is None:
+        return Markup("never")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(rfc3339(ms), absolute(ms), relative(ms, now))
+
+
+def _ticked(text: str) -> Markup:
+    """`what is typed` between ticks as code."""
+    parts = text.split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(p) if n % 2 else escape(p) for n, p in enumerate(parts))
+
+
+# -- what does not change --------------------------------------------------------------------------------------------
+
+
+def static_routes() -> list[BaseRoute]:
+    """The style sheet and htmx under names that change with their content, to be kept for ever."""
+    return [Route(path, _sender(path), methods=["GET"]) for path in _addresses().values()]
+
+
+def _sender(path: str) -> Callable[[Request], Awaitable[Response]]:
+    content, kind = _files()[path.rpartition("/")[2]], KINDS["." + path.rpartition(".")[2]]
+
+    async def send(_: Request) -> Response:
+        response = guarded(Response(content, media_type=kind))
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+    return send
+
+
+@cache
+def _files() -> dict[str, bytes]:
+    found = sorted((HERE / "static").iterdir())
+    return {file.name: file.read_bytes() for file in found if file.suffix in KINDS}
+
+
+@cache
+def _addresses() -> dict[str, str]:
+    """name -> address."""
+    return {name: f"/static/{hashlib.sha256(content).hexdigest()[:12]}/{name}" for name, content in _files().items()}

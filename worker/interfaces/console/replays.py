@@ -1,0 +1,143 @@
+"""Replays: what one would do, starting it, watching it, ending it, and what was replayed before."""
+
+from __future__ import annotations
+
+from worker.interfaces.console import dialogs
+from worker.interfaces.console.dialogs import Dialog
+from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
+from worker.ledger.replays import ReplayStage, ReplayState
+from worker.model.errors import EraserError, Unreachable, UsageError
+from worker.services import dead_letters
+from worker.services import replay as replay_service
+from worker.services.dead_letters import Selection
+from worker.services.replay_labels import STAGES, STATES, line, outcomes
+
+AT_ONCE = 1_000  # letters whose plan is made before the page is shown; of more it follows
+RUNS = 50
+
+
+def show(context: RequestContext) -> Page:
+    """What was replayed before, the newest first."""
+    now = context.app.redis_ms()
+    every = [(one, ", ".join(outcomes(one))) for one in replay_service.history(context.app, RUNS)]
+    return Page("replays.html", {"replays": every, "now": now})
+
+
+# -- starting --------------------------------------------------------------------------------------------------------
+
+
+def ask(context: RequestContext) -> Page:
+    """The plan, as the command line shows it. Of very many letters the page comes first and its plan follows."""
+    if context.part:
+        return _late_plan(context)
+    name, count = _meant(context)
+    fields: dict[str, object] = {"name": name, "count": count, "why_not": "", "form": {}}
+    later = count > AT_ONCE and not context.asked("whole")
+    plan = None if later else replay_service.plan(context.app, _chosen(context, name))
+    return Page("planned.html", fields | {"plan": plan, "trouble": "", "again": True})
+
+
+def _late_plan(context: RequestContext) -> Page:
+    try:
+        name, _ = _meant(context)
+        plan = replay_service.plan(context.app, _chosen(context, name))
+    except EraserError as error:
+        name, again = None if context.asked("all") else context.asked("group"), isinstance(error, Unreachable)
+        return Page("_planning.html", {"name": name, "trouble": str(error), "again": again})
+    return Page("_plan.html", {"name": name, "plan": plan, "form": {}})
+
+
+def start(context: RequestContext) -> Redirect | Page:
+    """Begin what the plan showed: what died since is left out."""
+    name, count = _meant(context)
+    plan = replay_service.plan(context.app, _chosen(context, name, _marks(context)))
+    try:
+        reason, by = dialogs.checked(context)
+        replay = replay_service.start(context.app, plan, by=by, why=reason, most=dialogs.most(context))
+    except Unreachable:
+        raise
+    except EraserError as error:
+        fields = {"name": name, "count": count, "plan": plan, "why_not": dialogs.why(error), "form": dict(context.form)}
+        return Page("planned.html", fields, 422)
+    return Redirect(f"/replays/{replay}")
+
+
+def _meant(context: RequestContext) -> tuple[str | None, int]:
+    """The group of the address and how many letters it has; None: all letters."""
+    groups = {group.group: group.count for group in dead_letters.groups(context.app)}
+    if context.asked("all"):
+        return None, sum(groups.values())
+    name = dead_letters.named(context.asked("group"), groups)
+    return name, groups[name]
+
+
+def _chosen(context: RequestContext, name: str | None, snapshot: dict[str, int] | None = None) -> Selection:
+    return dead_letters.choose(context.app, [name] if name else [], every=name is None, snapshot=snapshot)
+
+
+def _marks(context: RequestContext) -> dict[str, int] | None:
+    """The plan's marks as the form carries them. Raises `UsageError`."""
+    marks = {}
+    for account in context.app.settings.accounts:
+        text = context.said(f"mark-{account}")
+        if text and not (text.isdecimal() and len(text) < 17):
+            raise UsageError("this form is not valid: open the plan again")
+        if text:
+            marks[account] = int(text)
+    return marks or None
+
+
+# -- watching and ending ---------------------------------------------------------------------------------------------
+
+
+def watch(context: RequestContext) -> Page:
+    """How far it is; asked again every two seconds until it has ended."""
+    seen = replay_service.look(context.app, context.request.path_params["replay"])
+    template = "_progress.html" if context.part else "progress.html"
+    ended = seen.count("total") - seen.count("left") - seen.count("open")
+    fields = {
+        "seen": seen,
+        "now": seen.now,
+        "with_an_end": ended,
+        "line": line(seen),
+        "outcomes": list(outcomes(seen)),
+        "stages": [(stage, STAGES[stage]) for stage in ReplayStage],
+        "past": list(ReplayStage).index(seen.first.stage),
+        "state": STATES.get(seen.state, "it continues by itself"),
+        "running": seen.state in (ReplayState.RUNNING, ReplayState.STOPPING),
+    }
+    return Page(template, fields, 286 if context.part and seen.ended else 200)
+
+
+def ask_cancel(context: RequestContext) -> Page:
+    return dialogs.asking(context, _cancelling(context))
+
+
+def cancel(context: RequestContext) -> Redirect | Page:
+    return dialogs.acted(context, _cancelling(context), lambda reason, by: _cancel(context, reason, by))
+
+
+def _cancelling(context: RequestContext) -> Dialog:
+    replay = context.request.path_params["replay"]
+    seen = replay_service.look(context.app, replay)
+    says = (
+        "No further deletion starts; those that were not called yet become dead letters again.",
+        "Calls in progress are finished, and what is deleted stays deleted.",
+        f"So far: {line(seen)}.",
+    )
+    command = f"eraser replay cancel {replay}"
+    return Dialog(f"Cancel {replay}", says, "Cancel the replay", f"/replays/{replay}", dangerous=True, command=command)
+
+
+def _cancel(context: RequestContext, reason: str, by: str) -> Redirect:
+    replay = context.request.path_params["replay"]
+    replay_service.cancel(context.app, replay, by=by, why=reason)
+    return Redirect(f"/replays/{replay}", "The replay is cancelled.")
+
+
+VIEWS = (
+    View("/replays", show),
+    View("/replays/new", ask, start),
+    View("/replays/{replay}", watch),
+    View("/replays/{replay}/cancel", ask_cancel, cancel),
+)

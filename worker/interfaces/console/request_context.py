@@ -1,0 +1,271 @@
+"""One request to a page: refused where a browser was misled, read, answered; errors in words on a page.
+
+Against pages of other sites that a browser of ours may show: the host was checked before (`worker.interfaces.api`);
+a post needs our own Origin, no `Sec-Fetch-Site` but `same-origin`, and the token of the form.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from urllib.parse import parse_qs, quote, unquote
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from worker.config.urls import is_loopback
+from worker.execution.app_context import AppContext
+from worker.interfaces.console import rendering, sessions
+from worker.interfaces.console.sessions import Session
+from worker.interfaces.web import origin_checks
+from worker.interfaces.web.bounded_pool import BoundedPool, Busy
+from worker.model.errors import EraserError, RefusedBySafetyRule, Unreachable
+from worker.model.ids import is_opaque
+from worker.services.request import Notify
+from worker.services.show import UnknownJob
+
+MOST_BYTES = 1_000_000  # of a form: some 15,000 job ids to hold
+LONGEST_TOLD = 300
+OUR_FAULT = "internal error; see the log of `eraser console`"
+
+log = logging.getLogger(__name__)
+STOP_POLLING = 286  # htmx: the last of this kind
+
+
+class CsrfError(EraserError):
+    """A browser was sent here by somebody else, or with a form that is not ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A template and what it says."""
+
+    template: str
+    said: Mapping[str, object] = field(default_factory=dict)
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Go there; the next page tells what was done. `session`: the browser's from now on."""
+
+    to: str
+    told: str = ""
+    session: Session | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleState:
+    """What all visits share. `bind`: the address that is listened on; `notify`: calls a worker."""
+
+    app: AppContext
+    notify: Notify
+    bind: str = "127.0.0.1"
+    pool: BoundedPool = field(default_factory=BoundedPool)  # of its own: who looks delays nobody who asks
+
+    def is_locked(self, request: Request) -> bool:
+        """Whether others can reach it, by this request's own word too, and nothing tells them from us."""
+        by_proxy = origin_checks.is_passed_on(request.headers)
+        open_to_others = by_proxy or not is_loopback(self.bind) or bool(self.app.settings.allowed_hosts)
+        return open_to_others and sessions.password(self.app) is None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """One request, as the pages see it."""
+
+    request: Request
+    app: AppContext
+    session: Session
+    form: Mapping[str, str]
+    notify: Notify
+
+    def asked(self, name: str) -> str:
+        """A word of the address's query."""
+        return self.request.query_params.get(name, "").strip()[:200]
+
+    def said(self, name: str) -> str:
+        """A field of the form."""
+        return self.form.get(name, "").strip()
+
+    @property
+    def user(self) -> str:
+        """Who acts: as the form says, else as it was said last."""
+        return self.said("by") or self.session.user
+
+    @property
+    def address(self) -> str:
+        """Whose browser it is: the nearest proxy's word, where there is one."""
+        via = self.request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+        return via or (self.request.client.host if self.request.client else "")
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether nobody on the way could read it: it stays on this machine, or came by https."""
+        scheme = self.request.headers.get("x-forwarded-proto", self.request.url.scheme)
+        return is_local(self.request) or scheme == "https"
+
+    @property
+    def part(self) -> bool:
+        """Whether only the part of a page is wanted that changes."""
+        return self.request.headers.get("hx-request") == "true"
+
+
+Handler = Callable[[RequestContext], Page | Redirect]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """An address, what shows it and what a post does there."""
+
+    path: str
+    show: Handler | None = None
+    action: Handler | None = None
+    public: bool = False  # also for who is not signed in
+
+
+def route(state: ConsoleState, view: View) -> Route:
+    """The view as Starlette wants it. Pages are plain functions and run in a thread."""
+
+    async def result(request: Request) -> Response:
+        form = await _form(request) if request.method == "POST" else {}
+        try:
+            return await state.pool.run(lambda: _result(state, view, request, form))
+        except Busy as error:
+            return _trouble(RequestContext(request, state.app, sessions.NOBODY, form, state.notify), error)
+
+    methods = [name for name, handler in (("GET", view.show), ("POST", view.action)) if handler]
+    return Route(view.path, result, methods=methods)
+
+
+def _result(state: ConsoleState, view: View, request: Request, form: Mapping[str, str]) -> Response:
+    if _from_elsewhere(request) and sessions.COOKIE not in request.cookies:
+        return _again(request)
+    context = RequestContext(request, state.app, sessions.NOBODY, form, state.notify)
+    try:
+        if state.is_locked(request):
+            return finished(context, Page("locked.html", status=403))
+        context = replace(context, session=sessions.open_(state.app, request))
+        if request.method == "POST":
+            _refuse_misled(context)
+        if not (context.session.signed_in or view.public):
+            return _to_login(context)
+        handler = view.action if request.method == "POST" else view.show
+        assert handler is not None  # noqa: S101 - for mypy: the route lets no other method in
+        return finished(context, handler(context))
+    except EraserError as error:
+        return _trouble(context, error)
+    except Exception:
+        log.exception("http.failed", extra={"method": request.method, "route": view.path})
+        return finished(context, Page("trouble.html", {"why": OUR_FAULT, "status": 500}, 500))
+
+
+def finished(context: RequestContext, result: Page | Redirect) -> Response:
+    """The response, with what the browser shall remember."""
+    response: Response
+    chosen = context.session
+    match result:
+        case Redirect():
+            response, chosen = RedirectResponse(result.to, 303), result.session or chosen
+            if result.told:
+                _remember(context, response, sessions.TOLD, quote(result.told[:LONGEST_TOLD]), life_s=60)
+        case Page():
+            told = unquote(context.request.cookies.get(sessions.TOLD, ""))
+            text = rendering.render(context, result.template, {**result.said, "told": "" if context.part else told})
+            response = HTMLResponse(text, result.status)
+            if told and not context.part:
+                response.delete_cookie(sessions.TOLD, httponly=True, samesite="strict")
+    if chosen.fresh:
+        life_s = sessions.LIFE_S if sessions.password(context.app) else None
+        _remember(context, response, sessions.COOKIE, chosen.id, life_s=life_s)
+    if context.request.method == "POST" and is_opaque(context.said("by")) and not _is_error(response):
+        _remember(context, response, sessions.WHO, context.said("by"), life_s=sessions.LIFE_S)
+    return rendering.guarded(response)
+
+
+# -- refusals --------------------------------------------------------------------------------------------------------
+
+
+def _refuse_misled(context: RequestContext) -> None:
+    """Raise `CsrfError` unless the post comes from a form of ours, in this browser."""
+    headers = context.request.headers
+    origin, site, host = headers.get("origin"), headers.get("sec-fetch-site"), headers.get("host")
+    if origin not in (f"http://{host}", f"https://{host}") or site not in (None, "same-origin"):
+        raise CsrfError("this request came from another site, or without an Origin header. Nothing was done.")
+    if context.session.fresh or not context.session.is_ours(context.said("token")):
+        raise CsrfError(
+            "this form does not belong to this session. Nothing was done. Reload the page, then send it again."
+        )
+
+
+def _from_elsewhere(request: Request) -> bool:
+    return request.method == "GET" and request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
+
+
+def _again(request: Request) -> Response:
+    """A link of another site led here, and a browser then keeps a strict cookie back: it comes again from ourselves."""
+    where = html.escape(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+    body = f'<!doctype html><title>eraser</title><meta http-equiv="refresh" content="0;url={where}">'
+    return rendering.guarded(HTMLResponse(f'{body}<a href="{where}">Continue</a>'))
+
+
+def _to_login(context: RequestContext) -> Response:
+    if context.part:
+        return rendering.guarded(HTMLResponse('<p>Signed out. <a href="/login">Sign in</a></p>', STOP_POLLING))
+    return finished(context, Redirect("/login"))
+
+
+def _trouble(context: RequestContext, error: EraserError) -> Response:
+    """An error in words. Polling goes on: Redis may come back."""
+    match error:
+        case CsrfError():
+            status = 403
+        case UnknownJob():
+            status = 404
+        case RefusedBySafetyRule():
+            status = 409
+        case Unreachable():
+            status = 503
+        case _:
+            status = 422
+    if context.part:
+        text = rendering.render(context, "_trouble.html", {"why": str(error)})
+        return rendering.guarded(HTMLResponse(text))
+    return finished(context, Page("trouble.html", {"why": str(error), "status": status}, status))
+
+
+# -- what is sent ----------------------------------------------------------------------------------------------------
+
+
+async def _form(request: Request) -> Mapping[str, str]:
+    """The fields of a form; none where it is no form, or too long: the token is missing then."""
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return {}
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            return {}
+    try:
+        fields = parse_qs(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=100)
+    except ValueError:
+        return {}
+    return {name: values[-1] for name, values in fields.items()}
+
+
+def _remember(context: RequestContext, response: Response, name: str, value: str, *, life_s: int | None) -> None:
+    response.set_cookie(
+        name, value, max_age=life_s, httponly=True, samesite="strict", secure=not is_local(context.request), path="/"
+    )
+
+
+def is_local(request: Request) -> bool:
+    """Whether the browser called this machine by a name of its own. Elsewhere a cookie travels encrypted only."""
+    return is_loopback(request.url.hostname or "")
+
+
+def _is_error(response: Response) -> bool:
+    return response.status_code >= 400

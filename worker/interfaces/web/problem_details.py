@@ -1,0 +1,103 @@
+"""What went wrong, as RFC 9457 says it: one small document, the same form for every answer that is not a success.
+
+A problem never repeats what was sent: a body may carry an app user, a header a token.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import redis
+from starlette.responses import Response
+
+from worker.interfaces.web.bounded_pool import Busy
+from worker.model.errors import (
+    EraserError,
+    OtherEndpoint,
+    RefusedBySafetyRule,
+    UnknownProject,
+    Unreachable,
+    UsageError,
+)
+from worker.services.show import DamagedJob, UnknownJob
+
+MEDIA_TYPE = "application/problem+json"
+# Retry-After: Redis restarts within seconds; a full one has to drain, and a wrong file a person to correct it
+AWAY_S, FULL_S, WRONG_S = 5, 60, 60
+
+
+class Problem(Exception):
+    """An answer that is no success. `name` is for programs (the last part of `type`), `detail` for people."""
+
+    def __init__(
+        self, status: int, name: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.name, self.detail = status, name, detail
+        self.headers, self.more = dict(headers or {}), more
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "type": f"urn:avatar-eraser:{self.name}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            **self.more,
+        }
+
+
+def response(problem: Problem) -> Response:
+    """The problem as a response."""
+    body = json.dumps(problem.as_json())  # in ASCII: what people sent may hold half a surrogate pair
+    return Response(body, problem.status, problem.headers, MEDIA_TYPE)
+
+
+def of(error: Exception) -> Problem:
+    """An error of ours as a problem."""
+    match error:
+        case Problem():
+            return error
+        case Busy():
+            return busy()
+        case Unreachable():
+            return away(str(error))
+        case RefusedBySafetyRule() if error.rule == "memory":
+            return Problem(503, "redis-full", str(error), headers={"Retry-After": str(FULL_S)})
+        case UnknownProject():
+            detail = 'this server does not know this project; to allow it, send "allow_project": true'
+            return Problem(404, "unknown-project", f"{detail}. Nothing was recorded")
+        case RefusedBySafetyRule():
+            return Problem(409, "refused", str(error), rule=error.rule)
+        case OtherEndpoint():
+            detail = "this server's settings and its ledger name different MetaStudios: see eraser doctor there"
+            return Problem(503, "other-endpoint", detail, headers={"Retry-After": str(WRONG_S)})
+        case UnknownJob():
+            return Problem(404, "unknown-deletion", "no deletion of this job was requested in this project")
+        case DamagedJob():
+            return Problem(409, "damaged", str(error))
+        case UsageError() | EraserError():
+            return Problem(422, "invalid", str(error))
+        case redis.RedisError():
+            return away(f"Redis answers with an error ({type(error).__name__})")
+        case _:
+            return Problem(500, "fault", "internal error; see the server's log")
+
+
+def away(why: str, **more: Any) -> Problem:
+    """Redis is not there. What was asked for may have been recorded if its answer was lost: asking again merges."""
+    detail = f"{why.removesuffix(', then try again')}. Send it again: requests for the same job merge"
+    return Problem(503, "redis-away", detail, headers={"Retry-After": str(AWAY_S)}, **more)
+
+
+def no_tokens() -> Problem:
+    """The file of tokens cannot be read: nobody is recognised until a person has corrected it."""
+    detail = "the server's file of tokens is wrong; its log, and eraser doctor there, say how"
+    return Problem(503, "tokens-wrong", detail, headers={"Retry-After": str(WRONG_S)})
+
+
+def busy() -> Problem:
+    """More is under way than could be answered in time."""
+    return Problem(503, "busy", "too many requests wait for Redis; nothing was done", headers={"Retry-After": "1"})

@@ -1,0 +1,155 @@
+"""Stands before every address: refuses what is not meant for us, bounds what comes in, adds what goes out with every
+answer, and writes one line about it. An ASGI application around the application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Collection
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from worker.interfaces.web import origin_checks, problem_details
+from worker.interfaces.web.problem_details import Problem
+
+log = logging.getLogger(__name__)
+
+BODY_LIMIT = 1024 * 1024  # bytes; 1,000 job ids of 64 characters are 67 kB
+BODY_S = 30.0  # for a whole body; whoever drips one holds a connection meanwhile
+WHO = "eraser.token"  # where the scope keeps the name of the token that was recognised
+_OPEN = ("/healthz", "/readyz")  # probes call by an address; they tell nothing and change nothing
+_TRICK = re.compile(rb"%|//|\\|/\.\.?(/|$)")  # no address of the API has any of it: an id is letters, digits, _ and -
+_ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_UNLESS_SAID = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",  # the console says same-origin: a form's post would come without its Origin
+}
+
+
+class RequestGuard:
+    """`allowed`: names under which we are called, beside those of this machine."""
+
+    def __init__(self, app: ASGIApp, allowed: Collection[str]) -> None:
+        self.app = app
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        visit = _RequestLog(scope, receive, send)
+        try:
+            self._check(scope)
+            await self.app(scope, visit.receive, visit.send)
+        except Problem as problem:
+            await visit.end(problem)
+        except ClientDisconnect:  # nobody is there to hear of it; what was sent in part was not acted upon
+            pass
+        except Exception as error:
+            log.exception("http.failed", extra={"method": scope["method"], "route": _route(scope)})
+            await visit.end(problem_details.of(error))
+        finally:
+            visit.tell()
+
+    def _check(self, scope: Scope) -> None:
+        """Raise the `Problem` of a request that nobody should answer."""
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if scope["path"] not in _OPEN and not origin_checks.is_ours(host, self._allowed):
+            detail = "unknown host name: use a name of this machine, or one of ERASER_ALLOWED_HOSTS"
+            raise Problem(421, "unknown-host", detail)
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if origin_checks.comes_from_elsewhere(scope["method"], host, origin=origin, site=site):
+            raise Problem(403, "cross-site", "another site sent this request; nothing was done")
+        if scope["path"].startswith("/api") and _TRICK.search(scope.get("raw_path") or scope["path"].encode()):
+            raise Problem(404, "not-found", "no address of the API needs %, //, . or .. in its path; see /openapi.json")
+        length = headers.get("content-length", "")
+        if length and "transfer-encoding" in headers:
+            raise two_lengths()
+        if length.isdecimal() and int(length) > BODY_LIMIT:
+            raise too_large()
+
+
+def too_large() -> Problem:
+    # the rest of the body is not read, so the connection is of no further use
+    detail = f"a body has at most {BODY_LIMIT:,} bytes: send fewer job ids at once"
+    return Problem(413, "too-large", detail, headers={"Connection": "close"})
+
+
+def two_lengths() -> Problem:
+    # a proxy on the way may have read the other one, and takes what follows for another caller's request
+    detail = "Content-Length and Transfer-Encoding say two things: send one of them"
+    return Problem(400, "two-lengths", detail, headers={"Connection": "close"})
+
+
+def too_slow() -> Problem:
+    detail = f"the body did not come within {BODY_S:.0f} s: nothing was done"
+    return Problem(408, "too-slow", detail, headers={"Connection": "close"})
+
+
+class _RequestLog:
+    """One request on its way in and its answer on its way out."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._started = time.perf_counter()
+        self._patience: float | None = asyncio.get_running_loop().time() + BODY_S
+        self._read = 0
+        self._status: int | None = None
+
+    async def receive(self) -> Message:
+        """The next part of the body; raises the `Problem` of one that is too long, whatever its headers said."""
+        try:
+            async with asyncio.timeout_at(self._patience):
+                message = await self._receive()
+        except TimeoutError:
+            raise too_slow() from None
+        if not message.get("more_body"):
+            self._patience = None  # what comes now is the end of the connection, whenever that is
+        self._read += len(message.get("body", b""))
+        if self._read > BODY_LIMIT:
+            raise too_large()
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in _ALWAYS.items():
+                headers[name] = value
+            for name, value in _UNLESS_SAID.items():
+                headers.setdefault(name, value)
+        await self._send(message)
+
+    async def end(self, problem: Problem) -> None:
+        """Answer with a problem, unless an answer is on its way already."""
+        if self._status is None:
+            await problem_details.response(problem)(self._scope, self._receive, self.send)
+
+    def tell(self) -> None:
+        """One line, without a body, a query or a header. Probes would be most of the log."""
+        log.log(
+            logging.DEBUG if self._scope["path"] in _OPEN else logging.INFO,
+            "http.answered",
+            extra={
+                "method": self._scope["method"],
+                "route": _route(self._scope),
+                "status": self._status,
+                "ms": round((time.perf_counter() - self._started) * 1000, 1),
+                "token": self._scope.get(WHO),
+            },
+        )
+
+
+def _route(scope: Scope) -> str:
+    """The address's pattern: what was asked for may be anything."""
+    return str(getattr(scope.get("route"), "path", "none"))

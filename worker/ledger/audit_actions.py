@@ -1,0 +1,47 @@
+"""What operators do, by name: each leaves one entry in the audit, written by the move that does it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class ActionName(StrEnum):
+    """Every act of a person that the audit knows."""
+
+    CANCELLED = "deletions.cancelled"
+    REPLAYED = "deletions.replayed"
+    REPLAY_CANCELLED = "replays.cancelled"
+    DISCARDED = "deletions.discarded"
+    RESTORED = "deletions.restored"
+    HELD = "hold.added"
+    IMPORTED = "hold.imported"
+    RELEASED = "hold.removed"
+    PAUSED = "gate.paused"
+    RESUMED = "gate.resumed"
+    MOVED = "project.moved"
+    REBOUND = "account.rebound"
+    RELOCATED = "receipts.relocated"
+    SENT_BACK = "messages.sent_back"  # parked ones, see `worker.ledger.parking`
+    GIVEN_UP = "messages.given_up"
+    DAMAGE_DROPPED = "damage.dropped"
+    CAP_LIFTED = "cap.lifted"  # a request or a sweep of more than its cap; other acts say it in `cap`
+
+
+@dataclass(frozen=True, slots=True)
+class AuditAction:
+    """One act, whatever it takes: every move and every account that is part of it is told the same.
+
+    of: what was named, such as groups or a policy. cap: what was allowed with --max, where that was more than the cap.
+    """
+
+    of: str | None = None
+    cap: int | None = None
+    id: str = field(default_factory=lambda: secrets.token_hex(6))
+
+    def named(self, name: ActionName, *, by: str | None, why: str | None, **more: str | None) -> dict[str, Any]:
+        """The form that `lua/_audit.lua` reads. more: run, user (an app user's hash)."""
+        fields = {"act": name.value, "by": by, "why": why, "of": self.of, "cap": self.cap, "id": self.id} | more
+        return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,150 @@
+"""A few fields of very many deletions: dead letters in groups, the states of a file's jobs, the jobs of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import redis
+
+from worker.ledger import scripts, values
+from worker.ledger.deletions import BATCH
+from worker.ledger.keys import OURS, Keys
+from worker.ledger.redis_read import read_redis
+from worker.ledger.schema.fields import Field
+from worker.ledger.schema.keys import Key
+from worker.ledger.types import Ref, compact
+from worker.model.states import State
+
+_LETTER = (
+    Field.STATE,
+    Field.CAUSE,
+    Field.STATUS,
+    Field.CODE,
+    Field.FINISHED_AT,
+    Field.DEADLINE,
+    Field.REQUESTED_AT,
+    Field.ROUND,
+    Field.REQUESTED_BY,
+    Field.REASON,
+    Field.RUN,
+    Field.REPLAY,
+    Field.LANE,
+    Field.DEATH_NUMBER,
+    Field.APP_USER_HASH,
+    Field.OWNER_HASH,
+)
+_NOT_OVER = (Key.DUE_USER, Key.DUE_BULK, Key.RUNNING, Key.HELD, Key.DEAD)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A dead or discarded deletion without its history. Times in ms since 1970, Redis's clock."""
+
+    ref: Ref
+    account: str
+    cause: str
+    status: int | None  # of the last DELETE
+    code: str | None
+    finished_at: float  # of a discarded one: when it was discarded
+    deadline_at: float
+    requested_at: float
+    round: int
+    requested_by: str | None
+    reason: str | None
+    run: str | None
+    lane: str = "bulk"
+    death: int = 0  # the account counts its deaths; 0: before it did
+    replay: str | None = None  # that began its present round
+    whose: str | None = None  # the hash of its app user, "-" for nobody's: as a look found, else as a caller said
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterGroup:
+    """Dead letters of one account that died of the same. Times in ms since 1970."""
+
+    group: str
+    cause: str
+    status: int | None
+    code: str | None
+    count: int
+    first_died: float
+    last_died: float
+    oldest_deadline: float
+
+
+class BulkQueries:
+    """Reads one account's ledger in bulk. Raises `Unreachable` when Redis does not answer."""
+
+    def __init__(self, client: redis.Redis, account: str, keys: Keys = OURS) -> None:
+        self.account = account
+        self._client = client
+        self._p = keys.account(account)
+
+    def refs(self, state: State) -> list[Ref]:
+        """Every deletion that stands in `dead`, `discarded` or another index of one state, newest first."""
+        # members first, records later: paging by rank over a moving index would skip some
+        members: Any = read_redis(self._client.zrange, self._p + state.value, 0, -1, desc=True)
+        return [Ref.parse(member.decode(errors="replace")) for member in members]
+
+    def letters(self, state: State = State.DEAD) -> Iterator[DeadLetter]:
+        """Every dead (or discarded) letter, newest first."""
+        for ref, fields in self._each(self.refs(state), _LETTER):
+            if fields[Field.STATE] == state:  # one that moved on meanwhile is left out
+                yield self._letter(ref, fields)
+
+    def groups(self) -> tuple[list[DeadLetterGroup], int]:
+        """The dead letters in groups, and how many letters stand in none: an earlier version left them so."""
+        said = values.loaded(read_redis(scripts.load("groups").run, self._client, self._p))
+        found = [
+            DeadLetterGroup(group, cause, values.whole(status) if status else None, code or None, *rest)
+            for group, cause, status, code, *rest in said.get("groups", ())
+        ]
+        return found, said["dead"] - sum(group.count for group in found)
+
+    def states(self, refs: Iterable[Ref]) -> Iterator[tuple[Ref, State | None]]:
+        """Each one's state, in order; None for one that is not known."""
+        for ref, fields in self._each(refs, (Field.STATE,)):
+            yield ref, State(fields[Field.STATE]) if fields[Field.STATE] in tuple(State) else None
+
+    def claimed_by(self, run: str) -> Iterator[Ref]:
+        """Every deletion that a run asked for and that may be sent: dead letters too, by a replay."""
+        pipe = self._client.pipeline(transaction=True)  # at one moment: none slips from one index to another between
+        for index in _NOT_OVER:
+            pipe.zrange(self._p + index, 0, -1, desc=True)
+        refs = (
+            Ref.parse(member.decode(errors="replace")) for members in read_redis(pipe.execute) for member in members
+        )
+        for ref, fields in self._each(refs, (Field.RUN, Field.CLAIMS)):
+            claims = values.entries(fields[Field.CLAIMS])
+            if fields[Field.RUN] == run or any(claim.get("run") == run for claim in claims):
+                yield ref
+
+    def _letter(self, ref: Ref, fields: dict[str, Any]) -> DeadLetter:
+        return DeadLetter(
+            ref=ref,
+            account=self.account,
+            cause=fields[Field.CAUSE] or "unknown",
+            status=values.whole(fields[Field.STATUS]) if fields[Field.STATUS] else None,
+            code=fields[Field.CODE] or None,
+            finished_at=values.number(fields[Field.FINISHED_AT]) or 0,
+            deadline_at=values.number(fields[Field.DEADLINE]) or 0,
+            requested_at=values.number(fields[Field.REQUESTED_AT]) or 0,
+            round=values.whole(fields[Field.ROUND], 1),
+            requested_by=fields[Field.REQUESTED_BY] or None,
+            reason=fields[Field.REASON] or None,
+            run=fields[Field.RUN] or None,
+            replay=fields[Field.REPLAY] or None,
+            lane=fields[Field.LANE] or "bulk",
+            death=values.whole(fields[Field.DEATH_NUMBER]),
+            whose=fields[Field.OWNER_HASH] or fields[Field.APP_USER_HASH] or None,
+        )
+
+    def _each(self, refs: Iterable[Ref], names: tuple[str, ...]) -> Iterator[tuple[Ref, dict[str, Any]]]:
+        script, rest = scripts.load("read_fields"), iter(refs)
+        while batch := list(islice(rest, BATCH)):
+            response = read_redis(script.run, self._client, self._p, compact(names), *map(str, batch))
+            for ref, found in zip(batch, values.loaded(response), strict=True):
+                yield ref, dict(zip(names, found, strict=True))

@@ -1,0 +1,152 @@
+"""The ledger of one account: every method is one move, one Lua script, all or nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import redis
+
+from worker.ledger.account import BEGINNING, ROOM_CHECK_S
+from worker.ledger.leases import Leases
+from worker.ledger.operator_moves import RESTORABLE_S, OperatorMoves
+from worker.ledger.redis_errors import why_away
+from worker.ledger.redis_read import info
+from worker.ledger.schema.keys import Key
+from worker.ledger.script_runner import BATCH, connect
+from worker.ledger.types import (
+    Accepted,
+    DeletionRequest,
+    Ref,
+    lean,
+)
+from worker.model.errors import RefusedBySafetyRule, Unreachable
+
+__all__ = ["BATCH", "Ledger", "connect"]
+
+FULL_SHARE = 0.85  # of maxmemory; above it nothing new is accepted
+REDATE_MOVES = 100  # of 500 each, in one turn of the dispatcher
+_DAY_MS = 86_400_000
+KEPT_FOR_MS = {"ops": 3_600_000, "idem": _DAY_MS, "plans": _DAY_MS, Key.POLICY_TEXTS_WANTED: 1_200_000}
+
+
+def _accepted(refs: Sequence[Ref], response: dict[str, Any]) -> Iterator[Accepted]:
+    for ref, state in zip(refs, response["results"], strict=True):
+        yield Accepted(ref, state.removeprefix("="), deduplicated=state.startswith("="))
+
+
+class Ledger(Leases, OperatorMoves):
+    """The record of every deletion of one account. Thread-safe.
+
+    Every method raises `Unreachable` when Redis does not answer within `patience_s`; what was asked may or may not have
+    been done then, and asking again is safe: all moves merge or are fenced.
+    """
+
+    # -- what producers do ---------------------------------------------------------------------------------------
+
+    def request(
+        self, refs: Iterable[Ref], terms: DeletionRequest, *, assets: Mapping[Ref, str] | None = None
+    ) -> tuple[list[Accepted], list[str]]:
+        """Record each deletion or merge it into the one that is there. Returns what was accepted, and wake-ups.
+
+        assets: ids of the jobs' assets, where they are known. Raises `RefusedBySafetyRule` when Redis is nearly full:
+        what is pending needs the rest to drain.
+        """
+        self.refuse_when_nearly_full()
+        options = self._said(terms) | lean({"seen": terms.seen, "act": terms.action}) | {"gate": self._gate}
+        accepted: list[Accepted] = []
+        wakeups: list[str] = []
+
+        def about(batch: list[Ref]) -> dict[str, Any]:
+            return {"assets": [assets.get(ref, False) for ref in batch]} if assets else {}
+
+        for batch, response in self.in_batches("request", options, refs, about=about):
+            accepted += _accepted(batch, response)
+            if response.get("ring"):
+                wakeups.append(response["ring"])
+        return accepted, wakeups
+
+    def request_each(self, wanted: Sequence[tuple[Ref, DeletionRequest]]) -> tuple[list[Accepted], list[str]]:
+        """The same for at most 500 deletions that different callers ask for, each with a claim of its own."""
+        self.refuse_when_nearly_full()
+        options = {"each": [self._said(terms) for _, terms in wanted], "gate": self._gate}
+        refs = [ref for ref, _ in wanted]
+        response = self.run_script("request", options, refs)
+        return list(_accepted(refs, response)), [response["ring"]] if response.get("ring") else []
+
+    def _said(self, terms: DeletionRequest) -> dict[str, Any]:
+        """A claim as the script takes it."""
+        fields = {
+            "lane": terms.lane.value,
+            "by": terms.by,
+            "why": terms.why,
+            "run": terms.run,
+            "user": terms.app_user,
+            "au": self.users.hashed(terms.app_user) if terms.app_user else None,
+            "force": terms.force,
+            "policy": terms.policy,
+            "book": terms.policy_text.as_options() if terms.policy_text else None,
+        }
+        times = {"delay": terms.delay_s * 1000, "deadline": terms.deadline_s * 1000, "after": terms.after_ms}
+        return lean(fields | times)
+
+    # -- what hands do -------------------------------------------------------------------------------------------
+
+    # -- what the dispatcher does ----------------------------------------------------------------------------------
+
+    def due_wakeup(self, key: str | None = None) -> tuple[str | None, float | None, list[str]]:
+        """Does somebody have to be called? The wake-up, the Redis time (ms) when to look again, replays to drive.
+
+        key: the fingerprint of the caller's credential, where it has one.
+        """
+        response = self.run_script("due_wakeup", lean({"key": key}) | {"gate": self._gate})
+        return response.get("ring"), response.get("next"), response.get("replays", [])
+
+    def rescue(
+        self, *, alive: Sequence[str], counts: bool, limit: int = 200
+    ) -> tuple[list[tuple[Ref, str]], float | None]:
+        """Bring back what leases that ran out held. Returns each one's new state, and when the next lease ends (ms)."""
+        # an empty Lua table would come out as {}: the sentinel keeps it a list
+        response = self.run_script("rescue", {"alive": [*alive, "-"], "counts": counts, "limit": limit})
+        return [(Ref.parse(ref), state) for ref, state in response.get("rescued", [])], response.get("next")
+
+    def forget(self, *, keep_s: float, limit: int = BATCH) -> int:
+        """Drop what is older than `keep_s` or was only kept for a restore. Dead letters stay for ever.
+
+        Returns how many went, or 1 where there is more to look at.
+        """
+        options = {"keep": keep_s * 1000, "restorable": RESTORABLE_S * 1000, "limit": limit}
+        response = self.run_script("forget", options | {"kept_for": KEPT_FOR_MS, "places": self._forget_from})
+        self._forget_from = BEGINNING | response.get("places", {})
+        return int(response["forgotten"]) or int("places" in response)
+
+    def look_at_clocks(self) -> float:
+        """The ledger's time (ms). What a clock that erred has dated is dated anew. See `lua/look_at_clocks.lua`."""
+        response = self.run_script("look_at_clocks", {})
+        more, moves = bool(response.get("check")), 0
+        while more and moves < REDATE_MOVES:
+            more, moves = bool(self.run_script("redate", {}).get("more")), moves + 1
+        return float(response["now"])
+
+    # -- what operators do -----------------------------------------------------------------------------------------
+
+    def refuse_when_nearly_full(self) -> None:
+        """Raises `RefusedBySafetyRule` when nothing new is accepted: what is pending needs the rest to drain."""
+        now = time.monotonic()
+        if now < self._room_checked + ROOM_CHECK_S:
+            return
+        try:
+            memory = info(self.client, "memory")
+        except redis.exceptions.TimeoutError as error:
+            raise Unreachable(why_away(error)) from None  # it hangs: the move would wait as long again
+        except redis.exceptions.RedisError:
+            return  # the move itself will say what is wrong
+        limit, used = int(memory.get("maxmemory", 0)), int(memory.get("used_memory", 0))
+        if limit and used > limit * FULL_SHARE:
+            raise RefusedBySafetyRule(
+                "memory",
+                f"Redis uses {used / limit:.0%} of its maxmemory and requests stop at {FULL_SHARE:.0%}: nothing was "
+                "recorded; give it more memory, or let work finish, then try again",
+            )
+        self._room_checked = now

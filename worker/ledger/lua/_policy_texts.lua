@@ -1,0 +1,62 @@
+-- Books: the texts of the policies' file that processes of this account act on, so that nobody judges by an older one.
+-- A claim of a policy says since when the text that asked was the text (`book`).
+--   books         zset   a text's id -> since when it is the text (ms): when its file was written, as far as Redis's
+--   clock,
+--                        or when a process saw the file change to it. Of two of one moment the later comer is the
+--                        newer.
+--   books:seen    zset   a text's id -> when a worker last came with it (ms)
+--   books:wanted  hash   policy -> '<since> <ms>': deletions of it were put aside then for want of such a text; a hint,
+--                        which forget.lua takes away
+-- book: {id, at, changed (somebody saw the file change to it)}, or nil: no file, and no opinion.
+local MOST_BOOKS = 100
+local CURRENT = 3600000        -- ms: nobody who has an older text judges while a newer one was seen so lately
+local LATELY = 60000           -- ms: whoever was seen so lately will come again
+local SEEN_EVERY = 10000       -- ms
+local ASIDE, AGAIN = 60000, 600000  -- ms: until it is tried again, the first time and later
+
+-- Since when the book is the text; it is written down when it is new.
+local function book_since(now, book)
+  local books = K.policy_texts
+  local since, at = number(redis.call('ZSCORE', books, book.id)), tonumber(ms(math.min(book.at, now)))
+  if since and (not book.changed or since >= at) then return since end
+  while redis.call('ZCOUNT', books, at, at) > 0 do at = at + 1 end
+  redis.call('ZADD', books, at, book.id)
+  redis.call('ZREMRANGEBYRANK', books, 0, -MOST_BOOKS - 1)
+  return at
+end
+
+local function note_seen(now, book)
+  local seen = K.policy_texts_seen
+  if now - number(redis.call('ZSCORE', seen, book.id), 0) < SEEN_EVERY then return end
+  redis.call('ZREMRANGEBYSCORE', seen, '-inf', ms(now - CURRENT))
+  redis.call('ZADD', seen, ms(now), book.id)
+  book_since(now, book)
+end
+
+local function newest_seen(now, within)
+  local newest = -1
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.policy_texts_seen, ms(now - within), '+inf')) do
+    newest = math.max(newest, number(redis.call('ZSCORE', K.policy_texts, id), -1))
+  end
+  return newest
+end
+
+-- What somebody has to have who says what policies mean that asked by a text of that time: no older one, nor one that
+-- is older than what other workers have.
+local function text_needed(now, asked) return math.max(asked, newest_seen(now, CURRENT)) end
+
+local function may_judge(now, book, asked)
+  return book ~= nil and book_since(now, book) >= text_needed(now, asked)
+end
+
+-- Whoever came for it may not judge it. It is left where it is for somebody who may and will come; where nobody like
+-- that was seen it is put aside, so that it stands in nobody's way. Returns whether it was left.
+local function leave_to_others(ref, lane, now, names, asked)
+  if newest_seen(now, LATELY) >= text_needed(now, asked) then return true end
+  local k, wanted = record(ref), K.policy_texts_wanted
+  local again = redis.call('HGET', k, F.waiting_for) == 'policies'
+  redis.call('HSET', k, F.waiting_for, 'policies')
+  redis.call('ZADD', index_of('pending', lane), ms(now + (again and AGAIN or ASIDE)), ref)
+  for _, name in ipairs(names) do redis.call('HSET', wanted, name, ms(asked) .. ' ' .. ms(now)) end
+  return false
+end

@@ -1,0 +1,69 @@
+-- Wake-ups. An executor is called only when there is something for it to do, the gate lets somebody go, and no executor
+-- waits or is on its way. There is something to do when a deletion is due, and when something closed is to be tried
+-- again.
+--include _lanes
+local BELL = 2000        -- ms after which a wake-up counts as lost; twice as long for each that nobody answered before it
+local MOST_LOST = 4      -- of which it is known: while no worker runs a wake-up is sent twice a minute
+local WAITER = 1000      -- ms after its wake-up that a waiting executor counts as gone
+
+local function hands_waiting(now)
+  return redis.call('ZCOUNT', K.waiting_executors, ms(now - WAITER), '+inf')
+end
+
+-- Until when are keys closed: this one or, where the caller has none, all of them?
+local function keys_closed(now, key)
+  if key then
+    return read_gate()['good:' .. key] and 0 or math.max(num('bad:' .. key, 0), num('trying:' .. key, 0))
+  end
+  local till = math.huge
+  for name, at in pairs(read_gate()) do
+    if string.sub(name, 1, 5) == 'good:' then return 0 end
+    if string.sub(name, 1, 4) == 'bad:' then till = math.min(till, num(name, 0)) end
+  end
+  return till < math.huge and till or 0
+end
+
+-- Is the gate open, or will it let somebody try? Says until when it is closed otherwise (nil: until a person acts).
+local function closed_until(now, cfg, key)
+  if read_gate().paused then return true, nil end
+  local account = closure('account')
+  local till = math.max(account and account['until'] or 0, num('throttled_until', 0), keys_closed(now, key))
+  if till > now then return true, till end
+  local slot = next_slot(now, cfg)
+  if slot > now + 2000 then return true, slot - 1000 end
+  return false
+end
+
+-- When something closed is to be tried next, due deletions or not; nil: nothing is.
+local function next_try()
+  if num('closed', 0) == 0 then return nil end
+  local at = tonumber(redis.call('ZRANGE', PROBES, 0, 0, 'WITHSCORES')[2] or nil)
+  return at and at < math.huge and math.max(at, 0) or nil
+end
+
+-- When there is something to do next (ms since 1970); nil: nothing, or only a person can change it.
+local function next_look(now, cfg, key)
+  local closed, till = closed_until(now, cfg, key)
+  if closed then return till end
+  local due, try = next_due(now), next_try()
+  return due and try and math.min(due, try) or due or try
+end
+
+local function ring(now, cfg, key)
+  local at = next_look(now, cfg, key)
+  if not at or at > now then return nil end
+  if hands_waiting(now) > 0 then return nil end
+  redis.call('ZREMRANGEBYRANK', K.wakeups_in_flight, 0, -MOST_LOST - 1)
+  if redis.call('ZCOUNT', K.wakeups_in_flight, '(' .. ms(now), ms(now + BELL * 2 ^ MOST_LOST)) > 0 then return nil end
+  if full(now, cfg) then return nil end
+  local lost = redis.call('ZCARD', K.wakeups_in_flight)
+  local bell = tostring(redis.call('INCR', K.wakeup_count))
+  redis.call('ZADD', K.wakeups_in_flight, ms(now + BELL * 2 ^ lost), bell)
+  return bell
+end
+
+-- An executor heard a wake-up: messages go through.
+local function heard(now, bell)
+  redis.call('ZREM', K.wakeups_in_flight, bell)
+  redis.call('ZREMRANGEBYSCORE', K.wakeups_in_flight, '-inf', ms(now))
+end

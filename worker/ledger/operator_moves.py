@@ -1,0 +1,115 @@
+"""What operators do: each move leaves one entry in the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from worker.ledger.account import AccountLedger
+from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.redis_read import read_redis
+from worker.ledger.schema.keys import Key
+from worker.ledger.types import (
+    Rebound,
+    Ref,
+    lean,
+)
+from worker.model.states import Lane
+
+RESTORABLE_S = 30 * 86400.0  # how long a discarded letter can be taken back
+
+
+class OperatorMoves(AccountLedger):
+    """The moves of operators."""
+
+    def cancel(
+        self,
+        refs: Iterable[Ref],
+        *,
+        why: str,
+        by: str | None = None,
+        run: str | None = None,
+        action: AuditAction | None = None,
+    ) -> list[tuple[Ref, str]]:
+        """Withdraw all claims, or only the run's. Results: see `lua/cancel.lua`."""
+        fields = (action or AuditAction()).named(ActionName.CANCELLED, by=by, why=why, run=run)
+        return self.results("cancel", lean({"why": why, "actor": by, "run": run, "act": fields}), refs)
+
+    def replay(
+        self,
+        refs: Iterable[Ref],
+        *,
+        why: str,
+        deadline_s: float,
+        by: str | None = None,
+        run: str | None = None,
+        lane: Lane | None = None,
+        action: AuditAction | None = None,
+        mark: int | None = None,
+    ) -> tuple[list[tuple[Ref, str]], list[str]]:
+        """Open a new round for each dead letter. Returns each one's state now, and wake-ups to ring.
+
+        mark: a death's number; what died later is left alone and told as `newer`.
+        """
+        options = lean({"why": why, "by": by, "run": run, "lane": lane.value if lane else None, "mark": mark})
+        options |= {"deadline": deadline_s * 1000, "gate": self._gate}
+        options["act"] = (action or AuditAction()).named(ActionName.REPLAYED, by=by, why=why, run=run)
+        results: list[tuple[Ref, str]] = []
+        wakeups: list[str] = []
+        for batch, response in self.in_batches("replay", options, refs):
+            results += zip(batch, response["results"], strict=True)
+            if response.get("ring"):
+                wakeups.append(response["ring"])
+        return results, wakeups
+
+    def discard(
+        self, refs: Iterable[Ref], *, why: str, by: str | None = None, action: AuditAction | None = None
+    ) -> list[tuple[Ref, str]]:
+        """Give dead letters up."""
+        fields = (action or AuditAction()).named(ActionName.DISCARDED, by=by, why=why)
+        return self.results("discard", lean({"why": why, "by": by, "act": fields}), refs)
+
+    def restore(
+        self, refs: Iterable[Ref], *, why: str | None, by: str | None = None, action: AuditAction | None = None
+    ) -> list[tuple[Ref, str]]:
+        """Take discarded dead letters back."""
+        fields = (action or AuditAction()).named(ActionName.RESTORED, by=by, why=why)
+        return self.results("restore", lean({"why": why, "by": by, "act": fields, "within": RESTORABLE_S * 1000}), refs)
+
+    def regroup(self, refs: Iterable[Ref]) -> int:
+        """Give dead letters of an earlier version their group. Returns how many had none."""
+        return sum(response["grouped"] for _, response in self.in_batches("regroup", {}, refs))
+
+    def pause(self, *, why: str, by: str | None = None, action: AuditAction | None = None) -> bool:
+        """Stop all calls of this account. Returns whether it was paused before."""
+        fields = (action or AuditAction()).named(ActionName.PAUSED, by=by, why=why)
+        return bool(self.run_script("pause", lean({"why": why, "by": by, "act": fields}))["was"])
+
+    def resume(
+        self, *, why: str, by: str | None = None, action: AuditAction | None = None
+    ) -> tuple[str | None, str | None, list[str]]:
+        """Let calls go again; what was closed is tried first. Returns what that was, a wake-up, and names of the
+        records of refused keys (see `Budget.retry`).
+        """
+        fields = (action or AuditAction()).named(ActionName.RESUMED, by=by, why=why)
+        response = self.run_script("resume", {"gate": self._gate, "act": fields})
+        return response.get("was"), response.get("ring"), list(response["records"])
+
+    def place(self, project: str, place: str, *, expect: str | None = None) -> bool:
+        """Say whether anything of a project may be done here (see `lua/place.lua`). Returns whether it is so now."""
+        return bool(self.run_script("place", lean({"project": project, "place": place, "expect": expect}))["done"])
+
+    def place_now(self, project: str) -> str:
+        """What is said of it; empty: nothing was."""
+        said: Any = read_redis(self.client.hget, self.prefix + Key.PROJECTS, project)
+        return said.decode() if said else ""
+
+    def rebind(self, endpoint: str, *, why: str | None, by: str | None, plan: bool) -> Rebound:
+        """Give the account another address. This ledger must have been made without one. plan: only look."""
+        action = AuditAction(of=endpoint).named(ActionName.REBOUND, by=by, why=why)
+        response = self.run_script("rebind", {"endpoint": endpoint, "act": action, "plan": plan})
+        return Rebound(response.get("was"), response["bound"], response["waits"])
+
+    def note(self, action: dict[str, Any], result: str, number: int) -> None:
+        """Write an act into the audit that no move of the ledger did: so many of one result."""
+        self.run_script("note", {"act": action, "result": result, "number": number})

@@ -1,0 +1,269 @@
+"""The read model: what people see of the ledger. It changes nothing, and the hot path does not know it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import redis
+
+from worker.config.clock import PROCESS, Clocks, spoken
+from worker.ledger import bindings, scripts, values
+from worker.ledger.keys import OURS, Keys
+from worker.ledger.records import AccountStatus, Attempt, Closure, Deletion, Event, Gate
+from worker.ledger.redis_read import read_redis
+from worker.ledger.schema.fields import Field
+from worker.ledger.schema.keys import Key
+from worker.ledger.schema.states import INDEX, INDEXES
+from worker.ledger.types import Ref, compact
+from worker.model.states import State, WaitingFor
+
+_PAGE = 500
+START_SHARE = 0.985  # as in lua/_gate.lua
+SKEW_TOLD_MS = 60_000.0  # of less nobody has to hear; calls are signed with it all the same
+_WEIGHT = ("key", "account", "project")  # of closures: which one an account's gate names
+_ROW = (
+    Field.STATE,
+    Field.LANE,
+    Field.WAITING_FOR,
+    Field.CAUSE,
+    Field.STATUS,
+    Field.CODE,
+    Field.REASON,
+    Field.REQUESTED_BY,
+    Field.REQUESTED_AT,
+    Field.DEADLINE,
+    Field.FINISHED_AT,
+    Field.ROUND,
+    Field.OUTCOME_UNKNOWN,
+)
+
+
+class Queries:
+    """Reads one account's ledger. Raises `Unreachable` when Redis does not answer."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        account: str,
+        keys: Keys = OURS,
+        *,
+        rate: float,
+        projects: Sequence[str] = (),
+        clocks: Clocks = PROCESS.witnesses,
+    ) -> None:
+        self._client = client
+        self.account = account
+        self._rate, self._projects = rate, projects
+        self._clocks = clocks
+        self._p = keys.account(account)
+
+    def now_ms(self) -> float:
+        """The ledger's time: Redis's clock, as long as that did not jump (see `lua/_clock.lua`)."""
+        said = spoken(self._clocks())
+        return float(read_redis(scripts.load("what_time").run, self._client, self._p, "-", said))
+
+    def show(self, ref: Ref) -> Deletion | None:
+        """One deletion with its whole history."""
+        return next(self._read([ref], history=True), None)
+
+    def status(self) -> AccountStatus:
+        """Counts, what is due and the gate, in one round trip."""
+        now = self.now_ms()
+        pipe = self._client.pipeline(transaction=False)
+        pipe.hgetall(self._p + Key.GATE)
+        pipe.hgetall(self._p + Key.CLOSURES)
+        names = list(INDEXES)
+        for name in names:
+            pipe.zcard(self._p + name)
+        for lane in ("user", "bulk"):
+            pipe.zcount(self._p + f"due:{lane}", "-inf", now)
+            pipe.zrangebyscore(self._p + f"due:{lane}", 0, "(+inf", start=0, num=1, withscores=True)
+        for name in (Key.HELD_JOBS, Key.HELD_USERS):
+            pipe.hlen(self._p + name)
+        pipe.hlen(self._p + Key.DAMAGED)
+        pipe.hmget(self._p + bindings.KEY, bindings.FIELDS)
+        raw, closed, *response, held_jobs, held_users, damaged, bound = read_redis(pipe.execute)
+        cards = dict(zip(names, response[: len(names)], strict=True))
+        user_due, user_head, bulk_due, bulk_head = response[len(names) :]
+        heads = [head[0][1] for head in (user_head, bulk_head) if head]
+        oldest = min(heads, default=None)
+        states = {state: cards.get(state.value, 0) for state in State}
+        states[State.PENDING] = cards[Key.DUE_USER] + cards[Key.DUE_BULK]
+        return AccountStatus(
+            gate=self._gate(raw, closed, now),
+            states=states,
+            oldest_due_s=(now - oldest) / 1000 if oldest is not None and oldest <= now else None,
+            due={"user": user_due, "bulk": bulk_due},
+            oldest_due_by_lane={
+                lane: (now - head[0][1]) / 1000
+                for lane, head in (("user", user_head), ("bulk", bulk_head))
+                if head and head[0][1] <= now
+            },
+            next_due_at=oldest if oldest is not None and oldest > now else None,
+            holds=held_jobs + held_users,
+            bound=bindings.binding(bound),
+            damaged=damaged,
+        )
+
+    def gate(self) -> Gate:
+        """The gate alone."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.hgetall(self._p + Key.GATE)
+        pipe.hgetall(self._p + Key.CLOSURES)
+        raw, closed = read_redis(pipe.execute)
+        return self._gate(raw, closed, self.now_ms())
+
+    def each(self, state: State, *, newest_first: bool = True, history: bool = False) -> Iterator[Deletion]:
+        """Every deletion in a state, by time. One that moves on meanwhile is left out."""
+        for refs in self._pages(state, newest_first):
+            yield from (d for d in self._read(refs, history=history) if d.state is state)
+
+    def rows(self, due: Mapping[Ref, float]) -> Iterator[Deletion]:
+        """What fits a line of each, for a list of up to 500. due: their scores in its index."""
+        gate, now = self.gate(), self.now_ms()
+        response = read_redis(scripts.load("read_fields").run, self._client, self._p, compact(_ROW), *map(str, due))
+        for (ref, at), found in zip(due.items(), values.loaded(response), strict=True):
+            fields = {name.value: value for name, value in zip(_ROW, found, strict=True) if value is not False}
+            if _is_sound(fields):
+                yield self._deletion(
+                    ref, fields, at if Field.FINISHED_AT not in fields else None, gate, now, history=False
+                )
+
+    # -- how it is read ----------------------------------------------------------------------------------------------
+
+    def _pages(self, state: State, newest_first: bool) -> Iterator[list[Ref]]:
+        for index in INDEX[state]:
+            # members first, records later: paging by rank over a moving index would skip some
+            members = read_redis(partial(self._client.zrange, self._p + index, 0, -1, desc=newest_first))
+            for start in range(0, len(members), _PAGE):
+                yield [Ref.parse(member.decode(errors="replace")) for member in members[start : start + _PAGE]]
+
+    def _read(self, refs: list[Ref], *, history: bool) -> Iterator[Deletion]:
+        gate = self.gate()
+        now = self.now_ms()
+        pipe = self._client.pipeline(transaction=False)
+        for ref in refs:
+            pipe.hgetall(f"{self._p}{Key.RECORD}{ref}")
+            for index in (Key.DUE_USER, Key.DUE_BULK, Key.HELD):
+                pipe.zscore(self._p + index, str(ref))
+        response = read_redis(pipe.execute)
+        for i, ref in enumerate(refs):
+            fields = values.texts(response[4 * i])
+            if _is_sound(fields):
+                due = next((score for score in response[4 * i + 1 : 4 * i + 4] if score is not None), None)
+                yield self._deletion(ref, fields, due, gate, now, history=history)
+
+    def _deletion(
+        self, ref: Ref, fields: dict[str, str], due: float | None, gate: Gate, now: float, *, history: bool
+    ) -> Deletion:
+        state = State(fields[Field.STATE])
+        attempts, events = _history(f"{fields.get('past', '')}\n{fields.get('log', '')}") if history else ((), ())
+        status, closed = fields.get(Field.STATUS), gate.closes(ref.project_id)
+        return Deletion(
+            ref=ref,
+            account=self.account,
+            state=state,
+            waiting_for=_waiting_for(fields, due, gate, now, closed=closed) if state is State.PENDING else None,
+            cause=fields.get(Field.CAUSE),
+            evidence=fields.get(Field.EVIDENCE),
+            lane=fields.get(Field.LANE, "bulk"),
+            reason=fields.get(Field.REASON),
+            requested_by=fields.get(Field.REQUESTED_BY),
+            run=fields.get(Field.RUN),
+            replay=fields.get(Field.REPLAY),
+            cut=values.whole(fields.get(Field.HISTORY_DROPPED)),
+            claims=tuple(values.entries(fields.get(Field.CLAIMS))[1:]),
+            requested_at=float(fields[Field.REQUESTED_AT]),
+            due_at=due,
+            deadline_at=float(fields[Field.DEADLINE]),
+            finished_at=values.number(fields.get(Field.FINISHED_AT)),
+            round=values.whole(fields.get(Field.ROUND), 1),
+            used=values.whole(fields.get(Field.ATTEMPTS_USED)),
+            may_be_deleted=fields.get(Field.OUTCOME_UNKNOWN) == "1" and state not in (State.DELETED, State.GONE),
+            cancel_wanted=fields.get(Field.CANCEL_REQUESTED) == "cancel",
+            status=values.whole(status) if status else None,
+            code=fields.get(Field.CODE),
+            asset_id=fields.get(Field.ASSET_ID),
+            voice_train_job_id=fields.get(Field.VOICE_JOB_ID),
+            attempts=attempts,
+            events=events,
+        )
+
+    def _gate(self, raw: dict[bytes, bytes], closed: dict[bytes, bytes], now: float) -> Gate:
+        g = values.texts(raw)
+        number = partial(_number, g)
+        rate = self._rate * (number("share") or START_SHARE) / (number("slow") or 1.0)
+        closures = tuple(self._closures(g, closed, now))
+        shut = [one for one in closures if one.scope != "project"] or self._all_of(closures)
+        skew = number("skew")
+        gate = Gate(self.account, "ok", None, None, round(rate, 3), None, skew, closures)
+        if shut:
+            why = shut[0]
+            return replace(gate, gate=why.cause, since=why.since, until=why.until, reason=why.reason)
+        if skew is not None and abs(skew) > SKEW_TOLD_MS:
+            minutes = abs(skew) / 60_000
+            way = "ahead of" if skew > 0 else "behind"
+            message = f"MetaStudio's clock is {minutes:.1f} min {way} ours; calls are signed with its clock"
+            return replace(gate, gate="clock", since=number("skew_at"), reason=message)
+        return gate
+
+    def _closures(self, g: dict[str, str], closed: dict[bytes, bytes], now: float) -> Iterator[Closure]:
+        """What weighs most first."""
+        number = partial(_number, g)
+        if "paused" in g:
+            by = g.get("paused_by") or None
+            reason = g["paused"] + (f" (by {by})" if by else "")
+            yield Closure("account", self.account, "paused", number("paused_at"), None, None, by, reason)
+        found = [(*full.partition(" ")[::2], values.fields(said)) for full, said in values.texts(closed).items()]
+        messages = [one for one in found if one[0] in _WEIGHT and one[2].get("cause") and not one[2].get("quiet")]
+        for scope, name, said in sorted(messages, key=lambda one: (_WEIGHT.index(one[0]), one[1])):
+            since, until = values.number(said.get("since")), values.number(said.get("until"))
+            facts = (said.get(fact) for fact in ("target", "by", "why"))
+            yield Closure(scope, name or self.account, said["cause"], since, until, *facts)
+        throttled = number("throttled_until") or 0
+        if throttled > now:
+            why = "MetaStudio answered 429: slowed down"
+            yield Closure("account", self.account, "throttled", number("throttled_at"), throttled, None, None, why)
+
+    def _all_of(self, closures: tuple[Closure, ...]) -> list[Closure]:
+        """The closures of the account's own projects, where they are all closed: then the account is."""
+        mine = [one for one in closures if one.name in self._projects]
+        return mine if mine and len(mine) == len(self._projects) else []
+
+
+def _number(g: dict[str, str], name: str) -> float | None:
+    return values.number(g.get(name))
+
+
+def _waiting_for(fields: dict[str, str], due: float | None, gate: Gate, now: float, *, closed: bool) -> WaitingFor:
+    own = WaitingFor(said) if (said := fields.get(Field.WAITING_FOR)) in tuple(WaitingFor) else WaitingFor.TURN
+    if due is not None and due > now:
+        return own
+    if closed and gate.gate in ("ok", "clock", "throttled"):
+        return WaitingFor.MISCONFIGURED
+    if gate.gate in ("ok", "clock"):
+        return WaitingFor.TURN
+    return WaitingFor(gate.gate) if gate.gate in tuple(WaitingFor) else WaitingFor.OUTAGE
+
+
+def _is_sound(fields: Mapping[str, str]) -> bool:
+    """Whether it can be shown. What cannot is put aside by the moves, and told as damaged."""
+    return fields.get(Field.STATE) in tuple(State) and all(
+        values.number(fields.get(name)) is not None for name in (Field.REQUESTED_AT, Field.DEADLINE)
+    )
+
+
+def _history(log: str) -> tuple[tuple[Attempt, ...], tuple[Event, ...]]:
+    attempts, events = [], []
+    for line in log.split("\n"):
+        match line.split(" ", 4):
+            case ["A", round_, n, at, said]:
+                attempts.append(
+                    Attempt(values.whole(n), values.whole(round_), values.number(at) or 0, values.fields(said))
+                )
+            case ["E", at, *rest]:
+                fields = values.fields(" ".join(rest))
+                events.append(Event(values.number(at) or 0, str(fields.pop("event", "?")), fields))
+    return tuple(attempts), tuple(events)

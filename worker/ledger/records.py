@@ -1,0 +1,111 @@
+"""What people see of one account: a deletion with its history, the gate and what is closed, the account in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.ledger.bindings import Binding
+from worker.ledger.types import Ref
+from worker.model.states import State, WaitingFor
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One DELETE call. `at` in ms since 1970, Redis's clock."""
+
+    n: int
+    round: int
+    at: float
+    said: dict[str, Any]  # status, code, message, request_id, ms, outcome, silence
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Anything else that happened: requested again, looked, lost, replayed, …"""
+
+    at: float
+    name: str
+    said: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """One record as it stands. All times in ms since 1970, Redis's clock."""
+
+    ref: Ref
+    account: str
+    state: State
+    waiting_for: WaitingFor | None
+    cause: str | None
+    evidence: str | None
+    lane: str
+    reason: str | None
+    requested_by: str | None
+    run: str | None
+    claims: tuple[dict[str, Any], ...]  # further ones: by, why, run, pol, at, lane, due, dl
+    requested_at: float
+    due_at: float | None
+    deadline_at: float
+    finished_at: float | None
+    round: int
+    used: int  # attempts of this round's budget that are used up
+    may_be_deleted: bool
+    cancel_wanted: bool
+    status: int | None  # of the last DELETE
+    code: str | None
+    asset_id: str | None
+    voice_train_job_id: str | None
+    attempts: tuple[Attempt, ...] = ()
+    events: tuple[Event, ...] = ()
+    replay: str | None = None  # that began its present round
+    cut: int = 0  # lines of earlier rounds that its history let go of
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """What is closed: see `lua/_closures.lua`. Times in ms since 1970."""
+
+    scope: str  # account, key or project
+    name: str  # the account's, the key's fingerprint, the project's id
+    cause: str  # outage, misconfigured, credentials, paused or throttled
+    since: float | None
+    until: float | None  # when it is tried again; None: when a person acts
+    target: str | None  # the job that closed it
+    requested_by: str | None  # whoever asked for that, or paused it
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """An account's gate for people: ok, throttled, outage, credentials, clock, misconfigured or paused."""
+
+    account: str
+    gate: str
+    since: float | None  # ms since 1970
+    until: float | None  # when it is tried again; None: when a person acts, or does not apply
+    rate: float  # calls a second it aims at now
+    reason: str | None
+    skew_ms: float | None
+    closures: tuple[Closure, ...] = ()
+
+    def closes(self, project_id: str) -> bool:
+        """Whether the project alone is closed."""
+        return any(one.scope == "project" and one.name == project_id for one in self.closures)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStatus:
+    """One account in numbers."""
+
+    gate: Gate
+    states: dict[State, int]
+    oldest_due_s: float | None  # how long the most overdue pending deletion has been due; None: nothing is due
+    due: dict[str, int] = field(default_factory=dict)  # by lane, due now
+    oldest_due_by_lane: dict[str, float] = field(
+        default_factory=dict
+    )  # the same in seconds, of each lane that has some
+    next_due_at: float | None = None  # when the next pending one is due, where none is due now
+    holds: int = 0  # of jobs and of app users
+    bound: Binding | None = None  # its address at MetaStudio; None: nobody used it yet
+    damaged: int = 0  # entries that other hands spoilt and nobody has looked at yet (see `worker.ledger.damage`)

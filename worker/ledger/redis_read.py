@@ -1,0 +1,43 @@
+"""Reading from Redis: what cannot be read is said in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+
+from worker.ledger.redis_errors import is_away, is_forbidden, why_away
+from worker.model.errors import EraserError, Unreachable
+
+
+class WrongKind(EraserError):
+    """Somebody wrote something else under a name of ours. The ledger's own moves put it aside and go on."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a key of the ledger has the wrong type, because another program wrote it: `eraser doctor` sets it aside; "
+            "then try again"
+        )
+
+
+def read_redis(read: Any, *args: Any, **options: Any) -> Any:
+    """Call one of redis-py's reading methods. Raises `Unreachable` when Redis does not answer, or not now."""
+    try:
+        return read(*args, **options)
+    except redis.RedisError as error:
+        if "WRONGTYPE" in str(error):
+            raise WrongKind from None
+        if not is_away(error):
+            raise
+        raise Unreachable(why_away(error)) from None
+
+
+def info(client: redis.Redis, *section: str) -> dict[str, Any]:
+    """What INFO says. Empty where Redis forbids it: an ACL counts it as dangerous, and no promise depends on it."""
+    try:
+        response: dict[str, Any] = client.info(*section)
+    except redis.exceptions.ResponseError as error:
+        if not is_forbidden(error):
+            raise
+        return {}
+    return response

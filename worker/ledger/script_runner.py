@@ -1,0 +1,180 @@
+"""How a move is run: over one connection without hidden retries, numbered, and again while Redis is away."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from worker.config.clock import PROCESS, Clocks, spoken
+from worker.ledger import scripts, values
+from worker.ledger.redis_errors import FOR_A_PERSON, is_away, leaving, why_away
+from worker.ledger.types import Ref, compact
+from worker.model.errors import OtherEndpoint, ProjectElsewhere, Unreachable
+
+PLACINGS = 10  # of a move: settings that disagree can take a project from each other only so often
+
+log = logging.getLogger(__name__)
+
+BATCH = 500  # deletions one script may touch: Redis serves nobody else meanwhile
+
+
+def connect(url: str, *, timeout_s: float = 5.0) -> redis.Redis:
+    """A client without hidden retries: the ledger repeats an operation itself, under the same number."""
+    client = redis.Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=min(timeout_s, 3.0),
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+    )
+    client.connection_pool.connection_class = leaving(client.connection_pool.connection_class)
+    return client
+
+
+class _Caller(threading.local):
+    """Each thread numbers its own operations, so that a repeated one is known as such (see `lua/_once.lua`)."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._name = ""
+        self._seq = 0
+
+    def next(self) -> tuple[str, int]:
+        """The caller's name and the operation's number.
+
+        A forked child takes a name of its own: under its parent's, one child's request would be taken for another's.
+        """
+        if self._pid != os.getpid():
+            self._pid, self._name, self._seq = os.getpid(), secrets.token_hex(8), 0
+        self._seq += 1
+        return self._name, self._seq
+
+
+class ScriptRunner:
+    """Runs the moves of one account. Thread-safe.
+
+    endpoint: the address that this process calls for it; None: it calls nobody, and may act whatever the address is.
+    placer(project, account): asks the register where a project belongs (see `worker.ledger.places`), so that a move on
+    one that is not known here may go on, or raises `ProjectElsewhere`; None: what is not known to be elsewhere is here.
+    patience_s: how long it tries again while Redis is away. clocks: what time it is by this process and by MetaStudio
+    (see `lua/_clock.lua`). clock: Lua in the place of Redis's clock, for tests.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        account: str,
+        prefix: str,
+        *,
+        endpoint: str | None,
+        placer: Callable[[str, str], None] | None,
+        patience_s: float,
+        clocks: Clocks = PROCESS.witnesses,
+        clock: str | None = None,
+    ) -> None:
+        self.client = client
+        self.account = account
+        self.prefix = prefix
+        self.endpoint = endpoint
+        self._placer = placer
+        self.clocks = clocks
+        self.clocks_agree = True  # when it asked last
+        self.ahead_ms = 0.0  # how far Redis's clock was ahead of the ledger's time then
+        self._patience_s = patience_s
+        self._clock = clock
+        self._caller = _Caller()
+
+    def results(self, move: str, options: dict[str, Any], refs: Iterable[Ref]) -> list[tuple[Ref, str]]:
+        """Run one move over many deletions: each one's result."""
+        results: list[tuple[Ref, str]] = []
+        for batch, response in self.in_batches(move, options, refs):
+            results += zip(batch, response["results"], strict=True)
+        return results
+
+    def in_batches(
+        self,
+        move: str,
+        options: dict[str, Any],
+        refs: Iterable[Ref],
+        *,
+        about: Callable[[list[Ref]], dict[str, Any]] = lambda _: {},
+    ) -> Iterable[tuple[list[Ref], dict[str, Any]]]:
+        """Run one move over many deletions, 500 at a time. `about` adds what it needs to know of each batch."""
+        rest = iter(refs)
+        while batch := list(islice(rest, BATCH)):
+            yield batch, self.run_script(move, options | about(batch), batch)
+
+    def run_script(
+        self,
+        name: str,
+        options: dict[str, Any],
+        refs: Sequence[Ref | str | bytes] = (),
+        *,
+        keep_trying: Callable[[], bool] | None = None,
+    ) -> dict[str, Any]:
+        """Run one move, repeating it under the same number while Redis is away.
+
+        keep_trying: try on while it returns True, instead of for `patience_s`. Raises `OtherEndpoint` and
+        `ProjectElsewhere`.
+        """
+        if self._placer:
+            options = options | {"placed": True}
+        for _ in range(PLACINGS):
+            response = self._run(name, options, refs, keep_trying)
+            if "unplaced" not in response:
+                return response
+            for project in response["unplaced"]:
+                self._place(project)
+        raise RuntimeError(f"{name}: a project finds no account")  # a bug: whoever placed it was told that it is here
+
+    def _place(self, project: str) -> None:
+        if self._placer is None:
+            raise ProjectElsewhere(project, home=self.account, ours="another account")
+        self._placer(project, self.account)
+
+    def _run(
+        self,
+        name: str,
+        options: dict[str, Any],
+        refs: Sequence[Ref | str | bytes],
+        keep_trying: Callable[[], bool] | None,
+    ) -> dict[str, Any]:
+        script = scripts.load(name, clock=self._clock)
+        caller, seq = self._caller.next()
+        numbered = f"{seq} {self.endpoint or ''}".rstrip()
+        said = compact(options)
+        names = [ref if isinstance(ref, bytes) else str(ref) for ref in refs]
+        give_up = time.monotonic() + self._patience_s
+        pause = 0.05
+        while True:
+            try:
+                message = f"{numbered}{spoken(self.clocks())}"
+                raw = script.run(self.client, self.prefix, caller, message, said, *names)
+                response: dict[str, Any] = values.loaded(raw)
+            except redis.RedisError as error:
+                if not is_away(error):
+                    raise
+                in_time = time.monotonic() + pause <= give_up and not isinstance(error, FOR_A_PERSON)
+                if not (keep_trying() if keep_trying else in_time):
+                    raise Unreachable(why_away(error)) from None
+                time.sleep(pause)
+                pause = min(pause * 2, 1.0)
+                continue
+            if bound := response.get("elsewhere"):
+                raise OtherEndpoint(self.account, bound=bound, ours=self.endpoint or "")
+            if response.get("stale"):
+                raise RuntimeError(f"the {name} of caller {caller} came after its successor")  # a bug: threads share it
+            self.clocks_agree, self.ahead_ms = not response.get("apart"), response.get("ahead", 0.0)
+            for what, why in response.get("damage", ()):
+                log.error("ledger.damaged", extra={"ledger": self.prefix, "what": what, "why": why})
+            return response

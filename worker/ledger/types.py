@@ -1,0 +1,270 @@
+"""What goes into the ledger's moves and what comes out of them: plain values, no I/O."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from worker.model.states import Lane
+
+
+def target(job_id: str) -> dict[str, str]:
+    """What is meant, as every JSON says it: its kind and its id; a job's id also under its own name."""
+    return {"kind": "job", "id": job_id, "job_id": job_id}
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Which job: the natural key of a deletion."""
+
+    project_id: str
+    job_id: str
+
+    def __str__(self) -> str:
+        return f"{self.project_id}/{self.job_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Ref:
+        """Read what `str` wrote."""
+        project_id, _, job_id = text.partition("/")
+        return cls(project_id, job_id)
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """The knobs of an account's gate; durations in milliseconds. See `lua/_gate.lua`."""
+
+    interval: float  # between DELETEs at the full documented rate
+    lease: float  # how long an executor may hold a deletion
+    look_interval: float  # between GETs
+    max_calls: int = 256  # calls under way at once, however slow they are
+    outage_after: int = 5  # different jobs that fail without a sign of life between them
+    outage_pause: float = 2_000  # before the first try; each that comes to nothing doubles it
+    outage_pause_max: float = 180_000
+    misconfigured_pause: float = 60_000
+    misconfigured_pause_max: float = 900_000
+    bar_pause: float = 60_000  # where there is nothing to sign with: nothing is sent to find out
+    key_pause: float = 60_000  # of a refused key, where its record could not be told; see `worker.execution.key_budget`
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyText:
+    """Which text of the policies' file a process acts on; see `lua/_policy_texts.lua`. `at` in ms since 1970."""
+
+    id: str  # a hash of its policies
+    at: float  # when the file was written; where this process saw it change: when
+    changed: bool = False
+
+    def as_options(self) -> dict[str, Any]:
+        """The script's form."""
+        return lean({"id": self.id, "at": self.at, "changed": self.changed})
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionRequest:
+    """Who asks for a deletion, why and how urgently. Times in seconds from now."""
+
+    lane: Lane = Lane.BULK
+    by: str | None = None
+    why: str | None = None
+    run: str | None = None
+    app_user: str | None = None
+    delay_s: float = 0.0
+    deadline_s: float = 30 * 86400.0
+    after_ms: float | None = None  # a moment, ms since 1970, in the place of the delay
+    force: bool = False  # also when it is `deleted` or `gone` already
+    policy: str | None = None  # the retention policy that asks; it has to mean it still when the call is made
+    policy_text: PolicyText | None = None  # the text that says so: a worker with an older one does not judge it
+    seen: bool = False  # a list of MetaStudio's had these jobs a moment ago
+    action: dict[str, Any] | None = (
+        None  # for the audit, where a person allowed more than the cap; see `worker.ledger.audit_actions`
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """One request's end: it is recorded, and stands in `state`."""
+
+    ref: Ref
+    state: str
+    deduplicated: bool
+
+
+ABSENT_ONCE = 1000  # added to `looks` when a well-formed list did not have the job
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to make one attempt, until `expires`: by `elapsed`, so that whoever slept through it knows."""
+
+    ref: Ref
+    token: str
+    lane: Lane
+    round: int
+    used: int  # attempts of this round's budget that are used up
+    calls: int  # DELETE calls made in this round
+    later: int  # times it was not deletable yet
+    refused: int  # times MetaStudio refused although it looked deletable
+    looks: int  # 0: call DELETE; n: look first, for the n-th time; above ABSENT_ONCE: and it was absent already
+    unknown: bool  # an earlier attempt's outcome is unknown: it may be deleted
+    seen: bool  # a list or show had it
+    unseen: int  # looks in a row at which the whole project looked empty
+    cancel_wanted: bool
+    app_user: str | None
+    probe: str | None  # this lease tries whether what is closed may open: its name in `lua/_closures.lua`
+    skew_ms: float | None  # MetaStudio's clock less Redis's
+    redis_ms: float  # Redis's clock when it was taken
+    taken: float  # by `elapsed`, before the script was sent
+    expires: float
+    deadline_left_s: float
+    ahead_s: float = 0.0  # its slot is so far ahead: the call waits for it
+    call_seq: int = 0  # the number of the call that it allows
+    who: bool = False  # an app user is on hold and nobody knows whose job this is: look first
+    policies: tuple[str, ...] = ()  # nobody but these policies asks for it: one of them has to mean it still
+    skew_ago_ms: float = math.inf  # so long ago somebody was told of the skew
+    unsent: bool = False  # something is asked first: `Ledger.confirm` has to say that the DELETE may leave
+
+    @property
+    def absent_once(self) -> bool:
+        """Whether an earlier list of this round did not have it."""
+        return self.looks > ABSENT_ONCE
+
+    @property
+    def first(self) -> bool:
+        """Whether nothing was ever sent for it in this round."""
+        return self.calls == 0
+
+
+@dataclass(frozen=True, slots=True)
+class GateSignal:
+    """What a call taught about the account; the gate learns from it. Times in milliseconds."""
+
+    kind: str  # see `learn` in `lua/_breaker.lua`
+    key: str | None = None
+    ms: float | None = None
+    probe: str | None = None
+    retry_after: float | None = None
+    skew: float | None = None
+    why: str | None = None
+
+    def as_options(self) -> dict[str, Any]:
+        """The script's form: nothing that is None or False."""
+        return lean({name: getattr(self, name) for name in _LESSON})
+
+
+_LESSON = tuple(field.name for field in fields(GateSignal))
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What becomes of a lease. Written by `worker.rules.outcome`, carried out by `lua/_settle.lua`."""
+
+    ref: Ref
+    token: str
+    to: str  # pending, or a state that ends it
+    wait: str | None = None
+    delay_s: float = 0.0
+    cause: str | None = None
+    evidence: str | None = None
+    used: bool = False  # the attempt counts against the round's budget
+    called: bool = False  # a DELETE was made
+    ms: float = 0.0
+    attempt: dict[str, Any] | None = None
+    event: dict[str, Any] | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+    status: int | None = None
+    code: str | None = None
+    signal: GateSignal | None = None
+    policy_text: PolicyText | None = None  # by which policies were asked
+    call_seq: int | None = None  # the number of the call that the lease allowed
+    departed_ms: float | None = None  # when it left, after the lease was asked for; None: no DELETE was sent
+
+    def as_options(self) -> dict[str, Any]:
+        """The script's form: nothing that is None, times in milliseconds."""
+        options: dict[str, Any] = {
+            "ref": str(self.ref),
+            "token": self.token,
+            "to": self.to,
+            "wait": self.wait,
+            "delay": self.delay_s * 1000,
+            "cause": self.cause,
+            "evidence": self.evidence,
+            "used": self.used or None,
+            "called": self.called or None,
+            "ms": self.ms,
+            "outcome": self.attempt.get("outcome") if self.attempt else None,
+            "attempt": compact(self.attempt) if self.attempt is not None else None,
+            "event": compact(self.event) if self.event is not None else None,
+            "set": self.fields or None,
+            "status": self.status,
+            "code": self.code,
+            "saw": self.signal.as_options() if self.signal else None,
+            "book": self.policy_text.as_options() if self.policy_text else None,
+            "nth": self.call_seq,
+            "left": self.departed_ms,
+        }
+        return lean(options)
+
+
+@dataclass(frozen=True, slots=True)
+class Rebound:
+    """What came of giving an account another address."""
+
+    was: str | None  # the address before; None: it had none yet
+    bound: bool  # it has the new one now
+    waits: dict[str, int]  # pending, running, held, dead: while there are any it keeps the old one
+
+    @property
+    def free(self) -> bool:
+        return not any(self.waits.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A harmless list to ask for before anything else is called: it tries what is closed, or a key."""
+
+    name: str  # of the closure, or `key`
+    project_id: str | None  # whose list; None: of any, and nobody knows one
+    skew_ms: float | None
+    redis_ms: float
+    taken: float  # by `elapsed`, before the script was sent
+    skew_ago_ms: float = math.inf
+
+    @property
+    def own(self) -> bool:
+        """Whether it is about the account, so that a project of the account's own is asked for."""
+        return not self.name.startswith("project ")
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a trial's list taught."""
+
+    name: str
+    project_id: str
+    signal: GateSignal
+
+    def as_options(self) -> dict[str, Any]:
+        """The script's form."""
+        return {"name": self.name, "project": self.project_id, "saw": self.signal.as_options()}
+
+
+@dataclass(frozen=True, slots=True)
+class TakeResult:
+    """What an executor is told: a lease, or a list to ask for, or to wait, or that there is nothing for it."""
+
+    lease: Lease | None = None
+    trial: Trial | None = None
+    wait_s: float | None = None
+    settled: str | None = None  # what became of the settlement that came along
+    wakeup: str | None = None  # call another hand with this wake-up
+    next_ms: float | None = None  # Redis time when somebody should look again
+
+
+compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def lean(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None and value is not False}

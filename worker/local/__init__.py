@@ -1,0 +1,1 @@
+"""One machine: a private Redis, child processes, and `eraser up`. Production does not need it."""

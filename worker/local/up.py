@@ -1,0 +1,265 @@
+"""One machine: a Redis of its own, a worker and a schedule as child processes, kept alive and stopped in order.
+
+    DIR/up.lock     held by `eraser up` and by its guard until the last process has ended: one `up` a directory
+    DIR/redis.*     see `worker.local.embedded`
+    DIR/receipts    see `worker.receipts.dayfiles`
+    DIR/beat-*      what Celery's beat remembers
+
+Killed at any moment, nothing is lost: Redis has each accepted deletion on disk before the caller hears "accepted", and
+the next `up` goes on where this one ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.util
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from worker.config.data_directory import find_running
+from worker.config.settings import Settings
+from worker.execution.app_context import AppContext, policy_file
+from worker.ledger.deletions import connect
+from worker.local import child_reaper
+from worker.local.embedded import EmbeddedRedis
+from worker.local.processes import Child, Guard, celery, undisturbed
+from worker.metastudio.wiring import source_of
+from worker.model.errors import EraserError, SettingsError, UsageError
+
+log = logging.getLogger(__name__)
+
+WORKER = ("worker", "--without-mingle", "--without-gossip", "--loglevel", "INFO")  # they cost a second at each start
+HOST, PORT = "127.0.0.1", 8710  # of the HTTP side
+TICK_S = 0.2
+LOOK_AT_REDIS_S = 2.0
+GUARD_GRACE_S = 10.0  # a worker whose `up` was killed may finish the call under way, but not for ever
+LAST_ONE_S = 20.0  # how long the processes of an `up` that was killed may take to end before we give up
+
+
+def check(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Raise `UsageError` with everything that is missing before a deletion could be sent, by any account."""
+    missing: list[str] = []
+    broken: set[str] = set()
+    for account in settings.accounts.values():
+        for need in (
+            account.require_endpoint,
+            lambda account=account: source_of(account.credentials, environ).current(),
+        ):
+            try:
+                need()
+            except SettingsError as error:
+                missing.append(str(error))
+                broken.add(account.name)
+            except EraserError as error:  # IAM is away: no reason not to start, the gate waits for it
+                log.warning("credentials.unchecked", extra={"account": account.name, "error": str(error)})
+    policy_file(settings).current()
+    if len(broken) == len(settings.accounts):  # else the worker serves the others, and the gates say what is wrong
+        raise UsageError(
+            "cannot delete anything yet, please set:\n\n  "
+            + "\n  ".join(dict.fromkeys(missing))
+            + "\n\nNo account at hand? `eraser demo` shows everything, and `eraser simulator` is a MetaStudio to try."
+        )
+
+
+@dataclass
+class Household:
+    """What `eraser up` keeps running."""
+
+    directory: Path
+    settings: Settings
+    guard: Guard
+    redis: EmbeddedRedis | None  # None: ERASER_REDIS_URL names another one
+    children: list[Child] = field(default_factory=list)
+    address: str | None = None  # of the HTTP side; None: its extra is not installed
+    _looked: float = 0.0
+    _silent: int = 0
+
+    @property
+    def redis_url(self) -> str:
+        return self.redis.url if self.redis else self.settings.redis_url or ""
+
+    def start(self, environ: Mapping[str, str]) -> None:
+        """Start the children; they find everything in their environment."""
+        theirs = children_environment(environ, self.redis_url)
+        receipts = self.settings.receipts_dir or self.directory / "receipts"
+        theirs["ERASER_RECEIPTS_DIR"] = str(receipts.expanduser().absolute())
+        words = {
+            "worker": WORKER,
+            "beat": ("beat", "--loglevel", "INFO", "--schedule", str(self.directory / "beat-schedule")),
+        }
+        commands = {name: celery(*argv) for name, argv in words.items()}
+        if has_web():
+            port = free_port()
+            self.address = f"http://{HOST}:{port}"
+            commands["console"] = [sys.executable, "-m", "worker.interfaces.cli", "console", "--port", str(port)]
+        for name, command in commands.items():
+            grace_s = self.settings.call_timeout + 10.0 if name == "worker" else 5.0
+            child = Child(
+                name,
+                command,
+                theirs,
+                self.directory,
+                self.guard,
+                grace_s=grace_s,
+                killed_grace_s=GUARD_GRACE_S,
+            )
+            self.children.append(child)
+            child.start()
+
+    def keep(self) -> None:
+        """Look after everything for ever. Ends by an exception, such as `Stopped`."""
+        while True:
+            self.tick()
+            time.sleep(TICK_S)
+
+    def tick(self) -> None:
+        """Look once: what died is started again, after a pause that grows."""
+        for child in self.children:
+            if (how := child.ended()) is not None:
+                log.warning(
+                    "child.ended", extra={"child": child.name, "how": how, "again_in_s": round(child.pause_left_s, 1)}
+                )
+            if child.start_if_time():
+                log.info("child.started", extra={"child": child.name, "pid": child.pid})
+        if self.redis and time.monotonic() - self._looked >= LOOK_AT_REDIS_S:
+            self._looked = time.monotonic()
+            self._look_at_redis(self.redis)
+
+    def _look_at_redis(self, redis: EmbeddedRedis) -> None:
+        self._silent = 0 if find_running(self.directory) else self._silent + 1
+        if self._silent < 2:
+            return
+        log.warning("redis.ended", extra={"log": str(redis.log)})
+        try:
+            start_redis(redis, self.guard)
+            log.info("redis.started", extra={"pid": redis.pid})
+        except EraserError as error:
+            log.error("redis.refused", extra={"error": str(error)})
+
+    def stop(self) -> None:
+        """Children first, so that their last answers are recorded; then Redis."""
+        for child in self.children:
+            child.ask_to_end()
+        for child in self.children:
+            child.wait_until_ended()
+        if self.redis:
+            stop_redis(self.redis, self.guard)
+
+
+@contextlib.contextmanager
+def household(directory: Path, settings: Settings, environ: Mapping[str, str]) -> Iterator[Household]:
+    """Take the directory, start everything, and stop everything on the way out."""
+    directory = directory.expanduser().absolute()
+    redis = None
+    if settings.redis_url is None:
+        redis = EmbeddedRedis(directory, server=settings.redis_server, appendfsync="always")
+    with _directory_of_our_own(directory) as lock, undisturbed_guard(lock) as keeper:
+        home = Household(directory, settings, keeper, redis)
+        try:
+            if redis:
+                start_redis(redis, keeper)
+            AppContext.load(children_environment(environ, home.redis_url)).check_endpoints()
+            home.start(environ)
+            yield home
+        finally:
+            home.stop()
+
+
+@contextlib.contextmanager
+def undisturbed_guard(lock: IO[str]) -> Iterator[Guard]:
+    """A guard that holds our lock too: who comes next waits until everything of ours has ended."""
+    with undisturbed():
+        keeper = Guard(holds=[lock.fileno()])
+    try:
+        yield keeper
+    finally:
+        keeper.dismiss()
+
+
+@contextlib.contextmanager
+def _directory_of_our_own(directory: Path) -> Iterator[IO[str]]:
+    """Hold DIR/up.lock. Raises `UsageError` when another `up` has it; waits for what a killed one left behind."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (directory / "redis.start").touch(mode=0o600)  # marks it as ours for `EmbeddedRedis`
+        lock = (directory / "up.lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot use {directory} for the data: {error.strerror}") from None
+    with lock:
+        until = time.monotonic() + LAST_ONE_S
+        while not _try(lock):
+            lock.seek(0)
+            pid = lock.read().strip()
+            if pid.isdecimal() and child_reaper.lives(int(pid)):
+                raise UsageError(
+                    f"another `eraser up` runs on {directory}, process {pid}: use that one, stop it, "
+                    "or name another directory with --data"
+                )
+            if time.monotonic() > until:
+                raise UsageError(f"processes of an earlier `eraser up` on {directory} do not end: check `ps`")
+            time.sleep(0.1)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield lock
+
+
+def _try(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def has_web() -> bool:
+    """Whether the extra `web` is installed: the rest works without it."""
+    return all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn", "jinja2"))
+
+
+def free_port() -> int:
+    """The console's own port, or any free one where somebody has that."""
+    for port in (PORT, 0):
+        with contextlib.suppress(OSError), socket.create_server((HOST, port)) as found:
+            return int(found.getsockname()[1])
+    return PORT
+
+
+def start_redis(redis: EmbeddedRedis, keeper: Guard) -> None:
+    """Start or adopt it. An adopted one was perhaps started to write less eagerly: not under us."""
+    with undisturbed():
+        redis.start()
+        with contextlib.closing(connect(redis.url)) as client:
+            client.config_set("appendfsync", "always")
+            pid = int(client.info("server")["process_id"])
+        keeper.watch(pid, GUARD_GRACE_S)
+
+
+def stop_redis(redis: EmbeddedRedis, keeper: Guard) -> None:
+    """Stop it, adopted or not: on this directory nobody else is left."""
+    pid = redis.pid
+    if pid is None and find_running(redis.directory):
+        with contextlib.closing(connect(redis.url)) as client:
+            pid = int(client.info("server")["process_id"])
+        child_reaper.end(pid, GUARD_GRACE_S)
+    redis.stop()
+    if pid is not None:
+        keeper.unwatch(pid)
+
+
+def children_environment(environ: Mapping[str, str], redis_url: str) -> dict[str, str]:
+    """What the children see: our Redis, none of Celery's variables, and files by their whole path."""
+    theirs = {name: value for name, value in environ.items() if not name.startswith("CELERY_")}
+    for name, value in theirs.items():
+        if (name.endswith("_FILE") or name == "ERASER_CONFIG") and value and Path(value).expanduser().exists():
+            theirs[name] = str(Path(value).expanduser().absolute())
+    theirs.pop("ERASER_REDIS_URL_FILE", None)
+    return theirs | {"ERASER_REDIS_URL": redis_url}

@@ -1,0 +1,101 @@
+"""What lists showed of late, and to whom: the control questions that all absences between them share.
+
+A list is empty where nothing is left, and as well where a key is blind: a project was taken from it, half a service
+answers, an app user's jobs are hidden. So an absence is evidence only between two control questions, at most `NEAR_S`
+before and after it, from the same view, that showed jobs. Kept by this process and on its own monotonic clock: no clock
+that jumps makes one fresh.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+NEAR_S: Final = 10.0
+_KEPT_S: Final = 6 * NEAR_S  # longer than a look and its control questions take
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Who looks where: what one view shows says nothing about another."""
+
+    key: str  # the credential's fingerprint
+    project_id: str
+    app_user: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What one list of the project showed. Times are the process's monotonic clock's."""
+
+    sent: float
+    answered: float
+    jobs: frozenset[str] = frozenset()  # ids that it showed; none: it was empty
+    others: bool = False  # one of them belongs to an app user whom the view does not name: nobody's jobs are hidden
+
+
+class Sightings:
+    """One account's sightings. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._lock = threading.Lock()
+        self._seen: dict[View, deque[Sighting]] = {}
+        self._waiting: dict[View, threading.Event] = {}
+        self._users: set[tuple[str, str]] = set()
+
+    def note(self, view: View, sighting: Sighting) -> None:
+        """Keep it, and let go of what is too old to be near anything."""
+        with self._lock:
+            self._seen.setdefault(view, deque()).append(sighting)
+            for old in list(_old(self._seen.items(), self.clock() - _KEPT_S)):
+                del self._seen[old]
+            seen = self._seen.get(view)
+            while seen and seen[0].answered < self.clock() - _KEPT_S:
+                seen.popleft()
+
+    def before(self, view: View, moment: float) -> Sighting | None:
+        """The last one that was answered before the moment, if it is near."""
+        with self._lock:
+            near = [s for s in self._seen.get(view, ()) if moment - NEAR_S <= s.answered <= moment]
+        return max(near, key=lambda s: s.answered, default=None)
+
+    def after(self, view: View, moment: float) -> Sighting | None:
+        """The first one that was sent after the moment, if it is near."""
+        with self._lock:
+            near = [s for s in self._seen.get(view, ()) if moment <= s.sent <= moment + NEAR_S]
+        return min(near, key=lambda s: s.sent, default=None)
+
+    def note_users(self, project_id: str, how: str) -> bool:
+        """The project has jobs of app users: somebody `named` one, or a list `showed` one. Whether that is news."""
+        with self._lock:
+            known = (project_id, how) in self._users
+            self._users.add((project_id, how))
+            return not known
+
+    def knows_users(self, project_id: str) -> bool:
+        with self._lock:
+            return any((project_id, how) in self._users for how in ("named", "showed"))
+
+    # -- one asks for all --------------------------------------------------------------------------------------------
+
+    def queue(self, view: View) -> threading.Event | None:
+        """A control question that waits for its slot: whoever joins it waits for the event. None: it is ours to ask."""
+        with self._lock:
+            event = self._waiting.get(view)
+            if event is None:
+                self._waiting[view] = threading.Event()
+            return event
+
+    def leaves(self, view: View) -> threading.Event:
+        """Our control question is sent now, or never: later absences need another. The event is set by its answer."""
+        with self._lock:
+            return self._waiting.pop(view)
+
+
+def _old(seen: Iterable[tuple[View, deque[Sighting]]], before: float) -> Iterable[View]:
+    return (view for view, sightings in seen if not sightings or sightings[-1].answered < before)

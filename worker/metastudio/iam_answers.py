@@ -1,0 +1,76 @@
+"""What IAM's answers say: a token's life, a refusal, a lock, and how long each stands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from worker.metastudio.exchange import Reply
+from worker.metastudio.login import Login
+from worker.metastudio.parsing import read_answer, read_time
+from worker.metastudio.response import Response, TransportFailure
+
+REFUSED_WAIT_S: Final = 60.0  # between two passwords that may be wrong
+
+
+LOCKED_WAIT_S: Final = 15 * 60.0  # IAM's default lock; a try before its end may make it longer
+
+
+AWAY_WAIT_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)  # after each silence in a row; the last one repeats
+
+
+RETRY_AFTER_MOST_S: Final = 15 * 60.0
+
+
+_LOCKED: Final = "IAM.0061"
+
+
+_WRONG_PASSWORD: Final = 401
+
+
+def failed(reply: Reply, login: Login) -> Response:
+    """IAM's answer, redacted. Of a 201 nothing is quoted: it describes the user."""
+    response = read_answer(reply, secrets=login.secrets, quote_message=reply.status != 201)
+    if reply.status == 201:
+        response = replace(response, message="no usable token came with it")
+    # {"error": {"code": 401, …}} only repeats the status
+    return replace(response, of_iam=True, code=None if response.code == str(response.status) else response.code)
+
+
+def silent(failure: TransportFailure, ms: int) -> Response:
+    return Response(None, failure, None, None, None, ms, of_iam=True)
+
+
+def is_locked(response: Response) -> bool:
+    """Whether IAM says that too many passwords were wrong."""
+    return response.code == _LOCKED or "locked" in (response.message or "").lower()
+
+
+def is_refused(response: Response) -> bool:
+    """Whether the user is: the password is wrong, or one too many was."""
+    return response.status == _WRONG_PASSWORD or (response.status is not None and is_locked(response))
+
+
+def wait_s(response: Response, in_a_row: int) -> float:
+    """How long an answer that was no token stands."""
+    refused = response.status is not None and 400 <= response.status < 500 and response.status not in (408, 429)
+    if refused:
+        return LOCKED_WAIT_S if is_locked(response) else REFUSED_WAIT_S
+    away_s = AWAY_WAIT_S[min(in_a_row, len(AWAY_WAIT_S)) - 1]
+    return max(away_s, min(response.retry_after_s or 0.0, RETRY_AFTER_MOST_S))
+
+
+def life_s(reply: Reply) -> float:
+    """How long the token lives, by IAM's clock alone: ours may be wrong. Endless when the answer does not say it."""
+    try:
+        token = json.loads(reply.body)["token"]
+        ends, begins = read_time(token["expires_at"]), read_time(token.get("issued_at"))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return float("inf")
+    if ends is None:
+        return float("inf")
+    begins = begins or read_answer(reply, secrets=(), quote_message=False).date or datetime.now(UTC)
+    life_s = (ends - begins).total_seconds()
+    return life_s if life_s > 0 else float("inf")

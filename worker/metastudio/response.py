@@ -1,0 +1,90 @@
+"""What MetaStudio answered, or how it stayed silent: values, never exceptions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class TransportFailure(StrEnum):
+    """Why there is no HTTP status. Only `NOT_SENT` proves that the server never saw the request."""
+
+    NOT_SENT = "not_sent"  # refused, unknown host, TLS failed, connect timed out: no connection was made
+    RESET = "reset"  # the connection broke after the request may have been sent
+    TIMEOUT = "timeout"  # no answer within the read timeout or the total deadline
+    GARBLED = "garbled"  # bytes came that are not HTTP
+
+
+class Body(StrEnum):
+    """What kind of body came. Bodies themselves are never kept: they may hold personal data."""
+
+    EMPTY = "empty"
+    JSON = "json"  # a JSON object
+    HTML = "html"
+    OTHER = "other"  # anything else, truncated JSON included
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUse:
+    """Which token of IAM a call went out with, by number; never the token."""
+
+    project_id: str
+    number: int  # later ones are higher
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One call's end. Source of the fields: the API reference of `Delete2dModelTrainingJob` and the API gateway's."""
+
+    status: int | None  # HTTP status; None when silent
+    failure: TransportFailure | None  # None when a status line came
+    code: str | None  # `error_code`, e.g. "MSS.00000003" or "APIGW.0308"; at most 32 characters
+    message: str | None  # `error_msg`, redacted, at most 200 bytes
+    request_id: str | None  # X-Request-Id header, else the body's request_id; at most 64 characters
+    ms: int  # milliseconds from the first byte sent to the end
+    body: Body = Body.EMPTY
+    truncated: bool = False  # the body ended before its declared length, at the deadline, or above the size bound
+    retry_after_s: float | None = None  # Retry-After in seconds (a date is turned into seconds), never negative
+    server_time: datetime | None = None  # UTC; from "server time:…" of a refused signature, else None
+    date: datetime | None = None  # UTC; the Date header
+    of_iam: bool = False  # IAM's answer to our request for a token: nothing was sent to MetaStudio
+    sent_at: float | None = field(default=None, compare=False)  # `time.monotonic` of the first byte; None: none left
+    token: TokenUse | None = field(default=None, repr=False, compare=False)  # what `Client.renew` needs of a refusal
+    signed_at: datetime | None = field(default=None, compare=False)  # of a refusal: what the call was signed with
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One training job as List and Show give it, less everything personal that we do not need."""
+
+    job_id: str
+    state: str
+    create_time: datetime | None
+    last_update_time: datetime | None  # the last time the *user* touched the job, not its last change of state
+    asset_id: str | None = None
+    voice_train_job_id: str | None = None  # Show only
+    app_user_id: str | None = None
+    project_id: str | None = None
+    batch_name: str | None = None
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    model_resolution: str | None = None
+    is_flexus: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list call's end. `count` and `rows` are None unless a well-formed 200 came."""
+
+    response: Response
+    count: int | None
+    rows: tuple[JobRow, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A show call's end. `row` is None unless a well-formed 200 came."""
+
+    response: Response
+    row: JobRow | None

@@ -1,0 +1,66 @@
+"""Which ids may reach a URL, and what may be kept of whoever asks: opaque ids and ticket numbers."""
+
+from __future__ import annotations
+
+import re
+
+from worker.model.errors import UsageError
+
+APP_USER = "app user"
+
+
+ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
+
+
+_OPAQUE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:/#-]{0,63}")
+
+
+_REASON = re.compile(r"[0-9A-Za-z][0-9A-Za-z ._:;,/#()-]{0,63}")
+
+
+_PHONE = re.compile(r"(?:^|[ :;,(/#])(?:86-?)?1[3-9][0-9]-?[0-9]{4}-?[0-9]{4}(?:$|[ ;,)/.])")  # mobile, mainland China
+
+
+def why_bad_id(text: object, what: str = "job id") -> str | None:
+    """Say what is wrong with an id, or None when it may reach a URL.
+
+    `..`, `.` and the empty id turn a DELETE of one job into a DELETE of something else (API reference, 4.6).
+    """
+    if isinstance(text, str) and ID.fullmatch(text):
+        return None
+    if not isinstance(text, str):
+        found = f"a {type(text).__name__}"
+    elif text == "":
+        found = "nothing"
+    elif len(text) > 64:
+        found = f"{len(text)} characters"
+    else:
+        bad = next((c for i, c in enumerate(text) if not ID.fullmatch(c if i == 0 else f"0{c}")), text[0])
+        found = f"{bad!r}"
+    return f"a {what} is 1 to 64 letters, digits, '_' or '-', the first a letter or digit; found {found}"
+
+
+def is_opaque(text: str) -> bool:
+    return _OPAQUE.fullmatch(text) is not None
+
+
+def check_opaque(text: str | None, what: str) -> str | None:
+    """Return `text` if it is an opaque id (who asked, run, app user); raise `UsageError` otherwise.
+
+    An app user is whatever MetaStudio was told: it is sent, and never shown, so nothing more is asked of it.
+    """
+    if text is None or (is_opaque(text) and (what == APP_USER or not _PHONE.search(text))):
+        return text
+    raise UsageError(
+        f"{what}: use an opaque id of 1 to 64 letters, digits or . _ : / # -; never a name, e-mail or phone number"
+    )
+
+
+def check_reason(text: str | None) -> str | None:
+    """Return `text` if it is a reason such as a ticket number; raise `UsageError` otherwise."""
+    if text is None or (_REASON.fullmatch(text) and not _PHONE.search(text)):
+        return text
+    raise UsageError(
+        "reason: use a ticket number or a few plain words, 1 to 64 letters, digits, blanks or . _ : ; , / # ( ) -; "
+        "never personal data"
+    )

@@ -1,0 +1,41 @@
+"""Is a swept job still meant when its grace is over? The policies of now are asked about the job of now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from worker.ledger.types import PolicyText
+from worker.metastudio.response import JobRow
+from worker.retention.matching import mismatch
+from worker.retention.policy_file import PolicyFile
+
+
+class Revalidation:
+    """What an executor asks, as `worker.execution.still_meant.StillMeant`."""
+
+    def __init__(self, policy_text: PolicyFile) -> None:
+        self._book = policy_text
+
+    def policy_text(self) -> PolicyText | None:
+        """Which text of the policies it goes by; None: no opinion."""
+        return self._book.policy_text()
+
+    def __call__(self, policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:
+        """Why none of the policies means this job any more; None: one does.
+
+        Raises `SettingsError` while the file of the policies is wrong: nothing is sent on a guess.
+        """
+        why = "no policy requests it"
+        known = self._book.current()
+        for name in policies:
+            policy = known.get(name)
+            if policy is None:
+                why = f"policy {name} no longer exists"
+            elif project_id not in policy.projects:
+                why = f"policy {name} no longer covers this project"
+            elif found := mismatch(policy, row, now):
+                why = f"{name}: {found.text}"
+            else:
+                return None
+        return why

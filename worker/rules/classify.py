@@ -1,0 +1,150 @@
+"""What an answer says. Pure.
+
+    DELETE ──▶ meaning() ──▶ deleted           200 or 204 that nothing in the body contradicts, and nothing else
+                             failed            5xx, reset, timeout: the outcome is unknown, try again later
+                             ask               400, 404 from MetaStudio, odd 2xx: only a list query can tell
+                             throttled, credentials, clock      about the account, not about the job
+                             forbidden         403, wrong URL: a control GET tells the account from the job
+    ask ──▶ found() ──▶ absent | present | unknown
+    absent ──▶ worker.lookups ──▶ absent     control questions before and after it showed other jobs of the project
+                                  unseen     they showed none: this key may be blind there, so it proves nothing
+                                  unknown    they were not answered
+
+Classify by HTTP status first and by code second: sources disagree on the low MSS codes (API reference, section 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from worker.metastudio.response import Body, JobRow, Listing, Response, TransportFailure
+
+NOT_ASKED: Final = Listing(Response(None, TransportFailure.NOT_SENT, None, "not asked", None, 0), None, None)
+"""Stands in the place of an answer where pace, lease or Redis let no question go; it teaches nothing."""
+
+
+class ResponseKind(StrEnum):
+    """What the answer to one DELETE says."""
+
+    DELETED = "deleted"
+    ASK = "ask"
+    FAILED = "failed"
+    THROTTLED = "throttled"
+    CREDENTIALS = "credentials"
+    CLOCK = "clock"
+    FORBIDDEN = "forbidden"
+
+
+class Presence(StrEnum):
+    """What asking for one job by its id says."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNSEEN = "unseen"  # the list does not have it, but shows no other job either
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What a look for one job came to, and the answer that decided it."""
+
+    listing: Listing
+    what: Presence
+    row: JobRow | None = None
+
+
+# (status, code) pairs that mean something else than their status alone (API reference, 2 and 3.1)
+_BY_CODE: dict[tuple[int, str], ResponseKind] = {
+    (400, "MSS.00010008"): ResponseKind.CREDENTIALS,  # "Invalid token in the header": an auth failure with a 400
+    (400, "MSS.00010009"): ResponseKind.FORBIDDEN,  # the project is not the credential's
+    (400, "MSS.00010003"): ResponseKind.FORBIDDEN,  # wrong URL
+    (400, "MSS.00010004"): ResponseKind.FORBIDDEN,  # wrong method
+    (400, "APIGW.0104"): ResponseKind.FAILED,  # faults on the gateway's side
+    (400, "APIGW.0105"): ResponseKind.FAILED,
+    (400, "APIGW.0106"): ResponseKind.FAILED,
+    (400, "APIGW.0607"): ResponseKind.FORBIDDEN,  # wrong protocol
+    (404, "APIGW.0101"): ResponseKind.FORBIDDEN,  # wrong URL, host or region: never "already deleted"
+    (404, "APIGW.0103"): ResponseKind.FAILED,  # the gateway has no backend
+}
+_CLOCK_WORDS = ("signature expired",)
+
+
+def classify(response: Response) -> ResponseKind:
+    """What the answer to a DELETE says."""
+    status = response.status
+    if status is None:
+        return ResponseKind.FAILED
+    if response.of_iam:  # it may refuse us, or not; about the job and MetaStudio's pace it knows nothing
+        return ResponseKind.CREDENTIALS if 400 <= status < 500 and status not in (408, 429) else ResponseKind.FAILED
+    special = _BY_CODE.get((status, response.code or ""))
+    if special:
+        return special
+    match status:
+        case 200 | 204:
+            return ResponseKind.ASK if _contradicts_itself(response) else ResponseKind.DELETED
+        case 429:
+            return ResponseKind.THROTTLED
+        case 401:
+            skewed = response.server_time is not None and any(w in (response.message or "") for w in _CLOCK_WORDS)
+            return ResponseKind.CLOCK if skewed else ResponseKind.CREDENTIALS
+        case 403 | 405:
+            return ResponseKind.FORBIDDEN
+        case 408:
+            return ResponseKind.FAILED
+    if status >= 500 or 300 <= status < 400:
+        return ResponseKind.FAILED
+    return ResponseKind.ASK
+
+
+def _contradicts_itself(response: Response) -> bool:
+    """Whether a success brings a proxy's page, an error, or a body that was cut short and may have been one."""
+    return response.truncated or response.body in (Body.HTML, Body.OTHER) or bool(response.code or response.message)
+
+
+def outcome_unknown(response: Response) -> bool:
+    """Whether the job may have been deleted although nobody said so."""
+    if response.of_iam:
+        return False
+    match classify(response):
+        case ResponseKind.FAILED:
+            return response.failure is not TransportFailure.NOT_SENT and not (
+                response.status and 300 <= response.status < 500
+            )
+        case ResponseKind.ASK:
+            return response.status is not None and response.status < 300
+        case _:
+            return False
+
+
+def presence(listing: Listing, job_id: str, project_id: str | None = None) -> tuple[Presence, JobRow | None]:
+    """Present: a row with exactly this id. Absent: a well-formed 200 that counts none. Anything else is unknown.
+
+    An absence by itself is no proof: see `worker.lookups`.
+    """
+    if _is_list(listing):
+        for row in listing.rows or ():
+            if row.job_id == job_id and is_of(row, project_id):
+                return Presence.PRESENT, row
+        if listing.count == 0 and not listing.rows:
+            return Presence.ABSENT, None
+    return Presence.UNKNOWN, None
+
+
+def shows_jobs(listing: Listing, project_id: str) -> bool | None:
+    """Whether a list without filters shows jobs of the project. None: it says nothing, or contradicts itself."""
+    if not _is_list(listing):
+        return None
+    if listing.count and any(is_of(row, project_id) for row in listing.rows or ()):
+        return True
+    return False if listing.count == 0 and not listing.rows else None
+
+
+def is_of(row: JobRow, project_id: str | None) -> bool:
+    """Whether a row is of the project that was asked for, as far as it says so."""
+    return project_id is None or row.project_id is None or row.project_id == project_id
+
+
+def _is_list(listing: Listing) -> bool:
+    return listing.response.status == 200 and listing.rows is not None and listing.count is not None

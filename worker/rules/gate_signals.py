@@ -1,0 +1,63 @@
+"""What an answer teaches about the account: the gate learns from it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from worker.ledger.types import GateSignal, Lease, Trial
+from worker.metastudio.response import Listing, Response
+from worker.rules.classify import ResponseKind, classify
+
+_ABOUT_THE_PROJECT = (400, 403, 404)  # of IAM: whether this user may work there says nothing about its password
+_SAME_CLOCK_MS = 60_000.0  # what was signed with a time that differs by less was signed with the server's clock
+
+
+def nothing(lease: Lease, key: str) -> GateSignal:
+    """Nothing was asked, or what was asked said nothing."""
+    return GateSignal("none", key=key, probe=lease.probe)
+
+
+def of_answer(response: Response, under: Lease | Trial, key: str) -> GateSignal:
+    """`key` is the fingerprint of the credential that was used, `under` what the call was allowed by."""
+    probe = under.probe if isinstance(under, Lease) else None
+    common = GateSignal("ok", key=key, ms=response.ms, probe=probe, why=why(response))
+    match classify(response):
+        case ResponseKind.DELETED | ResponseKind.ASK:
+            return replace(common, why=None)
+        case ResponseKind.THROTTLED:
+            retry_after = response.retry_after_s * 1000 if response.retry_after_s else None
+            return replace(common, kind="throttled", retry_after=retry_after)
+        case ResponseKind.CLOCK if (told := told_the_time(response)) is not None:
+            return replace(common, kind="clock", skew=told.timestamp() * 1000 - (under.redis_ms + response.ms))
+        case ResponseKind.CREDENTIALS if response.of_iam and response.status in _ABOUT_THE_PROJECT:
+            return replace(common, kind="misconfigured")
+        case ResponseKind.CREDENTIALS | ResponseKind.CLOCK:
+            return replace(common, kind="credentials")
+        case ResponseKind.FORBIDDEN:
+            return replace(common, kind="misconfigured")
+        case _:
+            return replace(common, kind="fail")
+
+
+def told_the_time(response: Response) -> datetime | None:
+    """What time it is by a server that refused a call for its clock; None where it was signed with that one already."""
+    told, signed = response.server_time, response.signed_at
+    same = told is not None and signed is not None and abs((told - signed).total_seconds()) * 1000 <= _SAME_CLOCK_MS
+    return None if same else told
+
+
+def of_listing(listing: Listing, under: Lease | Trial, key: str) -> GateSignal:
+    """The same of a list query. It says nothing of DELETEs; and a 2xx that is no list of jobs is not MetaStudio's."""
+    signal, status = of_answer(listing.response, under, key), listing.response.status
+    if listing.count is None and status is not None and 200 <= status < 300:
+        return replace(signal, kind="fail", why=f"{status}, but no list of jobs")
+    return replace(signal, kind="listed") if signal.kind == "ok" else signal
+
+
+def why(response: Response) -> str:
+    """One line for people: what was answered."""
+    who = "IAM: " if response.of_iam else ""
+    if response.status is None:
+        return f"{who}no answer ({response.failure})"
+    return who + " ".join(str(part) for part in (response.status, response.code, response.message) if part)

@@ -1,0 +1,241 @@
+"""What becomes of a deletion after an answer. Pure: no I/O, time and randomness are arguments.
+
+`worker.rules.classify` says what the answer means and `worker.rules.gate_signals` what the account's gate learns from
+it; the `OutcomeRules` makes a settlement of both: over, again later, or dead.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from worker.ledger.schema.fields import Field
+from worker.ledger.types import ABSENT_ONCE, GateSignal, Lease, Settlement
+from worker.metastudio.response import Body, JobRow, Listing, Response
+from worker.metastudio.states import is_deletable
+from worker.model.ids import ID
+from worker.model.states import Cause, Evidence, Outcome, State, WaitingFor
+from worker.rules import gate_signals
+from worker.rules.classify import NOT_ASKED, Lookup, Presence, ResponseKind, classify, outcome_unknown
+from worker.rules.settlements import Settlements, described, spared, unknown_outcome
+
+_JOB_STATE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+
+
+def sighting(looked: Lookup) -> dict[str, Any]:
+    """What to remember of a look that found the job there: the DELETE may go, and what is related to it."""
+    return {Field.LOOKUP_COUNT: "0"} | (_seen(looked.row, None) if looked.row else {})
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRules(Settlements):
+    """Turns answers into settlements. `key` is the credential's fingerprint, `random` a number in [0, 1)."""
+
+    # -- without a call --------------------------------------------------------------------------------------------
+
+    def give_back(self, lease: Lease) -> Settlement:
+        """Nothing was sent: the lease would not cover the call, or something came between. The next take decides."""
+        return self._waits(lease, signal=self._nothing(lease))
+
+    def unsendable(self, lease: Lease, why: str) -> Settlement:
+        """Nothing could be sent, and nothing would be at once: a credential is gone, or the id must not reach a URL."""
+        event = {"event": "deletion.postponed", "error": why[:200]}
+        signal = self._nothing(lease)
+        return self._waits(lease, delay_s=self._patience(1), signal=signal, event=event)
+
+    def without_token(self, lease: Lease, response: Response) -> Settlement:
+        """IAM gave no token, so nothing was sent and no attempt is used. Its refusal closes the gate; its silence, or a
+        no for this project, counts as a failure, and the job waits a step: the gate is open until five have failed.
+        """
+        signal = self.signal(response, lease)
+        wait = 0.0 if signal.kind == "credentials" else self._patience(1)
+        event = {"event": "deletion.postponed", **described(response)}
+        return self._waits(lease, delay_s=wait, signal=signal, event=event)
+
+    # -- after a DELETE ----------------------------------------------------------------------------------------------
+
+    def after_delete(self, lease: Lease, response: Response) -> Settlement:
+        """Everything that the answer alone decides; `ASK` and `FORBIDDEN` need `after_asking` or `after_control`."""
+        match classify(response):
+            case ResponseKind.DELETED:
+                return self._ends(lease, State.DELETED, response, signal=self.signal(response, lease))
+            case ResponseKind.FAILED:
+                return self.failed(lease, response)
+            case ResponseKind.THROTTLED:
+                wait = self._throttled(lease, response)
+                return self._waits(lease, response, Outcome.THROTTLED, wait, signal=self.signal(response, lease))
+            case ResponseKind.CREDENTIALS | ResponseKind.CLOCK as about_the_account:
+                return self._waits(lease, response, Outcome(about_the_account), signal=self.signal(response, lease))
+            case ResponseKind.ASK | ResponseKind.FORBIDDEN as unfinished:
+                raise ValueError(f"{unfinished} needs another call")
+
+    def renewed(self, lease: Lease, response: Response) -> Settlement:
+        """The token of the call was refused and will not be used again: the gate learns nothing, the job goes on."""
+        signal = self._nothing(lease)
+        return self._waits(lease, response, Outcome.CREDENTIALS, signal=signal)
+
+    def failed(self, lease: Lease, response: Response) -> Settlement:
+        """A failure that uses an attempt: wait for the next, or die."""
+        return self._uses_an_attempt(lease, response, Outcome.FAILED, Cause.SERVER_ERROR, self.signal(response, lease))
+
+    def after_asking(self, lease: Lease, response: Response, looked: Lookup) -> Settlement:
+        """A DELETE that only a look can explain."""
+        listing, row = looked.listing, looked.row
+        signal = self.signal(response, lease) if listing is NOT_ASKED else self._signal_of(listing, lease, response)
+        match looked.what:
+            case Presence.ABSENT:
+                return self._absent(lease, response, listing, unknown=lease.unknown or outcome_unknown(response))
+            case Presence.PRESENT if row is not None and not is_deletable(row.state):
+                return self._not_deletable(lease, row, response, listing)
+            case Presence.PRESENT if row is not None:
+                if classify(response) is ResponseKind.FAILED:
+                    return replace(self.failed(lease, response), fields=_seen(row, response))
+                if outcome_unknown(response):
+                    failed = self._uses_an_attempt(lease, response, Outcome.FAILED, Cause.SERVER_ERROR, signal)
+                    return replace(failed, fields=_seen(row, response))
+                return self._refused(lease, response, signal, _seen(row, response))
+            case _ if classify(response) is ResponseKind.FAILED:
+                return self.failed(lease, response)
+            case Presence.UNSEEN:
+                return self._unseen(lease, response, listing)
+            case _:
+                return self._look_later(lease, response, listing, signal)
+
+    def after_control(self, lease: Lease, response: Response, control: Response) -> Settlement:
+        """A DELETE that was forbidden: is it the whole account, or this job alone?"""
+        response_kind = classify(control)
+        if response_kind in (ResponseKind.CREDENTIALS, ResponseKind.CLOCK):
+            return self._waits(lease, response, Outcome.FORBIDDEN, signal=self.signal(control, lease))
+        if response_kind is ResponseKind.THROTTLED:
+            wait = self._throttled(lease, control)
+            return self._waits(lease, response, Outcome.FORBIDDEN, wait, signal=self.signal(control, lease))
+        if response_kind is ResponseKind.FORBIDDEN:
+            signal = replace(self.signal(response, lease), kind="misconfigured")
+            return self._waits(lease, response, Outcome.MISCONFIGURED, self._patience(spared(lease)), signal=signal)
+        if (
+            response_kind is ResponseKind.DELETED and control.body is Body.JSON
+        ):  # a proxy's page would be no list of jobs
+            why = f"DELETE is refused while GET is answered: {gate_signals.why(response)}"
+            signal = replace(self.signal(response, lease), kind="forbidden", why=why)
+            return self._refused(lease, response, signal, {})
+        signal = self.signal(control, lease)
+        if control is NOT_ASKED.response:
+            signal = self._nothing(lease)
+        elif signal.kind == "ok":  # of a list; the DELETE itself was forbidden
+            signal = replace(signal, kind="listed")
+        return self._waits(lease, response, Outcome.FORBIDDEN, self._patience(spared(lease)), signal=signal)
+
+    # -- after a look ------------------------------------------------------------------------------------------------
+
+    def after_look(self, lease: Lease, looked: Lookup) -> Settlement | None:
+        """A look without a DELETE. None: it is there and deletable, so the DELETE may go now."""
+        listing, what, row = looked.listing, looked.what, looked.row
+        if (
+            lease.who
+            and what is not Presence.PRESENT
+            and not (what is Presence.ABSENT and (lease.unknown or lease.seen))
+        ):
+            return self._nobody_says_whose(lease, listing, what)
+        if what is Presence.ABSENT:
+            return self._absent(lease, None, listing, unknown=lease.unknown)
+        if what is Presence.UNSEEN:
+            return self._unseen(lease, None, listing)
+        if what is Presence.UNKNOWN or row is None:
+            return self._look_later(lease, None, listing, self._signal_of(listing, lease))
+        if lease.cancel_wanted:
+            return self._settles(
+                lease, State.CANCELLED, event=_looked(listing, what), signal=self._signal_of(listing, lease)
+            )
+        if not is_deletable(row.state):
+            return self._not_deletable(lease, row, None, listing)
+        return None
+
+    def unwanted(self, lease: Lease, looked: Lookup, why: str) -> Settlement:
+        """No policy that asked for it means it any more, and nobody else asked: withdrawn before the call."""
+        event = _looked(looked.listing, Presence.PRESENT) | {"no_longer_matches": why[:80]}
+        return self._settles(lease, State.CANCELLED, event=event, signal=self._signal_of(looked.listing, lease))
+
+    def _nobody_says_whose(self, lease: Lease, listing: Listing, what: Presence) -> Settlement:
+        """It may be an app user's that is on hold: nothing is sent until a look says, or no such hold is left."""
+        blind = what is Presence.UNSEEN
+        signal = self._nothing(lease) if blind else self._signal_of(listing, lease)
+        event, fields = _looked(listing, what), {Field.LOOKUP_COUNT.value: str(_next_look(lease))}
+        settled = self._settles(lease, State.HELD, event=event, signal=signal)
+        return replace(settled, delay_s=self._patience(_looks(lease) + 1), fields=fields)
+
+    def _absent(self, lease: Lease, response: Response | None, listing: Listing, *, unknown: bool) -> Settlement:
+        """It is not there, and control questions showed other jobs. How sure may we be that it was, and is no more?"""
+        event, signal = _looked(listing, Presence.ABSENT), self._signal_of(listing, lease, response)
+        if unknown or lease.seen:
+            evidence = Evidence.AFTER_OUR_CALL if unknown else Evidence.SEEN_BEFORE
+            return self._ends(lease, State.GONE, response, evidence=evidence, event=event, signal=signal)
+        if lease.absent_once:
+            return self._ends(lease, State.GONE, response, evidence=Evidence.NEVER_SEEN, event=event, signal=signal)
+        fields: dict[str, Any] = {Field.LOOKUP_COUNT: str(ABSENT_ONCE + 1), Field.EMPTY_LOOKUP_COUNT: "0"}
+        wait = self.schedule.look_again(random=self.random)
+        return self._waits(lease, response, Outcome.ABSENT, wait, fields=fields, event=event, signal=signal)
+
+    def _unseen(self, lease: Lease, response: Response | None, listing: Listing) -> Settlement:
+        """The whole project looks empty: it may be, or this key is blind there. Asked again over hours, then dead."""
+        times = lease.unseen + 1
+        event, signal = _looked(listing, Presence.UNSEEN), self._nothing(lease)
+        fields = {Field.LOOKUP_COUNT: str(_next_look(lease)), Field.EMPTY_LOOKUP_COUNT: str(times)} | unknown_outcome(
+            response
+        )
+        wait = self.schedule.while_unseen(times, random=self.random)
+        if wait is None and lease.cancel_wanted:  # nobody waits for it: looked for until its deadline
+            wait = self._patience(times)
+        if wait is None:
+            ended = self._ends(lease, State.DEAD, response, cause=Cause.NOT_VISIBLE, event=event, signal=signal)
+            return replace(ended, fields=fields)
+        return self._waits(lease, response, Outcome.UNSEEN, wait, fields=fields, event=event, signal=signal)
+
+    def _look_later(self, lease: Lease, response: Response | None, listing: Listing, signal: GateSignal) -> Settlement:
+        """Asking was not answered: ask again later, ever more patiently. Uses no attempt."""
+        wait = self._patience(max(_looks(lease) + 1, spared(lease)))
+        fields = {Field.LOOKUP_COUNT: str(_next_look(lease))} | unknown_outcome(response)
+        event = _looked(listing, Presence.UNKNOWN)
+        return self._waits(lease, response, Outcome.UNKNOWN, wait, fields=fields, event=event, signal=signal)
+
+    def _not_deletable(self, lease: Lease, row: JobRow, response: Response | None, listing: Listing) -> Settlement:
+        later = lease.later + 1
+        # its state explains the refusals so far
+        fields = _seen(row, response) | {
+            Field.NOT_DELETABLE_COUNT: str(later),
+            Field.LOOKUP_COUNT: "0",
+            Field.REFUSED_COUNT: "0",
+        }
+        state = row.state if _JOB_STATE.fullmatch(row.state) else "unreadable"
+        event = _looked(listing, Presence.PRESENT) | {"job_state": state}
+        wait = self.schedule.while_not_deletable(later, random=self.random)
+        return replace(
+            self._waits(lease, response, Outcome.NOT_DELETABLE_YET, wait, fields=fields, event=event),
+            wait=WaitingFor.NOT_DELETABLE_YET.value,
+            signal=self._signal_of(listing, lease, response),
+        )
+
+    # -- the account -------------------------------------------------------------------------------------------------
+
+    # -- waits -------------------------------------------------------------------------------------------------------
+
+    # -- settlements -------------------------------------------------------------------------------------------------
+
+
+def _looks(lease: Lease) -> int:
+    return lease.looks % ABSENT_ONCE
+
+
+def _next_look(lease: Lease) -> int:
+    return lease.looks - _looks(lease) + min(_looks(lease) + 1, ABSENT_ONCE - 1)
+
+
+def _looked(listing: Listing, what: Presence) -> dict[str, Any]:
+    return {"event": "deletion.looked", "found": what.value, **described(listing.response)}
+
+
+def _seen(row: JobRow, response: Response | None) -> dict[str, Any]:
+    # of a list's body only what is surely an id goes on
+    related = {Field.ASSET_ID: row.asset_id, Field.VOICE_JOB_ID: row.voice_train_job_id}
+    ids = {name: value for name, value in related.items() if value and ID.fullmatch(value)}
+    return {Field.SEEN: "1"} | ids | unknown_outcome(response)

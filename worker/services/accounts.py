@@ -1,0 +1,127 @@
+"""The accounts of the settings and of the ledger: which MetaStudio each belongs to, and giving it another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from worker.config.urls import check_endpoint
+from worker.execution.app_context import AppContext
+from worker.ledger.records import AccountStatus
+from worker.ledger.types import Rebound
+from worker.model.errors import OtherEndpoint, RefusedBySafetyRule, UsageError
+from worker.model.ids import check_opaque, check_reason
+from worker.model.states import State
+from worker.services.labels import count
+from worker.services.times import rfc3339
+
+WAITING = (State.PENDING, State.RUNNING, State.HELD, State.DEAD)  # what would be sent to another address
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSeen:
+    """One account, by the settings of this process and by the ledger."""
+
+    name: str
+    endpoint: str | None  # of the settings; None: this process only records
+    ledger_endpoint: str | None  # None: nobody used it yet
+    since: float | None  # ms since 1970
+    waiting: int
+    known: bool  # to the settings; False: nobody calls for it any more
+    total: int  # deletions in any state
+    holds: int  # of jobs and of app users
+
+    @property
+    def abandoned(self) -> bool:
+        """It is gone from the settings, and something lies there."""
+        return not self.known and bool(self.total or self.holds)
+
+    @property
+    def elsewhere(self) -> OtherEndpoint | None:
+        """What is wrong where the two differ."""
+        if None in (self.endpoint, self.ledger_endpoint) or self.endpoint == self.ledger_endpoint:
+            return None
+        return OtherEndpoint(self.name, bound=self.ledger_endpoint or "", ours=self.endpoint or "")
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "account": self.name,
+            "endpoint": self.endpoint,
+            "ledger_endpoint": self.ledger_endpoint,
+            "since": rfc3339(self.since),
+            "elsewhere": self.elsewhere is not None,
+            "waiting": self.waiting,
+            "in_settings": self.known,
+            "deletions": self.total,
+            "holds": self.holds,
+        }
+
+
+def each(app: AppContext) -> Iterator[AccountSeen]:
+    """Every account of the settings, then those that are gone from them. Raises `Unreachable`."""
+    return seen(app, (app.queries(name).status() for name in app.known_accounts()))
+
+
+def abandoned(app: AppContext) -> list[AccountSeen]:
+    """Accounts that are gone from the settings and not empty; a process that calls nobody cannot know. Raises
+    `Unreachable`."""
+    if all(account.endpoint is None for account in app.settings.accounts.values()):
+        return []
+    gone = (app.queries(name).status() for name in app.known_accounts() if name not in app.settings.accounts)
+    return [one for one in seen(app, gone) if one.abandoned]
+
+
+def seen(app: AppContext, accounts: Iterable[AccountStatus]) -> Iterator[AccountSeen]:
+    """The same of what was read already."""
+    for one in accounts:
+        name, bound = one.gate.account, one.bound
+        yield AccountSeen(
+            name=name,
+            endpoint=app.account(name).endpoint,
+            ledger_endpoint=bound.endpoint if bound else None,
+            since=bound.since if bound else None,
+            waiting=sum(one.states[state] for state in WAITING),
+            known=name in app.settings.accounts,
+            total=sum(one.states.values()),
+            holds=one.holds,
+        )
+
+
+def new_address(app: AppContext, account: str, text: str) -> str:
+    """The address that an account shall have. Raises `UsageError` where it is none, or not that of the settings."""
+    endpoint = check_endpoint(text, "--endpoint")
+    ours = app.settings.accounts[account].endpoint
+    if ours is not None and ours != endpoint:
+        raise UsageError(
+            f"--endpoint: {endpoint} is not what the settings say of account {account}: {ours}. Set ERASER_REGION, "
+            "ERASER_ENDPOINT or ERASER_CONFIG to the new address first, here and for the workers"
+        )
+    return endpoint
+
+
+def plan_rebind(app: AppContext, account: str, endpoint: str) -> Rebound:
+    """What giving the account this address would come to. Changes nothing."""
+    return app.unbound_ledger(account).rebind(endpoint, why=None, by=None, plan=True)
+
+
+def rebind(app: AppContext, account: str, endpoint: str, *, reason: str, by: str | None) -> Rebound:
+    """Give the account this address. Raises `RefusedBySafetyRule` where something waits; nothing was done then."""
+    check_reason(reason), check_opaque(by, "by")
+    done = app.unbound_ledger(account).rebind(endpoint, why=reason, by=by, plan=False)
+    refuse_waiting(account, done)
+    return done
+
+
+def refuse_waiting(account: str, found: Rebound) -> None:
+    """Raise `RefusedBySafetyRule` where something was asked for at the old address and has not ended."""
+    if found.bound or found.free:
+        return
+    waits = ", ".join(f"{number:,} {state}" for state, number in found.waits.items() if number)
+    total = count(sum(found.waits.values()), "deletion")
+    raise RefusedBySafetyRule(
+        "waiting",
+        f"{total} of account {account} ({waits}) belong to {found.was}: at another address each would look like one "
+        "that is gone. Nothing was done. Let them finish, or end them: eraser cancel, eraser hold remove, eraser dead "
+        "discard; or keep this ledger as it is and use another ERASER_NAMESPACE",
+    )

@@ -1,0 +1,21 @@
+"""Who acts, where nobody says so: the user of this machine, as an opaque id."""
+
+from __future__ import annotations
+
+import getpass
+import os
+
+from worker.model.errors import UsageError
+from worker.model.ids import check_opaque
+
+
+def operator() -> str:
+    """The system's user name where it is fit to be kept, else the user's number: `uid-1000`."""
+    try:
+        return check_opaque(getpass.getuser(), "by") or _number()
+    except (UsageError, OSError, KeyError, ImportError):  # no such user in a container: KeyError before Python 3.13
+        return _number()
+
+
+def _number() -> str:
+    return f"uid-{os.getuid()}" if hasattr(os, "getuid") else "unknown"

@@ -1,0 +1,50 @@
+"""What was damaged in the ledgers by other hands: told, and given up once a person has looked at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from worker.execution.app_context import AppContext
+from worker.ledger import damage
+from worker.ledger.damage import Damaged, DamageList
+from worker.ledger.redis_read import WrongKind
+from worker.model.ids import check_opaque, check_reason
+
+T = TypeVar("T")
+
+
+def each(app: AppContext, accounts: Iterable[str] | None = None) -> Iterator[Damaged]:
+    """Everything that was put aside and that nobody has looked at yet. Raises `Unreachable`."""
+    for account in app.settings.accounts if accounts is None else accounts:
+        yield from DamageList(app.redis, account, app.keys).each()
+
+
+def give_up(
+    app: AppContext, account: str, names: Iterable[str], *, reason: str, by: str | None
+) -> Iterator[tuple[str, str]]:
+    """Drop what was put aside under these names: `dropped` or `unknown` for each."""
+    check_reason(reason), check_opaque(by, "by")
+    yield from damage.drop(app.ledger(account), names, why=reason, by=by)
+
+
+def put_right(app: AppContext, look: Callable[[AppContext], T]) -> T:
+    """Look; where a key of ours is of the wrong kind, let the ledgers put it aside first."""
+    try:
+        return look(app)
+    except WrongKind:
+        for account in app.settings.accounts:
+            damage.check(app.ledger(account), keys=True)
+        return look(app)
+
+
+def what_to_do(one: Damaged) -> str:
+    """For people: how to go on."""
+    account = f" --account {one.account}" if one.account != "default" else ""
+    drop = f"eraser damaged discard {one.name}{account} --reason R"
+    if one.ref is not None:
+        again = f"eraser request {one.ref.job_id} --project {one.ref.project_id} requests it again"
+        return f"{again}; {drop} discards it"
+    if one.name.startswith("holds:"):
+        return f"check the hold list (eraser hold list, eraser hold import), then eraser resume --reason R, and {drop}"
+    return f"no deletion waits for it; after a check: {drop}"

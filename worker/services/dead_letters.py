@@ -1,0 +1,284 @@
+"""Dead letters: in groups by what killed them, and chosen by job or group."""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from worker.execution.app_context import AppContext
+from worker.ledger.bulk_queries import DeadLetter, DeadLetterGroup
+from worker.ledger.redis_read import read_redis
+from worker.ledger.replays import Replays
+from worker.ledger.types import Ref
+from worker.model.errors import Unreachable, UsageError
+from worker.model.ids import why_bad_id
+from worker.model.states import State
+from worker.services.times import absolute, rfc3339
+
+FEW = 10
+
+_UNSAFE = re.compile(r"[^0-9A-Za-z._]+")
+
+
+def group_of(letter: DeadLetter) -> str:
+    """The group's id: the same in every call, and fit to be typed. `server_error-500-MSS.00000004`."""
+    return group_name(letter.cause, letter.status, letter.code)
+
+
+def group_name(cause: str, status: int | str | None, code: str | None) -> str:
+    """As `lua/_groups.lua` makes it."""
+    parts = [cause, status, code]
+    return "-".join(_UNSAFE.sub("_", str(part)) for part in parts if part not in (None, ""))
+
+
+@dataclass(slots=True)
+class Group:
+    """Dead letters that died of the same. Times in ms since 1970, Redis's clock."""
+
+    group: str
+    cause: str
+    status: int | None
+    code: str | None
+    count: int = 0
+    first_seen: float = float("inf")
+    last_seen: float = 0.0
+    last_replay: float | None = None
+    oldest_deadline: float = float("inf")
+
+    def add(self, one: DeadLetterGroup, replayed: float | None) -> None:
+        """An account's share of it."""
+        self.count += one.count
+        self.first_seen = min(self.first_seen, one.first_died)
+        self.last_seen = max(self.last_seen, one.last_died)
+        self.oldest_deadline = min(self.oldest_deadline, one.oldest_deadline)
+        self.last_replay = max(filter(None, (self.last_replay, replayed)), default=None)
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's form."""
+        return {
+            "group": self.group,
+            "cause": self.cause,
+            "status": self.status,
+            "code": self.code,
+            "count": self.count,
+            "first_seen": rfc3339(self.first_seen),
+            "last_seen": rfc3339(self.last_seen),
+            "last_replay": rfc3339(self.last_replay),
+            "oldest_deadline": rfc3339(self.oldest_deadline),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterFilter:
+    """Which dead letters are meant. Times in ms since 1970."""
+
+    cause: str | None = None
+    code: str | None = None
+    lane: str | None = None
+    run: str | None = None  # or replay, that asked for it
+    project: str | None = None
+    since: float | None = None
+    until: float | None = None
+    job: str | None = None  # how the job id begins
+
+    def passes(self, letter: DeadLetter) -> bool:
+        return (
+            (self.cause is None or letter.cause == self.cause)
+            and (self.code is None or letter.code == self.code)
+            and (self.lane is None or letter.lane == self.lane)
+            and (self.run is None or self.run in (letter.run, letter.replay))
+            and (self.project is None or letter.ref.project_id == self.project)
+            and (self.since is None or letter.finished_at >= self.since)
+            and (self.until is None or letter.finished_at <= self.until)
+            and (self.job is None or letter.ref.job_id.startswith(self.job))
+        )
+
+    @property
+    def words(self) -> list[str]:
+        """For people: `cause server_error`, `since 2026-11-22 05:10:03 UTC`."""
+        said = ((name, getattr(self, name)) for name in self.__slots__)
+        return [f"{name} {absolute(x) if isinstance(x, float) else x}" for name, x in said if x is not None]
+
+
+NO_FILTER = DeadLetterFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Letters that were chosen, frozen, and the words that chose none, with the reason."""
+
+    letters: tuple[DeadLetter, ...]
+    groups: tuple[str, ...]  # named; empty where only jobs were
+    skipped: tuple[tuple[str, str], ...]
+    what: str = ""  # the choice in words
+    named: bool = False  # job by job, nothing else
+    marks: Mapping[str, int] = field(default_factory=dict)  # each account's latest death before anybody looked
+
+    @property
+    def at_once(self) -> bool:
+        """A single job that was named: nobody has to be asked."""
+        return self.named and len(self.letters) + len(self.skipped) == 1
+
+    @property
+    def few(self) -> bool:
+        """So few jobs, each of them named, that a replay needs neither a plan nor a canary."""
+        return self.named and len(self.letters) <= FEW
+
+
+# -- looking ---------------------------------------------------------------------------------------------------------
+
+
+def letters(app: AppContext, state: State = State.DEAD) -> Iterator[DeadLetter]:
+    """Every dead (or discarded) letter of every account, newest first."""
+    each = (app.bulk_queries(account).letters(state) for account in app.settings.accounts)
+    return heapq.merge(*each, key=lambda letter: -letter.finished_at)
+
+
+def groups(app: AppContext) -> list[Group]:
+    """The dead letters in groups, the largest first. The ledger keeps them so: no letter is read."""
+    found: dict[str, Group] = {}
+    replays = _replays(app)
+    for account in app.settings.accounts:
+        for one in _grouped(app, account):
+            group = found.setdefault(one.group, Group(one.group, one.cause, one.status, one.code))
+            group.add(one, replays.get(f"{account} {one.group}"))
+    return sorted(found.values(), key=lambda group: (-group.count, group.group))
+
+
+def _grouped(app: AppContext, account: str) -> list[DeadLetterGroup]:
+    bulk_queries = app.bulk_queries(account)
+    found, left_over = bulk_queries.groups()
+    if left_over:
+        app.ledger(account).regroup(bulk_queries.refs(State.DEAD))
+        found, _ = bulk_queries.groups()
+    return found
+
+
+def named(word: str, names: Iterable[str]) -> str:
+    """The group meant by its id or the beginning of it. Raises `UsageError`."""
+    known = sorted(names)
+    if word in known:
+        return word
+    near = [name for name in known if name.startswith(word)] if word else []
+    if len(near) == 1:
+        return near[0]
+    if near:
+        raise UsageError(f"{word!r} matches {len(near)} groups: {', '.join(near[:5])}; be more specific")
+    what = f"there are: {', '.join(known[:5])}" if known else "there are no dead letters"
+    job = "" if why_bad_id(word) else f"; one job: `eraser show {word}`"
+    raise UsageError(f"there is no group {word[:80]!r}; {what} (see `eraser dead groups`{job})")
+
+
+# -- choosing --------------------------------------------------------------------------------------------------------
+
+
+def choose(
+    app: AppContext,
+    words: Sequence[str],
+    *,
+    every: bool = False,
+    wanted: DeadLetterFilter = NO_FILTER,
+    state: State = State.DEAD,
+    limit: int | None = None,
+    snapshot: Mapping[str, int] | None = None,
+) -> Selection:
+    """The letters meant by job ids, groups and filters, or all of them, as they stand now. Raises `UsageError`.
+
+    snapshot: each account's death number, from an earlier look: letters that died later are left out.
+    """
+    if every and words:
+        raise UsageError("give jobs or groups, or --all, not both")
+    if not (every or words or wanted.words):
+        raise UsageError("give jobs or groups, a filter such as --cause, or --all")
+    marks = {account: Replays(app.ledger(account)).mark() for account in app.settings.accounts}
+    marks = {account: min(mark, (snapshot or marks).get(account, 0)) for account, mark in marks.items()}
+    there = [letter for letter in letters(app, state) if wanted.passes(letter)]
+    if state is State.DEAD:
+        there = [letter for letter in there if letter.death <= marks[letter.account]]
+    if words:
+        return _by_words(app, words, there, wanted, state, limit, marks)
+    what = ", ".join(wanted.words) or "all"
+    return Selection(tuple(there[:limit]), ("all",), (), what=what, marks=marks)
+
+
+def _by_words(
+    app: AppContext,
+    words: Sequence[str],
+    there: list[DeadLetter],
+    wanted: DeadLetterFilter,
+    state: State,
+    limit: int | None,
+    marks: Mapping[str, int],
+) -> Selection:
+    by_job: dict[str, list[DeadLetter]] = {}
+    by_group: dict[str, list[DeadLetter]] = {}
+    for letter in there:
+        by_job.setdefault(letter.ref.job_id, []).append(letter)
+        by_group.setdefault(group_of(letter), []).append(letter)
+    chosen: dict[Ref, DeadLetter] = {}
+    named_groups, jobs_named, skipped = [], [], []
+    for word in dict.fromkeys(words):
+        if jobs := by_job.get(word):
+            _refuse_twins(word, jobs)
+            jobs_named.append(word)
+            chosen[jobs[0].ref] = jobs[0]
+        elif word in by_group or len([name for name in by_group if name.startswith(word)]) == 1:
+            name = named(word, by_group)
+            named_groups.append(name)
+            chosen.update({letter.ref: letter for letter in by_group[name]})
+        else:
+            skipped.append((word, _why_not(app, word, wanted.project, by_group, state)))
+    jobs_said = [f"{len(jobs_named):,} jobs" if len(jobs_named) > 1 else f"job {jobs_named[0]}"] if jobs_named else []
+    return Selection(
+        tuple(chosen.values())[:limit],
+        tuple(named_groups),
+        tuple(skipped),
+        what=", ".join([*named_groups, *jobs_said, *wanted.words]),
+        named=not named_groups,
+        marks=marks,
+    )
+
+
+def _refuse_twins(word: str, jobs: list[DeadLetter]) -> None:
+    if len(jobs) > 1:
+        projects = " or ".join(f"--project {letter.ref.project_id}" for letter in jobs[:3])
+        raise UsageError(f"job {word} exists in {len(jobs)} projects: add {projects}")
+
+
+def _why_not(app: AppContext, word: str, project: str | None, by_group: dict[str, Any], state: State) -> str:
+    """Why a word chose nothing."""
+    default = project or app.settings.default_project()
+    projects = [default] if default else [each for one in app.settings.accounts.values() for each in one.projects]
+    for one in projects:
+        account = app.home_of(one)
+        for _, found in app.bulk_queries(account).states([Ref(one, word)]):
+            if found is not None:
+                where = f" in project {one}" if len(projects) > 1 else ""
+                return f"it is {found.value}{where}, not {state.value}"
+    near = [name for name in by_group if name.startswith(word)]
+    if near:
+        return f"it matches {len(near)} groups: {', '.join(sorted(near)[:5])}; be more specific"
+    return f"not a {state.value} job and not a group"
+
+
+def _replays(app: AppContext) -> dict[str, float]:
+    raw: Any = read_redis(app.redis.hgetall, app.keys.replays)
+    return {name.decode(): float(at) for name, at in raw.items()}
+
+
+def note_replay(app: AppContext, replayed: Sequence[DeadLetter]) -> None:
+    """Remember when each group was replayed: its letters leave it, so nothing else would tell.
+
+    Best effort: the replay has begun, whatever becomes of the note.
+    """
+    if not replayed:
+        return
+    with suppress(Unreachable, redis.RedisError):
+        now = app.redis_ms()
+        app.redis.hset(app.keys.replays, mapping={f"{letter.account} {group_of(letter)}": now for letter in replayed})

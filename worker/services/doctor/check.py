@@ -1,0 +1,42 @@
+"""One line of the doctor: how it stands, what was found, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from worker.services.times import span
+
+SKEW_S = 60.0  # what disagrees by more stops grace periods and rescues
+
+
+class Level(StrEnum):
+    """How it stands."""
+
+    OK = "ok"
+    WARNING = "warning"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line. `todo` is empty where nothing has to be done."""
+
+    name: str
+    verdict: Level
+    found: str
+    todo: str = ""
+    unreachable: bool = False  # Redis does not answer: nothing else of it can be checked
+
+    def as_json(self) -> dict[str, Any]:
+        return {"check": self.name, "verdict": self.verdict.value, "found": self.found, "todo": self.todo or None}
+
+
+def clock_check(name: str, apart_s: float, whose: str, todo: str) -> Check:
+    if abs(apart_s) < 2:
+        return Check(name, Level.OK, f"{whose} agrees with this machine's")
+    found = f"{whose} is {span(apart_s)} {'ahead of' if apart_s > 0 else 'behind'} this machine's"
+    if abs(apart_s) > SKEW_S:
+        return Check(name, Level.WRONG, found, todo)
+    return Check(name, Level.WARNING if abs(apart_s) > 5 else Level.OK, found, todo if abs(apart_s) > 5 else "")

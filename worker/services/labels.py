@@ -1,0 +1,114 @@
+"""What states, causes and evidence mean, in words for people."""
+
+from __future__ import annotations
+
+from worker.ledger.records import Closure
+from worker.model.states import Cause, Evidence, State, WaitingFor
+from worker.services.times import span
+
+STATES = {
+    State.PENDING: "waits",
+    State.RUNNING: "a worker is calling MetaStudio",
+    State.HELD: "on hold: nothing is sent until it is released",
+    State.DELETED: "MetaStudio confirmed the deletion",
+    State.GONE: "the job was not there when we asked",
+    State.DEAD: "needs a person",
+    State.CANCELLED: "cancelled before anything was sent",
+    State.DISCARDED: "a dead letter that was given up",
+}
+
+WAITS = {
+    WaitingFor.TURN: "its turn",
+    WaitingFor.GRACE: "the end of its grace period",
+    WaitingFor.RETRY: "its next attempt",
+    WaitingFor.NOT_DELETABLE_YET: "the job to reach a state in which MetaStudio allows deletion",
+    WaitingFor.POLICIES: "a worker with the policies that requested it, or newer ones (ERASER_CONFIG)",
+    WaitingFor.THROTTLED: "MetaStudio to accept calls again (it answered 429)",
+    WaitingFor.OUTAGE: "the end of a MetaStudio outage",
+    WaitingFor.CREDENTIALS: "credentials that MetaStudio accepts (see `eraser doctor`)",
+    WaitingFor.PAUSED: "an operator to type `eraser resume --reason R`",
+    WaitingFor.MISCONFIGURED: "region, project and permissions to be corrected (see `eraser doctor`)",
+}
+
+CAUSES = {
+    Cause.SERVER_ERROR: "MetaStudio failed or did not answer until all attempts were used",
+    Cause.REFUSED: "the job exists and looks deletable, but MetaStudio refuses to delete it",
+    Cause.DEADLINE: "its deadline passed while it waited",
+    Cause.WORKER_LOST: "three workers were lost while they processed it",
+    Cause.NOT_VISIBLE: "no proof that it is gone: MetaStudio shows no job at all (empty project, or hidden jobs)",
+}
+
+REMEDIES = {
+    Cause.SERVER_ERROR: (
+        "replay when MetaStudio has recovered: one dead letter goes first, the rest only if it succeeds"
+    ),
+    Cause.REFUSED: "look at the job in MetaStudio's console; its message says why it cannot be deleted",
+    Cause.DEADLINE: "find out what they waited for (`eraser show`), then replay: each gets a new deadline",
+    Cause.WORKER_LOST: "find out why workers die (memory, the platform's log), then replay",
+    Cause.NOT_VISIBLE: "check whether the key can see the project's jobs (`eraser doctor`) and whether the job needs "
+    "`--app-user`, then replay; if it was the project's last job and you know that it is gone, close it: "
+    "eraser dead discard JOB_ID --reason 'last job of the project'",
+}
+
+EVIDENCE = {
+    Evidence.AFTER_OUR_CALL: "an earlier DELETE had no clear answer; afterwards the job was absent",
+    Evidence.SEEN_BEFORE: "MetaStudio had listed the job before; afterwards it was absent",
+    Evidence.NEVER_SEEN: "MetaStudio never listed the job: it was absent both times that we asked",
+}
+
+GATES = {
+    "ok": "open",
+    "throttled": "throttled",
+    "outage": "closed: MetaStudio outage",
+    "credentials": "closed: credentials refused",
+    "clock": "open, with a corrected clock",
+    "misconfigured": "closed: misconfigured",
+    "paused": "paused by an operator",
+}
+
+SILENCES = {
+    "not_sent": "no connection was made",
+    "reset": "the connection broke before the response",
+    "timeout": "the call timed out",
+    "garbled": "the response was not HTTP",
+}
+
+
+def cause(name: str | None) -> str:
+    """A cause in words; one that this version does not know, as it is."""
+    return CAUSES[Cause(name)] if name in tuple(Cause) else str(name)
+
+
+def remedy(name: str | None) -> str | None:
+    """What a person does about a cause, where this version knows it."""
+    return REMEDIES[Cause(name)] if name in tuple(Cause) else None
+
+
+def evidence(name: str | None) -> str:
+    return EVIDENCE[Evidence(name)] if name in tuple(Evidence) else str(name)
+
+
+def closure(one: Closure, now: float) -> str:
+    """`closed: misconfigured since 3 min (403 …) by job J, which R requested; tried again in 50 s`."""
+    since = "" if one.since is None else f" since {span((now - one.since) / 1000)}"
+    by = f" by job {one.target}" if one.target else ""
+    by += f", which {one.requested_by} requested" if one.target and one.requested_by else ""
+    again = "" if one.until is None else f"; next try in {span(max(0.0, one.until - now) / 1000)}"
+    return f"{GATES.get(one.cause, one.cause)}{since}{f' ({plain(one.reason)})' if one.reason else ''}{by}{again}"
+
+
+def first_call(rest_s: float) -> str:
+    """What happens after a resume."""
+    if rest_s <= 0:
+        return "The first call is a probe."
+    return f"Its key was refused twice within minutes and may soon be locked: the next try is in {span(rest_s)}."
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 job`, `1,378 jobs`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def plain(text: str) -> str:
+    """Foreign text without anything that a terminal would obey."""
+    return "".join(c if c.isprintable() else "·" for c in text)

@@ -1,0 +1,158 @@
+"""Deletions in a state, page by page: never the whole index, however long it is.
+
+A page goes on where the last one ended, by time and not by number, so that what comes or goes meanwhile shifts
+nothing. Several indexes (lanes, accounts) are merged; the place in each is part of the address of the next page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from worker.execution.app_context import AppContext
+from worker.ledger.records import Deletion
+from worker.ledger.redis_read import read_redis
+from worker.ledger.schema.keys import Key
+from worker.ledger.schema.states import INDEX
+from worker.ledger.types import Ref
+from worker.model.errors import UsageError
+from worker.model.states import State
+
+ROWS = 50
+LOOKED_AT = 5_000  # ids that one page passes over at most, when a filter lets few pass
+
+_PLACE = re.compile(r"(\d{1,16})\.(\d{1,9})")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which deletions. Times in ms since 1970: when they ended, or are due."""
+
+    state: State = State.DEAD
+    group: str | None = None  # of dead letters
+    project: str | None = None
+    job: str = ""  # how the job id begins
+    since: float | None = None
+    until: float | None = None
+
+    @property
+    def newest_first(self) -> bool:
+        return self.state not in (State.PENDING, State.HELD, State.RUNNING)
+
+    @property
+    def head(self) -> int:
+        """How many are read at once."""
+        return 1_000 if self.job or self.project else ROWS + 1
+
+    def passes(self, ref: Ref) -> bool:
+        return (self.project is None or ref.project_id == self.project) and ref.job_id.startswith(self.job)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One page. `more`: the place where the next one begins, or None at the end."""
+
+    rows: tuple[Deletion, ...]
+    more: str | None
+    total: int  # in the indexes, whatever the filters say
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One index and the place in it: a score, and how many of exactly that score were passed."""
+
+    account: str
+    key: str
+    score: float | None
+    passed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    source: int
+    ref: Ref
+    score: float
+
+
+def page(app: AppContext, wanted: Wanted, place: str = "") -> Listed:
+    """The page that begins at `place`: the soonest due first, what has ended newest first. Raises `UsageError`."""
+    sources = _sources(app, wanted, place)
+    total = sum(int(read_redis(app.redis.zcard, source.key)) for source in sources)
+    chosen: list[_Found] = []
+    looked, more = 0, None
+    while more is None and (heads := _heads(app, wanted, sources)):
+        for found in heads:
+            if len(chosen) == ROWS or looked >= LOOKED_AT:
+                more = "_".join(map(_as_text, sources))
+                break
+            looked += 1
+            sources[found.source] = _past(sources[found.source], found)
+            if wanted.passes(found.ref):
+                chosen.append(found)
+    return Listed(tuple(_records(app, sources, chosen, wanted.state)), more, total)
+
+
+def _heads(app: AppContext, wanted: Wanted, sources: Sequence[_Source]) -> list[_Found]:
+    """What comes next of all sources together. No longer than one head: beyond it another source might come first."""
+    found = [one for number, source in enumerate(sources) for one in _read(app, wanted, source, number)]
+    return sorted(found, key=lambda one: one.score, reverse=wanted.newest_first)[: wanted.head]
+
+
+def _sources(app: AppContext, wanted: Wanted, place: str) -> list[_Source]:
+    names: Sequence[str] = INDEX[wanted.state]
+    if wanted.group is not None:
+        names = (Key.GROUP_LETTERS + wanted.group,)
+    made = [
+        _Source(account, app.keys.account(account) + name, None) for account in app.settings.accounts for name in names
+    ]
+    if not place:
+        return made
+    parts = place.split("_")
+    if len(parts) != len(made):
+        raise UsageError("the list has changed since this link was made: start again at the first page")
+    return [_at(source, part) for source, part in zip(made, parts, strict=True)]
+
+
+def _at(source: _Source, part: str) -> _Source:
+    if part == "start":
+        return source
+    match = _PLACE.fullmatch(part)
+    if match is None:
+        raise UsageError("this link is not valid: start again at the first page")
+    return replace(source, score=float(match[1]), passed=int(match[2]))
+
+
+def _as_text(source: _Source) -> str:
+    return "start" if source.score is None else f"{source.score:.0f}.{source.passed}"
+
+
+def _read(app: AppContext, wanted: Wanted, source: _Source, number: int) -> list[_Found]:
+    newest_first = wanted.newest_first
+    low = "-inf" if wanted.since is None else wanted.since
+    high = "+inf" if wanted.until is None else wanted.until
+    skip = source.passed if source.score is not None else 0
+    if source.score is not None:
+        low, high = (low, source.score) if newest_first else (source.score, high)
+    call = app.redis.zrevrangebyscore if newest_first else app.redis.zrangebyscore
+    first, last = (high, low) if newest_first else (low, high)
+    rows: Any = read_redis(call, source.key, first, last, start=skip, num=wanted.head, withscores=True)
+    return [_Found(number, Ref.parse(member.decode()), score) for member, score in rows]
+
+
+def _past(source: _Source, found: _Found) -> _Source:
+    same = source.score == found.score
+    return replace(source, score=found.score, passed=source.passed + 1 if same else 1)
+
+
+def _records(app: AppContext, sources: Sequence[_Source], chosen: Iterable[_Found], state: State) -> Iterable[Deletion]:
+    """Their records in the same order. One that moved on meanwhile is left out."""
+    due: dict[str, dict[Ref, float]] = {}
+    order = {}
+    for number, found in enumerate(chosen):
+        account = sources[found.source].account
+        due.setdefault(account, {})[found.ref] = found.score
+        order[account, found.ref] = number
+    read = [d for account, some in due.items() for d in app.queries(account).rows(some)]
+    return sorted((d for d in read if d.state is state), key=lambda d: order[d.account, d.ref])

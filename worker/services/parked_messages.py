@@ -1,0 +1,128 @@
+"""What is parked, for people: why it is there, and the way back or out (see `worker.execution.intake`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from worker.config.accounts import nearest
+from worker.execution.app_context import AppContext
+from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.parking import Group, Parked, ParkedKind, Parking
+from worker.model.errors import DryRun, RefusedBySafetyRule, UsageError
+from worker.model.ids import check_opaque, check_reason
+from worker.services.request import CAP
+from worker.services.times import rfc3339
+
+WHY = {
+    ParkedKind.REFUSED: "parked: no worker could record them yet; a worker that can will take them",
+    ParkedKind.FAULT: "parked after an internal error; they are tried again from time to time",
+    ParkedKind.FOREIGN: "parked, not one of our tasks: another application sends to our queue",
+    ParkedKind.BAD: "refused: the producer's request is wrong, and nothing was recorded",
+}
+WHAT_TO_DO = {
+    ParkedKind.REFUSED: "add the project to the settings of the workers, or: eraser parked discard {group} --reason R",
+    ParkedKind.FAULT: "see message.fault in the workers' logs; then: eraser parked send {group} --reason R",
+    ParkedKind.FOREIGN: "correct the sender's queue; then: eraser parked send {group} --queue THEIRS --reason R",
+    ParkedKind.BAD: "correct the producer and send the requests again; then: eraser parked discard {group} --reason R",
+}
+SendAgain = Callable[[dict[str, Any], str], None]  # a whole message, a queue of the broker
+
+
+def by_kind(groups: Iterable[Group]) -> dict[ParkedKind, int]:
+    """How many messages of each kind there are."""
+    counts = Counter[ParkedKind]()
+    for group in groups:
+        counts[group.kind] += group.count
+    return {kind: counts[kind] for kind in ParkedKind if counts[kind]}
+
+
+def as_json(group: Group) -> dict[str, Any]:
+    return {
+        "group": group.name,
+        "kind": group.kind.value,
+        "what": group.what,
+        "count": group.count,
+        "ever": group.ever,
+        "since": rfc3339(group.since),
+        "last": rfc3339(group.last),
+        "why": group.why,
+    }
+
+
+def message_json(message: Parked) -> dict[str, Any]:
+    """All but what it says otherwise: that is nobody's business here."""
+    return {
+        "id": message.id,
+        "task": message.task,
+        "project_id": message.project,
+        "job_id": message.job,
+        "why": message.why,
+        "at": rfc3339(message.at),
+        "times": message.times,
+        "kept": message.raw is not None,
+    }
+
+
+def named(app: AppContext, name: str) -> Group:
+    """The group of that name. Raises `UsageError`."""
+    groups = {group.name: group for group in parking(app).groups()}
+    if name not in groups:
+        known = f"; there are: {', '.join(list(groups)[:10])}" if groups else "; nothing is parked"
+        raise UsageError(f"there is no group {name[:80]!r}{nearest(name, groups)}{known}")
+    return groups[name]
+
+
+def parking(app: AppContext) -> Parking:
+    return Parking(app.redis, app.keys)
+
+
+def send(app: AppContext, group: Group, queue: str | None, again: SendAgain, *, reason: str, by: str | None) -> int:
+    """Send every message of a group to a queue of the broker, ours unless another is named. Returns how many.
+
+    Each is sent before it is forgotten here: if this is cut off some may be sent twice. Raises what `again` does.
+    """
+    check_reason(reason), check_opaque(by, "by")
+    if group.kind is ParkedKind.BAD:
+        raise UsageError(f"{group.name}: the content of these messages was not kept; request the deletions again")
+    if group.kind is ParkedKind.FOREIGN and queue in (None, app.keys.requests, app.keys.wakeup_queue):
+        raise UsageError(f"{group.name}: not one of our tasks, it would come back here; give its owner's --queue Q")
+    action = AuditAction(of=group.name).named(ActionName.SENT_BACK, by=by, why=reason)
+
+    def one(message: Parked) -> None:
+        again(message.raw or {}, queue or app.keys.requests)
+
+    return _empty(app, group, action, "sent", one)
+
+
+def discard(app: AppContext, group: Group, *, reason: str, by: str | None, most: int | None) -> int:
+    """Forget every message of a group. Returns how many."""
+    check_reason(reason), check_opaque(by, "by")
+    cap = most if group.count > CAP else None
+    action = AuditAction(of=group.name, cap=cap).named(ActionName.GIVEN_UP, by=by, why=reason)
+    return _empty(app, group, action, "discarded", lambda _: None)
+
+
+def _empty(app: AppContext, group: Group, action: dict[str, Any], result: str, do: Callable[[Parked], None]) -> int:
+    here = parking(app)
+    done = 0
+    try:
+        for line, message in here.each(group.name):
+            do(message)
+            done += here.unpark(group.name, [line])
+    finally:
+        if done:  # it is in one account's audit, because it belongs to none
+            app.ledger(next(iter(app.settings.accounts))).note(action, result, done)
+    return done
+
+
+def check_confirmed(group: Group, most: int | None, *, yes: bool, again: str) -> None:
+    """Refuse to discard what nobody confirmed. `again`: the command as typed."""
+    allowed = CAP if most is None else most
+    confirmed = f"{again} --yes" + (f" --max {group.count}" if group.count > CAP else "")
+    if group.count > allowed:
+        what = f"{group.count:,} messages, and a discard cannot be undone. Nothing was done."
+        raise RefusedBySafetyRule("max", what, hint=confirmed)
+    if not yes:
+        raise DryRun(hint=confirmed)

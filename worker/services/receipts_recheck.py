@@ -1,0 +1,204 @@
+"""Asks MetaStudio again for jobs that are deleted or gone: after a restore on their side some may be back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import groupby
+from typing import Any
+
+from worker.execution.app_context import AppContext
+from worker.ledger.types import Ref, target
+from worker.lookups.lookups import LookupResponse, Lookups
+from worker.lookups.sightings import NEAR_S, View
+from worker.metastudio.response import Response
+from worker.model.errors import Unreachable
+from worker.model.states import State
+from worker.receipts.sealing import seal_all
+from worker.rules.classify import NOT_ASKED, Presence, ResponseKind, classify, presence
+from worker.rules.classify import Lookup as CameTo
+from worker.services.labels import SILENCES, plain
+from worker.services.receipts_export import chain
+
+PATIENCE_S = 60.0  # for a slot of the lookups' pace
+TRIES = 3  # of one question, where nothing usable is answered
+PAUSE_S = 1.0
+GIVE_UP = 20  # questions in a row without a usable answer
+OPEN = ("ok", "clock", "throttled")
+BLIND = "is not listed, but neither is any other job of the project: no proof"
+
+
+class RecheckResult(StrEnum):
+    """How a job stands now."""
+
+    GONE = "gone"
+    BACK = "back"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Rechecked:
+    """What asking for one job said."""
+
+    ref: Ref
+    now: RecheckResult
+    text: str
+    request_id: str | None
+
+    @property
+    def command(self) -> str | None:
+        """What requests it again, if it came back."""
+        if self.now is not RecheckResult.BACK:
+            return None
+        return f"eraser request {self.ref.job_id} --project {self.ref.project_id} --force"
+
+    def as_json(self) -> dict[str, Any]:
+        fields = {
+            "project_id": self.ref.project_id,
+            **target(self.ref.job_id),
+            "now": self.now.value,
+            "text": self.text,
+        }
+        return fields | {"request_id": self.request_id, "command": self.command}
+
+
+def jobs(app: AppContext, account: str, *, since_ms: float | None, most: int | None) -> tuple[list[Ref], int]:
+    """Jobs whose latest receipt says deleted or gone, the latest first, and how many more there are."""
+    seal_all(app.ledger(account))
+    latest: dict[Ref, str] = {}
+    for line in chain(app, account, since_ms=since_ms):
+        ref = Ref(line["project_id"], line["job_id"])
+        latest.pop(ref, None)
+        latest[ref] = line["state"]
+    over = [ref for ref, state in reversed(latest.items()) if state in ("deleted", "gone")]
+    chosen = over[:most]
+    return chosen, len(over) - len(chosen)
+
+
+def recheck(app: AppContext, refs: Iterable[Ref]) -> Iterator[Rechecked]:
+    """Ask for each, at the pace of lookups that all workers share. Raises `Unreachable` where nobody is there."""
+    app.check_endpoints()  # no move would ask, and all jobs of another MetaStudio are not there
+    unknown = 0
+    for account, some in groupby(refs, key=lambda ref: app.account_for(ref.project_id)):  # a project may have moved
+        for looked in _Recheck(app, account).each(some):
+            unknown = unknown + 1 if looked.now is RecheckResult.UNKNOWN else 0
+            yield looked
+            if unknown >= GIVE_UP:
+                raise Unreachable(f"{GIVE_UP} jobs in a row; the last {looked.text}. See: eraser doctor")
+
+
+@dataclass
+class _Recheck:
+    """One account's questions. Those of a few seconds share their control questions."""
+
+    app: AppContext
+    account: str
+    answered: bool = False  # whether MetaStudio gave any usable answer
+    lookups: dict[str, Lookups] = field(default_factory=dict)  # by project
+
+    def each(self, refs: Iterable[Ref]) -> Iterator[Rechecked]:
+        waiting: list[tuple[Ref, LookupResponse]] = []
+        for ref in refs:
+            try:
+                asked = self._ask(ref)
+            except Unreachable:
+                yield from self._judged(waiting)
+                raise
+            waiting.append((ref, asked))
+            if asked.answered - waiting[0][1].answered > NEAR_S / 2:
+                yield from self._judged(waiting)
+                waiting = []
+        yield from self._judged(waiting)
+
+    def _judged(self, waiting: list[tuple[Ref, LookupResponse]]) -> Iterator[Rechecked]:
+        came_to = {ref: self._of(ref).prove(ref.job_id, asked) for ref, asked in reversed(waiting)}
+        for ref, _ in waiting:
+            yield self._told(ref, came_to[ref])
+
+    def _told(self, ref: Ref, looked: CameTo) -> Rechecked:
+        response = looked.listing.response
+        match looked.what:
+            case Presence.ABSENT:
+                return Rechecked(ref, RecheckResult.GONE, "still gone", response.request_id)
+            case Presence.PRESENT:
+                return Rechecked(ref, RecheckResult.BACK, _back(self.app, self.account, ref), response.request_id)
+            case Presence.UNSEEN:
+                return Rechecked(ref, RecheckResult.UNKNOWN, BLIND, response.request_id)
+            case _:
+                return Rechecked(
+                    ref, RecheckResult.UNKNOWN, f"could not be checked: {_said(response)}", response.request_id
+                )
+
+    def _ask(self, ref: Ref) -> LookupResponse:
+        """One look, and again where nothing usable is answered. Raises `Unreachable` where nobody is there."""
+        asked = self._once(ref)
+        for _ in range(TRIES - 1 if self.answered else 0):
+            kind = classify(asked.listing.response)
+            if presence(asked.listing, ref.job_id)[0] is not Presence.UNKNOWN or kind is ResponseKind.FORBIDDEN:
+                break
+            if self.app.stopping.wait(asked.listing.response.retry_after_s or PAUSE_S):
+                break
+            asked = self._once(ref)
+        self.answered = self.answered or presence(asked.listing, ref.job_id)[0] is not Presence.UNKNOWN
+        if not self.answered:
+            text = f"could not be checked: {_said(asked.listing.response)}"
+            raise Unreachable(f"job {ref.job_id} {text}. No result. See: eraser doctor")
+        return asked
+
+    def _once(self, ref: Ref) -> LookupResponse:
+        lookups, gate = self._of(ref), self.app.queries(self.account).gate()
+        if gate.gate not in OPEN:
+            what = "eraser resume" if gate.gate == "paused" else "eraser doctor"
+            raise Unreachable(
+                f"account {self.account} is closed ({gate.gate}: {gate.reason}), so nothing is checked. Next: {what}"
+            )
+        problem = lookups.begin()
+        asked = LookupResponse(problem, 0, 0) if problem else lookups.look(ref.job_id)
+        if asked.listing is NOT_ASKED:
+            raise Unreachable(
+                f"the lookups of account {self.account} are busy for {PATIENCE_S:g} s and more; try again later"
+            )
+        if classify(asked.listing.response) in (
+            ResponseKind.CREDENTIALS,
+            ResponseKind.CLOCK,
+        ):  # a few more would lock the key
+            raise Unreachable(f"MetaStudio refuses us: {_said(asked.listing.response)}. See: eraser doctor")
+        return asked
+
+    def _of(self, ref: Ref) -> Lookups:
+        if ref.project_id not in self.lookups:
+            app, account = self.app, self.account
+            _, key = app.client(account)
+            self.lookups[ref.project_id] = Lookups(
+                app.remote(account),
+                app.ledger(account),
+                app.sightings(account),
+                View(key(), ref.project_id, None),
+                pause=app.stopping.wait,
+                signed_at=lambda: _signed_at(app, account),
+                patience_s=PATIENCE_S,
+            )
+        return self.lookups[ref.project_id]
+
+
+def _back(app: AppContext, account: str, ref: Ref) -> str:
+    """It came back: and has anybody requested it again already?"""
+    ((_, state),) = app.bulk_queries(account).states([ref])
+    again = f"; its deletion is {state} already" if state not in (None, State.DELETED, State.GONE) else ""
+    return "came back: MetaStudio has it again" + again
+
+
+def _signed_at(app: AppContext, account: str) -> datetime | None:
+    """MetaStudio's clock where the gate knows that it differs from ours."""
+    queries = app.queries(account)
+    skew_ms = queries.gate().skew_ms
+    return None if skew_ms is None else datetime.fromtimestamp((queries.now_ms() + skew_ms) / 1000, UTC)
+
+
+def _said(response: Response) -> str:
+    if response.status is None:
+        return SILENCES.get(str(response.failure), "no answer")
+    text = " ".join(str(part) for part in (response.status, response.code, response.message) if part)
+    return plain(text if response.status != 200 else "200, but no list of jobs")

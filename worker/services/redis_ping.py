@@ -1,0 +1,70 @@
+"""Is Redis there? Asked once, before anything else, so that nobody waits longer than a few seconds to hear that not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import redis
+
+from worker.config.urls import masked
+from worker.ledger.deletions import connect
+from worker.ledger.redis_errors import is_away, why_away
+from worker.model.errors import Unreachable
+
+PATIENCE_S = 3.5  # with the start of the program less than the promised 5 s
+_NEXT = "check that it runs and that ERASER_REDIS_URL is right (`eraser doctor` has details); nothing was done"
+
+
+def require_redis(url: str, *, patience_s: float = PATIENCE_S) -> None:
+    """Raise `Unreachable` unless Redis answers. In a thread: looking up a name knows no timeout."""
+    problem: list[Exception | None] = []
+
+    def ping() -> None:
+        try:
+            with connect(url, timeout_s=patience_s) as client:
+                client.ping()
+            problem.append(None)
+        except Exception as error:  # whatever it is, the caller tells it
+            problem.append(error)
+
+    if not in_time(ping, patience_s):
+        raise Unreachable(f"Redis at {masked(url)} gives no answer: {_NEXT}")
+    if (error := problem[0]) is not None:
+        raise Unreachable(f"Redis at {masked(url)} {_why(error)}: {_NEXT}")
+
+
+def no_writes(client: redis.Redis, key: str) -> str:
+    """Why Redis, which answers reads, takes no writes now; empty: it takes them. Tried with one that changes nothing.
+
+    key: any sorted set of ours. Raises `Unreachable` where it does not answer at all.
+    """
+    try:
+        client.zrem(key, "-")
+    except redis.exceptions.NoPermissionError:  # this user may only look: what others may is not known
+        return ""
+    except redis.exceptions.ResponseError as error:
+        return str(error) if is_away(error) else ""
+    except redis.RedisError as error:
+        raise Unreachable(why_away(error)) from None
+    return ""
+
+
+def in_time(work: Callable[[], None], patience_s: float) -> bool:
+    """Whether `work` ended in time; it is left alone if not."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(patience_s)
+    return not thread.is_alive()
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, redis.exceptions.AuthenticationError):
+        return "refuses the user or the password"
+    if isinstance(error, redis.exceptions.BusyLoadingError):
+        return "is still loading its data; try again in a moment"
+    if isinstance(error, redis.exceptions.TimeoutError):
+        return "gives no answer"
+    if isinstance(error, redis.exceptions.ConnectionError):
+        return "cannot be reached"
+    return f"answers with an error ({type(error).__name__})"

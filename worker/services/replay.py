@@ -1,0 +1,288 @@
+"""Replays as jobs, for people and programs: a plan, its start, how far it is, what was replayed before, and its end."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.execution.app_context import WORKER_TIMEOUT_S, AppContext
+from worker.ledger.audit_actions import AuditAction
+from worker.ledger.holds import HoldList
+from worker.ledger.redis_read import read_redis
+from worker.ledger.replays import Replay, Replays, ReplayState
+from worker.model.errors import EraserError, RefusedBySafetyRule, UsageError
+from worker.model.ids import check_opaque, check_reason
+from worker.model.states import Lane
+from worker.replay.plan import Share, apart, canaries_first
+from worker.services import labels
+from worker.services.dead_letter_actions import NAMED, check_homes
+from worker.services.dead_letters import Selection, group_of, note_replay
+from worker.services.request import CAP
+from worker.services.times import rfc3339
+
+LATELY_MS = 3_600_000.0  # one that stopped itself is spoken of so long, unless another was begun
+_ENDED = (ReplayState.DONE, ReplayState.STOPPED, ReplayState.CANCELLED)
+_WORST_FIRST = (ReplayState.RUNNING, ReplayState.STOPPING, ReplayState.STOPPED, ReplayState.CANCELLED, ReplayState.DONE)
+
+
+class HasEnded(EraserError):
+    """What has ended cannot be cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPlan:
+    """What would happen, frozen: what dies after the marks is not touched."""
+
+    what: str
+    shares: tuple[Share, ...]  # what will be replayed, by account
+    groups: Mapping[str, int]  # of these
+    held: int  # on hold: they stay dead
+    skipped: tuple[tuple[str, str], ...]  # words that chose nothing, and why: gone already, for one
+    cap: int = CAP
+
+    @property
+    def count(self) -> int:
+        return sum(len(share.letters) for share in self.shares)
+
+    @property
+    def over_cap(self) -> bool:
+        """Whether the number has to be confirmed."""
+        return self.count > self.cap
+
+    @property
+    def seconds(self) -> float:
+        """Expected, where the gates are open and nothing else is due."""
+        return max((share.seconds for share in self.shares), default=0.0)
+
+    @property
+    def marks(self) -> dict[str, int]:
+        """By account: the number of the last death that was seen."""
+        return {share.account: share.mark for share in self.shares}
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "what": self.what,
+            "will_be_replayed": self.count,
+            "on_hold": self.held,
+            "skipped": [{"what": word[:128], "skip_reason": why} for word, why in self.skipped],
+            "groups": dict(self.groups),
+            "cap": self.cap,
+            "over_cap": self.over_cap,
+            "expected_s": round(self.seconds, 1),
+            "marks": self.marks,
+            "accounts": [
+                {
+                    "account": share.account,
+                    "count": len(share.letters),
+                    "rate": share.rate,
+                    "gate": share.gate,
+                    "due_before": share.due_before,
+                }
+                for share in self.shares
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayProgress:
+    """How far a replay is, over all its accounts. Times in ms since 1970, Redis's clock."""
+
+    replay: str
+    shares: tuple[Replay, ...]  # by account
+    now: float
+    waits: tuple[str, ...] = ()  # why it does not go on just now, in words
+    expected_s: float | None = None  # until each was called once; None: it has ended
+
+    @property
+    def state(self) -> ReplayState:
+        """The account that has the furthest to go decides."""
+        return next(state for state in _WORST_FIRST if any(share.state is state for share in self.shares))
+
+    @property
+    def first(self) -> Replay:
+        return self.shares[0]
+
+    @property
+    def ended(self) -> bool:
+        """Nothing is fed or taken back any more; calls may still be under way where it was stopped."""
+        return self.state in _ENDED
+
+    @property
+    def ended_at(self) -> float | None:
+        return max((share.ended or 0.0 for share in self.shares), default=0.0) if self.ended else None
+
+    @property
+    def end_why(self) -> str | None:
+        return next((share.end_why for share in self.shares if share.end_why), None)
+
+    @property
+    def all_well(self) -> bool:
+        """Each that was meant is deleted or gone."""
+        return self.state is ReplayState.DONE and self.count("deleted") + self.count("gone") == self.count("total")
+
+    def count(self, name: str) -> int:
+        """One of the numbers of `worker.ledger.replays.Replay`, over all accounts."""
+        return sum(getattr(share, name) for share in self.shares)
+
+    def as_json(self) -> dict[str, Any]:
+        groups: Counter[str] = Counter()
+        for share in self.shares:
+            groups.update(share.groups)
+        counts = ("total", "left", "fed", "deleted", "gone", "dead", "cancelled", "back", "open", "held", "ahead")
+        return {
+            "replay": self.replay,
+            "state": self.state.value,
+            "stage": self.first.stage.value,
+            "what": self.first.what,
+            "reason": self.first.why,
+            "by": self.first.by,
+            "started": rfc3339(self.first.started),
+            "finished_at": rfc3339(self.ended_at),
+            "finished_reason": self.end_why,
+            "finished_by": next((share.end_by for share in self.shares if share.end_by), None),
+            **{name: self.count(name) for name in counts},
+            "not_fed": {name: self.count(name) for name in ("moved", "newer", "on_hold")},
+            "first_word": {name: self.count(name) for name in ("ok", "failed", "aside")},
+            "waits": list(self.waits),
+            "expected_s": None if self.expected_s is None else round(self.expected_s, 1),
+            "groups": dict(groups),
+            "accounts": [share.account for share in self.shares],
+        }
+
+
+# -- planning and starting -------------------------------------------------------------------------------------------
+
+
+def plan(app: AppContext, selection: Selection) -> ReplayPlan:
+    """What a replay of the chosen letters would do. Changes nothing."""
+    shares, held = [], 0
+    for account in app.settings.accounts:
+        mine = [letter for letter in selection.letters if letter.account == account]
+        if not mine:
+            continue
+        go, on_hold = apart(mine, HoldList(app.ledger(account)).now())
+        held += len(on_hold)
+        if go:
+            status = app.queries(account).status()
+            mark = selection.marks.get(account, max(letter.death for letter in go))
+            due, gate = sum(status.due.values()), status.gate
+            shares.append(Share(account, mark, tuple(canaries_first(go, group_of)), gate.rate, gate.gate, due))
+    groups = Counter(group_of(letter) for share in shares for letter in share.letters)
+    return ReplayPlan(selection.what, tuple(shares), dict(groups.most_common()), held, selection.skipped)
+
+
+def start(app: AppContext, plan: ReplayPlan, *, by: str | None, why: str, most: int | None = None) -> str:
+    """Begin it as a job that any worker drives; returns its id. Raises `RefusedBySafetyRule` above the cap.
+
+    most: how many may be replayed, where that is more than the cap.
+    """
+    check_reason(why), check_opaque(by, "by")
+    if not plan.count:
+        raise UsageError("nothing to replay: no matching dead letter that is not on hold (see `eraser dead groups`)")
+    if plan.count > (plan.cap if most is None else most):
+        allowed = f"more than {plan.cap} must be confirmed" if most is None else f"{most:,} were allowed"
+        raise RefusedBySafetyRule("max", f"{plan.count:,} dead letters, and {allowed}. Nothing was done")
+    check_homes(app, (letter for share in plan.shares for letter in share.letters))
+    replay = f"replay-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    for share in plan.shares:
+        Replays(app.ledger(share.account)).snapshot(replay, (letter.ref for letter in share.letters))
+    action = AuditAction(of=plan.what[:NAMED] or None, cap=most if plan.over_cap else None)
+    terms = {
+        share.account: Replays.terms(
+            replay,
+            why=why,
+            by=by,
+            what=plan.what,
+            groups=dict(Counter(group_of(letter) for letter in share.letters)),
+            mark=share.mark,
+            deadline_s=app.settings.deadline,
+            lane=Lane.BULK,
+            action=action,
+        )
+        for share in plan.shares
+    }
+    first, *rest = terms
+    others = {account: terms[account] for account in rest}  # should we die here, who drives the first starts them
+    for account in terms:
+        Replays(app.ledger(account)).start(terms[account], others=others if account == first else None)
+        app.wake(account, 0)
+    note_replay(app, [letter for share in plan.shares for letter in share.letters])
+    return replay
+
+
+# -- looking and ending ----------------------------------------------------------------------------------------------
+
+
+def look(app: AppContext, replay: str | None) -> ReplayProgress:
+    """How far it is; None: the latest one. Raises `UsageError` where there is no such replay."""
+    if replay is None:
+        latest = history(app, 1)
+        if not latest:
+            raise UsageError("no replay yet; see `eraser dead groups` for what can be replayed")
+        replay = latest[0].replay
+    books = (Replays(app.ledger(account)) for account in app.settings.accounts)
+    shares = tuple(share for replays in books if (share := replays.find(replay)) is not None)
+    if not shares:
+        raise UsageError(f"there is no replay {replay[:80]!r}; see `eraser replay list`")
+    return _progress(app, shares)
+
+
+def history(app: AppContext, number: int = 20) -> list[ReplayProgress]:
+    """The latest replays, newest first: who, why and the result."""
+    found: dict[str, list[Replay]] = {}
+    for account in app.settings.accounts:
+        for share in Replays(app.ledger(account)).latest(number):
+            found.setdefault(share.id, []).append(share)
+    newest = sorted(found.values(), key=lambda shares: shares[0].started, reverse=True)[:number]
+    return [_progress(app, tuple(shares)) for shares in newest]
+
+
+def current(app: AppContext, now: float) -> tuple[ReplayProgress, ...]:
+    """What is worth a word now: those that run, and the latest, if stopped by itself lately."""
+    found: dict[str, None] = {}
+    for account in app.settings.accounts:
+        for share in Replays(app.ledger(account)).current():
+            lately = share.state is ReplayState.STOPPED and now - (share.ended or 0.0) < LATELY_MS
+            if lately or share.state not in _ENDED:
+                found[share.id] = None
+    return tuple(look(app, replay) for replay in found)
+
+
+def cancel(app: AppContext, replay: str, *, by: str | None, why: str) -> ReplayProgress:
+    """Feed no more; what nobody called for yet is dead again, as it was. Raises `HasEnded` and `UsageError`."""
+    check_reason(why), check_opaque(by, "by")
+    seen = look(app, replay)
+    if seen.ended:
+        raise HasEnded(f"replay {replay} has ended: it is {seen.state.value}; nothing was changed")
+    action = AuditAction(of=seen.first.what[:NAMED] or None)
+    for share in seen.shares:
+        replays = Replays(app.ledger(share.account))
+        replays.cancel(replay, why=why, by=by, action=action)
+        while replays.revert_unstarted(replay):
+            pass
+    return look(app, replay)
+
+
+def _progress(app: AppContext, shares: tuple[Replay, ...]) -> ReplayProgress:
+    now = app.redis_ms()
+    waits: list[str] = []
+    expected = None
+    for share in shares:
+        if share.state in _ENDED:
+            continue
+        gate = app.queries(share.account).gate()
+        if gate.gate not in ("ok", "clock"):
+            why = f": {gate.reason}" if gate.reason else ""
+            waits.append(f"account {share.account} is {labels.GATES.get(gate.gate, gate.gate)}{why}")
+        expected = max(expected or 0.0, (share.left + share.ahead) / gate.rate)
+    if expected is not None and not _any_worker(app, now):
+        waits.append("no worker has been seen: start one with `celery -A worker worker`")
+    return ReplayProgress(shares[0].id, shares, now, tuple(waits), expected)
+
+
+def _any_worker(app: AppContext, now: float) -> bool:
+    return bool(read_redis(lambda: app.redis.zcount(app.keys.workers, now - WORKER_TIMEOUT_S * 1000, "+inf")))

@@ -1,0 +1,220 @@
+"""Asking for deletions: every door (command line, tasks, HTTP) comes through here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from worker.config.durations import LONGEST, format_duration
+from worker.execution.app_context import AppContext
+from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.deletions import BATCH, Ledger
+from worker.ledger.types import Accepted, DeletionRequest, Ref, target
+from worker.model.errors import RefusedBySafetyRule, UnknownProject, UsageError
+from worker.model.ids import check_opaque, check_reason, why_bad_id
+from worker.model.states import Lane
+from worker.services.times import parse_span, parse_time
+
+Notify = Callable[[str, str], None]  # account, wake-up
+
+CAP = 100  # ids that nobody has to confirm
+RENAMED = {"again": "force"}  # what an argument of a request was called once -> what it is called now
+TOLD = 3  # projects that an error names
+SOON_S = 60.0  # a start that lies further back is a typing error
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """What became of one id: accepted, or an error that says why not."""
+
+    job_id: str
+    accepted: Accepted | None
+    error: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's fields, whichever door it came by."""
+        done = self.accepted
+        return {
+            **target(self.job_id if done else self.job_id[:128]),
+            "state": done.state if done else None,
+            "accepted": done is not None,
+            "deduplicated": done.deduplicated if done else False,
+            "error": self.error,
+        }
+
+
+def deletion_request(
+    app: AppContext,
+    *,
+    lane: str,
+    by: str | None = None,
+    reason: str | None = None,
+    run: str | None = None,
+    app_user: str | None = None,
+    after_s: float = 0.0,
+    deadline_s: float | None = None,
+    force: bool = False,
+    at: str | None = None,
+) -> DeletionRequest:
+    """Check what a caller says about a request. Raises `UsageError`; nothing was recorded then.
+
+    at: the moment that after_s was made of: it is recorded as a moment, so that no clock's jump moves it.
+    """
+    if lane not in tuple(Lane):
+        raise UsageError(f"lane: expected user or bulk; found {lane[:40]!r}")
+    deadline_s = deadline_s if deadline_s is not None else app.settings.deadline
+    if not 0 < deadline_s <= LONGEST:  # also refuses nan and inf, which no script could answer with
+        longest = format_duration(LONGEST)
+        raise UsageError(f"deadline: expected more than 0s and at most {longest} from now; found {deadline_s} s")
+    if not math.isfinite(after_s):
+        raise UsageError(f"after: expected a number of seconds; found {after_s}")
+    if after_s >= deadline_s:
+        unit = 86_400 if after_s > 86_400 else 1  # nobody types the microseconds until a moment
+        enough = format_duration(math.ceil(after_s / unit) * unit)
+        raise UsageError(
+            f"the deadline, {format_duration(deadline_s)} from now, is over before the deletion may start: "
+            f"set a deadline of more than {enough}, or an earlier start"
+        )
+    return DeletionRequest(
+        lane=Lane(lane),
+        by=check_opaque(by, "by"),
+        why=check_reason(reason),
+        run=check_opaque(run, "run"),
+        app_user=check_opaque(app_user, "app user"),
+        delay_s=max(0.0, after_s),
+        deadline_s=deadline_s,
+        force=force,
+        after_ms=parse_time(at, "at") if at else None,
+    )
+
+
+def start_in(
+    after: str | None, at: str | None, *, now: float | None, names: tuple[str, str] = ("after", "at")
+) -> float:
+    """Seconds until a deletion may start. `now` (Redis's, ms) turns `at` into a delay; without it `at` is only checked
+    for its form. `names`: what the caller calls the two. Raises `UsageError`."""
+    if after and at:
+        raise UsageError(f"give {names[0]} or {names[1]}, not both")
+    if after:
+        return parse_span(after, names[0])
+    if not at:
+        return 0.0
+    moment = parse_time(at, names[1])
+    if now is None:
+        return 0.0
+    if moment < now - SOON_S * 1000:
+        raise UsageError(f"{names[1]}: {at} has passed; leave it out to delete at once. Nothing was recorded")
+    return max(0.0, (moment - now) / 1000)
+
+
+def project_of(app: AppContext, project_id: str | None) -> str:
+    """The project meant: the one given, or the only one configured."""
+    project = project_id or app.settings.default_project()
+    if project is None:
+        raise UsageError("no project: add --project P, or set HUAWEICLOUD_SDK_PROJECT_ID")
+    why = why_bad_id(project, "project id")
+    if why:
+        raise UsageError(why)
+    return project
+
+
+def known_project(app: AppContext, project_id: str | None, *, allow: bool = False) -> str:
+    """The project meant, if anything new may be recorded for it: it is configured, or allowed by name.
+
+    MetaStudio refuses a project that is not the key's, and the account closes: whoever mistyped it has to hear it here.
+    Raises `UnknownProject` and `UsageError`.
+    """
+    project = project_of(app, project_id)
+    settings = app.settings
+    if allow or settings.knows(project):
+        return project
+    ours = f"it has {', '.join(sorted(settings.projects)[:TOLD])}" if settings.projects else "it has none yet"
+    more = f" and {len(settings.projects) - TOLD:,} more" if len(settings.projects) > TOLD else ""
+    raise UnknownProject(
+        project,
+        f"is not a project of this installation; {ours}{more}. Nothing was recorded. To allow it, add it to "
+        "ERASER_PROJECTS, or allow it this once: --allow-project (allow_project=true by HTTP, Celery and Python)",
+    )
+
+
+def why_bad_job(app: AppContext, job_id: str) -> str | None:
+    """Why this cannot be a job's id, or None."""
+    if job_id in app.settings.projects:
+        return "this is the id of a project, not of a job: did you swap them?"
+    return why_bad_id(job_id)
+
+
+def record(app: AppContext, refs: Iterable[Ref], terms: DeletionRequest, notify: Notify) -> Iterator[Accepted]:
+    """Write requests of one project to its account's ledger, 500 a round trip, and see that somebody comes.
+
+    Yields each as it is recorded. Raises `Unreachable` when Redis does not answer: what was yielded is recorded.
+    """
+    batch: list[Ref] = []
+
+    def flush() -> Iterator[Accepted]:
+        ledger = app.ledger_of(batch[0].project_id)
+        accepted, wakeups = ledger.request(batch, terms)
+        for wakeup in wakeups:
+            notify(ledger.account, wakeup)
+        app.wake(ledger.account, 0)  # with a wake-up too: it may be lost
+        batch.clear()
+        yield from accepted
+
+    for ref in refs:
+        batch.append(ref)
+        if len(batch) == BATCH:
+            yield from flush()
+    if batch:
+        yield from flush()
+
+
+def record_each(ledger: Ledger, wanted: Sequence[tuple[Ref, DeletionRequest]], notify: Notify) -> list[Accepted]:
+    """The same in one round trip for at most 500 of one project that different callers ask for: all or none.
+
+    Whoever calls sees to it that the dispatcher is woken.
+    """
+    accepted, wakeups = ledger.request_each(wanted)
+    for wakeup in wakeups:
+        notify(ledger.account, wakeup)
+    return accepted
+
+
+def submit(
+    app: AppContext, project: str, job_ids: Iterable[str], terms: DeletionRequest, notify: Notify
+) -> Iterator[Requested]:
+    """Ask for each id in turn; a bad one is told, the good ones are recorded. Raises what `record` does."""
+    rest = iter(job_ids)
+    while batch := list(islice(rest, BATCH)):
+        bad = {job_id: why for job_id in batch if (why := why_bad_job(app, job_id))}
+        accepted = record(app, [Ref(project, job_id) for job_id in batch if job_id not in bad], terms, notify)
+        for job_id in batch:
+            yield Requested(job_id, None, bad[job_id]) if job_id in bad else Requested(job_id, next(accepted))
+
+
+def check_count(count: int, most: int | None) -> None:
+    """Refuse more ids than anybody confirmed. Raises `RefusedBySafetyRule`; nothing was recorded then."""
+    allowed = CAP if most is None else most
+    if count > allowed:
+        why = f"--max allows {allowed:,}" if most is not None else f"more than {CAP} must be confirmed"
+        raise RefusedBySafetyRule(
+            "max", f"{count:,} ids, and {why}. Nothing was recorded. If you mean all of them, add: --max {count}"
+        )
+
+
+def told_of_cap(terms: DeletionRequest, count: int, most: int | None) -> DeletionRequest:
+    """The same claim; where --max allowed more than the cap, the audit will be told."""
+    if most is None or count <= CAP:
+        return terms
+    action = AuditAction(cap=most).named(ActionName.CAP_LIFTED, by=terms.by, why=terms.why, run=terms.run)
+    return replace(terms, action=action)
+
+
+def checked(app: AppContext, job_id: str) -> str:
+    """The id if it may reach a URL. Raises `UsageError`."""
+    why = why_bad_job(app, job_id)
+    if why:
+        raise UsageError(why)
+    return job_id

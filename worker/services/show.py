@@ -1,0 +1,296 @@
+"""One deletion for people and programs: the record, its timeline in words, its JSON form. Never the app user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain, repeat
+from typing import Any
+
+from worker.execution.app_context import AppContext
+from worker.ledger.damage import DamageList, check
+from worker.ledger.holds import Hold, HoldList
+from worker.ledger.records import Attempt, Deletion, Event
+from worker.ledger.types import Ref, target
+from worker.model.errors import EraserError, Unreachable, UsageError
+from worker.model.ids import why_bad_id
+from worker.model.states import State
+from worker.services import labels
+from worker.services.damage import what_to_do
+from worker.services.times import rfc3339
+
+
+class UnknownJob(EraserError):
+    """There is no record of the job."""
+
+    type = "unknown-deletion"
+
+
+class DamagedJob(EraserError):
+    """Its record was damaged by other hands, and put aside."""
+
+
+class Step(StrEnum):
+    """What a person may do about a deletion."""
+
+    REPLAY = "replay"
+    DISCARD = "discard"
+    RESTORE = "restore"
+    CANCEL = "cancel"
+    RELEASE = "release"
+    REQUEST = "request"
+
+
+_STEPS = {
+    State.DEAD: (Step.REPLAY, Step.DISCARD),
+    State.DISCARDED: (Step.RESTORE,),
+    State.PENDING: (Step.CANCEL,),
+    State.HELD: (Step.RELEASE,),
+    State.CANCELLED: (Step.REQUEST,),
+}
+_COMMANDS = {
+    Step.REPLAY: "eraser dead replay {job} --reason TICKET",
+    Step.DISCARD: "eraser dead discard {job} --reason TICKET",
+    Step.RESTORE: "eraser dead restore {job} --reason TICKET",
+    Step.CANCEL: "eraser cancel {job} --reason TICKET",
+    Step.RELEASE: "eraser hold remove {job} --reason TICKET",
+    Step.REQUEST: "eraser request {job}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One line of a timeline. `at` in ms since 1970."""
+
+    at: float
+    text: str
+    round: int | None = None  # of an attempt
+    request_id: str | None = None
+
+
+def find(app: AppContext, project: str, job_id: str) -> tuple[Deletion, float]:
+    """The record with its history, and Redis's time. Raises `UnknownJob` and `UsageError`."""
+    why = why_bad_id(job_id)
+    if why:
+        raise UsageError(why)
+    for account in app.homes_of(project):
+        queries = app.queries(account)
+        if (deletion := queries.show(Ref(project, job_id))) is not None:
+            break
+    if deletion is None:
+        _refuse_damaged(app, Ref(project, job_id))
+        raise UnknownJob(
+            f"nothing is known of job {job_id} in project {project}: its deletion was never requested here, or the "
+            f"record has expired. To request it now: eraser request {job_id} --project {project}. "
+            "In another project: eraser show JOB_ID --project P"
+        )
+    return deletion, queries.now_ms()
+
+
+def _refuse_damaged(app: AppContext, ref: Ref) -> None:
+    """Raise `DamagedJob` where something is left of it."""
+    ledger = app.ledger_of(ref.project_id)
+    with suppress(Unreachable):  # somebody who may only look
+        check(ledger, [ref])
+    one = DamageList(app.redis, ledger.account, app.keys).of(ref)
+    if one is not None:
+        raise DamagedJob(f"the ledger's entry of {ref.job_id} was damaged: {one.why}. {what_to_do(one)}")
+
+
+def hold_of(app: AppContext, d: Deletion) -> Hold | None:
+    """The hold of this very job, if it is held by one: not its app user's."""
+    return HoldList(app.ledger(d.account)).of(d.ref) if d.state is State.HELD else None
+
+
+def as_json(d: Deletion) -> dict[str, Any]:
+    """The contract's fields, then ours."""
+    return {
+        "project_id": d.ref.project_id,
+        **target(d.ref.job_id),
+        "state": d.state.value,
+        "waiting_for": d.waiting_for.value if d.waiting_for else None,
+        "cause": d.cause,
+        "evidence": d.evidence,
+        "lane": d.lane,
+        "reason": d.reason,
+        "requested_by": d.requested_by,
+        "requested_at": rfc3339(d.requested_at),
+        "due_at": rfc3339(d.due_at),
+        "deadline_at": rfc3339(d.deadline_at),
+        "finished_at": rfc3339(d.finished_at),
+        "round": d.round,
+        "attempts": [_attempt(attempt) for attempt in d.attempts],
+        "account": d.account,
+        "run": d.run,
+        "replay": d.replay,
+        "may_be_deleted": d.may_be_deleted,
+        "claims": [_claim(claim) for claim in d.claims],
+        "events": [_event(event) for event in d.events],
+        "related": {
+            "asset_id": d.asset_id,
+            "voice_train_job_id": d.voice_train_job_id,
+            "checked": False,  # the documents do not say whether the DELETE removes them too
+        },
+    }
+
+
+def timeline(d: Deletion) -> list[Moment]:
+    """Everything that happened, newest first."""
+    moments = [_called(attempt) for attempt in d.attempts] + [_happened(event) for event in d.events]
+    first = {"at": d.requested_at, "by": d.requested_by, "why": d.reason, "run": d.run}
+    let_go = [event.said["asked"] for event in d.events if "asked" in event.said]  # when another round began
+    anew = {event.at for event in d.events if event.name == "deletion.requested"}  # those say themselves who asked
+    for claims in (*let_go, (first, *d.claims)):
+        for how, claim in zip(chain(["requested"], repeat("requested again")), claims, strict=False):
+            if claim["at"] not in anew:
+                who = _who(claim.get("by"), claim.get("why"), claim.get("run"))
+                moments.append(Moment(float(claim["at"]), how + who))
+    return sorted(dict.fromkeys(moments), key=lambda moment: moment.at, reverse=True)
+
+
+def left_out(d: Deletion) -> int:
+    """How many attempts of this round's history were let go: the first and the last ones stay."""
+    mine = [attempt.n for attempt in d.attempts if attempt.round == d.round]
+    return max(mine, default=0) - len(mine)
+
+
+def steps(d: Deletion) -> tuple[Step, ...]:
+    """What a person may do about it now, the likeliest first."""
+    return _STEPS.get(d.state, ())
+
+
+def next_steps(d: Deletion) -> Iterator[str]:
+    """The same as commands worth typing."""
+    job = f"{d.ref.job_id} --project {d.ref.project_id}"
+    for step in steps(d):
+        yield _COMMANDS[step].format(job=job)
+    if d.state is State.HELD:
+        yield "eraser hold list"
+
+
+def _attempt(a: Attempt) -> dict[str, Any]:
+    said = a.said
+    failure = said.get("silence")
+    return {
+        "n": a.n,
+        "round": a.round,
+        "at": rfc3339(a.at),
+        "status": said.get("status"),
+        "code": said.get("code"),
+        "message": said.get("message") or (f"no answer: {labels.SILENCES.get(failure, failure)}" if failure else None),
+        "request_id": said.get("request_id"),
+        "ms": said.get("ms"),
+        "outcome": said.get("outcome"),
+    }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    fields = dict(event.said)
+    if asked := fields.get("asked"):
+        fields["asked"] = [_claim(claim) for claim in asked]
+    return {"at": rfc3339(event.at), "event": event.name, **fields}
+
+
+def _claim(claim: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "requested_by": claim.get("by"),
+        "reason": claim.get("why"),
+        "run": claim.get("run"),
+        "lane": claim.get("lane"),
+        "requested_at": rfc3339(claim.get("at")),
+    }
+
+
+def _called(a: Attempt) -> Moment:
+    said = a.said
+    if "status" in said:
+        response = " ".join(str(said[name]) for name in ("status", "code", "message") if said.get(name) is not None)
+    else:
+        failure = said.get("silence")
+        response = f"no answer: {said.get('message') or labels.SILENCES.get(str(failure), 'for an unknown reason')}"
+    took = f" after {said['ms']} ms" if said.get("ms") is not None else ""
+    text = f"attempt {a.n}: {response}{took} → {_OUTCOMES.get(str(said.get('outcome')), said.get('outcome'))}"
+    return Moment(a.at, labels.plain(text), a.round, said.get("request_id"))
+
+
+def _happened(event: Event) -> Moment:
+    said = event.said
+    text = _EVENTS.get(event.name, event.name)
+    match event.name:
+        case "deletion.looked":
+            text += f": {_FOUND.get(str(said.get('found')), said.get('found'))}"
+            text += f", in state {said['job_state']}" if said.get("job_state") else ""
+            text += f" ({said['status']} {said.get('code') or ''}".rstrip() + ")" if said.get("status") else ""
+            text += f"; no longer matches: {said['no_longer_matches']}" if said.get("no_longer_matches") else ""
+        case "deletion.died":
+            text += f": {labels.cause(said.get('cause'))}"
+        case "deletion.lost":
+            text += " before any call" if said.get("unsent") else "; it may have been deleted"
+            text += "" if said.get("counted") else "; not counted: no worker could be seen then"
+        case "deletion.deleted" if said.get("late"):
+            text += f", late; it had become {said.get('was')}"
+        case "deletion.postponed" if said.get("probe"):
+            response = " ".join(str(said[name]) for name in ("status", "code", "message") if said.get(name) is not None)
+            text = f"not sent: probe failed: {response or 'no answer'}"
+        case "deletion.postponed" if said.get("error"):
+            text = f"not sent: {said['error']}"
+        case "deletion.requested":
+            text += f" (it was {said['was']})" if said.get("was") else ""
+        case "deletion.moved":
+            text += f" from account {said.get('from')}"
+        case "deletion.held":
+            text += f": {_HOLDS.get(str(said.get('hold')), said.get('hold'))}"
+    return Moment(event.at, labels.plain(text + _who(said.get("by"), said.get("why"), said.get("run"))))
+
+
+def _who(by: str | None, why: str | None, run: str | None) -> str:
+    parts = [f" by {by}" if by else "", f" for {run}" if run else "", f": {why}" if why else ""]
+    return "".join(parts)
+
+
+_OUTCOMES = {
+    "deleted": "deleted",
+    "failed": "failed",
+    "refused": "refused",
+    "throttled": "throttled, uses no attempt",
+    "credentials": "the account is stopped, uses no attempt",
+    "clock": "signed with a wrong clock, uses no attempt",
+    "forbidden": "forbidden; a control call finds out why, uses no attempt",
+    "misconfigured": "the whole account is misconfigured, uses no attempt",
+    "absent": "the job is absent; checked once more later",
+    "unseen": "the job is not listed, but neither is any other: no proof, asked again over hours",
+    "unknown": "asked without result; asked again later",
+    "not_deletable_yet": "not deletable yet, uses no attempt",
+    "gone": "gone",
+    "dead": "dead",
+}
+_FOUND = {
+    "present": "it is there",
+    "absent": "it is not there",
+    "unseen": "it is not listed, but neither is any other job: no proof, asked again over hours",
+    "unknown": "no usable answer",
+}
+_HOLDS = {
+    "job": "this job is on the hold list",
+    "user": "its app user is on the hold list",
+    "user_unknown": "an app user is on hold, and MetaStudio did not say whose job this is",
+}
+_EVENTS = {
+    "deletion.held": "held",
+    "deletion.released": "released",
+    "deletion.requested": "requested again, a new round",
+    "deletion.looked": "asked MetaStudio for the job",
+    "deletion.lost": "its worker was lost",
+    "deletion.moved": "its project was moved here",
+    "deletion.died": "died",
+    "deletion.replayed": "replayed, a new round",
+    "deletion.replay_cancelled": "the replay stopped before the call: dead as before",
+    "deletion.discarded": "discarded",
+    "deletion.restored": "restored",
+    "deletion.cancel_asked": "cancel requested",
+    "deletion.cancelled": "cancelled",
+    "deletion.deleted": "deleted",
+    "deletion.postponed": "postponed",
+}

@@ -1,0 +1,300 @@
+"""The whole in numbers: every account's counts and gate, the workers, and what is worth doing next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.execution.app_context import BEAT_S, WORKER_TIMEOUT_S, AppContext
+from worker.ledger import values
+from worker.ledger.deletions import FULL_SHARE
+from worker.ledger.parking import Group
+from worker.ledger.records import AccountStatus, Closure
+from worker.ledger.redis_read import info, read_redis
+from worker.ledger.replays import ReplayState
+from worker.model.errors import OtherEndpoint
+from worker.model.states import State
+from worker.services import accounts as identity
+from worker.services import labels, parked_messages, project_moves, retention
+from worker.services import replay as replay_service
+from worker.services.clocks import why_apart
+from worker.services.damage import put_right
+from worker.services.project_moves import Stray
+from worker.services.redis_ping import no_writes
+from worker.services.replay import ReplayProgress
+from worker.services.times import rfc3339, span
+
+START = "celery -A worker worker"
+MISSED_S = 3 * BEAT_S  # of silence: so many beats are lost by no accident
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSeen:
+    """A worker as it last spoke of itself. It is silent when nothing was heard for longer than `WORKER_TIMEOUT_S`."""
+
+    worker: str
+    host: str | None
+    pid: int | None
+    threads: int | None
+    heard_s: float
+    clock_s: float | None = None  # how far Redis's clock is ahead of its own; None: it does not say
+    not_archived: dict[str, str] = field(default_factory=dict)  # accounts whose receipts it cannot take out, and why
+
+    @property
+    def silent(self) -> bool:
+        return self.heard_s > WORKER_TIMEOUT_S
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What is worth doing next, and the command to type."""
+
+    why: str
+    command: str
+    about: str  # workers, redis, clocks, settings, memory, damage, gate, parked, retention, replay or dead: for pages
+    which: str = ""  # of several: the replay's id
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything at one moment. `now` in ms since 1970, Redis's clock."""
+
+    now: float
+    accounts: tuple[AccountStatus, ...]
+    workers: tuple[WorkerSeen, ...]
+    alarms: tuple[retention.Alarm, ...] = ()
+    replays: tuple[ReplayProgress, ...] = ()  # that run, or stopped themselves lately
+    parked: tuple[Group, ...] = ()  # messages that could not be recorded
+    elsewhere: tuple[OtherEndpoint, ...] = ()  # accounts that belong to another MetaStudio than the settings say
+    strays: tuple[Stray, ...] = ()  # projects that lie under another account than the settings say
+    abandoned: tuple[identity.AccountSeen, ...] = ()  # accounts that are gone from the settings and not empty
+    full: float = 0.0  # how much of its maxmemory Redis uses, as a share; 0: it has none, or does not tell
+    no_writes: str = ""  # why Redis answers but takes no writes; empty: it takes them
+
+    @property
+    def clocks(self) -> str | None:
+        """Why Redis's clock and those of workers that live do not agree; None: they do."""
+        return why_apart((worker.host or worker.worker, worker.clock_s) for worker in self.workers if not worker.silent)
+
+    @property
+    def not_archived(self) -> list[tuple[str, str, str]]:
+        """Workers that live and cannot take receipts out of Redis, each with an account, and why."""
+        told = (worker for worker in self.workers if not worker.silent)
+        return [(worker.worker, name, why) for worker in told for name, why in worker.not_archived.items()]
+
+    @property
+    def states(self) -> dict[State, int]:
+        return {state: sum(account.states[state] for account in self.accounts) for state in State}
+
+    @property
+    def oldest_due_s(self) -> float | None:
+        return max((a.oldest_due_s for a in self.accounts if a.oldest_due_s is not None), default=None)
+
+    @property
+    def damaged(self) -> int:
+        return sum(account.damaged for account in self.accounts)
+
+    @property
+    def due(self) -> int:
+        return sum(sum(account.due.values()) for account in self.accounts)
+
+    @property
+    def at_work(self) -> int:
+        """Workers that were heard of lately."""
+        return sum(not worker.silent for worker in self.workers)
+
+    @property
+    def heard_s(self) -> float:
+        """How long ago the last sign of life of any worker was; infinite where there was none."""
+        return min((worker.heard_s for worker in self.workers), default=math.inf)
+
+
+def look(app: AppContext) -> Overview:
+    """Ask for everything. Raises `Unreachable`."""
+    return put_right(app, _look)
+
+
+def _look(app: AppContext) -> Overview:
+    accounts = tuple(app.queries(name).status() for name in app.settings.accounts)
+    now, seen = workers(app)
+    alarms, full = tuple(retention.alarms(app)), _full(app)
+    elsewhere = tuple(error for one in identity.seen(app, accounts) if (error := one.elsewhere))
+    mute = no_writes(app.redis, app.keys.workers)
+    return Overview(
+        now=now,
+        accounts=accounts,
+        workers=seen,
+        alarms=alarms,
+        replays=replay_service.current(app, now),
+        parked=tuple(parked_messages.parking(app).groups()),
+        elsewhere=elsewhere,
+        strays=tuple(project_moves.strays(app)),
+        abandoned=tuple(identity.abandoned(app)),
+        full=full,
+        no_writes=mute,
+    )
+
+
+def _full(app: AppContext) -> float:
+    memory = read_redis(info, app.redis, "memory")
+    limit = int(memory.get("maxmemory") or 0)
+    return int(memory.get("used_memory") or 0) / limit if limit else 0.0
+
+
+def as_json(seen: Overview) -> dict[str, Any]:
+    """The contract's form."""
+    return {
+        "states": {state.value: number for state, number in seen.states.items()},
+        "oldest_due_s": None if seen.oldest_due_s is None else round(seen.oldest_due_s, 3),
+        "workers": [
+            {
+                "worker": worker.worker,
+                "host": worker.host,
+                "pid": worker.pid,
+                "threads": worker.threads,
+                "heard_s": round(worker.heard_s, 1),
+                "silent": worker.silent,
+                "clock_s": worker.clock_s,
+                "not_archived": worker.not_archived,
+            }
+            for worker in seen.workers
+        ],
+        "accounts": [
+            {
+                "account": account.gate.account,
+                "gate": account.gate.gate,
+                "since": rfc3339(account.gate.since),
+                "until": rfc3339(account.gate.until),
+                "rate": account.gate.rate,
+                "reason": account.gate.reason,
+                "closures": [_closure(one) for one in account.gate.closures],
+                "endpoint": account.bound.endpoint if account.bound else None,
+                "elsewhere": account.gate.account in {error.account for error in seen.elsewhere},
+            }
+            for account in seen.accounts
+        ],
+        "damaged": seen.damaged,
+        "parked": [parked_messages.as_json(group) for group in seen.parked],
+        "projects_elsewhere": [stray.as_json() for stray in seen.strays],
+        "accounts_gone": [gone.as_json() for gone in seen.abandoned],
+        "retention": [{"why": alarm.why, "command": alarm.command} for alarm in seen.alarms],
+        "replays": [
+            {"replay": one.which, "why": one.why, "command": one.command}
+            for one in advice(seen)
+            if one.about == "replay"
+        ],
+    }
+
+
+def _closure(one: Closure) -> dict[str, Any]:
+    fields = {"scope": one.scope, "name": one.name, "cause": one.cause, "target": one.target}
+    return fields | {"since": rfc3339(one.since), "until": rfc3339(one.until), "requested_by": one.requested_by}
+
+
+def advice(seen: Overview) -> Iterator[Advice]:
+    """The most urgent first; nothing when all is well."""
+    open_work = sum(seen.states[state] for state in (State.PENDING, State.RUNNING))
+    if open_work and not seen.at_work:
+        yield Advice(f"{labels.count(open_work, 'deletion')} waiting, but no worker is running", START, "workers")
+    if seen.no_writes:
+        why = f"Redis takes no writes; everything waits until it does: {labels.plain(seen.no_writes)[:80]}"
+        yield Advice(why, "eraser doctor", "redis")
+    if seen.clocks:
+        yield Advice(seen.clocks, "eraser doctor", "clocks")
+    for error in seen.elsewhere:
+        why = f"account {error.account} belongs to {error.bound}, these settings say {error.ours}: nothing is done here"
+        yield Advice(why, "eraser accounts list", "settings")
+    for stray in seen.strays:
+        yield Advice(str(stray), stray.command, "settings")
+    for gone in seen.abandoned:
+        what = f"{labels.count(gone.total, 'deletion')} and {labels.count(gone.holds, 'hold')}"
+        why = f"account {gone.name} is gone from the settings, and {what} are still there: no worker processes them"
+        yield Advice(why, "eraser accounts list", "settings")
+    if seen.full > FULL_SHARE:
+        why = f"Redis uses {seen.full:.0%} of its maxmemory: nothing new is accepted above {FULL_SHARE:.0%}"
+        yield Advice(why, "eraser doctor", "memory")
+    if seen.damaged:
+        entries = labels.count(seen.damaged, "entry", "entries")
+        why = f"{entries} of the ledger {'was' if seen.damaged == 1 else 'were'} damaged and set aside"
+        yield Advice(why, "eraser damaged list", "damage")
+    for account in seen.accounts:
+        gate = account.gate
+        which = f" --account {gate.account}" if len(seen.accounts) > 1 else ""
+        if gate.gate == "paused":
+            yield Advice(f"{gate.account} is paused", f"eraser resume{which} --reason R", "gate")
+        elif gate.gate in ("credentials", "misconfigured", "clock"):
+            yield Advice(f"{gate.account} is {labels.GATES[gate.gate]}", "eraser doctor", "gate")
+        elif refused := sum(one.scope == "project" for one in gate.closures):
+            why = f"MetaStudio refuses {labels.count(refused, 'project')} of {gate.account}"
+            yield Advice(why, "eraser doctor", "gate")
+    for kind, number in parked_messages.by_kind(seen.parked).items():
+        yield Advice(f"{labels.count(number, 'message')} {parked_messages.WHY[kind]}", "eraser parked list", "parked")
+    for worker, name, why in seen.not_archived:
+        yield Advice(
+            f"{worker} cannot move receipts of {name} out of Redis: {labels.plain(why)[:80]}",
+            "eraser doctor",
+            "settings",
+        )
+    for alarm in seen.alarms:
+        yield Advice(alarm.why, alarm.command, "retention")
+    for replay in seen.replays:
+        yield Advice(_replay(replay), f"eraser replay status {replay.replay}", "replay", replay.replay)
+    taken = sum(
+        replay.count("left") for replay in seen.replays if not replay.ended
+    )  # dead, and a replay will come to them
+    if (dead := seen.states[State.DEAD] - taken) > 0:
+        why = f"{labels.count(dead, 'dead letter')} {'needs' if dead == 1 else 'need'} a person"
+        yield Advice(why, "eraser dead groups", "dead")
+
+
+def _replay(replay: ReplayProgress) -> str:
+    """`a replay is running: 693 of 1,000 dead letters started`."""
+    letters = labels.count(replay.count("total"), "dead letter")
+    if replay.ended:
+        return f"a replay of {letters} stopped: {replay.end_why}"
+    how = "a replay is running" if replay.state is ReplayState.RUNNING else "a replay is being stopped"
+    return f"{how}: {replay.count('fed'):,} of {letters} started"
+
+
+def all_well(seen: Overview) -> str:
+    """What to say where there is no advice."""
+    states = seen.states
+    if not any(states.values()):
+        return "No deletion has been requested yet. Start with: eraser request JOB_ID"
+    if seen.due or states[State.RUNNING]:
+        message = f"last seen {span(seen.heard_s)} ago" if seen.workers else "none has been seen yet"
+        if seen.heard_s > MISSED_S:
+            return f"No worker reports that it is working ({message}). If this persists, start one: {START}"
+        return f"Nothing to do: {labels.count(seen.at_work, 'worker')} at work, {message}."
+    upcoming = [account.next_due_at for account in seen.accounts if account.next_due_at is not None]
+    if upcoming:
+        return f"Nothing to do: the next deletion is due in {span(max(0.0, min(upcoming) - seen.now) / 1000)}."
+    held = states[State.HELD]
+    return "Nothing is waiting and nothing is dead." + (f" {labels.count(held, 'deletion')} on hold." if held else "")
+
+
+def workers(app: AppContext) -> tuple[float, tuple[WorkerSeen, ...]]:
+    """Redis's clock in ms since 1970, and every worker. Raises `Unreachable`."""
+    pipe = app.redis.pipeline(transaction=False)
+    pipe.time()
+    pipe.zrange(app.keys.workers, 0, -1, withscores=True)
+    pipe.hgetall(app.keys.worker_info)
+    (seconds, micros), beats, infos = read_redis(pipe.execute)
+    now = seconds * 1000 + micros / 1000
+    return now, tuple(_worker(name, at, infos.get(name), now) for name, at in beats)
+
+
+def _worker(name: bytes, at: float, info: bytes | None, now: float) -> WorkerSeen:
+    said = values.fields(info)
+    heard_s = abs(now - at) / 1000  # a beat of the future is of before Redis's clock went back
+    return WorkerSeen(
+        name.decode(),
+        said.get("host"),
+        said.get("pid"),
+        said.get("threads"),
+        heard_s,
+        said.get("clock_s"),
+        said.get("not_archived") or {},
+    )

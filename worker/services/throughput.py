@@ -1,0 +1,70 @@
+"""What the last hour did: how many deletions ended in each minute, counted by the ledger as they ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.execution.app_context import AppContext
+from worker.ledger.redis_read import read_redis
+from worker.ledger.schema.keys import Key
+from worker.model.states import State
+
+MINUTES = 60
+WELL = (State.DELETED, State.GONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """One minute; `at` in ms since 1970, Redis's clock."""
+
+    at: float
+    well: int = 0  # deleted or gone
+    dead: int = 0
+
+    @property
+    def label(self) -> str:
+        return f"{datetime.fromtimestamp(self.at / 1000, UTC):%H:%M}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """The last sixty minutes, the oldest first; the last one is not over."""
+
+    minutes: tuple[Minute, ...]
+
+    @property
+    def well(self) -> int:
+        return sum(minute.well for minute in self.minutes)
+
+    @property
+    def dead(self) -> int:
+        return sum(minute.dead for minute in self.minutes)
+
+    @property
+    def busiest(self) -> Minute:
+        return max(self.minutes, key=lambda minute: minute.well + minute.dead)
+
+
+def last_hour(app: AppContext, now: float) -> Hour:
+    """Every account's ends together. Raises `Unreachable`."""
+    last = int(now // 60_000)
+    pipe = app.redis.pipeline(transaction=False)
+    accounts = list(app.settings.accounts)
+    for account in accounts:
+        for hour in (last // 60 - 1, last // 60):
+            pipe.hgetall(f"{app.keys.account(account)}{Key.ENDS}{hour}")  # see `lua/_settle.lua`
+    counted: dict[tuple[int, str], int] = {}
+    responses: Any = read_redis(pipe.execute)
+    for fields in responses:
+        for name, number in fields.items():
+            minute, _, state = name.decode().partition(" ")
+            key = (int(minute), state)
+            counted[key] = counted.get(key, 0) + int(number)
+    return Hour(tuple(_minute(counted, number) for number in range(last - MINUTES + 1, last + 1)))
+
+
+def _minute(counted: dict[tuple[int, str], int], number: int) -> Minute:
+    well = sum(counted.get((number, state.value), 0) for state in WELL)
+    return Minute(number * 60_000.0, well, counted.get((number, State.DEAD.value), 0))

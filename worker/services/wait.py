@@ -1,0 +1,40 @@
+"""Waiting for deletions to end, without holding anything up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from worker.execution.app_context import AppContext
+from worker.ledger.types import Ref
+from worker.model.errors import Unreachable
+from worker.model.states import State
+
+WELL = frozenset({State.DELETED, State.GONE})
+ENDED = WELL | {State.DEAD, State.CANCELLED, State.DISCARDED}
+_SHORTEST_S, _LONGEST_S = 0.1, 1.0
+
+
+def until_ended(
+    app: AppContext, account: str, refs: Iterable[Ref], seconds: float, tell: Callable[[int], None]
+) -> dict[Ref, State]:
+    """Each one's state when all have ended or the time is over. `tell(open)` is called after each look.
+
+    An outage of Redis is waited for like anything else; raises `Unreachable` if it outlasts the time.
+    """
+    bulk_queries, ends = app.bulk_queries(account), time.monotonic() + seconds
+    waiting, pause = list(dict.fromkeys(refs)), _SHORTEST_S
+    states: dict[Ref, State] = {}
+    while True:
+        try:
+            states |= {ref: state for ref, state in bulk_queries.states(waiting) if state is not None}
+        except Unreachable:
+            if time.monotonic() >= ends:
+                raise
+        waiting = [ref for ref in waiting if states.get(ref) not in ENDED]
+        tell(len(waiting))
+        left = ends - time.monotonic()
+        if not waiting or left <= 0:
+            return states
+        time.sleep(min(pause, left))
+        pause = min(pause * 1.5, _LONGEST_S)

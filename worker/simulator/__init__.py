@@ -1,0 +1,36 @@
+"""A local MetaStudio, and the IAM that gives its tokens, that checks signatures and misbehaves on request."""
+
+from worker.simulator.control_client import Controls, SimulatorControl
+from worker.simulator.faults import FaultKind, OutageMode
+from worker.simulator.iam import TOKEN_CANARY, IamUser
+from worker.simulator.simulator import (
+    DEMO_AK,
+    DEMO_DOMAIN,
+    DEMO_PASSWORD,
+    DEMO_PROJECT,
+    DEMO_SK,
+    DEMO_USER,
+    Simulator,
+    serve,
+)
+from worker.simulator.verification import Credential
+from worker.simulator.views import CANARIES
+
+__all__ = [
+    "CANARIES",
+    "DEMO_AK",
+    "DEMO_DOMAIN",
+    "DEMO_PASSWORD",
+    "DEMO_PROJECT",
+    "DEMO_SK",
+    "DEMO_USER",
+    "TOKEN_CANARY",
+    "Controls",
+    "Credential",
+    "FaultKind",
+    "IamUser",
+    "OutageMode",
+    "Simulator",
+    "SimulatorControl",
+    "serve",
+]

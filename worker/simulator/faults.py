@@ -1,0 +1,170 @@
+"""Misbehaviour on request: which call goes wrong, how often, and whether the job is deleted all the same.
+
+| kind | what the client gets | seconds | status |
+|---|---|---|---|
+| `error` | an error answer | | 500 (502, 503, 504, 400, 401, 403, 404 too) |
+| `throttled` | 429 APIGW.0308, Retry-After if `retry_after_s` is given | | |
+| `forbidden` | 403 APIGW.0302 | | |
+| `html` | an HTML error page | | 502 |
+| `redirect` | a 3xx with a Location that leads to another call of ours | | 302 |
+| `error_in_200` | 200 whose body is an error | | |
+| `garbage` | bytes that are not HTTP, then the end | | |
+| `reset` | TCP reset, no byte of an answer | waits before | |
+| `close` | an ordinary end of the connection, no byte of an answer | waits before | |
+| `hang` | nothing, until the client gives up | | |
+| `slow` | the ordinary answer, late | 1 | |
+| `drip_headers` | the ordinary answer, byte by byte from the start | 0.1 a byte | |
+| `drip_body` | the head at once, the body byte by byte | 0.1 a byte | |
+| `truncated` | a body shorter than its Content-Length, then the end | | 200 |
+
+With method TOKEN a fault is IAM's: its own bodies for `error` (500, 503, …) and `throttled` (429 IAM.0012).
+
+`deletes` says whether a DELETE takes effect; left out, it does for `slow`, `drip_headers` and `drip_body` only.
+A deletion takes effect before the trouble begins, so a client that gives up early changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from worker.model.errors import UsageError
+
+
+class FaultKind(StrEnum):
+    """How a call goes wrong; the table above says what each does."""
+
+    ERROR = "error"
+    THROTTLED = "throttled"
+    FORBIDDEN = "forbidden"
+    HTML = "html"
+    REDIRECT = "redirect"
+    ERROR_IN_200 = "error_in_200"
+    GARBAGE = "garbage"
+    RESET = "reset"
+    CLOSE = "close"
+    HANG = "hang"
+    SLOW = "slow"
+    DRIP_HEADERS = "drip_headers"
+    DRIP_BODY = "drip_body"
+    TRUNCATED = "truncated"
+
+
+ORDINARY = frozenset({FaultKind.SLOW, FaultKind.DRIP_HEADERS, FaultKind.DRIP_BODY})
+"""Kinds that carry the ordinary answer."""
+
+_SECONDS = {FaultKind.SLOW: 1.0, FaultKind.DRIP_HEADERS: 0.1, FaultKind.DRIP_BODY: 0.1}
+_STATUS = {FaultKind.ERROR: 500, FaultKind.HTML: 502, FaultKind.REDIRECT: 302, FaultKind.TRUNCATED: 200}
+TOKEN = "TOKEN"  # noqa: S105 - stands for a method: IAM's one call, which * leaves alone
+_METHODS = frozenset({"DELETE", "GET", "*", TOKEN})
+
+
+@dataclass(slots=True)
+class Fault:
+    """One order to misbehave. `job_id` and `project` None mean any; `times` None means for ever."""
+
+    kind: FaultKind
+    job_id: str | None = None
+    project: str | None = None
+    method: str = "DELETE"  # DELETE, GET, * for both, or TOKEN
+    times: int | None = 1
+    seconds: float | None = None
+    status: int | None = None
+    retry_after_s: float | None = None
+    deletes: bool | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            self.kind = FaultKind(self.kind)
+        except ValueError:
+            raise UsageError(f"fault kind {self.kind!r}: use one of {', '.join(FaultKind)}") from None
+        if self.method not in _METHODS:
+            raise UsageError(f"fault method {self.method!r}: use DELETE, GET or *, or TOKEN for IAM")
+        if self.times is not None and self.times < 1:
+            raise UsageError("fault times: use 1 or more, or null for ever")
+        if self.seconds is None:
+            self.seconds = _SECONDS.get(self.kind, 0.0)
+        if self.status is None:
+            self.status = _STATUS.get(self.kind)
+        if self.deletes is None:
+            self.deletes = self.kind in ORDINARY
+
+    def fits(self, method: str, project: str, job_id: str | None) -> bool:
+        return (
+            _covers(self.method, method)
+            and self.project in {None, project}
+            and (self.job_id is None or self.job_id == job_id)
+        )
+
+
+class Faults:
+    """Faults in the order they were asked for; those of one job come before those of any job."""
+
+    def __init__(self) -> None:
+        self._of_job: dict[str, list[Fault]] = {}
+        self._of_any: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        if fault.job_id is None:
+            self._of_any.append(fault)
+        else:
+            self._of_job.setdefault(fault.job_id, []).append(fault)
+
+    def clear(self, job_id: str | None = None) -> None:
+        """Forget the faults of one job, or all of them."""
+        if job_id is not None:
+            self._of_job.pop(job_id, None)
+            return
+        self._of_job.clear()
+        self._of_any.clear()
+
+    def take(self, method: str, project: str, job_id: str | None) -> Fault | None:
+        """The fault for this call, used up by one."""
+        for shelf in self._shelves(job_id):
+            for fault in shelf:
+                if fault.fits(method, project, job_id):
+                    if fault.times is not None:
+                        fault.times -= 1
+                        if fault.times == 0:
+                            shelf.remove(fault)
+                    return fault
+        return None
+
+    def _shelves(self, job_id: str | None) -> Iterator[list[Fault]]:
+        if job_id is not None and job_id in self._of_job:
+            yield self._of_job[job_id]
+        yield self._of_any
+
+
+class OutageMode(StrEnum):
+    """How the whole service is away."""
+
+    UNAVAILABLE = "503"  # 503 from the gateway
+    ERROR = "500"  # MSS.00000004 for every call
+    HANG = "hang"  # takes the request and never answers
+    REFUSE = "refuse"  # accepts the connection and resets it, the request unread
+    BROWNOUT = "brownout"  # half of it: every list answers 200 and no job, all else 500 MSS.00000004
+    CLOSED = "closed"  # stops to listen: the client gets ECONNREFUSED; the control plane is away too
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """The service is away until `until` (monotonic; None: until it is lifted), for all or for one kind of call.
+
+    IAM is another service: only method TOKEN takes it away, or `closed`, which closes the port of both.
+    """
+
+    mode: OutageMode
+    method: str = "*"
+    project: str | None = None
+    until: float | None = None
+
+    def fits(self, method: str, project: str | None, now: float) -> bool:
+        if self.until is not None and now >= self.until:
+            return False
+        return _covers(self.method, method) and self.project in {None, project}
+
+
+def _covers(ordered: str, method: str) -> bool:
+    return ordered == method or (ordered == "*" and method != TOKEN)

@@ -1,0 +1,130 @@
+"""Listens on one loopback port; leads each request to MetaStudio or to the control plane."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+
+from worker.model.errors import EraserError, UsageError
+from worker.simulator import responses
+from worker.simulator.control_api import handle
+from worker.simulator.faults import OutageMode
+from worker.simulator.http1 import Connection, Request
+from worker.simulator.jobs import read_query
+from worker.simulator.responses import Reply, encode
+from worker.simulator.service import MetaStudio
+from worker.simulator.state import SimulatorState
+
+SETTLES = frozenset({"outage", "reset"})
+"""Commands after which the port may have to close or open: `Server.settle` does it."""
+
+_CONTROL = "/_control/"
+_BACKLOG = 1024
+
+
+class Server:
+    """Listens on one loopback port and leads each request to MetaStudio or to the control plane."""
+
+    def __init__(self, sim_state: SimulatorState, host: str, port: int) -> None:
+        self._world = sim_state
+        self._host, self.port = host, port
+        self._service = MetaStudio(sim_state)
+        self._connections: set[Connection] = set()
+        self._listening: socket.socket | None = None
+        self._arriving: set[asyncio.Task[None]] = set()
+        self._reopen: asyncio.TimerHandle | None = None
+
+    async def open(self) -> None:
+        """Listen; the port that was free the first time is kept for later."""
+        if self._listening is not None:
+            return
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._listening = socket.create_server((self._host, self.port), family=family, backlog=_BACKLOG)
+        self._listening.setblocking(False)
+        self.port = self._listening.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._listening, self._accept, self._listening)
+
+    async def close(self) -> None:
+        """Stop to listen and end every conversation."""
+        self._shut()
+        await asyncio.gather(*self._arriving, return_exceptions=True)
+        tasks = [line.task for line in self._connections if line.task is not None]
+        for line in list(self._connections):
+            line.reset()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def settle(self) -> None:
+        """Make the port agree with the outage that was just set or lifted."""
+        if self._reopen is not None:
+            self._reopen.cancel()
+            self._reopen = None
+        outage, loop = self._world.outage, asyncio.get_running_loop()
+        if outage is None or outage.mode is not OutageMode.CLOSED:
+            await self.open()
+            return
+        self._shut()
+        for line in list(self._connections):
+            if not line.commanding:
+                line.reset()
+        if outage.until is not None:
+            self._reopen = loop.call_later(max(0.0, outage.until - loop.time()), self._lift)
+
+    def _lift(self) -> None:
+        self._world.outage = None
+        self._settling = asyncio.ensure_future(self.settle())
+
+    def _shut(self) -> None:
+        if self._listening is not None:
+            asyncio.get_running_loop().remove_reader(self._listening)
+            self._listening.close()
+            self._listening = None
+
+    def _accept(self, listening: socket.socket) -> None:
+        """Take all that wait. asyncio's own server forgets a client that it accepts while it closes (Python 3.11)."""
+        loop = asyncio.get_running_loop()
+        for _ in range(_BACKLOG):
+            try:
+                sock, _address = listening.accept()
+            except OSError:  # nobody waits, or the process has no file descriptor left
+                return
+            sock.setblocking(False)
+            arriving = loop.create_task(self._welcome(sock))
+            self._arriving.add(arriving)
+            arriving.add_done_callback(self._arriving.discard)
+
+    async def _welcome(self, sock: socket.socket) -> None:
+        def connect() -> Connection:
+            return Connection(self._serve, self._connections)
+
+        _, line = await asyncio.get_running_loop().connect_accepted_socket(connect, sock)
+        if self._listening is None:  # closed in the meantime
+            line.reset()
+
+    async def _serve(self, request: Request, line: Connection) -> None:
+        if request.path.startswith(_CONTROL):
+            line.commanding = True
+            reply = await self._command(request)
+            line.send(encode(reply, responses.new_request_id(), self._world.now()))
+        else:
+            await self._service.serve(request, line)
+
+    async def _command(self, request: Request) -> Reply:
+        topic = request.path.removeprefix(_CONTROL)
+        try:
+            if request.method == "GET":
+                payload: object = read_query(request.query)
+            else:
+                payload = json.loads(request.body or b"{}")
+            if not isinstance(payload, dict):
+                raise UsageError(f"/_control/{topic}: send a JSON object")
+            if topic == "outage" and payload.get("mode") == "closed" and payload.get("for_s") is None:
+                raise UsageError("outage closed: over HTTP it needs for_s, nothing could lift it otherwise")
+            result = handle(self._world, request.method, topic, payload)
+            if topic in SETTLES:
+                await self.settle()
+        except (EraserError, ValueError, TypeError) as problem:
+            return Reply(400, responses.as_json({"error": str(problem)}))
+        return Reply(200, responses.as_json(result))

@@ -1,0 +1,195 @@
+"""A local MetaStudio in a thread of this process, or in the foreground of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from worker.model.errors import UsageError
+from worker.simulator.calls import CallLog
+from worker.simulator.control_api import handle
+from worker.simulator.control_client import Controls, Json
+from worker.simulator.iam import LIFE_S, LOCK_S, IamUser
+from worker.simulator.server import SETTLES, Server
+from worker.simulator.state import Setup, SimulatorState
+from worker.simulator.verification import Credential
+
+DEMO_AK = "SIMULATORACCESSKEY00"
+DEMO_SK = "simulator-secret-key-that-opens-nothing"
+DEMO_USER = "simulator-user"
+DEMO_PASSWORD = "simulator-password-that-opens-nothing"  # noqa: S105 - as it says
+DEMO_DOMAIN = "simulator-domain"
+DEMO_PROJECT = "0605768a2c8026af2f8bc00f4b0d3b7c"
+_STOP_WITHIN_S = 10.0
+
+
+class Simulator(Controls):
+    """`with Simulator(...) as simulator:` serves at `simulator.url` from a thread of this process.
+
+    `credentials` default to one demo key for `project`, `users` to one demo user for the projects of the first key: the
+    same port is IAM as well. Limits, latency and answers can be changed at run time by the
+    methods of `Controls`. `keep_calls` bounds the log in memory, `log` also appends it to a file as JSON lines.
+    """
+
+    def __init__(
+        self,
+        *,
+        credentials: Sequence[Credential] = (),
+        users: Sequence[IamUser] = (),
+        project: str = DEMO_PROJECT,
+        jobs: int = 0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        delete_per_s: int | None = None,
+        get_per_s: int | None = None,
+        retry_after_s: float | None = None,
+        latency_s: float = 0.0,
+        jitter_s: float = 0.0,
+        clock_offset_s: float = 0.0,
+        lock_s: float = 300.0,
+        token_life_s: float = LIFE_S,
+        user_lock_s: float = LOCK_S,
+        absent: str = "400",
+        not_deletable: str = "400",
+        isolate_app_users: bool = False,
+        ignore_filters: bool = False,
+        keep_calls: int | None = None,
+        log: Path | None = None,
+    ) -> None:
+        if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+            raise UsageError(f"simulator host {host}: it listens on loopback only, use 127.0.0.1 or ::1")
+        keys = tuple(credentials) or (Credential(DEMO_AK, DEMO_SK, projects=(project,)),)
+        people = tuple(users) or (IamUser(DEMO_USER, DEMO_PASSWORD, DEMO_DOMAIN, keys[0].projects),)
+        setup = Setup(
+            keys,
+            people,
+            token_life_s=token_life_s,
+            user_lock_s=user_lock_s,
+            delete_per_s=delete_per_s,
+            get_per_s=get_per_s,
+            retry_after_s=retry_after_s,
+            latency_s=latency_s,
+            jitter_s=jitter_s,
+            clock_offset_s=clock_offset_s,
+            lock_s=lock_s,
+            absent=absent,
+            not_deletable=not_deletable,
+            isolate_app_users=isolate_app_users,
+            ignore_filters=ignore_filters,
+        )
+        self._host, self._port = host, port
+        self._world = SimulatorState(setup, CallLog(keep_calls, log))
+        self._server: Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self.ak, self.sk, self.project = keys[0].ak, keys[0].sk, setup.project
+        self.security_token = keys[0].security_token
+        self.user = people[0]
+        if jobs:
+            self.fill(jobs)
+
+    @property
+    def url(self) -> str:
+        """Base URL, without a slash at the end."""
+        if self._server is None:
+            raise UsageError("simulator: it does not run yet; use `with Simulator() as simulator:`")
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._server.port}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Listen in a thread; returns when calls are taken. A port in use raises OSError here."""
+        started: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(started,), name="metastudio-simulator", daemon=True)
+        self._thread.start()
+        started.result()
+
+    def stop(self) -> None:
+        """End every conversation and the thread; what was logged stays readable."""
+        if self._loop is not None and self._thread is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join(_STOP_WITHIN_S)
+        self._loop = None
+
+    def run(self, ready: Callable[[str], None] = lambda _: None) -> None:
+        """Serve in this thread until Ctrl-C or SIGTERM; `ready` is called with the URL once calls are taken."""
+
+        def begin() -> None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stopping.set)
+            ready(self.url)
+
+        asyncio.run(self._live(begin))
+
+    def _run(self, started: Future[None]) -> None:
+        try:
+            asyncio.run(self._live(lambda: started.set_result(None)))
+        except BaseException as problem:
+            if started.done():
+                raise
+            started.set_exception(problem)
+
+    async def _live(self, ready: Callable[[], None]) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._server = server = Server(self._world, self._host, self._port)
+        try:
+            await server.open()
+            ready()
+            await self._stopping.wait()
+        finally:
+            await server.close()
+            self._world.calls.close()
+
+    def _command(self, verb: str, topic: str, payload: Mapping[str, object]) -> Json:
+        if self._loop is None or self._server is None:
+            return handle(self._world, verb, topic, payload)
+        doing = self._obey(self._server, verb, topic, payload)
+        return asyncio.run_coroutine_threadsafe(doing, self._loop).result()
+
+    async def _obey(self, server: Server, verb: str, topic: str, payload: Mapping[str, object]) -> Json:
+        result = handle(self._world, verb, topic, payload)
+        if topic in SETTLES:
+            await server.settle()
+        return result
+
+
+def serve(ready: Callable[[str], None], jobs_file: Path | None = None, **options: Any) -> None:
+    """Run in the foreground until Ctrl-C: what `eraser simulator` does. `options` are those of `Simulator`."""
+    simulator = Simulator(**options)
+    if jobs_file is not None:
+        simulator.add_jobs(read_jobs(jobs_file))
+    with contextlib.suppress(KeyboardInterrupt):
+        simulator.run(ready)
+
+
+def read_jobs(path: Path) -> list[dict[str, object]]:
+    """Read jobs from a file: one id a line, or one JSON object a line with `job_id` and what `add_job` takes."""
+    rows: list[dict[str, object]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        if not text.startswith("{"):
+            rows.append({"job_id": text})
+            continue
+        try:
+            rows.append(json.loads(text))
+        except ValueError:
+            raise UsageError(f"{path}:{number}: neither a job id nor a JSON object") from None
+    return rows

@@ -1,0 +1,81 @@
+"""What List and Show tell of a job, with planted personal data that must appear nowhere on our side."""
+
+from __future__ import annotations
+
+import time
+import zlib
+
+from worker.simulator.jobs import Job
+
+CANARY_PHONE = "+861390055"  # every contact begins with it
+CANARY_HOST = "id-photos.canary.invalid"
+CANARY_SIGNATURE = "CANARY0SIGNED0LINK"
+CANARIES = (CANARY_PHONE, CANARY_HOST, CANARY_SIGNATURE)
+"""Any of these in a log, in Redis, on a page or in an error is a leak of a List or Show body."""
+
+_FLAGS = ("is_flexus", "is_live_copy", "is_fast_flexus", "is_only_human_model", "is_ondemand_resource")
+
+
+def row(job: Job, now: float) -> dict[str, object]:
+    """One row of List: `TrainingJobBasicInfo`. `now` is monotonic."""
+    shown: dict[str, object] = {
+        "job_id": job.job_id,
+        "name": f"avatar {job.job_id}",
+        "state": job.state_at(now),
+        "asset_id": f"asset-{job.job_id}",
+        "project_id": job.project,
+        "cover_download_url": _signed_url(job, "cover.png"),
+        "last_update_time": rfc3339(job.updated),
+        "create_time": rfc3339(job.created),
+        "contact": contact(job.job_id),
+        "batch_name": None,
+        "tags": [],
+        "model_version": "V3.2",
+        "matting_type": "AI",
+        "model_resolution": "1080P",
+        "optional_training_location": [],
+        "is_background_replacement": True,
+    }
+    shown.update(dict.fromkeys(_FLAGS, False))
+    shown.update({name: value for name, value in job.fields.items() if name not in _DETAILS})
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def detail(job: Job, now: float) -> dict[str, object]:
+    """The answer of Show: the row and what only Show has."""
+    shown = row(job, now)
+    for name in ("training_video", "id_card_image1", "id_card_image2", "grant_file", "action_video", "audio_file"):
+        shown[f"{name}_download_url"] = _signed_url(job, name)
+    shown["verify_video_download_url"] = _signed_url(job, "verify_video")
+    shown["operation_logs"] = [
+        {
+            "operate_time": rfc3339(job.created),
+            "log_type": "CREATE",
+            "log_description": f"created by {contact(job.job_id)}",
+            "operate_user": "USER",
+        }
+    ]
+    shown["comment_logs"] = []
+    shown["worker_type"] = ["TRAINING"]
+    shown["voice_train_job_id"] = f"voice-{job.job_id}"
+    shown["flexus_retry_count"] = 0
+    shown["audio_source_type"] = "VIDEO"
+    shown["sub_training_job_info"] = []
+    shown.update({name: value for name, value in job.fields.items() if name in _DETAILS})
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+_DETAILS = frozenset({"voice_train_job_id", "operation_logs", "comment_logs", "audio_source_type", "supported_service"})
+
+
+def contact(job_id: str) -> str:
+    """The creator's phone number: made up, the same for the same job."""
+    return f"{CANARY_PHONE}{zlib.crc32(job_id.encode()) % 10_000:04d}"
+
+
+def rfc3339(moment: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+
+
+def _signed_url(job: Job, what: str) -> str:
+    return f"https://{CANARY_HOST}/{job.project}/{job.job_id}/{what}?AccessKeyId=AKOBS&Signature={CANARY_SIGNATURE}"
