@@ -102,7 +102,7 @@ def test_iam_is_where_the_setting_says() -> None:
 REFUSED = [
     ({"ERASER_IAM_USER": ""}, "ERASER_IAM_USER", "not set"),
     ({"ERASER_IAM_PASSWORD": ""}, "ERASER_IAM_PASSWORD", r"not set \(or ERASER_IAM_PASSWORD_FILE\)"),
-    ({"ERASER_IAM_DOMAIN": ""}, "ERASER_IAM_DOMAIN", "ERASER_IAM_USER and ERASER_IAM_PASSWORD alone"),
+    ({"ERASER_IAM_DOMAIN": ""}, "ERASER_IAM_DOMAIN", "ERASER_IAM_USER and ERASER_IAM_PASSWORD is not a complete login"),
     ({"HUAWEICLOUD_SDK_AK": "AK"}, "ERASER_IAM_USER", "choose"),
     ({"HUAWEICLOUD_SDK_SK_FILE": "/sk"}, "ERASER_IAM_USER", "choose"),
     ({"HUAWEICLOUD_SDK_CREDENTIALS_FILE": "/c"}, "ERASER_IAM_USER", "choose"),

@@ -87,7 +87,7 @@ def test_a_large_day_leaves_redis_in_steps_none_of_which_is_large(undertaker: Un
     for n in range(1, last + 51):
         pipe.xadd(STREAM, {"n": n}, id=f"{n}-0")
     pipe.zadd(f"{STREAM}:seals", {f"{n}-0 head": n for n in range(100, last, 100)})
-    pipe.hset(f"{STREAM}:book", mapping={"archived_id": f"{last}-0", "archived_n": last})
+    pipe.hset(f"{STREAM}:chain", mapping={"archived_id": f"{last}-0", "archived_n": last})
     pipe.execute()
     said = {"id": f"{last}-0", "keep": f"{last}-1"}
     steps = []
@@ -96,7 +96,7 @@ def test_a_large_day_leaves_redis_in_steps_none_of_which_is_large(undertaker: Un
     assert (sum(steps), max(steps) <= 10_000) == (last, True), steps
     assert undertaker.redis.xlen(STREAM) == 50
     assert not undertaker.redis.exists(f"{STREAM}:seals")
-    undertaker.redis.hset(f"{STREAM}:book", "archived_id", "1-0")
+    undertaker.redis.hset(f"{STREAM}:chain", "archived_id", "1-0")
     assert undertaker.ledger.run_script("trim", said | {"keep": "99999-0"})["trimmed"] == 0, (
         "another mark: nothing goes"
     )
@@ -172,7 +172,7 @@ def test_killed_at_any_line_nothing_is_lost_and_nothing_doubled(
     command: Command, undertaker: Undertaker, days: list[str], tmp_path: Path
 ) -> None:
     seal_all(undertaker.ledger)
-    before = undertaker.redis.dump(STREAM), undertaker.redis.hgetall(f"{STREAM}:book")
+    before = undertaker.redis.dump(STREAM), undertaker.redis.hgetall(f"{STREAM}:chain")
     lines = 0
     while crash_at(undertaker, tmp_path / str(lines), lines + 1):
         here = tmp_path / str(lines)
@@ -183,8 +183,8 @@ def test_killed_at_any_line_nothing_is_lost_and_nothing_doubled(
         assert undertaker.redis.xlen(STREAM) == 2, f"what a crash at line {lines} left has gone"
         assert len([f for f in (here / "default").iterdir() if not f.name.startswith(".")]) == 2
         undertaker.redis.restore(STREAM, 0, before[0], replace=True)  # type: ignore[arg-type]
-        undertaker.redis.delete(f"{STREAM}:book", f"{STREAM}:seals")
-        undertaker.redis.hset(f"{STREAM}:book", mapping=before[1])  # type: ignore[arg-type]
+        undertaker.redis.delete(f"{STREAM}:chain", f"{STREAM}:seals")
+        undertaker.redis.hset(f"{STREAM}:chain", mapping=before[1])  # type: ignore[arg-type]
     assert lines > 60, "the trace saw nothing"
 
 

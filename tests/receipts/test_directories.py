@@ -131,7 +131,7 @@ def test_receipts_that_have_left_for_a_directory_that_is_lost_go_on_elsewhere_on
 def test_relocating_what_is_archived_meanwhile_says_so(undertaker: Undertaker, days: list[str], tmp_path: Path) -> None:
     assert next_day(undertaker, tmp_path, DAY) == 2
     assert not undertaker.ledger.run_script("relocate", {"head": "of before", "act": None})["relocated"]
-    assert undertaker.redis.hget(f"{STREAM}:book", "relocated") is None
+    assert undertaker.redis.hget(f"{STREAM}:chain", "relocated") is None
 
 
 def test_a_chain_that_was_split_is_verified_from_all_its_directories(

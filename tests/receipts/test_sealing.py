@@ -68,7 +68,7 @@ def test_it_is_sealed_in_pages_and_the_chain_is_the_same(undertaker: Undertaker,
     assert steps == 3
     assert len(read(receipts)) == 450
     in_pages = receipts.progress().sealed
-    undertaker.redis.hdel(f"{STREAM}:book", "sealed_n", "sealed_id", "sealed_head")
+    undertaker.redis.hdel(f"{STREAM}:chain", "sealed_n", "sealed_id", "sealed_head")
     undertaker.redis.delete(f"{STREAM}:seals")
     seal_all(undertaker.ledger)
     assert receipts.progress().sealed == in_pages
@@ -176,7 +176,7 @@ def test_an_entry_that_is_no_receipt_does_not_stop_the_dispatcher(
     app = AppContext.load(command.environ)
     end(undertaker, 1)
     undertaker.redis.xadd(STREAM, {"n": "what"})
-    undertaker.redis.hset(f"{STREAM}:book", "n", 2)
+    undertaker.redis.hset(f"{STREAM}:chain", "n", 2)
     Sealer(app.ledger).tick(app.redis, ["default"])
     assert receipts.progress().sealed == Checkpoint()
     told = command("receipts", "export")

@@ -45,10 +45,10 @@ def play(total: int, fails: Any, *, pace: float = 10.0) -> tuple[int, str | None
                 if not now.left and not now.ahead:
                     return now.fed, None
                 failed = bool(fails(now.ok + now.failed))  # the next word comes
-                now = replace(now, failed=now.failed + failed, ok=now.ok + (not failed))
+                now = replace(now, failed=now.failed + failed, ok=now.ok + (not failed), open=now.open - 1)
             case Feed(count, stage):
                 count = min(count, now.left)
-                now = replace(now, stage=stage, cursor=now.cursor + count, fed=now.fed + count)
+                now = replace(now, stage=stage, cursor=now.cursor + count, fed=now.fed + count, open=now.open + count)
     raise AssertionError("it never ends")
 
 
@@ -69,7 +69,8 @@ def test_no_more_is_fed_than_there_is_and_than_the_stage_allows(counts: Replay, 
 @given(any_counts(), st.floats(0.1, 1000), st.integers(1, 5))
 def test_waiting_is_not_failing(counts: Replay, pace: float, more: int) -> None:
     """More letters that wait never stop a replay that would go on without them."""
-    waiting = replace(counts, fed=counts.fed + more, cursor=counts.cursor + more, total=counts.total + more)
+    begun = {"fed": counts.fed + more, "open": counts.open + more}
+    waiting = replace(counts, cursor=counts.cursor + more, total=counts.total + more, **begun)  # type: ignore[arg-type]
     if not isinstance(decide(counts, pace), Stop):
         assert not isinstance(decide(waiting, pace), Stop)
 

@@ -189,7 +189,7 @@ def test_a_policy_may_only_name_projects_that_are_configured(redis_url: str, tmp
     file = tmp_path / "eraser.toml"
     file.write_text(f'[policies.old]\nprojects = ["{OTHER}"]\nstates = ["TRAIN_FAILED"]\nolder_than = "90d"\n')
     environ = {"ERASER_REDIS_URL": redis_url, "ERASER_CONFIG": str(file), "HUAWEICLOUD_SDK_PROJECT_ID": PROJECT}
-    with pytest.raises(SettingsError, match=rf"policies.old\] projects: {OTHER} is no project .* ERASER_PROJECTS"):
+    with pytest.raises(SettingsError, match=rf"policies.old\] projects: {OTHER} is not a project .* ERASER_PROJECTS"):
         AppContext.load(environ).policies.current()
     assert list(AppContext.load(environ | {"ERASER_PROJECTS": OTHER}).policies.current()) == ["old"]
 

@@ -95,7 +95,7 @@ class PolicyFile:
             if unknown := next((project for project in policy.projects if not self._knows(project)), None):
                 raise SettingsError(
                     CONFIG,
-                    f"{path}: [policies.{policy.name}] projects: {unknown} is not a project of this installation:  "
+                    f"{path}: [policies.{policy.name}] projects: {unknown} is not a project of this installation: "
                     "correct it, or add it to ERASER_PROJECTS or to the projects of an account",
                 )
             accounts = {self._account_of(project) for project in policy.projects}

@@ -294,7 +294,7 @@ def test_receipts_that_stay_in_redis_are_told_with_their_size(
     assert checked["receipts of default"]["verdict"] == "warning"
     assert "they never leave Redis" in checked["receipts of default"]["found"]
     assert "ERASER_RECEIPTS_DIR" in checked["receipts of default"]["todo"]
-    undertaker.redis.hdel(f"{stream}:book", "sealed_id", "sealed_n", "sealed_head")
+    undertaker.redis.hdel(f"{stream}:chain", "sealed_id", "sealed_n", "sealed_head")
     assert "not sealed for" in command("doctor", "--offline").out
 
 
@@ -306,7 +306,7 @@ def test_receipts_that_somebody_took_out_of_redis_are_missed(command: Command, u
     checked = {line["check"]: line for line in command("doctor", "--offline", "--json").json}["receipts of default"]
     assert (checked["verdict"], "1 of them missing" in checked["found"]) == ("wrong", True)
     assert "eraser receipts export --account default" in checked["todo"]
-    undertaker.redis.hset(f"{stream}:book", mapping={"archived_n": 3, "archived_id": "9999999999999-0"})
+    undertaker.redis.hset(f"{stream}:chain", mapping={"archived_n": 3, "archived_id": "9999999999999-0"})
     checked = {line["check"]: line for line in command("doctor", "--offline", "--json").json}["receipts of default"]
     assert checked["verdict"] == "ok", (
         "what has left for a file is not missed, though some of it is still to be trimmed"
