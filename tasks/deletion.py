@@ -1,4 +1,4 @@
-"""Deletions: `eraser.delete` records one and becomes an executor; `eraser.work` is the executor."""
+"""Deletions: `eraser.delete` records one and then works as an executor; `eraser.work` is the bare executor."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def request_deletion(
     force: bool = False,
     allow_project: bool = False,
 ) -> Accepted:
-    """Ask for one training job to be deleted. It is recorded when this returns.
+    """Request the deletion of one training job. It is recorded when this returns.
 
-    by, reason, app_user: opaque ids and ticket numbers, never names. after_s: not before so many seconds from now.
+    by, reason, app_user: opaque ids and ticket numbers, never names. after_s: earliest start, in seconds from now.
     allow_project: also in a project that is not configured here. Raises `UsageError` for a bad id and `UnknownProject`
     (nothing was recorded), and `Unreachable` when Redis does not answer.
     """
@@ -65,7 +65,7 @@ def request_deletions(
     force: bool = False,
     allow_project: bool = False,
 ) -> Iterator[Accepted]:
-    """Ask for many, 500 a round trip; yields each as it is recorded. Raises `UsageError` at the first bad id."""
+    """Request many, 500 per round trip; yields each as it is recorded. Raises `UsageError` at the first bad id."""
     context = app_context()
     project = known_project(context, project_id, allow=allow_project)
     asked = deletion_request(
@@ -116,13 +116,13 @@ def _requested(
     allow_project: bool = False,
 ) -> Accepted:
     """after, deadline: durations such as "24h". An ETA or countdown of the message counts as `after`, and is recorded
-    now; a deadline that nobody named begins then."""
+    now; a default deadline starts at that time."""
     texts = {"project_id": project_id, "job_id": job_id, "lane": lane, "by": by, "reason": reason}
     for name, said in (texts | {"app_user": app_user, "after": after, "deadline": deadline}).items():
         if not isinstance(said, str | None):
             raise UsageError(f"{name}: expected text; found a {type(said).__name__}")
     context = app_context()
-    checked(context, job_id)  # before the project: where the two were swapped, no project is unknown
+    checked(context, job_id)  # before the project is checked: if the two were swapped, the error must say so
     now = context.now()
     if asked and asked.is_over(now):
         raise UsageError(f"it expired ({asked.expires}) before it could start: nothing was recorded; send it again")

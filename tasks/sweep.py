@@ -1,4 +1,4 @@
-"""The schedule: `eraser.sweep_due`, which Celery beat sends each minute, runs every policy whose slot is due."""
+"""The schedule: Celery beat sends `eraser.sweep_due` each minute; it runs every policy whose slot is due."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from worker.retention import schedule
 
 @app.task(name="eraser.sweep_due")
 def sweep_due() -> None:
-    """Do what is due. Sent twice, or late, it does nothing twice."""
+    """Run what is due. If it is sent twice or late, nothing runs twice."""
     schedule.sweep_due(app_context())

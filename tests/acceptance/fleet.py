@@ -269,7 +269,7 @@ class Fleet:
         return int(self.client.zcard(self.app.keys.workers))  # type: ignore[arg-type]
 
     def kill_redis(self) -> None:
-        """kill -9, and wait until it is gone."""
+        """kill -9, and wait for its end."""
         pid = self.redis_server.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
@@ -303,7 +303,7 @@ class Fleet:
         """Somebody else's Celery application, which knows our broker and nothing else."""
         return Celery("somebody-elses", broker=self.app.settings.broker_url, set_as_current=False)
 
-    # -- looking -------------------------------------------------------------------------------------------------------
+    # -- reading ------------------------------------------------------------------------------------------------------
 
     def show(self, job: str) -> Deletion:
         found = self.queries.show(Ref(DEMO_PROJECT, job))

@@ -178,7 +178,7 @@ class Shop:
         """As if the key had been answered before: no probe."""
         self.redis.hset(self.ledger.prefix + "gate", f"good:{self.key.fingerprint()}", "1")
 
-    # -- looking -----------------------------------------------------------------------------------------------------
+    # -- reading ----------------------------------------------------------------------------------------------------
 
     def record(self, job: str) -> dict[str, str]:
         raw: Any = self.redis.hgetall(f"{self.ledger.prefix}d:{DEMO_PROJECT}/{job}")

@@ -100,7 +100,7 @@ class Bench:
         """Make the key a known good one, so that the gate asks for no probe."""
         self.client.hset(self.p + "gate", "good:k1", str(self.now))
 
-    # -- looking -----------------------------------------------------------------------------------------------------
+    # -- reading ----------------------------------------------------------------------------------------------------
 
     @contextmanager
     def still(self) -> Iterator[None]:

@@ -1,1 +1,1 @@
-"""What a process is told: settings, accounts, files, its clock. It knows neither the ledger nor MetaStudio."""
+"""The configuration of a process: settings, accounts, files, its clock. It knows neither the ledger nor MetaStudio."""

@@ -1,4 +1,4 @@
-"""Accounts: what shares a rate limit and a key. One from the environment, or several from a TOML file.
+"""Accounts: each has one rate limit and one key. One comes from the environment, or several from a TOML file.
 
     [accounts.studio-a]
     region = "cn-north-4"                 # or: endpoint = "https://…"; neither: ERASER_REGION or ERASER_ENDPOINT
@@ -31,7 +31,7 @@ from worker.model.errors import SettingsError
 from worker.model.ids import why_bad_id
 
 CONFIG = "ERASER_CONFIG"
-DEFAULT = "default"  # the account of every project that the TOML file gives to no other
+DEFAULT = "default"  # the account of every project that the TOML file gives to no other account
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")  # upper case only: a pasted secret key is mixed
@@ -63,7 +63,7 @@ class CredentialsReference:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What shares a rate limit and a key. `endpoint` is None where no call is ever made (a producer)."""
+    """One rate limit and one key. `endpoint` is None in a process that makes no calls (a producer)."""
 
     name: str
     endpoint: str | None
@@ -73,7 +73,7 @@ class Account:
     credentials: CredentialsReference = CredentialsReference()
 
     def require_endpoint(self) -> str:
-        """The endpoint; raises `SettingsError` saying what to set where there is none."""
+        """The endpoint. Raises `SettingsError`, which says what to set, if there is none."""
         if self.endpoint is None:
             raise SettingsError(
                 "ERASER_REGION",
@@ -83,7 +83,7 @@ class Account:
         return self.endpoint
 
     def near_iam(self, environ: Mapping[str, str]) -> Account:
-        """The same; where it has a login, also with the address to ask for tokens."""
+        """The same; with a login, also with the address that issues tokens."""
         login = self.credentials.login
         if login is None:
             return self
@@ -97,7 +97,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def place(region: str | None, endpoint: str | None, names: tuple[str, str]) -> tuple[str | None, str | None]:
-    """(endpoint, region) from what was set under the two names; raises `SettingsError` where they disagree."""
+    """(endpoint, region) from the two settings. Raises `SettingsError` if they disagree."""
     if endpoint is not None:
         endpoint = check_endpoint(endpoint, names[1])
         if region is not None and endpoint_of(check_region(region, names[0])) != endpoint:
@@ -111,12 +111,12 @@ def place(region: str | None, endpoint: str | None, names: tuple[str, str]) -> t
 
 
 def default_rate(region: str | None) -> float:
-    """Calls per second that Huawei documents for the region; the lowest of them where none is known."""
+    """Calls per second that Huawei documents for the region; for an unknown region the lowest documented limit."""
     return REGIONS.get(region or "", CAREFUL_RATE)
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """What stands in the TOML file, unchecked. Raises `SettingsError`."""
+    """The content of the TOML file, unchecked. Raises `SettingsError`."""
     try:
         return tomllib.loads(read_text(path))
     except OSError as error:
@@ -182,7 +182,7 @@ def _reference(path: Path, where: str, table: Mapping[str, Any], around: Account
         if keys:
             raise SettingsError(CONFIG, f"{where}: {iam[0]} and {keys[0]} exclude each other: keep a login or a key")
         return CredentialsReference(login=check_login(path.parent, where, table))
-    if not keys and around.credentials.login is not None:  # the environment's login goes with every account
+    if not keys and around.credentials.login is not None:  # the environment's login is used for every account
         return CredentialsReference(login=around.credentials.login)
     if "credentials_file" in table:
         if named:

@@ -1,12 +1,12 @@
-"""Bearer tokens: what one may do, how it is kept, and how one is recognised. Pure, but for `make`.
+"""Bearer tokens: scopes, storage and lookup. Pure, except `make`.
 
     [shop]                               # the name that is recorded as the requester
     hash = "sha256:9f86d081…"            # of the token; the token itself is nowhere
     scopes = ["request", "read"]
     projects = ["0605768a…"]             # optional: these and no others
 
-A token is 256 random bits, so nobody can try them all: one round of SHA-256 hides it as well as bcrypt would, and costs
-a microsecond of each request instead of a tenth of a second. bcrypt is for what people can remember.
+A token is 256 random bits, which cannot be guessed: one round of SHA-256 hides it as well as bcrypt would, and costs
+a microsecond per request instead of a tenth of a second. bcrypt is for passwords that people can remember.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from worker.config.accounts import nearest
 from worker.model.errors import UsageError
 from worker.model.ids import why_bad_id
 
-PREFIX = "eraser_"  # so that scanners for secrets, and our own log, know one when they see one
+PREFIX = "eraser_"  # so that secret scanners, and our own log, recognise a token
 BYTES = 32
 LOOKS = re.compile(PREFIX + r"[0-9A-Za-z_-]{43}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -38,9 +38,9 @@ _KEYS = ("hash", "scopes", "projects", "made")
 class Scope(StrEnum):
     """What a token may do. `operate` includes the other two."""
 
-    REQUEST = "request"  # ask for deletions
+    REQUEST = "request"  # request deletions
     READ = "read"  # see them, and the metrics
-    OPERATE = "operate"  # what operators do: cancel, and everything on the console's pages
+    OPERATE = "operate"  # the actions of operators: cancel, and everything on the console's pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def hashed(token: str) -> str:
 
 
 def find(tokens: Iterable[ApiToken], presented: str) -> ApiToken | None:
-    """The token that was presented. Looks at every one, in constant time each: an answer's time tells nothing."""
+    """Find the presented token. Compares all of them in constant time, so that the response time reveals nothing."""
     if not LOOKS.fullmatch(presented):
         return None
     wanted, found = hashed(presented), None
@@ -83,7 +83,7 @@ def find(tokens: Iterable[ApiToken], presented: str) -> ApiToken | None:
 
 
 def read(text: str, where: str) -> tuple[ApiToken, ...]:
-    """The tokens of a TOML text; `where` it comes from, for errors. Raises `UsageError` for the first that is wrong."""
+    """The tokens of a TOML text; `where` it comes from, for errors. Raises `UsageError` for the first invalid one."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -99,7 +99,7 @@ def read(text: str, where: str) -> tuple[ApiToken, ...]:
 def make(
     name: str, scopes: Iterable[Scope], *, projects: Iterable[str] = (), entropy: bytes | None = None
 ) -> tuple[ApiToken, str]:
-    """A new token, and the secret that opens with it, which is kept nowhere. Raises `UsageError` for a bad name."""
+    """A new token, and its secret, which is stored nowhere. Raises `UsageError` for an invalid name."""
     secret = mint(entropy or secrets.token_bytes(BYTES))
     return ApiToken(check_name(name), hashed(secret), frozenset(scopes), frozenset(projects)), secret
 
@@ -114,7 +114,7 @@ def section(token: ApiToken, now: datetime) -> str:
 
 
 def check_name(name: str) -> str:
-    """The name if it is one. Raises `UsageError`."""
+    """The name if it is valid. Raises `UsageError`."""
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"token name {name[:40]!r}: expected 1 to 32 lower-case letters, digits or -, not beginning with -; "
@@ -131,7 +131,7 @@ def _token(where: str, name: str, table: Any) -> ApiToken:
         if key not in _KEYS:
             raise UsageError(f"{where}: unknown key {key!r}{nearest(key, _KEYS)}; known: {', '.join(_KEYS)}")
     hash_ = table.get("hash")
-    if not isinstance(hash_, str) or not _HASH.fullmatch(hash_):  # it may be the token itself: never repeat it
+    if not isinstance(hash_, str) or not _HASH.fullmatch(hash_):  # it may be the token itself, so never repeat it
         raise UsageError(f'{where} hash: expected "sha256:" and 64 hexadecimal digits, never the token itself')
     scopes = _list(where, table, "scopes")
     if not scopes or not set(scopes) <= set(Scope):

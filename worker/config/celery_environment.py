@@ -1,4 +1,4 @@
-"""Celery's own variables of the environment, which beat every setting in code."""
+"""Celery's own environment variables, which override every setting in code."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _BEATS_OURS = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRI
 
 
 def check_celery_environment(environ: Mapping[str, str], broker_url: str | None) -> None:
-    """Refuse Celery's own variables where they disagree with our broker.
+    """Refuse Celery's own variables if they disagree with our broker.
 
-    They beat every setting in code (celery/celery#4284): deletions would go to a broker that nobody chose.
+    They override every setting in code (celery/celery#4284): requests would go to a broker that nobody chose.
     """
     for name in _BEATS_OURS:
         theirs = environ.get(name)

@@ -1,8 +1,8 @@
-"""What time it is, by a clock that does not step: the machine's may be set, jump or be wrong.
+"""The current time, by a clock that does not step: the machine's clock may be set, jump or be wrong.
 
-The process's clock begins with the machine's and goes on with time that also counts while the machine sleeps. It
-follows the machine's as long as that drifts; a step is believed when MetaStudio's clock agrees with it, or after ten
-minutes in which MetaStudio said nothing else.
+The process's clock starts with the machine's and continues with a clock that also counts while the machine sleeps. It
+follows the machine's clock while that only drifts; a step is accepted if MetaStudio's clock agrees with it, or after
+ten minutes in which MetaStudio's clock did not contradict it.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-Clocks = Callable[[], Sequence[float]]  # Unix times (s): by this process, and by MetaStudio where it was heard
+Clocks = Callable[[], Sequence[float]]  # Unix times (s): of this process, and of MetaStudio if known
 
-STEP_S: Final = 10.0  # a machine's clock that differs by more from what was reckoned has stepped
-SAME_S: Final = 60.0  # clocks that differ by no more agree
+STEP_S: Final = 10.0  # a machine's clock that differs by more from the expected time has stepped
+SAME_S: Final = 60.0  # clocks that differ by at most this agree
 BELIEVED_S: Final = 600.0
 
 
 def elapsed() -> float:
-    """Seconds since some moment; they also count while the machine sleeps, where the system can tell."""
+    """Seconds since some moment. They also count while the machine sleeps, if the system supports it."""
     return time.clock_gettime(_ELAPSED)
 
 
-_ELAPSED: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS counts sleep in the second
+_ELAPSED: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # on macOS the second one counts sleep
 
 
 class SteadyClock:
@@ -33,8 +33,8 @@ class SteadyClock:
     def __init__(self, machine: Callable[[], float] = time.time, elapsed: Callable[[], float] = elapsed) -> None:
         self._machine, self._elapsed = machine, elapsed
         self._ahead = machine() - elapsed()  # of this clock
-        self._stepped: tuple[float, float] | None = None  # the same by the machine's clock, and since when
-        self._heard: float | None = None  # the same by MetaStudio's clock
+        self._stepped: tuple[float, float] | None = None  # the same of the machine's clock, and since when
+        self._heard: float | None = None  # the same of MetaStudio's clock
 
     def time(self) -> float:
         """Unix time, in seconds."""
@@ -45,7 +45,7 @@ class SteadyClock:
         return self._ahead + passed
 
     def _believes(self, ahead: float, passed: float) -> bool:
-        """Whether a step of the machine's clock is followed."""
+        """Whether to follow a step of the machine's clock."""
         if self._heard is not None:
             return abs(ahead - self._heard) <= SAME_S
         stepped = self._stepped
@@ -58,17 +58,17 @@ class SteadyClock:
         return datetime.fromtimestamp(self.time(), UTC)
 
     def hear(self, metastudio: float) -> None:
-        """What time it is by MetaStudio's clock at this moment (Unix time, in seconds)."""
+        """Take note of MetaStudio's time at this moment (Unix time, in seconds)."""
         self._heard = metastudio - self._elapsed()
 
     def witnesses(self) -> tuple[float, ...]:
-        """By this clock, and by MetaStudio's where it was heard."""
+        """The time of this clock, and of MetaStudio's if known."""
         own, heard = self.time(), self._heard
         return (own,) if heard is None else (own, heard + self._elapsed())
 
 
 def spoken(clocks: Sequence[float]) -> str:
-    """In ms, as scripts hear them behind an operation's number."""
+    """In ms, in the form that scripts take after an operation's number."""
     return "".join(f" @{seconds * 1000:.0f}" for seconds in clocks)
 
 

@@ -1,4 +1,6 @@
-"""Where this user's `eraser up` keeps its data, and whether its Redis runs there: for every process that may use it."""
+"""The data directory of this user's `eraser up`, and whether its Redis is running: for every process that may use
+it.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,10 @@ def default_directory(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def data_directory(simulated: bool | None, environ: Mapping[str, str] = os.environ) -> Path:
-    """Where this user's `eraser up` keeps its data: against a simulator apart, for its jobs are not MetaStudio's.
+    """Where this user's `eraser up` keeps its data: separately against a simulator, because its jobs are not
+    MetaStudio's.
 
-    simulated: None where the settings name no address: then it is the one that runs. Raises `UsageError` for two.
+    simulated: None if the settings name no address: then it is the one that runs. Raises `UsageError` if two run.
     """
     ours = default_directory(environ)
     apart = ours.with_name(f"{ours.name}-simulator")
@@ -55,7 +58,7 @@ def url_of(where: Path) -> str:
 
 
 def ping(where: Path) -> Literal["ready", "loading", "silent"]:
-    """Ask the server behind a socket; a socket of another user is nobody's."""
+    """Ping the server behind a socket; a socket of another user does not count."""
     try:
         if where.stat().st_uid != os.geteuid() or where.parent.stat().st_uid != os.geteuid():
             return "silent"

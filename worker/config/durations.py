@@ -1,4 +1,4 @@
-"""How long: a number and `s`, `m`, `h` or `d`, as people write it in settings and on the command line."""
+"""Durations: a number and `s`, `m`, `h` or `d`, as in settings and on the command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 from worker.model.errors import UsageError
 
 SECONDS_IN = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-LONGEST = 3650 * SECONDS_IN["d"]  # ten years: longer is a typing error, not a plan
+LONGEST = 3650 * SECONDS_IN["d"]  # ten years: anything longer is a typing error
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 _EXPECTED = "a number and s, m, h or d, such as 30s, 0.5s, 2m, 4h or 30d"

@@ -1,4 +1,4 @@
-"""Reads one variable of the environment at a time, checked, and remembers where each value came from."""
+"""Reads and validates one environment variable at a time, and remembers where each value came from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that people name and write: where they are, their text, and what an env file leaves around a value."""
+"""Files that people name and write: their paths, their text, and the quotes that an env file leaves around a value."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 from worker.model.errors import SettingsError
 
-UTF8_MARK = b"\xef\xbb\xbf"  # some editors begin a file with it
+UTF8_MARK = b"\xef\xbb\xbf"  # some editors start a file with it
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 QUOTES = "\"'`“”„‘’«»"
 
 
 class NotText(ValueError):
-    """What was read is not UTF-8; the message says what it is."""
+    """The file is not UTF-8; the message says what it is."""
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, with or without a mark at its beginning. Raises `OSError` or `NotText`."""
+    """The text of a file in UTF-8, with or without a byte order mark. Raises `OSError` or `NotText`."""
     raw = path.read_bytes()
     if raw.startswith(UTF16_MARKS):
         raise NotText("is UTF-16: save it as UTF-8")
@@ -36,12 +36,12 @@ def path_named(text: str, setting: str) -> Path:
 
 
 def is_quoted(value: str) -> bool:
-    """Whether quotes stand around it. Only a shell takes them away: Docker and systemd read env files otherwise."""
+    """Whether quotes are around it. Only a shell removes them; Docker and systemd do not when they read env files."""
     return len(value) > 1 and value[0] in QUOTES and value[-1] in QUOTES
 
 
 def home(environ: Mapping[str, str]) -> Path:
-    """This user's home; a path that is not there where the system knows none."""
+    """This user's home; a path that does not exist if the system knows none."""
     try:
         return Path(environ.get("HOME") or Path.home())
     except RuntimeError:  # no HOME, and a user without a line in /etc/passwd: common in containers

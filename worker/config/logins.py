@@ -1,10 +1,10 @@
-"""How an account logs in at IAM for tokens: by reference, never with the password itself.
+"""How an account logs in at IAM for tokens: it refers to the password, and never contains it.
 
     environment    ERASER_IAM_USER, ERASER_IAM_PASSWORD (or …_FILE), ERASER_IAM_DOMAIN, and where IAM is, if not in the
                    account's region: HUAWEICLOUD_SDK_IAM_ENDPOINT
     TOML           [accounts.NAME] iam_user, iam_domain, iam_password_env or iam_password_file, and iam_endpoint
 
-A login excludes a key: nobody should have to guess which of the two a call went out with.
+A login excludes a key, so that it is always clear which of the two a call used.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")
 
 @dataclass(frozen=True, slots=True)
 class LoginReference:
-    """An IAM user, where its password is to be found, and where IAM is (None: not known)."""
+    """An IAM user, where to find its password, and IAM's address (None: not known)."""
 
     user: str
     domain: str
@@ -38,7 +38,7 @@ class LoginReference:
     endpoint: str | None = None
 
     def near(self, region: str | None, environ: Mapping[str, str]) -> LoginReference:
-        """The same at its own endpoint, else at the one that the environment names, else in the account's region."""
+        """The same with its endpoint: its own, else the one of the environment, else that of the account's region."""
         text = environ.get(ENDPOINT, "").strip()
         if self.endpoint is not None or not (text or region):
             return self
@@ -50,7 +50,7 @@ class LoginReference:
 
 
 def login_of_environment(environ: Mapping[str, str]) -> LoginReference | None:
-    """The environment's login, None where it has none; raises `SettingsError` for half of one, and beside a key."""
+    """The environment's login, or None. Raises `SettingsError` for an incomplete one, and for one beside a key."""
     given = {name: value.strip() for name in (USER, PASSWORD, DOMAIN) if (value := _given(environ, name))}
     if not given:
         return None
@@ -70,7 +70,7 @@ def login_of_environment(environ: Mapping[str, str]) -> LoginReference | None:
 
 
 def check_login(directory: Path, where: str, table: Mapping[str, Any]) -> LoginReference:
-    """The login of an account's table. `where` begins the errors; relative files are sought in `directory`."""
+    """The login of an account's table. Errors start with `where`; relative files are in `directory`."""
     config = "ERASER_CONFIG"
     for key in ("iam_user", "iam_domain"):
         if key not in table:

@@ -65,12 +65,12 @@ KNOWN = (
     "ERASER_REDIS_SERVER",  # the server binary that the embedded mode starts
     "ERASER_IAM_USER",
     "ERASER_IAM_DOMAIN",
-    "ERASER_API_TOKENS_FILE",  # hashes of the HTTP API's tokens: no secret, but a file like the secrets
+    "ERASER_API_TOKENS_FILE",  # hashes of the HTTP API's tokens: not secret, but a file like the secrets
     "ERASER_ALLOWED_HOSTS",
     "ERASER_NAMESPACE",
-    "ERASER_PROJECTS",  # whose jobs may be asked for
+    "ERASER_PROJECTS",  # projects whose jobs may be deleted
 )
-RENAMED = {  # what a setting was called once -> what it is called now
+RENAMED = {  # old name of a setting -> new name
     "ERASER_KEEP_FINAL": "ERASER_RECORD_TTL",
     "ERASER_CALL_DEADLINE": "ERASER_CALL_TIMEOUT",
     "ERASER_CONSOLE_HOSTS": "ERASER_ALLOWED_HOSTS",
@@ -85,7 +85,7 @@ _PREFIXES = ("ERASER_", "HUAWEICLOUD_SDK_")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The effective settings. Durations are seconds; no credentials are in here, only how to find them."""
+    """The effective settings. Durations are in seconds; they contain no credentials, only how to find them."""
 
     redis_url: str | None = field(repr=False)
     broker_url: str | None = field(repr=False)  # as Celery writes it
@@ -104,13 +104,13 @@ class Settings:
     receipt_key: Path | None  # an Ed25519 private key that signs them
     redis_server: Path | None
     api_tokens: Path | None
-    namespace: str  # what the names of all keys and queues begin with
-    allowed_hosts: tuple[str, ...]  # names under which the HTTP side is called, beside those of this machine
+    namespace: str  # the prefix of all keys and queues
+    allowed_hosts: tuple[str, ...]  # host names of the HTTP server, besides those of this machine
     accounts: Mapping[str, Account]
-    owners: Mapping[str, str]  # project -> its account, where that is said
+    owners: Mapping[str, str]  # project -> its account, if set
     project: str | None  # HUAWEICLOUD_SDK_PROJECT_ID
     projects: frozenset[str]  # this installation's own, by name
-    every_project: bool  # ERASER_PROJECTS=*: any other may be asked for too
+    every_project: bool  # ERASER_PROJECTS=*: any other is allowed, too
     origins: Mapping[str, str] = field(repr=False, compare=False)  # setting -> where its value comes from
 
     @classmethod
@@ -127,7 +127,7 @@ class Settings:
         call_timeout = read.call_timeout(connect_timeout)
         read_timeout = min(read.duration("ERASER_READ_TIMEOUT", "30s"), call_timeout)
         rate = read.value("ERASER_RATE", check_rate)
-        project = read.secret(PROJECT, check_project)  # no secret, but the SDK's names may all come as _FILE here
+        project = read.secret(PROJECT, check_project)  # not secret, but all the SDK's names may come as _FILE here
         config = read.value("ERASER_CONFIG", path_named)
         listed = read.value("ERASER_PROJECTS", check_projects)
         named = listed if listed and listed != (EVERY,) else (project,) if project else ()
@@ -161,7 +161,7 @@ class Settings:
         )
 
     def account_of(self, project_id: str) -> Account:
-        """The account that calls for this project; raises `SettingsError` where none does."""
+        """The account of this project; raises `SettingsError` if there is none."""
         if project_id in self.owners:
             return self.accounts[self.owners[project_id]]
         if DEFAULT in self.accounts:
@@ -173,19 +173,19 @@ class Settings:
         )
 
     def default_project(self) -> str | None:
-        """The project meant when a command names none: the environment's, or the only one there is."""
+        """The default project of commands: the environment's, or the only one."""
         if self.project is not None:
             return self.project
         return next(iter(self.projects)) if len(self.projects) == 1 else None
 
     @property
     def simulated(self) -> bool | None:
-        """Whether all calls stay on this machine: then a simulator answers. None: this process calls nobody."""
+        """Whether all calls stay on this machine: then a simulator answers. None: this process makes no calls."""
         called = [account.endpoint for account in self.accounts.values() if account.endpoint]
         return all(is_loopback(urlsplit(endpoint).hostname or "") for endpoint in called) if called else None
 
     def knows(self, project_id: str) -> bool:
-        """Whether deletions may be asked for in this project without allowing it by name."""
+        """Whether deletions may be requested in this project without allowing it explicitly."""
         return self.every_project or project_id in self.projects
 
     def describe(self) -> list[tuple[str, str, str]]:

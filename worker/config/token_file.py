@@ -1,4 +1,4 @@
-"""The file of tokens: read anew whenever it changes, so that a token is given or taken back without a restart."""
+"""The token file: read again whenever it changes, so that tokens are added and revoked without a restart."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NAME = "api-tokens.toml"
 
 
 def path_of(settings: Settings, environ: Mapping[str, str]) -> Path:
-    """Where this process's tokens stand: as set, or beside the data of `eraser up`."""
+    """The path of this process's token file: as set, or beside the data of `eraser up`."""
     return settings.api_tokens or data_directory(settings.simulated, environ) / NAME
 
 
 class TokenFile:
-    """The tokens as the file says at each moment. Thread-safe.
+    """The current tokens of the file. Thread-safe.
 
-    A file that is wrong gives no token at all rather than yesterday's: somebody may just have taken one back.
+    An invalid file gives no tokens at all rather than the old ones, because one may just have been revoked.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,7 +35,7 @@ class TokenFile:
         self._error: UsageError | None = None
 
     def current(self) -> tuple[ApiToken, ...]:
-        """Every token; none where there is no file. Raises `UsageError` saying what is wrong with it."""
+        """Every token; none without a file. Raises `UsageError` if the file is invalid."""
         stamp = self._look()
         with self._lock:
             if stamp != self._stamp:
@@ -49,7 +49,7 @@ class TokenFile:
             return self._tokens
 
     def add(self, token: ApiToken, lines: str) -> None:
-        """Add a token by its lines. Raises `UsageError` where there is one of that name."""
+        """Add a token's lines. Raises `UsageError` if the name is taken."""
         if any(known.name == token.name for known in self.current()):
             raise UsageError(
                 f"there is a token {token.name} already: remove its lines from {self.path}, or take another name"
@@ -72,7 +72,7 @@ class TokenFile:
             raise UsageError(f"{self.path} {error}") from None
 
     def _append(self, lines: str) -> None:
-        """Write a whole new file and put it in the place of the old one: a reader never sees half of it."""
+        """Write a new file and replace the old one, so that a reader never sees half of it."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             before = read_text(self.path) if self.path.exists() else ""

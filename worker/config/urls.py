@@ -1,4 +1,4 @@
-"""Where things are: the URLs of Redis, of the broker and of MetaStudio, checked, converted and masked."""
+"""The URLs of Redis, of the broker and of MetaStudio: checks, conversion and masking."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urls
 
 from worker.model.errors import SettingsError
 
-# Calls per second that Huawei documents for this DELETE, per tenant and region; ap-southeast-3 stands in the
-# international documents only, not in the SDK.
+# Calls per second that Huawei documents for this DELETE, per tenant and region; ap-southeast-3 is only in the
+# international documents, not in the SDK.
 REGIONS = {"cn-north-4": 10.0, "cn-east-3": 3.0, "ap-southeast-3": 3.0}
 CAREFUL_RATE = 3.0  # for an endpoint of no known region: the lowest documented limit
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[0-9a-z]([0-9a-z-]{0,62})(\.[0-9a-z][0-9a-z-]{0,62})*\.?|[0-9a-f:.]+")
-# Of redis-py's options those that say where Redis is and how it is trusted. All others would change the client under
-# us: bytes become text (decode_responses), a script runs twice (retry_on_timeout), a hang lasts for ever.
+# The redis-py options that say where Redis is and how it is trusted. All others would change the client's
+# behaviour: bytes become text (decode_responses), a script runs twice (retry_on_timeout), a call never times out.
 _REDIS_OPTIONS = frozenset(
     {
         *("db", "ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile"),
@@ -26,7 +26,9 @@ _REDIS_EXPECTED = "redis://HOST:6379/0, rediss://HOST:6379/0 (TLS) or unix:///ru
 
 
 def masked(url: str) -> str:
-    """The URL without who and password. Cuts too much rather than too little: a password may hold an unescaped `@`."""
+    """The URL without user and password. It removes too much rather than too little: a password may contain an
+    unescaped `@`.
+    """
     if "://" not in url:
         return "***"
     return re.sub(r"://.*@", "://***@", url, flags=re.DOTALL)
@@ -38,7 +40,7 @@ def endpoint_of(region: str) -> str:
 
 
 def iam_endpoint_of(region: str) -> str:
-    """The address of IAM, which gives tokens, in a region."""
+    """The address of IAM, which issues tokens, in a region."""
     return f"https://iam.{region}.myhuaweicloud.com"
 
 
@@ -93,7 +95,7 @@ def check_redis_url(url: str, name: str) -> str:
 
 
 def _check_options(parts: SplitResult, name: str) -> None:
-    """Refuse what follows `?` unless it is for us. Only names are repeated: a value may be a password."""
+    """Refuse unknown options after `?`. The error repeats only names, because a value may be a password."""
     options = parse_qsl(parts.query, keep_blank_values=True)
     names = [option for option, _ in options]
     for option, value in options:
@@ -114,7 +116,7 @@ def _check_options(parts: SplitResult, name: str) -> None:
 
 
 def broker_form(redis_url: str) -> str:
-    """The same Redis as Celery writes it.
+    """The URL of the same Redis in Celery's form.
 
     Celery knows `redis+socket:` and not `unix:`, takes the database as `virtual_host`, refuses redis-py's own query
     options (kombu 5.7: `protocol` is a TypeError), and for `rediss:` without `ssl_cert_reqs` does not check the
@@ -134,7 +136,7 @@ def broker_form(redis_url: str) -> str:
 
 
 def check_broker_url(url: str, name: str) -> str:
-    """Return `url` in Celery's form; raise `SettingsError`, without the password, if it is none."""
+    """Return `url` in Celery's form. Raise `SettingsError`, without the password, if it is not a broker URL."""
     scheme = url.partition("://")[0]
     if scheme in ("redis", "rediss", "unix"):
         check_redis_url(url, name)

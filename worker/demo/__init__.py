@@ -1,8 +1,8 @@
-"""The demo: every kind of trouble at once, on this machine alone, judged by the other side's own log.
+"""The demo: every kind of failure at once, on this machine only, judged by the simulator's own log.
 
-scenario    which jobs there are, what goes wrong with each and how each has to end: data
-stage       a throwaway directory with a Redis, a simulator and a worker of its own
-play        the acts, from the requests to the replay of the dead letters
-cleanup     the last act: a small sweep by a policy
-verdict     the ledger against the simulator's log: did each end as it had to, and is it true?
+scenario    the jobs, what goes wrong with each, and the expected result of each: data
+stage       a temporary directory with its own Redis, simulator and worker
+play        the steps, from the requests to the replay of the dead letters
+cleanup     the last step: a small sweep by a policy
+verdict     the ledger against the simulator's log: is each result as expected, and is it true?
 """

@@ -1,4 +1,6 @@
-"""The demo's last act, a small sweep: a policy's old jobs go after a short grace; one on hold, one too young stay."""
+"""The demo's last step, a small sweep: a policy's old jobs are deleted after a short grace; one on hold and one too
+young stay.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ PATIENCE_S = 20.0
 
 
 def clean_up(stage: Stage, audience: Audience) -> Fact:
-    """Plant, plan, run, wait; what must be so at the end."""
+    """Add jobs, plan, run, wait; returns what must be true at the end."""
     old = [f"sweep-old-{n}" for n in range(1, OLD + 1)]
     long_ago = time.time() - 100 * 86400.0
     rows: list[dict[str, object]] = [

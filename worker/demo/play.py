@@ -1,4 +1,4 @@
-"""The acts of the demo, from the requests to the replay of the dead letters. Everything real but the other side."""
+"""The steps of the demo, from the requests to the replay of the dead letters. Only MetaStudio is simulated."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from worker.model.states import State, WaitingFor
 from worker.services.request import deletion_request, record
 from worker.simulator import DEMO_PROJECT, OutageMode
 
-PATIENCE_S = 75.0  # of the whole play, beyond what the rate alone takes
+PATIENCE_S = 75.0  # for the whole demo, in addition to the time that the rate needs
 OPEN = (State.PENDING, State.RUNNING)
 
 
 class Audience(Protocol):
-    """Who watches."""
+    """Gets events and progress."""
 
     def tell(self, what: str, text: str) -> None:
-        """Something happened."""
+        """Report an event."""
 
     def progress(self, status: AccountStatus, jobs: int) -> None:
-        """Where things stand; called a few times a second."""
+        """Report the progress; called a few times a second."""
 
 
 class OutOfPatience(EraserError):
-    """Something that should have happened did not."""
+    """An expected event did not happen."""
 
 
 @dataclass
 class Play:
-    """One performance. Each method is an act; they are called in this order."""
+    """One run of the demo. Each method is a step; they are called in this order."""
 
     stage: Stage
     parts: list[Part]
@@ -53,10 +53,10 @@ class Play:
         self._until = time.monotonic() + PATIENCE_S + len(self.parts) / scenario.RATE
         self._progress_at = 0.0
 
-    # -- before the curtain --------------------------------------------------------------------------------------------
+    # -- preparation ---------------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """The jobs that exist at the other side, and what will go wrong with them."""
+        """Add the jobs to the simulator, and what will go wrong with them."""
         simulator = self.stage.simulator
         rows: list[dict[str, object]] = [
             {"job_id": part.job_id, "state": part.trouble.state} for part in self.parts if part.trouble.exists
@@ -69,7 +69,7 @@ class Play:
                 simulator.fault(str(fault["kind"]), part.job_id, **fields)
 
     def request(self) -> None:
-        """Most deletions are asked for at once, before there is any worker."""
+        """Request most deletions at once, before there is any worker."""
         first = [part for part in self.parts if part.trouble.asked in (RequestedBy.AT_START, RequestedBy.TWICE)]
         began = time.monotonic()
         self._ask(first)
@@ -157,7 +157,7 @@ class Play:
         )
 
     def _other_side_moves_on(self, then: Then) -> None:
-        """Jobs that our worker found not deletable become deletable, or are deleted by another way."""
+        """Jobs that the worker found not deletable become deletable, or are deleted in another way."""
         client, _ = self.stage.app.client(ACCOUNT)
         waiting = [part for part in self.parts if part.trouble.then is then]
         while waiting:
@@ -171,7 +171,7 @@ class Play:
             waiting.remove(part)
 
     def _rests(self, part: Part) -> bool:
-        """Whether it was seen, and will not be looked at within the next moment."""
+        """Whether it was checked, and will not be checked again within the next moment."""
         record, now = self._show(part), self.stage.queries.now_ms()
         return (
             record is not None
@@ -183,7 +183,7 @@ class Play:
     # -- the repair ----------------------------------------------------------------------------------------------------
 
     def repair_and_replay(self, dead: Sequence[Deletion]) -> float:
-        """The other side is repaired, and every dead letter gets a whole new budget. Returns the seconds it took."""
+        """Clear all faults, and replay every dead letter with a full new budget. Returns the seconds it took."""
         simulator = self.stage.simulator
         simulator.clear_faults()
         left = set(simulator.job_ids())
@@ -197,7 +197,7 @@ class Play:
         self._wait(self._all_settled, "the replayed deletions to end")
         return time.monotonic() - began
 
-    # -- looking -------------------------------------------------------------------------------------------------------
+    # -- reading ------------------------------------------------------------------------------------------------------
 
     def _ask(
         self,
@@ -232,11 +232,11 @@ class Play:
         return not any(states[state] for state in OPEN)
 
     def _used(self) -> int:
-        """Attempts that are used up, of all deletions so far."""
+        """Attempts used so far, of all deletions."""
         return sum(d.used for state in State for d in self.stage.queries.each(state))
 
     def _after(self, share: float, action: Callable[[], None]) -> None:
-        """Play an act once this share of what was asked for is settled, or nothing more can be."""
+        """Run a step once this share of the requests is finished, or no more can finish."""
         self._wait(lambda: self._settled() >= share * len(self.parts), f"{share:.0%} to be finished")
         action()
 

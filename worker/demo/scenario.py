@@ -1,4 +1,4 @@
-"""Which jobs the demo has, what goes wrong with each, and how each has to end."""
+"""The demo's jobs, what goes wrong with each, and the expected result of each."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from worker.simulator import DEMO_PROJECT, FaultKind
 
 Fault = Mapping[str, object]
 
-RATE = 50  # DELETEs a second that the simulator lets through
+RATE = 50  # DELETEs per second that the simulator allows
 RETRY_SCHEDULE = "0.5s,1s,2s,3s"
 NOT_DELETABLE_SCHEDULE = "1s"
 CALL_TIMEOUT = "2s"
 LEASE = "4s"
 SHORT_DEADLINE_S = 6.0
-OUTAGE_S = 2.0  # at least; as long as it takes the gate to close
-BYSTANDERS = 7  # jobs that nobody asked to delete
+OUTAGE_S = 2.0  # at least; it lasts until the gate closes
+BYSTANDERS = 7  # jobs without a request
 
 POLICIES = f"""[policies.failed-trainings]
 projects = ["{DEMO_PROJECT}"]
 states = ["TRAIN_FAILED"]
 older_than = "90d"
 grace = "1s"
-"""  # what the sweep of the last act goes by
+"""  # the policy of the last step
 
 DELETED = State.DELETED.value
 AFTER_OUR_CALL = f"{State.GONE} {Evidence.AFTER_OUR_CALL}"
@@ -37,7 +37,7 @@ CANCELLED = State.CANCELLED.value
 
 
 class RequestedBy(StrEnum):
-    """How and when the deletion is asked for."""
+    """How and when the deletion is requested."""
 
     AT_START = "at the start"
     TWICE = "at the start, twice"
@@ -49,7 +49,7 @@ class RequestedBy(StrEnum):
 
 
 class Then(StrEnum):
-    """What happens to the job at the other side, once our worker has found it not deletable."""
+    """What happens to the job in the simulator once the worker has found it not deletable."""
 
     NOTHING = "nothing"
     BECOMES_DELETABLE = "its training ends"
@@ -58,7 +58,7 @@ class Then(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One kind of trouble. `ends` is the state, and the evidence or cause; `calls` the DELETEs that it takes."""
+    """One kind of failure. `ends` is the expected state, with evidence or cause; `calls` the number of DELETEs."""
 
     slug: str
     title: str
@@ -138,15 +138,15 @@ FEWEST = sum(trouble.jobs for trouble in TROUBLES) + 1
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One job of the demo and the trouble it has."""
+    """One job of the demo and its failure."""
 
     job_id: str
     trouble: Trouble
 
 
 def cast(jobs: int) -> list[Part]:
-    """All parts in the order of their requests: trouble and plain ones take turns, so that neither comes alone."""
-    # One of each, then the second of each, …; but those whose evidence an outage would change come first: its 503 would
+    """All jobs in the order of their requests: failing and plain ones alternate."""
+    # One of each, then the second of each, …; but those whose evidence an outage would change come first: a 503 would
     # be an attempt of unknown outcome, and an absence afterwards no longer "never seen" or "seen before".
     numbered = [
         (trouble.ends not in (NEVER_SEEN, SEEN_BEFORE), n, trouble) for trouble in TROUBLES for n in range(trouble.jobs)

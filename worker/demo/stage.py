@@ -1,4 +1,4 @@
-"""A throwaway directory with a Redis, a simulator and a worker of its own: nothing of it is left afterwards."""
+"""A temporary directory with its own Redis, simulator and worker: nothing of it is left afterwards."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ACCOUNT = "default"
 
 @dataclass
 class Stage:
-    """Everything that the play needs."""
+    """Everything that the demo needs."""
 
     directory: Path
     redis: EmbeddedRedis
@@ -43,14 +43,14 @@ class Stage:
         notify(account, wakeup)
 
     def worker_log(self, lines: int) -> list[str]:
-        """The last lines that the worker wrote."""
+        """The last lines of the worker's log."""
         text = (self.directory / "worker.log").read_text(encoding="utf-8", errors="replace")
         return text.splitlines()[-lines:]
 
 
 @contextlib.contextmanager
 def stage() -> Iterator[Stage]:
-    """Set everything up, and take everything down: on the way out, on `Stopped`, and by the guard on kill -9."""
+    """Set everything up, and remove everything: at the end, on `Stopped`, and by the reaper process on kill -9."""
     with contextlib.ExitStack() as stack:
         with undisturbed():
             guard = Guard()
@@ -106,7 +106,9 @@ def _settings(redis_url: str, endpoint: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _no_settings_but(directory: Path, ours: Mapping[str, str]) -> Iterator[None]:
-    """This process's own environment, for as long as the demo lasts: Celery's variables beat even what code says."""
+    """Replace this process's environment while the demo runs, because Celery's variables override even settings in
+    code.
+    """
     before = dict(os.environ)
     theirs = without_settings(before) | {"TMPDIR": str(directory)} | dict(ours)
     os.environ.clear()

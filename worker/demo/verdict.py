@@ -1,4 +1,4 @@
-"""The ledger against the simulator's own log: did each deletion end as it had to, and is it true?"""
+"""The ledger against the simulator's own log: is each result as expected, and is it true?"""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Calls = dict[str, list[dict[str, object]]]  # job id -> DELETE calls in the simu
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One kind of trouble and how its jobs ended. `wrong` says, a job a line, what is not as it should be."""
+    """One kind of failure and the results of its jobs. `wrong` has one line for each job with an unexpected result."""
 
     trouble: Trouble
     jobs: int
     ended: tuple[str, ...]
     attempts: tuple[int, int]  # fewest, most; what the ledger has
-    really_deleted: int  # by the simulator's log
+    really_deleted: int  # from the simulator's log
     sample: str | None  # a job id
     request_id: str | None  # of the last answer that named one
     wrong: tuple[str, ...]
-    after_replay: str | None = None  # what its dead letters became
+    after_replay: str | None = None  # the results of its dead letters after the replay
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -49,14 +49,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that must be so, in words, and whether it is."""
+    """A statement that must be true, and whether it is."""
 
     text: str
     holds: bool
 
 
 def rows(stage: Stage, parts: Sequence[Part]) -> list[Row]:
-    """How each kind of trouble ended."""
+    """The results of each kind of failure."""
     records = {d.ref.job_id: d for state in State for d in stage.queries.each(state, history=True)}
     calls = _delete_calls(stage)
     by_trouble: dict[str, list[Part]] = {}
@@ -92,12 +92,12 @@ def _row(trouble: Trouble, parts: Sequence[Part], records: dict[str, Deletion], 
 
 
 def end_of(record: Deletion) -> str:
-    """The state, and how sure we are or why it is dead."""
+    """The state, with its evidence or cause."""
     return " ".join(filter(None, (record.state.value, record.evidence or record.cause)))
 
 
 def _what_is_wrong(part: Part, record: Deletion | None, calls: Calls) -> str | None:
-    """None, or what is not as it should be."""
+    """None, or what is not as expected."""
     trouble, job = part.trouble, part.job_id
     if record is None:
         return f"{job}: the ledger has no record"
@@ -123,7 +123,7 @@ def _effects(calls: Calls, job_id: str) -> int:
 
 
 def facts(stage: Stage, parts: Sequence[Part]) -> list[Fact]:
-    """What must be true of the whole, by the simulator's log."""
+    """The statements about the whole run, checked against the simulator's log."""
     stats = stage.simulator.stats()
     left = set(stage.simulator.job_ids())
     bystanders = {job_id for job_id in left if job_id.endswith("-nobody-asked")}
@@ -155,7 +155,7 @@ def _stays(record: Deletion | None) -> bool:
 
 
 def with_replay(found: Iterable[Row], replay_wrong: Sequence[str]) -> list[Row]:
-    """The rows, with what the replay made of the dead letters."""
+    """The rows, with the results of the replay."""
     return [
         replace(row, after_replay="not deleted" if replay_wrong else "deleted") if row.trouble.dies else row
         for row in found
@@ -163,7 +163,7 @@ def with_replay(found: Iterable[Row], replay_wrong: Sequence[str]) -> list[Row]:
 
 
 def replayed(stage: Stage, before: Iterable[Deletion]) -> list[str]:
-    """What is not as it should be after the replay: each has to be deleted, in a new round with a whole new budget."""
+    """What is not as expected after the replay: each must be deleted, in a new round with a full new budget."""
     effects = stage.simulator.effects()
     wrong = []
     for old in before:

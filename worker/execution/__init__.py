@@ -1,1 +1,1 @@
-"""Workers at work: executors, dispatcher, wake-ups, Celery's parts, the wiring. No rule and no page lives here."""
+"""What runs in a worker: executors, dispatcher, wake-ups, Celery's parts, the wiring. No rules and no pages here."""

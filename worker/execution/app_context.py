@@ -1,6 +1,4 @@
-"""Where everything is put together: settings to Redis, ledgers, clients and executors. Built once, when first asked
-for.
-"""
+"""Wires the application: from settings to Redis, ledgers, clients and executors. Built once, on first use."""
 
 from __future__ import annotations
 
@@ -30,8 +28,8 @@ from worker.rules.backoff import Backoff
 log = logging.getLogger(__name__)
 
 MOST_KEPT = 500  # connections of all accounts that are kept open between calls: a process may have 1024 files
-BEAT_S = 5.0  # how often a worker says that it lives
-WORKER_TIMEOUT_S = 30.0  # a worker unheard for longer is gone
+BEAT_S = 5.0  # how often a worker writes its heartbeat
+WORKER_TIMEOUT_S = 30.0  # a worker without a heartbeat for longer is lost
 
 
 def policy_file(settings: Settings) -> PolicyFile:
@@ -48,7 +46,7 @@ class AppContext(LedgerContext):
     _clients: dict[str, tuple[Client, Callable[[], str]]] = field(default_factory=dict)
     _logins: dict[CredentialsReference, CredentialsSource | IamTokens] = field(default_factory=dict)
     _sights: dict[str, Sightings] = field(default_factory=dict)
-    _barred: dict[str, str] = field(default_factory=dict)  # accounts that it cannot call for, and why
+    _barred: dict[str, str] = field(default_factory=dict)  # accounts without usable credentials, and why
 
     @classmethod
     def load(cls, environ: Mapping[str, str]) -> AppContext:
@@ -57,7 +55,7 @@ class AppContext(LedgerContext):
 
     @cached_property
     def budget(self) -> KeyBudget:
-        """How often which key may be refused."""
+        """The budgets of refused keys."""
         wake = partial(self.wake, at_ms=0)
         return KeyBudget(
             lambda: self.redis,
@@ -74,7 +72,7 @@ class AppContext(LedgerContext):
         return [account for account in list(self._clients) if self.fingerprint(account) == signer.fingerprint]
 
     def fingerprint(self, account: str) -> str | None:
-        """Of the key in use for an account, where it has one."""
+        """The fingerprint of an account's current key, if it has one."""
         try:
             return self.client(account)[1]()
         except EraserError:
@@ -86,11 +84,11 @@ class AppContext(LedgerContext):
 
     @cached_property
     def policies(self) -> PolicyFile:
-        """The retention policies of ERASER_CONFIG, as the file says at each moment."""
+        """The current retention policies of ERASER_CONFIG."""
         return policy_file(self.settings)
 
     def client(self, account: str) -> tuple[Client, Callable[[], str]]:
-        """The account's way to MetaStudio, and the fingerprint of the key in use. Raises `SettingsError`."""
+        """The account's client, and the fingerprint of the current key. Raises `SettingsError`."""
         with self._lock:
             if account not in self._clients:
                 named = self.settings.accounts[account]
@@ -109,16 +107,18 @@ class AppContext(LedgerContext):
             return self._clients[account]
 
     def remote(self, account: str) -> ClientRemote:
-        """The same as lookups and executors want it. Raises `SettingsError`."""
+        """The same in the form that lookups and executors need. Raises `SettingsError`."""
         return ClientRemote(self.client(account)[0])
 
     def sightings(self, account: str) -> Sightings:
-        """What lists showed this process of late: its control questions."""
+        """The recent lists of this process: its control questions."""
         with self._lock:
             return self._sights.setdefault(account, Sightings())
 
     def _source(self, named: CredentialsReference) -> CredentialsSource | IamTokens:
-        """Accounts of one login share what asks for its tokens: a wrong password is tried once, not by each of them."""
+        """Accounts with the same login share the source of its tokens: a wrong password is tried once, not by each
+        of them.
+        """
         if named.login is None:
             return source_of(named, self.environ)
         if named not in self._logins:
@@ -126,7 +126,7 @@ class AppContext(LedgerContext):
         return self._logins[named]
 
     def executor(self, account: str, notify: Callable[[str, str], None]) -> Executor:
-        """An executor for one account. `ring(account, bell)` calls another."""
+        """An executor for one account. `notify(account, wakeup)` starts another."""
         _, key = self.client(account)
         return Executor(
             ledger=self.ledger(account),
@@ -144,14 +144,14 @@ class AppContext(LedgerContext):
         )
 
     def home(self, account: str) -> str | None:
-        """The project whose list is asked for where no other is meant."""
+        """The project whose list is requested if no other is given."""
         named, other = self.settings.accounts[account].projects, self.settings.default_project()
         if not named and other is not None and self.settings.account_of(other).name == account:
             return other
         return next(iter(named), None)
 
     def work(self, account: str, notify: Callable[[str, str], None], wakeup: str | None = None) -> None:
-        """Work as an executor until nothing is due or its time is over, and see that somebody looks again in time."""
+        """Work as an executor until nothing is due or its time is over, and let the dispatcher check again in time."""
         try:
             next_ms = self.executor(account, notify).work(wakeup).next_ms
             self._barred.pop(account, None)
@@ -164,13 +164,13 @@ class AppContext(LedgerContext):
             self.wake(account, next_ms)
 
     def _refused(self, account: str, error: OtherEndpoint) -> None:
-        """The account is none of ours, so nothing is done for it; the dispatcher ends this worker."""
+        """The account belongs to another MetaStudio, so nothing is done for it; the dispatcher ends this worker."""
         if self._barred.get(account) != str(error):
             self._barred[account] = str(error)
             log.error("endpoint.refused", extra={"account": account, "error": str(error)})
 
     def _bar(self, account: str, error: SettingsError) -> float | None:
-        """Nothing to call with for this account: its gate says why, the others go on, and it is tried again."""
+        """No credentials for this account: its gate says why, the others continue, and it is tried again."""
         if self._barred.get(account) != str(error):
             self._barred[account] = str(error)
             log.error("credentials.missing", extra={"account": account, "error": str(error)})
@@ -183,8 +183,8 @@ _app_context_lock = threading.Lock()
 
 
 def app_context() -> AppContext:
-    """This process's runtime, from its environment. Raises `SettingsError` when that is wrong."""
-    global _app_context  # noqa: PLW0603 - the one place where things are wired
+    """This process's application, from its environment. Raises `SettingsError` if that is wrong."""
+    global _app_context  # noqa: PLW0603 - the one place where everything is wired
     with _app_context_lock:
         if _app_context is None:
             _app_context = AppContext.load(os.environ)

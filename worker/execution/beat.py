@@ -1,4 +1,4 @@
-"""Celery beat's scheduler, which says that it lives, and adds nothing to a queue from which nobody takes anything."""
+"""Celery beat's scheduler. It leaves a heartbeat, and adds nothing to a queue that no worker reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.execution.wakeups import is_full
 
 
 class Scheduler(PersistentScheduler):
-    """Theirs. `eraser health --beat` looks whether it still ticks."""
+    """Celery's scheduler. `eraser health --beat` checks whether it still ticks."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._beat = Beat(beats() / f"{os.getpid()}.{BEAT}")

@@ -1,7 +1,7 @@
-"""Celery's broker on Redis, for which every refusal of Redis's is a lost connection: connect again, and go on.
+"""Celery's broker on Redis. Every refusal by Redis counts as a lost connection: connect again, and continue.
 
-Theirs (kombu 5.7) knows a dozen errors that pass; all others, such as those of a failover (READONLY, UNBLOCKED,
-MASTERDOWN, …), end the worker. And a connection that is never closed stays with the old primary for ever.
+Kombu 5.7 treats a dozen errors as temporary; all others, such as those of a failover (READONLY, UNBLOCKED,
+MASTERDOWN, …), end the worker. And a connection that is never closed stays with the old primary forever.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ class _Leaving:
 
 
 class Channel(_Leaving, theirs.Channel):
-    """Theirs, on connections that leave a server that refuses."""
+    """Kombu's channel, on connections that are closed when the server refuses a command."""
 
 
 class SentinelChannel(_Leaving, theirs.SentinelChannel):
-    """The same where Sentinel says who the primary is."""
+    """The same, with Sentinel naming the primary."""
 
 
 class Transport(theirs.Transport):
-    """Theirs, which takes every error of Redis's for one that passes."""
+    """Kombu's transport, which treats every error of Redis as temporary."""
 
     Channel: type = Channel
     connection_errors = (*theirs.Transport.connection_errors, RedisError)
@@ -38,13 +38,13 @@ class Transport(theirs.Transport):
 
 
 class SentinelTransport(Transport):
-    """The same where Sentinel says who the primary is."""
+    """The same, with Sentinel naming the primary."""
 
     default_port = theirs.SentinelTransport.default_port
     Channel: type = SentinelChannel
 
 
 def use() -> None:
-    """Let Celery find these under the names of theirs."""
+    """Register these classes under the names of kombu's transports."""
     ours = dict.fromkeys(("redis", "rediss"), f"{__name__}:Transport") | {"sentinel": f"{__name__}:SentinelTransport"}
     kombu.transport.TRANSPORT_ALIASES.update(ours)

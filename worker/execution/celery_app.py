@@ -1,7 +1,8 @@
-"""The application of Celery: what a worker and beat run, and how they talk to the broker.
+"""The Celery application: what a worker and beat run, and their connection to the broker.
 
-A message is a wake-up: it carries no state, and may be lost, doubled or late without harm. So nothing of Celery's own
-reliability is used (no acks late, no emulated redelivery, no results, no countdown): the ledger is the only truth.
+A message is a wake-up: it carries no state, and may be lost, duplicated or late without harm. So none of Celery's own
+reliability features is used (no acks late, no emulated redelivery, no results, no countdown): the ledger is the only
+truth.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class _Refused(click.ClickException):
 
 
 def configuration() -> dict[str, Any]:
-    """What the measurements ask for. Read when Celery first needs it, never at import."""
+    """The settings that measurements require. Read when Celery first needs them, never at import."""
     try:
         context = app_context()
         broker = context.settings.broker_url or broker_form(context.redis_url)
@@ -54,14 +55,14 @@ def configuration() -> dict[str, Any]:
     return {
         "broker_url": broker,
         "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,  # Redis may be away for as long as it likes
+        "broker_connection_max_retries": None,  # Redis may be unreachable for any time
         "broker_transport_options": {
             "ack_emulation": False,  # the ledger is the only redelivery
-            "socket_timeout": 5,  # a broker that hangs, or went without a word, would hold the dispatcher for ever
+            "socket_timeout": 5,  # a broker that hangs, or disappeared, would block the dispatcher forever
             "socket_keepalive": True,
             "socket_connect_timeout": 3,
-            "priority_steps": list(range(10)),  # all that a producer may have chosen: each step is a list of its own
-            "max_retries": 0,  # of a wake-up: else an executor that rings waits six seconds when the broker is away
+            "priority_steps": list(range(10)),  # every priority that a producer may choose has its own list
+            "max_retries": 0,  # else sending a wake-up to an unreachable broker takes six seconds
         },
         "result_backend": None,
         "task_ignore_result": True,
@@ -78,17 +79,17 @@ def configuration() -> dict[str, Any]:
                 "schedule": schedule.EVERY_S,
                 "options": {
                     "expires": schedule.EVERY_S
-                },  # a tick that nobody had time for: the next one finds the same
+                },  # a tick that no worker had time for: the next one finds the same work
             }
         },
         "beat_scheduler": "worker.execution.beat:Scheduler",
-        "beat_max_loop_interval": 5,  # seconds: how often it says that it lives
+        "beat_max_loop_interval": 5,  # seconds: how often it leaves a heartbeat
         "worker_consumer": "worker.execution.consumer:Consumer",
         "worker_pool": "threads",
         "worker_concurrency": 16,
         "worker_prefetch_multiplier": 1,
-        "worker_disable_prefetch": True,  # nothing is fetched that no thread is free for
-        "worker_disable_rate_limits": True,  # what exceeds one is kept in memory, and there it can be lost
+        "worker_disable_prefetch": True,  # fetch nothing while no thread is free
+        "worker_disable_rate_limits": True,  # more than one would be kept in memory, and could be lost there
         "worker_send_task_events": False,
         "worker_cancel_long_running_tasks_on_connection_loss": True,  # only silences a warning: nothing acks late here
         "worker_enable_prefetch_count_reduction": False,  # after a reconnect: all threads at once
@@ -98,8 +99,8 @@ def configuration() -> dict[str, Any]:
 
 
 def _refuse_other_endpoint(context: AppContext) -> None:
-    """End a process whose settings name another MetaStudio than the ledger belongs to. A Redis that is away says so
-    later: each move asks again."""
+    """End a process whose settings name another MetaStudio than the ledger belongs to. If Redis is unreachable, each
+    move checks it later."""
     try:
         with suppress(Unreachable):
             context.check_endpoints()
@@ -108,9 +109,10 @@ def _refuse_other_endpoint(context: AppContext) -> None:
 
 
 class CredentialsStep(bootsteps.Step):
-    """A worker that could call nobody says at its start what to set, and ends.
+    """A worker without credentials for any account says at its start what to set, and ends.
 
-    One that could call for some of its accounts starts: the gates of the others say what is wrong until that is mended.
+    With credentials for some of its accounts it starts: the gates of the others say what is wrong until it is
+    corrected.
     """
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
@@ -134,10 +136,10 @@ class CredentialsStep(bootsteps.Step):
 
 
 class HangupStep(bootsteps.StartStopStep):
-    """Celery takes SIGHUP for a restart wherever it has no terminal; under `nohup` it was told to ignore it."""
+    """Without a terminal Celery takes SIGHUP for a restart; under `nohup` it must ignore it."""
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
-        self._ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # Celery's own handler comes later
+        self._ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # Celery installs its own handler later
         super().__init__(parent, **kwargs)
 
     def start(self, parent: Any) -> None:  # noqa: ARG002 - bootsteps pass it
@@ -171,21 +173,21 @@ app.steps["worker"].add(IntakeStep)
 
 
 def notify(account: str, wakeup: str) -> None:
-    """Call an executor."""
+    """Start an executor."""
     send_wakeup(app, account, wakeup)
 
 
 @signals.setup_logging.connect
 def _log(*, loglevel: int | None = None, logfile: str | None = None, **_: object) -> None:
     logs.set_up(loglevel or logging.INFO, os.environ, file=logfile)
-    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # one at each loss of the connection
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # once per lost connection
 
 
 @signals.beat_init.connect
 def _check_beat(**_: object) -> None:
     try:
         _refuse_other_endpoint(app_context())
-    except _Refused as error:  # what a signal's receiver raises is only logged
+    except _Refused as error:  # exceptions of a signal's receiver are only logged
         error.show()
         sys.exit(error.exit_code)
 
@@ -197,5 +199,5 @@ def _say_ready(**_: object) -> None:
 
 @signals.worker_shutting_down.connect
 def _stop_executors(**_: object) -> None:
-    """Executors finish the call under way and take no other; the rest goes on elsewhere."""
+    """Executors finish the call in progress and take no other; other workers continue the rest."""
     app_context().stopping.set()

@@ -1,7 +1,7 @@
-"""Celery's consumer, less what serves nothing here, and quicker to find Redis again and to fill a free thread.
+"""Celery's consumer without what is not needed here, and faster to reconnect to Redis and to fill a free thread.
 
-Theirs discards a message that it cannot make sense of, or ends with it, and so does the next worker that is given it.
-Ours puts it aside (see `worker.execution.intake`).
+Celery's consumer discards a message that it cannot read, or crashes on it, and so does the next worker that gets it.
+This one sets it aside (see `worker.execution.intake`).
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from worker.ledger.parking import ParkedKind
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1, 3  # Celery's own grow to half a minute, whatever the settings say
-LOOKS_S = (0.005, 0.05)  # after a task's end, when its thread is free
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1, 3  # Celery's own pauses grow to half a minute, whatever the settings say
+LOOKS_S = (0.005, 0.05)  # after a task has ended and its thread is free
 
 
 class Consumer(TheirConsumer):
-    """Gossip and mingle are left out: they cost a second at the start and a traceback when Redis goes away."""
+    """Without gossip and mingle: they cost a second at the start and a traceback when Redis becomes unreachable."""
 
-    hub: Any  # theirs; None where the pool has no event loop
+    hub: Any  # Celery's; None if the pool has no event loop
     _told = False
-    strategies: dict[str, Any]  # theirs, by the name of the task
-    task_consumer: Any  # theirs
-    connection_errors: tuple[type[BaseException], ...]  # theirs: what it survives
-    receive: Callable[[Any], None] | None = None  # what is done with a message, from wherever it comes
+    strategies: dict[str, Any]  # Celery's, by the name of the task
+    task_consumer: Any  # Celery's
+    connection_errors: tuple[type[BaseException], ...]  # Celery's: the errors that it survives
+    receive: Callable[[Any], None] | None = None  # what to do with a message, wherever it comes from
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{**options, "without_gossip": True, "without_mingle": True})
@@ -43,7 +43,7 @@ class Consumer(TheirConsumer):
         intake.attach(self)
 
     def ensure_connected(self, conn: Connection) -> Connection:
-        # their pauses can be set in no other way
+        # the pauses cannot be set in any other way
         conn.ensure_connection = partial(  # type: ignore[method-assign]
             conn.ensure_connection, interval_start=FIRST_PAUSE_S, interval_step=1, interval_max=LONGEST_PAUSE_S
         )
@@ -58,7 +58,7 @@ class Consumer(TheirConsumer):
             super().on_connection_error_after_connected(exc)
 
     def _refused(self, exc: Exception) -> bool:
-        """Whether Redis answers and takes nothing, not even a queue: said once, and tried again after a pause."""
+        """Whether Redis answers but accepts nothing, not even a queue: logged once, and tried again after a pause."""
         refused = isinstance(exc, ResponseError)
         if refused:
             if not self._told:
@@ -69,7 +69,7 @@ class Consumer(TheirConsumer):
 
     @property
     def _lost_connection(self) -> tuple[type[BaseException], ...]:
-        """Kombu counts KeyError in, which is also what it raises for half a message."""
+        """Kombu includes KeyError, which it also raises for half a message."""
         return tuple(error for error in self.connection_errors if not issubclass(KeyError, error))
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
@@ -89,7 +89,9 @@ class Consumer(TheirConsumer):
         return received
 
     def _outlive_garbage(self, channel: Any) -> None:
-        """On Redis a queue is a list to which anybody may push; theirs (kombu 5.7) ends with what is no envelope."""
+        """On Redis a queue is a list to which any program may push; kombu 5.7 crashes on an item that is not an
+        envelope.
+        """
         if "BRPOP" not in getattr(channel, "handlers", ()):
             return
         theirs = channel.handlers["BRPOP"]
@@ -122,24 +124,25 @@ class Consumer(TheirConsumer):
             intake.put_aside(message, ParkedKind.FAULT, task, type(error).__name__)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """Kombu could not even unpack it."""
+        """Kombu could not unpack the message."""
         task = task_of(message)
         if task in self.strategies:
             intake.put_aside(message, ParkedKind.BAD, task, f"its body cannot be unpacked: {type(exc).__name__}")
         else:
             self._foreign(message, task)
 
-    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002 - theirs
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002 - Celery's signature
         intake.put_aside(message, ParkedKind.BAD, task_of(message), f"not a valid Celery message: {exc}")
 
     def _foreign(self, message: Any, task: str | None) -> None:
         intake.put_aside(message, ParkedKind.FOREIGN, task, "not one of our tasks")
 
     def _look_for_messages(self, **_: object) -> None:
-        """With all threads busy the event loop stops to fetch, and sees that one is free only when something wakes it.
+        """While all threads are busy the event loop stops fetching, and notices a free one only when something wakes
+        it.
 
-        That something was a timer, up to a second later (celery 5.7, `worker_disable_prefetch` without late acks). The
-        signal comes just before the thread counts as free, hence the second look.
+        This was a timer, up to a second later (celery 5.7, `worker_disable_prefetch` without late acks). The
+        signal comes just before the thread counts as free, hence the second check.
         """
         if self.hub is not None:
             for pause in LOOKS_S:

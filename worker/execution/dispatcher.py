@@ -1,8 +1,8 @@
-"""Who rings: a thread in every worker, of which one at a time looks for work that is due and calls executors.
+"""The dispatcher: a thread in every worker. One of them at a time looks for due work and starts executors.
 
-Correctness never depends on it: it reads hints, a wake-up too many is harmless, and every half minute a full look
-finds what a crash left unannounced. It also brings back what lost workers held, seals receipts, and lets old records
-go.
+Correctness never depends on it: it reads hints, an extra wake-up is harmless, and every half minute a full check
+finds what a crash left unannounced. It also rescues deletions of lost workers, seals receipts, and removes old
+records.
 """
 
 from __future__ import annotations
@@ -31,21 +31,22 @@ from worker.replay.job import step
 log = logging.getLogger(__name__)
 
 TICK_S = 0.1  # while there is work
-CALM_TICK_S = 0.5  # when nothing was due for a while: a person's request rings by itself
-OTHERS_TICK_S = 1.0  # of a worker that does not dispatch: how soon it notices that nobody does
+CALM_TICK_S = 0.5  # when nothing was due for a while: a person's request sends its own wake-up
+OTHERS_TICK_S = 1.0  # of a worker that does not dispatch: how soon it notices that none does
 CALM_AFTER_S = 5.0
 FULL_LOOK_S = 30.0
 LOCK_MS = 3_000  # the dispatching worker's turn, renewed each tick
-MOST_ACCOUNTS = 100  # looked at in one tick
-STANDIN_MARGIN_S = 5.0  # to record what the last call of a fallback executor brought
-CHECK_S = 15.0  # how often some of the records and indexes are looked through for damage
-CHECKS = 50  # round trips each time: of one account up to ten thousand records, of many accounts a few
+MOST_ACCOUNTS = 100  # accounts checked in one tick
+STANDIN_MARGIN_S = 5.0  # to record the result of a fallback executor's last call
+CHECK_S = 15.0  # how often a part of the records and indexes is checked for damage
+CHECKS = 50  # round trips each time: up to ten thousand records of one account, or a few of many accounts
 FORGET_S = 600.0
-FORGET_MOVES = 100  # of 500 records each: eighty a second over ten minutes, and done within the lock
+FORGET_MOVES = 100  # of 500 records each: eighty a second over ten minutes, and finished within the lock's life
 
-# Each first writes something that needs no memory, so that it runs on when Redis is full: what drains must be rung for.
-# Renew the turn if it is ours, take it if it is nobody's; whoever has it hears which accounts are to be looked at.
-# A turn that would last longer than any is of before Redis's clock went back.
+# Each script first writes something that needs no memory, so that it also runs when Redis is full: work that drains
+# must be woken.
+# Renew the turn if it is ours, take it if it is free; its holder gets the accounts that are to be checked.
+# A turn with a longer life than any can have is from before Redis's clock went back.
 _TURN = """
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2])
@@ -62,12 +63,12 @@ local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ARGV[3
 local head = #due == 0 and redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES') or {}
 return { tostring(now), due, head[2] or false }
 """
-# Another worker may look.
+# Let another worker dispatch.
 _GIVE_UP = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
 class Dispatcher:
-    """The loop. `ring(account, bell)` calls an executor; `end_worker` ends this process, whose settings are wrong."""
+    """The loop. `notify(account, wakeup)` starts an executor; `end_worker` ends a process with wrong settings."""
 
     def __init__(
         self,
@@ -98,7 +99,7 @@ class Dispatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop ringing and say goodbye, so that nobody waits for this worker."""
+        """Stop, and remove the heartbeat, so that nothing waits for this worker."""
         self._stop.set()
         self._thread.join(timeout=10)
         try:
@@ -125,7 +126,7 @@ class Dispatcher:
                 return
             except (redis.RedisError, EraserError) as error:
                 self._miss(error)
-            except Exception:  # the loop must outlive any fault of ours
+            except Exception:  # the loop must survive any internal error
                 log.exception("dispatcher.fault")
                 self._stop.wait(1.0)
 
@@ -139,19 +140,19 @@ class Dispatcher:
         self._stop.wait(0.5)
 
     def _refused(self, error: OtherEndpoint) -> None:
-        """Somebody gave an account another address: whoever looks for work must be able to look at all of it."""
+        """An account was given another address: the dispatcher must be able to check every account."""
         log.error("endpoint.refused", extra={"account": error.account, "error": str(error)})
         self.runtime.stopping.set()
         self._end_worker(error.exit_code)
 
     def was_away(self) -> None:
-        """Redis cannot be reached now: look at everything once it can, and count nobody as lost for a while then."""
+        """Redis cannot be reached now: check everything once it can be, and count no worker as lost for a while."""
         self._away = True
         self._alive.was_away()
         self._full_look = 0.0
 
     def tick(self) -> None:
-        """One look. Cheap when nothing is due: one script, twice a second."""
+        """One tick. Cheap when nothing is due: one script, twice a second."""
         client = self.runtime.redis
         if time.monotonic() - self._beat >= BEAT_S:
             self._alive.say()
@@ -180,7 +181,7 @@ class Dispatcher:
             self._check = time.monotonic() + CHECK_S
             clear_hints(client, self._keys)
             self._checker.step(known, CHECKS)
-        if others and not self._alive.clocks_agree:  # it frees and rescues nothing: let others try
+        if others and not self._alive.clocks_agree:  # it releases and rescues nothing: let others try
             client.eval(_GIVE_UP, 1, self._keys.dispatcher, self._me)
             self._pause = 3 * OTHERS_TICK_S
         if time.monotonic() >= self._forget:
@@ -189,13 +190,13 @@ class Dispatcher:
                 self._forget_old(account)
 
     def _next_tick_s(self, next_ms: float | None) -> float:
-        """How long to wait for the next tick, where the next known wake-up is in `next_ms`."""
+        """How long to wait for the next tick, if the next known wake-up is in `next_ms`."""
         if time.monotonic() - self._busy < CALM_AFTER_S:
             return TICK_S
         return CALM_TICK_S if next_ms is None else min(CALM_TICK_S, max(TICK_S, next_ms / 1000))
 
     def _unannounced(self, now_ms: float) -> list[str]:
-        """Accounts with work of which no wake-up tells in time. What time alone frees from its hold is freed."""
+        """Accounts with work that no wake-up announces in time. Holds whose time is over are released."""
         found = due_heads(self.runtime.redis, self.runtime.settings.accounts, self.runtime.keys)
         latest = max(now_ms, *(clock * 1000 for clock in self.runtime.clocks()))
         for account, head in found.items():
@@ -213,13 +214,13 @@ class Dispatcher:
         ]
 
     def _forget_old(self, account: str) -> None:
-        """Let old records go, a few hundred a script: as many as a busy account settles, and no endless turn."""
+        """Remove old records, a few hundred per script: as many as a busy account settles, without an endless turn."""
         for _ in range(FORGET_MOVES):
             if not self.runtime.ledger(account).forget(keep_s=self.runtime.settings.record_ttl) or self._stop.is_set():
                 return
 
     def _look_at(self, accounts: Iterable[str]) -> None:
-        """Rescue what ran out, ring if somebody has to come, and note when to look again."""
+        """Rescue expired leases, start an executor if one is needed, and note when to check again."""
         alive, counts = self._alive.heard()
         for account in accounts:
             try:
@@ -227,11 +228,11 @@ class Dispatcher:
             except Exception as error:
                 if isinstance(error, EraserError) or (isinstance(error, redis.RedisError) and is_away(error)):
                     raise
-                log.exception("dispatcher.fault", extra={"account": account})  # what is wrong there stops no other
+                log.exception("dispatcher.fault", extra={"account": account})  # an error there must not stop the others
 
     def _look_at_one(self, account: str, alive: list[str], *, counts: bool) -> None:
         ledger = self.runtime.ledger(account)
-        self.runtime.redis.zrem(self._keys.wakeups, account)  # before the look: what comes meanwhile sets it anew
+        self.runtime.redis.zrem(self._keys.wakeups, account)  # before the check: whatever comes meanwhile sets it again
         rescued, next_lease = ledger.rescue(alive=alive, counts=counts)
         for ref, state in rescued:
             log.warning("deletion.lost", extra={"account": account, "job_id": ref.job_id, "state": state})
@@ -243,15 +244,17 @@ class Dispatcher:
             self.runtime.wake(account, min(looks))
 
     def _go_on(self, ledger: Ledger, replays: list[str]) -> float | None:
-        """One step of each replay; when to take the next (ms). What cannot be done now, a later look does."""
+        """One step of each replay; returns when to take the next (ms). What cannot be done now is done by a later
+        check.
+        """
         soonest = None
         for replay in replays:
             try:
                 again_s = step(ledger, replay, lambda wakeup: self.notify(ledger.account, wakeup))
-            except EraserError as error:  # Redis is full, say: that must not keep executors from being rung
+            except EraserError as error:  # for example, Redis is full: executors must be started all the same
                 log.warning("replay.waits", extra={"replay": replay, "error": str(error)})
                 again_s = 5.0
-            except Exception:  # what a newer version wrote, say
+            except Exception:  # for example, a newer version wrote it
                 log.exception("replay.waits", extra={"replay": replay})
                 again_s = 5.0
             if again_s is not None and (soonest is None or again_s < soonest):

@@ -16,7 +16,7 @@ from worker.receipts.archiving import Archivist
 
 def _end(code: int) -> None:
     """Let Celery's loop stop this worker, and exit with the code."""
-    of_celery.should_stop = code  # type: ignore[assignment]  # an exit code, it says
+    of_celery.should_stop = code  # type: ignore[assignment]  # Celery documents an exit code here
 
 
 class DispatcherStep(bootsteps.StartStopStep):

@@ -1,4 +1,4 @@
-"""An executor: takes the most urgent deletion that is due and allowed now, makes the call, settles, takes the next.
+"""The executor: takes the most urgent deletion that is due and allowed now, makes the call, settles, takes the next.
 
     take ──lease──▶ attempt ──settlement──▶ take (settles and leases in one move) ──▶ … until nothing is due,
       │                                                                               its seconds have passed,
@@ -35,16 +35,14 @@ from worker.rules.outcome import OutcomeRules, sighting
 
 log = logging.getLogger(__name__)
 
-BUDGET_S = (
-    3.0  # an executor's working time, so that accounts take turns; a wake-up costs Celery as much as five deletions
-)
+BUDGET_S = 3.0  # so that accounts take turns; a wake-up costs Celery as much as five deletions
 MARGIN_S = 0.5  # what must be left of a lease beyond the longest call
-MOMENT_S = 0.25  # between a take and its call nobody need be heard for so long; a slot is at most 20 ms ahead
+MOMENT_S = 0.25  # between a take and its call no last check is needed for so long; a slot is at most 20 ms ahead
 
 
 @dataclass(slots=True)
 class Executor:
-    """One executor of one account. `notify` calls another hand; `stopping` is set when the worker has to go."""
+    """One executor of one account. `notify` starts another one; `stopping` is set when the worker has to stop."""
 
     ledger: Ledger
     remote: RemoteClient
@@ -57,16 +55,16 @@ class Executor:
     still_meant: StillMeant = field(default_factory=NoPolicies)
     sightings: Sightings = field(default_factory=Sightings)
     ours: Callable[[str], bool] = lambda _: True  # whether the settings still give a project to this account
-    home: str | None = None  # the account's own project, whose list is asked for to try what is closed
+    home: str | None = None  # the account's own project, whose list is requested as a probe of a closed gate
     budget_s: float = BUDGET_S
     random: Callable[[], float] = random.random
     settled: dict[str, int] = field(default_factory=dict)
-    _lease_ends: float = 0.0  # of the lease at hand, by `elapsed`
+    _lease_ends: float = 0.0  # of the current lease, by `elapsed`
 
     def work(self, wakeup: str | None = None) -> TakeResult:
-        """Work until there is nothing to do or the budget is spent. Returns the last turn.
+        """Work until there is nothing to do or the time is used up. Returns the last take.
 
-        Raises `Unreachable` when Redis is away and `SettingsError` when the credential is; everything is recorded then.
+        Raises `Unreachable`, and `SettingsError` if a credential is missing; everything is recorded then.
         """
         ends = time.monotonic() + self.budget_s
         settlement: Settlement | None = None
@@ -114,7 +112,7 @@ class Executor:
         return turn
 
     def _key_after(self, settlement: Settlement | None) -> str:
-        """The fingerprint of the key in use. Where there is none any more, the last answer is recorded all the same."""
+        """The fingerprint of the key in use. The last answer is recorded even if there is no key any more."""
         try:
             return self.key()
         except EraserError:
@@ -123,14 +121,14 @@ class Executor:
             raise
 
     def _try(self, trial: Trial, key: str) -> Tried:
-        """Ask for one harmless list: may what is closed open, and is this key good? Never raises."""
+        """Request one list as a probe: may a closed gate open, and is this key valid? Never raises."""
         project = self.home if trial.own and self.home else trial.project_id
         if project is None:
             return Tried(trial.name, "", GateSignal("fail", key=key, why="no project is known to ask for"))
         try:
             listing = self._ask(trial, project)
             signal = gate_signals.of_listing(listing, trial, key)
-        except KeyBlocked:  # its record says so, and the account's gate knows
+        except KeyBlocked:  # its record says so, and the account's gate was told
             signal = GateSignal("none", key=key)
         except EraserError as error:
             signal = GateSignal("fail", key=key, why=str(error)[:200])
@@ -142,18 +140,18 @@ class Executor:
 
     @staticmethod
     def _wait_for_slot(lease: Lease) -> None:
-        """Redis said when, somewhere between the question and its answer: in the middle."""
+        """Redis's clock was read somewhere between our question and its answer; the middle is assumed."""
         if lease.ahead_s:
             time.sleep(max(0.0, lease.ahead_s - (elapsed() - lease.taken) / 2))
 
     def attempt(self, lease: Lease, rules: OutcomeRules) -> Settlement:
-        """One attempt under a lease. Never raises: a fault of ours is a failed attempt."""
+        """One attempt under a lease. Never raises: an internal error is a failed attempt."""
         self._lease_ends = lease.expires
         try:
             return self._attempt(lease, rules)
-        except KeyBlocked:  # it was refused meanwhile: nothing was sent
+        except KeyBlocked:  # it was refused in the meantime: nothing was sent
             return rules.give_back(lease)
-        except EraserError as error:  # before anything was sent: what comes after a DELETE catches its own
+        except EraserError as error:  # before anything was sent: code after a DELETE catches its own errors
             log.error(
                 "deletion.postponed",
                 extra={"account": self.ledger.account, "job_id": lease.ref.job_id, "error": str(error)},
@@ -184,23 +182,21 @@ class Executor:
         settled = rules.after_look(lease, looked)
         if settled is not None or looked.row is None:
             return settled or rules.give_back(lease)
-        policy_text = (
-            self.still_meant.policy_text() if lease.policies else None
-        )  # before it is read: what changes meanwhile is newer
+        policy_text = self.still_meant.policy_text() if lease.policies else None  # read first: a later change is newer
         if why := self._no_longer_meant(lease, looked.row):
             return replace(rules.unwanted(lease, looked, why), policy_text=policy_text)
         settled = self._delete(replace(lease, looks=0, seen=True), rules, looked.row, policy_text)
         return replace(settled, fields=sighting(looked) | settled.fields)
 
     def _no_longer_meant(self, lease: Lease, row: JobRow) -> str | None:
-        """Why no policy that asked for the job means it any more; None: one does, or somebody else asked too."""
+        """Why none of its policies covers the job any more; None: one does, or somebody else requested it."""
         if not lease.policies:
             return None
         now = datetime.fromtimestamp(lease.redis_ms / 1000, UTC)
         return self.still_meant(lease.policies, lease.ref.project_id, row, now)
 
     def _may_leave(self, lease: Lease, rules: OutcomeRules, row: JobRow | None, policy_text: PolicyText | None) -> bool:
-        """The last check before a DELETE: asked of the ledger only where something lay between the take and now."""
+        """The last check before a DELETE. It asks the ledger only if something happened between the take and now."""
         if lease.unsent or elapsed() - lease.taken > MOMENT_S:
             owner = self.ledger.users.hashed(row.app_user_id) if row and lease.who else None
             started = elapsed()
@@ -212,7 +208,7 @@ class Executor:
     def _delete(
         self, lease: Lease, rules: OutcomeRules, row: JobRow | None = None, policy_text: PolicyText | None = None
     ) -> Settlement:
-        """One DELETE. `row`: what a look has just shown; `policy_text`: by which policies were asked."""
+        """One DELETE. `row`: the result of a lookup just before; `policy_text`: the policies that were asked."""
         no_token = self.remote.ready(lease.ref.project_id)
         if no_token is not None:
             return rules.without_token(lease, no_token)
@@ -229,12 +225,12 @@ class Executor:
             return self._our_fault(lease, rules, error, TransportFailure.GARBLED)
 
     def _explain(self, lease: Lease, rules: OutcomeRules, response: Response) -> Settlement:
-        """An answer that needs another question gets it, if the pace of lookups and the lease allow."""
+        """An answer that needs a lookup gets it, if the rate of lookups and the lease allow."""
         match classify(response):
             case ResponseKind.CREDENTIALS if self.remote.renew(response):
                 return rules.renewed(lease, response)
             case ResponseKind.FORBIDDEN:
-                # without the app user: if that one is what is forbidden, it is no trouble of the project's
+                # without the app user: if only the app user is forbidden, the project is not at fault
                 control = self._lookups(replace(lease, app_user=None), rules.key).ask_in_turn(rows=1)
                 return rules.after_control(lease, response, control.response)
             case ResponseKind.ASK | ResponseKind.FAILED as said if said is ResponseKind.ASK or self._may_be_gone(
@@ -246,11 +242,11 @@ class Executor:
                 return rules.after_delete(lease, response)
 
     def _may_be_gone(self, lease: Lease, response: Response) -> bool:
-        """A server that answers 500 for a job that is no more would never say so: ask, from the second failure on."""
+        """Look up from the second failure on: a server may answer 500 for a job that no longer exists."""
         return response.status is not None and lease.unknown and outcome_unknown(response)
 
     def _lookups(self, lease: Lease, key: str) -> Lookups:
-        """What may be asked under the lease, as the DELETE is sent: with this key, for this app user."""
+        """Lookups under the lease, with the same key and app user as the DELETE."""
         return Lookups(
             self.remote,
             self.ledger,
@@ -262,7 +258,7 @@ class Executor:
         )
 
     def _ask(self, trial: Trial, project_id: str) -> Listing:
-        """The harmless list; and once more where only the token was too old."""
+        """The probe's list; repeated once if only the token had expired."""
 
         def once() -> Listing:
             return self.remote.ask(project_id, job_id=None, rows=1, signed_at=self._signed_at(trial))
@@ -272,12 +268,12 @@ class Executor:
         return once() if refused and self.remote.renew(listing.response) else listing
 
     def _time_left(self, lease: Lease) -> float:
-        """Seconds for a question; where a call would not end in time, the lease begins anew."""
+        """Seconds for a lookup; if a call would not end in time, the lease is renewed."""
         self._covers_a_call(lease)
         return self._left_s() - MARGIN_S
 
     def _covers_a_call(self, lease: Lease) -> bool:
-        """Whether a call would end before the lease does; where it would not, the lease begins anew."""
+        """Whether a call would end before the lease does; if not, the lease is renewed."""
         if self._left_s() >= self.call_deadline_s + MARGIN_S:
             return True
         started = elapsed()
@@ -289,7 +285,7 @@ class Executor:
         return self._lease_ends - elapsed()
 
     def _signed_at(self, under: Lease | Trial) -> datetime | None:
-        """MetaStudio's clock as far as we know it, or None for this machine's."""
+        """MetaStudio's time if known; None: use this machine's clock."""
         if under.skew_ms is None:
             return None
         passed = (elapsed() - under.taken) * 1000

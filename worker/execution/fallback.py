@@ -1,8 +1,8 @@
-"""Executors that nobody had to ring for: where no wake-up can be sent, a few threads of the dispatching worker stand
-in.
+"""Fallback executors: while no wake-up can be sent, a few threads of the dispatching worker do the
+work.
 
 A full Redis accepts no message (measured: every LPUSH of kombu is refused) while the moves that drain still run, and a
-broker of its own may be away while the ledger is there. What is pending goes on in both cases, only less wide.
+separate broker may be unreachable while the ledger works. In both cases pending deletions continue, with fewer threads.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from worker.model.errors import EraserError
 
 log = logging.getLogger(__name__)
 
-MOST = 4  # at once in one process: the pool's threads are for those that a wake-up called
+MOST = 4  # at the same time in one process: the pool's threads are for executors that a wake-up started
 
 
 class FallbackExecutors:
-    """`work(account, bell)` works as an executor that the wake-up called, until nothing is due or its time is over."""
+    """`work(account, wakeup)` works like an executor that the wake-up started, until nothing is due or its time is
+    over.
+    """
 
     def __init__(self, work: Callable[[str, str], None], *, most: int = MOST) -> None:
         self._work = work
@@ -29,7 +31,7 @@ class FallbackExecutors:
         self._threads: set[threading.Thread] = set()
 
     def response(self, account: str, wakeup: str) -> bool:
-        """Answer a wake-up that could not be sent. False: all are busy, and the next tick rings again."""
+        """Handle a wake-up that could not be sent. False: all threads are busy, and the next tick tries again."""
         with self._lock:
             if len(self._threads) >= self._most:
                 return False
@@ -39,7 +41,7 @@ class FallbackExecutors:
         return True
 
     def wait(self, timeout_s: float) -> None:
-        """Let the calls under way end; none is begun once the worker stops."""
+        """Wait for the calls in progress; none is started once the worker stops."""
         ends = time.monotonic() + timeout_s
         with self._lock:
             busy = list(self._threads)
@@ -49,7 +51,7 @@ class FallbackExecutors:
     def _run(self, account: str, wakeup: str) -> None:
         try:
             self._work(account, wakeup)
-        except EraserError as error:  # Redis went away too: the dispatcher says so
+        except EraserError as error:  # Redis is unreachable, too: the dispatcher reports it
             log.warning("fallback.ended", extra={"account": account, "error": str(error)})
         except Exception:
             log.exception("fallback.fault", extra={"account": account})

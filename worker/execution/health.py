@@ -1,10 +1,10 @@
-"""Does this worker still take work? A file that Celery's own event loop touches each second tells.
+"""Does this worker still take work? Celery's own event loop touches a file each second; its age is the answer.
 
 A worker that stopped consuming after a Redis reconnect looks alive from outside (celery/celery#8030, #10205). Its loop
-touches no file while Redis answers: that, and only that, is ill. A Redis that is away is not this worker's illness,
-and a restart would not cure it.
+touches no file while Redis answers: that, and only that, is a failure. An unreachable Redis is not this worker's fault,
+and a restart would not help.
 
-Celery is not imported here: a probe asks every few seconds. `worker.execution.heartbeat` leaves the beats.
+Celery is not imported here: because a probe runs every few seconds. `worker.execution.heartbeat` writes the heartbeats.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from contextlib import suppress
 from pathlib import Path
 
 STALE_S = 60.0
-WORKER, BEAT = "beat", "schedule"  # how the files end that workers leave, and Celery's beat
+WORKER, BEAT = "beat", "schedule"  # suffixes of the files of workers and of Celery's beat
 
 
 def beats() -> Path:
-    """Where the workers of this machine and user leave their beats."""
+    """Where the workers of this machine and user write their heartbeats."""
     return Path(tempfile.gettempdir()) / f"avatar-eraser-{os.getuid()}"
 
 
 def stale(kind: str = WORKER, *, now: float) -> list[tuple[int, float]]:
-    """(pid, seconds since its last beat) of each living one of this machine that does nothing any more."""
+    """(pid, seconds since its last heartbeat) of each running process of this machine that no longer takes work."""
     found = []
     for pid, file in _left(kind):
-        with suppress(FileNotFoundError):  # it ends just now, and well
+        with suppress(FileNotFoundError):  # it is just ending normally
             if not _is_held(file):
                 file.unlink()
                 continue
@@ -40,7 +40,7 @@ def stale(kind: str = WORKER, *, now: float) -> list[tuple[int, float]]:
 
 
 def living(kind: str = WORKER) -> list[int]:
-    """Pids of those of this machine and user that live."""
+    """Pids of the running ones of this machine and user."""
     found = []
     for pid, file in _left(kind):
         with suppress(FileNotFoundError):
@@ -54,7 +54,7 @@ def _left(kind: str) -> Iterator[tuple[int, Path]]:
 
 
 def _is_held(file: Path) -> bool:
-    """Whether the worker that left it lives. A number would not tell: a container gives the same pids again."""
+    """Whether the worker that wrote it is running. The pid would not tell: a container reuses pids."""
     with file.open("rb") as beat:
         try:
             fcntl.flock(beat, fcntl.LOCK_SH | fcntl.LOCK_NB)

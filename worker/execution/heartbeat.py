@@ -1,4 +1,4 @@
-"""Leaves a beat each second, from Celery's own event loop, for `worker.execution.health` to find."""
+"""Writes a heartbeat each second, from Celery's own event loop, for `worker.execution.health`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from worker.execution.health import beats
 
 
 class Beat:
-    """A file that says when its process last took work. As long as the process lives it holds the file's lock."""
+    """A file that says when its process last took work. While the process runs it holds the file's lock."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: IO[bytes] | None = None
 
     def touch(self) -> None:
-        """Say so now."""
+        """Write the heartbeat now."""
         if self._file is None or self._is_gone(self._file):
             self._begin()
         now = time.time()
@@ -38,11 +38,11 @@ class Beat:
         if self._file is not None:
             self._file.close()
         self._file = self._path.open("ab")
-        with contextlib.suppress(BlockingIOError):  # a probe looks at it just now: it will be gone, and made anew
+        with contextlib.suppress(BlockingIOError):  # a probe is checking it: it will be removed, and created again
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _is_gone(self, file: IO[bytes]) -> bool:
-        """Whether it was tidied away, or taken for a dead worker's before it was locked."""
+        """Whether it was removed, or taken for a dead worker's before it was locked."""
         try:
             return os.fstat(file.fileno()).st_ino != self._path.stat().st_ino
         except FileNotFoundError:
@@ -50,7 +50,7 @@ class Beat:
 
 
 class HeartbeatStep(bootsteps.StartStopStep):
-    """Touches this worker's beat from Celery's event loop."""
+    """Writes this worker's heartbeat from Celery's event loop."""
 
     requires = ("celery.worker.components:Timer",)
 

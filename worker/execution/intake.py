@@ -1,15 +1,17 @@
-"""What comes by message is recorded. What cannot be goes back to the broker, or is parked where people see it.
+"""Records requests that come by message. What cannot be recorded goes back to the broker, or is parked where people see
+it.
 
     recorded        an `eraser.delete` whose deletion is in the ledger: the message has done its work
-    given back      the ledger is away, or nearly full: the queue of requests is closed to this worker until it is not
-    parked          refused     by a rule or setting of this worker: any that knows the project takes it from there
-                    fault       a fault of ours: tried again now and then, another version may know better
-                    foreign     no task of ours: kept whole for its owner
-                    bad         a request that nobody can carry out: told, with why, without what it said
+    given back      the ledger is unreachable or nearly full: until that is over, this worker does not read the queue of
+                    requests
+    parked          refused     by a rule or setting of this worker: any worker that knows the project takes it later
+                    fault       an internal error: tried again from time to time, another version may handle it
+                    foreign     not one of our tasks: kept whole for its owner
+                    bad         a request that cannot be executed: reported with the reason, without its content
 
-Where neither the ledger nor the broker takes it the message waits here, in this process and nowhere else: until one of
-them is back, and after SIGTERM for as long as a call may take. Each step writes the new place before it leaves the old
-one, so a message may be doubled, which merges, and is never lost between two lines.
+If neither the ledger nor the broker accepts it, the message waits here, only in this process: until one of
+them is back, and after SIGTERM for as long as a call may take. Each step writes to the new place before it removes the
+old one, so a message may be duplicated, which merges, and is never lost between two lines.
 """
 
 from __future__ import annotations
@@ -38,20 +40,20 @@ log = logging.getLogger(__name__)
 TICK_S = 1.0
 AGAIN_S = 1.0  # between two tries to find a place for a message
 FIRST_S, MOST_S = 1.0, 600.0  # until a parked message is tried again, doubling each time
-LENT_AT_ONCE = 100  # a tick: they are tried like messages of the broker's, and leave room for those
-FAULT_S = 600.0  # the same after a fault of ours: a new version may have come
-REJECTED_S = 0.5  # the broker gives back at once what was rejected
+LENT_AT_ONCE = 100  # per tick: they are tried like the broker's messages, and leave room for those
+FAULT_S = 600.0  # the same after an internal error: a new version may be running
+REJECTED_S = 0.5  # the broker returns rejected messages at once
 
 
 class Intake:
-    """One process's side of it. Thread-safe; what concerns the consumer is done in its event loop."""
+    """The intake of one process. Thread-safe; whatever concerns the consumer runs in its event loop."""
 
     def __init__(self, app: Celery, context: Callable[[], AppContext]) -> None:
         self._app = app
         self._running = context
         self._consumer: Any = None
         self._closed = False
-        self._ends: float | None = None  # its patience, once it was told to stop
+        self._ends: float | None = None  # how long it keeps trying once it was told to stop
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -63,10 +65,10 @@ class Intake:
     # -- what tasks call -----------------------------------------------------------------------------------------------
 
     def record(self, asked: RequestMessage | None, request: Callable[[], Accepted], args: Any, kwargs: Any) -> Accepted:
-        """Make the request that a message asks for, and see that the message is somewhere if it cannot be made.
+        """Record the request of a message, and make sure that the message is kept somewhere if that fails.
 
-        asked: None where no message asked, but a caller who hears of the error. Raises `Ignore` where the message will
-        come again, and what is wrong with it where it will not.
+        asked: None if there is no message, but a caller who gets the error. Raises `Ignore` if the message will
+        come again, and the error if it will not.
         """
         if asked is None:
             return request()
@@ -111,7 +113,7 @@ class Intake:
             raise Ignore from None
 
     def _give_back_or_wait(self, asked: RequestMessage, why: Exception) -> None:
-        """Raises `Ignore` once the broker has it back; returns when it is worth to try the ledger again."""
+        """Raises `Ignore` once the broker has it back; returns when it is worth trying the ledger again."""
         self.close(str(why))
         if asked.lent or self._give_back(asked.envelope):
             raise Ignore
@@ -125,7 +127,7 @@ class Intake:
         time.sleep(AGAIN_S)
 
     def _patience_is_over(self) -> bool:
-        """After SIGTERM: an orchestrator waits for as long as a call may take, and not much longer."""
+        """After SIGTERM: an orchestrator waits about as long as a call may take, and not much longer."""
         context = self._running()
         self._ends = self._ends or time.monotonic() + context.settings.call_timeout
         return time.monotonic() > self._ends
@@ -133,11 +135,13 @@ class Intake:
     # -- what the consumer calls ---------------------------------------------------------------------------------------
 
     def attach(self, consumer: Any) -> None:
-        """The consumer of this process, which closes and opens the queue."""
+        """Take the consumer of this process, which closes and opens the queue."""
         self._consumer = consumer
 
     def put_aside(self, message: Any, kind: ParkedKind, task: str | None, why: str) -> None:
-        """A message that no task will see. Called in the event loop; it is acknowledged once it has another place."""
+        """Set a message aside that no task will get. Called in the event loop; it is acknowledged once it is stored
+        elsewhere.
+        """
         project, job = ids_of(*arguments(message)) if kind is not ParkedKind.FOREIGN else (None, None)
         id_ = message.headers.get("id") if isinstance(message.headers, dict) else None
         parked = Parked(
@@ -157,7 +161,7 @@ class Intake:
             time.sleep(REJECTED_S)
 
     def put_garbage_aside(self, channel: Any, key: bytes, item: bytes, *, why: str) -> None:
-        """The same for an item of a Redis list that is no message at all. Called in the event loop."""
+        """The same for an item of a Redis list that is not a message at all. Called in the event loop."""
         raw = Envelope(item, None, None, {}, {}, None).as_json()
         if not self._parked_now(ParkedKind.FOREIGN, Parked("-", "-", why, time.time() * 1000, raw=raw)):
             with channel.conn_or_acquire() as client:
@@ -175,7 +179,7 @@ class Intake:
     # -- the queue of requests -----------------------------------------------------------------------------------------
 
     def close(self, why: str) -> None:
-        """Take no request until the ledger takes them: what waits is nowhere as safe as in the broker."""
+        """Take no requests until the ledger accepts them: waiting messages are safest in the broker."""
         if self._closed:
             return
         self._closed = True
@@ -199,7 +203,9 @@ class Intake:
             self._consumer.call_soon(self._switch)
 
     def _switch(self) -> None:
-        """Consume from the queue or not, as it should be now. Where the consumer reconnects it is done a tick later."""
+        """Start or stop consuming from the queue, as needed. While the consumer reconnects this is done a tick
+        later.
+        """
         consumer, queue = self._consumer, self._running().keys.requests
         if consumer.task_consumer is None or consumer.task_consumer.consuming_from(queue) != self._closed:
             return
@@ -220,13 +226,13 @@ class Intake:
         log.log(level, "message.parked", extra={**fields, "project_id": message.project, "error": message.why})
 
     def _leave(self, lent: Lent | None) -> None:
-        """A message that was tried again has another place now. Where this is lost it is tried again, and merges."""
+        """A retried message has another place now. If this note is lost it is tried once more, and merges."""
         if lent is not None:
             with suppress(EraserError, redis.RedisError):
                 self.parking.unpark(lent.group, [lent.line])
 
     def _try_again(self) -> None:
-        """What this worker would record is taken from where it is parked, as if the broker had given it."""
+        """Take parked messages that this worker can record, as if the broker had delivered them."""
         receive = self._consumer.receive if self._consumer is not None else None
         for group in self.parking.groups() if receive else ():
             if group.kind is ParkedKind.FAULT or (group.kind is ParkedKind.REFUSED and self._knows(group.what)):
@@ -269,6 +275,6 @@ class Intake:
                 else:
                     self._try_again()
             except (redis.RedisError, EraserError):
-                continue  # the dispatcher says so
-            except Exception:  # the loop must outlive any fault of ours
+                continue  # the dispatcher reports it
+            except Exception:  # the loop must survive any internal error
                 log.exception("intake.fault")

@@ -1,4 +1,4 @@
-"""Why a message could not be recorded, and whom it was about."""
+"""Why a message could not be recorded, and which job it is about."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONGEST_WHY = 300  # characters
 
 
 def ids_of(args: Any, kwargs: Any) -> tuple[str | None, str | None]:
-    """(project, job) that a message names, where they are ids: nothing else of it is told."""
+    """(project, job) of a message if they are valid ids: nothing else of it is reported."""
     named = dict(zip(("project_id", "job_id"), args, strict=False)) | kwargs
     project, job = named.get("project_id"), named.get("job_id")
     return (None if why_bad_id(project) else project), (None if why_bad_id(job) else job)
@@ -23,7 +23,7 @@ def is_for_later(error: EraserError) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """In words, without what was said: that may be anything."""
+    """The reason in words, without the message's content, which may be anything."""
     said = str(error).partition("; found")[0]
     return clipped(said if isinstance(error, EraserError) else f"{type(error).__name__}, see the worker's log")
 

@@ -1,16 +1,16 @@
-"""The budget of a key: how often it may be refused, by all processes, accounts and kinds of calls together.
+"""The budget of a key: how often it may be refused, for all processes, accounts and kinds of calls together.
 
 More than five refusals in a row lock a key for five minutes, also for other programs that use it rightly; five wrong
-passwords lock an IAM user. So each key has a record of its own in Redis (`ledger/lua/_key.lua`), and every call with a
-key minds it:
+passwords lock an IAM user. So each key has its own record in Redis (`ledger/lua/_key.lua`), and every call with a
+key checks it:
 
-    before   a key that this process knows to work goes. Of any other one the record is asked: use it, try it with this
-             one call, or wait
-    after    a refusal is told to the record, which says until when the key rests, and to every account that uses it,
-             before anybody hears of the answer. An answer that is none says that the key works
+    before   a key that this process knows to work may be used. For any other key the record decides: use it, try it
+             with this one call, or wait
+    after    a refusal is written to the record, which says until when the key rests, and to every account that uses it,
+             before the answer is returned. Any other answer shows that the key works
 
-A key rests for 60 s once (none that never worked here does), then for 5 m 30 s, 15 m and 30 m; never is it tried more
-than twice in 5 m 30 s, whoever resumes or changes it. The calls that were under way when it was refused come on top.
+A key rests for 60 s once (only if it worked here before), then for 5 m 30 s, 15 m and 30 m; it is never tried more
+than twice in 5 m 30 s, whoever resumes or changes it. The calls that were in progress when it was refused are extra.
 """
 
 from __future__ import annotations
@@ -46,23 +46,25 @@ log = logging.getLogger(__name__)
 
 LOCK_WORDS = "failed to reach the limit"
 LOCKED_MS = 330_000.0  # a locked key rests for the whole lock
-USER_LOCKED_MS = 15 * 60_000.0  # IAM's default lock; a try before its end may make it longer
-PATIENCE_S = 4.0  # for an account to hear of it
+USER_LOCKED_MS = 15 * 60_000.0  # IAM's default lock; a try before its end may extend it
+PATIENCE_S = 4.0  # for an account to be told of it
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
-    """How long a refused key rests, in ms. The retry schedule has no say in it; tests and the demo make it short."""
+    """How long a refused key rests, in ms. It does not depend on the retry schedule; tests and the demo make it
+    short.
+    """
 
-    pauses: tuple[float, ...] = (60_000, 330_000, 900_000, 1_800_000)  # the first only for one that worked before
-    within: float = 330_000  # so long after a refusal it counts
+    pauses: tuple[float, ...] = (60_000, 330_000, 900_000, 1_800_000)  # the first one only for a key that worked before
+    within: float = 330_000  # how long a refusal counts
     most: int = 2  # tries refused within that time
-    try_for: float = 60_000  # nobody else tries while one does, unless that one is never heard of again
-    keep: float = 40 * 86_400_000  # the record of a key that nobody uses
+    try_for: float = 60_000  # no one else tries while one process does, unless that one never reports a result
+    keep: float = 40 * 86_400_000  # the record of a key that is no longer used
 
 
 class KeyBlocked(Unreachable):
-    """Nothing was sent: the key was refused, and it is not yet the time to try it again."""
+    """Nothing was sent: the key was refused and may not be tried again yet."""
 
     def __init__(self, rest_s: float, *, why: str | None, target: str | None, tried: bool) -> None:
         again = format_duration(round(rest_s) or 1)
@@ -74,9 +76,9 @@ class KeyBlocked(Unreachable):
 
 
 class KeyBudget:
-    """The records of all keys, as one process minds them. Thread-safe.
+    """The records of all keys, for one process. Thread-safe.
 
-    client: when it is first needed; holder: this process; wake: see that somebody looks at an account; sharing:
+    client: built when it is first needed; holder: this process; wake: let the dispatcher check an account; sharing:
     accounts of this process that use a key.
     """
 
@@ -95,22 +97,22 @@ class KeyBudget:
         self.policy, self._clocks = policy, clocks
         self._client, self._keys, self._holder = client, keys, holder
         self._wake, self._sharing, self._clock = wake, sharing, clock
-        self._good: set[tuple[str, str]] = set()  # account and fingerprint of keys that work, as far as we know
+        self._good: set[tuple[str, str]] = set()  # account and fingerprint of keys that are known to work
         self._runners: dict[str, ScriptRunner] = {}
-        self._untold: list[tuple[Signer, _Refusal]] = []  # while Redis was away
+        self._untold: list[tuple[Signer, _Refusal]] = []  # while Redis was unreachable
 
     def of(self, account: str) -> Watched:
         """The same for the calls of one account."""
         return Watched(self, account)
 
     def retry(self, record: str) -> float:
-        """A person says that the key may be tried at once. Returns seconds until the budget allows it."""
+        """An operator asks to try the key at once. Returns the seconds until the budget allows it."""
         return float(self._run_script("key_retry", record)["rest"]) / 1000
 
-    # -- what a call minds ---------------------------------------------------------------------------------------------
+    # -- around a call -------------------------------------------------------------------------------------------------
 
     def before(self, signer: Signer, account: str, *, anew: bool, close: bool) -> None:
-        """Raises `KeyBlocked` where the key must not be used now. anew: whatever this process knows."""
+        """Raises `KeyBlocked` if the key must not be used now. anew: ignore what this process knows."""
         if not anew and (account, signer.fingerprint) in self._good:
             return
         self._tell_the_untold()
@@ -125,7 +127,7 @@ class KeyBudget:
         raise rests
 
     def proved(self, signer: Signer, account: str, left: float, *, here: bool) -> None:
-        """A call that left then (monotonic) was answered. here: this account is opened too."""
+        """A call sent at that time (monotonic) was answered. here: this account is opened too."""
         if (account, signer.fingerprint) in self._good:
             return
         said = self._run_script("key_proved", signer.record, signer.fingerprint, self._me(), str(_age(left)))
@@ -140,18 +142,18 @@ class KeyBudget:
                 self._wake(other)
 
     def untold(self, signer: Signer, account: str) -> None:
-        """A call came to no answer: somebody else may try the key."""
+        """A call got no answer: another process may try the key."""
         if (account, signer.fingerprint) not in self._good:
             self._run_script("key_unreported", signer.record, signer.fingerprint, self._me())
 
     def refused(self, signer: Signer, refusal: _Refusal, account: str, *, close: bool) -> None:
-        """Tell the record, and every account that uses the key."""
+        """Record the refusal, and close every account that uses the key."""
         self._good = {known for known in self._good if known[1] != signer.fingerprint}
         try:
             self._tell_the_untold()
             said = self._run_script("key_refused", signer.record, signer.fingerprint, self._me(), refusal.as_json())
         except Unreachable:
-            self._untold.append((signer, refusal))  # the account's own gate closes with the answer's settlement
+            self._untold.append((signer, refusal))  # the account's own gate closes when the answer is settled
             raise
         if said.get("repaired"):
             return
@@ -178,7 +180,7 @@ class KeyBudget:
     # -- the moves ---------------------------------------------------------------------------------------------------
 
     def _runner(self, account: str) -> ScriptRunner:
-        """Accounts of other processes too, which this one's settings need not know."""
+        """Also for accounts of other processes, which may not be in this process's settings."""
         if account not in self._runners:
             self._runners[account] = ScriptRunner(
                 self._client(),
@@ -195,7 +197,7 @@ class KeyBudget:
     def _run_script(self, name: str, record: str, *args: str) -> dict[str, Any]:
         try:
             return self._run(name, record, *args)
-        except redis.ResponseError as error:  # other hands wrote something into it that no script can read
+        except redis.ResponseError as error:  # another program wrote something into it that no script can read
             log.error("ledger.damaged", extra={"what": self._keys.key(record), "why": str(error)})
             self._run("key_spoilt", record)
             return self._run(name, record, *args)
@@ -215,13 +217,13 @@ class KeyBudget:
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """One refusal. `left` is when the call left, on this process's monotonic clock."""
+    """One refusal. `left` is when the call was sent, on this process's monotonic clock."""
 
     left: float
     why: str
     target: str | None
     lock_ms: float | None
-    server_time: datetime | None  # it was the clock: the next call is signed with a better one, and may go at once
+    server_time: datetime | None  # the clock was wrong: the next call may be sent at once
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def as_json(self) -> str:
@@ -231,20 +233,20 @@ class _Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What the calls of one account mind: see `worker.metastudio.credentials.Watch`."""
+    """What the calls of one account check: see `worker.metastudio.credentials.Watch`."""
 
     budget: KeyBudget
     account: str
 
     def before(self, signer: Signer, *, anew: bool = False, close: bool = True) -> None:
-        """Raises `KeyBlocked` where nothing may be sent with this key now; then the account is closed, or stays
+        """Raises `KeyBlocked` if nothing may be sent with this key now; then the account is closed, or stays
         open.
         """
         self.budget.before(signer, self.account, anew=anew, close=close)
 
     def after(self, signer: Signer, response: Response, *, target: str | None = None, final: bool = True) -> None:
-        """What was answered to a call that it signed, or to a request for a token. Never raises: the answer is in the
-        caller's hands.
+        """The answer to a call that it signed, or to a request for a token. Never raises, because the caller needs
+        the answer.
         """
         said, left = classify(response), response.sent_at
         refused = not response.of_iam and said in (ResponseKind.CREDENTIALS, ResponseKind.CLOCK)
@@ -259,12 +261,14 @@ class Watched:
             self.accepted(signer, left)
 
     def accepted(self, signer: Signer, left: float, *, here: bool = True) -> None:
-        """A call that left then went through with it. here: so may others of this account. Never raises."""
+        """A call sent at that time was accepted with it. here: other calls of this account may use it too. Never
+        raises.
+        """
         with self._whatever_happens():
             self.budget.proved(signer, self.account, left, here=here)
 
     def refused(self, signer: Signer, response: Response, *, target: str | None = None, close: bool = True) -> None:
-        """The same where it was a refusal. close: whoever uses the key has to stop. Never raises."""
+        """The same for a refusal. close: every user of the key must stop. Never raises."""
         lock_ms = None
         if LOCK_WORDS in (response.message or "") or (response.of_iam and is_locked(response)):
             lock_ms = USER_LOCKED_MS if response.of_iam else LOCKED_MS

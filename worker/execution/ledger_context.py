@@ -1,4 +1,4 @@
-"""From the settings to Redis: the ledger of each account, and where each project lies."""
+"""From the settings to Redis: the ledger of each account, and the account that stores each project."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from worker.ledger.receipts import Receipts
 from worker.ledger.types import GatePolicy
 from worker.model.errors import OtherEndpoint, Unreachable
 
-LOOKS_PER_DELETE = 0.5  # the pace of lookups against that of deletions; the documented limit for lists is twice as high
+LOOKS_PER_DELETE = 0.5  # the rate of lookups relative to deletions; the documented limit for lists is twice as high
 # It first removes something, so that it runs on when Redis is full.
 _WAKE = """
 redis.call('ZREM', KEYS[1], '-')
@@ -38,7 +38,7 @@ return redis.call('ZADD', KEYS[1], 'LT', ARGV[1], ARGV[2])
 
 
 def gate_policy(settings: Settings, account: Account) -> GatePolicy:
-    """The gate's knobs: the documented pace, and pauses that fit the retry schedule (a demo's is short)."""
+    """The gate's parameters: the documented rate, and pauses that fit the retry schedule (a demo's is short)."""
     interval = 1000 / account.rate
     first = settings.retry_schedule[0] * 1000
     return GatePolicy(
@@ -63,7 +63,7 @@ class LedgerContext:
     stopping: threading.Event = field(default_factory=threading.Event)
     now: Callable[[], datetime] = PROCESS.now
     clocks: Clocks = PROCESS.witnesses
-    patience_s: float = 4.0  # how long a ledger of this process repeats a move while Redis is away
+    patience_s: float = 4.0  # how long a ledger of this process repeats a move while Redis is unreachable
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -90,11 +90,13 @@ class LedgerContext:
 
     @cached_property
     def keys(self) -> Keys:
-        """What everything of this installation is called in Redis and at the broker."""
+        """The names of this installation in Redis and at the broker."""
         return Keys(self.settings.namespace)
 
     def redis_ms(self) -> float:
-        """The ledger's time, in ms since 1970: of one account, where people look at all. Raises `Unreachable`."""
+        """The ledger's time, in ms since 1970: that of one account, for views over all of them. Raises
+        `Unreachable`.
+        """
         return self.queries(next(iter(self.settings.accounts))).now_ms()
 
     def ledger(self, account: str) -> Ledger:
@@ -105,7 +107,7 @@ class LedgerContext:
             return self._ledgers[account]
 
     def unbound_ledger(self, account: str) -> Ledger:
-        """The same, whatever address the account has there: only to give it another one."""
+        """The same, whatever address the account has there: only for rebinding it."""
         return self._ledger(account, None)
 
     def _ledger(self, account: str, endpoint: str | None) -> Ledger:
@@ -122,9 +124,9 @@ class LedgerContext:
         )
 
     def check_endpoints(self) -> None:
-        """Raise `OtherEndpoint` where an account has another address in the ledger, and `Unreachable`.
+        """Raise `OtherEndpoint` if an account has another address in the ledger, and `Unreachable`.
 
-        Every move asks the same; this is for whoever calls MetaStudio without one, or has to be told at its start.
+        Every move checks the same; this is for calls to MetaStudio without a move, and for the start of a process.
         """
         accounts = self.settings.accounts
         for name, bound in bindings(self.redis, accounts, self.keys).items():
@@ -133,40 +135,40 @@ class LedgerContext:
                 raise OtherEndpoint(name, bound=bound.endpoint, ours=ours)
 
     def account_for(self, project_id: str) -> str:
-        """The account that calls for a project; raises `SettingsError` where none does.
+        """The account of a project; raises `SettingsError` if there is none.
 
-        A process that calls nobody has no opinion of its own: it follows where the project's deletions lie already.
+        A process that makes no calls uses the account where the project's deletions are stored already.
         """
         ours = self.settings.account_of(project_id)
         home = self.places.home(project_id) if ours.endpoint is None else None
         return home.account if home else ours.name
 
     def ledger_of(self, project_id: str) -> Ledger:
-        """The ledger of the account that calls for a project."""
+        """The ledger of a project's account."""
         return self.ledger(self.account_for(project_id))
 
     @cached_property
     def places(self) -> Places:
-        """Where each project's deletions and holds lie."""
+        """The account that stores each project's deletions and holds."""
         return Places(self.redis, self.account_for, self.ledger, self.keys)
 
     def home_of(self, project_id: str) -> str:
-        """The account in which a project's deletions and holds lie, or would: for whoever looks, or stops something."""
+        """The account that stores a project's deletions and holds, or would: for reading and for stopping."""
         home = self.places.home(project_id)
         return home.account if home else self.settings.account_of(project_id).name
 
     def homes_of(self, project_id: str) -> list[str]:
-        """The same; while the project is being moved both accounts."""
+        """The same; both accounts while the project is being moved."""
         home = self.places.home(project_id)
         return [home.account, *([home.to] if home.to else [])] if home else [self.home_of(project_id)]
 
     def known_accounts(self) -> list[str]:
-        """The accounts of the settings, then those that are gone from them but were used. Raises `Unreachable`."""
+        """The accounts of the settings, then used ones that are missing from them. Raises `Unreachable`."""
         ours = self.settings.accounts
         return [*ours, *sorted(self.places.accounts() - ours.keys())]
 
     def account(self, name: str) -> Account:
-        """An account of the settings; or one that is gone from them, for which nobody calls any more."""
+        """An account of the settings; or one that is missing from them, for which no calls are made any more."""
         return self.settings.accounts.get(name) or Account(name, None, None, default_rate(None))
 
     def queries(self, account: str) -> Queries:
@@ -187,9 +189,11 @@ class LedgerContext:
         return AuditLog(self.redis, account, self.keys)
 
     def wake(self, account: str, at_ms: float) -> None:
-        """Ask the dispatcher to look at the account at that time of its ledger. Best effort: a full look finds it."""
+        """Ask the dispatcher to check the account at that time of its ledger. Best effort: a full check finds it
+        anyway.
+        """
         ledger = self._ledgers.get(account)
-        at_ms += ledger.ahead_ms if ledger else 0.0  # wake-ups stand by Redis's clock
+        at_ms += ledger.ahead_ms if ledger else 0.0  # wake-ups use Redis's clock
         try:
             self.redis.eval(_WAKE, 1, self.keys.wakeups, at_ms, account)
         except redis.RedisError:

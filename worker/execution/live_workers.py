@@ -1,4 +1,6 @@
-"""Which workers live: each says so every few seconds, by Redis's clock, and how far that clock is from its own."""
+"""Which workers are alive: each writes a heartbeat every few seconds, with Redis's time and its distance from the
+worker's clock.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,9 @@ from worker.execution.app_context import WORKER_TIMEOUT_S, AppContext
 from worker.ledger.redis_read import info
 
 LONG_GONE_S = 3600.0
-JUMP_S = 5.0  # Redis's clock jumped if it is so far from where it should have come meanwhile
+JUMP_S = 5.0  # Redis's clock jumped if it differs by more than this from the expected time
 
-# Say that a worker lives. It first removes something, so that it runs on when Redis is full.
+# Write a heartbeat. It first removes something, so that it also works when Redis is full.
 _BEAT = """
 redis.call('ZREM', KEYS[1], '-')
 local t = redis.call('TIME')
@@ -25,7 +27,7 @@ local now = t[1] * 1000 + t[2] / 1000
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 return tostring(now)
 """
-# Say what it is.
+# Store the worker's description.
 _INFO = """
 redis.call('HDEL', KEYS[1], '-')
 return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
@@ -33,30 +35,30 @@ return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 
 
 class LiveWorkers:
-    """This worker's word that it lives, and what it hears of the others."""
+    """This worker's heartbeat, and what it knows of the other workers."""
 
     def __init__(self, runtime: AppContext, *, concurrency: int = 0) -> None:
         self._runtime = runtime
         self._client = runtime.redis
         self._keys = runtime.keys
         self._about = {"host": socket.gethostname(), "pid": os.getpid(), "threads": concurrency}
-        self._since = float("-inf")  # monotonic: until then nobody could be heard, or dates meant something else
+        self._since = float("-inf")  # monotonic: until then no heartbeat could be seen, or Redis's dates were different
         self._redis_ahead: float | None = None  # of `elapsed`, in seconds
         self.clocks_agree = True
 
     def say(self) -> None:
-        """That this worker lives. Raises redis-py's errors."""
+        """Write this worker's heartbeat. Raises redis-py's errors."""
         self.see(float(self._client.eval(_BEAT, 1, self._keys.workers, self._runtime.worker)))
         now = {"clock_s": round(self._apart_s(), 1), "not_archived": dict(self._runtime.not_archived)}
         about = json.dumps(self._about | now)
         self._client.eval(_INFO, 1, self._keys.worker_info, self._runtime.worker, about)
 
     def see(self, redis_ms: float) -> None:
-        """What time Redis says it is now."""
+        """Redis's current time."""
         ahead, before = redis_ms / 1000 - elapsed(), self._redis_ahead
         self._redis_ahead = ahead
         if before is not None and abs(ahead - before) > JUMP_S:
-            self.was_away()  # beats of before the jump say nothing
+            self.was_away()  # heartbeats from before the jump mean nothing
         self.clocks_agree = abs(self._apart_s()) <= SAME_S
 
     def _apart_s(self) -> float:
@@ -65,13 +67,13 @@ class LiveWorkers:
         return min((now - clock for clock in self._runtime.clocks()), key=abs)
 
     def was_away(self) -> None:
-        """Others may not have come back to Redis yet: count nobody as lost for a while."""
+        """Other workers may not have reconnected to Redis yet: count none as lost for a while."""
         self._since = time.monotonic()
 
     def heard(self) -> tuple[list[str], bool]:
-        """Workers heard of lately, and whether silence proves anything.
+        """Workers with a recent heartbeat, and whether a missing heartbeat proves anything.
 
-        Not when Redis was away a moment ago, restarted or out of reach, or when its clock jumped.
+        It does not if Redis was unreachable or restarted a moment ago, or if its clock jumped.
         """
         seconds, _ = self._client.time()
         now, name = seconds * 1000, self._keys.workers
@@ -86,6 +88,6 @@ class LiveWorkers:
         return [worker.decode() for worker in heard], silence_counts
 
     def goodbye(self, pipe: redis.client.Pipeline) -> None:
-        """So that nobody waits for this worker."""
+        """Remove the heartbeat, so that nothing waits for this worker."""
         pipe.zrem(self._keys.workers, self._runtime.worker)
         pipe.hdel(self._keys.worker_info, self._runtime.worker)

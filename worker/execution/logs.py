@@ -1,11 +1,11 @@
-"""One line an event: for people on a terminal, as JSON otherwise; redacted at the very end, whoever wrote it.
+"""One line per event: for people on a terminal, as JSON otherwise; redacted at the very end, whoever wrote it.
 
     12:03:04.125 info  deletion.deleted  job_id=job-0001 status=200 ms=12
     {"time": "2026-11-22T12:03:04.125Z", "level": "info", "event": "deletion.deleted", "job_id": "job-0001", …}
 
 `extra` of a record becomes fields. Ids of jobs, requests, runs and the like are fine; secrets and personal data are not
-logged in the first place, and `Redacted` is the last net below that: it knows the secrets of this process's
-environment and the looks of those it does not know.
+logged in the first place, and `Redacted` is the last safety net: it knows the secrets of this process's
+environment and the usual forms of unknown ones.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _IDS = frozenset(
     {"job_id", "project_id", "request_id", "run", "replay", "head", "group", "account", "worker", "child", "pid"}
 )
 _CHATTY = (
-    "celery.worker.strategy",  # "Task … received": one a wake-up
+    "celery.worker.strategy",  # "Task … received": one per wake-up
     "celery.app.trace",  # "Task … succeeded"
     "celery.apps.worker",  # "… ready.": `worker.ready` says it
 )
 _SECRET_WORDS = ("TOKEN", "PASSWORD", "SECRET", "REDIS_URL", "BROKER_URL")
-_SECRET_ENDS = ("_AK", "_SK", "_AK_FILE", "_SK_FILE")  # also of names that the accounts' file gives
+_SECRET_ENDS = ("_AK", "_SK", "_AK_FILE", "_SK_FILE")  # also variables that the accounts' file names
 _LONGEST_TRACE = 40  # lines
 _SHORTEST_SECRET = 4  # characters: masking a shorter one would mask everything
 
@@ -59,7 +59,7 @@ class Redacted(logging.Filter):
             record.exc_text = "".join(traceback.format_exception(*record.exc_info))
         if record.exc_text:
             record.exc_text = self._clean_trace(record.exc_text)
-            record.exc_info = None  # another formatter would print it once more, as it was
+            record.exc_info = None  # another formatter would print it again, unmasked
         return True
 
     def _clean(self, name: str, value: object) -> object:
@@ -99,7 +99,7 @@ class ForPeople(logging.Formatter):
 
 
 class ForMachines(logging.Formatter):
-    """One JSON object a line, whatever the encoding of the stream: with `plain` everything else is escaped."""
+    """One JSON object per line, whatever the encoding of the stream: with `plain` everything else is escaped."""
 
     def __init__(self, *, plain: bool = False) -> None:
         super().__init__()
@@ -115,9 +115,9 @@ class ForMachines(logging.Formatter):
 
 
 def set_up(level: int, environ: Mapping[str, str], *, file: str | None = None) -> None:
-    """Send every log line of this process to stderr, or to a file, in our form. Called once, at its start."""
+    """Send every log line of this process to stderr, or to a file, in this format. Called once, at the start."""
     handler = WatchedFileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
-    stream: Any = handler.stream  # of a file: until somebody rotates it, then the new one's
+    stream: Any = handler.stream  # of a file: after a rotation that of the new one
     if stream.isatty():
         handler.setFormatter(ForPeople(colour=not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"))
     else:
@@ -126,10 +126,10 @@ def set_up(level: int, environ: Mapping[str, str], *, file: str | None = None) -
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    logging.captureWarnings(True)  # Python's own warnings are lines too
+    logging.captureWarnings(True)  # Python's own warnings become log lines too
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING if level > logging.DEBUG else logging.DEBUG)
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # one connection more than are kept is closed
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it logs connections beyond the pool
 
 
 def takes_any_text(stream: TextIO) -> bool:
@@ -159,7 +159,7 @@ def _spoken(value: str) -> Iterator[str]:
 def _content(path: str) -> str:
     try:
         return read_text(Path(path).expanduser())
-    except (OSError, NotText, RuntimeError):  # no such home: whoever needs the file says so
+    except (OSError, NotText, RuntimeError):  # no such home: the code that needs the file reports it
         return ""
 
 
@@ -168,9 +168,9 @@ def _extras(record: logging.LogRecord) -> list[str]:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    """What was given as `extra`; what is None was not said."""
+    """The fields given as `extra`; None means not given."""
     if record.name.startswith(("celery", "kombu")):
-        return {}  # Celery's own extras repeat its message, task arguments included
+        return {}  # Celery's own extras repeat its message, including task arguments
     return {name: value for name in _extras(record) if (value := getattr(record, name)) is not None}
 
 

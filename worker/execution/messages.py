@@ -1,7 +1,8 @@
-"""A Celery message as the broker gave it: whether it can be read, when it wants to be carried out, and all of it again.
+"""A Celery message as the broker delivered it: whether it can be read, when it is to be executed, and how to send it
+again.
 
-A producer is somebody else's program. What it may put into a message, and how (protocol 1 or 2, compressed, with an ETA
-or an end), is read here; what Celery does with it otherwise is in `docs/celery.md`.
+The producer is another program. What it may put into a message, and how (protocol 1 or 2, compressed, with an ETA
+or an expiry), is read here; everything else that Celery does with it is in `docs/celery.md`.
 """
 
 from __future__ import annotations
@@ -17,28 +18,28 @@ from celery.utils.time import maybe_iso8601, maybe_make_aware
 from celery.worker.strategy import default
 from kombu import Message, Queue
 
-REQUEST_MESSAGE = "eraser_asked"  # header, within this process only: the message itself, for the task that it asks for
-LENT = "eraser_lent"  # header, within this process only: where the message is parked
-_KEPT = ("correlation_id", "reply_to")  # properties that whoever takes it again may need
+REQUEST_MESSAGE = "eraser_asked"  # header, only within this process: the message itself, for its task
+LENT = "eraser_lent"  # header, only within this process: where the message is parked
+_KEPT = ("correlation_id", "reply_to")  # properties that the next receiver may need
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """All of a message, so that it can be sent again as it was."""
+    """A whole message, so that it can be sent again unchanged."""
 
     body: bytes
     content_type: str | None
     content_encoding: str | None
-    headers: Any  # a mapping, if whoever sent it knew how
+    headers: Any  # a mapping, if the producer is correct
     properties: dict[str, Any]
-    queue: str | None  # where it was sent to
+    queue: str | None  # its queue
 
     @classmethod
     def of(cls, message: Any) -> Envelope:
-        """Of a message of kombu's, whatever is wrong with it."""
+        """From one of kombu's messages, even a faulty one."""
         headers, properties = message.headers, message.properties
         if isinstance(headers, dict):
-            unpacked = not message.errors  # kombu did that on the way in
+            unpacked = not message.errors  # kombu did that on receipt
             headers = {
                 k: v
                 for k, v in headers.items()
@@ -86,7 +87,7 @@ class Envelope:
             )
 
     def lent(self, lent: Lent) -> Any:
-        """As a message that the broker might have given, but for the place where it is parked."""
+        """As a message like the broker's, but with the place where it is parked."""
         made: Any = Message
         return made(
             body=self.body,
@@ -102,7 +103,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Lent:
-    """Where a message is parked that is tried again. There it stays until it has another place."""
+    """The place of a parked message that is tried again. It stays there until it is stored elsewhere."""
 
     group: str
     line: bytes
@@ -110,7 +111,7 @@ class Lent:
 
 
 class _NoBroker:
-    """The channel of a message that no broker gave: nobody waits to hear what became of it."""
+    """The channel of a message that no broker delivered: nothing waits for its acknowledgement."""
 
     no_ack_consumers = None
 
@@ -122,7 +123,7 @@ class _NoBroker:
 
 @dataclass(frozen=True, slots=True)
 class RequestMessage:
-    """What a task of ours has to know of its message."""
+    """What our tasks need to know of their message."""
 
     envelope: Envelope
     id: str
@@ -143,25 +144,25 @@ class RequestMessage:
         )
 
     def wait_s(self, now: datetime) -> float:
-        """How long it wants to wait."""
+        """How long it is to wait."""
         return max(0.0, (self.eta - now).total_seconds()) if self.eta else 0.0
 
     def is_over(self, now: datetime) -> bool:
-        """Whether it expired, or will have before it may begin."""
+        """Whether it expired, or will have before it may start."""
         return self.expires is not None and max(now, self.eta or now) >= self.expires
 
 
 def task_of(message: Any) -> str | None:
-    """The name of the task that it asks for, or None where that cannot be told."""
+    """The name of its task, or None if it cannot be read."""
     try:
         name = message.headers["task"] if "task" in message.headers else message.payload["task"]
-    except Exception:  # anything may have been sent
+    except Exception:  # it may contain anything
         return None
     return name if isinstance(name, str) else None
 
 
 def why_unreadable(message: Any) -> str | None:
-    """Why a message for a task of ours cannot be carried out whatever it asks for, or None."""
+    """Why a message for one of our tasks cannot be executed, whatever its arguments, or None."""
     try:
         payload = message.payload
     except Exception as error:
@@ -182,7 +183,7 @@ def why_unreadable(message: Any) -> str | None:
 
 
 def arguments(message: Any) -> tuple[list[Any], dict[str, Any]]:
-    """What the task is called with; nothing where that cannot be told."""
+    """The task's arguments; empty if they cannot be read."""
     try:
         args, kwargs, _ = _parts(message, message.payload)
     except Exception:
@@ -191,9 +192,9 @@ def arguments(message: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 def strategy(task: Any, app: Any, consumer: Any) -> Any:
-    """Executor each message to the task at once, with its ETA and its end: Celery would keep it in memory until then.
+    """Give each message to the task at once, with its ETA and expiry: Celery would keep it in memory until then.
 
-    A rate limit of the task would keep it there too: `worker_disable_rate_limits` is set.
+    A rate limit of the task would keep it there, too: `worker_disable_rate_limits` is set.
     """
     handle = default(task, app, consumer)
 
@@ -220,7 +221,7 @@ def _parts(message: Any, payload: Any) -> tuple[Any, Any, Any]:
 
 
 def _moment(said: Any) -> datetime | None:
-    """Without a zone it is UTC, as our application has it."""
+    """Without a time zone it is UTC, as in our application."""
     if said is None:
         return None
     moment: Any = maybe_iso8601(said)

@@ -14,7 +14,7 @@ from worker.metastudio.response import Listing, Response
 
 @dataclass(frozen=True, slots=True)
 class ClientRemote:
-    """A client as an executor sees it."""
+    """A client as an executor needs it."""
 
     client: Client
 
@@ -56,7 +56,7 @@ class RemoteClient(Asks, Protocol):
         """DELETE one job."""
 
     def ready(self, project_id: str) -> Response | None:
-        """Fetch what the next call needs, a token say. None: it can go; otherwise what IAM answered instead."""
+        """Fetch what the next call needs, such as a token. None: the call can be sent; otherwise IAM's answer."""
 
     def told(self, now: datetime, ago_s: float) -> None:
-        """What time it is by MetaStudio's clock, as somebody else found out so long ago."""
+        """Take note of MetaStudio's time, as another process found out so long ago."""

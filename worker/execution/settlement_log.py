@@ -10,9 +10,11 @@ log = logging.getLogger(__name__)
 
 
 def log_settled(account: str, settlement: Settlement, became: str | None) -> str:
-    """One line a deletion, with the event's name; nothing personal, nothing secret. Returns the state that it names."""
+    """Log one line per deletion, with the event's name; nothing personal, nothing secret. Returns the state that it
+    names.
+    """
     state = became or settlement.to
-    if state.startswith("late "):  # somebody else has the deletion now; what it is, its record says
+    if state.startswith("late "):  # another executor has the deletion now; its record says what it is
         state = "stale_result"
     event = {"pending": "deletion.postponed", "dead": "deletion.died"}.get(state, f"deletion.{state}")
     fields = settlement.attempt or settlement.event or {}

@@ -1,4 +1,4 @@
-"""Whether the policies that asked for a deletion still mean it: what an executor needs of retention."""
+"""Whether the policies that requested a deletion still cover it: what an executor needs of retention."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ class StillMeant(Protocol):
     """What an executor needs of `worker.retention`."""
 
     def policy_text(self) -> PolicyText | None:
-        """Which text of the policies it goes by; None: no opinion, so nothing is taken that only policies ask for."""
+        """The version of the policies in use; None: no policies are known, so deletions that only policies
+        requested are not taken.
+        """
 
     def __call__(self, policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:
-        """Why none of the policies means this job any more; None: one still does."""
+        """Why none of the policies covers this job any more; None: one still does."""
 
 
 class NoPolicies:
-    """Where there is no file of policies: no opinion."""
+    """Used without a policy file: it decides nothing."""
 
     def policy_text(self) -> PolicyText | None:
         return None

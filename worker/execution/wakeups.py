@@ -1,4 +1,6 @@
-"""Wake-ups: the Celery messages that call executors. A wake-up that cannot be sent costs one tick of the dispatcher."""
+"""Wake-ups: the Celery messages that start executors. A wake-up that cannot be sent costs one tick of the
+dispatcher.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,11 @@ from celery import Celery
 
 log = logging.getLogger(__name__)
 
-MOST = 1000  # messages in their queue: there nobody takes any, and another one would say nothing new
+MOST = 1000  # messages in the queue: then no worker reads it, and one more message would change nothing
 
 
 def send_wakeup(app: Celery, account: str, wakeup: str) -> bool:
-    """Call an executor; says whether the wake-up could be sent."""
+    """Start an executor; returns whether the wake-up could be sent."""
     try:
         with app.producer_pool.acquire(block=True) as producer:
             if is_full(app, producer, "eraser.work"):
@@ -28,9 +30,9 @@ def send_wakeup(app: Celery, account: str, wakeup: str) -> bool:
 
 
 def is_full(app: Celery, producer: Any, task: str) -> bool:
-    """Whether so many messages wait in the task's queue that nobody can be taking them. Raises what kombu does.
+    """Whether so many messages wait in the task's queue that no worker can be reading it. Raises what kombu raises.
 
-    Where the broker counts its messages in another way than kombu's own transports it never is.
+    Always False if the broker's transport does not count its messages as kombu's own do.
     """
     size = getattr(producer.channel, "_size", None)
     return size is not None and size(app.amqp.router.route({}, task)["queue"].name) >= MOST

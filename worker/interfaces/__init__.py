@@ -1,1 +1,1 @@
-"""How people and programs come in: they parse, call a service and print. No rule lives here."""
+"""The interfaces for people and programs: they parse, call a service and print. No rules here."""

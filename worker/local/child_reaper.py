@@ -1,10 +1,10 @@
 """A small process that outlives the one that started it, ends its children and removes its directory.
 
-`kill -9` gives a program no last word. Its children would go on without it; so it starts this one first, tells it over
-a pipe what there is, and the kernel closes the pipe when the program is gone, whatever became of it. Standard library
-only and run as a file: it is there within milliseconds.
+After `kill -9` a program cannot clean up, and its children would keep running. So it starts this process first and
+tells it over a pipe what to clean up; the kernel closes the pipe when the program is gone for any reason. Standard
+library only and run as a file, so that it starts within milliseconds.
 
-    +PID GRACE      a process to end, politely first, by force after GRACE seconds; the last one told ends first
+    +PID GRACE      a process to end: with SIGTERM, then by force after GRACE seconds; the last one first
     -PID            it has ended
     dir PATH        a directory to remove at the very end
 """
@@ -21,9 +21,9 @@ from collections.abc import Iterable
 
 
 def main(lines: Iterable[str]) -> None:
-    """Take orders until the pipe closes, then carry them out."""
+    """Read commands until the pipe closes, then execute them."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it ends when its starter has ended, not before
+        signal.signal(number, signal.SIG_IGN)  # it ends after its starter, not before
     grace: dict[int, float] = {}
     directories: list[str] = []
     for line in lines:
@@ -42,7 +42,7 @@ def main(lines: Iterable[str]) -> None:
 
 
 def end(pid: int, seconds: float) -> None:
-    """SIGTERM, and SIGKILL when that did not help within the time."""
+    """SIGTERM, and SIGKILL if the process has not ended in time."""
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGTERM)
     until = time.monotonic() + seconds
@@ -56,7 +56,7 @@ def end(pid: int, seconds: float) -> None:
 
 
 def lives(pid: int) -> bool:
-    """Whether the process is there and not only waits to be buried."""
+    """Whether the process is running, and not a zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,14 +1,14 @@
 """A private, durable Redis for one machine: for `eraser demo`, `eraser up` and the tests.
 
-    DIR/redis.start   flock held while somebody starts: six starters make one server, the other five adopt it
+    DIR/redis.start   flock held during a start: of six starters one starts the server, the other five adopt it
     DIR/redis.alive   flock held by the server itself, through an inherited descriptor, as long as it lives: the kernel
                       knows whether two servers would write the same files, whatever became of socket and parent
-    DIR/redis.sock    the only way in: no TCP port to collide or to expose, and no password needed in a 0700 directory
+    DIR/redis.sock    the only access: no TCP port to collide or to expose, and no password needed in a 0700 directory
     DIR/redis.at      where the socket is instead, if DIR is too deep for one (sun_path ends near 100 bytes)
     DIR/redis.log, DIR/redis.pid, DIR/appendonly*
 
-Who started the server stops it, on the way out or on SIGTERM and SIGHUP. If the starter is killed the server stays,
-with its data, and the next starter adopts it; it then belongs to nobody and stays until it is stopped by hand.
+Whoever started the server stops it, at exit or on SIGTERM and SIGHUP. If the starter is killed the server stays,
+with its data, and the next starter adopts it; it then has no owner and runs until it is stopped by hand.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from worker.local.redis_server import COMPACT_VALUE, find_server, refuse_old
 from worker.model.errors import Unreachable, UsageError
 
 LONGEST_SOCKET = 100  # bytes; sun_path holds 108 on Linux and 104 on macOS
-ANSWER_TIMEOUT = 20.0  # seconds until a server that says nothing is given up; loading its data counts as answering
-STOP_TIMEOUT = 10.0  # seconds for the server to write down its last second before it is killed
+ANSWER_TIMEOUT = 20.0  # seconds until a server that does not answer is given up; loading its data counts as answering
+STOP_TIMEOUT = 10.0  # seconds for the server to write the last second of data before it is killed
 LARGEST_LOG = 4_000_000  # bytes; a larger log is moved to redis.log.1 at the next start
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ", "TMPDIR")  # no secret reaches the server
 
@@ -89,17 +89,17 @@ class EmbeddedRedis:
         return self.url
 
     def stop(self) -> None:
-        """Stop the server if this object started it: politely (its data is written), then by force."""
+        """Stop the server if this object started it: gracefully (its data is written), then by force."""
         if self._process is None or os.getpid() != self._starter:
             return
-        self._process.terminate()  # to the server the same as SHUTDOWN, and needs no socket
+        self._process.terminate()  # the same to the server as SHUTDOWN, but it needs no socket
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_TIMEOUT)
-        self._process.kill()  # nothing, where it has ended
+        self._process.kill()  # does nothing if it has ended
         self._process.wait()
         self._process = None
         if self._socket is not None and self._socket.parent != self.directory:
-            _remove_socket(self._socket, self.directory)  # nobody else's: a later server has a directory of its own
+            _remove_socket(self._socket, self.directory)  # no other server's: a later one has its own directory
         atexit.unregister(self.stop)
         self._leave_signals_alone()
 
@@ -153,7 +153,7 @@ class EmbeddedRedis:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=[alive],  # the server's own grip on redis.alive
+                pass_fds=[alive],  # the server itself holds redis.alive
                 start_new_session=True,  # the terminal's Ctrl-C is for us; we decide when the server stops
                 umask=0o077,
             )
@@ -173,7 +173,7 @@ class EmbeddedRedis:
             "daemonize": "no",
             "appendonly": "yes",
             "appendfsync": self._appendfsync,
-            "aof-use-rdb-preamble": "no",  # commands only: an older or another server can read them too
+            "aof-use-rdb-preamble": "no",  # commands only, which an older or another server can read too
             "save": "",
             "maxmemory-policy": "noeviction",
             "hash-max-ziplist-value": str(COMPACT_VALUE),  # the name that every version knows
@@ -181,7 +181,7 @@ class EmbeddedRedis:
         return [word for option, value in chosen.items() for word in (f"--{option}", value)]
 
     def _place_socket(self) -> Path:
-        """A path that is short enough; whatever lay there belonged to a dead server, since we hold redis.alive."""
+        """A path that is short enough. Whatever was there belonged to a dead server, because we hold redis.alive."""
         _remove_socket(socket_of(self.directory), self.directory)
         where, pointer = self.directory / "redis.sock", self.directory / "redis.at"
         pointer.unlink(missing_ok=True)
@@ -205,7 +205,7 @@ class EmbeddedRedis:
         raise Unreachable(f"the Redis server did not answer for {ANSWER_TIMEOUT:g} s: look at {self.log}")
 
     def _stop_when_ended(self) -> None:
-        """Python ends without clean-up on SIGTERM and SIGHUP unless somebody turns them into an exit."""
+        """Python ends without clean-up on SIGTERM and SIGHUP unless they are turned into an exit."""
         atexit.unregister(self.stop)
         atexit.register(self.stop)
         if threading.current_thread() is not threading.main_thread():
@@ -228,7 +228,9 @@ def _exit(number: int, _frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock file. Waits as long as another starter is at work: it gives up by itself, or the kernel frees it."""
+    """Hold a lock file. Waits while another starter is at work: that one gives up by itself, or the kernel releases
+    the lock.
+    """
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""Child processes: started, watched, started again, and never left behind."""
+"""Child processes: started, watched, restarted, and never left behind."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ from typing import IO
 
 from worker.local import child_reaper
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # between the starts of a child that dies again and again
-STEADY_S = 60.0  # a child that lived so long starts anew without a pause
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # between the starts of a child that keeps dying
+STEADY_S = 60.0  # a child that lived this long is restarted without a pause
 _NOT_THEIRS = ("ERASER_", "HUAWEICLOUD_", "CELERY_")
 
 
 def without_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment without anybody's settings for us, the official SDK or Celery."""
+    """The environment without any settings for avatar-eraser, the official SDK or Celery."""
     return {name: value for name, value in environ.items() if not name.startswith(_NOT_THEIRS)}
 
 
 def celery(*words: str) -> list[str]:
-    """Celery's own command line, in this interpreter. Its banner would only repeat what we say ourselves."""
+    """Celery's own command line, in this interpreter, without its banner."""
     return [sys.executable, "-m", "celery", "--quiet", "-A", "worker", *words]
 
 
 class Guard:
-    """Sees to it that what was started here ends and is removed, even if this process is killed (see `guard`)."""
+    """Makes sure that everything that was started here ends and is removed, even if this process is killed (see
+    `guard`).
+    """
 
     def __init__(self, *, holds: Sequence[int] = ()) -> None:
-        """holds: open descriptors, such as a lock, that must stay held until everything has ended."""
+        """holds: open descriptors, such as a lock, that must stay open until everything has ended."""
         self._process = subprocess.Popen(  # noqa: S603  this interpreter, a file of ours
             [sys.executable, "-I", child_reaper.__file__],
             stdin=subprocess.PIPE,
@@ -55,7 +57,7 @@ class Guard:
         self._tell(f"dir {directory}")
 
     def dismiss(self) -> None:
-        """Let it end what is still there and remove what it was told to; returns when that is done."""
+        """Let it end the remaining processes and remove the directories; returns when that is done."""
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
@@ -71,16 +73,16 @@ class Guard:
 
 @dataclass
 class Child:
-    """One child process. `grace_s` is how long it may take to end when asked to."""
+    """One child process. `grace_s` is the time that it has to end after SIGTERM."""
 
     name: str
     argv: Sequence[str]
     environ: Mapping[str, str]
     directory: Path
     guard: Guard
-    output: IO[bytes] | None = None  # None: ours
+    output: IO[bytes] | None = None  # None: this process's environment
     grace_s: float = 10.0
-    killed_grace_s: float = 5.0  # the same if we were killed, and the guard asks
+    killed_grace_s: float = 5.0  # the same if this process was killed and the reaper process ends it
     starts: int = 0
     _process: subprocess.Popen[bytes] | None = None
     _started: float = 0.0
@@ -100,14 +102,14 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=self.output,
                 stderr=self.output,
-                start_new_session=True,  # a Ctrl-C reaches us alone: we decide who ends first
+                start_new_session=True,  # Ctrl-C reaches only this process, which decides the order of the ends
             )
             self.guard.watch(self._process.pid, self.killed_grace_s)
         self.starts += 1
         self._started = time.monotonic()
 
     def ended(self) -> str | None:
-        """How it ended, said once, or None. It will start again by `start_if_time`."""
+        """How it ended, returned once, or None. `start_if_time` restarts it."""
         if self._process is None or self._process.poll() is None:
             return None
         code = self._process.returncode
@@ -119,7 +121,7 @@ class Child:
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
     def start_if_time(self) -> bool:
-        """Start it again if it ended and its pause is over."""
+        """Restart it if it has ended and its pause is over."""
         if self._process is not None or time.monotonic() < self._again:
             return False
         self.start()
@@ -133,14 +135,14 @@ class Child:
         self._send(signal.SIGTERM)
 
     def kill(self) -> None:
-        """kill -9, and wait until it is gone."""
+        """kill -9, and wait for its end."""
         self._send(signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
             self._forget()
 
     def wait_until_ended(self) -> None:
-        """After `ask_to_end`: wait out the grace, then end it by force."""
+        """After `ask_to_end`: wait for the grace, then end it by force."""
         if self._process is None:
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -159,7 +161,7 @@ class Child:
 
 
 class Stopped(BaseException):
-    """Somebody asked this process to end. Not an error, so no `except Exception` may swallow it."""
+    """This process was asked to end. Not an error, so that no `except Exception` swallows it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -167,7 +169,7 @@ class Stopped(BaseException):
 
 
 class _Stops:
-    """What the signal handlers share: whether one has to wait, and which one waits."""
+    """State of the signal handlers: whether a signal has to wait, and which one waits."""
 
     undisturbed = 0
     waiting: int | None = None
@@ -177,8 +179,8 @@ class _Stops:
 def stoppable() -> Iterator[None]:
     """Ctrl-C, SIGTERM and SIGHUP raise `Stopped` inside, once; a second one ends this process at once.
 
-    What was ignored when we began stays ignored: `nohup` means that a closed terminal is no reason to end, and a shell
-    starts what goes on in the background without Ctrl-C.
+    A signal that was ignored at the start stays ignored: `nohup` means that a closed terminal is no reason to end, and
+    a shell starts background processes with Ctrl-C ignored.
     """
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -190,7 +192,7 @@ def stoppable() -> Iterator[None]:
             raise Stopped(number)
 
     def at_once(number: int, _frame: FrameType | None) -> None:
-        os._exit(128 + number)  # the guard ends what is left
+        os._exit(128 + number)  # the reaper process ends what is left
 
     every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     numbers = [number for number in every if signal.getsignal(number) is not signal.SIG_IGN]
@@ -204,7 +206,7 @@ def stoppable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Inside, `Stopped` waits: a process between its start and our note of it would be nobody's."""
+    """Inside, `Stopped` waits: otherwise a process could be started without being recorded."""
     _Stops.undisturbed += 1
     try:
         yield

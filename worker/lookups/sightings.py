@@ -1,9 +1,9 @@
-"""What lists showed of late, and to whom: the control questions that all absences between them share.
+"""Recent lists and their views: the control questions that all absences between them share.
 
-A list is empty where nothing is left, and as well where a key is blind: a project was taken from it, half a service
+A list is empty if nothing is left, but also if a key cannot see the jobs: it lost the project, half a service
 answers, an app user's jobs are hidden. So an absence is evidence only between two control questions, at most `NEAR_S`
-before and after it, from the same view, that showed jobs. Kept by this process and on its own monotonic clock: no clock
-that jumps makes one fresh.
+before and after it, from the same view, that showed jobs. Kept by this process, by its own monotonic clock: no clock
+that jumps makes an old one recent.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 NEAR_S: Final = 10.0
-_KEPT_S: Final = 6 * NEAR_S  # longer than a look and its control questions take
+_KEPT_S: Final = 6 * NEAR_S  # longer than a lookup and its control questions take
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Who looks where: what one view shows says nothing about another."""
+    """Key, project and app user of a list: what one view shows says nothing about another."""
 
     key: str  # the credential's fingerprint
     project_id: str
@@ -30,16 +30,16 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What one list of the project showed. Times are the process's monotonic clock's."""
+    """The result of one list of the project. Times are of the process's monotonic clock."""
 
     sent: float
     answered: float
-    jobs: frozenset[str] = frozenset()  # ids that it showed; none: it was empty
-    others: bool = False  # one of them belongs to an app user whom the view does not name: nobody's jobs are hidden
+    jobs: frozenset[str] = frozenset()  # the ids in it; none: it was empty
+    others: bool = False  # one of them belongs to an app user whom the view does not name: no jobs are hidden
 
 
 class Sightings:
-    """One account's sightings. Thread-safe."""
+    """The recent lists of one account. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
@@ -49,7 +49,7 @@ class Sightings:
         self._users: set[tuple[str, str]] = set()
 
     def note(self, view: View, sighting: Sighting) -> None:
-        """Keep it, and let go of what is too old to be near anything."""
+        """Keep it, and drop those that are too old to be of use."""
         with self._lock:
             self._seen.setdefault(view, deque()).append(sighting)
             for old in list(_old(self._seen.items(), self.clock() - _KEPT_S)):
@@ -59,19 +59,21 @@ class Sightings:
                 seen.popleft()
 
     def before(self, view: View, moment: float) -> Sighting | None:
-        """The last one that was answered before the moment, if it is near."""
+        """The last one that was answered before the moment, if it is recent."""
         with self._lock:
             near = [s for s in self._seen.get(view, ()) if moment - NEAR_S <= s.answered <= moment]
         return max(near, key=lambda s: s.answered, default=None)
 
     def after(self, view: View, moment: float) -> Sighting | None:
-        """The first one that was sent after the moment, if it is near."""
+        """The first one that was sent after the moment, if it is close."""
         with self._lock:
             near = [s for s in self._seen.get(view, ()) if moment <= s.sent <= moment + NEAR_S]
         return min(near, key=lambda s: s.sent, default=None)
 
     def note_users(self, project_id: str, how: str) -> bool:
-        """The project has jobs of app users: somebody `named` one, or a list `showed` one. Whether that is news."""
+        """The project has jobs of app users: a request `named` one, or a list `showed` one. Returns whether that is
+        new.
+        """
         with self._lock:
             known = (project_id, how) in self._users
             self._users.add((project_id, how))
@@ -81,10 +83,12 @@ class Sightings:
         with self._lock:
             return any((project_id, how) in self._users for how in ("named", "showed"))
 
-    # -- one asks for all --------------------------------------------------------------------------------------------
+    # -- shared questions ----------------------------------------------------------------------------------------------
 
     def queue(self, view: View) -> threading.Event | None:
-        """A control question that waits for its slot: whoever joins it waits for the event. None: it is ours to ask."""
+        """A control question that waits for its slot: to share it, wait for the event. None: the caller has to ask
+        it.
+        """
         with self._lock:
             event = self._waiting.get(view)
             if event is None:
@@ -92,7 +96,7 @@ class Sightings:
             return event
 
     def leaves(self, view: View) -> threading.Event:
-        """Our control question is sent now, or never: later absences need another. The event is set by its answer."""
+        """Our control question is sent now, or never: later absences need another one. Its answer sets the event."""
         with self._lock:
             return self._waiting.pop(view)
 

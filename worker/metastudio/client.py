@@ -1,5 +1,5 @@
-"""Three calls of MetaStudio, each one attempt: signed at that moment, or sent with a token of IAM; never repeated, over
-by its deadline."""
+"""Three calls of MetaStudio. Each is one attempt: signed at that moment, or sent with a token of IAM; never repeated,
+and over by its deadline."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ MAX_LISTING_BYTES: Final = 8 * 1024 * 1024
 _HEADERS: Final = {
     "User-Agent": "avatar-eraser",
     "Accept": "application/json",
-    "Accept-Encoding": "identity",  # so that no small answer can become a large one
+    "Accept-Encoding": "identity",  # so that no small response can become a large one
 }
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Called:
-    """A reply with what must not appear in anything that is kept of it, the token that went with the call, and whoever
-    hears of the answer."""
+    """A reply, the secrets that must not appear in anything kept of it, the token of the call, and the watch that is
+    told of the answer."""
 
     reply: Reply
     secrets: tuple[str, ...]
@@ -48,7 +48,7 @@ class _Called:
     tell: Callable[[Response], None]
 
     def noted(self, response: Response) -> Response:
-        """The answer; if it may be a refusal, with the token or the time that it was signed with."""
+        """The answer; if it may be a refusal, with the token or the time of the signature."""
         if response.server_time is not None:
             self.clock.hear(response.server_time)
         elif response.status in (200, 204):
@@ -60,12 +60,12 @@ class _Called:
 
 
 class Client:
-    """One account's way to MetaStudio. Threads share it; `pool_size` connections are kept open between calls.
+    """One account's client for MetaStudio. Threads share it; `pool_size` connections are kept open between calls.
 
-    Nothing of the surroundings takes part: no netrc (it would replace our signature), no proxy variables, no redirects.
-    Raises `UsageError` for ids that must not be sent and what the credentials' source raises; whatever the network and
-    the server do is an answer: IAM's, with `of_iam`, where it gave no token. `ca_bundle` is a PEM file to trust instead
-    of the public authorities.
+    The environment has no influence: no netrc (it would replace our signature), no proxy variables, no redirects.
+    Raises `UsageError` for ids that must not be sent, and what the credentials' source raises. Whatever the network and
+    the server do is an answer; if IAM gave no token it is IAM's, with `of_iam`. `ca_bundle` is a PEM file to trust
+    instead of the public authorities.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Client:
     def delete(
         self, project_id: str, job_id: str, *, app_user: str | None = None, signed_at: datetime | None = None
     ) -> Response:
-        """Delete one training job. `signed_at`: MetaStudio's time as others know it (see `ServerClock`)."""
+        """Delete one training job. `signed_at`: MetaStudio's time as other processes know it (see `ServerClock`)."""
         path = f"{_jobs(project_id)}/{_checked(job_id, 'job id')}"
         called = self._call("DELETE", path, project_id, app_user=app_user, signed_at=signed_at, target=job_id)
         if isinstance(called, Response):
@@ -102,7 +102,7 @@ class Client:
     def show(
         self, project_id: str, job_id: str, *, app_user: str | None = None, signed_at: datetime | None = None
     ) -> Shown:
-        """Ask for one training job."""
+        """Get one training job."""
         path = f"{_jobs(project_id)}/{_checked(job_id, 'job id')}"
         called = self._call("GET", path, project_id, app_user=app_user, signed_at=signed_at, target=job_id)
         if isinstance(called, Response):
@@ -119,7 +119,7 @@ class Client:
         within_s: float | None = None,
         **filters: Unpack[Filters],
     ) -> Listing:
-        """One page of the training jobs, by default the first hundred. `within_s`: over sooner than by the deadline."""
+        """One page of the training jobs, by default the first hundred. `within_s`: an earlier end than the deadline."""
         path = f"{_jobs(project_id)}?{canonical_query(query_of(**filters))}"
         called = self._call(
             "GET",
@@ -136,9 +136,9 @@ class Client:
         return Listing(called.noted(listing.response), listing.count, listing.rows)
 
     def ready(self, project_id: str) -> Response | None:
-        """Fetch now what the next call would have to fetch. None: it has what it needs; else IAM's answer.
+        """Fetch now what the next call would have to fetch. None: it has everything; else IAM's answer.
 
-        So that nothing but the call itself lies between somebody's last word and the call.
+        So that nothing but the call itself happens after the last check.
         """
         if not isinstance(self._credentials, IamTokens):
             return None
@@ -148,9 +148,9 @@ class Client:
         return token if isinstance(token, Response) else None
 
     def renew(self, refused: Response) -> bool:
-        """After MetaStudio refused the credentials of a call: whether the next one goes out with newer ones.
+        """After MetaStudio refused the credentials of a call: whether the next call uses newer ones.
 
-        Asks nobody; the next call fetches what it needs. Always False for a key: there is nothing to renew.
+        Sends nothing; the next call fetches what it needs. Always False for a key: there is nothing to renew.
         """
         if refused.token is None or not isinstance(self._credentials, IamTokens):
             return False
@@ -175,7 +175,7 @@ class Client:
         target: str | None = None,
         within_s: float | None = None,
     ) -> _Called | Response:
-        """What came back, or what IAM answered if it gave no token: then nothing was sent."""
+        """The reply, or IAM's answer if it gave no token: then nothing was sent."""
         source = self._credentials
         credentials = source.current()
         if self._watch:
@@ -191,7 +191,7 @@ class Client:
         elif isinstance(credentials, Credentials):
             signed_at = self.clock.now(signed_at)
             auth, secrets = SdkHmacSha256(credentials, signed_at=signed_at), credentials.secrets
-        request = requests.PreparedRequest()  # without a Session: it would cost more than the call itself
+        request = requests.PreparedRequest()  # without a Session, which would cost more than the call itself
         request.method = method
         request.url = self._base + path
         request.headers = CaseInsensitiveDict(_HEADERS)

@@ -1,6 +1,6 @@
-"""The keys that sign our calls, and where they come from.
+"""The keys that sign the calls, and where they come from.
 
-Rotated secrets are picked up from files without a restart. Nothing here prints, stores or raises a secret.
+Rotated secrets are read from files without a restart. Nothing here prints, stores or raises a secret.
 """
 
 from __future__ import annotations
@@ -25,42 +25,48 @@ PROJECT: Final = "HUAWEICLOUD_SDK_PROJECT_ID"
 FILE: Final = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
 
 STAT_EVERY_S: Final = (
-    1.0  # a rotated file is noticed within this time; more often would cost a system call per deletion
+    1.0  # a rotated file is noticed within this time; checking more often would cost a system call per deletion
 )
 MAX_FILE_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Who signs a call: what refusals are counted by, and which secret it was. Hashes; safe to store and to log."""
+    """The identity that signs a call: what refusals are counted by, and which secret it was. Hashes; safe to store
+    and to log.
+    """
 
     record: str
     fingerprint: str
 
 
 class Watch(Protocol):
-    """Minds how often a key is refused: too often would lock it. See `worker.execution.key_budget`."""
+    """Limits how often a key is refused: too often would lock it. See `worker.execution.key_budget`."""
 
     def before(self, signer: Signer, *, anew: bool = False, close: bool = True) -> None:
-        """Raises where the key must not be used now. anew: whatever was known of it; close: then nobody else does."""
+        """Raises if the key must not be used now. anew: ignore what is known of it; close: then no other call uses
+        it either.
+        """
         ...
 
     def after(self, signer: Signer, response: Response, *, target: str | None = None, final: bool = True) -> None:
-        """A call that it signed was answered, or not. final: a refusal is not only of a token that was too old."""
+        """A call that it signed was answered, or not. final: a refusal is not only of an expired token."""
         ...
 
     def accepted(self, signer: Signer, left: float, *, here: bool = True) -> None:
-        """A call that left then (seconds of `time.monotonic`) went through with it. here: this account knows enough."""
+        """A call sent at that time (seconds of `time.monotonic`) was accepted with it. here: this account is
+        opened, too.
+        """
         ...
 
     def refused(self, signer: Signer, response: Response, *, target: str | None = None, close: bool = True) -> None:
-        """It was refused. close: whoever uses it has to stop."""
+        """It was refused. close: every user of it must stop."""
         ...
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
-    """One access key. Whatever shows it shows at most the first four characters of `ak`."""
+    """One access key. It is shown as at most the first four characters of `ak`."""
 
     ak: str
     sk: str
@@ -68,7 +74,7 @@ class Credentials:
     project_id: str | None = None
 
     def __post_init__(self) -> None:
-        # A broken key must be a message that names a setting: http.client would refuse it by printing it.
+        # An invalid key must raise an error that names a setting: http.client would refuse it and print it.
         _check(AK, self.ak)
         _check(SK, self.sk, ascii_only=False)
         if self.security_token is not None:
@@ -91,20 +97,20 @@ class Credentials:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What answers must not repeat in anything that is kept."""
+        """The texts that must not appear in anything that is kept of an answer."""
         return tuple(s for s in (self.ak, self.sk, self.security_token) if s)
 
     @property
     def signer(self) -> Signer:
-        """Whose refusals lock it: the gateway counts them by access key."""
+        """The identity for refusals: the gateway counts them by access key."""
         return Signer(hashlib.sha256(self.ak.encode()).hexdigest()[:16], self.fingerprint)
 
 
 class CredentialsSource(Protocol):
-    """Where the credentials of one account come from."""
+    """The source of the credentials of one account."""
 
     def current(self) -> Credentials:
-        """What to sign with now. Raises `SettingsError` with what to set."""
+        """The credentials to use now. Raises `SettingsError` with what to set."""
         ...
 
 
@@ -151,13 +157,13 @@ class FileCredentials:
 
     def _parse(self, text: str) -> Credentials:
         where = f"{self._file.path}, section [{self._section}]"
-        # Without interpolation: a "%" is an ordinary character of a secret key.
+        # Without interpolation, because "%" is an ordinary character of a secret key.
         parser = configparser.ConfigParser(interpolation=None)
         try:
             parser.read_string(text)
             readable = True
         except configparser.Error:
-            readable = False  # its message quotes lines of the file, so nothing of it may go on
+            readable = False  # its message quotes lines of the file, so it must not be repeated
         if not readable:
             raise SettingsError(FILE, f"{self._file.path} is not an INI file as the SDK reads it")
         if not parser.has_section(self._section):
@@ -194,7 +200,7 @@ def find_credentials(environ: Mapping[str, str]) -> CredentialsSource:
 class WatchedFile:
     """A small text file, read again when it changes.
 
-    While a file is being replaced it may be missing or empty for a moment: then the last text stays in use.
+    While a file is being replaced it may be missing or empty for a moment; the last text then stays in use.
     """
 
     def __init__(self, path: Path, setting: str, clock: Callable[[], float]) -> None:
@@ -235,7 +241,7 @@ class WatchedFile:
 
 
 def variable(environ: Mapping[str, str], name: str, clock: Callable[[], float]) -> Callable[[], str | None]:
-    """How to read one setting, from its variable or from the file that <NAME>_FILE names."""
+    """Return how to read one setting, from its variable or from the file that <NAME>_FILE names."""
     value, path = environ.get(name), environ.get(f"{name}_FILE")
     if value and path:
         raise SettingsError(name, f"set in two ways; unset it or {name}_FILE")

@@ -1,4 +1,4 @@
-"""One exchange with a server: how long it may take and how much it may bring, and what came."""
+"""One exchange with a server: its time and size limits, and the received bytes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from worker.metastudio.response import TransportFailure
 
 @dataclass(slots=True)
 class Call:
-    """The clock of one call. A machine that sleeps through the deadline sends nothing more."""
+    """The clock of one call. After a machine slept through the deadline nothing more is sent."""
 
     connect_timeout_s: float
     read_timeout_s: float
     deadline: float  # by `elapsed`
-    sent_at: float | None = None  # `time.monotonic` when the first byte was about to leave; None proves that none did
-    failure: TransportFailure | None = None  # how the head failed to come
+    sent_at: float | None = None  # `time.monotonic` just before the first byte was sent; None proves that none was
+    failure: TransportFailure | None = None  # why the head was not received
 
     def wait(self, at_most_s: float) -> float:
         """How long to wait for the next byte. Raises `TimeoutError` when the deadline has passed."""
@@ -29,7 +29,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came over the wire. Lives only until it is read: the body may hold personal data."""
+    """The received bytes. They are kept only until they are read, because the body may hold personal data."""
 
     status: int | None
     failure: TransportFailure | None
@@ -37,4 +37,4 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     truncated: bool = False
-    sent_at: float | None = None  # seconds of `time.monotonic`; None proves that no byte left
+    sent_at: float | None = None  # seconds of `time.monotonic`; None proves that no byte was sent

@@ -1,20 +1,20 @@
-"""Tokens of IAM: fetched with a password, kept in this process's memory and nowhere else, renewed before they end.
+"""Tokens of IAM: fetched with a password, kept only in this process's memory, renewed before they expire.
 
 The life of a token:
 
     1. The first call for a project fetches one (API reference 5.1). The other threads wait for it and use it too.
-    2. When little of its life is left, one thread renews it while the others go on with the old one.
-    3. MetaStudio may refuse it earlier: a password was changed, rights were taken, the gateway lost it. `renew` drops
-       it, once, however many calls were under way with it, and the next call fetches its successor.
-    4. If that one is refused too, the token was not the trouble: `renew` says no, and the account's gate closes.
+    2. When little of its life is left, one thread renews it while the others still use the old one.
+    3. MetaStudio may refuse it earlier: a password was changed, rights were revoked, the gateway lost it. `renew` drops
+       it, once, however many calls were using it, and the next call fetches its successor.
+    4. If that one is refused too, the token was not the problem: `renew` returns False, and the account's gate closes.
 
-A request to IAM that failed is not repeated at once; until then everybody gets the answer that was. A wrong password
-locks the user (five by default), so a refusal stands for a minute, and for as long as an older token still goes;
-"locked" for as long as the lock; only a new password is tried at once. A silence stands for a second, then for longer
-and longer.
+A failed request to IAM is not repeated at once; until then every caller gets the same answer. A wrong password
+locks the user (after five by default), so a refusal is valid for a minute, and for as long as an older token still
+works; "locked" for as long as the lock; only a new password is tried at once. A missing answer is valid for a second,
+then for longer and longer.
 
-Each process has tokens of its own: a new one does not kill the old one, and none ever lies in Redis. So that many
-processes that began together do not renew together, each chooses its moment within the second half of the time left.
+Each process has its own tokens: a new one does not end the old one, and none is ever in Redis. So that many
+processes that started together do not renew together, each chooses its time within the second half of the time left.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ log = logging.getLogger(__name__)
 ENDPOINT: Final = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
 RENEW_BEFORE_S: Final = 40 * 60.0  # as early as the official SDK renews what it fetched…
 RENEW_BEFORE_SHARE: Final = 0.05  # …or this share of a shorter life
-ON_TRIAL_S: Final = 60.0  # a token that replaced a refused one and is refused within this time settles it
+ON_TRIAL_S: Final = 60.0  # if a token that replaced a refused one is refused within this time, the refusal is final
 
-_PATH: Final = "/v3/auth/tokens?nocatalog=true"  # without it the answer lists every service there is
+_PATH: Final = "/v3/auth/tokens?nocatalog=true"  # without it the answer lists every service
 _MAX_BODY_BYTES: Final = 1024 * 1024  # the roles of a user can be hundreds
-_TOKEN: Final = re.compile(r"[!-~]{8,32768}")  # what a header can carry; the gateway takes no longer one
+_TOKEN: Final = re.compile(r"[!-~]{8,32768}")  # the longest header that the gateway accepts
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class IamToken:
-    """One token and when to renew it; times in seconds of the keeper's clock."""
+    """One token and when to renew it; times in seconds of the owner's clock."""
 
     value: str
     use: TokenUse
@@ -76,7 +76,7 @@ class IamToken:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """What IAM answered last, and until when nobody asks again."""
+    """IAM's last answer, and until when it is not asked again."""
 
     response: Response
     login: str
@@ -87,8 +87,8 @@ class _Failure:
 class IamTokens:
     """The tokens of one account in this process, one for each project. Threads share it.
 
-    Opens no connection before the first call. `clock` never steps, and goes on while the machine sleeps; `random` gives
-    numbers in [0, 1).
+    Opens no connection before the first call. `clock` never steps, and also counts while the machine sleeps; `random`
+    gives numbers in [0, 1).
     """
 
     def __init__(
@@ -107,16 +107,16 @@ class IamTokens:
         self._fetching = threading.Lock()  # held for as long as IAM takes
         self._changing = threading.Lock()  # held for a moment
         self._tokens: dict[str, IamToken] = {}
-        self._refused: set[str] = set()  # projects whose next token is on trial
+        self._refused: set[str] = set()  # projects whose next token is a last try
         self._failures: dict[str | None, _Failure] = {}  # by project; None: about the login or IAM itself
         self._last_number = 0
 
     def current(self) -> Login:
-        """Who asks for tokens now; asks nobody. Raises `SettingsError` with what to set."""
+        """The login for tokens now; sends nothing. Raises `SettingsError` with what to set."""
         return self._login.current()
 
     def token(self, project_id: str, call: Call, watch: Watch | None = None) -> IamToken | Response:
-        """A token for a call, or what IAM answered instead. `watch` minds how often a password is refused.
+        """A token for a call, or IAM's answer. `watch` limits how often a password is refused.
 
         At least a quarter of the call's time is left for the call itself.
         """
@@ -133,7 +133,7 @@ class IamTokens:
             self._fetching.release()
 
     def renew(self, refused: TokenUse) -> bool:
-        """MetaStudio refused this token: whether calls go out with another one from now on. Asks nobody.
+        """MetaStudio refused this token: whether calls use another one from now on. Sends nothing.
 
         False: the token had just replaced another refused one, so one more would be refused as well.
         """
@@ -148,7 +148,7 @@ class IamTokens:
             return True
 
     def is_last(self, use: TokenUse) -> bool:
-        """Whether a refusal of this token settles it: then `renew` says no."""
+        """Whether a refusal of this token is final: then `renew` returns False."""
         kept = self._tokens.get(use.project_id)
         return kept is not None and kept.use.number == use.number and self._settles_it(kept)
 
@@ -161,7 +161,7 @@ class IamTokens:
         return token if usable else None
 
     def _renewed(self, project_id: str, login: Login, call: Call, watch: Watch | None) -> IamToken | Response:
-        """Look again, now that nobody else fetches; then fetch."""
+        """Check again, now that no other thread fetches; then fetch."""
         kept, now = self._kept(project_id, login), self._clock()
         if kept is not None and now < kept.renew_at:
             return kept
@@ -220,7 +220,7 @@ class IamTokens:
         return self._keep(value, project_id, login, asked, life_s(reply))
 
     def _exchange(self, request: requests.PreparedRequest, within: Call) -> Reply:
-        """On a connection of its own: the next request is hours away, and an old one may be dead without knowing."""
+        """On a new connection: the next request is hours away, and an old connection may be dead by then."""
         url = urlsplit(self.endpoint)
         transport = Transport(url.scheme, url.hostname or "", url.port, pool_size=1, ca_bundle=self._ca_bundle)
         try:
@@ -246,7 +246,7 @@ class IamTokens:
         return token
 
     def _remember(self, response: Response, project_id: str, login: Login) -> None:
-        # Whether this user may work in this project is nothing about its password, nor about the other projects.
+        # Whether this user may work in this project says nothing about its password or the other projects.
         about = project_id if response.status in (400, 403, 404) and response.code != _LOCKED else None
         last = self._failures.get(about)
         in_a_row = last.in_a_row + 1 if last is not None and last.login == login.fingerprint else 1

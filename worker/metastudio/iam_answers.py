@@ -1,4 +1,4 @@
-"""What IAM's answers say: a token's life, a refusal, a lock, and how long each stands."""
+"""Interprets IAM's answers: a token's life, a refusal, a lock, and how long each is valid."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from worker.metastudio.response import Response, TransportFailure
 REFUSED_WAIT_S: Final = 60.0  # between two passwords that may be wrong
 
 
-LOCKED_WAIT_S: Final = 15 * 60.0  # IAM's default lock; a try before its end may make it longer
+LOCKED_WAIT_S: Final = 15 * 60.0  # IAM's default lock; a try before its end may extend it
 
 
-AWAY_WAIT_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)  # after each silence in a row; the last one repeats
+AWAY_WAIT_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)  # after each missing answer in a row; the last one repeats
 
 
 RETRY_AFTER_MOST_S: Final = 15 * 60.0
@@ -31,7 +31,7 @@ _WRONG_PASSWORD: Final = 401
 
 
 def failed(reply: Reply, login: Login) -> Response:
-    """IAM's answer, redacted. Of a 201 nothing is quoted: it describes the user."""
+    """IAM's answer, redacted. A 201 is never quoted, because it describes the user."""
     response = read_answer(reply, secrets=login.secrets, quote_message=reply.status != 201)
     if reply.status == 201:
         response = replace(response, message="no usable token came with it")
@@ -44,17 +44,17 @@ def silent(failure: TransportFailure, ms: int) -> Response:
 
 
 def is_locked(response: Response) -> bool:
-    """Whether IAM says that too many passwords were wrong."""
+    """Whether IAM says that the user is locked after too many wrong passwords."""
     return response.code == _LOCKED or "locked" in (response.message or "").lower()
 
 
 def is_refused(response: Response) -> bool:
-    """Whether the user is: the password is wrong, or one too many was."""
+    """Whether the user is refused: the password is wrong, or the user is locked."""
     return response.status == _WRONG_PASSWORD or (response.status is not None and is_locked(response))
 
 
 def wait_s(response: Response, in_a_row: int) -> float:
-    """How long an answer that was no token stands."""
+    """How long an answer without a token stays valid."""
     refused = response.status is not None and 400 <= response.status < 500 and response.status not in (408, 429)
     if refused:
         return LOCKED_WAIT_S if is_locked(response) else REFUSED_WAIT_S
@@ -63,7 +63,7 @@ def wait_s(response: Response, in_a_row: int) -> float:
 
 
 def life_s(reply: Reply) -> float:
-    """How long the token lives, by IAM's clock alone: ours may be wrong. Endless when the answer does not say it."""
+    """The token's life by IAM's clock alone, because ours may be wrong. Endless if the answer does not say."""
     try:
         token = json.loads(reply.body)["token"]
         ends, begins = read_time(token["expires_at"]), read_time(token.get("issued_at"))

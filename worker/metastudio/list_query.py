@@ -1,4 +1,4 @@
-"""What a list of training jobs can be narrowed and sorted by, and how that is spelt in its query."""
+"""The filters and the sorting of a list of training jobs, and their form in the query."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Filters(TypedDict, total=False):
 
 
 def query_of(**filters: Unpack[Filters]) -> list[tuple[str, str]]:
-    """The pairs of the query, not yet encoded. Raises `UsageError` for what the service could misread."""
+    """The pairs of the query, not yet encoded. Raises `UsageError` for anything that the service could misread."""
     given: Mapping[str, Any] = filters
     unknown = sorted(set(given) - set(Filters.__annotations__))
     if unknown:

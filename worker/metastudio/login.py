@@ -1,6 +1,6 @@
-"""The IAM user whose tokens go with our calls instead of a signature, and where its password comes from.
+"""The IAM user whose tokens are used instead of a signature, and where its password comes from.
 
-Like every secret the password may be in a file, which is read again when it changes. It leaves this process only in
+Like every secret, the password may be in a file, which is read again when it changes. It leaves this process only in
 the body of a request to IAM.
 """
 
@@ -27,7 +27,7 @@ _SCRYPT: Final = {"n": 2**15, "r": 8, "p": 1, "maxmem": 64 * 1024 * 1024}  # 32 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Login:
-    """Who asks IAM for tokens. Whatever shows it shows the user and the domain, never the password."""
+    """The login that gets tokens from IAM. It is shown as the user and the domain, never the password."""
 
     user: str
     password: str
@@ -47,7 +47,7 @@ class Login:
 
     @property
     def signer(self) -> Signer:
-        """Whose refusals lock it: IAM counts them by user."""
+        """The identity for refusals: IAM counts them by user."""
         name = "\0".join((self.user, self.domain))
         return Signer(hashlib.sha256(name.encode()).hexdigest()[:16], self.fingerprint)
 
@@ -59,12 +59,12 @@ class Login:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What IAM's answers must not repeat in anything that is kept; shorter names would mask half a message."""
+        """The texts that must not appear in anything kept of IAM's answers; shorter names would mask half a message."""
         return (self.password, *(name for name in (self.user, self.domain) if len(name) > 3))
 
 
 class LoginSource:
-    """A user and its domain as set, and the password as it is now.
+    """A user and its domain as set, and the current password.
 
     The password is in the variable `password_env`, in the file that <password_env>_FILE names, or in `password_file`.
     """
@@ -88,10 +88,10 @@ class LoginSource:
             file = WatchedFile(password_file, self._name, clock)
             self._read = lambda: file.text().strip("\r\n")
         self._last: Login | None = None
-        self._reading = threading.Lock()  # so that the slow hash is made once
+        self._reading = threading.Lock()  # so that the slow hash is computed once
 
     def current(self) -> Login:
-        """The login to ask with now. Raises `SettingsError` with what to set."""
+        """The login to use now. Raises `SettingsError` with what to set."""
         with self._reading:
             return self._current()
 

@@ -1,6 +1,6 @@
-"""Turns what came over the wire into values; never raises, whatever came.
+"""Turns received bytes into values; never raises, whatever was received.
 
-Of the bodies of Show and List only the fields of `JobRow` go on: the rest holds phone numbers and links to ID cards.
+Of the bodies of Show and List only the fields of `JobRow` are kept: the rest has phone numbers and links to ID cards.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from worker.metastudio.signing import DATE_FORMAT
 
 _CODE: Final = re.compile(r"[0-9A-Za-z._-]{1,32}")
 _NOT_IN_A_REQUEST_ID: Final = re.compile(r"[^0-9A-Za-z._:-]")
-_SERVER_TIME: Final = re.compile(r"server time:\s*(2[0-9]{7}T[0-9]{6}Z)")  # a clock at the end of time could not run on
+_SERVER_TIME: Final = re.compile(r"server time:\s*(2[0-9]{7}T[0-9]{6}Z)")  # year 9999 could not advance
 _SECONDS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 
 def read_answer(reply: Reply, *, secrets: Iterable[str], quote_message: bool = True, dated: bool = True) -> Response:
-    """Everything of an answer that may be kept. `quote_message=False` for an answer that may describe a person;
-    `dated=False` where nobody asks for the server's clock."""
+    """The part of an answer that may be kept. `quote_message=False` for an answer that may describe a person;
+    `dated=False` if the server's clock is not needed."""
     if reply.status is None:
         return Response(None, reply.failure, None, None, None, reply.ms, sent_at=reply.sent_at)
     kind, document, _ = _open(reply)
@@ -63,7 +63,7 @@ def read_listing(reply: Reply, *, secrets: Iterable[str]) -> Listing:
 
 
 def read_shown(reply: Reply, job_id: str, *, secrets: Iterable[str]) -> Shown:
-    """Well-formed is: 200, complete, and an object that describes the job that was asked for."""
+    """Well-formed is: 200, complete, and an object that describes the requested job."""
     response = read_answer(reply, secrets=secrets, quote_message=reply.status != 200)
     row = _row(_document_of_200(reply))
     return Shown(response, row if row is not None and row.job_id == job_id else None)
@@ -98,7 +98,7 @@ def _is_utf8(body: bytes) -> bool:
 
 
 def _error(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    # "error_info": how this family of calls says within a 200 that nothing was done (API reference, 1)
+    # "error_info": with it these calls say within a 200 that nothing was done (API reference, 1)
     return next(
         (nested for name in ("error", "error_info") if isinstance(nested := document.get(name), dict)), document
     )
@@ -128,7 +128,7 @@ def _request_id(header: str | None, in_body: object, secrets: Iterable[str]) -> 
 
 
 def http_date(text: str | None) -> datetime | None:
-    """A Date header, or None for what is none."""
+    """A Date header as a time, or None if it is invalid."""
     if not text or len(text) > 64:
         return None
     try:

@@ -1,6 +1,6 @@
-"""Makes a foreign message fit to be logged and stored: short, one line, without secrets and personal data.
+"""Makes a foreign message safe to log and store: short, one line, without secrets and personal data.
 
-The gateway's 401 echoes the canonical request, and with it the value of every signed header.
+The gateway's 401 echoes the canonical request, including the value of every signed header.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HEADERS: Final = re.compile(
 )
 _PAIRS: Final = re.compile(r"(?i)\b(access|signature|credential|secret|password|token|ak|sk)=[^\s,;|&]+")
 _WORD: Final = re.compile(r"""[^\s|,;"'<>()]+""")
-# The first alternative keeps what looks like a number but is an id or a time of the gateway.
+# The first alternative keeps texts that look like a phone number but are an id or a time of the gateway.
 _NUMBERS: Final = re.compile(
     r"(?P<keep>(?<![0-9A-Za-z])"
     r"(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9]{8}T[0-9]{6}Z)"
@@ -47,9 +47,9 @@ def redact(text: str, *, secrets: Iterable[str] = ()) -> str:
     return _shorten(text)
 
 
-@lru_cache(maxsize=16)  # a process has one set of secrets, and asks at each line of its log
+@lru_cache(maxsize=16)  # a process has one set of secrets, and uses it for each line of its log
 def _spellings(secrets: tuple[str, ...]) -> list[str]:
-    """Every secret as it is and as it looks in a URL; the longest first, so that none hides a part of another."""
+    """Every secret as it is and in its URL form; the longest first, so that none hides a part of another."""
     given = {secret for secret in secrets if secret}
     quoted = {quote(secret, safe="", errors="replace") for secret in given}
     return sorted(given | quoted, key=len, reverse=True)

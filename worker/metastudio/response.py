@@ -1,4 +1,4 @@
-"""What MetaStudio answered, or how it stayed silent: values, never exceptions."""
+"""MetaStudio's response, or why there is none: values, never exceptions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class TransportFailure(StrEnum):
-    """Why there is no HTTP status. Only `NOT_SENT` proves that the server never saw the request."""
+    """Why there is no HTTP status. Only `NOT_SENT` proves that the server never got the request."""
 
     NOT_SENT = "not_sent"  # refused, unknown host, TLS failed, connect timed out: no connection was made
     RESET = "reset"  # the connection broke after the request may have been sent
@@ -17,7 +17,7 @@ class TransportFailure(StrEnum):
 
 
 class Body(StrEnum):
-    """What kind of body came. Bodies themselves are never kept: they may hold personal data."""
+    """The kind of the body. Bodies themselves are never kept, because they may hold personal data."""
 
     EMPTY = "empty"
     JSON = "json"  # a JSON object
@@ -27,7 +27,7 @@ class Body(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TokenUse:
-    """Which token of IAM a call went out with, by number; never the token."""
+    """Which token of IAM a call used, by number; never the token itself."""
 
     project_id: str
     number: int  # later ones are higher
@@ -35,9 +35,11 @@ class TokenUse:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One call's end. Source of the fields: the API reference of `Delete2dModelTrainingJob` and the API gateway's."""
+    """The result of one call. Source of the fields: the API reference of `Delete2dModelTrainingJob` and the API
+    gateway's.
+    """
 
-    status: int | None  # HTTP status; None when silent
+    status: int | None  # HTTP status; None without a response
     failure: TransportFailure | None  # None when a status line came
     code: str | None  # `error_code`, e.g. "MSS.00000003" or "APIGW.0308"; at most 32 characters
     message: str | None  # `error_msg`, redacted, at most 200 bytes
@@ -48,15 +50,15 @@ class Response:
     retry_after_s: float | None = None  # Retry-After in seconds (a date is turned into seconds), never negative
     server_time: datetime | None = None  # UTC; from "server time:…" of a refused signature, else None
     date: datetime | None = None  # UTC; the Date header
-    of_iam: bool = False  # IAM's answer to our request for a token: nothing was sent to MetaStudio
-    sent_at: float | None = field(default=None, compare=False)  # `time.monotonic` of the first byte; None: none left
+    of_iam: bool = False  # IAM's response to our request for a token: nothing was sent to MetaStudio
+    sent_at: float | None = field(default=None, compare=False)  # `time.monotonic` of the first byte; None: not sent
     token: TokenUse | None = field(default=None, repr=False, compare=False)  # what `Client.renew` needs of a refusal
     signed_at: datetime | None = field(default=None, compare=False)  # of a refusal: what the call was signed with
 
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """One training job as List and Show give it, less everything personal that we do not need."""
+    """One training job as List and Show return it, without personal data that is not needed."""
 
     job_id: str
     state: str
@@ -75,7 +77,7 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list call's end. `count` and `rows` are None unless a well-formed 200 came."""
+    """The result of a list call. `count` and `rows` are None unless a well-formed 200 came."""
 
     response: Response
     count: int | None
@@ -84,7 +86,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A show call's end. `row` is None unless a well-formed 200 came."""
+    """The result of a show call. `row` is None unless a well-formed 200 came."""
 
     response: Response
     row: JobRow | None

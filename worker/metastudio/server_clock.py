@@ -1,7 +1,7 @@
-"""MetaStudio's clock as this process knows it: what was heard of it last, and the time that has passed since.
+"""MetaStudio's clock as this process knows it: its last known time, and the time that has passed since.
 
-Calls are signed by it. So a machine whose own clock is wrong, or jumps, is refused nothing: the first answer says what
-time it is, and nothing that steps takes part from then on.
+Calls are signed by it. So a machine whose own clock is wrong, or jumps, gets no refusals: the first answer says what
+time it is, and from then on no clock that steps is used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 from worker.config.clock import PROCESS, SteadyClock, elapsed
 from worker.metastudio.parsing import http_date
 
-OLD_S: Final = 60.0  # others may have heard something newer
+OLD_S: Final = 60.0  # other processes may know something newer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ class ServerClock:
         self._own = own
         self._elapsed = elapsed
         self._heard: _Heard | None = None
-        self._date: str | None = None  # the last one, as it was written
+        self._date: str | None = None  # the last Date header, unchanged
 
     def now(self, others: datetime | None = None) -> datetime:
-        """What to sign with at this moment. others: what time it is as other processes found out, if they did.
+        """The time to sign with now. others: MetaStudio's time as other processes know it, if they do.
 
-        What this process heard itself comes first, as long as it is not old; its own clock comes last.
+        What this process knows itself comes first, while it is recent; its own clock comes last.
         """
         heard, at = self._heard, self._elapsed()
         if heard is None or (others is not None and at - heard.at > OLD_S):
@@ -43,21 +43,21 @@ class ServerClock:
         return heard.time + timedelta(seconds=at - heard.at)
 
     def told(self, time: datetime, ago_s: float) -> None:
-        """Somebody else found out so long ago; now it is that time. What this process heard later comes first."""
+        """Another process found out the time so long ago. What this process learned later has priority."""
         heard, at = self._heard, self._elapsed()
         if heard is None or at - heard.at > ago_s:
             self._heard = _Heard(time - timedelta(seconds=ago_s), at - ago_s)
 
     def hear_date(self, text: str | None) -> None:
-        """The Date header of an answer. It changes once a second; the same one again says nothing new.
+        """Take note of the Date header of an answer. It changes once a second; the same one again says nothing new.
 
-        Every other one is heard at once: each call that is signed by a clock that has stepped since is a refusal.
+        Every new one counts at once: each call that is signed by a clock that has stepped since is a refusal.
         """
         if text != self._date and (date := http_date(text)) is not None:
             self._date = text
             self.hear(date)
 
     def hear(self, time: datetime) -> None:
-        """An answer says what time it is."""
+        """Take note of the time in an answer."""
         self._heard = _Heard(time, self._elapsed())
         self._own.hear(time.timestamp())

@@ -1,7 +1,7 @@
 """SDK-HMAC-SHA256, the gateway's signature: its four steps are the four functions, in the order of the specification.
 
-Every attempt is signed anew: a retry that repeats an old X-Sdk-Date fails with 401 "signature expired".
-`TokenAuth` is the other way to say who calls.
+Every attempt gets a new signature: a retry that repeats an old X-Sdk-Date fails with 401 "signature expired".
+`TokenAuth` is the alternative to a signature.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ALGORITHM: Final = "SDK-HMAC-SHA256"
 DATE_FORMAT: Final = "%Y%m%dT%H%M%SZ"
 EMPTY_HASH: Final = hashlib.sha256(b"").hexdigest()
 
-# In the order of their names, which is the order in which they are signed.
+# In the order of their names, in which they are signed.
 _SIGNED_IF_PRESENT: Final = ("Host", "X-App-UserId", "X-Project-Id", "X-Sdk-Date", "X-Security-Token")
 _NEEDS_NO_QUOTING: Final = re.compile(r"[A-Za-z0-9._~/-]*")
 
@@ -70,7 +70,7 @@ def authorization(ak: str, signed_names: Iterable[str], signed: str) -> str:
 
 
 def canonical_path(path: str) -> str:
-    """The path encoded once, with the "/" at its end that is signed but never sent."""
+    """The path encoded once, with the final "/" that is signed but never sent."""
     if not _NEEDS_NO_QUOTING.fullmatch(path):
         path = quote(unquote(path), safe="~/")
     return path if path.endswith("/") else f"{path}/"
@@ -87,9 +87,9 @@ def canonical_query(query: str | Iterable[tuple[str, str]]) -> str:
 
 
 class SdkHmacSha256(AuthBase):
-    """Signs a prepared request; has no state of its own, so that threads may share it.
+    """Signs a prepared request; has no state, so that threads may share it.
 
-    `signed_at` replaces this machine's clock once the gateway has told us that it is wrong.
+    `signed_at` replaces this machine's clock once the gateway has said that it is wrong.
     """
 
     def __init__(self, credentials: Credentials, *, signed_at: datetime | None = None) -> None:

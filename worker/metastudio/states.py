@@ -1,4 +1,4 @@
-"""The states of a training job, as the documents and the SDK 3.1.219 give them."""
+"""The states of a training job, from the documents and the SDK 3.1.219."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Final
 
 
 class StateKind(StrEnum):
-    """Who moves a job out of a state. Inferred from names and texts: the documents have no transition graph."""
+    """Who moves a job out of a state. Inferred from names and texts, because the documents have no transition graph."""
 
     MOVING = "moving"  # the service, by itself
     ADMIN = "admin"  # Huawei's staff
     USER = "user"  # the tenant
-    REST = "rest"  # maybe nobody
+    REST = "rest"  # possibly no one
     END = "end"
 
 
@@ -66,5 +66,7 @@ DELETABLE: Final = frozenset(
 
 
 def is_deletable(state: str) -> bool:
-    """Whether the documents allow the DELETE. The list has grown over the years: an unknown state may change, so no."""
+    """Whether the documents allow the DELETE. The list has grown over the years: for an unknown state the answer is
+    no.
+    """
     return state in DELETABLE

@@ -1,9 +1,9 @@
-"""One request on the wire within a total deadline, on requests' adapter and urllib3's pools.
+"""One HTTP request within a total deadline, on requests' adapter and urllib3's pools.
 
-A plain timeout of requests counts from one received byte to the next, so a dripping server holds a thread for as long
-as it likes. Here every read waits for at most what is left of the call's deadline, in clear text and in TLS, in the
-head (100 Continue included) and in the body. Only a name lookup keeps the resolver's own timeouts; whatever it takes,
-no byte of a request is sent after the deadline.
+The timeout of requests counts from one received byte to the next, so a slow server can hold a thread for as long
+as it likes. Here every read waits at most for the rest of the call's deadline, in clear text and in TLS, in the
+head (100 Continue included) and in the body. Only a name lookup keeps the resolver's own timeouts; however long it
+takes, no byte of a request is sent after the deadline.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from worker.metastudio.response import TransportFailure
 
 MAX_HEAD_BYTES: Final = 64 * 1024  # all 100 Continue, the status line and the headers together
 _READ_BYTES: Final = 64 * 1024
-# A NAT, a firewall or a load balancer forgets a connection that was silent for a while, mostly without a word.
-# A call on it is silence, uses an attempt and speaks against the service. The shortest that are known forget after five
-# seconds (a common default of servers' own), so none is used again after four.
+# A NAT, a firewall or a load balancer drops a connection that was idle for a while, mostly without notice.
+# A call on it times out, uses an attempt and counts against the service. The shortest known timeout is five
+# seconds (a common default of servers), so no connection is reused after four.
 IDLE_MOST_S: float = 4.0
-# While a call waits for its answer the kernel says now and then that both ends are there, and notices when one is not.
+# While a call waits for its answer the kernel sends keepalives, and notices when the other end is gone.
 _KEEPALIVE: Final = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     *(
         (socket.IPPROTO_TCP, getattr(socket, name), value)
         for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4))
         if hasattr(socket, name)
-    ),  # macOS calls the first one otherwise
+    ),  # macOS has another name for the first one
 ]
 
 
 class HeadTooLarge(http.client.HTTPException):
-    """The head of an answer is above its bound; the message says nothing of what came."""
+    """The head of an answer is above its limit; the message repeats nothing of it."""
 
 
-# urllib3 executors a connection nothing but two numbers; the call travels beside it, in the thread that makes it.
+# urllib3 passes only two numbers to a connection; the call is passed in a thread-local.
 _CALL: ContextVar[Call] = ContextVar("call")
 
 
@@ -74,7 +74,7 @@ class Transport(HTTPAdapter):
         return "/" + (request.url or "").split("/", 3)[3]
 
     def build_response(self, _: requests.PreparedRequest, resp: Any) -> Any:
-        """urllib3's own, of which little is read below; requests would copy its headers and look for cookies."""
+        """urllib3's own response, of which little is used; requests would copy its headers and look for cookies."""
         return resp
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class Transport(HTTPAdapter):
         self._pool.close()
 
     def exchange(self, request: requests.PreparedRequest, call: Call, *, max_body_bytes: int) -> Reply:
-        """Send one request and read its answer. Never raises for what the network or the server does."""
+        """Send one request and read its answer. Never raises for anything that the network or the server does."""
         started = time.monotonic()
         token = _CALL.set(call)
         try:
@@ -109,7 +109,7 @@ class Transport(HTTPAdapter):
 
 
 def _read_body(raw: urllib3.HTTPResponse, max_bytes: int) -> tuple[bytes, bool]:
-    """The bytes of the body as they came, one above the bound at most, and whether it came to its end."""
+    """The bytes of the body as received, at most one above the limit, and whether the body is complete."""
     pieces: list[bytes] = []
     left = max_bytes + 1
     try:
@@ -126,7 +126,7 @@ def _read_body(raw: urllib3.HTTPResponse, max_bytes: int) -> tuple[bytes, bool]:
 
 
 class _Reader(io.RawIOBase):
-    """A socket's bytes, none of them waited for longer than the call allows."""
+    """Reads a socket, and never waits longer than the call allows."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, call: Call) -> None:
         self._raw = raw
@@ -157,7 +157,7 @@ class _Reader(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
-    """http.client's response, reading through `_Reader`. A head that does not end is no answer."""
+    """http.client's response, reading through `_Reader`. A head without an end is not an answer."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -179,12 +179,12 @@ class _Response(http.client.HTTPResponse):
             raise
         self._reader.in_head = False
         if self.msg.defects or self.msg.get_payload():
-            # After a line that is no header the body's length is unknown. urllib3 would log what came.
+            # After a line that is not a header the body's length is unknown. urllib3 would log the line.
             self.msg.defects.clear()
             self.msg.set_payload("")
             self.will_close = True
         if self.status < 200 or (self.status in (204, 304) and "Content-Length" in self.msg):
-            # More may still come: on a connection used again it would count as the answer for another job.
+            # More bytes may still come: on a reused connection they would count as the answer for another job.
             self.will_close = True
         self._call.failure = (
             TransportFailure.GARBLED
@@ -199,12 +199,12 @@ class _Bounded(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether it may be used again; urllib3 closes it otherwise, and connects anew before anything is sent."""
+        """Whether it may be reused; otherwise urllib3 closes it, and connects again before anything is sent."""
         idle = self.idle_since is not None and elapsed() - self.idle_since > IDLE_MOST_S
         return not idle and super().is_connected
 
     def _new_conn(self) -> socket.socket:
-        # Not urllib3's own: it gives every address of the host the whole connect timeout.
+        # Not urllib3's own, which gives every address of the host the whole connect timeout.
         call = _CALL.get()
         failure: OSError = OSError("the host has no address")
         for family, kind, protocol, _, address in socket.getaddrinfo(
@@ -242,7 +242,7 @@ class _BoundedTls(_Bounded, HTTPSConnection):
 
 
 class _Pool(HTTPConnectionPool):
-    """Notes since when a connection is idle."""
+    """Remembers since when a connection is idle."""
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None:
@@ -258,7 +258,7 @@ class _TlsPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _BoundedTls
 
 
-@cache  # hundreds of accounts share one: each would read the authorities and keep them
+@cache  # hundreds of accounts share one: otherwise each would load and keep the CA certificates
 def _tls(ca_bundle: str | None) -> dict[str, Any]:
     context = ssl.create_default_context(cafile=ca_bundle or DEFAULT_CA_BUNDLE_PATH)
     return {"ssl_context": context, "cert_reqs": "CERT_REQUIRED"}

@@ -1,4 +1,4 @@
-"""From the reference to an account's credentials, as the settings have it, to what reads them. Opens no connection."""
+"""Builds the readers of an account's credentials from its references in the settings. Opens no connection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.metastudio.iam import IamTokens
 from worker.metastudio.login import LoginSource
 from worker.model.errors import SettingsError
 
-_SDK_NAMES: Final = {  # what a reference stands for, by the official SDK's names
+_SDK_NAMES: Final = {  # what a reference stands for, under the official SDK's names
     "ak_env": "HUAWEICLOUD_SDK_AK",
     "sk_env": "HUAWEICLOUD_SDK_SK",
     "security_token_env": "HUAWEICLOUD_SDK_SECURITY_TOKEN",
@@ -21,7 +21,7 @@ _SDK_NAMES: Final = {  # what a reference stands for, by the official SDK's name
 
 
 def source_of(reference: CredentialsReference, environ: Mapping[str, str]) -> CredentialsSource | IamTokens:
-    """What reads the credentials. Raises `SettingsError` where a variable that is named is not set."""
+    """Build what reads the credentials. Raises `SettingsError` if a named variable is not set."""
     if reference.login is not None:
         return _tokens(reference.login, environ)
     theirs = _by_sdk_names(reference, environ)

@@ -4,10 +4,10 @@
     ├── UsageError              2   what the caller typed or sent is wrong; nothing was attempted
     │   └── SettingsError       2   a setting is missing or wrong; says which one and what to set
     │       └── OtherEndpoint   2   the ledger belongs to another MetaStudio than the settings name
-    ├── RefusedBySafetyRule     3   a cap, a confirmation or a guard said no; nothing was done
+    ├── RefusedBySafetyRule     3   a cap, a confirmation or another check refused; nothing was done
     │   ├── DryRun              3   the plan was shown, and --yes was not given; nothing was done
-    │   ├── UnknownProject      3   the project is not one of this installation's, and nobody allowed it by name
-    │   └── ProjectElsewhere    3   the project's deletions and holds lie under another account than the settings say
+    │   ├── UnknownProject      3   the project is not one of this installation's, and not allowed explicitly
+    │   └── ProjectElsewhere    3   the project's deletions and holds are stored under another account
     └── Unreachable             4   Redis or MetaStudio does not answer; says what to do
 
 Data lives in attributes; messages are for people and are never parsed.
@@ -19,7 +19,7 @@ from typing import Any
 
 
 class EraserError(Exception):
-    """Something a person has to read. `type` is its name for programs, `hint` a command that helps."""
+    """An error that people read. `type` is its name for programs, `hint` a command that helps."""
 
     exit_code = 1
     type = "failed"
@@ -96,7 +96,7 @@ class DryRun(RefusedBySafetyRule):
 
 
 class UnknownProject(RefusedBySafetyRule):
-    """A project that is none of this installation's: a typing error would close a whole account."""
+    """A project that is not one of this installation's: a typing error would close a whole account."""
 
     type = "unknown-project"
 
@@ -106,7 +106,7 @@ class UnknownProject(RefusedBySafetyRule):
 
 
 class ProjectElsewhere(RefusedBySafetyRule):
-    """A project's records and holds lie under one account, and the settings of this process name another one."""
+    """A project's records and holds are stored under one account, and the settings of this process name another one."""
 
     type = "project-elsewhere"
 

@@ -22,7 +22,7 @@ _PHONE = re.compile(r"(?:^|[ :;,(/#])(?:86-?)?1[3-9][0-9]-?[0-9]{4}-?[0-9]{4}(?:
 
 
 def why_bad_id(text: object, what: str = "job id") -> str | None:
-    """Say what is wrong with an id, or None when it may reach a URL.
+    """Say what is wrong with an id; None if it may be part of a URL.
 
     `..`, `.` and the empty id turn a DELETE of one job into a DELETE of something else (API reference, 4.6).
     """
@@ -45,9 +45,9 @@ def is_opaque(text: str) -> bool:
 
 
 def check_opaque(text: str | None, what: str) -> str | None:
-    """Return `text` if it is an opaque id (who asked, run, app user); raise `UsageError` otherwise.
+    """Return `text` if it is an opaque id (requester, run, app user). Raise `UsageError` otherwise.
 
-    An app user is whatever MetaStudio was told: it is sent, and never shown, so nothing more is asked of it.
+    An app user is whatever MetaStudio knows; it is sent and never shown, so there are no further rules for it.
     """
     if text is None or (is_opaque(text) and (what == APP_USER or not _PHONE.search(text))):
         return text

@@ -1,4 +1,4 @@
-"""The words of the project: what a deletion is, its states, and which ids may reach a URL.
+"""The model: what a deletion is, its states, and which ids may be part of a URL.
 
     pending ──take──▶ running ──settle──▶ deleted | gone | pending (again, later) | dead
        │ ▲                │
@@ -17,7 +17,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a deletion stands. A deletion is in exactly one index, and its state names it."""
+    """The state of a deletion. A deletion is in exactly one index, which its state names."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -48,32 +48,32 @@ class Cause(StrEnum):
     """Why a deletion is dead and needs a person."""
 
     SERVER_ERROR = "server_error"  # 5xx, reset or silence until the attempts were used up
-    REFUSED = "refused"  # the job is there and deletable by the documents, yet MetaStudio refuses
+    REFUSED = "refused"  # the job exists and is deletable by the documents, but MetaStudio refuses
     DEADLINE = "deadline"  # its deadline passed while it waited
-    WORKER_LOST = "worker_lost"  # three workers died holding it
-    NOT_VISIBLE = "not_visible"  # the project's whole list stayed empty: absence is no proof
+    WORKER_LOST = "worker_lost"  # three workers died while they processed it
+    NOT_VISIBLE = "not_visible"  # the project's whole list stayed empty, so absence is no proof
 
 
 class Evidence(StrEnum):
-    """How sure we are that a `gone` job was there and is no more."""
+    """How sure it is that a `gone` job existed and no longer does."""
 
     AFTER_OUR_CALL = "after_our_call"  # an earlier attempt's answer was lost; then it was absent
-    SEEN_BEFORE = "seen_before"  # a list or show had it, then it was absent
-    NEVER_SEEN = "never_seen"  # nobody here ever saw it
+    SEEN_BEFORE = "seen_before"  # a list or show had it; then it was absent
+    NEVER_SEEN = "never_seen"  # it was never seen
 
 
 class Outcome(StrEnum):
-    """What one DELETE call came to, as its line in the record's history says it."""
+    """The outcome of one DELETE call, as in its line of the record's history."""
 
     DELETED = "deleted"
-    GONE = "gone"  # it was not there; asking told how sure that is
-    ABSENT = "absent"  # it was not there, and has to be asked for once more
-    UNSEEN = "unseen"  # it was not there, but the whole list is empty: no proof, asked again over hours
+    GONE = "gone"  # it was absent, and lookups showed how sure that is
+    ABSENT = "absent"  # it was absent, and has to be looked up once more
+    UNSEEN = "unseen"  # it was absent, but the whole list is empty: no proof, looked up again over hours
     NOT_DELETABLE_YET = "not_deletable_yet"
     FAILED = "failed"
-    REFUSED = "refused"  # it is there and looks deletable
-    UNKNOWN = "unknown"  # the answer needed another question, and that was not answered
-    DEAD = "dead"  # it was not there, and the whole list stayed empty
+    REFUSED = "refused"  # it exists and looks deletable
+    UNKNOWN = "unknown"  # the answer needed a lookup, which got no usable answer
+    DEAD = "dead"  # it was absent, and the whole list stayed empty
     THROTTLED = "throttled"
     CREDENTIALS = "credentials"
     CLOCK = "clock"
@@ -82,7 +82,7 @@ class Outcome(StrEnum):
 
 
 class Lane(StrEnum):
-    """Who waits: a person (`user`, always first) or a sweep or file (`bulk`)."""
+    """Who requested it: a person (`user`, always first) or a sweep or file (`bulk`)."""
 
     USER = "user"
     BULK = "bulk"

@@ -1,4 +1,4 @@
-"""Proof: what became of each deletion, chained by hash, exported, verified without us, and kept outside Redis.
+"""Proof: the result of each deletion, chained by hash, exported, verified offline, and archived outside Redis.
 
 finish (Lua) ──▶ stream in Redis ──seal──▶ {n, head}        within a second, by the dispatching worker
                       │

@@ -1,8 +1,8 @@
-"""Takes receipts out of Redis: each UTC day that is over goes into a file, and then, only then, leaves the stream.
+"""Moves receipts out of Redis: each finished UTC day is written to a file, and only then removed from the stream.
 
-A crash between any two lines leaves the entries in Redis, in the file, or in both; the next round goes on from there.
-The book says which of the two counts, so that the stream can be trimmed bit by bit.
-Only a worker with ERASER_RECEIPTS_DIR archives, whoever dispatches; two at once do no harm.
+A crash between any two lines leaves the entries in Redis, in the file, or in both; the next round continues from there.
+The checkpoint says which of the two counts, so that the stream can be trimmed in steps.
+Any worker with ERASER_RECEIPTS_DIR archives, not only the dispatching one; two at once do no harm.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EVERY_S = 60.0
 def archive_day(ledger: Ledger, directory: Path, *, now_ms: float, signer: Signer | None = None) -> int | None:
     """Archive the oldest day in the stream if it is over. Returns how many receipts left Redis; None: nothing to do.
 
-    0: somebody else is at it; look again.
+    0: another worker is doing it; check again.
     Raises `DayFileWrong`, `Broken`, `OSError` and `Unreachable`: nothing has left Redis then.
     """
     receipts = Receipts(ledger.client, ledger.account, ledger.keys)
@@ -42,7 +42,7 @@ def archive_day(ledger: Ledger, directory: Path, *, now_ms: float, signer: Signe
         return _archive(ledger, receipts, files, progress, now_ms=now_ms, signer=signer)
     except (Broken, DayFileWrong):
         if receipts.progress().archived != progress.archived:
-            return 0  # another worker archived them meanwhile
+            return 0  # another worker archived them in the meantime
         raise
 
 
@@ -67,7 +67,7 @@ def _archive(
         or progress.sealed.n == archived.n
         or (next_one and progress.day(next_one[0].settled_ms, now_ms) <= day)
     ):
-        return 0  # somebody else seals or archives right now
+        return 0  # another worker is sealing or archiving right now
     last = progress.archived
 
     def of_the_day() -> Iterator[dict[str, Any]]:
@@ -93,17 +93,19 @@ def _archived(ledger: Ledger, was: Checkpoint, last: Checkpoint) -> bool:
 
 
 def _trim(ledger: Ledger, receipts: Receipts) -> None:
-    """Let go of what was archived, also of what a crash left: the book says that nobody reads it here any more."""
+    """Remove archived receipts from the stream, also those that a crash left: by the checkpoint they are no longer
+    needed.
+    """
     archived = receipts.progress().archived.id
     while (oldest := receipts.read_page(limit=1)) and place(oldest[0].id) <= place(archived):
         if not ledger.run_script("trim", {"id": archived, "keep": following(archived)})["trimmed"]:
-            return  # another worker archived more meanwhile, and trims
+            return  # another worker archived more in the meantime, and trims
 
 
 class Archivist:
-    """A thread that looks once a minute, in a worker that has the directory.
+    """A thread that checks once a minute, in a worker that has the directory.
 
-    told: it keeps there of which accounts no receipts leave Redis, and why.
+    told: filled with the accounts whose receipts cannot be archived, and why.
     """
 
     def __init__(
@@ -121,7 +123,7 @@ class Archivist:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the day under way; left alone if that takes long: whatever happens then, nothing is lost."""
+        """End after the current day; if that takes long it is left running: nothing can be lost."""
         self._stop.set()
         self._thread.join(timeout=5)
 
@@ -133,7 +135,7 @@ class Archivist:
                 return
 
     def archive(self, account: str) -> None:
-        """Archive every day of an account that is over. What goes wrong is told, and tried again a minute later."""
+        """Archive every finished day of an account. An error is reported, and tried again a minute later."""
         ledger = self._ledger(account)
         try:
             signer = Signer.load(self._key) if self._key else None
@@ -141,14 +143,14 @@ class Archivist:
             while count and not self._stop.is_set():
                 now_ms = ledger.look_at_clocks()
                 if not ledger.clocks_agree:
-                    return  # whether a day is over, nobody knows
+                    return  # while clocks disagree it is not known whether a day is over
                 count = archive_day(ledger, self._directory, now_ms=now_ms, signer=signer)
             self._told.pop(account, None)
-        except (Unreachable, redis.RedisError) as error:  # of that, others tell
+        except (Unreachable, redis.RedisError) as error:  # that is reported elsewhere
             log.error("receipts.not_archived", extra={"account": account, "error": str(error)})
         except (EraserError, OSError) as error:
             self._told[account] = str(error)
             log.error("receipts.not_archived", extra={"account": account, "error": str(error)})
-        except Exception as error:  # the thread must outlive any fault of ours
+        except Exception as error:  # the thread must survive any internal error
             self._told[account] = repr(error)
             log.exception("receipts.not_archived", extra={"account": account})

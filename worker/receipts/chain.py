@@ -1,8 +1,8 @@
-"""The chain: each receipt names the hash of the one before it, so that nothing can be altered or left out unseen. Pure.
+"""The chain: each receipt has the hash of the one before it, so that any change or gap is detected. Pure.
 
     hash = SHA-256 of the line without its hash, as JSON with sorted keys and no blanks, in UTF-8
 
-Anybody can compute that without us: `jq -cS 'del(.hash)' | tr -d '\\n' | sha256sum` of one line.
+Anyone can compute it without avatar-eraser: `jq -cS 'del(.hash)' | tr -d '\\n' | sha256sum` of one line.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 
 
 def genesis(account: str) -> str:
-    """What the first receipt of an account names as the hash before it."""
+    """The previous hash of an account's first receipt."""
     return hashlib.sha256(f"avatar-eraser: receipts of account {account}".encode()).hexdigest()
 
 
 def canonical(values: dict[str, Any]) -> bytes:
-    """The one form in which values are hashed and signed."""
+    """The canonical form for hashing and signing."""
     return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def linked(receipt: dict[str, Any], prev: str) -> dict[str, Any]:
-    """The receipt as the next one of its chain."""
+    """The receipt linked to the chain."""
     return sealed(receipt | {"prev": prev})
 
 
@@ -33,5 +33,5 @@ def sealed(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def hash_of(line: dict[str, Any]) -> str:
-    """What its hash has to be, whatever it says."""
+    """The hash that it must have, whatever it says."""
     return hashlib.sha256(canonical({name: value for name, value in line.items() if name != "hash"})).hexdigest()

@@ -1,6 +1,7 @@
-"""Receipts outside Redis: one file a UTC day and account, each like an export, each going on where the last one ends.
+"""Receipts outside Redis: one file per UTC day and account, each like an export, each continuing where the last one
+ends.
 
-DIR/<account>/2026-11-21.jsonl        written under another name, read back, then renamed: there whole, or not at all
+DIR/<account>/2026-11-21.jsonl        written under another name, read back, then renamed: complete, or not there
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ from worker.receipts.serialization import Form, header, is_trailer, read, writte
 from worker.receipts.signature import Signer
 
 OLD_DRAFT_S = 3600.0
-LONGEST = 16 * 1024 * 1024  # bytes of a line: a receipt that ten thousand asked for has a tenth of it
-TRAILER = 4096  # bytes: none of ours is longer
+LONGEST = 16 * 1024 * 1024  # bytes of a line: a receipt with ten thousand requesters has a tenth of it
+TRAILER = 4096  # bytes: no trailer is longer
 _NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")
 
 
 class DayFileWrong(EraserError):
-    """A file of receipts is not what it has to be. It is never overwritten: a person has to look."""
+    """A file of receipts is wrong. It is never overwritten: a person has to look at it."""
 
 
 class ReceiptsElsewhere(DayFileWrong):
-    """The directory lacks receipts that have left Redis: they went to another one, or its files are lost."""
+    """The directory lacks receipts that have left Redis: they are in another one, or its files are lost."""
 
     def __init__(self, folder: Path, account: str, *, there: int, archived: int) -> None:
         lacks, away = f"has none of the receipts 1 to {archived:,} that have left Redis", ""
@@ -73,9 +74,9 @@ class DayFiles:
     def write(
         self, day: int, lines: Iterable[dict[str, Any]], progress: ReceiptProgress, signer: Signer | None
     ) -> dict[str, Any]:
-        """Write the file of a day, whole or not at all, and read it back. Returns its trailer.
+        """Write the file of a day, completely or not at all, and read it back. Returns its trailer.
 
-        One that is there already and ends with the same head was written before a crash, or by another worker.
+        A file that exists already and ends with the same head was written before a crash, or by another worker.
         Raises `DayFileWrong` and `OSError`.
         """
         path, prev = self.path(day), head_of(self.account, progress.archived)
@@ -96,14 +97,16 @@ class DayFiles:
         return end
 
     def _sweep(self) -> None:
-        """Drafts of a process that died while it wrote them."""
+        """Remove drafts of a process that died while it wrote them."""
         for draft in self._folder.glob(".*.jsonl.*"):
-            with suppress(FileNotFoundError):  # one that is being written is renamed at any moment
+            with suppress(FileNotFoundError):  # a draft that is being written may be renamed at any moment
                 if draft.stat().st_mtime < time.time() - OLD_DRAFT_S:
                     draft.unlink()
 
     def check(self, progress: ReceiptProgress) -> None:
-        """Would the next file go on where the last one ends? Reads that one's end only. Raises `DayFileWrong`."""
+        """Check that the next file would continue where the last one ends. Reads only that one's end. Raises
+        `DayFileWrong`.
+        """
         paths = self.paths()
         if paths and _end(paths[-1])["prev"] == head_of(self.account, progress.archived):
             return  # it was just written, and has not left Redis yet
@@ -116,10 +119,10 @@ class DayFiles:
         self._check_end(others, progress, checked)
 
     def _check_end(self, last: list[Path], progress: ReceiptProgress, end_of: Callable[[Path], dict[str, Any]]) -> None:
-        """A file has to go on where the last one ends, so another Redis does not mix its receipts with these.
+        """A file must continue where the last one ends, so that another Redis does not mix its receipts with these.
 
-        A day goes only to a directory that has all before it, or to an empty one that may begin without them: no chain
-        is split between two.
+        A day goes only to a directory with all earlier days, or to an empty one that was allowed by an operator: no
+        chain is split between two.
         """
         end: dict[str, Any] = end_of(last[0]) if last else {"head": genesis(self.account), "last_n": 0}
         archived, there = progress.archived, int(end["last_n"] or 0)
@@ -139,9 +142,9 @@ class DayFiles:
         )
 
     def lines(self, day: int = 1) -> Iterator[dict[str, Any]]:
-        """Every receipt of the files from a day on, and perhaps some before it, as one chain.
+        """Every receipt of the files from a day on, and possibly some before it, as one chain.
 
-        Raises `DayFileWrong`, also where a file that may have had some of that day or later is not there any more.
+        Raises `DayFileWrong`, also if a file that may have had some of that day or later is missing.
         """
         after: str | None = None
         for path in self._from(day):
@@ -157,8 +160,8 @@ class DayFiles:
             after = end["head"]
 
     def _from(self, day: int) -> list[Path]:
-        """The files of a day and all later ones, with that of the day before: an entry may be older than its settling
-        says. Where there is none of the day, the last one before it comes first: then a gap shows."""
+        """The files of a day and all later ones, with that of the day before: an entry may be older than its settlement
+        says. If the day has no file, the last one before it comes first, so that a gap is found."""
         paths = self.paths()
         later = [path for path in paths if path >= self.path(day - 1)]
         gap = not later or later[0] > self.path(day)
@@ -171,7 +174,7 @@ def paths_in(folder: Path) -> list[Path]:
 
 
 def _end(path: Path) -> dict[str, Any]:
-    """The trailer, without reading what stands above it. Raises `DayFileWrong` where there is none."""
+    """The trailer, without reading the receipts. Raises `DayFileWrong` if there is none."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - TRAILER))
         last = file.read().splitlines()[-1:]
@@ -183,7 +186,7 @@ def _end(path: Path) -> dict[str, Any]:
 
 
 def checked(path: Path, head: str | None = None, *, after: str | None = None) -> dict[str, Any]:
-    """The trailer of a file that is as it was written. Raises `DayFileWrong`."""
+    """Verify a file and return its trailer. Raises `DayFileWrong`."""
     try:
         return verify.verify(partial(raw_lines, path), head=head, after=after).trailer
     except verify.VerificationError as fault:
@@ -203,7 +206,7 @@ def write_file(
     signer: Signer | None,
     each: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Write receipts that are linked already and a trailer, which is returned. The disk has them then."""
+    """Write linked receipts and a trailer, which is returned. They are synced to disk."""
     count, first_n, last_n, before, head = 0, None, None, prev, prev
     with path.open("x", encoding="utf-8", newline="") as file:
         os.fchmod(file.fileno(), 0o600)
@@ -223,7 +226,7 @@ def write_file(
 
 
 def sync(folder: Path) -> None:
-    """Wait until the disk has the folder's names."""
+    """Sync the folder to disk."""
     number = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(number)
@@ -232,7 +235,7 @@ def sync(folder: Path) -> None:
 
 
 def raw_lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file as they are; one that is longer than any of ours in pieces."""
+    """The lines of a file unchanged; a line longer than any of ours in pieces."""
     with path.open("rb") as file:
         yield from iter(lambda: file.readline(LONGEST), b"")
 

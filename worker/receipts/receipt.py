@@ -1,4 +1,4 @@
-"""One receipt for people and programs: the stream's short names expanded, every field always there. Pure."""
+"""One receipt for people and programs: the stream's short names expanded, every field always present. Pure."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ FIELDS: Final = (
     "run",
     "policy",
     "lane",
-    "claims",  # of others who asked too
+    "claims",  # of other requesters
     "finished_by",  # who cancelled or discarded it
     "finished_reason",
     "round",
     "attempts",  # DELETE calls in this round
-    "status",  # of the last DELETE, as the two that follow
+    "status",  # of the last DELETE, like the next two
     "code",
     "request_id",
-    "look_request_id",  # of the look that found it gone
+    "look_request_id",  # of the lookup that found it gone
     "asset_id",
     "voice_train_job_id",
     "related",  # the documents do not say whether the DELETE removes those two as well
@@ -45,7 +45,9 @@ FIELDS: Final = (
 
 
 def expand(account: str, entry: ReceiptEntry) -> dict[str, Any]:
-    """A receipt with its full names, in the order of `FIELDS`. No floats: programs in other languages hash it too."""
+    """A receipt with its full names, in the order of `FIELDS`. No floats, because programs in other languages hash
+    it, too.
+    """
     values = {name: value or None for name, value in entry.fields.items()}
     return {
         "v": VERSION,

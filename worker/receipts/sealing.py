@@ -1,6 +1,6 @@
-"""Seals what is new in the stream of an account, and reads what was sealed as the chain that it has to be.
+"""Seals new receipts in the stream of an account, and reads sealed ones while checking the chain.
 
-The chain is a function of the entries alone. So whoever reads it again computes it again, and finds what was altered or
+The chain is a function of the entries alone. So every read computes it again, and detects what was altered or
 dropped inside Redis after it was sealed.
 """
 
@@ -23,14 +23,14 @@ from worker.receipts.receipt import expand
 
 log = logging.getLogger(__name__)
 
-SEAL_S = 1.0  # how long a receipt may stand unsealed
-LATELY_S = 5.0  # how long an account is looked at each second after it was at work
+SEAL_S = 1.0  # how long a receipt may be unsealed
+LATELY_S = 5.0  # how long an account is checked each second after it was active
 
 
 class Broken(EraserError):
-    """Receipts in Redis are not what was sealed.
+    """Receipts in Redis were changed after they were sealed.
 
-    `first` and `last`: numbers between which the break lies. `until`: the next seal, from where the chain goes on.
+    `first` and `last`: numbers between which the break is. `until`: the next seal, from where the chain continues.
     """
 
     def __init__(self, account: str, first: int, last: int, why: str, *, until: Checkpoint) -> None:
@@ -42,12 +42,12 @@ class Broken(EraserError):
 
 
 class Unreadable(EraserError):
-    """An entry of the stream is no receipt: somebody else wrote into it."""
+    """An entry of the stream is not a receipt: another program wrote into it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A receipt with `prev` and `hash`, and where it stands in the stream."""
+    """A receipt with `prev` and `hash`, and its place in the stream."""
 
     checkpoint: Checkpoint
     settled_ms: int
@@ -55,7 +55,7 @@ class Line:
 
 
 def seal(ledger: Ledger, *, most: int = PAGE) -> bool:
-    """Seal at most so many. Returns whether there are more. Of two that seal at once the second changes nothing."""
+    """Seal at most so many. Returns whether there are more. If two seal at once, the second changes nothing."""
     receipts = Receipts(ledger.client, ledger.account, ledger.keys)
     was = receipts.progress().sealed
     entries = receipts.read_page(was.id, limit=most)
@@ -69,14 +69,14 @@ def seal(ledger: Ledger, *, most: int = PAGE) -> bool:
 
 
 def seal_all(ledger: Ledger) -> None:
-    """Seal whatever is there now."""
+    """Seal all receipts that are there now."""
     while seal(ledger):
         pass
 
 
 @dataclass
 class Sealer:
-    """Seals receipts while this worker dispatches: those of an account that is at work each second."""
+    """Seals receipts while this worker dispatches: each second for active accounts."""
 
     ledger: Callable[[str], Ledger]
     keys: Keys = OURS
@@ -85,9 +85,9 @@ class Sealer:
     _next: float = field(default=float("-inf"))
 
     def tick(self, client: redis.Redis, at_work: Collection[str], also: Collection[str] = ()) -> None:
-        """Seal a page of each account that has something new: of those at work each second, of others only now.
+        """Seal a page of each account with new receipts: active ones each second, others from time to time.
 
-        A fault of ours in here must not stop the dispatcher. Raises redis-py's errors and `Unreachable`.
+        An internal error here must not stop the dispatcher. Raises redis-py's errors and `Unreachable`.
         """
         now = self.clock()
         self._lately |= dict.fromkeys(at_work, now + LATELY_S)
@@ -111,7 +111,7 @@ def head_of(account: str, checkpoint: Checkpoint) -> str:
 
 
 def sealed_lines(receipts: Receipts, after: Checkpoint, until: Checkpoint) -> Iterator[Line]:
-    """Every line after a place, up to another one; each was compared with the next seal before it is given out.
+    """Every line after a place, up to another one; each is compared with the next seal before it is returned.
 
     Raises `Broken`.
     """

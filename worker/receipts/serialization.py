@@ -1,8 +1,8 @@
-"""A receipt and the trailer as one line of JSON or CSV, and back. Pure. What a line says, it can say in one way only.
+"""Serialization: a receipt and the trailer as one line of JSON or CSV, and back. Pure. Each value has only one form.
 
-jsonl   one object a line, keys in the order of `COLUMNS`; the trailer is the last one
-csv     a line of names, then one receipt a line; nothing is an empty cell, lists are JSON; the trailer is the last
-        line, one cell that begins with #
+jsonl   one object per line, keys in the order of `COLUMNS`; the trailer is the last one
+csv     a line of names, then one receipt per line; null is an empty cell, lists are JSON; the trailer is the last
+        line, one cell that starts with #
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _KINDS: Final = dict.fromkeys(COLUMNS, str | None) | (
     | dict.fromkeys(("account", "project_id", "kind", "id", "job_id", "state", "prev", "hash"), str)
     | {"status": int | None, "claims": list}
 )
-_MOST: Final = 2**53  # a number that JSON carries unharmed everywhere; none of ours comes near it
+_MOST: Final = 2**53  # the largest number that is exact in every JSON parser; ours are far below it
 _SIGNED: Final = {"algorithm", "key", "value"}
-KIND: Final = "avatar-eraser receipts"  # how a trailer is known
+KIND: Final = "avatar-eraser receipts"  # marks a trailer
 
 
 TRAILER: Final = {"kind": str, "v": int, "account": str, "count": int, "first_n": int | None, "last_n": int | None} | (
@@ -32,19 +32,19 @@ TRAILER: Final = {"kind": str, "v": int, "account": str, "count": int, "first_n"
 
 
 class Form(StrEnum):
-    """How receipts are written."""
+    """The format of receipts."""
 
     JSONL = "jsonl"
     CSV = "csv"
 
 
 def header(form: Form) -> str | None:
-    """What stands before the first receipt."""
+    """The line before the first receipt."""
     return _cells(COLUMNS) if form is Form.CSV else None
 
 
 def written(form: Form, line: dict[str, Any]) -> str:
-    """A receipt or the trailer, without its end of line."""
+    """Write a receipt or the trailer, without its end of line."""
     if form is Form.JSONL:
         return _json(line)
     if is_trailer(line):
@@ -53,7 +53,7 @@ def written(form: Form, line: dict[str, Any]) -> str:
 
 
 def read(form: Form, text: str) -> dict[str, Any]:
-    """The receipt or the trailer of a line. Raises `ValueError` for what was not written by `written`."""
+    """Read the receipt or the trailer of a line. Raises `ValueError` for any other form than that of `written`."""
     try:
         line = _from_json(text) if form is Form.JSONL else _from_csv(text)
         kinds = TRAILER if is_trailer(line) else _KINDS
@@ -71,7 +71,7 @@ def read(form: Form, text: str) -> dict[str, Any]:
 
 
 def _is_whole(trailer: dict[str, Any]) -> bool:
-    """Whether a trailer names both ends where there are some, and its signature all of its parts."""
+    """Whether a trailer names both ends, if there are receipts, and its signature all its parts."""
     named = [trailer[name] is not None for name in ("first_n", "last_n")]
     signature = trailer["signature"]
     return named == [trailer["count"] > 0] * 2 and (signature is None or set(signature) == _SIGNED)

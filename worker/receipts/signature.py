@@ -1,4 +1,4 @@
-"""Ed25519 over a statement: who has the key vouches for a head. The library is imported when it is needed only."""
+"""Ed25519 signatures of a head. The library is imported only when it is needed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Signer:
         return cls(key, _fingerprint(key.public_key()))
 
     def sign(self, statement: bytes) -> dict[str, Any]:
-        """What goes into a trailer."""
+        """The signature for a trailer."""
         value = base64.b64encode(self._key.sign(statement)).decode()
         return {"algorithm": "Ed25519", "key": self.fingerprint, "value": value}
 
@@ -71,7 +71,7 @@ class Verifier:
         return cls(key, _fingerprint(key))
 
     def why_not(self, statement: bytes, signature: dict[str, Any] | None) -> str | None:
-        """Why the signature does not prove the statement, or None where it does."""
+        """Why the signature is not valid for the statement, or None if it is."""
         from cryptography.exceptions import InvalidSignature
 
         if signature is None:

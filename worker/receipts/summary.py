@@ -1,4 +1,4 @@
-"""Counts what became of jobs: by the latest receipt of each; what a later one superseded is counted apart. Pure."""
+"""A summary of results: by the latest receipt of each job; superseded receipts are counted separately. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Summary:
     """Fill it with `add`, receipt by receipt, in their order."""
 
     receipts: int = 0
-    first_at: str | None = None  # when the first and the last were settled
+    first_at: str | None = None  # times of the first and the last
     last_at: str | None = None
     _latest: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -29,17 +29,17 @@ class Summary:
 
     @property
     def superseded(self) -> int:
-        """Receipts of which there is a later one for the same job."""
+        """Receipts with a later one for the same job."""
         return self.receipts - self.jobs
 
     @property
     def ends(self) -> dict[str, int]:
-        """How many jobs: deleted, gone, discarded, cancelled."""
+        """The number of jobs deleted, gone, discarded, cancelled."""
         found = Counter(end.partition(" ")[0] for end in self._latest.values())
         return {state: found[state] for state in ("deleted", "gone", "discarded", "cancelled")}
 
     @property
     def evidence(self) -> dict[str, int]:
-        """Of those that are gone, how sure that is."""
+        """The evidence of those that are gone."""
         found = Counter(end.partition(" ")[2] for end in self._latest.values() if end.startswith("gone"))
         return dict(sorted(found.items()))

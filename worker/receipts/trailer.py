@@ -1,4 +1,6 @@
-"""The last line of a file of receipts: what stands above it, so that cutting and adding show; perhaps signed."""
+"""The last line of a file of receipts: it describes the lines above it, so that cutting and adding are detected;
+may be signed.
+"""
 
 from __future__ import annotations
 
@@ -29,5 +31,5 @@ def made(
 
 
 def statement(trailer: dict[str, Any]) -> bytes:
-    """What is signed: the trailer without its signature and its hash."""
+    """The signed statement: the trailer without its signature and its hash."""
     return canonical({name: value for name, value in trailer.items() if name not in ("signature", "hash")})

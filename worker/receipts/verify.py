@@ -1,7 +1,7 @@
-"""Is a file of receipts as it was written? Offline; names the first line that was altered, dropped, moved or added.
+"""Verifies a file of receipts, offline. Names the first line that was altered, dropped, moved or added.
 
-Within itself a file shows every change that was not made by computing all hashes anew. Against that only what is kept
-elsewhere helps: its head, or the public key of its signature.
+By itself a file shows every change, unless all hashes were recomputed. That is detected only with something kept
+elsewhere: its head, or the public key of its signature.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from worker.receipts.signature import Verifier
 from worker.receipts.summary import Summary
 from worker.receipts.trailer import statement
 
-Lines = Callable[[], Iterable[bytes]]  # with their ends; may be asked for twice
+Lines = Callable[[], Iterable[bytes]]  # lines with their ends; called twice
 
 
 class VerificationError(Exception):
-    """The first thing that is wrong. `line` counts from 1; 0: the file as a whole."""
+    """The first error. `line` counts from 1; 0: the file as a whole."""
 
     def __init__(self, line: int, why: str) -> None:
         super().__init__(f"line {line:,}: {why}" if line else why)
@@ -29,7 +29,7 @@ class VerificationError(Exception):
 
 @dataclass
 class Verification:
-    """What was read of a file."""
+    """The result of reading a file."""
 
     form: Form
     summary: Summary = field(default_factory=Summary)
@@ -38,7 +38,7 @@ class Verification:
 
 @dataclass
 class _At:
-    """Where the reading has come to."""
+    """The current position."""
 
     number: int  # of the line
     n: int | None = None  # of the last receipt
@@ -57,7 +57,7 @@ def verify(
     """Read a file to its end. Raises `VerificationError`.
 
     head: the hash that its last receipt must have; after: the one that its first receipt must continue from; tally:
-    counts what was read before a fault, too.
+    also counts what was read before a fault.
     """
     form = _form(lines())
     reading, at = Verification(form, summary if summary is not None else Summary()), _At(0)
@@ -119,7 +119,7 @@ def _check(
     others: Callable[[], Iterator[tuple[int, dict[str, Any]]]],
     foretold: dict[str, Any],
 ) -> None:
-    """Does a receipt, good in itself, follow the one before it?"""
+    """Check that a receipt, valid by itself, follows the one before it."""
     if line["account"] != (at.account or foretold.get("account", line["account"])):
         raise VerificationError(
             number, f"added or altered: {_name(line)} is of another account, {str(line['account'])[:40]}"
@@ -182,7 +182,7 @@ def _check_outside(
     after: str | None,
     others: Callable[[], Iterator[tuple[int, dict[str, Any]]]],
 ) -> None:
-    """What only something that is kept elsewhere can tell."""
+    """The checks that need something kept elsewhere."""
     trailer = reading.trailer
     if after is not None and trailer["prev"] != after:
         raise VerificationError(
@@ -206,7 +206,7 @@ def _check_outside(
 
 
 def _parsed(lines: Lines, form: Form) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Every line that can be read, with its number."""
+    """Every readable line, with its number."""
     for number, raw in enumerate(lines(), 1):
         try:
             yield number, read(form, raw.removesuffix(b"\n").decode())
@@ -215,7 +215,7 @@ def _parsed(lines: Lines, form: Form) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _foretold(lines: Lines, form: Form) -> dict[str, Any]:
-    """The trailer, if there is a good one: it says what the first line has to be."""
+    """The trailer, if there is a valid one: it says what the first line must be."""
     checkpoint = b'{"kind":' if form is Form.JSONL else b'"# '
     for raw in lines():
         if raw.startswith(checkpoint):

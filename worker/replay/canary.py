@@ -1,10 +1,10 @@
-"""How far a replay goes on: one letter, then ten, then up to a hundred, then the gate's pace. Pure.
+"""Decides how a replay continues: one dead letter, then ten, then up to a hundred, then the gate's rate. Pure.
 
     canary ─ it was deleted, or is gone ─▶ ten ─▶ hundred ─▶ rest
        │ it failed again                    │        │ half of them failed again
        └──────────────▶ stop ◀──────────────┴────────┘
 
-Only the first word on a letter counts: an attempt that was used, or an end. Waiting is not failing.
+Only the first result of each deletion counts: a used attempt, or a final state. Waiting is not failing.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from dataclasses import dataclass
 
 from worker.ledger.replays import Replay, ReplayStage
 
-SOON_S, LATER_S = 0.2, 1.0  # between two looks: while a few letters decide about the rest, and while the rest goes
-LONGEST_S = 5.0  # where nothing has happened for long: a closed gate, an outage
+SOON_S, LATER_S = 0.2, 1.0  # between two checks: while the first ones decide about the rest, and while the rest runs
+LONGEST_S = 5.0  # if nothing has happened for long: a closed gate, an outage
 TEN = 1 + 10
 HUNDRED = 100
-AHEAD_S = 30.0  # of the gate's pace that is fed ahead
+AHEAD_S = 30.0  # seconds of the gate's rate that are started in advance
 LEAST_AHEAD, MOST_AHEAD = 50, 500
-ASIDES = 10  # canaries that wait for reasons of their own, before the rest need not wait for them
+ASIDES = 10  # canaries that may wait for their own reasons before the rest stops waiting for them
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Let so many more begin; 0: only the stage changes."""
+    """Start so many more; 0: only the stage changes."""
 
     count: int
     stage: ReplayStage
@@ -32,12 +32,12 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do before more is known."""
+    """Nothing to do until more is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """It fails again: the rest stays dead."""
+    """Deletions fail again: the rest stays dead."""
 
     why: str
 
@@ -46,7 +46,7 @@ Decision = Feed | Wait | Stop
 
 
 def decide(seen: Replay, pace: float) -> Decision:
-    """What to do with a running replay. pace: calls a second that the account's gate aims at."""
+    """The next step of a running replay. pace: calls per second that the account's gate allows."""
     match seen.stage:
         case ReplayStage.CANARY:
             return _after_one(seen)
@@ -86,5 +86,5 @@ def _after_a_hundred(seen: Replay) -> Decision:
 
 
 def look_again_s(stage: ReplayStage, idle_s: float) -> float:
-    """When to look again, where nothing was fed for so long."""
+    """When to check again, if nothing was started for so long."""
     return min(LONGEST_S, max(LATER_S if stage is ReplayStage.REST else SOON_S, idle_s / 20))

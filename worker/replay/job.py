@@ -1,4 +1,4 @@
-"""One step of a replay: look at its counts, decide, make one move. Any process may take it, at any time, twice."""
+"""One step of a replay: read its counts, decide, make one move. Any process may take it at any time, even twice."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from worker.replay.canary import Feed, Stop, decide, look_again_s
 
 log = logging.getLogger(__name__)
 
-_DECISIONS = 4  # a step passes at most the three stages and feeds
+_DECISIONS = 4  # a step passes at most the three stages and one batch
 
 
 def step(ledger: Ledger, replay: str, notify: Callable[[str], None]) -> float | None:
-    """Go on with a replay, by at most 500 letters. Returns when to look again, in seconds; None: nothing is left to do.
+    """Continue a replay by at most 500 deletions. Returns when to check again, in seconds; None: nothing is left to do.
 
-    Raises `Unreachable`; what was not done then, the next step does.
+    Raises `Unreachable`; the next step does what was not done.
     """
     replays, budget, stage = Replays(ledger), BATCH, ReplayStage.CANARY
     for _ in range(_DECISIONS):

@@ -1,4 +1,4 @@
-"""What a replay would do, before anybody does it: which letters, in which order, how long. Pure."""
+"""The plan of a replay: which dead letters, in which order, how long. Pure."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from worker.replay.canary import TEN
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one account has to do."""
+    """One account's part of a replay."""
 
     account: str
-    mark: int  # the number of the latest death when the letters were chosen
-    letters: tuple[DeadLetter, ...]  # in the order in which they go
-    rate: float  # calls a second that the gate aims at
+    mark: int  # the number of the latest failure when the dead letters were selected
+    letters: tuple[DeadLetter, ...]  # in the order of their start
+    rate: float  # calls per second that the gate allows
     gate: str  # ok, outage, paused, …
     due_before: int  # deletions that are due already
 
     @property
     def seconds(self) -> float:
-        """How long the first calls take, where nothing else is in the way."""
+        """How long the first calls take, without other work."""
         return len(self.letters) / self.rate
 
 
 def apart(letters: Iterable[DeadLetter], on_hold: OnHold) -> tuple[list[DeadLetter], list[DeadLetter]]:
-    """Those that go, and those that are on hold: for them nothing is sent, so they stay dead."""
+    """The ones to replay, and the ones on hold, which stay dead."""
     go: list[DeadLetter] = []
     held: list[DeadLetter] = []
     for letter in letters:
@@ -38,7 +38,7 @@ def apart(letters: Iterable[DeadLetter], on_hold: OnHold) -> tuple[list[DeadLett
 
 
 def canaries_first(letters: Sequence[DeadLetter], group_of: Callable[[DeadLetter], str]) -> list[DeadLetter]:
-    """The first eleven, which decide about the rest, are taken from all groups in turn, the largest first."""
+    """Take the first eleven, which decide about the rest, from all groups in turn, the largest first."""
     by_group: dict[str, list[DeadLetter]] = {}
     for letter in letters:
         by_group.setdefault(group_of(letter), []).append(letter)

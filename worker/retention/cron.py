@@ -1,4 +1,4 @@
-"""Five fields of cron, in UTC: no time of the year is skipped or comes twice. Pure: now is an argument."""
+"""Cron schedules with five fields, in UTC: no time is skipped or comes twice. Pure: now is an argument."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from worker.model.errors import UsageError
 
-_FAR = 366 * 9  # days: from one 29 February to the next is eight years at most
+_FAR = 366 * 9  # days: from one 29 February to the next are at most eight years
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7))
 _NAMES = {
     "month": ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
@@ -21,7 +21,7 @@ _EXPECTED = "expected five fields, minute hour day-of-month month day-of-week, s
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """When something is due: its slots are whole minutes, UTC."""
+    """A schedule: its times are whole minutes, UTC."""
 
     text: str
     minutes: tuple[int, ...]
@@ -32,7 +32,7 @@ class Cron:
 
     @classmethod
     def parse(cls, text: str) -> Cron:
-        """Read it. Raises `UsageError` saying what was expected."""
+        """Parse it. Raises `UsageError` saying what was expected."""
         fields = text.lower().split()
         if len(fields) != len(_FIELDS):
             raise UsageError(f"{_EXPECTED}; found {text[:40]!r}")
@@ -57,15 +57,15 @@ class Cron:
         return cron
 
     def last_until(self, now: datetime) -> datetime | None:
-        """The last slot that is not after now."""
+        """The last time that is not after now."""
         return next((slot for slot in self._slots(now, -1) if slot <= now), None)
 
     def next_after(self, now: datetime) -> datetime | None:
-        """The first slot after now."""
+        """The first time after now."""
         return next((slot for slot in self._slots(now, 1) if slot > now), None)
 
     def _slots(self, now: datetime, way: int) -> Iterator[datetime]:
-        """The slots of today, then of the next days or those before, in that order."""
+        """The times of today, then of the following or the preceding days, in that order."""
         today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         for number in range(_FAR):
             day = today + timedelta(days=way * number)

@@ -1,8 +1,9 @@
-"""Reads a project's jobs to the end, although jobs vanish while it pages. Faults are retried, then told: never guessed.
+"""Reads all jobs of a project, although jobs are deleted while it pages. Errors are retried, then reported, never
+guessed.
 
-Deleting shifts every page behind it. So the jobs come in the order of their creation, and each page begins a little
-before the end of the last one: where it shows a job that is known already, nothing lies between the two. Where it
-does not, the reading goes back until it does. A job that is seen twice counts once.
+Deleting shifts all later pages. So the jobs are read in order of creation, and each page starts a little
+before the end of the last one: if it shows a known job, there is no gap between the two. If it
+does not, the reading goes back until it does. A job that is listed twice counts once.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from worker.model.errors import Unreachable
 PAGE: Final = 100
 OVERLAP: Final = 10
 TRIES: Final = 6  # of one page, while MetaStudio fails
-THROTTLED_TRIES: Final = 12  # while it answers 429: that is no failure
+THROTTLED_TRIES: Final = 12  # while it answers 429, which is not a failure
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 
 
@@ -29,23 +30,23 @@ class ListPage(Protocol):
 
 
 class Incomplete(Unreachable):
-    """The list could not be read to its end. What was read before stands."""
+    """The list could not be read to its end. What was read before is valid."""
 
 
 @dataclass(slots=True)
 class JobListing:
-    """One reading of one project. `turn()` waits for a slot of the lookups' pace; `pause(s)` returns True to stop."""
+    """One reading of one project. `turn()` waits for a slot of the lookups' rate; `pause(s)` returns True to stop."""
 
     page: ListPage
     turn: Callable[[], None]
     pause: Callable[[float], bool]
     renew: Callable[[Response], bool] = lambda _: False
     filters: dict[str, Any] | None = None
-    count: int | None = None  # what MetaStudio says that there are
-    date: datetime | None = None  # MetaStudio's clock at the first answer
+    count: int | None = None  # the total that MetaStudio reports
+    date: datetime | None = None  # MetaStudio's time of the first answer
 
     def rows(self) -> Iterator[JobRow]:
-        """Every job once. Raises `Incomplete` where the list does not go on; what came before is good."""
+        """Every job once. Raises `Incomplete` if the list cannot be continued; earlier rows are valid."""
         known: set[str] = set()
         offset = furthest = back = longest = 0
         while True:
@@ -53,14 +54,14 @@ class JobListing:
             if self.count and not (rows or known or self.filters):
                 raise Incomplete(f"MetaStudio counts {self.count:,} jobs but shows none: its list cannot be trusted")
             fresh = [row for row in rows if row.job_id not in known]
-            if offset > 0 and len(fresh) == len(rows):  # nothing known: what lies between is not
+            if offset > 0 and len(fresh) == len(rows):  # no known job: there may be a gap
                 back = max(PAGE, back * 2)
                 offset = max(0, offset - back)
                 continue
             known.update(row.job_id for row in fresh)
             yield from _once(fresh)
             if not fresh and len(rows) < longest:
-                return  # the end, wherever it has come to
+                return  # the end of the list
             longest = max(longest, len(rows))
             if not fresh and offset >= furthest:
                 if len(rows) < PAGE:
@@ -75,7 +76,7 @@ class JobListing:
             offset += max(1, len(rows) - OVERLAP)
 
     def _read(self, offset: int) -> tuple[JobRow, ...]:
-        """One page, however often it has to be asked for."""
+        """One page, with retries."""
         failed = throttled = 0
         wait_s = FIRST_PAUSE_S
         while True:
@@ -103,7 +104,7 @@ class JobListing:
 
 
 def _once(rows: list[JobRow]) -> Iterator[JobRow]:
-    """A page that names a job twice names it once."""
+    """Each job of a page only once."""
     return iter({row.job_id: row for row in rows}.values())
 
 

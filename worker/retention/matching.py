@@ -1,4 +1,4 @@
-"""Does a job match a policy, and if not, why? The only place that decides; MetaStudio's own filters only narrow."""
+"""Whether a job matches a policy, and if not, why. Only this module decides; MetaStudio's own filters only narrow."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from worker.metastudio.states import is_deletable
 from worker.model.ids import why_bad_id
 from worker.retention.policy import Policy
 
-_BEFORE_ANY_JOB = datetime(2000, 1, 1, tzinfo=UTC)  # the years 1, 1900 and 1970 are how programs say "unknown"
+_BEFORE_ANY_JOB = datetime(2000, 1, 1, tzinfo=UTC)  # programs write the years 1, 1900 and 1970 for "unknown"
 
 
 class Reason(StrEnum):
-    """Why a job is not asked for."""
+    """Why a job is not requested."""
 
-    STATE = "state"  # it is in none of the policy's states
+    STATE = "state"  # its state is not one of the policy's
     NO_TIME = "no_time"  # MetaStudio does not say how old it is
     TOO_YOUNG = "too_young"
     FILTER = "filter"  # another batch, tag, name, …
     BAD_ID = "bad_id"  # its id must not reach a URL
     HELD = "held"  # on the hold list
-    ALREADY_REQUESTED = "already_requested"  # a deletion is under way, dead, given up or done
-    OVER_CAP = "over_cap"  # a cap stops the run, so none is asked for
-    NOT_LISTED = "not_listed"  # MetaStudio's filters left it out (`narrow = true`)
+    ALREADY_REQUESTED = "already_requested"  # already requested: in progress, dead, discarded or done
+    OVER_CAP = "over_cap"  # a cap stops the run, so none is requested
+    NOT_LISTED = "not_listed"  # excluded by MetaStudio's filters (`narrow = true`)
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """Why a job does not match, in a word and for people."""
+    """Why a job does not match: the reason and its text."""
 
     reason: Reason
     text: str
 
 
 def reference_time(policy: Policy, row: JobRow) -> datetime | None:
-    """The time that the policy goes by."""
+    """The time that the policy compares."""
     return row.create_time if policy.age_by == "create_time" else row.last_update_time
 
 
 def mismatch(policy: Policy, row: JobRow, now: datetime) -> Mismatch | None:
-    """Why the policy does not mean this job; None: it does. What is not known never matches."""
+    """Why the job does not match the policy; None: it does. Unknown values never match."""
     if row.state not in policy.states or not is_deletable(row.state):
         state = row.state if row.state.isascii() and row.state.isprintable() else "unreadable"
         return Mismatch(Reason.STATE, f"its state is {state[:40]}")

@@ -1,4 +1,4 @@
-"""What a run would ask for and what not, and whether a cap stops it. Pure values: `survey` fills them."""
+"""What a run would request and what not, and whether a cap stops it. Pure values, filled by `survey`."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from worker.retention.policy import ALWAYS, Policy
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """One job that the policy means, and nothing speaks against."""
+    """One job that matches and is to be requested."""
 
     ref: Ref
     state: str
-    touched: datetime  # what the policy goes by: created, or last updated by the user
+    touched: datetime  # the time that the policy compares: created, or last updated by the user
     asset_id: str | None
 
 
 @dataclass(slots=True)
 class ProjectPlan:
-    """One project's share."""
+    """One project's part of the plan."""
 
     project: str
     listed: int = 0  # jobs that were read
-    total: int = 0  # jobs that there are: those that were read, or what MetaStudio counts without filters
+    total: int = 0  # the total: the jobs that were read, or MetaStudio's count without filters
     chosen: list[Chosen] = field(default_factory=list)
     skipped: Counter[Reason] = field(default_factory=Counter)
     problem: str | None = None  # why the list could not be read to its end
 
     @property
     def percent(self) -> float:
-        """How much of the project would go; all of it where nobody knows how much there is."""
+        """The share of the project that would be deleted; 100 if the total is not known."""
         if not self.chosen:
             return 0.0
         return 100.0 * len(self.chosen) / self.total if self.total else 100.0
@@ -43,7 +43,7 @@ class ProjectPlan:
 
 @dataclass(frozen=True, slots=True)
 class CapOverride:
-    """What a person allowed for this one run: so many jobs, of these projects."""
+    """An operator's permission for this one run: so many jobs, of these projects."""
 
     most: int
     projects: frozenset[str]
@@ -51,7 +51,7 @@ class CapOverride:
 
 @dataclass(slots=True)
 class Plan:
-    """A policy's plan. `over` says why a cap stops the run; empty: it may go."""
+    """A policy's plan. `over` says why a cap stops the run; empty: it may run."""
 
     policy: Policy
     projects: list[ProjectPlan] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Plan:
         return [f"project {each.project}: {each.problem}" for each in self.projects if each.problem]
 
     def over(self, cap_override: CapOverride | None = None) -> list[str]:
-        """The caps that this plan is over, in numbers. A person's allowance stands in the place of both caps."""
+        """The exceeded caps, in numbers. An operator's permission replaces both caps."""
         if cap_override is not None:
             return self._over_override(cap_override)
         policy = self.policy
@@ -98,7 +98,7 @@ class Plan:
         return found
 
     def how_to_allow(self) -> str:
-        """What to type, or to write into the policy, if all of it is meant."""
+        """The command, or the policy's keys, that allow all of it."""
         confirm = " ".join(f"--confirm {each.project}" for each in self.projects if each.chosen)
         share = max((each.percent for each in self.projects), default=0.0)
         return (
@@ -108,5 +108,5 @@ class Plan:
 
 
 def cap_override(most: int | None, confirmed: Collection[str]) -> CapOverride | None:
-    """What `--max N --confirm P` says; None where nothing was said."""
+    """The permission from `--max N --confirm P`; None without it."""
     return None if most is None else CapOverride(most, frozenset(confirmed))

@@ -1,4 +1,6 @@
-"""Makes the plan: every job of the policy's projects against the policy, the holds and the ledger. Changes nothing."""
+"""The planner: compares every job of the policy's projects with the policy, the holds and the ledger. Changes
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from worker.rules.classify import is_of
 
 BATCH = 500  # jobs whose deletions are looked up at once
 LOOK_PATIENCE_S = 120.0
-# Gates at which no list is asked for: a pause is for every call, and some refusals more lock a key.
+# Gate states in which no list is requested: a pause applies to every call, and a few more refusals lock a key.
 CLOSED = ("paused", "credentials", "misconfigured")
 
 _REQUESTABLE = {None, State.CANCELLED}
@@ -37,7 +39,7 @@ _TEXT = {
 
 @dataclass(frozen=True, slots=True)
 class JobDecision:
-    """One job as the plan sees it; `why` is None for one that is chosen."""
+    """One job and its result; `why` is None for a selected one."""
 
     project: str
     row: JobRow
@@ -46,17 +48,17 @@ class JobDecision:
 
 @dataclass(slots=True)
 class Planner:
-    """One reading of MetaStudio for one policy. `tell` gets every job, `advance(listed, of)` how far it is."""
+    """One plan of one policy. `tell` gets every job, `advance(listed, of)` the progress."""
 
     app: RetentionContext
     policy: Policy
     account: str
     tell: Callable[[JobDecision], None] = lambda _: None
     advance: Callable[[int, int | None], None] = lambda _listed, _of: None
-    skew_ms: float | None = None  # MetaStudio's clock less Redis's, as the gate learnt it
+    skew_ms: float | None = None  # MetaStudio's clock minus Redis's, as the gate knows it
 
     def plan(self) -> Plan:
-        """The whole plan. A project whose list does not end carries its problem. Raises `Unreachable` and settings'."""
+        """The whole plan. A project whose list does not end has a problem. Raises `Unreachable` and `SettingsError`."""
         gate = self.app.queries(self.account).gate()
         if gate.gate in CLOSED:
             raise Unreachable(
@@ -92,7 +94,7 @@ class Planner:
     def _judge(self, plan: ProjectPlan, rows: list[JobRow], on_hold: OnHold, now: datetime) -> None:
         plan.listed += len(rows)
         if any(row.app_user_id for row in rows):
-            with suppress(Unreachable):  # a list can be read where nothing can be written
+            with suppress(Unreachable):  # a plan only reads, so it works even if Redis accepts no writes
                 self.app.ledger(self.account).users.note_in(plan.project)
         matching = [row for row in rows if mismatch(self.policy, row, now) is None]
         refs = [Ref(plan.project, row.job_id) for row in matching]
@@ -106,7 +108,7 @@ class Planner:
             self.tell(JobDecision(plan.project, row, why))
 
     def _spared(self, ref: Ref, row: JobRow, states: dict[Ref, State | None], on_hold: OnHold) -> Mismatch | None:
-        """What speaks against a job that matches."""
+        """Why a matching job is not requested."""
         state = states[ref]
         if not is_of(row, ref.project_id):
             return Mismatch(Reason.FILTER, "MetaStudio says that it belongs to another project")
@@ -122,18 +124,18 @@ class Planner:
         return None
 
     def _chosen(self, project: str, row: JobRow) -> Chosen:
-        asset = row.asset_id if row.asset_id and ID.fullmatch(row.asset_id) else None  # only what is surely an id
+        asset = row.asset_id if row.asset_id and ID.fullmatch(row.asset_id) else None  # only a valid id
         return Chosen(Ref(project, row.job_id), row.state, reference_time(self.policy, row) or self.app.now(), asset)
 
     # -- asking MetaStudio -------------------------------------------------------------------------------------------
 
     def _now(self, job_listing: JobListing) -> datetime:
-        """The earlier one of our clock and MetaStudio's: no clock that runs ahead makes a job old enough."""
+        """The earlier one of our time and MetaStudio's, so that a clock that is ahead makes no job old enough."""
         now = self.app.now()
         return min(now, job_listing.date) if job_listing.date else now
 
     def _filters(self) -> dict[str, Any]:
-        """What may safely narrow the list: each may leave out only what does not match, however it is read."""
+        """Filters that are safe: each excludes only jobs that do not match, however MetaStudio interprets it."""
         policy = self.policy
         wanted: dict[str, Any] = {
             "states": tuple(sorted(policy.states)),
@@ -148,7 +150,7 @@ class Planner:
         return {name: value for name, value in wanted.items() if value is not None}
 
     def _count(self, project: str) -> int:
-        """How many jobs there are, by one unfiltered question."""
+        """The number of jobs, by one unfiltered list."""
         job_listing = self._job_listing(project, {})
         next(job_listing.rows(), None)
         return job_listing.count or 0
@@ -162,13 +164,13 @@ class Planner:
         return JobListing(page, self._turn, self._pause, client.renew, filters)
 
     def _signed_at(self) -> datetime | None:
-        """MetaStudio's clock where the gate knows that it differs from ours."""
+        """MetaStudio's time if the gate knows that it differs from ours."""
         if self.skew_ms is None:
             return None
         return datetime.fromtimestamp((self.app.queries(self.account).now_ms() + self.skew_ms) / 1000, UTC)
 
     def _turn(self) -> None:
-        """Wait for a slot of the lookups' pace, which all workers and commands share."""
+        """Wait for a slot of the lookups' rate, which all workers and commands share."""
         wait = self.app.ledger(self.account).reserve_lookup(patience_s=LOOK_PATIENCE_S)
         if wait is None:
             raise Incomplete(f"the lists of account {self.account} are busy for {LOOK_PATIENCE_S:g} s and more")
@@ -180,7 +182,7 @@ class Planner:
 
 
 def _batches(rows: Iterable[JobRow]) -> Iterator[list[JobRow]]:
-    """So many at once; where the list breaks off, what came before first."""
+    """In batches; if the list breaks off, the earlier rows come first."""
     batch: list[JobRow] = []
     try:
         for row in rows:

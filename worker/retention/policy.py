@@ -1,4 +1,4 @@
-"""What a policy is: which jobs go, how old they have to be, when, and how many at most. Values; `book` reads them.
+"""A policy: which jobs to delete, their minimum age, the schedule and the caps. Values; `book` reads them.
 
 [policies.failed-trainings]
 projects = ["0605768a2c8026af2f8bc00f4b0d3b7c"]   # of one account
@@ -31,14 +31,14 @@ from worker.retention.cron import Cron
 GRACE_S: Final = 7 * 86400.0
 MAX_JOBS: Final = 100
 MAX_PERCENT: Final = 5.0
-ALWAYS: Final = 10  # jobs that the percentage does not stop: 5 % of a small project is nothing
+ALWAYS: Final = 10  # jobs that the percentage never stops: 5 % of a small project would be none
 AGE_BY: Final = ("create_time", "last_update_time")
 FINISHED: Final = frozenset({"JOB_SUCCESS", "JOB_FINISH"})
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One policy, checked. Durations in seconds; None: not asked for."""
+    """One validated policy. Durations in seconds; None: not set."""
 
     name: str
     projects: tuple[str, ...]
@@ -57,9 +57,9 @@ class Policy:
     max_percent: float = MAX_PERCENT
     narrow: bool = False
     reason: str | None = None
-    hash: str = ""  # of everything that the file says about it
+    hash: str = ""  # hash of the policy's whole text
 
     @property
     def finished(self) -> tuple[str, ...]:
-        """The states it names in which a job may be an avatar in use."""
+        """Its states in which a job may be an avatar in use."""
         return tuple(sorted(self.states & FINISHED))

@@ -30,9 +30,9 @@ _MOST_JOBS = 1_000_000
 
 
 class PolicyFile:
-    """The policies of a file, read again when it changes: a worker must not act on what was corrected. Thread-safe.
+    """The policies of a file, read again when it changes: a worker must not act on an old version. Thread-safe.
 
-    `account_of` names the account that calls for a project, `knows` says whether it is configured.
+    `account_of` returns a project's account, `knows` says whether it is configured.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class PolicyFile:
         self._policies: Mapping[str, Policy] = MappingProxyType({})
 
     def current(self) -> Mapping[str, Policy]:
-        """The policies by name, as the file says now. Raises `SettingsError` for the first mistake in it."""
+        """The current policies of the file, by name. Raises `SettingsError` for the first mistake in it."""
         if self._path is None:
             return self._policies
         with self._lock:
@@ -63,7 +63,7 @@ class PolicyFile:
             return self._policies
 
     def policy_text(self) -> PolicyText | None:
-        """Which text it is. None: no opinion. There is no file, it cannot be read, or it never named a policy."""
+        """The version of the policies. None: there is no file, it cannot be read, or it never had a policy."""
         try:
             policies = self.current()
         except SettingsError:
@@ -78,7 +78,7 @@ class PolicyFile:
         return self._book if self._book.id == name else PolicyText(name, time.time() * 1000, changed=True)
 
     def named(self, name: str) -> Policy:
-        """One policy. Raises `UsageError` naming the nearest one there is."""
+        """One policy. Raises `UsageError` with the most similar name."""
         policies = self.current()
         if name not in policies:
             known = f"; there are: {', '.join(policies)}" if policies else ": write [policies.NAME] into ERASER_CONFIG"
@@ -86,7 +86,7 @@ class PolicyFile:
         return policies[name]
 
     def account(self, policy: Policy) -> str:
-        """The account that calls for its projects."""
+        """The account of its projects."""
         return self._account_of(policy.projects[0])
 
     def _read(self, path: Path) -> dict[str, Policy]:
@@ -236,7 +236,7 @@ class _Table:
         return float(value)
 
     def checked(self, key: str, check: Callable[[str], Any]) -> Any:
-        """A text that something else checks; its complaint gets our place in front."""
+        """A text that another function checks; its error gets the place in the file as a prefix."""
         text = self.text(key)
         try:
             return None if text is None else check(text)

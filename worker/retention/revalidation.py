@@ -1,4 +1,4 @@
-"""Is a swept job still meant when its grace is over? The policies of now are asked about the job of now."""
+"""Re-validation after the grace: does the job, as it is now, match the current policies?"""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from worker.retention.policy_file import PolicyFile
 
 
 class Revalidation:
-    """What an executor asks, as `worker.execution.still_meant.StillMeant`."""
+    """The policy check of executors, as `worker.execution.still_meant.StillMeant`."""
 
     def __init__(self, policy_text: PolicyFile) -> None:
         self._book = policy_text
 
     def policy_text(self) -> PolicyText | None:
-        """Which text of the policies it goes by; None: no opinion."""
+        """The version of the policies in use; None: no policies are known."""
         return self._book.policy_text()
 
     def __call__(self, policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:
         """Why none of the policies means this job any more; None: one does.
 
-        Raises `SettingsError` while the file of the policies is wrong: nothing is sent on a guess.
+        Raises `SettingsError` while the policy file is invalid: nothing is sent on a guess.
         """
         why = "no policy requests it"
         known = self._book.current()

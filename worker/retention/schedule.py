@@ -1,8 +1,8 @@
-"""Runs every policy whose slot is due, once for each slot, whoever asks and however often.
+"""Runs every policy that is due, once for each scheduled time, however often it is asked.
 
-Celery beat asks each minute. A slot is a moment of the policy's schedule; only the last one counts, so that slots that
-were missed are made up once, not several times. Two beats ask twice: the ledger gives the slot away once. Whoever has
-it renews its claim while it works; if it is lost, the next tick after the claim's end goes on under the same run.
+Celery beat asks each minute. A slot is one time of the policy's schedule; only the last one counts, so that missed
+slots are made up once, not several times. Two beats ask twice, but the ledger gives the slot away once. Its holder
+renews the slot while it works; if the holder is lost, the next tick after the slot's expiry continues the same run.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ log = logging.getLogger(__name__)
 EVERY_S = 60.0  # how often beat asks
 NO_POLICY = "the worker lacks ERASER_CONFIG"
 RENEW_S = LEASE_S / 10
-NOT_NOW = (*CLOSED, "outage")  # gates that a sweep waits for
+NOT_NOW = (*CLOSED, "outage")  # gate states that a sweep waits for
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A policy and the slot that it is due for."""
+    """A policy and its due slot."""
 
     policy: Policy
     cron: Cron
@@ -43,7 +43,7 @@ class Due:
 
 
 def due(policy: Policy, now: datetime) -> Due | None:
-    """The last slot until now. Pure: whether it was done already, the ledger says."""
+    """The last slot until now. Pure: the ledger knows whether it was done already."""
     if policy.schedule is None:
         return None
     slot = policy.schedule.last_until(now)
@@ -51,7 +51,7 @@ def due(policy: Policy, now: datetime) -> Due | None:
 
 
 def sweep_due(app: RetentionContext) -> list[Run]:
-    """Do what is due. One policy's trouble does not stop another's. Returns the runs that were done here."""
+    """Run what is due. An error of one policy does not stop another's run. Returns the runs that were done here."""
     now = app.now()
     try:
         policies = app.policies.current()
@@ -75,11 +75,11 @@ def sweep_due(app: RetentionContext) -> list[Run]:
 
 
 def _do(app: RetentionContext, this: Due) -> Run | None:
-    """Do one policy's slot, if it is ours to do."""
+    """Run one policy's slot, if this process gets it."""
     policy = this.policy
     account = app.policies.account(policy)
     if app.queries(account).gate().gate in NOT_NOW:
-        return None  # the slot stays due, and is made up once the gate is open
+        return None  # the slot stays due, and is made up when the gate is open
     runs = Runs(app.ledger(account))
     run = new_run(policy, account, app.now(), slot=this.slot)
     verdict, name = runs.begin(Slot(policy.name, this.cron.text, this.slot.timestamp() * 1000), run.id)
@@ -93,7 +93,7 @@ def _do(app: RetentionContext, this: Due) -> Run | None:
     except EraserError:
         if app.stopping.is_set():
             runs.leave(policy.name, name)
-        raise  # the claim runs out, and the slot is tried again
+        raise  # the slot expires, and is tried again
     if app.stopping.is_set() and swept.unread:
         runs.leave(policy.name, name)
     elif not swept.unread:  # a list that did not end is tried again, too
@@ -107,7 +107,7 @@ def _plan(app: RetentionContext, policy: Policy, account: str, slot_lease: _Slot
 
 @dataclass(slots=True)
 class _SlotLease:
-    """Says now and then that the run goes on."""
+    """Renews the slot from time to time while the run continues."""
 
     runs: Runs
     policy: str
@@ -124,7 +124,7 @@ class _SlotLease:
 
 
 def note_tick(app: RetentionContext, now: datetime, problem: str | None) -> None:
-    """Remember that the schedule lives, so that `eraser status` can say when it does not."""
+    """Record a tick of the schedule, so that `eraser status` can report when it stops."""
     fields: dict[Any, Any] = {"at": now.timestamp() * 1000, "problem": problem or ""}
     try:
         app.redis.hset(app.keys.schedule, mapping=fields)

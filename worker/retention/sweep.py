@@ -1,4 +1,4 @@
-"""Carries a plan out: within the caps, in the bulk lane, with a grace, and with a record of the run."""
+"""Executes a plan: within the caps, in the bulk lane, with a grace, and with a record of the run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """One run's end. `refused` are the caps that stopped it, `unread` the lists that did not end."""
+    """The result of one run. `refused` are the caps that stopped it, `unread` the lists that did not end."""
 
     run: Run
     plan: Plan
@@ -34,7 +34,7 @@ class Swept:
 
 
 def new_run(policy: Policy, account: str, now: datetime, *, slot: datetime | None = None, by: str | None = None) -> Run:
-    """A run before it has done anything. One for a slot has the slot's name, whoever does it."""
+    """A new run. The run of a slot is named after the slot, whichever process does it."""
     if slot is not None:
         name = f"{policy.name}-{slot.astimezone(UTC):%Y%m%d-%H%M}"
     else:
@@ -60,13 +60,13 @@ def sweep(
     why: str | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Swept:
-    """Plan, check the caps, ask. The record is written before, during and after. Raises what the survey raises.
+    """Plan, check the caps, request. The record is written before, during and after. Raises what the survey raises.
 
-    partial: also ask where a list did not end. why: a person's reason to allow more than the caps.
-    advance: told how many were asked for.
+    partial: also request if a list did not end. why: an operator's reason to exceed the caps.
+    advance: called with the number of requests.
     """
     runs = Runs(app.ledger(run.account))
-    earlier = runs.find(run.id)  # somebody began it and was lost
+    earlier = runs.find(run.id)  # a process started it and was lost
     asked_before = earlier.requested if earlier else 0
     run = replace(run, started=earlier.started if earlier else run.started, requested=asked_before)
     runs.write(run)
@@ -100,7 +100,7 @@ def sweep(
 
 
 def _lifted(run: Run, plan: Plan, cap_override: CapOverride | None, why: str | None) -> dict[str, Any] | None:
-    """For the audit: what a person allowed, where the policy's own caps would have stopped the run."""
+    """For the audit: the operator's permission, if the policy's own caps would have stopped the run."""
     if cap_override is None or not plan.over():
         return None
     action = AuditAction(of=f"policy {plan.policy.name}", cap=cap_override.most)
@@ -108,7 +108,7 @@ def _lifted(run: Run, plan: Plan, cap_override: CapOverride | None, why: str | N
 
 
 def _request(app: RetentionContext, run: Run, plan: Plan, action: dict[str, Any] | None) -> Iterable[int]:
-    """Ask for all that is chosen, 500 a round trip; yields how many of each were new."""
+    """Request all selected jobs, 500 per round trip; yields how many of each batch were new."""
     policy, ledger = plan.policy, app.ledger(run.account)
     slot_lease = DeletionRequest(
         lane=Lane.BULK,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 JITTER = 0.2  # added, never subtracted: a step is a promise to the other side
 RETRY_AFTER_MOST_S = 24 * 3600.0  # a server that says more is taken to mean "much later"
-THROTTLED_FIRST_S = 1.0  # for the job itself, doubling; the account's pace is the gate's affair
-THROTTLED_MOST_S = 60.0  # rarely enough that one job that is always throttled slows nobody else down
+THROTTLED_FIRST_S = 1.0  # for the job itself, doubling; the gate controls the account's rate
+THROTTLED_MOST_S = 60.0  # rarely enough that one job that is always throttled does not slow the others down
 THROTTLED_RETRY_AFTER_MOST_S = 15 * 60.0  # as long as the gate honours it
 
 
@@ -38,7 +38,7 @@ class Backoff:
         return self._at_least(self.not_deletable[min(times, len(self.not_deletable)) - 1], random, None)
 
     def patiently(self, times: int, *, random: float) -> float:
-        """The wait after something that uses no attempt came to nothing for the `times`-th time (1 is the first)."""
+        """The wait after something that uses no attempt failed for the `times`-th time (1 is the first)."""
         steps = self.retry or (10.0,)
         return self._at_least(steps[min(times, len(steps)) - 1], random, None)
 
@@ -49,12 +49,12 @@ class Backoff:
         return self._at_least(step, random, asked)
 
     def look_again(self, *, random: float) -> float:
-        """The wait before a second look at a job that nobody ever saw: about a minute by default."""
+        """The wait before the second lookup of a job that was never seen: about a minute by default."""
         first = self.retry[0] if self.retry else 10.0
         return self._at_least(min(60.0, first * 6), random, None)
 
     def while_unseen(self, times: int, *, random: float) -> float | None:
-        """The wait after a whole project looked empty for the `times`-th time; None: a person has to see it."""
+        """The wait after a whole project looked empty for the `times`-th time; None: it becomes a dead letter."""
         if times > max(1, len(self.retry)):
             return None
         return max(self.patiently(times, random=random), self.look_again(random=random))

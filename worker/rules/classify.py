@@ -1,16 +1,17 @@
-"""What an answer says. Pure.
+"""Classifies answers. Pure.
 
     DELETE ──▶ meaning() ──▶ deleted           200 or 204 that nothing in the body contradicts, and nothing else
                              failed            5xx, reset, timeout: the outcome is unknown, try again later
                              ask               400, 404 from MetaStudio, odd 2xx: only a list query can tell
                              throttled, credentials, clock      about the account, not about the job
-                             forbidden         403, wrong URL: a control GET tells the account from the job
+                             forbidden         403, wrong URL: a control GET decides: the account, or the job
     ask ──▶ found() ──▶ absent | present | unknown
     absent ──▶ worker.lookups ──▶ absent     control questions before and after it showed other jobs of the project
-                                  unseen     they showed none: this key may be blind there, so it proves nothing
+                                  unseen     they showed none: this key may not see the jobs, so it proves nothing
                                   unknown    they were not answered
 
-Classify by HTTP status first and by code second: sources disagree on the low MSS codes (API reference, section 2).
+Classify by HTTP status first and by code second, because sources disagree on the low MSS codes (API reference, section
+2).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ NOT_ASKED: Final = Listing(Response(None, TransportFailure.NOT_SENT, None, "not 
 
 
 class ResponseKind(StrEnum):
-    """What the answer to one DELETE says."""
+    """The meaning of the answer to one DELETE."""
 
     DELETED = "deleted"
     ASK = "ask"
@@ -38,7 +39,7 @@ class ResponseKind(StrEnum):
 
 
 class Presence(StrEnum):
-    """What asking for one job by its id says."""
+    """The result of looking up one job by its id."""
 
     PRESENT = "present"
     ABSENT = "absent"
@@ -48,7 +49,7 @@ class Presence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What a look for one job came to, and the answer that decided it."""
+    """The result of a lookup of one job, and the answer that decided it."""
 
     listing: Listing
     what: Presence
@@ -72,11 +73,11 @@ _CLOCK_WORDS = ("signature expired",)
 
 
 def classify(response: Response) -> ResponseKind:
-    """What the answer to a DELETE says."""
+    """Classify the answer to a DELETE."""
     status = response.status
     if status is None:
         return ResponseKind.FAILED
-    if response.of_iam:  # it may refuse us, or not; about the job and MetaStudio's pace it knows nothing
+    if response.of_iam:  # IAM may refuse us or not; it says nothing about the job or MetaStudio's rate limit
         return ResponseKind.CREDENTIALS if 400 <= status < 500 and status not in (408, 429) else ResponseKind.FAILED
     special = _BY_CODE.get((status, response.code or ""))
     if special:
@@ -99,12 +100,12 @@ def classify(response: Response) -> ResponseKind:
 
 
 def _contradicts_itself(response: Response) -> bool:
-    """Whether a success brings a proxy's page, an error, or a body that was cut short and may have been one."""
+    """Whether a success has a proxy's page, an error, or a truncated body that may have been one."""
     return response.truncated or response.body in (Body.HTML, Body.OTHER) or bool(response.code or response.message)
 
 
 def outcome_unknown(response: Response) -> bool:
-    """Whether the job may have been deleted although nobody said so."""
+    """Whether the job may have been deleted although no answer says so."""
     if response.of_iam:
         return False
     match classify(response):
@@ -119,7 +120,7 @@ def outcome_unknown(response: Response) -> bool:
 
 
 def presence(listing: Listing, job_id: str, project_id: str | None = None) -> tuple[Presence, JobRow | None]:
-    """Present: a row with exactly this id. Absent: a well-formed 200 that counts none. Anything else is unknown.
+    """Present: a row with exactly this id. Absent: a well-formed 200 with count 0. Anything else is unknown.
 
     An absence by itself is no proof: see `worker.lookups`.
     """
@@ -133,7 +134,7 @@ def presence(listing: Listing, job_id: str, project_id: str | None = None) -> tu
 
 
 def shows_jobs(listing: Listing, project_id: str) -> bool | None:
-    """Whether a list without filters shows jobs of the project. None: it says nothing, or contradicts itself."""
+    """Whether a list without filters shows jobs of the project. None: it is not usable, or contradicts itself."""
     if not _is_list(listing):
         return None
     if listing.count and any(is_of(row, project_id) for row in listing.rows or ()):
@@ -142,7 +143,7 @@ def shows_jobs(listing: Listing, project_id: str) -> bool | None:
 
 
 def is_of(row: JobRow, project_id: str | None) -> bool:
-    """Whether a row is of the project that was asked for, as far as it says so."""
+    """Whether a row belongs to the requested project, as far as it says."""
     return project_id is None or row.project_id is None or row.project_id == project_id
 
 

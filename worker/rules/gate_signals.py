@@ -1,4 +1,4 @@
-"""What an answer teaches about the account: the gate learns from it. Pure."""
+"""What an answer says about the account, as a signal for the gate. Pure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from worker.metastudio.response import Listing, Response
 from worker.rules.classify import ResponseKind, classify
 
 _ABOUT_THE_PROJECT = (400, 403, 404)  # of IAM: whether this user may work there says nothing about its password
-_SAME_CLOCK_MS = 60_000.0  # what was signed with a time that differs by less was signed with the server's clock
+_SAME_CLOCK_MS = 60_000.0  # a call whose time differs by less than this was signed with the server's clock
 
 
 def nothing(lease: Lease, key: str) -> GateSignal:
-    """Nothing was asked, or what was asked said nothing."""
+    """Nothing was asked, or the answer says nothing about the account."""
     return GateSignal("none", key=key, probe=lease.probe)
 
 
 def of_answer(response: Response, under: Lease | Trial, key: str) -> GateSignal:
-    """`key` is the fingerprint of the credential that was used, `under` what the call was allowed by."""
+    """`key` is the fingerprint of the credential that was used, `under` is what allowed the call."""
     probe = under.probe if isinstance(under, Lease) else None
     common = GateSignal("ok", key=key, ms=response.ms, probe=probe, why=why(response))
     match classify(response):
@@ -41,14 +41,16 @@ def of_answer(response: Response, under: Lease | Trial, key: str) -> GateSignal:
 
 
 def told_the_time(response: Response) -> datetime | None:
-    """What time it is by a server that refused a call for its clock; None where it was signed with that one already."""
+    """The server's time, if it refused a call for its clock; None if the call was already signed with that clock."""
     told, signed = response.server_time, response.signed_at
     same = told is not None and signed is not None and abs((told - signed).total_seconds()) * 1000 <= _SAME_CLOCK_MS
     return None if same else told
 
 
 def of_listing(listing: Listing, under: Lease | Trial, key: str) -> GateSignal:
-    """The same of a list query. It says nothing of DELETEs; and a 2xx that is no list of jobs is not MetaStudio's."""
+    """The same for a list query. It says nothing about DELETEs; and a 2xx that is not a list of jobs is not
+    MetaStudio's.
+    """
     signal, status = of_answer(listing.response, under, key), listing.response.status
     if listing.count is None and status is not None and 200 <= status < 300:
         return replace(signal, kind="fail", why=f"{status}, but no list of jobs")
@@ -56,7 +58,7 @@ def of_listing(listing: Listing, under: Lease | Trial, key: str) -> GateSignal:
 
 
 def why(response: Response) -> str:
-    """One line for people: what was answered."""
+    """One line for people: the answer."""
     who = "IAM: " if response.of_iam else ""
     if response.status is None:
         return f"{who}no answer ({response.failure})"

@@ -1,4 +1,4 @@
-"""What becomes of a deletion after an answer. Pure: no I/O, time and randomness are arguments.
+"""Decides what follows for a deletion from an answer. Pure: no I/O; time and randomness are arguments.
 
 `worker.rules.classify` says what the answer means and `worker.rules.gate_signals` what the account's gate learns from
 it; the `OutcomeRules` makes a settlement of both: over, again later, or dead.
@@ -24,7 +24,7 @@ _JOB_STATE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 
 def sighting(looked: Lookup) -> dict[str, Any]:
-    """What to remember of a look that found the job there: the DELETE may go, and what is related to it."""
+    """What to remember of a lookup that found the job: that the DELETE may be sent, and related assets."""
     return {Field.LOOKUP_COUNT: "0"} | (_seen(looked.row, None) if looked.row else {})
 
 
@@ -35,18 +35,19 @@ class OutcomeRules(Settlements):
     # -- without a call --------------------------------------------------------------------------------------------
 
     def give_back(self, lease: Lease) -> Settlement:
-        """Nothing was sent: the lease would not cover the call, or something came between. The next take decides."""
+        """Nothing was sent: the lease would not cover the call, or something changed. The next take decides."""
         return self._waits(lease, signal=self._nothing(lease))
 
     def unsendable(self, lease: Lease, why: str) -> Settlement:
-        """Nothing could be sent, and nothing would be at once: a credential is gone, or the id must not reach a URL."""
+        """Nothing could be sent, and it would not change at once: a credential is missing, or the id is invalid."""
         event = {"event": "deletion.postponed", "error": why[:200]}
         signal = self._nothing(lease)
         return self._waits(lease, delay_s=self._patience(1), signal=signal, event=event)
 
     def without_token(self, lease: Lease, response: Response) -> Settlement:
-        """IAM gave no token, so nothing was sent and no attempt is used. Its refusal closes the gate; its silence, or a
-        no for this project, counts as a failure, and the job waits a step: the gate is open until five have failed.
+        """IAM gave no token, so nothing was sent and no attempt is used. A refusal closes the gate; no answer, or a
+        refusal of this project, counts as a failure, and the job waits a step: the gate stays open until five have
+        failed.
         """
         signal = self.signal(response, lease)
         wait = 0.0 if signal.kind == "credentials" else self._patience(1)
@@ -56,7 +57,7 @@ class OutcomeRules(Settlements):
     # -- after a DELETE ----------------------------------------------------------------------------------------------
 
     def after_delete(self, lease: Lease, response: Response) -> Settlement:
-        """Everything that the answer alone decides; `ASK` and `FORBIDDEN` need `after_asking` or `after_control`."""
+        """Every case that the answer alone decides; `ASK` and `FORBIDDEN` need `after_asking` or `after_control`."""
         match classify(response):
             case ResponseKind.DELETED:
                 return self._ends(lease, State.DELETED, response, signal=self.signal(response, lease))
@@ -71,16 +72,18 @@ class OutcomeRules(Settlements):
                 raise ValueError(f"{unfinished} needs another call")
 
     def renewed(self, lease: Lease, response: Response) -> Settlement:
-        """The token of the call was refused and will not be used again: the gate learns nothing, the job goes on."""
+        """The token of the call was refused and will not be used again: no signal for the gate, and the job
+        continues.
+        """
         signal = self._nothing(lease)
         return self._waits(lease, response, Outcome.CREDENTIALS, signal=signal)
 
     def failed(self, lease: Lease, response: Response) -> Settlement:
-        """A failure that uses an attempt: wait for the next, or die."""
+        """A failure that uses an attempt: wait for the next one, or become a dead letter."""
         return self._uses_an_attempt(lease, response, Outcome.FAILED, Cause.SERVER_ERROR, self.signal(response, lease))
 
     def after_asking(self, lease: Lease, response: Response, looked: Lookup) -> Settlement:
-        """A DELETE that only a look can explain."""
+        """A DELETE whose answer needs a lookup."""
         listing, row = looked.listing, looked.row
         signal = self.signal(response, lease) if listing is NOT_ASKED else self._signal_of(listing, lease, response)
         match looked.what:
@@ -103,7 +106,7 @@ class OutcomeRules(Settlements):
                 return self._look_later(lease, response, listing, signal)
 
     def after_control(self, lease: Lease, response: Response, control: Response) -> Settlement:
-        """A DELETE that was forbidden: is it the whole account, or this job alone?"""
+        """A DELETE that was forbidden: decides whether the whole account is forbidden, or only this job."""
         response_kind = classify(control)
         if response_kind in (ResponseKind.CREDENTIALS, ResponseKind.CLOCK):
             return self._waits(lease, response, Outcome.FORBIDDEN, signal=self.signal(control, lease))
@@ -115,21 +118,21 @@ class OutcomeRules(Settlements):
             return self._waits(lease, response, Outcome.MISCONFIGURED, self._patience(spared(lease)), signal=signal)
         if (
             response_kind is ResponseKind.DELETED and control.body is Body.JSON
-        ):  # a proxy's page would be no list of jobs
+        ):  # a proxy's page would not be a list of jobs
             why = f"DELETE is refused while GET is answered: {gate_signals.why(response)}"
             signal = replace(self.signal(response, lease), kind="forbidden", why=why)
             return self._refused(lease, response, signal, {})
         signal = self.signal(control, lease)
         if control is NOT_ASKED.response:
             signal = self._nothing(lease)
-        elif signal.kind == "ok":  # of a list; the DELETE itself was forbidden
+        elif signal.kind == "ok":  # this answer is of a list; the DELETE itself was forbidden
             signal = replace(signal, kind="listed")
         return self._waits(lease, response, Outcome.FORBIDDEN, self._patience(spared(lease)), signal=signal)
 
-    # -- after a look ------------------------------------------------------------------------------------------------
+    # -- after a lookup ----------------------------------------------------------------------------------------------
 
     def after_look(self, lease: Lease, looked: Lookup) -> Settlement | None:
-        """A look without a DELETE. None: it is there and deletable, so the DELETE may go now."""
+        """A lookup before a DELETE. None: the job exists and is deletable, so the DELETE may be sent now."""
         listing, what, row = looked.listing, looked.what, looked.row
         if (
             lease.who
@@ -152,12 +155,12 @@ class OutcomeRules(Settlements):
         return None
 
     def unwanted(self, lease: Lease, looked: Lookup, why: str) -> Settlement:
-        """No policy that asked for it means it any more, and nobody else asked: withdrawn before the call."""
+        """No policy that requested it covers it any more, and nobody else requested it: cancelled before the call."""
         event = _looked(looked.listing, Presence.PRESENT) | {"no_longer_matches": why[:80]}
         return self._settles(lease, State.CANCELLED, event=event, signal=self._signal_of(looked.listing, lease))
 
     def _nobody_says_whose(self, lease: Lease, listing: Listing, what: Presence) -> Settlement:
-        """It may be an app user's that is on hold: nothing is sent until a look says, or no such hold is left."""
+        """The job may belong to an app user on hold: nothing is sent until a lookup tells, or no such hold is left."""
         blind = what is Presence.UNSEEN
         signal = self._nothing(lease) if blind else self._signal_of(listing, lease)
         event, fields = _looked(listing, what), {Field.LOOKUP_COUNT.value: str(_next_look(lease))}
@@ -165,7 +168,9 @@ class OutcomeRules(Settlements):
         return replace(settled, delay_s=self._patience(_looks(lease) + 1), fields=fields)
 
     def _absent(self, lease: Lease, response: Response | None, listing: Listing, *, unknown: bool) -> Settlement:
-        """It is not there, and control questions showed other jobs. How sure may we be that it was, and is no more?"""
+        """The job is absent, and control questions showed other jobs. Decides how sure it is that it existed and is
+        gone.
+        """
         event, signal = _looked(listing, Presence.ABSENT), self._signal_of(listing, lease, response)
         if unknown or lease.seen:
             evidence = Evidence.AFTER_OUR_CALL if unknown else Evidence.SEEN_BEFORE
@@ -177,14 +182,16 @@ class OutcomeRules(Settlements):
         return self._waits(lease, response, Outcome.ABSENT, wait, fields=fields, event=event, signal=signal)
 
     def _unseen(self, lease: Lease, response: Response | None, listing: Listing) -> Settlement:
-        """The whole project looks empty: it may be, or this key is blind there. Asked again over hours, then dead."""
+        """The whole project looks empty: it is, or this key cannot see its jobs. Looked up again over hours, then
+        dead.
+        """
         times = lease.unseen + 1
         event, signal = _looked(listing, Presence.UNSEEN), self._nothing(lease)
         fields = {Field.LOOKUP_COUNT: str(_next_look(lease)), Field.EMPTY_LOOKUP_COUNT: str(times)} | unknown_outcome(
             response
         )
         wait = self.schedule.while_unseen(times, random=self.random)
-        if wait is None and lease.cancel_wanted:  # nobody waits for it: looked for until its deadline
+        if wait is None and lease.cancel_wanted:  # no person waits for it: looked up until its deadline
             wait = self._patience(times)
         if wait is None:
             ended = self._ends(lease, State.DEAD, response, cause=Cause.NOT_VISIBLE, event=event, signal=signal)
@@ -192,7 +199,7 @@ class OutcomeRules(Settlements):
         return self._waits(lease, response, Outcome.UNSEEN, wait, fields=fields, event=event, signal=signal)
 
     def _look_later(self, lease: Lease, response: Response | None, listing: Listing, signal: GateSignal) -> Settlement:
-        """Asking was not answered: ask again later, ever more patiently. Uses no attempt."""
+        """The lookup had no usable answer: look up again later, at growing intervals. Uses no attempt."""
         wait = self._patience(max(_looks(lease) + 1, spared(lease)))
         fields = {Field.LOOKUP_COUNT: str(_next_look(lease))} | unknown_outcome(response)
         event = _looked(listing, Presence.UNKNOWN)
@@ -235,7 +242,7 @@ def _looked(listing: Listing, what: Presence) -> dict[str, Any]:
 
 
 def _seen(row: JobRow, response: Response | None) -> dict[str, Any]:
-    # of a list's body only what is surely an id goes on
+    # of a list's body only a valid id is kept
     related = {Field.ASSET_ID: row.asset_id, Field.VOICE_JOB_ID: row.voice_train_job_id}
     ids = {name: value for name, value in related.items() if value and ID.fullmatch(value)}
     return {Field.SEEN: "1"} | ids | unknown_outcome(response)

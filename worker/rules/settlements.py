@@ -13,7 +13,7 @@ from worker.rules import gate_signals
 from worker.rules.backoff import Backoff
 from worker.rules.classify import ResponseKind, classify, outcome_unknown
 
-REFUSALS = 3  # times MetaStudio may refuse a job that looks deletable before a person has to see it
+REFUSALS = 3  # times MetaStudio may refuse a job that looks deletable before it becomes a dead letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class Settlements:
     random: float
 
     def signal(self, response: Response, lease: Lease) -> GateSignal:
-        """What this answer teaches the gate."""
+        """The gate signal of this answer."""
         return gate_signals.of_answer(response, lease, self.key)
 
     def _signal_of(self, listing: Listing, lease: Lease, response: Response | None = None) -> GateSignal:
-        """answer: of the DELETE before it, which was a sign of life if MetaStudio said anything of the job."""
+        """answer: of the DELETE before it, which showed that MetaStudio works if it said anything about the job."""
         signal = gate_signals.of_listing(listing, lease, self.key)
         answered = response is not None and classify(response) is ResponseKind.ASK
         return replace(signal, kind="ok") if answered and signal.kind == "listed" else signal
@@ -120,7 +120,7 @@ class Settlements:
 
 
 def spared(lease: Lease) -> int:
-    """How many calls of this round used no attempt, this one included: what goes on like that has to slow down."""
+    """How many calls of this round used no attempt, including this one: such deletions must slow down."""
     return max(0, lease.calls - lease.used) + 1
 
 

@@ -1,1 +1,1 @@
-"""What can be asked of the system, one module an act or a question. It prints nothing and parses nothing."""
+"""The services: one module per action or query. They print nothing and parse nothing."""

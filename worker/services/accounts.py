@@ -1,4 +1,4 @@
-"""The accounts of the settings and of the ledger: which MetaStudio each belongs to, and giving it another one."""
+"""The accounts in the settings and in the ledger: which MetaStudio each belongs to, and rebinding one."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from worker.model.states import State
 from worker.services.labels import count
 from worker.services.times import rfc3339
 
-WAITING = (State.PENDING, State.RUNNING, State.HELD, State.DEAD)  # what would be sent to another address
+WAITING = (State.PENDING, State.RUNNING, State.HELD, State.DEAD)  # states in which a deletion would still be sent
 
 
 @dataclass(frozen=True, slots=True)
 class AccountSeen:
-    """One account, by the settings of this process and by the ledger."""
+    """One account, in the settings of this process and in the ledger."""
 
     name: str
-    endpoint: str | None  # of the settings; None: this process only records
-    ledger_endpoint: str | None  # None: nobody used it yet
+    endpoint: str | None  # in the settings; None: this process only records
+    ledger_endpoint: str | None  # None: not used yet
     since: float | None  # ms since 1970
     waiting: int
-    known: bool  # to the settings; False: nobody calls for it any more
+    known: bool  # whether it is in the settings; False: no worker calls for it any more
     total: int  # deletions in any state
     holds: int  # of jobs and of app users
 
     @property
     def abandoned(self) -> bool:
-        """It is gone from the settings, and something lies there."""
+        """It is missing from the settings, but not empty."""
         return not self.known and bool(self.total or self.holds)
 
     @property
     def elsewhere(self) -> OtherEndpoint | None:
-        """What is wrong where the two differ."""
+        """What is wrong if the two differ."""
         if None in (self.endpoint, self.ledger_endpoint) or self.endpoint == self.ledger_endpoint:
             return None
         return OtherEndpoint(self.name, bound=self.ledger_endpoint or "", ours=self.endpoint or "")
@@ -59,12 +59,12 @@ class AccountSeen:
 
 
 def each(app: AppContext) -> Iterator[AccountSeen]:
-    """Every account of the settings, then those that are gone from them. Raises `Unreachable`."""
+    """Every account of the settings, then those that are missing from them. Raises `Unreachable`."""
     return seen(app, (app.queries(name).status() for name in app.known_accounts()))
 
 
 def abandoned(app: AppContext) -> list[AccountSeen]:
-    """Accounts that are gone from the settings and not empty; a process that calls nobody cannot know. Raises
+    """Accounts that are missing from the settings and not empty; a process that makes no calls cannot know. Raises
     `Unreachable`."""
     if all(account.endpoint is None for account in app.settings.accounts.values()):
         return []
@@ -73,7 +73,7 @@ def abandoned(app: AppContext) -> list[AccountSeen]:
 
 
 def seen(app: AppContext, accounts: Iterable[AccountStatus]) -> Iterator[AccountSeen]:
-    """The same of what was read already."""
+    """The same from what was read already."""
     for one in accounts:
         name, bound = one.gate.account, one.bound
         yield AccountSeen(
@@ -89,7 +89,7 @@ def seen(app: AppContext, accounts: Iterable[AccountStatus]) -> Iterator[Account
 
 
 def new_address(app: AppContext, account: str, text: str) -> str:
-    """The address that an account shall have. Raises `UsageError` where it is none, or not that of the settings."""
+    """The new address of an account. Raises `UsageError` if it is invalid, or not that of the settings."""
     endpoint = check_endpoint(text, "--endpoint")
     ours = app.settings.accounts[account].endpoint
     if ours is not None and ours != endpoint:
@@ -101,12 +101,12 @@ def new_address(app: AppContext, account: str, text: str) -> str:
 
 
 def plan_rebind(app: AppContext, account: str, endpoint: str) -> Rebound:
-    """What giving the account this address would come to. Changes nothing."""
+    """What binding the account to this address would do. Changes nothing."""
     return app.unbound_ledger(account).rebind(endpoint, why=None, by=None, plan=True)
 
 
 def rebind(app: AppContext, account: str, endpoint: str, *, reason: str, by: str | None) -> Rebound:
-    """Give the account this address. Raises `RefusedBySafetyRule` where something waits; nothing was done then."""
+    """Bind the account to this address. Raises `RefusedBySafetyRule` if something waits; nothing was done then."""
     check_reason(reason), check_opaque(by, "by")
     done = app.unbound_ledger(account).rebind(endpoint, why=reason, by=by, plan=False)
     refuse_waiting(account, done)
@@ -114,7 +114,7 @@ def rebind(app: AppContext, account: str, endpoint: str, *, reason: str, by: str
 
 
 def refuse_waiting(account: str, found: Rebound) -> None:
-    """Raise `RefusedBySafetyRule` where something was asked for at the old address and has not ended."""
+    """Raise `RefusedBySafetyRule` if a deletion for the old address has not finished."""
     if found.bound or found.free:
         return
     waits = ", ".join(f"{number:,} {state}" for state, number in found.waits.items() if number)

@@ -1,4 +1,4 @@
-"""The audit for people and programs: every account's acts in one line of time, and each act in words."""
+"""The audit for people and programs: the actions of all accounts in order of time, and each action in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.model.states import State
 from worker.services import labels
 from worker.services.times import rfc3339
 
-# What a move's results are called where they are what the act was for; another state was there before the act.
+# Words for the results that an action is meant to have; other results were there before the action.
 _DONE: dict[str, dict[str, str]] = {
     ActionName.CANCELLED: {"cancelled": "cancelled"},
     ActionName.REPLAYED: {"pending": "replayed"},
@@ -30,7 +30,7 @@ _STATES = frozenset(State)
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which acts to tell. Times in ms since 1970."""
+    """Which actions to show. Times in ms since 1970."""
 
     since: float | None = None
     until: float | None = None
@@ -39,7 +39,7 @@ class AuditFilter:
     account: str | None = None
 
     def passes(self, entry: AuditEntry) -> bool:
-        """Whether the act is meant. Every act that needed --max above the cap lifted a cap."""
+        """Whether the action matches. Every action that needed --max above the cap also counts as a lifted cap."""
         lifted = self.action == ActionName.CAP_LIFTED and entry.cap is not None
         return (self.action is None or entry.action == self.action or lifted) and (
             self.by is None or entry.by == self.by
@@ -47,14 +47,14 @@ class AuditFilter:
 
 
 def entries(app: AppContext, wanted: AuditFilter) -> Iterator[AuditEntry]:
-    """Every act that passes, of every account, the newest first. Raises `Unreachable`."""
+    """Every matching action of every account, the newest first. Raises `Unreachable`."""
     accounts = [wanted.account] if wanted.account else app.known_accounts()
     logs = (app.audit(account).newest(since=wanted.since, until=wanted.until) for account in accounts)
     return filter(wanted.passes, heapq.merge(*logs, key=lambda entry: entry.at, reverse=True))
 
 
 def what(entry: AuditEntry) -> str:
-    """What was done to what: `server_error-500: 1,378 discarded`."""
+    """What was done: `server_error-500: 1,378 discarded`."""
     if entry.action == ActionName.RESUMED:
         return "calls: " + ", ".join(_was(result) for result in entry.results)
     total = sum(entry.results.values())
@@ -66,7 +66,7 @@ def what(entry: AuditEntry) -> str:
 
 
 def as_json(entry: AuditEntry) -> dict[str, Any]:
-    """One act for programs. `job_id` is the first of `count`; `results` says what became of how many."""
+    """One action for programs. `job_id` is the first of `count`; `results` has the number of each result."""
     return {
         "id": entry.id,
         "account": entry.account,

@@ -1,4 +1,4 @@
-"""Withdrawing requests: what happened to each, in words."""
+"""Cancelling: withdraws requests, with each result in words."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DONE = {"cancelled", "claim_removed", "discarded"}
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """One job's end: `result` for programs, `text` for people, `done` if nothing will be sent for this request."""
+    """One job's result: `result` for programs, `text` for people, `done` if nothing will be sent for this request."""
 
     job_id: str
     project_id: str
@@ -48,7 +48,9 @@ class Cancelled:
 def cancel(
     app: AppContext, project: str, job_ids: Iterable[str], *, reason: str, by: str | None = None
 ) -> Iterator[Cancelled]:
-    """Withdraw every claim on each job. Never capped: it stops calls. A bad id is told, the others are done."""
+    """Withdraw every request for each job. No cap, because it stops calls. An invalid id is reported, the others
+    are done.
+    """
     check_reason(reason), check_opaque(by, "by")
     good: dict[Ref, None] = {}
     for job_id in job_ids:
@@ -57,7 +59,7 @@ def cancel(
             yield Cancelled(job_id, project, "bad_id", why)
         else:
             good[Ref(project, job_id)] = None
-    refs, homes = list(good), app.homes_of(project)  # a stop binds wherever the deletion lies
+    refs, homes = list(good), app.homes_of(project)  # a stop applies wherever the deletion is stored
     while refs and homes:
         account, unknown = homes.pop(0), []
         for one in _cancel(app, refs, reason=reason, by=by, account=account):
@@ -69,7 +71,7 @@ def cancel(
 
 
 def cancel_run(app: AppContext, run: str, *, reason: str, by: str | None = None) -> Iterator[Cancelled]:
-    """Withdraw what a run asked for, in every account. What others ask for too goes on for them."""
+    """Withdraw a run's requests, in every account. Other requests for the same jobs remain."""
     check_reason(reason), check_opaque(by, "by"), check_opaque(run, "run")
     action = AuditAction()
     for account in app.known_accounts():
@@ -92,13 +94,13 @@ def _cancel(
     ledger = app.ledger(account)
     results = ledger.cancel(refs, why=reason, by=by, run=run, action=action)
     if any(result == "may_be_deleted" for _, result in results):
-        app.wake(ledger.account, 0)  # somebody has to look
+        app.wake(ledger.account, 0)  # the dispatcher has to check
     for ref, result in results:
         text = _WORDS.get(result, result).format(job=ref.job_id)
         yield Cancelled(ref.job_id, ref.project_id, result, text)
 
 
 def check_wanted(job_ids: tuple[str, ...], run: str | None) -> None:
-    """Jobs or a run, one of the two. Raises `UsageError`."""
+    """Either jobs or a run. Raises `UsageError`."""
     if bool(job_ids) == bool(run):
         raise UsageError("give jobs, or a run with --run R, not both: eraser cancel JOB_ID --reason TICKET")

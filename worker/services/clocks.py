@@ -1,4 +1,4 @@
-"""Do the clocks agree? Redis's and each worker's, as the workers say: who is wrong, and what stands still meanwhile."""
+"""Do Redis's clock and the workers' clocks agree? If not: which is wrong, and what does not happen in the meantime."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STANDS_STILL = "no grace or hold ends, no deadline applies, and deletions of los
 
 
 def why_apart(apart: Iterable[tuple[str, float | None]]) -> str | None:
-    """What is wrong, in one sentence; None: nothing. apart: workers that live, and how far Redis's clock is ahead of
+    """The problem in one sentence; None: there is none. apart: running workers, and how far Redis's clock is ahead of
     theirs, in seconds."""
     known = [(worker, ahead_s) for worker, ahead_s in apart if ahead_s is not None]
     wrong = [(worker, ahead_s) for worker, ahead_s in known if abs(ahead_s) > SAME_S]

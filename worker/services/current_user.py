@@ -1,4 +1,4 @@
-"""Who acts, where nobody says so: the user of this machine, as an opaque id."""
+"""The default actor: the user of this machine, as an opaque id."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.model.ids import check_opaque
 
 
 def operator() -> str:
-    """The system's user name where it is fit to be kept, else the user's number: `uid-1000`."""
+    """The system's user name if it is a valid opaque id, else the user's number: `uid-1000`."""
     try:
         return check_opaque(getpass.getuser(), "by") or _number()
     except (UsageError, OSError, KeyError, ImportError):  # no such user in a container: KeyError before Python 3.13

@@ -1,4 +1,4 @@
-"""What was damaged in the ledgers by other hands: told, and given up once a person has looked at it."""
+"""Data of the ledgers that another program damaged: listing it, and discarding it once a person has looked at it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def each(app: AppContext, accounts: Iterable[str] | None = None) -> Iterator[Damaged]:
-    """Everything that was put aside and that nobody has looked at yet. Raises `Unreachable`."""
+    """Everything that was set aside and not discarded yet. Raises `Unreachable`."""
     for account in app.settings.accounts if accounts is None else accounts:
         yield from DamageList(app.redis, account, app.keys).each()
 
@@ -23,13 +23,13 @@ def each(app: AppContext, accounts: Iterable[str] | None = None) -> Iterator[Dam
 def give_up(
     app: AppContext, account: str, names: Iterable[str], *, reason: str, by: str | None
 ) -> Iterator[tuple[str, str]]:
-    """Drop what was put aside under these names: `dropped` or `unknown` for each."""
+    """Delete what was set aside under these names: `dropped` or `unknown` for each."""
     check_reason(reason), check_opaque(by, "by")
     yield from damage.drop(app.ledger(account), names, why=reason, by=by)
 
 
 def put_right(app: AppContext, look: Callable[[AppContext], T]) -> T:
-    """Look; where a key of ours is of the wrong kind, let the ledgers put it aside first."""
+    """Read; if one of our keys has the wrong type, let the ledgers set it aside first."""
     try:
         return look(app)
     except WrongKind:
@@ -39,7 +39,7 @@ def put_right(app: AppContext, look: Callable[[AppContext], T]) -> T:
 
 
 def what_to_do(one: Damaged) -> str:
-    """For people: how to go on."""
+    """For people: what to do next."""
     account = f" --account {one.account}" if one.account != "default" else ""
     drop = f"eraser damaged discard {one.name}{account} --reason R"
     if one.ref is not None:

@@ -1,4 +1,4 @@
-"""What is done with dead letters that were chosen: replayed, discarded, restored; each after a plan."""
+"""Actions on selected dead letters: replay, discard, restore; each after a plan."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ NAMED = 200  # characters of the groups' names that the audit keeps
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Result: how many reached the state that was wanted, and what became of the others."""
+    """Result: how many reached the wanted state, and the states of the others."""
 
     done: int
     others: tuple[tuple[Ref, str], ...]
 
 
 def check_confirmed(count: int, most: int | None, *, yes: bool, again: str) -> None:
-    """Refuse what nobody confirmed: many need --yes, more than a hundred also --max. `again`: the command as typed."""
+    """Refuse without confirmation: many need --yes, more than a hundred also --max. `again`: the command as typed."""
     if count > (CAP if most is None else most):
         why = f"--max allows {most:,}" if most is not None else f"more than {CAP} must be confirmed"
         raise RefusedBySafetyRule(
@@ -39,7 +39,7 @@ def check_confirmed(count: int, most: int | None, *, yes: bool, again: str) -> N
 
 
 def action_of(selection: Selection, most: int | None) -> AuditAction:
-    """What the audit is told beside who and why. most: what was allowed with --max."""
+    """The audit's fields besides actor and reason. most: the number allowed with --max."""
     return AuditAction(
         of=None if selection.named else selection.what[:NAMED], cap=most if len(selection.letters) > CAP else None
     )
@@ -54,7 +54,7 @@ def replay(
     by: str | None,
     action: AuditAction | None = None,
 ) -> Done:
-    """A new round at once for a few jobs that were named, before bulk work; many: `worker.services.replay`."""
+    """A new round at once for a few named jobs, before bulk work; for many see `worker.services.replay`."""
     action = action or action_of(selection, None)
     check_homes(app, selection.letters)
 
@@ -79,7 +79,7 @@ def replay(
 
 
 def check_homes(app: AppContext, letters: Iterable[DeadLetter]) -> None:
-    """Raise `ProjectElsewhere` for a letter that lies under another account than the settings give its project to."""
+    """Raise `ProjectElsewhere` for a dead letter stored under another account than the settings give its project to."""
     for project, account in dict.fromkeys((letter.ref.project_id, letter.account) for letter in letters):
         app.places.check([project], account)
 
@@ -87,7 +87,7 @@ def check_homes(app: AppContext, letters: Iterable[DeadLetter]) -> None:
 def discard(
     app: AppContext, selection: Selection, *, reason: str, by: str | None, action: AuditAction | None = None
 ) -> Done:
-    """Give each up. `restore` takes them back within 30 days."""
+    """Discard each. `restore` undoes it within 30 days."""
     action = action or action_of(selection, None)
 
     def move(account: str, refs: list[Ref]) -> list[tuple[Ref, str]]:
@@ -99,7 +99,7 @@ def discard(
 def restore(
     app: AppContext, selection: Selection, *, reason: str | None, by: str | None, action: AuditAction | None = None
 ) -> Done:
-    """Take discarded letters back."""
+    """Restore discarded dead letters."""
     action = action or action_of(selection, None)
 
     def move(account: str, refs: list[Ref]) -> list[tuple[Ref, str]]:

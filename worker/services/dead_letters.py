@@ -1,4 +1,4 @@
-"""Dead letters: in groups by what killed them, and chosen by job or group."""
+"""Dead letters: in groups by their cause, and selected by job, group or filter."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _UNSAFE = re.compile(r"[^0-9A-Za-z._]+")
 
 
 def group_of(letter: DeadLetter) -> str:
-    """The group's id: the same in every call, and fit to be typed. `server_error-500-MSS.00000004`."""
+    """The group's id: stable, and easy to type. `server_error-500-MSS.00000004`."""
     return group_name(letter.cause, letter.status, letter.code)
 
 
@@ -39,7 +39,7 @@ def group_name(cause: str, status: int | str | None, code: str | None) -> str:
 
 @dataclass(slots=True)
 class Group:
-    """Dead letters that died of the same. Times in ms since 1970, Redis's clock."""
+    """Dead letters with the same cause, status and code. Times in ms since 1970, Redis's clock."""
 
     group: str
     cause: str
@@ -52,7 +52,7 @@ class Group:
     oldest_deadline: float = float("inf")
 
     def add(self, one: DeadLetterGroup, replayed: float | None) -> None:
-        """An account's share of it."""
+        """Add an account's share."""
         self.count += one.count
         self.first_seen = min(self.first_seen, one.first_died)
         self.last_seen = max(self.last_seen, one.last_died)
@@ -60,7 +60,7 @@ class Group:
         self.last_replay = max(filter(None, (self.last_replay, replayed)), default=None)
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's form."""
+        """The JSON form of the contract."""
         return {
             "group": self.group,
             "cause": self.cause,
@@ -76,16 +76,16 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFilter:
-    """Which dead letters are meant. Times in ms since 1970."""
+    """A filter of dead letters. Times in ms since 1970."""
 
     cause: str | None = None
     code: str | None = None
     lane: str | None = None
-    run: str | None = None  # or replay, that asked for it
+    run: str | None = None  # the run or replay that requested it
     project: str | None = None
     since: float | None = None
     until: float | None = None
-    job: str | None = None  # how the job id begins
+    job: str | None = None  # prefix of the job id
 
     def passes(self, letter: DeadLetter) -> bool:
         return (
@@ -111,27 +111,27 @@ NO_FILTER = DeadLetterFilter()
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Letters that were chosen, frozen, and the words that chose none, with the reason."""
+    """Selected dead letters, fixed at that moment, and the words that selected none, with the reason."""
 
     letters: tuple[DeadLetter, ...]
-    groups: tuple[str, ...]  # named; empty where only jobs were
+    groups: tuple[str, ...]  # the named groups; empty if only jobs were named
     skipped: tuple[tuple[str, str], ...]
-    what: str = ""  # the choice in words
-    named: bool = False  # job by job, nothing else
-    marks: Mapping[str, int] = field(default_factory=dict)  # each account's latest death before anybody looked
+    what: str = ""  # the selection in words
+    named: bool = False  # only jobs were named
+    marks: Mapping[str, int] = field(default_factory=dict)  # each account's number of the latest failure at that moment
 
     @property
     def at_once(self) -> bool:
-        """A single job that was named: nobody has to be asked."""
+        """A single named job: no confirmation is needed."""
         return self.named and len(self.letters) + len(self.skipped) == 1
 
     @property
     def few(self) -> bool:
-        """So few jobs, each of them named, that a replay needs neither a plan nor a canary."""
+        """A few named jobs: a replay needs neither a plan nor a canary."""
         return self.named and len(self.letters) <= FEW
 
 
-# -- looking ---------------------------------------------------------------------------------------------------------
+# -- reading --------------------------------------------------------------------------------------------------------
 
 
 def letters(app: AppContext, state: State = State.DEAD) -> Iterator[DeadLetter]:
@@ -141,7 +141,7 @@ def letters(app: AppContext, state: State = State.DEAD) -> Iterator[DeadLetter]:
 
 
 def groups(app: AppContext) -> list[Group]:
-    """The dead letters in groups, the largest first. The ledger keeps them so: no letter is read."""
+    """The groups of dead letters, the largest first. The ledger keeps their counts: no record is read."""
     found: dict[str, Group] = {}
     replays = _replays(app)
     for account in app.settings.accounts:
@@ -161,7 +161,7 @@ def _grouped(app: AppContext, account: str) -> list[DeadLetterGroup]:
 
 
 def named(word: str, names: Iterable[str]) -> str:
-    """The group meant by its id or the beginning of it. Raises `UsageError`."""
+    """The group with this id or unique prefix. Raises `UsageError`."""
     known = sorted(names)
     if word in known:
         return word
@@ -188,9 +188,9 @@ def choose(
     limit: int | None = None,
     snapshot: Mapping[str, int] | None = None,
 ) -> Selection:
-    """The letters meant by job ids, groups and filters, or all of them, as they stand now. Raises `UsageError`.
+    """Select dead letters by job ids, groups and filters, or all, as they are now. Raises `UsageError`.
 
-    snapshot: each account's death number, from an earlier look: letters that died later are left out.
+    snapshot: each account's number of the latest failure in an earlier plan: later failures are excluded.
     """
     if every and words:
         raise UsageError("give jobs or groups, or --all, not both")
@@ -252,7 +252,7 @@ def _refuse_twins(word: str, jobs: list[DeadLetter]) -> None:
 
 
 def _why_not(app: AppContext, word: str, project: str | None, by_group: dict[str, Any], state: State) -> str:
-    """Why a word chose nothing."""
+    """Why a word selected nothing."""
     default = project or app.settings.default_project()
     projects = [default] if default else [each for one in app.settings.accounts.values() for each in one.projects]
     for one in projects:
@@ -273,9 +273,9 @@ def _replays(app: AppContext) -> dict[str, float]:
 
 
 def note_replay(app: AppContext, replayed: Sequence[DeadLetter]) -> None:
-    """Remember when each group was replayed: its letters leave it, so nothing else would tell.
+    """Remember when each group was replayed: replayed dead letters leave the group, so nothing else records it.
 
-    Best effort: the replay has begun, whatever becomes of the note.
+    Best effort: the replay has started in any case.
     """
     if not replayed:
         return

@@ -1,4 +1,4 @@
-"""The hold list for people: what became of each job when it was put on hold or released, in words."""
+"""The hold list for people: the result of each hold and release, in words."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _REMOVED = {
 
 @dataclass(frozen=True, slots=True)
 class HoldResult:
-    """One job's end: `result` for programs, `text` for people, `done` if what was asked for is so."""
+    """One job's result: `result` for programs, `text` for people, `done` if the request was fulfilled."""
 
     job_id: str
     project_id: str
@@ -71,7 +71,9 @@ def add(
     until_ms: float | None,
     imported: bool = False,
 ) -> list[HoldResult]:
-    """Hold each job. Never capped: it stops calls. A bad id is told, the others are held. imported: from a file."""
+    """Hold each job. No cap, because it stops calls. An invalid id is reported, the others are held. imported: from
+    a file.
+    """
     check_said(reason, by)
     good, told = _sorted_out(project, job_ids)
     account = app.home_of(project)
@@ -85,7 +87,7 @@ def add(
 def remove(
     app: AppContext, project: str, job_ids: Iterable[str], *, reason: str | None, by: str | None
 ) -> list[HoldResult]:
-    """Remove the hold of each job; what it held goes on."""
+    """Remove the hold of each job; its deletion continues."""
     check_reason(reason), check_opaque(by, "by")
     good, told = _sorted_out(project, job_ids)
     account = app.home_of(project)
@@ -98,7 +100,7 @@ def remove(
 def add_user(
     app: AppContext, account: str | None, app_user: str, *, reason: str, by: str, until_ms: float | None
 ) -> None:
-    """Hold every job of an app user, in one account, or in all of them and in those to come."""
+    """Hold every job of an app user, in one account, or in all of them including future ones."""
     check_said(reason, by)
     check_opaque(app_user, "app user")
     action, every = AuditAction(), account is None
@@ -108,14 +110,14 @@ def add_user(
 
 
 def accounts_of(app: AppContext, account: str | None) -> list[str]:
-    """The account named, or all that hold anything: one that is gone from the settings, too."""
+    """The named account, or all that hold anything, including those missing from the settings."""
     return [account] if account else app.known_accounts()
 
 
 def remove_user(
     app: AppContext, account: str | None, app_user: str, *, reason: str | None, by: str | None
 ) -> tuple[bool, int]:
-    """Remove an app user's hold: whether there was one, and how many deletions go on."""
+    """Remove an app user's hold: whether there was one, and how many deletions continue."""
     check_reason(reason), check_opaque(by, "by"), check_opaque(app_user, "app user")
     there, freed, action = False, 0, AuditAction()
     for name in accounts_of(app, account):
@@ -146,12 +148,12 @@ def as_json(account: str, hold: Hold) -> dict[str, Any]:
 
 
 def check_said(reason: str, by: str) -> None:
-    """Raises `UsageError` for a reason or a name that must not be kept."""
+    """Raises `UsageError` for a reason or a name that must not be stored."""
     check_reason(reason), check_opaque(by, "by")
 
 
 def check_meant(job_ids: tuple[str, ...], app_user: str | None) -> None:
-    """Jobs or an app user. Raises `UsageError`."""
+    """Either jobs or an app user. Raises `UsageError`."""
     if bool(job_ids) == bool(app_user):
         raise UsageError("give jobs, or an app user with --app-user U, not both")
 

@@ -1,4 +1,4 @@
-"""Where many job ids come from: a file or a pipe, one id a line, in bounded memory."""
+"""Reads many job ids from a file or a pipe, one id per line, in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import IO
 from worker.config.files import UTF8_MARK, UTF16_MARKS
 from worker.model.errors import UsageError
 
-LONGEST_LINE = 1024  # bytes that are looked at; no id is that long, so such a line is a bad id whatever follows
-IN_MEMORY = 1_000_000  # bytes of a pipe that are kept in memory; more goes to a temporary file
+LONGEST_LINE = 1024  # bytes of a line that are read; no id is that long, so a longer line is an invalid id
+IN_MEMORY = 1_000_000  # bytes of a pipe that are kept in memory; the rest goes to a temporary file
 
 
 class Lines:
@@ -25,7 +25,7 @@ class Lines:
         self._name = name
 
     def count(self) -> int:
-        """How many there are: before anything is recorded."""
+        """The number of ids, before anything is recorded."""
         return sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[str]:
@@ -48,7 +48,7 @@ class Lines:
 
 @contextmanager
 def opened(where: str, stdin: IO[bytes]) -> Iterator[Lines]:
-    """The ids of a file, or of standard input for `-`. Raises `UsageError` where there is nothing to read."""
+    """The ids of a file, or of standard input for `-`. Raises `UsageError` if it cannot be read."""
     if where == "-":
         with _spooled(stdin, "standard input") as lines:
             yield lines
@@ -67,7 +67,9 @@ def opened(where: str, stdin: IO[bytes]) -> Iterator[Lines]:
 
 @contextmanager
 def _spooled(pipe: IO[bytes], name: str) -> Iterator[Lines]:
-    """A pipe can be read once, and the cap must hold before anything is recorded: so it is kept, then read again."""
+    """A pipe can be read only once, and the cap is checked before anything is recorded: so it is spooled and read
+    again.
+    """
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as kept:
         while chunk := pipe.read(65536):
             kept.write(chunk)

@@ -1,4 +1,4 @@
-"""What states, causes and evidence mean, in words for people."""
+"""Labels: the meaning of states, causes and evidence, for people."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ SILENCES = {
 
 
 def cause(name: str | None) -> str:
-    """A cause in words; one that this version does not know, as it is."""
+    """A cause in words; an unknown one unchanged."""
     return CAUSES[Cause(name)] if name in tuple(Cause) else str(name)
 
 
 def remedy(name: str | None) -> str | None:
-    """What a person does about a cause, where this version knows it."""
+    """What to do about a cause, if it is known."""
     return REMEDIES[Cause(name)] if name in tuple(Cause) else None
 
 
@@ -89,7 +89,7 @@ def evidence(name: str | None) -> str:
 
 
 def closure(one: Closure, now: float) -> str:
-    """`closed: misconfigured since 3 min (403 …) by job J, which R requested; tried again in 50 s`."""
+    """`closed: misconfigured since 3 min (403 …) by job J, which R requested; next try in 50 s`."""
     since = "" if one.since is None else f" since {span((now - one.since) / 1000)}"
     by = f" by job {one.target}" if one.target else ""
     by += f", which {one.requested_by} requested" if one.target and one.requested_by else ""
@@ -110,5 +110,5 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def plain(text: str) -> str:
-    """Foreign text without anything that a terminal would obey."""
+    """Foreign text without control characters."""
     return "".join(c if c.isprintable() else "·" for c in text)

@@ -1,7 +1,7 @@
 """Deletions in a state, page by page: never the whole index, however long it is.
 
-A page goes on where the last one ended, by time and not by number, so that what comes or goes meanwhile shifts
-nothing. Several indexes (lanes, accounts) are merged; the place in each is part of the address of the next page.
+A page continues where the last one ended, by time and not by position, so that changes in between shift
+nothing. Several indexes (lanes, accounts) are merged; the place in each is part of the next page's address.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from worker.model.errors import UsageError
 from worker.model.states import State
 
 ROWS = 50
-LOOKED_AT = 5_000  # ids that one page passes over at most, when a filter lets few pass
+LOOKED_AT = 5_000  # the most ids that one page skips if few match the filter
 
 _PLACE = re.compile(r"(\d{1,16})\.(\d{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which deletions. Times in ms since 1970: when they ended, or are due."""
+    """Which deletions to list. Times in ms since 1970: when they finished, or are due."""
 
     state: State = State.DEAD
     group: str | None = None  # of dead letters
     project: str | None = None
-    job: str = ""  # how the job id begins
+    job: str = ""  # prefix of the job id
     since: float | None = None
     until: float | None = None
 
@@ -43,7 +43,7 @@ class Wanted:
 
     @property
     def head(self) -> int:
-        """How many are read at once."""
+        """How many entries are read at once."""
         return 1_000 if self.job or self.project else ROWS + 1
 
     def passes(self, ref: Ref) -> bool:
@@ -52,16 +52,16 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One page. `more`: the place where the next one begins, or None at the end."""
+    """One page. `more`: the place where the next one starts, or None at the end."""
 
     rows: tuple[Deletion, ...]
     more: str | None
-    total: int  # in the indexes, whatever the filters say
+    total: int  # in the indexes, before the filters
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """One index and the place in it: a score, and how many of exactly that score were passed."""
+    """One index and the place in it: a score, and how many entries with exactly that score were passed."""
 
     account: str
     key: str
@@ -77,7 +77,7 @@ class _Found:
 
 
 def page(app: AppContext, wanted: Wanted, place: str = "") -> Listed:
-    """The page that begins at `place`: the soonest due first, what has ended newest first. Raises `UsageError`."""
+    """The page that starts at `place`: due ones soonest first, finished ones newest first. Raises `UsageError`."""
     sources = _sources(app, wanted, place)
     total = sum(int(read_redis(app.redis.zcard, source.key)) for source in sources)
     chosen: list[_Found] = []
@@ -95,7 +95,7 @@ def page(app: AppContext, wanted: Wanted, place: str = "") -> Listed:
 
 
 def _heads(app: AppContext, wanted: Wanted, sources: Sequence[_Source]) -> list[_Found]:
-    """What comes next of all sources together. No longer than one head: beyond it another source might come first."""
+    """The next entries of all sources in order. No longer than one read: beyond it another source might come first."""
     found = [one for number, source in enumerate(sources) for one in _read(app, wanted, source, number)]
     return sorted(found, key=lambda one: one.score, reverse=wanted.newest_first)[: wanted.head]
 
@@ -147,7 +147,7 @@ def _past(source: _Source, found: _Found) -> _Source:
 
 
 def _records(app: AppContext, sources: Sequence[_Source], chosen: Iterable[_Found], state: State) -> Iterable[Deletion]:
-    """Their records in the same order. One that moved on meanwhile is left out."""
+    """Their records in the same order. A deletion that has changed its state in the meantime is left out."""
     due: dict[str, dict[Ref, float]] = {}
     order = {}
     for number, found in enumerate(chosen):

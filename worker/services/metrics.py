@@ -1,6 +1,6 @@
-"""Metrics for Prometheus, read from the ledger at the moment of asking: whoever asks any process hears the same.
+"""Metrics for Prometheus, read from the ledger when asked for: every process gives the same answer.
 
-Counters come from the ledger's own (`worker.ledger.counters`), gauges from its indexes. No label is an id of a job: all
+Counters come from the ledger's counters, gauges from its indexes. No label is a job id: all
 are accounts and policies of the settings, or words of fixed sets.
 """
 
@@ -32,7 +32,7 @@ from worker.services.labels import GATES
 
 PREFIX: Final = "avatar_eraser_"
 
-# Everything that is counted, so that each series is there from the start and its first increase is seen.
+# All counted events, so that each series exists from the start and its first increase is visible.
 EVENTS: Final = (
     *(("deletion.requested", how) for how in ("new", "merged", "again", "done")),
     ("deletion.deleted", ""),
@@ -64,7 +64,7 @@ class _Account:
 
 
 class Metrics:
-    """What `prometheus_client` collects. Where Redis is away there is one metric, which says so."""
+    """The collector for `prometheus_client`. While Redis is unreachable there is only one metric, which says so."""
 
     def __init__(self, app: AppContext) -> None:
         self._running = app
@@ -77,7 +77,7 @@ class Metrics:
 
 
 def registry(app: AppContext) -> CollectorRegistry:
-    """For the servers of `prometheus_client`, which may be asked for some metrics only (`?name[]=`)."""
+    """For the servers of `prometheus_client`, which support a selection of metrics (`?name[]=`)."""
     made = CollectorRegistry(support_collectors_without_names=True)
     made.register(Metrics(app))
     return made
@@ -90,7 +90,7 @@ def exposition(app: AppContext, accept: str = "") -> tuple[str, bytes]:
 
 
 def families(app: AppContext) -> Iterator[Metric]:
-    """Everything but `avatar_eraser_up`. Raises `Unreachable`."""
+    """All metrics except `avatar_eraser_up`. Raises `Unreachable`."""
     every = [_read(app, name) for name in app.settings.accounts]
     yield from _standing(every)
     yield from _gates(every)
@@ -113,7 +113,7 @@ def _read(app: AppContext, account: str) -> _Account:
     return _Account(account, app.queries(account).status(), dead, counted)
 
 
-# -- what stands in the ledger ----------------------------------------------------------------------------------------
+# -- the ledger's contents --------------------------------------------------------------------------------------------
 
 
 def _standing(every: list[_Account]) -> Iterator[Metric]:
@@ -149,7 +149,7 @@ def _gates(every: list[_Account]) -> Iterator[Metric]:
     yield from (gates, rate)
 
 
-# -- what ever happened -----------------------------------------------------------------------------------------------
+# -- counted events ---------------------------------------------------------------------------------------------------
 
 
 def _counted(every: list[_Account]) -> Iterator[Metric]:
@@ -173,7 +173,7 @@ def _counted(every: list[_Account]) -> Iterator[Metric]:
 
 
 def _buckets(by_bound: dict[float, int]) -> list[tuple[str, float]]:
-    """Cumulated, in seconds, as Prometheus wants them."""
+    """Cumulative, in seconds, as Prometheus needs them."""
     bounds = [*BOUNDS_MS, math.inf]
     sums = accumulate(by_bound.get(bound, 0) for bound in bounds)
     return [
@@ -181,7 +181,7 @@ def _buckets(by_bound: dict[float, int]) -> list[tuple[str, float]]:
     ]
 
 
-# -- what came by message and could not be recorded ------------------------------------------------------------------
+# -- parked messages ------------------------------ ------------------------------------------------------------------
 
 
 def _messages(app: AppContext) -> Iterator[Metric]:
@@ -192,7 +192,7 @@ def _messages(app: AppContext) -> Iterator[Metric]:
     yield kept
 
 
-# -- whether settings and ledger agree --------------------------------------------------------------------------------
+# -- settings against ledger ------------------------------------------------------------------------------------------
 
 
 def _settings(app: AppContext, every: list[_Account]) -> Iterator[Metric]:
@@ -211,7 +211,7 @@ def _settings(app: AppContext, every: list[_Account]) -> Iterator[Metric]:
     )
 
 
-# -- what does the work -----------------------------------------------------------------------------------------------
+# -- workers and dispatcher---------------------------------------------------------------------------------------------
 
 
 def _workers(app: AppContext) -> Iterator[Metric]:
@@ -265,5 +265,5 @@ def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
 
 
 def _all(known: Iterable[Any], found: Iterable[Any]) -> list[Any]:
-    """Those that are known to exist and those that were found, each once."""
+    """The known ones and those that were found, each once."""
     return list(dict.fromkeys([*known, *found]))

@@ -1,4 +1,6 @@
-"""What is parked, for people: why it is there, and the way back or out (see `worker.execution.intake`)."""
+"""Parked messages for people: why they are parked, sending them again and discarding them (see
+`worker.execution.intake`).
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ WHAT_TO_DO = {
     ParkedKind.FOREIGN: "correct the sender's queue; then: eraser parked send {group} --queue THEIRS --reason R",
     ParkedKind.BAD: "correct the producer and send the requests again; then: eraser parked discard {group} --reason R",
 }
-SendAgain = Callable[[dict[str, Any], str], None]  # a whole message, a queue of the broker
+SendAgain = Callable[[dict[str, Any], str], None]  # sends a whole message to a queue of the broker
 
 
 def by_kind(groups: Iterable[Group]) -> dict[ParkedKind, int]:
@@ -52,7 +54,7 @@ def as_json(group: Group) -> dict[str, Any]:
 
 
 def message_json(message: Parked) -> dict[str, Any]:
-    """All but what it says otherwise: that is nobody's business here."""
+    """The message for programs, without its content."""
     return {
         "id": message.id,
         "task": message.task,
@@ -79,9 +81,9 @@ def parking(app: AppContext) -> Parking:
 
 
 def send(app: AppContext, group: Group, queue: str | None, again: SendAgain, *, reason: str, by: str | None) -> int:
-    """Send every message of a group to a queue of the broker, ours unless another is named. Returns how many.
+    """Send every message of a group to a queue of the broker, by default ours. Returns how many.
 
-    Each is sent before it is forgotten here: if this is cut off some may be sent twice. Raises what `again` does.
+    Each is sent before it is removed here: after an interruption some may be sent twice. Raises what `again` raises.
     """
     check_reason(reason), check_opaque(by, "by")
     if group.kind is ParkedKind.BAD:
@@ -97,7 +99,7 @@ def send(app: AppContext, group: Group, queue: str | None, again: SendAgain, *, 
 
 
 def discard(app: AppContext, group: Group, *, reason: str, by: str | None, most: int | None) -> int:
-    """Forget every message of a group. Returns how many."""
+    """Discard every message of a group. Returns how many."""
     check_reason(reason), check_opaque(by, "by")
     cap = most if group.count > CAP else None
     action = AuditAction(of=group.name, cap=cap).named(ActionName.GIVEN_UP, by=by, why=reason)
@@ -118,7 +120,7 @@ def _empty(app: AppContext, group: Group, action: dict[str, Any], result: str, d
 
 
 def check_confirmed(group: Group, most: int | None, *, yes: bool, again: str) -> None:
-    """Refuse to discard what nobody confirmed. `again`: the command as typed."""
+    """Refuse to discard without confirmation. `again`: the command as typed."""
     allowed = CAP if most is None else most
     confirmed = f"{again} --yes" + (f" --max {group.count}" if group.count > CAP else "")
     if group.count > allowed:

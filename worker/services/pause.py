@@ -1,4 +1,4 @@
-"""The red button and its release: which accounts are meant, and what came of it."""
+"""Emergency stop and resume: for which accounts, and the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.services.request import Notify
 class GateChange:
     """Result for one account. `was`: what kept its gate closed before, or None.
 
-    rest_s: its key was refused so often lately that it is not tried before.
+    rest_s: seconds until its key may be tried, because it was refused too often recently.
     """
 
     account: str
@@ -29,9 +29,9 @@ class GateChange:
 def accounts_meant(
     app: AppContext, account: str | None, *, every: bool | None, command: str, gone: bool = False
 ) -> list[str]:
-    """The account named, the only one there is, or all of them where that was said. Raises `UsageError`.
+    """The named account, the only one, or all of them if requested. Raises `UsageError`.
 
-    every: None where the command takes one account only. gone: also one that is gone from the settings.
+    every: None if the command takes only one account. gone: also accounts that are missing from the settings.
     """
     known = app.known_accounts() if gone else list(app.settings.accounts)
     if account is not None and every:
@@ -51,7 +51,7 @@ def accounts_meant(
 
 
 def pause(app: AppContext, accounts: list[str], *, reason: str, by: str | None) -> Iterator[GateChange]:
-    """Stop all calls. A call under way is finished."""
+    """Stop all calls. A call in progress is finished."""
     check_reason(reason), check_opaque(by, "by")
     action = AuditAction()
     for account in accounts:
@@ -62,7 +62,7 @@ def pause(app: AppContext, accounts: list[str], *, reason: str, by: str | None) 
 def resume(
     app: AppContext, accounts: list[str], notify: Notify, *, reason: str, by: str | None = None
 ) -> Iterator[GateChange]:
-    """Let calls go again; what was closed is tried first."""
+    """Allow calls again; a closed gate is probed first."""
     check_reason(reason), check_opaque(by, "by")
     action = AuditAction()
     for account in accounts:

@@ -1,4 +1,4 @@
-"""Moving a project to another account: what lies where, a plan, and carrying it over."""
+"""Moving a project to another account: projects in the wrong account, the plan, and the move."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from worker.model.ids import check_opaque, check_reason, why_bad_id
 from worker.model.states import State
 from worker.services.labels import count
 
-PATIENCE_S = 10.0  # for calls under way: most are answered within it
+PATIENCE_S = 10.0  # for calls in progress: most are answered within it
 
 
 @dataclass(frozen=True, slots=True)
 class MovePlan:
-    """What a move would carry."""
+    """What a move would transfer."""
 
     project: str
     source: str
     to: str
     states: dict[State, int]  # those with any
-    holds: int  # of jobs, asked for or not
-    user_holds: int  # of app users: they stay where they are, too
-    begun: bool  # an earlier command began it
+    holds: int  # of jobs, requested or not
+    user_holds: int  # of app users: they also stay in the old account
+    begun: bool  # an earlier command started it
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -49,7 +49,7 @@ class MovePlan:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Result. `left`: calls that are under way; they are carried when the same is typed again."""
+    """Result. `left`: calls in progress; they are moved when the command is repeated."""
 
     carried: int
     left: int
@@ -57,7 +57,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A project whose deletions and holds lie under another account than the settings say."""
+    """A project whose deletions and holds are stored under another account than the settings say."""
 
     project: str
     home: str
@@ -98,7 +98,7 @@ def _stray(app: AppContext, project: str, home: Home) -> Stray:
 
 
 def plan(app: AppContext, project: str, to: str) -> MovePlan | None:
-    """What lies elsewhere. None: nothing does. Raises `UsageError`, `RefusedBySafetyRule` and `Unreachable`."""
+    """What is in another account. None: nothing is. Raises `UsageError`, `RefusedBySafetyRule` and `Unreachable`."""
     if why := why_bad_id(project, "project id"):
         raise UsageError(why)
     home = app.places.home(project)
@@ -117,7 +117,7 @@ def plan(app: AppContext, project: str, to: str) -> MovePlan | None:
 def move(
     app: AppContext, planned: MovePlan, *, reason: str, by: str | None, advance: Callable[[int], None] = lambda _: None
 ) -> Moved:
-    """Carry it over. Stopped anywhere it may be begun again; nothing of it is taken until all of it is there."""
+    """Move it. If it is interrupted, it can be repeated; none of its deletions is taken until all are moved."""
     check_reason(reason), check_opaque(by, "by")
     project = planned.project
     fields = AuditAction(of=f"{project}: {planned.source} to {planned.to}").named(ActionName.MOVED, by=by, why=reason)

@@ -1,4 +1,4 @@
-"""Receipts for people and programs: what was settled since, and how far the proof has come."""
+"""Receipts for people and programs: those since a cursor, and the state of sealing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from worker.ledger.receipts import Receipts, place
 from worker.model.errors import UsageError
 from worker.receipts.receipt import expand
 
-READ_MOST = 5_000  # entries that one call looks through, also where few of them are the project's
+READ_MOST = 5_000  # entries that one call reads, even if few of them are the project's
 
 
 class BadCursor(UsageError):
-    """The cursor was not given out by us."""
+    """The cursor is not one of ours."""
 
 
 class CursorTooOld(UsageError):
@@ -23,37 +23,37 @@ class CursorTooOld(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Some receipts, oldest first, and where to go on. The cursor is opaque; it stays good at the end, for later."""
+    """Some receipts, oldest first, and where to continue. The cursor is opaque; it stays valid at the end."""
 
     items: list[dict[str, Any]]
     cursor: str
-    more: bool  # whether more are there now
+    more: bool  # whether there are more now
 
 
 def settled_since(app: AppContext, project_id: str, cursor: str | None, limit: int = 100) -> Settled:
-    """What was settled in a project after a cursor; without one from the oldest that Redis still has.
+    """The receipts of a project after a cursor; without one from the oldest that Redis still has.
 
-    Each item has the fields of an exported receipt, but for the chain's. Raises `BadCursor`, `CursorTooOld`,
-    `SettingsError` for a project of no account, and `Unreachable`.
+    Each item has the fields of an exported receipt, except those of the chain. Raises `BadCursor`, `CursorTooOld`,
+    `SettingsError` for a project without an account, and `Unreachable`.
     """
     streams = _streams(app, project_id)
     begins = [_checked(stream, cursor) for stream in streams]
     found = _page(streams, begins, project_id, limit)
     for stream, begin in zip(streams, begins, strict=True):
-        _checked(stream, begin)  # what was trimmed while we read must not be passed over either
+        _checked(stream, begin)  # receipts that were trimmed during the read must not be skipped either
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """Receipts of an account, as long as the project was there."""
+    """Receipts of an account, for the time that the project was there."""
 
     receipts: Receipts
-    until: str | None  # an id; None: it is there now
+    until: str | None  # an id; None: it is still there
 
 
 def _streams(app: AppContext, project_id: str) -> list[_Stream]:
-    """Where the project's receipts are, in the order of time: a project that moved left them behind."""
+    """The accounts with the project's receipts, in order of time: a project that moved left them there."""
     past = app.places.past(project_id)
     streams = [_Stream(app.receipts(name), f"{until:.0f}-{2**64 - 1}") for name, until in past]
     return [*streams, _Stream(app.receipts(app.home_of(project_id)), None)]
@@ -76,7 +76,7 @@ def _page(streams: list[_Stream], begins: list[str], project_id: str, limit: int
 
 
 def _checked(stream: _Stream, cursor: str | None) -> str:
-    """The cursor as an entry's id. What was trimmed after it must not be passed over in silence."""
+    """The cursor as an entry's id. Receipts that were trimmed after it must not be skipped silently."""
     trimmed = stream.receipts.progress().archived.id
     if cursor is None:
         return trimmed

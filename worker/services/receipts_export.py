@@ -1,4 +1,4 @@
-"""All receipts of an account as one chain, wherever they are, and one file of them that proves itself."""
+"""All receipts of an account as one chain, from files and Redis, and an export file that can be verified."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from worker.receipts.signature import Signer
 from worker.receipts.summary import Summary
 from worker.services.times import absolute, rfc3339
 
-TRIES = 5  # the archivist may take receipts to the files while they are read
+TRIES = 5  # receipts may be moved to the files while they are read
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A file of receipts. `fault`: what of it does not verify, because receipts were lost before they were sealed."""
+    """A file of receipts. `fault`: the part that does not verify, because receipts were lost before they were
+    sealed.
+    """
 
     summary: Summary
     trailer: dict[str, Any]
@@ -47,7 +49,7 @@ class Exported:
 
 
 def counts(summary: Summary) -> dict[str, Any]:
-    """The summary in numbers: jobs by how they ended, each by its latest receipt."""
+    """The summary in numbers: jobs by result, each by its latest receipt."""
     return {
         "receipts": summary.receipts,
         "jobs": summary.jobs,
@@ -60,16 +62,16 @@ def counts(summary: Summary) -> dict[str, Any]:
 
 
 def signer(app: AppContext) -> Signer | None:
-    """The key that signs, if there is one. Raises `SettingsError`."""
+    """The signing key, if there is one. Raises `SettingsError`."""
     path = app.settings.receipt_key
     return Signer.load(path) if path else None
 
 
 def export(app: AppContext, account: str, to: Path, form: Form, *, since_ms: float | None) -> Exported:
-    """Write every receipt settled since then to a file, whole or not at all.
+    """Write every receipt since then to a file, completely or not at all.
 
-    Raises `UsageError` where some of them are in files that cannot be read from here, `Broken` where those in Redis are
-    not what was sealed, `DayFileWrong`, and `Unreachable`.
+    Raises `UsageError` if some of them are in files that cannot be read here, `Broken` if those in Redis were
+    changed after they were sealed, `DayFileWrong`, and `Unreachable`.
     """
     key = signer(app)
     seal_all(app.ledger(account))
@@ -87,7 +89,7 @@ def export(app: AppContext, account: str, to: Path, form: Form, *, since_ms: flo
 
 
 def _after(broken: Broken, account: str, progress: ReceiptProgress) -> str:
-    """What can still be proved, and what to type for it."""
+    """What can still be proven, and the command for it."""
     until = broken.until
     if until.n == progress.sealed.n:
         return "Earlier exports have its old content; what finishes from now on can be exported later, with --since"
@@ -116,7 +118,7 @@ def _write(
 
 
 def _read_back(path: Path) -> tuple[Summary, str | None]:
-    """Count by what the file says, and verify it on the way."""
+    """Count the receipts of the file and verify it at the same time."""
     summary = Summary()
     try:
         return verify.verify(partial(raw_lines, path), summary=summary).summary, None
@@ -128,7 +130,7 @@ def _read_back(path: Path) -> tuple[Summary, str | None]:
 
 
 def chain(app: AppContext, account: str, *, since_ms: float | None) -> Iterator[dict[str, Any]]:
-    """Every sealed receipt since then, in order. Raises what `export` does."""
+    """Every sealed receipt since then, in order. Raises what `export` raises."""
     receipts = app.receipts(account)
     return _lines(app, receipts, receipts.progress(), since_ms)
 
@@ -139,7 +141,7 @@ def _lines(
     since = rfc3339(since_ms) or ""
     begun = False
     for line in _all(app, receipts, progress, since_ms):
-        begun = begun or line["finished_at"] >= since  # then all that follow: a chain has no holes
+        begun = begun or line["finished_at"] >= since  # then all that follow: a chain has no gaps
         if begun:
             yield line
 
@@ -155,7 +157,7 @@ def _all(
 
 
 def _start(receipts: Receipts, progress: ReceiptProgress, since_ms: float | None) -> Checkpoint:
-    """The last place that was sealed before then: what came earlier need not be read, nor be unbroken."""
+    """The last sealed place before then: earlier receipts need not be read, nor be intact."""
     if since_ms is None:
         return progress.archived
     seals = receipts.seals(progress.archived, progress.sealed) if progress.sealed.n > progress.archived.n else []

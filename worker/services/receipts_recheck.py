@@ -1,4 +1,4 @@
-"""Asks MetaStudio again for jobs that are deleted or gone: after a restore on their side some may be back."""
+"""Asks MetaStudio again for jobs that are deleted or gone: after a restore of a backup there some may be back."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from worker.rules.classify import Lookup as CameTo
 from worker.services.labels import SILENCES, plain
 from worker.services.receipts_export import chain
 
-PATIENCE_S = 60.0  # for a slot of the lookups' pace
-TRIES = 3  # of one question, where nothing usable is answered
+PATIENCE_S = 60.0  # for a slot of the lookups' rate
+TRIES = 3  # of one lookup without a usable answer
 PAUSE_S = 1.0
-GIVE_UP = 20  # questions in a row without a usable answer
+GIVE_UP = 20  # lookups in a row without a usable answer
 OPEN = ("ok", "clock", "throttled")
 BLIND = "is not listed, but neither is any other job of the project: no proof"
 
 
 class RecheckResult(StrEnum):
-    """How a job stands now."""
+    """The current state of a job."""
 
     GONE = "gone"
     BACK = "back"
@@ -40,7 +40,7 @@ class RecheckResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rechecked:
-    """What asking for one job said."""
+    """The result for one job."""
 
     ref: Ref
     now: RecheckResult
@@ -49,7 +49,7 @@ class Rechecked:
 
     @property
     def command(self) -> str | None:
-        """What requests it again, if it came back."""
+        """The command that requests it again, if it came back."""
         if self.now is not RecheckResult.BACK:
             return None
         return f"eraser request {self.ref.job_id} --project {self.ref.project_id} --force"
@@ -65,7 +65,7 @@ class Rechecked:
 
 
 def jobs(app: AppContext, account: str, *, since_ms: float | None, most: int | None) -> tuple[list[Ref], int]:
-    """Jobs whose latest receipt says deleted or gone, the latest first, and how many more there are."""
+    """Jobs whose latest receipt says deleted or gone, the latest first, and the number of further ones."""
     seal_all(app.ledger(account))
     latest: dict[Ref, str] = {}
     for line in chain(app, account, since_ms=since_ms):
@@ -78,8 +78,10 @@ def jobs(app: AppContext, account: str, *, since_ms: float | None, most: int | N
 
 
 def recheck(app: AppContext, refs: Iterable[Ref]) -> Iterator[Rechecked]:
-    """Ask for each, at the pace of lookups that all workers share. Raises `Unreachable` where nobody is there."""
-    app.check_endpoints()  # no move would ask, and all jobs of another MetaStudio are not there
+    """Ask for each, at the rate of lookups that all workers share. Raises `Unreachable` if MetaStudio does not
+    answer.
+    """
+    app.check_endpoints()  # no move checks this here, and at another MetaStudio every job is absent
     unknown = 0
     for account, some in groupby(refs, key=lambda ref: app.account_for(ref.project_id)):  # a project may have moved
         for looked in _Recheck(app, account).each(some):
@@ -91,11 +93,11 @@ def recheck(app: AppContext, refs: Iterable[Ref]) -> Iterator[Rechecked]:
 
 @dataclass
 class _Recheck:
-    """One account's questions. Those of a few seconds share their control questions."""
+    """The lookups of one account. Those within a few seconds share their control questions."""
 
     app: AppContext
     account: str
-    answered: bool = False  # whether MetaStudio gave any usable answer
+    answered: bool = False  # whether MetaStudio has given any usable answer
     lookups: dict[str, Lookups] = field(default_factory=dict)  # by project
 
     def each(self, refs: Iterable[Ref]) -> Iterator[Rechecked]:
@@ -132,7 +134,7 @@ class _Recheck:
                 )
 
     def _ask(self, ref: Ref) -> LookupResponse:
-        """One look, and again where nothing usable is answered. Raises `Unreachable` where nobody is there."""
+        """One lookup, repeated without a usable answer. Raises `Unreachable` if MetaStudio does not answer."""
         asked = self._once(ref)
         for _ in range(TRIES - 1 if self.answered else 0):
             kind = classify(asked.listing.response)
@@ -184,14 +186,14 @@ class _Recheck:
 
 
 def _back(app: AppContext, account: str, ref: Ref) -> str:
-    """It came back: and has anybody requested it again already?"""
+    """The job came back: check whether it is already requested again."""
     ((_, state),) = app.bulk_queries(account).states([ref])
     again = f"; its deletion is {state} already" if state not in (None, State.DELETED, State.GONE) else ""
     return "came back: MetaStudio has it again" + again
 
 
 def _signed_at(app: AppContext, account: str) -> datetime | None:
-    """MetaStudio's clock where the gate knows that it differs from ours."""
+    """MetaStudio's time if the gate knows that it differs from ours."""
     queries = app.queries(account)
     skew_ms = queries.gate().skew_ms
     return None if skew_ms is None else datetime.fromtimestamp((queries.now_ms() + skew_ms) / 1000, UTC)

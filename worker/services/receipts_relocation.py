@@ -1,4 +1,4 @@
-"""A person's word that the files of an account's receipts go on in a directory that lacks the earlier ones."""
+"""An operator's permission to continue an account's receipt files in a directory without the earlier ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.model.ids import check_opaque, check_reason
 
 
 def relocate(app: AppContext, account: str, archived: Checkpoint, *, reason: str, by: str | None) -> None:
-    """Let the next day go to any directory, whatever of the receipts up to `archived` is in it."""
+    """Let the next day go to any directory, even one without the receipts up to `archived`."""
     check_reason(reason), check_opaque(by, "by")
     action = AuditAction(of=f"from receipt {archived.n + 1}").named(ActionName.RELOCATED, by=by, why=reason)
     if not app.ledger(account).run_script("relocate", {"head": archived.head, "act": action})["relocated"]:

@@ -1,4 +1,4 @@
-"""Is Redis there? Asked once, before anything else, so that nobody waits longer than a few seconds to hear that not."""
+"""Is Redis reachable? Checked once, before anything else, so that the error comes within a few seconds."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from worker.ledger.deletions import connect
 from worker.ledger.redis_errors import is_away, why_away
 from worker.model.errors import Unreachable
 
-PATIENCE_S = 3.5  # with the start of the program less than the promised 5 s
+PATIENCE_S = 3.5  # together with the start of the program less than the promised 5 s
 _NEXT = "check that it runs and that ERASER_REDIS_URL is right (`eraser doctor` has details); nothing was done"
 
 
 def require_redis(url: str, *, patience_s: float = PATIENCE_S) -> None:
-    """Raise `Unreachable` unless Redis answers. In a thread: looking up a name knows no timeout."""
+    """Raise `Unreachable` unless Redis answers. In a thread, because name lookups have no timeout."""
     problem: list[Exception | None] = []
 
     def ping() -> None:
@@ -25,7 +25,7 @@ def require_redis(url: str, *, patience_s: float = PATIENCE_S) -> None:
             with connect(url, timeout_s=patience_s) as client:
                 client.ping()
             problem.append(None)
-        except Exception as error:  # whatever it is, the caller tells it
+        except Exception as error:  # the caller reports any error
             problem.append(error)
 
     if not in_time(ping, patience_s):
@@ -35,13 +35,14 @@ def require_redis(url: str, *, patience_s: float = PATIENCE_S) -> None:
 
 
 def no_writes(client: redis.Redis, key: str) -> str:
-    """Why Redis, which answers reads, takes no writes now; empty: it takes them. Tried with one that changes nothing.
+    """Why Redis answers reads but accepts no writes now; empty: it accepts them. Tested with a write that changes
+    nothing.
 
-    key: any sorted set of ours. Raises `Unreachable` where it does not answer at all.
+    key: any of our sorted sets. Raises `Unreachable` if Redis does not answer at all.
     """
     try:
         client.zrem(key, "-")
-    except redis.exceptions.NoPermissionError:  # this user may only look: what others may is not known
+    except redis.exceptions.NoPermissionError:  # this user may only read: what others may is not known
         return ""
     except redis.exceptions.ResponseError as error:
         return str(error) if is_away(error) else ""
@@ -51,7 +52,7 @@ def no_writes(client: redis.Redis, key: str) -> str:
 
 
 def in_time(work: Callable[[], None], patience_s: float) -> bool:
-    """Whether `work` ended in time; it is left alone if not."""
+    """Whether `work` ended in time; if not, it is left running."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(patience_s)

@@ -1,4 +1,4 @@
-"""Replays as jobs, for people and programs: a plan, its start, how far it is, what was replayed before, and its end."""
+"""Background replays, for people and programs: plan, start, progress, past replays and cancel."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from worker.services.dead_letters import Selection, group_of, note_replay
 from worker.services.request import CAP
 from worker.services.times import rfc3339
 
-LATELY_MS = 3_600_000.0  # one that stopped itself is spoken of so long, unless another was begun
+LATELY_MS = 3_600_000.0  # a replay that stopped by itself is reported this long, unless another was started
 _ENDED = (ReplayState.DONE, ReplayState.STOPPED, ReplayState.CANCELLED)
 _WORST_FIRST = (ReplayState.RUNNING, ReplayState.STOPPING, ReplayState.STOPPED, ReplayState.CANCELLED, ReplayState.DONE)
 
 
 class HasEnded(EraserError):
-    """What has ended cannot be cancelled."""
+    """A finished replay cannot be cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayPlan:
-    """What would happen, frozen: what dies after the marks is not touched."""
+    """A plan, fixed at a moment: failures after the marks are excluded."""
 
     what: str
-    shares: tuple[Share, ...]  # what will be replayed, by account
+    shares: tuple[Share, ...]  # the dead letters to replay, by account
     groups: Mapping[str, int]  # of these
     held: int  # on hold: they stay dead
-    skipped: tuple[tuple[str, str], ...]  # words that chose nothing, and why: gone already, for one
+    skipped: tuple[tuple[str, str], ...]  # words that selected nothing, and why, for example already gone
     cap: int = CAP
 
     @property
@@ -50,17 +50,17 @@ class ReplayPlan:
 
     @property
     def over_cap(self) -> bool:
-        """Whether the number has to be confirmed."""
+        """Whether the number must be confirmed."""
         return self.count > self.cap
 
     @property
     def seconds(self) -> float:
-        """Expected, where the gates are open and nothing else is due."""
+        """Expected, if the gates are open and nothing else is due."""
         return max((share.seconds for share in self.shares), default=0.0)
 
     @property
     def marks(self) -> dict[str, int]:
-        """By account: the number of the last death that was seen."""
+        """By account: the number of the last failure that is included."""
         return {share.account: share.mark for share in self.shares}
 
     def as_json(self) -> dict[str, Any]:
@@ -89,17 +89,17 @@ class ReplayPlan:
 
 @dataclass(frozen=True, slots=True)
 class ReplayProgress:
-    """How far a replay is, over all its accounts. Times in ms since 1970, Redis's clock."""
+    """The progress of a replay, over all its accounts. Times in ms since 1970, Redis's clock."""
 
     replay: str
     shares: tuple[Replay, ...]  # by account
     now: float
-    waits: tuple[str, ...] = ()  # why it does not go on just now, in words
-    expected_s: float | None = None  # until each was called once; None: it has ended
+    waits: tuple[str, ...] = ()  # why it does not continue at the moment, in words
+    expected_s: float | None = None  # until each was called once; None: it is finished
 
     @property
     def state(self) -> ReplayState:
-        """The account that has the furthest to go decides."""
+        """The state of the account that is least advanced."""
         return next(state for state in _WORST_FIRST if any(share.state is state for share in self.shares))
 
     @property
@@ -108,7 +108,7 @@ class ReplayProgress:
 
     @property
     def ended(self) -> bool:
-        """Nothing is fed or taken back any more; calls may still be under way where it was stopped."""
+        """No more deletions are started or reverted; after a stop calls may still be in progress."""
         return self.state in _ENDED
 
     @property
@@ -121,7 +121,7 @@ class ReplayProgress:
 
     @property
     def all_well(self) -> bool:
-        """Each that was meant is deleted or gone."""
+        """Every selected deletion is deleted or gone."""
         return self.state is ReplayState.DONE and self.count("deleted") + self.count("gone") == self.count("total")
 
     def count(self, name: str) -> int:
@@ -158,7 +158,7 @@ class ReplayProgress:
 
 
 def plan(app: AppContext, selection: Selection) -> ReplayPlan:
-    """What a replay of the chosen letters would do. Changes nothing."""
+    """What a replay of the selected dead letters would do. Changes nothing."""
     shares, held = [], 0
     for account in app.settings.accounts:
         mine = [letter for letter in selection.letters if letter.account == account]
@@ -176,9 +176,9 @@ def plan(app: AppContext, selection: Selection) -> ReplayPlan:
 
 
 def start(app: AppContext, plan: ReplayPlan, *, by: str | None, why: str, most: int | None = None) -> str:
-    """Begin it as a job that any worker drives; returns its id. Raises `RefusedBySafetyRule` above the cap.
+    """Start it; the workers run it. Returns its id. Raises `RefusedBySafetyRule` above the cap.
 
-    most: how many may be replayed, where that is more than the cap.
+    most: the allowed number, if it is above the cap.
     """
     check_reason(why), check_opaque(by, "by")
     if not plan.count:
@@ -206,7 +206,7 @@ def start(app: AppContext, plan: ReplayPlan, *, by: str | None, why: str, most: 
         for share in plan.shares
     }
     first, *rest = terms
-    others = {account: terms[account] for account in rest}  # should we die here, who drives the first starts them
+    others = {account: terms[account] for account in rest}  # if we die here, the first account's worker starts them
     for account in terms:
         Replays(app.ledger(account)).start(terms[account], others=others if account == first else None)
         app.wake(account, 0)
@@ -214,11 +214,11 @@ def start(app: AppContext, plan: ReplayPlan, *, by: str | None, why: str, most: 
     return replay
 
 
-# -- looking and ending ----------------------------------------------------------------------------------------------
+# -- progress and cancel ----------------------------------------------------------------------------------------------
 
 
 def look(app: AppContext, replay: str | None) -> ReplayProgress:
-    """How far it is; None: the latest one. Raises `UsageError` where there is no such replay."""
+    """The progress of a replay; None: the latest one. Raises `UsageError` for an unknown replay."""
     if replay is None:
         latest = history(app, 1)
         if not latest:
@@ -242,7 +242,7 @@ def history(app: AppContext, number: int = 20) -> list[ReplayProgress]:
 
 
 def current(app: AppContext, now: float) -> tuple[ReplayProgress, ...]:
-    """What is worth a word now: those that run, and the latest, if stopped by itself lately."""
+    """Replays to report now: running ones, and the latest, if it stopped by itself recently."""
     found: dict[str, None] = {}
     for account in app.settings.accounts:
         for share in Replays(app.ledger(account)).current():
@@ -253,7 +253,9 @@ def current(app: AppContext, now: float) -> tuple[ReplayProgress, ...]:
 
 
 def cancel(app: AppContext, replay: str, *, by: str | None, why: str) -> ReplayProgress:
-    """Feed no more; what nobody called for yet is dead again, as it was. Raises `HasEnded` and `UsageError`."""
+    """Stop a replay; deletions that were not called yet become dead letters again. Raises `HasEnded` and
+    `UsageError`.
+    """
     check_reason(why), check_opaque(by, "by")
     seen = look(app, replay)
     if seen.ended:

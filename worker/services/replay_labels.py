@@ -1,4 +1,4 @@
-"""A replay in words: how far it is, and what its stages and its end mean. For the command line and the pages."""
+"""A replay in words: its progress, and the meaning of its stages and states. For the command line and the console."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def left(seconds: float) -> str:
 
 
 def outcomes(seen: ReplayProgress) -> Iterator[str]:
-    """What became of those that began, and what was not touched; nothing that is zero."""
+    """The results of started deletions, and the skipped ones; no zeros."""
     named = {
         "deleted": "deleted",
         "gone": "gone",

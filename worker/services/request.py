@@ -1,4 +1,4 @@
-"""Asking for deletions: every door (command line, tasks, HTTP) comes through here."""
+"""Requests for deletions: command line, tasks and HTTP all use this module."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from worker.services.times import parse_span, parse_time
 
 Notify = Callable[[str, str], None]  # account, wake-up
 
-CAP = 100  # ids that nobody has to confirm
-RENAMED = {"again": "force"}  # what an argument of a request was called once -> what it is called now
-TOLD = 3  # projects that an error names
-SOON_S = 60.0  # a start that lies further back is a typing error
+CAP = 100  # ids without a confirmation
+RENAMED = {"again": "force"}  # old name of an argument -> new name
+TOLD = 3  # projects that an error lists
+SOON_S = 60.0  # a start that is further in the past is a typing error
 
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """What became of one id: accepted, or an error that says why not."""
+    """The result for one id: accepted, or an error."""
 
     job_id: str
     accepted: Accepted | None
     error: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's fields, whichever door it came by."""
+        """The contract's fields, the same for every interface."""
         done = self.accepted
         return {
             **target(self.job_id if done else self.job_id[:128]),
@@ -59,9 +59,9 @@ def deletion_request(
     force: bool = False,
     at: str | None = None,
 ) -> DeletionRequest:
-    """Check what a caller says about a request. Raises `UsageError`; nothing was recorded then.
+    """Check the terms of a request. Raises `UsageError`; then nothing was recorded.
 
-    at: the moment that after_s was made of: it is recorded as a moment, so that no clock's jump moves it.
+    at: the time that after_s was computed from: it is recorded as a time, so that no jump of a clock moves it.
     """
     if lane not in tuple(Lane):
         raise UsageError(f"lane: expected user or bulk; found {lane[:40]!r}")
@@ -72,7 +72,7 @@ def deletion_request(
     if not math.isfinite(after_s):
         raise UsageError(f"after: expected a number of seconds; found {after_s}")
     if after_s >= deadline_s:
-        unit = 86_400 if after_s > 86_400 else 1  # nobody types the microseconds until a moment
+        unit = 86_400 if after_s > 86_400 else 1  # a typed duration does not have microseconds
         enough = format_duration(math.ceil(after_s / unit) * unit)
         raise UsageError(
             f"the deadline, {format_duration(deadline_s)} from now, is over before the deletion may start: "
@@ -94,8 +94,8 @@ def deletion_request(
 def start_in(
     after: str | None, at: str | None, *, now: float | None, names: tuple[str, str] = ("after", "at")
 ) -> float:
-    """Seconds until a deletion may start. `now` (Redis's, ms) turns `at` into a delay; without it `at` is only checked
-    for its form. `names`: what the caller calls the two. Raises `UsageError`."""
+    """Seconds until a deletion may start. `now` (Redis's, ms) turns `at` into a delay; without it only the form of `at`
+    is checked. `names`: the caller's names of the two. Raises `UsageError`."""
     if after and at:
         raise UsageError(f"give {names[0]} or {names[1]}, not both")
     if after:
@@ -111,7 +111,7 @@ def start_in(
 
 
 def project_of(app: AppContext, project_id: str | None) -> str:
-    """The project meant: the one given, or the only one configured."""
+    """The given project, or the only one configured."""
     project = project_id or app.settings.default_project()
     if project is None:
         raise UsageError("no project: add --project P, or set HUAWEICLOUD_SDK_PROJECT_ID")
@@ -122,9 +122,9 @@ def project_of(app: AppContext, project_id: str | None) -> str:
 
 
 def known_project(app: AppContext, project_id: str | None, *, allow: bool = False) -> str:
-    """The project meant, if anything new may be recorded for it: it is configured, or allowed by name.
+    """The project, if new deletions may be recorded for it: it is configured, or allowed explicitly.
 
-    MetaStudio refuses a project that is not the key's, and the account closes: whoever mistyped it has to hear it here.
+    MetaStudio refuses a project that is not the key's, and the account closes: so a typing error must be refused here.
     Raises `UnknownProject` and `UsageError`.
     """
     project = project_of(app, project_id)
@@ -141,16 +141,16 @@ def known_project(app: AppContext, project_id: str | None, *, allow: bool = Fals
 
 
 def why_bad_job(app: AppContext, job_id: str) -> str | None:
-    """Why this cannot be a job's id, or None."""
+    """Why this is not a valid job id, or None."""
     if job_id in app.settings.projects:
         return "this is the id of a project, not of a job: did you swap them?"
     return why_bad_id(job_id)
 
 
 def record(app: AppContext, refs: Iterable[Ref], terms: DeletionRequest, notify: Notify) -> Iterator[Accepted]:
-    """Write requests of one project to its account's ledger, 500 a round trip, and see that somebody comes.
+    """Write requests of one project to its account's ledger, 500 per round trip, and wake an executor.
 
-    Yields each as it is recorded. Raises `Unreachable` when Redis does not answer: what was yielded is recorded.
+    Yields each as it is recorded. Raises `Unreachable` if Redis does not answer: everything yielded is recorded.
     """
     batch: list[Ref] = []
 
@@ -159,7 +159,7 @@ def record(app: AppContext, refs: Iterable[Ref], terms: DeletionRequest, notify:
         accepted, wakeups = ledger.request(batch, terms)
         for wakeup in wakeups:
             notify(ledger.account, wakeup)
-        app.wake(ledger.account, 0)  # with a wake-up too: it may be lost
+        app.wake(ledger.account, 0)  # even if a wake-up was sent: it may be lost
         batch.clear()
         yield from accepted
 
@@ -172,9 +172,9 @@ def record(app: AppContext, refs: Iterable[Ref], terms: DeletionRequest, notify:
 
 
 def record_each(ledger: Ledger, wanted: Sequence[tuple[Ref, DeletionRequest]], notify: Notify) -> list[Accepted]:
-    """The same in one round trip for at most 500 of one project that different callers ask for: all or none.
+    """The same in one round trip for at most 500 requests of different callers for one project: all or none.
 
-    Whoever calls sees to it that the dispatcher is woken.
+    The caller has to wake the dispatcher.
     """
     accepted, wakeups = ledger.request_each(wanted)
     for wakeup in wakeups:
@@ -185,7 +185,7 @@ def record_each(ledger: Ledger, wanted: Sequence[tuple[Ref, DeletionRequest]], n
 def submit(
     app: AppContext, project: str, job_ids: Iterable[str], terms: DeletionRequest, notify: Notify
 ) -> Iterator[Requested]:
-    """Ask for each id in turn; a bad one is told, the good ones are recorded. Raises what `record` does."""
+    """Request each id; an invalid one is reported, the valid ones are recorded. Raises what `record` raises."""
     rest = iter(job_ids)
     while batch := list(islice(rest, BATCH)):
         bad = {job_id: why for job_id in batch if (why := why_bad_job(app, job_id))}
@@ -195,7 +195,7 @@ def submit(
 
 
 def check_count(count: int, most: int | None) -> None:
-    """Refuse more ids than anybody confirmed. Raises `RefusedBySafetyRule`; nothing was recorded then."""
+    """Refuse more ids than were confirmed. Raises `RefusedBySafetyRule`; then nothing was recorded."""
     allowed = CAP if most is None else most
     if count > allowed:
         why = f"--max allows {allowed:,}" if most is not None else f"more than {CAP} must be confirmed"
@@ -205,7 +205,7 @@ def check_count(count: int, most: int | None) -> None:
 
 
 def told_of_cap(terms: DeletionRequest, count: int, most: int | None) -> DeletionRequest:
-    """The same claim; where --max allowed more than the cap, the audit will be told."""
+    """The same request; if --max allowed more than the cap, with a note for the audit."""
     if most is None or count <= CAP:
         return terms
     action = AuditAction(cap=most).named(ActionName.CAP_LIFTED, by=terms.by, why=terms.why, run=terms.run)
@@ -213,7 +213,7 @@ def told_of_cap(terms: DeletionRequest, count: int, most: int | None) -> Deletio
 
 
 def checked(app: AppContext, job_id: str) -> str:
-    """The id if it may reach a URL. Raises `UsageError`."""
+    """The id if it is valid. Raises `UsageError`."""
     why = why_bad_job(app, job_id)
     if why:
         raise UsageError(why)

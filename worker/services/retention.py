@@ -1,4 +1,4 @@
-"""Retention for people and programs: plans and runs as JSON, what comes next, and what stands still."""
+"""Retention for people and programs: plans and runs as JSON, next runs, and problems."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worker.retention.policy import Policy
 from worker.retention.schedule import EVERY_S
 from worker.services.times import rfc3339
 
-STILL_S = 3 * EVERY_S  # a schedule that was silent for so long stands still
+STILL_S = 3 * EVERY_S  # without a tick for this long the schedule counts as off
 
 REASONS = {
     Reason.STATE: "other state",
@@ -36,7 +36,7 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Upcoming:
-    """A policy's next slot and its last run."""
+    """A policy's next scheduled time and its last run."""
 
     policy: Policy
     account: str
@@ -46,14 +46,14 @@ class Upcoming:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something about retention that a person should see, and what to type."""
+    """A retention problem that a person should see, and the command for it."""
 
     why: str
     command: str
 
 
 def skipped(plan: Plan, over: list[str]) -> dict[Reason, int]:
-    """How many are not asked for, by reason; with the cap, which stops all or none."""
+    """How many are not requested, by reason; including the cap, which stops all or none."""
     found = {reason: plan.skipped[reason] for reason in Reason if plan.skipped[reason]}
     return found | ({Reason.OVER_CAP: plan.chosen} if over else {})
 
@@ -152,7 +152,7 @@ def upcoming(app: AppContext) -> list[Upcoming]:
 
 
 def alarms(app: AppContext) -> Iterator[Alarm]:
-    """What stopped itself, what no worker can judge, and a schedule that stands still."""
+    """Stopped policies, deletions that wait for policies, and a schedule that is off."""
     for account in app.settings.accounts:
         for name, at in Runs(app.ledger(account)).wanted().items():
             text = f"the policies of {rfc3339(at)}" if at else "the policies"
@@ -175,7 +175,7 @@ def alarms(app: AppContext) -> Iterator[Alarm]:
 
 
 def standstill(app: AppContext) -> str | None:
-    """Why nothing is run by schedule just now; None: it lives. Raises `Unreachable`."""
+    """Why scheduled runs are off now; None: they are on. Raises `Unreachable`."""
     said: Any = read_redis(app.redis.hgetall, app.keys.schedule)
     if not said:
         return "there are schedules, but beat was not seen yet; it ticks once a minute"
@@ -189,7 +189,7 @@ def standstill(app: AppContext) -> str | None:
 
 
 def chosen_policies(app: AppContext, name: str | None) -> list[Policy]:
-    """The one that is named, or all. Raises `UsageError`."""
+    """The named policy, or all. Raises `UsageError`."""
     return [app.policies.named(name)] if name else list(app.policies.current().values())
 
 

@@ -29,11 +29,11 @@ class UnknownJob(EraserError):
 
 
 class DamagedJob(EraserError):
-    """Its record was damaged by other hands, and put aside."""
+    """Another program damaged its record, which was set aside."""
 
 
 class Step(StrEnum):
-    """What a person may do about a deletion."""
+    """An action that a person may take on a deletion."""
 
     REPLAY = "replay"
     DISCARD = "discard"
@@ -90,9 +90,9 @@ def find(app: AppContext, project: str, job_id: str) -> tuple[Deletion, float]:
 
 
 def _refuse_damaged(app: AppContext, ref: Ref) -> None:
-    """Raise `DamagedJob` where something is left of it."""
+    """Raise `DamagedJob` if there is a damage entry for it."""
     ledger = app.ledger_of(ref.project_id)
-    with suppress(Unreachable):  # somebody who may only look
+    with suppress(Unreachable):  # a Redis user with read access only
         check(ledger, [ref])
     one = DamageList(app.redis, ledger.account, app.keys).of(ref)
     if one is not None:
@@ -100,12 +100,12 @@ def _refuse_damaged(app: AppContext, ref: Ref) -> None:
 
 
 def hold_of(app: AppContext, d: Deletion) -> Hold | None:
-    """The hold of this very job, if it is held by one: not its app user's."""
+    """The hold of this job, if there is one; not its app user's."""
     return HoldList(app.ledger(d.account)).of(d.ref) if d.state is State.HELD else None
 
 
 def as_json(d: Deletion) -> dict[str, Any]:
-    """The contract's fields, then ours."""
+    """The contract's fields, then further ones."""
     return {
         "project_id": d.ref.project_id,
         **target(d.ref.job_id),
@@ -140,8 +140,8 @@ def timeline(d: Deletion) -> list[Moment]:
     """Everything that happened, newest first."""
     moments = [_called(attempt) for attempt in d.attempts] + [_happened(event) for event in d.events]
     first = {"at": d.requested_at, "by": d.requested_by, "why": d.reason, "run": d.run}
-    let_go = [event.said["asked"] for event in d.events if "asked" in event.said]  # when another round began
-    anew = {event.at for event in d.events if event.name == "deletion.requested"}  # those say themselves who asked
+    let_go = [event.said["asked"] for event in d.events if "asked" in event.said]  # when another round started
+    anew = {event.at for event in d.events if event.name == "deletion.requested"}  # these name their requester
     for claims in (*let_go, (first, *d.claims)):
         for how, claim in zip(chain(["requested"], repeat("requested again")), claims, strict=False):
             if claim["at"] not in anew:
@@ -151,18 +151,18 @@ def timeline(d: Deletion) -> list[Moment]:
 
 
 def left_out(d: Deletion) -> int:
-    """How many attempts of this round's history were let go: the first and the last ones stay."""
+    """How many attempts of this round's history were removed: the first and the last ones stay."""
     mine = [attempt.n for attempt in d.attempts if attempt.round == d.round]
     return max(mine, default=0) - len(mine)
 
 
 def steps(d: Deletion) -> tuple[Step, ...]:
-    """What a person may do about it now, the likeliest first."""
+    """The possible actions now, the likeliest first."""
     return _STEPS.get(d.state, ())
 
 
 def next_steps(d: Deletion) -> Iterator[str]:
-    """The same as commands worth typing."""
+    """The same as commands."""
     job = f"{d.ref.job_id} --project {d.ref.project_id}"
     for step in steps(d):
         yield _COMMANDS[step].format(job=job)

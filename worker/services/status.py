@@ -1,4 +1,4 @@
-"""The whole in numbers: every account's counts and gate, the workers, and what is worth doing next."""
+"""The status: every account's counts and gate, the workers, and what to do next."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from worker.services.replay import ReplayProgress
 from worker.services.times import rfc3339, span
 
 START = "celery -A worker worker"
-MISSED_S = 3 * BEAT_S  # of silence: so many beats are lost by no accident
+MISSED_S = 3 * BEAT_S  # seconds without a heartbeat: so many are not lost by accident
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSeen:
-    """A worker as it last spoke of itself. It is silent when nothing was heard for longer than `WORKER_TIMEOUT_S`."""
+    """A worker from its last heartbeat. It is silent if that is older than `WORKER_TIMEOUT_S`."""
 
     worker: str
     host: str | None
     pid: int | None
     threads: int | None
     heard_s: float
-    clock_s: float | None = None  # how far Redis's clock is ahead of its own; None: it does not say
-    not_archived: dict[str, str] = field(default_factory=dict)  # accounts whose receipts it cannot take out, and why
+    clock_s: float | None = None  # how far Redis's clock is ahead of its own; None: not reported
+    not_archived: dict[str, str] = field(default_factory=dict)  # accounts whose receipts it cannot archive, and why
 
     @property
     def silent(self) -> bool:
@@ -49,7 +49,7 @@ class WorkerSeen:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What is worth doing next, and the command to type."""
+    """What to do next, and the command for it."""
 
     why: str
     command: str
@@ -65,22 +65,22 @@ class Overview:
     accounts: tuple[AccountStatus, ...]
     workers: tuple[WorkerSeen, ...]
     alarms: tuple[retention.Alarm, ...] = ()
-    replays: tuple[ReplayProgress, ...] = ()  # that run, or stopped themselves lately
+    replays: tuple[ReplayProgress, ...] = ()  # running ones, or those that stopped by themselves recently
     parked: tuple[Group, ...] = ()  # messages that could not be recorded
     elsewhere: tuple[OtherEndpoint, ...] = ()  # accounts that belong to another MetaStudio than the settings say
-    strays: tuple[Stray, ...] = ()  # projects that lie under another account than the settings say
-    abandoned: tuple[identity.AccountSeen, ...] = ()  # accounts that are gone from the settings and not empty
-    full: float = 0.0  # how much of its maxmemory Redis uses, as a share; 0: it has none, or does not tell
-    no_writes: str = ""  # why Redis answers but takes no writes; empty: it takes them
+    strays: tuple[Stray, ...] = ()  # projects stored under another account than the settings say
+    abandoned: tuple[identity.AccountSeen, ...] = ()  # accounts that are missing from the settings and not empty
+    full: float = 0.0  # the share of its maxmemory that Redis uses; 0: no limit, or not known
+    no_writes: str = ""  # why Redis answers but accepts no writes; empty: it accepts them
 
     @property
     def clocks(self) -> str | None:
-        """Why Redis's clock and those of workers that live do not agree; None: they do."""
+        """How the clocks of Redis and of running workers differ; None: they agree."""
         return why_apart((worker.host or worker.worker, worker.clock_s) for worker in self.workers if not worker.silent)
 
     @property
     def not_archived(self) -> list[tuple[str, str, str]]:
-        """Workers that live and cannot take receipts out of Redis, each with an account, and why."""
+        """Running workers that cannot archive receipts, each with an account, and why."""
         told = (worker for worker in self.workers if not worker.silent)
         return [(worker.worker, name, why) for worker in told for name, why in worker.not_archived.items()]
 
@@ -102,17 +102,17 @@ class Overview:
 
     @property
     def at_work(self) -> int:
-        """Workers that were heard of lately."""
+        """Workers with a recent heartbeat."""
         return sum(not worker.silent for worker in self.workers)
 
     @property
     def heard_s(self) -> float:
-        """How long ago the last sign of life of any worker was; infinite where there was none."""
+        """How long ago the last heartbeat of any worker was; infinite without one."""
         return min((worker.heard_s for worker in self.workers), default=math.inf)
 
 
 def look(app: AppContext) -> Overview:
-    """Ask for everything. Raises `Unreachable`."""
+    """Read everything. Raises `Unreachable`."""
     return put_right(app, _look)
 
 
@@ -144,7 +144,7 @@ def _full(app: AppContext) -> float:
 
 
 def as_json(seen: Overview) -> dict[str, Any]:
-    """The contract's form."""
+    """The JSON form of the contract."""
     return {
         "states": {state.value: number for state, number in seen.states.items()},
         "oldest_due_s": None if seen.oldest_due_s is None else round(seen.oldest_due_s, 3),
@@ -194,7 +194,7 @@ def _closure(one: Closure) -> dict[str, Any]:
 
 
 def advice(seen: Overview) -> Iterator[Advice]:
-    """The most urgent first; nothing when all is well."""
+    """The most urgent first; empty if all is well."""
     open_work = sum(seen.states[state] for state in (State.PENDING, State.RUNNING))
     if open_work and not seen.at_work:
         yield Advice(f"{labels.count(open_work, 'deletion')} waiting, but no worker is running", START, "workers")
@@ -243,7 +243,7 @@ def advice(seen: Overview) -> Iterator[Advice]:
         yield Advice(_replay(replay), f"eraser replay status {replay.replay}", "replay", replay.replay)
     taken = sum(
         replay.count("left") for replay in seen.replays if not replay.ended
-    )  # dead, and a replay will come to them
+    )  # dead, but a replay will start them
     if (dead := seen.states[State.DEAD] - taken) > 0:
         why = f"{labels.count(dead, 'dead letter')} {'needs' if dead == 1 else 'need'} a person"
         yield Advice(why, "eraser dead groups", "dead")
@@ -259,7 +259,7 @@ def _replay(replay: ReplayProgress) -> str:
 
 
 def all_well(seen: Overview) -> str:
-    """What to say where there is no advice."""
+    """The text if there is no advice."""
     states = seen.states
     if not any(states.values()):
         return "No deletion has been requested yet. Start with: eraser request JOB_ID"
@@ -288,7 +288,7 @@ def workers(app: AppContext) -> tuple[float, tuple[WorkerSeen, ...]]:
 
 def _worker(name: bytes, at: float, info: bytes | None, now: float) -> WorkerSeen:
     said = values.fields(info)
-    heard_s = abs(now - at) / 1000  # a beat of the future is of before Redis's clock went back
+    heard_s = abs(now - at) / 1000  # a heartbeat from the future was written before Redis's clock went back
     return WorkerSeen(
         name.decode(),
         said.get("host"),

@@ -1,4 +1,4 @@
-"""What the last hour did: how many deletions ended in each minute, counted by the ledger as they ended."""
+"""The last hour: how many deletions finished in each minute, counted by the ledger as they finished."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Hour:
 
 
 def last_hour(app: AppContext, now: float) -> Hour:
-    """Every account's ends together. Raises `Unreachable`."""
+    """The finished deletions of all accounts. Raises `Unreachable`."""
     last = int(now // 60_000)
     pipe = app.redis.pipeline(transaction=False)
     accounts = list(app.settings.accounts)

@@ -1,4 +1,4 @@
-"""Times and spans as people and programs read them. Pure: now is an argument; times are ms since 1970."""
+"""Times and durations for people and programs. Pure: now is an argument; times are ms since 1970."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from worker.config.durations import parse_duration
 from worker.model.errors import UsageError
 
 _DAY_MS = 86_400_000
-LAST_MS = 253_402_300_799_000.0  # the last second that can be written: 9999-12-31 means for ever
+LAST_MS = 253_402_300_799_000.0  # the last second that can be written: 9999-12-31 means forever
 _STEPS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?(?P<zone>[Zz]|[+-]\d\d:\d\d)?")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -55,7 +55,7 @@ def when(ms: float, now: float) -> str:
 
 
 def left(deadline: float, now: float) -> str:
-    """What is left until a deadline: `12 days left`, `5 h left`, `3 days overdue`."""
+    """The time left until a deadline: `12 days left`, `5 h left`, `3 days overdue`."""
     amount = abs(deadline - now)
     text = f"{round(amount / _DAY_MS)} days" if amount >= 2 * _DAY_MS else span(amount / 1000)
     return f"{text} left" if deadline > now else f"{text} overdue"
@@ -67,7 +67,7 @@ def days_left(deadline: float, now: float) -> float:
 
 
 def parse_time(text: str, what: str) -> float:
-    """A moment in RFC 3339 with its zone. Raises `UsageError` naming `what`."""
+    """A time in RFC 3339 with its zone. Raises `UsageError` naming `what`."""
     match = _RFC3339.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{what}: {_EXPECTED}; found {text[:40]!r}")
@@ -80,7 +80,7 @@ def parse_time(text: str, what: str) -> float:
 
 
 def parse_day_or_time(text: str, what: str) -> float:
-    """A moment, or a day, which is over at its end in UTC. Raises `UsageError` naming `what`."""
+    """A time, or the end of a day in UTC. Raises `UsageError` naming `what`."""
     if _DAY.fullmatch(text.strip()):
         try:
             return min(datetime.fromisoformat(text.strip()).replace(tzinfo=UTC).timestamp() * 1000 + _DAY_MS, LAST_MS)
@@ -93,14 +93,14 @@ def parse_day_or_time(text: str, what: str) -> float:
 
 
 def parse_since(text: str, what: str, now: float) -> float:
-    """A day, from its beginning in UTC; else as `parse_past`."""
+    """The beginning of a day in UTC; else as `parse_past`."""
     if not _DAY.fullmatch(text.strip()):
         return parse_past(text, what, now)
     return parse_day_or_time(text, what) - _DAY_MS
 
 
 def parse_past(text: str, what: str, now: float) -> float:
-    """A moment, or a duration that is taken to be that long ago: `24h`."""
+    """A time, or a duration that means that long ago: `24h`."""
     try:
         return now - parse_duration(text) * 1000
     except UsageError:

@@ -1,4 +1,4 @@
-"""Waiting for deletions to end, without holding anything up."""
+"""Waiting for deletions to finish, without blocking anything."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _SHORTEST_S, _LONGEST_S = 0.1, 1.0
 def until_ended(
     app: AppContext, account: str, refs: Iterable[Ref], seconds: float, tell: Callable[[int], None]
 ) -> dict[Ref, State]:
-    """Each one's state when all have ended or the time is over. `tell(open)` is called after each look.
+    """The states once all have finished or the time is over. `tell(open)` is called after each check.
 
-    An outage of Redis is waited for like anything else; raises `Unreachable` if it outlasts the time.
+    It also waits out an outage of Redis; raises `Unreachable` if that lasts longer than the time.
     """
     bulk_queries, ends = app.bulk_queries(account), time.monotonic() + seconds
     waiting, pause = list(dict.fromkeys(refs)), _SHORTEST_S

@@ -1,4 +1,4 @@
-"""A local MetaStudio, and the IAM that gives its tokens, that checks signatures and misbehaves on request."""
+"""A local MetaStudio, with an IAM that issues tokens. It checks signatures and injects failures on request."""
 
 from worker.simulator.control_client import Controls, SimulatorControl
 from worker.simulator.faults import FaultKind, OutageMode

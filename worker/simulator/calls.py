@@ -16,7 +16,7 @@ from worker.simulator.limits import Peak
 
 @dataclass(slots=True)
 class Call:
-    """One call. It ends when its last byte is handed to the socket, or when the client leaves, whichever is first."""
+    """One call. It ends when its last byte is passed to the socket, or when the client leaves, whichever is first."""
 
     n: int  # 1, 2, 3… in the order calls arrived
     method: str
@@ -26,7 +26,7 @@ class Call:
     started: float  # monotonic seconds
     started_at: float  # Unix time of this machine, the clock offset left out
     ak: str | None = None  # the key that a readable Authorization names, refused ones included; iam:<user> for a token
-    token: int | None = None  # number of the token that was given, or that came with the call
+    token: int | None = None  # number of the token that was issued, or that came with the call
     app_user: str | None = None
     query: str = ""
     status: int | None = None  # None: no status line was sent
@@ -45,7 +45,9 @@ _values = attrgetter(*_FIELDS)
 
 
 def record(call: Call) -> dict[str, object]:
-    """The call as it is told; a sixth of the time of `asdict`, which would stop the server while tests ask."""
+    """The call as a dict; it takes a sixth of the time of `asdict`, which would block the server while tests read
+    the log.
+    """
     return dict(zip(_FIELDS, _values(call), strict=True))
 
 
@@ -58,7 +60,7 @@ class CallLog:
         self.forget()
 
     def forget(self) -> None:
-        """Start afresh; the file keeps what it has."""
+        """Clear the log; the file keeps its lines."""
         self._calls: deque[Call] = deque(maxlen=self._keep)
         self._count = 0
         self._by_status: Counter[str] = Counter()
@@ -95,7 +97,7 @@ class CallLog:
         self._effects[call.job_id or ""] += 1
 
     def finish(self, call: Call) -> None:
-        """Record the end; only the first of several counts, and a call from before `forget` counts no more."""
+        """Record the end; only the first of several counts, and a call from before `forget` does not count."""
         if call.ended is not None:
             return
         call.ended, call.ended_at = time.monotonic(), time.time()
@@ -118,7 +120,7 @@ class CallLog:
                 del self._under_way[key]
 
     def page(self, since: int = 0, limit: int = 1000, job_id: str | None = None) -> list[dict[str, object]]:
-        """Calls after number `since`, oldest first; a call under way has `ended` None."""
+        """Calls after number `since`, oldest first; for a call in progress `ended` is None."""
         first = self._calls[0].n if self._calls else 1
         later = islice(self._calls, max(0, since + 1 - first), None)
         matching = (call for call in later if job_id is None or call.job_id == job_id)
@@ -133,7 +135,7 @@ class CallLog:
         return dict(self._deletes)
 
     def stats(self) -> dict[str, object]:
-        """Totals since the start or the last reset; the fields are told in `control.Controls.stats`."""
+        """Totals since the start or the last reset; the fields are described in `control.Controls.stats`."""
         peaks: dict[str, dict[str, int]] = {}
         for (project, method), peak in self._peaks.items():
             peaks.setdefault(project, {})[method] = peak.highest

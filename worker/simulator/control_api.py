@@ -1,4 +1,4 @@
-"""The control plane: what may be asked of the simulator itself, unsigned and on the same port (`/_control/<topic>`).
+"""The control API of the simulator, unsigned and on the same port (`/_control/<topic>`).
 
     POST reset                                      back to the start: no jobs, faults, calls; first keys and limits
     POST jobs {"add": [{"job_id", "state", "project", "moves": [[seconds, state], ...], "created_at", ...fields}]}
@@ -6,10 +6,10 @@
     POST jobs {"fill": N, "spread_days", "project"} adds job-00001 to job-N, created evenly over the past
     POST jobs {"move": {"job_id", "state", "project"}}   another state now; later moves are dropped
     GET  jobs?project=                              {"job_ids": [...]}: the jobs that still exist
-    GET  inventory                                  {project: {job_id: [times it came, times it went, is it here]}}
+    GET  inventory                                  {project: {job_id: [times added, times deleted, exists]}}
     POST faults {"add": {"kind", "job_id", "project", "method", "times", "seconds", "status", "retry_after_s",
                  "deletes"}}
-                                                    misbehaves; the kinds are in the table of `faults`
+                                                    injects a failure; the kinds are in the table of `faults`
     POST faults {"clear": true, "job_id"}           forgets the faults of one job, or all
     POST outage {"mode", "method", "project", "for_s"}   mode 503, 500, hang, refuse, brownout or closed; null ends it;
                                                     IAM's with method TOKEN, as for faults
@@ -18,21 +18,21 @@
     POST credentials {"disable"|"enable"|"remove"|"unlock": ak}
     POST iam {"user": {"name", "password", "domain", "projects", "enabled", "sees_jobs"}}
                                                     adds or replaces a user that may fetch tokens
-    POST iam {"life_s"}                             how long tokens live that are given from now on
-    POST iam {"expire": true}                       {"expired": N}: every token given so far ends now
+    POST iam {"life_s"}                             the life of tokens issued from now on
+    POST iam {"expire": true}                       {"expired": N}: every token issued so far ends now
     POST iam {"refuse": code}                       refuses every token, APIGW.0307 or MSS.00010008; null ends it
     POST iam {"unlock": name}                       ends a user's lock and forgets its wrong passwords
     POST clock {"offset_s"}                         moves the server's clock
     POST latency {"seconds", "jitter_s"}            every call takes this long, plus 0 to jitter_s
     POST limits {"delete_per_s", "get_per_s", "retry_after_s"}   sliding second per project; null is no limit
     POST answers {"absent", "not_deletable", "isolate_app_users", "ignore_filters", "lists"}   "400", "404" or "500";
-                                                    true or false: a list that ignores its filters, but for job_id;
+                                                    true or false: a list that ignores its filters, except job_id;
                                                     ordinary, empty, empty_by_id, no_rows or foreign
     GET  calls?since=N&limit=1000&job_id=           {"calls": [...], "next": N}: calls after number N
     GET  effects                                    {"effects": {job_id: times deleted}, "deletes": {job_id: DELETEs}}
     GET  stats                                      totals, see `control.Controls.stats`
 
-A mistake is answered 400 `{"error": …}` and changes nothing.
+An invalid command is answered 400 `{"error": …}` and changes nothing.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _NUMBER = (int, float)
 
 
 def handle(sim_state: SimulatorState, verb: str, topic: str, payload: Payload) -> dict[str, object]:
-    """Carry out one command; raise `UsageError` when it makes no sense."""
+    """Execute one command; raise `UsageError` if it is invalid."""
     match verb, topic:
         case "POST", "reset":
             sim_state.reset()

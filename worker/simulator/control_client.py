@@ -1,4 +1,4 @@
-"""How tests and tools steer the simulator: the same methods in the same process and over HTTP."""
+"""How tests and tools control the simulator: the same methods in the same process and over HTTP."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ BATCH = 5_000  # jobs or calls in one command: keeps the simulator's thread free
 
 
 class Controls(ABC):
-    """Every command of the control plane as a method. Times are seconds; `project` None is the default project."""
+    """Every command of the control API as a method. Times are in seconds; `project` None is the default project."""
 
     @abstractmethod
     def _command(self, verb: str, topic: str, payload: Mapping[str, object]) -> Json:
-        """Carry out one command of the table in `commands`; raise `UsageError` when it makes no sense."""
+        """Execute one command of the table in `commands`; raise `UsageError` if it is invalid."""
 
     def reset(self) -> None:
         """Back to the start: no jobs, no faults, no outage, no calls, the first credentials, limits and clock."""
@@ -61,7 +61,9 @@ class Controls(ABC):
         return list(found)
 
     def inventory(self) -> dict[tuple[str, str], tuple[int, int, bool]]:
-        """(project, job) of every job that was ever there: how often it came, how often it was deleted, is it there?"""
+        """(project, job) of every job that was ever added: how often it was added, how often deleted, and whether
+        it exists.
+        """
         found = self._command("GET", "inventory", {})
         return {
             (project, job_id): (came, went, bool(here))
@@ -70,21 +72,23 @@ class Controls(ABC):
         }
 
     def fault(self, kind: str, job_id: str | None = None, **fields: object) -> None:
-        """Misbehave; kinds and fields are in the table of `faults`. Without a job: the next `times` calls of any.
+        """Inject a failure; kinds and fields are in the table of `faults`. Without a job: the next `times` calls of
+        any.
 
         `method="TOKEN"` is about requests to IAM."""
         self._command("POST", "faults", {"add": {"kind": str(kind), "job_id": job_id, **fields}})
 
     def clear_faults(self, job_id: str | None = None) -> None:
-        """Forget the faults of one job, or all."""
+        """Clear the faults of one job, or all."""
         self._command("POST", "faults", {"clear": True, "job_id": job_id})
 
     def outage(
         self, mode: str | None, *, method: str = "*", project: str | None = None, for_s: float | None = None
     ) -> None:
-        """Be away as `faults.OutageMode` says, until lifted with None or for `for_s`; all, or one method or project.
+        """Start an outage as `faults.OutageMode` says, until it is lifted with None or for `for_s`; for all, one method
+        or one project.
 
-        `closed` stops to listen for everyone, the control plane included: over HTTP it needs `for_s`. IAM is away only
+        `closed` stops listening for everyone, including the control API: over HTTP it needs `for_s`. IAM is down only
         with `method="TOKEN"` or `closed`.
         """
         self._command("POST", "outage", {"mode": mode, "method": method, "project": project, "for_s": for_s})
@@ -131,11 +135,11 @@ class Controls(ABC):
         self._command("POST", "iam", {"user": {**wanted, "enabled": enabled, "sees_jobs": sees_jobs}})
 
     def set_token_life(self, seconds: float) -> None:
-        """Let tokens that are given from now on live so long."""
+        """Set the life of tokens that are issued from now on."""
         self._command("POST", "iam", {"life_s": seconds})
 
     def expire_tokens(self) -> int:
-        """End every token given so far; how many were alive."""
+        """End every token issued so far; returns how many were valid."""
         return int(self._command("POST", "iam", {"expire": True})["expired"])
 
     def refuse_tokens(self, code: str | None = "APIGW.0307") -> None:
@@ -151,7 +155,7 @@ class Controls(ABC):
         self._command("POST", "clock", {"offset_s": offset_s})
 
     def set_latency(self, seconds: float, jitter_s: float = 0.0) -> None:
-        """Let every call take so long, plus 0 to `jitter_s`; half of it before the effect, half after."""
+        """Let every call take this long, plus 0 to `jitter_s`; half of it before the effect, half after."""
         self._command("POST", "latency", {"seconds": seconds, "jitter_s": jitter_s})
 
     def set_limits(
@@ -167,7 +171,7 @@ class Controls(ABC):
         self._command("POST", "answers", responses)
 
     def calls(self, since: int = 0, *, job_id: str | None = None) -> list[Json]:
-        """Calls after number `since`, oldest first, with the fields of `calls.Call`; `ended` None is under way."""
+        """Calls after number `since`, oldest first, with the fields of `calls.Call`; `ended` None means in progress."""
         found: list[Json] = []
         query: Json = {} if job_id is None else {"job_id": job_id}
         while page := self._command("GET", "calls", {**query, "since": since, "limit": BATCH}):
@@ -178,7 +182,7 @@ class Controls(ABC):
         return found
 
     def deletes(self) -> dict[str, int]:
-        """How many DELETEs of each job arrived, whatever became of them."""
+        """How many DELETEs of each job arrived, whatever their result."""
         return dict(self._command("GET", "effects", {})["deletes"])
 
     def effects(self) -> dict[str, int]:
@@ -190,7 +194,8 @@ class Controls(ABC):
 
         `total`, `under_way`; `by_status` (ended calls; "none": no status line was sent), `by_operation` (`token`:
         requests to IAM), `by_fault`; `effects` (jobs deleted), `most_effects_of_a_job`, `most_deletes_of_a_job` (DELETE
-        calls); `max_overlap` (DELETE calls of one job under way at once) and `overlaps` (jobs with more than one);
+        calls); `max_overlap` (DELETE calls of one job in progress at the same time) and `overlaps` (jobs with more than
+        one);
         `peak_per_second` (project → method → most arrivals in any sliding second, refused ones included); `throttled`
         (429 answers); `refused_signatures`, `refused_by_reason`.
         """
@@ -198,7 +203,7 @@ class Controls(ABC):
 
 
 class SimulatorControl(Controls):
-    """Steers a simulator in another process. `url` is its base, e.g. http://127.0.0.1:18080."""
+    """Controls a simulator in another process. `url` is its base, e.g. http://127.0.0.1:18080."""
 
     def __init__(self, url: str, timeout_s: float = 30.0) -> None:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""Misbehaviour on request: which call goes wrong, how often, and whether the job is deleted all the same.
+"""Failures on request: which call fails, how often, and whether the job is deleted anyway.
 
 | kind | what the client gets | seconds | status |
 |---|---|---|---|
@@ -20,7 +20,7 @@
 With method TOKEN a fault is IAM's: its own bodies for `error` (500, 503, …) and `throttled` (429 IAM.0012).
 
 `deletes` says whether a DELETE takes effect; left out, it does for `slow`, `drip_headers` and `drip_body` only.
-A deletion takes effect before the trouble begins, so a client that gives up early changes nothing.
+A deletion takes effect before the failure starts, so a client that gives up early changes nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from worker.model.errors import UsageError
 
 
 class FaultKind(StrEnum):
-    """How a call goes wrong; the table above says what each does."""
+    """How a call fails; the table above describes each."""
 
     ERROR = "error"
     THROTTLED = "throttled"
@@ -62,7 +62,7 @@ _METHODS = frozenset({"DELETE", "GET", "*", TOKEN})
 
 @dataclass(slots=True)
 class Fault:
-    """One order to misbehave. `job_id` and `project` None mean any; `times` None means for ever."""
+    """One fault. `job_id` and `project` None mean any; `times` None means always."""
 
     kind: FaultKind
     job_id: str | None = None
@@ -99,7 +99,7 @@ class Fault:
 
 
 class Faults:
-    """Faults in the order they were asked for; those of one job come before those of any job."""
+    """Faults in the order of their requests; those of one job come before those of any job."""
 
     def __init__(self) -> None:
         self._of_job: dict[str, list[Fault]] = {}
@@ -112,7 +112,7 @@ class Faults:
             self._of_job.setdefault(fault.job_id, []).append(fault)
 
     def clear(self, job_id: str | None = None) -> None:
-        """Forget the faults of one job, or all of them."""
+        """Clear the faults of one job, or all of them."""
         if job_id is not None:
             self._of_job.pop(job_id, None)
             return
@@ -120,7 +120,7 @@ class Faults:
         self._of_any.clear()
 
     def take(self, method: str, project: str, job_id: str | None) -> Fault | None:
-        """The fault for this call, used up by one."""
+        """The fault for this call; uses it once."""
         for shelf in self._shelves(job_id):
             for fault in shelf:
                 if fault.fits(method, project, job_id):
@@ -138,21 +138,21 @@ class Faults:
 
 
 class OutageMode(StrEnum):
-    """How the whole service is away."""
+    """The kinds of an outage of the whole service."""
 
     UNAVAILABLE = "503"  # 503 from the gateway
     ERROR = "500"  # MSS.00000004 for every call
     HANG = "hang"  # takes the request and never answers
     REFUSE = "refuse"  # accepts the connection and resets it, the request unread
-    BROWNOUT = "brownout"  # half of it: every list answers 200 and no job, all else 500 MSS.00000004
-    CLOSED = "closed"  # stops to listen: the client gets ECONNREFUSED; the control plane is away too
+    BROWNOUT = "brownout"  # a brownout: every list answers 200 without jobs, everything else 500 MSS.00000004
+    CLOSED = "closed"  # stops listening: the client gets ECONNREFUSED; the control API is down, too
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """The service is away until `until` (monotonic; None: until it is lifted), for all or for one kind of call.
+    """The service is down until `until` (monotonic; None: until it is lifted), for all or for one kind of call.
 
-    IAM is another service: only method TOKEN takes it away, or `closed`, which closes the port of both.
+    IAM is another service: only method TOKEN stops it, or `closed`, which closes the port of both.
     """
 
     mode: OutageMode

@@ -1,4 +1,4 @@
-"""HTTP/1.1 by hand on one socket: faults need the raw bytes, benchmarks need the speed."""
+"""HTTP/1.1 implemented on a socket: faults need the raw bytes, benchmarks need the speed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came. Header names are lower-case; raw bytes survive in surrogates."""
+    """One request as received. Header names are lower-case; raw bytes are kept as surrogates."""
 
     method: str
     target: str
@@ -53,7 +53,7 @@ class Request:
 
 
 class MalformedRequest(Exception):
-    """The bytes are no request that we read; `status` is what a gateway would answer."""
+    """The bytes are not a request that can be read; `status` is what a gateway would answer."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self.task: asyncio.Task[None] | None = None
-        self.commanding = False  # carries the control plane: an outage must not cut it off
+        self.commanding = False  # used for the control API: an outage must not close it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
 
     def close(self) -> None:
-        """End politely: what was sent still arrives."""
+        """Close normally: sent bytes still arrive."""
         self._transport.close()
 
     def reset(self) -> None:
@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     async def pause(self, seconds: float | None) -> bool:
-        """Wait (None: for ever) and say whether the client is still there; return at once when it leaves."""
+        """Wait (None: forever) and return whether the client is still connected; return at once when it leaves."""
         if self._ended:
             return False
         waiting: asyncio.Future[bool] = self._loop.create_future()
@@ -190,7 +190,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     async def _next_request(self) -> Request | None:
-        """Read one whole request, or None when the client has gone between two."""
+        """Read one whole request, or None if the client has left between two."""
         start = 0
         while (end := self._buffer.find(b"\r\n\r\n", start)) < 0:
             if len(self._buffer) > HEAD_LIMIT:

@@ -1,4 +1,5 @@
-"""IAM on the same port: `POST /v3/auth/tokens` gives tokens to users, and the gateway asks here whether one holds.
+"""IAM on the same port: `POST /v3/auth/tokens` issues tokens to users, and the gateway checks here whether one is
+valid.
 
 | request | answer |
 |---|---|
@@ -7,14 +8,14 @@
 | wrong password, unknown or disabled user | 401 "The username or password is wrong." |
 | any password after five wrong ones in a row, for `lock_s` | 401 IAM.0061 |
 | a project that is not the user's | 403 |
-| as a fault with method TOKEN asks (see `faults`) | 429 IAM.0012, 500, 503, silence and the rest |
+| according to a fault with method TOKEN (see `faults`) | 429 IAM.0012, 500, 503, no answer and the others |
 
 | X-Auth-Token | answer of the gateway |
 |---|---|
 | of this project, alive | as if the call were signed |
 | of another project | 400 MSS.00010009 |
 | expired, or expired on request | 401 APIGW.0307 "The token must be updated." |
-| garbled, or never given | 401 APIGW.0301 "… decrypt token fail" |
+| garbled, or never issued | 401 APIGW.0301 "… decrypt token fail" |
 | any, after `refuse_tokens` | 401 APIGW.0307 or 400 MSS.00010008, as chosen |
 """
 
@@ -58,7 +59,7 @@ class IamUser:
 
 @dataclass(slots=True, repr=False)
 class IssuedToken:
-    """A token that was given. `number` is 1, 2, 3… in the order of giving."""
+    """An issued token. `number` is 1, 2, 3… in the order of issue."""
 
     number: int
     user: IamUser
@@ -89,7 +90,7 @@ class Iam:
             self._locked_until.pop(who, None)
 
     def expire(self, now: float) -> int:
-        """End every token that was given so far; how many there were."""
+        """End every token issued so far; returns how many there were."""
         alive = [given for given in self._given.values() if given.ends > now]
         for given in alive:
             given.ends = now
@@ -102,7 +103,9 @@ class Iam:
         self.refuse_with = code
 
     def grant(self, request: Request, clock: datetime, now: float) -> tuple[Reply, int | None]:
-        """Answer a request for a token; with its number if one is given. `clock` is the server's, `now` monotonic."""
+        """Answer a request for a token; returns also its number if one is issued. `clock` is the server's, `now`
+        monotonic.
+        """
         asked = _asked(request)
         if asked is None:
             return _error(400, "The request body is invalid"), None
@@ -121,7 +124,7 @@ class Iam:
         return _given(value, given, clock, self.life_s), given.number
 
     def admit(self, request: Request, now: float) -> tuple[Credential | Refusal, int | None]:
-        """Say whose token a request has, or why it is refused; with its number if it was ever given."""
+        """Find the owner of a request's token, or why it is refused; also its number if it was ever issued."""
         given = self._given.get(request.header.get("x-auth-token", ""))
         number = given.number if given else None
         if self.refuse_with is not None:
@@ -141,13 +144,13 @@ class Iam:
 
 
 def scope_of(request: Request) -> str | None:
-    """The project that a request for a token names."""
+    """The project of a request for a token."""
     asked = _asked(request)
     return None if asked is None else asked[2]
 
 
 def reply_of(fault: Fault) -> Reply | None:
-    """What a fault makes IAM answer; None where it is the same as for any other call."""
+    """IAM's response for a fault; None if it is the same as for any other call."""
     if fault.kind is FaultKind.THROTTLED:
         reply = responses.mss(
             429, "IAM.0012", "The throttling threshold has been reached. Threshold: 5 times per 60 seconds"

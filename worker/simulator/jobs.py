@@ -1,4 +1,4 @@
-"""The training jobs that exist, their states over time, and what a List asks for."""
+"""The existing training jobs, their states over time, and the parameters of a List."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Job:
     state: str
     added: float  # monotonic
     created: float  # Unix time
-    updated: float  # Unix time; the last time the user touched it
+    updated: float  # Unix time of the last change by the user
     moves: tuple[tuple[float, str], ...] = ()
     fields: dict[str, object] = field(default_factory=dict)
     deleted: bool = False
@@ -41,7 +41,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who looks. With isolation on, a job with an app user is seen only by a call that names this user."""
+    """The identity of a caller. With isolation on, a job with an app user is visible only to a call that names this
+    user.
+    """
 
     project: str
     app_user: str | None = None
@@ -75,8 +77,8 @@ class ListQuery:
 class JobStore:
     """Jobs by project and id; deletion is immediate.
 
-    Listing with filters walks all jobs of the project: 100,000 in some 50 ms. Without, their order is kept until one
-    comes or goes.
+    Listing with filters reads all jobs of the project: 100,000 in about 50 ms. Without filters their order is kept
+    until one is added or deleted.
     """
 
     def __init__(self) -> None:
@@ -86,7 +88,7 @@ class JobStore:
         self._went: dict[str, Counter[str]] = {}
 
     def add(self, job: Job) -> None:
-        """Add a job, or put a fresh one in the place of a job with the same id."""
+        """Add a job, or replace a job with the same id."""
         jobs = self._jobs.setdefault(job.project, {})
         if job.job_id not in jobs:
             self._came.setdefault(job.project, Counter())[job.job_id] += 1
@@ -106,7 +108,9 @@ class JobStore:
         self._orders.clear()
 
     def inventory(self) -> dict[str, dict[str, tuple[int, int, int]]]:
-        """Project and id of every job that was ever here: how often it came, how often it went, and is it here?"""
+        """Project and id of every job that was ever added: how often it was added, how often deleted, and whether
+        it exists.
+        """
         return {
             project: {
                 job_id: (times, self._went.get(project, Counter())[job_id], int(job_id in self._jobs[project]))
@@ -121,7 +125,7 @@ class JobStore:
         return [job_id for jobs in projects.values() for job_id in jobs]
 
     def list(self, asked: ListQuery, viewer: Viewer, now: float) -> tuple[int, list[Job]]:
-        """Return the number of all that match, and the page asked for. `now` is monotonic."""
+        """Return the number of all matching jobs, and the requested page. `now` is monotonic."""
         if not (asked.job_id or asked.states or asked.tests or viewer.isolated) and viewer.sees_jobs:
             every = self._in_order(viewer.project, asked)
             return len(every), [*every[asked.offset : asked.offset + asked.limit]]
@@ -155,7 +159,7 @@ _SORT_KEYS: dict[str, Callable[[Job], float | str]] = {
 
 
 def read_query(query: str) -> dict[str, str]:
-    """Decode a query string; the last of a repeated name wins."""
+    """Decode a query string; the last value of a repeated name is used."""
     pairs = (part.partition("=") for part in query.split("&") if part)
     return {unquote(name): unquote(value) for name, _, value in pairs}
 
@@ -219,7 +223,7 @@ def _bound(name: str, moment: float) -> Callable[[Job], bool]:
             return lambda job: job.created <= moment
         case "update_since":
             return lambda job: job.updated >= moment
-        case _:  # the documents say ">=" here too: an evident copy error (API reference 1.3)
+        case _:  # the documents say ">=" here, too: an evident copy error (API reference 1.3)
             return lambda job: job.updated <= moment
 
 

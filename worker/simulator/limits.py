@@ -1,4 +1,4 @@
-"""Sliding windows of one second: how much is let through, and how much ever came in one."""
+"""Sliding windows of one second: the rate limit, and the highest rate so far."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ WINDOW_S = 1.0
 
 
 class SlidingWindow:
-    """Lets through at most `limit` calls in any second; refused calls do not count."""
+    """Admits at most `limit` calls in any second; refused calls do not count."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._passed: deque[float] = deque()
 
     def admits(self, now: float) -> bool:
-        """Count this call if it may pass. `now` is monotonic and never goes back."""
+        """Count this call if it is admitted. `now` is monotonic and never goes back."""
         while self._passed and now - self._passed[0] >= WINDOW_S:
             self._passed.popleft()
         if len(self._passed) >= self._limit:

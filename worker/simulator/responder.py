@@ -1,4 +1,4 @@
-"""How an answer reaches the client: whole, late, in drops, cut short or not at all."""
+"""How a response is sent: complete, late, byte by byte, truncated or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOT_HTTP = b"\x16\x03\x01\x00\xff these bytes are no HTTP \x00\x01\x02\r\n\r\n"
 
 
 def reply_of(fault: Fault, request_id: str) -> Reply:
-    """The answer that a fault puts in the place of the ordinary one."""
+    """The response that a fault sends instead of the ordinary one."""
     match fault.kind:
         case FaultKind.THROTTLED:
             return responses.throttled(request_id, 10, fault.retry_after_s)
@@ -40,7 +40,7 @@ def reply_of(fault: Fault, request_id: str) -> Reply:
             return Reply(fault.status or 200, responses.as_json({"count": 1, "jobs": [], "request_id": request_id}))
         case (
             FaultKind.SLOW | FaultKind.DRIP_HEADERS | FaultKind.DRIP_BODY
-        ):  # a DELETE that takes no effect, and ends late
+        ):  # a DELETE without an effect, which ends late
             return _error(504, request_id)
         case _:
             return _error(fault.status or 500, request_id)
@@ -56,8 +56,8 @@ def _error(status: int, request_id: str) -> Reply:
 
 
 async def deliver(reply: Reply, fault: Fault | None, call: Call, line: Connection, sim_state: SimulatorState) -> None:
-    """Send `reply` the way `fault` wants it. The call ends in the log before its last byte leaves, so that a client
-    which calls again at once is never seen twice."""
+    """Send `reply` as `fault` says. In the log the call ends before its last byte is sent, so that a client
+    that calls again at once never has two calls in progress."""
     kind = None if fault is None else fault.kind
     seconds = 0.0 if fault is None else fault.seconds or 0.0
     if kind in {FaultKind.SLOW, FaultKind.RESET, FaultKind.CLOSE} and seconds and not await line.pause(seconds):
@@ -102,7 +102,7 @@ async def _no_answer(kind: FaultKind, call: Call, line: Connection, sim_state: S
 async def _drip(
     reply: Reply, kind: FaultKind, seconds: float, call: Call, line: Connection, sim_state: SimulatorState
 ) -> None:
-    if not reply.body:  # a DELETE's answer has none, but a drip needs one
+    if not reply.body:  # a DELETE's response has no body, but sending byte by byte needs one
         reply = Reply(reply.status, responses.as_json({"request_id": call.request_id}), code=reply.code)
     data = encode(reply, call.request_id or "", sim_state.now())
     call.status, call.code = reply.status, reply.code

@@ -1,4 +1,4 @@
-"""What goes back: MetaStudio's and the gateway's answers, byte for byte as the API reference has them."""
+"""Responses of MetaStudio and the gateway, byte for byte as in the API reference."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer before it is bytes. `chunked` and `close` are what the gateway does with a 401."""
+    """One response before it is encoded. `chunked` and `close` are what the gateway does with a 401."""
 
     status: int
     body: bytes = b""
@@ -51,7 +51,7 @@ def gateway(status: int, code: str, message: str, request_id: str) -> Reply:
 
 
 def refused(code: str, message: str, request_id: str) -> Reply:
-    """Credentials that do not hold: the gateway's 401, or MetaStudio's own 400 for a token."""
+    """Invalid credentials: the gateway's 401, or MetaStudio's own 400 for a token."""
     return mss(400, code, message) if code.startswith("MSS.") else gateway(401, code, message, request_id)
 
 
@@ -81,7 +81,7 @@ def throttled(request_id: str, limit: int, retry_after_s: float | None) -> Reply
 
 
 def chosen(choice: str) -> Reply:
-    """The answer for an absent job or one in the wrong state; no document says which it is."""
+    """The answer for an absent job or one in the wrong state; no document says which one is used."""
     match choice:
         case "404":
             return mss(404, "MSS.00000003", "Invalid parameter")
@@ -95,13 +95,13 @@ CHOICES = ("400", "404", "500")
 
 
 class Lists(StrEnum):
-    """How a list answers: as it should, or 200 and well-formed, and not to be believed."""
+    """How a list answers: correctly, or with a well-formed 200 that must not be trusted."""
 
     ORDINARY = "ordinary"
     EMPTY = "empty"  # none at all
-    EMPTY_BY_ID = "empty_by_id"  # none where it is asked for one job: its index is away
-    NO_ROWS = "no_rows"  # it counts them, and shows none
-    FOREIGN = "foreign"  # every row is of another project
+    EMPTY_BY_ID = "empty_by_id"  # none if one job is requested: its index is down
+    NO_ROWS = "no_rows"  # it counts jobs, but lists none
+    FOREIGN = "foreign"  # every row belongs to another project
 
 
 def listing(count: int, rows: Sequence[Mapping[str, object]]) -> Reply:
@@ -109,7 +109,7 @@ def listing(count: int, rows: Sequence[Mapping[str, object]]) -> Reply:
 
 
 def odd_listing(how: Lists, count: int, rows: Sequence[Mapping[str, object]], job_id: str) -> Reply:
-    """`job_id` is empty where no single job is asked for."""
+    """`job_id` is empty if no single job is requested."""
     match how:
         case Lists.EMPTY:
             return listing(0, [])

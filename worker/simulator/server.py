@@ -1,4 +1,4 @@
-"""Listens on one loopback port; leads each request to MetaStudio or to the control plane."""
+"""Listens on one loopback port; routes each request to MetaStudio or to the control API."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BACKLOG = 1024
 
 
 class Server:
-    """Listens on one loopback port and leads each request to MetaStudio or to the control plane."""
+    """Listens on one loopback port and routes each request to MetaStudio or to the control API."""
 
     def __init__(self, sim_state: SimulatorState, host: str, port: int) -> None:
         self._world = sim_state
@@ -36,7 +36,7 @@ class Server:
         self._reopen: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
-        """Listen; the port that was free the first time is kept for later."""
+        """Listen; the port chosen the first time is kept."""
         if self._listening is not None:
             return
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
@@ -46,7 +46,7 @@ class Server:
         asyncio.get_running_loop().add_reader(self._listening, self._accept, self._listening)
 
     async def close(self) -> None:
-        """Stop to listen and end every conversation."""
+        """Stop listening and close every connection."""
         self._shut()
         await asyncio.gather(*self._arriving, return_exceptions=True)
         tasks = [line.task for line in self._connections if line.task is not None]
@@ -57,7 +57,7 @@ class Server:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def settle(self) -> None:
-        """Make the port agree with the outage that was just set or lifted."""
+        """Open or close the port according to the outage that was just set or lifted."""
         if self._reopen is not None:
             self._reopen.cancel()
             self._reopen = None
@@ -83,12 +83,14 @@ class Server:
             self._listening = None
 
     def _accept(self, listening: socket.socket) -> None:
-        """Take all that wait. asyncio's own server forgets a client that it accepts while it closes (Python 3.11)."""
+        """Accept all waiting clients. asyncio's own server loses a client that it accepts while it closes (Python
+        3.11).
+        """
         loop = asyncio.get_running_loop()
         for _ in range(_BACKLOG):
             try:
                 sock, _address = listening.accept()
-            except OSError:  # nobody waits, or the process has no file descriptor left
+            except OSError:  # no client waits, or the process has no file descriptor left
                 return
             sock.setblocking(False)
             arriving = loop.create_task(self._welcome(sock))

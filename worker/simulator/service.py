@@ -1,4 +1,4 @@
-"""MetaStudio, its gateway and IAM: from a request to an answer, and from an answer to the wire."""
+"""MetaStudio, its gateway and IAM: from a request to a response, and sending it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _JOBS = re.compile(r"/v1/([^/]+)/digital-human-training-manage/user/jobs(?:/([^/
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a request is about. `operation` is delete, show, list, token or other."""
+    """The route of a request. `operation` is delete, show, list, token or other."""
 
     operation: str
     project: str | None = None
@@ -32,7 +32,7 @@ class Route:
 
 
 def route_of(request: Request) -> Route:
-    """Find the operation of a request; the trailing slash of a collection is no job and no collection."""
+    """Find the operation of a request; a collection with a trailing slash is neither a job nor the collection."""
     if request.path == iam.PATH and request.method == "POST":
         return Route("token", iam.scope_of(request))
     found = _JOBS.fullmatch(request.path)
@@ -51,13 +51,13 @@ def route_of(request: Request) -> Route:
 
 
 class MetaStudio:
-    """Answers one call at a time on its connection; all decisions are in `_decide`, all waiting in `serve`."""
+    """Answers one call at a time per connection; all decisions are in `_decide`, all waiting in `serve`."""
 
     def __init__(self, sim_state: SimulatorState) -> None:
         self.sim_state = sim_state
 
     async def serve(self, request: Request, line: Connection) -> None:
-        """Take one call from its arrival to its last byte, or to the moment its client leaves."""
+        """Process one call from its arrival to its last byte, or until its client leaves."""
         sim_state, route = self.sim_state, route_of(request)
         call = sim_state.calls.begin(request.method, route.operation, route.project, route.job_id, request.query)
         call.request_id, call.app_user = responses.new_request_id(), request.header.get("x-app-userid")
@@ -65,7 +65,7 @@ class MetaStudio:
             if not await self._through_outage(call, line):
                 return
             wait = self._latency()
-            if wait:  # a request that arrived is carried out, whether or not its client still waits
+            if wait:  # a request that arrived is executed, whether or not its client still waits
                 await line.pause(wait / 2)
             reply, fault = self._decide(request, route, call)
             if wait and not await line.pause(wait / 2):
@@ -81,7 +81,7 @@ class MetaStudio:
         return self.sim_state.latency_s + (random.uniform(0, jitter) if jitter else 0.0)  # noqa: S311 - not a secret
 
     async def _through_outage(self, call: Call, line: Connection) -> bool:
-        """True when the service is there; otherwise the call has had its end."""
+        """True if the service is up; otherwise the call has been ended."""
         outage = self.sim_state.outage
         method = TOKEN if call.operation == "token" else call.method
         if outage is None or not outage.fits(method, call.project, time.monotonic()):
@@ -136,7 +136,7 @@ class MetaStudio:
         return reply_of(fault, request_id), fault
 
     def _admit(self, request: Request, call: Call) -> Credential | Refusal:
-        """Whose call it is: by its token if it has one, else by its signature."""
+        """The caller: by its token if it has one, else by its signature."""
         now = time.monotonic()
         if "x-auth-token" in request.header:
             admitted, call.token = self.sim_state.iam.admit(request, now)
@@ -146,7 +146,7 @@ class MetaStudio:
         return self.sim_state.keys.admit(request, self.sim_state.now(), now)
 
     def _grant(self, request: Request, route: Route, call: Call) -> tuple[Reply, Fault | None]:
-        """IAM's own answer, or what a fault puts in its place."""
+        """IAM's own response, or that of a fault."""
         fault = self.sim_state.faults.take(TOKEN, route.project or "", None)
         if fault is not None:
             call.fault = fault.kind.value

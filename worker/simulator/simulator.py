@@ -1,4 +1,4 @@
-"""A local MetaStudio in a thread of this process, or in the foreground of its own."""
+"""A local MetaStudio in a thread of this process, or in the foreground of its own process."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Simulator(Controls):
         started.result()
 
     def stop(self) -> None:
-        """End every conversation and the thread; what was logged stays readable."""
+        """Close every connection and end the thread; the log stays readable."""
         if self._loop is not None and self._thread is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(_STOP_WITHIN_S)
@@ -179,7 +179,9 @@ def serve(ready: Callable[[str], None], jobs_file: Path | None = None, **options
 
 
 def read_jobs(path: Path) -> list[dict[str, object]]:
-    """Read jobs from a file: one id a line, or one JSON object a line with `job_id` and what `add_job` takes."""
+    """Read jobs from a file: one id per line, or one JSON object per line with `job_id` and the arguments of
+    `add_job`.
+    """
     rows: list[dict[str, object]] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         text = line.strip()

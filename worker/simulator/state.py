@@ -1,4 +1,4 @@
-"""Everything that a test may set, in one place; touched only on the simulator's own thread."""
+"""The whole state of the simulator, in one place; used only in the simulator's own thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.simulator.verification import Credential, KeyRing
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What the simulator starts with, and returns to on reset."""
+    """The initial state of the simulator, also after a reset."""
 
     credentials: tuple[Credential, ...]
     users: tuple[IamUser, ...] = ()
@@ -37,7 +37,7 @@ class Setup:
 
     @property
     def project(self) -> str:
-        """Where jobs go that name no project: the first one of the first credential."""
+        """The default project: the first one of the first credential."""
         return self.credentials[0].projects[0]
 
 

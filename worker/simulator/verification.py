@@ -1,6 +1,6 @@
-"""Whether a request's signature is right, computed only from what arrived; and the lock on a key that failed too often.
+"""Verifies a request's signature, computed only from the received bytes; and locks a key that failed too often.
 
-A second implementation of SDK-HMAC-SHA256 on purpose: it shares no line with `worker.metastudio.signing`, so each
+An independent implementation of SDK-HMAC-SHA256 on purpose: it shares no line with `worker.metastudio.signing`, so each
 checks the other.
 """
 
@@ -28,21 +28,21 @@ _PREFIX = "Incorrect IAM authentication information: "
 
 
 class Refused(StrEnum):
-    """Why a request is not who it says it is."""
+    """Why a request's identity is refused."""
 
-    MISSING = "missing"  # no Authorization that could be read
+    MISSING = "missing"  # no readable Authorization
     UNKNOWN_KEY = "unknown_key"  # no such key, disabled, or its security token is missing or wrong
     DATE = "date"  # X-Sdk-Date missing, garbled or not signed
     EXPIRED = "expired"  # signed more than 15 minutes away from the server's clock
     SIGNATURE = "signature"
     LOCKED = "locked"  # failed more than five times in a row
-    TOKEN = "token"  # noqa: S105 - garbled, never given, or every token is refused on request
+    TOKEN = "token"  # noqa: S105 - garbled, never issued, or every token is refused on request
     TOKEN_EXPIRED = "token_expired"  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A 401, or for a token a 400. `message` is the gateway's own wording where a real one is known."""
+    """A 401, or for a token a 400. `message` is the gateway's own text if it is known."""
 
     reason: Refused
     message: str
@@ -63,7 +63,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """What an Authorization header claims."""
+    """The fields of an Authorization header."""
 
     ak: str
     names: tuple[str, ...]  # the signed headers, lower-case and sorted
@@ -79,7 +79,7 @@ def read_authorization(request: Request) -> Authorization | None:
 
 
 def canonical_request(request: Request, names: tuple[str, ...]) -> str:
-    """Rebuild what must have been signed: the path split first and then decoded, the body as received."""
+    """Rebuild the signed request: the path is split first and then decoded, the body is as received."""
     path = "/".join(_encode(unquote_to_bytes(part)) for part in _raw(request.path).split(b"/"))
     pairs = sorted(_pair(part) for part in _raw(request.query).split(b"&") if part)
     query = "&".join(f"{_encode(name)}={_encode(value)}" for name, value in pairs)
@@ -91,7 +91,7 @@ def canonical_request(request: Request, names: tuple[str, ...]) -> str:
 
 
 def check(request: Request, claim: Authorization, sk: str, now: datetime) -> Refusal | None:
-    """Check date and signature against the server's clock `now`; None means that the signature holds."""
+    """Check date and signature against the server's clock `now`; None means that the signature is valid."""
     date = request.header.get("x-sdk-date", "")
     signed_at = _read_date(date)
     if signed_at is None or "x-sdk-date" not in claim.names:
@@ -130,7 +130,7 @@ class KeyRing:
         self._failures.pop(ak, None)
 
     def admit(self, request: Request, now: datetime, monotonic: float) -> Credential | Refusal:
-        """Say whose request this is, or why it is refused; a failure counts towards the key's lock."""
+        """Find the caller, or why it is refused; a failure counts towards the key's lock."""
         if (claim := read_authorization(request)) is None:
             return Refusal(Refused.MISSING, f"{_PREFIX}x-auth-token not found")
         if monotonic < self._locked_until.get(claim.ak, 0.0):

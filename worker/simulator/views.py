@@ -1,4 +1,4 @@
-"""What List and Show tell of a job, with planted personal data that must appear nowhere on our side."""
+"""The fields of a job in List and Show, with planted personal data that must never appear outside the simulator."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zlib
 
 from worker.simulator.jobs import Job
 
-CANARY_PHONE = "+861390055"  # every contact begins with it
+CANARY_PHONE = "+861390055"  # every contact starts with it
 CANARY_HOST = "id-photos.canary.invalid"
 CANARY_SIGNATURE = "CANARY0SIGNED0LINK"
 CANARIES = (CANARY_PHONE, CANARY_HOST, CANARY_SIGNATURE)
@@ -69,7 +69,7 @@ _DETAILS = frozenset({"voice_train_job_id", "operation_logs", "comment_logs", "a
 
 
 def contact(job_id: str) -> str:
-    """The creator's phone number: made up, the same for the same job."""
+    """The creator's phone number: made up, but the same for the same job."""
     return f"{CANARY_PHONE}{zlib.crc32(job_id.encode()) % 10_000:04d}"
 
 

@@ -58,7 +58,7 @@ def bury(undertaker: Undertaker, number: int) -> None:
     pipe.execute()
 
 
-# -- looking ----------------------------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------------------------
 
 
 def test_groups_have_exactly_the_promised_fields(command: Command, some: Undertaker) -> None:

@@ -1,1 +1,1 @@
-"""The HTTP API for other people's services. No rule lives here."""
+"""The HTTP API for other services. No rules here."""

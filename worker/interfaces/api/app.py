@@ -1,4 +1,4 @@
-"""The application: which address leads where. Wired here, served by `serve`."""
+"""The ASGI application and its routes. Wired here, served by `serve`."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ ONE = MANY + "/{job_id}"
 
 def _notify(account: str, wakeup: str) -> None:
     from worker.execution.celery_app import (
-        notify,  # not at import: tests and other applications bring a wake-up of their own
+        notify,  # not at import: tests and other applications have their own notifier
     )
 
     notify(account, wakeup)
 
 
 def create_app(context: AppContext, *, bind: str = "127.0.0.1", notify: Notify = _notify) -> Starlette:
-    """Everything that is served, for one process. `bind`: the address that is listened on."""
+    """The whole application for one process. `bind`: the address that the server listens on."""
     wakeups = WakeupSender(notify, lambda account: context.wake(account, 0))
     app = Starlette(
         routes=[
@@ -54,18 +54,18 @@ def create_app(context: AppContext, *, bind: str = "127.0.0.1", notify: Notify =
         middleware=[Middleware(RequestGuard, allowed=context.settings.allowed_hosts)],
         exception_handlers={Problem: _problem, EraserError: _problem, HTTPException: _http},
     )
-    app.router.redirect_slashes = False  # an address is right or it is not; and a redirect would repeat the Host
+    app.router.redirect_slashes = False  # no redirects for slashes: a redirect would repeat the Host
     app.state.api = ApiState(context, TokenFile(path_of(context.settings, context.environ)), bind, wakeups)
     return app
 
 
 async def _healthz(_: Request) -> Response:
-    """This process lives. Redis being away is not its illness."""
+    """This process is running. An unreachable Redis does not count."""
     return PlainTextResponse("well\n")
 
 
 async def _readyz(request: Request) -> Response:
-    """Requests can be recorded: Redis answers and takes writes. No detail, because anybody may ask."""
+    """Requests can be recorded: Redis answers and accepts writes. No details, because anyone may ask."""
     context = api_state(request).app
     try:
         refused = await api_state(request).in_thread(lambda: no_writes(context.redis, context.keys.workers))
@@ -77,7 +77,7 @@ async def _readyz(request: Request) -> Response:
 
 
 async def _metrics(request: Request) -> Response:
-    """For Prometheus. Whoever sits at this machine needs no token; behind a proxy everybody does."""
+    """For Prometheus. Local callers need no token; behind a proxy everyone does."""
     api = api_state(request)
     if not api.is_private(request):
         api.admit(request, Scope.READ)
@@ -95,8 +95,8 @@ async def _problem(_: Request, error: Exception) -> Response:
 
 
 async def _http(request: Request, error: Exception) -> Response:
-    """What Starlette itself refuses: an unknown path, a wrong method."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - for mypy; it is registered for nothing else
+    """Errors of Starlette itself: an unknown path, a wrong method."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - for mypy; it is registered only for this
     match error.status_code:
         case 404 if "text/html" in request.headers.get("accept", ""):  # a person's browser
             return console.nothing_here(api_state(request).app, request)
@@ -111,7 +111,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> set[str]:
-    """What the address takes: several routes may share it."""
+    """The methods of a path: several routes may share it."""
     path = getattr(request.scope.get("route"), "path", None)
     same = [route for route in request.app.routes if isinstance(route, Route) and route.path == path]
     return {method for route in same for method in route.methods or ()}

@@ -1,4 +1,4 @@
-"""What every request needs, put together once a process; and who may do what."""
+"""Authorisation and shared state of the HTTP server, built once per process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class ApiState:
-    """`bind`: the address that is listened on."""
+    """`bind`: the address that the server listens on."""
 
     app: AppContext
     tokens: TokenFile
@@ -54,11 +54,11 @@ class ApiState:
         return ledger, record_each(ledger, wanted, self.wakeups)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Do what blocks elsewhere, so that everybody else is served meanwhile."""
+        """Run blocking work in a thread, so that other requests are served."""
         return await self.pool.run(work)
 
     def admit(self, request: Request, scope: Scope, project_id: str | None = None) -> ApiToken:
-        """The token of a request that may do this. Raises the `Problem` of one that may not."""
+        """The token of an authorised request. Raises the `Problem` of any other."""
         token = self._recognise(request)
         request.scope[WHO] = token.name
         if not token.may(scope):
@@ -69,7 +69,7 @@ class ApiState:
         return token
 
     def is_private(self, request: Request) -> bool:
-        """Whether nobody but this machine can have asked: neither by another address nor through a proxy."""
+        """Whether the request can only come from this machine: neither from another address nor through a proxy."""
         passed_on = origin_checks.is_passed_on(request.headers)
         return is_loopback(self.bind) and origin_checks.is_local(request.headers.get("host", "")) and not passed_on
 
@@ -77,7 +77,7 @@ class ApiState:
         try:
             tokens = self.tokens.current()
         except UsageError as error:
-            if error is not self._told:  # once for each change of the file
+            if error is not self._told:  # once per change of the file
                 self._told = error
                 log.error("http.tokens_wrong", extra={"error": str(error)})
             raise problem_details.no_tokens() from None
@@ -111,6 +111,6 @@ def _refused(status: int, name: str, detail: str, why: str = "") -> Problem:
 
 
 def api_state(request: Request) -> ApiState:
-    """The desk of the application that answers."""
+    """The shared state of the application."""
     api: ApiState = request.app.state.api
     return api

@@ -1,7 +1,7 @@
-"""Writes single requests together: those that arrive while one round trip is under way share the next.
+"""Batching of single requests: those that arrive during one round trip share the next.
 
-A thousand requests a second are then some hundred round trips, and Redis syncs its file as often. Each caller hears
-"accepted" only after the script with its own request has run, and each has an answer of its own.
+A thousand requests a second are then some hundred round trips, and Redis syncs its file as often. Each caller gets
+"accepted" only after the script with its own request has run, and each gets its own answer.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from worker.ledger.deletions import BATCH
 from worker.ledger.types import Accepted, DeletionRequest, Ref
 from worker.model.errors import Unreachable
 
-WAITING = 2000  # requests of one project that may wait; while Redis hangs more would only be answered too late
-PAUSE_S = 0.003  # between two round trips under load: fewer and fuller ones; a request that comes alone never waits
+WAITING = 2000  # requests of one project that may wait; if Redis hangs, more would only be answered too late
+PAUSE_S = 0.003  # between two round trips under load, for fewer and larger ones; a single request never waits
 
 Wanted = list[tuple[Ref, DeletionRequest]]
 
@@ -30,9 +30,9 @@ class _Queued:
 
 
 class Batcher:
-    """`write` records requests of one project, all or none, and returns an answer for each. Used by one event loop.
+    """`write` records requests of one project, all or none, and returns an answer for each. For one event loop.
 
-    One that lies under another account than the settings say is refused whole, and must take no other with it.
+    A project stored under another account than the settings say is refused as a whole; others must not be affected.
     """
 
     def __init__(self, write: Callable[[Wanted], Awaitable[list[Accepted]]]) -> None:
@@ -64,7 +64,9 @@ class Batcher:
             del self._writers[project]
 
     def _too_late(self, waiting: list[_Queued], error: Exception) -> list[_Queued]:
-        """Those who came meanwhile: while Redis is away they would wait as long again, for the same answer."""
+        """Fail the requests that came in the meantime: with Redis unreachable they would wait again for the same
+        error.
+        """
         too_late = waiting[:] if isinstance(error, Unreachable) else []
         del waiting[: len(too_late)]
         return too_late
@@ -72,7 +74,7 @@ class Batcher:
     async def _write_together(self, batch: list[_Queued], waiting: list[_Queued]) -> None:
         try:
             responses = await self._write([(asked.ref, asked.terms) for asked in batch])
-        except Exception as error:  # each caller hears of it
+        except Exception as error:  # each caller gets it
             for asked in [*batch, *self._too_late(waiting, error)]:
                 if not asked.response.done():
                     asked.response.set_exception(error)

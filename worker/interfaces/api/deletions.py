@@ -1,4 +1,4 @@
-"""The API's deletions: ask, look, cancel. The operations are the command line's own."""
+"""The API's deletions: request, read, cancel. The operations are those of the command line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TOO_LATE = {"deleted", "gone", "dead"}
 
 
 async def ask(request: Request) -> Response:
-    """POST: record one deletion or many. 202 only when they are in the ledger."""
+    """POST: record one deletion or many. 202 only once they are in the ledger."""
     api, project = api_state(request), request.path_params["project_id"]
     token = api.admit(request, Scope.REQUEST, project)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -62,7 +62,7 @@ async def look(request: Request) -> Response:
 
 
 async def settled(request: Request) -> Response:
-    """GET: what has ended since a cursor, oldest first."""
+    """GET: what has finished since a cursor, oldest first."""
     api, project = api_state(request), request.path_params["project_id"]
     api.admit(request, Scope.READ, project)
     cursor, limit = request.query_params.get("settled_since") or None, _limit(request.query_params.get("limit"))
@@ -77,7 +77,9 @@ async def settled(request: Request) -> Response:
 
 
 async def cancel(request: Request) -> Response:
-    """DELETE: withdraw every claim, as `eraser cancel` does. 200: nothing will be sent. 202: noted, a call decides."""
+    """DELETE: withdraw every request, as `eraser cancel` does. 200: nothing will be sent. 202: recorded, a call in
+    progress decides.
+    """
     api, project = api_state(request), request.path_params["project_id"]
     token = api.admit(request, Scope.OPERATE, project)
     job_id, reason = (
@@ -110,13 +112,13 @@ async def _record_once(
         with suppress(Busy):
             await api.in_thread(once.forget)
         raise
-    with suppress(Busy):  # it is recorded: that has to be said
+    with suppress(Busy):  # it is recorded, so the caller must get an answer that says so
         await api.in_thread(lambda: once.end(response))
     return response, {}
 
 
 async def _record(api: ApiState, project: str, order: RequestBody, terms: DeletionRequest) -> str:
-    """Record and say what became of each id. Raises `Problem` where nothing was recorded."""
+    """Record, and return the result of each id. Raises `Problem` if nothing was recorded."""
     if len(order.job_ids) == 1 and not request_service.why_bad_job(api.app, order.job_ids[0]):
         accepted = await api.batcher.record(project, Ref(project, order.job_ids[0]), terms)
         return _response([Requested(order.job_ids[0], accepted)])

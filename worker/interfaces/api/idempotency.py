@@ -1,10 +1,10 @@
 """`Idempotency-Key`: the same key with the same body gets the first answer again, for a day.
 
-A deletion is idempotent without it: the same request twice merges. The key is for `force: true`, which opens a new
-round each time, and for a caller who wants the very same answer.
+Deletions are idempotent without it: a second request merges. The key is for `force: true`, which opens a new
+round each time, and for callers who need the same answer again.
 
-A key that is taken but has no answer yet belongs to a request under way. If our process dies there the mark counts for
-a minute; a repeated request then merges with what the first one recorded. It is kept by `lua/remember.lua`.
+A key that is reserved but has no answer yet belongs to a request in progress. If our process dies then, the reservation
+lasts a minute; a repeated request then merges with what the first one recorded. It is stored by `lua/remember.lua`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """One keyed request. `begin`, then `end` with its answer or `forget`."""
+    """One request with a key. `begin`, then `end` with its answer, or `forget`."""
 
     ledger: Ledger
     key: str
@@ -34,7 +34,7 @@ class Once:
 
     @classmethod
     def of(cls, ledger: Ledger, *, token: str, key: str, document: dict[str, Any]) -> Once:
-        """What stands for the request. Raises `Problem` for a key that is none."""
+        """From a request. Raises `Problem` for an invalid key."""
         if not _KEY.fullmatch(key):
             detail = "Idempotency-Key: expected 1 to 255 printable ASCII characters without blanks, such as a UUID"
             raise Problem(422, "invalid", detail)
@@ -43,7 +43,7 @@ class Once:
         return cls(ledger, name, body)
 
     def begin(self) -> str | None:
-        """None: go on. A text: the first answer. Raises `Problem`, and `Unreachable`."""
+        """None: continue. A text: the first answer. Raises `Problem`, and `Unreachable`."""
         kept = self._run_script("begin")
         if "body" not in kept:
             return None
@@ -56,12 +56,12 @@ class Once:
         return str(kept["answer"])
 
     def end(self, response: str) -> None:
-        """Keep the answer. Best effort: what was accepted is recorded already."""
+        """Store the answer. Best effort: accepted deletions are recorded already."""
         with suppress(Unreachable):
             self._run_script("end", response)
 
     def forget(self) -> None:
-        """It came to nothing: the key is free again."""
+        """The request failed: release the key."""
         with suppress(Unreachable):
             self._run_script("forget")
 

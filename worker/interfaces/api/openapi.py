@@ -1,4 +1,4 @@
-"""The API's own description, OpenAPI 3.1, as data. A test holds it against the routes, and every answer against it."""
+"""The API's OpenAPI 3.1 description as data. Tests compare it with the routes, and every answer with it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _order(name: str, schema: Data) -> Data:
 
 
 _CLAIM = {"requested_by": TEXT, "reason": TEXT, "run": TEXT}
-# Fields that a problem of this status may have beside those of every one.
+# Additional fields of a problem with this status.
 _MORE: dict[int, Data] = {
     409: {"result": _WORD, "rule": _WORD},
     422: {"results": {"type": "array", "items": {"$ref": "#/components/schemas/Result"}}},
@@ -98,9 +98,9 @@ def _wrong(*statuses: int) -> Data:
 
 def _problem(status: int, text: str) -> Data:
     headers = {}
-    if status in (401, 403):  # 403: also of a page of another site, which no token would help
+    if status in (401, 403):  # 403: also for a page of another site, even with a token
         headers = {"WWW-Authenticate": {"required": status == 401, "schema": _WORD}}
-    if status in (409, 503):  # 409: where the same request is under way
+    if status in (409, 503):  # 409: if the same request is in progress
         seconds = {"type": "string", "pattern": "^[0-9]+$"}
         headers = {"Retry-After": {"description": "Seconds.", "required": status == 503, "schema": seconds}}
     schema = ref("Problem") | ({"properties": _MORE[status]} if status in _MORE else {})

@@ -1,6 +1,6 @@
-"""What a body asks for: read strictly, because a misspelt `after` would delete at once. Pure.
+"""The schema of a request's body: read strictly, because a misspelt `after` would delete at once. Pure.
 
-No error repeats what was sent.
+No error repeats the input.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _WORDS = {str: "a text", list: "a list of texts", bool: "true or false"}
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """One request for deletions, as it was said."""
+    """One request for deletions, as sent."""
 
     job_ids: tuple[str, ...]
     lane: Lane
@@ -59,7 +59,7 @@ class RequestBody:
     allow_project: bool = False
 
     def by(self, token: str) -> str:
-        """Who asks: the token's name, and on whose behalf where that was said."""
+        """The requester: the token's name, and on whose behalf if given."""
         return f"{token}/{self.on_behalf_of}" if self.on_behalf_of else token
 
 
@@ -67,7 +67,7 @@ def parse(raw: bytes) -> dict[str, Any]:
     """The JSON object in a body. Raises `Problem`."""
     try:
         document = json.loads(raw.decode("utf-8"), object_pairs_hook=_said_once)
-    except (ValueError, RecursionError):  # a million brackets are JSON too
+    except (ValueError, RecursionError):  # a million brackets are valid JSON, too
         raise Problem(400, "not-json", 'expected a JSON object in UTF-8, such as {"job_id": "…"}') from None
     if not isinstance(document, dict):
         raise Problem(400, "not-json", 'expected a JSON object, such as {"job_id": "…"}; found something else')
@@ -75,14 +75,14 @@ def parse(raw: bytes) -> dict[str, Any]:
 
 
 def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object, if no field is in it twice: another reader on the way may have taken the other one."""
+    """The object, if no field is given twice: a proxy may have used the other one."""
     if len(document := dict(pairs)) < len(pairs):
         raise _invalid("a field is given twice")
     return document
 
 
 def read(document: Mapping[str, Any]) -> RequestBody:
-    """What is asked for. Raises `Problem` for the first thing that is wrong; a list's ids are looked at one by one."""
+    """Read the request. Raises `Problem` for the first error; the ids of a list are checked one by one."""
     for name, value in document.items():
         if name in RENAMED:
             raise _invalid(f"{name} is called {RENAMED[name]} now")
@@ -110,13 +110,13 @@ def read(document: Mapping[str, Any]) -> RequestBody:
     return RequestBody(job_ids=tuple(job_ids), lane=Lane(lane), **fields)
 
 
-LONGEST_PERSON = 31  # characters: with a token's name and the stroke between them, no more than an opaque id has
+LONGEST_PERSON = 31  # characters: together with a token's name and the slash at most the length of an opaque id
 
 
 def _check_time(name: str, text: str, parse: Callable[[str, str], float], expected: str) -> None:
     try:
         parse(text, name)
-    except UsageError:  # it repeats the text
+    except UsageError:  # the error would repeat the text
         raise _invalid(f"{name}: expected {expected}") from None
 
 

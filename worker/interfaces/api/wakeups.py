@@ -1,6 +1,6 @@
-"""Calls executors and wakes the dispatcher in a thread of its own: a broker that is slow delays no answer.
+"""Sends wake-ups and wakes the dispatcher in its own thread, so that a slow broker delays no answer.
 
-Best effort, as everywhere: what is lost here the dispatcher finds by itself.
+Best effort, as everywhere: the dispatcher finds by itself whatever is lost here.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import queue
 import threading
 from collections.abc import Callable
 
-_FULL = 100  # wake-ups that wait; a further one says nothing new
+_FULL = 100  # wake-ups that wait; one more would change nothing
 
 
 class WakeupSender:
-    """`bells(account, bell)` calls an executor, `bells.wake(account)` the dispatcher. Thread-safe, and returns at
-    once.
+    """`sender(account, wakeup)` starts an executor, `sender.wake(account)` wakes the dispatcher. Thread-safe, and
+    returns at once.
     """
 
     def __init__(self, notify: Callable[[str, str], None], wake: Callable[[str], None]) -> None:
@@ -28,7 +28,7 @@ class WakeupSender:
         self._put(account, wakeup)
 
     def wake(self, account: str) -> None:
-        """Once for all that came since the last time."""
+        """Wake once for all requests since the last time."""
         if account not in self._to_wake:
             self._to_wake.add(account)
             self._put(account, None)
@@ -49,5 +49,5 @@ class WakeupSender:
             if wakeup is not None:
                 self._notify(account, wakeup)
             else:
-                self._to_wake.discard(account)  # before: what is recorded from now on needs another one
+                self._to_wake.discard(account)  # before the call: requests recorded from now on need another one
                 self._wake(account)

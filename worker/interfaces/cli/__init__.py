@@ -1,4 +1,4 @@
-"""`eraser`, the command line. Each command lives in a module of its own and is imported when it is called."""
+"""`eraser`, the command line. Each command has its own module, which is imported when it is called."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class _Lazy(click.Group):
             raise click.UsageError(error.message + nearest(args[0], COMMANDS), ctx) from None
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> NoReturn:
-        """Run a command and end the process: every error is told here. A fault of ours is raised."""
+        """Run a command and end the process. All errors are reported here; an internal error is raised."""
         words = sys.argv[1:] if args is None else list(args)
         try:
             ended = super().main(words, *more, **extra | {"standalone_mode": False})

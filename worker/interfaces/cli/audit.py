@@ -77,7 +77,7 @@ def _row(entry: AuditEntry, now: float, several: bool) -> tuple[object, ...]:
 
 
 def _two_lines(first: str, second: str) -> Text:
-    """In a narrow window nothing may be lost, the reason least of all."""
+    """In a narrow window nothing may be cut, least of all the reason."""
     return Text.assemble(plain(first), "\n", (plain(second), "dim"))
 
 

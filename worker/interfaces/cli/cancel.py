@@ -13,7 +13,7 @@ from worker.services import cancel as cancel_service
 from worker.services import request
 from worker.services.labels import count
 
-TOLD = 100  # jobs that are told one by one; of more only those that could not be stopped
+TOLD = 100  # up to this many jobs are listed one by one; of more only those that could not be stopped
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`eraser console`: the HTTP API and the pages, in one process; and the tokens that open them."""
+"""`eraser console`: the HTTP API and the pages, in one process, and the API's tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worker.local.up import HOST, PORT, has_web
 from worker.model.errors import Unreachable, UsageError
 from worker.model.ids import why_bad_id
 
-PATIENCE_S = 1.0  # a caller rather hears "ask again" than waits
+PATIENCE_S = 1.0  # a caller should get "try again" rather than wait
 SCOPES = ("request", "read", "operate")
 
 
@@ -46,9 +46,9 @@ def console(context: click.Context, host: str, port: int) -> None:
         app_context.check_endpoints()
     broker = app_context.settings.broker_url or broker_form(app_context.redis_url)  # fail now, with what to set
     check_celery_environment(app_context.environ, broker)
-    from worker.execution.celery_app import app  # now, and not while the first person waits for a wake-up
+    from worker.execution.celery_app import app  # now, not while the first caller waits for a wake-up
 
-    _ = app.connection_for_write().transport  # imports what sending one takes; calls nobody
+    _ = app.connection_for_write().transport  # imports what sending one needs; connects to nothing
 
     logs.set_up(logging.INFO, os.environ)
     if not is_loopback(host):
@@ -90,7 +90,7 @@ def token(name: str, scopes: tuple[str, ...], projects: tuple[str, ...], only_pr
     if as_json:
         json_line({"name": name, "token": secret, "scopes": sorted(made.scopes), "file": str(file.path)})
         return
-    # the one that goes somewhere is alone on stdout
+    # stdout has only the one that is written to a file
     click.echo(lines if only_print else secret)
     note(f"The token {secret if only_print else name} may {', '.join(sorted(made.scopes))}. It is shown only once.")
     if not only_print:
@@ -98,6 +98,6 @@ def token(name: str, scopes: tuple[str, ...], projects: tuple[str, ...], only_pr
 
 
 def require_web() -> None:
-    """Raise `UsageError` where the extra is missing."""
+    """Raise `UsageError` if the extra is missing."""
     if not has_web():
         raise UsageError("the HTTP side needs the extra `web`: pip install -e '.[web]'")

@@ -1,4 +1,4 @@
-"""`eraser damaged`: what somebody else altered or removed in the ledger, and what is done about it."""
+"""`eraser damaged`: ledger data that another program changed or removed, and what to do about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`eraser dead`: what needs a person, in groups; and what a person does about it."""
+"""`eraser dead`: dead letters in groups, and what to do about them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from worker.services.dead_letters import Group, group_of
 from worker.services.times import days_left, left, relative, rfc3339, when
 
 ROWS = 50  # of a table for people; json and csv have all
-SHOWN = 5  # letters of a group that are shown
+SHOWN = 5  # dead letters of a group that are shown
 NONE = "No dead letters: nothing needs a person."
 
 
@@ -214,5 +214,5 @@ def _csv(found: Iterator[DeadLetter], now: float) -> None:
 
 
 def _cell(value: object) -> object:
-    """A code comes from outside: no spreadsheet may take it for a formula."""
+    """A code comes from outside: a spreadsheet must not run it as a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value

@@ -1,4 +1,4 @@
-"""`eraser dead discard` and `restore`: a single job that was named at once, many after a plan."""
+"""`eraser dead discard` and `restore`: a single named job at once, many after a plan."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOLD = 10
 
 
 def move_options(*, reason: bool) -> Callable[[F], F]:
-    """What discard, restore and replay have in common."""
+    """The options of discard, restore and replay."""
 
     def decorate(command: F) -> F:
         for option in (
@@ -72,7 +72,7 @@ def restore(what: tuple[str, ...], **fields: Any) -> None:
 
 
 def _run(verb: str, what: tuple[str, ...], said: dict[str, Any]) -> None:
-    """Choose, show the plan, ask for what is missing, do it, tell."""
+    """Select, show the plan, ask for a missing confirmation, do it, report."""
     check_reason(said["reason"]), check_opaque(said["by"], "by")
     app = startup.enter(startup.load())
     selection = dead_letters.choose(
@@ -103,7 +103,7 @@ def _run(verb: str, what: tuple[str, ...], said: dict[str, Any]) -> None:
 
 
 def typed(verb: str, what: tuple[str, ...], said: dict[str, Any]) -> str:
-    """The command so far, without what confirms."""
+    """The command so far, without its confirmation."""
     again = ["eraser", "dead", verb, *what, *(["--all"] if said["every"] else []), *as_typed(said)]
     source = click.get_current_context().get_parameter_source
     for name in ("limit", "reason", "by"):
@@ -117,7 +117,7 @@ def _groups(selection: Selection) -> dict[str, int]:
 
 
 def _plan_json(verb: str, selection: Selection) -> dict[str, Any]:
-    """As a replay's plan, for what it has in common with it."""
+    """The fields that it shares with a replay's plan."""
     number = len(selection.letters)
     return {
         "what": selection.what,
@@ -140,7 +140,7 @@ def _tell_plan(verb: str, selection: Selection) -> None:
 
 
 def tell_nothing(selection: Selection, kind: str, *, as_json: bool) -> None:
-    """No letter of this kind was chosen."""
+    """No dead letter was selected."""
     if as_json:
         _json_skipped(selection)
         return
@@ -150,7 +150,7 @@ def tell_nothing(selection: Selection, kind: str, *, as_json: bool) -> None:
 
 
 def tell_done(wanted: State, selection: Selection, done: Done, *, as_json: bool) -> None:
-    """What became of each, and what is worth typing next."""
+    """The result of each, and the next command."""
     if as_json:
         became = dict(done.others)
         for letter in selection.letters:

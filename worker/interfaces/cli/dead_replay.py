@@ -1,4 +1,4 @@
-"""`eraser dead replay`: a few jobs that were named at once; groups and many as a job, after a plan."""
+"""`eraser dead replay`: a few named jobs at once; groups and many as a background replay, after a plan."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _see_through(app: AppContext, started: str, said: dict[str, Any]) -> int:
 
 
 def _again(plan: ReplayPlan, what: tuple[str, ...], said: dict[str, Any]) -> str:
-    """The command so far, bound to what the plan has seen."""
+    """The command so far, bound to the plan's snapshot."""
     marks = plan.marks
     bound = [f"{account}={mark}" for account, mark in marks.items()] if len(marks) > 1 else map(str, marks.values())
     return " ".join([typed("replay", what, said), *(f"--snapshot {mark}" for mark in bound)])
@@ -120,7 +120,7 @@ def _tell_plan(plan: ReplayPlan, *, confirmed: bool) -> None:
 
 
 def _of_all_groups(plan: ReplayPlan) -> str:
-    """Whose letters decide about the rest: a group that still fails stops the others as well."""
+    """The groups that decide about the rest: one that still fails stops the others as well."""
     return ", from all groups in turn" if len(plan.groups) > 1 else ""
 
 

@@ -1,4 +1,4 @@
-"""`eraser demo`: every kind of trouble at once, on this machine alone."""
+"""`eraser demo`: every kind of failure at once, on this machine only."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from worker.model.errors import EraserError
 from worker.model.states import State
 
 WIDTH = 100
-LINE_EVERY_S = 3.0  # without a terminal, progress is a line now and then
+LINE_EVERY_S = 3.0  # without a terminal, progress is a line from time to time
 
 
 class Screen:
-    """What a person sees: events as lines, and below them on a terminal a bar that moves."""
+    """What people see: events as lines, and on a terminal a progress bar below them."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -55,7 +55,7 @@ class Screen:
             self.console.print(f"{self._clock():>7}  {self._counts(status, settled, jobs)}", soft_wrap=True)
 
     def still(self) -> None:
-        """No more progress: the bar goes."""
+        """No more progress: remove the bar."""
         if self._live is not None:
             self._live.stop()
             self._live = None

@@ -1,4 +1,4 @@
-"""`eraser doctor`: is everything as it has to be?"""
+"""`eraser doctor`: is everything set up correctly?"""
 
 from __future__ import annotations
 

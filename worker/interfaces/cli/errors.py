@@ -1,7 +1,7 @@
 """How an error ends a command: its exit code, and on stderr a text for people or, with --json, an object for programs.
 
-What is on stdout stays a result, or a plan: the object is the last line of stderr,
-{"error": {"type", "message", "hint", "exit_code"}}, with `setting` or `rule` where one is meant.
+stdout has only results or a plan; the object is the last line of stderr,
+{"error": {"type", "message", "hint", "exit_code"}}, with `setting` or `rule` if there is one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from worker.interfaces.cli.printing import json_line
 from worker.interfaces.cli.terminal import colour
 from worker.model.errors import EraserError, Unreachable
 
-RENAMED = {  # what an option was called once -> what it is called now
+RENAMED = {  # old name of an option -> new name
     "--again": "--force",
     "--up-to": "--snapshot",
 }
@@ -25,7 +25,7 @@ FAULT = 1
 
 
 def tell(error: Exception, *, as_json: bool) -> int | None:
-    """Say what went wrong. The exit code; None: a fault of ours, whose traceback is needed."""
+    """Report the error. Returns the exit code; None: an internal error, whose traceback is needed."""
     shown = explained(error)
     if as_json:
         if shown is None:
@@ -48,12 +48,12 @@ def tell(error: Exception, *, as_json: bool) -> int | None:
 
 
 def as_json(error: EraserError) -> dict[str, Any]:
-    """One that does not end the command, for the same reader."""
+    """The object for an error that does not end the command."""
     return {"error": _as_object(error)}
 
 
 def explained(error: Exception) -> EraserError | click.ClickException | click.Abort | None:
-    """What a person hears of it, in words; None: a fault of ours."""
+    """The error as people see it; None: an internal error."""
     if isinstance(error, click.ClickException):
         return _renamed(error)
     if isinstance(error, EraserError | click.Abort):
@@ -84,7 +84,7 @@ def _object(name: str, message: str, exit_code: int, hint: str | None = None) ->
 
 
 def _renamed(error: click.ClickException) -> click.ClickException:
-    """The same error; of an option that this command had under another name it says how it is called now."""
+    """The same error; for a renamed option of this command it gives the new name."""
     if isinstance(error, click.NoSuchOption) and error.ctx is not None:
         now = RENAMED.get(error.option_name)
         if now and any(now in option.opts for option in error.ctx.command.params):

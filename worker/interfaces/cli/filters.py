@@ -1,4 +1,4 @@
-"""Which dead letters are meant: the same options on every command that lists, replays or gives up."""
+"""Filters of dead letters: the same options on every command that lists, replays or discards."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def filter_options(command: F) -> F:
 
 
 def filter_of(app: AppContext, said: dict[str, Any]) -> DeadLetterFilter:
-    """What the options say. Raises `UsageError` for a wrong time."""
+    """The filter from the options. Raises `UsageError` for an invalid time."""
     now = app.redis_ms()
     since, until = (parse_past(said[name], f"--{name}", now) if said[name] else None for name in ("since", "until"))
     return DeadLetterFilter(**{name: said[name] or None for name in _NAMES}, since=since, until=until)
 
 
 def as_typed(said: dict[str, Any]) -> list[str]:
-    """The same options once more, for a command to type next."""
+    """The same options again, for the next command."""
     names = [name for name in (*_NAMES, "since", "until") if said.get(name)]
     return [word for name in names for word in (f"--{name}", str(said[name]))]

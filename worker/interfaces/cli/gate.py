@@ -1,4 +1,4 @@
-"""`eraser pause` and `eraser resume`: the red button."""
+"""`eraser pause` and `eraser resume`: the emergency stop."""
 
 from __future__ import annotations
 

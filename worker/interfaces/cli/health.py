@@ -1,4 +1,4 @@
-"""`eraser health`: for container probes; cheap, and never the reason for a useless restart."""
+"""`eraser health`: for container probes; cheap, and it never causes a useless restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`eraser hold`: what must not be sent, whoever asks for it."""
+"""`eraser hold`: jobs that must not be deleted, whoever requests it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from worker.services.times import absolute, parse_day_or_time, relative
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-TOLD = 20  # jobs that are told one by one; of more only those that are not on hold
+TOLD = 20  # up to this many jobs are listed one by one; of more only those that are not on hold
 _project = click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
 _account = click.option("--account", metavar="A", help="Only this account's list. [an app user: all of them]")
 _until = click.option("--until", metavar="DATE", help="When the hold ends: 2027-01-31 (UTC), or a time with its zone.")
@@ -184,7 +184,7 @@ def _refuse_past(app: AppContext, until_ms: float | None, text: str | None) -> N
 
 
 def _note_reason(reason: str | None, *, done: bool) -> None:
-    """Scripts may leave it out, as they always could; who reads the audit will miss it."""
+    """Scripts may leave it out, as before; readers of the audit will miss it."""
     if done and reason is None:
         note("No reason given: the audit has none. Next time add --reason R.")
 

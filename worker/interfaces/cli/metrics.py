@@ -1,4 +1,4 @@
-"""`eraser metrics`: for Prometheus, once or by HTTP."""
+"""`eraser metrics`: metrics for Prometheus, printed once or served over HTTP."""
 
 from __future__ import annotations
 

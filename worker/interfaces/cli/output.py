@@ -1,8 +1,8 @@
-"""Output that ends does not end what a command does.
+"""If output ends, the command still finishes.
 
-Whoever reads stdout may go away (`| head -1`), a disk may be full, a terminal may be closed. A command that changes
-something goes on to its end all the same, and says on stderr what it did; one that only looks, a `Reading`, stops.
-All of it is here, below everything that prints: the last layer of stdout and stderr takes what nobody takes any more.
+The reader of stdout may leave (`| head -1`), a disk may be full, a terminal may be closed. A command that changes
+something still finishes, and says on stderr what it did; one that only reads, a `Reading`, stops.
+It is implemented here for all output: the last layer of stdout and stderr drops what nobody reads any more.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ FULL = "the output is incomplete"
 
 
 class Reading(click.Command):
-    """A command that changes nothing: once nobody takes its output there is nothing left to do."""
+    """A command that changes nothing: once nobody reads its output there is nothing left to do."""
 
 
 class _Lasting(io.RawIOBase):
-    """The end of a stream that lasts: what cannot be written is dropped, and counted."""
+    """The last layer of a stream: output that cannot be written is dropped and counted."""
 
     def __init__(self, stream: TextIO, *, for_results: bool) -> None:
-        self._stream = stream  # whoever forgets it closes its descriptor, and what is opened next gets the number
+        self._stream = stream  # otherwise its descriptor would be closed and reused
         self._file = io.FileIO(stream.fileno(), "w", closefd=False)
         self._for_results = for_results
         self.ended: OSError | None = None
@@ -39,7 +39,7 @@ class _Lasting(io.RawIOBase):
         if self.ended is not None:
             return size
         try:
-            while (written := self._file.write(data)) is None:  # a pipe that is full, and does not wait by itself
+            while (written := self._file.write(data)) is None:  # a full pipe in non-blocking mode
                 select.select([], [self._file], [])
         except OSError as error:
             self.ended = error
@@ -63,7 +63,7 @@ _results: _Lasting | None = None  # of the command that this process is
 
 
 def ended() -> bool:
-    """Whether nobody takes what is written to stdout any more."""
+    """Whether nobody reads stdout any more."""
     if _results is None:
         return False
     sys.stdout.flush()
@@ -72,8 +72,8 @@ def ended() -> bool:
 
 @contextmanager
 def lasting() -> Iterator[None]:
-    """Inside, stdout and stderr last. At the end what was lost is told, and in the exit code where it was no reader
-    who chose to leave."""
+    """Inside, stdout and stderr never fail. At the end lost output is reported, and also in the exit code unless a
+    reader left on purpose."""
     global _results
     _results, sys.stdout = _made(sys.stdout, for_results=True)
     _, sys.stderr = _made(sys.stderr, for_results=False)
@@ -100,12 +100,14 @@ def _told(why: OSError | None, code: object) -> object:
 
 
 def _made(stream: TextIO | None, *, for_results: bool) -> tuple[_Lasting | None, TextIO]:
-    """The same stream with another end. One that was closed before we began becomes one that takes everything."""
+    """The same stream with another last layer. A stream that was closed before the start becomes one that drops
+    everything.
+    """
     if stream is None:
         return None, open(os.devnull, "w", encoding="utf-8")
     try:
         raw = _Lasting(stream, for_results=for_results)
-    except (OSError, ValueError):  # no file of the system's: a test took its place
+    except (OSError, ValueError):  # not a file of the system: a test replaced it
         return None, stream
     text = io.TextIOWrapper(
         io.BufferedWriter(raw),

@@ -1,4 +1,4 @@
-"""`eraser parked`: messages that could not be recorded, and the way back or out."""
+"""`eraser parked`: messages that could not be recorded, and how to send them again or discard them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How things look: tables and lines for people on stdout, JSON for programs on stdout, notes on stderr."""
+"""Output: tables and lines for people on stdout, JSON for programs on stdout, notes on stderr."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from worker.services.labels import plain
 F = TypeVar("F", bound=Callable[..., Any])
 
 GAP = 2  # between columns
-FOLDED = 24  # characters that a last column needs at least where its words are folded
-PIPED_WIDTH = 200  # nobody's window: ids must not be cut for a program that reads the table
+FOLDED = 24  # characters that a last column needs at least if its words are folded
+PIPED_WIDTH = 200  # wider than any window: ids must not be cut for a program that reads the table
 STYLES = {
     "deleted": "green",
     "gone": "green",
@@ -57,20 +57,20 @@ def allow_project_option(command: F) -> F:
 
 
 def json_line(value: Any, *, beside: bool = False) -> None:
-    """One object on one line of stdout, or of stderr where something else has stdout."""
-    plain_text = not takes_any_text(sys.stderr if beside else sys.stdout)  # escaped it is the same JSON
+    """One object on one line of stdout, or of stderr if stdout is used for something else."""
+    plain_text = not takes_any_text(sys.stderr if beside else sys.stdout)  # escaped, it is the same JSON
     click.echo(json.dumps(value, ensure_ascii=plain_text), err=beside)
 
 
 def say(text: str = "", *, style: str | None = None) -> None:
-    """A line for people on stdout; on stderr once nobody reads that."""
+    """A line for people on stdout; on stderr once nobody reads stdout."""
     console().print(Text(plain(text), style=style or ""), soft_wrap=True)
     if output.ended():
         note(text)
 
 
 def sum_up(text: str, *, as_json: bool) -> None:
-    """What an act did, in one line. The lines of --json say it themselves, unless somebody stopped to read them."""
+    """The result of an action in one line. With --json the lines say it themselves, unless their reader left."""
     if not as_json:
         say(text)
     elif output.ended():
@@ -83,7 +83,7 @@ def note(text: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """A table on stdout. Nothing is ever cut: where even its words do not fit, the window wraps the lines."""
+    """A table on stdout. Nothing is ever cut: if its words do not fit, the window wraps the lines."""
     _print(tabled(columns, rows, right=right))
 
 
@@ -115,8 +115,8 @@ def tabled(
 def fitted(columns: Sequence[tuple[int, int]], room: int) -> list[int]:
     """How wide each column is, from the widths of its longest line and its longest word.
 
-    The widest give way first, none below its longest word: a group's name or an id has to be copied whole. Only the
-    last may have its longest words folded. Where not even that fits, each line stays one line.
+    The widest columns shrink first, none below its longest word: a group's name or an id must be copied whole. Only the
+    last may fold its longest words. If even that does not fit, each line stays one line.
     """
     widths, room = [longest for longest, _ in columns], room - GAP * (len(columns) - 1)
     least = [word for _, word in columns]
@@ -141,6 +141,6 @@ def _cell(value: object) -> Text:
 
 
 def console() -> Console:
-    """Made when it is needed: tests and pipes replace stdout."""
+    """Created when it is needed, because tests and pipes replace stdout."""
     terminal = sys.stdout.isatty()
     return Console(file=sys.stdout, highlight=False, width=None if terminal else PIPED_WIDTH)

@@ -1,4 +1,4 @@
-"""How far it is, on stderr: a bar in a terminal, otherwise a line every ten seconds."""
+"""Progress on stderr: a bar in a terminal, otherwise a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 import click
 
-FROM = 1000  # fewer are done before anybody could read
+FROM = 1000  # fewer are done before anyone could read it
 LINE_EVERY_S = 10.0
 
 
 @contextmanager
 def progress(verb: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields what is called with the number of things that were done."""
+    """Yields a function to call with the number of finished items."""
     if sys.stderr.isatty() and (total >= FROM or verb == "ended"):
         with _bar(verb, total) as advance:
             yield advance
@@ -25,7 +25,7 @@ def progress(verb: str, total: int) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def counting(verb: str) -> Iterator[Callable[[int, int | None], None]]:
-    """For a number of things that shows on the way: yields what is called with how many are done, and of how many."""
+    """For a total that becomes known on the way: yields a function to call with the number done and the total."""
     if not sys.stderr.isatty():
         told = time.monotonic()
 

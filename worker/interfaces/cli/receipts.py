@@ -1,4 +1,4 @@
-"""`eraser receipts`: what became of each deletion, in a file that anybody can verify; and whether it is still so."""
+"""`eraser receipts`: the result of each deletion, in a file that anyone can verify; and whether it is still true."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def _tell_recheck(found: dict[rechecks.RecheckResult, int], asked: int, left_out
 
 
 def _each(paths: tuple[Path, ...]) -> list[Path]:
-    """The files that are meant: those of directories in the order of their days, a copy of a day's file once."""
+    """All files: those of directories in the order of their days, a copy of a day's file only once."""
     found = [path for path in paths if not path.is_dir()]
     for file in sorted((file for path in paths for file in _days(path)), key=lambda file: file.name):
         if not found or found[-1].name != file.name or not filecmp.cmp(found[-1], file, shallow=False):

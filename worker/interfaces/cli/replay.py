@@ -1,4 +1,4 @@
-"""`eraser replay`: replays that run and that ran: how far, who, why, what became of them; and their end."""
+"""`eraser replay`: running and past replays: progress, who, why and the result; and cancelling one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a replay is, in words: a line that changes on a terminal, otherwise a line every ten seconds."""
+"""Progress of a replay in words: a changing line on a terminal, otherwise a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WIDTH = 20  # of the bar
 
 
 def follow(app: AppContext, replay: str, *, quiet: bool = False) -> ReplayProgress:
-    """Show how it goes until it has ended; Ctrl-C leaves it running. Redis may come and go meanwhile."""
+    """Show the progress until the end; Ctrl-C leaves the replay running. Redis may be unreachable in between."""
     terminal = sys.stderr.isatty() and not quiet
     told, said = time.monotonic(), ""
     seen = replay_service.look(app, replay)
@@ -63,7 +63,7 @@ def _again(app: AppContext, seen: ReplayProgress, *, quiet: bool) -> ReplayProgr
 
 
 def tell_end(seen: ReplayProgress) -> None:
-    """How it ended, or how to go on looking."""
+    """The result, or how to follow it."""
     why = f": {seen.end_why}" if seen.end_why else ""
     took = f" after {span((seen.ended_at - seen.first.started) / 1000)}" if seen.ended_at else ""
     style = None if seen.all_well or not seen.ended else "bold red"
@@ -88,7 +88,7 @@ def _bar(seen: ReplayProgress) -> str:
 
 
 def exit_code(seen: ReplayProgress) -> int:
-    """0 each is deleted or gone, 1 something is not, 5 not finished."""
+    """0: all deleted or gone; 1: not all; 5: not finished."""
     if not seen.ended:
         return 5
     return 0 if seen.all_well else 1

@@ -1,4 +1,4 @@
-"""`eraser request`: ask for deletions, by id, from a file or from a pipe."""
+"""`eraser request`: request deletions, by id, from a file or from a pipe."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from worker.services import wait as wait_service
 from worker.services.labels import count
 from worker.services.times import parse_span
 
-TOLD = 10  # bad ids that are told one by one; --json tells all
+TOLD = 10  # invalid ids that are listed one by one; --json lists all
 
 
 @dataclass(slots=True)
 class RequestCounts:
-    """What became of the ids, in numbers, and of the few that deserve a line."""
+    """The results of all ids in numbers, and the few that are listed."""
 
     new: int = 0
-    merged: Counter[str] = field(default_factory=Counter)  # by the state of what was there
+    merged: Counter[str] = field(default_factory=Counter)  # by the state that the deletion had
     bad: list[request_service.Requested] = field(default_factory=list)
     bad_count: int = 0
     first: str | None = None
@@ -126,7 +126,9 @@ def request(job_ids: tuple[str, ...], from_file: str | None, as_json: bool, wait
 
 
 def _terms(app: AppContext, lane: str, said: dict[str, Any], *, now: float | None = None) -> DeletionRequest:
-    """What is asked for. `now` (Redis's, ms) turns --at into a delay; without it --at is only checked for its form."""
+    """The request from the options. `now` (Redis's, ms) turns --at into a delay; without it only the form of --at
+    is checked.
+    """
     after_s = request_service.start_in(said["after"], said["at"], now=now, names=("--after", "--at"))
     return request_service.deletion_request(
         app,
@@ -144,7 +146,7 @@ def _terms(app: AppContext, lane: str, said: dict[str, Any], *, now: float | Non
 def _submit(
     results: Iterator[request_service.Requested], number: int, *, as_json: bool, keep: bool
 ) -> tuple[RequestCounts, list[request_service.Requested]]:
-    """Record them all. Lines of JSON go out as they are recorded, or are kept until the wait is over."""
+    """Record them all. JSON lines are printed as they are recorded, or kept until the wait is over."""
     counts, kept = RequestCounts(), []
     with progress("recorded", number) as advance:
         try:
@@ -194,7 +196,7 @@ def _tell(app: AppContext, counts: RequestCounts, project: str, *, many: bool, w
     if counts.bad_count > len(counts.bad):
         note(f"not accepted: {counts.bad_count - len(counts.bad):,} more invalid ids; --json lists them all")
     if counts.accepted:
-        with suppress(Unreachable):  # it is all recorded, whatever Redis does now
+        with suppress(Unreachable):  # everything is recorded, whatever Redis does now
             for advice in status.advice(status.look(app)):
                 if advice.about not in ("replay", "dead"):
                     say(f"  {advice.why}: {advice.command}")
@@ -216,7 +218,7 @@ def _how(counts: RequestCounts) -> str:
 
 
 def _end(counts: RequestCounts, refs: list[Ref], states: dict[Ref, State], *, as_json: bool) -> int:
-    """The exit code, after a word on how the wait ended."""
+    """The exit code, after a line about the end of the wait."""
     if not refs:
         return 1 if counts.bad_count else 0
     found = Counter(states.get(ref, State.PENDING) for ref in dict.fromkeys(refs))

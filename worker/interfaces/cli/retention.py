@@ -1,4 +1,4 @@
-"""`eraser retention`: what a policy would delete, do it, and what was done."""
+"""`eraser retention`: plan, run and past runs of policies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`eraser simulator`: a local MetaStudio that checks signatures and misbehaves on request."""
+"""`eraser simulator`: a local MetaStudio that checks signatures and injects failures on request."""
 
 from worker.simulator.__main__ import main as simulator
 

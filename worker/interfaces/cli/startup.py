@@ -1,4 +1,4 @@
-"""How every command begins: settings, then Redis, both within seconds; and how it calls a worker."""
+"""How every command starts: settings, then Redis, both within seconds; and how it wakes a worker."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from worker.services.redis_ping import require_redis
 
 
 def load() -> AppContext:
-    """This process's runtime from its settings, which may be wrong: raises `SettingsError`. No Redis yet."""
+    """The application from this process's settings. Raises `SettingsError` if they are wrong. Redis is not used yet."""
     return app_context()
 
 
 def enter(context: AppContext, *, rings: bool = False) -> AppContext:
-    """The same once its Redis has answered: raises `Unreachable`. `rings`: the command will call workers."""
+    """The same after Redis has answered. Raises `Unreachable`. `rings`: the command will wake workers."""
     if rings:
         broker = context.settings.broker_url or broker_form(context.redis_url)
         check_celery_environment(context.environ, broker)
@@ -29,7 +29,7 @@ def enter(context: AppContext, *, rings: bool = False) -> AppContext:
 
 
 def notify(account: str, wakeup: str) -> None:
-    """Call a hand. Celery is imported only now: most commands never need it."""
+    """Start an executor. Celery is imported only now, because most commands never need it."""
     logger = logging.getLogger("worker.execution.wakeups")
     if not any(isinstance(handler, _Told) for handler in logger.handlers):
         logger.addHandler(_Told())
@@ -52,7 +52,7 @@ def send_again(message: dict[str, Any], queue: str) -> None:
 
 
 class _Told(logging.Handler):
-    """A lost wake-up in words: nothing is wrong with what was recorded."""
+    """Reports a lost wake-up: what was recorded is safe."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.getMessage() == "wakeup.lost":

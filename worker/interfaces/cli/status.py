@@ -1,4 +1,4 @@
-"""`eraser status`: the whole in one look."""
+"""`eraser status`: everything at a glance."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def status(watch: bool, as_json: bool) -> None:
 
 
 def follow(look: Callable[[], Overview], *, as_json: bool, times: int | None = None) -> None:
-    """Look again and again until Ctrl-C. Redis may come and go meanwhile. `times` ends it: for tests."""
+    """Refresh until Ctrl-C. Redis may be unreachable in between. `times` limits it, for tests."""
     terminal = sys.stdout.isatty() and not as_json
     every = EVERY_S if terminal or as_json else EVERY_S_PIPED
     with Live(console=console(), auto_refresh=False) if terminal else nullcontext() as live:
@@ -80,7 +80,7 @@ def _step(live: Live | None, look: Callable[[], Overview], *, as_json: bool) -> 
 
 
 def page(seen: Overview) -> RenderableType:
-    """The whole, for people."""
+    """The status for people."""
     parts: list[RenderableType] = [Text(absolute(seen.now), style="dim"), _states(seen)]
     parts += [_due(seen), Text(), _gates(seen), Text()]
     parts += [_workers(seen), Text(), *_next(seen)]

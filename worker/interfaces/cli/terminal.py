@@ -1,4 +1,4 @@
-"""Whatever the terminal is, a command runs to its end: it may know few characters, show no colours, or be closed."""
+"""A command finishes on any terminal: one with few characters, without colours, or a closed one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 ERRORS = "eraser.plain"
-# one for one: columns must not move
+# one character for one, so that columns do not move
 PLAIN = {"…": ".", "→": ">", "✓": "+", "✗": "x", "×": "x", "·": ".", "–": "-", "—": "-"}
 
 
@@ -26,19 +26,19 @@ def prepare() -> None:
 
 
 def colour(environ: Mapping[str, str]) -> bool | None:
-    """False where nobody wants colours; None: as the stream is."""
+    """False if colours are not wanted; None: as the stream allows."""
     return False if environ.get("NO_COLOR") or environ.get("TERM") == "dumb" else None
 
 
 def _fill_descriptors() -> None:
-    """A standard stream that was closed is a free number: a socket or a file would get it, and what is printed."""
+    """Fill closed standard streams: otherwise a socket or a file would get the free number, and the output."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
 
 
 def _in_plain(error: UnicodeError) -> tuple[str, int]:
-    """What is written instead of characters that the terminal does not have."""
+    """The text in place of characters that the terminal does not have."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(PLAIN.get(character, "?") for character in error.object[error.start : error.end]), error.end

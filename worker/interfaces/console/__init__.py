@@ -1,9 +1,9 @@
 """The console: pages for people, rendered here. They show and do what the command line shows and does.
 
-request_context  one request: whose it is, what was sent, and the answer; every refusal that a browser needs
+request_context  one request: its session, its form and the response; every refusal that protects a browser
 sessions         the cookie, the form's token, the password
-rendering        from a template to a response, with the headers that keep a browser honest
-the rest         one module a page, each named for what it is about
+rendering        from a template to a response, with the security headers
+the rest         one module per page, named after its subject
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ PAGES = (overview, dead, deletions, deletion, replays, holds, retention, audit, 
 
 
 def routes(app: AppContext, *, bind: str, notify: Notify) -> list[BaseRoute]:
-    """Every address of the console. `bind`: the address that is listened on."""
+    """Every route of the console. `bind`: the address that the server listens on."""
     state = ConsoleState(app, notify, bind)
     return [*rendering.static_routes(), *(request_context.route(state, view) for page in PAGES for view in page.VIEWS)]
 
 
 def nothing_here(app: AppContext, request: Request) -> Response:
-    """A page for an address that there is not."""
+    """A page for an unknown address."""
     context = RequestContext(request, app, sessions.NOBODY, {}, lambda *_: None)
     return request_context.finished(
         context, Page("trouble.html", {"why": "there is no page at this address", "status": 404}, 404)

@@ -1,4 +1,4 @@
-"""The last hour as a picture: one bar a minute, drawn as SVG without a script. Pure."""
+"""The last hour as a chart: one bar per minute, drawn as SVG without a script. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WIDTH, HEIGHT, GAP = 720, 120, 2
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One minute: what ended well below, what died on top. In units of the picture."""
+    """One minute: deleted or gone below, died on top. In units of the chart."""
 
     x: float
     width: float
@@ -26,13 +26,13 @@ class Bar:
 @dataclass(frozen=True, slots=True)
 class Chart:
     bars: tuple[Bar, ...]
-    top: int  # what the full height stands for
+    top: int  # the value of the full height
     width: int = WIDTH
     height: int = HEIGHT
 
 
 def chart(minutes: Sequence[Minute]) -> Chart:
-    """Bars from left (an hour ago) to right (now). Whatever is more than nothing can be seen."""
+    """Bars from left (an hour ago) to right (now). Any value above zero is visible."""
     top = round_up(max((minute.well + minute.dead for minute in minutes), default=0))
     step = WIDTH / max(len(minutes), 1)
     bars = []
@@ -55,7 +55,7 @@ def chart(minutes: Sequence[Minute]) -> Chart:
 
 
 def round_up(number: int) -> int:
-    """The next of 1, 2, 5, 10, 20, 50, …: a scale that people read."""
+    """The next of 1, 2, 5, 10, 20, 50, …: a scale that is easy to read."""
     size = 1
     while True:
         for step in (1, 2, 5):

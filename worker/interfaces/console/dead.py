@@ -1,4 +1,4 @@
-"""Dead letters: the causes as cards, one cause with its letters, and giving letters up."""
+"""Dead letters: the groups as cards, one group with its dead letters, and discarding a group."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _discarding(context: RequestContext) -> Dialog:
 
 def _discard(context: RequestContext, reason: str, by: str) -> Redirect:
     selection = dead_letters.choose(context.app, [_group(context).group])
-    dialogs.check_count(context, len(selection.letters))  # more may have died since the page was made
+    dialogs.check_count(context, len(selection.letters))  # more may have failed since the page was rendered
     action = dead_letter_actions.action_of(selection, dialogs.most(context))
     done = dead_letter_actions.discard(context.app, selection, reason=reason, by=by, action=action)
     return Redirect("/dead", f"{labels.count(done.done, 'dead letter')} discarded.")

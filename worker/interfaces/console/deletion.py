@@ -1,4 +1,4 @@
-"""One deletion: where it stands, everything that happened, and what a person may do about it."""
+"""One deletion: its state, everything that happened, and the possible actions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.services.show import Step, UnknownJob
 from worker.services.wait import WELL
 
 PATH = "/deletions/{project}/{job}"
-HOLD = "hold"  # not among the steps: it may be put on almost anything
+HOLD = "hold"  # not among the steps, because almost any deletion can be put on hold
 LABELS = {
     Step.REPLAY: "Replay…",
     Step.DISCARD: "Discard…",
@@ -50,7 +50,7 @@ def show(context: RequestContext) -> Page:
 
 
 def headline(d: Deletion) -> str:
-    """Where it stands, in words."""
+    """The state in words."""
     if d.state is State.PENDING and d.waiting_for is not None:
         return f"waiting for {labels.WAITS[d.waiting_for]}"
     return labels.STATES[d.state]
@@ -65,7 +65,7 @@ def do(context: RequestContext) -> Redirect | Page:
 
 
 def _dialog(context: RequestContext) -> Dialog:
-    """The dialog of the address. Raises `UnknownJob` for an act that there is not."""
+    """The dialog of the address. Raises `UnknownJob` for an unknown action."""
     deletion, _ = _found(context)
     job, project = deletion.ref.job_id, deletion.ref.project_id
     says: Sequence[str]
@@ -123,11 +123,11 @@ def _done(context: RequestContext, reason: str, by: str) -> Redirect:
 
 
 def _moved(context: RequestContext, step: Step, reason: str, by: str) -> str:
-    """A dead or discarded letter that was named."""
+    """Replay, discard or restore a named deletion."""
     app, project, job = context.app, context.request.path_params["project"], context.request.path_params["job"]
     state = State.DISCARDED if step is Step.RESTORE else State.DEAD
     selection = dead_letters.choose(app, [job], wanted=dead_letters.DeadLetterFilter(project=project), state=state)
-    if not (selection.letters and selection.named):  # a word that begins a group chooses all of it
+    if not (selection.letters and selection.named):  # a word that is the prefix of a group selects the whole group
         return "nothing was done: " + ("; ".join(why for _, why in selection.skipped) or f"it is not {state}")
     match step:
         case Step.REPLAY:

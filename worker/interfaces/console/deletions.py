@@ -1,4 +1,4 @@
-"""Deletions in a list: by state and further filters, which are all in the address; and the way to one job."""
+"""Lists of deletions, by state and further filters, which are all in the address; and finding one job."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def show(context: RequestContext) -> Page:
 
 
 def find(context: RequestContext) -> Page | Redirect:
-    """One job, in whichever project of ours it is."""
+    """Find one job in any configured project."""
     job = context.asked("job")
     if not job:
         return Redirect("/deletions")
@@ -45,7 +45,7 @@ def find(context: RequestContext) -> Page | Redirect:
 def _everywhere(context: RequestContext, job: str) -> list[Ref]:
     app, found = context.app, []
     for project in sorted(app.settings.projects | app.places.homes().keys()):
-        with suppress(SettingsError):  # a project of no account has nothing
+        with suppress(SettingsError):  # a project without an account has no deletions
             for account in app.homes_of(project):
                 found += [
                     ref for ref, state in app.bulk_queries(account).states([Ref(project, job)]) if state is not None

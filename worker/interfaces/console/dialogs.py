@@ -1,4 +1,4 @@
-"""What every act of a person has in common: a page that says what will happen and asks why and who."""
+"""The common part of all actions: a page that says what will happen and asks for the reason and who acts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from worker.services.request import CAP
 
 @dataclass(frozen=True, slots=True)
 class Dialog:
-    """One dialog. `count`: how many it is about, where that may be more than nobody has to confirm."""
+    """One dialog. `count`: the number of deletions, if it may be above the cap."""
 
     title: str
-    says: Sequence[str]  # what will happen, a line each
+    says: Sequence[str]  # what will happen, one line each
     button: str
     back: str
     dangerous: bool = False
     command: str = ""  # the same on the command line
     count: int = 1
-    until: bool = False  # may end by itself
+    until: bool = False  # the hold may have an end
     wants_reason: bool = True
 
     @property
@@ -31,14 +31,14 @@ class Dialog:
 
 
 def asking(context: RequestContext, dialog: Dialog, *, why_not: str = "") -> Page:
-    """The dialog; `why_not`: what was wrong with what was said."""
+    """The dialog; `why_not`: what was wrong with the form."""
     return Page(
         "dialog.html", {"dialog": dialog, "form": dict(context.form), "why_not": why_not}, 422 if why_not else 200
     )
 
 
 def acted(context: RequestContext, dialog: Dialog, do: Callable[[str, str], Redirect | Page]) -> Redirect | Page:
-    """Check what was said, do it with the reason and who; what was wrong is said on the dialog."""
+    """Check the form and do the action with reason and actor; errors are shown on the dialog."""
     try:
         reason, by = checked(context, wants_reason=dialog.wants_reason)
         check_count(context, dialog.count)
@@ -50,12 +50,12 @@ def acted(context: RequestContext, dialog: Dialog, do: Callable[[str, str], Redi
 
 
 def why(error: EraserError) -> str:
-    """An error for who looks at a form: the rule's name is for programs."""
+    """An error for a person: without the rule's name, which is for programs."""
     return str(error).removeprefix(f"refused by {error.rule}: " if isinstance(error, RefusedBySafetyRule) else "")
 
 
 def checked(context: RequestContext, *, wants_reason: bool = True) -> tuple[str, str]:
-    """The reason and who acts. Raises `UsageError`."""
+    """The reason and the actor. Raises `UsageError`."""
     reason, by = context.said("reason"), context.said("by")
     if wants_reason and not reason:
         raise UsageError("reason: give a ticket number or a few plain words")
@@ -67,7 +67,7 @@ def checked(context: RequestContext, *, wants_reason: bool = True) -> tuple[str,
 
 
 def most(context: RequestContext) -> int | None:
-    """The number that was typed to confirm many. Raises `UsageError`."""
+    """The number that was typed as a confirmation. Raises `UsageError`."""
     text = context.said("most").replace(",", "")
     if not text:
         return None
@@ -77,7 +77,7 @@ def most(context: RequestContext) -> int | None:
 
 
 def check_count(context: RequestContext, count: int) -> None:
-    """Raises `RefusedBySafetyRule` for more than anybody confirmed."""
+    """Raises `RefusedBySafetyRule` above the confirmed number."""
     allowed = most(context)
     if count > (CAP if allowed is None else allowed):
         raise RefusedBySafetyRule(

@@ -1,4 +1,4 @@
-"""The gate: may each account be called now, and the red button. It is never capped."""
+"""The gate: whether each account may be called now, and the emergency stop, which has no cap."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.ledger.records import AccountStatus
 from worker.model.errors import UsageError
 from worker.services import labels, pause, status
 
-FEW = 4  # accounts that keep their places; of more nobody looks for the one that is closed
+FEW = 4  # up to this many accounts are all shown; of more only some that are not open
 
 
 def show(context: RequestContext) -> Page:
@@ -24,7 +24,7 @@ def is_open(account: AccountStatus) -> bool:
 
 
 def worth_a_look(accounts: Sequence[AccountStatus]) -> list[AccountStatus]:
-    """All of a few; of many some that are not open."""
+    """All accounts if they are few; otherwise some that are not open."""
     few = len(accounts) <= FEW
     return [account for account in accounts if few or not is_open(account)][:FEW]
 

@@ -1,4 +1,4 @@
-"""The hold list: what must not be sent, putting jobs or an app user on it, and taking them off."""
+"""The hold list: showing it, adding jobs or an app user, and removing them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def show(context: RequestContext) -> Page:
 
 
 def add(context: RequestContext) -> Redirect | Page:
-    """Jobs by their ids, or an app user, whose name is never shown again."""
+    """Add jobs by id, or an app user, who is never shown again."""
     try:
         reason, by = dialogs.checked(context)
         until = until_ms(context)
@@ -46,7 +46,7 @@ def add(context: RequestContext) -> Redirect | Page:
 
 
 def until_ms(context: RequestContext) -> float | None:
-    """When the hold shall end. Raises `UsageError`."""
+    """The end of the hold. Raises `UsageError`."""
     text = context.said("until")
     if not text:
         return None
@@ -89,7 +89,7 @@ def remove(context: RequestContext) -> Redirect | Page:
 
 def _removal(context: RequestContext) -> Dialog:
     project = request.project_of(context.app, context.request.path_params["project"])
-    job = request.checked(context.app, context.request.path_params["job"])  # it stands in a command to copy
+    job = request.checked(context.app, context.request.path_params["job"])  # it is in a command to copy
     says = (f"Job {job}: its deletion continues, with the time it had left.",)
     command = f"eraser hold remove {job} --project {project}"
     return Dialog("Remove the hold", says, "Remove the hold", "/holds", command=command)

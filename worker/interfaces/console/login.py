@@ -1,4 +1,4 @@
-"""Signing in and out, where a password is set."""
+"""Signing in and out, if a password is set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The overview: how the whole stands, whether calls may go, what the last hour did, and the next thing to do."""
+"""The overview: states, gates, the last hour, and what to do next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from worker.interfaces.console.request_context import Page, RequestContext, View
 from worker.model.states import State
 from worker.services import status, throughput
 
-# What a word of advice is about -> the page where it is done.
+# Subject of an advice -> the page for it.
 WHERE = {
     "gate": ("/gate", "Show the gate"),
     "dead": ("/dead", "Show the dead letters"),

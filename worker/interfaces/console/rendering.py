@@ -1,4 +1,4 @@
-"""From a template to a response: the words and times that templates use, the style sheet, and the headers."""
+"""Rendering: filters for templates, static files and response headers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MENU = (
     ("/retention", "Retention"),
     ("/audit", "Audit"),
 )
-# Nothing from elsewhere, nothing inline, no frame around us; a form of ours posts to us alone.
+# Nothing from other origins, nothing inline, no framing; forms post only to this origin.
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -60,7 +60,7 @@ HEADERS = {
 
 
 def render(context: RequestContext, template: str, said: Mapping[str, object]) -> str:
-    """The text of a page for one visit."""
+    """The HTML of a page for one request."""
     path = context.request.url.path
     return (
         _templates()
@@ -82,7 +82,7 @@ def render(context: RequestContext, template: str, said: Mapping[str, object]) -
 
 
 def guarded(response: Response) -> Response:
-    """The same with the headers of every page: it is never kept, never framed, and loads nothing of others."""
+    """The same with the headers of every page: not cached, not framed, and nothing from other origins."""
     for name, value in HEADERS.items():
         response.headers[name] = value
     response.headers.setdefault("Cache-Control", "no-store")
@@ -119,23 +119,23 @@ def _templates() -> Environment:
 
 
 def _when(ms: float | None, now: float) -> Markup:
-    """`4 min ago`, with the moment itself for who points at it and for programs."""
+    """`4 min ago`, with the exact time as a tooltip and for programs."""
     if ms is None:
         return Markup("never")
     return Markup('<time datetime="{}" title="{}">{}</time>').format(rfc3339(ms), absolute(ms), relative(ms, now))
 
 
 def _ticked(text: str) -> Markup:
-    """`what is typed` between ticks as code."""
+    """Text between backticks as code."""
     parts = text.split("`")
     return Markup("").join(Markup("<code>{}</code>").format(p) if n % 2 else escape(p) for n, p in enumerate(parts))
 
 
-# -- what does not change --------------------------------------------------------------------------------------------
+# -- static files ----------------------------------------------------------------------------------------------------
 
 
 def static_routes() -> list[BaseRoute]:
-    """The style sheet and htmx under names that change with their content, to be kept for ever."""
+    """The style sheet and htmx under names that change with their content, so that browsers can cache them forever."""
     return [Route(path, _sender(path), methods=["GET"]) for path in _addresses().values()]
 
 

@@ -1,4 +1,4 @@
-"""Replays: what one would do, starting it, watching it, ending it, and what was replayed before."""
+"""Replays: plan, start, progress, cancel, and past replays."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from worker.services import replay as replay_service
 from worker.services.dead_letters import Selection
 from worker.services.replay_labels import STAGES, STATES, line, outcomes
 
-AT_ONCE = 1_000  # letters whose plan is made before the page is shown; of more it follows
+AT_ONCE = 1_000  # up to this many dead letters the page has the plan; for more it is loaded afterwards
 RUNS = 50
 
 
 def show(context: RequestContext) -> Page:
-    """What was replayed before, the newest first."""
+    """Past replays, the newest first."""
     now = context.app.redis_ms()
     every = [(one, ", ".join(outcomes(one))) for one in replay_service.history(context.app, RUNS)]
     return Page("replays.html", {"replays": every, "now": now})
@@ -27,7 +27,7 @@ def show(context: RequestContext) -> Page:
 
 
 def ask(context: RequestContext) -> Page:
-    """The plan, as the command line shows it. Of very many letters the page comes first and its plan follows."""
+    """The plan, as on the command line. For very many dead letters the page comes first and loads its plan."""
     if context.part:
         return _late_plan(context)
     name, count = _meant(context)
@@ -48,7 +48,7 @@ def _late_plan(context: RequestContext) -> Page:
 
 
 def start(context: RequestContext) -> Redirect | Page:
-    """Begin what the plan showed: what died since is left out."""
+    """Start what the plan showed: later failures are excluded."""
     name, count = _meant(context)
     plan = replay_service.plan(context.app, _chosen(context, name, _marks(context)))
     try:
@@ -63,7 +63,7 @@ def start(context: RequestContext) -> Redirect | Page:
 
 
 def _meant(context: RequestContext) -> tuple[str | None, int]:
-    """The group of the address and how many letters it has; None: all letters."""
+    """The group of the address and its number of dead letters; None: all."""
     groups = {group.group: group.count for group in dead_letters.groups(context.app)}
     if context.asked("all"):
         return None, sum(groups.values())
@@ -76,7 +76,7 @@ def _chosen(context: RequestContext, name: str | None, snapshot: dict[str, int] 
 
 
 def _marks(context: RequestContext) -> dict[str, int] | None:
-    """The plan's marks as the form carries them. Raises `UsageError`."""
+    """The plan's marks from the form. Raises `UsageError`."""
     marks = {}
     for account in context.app.settings.accounts:
         text = context.said(f"mark-{account}")
@@ -91,7 +91,7 @@ def _marks(context: RequestContext) -> dict[str, int] | None:
 
 
 def watch(context: RequestContext) -> Page:
-    """How far it is; asked again every two seconds until it has ended."""
+    """The progress; refreshed every two seconds until the end."""
     seen = replay_service.look(context.app, context.request.path_params["replay"])
     template = "_progress.html" if context.part else "progress.html"
     ended = seen.count("total") - seen.count("left") - seen.count("open")

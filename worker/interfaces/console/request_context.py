@@ -1,7 +1,7 @@
-"""One request to a page: refused where a browser was misled, read, answered; errors in words on a page.
+"""One request to a page: CSRF check, form, response; errors as a page.
 
-Against pages of other sites that a browser of ours may show: the host was checked before (`worker.interfaces.api`);
-a post needs our own Origin, no `Sec-Fetch-Site` but `same-origin`, and the token of the form.
+Protection against pages of other sites: the host was checked before (`worker.interfaces.api`);
+a post needs our own Origin, no other `Sec-Fetch-Site` than `same-origin`, and the form's token.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from worker.model.ids import is_opaque
 from worker.services.request import Notify
 from worker.services.show import UnknownJob
 
-MOST_BYTES = 1_000_000  # of a form: some 15,000 job ids to hold
+MOST_BYTES = 1_000_000  # of a form: about 15,000 job ids to hold
 LONGEST_TOLD = 300
 OUR_FAULT = "internal error; see the log of `eraser console`"
 
@@ -36,12 +36,12 @@ STOP_POLLING = 286  # htmx: the last of this kind
 
 
 class CsrfError(EraserError):
-    """A browser was sent here by somebody else, or with a form that is not ours."""
+    """A cross-site request, or a form without our token (CSRF)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A template and what it says."""
+    """A template and its values."""
 
     template: str
     said: Mapping[str, object] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Go there; the next page tells what was done. `session`: the browser's from now on."""
+    """A redirect; the next page shows `told`. `session`: the browser's new session."""
 
     to: str
     told: str = ""
@@ -59,15 +59,15 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleState:
-    """What all visits share. `bind`: the address that is listened on; `notify`: calls a worker."""
+    """What all requests share. `bind`: the address that the server listens on; `notify`: wakes a worker."""
 
     app: AppContext
     notify: Notify
     bind: str = "127.0.0.1"
-    pool: BoundedPool = field(default_factory=BoundedPool)  # of its own: who looks delays nobody who asks
+    pool: BoundedPool = field(default_factory=BoundedPool)  # a separate pool, so that pages do not delay API requests
 
     def is_locked(self, request: Request) -> bool:
-        """Whether others can reach it, by this request's own word too, and nothing tells them from us."""
+        """Whether other machines can reach the console (this request's headers count too) while no password is set."""
         by_proxy = origin_checks.is_passed_on(request.headers)
         open_to_others = by_proxy or not is_loopback(self.bind) or bool(self.app.settings.allowed_hosts)
         return open_to_others and sessions.password(self.app) is None
@@ -84,7 +84,7 @@ class RequestContext:
     notify: Notify
 
     def asked(self, name: str) -> str:
-        """A word of the address's query."""
+        """A value of the query string."""
         return self.request.query_params.get(name, "").strip()[:200]
 
     def said(self, name: str) -> str:
@@ -93,24 +93,24 @@ class RequestContext:
 
     @property
     def user(self) -> str:
-        """Who acts: as the form says, else as it was said last."""
+        """The actor: from the form, else the last one given."""
         return self.said("by") or self.session.user
 
     @property
     def address(self) -> str:
-        """Whose browser it is: the nearest proxy's word, where there is one."""
+        """The browser's address: as the nearest proxy says, if there is one."""
         via = self.request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
         return via or (self.request.client.host if self.request.client else "")
 
     @property
     def encrypted(self) -> bool:
-        """Whether nobody on the way could read it: it stays on this machine, or came by https."""
+        """Whether it was sent privately: it stayed on this machine, or came by https."""
         scheme = self.request.headers.get("x-forwarded-proto", self.request.url.scheme)
         return is_local(self.request) or scheme == "https"
 
     @property
     def part(self) -> bool:
-        """Whether only the part of a page is wanted that changes."""
+        """Whether only the changing part of a page is requested."""
         return self.request.headers.get("hx-request") == "true"
 
 
@@ -119,16 +119,16 @@ Handler = Callable[[RequestContext], Page | Redirect]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """An address, what shows it and what a post does there."""
+    """A path, the handler that shows it and the handler of a post."""
 
     path: str
     show: Handler | None = None
     action: Handler | None = None
-    public: bool = False  # also for who is not signed in
+    public: bool = False  # also without being signed in
 
 
 def route(state: ConsoleState, view: View) -> Route:
-    """The view as Starlette wants it. Pages are plain functions and run in a thread."""
+    """The view as a Starlette route. Pages are plain functions and run in a thread."""
 
     async def result(request: Request) -> Response:
         form = await _form(request) if request.method == "POST" else {}
@@ -164,7 +164,7 @@ def _result(state: ConsoleState, view: View, request: Request, form: Mapping[str
 
 
 def finished(context: RequestContext, result: Page | Redirect) -> Response:
-    """The response, with what the browser shall remember."""
+    """The response, with the cookies to set."""
     response: Response
     chosen = context.session
     match result:
@@ -206,7 +206,9 @@ def _from_elsewhere(request: Request) -> bool:
 
 
 def _again(request: Request) -> Response:
-    """A link of another site led here, and a browser then keeps a strict cookie back: it comes again from ourselves."""
+    """After a link from another site a browser does not send a strict cookie: load the page again from our own
+    origin.
+    """
     where = html.escape(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
     body = f'<!doctype html><title>eraser</title><meta http-equiv="refresh" content="0;url={where}">'
     return rendering.guarded(HTMLResponse(f'{body}<a href="{where}">Continue</a>'))
@@ -219,7 +221,7 @@ def _to_login(context: RequestContext) -> Response:
 
 
 def _trouble(context: RequestContext, error: EraserError) -> Response:
-    """An error in words. Polling goes on: Redis may come back."""
+    """An error page. Polling continues, because Redis may come back."""
     match error:
         case CsrfError():
             status = 403
@@ -241,7 +243,7 @@ def _trouble(context: RequestContext, error: EraserError) -> Response:
 
 
 async def _form(request: Request) -> Mapping[str, str]:
-    """The fields of a form; none where it is no form, or too long: the token is missing then."""
+    """The fields of a form; none if it is not a form, or too long: then the token is missing."""
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return {}
     body = bytearray()
@@ -263,7 +265,7 @@ def _remember(context: RequestContext, response: Response, name: str, value: str
 
 
 def is_local(request: Request) -> bool:
-    """Whether the browser called this machine by a name of its own. Elsewhere a cookie travels encrypted only."""
+    """Whether the browser used a local name of this machine. For other names a cookie needs encryption."""
     return is_loopback(request.url.hostname or "")
 
 

@@ -1,4 +1,4 @@
-"""Retention: when each policy is next due, what its runs did, and what stopped."""
+"""Retention: the next run of each policy, past runs, and problems."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def show(context: RequestContext) -> Page:
     try:
         following = retention.upcoming(context.app)
     except SettingsError:
-        following = []  # an alarm says it
+        following = []  # an alarm reports it
     return Page(
         "retention.html",
         {

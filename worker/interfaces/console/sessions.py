@@ -1,7 +1,7 @@
-"""Whose browser it is: a cookie with a random id, a token for forms that is made of it, and the password if one is set.
+"""Sessions: a cookie with a random id, a form token derived from it, and the password if one is set.
 
-Without a password nothing is kept here: the console then listens on loopback only. With one, a signed-in session is a
-key in Redis that ends by itself; its name is the id's hash, so that who reads Redis cannot become somebody else.
+Without a password nothing is stored: the console then listens on loopback only. With one, a signed-in session is a
+key in Redis that expires; its name is the id's hash, so that a reader of Redis cannot take over a session.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from worker.execution.app_context import AppContext
 from worker.ledger.redis_read import read_redis
 
 COOKIE = "eraser-session"
-WHO = "eraser-who"  # who acts, as they said; an opaque id, remembered for the next form
-TOLD = "eraser-told"  # what the last act did, for the next page
-LIFE_S = 12 * 3600  # a working day; there is no sliding end
-TRIES, TRIES_S = 5, 300  # wrong passwords of one address, and the time after which they are forgotten
+WHO = "eraser-who"  # who acts, as given in a form; an opaque id, remembered for the next form
+TOLD = "eraser-told"  # the result of the last action, for the next page
+LIFE_S = 12 * 3600  # a working day; it is not extended
+TRIES, TRIES_S = 5, 300  # wrong passwords per address, and the time after which they are forgotten
 TRIES_OF_ALL = 50
 
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -30,16 +30,16 @@ _ID = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A browser. `fresh`: its cookie has to be set yet."""
+    """A browser's session. `fresh`: its cookie is not set yet."""
 
     id: str
     fresh: bool
-    signed_in: bool  # always where no password is set
+    signed_in: bool  # always, if no password is set
     user: str
 
     @property
     def token(self) -> str:
-        """What every form carries: only who can read our pages knows it."""
+        """The token in every form: only a reader of our pages knows it."""
         return hmac.new(self.id.encode(), b"form", hashlib.sha256).hexdigest()
 
     def is_ours(self, token: str) -> bool:
@@ -50,7 +50,7 @@ NOBODY: Final = Session("", fresh=False, signed_in=False, user="")
 
 
 def open_(app: AppContext, request: Request) -> Session:
-    """The session of a request, perhaps a new one. Raises `Unreachable`."""
+    """The session of a request, or a new one. Raises `Unreachable`."""
     sent = request.cookies.get(COOKIE, "")
     known = _ID.fullmatch(sent) is not None
     id_ = sent if known else secrets.token_hex(32)
@@ -59,12 +59,12 @@ def open_(app: AppContext, request: Request) -> Session:
 
 
 def password(app: AppContext) -> str | None:
-    """The password that a browser has to know; None: none is needed."""
+    """The password of the console; None: none is needed."""
     return app.settings.console_password
 
 
 def sign_in(app: AppContext, user: str) -> Session:
-    """A new id, so that one planted before is worth nothing."""
+    """Sign in with a new id, so that an id planted before is useless."""
     id_ = secrets.token_hex(32)
     read_redis(lambda: app.redis.set(app.keys.session(id_), "1", ex=LIFE_S))
     return Session(id_, True, True, user)
@@ -75,7 +75,7 @@ def sign_out(app: AppContext, session: Session) -> None:
 
 
 def may_try(app: AppContext, address: str) -> bool:
-    """Count a try to sign in; False: there were too many lately."""
+    """Count an attempt to sign in; False: there were too many recently."""
     pipe, names = app.redis.pipeline(transaction=True), [app.keys.tries(name) for name in (address, "all")]
     for name in names:
         pipe.set(name, 0, ex=TRIES_S, nx=True)
@@ -93,6 +93,6 @@ def forget_tries(app: AppContext, address: str) -> None:
 
 
 def is_password(app: AppContext, said: str) -> bool:
-    """Compared in the same time whatever was said."""
+    """Compares in constant time."""
     wanted = password(app) or ""
     return hmac.compare_digest(hashlib.sha256(said.encode()).digest(), hashlib.sha256(wanted.encode()).digest())

@@ -1,1 +1,1 @@
-"""What the API and the console share: server, request guard, origin checks. No page and no address lives here."""
+"""What the API and the console share: server, request guard, origin checks. No pages and no routes here."""

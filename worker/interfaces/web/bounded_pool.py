@@ -1,7 +1,7 @@
-"""Threads for what blocks: so many and no more, and who would wait too long for one hears so.
+"""A bounded thread pool for blocking work: a request that would wait too long for a thread gets an error.
 
-While Redis hangs each thread is kept for seconds. Whoever came behind a hundred others would be answered a minute
-later, when nobody listens any more.
+While Redis hangs, each thread is busy for seconds. A caller behind a hundred others would get its answer a minute
+later, when it no longer waits.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from worker.model.errors import Unreachable
 
 T = TypeVar("T")
 
-THREADS = 16  # that talk to Redis at once; more only wait in another place
-PATIENCE_S = 5.0  # for a thread: as long as Redis has for an answer
+THREADS = 16  # that use Redis at the same time; more would only wait elsewhere
+PATIENCE_S = 5.0  # for a thread: the same as Redis's timeout
 
 
 class Busy(Unreachable):
-    """Too many wait already. Nothing was done."""
+    """Too many requests wait already. Nothing was done."""
 
     def __init__(self) -> None:
         super().__init__("too many requests wait for Redis; nothing was done")
@@ -35,7 +35,7 @@ class BoundedPool:
     most: int = field(default_factory=lambda: THREADS)
     patience_s: float = field(default_factory=lambda: PATIENCE_S)
     _places: anyio.CapacityLimiter = field(init=False)
-    _threads: anyio.CapacityLimiter = field(init=False)  # anyio wants one too; who has a place never waits for it
+    _threads: anyio.CapacityLimiter = field(init=False)  # anyio needs one, too; it never blocks here
 
     def __post_init__(self) -> None:
         self._places, self._threads = anyio.CapacityLimiter(self.most), anyio.CapacityLimiter(self.most)

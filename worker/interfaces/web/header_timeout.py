@@ -1,4 +1,4 @@
-"""Callers who begin and never go on: uvicorn waits for ever for the head of a request, and a file is open meanwhile."""
+"""Header timeout: uvicorn waits forever for the head of a request, and a file descriptor is open meanwhile."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_S = 30.0  # for the head of a request, from its first byte; also for the first one of a connection
+HEAD_S = 30.0  # for the head of a request, from its first byte; also for the first request of a connection
 
 
 class HeaderTimeout(H11Protocol):
@@ -15,7 +15,7 @@ class HeaderTimeout(H11Protocol):
     _late: asyncio.TimerHandle | None = None
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Java's default client offers HTTP/2 each time: no reason to advise WebSockets in our log."""
+        """Java's default client offers HTTP/2 each time: no reason for a WebSocket warning in the log."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -29,7 +29,7 @@ class HeaderTimeout(H11Protocol):
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._came()
-        elif self._late is None:  # between two requests the keep-alive says how long
+        elif self._late is None:  # between two requests the keep-alive timeout applies
             self._late = self.loop.call_later(HEAD_S, self.transport.close)
 
     def _came(self) -> None:

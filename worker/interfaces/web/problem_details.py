@@ -1,6 +1,6 @@
-"""What went wrong, as RFC 9457 says it: one small document, the same form for every answer that is not a success.
+"""Problem details (RFC 9457): one small document, the same form for every answer that is not a success.
 
-A problem never repeats what was sent: a body may carry an app user, a header a token.
+A problem never repeats the input: a body may contain an app user, a header a token.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from worker.model.errors import (
 from worker.services.show import DamagedJob, UnknownJob
 
 MEDIA_TYPE = "application/problem+json"
-# Retry-After: Redis restarts within seconds; a full one has to drain, and a wrong file a person to correct it
+# Retry-After: Redis restarts within seconds; a full one must drain, and a wrong file must be corrected by a person
 AWAY_S, FULL_S, WRONG_S = 5, 60, 60
 
 
 class Problem(Exception):
-    """An answer that is no success. `name` is for programs (the last part of `type`), `detail` for people."""
+    """An answer that is not a success. `name` is for programs (the last part of `type`), `detail` for people."""
 
     def __init__(
         self, status: int, name: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
@@ -51,12 +51,12 @@ class Problem(Exception):
 
 def response(problem: Problem) -> Response:
     """The problem as a response."""
-    body = json.dumps(problem.as_json())  # in ASCII: what people sent may hold half a surrogate pair
+    body = json.dumps(problem.as_json())  # in ASCII: the input may contain half a surrogate pair
     return Response(body, problem.status, problem.headers, MEDIA_TYPE)
 
 
 def of(error: Exception) -> Problem:
-    """An error of ours as a problem."""
+    """One of our errors as a problem."""
     match error:
         case Problem():
             return error
@@ -87,17 +87,17 @@ def of(error: Exception) -> Problem:
 
 
 def away(why: str, **more: Any) -> Problem:
-    """Redis is not there. What was asked for may have been recorded if its answer was lost: asking again merges."""
+    """Redis is unreachable. The request may have been recorded if Redis's answer was lost: sending it again merges."""
     detail = f"{why.removesuffix(', then try again')}. Send it again: requests for the same job merge"
     return Problem(503, "redis-away", detail, headers={"Retry-After": str(AWAY_S)}, **more)
 
 
 def no_tokens() -> Problem:
-    """The file of tokens cannot be read: nobody is recognised until a person has corrected it."""
+    """The token file cannot be read: no token is accepted until a person has corrected it."""
     detail = "the server's file of tokens is wrong; its log, and eraser doctor there, say how"
     return Problem(503, "tokens-wrong", detail, headers={"Retry-After": str(WRONG_S)})
 
 
 def busy() -> Problem:
-    """More is under way than could be answered in time."""
+    """Too many requests are in progress to answer in time."""
     return Problem(503, "busy", "too many requests wait for Redis; nothing was done", headers={"Retry-After": "1"})

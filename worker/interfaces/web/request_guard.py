@@ -1,5 +1,5 @@
-"""Stands before every address: refuses what is not meant for us, bounds what comes in, adds what goes out with every
-answer, and writes one line about it. An ASGI application around the application."""
+"""Middleware for every request: refuses other hosts and other sites, limits bodies, adds the headers of every
+response, and logs one line. An ASGI application around the application."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from worker.interfaces.web.problem_details import Problem
 log = logging.getLogger(__name__)
 
 BODY_LIMIT = 1024 * 1024  # bytes; 1,000 job ids of 64 characters are 67 kB
-BODY_S = 30.0  # for a whole body; whoever drips one holds a connection meanwhile
-WHO = "eraser.token"  # where the scope keeps the name of the token that was recognised
-_OPEN = ("/healthz", "/readyz")  # probes call by an address; they tell nothing and change nothing
-_TRICK = re.compile(rb"%|//|\\|/\.\.?(/|$)")  # no address of the API has any of it: an id is letters, digits, _ and -
+BODY_S = 30.0  # for a whole body, so that slow senders do not hold connections
+WHO = "eraser.token"  # the scope's key for the name of the token
+_OPEN = ("/healthz", "/readyz")  # probes use an IP address; these paths reveal and change nothing
+_TRICK = re.compile(rb"%|//|\\|/\.\.?(/|$)")  # no path of the API contains these: an id is letters, digits, _ and -
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -31,12 +31,12 @@ _ALWAYS = {
 _UNLESS_SAID = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",  # the console says same-origin: a form's post would come without its Origin
+    "Referrer-Policy": "no-referrer",  # the console sets same-origin: its forms need an Origin
 }
 
 
 class RequestGuard:
-    """`allowed`: names under which we are called, beside those of this machine."""
+    """`allowed`: accepted host names besides those of this machine."""
 
     def __init__(self, app: ASGIApp, allowed: Collection[str]) -> None:
         self.app = app
@@ -52,7 +52,7 @@ class RequestGuard:
             await self.app(scope, visit.receive, visit.send)
         except Problem as problem:
             await visit.end(problem)
-        except ClientDisconnect:  # nobody is there to hear of it; what was sent in part was not acted upon
+        except ClientDisconnect:  # the client has left; an incomplete request was not executed
             pass
         except Exception as error:
             log.exception("http.failed", extra={"method": scope["method"], "route": _route(scope)})
@@ -61,7 +61,7 @@ class RequestGuard:
             visit.tell()
 
     def _check(self, scope: Scope) -> None:
-        """Raise the `Problem` of a request that nobody should answer."""
+        """Raise the `Problem` of a request that must not be answered."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if scope["path"] not in _OPEN and not origin_checks.is_ours(host, self._allowed):
@@ -80,13 +80,13 @@ class RequestGuard:
 
 
 def too_large() -> Problem:
-    # the rest of the body is not read, so the connection is of no further use
+    # the rest of the body is not read, so the connection cannot be reused
     detail = f"a body has at most {BODY_LIMIT:,} bytes: send fewer job ids at once"
     return Problem(413, "too-large", detail, headers={"Connection": "close"})
 
 
 def two_lengths() -> Problem:
-    # a proxy on the way may have read the other one, and takes what follows for another caller's request
+    # a proxy may have used the other one, and would take the rest for another caller's request
     detail = "Content-Length and Transfer-Encoding say two things: send one of them"
     return Problem(400, "two-lengths", detail, headers={"Connection": "close"})
 
@@ -97,7 +97,7 @@ def too_slow() -> Problem:
 
 
 class _RequestLog:
-    """One request on its way in and its answer on its way out."""
+    """One request and its response."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope, self._receive, self._send = scope, receive, send
@@ -107,14 +107,14 @@ class _RequestLog:
         self._status: int | None = None
 
     async def receive(self) -> Message:
-        """The next part of the body; raises the `Problem` of one that is too long, whatever its headers said."""
+        """The next part of the body. Raises the `Problem` of a body that is too long, whatever its headers say."""
         try:
             async with asyncio.timeout_at(self._patience):
                 message = await self._receive()
         except TimeoutError:
             raise too_slow() from None
         if not message.get("more_body"):
-            self._patience = None  # what comes now is the end of the connection, whenever that is
+            self._patience = None  # the next message is the end of the connection
         self._read += len(message.get("body", b""))
         if self._read > BODY_LIMIT:
             raise too_large()
@@ -131,12 +131,14 @@ class _RequestLog:
         await self._send(message)
 
     async def end(self, problem: Problem) -> None:
-        """Answer with a problem, unless an answer is on its way already."""
+        """Answer with a problem, unless a response was started already."""
         if self._status is None:
             await problem_details.response(problem)(self._scope, self._receive, self.send)
 
     def tell(self) -> None:
-        """One line, without a body, a query or a header. Probes would be most of the log."""
+        """Log one line, without body, query or headers. Probes are not logged, because they would be most of the
+        log.
+        """
         log.log(
             logging.DEBUG if self._scope["path"] in _OPEN else logging.INFO,
             "http.answered",
@@ -151,5 +153,5 @@ class _RequestLog:
 
 
 def _route(scope: Scope) -> str:
-    """The address's pattern: what was asked for may be anything."""
+    """The route's pattern, because the requested path may be anything."""
     return str(getattr(scope.get("route"), "path", "none"))

@@ -14,24 +14,24 @@ from worker.model.errors import UsageError
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 2048  # connections that wait to be accepted: a burst of callers is no error
+BACKLOG = 2048  # connections that wait to be accepted: a burst of callers is not an error
 
 
 def serve(app: ASGIApp, *, host: str, port: int) -> None:
-    """Serve until SIGTERM or Ctrl-C; what is being answered is finished first. Raises `UsageError` for a taken port."""
+    """Serve until SIGTERM or Ctrl-C; requests in progress are finished first. Raises `UsageError` for a taken port."""
     listening = listen(host, port)
     config = uvicorn.Config(
         app,
         log_config=None,  # ours
-        access_log=False,  # ours too: `http.answered`
+        access_log=False,  # ours, too: `http.answered`
         server_header=False,
-        proxy_headers=False,  # nothing here rests on the caller's address
-        timeout_keep_alive=65,  # longer than a proxy's, so that it is the proxy that closes
+        proxy_headers=False,  # nothing here depends on the caller's address
+        timeout_keep_alive=65,  # longer than a proxy's, so that the proxy closes the connection
         timeout_graceful_shutdown=10,
         ws="none",
         http=HeaderTimeout,  # h11: httptools loses the body of Java's default client, which offers HTTP/2
     )
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it tells its start in four sentences
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it logs four lines at its start
     log.info("http.listening", extra={"address": address(host, listening)})
     with listening, contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
@@ -48,5 +48,5 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address(host: str, listening: socket.socket) -> str:
-    """Where to call."""
+    """The URL of the server."""
     return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""Does anybody else share our broker? Whose messages lie where nobody of theirs looks."""
+"""Does another application share the broker, and are there messages in the wrong queue?"""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from worker.execution.app_context import AppContext
 from worker.services.doctor.redis_checks import Row
 from worker.services.labels import count
 
-THEIRS = "celery"  # Celery's own queue, and the exchange of its remote control, where nobody chose others
-LOOKED_AT = 1000  # messages at each end of it
-ANSWERS_S = 0.5  # how long a worker may take to say from which queues it takes
+THEIRS = "celery"  # Celery's default queue, and the default exchange of its remote control
+LOOKED_AT = 1000  # messages at each end of the queue
+ANSWERS_S = 0.5  # how long a worker may take to list its queues
 
 
 def look(context: AppContext, url: str) -> Iterator[Row]:
-    """Every check. Raises what kombu's transport does."""
+    """Run every check. Raises what kombu's transport raises."""
     from celery import Celery
 
     keys = context.keys
@@ -45,7 +45,7 @@ def look(context: AppContext, url: str) -> Iterator[Row]:
 
 
 def _tasks(channel: Any) -> Iterator[str]:
-    """The tasks of messages in Celery's own queue, where it is a list in Redis; other brokers do not show them."""
+    """The tasks of messages in Celery's own queue, if it is a list in Redis; other brokers do not show them."""
     if not hasattr(channel, "conn_or_acquire"):
         return
     with channel.conn_or_acquire() as client:
@@ -53,5 +53,5 @@ def _tasks(channel: Any) -> Iterator[str]:
     for item in dict.fromkeys([*both[0], *both[1]]):
         try:
             yield str(json.loads(item)["headers"]["task"])
-        except (ValueError, TypeError, KeyError):  # anything may lie there
+        except (ValueError, TypeError, KeyError):  # it may contain anything
             continue

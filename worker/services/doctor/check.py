@@ -1,4 +1,4 @@
-"""One line of the doctor: how it stands, what was found, and what to do."""
+"""One line of the doctor: verdict, what was found, and what to do."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from worker.services.times import span
 
-SKEW_S = 60.0  # what disagrees by more stops grace periods and rescues
+SKEW_S = 60.0  # clocks that differ by more stop grace periods and rescues
 
 
 class Level(StrEnum):
-    """How it stands."""
+    """The result of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -21,13 +21,13 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line. `todo` is empty where nothing has to be done."""
+    """One line. `todo` is empty if there is nothing to do."""
 
     name: str
     verdict: Level
     found: str
     todo: str = ""
-    unreachable: bool = False  # Redis does not answer: nothing else of it can be checked
+    unreachable: bool = False  # Redis does not answer: nothing else about it can be checked
 
     def as_json(self) -> dict[str, Any]:
         return {"check": self.name, "verdict": self.verdict.value, "found": self.found, "todo": self.todo or None}

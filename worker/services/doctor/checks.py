@@ -1,4 +1,4 @@
-"""Is everything as it has to be? Each check is a value: ok, warning or wrong, what was found, and what to do."""
+"""Is everything set up correctly? Each check is a value: ok, warning or wrong, what was found, and what to do."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from worker.services.doctor.check import Check, Level, clock_check
 from worker.services.doctor.metastudio_checks import look
 from worker.services.redis_ping import in_time, require_redis
 
-SHOWN = 5  # of what was damaged
-PATIENCE_S = 10.0  # for one call to MetaStudio: a person waits
+SHOWN = 5  # of damaged entries
+PATIENCE_S = 10.0  # for one call to MetaStudio, because a person waits
 
 
 def settings_checks(app: AppContext) -> Iterator[Check]:
@@ -41,7 +41,7 @@ def settings_checks(app: AppContext) -> Iterator[Check]:
 
 
 def checks(app: AppContext, *, offline: bool) -> Iterator[Check]:
-    """Everything but the settings, in the order in which one thing rests on the other."""
+    """All checks except the settings, ordered by their dependencies."""
     there = _reachable(app)
     yield there
     if there.unreachable:
@@ -126,7 +126,8 @@ def _shared(app: AppContext, url: str) -> Iterator[Check]:
     yield from found
 
 
-# -- who works, and what waits -----------------------------------------------------------------------------------------
+# -- workers and waiting work -
+# -----------------------------------------------------------------------------------------
 
 
 def _people(app: AppContext) -> Iterator[Check]:
@@ -175,7 +176,7 @@ def _people(app: AppContext) -> Iterator[Check]:
 
 
 def _damage(app: AppContext) -> Iterator[Check]:
-    """What other hands did to the ledger, one line each."""
+    """Damage to the ledger by other programs, one line each."""
     found = list(damage.each(app))
     if not found:
         yield Check("ledger", Level.OK, "nothing in it is damaged")

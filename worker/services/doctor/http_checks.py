@@ -1,4 +1,4 @@
-"""What `eraser doctor` says about the HTTP side: the tokens, and under which names it is called. No starlette here."""
+"""The checks of `eraser doctor` for the HTTP server: tokens and host names. Without starlette."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Row = tuple[str, str, str, str]  # name, verdict, found, what to do
 
 
 def look(app: AppContext) -> Iterator[Row]:
-    """Reads the file of tokens; asks no server."""
+    """Reads the token file; contacts no server."""
     file = TokenFile(path_of(app.settings, app.environ))
     try:
         tokens = file.current()

@@ -16,7 +16,9 @@ from worker.services.doctor.check import Check, Level, clock_check
 
 
 def look(app: AppContext, account: Account) -> Iterator[Check]:
-    """One harmless signed list of one; none with a key that was refused lately: more would lock it."""
+    """One signed list of one job as a test; none with a key that was refused recently, because more refusals would
+    lock it.
+    """
     name = f"credentials of {account.name}"
     if account.endpoint is None:
         todo = "nothing on a machine that only records requests; on a worker set ERASER_REGION or ERASER_ENDPOINT"

@@ -1,4 +1,4 @@
-"""Do receipts leave Redis, and are they sealed? What `eraser doctor` says of them."""
+"""The checks of `eraser doctor` for receipts: are they moved out of Redis, and are they sealed?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNSEALED_MS = 60_000.0
 
 
 def look(app: AppContext) -> Iterator[Row]:
-    """Each account's receipts, and what is set for them. Raises `Unreachable`."""
+    """Check each account's receipts and their settings. Raises `Unreachable`."""
     try:
         signer(app)
     except SettingsError as error:
@@ -38,7 +38,7 @@ def look(app: AppContext) -> Iterator[Row]:
 
 
 def _elsewhere(app: AppContext, account: str, messages: list[str]) -> Row | None:
-    """What workers say that archive nothing, and what they would say here."""
+    """The reasons of workers that archive nothing, and the result of the same check here."""
     try:
         if directory := app.settings.receipts_dir:
             DayFiles(directory, account).check(app.receipts(account).progress())
@@ -73,6 +73,6 @@ def _account(app: AppContext, account: str) -> Row:
 
 
 def _can_write(directory: Path) -> bool:
-    """Whether receipts may be written there; a worker makes what is not there yet."""
+    """Whether receipts can be written there; a worker creates a missing directory."""
     existing = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
     return existing.is_dir() and os.access(existing, os.W_OK)

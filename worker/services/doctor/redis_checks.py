@@ -1,4 +1,4 @@
-"""Would Redis keep what it accepted? Version, durability, eviction and memory. Managed ones may forbid CONFIG."""
+"""Checks of Redis: version, durability, eviction and memory. Managed servers may forbid CONFIG."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from worker.ledger.redis_read import info as redis_info
 from worker.ledger.scripts import commands_of_scripts
 from worker.local.redis_server import COMPACT_VALUE, OLDEST
 
-MEMORY_MOST = 0.85  # above it requests are refused, so that what drains still can
+MEMORY_MOST = 0.85  # above it requests are refused, so that waiting work can still finish
 MEMORY_WARN = 0.70
 
-# Beside those of the ledger's moves: what we send ourselves. INFO and CONFIG GET are not among them: only comfort.
+# Commands sent besides those of the ledger's scripts. INFO and CONFIG GET are optional, so they are not listed.
 SENT = frozenset(
     {
         *("DEL", "EVAL", "EVALSHA", "EXISTS", "GET", "HDEL", "HGET", "HGETALL", "HLEN", "HMGET", "HSCAN", "HSET"),
@@ -39,7 +39,7 @@ SENT = frozenset(
         *("ZREVRANGE", "ZREVRANGEBYSCORE", "ZSCAN", "ZSCORE", "MULTI", "EXEC"),
     }
 )
-# Redis 7 and Valkey say it of their own users; no key is touched.
+# Redis 7 and Valkey report it for their own users; no key is touched.
 _MAY = """
 local refused = {}
 for _, name in ipairs(ARGV) do
@@ -52,7 +52,7 @@ Row = tuple[str, str, str, str]  # name, verdict, what was found, what to do
 
 
 def look(client: redis.Redis) -> Iterator[Row]:
-    """Every check. Raises redis-py's errors."""
+    """Run every check. Raises redis-py's errors."""
     info = redis_info(client)
     yield _version(info)
     if info.get("role") == "slave":
@@ -71,7 +71,7 @@ def needed() -> list[str]:
 
 
 def _commands(client: redis.Redis) -> Iterator[Row]:
-    """Whether this user may run all that is needed. Nothing where the server cannot say: older ones, managed ones."""
+    """Whether this user may run all needed commands. No check on servers that cannot say: older and managed ones."""
     commands = needed()
     try:
         response: Any = client.eval(_MAY, 1, OURS.workers, *commands)
@@ -93,7 +93,7 @@ def _commands(client: redis.Redis) -> Iterator[Row]:
 
 
 def _config(client: redis.Redis, name: str) -> str | None:
-    """One setting of the server, or None where it does not say."""
+    """One setting of the server, or None if it does not tell."""
     try:
         response: Any = client.config_get(name)
     except (redis.exceptions.ResponseError, redis.exceptions.NoPermissionError):
@@ -163,7 +163,7 @@ def _policy(value: str | None) -> Row:
 
 
 def _compact(value: str | None) -> Iterator[Row]:
-    """Whether a record with its history stays in Redis's compact form: 370 bytes a record that has ended, else 580."""
+    """Whether a record with its history stays in Redis's compact encoding: 370 bytes per finished record, else 580."""
     if value is not None and value.isdecimal() and int(value) < COMPACT_VALUE:
         todo = f"set hash-max-listpack-value {COMPACT_VALUE}: a finished record then takes a third less"
         yield "redis hash encoding", "warning", f"hash-max-listpack-value {value}", todo
