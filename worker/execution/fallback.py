@@ -35,7 +35,7 @@ class FallbackExecutors:
         with self._lock:
             if len(self._threads) >= self._most:
                 return False
-            thread = threading.Thread(target=self._run, args=(account, wakeup), name=f"stand-in {account}", daemon=True)
+            thread = threading.Thread(target=self._run, args=(account, wakeup), name=f"fallback {account}", daemon=True)
             self._threads.add(thread)
         thread.start()
         return True

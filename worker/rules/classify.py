@@ -23,7 +23,7 @@ from typing import Final
 from worker.metastudio.response import Body, JobRow, Listing, Response, TransportFailure
 
 NOT_ASKED: Final = Listing(Response(None, TransportFailure.NOT_SENT, None, "not asked", None, 0), None, None)
-"""Stands in the place of an answer where pace, lease or Redis let no question go; it teaches nothing."""
+"""A placeholder response, if rate, lease or Redis allowed no lookup; it is no signal."""
 
 
 class ResponseKind(StrEnum):

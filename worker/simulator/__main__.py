@@ -41,7 +41,7 @@ _SECONDS = click.FloatRange(min=0)
 @click.option("--not-deletable", default="400", show_default=True, type=click.Choice(CHOICES))
 @click.option("--isolate-app-users", is_flag=True, help="Hide jobs of an app user from calls that do not name it.")
 @click.option(
-    "--ignore-filters", is_flag=True, help="List as if only job_id, offset, limit and sorting were asked for."
+    "--ignore-filters", is_flag=True, help="List with only job_id, offset, limit and sorting, ignoring other filters."
 )
 @click.option("--keep-calls", type=click.IntRange(min=1), help="Keep the last N calls in memory; all by default.")
 @click.option("--log", type=_FILE, help="Append every call to this file as a JSON line.")
@@ -55,7 +55,7 @@ def main(
     projects: tuple[str, ...],
     **options: object,
 ) -> None:
-    """Run a local MetaStudio, with IAM, that checks signatures and tokens and misbehaves on request."""
+    """Run a local MetaStudio, with IAM, that checks signatures and tokens and injects failures on request."""
 
     def ready(url: str) -> None:
         click.echo(f"MetaStudio simulator: {url}")

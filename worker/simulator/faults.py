@@ -82,7 +82,7 @@ class Fault:
         if self.method not in _METHODS:
             raise UsageError(f"fault method {self.method!r}: use DELETE, GET or *, or TOKEN for IAM")
         if self.times is not None and self.times < 1:
-            raise UsageError("fault times: use 1 or more, or null for ever")
+            raise UsageError("fault times: use 1 or more, or null for always")
         if self.seconds is None:
             self.seconds = _SECONDS.get(self.kind, 0.0)
         if self.status is None:

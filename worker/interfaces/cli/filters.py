@@ -22,8 +22,8 @@ def filter_options(command: F) -> F:
     for option in (
         click.option("--project", metavar="P", help="Only jobs of this project."),
         click.option("--job", metavar="PREFIX", help="Only job ids with this prefix."),
-        click.option("--until", metavar="1h|TIME", help="Dead since before this."),
-        click.option("--since", metavar="24h|TIME", help="Dead since after this."),
+        click.option("--until", metavar="1h|TIME", help="Only those that died before this."),
+        click.option("--since", metavar="24h|TIME", help="Only those that died after this."),
         click.option("--run", metavar="R", help="Only jobs that this run requested or this replay replayed."),
         click.option("--lane", type=click.Choice([lane.value for lane in Lane]), help="Only this lane."),
         click.option("--code", metavar="C", help="Only this error code, such as MSS.00000004."),
