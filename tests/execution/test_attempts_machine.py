@@ -115,7 +115,7 @@ class Attempts(Deletions):
                 self.actions += 1
                 self.bench.ledger.pause(why="T-1")
                 self.allowed = set()
-            case "deadline":
+            case "deadline" if self.bench.record(job):  # else it was spoilt
                 self.bench.client.hset(f"{self.bench.p}d:{PROJECT}/{job}", "dl", str(self.bench.ledger.now_ms() + 500))
                 self.allowed = set()
         self.states_change_only_as_they_may()
