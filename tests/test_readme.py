@@ -198,3 +198,16 @@ def test_every_file_of_settings_that_is_shown_is_read(text: str, tmp_path: Path)
 
 def test_every_key_of_a_policy_is_shown() -> None:
     assert set(KEYS) <= set(re.findall(r"^#? ?([a-z_]+) = ", PAGES[ROOT / "docs/retention.md"], re.M))
+
+
+def test_the_page_on_how_it_is_built_names_what_is_there() -> None:
+    page = PAGES[ROOT / "docs/architecture.md"]
+    named = set(re.findall(r"`((?:[a-z_]+/)+[a-z_.]*)`", page))
+    there = [ROOT / name for name in named] + [ROOT / "worker" / name for name in named]
+    missing = {
+        name for name in named if not any(path.exists() for path in there if str(path).endswith(name.rstrip("/")))
+    }
+    assert len(named) > 20
+    assert missing == set()
+    for folder in (ROOT / "worker").iterdir():
+        assert not (folder / "__init__.py").exists() or f"{folder.name}/" in page, folder.name
