@@ -63,8 +63,8 @@ class Ledger(Leases, OperatorMoves):
 
         for batch, response in self.in_batches("request", options, refs, about=about):
             accepted += _accepted(batch, response)
-            if response.get("ring"):
-                wakeups.append(response["ring"])
+            if response.get("wakeup"):
+                wakeups.append(response["wakeup"])
         return accepted, wakeups
 
     def request_each(self, wanted: Sequence[tuple[Ref, DeletionRequest]]) -> tuple[list[Accepted], list[str]]:
@@ -73,7 +73,7 @@ class Ledger(Leases, OperatorMoves):
         options = {"each": [self._said(terms) for _, terms in wanted], "gate": self._gate}
         refs = [ref for ref, _ in wanted]
         response = self.run_script("request", options, refs)
-        return list(_accepted(refs, response)), [response["ring"]] if response.get("ring") else []
+        return list(_accepted(refs, response)), [response["wakeup"]] if response.get("wakeup") else []
 
     def _said(self, terms: DeletionRequest) -> dict[str, Any]:
         """A claim as the script takes it."""
@@ -91,7 +91,7 @@ class Ledger(Leases, OperatorMoves):
         times = {"delay": terms.delay_s * 1000, "deadline": terms.deadline_s * 1000, "after": terms.after_ms}
         return lean(fields | times)
 
-    # -- what hands do -------------------------------------------------------------------------------------------
+    # -- what executors do -------------------------------------------------------------------------------------------
 
     # -- what the dispatcher does ----------------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class Ledger(Leases, OperatorMoves):
         key: the fingerprint of the caller's credential, where it has one.
         """
         response = self.run_script("due_wakeup", lean({"key": key}) | {"gate": self._gate})
-        return response.get("ring"), response.get("next"), response.get("replays", [])
+        return response.get("wakeup"), response.get("next"), response.get("replays", [])
 
     def rescue(
         self, *, alive: Sequence[str], counts: bool, limit: int = 200

@@ -39,7 +39,7 @@ class Leases(AccountLedger):
     ) -> TakeResult:
         """Settle the last deletion and lease the next, in one move.
 
-        worker: this process's id; key: the credential's fingerprint; bell: the wake-up that called this executor;
+        worker: this process's id; key: the credential's fingerprint; wakeup: the one that called this executor;
         book: the policies that this worker goes by: without them it takes nothing that only policies ask for; tried:
         what came of the last turn's trial.
         until_recorded: with a settlement, keep trying while it returns True (the answer must not be lost).
@@ -51,7 +51,7 @@ class Leases(AccountLedger):
         if self.strays:
             options["strays"] = sorted(self.strays)
         if wakeup:
-            options["bell"] = wakeup
+            options["wakeup"] = wakeup
         if policy_text:
             options["book"] = policy_text.as_options()
         if settlement:
@@ -66,7 +66,7 @@ class Leases(AccountLedger):
             trial=self._trial(trial, response["now"], started) if trial else None,
             wait_s=response["wait"] / 1000 if "wait" in response else None,
             settled=response.get("settled"),
-            wakeup=response.get("ring"),
+            wakeup=response.get("wakeup"),
             next_ms=response.get("next"),
         )
 

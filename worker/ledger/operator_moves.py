@@ -58,8 +58,8 @@ class OperatorMoves(AccountLedger):
         wakeups: list[str] = []
         for batch, response in self.in_batches("replay", options, refs):
             results += zip(batch, response["results"], strict=True)
-            if response.get("ring"):
-                wakeups.append(response["ring"])
+            if response.get("wakeup"):
+                wakeups.append(response["wakeup"])
         return results, wakeups
 
     def discard(
@@ -93,7 +93,7 @@ class OperatorMoves(AccountLedger):
         """
         fields = (action or AuditAction()).named(ActionName.RESUMED, by=by, why=why)
         response = self.run_script("resume", {"gate": self._gate, "act": fields})
-        return response.get("was"), response.get("ring"), list(response["records"])
+        return response.get("was"), response.get("wakeup"), list(response["records"])
 
     def place(self, project: str, place: str, *, expect: str | None = None) -> bool:
         """Say whether anything of a project may be done here (see `lua/place.lua`). Returns whether it is so now."""

@@ -147,7 +147,7 @@ class Replays:
         gate = self._ledger.gate_options
         options = {"id": replay.id, "cursor": replay.cursor, "stage": stage.value, "gate": gate}
         response = self._ledger.run_script("requeue_batch", options | {"count": min(count, BATCH)})
-        return bool(response["moved"]), response.get("ring")
+        return bool(response["moved"]), response.get("wakeup")
 
     def stop(self, replay: str, *, why: str) -> str:
         """It stops itself: feed no more. Returns its state before: only a running one is stopped; `unknown`: none."""

@@ -259,7 +259,7 @@ class TakeResult:
     trial: Trial | None = None
     wait_s: float | None = None
     settled: str | None = None  # what became of the settlement that came along
-    wakeup: str | None = None  # call another hand with this wake-up
+    wakeup: str | None = None  # call another executor with this wake-up
     next_ms: float | None = None  # Redis time when somebody should look again
 
 

@@ -36,7 +36,7 @@ class WakeupSender:
     def _put(self, account: str, wakeup: str | None) -> None:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="bells", daemon=True)
+                self._thread = threading.Thread(target=self._work, name="wakeups", daemon=True)
                 self._thread.start()
         try:
             self._queue.put_nowait((account, wakeup))

@@ -2,7 +2,7 @@
 -- waits or is on its way. There is something to do when a deletion is due, and when something closed is to be tried
 -- again.
 --include _lanes
-local BELL = 2000        -- ms after which a wake-up counts as lost; twice as long for each that nobody answered before it
+local WAKEUP = 2000        -- ms after which a wake-up counts as lost; twice as long for each that nobody answered before it
 local MOST_LOST = 4      -- of which it is known: while no worker runs a wake-up is sent twice a minute
 local WAITER = 1000      -- ms after its wake-up that a waiting executor counts as gone
 
@@ -49,21 +49,21 @@ local function next_look(now, cfg, key)
   return due and try and math.min(due, try) or due or try
 end
 
-local function ring(now, cfg, key)
+local function notify(now, cfg, key)
   local at = next_look(now, cfg, key)
   if not at or at > now then return nil end
   if hands_waiting(now) > 0 then return nil end
   redis.call('ZREMRANGEBYRANK', K.wakeups_in_flight, 0, -MOST_LOST - 1)
-  if redis.call('ZCOUNT', K.wakeups_in_flight, '(' .. ms(now), ms(now + BELL * 2 ^ MOST_LOST)) > 0 then return nil end
+  if redis.call('ZCOUNT', K.wakeups_in_flight, '(' .. ms(now), ms(now + WAKEUP * 2 ^ MOST_LOST)) > 0 then return nil end
   if full(now, cfg) then return nil end
   local lost = redis.call('ZCARD', K.wakeups_in_flight)
-  local bell = tostring(redis.call('INCR', K.wakeup_count))
-  redis.call('ZADD', K.wakeups_in_flight, ms(now + BELL * 2 ^ lost), bell)
-  return bell
+  local wakeup = tostring(redis.call('INCR', K.wakeup_count))
+  redis.call('ZADD', K.wakeups_in_flight, ms(now + WAKEUP * 2 ^ lost), wakeup)
+  return wakeup
 end
 
 -- An executor heard a wake-up: messages go through.
-local function heard(now, bell)
-  redis.call('ZREM', K.wakeups_in_flight, bell)
+local function heard(now, wakeup)
+  redis.call('ZREM', K.wakeups_in_flight, wakeup)
   redis.call('ZREMRANGEBYSCORE', K.wakeups_in_flight, '-inf', ms(now))
 end

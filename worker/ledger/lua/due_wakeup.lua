@@ -1,7 +1,7 @@
 -- due_wakeup: does somebody have to be called? The dispatcher asks; a lost wake-up costs one tick.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON): gate (see _gate.lua), key (the fingerprint of the caller's)
---   returns  {"now", "ring": bell, "next": ms since 1970 when somebody should look again,
+--   returns  {"now", "wakeup": its number, "next": ms since 1970 when somebody should look again,
 --             "replays": ids of replays that somebody has to drive, if there are any}
 --include _clock
 --include _account
@@ -17,7 +17,7 @@ local options = cjson.decode(ARGV[3])
 return once(ARGV[1], ARGV[2], function()
   keep_time()
   local now = clock()
-  local answer = { now = tonumber(ms(now)), ring = ring(now, options.gate, options.key) }
+  local answer = { now = tonumber(ms(now)), wakeup = notify(now, options.gate, options.key) }
   local at = next_look(now, options.gate, options.key)
   if at then answer.next = tonumber(ms(at > now and at or now + (clocks_agree() and SOON or LATER))) end
   local lease = redis.call('ZRANGE', K.running, 0, 0, 'WITHSCORES')

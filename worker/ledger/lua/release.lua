@@ -8,7 +8,7 @@
 --             "not_held" (there was no such hold), "users": holds of app users that were removed,
 --             "freed": how many went on, "more": true when there is more that time has freed,
 --             "look_through": names in `holds:ends` of holds of app users that are over, where there are any}
---   It rings nobody: the caller wakes the dispatcher. What a hold of an app user held has to be named: the caller goes
+--   It notifies nobody: the caller wakes the dispatcher. What a hold of an app user held has to be named: the caller goes
 --   through `held` with neither `jobs` nor `user`, then says so with looked_through. Until then the hold's name stays
 --   in `holds:ends`: where the caller dies, another one does it.
 --include _clock

@@ -3,7 +3,7 @@
 --   ARGV     caller, operation number, options (JSON: why, by, run, lane, deadline (ms from now), mark (a death's
 --   number:
 --            letters with a later one are not touched), gate, act (see _audit.lua)), then up to 500 refs
---   returns  {"now", "results": ["pending", "newer", or the state of one that is not dead, or "unknown"], "ring": bell}
+--   returns  {"now", "results": ["pending", "newer", or the state of one that is not dead, or "unknown"], "wakeup": its number}
 --include _clock
 --include _account
 --include _once
@@ -26,5 +26,5 @@ return once(ARGV[1], ARGV[2], function()
   local results = {}
   for i = 4, #ARGV do results[#results + 1] = reopen(ARGV[i], now, options) end
   audit(now, options.act, results, ARGV[4])
-  return { now = tonumber(ms(now)), results = results, ring = ring(now, options.gate) }
+  return { now = tonumber(ms(now)), results = results, wakeup = notify(now, options.gate) }
 end)

@@ -6,7 +6,7 @@
 --            that asks, see _policy_texts.lua), seen (bool: a list had them), assets (id of each one's asset, or
 --            false), gate (see _gate.lua), act (see _audit.lua: where a person lifted a cap)
 --            or, in the place of all up to policy, each: a list of them, one a ref
---   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one], "ring": bell
+--   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one], "wakeup": its number
 --   or null}
 --include _clock
 --include _account
@@ -140,7 +140,7 @@ return once(ARGV[1], ARGV[2], function()
   end
   note_writing()
   audit(now, options.act, asked_for(results), ARGV[4])
-  local bell = cjson.null
-  if hurry then bell = ring(now, options.gate) or cjson.null end
-  return { now = tonumber(ms(now)), results = results, ring = bell }
+  local wakeup = cjson.null
+  if hurry then wakeup = notify(now, options.gate) or cjson.null end
+  return { now = tonumber(ms(now)), results = results, wakeup = wakeup }
 end)

@@ -3,7 +3,7 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: id, cursor (where the caller saw it), stage (the next), count (at
 --            most 500; 0: only the stage changes), gate)
---   returns  {"now", "moved": whether it was this caller's turn, "fed": how many began, "ring": bell}
+--   returns  {"now", "moved": whether it was this caller's turn, "fed": how many began, "wakeup": its number}
 --   On hold: nothing is sent, so the letter stays dead. Where that depends on an unknown app user, a look will tell.
 --include _clock
 --include _account
@@ -64,5 +64,5 @@ return once(ARGV[1], ARGV[2], function()
   end
   if options.stage == 'rest' and cursor + #refs == tonumber(v[3]) then redis.call('ZREM', K.replays_feeding, options.id) end
   end_if_over(R, options.id, now)
-  return { now = tonumber(ms(now)), moved = true, fed = became.fed, ring = became.fed > 0 and ring(now, options.gate) or nil }
+  return { now = tonumber(ms(now)), moved = true, fed = became.fed, wakeup = became.fed > 0 and notify(now, options.gate) or nil }
 end)

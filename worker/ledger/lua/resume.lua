@@ -1,7 +1,7 @@
 -- resume: a person says that calls may go again. What was closed is tried at once.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: gate, act (see _audit.lua))
---   returns  {"now", "was": what kept it closed or null, "records": of refused keys, "ring": bell}
+--   returns  {"now", "was": what kept it closed or null, "records": of refused keys, "wakeup": its number}
 --include _clock
 --include _account
 --include _drains
@@ -31,5 +31,5 @@ return once(ARGV[1], ARGV[2], function()
   end
   write_gate()
   audit(now, options.act, { was or 'ok' })
-  return { now = tonumber(ms(now)), was = was, records = records, ring = ring(now, options.gate) }
+  return { now = tonumber(ms(now)), was = was, records = records, wakeup = notify(now, options.gate) }
 end)

@@ -2,7 +2,7 @@
 -- wanted.
 --   KEYS[1]  the account's prefix
 --   ARGV     executor (the caller), operation number, options (JSON)
---            options: worker, token, key (the credential's fingerprint), want, bell, book (see _policy_texts.lua),
+--            options: worker, token, key (the credential's fingerprint), want, wakeup, book (see _policy_texts.lua),
 --            strays (projects, see _places.lua), settle (see _settle.lua), gate (see _gate.lua),
 --            tried (what the list that this executor asked for taught: name, project, saw; see _breaker.lua)
 --   returns  {"now", "settled", and one of
@@ -13,7 +13,7 @@
 --             "try": {name, project (of what is due, or was answered last), skew, skew_ago (ms)},  ask for a harmless
 --             list, and tell (tried) "wait": ms,                                      ask again then; nothing is
 --             reserved "none": true,                                    nothing to do: the executor ends
---             "next": ms since 1970 when somebody should look again, "ring": bell}
+--             "next": ms since 1970 when somebody should look again, "wakeup": its number}
 --   It begins with ZREM, so that it still runs when Redis is full: what drains must go on.
 --include _clock
 --include _account
@@ -98,10 +98,10 @@ local function choose(now, probe)
 end
 
 return once(ARGV[1], ARGV[2], function()
-  local hand, now = ARGV[1], clock()
-  redis.call('ZREM', K.waiting_executors, hand)
+  local executor, now = ARGV[1], clock()
+  redis.call('ZREM', K.waiting_executors, executor)
   keep_time()
-  if options.bell then heard(now, options.bell) end
+  if options.wakeup then heard(now, options.wakeup) end
   local answer = { now = tonumber(ms(now)) }
   if options.settle then answer.settled = settle(now, options.settle, cfg) end
   if options.tried then
@@ -120,11 +120,11 @@ return once(ARGV[1], ARGV[2], function()
     if chosen.tries then being_tried(now, cfg, chosen.tries) end
     answer.go = lease(chosen, now)
     answer.go.ahead, answer.go.nth = ahead, nth
-    -- When a call outlasts a slot, the next slot needs another hand.
-    if not chosen.tries and num('call_ms', cfg.interval) * 1.3 > spacing(cfg) then answer.ring = ring(now, cfg, options.key) end
+    -- When a call outlasts a slot, the next slot needs another executor.
+    if not chosen.tries and num('call_ms', cfg.interval) * 1.3 > spacing(cfg) then answer.wakeup = notify(now, cfg, options.key) end
   elseif chosen.try then
     answer.try = chosen.try
-    answer.ring = ring(now, cfg, options.key)
+    answer.wakeup = notify(now, cfg, options.key)
   elseif chosen.more then
     answer.wait = 0
   elseif verdict == 'wait' and detail <= LONGEST_WAIT and (next_look(now, cfg, options.key) or math.huge) <= now + detail then
@@ -132,13 +132,13 @@ return once(ARGV[1], ARGV[2], function()
     local useful = math.max(1, math.ceil(num('call_ms', 0) / spacing(cfg)))
     if others < useful then
       answer.wait = detail + others * spacing(cfg)
-      redis.call('ZADD', K.waiting_executors, ms(now + answer.wait), hand)
+      redis.call('ZADD', K.waiting_executors, ms(now + answer.wait), executor)
     else
       answer.none = true
     end
   elseif not answer.try then
     answer.none = true
-    if not options.want then answer.ring = ring(now, cfg, options.key) end
+    if not options.want then answer.wakeup = notify(now, cfg, options.key) end
   end
   if answer.none then
     local at = next_look(now, cfg, options.key)
