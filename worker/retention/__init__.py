@@ -1,6 +1,6 @@
 """Retention: jobs that match a policy are listed, planned, capped, requested with a grace, and checked once more.
 
-policy      what a policy is; `book` reads them from the file of ERASER_CONFIG and refuses common mistakes
+policy      what a policy is; `policy_file` reads them from the file of ERASER_CONFIG and refuses common mistakes
 matching    whether a job matches, and if not, why: pure, the only module that decides
 cron        when a policy is due, in UTC: pure
 catalogue   reads all jobs of a project although jobs are deleted meanwhile

@@ -1,4 +1,4 @@
-"""What a run would request and what not, and whether a cap stops it. Pure values, filled by `survey`."""
+"""What a run would request and what not, and whether a cap stops it. Pure values, filled by `planner`."""
 
 from __future__ import annotations
 

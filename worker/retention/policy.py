@@ -1,4 +1,4 @@
-"""A policy: which jobs to delete, their minimum age, the schedule and the caps. Values; `book` reads them.
+"""A policy: which jobs to delete, their minimum age, the schedule and the caps. Values; `policy_file` reads them.
 
 [policies.failed-trainings]
 projects = ["0605768a2c8026af2f8bc00f4b0d3b7c"]   # of one account
