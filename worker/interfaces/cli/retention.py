@@ -19,7 +19,7 @@ from worker.retention.plan import CapOverride, Chosen, Plan, cap_override
 from worker.retention.planner import JobDecision, Planner
 from worker.retention.policy import Policy
 from worker.retention.sweep import Swept, new_run, sweep
-from worker.services import retention as told
+from worker.services import retention as retention_service
 from worker.services.labels import count
 from worker.services.times import absolute, relative, span
 
@@ -41,7 +41,7 @@ def plan(policy: str | None, as_json: bool) -> None:
     eraser retention plan failed-trainings
     """
     app = startup.load()
-    policies = told.chosen_policies(app, policy)
+    policies = retention_service.chosen_policies(app, policy)
     startup.enter(app)
     if not policies and not as_json:
         say("No policy. Write [policies.NAME] into the file of ERASER_CONFIG.")
@@ -52,7 +52,7 @@ def plan(policy: str | None, as_json: bool) -> None:
         made = _survey(app, one, as_json=as_json)
         complete = complete and not made.problems
         if as_json:
-            json_line(told.plan_json(made))
+            json_line(retention_service.plan_json(made))
         else:
             _tell_plan(app, made, None)
             _tell_next(made)
@@ -91,7 +91,9 @@ def run(policy: str, most: int | None, confirmed: tuple[str, ...], as_json: bool
         why=fields["reason"],
     )
     if as_json:
-        json_line(told.run_json(swept.run) | {"over_cap": list(swept.refused), "unread": list(swept.unread)})
+        json_line(
+            retention_service.run_json(swept.run) | {"over_cap": list(swept.refused), "unread": list(swept.unread)}
+        )
     else:
         _tell_plan(app, swept.plan, allowed)
     _end(swept, as_json=as_json)
@@ -107,12 +109,12 @@ def runs(limit: int, as_json: bool) -> None:
     eraser retention runs
     """
     app = startup.enter(startup.load())
-    past, following = told.runs(app, limit), told.upcoming(app)
+    past, following = retention_service.runs(app, limit), retention_service.upcoming(app)
     if as_json:
         for one in past:
-            json_line(told.run_json(one))
+            json_line(retention_service.run_json(one))
         for each in following:
-            json_line(told.upcoming_json(each))
+            json_line(retention_service.upcoming_json(each))
         return
     now = app.now().timestamp() * 1000
     if past:
@@ -128,13 +130,13 @@ def runs(limit: int, as_json: bool) -> None:
         table(["POLICY", "NEXT", "SCHEDULE (UTC)"], [_next_row(each, now) for each in following])
     else:
         say("No policy. Write [policies.NAME] into the file of ERASER_CONFIG.")
-    for alarm in told.alarms(app):
+    for alarm in retention_service.alarms(app):
         say(f"Beware: {alarm.why}   ({alarm.command})")
 
 
 def _survey(app: AppContext, policy: Policy, *, as_json: bool) -> Plan:
     def tell(judged: JobDecision) -> None:
-        json_line(told.job_json(policy, judged))
+        json_line(retention_service.job_json(policy, judged))
 
     with counting("listed") as advance:
         survey = Planner(app, policy, app.policies.account(policy), advance=advance)
@@ -165,9 +167,9 @@ def _tell_plan(app: AppContext, made: Plan, allowed: CapOverride | None) -> None
             say(f"  INCOMPLETE: {each.problem}", style="bold red")
     say(f"{made.chosen:>9,}  to be requested, deleted after a grace of {format_duration(policy.grace_s)}")
     over = made.over(allowed)
-    for reason, number in told.skipped(made, over).items():
+    for reason, number in retention_service.skipped(made, over).items():
         if reason.value != "over_cap":
-            say(f"{number:>9,}  skipped: {told.REASONS[reason]}")
+            say(f"{number:>9,}  skipped: {retention_service.REASONS[reason]}")
     if policy.finished:
         say(f"Beware: {' and '.join(policy.finished)} are included (include_finished): they may be avatars in use.")
     _tell_rows(app, made)
@@ -235,7 +237,7 @@ def _row(one: Run, now: float) -> tuple[object, ...]:
     return one.id, relative(one.started, now), one.listed, one.selected, one.requested, ends or "none yet"
 
 
-def _next_row(each: told.Upcoming, now: float) -> tuple[object, ...]:
+def _next_row(each: retention_service.Upcoming, now: float) -> tuple[object, ...]:
     if each.next is None or each.policy.schedule is None:
         return each.policy.name, "by hand", f"eraser retention run {each.policy.name}"
     at = each.next.timestamp() * 1000
