@@ -117,6 +117,7 @@ def test_what_was_closed_at_the_old_address_is_open_at_the_new_one(client: redis
     one = ledger(client, PRODUCTION)
     refused = Tried("key", PROJECT, GateSignal("misconfigured", key="k1", why="403 at the old address"))
     one.take(worker="w", key="k1", want=False, tried=refused)
+    client.hset(one.prefix + "departures", "1", "5")
     assert [closure.scope for closure in Queries(client, "default", rate=10.0).gate().closures] == ["project"]
     assert ledger(client, None).rebind(STAGING, why="T-2", by="ops-1", plan=False).bound
     there = ledger(client, STAGING)

@@ -282,6 +282,13 @@ def test_receipts_go_on_with_the_next_number_where_the_book_was_lost(bench: Benc
     assert [fields[b"n"] for _, fields in entries] == [b"1", b"2", b"3"]
 
 
+def test_a_place_of_the_chain_that_cannot_be_is_put_aside_by_the_full_look(bench: Bench) -> None:
+    bench.client.hset(f"{bench.p}receipts:chain", mapping={"sealed_n": "many", "archived_id": "0-0"})
+    check(bench.ledger, keys=True)
+    assert bench.client.hgetall(f"{bench.p}receipts:chain") == {b"archived_id": b"0-0"}
+    assert [one.name for one in DamageList(bench.client, "default").each()] == ["receipts:chain sealed_n"]
+
+
 def test_receipts_begin_anew_where_none_can_follow_the_last(bench: Bench) -> None:
     bench.client.xadd(f"{bench.p}receipts", {"foo": "bar"}, id=f"{2**64 - 1}-{2**64 - 1}")
     bench.request("a")

@@ -91,7 +91,7 @@ function put_aside(ref, why, value)
     if redis.call('ZREM', P .. index, ref) == 1 and OPEN[index] then stood_in = index end
   end
   if stood_in then leave_replays(ref, stood_in) end
-  for _, index in ipairs({ 'holds:unknown', 'discarded:users', 'failing', 'forbidden' }) do redis.call('ZREM', P .. index, ref) end
+  for _, index in ipairs({ K.owner_unknown, K.discarded_users, K.failing, K.forbidden }) do redis.call('ZREM', index, ref) end
   for _, group in ipairs(redis.call('HKEYS', K.groups)) do
     redis.call('ZREM', K.group_letters .. group, ref)
     redis.call('ZREM', K.group_deadlines .. group, ref)

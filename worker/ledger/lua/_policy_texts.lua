@@ -1,11 +1,11 @@
 -- Books: the texts of the policies' file that processes of this account act on, so that nobody judges by an older one.
 -- A claim of a policy says since when the text that asked was the text (`book`).
---   books         zset   a text's id -> since when it is the text (ms): when its file was written, as far as Redis's
+--   texts         zset   a text's id -> since when it is the text (ms): when its file was written, as far as Redis's
 --   clock,
 --                        or when a process saw the file change to it. Of two of one moment the later comer is the
 --                        newer.
---   books:seen    zset   a text's id -> when a worker last came with it (ms)
---   books:wanted  hash   policy -> '<since> <ms>': deletions of it were put aside then for want of such a text; a hint,
+--   texts:seen    zset   a text's id -> when a worker last came with it (ms)
+--   texts:wanted  hash   policy -> '<since> <ms>': deletions of it were put aside then for want of such a text; a hint,
 --                        which forget.lua takes away
 -- book: {id, at, changed (somebody saw the file change to it)}, or nil: no file, and no opinion.
 local MOST_BOOKS = 100

@@ -38,13 +38,12 @@ local function kinds()
 end
 
 -- Numbers of a hash, and ids of entries of the stream.
-local function values(name, fields)
-  local key = P .. name
+local function values(key, fields)
   for field, kind in pairs(fields) do
     local value = redis.call('HGET', key, field)
     local good = not value or (kind == 'number' and number(value)) or (kind == 'id' and string.match(value, '^%d+%-%d+$'))
     if not good then
-      damage(name .. ' ' .. field, 'it cannot be', value)
+      damage(string.sub(key, #P + 1) .. ' ' .. field, 'it cannot be', value)
       redis.call('HDEL', key, field)
     end
   end
@@ -53,12 +52,12 @@ end
 local function counters()
   local fields = {}
   for _, field in ipairs(redis.call('HKEYS', K.counters)) do fields[field] = 'number' end
-  values('counters', fields)
+  values(K.counters, fields)
 end
 
 local function replays(now)
-  for _, name in ipairs({ 'replays', 'replays:feeding' }) do
-    for _, id in ipairs(redis.call('ZRANGE', P .. name, 0, -1)) do
+  for _, index in ipairs({ K.replays, K.replays_feeding }) do
+    for _, id in ipairs(redis.call('ZRANGE', index, 0, -1)) do
       sound_replay(id)
       end_if_over(replay_key(id), id, now)  -- a letter that was put aside may have been the last
     end
@@ -108,7 +107,7 @@ return once(ARGV[1], ARGV[2], function()
   end
   if options.keys then
     kinds()
-    values('receipts:book', { n = 'number', sealed_n = 'number', sealed_id = 'id', archived_n = 'number', archived_id = 'id' })
+    values(K.receipts_chain, { n = 'number', sealed_n = 'number', sealed_id = 'id', archived_n = 'number', archived_id = 'id' })
     counters()
     replays(now)
   end

@@ -39,7 +39,7 @@ local function depart(ref, c, now)
   end
   redis.call('HDEL', K.held_jobs, ref)
   redis.call('ZREM', K.hold_ends, 'j ' .. ref)
-  for _, index in ipairs({ 'holds:unknown', 'discarded:users', 'failing' }) do redis.call('ZREM', P .. index, ref) end
+  for _, index in ipairs({ K.owner_unknown, K.discarded_users, K.failing }) do redis.call('ZREM', index, ref) end
 end
 
 return once(ARGV[1], ARGV[2], function()

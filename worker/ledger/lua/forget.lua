@@ -6,7 +6,7 @@
 --         of Redis's: its clock may jump.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: keep (ms), restorable (ms), limit: of all together,
---            kept_for (ms): {plans, and each of places}, places: {ops, idem, books:wanted} (where to go on looking; "0"
+--            kept_for (ms): {plans, and each of places}, places: {ops, idem, texts:wanted} (where to go on looking; "0"
 --            at first))
 --   returns  {"now", "forgotten": how many records, entries, runs and app users, "places": as above; none where all was
 --   seen}

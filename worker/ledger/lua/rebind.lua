@@ -16,7 +16,7 @@ local function forget_gate()
   for _, name in ipairs(redis.call('HKEYS', K.gate)) do
     if not string.match(name, '^paused') then redis.call('HDEL', K.gate, name) end
   end
-  for _, name in ipairs({ 'closures', 'probes', 'failing', 'forbidden', 'left' }) do redis.call('DEL', P .. name) end
+  redis.call('DEL', K.closures, K.probes, K.failing, K.forbidden, K.departures)
 end
 
 return once(ARGV[1], ARGV[2], function()

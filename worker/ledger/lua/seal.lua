@@ -3,7 +3,7 @@
 --   ARGV     caller, operation number, options (JSON: was (the id that was sealed last), n, id, head)
 --   returns  {"now", "sealed": bool}
 --
---   receipts:book   n                                       the last number given (see _receipt.lua)
+--   receipts:chain  n                                       the last number given (see _receipt.lua)
 --                   sealed_n, sealed_id, sealed_head        up to here the chain comes to this head
 --                   archived_n, archived_id, archived_head  up to here they have left Redis (see archive.lua)
 --                   turned    when clocks agreed last that it is earlier than was thought: of then are receipts whose
