@@ -56,6 +56,7 @@ def test_while_redis_is_nearly_full_messages_stay_at_the_broker_and_are_recorded
         with fleet.producer() as app:
             send(app, next(left))
             fleet.wait_until_settled(1)
+            fleet.client.setrange("test:ballast", 20_000_000, "x")  # 8 % of it is room for every message of this test
             memory: Any = fleet.client.info("memory")
             fleet.client.config_set("maxmemory", int(memory["used_memory"] / 0.92))
 
