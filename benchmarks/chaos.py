@@ -23,7 +23,7 @@ from typing import Any
 
 import redis
 
-from benchmarks.nat import Nat
+from benchmarks.nat import NAT_IDLE_S, BehindNat
 from benchmarks.operators import Operators
 from benchmarks.reckoning import Reckoning, end_of, reckon
 from tests.acceptance.fleet import BYSTANDER, LEASE_S, Fleet, Process
@@ -33,7 +33,6 @@ from tests.support.between import Between
 from tests.support.waiting import wait_until
 from worker.ledger.types import Ref
 from worker.model.errors import EraserError
-from worker.simulator import SimulatorControl
 
 WORKERS = 3
 SETTINGS = {
@@ -44,20 +43,6 @@ SETTINGS = {
     "ERASER_LEASE": f"{LEASE_S:g}s",
 }
 SIMULATOR = ("--latency", "0.02", "--jitter", "0.02")
-NAT_IDLE_S = 1.5  # shorter than a worker may be idle between two calls here
-
-
-class BehindNat(Fleet):
-    """A fleet whose workers reach MetaStudio through a NAT."""
-
-    nat: Nat
-
-    def _start_simulator(self) -> SimulatorControl:
-        control = super()._start_simulator()
-        self.nat = Nat(control.url, NAT_IDLE_S)
-        self.nat.__enter__()
-        self._settings["ERASER_ENDPOINT"] = self.nat.url
-        return control
 
 
 def socket_of(fleet: Fleet) -> str:

@@ -10,8 +10,13 @@ import socket
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Self
 from urllib.parse import urlsplit
+
+from tests.acceptance.fleet import Fleet
+from tests.support.between import Forwarder
+from worker.simulator import SimulatorControl
+
+NAT_IDLE_S = 1.5  # shorter than a worker may be idle between two calls of the campaign
 
 
 @dataclass
@@ -20,42 +25,28 @@ class _Flow:
     forgotten: bool = False
 
 
-class Nat:
+class Nat(Forwarder):
     """`with Nat(url, idle_s) as nat:` `nat.url` leads to `url`."""
 
     def __init__(self, url: str, idle_s: float) -> None:
+        super().__init__()
         parts = urlsplit(url)
         self._target = (parts.hostname or "127.0.0.1", parts.port or 80)
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._open: set[socket.socket] = set()
         self.idle_s = idle_s
         self.forgotten = 0  # flows that were used once more after they had been forgotten
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listening.close()
-        for one in list(self._open):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listening.accept()
-                try:
-                    far = socket.create_connection(self._target)
-                except OSError:
-                    near.close()
-                    continue
-                flow = _Flow()
-                for source, sink in ((near, far), (far, near)):
-                    source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    self._open.add(source)
-                    threading.Thread(target=self._pump, args=(source, sink, flow), daemon=True).start()
+    def _serve(self, client: socket.socket) -> None:
+        try:
+            server = socket.create_connection(self._target)
+        except OSError:
+            client.close()
+            return
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._open |= {client, server}
+        flow = _Flow()
+        threading.Thread(target=self._pump, args=(server, client, flow), daemon=True).start()
+        self._pump(client, server, flow)
 
     def _pump(self, source: socket.socket, sink: socket.socket, flow: _Flow) -> None:
         with contextlib.suppress(OSError):
@@ -73,3 +64,16 @@ class Nat:
                 sink.shutdown(socket.SHUT_WR)
         self._open.discard(source)
         source.close()
+
+
+class BehindNat(Fleet):
+    """A fleet whose workers reach MetaStudio through a NAT."""
+
+    nat: Nat
+
+    def _start_simulator(self) -> SimulatorControl:
+        control = super()._start_simulator()
+        self.nat = Nat(control.url, NAT_IDLE_S)
+        self.nat.__enter__()
+        self._settings["ERASER_ENDPOINT"] = self.nat.url
+        return control

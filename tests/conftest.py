@@ -17,6 +17,7 @@ from tests.parallel import longest_first, processes, scheduler
 from tests.support.command import Command
 from tests.support.dead_letters import Undertaker
 from tests.support.http_site import Site
+from tests.support.ledgers import Bench
 from worker.local.embedded import EmbeddedRedis
 
 # A slow machine is no fault, and a run says the same whenever it is repeated. `--hypothesis-profile=default` explores.
@@ -78,6 +79,15 @@ def redis_url(redis_server: EmbeddedRedis) -> str:
 def client(redis_url: str) -> redis.Redis:
     """An empty Redis."""
     return redis.Redis.from_url(redis_url)
+
+
+@pytest.fixture
+def bench(client: redis.Redis) -> Iterator[Bench]:
+    """An account that may be called at once, on an empty Redis. At the end its records and indexes fit together."""
+    bench = Bench(client)
+    bench.open()
+    yield bench
+    bench.check_invariant()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import redis
 
 from tests.execution.test_executor import Shop
 from tests.execution.test_second_thoughts import Mind, deletes, holds, sweep
@@ -30,14 +29,6 @@ def shop() -> Iterator[Shop]:
         simulator.add_job("job-1", app_user_id="u-1")
         yield shop
         shop.client.close()
-
-
-@pytest.fixture
-def bench(client: redis.Redis) -> Iterator[Bench]:
-    bench = Bench(client)
-    bench.open()
-    yield bench
-    bench.check_invariant()
 
 
 # -- what comes while an executor looks

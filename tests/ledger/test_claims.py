@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
 
 from tests.support.ledgers import PROJECT, Bench
 from worker.ledger.receipts import Receipts
@@ -18,14 +16,6 @@ from worker.model.states import Lane
 DAY_S = 86_400.0
 A = Ref(PROJECT, "a")
 DEAD: dict[str, Any] = {"cause": "server_error", "status": 500}
-
-
-@pytest.fixture
-def bench(client: redis.Redis) -> Iterator[Bench]:
-    bench = Bench(client)
-    bench.open()
-    yield bench
-    bench.check_invariant()
 
 
 def sweep(bench: Bench, policy: str = "old", **claim: Any) -> None:

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis
 
 from tests.support.ledgers import PROJECT, Bench
 from worker.ledger import counters
 from worker.ledger.types import Ref
 
 LUA = Path(counters.__file__).with_name("lua")
-
-
-@pytest.fixture
-def bench(client: redis.Redis) -> Iterator[Bench]:
-    bench = Bench(client)
-    bench.open()
-    yield bench
-    bench.check_invariant()
 
 
 def ref(job: str) -> list[Ref]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,14 +19,6 @@ from worker.model.errors import RefusedBySafetyRule, Unreachable
 from worker.model.states import Lane
 
 DAY_S = 86_400.0
-
-
-@pytest.fixture
-def bench(client: redis.Redis) -> Iterator[Bench]:
-    bench = Bench(client)
-    bench.open()
-    yield bench
-    bench.check_invariant()
 
 
 # -- request ---------------------------------------------------------------------------------------------------------

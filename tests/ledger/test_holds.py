@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
 
 from tests.support.ledgers import PROJECT, Bench
 from worker.ledger.holds import OnHold
@@ -16,14 +14,6 @@ from worker.ledger.types import Ref
 from worker.model.states import Lane
 
 DAY_S = 86400.0
-
-
-@pytest.fixture
-def bench(client: redis.Redis) -> Iterator[Bench]:
-    bench = Bench(client)
-    bench.open()
-    yield bench
-    bench.check_invariant()
 
 
 def hold(bench: Bench, *jobs: str, **said: Any) -> list[str]:

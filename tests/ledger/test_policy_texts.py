@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import fakeredis
 import pytest
-import redis
 
 from tests.support.ledgers import PROJECT, START_MS, Bench
 from tests.support.retention import POLICY, House
@@ -20,14 +18,6 @@ from worker.services import retention as told
 
 OLD, ASKED, NEW = PolicyText("old", START_MS - 2000), PolicyText("asked", START_MS - 1000), PolicyText("new", START_MS)
 HOUR_S = 3600.0
-
-
-@pytest.fixture
-def bench(client: redis.Redis) -> Iterator[Bench]:
-    bench = Bench(client)
-    bench.open()
-    yield bench
-    bench.check_invariant()
 
 
 def sweep(bench: Bench, *jobs: str, policy_text: PolicyText = ASKED, **claim: Any) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
 
 from tests.support.ledgers import PROJECT, Bench
 from worker.ledger.replays import Replay, Replays, ReplayStage, ReplayState
@@ -15,14 +13,6 @@ from worker.replay.job import step
 
 ID = "replay-1"
 DEAD: dict[str, Any] = {"cause": "server_error", "status": 500, "code": "MSS.00000004"}
-
-
-@pytest.fixture
-def bench(client: redis.Redis) -> Iterator[Bench]:
-    made = Bench(client)
-    made.open()
-    yield made
-    made.check_invariant()
 
 
 def bury(bench: Bench, *jobs: str) -> None:

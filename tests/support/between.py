@@ -8,20 +8,17 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 
-class Between:
-    """`with Between(server) as between:` `server` is a port on loopback or the path of a socket."""
+class Forwarder(ABC):
+    """Listens on loopback; a subclass serves each connection in a thread of its own."""
 
-    def __init__(self, server: int | str) -> None:
-        self.server = server  # of connections that are made from now on
-        self.refusal: bytes | None = None  # what every command is answered with
-        self.seen = 0  # commands that were refused
+    def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._open: set[socket.socket] = set()
         self.port = int(self._listening.getsockname()[1])
-        self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -30,11 +27,6 @@ class Between:
     def __exit__(self, *_: object) -> None:
         self._listening.close()
         self.break_off()
-
-    def refuse(self, error: str | None) -> None:
-        """Answer every command with this error; None: pass them on again."""
-        self.seen = 0
-        self.refusal = f"-{error}\r\n".encode() if error else None
 
     def break_off(self) -> None:
         """End every connection, in the middle of whatever goes over it."""
@@ -48,6 +40,26 @@ class Between:
                 client, _ = self._listening.accept()
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    @abstractmethod
+    def _serve(self, client: socket.socket) -> None:
+        """One connection, to its end."""
+
+
+class Between(Forwarder):
+    """`with Between(server) as between:` `server` is a port on loopback or the path of a socket."""
+
+    def __init__(self, server: int | str) -> None:
+        super().__init__()
+        self.server = server  # of connections that are made from now on
+        self.refusal: bytes | None = None  # what every command is answered with
+        self.seen = 0  # commands that were refused
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    def refuse(self, error: str | None) -> None:
+        """Answer every command with this error; None: pass them on again."""
+        self.seen = 0
+        self.refusal = f"-{error}\r\n".encode() if error else None
 
     def _serve(self, client: socket.socket) -> None:
         family = socket.AF_UNIX if isinstance(self.server, str) else socket.AF_INET

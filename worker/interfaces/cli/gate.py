@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import click
 
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.printing import by_option, json_line, json_option, reason_option, say
+from worker.interfaces.cli.printing import F, by_option, json_line, json_option, reason_option, say
 from worker.services import labels
 from worker.services import pause as pause_service
 
@@ -15,12 +15,15 @@ _account = click.option("--account", metavar="A", help="Which account; needed wh
 _all = click.option("--all", "every", is_flag=True, help="Every account.")
 
 
+def _of_accounts(command: F) -> F:
+    """Which accounts, why and by whom."""
+    for option in (json_option, by_option, reason_option(required=True), _all, _account):
+        command = option(command)
+    return command
+
+
 @click.command()
-@_account
-@_all
-@reason_option(required=True)
-@by_option
-@json_option
+@_of_accounts
 def pause(account: str | None, every: bool, reason: str, by: str | None, as_json: bool) -> None:
     """Stop all calls of an account. Requests are still recorded; a call in progress is finished.
 
@@ -34,11 +37,7 @@ def pause(account: str | None, every: bool, reason: str, by: str | None, as_json
 
 
 @click.command()
-@_account
-@_all
-@reason_option(required=True)
-@by_option
-@json_option
+@_of_accounts
 def resume(account: str | None, every: bool, reason: str, by: str | None, as_json: bool) -> None:
     """Allow calls again, after a pause or before a closed gate retries by itself. The first call is a probe.
 
