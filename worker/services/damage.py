@@ -47,4 +47,6 @@ def what_to_do(one: Damaged) -> str:
         return f"{again}; {drop} discards it"
     if one.name.startswith("holds:"):
         return f"check the hold list (eraser hold list, eraser hold import), then eraser resume --reason R, and {drop}"
+    if one.name in ("gate", "account"):
+        return f"check that nobody had paused the account, and its address, then eraser resume --reason R, and {drop}"
     return f"no deletion waits for it; after a check: {drop}"

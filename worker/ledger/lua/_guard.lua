@@ -25,15 +25,17 @@ function damage(name, why, value)
   end
 end
 
--- Without the hold list nothing is sent until a person has looked: what was on hold cannot be told from the rest.
-local HOLDS = { ['holds:jobs'] = true, ['holds:users'] = true }
+-- Without these nothing is sent until a person has looked: what was on hold cannot be told from the rest, an operator may
+-- have paused, and nobody knows any more which MetaStudio the account belongs to.
+local PAUSES = { ['holds:jobs'] = 'the hold list', ['holds:users'] = 'the hold list', gate = 'the gate',
+  account = 'the address' }
 function spoilt.key_aside(key, why)
   local name = string.gsub(string.sub(key, #PREFIX + 1), '^d:', '')
   raw.call('RENAME', key, PREFIX .. 'aside:' .. name)
   damage(name, why)
-  if HOLDS[name] then
-    spoilt.no_holds = true
-    raw.pcall('HSET', PREFIX .. 'gate', 'paused', 'the hold list was damaged (' .. name .. '): see eraser damaged list',
+  if PAUSES[name] then
+    spoilt.no_holds = spoilt.no_holds or PAUSES[name] == 'the hold list'
+    raw.pcall('HSET', PREFIX .. 'gate', 'paused', PAUSES[name] .. ' was damaged (' .. name .. '): see eraser damaged list',
       'paused_at', tonumber(raw.call('TIME')[1]) * 1000)
   end
 end
