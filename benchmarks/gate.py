@@ -150,12 +150,7 @@ def rss(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
-FIGURES: dict[str, Callable[[], str]] = {
-    "limit": limit,
-    "person": person,
-    "neighbours": neighbours,
-    "outage": outage,
-}
+FIGURES: dict[str, Callable[[], str]] = {"limit": limit, "person": person, "neighbours": neighbours, "outage": outage}
 
 
 def main() -> None:

@@ -134,10 +134,7 @@ HAPPENED: dict[str, Callable[[Scene], object]] = {
     "EraserLedgerElsewhere": lambda s: s.app.redis.hset(f"{s.undertaker.ledger.prefix}account", "endpoint", "x"),
     "EraserScheduleStopped": lambda s: s.app.redis.delete("eraser:schedule"),
 }
-COMES_ALONG = {
-    "EraserDeadLettersGrow": {"EraserDeadLettersWait"},
-    "EraserProjectElsewhere": {"EraserAccountGone"},
-}
+COMES_ALONG = {"EraserDeadLettersGrow": {"EraserDeadLettersWait"}, "EraserProjectElsewhere": {"EraserAccountGone"}}
 
 
 def test_nothing_fires_where_all_is_well(scene: Scene) -> None:

@@ -95,10 +95,7 @@ def test_a_bad_task_is_refused_in_the_log_and_the_worker_goes_on() -> None:
 
 def test_a_message_that_comes_while_the_ledger_is_away_is_recorded_when_it_is_back(tmp_path: Path) -> None:
     """The broker has given it away by then: a task that fails would lose it."""
-    with (
-        EmbeddedRedis(tmp_path / "broker") as broker,
-        Fleet(settings={"ERASER_BROKER_URL": broker.url}) as fleet,
-    ):
+    with EmbeddedRedis(tmp_path / "broker") as broker, Fleet(settings={"ERASER_BROKER_URL": broker.url}) as fleet:
         fleet.plant("patient")
         fleet.start_worker()
         fleet.kill_redis()

@@ -80,10 +80,7 @@ def test_a_broker_of_its_own_that_is_away_does_not_stop_deletions() -> None:
 
 def test_a_broker_of_its_own_that_hangs_does_not_stop_deletions(tmp_path: Path) -> None:
     """Without a timeout the first wake-up never came back: the dispatcher stood still, and executors with leases."""
-    with (
-        EmbeddedRedis(tmp_path / "broker") as broker,
-        Fleet(settings={"ERASER_BROKER_URL": broker.url}) as fleet,
-    ):
+    with EmbeddedRedis(tmp_path / "broker") as broker, Fleet(settings={"ERASER_BROKER_URL": broker.url}) as fleet:
         fleet.plant("meanwhile", "afterwards")
         worker = fleet.start_worker()
         assert broker.pid

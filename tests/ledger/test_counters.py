@@ -68,11 +68,7 @@ def test_what_people_do_with_dead_letters_is_counted(bench: Bench) -> None:
     bench.ledger.restore(ref("b"), why="T-1", by="ann")
     events = bench.counters().events
     assert events["deletion.died", "server_error"] == 2, "a restored letter did not die again"
-    for event in (
-        ("deletion.discarded", ""),
-        ("deletion.restored", ""),
-        ("deletion.replayed", ""),
-    ):
+    for event in (("deletion.discarded", ""), ("deletion.restored", ""), ("deletion.replayed", "")):
         assert events[event] == 1
 
 

@@ -32,12 +32,7 @@ from worker.services import metrics, status
 
 EVERY = int(os.environ.get("DAMAGE_EVERY", "29"))  # one in so many ways to damage it; 1 takes a quarter of an hour
 PARTS = 6
-PAUSES = {
-    "holds:jobs": "the hold list",
-    "holds:users": "the hold list",
-    "gate": "the gate",
-    "account": "the address",
-}
+PAUSES = {"holds:jobs": "the hold list", "holds:users": "the hold list", "gate": "the gate", "account": "the address"}
 COMES_AGAIN = (":ends:", ":wakeups", ":departures", ":waiting")  # in moments, or counts a minute; nothing is told of it
 RECORD = f"eraser:{{default}}:d:{PROJECT}/job-1"
 

@@ -104,12 +104,7 @@ header_name = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,10}", fullmatch=True)
     sk=st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=50),
 )
 def test_any_request_is_signed_as_the_official_sdk_signs_it(
-    method: str,
-    segments: list[str],
-    query: list[tuple[str, str]],
-    headers: dict[str, str],
-    body: bytes,
-    sk: str,
+    method: str, segments: list[str], query: list[tuple[str, str]], headers: dict[str, str], body: bytes, sk: str
 ) -> None:
     for reserved in ("content-type", "x-sdk-content-sha256", "authorization"):
         headers.pop(reserved, None)  # these change what the SDK signs, not how

@@ -8,13 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.rules.backoff import (
-    JITTER,
-    RETRY_AFTER_MOST_S,
-    THROTTLED_MOST_S,
-    THROTTLED_RETRY_AFTER_MOST_S,
-    Backoff,
-)
+from worker.rules.backoff import JITTER, RETRY_AFTER_MOST_S, THROTTLED_MOST_S, THROTTLED_RETRY_AFTER_MOST_S, Backoff
 
 SCHEDULE = Backoff(retry=(10.0, 30.0, 120.0), not_deletable=(60.0, 600.0))
 RANDOM = st.floats(0, 1, exclude_max=True)

@@ -7,17 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.model.errors import UsageError
-from worker.services.times import (
-    absolute,
-    left,
-    parse_past,
-    parse_span,
-    parse_time,
-    relative,
-    rfc3339,
-    span,
-    when,
-)
+from worker.services.times import absolute, left, parse_past, parse_span, parse_time, relative, rfc3339, span, when
 
 NOW = 1_795_324_203_123.0  # 2026-11-22 05:10:03.123 UTC
 

@@ -14,14 +14,7 @@ import pytest
 
 from tests.support.caller import Caller, Response
 from worker.model.errors import UsageError
-from worker.simulator import (
-    DEMO_DOMAIN,
-    DEMO_PASSWORD,
-    DEMO_USER,
-    TOKEN_CANARY,
-    Simulator,
-    SimulatorControl,
-)
+from worker.simulator import DEMO_DOMAIN, DEMO_PASSWORD, DEMO_USER, TOKEN_CANARY, Simulator, SimulatorControl
 
 OTHER_PROJECT = "ffff768a2c8026af2f8bc00f4b0d3b7c"
 PATH = "/v3/auth/tokens?nocatalog=true"

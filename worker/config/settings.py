@@ -11,15 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from worker.config.accounts import (
-    DEFAULT,
-    Account,
-    CredentialsReference,
-    default_rate,
-    nearest,
-    place,
-    read_accounts,
-)
+from worker.config.accounts import DEFAULT, Account, CredentialsReference, default_rate, nearest, place, read_accounts
 from worker.config.durations import format_duration, format_schedule
 from worker.config.environment import (
     EVERY,
@@ -35,14 +27,7 @@ from worker.config.environment import (
 from worker.config.files import path_named
 from worker.config.logins import login_of_environment
 from worker.config.namespace import NAMESPACE
-from worker.config.urls import (
-    broker_form,
-    check_broker_url,
-    check_hosts,
-    check_redis_url,
-    is_loopback,
-    masked,
-)
+from worker.config.urls import broker_form, check_broker_url, check_hosts, check_redis_url, is_loopback, masked
 from worker.model.errors import SettingsError
 
 KNOWN = (

@@ -112,8 +112,7 @@ class Play:
         record = self._settled_record(part)
         ms = (record.finished_at or 0) - record.requested_at
         self.audience.tell(
-            "user lane",
-            f"a person's deletion overtook {waiting} others: {record.state} {ms:.0f} ms after the request",
+            "user lane", f"a person's deletion overtook {waiting} others: {record.state} {ms:.0f} ms after the request"
         )
 
     def _a_producer_asks(self) -> None:
@@ -124,8 +123,7 @@ class Play:
             record = self._settled_record(part)
         ms = (record.finished_at or 0) - sent
         self.audience.tell(
-            "any producer",
-            f'send_task("eraser.delete", …) of a plain Celery app: {record.state} {ms:.0f} ms later',
+            "any producer", f'send_task("eraser.delete", …) of a plain Celery app: {record.state} {ms:.0f} ms later'
         )
 
     def _outage(self) -> None:

@@ -15,9 +15,7 @@ from worker.ledger.pseudonyms import Pseudonyms
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.script_runner import ScriptRunner
-from worker.ledger.types import (
-    GatePolicy,
-)
+from worker.ledger.types import GatePolicy
 
 ROOM_CHECK_S = 1.0  # how long "there is room" is believed
 BEGINNING = {"ops": "0", "idem": "0", Key.POLICY_TEXTS_WANTED: "0"}

@@ -15,12 +15,7 @@ from worker.ledger.redis_errors import why_away
 from worker.ledger.redis_read import info
 from worker.ledger.schema.keys import Key
 from worker.ledger.script_runner import BATCH, connect
-from worker.ledger.types import (
-    Accepted,
-    DeletionRequest,
-    Ref,
-    lean,
-)
+from worker.ledger.types import Accepted, DeletionRequest, Ref, lean
 from worker.model.errors import RefusedBySafetyRule, Unreachable
 
 __all__ = ["BATCH", "Ledger", "connect"]

@@ -9,16 +9,7 @@ from typing import Any
 
 from worker.config.clock import elapsed
 from worker.ledger.account import AccountLedger
-from worker.ledger.types import (
-    Lease,
-    PolicyText,
-    Ref,
-    Settlement,
-    TakeResult,
-    Trial,
-    Tried,
-    lean,
-)
+from worker.ledger.types import Lease, PolicyText, Ref, Settlement, TakeResult, Trial, Tried, lean
 from worker.model.states import Lane
 
 

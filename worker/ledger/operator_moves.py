@@ -9,11 +9,7 @@ from worker.ledger.account import AccountLedger
 from worker.ledger.audit_actions import ActionName, AuditAction
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
-from worker.ledger.types import (
-    Rebound,
-    Ref,
-    lean,
-)
+from worker.ledger.types import Rebound, Ref, lean
 from worker.model.states import Lane
 
 RESTORABLE_S = 30 * 86400.0  # how long a discarded letter can be taken back

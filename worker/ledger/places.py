@@ -57,11 +57,7 @@ class Places:
     """
 
     def __init__(
-        self,
-        client: redis.Redis,
-        account_of: Callable[[str], str],
-        ledger: Callable[[str], Ledger],
-        keys: Keys = OURS,
+        self, client: redis.Redis, account_of: Callable[[str], str], ledger: Callable[[str], Ledger], keys: Keys = OURS
     ) -> None:
         self._client = client
         self._account_of = account_of

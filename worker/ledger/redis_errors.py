@@ -33,11 +33,7 @@ _REFUSED = re.compile(
     r"ACL failure in script|user executing the script can't|unknown (?:redis )?command", re.IGNORECASE
 )
 # Waiting a few seconds will not help: a person has to know at once.
-FOR_A_PERSON = (
-    exceptions.OutOfMemoryError,
-    exceptions.AuthenticationError,
-    exceptions.NoPermissionError,
-)
+FOR_A_PERSON = (exceptions.OutOfMemoryError, exceptions.AuthenticationError, exceptions.NoPermissionError)
 
 
 def is_forbidden(error: redis.RedisError) -> bool:

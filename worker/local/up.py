@@ -103,13 +103,7 @@ class Household:
         for name, command in commands.items():
             grace_s = self.settings.call_timeout + 10.0 if name == "worker" else 5.0
             child = Child(
-                name,
-                command,
-                theirs,
-                self.directory,
-                self.guard,
-                grace_s=grace_s,
-                killed_grace_s=GUARD_GRACE_S,
+                name, command, theirs, self.directory, self.guard, grace_s=grace_s, killed_grace_s=GUARD_GRACE_S
             )
             self.children.append(child)
             child.start()

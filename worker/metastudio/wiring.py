@@ -55,10 +55,6 @@ def _tokens(login: LoginReference, environ: Mapping[str, str]) -> IamTokens:
             f"set it (in TOML: iam_endpoint) to https://HOST, such as {iam_endpoint_of('cn-north-4')}",
         )
     source = LoginSource(
-        login.user,
-        login.domain,
-        environ=environ,
-        password_env=login.password_env,
-        password_file=login.password_file,
+        login.user, login.domain, environ=environ, password_env=login.password_env, password_file=login.password_file
     )
     return IamTokens(source, endpoint=login.endpoint)

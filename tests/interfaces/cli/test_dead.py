@@ -14,9 +14,7 @@ from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.waiting import wait_until
 
-GROUP = {
-    *("group", "cause", "status", "code", "count", "first_seen", "last_seen", "last_replay", "oldest_deadline"),
-}
+GROUP = {*("group", "cause", "status", "code", "count", "first_seen", "last_seen", "last_replay", "oldest_deadline")}
 LETTER = {
     *(
         "project_id",
@@ -378,16 +376,7 @@ def test_a_group_that_was_discarded_is_restored_after_a_plan(command: Command, s
     planned = command("dead", "restore", "server", "--json")
     assert (planned.code, planned.json) == (
         3,
-        [
-            {
-                "what": FAILED,
-                "will_be_restored": 5,
-                "skipped": [],
-                "groups": {FAILED: 5},
-                "cap": 100,
-                "over_cap": False,
-            }
-        ],
+        [{"what": FAILED, "will_be_restored": 5, "skipped": [], "groups": {FAILED: 5}, "cap": 100, "over_cap": False}],
     )
     assert command("dead", "discard", "r-1", "d-1", "--reason", "T", "--json").json[0]["will_be_discarded"] == 2
     assert command("dead", "restore", "server").code == 3

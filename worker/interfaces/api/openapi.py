@@ -55,13 +55,7 @@ _SAID: Data = {
 def _order(name: str, schema: Data) -> Data:
     properties = {name: schema, **_SAID}
     never = {"required": ["after", "at"]}
-    return {
-        "type": "object",
-        "required": [name],
-        "properties": properties,
-        "additionalProperties": False,
-        "not": never,
-    }
+    return {"type": "object", "required": [name], "properties": properties, "additionalProperties": False, "not": never}
 
 
 _CLAIM = {"requested_by": TEXT, "reason": TEXT, "run": TEXT}
@@ -247,10 +241,7 @@ _PATHS: Data = {
             "summary": "What has finished since a cursor, oldest first. Scope `read`.",
             "description": "Finished: deleted, gone, cancelled or discarded. A dead letter waits for an operator.",
             "parameters": [_CURSOR, _LIMIT],
-            "responses": {
-                "200": {"description": "Receipts.", **as_json(ref("Settled"))},
-                **_wrong(410, *_ALL),
-            },
+            "responses": {"200": {"description": "Receipts.", **as_json(ref("Settled"))}, **_wrong(410, *_ALL)},
         },
     },
     "/api/projects/{project_id}/deletions/{job_id}": {

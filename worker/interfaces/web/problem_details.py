@@ -14,14 +14,7 @@ import redis
 from starlette.responses import Response
 
 from worker.interfaces.web.bounded_pool import Busy
-from worker.model.errors import (
-    EraserError,
-    OtherEndpoint,
-    RefusedBySafetyRule,
-    UnknownProject,
-    Unreachable,
-    UsageError,
-)
+from worker.model.errors import EraserError, OtherEndpoint, RefusedBySafetyRule, UnknownProject, Unreachable, UsageError
 from worker.services.show import DamagedJob, UnknownJob
 
 MEDIA_TYPE = "application/problem+json"

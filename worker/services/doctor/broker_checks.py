@@ -28,12 +28,7 @@ def look(context: AppContext, url: str) -> Iterator[Row]:
         takers = sorted(name for name, queues in fields.items() if ours & {queue["name"] for queue in queues})
         if takers:
             todo = "give them queues of their own: they discard messages they do not know"
-            yield (
-                "foreign workers",
-                "wrong",
-                f"{', '.join(takers[:5])} of another application read our queues",
-                todo,
-            )
+            yield ("foreign workers", "wrong", f"{', '.join(takers[:5])} of another application read our queues", todo)
         else:
             yield "foreign workers", "ok", "none of those that answer reads our queues", ""
         with app.connection_for_read() as connection:
