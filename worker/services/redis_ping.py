@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
 
 import redis
 
@@ -12,26 +14,23 @@ from worker.ledger.deletions import connect
 from worker.ledger.redis_errors import is_away, why_away
 from worker.model.errors import Unreachable
 
+T = TypeVar("T")
+
 PATIENCE_S = 3.5  # together with the start of the program less than the promised 5 s
 _NEXT = "check that it runs and that ERASER_REDIS_URL is right (`eraser doctor` has details); nothing was done"
 
 
 def require_redis(url: str, *, patience_s: float = PATIENCE_S) -> None:
     """Raise `Unreachable` unless Redis answers. In a thread, because name lookups have no timeout."""
-    problem: list[Exception | None] = []
 
     def ping() -> None:
-        try:
-            with connect(url, timeout_s=patience_s) as client:
-                client.ping()
-            problem.append(None)
-        except Exception as error:  # the caller reports any error
-            problem.append(error)
+        with connect(url, timeout_s=patience_s) as client:
+            client.ping()
 
-    if not in_time(ping, patience_s):
-        raise Unreachable(f"Redis at {masked(url)} gives no answer: {_NEXT}")
-    if (error := problem[0]) is not None:
-        raise Unreachable(f"Redis at {masked(url)} {_why(error)}: {_NEXT}")
+    try:
+        in_time(ping, patience_s)
+    except Exception as error:
+        raise Unreachable(f"Redis at {masked(url)} {_why(error)}: {_NEXT}") from None
 
 
 def no_writes(client: redis.Redis, key: str) -> str:
@@ -51,12 +50,18 @@ def no_writes(client: redis.Redis, key: str) -> str:
     return ""
 
 
-def in_time(work: Callable[[], None], patience_s: float) -> bool:
-    """Whether `work` ended in time; if not, it is left running."""
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(patience_s)
-    return not thread.is_alive()
+def in_time(work: Callable[[], T], patience_s: float) -> T:
+    """What `work` returns or raises; `TimeoutError` if it does not end in time: then it is left running."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future.result(patience_s)
 
 
 def _why(error: Exception) -> str:
@@ -64,7 +69,7 @@ def _why(error: Exception) -> str:
         return "refuses the user or the password"
     if isinstance(error, redis.exceptions.BusyLoadingError):
         return "is still loading its data; try again in a moment"
-    if isinstance(error, redis.exceptions.TimeoutError):
+    if isinstance(error, TimeoutError | redis.exceptions.TimeoutError):
         return "gives no answer"
     if isinstance(error, redis.exceptions.ConnectionError):
         return "cannot be reached"

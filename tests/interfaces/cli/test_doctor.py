@@ -247,9 +247,9 @@ class Says(redis.Redis):
 def test_what_redis_says_of_itself_is_judged(
     undertaker: Undertaker, check: str, info: dict[str, Any], config: str | None, verdict: str, says: str
 ) -> None:
-    rows = {row[0]: row for row in redis_checks.look(Says(undertaker.redis, info, config=config))}
-    assert rows[check][1] == verdict
-    assert says in rows[check][3]
+    found = {one.name: one for one in redis_checks.look(Says(undertaker.redis, info, config=config))}
+    assert found[check].verdict == verdict
+    assert says in found[check].todo
 
 
 def test_it_tells_the_tokens_of_the_http_api_and_what_is_wrong_with_their_file(

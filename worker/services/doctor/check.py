@@ -33,10 +33,22 @@ class Check:
         return {"check": self.name, "verdict": self.verdict.value, "found": self.found, "todo": self.todo or None}
 
 
+def ok(name: str, found: str) -> Check:
+    return Check(name, Level.OK, found)
+
+
+def warning(name: str, found: str, todo: str) -> Check:
+    return Check(name, Level.WARNING, found, todo)
+
+
+def wrong(name: str, found: str, todo: str) -> Check:
+    return Check(name, Level.WRONG, found, todo)
+
+
 def clock_check(name: str, apart_s: float, whose: str, todo: str) -> Check:
     if abs(apart_s) < 2:
-        return Check(name, Level.OK, f"{whose} agrees with this machine's")
+        return ok(name, f"{whose} agrees with this machine's")
     found = f"{whose} is {span(apart_s)} {'ahead of' if apart_s > 0 else 'behind'} this machine's"
     if abs(apart_s) > SKEW_S:
-        return Check(name, Level.WRONG, found, todo)
-    return Check(name, Level.WARNING if abs(apart_s) > 5 else Level.OK, found, todo if abs(apart_s) > 5 else "")
+        return wrong(name, found, todo)
+    return warning(name, found, todo) if abs(apart_s) > 5 else ok(name, found)

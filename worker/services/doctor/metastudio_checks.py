@@ -12,7 +12,7 @@ from worker.metastudio.response import Listing
 from worker.model.errors import EraserError
 from worker.rules.classify import shows_jobs
 from worker.services import labels
-from worker.services.doctor.check import Check, Level, clock_check
+from worker.services.doctor.check import Check, clock_check, ok, warning, wrong
 
 
 def look(app: AppContext, account: Account) -> Iterator[Check]:
@@ -22,22 +22,22 @@ def look(app: AppContext, account: Account) -> Iterator[Check]:
     name = f"credentials of {account.name}"
     if account.endpoint is None:
         todo = "nothing on a machine that only records requests; on a worker set ERASER_REGION or ERASER_ENDPOINT"
-        yield Check(name, Level.WARNING, "no region and no endpoint: no call can be made from here", todo)
+        yield warning(name, "no region and no endpoint: no call can be made from here", todo)
         return
     project = app.home(account.name)
     if project is None:
         todo = "set HUAWEICLOUD_SDK_PROJECT_ID, or the account's projects in ERASER_CONFIG"
-        yield Check(name, Level.WARNING, "not tried: no project is known", todo)
+        yield warning(name, "not tried: no project is known", todo)
         return
     try:
         client, _ = app.client(account.name)
         listing = client.list(project, limit=1)
     except KeyBlocked as error:
         todo = f"correct it, then: eraser resume --account {account.name} --reason R"
-        yield Check(name, Level.WRONG, f"not tried: {error.said}", todo)
+        yield wrong(name, f"not tried: {error.said}", todo)
         return
     except EraserError as error:
-        yield Check(name, Level.WRONG, str(error), "set what it names")
+        yield wrong(name, str(error), "set what it names")
         return
     yield _credentials(name, account, listing, project)
     if listing.response.date is not None and not listing.response.of_iam:
@@ -54,27 +54,27 @@ def _credentials(name: str, account: Account, listing: Listing, project: str) ->
     if response.of_iam and login is not None:
         todo = f"check user {login.user}, domain {login.domain}, the password and the project; or sign with AK/SK"
         found = said or labels.SILENCES.get(str(response.failure), str(response.failure))
-        return Check(name, Level.WRONG, f"no token from IAM at {login.endpoint}: {found}", todo)
+        return wrong(name, f"no token from IAM at {login.endpoint}: {found}", todo)
     match response.status:
         case 200 if listing.count == 0:
             todo = (
                 f"if there should be jobs in project {project}: the key may belong to another tenant or user, or jobs "
                 "to app users; jobs that are not listed become not_visible, never gone"
             )
-            return Check(name, Level.WARNING, f"accepted by {where}, but sees no job", todo)
+            return warning(name, f"accepted by {where}, but sees no job", todo)
         case 200 if shows_jobs(listing, project) is None and listing.count is not None:
             todo = "ask MetaStudio's support: such a list proves nothing, and no sweep uses it"
-            return Check(name, Level.WRONG, f"accepted by {where}, but its list contradicts itself", todo)
+            return wrong(name, f"accepted by {where}, but its list contradicts itself", todo)
         case 200 if listing.count is not None:
-            return Check(name, Level.OK, f"accepted by {where}; sees {labels.count(listing.count, 'job')}")
+            return ok(name, f"accepted by {where}; sees {labels.count(listing.count, 'job')}")
         case None:
             failure = labels.SILENCES.get(str(response.failure), str(response.failure))
-            return Check(name, Level.WRONG, f"{account.endpoint}: {failure}", "check the endpoint, DNS and firewalls")
+            return wrong(name, f"{account.endpoint}: {failure}", "check the endpoint, DNS and firewalls")
         case 401:
-            return Check(name, Level.WRONG, f"refused: {said}", "check the key, its secret and the clock")
+            return wrong(name, f"refused: {said}", "check the key, its secret and the clock")
         case 403 | 404:
-            return Check(name, Level.WRONG, f"refused: {said}", "check region, project id and the key's permissions")
+            return wrong(name, f"refused: {said}", "check region, project id and the key's permissions")
         case 429:
-            return Check(name, Level.WARNING, f"throttled: {said}", "try again in a minute")
+            return warning(name, f"throttled: {said}", "try again in a minute")
         case _:
-            return Check(name, Level.WRONG, f"no usable answer: {said}", "try again; workers do so by themselves")
+            return wrong(name, f"no usable answer: {said}", "try again; workers do so by themselves")

@@ -11,7 +11,8 @@ from worker.ledger.receipts import DAY_MS
 from worker.model.errors import SettingsError
 from worker.receipts.dayfiles import DayFiles, DayFileWrong
 from worker.services import status
-from worker.services.doctor.redis_checks import Row, megabytes
+from worker.services.doctor.check import Check, ok, warning, wrong
+from worker.services.doctor.redis_checks import megabytes
 from worker.services.labels import count, plain
 from worker.services.receipts_export import signer
 from worker.services.times import span
@@ -20,15 +21,15 @@ LATE_MS = 3_600_000.0  # after the end of a day
 UNSEALED_MS = 60_000.0
 
 
-def look(app: AppContext) -> Iterator[Row]:
+def look(app: AppContext) -> Iterator[Check]:
     """Check each account's receipts and their settings. Raises `Unreachable`."""
     try:
         signer(app)
     except SettingsError as error:
-        yield "receipt key", "wrong", str(error), f"correct {error.name}, or unset it"
+        yield wrong("receipt key", str(error), f"correct {error.name}, or unset it")
     directory = app.settings.receipts_dir
     if directory is not None and not _can_write(directory):
-        yield "receipts", "wrong", f"{directory} cannot be written", "correct ERASER_RECEIPTS_DIR, or its owner"
+        yield wrong("receipts", f"{directory} cannot be written", "correct ERASER_RECEIPTS_DIR, or its owner")
     _, workers = status.workers(app)
     for account in app.settings.accounts:
         messages = [
@@ -37,7 +38,7 @@ def look(app: AppContext) -> Iterator[Row]:
         yield _elsewhere(app, account, messages) or _account(app, account)
 
 
-def _elsewhere(app: AppContext, account: str, messages: list[str]) -> Row | None:
+def _elsewhere(app: AppContext, account: str, messages: list[str]) -> Check | None:
     """The reasons of workers that archive nothing, and the result of the same check here."""
     try:
         if directory := app.settings.receipts_dir:
@@ -46,30 +47,30 @@ def _elsewhere(app: AppContext, account: str, messages: list[str]) -> Row | None
         messages = [str(error), *messages]
     if not messages:
         return None
-    return f"receipts of {account}", "wrong", plain(messages[0]), "one directory for all workers: see docs/proof.md"
+    return wrong(f"receipts of {account}", plain(messages[0]), "one directory for all workers: see docs/proof.md")
 
 
-def _account(app: AppContext, account: str) -> Row:
+def _account(app: AppContext, account: str) -> Check:
     name, receipts = f"receipts of {account}", app.receipts(account)
     now, progress = app.queries(account).now_ms(), receipts.progress()
     if not progress.n:
-        return name, "ok", "none yet", ""
+        return ok(name, "none yet")
     held = progress.n - progress.archived.n
     found = f"{count(held, 'receipt')} in Redis, {megabytes(receipts.bytes_used())}"
     found += f"; {progress.archived.n:,} in files" if progress.archived.n else ""
     if missing := receipts.missing():
         which = f"{missing:,} of them missing: they were removed from Redis"
-        return name, "wrong", f"{found}; {which}", f"eraser receipts export --account {account}, which says where"
+        return wrong(name, f"{found}; {which}", f"eraser receipts export --account {account}, which says where")
     unsealed = receipts.read_page(progress.sealed.id, limit=1)
     if unsealed and now - unsealed[0].settled_ms > UNSEALED_MS:
         late = span((now - unsealed[0].settled_ms) / 1000)
-        return name, "warning", f"{found}; not sealed for {late}", "start a worker: celery -A worker worker"
+        return warning(name, f"{found}; not sealed for {late}", "start a worker: celery -A worker worker")
     oldest = receipts.read_page(progress.archived.id, limit=1)
     if oldest and now > (progress.day(oldest[0].settled_ms, now) + 1) * DAY_MS + LATE_MS:
         age = span((now - oldest[0].settled_ms) / 1000)
         todo = "set ERASER_RECEIPTS_DIR for a worker; if it is set, its log says receipts.not_archived and why"
-        return name, "warning", f"{found}; the oldest of {age} ago: they never leave Redis", todo
-    return name, "ok", found, ""
+        return warning(name, f"{found}; the oldest of {age} ago: they never leave Redis", todo)
+    return ok(name, found)
 
 
 def _can_write(directory: Path) -> bool:
