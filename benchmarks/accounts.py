@@ -19,7 +19,8 @@ from benchmarks.gate import EARNEST, RATE
 from benchmarks.processes import cpu_s, rss
 from tests.acceptance.fleet import Fleet, Process
 from worker.execution.app_context import AppContext
-from worker.ledger.types import DeletionRequest, Ref
+from worker.ledger.types import DeletionRequest
+from worker.model.target import Target
 from worker.services.request import record
 
 WARM_S = 10.0  # starts, first probes, connections
@@ -60,7 +61,7 @@ def busy(accounts: int, seconds: float) -> str:
         for n in range(accounts):
             jobs = [f"job-{k:05d}" for k in range(1, each + 1)]
             fleet.metastudio.fill(each, project=f"project-{n:03d}")
-            list(record(app, (Ref(f"project-{n:03d}", job) for job in jobs), DeletionRequest(), lambda *_: None))
+            list(record(app, (Target(f"project-{n:03d}", job) for job in jobs), DeletionRequest(), lambda *_: None))
         threads = accounts * 2 // 3 + 2
         workers = start(fleet, env, 2, threads)
         fleet.wait(lambda: fleet.metastudio.stats()["effects"] > 0, "the first deletion")

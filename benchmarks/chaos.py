@@ -31,8 +31,8 @@ from tests.acceptance.judge import everything
 from tests.acceptance.test_failover import follow, listen, replica_of, server_of
 from tests.support.between import Between
 from tests.support.waiting import wait_until
-from worker.ledger.types import Ref
 from worker.model.errors import EraserError
+from worker.model.target import Target
 
 WORKERS = 3
 SETTINGS = {
@@ -171,7 +171,7 @@ class Campaign:
         for ref in app:
             holder: Any = client.hget(f"{prefix}d:{ref.decode()}", "wrk")
             if holder and holder.decode().split(":")[1] == str(worker.pid):
-                jobs.add(Ref.parse(ref.decode()).job_id)
+                jobs.add(Target.parse(ref.decode()).id)
         return jobs
 
     def _cut_network(self) -> None:

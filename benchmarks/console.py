@@ -27,9 +27,10 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from worker.ledger.deletions import Ledger, connect
-from worker.ledger.types import DeletionRequest, GatePolicy, GateSignal, Ref, Settlement
+from worker.ledger.types import DeletionRequest, GatePolicy, GateSignal, Settlement
 from worker.local.embedded import EmbeddedRedis
 from worker.model.states import Lane
+from worker.model.target import Target
 
 PROJECT = "0605768a2c8026af2f8bc00f4b0d3b7c"
 FAST = GatePolicy(interval=0.0001, lease=60_000, look_interval=0.0001, max_calls=100_000, outage_after=10_000_000)
@@ -68,7 +69,7 @@ def fill(url: str, deletions: int, dead: int) -> None:
     ledger = Ledger(connect(url), "default", FAST)
     ledger.client.hset(ledger.prefix + "gate", "good:k1", "1")
     names = [f"dead-{n:06d}" for n in range(dead)] + [f"done-{n:06d}" for n in range(dead)]
-    ledger.request([Ref(PROJECT, name) for name in names], DeletionRequest(lane=Lane.USER, by="bench", why="T-1"))
+    ledger.request([Target(PROJECT, name) for name in names], DeletionRequest(lane=Lane.USER, by="bench", why="T-1"))
     settlement = None
     for _ in range(len(names) + 1):
         lease = (turn := ledger.take(worker="w1", key="k1", settlement=settlement)).lease
@@ -76,13 +77,13 @@ def fill(url: str, deletions: int, dead: int) -> None:
             assert turn.wait_s is None, turn
             break
         settlement = _settlement(lease.ref, lease.token)
-    waiting = [Ref(PROJECT, f"wait-{n:06d}") for n in range(deletions - len(names))]
+    waiting = [Target(PROJECT, f"wait-{n:06d}") for n in range(deletions - len(names))]
     ledger.request(waiting, DeletionRequest(lane=Lane.BULK, by="bench", why="T-2"))
 
 
-def _settlement(ref: Ref, token: str) -> Settlement:
-    died = ref.job_id.startswith("dead")
-    status, code = (500, CODES[int(ref.job_id[5:]) % len(CODES)]) if died else (200, None)
+def _settlement(ref: Target, token: str) -> Settlement:
+    died = ref.id.startswith("dead")
+    status, code = (500, CODES[int(ref.id[5:]) % len(CODES)]) if died else (200, None)
     attempt = {"status": status, "code": code, "request_id": "9f1c2d3e4b5a", "ms": 41, "outcome": "failed"}
     return Settlement(
         ref=ref,

@@ -26,7 +26,8 @@ from benchmarks import queues as waiting
 from benchmarks.gate import EARNEST
 from benchmarks.processes import cpu_s
 from tests.acceptance.fleet import Fleet, Process
-from worker.ledger.types import DeletionRequest, Ref
+from worker.ledger.types import DeletionRequest
+from worker.model.target import Target
 from worker.services.request import record
 from worker.simulator import DEMO_PROJECT
 
@@ -137,7 +138,7 @@ class Bench:
 
     def fill_queue(self, row: Row, jobs: int) -> None:
         if row.ours:
-            refs = (Ref(DEMO_PROJECT, f"job-{n:05d}") for n in range(1, jobs + 1))
+            refs = (Target(DEMO_PROJECT, f"job-{n:05d}") for n in range(1, jobs + 1))
             list(record(self.fleet.app, refs, DeletionRequest(), lambda *_: None))
         elif row.sender:
             sender = self._start("sender", row.sender, jobs, ours=False)

@@ -16,9 +16,10 @@ from tests.acceptance.fleet import Fleet
 from worker.config.accounts import DEFAULT
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.receipts import Receipts
-from worker.ledger.types import DeletionRequest, Lease, Ref, Settlement
+from worker.ledger.types import DeletionRequest, Lease, Settlement
 from worker.metastudio.response import Body, Response
 from worker.model.states import State
+from worker.model.target import Target
 from worker.rules.outcome import OutcomeRules
 from worker.services import listing
 from worker.services.request import record
@@ -62,7 +63,7 @@ def accepted(fleet: Fleet, count: int) -> Iterator[str]:
 def waiting(fleet: Fleet, count: int) -> Iterator[str]:
     """Bytes in Redis, and what a worker does and holds while nothing is due."""
     before = used_memory_when_empty(fleet)
-    refs = (Ref(DEMO_PROJECT, job) for job in ids(count))
+    refs = (Target(DEMO_PROJECT, job) for job in ids(count))
     list(record(fleet.app, refs, DeletionRequest(why="TICKET-4711", delay_s=86_400), lambda *_: None))
     yield f"{count:,} waiting: {(used_memory(fleet) - before) / count:.0f} bytes of Redis each"
     worker = fleet.start_worker("-c", "32")
@@ -85,7 +86,7 @@ def final(fleet: Fleet, count: int) -> Iterator[str]:
     policy = replace(fleet.ledger.policy, interval=0.001, max_calls=10**6)
     ledger = Ledger(fleet.client, DEFAULT, policy)
     names = iter(ids(count))
-    while batch := [Ref(DEMO_PROJECT, job) for job in islice(names, BATCH)]:
+    while batch := [Target(DEMO_PROJECT, job) for job in islice(names, BATCH)]:
         ledger.request(batch, DeletionRequest(why="TICKET-4711"))
         _settle_all(ledger, fleet)
     fleet.client.delete(ledger.prefix + "departures")  # a pace without end keeps the last second's million calls there

@@ -19,8 +19,9 @@ from typing import Any
 from tests.acceptance.fleet import Fleet
 from worker.config.accounts import DEFAULT
 from worker.ledger.keys import OURS
-from worker.ledger.types import DeletionRequest, Ref
+from worker.ledger.types import DeletionRequest
 from worker.model.states import Lane
+from worker.model.target import Target
 from worker.services.request import record
 from worker.simulator import DEMO_PROJECT
 
@@ -74,8 +75,8 @@ def person(waiting: int = 100_000, people: int = 200) -> str:
         fleet.wait_until_settled(20)
         asked: dict[str, float] = {}
         for n in range(people):
-            ref = Ref(DEMO_PROJECT, f"person-{n:04d}")
-            asked[ref.job_id] = time.time()
+            ref = Target(DEMO_PROJECT, f"person-{n:04d}")
+            asked[ref.id] = time.time()
             list(record(fleet.app, [ref], DeletionRequest(lane=Lane.USER), notify))
             time.sleep(random.uniform(0.2, 0.8))
         fleet.wait(lambda: fleet.queries.status().due["user"] == 0, "every person's deletion is sent")
@@ -101,7 +102,7 @@ def neighbours(deletions: int = 300) -> str:
         fleet.wait(lambda: fleet.heard() >= 3, "three workers")
         dead_ledger = type(fleet.ledger)(fleet.client, "dead", fleet.ledger.policy)
         dead.plant(*jobs)
-        dead_ledger.request([Ref(DEMO_PROJECT, job) for job in jobs], DeletionRequest())
+        dead_ledger.request([Target(DEMO_PROJECT, job) for job in jobs], DeletionRequest())
         fleet.app.wake("dead", 0)
         fleet.wait(lambda: dead.metastudio.stats()["effects"] > 10, "the other account works well at first")
         dead.metastudio.outage("hang")

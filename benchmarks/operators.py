@@ -15,8 +15,8 @@ import redis
 from benchmarks.reckoning import Word
 from tests.acceptance.fleet import Fleet
 from worker.ledger.holds import HoldList
-from worker.ledger.types import Ref
 from worker.model.errors import EraserError
+from worker.model.target import Target
 from worker.simulator import DEMO_PROJECT
 
 ACKNOWLEDGED = ("cancelled", "held", "may_be_deleted")  # nothing more is sent; `in_flight` says that something is
@@ -48,20 +48,20 @@ class Operators:
             with contextlib.suppress(EraserError, redis.RedisError):
                 waiting: Any = self._fleet.client.zrandmember(f"{self._fleet.ledger.prefix}due:bulk", 1)
                 for member in waiting:
-                    ref = Ref.parse(member.decode())
+                    ref = Target.parse(member.decode())
                     (self._cancel if self._chance.random() < 0.15 else self._hold)(ref)
                 if self._held and self._chance.random() < 0.7:
                     self._let_go(self._held.pop(0))
         for word in self._held:
             self._let_go(word)
 
-    def _cancel(self, ref: Ref) -> None:
-        self.tried_to_cancel.add(ref.job_id)
+    def _cancel(self, ref: Target) -> None:
+        self.tried_to_cancel.add(ref.id)
         ((_, result),) = self._fleet.ledger.cancel([ref], why="T-1")
-        self._heard(Word(ref.job_id, "cancel", time.monotonic()), result)
+        self._heard(Word(ref.id, "cancel", time.monotonic()), result)
 
-    def _hold(self, ref: Ref) -> None:
-        word = Word(ref.job_id, "hold", float("inf"))
+    def _hold(self, ref: Target) -> None:
+        word = Word(ref.id, "hold", float("inf"))
         self._held.append(word)  # to be let go, acknowledged or not
         ((_, result),) = HoldList(self._fleet.ledger).add([ref], why="T-1", by="ops-7")
         word.since = time.monotonic()
@@ -86,5 +86,5 @@ class Operators:
         self._void("hold", {word.job})
         while True:
             with contextlib.suppress(EraserError):
-                HoldList(self._fleet.ledger).remove([Ref(DEMO_PROJECT, word.job)])
+                HoldList(self._fleet.ledger).remove([Target(DEMO_PROJECT, word.job)])
                 return

@@ -11,8 +11,9 @@ from worker.config.durations import parse_duration
 from worker.execution.app_context import app_context
 from worker.execution.celery_app import app, intake, notify
 from worker.execution.messages import REQUEST_MESSAGE, RequestMessage
-from worker.ledger.types import Accepted, Ref
+from worker.ledger.types import Accepted
 from worker.model.errors import EraserError, UsageError
+from worker.model.target import Target
 from worker.services.request import RENAMED, checked, deletion_request, known_project, record
 
 
@@ -79,7 +80,7 @@ def request_deletions(
         deadline_s=deadline_s,
         force=force,
     )
-    return record(context, (Ref(project, checked(context, job_id)) for job_id in job_ids), asked, notify)
+    return record(context, (Target(project, checked(context, job_id)) for job_id in job_ids), asked, notify)
 
 
 @app.task(name="eraser.delete", bind=True, Strategy="worker.execution.messages:strategy", throws=(EraserError,))

@@ -23,8 +23,9 @@ from worker.execution.app_context import AppContext
 from worker.ledger.damage import check
 from worker.ledger.keys import OURS
 from worker.ledger.runs import Run, Runs
-from worker.ledger.types import Ref, Settlement
+from worker.ledger.types import Settlement
 from worker.model.states import Lane
+from worker.model.target import Target
 from worker.services import metrics
 
 FILE = Path(__file__).parents[1] / "docs" / "alerts.yml"
@@ -78,7 +79,7 @@ class Scene:
     def damage(self) -> None:
         self.undertaker.request("a")
         self.app.redis.hset(f"{self.undertaker.ledger.prefix}d:{PROJECT}/a", "at", "yesterday")
-        check(self.undertaker.ledger, [Ref(PROJECT, "a")])
+        check(self.undertaker.ledger, [Target(PROJECT, "a")])
 
     def fill_redis(self) -> None:
         self.app.redis.config_set("maxmemory", int(int(self.app.redis.info("memory")["used_memory"]) * 1.25))
@@ -160,7 +161,7 @@ def test_a_ledger_that_is_away_fires_alone(scene: Scene) -> None:
 def test_what_a_person_has_repaired_is_silent_again(scene: Scene) -> None:
     scene.undertaker.end("a")
     then = scene.page()
-    scene.undertaker.ledger.discard([Ref(PROJECT, "a")], why="T-1")
+    scene.undertaker.ledger.discard([Target(PROJECT, "a")], why="T-1")
     assert fired(then, scene.page()) == set()
 
 

@@ -33,9 +33,10 @@ from worker.execution.app_context import AppContext
 from worker.ledger.deletions import Ledger
 from worker.ledger.queries import Queries
 from worker.ledger.records import Deletion
-from worker.ledger.types import Accepted, DeletionRequest, Ref
+from worker.ledger.types import Accepted, DeletionRequest
 from worker.local.embedded import EmbeddedRedis
 from worker.model.states import Lane, State
+from worker.model.target import Target
 from worker.services.request import record
 from worker.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, SimulatorControl
 
@@ -296,7 +297,7 @@ class Fleet:
     def ask(self, *jobs: str, lane: Lane = Lane.BULK, project: str = DEMO_PROJECT, **claim: Any) -> list[Accepted]:
         """Ask for deletions as every door does. The wake-ups of a request get lost here: a tick later it must not
         matter."""
-        refs = (Ref(project, job) for job in jobs)
+        refs = (Target(project, job) for job in jobs)
         return list(record(self.app, refs, DeletionRequest(lane=lane, **claim), lambda *_: None))
 
     def producer(self) -> Celery:
@@ -306,12 +307,12 @@ class Fleet:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def show(self, job: str) -> Deletion:
-        found = self.queries.show(Ref(DEMO_PROJECT, job))
+        found = self.queries.show(Target(DEMO_PROJECT, job))
         assert found is not None, f"{job} is unknown"
         return found
 
     def state(self, job: str) -> State | None:
-        found = self.queries.show(Ref(DEMO_PROJECT, job))
+        found = self.queries.show(Target(DEMO_PROJECT, job))
         return found.state if found else None
 
     def states(self) -> dict[State, int]:
@@ -360,7 +361,7 @@ class Fleet:
         lines.append(f"Redis's clock: {self.queries.now_ms():.0f}")
         for state in (*OPEN, State.DEAD):
             for deletion, _ in zip(self.queries.each(state, history=True), range(5), strict=False):
-                lines.append(f"{deletion.ref.job_id} {deletion.state} {deletion.waiting_for} due={deletion.due_at}")
+                lines.append(f"{deletion.ref.id} {deletion.state} {deletion.waiting_for} due={deletion.due_at}")
                 lines += [f"    {attempt}" for attempt in deletion.attempts]
                 lines += [f"    {event}" for event in deletion.events]
         return "\n".join(lines)

@@ -36,7 +36,7 @@ def judge(fleet: Fleet, accepted: Collection[str], *, frozen: Collection[str] = 
 
 def everything(fleet: Fleet) -> dict[str, Deletion]:
     """Every deletion of the ledger with its history."""
-    return {d.ref.job_id: d for state in State for d in fleet.queries.each(state, history=True)}
+    return {d.ref.id: d for state in State for d in fleet.queries.each(state, history=True)}
 
 
 def each_is_in_exactly_one_index(fleet: Fleet, accepted: Collection[str]) -> None:
@@ -65,7 +65,7 @@ def what_is_deleted_was_deleted_once(fleet: Fleet, deletions: Iterable[Deletion]
     assert not more, f"deleted more than once: {more}"
     for d in deletions:
         if d.state is State.DELETED:
-            assert d.ref.job_id in effects, f"{d.ref.job_id} is called deleted, and the server never deleted it"
+            assert d.ref.id in effects, f"{d.ref.id} is called deleted, and the server never deleted it"
 
 
 def no_calls_overlapped(calls: list[dict[str, Any]], frozen: Collection[str] = ()) -> None:
@@ -88,12 +88,12 @@ def every_attempt_is_in_the_servers_log(deletions: Iterable[Deletion], calls: li
         for attempt in d.attempts:
             request_id = attempt.said.get("request_id")
             if request_id is None:
-                assert "silence" in attempt.said, f"{d.ref.job_id}: neither an answer nor silence: {attempt}"
+                assert "silence" in attempt.said, f"{d.ref.id}: neither an answer nor silence: {attempt}"
                 continue
             recorded[request_id] += 1
             call = by_id.get(request_id)
-            assert call is not None, f"{d.ref.job_id}: the server knows no request {request_id}"
-            assert (call["operation"], call["job_id"]) == ("delete", d.ref.job_id), f"{attempt} was {call}"
+            assert call is not None, f"{d.ref.id}: the server knows no request {request_id}"
+            assert (call["operation"], call["job_id"]) == ("delete", d.ref.id), f"{attempt} was {call}"
             assert call["status"] == attempt.said["status"], f"{attempt} was answered {call['status']}"
     twice = [request_id for request_id, times in recorded.items() if times > 1]
     assert not twice, f"recorded more than once: {twice[:5]}"
@@ -145,7 +145,7 @@ def the_metrics_say_the_same(fleet: Fleet, deletions: Collection[Deletion], call
 
     heard = sum("request_id" in attempt.said for d in deletions for attempt in d.attempts)
     silent = sum(outcomes.values()) - heard
-    ours = {d.ref.job_id for d in deletions}
+    ours = {d.ref.id for d in deletions}
     unheard = sum(call["operation"] == "delete" and call["job_id"] in ours for call in calls) - heard
     assert 0 <= unheard <= silent + happened["deletion.lost"] + happened["deletion.stale_result"], (
         "calls that nothing explains"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.support.ledgers import INDEXES
-from worker.ledger.types import Ref
 from worker.model.states import State
+from worker.model.target import Target
 
 if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet
@@ -44,7 +44,7 @@ def disagreements(fleet: Fleet) -> list[str]:
         elif index is State.DELETED and not went:
             wrong.append(f"{name} is called deleted, and never was")
         elif went and index not in (*ENDED, State.RUNNING) and job not in fleet.restored:
-            found = fleet.app.queries(account).show(Ref(project, job))
+            found = fleet.app.queries(account).show(Target(project, job))
             if found is not None and not found.may_be_deleted:
                 wrong.append(f"{name} is {index} as if nothing had happened, and was deleted")
     deleted = {job for job, (_, index) in asked.items() if index is State.DELETED}
@@ -61,6 +61,6 @@ def _asked(fleet: Fleet) -> dict[tuple[str, str], tuple[str, State]]:
             state = State.PENDING if index.startswith("due:") else State(index)
             members: Any = fleet.client.zrange(prefix + index, 0, -1)
             for member in members:
-                ref = Ref.parse(member.decode())
-                found[ref.project_id, ref.job_id] = account, state
+                ref = Target.parse(member.decode())
+                found[ref.project_id, ref.id] = account, state
     return found

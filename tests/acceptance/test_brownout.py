@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.acceptance.fleet import BYSTANDER, DEMO_AK, DEMO_PROJECT, DEMO_SK, Fleet, tell
 from tests.acceptance.judge import judge
-from worker.ledger.types import Ref
 from worker.model.states import Cause, Evidence, State, WaitingFor
+from worker.model.target import Target
 from worker.simulator import OutageMode
 
 JOBS = [f"job-{n:03d}" for n in range(200)]
@@ -54,7 +54,7 @@ def test_a_key_that_loses_sight_of_the_project_makes_dead_letters_that_a_replay_
         tell(f"{calls} for {len(dead)} that nobody could see")
 
         fleet.metastudio.set_credential(DEMO_AK, DEMO_SK)
-        fleet.ledger.replay([Ref(DEMO_PROJECT, job) for job in JOBS[20:]], why="the key sees again", deadline_s=600)
+        fleet.ledger.replay([Target(DEMO_PROJECT, job) for job in JOBS[20:]], why="the key sees again", deadline_s=600)
         fleet.wait_until_settled(len(JOBS))
         deletions = judge(fleet, JOBS)
         assert {d.state for d in deletions.values()} == {State.DELETED}

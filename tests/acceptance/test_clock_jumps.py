@@ -19,9 +19,10 @@ from tests.support.waiting import PATIENCE_S, wait_until
 from worker.execution.app_context import AppContext
 from worker.execution.dispatcher import Dispatcher
 from worker.ledger.holds import HoldList
-from worker.ledger.types import DeletionRequest, Ref
+from worker.ledger.types import DeletionRequest
 from worker.local.redis_server import find_server
 from worker.model.states import Lane, State
+from worker.model.target import Target
 from worker.services import status
 from worker.services.request import record
 from worker.simulator import DEMO_PROJECT, Simulator
@@ -66,15 +67,17 @@ class Site:
 
     def request(self, *jobs: str, **claim: object) -> None:
         asked = DeletionRequest(**{"lane": Lane.BULK} | claim)  # type: ignore[arg-type]
-        assert len(list(record(self.app, [Ref(DEMO_PROJECT, job) for job in jobs], asked, self._notify))) == len(jobs)
+        assert len(list(record(self.app, [Target(DEMO_PROJECT, job) for job in jobs], asked, self._notify))) == len(
+            jobs
+        )
 
     def state(self, job: str) -> State:
-        seen = self.queries.show(Ref(DEMO_PROJECT, job))
+        seen = self.queries.show(Target(DEMO_PROJECT, job))
         assert seen is not None
         return seen.state
 
     def due_in_s(self, job: str) -> float:
-        seen = self.queries.show(Ref(DEMO_PROJECT, job))
+        seen = self.queries.show(Target(DEMO_PROJECT, job))
         assert seen is not None
         return 0.0 if seen.due_at is None else seen.due_at / 1000 - time.time()  # a call is under way
 
@@ -101,7 +104,7 @@ def test_redis_jumps_ahead_100_days_and_back_and_nothing_is_freed_ended_or_dated
     january = (time.time() + 40 * DAY_S) * 1000
     site.dispatcher.start()
     site.request("job-00001")
-    HoldList(site.ledger).add([Ref(DEMO_PROJECT, "job-00001")], why="T-1", by="ops", until_ms=january)
+    HoldList(site.ledger).add([Target(DEMO_PROJECT, "job-00001")], why="T-1", by="ops", until_ms=january)
     site.request("job-00002", delay_s=DAY_S)
     site.request("job-00003", delay_s=10 * DAY_S, deadline_s=20 * DAY_S)
     site.request("job-00004")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.acceptance.fleet import ATTEMPTS, Fleet, tell
 from tests.acceptance.judge import judge
-from worker.ledger.types import Ref
 from worker.model.states import Cause, State
+from worker.model.target import Target
 from worker.simulator import DEMO_PROJECT, FaultKind
 
 GOOD = [f"good-{n:03d}" for n in range(400)]
@@ -25,7 +25,7 @@ def die_of_500s(fleet: Fleet, poisoned: list[str]) -> None:
 
 
 def replay(fleet: Fleet, jobs: list[str]) -> None:
-    refs = [Ref(DEMO_PROJECT, job) for job in jobs]
+    refs = [Target(DEMO_PROJECT, job) for job in jobs]
     results, _ = fleet.ledger.replay(refs, why="the incident is closed", deadline_s=600)
     fleet.app.wake(fleet.account, 0)
     assert {state for _, state in results} == {"pending"}

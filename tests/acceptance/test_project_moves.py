@@ -7,8 +7,8 @@ import sys
 
 from tests.acceptance.fleet import Fleet
 from worker.execution.app_context import AppContext
-from worker.ledger.types import Ref
 from worker.model.states import State
+from worker.model.target import Target
 from worker.services import hold
 from worker.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK
 
@@ -50,7 +50,7 @@ def test_what_waits_is_sent_by_the_new_account_and_what_is_on_hold_by_nobody() -
         fleet.ask(*OTHERS, project=SECOND)
         others = fleet.app.queries("studio-a")
         fleet.wait(
-            lambda: all(others.show(Ref(SECOND, job)).state is State.DELETED for job in OTHERS),  # type: ignore[union-attr]
+            lambda: all(others.show(Target(SECOND, job)).state is State.DELETED for job in OTHERS),  # type: ignore[union-attr]
             "another project of the old account goes on, behind what waits for the move",
         )
         assert len(fleet.metastudio.effects()) == deleted + len(OTHERS), "nothing of the one that moves was sent"

@@ -116,7 +116,7 @@ def test_a_canary_that_fails_stops_the_rest() -> None:
         deletions = everything(fleet)
         assert Counter((d.state, d.round) for d in deletions.values()) == {(State.DEAD, 1): 399, (State.DEAD, 2): 1}
         assert {call["job_id"] for call in fleet.metastudio.calls() if call["operation"] == "delete"} == {
-            d.ref.job_id for d in deletions.values() if d.round == 2
+            d.ref.id for d in deletions.values() if d.round == 2
         }
 
 

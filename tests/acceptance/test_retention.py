@@ -19,8 +19,8 @@ from tests.acceptance.fleet import PATIENCE_S, Fleet, Process, tell
 from tests.acceptance.judge import judge
 from worker.ledger.holds import HoldList
 from worker.ledger.runs import Run, Runs
-from worker.ledger.types import Ref
 from worker.model.states import Lane, State, WaitingFor
+from worker.model.target import Target
 from worker.simulator import DEMO_PROJECT
 
 ROOT = Path(__file__).parents[2]
@@ -174,7 +174,7 @@ def test_a_hold_with_a_date_is_ended_by_the_worker() -> None:
     with Archive(POLICY) as fleet:
         fleet.plant("job-1")
         soon = fleet.queries.now_ms() + 6000
-        fleet.holds.add([Ref(DEMO_PROJECT, "job-1")], why="CASE-1", by="legal", until_ms=soon)
+        fleet.holds.add([Target(DEMO_PROJECT, "job-1")], why="CASE-1", by="legal", until_ms=soon)
         fleet.ask("job-1")
         (first,) = fleet.start_workers(1)
         fleet.wait(lambda: fleet.state("job-1") is State.HELD or fleet.queries.now_ms() >= soon, "it is held")

@@ -14,8 +14,8 @@ from tests.browser.conftest import PHONE, Visits, start_console
 from tests.support.dead_letters import Undertaker
 from worker.ledger.holds import HoldList
 from worker.ledger.runs import Run, Runs
-from worker.ledger.types import Ref
 from worker.model.states import State
+from worker.model.target import Target
 from worker.simulator import DEMO_PROJECT
 
 GROUP = "server_error-500-MSS.00000004"
@@ -59,7 +59,7 @@ def state() -> Iterator[House]:
         undertaker.end(*[f"0a{n:030x}" for n in range(120)], JOB, **said)
         undertaker.end(*[f"0b{n:030x}" for n in range(3)], cause="refused", status=403, code="APIGW.0302")
         undertaker.request(*[f"0c{n:030x}" for n in range(40)], why="T-7")
-        HoldList(undertaker.ledger).add([Ref(DEMO_PROJECT, "0c" + "0" * 30)], why="CASE-12", by="legal-3")
+        HoldList(undertaker.ledger).add([Target(DEMO_PROJECT, "0c" + "0" * 30)], why="CASE-12", by="legal-3")
         run = Run("failed-trainings-20261120-033000-ab10", "failed-trainings", "650714d83093", "default", 1.8e12)
         run = replace(run, listed=40_210, selected=1_300, requested=1_300, by="ops-7")
         Runs(undertaker.ledger).write(run)

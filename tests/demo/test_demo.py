@@ -17,8 +17,8 @@ from tests.support.waiting import PATIENCE_S, wait_until
 from worker.demo import scenario, verdict
 from worker.demo.scenario import PLAIN, TROUBLES, Part, cast
 from worker.ledger.records import Attempt, Deletion, Event
-from worker.ledger.types import Ref
 from worker.model.states import State
+from worker.model.target import Target
 
 ERASER = [sys.executable, "-c", "from worker.interfaces.cli import main; main()"]
 OTHERS = {  # none of it may count
@@ -87,7 +87,7 @@ def test_every_trouble_has_its_jobs_and_no_two_jobs_share_an_id(jobs: int) -> No
 PART = Part("job-0001-plain", PLAIN)
 CALL = {"effect": True, "status": 200}
 RECORD = Deletion(
-    ref=Ref("p", PART.job_id),
+    ref=Target("p", PART.job_id),
     account="default",
     state=State.DELETED,
     waiting_for=None,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.execution.test_executor import LEASE_S, SCHEDULE, Shop
-from worker.ledger.types import Ref
 from worker.lookups.sightings import Sightings
+from worker.model.target import Target
 from worker.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, Simulator
 
 LAST = len(SCHEDULE.retry)
@@ -61,7 +61,7 @@ def deleted_once(shop: Shop, job: str) -> None:
 def withdrawn(shop: Shop, job: str) -> None:
     """A cancel after a call without an answer: only a look can tell."""
     lost_call(shop, job)
-    shop.ledger.cancel([Ref(DEMO_PROJECT, job)], why="T-1")
+    shop.ledger.cancel([Target(DEMO_PROJECT, job)], why="T-1")
 
 
 KNOWN: list[Callable[[Shop, str], None]] = [lost_call, seen, never_seen, deleted_once]
@@ -88,7 +88,7 @@ def test_a_key_that_lost_sight_of_the_project_calls_nothing_gone(
     is_not_called_gone(shop, "job-00001")
     assert len([call for call in shop.attempts("job-00001") if call.get("status") == 400]) <= 1
     seeing(shop)
-    shop.ledger.replay([Ref(DEMO_PROJECT, "job-00001")], why="T-2", deadline_s=3600)
+    shop.ledger.replay([Target(DEMO_PROJECT, "job-00001")], why="T-2", deadline_s=3600)
     shop.work()
     assert shop.ends("job-00001") == "deleted", "a replay asks anew"
 
@@ -130,7 +130,7 @@ def test_lists_that_are_not_to_be_believed_call_nothing_gone(
         assert shop.record("job-00001")["state"] in ("pending", "dead")
     shop.simulator.set_answers(lists="ordinary")
     shop.simulator.move_job("job-00001", "JOB_SUCCESS")
-    shop.ledger.replay([Ref(DEMO_PROJECT, "job-00001")], why="T-2", deadline_s=3600)
+    shop.ledger.replay([Target(DEMO_PROJECT, "job-00001")], why="T-2", deadline_s=3600)
     shop.work(ahead_s=700)
     assert shop.ends("job-00001") == "deleted"
 

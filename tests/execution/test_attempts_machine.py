@@ -20,10 +20,10 @@ from tests.support.ledgers import LEASE_MS, PROJECT
 from tests.support.remote import FewLines, Mood
 from worker.config.clock import elapsed
 from worker.execution.executor import MOMENT_S, Executor
-from worker.ledger.types import Ref
 from worker.ledger.values import number
 from worker.lookups.sightings import Sightings
 from worker.model.states import Lane
+from worker.model.target import Target
 from worker.rules.outcome import OutcomeRules
 
 LONG_S = 54.0  # after which a lease covers one more call, just so
@@ -69,7 +69,7 @@ class Attempts(Deletions):
     def response(self, held: Held, seconds: float) -> None:  # type: ignore[override]
         """What lay between the take and now may have changed everything."""
         self.bench.pass_time(seconds)
-        job, mine = held.lease.ref.job_id, self.live.get(held.lease.ref.job_id) == held
+        job, mine = held.lease.ref.id, self.live.get(held.lease.ref.id) == held
         sent, may_be_sent = len(self.remote.sent), self.may_be_sent(held)
         settlement = self.executor.attempt(self.as_of_now(held), OutcomeRules(SCHEDULE, "k1", 0.0))
         self.one_delete_at_most_and_only_where_it_may(job, self.remote.sent[sent:], may_be_sent)
@@ -103,7 +103,7 @@ class Attempts(Deletions):
 
     @rule(held=consumes(leases), word=st.sampled_from(["hold", "hold user", "cancel", "pause", "deadline"]))
     def a_word_comes_before_the_call(self, held: Held, word: str) -> None:
-        job = held.lease.ref.job_id
+        job = held.lease.ref.id
         match word:
             case "hold":
                 self.hold(job, None)
@@ -134,15 +134,15 @@ class Attempts(Deletions):
 
         Within a moment of the take nobody is asked, unless a look lies between: what came was answered `in_flight`.
         """
-        lease, record, on_hold = held.lease, self.bench.record(held.lease.ref.job_id), self.bench.holds.now()
+        lease, record, on_hold = held.lease, self.bench.record(held.lease.ref.id), self.bench.holds.now()
         at_once = not lease.unsent and self.bench.true_now - (held.ends - LEASE_MS) < MOMENT_S * 1000
         mine = record.get("tok") == lease.token
-        whose = "u1" if lease.ref.job_id == "a" else None
+        whose = "u1" if lease.ref.id == "a" else None
         users_hold = self.bench.ledger.users.hashed(whose) in on_hold.users
         over = (number(record.get("dl")) or 0.0) <= self.bench.ledger.now_ms()  # of one that was spoilt nobody knows
         stopped = "paused" in self.bench.gate() or over or "wish" in record
         return at_once or (
-            mine and not stopped and Ref(PROJECT, lease.ref.job_id) not in on_hold.refs and not users_hold
+            mine and not stopped and Target(PROJECT, lease.ref.id) not in on_hold.refs and not users_hold
         )
 
     @staticmethod

@@ -11,7 +11,8 @@ import redis
 from worker.execution.app_context import WORKER_TIMEOUT_S, AppContext
 from worker.execution.dispatcher import FORGET_MOVES, Dispatcher
 from worker.ledger.keys import OURS
-from worker.ledger.types import DeletionRequest, Lease, Ref
+from worker.ledger.types import DeletionRequest, Lease
+from worker.model.target import Target
 
 
 class Workshop:
@@ -33,7 +34,7 @@ class Workshop:
     def lost_lease(self, worker: str = "long-gone") -> Lease:
         """A lease that ran out in the executors of a worker nobody heard of."""
         self.client.hset(self.ledger.prefix + "gate", "good:k1", "1")
-        self.ledger.request([Ref("p", "a")], DeletionRequest())
+        self.ledger.request([Target("p", "a")], DeletionRequest())
         lease = self.ledger.take(worker=worker, key="k1").lease
         assert lease is not None
         self.client.zadd(self.ledger.prefix + "running", {str(lease.ref): 1})
@@ -49,7 +50,7 @@ def shop(redis_url: str) -> Workshop:
 
 
 def test_work_that_is_due_is_rung_for_once(shop: Workshop) -> None:
-    shop.ledger.request([Ref("p", "a")], DeletionRequest())
+    shop.ledger.request([Target("p", "a")], DeletionRequest())
     dispatcher = shop.dispatcher()
     dispatcher.tick()
     assert shop.wakeups == [("default", "1")]
@@ -65,7 +66,7 @@ def test_nothing_due_rings_nobody(shop: Workshop) -> None:
 def test_one_worker_at_a_time_dispatches_and_another_takes_over(shop: Workshop) -> None:
     first, second = shop.dispatcher(), shop.another_worker()
     first.tick()
-    shop.ledger.request([Ref("p", "a")], DeletionRequest())
+    shop.ledger.request([Target("p", "a")], DeletionRequest())
     second.tick()
     assert shop.wakeups == []
     shop.client.delete(OURS.dispatcher)
@@ -117,7 +118,7 @@ def test_hundreds_of_idle_accounts_cost_redis_two_commands_each_in_half_a_minute
 
 def test_what_waits_for_later_is_looked_at_once_and_then_when_it_is_due(hundreds: Workshop) -> None:
     for n in range(300):
-        hundreds.runtime.ledger(f"a{n}").request([Ref(f"p{n}", "a")], DeletionRequest(delay_s=3600))
+        hundreds.runtime.ledger(f"a{n}").request([Target(f"p{n}", "a")], DeletionRequest(delay_s=3600))
     dispatcher = hundreds.dispatcher()
     dispatcher.tick()
     assert hundreds.client.zcard(OURS.wakeups) == 300, "nothing had announced it"
@@ -130,7 +131,7 @@ def test_what_waits_for_later_is_looked_at_once_and_then_when_it_is_due(hundreds
 @pytest.fixture
 def full(shop: Workshop) -> Workshop:
     """The same, with a Redis above its maxmemory once something is due."""
-    shop.ledger.request([Ref("p", "a")], DeletionRequest())
+    shop.ledger.request([Target("p", "a")], DeletionRequest())
     shop.client.config_set("maxmemory", 1_000_000)
     return shop
 
@@ -152,7 +153,7 @@ def test_a_replay_that_this_version_cannot_read_keeps_nobody_from_being_rung(sho
     p = shop.ledger.prefix
     shop.client.hset(f"{p}replay:r", mapping={"at": 1, "state": "running", "stage": "from_the_future"})
     shop.client.zadd(f"{p}replays:feeding", {"r": 1})
-    shop.ledger.request([Ref("p", "a")], DeletionRequest())
+    shop.ledger.request([Target("p", "a")], DeletionRequest())
     shop.dispatcher().tick()
     assert len(shop.wakeups) == 1
     assert shop.client.zscore(OURS.wakeups, "default") is not None, "and the account is looked at again soon"
@@ -166,7 +167,7 @@ def test_an_account_that_no_script_can_read_keeps_no_other_waiting(
         raise redis.ResponseError("user_script:30: attempt to compare nil with number")
 
     for account in ("a0", "a1"):
-        hundreds.runtime.ledger(account).request([Ref(f"p{account[1:]}", "a")], DeletionRequest())
+        hundreds.runtime.ledger(account).request([Target(f"p{account[1:]}", "a")], DeletionRequest())
     monkeypatch.setattr(hundreds.runtime.ledger(broken), "due_wakeup", fails)
     hundreds.dispatcher().tick()
     assert [account for account, _ in hundreds.wakeups] == [{"a0": "a1", "a1": "a0"}[broken]]

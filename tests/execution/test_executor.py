@@ -21,7 +21,7 @@ from worker.execution.key_budget import KeyBudget
 from worker.ledger.deletions import Ledger
 from worker.ledger.keys import OURS
 from worker.ledger.queries import Queries
-from worker.ledger.types import DeletionRequest, GatePolicy, Ref, TakeResult
+from worker.ledger.types import DeletionRequest, GatePolicy, TakeResult
 from worker.lookups.sightings import Sightings
 from worker.metastudio.client import Client
 from worker.metastudio.credentials import Credentials
@@ -29,6 +29,7 @@ from worker.metastudio.response import Listing, Response
 from worker.metastudio.server_clock import ServerClock
 from worker.model.errors import SettingsError, Unreachable
 from worker.model.states import Lane
+from worker.model.target import Target
 from worker.rules.backoff import Backoff
 from worker.simulator import CANARIES, DEMO_AK, DEMO_PROJECT, DEMO_SK, Simulator
 
@@ -160,7 +161,7 @@ class Shop:
         self.wire.after_delete = lambda: setattr(self.client, "_call_deadline_s", CALL_DEADLINE_S)
 
     def request(self, *jobs: str, **claim: Any) -> None:
-        self.ledger.request([Ref(DEMO_PROJECT, job) for job in jobs], DeletionRequest(**{"lane": Lane.BULK} | claim))
+        self.ledger.request([Target(DEMO_PROJECT, job) for job in jobs], DeletionRequest(**{"lane": Lane.BULK} | claim))
 
     def work(self, *, ahead_s: float = 0.0, **changed: Any) -> TakeResult:
         self.pass_time(ahead_s)
@@ -412,7 +413,7 @@ def test_one_call_that_goes_wrong_ends_well(shop: Shop, kind: str) -> None:
 
 def test_a_job_of_a_project_that_is_not_the_keys_does_not_stand_before_all_others(shop: Shop) -> None:
     shop.trust_the_key()
-    shop.ledger.request([Ref("somebody-s", "x")], DeletionRequest(lane=Lane.USER))
+    shop.ledger.request([Target("somebody-s", "x")], DeletionRequest(lane=Lane.USER))
     for minute in range(20):
         shop.simulator.add_job(f"j{minute}")
         shop.request(f"j{minute}", lane=Lane.USER)
@@ -592,7 +593,7 @@ def test_a_late_200_of_a_hand_whose_lease_was_rescued_wins(shop: Shop) -> None:
     slow.start()
     wait_until(lambda: shop.calls() == ["delete a"])
     shop.pass_time(LEASE_S + 1)
-    assert shop.ledger.rescue(alive=["w1"], counts=True)[0] == [(Ref(DEMO_PROJECT, "a"), "pending")]
+    assert shop.ledger.rescue(alive=["w1"], counts=True)[0] == [(Target(DEMO_PROJECT, "a"), "pending")]
     rescued.set()
     slow.join()
     assert shop.ends("a") == "deleted"

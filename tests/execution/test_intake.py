@@ -18,12 +18,13 @@ from worker.execution.app_context import AppContext
 from worker.execution.intake import Intake
 from worker.execution.messages import LENT, Envelope, Lent, RequestMessage, why_unreadable
 from worker.ledger.parking import ParkedKind, Parking
-from worker.ledger.types import Accepted, Ref
+from worker.ledger.types import Accepted
 from worker.model.errors import RefusedBySafetyRule, SettingsError, UnknownProject, Unreachable, UsageError
+from worker.model.target import Target
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 BODY = b'[["%s", "job-1"], {}, {}]' % PROJECT.encode()
-DONE = Accepted(Ref(PROJECT, "job-1"), "pending", deduplicated=False)
+DONE = Accepted(Target(PROJECT, "job-1"), "pending", deduplicated=False)
 
 
 class Bench:

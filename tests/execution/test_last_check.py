@@ -14,11 +14,11 @@ from tests.execution.test_second_thoughts import Mind, deletes, holds, sweep
 from tests.support.ledgers import BOOK, PROJECT, Bench
 from tests.support.sleeping import sleeper
 from worker.ledger.replays import Replays, ReplayStage
-from worker.ledger.types import Ref
 from worker.metastudio.response import Response, TransportFailure
+from worker.model.target import Target
 from worker.simulator import DEMO_PROJECT, Simulator
 
-JOB = Ref(DEMO_PROJECT, "job-1")
+JOB = Target(DEMO_PROJECT, "job-1")
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_where_nothing_lies_between_nobody_is_asked_once_more(shop: Shop, monkey
 
 def lost(bench: Bench) -> dict[str, str]:
     bench.pass_time(61)
-    assert bench.ledger.rescue(alive=[], counts=True)[0] == [(Ref(PROJECT, "a"), "pending")]
+    assert bench.ledger.rescue(alive=[], counts=True)[0] == [(Target(PROJECT, "a"), "pending")]
     return bench.record("a")
 
 
@@ -235,7 +235,7 @@ def test_a_replay_that_is_stopped_takes_back_what_a_hand_only_looks_at(bench: Be
     bench.settle(bench.take(), "dead", cause="server_error", status=500)
     bench.holds.add_user("u-2", why="CASE-2", by="legal")
     policy_text = Replays(bench.ledger)
-    policy_text.snapshot("replay-1", [Ref(PROJECT, "a")])
+    policy_text.snapshot("replay-1", [Target(PROJECT, "a")])
     terms = {"why": "T-1", "by": "ops", "what": "all", "groups": {}, "mark": policy_text.mark(), "deadline_s": 100.0}
     assert policy_text.start(policy_text.terms("replay-1", **terms))
     replay = policy_text.find("replay-1")

@@ -10,9 +10,10 @@ import pytest
 
 from tests.execution.test_executor import Shop
 from worker.ledger.holds import HoldList
-from worker.ledger.types import PolicyText, Ref
+from worker.ledger.types import PolicyText
 from worker.metastudio.response import JobRow
 from worker.model.states import Lane
+from worker.model.target import Target
 from worker.simulator import DEMO_PROJECT, Simulator
 
 
@@ -175,7 +176,7 @@ def test_once_the_person_withdraws_the_policy_has_to_mean_it_again(shop: Shop) -
     shop.simulator.add_job("job-1")
     sweep(shop, "job-1")
     shop.request("job-1", by="ops-1", run="file-1", delay_s=50)
-    shop.ledger.cancel([Ref(DEMO_PROJECT, "job-1")], why="T-1", run="file-1")
+    shop.ledger.cancel([Target(DEMO_PROJECT, "job-1")], why="T-1", run="file-1")
     shop.work(ahead_s=61, still_meant=Mind("younger than 90d"))
     assert shop.ends("job-1") == "cancelled"
 

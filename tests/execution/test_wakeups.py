@@ -15,8 +15,9 @@ from tests.support.ledgers import Bench
 from worker.config.urls import broker_form
 from worker.execution.beat import Scheduler
 from worker.execution.wakeups import MOST, send_wakeup
-from worker.ledger.types import DeletionRequest, Ref
+from worker.ledger.types import DeletionRequest
 from worker.model.states import Lane
+from worker.model.target import Target
 
 LONGEST_S = 32  # below the minute after which a message is not heard any more
 
@@ -30,7 +31,7 @@ def bench(redis_url: str) -> Bench:
 
 def ask(bench: Bench) -> list[str]:
     """A person asks once more for the same job."""
-    _, wakeups = bench.ledger.request([Ref("p", "job-1")], DeletionRequest(lane=Lane.USER))
+    _, wakeups = bench.ledger.request([Target("p", "job-1")], DeletionRequest(lane=Lane.USER))
     return wakeups
 
 
@@ -53,13 +54,13 @@ def test_a_bell_that_is_heard_makes_the_next_as_quick_as_ever(bench: Bench) -> N
     lease = bench.turn(wakeup=wakeups[-1]).lease
     assert lease is not None
     bench.settle(lease)
-    bench.ledger.request([Ref("p", "job-2")], DeletionRequest(lane=Lane.USER))
+    bench.ledger.request([Target("p", "job-2")], DeletionRequest(lane=Lane.USER))
     bench.pass_time(2.001)
     assert ask_other(bench)
 
 
 def ask_other(bench: Bench) -> list[str]:
-    _, wakeups = bench.ledger.request([Ref("p", "job-3")], DeletionRequest(lane=Lane.USER))
+    _, wakeups = bench.ledger.request([Target("p", "job-3")], DeletionRequest(lane=Lane.USER))
     return wakeups
 
 

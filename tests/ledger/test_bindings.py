@@ -20,12 +20,13 @@ from worker.ledger.bindings import bindings
 from worker.ledger.deletions import Ledger
 from worker.ledger.holds import HoldList
 from worker.ledger.queries import Queries
-from worker.ledger.types import DeletionRequest, GateSignal, Ref, Tried
+from worker.ledger.types import DeletionRequest, GateSignal, Tried
 from worker.local.embedded import EmbeddedRedis
 from worker.model.errors import OtherEndpoint, UsageError
+from worker.model.target import Target
 
 PRODUCTION, STAGING = "https://metastudio.cn-north-4.myhuaweicloud.com", "http://127.0.0.1:9"
-REF = Ref(PROJECT, "job-1")
+REF = Target(PROJECT, "job-1")
 ELSEWHERE: dict[str, str | None] = {"ERASER_REGION": None, "ERASER_ENDPOINT": STAGING}
 REBIND = ("accounts", "rebind", "--endpoint", STAGING, "--reason", "TICKET-1")
 

@@ -10,11 +10,11 @@ import pytest
 from tests.support.ledgers import PROJECT, Bench
 from worker.ledger.receipts import Receipts
 from worker.ledger.replays import Replays, ReplayStage
-from worker.ledger.types import Ref
 from worker.model.states import Lane
+from worker.model.target import Target
 
 DAY_S = 86_400.0
-A = Ref(PROJECT, "a")
+A = Target(PROJECT, "a")
 DEAD: dict[str, Any] = {"cause": "server_error", "status": 500}
 
 

@@ -12,8 +12,9 @@ from worker.ledger import scripts
 from worker.ledger.deletions import Ledger
 from worker.ledger.receipts import Receipts
 from worker.ledger.runs import Runs, Slot, SlotState
-from worker.ledger.types import DeletionRequest, Ref
+from worker.ledger.types import DeletionRequest
 from worker.model.states import Lane
+from worker.model.target import Target
 from worker.receipts.archiving import archive_day
 
 DAY = 86_400.0
@@ -67,7 +68,7 @@ def another_process(bench: Bench, ahead_s: float) -> Ledger:
 
 def test_a_hold_until_january_outlives_redis_jumping_to_march(bench: Bench) -> None:
     bench.request("a")
-    bench.holds.add([Ref(PROJECT, "a")], why="T-1", by="ops", until_ms=bench.now + 40 * DAY * 1000)
+    bench.holds.add([Target(PROJECT, "a")], why="T-1", by="ops", until_ms=bench.now + 40 * DAY * 1000)
     jump(bench, JUMP)
     assert bench.holds.release_in_time() == 0
     assert bench.turn().lease is None
@@ -85,9 +86,9 @@ def test_a_grace_and_a_deadline_outlive_a_jump_and_what_is_urgent_goes_on(bench:
     bench.request("tomorrow", delay_s=DAY, lane=Lane.USER)
     jump(bench, JUMP)
     bench.request("now")
-    assert bench.take().ref.job_id == "now"
+    assert bench.take().ref.id == "now"
     bench.request("a-person", lane=Lane.USER)
-    assert bench.take().ref.job_id == "a-person"
+    assert bench.take().ref.id == "a-person"
     assert bench.turn().lease is None
     assert [bench.state(job) for job in ("in-its-grace", "overdue", "tomorrow")] == ["pending"] * 3
     bench.jump(-JUMP)
@@ -95,7 +96,7 @@ def test_a_grace_and_a_deadline_outlive_a_jump_and_what_is_urgent_goes_on(bench:
     assert bench.turn().lease is None
     assert bench.record("overdue")["cause"] == "deadline", "it was over before"
     bench.pass_time(DAY)
-    assert [bench.take().ref.job_id for _ in range(2)] == ["tomorrow", "in-its-grace"]
+    assert [bench.take().ref.id for _ in range(2)] == ["tomorrow", "in-its-grace"]
 
 
 def test_what_is_dated_in_a_jump_is_dated_right(bench: Bench) -> None:
@@ -110,7 +111,7 @@ def test_what_is_dated_in_a_jump_is_dated_right(bench: Bench) -> None:
     assert seconds_from_now(bench, "later", "dl") == pytest.approx(2 * DAY)
     wait(bench, 30)
     again = bench.take()
-    assert again.ref.job_id == "before", "a retry comes when it is due: neither at once, nor in 99 days"
+    assert again.ref.id == "before", "a retry comes when it is due: neither at once, nor in 99 days"
     bench.jump(-JUMP)
     bench.settle(again, "pending", delay_s=600, wait="retry")
     assert due(bench, "before") == pytest.approx(600)
@@ -136,7 +137,7 @@ def test_no_lease_ends_in_a_jump_and_each_is_rescued_when_it_is_over(bench: Benc
     wait(bench, 90)
     assert bench.ledger.rescue(alive=[], counts=True)[0] == []
     bench.jump(-JUMP)
-    assert bench.ledger.rescue(alive=[], counts=True)[0] == [(Ref(PROJECT, "a"), "pending")]
+    assert bench.ledger.rescue(alive=[], counts=True)[0] == [(Target(PROJECT, "a"), "pending")]
 
 
 def test_nothing_is_forgotten_in_a_jump(bench: Bench) -> None:
@@ -210,7 +211,7 @@ def test_when_redis_s_clock_goes_back_everything_goes_on_as_if_nothing_had_happe
     bench.settle(first, "pending", delay_s=30, wait="retry")
     jump(bench, -3600)
     bench.request("new")
-    assert bench.take().ref.job_id == "new"
+    assert bench.take().ref.id == "new"
     wait(bench, 30)
     assert bench.take().ref == first.ref
     assert bench.settle(second) == "deleted"
@@ -218,7 +219,7 @@ def test_when_redis_s_clock_goes_back_everything_goes_on_as_if_nothing_had_happe
     bench.request("last", delay_s=10)
     assert bench.turn().lease is None
     bench.pass_time(10)
-    assert bench.take().ref.job_id == "last"
+    assert bench.take().ref.id == "last"
 
 
 def test_a_grace_is_not_cut_short_by_a_clock_that_was_behind_when_it_began(bench: Bench) -> None:
@@ -228,7 +229,7 @@ def test_a_grace_is_not_cut_short_by_a_clock_that_was_behind_when_it_began(bench
     bench.pass_time(7000)
     assert bench.turn().lease is None
     bench.pass_time(300)
-    assert bench.take().ref.job_id == "a"
+    assert bench.take().ref.id == "a"
 
 
 # -- whose clock is it? ------------------------------------------------------------------------------------------------
@@ -241,15 +242,15 @@ def test_a_worker_whose_own_clock_is_wrong_releases_nothing_and_stops_nobody(ben
     bench.request("now")
     lease = wrong.take(worker="w2", key="k1").lease
     assert lease is not None
-    assert lease.ref.job_id == "now", "what nobody has to wait for it does like everybody else"
+    assert lease.ref.id == "now", "what nobody has to wait for it does like everybody else"
     assert not wrong.clocks_agree
     assert wrong.take(worker="w2", key="k1").lease is None
     wait(bench, 90)
     assert wrong.take(worker="w2", key="k1").lease is None
     assert wrong.rescue(alive=[], counts=True)[0] == []
     assert wrong.forget(keep_s=0) == 0
-    assert bench.take().ref.job_id == "grace", "the others do"
-    wrong.request([Ref(PROJECT, "by-the-wrong-one")], DeletionRequest(delay_s=600))
+    assert bench.take().ref.id == "grace", "the others do"
+    wrong.request([Target(PROJECT, "by-the-wrong-one")], DeletionRequest(delay_s=600))
     assert due(bench, "by-the-wrong-one") == pytest.approx(600), "and it dates like everybody else"
 
 
@@ -280,7 +281,7 @@ def test_metastudios_clock_speaks_for_redis_s_where_the_workers_is_wrong(bench: 
 @pytest.mark.parametrize("ahead_s", [-7200, 7200])
 def test_a_producer_with_a_wrong_clock_shortens_no_grace_when_no_worker_is_there(bench: Bench, ahead_s: float) -> None:
     bench.pass_time(DAY)
-    another_process(bench, ahead_s).request([Ref(PROJECT, "a")], DeletionRequest(delay_s=3600, deadline_s=DAY))
+    another_process(bench, ahead_s).request([Target(PROJECT, "a")], DeletionRequest(delay_s=3600, deadline_s=DAY))
     assert due(bench, "a") >= 3600
     bench.ledger.look_at_clocks()
     assert due(bench, "a") == pytest.approx(3600), "a worker sees what time it is, and puts it right"
@@ -318,7 +319,7 @@ def test_what_was_asked_for_while_every_clock_had_jumped_counts_from_now(bench: 
     assert seconds_from_now(bench, "later", "dl") == pytest.approx(DAY)
     assert seconds_from_now(bench, "later", "at") == pytest.approx(0)
     assert due(bench, "before") == pytest.approx(0), "somebody asked for it at once"
-    assert {bench.take().ref.job_id for _ in range(3)} == {"now", "later-too", "before"}
+    assert {bench.take().ref.id for _ in range(3)} == {"now", "later-too", "before"}
 
 
 def test_a_retry_that_was_dated_while_every_clock_had_jumped_comes_when_it_would_have(bench: Bench) -> None:
@@ -436,7 +437,7 @@ def test_after_a_step_back_a_claim_on_a_slot_binds_for_its_lease_alone(bench: Be
 
 def test_after_a_step_back_no_deadline_is_lost_to_a_hold(bench: Bench) -> None:
     bench.request("a", deadline_s=DAY)
-    bench.holds.add([Ref(PROJECT, "a")], why="T-1", by="ops")
+    bench.holds.add([Target(PROJECT, "a")], why="T-1", by="ops")
     goes_back(bench, 2 * DAY)
-    bench.holds.remove([Ref(PROJECT, "a")])
-    assert bench.take().ref.job_id == "a"
+    bench.holds.remove([Target(PROJECT, "a")])
+    assert bench.take().ref.id == "a"

@@ -9,13 +9,13 @@ import pytest
 
 from tests.support.ledgers import PROJECT, Bench
 from worker.ledger import counters
-from worker.ledger.types import Ref
+from worker.model.target import Target
 
 LUA = Path(counters.__file__).with_name("lua")
 
 
-def ref(job: str) -> list[Ref]:
-    return [Ref(PROJECT, job)]
+def ref(job: str) -> list[Target]:
+    return [Target(PROJECT, job)]
 
 
 def test_nothing_was_counted_in_an_empty_ledger(bench: Bench) -> None:

@@ -26,8 +26,8 @@ from worker.ledger.keys import OURS
 from worker.ledger.redis_read import WrongKind
 from worker.ledger.replays import Replays, ReplayStage, ReplayState
 from worker.ledger.runs import Runs
-from worker.ledger.types import Ref
 from worker.model.states import State
+from worker.model.target import Target
 from worker.services import metrics, status
 
 EVERY = int(os.environ.get("DAMAGE_EVERY", "29"))  # one in so many ways to damage it; 1 takes a quarter of an hour
@@ -121,7 +121,7 @@ def test_a_record_that_is_gone_stops_no_other(bench: Bench, caplog: pytest.LogCa
     bench.request("a", "b")
     bench.client.delete(f"{bench.p}d:p/a")
     lease = bench.take()
-    assert lease.ref == Ref("p", "b")
+    assert lease.ref == Target("p", "b")
     assert bench.settle(lease) == "deleted"
     (one,) = DamageList(bench.client, "default").each()
     assert (one.name, one.why) == ("p/a", "its record is missing")
@@ -134,21 +134,21 @@ def test_an_index_that_is_no_index_is_put_aside_and_built_anew_from_the_records(
     bench.client.set(f"{bench.p}due:bulk", "oops")
     assert bench.turn().lease is None
     assert bench.client.get(f"{bench.p}aside:due:bulk") == b"oops"
-    check(bench.ledger, [Ref("p", "a"), Ref("p", "b")])
-    assert {bench.take().ref.job_id, bench.take().ref.job_id} == {"a", "b"}
+    check(bench.ledger, [Target("p", "a"), Target("p", "b")])
+    assert {bench.take().ref.id, bench.take().ref.id} == {"a", "b"}
     assert told(bench) == {"due:bulk"}
 
 
 def test_what_was_in_its_grace_period_is_not_sent_because_its_time_was_lost(bench: Bench) -> None:
     bench.request("a", delay_s=3600)
     bench.client.delete(f"{bench.p}due:bulk")
-    check(bench.ledger, [Ref("p", "a")])
+    check(bench.ledger, [Target("p", "a")])
     assert told(bench) == {"p/a"}
     assert bench.turn().lease is None
     bench.request("a", delay_s=7200)
     assert told(bench) == set()
     bench.pass_time(7201)
-    assert bench.take().ref.job_id == "a"
+    assert bench.take().ref.id == "a"
 
 
 @pytest.mark.parametrize("score", [None, "inf", "-inf"])
@@ -158,7 +158,7 @@ def test_a_lease_whose_end_was_lost_ends_no_sooner_than_a_lease_that_began_now(b
     bench.client.zrem(f"{bench.p}running", "p/a")
     if score:
         bench.client.zadd(f"{bench.p}running", {"p/a": score})  # type: ignore[dict-item]
-    check(bench.ledger, [Ref("p", "a")])
+    check(bench.ledger, [Target("p", "a")])
     bench.pass_time(LEASE_MS / 1000 - 1)
     bench.ledger.rescue(alive=[], counts=True)
     assert bench.settle(lease) == "deleted"
@@ -170,7 +170,7 @@ def test_a_deletion_that_stands_where_it_does_not_belong_is_neither_sent_nor_for
     bench.client.zadd(f"{bench.p}due:bulk", {"p/done": 1})
     bench.client.zadd(f"{bench.p}deleted", {"p/waits": 1})
     bench.ledger.forget(keep_s=60)
-    assert bench.take().ref.job_id == "waits"
+    assert bench.take().ref.id == "waits"
     bench.check_invariant()
 
 
@@ -230,14 +230,14 @@ def test_a_closure_that_cannot_be_read_closes_nothing(bench: Bench) -> None:
     bench.request("a")
     bench.client.hset(f"{bench.p}closures", mapping={"project p": "[1", "account": '{"cause":"outage"}'})
     bench.client.hset(f"{bench.p}gate", "closed", 2)
-    assert bench.take().ref.job_id == "a"
+    assert bench.take().ref.id == "a"
     assert told(bench) == {"closures project p", "closures account"}
 
 
 @pytest.mark.parametrize("name", PAUSES)
 def test_without_what_may_forbid_a_call_nothing_is_sent(bench: Bench, name: str) -> None:
     bench.request("a", "b")
-    bench.holds.add([Ref("p", "a")], why="LAW-1", by="ops")
+    bench.holds.add([Target("p", "a")], why="LAW-1", by="ops")
     bench.holds.add_user("somebody", why="LAW-1", by="ops")
     bench.ledger.endpoint = "https://metastudio.example"
     bench.client.set(bench.p + name, "oops")
@@ -252,7 +252,7 @@ def replay_of_two(bench: Bench) -> Replays:
         bench.request(job)
         bench.settle(bench.take(), "dead", cause="server_error")
     policy_text = Replays(bench.ledger)
-    policy_text.snapshot("r", [Ref("p", "a"), Ref("p", "b")])
+    policy_text.snapshot("r", [Target("p", "a"), Target("p", "b")])
     said: dict[str, Any] = {"why": "T", "by": None, "what": "all", "groups": {}, "deadline_s": 86400}
     policy_text.start(policy_text.terms("r", mark=policy_text.mark(), **said))
     (replay,) = policy_text.current()

@@ -14,9 +14,10 @@ from worker.ledger import scripts
 from worker.ledger.audit import AuditLog
 from worker.ledger.deletions import Ledger
 from worker.ledger.replays import Replays
-from worker.ledger.types import DeletionRequest, GateSignal, Lease, Ref, Settlement
+from worker.ledger.types import DeletionRequest, GateSignal, Lease, Settlement
 from worker.model.errors import RefusedBySafetyRule, Unreachable
 from worker.model.states import Lane
+from worker.model.target import Target
 
 DAY_S = 86_400.0
 
@@ -44,14 +45,14 @@ def test_a_merge_takes_the_more_urgent_lane_and_the_earlier_time(bench: Bench) -
     bench.request("a", lane=Lane.USER)
     assert bench.indexes()[f"{PROJECT}/a"] == ["due:user"]
     assert "wait" not in bench.record("a")
-    assert bench.take().ref.job_id == "a"
+    assert bench.take().ref.id == "a"
 
 
 def test_a_merge_never_makes_it_less_urgent(bench: Bench) -> None:
     bench.request("a", lane=Lane.USER)
     bench.request("a", lane=Lane.BULK, delay_s=3600)
     assert bench.indexes()[f"{PROJECT}/a"] == ["due:user"]
-    assert bench.take().ref.job_id == "a"
+    assert bench.take().ref.id == "a"
 
 
 def test_a_merge_takes_the_earlier_deadline(bench: Bench) -> None:
@@ -130,7 +131,7 @@ def test_the_user_lane_goes_first_and_then_the_oldest(bench: Bench) -> None:
     bench.pass_time(1)
     bench.request("new")
     bench.request("person", lane=Lane.USER)
-    assert [bench.take().ref.job_id for _ in range(3)] == ["person", "old", "new"]
+    assert [bench.take().ref.id for _ in range(3)] == ["person", "old", "new"]
 
 
 def test_what_is_not_due_is_not_taken(bench: Bench) -> None:
@@ -139,7 +140,7 @@ def test_what_is_not_due_is_not_taken(bench: Bench) -> None:
     assert turn.lease is None
     assert turn.next_ms == bench.now + 60_000
     bench.pass_time(60)
-    assert bench.take().ref.job_id == "a"
+    assert bench.take().ref.id == "a"
 
 
 def test_a_leased_deletion_is_taken_by_nobody_else(bench: Bench) -> None:
@@ -153,7 +154,7 @@ def test_a_deletion_past_its_deadline_dies_without_a_call(bench: Bench) -> None:
     bench.request("a", "b", deadline_s=10)
     bench.request("c")
     bench.pass_time(11)
-    assert bench.take().ref.job_id == "c"
+    assert bench.take().ref.id == "c"
     assert bench.record("a")["cause"] == "deadline"
     assert bench.state("b") == "dead"
 
@@ -208,7 +209,7 @@ def test_a_late_200_wins_against_every_state(bench: Bench, to: str) -> None:
     bench.ledger.rescue(alive=[], counts=True)
     bench.settle(bench.take(), "dead" if to == "discarded" else to, cause="server_error" if to == "dead" else None)
     if to == "discarded":
-        bench.ledger.discard([Ref(PROJECT, "a")], why="T-1")
+        bench.ledger.discard([Target(PROJECT, "a")], why="T-1")
     assert bench.state("a") == to
     assert bench.settle(slow, "deleted") == "deleted"
     record = bench.record("a")
@@ -239,7 +240,7 @@ def test_settling_and_taking_is_one_move(bench: Bench) -> None:
     bench.pass_time(1)
     settlement = Settlement(ref=first.ref, token=first.token, to="deleted", signal=GateSignal("ok", key="k1"))
     turn = bench.turn(settlement)
-    assert (turn.settled, turn.lease.ref.job_id if turn.lease else None) == ("deleted", "b")
+    assert (turn.settled, turn.lease.ref.id if turn.lease else None) == ("deleted", "b")
 
 
 def test_of_a_round_the_first_3_and_the_last_20_attempts_stay(bench: Bench) -> None:
@@ -295,7 +296,7 @@ def test_a_lease_that_ran_out_goes_back_and_is_marked_as_of_unknown_outcome(benc
     bench.take()
     assert bench.ledger.rescue(alive=[], counts=True)[0] == []
     bench.pass_time(60.1)
-    assert bench.ledger.rescue(alive=[], counts=True)[0] == [(Ref(PROJECT, "a"), "pending")]
+    assert bench.ledger.rescue(alive=[], counts=True)[0] == [(Target(PROJECT, "a"), "pending")]
     lease = bench.take()
     assert lease.unknown
     assert lease.used == 0, "a lost worker uses no attempt"
@@ -306,7 +307,7 @@ def test_three_lost_workers_make_a_dead_letter(bench: Bench) -> None:
     for expected in ("pending", "pending", "dead"):
         bench.take(worker="w9")
         bench.pass_time(61)
-        assert bench.ledger.rescue(alive=["w1"], counts=True)[0] == [(Ref(PROJECT, "a"), expected)]
+        assert bench.ledger.rescue(alive=["w1"], counts=True)[0] == [(Target(PROJECT, "a"), expected)]
     assert bench.record("a")["cause"] == "worker_lost"
 
 
@@ -318,7 +319,7 @@ def test_a_living_worker_and_an_outage_of_redis_count_against_nobody(
     for _ in range(5):
         bench.take(worker="w1")
         bench.pass_time(61)
-        assert bench.ledger.rescue(alive=alive, counts=counts)[0] == [(Ref(PROJECT, "a"), "pending")]
+        assert bench.ledger.rescue(alive=alive, counts=counts)[0] == [(Target(PROJECT, "a"), "pending")]
 
 
 # -- cancel ----------------------------------------------------------------------------------------------------------
@@ -326,16 +327,16 @@ def test_a_living_worker_and_an_outage_of_redis_count_against_nobody(
 
 def test_cancel_before_any_call(bench: Bench) -> None:
     bench.request("a")
-    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1") == [(Ref(PROJECT, "a"), "cancelled")]
+    assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1") == [(Target(PROJECT, "a"), "cancelled")]
     assert bench.turn().lease is None
 
 
 def test_cancelling_a_run_removes_only_its_claim(bench: Bench) -> None:
     bench.request("a", run="r1", by="sweep")
     bench.request("a", by="ann", lane=Lane.USER)
-    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run="r1")[0][1] == "claim_removed"
+    assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1", run="r1")[0][1] == "claim_removed"
     assert bench.record("a")["by"] == "ann"
-    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run="r1")[0][1] == "not_claimed"
+    assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1", run="r1")[0][1] == "not_claimed"
     assert bench.state("a") == "pending"
 
 
@@ -351,9 +352,9 @@ def test_what_more_asked_for_than_can_be_kept_no_run_withdraws(bench: Bench) -> 
     for n in range(60):
         bench.request("a", by="shop", run=f"r{n}")
     for n in range(60):
-        bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run=f"r{n}")
+        bench.ledger.cancel([Target(PROJECT, "a")], why="T-1", run=f"r{n}")
     assert bench.state("a") == "pending"
-    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1") == [(Ref(PROJECT, "a"), "cancelled")]
+    assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1") == [(Target(PROJECT, "a"), "cancelled")]
 
 
 def test_cancelling_a_run_removes_all_its_claims(bench: Bench) -> None:
@@ -361,9 +362,9 @@ def test_cancelling_a_run_removes_all_its_claims(bench: Bench) -> None:
     bench.request("a", run="r1", by="ann")
     bench.request("a", run="r1", by="bob")
     bench.request("a", run="r2", by="eve")
-    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run="r1")[0][1] == "claim_removed"
+    assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1", run="r1")[0][1] == "claim_removed"
     assert (bench.record("a")["run"], bench.record("a")["by"]) == ("r2", "eve")
-    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run="r2")[0][1] == "cancelled"
+    assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1", run="r2")[0][1] == "cancelled"
 
 
 @pytest.mark.parametrize("order", ["grace hurry", "hurry grace", "grace later hurry", "later hurry grace"])
@@ -373,7 +374,7 @@ def test_a_run_that_is_withdrawn_gives_back_the_time_that_it_took(bench: Bench, 
         bench.request("a", run=run, delay_s=after_s[run])
     score = functools.partial(bench.client.zscore, bench.p + "due:bulk", f"{PROJECT}/a")
     assert score() == bench.now + 60_000
-    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run="hurry")[0][1] == "claim_removed"
+    assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1", run="hurry")[0][1] == "claim_removed"
     assert score() == bench.now + 7 * DAY_S * 1000
     assert bench.record("a")["wait"] == "grace"
 
@@ -381,7 +382,7 @@ def test_a_run_that_is_withdrawn_gives_back_the_time_that_it_took(bench: Bench, 
 def test_who_asks_again_to_be_served_sooner_keeps_that_when_a_run_goes(bench: Bench) -> None:
     for run, after_s in (("first", 7 * DAY_S), ("other", 6 * DAY_S), ("other", 60.0), ("first", 120.0)):
         bench.request("a", run=run, delay_s=after_s)
-    bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run="other")
+    bench.ledger.cancel([Target(PROJECT, "a")], why="T-1", run="other")
     assert bench.client.zscore(bench.p + "due:bulk", f"{PROJECT}/a") == bench.now + 120_000
 
 
@@ -389,11 +390,11 @@ def test_what_is_held_gets_its_time_back_and_what_was_called_for_keeps_that_of_i
     for job in ("held", "called"):
         bench.request(job, run="grace", delay_s=7 * DAY_S)
         bench.request(job, run="hurry", delay_s=60.0)
-    bench.holds.add([Ref(PROJECT, "held")], why="CASE-1", by="legal")
+    bench.holds.add([Target(PROJECT, "held")], why="CASE-1", by="legal")
     bench.pass_time(61)
     bench.settle(bench.take(), "pending", delay_s=30.0, status=500)
     for job in ("held", "called"):
-        assert bench.ledger.cancel([Ref(PROJECT, job)], why="T-1", run="hurry")[0][1] == "claim_removed"
+        assert bench.ledger.cancel([Target(PROJECT, job)], why="T-1", run="hurry")[0][1] == "claim_removed"
     assert bench.client.zscore(bench.p + "held", f"{PROJECT}/held") > bench.now + 6 * DAY_S * 1000
     assert bench.client.zscore(bench.p + "due:bulk", f"{PROJECT}/called") < bench.now + 60_000
 
@@ -418,7 +419,7 @@ def test_cancel_while_a_call_is_under_way_takes_effect_if_the_outcome_allows(ben
 def test_cancel_after_an_unknown_outcome_is_resolved_by_asking(bench: Bench) -> None:
     bench.request("a")
     bench.settle(bench.take(), "pending", delay_s=3600, fields={"unk": "1"})
-    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1")[0][1] == "may_be_deleted"
+    assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1")[0][1] == "may_be_deleted"
     lease = bench.take()
     assert lease.looks == 1
     assert lease.cancel_wanted
@@ -435,7 +436,7 @@ def test_a_new_request_takes_a_cancel_back(bench: Bench) -> None:
 def test_a_new_request_during_the_look_that_a_cancel_asked_for_takes_it_back(bench: Bench) -> None:
     bench.request("a")
     bench.settle(bench.take(), "pending", delay_s=3600, fields={"unk": "1"})
-    bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1")
+    bench.ledger.cancel([Target(PROJECT, "a")], why="T-1")
     lease = bench.take()
     assert bench.request("a", by="ann") == ["=running"]
     assert bench.settle(lease, "cancelled", called=False, used=False, attempt=None) == "pending"
@@ -492,8 +493,8 @@ def test_a_replay_has_a_whole_new_budget_and_keeps_the_history(bench: Bench) -> 
     bench.request("a", by="ann")
     bench.settle(bench.take(), "pending")
     bench.settle(bench.take(), "dead", cause="server_error", status=500)
-    results, _ = bench.ledger.replay([Ref(PROJECT, "a")], why="T-2", by="ops", deadline_s=100)
-    assert results == [(Ref(PROJECT, "a"), "pending")]
+    results, _ = bench.ledger.replay([Target(PROJECT, "a")], why="T-2", by="ops", deadline_s=100)
+    assert results == [(Target(PROJECT, "a"), "pending")]
     lease = bench.take()
     assert (lease.round, lease.used, lease.calls) == (2, 0, 0)
     record = bench.record("a")
@@ -503,7 +504,7 @@ def test_a_replay_has_a_whole_new_budget_and_keeps_the_history(bench: Bench) -> 
 
 def test_replay_touches_nothing_but_dead_letters(bench: Bench) -> None:
     bench.request("a")
-    results, _ = bench.ledger.replay([Ref(PROJECT, "a"), Ref(PROJECT, "x")], why="T", deadline_s=100)
+    results, _ = bench.ledger.replay([Target(PROJECT, "a"), Target(PROJECT, "x")], why="T", deadline_s=100)
     assert [result for _, result in results] == ["pending", "unknown"]
     assert "round" not in bench.record("a"), "it was pending and its round is not touched"
 
@@ -511,30 +512,30 @@ def test_replay_touches_nothing_but_dead_letters(bench: Bench) -> None:
 def test_discard_and_restore(bench: Bench) -> None:
     bench.request("a", app_user="u-1")
     bench.settle(bench.take(), "dead", cause="refused", status=400)
-    assert bench.ledger.discard([Ref(PROJECT, "a")], why="T-3")[0][1] == "discarded"
+    assert bench.ledger.discard([Target(PROJECT, "a")], why="T-3")[0][1] == "discarded"
     assert bench.turn().lease is None
-    assert bench.ledger.restore([Ref(PROJECT, "a")], why="T-4")[0][1] == "dead"
+    assert bench.ledger.restore([Target(PROJECT, "a")], why="T-4")[0][1] == "dead"
     assert bench.record("a")["cause"] == "refused"
-    bench.ledger.replay([Ref(PROJECT, "a")], why="T-5", deadline_s=100)
+    bench.ledger.replay([Target(PROJECT, "a")], why="T-5", deadline_s=100)
     assert bench.take().app_user == "u-1", "a restored dead letter can still be sent as its app user"
 
 
 def test_a_discarded_one_cannot_be_restored_after_thirty_days(bench: Bench) -> None:
     bench.request("a")
     bench.settle(bench.take(), "dead", cause="refused")
-    bench.ledger.discard([Ref(PROJECT, "a")], why="T-3")
+    bench.ledger.discard([Target(PROJECT, "a")], why="T-3")
     bench.pass_time(31 * 86400)
-    assert bench.ledger.restore([Ref(PROJECT, "a")], why="T-4")[0][1] == "too_late"
+    assert bench.ledger.restore([Target(PROJECT, "a")], why="T-4")[0][1] == "too_late"
 
 
 def test_a_discarded_one_is_kept_while_it_can_be_restored_however_short_others_are_kept(bench: Bench) -> None:
     bench.request("a")
     bench.settle(bench.take(), "dead", cause="refused")
-    bench.ledger.discard([Ref(PROJECT, "a")], why="T-3")
+    bench.ledger.discard([Target(PROJECT, "a")], why="T-3")
     bench.pass_time(29 * 86400)
     assert bench.ledger.forget(keep_s=86400) == 1, "the entry of the audit"
-    assert bench.ledger.restore([Ref(PROJECT, "a")], why="T-4")[0][1] == "dead"
-    bench.ledger.discard([Ref(PROJECT, "a")], why="T-5")
+    assert bench.ledger.restore([Target(PROJECT, "a")], why="T-4")[0][1] == "dead"
+    bench.ledger.discard([Target(PROJECT, "a")], why="T-5")
     bench.pass_time(31 * 86400)
     while bench.ledger.forget(keep_s=86400):
         pass
@@ -554,7 +555,7 @@ def test_one_move_forgets_no_more_than_its_limit_whatever_it_is(bench: Bench) ->
     bench.request(*(f"j{n}" for n in range(6)))
     for to in ("deleted", "deleted", "gone", "gone"):
         bench.settle(bench.take(), to)
-    bench.ledger.cancel([Ref(PROJECT, "j4"), Ref(PROJECT, "j5")], why="T-1")
+    bench.ledger.cancel([Target(PROJECT, "j4"), Target(PROJECT, "j5")], why="T-1")
     bench.pass_time(401 * 86400)
     told = [bench.ledger.forget(keep_s=400 * 86400, limit=3) for _ in range(4)]
     assert told == [3, 3, 1, 0], "six records, and one entry of the audit"
@@ -562,7 +563,7 @@ def test_one_move_forgets_no_more_than_its_limit_whatever_it_is(bench: Bench) ->
 
 
 def test_a_discarded_letter_forgets_its_app_user_when_it_can_be_restored_no_more(bench: Bench) -> None:
-    refs = [Ref(PROJECT, job) for job in ("a", "b", "c")]
+    refs = [Target(PROJECT, job) for job in ("a", "b", "c")]
     bench.request("a", "b", "c", app_user="u-7781")
     for _ in refs:
         bench.settle(bench.take(), "dead", cause="refused")
@@ -587,7 +588,7 @@ def test_a_dead_redis_is_said_within_the_patience() -> None:
     nobody = redis.Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.2)
     ledger = Ledger(nobody, "default", POLICY, patience_s=0.2)
     with pytest.raises(Unreachable, match="ERASER_REDIS_URL"):
-        ledger.request([Ref(PROJECT, "a")], DeletionRequest())
+        ledger.request([Target(PROJECT, "a")], DeletionRequest())
 
 
 def test_requests_stop_before_redis_is_full_and_what_is_pending_drains(redis_url: str) -> None:
@@ -602,7 +603,7 @@ def test_requests_stop_before_redis_is_full_and_what_is_pending_drains(redis_url
     try:
         client.config_set("maxmemory", int(used * 1.1))
         with pytest.raises(RefusedBySafetyRule, match="maxmemory"):
-            ledger.request([Ref(PROJECT, "d")], DeletionRequest())
+            ledger.request([Target(PROJECT, "d")], DeletionRequest())
         client.config_set("maxmemory", used // 2)
         bench.settle(first, "deleted")
         bench.settle(second, "pending", wait="retry", delay_s=1)
@@ -610,7 +611,7 @@ def test_requests_stop_before_redis_is_full_and_what_is_pending_drains(redis_url
         assert bench.state("a") == "deleted"
     finally:
         client.config_set("maxmemory", 0)
-    assert ledger.request([Ref(PROJECT, "d")], DeletionRequest())[0][0].state == "pending"
+    assert ledger.request([Target(PROJECT, "d")], DeletionRequest())[0][0].state == "pending"
     bench.check_invariant()
 
 
@@ -682,7 +683,7 @@ def test_a_full_redis_refuses_requests_and_goes_on_with_everything_that_drains(r
         assert bench.ledger.rescue(alive=["w1"], counts=True)[0] == []
         assert bench.ledger.forget(keep_s=1) == 0
         assert bench.ledger.reserve_lookup() == 0.0
-        assert bench.ledger.cancel([Ref(PROJECT, "b")], why="T-1")[0][1] == "cancelled"
+        assert bench.ledger.cancel([Target(PROJECT, "b")], why="T-1")[0][1] == "cancelled"
         assert bench.ledger.pause(why="T-2") is False
         assert bench.ledger.due_wakeup()[0] is None, (
             "and one account that nobody may call for stops no other's doorbells"
@@ -705,7 +706,7 @@ def test_on_a_full_redis_dead_letters_are_grouped_replayed_or_given_up_and_a_res
     bench.request(*names, "f-1", "f-2")
     for _ in range(602):
         bench.settle(bench.take(), "dead", cause="server_error", status=500, code="MSS.00000004")
-    refs = [Ref(PROJECT, name) for name in names]
+    refs = [Target(PROJECT, name) for name in names]
     policy_text, before = Replays(bench.ledger), bench.record("f-2")
     client.config_set("maxmemory", 1_000_000)
     try:
@@ -716,7 +717,7 @@ def test_on_a_full_redis_dead_letters_are_grouped_replayed_or_given_up_and_a_res
         assert {state for _, state in discarded} == {"discarded"}
         with pytest.raises(Unreachable, match="nothing was recorded; give it memory"):
             bench.ledger.restore(refs, why="T-2")
-        replayed, _ = bench.ledger.replay([Ref(PROJECT, "f-1")], why="T-3", by=None, lane=Lane.USER, deadline_s=60)
+        replayed, _ = bench.ledger.replay([Target(PROJECT, "f-1")], why="T-3", by=None, lane=Lane.USER, deadline_s=60)
         assert replayed[0][1] == "pending"
     finally:
         client.config_set("maxmemory", 0)

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from tests.support.ledgers import POLICY, PROJECT, START_MS, Bench
 from worker.ledger.queries import Queries
 from worker.ledger.records import Gate
-from worker.ledger.types import DeletionRequest, GatePolicy, GateSignal, Lease, Ref, TakeResult, Tried
+from worker.ledger.types import DeletionRequest, GatePolicy, GateSignal, Lease, TakeResult, Tried
 from worker.model.states import Lane
+from worker.model.target import Target
 
 
 @pytest.fixture
@@ -239,7 +240,7 @@ def test_nothing_is_reserved_a_person_takes_the_slot_a_hand_waits_for(bench: Ben
     bench.pass_time(turn.wait_s + 0.001)
     lease = bench.turn().lease
     assert lease is not None
-    assert lease.ref.job_id == "person"
+    assert lease.ref.id == "person"
 
 
 def test_calls_under_way_are_capped(bench: Bench) -> None:
@@ -345,7 +346,7 @@ def test_a_deletion_that_was_not_sent_keeps_its_place(bench: Bench) -> None:
     lease = bench.take()
     nothing = {"called": False, "used": False, "attempt": None, "status": None, "delay_s": 0.0}
     bench.settle(lease, "pending", signal=GateSignal("none", key="k1"), **nothing)
-    assert bench.take().ref.job_id == "first"
+    assert bench.take().ref.id == "first"
 
 
 def test_what_an_earlier_version_believed_of_a_key_is_forgotten(bench: Bench) -> None:
@@ -457,7 +458,7 @@ def test_where_lists_are_answered_and_deletes_are_not_the_pauses_double_all_the_
     for _ in range(10):
         pauses.append((gate(bench).until or 0) - bench.now)
         lease = probe(bench)
-        tried.append(lease.ref.job_id)
+        tried.append(lease.ref.id)
         fail(bench, lease)
     assert pauses == pytest.approx([2000 * 2**n for n in range(7)] + [180_000] * 3, rel=0.01)
     assert len(set(tried)) == 10, f"different jobs: {tried}"
@@ -679,7 +680,7 @@ def test_pausing_keeps_no_call_under_way_from_settling(bench: Bench) -> None:
 
 def ask_for(bench: Bench, project: str, *jobs: str, **claim: Any) -> None:
     """Ask for jobs of a project; what is asked for later is due later."""
-    bench.ledger.request([Ref(project, job) for job in jobs], DeletionRequest(**claim))
+    bench.ledger.request([Target(project, job) for job in jobs], DeletionRequest(**claim))
     bench.pass_time(0.001)
 
 
@@ -689,7 +690,7 @@ def test_a_project_that_is_refused_closes_itself_alone(bench: Bench) -> None:
     ask_for(bench, "theirs", *(f"t{n}" for n in range(3)), by="ticket-7")
     many(bench, 3)
     refuse_project(bench, bench.take())
-    assert [bench.take().ref.job_id for _ in range(3)] == ["j0", "j1", "j2"]
+    assert [bench.take().ref.id for _ in range(3)] == ["j0", "j1", "j2"]
     assert seen(bench) == "ok"
     (closure,) = gate(bench).closures
     assert (closure.scope, closure.name, closure.cause) == ("project", "theirs", "misconfigured")
@@ -727,7 +728,7 @@ def test_a_closed_project_is_tried_with_its_list_whoever_else_is_at_work_and_ope
     bench.pass_time(121)
     tell(bench, bench.turn(), "listed", want=False)
     assert gate(bench).closures == ()
-    assert bench.take().ref.job_id == "t1", "the oldest first again"
+    assert bench.take().ref.id == "t1", "the oldest first again"
 
 
 def test_a_closed_project_with_nothing_else_due_is_tried_all_the_same(bench: Bench) -> None:
@@ -755,7 +756,7 @@ def test_thousands_of_a_closed_project_delay_nobody(bench: Bench) -> None:
         turn = bench.turn()
         turns += 1
         if turn.lease:
-            taken.append(turn.lease.ref.job_id)
+            taken.append(turn.lease.ref.id)
             bench.settle(turn.lease)
         else:
             assert turn.wait_s is not None
@@ -765,7 +766,7 @@ def test_thousands_of_a_closed_project_delay_nobody(bench: Bench) -> None:
     person = bench.request("person", lane=Lane.USER)
     assert person == ["pending"]
     bench.pass_time(1)
-    assert bench.take().ref.job_id == "person"
+    assert bench.take().ref.id == "person"
 
 
 def test_deletions_of_a_closed_project_still_meet_their_deadline(bench: Bench) -> None:
@@ -850,7 +851,7 @@ def deleted_in_order(bench: Bench, bad: set[str], jobs: int) -> list[str]:
         if turn.trial:
             turn = tell(bench, turn, "listed")
         if turn.lease:
-            job = turn.lease.ref.job_id
+            job = turn.lease.ref.id
             taken.append(job)
             fail(bench, turn.lease) if job in bad else bench.settle(turn.lease, "deleted")
         elif turn.wait_s is not None:
@@ -882,7 +883,7 @@ def test_jobs_that_hang_hold_few_calls_and_those_behind_them_go_on(bench: Bench)
         turn = bench.turn()
         if turn.lease is None:
             bench.pass_time(turn.wait_s or 0.1)
-        elif turn.lease.ref.job_id.startswith("good"):
+        elif turn.lease.ref.id.startswith("good"):
             bench.settle(turn.lease, "deleted")
         else:
             hung += 1  # it is never answered
@@ -910,9 +911,9 @@ def test_nobody_is_called_for_nothing(bench: Bench) -> None:
 
 
 def test_a_request_in_the_user_lane_rings_at_once(bench: Bench) -> None:
-    _, wakeups = bench.ledger.request([Ref(PROJECT, "a")], DeletionRequest(lane=Lane.USER))
+    _, wakeups = bench.ledger.request([Target(PROJECT, "a")], DeletionRequest(lane=Lane.USER))
     assert wakeups == ["1"]
-    _, wakeups = bench.ledger.request([Ref(PROJECT, "b")], DeletionRequest(lane=Lane.BULK))
+    _, wakeups = bench.ledger.request([Target(PROJECT, "b")], DeletionRequest(lane=Lane.BULK))
     assert wakeups == []
 
 

@@ -12,8 +12,8 @@ from tests.support.ledgers import START_MS, Bench
 from worker.execution.app_context import AppContext
 from worker.ledger.bulk_queries import BulkQueries
 from worker.ledger.keys import OURS
-from worker.ledger.types import Ref
 from worker.model.states import State
+from worker.model.target import Target
 from worker.services import dead_letter_actions, dead_letters, throughput
 from worker.services.dead_letters import group_of
 
@@ -56,12 +56,12 @@ def test_letters_of_an_earlier_version_are_grouped_at_the_first_look(app: AppCon
 
 def test_a_letter_that_leaves_takes_its_empty_group_along(app: AppContext, undertaker: Undertaker) -> None:
     undertaker.end("a", "b")
-    ref = Ref(undertaker.project, "a")
+    ref = Target(undertaker.project, "a")
     undertaker.ledger.discard([ref], why="T-1")
     assert [group.count for group in dead_letters.groups(app)] == [1]
     undertaker.ledger.restore([ref], why="T-1")
     assert [group.count for group in dead_letters.groups(app)] == [2]
-    undertaker.ledger.replay([ref, Ref(undertaker.project, "b")], why="T-1", deadline_s=60)
+    undertaker.ledger.replay([ref, Target(undertaker.project, "b")], why="T-1", deadline_s=60)
     assert dead_letters.groups(app) == []
 
 
@@ -88,7 +88,7 @@ def test_the_last_hour_counts_every_end_in_its_minute(client: redis.Redis) -> No
 
 def test_a_letter_that_is_restored_does_not_die_again(app: AppContext, undertaker: Undertaker) -> None:
     undertaker.end("a")
-    ref = Ref(undertaker.project, "a")
+    ref = Target(undertaker.project, "a")
     undertaker.ledger.discard([ref], why="T-1")
     undertaker.ledger.restore([ref], why="T-1")
     assert throughput.last_hour(app, app.queries("default").now_ms()).dead == 1

@@ -10,14 +10,14 @@ import pytest
 from tests.support.ledgers import PROJECT, Bench
 from worker.ledger.holds import OnHold
 from worker.ledger.pseudonyms import BELIEVED_S, Pseudonyms
-from worker.ledger.types import Ref
 from worker.model.states import Lane
+from worker.model.target import Target
 
 DAY_S = 86400.0
 
 
 def hold(bench: Bench, *jobs: str, **said: Any) -> list[str]:
-    refs = [Ref(PROJECT, job) for job in jobs]
+    refs = [Target(PROJECT, job) for job in jobs]
     return [result for _, result in bench.holds.add(refs, **{"why": "CASE-1", "by": "legal"} | said)]
 
 
@@ -28,7 +28,7 @@ def nothing_to_take(bench: Bench) -> bool:
 
 
 def remove(bench: Bench, *jobs: str) -> list[str]:
-    return [result for _, result in bench.holds.remove([Ref(PROJECT, job) for job in jobs])]
+    return [result for _, result in bench.holds.remove([Target(PROJECT, job) for job in jobs])]
 
 
 def hold_user(bench: Bench, user: str = "u-1") -> None:
@@ -38,10 +38,10 @@ def hold_user(bench: Bench, user: str = "u-1") -> None:
 def test_a_hold_between_request_and_call_stops_it_and_its_removal_sends_it(bench: Bench) -> None:
     bench.request("a", "b")
     assert hold(bench, "a") == ["held"]
-    assert bench.take().ref.job_id == "b"
+    assert bench.take().ref.id == "b"
     assert nothing_to_take(bench)
     assert remove(bench, "a") == ["released"]
-    assert bench.take().ref.job_id == "a"
+    assert bench.take().ref.id == "a"
 
 
 def test_a_job_may_be_on_hold_before_anybody_asks_for_it(bench: Bench) -> None:
@@ -74,7 +74,7 @@ def test_a_retry_and_a_replay_are_held_too(bench: Bench) -> None:
     bench.settle(bench.take(), "pending", delay_s=30.0, status=500, fields={"unk": "1"})
     bench.settle(bench.take(), "dead", cause="server_error", status=500)
     assert hold(bench, "a", "b") == ["may_be_deleted", "dead"]
-    bench.ledger.replay([Ref(PROJECT, "b")], why="T-1", deadline_s=DAY_S)
+    bench.ledger.replay([Target(PROJECT, "b")], why="T-1", deadline_s=DAY_S)
     bench.pass_time(60)
     assert nothing_to_take(bench)
     assert {bench.state("a"), bench.state("b")} == {"held"}
@@ -97,7 +97,7 @@ def test_what_waits_for_its_grace_goes_back_to_it(bench: Bench) -> None:
     assert bench.record("a")["wait"] == "grace"
     assert nothing_to_take(bench)
     bench.pass_time(6 * DAY_S + 1)
-    assert bench.take().ref.job_id == "a"
+    assert bench.take().ref.id == "a"
 
 
 def test_a_hold_with_a_date_ends_by_itself(bench: Bench) -> None:
@@ -107,7 +107,7 @@ def test_a_hold_with_a_date_ends_by_itself(bench: Bench) -> None:
     bench.pass_time(3601)
     assert bench.holds.release_in_time() == 1
     assert list(bench.holds.each()) == []
-    assert bench.take().ref.job_id == "a"
+    assert bench.take().ref.id == "a"
 
 
 def test_a_hold_is_replaced_by_a_second_one_date_and_all(bench: Bench) -> None:
@@ -116,13 +116,13 @@ def test_a_hold_is_replaced_by_a_second_one_date_and_all(bench: Bench) -> None:
     bench.pass_time(3600)
     bench.holds.release_in_time()
     (one,) = bench.holds.each()
-    assert (one.ref, one.reason, one.by, one.until) == (Ref(PROJECT, "a"), "CASE-2", "legal", None)
+    assert (one.ref, one.reason, one.by, one.until) == (Target(PROJECT, "a"), "CASE-2", "legal", None)
 
 
 def test_a_cancel_takes_what_is_held(bench: Bench) -> None:
     bench.request("a")
     hold(bench, "a")
-    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1") == [(Ref(PROJECT, "a"), "cancelled")]
+    assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1") == [(Target(PROJECT, "a"), "cancelled")]
     assert remove(bench, "a") == ["removed"]
     assert remove(bench, "a") == ["not_held"]
 
@@ -131,7 +131,7 @@ def test_a_cancel_of_what_may_be_deleted_is_looked_at_in_spite_of_the_hold(bench
     bench.request("a")
     bench.settle(bench.take(), "pending", delay_s=3600, status=500, fields={"unk": "1"})
     hold(bench, "a")
-    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1")[0][1] == "may_be_deleted"
+    assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1")[0][1] == "may_be_deleted"
     lease = bench.take()
     assert lease.cancel_wanted, "the hand only looks"
 
@@ -144,7 +144,7 @@ def test_a_cancel_does_not_overtake_a_call_of_an_earlier_round(bench: Bench) -> 
     bench.take()  # its call is under way when the lost one's answer comes
     assert bench.settle(lost) == "deleted"
     bench.request("a", force=True)
-    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1")[0][1] == "may_be_deleted"
+    assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1")[0][1] == "may_be_deleted"
     assert nothing_to_take(bench)
     bench.pass_time(61)
     assert bench.take().cancel_wanted
@@ -155,11 +155,11 @@ def test_an_app_users_jobs_are_held_when_a_hand_would_take_them(bench: Bench) ->
     bench.request("b", app_user="u-2")
     hold_user(bench)
     lease = bench.take()
-    assert (lease.ref.job_id, lease.who) == ("b", True), "who asked may name anybody: a look decides"
+    assert (lease.ref.id, lease.who) == ("b", True), "who asked may name anybody: a look decides"
     assert nothing_to_take(bench)
     assert bench.state("a") == "held"
     assert bench.holds.remove_user("u-1") == (True, 1)
-    assert bench.take().ref.job_id == "a"
+    assert bench.take().ref.id == "a"
     assert bench.holds.remove_user("u-1") == (False, 0)
 
 
@@ -194,7 +194,7 @@ def test_what_a_look_found_outlives_whatever_a_caller_says(bench: Bench) -> None
         if again == "request":
             bench.request("a", app_user="u-4", by="somebody else")
         else:
-            bench.ledger.replay([Ref(PROJECT, "a")], why="T-1", deadline_s=86400)
+            bench.ledger.replay([Target(PROJECT, "a")], why="T-1", deadline_s=86400)
         assert nothing_to_take(bench)
         assert (bench.state("a"), bench.record("a")["owner"]) == ("held", owner)
         bench.holds.remove_user("u-1")
@@ -263,7 +263,7 @@ def test_what_an_app_users_hold_held_goes_on_though_who_released_it_died_halfway
     bench.pass_time(61)
     bench.ledger.run_script("release", {"ended": True} if how == "it ended" else {"user": user})  # and dead
     assert bench.holds.release_in_time() == 1
-    assert bench.take().ref.job_id == "a"
+    assert bench.take().ref.id == "a"
     assert bench.client.zcard(f"{bench.p}holds:ends") == 0
 
 
@@ -284,7 +284,7 @@ def test_a_cancel_after_a_hold_that_outlasted_the_deadline_is_resolved_by_asking
     bench.settle(bench.take(), "pending", delay_s=30.0, status=500, fields={"unk": "1"})
     assert hold(bench, "a") == ["may_be_deleted"]
     bench.pass_time(100 * DAY_S)
-    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1") == [(Ref(PROJECT, "a"), "may_be_deleted")]
+    assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1") == [(Target(PROJECT, "a"), "may_be_deleted")]
     lease = bench.take()
     assert lease.cancel_wanted
     assert lease.deadline_left_s == pytest.approx(10 * DAY_S, abs=60)

@@ -36,10 +36,11 @@ from worker.ledger.places import Places
 from worker.ledger.project_moves import adopt_users, carry
 from worker.ledger.receipts import Receipts
 from worker.ledger.replays import Replays, ReplayStage, ReplayState
-from worker.ledger.types import GateSignal, Lease, Ref, Settlement
+from worker.ledger.types import GateSignal, Lease, Settlement
 from worker.lookups.sightings import NEAR_S
 from worker.metastudio.response import JobRow, Listing
 from worker.model.states import Lane
+from worker.model.target import Target
 from worker.rules.backoff import Backoff
 from worker.rules.classify import Presence
 from worker.rules.outcome import OutcomeRules
@@ -146,7 +147,7 @@ class Deletions(RuleBasedStateMachine):
 
     def who_asks_decides_who_has_to_mean_it(self, lease: Lease) -> None:
         """A policy's word is asked for before each call, as long as nobody else wants the deletion, in every round."""
-        policies = {policy for _, policy in self.claims[lease.ref.job_id]}
+        policies = {policy for _, policy in self.claims[lease.ref.id]}
         assert set(lease.policies) == (set() if None in policies else policies)
         if lease.policies:
             assert lease.unsent
@@ -162,7 +163,7 @@ class Deletions(RuleBasedStateMachine):
             return multiple()
         self.who_asks_decides_who_has_to_mean_it(turn.lease)
         held = Held(turn.lease, self.bench.true_now + LEASE_MS)
-        job = turn.lease.ref.job_id
+        job = turn.lease.ref.id
         earlier = self.live.get(job)
         assert earlier is None or earlier.ends <= self.bench.true_now, f"two live leases of {job}"
         self.live[job] = held
@@ -185,7 +186,7 @@ class Deletions(RuleBasedStateMachine):
         self.settle(held, to, unknown)
 
     def settle(self, held: Held, to: str, unknown: bool) -> None:
-        job, lease = held.lease.ref.job_id, held.lease
+        job, lease = held.lease.ref.id, held.lease
         settlement = Settlement(
             ref=lease.ref,
             token=lease.token,
@@ -215,7 +216,7 @@ class Deletions(RuleBasedStateMachine):
     @rule(held=leases, there=st.booleans(), blind_after=st.sampled_from([None, None, 0, 1, 2, 3]))
     def look(self, held: Held, there: bool, blind_after: int | None) -> None:
         """An executor looks for the job, as it does; the key may go blind for a while before any of its questions."""
-        lease, job = held.lease, held.lease.ref.job_id
+        lease, job = held.lease, held.lease.ref.id
         before = self.bench.record(job)
         world, asked = self.world, len(self.world.asked)
         world.now = max(world.now, self.bench.true_now / 1000)
@@ -260,9 +261,9 @@ class Deletions(RuleBasedStateMachine):
     def confirm(self, held: Held) -> None:
         """Right before its call: only the holder of the lease may, and only while nothing speaks against it."""
         lease, users = held.lease, self.bench.ledger.users
-        owner = users.hashed("u1" if lease.ref.job_id == "a" else None) if lease.who else None
+        owner = users.hashed("u1" if lease.ref.id == "a" else None) if lease.who else None
         go = self.bench.ledger.confirm(lease, key="k1", owner=owner, policy_text=BOOK)
-        on_hold, record = self.bench.holds.now(), self.bench.record(lease.ref.job_id)
+        on_hold, record = self.bench.holds.now(), self.bench.record(lease.ref.id)
         unknown = bool(on_hold.users) and "owner" not in record
         assert go == (
             record.get("tok") == lease.token
@@ -272,7 +273,7 @@ class Deletions(RuleBasedStateMachine):
             and record.get("owner") not in on_hold.users
             and float(record["dl"]) > self.bench.ledger.now_ms()
         )
-        assert not go or "unsent" not in self.bench.record(lease.ref.job_id)
+        assert not go or "unsent" not in self.bench.record(lease.ref.id)
         self.allowed = set()
 
     def only_looked_at(self, *jobs: str) -> set[str]:
@@ -315,14 +316,14 @@ class Deletions(RuleBasedStateMachine):
         rescued, _ = self.bench.ledger.rescue(alive=sorted(alive), counts=counts)
         self.allowed = set() if self.bench.apart_s else {("running", "pending"), ("running", "dead")}
         for ref, _state in rescued:
-            held = self.live.pop(ref.job_id, None)
+            held = self.live.pop(ref.id, None)
             assert held is None or held.ends <= self.bench.true_now, "a live lease was taken away"
 
     @rule(job=JOBS, run=RUNS)
     def cancel(self, job: str, run: str | None) -> None:
         self.actions += 1
         only_looked_at = self.only_looked_at(job)
-        ((_, result),) = self.bench.ledger.cancel([Ref(PROJECT, job)], why="T-1", run=run)
+        ((_, result),) = self.bench.ledger.cancel([Target(PROJECT, job)], why="T-1", run=run)
         self.allowed = BY_PERSON["cancel"] | self.taken_back(only_looked_at, "cancelled")
         assert result != "in_flight" or not only_looked_at
         if result == "claim_removed":
@@ -333,7 +334,7 @@ class Deletions(RuleBasedStateMachine):
     @rule(job=JOBS)
     def replay(self, job: str) -> None:
         self.actions += 1
-        self.bench.ledger.replay([Ref(PROJECT, job)], why="T-1", deadline_s=86400)
+        self.bench.ledger.replay([Target(PROJECT, job)], why="T-1", deadline_s=86400)
         self.allowed = BY_PERSON["replay"]
 
     @rule(dies=st.booleans(), fed=st.booleans())
@@ -344,7 +345,7 @@ class Deletions(RuleBasedStateMachine):
         if isinstance(held, Held):
             self.settle(held, "dead", False)
             self.states_change_only_as_they_may()
-        dead = [Ref.parse(ref) for ref, where in self.bench.indexes().items() if where == ["dead"]]
+        dead = [Target.parse(ref) for ref, where in self.bench.indexes().items() if where == ["dead"]]
         self.allowed = set()
         if not dead:
             return
@@ -384,13 +385,13 @@ class Deletions(RuleBasedStateMachine):
     @rule(job=JOBS)
     def discard(self, job: str) -> None:
         self.actions += 1
-        self.bench.ledger.discard([Ref(PROJECT, job)], why="T-1")
+        self.bench.ledger.discard([Target(PROJECT, job)], why="T-1")
         self.allowed = BY_PERSON["discard"]
 
     @rule(job=JOBS)
     def restore(self, job: str) -> None:
         self.actions += 1
-        self.bench.ledger.restore([Ref(PROJECT, job)], why="T-1")
+        self.bench.ledger.restore([Target(PROJECT, job)], why="T-1")
         self.allowed = BY_PERSON["restore"]
 
     @rule()
@@ -407,7 +408,7 @@ class Deletions(RuleBasedStateMachine):
         until = None if hours is None else self.bench.true_now + hours * 3_600_000
         self.actions += 1
         only_looked_at = self.only_looked_at(job)
-        ((_, result),) = self.bench.holds.add([Ref(PROJECT, job)], why="T-2", by="ops", until_ms=until)
+        ((_, result),) = self.bench.holds.add([Target(PROJECT, job)], why="T-2", by="ops", until_ms=until)
         self.allowed = BY_PERSON["hold"] | self.taken_back(only_looked_at, "held")
         assert result != "in_flight" or not only_looked_at
 
@@ -420,7 +421,7 @@ class Deletions(RuleBasedStateMachine):
     @rule(job=JOBS)
     def remove_a_hold(self, job: str) -> None:
         self.actions += 1
-        self.bench.holds.remove([Ref(PROJECT, job)])
+        self.bench.holds.remove([Target(PROJECT, job)])
         self.allowed = BY_PERSON["release"]
 
     @rule(user=st.sampled_from(["u1", "u2"]))
@@ -483,10 +484,10 @@ class Deletions(RuleBasedStateMachine):
                 client.zadd(p + index, {ref: "inf"})  # type: ignore[dict-item]
             case field:
                 client.hset(f"{p}d:{ref}", {"deadline": "dl"}.get(field, field), "spoilt")
-        check(self.bench.ledger, [Ref(PROJECT, job)], keys=True)
+        check(self.bench.ledger, [Target(PROJECT, job)], keys=True)
         self.allowed = set()
         if not self.bench.record(job):
-            assert DamageList(client, "default").of(Ref(PROJECT, job))
+            assert DamageList(client, "default").of(Target(PROJECT, job))
             for known in (self.live, self.claims):
                 known.pop(job, None)
             self.before.pop(ref, None)
@@ -504,7 +505,7 @@ class Deletions(RuleBasedStateMachine):
 
     @invariant()
     def states_change_only_as_they_may(self) -> None:
-        after = {ref: self.bench.state(Ref.parse(ref).job_id) for ref in self.bench.indexes()}
+        after = {ref: self.bench.state(Target.parse(ref).id) for ref in self.bench.indexes()}
         for ref, was in self.before.items():
             now = after.get(ref)
             assert now is not None, f"{ref} was lost"
@@ -543,7 +544,7 @@ class Deletions(RuleBasedStateMachine):
             return
         on_hold = self.bench.holds.now()
         assert lease.ref not in on_hold.refs, f"{lease.ref} is on hold"
-        record = self.bench.record(lease.ref.job_id)
+        record = self.bench.record(lease.ref.id)
         whose = record.get("owner") or record.get("au")
         assert whose not in on_hold.users, f"{lease.ref} belongs to an app user that is on hold"
         assert lease.who == bool(on_hold.users and "owner" not in record)
@@ -552,12 +553,10 @@ class Deletions(RuleBasedStateMachine):
         """No deletion dies of its deadline and none leaves its grace; and never is one sent before it is due."""
         if lease is not None:
             assert lease.deadline_left_s > 0
-            assert float(self.bench.record(lease.ref.job_id)["was"]) <= self.bench.true_now + 1, (
-                "taken before it was due"
-            )
+            assert float(self.bench.record(lease.ref.id)["was"]) <= self.bench.true_now + 1, "taken before it was due"
         if self.bench.apart_s:
             self.allowed -= {("pending", "dead")}
-            assert lease is None or self.bench.record(lease.ref.job_id).get("wait") != "grace"
+            assert lease is None or self.bench.record(lease.ref.id).get("wait") != "grace"
 
     @invariant()
     def what_is_held_is_held_by_something(self) -> None:
@@ -575,7 +574,7 @@ class Deletions(RuleBasedStateMachine):
     @invariant()
     def a_running_deletion_has_its_lease(self) -> None:
         for ref, where in self.bench.indexes().items():
-            job = Ref.parse(ref).job_id
+            job = Target.parse(ref).id
             if where == ["running"]:
                 assert self.bench.record(job)["tok"] == self.live[job].lease.token
 

@@ -16,9 +16,10 @@ from worker.ledger.holds import HoldList
 from worker.ledger.keys import OURS
 from worker.ledger.places import Home, Places
 from worker.ledger.project_moves import adopt_users, carry
-from worker.ledger.types import DeletionRequest, Ref
+from worker.ledger.types import DeletionRequest
 from worker.model.errors import ProjectElsewhere, SettingsError
 from worker.model.states import Lane
+from worker.model.target import Target
 
 P, Q = "p", "q"
 UNTIL = START_MS + 9e9
@@ -56,12 +57,12 @@ class Process:
 
     def request(self, *jobs: str, project: str = P, **claim: Any) -> list[str]:
         accepted, _ = self.ledger(self.account_of(project)).request(
-            [Ref(project, job) for job in jobs], DeletionRequest(**claim)
+            [Target(project, job) for job in jobs], DeletionRequest(**claim)
         )
         return [one.state for one in accepted]
 
     def hold(self, *jobs: str, account: str, project: str = P) -> None:
-        HoldList(self.ledger(account)).add([Ref(project, job) for job in jobs], why="T-1", by="ops-1")
+        HoldList(self.ledger(account)).add([Target(project, job) for job in jobs], why="T-1", by="ops-1")
 
     def move(self, project: str, to: str) -> bool:
         """The whole move, as the command does it."""
@@ -117,7 +118,7 @@ def test_a_hold_alone_keeps_its_project(client: redis.Redis) -> None:
 def test_where_nothing_is_left_another_account_may_have_it(client: redis.Redis) -> None:
     old, new = Process(client, p="a"), Process(client, p="b")
     old.request("1", delay_s=60)
-    old.ledger("a").cancel([Ref(P, "1")], why="T-1")
+    old.ledger("a").cancel([Target(P, "1")], why="T-1")
     with pytest.raises(ProjectElsewhere):
         new.request("1")
     old.ledger("a").forget(keep_s=0)
@@ -132,7 +133,7 @@ def test_one_that_asks_at_the_same_moment_keeps_it(client: redis.Redis, monkeypa
     """Between the look that finds nothing and the change of the register."""
     old, new = Process(client, p="a"), Process(client, p="b")
     old.hold("1", account="a")
-    HoldList(old.ledger("a")).remove([Ref(P, "1")])
+    HoldList(old.ledger("a")).remove([Target(P, "1")])
     looks = new.places.holds_any
 
     def then_somebody_asks(account: str, project: str) -> bool:
@@ -192,12 +193,12 @@ def furnish(client: redis.Redis) -> Process:
     for job, to in (("dead", "dead"), ("deleted", "deleted"), ("discarded", "dead"), ("gone", "gone")):
         lease = house.take()
         house.settle(lease, to, status=500 if to == "dead" else 200, cause="server_error" if to == "dead" else None)
-        assert lease.ref.job_id == job
-    house.ledger.discard([Ref(P, "discarded")], why="T-1")
+        assert lease.ref.id == job
+    house.ledger.discard([Target(P, "discarded")], why="T-1")
     house.request("cancelled", "held", "grace", delay_s=60)
-    house.ledger.cancel([Ref(P, "cancelled")], why="T-1")
+    house.ledger.cancel([Target(P, "cancelled")], why="T-1")
     house.request("due", lane=Lane.USER)
-    house.holds.add([Ref(P, "held"), Ref(P, "not-asked-for")], why="T-2", by="ops-1", until_ms=UNTIL)
+    house.holds.add([Target(P, "held"), Target(P, "not-asked-for")], why="T-2", by="ops-1", until_ms=UNTIL)
     house.holds.add_user("u-1", why="T-3", by="ops-1")
     house.ledger.users.note_in(P)
     house.check_invariant()
@@ -240,7 +241,7 @@ def test_a_move_carries_everything_and_leaves_the_bystanders(server: redis.Redis
     assert records(server, "b") == before
     assert {ref: server.zscore(OURS.account("b") + index, ref) for ref, index in STATES.items()} == scores
     held = {hold.ref: (hold.reason, hold.until) for hold in HoldList(new.ledger("b")).each()}
-    assert held == {Ref(P, "held"): ("T-2", UNTIL), Ref(P, "not-asked-for"): ("T-2", UNTIL), None: ("T-3", None)}
+    assert held == {Target(P, "held"): ("T-2", UNTIL), Target(P, "not-asked-for"): ("T-2", UNTIL), None: ("T-3", None)}
     assert {hold.ref for hold in HoldList(new.ledger("a")).each()} == {None}, "an app user is on hold in both"
     assert new.ledger("b").users.known_in(P)
     assert server.xlen(OURS.account("a") + "receipts") == receipts, "its chain stays whole"
@@ -274,7 +275,7 @@ def test_while_it_is_moved_nothing_begins_in_either_account(server: redis.Redis)
         with pytest.raises(ProjectElsewhere, match="being moved"):
             process.hold("x", account="a")
     with pytest.raises(ProjectElsewhere):
-        old.ledger("a").replay([Ref(P, "dead")], why="T-1", deadline_s=60)
+        old.ledger("a").replay([Target(P, "dead")], why="T-1", deadline_s=60)
     assert old.request("1", project=Q) == ["pending"], "another project of the account goes on"
 
 
@@ -335,7 +336,7 @@ def test_nothing_of_it_is_taken_before_all_of_it_is_there(server: redis.Redis) -
     house = bench(server, "a")
     new.places.begin_move(P, "b")
     new.request("now", project=Q)
-    assert house.take().ref == Ref(Q, "now")
+    assert house.take().ref == Target(Q, "now")
     assert house.turn().lease is None
     assert new.places.end_move(P, "a", "b", 0) is False
     assert new.move(P, "b")
@@ -347,18 +348,18 @@ def test_nothing_of_it_is_taken_before_all_of_it_is_there(server: redis.Redis) -
 def test_what_the_settings_give_to_another_account_delays_nobody(client: redis.Redis) -> None:
     house = bench(client, "a")
     house.request(*(f"job-{n:03d}" for n in range(250)))
-    house.ledger.request([Ref(Q, "1")], DeletionRequest())
+    house.ledger.request([Target(Q, "1")], DeletionRequest())
     house.ledger.strays.add(P)
     for _ in range(3):
         if turn := house.turn().lease:
             break
         house.pass_time(0.2)
     assert turn is not None
-    assert turn.ref == Ref(Q, "1"), "behind all that waits for the move"
+    assert turn.ref == Target(Q, "1"), "behind all that waits for the move"
     house.settle(turn)
     house.ledger.strays.clear()
     house.pass_time(61)
-    assert house.take().ref == Ref(P, "job-000"), "in its order"
+    assert house.take().ref == Target(P, "job-000"), "in its order"
 
 
 def test_what_had_to_wait_for_the_move_is_due_after_it(server: redis.Redis) -> None:

@@ -12,7 +12,8 @@ import pytest
 from tests.support.ledgers import PROJECT, START_MS, Bench
 from tests.support.retention import POLICY, House
 from worker.ledger.runs import Runs
-from worker.ledger.types import PolicyText, Ref
+from worker.ledger.types import PolicyText
+from worker.model.target import Target
 from worker.retention.policy_file import PolicyFile
 from worker.services import retention as told
 
@@ -28,7 +29,7 @@ def takes(bench: Bench, policy_text: PolicyText | None) -> str | None:
     """The job that a worker with this text is given."""
     bench.pass_time(0.2)
     lease = bench.turn(policy_text=policy_text).lease
-    return lease.ref.job_id if lease else None
+    return lease.ref.id if lease else None
 
 
 @pytest.mark.parametrize("policy_text", [None, OLD])
@@ -114,7 +115,7 @@ def test_a_person_who_withdraws_while_a_hand_looks_leaves_the_policies_to_be_ask
     bench.holds.add_user("u-9", why="CASE-1", by="legal")
     lease = bench.take(policy_text=ASKED)
     assert (lease.policies, lease.who) == ((), True)
-    assert bench.ledger.cancel([Ref(PROJECT, "a")], why="T-1", run="r2")[0][1] == "claim_removed"
+    assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1", run="r2")[0][1] == "claim_removed"
     assert not bench.ledger.confirm(lease, key="k1", owner="-"), "nobody has read the policy"
 
 

@@ -19,9 +19,10 @@ from tests.ledger.test_places import P, Process, standing
 from tests.support.ledgers import LEASE_MS, POLICY, Bench
 from worker.ledger.holds import HoldList
 from worker.ledger.project_moves import adopt_users, carry
-from worker.ledger.types import DeletionRequest, GateSignal, Ref, Settlement
+from worker.ledger.types import DeletionRequest, GateSignal, Settlement
 from worker.model.errors import ProjectElsewhere
 from worker.model.states import Lane
+from worker.model.target import Target
 
 JOBS = st.sampled_from(["1", "2", "3"])
 ACCOUNTS = st.sampled_from(["a", "b"])
@@ -67,7 +68,7 @@ class Moves(RuleBasedStateMachine):
         claim = DeletionRequest(lane=Lane.USER if urgent else Lane.BULK, force=True)
         begun = True
         try:
-            self.processes[by].ledger(by).request([Ref(P, job)], claim)
+            self.processes[by].ledger(by).request([Target(P, job)], claim)
         except ProjectElsewhere:
             begun = False
         home = self.processes[by].places.home(P)
@@ -85,11 +86,11 @@ class Moves(RuleBasedStateMachine):
         if lease is None:
             return multiple()
         assert not self.moving, "taken while it is carried"
-        assert lease.ref.job_id not in self.on_hold, "taken although it is on hold"
-        earlier = self.live.get(lease.ref.job_id)
+        assert lease.ref.id not in self.on_hold, "taken although it is on hold"
+        earlier = self.live.get(lease.ref.id)
         assert earlier is None or earlier.ends <= self.now, "two live leases"
         held = Held(lease, self.now + LEASE_MS)
-        self.live[lease.ref.job_id] = held
+        self.live[lease.ref.id] = held
         return account, held
 
     @rule(whose=consumes(leases), to=st.sampled_from(["deleted", "gone", "pending", "dead"]))
@@ -109,8 +110,8 @@ class Moves(RuleBasedStateMachine):
             signal=GateSignal("ok", key="k1", ms=5.0),
         )
         self.processes[account].ledger(account).take(worker="w1", key="k1", settlement=settlement, want=False)
-        if self.live.get(held.lease.ref.job_id) == held:
-            del self.live[held.lease.ref.job_id]
+        if self.live.get(held.lease.ref.id) == held:
+            del self.live[held.lease.ref.id]
 
     @rule(seconds=st.sampled_from([1.0, 61.0, 4000.0]))
     def time_goes_by(self, seconds: float) -> None:
@@ -123,7 +124,7 @@ class Moves(RuleBasedStateMachine):
     @rule(by=ACCOUNTS, job=JOBS)
     def hold(self, by: str, job: str) -> None:
         try:
-            HoldList(self.processes[by].ledger(by)).add([Ref(P, job)], why="T-1", by="ops-1")
+            HoldList(self.processes[by].ledger(by)).add([Target(P, job)], why="T-1", by="ops-1")
         except ProjectElsewhere:
             return
         self.on_hold.add(job)
@@ -131,7 +132,7 @@ class Moves(RuleBasedStateMachine):
     @rule(by=ACCOUNTS, job=JOBS)
     def let_go(self, by: str, job: str) -> None:
         try:
-            HoldList(self.processes[by].ledger(by)).remove([Ref(P, job)])
+            HoldList(self.processes[by].ledger(by)).remove([Target(P, job)])
         except ProjectElsewhere:
             return
         home = self.processes[by].places.home(P)
@@ -140,7 +141,7 @@ class Moves(RuleBasedStateMachine):
 
     @rule(by=ACCOUNTS, job=JOBS, action=st.sampled_from(["cancel", "replay", "discard"]))
     def action(self, by: str, job: str, action: str) -> None:
-        ledger, refs = self.processes[by].ledger(by), [Ref(P, job)]
+        ledger, refs = self.processes[by].ledger(by), [Target(P, job)]
         try:
             match action:
                 case "cancel":
@@ -205,7 +206,7 @@ class Moves(RuleBasedStateMachine):
     def what_is_on_hold_is_so_at_its_home(self) -> None:
         home = self.processes["a"].places.home(P)
         if home is not None and not self.moving:
-            said = {hold.ref.job_id for hold in HoldList(self.benches[home.account].ledger).each() if hold.ref}
+            said = {hold.ref.id for hold in HoldList(self.benches[home.account].ledger).each() if hold.ref}
             assert self.on_hold <= said, f"forgotten holds: {self.on_hold - said}"
 
 

@@ -10,7 +10,7 @@ import redis
 
 from tests.support.ledgers import PROJECT, Bench
 from worker.ledger.receipts import PAGE, ReceiptEntry, Receipts
-from worker.ledger.types import Ref
+from worker.model.target import Target
 from worker.receipts.receipt import FIELDS, expand
 
 
@@ -91,7 +91,7 @@ def test_an_attempt_without_an_answer_has_no_request_id(bench: Bench) -> None:
     bench.settle(bench.take(), "pending", wait="retry", attempt=said("x-1", status=500))
     silent = {"silence": "timeout", "ms": 5, "message": '"request_id":"no-id"'}
     bench.settle(bench.take(), "dead", cause="server_error", status=None, attempt=silent)
-    bench.ledger.discard([Ref(PROJECT, "a")], why="T-9", by="ops-3")
+    bench.ledger.discard([Target(PROJECT, "a")], why="T-9", by="ops-3")
     receipt = only(bench)
     assert (receipt["status"], receipt["request_id"], receipt["attempts"]) == (None, None, 2)
 
@@ -100,7 +100,7 @@ def test_a_dead_letter_leaves_none_until_it_is_given_up(bench: Bench) -> None:
     bench.request("a", by="ann")
     bench.settle(bench.take(), "dead", cause="server_error", status=500, code="MSS.1", attempt=said("x-1", status=500))
     assert receipts(bench) == []
-    bench.ledger.discard([Ref(PROJECT, "a")], why="T-9", by="ops-3")
+    bench.ledger.discard([Target(PROJECT, "a")], why="T-9", by="ops-3")
     receipt = only(bench)
     assert (receipt["state"], receipt["cause"], receipt["code"]) == ("discarded", "server_error", "MSS.1")
     assert (receipt["request_id"], receipt["requested_by"]) == ("x-1", "ann")
@@ -110,10 +110,10 @@ def test_a_dead_letter_leaves_none_until_it_is_given_up(bench: Bench) -> None:
 def test_what_ends_again_leaves_another_receipt_and_the_first_one_stays(bench: Bench) -> None:
     bench.request("a")
     bench.settle(bench.take(), "dead", cause="refused")
-    bench.ledger.discard([Ref(PROJECT, "a")], why="T-9")
-    bench.ledger.restore([Ref(PROJECT, "a")], why="T-10")
+    bench.ledger.discard([Target(PROJECT, "a")], why="T-9")
+    bench.ledger.restore([Target(PROJECT, "a")], why="T-10")
     assert len(receipts(bench)) == 1
-    bench.ledger.replay([Ref(PROJECT, "a")], why="T-11", deadline_s=86400)
+    bench.ledger.replay([Target(PROJECT, "a")], why="T-11", deadline_s=86400)
     bench.settle(bench.take(), attempt=said("x-2"))
     bench.request("a", force=True)
     bench.settle(bench.take(), "gone", evidence="after_our_call", event={"found": "absent"}, attempt=said("x-3"))
@@ -130,7 +130,7 @@ def test_a_late_200_supersedes_what_was_receipted(bench: Bench) -> None:
     bench.pass_time(61)
     bench.ledger.rescue(alive=[], counts=False)
     bench.settle(bench.take(), "dead", cause="refused", attempt=said("x-1", status=403))
-    bench.ledger.discard([Ref(PROJECT, "a")], why="T-9")
+    bench.ledger.discard([Target(PROJECT, "a")], why="T-9")
     assert bench.settle(slow, attempt=said("x-2")) == "deleted"
     first, second = receipts(bench)
     assert (first["state"], first["request_id"]) == ("discarded", "x-1")
@@ -144,11 +144,11 @@ def test_each_way_to_cancel_leaves_one(bench: Bench, way: str) -> None:
     bench.request("a", by="ann", policy="old-ones" if way == "its policies" else None)
     match way:
         case "while it waits":
-            bench.ledger.cancel([Ref(PROJECT, "a")], why="T-3", by="ops-1")
+            bench.ledger.cancel([Target(PROJECT, "a")], why="T-3", by="ops-1")
             assert only(bench)["finished_by"] == "ops-1"
         case "in flight":
             lease = bench.take()
-            bench.ledger.cancel([Ref(PROJECT, "a")], why="T-3", by="ops-1")
+            bench.ledger.cancel([Target(PROJECT, "a")], why="T-3", by="ops-1")
             bench.settle(lease, "pending", wait="retry", attempt=said("x-1", status=429))
             assert only(bench)["request_id"] == "x-1"
         case _:
@@ -162,15 +162,15 @@ def test_the_same_move_twice_leaves_one(bench: Bench) -> None:
     lease = bench.take()
     bench.settle(lease)
     bench.settle(lease)
-    bench.ledger.cancel([Ref(PROJECT, "b")], why="T-3")
-    bench.ledger.cancel([Ref(PROJECT, "b")], why="T-3")
+    bench.ledger.cancel([Target(PROJECT, "b")], why="T-3")
+    bench.ledger.cancel([Target(PROJECT, "b")], why="T-3")
     assert [r["job_id"] for r in receipts(bench)] == ["a", "b"]
 
 
 def test_many_are_read_page_by_page(bench: Bench) -> None:
     jobs = [f"j{n}" for n in range(PAGE + 1)]
     bench.request(*jobs)
-    bench.ledger.cancel([Ref(PROJECT, job) for job in jobs], why="T-3")
+    bench.ledger.cancel([Target(PROJECT, job) for job in jobs], why="T-3")
     progress = Receipts(bench.client, "default")
     assert [r["job_id"] for r in receipts(bench)] == jobs
     assert progress.progress().n == PAGE + 1
@@ -187,7 +187,7 @@ def test_a_full_redis_takes_receipts_of_what_drains(redis_url: str) -> None:
     client.config_set("maxmemory", 1_000_000)
     try:
         assert bench.settle(lease) == "deleted"
-        bench.ledger.cancel([Ref(PROJECT, "b")], why="T-1")
+        bench.ledger.cancel([Target(PROJECT, "b")], why="T-1")
     finally:
         client.config_set("maxmemory", 0)
     assert [r["state"] for r in receipts(bench)] == ["deleted", "cancelled"]

@@ -19,8 +19,9 @@ from tests.support.http_site import Site
 from tests.support.ledgers import POLICY
 from worker.ledger.deletions import Ledger, connect
 from worker.ledger.redis_errors import is_away
-from worker.ledger.types import DeletionRequest, Ref
+from worker.ledger.types import DeletionRequest
 from worker.local.embedded import EmbeddedRedis
+from worker.model.target import Target
 
 IN_A_SCRIPT_OF_6_2 = "ERR Error running script (call to f_5b4c): @user_script:12: @user_script: 12: -{}"
 FAULTS = (
@@ -75,7 +76,7 @@ def test_a_connection_leaves_a_server_that_became_a_replica(tmp_path: Path, redi
     """A managed Redis fails over behind its address: who keeps the connection stays with the old primary."""
     with EmbeddedRedis(tmp_path / "new") as server, Between(redis_url.removeprefix("unix://")) as between:
         ledger = Ledger(connect(between.url), "default", POLICY, patience_s=5)
-        ledger.request([Ref("p", "one")], DeletionRequest())
+        ledger.request([Target("p", "one")], DeletionRequest())
         between.server = server.url.removeprefix("unix://")
         ledger.client.ping()
         assert redis.Redis.from_url(server.url).dbsize() == 0, "it stayed where it was"
@@ -83,7 +84,7 @@ def test_a_connection_leaves_a_server_that_became_a_replica(tmp_path: Path, redi
         with pytest.raises(redis.exceptions.ReadOnlyError):
             ledger.client.eval("return 1", 0)
         between.refuse(None)
-        ledger.request([Ref("p", "two")], DeletionRequest())
+        ledger.request([Target("p", "two")], DeletionRequest())
         assert redis.Redis.from_url(server.url).zcard("eraser:{default}:due:bulk") == 1
 
 
@@ -91,7 +92,7 @@ def test_a_connection_leaves_a_server_that_became_a_replica(tmp_path: Path, redi
 def replica(tmp_path: Path) -> Iterator[str]:
     """A server that answers and takes no writes; one deletion waits in it."""
     with EmbeddedRedis(tmp_path / "replica") as server:
-        Ledger(connect(server.url), "default", POLICY).request([Ref("p", "one")], DeletionRequest())
+        Ledger(connect(server.url), "default", POLICY).request([Target("p", "one")], DeletionRequest())
         client = redis.Redis.from_url(server.url, retry=Retry(NoBackoff(), 0))
         client.replicaof("127.0.0.1", "1")
         yield server.url

@@ -15,8 +15,8 @@ from tests.support.command import Command
 from tests.support.waiting import wait_until
 from worker.execution.app_context import AppContext
 from worker.execution.dispatcher import Dispatcher
-from worker.ledger.types import Ref
 from worker.model.states import State
+from worker.model.target import Target
 from worker.services.doctor.redis_checks import needed
 from worker.simulator import Simulator
 
@@ -65,7 +65,7 @@ def test_requests_retries_grace_dead_letters_and_rescue_go_on(url: str, command:
             queries = app.queries("default")
 
             def ends(job: str, state: State) -> bool:
-                found = queries.show(Ref(simulator.project, job))
+                found = queries.show(Target(simulator.project, job))
                 return found is not None and found.state is state
 
             wait_until(lambda: ends("job-00001", State.DELETED), what="a retry, and a rescue")

@@ -19,10 +19,11 @@ from tests.support.leftovers import kill_all, nothing_left, processes, temporary
 from tests.support.waiting import PATIENCE_S, wait_until
 from worker.config.settings import Settings
 from worker.execution.app_context import AppContext
-from worker.ledger.types import DeletionRequest, Ref
+from worker.ledger.types import DeletionRequest
 from worker.local.up import HOST, PORT, check, children_environment, free_port
 from worker.model.errors import UsageError
 from worker.model.states import State
+from worker.model.target import Target
 from worker.services.request import deletion_request, record
 from worker.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, Simulator
 
@@ -93,7 +94,7 @@ def machine() -> Iterator[Machine]:
 
 def request_all(machine: Machine, count: int = JOBS) -> None:
     app = machine.ledger()
-    refs = [Ref(DEMO_PROJECT, f"job-{n:05d}") for n in range(1, count + 1)]
+    refs = [Target(DEMO_PROJECT, f"job-{n:05d}") for n in range(1, count + 1)]
     assert len(list(record(app, refs, deletion_request(app, lane="bulk"), lambda *_: None))) == count
     app.redis.close()
 
@@ -117,8 +118,8 @@ def receipt_of_another_day(machine: Machine) -> None:
     """As if a request had been withdrawn in 2023."""
     app = machine.ledger()
     ledger, stream = app.ledger("default"), "eraser:{default}:receipts"
-    ledger.request([Ref(DEMO_PROJECT, "old")], DeletionRequest(delay_s=3600))
-    ledger.cancel([Ref(DEMO_PROJECT, "old")], why="T-1")
+    ledger.request([Target(DEMO_PROJECT, "old")], DeletionRequest(delay_s=3600))
+    ledger.cancel([Target(DEMO_PROJECT, "old")], why="T-1")
     ((_, said),) = app.redis.xrange(stream)  # type: ignore[misc]
     app.redis.delete(stream)
     app.redis.xadd(stream, said | {b"t": b"1700000000000"}, id="1700000000000-0")

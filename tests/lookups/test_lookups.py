@@ -21,19 +21,19 @@ from worker.rules.classify import NOT_ASKED, Presence
 def test_an_absence_is_asked_for_once_more_between_two_control_questions() -> None:
     world = World()
     assert world.find() is Presence.ABSENT
-    assert world.asked == [JOB.job_id, "all", JOB.job_id, "all"]
+    assert world.asked == [JOB.id, "all", JOB.id, "all"]
 
 
 def test_where_absence_is_to_be_expected_the_control_question_goes_first() -> None:
     world = World()
     assert world.find(doubtful=True) is Presence.ABSENT
-    assert world.asked == ["all", JOB.job_id, "all"]
+    assert world.asked == ["all", JOB.id, "all"]
 
 
 def test_what_is_there_needs_no_control_question() -> None:
     world = World(job=lambda _: listing(row()))
     assert world.find() is Presence.PRESENT
-    assert world.asked == [JOB.job_id]
+    assert world.asked == [JOB.id]
 
 
 def test_absences_share_what_lies_between_them() -> None:
@@ -49,7 +49,7 @@ def test_a_control_question_is_near_for_ten_seconds(passed: float, *, fresh: boo
     world.lookups().ask()
     world.now += passed
     world.find()
-    assert world.asked[1:] == ([JOB.job_id, "all"] if fresh else [JOB.job_id, "all", JOB.job_id, "all"])
+    assert world.asked[1:] == ([JOB.id, "all"] if fresh else [JOB.id, "all", JOB.id, "all"])
 
 
 def test_a_control_question_that_comes_too_late_after_the_look_proves_nothing() -> None:
@@ -62,7 +62,7 @@ def test_a_look_that_shows_another_job_is_as_good_as_a_control_question() -> Non
     world = World(job=lambda w: listing(row("there")) if w.asked[-1] == "there" else EMPTY)
     world.find("there")
     assert world.find() is Presence.ABSENT
-    assert world.asked == ["there", JOB.job_id, "all"]
+    assert world.asked == ["there", JOB.id, "all"]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_one_view_shows_says_nothing_about_another(other: View) -> None:
     world.find()
     world.asked.clear()
     world.find(view=other)
-    assert world.asked == [JOB.job_id, "all", JOB.job_id, "all"]
+    assert world.asked == [JOB.id, "all", JOB.id, "all"]
 
 
 # -- blind -------------------------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def test_a_key_that_goes_blind_after_the_look_proves_nothing() -> None:
 
 def test_a_key_that_was_blind_when_it_looked_is_asked_again() -> None:
     """The list by id is empty as long as the whole list is; the first control question already shows jobs."""
-    world = World(job=lambda w: EMPTY if w.asked.count(JOB.job_id) == 1 else listing(row()))
+    world = World(job=lambda w: EMPTY if w.asked.count(JOB.id) == 1 else listing(row()))
     assert world.find() is Presence.PRESENT
 
 
@@ -113,7 +113,7 @@ SAYS_NOTHING = {
 @pytest.mark.parametrize("which", [1, 2])
 def test_a_control_question_without_a_plain_answer_makes_it_unknown(odd: Listing, which: int) -> None:
     world = World(jobs=lambda w: odd if w.asked.count("all") == which else OTHERS)
-    looked = world.lookups().find(JOB.job_id, seen=True)
+    looked = world.lookups().find(JOB.id, seen=True)
     assert looked.what is Presence.UNKNOWN
     assert looked.listing is odd, "the gate learns from what was refused"
 
@@ -177,20 +177,20 @@ def test_redis_that_goes_away_meanwhile_is_told_in_a_line_and_proves_nothing(
 
 def test_where_the_pace_forbids_nothing_is_asked() -> None:
     world = World(slot=None)
-    assert world.lookups().find(JOB.job_id, seen=False).listing is NOT_ASKED
+    assert world.lookups().find(JOB.id, seen=False).listing is NOT_ASKED
     assert world.find(has_slot=True) is Presence.UNKNOWN
-    assert world.asked == [JOB.job_id], "only the look that had its slot"
+    assert world.asked == [JOB.id], "only the look that had its slot"
 
 
 def test_where_redis_is_away_nothing_is_raised_after_an_answer() -> None:
     world = World(redis_away=True)
-    assert world.lookups().find(JOB.job_id, seen=False).listing is NOT_ASKED
+    assert world.lookups().find(JOB.id, seen=False).listing is NOT_ASKED
     assert world.find(has_slot=True) is Presence.UNKNOWN
 
 
 def test_where_the_lease_has_no_time_left_nothing_is_asked() -> None:
     world = World()
-    assert world.lookups(time_left=lambda: 0.4).find(JOB.job_id, seen=False).listing is NOT_ASKED
+    assert world.lookups(time_left=lambda: 0.4).find(JOB.id, seen=False).listing is NOT_ASKED
     assert world.asked == []
 
 

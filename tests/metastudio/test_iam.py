@@ -25,7 +25,7 @@ from worker.ledger.deletions import Ledger
 from worker.ledger.keys import OURS
 from worker.ledger.queries import Queries
 from worker.ledger.records import Gate
-from worker.ledger.types import DeletionRequest, GatePolicy, Ref
+from worker.ledger.types import DeletionRequest, GatePolicy
 from worker.metastudio.client import Client
 from worker.metastudio.credentials import Watch
 from worker.metastudio.exchange import Call
@@ -33,6 +33,7 @@ from worker.metastudio.iam import IamToken, IamTokens
 from worker.metastudio.login import Login, LoginSource
 from worker.metastudio.response import Response
 from worker.model.states import Lane
+from worker.model.target import Target
 from worker.rules.backoff import Backoff
 from worker.rules.classify import ResponseKind, classify, outcome_unknown
 from worker.simulator import DEMO_DOMAIN, DEMO_PASSWORD, DEMO_USER, TOKEN_CANARY, Simulator
@@ -355,7 +356,7 @@ def test_a_project_that_the_user_may_not_use_stops_no_other_project(simulator: S
 def test_a_job_of_a_project_that_the_user_may_not_use_keeps_no_other_job_waiting(
     simulator: Simulator, shop: Shop
 ) -> None:
-    shop.ledger.request([Ref(OTHER_PROJECT, "job-00001")], DeletionRequest(lane=Lane.USER))
+    shop.ledger.request([Target(OTHER_PROJECT, "job-00001")], DeletionRequest(lane=Lane.USER))
     shop.request(10)
     shop.run(lambda: shop.count("deleted") == 10, executors=2)
     assert [(one.scope, one.name) for one in shop.gate().closures] == [("project", OTHER_PROJECT)]
@@ -503,7 +504,7 @@ class Shop:
             self.budget.retry(record)
 
     def request(self, count: int) -> None:
-        refs = [Ref(self.desk.simulator.project, f"job-{n:05d}") for n in range(1, count + 1)]
+        refs = [Target(self.desk.simulator.project, f"job-{n:05d}") for n in range(1, count + 1)]
         self.ledger.request(refs, DeletionRequest())
 
     def executor(self) -> Executor:
@@ -608,7 +609,7 @@ def test_the_record_says_that_its_token_was_refused_and_no_attempt_used(simulato
     shop.run(lambda: shop.count("deleted") == 1)
     simulator.add_job("job-2")
     simulator.expire_tokens()
-    shop.ledger.request([Ref(simulator.project, "job-2")], DeletionRequest())
+    shop.ledger.request([Target(simulator.project, "job-2")], DeletionRequest())
     shop.run(lambda: shop.count("deleted") == 2)
     told = shop.everything()
     assert '"outcome":"credentials"' in told

@@ -15,7 +15,7 @@ from tests.support.dead_letters import PROJECT, Undertaker
 from worker.execution.app_context import AppContext
 from worker.ledger.deletions import Ledger, connect
 from worker.ledger.receipts import Receipts
-from worker.ledger.types import Ref
+from worker.model.target import Target
 from worker.receipts.archiving import Archivist, archive_day
 from worker.receipts.dayfiles import DAY_MS, DayFileWrong
 from worker.receipts.sealing import Broken, seal_all
@@ -31,7 +31,7 @@ def settle(undertaker: Undertaker, day: int, number: int) -> list[str]:
     """Let some deletions end on that day, as Redis's clock would have it."""
     jobs = [f"job-{day}-{n}" for n in range(number)]
     undertaker.request(*jobs)
-    undertaker.ledger.cancel([Ref(PROJECT, job) for job in jobs], why="T-1")
+    undertaker.ledger.cancel([Target(PROJECT, job) for job in jobs], why="T-1")
     entries: Any = undertaker.redis.xrange(STREAM)
     undertaker.redis.delete(STREAM)
     for k, (id, said) in enumerate(entries[:-number] + entries[-number:]):

@@ -18,7 +18,7 @@ from worker.execution.app_context import AppContext
 from worker.execution.live_workers import LiveWorkers
 from worker.ledger.deletions import Ledger
 from worker.ledger.keys import Keys
-from worker.ledger.types import Ref
+from worker.model.target import Target
 from worker.receipts import dayfiles
 from worker.receipts.archiving import Archivist, archive_day
 from worker.receipts.dayfiles import DAY_MS, DayFileWrong, ReceiptsElsewhere
@@ -162,7 +162,7 @@ def test_accounts_share_a_directory_and_installations_do_not(
     staging.ledger = Ledger(undertaker.redis, "default", undertaker.ledger.policy, Keys("staging"))
     for one in (staging, studio):
         one.request("job-1")
-        one.ledger.cancel([Ref(PROJECT, "job-1")], why="T-1")
+        one.ledger.cancel([Target(PROJECT, "job-1")], why="T-1")
     later = int(time.time() * 1000) + 2 * DAY_MS
     assert archive_day(studio.ledger, tmp_path, now_ms=later) == 1
     with pytest.raises(DayFileWrong, match=r"another chain.*ERASER_NAMESPACE"):

@@ -12,7 +12,7 @@ from tests.support.dead_letters import PROJECT, Undertaker
 from worker.execution.app_context import AppContext
 from worker.ledger.deletions import connect
 from worker.ledger.receipts import Checkpoint, Receipts
-from worker.ledger.types import Ref
+from worker.model.target import Target
 from worker.receipts.chain import genesis, hash_of
 from worker.receipts.sealing import Broken, Line, Sealer, seal, seal_all, sealed_lines
 
@@ -28,7 +28,7 @@ def end(undertaker: Undertaker, number: int, first: int = 0) -> None:
     """Quick ends: withdrawn."""
     jobs = [f"job-{n}" for n in range(first, first + number)]
     undertaker.request(*jobs)
-    undertaker.ledger.cancel([Ref(PROJECT, job) for job in jobs], why="T-1")
+    undertaker.ledger.cancel([Target(PROJECT, job) for job in jobs], why="T-1")
 
 
 def read(receipts: Receipts) -> list[Line]:

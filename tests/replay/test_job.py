@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.ledgers import PROJECT, Bench
 from worker.ledger.replays import Replay, Replays, ReplayStage, ReplayState
-from worker.ledger.types import GateSignal, Ref
+from worker.ledger.types import GateSignal
+from worker.model.target import Target
 from worker.replay.job import step
 
 ID = "replay-1"
@@ -23,7 +24,7 @@ def bury(bench: Bench, *jobs: str) -> None:
 
 def begin(bench: Bench, *jobs: str, mark: int | None = None) -> Replays:
     replays = Replays(bench.ledger)
-    replays.snapshot(ID, [Ref(PROJECT, job) for job in jobs])
+    replays.snapshot(ID, [Target(PROJECT, job) for job in jobs])
     mark = replays.mark() if mark is None else mark
     assert replays.start(
         replays.terms(ID, why="T-2", by="ops-7", what="all", groups={"g": len(jobs)}, mark=mark, deadline_s=3600)
@@ -138,8 +139,8 @@ def test_what_died_again_in_a_replay_is_not_replayed_by_it_again(bench: Bench) -
 
 def test_what_is_on_hold_or_moved_on_stays_as_it_is(bench: Bench) -> None:
     bury(bench, "a", "b", "c")
-    bench.holds.add([Ref(PROJECT, "a")], why="CASE-1", by="legal-3")
-    bench.ledger.discard([Ref(PROJECT, "b")], why="T-1")
+    bench.holds.add([Target(PROJECT, "a")], why="CASE-1", by="legal-3")
+    bench.ledger.discard([Target(PROJECT, "b")], why="T-1")
     begin(bench, "a", "b", "c")
     for _ in range(3):
         go_on(bench)
@@ -167,15 +168,15 @@ def test_a_cancel_takes_back_what_nobody_called_for_and_as_it_was(bench: Bench) 
     under_way, called = bench.take(), bench.take()
     failing = GateSignal("fail", key="k1", ms=5)
     bench.settle(called, "pending", status=500, wait="retry", delay_s=10, signal=failing)
-    asked = Ref(PROJECT, "j-010")
-    assert bench.request(asked.job_id, by="support-1") == ["=pending"]
+    asked = Target(PROJECT, "j-010")
+    assert bench.request(asked.id, by="support-1") == ["=pending"]
 
     replays.cancel(ID, why="wrong group", by="ops-7")
     assert not replays.revert_unstarted(ID)
     seen = look(bench)
     assert (seen.state, seen.end_why, seen.end_by) == (ReplayState.CANCELLED, "wrong group", "ops-7")
     assert (seen.fed, seen.deleted, seen.back, seen.open, seen.left) == (11, 1, 7, 3, 4)
-    goes_its_way = {under_way.ref.job_id, called.ref.job_id, asked.job_id, "j-000"}
+    goes_its_way = {under_way.ref.id, called.ref.id, asked.id, "j-000"}
     for job in set(many(15)) - goes_its_way:
         record = bench.record(job)
         if int(job[2:]) < 11:
@@ -202,7 +203,7 @@ def test_a_late_answer_of_an_earlier_round_corrects_the_counts(bench: Bench) -> 
 def test_a_list_that_nobody_started_is_forgotten_and_started_once(bench: Bench) -> None:
     bury(bench, "a")
     replays = Replays(bench.ledger)
-    replays.snapshot("replay-9", [Ref(PROJECT, "a")])
+    replays.snapshot("replay-9", [Target(PROJECT, "a")])
     assert replays.find("replay-9") is None
     begin(bench, "a")
     again: dict[str, Any] = {"why": "T", "by": None, "what": "all", "groups": {}, "mark": 1, "deadline_s": 60}
@@ -223,7 +224,7 @@ def test_the_history_forgets_the_oldest_that_have_ended(bench: Bench, monkeypatc
     bury(bench, "a")
     replays = Replays(bench.ledger)
     for n in range(5):
-        replays.snapshot(f"r-{n}", [Ref(PROJECT, "none")])
+        replays.snapshot(f"r-{n}", [Target(PROJECT, "none")])
         replays.start(replays.terms(f"r-{n}", why="T", by=None, what="all", groups={}, mark=9, deadline_s=60))
         while step(bench.ledger, f"r-{n}", lambda _: None) is not None:
             pass

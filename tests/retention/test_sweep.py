@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from tests.support.retention import DAY, NOW, POLICY, PROJECT, House, job
 from worker.ledger.runs import Runs
-from worker.ledger.types import Ref
 from worker.metastudio.response import JobRow
 from worker.metastudio.states import DELETABLE, STATES
 from worker.model.errors import EraserError, Unreachable
+from worker.model.target import Target
 from worker.retention.plan import CapOverride
 from worker.retention.policy import FINISHED
 from worker.retention.sweep import sweep
@@ -104,7 +104,7 @@ def test_what_is_requested_is_what_a_brute_force_reading_of_the_policy_says(
     with TemporaryDirectory() as directory:
         house = House(fakeredis.FakeRedis(server=fakeredis.FakeServer()), Path(directory), written(said))
         house.lister.jobs = rows
-        house.holds.add([Ref(PROJECT, name) for name in held], why="CASE-1", by="legal")
+        house.holds.add([Target(PROJECT, name) for name in held], why="CASE-1", by="legal")
         for user in users:
             house.holds.add_user(user, why="CASE-1", by="legal")
         house.request(*asked)
@@ -140,7 +140,7 @@ def test_the_reasons_are_told_one_by_one(house: House) -> None:
         job("asked", **tagged),
         job("a/../b", **tagged),
     ]
-    house.holds.add([Ref(PROJECT, "held")], why="CASE-1", by="legal")
+    house.holds.add([Target(PROJECT, "held")], why="CASE-1", by="legal")
     house.request("asked")
     assert house.verdicts() == {
         "chosen": None,
@@ -179,7 +179,7 @@ def test_by_last_update_the_time_counts_when_the_user_touched_it(house: House) -
 def test_what_was_cancelled_may_be_asked_for_again_and_the_dead_may_not(house: House) -> None:
     house.lister.jobs = [job("cancelled"), job("waiting")]
     house.request("cancelled", "waiting")
-    house.app.ledger("default").cancel([Ref(PROJECT, "cancelled")], why="T-1")
+    house.app.ledger("default").cancel([Target(PROJECT, "cancelled")], why="T-1")
     assert house.verdicts() == {"cancelled": None, "waiting": "already_requested"}
 
 
@@ -305,7 +305,7 @@ def test_a_run_knows_how_its_deletions_ended(house: House) -> None:
     house.lister.jobs = [job("a"), job("b"), job("c")]
     run = house.run().run
     ledger = house.app.ledger("default")
-    ledger.cancel([Ref(PROJECT, "a")], why="T-1", run=run.id)
+    ledger.cancel([Target(PROJECT, "a")], why="T-1", run=run.id)
     policy_text = Runs(ledger)
     found = policy_text.find(run.id)
     assert found is not None

@@ -426,7 +426,7 @@ UNANSWERED = {
 
 @pytest.mark.parametrize("asked", UNANSWERED.values(), ids=UNANSWERED)
 def test_whatever_else_a_list_says_is_no_answer_and_uses_no_attempt(asked: Listing) -> None:
-    assert presence(asked, JOB.job_id) == (Presence.UNKNOWN, None)
+    assert presence(asked, JOB.id) == (Presence.UNKNOWN, None)
     asking = JUDGE.after_asking(lease(), REJECTED, looked(asked))
     looking = JUDGE.after_look(lease(looks=SECOND, seen=True, unknown=True), looked(asked))
     assert looking is not None
@@ -440,10 +440,10 @@ def test_whatever_else_a_list_says_is_no_answer_and_uses_no_attempt(asked: Listi
     "asked", [listing(row()), listing(row("job-10"), row(), row("job-1-2")), listing(row(), count=0)]
 )
 def test_the_row_with_exactly_this_id_is_the_job(asked: Listing) -> None:
-    what, which = presence(asked, JOB.job_id)
+    what, which = presence(asked, JOB.id)
     assert what is Presence.PRESENT
     assert which is not None
-    assert which.job_id == JOB.job_id
+    assert which.job_id == JOB.id
 
 
 def test_a_look_that_is_never_answered_becomes_rare() -> None:
@@ -713,7 +713,7 @@ ERRORS = st.fixed_dictionaries(
     },
 )
 JOBS = st.fixed_dictionaries(
-    {"job_id": st.just(JOB.job_id) | st.text(max_size=100), "state": st.sampled_from(sorted(STATES)) | st.text()},
+    {"job_id": st.just(JOB.id) | st.text(max_size=100), "state": st.sampled_from(sorted(STATES)) | st.text()},
     optional={"asset_id": st.text(max_size=400), "voice_train_job_id": st.text(max_size=400)},
 )
 LISTS = st.fixed_dictionaries({"count": st.integers(-1, 3) | JSON, "jobs": st.lists(JOBS, max_size=3) | JSON})

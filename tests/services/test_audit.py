@@ -20,7 +20,8 @@ from worker.ledger.audit_actions import ActionName, AuditAction
 from worker.ledger.damage import check
 from worker.ledger.parking import Parked, ParkedKind, Parking
 from worker.ledger.replays import Replays
-from worker.ledger.types import DeletionRequest, Ref
+from worker.ledger.types import DeletionRequest
+from worker.model.target import Target
 
 SAID = ("--reason", "CASE-12", "--by", "ops-7")
 CN_NORTH_4 = "https://metastudio.cn-north-4.myhuaweicloud.com"
@@ -80,8 +81,8 @@ def entries(bench: Bench, **between: float) -> list[AuditEntry]:
     return list(AuditLog(bench.client, "default").newest(**between))
 
 
-def refs(jobs: list[str]) -> list[Ref]:
-    return [Ref(BENCH_PROJECT, job) for job in jobs]
+def refs(jobs: list[str]) -> list[Target]:
+    return [Target(BENCH_PROJECT, job) for job in jobs]
 
 
 def commands(group: click.Group, before: str = "") -> Iterator[str]:
@@ -105,11 +106,11 @@ def prepare(undertaker: Undertaker, state: str | None) -> None:
         Parking(undertaker.redis).park(ParkedKind.BAD, "eraser.delete", Parked("m-1", "eraser.delete", "T", 0.0))
     if state == "replaying":
         book = Replays(undertaker.ledger)
-        book.snapshot("replay-1", [Ref(PROJECT, "e-1")])
+        book.snapshot("replay-1", [Target(PROJECT, "e-1")])
         book.start(book.terms("replay-1", why="T-1", by=None, what="all", groups={}, mark=1, deadline_s=60))
     if state == "damaged":
         undertaker.redis.hset(f"{undertaker.ledger.prefix}d:{PROJECT}/e-1", "at", "yesterday")
-        check(undertaker.ledger, [Ref(PROJECT, "e-1")])
+        check(undertaker.ledger, [Target(PROJECT, "e-1")])
     undertaker.redis.delete(*(undertaker.redis.keys("*:audit*") or ["-"]))
 
 
@@ -169,7 +170,7 @@ def test_who_acts_is_this_systems_user_where_nobody_says(command: Command, monke
 def test_an_act_of_thousands_is_one_entry_that_shows_how_far_it_came(bench: Bench) -> None:
     bench.ledger.request(refs(MANY), DeletionRequest())
 
-    def interrupted() -> Iterator[Ref]:
+    def interrupted() -> Iterator[Target]:
         yield from refs(MANY[:500])
         raise KeyboardInterrupt
 
@@ -177,7 +178,7 @@ def test_an_act_of_thousands_is_one_entry_that_shows_how_far_it_came(bench: Benc
     with pytest.raises(KeyboardInterrupt):
         bench.ledger.cancel(interrupted(), why="T-1", by="ops-1", action=action)
     (entry,) = entries(bench)
-    assert (entry.results, entry.of, entry.job) == ({"cancelled": 500}, "a file", Ref(BENCH_PROJECT, MANY[0]))
+    assert (entry.results, entry.of, entry.job) == ({"cancelled": 500}, "a file", Target(BENCH_PROJECT, MANY[0]))
     bench.pass_time(60)
     bench.ledger.cancel(refs(MANY), why="T-1", by="ops-1", action=action)
     (entry,) = entries(bench)

@@ -10,9 +10,10 @@ import pytest
 
 from tests.support.dead_letters import PROJECT, Undertaker
 from worker.execution.app_context import AppContext
-from worker.ledger.types import DeletionRequest, Ref
+from worker.ledger.types import DeletionRequest
 from worker.model.errors import UsageError
 from worker.model.states import Lane, State
+from worker.model.target import Target
 from worker.services import listing
 from worker.services.listing import ROWS, Listed, Wanted
 
@@ -31,7 +32,7 @@ def pages(app: AppContext, wanted: Wanted) -> Iterator[Listed]:
 
 
 def jobs(app: AppContext, wanted: Wanted) -> list[str]:
-    return [deletion.ref.job_id for page in pages(app, wanted) for deletion in page.rows]
+    return [deletion.ref.id for page in pages(app, wanted) for deletion in page.rows]
 
 
 def set_scores(undertaker: Undertaker, index: str, scores: dict[str, float]) -> None:
@@ -46,7 +47,7 @@ def test_pages_together_are_the_whole_index(app: AppContext, undertaker: Underta
     undertaker.end(*names, to="deleted")
     set_scores(undertaker, "deleted", {name: n // 20 for n, name in enumerate(names)})  # many at one moment
     found = list(pages(app, Wanted(State.DELETED)))
-    assert [d.ref.job_id for page in found for d in page.rows] == names[::-1]
+    assert [d.ref.id for page in found for d in page.rows] == names[::-1]
     assert [len(page.rows) for page in found] == [ROWS] * (number // ROWS) + (
         [number % ROWS] if number % ROWS else []
     ) or number == 0
@@ -68,7 +69,7 @@ def test_all_accounts_are_in_one_list(redis_url: str, tmp_path: Path) -> None:
     file.write_text("".join(text.format(name) for name in ("one", "two")))
     app = AppContext.load({"ERASER_REDIS_URL": redis_url, "ERASER_CONFIG": str(file)})
     for name in ("one", "two"):
-        app.ledger(name).request([Ref(name, f"{name}-{n}") for n in range(70)], DeletionRequest())
+        app.ledger(name).request([Target(name, f"{name}-{n}") for n in range(70)], DeletionRequest())
     found = jobs(app, Wanted(State.PENDING))
     assert (len(found), len(set(found))) == (140, 140)
 
@@ -80,7 +81,7 @@ def test_what_comes_meanwhile_shifts_nothing(app: AppContext, undertaker: Undert
     first = listing.page(app, Wanted(State.DELETED))
     undertaker.end("later", to="deleted")
     second = listing.page(app, Wanted(State.DELETED), first.more or "")
-    assert [d.ref.job_id for d in second.rows] == names[69:19:-1]
+    assert [d.ref.id for d in second.rows] == names[69:19:-1]
 
 
 def test_filters_choose_by_job_project_group_and_time(app: AppContext, undertaker: Undertaker) -> None:
@@ -101,7 +102,7 @@ def test_a_filter_that_little_passes_looks_at_so_many_a_page(
     undertaker.end(*[f"a{n:03d}" for n in range(250)], to="deleted")
     set_scores(undertaker, "deleted", {"z-last": 1})
     found = list(pages(app, Wanted(State.DELETED, job="z")))
-    assert [[d.ref.job_id for d in page.rows] for page in found] == [[], [], ["z-last"]]
+    assert [[d.ref.id for d in page.rows] for page in found] == [[], [], ["z-last"]]
 
 
 @pytest.mark.parametrize("place", ["x", "1.2_3.4_5.6", "1.x", "../..", "1.-1"])

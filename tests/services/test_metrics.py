@@ -16,8 +16,8 @@ from tests.support.dead_letters import PROJECT, Undertaker
 from worker.execution.app_context import AppContext
 from worker.ledger.keys import OURS
 from worker.ledger.runs import Run, Runs
-from worker.ledger.types import Ref
 from worker.model.states import Cause, Lane, Outcome, State
+from worker.model.target import Target
 from worker.services import metrics
 from worker.services.labels import GATES
 
@@ -160,7 +160,7 @@ def test_no_label_is_an_id(app: AppContext, undertaker: Undertaker) -> None:
         "job-with-a-name", to="gone", evidence="never_seen", claim={"run": "run-1", "by": "ann", "why": "T-9"}
     )
     undertaker.end("another", claim={"app_user": "u-77"})
-    undertaker.ledger.replay([Ref(PROJECT, "another")], why="T-9", deadline_s=60)
+    undertaker.ledger.replay([Target(PROJECT, "another")], why="T-9", deadline_s=60)
     text = Page(app).text
     for planted in ("job-with-a-name", "another", PROJECT, "run-1", "ann", "T-9", "u-77", "MSS.", "req-1"):
         assert planted not in text

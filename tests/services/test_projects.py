@@ -15,8 +15,9 @@ from tests.support.http_site import Site
 from worker.config.settings import Settings
 from worker.execution import app_context
 from worker.execution.app_context import AppContext
-from worker.ledger.types import DeletionRequest, Ref
+from worker.ledger.types import DeletionRequest
 from worker.model.errors import SettingsError, UnknownProject, UsageError
+from worker.model.target import Target
 from worker.services import hold, request
 
 OTHER = "1" * 32
@@ -196,6 +197,6 @@ def test_a_policy_may_only_name_projects_that_are_configured(redis_url: str, tmp
 
 def test_a_record_that_was_allowed_by_name_is_carried_out_like_any_other(app: AppContext) -> None:
     project = request.known_project(app, OTHER, allow=True)
-    assert [one.state for one in request.record(app, [Ref(project, "a")], DeletionRequest(), lambda *_: None)] == [
+    assert [one.state for one in request.record(app, [Target(project, "a")], DeletionRequest(), lambda *_: None)] == [
         "pending"
     ]

@@ -15,8 +15,9 @@ from worker.ledger.audit_actions import AuditAction
 from worker.ledger.damage import Checker, DamageList
 from worker.ledger.replays import Replays, ReplayStage
 from worker.ledger.runs import Run, Runs, Slot
-from worker.ledger.types import DeletionRequest, GatePolicy, GateSignal, Lease, Ref, Tried
+from worker.ledger.types import DeletionRequest, GatePolicy, GateSignal, Lease, Tried
 from worker.model.states import Lane
+from worker.model.target import Target
 from worker.receipts.sealing import Unreadable, seal_all
 from worker.replay.job import step
 
@@ -31,7 +32,7 @@ def build(client: redis.Redis) -> Bench:
     ledger = bench.ledger
     bench.open()
     bench.holds.add_user("somebody", why="LAW-1", by="ops-7")
-    bench.holds.add([Ref(PROJECT, "held-job"), Ref(PROJECT, "held-before")], why="LAW-2", by="ops-7")
+    bench.holds.add([Target(PROJECT, "held-job"), Target(PROJECT, "held-before")], why="LAW-2", by="ops-7")
     Runs(ledger).begin(Slot("nightly", "0 3 * * *", START_MS), "run-1")
     Runs(ledger).write(Run("run-1", "nightly", "hash", "default", START_MS))
     for n in range(12):
@@ -67,11 +68,11 @@ def build(client: redis.Redis) -> Bench:
     bench.request("looked-for", app_user="v")
     bench.request("held-job", app_user="v")
     bench.request("withdrawn")
-    ledger.cancel([Ref(PROJECT, "withdrawn")], why="T-5")
+    ledger.cancel([Target(PROJECT, "withdrawn")], why="T-5")
     leases = [bench.take(worker="gone") for _ in range(2)]
     ledger.cancel([leases[0].ref], why="T-6")
     bench.take()
-    bench.holds.add([Ref(PROJECT, "held-before")], why="LAW-2", by="ops-7", until_ms=START_MS + 10 * DAY_S * 1000)
+    bench.holds.add([Target(PROJECT, "held-before")], why="LAW-2", by="ops-7", until_ms=START_MS + 10 * DAY_S * 1000)
     ledger.pause(why="T-7")
     ledger.resume(why="T-8")
     bench.open()
@@ -85,7 +86,7 @@ CLOSED = "closed"
 
 def close_a_project(bench: Bench) -> None:
     """For longer than the work lasts; and there is one that was forbidden."""
-    bench.ledger.request([Ref(CLOSED, "job-1"), Ref(CLOSED, "job-2")], DeletionRequest(lane=Lane.USER))
+    bench.ledger.request([Target(CLOSED, "job-1"), Target(CLOSED, "job-2")], DeletionRequest(lane=Lane.USER))
     pause = 30 * DAY_S * 1000
     said = {"cause": "misconfigured", "why": "403", "since": START_MS, "until": START_MS + pause, "pause": pause}
     bench.client.hset(f"{bench.p}closures", f"project {CLOSED}", json.dumps(said | {"delete": True, "target": "job-1"}))
@@ -94,9 +95,9 @@ def close_a_project(bench: Bench) -> None:
     bench.client.hset(f"{bench.p}gate", mapping={"closed": 1, "forbidden": 1})
 
 
-def dead(bench: Bench) -> list[Ref]:
+def dead(bench: Bench) -> list[Target]:
     members: Any = bench.client.zrange(bench.p + "dead", 0, -1)
-    return [Ref.parse(member.decode()) for member in members]
+    return [Target.parse(member.decode()) for member in members]
 
 
 @dataclass

@@ -8,8 +8,9 @@ from typing import Any
 import redis
 
 from worker.ledger.deletions import Ledger, connect
-from worker.ledger.types import DeletionRequest, GatePolicy, GateSignal, Lease, Ref, Settlement
+from worker.ledger.types import DeletionRequest, GatePolicy, GateSignal, Lease, Settlement
 from worker.model.states import Lane
+from worker.model.target import Target
 
 PROJECT = "0605768a2c8026af2f8bc00f4b0d3b7c"
 FAST = GatePolicy(interval=0.0001, lease=60_000, look_interval=0.0001, max_calls=100_000, outage_after=10_000_000)
@@ -30,7 +31,7 @@ class Undertaker:
 
     def request(self, *jobs: str, **claim: Any) -> None:
         claim.setdefault("lane", Lane.BULK)
-        self.ledger.request([Ref(self.project, job) for job in jobs], DeletionRequest(**claim))
+        self.ledger.request([Target(self.project, job) for job in jobs], DeletionRequest(**claim))
 
     def end(self, *jobs: str, to: str = "dead", **said: Any) -> None:
         """Request each and let it end: dead of 500 MSS.00000004 unless told otherwise."""

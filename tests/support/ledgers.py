@@ -14,8 +14,9 @@ from worker.ledger import counters
 from worker.ledger.counters import Counters
 from worker.ledger.deletions import Ledger
 from worker.ledger.holds import HoldList
-from worker.ledger.types import DeletionRequest, GatePolicy, GateSignal, Lease, PolicyText, Ref, Settlement, TakeResult
+from worker.ledger.types import DeletionRequest, GatePolicy, GateSignal, Lease, PolicyText, Settlement, TakeResult
 from worker.model.states import Lane
+from worker.model.target import Target
 from worker.services.dead_letters import group_name
 from worker.services.metrics import EVENTS
 
@@ -71,7 +72,7 @@ class Bench:
 
     def request(self, *jobs: str, **claim: Any) -> list[str]:
         claim.setdefault("lane", Lane.BULK)
-        accepted, _ = self.ledger.request([Ref(PROJECT, job) for job in jobs], DeletionRequest(**claim))
+        accepted, _ = self.ledger.request([Target(PROJECT, job) for job in jobs], DeletionRequest(**claim))
         return [("=" if a.deduplicated else "") + a.state for a in accepted]
 
     def turn(self, settlement: Settlement | None = None, **more: Any) -> TakeResult:

@@ -77,5 +77,5 @@ class World:
         self.now += seconds
         return False
 
-    def find(self, job_id: str = JOB.job_id, *, view: View = VIEW, **how: Any) -> Presence:
+    def find(self, job_id: str = JOB.id, *, view: View = VIEW, **how: Any) -> Presence:
         return self.lookups(view).find(job_id, **{"seen": False} | how).what

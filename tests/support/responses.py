@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from worker.ledger.types import Lease, Ref
+from worker.ledger.types import Lease
 from worker.metastudio.response import Body, JobRow, Listing, Response, TransportFailure
 from worker.model.states import Lane
+from worker.model.target import Target
 from worker.rules.classify import Lookup, Presence, presence
 
 REDIS_MS = 1_800_000_000_000.0
-JOB = Ref("p", "job-1")
+JOB = Target("p", "job-1")
 
 
 def response(status: int | None = None, code: str | None = None, **more: Any) -> Response:
@@ -32,7 +33,7 @@ def failure(why: TransportFailure) -> Response:
     return Response(None, why, None, None, None, 50)
 
 
-def row(job_id: str = JOB.job_id, state: str = "JOB_SUCCESS", **more: Any) -> JobRow:
+def row(job_id: str = JOB.id, state: str = "JOB_SUCCESS", **more: Any) -> JobRow:
     return JobRow(job_id, state, None, None, **more)
 
 
@@ -47,7 +48,7 @@ def no_list(said: Response) -> Listing:
 
 def looked(asked: Listing, worth: Presence = Presence.ABSENT) -> Lookup:
     """What a look came to whose first answer is `asked`; `worth` is what control questions make of an absence."""
-    what, which = presence(asked, JOB.job_id)
+    what, which = presence(asked, JOB.id)
     return Lookup(asked, worth if what is Presence.ABSENT else what, which)
 
 

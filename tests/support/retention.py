@@ -13,8 +13,9 @@ import redis
 from worker.execution.app_context import AppContext
 from worker.ledger.holds import HoldList
 from worker.ledger.runs import Run
-from worker.ledger.types import DeletionRequest, Ref
+from worker.ledger.types import DeletionRequest
 from worker.metastudio.response import JobRow, Listing, Response
+from worker.model.target import Target
 from worker.retention.plan import CapOverride, Plan
 from worker.retention.planner import JobDecision, Planner
 from worker.retention.policy import Policy
@@ -116,7 +117,7 @@ class House:
         return sweep(self.app, begun, self.plan, cap_override=allowed, partial=partial)
 
     def request(self, *jobs: str, **claim: Any) -> None:
-        self.app.ledger("default").request([Ref(PROJECT, name) for name in jobs], DeletionRequest(**claim))
+        self.app.ledger("default").request([Target(PROJECT, name) for name in jobs], DeletionRequest(**claim))
 
     def record(self, name: str) -> dict[str, str]:
         raw: Any = self.client.hgetall(f"eraser:{{default}}:d:{PROJECT}/{name}")
@@ -125,5 +126,5 @@ class House:
     def requested(self) -> set[str]:
         """Every job that a run asked for."""
         found: Iterable[Any] = self.client.scan_iter("eraser:{default}:d:*")
-        refs = [Ref.parse(key.decode().split(":d:", 1)[1]) for key in found]
-        return {ref.job_id for ref in refs if "run" in self.record(ref.job_id)}
+        refs = [Target.parse(key.decode().split(":d:", 1)[1]) for key in found]
+        return {ref.id for ref in refs if "run" in self.record(ref.id)}

@@ -11,8 +11,8 @@ from worker.demo.play import Audience, OutOfPatience
 from worker.demo.stage import ACCOUNT, Stage
 from worker.demo.verdict import Fact
 from worker.ledger.holds import HoldList
-from worker.ledger.types import Ref
 from worker.model.states import State
+from worker.model.target import Target
 from worker.retention.planner import Planner
 from worker.retention.sweep import Swept, new_run, sweep
 from worker.simulator import DEMO_PROJECT
@@ -30,7 +30,7 @@ def clean_up(stage: Stage, audience: Audience) -> Fact:
         {"job_id": job, "state": "TRAIN_FAILED", "created_at": long_ago} for job in (*old, HELD)
     ]
     stage.simulator.add_jobs([*rows, {"job_id": YOUNG, "state": "TRAIN_FAILED"}])
-    HoldList(stage.ledger).add([Ref(DEMO_PROJECT, HELD)], why="a legal case", by="demo")
+    HoldList(stage.ledger).add([Target(DEMO_PROJECT, HELD)], why="a legal case", by="demo")
     swept = _sweep(stage)
     run = swept.run
     audience.tell(
@@ -56,5 +56,5 @@ def _sweep(stage: Stage) -> Swept:
 
 
 def _is_deleted(stage: Stage, job: str) -> bool:
-    record = stage.queries.show(Ref(DEMO_PROJECT, job))
+    record = stage.queries.show(Target(DEMO_PROJECT, job))
     return record is not None and record.state is State.DELETED

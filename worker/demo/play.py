@@ -16,10 +16,11 @@ from worker.demo.scenario import Part, RequestedBy, Then, asked
 from worker.demo.stage import ACCOUNT, Stage
 from worker.ledger.keys import OURS
 from worker.ledger.records import AccountStatus, Deletion
-from worker.ledger.types import Accepted, Ref
+from worker.ledger.types import Accepted
 from worker.metastudio.client import Client
 from worker.model.errors import EraserError
 from worker.model.states import State, WaitingFor
+from worker.model.target import Target
 from worker.services.request import deletion_request, record
 from worker.simulator import DEMO_PROJECT, OutageMode
 
@@ -255,5 +256,5 @@ def _deletes(client: Client, job_id: str) -> bool:
     return client.delete(DEMO_PROJECT, job_id).status == 200
 
 
-def _ref(part: Part) -> Ref:
-    return Ref(DEMO_PROJECT, part.job_id)
+def _ref(part: Part) -> Target:
+    return Target(DEMO_PROJECT, part.job_id)

@@ -9,8 +9,8 @@ from worker.demo import scenario
 from worker.demo.scenario import PLAIN, TROUBLES, Part, Then, Trouble
 from worker.demo.stage import Stage
 from worker.ledger.records import Deletion
-from worker.ledger.types import Ref
 from worker.model.states import Evidence, State
+from worker.model.target import Target
 from worker.simulator import DEMO_PROJECT
 
 Calls = dict[str, list[dict[str, object]]]  # job id -> DELETE calls in the simulator's log
@@ -57,7 +57,7 @@ class Fact:
 
 def rows(stage: Stage, parts: Sequence[Part]) -> list[Row]:
     """The results of each kind of failure."""
-    records = {d.ref.job_id: d for state in State for d in stage.queries.each(state, history=True)}
+    records = {d.ref.id: d for state in State for d in stage.queries.each(state, history=True)}
     calls = _delete_calls(stage)
     by_trouble: dict[str, list[Part]] = {}
     for part in parts:
@@ -127,7 +127,7 @@ def facts(stage: Stage, parts: Sequence[Part]) -> list[Fact]:
     stats = stage.simulator.stats()
     left = set(stage.simulator.job_ids())
     bystanders = {job_id for job_id in left if job_id.endswith("-nobody-asked")}
-    records = {part.job_id: stage.queries.show(Ref(DEMO_PROJECT, part.job_id)) for part in parts}
+    records = {part.job_id: stage.queries.show(Target(DEMO_PROJECT, part.job_id)) for part in parts}
     should_be_left = {part.job_id for part in parts if part.trouble.exists and _stays(records[part.job_id])}
     deletes = stats["by_operation"].get("delete", 0)
     over = sum(call["status"] == 429 and call["fault"] is None for call in stage.simulator.calls())
@@ -168,8 +168,8 @@ def replayed(stage: Stage, before: Iterable[Deletion]) -> list[str]:
     wrong = []
     for old in before:
         now = stage.queries.show(old.ref)
-        if now is None or now.state is not State.DELETED or effects.get(old.ref.job_id) != 1:
-            wrong.append(f"{old.ref.job_id}: {end_of(now) if now else 'no record'} after the replay, expected deleted")
+        if now is None or now.state is not State.DELETED or effects.get(old.ref.id) != 1:
+            wrong.append(f"{old.ref.id}: {end_of(now) if now else 'no record'} after the replay, expected deleted")
         elif now.round != old.round + 1 or now.used > 1:
-            wrong.append(f"{old.ref.job_id}: round {now.round} with {now.used} attempts used")
+            wrong.append(f"{old.ref.id}: round {now.round} with {now.used} attempts used")
     return wrong

@@ -235,7 +235,7 @@ class Dispatcher:
         self.runtime.redis.zrem(self._keys.wakeups, account)  # before the check: whatever comes meanwhile sets it again
         rescued, next_lease = ledger.rescue(alive=alive, counts=counts)
         for ref, state in rescued:
-            log.warning("deletion.lost", extra={"account": account, "job_id": ref.job_id, "state": state})
+            log.warning("deletion.lost", extra={"account": account, **ref.for_log(), "state": state})
         wakeup, due, replays = ledger.due_wakeup(self.runtime.fingerprint(account))
         if wakeup:
             self.notify(account, wakeup)

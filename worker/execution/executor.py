@@ -153,15 +153,14 @@ class Executor:
             return rules.give_back(lease)
         except EraserError as error:  # before anything was sent: code after a DELETE catches its own errors
             log.error(
-                "deletion.postponed",
-                extra={"account": self.ledger.account, "job_id": lease.ref.job_id, "error": str(error)},
+                "deletion.postponed", extra={"account": self.ledger.account, **lease.ref.for_log(), "error": str(error)}
             )
             return rules.unsendable(lease, str(error))
         except Exception as error:
             return self._our_fault(lease, rules, error, TransportFailure.NOT_SENT)
 
     def _our_fault(self, lease: Lease, rules: OutcomeRules, error: Exception, failure: TransportFailure) -> Settlement:
-        log.exception("deletion.postponed", extra={"account": self.ledger.account, "job_id": lease.ref.job_id})
+        log.exception("deletion.postponed", extra={"account": self.ledger.account, **lease.ref.for_log()})
         ours = f"internal error: {type(error).__name__}"
         return rules.failed(lease, Response(None, failure, None, ours, None, 0))
 
@@ -176,9 +175,7 @@ class Executor:
         if not (lease.looks or lease.cancel_wanted or lease.who or lease.policies):
             return self._delete(lease, rules)
         doubtful = lease.absent_once or lease.unknown or lease.unseen > 0
-        looked = self._lookups(lease, rules.key).find(
-            lease.ref.job_id, seen=lease.seen, has_slot=True, doubtful=doubtful
-        )
+        looked = self._lookups(lease, rules.key).find(lease.ref.id, seen=lease.seen, has_slot=True, doubtful=doubtful)
         settled = rules.after_look(lease, looked)
         if settled is not None or looked.row is None:
             return settled or rules.give_back(lease)
@@ -217,7 +214,7 @@ class Executor:
         ref = lease.ref
         signed_at = self._signed_at(lease)
         try:
-            response = self.remote.delete(ref.project_id, ref.job_id, app_user=lease.app_user, signed_at=signed_at)
+            response = self.remote.delete(ref.project_id, ref.id, app_user=lease.app_user, signed_at=signed_at)
             return rules.without_token(lease, response) if response.of_iam else self._explain(lease, rules, response)
         except EraserError:  # nothing was sent
             raise
@@ -236,7 +233,7 @@ class Executor:
             case ResponseKind.ASK | ResponseKind.FAILED as said if said is ResponseKind.ASK or self._may_be_gone(
                 lease, response
             ):
-                looked = self._lookups(lease, rules.key).find(lease.ref.job_id, seen=lease.seen)
+                looked = self._lookups(lease, rules.key).find(lease.ref.id, seen=lease.seen)
                 return rules.after_asking(lease, response, looked)
             case _:
                 return rules.after_delete(lease, response)

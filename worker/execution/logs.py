@@ -26,7 +26,7 @@ from worker.metastudio.redaction import MASK, redact
 
 _OURS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _IDS = frozenset(
-    {"job_id", "project_id", "request_id", "run", "replay", "head", "group", "account", "worker", "child", "pid"}
+    {"id", "job_id", "project_id", "request_id", "run", "replay", "head", "group", "account", "worker", "child", "pid"}
 )
 _CHATTY = (
     "celery.worker.strategy",  # "Task … received": one per wake-up

@@ -24,7 +24,7 @@ def log_settled(account: str, settlement: Settlement, became: str | None) -> str
         event,
         extra={
             "account": account,
-            "job_id": settlement.ref.job_id,
+            **settlement.ref.for_log(),
             "outcome": fields.get("outcome") or fields.get("found"),
             "status": settlement.status,
             "code": settlement.code,

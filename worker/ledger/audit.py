@@ -13,7 +13,7 @@ from worker.ledger import values
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
-from worker.ledger.types import Ref
+from worker.model.target import Target
 
 _PAGE = 500
 
@@ -31,7 +31,7 @@ class AuditEntry:
     reason: str | None
     of: str | None  # what was named: groups, a policy
     run: str | None
-    job: Ref | None  # the first one
+    job: Target | None  # the first one
     user: str | None  # an app user's hash, see `worker.ledger.pseudonyms`
     cap: int | None  # what a person allowed above the cap
     results: dict[str, int]  # what became of each, in numbers
@@ -70,7 +70,7 @@ class AuditLog:
             reason=fields.get("why"),
             of=fields.get("of"),
             run=fields.get("run"),
-            job=Ref.parse(fields["job"]) if "job" in fields else None,
+            job=Target.parse(fields["job"]) if "job" in fields else None,
             user=fields.get("user"),
             cap=values.whole(fields["cap"]) if "cap" in fields else None,
             results={key[2:]: values.whole(number) for key, number in sorted(fields.items()) if key.startswith("n:")},

@@ -15,8 +15,9 @@ from worker.ledger.keys import OURS, Keys
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.fields import Field
 from worker.ledger.schema.keys import Key
-from worker.ledger.types import Ref, compact
+from worker.ledger.types import compact
 from worker.model.states import State
+from worker.model.target import Target
 
 _LETTER = (
     Field.STATE,
@@ -43,7 +44,7 @@ _NOT_OVER = (Key.DUE_USER, Key.DUE_BULK, Key.RUNNING, Key.HELD, Key.DEAD)
 class DeadLetter:
     """A dead or discarded deletion without its history. Times in ms since 1970, Redis's clock."""
 
-    ref: Ref
+    ref: Target
     account: str
     cause: str
     status: int | None  # of the last DELETE
@@ -83,11 +84,11 @@ class BulkQueries:
         self._client = client
         self._p = keys.account(account)
 
-    def refs(self, state: State) -> list[Ref]:
+    def refs(self, state: State) -> list[Target]:
         """Every deletion that stands in `dead`, `discarded` or another index of one state, newest first."""
         # members first, records later: paging by rank over a moving index would skip some
         members: Any = read_redis(self._client.zrange, self._p + state.value, 0, -1, desc=True)
-        return [Ref.parse(member.decode(errors="replace")) for member in members]
+        return [Target.parse(member.decode(errors="replace")) for member in members]
 
     def letters(self, state: State = State.DEAD) -> Iterator[DeadLetter]:
         """Every dead (or discarded) letter, newest first."""
@@ -104,25 +105,25 @@ class BulkQueries:
         ]
         return found, said["dead"] - sum(group.count for group in found)
 
-    def states(self, refs: Iterable[Ref]) -> Iterator[tuple[Ref, State | None]]:
+    def states(self, refs: Iterable[Target]) -> Iterator[tuple[Target, State | None]]:
         """Each one's state, in order; None for one that is not known."""
         for ref, fields in self._each(refs, (Field.STATE,)):
             yield ref, State(fields[Field.STATE]) if fields[Field.STATE] in tuple(State) else None
 
-    def claimed_by(self, run: str) -> Iterator[Ref]:
+    def claimed_by(self, run: str) -> Iterator[Target]:
         """Every deletion that a run asked for and that may be sent: dead letters too, by a replay."""
         pipe = self._client.pipeline(transaction=True)  # at one moment: none slips from one index to another between
         for index in _NOT_OVER:
             pipe.zrange(self._p + index, 0, -1, desc=True)
         refs = (
-            Ref.parse(member.decode(errors="replace")) for members in read_redis(pipe.execute) for member in members
+            Target.parse(member.decode(errors="replace")) for members in read_redis(pipe.execute) for member in members
         )
         for ref, fields in self._each(refs, (Field.RUN, Field.CLAIMS)):
             claims = values.entries(fields[Field.CLAIMS])
             if fields[Field.RUN] == run or any(claim.get("run") == run for claim in claims):
                 yield ref
 
-    def _letter(self, ref: Ref, fields: dict[str, Any]) -> DeadLetter:
+    def _letter(self, ref: Target, fields: dict[str, Any]) -> DeadLetter:
         return DeadLetter(
             ref=ref,
             account=self.account,
@@ -142,7 +143,7 @@ class BulkQueries:
             whose=fields[Field.OWNER_HASH] or fields[Field.APP_USER_HASH] or None,
         )
 
-    def _each(self, refs: Iterable[Ref], names: tuple[str, ...]) -> Iterator[tuple[Ref, dict[str, Any]]]:
+    def _each(self, refs: Iterable[Target], names: tuple[str, ...]) -> Iterator[tuple[Target, dict[str, Any]]]:
         script, rest = scripts.load("read_fields"), iter(refs)
         while batch := list(islice(rest, BATCH)):
             response = read_redis(script.run, self._client, self._p, compact(names), *map(str, batch))

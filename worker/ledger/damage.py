@@ -21,7 +21,7 @@ from worker.ledger.keys import OURS, Keys
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.schema.states import INDEXES
-from worker.ledger.types import Ref, target
+from worker.model.target import Target
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +37,13 @@ class Damaged:
     response: str | None = None  # what MetaStudio's answer to a call under way made of it
 
     @property
-    def ref(self) -> Ref | None:
+    def ref(self) -> Target | None:
         """The deletion, if it is one."""
-        return Ref.parse(self.name) if re.fullmatch(r"[\w-]+/[\w-]+", self.name) else None
+        return Target.parse(self.name) if re.fullmatch(r"[\w-]+/(\w+:)?[\w-]+", self.name) else None
 
     def as_json(self) -> dict[str, Any]:
         ref = self.ref
-        job = {"project_id": ref.project_id, **target(ref.job_id)} if ref else {}
+        job = {"project_id": ref.project_id, **ref.as_json()} if ref else {}
         return {"account": self.account, "name": self.name, **job, "why": self.why, "answer": self.response}
 
 
@@ -64,7 +64,7 @@ class DamageList:
         found = [_damaged(self.account, name.decode(errors="replace"), said) for name, said in raw.items()]
         return sorted(found, key=lambda one: (one.at, one.name))
 
-    def of(self, ref: Ref) -> Damaged | None:
+    def of(self, ref: Target) -> Damaged | None:
         """Whether a deletion was put aside."""
         return next((one for one in self.each() if one.name == str(ref)), None)
 
@@ -88,7 +88,7 @@ def drop(ledger: Ledger, names: Iterable[str], *, why: str, by: str | None = Non
     return results
 
 
-def check(ledger: Ledger, names: Sequence[Ref | bytes] = (), *, keys: bool = False) -> None:
+def check(ledger: Ledger, names: Sequence[Target | bytes] = (), *, keys: bool = False) -> None:
     """Put right or aside what does not fit together: of up to 500 deletions; with `keys`, of the account's own, too."""
     ledger.run_script("check", {"keys": keys, "lease": ledger.gate_options["lease"]}, names)
 

@@ -15,8 +15,9 @@ from worker.ledger.redis_errors import why_away
 from worker.ledger.redis_read import info
 from worker.ledger.schema.keys import Key
 from worker.ledger.script_runner import BATCH, connect
-from worker.ledger.types import Accepted, DeletionRequest, Ref, lean
+from worker.ledger.types import Accepted, DeletionRequest, lean
 from worker.model.errors import RefusedBySafetyRule, Unreachable
+from worker.model.target import Target
 
 __all__ = ["BATCH", "Ledger", "connect"]
 
@@ -26,7 +27,7 @@ _DAY_MS = 86_400_000
 KEPT_FOR_MS = {"ops": 3_600_000, "idem": _DAY_MS, "plans": _DAY_MS, Key.POLICY_TEXTS_WANTED: 1_200_000}
 
 
-def _accepted(refs: Sequence[Ref], response: dict[str, Any]) -> Iterator[Accepted]:
+def _accepted(refs: Sequence[Target], response: dict[str, Any]) -> Iterator[Accepted]:
     for ref, state in zip(refs, response["results"], strict=True):
         yield Accepted(ref, state.removeprefix("="), deduplicated=state.startswith("="))
 
@@ -41,7 +42,7 @@ class Ledger(Leases, OperatorMoves):
     # -- what producers do ---------------------------------------------------------------------------------------
 
     def request(
-        self, refs: Iterable[Ref], terms: DeletionRequest, *, assets: Mapping[Ref, str] | None = None
+        self, refs: Iterable[Target], terms: DeletionRequest, *, assets: Mapping[Target, str] | None = None
     ) -> tuple[list[Accepted], list[str]]:
         """Record each deletion or merge it into the one that is there. Returns what was accepted, and wake-ups.
 
@@ -53,7 +54,7 @@ class Ledger(Leases, OperatorMoves):
         accepted: list[Accepted] = []
         wakeups: list[str] = []
 
-        def about(batch: list[Ref]) -> dict[str, Any]:
+        def about(batch: list[Target]) -> dict[str, Any]:
             return {"assets": [assets.get(ref, False) for ref in batch]} if assets else {}
 
         for batch, response in self.in_batches("request", options, refs, about=about):
@@ -62,7 +63,7 @@ class Ledger(Leases, OperatorMoves):
                 wakeups.append(response["wakeup"])
         return accepted, wakeups
 
-    def request_each(self, wanted: Sequence[tuple[Ref, DeletionRequest]]) -> tuple[list[Accepted], list[str]]:
+    def request_each(self, wanted: Sequence[tuple[Target, DeletionRequest]]) -> tuple[list[Accepted], list[str]]:
         """The same for at most 500 deletions that different callers ask for, each with a claim of its own."""
         self.refuse_when_nearly_full()
         options = {"each": [self._said(terms) for _, terms in wanted], "gate": self._gate}
@@ -100,11 +101,11 @@ class Ledger(Leases, OperatorMoves):
 
     def rescue(
         self, *, alive: Sequence[str], counts: bool, limit: int = 200
-    ) -> tuple[list[tuple[Ref, str]], float | None]:
+    ) -> tuple[list[tuple[Target, str]], float | None]:
         """Bring back what leases that ran out held. Returns each one's new state, and when the next lease ends (ms)."""
         # an empty Lua table would come out as {}: the sentinel keeps it a list
         response = self.run_script("rescue", {"alive": [*alive, "-"], "counts": counts, "limit": limit})
-        return [(Ref.parse(ref), state) for ref, state in response.get("rescued", [])], response.get("next")
+        return [(Target.parse(ref), state) for ref, state in response.get("rescued", [])], response.get("next")
 
     def forget(self, *, keep_s: float, limit: int = BATCH) -> int:
         """Drop what is older than `keep_s` or was only kept for a restore. Dead letters stay for ever.

@@ -11,14 +11,15 @@ from worker.ledger.audit_actions import ActionName, AuditAction
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
-from worker.ledger.types import Ref, lean
+from worker.ledger.types import lean
+from worker.model.target import Target
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
     """One entry. Times in ms since 1970, Redis's clock."""
 
-    ref: Ref | None  # None: by app user
+    ref: Target | None  # None: by app user
     user: str | None  # the app user's hash, see `worker.ledger.pseudonyms`
     reason: str
     by: str
@@ -30,7 +31,7 @@ class Hold:
 class OnHold:
     """What is on hold at one moment, for a plan that has many rows to judge."""
 
-    refs: frozenset[Ref]
+    refs: frozenset[Target]
     users: frozenset[str]
 
 
@@ -46,13 +47,13 @@ class HoldList:
 
     def add(
         self,
-        refs: Iterable[Ref],
+        refs: Iterable[Target],
         *,
         why: str,
         by: str,
         until_ms: float | None = None,
         name: ActionName = ActionName.HELD,
-    ) -> list[tuple[Ref, str]]:
+    ) -> list[tuple[Target, str]]:
         """Hold jobs, asked for or not. Results: see `lua/hold.lua`. name: held, or imported."""
         options = lean({"why": why, "by": by, "until": until_ms, "act": AuditAction().named(name, by=by, why=why)})
         return self._ledger.results("hold", options, refs)
@@ -78,7 +79,9 @@ class HoldList:
 
     # -- removing ----------------------------------------------------------------------------------------------------
 
-    def remove(self, refs: Iterable[Ref], *, why: str | None = None, by: str | None = None) -> list[tuple[Ref, str]]:
+    def remove(
+        self, refs: Iterable[Target], *, why: str | None = None, by: str | None = None
+    ) -> list[tuple[Target, str]]:
         """Remove the holds of jobs. Results: see `lua/release.lua`."""
         fields = AuditAction().named(ActionName.RELEASED, by=by, why=why)
         options = lean({"jobs": True, "why": why, "by": by, "act": fields})
@@ -107,7 +110,7 @@ class HoldList:
     def _release_what_is_free(self, said: dict[str, Any], ended: list[str]) -> int:
         """Go through everything that is held, after these holds of app users ended."""
         members: Any = read_redis(self._client.zrange, self._p + Key.HELD, 0, -1)
-        refs = (Ref.parse(member.decode(errors="replace")) for member in members)
+        refs = (Target.parse(member.decode(errors="replace")) for member in members)
         freed = sum(int(response["freed"]) for _, response in self._ledger.in_batches("release", said, refs))
         self._ledger.run_script("release", {"looked_through": ended})
         return freed
@@ -119,9 +122,9 @@ class HoldList:
         for user, said in self._entries(Key.HELD_USERS):
             yield _hold(None, user, said)
         for ref, said in self._entries(Key.HELD_JOBS):
-            yield _hold(Ref.parse(ref), None, said)
+            yield _hold(Target.parse(ref), None, said)
 
-    def of(self, ref: Ref) -> Hold | None:
+    def of(self, ref: Target) -> Hold | None:
         """The hold of one job by its id."""
         said: Any = read_redis(self._client.hget, self._p + Key.HELD_JOBS, str(ref))
         return _hold(ref, None, said) if said else None
@@ -131,7 +134,7 @@ class HoldList:
         refs: Any = read_redis(self._client.hkeys, self._p + Key.HELD_JOBS)
         users: Any = read_redis(self._client.hkeys, self._p + Key.HELD_USERS)
         return OnHold(
-            frozenset(Ref.parse(ref.decode(errors="replace")) for ref in refs),
+            frozenset(Target.parse(ref.decode(errors="replace")) for ref in refs),
             frozenset(user.decode(errors="replace") for user in users),
         )
 
@@ -146,7 +149,7 @@ class HoldList:
                 return
 
 
-def _hold(ref: Ref | None, user: str | None, said: bytes) -> Hold:
+def _hold(ref: Target | None, user: str | None, said: bytes) -> Hold:
     fields = values.fields(said)  # a hold of which nothing else can be read is one all the same
     why, by = (str(fields.get(name, "")) for name in ("why", "by"))
     return Hold(ref, user, why, by, values.number(fields.get("at")) or 0, values.number(fields.get("until")))

@@ -9,8 +9,9 @@ from typing import Any
 
 from worker.config.clock import elapsed
 from worker.ledger.account import AccountLedger
-from worker.ledger.types import Lease, PolicyText, Ref, Settlement, TakeResult, Trial, Tried, lean
+from worker.ledger.types import Lease, PolicyText, Settlement, TakeResult, Trial, Tried, lean
 from worker.model.states import Lane
+from worker.model.target import Target
 
 
 class Leases(AccountLedger):
@@ -73,7 +74,7 @@ class Leases(AccountLedger):
 
     def _lease(self, go: dict[str, Any], token: str, now_ms: float, asked: float) -> Lease:
         return Lease(
-            ref=Ref.parse(go["ref"]),
+            ref=Target.parse(go["ref"]),
             token=token,
             lane=Lane(go["lane"]),
             round=go["round"],

@@ -9,8 +9,9 @@ from worker.ledger.account import AccountLedger
 from worker.ledger.audit_actions import ActionName, AuditAction
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
-from worker.ledger.types import Rebound, Ref, lean
+from worker.ledger.types import Rebound, lean
 from worker.model.states import Lane
+from worker.model.target import Target
 
 RESTORABLE_S = 30 * 86400.0  # how long a discarded letter can be taken back
 
@@ -20,20 +21,20 @@ class OperatorMoves(AccountLedger):
 
     def cancel(
         self,
-        refs: Iterable[Ref],
+        refs: Iterable[Target],
         *,
         why: str,
         by: str | None = None,
         run: str | None = None,
         action: AuditAction | None = None,
-    ) -> list[tuple[Ref, str]]:
+    ) -> list[tuple[Target, str]]:
         """Withdraw all claims, or only the run's. Results: see `lua/cancel.lua`."""
         fields = (action or AuditAction()).named(ActionName.CANCELLED, by=by, why=why, run=run)
         return self.results("cancel", lean({"why": why, "actor": by, "run": run, "act": fields}), refs)
 
     def replay(
         self,
-        refs: Iterable[Ref],
+        refs: Iterable[Target],
         *,
         why: str,
         deadline_s: float,
@@ -42,7 +43,7 @@ class OperatorMoves(AccountLedger):
         lane: Lane | None = None,
         action: AuditAction | None = None,
         mark: int | None = None,
-    ) -> tuple[list[tuple[Ref, str]], list[str]]:
+    ) -> tuple[list[tuple[Target, str]], list[str]]:
         """Open a new round for each dead letter. Returns each one's state now, and wake-ups to ring.
 
         mark: a death's number; what died later is left alone and told as `newer`.
@@ -50,7 +51,7 @@ class OperatorMoves(AccountLedger):
         options = lean({"why": why, "by": by, "run": run, "lane": lane.value if lane else None, "mark": mark})
         options |= {"deadline": deadline_s * 1000, "gate": self._gate}
         options["act"] = (action or AuditAction()).named(ActionName.REPLAYED, by=by, why=why, run=run)
-        results: list[tuple[Ref, str]] = []
+        results: list[tuple[Target, str]] = []
         wakeups: list[str] = []
         for batch, response in self.in_batches("replay", options, refs):
             results += zip(batch, response["results"], strict=True)
@@ -59,20 +60,20 @@ class OperatorMoves(AccountLedger):
         return results, wakeups
 
     def discard(
-        self, refs: Iterable[Ref], *, why: str, by: str | None = None, action: AuditAction | None = None
-    ) -> list[tuple[Ref, str]]:
+        self, refs: Iterable[Target], *, why: str, by: str | None = None, action: AuditAction | None = None
+    ) -> list[tuple[Target, str]]:
         """Give dead letters up."""
         fields = (action or AuditAction()).named(ActionName.DISCARDED, by=by, why=why)
         return self.results("discard", lean({"why": why, "by": by, "act": fields}), refs)
 
     def restore(
-        self, refs: Iterable[Ref], *, why: str | None, by: str | None = None, action: AuditAction | None = None
-    ) -> list[tuple[Ref, str]]:
+        self, refs: Iterable[Target], *, why: str | None, by: str | None = None, action: AuditAction | None = None
+    ) -> list[tuple[Target, str]]:
         """Take discarded dead letters back."""
         fields = (action or AuditAction()).named(ActionName.RESTORED, by=by, why=why)
         return self.results("restore", lean({"why": why, "by": by, "act": fields, "within": RESTORABLE_S * 1000}), refs)
 
-    def regroup(self, refs: Iterable[Ref]) -> int:
+    def regroup(self, refs: Iterable[Target]) -> int:
         """Give dead letters of an earlier version their group. Returns how many had none."""
         return sum(response["grouped"] for _, response in self.in_batches("regroup", {}, refs))
 

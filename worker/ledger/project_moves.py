@@ -15,7 +15,7 @@ from worker.ledger import scripts
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
-from worker.ledger.types import Ref
+from worker.model.target import Target
 
 AT_ONCE = 100  # records with their histories: as long a script as 500 without
 
@@ -30,7 +30,9 @@ def carry(source: Ledger, target: Ledger, project: str, refs: Iterable[str], act
         found: list[dict[str, Any]] = json.loads(
             read_redis(scripts.load("pack").run, source.client, source.prefix, *batch)
         )
-        ready = [(Ref.parse(ref), one) for ref, one in zip(batch, found, strict=True) if one.get("state") != "running"]
+        ready = [
+            (Target.parse(ref), one) for ref, one in zip(batch, found, strict=True) if one.get("state") != "running"
+        ]
         if not ready:
             continue
         named, packed = [ref for ref, _ in ready], [one for _, one in ready]

@@ -16,8 +16,9 @@ from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.fields import Field
 from worker.ledger.schema.keys import Key
 from worker.ledger.schema.states import INDEX, INDEXES
-from worker.ledger.types import Ref, compact
+from worker.ledger.types import compact
 from worker.model.states import State, WaitingFor
+from worker.model.target import Target
 
 _PAGE = 500
 START_SHARE = 0.985  # as in lua/_gate.lua
@@ -64,7 +65,7 @@ class Queries:
         said = spoken(self._clocks())
         return float(read_redis(scripts.load("what_time").run, self._client, self._p, "-", said))
 
-    def show(self, ref: Ref) -> Deletion | None:
+    def show(self, ref: Target) -> Deletion | None:
         """One deletion with its whole history."""
         return next(self._read([ref], history=True), None)
 
@@ -120,7 +121,7 @@ class Queries:
         for refs in self._pages(state, newest_first):
             yield from (d for d in self._read(refs, history=history) if d.state is state)
 
-    def rows(self, due: Mapping[Ref, float]) -> Iterator[Deletion]:
+    def rows(self, due: Mapping[Target, float]) -> Iterator[Deletion]:
         """What fits a line of each, for a list of up to 500. due: their scores in its index."""
         gate, now = self.gate(), self.now_ms()
         response = read_redis(scripts.load("read_fields").run, self._client, self._p, compact(_ROW), *map(str, due))
@@ -133,14 +134,14 @@ class Queries:
 
     # -- how it is read ----------------------------------------------------------------------------------------------
 
-    def _pages(self, state: State, newest_first: bool) -> Iterator[list[Ref]]:
+    def _pages(self, state: State, newest_first: bool) -> Iterator[list[Target]]:
         for index in INDEX[state]:
             # members first, records later: paging by rank over a moving index would skip some
             members = read_redis(partial(self._client.zrange, self._p + index, 0, -1, desc=newest_first))
             for start in range(0, len(members), _PAGE):
-                yield [Ref.parse(member.decode(errors="replace")) for member in members[start : start + _PAGE]]
+                yield [Target.parse(member.decode(errors="replace")) for member in members[start : start + _PAGE]]
 
-    def _read(self, refs: list[Ref], *, history: bool) -> Iterator[Deletion]:
+    def _read(self, refs: list[Target], *, history: bool) -> Iterator[Deletion]:
         gate = self.gate()
         now = self.now_ms()
         pipe = self._client.pipeline(transaction=False)
@@ -156,7 +157,7 @@ class Queries:
                 yield self._deletion(ref, fields, due, gate, now, history=history)
 
     def _deletion(
-        self, ref: Ref, fields: dict[str, str], due: float | None, gate: Gate, now: float, *, history: bool
+        self, ref: Target, fields: dict[str, str], due: float | None, gate: Gate, now: float, *, history: bool
     ) -> Deletion:
         state = State(fields[Field.STATE])
         attempts, events = _history(f"{fields.get('past', '')}\n{fields.get('log', '')}") if history else ((), ())

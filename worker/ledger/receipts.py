@@ -16,7 +16,7 @@ from worker.ledger import scripts, values
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
-from worker.ledger.types import Ref
+from worker.model.target import Target
 
 PAGE = 500
 START = "0-0"  # before every entry
@@ -42,8 +42,8 @@ class ReceiptEntry:
         return int(self.fields["t"])
 
     @property
-    def ref(self) -> Ref:
-        return Ref.parse(self.fields["ref"])
+    def ref(self) -> Target:
+        return Target.parse(self.fields["ref"])
 
 
 @dataclass(frozen=True, slots=True)

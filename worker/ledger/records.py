@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.ledger.bindings import Binding
-from worker.ledger.types import Ref
 from worker.model.states import State, WaitingFor
+from worker.model.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Event:
 class Deletion:
     """One record as it stands. All times in ms since 1970, Redis's clock."""
 
-    ref: Ref
+    ref: Target
     account: str
     state: State
     waiting_for: WaitingFor | None

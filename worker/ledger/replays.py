@@ -16,8 +16,9 @@ from worker.ledger.audit_actions import ActionName, AuditAction
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
-from worker.ledger.types import Ref, lean
+from worker.ledger.types import lean
 from worker.model.states import Lane
+from worker.model.target import Target
 
 KEEP_S = 400 * 86400.0
 KEEP_MOST = 1000  # replays an account remembers
@@ -106,7 +107,7 @@ class Replays:
         raw: Any = read_redis(self._client.get, self._p + Key.DEATHS)
         return values.whole(raw)
 
-    def snapshot(self, replay: str, refs: Iterable[Ref]) -> None:
+    def snapshot(self, replay: str, refs: Iterable[Target]) -> None:
         """Write down which letters are meant, in the order in which they will go."""
         for _ in self._ledger.in_batches("snapshot", {"id": replay}, refs):
             pass

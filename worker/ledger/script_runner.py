@@ -18,8 +18,9 @@ from redis.retry import Retry
 from worker.config.clock import PROCESS, Clocks, spoken
 from worker.ledger import scripts, values
 from worker.ledger.redis_errors import FOR_A_PERSON, is_away, leaving, why_away
-from worker.ledger.types import Ref, compact
+from worker.ledger.types import compact
 from worker.model.errors import OtherEndpoint, ProjectElsewhere, Unreachable
+from worker.model.target import Target
 
 PLACINGS = 10  # of a move: settings that disagree can take a project from each other only so often
 
@@ -94,9 +95,9 @@ class ScriptRunner:
         self._clock = clock
         self._caller = _Caller()
 
-    def results(self, move: str, options: dict[str, Any], refs: Iterable[Ref]) -> list[tuple[Ref, str]]:
+    def results(self, move: str, options: dict[str, Any], refs: Iterable[Target]) -> list[tuple[Target, str]]:
         """Run one move over many deletions: each one's result."""
-        results: list[tuple[Ref, str]] = []
+        results: list[tuple[Target, str]] = []
         for batch, response in self.in_batches(move, options, refs):
             results += zip(batch, response["results"], strict=True)
         return results
@@ -105,10 +106,10 @@ class ScriptRunner:
         self,
         move: str,
         options: dict[str, Any],
-        refs: Iterable[Ref],
+        refs: Iterable[Target],
         *,
-        about: Callable[[list[Ref]], dict[str, Any]] = lambda _: {},
-    ) -> Iterable[tuple[list[Ref], dict[str, Any]]]:
+        about: Callable[[list[Target]], dict[str, Any]] = lambda _: {},
+    ) -> Iterable[tuple[list[Target], dict[str, Any]]]:
         """Run one move over many deletions, 500 at a time. `about` adds what it needs to know of each batch."""
         rest = iter(refs)
         while batch := list(islice(rest, BATCH)):
@@ -118,7 +119,7 @@ class ScriptRunner:
         self,
         name: str,
         options: dict[str, Any],
-        refs: Sequence[Ref | str | bytes] = (),
+        refs: Sequence[Target | str | bytes] = (),
         *,
         keep_trying: Callable[[], bool] | None = None,
     ) -> dict[str, Any]:
@@ -146,7 +147,7 @@ class ScriptRunner:
         self,
         name: str,
         options: dict[str, Any],
-        refs: Sequence[Ref | str | bytes],
+        refs: Sequence[Target | str | bytes],
         keep_trying: Callable[[], bool] | None,
     ) -> dict[str, Any]:
         script = scripts.load(name, clock=self._clock)

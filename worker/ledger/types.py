@@ -8,28 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from worker.model.states import Lane
-
-
-def target(job_id: str) -> dict[str, str]:
-    """What is meant, as every JSON says it: its kind and its id; a job's id also under its own name."""
-    return {"kind": "job", "id": job_id, "job_id": job_id}
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """Which job: the natural key of a deletion."""
-
-    project_id: str
-    job_id: str
-
-    def __str__(self) -> str:
-        return f"{self.project_id}/{self.job_id}"
-
-    @classmethod
-    def parse(cls, text: str) -> Ref:
-        """Read what `str` wrote."""
-        project_id, _, job_id = text.partition("/")
-        return cls(project_id, job_id)
+from worker.model.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +66,7 @@ class DeletionRequest:
 class Accepted:
     """One request's end: it is recorded, and stands in `state`."""
 
-    ref: Ref
+    ref: Target
     state: str
     deduplicated: bool
 
@@ -99,7 +78,7 @@ ABSENT_ONCE = 1000  # added to `looks` when a well-formed list did not have the 
 class Lease:
     """The right to make one attempt, until `expires`: by `elapsed`, so that whoever slept through it knows."""
 
-    ref: Ref
+    ref: Target
     token: str
     lane: Lane
     round: int
@@ -161,7 +140,7 @@ _LESSON = tuple(field.name for field in fields(GateSignal))
 class Settlement:
     """What becomes of a lease. Written by `worker.rules.outcome`, carried out by `lua/_settle.lua`."""
 
-    ref: Ref
+    ref: Target
     token: str
     to: str  # pending, or a state that ends it
     wait: str | None = None

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from worker.ledger.receipts import ReceiptEntry
-from worker.ledger.types import target
 
 VERSION: Final = 1
 NUMBERS: Final = ("v", "n", "round", "attempts", "status")
@@ -54,7 +53,9 @@ def expand(account: str, entry: ReceiptEntry) -> dict[str, Any]:
         "n": entry.n,
         "account": account,
         "project_id": entry.ref.project_id,
-        **target(entry.ref.job_id),
+        "kind": entry.ref.kind,
+        "id": entry.ref.id,
+        "job_id": entry.ref.job_id,
         "state": values["s"],
         "evidence": values["e"],
         "cause": values["c"],

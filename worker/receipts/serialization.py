@@ -13,12 +13,13 @@ import json
 from enum import StrEnum
 from typing import Any, Final
 
+from worker.model.target import JOB
 from worker.receipts.receipt import FIELDS, NUMBERS
 
 COLUMNS: Final = (*FIELDS, "prev", "hash")
 _KINDS: Final = dict.fromkeys(COLUMNS, str | None) | (
     dict.fromkeys(NUMBERS, int)
-    | dict.fromkeys(("account", "project_id", "kind", "id", "job_id", "state", "prev", "hash"), str)
+    | dict.fromkeys(("account", "project_id", "kind", "id", "state", "prev", "hash"), str)
     | {"status": int | None, "claims": list}
 )
 _MOST: Final = 2**53  # the largest number that is exact in every JSON parser; ours are far below it
@@ -61,8 +62,8 @@ def read(form: Form, text: str) -> dict[str, Any]:
             raise ValueError("other fields")
         if any(isinstance(value, bool) or (isinstance(value, int) and abs(value) > _MOST) for value in line.values()):
             raise ValueError("a number that none of ours is")
-        if is_trailer(line) and not _is_whole(line):
-            raise ValueError("a trailer that none of ours is")
+        if not (_is_whole(line) if is_trailer(line) else _names_a_target(line)):
+            raise ValueError("parts that do not go together")
         if written(form, line) != text:
             raise ValueError("written otherwise")
     except (ValueError, TypeError, KeyError, RecursionError, csv.Error) as error:
@@ -75,6 +76,11 @@ def _is_whole(trailer: dict[str, Any]) -> bool:
     named = [trailer[name] is not None for name in ("first_n", "last_n")]
     signature = trailer["signature"]
     return named == [trailer["count"] > 0] * 2 and (signature is None or set(signature) == _SIGNED)
+
+
+def _names_a_target(receipt: dict[str, Any]) -> bool:
+    """Whether a job, and nothing else, is also named by its job id."""
+    return bool(receipt["job_id"] == (receipt["id"] if receipt["kind"] == JOB else None))
 
 
 def is_trailer(line: dict[str, Any]) -> bool:

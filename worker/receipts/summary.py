@@ -14,14 +14,14 @@ class Summary:
     receipts: int = 0
     first_at: str | None = None  # times of the first and the last
     last_at: str | None = None
-    _latest: dict[tuple[str, str], str] = field(default_factory=dict)
+    _latest: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
     def add(self, receipt: dict[str, Any]) -> None:
         self.receipts += 1
         self.first_at = self.first_at or receipt["finished_at"]
         self.last_at = receipt["finished_at"]
         end = receipt["state"] + (f" {receipt['evidence']}" if receipt["state"] == "gone" else "")
-        self._latest[str(receipt["project_id"]), str(receipt["job_id"])] = end
+        self._latest[str(receipt["project_id"]), str(receipt["kind"]), str(receipt["id"])] = end
 
     @property
     def jobs(self) -> int:

@@ -229,4 +229,4 @@ def _foretold(lines: Lines, form: Form) -> dict[str, Any]:
 
 
 def _name(line: dict[str, Any]) -> str:
-    return f"receipt {line.get('n')} (job {str(line.get('job_id'))[:64]})"
+    return f"receipt {line.get('n')} ({str(line.get('kind'))[:64]} {str(line.get('id'))[:64]})"

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from worker.ledger.types import Ref
+from worker.model.target import Target
 from worker.retention.matching import Reason
 from worker.retention.policy import ALWAYS, Policy
 
@@ -16,7 +16,7 @@ from worker.retention.policy import ALWAYS, Policy
 class Chosen:
     """One job that matches and is to be requested."""
 
-    ref: Ref
+    ref: Target
     state: str
     touched: datetime  # the time that the policy compares: created, or last updated by the user
     asset_id: str | None

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker.ledger.holds import HoldList, OnHold
-from worker.ledger.types import Ref
 from worker.metastudio.response import JobRow, Listing
 from worker.model.errors import Unreachable
 from worker.model.ids import ID
 from worker.model.states import State
+from worker.model.target import Target
 from worker.retention.context import RetentionContext
 from worker.retention.job_listing import Incomplete, JobListing
 from worker.retention.matching import Mismatch, Reason, mismatch, reference_time
@@ -97,17 +97,19 @@ class Planner:
             with suppress(Unreachable):  # a plan only reads, so it works even if Redis accepts no writes
                 self.app.ledger(self.account).users.note_in(plan.project)
         matching = [row for row in rows if mismatch(self.policy, row, now) is None]
-        refs = [Ref(plan.project, row.job_id) for row in matching]
+        refs = [Target(plan.project, row.job_id) for row in matching]
         states = dict(self.app.bulk_queries(self.account).states(refs))
         for row in rows:
-            why = mismatch(self.policy, row, now) or self._spared(Ref(plan.project, row.job_id), row, states, on_hold)
+            why = mismatch(self.policy, row, now) or self._spared(
+                Target(plan.project, row.job_id), row, states, on_hold
+            )
             if why is None:
                 plan.chosen.append(self._chosen(plan.project, row))
             else:
                 plan.skipped[why.reason] += 1
             self.tell(JobDecision(plan.project, row, why))
 
-    def _spared(self, ref: Ref, row: JobRow, states: dict[Ref, State | None], on_hold: OnHold) -> Mismatch | None:
+    def _spared(self, ref: Target, row: JobRow, states: dict[Target, State | None], on_hold: OnHold) -> Mismatch | None:
         """Why a matching job is not requested."""
         state = states[ref]
         if not is_of(row, ref.project_id):
@@ -125,7 +127,7 @@ class Planner:
 
     def _chosen(self, project: str, row: JobRow) -> Chosen:
         asset = row.asset_id if row.asset_id and ID.fullmatch(row.asset_id) else None  # only a valid id
-        return Chosen(Ref(project, row.job_id), row.state, reference_time(self.policy, row) or self.app.now(), asset)
+        return Chosen(Target(project, row.job_id), row.state, reference_time(self.policy, row) or self.app.now(), asset)
 
     # -- asking MetaStudio -------------------------------------------------------------------------------------------
 

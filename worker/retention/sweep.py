@@ -13,9 +13,10 @@ from typing import Any
 from worker.ledger.audit_actions import ActionName, AuditAction
 from worker.ledger.deletions import BATCH
 from worker.ledger.runs import Run, Runs
-from worker.ledger.types import DeletionRequest, Ref
+from worker.ledger.types import DeletionRequest
 from worker.model.errors import EraserError
 from worker.model.states import Lane
+from worker.model.target import Target
 from worker.retention.context import RetentionContext
 from worker.retention.plan import CapOverride, Chosen, Plan
 from worker.retention.policy import Policy
@@ -131,7 +132,7 @@ def _request(app: RetentionContext, run: Run, plan: Plan, action: dict[str, Any]
             yield sum(not each.deduplicated for each in accepted)
 
 
-def _assets(batch: list[Chosen]) -> dict[Ref, str]:
+def _assets(batch: list[Chosen]) -> dict[Target, str]:
     return {each.ref: each.asset_id for each in batch if each.asset_id}
 
 

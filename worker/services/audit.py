@@ -94,10 +94,10 @@ def _whom(entry: AuditEntry, total: int) -> str:
     if entry.of is not None:
         return entry.of
     if entry.job is not None and total == 1:
-        return entry.job.job_id
+        return entry.job.name
     if entry.run is not None:
         return f"run {entry.run}"
-    return f"{entry.job.job_id} and {labels.count(total - 1, 'other')}" if entry.job else "nothing"
+    return f"{entry.job.name} and {labels.count(total - 1, 'other')}" if entry.job else "nothing"
 
 
 def _result(action: str, word: str, number: int, total: int) -> str:

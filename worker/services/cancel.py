@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import AuditAction
-from worker.ledger.types import Ref
 from worker.model.errors import UsageError
 from worker.model.ids import check_opaque, check_reason, why_bad_id
+from worker.model.target import Target
 
 _WORDS = {
     "cancelled": "cancelled: nothing was sent",
@@ -52,19 +52,19 @@ def cancel(
     are done.
     """
     check_reason(reason), check_opaque(by, "by")
-    good: dict[Ref, None] = {}
+    good: dict[Target, None] = {}
     for job_id in job_ids:
         why = why_bad_id(job_id)
         if why:
             yield Cancelled(job_id, project, "bad_id", why)
         else:
-            good[Ref(project, job_id)] = None
+            good[Target(project, job_id)] = None
     refs, homes = list(good), app.homes_of(project)  # a stop applies wherever the deletion is stored
     while refs and homes:
         account, unknown = homes.pop(0), []
         for one in _cancel(app, refs, reason=reason, by=by, account=account):
             if one.result == "unknown" and homes:
-                unknown.append(Ref(one.project_id, one.job_id))
+                unknown.append(Target(one.project_id, one.job_id))
             else:
                 yield one
         refs = unknown
@@ -81,7 +81,7 @@ def cancel_run(app: AppContext, run: str, *, reason: str, by: str | None = None)
 
 def _cancel(
     app: AppContext,
-    refs: list[Ref],
+    refs: list[Target],
     *,
     reason: str,
     by: str | None,
@@ -96,8 +96,8 @@ def _cancel(
     if any(result == "may_be_deleted" for _, result in results):
         app.wake(ledger.account, 0)  # the dispatcher has to check
     for ref, result in results:
-        text = _WORDS.get(result, result).format(job=ref.job_id)
-        yield Cancelled(ref.job_id, ref.project_id, result, text)
+        text = _WORDS.get(result, result).format(job=ref.name)
+        yield Cancelled(ref.name, ref.project_id, result, text)
 
 
 def check_wanted(job_ids: tuple[str, ...], run: str | None) -> None:

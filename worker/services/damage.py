@@ -43,7 +43,7 @@ def what_to_do(one: Damaged) -> str:
     account = f" --account {one.account}" if one.account != "default" else ""
     drop = f"eraser damaged discard {one.name}{account} --reason R"
     if one.ref is not None:
-        again = f"eraser request {one.ref.job_id} --project {one.ref.project_id} requests it again"
+        again = f"eraser request {one.ref.id} --project {one.ref.project_id} requests it again"
         return f"{again}; {drop} discards it"
     if one.name.startswith("holds:"):
         return f"check the hold list (eraser hold list, eraser hold import), then eraser resume --reason R, and {drop}"

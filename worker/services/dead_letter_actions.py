@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import AuditAction
 from worker.ledger.bulk_queries import DeadLetter
-from worker.ledger.types import Ref
 from worker.model.errors import DryRun, RefusedBySafetyRule
 from worker.model.ids import check_opaque, check_reason
 from worker.model.states import Lane, State
+from worker.model.target import Target
 from worker.services.dead_letters import Selection, note_replay
 from worker.services.request import CAP, Notify
 
@@ -23,7 +23,7 @@ class Done:
     """Result: how many reached the wanted state, and the states of the others."""
 
     done: int
-    others: tuple[tuple[Ref, str], ...]
+    others: tuple[tuple[Target, str], ...]
 
 
 def check_confirmed(count: int, most: int | None, *, yes: bool, again: str) -> None:
@@ -58,7 +58,7 @@ def replay(
     action = action or action_of(selection, None)
     check_homes(app, selection.letters)
 
-    def move(account: str, refs: list[Ref]) -> list[tuple[Ref, str]]:
+    def move(account: str, refs: list[Target]) -> list[tuple[Target, str]]:
         results, wakeups = app.ledger(account).replay(
             refs,
             why=reason,
@@ -90,7 +90,7 @@ def discard(
     """Discard each. `restore` undoes it within 30 days."""
     action = action or action_of(selection, None)
 
-    def move(account: str, refs: list[Ref]) -> list[tuple[Ref, str]]:
+    def move(account: str, refs: list[Target]) -> list[tuple[Target, str]]:
         return app.ledger(account).discard(refs, why=reason, by=by, action=action)
 
     return _do(selection, State.DISCARDED, reason, by, move)
@@ -102,7 +102,7 @@ def restore(
     """Restore discarded dead letters."""
     action = action or action_of(selection, None)
 
-    def move(account: str, refs: list[Ref]) -> list[tuple[Ref, str]]:
+    def move(account: str, refs: list[Target]) -> list[tuple[Target, str]]:
         return app.ledger(account).restore(refs, why=reason, by=by, action=action)
 
     return _do(selection, State.DEAD, reason, by, move)
@@ -113,10 +113,10 @@ def _do(
     wanted: State,
     reason: str | None,
     by: str | None,
-    move: Callable[[str, list[Ref]], list[tuple[Ref, str]]],
+    move: Callable[[str, list[Target]], list[tuple[Target, str]]],
 ) -> Done:
     check_reason(reason), check_opaque(by, "by")
-    shares: dict[str, list[Ref]] = {}
+    shares: dict[str, list[Target]] = {}
     for letter in selection.letters:
         shares.setdefault(letter.account, []).append(letter.ref)
     results = [result for account, refs in shares.items() for result in move(account, refs)]

@@ -15,10 +15,10 @@ from worker.execution.app_context import AppContext
 from worker.ledger.bulk_queries import DeadLetter, DeadLetterGroup
 from worker.ledger.redis_read import read_redis
 from worker.ledger.replays import Replays
-from worker.ledger.types import Ref
 from worker.model.errors import Unreachable, UsageError
 from worker.model.ids import why_bad_id
 from worker.model.states import State
+from worker.model.target import Target
 from worker.services.times import absolute, rfc3339
 
 FEW = 10
@@ -96,7 +96,7 @@ class DeadLetterFilter:
             and (self.project is None or letter.ref.project_id == self.project)
             and (self.since is None or letter.finished_at >= self.since)
             and (self.until is None or letter.finished_at <= self.until)
-            and (self.job is None or letter.ref.job_id.startswith(self.job))
+            and (self.job is None or letter.ref.name.startswith(self.job))
         )
 
     @property
@@ -219,9 +219,9 @@ def _by_words(
     by_job: dict[str, list[DeadLetter]] = {}
     by_group: dict[str, list[DeadLetter]] = {}
     for letter in there:
-        by_job.setdefault(letter.ref.job_id, []).append(letter)
+        by_job.setdefault(letter.ref.name, []).append(letter)
         by_group.setdefault(group_of(letter), []).append(letter)
-    chosen: dict[Ref, DeadLetter] = {}
+    chosen: dict[Target, DeadLetter] = {}
     named_groups, jobs_named, skipped = [], [], []
     for word in dict.fromkeys(words):
         if jobs := by_job.get(word):
@@ -257,7 +257,7 @@ def _why_not(app: AppContext, word: str, project: str | None, by_group: dict[str
     projects = [default] if default else [each for one in app.settings.accounts.values() for each in one.projects]
     for one in projects:
         account = app.home_of(one)
-        for _, found in app.bulk_queries(account).states([Ref(one, word)]):
+        for _, found in app.bulk_queries(account).states([Target(one, word)]):
             if found is not None:
                 where = f" in project {one}" if len(projects) > 1 else ""
                 return f"it is {found.value}{where}, not {state.value}"

@@ -9,9 +9,9 @@ from typing import Any
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import ActionName, AuditAction
 from worker.ledger.holds import Hold, HoldList
-from worker.ledger.types import Ref, target
 from worker.model.errors import UsageError
 from worker.model.ids import check_opaque, check_reason, why_bad_id
+from worker.model.target import Target, target_json
 from worker.services.times import rfc3339
 
 _ADDED = {
@@ -50,7 +50,7 @@ class HoldResult:
     def as_json(self) -> dict[str, Any]:
         return {
             "project_id": self.project_id,
-            **target(self.job_id[:128]),
+            **target_json(self.job_id[:128]),
             "result": self.result,
             "done": self.done,
             "detail": self.text,
@@ -80,7 +80,7 @@ def add(
     name = ActionName.IMPORTED if imported else ActionName.HELD
     for ref, result in hold_list(app, account).add(good, why=reason, by=by, until_ms=until_ms, name=name):
         text = _ADDED.get(result, result)
-        told.append(HoldResult(ref.job_id, ref.project_id, result, text, result in _HOLDS))
+        told.append(HoldResult(ref.name, ref.project_id, result, text, result in _HOLDS))
     return told
 
 
@@ -92,7 +92,7 @@ def remove(
     good, told = _sorted_out(project, job_ids)
     account = app.home_of(project)
     for ref, result in hold_list(app, account).remove(good, why=reason, by=by):
-        told.append(HoldResult(ref.job_id, ref.project_id, result, _REMOVED.get(result, result), result != "not_held"))
+        told.append(HoldResult(ref.name, ref.project_id, result, _REMOVED.get(result, result), result != "not_held"))
     app.wake(account, 0)
     return told
 
@@ -138,7 +138,7 @@ def as_json(account: str, hold: Hold) -> dict[str, Any]:
     return {
         "account": account,
         "project_id": hold.ref.project_id if hold.ref else None,
-        **(target(hold.ref.job_id) if hold.ref else {"kind": None, "id": None, "job_id": None}),
+        **(hold.ref.as_json() if hold.ref else {"kind": None, "id": None, "job_id": None}),
         "app_user_hash": hold.user,
         "reason": hold.reason,
         "by": hold.by,
@@ -158,13 +158,13 @@ def check_meant(job_ids: tuple[str, ...], app_user: str | None) -> None:
         raise UsageError("give jobs, or an app user with --app-user U, not both")
 
 
-def _sorted_out(project: str, job_ids: Iterable[str]) -> tuple[list[Ref], list[HoldResult]]:
-    good: dict[Ref, None] = {}
+def _sorted_out(project: str, job_ids: Iterable[str]) -> tuple[list[Target], list[HoldResult]]:
+    good: dict[Target, None] = {}
     bad: list[HoldResult] = []
     for job_id in job_ids:
         why = why_bad_id(job_id)
         if why:
             bad.append(HoldResult(job_id, project, "bad_id", why, done=False))
         else:
-            good[Ref(project, job_id)] = None
+            good[Target(project, job_id)] = None
     return list(good), bad

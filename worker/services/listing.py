@@ -16,9 +16,9 @@ from worker.ledger.records import Deletion
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.schema.states import INDEX
-from worker.ledger.types import Ref
 from worker.model.errors import UsageError
 from worker.model.states import State
+from worker.model.target import Target
 
 ROWS = 50
 LOOKED_AT = 5_000  # the most ids that one page skips if few match the filter
@@ -46,8 +46,8 @@ class Wanted:
         """How many entries are read at once."""
         return 1_000 if self.job or self.project else ROWS + 1
 
-    def passes(self, ref: Ref) -> bool:
-        return (self.project is None or ref.project_id == self.project) and ref.job_id.startswith(self.job)
+    def passes(self, ref: Target) -> bool:
+        return (self.project is None or ref.project_id == self.project) and ref.name.startswith(self.job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class _Source:
 @dataclass(frozen=True, slots=True)
 class _Found:
     source: int
-    ref: Ref
+    ref: Target
     score: float
 
 
@@ -138,7 +138,7 @@ def _read(app: AppContext, wanted: Wanted, source: _Source, number: int) -> list
     call = app.redis.zrevrangebyscore if newest_first else app.redis.zrangebyscore
     first, last = (high, low) if newest_first else (low, high)
     rows: Any = read_redis(call, source.key, first, last, start=skip, num=wanted.head, withscores=True)
-    return [_Found(number, Ref.parse(member.decode()), score) for member, score in rows]
+    return [_Found(number, Target.parse(member.decode()), score) for member, score in rows]
 
 
 def _past(source: _Source, found: _Found) -> _Source:
@@ -148,7 +148,7 @@ def _past(source: _Source, found: _Found) -> _Source:
 
 def _records(app: AppContext, sources: Sequence[_Source], chosen: Iterable[_Found], state: State) -> Iterable[Deletion]:
     """Their records in the same order. A deletion that has changed its state in the meantime is left out."""
-    due: dict[str, dict[Ref, float]] = {}
+    due: dict[str, dict[Target, float]] = {}
     order = {}
     for number, found in enumerate(chosen):
         account = sources[found.source].account

@@ -14,10 +14,10 @@ from worker.ledger.bindings import bindings
 from worker.ledger.places import Home
 from worker.ledger.project_moves import adopt_users, carry
 from worker.ledger.schema.keys import Key
-from worker.ledger.types import Ref
 from worker.model.errors import RefusedBySafetyRule, SettingsError, UsageError
 from worker.model.ids import check_opaque, check_reason, why_bad_id
 from worker.model.states import State
+from worker.model.target import Target
 from worker.services.labels import count
 
 PATIENCE_S = 10.0  # for calls in progress: most are answered within it
@@ -138,7 +138,7 @@ def move(
 
 
 def _count(app: AppContext, account: str, project: str) -> tuple[dict[State, int], int]:
-    refs = [Ref.parse(ref) for ref in dict.fromkeys(app.places.members(account, project))]
+    refs = [Target.parse(ref) for ref in dict.fromkeys(app.places.members(account, project))]
     found = Counter(state for _, state in app.bulk_queries(account).states(refs) if state is not None)
     holds = sum(1 for _ in app.places.holds(account, project))
     return {state: found[state] for state in State if found[state]}, holds

@@ -10,12 +10,12 @@ from itertools import groupby
 from typing import Any
 
 from worker.execution.app_context import AppContext
-from worker.ledger.types import Ref, target
 from worker.lookups.lookups import LookupResponse, Lookups
 from worker.lookups.sightings import NEAR_S, View
 from worker.metastudio.response import Response
 from worker.model.errors import Unreachable
 from worker.model.states import State
+from worker.model.target import Target
 from worker.receipts.sealing import seal_all
 from worker.rules.classify import NOT_ASKED, Presence, ResponseKind, classify, presence
 from worker.rules.classify import Lookup as CameTo
@@ -42,7 +42,7 @@ class RecheckResult(StrEnum):
 class Rechecked:
     """The result for one job."""
 
-    ref: Ref
+    ref: Target
     now: RecheckResult
     text: str
     request_id: str | None
@@ -52,24 +52,19 @@ class Rechecked:
         """The command that requests it again, if it came back."""
         if self.now is not RecheckResult.BACK:
             return None
-        return f"eraser request {self.ref.job_id} --project {self.ref.project_id} --force"
+        return f"eraser request {self.ref.name} --project {self.ref.project_id} --force"
 
     def as_json(self) -> dict[str, Any]:
-        fields = {
-            "project_id": self.ref.project_id,
-            **target(self.ref.job_id),
-            "now": self.now.value,
-            "text": self.text,
-        }
+        fields = {"project_id": self.ref.project_id, **self.ref.as_json(), "now": self.now.value, "text": self.text}
         return fields | {"request_id": self.request_id, "command": self.command}
 
 
-def jobs(app: AppContext, account: str, *, since_ms: float | None, most: int | None) -> tuple[list[Ref], int]:
+def jobs(app: AppContext, account: str, *, since_ms: float | None, most: int | None) -> tuple[list[Target], int]:
     """Jobs whose latest receipt says deleted or gone, the latest first, and the number of further ones."""
     seal_all(app.ledger(account))
-    latest: dict[Ref, str] = {}
+    latest: dict[Target, str] = {}
     for line in chain(app, account, since_ms=since_ms):
-        ref = Ref(line["project_id"], line["job_id"])
+        ref = Target(line["project_id"], line["id"], line["kind"])
         latest.pop(ref, None)
         latest[ref] = line["state"]
     over = [ref for ref, state in reversed(latest.items()) if state in ("deleted", "gone")]
@@ -77,7 +72,7 @@ def jobs(app: AppContext, account: str, *, since_ms: float | None, most: int | N
     return chosen, len(over) - len(chosen)
 
 
-def recheck(app: AppContext, refs: Iterable[Ref]) -> Iterator[Rechecked]:
+def recheck(app: AppContext, refs: Iterable[Target]) -> Iterator[Rechecked]:
     """Ask for each, at the rate of lookups that all workers share. Raises `Unreachable` if MetaStudio does not
     answer.
     """
@@ -100,8 +95,8 @@ class _Recheck:
     answered: bool = False  # whether MetaStudio has given any usable answer
     lookups: dict[str, Lookups] = field(default_factory=dict)  # by project
 
-    def each(self, refs: Iterable[Ref]) -> Iterator[Rechecked]:
-        waiting: list[tuple[Ref, LookupResponse]] = []
+    def each(self, refs: Iterable[Target]) -> Iterator[Rechecked]:
+        waiting: list[tuple[Target, LookupResponse]] = []
         for ref in refs:
             try:
                 asked = self._ask(ref)
@@ -114,12 +109,12 @@ class _Recheck:
                 waiting = []
         yield from self._judged(waiting)
 
-    def _judged(self, waiting: list[tuple[Ref, LookupResponse]]) -> Iterator[Rechecked]:
-        came_to = {ref: self._of(ref).prove(ref.job_id, asked) for ref, asked in reversed(waiting)}
+    def _judged(self, waiting: list[tuple[Target, LookupResponse]]) -> Iterator[Rechecked]:
+        came_to = {ref: self._of(ref).prove(ref.id, asked) for ref, asked in reversed(waiting)}
         for ref, _ in waiting:
             yield self._told(ref, came_to[ref])
 
-    def _told(self, ref: Ref, looked: CameTo) -> Rechecked:
+    def _told(self, ref: Target, looked: CameTo) -> Rechecked:
         response = looked.listing.response
         match looked.what:
             case Presence.ABSENT:
@@ -133,23 +128,23 @@ class _Recheck:
                     ref, RecheckResult.UNKNOWN, f"could not be checked: {_said(response)}", response.request_id
                 )
 
-    def _ask(self, ref: Ref) -> LookupResponse:
+    def _ask(self, ref: Target) -> LookupResponse:
         """One lookup, repeated without a usable answer. Raises `Unreachable` if MetaStudio does not answer."""
         asked = self._once(ref)
         for _ in range(TRIES - 1 if self.answered else 0):
             kind = classify(asked.listing.response)
-            if presence(asked.listing, ref.job_id)[0] is not Presence.UNKNOWN or kind is ResponseKind.FORBIDDEN:
+            if presence(asked.listing, ref.id)[0] is not Presence.UNKNOWN or kind is ResponseKind.FORBIDDEN:
                 break
             if self.app.stopping.wait(asked.listing.response.retry_after_s or PAUSE_S):
                 break
             asked = self._once(ref)
-        self.answered = self.answered or presence(asked.listing, ref.job_id)[0] is not Presence.UNKNOWN
+        self.answered = self.answered or presence(asked.listing, ref.id)[0] is not Presence.UNKNOWN
         if not self.answered:
             text = f"could not be checked: {_said(asked.listing.response)}"
-            raise Unreachable(f"job {ref.job_id} {text}. No result. See: eraser doctor")
+            raise Unreachable(f"job {ref.name} {text}. No result. See: eraser doctor")
         return asked
 
-    def _once(self, ref: Ref) -> LookupResponse:
+    def _once(self, ref: Target) -> LookupResponse:
         lookups, gate = self._of(ref), self.app.queries(self.account).gate()
         if gate.gate not in OPEN:
             what = "eraser resume" if gate.gate == "paused" else "eraser doctor"
@@ -157,7 +152,7 @@ class _Recheck:
                 f"account {self.account} is closed ({gate.gate}: {gate.reason}), so nothing is checked. Next: {what}"
             )
         problem = lookups.begin()
-        asked = LookupResponse(problem, 0, 0) if problem else lookups.look(ref.job_id)
+        asked = LookupResponse(problem, 0, 0) if problem else lookups.look(ref.id)
         if asked.listing is NOT_ASKED:
             raise Unreachable(
                 f"the lookups of account {self.account} are busy for {PATIENCE_S:g} s and more; try again later"
@@ -169,7 +164,7 @@ class _Recheck:
             raise Unreachable(f"MetaStudio refuses us: {_said(asked.listing.response)}. See: eraser doctor")
         return asked
 
-    def _of(self, ref: Ref) -> Lookups:
+    def _of(self, ref: Target) -> Lookups:
         if ref.project_id not in self.lookups:
             app, account = self.app, self.account
             _, key = app.client(account)
@@ -185,7 +180,7 @@ class _Recheck:
         return self.lookups[ref.project_id]
 
 
-def _back(app: AppContext, account: str, ref: Ref) -> str:
+def _back(app: AppContext, account: str, ref: Target) -> str:
     """The job came back: check whether it is already requested again."""
     ((_, state),) = app.bulk_queries(account).states([ref])
     again = f"; its deletion is {state} already" if state not in (None, State.DELETED, State.GONE) else ""

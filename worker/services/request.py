@@ -12,10 +12,11 @@ from worker.config.durations import LONGEST, format_duration
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import ActionName, AuditAction
 from worker.ledger.deletions import BATCH, Ledger
-from worker.ledger.types import Accepted, DeletionRequest, Ref, target
+from worker.ledger.types import Accepted, DeletionRequest
 from worker.model.errors import RefusedBySafetyRule, UnknownProject, UsageError
 from worker.model.ids import check_opaque, check_reason, why_bad_id
 from worker.model.states import Lane
+from worker.model.target import Target, target_json
 from worker.services.times import parse_span, parse_time
 
 Notify = Callable[[str, str], None]  # account, wake-up
@@ -38,7 +39,7 @@ class Requested:
         """The contract's fields, the same for every interface."""
         done = self.accepted
         return {
-            **target(self.job_id if done else self.job_id[:128]),
+            **target_json(self.job_id if done else self.job_id[:128]),
             "state": done.state if done else None,
             "accepted": done is not None,
             "deduplicated": done.deduplicated if done else False,
@@ -147,12 +148,12 @@ def why_bad_job(app: AppContext, job_id: str) -> str | None:
     return why_bad_id(job_id)
 
 
-def record(app: AppContext, refs: Iterable[Ref], terms: DeletionRequest, notify: Notify) -> Iterator[Accepted]:
+def record(app: AppContext, refs: Iterable[Target], terms: DeletionRequest, notify: Notify) -> Iterator[Accepted]:
     """Write requests of one project to its account's ledger, 500 per round trip, and wake an executor.
 
     Yields each as it is recorded. Raises `Unreachable` if Redis does not answer: everything yielded is recorded.
     """
-    batch: list[Ref] = []
+    batch: list[Target] = []
 
     def flush() -> Iterator[Accepted]:
         ledger = app.ledger_of(batch[0].project_id)
@@ -171,7 +172,7 @@ def record(app: AppContext, refs: Iterable[Ref], terms: DeletionRequest, notify:
         yield from flush()
 
 
-def record_each(ledger: Ledger, wanted: Sequence[tuple[Ref, DeletionRequest]], notify: Notify) -> list[Accepted]:
+def record_each(ledger: Ledger, wanted: Sequence[tuple[Target, DeletionRequest]], notify: Notify) -> list[Accepted]:
     """The same in one round trip for at most 500 requests of different callers for one project: all or none.
 
     The caller has to wake the dispatcher.
@@ -189,7 +190,7 @@ def submit(
     rest = iter(job_ids)
     while batch := list(islice(rest, BATCH)):
         bad = {job_id: why for job_id in batch if (why := why_bad_job(app, job_id))}
-        accepted = record(app, [Ref(project, job_id) for job_id in batch if job_id not in bad], terms, notify)
+        accepted = record(app, [Target(project, job_id) for job_id in batch if job_id not in bad], terms, notify)
         for job_id in batch:
             yield Requested(job_id, None, bad[job_id]) if job_id in bad else Requested(job_id, next(accepted))
 

@@ -10,8 +10,8 @@ from typing import Any
 from worker.execution.app_context import AppContext
 from worker.ledger.redis_read import read_redis
 from worker.ledger.runs import Run, Runs
-from worker.ledger.types import target
 from worker.model.errors import SettingsError
+from worker.model.target import target_json
 from worker.retention.matching import Reason
 from worker.retention.plan import CapOverride, Plan
 from worker.retention.planner import JobDecision
@@ -64,7 +64,7 @@ def job_json(policy: Policy, judged: JobDecision) -> dict[str, Any]:
     return {
         "policy": policy.name,
         "project_id": judged.project,
-        **target(row.job_id[:128]),
+        **target_json(row.job_id[:128]),
         "selected": why is None,
         "skip_reason": why.reason.value if why else None,
         "detail": why.text if why else None,

@@ -13,10 +13,10 @@ from worker.execution.app_context import AppContext
 from worker.ledger.damage import DamageList, check
 from worker.ledger.holds import Hold, HoldList
 from worker.ledger.records import Attempt, Deletion, Event
-from worker.ledger.types import Ref, target
 from worker.model.errors import EraserError, Unreachable, UsageError
 from worker.model.ids import why_bad_id
 from worker.model.states import State
+from worker.model.target import Target
 from worker.services import labels
 from worker.services.damage import what_to_do
 from worker.services.times import rfc3339
@@ -77,10 +77,10 @@ def find(app: AppContext, project: str, job_id: str) -> tuple[Deletion, float]:
         raise UsageError(why)
     for account in app.homes_of(project):
         queries = app.queries(account)
-        if (deletion := queries.show(Ref(project, job_id))) is not None:
+        if (deletion := queries.show(Target(project, job_id))) is not None:
             break
     if deletion is None:
-        _refuse_damaged(app, Ref(project, job_id))
+        _refuse_damaged(app, Target(project, job_id))
         raise UnknownJob(
             f"nothing is known of job {job_id} in project {project}: its deletion was never requested here, or the "
             f"record has expired. To request it now: eraser request {job_id} --project {project}. "
@@ -89,14 +89,14 @@ def find(app: AppContext, project: str, job_id: str) -> tuple[Deletion, float]:
     return deletion, queries.now_ms()
 
 
-def _refuse_damaged(app: AppContext, ref: Ref) -> None:
+def _refuse_damaged(app: AppContext, ref: Target) -> None:
     """Raise `DamagedJob` if there is a damage entry for it."""
     ledger = app.ledger_of(ref.project_id)
     with suppress(Unreachable):  # a Redis user with read access only
         check(ledger, [ref])
     one = DamageList(app.redis, ledger.account, app.keys).of(ref)
     if one is not None:
-        raise DamagedJob(f"the ledger's entry of {ref.job_id} was damaged: {one.why}. {what_to_do(one)}")
+        raise DamagedJob(f"the ledger's entry of {ref.name} was damaged: {one.why}. {what_to_do(one)}")
 
 
 def hold_of(app: AppContext, d: Deletion) -> Hold | None:
@@ -108,7 +108,7 @@ def as_json(d: Deletion) -> dict[str, Any]:
     """The contract's fields, then further ones."""
     return {
         "project_id": d.ref.project_id,
-        **target(d.ref.job_id),
+        **d.ref.as_json(),
         "state": d.state.value,
         "waiting_for": d.waiting_for.value if d.waiting_for else None,
         "cause": d.cause,
@@ -163,7 +163,7 @@ def steps(d: Deletion) -> tuple[Step, ...]:
 
 def next_steps(d: Deletion) -> Iterator[str]:
     """The same as commands."""
-    job = f"{d.ref.job_id} --project {d.ref.project_id}"
+    job = f"{d.ref.name} --project {d.ref.project_id}"
     for step in steps(d):
         yield _COMMANDS[step].format(job=job)
     if d.state is State.HELD:

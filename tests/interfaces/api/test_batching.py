@@ -16,10 +16,11 @@ from tests.support.ledgers import Bench
 from worker.interfaces.api import batching
 from worker.interfaces.api.batching import Batcher, Wanted
 from worker.interfaces.web.problem_details import Problem
-from worker.ledger.types import Accepted, DeletionRequest, Ref
+from worker.ledger.types import Accepted, DeletionRequest
 from worker.local.embedded import EmbeddedRedis
 from worker.model.errors import Unreachable
 from worker.model.states import Lane
+from worker.model.target import Target
 
 CLAIMS = [
     DeletionRequest(lane=Lane.USER, by="shop", why="T-1", app_user="u-1"),
@@ -29,7 +30,7 @@ CLAIMS = [
 
 
 def test_claims_that_go_together_become_what_they_become_alone(client: redis.Redis) -> None:
-    wanted = [(Ref("p", job), claim) for job in ("a", "b", "a", "done") for claim in CLAIMS]
+    wanted = [(Target("p", job), claim) for job in ("a", "b", "a", "done") for claim in CLAIMS]
     one, many = Bench(client, account="one"), Bench(client, account="many")
     for bench in (one, many):
         bench.open()
@@ -70,14 +71,14 @@ def test_what_comes_meanwhile_goes_together_and_everybody_gets_the_own_answer() 
     async def story() -> None:
         writer = Writer()
         api = Batcher(writer)
-        asked = [asyncio.create_task(api.record("a", Ref("p", f"j{n}"), DeletionRequest())) for n in range(1200)]
-        other = asyncio.create_task(api.record("b", Ref("q", "j"), DeletionRequest()))
+        asked = [asyncio.create_task(api.record("a", Target("p", f"j{n}"), DeletionRequest())) for n in range(1200)]
+        other = asyncio.create_task(api.record("b", Target("q", "j"), DeletionRequest()))
         await asyncio.sleep(0)
         writer.go.set()
-        assert [accepted.ref.job_id for accepted in await asyncio.gather(*asked)] == [f"j{n}" for n in range(1200)]
-        assert (await other).ref == Ref("q", "j")
+        assert [accepted.ref.id for accepted in await asyncio.gather(*asked)] == [f"j{n}" for n in range(1200)]
+        assert (await other).ref == Target("q", "j")
         assert sorted(writer.batches) == [1, 200, 500, 500], "one account's never go with another's"
-        assert (await api.record("a", Ref("p", "late"), DeletionRequest())).ref.job_id == "late"
+        assert (await api.record("a", Target("p", "late"), DeletionRequest())).ref.id == "late"
 
     asyncio.run(story())
 
@@ -89,18 +90,18 @@ def test_everybody_of_a_failed_batch_hears_of_it_and_the_next_one_is_tried(monke
         writer = Writer()
         writer.fails = True
         api = Batcher(writer)
-        first = asyncio.create_task(api.record("a", Ref("p", "first"), DeletionRequest()))
+        first = asyncio.create_task(api.record("a", Target("p", "first"), DeletionRequest()))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        waiting = [asyncio.create_task(api.record("a", Ref("p", f"j{n}"), DeletionRequest())) for n in range(5)]
+        waiting = [asyncio.create_task(api.record("a", Target("p", f"j{n}"), DeletionRequest())) for n in range(5)]
         await asyncio.sleep(0)
         with pytest.raises(Problem, match="too many"):
-            await api.record("a", Ref("p", "one more"), DeletionRequest())
+            await api.record("a", Target("p", "one more"), DeletionRequest())
         writer.go.set()
         failed = await asyncio.gather(first, *waiting, return_exceptions=True)
         assert [type(each) for each in failed] == [Unreachable] * 6
         writer.fails = False
-        assert await api.record("a", Ref("p", "after"), DeletionRequest())
+        assert await api.record("a", Target("p", "after"), DeletionRequest())
 
     asyncio.run(story())
 

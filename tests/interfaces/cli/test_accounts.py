@@ -13,7 +13,7 @@ from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.http_site import DELETIONS, Site
 from worker.execution.app_context import AppContext
-from worker.ledger.types import Ref
+from worker.model.target import Target
 from worker.services import metrics
 
 OTHER = "1" * 32
@@ -238,7 +238,7 @@ def test_a_process_that_only_records_follows_where_the_project_lies(house: Insta
     """A producer has neither an address nor the file: it must not be fooled into a ledger that nobody looks after."""
     producer: dict[str, Any] = {"ERASER_REGION": None}
     assert house.command("request", "recorded-1", **producer).code == 0
-    assert house.app.bulk_queries("studio-a").states([Ref(PROJECT, "recorded-1")]).__next__()[1] == "pending"
+    assert house.app.bulk_queries("studio-a").states([Target(PROJECT, "recorded-1")]).__next__()[1] == "pending"
     assert house.command("status", "--json", **producer).json[0]["accounts_gone"] == []
     house.after(*MOVE, "--yes")
     assert house.command("request", "recorded-2", **producer).code == 0

@@ -9,7 +9,7 @@ import pytest
 from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
 from worker.ledger.bulk_queries import BulkQueries
-from worker.ledger.types import Ref
+from worker.model.target import Target
 
 FIELDS = {"project_id", "kind", "id", "job_id", "result", "done", "detail"}
 
@@ -82,7 +82,7 @@ def test_a_runs_dead_letters_are_told_because_a_replay_would_send_them(
     undertaker.settle(dead, to="dead")
     ended = command("cancel", "--run", "run-1", "--reason", "T-1")
     assert ended.code == 1
-    assert f"eraser dead discard {dead.ref.job_id}" in ended.out.replace("\n", " ")
+    assert f"eraser dead discard {dead.ref.id}" in ended.out.replace("\n", " ")
     assert "job-3" not in ended.out
     assert "1 request withdrawn, 1 not." in ended.out
 
@@ -119,4 +119,4 @@ def test_a_run_is_found_whole_while_its_deletions_change_their_indexes(undertake
     finally:
         stop.set()
         thread.join()
-    assert all(refs == [Ref(PROJECT, "a")] for refs in found)
+    assert all(refs == [Target(PROJECT, "a")] for refs in found)

@@ -27,7 +27,7 @@ def test_what_waits_is_held_and_removing_the_hold_sends_it(command: Command, und
     assert ended.code == 0
     assert "released: its deletion continues" in ended.out
     assert "No reason" not in ended.err
-    assert undertaker.take().ref.job_id == "job-1"
+    assert undertaker.take().ref.id == "job-1"
 
 
 def test_a_call_under_way_or_over_exits_1(command: Command, undertaker: Undertaker) -> None:

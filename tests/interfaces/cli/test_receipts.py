@@ -15,7 +15,7 @@ import pytest
 from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.waiting import wait_until
-from worker.ledger.types import Ref
+from worker.model.target import Target
 from worker.receipts.sealing import seal_all
 from worker.simulator import FaultKind, Simulator
 
@@ -28,9 +28,9 @@ def ended(undertaker: Undertaker) -> Undertaker:
     undertaker.end("a", "b", "c", "d", to="deleted", claim={"by": "ann", "why": "T-1", "app_user": "user-4711"})
     undertaker.end("e", to="gone", status=None, evidence="after_our_call", event={"found": "absent", "request_id": "y"})
     undertaker.end("f")
-    undertaker.ledger.discard([Ref(PROJECT, "f")], why="T-2", by="ops-1")
+    undertaker.ledger.discard([Target(PROJECT, "f")], why="T-2", by="ops-1")
     undertaker.request("g")
-    undertaker.ledger.cancel([Ref(PROJECT, "g")], why="T-3")
+    undertaker.ledger.cancel([Target(PROJECT, "g")], why="T-3")
     undertaker.end("a", to="deleted", claim={"force": True})
     return undertaker
 
@@ -220,7 +220,7 @@ def test_a_key_that_is_none_is_told(command: Command, ended: Undertaker, tmp_pat
 def test_ten_thousand_are_exported_and_verified(command: Command, undertaker: Undertaker, tmp_path: Path) -> None:
     jobs = [f"job-{n}" for n in range(10_000)]
     undertaker.request(*jobs)
-    undertaker.ledger.cancel([Ref(PROJECT, job) for job in jobs], why="T-1")
+    undertaker.ledger.cancel([Target(PROJECT, job) for job in jobs], why="T-1")
     for form in ("jsonl", "csv"):
         file = tmp_path / f"receipts.{form}"
         assert command("receipts", "export", "-o", form, "--to", str(file)).code == 0

@@ -20,7 +20,7 @@ from worker.execution.app_context import AppContext
 from worker.interfaces.cli import replay_progress
 from worker.ledger.bulk_queries import BulkQueries
 from worker.ledger.replays import Replays, ReplayStage
-from worker.ledger.types import Ref
+from worker.model.target import Target
 from worker.replay.job import step
 from worker.services import dead_letters
 from worker.services import replay as replay_service
@@ -231,8 +231,12 @@ def test_killed_at_any_line_of_its_start_a_replay_of_two_accounts_begins_as_a_wh
         for undertaker in both:
             for replay in undertaker.ledger.due_wakeup()[2]:
                 drive(undertaker, replay)
-        states = {state for _, state in BulkQueries(both[0].redis, "a").states([Ref("p1", "e-1"), Ref("p1", "e-2")])}
-        states |= {state for _, state in BulkQueries(both[0].redis, "b").states([Ref("p2", "e-1"), Ref("p2", "e-2")])}
+        states = {
+            state for _, state in BulkQueries(both[0].redis, "a").states([Target("p1", "e-1"), Target("p1", "e-2")])
+        }
+        states |= {
+            state for _, state in BulkQueries(both[0].redis, "b").states([Target("p2", "e-1"), Target("p2", "e-2")])
+        }
         assert len(states) == 1, f"killed at line {line}: {states}"
         ends.append(f"{states.pop()}" if was_killed else "not killed")
     assert {"dead", "deleted"} < set(ends), ends
@@ -261,9 +265,9 @@ def test_the_first_eleven_are_taken_from_all_groups(command: Command, undertaker
     undertaker.end("r-1", "r-2", cause="refused", status=400, code="MSS.00000003")
     replay = command("dead", "replay", "--all", *START[3:], "--json").json[0]["replay"]
     refs = [
-        Ref.parse(ref.decode()) for ref in undertaker.redis.lrange(f"eraser:{{default}}:replay-refs:{replay}", 0, -1)
+        Target.parse(ref.decode()) for ref in undertaker.redis.lrange(f"eraser:{{default}}:replay-refs:{replay}", 0, -1)
     ]
-    assert {"r-1", "r-2"} <= {ref.job_id for ref in refs[:11]}
-    assert refs[0].job_id.startswith("e-"), "the largest group has the canary"
+    assert {"r-1", "r-2"} <= {ref.id for ref in refs[:11]}
+    assert refs[0].id.startswith("e-"), "the largest group has the canary"
     assert len(set(refs)) == 32
     assert {ref.project_id for ref in refs} == {PROJECT}

@@ -16,7 +16,7 @@ from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.waiting import wait_until
 from worker.ledger.bulk_queries import BulkQueries
 from worker.ledger.queries import Queries
-from worker.ledger.types import Ref
+from worker.model.target import Target
 from worker.services import redis_ping
 
 FIELDS = {"kind", "id", "job_id", "state", "accepted", "deduplicated", "error"}
@@ -37,7 +37,7 @@ def recorded(undertaker: Undertaker) -> int:
 
 def test_an_accepted_id_is_recorded_in_the_user_lane(command: Command, queries: Queries) -> None:
     ended = command("request", "job-1", "--reason", "TICKET-1", "--by", "ops-7")
-    found = queries.show(Ref(PROJECT, "job-1"))
+    found = queries.show(Target(PROJECT, "job-1"))
     assert ended.code == 0
     assert found is not None
     assert (found.lane, found.reason, found.requested_by) == ("user", "TICKET-1", "ops-7")
@@ -88,7 +88,7 @@ def test_force_opens_a_new_round_for_what_is_deleted(
     undertaker.end("done-1", to="deleted")
     assert command("request", "done-1", "--json").json[0]["state"] == "deleted"
     assert command("request", "done-1", "--force", "--json").json[0]["state"] == "pending"
-    found = queries.show(Ref(PROJECT, "done-1"))
+    found = queries.show(Target(PROJECT, "done-1"))
     assert found is not None
     assert found.round == 2
 
@@ -145,7 +145,7 @@ def test_a_file_may_have_comments_blank_lines_crlf_and_a_byte_order_mark(
     ended = command("request", "--from-file", str(file), "--json")
     assert ended.code == 0
     assert [line["job_id"] for line in ended.json] == ["job-1", "job-2", "job-3"]
-    found = queries.show(Ref(PROJECT, "job-3"))
+    found = queries.show(Target(PROJECT, "job-3"))
     assert found is not None
     assert found.lane == "bulk"
 
@@ -199,7 +199,7 @@ def test_after_and_at_put_the_deletion_off(command: Command, queries: Queries) -
     at = datetime.now(UTC) + timedelta(days=2)
     assert command("request", "job-1", "--after", "24h", "--deadline", "3d").code == 0
     assert command("request", "job-2", "--at", at.isoformat()).code == 0
-    one, two = queries.show(Ref(PROJECT, "job-1")), queries.show(Ref(PROJECT, "job-2"))
+    one, two = queries.show(Target(PROJECT, "job-1")), queries.show(Target(PROJECT, "job-2"))
     assert one is not None
     assert two is not None
     assert one.due_at == pytest.approx(time.time() * 1000 + 86_400_000, abs=300_000)
@@ -363,5 +363,5 @@ def test_the_app_user_is_kept_for_the_call_and_shown_nowhere(command: Command, u
 
 def test_all_states_are_read_as_they_are_written(command: Command, undertaker: Undertaker) -> None:
     command("request", "job-1")
-    found = dict(BulkQueries(undertaker.redis, "default").states([Ref(PROJECT, "job-1"), Ref(PROJECT, "job-2")]))
+    found = dict(BulkQueries(undertaker.redis, "default").states([Target(PROJECT, "job-1"), Target(PROJECT, "job-2")]))
     assert list(found.values()) == ["pending", None]

@@ -7,7 +7,7 @@ import pytest
 from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
 from worker.ledger.records import Attempt, Deletion, Event
-from worker.ledger.types import Ref
+from worker.model.target import Target
 from worker.services.show import left_out, timeline
 
 PROMISED = [
@@ -118,7 +118,7 @@ def deletion(attempts: list[Attempt], events: list[Event]) -> Deletion:
     )
     return Deletion(
         **empty,  # type: ignore[arg-type]
-        ref=Ref(PROJECT, "job-1"),
+        ref=Target(PROJECT, "job-1"),
         account="default",
         state="pending",  # type: ignore[arg-type]
         lane="user",

@@ -16,9 +16,10 @@ from tests.support.dead_letters import Undertaker
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli.status import follow
 from worker.ledger.keys import OURS
-from worker.ledger.types import DeletionRequest, GateSignal, Ref, Settlement
+from worker.ledger.types import DeletionRequest, GateSignal, Settlement
 from worker.model.errors import Unreachable
 from worker.model.states import Lane
+from worker.model.target import Target
 from worker.replay.job import step
 from worker.services import replay as replay_service
 from worker.services import status as whole
@@ -57,7 +58,7 @@ def test_json_has_exactly_the_promised_fields(command: Command, undertaker: Unde
 
 def refuse_project(undertaker: Undertaker) -> None:
     """MetaStudio refused a project that a person's deletion named."""
-    undertaker.ledger.request([Ref("not-ours", "job-7")], DeletionRequest(by="ticket-7"))
+    undertaker.ledger.request([Target("not-ours", "job-7")], DeletionRequest(by="ticket-7"))
     lease = undertaker.ledger.take(worker="w1", key="k1").lease
     assert lease is not None
     signal = GateSignal("misconfigured", key="k1", why="403 APIGW.0302 not authorized")

@@ -12,8 +12,8 @@ from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.waiting import wait_until
 from worker.ledger.holds import HoldList
 from worker.ledger.records import Deletion
-from worker.ledger.types import Ref
 from worker.model.states import State
+from worker.model.target import Target
 from worker.services import audit
 
 GROUP = "server_error-500-MSS.00000004"
@@ -28,7 +28,7 @@ def console(redis_url: str) -> Iterator[Console]:
 
 
 def show(console: Console, job: str) -> Deletion:
-    found = console.app.queries("default").show(Ref(PROJECT, job))
+    found = console.app.queries("default").show(Target(PROJECT, job))
     assert found is not None
     return found
 
@@ -82,7 +82,7 @@ def test_a_request_is_withdrawn_and_made_again(console: Console, undertaker: Und
 def test_a_job_is_held_until_a_day_and_released(console: Console, undertaker: Undertaker) -> None:
     undertaker.request("a")
     assert "Held: nothing is sent" in told(console.send(one("a", "hold"), until="2099-01-31", **SAID))
-    hold = HoldList(undertaker.ledger).of(Ref(PROJECT, "a"))
+    hold = HoldList(undertaker.ledger).of(Target(PROJECT, "a"))
     assert hold is not None
     assert (hold.by, hold.reason, hold.until) == ("ops-7", "TICKET-4711", 4_073_587_200_000)
     assert "On hold since" in console.text(f"/deletions/{PROJECT}/a")
@@ -122,7 +122,7 @@ def test_who_acts_is_remembered_once_it_was_right(console: Console, undertaker: 
 def test_a_letter_that_moved_on_meanwhile_is_left_alone(console: Console, undertaker: Undertaker) -> None:
     undertaker.end("a")
     console.get(one("a", "discard"))
-    undertaker.ledger.replay([Ref(PROJECT, "a")], why="T-9", deadline_s=60)
+    undertaker.ledger.replay([Target(PROJECT, "a")], why="T-9", deadline_s=60)
     assert "Nothing was done: it is pending, not dead." in told(console.send(one("a", "discard"), **SAID))
     assert show(console, "a").state is State.PENDING
 

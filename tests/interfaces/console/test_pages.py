@@ -12,8 +12,8 @@ from tests.support.console_pages import Console, links, walk, words
 from tests.support.dead_letters import PROJECT, Undertaker
 from worker.interfaces.console import PAGES
 from worker.ledger.holds import HoldList
-from worker.ledger.types import Ref
 from worker.model.states import State
+from worker.model.target import Target
 
 PHONE, USER, PASSWORD = "13800138000", "u-13800138000", "a-password-of-the-console"
 SECRETS = {"HUAWEICLOUD_SDK_AK": "CANARYACCESSKEY00000", "HUAWEICLOUD_SDK_SK": "canary-secret-key-0123456789abcdef"}
@@ -46,11 +46,11 @@ def full(console: Console, undertaker: Undertaker) -> Console:
     undertaker.end("refused", cause="refused", status=403, code="APIGW.0302", message="<b>not</b> allowed")
     undertaker.end("absent", to="gone", evidence="never_seen", status=404, code=None)
     undertaker.end("given-up")
-    undertaker.ledger.discard([Ref(PROJECT, "given-up")], why="T-2", by="ops-7")
+    undertaker.ledger.discard([Target(PROJECT, "given-up")], why="T-2", by="ops-7")
     undertaker.request("waits", "held", "cancelled", app_user=USER)
-    undertaker.ledger.cancel([Ref(PROJECT, "cancelled")], why="T-3", by="ops-7")
+    undertaker.ledger.cancel([Target(PROJECT, "cancelled")], why="T-3", by="ops-7")
     holds = HoldList(undertaker.ledger)
-    holds.add([Ref(PROJECT, "held")], why="CASE-12", by="legal-3")
+    holds.add([Target(PROJECT, "held")], why="CASE-12", by="legal-3")
     holds.add_user(USER, why="CASE-13", by="legal-3")
     return console
 

@@ -13,8 +13,8 @@ from tests.support.console_pages import Console, Form, words
 from tests.support.dead_letters import PROJECT, Undertaker
 from worker.interfaces.console import replays as page
 from worker.ledger.holds import HoldList
-from worker.ledger.types import Ref
 from worker.model.states import State
+from worker.model.target import Target
 from worker.replay.job import step
 from worker.services import audit
 
@@ -51,7 +51,7 @@ def go_on(console: Console, undertaker: Undertaker, replay: str, to: str = "dele
 def test_the_plan_is_the_one_of_the_command_line(console: Console, command: Command, undertaker: Undertaker) -> None:
     undertaker.end(*[f"j{n}" for n in range(7)])
     undertaker.end("other", cause="refused", status=403, code=None)
-    HoldList(undertaker.ledger).add([Ref(PROJECT, "j0"), Ref(PROJECT, "j1")], why="CASE-1", by="legal-3")
+    HoldList(undertaker.ledger).add([Target(PROJECT, "j0"), Target(PROJECT, "j1")], why="CASE-1", by="legal-3")
     (planned,) = command("dead", "replay", GROUP, "--reason", "T-1", "--json").json
     text = console.text(NEW)
     assert (planned["will_be_replayed"], planned["on_hold"]) == (5, 2)

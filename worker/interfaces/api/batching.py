@@ -13,18 +13,19 @@ from dataclasses import dataclass
 
 from worker.interfaces.web import problem_details
 from worker.ledger.deletions import BATCH
-from worker.ledger.types import Accepted, DeletionRequest, Ref
+from worker.ledger.types import Accepted, DeletionRequest
 from worker.model.errors import Unreachable
+from worker.model.target import Target
 
 WAITING = 2000  # requests of one project that may wait; if Redis hangs, more would only be answered too late
 PAUSE_S = 0.003  # between two round trips under load, for fewer and larger ones; a single request never waits
 
-Wanted = list[tuple[Ref, DeletionRequest]]
+Wanted = list[tuple[Target, DeletionRequest]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Queued:
-    ref: Ref
+    ref: Target
     terms: DeletionRequest
     response: asyncio.Future[Accepted]
 
@@ -40,7 +41,7 @@ class Batcher:
         self._waiting: dict[str, list[_Queued]] = defaultdict(list)
         self._writers: dict[str, asyncio.Task[None]] = {}
 
-    async def record(self, project: str, ref: Ref, terms: DeletionRequest) -> Accepted:
+    async def record(self, project: str, ref: Target, terms: DeletionRequest) -> Accepted:
         """Returns when it is recorded. Raises what writing raises."""
         waiting = self._waiting[project]
         if len(waiting) >= WAITING:

@@ -19,8 +19,9 @@ from worker.interfaces.api.request_schema import RequestBody
 from worker.interfaces.web import problem_details
 from worker.interfaces.web.bounded_pool import Busy
 from worker.interfaces.web.problem_details import Problem
-from worker.ledger.types import DeletionRequest, Ref, target
+from worker.ledger.types import DeletionRequest
 from worker.model.errors import EraserError
+from worker.model.target import Target, target_json
 from worker.services import cancel as cancel_service
 from worker.services import receipts, show
 from worker.services import request as request_service
@@ -97,7 +98,13 @@ async def cancel(request: Request) -> Response:
         raise show.UnknownJob(done.text)
     if done.result in _TOO_LATE:
         raise Problem(409, "too-late", done.text, result=done.result)
-    fields = {"project_id": project, **target(job_id), "result": done.result, "done": done.done, "detail": done.text}
+    fields = {
+        "project_id": project,
+        **target_json(job_id),
+        "result": done.result,
+        "done": done.done,
+        "detail": done.text,
+    }
     return _json(fields, 200 if done.done else 202)
 
 
@@ -120,7 +127,7 @@ async def _record_once(
 async def _record(api: ApiState, project: str, order: RequestBody, terms: DeletionRequest) -> str:
     """Record, and return the result of each id. Raises `Problem` if nothing was recorded."""
     if len(order.job_ids) == 1 and not request_service.why_bad_job(api.app, order.job_ids[0]):
-        accepted = await api.batcher.record(project, Ref(project, order.job_ids[0]), terms)
+        accepted = await api.batcher.record(project, Target(project, order.job_ids[0]), terms)
         return _response([Requested(order.job_ids[0], accepted)])
     return _response(await api.in_thread(lambda: _record_many(api, project, order, terms)))
 

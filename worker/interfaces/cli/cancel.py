@@ -8,7 +8,7 @@ import click
 
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.printing import by_option, json_line, json_option, reason_option, say, sum_up, table
-from worker.ledger.types import target
+from worker.model.target import target_json
 from worker.services import cancel as cancel_service
 from worker.services import request
 from worker.services.labels import count
@@ -44,7 +44,7 @@ def cancel(
             json_line(
                 {
                     "project_id": result.project_id,
-                    **target(result.job_id[:128]),
+                    **target_json(result.job_id[:128]),
                     "result": result.result,
                     "done": result.done,
                     "detail": result.text,

@@ -17,7 +17,6 @@ from worker.interfaces.cli.filters import filter_of, filter_options
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import facts, json_line, json_option, note, say, table
 from worker.ledger.bulk_queries import DeadLetter
-from worker.ledger.types import target
 from worker.model.states import Cause
 from worker.services import dead_letters as letters
 from worker.services import labels
@@ -151,7 +150,7 @@ def _tell_group(group: Group, newest: list[DeadLetter], now: float) -> None:
     if group.cause in tuple(Cause):
         say(f"What to do: {labels.REMEDIES[Cause(group.cause)]}.")
     if newest:
-        say(f"Next: eraser show {newest[0].ref.job_id} --project {newest[0].ref.project_id}")
+        say(f"Next: eraser show {newest[0].ref.name} --project {newest[0].ref.project_id}")
     say(f"  or: eraser dead replay {group.group} --reason TICKET")
 
 
@@ -177,13 +176,13 @@ def _row(letter: DeadLetter, now: float, several: bool, of_one_group: bool) -> t
     where = [letter.ref.project_id] if several else []
     died, deadline = relative(letter.finished_at, now), left(letter.deadline_at, now)
     last = letter.reason if of_one_group else group_of(letter)
-    return (letter.ref.job_id, *where, died, deadline, letter.round, last)
+    return (letter.ref.name, *where, died, deadline, letter.round, last)
 
 
 def _letter_json(letter: DeadLetter, now: float) -> dict[str, Any]:
     return {
         "project_id": letter.ref.project_id,
-        **target(letter.ref.job_id),
+        **letter.ref.as_json(),
         "group": group_of(letter),
         "cause": letter.cause,
         "status": letter.status,

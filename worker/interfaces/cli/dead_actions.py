@@ -14,9 +14,9 @@ from click.core import ParameterSource
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.filters import as_typed, filter_of, filter_options
 from worker.interfaces.cli.printing import by_option, json_line, json_option, note, reason_option, say, sum_up
-from worker.ledger.types import target
 from worker.model.ids import check_opaque, check_reason
 from worker.model.states import State
+from worker.model.target import target_json
 from worker.services import dead_letter_actions, dead_letters, labels
 from worker.services.dead_letter_actions import Done
 from worker.services.dead_letters import Selection, group_of
@@ -155,14 +155,14 @@ def tell_done(wanted: State, selection: Selection, done: Done, *, as_json: bool)
         became = dict(done.others)
         for letter in selection.letters:
             state = became.get(letter.ref, wanted.value)
-            json_line(_result(letter.ref.job_id, letter.ref.project_id, state, done=letter.ref not in became))
+            json_line(_result(letter.ref.name, letter.ref.project_id, state, done=letter.ref not in became))
         _json_skipped(selection)
     what = f"{labels.count(done.done, 'dead letter')} {DONE[wanted]}." if done.done else f"Nothing was {DONE[wanted]}."
     sum_up(what, as_json=as_json)
     if as_json:
         return
     for ref, state in done.others[:TOLD]:
-        say(f"  {ref.job_id}: {_OTHERS.get(state, f'it is {state} by now')}")
+        say(f"  {ref.name}: {_OTHERS.get(state, f'it is {state} by now')}")
     if len(done.others) > TOLD:
         say(f"  … and {len(done.others) - TOLD:,} more in another state")
     if selection.named:
@@ -175,9 +175,9 @@ def tell_done(wanted: State, selection: Selection, done: Done, *, as_json: bool)
         case State.PENDING if done.done > 1:
             say("Next: eraser status --watch")
         case State.PENDING:
-            say(f"Next: eraser show {first.job_id} --project {first.project_id}")
+            say(f"Next: eraser show {first.name} --project {first.project_id}")
         case State.DISCARDED:
-            say(f"To restore {'it' if done.done == 1 else 'one'} within 30 days: eraser dead restore {first.job_id}")
+            say(f"To restore {'it' if done.done == 1 else 'one'} within 30 days: eraser dead restore {first.name}")
         case _:
             say("Next: eraser dead groups")
 
@@ -191,7 +191,7 @@ def _result(
     job_id: str, project_id: str | None, state: str | None, *, done: bool, error: str | None = None
 ) -> dict[str, Any]:
     error = error or (None if done else _OTHERS.get(state or "", f"it is {state} by now"))
-    return {"project_id": project_id, **target(job_id), "state": state, "done": done, "error": error}
+    return {"project_id": project_id, **target_json(job_id), "state": state, "done": done, "error": error}
 
 
 _OTHERS = {

@@ -129,7 +129,7 @@ def list_(as_json: bool) -> None:
     now = app.redis_ms()
     rows = [
         (
-            one.ref.job_id if one.ref else f"app user #{(one.user or '')[:8]}",
+            one.ref.name if one.ref else f"app user #{(one.user or '')[:8]}",
             one.ref.project_id if one.ref else f"account {account}",
             one.by,
             relative(one.since, now),

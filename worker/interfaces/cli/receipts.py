@@ -166,7 +166,7 @@ def recheck(since: str | None, most: int | None, account: str | None, as_json: b
             if as_json:
                 json_line(looked.as_json())
             elif looked.now is not rechecks.RecheckResult.GONE:
-                say(f"{looked.ref.job_id}  {looked.text}", style="bold red")
+                say(f"{looked.ref.name}  {looked.text}", style="bold red")
                 if looked.command:
                     say(f"  {looked.command}")
     if not as_json:

@@ -24,9 +24,10 @@ from worker.interfaces.cli.printing import (
     sum_up,
 )
 from worker.interfaces.cli.progress import progress
-from worker.ledger.types import DeletionRequest, Ref
+from worker.ledger.types import DeletionRequest
 from worker.model.errors import Unreachable, UsageError
 from worker.model.states import Lane, State
+from worker.model.target import Target
 from worker.services import id_lines, status
 from worker.services import request as request_service
 from worker.services import wait as wait_service
@@ -113,11 +114,11 @@ def request(job_ids: tuple[str, ...], from_file: str | None, as_json: bool, wait
         counts, kept = _submit(results, number, as_json=as_json, keep=wait_s is not None)
     if not number:
         note("No job ids in the input: nothing was requested.")
-    refs = [Ref(project, asked.job_id) for asked in kept if asked.accepted]
+    refs = [Target(project, asked.job_id) for asked in kept if asked.accepted]
     states = _wait(app, app.account_for(project), refs, wait_s) if wait_s is not None else {}
     if as_json:
         for asked in kept:
-            json_line(_as_json(asked, states.get(Ref(project, asked.job_id))))
+            json_line(_as_json(asked, states.get(Target(project, asked.job_id))))
     if counts.accepted:
         sum_up(f"Accepted {count(counts.accepted, 'deletion')} in project {project}: {_how(counts)}.", as_json=as_json)
     if not as_json:
@@ -165,7 +166,7 @@ def _submit(
     return counts, kept
 
 
-def _wait(app: AppContext, account: str, refs: list[Ref], seconds: float) -> dict[Ref, State]:
+def _wait(app: AppContext, account: str, refs: list[Target], seconds: float) -> dict[Target, State]:
     with progress("ended", len(refs)) as advance:
         before = len(refs)
 
@@ -217,7 +218,7 @@ def _how(counts: RequestCounts) -> str:
     return ", ".join(parts)
 
 
-def _end(counts: RequestCounts, refs: list[Ref], states: dict[Ref, State], *, as_json: bool) -> int:
+def _end(counts: RequestCounts, refs: list[Target], states: dict[Target, State], *, as_json: bool) -> int:
     """The exit code, after a line about the end of the wait."""
     if not refs:
         return 1 if counts.bad_count else 0
@@ -227,7 +228,7 @@ def _end(counts: RequestCounts, refs: list[Ref], states: dict[Ref, State], *, as
         if found[State.DEAD] > 1:
             say("Next: eraser dead groups")
         elif troubled := next((ref for ref in refs if states.get(ref) not in wait_service.WELL), None):
-            say(f"Next: eraser show {troubled.job_id} --project {troubled.project_id}")
+            say(f"Next: eraser show {troubled.name} --project {troubled.project_id}")
     if counts.bad_count or any(state in wait_service.ENDED and state not in wait_service.WELL for state in found):
         return 1
     return 5 if any(state not in wait_service.ENDED for state in found) else 0

@@ -188,7 +188,7 @@ def _tell_rows(app: AppContext, made: Plan) -> None:
     now = app.now().timestamp() * 1000
     table(
         ["JOB", "STATE", what],
-        [(c.ref.job_id, c.state, f"{absolute(_ms(c))} ({relative(_ms(c), now)})") for c in rows[:ROWS]],
+        [(c.ref.name, c.state, f"{absolute(_ms(c))} ({relative(_ms(c), now)})") for c in rows[:ROWS]],
     )
     if len(rows) > ROWS:
         say(f"… and {len(rows) - ROWS:,} more; --json has them all")

@@ -32,7 +32,7 @@ def show(job_id: str, project: str | None, as_json: bool) -> None:
     if as_json:
         json_line(shown.as_json(deletion))
         return
-    say(f"{deletion.ref.job_id}  {_headline(deletion)}", style=STYLES.get(deletion.state.value, "bold"))
+    say(f"{deletion.ref.name}  {_headline(deletion)}", style=STYLES.get(deletion.state.value, "bold"))
     if hold := shown.hold_of(app, deletion):
         until = f", until {absolute(hold.until)}" if hold.until else ""
         say(f"on hold    {when(hold.since, now)} by {hold.by}: {hold.reason}{until}")

@@ -67,7 +67,7 @@ def do(context: RequestContext) -> Redirect | Page:
 def _dialog(context: RequestContext) -> Dialog:
     """The dialog of the address. Raises `UnknownJob` for an unknown action."""
     deletion, _ = _found(context)
-    job, project = deletion.ref.job_id, deletion.ref.project_id
+    job, project = deletion.ref.name, deletion.ref.project_id
     says: Sequence[str]
     back, which = f"/deletions/{project}/{job}", f"{job} --project {project}"
     match context.request.path_params["act"]:

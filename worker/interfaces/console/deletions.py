@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 
 from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
-from worker.ledger.types import Ref
 from worker.model.errors import SettingsError, UsageError
 from worker.model.ids import why_bad_id
 from worker.model.states import State
+from worker.model.target import Target
 from worker.services import listing
 from worker.services.listing import Wanted
 from worker.services.times import parse_past
@@ -38,17 +38,17 @@ def find(context: RequestContext) -> Page | Redirect:
     why = why_bad_id(job)
     found = [] if why else _everywhere(context, job)
     if len(found) == 1:
-        return Redirect(f"/deletions/{found[0].project_id}/{found[0].job_id}")
+        return Redirect(f"/deletions/{found[0].project_id}/{found[0].name}")
     return Page("find.html", {"job": job, "found": found, "why_not": why or ""}, 422 if why else 200)
 
 
-def _everywhere(context: RequestContext, job: str) -> list[Ref]:
+def _everywhere(context: RequestContext, job: str) -> list[Target]:
     app, found = context.app, []
     for project in sorted(app.settings.projects | app.places.homes().keys()):
         with suppress(SettingsError):  # a project without an account has no deletions
             for account in app.homes_of(project):
                 found += [
-                    ref for ref, state in app.bulk_queries(account).states([Ref(project, job)]) if state is not None
+                    ref for ref, state in app.bulk_queries(account).states([Target(project, job)]) if state is not None
                 ]
     return found
 

@@ -110,7 +110,7 @@ def _templates() -> Environment:
         "ticked": _ticked,
         "plain": labels.plain,
         "sentence": lambda text: text[:1].upper() + text[1:],
-        "job_path": lambda ref: f"/deletions/{ref.project_id}/{ref.job_id}",
+        "job_path": lambda ref: f"/deletions/{ref.project_id}/{ref.name}",
         "quoted": lambda text: quote(str(text), safe=""),
         "query": lambda fields: urlencode({name: value for name, value in fields.items() if value}),
     }
