@@ -48,7 +48,7 @@ def password(file: Path) -> object:
 
 
 def tokens(file: Path) -> object:
-    return [token.name for token in TokenFile(file)._read()]
+    return [token.name for token in TokenFile(file).current()]
 
 
 DOORS: dict[str, tuple[Callable[[Path], object], str, object]] = {

@@ -215,7 +215,7 @@ def test_a_file_that_vanishes_or_is_empty_for_a_moment_keeps_the_last_secret(tmp
 
 def test_a_secret_file_that_is_not_there_names_its_setting_and_its_path(tmp_path: Path) -> None:
     path = tmp_path / "missing"
-    with pytest.raises(SettingsError, match="cannot be read") as caught:
+    with pytest.raises(SettingsError, match="cannot read") as caught:
         EnvironmentCredentials({AK: KEY, f"{SK}_FILE": str(path)}).current()
     assert caught.value.name == f"{SK}_FILE"
     assert str(path) in str(caught.value)

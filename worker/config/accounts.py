@@ -16,28 +16,41 @@ No secret is ever in this file: credentials are named, and read when a call is s
 
 from __future__ import annotations
 
-import difflib
-import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from worker.config.files import NotText, path_named, read_text
+from worker.config.files import path_named
 from worker.config.logins import IAM_KEYS, LoginReference, check_login
+from worker.config.tables import (
+    CONFIG,
+    REFUSE,
+    Section,
+    number,
+    project_ids,
+    read_config,
+    refuse_unknown,
+    text,
+    variable_name,
+)
 from worker.config.urls import CAREFUL_RATE, REGIONS, check_endpoint, check_region, endpoint_of, region_of
 from worker.model.errors import SettingsError
-from worker.model.ids import why_bad_id
 
-CONFIG = "ERASER_CONFIG"
 DEFAULT = "default"  # the account of every project that the TOML file gives to no other account
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")  # upper case only: a pasted secret key is mixed
-_TEXTS = ("region", "endpoint", "credentials_file", "section", "ak_env", "sk_env", "security_token_env", *IAM_KEYS)
-_KEYS = (*_TEXTS, "rate", "projects")
 _KEY_NAMES = ("ak_env", "sk_env", "security_token_env")
+ACCOUNTS = Section(
+    "accounts",
+    "account",
+    {
+        **dict.fromkeys(("region", "endpoint", "credentials_file", "section"), text),
+        **dict.fromkeys(_KEY_NAMES, variable_name),
+        **IAM_KEYS,
+        "rate": number("calls per second", 1000, float),
+        "projects": project_ids(),
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +103,6 @@ class Account:
         return replace(self, credentials=replace(self.credentials, login=login.near(self.region, environ)))
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """` (did you mean …?)` with the nearest known name, or nothing."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {found[0]}?)" if found else ""
-
-
 def place(region: str | None, endpoint: str | None, names: tuple[str, str]) -> tuple[str | None, str | None]:
     """(endpoint, region) from the two settings. Raises `SettingsError` if they disagree."""
     if endpoint is not None:
@@ -115,119 +122,55 @@ def default_rate(region: str | None) -> float:
     return REGIONS.get(region or "", CAREFUL_RATE)
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The content of the TOML file, unchecked. Raises `SettingsError`."""
-    try:
-        return tomllib.loads(read_text(path))
-    except OSError as error:
-        raise SettingsError(CONFIG, f"cannot read {path}: {error.strerror}") from None
-    except NotText as error:
-        raise SettingsError(CONFIG, f"{path} {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(CONFIG, f"{path} is not TOML: {error}") from None
-
-
 def read_accounts(path: Path, *, around: Account, rate: float | None) -> dict[str, Account]:
     """The accounts of a TOML file, by name.
 
     `around` is the environment's own account, for an address left out; `rate` an explicit ERASER_RATE.
     """
     document = read_config(path)
-    _refuse_unknown(path, document, ("accounts", "policies"), "table")  # policies: see `worker.retention.policy_file`
-    tables = document.get("accounts", {})
-    if not isinstance(tables, dict):
-        raise SettingsError(CONFIG, f"{path}: accounts must be tables: write [accounts.NAME]")
-    accounts = {name: _account(path, name, table, around, rate) for name, table in tables.items()}
+    refuse_unknown(path, document, ("accounts", "policies"), "table")  # policies: see `worker.retention.policy_file`
+    tables = ACCOUNTS.read(path, document)
+    accounts = {name: _account(path, name, where, values, around, rate) for name, where, values in tables}
     _refuse_shared_projects(path, accounts.values())
     return accounts
 
 
-def _account(path: Path, name: str, table: Any, around: Account, rate: float | None) -> Account:
-    where = f"{path}: [accounts.{name}]"
-    if not _NAME.fullmatch(name):
-        raise SettingsError(
-            CONFIG,
-            f"{path}: account name {name!r}: expected 1 to 32 lower-case letters, digits or -, not beginning with -",
-        )
-    if not isinstance(table, dict):
-        raise SettingsError(CONFIG, f"{path}: accounts.{name} must be a table: write [accounts.{name}]")
-    _refuse_unknown(f"{where}", table, _KEYS, "key")
-    for key in _TEXTS:
-        if key in table and (not isinstance(table[key], str) or not table[key]):
-            raise SettingsError(CONFIG, f'{where} {key}: expected a text: {key} = "…"')
+def _account(
+    path: Path, name: str, where: str, values: Mapping[str, Any], around: Account, rate: float | None
+) -> Account:
     endpoint, region = around.endpoint, around.region
-    if "region" in table or "endpoint" in table:
+    if "region" in values or "endpoint" in values:
         names = (f"{where} region", f"{where} endpoint")
-        endpoint, region = place(table.get("region"), table.get("endpoint"), names)
+        endpoint, region = place(values.get("region"), values.get("endpoint"), names)
     if endpoint is None:
-        raise SettingsError(CONFIG, f'{where}: no address of MetaStudio: add region = "…" or endpoint = "https://…"')
-    projects = _projects(where, table)
+        raise REFUSE(f'{where}: no address of MetaStudio: add region = "…" or endpoint = "https://…"')
+    projects = values.get("projects", ())
     if not projects and name != DEFAULT:
-        raise SettingsError(CONFIG, f'{where}: nothing would use this account: add projects = ["…"]')
-    return Account(
-        name=name,
-        endpoint=endpoint,
-        region=region,
-        rate=_rate(where, table) or rate or default_rate(region),
-        projects=projects,
-        credentials=_reference(path, where, table, around),
-    )
+        raise REFUSE(f'{where}: nothing would use this account: add projects = ["…"]')
+    own_rate = values.get("rate") or rate or default_rate(region)
+    return Account(name, endpoint, region, own_rate, projects, _reference(path, where, values, around))
 
 
-def _reference(path: Path, where: str, table: Mapping[str, Any], around: Account) -> CredentialsReference:
-    named = [key for key in _KEY_NAMES if key in table]
-    keys = [*named, *(key for key in ("credentials_file",) if key in table)]
-    iam = [key for key in IAM_KEYS if key in table]
+def _reference(path: Path, where: str, values: Mapping[str, Any], around: Account) -> CredentialsReference:
+    named = [key for key in _KEY_NAMES if key in values]
+    keys = [*named, *(key for key in ("credentials_file",) if key in values)]
+    iam = [key for key in IAM_KEYS if key in values]
     if iam:
         if keys:
-            raise SettingsError(CONFIG, f"{where}: {iam[0]} and {keys[0]} exclude each other: keep a login or a key")
-        return CredentialsReference(login=check_login(path.parent, where, table))
+            raise REFUSE(f"{where}: {iam[0]} and {keys[0]} exclude each other: keep a login or a key")
+        return CredentialsReference(login=check_login(path.parent, where, values))
     if not keys and around.credentials.login is not None:  # the environment's login is used for every account
         return CredentialsReference(login=around.credentials.login)
-    if "credentials_file" in table:
+    if "credentials_file" in values:
         if named:
-            raise SettingsError(CONFIG, f"{where}: credentials_file and {named[0]} exclude each other: keep one")
-        file = path.parent / path_named(table["credentials_file"], CONFIG)
-        return CredentialsReference(credentials_file=file, section=table.get("section", "basic"))
-    if "section" in table:
-        raise SettingsError(CONFIG, f"{where}: section belongs to a credentials_file: add it or remove section")
+            raise REFUSE(f"{where}: credentials_file and {named[0]} exclude each other: keep one")
+        file = path.parent / path_named(values["credentials_file"], CONFIG)
+        return CredentialsReference(credentials_file=file, section=values.get("section", "basic"))
+    if "section" in values:
+        raise REFUSE(f"{where}: section belongs to a credentials_file: add it or remove section")
     if named and not {"ak_env", "sk_env"} <= set(named):
-        raise SettingsError(CONFIG, f"{where}: {named[0]} is not a complete key: set both ak_env and sk_env")
-    for key in named:
-        if not _VARIABLE.fullmatch(table[key]):  # the value may be the secret itself: never repeat it
-            raise SettingsError(
-                CONFIG, f"{where} {key}: expected the NAME of an environment variable, in capitals, not the secret"
-            )
-    return CredentialsReference(**{key: table[key] for key in named})
-
-
-def _rate(where: str, table: Mapping[str, Any]) -> float | None:
-    rate = table.get("rate")
-    if rate is None:
-        return None
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= 1000:
-        raise SettingsError(
-            CONFIG, f"{where} rate: expected calls per second, above 0 and at most 1000; found {rate!r}"
-        )
-    return float(rate)
-
-
-def _projects(where: str, table: Mapping[str, Any]) -> tuple[str, ...]:
-    projects = table.get("projects", [])
-    if not isinstance(projects, list):
-        raise SettingsError(CONFIG, f'{where} projects: expected a list: projects = ["…"]')
-    for project in projects:
-        if why := why_bad_id(project, "project id"):
-            raise SettingsError(CONFIG, f"{where} projects: {why}")
-    return tuple(dict.fromkeys(projects))
-
-
-def _refuse_unknown(where: object, table: Mapping[str, Any], known: tuple[str, ...], what: str) -> None:
-    for key in table:
-        if key not in known:
-            raise SettingsError(
-                CONFIG, f"{where}: unknown {what} {key!r}{nearest(key, known)}; known: {', '.join(known)}"
-            )
+        raise REFUSE(f"{where}: {named[0]} is not a complete key: set both ak_env and sk_env")
+    return CredentialsReference(**{key: values[key] for key in named})
 
 
 def _refuse_shared_projects(path: Path, accounts: Iterable[Account]) -> None:
@@ -235,9 +178,8 @@ def _refuse_shared_projects(path: Path, accounts: Iterable[Account]) -> None:
     for account in accounts:
         for project in account.projects:
             if project in owner:
-                raise SettingsError(
-                    CONFIG,
+                raise REFUSE(
                     f"{path}: project {project} is listed by accounts {owner[project]} and {account.name}: "
-                    "a project belongs to one account only",
+                    "a project belongs to one account only"
                 )
             owner[project] = account.name

@@ -16,23 +16,19 @@ import hashlib
 import hmac
 import re
 import secrets
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from worker.config.accounts import nearest
+from worker.config.tables import A_NAME, NAME, Reader, parse_toml, project_ids, read_table, texts
 from worker.model.errors import UsageError
-from worker.model.ids import why_bad_id
 
 PREFIX = "eraser_"  # so that secret scanners, and our own log, recognise a token
 BYTES = 32
 LOOKS = re.compile(PREFIX + r"[0-9A-Za-z_-]{43}")
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
-_KEYS = ("hash", "scopes", "projects", "made")
 
 
 class Scope(StrEnum):
@@ -84,10 +80,7 @@ def find(tokens: Iterable[ApiToken], presented: str) -> ApiToken | None:
 
 def read(text: str, where: str) -> tuple[ApiToken, ...]:
     """The tokens of a TOML text; `where` it comes from, for errors. Raises `UsageError` for the first invalid one."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where} is not TOML: {error}") from None
+    document = parse_toml(text, where, UsageError)
     tokens = tuple(_token(f"{where}: [{name}]", name, table) for name, table in document.items())
     twice = {token.hash for token in tokens if sum(token.hash == other.hash for other in tokens) > 1}
     if twice:
@@ -115,11 +108,8 @@ def section(token: ApiToken, now: datetime) -> str:
 
 def check_name(name: str) -> str:
     """The name if it is valid. Raises `UsageError`."""
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"token name {name[:40]!r}: expected 1 to 32 lower-case letters, digits or -, not beginning with -; "
-            "name the service that uses it"
-        )
+    if not NAME.fullmatch(name):
+        raise UsageError(f"token name {name[:40]!r}: expected {A_NAME}; name the service that uses it")
     return name
 
 
@@ -127,29 +117,30 @@ def _token(where: str, name: str, table: Any) -> ApiToken:
     check_name(name)
     if not isinstance(table, dict):
         raise UsageError(f"{where}: expected a table of its own; make one with: eraser console token NAME")
-    for key in table:
-        if key not in _KEYS:
-            raise UsageError(f"{where}: unknown key {key!r}{nearest(key, _KEYS)}; known: {', '.join(_KEYS)}")
-    hash_ = table.get("hash")
-    if not isinstance(hash_, str) or not _HASH.fullmatch(hash_):  # it may be the token itself, so never repeat it
-        raise UsageError(f'{where} hash: expected "sha256:" and 64 hexadecimal digits, never the token itself')
-    scopes = _list(where, table, "scopes")
-    if not scopes or not set(scopes) <= set(Scope):
-        raise UsageError(f"{where} scopes: expected one or more of {', '.join(Scope)}")
-    projects = _list(where, table, "projects") if "projects" in table else []
-    if "projects" in table and not projects:
-        raise UsageError(f"{where} projects: an empty list would allow none: name some, or leave it out for all")
-    for project in projects:
-        if why := why_bad_id(project, "project id"):
-            raise UsageError(f"{where} projects: {why}")
-    return ApiToken(name, hash_, frozenset(map(Scope, scopes)), frozenset(projects))
+    values = read_table(where, table, _KEYS, required=("hash", "scopes"), refuse=UsageError)
+    return ApiToken(name, values["hash"], values["scopes"], frozenset(values.get("projects", ())))
 
 
-def _list(where: str, table: Mapping[str, Any], key: str) -> list[str]:
-    value = table.get(key)
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise UsageError(f'{where} {key}: expected a list of texts: {key} = ["…"]')
+def _hash(value: Any, _key: str) -> str:
+    if not isinstance(value, str) or not _HASH.fullmatch(value):  # it may be the token itself, so never repeat it
+        raise UsageError('expected "sha256:" and 64 hexadecimal digits, never the token itself')
     return value
+
+
+def _scopes(value: Any, key: str) -> frozenset[Scope]:
+    scopes = texts(least=0)(value, key)
+    if not scopes or not set(scopes) <= set(Scope):
+        raise UsageError(f"expected one or more of {', '.join(Scope)}")
+    return frozenset(map(Scope, scopes))
+
+
+def _projects(value: Any, key: str) -> tuple[str, ...]:
+    if value == []:
+        raise UsageError("an empty list would allow none: name some, or leave it out for all")
+    return project_ids()(value, key)
+
+
+_KEYS: dict[str, Reader] = {"hash": _hash, "scopes": _scopes, "projects": _projects, "made": lambda value, _: value}
 
 
 def _texts(values: Iterable[str]) -> str:

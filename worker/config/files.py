@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from worker.model.errors import SettingsError
+from worker.model.errors import EraserError, SettingsError
 
 UTF8_MARK = b"\xef\xbb\xbf"  # some editors start a file with it
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -25,6 +25,17 @@ def read_text(path: Path) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise NotText("is not UTF-8 text") from None
+
+
+def read_file(path: Path, refuse: Callable[[str], EraserError]) -> str:
+    """The same for a file that people wrote: an error says what is wrong with it, in the form that `refuse` makes."""
+    try:
+        return read_text(path)
+    except OSError as error:
+        why = f"cannot read {path}: {error.strerror}"
+    except NotText as error:
+        why = f"{path} {error}"
+    raise refuse(why)
 
 
 def path_named(text: str, setting: str) -> Path:

@@ -9,22 +9,24 @@ A login excludes a key, so that it is always clear which of the two a call used.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from worker.config.files import path_named
+from worker.config.tables import CONFIG, REFUSE, Reader, text, variable_name
 from worker.config.urls import check_endpoint, iam_endpoint_of
 from worker.model.errors import SettingsError
 
 USER, PASSWORD, DOMAIN = "ERASER_IAM_USER", "ERASER_IAM_PASSWORD", "ERASER_IAM_DOMAIN"
 ENDPOINT = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
-IAM_KEYS = ("iam_user", "iam_password_env", "iam_password_file", "iam_domain", "iam_endpoint")
+IAM_KEYS: dict[str, Reader] = {
+    **dict.fromkeys(("iam_user", "iam_domain", "iam_password_file", "iam_endpoint"), text),
+    "iam_password_env": variable_name,
+}
 
 _OF_A_KEY = ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_CREDENTIALS_FILE")
-_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +71,23 @@ def login_of_environment(environ: Mapping[str, str]) -> LoginReference | None:
     return LoginReference(given[USER], given[DOMAIN])
 
 
-def check_login(directory: Path, where: str, table: Mapping[str, Any]) -> LoginReference:
+def check_login(directory: Path, where: str, values: Mapping[str, Any]) -> LoginReference:
     """The login of an account's table. Errors start with `where`; relative files are in `directory`."""
-    config = "ERASER_CONFIG"
     for key in ("iam_user", "iam_domain"):
-        if key not in table:
-            raise SettingsError(config, f'{where}: an IAM user needs {key}: add {key} = "…"')
-    env, file = table.get("iam_password_env"), table.get("iam_password_file")
+        if key not in values:
+            raise REFUSE(f'{where}: an IAM user needs {key}: add {key} = "…"')
+    env, file = values.get("iam_password_env"), values.get("iam_password_file")
     if (env is None) == (file is None):
-        raise SettingsError(
-            config, f"{where}: an IAM user needs one of iam_password_env and iam_password_file: never the password here"
+        raise REFUSE(
+            f"{where}: an IAM user needs one of iam_password_env and iam_password_file: never the password here"
         )
-    if env is not None and not _VARIABLE.fullmatch(env):  # it may be the password itself: never repeat it
-        raise SettingsError(
-            config, f"{where} iam_password_env: expected the NAME of an environment variable, in capitals"
-        )
-    said = table.get("iam_endpoint")
+    endpoint = values.get("iam_endpoint")
     return LoginReference(
-        user=table["iam_user"],
-        domain=table["iam_domain"],
+        user=values["iam_user"],
+        domain=values["iam_domain"],
         password_env=env or PASSWORD,
-        password_file=directory / path_named(file, config) if file else None,
-        endpoint=check_endpoint(said, f"{where} iam_endpoint") if said else None,
+        password_file=directory / path_named(file, CONFIG) if file else None,
+        endpoint=check_endpoint(endpoint, f"{where} iam_endpoint") if endpoint else None,
     )
 
 

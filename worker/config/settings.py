@@ -1,148 +1,161 @@
 """Settings: read once from the environment, validated, frozen. Every error says what to set.
 
-A new setting is a line in `KNOWN`, a field, and a line in `Settings.load`.
+A new setting is one field of `Settings`: its name, its check, its default, and how people see it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlsplit
 
-from worker.config.accounts import DEFAULT, Account, CredentialsReference, default_rate, nearest, place, read_accounts
-from worker.config.durations import format_duration, format_schedule
+from worker.config.accounts import DEFAULT, Account, CredentialsReference, default_rate, place, read_accounts
+from worker.config.durations import format_duration, format_schedule, parse_duration, parse_schedule
 from worker.config.environment import (
     EVERY,
     SECRET,
     EnvironmentReader,
-    as_text,
+    check_duration,
     check_namespace,
     check_password,
     check_project,
     check_projects,
     check_rate,
+    check_schedule,
 )
 from worker.config.files import path_named
-from worker.config.logins import login_of_environment
+from worker.config.logins import DOMAIN, USER, login_of_environment
 from worker.config.namespace import NAMESPACE
+from worker.config.tables import nearest
 from worker.config.urls import broker_form, check_broker_url, check_hosts, check_redis_url, is_loopback, masked
 from worker.model.errors import SettingsError
 
-KNOWN = (
-    *SECRET,
-    *(f"{name}_FILE" for name in SECRET),
-    "ERASER_REGION",
-    "ERASER_ENDPOINT",
-    "ERASER_RATE",
-    "ERASER_RETRY_SCHEDULE",
-    "ERASER_NOT_DELETABLE_SCHEDULE",
-    "ERASER_DEADLINE",
-    "ERASER_CONNECT_TIMEOUT",
-    "ERASER_READ_TIMEOUT",
-    "ERASER_CALL_TIMEOUT",
-    "ERASER_LEASE",
-    "ERASER_RECORD_TTL",
-    "ERASER_CONFIG",
-    "ERASER_RECEIPTS_DIR",
-    "ERASER_RECEIPT_KEY_FILE",
-    "ERASER_REDIS_SERVER",  # the server binary that the embedded mode starts
-    "ERASER_IAM_USER",
-    "ERASER_IAM_DOMAIN",
-    "ERASER_API_TOKENS_FILE",  # hashes of the HTTP API's tokens: not secret, but a file like the secrets
-    "ERASER_ALLOWED_HOSTS",
-    "ERASER_NAMESPACE",
-    "ERASER_PROJECTS",  # projects whose jobs may be deleted
-)
 RENAMED = {  # old name of a setting -> new name
     "ERASER_KEEP_FINAL": "ERASER_RECORD_TTL",
     "ERASER_CALL_DEADLINE": "ERASER_CALL_TIMEOUT",
     "ERASER_CONSOLE_HOSTS": "ERASER_ALLOWED_HOSTS",
 }
 PROJECT = "HUAWEICLOUD_SDK_PROJECT_ID"
+REGION, ENDPOINT, PROJECTS = "ERASER_REGION", "ERASER_ENDPOINT", "ERASER_PROJECTS"
+LEASE, CALL_TIMEOUT, CONNECT_TIMEOUT = "ERASER_LEASE", "ERASER_CALL_TIMEOUT", "ERASER_CONNECT_TIMEOUT"
 
 RETRY_SCHEDULE = "10s,30s,2m,5m,15m,30m,1h,2h,4h,8h"  # eleven attempts, about 16 hours
 NOT_DELETABLE_SCHEDULE = "1m,10m,1h,4h,12h,24h"  # the last step repeats until the deadline
+LEASE_MARGIN = 15.0  # seconds between the end of the longest call and the end of its lease
+SHORTEST_LEASE_MARGIN = 1.0
 
 _PREFIXES = ("ERASER_", "HUAWEICLOUD_SDK_")
+
+
+Check = Callable[[str, str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How one field of `Settings` is read and shown."""
+
+    name: str
+    check: Check
+    default: Any
+    shown: Callable[[Any], str]
+    unset: str  # what people see if it has no value
+    or_file: bool
+
+    def read(self, reader: EnvironmentReader) -> Any:
+        value = reader.value(self.name, self.check, or_file=self.or_file)
+        return self.default if value is None else value
+
+
+def _setting(
+    name: str,
+    check: Check,
+    *,
+    default: Any = None,
+    shown: Callable[[Any], str] = str,
+    unset: str = "not set",
+    show: bool = True,
+) -> Any:
+    or_file = name in SECRET or name == PROJECT  # not secret, but all the SDK's names may come as _FILE here
+    return field(repr=show, metadata={"setting": Setting(name, check, default, shown, unset, or_file)})
+
+
+def _duration(name: str, default: str | None) -> Any:
+    seconds = None if default is None else parse_duration(default)
+    return _setting(name, check_duration, default=seconds, shown=format_duration)
+
+
+def _schedule(name: str, default: str) -> Any:
+    return _setting(name, check_schedule, default=parse_schedule(default), shown=format_schedule)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The effective settings. Durations are in seconds; they contain no credentials, only how to find them."""
 
-    redis_url: str | None = field(repr=False)
-    broker_url: str | None = field(repr=False)  # as Celery writes it
-    rate: float | None  # an explicit ERASER_RATE; what counts is each account's
-    retry_schedule: tuple[float, ...]  # its length + 1 is the number of attempts
-    not_deletable_schedule: tuple[float, ...]  # the last step repeats
-    deadline: float
-    connect_timeout: float
-    read_timeout: float  # never longer than the call's deadline
-    call_timeout: float
-    lease: float
-    record_ttl: float
-    console_password: str | None = field(repr=False)
-    config: Path | None
-    receipts_dir: Path | None  # where receipts go when they leave Redis; None: they stay there
-    receipt_key: Path | None  # an Ed25519 private key that signs them
-    redis_server: Path | None
-    api_tokens: Path | None
-    namespace: str  # the prefix of all keys and queues
-    allowed_hosts: tuple[str, ...]  # host names of the HTTP server, besides those of this machine
     accounts: Mapping[str, Account]
     owners: Mapping[str, str]  # project -> its account, if set
-    project: str | None  # HUAWEICLOUD_SDK_PROJECT_ID
     projects: frozenset[str]  # this installation's own, by name
     every_project: bool  # ERASER_PROJECTS=*: any other is allowed, too
     origins: Mapping[str, str] = field(repr=False, compare=False)  # setting -> where its value comes from
+
+    redis_url: str | None = _setting("ERASER_REDIS_URL", check_redis_url, shown=masked, show=False)
+    # as Celery writes it
+    broker_url: str | None = _setting("ERASER_BROKER_URL", check_broker_url, shown=masked, show=False)
+    # an explicit ERASER_RATE; what counts is each account's
+    rate: float | None = _setting("ERASER_RATE", check_rate, shown="{:g}".format, unset="by region")
+    retry_schedule: tuple[float, ...] = _schedule("ERASER_RETRY_SCHEDULE", RETRY_SCHEDULE)  # attempts are one more
+    not_deletable_schedule: tuple[float, ...] = _schedule("ERASER_NOT_DELETABLE_SCHEDULE", NOT_DELETABLE_SCHEDULE)
+    deadline: float = _duration("ERASER_DEADLINE", "30d")
+    connect_timeout: float = _duration(CONNECT_TIMEOUT, "5s")
+    read_timeout: float = _duration("ERASER_READ_TIMEOUT", "30s")  # never longer than the call's deadline
+    call_timeout: float = _duration(CALL_TIMEOUT, "45s")
+    lease: float = _duration(LEASE, None)
+    record_ttl: float = _duration("ERASER_RECORD_TTL", "400d")
+    console_password: str | None = _setting(
+        "ERASER_CONSOLE_PASSWORD", check_password, shown=lambda _: "set", show=False
+    )
+    config: Path | None = _setting("ERASER_CONFIG", path_named)
+    receipts_dir: Path | None = _setting(  # where receipts go when they leave Redis; None: they stay there
+        "ERASER_RECEIPTS_DIR", path_named, unset="not set here; workers without it leave them in Redis"
+    )
+    receipt_key: Path | None = _setting(  # an Ed25519 private key that signs them
+        "ERASER_RECEIPT_KEY_FILE", path_named, unset="not set: receipts are not signed"
+    )
+    redis_server: Path | None = _setting("ERASER_REDIS_SERVER", path_named)  # the binary of the embedded mode
+    # hashes of the HTTP API's tokens: not secret, but a file like the secrets
+    api_tokens: Path | None = _setting("ERASER_API_TOKENS_FILE", path_named)
+    # the prefix of all keys and queues
+    namespace: str = _setting("ERASER_NAMESPACE", check_namespace, default=NAMESPACE)
+    allowed_hosts: tuple[str, ...] = _setting(  # host names of the HTTP server, besides those of this machine
+        "ERASER_ALLOWED_HOSTS", check_hosts, default=(), shown=", ".join, unset="this machine's own names"
+    )
+    project: str | None = _setting(PROJECT, check_project)
 
     @classmethod
     def load(cls, environ: Mapping[str, str]) -> Settings:
         """Read and check every setting; raises `SettingsError` for the first that is wrong."""
         _refuse_unknown(environ)
-        read = EnvironmentReader(environ)
-        redis_url = read.secret("ERASER_REDIS_URL", check_redis_url)
-        broker_url = read.secret("ERASER_BROKER_URL", check_broker_url)
-        if broker_url is None and redis_url is not None:
-            broker_url = broker_form(redis_url)
-            read.origins["ERASER_BROKER_URL"] = "ERASER_REDIS_URL"
-        connect_timeout = read.duration("ERASER_CONNECT_TIMEOUT", "5s")
-        call_timeout = read.call_timeout(connect_timeout)
-        read_timeout = min(read.duration("ERASER_READ_TIMEOUT", "30s"), call_timeout)
-        rate = read.value("ERASER_RATE", check_rate)
-        project = read.secret(PROJECT, check_project)  # not secret, but all the SDK's names may come as _FILE here
-        config = read.value("ERASER_CONFIG", path_named)
-        listed = read.value("ERASER_PROJECTS", check_projects)
+        reader = EnvironmentReader(environ)
+        values = {name: setting.read(reader) for name, setting in _SETTINGS.items()}
+        if values["broker_url"] is None and values["redis_url"] is not None:
+            values["broker_url"] = broker_form(values["redis_url"])
+            reader.origins["ERASER_BROKER_URL"] = "ERASER_REDIS_URL"
+        values["read_timeout"] = min(values["read_timeout"], values["call_timeout"])
+        values["lease"] = values["lease"] or values["call_timeout"] + LEASE_MARGIN
+        _check_timeouts(values)
+        listed, project = reader.value(PROJECTS, check_projects), values["project"]
         named = listed if listed and listed != (EVERY,) else (project,) if project else ()
-        accounts = _accounts(read, config, rate, named)
+        accounts = _accounts(reader, values["config"], values["rate"], named)
         return cls(
-            redis_url=redis_url,
-            broker_url=broker_url,
-            rate=rate,
-            retry_schedule=read.schedule("ERASER_RETRY_SCHEDULE", RETRY_SCHEDULE),
-            not_deletable_schedule=read.schedule("ERASER_NOT_DELETABLE_SCHEDULE", NOT_DELETABLE_SCHEDULE),
-            deadline=read.duration("ERASER_DEADLINE", "30d"),
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-            call_timeout=call_timeout,
-            lease=read.lease(call_timeout),
-            record_ttl=read.duration("ERASER_RECORD_TTL", "400d"),
-            console_password=read.secret("ERASER_CONSOLE_PASSWORD", check_password),
-            config=config,
-            receipts_dir=read.value("ERASER_RECEIPTS_DIR", path_named),
-            receipt_key=read.value("ERASER_RECEIPT_KEY_FILE", path_named),
-            redis_server=read.value("ERASER_REDIS_SERVER", path_named),
-            api_tokens=read.value("ERASER_API_TOKENS_FILE", path_named),
-            namespace=read.value("ERASER_NAMESPACE", check_namespace) or NAMESPACE,
-            allowed_hosts=read.value("ERASER_ALLOWED_HOSTS", check_hosts) or (),
+            **values,
             accounts=MappingProxyType(accounts),
             owners=MappingProxyType({one: name for name, account in accounts.items() for one in account.projects}),
-            project=project,
             projects=frozenset(named).union(*(account.projects for account in accounts.values())),
             every_project=listed == (EVERY,),
-            origins=MappingProxyType(read.origins),
+            origins=MappingProxyType(reader.origins),
         )
 
     def account_of(self, project_id: str) -> Account:
@@ -183,29 +196,38 @@ class Settings:
         return rows
 
     def _values(self) -> dict[str, str]:
-        return {
-            "ERASER_REDIS_URL": masked(self.redis_url) if self.redis_url else "not set",
-            "ERASER_BROKER_URL": masked(self.broker_url) if self.broker_url else "not set",
-            "ERASER_RATE": f"{self.rate:g}" if self.rate else "by region",
-            "ERASER_RETRY_SCHEDULE": format_schedule(self.retry_schedule),
-            "ERASER_NOT_DELETABLE_SCHEDULE": format_schedule(self.not_deletable_schedule),
-            "ERASER_DEADLINE": format_duration(self.deadline),
-            "ERASER_CONNECT_TIMEOUT": format_duration(self.connect_timeout),
-            "ERASER_READ_TIMEOUT": format_duration(self.read_timeout),
-            "ERASER_CALL_TIMEOUT": format_duration(self.call_timeout),
-            "ERASER_LEASE": format_duration(self.lease),
-            "ERASER_RECORD_TTL": format_duration(self.record_ttl),
-            "ERASER_CONFIG": str(self.config or "not set"),
-            "ERASER_RECEIPTS_DIR": str(self.receipts_dir or "not set here; workers without it leave them in Redis"),
-            "ERASER_RECEIPT_KEY_FILE": str(self.receipt_key or "not set: receipts are not signed"),
-            "ERASER_REDIS_SERVER": str(self.redis_server or "not set"),
-            "ERASER_API_TOKENS_FILE": str(self.api_tokens or "not set"),
-            "ERASER_NAMESPACE": self.namespace,
-            "ERASER_PROJECTS": EVERY if self.every_project else ", ".join(sorted(self.projects)) or "none",
-            "ERASER_ALLOWED_HOSTS": ", ".join(self.allowed_hosts) or "this machine's own names",
-            "ERASER_CONSOLE_PASSWORD": "set" if self.console_password else "not set",
-            PROJECT: self.project or "not set",
-        }
+        rows = {}
+        for name, setting in _SETTINGS.items():
+            value = getattr(self, name)
+            rows[setting.name] = setting.shown(value) if value else setting.unset
+        rows[PROJECTS] = EVERY if self.every_project else ", ".join(sorted(self.projects)) or "none"
+        return rows
+
+
+_SETTINGS: dict[str, Setting] = {
+    each.name: each.metadata["setting"] for each in fields(Settings) if "setting" in each.metadata
+}
+KNOWN = (
+    *(setting.name for setting in _SETTINGS.values() if setting.name != PROJECT),
+    *(f"{name}_FILE" for name in SECRET),
+    *("ERASER_IAM_PASSWORD", USER, DOMAIN, REGION, ENDPOINT, PROJECTS),
+)
+
+
+def _check_timeouts(values: Mapping[str, Any]) -> None:
+    call, connect, lease = values["call_timeout"], values["connect_timeout"], values["lease"]
+    if call < connect:
+        raise SettingsError(
+            CALL_TIMEOUT,
+            f"{format_duration(call)} is shorter than {CONNECT_TIMEOUT}={format_duration(connect)}: "
+            "set it to at least that, or the timeout lower",
+        )
+    if lease < call + SHORTEST_LEASE_MARGIN:
+        raise SettingsError(
+            LEASE,
+            f"{format_duration(lease)} may end before the call does: leave it out, or set it to at least "
+            f"{format_duration(call + SHORTEST_LEASE_MARGIN)} ({CALL_TIMEOUT} + 1s)",
+        )
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
@@ -222,20 +244,20 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
 
 
 def _accounts(
-    read: EnvironmentReader, config: Path | None, rate: float | None, projects: tuple[str, ...]
+    reader: EnvironmentReader, config: Path | None, rate: float | None, projects: tuple[str, ...]
 ) -> dict[str, Account]:
-    region, endpoint = read.value("ERASER_REGION", as_text), read.value("ERASER_ENDPOINT", as_text)
-    endpoint, region = place(region, endpoint, ("ERASER_REGION", "ERASER_ENDPOINT"))
+    region, endpoint = (reader.value(name, lambda text, _: text) for name in (REGION, ENDPOINT))
+    endpoint, region = place(region, endpoint, (REGION, ENDPOINT))
     ours = Account(
         name=DEFAULT,
         endpoint=endpoint,
         region=region,
         rate=rate or default_rate(region),
         projects=projects,
-        credentials=CredentialsReference(login=login_of_environment(read.environ)),
+        credentials=CredentialsReference(login=login_of_environment(reader.environ)),
     )
     found = read_accounts(config, around=ours, rate=rate) if config else {}
-    return {name: account.near_iam(read.environ) for name, account in (found or {DEFAULT: ours}).items()}
+    return {name: account.near_iam(reader.environ) for name, account in (found or {DEFAULT: ours}).items()}
 
 
 def _count(projects: tuple[str, ...]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 from worker.config.api_tokens import ApiToken, read
 from worker.config.data_directory import data_directory
-from worker.config.files import NotText, read_text
+from worker.config.files import read_file
 from worker.config.settings import Settings
+from worker.config.watched_file import WatchedFile
 from worker.model.errors import UsageError
 
 NAME = "api-tokens.toml"
@@ -29,24 +29,13 @@ class TokenFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.Lock()
-        self._stamp: tuple[int, ...] | None = None
-        self._tokens: tuple[ApiToken, ...] = ()
-        self._error: UsageError | None = None
+        self._file: WatchedFile[tuple[ApiToken, ...]] = WatchedFile(
+            path, lambda text: read(text, str(path)), UsageError, absent=()
+        )
 
     def current(self) -> tuple[ApiToken, ...]:
         """Every token; none without a file. Raises `UsageError` if the file is invalid."""
-        stamp = self._look()
-        with self._lock:
-            if stamp != self._stamp:
-                self._stamp, self._error = stamp, None
-                try:
-                    self._tokens = self._read() if stamp else ()
-                except UsageError as error:
-                    self._tokens, self._error = (), error
-            if self._error:
-                raise self._error
-            return self._tokens
+        return self._file.current()
 
     def add(self, token: ApiToken, lines: str) -> None:
         """Add a token's lines. Raises `UsageError` if the name is taken."""
@@ -56,33 +45,16 @@ class TokenFile:
             )
         self._append(lines)
 
-    def _look(self) -> tuple[int, ...] | None:
-        try:
-            found = self.path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
-
-    def _read(self) -> tuple[ApiToken, ...]:
-        try:
-            return read(read_text(self.path), str(self.path))
-        except OSError as error:
-            raise UsageError(f"cannot read {self.path}: {error.strerror}") from None
-        except NotText as error:
-            raise UsageError(f"{self.path} {error}") from None
-
     def _append(self, lines: str) -> None:
         """Write a new file and replace the old one, so that a reader never sees half of it."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            before = read_text(self.path) if self.path.exists() else ""
+            before = read_file(self.path, UsageError) if self.path.exists() else ""
             mode = self.path.stat().st_mode & 0o777 if before else 0o600
             beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
             beside.touch(mode=0o600)
             beside.write_text(f"{before.rstrip()}\n\n{lines}".lstrip(), encoding="utf-8")
             beside.chmod(mode)
             beside.replace(self.path)
-        except NotText as error:
-            raise UsageError(f"{self.path} {error}") from None
         except OSError as error:
             raise UsageError(f"cannot write {self.path}: {error.strerror}; set ERASER_API_TOKENS_FILE") from None

@@ -10,13 +10,17 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn, Protocol, TypeVar
 
-from worker.config.files import NotText, home, is_quoted, path_named, read_text
+from worker.config.files import home, is_quoted, path_named
+from worker.config.watched_file import WatchedFile
 from worker.metastudio.response import Response
 from worker.model.errors import SettingsError
 from worker.model.ids import why_bad_id
+
+T = TypeVar("T")
 
 AK: Final = "HUAWEICLOUD_SDK_AK"
 SK: Final = "HUAWEICLOUD_SDK_SK"
@@ -27,7 +31,6 @@ FILE: Final = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
 STAT_EVERY_S: Final = (
     1.0  # a rotated file is noticed within this time; checking more often would cost a system call per deletion
 )
-MAX_FILE_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,21 +145,15 @@ class FileCredentials:
     def __init__(
         self, path: str | Path, section: str = "basic", *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._file = WatchedFile(Path(path), FILE, clock)
         self._section = section
-        self._last: tuple[str, Credentials] | None = None
+        self._file = watched(Path(path), FILE, self._parse, clock)
 
     def current(self) -> Credentials:
-        text = self._file.text()
-        last = self._last
-        if last is not None and last[0] == text:
-            return last[1]
-        credentials = self._parse(text)
-        self._last = (text, credentials)
-        return credentials
+        return self._file.current()
 
     def _parse(self, text: str) -> Credentials:
-        where = f"{self._file.path}, section [{self._section}]"
+        path = self._file.path
+        where = f"{path}, section [{self._section}]"
         # Without interpolation, because "%" is an ordinary character of a secret key.
         parser = configparser.ConfigParser(interpolation=None)
         try:
@@ -165,9 +162,9 @@ class FileCredentials:
         except configparser.Error:
             readable = False  # its message quotes lines of the file, so it must not be repeated
         if not readable:
-            raise SettingsError(FILE, f"{self._file.path} is not an INI file as the SDK reads it")
+            raise SettingsError(FILE, f"{path} is not an INI file as the SDK reads it")
         if not parser.has_section(self._section):
-            raise SettingsError(FILE, f"{self._file.path} has no section [{self._section}] with ak and sk")
+            raise SettingsError(FILE, f"{path} has no section [{self._section}] with ak and sk")
         values = parser[self._section]
         for key in ("ak", "sk"):
             _check(FILE, values.get(key, ""), what=f"{key} in {where}", ascii_only=key == "ak")
@@ -197,47 +194,21 @@ def find_credentials(environ: Mapping[str, str]) -> CredentialsSource:
     )
 
 
-class WatchedFile:
-    """A small text file, read again when it changes.
+def watched(path: Path, setting: str, parse: Callable[[str], T], clock: Callable[[], float]) -> WatchedFile[T]:
+    """A file of secrets. While it is being replaced it may be missing or empty for a moment: the last value stays."""
+    refuse = partial(SettingsError, setting)
 
-    While a file is being replaced it may be missing or empty for a moment; the last text then stays in use.
-    """
-
-    def __init__(self, path: Path, setting: str, clock: Callable[[], float]) -> None:
-        self.path = path
-        self._setting = setting
-        self._clock = clock
-        self._looked_at = float("-inf")
-        self._seen: tuple[int, int, int] | None = None
-        self._text: str | None = None
-
-    def text(self) -> str:
-        now = self._clock()
-        if self._text is not None and now - self._looked_at < STAT_EVERY_S:
-            return self._text
-        why = self._look()
-        if self._text is None:
-            raise SettingsError(self._setting, f"{self.path} {why}")
-        self._looked_at = now
-        return self._text
-
-    def _look(self) -> str | None:
-        try:
-            stat = self.path.stat()
-            found = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if found == self._seen:
-                return None
-            if stat.st_size > MAX_FILE_BYTES:
-                return f"has {stat.st_size} bytes; that is not a credentials file"
-            text = read_text(self.path)
-        except OSError as error:
-            return f"cannot be read ({error.strerror or type(error).__name__})"
-        except NotText as error:
-            return str(error)
+    def value(text: str) -> T:
         if not text.strip():
-            return "is empty"
-        self._seen, self._text = found, text
-        return None
+            raise refuse(f"{path} is empty")
+        return parse(text)
+
+    return WatchedFile(path, value, refuse, keep=True, every_s=STAT_EVERY_S, what="credentials file", clock=clock)
+
+
+def secret_file(path: Path, setting: str, clock: Callable[[], float]) -> Callable[[], str]:
+    """Return how to read a file that has one secret and nothing else."""
+    return watched(path, setting, lambda text: text.strip("\r\n"), clock).current
 
 
 def variable(environ: Mapping[str, str], name: str, clock: Callable[[], float]) -> Callable[[], str | None]:
@@ -246,8 +217,7 @@ def variable(environ: Mapping[str, str], name: str, clock: Callable[[], float]) 
     if value and path:
         raise SettingsError(name, f"set in two ways; unset it or {name}_FILE")
     if path:
-        file = WatchedFile(path_named(path, f"{name}_FILE"), f"{name}_FILE", clock)
-        return lambda: file.text().strip("\r\n")
+        return secret_file(path_named(path, f"{name}_FILE"), f"{name}_FILE", clock)
     if value and is_quoted(value):
         raise SettingsError(
             name,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
-from worker.metastudio.credentials import Signer, WatchedFile, variable
+from worker.metastudio.credentials import Signer, secret_file, variable
 from worker.model.errors import SettingsError
 
 USER: Final = "ERASER_IAM_USER"
@@ -81,12 +81,9 @@ class LoginSource:
     ) -> None:
         self._user, self._domain = user, domain
         self._name = password_env if password_file is None else "iam_password_file"
-        self._read: Callable[[], str | None]
-        if password_file is None:
-            self._read = variable(environ, password_env, clock)
-        else:
-            file = WatchedFile(password_file, self._name, clock)
-            self._read = lambda: file.text().strip("\r\n")
+        self._read: Callable[[], str | None] = (
+            secret_file(password_file, self._name, clock) if password_file else variable(environ, password_env, clock)
+        )
         self._last: Login | None = None
         self._reading = threading.Lock()  # so that the slow hash is computed once
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from worker.config.accounts import CONFIG, CredentialsReference
+from worker.config.accounts import CredentialsReference
 from worker.config.logins import ENDPOINT, LoginReference
+from worker.config.tables import CONFIG
 from worker.config.urls import iam_endpoint_of
 from worker.metastudio.credentials import CredentialsSource, EnvironmentCredentials, FileCredentials, find_credentials
 from worker.metastudio.iam import IamTokens

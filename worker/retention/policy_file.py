@@ -4,29 +4,65 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from worker.config.accounts import CONFIG, nearest, read_config
 from worker.config.durations import parse_duration
+from worker.config.tables import (
+    REFUSE,
+    Section,
+    checked,
+    choice,
+    exact_text,
+    flag,
+    nearest,
+    number,
+    parse_toml,
+    project_ids,
+    read_config,
+    texts,
+)
+from worker.config.watched_file import WatchedFile
 from worker.ledger.types import PolicyText
 from worker.metastudio.states import DELETABLE, STATES
 from worker.model.errors import SettingsError, UsageError
-from worker.model.ids import check_opaque, check_reason, why_bad_id
+from worker.model.ids import check_opaque, check_reason
 from worker.retention.cron import Cron
-from worker.retention.policy import AGE_BY, FINISHED, GRACE_S, MAX_JOBS, MAX_PERCENT, Policy
+from worker.retention.policy import AGE_BY, FINISHED, Policy
 
-KEYS = (
-    *("projects", "states", "older_than", "age_by", "include_finished"),
-    *("batch_name", "tag", "job_name", "resolution", "flexus", "app_user"),
-    *("grace", "schedule", "max_jobs", "max_percent", "narrow", "reason"),
+_DURATION = checked(parse_duration, 'a duration as a text: {key} = "90d"')
+POLICIES = Section(
+    "policies",
+    "policy",
+    {
+        "projects": project_ids('the ids of the projects to clean up: projects = ["…"]', least=1),
+        "states": texts('the states of jobs that may go: states = ["TRAIN_FAILED"]'),
+        "older_than": _DURATION,
+        "age_by": choice(*AGE_BY),
+        "include_finished": flag,
+        "batch_name": exact_text,
+        "tag": exact_text,
+        "job_name": exact_text,
+        "resolution": exact_text,
+        "flexus": flag,
+        "app_user": checked(lambda value: check_opaque(value, "app user")),
+        "grace": _DURATION,
+        "schedule": checked(Cron.parse),
+        "max_jobs": number("a whole number of jobs", 1_000_000, int),
+        "max_percent": number("a percentage of the project's jobs", 100, float),
+        "narrow": flag,
+        "reason": checked(check_reason),
+    },
+    required=("projects", "states", "older_than"),
+    meant={"name": "job_name", "project": "projects", "age": "older_than", "cron": "schedule", "tags": "tag"},
 )
-_OFTEN_MEANT = {"name": "job_name", "project": "projects", "age": "older_than", "cron": "schedule", "tags": "tag"}
-_MOST_JOBS = 1_000_000
+KEYS = tuple(POLICIES.keys)
+
+Policies = Mapping[str, Policy]
 
 
 class PolicyFile:
@@ -38,29 +74,14 @@ class PolicyFile:
     def __init__(
         self, path: Path | None, account_of: Callable[[str], str], knows: Callable[[str], bool] = lambda _: True
     ) -> None:
-        self._path = path
+        self._file = WatchedFile(path, partial(self._parse, path), REFUSE) if path else None
         self._knows = knows
         self._account_of = account_of
-        self._lock = threading.Lock()
-        self._stamp: tuple[int, int, int] | None = None
-        self._book: PolicyText | None = None
-        self._policies: Mapping[str, Policy] = MappingProxyType({})
+        self._policy_text: PolicyText | None = None
 
-    def current(self) -> Mapping[str, Policy]:
+    def current(self) -> Policies:
         """The current policies of the file, by name. Raises `SettingsError` for the first mistake in it."""
-        if self._path is None:
-            return self._policies
-        with self._lock:
-            try:
-                found = self._path.stat()
-            except OSError as error:
-                raise SettingsError(CONFIG, f"cannot read {self._path}: {error.strerror}") from None
-            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
-            if stamp != self._stamp:
-                self._policies = MappingProxyType(self._read(self._path))
-                self._book = self._next_policy_text(found.st_mtime * 1000)
-                self._stamp = stamp
-            return self._policies
+        return self._file.current() if self._file else {}
 
     def policy_text(self) -> PolicyText | None:
         """The version of the policies. None: there is no file, it cannot be read, or it never had a policy."""
@@ -68,14 +89,7 @@ class PolicyFile:
             policies = self.current()
         except SettingsError:
             return None
-        return self._book if policies or (self._book and self._book.changed) else None
-
-    def _next_policy_text(self, written_ms: float) -> PolicyText:
-        text = json.dumps({name: policy.hash for name, policy in self._policies.items()}, sort_keys=True)
-        name = hashlib.sha256(text.encode()).hexdigest()[:12]
-        if self._book is None:
-            return PolicyText(name, written_ms)
-        return self._book if self._book.id == name else PolicyText(name, time.time() * 1000, changed=True)
+        return self._policy_text if policies or (self._policy_text and self._policy_text.changed) else None
 
     def named(self, name: str) -> Policy:
         """One policy. Raises `UsageError` with the most similar name."""
@@ -89,163 +103,62 @@ class PolicyFile:
         """The account of its projects."""
         return self._account_of(policy.projects[0])
 
-    def _read(self, path: Path) -> dict[str, Policy]:
-        policies = read_policies(path)
+    def _parse(self, path: Path, text: str) -> Policies:
+        policies = _policies(path, parse_toml(text, path))
         for policy in policies.values():
-            if unknown := next((project for project in policy.projects if not self._knows(project)), None):
-                raise SettingsError(
-                    CONFIG,
-                    f"{path}: [policies.{policy.name}] projects: {unknown} is not a project of this installation: "
-                    "correct it, or add it to ERASER_PROJECTS or to the projects of an account",
-                )
-            accounts = {self._account_of(project) for project in policy.projects}
-            if len(accounts) > 1:
-                several = ", ".join(sorted(accounts))
-                raise SettingsError(
-                    CONFIG,
-                    f"{path}: [policies.{policy.name}] projects: they belong to accounts {several}: "
-                    "write one policy for each account",
-                )
-        return policies
+            self._check_projects(policy, f"{path}: [policies.{policy.name}] projects")
+        hashes = json.dumps({name: policy.hash for name, policy in policies.items()}, sort_keys=True)
+        version, last = hashlib.sha256(hashes.encode()).hexdigest()[:12], self._policy_text
+        if last is None and self._file:
+            self._policy_text = PolicyText(version, self._file.written_at * 1000)
+        elif last and last.id != version:
+            self._policy_text = PolicyText(version, time.time() * 1000, changed=True)
+        return MappingProxyType(policies)
+
+    def _check_projects(self, policy: Policy, where: str) -> None:
+        if unknown := next((project for project in policy.projects if not self._knows(project)), None):
+            raise REFUSE(
+                f"{where}: {unknown} is not a project of this installation: "
+                "correct it, or add it to ERASER_PROJECTS or to the projects of an account"
+            )
+        accounts = {self._account_of(project) for project in policy.projects}
+        if len(accounts) > 1:
+            raise REFUSE(
+                f"{where}: they belong to accounts {', '.join(sorted(accounts))}: write one policy for each account"
+            )
 
 
 def read_policies(path: Path) -> dict[str, Policy]:
     """The policies of a TOML file, by name. Raises `SettingsError`."""
-    document = read_config(path)
-    tables = document.get("policies", {})
-    if not isinstance(tables, dict):
-        raise SettingsError(CONFIG, f"{path}: policies must be tables: write [policies.NAME]")
-    return {name: _policy(path, name, table) for name, table in tables.items()}
+    return _policies(path, read_config(path))
 
 
-def _policy(path: Path, name: str, table: Any) -> Policy:
-    where = f"{path}: [policies.{name}]"
-    if not _is_name(name):
-        raise SettingsError(
-            CONFIG, f"{path}: policy name {name!r}: expected 1 to 32 lower-case letters, digits or -, the first no -"
+def _policies(path: Path, document: Mapping[str, Any]) -> dict[str, Policy]:
+    found = {}
+    for name, where, values in POLICIES.read(path, document):
+        _check_states(where, values["states"], included=values.pop("include_finished", False))
+        values |= {"states": frozenset(values["states"]), "older_than_s": values.pop("older_than")}
+        if "grace" in values:
+            values["grace_s"] = values.pop("grace")
+        whole = json.dumps(document["policies"][name], sort_keys=True)
+        found[name] = Policy(name, **values, hash=hashlib.sha256(whole.encode()).hexdigest()[:12])
+    return found
+
+
+def _check_states(where: str, states: tuple[str, ...], *, included: bool) -> None:
+    allowed = ", ".join(sorted(DELETABLE - FINISHED))
+    for state in states:
+        if state not in STATES:
+            raise REFUSE(f"{where} states: there is no state {state!r}{nearest(state, STATES)}; use {allowed}")
+        if state not in DELETABLE:
+            raise REFUSE(f"{where} states: MetaStudio does not allow jobs in {state} to be deleted; use {allowed}")
+    finished = sorted(FINISHED & set(states))
+    if finished and not included:
+        raise REFUSE(
+            f"{where} states: jobs in {' and '.join(finished)} may be avatars in use: remove the state, or add "
+            "include_finished = true to delete them"
         )
-    if not isinstance(table, dict):
-        raise SettingsError(CONFIG, f"{path}: policies.{name} must be a table: write [policies.{name}]")
-    for key in table:
-        if key not in KEYS:
-            meant = f" (did you mean {_OFTEN_MEANT[key]}?)" if key in _OFTEN_MEANT else nearest(key, KEYS)
-            raise SettingsError(CONFIG, f"{where}: unknown key {key!r}{meant}; known: {', '.join(KEYS)}")
-    read = _Table(where, table)
-    return Policy(
-        name=name,
-        projects=read.projects(),
-        states=read.states(),
-        older_than_s=read.duration("older_than", None),
-        age_by=read.age_by(),
-        batch_name=read.text("batch_name"),
-        tag=read.text("tag"),
-        job_name=read.text("job_name"),
-        resolution=read.text("resolution"),
-        flexus=read.flag("flexus"),
-        app_user=read.checked("app_user", lambda text: check_opaque(text, "app user")),
-        grace_s=read.duration("grace", GRACE_S),
-        schedule=read.checked("schedule", Cron.parse),
-        max_jobs=int(read.number("max_jobs", MAX_JOBS, _MOST_JOBS, "a whole number of jobs", whole=True)),
-        max_percent=read.number("max_percent", MAX_PERCENT, 100, "a percentage of the project's jobs"),
-        narrow=read.flag("narrow") or False,
-        reason=read.checked("reason", check_reason),
-        hash=hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:12],
-    )
-
-
-def _is_name(name: str) -> bool:
-    return (
-        0 < len(name) <= 32
-        and name.isascii()
-        and name[0] != "-"
-        and all(c.islower() or c.isdigit() or c == "-" for c in name)
-    )
-
-
-class _Table:
-    """Reads one key at a time."""
-
-    def __init__(self, where: str, table: Mapping[str, Any]) -> None:
-        self._where = where
-        self._table = table
-
-    def wrong(self, key: str, why: str) -> SettingsError:
-        return SettingsError(CONFIG, f"{self._where} {key}: {why}")
-
-    def projects(self) -> tuple[str, ...]:
-        projects = self._list("projects", 'the ids of the projects to clean up: projects = ["…"]')
-        for project in projects:
-            if why := why_bad_id(project, "project id"):
-                raise self.wrong("projects", why)
-        return tuple(dict.fromkeys(projects))
-
-    def states(self) -> frozenset[str]:
-        states = self._list("states", 'the states of jobs that may go: states = ["TRAIN_FAILED"]')
-        allowed = ", ".join(sorted(DELETABLE - FINISHED))
-        for state in states:
-            if state not in STATES:
-                raise self.wrong("states", f"there is no state {state!r}{nearest(state, STATES)}; use {allowed}")
-            if state not in DELETABLE:
-                raise self.wrong("states", f"MetaStudio does not allow jobs in {state} to be deleted; use {allowed}")
-        finished, included = sorted(FINISHED & set(states)), self.flag("include_finished")
-        if finished and not included:
-            raise self.wrong(
-                "states",
-                f"jobs in {' and '.join(finished)} may be avatars in use: remove the state, or add "
-                "include_finished = true to delete them",
-            )
-        if included and not finished:
-            raise self.wrong(
-                "include_finished", "states names neither JOB_SUCCESS nor JOB_FINISH: add one, or remove this"
-            )
-        return frozenset(states)
-
-    def age_by(self) -> str:
-        text = self.text("age_by") or AGE_BY[0]
-        if text not in AGE_BY:
-            raise self.wrong("age_by", f"expected {' or '.join(AGE_BY)}; found {text!r}")
-        return text
-
-    def duration(self, key: str, default: float | None) -> float:
-        if key not in self._table and default is not None:
-            return default
-        if not isinstance(self._table.get(key), str):
-            found = f"; found {self._table[key]!r}" if key in self._table else ""
-            raise self.wrong(key, f'expected a duration as a text: {key} = "90d"{found}')
-        return self.checked(key, parse_duration) or 0.0
-
-    def text(self, key: str) -> str | None:
-        value = self._table.get(key)
-        if value is None:
-            return None
-        if not isinstance(value, str) or not value or not value.isprintable() or len(value) > 256:
-            raise self.wrong(key, f'expected a text, matched exactly: {key} = "…"; found {value!r}')
-        return value
-
-    def flag(self, key: str) -> bool | None:
-        value = self._table.get(key)
-        if value is not None and not isinstance(value, bool):
-            raise self.wrong(key, f"expected true or false, without quotes; found {value!r}")
-        return value
-
-    def number(self, key: str, default: float, most: float, what: str, *, whole: bool = False) -> float:
-        value = self._table.get(key, default)
-        kind = int if whole else int | float
-        if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value <= most:
-            raise self.wrong(key, f"expected {what}, above 0 and at most {most:,}, without quotes; found {value!r}")
-        return float(value)
-
-    def checked(self, key: str, check: Callable[[str], Any]) -> Any:
-        """A text that another function checks; its error gets the place in the file as a prefix."""
-        text = self.text(key)
-        try:
-            return None if text is None else check(text)
-        except UsageError as error:
-            raise self.wrong(key, str(error)) from None
-
-    def _list(self, key: str, wanted: str) -> list[str]:
-        value = self._table.get(key)
-        if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
-            found = f"; found {value!r}" if key in self._table else "; it is missing"
-            raise self.wrong(key, f"expected {wanted}{found}")
-        return value
+    if included and not finished:
+        raise REFUSE(
+            f"{where} include_finished: states names neither JOB_SUCCESS nor JOB_FINISH: add one, or remove this"
+        )

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from worker.config.accounts import nearest
+from worker.config.tables import nearest
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import ActionName, AuditAction
 from worker.ledger.parking import Group, Parked, ParkedKind, Parking

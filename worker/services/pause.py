@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worker.config.accounts import nearest
+from worker.config.tables import nearest
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import AuditAction
 from worker.model.errors import UsageError

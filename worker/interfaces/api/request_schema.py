@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.config.accounts import nearest
+from worker.config.tables import nearest
 from worker.interfaces.web.problem_details import Problem
 from worker.model.errors import UsageError
 from worker.model.ids import check_opaque, why_bad_id

@@ -57,7 +57,7 @@ class _Lazy(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        from worker.config.accounts import nearest
+        from worker.config.tables import nearest
 
         try:
             return super().resolve_command(ctx, args)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from worker.config.accounts import nearest
+from worker.config.tables import nearest
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.output import Reading
