@@ -11,6 +11,7 @@ from tests.acceptance.fleet import IMPATIENT, Fleet, tell
 from tests.acceptance.judge import judge
 from worker.model.states import State
 from worker.services import pause
+from worker.services.act import Approval
 from worker.simulator import DEMO_PROJECT, OutageMode
 
 RATE = 40
@@ -69,7 +70,7 @@ def test_a_key_that_is_refused_in_mid_run_kills_nothing_and_goes_on_after_its_re
         fleet.metastudio.enable_credential(fleet.env["HUAWEICLOUD_SDK_AK"])
         fleet.metastudio.unlock(fleet.env["HUAWEICLOUD_SDK_AK"])
         if repaired_by == "resume":
-            list(pause.resume(fleet.app, [fleet.account], lambda *_: None, reason="T-9"))
+            list(pause.resume(fleet.app, [fleet.account], Approval(reason="T-9"), lambda *_: None))
         took = fleet.wait_until_settled(len(jobs))
         tell(f"{first} refused calls of {HANDS} hands; all were settled {took:.1f} s after the repair")
         assert fleet.states() == {State.DELETED: len(jobs)}

@@ -10,6 +10,7 @@ from worker.execution.app_context import AppContext
 from worker.model.states import State
 from worker.model.target import Target
 from worker.services import hold
+from worker.services.act import Approval
 from worker.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK
 
 ERASER = [sys.executable, "-c", "from worker.interfaces.cli import main; main()"]
@@ -37,7 +38,7 @@ def test_what_waits_is_sent_by_the_new_account_and_what_is_on_hold_by_nobody() -
         fleet.metastudio.set_credential(DEMO_AK, DEMO_SK, projects=[DEMO_PROJECT, SECOND])
         fleet.metastudio.add_jobs({"job_id": name, "project": SECOND} for name in OTHERS)
         fleet.start_workers(2)
-        hold.add(fleet.app, DEMO_PROJECT, HELD, reason="CASE-12", by="legal-3", until_ms=None)
+        hold.add(fleet.app, DEMO_PROJECT, HELD, Approval("legal-3", "CASE-12"), until_ms=None)
         fleet.ask(*JOBS, *HELD)
         fleet.wait_until_settled(20)
         (fleet.directory / "accounts.toml").write_text(AFTER)

@@ -15,6 +15,8 @@ from worker.ledger.keys import OURS
 from worker.model.states import State
 from worker.model.target import Target
 from worker.services import dead_letter_actions, dead_letters, throughput
+from worker.services.act import Approval
+from worker.services.dead_letter_actions import Verb
 from worker.services.dead_letters import group_of
 
 
@@ -109,5 +111,5 @@ def test_a_replay_that_was_begun_is_told_so_though_its_note_cannot_be_made(
     undertaker.end("a")
     selection = dead_letters.choose(app, [], every=True)
     undertaker.redis.set(OURS.replays, "no hash")  # any error of Redis's
-    done = dead_letter_actions.replay(app, selection, lambda *_: None, reason="T-1", by=None)
-    assert (done.done, done.others) == (1, ())
+    found = dead_letter_actions.carry_out(app, Verb.REPLAY, selection, Approval(reason="T-1"), lambda *_: None)
+    assert [(one.result, one.done) for one in found] == [(State.PENDING, True)]

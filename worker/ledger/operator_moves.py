@@ -23,7 +23,7 @@ class OperatorMoves(AccountLedger):
         self,
         refs: Iterable[Target],
         *,
-        why: str,
+        why: str | None,
         by: str | None = None,
         run: str | None = None,
         action: AuditAction | None = None,
@@ -36,7 +36,7 @@ class OperatorMoves(AccountLedger):
         self,
         refs: Iterable[Target],
         *,
-        why: str,
+        why: str | None,
         deadline_s: float,
         by: str | None = None,
         run: str | None = None,
@@ -60,7 +60,7 @@ class OperatorMoves(AccountLedger):
         return results, wakeups
 
     def discard(
-        self, refs: Iterable[Target], *, why: str, by: str | None = None, action: AuditAction | None = None
+        self, refs: Iterable[Target], *, why: str | None, by: str | None = None, action: AuditAction | None = None
     ) -> list[tuple[Target, str]]:
         """Give dead letters up."""
         fields = (action or AuditAction()).named(ActionName.DISCARDED, by=by, why=why)
@@ -77,13 +77,13 @@ class OperatorMoves(AccountLedger):
         """Give dead letters of an earlier version their group. Returns how many had none."""
         return sum(response["grouped"] for _, response in self.in_batches("regroup", {}, refs))
 
-    def pause(self, *, why: str, by: str | None = None, action: AuditAction | None = None) -> bool:
+    def pause(self, *, why: str | None, by: str | None = None, action: AuditAction | None = None) -> bool:
         """Stop all calls of this account. Returns whether it was paused before."""
         fields = (action or AuditAction()).named(ActionName.PAUSED, by=by, why=why)
         return bool(self.run_script("pause", lean({"why": why, "by": by, "act": fields}))["was"])
 
     def resume(
-        self, *, why: str, by: str | None = None, action: AuditAction | None = None
+        self, *, why: str | None, by: str | None = None, action: AuditAction | None = None
     ) -> tuple[str | None, str | None, list[str]]:
         """Let calls go again; what was closed is tried first. Returns what that was, a wake-up, and names of the
         records of refused keys (see `Budget.retry`).

@@ -116,7 +116,7 @@ class Replays:
     def terms(
         replay: str,
         *,
-        why: str,
+        why: str | None,
         by: str | None,
         what: str,
         groups: dict[str, int],
@@ -154,7 +154,7 @@ class Replays:
         """It stops itself: feed no more. Returns its state before: only a running one is stopped; `unknown`: none."""
         return str(self._ledger.run_script("stop", {"id": replay, "why": why})["was"])
 
-    def cancel(self, replay: str, *, why: str, by: str | None, action: AuditAction | None = None) -> str:
+    def cancel(self, replay: str, *, why: str | None, by: str | None, action: AuditAction | None = None) -> str:
         """A person stops it."""
         options: dict[str, Any] = lean({"id": replay, "why": why, "by": by, "cancels": True})
         options["act"] = (action or AuditAction()).named(ActionName.REPLAY_CANCELLED, by=by, why=why, run=replay)

@@ -2,123 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
 
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import AuditAction
 from worker.ledger.bulk_queries import DeadLetter
-from worker.model.errors import DryRun, RefusedBySafetyRule
-from worker.model.ids import check_opaque, check_reason
 from worker.model.states import Lane, State
 from worker.model.target import Target
-from worker.services.dead_letters import Selection, note_replay
-from worker.services.request import CAP, Notify
+from worker.services.act import CAP, Approval, Outcome, Plan
+from worker.services.dead_letters import Selection, group_of, note_replay
+from worker.services.labels import count
+from worker.services.request import Notify
 
-NAMED = 200  # characters of the groups' names that the audit keeps
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """Result: how many reached the wanted state, and the states of the others."""
-
-    done: int
-    others: tuple[tuple[Target, str], ...]
+_OTHERS = {
+    "too_late": "it was discarded more than 30 days ago; request it again: eraser request",
+    "unknown": "nothing is known of it",
+    "newer": "it failed again after the plan: look at it again",
+}
 
 
-def check_confirmed(count: int, most: int | None, *, yes: bool, again: str) -> None:
-    """Refuse without confirmation: many need --yes, more than a hundred also --max. `again`: the command as typed."""
-    if count > (CAP if most is None else most):
-        why = f"--max allows {most:,}" if most is not None else f"more than {CAP} must be confirmed"
-        raise RefusedBySafetyRule(
-            "max", f"{count:,} dead letters, and {why}. Nothing was done.", hint=f"{again} --yes --max {count}"
-        )
-    if not yes:
-        cap = f" --max {count}" if count > CAP else ""
-        raise DryRun(hint=f"{again} --yes{cap}")
+class Verb(Enum):
+    """What can be done with dead letters: the command, what is said of those that were done, and their states."""
+
+    REPLAY = "replay", "replayed", State.DEAD, State.PENDING
+    DISCARD = "discard", "discarded", State.DEAD, State.DISCARDED
+    RESTORE = "restore", "restored", State.DISCARDED, State.DEAD
+
+    def __init__(self, command: str, done: str, source: State, to: State) -> None:
+        self.command, self.done, self.source, self.to = command, done, source, to
 
 
-def action_of(selection: Selection, most: int | None) -> AuditAction:
-    """The audit's fields besides actor and reason. most: the number allowed with --max."""
-    return AuditAction(
-        of=None if selection.named else selection.what[:NAMED], cap=most if len(selection.letters) > CAP else None
-    )
+class LetterOutcome(Outcome):
+    """Its result is the state that it has now; None: nothing was selected by this word."""
+
+    def as_json(self) -> dict[str, Any]:
+        return self.about() | {"state": self.result, "done": self.done, "error": None if self.done else self.text}
 
 
-def replay(
+def plan(verb: Verb, selection: Selection) -> Plan:
+    """What would be done with these."""
+    number = len(selection.letters)
+    groups = dict(Counter(group_of(letter) for letter in selection.letters).most_common())
+    remarks = [f"skipped: {word}: {why}" for word, why in selection.skipped]
+    if verb is Verb.DISCARD:
+        remarks.append("nothing more is sent for them; `eraser dead restore` undoes it within 30 days")
+    fields = {
+        "what": selection.what,
+        f"will_be_{verb.done}": number,
+        "skipped": [{"what": word[:128], "skip_reason": why} for word, why in selection.skipped],
+        "groups": groups,
+        "cap": CAP,
+        "over_cap": number > CAP,
+    }
+    return Plan(f"{verb.command} {count(number, 'dead letter')}", groups, remarks, fields)
+
+
+def carry_out(
+    app: AppContext, verb: Verb, selection: Selection, approval: Approval, notify: Notify
+) -> list[LetterOutcome]:
+    """Do it, and say what came of each. Raises `RefusedBySafetyRule`, also for a plan that was not confirmed.
+
+    A replay is a new round at once, before bulk work; for many see `worker.services.replay`.
+    """
+    number = len(selection.letters)
+    if not (selection.at_once or (verb is Verb.REPLAY and selection.few)):
+        approval.check(number, "dead letter")
+    if verb is Verb.REPLAY:
+        check_homes(app, selection.letters)
+    action = approval.action(None if selection.named else selection.what, count=number)
+    shares: dict[str, list[Target]] = {}
+    for letter in selection.letters:
+        shares.setdefault(letter.account, []).append(letter.ref)
+    found = []
+    for account, refs in shares.items():
+        mark = selection.marks.get(account)
+        for ref, state in _move(app, verb, account, refs, approval, action, mark, notify):
+            text = verb.done if state == verb.to else _OTHERS.get(state, f"it is {state} by now")
+            found.append(LetterOutcome(ref, state, text, state == verb.to))
+    if verb is Verb.REPLAY:
+        note_replay(app, selection.letters)
+    return found + skipped(selection)
+
+
+def skipped(selection: Selection) -> list[LetterOutcome]:
+    """The words that selected nothing."""
+    return [LetterOutcome(Target("", word), None, why, done=False) for word, why in selection.skipped]
+
+
+def _move(
     app: AppContext,
-    selection: Selection,
+    verb: Verb,
+    account: str,
+    refs: list[Target],
+    approval: Approval,
+    action: AuditAction,
+    mark: int | None,
     notify: Notify,
-    *,
-    reason: str,
-    by: str | None,
-    action: AuditAction | None = None,
-) -> Done:
-    """A new round at once for a few named jobs, before bulk work; for many see `worker.services.replay`."""
-    action = action or action_of(selection, None)
-    check_homes(app, selection.letters)
-
-    def move(account: str, refs: list[Target]) -> list[tuple[Target, str]]:
-        results, wakeups = app.ledger(account).replay(
-            refs,
-            why=reason,
-            by=by,
-            lane=Lane.USER,
-            deadline_s=app.settings.deadline,
-            mark=selection.marks.get(account),
-            action=action,
-        )
-        for wakeup in wakeups:
-            notify(account, wakeup)
-        app.wake(account, 0)
-        return results
-
-    done = _do(selection, State.PENDING, reason, by, move)
-    note_replay(app, selection.letters)
-    return done
+) -> list[tuple[Target, str]]:
+    ledger, why, by = app.ledger(account), approval.reason, approval.by
+    match verb:
+        case Verb.DISCARD:
+            return ledger.discard(refs, why=why, by=by, action=action)
+        case Verb.RESTORE:
+            return ledger.restore(refs, why=why, by=by, action=action)
+    deadline_s = app.settings.deadline
+    results, wakeups = ledger.replay(
+        refs, why=why, by=by, lane=Lane.USER, deadline_s=deadline_s, mark=mark, action=action
+    )
+    for wakeup in wakeups:
+        notify(account, wakeup)
+    app.wake(account, 0)
+    return results
 
 
 def check_homes(app: AppContext, letters: Iterable[DeadLetter]) -> None:
     """Raise `ProjectElsewhere` for a dead letter stored under another account than the settings give its project to."""
     for project, account in dict.fromkeys((letter.ref.project_id, letter.account) for letter in letters):
         app.places.check([project], account)
-
-
-def discard(
-    app: AppContext, selection: Selection, *, reason: str, by: str | None, action: AuditAction | None = None
-) -> Done:
-    """Discard each. `restore` undoes it within 30 days."""
-    action = action or action_of(selection, None)
-
-    def move(account: str, refs: list[Target]) -> list[tuple[Target, str]]:
-        return app.ledger(account).discard(refs, why=reason, by=by, action=action)
-
-    return _do(selection, State.DISCARDED, reason, by, move)
-
-
-def restore(
-    app: AppContext, selection: Selection, *, reason: str | None, by: str | None, action: AuditAction | None = None
-) -> Done:
-    """Restore discarded dead letters."""
-    action = action or action_of(selection, None)
-
-    def move(account: str, refs: list[Target]) -> list[tuple[Target, str]]:
-        return app.ledger(account).restore(refs, why=reason, by=by, action=action)
-
-    return _do(selection, State.DEAD, reason, by, move)
-
-
-def _do(
-    selection: Selection,
-    wanted: State,
-    reason: str | None,
-    by: str | None,
-    move: Callable[[str, list[Target]], list[tuple[Target, str]]],
-) -> Done:
-    check_reason(reason), check_opaque(by, "by")
-    shares: dict[str, list[Target]] = {}
-    for letter in selection.letters:
-        shares.setdefault(letter.account, []).append(letter.ref)
-    results = [result for account, refs in shares.items() for result in move(account, refs)]
-    others = tuple((ref, became) for ref, became in results if became != wanted)
-    return Done(len(results) - len(others), others)

@@ -3,58 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import ActionName, AuditAction
 from worker.ledger.holds import Hold, HoldList
 from worker.model.errors import UsageError
-from worker.model.ids import check_opaque, check_reason, why_bad_id
-from worker.model.target import Target, target_json
-from worker.services.times import rfc3339
+from worker.model.ids import check_opaque
+from worker.services.act import Approval, Outcome, outcomes, select
+from worker.services.times import parse_day_or_time, rfc3339
 
 _ADDED = {
-    "held": "held: nothing is sent until the hold is removed",
-    "none": "on hold: its deletion was not requested yet, and a request would wait",
+    "held": ("held: nothing is sent until the hold is removed", True),
+    "none": ("on hold: its deletion was not requested yet, and a request would wait", True),
     "may_be_deleted": (
-        "held: nothing more is sent, but an earlier call had no clear answer, so it may already be deleted"
+        "held: nothing more is sent, but an earlier call had no clear answer, so it may already be deleted",
+        False,
     ),
-    "in_flight": "a call is in progress; if it does not delete the job, no further call is made",
-    "pending": "on hold: its deletion was cancelled, and only a lookup is still to come",
-    "dead": "on hold: it is a dead letter, and a replay would wait",
-    "discarded": "on hold: it was discarded, and a new request would wait",
-    "cancelled": "on hold: its deletion was cancelled, and a new request would wait",
-    "deleted": "too late: it is deleted. The hold stays, for a new request",
-    "gone": "too late: it is gone. The hold stays, for a new request",
+    "in_flight": ("a call is in progress; if it does not delete the job, no further call is made", False),
+    "pending": ("on hold: its deletion was cancelled, and only a lookup is still to come", True),
+    "dead": ("on hold: it is a dead letter, and a replay would wait", True),
+    "discarded": ("on hold: it was discarded, and a new request would wait", True),
+    "cancelled": ("on hold: its deletion was cancelled, and a new request would wait", True),
+    "deleted": ("too late: it is deleted. The hold stays, for a new request", False),
+    "gone": ("too late: it is gone. The hold stays, for a new request", False),
 }
-_HOLDS = {"held", "none", "pending", "dead", "discarded", "cancelled"}
 _REMOVED = {
-    "released": "released: its deletion continues",
-    "held": "the hold is removed, but an app user's hold still keeps it",
-    "removed": "the hold is removed; no deletion was waiting for it",
-    "not_held": "there is no hold of this job",
+    "released": ("released: its deletion continues", True),
+    "held": ("the hold is removed, but an app user's hold still keeps it", True),
+    "removed": ("the hold is removed; no deletion was waiting for it", True),
+    "not_held": ("there is no hold of this job", False),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class HoldResult:
-    """One job's result: `result` for programs, `text` for people, `done` if the request was fulfilled."""
-
-    job_id: str
-    project_id: str
-    result: str
-    text: str
-    done: bool
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "project_id": self.project_id,
-            **target_json(self.job_id[:128]),
-            "result": self.result,
-            "done": self.done,
-            "detail": self.text,
-        }
 
 
 def hold_list(app: AppContext, account: str) -> HoldList:
@@ -65,48 +44,37 @@ def add(
     app: AppContext,
     project: str,
     job_ids: Iterable[str],
+    approval: Approval,
     *,
-    reason: str,
-    by: str,
     until_ms: float | None,
-    imported: bool = False,
-) -> list[HoldResult]:
-    """Hold each job. No cap, because it stops calls. An invalid id is reported, the others are held. imported: from
-    a file.
-    """
-    check_said(reason, by)
-    good, told = _sorted_out(project, job_ids)
-    account = app.home_of(project)
-    name = ActionName.IMPORTED if imported else ActionName.HELD
-    for ref, result in hold_list(app, account).add(good, why=reason, by=by, until_ms=until_ms, name=name):
-        text = _ADDED.get(result, result)
-        told.append(HoldResult(ref.name, ref.project_id, result, text, result in _HOLDS))
-    return told
+    name: ActionName = ActionName.HELD,
+) -> list[Outcome]:
+    """Hold each job. No cap, because it stops calls. name: held, or imported from a file."""
+    refs, bad = select(project, job_ids)
+    holds = hold_list(app, app.home_of(project))
+    results = holds.add(refs, why=approval.reason, by=approval.by, until_ms=until_ms, name=name)
+    return bad + outcomes(results, _ADDED)
 
 
-def remove(
-    app: AppContext, project: str, job_ids: Iterable[str], *, reason: str | None, by: str | None
-) -> list[HoldResult]:
+def remove(app: AppContext, project: str, job_ids: Iterable[str], approval: Approval) -> list[Outcome]:
     """Remove the hold of each job; its deletion continues."""
-    check_reason(reason), check_opaque(by, "by")
-    good, told = _sorted_out(project, job_ids)
+    refs, bad = select(project, job_ids)
     account = app.home_of(project)
-    for ref, result in hold_list(app, account).remove(good, why=reason, by=by):
-        told.append(HoldResult(ref.name, ref.project_id, result, _REMOVED.get(result, result), result != "not_held"))
+    results = hold_list(app, account).remove(refs, why=approval.reason, by=approval.by)
     app.wake(account, 0)
-    return told
+    return bad + outcomes(results, _REMOVED)
 
 
 def add_user(
-    app: AppContext, account: str | None, app_user: str, *, reason: str, by: str, until_ms: float | None
+    app: AppContext, account: str | None, app_user: str, approval: Approval, *, until_ms: float | None
 ) -> None:
     """Hold every job of an app user, in one account, or in all of them including future ones."""
-    check_said(reason, by)
     check_opaque(app_user, "app user")
     action, every = AuditAction(), account is None
     for name in accounts_of(app, account):
         app.places.introduce(name)
-        hold_list(app, name).add_user(app_user, why=reason, by=by, until_ms=until_ms, every=every, action=action)
+        holds = hold_list(app, name)
+        holds.add_user(app_user, why=approval.reason, by=approval.by, until_ms=until_ms, every=every, action=action)
 
 
 def accounts_of(app: AppContext, account: str | None) -> list[str]:
@@ -114,17 +82,24 @@ def accounts_of(app: AppContext, account: str | None) -> list[str]:
     return [account] if account else app.known_accounts()
 
 
-def remove_user(
-    app: AppContext, account: str | None, app_user: str, *, reason: str | None, by: str | None
-) -> tuple[bool, int]:
+def remove_user(app: AppContext, account: str | None, app_user: str, approval: Approval) -> tuple[bool, int]:
     """Remove an app user's hold: whether there was one, and how many deletions continue."""
-    check_reason(reason), check_opaque(by, "by"), check_opaque(app_user, "app user")
+    check_opaque(app_user, "app user")
     there, freed, action = False, 0, AuditAction()
     for name in accounts_of(app, account):
-        was, went_on = hold_list(app, name).remove_user(app_user, why=reason, by=by, action=action)
-        there, freed = there or was, freed + went_on
+        holds = hold_list(app, name)
+        was, released = holds.remove_user(app_user, why=approval.reason, by=approval.by, action=action)
+        there, freed = there or was, freed + released
         app.wake(name, 0)
     return there, freed
+
+
+def end_of(app: AppContext, text: str | None, name: str) -> float | None:
+    """When a hold ends (ms since 1970). name: of the option or field. Raises `UsageError`."""
+    until_ms = parse_day_or_time(text, name) if text else None
+    if until_ms is not None and until_ms <= app.redis_ms():
+        raise UsageError(f"{name}: {text} has passed: nothing was put on hold")
+    return until_ms
 
 
 def each(app: AppContext) -> Iterator[tuple[str, Hold]]:
@@ -147,24 +122,7 @@ def as_json(account: str, hold: Hold) -> dict[str, Any]:
     }
 
 
-def check_said(reason: str, by: str) -> None:
-    """Raises `UsageError` for a reason or a name that must not be stored."""
-    check_reason(reason), check_opaque(by, "by")
-
-
 def check_meant(job_ids: tuple[str, ...], app_user: str | None) -> None:
     """Either jobs or an app user. Raises `UsageError`."""
     if bool(job_ids) == bool(app_user):
         raise UsageError("give jobs, or an app user with --app-user U, not both")
-
-
-def _sorted_out(project: str, job_ids: Iterable[str]) -> tuple[list[Target], list[HoldResult]]:
-    good: dict[Target, None] = {}
-    bad: list[HoldResult] = []
-    for job_id in job_ids:
-        why = why_bad_id(job_id)
-        if why:
-            bad.append(HoldResult(job_id, project, "bad_id", why, done=False))
-        else:
-            good[Target(project, job_id)] = None
-    return list(good), bad

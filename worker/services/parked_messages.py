@@ -10,11 +10,10 @@ from typing import Any
 
 from worker.config.tables import nearest
 from worker.execution.app_context import AppContext
-from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.audit_actions import ActionName
 from worker.ledger.parking import Group, Parked, ParkedKind, Parking
-from worker.model.errors import DryRun, RefusedBySafetyRule, UsageError
-from worker.model.ids import check_opaque, check_reason
-from worker.services.request import CAP
+from worker.model.errors import UsageError
+from worker.services.act import Approval
 from worker.services.times import rfc3339
 
 WHY = {
@@ -80,35 +79,33 @@ def parking(app: AppContext) -> Parking:
     return Parking(app.redis, app.keys)
 
 
-def send(app: AppContext, group: Group, queue: str | None, again: SendAgain, *, reason: str, by: str | None) -> int:
+def send(app: AppContext, group: Group, queue: str | None, approval: Approval, again: SendAgain) -> int:
     """Send every message of a group to a queue of the broker, by default ours. Returns how many.
 
     Each is sent before it is removed here: after an interruption some may be sent twice. Raises what `again` raises.
     """
-    check_reason(reason), check_opaque(by, "by")
     if group.kind is ParkedKind.BAD:
         raise UsageError(f"{group.name}: the content of these messages was not kept; request the deletions again")
     if group.kind is ParkedKind.FOREIGN and queue in (None, app.keys.requests, app.keys.wakeup_queue):
         raise UsageError(f"{group.name}: not one of our tasks, it would come back here; give its owner's --queue Q")
-    action = AuditAction(of=group.name).named(ActionName.SENT_BACK, by=by, why=reason)
 
     def one(message: Parked) -> None:
         again(message.raw or {}, queue or app.keys.requests)
 
-    return _empty(app, group, action, "sent", one)
+    return _empty(app, group, approval, ActionName.SENT_BACK, "sent", one)
 
 
-def discard(app: AppContext, group: Group, *, reason: str, by: str | None, most: int | None) -> int:
-    """Discard every message of a group. Returns how many."""
-    check_reason(reason), check_opaque(by, "by")
-    cap = most if group.count > CAP else None
-    action = AuditAction(of=group.name, cap=cap).named(ActionName.GIVEN_UP, by=by, why=reason)
-    return _empty(app, group, action, "discarded", lambda _: None)
+def discard(app: AppContext, group: Group, approval: Approval) -> int:
+    """Discard every message of a group; this cannot be undone. Returns how many."""
+    approval.check(group.count, "message", undone="A discard cannot be undone. Nothing was done.")
+    return _empty(app, group, approval, ActionName.GIVEN_UP, "discarded", lambda _: None)
 
 
-def _empty(app: AppContext, group: Group, action: dict[str, Any], result: str, do: Callable[[Parked], None]) -> int:
-    here = parking(app)
-    done = 0
+def _empty(
+    app: AppContext, group: Group, approval: Approval, name: ActionName, result: str, do: Callable[[Parked], None]
+) -> int:
+    here, done = parking(app), 0
+    action = approval.action(group.name, count=group.count).named(name, by=approval.by, why=approval.reason)
     try:
         for line, message in here.each(group.name):
             do(message)
@@ -117,14 +114,3 @@ def _empty(app: AppContext, group: Group, action: dict[str, Any], result: str, d
         if done:  # it is in one account's audit, because it belongs to none
             app.ledger(next(iter(app.settings.accounts))).note(action, result, done)
     return done
-
-
-def check_confirmed(group: Group, most: int | None, *, yes: bool, again: str) -> None:
-    """Refuse to discard without confirmation. `again`: the command as typed."""
-    allowed = CAP if most is None else most
-    confirmed = f"{again} --yes" + (f" --max {group.count}" if group.count > CAP else "")
-    if group.count > allowed:
-        what = f"{group.count:,} messages, and a discard cannot be undone. Nothing was done."
-        raise RefusedBySafetyRule("max", what, hint=confirmed)
-    if not yes:
-        raise DryRun(hint=confirmed)

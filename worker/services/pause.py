@@ -9,7 +9,7 @@ from worker.config.tables import nearest
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import AuditAction
 from worker.model.errors import UsageError
-from worker.model.ids import check_opaque, check_reason
+from worker.services.act import Approval
 from worker.services.request import Notify
 
 
@@ -37,11 +37,7 @@ def accounts_meant(
     if account is not None and every:
         raise UsageError("give --account or --all, not both")
     if account is not None:
-        if account not in known:
-            raise UsageError(
-                f"there is no account {account[:40]!r}{nearest(account, known)}; there are: {', '.join(known)}"
-            )
-        return [account]
+        return [check_account(account, known)]
     if len(known) == 1 or every:
         return known
     every_one = f", or eraser {command} --all" if every is not None else ""
@@ -50,23 +46,26 @@ def accounts_meant(
     )
 
 
-def pause(app: AppContext, accounts: list[str], *, reason: str, by: str | None) -> Iterator[GateChange]:
+def check_account(account: str, known: list[str]) -> str:
+    """The account, if it is known. Raises `UsageError`."""
+    if account in known:
+        return account
+    raise UsageError(f"there is no account {account[:40]!r}{nearest(account, known)}; there are: {', '.join(known)}")
+
+
+def pause(app: AppContext, accounts: list[str], approval: Approval) -> Iterator[GateChange]:
     """Stop all calls. A call in progress is finished."""
-    check_reason(reason), check_opaque(by, "by")
     action = AuditAction()
     for account in accounts:
-        was = app.ledger(account).pause(why=reason, by=by, action=action)
+        was = app.ledger(account).pause(why=approval.reason, by=approval.by, action=action)
         yield GateChange(account, "paused", "paused" if was else None)
 
 
-def resume(
-    app: AppContext, accounts: list[str], notify: Notify, *, reason: str, by: str | None = None
-) -> Iterator[GateChange]:
+def resume(app: AppContext, accounts: list[str], approval: Approval, notify: Notify) -> Iterator[GateChange]:
     """Allow calls again; a closed gate is probed first."""
-    check_reason(reason), check_opaque(by, "by")
     action = AuditAction()
     for account in accounts:
-        was, wakeup, refused = app.ledger(account).resume(why=reason, by=by, action=action)
+        was, wakeup, refused = app.ledger(account).resume(why=approval.reason, by=approval.by, action=action)
         rest_s = max((app.budget.retry(record) for record in refused), default=0.0)
         if wakeup:
             notify(account, wakeup)

@@ -10,18 +10,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.execution.app_context import WORKER_TIMEOUT_S, AppContext
-from worker.ledger.audit_actions import AuditAction
 from worker.ledger.holds import HoldList
 from worker.ledger.redis_read import read_redis
 from worker.ledger.replays import Replay, Replays, ReplayState
-from worker.model.errors import EraserError, RefusedBySafetyRule, UsageError
-from worker.model.ids import check_opaque, check_reason
+from worker.model.errors import EraserError, UsageError
 from worker.model.states import Lane
 from worker.replay.plan import Share, apart, canaries_first
 from worker.services import labels
-from worker.services.dead_letter_actions import NAMED, check_homes
+from worker.services.act import CAP, Approval
+from worker.services.dead_letter_actions import check_homes
 from worker.services.dead_letters import Selection, group_of, note_replay
-from worker.services.request import CAP
 from worker.services.times import rfc3339
 
 LATELY_MS = 3_600_000.0  # a replay that stopped by itself is reported this long, unless another was started
@@ -42,7 +40,6 @@ class ReplayPlan:
     groups: Mapping[str, int]  # of these
     held: int  # on hold: they stay dead
     skipped: tuple[tuple[str, str], ...]  # words that selected nothing, and why, for example already gone
-    cap: int = CAP
 
     @property
     def count(self) -> int:
@@ -51,7 +48,7 @@ class ReplayPlan:
     @property
     def over_cap(self) -> bool:
         """Whether the number must be confirmed."""
-        return self.count > self.cap
+        return self.count > CAP
 
     @property
     def seconds(self) -> float:
@@ -70,18 +67,13 @@ class ReplayPlan:
             "on_hold": self.held,
             "skipped": [{"what": word[:128], "skip_reason": why} for word, why in self.skipped],
             "groups": dict(self.groups),
-            "cap": self.cap,
+            "cap": CAP,
             "over_cap": self.over_cap,
             "expected_s": round(self.seconds, 1),
             "marks": self.marks,
             "accounts": [
-                {
-                    "account": share.account,
-                    "count": len(share.letters),
-                    "rate": share.rate,
-                    "gate": share.gate,
-                    "due_before": share.due_before,
-                }
+                {"count": len(share.letters)}
+                | {name: getattr(share, name) for name in ("account", "rate", "gate", "due_before")}
                 for share in self.shares
             ],
         }
@@ -133,25 +125,30 @@ class ReplayProgress:
         for share in self.shares:
             groups.update(share.groups)
         counts = ("total", "left", "fed", "deleted", "gone", "dead", "cancelled", "back", "open", "held", "ahead")
+        first, not_fed, calls = self.first, ("moved", "newer", "on_hold"), ("ok", "failed", "aside")
         return {
             "replay": self.replay,
             "state": self.state.value,
-            "stage": self.first.stage.value,
-            "what": self.first.what,
-            "reason": self.first.why,
-            "by": self.first.by,
-            "started": rfc3339(self.first.started),
+            "stage": first.stage.value,
+            "what": first.what,
+            "reason": first.why,
+            "by": first.by,
+            "started": rfc3339(first.started),
             "finished_at": rfc3339(self.ended_at),
             "finished_reason": self.end_why,
             "finished_by": next((share.end_by for share in self.shares if share.end_by), None),
-            **{name: self.count(name) for name in counts},
-            "not_fed": {name: self.count(name) for name in ("moved", "newer", "on_hold")},
-            "first_word": {name: self.count(name) for name in ("ok", "failed", "aside")},
+            **self.counts(*counts),
+            "not_fed": self.counts(*not_fed),
+            "first_word": self.counts(*calls),
             "waits": list(self.waits),
             "expected_s": None if self.expected_s is None else round(self.expected_s, 1),
             "groups": dict(groups),
             "accounts": [share.account for share in self.shares],
         }
+
+    def counts(self, *names: str) -> dict[str, int]:
+        """Several of them."""
+        return {name: self.count(name) for name in names}
 
 
 # -- planning and starting -------------------------------------------------------------------------------------------
@@ -175,27 +172,21 @@ def plan(app: AppContext, selection: Selection) -> ReplayPlan:
     return ReplayPlan(selection.what, tuple(shares), dict(groups.most_common()), held, selection.skipped)
 
 
-def start(app: AppContext, plan: ReplayPlan, *, by: str | None, why: str, most: int | None = None) -> str:
-    """Start it; the workers run it. Returns its id. Raises `RefusedBySafetyRule` above the cap.
-
-    most: the allowed number, if it is above the cap.
-    """
-    check_reason(why), check_opaque(by, "by")
+def start(app: AppContext, plan: ReplayPlan, approval: Approval) -> str:
+    """Start it; the workers run it. Returns its id. Raises `RefusedBySafetyRule` unless it is confirmed."""
     if not plan.count:
-        raise UsageError("nothing to replay: no matching dead letter that is not on hold (see `eraser dead groups`)")
-    if plan.count > (plan.cap if most is None else most):
-        allowed = f"more than {plan.cap} must be confirmed" if most is None else f"{most:,} were allowed"
-        raise RefusedBySafetyRule("max", f"{plan.count:,} dead letters, and {allowed}. Nothing was done")
+        raise EraserError("nothing was done: all of them are on hold. See: eraser hold list")
+    approval.check(plan.count, "dead letter")
     check_homes(app, (letter for share in plan.shares for letter in share.letters))
     replay = f"replay-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     for share in plan.shares:
         Replays(app.ledger(share.account)).snapshot(replay, (letter.ref for letter in share.letters))
-    action = AuditAction(of=plan.what[:NAMED] or None, cap=most if plan.over_cap else None)
+    action = approval.action(plan.what, count=plan.count)
     terms = {
         share.account: Replays.terms(
             replay,
-            why=why,
-            by=by,
+            why=approval.reason,
+            by=approval.by,
             what=plan.what,
             groups=dict(Counter(group_of(letter) for letter in share.letters)),
             mark=share.mark,
@@ -252,18 +243,17 @@ def current(app: AppContext, now: float) -> tuple[ReplayProgress, ...]:
     return tuple(look(app, replay) for replay in found)
 
 
-def cancel(app: AppContext, replay: str, *, by: str | None, why: str) -> ReplayProgress:
+def cancel(app: AppContext, replay: str, approval: Approval) -> ReplayProgress:
     """Stop a replay; deletions that were not called yet become dead letters again. Raises `HasEnded` and
     `UsageError`.
     """
-    check_reason(why), check_opaque(by, "by")
-    seen = look(app, replay)
-    if seen.ended:
-        raise HasEnded(f"replay {replay} has ended: it is {seen.state.value}; nothing was changed")
-    action = AuditAction(of=seen.first.what[:NAMED] or None)
-    for share in seen.shares:
+    progress = look(app, replay)
+    if progress.ended:
+        raise HasEnded(f"replay {replay} has ended: it is {progress.state.value}; nothing was changed")
+    action = approval.action(progress.first.what)
+    for share in progress.shares:
         replays = Replays(app.ledger(share.account))
-        replays.cancel(replay, why=why, by=by, action=action)
+        replays.cancel(replay, why=approval.reason, by=approval.by, action=action)
         while replays.revert_unstarted(replay):
             pass
     return look(app, replay)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from worker.ledger.replays import ReplayStage, ReplayState
-from worker.services.replay import ReplayProgress
+from worker.replay.plan import Share
+from worker.services.act import CAP, Approval, Plan
+from worker.services.labels import GATES, count
+from worker.services.replay import ReplayPlan, ReplayProgress
 from worker.services.times import span
 
 STAGES = {
@@ -20,6 +23,35 @@ STATES = {
     ReplayState.STOPPED: "stopped by itself",
     ReplayState.CANCELLED: "cancelled by an operator",
 }
+
+
+def plan(planned: ReplayPlan, approval: Approval) -> Plan:
+    """The plan in words."""
+    several = len(planned.shares) > 1
+    excluded = ", ".join(f"{mark:,} of {name}" if several else f"{mark:,}" for name, mark in planned.marks.items())
+    groups = ", from all groups in turn" if len(planned.groups) > 1 else ""  # one that still fails stops the others too
+    remarks = [f"skipped: {word}: {why}" for word, why in planned.skipped]
+    remarks += [_share(share) for share in planned.shares]
+    remarks += [
+        f"one dead letter{' of each account' if several else ''} first, then ten{groups}; then the rest. "
+        "It stops by itself if they fail again",
+        f"excludes failures after #{excluded}",
+    ]
+    if planned.over_cap and approval.most is None:
+        remarks.append(f"more than {CAP}: confirm the number with --max")
+    on_hold = {"on hold: they stay dead (eraser hold list)": planned.held} if planned.held else {}
+    title = f"replay {count(planned.count, 'dead letter')}: {planned.what}"
+    return Plan(title, {**planned.groups, **on_hold}, remarks, planned.as_json())
+
+
+def _share(share: Share) -> str:
+    takes = span(share.seconds) if share.seconds < 1 else f"about {span(share.seconds)}"
+    text = f"account {share.account}: {len(share.letters):,} at {share.rate:g}/s, {takes}"
+    if share.due_before:
+        text += f", behind {share.due_before:,} that are due already"
+    if share.gate not in ("ok", "clock"):
+        text += f"; the gate is {GATES.get(share.gate, share.gate)}, so they wait until it opens"
+    return text
 
 
 def line(seen: ReplayProgress) -> str:

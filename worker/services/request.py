@@ -10,18 +10,18 @@ from typing import Any
 
 from worker.config.durations import LONGEST, format_duration
 from worker.execution.app_context import AppContext
-from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.audit_actions import ActionName
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.types import Accepted, DeletionRequest
-from worker.model.errors import RefusedBySafetyRule, UnknownProject, UsageError
+from worker.model.errors import UnknownProject, UsageError
 from worker.model.ids import check_opaque, check_reason, why_bad_id
 from worker.model.states import Lane
 from worker.model.target import Target, target_json
+from worker.services.act import CAP, Approval
 from worker.services.times import parse_span, parse_time
 
 Notify = Callable[[str, str], None]  # account, wake-up
 
-CAP = 100  # ids without a confirmation
 RENAMED = {"again": "force"}  # old name of an argument -> new name
 TOLD = 3  # projects that an error lists
 SOON_S = 60.0  # a start that is further in the past is a typing error
@@ -195,21 +195,13 @@ def submit(
             yield Requested(job_id, None, bad[job_id]) if job_id in bad else Requested(job_id, next(accepted))
 
 
-def check_count(count: int, most: int | None) -> None:
-    """Refuse more ids than were confirmed. Raises `RefusedBySafetyRule`; then nothing was recorded."""
-    allowed = CAP if most is None else most
-    if count > allowed:
-        why = f"--max allows {allowed:,}" if most is not None else f"more than {CAP} must be confirmed"
-        raise RefusedBySafetyRule(
-            "max", f"{count:,} ids, and {why}. Nothing was recorded. If you mean all of them, add: --max {count}"
-        )
-
-
-def told_of_cap(terms: DeletionRequest, count: int, most: int | None) -> DeletionRequest:
-    """The same request; if --max allowed more than the cap, with a note for the audit."""
-    if most is None or count <= CAP:
+def with_cap(terms: DeletionRequest, count: int, approval: Approval) -> DeletionRequest:
+    """The same request; if --max allowed more than the cap, with a note for the audit. Raises `RefusedBySafetyRule`."""
+    undone = f"Nothing was recorded. If you mean all of them, add: --max {count}"
+    approval.check(count, "id", undone=undone)
+    if count <= CAP:
         return terms
-    action = AuditAction(cap=most).named(ActionName.CAP_LIFTED, by=terms.by, why=terms.why, run=terms.run)
+    action = approval.action(count=count).named(ActionName.CAP_LIFTED, by=terms.by, why=terms.why, run=terms.run)
     return replace(terms, action=action)
 
 

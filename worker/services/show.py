@@ -50,7 +50,7 @@ _STEPS = {
     State.HELD: (Step.RELEASE,),
     State.CANCELLED: (Step.REQUEST,),
 }
-_COMMANDS = {
+COMMANDS = {
     Step.REPLAY: "eraser dead replay {job} --reason TICKET",
     Step.DISCARD: "eraser dead discard {job} --reason TICKET",
     Step.RESTORE: "eraser dead restore {job} --reason TICKET",
@@ -165,7 +165,7 @@ def next_steps(d: Deletion) -> Iterator[str]:
     """The same as commands."""
     job = f"{d.ref.name} --project {d.ref.project_id}"
     for step in steps(d):
-        yield _COMMANDS[step].format(job=job)
+        yield COMMANDS[step].format(job=job)
     if d.state is State.HELD:
         yield "eraser hold list"
 

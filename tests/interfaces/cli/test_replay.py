@@ -24,6 +24,7 @@ from worker.model.target import Target
 from worker.replay.job import step
 from worker.services import dead_letters
 from worker.services import replay as replay_service
+from worker.services.act import Approval
 
 PROGRESS = {
     *("replay", "state", "stage", "what", "reason", "by", "started", "finished_at", "finished_reason", "finished_by"),
@@ -205,7 +206,7 @@ def killed_at(line: int, undertaker: Undertaker, house: dict[str, str]) -> bool:
             app = AppContext.load({"ERASER_REDIS_URL": undertaker.url, **house})
             plan = replay_service.plan(app, dead_letters.choose(app, [], every=True))
             sys.settrace(trace)
-            replay_service.start(app, plan, by=None, why="T-1")
+            replay_service.start(app, plan, Approval(reason="T-1"))
             code = 0
         finally:
             os._exit(code)

@@ -21,10 +21,11 @@ from worker.interfaces.web.bounded_pool import Busy
 from worker.interfaces.web.problem_details import Problem
 from worker.ledger.types import DeletionRequest
 from worker.model.errors import EraserError
-from worker.model.target import Target, target_json
+from worker.model.target import Target
 from worker.services import cancel as cancel_service
 from worker.services import receipts, show
 from worker.services import request as request_service
+from worker.services.act import Approval
 from worker.services.request import Requested
 from worker.services.times import parse_span
 
@@ -83,29 +84,16 @@ async def cancel(request: Request) -> Response:
     """
     api, project = api_state(request), request.path_params["project_id"]
     token = api.admit(request, Scope.OPERATE, project)
-    job_id, reason = (
-        request_service.checked(api.app, request.path_params["job_id"]),
-        request.query_params.get("reason"),
-    )
-    if not reason:
+    job_id = request_service.checked(api.app, request.path_params["job_id"])
+    approval = Approval(by=token.name, reason=request.query_params.get("reason") or None)
+    if approval.reason is None:
         raise Problem(422, "invalid", "reason: say why, with a ticket number: ?reason=TICKET-4711")
-
-    def action() -> cancel_service.Cancelled:
-        return next(iter(cancel_service.cancel(api.app, project, [job_id], reason=reason, by=token.name)))
-
-    done = await api.in_thread(action)
+    done = await api.in_thread(lambda: next(cancel_service.cancel(api.app, project, [job_id], approval)))
     if done.result == "unknown":
         raise show.UnknownJob(done.text)
     if done.result in _TOO_LATE:
         raise Problem(409, "too-late", done.text, result=done.result)
-    fields = {
-        "project_id": project,
-        **target_json(job_id),
-        "result": done.result,
-        "done": done.done,
-        "detail": done.text,
-    }
-    return _json(fields, 200 if done.done else 202)
+    return _json(done.as_json(), 200 if done.done else 202)
 
 
 async def _record_once(

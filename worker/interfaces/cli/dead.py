@@ -11,8 +11,7 @@ from typing import Any
 import click
 
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.dead_actions import discard, restore
-from worker.interfaces.cli.dead_replay import replay
+from worker.interfaces.cli.dead_actions import discard, replay, restore
 from worker.interfaces.cli.filters import filter_of, filter_options
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import facts, json_line, json_option, note, say, table

@@ -1,201 +1,175 @@
-"""`eraser dead discard` and `restore`: a single named job at once, many after a plan."""
+"""`eraser dead replay`, `discard` and `restore`: a single named job at once, many after a plan."""
 
 from __future__ import annotations
 
-import shlex
 import sys
-from collections import Counter
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import replace as with_fields
+from typing import Any, NoReturn
 
 import click
-from click.core import ParameterSource
 
+from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.filters import as_typed, filter_of, filter_options
-from worker.interfaces.cli.printing import by_option, json_line, json_option, note, reason_option, say, sum_up
-from worker.model.ids import check_opaque, check_reason
-from worker.model.states import State
-from worker.model.target import target_json
-from worker.services import dead_letter_actions, dead_letters, labels
-from worker.services.dead_letter_actions import Done
-from worker.services.dead_letters import Selection, group_of
-from worker.services.request import CAP
+from worker.interfaces.cli.acting import acting, max_option, show, typed, yes_option
+from worker.interfaces.cli.filters import filter_of, filter_options
+from worker.interfaces.cli.printing import F, json_line, note, say, sum_up
+from worker.interfaces.cli.replay_progress import exit_code, follow, tell_end
+from worker.model.errors import UsageError
+from worker.model.target import Target
+from worker.services import dead_letter_actions, dead_letters, replay_labels
+from worker.services import replay as replay_service
+from worker.services.act import Approval, Outcome
+from worker.services.dead_letter_actions import Verb
+from worker.services.dead_letters import Selection
+from worker.services.labels import count
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-DONE = {State.PENDING: "replayed", State.DISCARDED: "discarded", State.DEAD: "restored"}
-TOLD = 10
+LISTED = 10
+_limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N, to try first.")
 
 
-def move_options(*, reason: bool) -> Callable[[F], F]:
-    """The options of discard, restore and replay."""
-
-    def decorate(command: F) -> F:
-        for option in (
-            json_option,
-            click.option("--yes", is_flag=True, help="Execute the plan."),
-            click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirm more than 100."),
-            click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N, to try first."),
-            by_option,
-            reason_option(required=reason),
-            filter_options,
-            click.option("--all", "every", is_flag=True, help="All of them."),
-            click.argument("what", nargs=-1, metavar="[JOB_ID|GROUP]..."),
-        ):
-            command = option(command)
-        return command
-
-    return decorate
+def _selecting(command: F) -> F:
+    """Which dead letters: by job, group or filter, or all."""
+    command = click.option("--all", "every", is_flag=True, help="All of them.")(filter_options(command))
+    return click.argument("what", nargs=-1, metavar="[JOB_ID|GROUP]...")(command)
 
 
 @click.command()
-@move_options(reason=True)
-def discard(what: tuple[str, ...], **fields: Any) -> None:
+@_selecting
+@acting(_limit, max_option, yes_option)
+def discard(what: tuple[str, ...], approval: Approval, as_json: bool, **fields: Any) -> None:
     """Give up on dead letters. `restore` undoes it within 30 days.
 
     \b
     eraser dead discard 0f3a61c2 --reason "deleted by hand, TICKET-4711"
     """
-    _run("discard", what, fields)
+    _run(Verb.DISCARD, what, approval, fields, as_json=as_json)
 
 
 @click.command()
-@move_options(reason=False)
-def restore(what: tuple[str, ...], **fields: Any) -> None:
+@_selecting
+@acting(_limit, max_option, yes_option, reason=False)
+def restore(what: tuple[str, ...], approval: Approval, as_json: bool, **fields: Any) -> None:
     """Restore discarded dead letters, within 30 days.
 
     \b
     eraser dead restore 0f3a61c2
     """
-    _run("restore", what, fields)
+    _run(Verb.RESTORE, what, approval, fields, as_json=as_json)
 
 
-def _run(verb: str, what: tuple[str, ...], said: dict[str, Any]) -> None:
-    """Select, show the plan, ask for a missing confirmation, do it, report."""
-    check_reason(said["reason"]), check_opaque(said["by"], "by")
-    app = startup.enter(startup.load())
+@click.command()
+@_selecting
+@acting(_limit, max_option, yes_option)
+@click.option(
+    "--snapshot", metavar="N", multiple=True, help="Only failures that the plan included; the plan prints the number."
+)
+@click.option("--no-wait", is_flag=True, help="Start the replay and return at once (exit 5).")
+def replay(what: tuple[str, ...], approval: Approval, as_json: bool, no_wait: bool, **fields: Any) -> None:
+    """Replay dead letters, each with a full budget of attempts and a new deadline.
+
+    Up to ten named jobs are replayed at once, before bulk work. For groups and for more it prints a plan; with --yes
+    workers run the replay: one dead letter, then ten, then the rest at the account's rate. It stops by itself
+    if they fail again.
+
+    \b
+    eraser dead replay 0f3a61c2 --reason TICKET-4711
+    eraser dead replay server_error-500 --reason "incident over" --yes --max 1378
+    eraser dead replay --cause server_error --since 24h --reason TICKET-4711
+    """
+    app, selection = _selected(Verb.REPLAY, what, fields, as_json=as_json)
+    if selection.few:
+        _end(Verb.REPLAY, selection, _carry_out(app, Verb.REPLAY, selection, approval), as_json=as_json)
+    plan = replay_service.plan(app, selection)
+    show(replay_labels.plan(plan, approval), approval, as_json=as_json)
+    again = [typed(click.get_current_context(), "snapshot", "no_wait")]
+    again += [f"--snapshot {f'{name}=' if len(plan.marks) > 1 else ''}{mark}" for name, mark in plan.marks.items()]
+    started = replay_service.start(app, plan, with_fields(approval, again=" ".join(again)))
+    if not as_json:
+        say(f"Started {started}; it continues without this command.")
+    progress = replay_service.look(app, started) if no_wait else follow(app, started, quiet=as_json)
+    json_line(progress.as_json()) if as_json else tell_end(progress)
+    sys.exit(exit_code(progress))
+
+
+def _run(verb: Verb, what: tuple[str, ...], approval: Approval, fields: dict[str, Any], *, as_json: bool) -> NoReturn:
+    app, selection = _selected(verb, what, fields, as_json=as_json)
+    if not selection.at_once:
+        show(dead_letter_actions.plan(verb, selection), approval, as_json=as_json)
+    _end(verb, selection, _carry_out(app, verb, selection, approval), as_json=as_json)
+
+
+def _carry_out(app: AppContext, verb: Verb, selection: Selection, approval: Approval) -> Sequence[Outcome]:
+    return dead_letter_actions.carry_out(app, verb, selection, approval, startup.notify)
+
+
+def _selected(
+    verb: Verb, what: tuple[str, ...], fields: dict[str, Any], *, as_json: bool
+) -> tuple[AppContext, Selection]:
+    """The selected dead letters; if there are none, the command ends."""
+    app = startup.enter(startup.load(), rings=verb is Verb.REPLAY)
     selection = dead_letters.choose(
         app,
         what,
-        every=said["every"],
-        wanted=filter_of(app, said),
-        state=State.DISCARDED if verb == "restore" else State.DEAD,
-        limit=said["limit"],
+        every=fields["every"],
+        wanted=filter_of(app, fields),
+        state=verb.source,
+        limit=fields["limit"],
+        snapshot=_marks(app, fields.get("snapshot", ())),
     )
-    if not selection.letters:
-        tell_nothing(selection, "discarded" if verb == "restore" else "dead", as_json=said["as_json"])
-        sys.exit(1 if selection.skipped else 0)
-    if not selection.at_once:
-        if not said["as_json"]:
-            _tell_plan(verb, selection)
-        elif not said["yes"]:
-            json_line(_plan_json(verb, selection))
-        dead_letter_actions.check_confirmed(
-            len(selection.letters), said["most"], yes=said["yes"], again=typed(verb, what, said)
-        )
-    action = dead_letter_actions.action_of(selection, said["most"])
-    move = dead_letter_actions.discard if verb == "discard" else dead_letter_actions.restore
-    done = move(app, selection, reason=said["reason"], by=said["by"], action=action)
-    wanted = State.DISCARDED if verb == "discard" else State.DEAD
-    tell_done(wanted, selection, done, as_json=said["as_json"])
-    sys.exit(1 if selection.skipped or done.others else 0)
+    if selection.letters:
+        return app, selection
+    _tell_skipped(dead_letter_actions.skipped(selection), as_json=as_json)
+    if not as_json:
+        say(f"Nothing was done: no {verb.source} deletion matches. See: eraser dead groups")
+    sys.exit(1 if selection.skipped else 0)
 
 
-def typed(verb: str, what: tuple[str, ...], said: dict[str, Any]) -> str:
-    """The command so far, without its confirmation."""
-    again = ["eraser", "dead", verb, *what, *(["--all"] if said["every"] else []), *as_typed(said)]
-    source = click.get_current_context().get_parameter_source
-    for name in ("limit", "reason", "by"):
-        if said[name] is not None and source(name) is ParameterSource.COMMANDLINE:
-            again += [f"--{name}", str(said[name])]
-    return shlex.join(again)
+def _marks(app: AppContext, words: tuple[str, ...]) -> dict[str, int] | None:
+    """`--snapshot 1413`, or `--snapshot ACCOUNT=1413` once for each."""
+    marks: dict[str, int] = {}
+    for word in words:
+        account, _, number = word.rpartition("=")
+        accounts = [account] if account else list(app.settings.accounts)
+        if not number.isdigit() or any(name not in app.settings.accounts for name in accounts):
+            raise UsageError(f"--snapshot: expected the plan's number, or ACCOUNT=NUMBER; found {word[:80]!r}")
+        marks |= dict.fromkeys(accounts, int(number))
+    return marks or None
 
 
-def _groups(selection: Selection) -> dict[str, int]:
-    return dict(Counter(group_of(letter) for letter in selection.letters).most_common())
-
-
-def _plan_json(verb: str, selection: Selection) -> dict[str, Any]:
-    """The fields that it shares with a replay's plan."""
-    number = len(selection.letters)
-    return {
-        "what": selection.what,
-        f"will_be_{verb.removesuffix('e')}ed": number,
-        "skipped": [{"what": word[:128], "skip_reason": why} for word, why in selection.skipped],
-        "groups": _groups(selection),
-        "cap": CAP,
-        "over_cap": number > CAP,
-    }
-
-
-def _tell_plan(verb: str, selection: Selection) -> None:
-    say(f"PLAN  {verb} {labels.count(len(selection.letters), 'dead letter')}", style="bold")
-    for group, number in _groups(selection).items():
-        say(f"{number:11,}  {group}")
-    for word, why in selection.skipped:
-        say(f"      skipped: {word}: {why}")
-    if verb == "discard":
-        say("      nothing more is sent for them; `eraser dead restore` undoes it within 30 days")
-
-
-def tell_nothing(selection: Selection, kind: str, *, as_json: bool) -> None:
-    """No dead letter was selected."""
-    if as_json:
-        _json_skipped(selection)
-        return
-    for word, why in selection.skipped:
-        note(f"{word}: {why}")
-    say(f"Nothing was done: no {kind} deletion matches. See: eraser dead groups")
-
-
-def tell_done(wanted: State, selection: Selection, done: Done, *, as_json: bool) -> None:
+def _end(verb: Verb, selection: Selection, found: Sequence[Outcome], *, as_json: bool) -> NoReturn:
     """The result of each, and the next command."""
+    letters, skipped = found[: len(selection.letters)], found[len(selection.letters) :]
+    others = [one for one in letters if not one.done]
+    done = len(letters) - len(others)
     if as_json:
-        became = dict(done.others)
-        for letter in selection.letters:
-            state = became.get(letter.ref, wanted.value)
-            json_line(_result(letter.ref.name, letter.ref.project_id, state, done=letter.ref not in became))
-        _json_skipped(selection)
-    what = f"{labels.count(done.done, 'dead letter')} {DONE[wanted]}." if done.done else f"Nothing was {DONE[wanted]}."
-    sum_up(what, as_json=as_json)
-    if as_json:
-        return
-    for ref, state in done.others[:TOLD]:
-        say(f"  {ref.name}: {_OTHERS.get(state, f'it is {state} by now')}")
-    if len(done.others) > TOLD:
-        say(f"  … and {len(done.others) - TOLD:,} more in another state")
-    if selection.named:
-        for word, why in selection.skipped:
-            note(f"{word}: {why}")
-    if not done.done:
-        return
-    first = selection.letters[0].ref
-    match wanted:
-        case State.PENDING if done.done > 1:
-            say("Next: eraser status --watch")
-        case State.PENDING:
-            say(f"Next: eraser show {first.name} --project {first.project_id}")
-        case State.DISCARDED:
-            say(f"To restore {'it' if done.done == 1 else 'one'} within 30 days: eraser dead restore {first.name}")
-        case _:
-            say("Next: eraser dead groups")
+        for one in letters:
+            json_line(one.as_json())
+        _tell_skipped(skipped, as_json=True)
+    sum_up(f"{count(done, 'dead letter')} {verb.done}." if done else f"Nothing was {verb.done}.", as_json=as_json)
+    if not as_json:
+        for one in others[:LISTED]:
+            say(f"  {one.target.name}: {one.text}")
+        if len(others) > LISTED:
+            say(f"  … and {len(others) - LISTED:,} more in another state")
+        if selection.named:
+            _tell_skipped(skipped, as_json=False)
+        if done:
+            say(_next(verb, letters[0].target, done))
+    sys.exit(0 if done == len(found) else 1)
 
 
-def _json_skipped(selection: Selection) -> None:
-    for word, why in selection.skipped:
-        json_line(_result(word[:128], None, None, done=False, error=why))
+def _next(verb: Verb, first: Target, done: int) -> str:
+    match verb:
+        case Verb.REPLAY if done > 1:
+            return "Next: eraser status --watch"
+        case Verb.REPLAY:
+            return f"Next: eraser show {first.name} --project {first.project_id}"
+        case Verb.DISCARD:
+            return f"To restore {'it' if done == 1 else 'one'} within 30 days: eraser dead restore {first.name}"
+    return "Next: eraser dead groups"
 
 
-def _result(
-    job_id: str, project_id: str | None, state: str | None, *, done: bool, error: str | None = None
-) -> dict[str, Any]:
-    error = error or (None if done else _OTHERS.get(state or "", f"it is {state} by now"))
-    return {"project_id": project_id, **target_json(job_id), "state": state, "done": done, "error": error}
-
-
-_OTHERS = {
-    "too_late": "it was discarded more than 30 days ago; request it again: eraser request",
-    "unknown": "nothing is known of it",
-    "newer": "it failed again after the plan: look at it again",
-}
+def _tell_skipped(skipped: Sequence[Outcome], *, as_json: bool) -> None:
+    for one in skipped:
+        json_line(one.as_json()) if as_json else note(f"{one.target.name}: {one.text}")

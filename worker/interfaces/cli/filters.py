@@ -20,10 +20,10 @@ _NAMES = ("cause", "code", "lane", "run", "project", "job")
 def filter_options(command: F) -> F:
     """`--cause`, `--code`, `--lane`, `--run`, `--since`, `--until`, `--job`, `--project`."""
     for option in (
-        click.option("--project", metavar="P", help="Only jobs of this project."),
-        click.option("--job", metavar="PREFIX", help="Only job ids with this prefix."),
         click.option("--until", metavar="1h|TIME", help="Only those that died before this."),
         click.option("--since", metavar="24h|TIME", help="Only those that died after this."),
+        click.option("--project", metavar="P", help="Only jobs of this project."),
+        click.option("--job", metavar="PREFIX", help="Only job ids with this prefix."),
         click.option("--run", metavar="R", help="Only jobs that this run requested or this replay replayed."),
         click.option("--lane", type=click.Choice([lane.value for lane in Lane]), help="Only this lane."),
         click.option("--code", metavar="C", help="Only this error code, such as MSS.00000004."),
@@ -33,14 +33,8 @@ def filter_options(command: F) -> F:
     return command
 
 
-def filter_of(app: AppContext, said: dict[str, Any]) -> DeadLetterFilter:
+def filter_of(app: AppContext, fields: dict[str, Any]) -> DeadLetterFilter:
     """The filter from the options. Raises `UsageError` for an invalid time."""
     now = app.redis_ms()
-    since, until = (parse_past(said[name], f"--{name}", now) if said[name] else None for name in ("since", "until"))
-    return DeadLetterFilter(**{name: said[name] or None for name in _NAMES}, since=since, until=until)
-
-
-def as_typed(said: dict[str, Any]) -> list[str]:
-    """The same options again, for the next command."""
-    names = [name for name in (*_NAMES, "since", "until") if said.get(name)]
-    return [word for name in names for word in (f"--{name}", str(said[name]))]
+    since, until = (parse_past(fields[name], f"--{name}", now) if fields[name] else None for name in ("since", "until"))
+    return DeadLetterFilter(**{name: fields[name] or None for name in _NAMES}, since=since, until=until)

@@ -7,24 +7,21 @@ from collections.abc import Iterable
 import click
 
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.printing import F, by_option, json_line, json_option, reason_option, say
+from worker.interfaces.cli.acting import acting
+from worker.interfaces.cli.printing import json_line, say
 from worker.services import labels
 from worker.services import pause as pause_service
+from worker.services.act import Approval
 
 _account = click.option("--account", metavar="A", help="Which account; needed where there are several.")
 _all = click.option("--all", "every", is_flag=True, help="Every account.")
 
 
-def _of_accounts(command: F) -> F:
-    """Which accounts, why and by whom."""
-    for option in (json_option, by_option, reason_option(required=True), _all, _account):
-        command = option(command)
-    return command
-
-
 @click.command()
-@_of_accounts
-def pause(account: str | None, every: bool, reason: str, by: str | None, as_json: bool) -> None:
+@_account
+@_all
+@acting()
+def pause(account: str | None, every: bool, approval: Approval, as_json: bool) -> None:
     """Stop all calls of an account. Requests are still recorded; a call in progress is finished.
 
     \b
@@ -33,12 +30,14 @@ def pause(account: str | None, every: bool, reason: str, by: str | None, as_json
     app = startup.load()
     accounts = pause_service.accounts_meant(app, account, every=every, command="pause --reason R")
     several = len(app.settings.accounts) > 1
-    _tell(pause_service.pause(startup.enter(app), accounts, reason=reason, by=by), as_json=as_json, several=several)
+    _tell(pause_service.pause(startup.enter(app), accounts, approval), as_json=as_json, several=several)
 
 
 @click.command()
-@_of_accounts
-def resume(account: str | None, every: bool, reason: str, by: str | None, as_json: bool) -> None:
+@_account
+@_all
+@acting()
+def resume(account: str | None, every: bool, approval: Approval, as_json: bool) -> None:
     """Allow calls again, after a pause or before a closed gate retries by itself. The first call is a probe.
 
     \b
@@ -46,7 +45,7 @@ def resume(account: str | None, every: bool, reason: str, by: str | None, as_jso
     """
     app = startup.load()
     accounts = pause_service.accounts_meant(app, account, every=every, command="resume --reason R")
-    switched = pause_service.resume(startup.enter(app, rings=True), accounts, startup.notify, reason=reason, by=by)
+    switched = pause_service.resume(startup.enter(app, rings=True), accounts, approval, startup.notify)
     _tell(switched, as_json=as_json, several=len(app.settings.accounts) > 1)
 
 

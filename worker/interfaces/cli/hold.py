@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 import click
 
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
+from worker.interfaces.cli.acting import acting, end
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import (
-    allow_project_option,
-    by_option,
-    json_line,
-    json_option,
-    note,
-    reason_option,
-    say,
-    sum_up,
-    table,
-)
-from worker.model.errors import UsageError
+from worker.interfaces.cli.printing import allow_project_option, json_line, json_option, note, say, table
+from worker.ledger.audit_actions import ActionName
 from worker.services import hold as hold_service
 from worker.services import id_lines, request
-from worker.services.hold import HoldResult
+from worker.services.act import Approval, Outcome
 from worker.services.labels import count
-from worker.services.times import absolute, parse_day_or_time, relative
+from worker.services.pause import check_account
+from worker.services.times import absolute, relative
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-TOLD = 20  # up to this many jobs are listed one by one; of more only those that are not on hold
 _project = click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
 _account = click.option("--account", metavar="A", help="Only this account's list. [an app user: all of them]")
 _until = click.option("--until", metavar="DATE", help="When the hold ends: 2027-01-31 (UTC), or a time with its zone.")
@@ -49,11 +38,8 @@ def hold() -> None:
 @_project
 @allow_project_option
 @_account
-@reason_option(required=True)
-@_by
-@_until
-@json_option
-def add(job_ids: tuple[str, ...], app_user: str | None, as_json: bool, **fields: Any) -> None:
+@acting(_until, by=_by)
+def add(job_ids: tuple[str, ...], app_user: str | None, approval: Approval, as_json: bool, **fields: Any) -> None:
     """Put jobs, or an app user's jobs, on hold. Exit 1 if it may be too late for one; each line says why.
 
     \b
@@ -62,20 +48,12 @@ def add(job_ids: tuple[str, ...], app_user: str | None, as_json: bool, **fields:
     """
     hold_service.check_meant(job_ids, app_user)
     app = startup.load()
-    hold_service.check_said(fields["reason"], fields["by"])
-    until_ms = parse_day_or_time(fields["until"], "--until") if fields["until"] else None
-    allow = fields["allow_project"]
-    project = request.known_project(app, fields["project"], allow=allow) if job_ids else ""
-    _refuse_past(startup.enter(app), until_ms, fields["until"])
-    if app_user:
-        accounts = _accounts(app, fields["account"])
-        hold_service.add_user(
-            app, fields["account"], app_user, reason=fields["reason"], by=fields["by"], until_ms=until_ms
-        )
-        _tell_user("held", accounts, None, as_json=as_json)
-        return
-    told = hold_service.add(app, project, job_ids, reason=fields["reason"], by=fields["by"], until_ms=until_ms)
-    _tell(told, "on hold", as_json=as_json)
+    if app_user is None:
+        end(_added(app, job_ids, approval, ActionName.HELD, **fields), "job", "on hold", as_json=as_json)
+    startup.enter(app)
+    until_ms, accounts = hold_service.end_of(app, fields["until"], "--until"), _accounts(app, fields["account"])
+    hold_service.add_user(app, fields["account"], app_user, approval, until_ms=until_ms)
+    _tell_user("held", accounts, None, as_json=as_json)
 
 
 @hold.command()
@@ -83,10 +61,8 @@ def add(job_ids: tuple[str, ...], app_user: str | None, as_json: bool, **fields:
 @click.option("--app-user", metavar="U", help="The hold of this app user.")
 @_project
 @_account
-@reason_option(required=False)
-@by_option
-@json_option
-def remove(job_ids: tuple[str, ...], app_user: str | None, as_json: bool, **fields: Any) -> None:
+@acting(reason=False)
+def remove(job_ids: tuple[str, ...], app_user: str | None, approval: Approval, as_json: bool, **fields: Any) -> None:
     """Remove holds. Held deletions continue, with the time they had left.
 
     \b
@@ -98,15 +74,13 @@ def remove(job_ids: tuple[str, ...], app_user: str | None, as_json: bool, **fiel
     startup.enter(app)
     if app_user:
         accounts = _accounts(app, fields["account"])
-        there, freed = hold_service.remove_user(
-            app, fields["account"], app_user, reason=fields["reason"], by=fields["by"]
-        )
-        _note_reason(fields["reason"], done=there)
+        there, freed = hold_service.remove_user(app, fields["account"], app_user, approval)
+        _note_reason(approval, done=there)
         _tell_user("removed" if there else "not_held", accounts, freed, as_json=as_json)
         sys.exit(0 if there else 1)
-    told = hold_service.remove(app, project, job_ids, reason=fields["reason"], by=fields["by"])
-    _note_reason(fields["reason"], done=any(one.done for one in told))
-    _tell(told, "no longer on hold", as_json=as_json)
+    found = hold_service.remove(app, project, job_ids, approval)
+    _note_reason(approval, done=any(one.done for one in found))
+    end(found, "job", "no longer on hold", as_json=as_json)
 
 
 @hold.command(name="list", cls=Reading)
@@ -147,61 +121,37 @@ def list_(as_json: bool) -> None:
 @click.argument("file", metavar="FILE|-")
 @_project
 @allow_project_option
-@reason_option(required=True)
-@_by
-@_until
-@json_option
-def import_(file: str, as_json: bool, **fields: Any) -> None:
+@acting(_until, by=_by)
+def import_(file: str, approval: Approval, as_json: bool, **fields: Any) -> None:
     """Put every job of a file on hold: one id per line, # starts a comment. No cap: a hold stops calls.
 
     \b
     eraser hold import case-12.txt --reason CASE-12 --by legal-3
     """
-    app = startup.load()
-    hold_service.check_said(fields["reason"], fields["by"])
-    project = request.known_project(app, fields["project"], allow=fields["allow_project"])
-    until_ms = parse_day_or_time(fields["until"], "--until") if fields["until"] else None
     with id_lines.opened(file, sys.stdin.buffer) as lines:
-        _refuse_past(startup.enter(app), until_ms, fields["until"])
-        told = hold_service.add(
-            app, project, lines, reason=fields["reason"], by=fields["by"], until_ms=until_ms, imported=True
-        )
-    if not told:
+        found = _added(startup.load(), lines, approval, ActionName.IMPORTED, **fields)
+    if not found:
         note("No job ids in the input: nothing was put on hold.")
-    _tell(told, "on hold", as_json=as_json)
+    end(found, "job", "on hold", as_json=as_json)
+
+
+def _added(
+    app: AppContext, job_ids: Iterable[str], approval: Approval, name: ActionName, **fields: Any
+) -> list[Outcome]:
+    project = request.known_project(app, fields["project"], allow=fields["allow_project"])
+    until_ms = hold_service.end_of(startup.enter(app), fields["until"], "--until")
+    return hold_service.add(app, project, job_ids, approval, until_ms=until_ms, name=name)
 
 
 def _accounts(app: AppContext, account: str | None) -> list[str]:
     known = app.known_accounts()
-    if account is not None and account not in known:
-        raise UsageError(f"there is no account {account!r}: use one of {', '.join(known)}")
-    return [account] if account else known
+    return [check_account(account, known)] if account else known
 
 
-def _refuse_past(app: AppContext, until_ms: float | None, text: str | None) -> None:
-    if until_ms is not None and until_ms <= app.redis_ms():
-        raise UsageError(f"--until: {text} has passed: nothing was put on hold")
-
-
-def _note_reason(reason: str | None, *, done: bool) -> None:
+def _note_reason(approval: Approval, *, done: bool) -> None:
     """Scripts may leave it out, as before; readers of the audit will miss it."""
-    if done and reason is None:
+    if done and approval.reason is None:
         note("No reason given: the audit has none. Next time add --reason R.")
-
-
-def _tell(messages: list[HoldResult], what: str, *, as_json: bool) -> None:
-    if as_json:
-        for one in messages:
-            json_line(one.as_json())
-    else:
-        shown = messages if len(messages) <= TOLD else [one for one in messages if not one.done][:TOLD]
-        if shown:
-            table(["JOB", "WHAT HAPPENED"], [(one.job_id[:128], one.text) for one in shown])
-            say()
-    done = sum(one.done for one in messages)
-    rest = f"; {count(len(messages) - done, 'other')} not, see above" if done < len(messages) else ""
-    sum_up(f"{count(done, 'job')} {what}{rest}.", as_json=as_json)
-    sys.exit(0 if all(one.done for one in messages) else 1)
 
 
 def _tell_user(result: str, accounts: list[str], freed: int | None, *, as_json: bool) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 import click
 
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
+from worker.interfaces.cli.acting import acting, max_option, yes_option
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import by_option, json_line, json_option, reason_option, say, sum_up, table
+from worker.interfaces.cli.printing import json_line, json_option, say, sum_up, table
 from worker.services import parked_messages
+from worker.services.act import Approval
 from worker.services.labels import count
 from worker.services.times import relative
 
@@ -61,10 +62,8 @@ def list_(group: str | None, as_json: bool) -> None:
 @parked.command()
 @click.argument("group")
 @click.option("--queue", metavar="Q", help="Queue of the broker. [ours]")
-@reason_option(required=True)
-@by_option
-@json_option
-def send(group: str, queue: str | None, reason: str, by: str | None, as_json: bool) -> None:
+@acting()
+def send(group: str, queue: str | None, approval: Approval, as_json: bool) -> None:
     """Send a group's messages to the broker again: to our workers, or to the queue they were meant for.
 
     \b
@@ -72,29 +71,21 @@ def send(group: str, queue: str | None, reason: str, by: str | None, as_json: bo
     eraser parked send foreign:shop.mail --queue celery --reason TICKET-4711
     """
     app = startup.enter(startup.load(), rings=True)
-    found = parked_messages.named(app, group)
-    done = parked_messages.send(app, found, queue, startup.send_again, reason=reason, by=by)
+    done = parked_messages.send(app, parked_messages.named(app, group), queue, approval, startup.send_again)
     _told(group, "sent", done, f"{count(done, 'message')} sent to {queue or app.keys.requests}.", as_json=as_json)
 
 
 @parked.command()
 @click.argument("group")
-@click.option("--yes", is_flag=True, help="Execute the plan.")
-@click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirm more than 100.")
-@reason_option(required=True)
-@by_option
-@json_option
-def discard(group: str, yes: bool, most: int | None, reason: str, by: str | None, as_json: bool) -> None:
+@acting(yes_option, max_option)
+def discard(group: str, approval: Approval, as_json: bool) -> None:
     """Discard a group's messages. This cannot be undone.
 
     \b
     eraser parked discard bad:eraser.delete --reason TICKET-4711 --yes
     """
     app = startup.enter(startup.load())
-    found = parked_messages.named(app, group)
-    again = shlex.join(["eraser", "parked", "discard", group, "--reason", reason])
-    parked_messages.check_confirmed(found, most, yes=yes, again=again)
-    done = parked_messages.discard(app, found, reason=reason, by=by, most=most)
+    done = parked_messages.discard(app, parked_messages.named(app, group), approval)
     _told(group, "discarded", done, f"{count(done, 'message')} discarded.", as_json=as_json)
 
 

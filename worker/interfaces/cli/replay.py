@@ -7,9 +7,11 @@ import sys
 import click
 
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.printing import by_option, facts, json_line, json_option, reason_option, say, table
+from worker.interfaces.cli.acting import acting
+from worker.interfaces.cli.printing import facts, json_line, json_option, say, table
 from worker.interfaces.cli.replay_progress import exit_code, follow, tell_end
 from worker.services import replay as replay_service
+from worker.services.act import Approval
 from worker.services.labels import count
 from worker.services.replay import ReplayProgress
 from worker.services.replay_labels import STAGES, STATES, left, outcomes
@@ -75,16 +77,14 @@ def list_(limit: int, as_json: bool) -> None:
 
 @replay.command()
 @click.argument("replay_id", metavar="ID")
-@reason_option(required=True)
-@by_option
-@json_option
-def cancel(replay_id: str, reason: str, by: str | None, as_json: bool) -> None:
+@acting()
+def cancel(replay_id: str, approval: Approval, as_json: bool) -> None:
     """Stop this replay. Deletions that were not called yet become dead letters again; calls already made stand.
 
     \b
     eraser replay cancel replay-20261122-103012-ab12 --reason TICKET-4711
     """
-    seen = replay_service.cancel(startup.enter(startup.load()), replay_id, by=by, why=reason)
+    seen = replay_service.cancel(startup.enter(startup.load()), replay_id, approval)
     if as_json:
         json_line(seen.as_json())
     else:

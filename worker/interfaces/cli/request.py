@@ -13,16 +13,8 @@ import click
 
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.printing import (
-    allow_project_option,
-    by_option,
-    json_line,
-    json_option,
-    note,
-    reason_option,
-    say,
-    sum_up,
-)
+from worker.interfaces.cli.acting import acting, max_option
+from worker.interfaces.cli.printing import allow_project_option, json_line, note, say, sum_up
 from worker.interfaces.cli.progress import progress
 from worker.ledger.types import DeletionRequest
 from worker.model.errors import Unreachable, UsageError
@@ -31,6 +23,7 @@ from worker.model.target import Target
 from worker.services import id_lines, status
 from worker.services import request as request_service
 from worker.services import wait as wait_service
+from worker.services.act import Approval
 from worker.services.labels import count
 from worker.services.times import parse_span
 
@@ -74,17 +67,16 @@ class RequestCounts:
     type=click.Choice([lane.value for lane in Lane]),
     help="user (a person waits) or bulk. [ids: user, file: bulk]",
 )
-@reason_option(required=False)
-@by_option
 @click.option("--app-user", metavar="U", help="Sent as X-App-UserId; erased at the end, never shown.")
 @click.option("--after", metavar="24h", help="Earliest start, from now.")
 @click.option("--at", metavar="TIME", help="Earliest start, RFC 3339 with a zone.")
 @click.option("--deadline", metavar="30d", help="Give up after this long. [ERASER_DEADLINE]")
 @click.option("--force", is_flag=True, help="Even if it is already deleted or gone.")
-@click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirm more than 100 ids.")
+@acting(max_option, reason=False)
 @click.option("--wait", metavar="60s", help="Wait for the result: exit 0 all deleted, 1 one is not, 5 unfinished.")
-@json_option
-def request(job_ids: tuple[str, ...], from_file: str | None, as_json: bool, wait: str | None, **fields: Any) -> None:
+def request(
+    job_ids: tuple[str, ...], from_file: str | None, wait: str | None, approval: Approval, as_json: bool, **fields: Any
+) -> None:
     """Request the deletion of training jobs. An accepted request is recorded and never lost.
 
     \b
@@ -98,19 +90,18 @@ def request(job_ids: tuple[str, ...], from_file: str | None, as_json: bool, wait
     app.settings.account_of(project)  # fail now, with what to set
     wait_s = parse_span(wait, "--wait") if wait else None
     lane = fields["lane"] or ("bulk" if from_file else "user")
-    asked_for = _terms(app, lane, fields)
+    terms = _terms(app, lane, approval, fields)
     with ExitStack() as stack:
         many: Iterable[str] = job_ids
         number = len(job_ids)
         if from_file:
             lines = stack.enter_context(id_lines.opened(from_file, sys.stdin.buffer))
             many, number = lines, lines.count()
-        request_service.check_count(number, fields["most"])
+        terms = request_service.with_cap(terms, number, approval)
         startup.enter(app, rings=True)
         if fields["at"]:
-            asked_for = _terms(app, lane, fields, now=app.redis_ms())
-        asked_for = request_service.told_of_cap(asked_for, number, fields["most"])
-        results = request_service.submit(app, project, many, asked_for, startup.notify)
+            terms = request_service.with_cap(_terms(app, lane, approval, fields, now=app.redis_ms()), number, approval)
+        results = request_service.submit(app, project, many, terms, startup.notify)
         counts, kept = _submit(results, number, as_json=as_json, keep=wait_s is not None)
     if not number:
         note("No job ids in the input: nothing was requested.")
@@ -126,21 +117,23 @@ def request(job_ids: tuple[str, ...], from_file: str | None, as_json: bool, wait
     sys.exit(_end(counts, refs, states, as_json=as_json))
 
 
-def _terms(app: AppContext, lane: str, said: dict[str, Any], *, now: float | None = None) -> DeletionRequest:
+def _terms(
+    app: AppContext, lane: str, approval: Approval, fields: dict[str, Any], *, now: float | None = None
+) -> DeletionRequest:
     """The request from the options. `now` (Redis's, ms) turns --at into a delay; without it only the form of --at
     is checked.
     """
-    after_s = request_service.start_in(said["after"], said["at"], now=now, names=("--after", "--at"))
+    after_s = request_service.start_in(fields["after"], fields["at"], now=now, names=("--after", "--at"))
     return request_service.deletion_request(
         app,
         lane=lane,
-        by=said["by"],
-        reason=said["reason"],
-        app_user=said["app_user"],
+        by=approval.by,
+        reason=approval.reason,
+        app_user=fields["app_user"],
         after_s=after_s,
-        deadline_s=parse_span(said["deadline"], "--deadline") if said["deadline"] else None,
-        force=said["force"],
-        at=said["at"],
+        deadline_s=parse_span(fields["deadline"], "--deadline") if fields["deadline"] else None,
+        force=fields["force"],
+        at=fields["at"],
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from worker.interfaces.console import dialogs
 from worker.interfaces.console.dialogs import Dialog
-from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
+from worker.interfaces.console.request_context import Page, RequestContext, View
 from worker.model.states import State
 from worker.services import dead_letter_actions, dead_letters, labels, listing
+from worker.services.act import Approval
+from worker.services.dead_letter_actions import Verb
 from worker.services.dead_letters import Group
 from worker.services.listing import Wanted
 from worker.services.show import UnknownJob
@@ -29,31 +31,29 @@ def show_group(context: RequestContext) -> Page:
     )
 
 
-def ask_discard(context: RequestContext) -> Page:
-    return dialogs.asking(context, _discarding(context))
-
-
-def discard(context: RequestContext) -> Redirect | Page:
-    return dialogs.acted(context, _discarding(context), lambda reason, by: _discard(context, reason, by))
-
-
 def _discarding(context: RequestContext) -> Dialog:
     group = _group(context)
     many = labels.count(group.count, "dead letter")
-    says = (f"{many} discarded: nothing more is sent for {'it' if group.count == 1 else 'them'}.",
-            "They can be restored within 30 days, from the list of discarded deletions.")  # fmt: skip
-    command = f"eraser dead discard {group.group}"
-    button = f"Discard {many}"
-    back = f"/dead/{group.group}"
-    return Dialog(f"Discard {group.group}", says, button, back, dangerous=True, command=command, count=group.count)
 
+    def discard(approval: Approval) -> str:
+        selection = dead_letters.choose(context.app, [group.group])
+        found = dead_letter_actions.carry_out(context.app, Verb.DISCARD, selection, approval, context.notify)
+        return f"{labels.count(sum(one.done for one in found), 'dead letter')} discarded."
 
-def _discard(context: RequestContext, reason: str, by: str) -> Redirect:
-    selection = dead_letters.choose(context.app, [_group(context).group])
-    dialogs.check_count(context, len(selection.letters))  # more may have failed since the page was rendered
-    action = dead_letter_actions.action_of(selection, dialogs.most(context))
-    done = dead_letter_actions.discard(context.app, selection, reason=reason, by=by, action=action)
-    return Redirect("/dead", f"{labels.count(done.done, 'dead letter')} discarded.")
+    return Dialog(
+        f"Discard {group.group}",
+        (
+            f"{many} discarded: nothing more is sent for {'it' if group.count == 1 else 'them'}.",
+            "They can be restored within 30 days, from the list of discarded deletions.",
+        ),
+        f"Discard {many}",
+        f"/dead/{group.group}",
+        discard,
+        to="/dead",
+        dangerous=True,
+        command=f"eraser dead discard {group.group}",
+        count=group.count,
+    )
 
 
 def _group(context: RequestContext) -> Group:
@@ -64,4 +64,4 @@ def _group(context: RequestContext) -> Group:
     return group
 
 
-VIEWS = (View("/dead", show), View("/dead/{group}", show_group), View("/dead/{group}/discard", ask_discard, discard))
+VIEWS = (View("/dead", show), View("/dead/{group}", show_group), dialogs.view("/dead/{group}/discard", _discarding))

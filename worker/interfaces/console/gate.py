@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from worker.interfaces.console.dialogs import Dialog, acted, asking
-from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
+from worker.interfaces.console import dialogs
+from worker.interfaces.console.dialogs import Dialog
+from worker.interfaces.console.request_context import Page, RequestContext, View
 from worker.ledger.records import AccountStatus
 from worker.model.errors import UsageError
 from worker.services import labels, pause, status
+from worker.services.act import Approval
 
 FEW = 4  # up to this many accounts are all shown; of more only some that are not open
 
@@ -29,37 +31,26 @@ def worth_a_look(accounts: Sequence[AccountStatus]) -> list[AccountStatus]:
     return [account for account in accounts if few or not is_open(account)][:FEW]
 
 
-def ask(context: RequestContext) -> Page:
-    return asking(context, _dialog(context))
-
-
-def do(context: RequestContext) -> Redirect | Page:
-    return acted(context, _dialog(context), lambda reason, by: _done(context, reason, by))
-
-
 def _dialog(context: RequestContext) -> Dialog:
     account, verb = context.request.path_params["account"], context.request.path_params["verb"]
     if account not in context.app.settings.accounts or verb not in ("pause", "resume"):
         raise UsageError("unknown account or action: see the Gate page")
-    says: Sequence[str]
+
+    def stop(approval: Approval) -> str:
+        list(pause.pause(context.app, [account], approval))
+        return f"Account {account} is paused: no call is sent."
+
+    def go(approval: Approval) -> str:
+        (one,) = pause.resume(context.app, [account], approval, context.notify)
+        return f"Account {account} is open again. {labels.first_call(one.rest_s)}"
+
     command = f"eraser {verb} --account {account}"
     if verb == "pause":
-        says = (
-            "No call is sent until an operator resumes it.",
-            "Requests are still recorded; a call in progress is finished.",
-        )
-        return Dialog(f"Pause account {account}", says, "Pause now", "/gate", dangerous=True, command=command)
-    says = ("Calls are allowed again. The first one is a probe; if it fails, the gate closes by itself.",)
-    return Dialog(f"Resume account {account}", says, "Resume", "/gate", command=command)
+        stops = "No call is sent until an operator resumes it."
+        says = (stops, "Requests are still recorded; a call in progress is finished.")
+        return Dialog(f"Pause account {account}", says, "Pause now", "/gate", stop, dangerous=True, command=command)
+    probes = "Calls are allowed again. The first one is a probe; if it fails, the gate closes by itself."
+    return Dialog(f"Resume account {account}", [probes], "Resume", "/gate", go, command=command)
 
 
-def _done(context: RequestContext, reason: str, by: str) -> Redirect:
-    account = context.request.path_params["account"]
-    if context.request.path_params["verb"] == "pause":
-        list(pause.pause(context.app, [account], reason=reason, by=by))
-        return Redirect("/gate", f"Account {account} is paused: no call is sent.")
-    (one,) = pause.resume(context.app, [account], context.notify, reason=reason, by=by)
-    return Redirect("/gate", f"Account {account} is open again. {labels.first_call(one.rest_s)}")
-
-
-VIEWS = (View("/gate", show), View("/gate/{account}/{verb}", ask, do))
+VIEWS = (View("/gate", show), dialogs.view("/gate/{account}/{verb}", _dialog))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from itertools import islice
 
+from worker.execution.app_context import AppContext
 from worker.interfaces.console import dialogs
 from worker.interfaces.console.dialogs import Dialog
 from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
 from worker.model.errors import EraserError, Unreachable, UsageError
 from worker.services import hold, request
+from worker.services.act import Approval
 from worker.services.labels import count
-from worker.services.times import parse_day_or_time
 
 ROWS = 500
 
@@ -21,39 +22,37 @@ def show(context: RequestContext) -> Page:
 
 def add(context: RequestContext) -> Redirect | Page:
     """Add jobs by id, or an app user, who is never shown again."""
+    app = context.app
     try:
-        reason, by = dialogs.checked(context)
-        until = until_ms(context)
+        approval = dialogs.approval(context)
+        until_ms = hold.end_of(app, context.said("until")[:40], "until")
         job_ids, app_user = tuple(context.said("jobs").split()), context.said("app_user") or None
         if bool(job_ids) == bool(app_user):
             raise UsageError("give jobs, or an app user, not both")
         if context.said("do") == "remove":
-            return _removed(context, app_user, reason, by)
+            return Redirect("/holds", _remove_user(app, app_user, approval))
         if app_user:
-            hold.add_user(context.app, None, app_user, reason=reason, by=by, until_ms=until)
+            hold.add_user(app, None, app_user, approval, until_ms=until_ms)
             return Redirect("/holds", "The jobs of this app user are on hold.")
         allow = context.said("allow_project") == "yes"
-        project = request.known_project(context.app, context.said("project") or None, allow=allow)
-        told = hold.add(context.app, project, job_ids, reason=reason, by=by, until_ms=until)
+        project = request.known_project(app, context.said("project") or None, allow=allow)
+        results = hold.add(app, project, job_ids, approval, until_ms=until_ms)
     except Unreachable:
         raise
     except EraserError as error:
         return _page(context, why_not=dialogs.why(error))
-    others = [one for one in told if not one.done]
-    if others:
-        return Page("told.html", {"title": "Holds", "results": told, "back": "/holds"})
-    return Redirect("/holds", f"{count(len(told), 'job')} on hold.")
+    if all(one.done for one in results):
+        return Redirect("/holds", f"{count(len(results), 'job')} on hold.")
+    return Page("told.html", {"title": "Holds", "results": results, "back": "/holds"})
 
 
-def until_ms(context: RequestContext) -> float | None:
-    """The end of the hold. Raises `UsageError`."""
-    text = context.said("until")
-    if not text:
-        return None
-    until = parse_day_or_time(text, "until")
-    if until <= context.app.redis_ms():
-        raise UsageError(f"until: {text[:40]} has passed: nothing was put on hold")
-    return until
+def _remove_user(app: AppContext, app_user: str | None, approval: Approval) -> str:
+    if app_user is None:
+        raise UsageError("give the app user whose hold is to be removed; remove a job's hold in its row")
+    there, freed = hold.remove_user(app, None, app_user, approval)
+    if not there:
+        raise UsageError("there is no hold of this app user")
+    return f"The hold is removed; {count(freed, 'deletion')} that it held {'goes' if freed == 1 else 'go'} on."
 
 
 def _page(context: RequestContext, *, why_not: str = "") -> Page:
@@ -66,39 +65,17 @@ def _page(context: RequestContext, *, why_not: str = "") -> Page:
     return Page("holds.html", fields, 422 if why_not else 200)
 
 
-def _removed(context: RequestContext, app_user: str | None, reason: str, by: str) -> Redirect:
-    if app_user is None:
-        raise UsageError("give the app user whose hold is to be removed; remove a job's hold in its row")
-    there, freed = hold.remove_user(context.app, None, app_user, reason=reason, by=by)
-    if not there:
-        raise UsageError("there is no hold of this app user")
-    return Redirect("/holds", f"The hold is removed; {count(freed, 'deletion')} that it held {goes(freed)} on.")
-
-
-def goes(number: int) -> str:
-    return "goes" if number == 1 else "go"
-
-
-def ask_removal(context: RequestContext) -> Page:
-    return dialogs.asking(context, _removal(context))
-
-
-def remove(context: RequestContext) -> Redirect | Page:
-    return dialogs.acted(context, _removal(context), lambda reason, by: _remove(context, reason, by))
-
-
 def _removal(context: RequestContext) -> Dialog:
     project = request.project_of(context.app, context.request.path_params["project"])
     job = request.checked(context.app, context.request.path_params["job"])  # it is in a command to copy
+
+    def remove(approval: Approval) -> str:
+        (result,) = hold.remove(context.app, project, [job], approval)
+        return f"Job {job}: {result.text}."
+
     says = (f"Job {job}: its deletion continues, with the time it had left.",)
     command = f"eraser hold remove {job} --project {project}"
-    return Dialog("Remove the hold", says, "Remove the hold", "/holds", command=command)
+    return Dialog("Remove the hold", says, "Remove the hold", "/holds", remove, command=command)
 
 
-def _remove(context: RequestContext, reason: str, by: str) -> Redirect:
-    project, job = context.request.path_params["project"], context.request.path_params["job"]
-    told = hold.remove(context.app, project, [job], reason=reason, by=by)
-    return Redirect("/holds", f"Job {job[:64]}: {told[0].text}.")
-
-
-VIEWS = (View("/holds", show, add), View("/holds/{project}/{job}/remove", ask_removal, remove))
+VIEWS = (View("/holds", show, add), dialogs.view("/holds/{project}/{job}/remove", _removal))

@@ -9,6 +9,7 @@ from worker.ledger.replays import ReplayStage, ReplayState
 from worker.model.errors import EraserError, Unreachable, UsageError
 from worker.services import dead_letters
 from worker.services import replay as replay_service
+from worker.services.act import Approval
 from worker.services.dead_letters import Selection
 from worker.services.replay_labels import STAGES, STATES, line, outcomes
 
@@ -52,14 +53,12 @@ def start(context: RequestContext) -> Redirect | Page:
     name, count = _meant(context)
     plan = replay_service.plan(context.app, _chosen(context, name, _marks(context)))
     try:
-        reason, by = dialogs.checked(context)
-        replay = replay_service.start(context.app, plan, by=by, why=reason, most=dialogs.most(context))
+        return Redirect(f"/replays/{replay_service.start(context.app, plan, dialogs.approval(context))}")
     except Unreachable:
         raise
     except EraserError as error:
         fields = {"name": name, "count": count, "plan": plan, "why_not": dialogs.why(error), "form": dict(context.form)}
         return Page("planned.html", fields, 422)
-    return Redirect(f"/replays/{replay}")
 
 
 def _meant(context: RequestContext) -> tuple[str | None, int]:
@@ -109,35 +108,26 @@ def watch(context: RequestContext) -> Page:
     return Page(template, fields, 286 if context.part and seen.ended else 200)
 
 
-def ask_cancel(context: RequestContext) -> Page:
-    return dialogs.asking(context, _cancelling(context))
-
-
-def cancel(context: RequestContext) -> Redirect | Page:
-    return dialogs.acted(context, _cancelling(context), lambda reason, by: _cancel(context, reason, by))
-
-
 def _cancelling(context: RequestContext) -> Dialog:
     replay = context.request.path_params["replay"]
-    seen = replay_service.look(context.app, replay)
+    progress = replay_service.look(context.app, replay)
+
+    def cancel(approval: Approval) -> str:
+        replay_service.cancel(context.app, replay, approval)
+        return "The replay is cancelled."
+
     says = (
         "No further deletion starts; those that were not called yet become dead letters again.",
         "Calls in progress are finished, and what is deleted stays deleted.",
-        f"So far: {line(seen)}.",
+        f"So far: {line(progress)}.",
     )
-    command = f"eraser replay cancel {replay}"
-    return Dialog(f"Cancel {replay}", says, "Cancel the replay", f"/replays/{replay}", dangerous=True, command=command)
-
-
-def _cancel(context: RequestContext, reason: str, by: str) -> Redirect:
-    replay = context.request.path_params["replay"]
-    replay_service.cancel(context.app, replay, by=by, why=reason)
-    return Redirect(f"/replays/{replay}", "The replay is cancelled.")
+    back, command = f"/replays/{replay}", f"eraser replay cancel {replay}"
+    return Dialog(f"Cancel {replay}", says, "Cancel the replay", back, cancel, dangerous=True, command=command)
 
 
 VIEWS = (
     View("/replays", show),
     View("/replays/new", ask, start),
     View("/replays/{replay}", watch),
-    View("/replays/{replay}/cancel", ask_cancel, cancel),
+    dialogs.view("/replays/{replay}/cancel", _cancelling),
 )

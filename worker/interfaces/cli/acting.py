@@ -1,0 +1,86 @@
+"""What all commands that act share: who, why and the confirmation as options; the plan, and the outcome of each job."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, NoReturn
+
+import click
+from click.core import ParameterSource
+
+from worker.interfaces.cli.printing import by_option, json_line, json_option, reason_option, say, sum_up, table
+from worker.services.act import Approval, Outcome, Plan
+from worker.services.labels import count
+
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+LISTED = 100  # up to this many jobs are listed one by one; of more only those that were not done
+_CONFIRMATION = ("yes", "most", "as_json")
+
+yes_option = click.option("--yes", is_flag=True, help="Execute the plan.")
+max_option = click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirm more than 100.")
+
+
+def acting(*more: Decorator, reason: bool = True, by: Decorator = by_option) -> Decorator:
+    """`--reason`, `--by` and `--json`, and more such as `--yes`: the command gets an `approval`.
+
+    reason: whether it is required.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(*args: Any, **fields: Any) -> None:
+            again = typed(click.get_current_context()) if "yes" in fields else ""
+            yes, most = fields.pop("yes", True), fields.pop("most", None)
+            approval = Approval(fields.pop("by"), fields.pop("reason"), yes, most, again)
+            command(*args, approval=approval, **fields)
+
+        made: Callable[..., None] = run
+        options: list[Decorator] = [json_option, *reversed(more), by, reason_option(required=reason)]
+        for option in options:
+            made = option(made)
+        return made
+
+    return decorate
+
+
+def typed(context: click.Context, *without: str) -> str:
+    """The command as typed, without its confirmation and those parameters."""
+    words = ["eraser", *context.command_path.split()[1:]]
+    for param in context.command.params:
+        name, value = param.name or "", context.params.get(param.name or "")
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE and name not in (*_CONFIRMATION, *without):
+            option = [] if isinstance(param, click.Argument) else [param.opts[0]]
+            for one in value if isinstance(value, tuple) else [value]:
+                words += option if one is True else [*option, str(one)]
+    return shlex.join(words)
+
+
+def show(plan: Plan, approval: Approval, *, as_json: bool) -> None:
+    """Print what would be done. Programs that confirm it only want to know what was done."""
+    if as_json:
+        if plan.fields is not None and not approval.yes:
+            json_line(plan.fields)
+        return
+    say(f"PLAN  {plan.title}", style="bold")
+    for text, number in plan.numbers.items():
+        say(f"{number:11,}  {text}")
+    for remark in plan.remarks:
+        say(f"      {remark}")
+
+
+def end(found: Sequence[Outcome], noun: str, done: str, *, as_json: bool) -> NoReturn:
+    """Show the outcomes and end the command. Exit 1 if one is not what was wanted."""
+    number = sum(one.done for one in found)
+    if as_json:
+        for one in found:
+            json_line(one.as_json())
+    elif shown := found if len(found) <= LISTED else [one for one in found if not one.done][:LISTED]:
+        table(["JOB", "WHAT HAPPENED"], [(one.target.name[:128], one.text) for one in shown])
+        say()
+    rest = f", {len(found) - number:,} not." if number < len(found) else "."
+    sum_up(f"{count(number, noun)} {done}{rest}", as_json=as_json)
+    sys.exit(0 if number == len(found) else 1)
