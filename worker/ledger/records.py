@@ -29,12 +29,11 @@ class Event:
     said: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
-    """One record as it stands. All times in ms since 1970, Redis's clock."""
+    """One record as it stands, its fields in the order of its JSON. All times in ms since 1970, Redis's clock."""
 
     ref: Target
-    account: str
     state: State
     waiting_for: WaitingFor | None
     cause: str | None
@@ -42,23 +41,24 @@ class Deletion:
     lane: str
     reason: str | None
     requested_by: str | None
-    run: str | None
-    claims: tuple[dict[str, Any], ...]  # further ones: by, why, run, pol, at, lane, due, dl
     requested_at: float
     due_at: float | None
     deadline_at: float
     finished_at: float | None
     round: int
-    used: int  # attempts of this round's budget that are used up
+    attempts: tuple[Attempt, ...] = ()
+    account: str
+    run: str | None
+    replay: str | None = None  # that began its present round
     may_be_deleted: bool
+    claims: tuple[dict[str, Any], ...]  # further ones: by, why, run, pol, at, lane, due, dl
+    events: tuple[Event, ...] = ()
+    used: int  # attempts of this round's budget that are used up
     cancel_wanted: bool
     status: int | None  # of the last DELETE
     code: str | None
     asset_id: str | None
     voice_train_job_id: str | None
-    attempts: tuple[Attempt, ...] = ()
-    events: tuple[Event, ...] = ()
-    replay: str | None = None  # that began its present round
     cut: int = 0  # lines of earlier rounds that its history let go of
 
 

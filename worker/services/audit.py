@@ -11,7 +11,7 @@ from worker.execution.app_context import AppContext
 from worker.ledger.audit import AuditEntry
 from worker.ledger.audit_actions import ActionName
 from worker.model.states import State
-from worker.services import labels
+from worker.services import json_form, labels
 from worker.services.times import rfc3339
 
 # Words for the results that an action is meant to have; other results were there before the action.
@@ -67,22 +67,13 @@ def what(entry: AuditEntry) -> str:
 
 def as_json(entry: AuditEntry) -> dict[str, Any]:
     """One action for programs. `job_id` is the first of `count`; `results` has the number of each result."""
-    return {
-        "id": entry.id,
-        "account": entry.account,
+    return json_form.as_json(entry, "id", "account", "at", "by", "reason", "of", "run", "cap", "results") | {
         "act": entry.action,
-        "at": rfc3339(entry.at),
         "last_at": rfc3339(entry.last),
-        "by": entry.by,
-        "reason": entry.reason,
-        "of": entry.of,
-        "run": entry.run,
         "project_id": entry.job.project_id if entry.job else None,
         "job_id": entry.job.job_id if entry.job else None,
         "app_user_hash": entry.user,
-        "cap": entry.cap,
         "count": sum(entry.results.values()),
-        "results": entry.results,
     }
 
 

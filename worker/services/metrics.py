@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final
@@ -93,9 +93,7 @@ def families(app: AppContext) -> Iterator[Metric]:
     """All metrics except `avatar_eraser_up`. Raises `Unreachable`."""
     every = [_read(app, name) for name in app.settings.accounts]
     yield from _standing(every)
-    yield from _gates(every)
     yield from _counted(every)
-    yield from _messages(app)
     yield from _settings(app, every)
     yield from _workers(app)
     yield from _schedules(app)
@@ -113,155 +111,116 @@ def _read(app: AppContext, account: str) -> _Account:
     return _Account(account, app.queries(account).status(), dead, counted)
 
 
-# -- the ledger's contents --------------------------------------------------------------------------------------------
-
-
 def _standing(every: list[_Account]) -> Iterator[Metric]:
-    deletions = _gauge("deletions", "Deletions by state.", "account", "state")
-    due = _gauge("due_deletions", "Pending deletions that are due now, by lane.", "account", "lane")
-    oldest = _gauge(
-        "oldest_due_age_seconds",
-        "How long the oldest due deletion has been due, by lane; 0: none is due.",
-        "account",
-        "lane",
-    )
-    dead = _gauge("dead_letters", "Deletions that need a person, by cause.", "account", "cause")
-    damaged = _gauge("damaged_entries", "Damaged entries of the ledger that were set aside.", "account")
-    for account in every:
-        for state in State:
-            deletions.add_metric([account.name, state.value], account.now.states[state])
-        for lane, number in account.now.due.items():
-            due.add_metric([account.name, lane], number)
-            oldest.add_metric([account.name, lane], account.now.oldest_due_by_lane.get(lane, 0))
-        for cause in _all(Cause, account.dead):
-            dead.add_metric([account.name, cause], account.dead.get(cause, 0))
-        damaged.add_metric([account.name], account.now.damaged)
-    yield from (deletions, due, oldest, dead, damaged)
-
-
-def _gates(every: list[_Account]) -> Iterator[Metric]:
-    gates = _gauge("gate", "1 for the state that the account's gate is in, 0 for all others.", "account", "gate")
-    rate = _gauge("rate_calls_per_second", "DELETE calls per second that the account's gate allows.", "account")
-    for account in every:
-        for name in GATES:
-            gates.add_metric([account.name, name], float(account.now.gate.gate == name))
-        rate.add_metric([account.name], account.now.gate.rate)
-    yield from (gates, rate)
-
-
-# -- counted events ---------------------------------------------------------------------------------------------------
+    """The ledger's contents."""
+    lanes = [(a, lane) for a in every for lane in a.now.due]
+    states = ((a.name, state, a.now.states[state]) for a in every for state in State)
+    yield _gauge("deletions", "Deletions by state.", ["account", "state"], states)
+    due = ((a.name, lane, a.now.due[lane]) for a, lane in lanes)
+    yield _gauge("due_deletions", "Pending deletions that are due now, by lane.", ["account", "lane"], due)
+    text = "How long the oldest due deletion has been due, by lane; 0: none is due."
+    ages = ((a.name, lane, a.now.oldest_due_by_lane.get(lane, 0)) for a, lane in lanes)
+    yield _gauge("oldest_due_age_seconds", text, ["account", "lane"], ages)
+    dead = ((a.name, cause, a.dead.get(cause, 0)) for a in every for cause in _all(Cause, a.dead))
+    yield _gauge("dead_letters", "Deletions that need a person, by cause.", ["account", "cause"], dead)
+    damaged = ((a.name, a.now.damaged) for a in every)
+    yield _gauge("damaged_entries", "Damaged entries of the ledger that were set aside.", ["account"], damaged)
+    gates = ((a.name, gate, a.now.gate.gate == gate) for a in every for gate in GATES)
+    yield _gauge("gate", "1 for the state that the account's gate is in, 0 for all others.", ["account", "gate"], gates)
+    rates = ((a.name, a.now.gate.rate) for a in every)
+    yield _gauge("rate_calls_per_second", "DELETE calls per second that the account's gate allows.", ["account"], rates)
 
 
 def _counted(every: list[_Account]) -> Iterator[Metric]:
-    events = _counter("events", "What happened to deletions, by event and detail.", "account", "event", "detail")
-    attempts = _counter("attempts", "DELETE calls whose answer was recorded, by outcome.", "account", "outcome")
-    calls = HistogramMetricFamily(
-        f"{PREFIX}call_seconds", "How long DELETE calls took, by outcome.", labels=["account", "outcome"]
-    )
-    wakeups = _counter("wakeups", "Wake-ups sent because work was due.", "account")
-    for account in every:
-        counted = account.counted
-        for event, detail in _all(EVENTS, counted.events):
-            events.add_metric([account.name, event, detail], counted.events.get((event, detail), 0))
-        for outcome in _all(Outcome, counted.calls):
-            made = counted.calls.get(outcome)
-            attempts.add_metric([account.name, outcome], made.number if made else 0)
-            if made:
-                calls.add_metric([account.name, outcome], _buckets(made.by_bound), made.ms / 1000)
-        wakeups.add_metric([account.name], counted.wakeups)
-    yield from (events, attempts, calls, wakeups)
+    """Counted events."""
+    happened = ((a.name, *one, a.counted.events.get(one, 0)) for a in every for one in _all(EVENTS, a.counted.events))
+    text = "What happened to deletions, by event and detail."
+    yield _filled(CounterMetricFamily, "events", text, ["account", "event", "detail"], happened)
+    outcomes = [(a.name, out, a.counted.calls.get(out)) for a in every for out in _all(Outcome, a.counted.calls)]
+    made = ((name, outcome, calls.number if calls else 0) for name, outcome, calls in outcomes)
+    text = "DELETE calls whose answer was recorded, by outcome."
+    yield _filled(CounterMetricFamily, "attempts", text, ["account", "outcome"], made)
+    took = ((name, outcome, _buckets(calls.by_bound), calls.ms / 1000) for name, outcome, calls in outcomes if calls)
+    text = "How long DELETE calls took, by outcome."
+    yield _filled(HistogramMetricFamily, "call_seconds", text, ["account", "outcome"], took, values=2)
+    wakeups = ((a.name, a.counted.wakeups) for a in every)
+    yield _filled(CounterMetricFamily, "wakeups", "Wake-ups sent because work was due.", ["account"], wakeups)
 
 
 def _buckets(by_bound: dict[float, int]) -> list[tuple[str, float]]:
     """Cumulative, in seconds, as Prometheus needs them."""
-    bounds = [*BOUNDS_MS, math.inf]
-    sums = accumulate(by_bound.get(bound, 0) for bound in bounds)
-    return [
-        ("+Inf" if bound == math.inf else str(bound / 1000), total) for bound, total in zip(bounds, sums, strict=True)
-    ]
-
-
-# -- parked messages ------------------------------ ------------------------------------------------------------------
-
-
-def _messages(app: AppContext) -> Iterator[Metric]:
-    kept = _gauge("parked_messages", "Messages that could not be recorded, by why.", "kind")
-    counts = parked_messages.by_kind(parked_messages.parking(app).groups())
-    for kind in ParkedKind:
-        kept.add_metric([kind.value], counts.get(kind, 0))
-    yield kept
-
-
-# -- settings against ledger ------------------------------------------------------------------------------------------
+    names = [*(str(bound / 1000) for bound in BOUNDS_MS), "+Inf"]
+    return list(zip(names, accumulate(by_bound.get(bound, 0) for bound in (*BOUNDS_MS, math.inf)), strict=True))
 
 
 def _settings(app: AppContext, every: list[_Account]) -> Iterator[Metric]:
-    seen = identity.seen(app, (account.now for account in every))
-    wrong = sum(one.elsewhere is not None for one in seen)
-    yield _gauge(
-        "accounts_elsewhere",
-        "Accounts whose ledger belongs to a MetaStudio that the settings do not name.",
-        value=wrong,
+    """Parked messages, and settings against the ledger."""
+    counts = parked_messages.by_kind(parked_messages.parking(app).groups())
+    kinds = ((kind, counts.get(kind, 0)) for kind in ParkedKind)
+    yield _gauge("parked_messages", "Messages that could not be recorded, by why.", ["kind"], kinds)
+    wrong = sum(one.elsewhere is not None for one in identity.seen(app, (account.now for account in every)))
+    yield _one(
+        "accounts_elsewhere", "Accounts whose ledger belongs to a MetaStudio that the settings do not name.", wrong
     )
     gone = len(identity.abandoned(app))
-    yield _gauge("accounts_gone", "Accounts that are gone from the settings and not empty.", value=gone)
+    yield _one("accounts_gone", "Accounts that are gone from the settings and not empty.", gone)
     strays = len(project_moves.strays(app))
-    yield _gauge(
-        "projects_elsewhere", "Projects stored under an account that the settings do not give them to.", value=strays
-    )
-
-
-# -- workers and dispatcher---------------------------------------------------------------------------------------------
+    yield _one("projects_elsewhere", "Projects stored under an account that the settings do not give them to.", strays)
 
 
 def _workers(app: AppContext) -> Iterator[Metric]:
     at_work = [worker for worker in status.workers(app)[1] if not worker.silent]
-    yield _gauge("workers", "Workers seen in the last 30 seconds.", value=len(at_work))
     threads = sum(worker.threads or 0 for worker in at_work)
-    yield _gauge("worker_threads", "Calls that these workers can make at the same time.", value=threads)
-    rings = read_redis(app.redis.exists, app.keys.dispatcher)
-    yield _gauge("dispatcher", "1 while a worker's dispatcher looks for due work.", value=rings)
+    yield _one("workers", "Workers seen in the last 30 seconds.", len(at_work))
+    yield _one("worker_threads", "Calls that these workers can make at the same time.", threads)
+    runs = read_redis(app.redis.exists, app.keys.dispatcher)
+    yield _one("dispatcher", "1 while a worker's dispatcher looks for due work.", runs)
 
 
 def _schedules(app: AppContext) -> Iterator[Metric]:
-    stopped = _gauge("sweep_stopped", "1 if the policy's last run was stopped by a safety rule.", "account", "policy")
-    stands = _gauge("schedule_stopped", "1 while there are schedules but no scheduled runs.")
     try:
         policies = retention.upcoming(app)
     except SettingsError:
-        stands.add_metric([], 1)
+        policies, stopped = [], True
     else:
-        for one in policies:
-            stopped.add_metric([one.account, one.policy.name], float(bool(one.last and one.last.stopped_by)))
-        scheduled = any(one.next for one in policies)
-        stands.add_metric([], float(scheduled and retention.standstill(app) is not None))
-    yield from (stopped, stands)
+        stopped = any(one.next for one in policies) and retention.standstill(app) is not None
+    sweeps = ((one.account, one.policy.name, bool(one.last and one.last.stopped_by)) for one in policies)
+    text = "1 if the policy's last run was stopped by a safety rule."
+    yield _gauge("sweep_stopped", text, ["account", "policy"], sweeps)
+    yield _one("schedule_stopped", "1 while there are schedules but no scheduled runs.", stopped)
 
 
 def _redis(app: AppContext) -> Iterator[Metric]:
-    memory = read_redis(info, app.redis, "memory")
-    if not memory:  # forbidden
-        return
-    yield _gauge("redis_memory_bytes", "Memory that Redis uses.", value=memory["used_memory"])
-    most = memory.get("maxmemory", 0)
-    yield _gauge("redis_memory_limit_bytes", "Redis's maxmemory; 0: no limit is set.", value=most)
+    if memory := read_redis(info, app.redis, "memory"):  # empty if it is forbidden
+        yield _one("redis_memory_bytes", "Memory that Redis uses.", memory["used_memory"])
+        limit = memory.get("maxmemory", 0)
+        yield _one("redis_memory_limit_bytes", "Redis's maxmemory; 0: no limit is set.", limit)
 
 
 # -- forms ------------------------------------------------------------------------------------------------------------
 
 
 def _up(responses: bool) -> Metric:
-    return _gauge(
-        "up", "1 while the ledger's Redis answers; everything else is missing where it is 0.", value=responses
-    )
+    return _one("up", "1 while the ledger's Redis answers; everything else is missing where it is 0.", responses)
 
 
-def _gauge(name: str, text: str, *labels: str, value: float | None = None) -> GaugeMetricFamily:
-    return GaugeMetricFamily(PREFIX + name, text, value=value, labels=None if value is not None else labels)
+def _one(name: str, text: str, value: float) -> Metric:
+    """A gauge without labels."""
+    return _gauge(name, text, [], [(value,)])
 
 
-def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
-    return CounterMetricFamily(PREFIX + name, text, labels=labels)
+def _gauge(name: str, text: str, labels: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> Metric:
+    return _filled(GaugeMetricFamily, name, text, labels, rows)
+
+
+def _filled(
+    kind: Any, name: str, text: str, labels: Sequence[str], rows: Iterable[tuple[Any, ...]], *, values: int = 1
+) -> Metric:
+    """A family of metrics. Each row: the values of its labels, then what is measured."""
+    family: Metric = kind(PREFIX + name, text, labels=labels)
+    for row in rows:
+        family.add_metric(row[:-values], *row[-values:])  # type: ignore[attr-defined]
+    return family
 
 
 def _all(known: Iterable[Any], found: Iterable[Any]) -> list[Any]:

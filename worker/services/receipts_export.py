@@ -33,24 +33,11 @@ class Exported:
     trailer: dict[str, Any]
     fault: str | None
 
-    def as_json(self, account: str) -> dict[str, Any]:
-        signature = self.trailer["signature"]
-        return (
-            {"account": account}
-            | counts(self.summary)
-            | {
-                "first_n": self.trailer["first_n"],
-                "last_n": self.trailer["last_n"],
-                "head": self.trailer["head"],
-                "signed_by": signature["key"] if signature else None,
-                "fault": self.fault,
-            }
-        )
 
-
-def counts(summary: Summary) -> dict[str, Any]:
-    """The summary in numbers: jobs by result, each by its latest receipt."""
+def file_json(summary: Summary, trailer: dict[str, Any]) -> dict[str, Any]:
+    """A file in numbers: jobs by result, each by its latest receipt."""
     return {
+        "account": trailer["account"],
         "receipts": summary.receipts,
         "jobs": summary.jobs,
         **summary.ends,
@@ -58,6 +45,8 @@ def counts(summary: Summary) -> dict[str, Any]:
         "superseded": summary.superseded,
         "first_finished_at": summary.first_at,
         "last_finished_at": summary.last_at,
+        **{name: trailer[name] for name in ("first_n", "last_n", "head")},
+        "signed_by": trailer["signature"]["key"] if trailer["signature"] else None,
     }
 
 

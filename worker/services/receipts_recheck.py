@@ -19,6 +19,7 @@ from worker.model.target import Target
 from worker.receipts.sealing import seal_all
 from worker.rules.classify import NOT_ASKED, Presence, ResponseKind, classify, presence
 from worker.rules.classify import Lookup as CameTo
+from worker.services.json_form import as_json
 from worker.services.labels import SILENCES, plain
 from worker.services.receipts_export import chain
 
@@ -55,8 +56,7 @@ class Rechecked:
         return f"eraser request {self.ref.name} --project {self.ref.project_id} --force"
 
     def as_json(self) -> dict[str, Any]:
-        fields = {"project_id": self.ref.project_id, **self.ref.as_json(), "now": self.now.value, "text": self.text}
-        return fields | {"request_id": self.request_id, "command": self.command}
+        return as_json(self, "ref", "now", "text", "request_id", "command")
 
 
 def jobs(app: AppContext, account: str, *, since_ms: float | None, most: int | None) -> tuple[list[Target], int]:

@@ -17,7 +17,7 @@ from worker.model.errors import EraserError, Unreachable, UsageError
 from worker.model.ids import why_bad_id
 from worker.model.states import State
 from worker.model.target import Target
-from worker.services import labels
+from worker.services import json_form, labels
 from worker.services.damage import what_to_do
 from worker.services.times import rfc3339
 
@@ -58,6 +58,8 @@ COMMANDS = {
     Step.RELEASE: "eraser hold remove {job} --reason TICKET",
     Step.REQUEST: "eraser request {job}",
 }
+_NOT_SHOWN = ("used", "cancel_wanted", "status", "code", "asset_id", "voice_train_job_id", "cut")
+_CLAIM = {"requested_by": "by", "reason": "why", "run": "run", "lane": "lane"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,26 +108,8 @@ def hold_of(app: AppContext, d: Deletion) -> Hold | None:
 
 def as_json(d: Deletion) -> dict[str, Any]:
     """The contract's fields, then further ones."""
-    return {
-        "project_id": d.ref.project_id,
-        **d.ref.as_json(),
-        "state": d.state.value,
-        "waiting_for": d.waiting_for.value if d.waiting_for else None,
-        "cause": d.cause,
-        "evidence": d.evidence,
-        "lane": d.lane,
-        "reason": d.reason,
-        "requested_by": d.requested_by,
-        "requested_at": rfc3339(d.requested_at),
-        "due_at": rfc3339(d.due_at),
-        "deadline_at": rfc3339(d.deadline_at),
-        "finished_at": rfc3339(d.finished_at),
-        "round": d.round,
+    return json_form.as_json(d, but=_NOT_SHOWN) | {
         "attempts": [_attempt(attempt) for attempt in d.attempts],
-        "account": d.account,
-        "run": d.run,
-        "replay": d.replay,
-        "may_be_deleted": d.may_be_deleted,
         "claims": [_claim(claim) for claim in d.claims],
         "events": [_event(event) for event in d.events],
         "related": {
@@ -171,36 +155,20 @@ def next_steps(d: Deletion) -> Iterator[str]:
 
 
 def _attempt(a: Attempt) -> dict[str, Any]:
-    said = a.said
-    failure = said.get("silence")
-    return {
-        "n": a.n,
-        "round": a.round,
-        "at": rfc3339(a.at),
-        "status": said.get("status"),
-        "code": said.get("code"),
-        "message": said.get("message") or (f"no answer: {labels.SILENCES.get(failure, failure)}" if failure else None),
-        "request_id": said.get("request_id"),
-        "ms": said.get("ms"),
-        "outcome": said.get("outcome"),
-    }
+    answer = {name: a.said.get(name) for name in ("status", "code", "message", "request_id", "ms", "outcome")}
+    if failure := not answer["message"] and a.said.get("silence"):
+        answer["message"] = f"no answer: {labels.SILENCES.get(failure, failure)}"
+    return json_form.as_json(a, "n", "round", "at") | answer
 
 
 def _event(event: Event) -> dict[str, Any]:
-    fields = dict(event.said)
-    if asked := fields.get("asked"):
-        fields["asked"] = [_claim(claim) for claim in asked]
-    return {"at": rfc3339(event.at), "event": event.name, **fields}
+    earlier = {"asked": [_claim(claim) for claim in event.said["asked"]]} if event.said.get("asked") else {}
+    return {"at": rfc3339(event.at), "event": event.name, **event.said, **earlier}
 
 
 def _claim(claim: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "requested_by": claim.get("by"),
-        "reason": claim.get("why"),
-        "run": claim.get("run"),
-        "lane": claim.get("lane"),
-        "requested_at": rfc3339(claim.get("at")),
-    }
+    fields = {name: claim.get(key) for name, key in _CLAIM.items()}
+    return fields | {"requested_at": rfc3339(claim.get("at"))}
 
 
 def _called(a: Attempt) -> Moment:

@@ -11,20 +11,20 @@ from worker.execution.app_context import BEAT_S, WORKER_TIMEOUT_S, AppContext
 from worker.ledger import values
 from worker.ledger.deletions import FULL_SHARE
 from worker.ledger.parking import Group
-from worker.ledger.records import AccountStatus, Closure
+from worker.ledger.records import AccountStatus
 from worker.ledger.redis_read import info, read_redis
 from worker.ledger.replays import ReplayState
 from worker.model.errors import OtherEndpoint
 from worker.model.states import State
 from worker.services import accounts as identity
-from worker.services import labels, parked_messages, project_moves, retention
+from worker.services import json_form, labels, parked_messages, project_moves, retention
 from worker.services import replay as replay_service
 from worker.services.clocks import why_apart
 from worker.services.damage import put_right
 from worker.services.project_moves import Stray
 from worker.services.redis_ping import no_writes
 from worker.services.replay import ReplayProgress
-from worker.services.times import rfc3339, span
+from worker.services.times import span
 
 START = "celery -A worker worker"
 MISSED_S = 3 * BEAT_S  # seconds without a heartbeat: so many are not lost by accident
@@ -81,8 +81,8 @@ class Overview:
     @property
     def not_archived(self) -> list[tuple[str, str, str]]:
         """Running workers that cannot archive receipts, each with an account, and why."""
-        told = (worker for worker in self.workers if not worker.silent)
-        return [(worker.worker, name, why) for worker in told for name, why in worker.not_archived.items()]
+        at_work = (worker for worker in self.workers if not worker.silent)
+        return [(worker.worker, name, why) for worker in at_work for name, why in worker.not_archived.items()]
 
     @property
     def states(self) -> dict[State, int]:
@@ -146,40 +146,15 @@ def _full(app: AppContext) -> float:
 def as_json(seen: Overview) -> dict[str, Any]:
     """The JSON form of the contract."""
     return {
-        "states": {state.value: number for state, number in seen.states.items()},
+        "states": seen.states,
         "oldest_due_s": None if seen.oldest_due_s is None else round(seen.oldest_due_s, 3),
-        "workers": [
-            {
-                "worker": worker.worker,
-                "host": worker.host,
-                "pid": worker.pid,
-                "threads": worker.threads,
-                "heard_s": round(worker.heard_s, 1),
-                "silent": worker.silent,
-                "clock_s": worker.clock_s,
-                "not_archived": worker.not_archived,
-            }
-            for worker in seen.workers
-        ],
-        "accounts": [
-            {
-                "account": account.gate.account,
-                "gate": account.gate.gate,
-                "since": rfc3339(account.gate.since),
-                "until": rfc3339(account.gate.until),
-                "rate": account.gate.rate,
-                "reason": account.gate.reason,
-                "closures": [_closure(one) for one in account.gate.closures],
-                "endpoint": account.bound.endpoint if account.bound else None,
-                "elsewhere": account.gate.account in {error.account for error in seen.elsewhere},
-            }
-            for account in seen.accounts
-        ],
+        "workers": [json_form.as_json(worker) | {"silent": worker.silent} for worker in seen.workers],
+        "accounts": [_account(account, seen) for account in seen.accounts],
         "damaged": seen.damaged,
         "parked": [parked_messages.as_json(group) for group in seen.parked],
         "projects_elsewhere": [stray.as_json() for stray in seen.strays],
         "accounts_gone": [gone.as_json() for gone in seen.abandoned],
-        "retention": [{"why": alarm.why, "command": alarm.command} for alarm in seen.alarms],
+        "retention": [json_form.as_json(alarm) for alarm in seen.alarms],
         "replays": [
             {"replay": one.which, "why": one.why, "command": one.command}
             for one in advice(seen)
@@ -188,9 +163,12 @@ def as_json(seen: Overview) -> dict[str, Any]:
     }
 
 
-def _closure(one: Closure) -> dict[str, Any]:
-    fields = {"scope": one.scope, "name": one.name, "cause": one.cause, "target": one.target}
-    return fields | {"since": rfc3339(one.since), "until": rfc3339(one.until), "requested_by": one.requested_by}
+def _account(account: AccountStatus, seen: Overview) -> dict[str, Any]:
+    return json_form.as_json(account.gate, but=("skew_ms",)) | {
+        "closures": [json_form.as_json(one, but=("reason",)) for one in account.gate.closures],
+        "endpoint": account.bound.endpoint if account.bound else None,
+        "elsewhere": account.gate.account in {error.account for error in seen.elsewhere},
+    }
 
 
 def advice(seen: Overview) -> Iterator[Advice]:
@@ -287,14 +265,14 @@ def workers(app: AppContext) -> tuple[float, tuple[WorkerSeen, ...]]:
 
 
 def _worker(name: bytes, at: float, info: bytes | None, now: float) -> WorkerSeen:
-    said = values.fields(info)
+    fields = values.fields(info)
     heard_s = abs(now - at) / 1000  # a heartbeat from the future was written before Redis's clock went back
     return WorkerSeen(
         name.decode(),
-        said.get("host"),
-        said.get("pid"),
-        said.get("threads"),
-        heard_s,
-        said.get("clock_s"),
-        said.get("not_archived") or {},
+        host=fields.get("host"),
+        pid=fields.get("pid"),
+        threads=fields.get("threads"),
+        heard_s=round(heard_s, 1),
+        clock_s=fields.get("clock_s"),
+        not_archived=fields.get("not_archived") or {},
     )

@@ -71,7 +71,7 @@ def export(since: str | None, form: str, to: Path | None, account: str | None, a
                 while piece := file.read(65536):
                     click.echo(piece, nl=False)
     if as_json:
-        json_line(made.as_json(name), beside=to is None)
+        json_line(exports.file_json(made.summary, made.trailer) | {"fault": made.fault}, beside=to is None)
     else:
         _tell_export(made, name, to)
     sys.exit(1 if made.fault else 0)
@@ -106,7 +106,7 @@ def verify(files: tuple[Path, ...], head: str | None, key: Path | None, as_json:
             sys.exit(1)
         after = read.trailer["head"]
         if as_json:
-            json_line(_verified_json(path, read))
+            json_line({"file": str(path), "ok": True, **exports.file_json(read.summary, read.trailer)})
         else:
             _tell_verified(path, read, head=head if last else None, key=verifier)
 
@@ -201,21 +201,6 @@ def _counts(summary: Summary) -> list[str]:
     earlier = f"; {count(summary.superseded, 'earlier receipt')} of them superseded" if summary.superseded else ""
     lines += [f"  {summary.jobs:>9,}  {'job' if summary.jobs == 1 else 'jobs'}{earlier}"]
     return [*lines, f"  finished     {summary.first_at} to {summary.last_at}"]
-
-
-def _verified_json(path: Path, read: verifying.Verification) -> dict[str, object]:
-    trailer = read.trailer
-    signature = trailer["signature"]
-    return (
-        {"file": str(path), "ok": True, "account": trailer["account"]}
-        | exports.counts(read.summary)
-        | {
-            "first_n": trailer["first_n"],
-            "last_n": trailer["last_n"],
-            "head": trailer["head"],
-            "signed_by": signature["key"] if signature else None,
-        }
-    )
 
 
 def _tell_verified(path: Path, read: verifying.Verification, *, head: str | None, key: Verifier | None) -> None:

@@ -1,0 +1,34 @@
+"""Records as JSON, the same for the command line, the console and the API: each field under its own name."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from worker.model.target import Target
+from worker.services.times import rfc3339
+
+# Fields that hold ms since 1970, besides every `…_at`.
+_TIMES = frozenset(
+    ("at", "since", "until", "last", "slot", "started", "first_seen", "last_seen", "last_replay", "oldest_deadline")
+)
+
+
+def as_json(record: Any, *names: str, but: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Its fields (or these, which may be properties), without `but`: times in RFC 3339, a `Target` as project,
+    kind and id, records within it likewise.
+    """
+    made: dict[str, Any] = {}
+    for name in names or [field.name for field in fields(record) if field.name not in but]:
+        value = getattr(record, name)
+        if isinstance(value, Target):
+            made |= {"project_id": value.project_id, **value.as_json()}
+        else:
+            made[name] = rfc3339(value) if name.endswith("_at") or name in _TIMES else _plain(value)
+    return made
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return as_json(value) if is_dataclass(value) else value
