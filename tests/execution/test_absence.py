@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import redis
 
 from tests.execution.test_executor import LEASE_S, SCHEDULE, Shop
 from worker.lookups.sightings import Sightings
@@ -16,9 +17,9 @@ LAST = len(SCHEDULE.retry)
 
 
 @pytest.fixture
-def shop() -> Iterator[Shop]:
+def shop(client: redis.Redis) -> Iterator[Shop]:
     with Simulator(jobs=50) as simulator:
-        shop = Shop(simulator)
+        shop = Shop(simulator, client)
         shop.trust_the_key()
         yield shop
         shop.client.close()
@@ -202,10 +203,10 @@ def test_a_brownout_calls_nothing_gone_and_everything_is_deleted_after_it(shop: 
 # -- app users ---------------------------------------------------------------------------------------------------------
 
 
-def test_an_app_users_job_that_is_hidden_from_whoever_names_nobody_is_not_gone() -> None:
+def test_an_app_users_job_that_is_hidden_from_whoever_names_nobody_is_not_gone(client: redis.Redis) -> None:
     """All jobs of the project belong to app users: the whole list is empty."""
     with Simulator(isolate_app_users=True) as simulator:
-        shop = Shop(simulator)
+        shop = Shop(simulator, client)
         shop.trust_the_key()
         for job, user in (("a", "u-1"), ("b", "u-2")):
             simulator.add_job(job, app_user_id=user)

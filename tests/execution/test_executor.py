@@ -1,4 +1,4 @@
-"""An executor at work: a real ledger on fakeredis, the real client, and the simulator as MetaStudio."""
+"""An executor at work: a real ledger, the real client, and the simulator as MetaStudio."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-import fakeredis
 import pytest
+import redis
 
+from tests.support.cut_off import bring_back, cut_off
 from tests.support.waiting import wait_until
 from worker.config.clock import SteadyClock
 from worker.execution.executor import MARGIN_S, Executor
 from worker.execution.key_budget import KeyBudget
-from worker.ledger.deletions import Ledger
+from worker.ledger.deletions import Ledger, connect
 from worker.ledger.keys import OURS
 from worker.ledger.queries import Queries
 from worker.ledger.types import DeletionRequest, GatePolicy, TakeResult
@@ -114,7 +115,7 @@ class Shop:
     """Everything an executor needs, and short names for what tests ask."""
 
     simulator: Simulator
-    server: fakeredis.FakeServer = field(default_factory=fakeredis.FakeServer)
+    redis: redis.Redis
     key: Key = field(default_factory=Key)
     wakeups: list[str] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -123,7 +124,6 @@ class Shop:
     def __post_init__(self) -> None:
         self.ahead_s = 0.0
         self.sightings.clock = lambda: time.monotonic() + self.ahead_s
-        self.redis = fakeredis.FakeRedis(server=self.server)
         self.with_policy()
         self.client = Client(
             endpoint=self.simulator.url,
@@ -226,10 +226,10 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def shop(simulator: Simulator) -> Iterator[Shop]:
-    shop = Shop(simulator)
+def shop(simulator: Simulator, redis_url: str) -> Iterator[Shop]:
+    shop = Shop(simulator, connect(redis_url))
     yield shop
-    shop.server.connected = True
+    bring_back(shop.redis)
     shop.client.close()
     assert simulator.stats()["max_overlap"] <= 1, "two calls of one job were under way at once"
 
@@ -644,8 +644,8 @@ def test_a_worker_that_stops_settles_the_call_under_way_and_calls_another_hand(s
 
 def back_after_some_tries(shop: Shop) -> threading.Thread:
     """Cut Redis off now; it comes back once the executor has tried to reach it for a while."""
-    shop.server.connected = False
-    back = threading.Timer(0.4, lambda: setattr(shop.server, "connected", True))
+    cut_off(shop.redis)
+    back = threading.Timer(0.4, bring_back, [shop.redis])
     back.start()
     return back
 
@@ -681,7 +681,7 @@ def test_an_answer_outlives_a_redis_that_is_away_when_it_has_to_be_explained(sho
 
 
 def test_a_hand_without_anything_to_record_says_that_redis_is_away(shop: Shop) -> None:
-    shop.server.connected = False
+    cut_off(shop.redis)
     with pytest.raises(Unreachable, match="Redis does not answer"):
         shop.executor().work()
 

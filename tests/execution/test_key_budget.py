@@ -9,17 +9,18 @@ from datetime import UTC, datetime
 from threading import Thread
 from typing import Any
 
-import fakeredis
 import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.cut_off import bring_back, cut_off
 from tests.support.ledgers import CLOCK, POLICY, START_MS, Bench
 from tests.support.responses import failure, response
 from worker.execution.app_context import AppContext
 from worker.execution.key_budget import KeyBlocked, KeyBudget, KeyPolicy, Watched
 from worker.execution.ledger_context import gate_policy
+from worker.ledger.deletions import connect
 from worker.ledger.keys import OURS
 from worker.ledger.queries import Queries
 from worker.ledger.records import Gate
@@ -309,15 +310,14 @@ def test_a_refusal_of_a_call_that_left_before_the_repair_closes_nothing(house: H
     assert house.gate().gate == "ok"
 
 
-def test_a_refusal_that_could_not_be_told_is_told_before_the_next_question() -> None:
-    server = fakeredis.FakeServer()
-    house = House(fakeredis.FakeRedis(server=server))
+def test_a_refusal_that_could_not_be_told_is_told_before_the_next_question(redis_url: str) -> None:
+    house = House(connect(redis_url))
     at_work = house.works()
-    server.connected = False
+    cut_off(house.client)
     at_work.after(KEY, sent(REFUSED))  # the answer is in the caller's hands: nothing is raised
     with pytest.raises(Unreachable):
         at_work.before(KEY)
-    server.connected = True
+    bring_back(house.client)
     assert rest_s(at_work) == pytest.approx(60, abs=1)
     assert rest_s(house.process("w2")) > 0
 
@@ -348,10 +348,11 @@ ACTS = st.lists(
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(actions=ACTS, worked=st.booleans())
 def test_no_key_is_refused_more_than_twice_in_five_minutes_whatever_anybody_does(
-    actions: list[tuple[str, int, int]], worked: bool
+    client: redis.Redis, actions: list[tuple[str, int, int]], worked: bool
 ) -> None:
     """Beyond the calls that were under way: processes, accounts, new secrets and resumes as they come."""
-    house = House(fakeredis.FakeRedis(server=fakeredis.FakeServer()))
+    client.flushall()
+    house = House(client)
     if worked:
         house.works(SIGNERS[0]).after(SIGNERS[0], sent(REFUSED))
     refused: list[float] = []

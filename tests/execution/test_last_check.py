@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import redis
 
 from tests.execution.test_executor import Shop
 from tests.execution.test_second_thoughts import Mind, deletes, holds, sweep
@@ -22,9 +23,9 @@ JOB = Target(DEMO_PROJECT, "job-1")
 
 
 @pytest.fixture
-def shop() -> Iterator[Shop]:
+def shop(client: redis.Redis) -> Iterator[Shop]:
     with Simulator() as simulator:
-        shop = Shop(simulator)
+        shop = Shop(simulator, client)
         shop.trust_the_key()
         simulator.add_job("job-1", app_user_id="u-1")
         yield shop

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+import redis
 
 from tests.execution.test_executor import Shop
 from worker.ledger.holds import HoldList
@@ -18,9 +19,9 @@ from worker.simulator import DEMO_PROJECT, Simulator
 
 
 @pytest.fixture
-def shop() -> Iterator[Shop]:
+def shop(client: redis.Redis) -> Iterator[Shop]:
     with Simulator() as simulator:
-        shop = Shop(simulator)
+        shop = Shop(simulator, client)
         shop.trust_the_key()
         yield shop
         shop.client.close()

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import fakeredis
 import pytest
+import redis
 
 from tests.support.ledgers import PROJECT, START_MS, Bench
 from tests.support.retention import POLICY, House
@@ -166,8 +166,8 @@ def test_what_no_worker_can_judge_is_told_through_a_jump_of_redis_s_clock_and_no
     assert not bench.client.exists(name)
 
 
-def test_status_says_what_to_set_where_no_worker_can_judge(tmp_path: Path) -> None:
-    house = House(fakeredis.FakeRedis(server=fakeredis.FakeServer()), tmp_path)
+def test_status_says_what_to_set_where_no_worker_can_judge(client: redis.Redis, tmp_path: Path) -> None:
+    house = House(client, tmp_path)
     ledger = house.app.ledger("default")
     house.client.hset(ledger.prefix + "gate", "good:k1", "1")
     house.request("a", policy="old", policy_text=house.app.policies.policy_text())

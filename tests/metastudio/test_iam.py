@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import fakeredis
 import pytest
+import redis
 
 from tests.support.command import Command, Ended
 from tests.support.waiting import wait_until
@@ -479,12 +479,12 @@ def test_the_fingerprint_stays_over_renewals(simulator: Simulator, desk: Desk) -
 
 @dataclass
 class Shop:
-    """Executors of one account with a real ledger on fakeredis; the credentials' clock runs a hundred times as fast."""
+    """Executors of one account with a real ledger; the credentials' clock runs a hundred times as fast."""
 
     desk: Desk
+    redis: redis.Redis
 
     def __post_init__(self) -> None:
-        self.redis = fakeredis.FakeRedis(server=fakeredis.FakeServer())
         policy = GatePolicy(interval=0.5, lease=300_000, look_interval=0.5, outage_pause=30, outage_pause_max=60)
         self.ledger = Ledger(self.redis, "default", policy, clock=CLOCK, clocks=self.clocks)
         self.budget = KeyBudget(lambda: self.redis, OURS, holder="w1", clock=CLOCK, clocks=self.clocks)
@@ -560,9 +560,9 @@ class Shop:
 
 
 @pytest.fixture
-def shop(simulator: Simulator) -> Iterator[Shop]:
+def shop(simulator: Simulator, client: redis.Redis) -> Iterator[Shop]:
     desk = Desk(simulator, clock=Clock(pace=100.0))
-    yield Shop(desk)
+    yield Shop(desk, client)
     desk.client.close()
 
 
@@ -617,9 +617,9 @@ def test_the_record_says_that_its_token_was_refused_and_no_attempt_used(simulato
     assert [call["status"] for call in simulator.calls() if call["job_id"] == "job-2"] == [401, 200]
 
 
-def test_a_wrong_password_closes_the_gate_which_says_so(simulator: Simulator) -> None:
+def test_a_wrong_password_closes_the_gate_which_says_so(simulator: Simulator, client: redis.Redis) -> None:
     desk = Desk(simulator, clock=Clock())
-    shop = Shop(desk)
+    shop = Shop(desk, client)
     simulator.set_user(DEMO_USER, "another")
     shop.request(10)
     shop.run(lambda: shop.gate().gate == "credentials", executors=4)
@@ -638,9 +638,11 @@ def test_a_wrong_password_closes_the_gate_which_says_so(simulator: Simulator) ->
     assert shop.desk.requests == 3
 
 
-def test_a_token_that_is_refused_for_good_closes_the_gate_as_a_key_would(simulator: Simulator) -> None:
+def test_a_token_that_is_refused_for_good_closes_the_gate_as_a_key_would(
+    simulator: Simulator, client: redis.Redis
+) -> None:
     desk = Desk(simulator, clock=Clock())
-    shop = Shop(desk)
+    shop = Shop(desk, client)
     shop.request(10)
     simulator.refuse_tokens()
     shop.run(lambda: shop.gate().gate == "credentials", executors=4)

@@ -8,7 +8,6 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import fakeredis
 import pytest
 import redis
 
@@ -219,8 +218,8 @@ def test_the_next_slot_of_each_policy_is_known(house: House) -> None:
     assert (one.policy.name, one.next, one.last) == ("old", BEFORE + timedelta(hours=1), None)
 
 
-def test_nothing_is_due_where_there_is_no_file() -> None:
+def test_nothing_is_due_where_there_is_no_file(client: redis.Redis) -> None:
     app = AppContext.load({"ERASER_REDIS_URL": "redis://127.0.0.1:1/0"})
-    app.__dict__["redis"] = fakeredis.FakeRedis(server=fakeredis.FakeServer())
+    app.__dict__["redis"] = client
     app.now = lambda: NOW
     assert sweep_due(app) == []

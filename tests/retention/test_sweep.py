@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import fakeredis
 import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
@@ -99,10 +98,11 @@ def meant(said: dict[str, Any], row: JobRow, held: set[str], users: set[str], as
     st.lists(ROWS, max_size=60, unique_by=lambda row: row.job_id), POLICIES, JOBS, st.sets(ANY(["u-1", "u-2"])), JOBS
 )
 def test_what_is_requested_is_what_a_brute_force_reading_of_the_policy_says(
-    rows: list[JobRow], said: dict[str, Any], held: set[str], users: set[str], asked: set[str]
+    client: redis.Redis, rows: list[JobRow], said: dict[str, Any], held: set[str], users: set[str], asked: set[str]
 ) -> None:
+    client.flushall()
     with TemporaryDirectory() as directory:
-        house = House(fakeredis.FakeRedis(server=fakeredis.FakeServer()), Path(directory), written(said))
+        house = House(client, Path(directory), written(said))
         house.lister.jobs = rows
         house.holds.add([Target(PROJECT, name) for name in held], why="CASE-1", by="legal")
         for user in users:
