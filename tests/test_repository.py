@@ -297,7 +297,7 @@ PURE = (  # what is true: no input, no output, no clock, no chance
     "worker.ledger.schema.states",
     "worker.ledger.types",
     "worker.metastudio.response",
-    "worker.metastudio.states",
+    "worker.metastudio.targets",
     "worker.retention.cron",
     "worker.retention.matching",
     "worker.retention.plan",

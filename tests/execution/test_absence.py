@@ -149,7 +149,7 @@ def test_a_list_by_id_that_finds_nothing_is_not_believed_where_the_whole_list_ha
 def test_where_the_control_question_is_not_answered_the_absence_says_nothing(shop: Shop, fault: dict[str, Any]) -> None:
     seen(shop, "gone-1")
     shop.simulator.add_job("gone-1")
-    shop.client.delete(DEMO_PROJECT, "gone-1")
+    shop.client.delete(Target(DEMO_PROJECT, "gone-1"))
     answered = []
 
     def fail_the_second() -> None:

@@ -74,28 +74,15 @@ class Wire:
     on_ready: Callable[[], None] = lambda: None  # while a token would be fetched
     no_token: Response | None = None
 
-    def delete(
-        self, project_id: str, job_id: str, *, app_user: str | None = None, signed_at: datetime | None = None
-    ) -> Response:
+    def delete(self, target: Target, *, app_user: str | None = None, signed_at: datetime | None = None) -> Response:
         self.on_delete()
-        response = self.client.delete(project_id, job_id, app_user=app_user, signed_at=signed_at)
+        response = self.client.delete(target, app_user=app_user, signed_at=signed_at)
         self.after_delete()
         return response
 
-    def ask(
-        self,
-        project_id: str,
-        *,
-        job_id: str | None,
-        rows: int = 100,
-        app_user: str | None = None,
-        signed_at: datetime | None = None,
-        within_s: float | None = None,
-    ) -> Listing:
+    def ask(self, project_id: str, **how: Any) -> Listing:
         self.on_ask()
-        listing = self.client.list(
-            project_id, job_id=job_id, limit=rows, app_user=app_user, signed_at=signed_at, within_s=within_s
-        )
+        listing = self.client.ask(project_id, **how)
         self.after_ask()
         return listing
 
@@ -103,8 +90,8 @@ class Wire:
         self.on_ready()
         return self.no_token
 
-    def told(self, now: datetime, ago_s: float) -> None:
-        self.client.clock.told(now, ago_s)
+    def note_time(self, now: datetime, ago_s: float) -> None:
+        self.client.note_time(now, ago_s)
 
     def renew(self, refused: Response) -> bool:
         return False  # a key, not a token
@@ -322,7 +309,7 @@ def test_a_job_that_was_seen_and_is_gone_was_seen_before(shop: Shop, response: s
     shop.work()
     assert shop.ends("a") == "pending not_deletable_yet"
     shop.simulator.move_job("a", "JOB_SUCCESS")
-    assert shop.client.delete(DEMO_PROJECT, "a").status == 200, "somebody else deletes it"
+    assert shop.client.delete(Target(DEMO_PROJECT, "a")).status == 200, "somebody else deletes it"
     shop.work(ahead_s=61)
     assert shop.ends("a") == "gone seen_before"
 
@@ -332,7 +319,7 @@ def test_what_a_look_saw_is_known_when_the_delete_after_it_finds_nothing(shop: S
     shop.request("a")
     shop.work()
     shop.simulator.add_job("a", asset_id="asset-1")
-    shop.wire.on_delete = lambda: shop.client.delete(DEMO_PROJECT, "a") and None
+    shop.wire.on_delete = lambda: shop.client.delete(Target(DEMO_PROJECT, "a")) and None
     shop.work(ahead_s=61)
     assert shop.ends("a") == "gone seen_before"
     assert shop.record("a")["asset"] == "asset-1"

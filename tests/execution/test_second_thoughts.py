@@ -12,7 +12,7 @@ import redis
 from tests.execution.test_executor import Shop
 from worker.ledger.holds import HoldList
 from worker.ledger.types import PolicyText
-from worker.metastudio.response import JobRow
+from worker.metastudio.targets.avatar_job import JobRow
 from worker.model.states import Lane
 from worker.model.target import Target
 from worker.simulator import DEMO_PROJECT, Simulator
@@ -50,7 +50,7 @@ class Mind:
         return self.text
 
     def __call__(self, policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:
-        self.asked.append((policies, row.job_id))
+        self.asked.append((policies, row.id))
         return self.why
 
 

@@ -38,7 +38,8 @@ from worker.ledger.receipts import Receipts
 from worker.ledger.replays import Replays, ReplayStage, ReplayState
 from worker.ledger.types import GateSignal, Lease, Settlement
 from worker.lookups.sightings import NEAR_S
-from worker.metastudio.response import JobRow, Listing
+from worker.metastudio.response import Listing
+from worker.metastudio.targets.avatar_job import JobRow
 from worker.model.states import Lane
 from worker.model.target import Target
 from worker.rules.backoff import Backoff

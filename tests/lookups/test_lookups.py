@@ -208,7 +208,7 @@ def test_a_fault_of_ours_after_an_answer_is_an_answer_that_says_nothing() -> Non
 def test_one_asks_the_control_question_for_all_that_wait() -> None:
     world, may_go, size = World(takes=0.001), threading.Event(), 8
 
-    def slot(*, patience_s: float) -> float:
+    def slot(*, kind: str, patience_s: float) -> float:
         may_go.wait(10)
         return 0.0
 

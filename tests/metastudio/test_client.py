@@ -32,6 +32,7 @@ from worker.metastudio.credentials import Credentials
 from worker.metastudio.response import Body, Response, TransportFailure
 from worker.metastudio.signing import authorization, canonical_request, signature, string_to_sign
 from worker.model.errors import SettingsError, UsageError
+from worker.model.target import Target
 
 KEY = "AKEXAMPLE0000000000A"
 SECRET = "S3cretS3cretS3cretS3cretS3cretS3cretS3cr"
@@ -146,7 +147,7 @@ def delete(serve: Any, client_of: Any) -> Callable[..., Response]:
     """One DELETE against a server that talks like this."""
 
     def call(talk: Talk, **kwargs: Any) -> Response:
-        response: Response = client_of(serve(talk), **kwargs).delete(PROJECT, JOB)
+        response: Response = client_of(serve(talk), **kwargs).delete(Target(PROJECT, JOB))
         return response
 
     return call
@@ -204,7 +205,7 @@ def parse(raw: bytes) -> tuple[str, str, list[tuple[str, str]]]:
 
 def test_a_delete_is_one_request_without_a_body_and_200_is_its_success(serve: Any, client_of: Any) -> None:
     server = serve(responses(OK))
-    response = client_of(server).delete(PROJECT, JOB)
+    response = client_of(server).delete(Target(PROJECT, JOB))
     assert (response.status, response.failure, response.body, response.request_id) == (200, None, Body.EMPTY, "r1")
     assert not response.truncated
     method, target, headers = parse(server.requests[0])
@@ -237,7 +238,7 @@ def test_each_attempt_is_signed_anew(serve: Any, client_of: Any) -> None:
     server = serve(responses(OK))
     client = client_of(server)
     for second in (1, 2):
-        client.delete(PROJECT, JOB, signed_at=datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC))
+        client.delete(Target(PROJECT, JOB), signed_at=datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC))
     first, second_one = (dict(parse(raw)[2])["authorization"] for raw in server.requests)
     assert first != second_one
 
@@ -246,7 +247,7 @@ def test_a_connection_is_used_again_and_the_pool_serves_many_threads(serve: Any,
     server = serve(responses(OK))
     client = client_of(server, pool_size=4)
     with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(lambda _: client.delete(PROJECT, JOB).status, range(100)))
+        results = list(pool.map(lambda _: client.delete(Target(PROJECT, JOB)).status, range(100)))
     assert results == [200] * 100
     assert server.connections <= 4
 
@@ -264,7 +265,7 @@ def test_netrc_and_proxy_variables_play_no_part(
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     server = serve(responses(OK))
-    assert client_of(server).delete(PROJECT, JOB).body is Body.EMPTY
+    assert client_of(server).delete(Target(PROJECT, JOB)).body is Body.EMPTY
     assert dict(parse(server.requests[0])[2])["authorization"].startswith("SDK-HMAC-SHA256 ")
     assert proxy.connections == 0
 
@@ -276,9 +277,9 @@ def test_an_id_that_must_not_reach_a_url_is_refused_before_anything_is_sent(
     server = serve(responses(OK))
     client = client_of(server)
     for call in (
-        lambda: client.delete(PROJECT, bad),
-        lambda: client.delete(bad, JOB),
-        lambda: client.show(PROJECT, bad),
+        lambda: client.delete(Target(PROJECT, bad)),
+        lambda: client.delete(Target(bad, JOB)),
+        lambda: client.show(Target(PROJECT, bad)),
         lambda: client.list(bad),
     ):
         with pytest.raises(UsageError, match="id is 1 to 64"):
@@ -290,7 +291,7 @@ def test_an_id_that_must_not_reach_a_url_is_refused_before_anything_is_sent(
 def test_an_app_user_that_is_not_opaque_is_refused(serve: Any, client_of: Any, app_user: str) -> None:
     server = serve(responses(OK))
     with pytest.raises(UsageError, match="app user"):
-        client_of(server).delete(PROJECT, JOB, app_user=app_user)
+        client_of(server).delete(Target(PROJECT, JOB), app_user=app_user)
     assert server.connections == 0
 
 
@@ -352,10 +353,10 @@ def test_a_drip_on_a_connection_used_before_is_bounded_too(serve: Any, client_of
 
     server = serve(talk)
     client = client_of(server)
-    assert client.delete(PROJECT, JOB).status == 200
+    assert client.delete(Target(PROJECT, JOB)).status == 200
     client._call_deadline_s = SLOW["call_deadline_s"]
     started = time.monotonic()
-    assert client.delete(PROJECT, JOB).failure is TransportFailure.TIMEOUT
+    assert client.delete(Target(PROJECT, JOB)).failure is TransportFailure.TIMEOUT
     assert time.monotonic() - started < NEVER_THAT_LONG
     assert server.connections == 1
 
@@ -374,15 +375,15 @@ def test_after_a_timeout_the_connection_is_not_used_again(serve: Any, client_of:
 
     server = serve(talk)
     client = client_of(server, **SLOW)
-    assert client.delete(PROJECT, JOB).failure is TransportFailure.TIMEOUT
+    assert client.delete(Target(PROJECT, JOB)).failure is TransportFailure.TIMEOUT
     client._call_deadline_s = 60
     late.set()
-    assert client.delete(PROJECT, JOB).status == 404
+    assert client.delete(Target(PROJECT, JOB)).status == 404
 
 
 def test_nothing_is_sent_after_the_deadline(serve: Any, client_of: Any) -> None:
     server = serve(responses(OK))
-    response = client_of(server, call_deadline_s=-1).delete(PROJECT, JOB)
+    response = client_of(server, call_deadline_s=-1).delete(Target(PROJECT, JOB))
     assert response.failure is TransportFailure.NOT_SENT
     assert server.requests == []
 
@@ -399,7 +400,7 @@ def test_nothing_is_sent_once_the_machine_slept_through_the_call(
         return resolve(*args, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", asleep)
-    response = client_of(server).delete(PROJECT, JOB)
+    response = client_of(server).delete(Target(PROJECT, JOB))
     assert (response.failure, server.requests) == (TransportFailure.NOT_SENT, [])
 
 
@@ -409,7 +410,7 @@ def test_nothing_is_sent_once_the_machine_slept_through_the_call(
 def test_a_refused_connection_was_not_sent(client_of: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    response = client_of(f"http://127.0.0.1:{port}").delete(PROJECT, JOB)
+    response = client_of(f"http://127.0.0.1:{port}").delete(Target(PROJECT, JOB))
     assert (response.status, response.failure) == (None, TransportFailure.NOT_SENT)
 
 
@@ -418,7 +419,7 @@ def test_an_unknown_host_was_not_sent(client_of: Any, monkeypatch: pytest.Monkey
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    response = client_of("https://metastudio.invalid").delete(PROJECT, JOB)
+    response = client_of("https://metastudio.invalid").delete(Target(PROJECT, JOB))
     assert response.failure is TransportFailure.NOT_SENT
 
 
@@ -433,7 +434,7 @@ def test_a_connection_that_is_never_accepted_was_not_sent(client_of: Any) -> Non
             waiting.connect_ex(full.getsockname())
         client = client_of(f"http://127.0.0.1:{full.getsockname()[1]}", connect_timeout_s=0.3)
         started = time.monotonic()
-        assert client.delete(PROJECT, JOB).failure is TransportFailure.NOT_SENT
+        assert client.delete(Target(PROJECT, JOB)).failure is TransportFailure.NOT_SENT
         assert time.monotonic() - started < NEVER_THAT_LONG
 
 
@@ -498,7 +499,7 @@ def test_a_connection_that_went_stale_is_replaced_before_the_request(serve: Any,
     client = client_of(server)
     for _ in range(3):
         closed.clear()
-        assert client.delete(PROJECT, JOB).status == 200
+        assert client.delete(Target(PROJECT, JOB)).status == 200
         assert closed.wait(60)
     assert len(server.requests) == 3
 
@@ -509,10 +510,10 @@ def test_a_connection_that_was_idle_for_long_is_not_trusted(
     """A NAT forgets it without a word: a call on it would only be silence, and count as MetaStudio's failure."""
     server = serve(responses(OK))
     client = client_of(server)
-    assert [client.delete(PROJECT, JOB).status for _ in range(2)] == [200, 200]
+    assert [client.delete(Target(PROJECT, JOB)).status for _ in range(2)] == [200, 200]
     assert server.connections == 1
     monkeypatch.setattr(transport, "IDLE_MOST_S", 0.0)
-    assert [client.delete(PROJECT, JOB).status for _ in range(2)] == [200, 200]
+    assert [client.delete(Target(PROJECT, JOB)).status for _ in range(2)] == [200, 200]
     assert server.connections == 3
 
 
@@ -522,7 +523,7 @@ def test_a_connection_from_before_the_machine_slept_is_not_trusted(
     server, sleep = serve(responses(OK)), sleeper(monkeypatch)
     client = client_of(server)
     for connections in (1, 2):
-        assert client.delete(PROJECT, JOB).status == 200
+        assert client.delete(Target(PROJECT, JOB)).status == 200
         assert server.connections == connections
         sleep(600)
 
@@ -530,7 +531,7 @@ def test_a_connection_from_before_the_machine_slept_is_not_trusted(
 def test_the_kernel_asks_whether_the_other_end_is_there_while_a_call_waits(serve: Any, client_of: Any) -> None:
     server = serve(responses(OK))
     client = client_of(server)
-    client.delete(PROJECT, JOB)
+    client.delete(Target(PROJECT, JOB))
     (connection,) = filter(None, client._transport._pool.pool.queue)
     assert connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     if hasattr(socket, "TCP_KEEPIDLE"):
@@ -540,7 +541,7 @@ def test_the_kernel_asks_whether_the_other_end_is_there_while_a_call_waits(serve
 def test_a_lost_answer_is_never_retried_here(serve: Any, client_of: Any) -> None:
     server = serve(says(then=reset))
     client = client_of(server)
-    client.delete(PROJECT, JOB)
+    client.delete(Target(PROJECT, JOB))
     assert (len(server.requests), server.connections) == (1, 1)
 
 
@@ -551,14 +552,14 @@ def test_a_lost_answer_is_never_retried_here(serve: Any, client_of: Any) -> None
 def test_a_redirect_is_an_answer_and_is_not_followed(serve: Any, client_of: Any, status: str) -> None:
     elsewhere = serve(responses(OK))
     server = serve(responses(http(status, b"", f"Location: http://127.0.0.1:{elsewhere.port}/")))
-    assert client_of(server).delete(PROJECT, JOB).status == int(status[:3])
+    assert client_of(server).delete(Target(PROJECT, JOB)).status == int(status[:3])
     assert (elsewhere.connections, len(server.requests)) == (0, 1)
 
 
 @pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
 def test_retry_after_is_reported_and_not_obeyed_here(serve: Any, client_of: Any, status: str) -> None:
     server = serve(responses(json_answer(status, {"error_code": "APIGW.0308", "error_msg": "slow"}, "Retry-After: 7")))
-    response = client_of(server).delete(PROJECT, JOB)
+    response = client_of(server).delete(Target(PROJECT, JOB))
     assert (response.status, response.code, response.retry_after_s) == (int(status[:3]), "APIGW.0308", 7.0)
     assert len(server.requests) == 1
 
@@ -619,7 +620,7 @@ def test_a_body_above_its_bound_is_cut_and_the_rest_is_not_read(serve: Any, clie
             sent.append(65536)
 
     server = serve(says(b"HTTP/1.1 500 No\r\nContent-Length: 999999999999\r\n\r\n", then=flood))
-    response = client_of(server).delete(PROJECT, JOB)
+    response = client_of(server).delete(Target(PROJECT, JOB))
     assert (response.status, response.truncated) == (500, True)
     server.close()
     assert sum(sent) < 4096 * 65536
@@ -648,15 +649,15 @@ def test_an_early_hint_is_no_success_and_its_connection_is_not_used_again(serve:
     """The true answer follows on that connection, and would count for the next job."""
     server = serve(responses(b"HTTP/1.1 103 Early Hints\r\n\r\n"))
     client = client_of(server)
-    assert client.delete(PROJECT, JOB).status == 103
-    assert client.delete(PROJECT, JOB).status == 103
+    assert client.delete(Target(PROJECT, JOB)).status == 103
+    assert client.delete(Target(PROJECT, JOB)).status == 103
     assert server.connections == 2
 
 
 def test_a_204_that_announces_a_body_does_not_leave_it_to_the_next_answer(serve: Any, client_of: Any) -> None:
     server = serve(responses(b"HTTP/1.1 204 No Content\r\nContent-Length: 99\r\n\r\n"))
     client = client_of(server)
-    assert [client.delete(PROJECT, JOB).status for _ in range(2)] == [204, 204]
+    assert [client.delete(Target(PROJECT, JOB)).status for _ in range(2)] == [204, 204]
     assert server.connections == 2
 
 
@@ -666,7 +667,7 @@ def test_100_continue_is_skipped(delete: Any) -> None:
 
 def test_show_and_list_read_what_the_service_documents(serve: Any, client_of: Any) -> None:
     job = {"job_id": JOB, "state": "JOB_SUCCESS", "create_time": "2020-07-30T10:43:17Z", "contact": "13912345678"}
-    shown = client_of(serve(responses(json_answer("200 OK", job)))).show(PROJECT, JOB)
+    shown = client_of(serve(responses(json_answer("200 OK", job)))).show(Target(PROJECT, JOB))
     assert shown.row is not None
     assert shown.row.state == "JOB_SUCCESS"
     listing = client_of(serve(responses(json_answer("200 OK", {"count": 1, "jobs": [job]})))).list(PROJECT, job_id=JOB)
@@ -680,7 +681,7 @@ def test_an_echoed_secret_is_in_no_answer_and_in_no_log(
     caplog.set_level(logging.DEBUG)
     echo = f"verify aksk signature fail, canonicalRequest:DELETE|/||x-security-token:{SESSION}|{SECRET} {KEY} user-42"
     raw = json_answer("401 No", {"error_code": "APIGW.0301", "error_msg": echo}, f"X-Request-Id: {SECRET}")
-    response = client_of(serve(responses(raw)), token=SESSION).delete(PROJECT, JOB, app_user="user-42")
+    response = client_of(serve(responses(raw)), token=SESSION).delete(Target(PROJECT, JOB), app_user="user-42")
     assert response.code == "APIGW.0301"
     for secret in (SECRET, SESSION, KEY, "user-42"):
         assert secret not in repr(response)
@@ -726,7 +727,7 @@ def test_whatever_bytes_come_the_call_ends_with_an_answer(raw: bytes) -> None:
         call_deadline_s=60,
     )
     with contextlib.closing(server), contextlib.closing(client):
-        response = client.delete(PROJECT, JOB)
+        response = client.delete(Target(PROJECT, JOB))
     assert (response.status is None) == (response.failure is not None)
     assert response.failure is not TransportFailure.NOT_SENT
 
@@ -758,7 +759,7 @@ def test_tls_is_verified_and_an_unknown_authority_means_that_nothing_was_sent(
     serve: Any, client_of: Any, tls: ssl.SSLContext
 ) -> None:
     server = serve(responses(OK), tls)
-    response = client_of(f"https://localhost:{server.port}").delete(PROJECT, JOB)
+    response = client_of(f"https://localhost:{server.port}").delete(Target(PROJECT, JOB))
     assert response.failure is TransportFailure.NOT_SENT
     assert server.requests == []
 
@@ -768,7 +769,7 @@ def test_a_certificate_for_another_host_is_refused(
 ) -> None:
     server = serve(responses(OK), tls)
     client = client_of(f"https://127.0.0.1:{server.port}", ca_bundle=str(certificate))
-    assert client.delete(PROJECT, JOB).failure is TransportFailure.NOT_SENT
+    assert client.delete(Target(PROJECT, JOB)).failure is TransportFailure.NOT_SENT
     assert server.requests == []
 
 
@@ -777,7 +778,7 @@ def test_a_trusted_certificate_lets_calls_through_on_one_connection(
 ) -> None:
     server = serve(responses(OK), tls)
     client = client_of(f"https://localhost:{server.port}", ca_bundle=str(certificate))
-    assert [client.delete(PROJECT, JOB).status for _ in range(3)] == [200] * 3
+    assert [client.delete(Target(PROJECT, JOB)).status for _ in range(3)] == [200] * 3
     assert server.connections == 1
 
 
@@ -788,7 +789,7 @@ def test_the_deadline_holds_in_tls(
     server = serve(DRIPS[name], tls)
     client = client_of(f"https://localhost:{server.port}", ca_bundle=str(certificate), **SLOW)
     started = time.monotonic()
-    assert client.delete(PROJECT, JOB).failure is TransportFailure.TIMEOUT
+    assert client.delete(Target(PROJECT, JOB)).failure is TransportFailure.TIMEOUT
     assert time.monotonic() - started < NEVER_THAT_LONG
 
 
@@ -798,7 +799,7 @@ def test_a_body_that_drips_in_tls_keeps_its_status(
     server = serve(BODY_DRIPS["chunks"], tls)
     client = client_of(f"https://localhost:{server.port}", ca_bundle=str(certificate), **SLOW)
     started = time.monotonic()
-    assert (response := client.delete(PROJECT, JOB)).status == 500
+    assert (response := client.delete(Target(PROJECT, JOB))).status == 500
     assert response.truncated
     assert time.monotonic() - started < NEVER_THAT_LONG
 
@@ -814,7 +815,7 @@ def test_a_tls_handshake_cannot_outlive_the_deadline(
     server = serve(talk)
     client = client_of(f"https://localhost:{server.port}", ca_bundle=str(certificate), call_deadline_s=0.3)
     started = time.monotonic()
-    assert client.delete(PROJECT, JOB).failure is TransportFailure.NOT_SENT
+    assert client.delete(Target(PROJECT, JOB)).failure is TransportFailure.NOT_SENT
     assert time.monotonic() - started < NEVER_THAT_LONG
 
 

@@ -20,7 +20,6 @@ from tests.support.waiting import wait_until
 from worker.config.clock import elapsed
 from worker.execution.executor import Executor
 from worker.execution.key_budget import KeyBudget
-from worker.execution.remote import ClientRemote
 from worker.ledger.deletions import Ledger
 from worker.ledger.keys import OURS
 from worker.ledger.queries import Queries
@@ -137,8 +136,8 @@ def together(count: int, do: Callable[[], Any]) -> list[Any]:
 
 
 def test_calls_go_out_with_a_token_and_without_a_signature(simulator: Simulator, desk: Desk) -> None:
-    assert desk.client.delete(simulator.project, "job-00001").status == 200
-    assert desk.client.show(simulator.project, "job-00002").row is not None
+    assert desk.client.delete(Target(simulator.project, "job-00001")).status == 200
+    assert desk.client.show(Target(simulator.project, "job-00002")).row is not None
     assert desk.client.list(simulator.project).count == 59
     calls = simulator.calls()
     assert [call["operation"] for call in calls] == ["token", "delete", "show", "list"]
@@ -388,18 +387,18 @@ def test_when_iam_gives_neither_a_token_nor_a_refusal_nothing_is_sent(
     desk = Desk(simulator, deadline_s=SHORT_S if fault["kind"] in ("hang", "drip_headers") else LONG_S)
     simulator.fault(method="TOKEN", **fault)
     began = time.monotonic()
-    response = desk.client.delete(simulator.project, "job-00001")
+    response = desk.client.delete(Target(simulator.project, "job-00001"))
     assert time.monotonic() - began < NEVER_THAT_LONG
     assert response.of_iam
     assert classify(response) is ResponseKind.FAILED
     assert not outcome_unknown(response)
     assert desk.sent() == 0
-    assert desk.client.delete(simulator.project, "job-00001").of_iam, "not asked again at once"
+    assert desk.client.delete(Target(simulator.project, "job-00001")).of_iam, "not asked again at once"
     wait_until(lambda: desk.requests >= 1, what="the request is in the server's books")
     assert desk.requests == 1
     desk.clock.now += 1.1
     desk.client._call_deadline_s = LONG_S
-    assert desk.client.delete(simulator.project, "job-00001").status == 200
+    assert desk.client.delete(Target(simulator.project, "job-00001")).status == 200
 
 
 def test_silences_are_followed_by_longer_and_longer_pauses(simulator: Simulator, desk: Desk) -> None:
@@ -510,7 +509,7 @@ class Shop:
     def executor(self) -> Executor:
         return Executor(
             ledger=self.ledger,
-            remote=ClientRemote(self.desk.client),
+            remote=self.desk.client,
             key=lambda: self.desk.tokens.current().fingerprint,
             schedule=Backoff((0.02, 0.02, 0.02), (0.02,)),
             worker="w1",

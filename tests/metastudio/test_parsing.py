@@ -226,7 +226,7 @@ def test_a_list_gives_its_count_and_rows() -> None:
     listing = read_listing(reply({"count": 7, "jobs": [job()]}, 200), secrets=())
     assert listing.count == 7
     assert listing.rows is not None
-    assert [row.job_id for row in listing.rows] == ["j1"]
+    assert [row.id for row in listing.rows] == ["j1"]
 
 
 def test_an_empty_list_is_well_formed() -> None:

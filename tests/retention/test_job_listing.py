@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.metastudio.response import JobRow, Listing, Response, TransportFailure
+from worker.metastudio.response import Listing, Response, TransportFailure
+from worker.metastudio.targets.avatar_job import JobRow
 from worker.retention.job_listing import PAGE, THROTTLED_TRIES, TRIES, Incomplete, JobListing
 
 
 def row(job_id: str) -> JobRow:
-    return JobRow(job_id, "TRAIN_FAILED", None, None)
+    return JobRow(job_id, "TRAIN_FAILED")
 
 
 def response(status: int | None, **more: Any) -> Response:
@@ -134,7 +135,7 @@ def test_a_list_that_does_not_come_back_is_incomplete_and_keeps_what_it_had(stat
     server.between = fail
     rows = JobListing(server.page, server.turn, server.pause).rows()
     with pytest.raises(Incomplete, match="does not give the list at offset 90"):
-        found.extend(each.job_id for each in rows)
+        found.extend(each.id for each in rows)
     assert found == names(100)
     assert len(server.waits) < (THROTTLED_TRIES if status == 429 else TRIES)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.metastudio.states import DELETABLE, STATES
+from worker.metastudio.targets.avatar_job import DELETABLE, STATES
 from worker.model.errors import SettingsError, UsageError
 from worker.retention.policy import FINISHED, GRACE_S, Policy
 from worker.retention.policy_file import KEYS, PolicyFile, read_policies

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.retention import NOW, POLICY, PROJECT, job
-from worker.metastudio.response import JobRow
+from worker.metastudio.targets.avatar_job import JobRow
 from worker.model.errors import SettingsError
 from worker.retention.policy_file import PolicyFile
 from worker.retention.revalidation import Revalidation

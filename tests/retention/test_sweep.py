@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.retention import DAY, NOW, POLICY, PROJECT, House, job
 from worker.ledger.runs import Runs
-from worker.metastudio.response import JobRow
-from worker.metastudio.states import DELETABLE, STATES
+from worker.metastudio.targets.avatar_job import DELETABLE, STATES, JobRow
 from worker.model.errors import EraserError, Unreachable
 from worker.model.target import Target
 from worker.retention.plan import CapOverride
@@ -34,7 +33,7 @@ ANY = st.sampled_from
 TIMES = st.one_of(st.none(), st.floats(-5, 200).map(lambda days: NOW - timedelta(days=days)))
 ROWS = st.builds(
     JobRow,
-    job_id=st.integers(0, 60).map(lambda n: f"job-{n}"),
+    id=st.integers(0, 60).map(lambda n: f"job-{n}"),
     state=ANY(["TRAIN_FAILED", "TRAIN_FAILED", "JOB_REJECT", "JOB_SUCCESS", "TRAINING", "COMPILE_FAILED", "NEW_STATE"]),
     create_time=TIMES,
     last_update_time=TIMES,
@@ -86,17 +85,15 @@ def meant(said: dict[str, Any], row: JobRow, held: set[str], users: set[str], as
             "resolution" not in said or row.model_resolution == said["resolution"],
             "flexus" not in said or row.is_flexus is said["flexus"],
             "app_user" not in said or row.app_user_id == said["app_user"],
-            row.job_id not in held,
+            row.id not in held,
             row.app_user_id not in users,
-            row.job_id not in asked,
+            row.id not in asked,
         ]
     )
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
-    st.lists(ROWS, max_size=60, unique_by=lambda row: row.job_id), POLICIES, JOBS, st.sets(ANY(["u-1", "u-2"])), JOBS
-)
+@given(st.lists(ROWS, max_size=60, unique_by=lambda row: row.id), POLICIES, JOBS, st.sets(ANY(["u-1", "u-2"])), JOBS)
 def test_what_is_requested_is_what_a_brute_force_reading_of_the_policy_says(
     client: redis.Redis, rows: list[JobRow], said: dict[str, Any], held: set[str], users: set[str], asked: set[str]
 ) -> None:
@@ -108,7 +105,7 @@ def test_what_is_requested_is_what_a_brute_force_reading_of_the_policy_says(
         for user in users:
             house.holds.add_user(user, why="CASE-1", by="legal")
         house.request(*asked)
-        wanted = {row.job_id for row in rows if meant(said, row, held, users, asked)}
+        wanted = {row.id for row in rows if meant(said, row, held, users, asked)}
         many = len(wanted) > said.get("max_jobs", 100)
         much = len(wanted) > 10 and len(wanted) > len(rows) * said.get("max_percent", 5) / 100
         swept = house.run()
@@ -166,7 +163,10 @@ def test_a_clock_of_ours_that_runs_ahead_makes_no_job_older(house: House) -> Non
 def test_a_time_before_any_job_is_how_programs_say_that_they_know_none(house: House, age_by: str, year: int) -> None:
     house.write(POLICY + f'age_by = "{age_by}"\n')
     nothing = datetime(year, 1, 1, tzinfo=UTC)
-    house.lister.jobs = [JobRow("a", "TRAIN_FAILED", nothing, nothing), job("old", days=300)]
+    house.lister.jobs = [
+        JobRow("a", "TRAIN_FAILED", create_time=nothing, last_update_time=nothing),
+        job("old", days=300),
+    ]
     assert house.verdicts() == {"a": "no_time", "old": None}
 
 

@@ -16,7 +16,7 @@ from worker.ledger.types import ABSENT_ONCE, Lease, Settlement, Trial, compact
 from worker.metastudio.exchange import Reply
 from worker.metastudio.parsing import read_answer, read_listing
 from worker.metastudio.response import Body, Listing, Response, TransportFailure
-from worker.metastudio.states import DELETABLE, STATES
+from worker.metastudio.targets.avatar_job import DELETABLE, STATES
 from worker.rules import gate_signals
 from worker.rules.backoff import Backoff
 from worker.rules.classify import NOT_ASKED, Presence, ResponseKind, classify, outcome_unknown, presence
@@ -443,7 +443,7 @@ def test_the_row_with_exactly_this_id_is_the_job(asked: Listing) -> None:
     what, which = presence(asked, JOB.id)
     assert what is Presence.PRESENT
     assert which is not None
-    assert which.job_id == JOB.id
+    assert which.id == JOB.id
 
 
 def test_a_look_that_is_never_answered_becomes_rare() -> None:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from tests.support.caller import NEVER_THAT_LONG, Caller, read_answer
 from tests.support.waiting import wait_until
-from worker.metastudio import states
+from worker.metastudio.targets import avatar_job
 from worker.model.errors import UsageError
 from worker.simulator import CANARIES, Simulator, SimulatorControl
 from worker.simulator.__main__ import main
@@ -61,10 +61,10 @@ def test_a_deleted_job_is_in_no_answer_and_cannot_be_deleted_twice(simulator: Si
     assert simulator.effects() == {"job-1": 1}
 
 
-@pytest.mark.parametrize("job_state", sorted(states.STATES))
+@pytest.mark.parametrize("job_state", sorted(avatar_job.STATES))
 def test_exactly_the_deletable_states_are_deleted(simulator: Simulator, caller: Caller, job_state: str) -> None:
     simulator.add_job("job-1", job_state)
-    assert caller.delete("job-1").status == (200 if job_state in states.DELETABLE else 400)
+    assert caller.delete("job-1").status == (200 if job_state in avatar_job.DELETABLE else 400)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class World:
     def note_in(self, project_id: str) -> None:
         self.has_users = True
 
-    def reserve_lookup(self, *, patience_s: float) -> float | None:
+    def reserve_lookup(self, *, kind: str, patience_s: float) -> float | None:
         if self.redis_away:
             raise Unreachable("away")
         return self.slot
@@ -57,15 +57,16 @@ class World:
         self,
         project_id: str,
         *,
-        job_id: str | None,
+        id: str | None,
+        kind: str,
         rows: int = 100,
         app_user: str | None = None,
         signed_at: datetime | None = None,
         within_s: float | None = None,
     ) -> Listing:
         self.now += self.takes
-        self.asked.append(job_id or "all")
-        return self.job(self) if job_id else self.jobs(self)
+        self.asked.append(id or "all")
+        return self.job(self) if id else self.jobs(self)
 
     def renew(self, refused: Response) -> bool:
         return False

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from tests.support.responses import failure, listing, no_list, response, row
 from worker.metastudio.response import Listing, Response, TransportFailure
+from worker.model.target import JOB, Target
 
 OTHERS = ("other-1", "other-2")  # there are always jobs that nobody asks for
 
@@ -31,9 +32,8 @@ class FewLines:
     mood: Mood = Mood.WELL
     sent: list[str] = field(default_factory=list)  # jobs whose DELETE arrived, in their order
 
-    def delete(
-        self, project_id: str, job_id: str, *, app_user: str | None = None, signed_at: datetime | None = None
-    ) -> Response:
+    def delete(self, target: Target, *, app_user: str | None = None, signed_at: datetime | None = None) -> Response:
+        job_id = target.id
         self.sent.append(job_id)
         match self.mood:
             case Mood.FAILING | Mood.BROWNOUT:
@@ -54,7 +54,8 @@ class FewLines:
         self,
         project_id: str,
         *,
-        job_id: str | None,
+        id: str | None,
+        kind: str = JOB,
         rows: int = 100,
         app_user: str | None = None,
         signed_at: datetime | None = None,
@@ -64,7 +65,7 @@ class FewLines:
             return no_list(failure(TransportFailure.TIMEOUT))
         if self.mood in (Mood.BROWNOUT, Mood.BLIND):
             return listing()
-        jobs = [*self.there, *OTHERS] if job_id is None else [job_id] if job_id in self.there else []
+        jobs = [*self.there, *OTHERS] if id is None else [id] if id in self.there else []
         found = [row(job, app_user_id=self.there.get(job)) for job in jobs]
         return listing(*found[:rows], count=len(found))
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from worker.ledger.types import Lease
-from worker.metastudio.response import Body, JobRow, Listing, Response, TransportFailure
+from worker.metastudio.response import Body, Listing, Response, TransportFailure
+from worker.metastudio.targets.avatar_job import JobRow
 from worker.model.states import Lane
 from worker.model.target import Target
 from worker.rules.classify import Lookup, Presence, presence
@@ -34,7 +35,7 @@ def failure(why: TransportFailure) -> Response:
 
 
 def row(job_id: str = JOB.id, state: str = "JOB_SUCCESS", **more: Any) -> JobRow:
-    return JobRow(job_id, state, None, None, **more)
+    return JobRow(job_id, state, **more)
 
 
 def listing(*rows: JobRow, count: int | None = None) -> Listing:

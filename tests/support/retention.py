@@ -14,7 +14,8 @@ from worker.execution.app_context import AppContext
 from worker.ledger.holds import HoldList
 from worker.ledger.runs import Run
 from worker.ledger.types import DeletionRequest
-from worker.metastudio.response import JobRow, Listing, Response
+from worker.metastudio.response import Listing, Response
+from worker.metastudio.targets.avatar_job import JobRow
 from worker.model.target import Target
 from worker.retention.plan import CapOverride, Plan
 from worker.retention.planner import JobDecision, Planner
@@ -30,7 +31,7 @@ POLICY = f'projects = ["{PROJECT}"]\nstates = ["TRAIN_FAILED"]\nolder_than = "90
 def job(job_id: str, state: str = "TRAIN_FAILED", days: float | None = 100, **more: Any) -> JobRow:
     """A job that was created so many days ago; None: nobody says when."""
     created = None if days is None else NOW - timedelta(days=days)
-    return JobRow(job_id, state, created, more.pop("last_update_time", created), **more)
+    return JobRow(job_id, state, create_time=created, last_update_time=more.pop("last_update_time", created), **more)
 
 
 @dataclass
@@ -107,7 +108,7 @@ class House:
         found: dict[str, str | None] = {}
 
         def note(judged: JobDecision) -> None:
-            found[judged.row.job_id] = judged.why.reason.value if judged.why else None
+            found[judged.row.id] = judged.why.reason.value if judged.why else None
 
         self.plan(note)
         return found

@@ -253,7 +253,7 @@ class Play:
 
 
 def _deletes(client: Client, job_id: str) -> bool:
-    return client.delete(DEMO_PROJECT, job_id).status == 200
+    return client.delete(Target(DEMO_PROJECT, job_id)).status == 200
 
 
 def _ref(part: Part) -> Target:

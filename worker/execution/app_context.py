@@ -14,7 +14,6 @@ from worker.config.settings import Settings
 from worker.execution.executor import Executor
 from worker.execution.key_budget import KeyBudget, KeyPolicy
 from worker.execution.ledger_context import LedgerContext
-from worker.execution.remote import ClientRemote
 from worker.lookups.sightings import Sightings
 from worker.metastudio.client import Client
 from worker.metastudio.credentials import CredentialsSource, Signer
@@ -106,10 +105,6 @@ class AppContext(LedgerContext):
                 self._clients[account] = client, lambda: source.current().fingerprint
             return self._clients[account]
 
-    def remote(self, account: str) -> ClientRemote:
-        """The same in the form that lookups and executors need. Raises `SettingsError`."""
-        return ClientRemote(self.client(account)[0])
-
     def sightings(self, account: str) -> Sightings:
         """The recent lists of this process: its control questions."""
         with self._lock:
@@ -127,10 +122,10 @@ class AppContext(LedgerContext):
 
     def executor(self, account: str, notify: Callable[[str, str], None]) -> Executor:
         """An executor for one account. `notify(account, wakeup)` starts another."""
-        _, key = self.client(account)
+        client, key = self.client(account)
         return Executor(
             ledger=self.ledger(account),
-            remote=self.remote(account),
+            remote=client,
             key=key,
             schedule=self.schedule,
             worker=self.worker,

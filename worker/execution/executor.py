@@ -19,14 +19,15 @@ from datetime import UTC, datetime
 
 from worker.config.clock import elapsed
 from worker.execution.key_budget import KeyBlocked
-from worker.execution.remote import RemoteClient
 from worker.execution.settlement_log import log_settled
 from worker.execution.still_meant import NoPolicies, StillMeant
 from worker.ledger.deletions import Ledger
 from worker.ledger.types import GateSignal, Lease, PolicyText, Settlement, TakeResult, Trial, Tried
 from worker.lookups.lookups import Lookups
 from worker.lookups.sightings import Sightings, View
-from worker.metastudio.response import JobRow, Listing, Response, TransportFailure
+from worker.metastudio.client import Client
+from worker.metastudio.response import Listing, Response, TransportFailure
+from worker.metastudio.targets.adapter import Row
 from worker.model.errors import EraserError
 from worker.rules import gate_signals
 from worker.rules.backoff import Backoff
@@ -45,7 +46,7 @@ class Executor:
     """One executor of one account. `notify` starts another one; `stopping` is set when the worker has to stop."""
 
     ledger: Ledger
-    remote: RemoteClient
+    remote: Client
     key: Callable[[], str]
     schedule: Backoff
     worker: str
@@ -185,14 +186,14 @@ class Executor:
         settled = self._delete(replace(lease, looks=0, seen=True), rules, looked.row, policy_text)
         return replace(settled, fields=sighting(looked) | settled.fields)
 
-    def _no_longer_meant(self, lease: Lease, row: JobRow) -> str | None:
+    def _no_longer_meant(self, lease: Lease, row: Row) -> str | None:
         """Why none of its policies covers the job any more; None: one does, or somebody else requested it."""
         if not lease.policies:
             return None
         now = datetime.fromtimestamp(lease.redis_ms / 1000, UTC)
         return self.still_meant(lease.policies, lease.ref.project_id, row, now)
 
-    def _may_leave(self, lease: Lease, rules: OutcomeRules, row: JobRow | None, policy_text: PolicyText | None) -> bool:
+    def _may_leave(self, lease: Lease, rules: OutcomeRules, row: Row | None, policy_text: PolicyText | None) -> bool:
         """The last check before a DELETE. It asks the ledger only if something happened between the take and now."""
         if lease.unsent or elapsed() - lease.taken > MOMENT_S:
             owner = self.ledger.users.hashed(row.app_user_id) if row and lease.who else None
@@ -203,7 +204,7 @@ class Executor:
         return self._covers_a_call(lease)
 
     def _delete(
-        self, lease: Lease, rules: OutcomeRules, row: JobRow | None = None, policy_text: PolicyText | None = None
+        self, lease: Lease, rules: OutcomeRules, row: Row | None = None, policy_text: PolicyText | None = None
     ) -> Settlement:
         """One DELETE. `row`: the result of a lookup just before; `policy_text`: the policies that were asked."""
         no_token = self.remote.ready(lease.ref.project_id)
@@ -211,10 +212,9 @@ class Executor:
             return rules.without_token(lease, no_token)
         if not self._may_leave(lease, rules, row, policy_text):
             return rules.give_back(lease)
-        ref = lease.ref
         signed_at = self._signed_at(lease)
         try:
-            response = self.remote.delete(ref.project_id, ref.id, app_user=lease.app_user, signed_at=signed_at)
+            response = self.remote.delete(lease.ref, app_user=lease.app_user, signed_at=signed_at)
             return rules.without_token(lease, response) if response.of_iam else self._explain(lease, rules, response)
         except EraserError:  # nothing was sent
             raise
@@ -248,7 +248,7 @@ class Executor:
             self.remote,
             self.ledger,
             self.sightings,
-            View(key, lease.ref.project_id, lease.app_user),
+            View(key, lease.ref.project_id, lease.app_user, lease.ref.kind),
             pause=self.stopping.wait,
             time_left=lambda: self._time_left(lease),
             signed_at=lambda: self._signed_at(lease),
@@ -258,7 +258,7 @@ class Executor:
         """The probe's list; repeated once if only the token had expired."""
 
         def once() -> Listing:
-            return self.remote.ask(project_id, job_id=None, rows=1, signed_at=self._signed_at(trial))
+            return self.remote.ask(project_id, id=None, rows=1, signed_at=self._signed_at(trial))
 
         listing = once()
         refused = classify(listing.response) is ResponseKind.CREDENTIALS
@@ -287,5 +287,5 @@ class Executor:
             return None
         passed = (elapsed() - under.taken) * 1000
         now = datetime.fromtimestamp((under.redis_ms + passed + under.skew_ms) / 1000, UTC)
-        self.remote.told(now, (under.skew_ago_ms + passed) / 1000)
+        self.remote.note_time(now, (under.skew_ago_ms + passed) / 1000)
         return now

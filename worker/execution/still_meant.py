@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from worker.ledger.types import PolicyText
-from worker.metastudio.response import JobRow
+from worker.metastudio.targets.adapter import Row
 
 
 class StillMeant(Protocol):
@@ -18,7 +18,7 @@ class StillMeant(Protocol):
         requested are not taken.
         """
 
-    def __call__(self, policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:
+    def __call__(self, policies: Sequence[str], project_id: str, row: Row, now: datetime) -> str | None:
         """Why none of the policies covers this job any more; None: one still does."""
 
 
@@ -28,5 +28,5 @@ class NoPolicies:
     def policy_text(self) -> PolicyText | None:
         return None
 
-    def __call__(self, policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:  # noqa: ARG002
+    def __call__(self, policies: Sequence[str], project_id: str, row: Row, now: datetime) -> str | None:  # noqa: ARG002
         return f"nothing is known of policy {policies[0]}"

@@ -11,7 +11,7 @@ from worker.config.clock import elapsed
 from worker.ledger.account import AccountLedger
 from worker.ledger.types import Lease, PolicyText, Settlement, TakeResult, Trial, Tried, lean
 from worker.model.states import Lane
-from worker.model.target import Target
+from worker.model.target import JOB, Target
 
 
 class Leases(AccountLedger):
@@ -119,9 +119,9 @@ class Leases(AccountLedger):
         fields = {"ref": str(lease.ref), "token": lease.token, "lease": self.policy.lease}
         return bool(self.run_script("renew", fields)["ours"])
 
-    def reserve_lookup(self, *, patience_s: float = 2.0) -> float | None:
+    def reserve_lookup(self, *, kind: str = JOB, patience_s: float = 2.0) -> float | None:
         """A slot for one GET: seconds to wait for it, or None when it is further away than the patience."""
-        response = self.run_script("reserve_lookup", {"gate": self._gate, "patience": patience_s * 1000})
+        response = self.run_script("reserve_lookup", {"gate": self._gate, "kind": kind, "patience": patience_s * 1000})
         return response["wait"] / 1000 if "wait" in response else None
 
     def block_account(self, cause: str, why: str) -> float | None:

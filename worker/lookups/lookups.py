@@ -16,10 +16,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
+from worker.ledger.deletions import Ledger
 from worker.lookups.sightings import NEAR_S, Sighting, Sightings, View
-from worker.metastudio.response import Listing, Response, TransportFailure
+from worker.metastudio.client import Client
+from worker.metastudio.response import Listing, TransportFailure
 from worker.model.errors import EraserError
 from worker.rules.classify import NOT_ASKED, Lookup, Presence, ResponseKind, classify, is_of, presence, shows_jobs
 
@@ -27,50 +29,6 @@ log = logging.getLogger(__name__)
 
 LEAST_S: Final = 0.5  # for a question whose answer is needed in time: it ends by then
 ROWS: Final = 100  # of a control question: this many jobs are known to exist, and whether app users' jobs are listed
-
-
-class LookupClient(Protocol):
-    """What is needed of `worker.metastudio.client.Client`."""
-
-    def ask(
-        self,
-        project_id: str,
-        *,
-        job_id: str | None,
-        rows: int = ROWS,
-        app_user: str | None = None,
-        signed_at: datetime | None = None,
-        within_s: float | None = None,
-    ) -> Listing:
-        """List one job by its id, or the first jobs of all; it ends by the call's deadline, or within so many
-        seconds.
-        """
-
-    def renew(self, refused: Response) -> bool:
-        """After refused credentials: whether the next call uses newer ones."""
-
-
-class AppUsers(Protocol):
-    """What is needed of `worker.ledger.pseudonyms.Pseudonyms`."""
-
-    def known_in(self, project_id: str) -> bool:
-        """Whether a list ever showed a job of the project that belongs to an app user."""
-
-    def note_in(self, project_id: str) -> None:
-        """Remember that a list showed one."""
-
-
-class Pace(Protocol):
-    """What is needed of `worker.ledger.deletions.Ledger`."""
-
-    account: str
-
-    @property
-    def users(self) -> AppUsers:
-        """The app users whose jobs may be hidden."""
-
-    def reserve_lookup(self, *, patience_s: float) -> float | None:
-        """Reserve a slot for one GET: seconds to wait for it, or None if that is longer than the limit."""
 
 
 class LookupResponse(NamedTuple):
@@ -87,8 +45,8 @@ class Lookups:
     to stop.
     """
 
-    remote: LookupClient
-    pace: Pace
+    remote: Client
+    pace: Ledger
     sightings: Sightings
     view: View
     pause: Callable[[float], bool]
@@ -98,18 +56,18 @@ class Lookups:
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
-    def ask(self, job_id: str | None = None, *, rows: int = ROWS) -> Listing:
+    def ask(self, id: str | None = None, *, rows: int = ROWS) -> Listing:
         """Ask now; and once more if only the token had expired."""
-        return self._ask(job_id, rows).listing
+        return self._ask(id, rows).listing
 
-    def ask_in_turn(self, job_id: str | None = None, *, rows: int = ROWS) -> Listing:
+    def ask_in_turn(self, id: str | None = None, *, rows: int = ROWS) -> Listing:
         """Ask at the rate of lookups; `NOT_ASKED` if the rate, the time left, Redis or an internal error prevents it.
 
         Never raises: the caller may hold an answer to a DELETE.
         """
-        return self._in_turn(job_id, rows).listing
+        return self._in_turn(id, rows).listing
 
-    def find(self, job_id: str, *, seen: bool, has_slot: bool = False, doubtful: bool = False) -> Lookup:
+    def find(self, id: str, *, seen: bool, has_slot: bool = False, doubtful: bool = False) -> Lookup:
         """Look up one job. has_slot: it may be asked at once, and errors before an answer are raised.
 
         seen: a list showed it before. doubtful: it is probably absent, so the control question goes first and the
@@ -117,7 +75,7 @@ class Lookups:
         """
         if doubtful and (problem := self.begin()):
             return Lookup(problem, Presence.UNKNOWN)
-        return self.prove(job_id, self._ask(job_id) if has_slot else self.look(job_id), seen=seen)
+        return self.prove(id, self._ask(id) if has_slot else self.look(id), seen=seen)
 
     # -- many that share their control questions ---------------------------------------------------------------------
 
@@ -129,23 +87,23 @@ class Lookups:
         control = self.sightings.before(self.view, now) or self._control(now)
         return control if isinstance(control, Listing) else None
 
-    def look(self, job_id: str) -> LookupResponse:
+    def look(self, id: str) -> LookupResponse:
         """Look up one job at the rate of lookups, for `prove`. Never raises."""
-        return self._in_turn(job_id)
+        return self._in_turn(id)
 
-    def prove(self, job_id: str, look: LookupResponse, *, seen: bool = False) -> Lookup:
+    def prove(self, id: str, look: LookupResponse, *, seen: bool = False) -> Lookup:
         """The result of a lookup. Of several prove the last one first: its control question then serves the others."""
-        looked = self._looked(look, job_id)
-        return self._proven(job_id, look, seen=seen) if looked.what is Presence.ABSENT else looked
+        looked = self._looked(look, id)
+        return self._proven(id, look, seen=seen) if looked.what is Presence.ABSENT else looked
 
-    def _looked(self, look: LookupResponse, job_id: str) -> Lookup:
-        return Lookup(look.listing, *presence(look.listing, job_id, self.view.project_id))
+    def _looked(self, look: LookupResponse, id: str) -> Lookup:
+        return Lookup(look.listing, *presence(look.listing, id, self.view.project_id))
 
     # -- what an absence proves --------------------------------------------------------------------------------------
 
-    def _proven(self, job_id: str, look: LookupResponse, *, seen: bool) -> Lookup:
+    def _proven(self, id: str, look: LookupResponse, *, seen: bool) -> Lookup:
         """The result of a well-formed list without the job."""
-        looked = self._looked(look, job_id)
+        looked = self._looked(look, id)
         before = self.sightings.before(self.view, look.sent)
         if before is None:
             control = self._control(look.answered)
@@ -153,8 +111,8 @@ class Lookups:
                 return Lookup(control, Presence.UNKNOWN)
             if not control.jobs:
                 return Lookup(look.listing, Presence.UNSEEN)
-            look = self._in_turn(job_id)
-            looked = self._looked(look, job_id)
+            look = self._in_turn(id)
+            looked = self._looked(look, id)
             before = self.sightings.before(self.view, look.sent)
         if looked.what is not Presence.ABSENT:
             return looked
@@ -165,7 +123,7 @@ class Lookups:
             return Lookup(after, Presence.UNKNOWN)
         if not (before.jobs and after.jobs) or (not seen and self._may_hide(before, after)):
             return Lookup(look.listing, Presence.UNSEEN)
-        if job_id in after.jobs:  # one list has it, the other does not
+        if id in after.jobs:  # one list has it, the other does not
             return Lookup(look.listing, Presence.UNKNOWN)
         return looked
 
@@ -199,13 +157,13 @@ class Lookups:
 
     # -- the wire ----------------------------------------------------------------------------------------------------
 
-    def _in_turn(self, job_id: str | None, rows: int = ROWS) -> LookupResponse:
-        return self._guarded(job_id, rows) if self._turn() else self._nothing()
+    def _in_turn(self, id: str | None, rows: int = ROWS) -> LookupResponse:
+        return self._guarded(id, rows) if self._turn() else self._nothing()
 
     def _turn(self) -> bool:
         """Wait for a slot. False: no call is allowed."""
         try:
-            wait = self.pace.reserve_lookup(patience_s=self.patience_s)
+            wait = self.pace.reserve_lookup(kind=self.view.kind, patience_s=self.patience_s)
         except EraserError as error:
             self._tell(str(error))
             return False
@@ -214,9 +172,9 @@ class Lookups:
     def _in_time(self) -> bool:
         return self.time_left() >= LEAST_S
 
-    def _guarded(self, job_id: str | None, rows: int) -> LookupResponse:
+    def _guarded(self, id: str | None, rows: int) -> LookupResponse:
         try:
-            return self._ask(job_id, rows)
+            return self._ask(id, rows)
         except EraserError as error:
             self._tell(str(error))
         except Exception:
@@ -239,18 +197,19 @@ class Lookups:
     def _tell(self, why: str) -> None:
         log.warning("deletion.not_asked", extra={"account": self.pace.account, "error": why})
 
-    def _ask(self, job_id: str | None, rows: int = ROWS) -> LookupResponse:
-        asked = self._once(job_id, rows)
+    def _ask(self, id: str | None, rows: int = ROWS) -> LookupResponse:
+        asked = self._once(id, rows)
         refused = classify(asked.listing.response) is ResponseKind.CREDENTIALS
         if refused and self.remote.renew(asked.listing.response) and self._in_time():
-            return self._once(job_id, rows)
+            return self._once(id, rows)
         return asked
 
-    def _once(self, job_id: str | None, rows: int) -> LookupResponse:
+    def _once(self, id: str | None, rows: int) -> LookupResponse:
         view, sent = self.view, self.sightings.clock()
         listing = self.remote.ask(
             view.project_id,
-            job_id=job_id,
+            id=id,
+            kind=view.kind,
             rows=rows,
             app_user=view.app_user,
             signed_at=self.signed_at(),
@@ -259,7 +218,7 @@ class Lookups:
         if listing.response.failure is TransportFailure.TIMEOUT and not self._in_time():
             listing = NOT_ASKED  # our own time was up: that says nothing about the service
         asked = LookupResponse(listing, sent, self.sightings.clock())
-        if shows_jobs(listing, view.project_id) is not None and (listing.rows or job_id is None):
+        if shows_jobs(listing, view.project_id) is not None and (listing.rows or id is None):
             self._note(asked)
         return asked
 
@@ -267,8 +226,6 @@ class Lookups:
         mine = [row for row in asked.listing.rows or () if is_of(row, self.view.project_id)]
         users = {row.app_user_id for row in mine} - {None, ""}
         others = bool(users - {self.view.app_user})
-        self.sightings.note(
-            self.view, Sighting(asked.sent, asked.answered, frozenset(row.job_id for row in mine), others)
-        )
+        self.sightings.note(self.view, Sighting(asked.sent, asked.answered, frozenset(row.id for row in mine), others))
         if users and self.sightings.note_users(self.view.project_id, "showed"):
             self._of_redis(lambda: self.pace.users.note_in(self.view.project_id))

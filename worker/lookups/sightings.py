@@ -15,17 +15,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from worker.model.target import JOB
+
 NEAR_S: Final = 10.0
 _KEPT_S: Final = 6 * NEAR_S  # longer than a lookup and its control questions take
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Key, project and app user of a list: what one view shows says nothing about another."""
+    """Key, project, app user and kind of a list: what one view shows says nothing about another."""
 
     key: str  # the credential's fingerprint
     project_id: str
     app_user: str | None = field(repr=False)
+    kind: str = JOB
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
-"""Three calls of MetaStudio. Each is one attempt: signed at that moment, or sent with a token of IAM; never repeated,
-and over by its deadline."""
+"""The calls of MetaStudio, for every kind of target.
+
+Each is one attempt: signed at that moment, or sent with a token of IAM; never repeated, and over by its deadline.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, Unpack
+from typing import Any, Final, Unpack
 from urllib.parse import urlsplit
 
 import requests
@@ -17,14 +19,18 @@ from worker.config.urls import check_endpoint
 from worker.metastudio.credentials import Credentials, CredentialsSource, Watch
 from worker.metastudio.exchange import Call, Reply
 from worker.metastudio.iam import IamTokens
-from worker.metastudio.list_query import Filters, query_of
+from worker.metastudio.list_query import MAX_LIMIT, Filters, query_of
 from worker.metastudio.parsing import read_answer, read_listing, read_shown
 from worker.metastudio.response import Listing, Response, Shown, TokenUse
 from worker.metastudio.server_clock import ServerClock
 from worker.metastudio.signing import SdkHmacSha256, TokenAuth, canonical_query
+from worker.metastudio.targets.adapter import Adapter
+from worker.metastudio.targets.avatar_job import AVATAR_JOB
+from worker.metastudio.targets.registry import adapter_of
 from worker.metastudio.transport import Transport
 from worker.model.errors import UsageError
 from worker.model.ids import check_opaque, why_bad_id
+from worker.model.target import JOB, Target
 
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_LISTING_BYTES: Final = 8 * 1024 * 1024
@@ -89,26 +95,34 @@ class Client:
         self._call_deadline_s = call_deadline_s
         self._transport = Transport(url.scheme, url.hostname or "", url.port, pool_size=pool_size, ca_bundle=ca_bundle)
 
-    def delete(
-        self, project_id: str, job_id: str, *, app_user: str | None = None, signed_at: datetime | None = None
-    ) -> Response:
-        """Delete one training job. `signed_at`: MetaStudio's time as other processes know it (see `ServerClock`)."""
-        path = f"{_jobs(project_id)}/{_checked(job_id, 'job id')}"
-        called = self._call("DELETE", path, project_id, app_user=app_user, signed_at=signed_at, target=job_id)
+    def delete(self, target: Target, *, app_user: str | None = None, signed_at: datetime | None = None) -> Response:
+        """Delete one resource. `signed_at`: MetaStudio's time as other processes know it (see `ServerClock`)."""
+        adapter = adapter_of(target.kind)
+        path = _one(adapter, target) + (f"?{adapter.mode}" if adapter.mode else "")
+        called = self._call("DELETE", path, target.project_id, app_user=app_user, signed_at=signed_at, target=target.id)
         if isinstance(called, Response):
             return called
-        return called.noted(read_answer(called.reply, secrets=called.secrets, dated=False))
+        response = called.noted(read_answer(called.reply, secrets=called.secrets, dated=False))
+        meaning = adapter.meanings.get((response.status or 0, response.code or ""))
+        return replace(response, meaning=meaning) if meaning else response
 
-    def show(
-        self, project_id: str, job_id: str, *, app_user: str | None = None, signed_at: datetime | None = None
-    ) -> Shown:
-        """Get one training job."""
-        path = f"{_jobs(project_id)}/{_checked(job_id, 'job id')}"
-        called = self._call("GET", path, project_id, app_user=app_user, signed_at=signed_at, target=job_id)
+    def show(self, target: Target, *, app_user: str | None = None, signed_at: datetime | None = None) -> Shown:
+        """Get one resource."""
+        adapter, project = adapter_of(target.kind), target.project_id
+        path = _one(adapter, target)
+        called = self._call("GET", path, project, app_user=app_user, signed_at=signed_at, target=target.id)
         if isinstance(called, Response):
             return Shown(called, None)
-        shown = read_shown(called.reply, job_id, secrets=called.secrets)
+        shown = read_shown(called.reply, target.id, adapter, secrets=called.secrets)
         return Shown(called.noted(shown.response), shown.row)
+
+    def ask(self, project_id: str, *, id: str | None, kind: str = JOB, rows: int = MAX_LIMIT, **how: Any) -> Listing:
+        """List one resource by its id, or the first ones of a kind. `how`: as for `list`."""
+        adapter = adapter_of(kind)
+        query = [("offset", "0"), ("limit", str(rows))]
+        if id is not None:
+            query.append((adapter.id_field, _checked(id, f"{adapter.word} id")))
+        return self._list(adapter, project_id, query, **how)
 
     def list(
         self,
@@ -120,20 +134,20 @@ class Client:
         **filters: Unpack[Filters],
     ) -> Listing:
         """One page of the training jobs, by default the first hundred. `within_s`: an earlier end than the deadline."""
-        path = f"{_jobs(project_id)}?{canonical_query(query_of(**filters))}"
-        called = self._call(
-            "GET",
-            path,
-            project_id,
-            app_user=app_user,
-            signed_at=signed_at,
-            max_body_bytes=MAX_LISTING_BYTES,
-            within_s=within_s,
-        )
+        how = {"app_user": app_user, "signed_at": signed_at, "within_s": within_s}
+        return self._list(AVATAR_JOB, project_id, query_of(**filters), **how)
+
+    def _list(self, adapter: Adapter, project_id: str, query: Iterable[tuple[str, str]], **how: Any) -> Listing:
+        path = f"{_collection(adapter, project_id)}?{canonical_query(query)}"
+        called = self._call("GET", path, project_id, max_body_bytes=MAX_LISTING_BYTES, **how)
         if isinstance(called, Response):
             return Listing(called, None, None)
-        listing = read_listing(called.reply, secrets=called.secrets)
+        listing = read_listing(called.reply, adapter, secrets=called.secrets)
         return Listing(called.noted(listing.response), listing.count, listing.rows)
+
+    def note_time(self, now: datetime, ago_s: float) -> None:
+        """Take note of MetaStudio's time, as another process found out so long ago."""
+        self.clock.told(now, ago_s)
 
     def ready(self, project_id: str) -> Response | None:
         """Fetch now what the next call would have to fetch. None: it has everything; else IAM's answer.
@@ -169,8 +183,8 @@ class Client:
         path: str,
         project_id: str,
         *,
-        app_user: str | None,
-        signed_at: datetime | None,
+        app_user: str | None = None,
+        signed_at: datetime | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         target: str | None = None,
         within_s: float | None = None,
@@ -209,8 +223,12 @@ class Client:
         return _Called(reply, (*secrets, *_private(app_user)), use, None if use else signed_at, self.clock, tell)
 
 
-def _jobs(project_id: str) -> str:
-    return f"/v1/{_checked(project_id, 'project id')}/digital-human-training-manage/user/jobs"
+def _collection(adapter: Adapter, project_id: str) -> str:
+    return f"/v1/{_checked(project_id, 'project id')}/{adapter.path}"
+
+
+def _one(adapter: Adapter, target: Target) -> str:
+    return f"{_collection(adapter, target.project_id)}/{_checked(target.id, f'{adapter.word} id')}"
 
 
 def _checked(text: str, what: str) -> str:

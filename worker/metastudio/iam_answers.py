@@ -9,8 +9,9 @@ from typing import Final
 
 from worker.metastudio.exchange import Reply
 from worker.metastudio.login import Login
-from worker.metastudio.parsing import read_answer, read_time
+from worker.metastudio.parsing import read_answer
 from worker.metastudio.response import Response, TransportFailure
+from worker.metastudio.targets.adapter import read_time
 
 REFUSED_WAIT_S: Final = 60.0  # between two passwords that may be wrong
 

@@ -1,6 +1,6 @@
 """Turns received bytes into values; never raises, whatever was received.
 
-Of the bodies of Show and List only the fields of `JobRow` are kept: the rest has phone numbers and links to ID cards.
+Of the bodies of Show and List only the fields of a row are kept: the rest has phone numbers and links to ID cards.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any, Final
 
 from worker.metastudio.exchange import Reply
 from worker.metastudio.redaction import redact
-from worker.metastudio.response import Body, JobRow, Listing, Response, Shown
+from worker.metastudio.response import Body, Listing, Response, Shown
 from worker.metastudio.signing import DATE_FORMAT
+from worker.metastudio.targets.adapter import Adapter, text
+from worker.metastudio.targets.avatar_job import AVATAR_JOB
 
 _CODE: Final = re.compile(r"[0-9A-Za-z._-]{1,32}")
 _NOT_IN_A_REQUEST_ID: Final = re.compile(r"[^0-9A-Za-z._:-]")
@@ -31,7 +33,7 @@ def read_answer(reply: Reply, *, secrets: Iterable[str], quote_message: bool = T
     kind, document, _ = _open(reply)
     secrets = tuple(secrets)
     error = _error(document)
-    message = _text(error, "error_msg", "errorMsg", "message", "error", "excute_failed_msg") if quote_message else None
+    message = text(error, "error_msg", "errorMsg", "message", "error", "excute_failed_msg") if quote_message else None
     date = http_date(reply.headers.get("Date")) if dated or "Retry-After" in reply.headers else None
     return Response(
         status=reply.status,
@@ -49,24 +51,24 @@ def read_answer(reply: Reply, *, secrets: Iterable[str], quote_message: bool = T
     )
 
 
-def read_listing(reply: Reply, *, secrets: Iterable[str]) -> Listing:
-    """Well-formed is: 200, complete, `count` a number, and every job an object with a text job_id and state."""
+def read_listing(reply: Reply, adapter: Adapter = AVATAR_JOB, *, secrets: Iterable[str]) -> Listing:
+    """Well-formed is: 200, complete, `count` a number, and every row an object with a text id and state."""
     response = read_answer(reply, secrets=secrets, quote_message=reply.status != 200)
     document = _document_of_200(reply)
-    count, jobs = document.get("count"), document.get("jobs")
-    if not isinstance(count, int) or isinstance(count, bool) or count < 0 or not isinstance(jobs, list):
+    count, resources = document.get("count"), document.get(adapter.rows)
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0 or not isinstance(resources, list):
         return Listing(response, None, None)
-    rows = tuple(row for row in map(_row, jobs) if row is not None)
-    if len(rows) != len(jobs):
+    rows = tuple(row for row in map(adapter.read_row, resources) if row is not None)
+    if len(rows) != len(resources):
         return Listing(response, None, None)
     return Listing(response, count, rows)
 
 
-def read_shown(reply: Reply, job_id: str, *, secrets: Iterable[str]) -> Shown:
-    """Well-formed is: 200, complete, and an object that describes the requested job."""
+def read_shown(reply: Reply, id: str, adapter: Adapter = AVATAR_JOB, *, secrets: Iterable[str]) -> Shown:
+    """Well-formed is: 200, complete, and an object that describes what was asked for."""
     response = read_answer(reply, secrets=secrets, quote_message=reply.status != 200)
-    row = _row(_document_of_200(reply))
-    return Shown(response, row if row is not None and row.job_id == job_id else None)
+    row = adapter.read_row(_document_of_200(reply))
+    return Shown(response, row if row is not None and row.id == id else None)
 
 
 def _open(reply: Reply) -> tuple[Body, Mapping[str, Any], bool]:
@@ -114,10 +116,6 @@ def _code(error: Mapping[str, Any], secrets: Iterable[str]) -> str | None:
     return None
 
 
-def _text(source: Mapping[str, Any], *keys: str) -> str | None:
-    return next((value for key in keys if isinstance(value := source.get(key), str)), None)
-
-
 def _request_id(header: str | None, in_body: object, secrets: Iterable[str]) -> str | None:
     for value in (header, in_body):
         if isinstance(value, str):
@@ -152,40 +150,4 @@ def _server_time(message: str | None) -> datetime | None:
     try:
         return datetime.strptime(found[1], DATE_FORMAT).replace(tzinfo=UTC) if found else None
     except ValueError:
-        return None
-
-
-def _row(job: object) -> JobRow | None:
-    if not isinstance(job, dict):
-        return None
-    job_id, state = job.get("job_id"), job.get("state")
-    if not isinstance(job_id, str) or not isinstance(state, str) or not job_id or not state:
-        return None
-    tags = job.get("tags")
-    is_flexus = job.get("is_flexus")
-    return JobRow(
-        job_id=job_id,
-        state=state,
-        create_time=read_time(job.get("create_time")),
-        last_update_time=read_time(job.get("last_update_time")),
-        asset_id=_text(job, "asset_id"),
-        voice_train_job_id=_text(job, "voice_train_job_id"),
-        app_user_id=_text(job, "app_user_id"),
-        project_id=_text(job, "project_id"),
-        batch_name=_text(job, "batch_name"),
-        name=_text(job, "name"),
-        tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
-        model_resolution=_text(job, "model_resolution"),
-        is_flexus=is_flexus if isinstance(is_flexus, bool) else None,
-    )
-
-
-def read_time(value: object) -> datetime | None:
-    """RFC 3339 with its offset. A time without one is unknown: a guess could make a job eight hours too old."""
-    if not isinstance(value, str) or len(value) > 64:
-        return None
-    try:
-        time = datetime.fromisoformat(value)
-        return time.astimezone(UTC) if time.tzinfo is not None else None
-    except (ValueError, OverflowError):
         return None

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from worker.metastudio.targets.adapter import Row
+
 
 class TransportFailure(StrEnum):
     """Why there is no HTTP status. Only `NOT_SENT` proves that the server never got the request."""
@@ -54,25 +56,7 @@ class Response:
     sent_at: float | None = field(default=None, compare=False)  # `time.monotonic` of the first byte; None: not sent
     token: TokenUse | None = field(default=None, repr=False, compare=False)  # what `Client.renew` needs of a refusal
     signed_at: datetime | None = field(default=None, compare=False)  # of a refusal: what the call was signed with
-
-
-@dataclass(frozen=True, slots=True)
-class JobRow:
-    """One training job as List and Show return it, without personal data that is not needed."""
-
-    job_id: str
-    state: str
-    create_time: datetime | None
-    last_update_time: datetime | None  # the last time the *user* touched the job, not its last change of state
-    asset_id: str | None = None
-    voice_train_job_id: str | None = None  # Show only
-    app_user_id: str | None = None
-    project_id: str | None = None
-    batch_name: str | None = None
-    name: str | None = None
-    tags: tuple[str, ...] = ()
-    model_resolution: str | None = None
-    is_flexus: bool | None = None
+    meaning: str | None = None  # what the adapter says of this status and code, where it says anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +65,7 @@ class Listing:
 
     response: Response
     count: int | None
-    rows: tuple[JobRow, ...] | None
+    rows: tuple[Row, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +73,4 @@ class Shown:
     """The result of a show call. `row` is None unless a well-formed 200 came."""
 
     response: Response
-    row: JobRow | None
+    row: Row | None

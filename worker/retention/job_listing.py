@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from worker.metastudio.response import JobRow, Listing, Response
+from worker.metastudio.response import Listing, Response
+from worker.metastudio.targets.avatar_job import JobRow
 from worker.model.errors import Unreachable
 
 PAGE: Final = 100
@@ -53,12 +54,12 @@ class JobListing:
             rows = self._read(offset)
             if self.count and not (rows or known or self.filters):
                 raise Incomplete(f"MetaStudio counts {self.count:,} jobs but shows none: its list cannot be trusted")
-            fresh = [row for row in rows if row.job_id not in known]
+            fresh = [row for row in rows if row.id not in known]
             if offset > 0 and len(fresh) == len(rows):  # no known job: there may be a gap
                 back = max(PAGE, back * 2)
                 offset = max(0, offset - back)
                 continue
-            known.update(row.job_id for row in fresh)
+            known.update(row.id for row in fresh)
             yield from _once(fresh)
             if not fresh and len(rows) < longest:
                 return  # the end of the list
@@ -84,7 +85,7 @@ class JobListing:
             listing = self.page(offset=offset, limit=PAGE, sort_key="create_time", sort_dir="asc", **self.filters or {})
             if listing.rows is not None:
                 self.count, self.date = listing.count, self.date or listing.response.date
-                return listing.rows
+                return tuple(row for row in listing.rows if isinstance(row, JobRow))
             response = listing.response
             if response.status == 429:
                 throttled += 1
@@ -105,7 +106,7 @@ class JobListing:
 
 def _once(rows: list[JobRow]) -> Iterator[JobRow]:
     """Each job of a page only once."""
-    return iter({row.job_id: row for row in rows}.values())
+    return iter({row.id: row for row in rows}.values())
 
 
 def _said(response: Response) -> str:

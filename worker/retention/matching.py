@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from worker.config.durations import format_duration
-from worker.metastudio.response import JobRow
-from worker.metastudio.states import is_deletable
+from worker.metastudio.targets.avatar_job import JobRow, is_deletable
 from worker.model.ids import why_bad_id
 from worker.retention.policy import Policy
 
@@ -64,6 +63,6 @@ def mismatch(policy: Policy, row: JobRow, now: datetime) -> Mismatch | None:
     ):
         if differs:
             return Mismatch(Reason.FILTER, f"{name} is different")
-    if why := why_bad_id(row.job_id):
+    if why := why_bad_id(row.id):
         return Mismatch(Reason.BAD_ID, why[:80])
     return None

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker.ledger.holds import HoldList, OnHold
-from worker.metastudio.response import JobRow, Listing
+from worker.metastudio.response import Listing
+from worker.metastudio.targets.avatar_job import JobRow
 from worker.model.errors import Unreachable
 from worker.model.ids import ID
 from worker.model.states import State
@@ -97,12 +98,10 @@ class Planner:
             with suppress(Unreachable):  # a plan only reads, so it works even if Redis accepts no writes
                 self.app.ledger(self.account).users.note_in(plan.project)
         matching = [row for row in rows if mismatch(self.policy, row, now) is None]
-        refs = [Target(plan.project, row.job_id) for row in matching]
+        refs = [Target(plan.project, row.id) for row in matching]
         states = dict(self.app.bulk_queries(self.account).states(refs))
         for row in rows:
-            why = mismatch(self.policy, row, now) or self._spared(
-                Target(plan.project, row.job_id), row, states, on_hold
-            )
+            why = mismatch(self.policy, row, now) or self._spared(Target(plan.project, row.id), row, states, on_hold)
             if why is None:
                 plan.chosen.append(self._chosen(plan.project, row))
             else:
@@ -127,7 +126,7 @@ class Planner:
 
     def _chosen(self, project: str, row: JobRow) -> Chosen:
         asset = row.asset_id if row.asset_id and ID.fullmatch(row.asset_id) else None  # only a valid id
-        return Chosen(Target(project, row.job_id), row.state, reference_time(self.policy, row) or self.app.now(), asset)
+        return Chosen(Target(project, row.id), row.state, reference_time(self.policy, row) or self.app.now(), asset)
 
     # -- asking MetaStudio -------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from worker.config.tables import (
 )
 from worker.config.watched_file import WatchedFile
 from worker.ledger.types import PolicyText
-from worker.metastudio.states import DELETABLE, STATES
+from worker.metastudio.targets.avatar_job import DELETABLE, STATES
 from worker.model.errors import SettingsError, UsageError
 from worker.model.ids import check_opaque, check_reason
 from worker.retention.cron import Cron

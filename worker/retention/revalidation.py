@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from worker.ledger.types import PolicyText
-from worker.metastudio.response import JobRow
+from worker.metastudio.targets.adapter import Row
+from worker.metastudio.targets.avatar_job import JobRow
 from worker.retention.matching import mismatch
 from worker.retention.policy_file import PolicyFile
 
@@ -21,12 +22,14 @@ class Revalidation:
         """The version of the policies in use; None: no policies are known."""
         return self._book.policy_text()
 
-    def __call__(self, policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:
+    def __call__(self, policies: Sequence[str], project_id: str, row: Row, now: datetime) -> str | None:
         """Why none of the policies means this job any more; None: one does.
 
         Raises `SettingsError` while the policy file is invalid: nothing is sent on a guess.
         """
         why = "no policy requests it"
+        if not isinstance(row, JobRow):
+            return why
         known = self._book.current()
         for name in policies:
             policy = known.get(name)

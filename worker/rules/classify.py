@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from worker.metastudio.response import Body, JobRow, Listing, Response, TransportFailure
+from worker.metastudio.response import Body, Listing, Response, TransportFailure
+from worker.metastudio.targets.adapter import Row
 
 NOT_ASKED: Final = Listing(Response(None, TransportFailure.NOT_SENT, None, "not asked", None, 0), None, None)
 """A placeholder response, if rate, lease or Redis allowed no lookup; it is no signal."""
@@ -53,7 +54,7 @@ class Lookup:
 
     listing: Listing
     what: Presence
-    row: JobRow | None = None
+    row: Row | None = None
 
 
 # (status, code) pairs that mean something else than their status alone (API reference, 2 and 3.1)
@@ -79,9 +80,8 @@ def classify(response: Response) -> ResponseKind:
         return ResponseKind.FAILED
     if response.of_iam:  # IAM may refuse us or not; it says nothing about the job or MetaStudio's rate limit
         return ResponseKind.CREDENTIALS if 400 <= status < 500 and status not in (408, 429) else ResponseKind.FAILED
-    special = _BY_CODE.get((status, response.code or ""))
-    if special:
-        return special
+    if special := _BY_CODE.get((status, response.code or "")) or response.meaning:
+        return ResponseKind(special)
     match status:
         case 200 | 204:
             return ResponseKind.ASK if _contradicts_itself(response) else ResponseKind.DELETED
@@ -119,14 +119,14 @@ def outcome_unknown(response: Response) -> bool:
             return False
 
 
-def presence(listing: Listing, job_id: str, project_id: str | None = None) -> tuple[Presence, JobRow | None]:
+def presence(listing: Listing, id: str, project_id: str | None = None) -> tuple[Presence, Row | None]:
     """Present: a row with exactly this id. Absent: a well-formed 200 with count 0. Anything else is unknown.
 
     An absence by itself is no proof: see `worker.lookups`.
     """
     if _is_list(listing):
         for row in listing.rows or ():
-            if row.job_id == job_id and is_of(row, project_id):
+            if row.id == id and is_of(row, project_id):
                 return Presence.PRESENT, row
         if listing.count == 0 and not listing.rows:
             return Presence.ABSENT, None
@@ -142,7 +142,7 @@ def shows_jobs(listing: Listing, project_id: str) -> bool | None:
     return False if listing.count == 0 and not listing.rows else None
 
 
-def is_of(row: JobRow, project_id: str | None) -> bool:
+def is_of(row: Row, project_id: str | None) -> bool:
     """Whether a row belongs to the requested project, as far as it says."""
     return project_id is None or row.project_id is None or row.project_id == project_id
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from worker.ledger.schema.fields import Field
 from worker.ledger.types import ABSENT_ONCE, GateSignal, Lease, Settlement
-from worker.metastudio.response import Body, JobRow, Listing, Response
-from worker.metastudio.states import is_deletable
+from worker.metastudio.response import Body, Listing, Response
+from worker.metastudio.targets.adapter import Row
+from worker.metastudio.targets.registry import adapter_of
 from worker.model.ids import ID
 from worker.model.states import Cause, Evidence, Outcome, State, WaitingFor
 from worker.rules import gate_signals
@@ -89,7 +90,7 @@ class OutcomeRules(Settlements):
         match looked.what:
             case Presence.ABSENT:
                 return self._absent(lease, response, listing, unknown=lease.unknown or outcome_unknown(response))
-            case Presence.PRESENT if row is not None and not is_deletable(row.state):
+            case Presence.PRESENT if row is not None and not adapter_of(lease.ref.kind).is_deletable(row.state):
                 return self._not_deletable(lease, row, response, listing)
             case Presence.PRESENT if row is not None:
                 if classify(response) is ResponseKind.FAILED:
@@ -150,7 +151,7 @@ class OutcomeRules(Settlements):
             return self._settles(
                 lease, State.CANCELLED, event=_looked(listing, what), signal=self._signal_of(listing, lease)
             )
-        if not is_deletable(row.state):
+        if not adapter_of(lease.ref.kind).is_deletable(row.state):
             return self._not_deletable(lease, row, None, listing)
         return None
 
@@ -205,7 +206,7 @@ class OutcomeRules(Settlements):
         event = _looked(listing, Presence.UNKNOWN)
         return self._waits(lease, response, Outcome.UNKNOWN, wait, fields=fields, event=event, signal=signal)
 
-    def _not_deletable(self, lease: Lease, row: JobRow, response: Response | None, listing: Listing) -> Settlement:
+    def _not_deletable(self, lease: Lease, row: Row, response: Response | None, listing: Listing) -> Settlement:
         later = lease.later + 1
         # its state explains the refusals so far
         fields = _seen(row, response) | {
@@ -241,8 +242,7 @@ def _looked(listing: Listing, what: Presence) -> dict[str, Any]:
     return {"event": "deletion.looked", "found": what.value, **described(listing.response)}
 
 
-def _seen(row: JobRow, response: Response | None) -> dict[str, Any]:
+def _seen(row: Row, response: Response | None) -> dict[str, Any]:
     # of a list's body only a valid id is kept
-    related = {Field.ASSET_ID: row.asset_id, Field.VOICE_JOB_ID: row.voice_train_job_id}
-    ids = {name: value for name, value in related.items() if value and ID.fullmatch(value)}
+    ids = {Field[name.upper()]: id for name, id in row.related().items() if id and ID.fullmatch(id)}
     return {Field.SEEN: "1"} | ids | unknown_outcome(response)

@@ -93,7 +93,7 @@ class _Recheck:
     app: AppContext
     account: str
     answered: bool = False  # whether MetaStudio has given any usable answer
-    lookups: dict[str, Lookups] = field(default_factory=dict)  # by project
+    lookups: dict[tuple[str, str], Lookups] = field(default_factory=dict)  # by project and kind
 
     def each(self, refs: Iterable[Target]) -> Iterator[Rechecked]:
         waiting: list[tuple[Target, LookupResponse]] = []
@@ -165,19 +165,20 @@ class _Recheck:
         return asked
 
     def _of(self, ref: Target) -> Lookups:
-        if ref.project_id not in self.lookups:
+        view = ref.project_id, ref.kind
+        if view not in self.lookups:
             app, account = self.app, self.account
-            _, key = app.client(account)
-            self.lookups[ref.project_id] = Lookups(
-                app.remote(account),
+            client, key = app.client(account)
+            self.lookups[view] = Lookups(
+                client,
                 app.ledger(account),
                 app.sightings(account),
-                View(key(), ref.project_id, None),
+                View(key(), ref.project_id, None, ref.kind),
                 pause=app.stopping.wait,
                 signed_at=lambda: _signed_at(app, account),
                 patience_s=PATIENCE_S,
             )
-        return self.lookups[ref.project_id]
+        return self.lookups[view]
 
 
 def _back(app: AppContext, account: str, ref: Target) -> str:

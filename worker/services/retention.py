@@ -64,7 +64,7 @@ def job_json(policy: Policy, judged: JobDecision) -> dict[str, Any]:
     return {
         "policy": policy.name,
         "project_id": judged.project,
-        **target_json(row.job_id[:128]),
+        **target_json(row.id[:128]),
         "selected": why is None,
         "skip_reason": why.reason.value if why else None,
         "detail": why.text if why else None,

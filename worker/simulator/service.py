@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
-from worker.metastudio.states import is_deletable
+from worker.metastudio.targets.avatar_job import is_deletable
 from worker.simulator import iam, responses, views
 from worker.simulator.calls import Call
 from worker.simulator.faults import ORDINARY, TOKEN, Fault, OutageMode

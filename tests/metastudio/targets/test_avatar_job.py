@@ -7,7 +7,7 @@ import re
 import pytest
 from huaweicloudsdkmetastudio.v1.model.training_job_basic_info import TrainingJobBasicInfo
 
-from worker.metastudio.states import DELETABLE, KINDS, STATES, StateKind, is_deletable
+from worker.metastudio.targets.avatar_job import DELETABLE, KINDS, STATES, StateKind, is_deletable
 
 
 def test_there_are_fifty_three_states_and_each_has_a_kind() -> None:

@@ -1,11 +1,16 @@
-"""The states of a training job, from the documents and the SDK 3.1.219."""
+"""An avatar training job, the first kind: its calls and its states, from the documents and the SDK 3.1.219."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
+
+from worker.metastudio.targets.adapter import Adapter, Family, Row, read_time, text
+from worker.model.target import JOB
 
 
 class StateKind(StrEnum):
@@ -65,8 +70,46 @@ DELETABLE: Final = frozenset(
 )
 
 
-def is_deletable(state: str) -> bool:
-    """Whether the documents allow the DELETE. The list has grown over the years: for an unknown state the answer is
-    no.
-    """
-    return state in DELETABLE
+@dataclass(frozen=True, slots=True)
+class JobRow(Row):
+    """One training job."""
+
+    create_time: datetime | None = None
+    last_update_time: datetime | None = None  # the last time the *user* touched the job, not its last change of state
+    asset_id: str | None = None
+    voice_train_job_id: str | None = None  # Show only
+    batch_name: str | None = None
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    model_resolution: str | None = None
+    is_flexus: bool | None = None
+
+    def related(self) -> dict[str, str | None]:
+        return {"asset_id": self.asset_id, "voice_job_id": self.voice_train_job_id}
+
+
+def _row(common: dict[str, Any], job: dict[str, Any]) -> JobRow:
+    names = ("asset_id", "voice_train_job_id", "batch_name", "name", "model_resolution")
+    tags, is_flexus = job.get("tags"), job.get("is_flexus")
+    return JobRow(
+        **common,
+        **{name: text(job, name) for name in names},  # type: ignore[arg-type]
+        create_time=read_time(job.get("create_time")),
+        last_update_time=read_time(job.get("last_update_time")),
+        tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
+        is_flexus=is_flexus if isinstance(is_flexus, bool) else None,
+    )
+
+
+AVATAR_JOB: Final = Adapter(
+    kind=JOB,
+    word="job",
+    path="digital-human-training-manage/user/jobs",
+    rows="jobs",
+    id_field="job_id",
+    deletable=DELETABLE,
+    deleting=Family("job_delete", {"cn-north-4": 10.0, "cn-east-3": 3.0, "ap-southeast-3": 3.0}),
+    reading=Family("job_read", {"cn-north-4": 20.0, "cn-east-3": 10.0, "ap-southeast-3": 10.0}),
+    make_row=_row,
+)
+is_deletable: Final = AVATAR_JOB.is_deletable
