@@ -405,31 +405,35 @@ def test_many_jobs_are_added_in_one_go(control: Controls) -> None:
 
 
 @pytest.mark.parametrize(
-    ("topic", "payload", "message"),
+    ("name", "arguments", "message"),
     [
-        ("faults", {"add": {"kind": "explode"}}, "use one of error"),
-        ("faults", {"add": {"kind": "error", "colour": 1}}, "no such field colour"),
-        ("faults", {"add": {"kind": "error", "times": 0}}, "1 or more"),
-        ("faults", {"add": {"kind": "error", "method": "PUT"}}, "DELETE, GET or"),
-        ("faults", {}, "kind"),
+        ("fault", {"kind": "explode"}, "use one of error"),
+        ("fault", {"kind": "error", "colour": 1}, "no such field colour"),
+        ("fault", {"kind": "error", "times": 0}, "1 or more"),
+        ("fault", {"kind": "error", "method": "PUT"}, "DELETE, GET or"),
+        ("fault", {}, "kind"),
         ("outage", {"mode": "nap"}, "use one of 503"),
-        ("jobs", {"add": [{"id": 1}]}, "job_id"),
-        ("jobs", {"add": [{"job_id": "j", "moves": [1]}]}, "pairs"),
-        ("jobs", {"move": {"job_id": "nobody", "state": "TRAINING"}}, "nobody"),
-        ("jobs", {}, "add"),
-        ("credentials", {"disable": "nobody"}, "no such key"),
-        ("credentials", {}, "set"),
-        ("limits", {"delete_per_s": 0}, "whole number"),
-        ("answers", {"absent": "418"}, "400, 404, 500"),
-        ("clock", {"offset_s": "soon"}, "a number"),
+        ("add", {"jobs": [{"id": 1}]}, "job_id"),
+        ("add", {"jobs": [{"job_id": "j", "moves": [1]}]}, "pairs"),
+        ("add", {"jobs": {"job_id": "j"}}, "add jobs: use a list"),
+        ("move_job", {"job_id": "nobody", "state": "TRAINING"}, "nobody"),
+        ("fill", {}, "count"),
+        ("fill", {"count": True}, "a whole number"),
+        ("disable_credential", {"ak": "nobody"}, "no such key"),
+        ("set_credential", {}, "ak"),
+        ("set_credential", {"ak": "a", "sk": "s", "projects": "p"}, "projects: use a list"),
+        ("set_limits", {"delete_per_s": 0}, "whole number"),
+        ("set_answers", {"absent": "418"}, "400, 404, 500"),
+        ("set_answers", {"colour": "red"}, "colour"),
+        ("set_clock", {"offset_s": "soon"}, "a number"),
         ("nothing", {}, "no such command"),
     ],
 )
 def test_a_command_that_makes_no_sense_says_what_would(
-    control: Controls, topic: str, payload: dict[str, object], message: str
+    control: Controls, name: str, arguments: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        control._command("POST", topic, payload)
+        control._run(name, arguments)
 
 
 def test_control_without_a_simulator_says_what_to_start() -> None:

@@ -201,8 +201,8 @@ def test_the_control_plane_steers_iam_over_http(simulator: Simulator, visitor: V
     control.refuse_tokens("MSS.00010008")
     with pytest.raises(UsageError, match=r"APIGW\.0307"):
         control.refuse_tokens("418")
-    with pytest.raises(UsageError, match="life_s"):
-        control._command("POST", "iam", {"live": 5})
+    with pytest.raises(UsageError, match="live"):
+        control._run("set_token_life", {"live": 5})
     control.reset()
     assert visitor.ask().status == 201
 

@@ -1,6 +1,7 @@
 """A local MetaStudio, with an IAM that issues tokens. It checks signatures and injects failures on request."""
 
-from worker.simulator.control_client import Controls, SimulatorControl
+from worker.simulator.control_client import SimulatorControl
+from worker.simulator.controls import Controls
 from worker.simulator.faults import FaultKind, OutageMode
 from worker.simulator.iam import TOKEN_CANARY, IamUser
 from worker.simulator.simulator import (

@@ -66,15 +66,15 @@ def main(
             f"export ERASER_IAM_USER={iam_user} ERASER_IAM_DOMAIN={iam_domain} HUAWEICLOUD_SDK_IAM_ENDPOINT={url}"
         )
         click.echo(f"export ERASER_IAM_PASSWORD={iam_password}; unset HUAWEICLOUD_SDK_AK HUAWEICLOUD_SDK_SK")
-        click.echo("To make one job always fail (all commands: worker/simulator/control_api.py):")
-        fault = '{"add": {"kind": "error", "job_id": "job-00002", "times": null}}'
-        click.echo(f"curl {url}/_control/faults --json '{fault}'   # well again: '{{\"clear\": true}}'")
+        click.echo("To make one job always fail (all commands: worker/simulator/controls.py):")
+        fault = '{"kind": "error", "job_id": "job-00002", "times": null}'
+        click.echo(f"curl {url}/_control/fault --json '{fault}'   # well again: curl {url}/_control/clear_faults")
 
+    keys, users = (
+        [Credential(ak, sk, security_token, projects)],
+        [IamUser(iam_user, iam_password, iam_domain, projects)],
+    )
     try:
-        keys, users = (
-            [Credential(ak, sk, security_token, projects)],
-            [IamUser(iam_user, iam_password, iam_domain, projects)],
-        )
         serve(ready, credentials=keys, users=users, **options)  # type: ignore[arg-type]
     except EraserError as problem:
         click.echo(f"Error: {problem}", err=True)

@@ -34,7 +34,7 @@ class Call:
     fault: str | None = None  # kind of the fault, or outage:<mode>
     refused: str | None = None  # why the signature was refused
     effect: bool = False  # the job is deleted by this call
-    request_id: str | None = None
+    request_id: str = ""
     client_left: bool = False  # before the answer was complete
     ended: float | None = None
     ended_at: float | None = None

@@ -8,12 +8,13 @@ import re
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import cast
 
 HEAD_LIMIT = 128 * 1024  # bytes; the gateway refuses more with 494 (API reference 3.1)
 BODY_LIMIT = 12 * 1024 * 1024  # bytes; the gateway refuses more with 413, and AK/SK signing allows no more
+LONGEST_LINE = 4096  # bytes of a chunk's head
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST instead of FIN
 
@@ -48,8 +49,8 @@ class Request:
 
     @property
     def wants_close(self) -> bool:
-        said = self.header.get("connection", "").lower()
-        return said == "close" or (self.version == "HTTP/1.0" and said != "keep-alive")
+        wish = self.header.get("connection", "").lower()
+        return wish == "close" or (self.version == "HTTP/1.0" and wish != "keep-alive")
 
 
 class MalformedRequest(Exception):
@@ -92,71 +93,60 @@ def body_length(request: Request) -> int | None:
     return int(text)
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.StreamReaderProtocol):
     """One client. `serve` gets each request in turn and answers through `send`, `pause`, `reset` and `close`."""
 
     def __init__(self, serve: Callable[[Request, Connection], Awaitable[None]], open_ones: set[Connection]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reader = asyncio.StreamReader(HEAD_LIMIT, self._loop)
+        super().__init__(self._reader, loop=self._loop)
         self._serve = serve
         self._open_ones = open_ones
-        self._buffer = bytearray()
-        self._ended = False
-        self._more: asyncio.Future[None] | None = None
         self._pause: asyncio.Future[bool] | None = None
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport
+        self._client: asyncio.Transport
+        self.client_left = False
         self.task: asyncio.Task[None] | None = None
         self.commanding = False  # used for the control API: an outage must not close it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        super().connection_made(transport)
+        self._client = cast(asyncio.Transport, transport)
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._open_ones.add(self)
         self.task = self._loop.create_task(self._converse())
 
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if len(self._buffer) > HEAD_LIMIT + 2 * BODY_LIMIT:
-            self._transport.pause_reading()
-        self._wake()
-
     def eof_received(self) -> bool:
+        super().eof_received()
         self._leave()
         return True  # a client may half-close and still read its answer
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(None if isinstance(exc, OSError) else exc)
         self._open_ones.discard(self)
         self._leave()
 
-    @property
-    def client_left(self) -> bool:
-        return self._ended
-
-    @property
-    def closing(self) -> bool:
-        return self._transport.is_closing()
-
     def send(self, data: bytes) -> None:
-        self._transport.write(data)
+        self._client.write(data)
 
     def close(self) -> None:
         """Close normally: sent bytes still arrive."""
-        self._transport.close()
+        self._client.close()
 
     def reset(self) -> None:
         """Cut the connection with a TCP reset; bytes not yet read by the client may be lost."""
-        sock = self._transport.get_extra_info("socket")
+        sock = self._client.get_extra_info("socket")
         if sock is not None and sock.fileno() != -1:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._transport.abort()
+        self._client.abort()
 
     async def pause(self, seconds: float | None) -> bool:
         """Wait (None: forever) and return whether the client is still connected; return at once when it leaves."""
-        if self._ended:
+        if self.client_left:
             return False
         waiting: asyncio.Future[bool] = self._loop.create_future()
         self._pause = waiting
-        timer = None if seconds is None else self._loop.call_later(seconds, _settle, waiting)
+        timer = None if seconds is None else self._loop.call_later(seconds, _settle, waiting, True)
         try:
             return await waiting
         finally:
@@ -165,21 +155,19 @@ class Connection(asyncio.Protocol):
                 timer.cancel()
 
     def _leave(self) -> None:
-        self._ended = True
-        if self._pause is not None and not self._pause.done():
-            self._pause.set_result(False)
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._more is not None and not self._more.done():
-            self._more.set_result(None)
+        self.client_left = True
+        if self._pause is not None:
+            _settle(self._pause, False)
 
     async def _converse(self) -> None:
         try:
-            while (request := await self._next_request()) is not None:
+            while True:
+                request = await self._next_request()
                 await self._serve(request, self)
-                if request.wants_close or self.closing:
+                if request.wants_close or self._client.is_closing():
                     break
+        except asyncio.IncompleteReadError:
+            pass  # the client has left, between two requests or in the middle of one
         except MalformedRequest as bad:
             text = bad.message.encode()
             head = f"HTTP/1.1 {bad.status} Bad Request\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
@@ -187,79 +175,54 @@ class Connection(asyncio.Protocol):
         except Exception:  # a bug of the simulator: the test must see it, and the client must not hang
             log.exception("the simulator failed while it served a call")
         finally:
-            self._transport.close()
+            self._client.close()
 
-    async def _next_request(self) -> Request | None:
-        """Read one whole request, or None if the client has left between two."""
-        start = 0
-        while (end := self._buffer.find(b"\r\n\r\n", start)) < 0:
-            if len(self._buffer) > HEAD_LIMIT:
-                raise MalformedRequest(494, "Request headers too large.")
-            if not await self._grow():
-                return None
-            start = max(0, start - 3)
-        if end > HEAD_LIMIT:
-            raise MalformedRequest(494, "Request headers too large.")
-        bare = read_head(self._consume(end + 4)[:-4])
+    async def _next_request(self) -> Request:
+        """Read one whole request."""
+        try:
+            head = await self._reader.readuntil(b"\r\n\r\n")
+        except asyncio.LimitOverrunError:
+            raise MalformedRequest(494, "Request headers too large.") from None
+        bare = read_head(head[:-4])
         length = body_length(bare)
         if length == 0:
             return bare
         if bare.header.get("expect", "").lower() == "100-continue":
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await self._chunks() if length is None else await self._exactly(length)
-        return None if body is None else Request(bare.method, bare.target, bare.headers, body, bare.version)
+        return replace(bare, body=body)
 
-    async def _grow(self) -> bool:
-        """Wait for more bytes; False when none will come."""
-        if self._ended:
-            return False
-        before = len(self._buffer)
-        self._more = self._loop.create_future()
-        await self._more
-        self._more = None
-        return len(self._buffer) > before
-
-    def _consume(self, count: int) -> bytes:
-        taken = bytes(self._buffer[:count])
-        del self._buffer[:count]
-        self._transport.resume_reading()
-        return taken
-
-    async def _exactly(self, count: int) -> bytes | None:
+    async def _exactly(self, count: int) -> bytes:
         if count > BODY_LIMIT:
             raise MalformedRequest(413, "Request entity too large.")
-        while len(self._buffer) < count:
-            if not await self._grow():
-                return None
-        return self._consume(count)
+        return await self._reader.readexactly(count)
 
-    async def _line(self) -> bytes | None:
-        while (end := self._buffer.find(b"\r\n")) < 0:
-            if len(self._buffer) > 4096:
-                raise MalformedRequest(400, "Bad request: a chunk's head is too long.")
-            if not await self._grow():
-                return None
-        return self._consume(end + 2)[:-2]
+    async def _line(self) -> bytes:
+        try:
+            line = await self._reader.readuntil(b"\r\n")
+        except asyncio.LimitOverrunError:
+            line = bytes(LONGEST_LINE)
+        if len(line) > LONGEST_LINE:
+            raise MalformedRequest(400, "Bad request: a chunk's head is too long.")
+        return line[:-2]
 
-    async def _chunks(self) -> bytes | None:
+    async def _chunks(self) -> bytes:
         whole = bytearray()
-        while (line := await self._line()) is not None:
-            size = line.partition(b";")[0].strip()
+        while True:
+            size = (await self._line()).partition(b";")[0].strip()
             if not re.fullmatch(rb"[0-9A-Fa-f]{1,8}", size):
                 raise MalformedRequest(400, "Bad request: a chunk's size is garbled.")
             if size.strip(b"0") == b"":
-                while line := await self._line():  # trailers are read and dropped
+                while await self._line():  # trailers are read and dropped
                     pass
-                return None if line is None else bytes(whole)
-            part = await self._exactly(int(size, 16))
-            if part is None or await self._line() != b"":
-                return None
-            whole += part
+                return bytes(whole)
+            whole += await self._exactly(int(size, 16))
+            if await self._line():
+                raise MalformedRequest(400, "Bad request: a chunk is longer than its size.")
             if len(whole) > BODY_LIMIT:
                 raise MalformedRequest(413, "Request entity too large.")
-        return None
 
 
-def _settle(waiting: asyncio.Future[bool]) -> None:
+def _settle(waiting: asyncio.Future[bool], here: bool) -> None:
     if not waiting.done():
-        waiting.set_result(True)
+        waiting.set_result(here)

@@ -29,10 +29,10 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
-from worker.model.errors import UsageError
 from worker.simulator import responses
 from worker.simulator.faults import Fault, FaultKind
 from worker.simulator.http1 import Request
+from worker.simulator.limits import Locks
 from worker.simulator.responses import Reply
 from worker.simulator.verification import Credential, Refusal, Refused
 
@@ -70,14 +70,10 @@ class IssuedToken:
 class Iam:
     """The users, their tokens, and how often a password was wrong in a row."""
 
-    def __init__(self, users: tuple[IamUser, ...], life_s: float = LIFE_S, lock_s: float = LOCK_S) -> None:
-        self.life_s = life_s
-        self.lock_s = lock_s
-        self.refuse_with: str | None = None  # a key of `REFUSALS`
+    def __init__(self, users: tuple[IamUser, ...], lock_s: float = LOCK_S) -> None:
+        self._locks: Locks[tuple[str, str]] = Locks(WRONG_PASSWORDS_ALLOWED, lock_s)
         self._users = {(user.domain, user.name): user for user in users}
-        self._given: dict[str, IssuedToken] = {}
-        self._wrong: dict[tuple[str, str], int] = {}
-        self._locked_until: dict[tuple[str, str], float] = {}
+        self._issued: dict[str, IssuedToken] = {}
 
     def put(self, user: IamUser) -> None:
         """Add a user, or replace the one of this name; tokens and a lock stay."""
@@ -85,84 +81,69 @@ class Iam:
 
     def unlock(self, name: str) -> None:
         """End the lock of every user of this name and forget the wrong passwords."""
-        for who in [who for who in (*self._wrong, *self._locked_until) if who[1] == name]:
-            self._wrong.pop(who, None)
-            self._locked_until.pop(who, None)
+        for who in self._locks.known():
+            if who[1] == name:
+                self._locks.clear(who)
 
     def expire(self, now: float) -> int:
-        """End every token issued so far; returns how many there were."""
-        alive = [given for given in self._given.values() if given.ends > now]
-        for given in alive:
-            given.ends = now
+        """End every token issued so far; returns how many were valid."""
+        alive = [token for token in self._issued.values() if token.ends > now]
+        for token in alive:
+            token.ends = now
         return len(alive)
 
-    def refuse(self, code: str | None) -> None:
-        """Refuse every token with this code, new ones too; None ends it."""
-        if code is not None and code not in REFUSALS:
-            raise UsageError(f"iam refuse {code!r}: use one of {', '.join(REFUSALS)}, or null to end it")
-        self.refuse_with = code
-
-    def grant(self, request: Request, clock: datetime, now: float) -> tuple[Reply, int | None]:
+    def grant(self, request: Request, clock: datetime, now: float, life_s: float) -> tuple[Reply, int | None]:
         """Answer a request for a token; returns also its number if one is issued. `clock` is the server's, `now`
         monotonic.
         """
-        asked = _asked(request)
-        if asked is None:
+        login = _login(request)
+        if login is None:
             return _error(400, "The request body is invalid"), None
-        who, password, project = asked
-        if now < self._locked_until.get(who, 0.0):
+        who, password, project = login
+        if self._locks.locked(who, now):
             return responses.mss(401, "IAM.0061", "Account locked."), None
         user = self._users.get(who)
         if user is None or not user.enabled or not hmac.compare_digest(user.password.encode(), password.encode()):
-            self._count_wrong(who, now)
+            self._locks.fail(who, now)
             return _error(401, "The username or password is wrong."), None
-        self._wrong.pop(who, None)
+        self._locks.succeed(who)
         if project not in user.projects:
             return _error(403, "You have no permission to access the project."), None
         value = TOKEN_CANARY + secrets.token_urlsafe(300)
-        given = self._given[value] = IssuedToken(len(self._given) + 1, user, project, now + self.life_s)
-        return _given(value, given, clock, self.life_s), given.number
+        token = self._issued[value] = IssuedToken(len(self._issued) + 1, user, project, now + life_s)
+        return _issued(value, token, clock, life_s), token.number
 
-    def admit(self, request: Request, now: float) -> tuple[Credential | Refusal, int | None]:
+    def admit(self, request: Request, now: float, refuse_with: str | None) -> tuple[Credential | Refusal, int | None]:
         """Find the owner of a request's token, or why it is refused; also its number if it was ever issued."""
-        given = self._given.get(request.header.get("x-auth-token", ""))
-        number = given.number if given else None
-        if self.refuse_with is not None:
-            return Refusal(Refused.TOKEN, REFUSALS[self.refuse_with], self.refuse_with), number
-        if given is None:
+        token = self._issued.get(request.header.get("x-auth-token", ""))
+        number = token.number if token else None
+        if refuse_with is not None:
+            return Refusal(Refused.TOKEN, REFUSALS[refuse_with], refuse_with), number
+        if token is None:
             return Refusal(Refused.TOKEN, _GARBLED), None
-        if now >= given.ends:
+        if now >= token.ends:
             return Refusal(Refused.TOKEN_EXPIRED, REFUSALS["APIGW.0307"], "APIGW.0307"), number
-        user = given.user
-        return Credential(f"iam:{user.name}", "", None, (given.project,), sees_jobs=user.sees_jobs), number
-
-    def _count_wrong(self, who: tuple[str, str], now: float) -> None:
-        self._wrong[who] = self._wrong.get(who, 0) + 1
-        if self._wrong[who] >= WRONG_PASSWORDS_ALLOWED:
-            self._locked_until[who] = now + self.lock_s
-            del self._wrong[who]
+        user = token.user
+        return Credential(f"iam:{user.name}", "", None, (token.project,), sees_jobs=user.sees_jobs), number
 
 
 def scope_of(request: Request) -> str | None:
     """The project of a request for a token."""
-    asked = _asked(request)
-    return None if asked is None else asked[2]
+    login = _login(request)
+    return None if login is None else login[2]
 
 
 def reply_of(fault: Fault) -> Reply | None:
     """IAM's response for a fault; None if it is the same as for any other call."""
     if fault.kind is FaultKind.THROTTLED:
-        reply = responses.mss(
-            429, "IAM.0012", "The throttling threshold has been reached. Threshold: 5 times per 60 seconds"
-        )
-        again = () if fault.retry_after_s is None else (("Retry-After", f"{fault.retry_after_s:g}"),)
-        return Reply(429, reply.body, code=reply.code, headers=again)
+        message = "The throttling threshold has been reached. Threshold: 5 times per 60 seconds"
+        return responses.mss(429, "IAM.0012", message).again_after(fault.retry_after_s)
     if fault.kind is FaultKind.ERROR:
         return _error(fault.status or 500, HTTPStatus(fault.status or 500).phrase)
     return None
 
 
-def _asked(request: Request) -> tuple[tuple[str, str], str, str] | None:
+def _login(request: Request) -> tuple[tuple[str, str], str, str] | None:
     """((domain, user), password, project) of a body in the documented form."""
     try:
         document: Any = json.loads(request.body)
@@ -177,15 +158,14 @@ def _asked(request: Request) -> tuple[tuple[str, str], str, str] | None:
     return (found[0], found[1]), found[2], found[3]
 
 
-def _given(value: str, given: IssuedToken, clock: datetime, life_s: float) -> Reply:
-    user = {"name": given.user.name, "domain": {"name": given.user.domain}}
+def _issued(value: str, issued: IssuedToken, clock: datetime, life_s: float) -> Reply:
     token = {
         "expires_at": _micros(clock + timedelta(seconds=life_s)),
         "issued_at": _micros(clock),
         "methods": ["password"],
-        "project": {"id": given.project},
+        "project": {"id": issued.project},
         "roles": [{"name": "te_admin"}],
-        "user": user,
+        "user": {"name": issued.user.name, "domain": {"name": issued.user.domain}},
     }
     return Reply(201, responses.as_json({"token": token}), headers=(("X-Subject-Token", value),))
 

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import attrgetter
 from urllib.parse import unquote
-
-from worker.simulator.verification import Credential
 
 OFFSET_LIMIT = 2_147_483_647
 
@@ -39,6 +38,9 @@ class Job:
         return state
 
 
+Test = Callable[[Job], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Viewer:
     """The identity of a caller. With isolation on, a job with an app user is visible only to a call that names this
@@ -49,10 +51,6 @@ class Viewer:
     app_user: str | None = None
     sees_jobs: bool = True
     isolated: bool = False
-
-    @classmethod
-    def of(cls, credential: Credential, project: str, app_user: str | None, *, isolated: bool) -> Viewer:
-        return cls(project, app_user, credential.sees_jobs, isolated)
 
     def sees(self, job: Job) -> bool:
         if not self.sees_jobs or job.project != self.project:
@@ -71,7 +69,7 @@ class ListQuery:
     descending: bool
     job_id: str | None
     states: frozenset[str]
-    tests: tuple[Callable[[Job], bool], ...]
+    tests: tuple[Test, ...]
 
 
 class JobStore:
@@ -124,31 +122,31 @@ class JobStore:
         projects = self._jobs if project is None else {project: self._jobs.get(project, {})}
         return [job_id for jobs in projects.values() for job_id in jobs]
 
-    def list(self, asked: ListQuery, viewer: Viewer, now: float) -> tuple[int, list[Job]]:
+    def list(self, query: ListQuery, viewer: Viewer, now: float) -> tuple[int, list[Job]]:
         """Return the number of all matching jobs, and the requested page. `now` is monotonic."""
-        if not (asked.job_id or asked.states or asked.tests or viewer.isolated) and viewer.sees_jobs:
-            every = self._in_order(viewer.project, asked)
-            return len(every), [*every[asked.offset : asked.offset + asked.limit]]
-        found = [job for job in self._candidates(asked, viewer) if viewer.sees(job)]
-        if asked.states:
-            found = [job for job in found if job.state_at(now) in asked.states]
-        for test in asked.tests:
+        if not (query.job_id or query.states or query.tests or viewer.isolated) and viewer.sees_jobs:
+            every = self._in_order(viewer.project, query)
+            return len(every), [*every[query.offset : query.offset + query.limit]]
+        found = [job for job in self._candidates(query, viewer) if viewer.sees(job)]
+        if query.states:
+            found = [job for job in found if job.state_at(now) in query.states]
+        for test in query.tests:
             found = [job for job in found if test(job)]
-        found.sort(key=_SORT_KEYS[asked.sort_key], reverse=asked.descending)
-        return len(found), found[asked.offset : asked.offset + asked.limit]
+        found.sort(key=_SORT_KEYS[query.sort_key], reverse=query.descending)
+        return len(found), found[query.offset : query.offset + query.limit]
 
-    def _in_order(self, project: str, asked: ListQuery) -> Sequence[Job]:
-        name = (project, asked.sort_key, asked.descending)
+    def _in_order(self, project: str, query: ListQuery) -> Sequence[Job]:
+        name = (project, query.sort_key, query.descending)
         if name not in self._orders:
             jobs = self._jobs.get(project, {}).values()
-            self._orders[name] = sorted(jobs, key=_SORT_KEYS[asked.sort_key], reverse=asked.descending)
+            self._orders[name] = sorted(jobs, key=_SORT_KEYS[query.sort_key], reverse=query.descending)
         return self._orders[name]
 
-    def _candidates(self, asked: ListQuery, viewer: Viewer) -> Iterable[Job]:
+    def _candidates(self, query: ListQuery, viewer: Viewer) -> Iterable[Job]:
         jobs = self._jobs.get(viewer.project, {})
-        if asked.job_id is None:
+        if query.job_id is None:
             return jobs.values()
-        return [jobs[asked.job_id]] if asked.job_id in jobs else []
+        return [jobs[query.job_id]] if query.job_id in jobs else []
 
 
 _SORT_KEYS: dict[str, Callable[[Job], float | str]] = {
@@ -164,50 +162,41 @@ def read_query(query: str) -> dict[str, str]:
     return {unquote(name): unquote(value) for name, _, value in pairs}
 
 
-def asked_for(query: str) -> ListQuery:
-    """Check a List call's parameters (API reference 1.3); raise `BadQuery`. Unknown and empty ones are ignored."""
+def read_list_query(query: str, ignore_filters: bool = False) -> ListQuery:
+    """Check a List call's parameters (API reference 1.3); raise `BadQuery`. Unknown and empty ones are ignored.
+
+    ignore_filters: check them, and keep only `job_id`.
+    """
     given = {name: value for name, value in read_query(query).items() if value != ""}
     sort_key, direction = given.get("sort_key", "create_time"), given.get("sort_dir", "asc")
     if sort_key not in _SORT_KEYS or direction not in {"asc", "desc"}:
         raise BadQuery("sort_key or sort_dir")
     states = frozenset(part.strip() for part in given.get("state", "").split(",") if part.strip())
+    tests = tuple(make(name, given[name]) for name, make in _FILTERS.items() if name in given)
     return ListQuery(
         offset=_number(given, "offset", 0, 0, OFFSET_LIMIT),
         limit=_number(given, "limit", 10, 1, 100),
         sort_key=sort_key,
         descending=direction == "desc",
         job_id=given.get("job_id"),
-        states=states,
-        tests=tuple(_tests(given)),
+        states=frozenset() if ignore_filters else states,
+        tests=() if ignore_filters else tests,
     )
 
 
-def _tests(given: Mapping[str, str]) -> Iterable[Callable[[Job], bool]]:
-    for name in ("name", "batch_name", "model_resolution"):
-        if name in given:
-            yield _equal(name, given[name])
-    for name in ("is_flexus", "is_live_copy", "is_ondemand_resource"):
-        if name in given:
-            if given[name] not in {"true", "false"}:
-                raise BadQuery(name)
-            yield _flag(name, given[name] == "true")
-    for name, key in (("tag", "tags"), ("train_location", "optional_training_location")):
-        if name in given:
-            yield _member(key, given[name])
-    for name in ("create_since", "create_until", "update_since", "update_until"):
-        if name in given:
-            yield _bound(name, _moment(given[name]))
-
-
-def _equal(name: str, wanted: str) -> Callable[[Job], bool]:
+def _equal(name: str, wanted: str) -> Test:
     return lambda job: _value(job, name) == wanted
 
 
-def _flag(name: str, wanted: bool) -> Callable[[Job], bool]:
-    return lambda job: bool(job.fields.get(name, False)) is wanted
+def _flag(name: str, wanted: str) -> Test:
+    if wanted not in {"true", "false"}:
+        raise BadQuery(name)
+    return lambda job: bool(job.fields.get(name, False)) is (wanted == "true")
 
 
-def _member(key: str, wanted: str) -> Callable[[Job], bool]:
+def _member(name: str, wanted: str) -> Test:
+    key = {"tag": "tags", "train_location": "optional_training_location"}[name]
+
     def test(job: Job) -> bool:
         values = job.fields.get(key)
         return isinstance(values, list | tuple) and wanted in values
@@ -215,16 +204,19 @@ def _member(key: str, wanted: str) -> Callable[[Job], bool]:
     return test
 
 
-def _bound(name: str, moment: float) -> Callable[[Job], bool]:
-    match name:
-        case "create_since":
-            return lambda job: job.created >= moment
-        case "create_until":
-            return lambda job: job.created <= moment
-        case "update_since":
-            return lambda job: job.updated >= moment
-        case _:  # the documents say ">=" here, too: an evident copy error (API reference 1.3)
-            return lambda job: job.updated <= moment
+def _bound(name: str, text: str) -> Test:
+    """The documents say ">=" for update_until, too: an evident copy error (API reference 1.3)."""
+    moment, (time_of, side) = _moment(text), name.split("_")
+    of = attrgetter({"create": "created", "update": "updated"}[time_of])
+    return (lambda job: bool(of(job) >= moment)) if side == "since" else (lambda job: bool(of(job) <= moment))
+
+
+_FILTERS: dict[str, Callable[[str, str], Test]] = {
+    **dict.fromkeys(("name", "batch_name", "model_resolution"), _equal),
+    **dict.fromkeys(("is_flexus", "is_live_copy", "is_ondemand_resource"), _flag),
+    **dict.fromkeys(("tag", "train_location"), _member),
+    **dict.fromkeys(("create_since", "create_until", "update_since", "update_until"), _bound),
+}
 
 
 def _value(job: Job, name: str) -> object:

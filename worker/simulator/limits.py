@@ -1,8 +1,12 @@
-"""Sliding windows of one second: the rate limit, and the highest rate so far."""
+"""Sliding windows of one second: the rate limit, and the highest rate so far; and locks after too many failures."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 WINDOW_S = 1.0
 
@@ -41,9 +45,8 @@ class Peak:
 class Throttle:
     """One window per (kind of call, project). None means no limit."""
 
-    def __init__(self, delete_per_s: int | None, get_per_s: int | None, retry_after_s: float | None) -> None:
+    def __init__(self, delete_per_s: int | None, get_per_s: int | None) -> None:
         self.per_s = {"DELETE": delete_per_s, "GET": get_per_s}
-        self.retry_after_s = retry_after_s
         self._windows: dict[tuple[str, str], SlidingWindow] = {}
 
     def admits(self, method: str, project: str, now: float) -> bool:
@@ -54,3 +57,36 @@ class Throttle:
         if key not in self._windows:
             self._windows[key] = SlidingWindow(limit)
         return self._windows[key].admits(now)
+
+
+class Locks(Generic[K]):
+    """Locks a key or a user that failed `allowed` times in a row, for `lock_s`."""
+
+    def __init__(self, allowed: int, lock_s: float) -> None:
+        self._allowed, self._lock_s = allowed, lock_s
+        self._failures: Counter[K] = Counter()
+        self._until: dict[K, float] = {}
+
+    def locked(self, who: K, now: float) -> bool:
+        return now < self._until.get(who, 0.0)
+
+    def fail(self, who: K, now: float) -> bool:
+        """Count a failure; returns whether it locks."""
+        self._failures[who] += 1
+        if self._failures[who] < self._allowed:
+            return False
+        self._until[who] = now + self._lock_s
+        del self._failures[who]
+        return True
+
+    def succeed(self, who: K) -> None:
+        """Forget the failures."""
+        self._failures.pop(who, None)
+
+    def clear(self, who: K) -> None:
+        """End the lock and forget the failures."""
+        self._until.pop(who, None)
+        self.succeed(who)
+
+    def known(self) -> set[K]:
+        return {*self._failures, *self._until}

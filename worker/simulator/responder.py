@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from worker.simulator import responses
 from worker.simulator.calls import Call
-from worker.simulator.faults import Fault, FaultKind
+from worker.simulator.faults import ORDINARY, Fault, FaultKind
 from worker.simulator.http1 import Connection
 from worker.simulator.responses import Reply, encode
 from worker.simulator.state import SimulatorState
 
-_GATEWAY_ERRORS = {
-    401: ("APIGW.0301", "Incorrect IAM authentication information: Get secretKey failed"),
-    403: ("APIGW.0302", "The IAM user is not authorized to access the API."),
-    404: ("APIGW.0101", "The API does not exist or has not been published in the environment."),
-    502: ("APIGW.0201", "Backend unavailable."),
-    503: ("APIGW.0613", "The IAM service is currently unavailable."),
-    504: ("APIGW.0201", "Backend timeout."),
-}
 _HTML = (
     b"<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
 )
@@ -29,89 +23,79 @@ def reply_of(fault: Fault, request_id: str) -> Reply:
         case FaultKind.THROTTLED:
             return responses.throttled(request_id, 10, fault.retry_after_s)
         case FaultKind.FORBIDDEN:
-            return _error(403, request_id)
+            return responses.error(403, request_id)
         case FaultKind.HTML:
             return Reply(fault.status or 502, _HTML, "text/html")
         case FaultKind.REDIRECT:
             return Reply(fault.status or 302, headers=(("Location", "/moved"),))
         case FaultKind.ERROR_IN_200:
-            return Reply(200, responses.internal_error().body)
+            return Reply(200, responses.INTERNAL_ERROR.body)
         case FaultKind.TRUNCATED:
             return Reply(fault.status or 200, responses.as_json({"count": 1, "jobs": [], "request_id": request_id}))
-        case (
-            FaultKind.SLOW | FaultKind.DRIP_HEADERS | FaultKind.DRIP_BODY
-        ):  # a DELETE without an effect, which ends late
-            return _error(504, request_id)
+        case kind if kind in ORDINARY:  # a DELETE without an effect, which ends late
+            return responses.error(504, request_id)
         case _:
-            return _error(fault.status or 500, request_id)
+            return responses.error(fault.status or 500, request_id)
 
 
-def _error(status: int, request_id: str) -> Reply:
-    if status in _GATEWAY_ERRORS:
-        code, message = _GATEWAY_ERRORS[status]
-        return responses.gateway(status, code, message, request_id)
-    if status == 400:
-        return responses.invalid_parameter()
-    return responses.mss(status, "MSS.00000004", "Internal Error")
+@dataclass(slots=True)
+class Exchange:
+    """One call and the connection that it came on. In the log the call ends before its last byte is sent, so that a
+    client that calls again at once never has two calls in progress.
+    """
 
+    call: Call
+    line: Connection
+    state: SimulatorState
 
-async def deliver(reply: Reply, fault: Fault | None, call: Call, line: Connection, sim_state: SimulatorState) -> None:
-    """Send `reply` as `fault` says. In the log the call ends before its last byte is sent, so that a client
-    that calls again at once never has two calls in progress."""
-    kind = None if fault is None else fault.kind
-    seconds = 0.0 if fault is None else fault.seconds or 0.0
-    if kind in {FaultKind.SLOW, FaultKind.RESET, FaultKind.CLOSE} and seconds and not await line.pause(seconds):
-        call.client_left = True
-        return
-    match kind:
-        case FaultKind.RESET | FaultKind.CLOSE | FaultKind.HANG | FaultKind.GARBAGE:
-            await _no_answer(kind, call, line, sim_state)
-        case FaultKind.DRIP_HEADERS | FaultKind.DRIP_BODY:
-            await _drip(reply, kind, seconds, call, line, sim_state)
-        case FaultKind.TRUNCATED:
-            data = encode(reply, call.request_id or "", sim_state.now())
-            _finish(reply, call, sim_state)
-            line.send(data[: -(len(reply.body) // 2)])
-            line.close()
-        case _:
-            data = encode(reply, call.request_id or "", sim_state.now())
-            _finish(reply, call, sim_state)
-            line.send(data)
-            if reply.close:
-                line.close()
-
-
-def _finish(reply: Reply, call: Call, sim_state: SimulatorState) -> None:
-    call.status, call.code = reply.status, reply.code
-    sim_state.calls.finish(call)
-
-
-async def _no_answer(kind: FaultKind, call: Call, line: Connection, sim_state: SimulatorState) -> None:
-    if kind is FaultKind.HANG:
-        await line.pause(None)
-        call.client_left = True
-    sim_state.calls.finish(call)
-    if kind is FaultKind.RESET:
-        line.reset()
-        return
-    if kind is FaultKind.GARBAGE:
-        line.send(_NOT_HTTP)
-    line.close()
-
-
-async def _drip(
-    reply: Reply, kind: FaultKind, seconds: float, call: Call, line: Connection, sim_state: SimulatorState
-) -> None:
-    if not reply.body:  # a DELETE's response has no body, but sending byte by byte needs one
-        reply = Reply(reply.status, responses.as_json({"request_id": call.request_id}), code=reply.code)
-    data = encode(reply, call.request_id or "", sim_state.now())
-    call.status, call.code = reply.status, reply.code
-    at_once = 0 if kind is FaultKind.DRIP_HEADERS else data.index(b"\r\n\r\n") + 4
-    line.send(data[:at_once])
-    for position in range(at_once, len(data)):
-        if not await line.pause(seconds):
-            call.client_left = True
+    async def deliver(self, reply: Reply, fault: Fault | None = None) -> None:
+        """Send `reply` as `fault` says."""
+        kind = None if fault is None else fault.kind
+        seconds = 0.0 if fault is None else fault.seconds or 0.0
+        if kind in {FaultKind.SLOW, FaultKind.RESET, FaultKind.CLOSE} and seconds and not await self.pause(seconds):
             return
-        if position == len(data) - 1:
-            sim_state.calls.finish(call)
-        line.send(data[position : position + 1])
+        match kind:
+            case FaultKind.RESET:
+                self.end()
+                self.line.reset()
+            case FaultKind.CLOSE | FaultKind.HANG | FaultKind.GARBAGE:
+                if kind is FaultKind.HANG:
+                    await self.pause(None)
+                self.end()
+                if kind is FaultKind.GARBAGE:
+                    self.line.send(_NOT_HTTP)
+                self.line.close()
+            case FaultKind.DRIP_HEADERS | FaultKind.DRIP_BODY:
+                await self._drip(reply, seconds, head_at_once=kind is FaultKind.DRIP_BODY)
+            case _:
+                data = self._encode(reply)
+                self.end()
+                self.line.send(data[: -(len(reply.body) // 2)] if kind is FaultKind.TRUNCATED else data)
+                if reply.close or kind is FaultKind.TRUNCATED:
+                    self.line.close()
+
+    async def pause(self, seconds: float | None) -> bool:
+        """Wait (None: forever); returns whether the client is still there."""
+        here = await self.line.pause(seconds)
+        self.call.client_left = not here
+        return here
+
+    def end(self) -> None:
+        self.state.calls.finish(self.call)
+
+    def _encode(self, reply: Reply) -> bytes:
+        self.call.status, self.call.code = reply.status, reply.code
+        return encode(reply, self.call.request_id, self.state.now())
+
+    async def _drip(self, reply: Reply, seconds: float, *, head_at_once: bool) -> None:
+        if not reply.body:  # a DELETE's response has no body, but sending byte by byte needs one
+            reply = replace(reply, body=responses.as_json({"request_id": self.call.request_id}))
+        data = self._encode(reply)
+        at_once = data.index(b"\r\n\r\n") + 4 if head_at_once else 0
+        self.line.send(data[:at_once])
+        for position in range(at_once, len(data)):
+            if not await self.pause(seconds):
+                return
+            if position == len(data) - 1:
+                self.end()
+            self.line.send(data[position : position + 1])

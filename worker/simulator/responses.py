@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import format_datetime
 from enum import StrEnum
@@ -26,6 +26,10 @@ class Reply:
     chunked: bool = False
     close: bool = False
 
+    def again_after(self, seconds: float | None) -> Reply:
+        """The same with Retry-After, if there are any."""
+        return self if seconds is None else replace(self, headers=(("Retry-After", f"{seconds:g}"),))
+
 
 def new_request_id() -> str:
     return os.urandom(16).hex()
@@ -35,13 +39,25 @@ def as_json(value: Mapping[str, object]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def deleted() -> Reply:
-    return Reply(200)
-
-
 def mss(status: int, code: str, message: str) -> Reply:
     """An error of MetaStudio itself."""
     return Reply(status, as_json({"error_code": code, "error_msg": message}), code=code)
+
+
+INTERNAL_ERROR = mss(500, "MSS.00000004", "Internal Error")
+INVALID_PARAMETER = mss(400, "MSS.00000003", "Invalid parameter")
+WRONG_PROJECT = mss(400, "MSS.00010009", "urlTenantId is not equal tokenTenantId")
+CHOICES = {"400": INVALID_PARAMETER, "404": mss(404, "MSS.00000003", "Invalid parameter"), "500": INTERNAL_ERROR}
+"""The answer for an absent job or one in the wrong state; no document says which one is used."""
+
+_GATEWAY_ERRORS = {
+    401: ("APIGW.0301", "Incorrect IAM authentication information: Get secretKey failed"),
+    403: ("APIGW.0302", "The IAM user is not authorized to access the API."),
+    404: ("APIGW.0101", "The API does not exist or has not been published in the environment."),
+    502: ("APIGW.0201", "Backend unavailable."),
+    503: ("APIGW.0613", "The IAM service is currently unavailable."),
+    504: ("APIGW.0201", "Backend timeout."),
+}
 
 
 def gateway(status: int, code: str, message: str, request_id: str) -> Reply:
@@ -50,48 +66,21 @@ def gateway(status: int, code: str, message: str, request_id: str) -> Reply:
     return Reply(status, body, code=code, chunked=status == 401, close=status == 401)
 
 
+def error(status: int, request_id: str) -> Reply:
+    """The usual error of this status: the gateway's, or else MetaStudio's own."""
+    if status in _GATEWAY_ERRORS:
+        return gateway(status, *_GATEWAY_ERRORS[status], request_id)
+    return INVALID_PARAMETER if status == 400 else replace(INTERNAL_ERROR, status=status)
+
+
 def refused(code: str, message: str, request_id: str) -> Reply:
     """Invalid credentials: the gateway's 401, or MetaStudio's own 400 for a token."""
     return mss(400, code, message) if code.startswith("MSS.") else gateway(401, code, message, request_id)
 
 
-def invalid_parameter() -> Reply:
-    return mss(400, "MSS.00000003", "Invalid parameter")
-
-
-def internal_error() -> Reply:
-    return mss(500, "MSS.00000004", "Internal Error")
-
-
-def wrong_project() -> Reply:
-    return mss(400, "MSS.00010009", "urlTenantId is not equal tokenTenantId")
-
-
-def no_such_api(request_id: str) -> Reply:
-    message = "The API does not exist or has not been published in the environment."
-    return gateway(404, "APIGW.0101", message, request_id)
-
-
 def throttled(request_id: str, limit: int, retry_after_s: float | None) -> Reply:
     message = f"The throttling threshold has been reached: policy user over ratelimit,limit:{limit},time:1 second"
-    reply = gateway(429, "APIGW.0308", message, request_id)
-    if retry_after_s is None:
-        return reply
-    return Reply(429, reply.body, code=reply.code, headers=(("Retry-After", f"{retry_after_s:g}"),))
-
-
-def chosen(choice: str) -> Reply:
-    """The answer for an absent job or one in the wrong state; no document says which one is used."""
-    match choice:
-        case "404":
-            return mss(404, "MSS.00000003", "Invalid parameter")
-        case "500":
-            return internal_error()
-        case _:
-            return invalid_parameter()
-
-
-CHOICES = ("400", "404", "500")
+    return gateway(429, "APIGW.0308", message, request_id).again_after(retry_after_s)
 
 
 class Lists(StrEnum):
@@ -108,19 +97,13 @@ def listing(count: int, rows: Sequence[Mapping[str, object]]) -> Reply:
     return Reply(200, as_json({"count": count, "jobs": list(rows)}))
 
 
-def odd_listing(how: Lists, count: int, rows: Sequence[Mapping[str, object]], job_id: str) -> Reply:
+def odd_listing(how: str, count: int, rows: Sequence[Mapping[str, object]], job_id: str) -> Reply:
     """`job_id` is empty if no single job is requested."""
-    match how:
-        case Lists.EMPTY:
-            return listing(0, [])
-        case Lists.EMPTY_BY_ID if job_id:
-            return listing(0, [])
-        case Lists.NO_ROWS:
-            return listing(count, [])
-        case Lists.FOREIGN:
-            return listing(count, [{**row, "project_id": "somebody-s"} for row in rows])
-        case _:
-            return listing(count, rows)
+    if how == Lists.EMPTY or (how == Lists.EMPTY_BY_ID and job_id):
+        return listing(0, [])
+    if how == Lists.FOREIGN:
+        rows = [{**row, "project_id": "somebody-s"} for row in rows]
+    return listing(count, [] if how == Lists.NO_ROWS else rows)
 
 
 def encode(reply: Reply, request_id: str, now: datetime) -> bytes:
@@ -129,7 +112,7 @@ def encode(reply: Reply, request_id: str, now: datetime) -> bytes:
         phrase = HTTPStatus(reply.status).phrase
     except ValueError:
         phrase = "Unknown"
-    lines = [f"HTTP/1.1 {reply.status} {phrase}", f"Date: {_http_date(now)}", "Server: api-gateway"]
+    lines = [f"HTTP/1.1 {reply.status} {phrase}", f"Date: {format_datetime(now, usegmt=True)}", "Server: api-gateway"]
     if reply.body:
         lines.append(f"Content-Type: {reply.content_type}")
     lines.append(f"X-Request-Id: {request_id}")
@@ -141,7 +124,3 @@ def encode(reply: Reply, request_id: str, now: datetime) -> bytes:
         return head + reply.body
     chunk = b"%x\r\n%s\r\n" % (len(reply.body), reply.body) if reply.body else b""
     return head + chunk + b"0\r\n\r\n"
-
-
-def _http_date(now: datetime) -> str:
-    return format_datetime(now, usegmt=True)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Mapping
+from typing import Any
 
 from worker.model.errors import EraserError, UsageError
 from worker.simulator import responses
-from worker.simulator.control_api import handle
+from worker.simulator.commands import execute
+from worker.simulator.controls import LocalControl
 from worker.simulator.faults import OutageMode
 from worker.simulator.http1 import Connection, Request
-from worker.simulator.jobs import read_query
 from worker.simulator.responses import Reply, encode
 from worker.simulator.service import MetaStudio
 from worker.simulator.state import SimulatorState
-
-SETTLES = frozenset({"outage", "reset"})
-"""Commands after which the port may have to close or open: `Server.settle` does it."""
 
 _CONTROL = "/_control/"
 _BACKLOG = 1024
@@ -27,7 +26,7 @@ class Server:
     """Listens on one loopback port and routes each request to MetaStudio or to the control API."""
 
     def __init__(self, sim_state: SimulatorState, host: str, port: int) -> None:
-        self._world = sim_state
+        self._state = sim_state
         self._host, self.port = host, port
         self._service = MetaStudio(sim_state)
         self._connections: set[Connection] = set()
@@ -56,12 +55,18 @@ class Server:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def settle(self) -> None:
-        """Open or close the port according to the outage that was just set or lifted."""
+    async def control(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Execute a command; it may have closed or opened the port."""
+        result = execute(LocalControl(self._state), name, arguments)
+        await self._settle()
+        return result
+
+    async def _settle(self) -> None:
+        """Open or close the port according to the outage."""
         if self._reopen is not None:
             self._reopen.cancel()
             self._reopen = None
-        outage, loop = self._world.outage, asyncio.get_running_loop()
+        outage, loop = self._state.outage, asyncio.get_running_loop()
         if outage is None or outage.mode is not OutageMode.CLOSED:
             await self.open()
             return
@@ -73,8 +78,8 @@ class Server:
             self._reopen = loop.call_later(max(0.0, outage.until - loop.time()), self._lift)
 
     def _lift(self) -> None:
-        self._world.outage = None
-        self._settling = asyncio.ensure_future(self.settle())
+        self._state.outage = None
+        self._settling = asyncio.ensure_future(self._settle())
 
     def _shut(self) -> None:
         if self._listening is not None:
@@ -108,25 +113,18 @@ class Server:
     async def _serve(self, request: Request, line: Connection) -> None:
         if request.path.startswith(_CONTROL):
             line.commanding = True
-            reply = await self._command(request)
-            line.send(encode(reply, responses.new_request_id(), self._world.now()))
+            reply = await self._command(request.path.removeprefix(_CONTROL), request.body)
+            line.send(encode(reply, responses.new_request_id(), self._state.now()))
         else:
             await self._service.serve(request, line)
 
-    async def _command(self, request: Request) -> Reply:
-        topic = request.path.removeprefix(_CONTROL)
+    async def _command(self, name: str, body: bytes) -> Reply:
         try:
-            if request.method == "GET":
-                payload: object = read_query(request.query)
-            else:
-                payload = json.loads(request.body or b"{}")
-            if not isinstance(payload, dict):
-                raise UsageError(f"/_control/{topic}: send a JSON object")
-            if topic == "outage" and payload.get("mode") == "closed" and payload.get("for_s") is None:
+            arguments = json.loads(body or b"{}")
+            if not isinstance(arguments, dict):
+                raise UsageError(f"/_control/{name}: send a JSON object")
+            if name == "outage" and arguments.get("mode") == "closed" and arguments.get("for_s") is None:
                 raise UsageError("outage closed: over HTTP it needs for_s, nothing could lift it otherwise")
-            result = handle(self._world, request.method, topic, payload)
-            if topic in SETTLES:
-                await self.settle()
-        except (EraserError, ValueError, TypeError) as problem:
+            return Reply(200, responses.as_json({"result": await self.control(name, arguments)}))
+        except (EraserError, ValueError) as problem:
             return Reply(400, responses.as_json({"error": str(problem)}))
-        return Reply(200, responses.as_json(result))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 from worker.metastudio.targets.avatar_job import is_deletable
@@ -13,8 +13,8 @@ from worker.simulator import iam, responses, views
 from worker.simulator.calls import Call
 from worker.simulator.faults import ORDINARY, TOKEN, Fault, OutageMode
 from worker.simulator.http1 import Connection, Request
-from worker.simulator.jobs import BadQuery, Viewer, asked_for, read_query
-from worker.simulator.responder import deliver, reply_of
+from worker.simulator.jobs import BadQuery, Viewer, read_list_query, read_query
+from worker.simulator.responder import Exchange, reply_of
 from worker.simulator.responses import Reply
 from worker.simulator.state import SimulatorState
 from worker.simulator.verification import Credential, Refusal, read_authorization
@@ -53,126 +53,121 @@ def route_of(request: Request) -> Route:
 class MetaStudio:
     """Answers one call at a time per connection; all decisions are in `_decide`, all waiting in `serve`."""
 
-    def __init__(self, sim_state: SimulatorState) -> None:
-        self.sim_state = sim_state
+    def __init__(self, state: SimulatorState) -> None:
+        self.state = state
 
     async def serve(self, request: Request, line: Connection) -> None:
         """Process one call from its arrival to its last byte, or until its client leaves."""
-        sim_state, route = self.sim_state, route_of(request)
-        call = sim_state.calls.begin(request.method, route.operation, route.project, route.job_id, request.query)
+        state, route = self.state, route_of(request)
+        call = state.calls.begin(request.method, route.operation, route.project, route.job_id, request.query)
         call.request_id, call.app_user = responses.new_request_id(), request.header.get("x-app-userid")
+        exchange = Exchange(call, line, state)
         try:
-            if not await self._through_outage(call, line):
+            if not await self._through_outage(exchange):
                 return
             wait = self._latency()
             if wait:  # a request that arrived is executed, whether or not its client still waits
                 await line.pause(wait / 2)
             reply, fault = self._decide(request, route, call)
-            if wait and not await line.pause(wait / 2):
-                call.client_left = True
-                return
-            await deliver(reply, fault, call, line, sim_state)
+            if not wait or await exchange.pause(wait / 2):
+                await exchange.deliver(reply, fault)
         finally:
             call.client_left = call.client_left or (line.client_left and call.ended is None)
-            sim_state.calls.finish(call)
+            exchange.end()
 
     def _latency(self) -> float:
-        jitter = self.sim_state.jitter_s
-        return self.sim_state.latency_s + (random.uniform(0, jitter) if jitter else 0.0)  # noqa: S311 - not a secret
+        behaviour = self.state.behaviour
+        jitter = random.uniform(0, behaviour.jitter_s) if behaviour.jitter_s else 0.0  # noqa: S311 - not a secret
+        return behaviour.latency_s + jitter
 
-    async def _through_outage(self, call: Call, line: Connection) -> bool:
+    async def _through_outage(self, exchange: Exchange) -> bool:
         """True if the service is up; otherwise the call has been ended."""
-        outage = self.sim_state.outage
+        outage, call = self.state.outage, exchange.call
         method = TOKEN if call.operation == "token" else call.method
         if outage is None or not outage.fits(method, call.project, time.monotonic()):
             return True
         call.fault = f"outage:{outage.mode.value}"
         match outage.mode:
             case OutageMode.HANG:
-                await line.pause(None)
-                call.client_left = True
-                line.close()
+                await exchange.pause(None)
+                exchange.line.close()
             case OutageMode.REFUSE | OutageMode.CLOSED:
-                self.sim_state.calls.finish(call)
-                line.reset()
+                exchange.end()
+                exchange.line.reset()
             case OutageMode.BROWNOUT if call.operation == "list":
-                await deliver(responses.listing(0, []), None, call, line, self.sim_state)
+                await exchange.deliver(responses.listing(0, []))
             case OutageMode.ERROR | OutageMode.BROWNOUT:
-                await deliver(responses.internal_error(), None, call, line, self.sim_state)
+                await exchange.deliver(responses.INTERNAL_ERROR)
             case OutageMode.UNAVAILABLE:
-                message = "The IAM service is currently unavailable."
-                reply = responses.gateway(503, "APIGW.0613", message, call.request_id or "")
-                await deliver(reply, None, call, line, self.sim_state)
+                await exchange.deliver(responses.error(503, call.request_id))
         return False
 
     def _decide(self, request: Request, route: Route, call: Call) -> tuple[Reply, Fault | None]:
         """Gateway first (route, signature, project, throttling), then faults, then MetaStudio itself."""
-        sim_state, now, request_id = self.sim_state, time.monotonic(), call.request_id or ""
+        state, now = self.state, time.monotonic()
         if route.operation == "token":
             return self._grant(request, route, call)
         if route.operation == "other" or route.project is None:
-            return responses.no_such_api(request_id), None
+            return responses.error(404, call.request_id), None
         admitted = self._admit(request, call)
         if isinstance(admitted, Refusal):
             call.refused = admitted.reason.value
-            return responses.refused(admitted.code, admitted.message, request_id), None
+            return responses.refused(admitted.code, admitted.message, call.request_id), None
         call.ak = admitted.ak
         named = request.header.get("x-project-id", None if call.token is None else route.project)
         if route.project not in admitted.projects or named != route.project:
-            return responses.wrong_project(), None
-        if not sim_state.throttle.admits(request.method, route.project, now):
-            limit = sim_state.throttle.per_s[request.method] or 0
-            return responses.throttled(request_id, limit, sim_state.throttle.retry_after_s), None
-        viewer = Viewer.of(admitted, route.project, call.app_user, isolated=sim_state.isolate_app_users)
-        fault = sim_state.faults.take(request.method, route.project, route.job_id)
+            return responses.WRONG_PROJECT, None
+        if not state.throttle.admits(request.method, route.project, now):
+            limit = state.throttle.per_s[request.method] or 0
+            return responses.throttled(call.request_id, limit, state.behaviour.retry_after_s), None
+        isolated = state.behaviour.isolate_app_users
+        viewer = Viewer(route.project, call.app_user, admitted.sees_jobs, isolated)
+        fault = state.faults.take(request.method, route.project, route.job_id)
         if fault is None:
             return self._ordinary(route, request, call, viewer), None
         call.fault = fault.kind.value
-        ordinary = (
-            self._ordinary(route, request, call, viewer) if fault.deletes or route.operation != "delete" else None
-        )
-        if fault.kind in ORDINARY and ordinary is not None:
-            return ordinary, fault
-        return reply_of(fault, request_id), fault
+        if fault.deletes or route.operation != "delete":
+            ordinary = self._ordinary(route, request, call, viewer)
+            if fault.kind in ORDINARY:
+                return ordinary, fault
+        return reply_of(fault, call.request_id), fault
 
     def _admit(self, request: Request, call: Call) -> Credential | Refusal:
         """The caller: by its token if it has one, else by its signature."""
         now = time.monotonic()
         if "x-auth-token" in request.header:
-            admitted, call.token = self.sim_state.iam.admit(request, now)
+            admitted, call.token = self.state.iam.admit(request, now, self.state.behaviour.refuse_tokens)
             return admitted
         claim = read_authorization(request)
         call.ak = None if claim is None else claim.ak
-        return self.sim_state.keys.admit(request, self.sim_state.now(), now)
+        return self.state.keys.admit(request, self.state.now(), now)
 
     def _grant(self, request: Request, route: Route, call: Call) -> tuple[Reply, Fault | None]:
         """IAM's own response, or that of a fault."""
-        fault = self.sim_state.faults.take(TOKEN, route.project or "", None)
+        fault = self.state.faults.take(TOKEN, route.project or "", None)
         if fault is not None:
             call.fault = fault.kind.value
             if fault.kind not in ORDINARY:
-                return iam.reply_of(fault) or reply_of(fault, call.request_id or ""), fault
-        reply, call.token = self.sim_state.iam.grant(request, self.sim_state.now(), time.monotonic())
+                return iam.reply_of(fault) or reply_of(fault, call.request_id), fault
+        life_s = self.state.behaviour.token_life_s
+        reply, call.token = self.state.iam.grant(request, self.state.now(), time.monotonic(), life_s)
         return reply, fault
 
     def _ordinary(self, route: Route, request: Request, call: Call, viewer: Viewer) -> Reply:
-        sim_state, now, job_id = self.sim_state, time.monotonic(), route.job_id or ""
+        store, behaviour, now, job_id = self.state.job_store, self.state.behaviour, time.monotonic(), route.job_id or ""
         if route.operation == "list":
             try:
-                asked = asked_for(request.query)
-                if sim_state.ignore_filters:
-                    asked = replace(asked, states=frozenset(), tests=())
-                count, jobs = sim_state.job_store.list(asked, viewer, now)
+                count, jobs = store.list(read_list_query(request.query, behaviour.ignore_filters), viewer, now)
             except BadQuery:
-                return responses.invalid_parameter()
-            return responses.odd_listing(sim_state.lists, count, [views.row(job, now) for job in jobs], job_id)
-        job = sim_state.job_store.find(job_id, viewer)
+                return responses.INVALID_PARAMETER
+            return responses.odd_listing(behaviour.lists, count, [views.row(job, now) for job in jobs], job_id)
+        job = store.find(job_id, viewer)
         if job is None:
-            return responses.chosen(sim_state.absent)
+            return responses.CHOICES[behaviour.absent]
         if route.operation == "show":
             return Reply(200, responses.as_json(views.detail(job, now)))
         if not is_deletable(job.state_at(now)):
-            return responses.chosen(sim_state.not_deletable)
-        sim_state.job_store.delete(job)
-        sim_state.calls.effect(call)
-        return responses.deleted()
+            return responses.CHOICES[behaviour.not_deletable]
+        store.delete(job)
+        self.state.calls.effect(call)
+        return Reply(200)

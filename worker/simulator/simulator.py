@@ -16,11 +16,11 @@ from typing import Any, Self
 
 from worker.model.errors import UsageError
 from worker.simulator.calls import CallLog
-from worker.simulator.control_api import handle
-from worker.simulator.control_client import Controls, Json
-from worker.simulator.iam import LIFE_S, LOCK_S, IamUser
-from worker.simulator.server import SETTLES, Server
-from worker.simulator.state import Setup, SimulatorState
+from worker.simulator.commands import execute
+from worker.simulator.controls import Controls
+from worker.simulator.iam import IamUser
+from worker.simulator.server import Server
+from worker.simulator.state import Behaviour, SimulatorState
 from worker.simulator.verification import Credential
 
 DEMO_AK = "SIMULATORACCESSKEY00"
@@ -36,8 +36,8 @@ class Simulator(Controls):
     """`with Simulator(...) as simulator:` serves at `simulator.url` from a thread of this process.
 
     `credentials` default to one demo key for `project`, `users` to one demo user for the projects of the first key: the
-    same port is IAM as well. Limits, latency and answers can be changed at run time by the
-    methods of `Controls`. `keep_calls` bounds the log in memory, `log` also appends it to a file as JSON lines.
+    same port is IAM as well. `behaviour` has the fields of `Behaviour`; it can be changed at run time by the methods of
+    `Controls`. `keep_calls` bounds the log in memory, `log` also appends it to a file as JSON lines.
     """
 
     def __init__(
@@ -49,51 +49,20 @@ class Simulator(Controls):
         jobs: int = 0,
         host: str = "127.0.0.1",
         port: int = 0,
-        delete_per_s: int | None = None,
-        get_per_s: int | None = None,
-        retry_after_s: float | None = None,
-        latency_s: float = 0.0,
-        jitter_s: float = 0.0,
-        clock_offset_s: float = 0.0,
-        lock_s: float = 300.0,
-        token_life_s: float = LIFE_S,
-        user_lock_s: float = LOCK_S,
-        absent: str = "400",
-        not_deletable: str = "400",
-        isolate_app_users: bool = False,
-        ignore_filters: bool = False,
         keep_calls: int | None = None,
         log: Path | None = None,
+        **behaviour: Any,
     ) -> None:
         if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
             raise UsageError(f"simulator host {host}: it listens on loopback only, use 127.0.0.1 or ::1")
-        keys = tuple(credentials) or (Credential(DEMO_AK, DEMO_SK, projects=(project,)),)
-        people = tuple(users) or (IamUser(DEMO_USER, DEMO_PASSWORD, DEMO_DOMAIN, keys[0].projects),)
-        setup = Setup(
-            keys,
-            people,
-            token_life_s=token_life_s,
-            user_lock_s=user_lock_s,
-            delete_per_s=delete_per_s,
-            get_per_s=get_per_s,
-            retry_after_s=retry_after_s,
-            latency_s=latency_s,
-            jitter_s=jitter_s,
-            clock_offset_s=clock_offset_s,
-            lock_s=lock_s,
-            absent=absent,
-            not_deletable=not_deletable,
-            isolate_app_users=isolate_app_users,
-            ignore_filters=ignore_filters,
-        )
+        key, *_ = keys = tuple(credentials) or (Credential(DEMO_AK, DEMO_SK, projects=(project,)),)
+        self.user, *_ = people = tuple(users) or (IamUser(DEMO_USER, DEMO_PASSWORD, DEMO_DOMAIN, key.projects),)
+        self.state = SimulatorState(keys, people, Behaviour(**behaviour), CallLog(keep_calls, log))
         self._host, self._port = host, port
-        self._world = SimulatorState(setup, CallLog(keep_calls, log))
         self._server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self.ak, self.sk, self.project = keys[0].ak, keys[0].sk, setup.project
-        self.security_token = keys[0].security_token
-        self.user = people[0]
+        self.ak, self.sk, self.security_token, self.project = key.ak, key.sk, key.security_token, key.projects[0]
         if jobs:
             self.fill(jobs)
 
@@ -117,7 +86,7 @@ class Simulator(Controls):
     def start(self) -> None:
         """Listen in a thread; returns when calls are taken. A port in use raises OSError here."""
         started: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(started,), name="metastudio-simulator", daemon=True)
+        self._thread = threading.Thread(target=self._serve, args=(started,), name="metastudio-simulator", daemon=True)
         self._thread.start()
         started.result()
 
@@ -137,7 +106,7 @@ class Simulator(Controls):
 
         asyncio.run(self._live(begin))
 
-    def _run(self, started: Future[None]) -> None:
+    def _serve(self, started: Future[None]) -> None:
         try:
             asyncio.run(self._live(lambda: started.set_result(None)))
         except BaseException as problem:
@@ -147,26 +116,19 @@ class Simulator(Controls):
 
     async def _live(self, ready: Callable[[], None]) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        self._server = server = Server(self._world, self._host, self._port)
+        self._server = server = Server(self.state, self._host, self._port)
         try:
             await server.open()
             ready()
             await self._stopping.wait()
         finally:
             await server.close()
-            self._world.calls.close()
+            self.state.calls.close()
 
-    def _command(self, verb: str, topic: str, payload: Mapping[str, object]) -> Json:
+    def _run(self, name: str, arguments: Mapping[str, Any]) -> Any:
         if self._loop is None or self._server is None:
-            return handle(self._world, verb, topic, payload)
-        doing = self._obey(self._server, verb, topic, payload)
-        return asyncio.run_coroutine_threadsafe(doing, self._loop).result()
-
-    async def _obey(self, server: Server, verb: str, topic: str, payload: Mapping[str, object]) -> Json:
-        result = handle(self._world, verb, topic, payload)
-        if topic in SETTLES:
-            await server.settle()
-        return result
+            return execute(self, name, arguments)
+        return asyncio.run_coroutine_threadsafe(self._server.control(name, arguments), self._loop).result()
 
 
 def serve(ready: Callable[[str], None], jobs_file: Path | None = None, **options: Any) -> None:

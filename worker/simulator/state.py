@@ -3,85 +3,90 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from worker.model.errors import UsageError
 from worker.simulator.calls import CallLog
 from worker.simulator.faults import Faults, Outage
-from worker.simulator.iam import LIFE_S, LOCK_S, Iam, IamUser
+from worker.simulator.iam import LIFE_S, REFUSALS, Iam, IamUser
+from worker.simulator.iam import LOCK_S as USER_LOCK_S
 from worker.simulator.jobs import JobStore
 from worker.simulator.limits import Throttle
-from worker.simulator.responses import Lists
-from worker.simulator.verification import Credential, KeyRing
+from worker.simulator.responses import CHOICES, Lists
+from worker.simulator.verification import LOCK_S, Credential, KeyRing
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """The initial state of the simulator, also after a reset."""
+class Behaviour:
+    """How the service behaves while no fault is injected. `None` is no limit."""
 
-    credentials: tuple[Credential, ...]
-    users: tuple[IamUser, ...] = ()
-    token_life_s: float = LIFE_S
-    user_lock_s: float = LOCK_S
     delete_per_s: int | None = None
     get_per_s: int | None = None
     retry_after_s: float | None = None
     latency_s: float = 0.0
     jitter_s: float = 0.0
     clock_offset_s: float = 0.0
-    lock_s: float = 300.0
-    absent: str = "400"
+    lock_s: float = LOCK_S
+    user_lock_s: float = USER_LOCK_S
+    token_life_s: float = LIFE_S
+    refuse_tokens: str | None = None  # a key of `REFUSALS`
+    absent: str = "400"  # answers a DELETE or Show of no job
     not_deletable: str = "400"
     isolate_app_users: bool = False
-    ignore_filters: bool = False
+    ignore_filters: bool = False  # a list that ignores its filters, except job_id
+    lists: str = Lists.ORDINARY
 
-    @property
-    def project(self) -> str:
-        """The default project: the first one of the first credential."""
-        return self.credentials[0].projects[0]
+    def __post_init__(self) -> None:
+        for name, choices in (("absent", CHOICES), ("not_deletable", CHOICES), ("lists", tuple(Lists))):
+            if getattr(self, name) not in choices:
+                raise UsageError(f"{name}: use one of {', '.join(choices)}")
+        for name in ("delete_per_s", "get_per_s"):
+            if (limit := getattr(self, name)) is not None and limit < 1:
+                raise UsageError(f"{name}: use a whole number of calls per second, or null for none")
+        if self.refuse_tokens not in (None, *REFUSALS):
+            raise UsageError(f"tokens are refused with one of {', '.join(REFUSALS)}, or null to end it")
 
 
 @dataclass(slots=True)
 class SimulatorState:
-    """The simulator's whole state."""
+    """The simulator's whole state. `start` and the first credentials and users are what a reset goes back to."""
 
-    setup: Setup
+    credentials: tuple[Credential, ...]
+    users: tuple[IamUser, ...]
+    start: Behaviour
     calls: CallLog
+    behaviour: Behaviour = field(init=False)
     keys: KeyRing = field(init=False)
     iam: Iam = field(init=False)
     job_store: JobStore = field(init=False)
     faults: Faults = field(init=False)
     throttle: Throttle = field(init=False)
     outage: Outage | None = field(init=False)
-    latency_s: float = field(init=False)
-    jitter_s: float = field(init=False)
-    clock_offset_s: float = field(init=False)
-    absent: str = field(init=False)
-    not_deletable: str = field(init=False)
-    isolate_app_users: bool = field(init=False)
-    ignore_filters: bool = field(init=False)
-    lists: Lists = field(init=False)
 
     def __post_init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         """Back to the start: no jobs, no faults, no calls, the first credentials."""
-        setup = self.setup
-        self.keys = KeyRing(setup.credentials, setup.lock_s)
-        self.iam = Iam(setup.users, setup.token_life_s, setup.user_lock_s)
+        self.behaviour = self.start
+        self.keys = KeyRing(self.credentials, self.start.lock_s)
+        self.iam = Iam(self.users, self.start.user_lock_s)
         self.job_store = JobStore()
         self.faults = Faults()
-        self.throttle = Throttle(setup.delete_per_s, setup.get_per_s, setup.retry_after_s)
+        self.throttle = Throttle(self.start.delete_per_s, self.start.get_per_s)
         self.outage = None
-        self.latency_s, self.jitter_s = setup.latency_s, setup.jitter_s
-        self.clock_offset_s = setup.clock_offset_s
-        self.absent, self.not_deletable = setup.absent, setup.not_deletable
-        self.isolate_app_users = setup.isolate_app_users
-        self.ignore_filters = setup.ignore_filters
-        self.lists = Lists.ORDINARY
         self.calls.forget()
+
+    def change(self, **fields: object) -> None:
+        """Change the behaviour. Raises `UsageError`, and changes nothing then."""
+        self.behaviour = replace(self.behaviour, **fields)  # type: ignore[arg-type]
+
+    @property
+    def project(self) -> str:
+        """The default project: the first one of the first credential."""
+        return self.credentials[0].projects[0]
 
     def now(self) -> datetime:
         """The server's clock, offset included."""
-        return datetime.fromtimestamp(time.time() + self.clock_offset_s, UTC)
+        return datetime.fromtimestamp(time.time() + self.behaviour.clock_offset_s, UTC)

@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from urllib.parse import quote, unquote_to_bytes
 
+from worker.model.errors import UsageError
 from worker.simulator.http1 import Request
+from worker.simulator.limits import Locks
 
 WINDOW_S = 15 * 60  # the gateway's clock window (API reference 3.3)
 LOCK_S = 5 * 60.0  # how long a key that failed too often is refused (3.2)
@@ -107,33 +109,29 @@ def check(request: Request, claim: Authorization, sk: str, now: datetime) -> Ref
 
 
 class KeyRing:
-    """The credentials that exist, and how often each key failed in a row."""
+    """The credentials that exist, and the locks of those that failed too often."""
 
     def __init__(self, credentials: tuple[Credential, ...] = (), lock_s: float = LOCK_S) -> None:
-        self.lock_s = lock_s
+        self.locks: Locks[str] = Locks(FAILURES_ALLOWED + 1, lock_s)
         self._credentials = {credential.ak: credential for credential in credentials}
-        self._failures: dict[str, int] = {}
-        self._locked_until: dict[str, float] = {}
 
     def put(self, credential: Credential) -> None:
         """Add a credential, or replace the one of the same key. A lock stays."""
         self._credentials[credential.ak] = credential
 
-    def get(self, ak: str) -> Credential | None:
-        return self._credentials.get(ak)
+    def get(self, ak: str) -> Credential:
+        if ak not in self._credentials:
+            raise UsageError(f"credential {ak}: there is no such key")
+        return self._credentials[ak]
 
     def remove(self, ak: str) -> None:
         self._credentials.pop(ak, None)
-
-    def unlock(self, ak: str) -> None:
-        self._locked_until.pop(ak, None)
-        self._failures.pop(ak, None)
 
     def admit(self, request: Request, now: datetime, monotonic: float) -> Credential | Refusal:
         """Find the caller, or why it is refused; a failure counts towards the key's lock."""
         if (claim := read_authorization(request)) is None:
             return Refusal(Refused.MISSING, f"{_PREFIX}x-auth-token not found")
-        if monotonic < self._locked_until.get(claim.ak, 0.0):
+        if self.locks.locked(claim.ak, monotonic):
             return _LOCKED
         credential = self._credentials.get(claim.ak)
         refusal: Refusal | None
@@ -142,17 +140,9 @@ class KeyRing:
         else:
             refusal = check(request, claim, credential.sk, now)
             if refusal is None:
-                self._failures.pop(claim.ak, None)
+                self.locks.succeed(claim.ak)
                 return credential
-        return self._count(claim.ak, refusal, monotonic)
-
-    def _count(self, ak: str, refusal: Refusal, monotonic: float) -> Refusal:
-        failures = self._failures[ak] = self._failures.get(ak, 0) + 1
-        if failures <= FAILURES_ALLOWED:
-            return refusal
-        self._locked_until[ak] = monotonic + self.lock_s
-        del self._failures[ak]
-        return _LOCKED
+        return _LOCKED if self.locks.fail(claim.ak, monotonic) else refusal
 
 
 _LOCKED = Refusal(Refused.LOCKED, f"{_PREFIX}AK access failed to reach the limit,forbidden.")

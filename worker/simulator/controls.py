@@ -1,0 +1,310 @@
+"""Every command that controls the simulator: the same methods in its process and over HTTP."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from worker.model.errors import UsageError
+from worker.simulator.commands import command, execute
+from worker.simulator.faults import Fault, Outage, OutageMode
+from worker.simulator.iam import IamUser
+from worker.simulator.jobs import Job
+from worker.simulator.limits import Throttle
+from worker.simulator.state import SimulatorState
+from worker.simulator.verification import Credential
+
+Json = dict[str, Any]
+
+BATCH = 5_000  # jobs or calls in one command: keeps the simulator's thread free for other calls
+DAY_S = 86_400.0
+
+
+class Controls(ABC):
+    """Every command. Times are in seconds; `project` None is the default project."""
+
+    state: SimulatorState  # only where commands are executed
+
+    @abstractmethod
+    def _run(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Have the command executed; raise `UsageError` if it is invalid."""
+
+    @command
+    def reset(self) -> None:
+        """Back to the start: no jobs, no faults, no outage, no calls, the first credentials, limits and clock."""
+        self.state.reset()
+
+    # -- jobs ----------------------------------------------------------------------------------------------------------
+
+    def add_job(
+        self,
+        job_id: str,
+        state: str = "JOB_SUCCESS",
+        *,
+        moves: Sequence[tuple[float, str]] = (),
+        project: str | None = None,
+        **fields: object,
+    ) -> None:
+        """Add a job that changes to each state of `moves` so many seconds from now; `fields` as List and Show name
+        them, and `created_at` and `updated_at` in Unix time."""
+        self.add_jobs([{"job_id": job_id, "state": state, "moves": list(moves), "project": project, **fields}])
+
+    def add_jobs(self, rows: Iterable[Mapping[str, object]]) -> None:
+        """Add many jobs; each row needs a `job_id`, the rest as in `add_job`."""
+        waiting = [dict(row) for row in rows]
+        for start in range(0, len(waiting), BATCH):
+            self.add(waiting[start : start + BATCH])
+
+    @command
+    def add(self, jobs: list[Any]) -> None:
+        """Add or replace jobs."""
+        for job in [_job(self.state, row) for row in jobs]:
+            self.state.job_store.add(job)
+
+    @command
+    def fill(self, count: int, *, spread_days: float = 365.0, project: str | None = None) -> None:
+        """Add job-00001 to job-`count`, all deletable, created evenly over the last `spread_days`, oldest first."""
+        now, added, project = time.time(), time.monotonic(), project or self.state.project
+        step = spread_days * DAY_S / max(1, count)
+        for n in range(1, count + 1):
+            created = now - step * (count - n)
+            self.state.job_store.add(Job(f"job-{n:05d}", project, "JOB_SUCCESS", added, created, created))
+
+    @command
+    def move_job(self, job_id: str, state: str, *, project: str | None = None) -> None:
+        """Put a job in another state now; later moves are dropped."""
+        job = self.state.job_store.get(project or self.state.project, job_id)
+        if job is None:
+            raise UsageError(f"move_job: there is no job {job_id!r}")
+        job.state, job.moves = state, ()
+
+    @command
+    def job_ids(self, project: str | None = None) -> list[str]:
+        """The jobs that still exist; of all projects when `project` is None."""
+        return self.state.job_store.ids(project)
+
+    @command
+    def history(self) -> dict[str, dict[str, tuple[int, int, int]]]:
+        """{project: {job: [how often added, how often deleted, whether it exists]}}"""
+        return self.state.job_store.inventory()
+
+    def inventory(self) -> dict[tuple[str, str], tuple[int, int, bool]]:
+        """(project, job) of every job that was ever added: how often it was added, how often deleted, and whether
+        it exists.
+        """
+        return {
+            (project, job_id): (came, went, bool(here))
+            for project, jobs in self.history().items()
+            for job_id, (came, went, here) in jobs.items()
+        }
+
+    # -- failures ------------------------------------------------------------------------------------------------------
+
+    @command
+    def fault(self, /, kind: str, job_id: str | None = None, **more: object) -> None:
+        """Inject a failure; kinds and fields are in the table of `faults`. Without a job: the next `times` calls of
+        any.
+
+        `method="TOKEN"` is about requests to IAM."""
+        known = {each.name for each in fields(Fault)}
+        if unknown := set(more) - known:
+            raise UsageError(f"fault: no such field {', '.join(sorted(unknown))}; use {', '.join(sorted(known))}")
+        self.state.faults.add(Fault(kind, job_id, **more))  # type: ignore[arg-type]
+
+    @command
+    def clear_faults(self, job_id: str | None = None) -> None:
+        """Clear the faults of one job, or all."""
+        self.state.faults.clear(job_id)
+
+    @command
+    def outage(
+        self, mode: str | None, *, method: str = "*", project: str | None = None, for_s: float | None = None
+    ) -> None:
+        """Start an outage as `faults.OutageMode` says, until it is lifted with None or for `for_s`; for all, one method
+        or one project.
+
+        `closed` stops listening for everyone, including the control API: over HTTP it needs `for_s`. IAM is down only
+        with `method="TOKEN"` or `closed`.
+        """
+        if mode not in (None, *OutageMode):
+            raise UsageError(f"outage mode {mode!r}: use one of {', '.join(OutageMode)}, or null to end it")
+        until = None if for_s is None else time.monotonic() + for_s
+        self.state.outage = None if mode is None else Outage(OutageMode(mode), method, project, until)
+
+    # -- keys and tokens -----------------------------------------------------------------------------------------------
+
+    @command
+    def set_credential(
+        self,
+        ak: str,
+        sk: str,
+        *,
+        security_token: str | None = None,
+        projects: Sequence[str] = (),
+        sees_jobs: bool = True,
+    ) -> None:
+        """Add a key or replace its secret; no `projects` means the default project. A lock stays."""
+        allowed = tuple(projects) or (self.state.project,)
+        self.state.keys.put(Credential(ak, sk, security_token, allowed, sees_jobs=sees_jobs))
+
+    @command
+    def disable_credential(self, ak: str) -> None:
+        self.state.keys.put(replace(self.state.keys.get(ak), enabled=False))
+
+    @command
+    def enable_credential(self, ak: str) -> None:
+        self.state.keys.put(replace(self.state.keys.get(ak), enabled=True))
+
+    @command
+    def remove_credential(self, ak: str) -> None:
+        self.state.keys.remove(ak)
+
+    @command
+    def unlock(self, ak: str) -> None:
+        """End a key's lock and forget its failures."""
+        self.state.keys.locks.clear(ak)
+
+    @command
+    def set_user(
+        self,
+        name: str,
+        password: str,
+        *,
+        domain: str | None = None,
+        projects: Sequence[str] = (),
+        enabled: bool = True,
+        sees_jobs: bool = True,
+    ) -> None:
+        """Add a user that may fetch tokens, or replace it; no `projects` means the default one, no `domain` the first
+        user's. Its tokens and a lock stay."""
+        allowed, domain = tuple(projects) or (self.state.project,), domain or self.state.users[0].domain
+        self.state.iam.put(IamUser(name, password, domain, allowed, enabled, sees_jobs))
+
+    @command
+    def set_token_life(self, seconds: float) -> None:
+        """Set the life of tokens that are issued from now on."""
+        self.state.change(token_life_s=seconds)
+
+    @command
+    def expire_tokens(self) -> int:
+        """End every token issued so far; returns how many were valid."""
+        return self.state.iam.expire(time.monotonic())
+
+    @command
+    def refuse_tokens(self, code: str | None = "APIGW.0307") -> None:
+        """Refuse every token, new ones too, with APIGW.0307 (401) or MSS.00010008 (400); None ends it."""
+        self.state.change(refuse_tokens=code)
+
+    @command
+    def unlock_user(self, name: str) -> None:
+        """End the lock of every user of this name and forget the wrong passwords."""
+        self.state.iam.unlock(name)
+
+    # -- behaviour -----------------------------------------------------------------------------------------------------
+
+    @command
+    def set_clock(self, offset_s: float) -> None:
+        """Move the server's clock: its window, its Date header, its `server time:`."""
+        self.state.change(clock_offset_s=offset_s)
+
+    @command
+    def set_latency(self, seconds: float, jitter_s: float = 0.0) -> None:
+        """Let every call take this long, plus 0 to `jitter_s`; half of it before the effect, half after."""
+        self.state.change(latency_s=seconds, jitter_s=jitter_s)
+
+    @command
+    def set_limits(
+        self, delete_per_s: int | None = None, get_per_s: int | None = None, retry_after_s: float | None = None
+    ) -> None:
+        """Throttle per project in a sliding second; None is no limit. `retry_after_s` goes into the 429."""
+        self.state.change(delete_per_s=delete_per_s, get_per_s=get_per_s, retry_after_s=retry_after_s)
+        self.state.throttle = Throttle(delete_per_s, get_per_s)
+
+    @command
+    def set_answers(
+        self,
+        absent: str | None = None,
+        not_deletable: str | None = None,
+        isolate_app_users: bool | None = None,
+        ignore_filters: bool | None = None,
+        lists: str | None = None,
+    ) -> None:
+        """`absent` and `not_deletable`: "400", "404" or "500"; `lists`: see `responses.Lists`. None: as before."""
+        given = {"absent": absent, "not_deletable": not_deletable, "lists": lists}
+        flags = {"isolate_app_users": isolate_app_users, "ignore_filters": ignore_filters}
+        self.state.change(**{name: value for name, value in {**given, **flags}.items() if value is not None})
+
+    # -- what happened -------------------------------------------------------------------------------------------------
+
+    def calls(self, since: int = 0, *, job_id: str | None = None) -> list[Json]:
+        """Calls after number `since`, oldest first, with the fields of `calls.Call`; `ended` None means in progress."""
+        found: list[Json] = []
+        while page := self.page_of_calls(since, BATCH, job_id):
+            found += page
+            since = page[-1]["n"]
+            if len(page) < BATCH:
+                break
+        return found
+
+    @command
+    def page_of_calls(self, since: int = 0, limit: int = 1000, job_id: str | None = None) -> list[Json]:
+        """The first `limit` of them."""
+        return self.state.calls.page(since, limit, job_id)
+
+    @command
+    def deletes(self) -> dict[str, int]:
+        """How many DELETEs of each job arrived, whatever their result."""
+        return self.state.calls.deletes()
+
+    @command
+    def effects(self) -> dict[str, int]:
+        """How often each job was really deleted: more than once only if it was added again."""
+        return self.state.calls.effects()
+
+    @command
+    def stats(self) -> Json:
+        """Totals since the start or the last reset.
+
+        `total`, `under_way`; `by_status` (ended calls; "none": no status line was sent), `by_operation` (`token`:
+        requests to IAM), `by_fault`; `effects` (jobs deleted), `most_effects_of_a_job`, `most_deletes_of_a_job` (DELETE
+        calls); `max_overlap` (DELETE calls of one job in progress at the same time) and `overlaps` (jobs with more than
+        one);
+        `peak_per_second` (project → method → most arrivals in any sliding second, refused ones included); `throttled`
+        (429 answers); `refused_signatures`, `refused_by_reason`.
+        """
+        return self.state.calls.stats()
+
+
+@dataclass
+class LocalControl(Controls):
+    """Controls a simulator from its own thread."""
+
+    state: SimulatorState
+
+    def _run(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        return execute(self.state, name, arguments)
+
+
+def _job(state: SimulatorState, row: object) -> Job:
+    if not isinstance(row, Mapping) or not isinstance(row.get("job_id"), str):
+        raise UsageError("add: every job needs a job_id")
+    known = {"job_id", "state", "project", "moves", "created_at", "updated_at"}
+    try:
+        moves = tuple(sorted((float(after), str(name)) for after, name in row.get("moves") or ()))
+        created = float(row.get("created_at", time.time()))
+        updated = float(row.get("updated_at", created))
+    except (TypeError, ValueError):
+        raise UsageError(f"job {row['job_id']}: moves are pairs of seconds and state, times are Unix times") from None
+    return Job(
+        job_id=row["job_id"],
+        project=row.get("project") or state.project,
+        state=str(row.get("state") or "JOB_SUCCESS"),
+        added=time.monotonic(),
+        created=created,
+        updated=updated,
+        moves=moves,
+        fields={name: value for name, value in row.items() if name not in known},
+    )
