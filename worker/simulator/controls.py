@@ -12,7 +12,7 @@ from worker.model.errors import UsageError
 from worker.simulator.commands import command, execute
 from worker.simulator.faults import Fault, Outage, OutageMode
 from worker.simulator.iam import IamUser
-from worker.simulator.jobs import Job
+from worker.simulator.jobs import Job, read_job
 from worker.simulator.limits import Throttle
 from worker.simulator.state import SimulatorState
 from worker.simulator.verification import Credential
@@ -61,7 +61,7 @@ class Controls(ABC):
     @command
     def add(self, jobs: list[Any]) -> None:
         """Add or replace jobs."""
-        for job in [_job(self.state, row) for row in jobs]:
+        for job in [read_job(row, self.state.project) for row in jobs]:
             self.state.job_store.add(job)
 
     @command
@@ -286,25 +286,3 @@ class LocalControl(Controls):
 
     def _run(self, name: str, arguments: Mapping[str, Any]) -> Any:
         return execute(self.state, name, arguments)
-
-
-def _job(state: SimulatorState, row: object) -> Job:
-    if not isinstance(row, Mapping) or not isinstance(row.get("job_id"), str):
-        raise UsageError("add: every job needs a job_id")
-    known = {"job_id", "state", "project", "moves", "created_at", "updated_at"}
-    try:
-        moves = tuple(sorted((float(after), str(name)) for after, name in row.get("moves") or ()))
-        created = float(row.get("created_at", time.time()))
-        updated = float(row.get("updated_at", created))
-    except (TypeError, ValueError):
-        raise UsageError(f"job {row['job_id']}: moves are pairs of seconds and state, times are Unix times") from None
-    return Job(
-        job_id=row["job_id"],
-        project=row.get("project") or state.project,
-        state=str(row.get("state") or "JOB_SUCCESS"),
-        added=time.monotonic(),
-        created=created,
-        updated=updated,
-        moves=moves,
-        fields={name: value for name, value in row.items() if name not in known},
-    )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import attrgetter
 from urllib.parse import unquote
+
+from worker.model.errors import UsageError
 
 OFFSET_LIMIT = 2_147_483_647
 
@@ -154,6 +157,29 @@ _SORT_KEYS: dict[str, Callable[[Job], float | str]] = {
     "update_time": lambda job: job.updated,
     "asset_order": lambda job: str(job.fields.get("asset_id", f"asset-{job.job_id}")),
 }
+
+
+def read_job(row: object, default_project: str) -> Job:
+    """A job from the arguments of `Controls.add_job`. Raises `UsageError`."""
+    if not isinstance(row, Mapping) or not isinstance(row.get("job_id"), str):
+        raise UsageError("add: every job needs a job_id")
+    known = {"job_id", "state", "project", "moves", "created_at", "updated_at"}
+    try:
+        moves = tuple(sorted((float(after), str(name)) for after, name in row.get("moves") or ()))
+        created = float(row.get("created_at", time.time()))
+        updated = float(row.get("updated_at", created))
+    except (TypeError, ValueError):
+        raise UsageError(f"job {row['job_id']}: moves are pairs of seconds and state, times are Unix times") from None
+    return Job(
+        job_id=row["job_id"],
+        project=row.get("project") or default_project,
+        state=str(row.get("state") or "JOB_SUCCESS"),
+        added=time.monotonic(),
+        created=created,
+        updated=updated,
+        moves=moves,
+        fields={name: value for name, value in row.items() if name not in known},
+    )
 
 
 def read_query(query: str) -> dict[str, str]:
