@@ -9,7 +9,7 @@ import json
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,18 +79,17 @@ def _damaged(account: str, name: str, raw: bytes) -> Damaged:
 
 def drop(ledger: Ledger, names: Iterable[str], *, why: str, by: str | None = None) -> list[tuple[str, str]]:
     """Give up what was put aside under these names: `dropped` or `unknown` for each."""
-    every = list(names)
     options = {"act": AuditAction().named(ActionName.DAMAGE_DROPPED, by=by, why=why)}
-    results: list[tuple[str, str]] = []
-    for start in range(0, len(every), BATCH):
-        page = every[start : start + BATCH]
-        results += zip(page, ledger.run_script("undamage", options, page)["results"], strict=True)
-    return results
+    return ledger.results("undamage", options, names)
 
 
-def check(ledger: Ledger, names: Sequence[Target | bytes] = (), *, keys: bool = False) -> None:
-    """Put right or aside what does not fit together: of up to 500 deletions; with `keys`, of the account's own, too."""
-    ledger.run_script("check", {"keys": keys, "lease": ledger.gate_options["lease"]}, names)
+def check(ledger: Ledger, names: Iterable[Target | bytes] = (), *, keys: bool = False) -> None:
+    """Put right or aside what does not fit together: of these deletions; with `keys`, of the account's own keys."""
+    options = {"lease": ledger.gate_options["lease"]}
+    for _ in ledger.in_batches("check", options, names):
+        pass
+    if keys:  # after what was put aside: a replay may have waited for nothing else
+        ledger.run_script("check", options | {"keys": True})
 
 
 def clear_hints(client: redis.Redis, keys: Keys) -> None:

@@ -79,10 +79,10 @@ class Ledger(Leases, OperatorMoves):
             "why": terms.why,
             "run": terms.run,
             "user": terms.app_user,
-            "au": self.users.hashed(terms.app_user) if terms.app_user else None,
+            "user_hash": self.users.hashed(terms.app_user) if terms.app_user else None,
             "force": terms.force,
             "policy": terms.policy,
-            "book": terms.policy_text.as_options() if terms.policy_text else None,
+            "policy_text": terms.policy_text.as_options() if terms.policy_text else None,
         }
         times = {"delay": terms.delay_s * 1000, "deadline": terms.deadline_s * 1000, "after": terms.after_ms}
         return lean(fields | times)

@@ -45,7 +45,7 @@ class Leases(AccountLedger):
         if wakeup:
             options["wakeup"] = wakeup
         if policy_text:
-            options["book"] = policy_text.as_options()
+            options["policy_text"] = policy_text.as_options()
         if settlement:
             options["settle"] = settlement.as_options()
         if tried:
@@ -78,26 +78,26 @@ class Leases(AccountLedger):
             token=token,
             lane=Lane(go["lane"]),
             round=go["round"],
-            used=go["used"],
+            used=go["attempts_used"],
             calls=go["calls"],
-            later=go["later"],
-            refused=go["refused"],
-            looks=go["look"],
-            unknown=go["unknown"],
+            later=go["not_deletable_count"],
+            refused=go["refused_count"],
+            looks=go["lookup_count"],
+            unknown=go["outcome_unknown"],
             seen=go["seen"],
-            unseen=go["unseen"],
-            cancel_wanted=go.get("wish") == "cancel",
-            app_user=go.get("user"),
+            unseen=go["empty_lookup_count"],
+            cancel_wanted=go["cancel_requested"],
+            app_user=go.get("app_user"),
             probe=go.get("probe"),
             skew_ms=go.get("skew"),
             skew_ago_ms=go.get("skew_ago", math.inf),
             redis_ms=now_ms,
             taken=asked,
             expires=asked + self.policy.lease / 1000,
-            deadline_left_s=go["left"] / 1000,
+            deadline_left_s=go["deadline_left"] / 1000,
             ahead_s=go["ahead"] / 1000,
-            call_seq=go["nth"],
-            who=go.get("who", False),
+            call_seq=go["call_seq"],
+            who=go.get("owner_lookup", False),
             policies=tuple(go.get("policies", ())),
             unsent=go.get("unsent", False),
         )
@@ -111,7 +111,8 @@ class Leases(AccountLedger):
         book: the text by which policies were asked.
         """
         fields: dict[str, Any] = {"ref": str(lease.ref), "token": lease.token, "key": key}
-        fields |= {"probe": lease.probe, "owner": owner, "book": policy_text.as_options() if policy_text else None}
+        fields |= {"probe": lease.probe, "owner": owner}
+        fields["policy_text"] = policy_text.as_options() if policy_text else None
         return bool(self.run_script("confirm", lean(fields) | {"gate": self._gate})["go"])
 
     def renew(self, lease: Lease) -> bool:

@@ -30,7 +30,7 @@ class OperatorMoves(AccountLedger):
     ) -> list[tuple[Target, str]]:
         """Withdraw all claims, or only the run's. Results: see `lua/cancel.lua`."""
         fields = (action or AuditAction()).named(ActionName.CANCELLED, by=by, why=why, run=run)
-        return self.results("cancel", lean({"why": why, "actor": by, "run": run, "act": fields}), refs)
+        return self.results("cancel", lean({"why": why, "by": by, "run": run, "act": fields}), refs)
 
     def replay(
         self,
@@ -72,10 +72,6 @@ class OperatorMoves(AccountLedger):
         """Take discarded dead letters back."""
         fields = (action or AuditAction()).named(ActionName.RESTORED, by=by, why=why)
         return self.results("restore", lean({"why": why, "by": by, "act": fields, "within": RESTORABLE_S * 1000}), refs)
-
-    def regroup(self, refs: Iterable[Target]) -> int:
-        """Give dead letters of an earlier version their group. Returns how many had none."""
-        return sum(response["grouped"] for _, response in self.in_batches("regroup", {}, refs))
 
     def pause(self, *, why: str | None, by: str | None = None, action: AuditAction | None = None) -> bool:
         """Stop all calls of this account. Returns whether it was paused before."""

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
@@ -25,6 +25,8 @@ from worker.model.target import Target
 PLACINGS = 10  # of a move: settings that disagree can take a project from each other only so often
 
 log = logging.getLogger(__name__)
+
+_Name = TypeVar("_Name", Target, str, bytes, Target | bytes)  # what a move is about
 
 BATCH = 500  # deletions one script may touch: Redis serves nobody else meanwhile
 
@@ -95,9 +97,9 @@ class ScriptRunner:
         self._clock = clock
         self._caller = _Caller()
 
-    def results(self, move: str, options: dict[str, Any], refs: Iterable[Target]) -> list[tuple[Target, str]]:
+    def results(self, move: str, options: dict[str, Any], refs: Iterable[_Name]) -> list[tuple[_Name, str]]:
         """Run one move over many deletions: each one's result."""
-        results: list[tuple[Target, str]] = []
+        results: list[tuple[_Name, str]] = []
         for batch, response in self.in_batches(move, options, refs):
             results += zip(batch, response["results"], strict=True)
         return results
@@ -106,10 +108,10 @@ class ScriptRunner:
         self,
         move: str,
         options: dict[str, Any],
-        refs: Iterable[Target],
+        refs: Iterable[_Name],
         *,
-        about: Callable[[list[Target]], dict[str, Any]] = lambda _: {},
-    ) -> Iterable[tuple[list[Target], dict[str, Any]]]:
+        about: Callable[[list[_Name]], dict[str, Any]] = lambda _: {},
+    ) -> Iterable[tuple[list[_Name], dict[str, Any]]]:
         """Run one move over many deletions, 500 at a time. `about` adds what it needs to know of each batch."""
         rest = iter(refs)
         while batch := list(islice(rest, BATCH)):

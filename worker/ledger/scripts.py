@@ -13,13 +13,27 @@ import redis
 
 from worker.ledger.schema.fields import NEW_ROUND, Field
 from worker.ledger.schema.keys import Key
-from worker.ledger.schema.states import INDEX, INDEXES, dropped_on
+from worker.ledger.schema.states import INDEX, dropped_on
 
 _LUA = Path(__file__).with_name("lua")
 _COMMAND = re.compile(r"(?:redis|raw)\.p?call\('([A-Z]+)'")
 _INCLUDE = re.compile(r"^--include (\w+)$", re.MULTILINE)
 _WITHIN = re.compile(r"^--within$", re.MULTILINE)
-_NAME = re.compile(r"\b(?:F\.(\w+)|K\.(\w+)|DROPPED_ON|DROPPED_BY_A_NEW_ROUND|KEY_TYPES|ALL_INDEXES)\b")
+_TABLE = "DROPPED_ON|DROPPED_BY_A_NEW_ROUND|FIELD_CHECKS|KEY_TYPES|STATE_OF_INDEX"
+_NAME = re.compile(rf"\b(?:F\.(\w+)|K\.(\w+)|({_TABLE}))\b")
+# what a value of each type of field has to be: functions of `lua/_damage.lua`; a type that is not here may be anything
+_CHECKS = {
+    "state": "is_state",
+    "user|bulk": "is_lane",
+    "1": "is_flag",
+    "ms": "number",
+    "number": "number",
+    "HMAC": "is_hash",
+    "HMAC|-": "is_hash",
+    "cancel": "is_cancel",
+    "claims": "is_claims",
+    "round|-": "is_round_before",
+}
 
 
 def _read(name: str) -> str:
@@ -28,23 +42,29 @@ def _read(name: str) -> str:
 
 def _stored(name: re.Match[str]) -> str:
     """A name of the schema, as Lua text: a Lua function may know at most 60 names of its surroundings."""
-    field, key = name.groups()
+    field, key, table = name.groups()
     if field:
         return f"'{Field[field.upper()]}'"
     if key:
         return f"KEYS[1] .. '{Key[key.upper()]}'"
-    match name[0]:
-        case "DROPPED_BY_A_NEW_ROUND":
-            return _list(dropped_on(NEW_ROUND))
-        case "ALL_INDEXES":
-            return _list(INDEXES)
-        case "KEY_TYPES":
-            return "{ " + ", ".join(f"['{key}'] = '{key.type}'" for key in Key if not key.of) + " }"
-    return "{ " + ", ".join(f"{state} = {_list(dropped_on(state))}" for state in INDEX) + " }"
+    return _TABLES[table]
 
 
 def _list(names: Iterable[str]) -> str:
-    return "{ " + ", ".join(f"'{name}'" for name in names) + " }"
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _table(pairs: Iterable[tuple[str, str]]) -> str:
+    return "{ " + ", ".join(f"['{name}'] = {value}" for name, value in pairs) + " }"
+
+
+_TABLES = {
+    "DROPPED_ON": _table((state, "{ " + _list(dropped_on(state)) + " }") for state in INDEX),
+    "DROPPED_BY_A_NEW_ROUND": _list(dropped_on(NEW_ROUND)),
+    "FIELD_CHECKS": _table((field, _CHECKS[field.type]) for field in Field if field.type in _CHECKS),
+    "KEY_TYPES": _table((key, f"'{key.type}'") for key in Key if not key.of),
+    "STATE_OF_INDEX": _table((index, f"'{state}'") for state, indexes in INDEX.items() for index in indexes),
+}
 
 
 def commands_of_scripts() -> set[str]:

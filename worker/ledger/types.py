@@ -179,10 +179,10 @@ class Settlement:
             "set": self.fields or None,
             "status": self.status,
             "code": self.code,
-            "saw": self.signal.as_options() if self.signal else None,
-            "book": self.policy_text.as_options() if self.policy_text else None,
-            "nth": self.call_seq,
-            "left": self.departed_ms,
+            "signal": self.signal.as_options() if self.signal else None,
+            "policy_text": self.policy_text.as_options() if self.policy_text else None,
+            "call_seq": self.call_seq,
+            "departed": self.departed_ms,
         }
         return lean(options)
 
@@ -227,7 +227,7 @@ class Tried:
 
     def as_options(self) -> dict[str, Any]:
         """The script's form."""
-        return {"name": self.name, "project": self.project_id, "saw": self.signal.as_options()}
+        return {"name": self.name, "project": self.project_id, "signal": self.signal.as_options()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import redis
 
 from worker.execution.app_context import AppContext
 from worker.ledger.bulk_queries import DeadLetter, DeadLetterGroup
+from worker.ledger.damage import check
 from worker.ledger.redis_read import read_redis
 from worker.ledger.replays import Replays
 from worker.model.errors import Unreachable, UsageError
@@ -155,7 +156,7 @@ def _grouped(app: AppContext, account: str) -> list[DeadLetterGroup]:
     bulk_queries = app.bulk_queries(account)
     found, left_over = bulk_queries.groups()
     if left_over:
-        app.ledger(account).regroup(bulk_queries.refs(State.DEAD))
+        check(app.ledger(account), bulk_queries.refs(State.DEAD))
         found, _ = bulk_queries.groups()
     return found
 

@@ -2,6 +2,7 @@
 -- All of them, and the fields of a record, are in schema/: `K.running` is a key, `F.deadline` a field of a record.
 --include _guard
 local P = KEYS[1]
+local OPEN = { pending = true, running = true, held = true }  -- states that have not ended
 
 -- Whole milliseconds, cut: what is due now must not come out as due in half a millisecond.
 local function ms(x) return string.format('%.0f', math.floor(x)) end

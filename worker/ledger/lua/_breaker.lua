@@ -12,8 +12,8 @@
 local record_signal, tried, learnt_clock
 do
 
-local function closed_by(call, cause, saw, pause)
-  return { cause = cause, why = saw.why, pause = pause, target = string.match(call.ref, '/(.+)'), by = call.by or nil }
+local function closed_by(call, cause, signal, pause)
+  return { cause = cause, why = signal.why, pause = pause, target = string.match(call.ref, '/(.+)'), by = call.by or nil }
 end
 
 -- A DELETE of the project was allowed: those that were not are their jobs' own trouble.
@@ -23,7 +23,7 @@ local function allowed(project)
   end
 end
 
-local function sign_of_life(now, saw, call)
+local function sign_of_life(now, signal, call)
   local g, project = read_gate(), project_of(call.ref)
   if num('failing', 0) > 0 then
     redis.call('DEL', K.failing)
@@ -38,30 +38,30 @@ local function sign_of_life(now, saw, call)
     local c = closure(name)
     if c and (c.cause == 'outage' or call.taken >= c.since) then open(name) end
   end
-  if saw.key and g['good:' .. saw.key] and now - num('good:' .. saw.key, 0) > 60000 then remember_key(now, saw.key) end
+  if signal.key and g['good:' .. signal.key] and now - num('good:' .. signal.key, 0) > 60000 then remember_key(now, signal.key) end
   put('well', call.due)
   if g.home ~= project then put('home', project) end
   put('well_at', now)
   recover(now)
 end
 
-local function failure(now, cfg, saw, call)
+local function failure(now, cfg, signal, call)
   redis.call('ZADD', K.failing, ms(now), call.ref)
   put('failing', redis.call('ZCARD', K.failing))
   if call.due >= num('well', math.huge) then drop('well') end
-  if saw.probe and closure(saw.probe) then
-    close_longer(now, cfg, saw.probe, saw.why)
+  if signal.probe and closure(signal.probe) then
+    close_longer(now, cfg, signal.probe, signal.why)
   elseif not closure('account') and num('failing', 0) >= cfg.outage_after then
-    local c = closed_by(call, 'outage', saw, cfg.outage_pause)
+    local c = closed_by(call, 'outage', signal, cfg.outage_pause)
     c.delete = true
     close(now, 'account', c)
   end
 end
 
 -- The DELETE was forbidden, the list is not. Returns whether that is more than this job's trouble, and uses no attempt.
-local function forbidden(now, cfg, saw, call)
+local function forbidden(now, cfg, signal, call)
   local project = project_of(call.ref)
-  if saw.probe and closure(saw.probe) then close_longer(now, cfg, saw.probe, saw.why) return true end
+  if signal.probe and closure(signal.probe) then close_longer(now, cfg, signal.probe, signal.why) return true end
   local account = closure('account')
   if closure('project ' .. project) or (account and account.cause == 'misconfigured') then return true end
   redis.call('ZADD', K.forbidden, ms(now), call.ref)
@@ -80,27 +80,27 @@ local function forbidden(now, cfg, saw, call)
   if several and everywhere >= cfg.outage_after then name = 'account'
   elseif here >= cfg.outage_after then name = 'project ' .. project
   else return false end
-  local c = closed_by(call, 'misconfigured', saw, cfg.misconfigured_pause)
+  local c = closed_by(call, 'misconfigured', signal, cfg.misconfigured_pause)
   c.delete, c.listed = true, true
   close(now, name, c)
   return true
 end
 
 -- The project is refused, with its lists.
-local function misconfigured(now, cfg, saw, call)
+local function misconfigured(now, cfg, signal, call)
   local name = 'project ' .. project_of(call.ref)
   local c = closure(name)
-  if c and saw.probe == name then close_longer(now, cfg, name, saw.why)
-  elseif not c or c.quiet then close(now, name, closed_by(call, 'misconfigured', saw, cfg.misconfigured_pause)) end
+  if c and signal.probe == name then close_longer(now, cfg, name, signal.why)
+  elseif not c or c.quiet then close(now, name, closed_by(call, 'misconfigured', signal, cfg.misconfigured_pause)) end
 end
 
 -- Whoever was refused told the key's own record and every account first; here, only what it could not tell.
-local function refused(now, cfg, saw, call)
-  if num('bad:' .. saw.key, 0) <= now then
-    refuse_key(now, saw.key, now + cfg.key_pause, closed_by(call, nil, saw))
+local function refused(now, cfg, signal, call)
+  if num('bad:' .. signal.key, 0) <= now then
+    refuse_key(now, signal.key, now + cfg.key_pause, closed_by(call, nil, signal))
     return
   end
-  local name = 'key ' .. saw.key
+  local name = 'key ' .. signal.key
   local c = closure(name)
   if c and not c.by and call.by then
     c.target, c.by = string.match(call.ref, '/(.+)'), call.by
@@ -108,53 +108,53 @@ local function refused(now, cfg, saw, call)
   end
 end
 
-function learnt_clock(now, saw)
-  put('skew', saw.skew)  -- however small: it was the worker's own clock that was wrong, and Redis's is to be signed with
+function learnt_clock(now, signal)
+  put('skew', signal.skew)  -- however small: it was the worker's own clock that was wrong, and Redis's is to be signed with
   put('skew_at', now)
 end
 
--- What one call taught us. saw: kind (ok: a DELETE was answered | listed: a list was | fail | forbidden | misconfigured
+-- What one call taught us. signal: kind (ok: a DELETE was answered | listed: a list was | fail | forbidden | misconfigured
 -- | throttled | credentials | clock | none), key, ms, probe (the closure that it tried), retry_after (ms), skew (ms),
 -- why. Returns true where the failure is not the job's own, and uses no attempt.
-function record_signal(now, cfg, saw, call)
-  local c = saw.probe and closure(saw.probe)
+function record_signal(now, cfg, signal, call)
+  local c = signal.probe and closure(signal.probe)
   if c then
     c['until'] = tonumber(ms(now))
-    write_closure(saw.probe, c)
+    write_closure(signal.probe, c)
   end
-  if saw.ms and (saw.kind == 'ok' or saw.kind == 'throttled') then
-    local before = num('call_ms', saw.ms)
-    put('call_ms', before + (saw.ms - before) * 0.1)
+  if signal.ms and (signal.kind == 'ok' or signal.kind == 'throttled') then
+    local before = num('call_ms', signal.ms)
+    put('call_ms', before + (signal.ms - before) * 0.1)
   end
-  if saw.kind == 'ok' then sign_of_life(now, saw, call)
-  elseif saw.kind == 'fail' then failure(now, cfg, saw, call)
-  elseif saw.kind == 'forbidden' then return forbidden(now, cfg, saw, call)
-  elseif saw.kind == 'misconfigured' then misconfigured(now, cfg, saw, call)
-  elseif saw.kind == 'throttled' then throttle(now, cfg, saw)
-  elseif saw.kind == 'credentials' then refused(now, cfg, saw, call)
-  elseif saw.kind == 'clock' then learnt_clock(now, saw) end
+  if signal.kind == 'ok' then sign_of_life(now, signal, call)
+  elseif signal.kind == 'fail' then failure(now, cfg, signal, call)
+  elseif signal.kind == 'forbidden' then return forbidden(now, cfg, signal, call)
+  elseif signal.kind == 'misconfigured' then misconfigured(now, cfg, signal, call)
+  elseif signal.kind == 'throttled' then throttle(now, cfg, signal)
+  elseif signal.kind == 'credentials' then refused(now, cfg, signal, call)
+  elseif signal.kind == 'clock' then learnt_clock(now, signal) end
 end
 
 -- The harmless list that somebody asked for, to try what is closed or a key that nobody here knows.
 -- name: the closure, or 'key'; project: whose list. at_hand: whether a deletion is due that could try next.
 local BREATH = 1000  -- ms, after a 429
-function tried(now, cfg, name, project, saw, at_hand)
-  local call, kind = { ref = project .. '/' }, saw.kind
+function tried(now, cfg, name, project, signal, at_hand)
+  local call, kind = { ref = project .. '/' }, signal.kind
   if name == 'key' then
-    drop('trying:' .. saw.key)
-    if kind == 'listed' or kind == 'misconfigured' then accept_key(now, saw.key) end
+    drop('trying:' .. signal.key)
+    if kind == 'listed' or kind == 'misconfigured' then accept_key(now, signal.key) end
     if closure('account') then name = 'account' end  -- it tried that as well
   end
   local c = closure(name)
-  if kind == 'credentials' then refused(now, cfg, saw, call)
-  elseif kind == 'clock' then learnt_clock(now, saw)
+  if kind == 'credentials' then refused(now, cfg, signal, call)
+  elseif kind == 'clock' then learnt_clock(now, signal)
   elseif kind == 'throttled' then
-    throttle(now, cfg, saw)
+    throttle(now, cfg, signal)
     put('throttled_until', math.max(num('throttled_until', 0), now + BREATH))
-  elseif kind == 'misconfigured' and not c then misconfigured(now, cfg, saw, call)
+  elseif kind == 'misconfigured' and not c then misconfigured(now, cfg, signal, call)
   elseif kind == 'listed' and c then list_answered(now, name, at_hand)
-  elseif kind ~= 'listed' and kind ~= 'none' and c then close_longer(now, cfg, name, saw.why)
-  elseif kind == 'fail' then close(now, 'account', { cause = 'outage', why = saw.why, pause = cfg.outage_pause }) end
+  elseif kind ~= 'listed' and kind ~= 'none' and c then close_longer(now, cfg, name, signal.why)
+  elseif kind == 'fail' then close(now, 'account', { cause = 'outage', why = signal.why, pause = cfg.outage_pause }) end
   if c and (kind == 'credentials' or kind == 'clock' or kind == 'throttled' or kind == 'none') then
     c['until'] = tonumber(ms(now))
     write_closure(name, c)

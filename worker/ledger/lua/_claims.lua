@@ -1,36 +1,34 @@
 -- Claims: who asks for a deletion, one list in the order in which they asked. What is most urgent in it is the
 -- record's: its lane, its deadline and, until somebody called for it, when it is due.
---   by, why, run, pol, book, moment   the first claim's (book: see _policy_texts.lua); one that is alone has the
---   record's `at`,
---                       lane, deadline (`dl`) and time
---   claims              where there are several, JSON of all: {by, why, run, pol, book, moment, at, lane, due, dl}
--- moment: it named the moment when it may begin, and not a while after which.
+-- A claim has the names of the record's fields (see schema/fields.py), and `due`, when it would be due:
+--   requested_by, reason, run, policy, policy_text (see _policy_texts.lua), exact_time (it named the moment when it may
+--   begin, and not a while after which), requested_at, lane, deadline
+-- The first claim's stand in the record. Where there are several, the field `claims` has all of them as JSON.
 -- Claims live in every round until the deletion ends, they are withdrawn, or a person gives the dead letter up. While
--- it is held their deadlines stand still: they are as of when it was put on hold (`ht`).
+-- it is held their deadlines stand still: they are as of when it was put on hold (held_since).
 local NAMES = { F.requested_by, F.reason, F.run, F.policy, F.policy_text, F.exact_time }
 local MOST_CLAIMS = 50
 
-local function time_of(ref, state, lane, was)
-  local at = number(state == 'running' and was or redis.call('ZSCORE', index_of(state, lane), ref))
-  return at or number(redis.call('HGET', record(ref), F.deadline))  -- somebody took it out of its index: no sooner than needed
+local function time_of(ref, r)
+  local at = r[F.state] == 'running' and r[F.previous_due] or redis.call('ZSCORE', index_of(r[F.state], r[F.lane]), ref)
+  return number(at) or number(r[F.deadline])  -- somebody took it out of its index: no sooner than needed
 end
 
-local function claims_of(ref)
-  local v = redis.call('HMGET', record(ref), F.claims, F.state, F.lane, F.previous_due, F.requested_at, F.deadline, unpack(NAMES))
-  if v[1] then return cjson.decode(v[1]) end
-  local alone = { lane = v[3], at = tonumber(v[5]), dl = tonumber(v[6]), due = time_of(ref, v[2], v[3], v[4]) }
-  for i, name in ipairs(NAMES) do alone[name] = v[6 + i] or nil end
+local function claims_of(ref, r)
+  if r[F.claims] then return cjson.decode(r[F.claims]) end
+  local alone = { lane = r[F.lane], at = tonumber(r[F.requested_at]), [F.deadline] = tonumber(r[F.deadline]), due = time_of(ref, r) }
+  for _, name in ipairs(NAMES) do alone[name] = r[name] end
   return { alone }
 end
 
 -- Write them down, and what follows. Returns the lane, and when the first of them would be due.
 local function write_claims(ref, claims)
-  local k, first, lane, due, dl = record(ref), claims[1], 'bulk', math.huge, math.huge
+  local k, first, lane, due, deadline = record(ref), claims[1], 'bulk', math.huge, math.huge
   for _, claim in ipairs(claims) do
     if claim.lane == 'user' then lane = 'user' end
-    due, dl = math.min(due, claim.due), math.min(dl, claim.dl)
+    due, deadline = math.min(due, claim.due), math.min(deadline, claim[F.deadline])
   end
-  local fields = { F.lane, lane, F.requested_at, ms(first.at), F.deadline, ms(dl) }
+  local fields = { F.lane, lane, F.requested_at, ms(first.at), F.deadline, ms(deadline) }
   for _, name in ipairs(NAMES) do
     if first[name] then fields[#fields + 1], fields[#fields + 2] = name, first[name] end
   end
@@ -42,79 +40,73 @@ end
 
 local function same_claim(claims, mine)
   for _, claim in ipairs(claims) do
-    if claim.by == mine.by and claim.run == mine.run and claim.pol == mine.pol then return claim end
+    if claim.by == mine.by and claim.run == mine.run and claim[F.policy] == mine[F.policy] then return claim end
   end
 end
 
 -- The same claim twice is one, as urgent as both. Of more than can be kept one without names stands for all: no run
--- withdraws it, and no policy alone decides. A policy comes back by itself.
+-- withdraws it, and no policy alone decides. A policy asks again by itself.
 local function add_claim(claims, mine)
   local same = same_claim(claims, mine)
   if not same and #claims >= MOST_CLAIMS then
-    if mine.pol then return end
-    mine = { at = mine.at, lane = mine.lane, due = mine.due, moment = mine.moment, dl = mine.dl }
+    if mine[F.policy] then return end
+    mine = { at = mine.at, lane = mine.lane, due = mine.due, [F.exact_time] = mine[F.exact_time], [F.deadline] = mine[F.deadline] }
     same = same_claim(claims, mine)
   end
   if not same then claims[#claims + 1] = mine return end
-  if mine.due < same.due then same.due, same.moment = mine.due, mine.moment end
-  same.dl = math.min(same.dl, mine.dl)
-  if mine.book then same.book = math.max(mine.book, tonumber(same.book or 0)) end
+  if mine.due < same.due then same.due, same[F.exact_time] = mine.due, mine[F.exact_time] end
+  same[F.deadline] = math.min(same[F.deadline], mine[F.deadline])
+  if mine[F.policy_text] then same[F.policy_text] = math.max(mine[F.policy_text], tonumber(same[F.policy_text] or 0)) end
   if mine.lane == 'user' then same.lane = 'user' end
 end
 
 -- A new round: all of them are due then, and have until that deadline. lane: of all, or nil: each keeps its own.
-local function renew(claims, due, dl, lane)
+local function renew(claims, due, deadline, lane)
   for _, claim in ipairs(claims) do
-    claim.due, claim.moment, claim.dl, claim.lane = due, nil, dl, lane or claim.lane
+    claim.due, claim[F.exact_time], claim[F.deadline], claim.lane = due, nil, deadline, lane or claim.lane
   end
   return claims
 end
 
--- What waits, is held or is under way now has these claims. sooner: somebody asked for it at that time; without it some
--- were withdrawn, and what they hurried goes back to the time of those who are left, unless it was called for.
-local function follow(ref, now, claims, sooner)
-  local k = record(ref)
-  local v = redis.call('HMGET', k, F.state, F.lane, F.previous_due, F.calls, F.leases_lost)
-  local before = time_of(ref, v[1], v[2], v[3])
+-- What waits, is held or is under way now has these claims. sooner: somebody asked for it at that time. Without it some
+-- were withdrawn: what was due early for their sake alone is due when the others want it, unless it was called for.
+local function follow(ref, r, now, claims, sooner)
+  local k, state, before = record(ref), r[F.state], time_of(ref, r)
   local lane, due = write_claims(ref, claims)
-  if sooner then due = math.min(before, sooner) else due = (v[4] or v[5]) and before or math.max(before, due) end
-  if v[1] == 'running' then return redis.call('HSET', k, F.previous_due, ms(due)) end
-  if lane ~= v[2] then redis.call('ZREM', index_of(v[1], v[2]), ref) end
-  redis.call('ZADD', index_of(v[1], lane), ms(due), ref)
-  if v[1] ~= 'pending' then return end
+  if sooner then due = math.min(before, sooner) else due = (r[F.calls] or r[F.leases_lost]) and before or math.max(before, due) end
+  if state == 'running' then return redis.call('HSET', k, F.previous_due, ms(due)) end
+  if lane ~= r[F.lane] then redis.call('ZREM', index_of(state, r[F.lane]), ref) end
+  redis.call('ZADD', index_of(state, lane), ms(due), ref)
+  if state ~= 'pending' then return end
   if due > before then redis.call('HSET', k, F.waiting_for, 'grace') elseif due < before and due <= now then redis.call('HDEL', k, F.waiting_for) end
 end
 
 -- It is held no more: the time that was left goes on.
-local function go_on_from_hold(ref, now)
-  local k = record(ref)
-  local v = redis.call('HMGET', k, F.held_since, F.deadline, F.claims)
-  local stood = math.max(0, now - tonumber(v[1] or now))
+local function go_on_from_hold(ref, r, now)
+  local k, stood = record(ref), math.max(0, now - tonumber(r[F.held_since] or now))
   redis.call('HDEL', k, F.held_since)
-  redis.call('HSET', k, F.deadline, ms(tonumber(v[2]) + stood))
-  if not v[3] then return end
-  local claims = cjson.decode(v[3])
-  for _, claim in ipairs(claims) do claim.dl = tonumber(ms(claim.dl + stood)) end
+  redis.call('HSET', k, F.deadline, ms(tonumber(r[F.deadline]) + stood))
+  if not r[F.claims] then return end
+  local claims = cjson.decode(r[F.claims])
+  for _, claim in ipairs(claims) do claim[F.deadline] = tonumber(ms(claim[F.deadline] + stood)) end
   redis.call('HSET', k, F.claims, cjson.encode(claims))
 end
 
 -- The policies that ask for it, where nobody else does: it is sent only if one of them still means it. And since when
 -- the newest text of theirs is the text.
-local function policies(ref)
-  local v = redis.call('HMGET', record(ref), F.policy, F.claims, F.policy_text)
-  if not v[1] then return nil end
-  local names, asked = {}, 0
-  for i, claim in ipairs(v[2] and cjson.decode(v[2]) or { { pol = v[1], book = v[3] } }) do
-    if not claim.pol then return nil end
-    names[i], asked = claim.pol, math.max(asked, tonumber(claim.book or 0))
+local function policies(r)
+  if not r[F.policy] then return nil end
+  local names, newest = {}, 0
+  for i, claim in ipairs(r[F.claims] and cjson.decode(r[F.claims]) or { r }) do
+    if not claim[F.policy] then return nil end
+    names[i], newest = claim[F.policy], math.max(newest, number(claim[F.policy_text], 0))
   end
-  return names, asked
+  return names, newest
 end
 
 -- A policy's run counts how its deletions stand that are not under way; a new round is counted anew.
-local function count_outcome(k, state, by)
-  local run = redis.call('HGET', k, F.run)
+local function count_outcome(r, state, by)
+  local run = r[F.run]
   if not run or redis.call('EXISTS', K.run .. run) == 0 then return end
-  local ends = K.run_outcomes .. run
-  redis.call('HINCRBY', ends, state, by)
+  redis.call('HINCRBY', K.run_outcomes .. run, state, by)
 end

@@ -18,11 +18,10 @@ local function joins_group(ref, died)
   redis.call('ZADD', K.group_deadlines .. group, v[4], ref)
 end
 
-local function leaves_group(ref)
-  local group = redis.call('HGET', record(ref), F.group)
+local function leaves_group(ref, r)
+  local group = r[F.group]
   if not group then return end
   redis.call('ZREM', K.group_letters .. group, ref)
   redis.call('ZREM', K.group_deadlines .. group, ref)
-  redis.call('HDEL', record(ref), F.group)
   if redis.call('EXISTS', K.group_letters .. group) == 0 then redis.call('HDEL', K.groups, group) end
 end

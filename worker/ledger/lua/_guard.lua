@@ -3,7 +3,7 @@
 --   aside:<name>    any     what stood there, as it was, until a person has looked at it (see undamage.lua)
 -- A script that fails in the middle keeps what it wrote so far, so none may fail: each command of all fragments goes
 -- through the `redis.call` below, which meets an empty place where a key is of a wrong type or a number is none.
-local spoilt = { list = K.damaged, told = {} }  -- told: {name, why}, for the answer (see _once.lua)
+local spoilt = { list = K.damaged, found = {} }  -- found: {name, why}, for the answer (see _once.lua)
 local number, table_of, damage
 local raw = redis
 do
@@ -11,17 +11,17 @@ local PREFIX = KEYS[1]
 
 local function short(text) return string.sub(string.gsub(tostring(text), '[^%w%p ]', '?'), 1, 60) end
 
-function spoilt.tell(name, why) spoilt.told[#spoilt.told + 1] = { short(name), why } end
+function spoilt.tell(name, why) spoilt.found[#spoilt.found + 1] = { short(name), why } end
 
 -- Write down that something is spoilt, and why. value: what was found there, if that says more.
 function damage(name, why, value)
   if value then why = why .. ': ' .. short(value) end
   spoilt.tell(name, why)
-  local said = cjson.encode({ at = tonumber(raw.call('TIME')[1]) * 1000, why = why })
-  local written = raw.pcall('HSETNX', spoilt.list, name, said)
+  local entry = cjson.encode({ at = tonumber(raw.call('TIME')[1]) * 1000, why = why })
+  local written = raw.pcall('HSETNX', spoilt.list, name, entry)
   if type(written) == 'table' then
     raw.call('DEL', spoilt.list)
-    raw.call('HSET', spoilt.list, name, said, 'damaged', said)
+    raw.call('HSET', spoilt.list, name, entry, 'damaged', entry)
   end
 end
 

@@ -40,15 +40,14 @@ end
 local function note_event(ref, now, name, fields, round)
   fields = fields or {}
   fields.event = name
-  note(ref, 'E ' .. ms(now) .. ' ' .. cjson.encode(fields), round or '0')
+  note(ref, 'E ' .. ms(now) .. ' ' .. cjson.encode(fields), round or '1')
 end
 
 -- The present round is over: another one begins.
-local function fold_history(k)
-  local v = redis.call('HMGET', k, F.history, F.past_history)
-  if not v[1] or v[1] == '' then return end
+local function fold_history(k, r)
+  if (r[F.history] or '') == '' then return end
   local lines, kept = {}, {}
-  for line in string.gmatch((v[2] or '') .. '\n' .. v[1], '[^\n]+') do lines[#lines + 1] = line end
+  for line in string.gmatch((r[F.past_history] or '') .. '\n' .. r[F.history], '[^\n]+') do lines[#lines + 1] = line end
   for i, line in ipairs(lines) do
     if i <= PAST_FIRST or i > #lines - PAST_LAST then kept[#kept + 1] = line end
   end

@@ -12,33 +12,29 @@
 
 -- Why it must not be sent: 'job' or 'user'; 'ask' where that depends on whose job a look finds it to be; 'lost' where
 -- the hold list was damaged; nil: it may go.
-local function hold_of(ref)
+local function hold_of(ref, r)
   if redis.call('HEXISTS', K.held_jobs, ref) == 1 then return 'job' end
   local users = redis.call('HLEN', K.held_users)
   if spoilt.no_holds then return 'lost' end
   if users == 0 then return nil end
-  local v = redis.call('HMGET', record(ref), F.owner_hash, F.app_user_hash)
-  if v[1] and not spoilt.fits(F.owner_hash, v[1]) then v[1] = nil end  -- else what is on hold would go
-  local user = v[1] or v[2]
+  local user = r[F.owner_hash] or r[F.app_user_hash]
   if user and redis.call('HEXISTS', K.held_users, user) == 1 then return 'user' end
-  return not v[1] and 'ask' or nil
+  return not r[F.owner_hash] and 'ask' or nil
 end
 
-local function hold(ref, now, from, lane, due, round, because)
-  transition(ref, from, 'held', lane, due, { [F.held_since] = ms(now) })
-  count_held(record(ref), 1)
-  note_event(ref, now, 'deletion.held', { hold = because }, round)
+local function hold(ref, r, now, due, because)
+  transition(ref, r, 'held', due, { [F.held_since] = ms(now) })
+  count_held(r, 1)
+  note_event(ref, now, 'deletion.held', { hold = because }, r[F.round])
   count('deletion.held ' .. because)
 end
 
-local function let_go(ref, now, bulletin)
-  local k = record(ref)
-  local v = redis.call('HMGET', k, F.lane, F.round, F.calls)
+local function let_go(ref, r, now, bulletin)
   local due = math.max(now, number(redis.call('ZSCORE', K.held, ref), now))
   redis.call('ZREM', K.owner_unknown, ref)
-  go_on_from_hold(ref, now)
-  count_held(k, -1)
-  transition(ref, 'held', 'pending', v[1], due, { [F.waiting_for] = due > now and (v[3] and 'retry' or 'grace') or nil })
-  note_event(ref, now, 'deletion.released', bulletin, v[2] or '1')
+  go_on_from_hold(ref, r, now)
+  count_held(r, -1)
+  transition(ref, r, 'pending', due, { [F.waiting_for] = due > now and (r[F.calls] and 'retry' or 'grace') or nil })
+  note_event(ref, now, 'deletion.released', bulletin, r[F.round])
   count('deletion.released')
 end

@@ -1,5 +1,5 @@
 -- Which deletion goes next: the user lane first, the oldest due first. What is due in a closed project is passed over.
--- options: strays, book (see take.lua)
+-- options: strays, policy_text (see take.lua). r: the record of a deletion; false: it was damaged, and left the lane.
 local head, untried, heads_are_bad
 do
 
@@ -8,21 +8,8 @@ local PUT_AWAY = 100      -- on hold, past their deadline, elsewhere; a take put
 local STEPPED_OVER = 500  -- left to others, or to clocks that agree
 local SAMPLE = 16         -- places of a lane that are looked at where the heads fail
 
--- The record of one that is due, as far as a take has to know it. nil: it was damaged, and left the lane.
-local KNOWN = { F.state, F.lane, F.deadline, F.requested_at, F.round, F.attempts_used, F.calls, F.leases_lost, F.not_deletable_count, F.refused_count, F.lookup_count, F.empty_lookup_count, F.outcome_unknown,
-  F.seen, F.cancel_requested, F.waiting_for, F.app_user, F.claims, F.before_replay }
-local function known_due(ref, lane)
-  local v = redis.call('HMGET', record(ref), unpack(KNOWN))
-  local good = v[1] == 'pending' and v[2] == lane and numbers(v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10])
-    and numbers(0, 0, v[11], v[12]) and (not v[13] or v[13] == '1') and (not v[14] or v[14] == '1')
-    and not (v[15] or v[18] or v[19])  -- what is seldom there is looked at more closely
-  if not good and not belongs(ref, 'pending', lane) then return nil end
-  return { dl = v[3], round = v[5] or nil, used = v[6], calls = v[7], lost = v[8], later = v[9], refused = v[10], look = v[11],
-    unseen = v[12], unk = v[13], seen = v[14], wish = v[15] or nil, wait = v[16], user = v[17] or nil }
-end
-
--- What a deletion is asked before it may be sent. r: its record. trying: a closed project that is to be tried.
--- Returns 'go' and how: tries (the closure that it tries), who (its app user has to be looked up), names (only these
+-- What a deletion is asked before it may be sent. trying: a closed project that is to be tried.
+-- Returns 'go' and how: tries (the closure that it tries), owner_lookup (its app user has to be looked up), names (only these
 -- policies ask for it). Or what stands against it: 'damaged' (it left the lane), 'elsewhere', a kind of hold ('lost':
 -- the hold list was damaged), 'over' (its deadline), 'not_yet' (while clocks disagree nothing is over because of time,
 -- and what was in its grace stays there), 'closed', or 'others' and names, asked (only policies ask for it, and this
@@ -30,7 +17,7 @@ end
 local function stands(ref, now, r, trying)
   if not r then return 'damaged' end
   if lies_elsewhere(ref, options.strays) then return 'elsewhere' end
-  local on_hold = r[F.cancel_requested] ~= 'cancel' and hold_of(ref) or nil
+  local on_hold = r[F.cancel_requested] ~= 'cancel' and hold_of(ref, r) or nil
   if on_hold and on_hold ~= 'ask' then return on_hold end
   local over = tonumber(r[F.deadline]) <= now
   if (over or r[F.waiting_for] == 'grace') and not clocks_agree() then return 'not_yet' end
@@ -38,9 +25,9 @@ local function stands(ref, now, r, trying)
   local project = project_of(ref)
   local c = closure('project ' .. project)
   if c and project ~= trying and not (c.quiet and c['until'] <= now) then return 'closed' end
-  local names, asked = policies(ref)
-  if names and r[F.cancel_requested] ~= 'cancel' and not may_judge(now, options.book, asked) then return 'others', names, asked end
-  return 'go', { tries = c and 'project ' .. project or nil, who = on_hold == 'ask' or nil, names = names }
+  local names, asked = policies(r)
+  if names and r[F.cancel_requested] ~= 'cancel' and not may_judge(now, options.policy_text, asked) then return 'others', names, asked end
+  return 'go', { tries = c and 'project ' .. project or nil, owner_lookup = on_hold == 'ask' or nil, names = names }
 end
 
 local function chosen(ref, lane, r, how)
@@ -53,12 +40,12 @@ end
 local function put_away(ref, lane, now, r, why, names, asked)
   if why == 'damaged' then return true
   elseif why == 'not_yet' then return false
-  elseif why == 'others' then return not leave_to_others(ref, lane, now, names, asked)
+  elseif why == 'others' then return not leave_to_others(ref, r, now, names, asked)
   elseif why == 'elsewhere' then redis.call('ZADD', index_of('pending', lane), ms(now + ELSEWHERE), ref)
   elseif why == 'over' then
-    note_event(ref, now, 'deletion.died', { cause = 'deadline' }, r[F.round] or '1')
-    finish(ref, now, 'pending', lane, 'dead', 'deadline')
-  else hold(ref, now, 'pending', lane, now, r[F.round] or '1', why) end
+    note_event(ref, now, 'deletion.died', { cause = 'deadline' }, r[F.round])
+    finish(ref, r, now, 'dead', 'deadline')
+  else hold(ref, r, now, now, why) end
   return true
 end
 
@@ -70,7 +57,7 @@ function head(now)
     while away < PUT_AWAY and left < STEPPED_OVER do
       local due = redis.call('ZRANGE', index_of('pending', lane), rank, rank, 'WITHSCORES')
       if not due[1] or tonumber(due[2]) > now then break end
-      local r = known_due(due[1], lane)
+      local r = belongs(due[1], 'pending', lane)
       local how, more_of_it, asked = stands(due[1], now, r)
       if how == 'go' then
         if score then passed_over(lane, now, score, rank) end
@@ -110,7 +97,7 @@ function untried(now, cfg, seed, only)
     for _, rank in ipairs(ranks) do
       local ref = rank < to and redis.call('ZRANGE', key, rank, rank)[1]
       if ref and (not only or project_of(ref) == only) then
-        local r = known_due(ref, lane)
+        local r = belongs(ref, 'pending', lane)
         local how, more_of_it = stands(ref, now, r, only)
         local calls = tonumber(r and r[F.calls] or '0')
         if how == 'go' and r[F.cancel_requested] ~= 'cancel' and calls < least then

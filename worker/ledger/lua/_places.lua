@@ -7,7 +7,7 @@ local PROJECTS = K.projects
 
 -- {unplaced} if one of the projects named is not here, else nil. Of one that was never heard of only a caller that
 -- knows the register is told (options.placed).
-local function not_here(options)
+local function not_here()
   local told, last, unplaced = {}, nil, {}
   for i = 4, #ARGV do
     local project = string.match(ARGV[i], '^[^/]*')

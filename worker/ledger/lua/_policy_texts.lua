@@ -8,29 +8,29 @@
 --   texts:wanted  hash   policy -> '<since> <ms>': deletions of it were put aside then for want of such a text; a hint,
 --                        which forget.lua takes away
 -- book: {id, at, changed (somebody saw the file change to it)}, or nil: no file, and no opinion.
-local MOST_BOOKS = 100
+local MOST_TEXTS = 100
 local CURRENT = 3600000        -- ms: nobody who has an older text judges while a newer one was seen so lately
 local LATELY = 60000           -- ms: whoever was seen so lately will come again
 local SEEN_EVERY = 10000       -- ms
 local ASIDE, AGAIN = 60000, 600000  -- ms: until it is tried again, the first time and later
 
 -- Since when the book is the text; it is written down when it is new.
-local function book_since(now, book)
-  local books = K.policy_texts
-  local since, at = number(redis.call('ZSCORE', books, book.id)), tonumber(ms(math.min(book.at, now)))
-  if since and (not book.changed or since >= at) then return since end
-  while redis.call('ZCOUNT', books, at, at) > 0 do at = at + 1 end
-  redis.call('ZADD', books, at, book.id)
-  redis.call('ZREMRANGEBYRANK', books, 0, -MOST_BOOKS - 1)
+local function text_since(now, text)
+  local texts = K.policy_texts
+  local since, at = number(redis.call('ZSCORE', texts, text.id)), tonumber(ms(math.min(text.at, now)))
+  if since and (not text.changed or since >= at) then return since end
+  while redis.call('ZCOUNT', texts, at, at) > 0 do at = at + 1 end
+  redis.call('ZADD', texts, at, text.id)
+  redis.call('ZREMRANGEBYRANK', texts, 0, -MOST_TEXTS - 1)
   return at
 end
 
-local function note_seen(now, book)
+local function note_seen(now, text)
   local seen = K.policy_texts_seen
-  if now - number(redis.call('ZSCORE', seen, book.id), 0) < SEEN_EVERY then return end
+  if now - number(redis.call('ZSCORE', seen, text.id), 0) < SEEN_EVERY then return end
   redis.call('ZREMRANGEBYSCORE', seen, '-inf', ms(now - CURRENT))
-  redis.call('ZADD', seen, ms(now), book.id)
-  book_since(now, book)
+  redis.call('ZADD', seen, ms(now), text.id)
+  text_since(now, text)
 end
 
 local function newest_seen(now, within)
@@ -45,18 +45,18 @@ end
 -- is older than what other workers have.
 local function text_needed(now, asked) return math.max(asked, newest_seen(now, CURRENT)) end
 
-local function may_judge(now, book, asked)
-  return book ~= nil and book_since(now, book) >= text_needed(now, asked)
+local function may_judge(now, text, asked)
+  return text ~= nil and text_since(now, text) >= text_needed(now, asked)
 end
 
 -- Whoever came for it may not judge it. It is left where it is for somebody who may and will come; where nobody like
 -- that was seen it is put aside, so that it stands in nobody's way. Returns whether it was left.
-local function leave_to_others(ref, lane, now, names, asked)
+local function leave_to_others(ref, r, now, names, asked)
   if newest_seen(now, LATELY) >= text_needed(now, asked) then return true end
   local k, wanted = record(ref), K.policy_texts_wanted
-  local again = redis.call('HGET', k, F.waiting_for) == 'policies'
+  local again = r[F.waiting_for] == 'policies'
   redis.call('HSET', k, F.waiting_for, 'policies')
-  redis.call('ZADD', index_of('pending', lane), ms(now + (again and AGAIN or ASIDE)), ref)
+  redis.call('ZADD', index_of('pending', r[F.lane]), ms(now + (again and AGAIN or ASIDE)), ref)
   for _, name in ipairs(names) do redis.call('HSET', wanted, name, ms(asked) .. ' ' .. ms(now)) end
   return false
 end

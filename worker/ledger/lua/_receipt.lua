@@ -21,7 +21,7 @@ end
 local function others(claims)
   local also = {}
   for i, claim in ipairs(cjson.decode(claims)) do
-    also[i - 1] = { by = claim.by, why = claim.why, run = claim.run, pol = claim.pol }
+    also[i - 1] = { by = claim.by, why = claim.why, run = claim.run, pol = claim[F.policy] }
   end
   also[0] = nil
   return cjson.encode(also)

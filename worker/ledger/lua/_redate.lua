@@ -19,27 +19,26 @@ local function redate_claims(claims, now)
   for _, claim in ipairs(claims) do
     if claim.at > now + MINUTE then
       local by = claim.at - now
-      if not claim.moment then claim.due = whole(math.max(now, claim.due - by)) end
-      claim.at, claim.dl, redated = whole(now), whole(claim.dl - by), true
+      if not claim[F.exact_time] then claim.due = whole(math.max(now, claim.due - by)) end
+      claim.at, claim[F.deadline], redated = whole(now), whole(claim[F.deadline] - by), true
     end
   end
   return redated
 end
 
 local function redate(index, ref, due, now)
-  local k = record(ref)
-  local v = redis.call('HMGET', k, F.requested_at, F.held_since, F.waiting_for, F.calls, F.leases_lost, F.history)
-  if not v[1] then return false end
-  if v[2] and tonumber(v[2]) > now then redis.call('HSET', k, F.held_since, ms(now)) end
-  local claims, was, called = claims_of(ref), due, v[4] or v[5]
+  local k, r = record(ref), sound(ref)
+  if not r then return false end
+  if r[F.held_since] and tonumber(r[F.held_since]) > now then redis.call('HSET', k, F.held_since, ms(now)) end
+  local claims, was, called = claims_of(ref, r), due, r[F.calls] or r[F.leases_lost]
   if redate_claims(claims, now) then
     local _, soonest = write_claims(ref, claims)
     if not called then due = soonest end
   end
-  local noted = called and v[3] ~= 'grace' and last_noted(v[6])
+  local noted = called and r[F.waiting_for] ~= 'grace' and last_noted(r[F.history])
   if noted and noted > now + MINUTE and due >= noted then due = math.max(now, due - (noted - now)) end
   if due == was then return false end
-  if due <= now and v[3] == 'grace' then redis.call('HDEL', k, F.waiting_for) end
+  if due <= now and r[F.waiting_for] == 'grace' then redis.call('HDEL', k, F.waiting_for) end
   redis.call('ZADD', P .. index, ms(due), ref)
   return true
 end

@@ -30,7 +30,6 @@ local function end_if_over(R, id, now)
 end
 
 local FIRST = { deleted = 'ok', gone = 'ok', dead = 'failed', cancelled = 'aside' }
-local WAITS = { pending = true, running = true, held = true }
 
 -- A letter of a replay has ended; or, by a late 200, ends otherwise than it had.
 local function count_replay_end(k, id, from, to, now)
@@ -40,7 +39,7 @@ local function count_replay_end(k, id, from, to, now)
   if to ~= 'dead' then redis.call('HDEL', k, F.replay) end
   redis.call('HINCRBY', R, to, 1)
   if from == 'held' then redis.call('HINCRBY', R, 'held', -1) end
-  if WAITS[from] then
+  if OPEN[from] then
     redis.call('HINCRBY', R, 'open', -1)
     end_if_over(R, id, now)
   else
@@ -49,7 +48,7 @@ local function count_replay_end(k, id, from, to, now)
 end
 
 -- A letter of a replay is put on hold, or let go: by = 1 or -1.
-local function count_held(k, by)
-  local id = redis.call('HGET', k, F.replay)
+local function count_held(r, by)
+  local id = r[F.replay]
   if id and redis.call('EXISTS', replay_key(id)) == 1 then redis.call('HINCRBY', replay_key(id), 'held', by) end
 end

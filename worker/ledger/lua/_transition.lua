@@ -2,13 +2,13 @@
 -- drops (see schema/states.py). It begins with what frees memory, so that it still runs when Redis is full.
 local DROPPED
 
--- from, to: states; lane: the one that it has; score: its place in the new index (ms); fields: to be set, stored names
-local function transition(ref, from, to, lane, score, fields)
+-- r: its record before; score: its place in the new index (ms); fields: to be set, stored names; lane: where it changes
+local function transition(ref, r, to, score, fields, lane)
   DROPPED = DROPPED or DROPPED_ON
   local k, set = record(ref), { F.state, to }
-  redis.call('ZREM', index_of(from, lane), ref)
+  redis.call('ZREM', index_of(r[F.state], r[F.lane]), ref)
   redis.call('HDEL', k, unpack(DROPPED[to]))
   for name, value in pairs(fields or {}) do set[#set + 1], set[#set + 2] = name, value end
   redis.call('HSET', k, unpack(set))
-  redis.call('ZADD', index_of(to, lane), ms(score), ref)
+  redis.call('ZADD', index_of(to, lane or r[F.lane]), ms(score), ref)
 end

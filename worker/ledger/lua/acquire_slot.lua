@@ -16,8 +16,6 @@
 --include _once
 local MOST_TRIES = 3
 local WRONG_CLOCK = 2 * 86400000  -- ms: a slot further ahead of Redis's clock, and of ours, was one of a machine that erred
-local options = cjson.decode(ARGV[3])
-
 local function write(entry) redis.call('HSET', K.slots, options.policy, cjson.encode(entry)) end
 
 local function read()
@@ -61,10 +59,9 @@ local function go_on(now, entry)
   return 'mine', entry
 end
 
-return once(ARGV[1], ARGV[2], function()
-  local now = clock()
+return once(function(now)
   local entry = read()
   local verdict, mine
   if options.step == 'begin' then verdict, mine = begin(now, entry) else verdict, mine = go_on(now, entry) end
-  return { now = tonumber(ms(now)), verdict = verdict, run = mine and mine.run, tries = mine and mine.tries }
+  return { verdict = verdict, run = mine and mine.run, tries = mine and mine.tries }
 end)

@@ -6,7 +6,6 @@
 --include _account
 --include _drains
 --include _once
-local options = cjson.decode(ARGV[3])
 local USERS, ENDS = K.held_users, K.hold_ends
 
 local function adopt(user, said, ends)
@@ -19,8 +18,8 @@ local function adopt(user, said, ends)
   return 1
 end
 
-return once(ARGV[1], ARGV[2], function()
+return once(function(now)
   local adopted = 0
   for _, hold in ipairs(options.holds) do adopted = adopted + adopt(hold[1], hold[2], hold[3]) end
-  return { now = tonumber(ms(clock())), adopted = adopted }
+  return { adopted = adopted }
 end)

@@ -8,12 +8,10 @@
 --include _account
 --include _drains
 --include _once
-local options = cjson.decode(ARGV[3])
-
-return once(ARGV[1], ARGV[2], function()
-  local now, book = clock(), K.receipts_chain
+return once(function(now)
+  local book = K.receipts_chain
   local v = redis.call('HMGET', book, 'archived_id', 'sealed_n')
-  if (v[1] or '0-0') ~= options.was or number(v[2], 0) < options.n then return { now = tonumber(ms(now)), archived = false } end
+  if (v[1] or '0-0') ~= options.was or number(v[2], 0) < options.n then return { archived = false } end
   redis.call('HSET', book, 'archived_n', options.n, 'archived_id', options.id, 'archived_head', options.head)
-  return { now = tonumber(ms(now)), archived = true }
+  return { archived = true }
 end)

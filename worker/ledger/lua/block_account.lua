@@ -9,13 +9,10 @@
 --include _drains
 --include _once
 --include _gate
-local options = cjson.decode(ARGV[3])
-
-return once(ARGV[1], ARGV[2], function()
-  local now = clock()
+return once(function(now)
   local account = closure('account')
-  if good_key_lately(now) or (account and account.cause ~= options.cause) then return { now = tonumber(ms(now)) } end
+  if good_key_lately(now) or (account and account.cause ~= options.cause) then return {} end
   close(now, 'account', { cause = options.cause, why = options.why, pause = options.gate.bar_pause })
   write_gate()
-  return { now = tonumber(ms(now)), ['until'] = closure('account')['until'] }
+  return { ['until'] = closure('account')['until'] }
 end)

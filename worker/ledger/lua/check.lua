@@ -14,9 +14,6 @@
 --include _sound_replay
 local KEYS_KINDS = KEY_TYPES
 local LONGEST, LONGEST_LEASE = 400 * 86400000, 86400000  -- ms from now: nothing is due, and no lease ends, later than that
-local OVER = { deleted = true, gone = true, dead = true, cancelled = true, discarded = true }
-local options = cjson.decode(ARGV[3])
-
 local function must_be(kind, name)
   local found = redis.call('TYPE', P .. name).ok
   if found == kind or found == 'none' then return end
@@ -67,42 +64,40 @@ end
 -- It stands nowhere, or at no time that could come: where to put it is known, but for a time that somebody chose. A
 -- lease ends as if it had begun now: a call may be under way.
 local function put_back(ref, r, now)
-  local own = index_of(r.state, r.lane)
-  local chosen = r.state == 'held' or (r.state == 'pending' and r.wait == 'grace')
-  if chosen and not r.calls then return put_aside(ref, 'when it is due was lost') end
-  redis.call('ZADD', own, OVER[r.state] and r.settled or ms(r.state == 'running' and now + options.lease or now), ref)
-  spoilt.tell(ref, 'it stood in no index: put back among the ' .. r.state .. ' ones')
+  local state = r[F.state]
+  local chosen = state == 'held' or (state == 'pending' and r[F.waiting_for] == 'grace')
+  if chosen and not r[F.calls] then return put_aside(ref, 'when it is due was lost') end
+  local at = not OPEN[state] and r[F.finished_at] or ms(state == 'running' and now + options.lease or now)
+  redis.call('ZADD', index_of(state, r[F.lane]), at, ref)
+  spoilt.tell(ref, 'it stood in no index: put back among the ' .. state .. ' ones')
 end
 
 local function check(ref, now)
-  local v = sound(ref) and redis.call('HMGET', record(ref), F.state, F.lane, F.waiting_for, F.calls, F.finished_at, F.group)
-  local r = v and { state = v[1], lane = v[2], wait = v[3], calls = v[4], settled = v[5], grp = v[6] }
-  local own = r and index_of(r.state, r.lane)
-  local score
-  for _, index in ipairs(spoilt.indexes) do
+  local r, score = sound(ref), nil
+  local own = r and index_of(r[F.state], r[F.lane])
+  for index in pairs(spoilt.state_of) do
     local key = P .. index
     local at = redis.call('ZSCORE', key, ref)
     if at and not r then return put_aside(ref, 'its record is missing') end
     if at and key ~= own then
       redis.call('ZREM', key, ref)
-      spoilt.tell(ref, 'it stood in ' .. index .. ' though it is ' .. r.state)
+      spoilt.tell(ref, 'it stood in ' .. index .. ' though it is ' .. r[F.state])
     elseif at then
       score = number(at)
-      local most = r.state == 'running' and LONGEST_LEASE or LONGEST
+      local most = r[F.state] == 'running' and LONGEST_LEASE or LONGEST
       if score and (score > now + most or score < 0) then score = nil end
     end
   end
   if not r then return end
   if not score then put_back(ref, r, now) end
-  if r.state == 'dead' and not redis.call('ZSCORE', K.group_letters .. (r.grp or ''), ref) then
-    joins_group(ref, r.settled or ms(now))
+  if r[F.state] == 'dead' and not redis.call('ZSCORE', K.group_letters .. (r[F.group] or ''), ref) then
+    joins_group(ref, r[F.finished_at] or ms(now))
   end
 end
 
-return once(ARGV[1], ARGV[2], function()
-  local now = clock()
+return once(function(now)
   for i = 4, #ARGV do
-    if not spoilt.is_ref(ARGV[i]) then put_aside(ARGV[i], 'its name is no project and job')
+    if not spoilt.is_ref(ARGV[i]) then put_aside(ARGV[i], 'its name is no project and id')
     elseif redis.call('HEXISTS', spoilt.list, ARGV[i]) == 0 then check(ARGV[i], now) end
   end
   if options.keys then
@@ -111,5 +106,5 @@ return once(ARGV[1], ARGV[2], function()
     counters()
     replays(now)
   end
-  return { now = tonumber(ms(now)) }
+  return {}
 end)

@@ -9,13 +9,10 @@
 --include _drains
 --include _once
 --include _gate
-local options = cjson.decode(ARGV[3])
-
-return once(ARGV[1], ARGV[2], function()
-  local now = clock()
+return once(function(now)
   local c = { why = options.why, target = options.target, record = options.record, quiet = options.quiet }
   refuse_key(now, options.key, now + options.rest, c)
   if options.server_time then learnt_clock(now, { skew = options.server_time - now }) end
   write_gate()
-  return { now = tonumber(ms(now)) }
+  return {}
 end)

@@ -3,7 +3,7 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: ref, token, key, probe (the closure that it tries), owner (HMAC
 --   of the app user whose job
---            the look found it to be), book (by which policies were asked, see _policy_texts.lua), gate)
+--            the look found it to be), policy_text (by which policies were asked, see _policy_texts.lua), gate)
 --   returns  {"now", "go": whether the lease is still the caller's, nobody withdrew the deletion or put it on hold, the
 --            policies were asked by a good book where nobody else asks, its deadline has not passed, and the gate is as
 --            open as it was}
@@ -20,26 +20,24 @@
 --include _history
 --include _counters
 --include _hold
-local options = cjson.decode(ARGV[3])
-
 local function goes(now)
-  local k = record(options.ref)
-  sound(options.ref)
-  local v = redis.call('HMGET', k, F.state, F.lease_token, F.cancel_requested, F.deadline)
-  if v[1] ~= 'running' or v[2] ~= options.token then return false end
-  if options.owner then redis.call('HSET', k, F.owner_hash, options.owner) end
-  local names, asked = policies(options.ref)
-  if names and not may_judge(now, options.book, asked) then return false end
-  return not v[3] and tonumber(v[4]) > now and still_open(now, options.key, options.ref, options.probe)
-    and not hold_of(options.ref)
+  local r = sound(options.ref)
+  if not r or r[F.state] ~= 'running' or r[F.lease_token] ~= options.token then return false end
+  if options.owner then
+    redis.call('HSET', record(options.ref), F.owner_hash, options.owner)
+    r[F.owner_hash] = options.owner
+  end
+  local names, asked = policies(r)
+  if names and not may_judge(now, options.policy_text, asked) then return false end
+  return not r[F.cancel_requested] and tonumber(r[F.deadline]) > now and still_open(now, options.key, options.ref, options.probe)
+    and not hold_of(options.ref, r)
 end
 
-return once(ARGV[1], ARGV[2], function()
-  local now = clock()
+return once(function(now)
   local go = goes(now)
   if go then
     redis.call('HDEL', record(options.ref), F.unsent)
     redis.call('ZADD', K.running, ms(now + options.gate.lease), options.ref)
   end
-  return { now = tonumber(ms(now)), go = go }
+  return { go = go }
 end)

@@ -14,8 +14,6 @@
 --include _groups
 --include _places
 --include _audit
-local options = cjson.decode(ARGV[3])
-
 local function waits_for_its_turn(ref, c)
   return c.state == 'pending' and (redis.call('HGET', record(ref), F.waiting_for) or 'turn') == 'turn'
 end
@@ -35,29 +33,28 @@ local function write(ref, c, now)
 end
 
 local function deliver(ref, c, now)
-  local before = redis.call('HMGET', record(ref), F.state, F.lane)
-  if before[1] then
-    leaves_group(ref)
-    redis.call('ZREM', index_of(before[1], before[2]), ref)
+  local r = sound(ref)
+  if r then
+    leaves_group(ref, r)
+    redis.call('ZREM', index_of(r[F.state], r[F.lane]), ref)
     redis.call('DEL', record(ref))
   end
   if #c.fields > 0 then
     write(ref, c, now)
-    if not before[1] then count('deletion.moved in') end
+    if not r then count('deletion.moved in') end
   end
   if c.hold then redis.call('HSET', K.held_jobs, ref, c.hold) end
   if c.hold_ends then redis.call('ZADD', K.hold_ends, c.hold_ends, 'j ' .. ref) end
   if c.unknown then redis.call('ZADD', K.owner_unknown, c.unknown, ref) end
-  return not before[1]
+  return not r
 end
 
-return once(ARGV[1], ARGV[2], function()
-  local now = clock()
+return once(function(now)
   local done = redis.call('HGET', PROJECTS, options.project) == 'moving'
-  local moved = {}
+  local moved = 0
   for i = 4, done and #ARGV or 0 do
-    if deliver(ARGV[i], options.packed[i - 3], now) then moved[#moved + 1] = 'moved' end
+    if deliver(ARGV[i], options.packed[i - 3], now) then moved = moved + 1 end
   end
-  if #moved > 0 then audit(now, options.act, moved, ARGV[4]) end
-  return { now = tonumber(ms(now)), done = done }
+  if moved > 0 then audit(now, { moved = moved }) end
+  return { done = done }
 end)

@@ -15,26 +15,23 @@
 --include _places
 --include _contents
 --include _audit
-local options = cjson.decode(ARGV[3])
-
-local function leave_replay(k, state, now)
-  local id = redis.call('HGET', k, F.replay)
+local function leave_replay(ref, r, now)
+  local id = r[F.replay]
   local R = id and replay_key(id)
-  if not id or not WAITS[state] or redis.call('EXISTS', R) == 0 then return end
-  first_word(k, R, 'aside')
-  if state == 'held' then redis.call('HINCRBY', R, 'held', -1) end
+  if not id or not OPEN[r[F.state]] or redis.call('EXISTS', R) == 0 then return end
+  first_word(record(ref), R, 'aside')
+  if r[F.state] == 'held' then redis.call('HINCRBY', R, 'held', -1) end
   redis.call('HINCRBY', R, 'open', -1)
   redis.call('HINCRBY', R, 'cancelled', 1)
   end_if_over(R, id, now)
 end
 
-local function depart(ref, c, now)
-  local k = record(ref)
-  if c.state then
-    leave_replay(k, c.state, now)
-    leaves_group(ref)
-    redis.call('ZREM', index_of(c.state, c.lane), ref)
-    redis.call('DEL', k)
+local function depart(ref, r, now)
+  if r then
+    leave_replay(ref, r, now)
+    leaves_group(ref, r)
+    redis.call('ZREM', index_of(r[F.state], r[F.lane]), ref)
+    redis.call('DEL', record(ref))
     count('deletion.moved out')
   end
   redis.call('HDEL', K.held_jobs, ref)
@@ -42,17 +39,17 @@ local function depart(ref, c, now)
   for _, index in ipairs({ K.owner_unknown, K.discarded_users, K.failing }) do redis.call('ZREM', index, ref) end
 end
 
-return once(ARGV[1], ARGV[2], function()
-  local now, gone = clock(), {}
+return once(function(now)
+  local gone = 0
   if redis.call('HGET', PROJECTS, options.project) == 'moving' then
     for i = 4, #ARGV do
-      local c = contents(ARGV[i])
+      local r, c = sound(ARGV[i]), contents(ARGV[i])
       if c.state ~= 'running' and seal_of(c) == options.seals[i - 3] then
-        depart(ARGV[i], c, now)
-        gone[#gone + 1] = 'moved'
+        depart(ARGV[i], r, now)
+        gone = gone + 1
       end
     end
   end
-  if #gone > 0 then audit(now, options.act, gone, ARGV[4]) end
-  return { now = tonumber(ms(now)), gone = #gone }
+  if gone > 0 then audit(now, { moved = gone }) end
+  return { gone = gone }
 end)

@@ -12,12 +12,9 @@
 --include _keep_time
 local SOON = 500    -- ms: executors at work call each other; the dispatcher comes back for a wake-up that was lost
 local LATER = 5000  -- ms; while clocks disagree what is due may have to wait
-local options = cjson.decode(ARGV[3])
-
-return once(ARGV[1], ARGV[2], function()
+return once(function(now)
   keep_time()
-  local now = clock()
-  local answer = { now = tonumber(ms(now)), wakeup = notify(now, options.gate, options.key) }
+  local answer = { wakeup = notify(now, options.gate, options.key) }
   local at = next_look(now, options.gate, options.key)
   if at then answer.next = tonumber(ms(at > now and at or now + (clocks_agree() and SOON or LATER))) end
   local lease = redis.call('ZRANGE', K.running, 0, 0, 'WITHSCORES')

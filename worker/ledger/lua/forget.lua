@@ -16,8 +16,6 @@
 --include _once
 --include _counters
 local MANY = 200  -- fields that are looked at together
-local options = cjson.decode(ARGV[3])
-
 -- The app user stands in the record because the header needs it: for a call that can come no more it has to go.
 local function forget_users(now, most)
   local over = '(' .. ms(now - options.restorable)
@@ -57,9 +55,9 @@ local function forget_fields(now, name, from)
   return found[1] ~= '0' and found[1] or nil
 end
 
-return once(ARGV[1], ARGV[2], function()
-  local now, forgotten = clock(), 0
-  if not clocks_agree() then return { now = tonumber(ms(now)), forgotten = 0 } end
+return once(function(now)
+  local forgotten = 0
+  if not clocks_agree() then return { forgotten = 0 } end
   forget_plans(now)
   local places = {}
   for name, from in pairs(options.places) do places[name] = forget_fields(now, name, from) end
@@ -67,10 +65,11 @@ return once(ARGV[1], ARGV[2], function()
     local keep = state == 'discarded' and math.max(options.keep, options.restorable) or options.keep
     local old = redis.call('ZRANGEBYSCORE', P .. state, '-inf', ms(now - keep), 'LIMIT', 0, options.limit - forgotten)
     for _, ref in ipairs(old) do
-      local ended = number(redis.call('HGET', record(ref), F.finished_at), 0)
-      if ended > now - keep then  -- the index was altered
+      local r = belongs(ref, state)
+      local ended = r and number(r[F.finished_at], 0)
+      if r and ended > now - keep then  -- the index was altered
         redis.call('ZADD', P .. state, ms(ended), ref)
-      elseif belongs(ref, state) then
+      elseif r then
         redis.call('ZREM', P .. state, ref)
         redis.call('DEL', record(ref))
         forgotten = forgotten + 1
@@ -86,7 +85,7 @@ return once(ARGV[1], ARGV[2], function()
   end
   left = left - #acts
   local runs = forget_runs(now, left)
-  local answer = { now = tonumber(ms(now)), forgotten = forgotten + #acts + runs + forget_users(now, left - runs) }
+  local answer = { forgotten = forgotten + #acts + runs + forget_users(now, left - runs) }
   if next(places) then answer.places = places end
   return answer
 end)

@@ -17,35 +17,27 @@
 --include _replays
 --include _hold
 --include _audit
-local options = cjson.decode(ARGV[3])
-
 local function write(hash, member, name, now)
-  local said = { why = options.why, by = options.by, at = tonumber(ms(now)), ['until'] = options['until'], every = options.every }
-  redis.call('HSET', P .. hash, member, cjson.encode(said))
+  local entry = { why = options.why, by = options.by, at = tonumber(ms(now)), ['until'] = options['until'], every = options.every }
+  redis.call('HSET', hash, member, cjson.encode(entry))
   if options['until'] then redis.call('ZADD', K.hold_ends, ms(options['until']), name)
   else redis.call('ZREM', K.hold_ends, name) end
 end
 
-local function hold_job(ref, now)
-  write('holds:jobs', ref, 'j ' .. ref, now)
-  local v = redis.call('HMGET', record(ref), F.state, F.lane, F.round, F.outcome_unknown, F.cancel_requested, F.unsent, F.previous_due)
-  if not v[1] then return 'none' end
-  if v[1] == 'running' and not v[6] then return 'in_flight' end
-  if v[1] ~= 'pending' and v[1] ~= 'running' then return v[1] end
-  if v[5] == 'cancel' then return 'pending' end  -- only a look is still to come, or under way
-  local due = number(v[7] or redis.call('ZSCORE', index_of(v[1], v[2]), ref), now)
-  hold(ref, now, v[1], v[2], due, v[3] or '1', 'job')
-  return v[4] == '1' and 'may_be_deleted' or 'held'
+local function hold_job(ref, r, now)
+  write(K.held_jobs, ref, 'j ' .. ref, now)
+  if not r then return 'none' end
+  local state = r[F.state]
+  if state == 'running' and not r[F.unsent] then return 'in_flight' end
+  if state ~= 'pending' and state ~= 'running' then return state end
+  if r[F.cancel_requested] then return 'pending' end  -- only a look is still to come, or under way
+  hold(ref, r, now, number(r[F.previous_due] or redis.call('ZSCORE', index_of(state, r[F.lane]), ref), now), 'job')
+  return r[F.outcome_unknown] == '1' and 'may_be_deleted' or 'held'
 end
 
-return once(ARGV[1], ARGV[2], function()
-  local elsewhere = not_here(options)
-  if elsewhere then return elsewhere end
-  local now = clock()
-  local answer = { now = tonumber(ms(now)) }
-  if options.user then write('holds:users', options.user, 'u ' .. options.user, now) end
-  if #ARGV > 3 then answer.results = {} end
-  for i = 4, #ARGV do answer.results[i - 3] = hold_job(ARGV[i], now) end
-  audit(now, options.act, answer.results or { 'held' }, ARGV[4])
-  return answer
-end)
+return once(function(now)
+  if #ARGV > 3 then return { results = act_on_each(hold_job, now) } end
+  write(K.held_users, options.user, 'u ' .. options.user, now)
+  audit(now, { held = 1 })
+  return {}
+end, not_here)

@@ -6,11 +6,7 @@
 --include _account
 --include _once
 --include _audit
-local options = cjson.decode(ARGV[3])
-
-return once(ARGV[1], ARGV[2], function()
-  local now, results = clock(), {}
-  for i = 1, options.number do results[i] = options.result end
-  audit(now, options.act, results)
-  return { now = tonumber(ms(now)) }
+return once(function(now)
+  audit(now, { [options.result] = options.number })
+  return {}
 end)

@@ -7,12 +7,9 @@
 --include _drains
 --include _once
 --include _gate
-local options = cjson.decode(ARGV[3])
-
-return once(ARGV[1], ARGV[2], function()
-  local now = clock()
+return once(function(now)
   local was = num('bad:' .. options.key, 0) > 0
   accept_key(now, options.key)
   write_gate()
-  return { now = tonumber(ms(now)), was = was }
+  return { was = was }
 end)

@@ -8,15 +8,12 @@
 --include _once
 --include _gate
 --include _audit
-local options = cjson.decode(ARGV[3])
-
-return once(ARGV[1], ARGV[2], function()
-  local now = clock()
+return once(function(now)
   local was = read_gate().paused and true or false
   put('paused', options.why)
   put('paused_by', options.by or '')
   if not was then put('paused_at', now) end
   write_gate()
-  audit(now, options.act, { was and 'replaced' or 'paused' })
-  return { now = tonumber(ms(now)), was = was }
+  audit(now, { [was and 'replaced' or 'paused'] = 1 })
+  return { was = was }
 end)

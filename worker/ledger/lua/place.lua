@@ -10,11 +10,9 @@
 --include _drains
 --include _once
 --include _places
-local options = cjson.decode(ARGV[3])
-
-return once(ARGV[1], ARGV[2], function()
+return once(function(now)
   local was = redis.call('HGET', PROJECTS, options.project) or ''
   local done = not options.expect or options.expect == was
   if done then redis.call('HSET', PROJECTS, options.project, options.place) end
-  return { now = tonumber(ms(clock())), done = done }
+  return { done = done }
 end)

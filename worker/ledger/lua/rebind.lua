@@ -10,8 +10,6 @@
 --include _account
 --include _once
 --include _audit
-local options = cjson.decode(ARGV[3])
-
 local function forget_gate()
   for _, name in ipairs(redis.call('HKEYS', K.gate)) do
     if not string.match(name, '^paused') then redis.call('HDEL', K.gate, name) end
@@ -19,19 +17,19 @@ local function forget_gate()
   redis.call('DEL', K.closures, K.probes, K.failing, K.forbidden, K.departures)
 end
 
-return once(ARGV[1], ARGV[2], function()
-  local now, was = clock(), redis.call('HGET', K.account, 'endpoint')
-  local function card(name) return redis.call('ZCARD', P .. name) end
-  local waits = {
-    pending = card('due:user') + card('due:bulk'), running = card('running'), held = card('held'), dead = card('dead'),
-  }
-  local free = waits.pending + waits.running + waits.held + waits.dead == 0
+return once(function(now)
+  local was = redis.call('HGET', K.account, 'endpoint')
+  local waits, free = {}, true
+  for index, state in pairs(spoilt.state_of) do
+    if OPEN[state] or state == 'dead' then waits[state] = (waits[state] or 0) + redis.call('ZCARD', P .. index) end
+    free = free and (waits[state] or 0) == 0
+  end
   local bound = was == options.endpoint
   if free and not bound and not options.plan then
     forget_gate()
     redis.call('HSET', K.account, 'endpoint', options.endpoint, 'since', ms(now))
-    audit(now, options.act, { 'rebound' })
+    audit(now, { rebound = 1 })
     bound = true
   end
-  return { now = tonumber(ms(now)), was = was or nil, bound = bound, waits = waits }
+  return { was = was or nil, bound = bound, waits = waits }
 end)

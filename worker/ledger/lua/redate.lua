@@ -10,9 +10,8 @@
 --include _redate
 local LIMIT = 500
 
-return once(ARGV[1], ARGV[2], function()
-  local now = clock()
-  local answer = { now = tonumber(ms(now)), redated = 0 }
+return once(function(now)
+  local answer = { redated = 0 }
   local which, seen = string.match(to_check or '', '^(%d+) (%d+)$')
   local index = DATED[tonumber(which or nil)]
   if not index then redis.call('HDEL', CLOCK, 'check') end

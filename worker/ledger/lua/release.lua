@@ -22,18 +22,17 @@
 --include _hold
 --include _audit
 local MOST = 500
-local options = cjson.decode(ARGV[3])
 local freed = 0
 
 -- Let it go on if nothing holds it any more. `asked`: its app user will be looked up, so not knowing it is no hold.
-local function free(ref, now, asked)
-  if not sound(ref) or redis.call('HGET', record(ref), F.state) ~= 'held' then
+local function free(ref, r, now, asked)
+  if not r or r[F.state] ~= 'held' then
     redis.call('ZREM', K.owner_unknown, ref)
     return false
   end
-  local why = hold_of(ref)
+  local why = hold_of(ref, r)
   if why and not (asked and why == 'ask') then return false end
-  let_go(ref, now, { why = options.why, by = options.by })
+  let_go(ref, r, now, { why = options.why, by = options.by })
   freed = freed + 1
   return true
 end
@@ -54,10 +53,10 @@ local function forget_end(name)
   if redis.call('HEXISTS', K.held_users, string.sub(name, 3)) == 0 then redis.call('ZREM', K.hold_ends, name) end
 end
 
-local function release(ref, now)
+local function release(ref, r, now)
   local was = not options.jobs or lift_job(ref)
-  if free(ref, now, options.jobs) then return 'released' end
-  if redis.call('HGET', record(ref), F.state) == 'held' then return 'held' end
+  if free(ref, r, now, options.jobs) then return 'released' end
+  if r and r[F.state] == 'held' then return 'held' end
   return was and 'removed' or 'not_held'
 end
 
@@ -67,7 +66,7 @@ local function what_time_freed(now, answer)
     local member = string.sub(name, 3)
     if string.sub(name, 1, 1) == 'j' then
       lift_job(member)
-      free(member, now)
+      free(member, sound(member), now)
     else
       answer.users = answer.users + lift_user(member, now)
       answer.look_through = answer.look_through or {}
@@ -77,29 +76,23 @@ local function what_time_freed(now, answer)
   local asked = redis.call('ZRANGEBYSCORE', K.owner_unknown, '-inf', ms(now), 'LIMIT', 0, MOST - #ended)
   for _, ref in ipairs(asked) do
     redis.call('ZREM', K.owner_unknown, ref)
-    free(ref, now, true)
+    free(ref, sound(ref), now, true)
   end
   answer.more = #ended + #asked == MOST
 end
 
--- What an operator's act came to: each of the jobs named, or the app user's hold and what went on without it.
-local function told(answer)
-  if options.jobs then return answer.results end
-  local results = {}
-  if options.user then results[1] = answer.users > 0 and 'removed' or 'not_held' end
-  for _ = 1, freed do results[#results + 1] = 'released' end
-  return results
-end
-
-return once(ARGV[1], ARGV[2], function()
-  local now = clock()
-  local answer = { now = tonumber(ms(now)), users = 0 }
-  if options.user then answer.users = lift_user(options.user, now) end
+return once(function(now)
+  local answer, counts = { users = 0 }, {}
+  if options.user then
+    answer.users = lift_user(options.user, now)
+    counts[answer.users > 0 and 'removed' or 'not_held'] = 1
+  end
   for _, name in ipairs(options.looked_through or {}) do forget_end(name) end
   if options.ended and clocks_agree() then what_time_freed(now, answer) end
-  if #ARGV > 3 then answer.results = {} end
-  for i = 4, #ARGV do answer.results[i - 3] = release(ARGV[i], now) end
+  local results, each = each_ref(release, now)
+  if #ARGV > 3 then answer.results = results end
   answer.freed = freed
-  audit(now, options.act, told(answer), ARGV[4])
+  counts.released = freed > 0 and freed or nil
+  audit(now, options.jobs and each or counts)  -- of each job named; or the app user's hold, and what went on without it
   return answer
 end)

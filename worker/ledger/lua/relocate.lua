@@ -7,14 +7,11 @@
 --include _account
 --include _once
 --include _audit
-local options = cjson.decode(ARGV[3])
-
-return once(ARGV[1], ARGV[2], function()
-  local now, book = clock(), K.receipts_chain
-  local same = redis.call('HGET', book, 'archived_head') == options.head
+return once(function(now)
+  local same = redis.call('HGET', K.receipts_chain, 'archived_head') == options.head
   if same then
-    redis.call('HSET', book, 'relocated', options.head)
-    audit(now, options.act, { 'relocated' })
+    redis.call('HSET', K.receipts_chain, 'relocated', options.head)
+    audit(now, { relocated = 1 })
   end
-  return { now = tonumber(ms(now)), relocated = same }
+  return { relocated = same }
 end)

@@ -12,7 +12,6 @@
 --include _account
 --include _once
 local KEPT, UNDER_WAY = 86400000, 60000
-local options = cjson.decode(ARGV[3])
 local IDEM = K.idempotency
 
 local function known(now)
@@ -23,9 +22,8 @@ local function known(now)
   if age < (answer == '' and UNDER_WAY or KEPT) then return body, answer end
 end
 
-return once(ARGV[1], ARGV[2], function()
-  local now = clock()
-  local said = { now = tonumber(ms(now)) }
+return once(function(now)
+  local said = {}
   if options.step == 'forget' then
     redis.call('HDEL', IDEM, options.key)
     return said

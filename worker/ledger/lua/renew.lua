@@ -6,12 +6,9 @@
 --include _account
 --include _drains
 --include _once
-local options = cjson.decode(ARGV[3])
-
-return once(ARGV[1], ARGV[2], function()
-  local now = clock()
-  local v = redis.call('HMGET', record(options.ref), F.state, F.lease_token)
-  local ours = v[1] == 'running' and v[2] == options.token
+return once(function(now)
+  local r = sound(options.ref)
+  local ours = r and r[F.state] == 'running' and r[F.lease_token] == options.token or false
   if ours then redis.call('ZADD', K.running, ms(now + options.lease), options.ref) end
-  return { now = tonumber(ms(now)), ours = ours }
+  return { ours = ours }
 end)

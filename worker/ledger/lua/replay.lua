@@ -17,14 +17,8 @@
 --include _wakeups
 --include _audit
 --include _reopen
-local options = cjson.decode(ARGV[3])
+local function replay(ref, r, now) return reopen(ref, r, now, options) end
 
-return once(ARGV[1], ARGV[2], function()
-  local elsewhere = not_here(options)
-  if elsewhere then return elsewhere end
-  local now = clock()
-  local results = {}
-  for i = 4, #ARGV do results[#results + 1] = reopen(ARGV[i], now, options) end
-  audit(now, options.act, results, ARGV[4])
-  return { now = tonumber(ms(now)), results = results, wakeup = notify(now, options.gate) }
-end)
+return once(function(now)
+  return { results = act_on_each(replay, now), wakeup = notify(now, options.gate) }
+end, not_here)

@@ -21,32 +21,26 @@
 --include _gate
 --include _wakeups
 --include _audit
-local options = cjson.decode(ARGV[3])
-local claim, user, au, force  -- of the deletion at hand (see _claims.lua)
-local fresh                   -- the fields of a record that is new
+local claim, user, user_hash, force  -- of the deletion at hand (see _claims.lua)
+local fresh                          -- the fields of a record that is new
+local asked = { new = 0, again = 0, merged = 0, done = 0 }
 
--- One claim for all is heard once: what thousands of new records share is put together once.
-local function hear(said, now)
-  user, au, force = said.user, said.au, said.force
-  claim = { by = said.by, why = said.why, run = said.run, pol = said.policy,
-    book = said.book and book_since(now, said.book), lane = said.lane, at = tonumber(ms(now)),
-    due = tonumber(ms(said.after or now + said.delay)), moment = said.after and '1', dl = tonumber(ms(now + said.deadline)) }
-  fresh = { F.state, 'pending', F.lane, claim.lane, F.requested_at, ms(now), F.deadline, ms(claim.dl) }
+-- terms: options, or one of options.each. What thousands of new records share is put together once.
+local function prepare(terms, now)
+  user, user_hash, force = terms.user, terms.user_hash, terms.force
+  claim = { by = terms.by, why = terms.why, run = terms.run, lane = terms.lane, at = tonumber(ms(now)),
+    due = tonumber(ms(terms.after or now + terms.delay)), [F.deadline] = tonumber(ms(now + terms.deadline)),
+    [F.policy] = terms.policy, [F.policy_text] = terms.policy_text and text_since(now, terms.policy_text),
+    [F.exact_time] = terms.after and '1' }
+  fresh = { F.state, 'pending', F.lane, claim.lane, F.requested_at, ms(now), F.deadline, ms(claim[F.deadline]) }
   local function has(name, value)
     if value then fresh[#fresh + 1], fresh[#fresh + 2] = name, value end
   end
   for _, name in ipairs(NAMES) do has(name, claim[name]) end
   has(F.app_user, user)
-  has(F.app_user_hash, user and au)
+  has(F.app_user_hash, user and user_hash)
   has(F.seen, options.seen and '1')
   has(F.waiting_for, claim.due > now and 'grace')
-end
-
-local asked = { new = 0, again = 0, merged = 0, done = 0 }
-
-local function saw(k, asset)
-  if options.seen then redis.call('HSET', k, F.seen, '1') end
-  if asset then redis.call('HSET', k, F.asset_id, asset) end
 end
 
 -- What was put aside of it is asked for again: of what is known of the job, and of calls that were made, nothing is
@@ -72,75 +66,67 @@ end
 
 -- A new round. A dead letter's claims live on; all others were met, withdrawn or given up: the history keeps who they
 -- were.
-local function anew(ref, now, state, round, mine, withdrawn)
-  local claims, over = {}, nil
-  if state == 'dead' and not withdrawn then claims = renew(claims_of(ref), mine.due, mine.dl) else over = claims_of(ref) end
+local function anew(ref, r, now, mine)
+  local claims, over, state = {}, claims_of(ref, r), r[F.state]
+  if state == 'dead' and not r[F.cancel_requested] then claims, over = renew(over, mine.due, mine[F.deadline]), nil end
   add_claim(claims, mine)
-  open_round(ref, now, state, claims, user, au)
+  open_round(ref, r, now, claims, user, user_hash)
   asked.again = asked.again + 1
-  note_event(ref, now, 'deletion.requested', { by = mine.by, why = mine.why, run = mine.run, was = state, asked = over }, round)
+  note_event(ref, now, 'deletion.requested', { by = mine.by, why = mine.why, run = mine.run, was = state, asked = over }, r[F.round])
   return state == 'cancelled' and 'pending' or '=pending'
 end
 
 -- What waits, is held or is under way has one more claim, and whatever was withdrawn before is wanted again: by this
 -- one.
-local function merge(ref, now, state, mine, withdrawn)
-  local k = record(ref)
-  local claims = withdrawn and {} or claims_of(ref)
+local function merge(ref, r, now, mine)
+  local k, withdrawn = record(ref), r[F.cancel_requested]
+  local claims = withdrawn and {} or claims_of(ref, r)
   add_claim(claims, mine)
-  follow(ref, now, claims, mine.due)
-  redis.call('HDEL', k, F.cancel_requested)
-  if redis.call('HEXISTS', k, F.before_replay) == 1 then redis.call('HSET', k, F.before_replay, '-') end  -- no replay takes it back
-  if user and redis.call('HEXISTS', k, F.app_user) == 0 then redis.call('HSET', k, F.app_user, user, F.app_user_hash, au) end
+  follow(ref, r, now, claims, mine.due)
+  if withdrawn then redis.call('HDEL', k, F.cancel_requested) end
+  if r[F.before_replay] then redis.call('HSET', k, F.before_replay, '-') end  -- no replay takes it back
+  if user and not r[F.app_user] then redis.call('HSET', k, F.app_user, user, F.app_user_hash, user_hash) end
   asked.merged = asked.merged + 1
-  return '=' .. state
+  return '=' .. r[F.state]
 end
 
-local function ask_for(ref, now, asset)
+local function ask_for(ref, r, now, asset)
   local k = record(ref)
-  local v = redis.call('HMGET', k, F.state, F.round, F.call_ends_at, F.held_since, F.cancel_requested)
-  local state = v[1]
-  if not state then return create(ref, k, asset) end
-  local mine = {}
+  if not r then return create(ref, k, asset) end
+  local mine, state = {}, r[F.state]
   for name, value in pairs(claim) do mine[name] = value end
-  mine.due = math.max(mine.due, tonumber(v[3] or '0'))  -- a call of an earlier round may still be under way
-  mine.dl = mine.dl - (v[4] and math.max(0, now - tonumber(v[4])) or 0)  -- while it is held its deadlines stand still
-  local over = state == 'deleted' or state == 'gone'
-  if over and not force then
+  mine.due = math.max(mine.due, tonumber(r[F.call_ends_at] or '0'))  -- a call of an earlier round may still be under way
+  if r[F.held_since] then  -- while it is held its deadlines stand still
+    mine[F.deadline] = mine[F.deadline] - math.max(0, now - tonumber(r[F.held_since]))
+  end
+  if (state == 'deleted' or state == 'gone') and not force then
     asked.done = asked.done + 1
     return '=' .. state
   end
-  if over or state == 'dead' or state == 'discarded' or state == 'cancelled' then
-    local became = anew(ref, now, state, v[2] or '1', mine, v[5])
-    saw(k, asset)
-    return became
-  end
-  return merge(ref, now, state, mine, v[5])
+  if OPEN[state] then return merge(ref, r, now, mine) end
+  local became = anew(ref, r, now, mine)
+  if options.seen then redis.call('HSET', k, F.seen, '1') end
+  if asset then redis.call('HSET', k, F.asset_id, asset) end
+  return became
 end
 
-local function asked_for(results)
-  local told = {}
-  for i, result in ipairs(results) do told[i] = string.sub(result, 1, 1) == '=' and 'merged' or 'requested' end
-  return told
-end
-
-return once(ARGV[1], ARGV[2], function()
-  local elsewhere = not_here(options)
-  if elsewhere then return elsewhere end
-  local now = clock(true)
-  local results, hurry = {}, false
-  if not options.each then hear(options, now) end
-  for i = 4, #ARGV do
-    if options.each then hear(options.each[i - 3], now) end
-    results[#results + 1] = ask_for(ARGV[i], now, options.assets and options.assets[i - 3])
+return once(function(now)
+  local hurry = false
+  if not options.each then prepare(options, now) end
+  local results, counts = each_ref(function(ref, r, _, i)
+    if options.each then prepare(options.each[i], now) end
+    local result = ask_for(ref, r, now, options.assets and options.assets[i])
     hurry = hurry or (claim.lane == 'user' and claim.due <= now)
-  end
+    return result
+  end, now)
   for how, n in pairs(asked) do
     if n > 0 then count('deletion.requested ' .. how, n) end
   end
   note_writing()
-  audit(now, options.act, asked_for(results), ARGV[4])
-  local wakeup = cjson.null
-  if hurry then wakeup = notify(now, options.gate) or cjson.null end
-  return { now = tonumber(ms(now)), results = results, wakeup = wakeup }
-end)
+  local merged = 0
+  for result, n in pairs(counts) do
+    if string.sub(result, 1, 1) == '=' then merged = merged + n end
+  end
+  audit(now, { merged = merged > 0 and merged or nil, requested = #results > merged and #results - merged or nil })
+  return { results = results, wakeup = hurry and notify(now, options.gate) or cjson.null }
+end, not_here, true)

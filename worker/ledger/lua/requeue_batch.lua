@@ -21,39 +21,34 @@
 --include _reopen
 local KEPT = { F.round, F.attempts_used, F.calls, F.leases_lost, F.not_deletable_count, F.refused_count, F.lookup_count, F.cause,
   F.finished_at, F.status, F.code }
-local options = cjson.decode(ARGV[3])
-
-local function as_it_is(ref)
-  local was = { claims = claims_of(ref) }
-  for i, value in ipairs(redis.call('HMGET', record(ref), unpack(KEPT))) do
-    if value then was[KEPT[i]] = value end
-  end
+local function as_it_is(ref, r)
+  local was = { [F.claims] = claims_of(ref, r) }
+  for _, name in ipairs(KEPT) do was[name] = r[name] end
   return cjson.encode(was)
 end
 
 -- What became of it: fed, moved, newer or on_hold.
-local function feed(ref, now, r)
-  sound(ref)
-  local k = record(ref)
-  if redis.call('HGET', k, F.state) ~= 'dead' then return 'moved' end
-  local on_hold = hold_of(ref)
+local function feed(ref, now, terms)
+  local r = sound(ref)
+  if not r or r[F.state] ~= 'dead' then return 'moved' end
+  local on_hold = hold_of(ref, r)
   if on_hold and on_hold ~= 'ask' then return 'on_hold' end
-  local was = as_it_is(ref)
-  if reopen(ref, now, r) == 'newer' then return 'newer' end
-  redis.call('HSET', k, F.replay, options.id, F.before_replay, was)
+  local was = as_it_is(ref, r)
+  if reopen(ref, r, now, terms) == 'newer' then return 'newer' end
+  redis.call('HSET', record(ref), F.replay, options.id, F.before_replay, was)
   return 'fed'
 end
 
-return once(ARGV[1], ARGV[2], function()
-  local now, R = clock(), replay_key(options.id)
+return once(function(now)
+  local R = replay_key(options.id)
   sound_replay(options.id)
   local v = redis.call('HMGET', R, 'state', 'cursor', 'total', 'mark', 'why', 'by', 'lane', 'deadline')
-  if v[1] ~= 'running' or tonumber(v[2]) ~= options.cursor then return { now = tonumber(ms(now)), moved = false, fed = 0 } end
-  local r = { mark = tonumber(v[4]), why = v[5], by = v[6] or nil, lane = v[7], deadline = tonumber(v[8]), run = options.id }
+  if v[1] ~= 'running' or tonumber(v[2]) ~= options.cursor then return { moved = false, fed = 0 } end
+  local terms = { mark = tonumber(v[4]), why = v[5], by = v[6] or nil, lane = v[7], deadline = tonumber(v[8]), run = options.id }
   local cursor, became = options.cursor, { fed = 0, moved = 0, newer = 0, on_hold = 0 }
   local refs = options.count > 0 and redis.call('LRANGE', K.replay_refs .. options.id, cursor, cursor + options.count - 1) or {}
   for _, ref in ipairs(refs) do
-    local what = feed(ref, now, r)
+    local what = feed(ref, now, terms)
     became[what] = became[what] + 1
   end
   redis.call('HSET', R, 'cursor', cursor + #refs, 'stage', options.stage)
@@ -64,5 +59,5 @@ return once(ARGV[1], ARGV[2], function()
   end
   if options.stage == 'rest' and cursor + #refs == tonumber(v[3]) then redis.call('ZREM', K.replays_feeding, options.id) end
   end_if_over(R, options.id, now)
-  return { now = tonumber(ms(now)), moved = true, fed = became.fed, wakeup = became.fed > 0 and notify(now, options.gate) or nil }
+  return { moved = true, fed = became.fed, wakeup = became.fed > 0 and notify(now, options.gate) or nil }
 end)

@@ -8,14 +8,11 @@
 --include _once
 --include _gate
 local LONGEST_QUEUE = 150000  -- ms: nobody waits so long for a slot; it is of before Redis's clock went back
-local options = cjson.decode(ARGV[3])
-
-return once(ARGV[1], ARGV[2], function()
-  local now = clock()
+return once(function(now)
   local slot = math.max(num('look_slot', 0), now)
   if slot - now > math.max(LONGEST_QUEUE, options.patience) then slot = now end
-  if slot - now > options.patience then return { now = tonumber(ms(now)) } end
+  if slot - now > options.patience then return {} end
   put('look_slot', slot + options.gate.look_interval)
   write_gate()
-  return { now = tonumber(ms(now)), wait = slot - now }
+  return { wait = slot - now }
 end)

@@ -14,22 +14,13 @@
 --include _replays
 --include _settle
 --include _audit
-local options = cjson.decode(ARGV[3])
-
-local function restore(ref, now)
-  local v = redis.call('HMGET', record(ref), F.state, F.lane, F.round, F.cause, F.finished_at)
-  if not v[1] then return 'unknown' end
-  if v[1] ~= 'discarded' then return v[1] end
-  if now - number(v[5], now) > options.within then return 'too_late' end
-  note_event(ref, now, 'deletion.restored', { why = options.why, by = options.by }, v[3] or '1')
-  finish(ref, now, 'discarded', v[2], 'dead', v[4] or nil)
+local function restore(ref, r, now)
+  if not r then return 'unknown' end
+  if r[F.state] ~= 'discarded' then return r[F.state] end
+  if now - number(r[F.finished_at], now) > options.within then return 'too_late' end
+  note_event(ref, now, 'deletion.restored', { why = options.why, by = options.by }, r[F.round])
+  finish(ref, r, now, 'dead', r[F.cause])
   return 'dead'
 end
 
-return once(ARGV[1], ARGV[2], function()
-  local now = clock()
-  local results = {}
-  for i = 4, #ARGV do results[#results + 1] = restore(ARGV[i], now) end
-  audit(now, options.act, results, ARGV[4])
-  return { now = tonumber(ms(now)), results = results }
-end)
+return once(function(now) return { results = act_on_each(restore, now) } end)

@@ -9,10 +9,7 @@
 --include _gate
 --include _wakeups
 --include _audit
-local options = cjson.decode(ARGV[3])
-
-return once(ARGV[1], ARGV[2], function()
-  local now = clock()
+return once(function(now)
   local was, records = read_gate().paused and 'paused', {}
   for _, name in ipairs(redis.call('HKEYS', CLOSURES)) do
     local c = closure(name)
@@ -30,6 +27,6 @@ return once(ARGV[1], ARGV[2], function()
     if string.sub(name, 1, 4) == 'bad:' or string.sub(name, 1, 7) == 'trying:' then drop(name) end
   end
   write_gate()
-  audit(now, options.act, { was or 'ok' })
-  return { now = tonumber(ms(now)), was = was, records = records, wakeup = notify(now, options.gate) }
+  audit(now, { [was or 'ok'] = 1 })
+  return { was = was, records = records, wakeup = notify(now, options.gate) }
 end)

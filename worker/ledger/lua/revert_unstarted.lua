@@ -15,48 +15,45 @@
 --include _transition
 --include _replays
 --include _sound_replay
-local options = cjson.decode(ARGV[3])
-
-local function recall(ref, now, R, why)
-  local k = record(ref)
-  sound(ref)
-  local v = redis.call('HMGET', k, F.state, F.lane, F.replay, F.before_replay, F.calls, F.leases_lost, F.cancel_requested, F.round, F.unsent)
-  local waits = v[1] == 'pending' or v[1] == 'held' or v[9]
-  if not waits or v[3] ~= options.id or not v[4] or v[4] == '-' or v[5] or v[6] or v[7] then return end
-  local was, claims = cjson.decode(v[4]), claims_of(ref)
+local function revert(ref, now, R, why)
+  local k, r = record(ref), sound(ref)
+  local waits = r and (r[F.state] == 'pending' or r[F.state] == 'held' or r[F.unsent])
+  if not waits or r[F.replay] ~= options.id or (r[F.before_replay] or '-') == '-' then return end
+  if r[F.calls] or r[F.leases_lost] or r[F.cancel_requested] then return end
+  local was, claims = cjson.decode(r[F.before_replay]), claims_of(ref, r)
   for _, claim in ipairs(claims) do  -- one that was withdrawn meanwhile stays so
-    local before = same_claim(was.claims, claim)
-    if before then claim.lane, claim.due, claim.dl = before.lane, before.due, before.dl end
+    local before = same_claim(was[F.claims], claim)
+    if before then claim.lane, claim.due, claim[F.deadline] = before.lane, before.due, before[F.deadline] end
   end
-  was.claims = nil
-  note_event(ref, now, 'deletion.replay_cancelled', { why = why, run = options.id }, v[8])
+  was[F.claims] = nil
+  note_event(ref, now, 'deletion.replay_cancelled', { why = why, run = options.id }, r[F.round])
   redis.call('ZREM', K.owner_unknown, ref)
-  redis.call('HDEL', k, F.round, unpack(DROPPED_BY_A_NEW_ROUND))
+  redis.call('HDEL', k, F.round, DROPPED_BY_A_NEW_ROUND)
   write_claims(ref, claims)
   local died = was[F.finished_at] or ms(now)
-  transition(ref, v[1], 'dead', v[2], died, was)
+  transition(ref, r, 'dead', died, was)
   joins_group(ref, died)
-  count_outcome(k, 'dead', 1)
+  count_outcome(r, 'dead', 1)
   count('deletion.replay_cancelled')
   redis.call('HINCRBY', R, 'back', 1)
   redis.call('HINCRBY', R, 'open', -1)
-  if v[1] == 'held' then redis.call('HINCRBY', R, 'held', -1) end
+  if r[F.state] == 'held' then redis.call('HINCRBY', R, 'held', -1) end
 end
 
-return once(ARGV[1], ARGV[2], function()
-  local now, R = clock(), replay_key(options.id)
+return once(function(now)
+  local R = replay_key(options.id)
   sound_replay(options.id)
   local v = redis.call('HMGET', R, 'state', 'recalled', 'cursor', 'end_as', 'end_why')
-  if v[1] ~= 'stopping' then return { now = tonumber(ms(now)), state = v[1] or 'unknown' } end
+  if v[1] ~= 'stopping' then return { state = v[1] or 'unknown' } end
   local from, upto = number(v[2], 0), number(v[3], 0)
   local last = math.min(from + options.limit, upto)
   for _, ref in ipairs(last > from and redis.call('LRANGE', K.replay_refs .. options.id, from, last - 1) or {}) do
-    recall(ref, now, R, v[5])
+    revert(ref, now, R, v[5])
   end
   redis.call('HSET', R, 'recalled', last)
-  if last < upto then return { now = tonumber(ms(now)), state = 'stopping' } end
+  if last < upto then return { state = 'stopping' } end
   redis.call('HSET', R, 'state', v[4], 'ended', ms(now))
   redis.call('ZREM', K.replays_feeding, options.id)
   redis.call('DEL', K.replay_refs .. options.id)
-  return { now = tonumber(ms(now)), state = v[4] }
+  return { state = v[4] }
 end)

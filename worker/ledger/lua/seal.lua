@@ -25,13 +25,11 @@ local function sealed_until(book)
   return '0-0'
 end
 
-local options = cjson.decode(ARGV[3])
-
-return once(ARGV[1], ARGV[2], function()
-  local now, book, seals = clock(), K.receipts_chain, K.receipts_seals
-  if sealed_until(book) ~= options.was then return { now = tonumber(ms(now)), sealed = false } end
+return once(function(now)
+  local book, seals = K.receipts_chain, K.receipts_seals
+  if sealed_until(book) ~= options.was then return { sealed = false } end
   redis.call('HSET', book, 'sealed_n', options.n, 'sealed_id', options.id, 'sealed_head', options.head)
   local last = number(redis.call('ZRANGE', seals, -1, -1, 'WITHSCORES')[2] or redis.call('HGET', book, 'archived_n'), 0)
   if options.n - last >= SPARSE then redis.call('ZADD', seals, options.n, options.id .. ' ' .. options.head) end
-  return { now = tonumber(ms(now)), sealed = true }
+  return { sealed = true }
 end)

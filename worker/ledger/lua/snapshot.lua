@@ -7,14 +7,9 @@
 --include _account
 --include _once
 --include _places
-local options = cjson.decode(ARGV[3])
-
-return once(ARGV[1], ARGV[2], function()
-  local elsewhere = not_here(options)
-  if elsewhere then return elsewhere end
-  local now, R = clock(), K.replay .. options.id
-  redis.call('HSETNX', R, 'state', 'planning')
+return once(function(now)
+  redis.call('HSETNX', K.replay .. options.id, 'state', 'planning')
   redis.call('RPUSH', K.replay_refs .. options.id, unpack(ARGV, 4))
   redis.call('ZADD', K.replays_planned, ms(now), options.id)
-  return { now = tonumber(ms(now)), total = redis.call('LLEN', K.replay_refs .. options.id) }
-end)
+  return { total = redis.call('LLEN', K.replay_refs .. options.id) }
+end, not_here)

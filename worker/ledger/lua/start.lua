@@ -9,8 +9,6 @@
 --include _account
 --include _once
 --include _audit
-local options = cjson.decode(ARGV[3])
-
 -- The history stays short: the oldest that have ended go.
 local function forget_old(now)
   local many = redis.call('ZCARD', K.replays) + 1 - options.most
@@ -27,20 +25,19 @@ local function forget_old(now)
   end
 end
 
-return once(ARGV[1], ARGV[2], function()
-  local now, R = clock(), K.replay .. options.id
+return once(function(now)
+  local R, refs = K.replay .. options.id, K.replay_refs .. options.id
   local state = redis.call('HGET', R, 'state')
-  if state ~= 'planning' then return { now = tonumber(ms(now)), state = state or 'unknown' } end
+  if state ~= 'planning' then return { state = state or 'unknown' } end
   if clocks_agree() then forget_old(now) end
   redis.call('ZREM', K.replays_planned, options.id)
   redis.call('HSET', R, 'state', 'running', 'stage', 'canary', 'at', ms(now), 'why', options.why, 'what', options.what,
     'groups', options.groups, 'mark', options.mark, 'lane', options.lane, 'deadline', ms(options.deadline), 'cursor', 0,
-    'fed', 0, 'open', 0, 'total', redis.call('LLEN', K.replay_refs .. options.id))
+    'fed', 0, 'open', 0, 'total', redis.call('LLEN', refs))
   if options.by then redis.call('HSET', R, 'by', options.by) end
   if options.others then redis.call('HSET', R, 'others', options.others) end
   redis.call('ZADD', K.replays, ms(now), options.id)
   redis.call('ZADD', K.replays_feeding, ms(now), options.id)
-  audit(now, options.act, {})
-  redis.call('HINCRBY', K.audit_entry .. options.act.id, 'n:to_replay', redis.call('LLEN', K.replay_refs .. options.id))
-  return { now = tonumber(ms(now)), state = 'running' }
+  audit(now, { to_replay = redis.call('LLEN', refs) })
+  return { state = 'running' }
 end)

@@ -11,10 +11,8 @@
 --include _replays
 --include _sound_replay
 --include _audit
-local options = cjson.decode(ARGV[3])
-
-return once(ARGV[1], ARGV[2], function()
-  local now, R = clock(), replay_key(options.id)
+return once(function(now)
+  local R = replay_key(options.id)
   sound_replay(options.id)
   local was = redis.call('HGET', R, 'state')
   if was == 'running' then
@@ -22,7 +20,7 @@ return once(ARGV[1], ARGV[2], function()
     redis.call('HSET', R, 'end_as', options.cancels and 'cancelled' or 'stopped')
     if options.by then redis.call('HSET', R, 'end_by', options.by) end
     redis.call('ZADD', K.replays_feeding, ms(now), options.id)
-    audit(now, options.act, { 'stopped' })
+    audit(now, { stopped = 1 })
   end
-  return { now = tonumber(ms(now)), was = was or 'unknown' }
+  return { was = was or 'unknown' }
 end)

@@ -34,7 +34,6 @@
 --include _keep_time
 local LEFT_FOR = 500       -- ms: somebody else is called for what this one had to leave, and not at once
 local LONGEST_WAIT = 2000  -- ms that an executor waits for a slot; for a later one somebody is called again
-local options = cjson.decode(ARGV[3])
 local cfg = options.gate
 --include _pick
 
@@ -45,14 +44,16 @@ local function lease(c, now)
   local due = redis.call('ZSCORE', index_of('pending', lane), ref)
   if not number(due) then due = ms(now) end
   local function n(name) return tonumber(r[name] or '0') end
-  local unsent = c.who or c.names or n(F.lookup_count) > 0 or r[F.cancel_requested]
-  transition(ref, 'pending', 'running', lane, now + cfg.lease, { [F.lease_token] = options.token, [F.worker] = options.worker,
+  local unsent = c.owner_lookup or c.names or n(F.lookup_count) > 0 or r[F.cancel_requested]
+  transition(ref, r, 'running', now + cfg.lease, { [F.lease_token] = options.token, [F.worker] = options.worker,
     [F.taken_at] = ms(now), [F.previous_due] = due, [F.unsent] = unsent and '1' or nil })
   return {
-    ref = ref, lane = lane, round = tonumber(r[F.round] or '1'), used = n(F.attempts_used), calls = n(F.calls), lost = n(F.leases_lost),
-    later = n(F.not_deletable_count), refused = n(F.refused_count), look = n(F.lookup_count), unknown = r[F.outcome_unknown] == '1', seen = r[F.seen] == '1', wish = r[F.cancel_requested],
-    user = r[F.app_user], left = tonumber(ms(tonumber(r[F.deadline]) - now)), probe = c.tries, skew = num('skew'), skew_ago = skew_ago(now),
-    who = c.who, policies = c.names, unsent = unsent and true or nil, unseen = n(F.empty_lookup_count),
+    ref = ref, lane = lane, round = tonumber(r[F.round] or '1'), attempts_used = n(F.attempts_used), calls = n(F.calls),
+    not_deletable_count = n(F.not_deletable_count), refused_count = n(F.refused_count), lookup_count = n(F.lookup_count),
+    empty_lookup_count = n(F.empty_lookup_count), outcome_unknown = r[F.outcome_unknown] == '1', seen = r[F.seen] == '1',
+    cancel_requested = r[F.cancel_requested] == 'cancel', app_user = r[F.app_user], probe = c.tries,
+    deadline_left = tonumber(ms(tonumber(r[F.deadline]) - now)), skew = num('skew'), skew_ago = skew_ago(now),
+    owner_lookup = c.owner_lookup, policies = c.names, unsent = unsent and true or nil,
   }
 end
 
@@ -97,20 +98,20 @@ local function choose(now, probe)
   return { more = more, left = left }
 end
 
-return once(ARGV[1], ARGV[2], function()
-  local executor, now = ARGV[1], clock()
+return once(function(now)
+  local executor = ARGV[1]
   redis.call('ZREM', K.waiting_executors, executor)
   keep_time()
   if options.wakeup then heard(now, options.wakeup) end
-  local answer = { now = tonumber(ms(now)) }
+  local answer = {}
   if options.settle then answer.settled = settle(now, options.settle, cfg) end
   if options.tried then
     local t = options.tried
-    tried(now, cfg, t.name, t.project, t.saw, (next_due(now) or math.huge) <= now)
+    tried(now, cfg, t.name, t.project, t.signal, (next_due(now) or math.huge) <= now)
   end
   local verdict, detail, chosen = 'none', nil, {}
   if options.want then verdict, detail = admit(now, cfg, options.key) end
-  if options.book then note_seen(now, options.book) end
+  if options.policy_text then note_seen(now, options.policy_text) end
   if verdict == 'key' or verdict == 'try' then
     if (next_look(now, cfg, options.key) or math.huge) <= now then answer.try = try(detail or 'key', nil, now) end
   elseif (verdict == 'go' or verdict == 'wait') and full(now, cfg) then verdict = 'none' end
@@ -119,7 +120,7 @@ return once(ARGV[1], ARGV[2], function()
     local ahead, nth = reserve(now, cfg)
     if chosen.tries then being_tried(now, cfg, chosen.tries) end
     answer.go = lease(chosen, now)
-    answer.go.ahead, answer.go.nth = ahead, nth
+    answer.go.ahead, answer.go.call_seq = ahead, nth
     -- When a call outlasts a slot, the next slot needs another executor.
     if not chosen.tries and num('call_ms', cfg.interval) * 1.3 > spacing(cfg) then answer.wakeup = notify(now, cfg, options.key) end
   elseif chosen.try then

@@ -8,16 +8,14 @@
 --include _drains
 --include _once
 local STEP, SEALS = 10000, 1000
-local options = cjson.decode(ARGV[3])
-
-return once(ARGV[1], ARGV[2], function()
-  local now, book, seals = clock(), K.receipts_chain, K.receipts_seals
+return once(function(now)
+  local book, seals = K.receipts_chain, K.receipts_seals
   local v = redis.call('HMGET', book, 'archived_id', 'archived_n')
-  if v[1] ~= options.id then return { now = tonumber(ms(now)), trimmed = 0 } end
+  if v[1] ~= options.id then return { trimmed = 0 } end
   local old = math.min(SEALS, redis.call('ZCOUNT', seals, '-inf', number(v[2], 0)))
   if old > 0 then redis.call('ZREMRANGEBYRANK', seals, 0, old - 1) end
   -- whole nodes of the stream first; what is left in the last one is less than one
   local trimmed = redis.call('XTRIM', K.receipts, 'MINID', '~', options.keep, 'LIMIT', STEP)
   if trimmed == 0 then trimmed = redis.call('XTRIM', K.receipts, 'MINID', options.keep) end
-  return { now = tonumber(ms(now)), trimmed = trimmed }
+  return { trimmed = trimmed }
 end)

@@ -33,7 +33,7 @@ class Field(StrEnum):
         return field
 
     # where it stands
-    STATE = "state", "word", "where the deletion stands: the index that it is in", "every transition"
+    STATE = "state", "state", "where the deletion stands: the index that it is in", "every transition"
     LANE = "lane", "user|bulk", "the more urgent lane of its claims", "claims"
     WAITING_FOR = "wait", "word", "what a pending one waits for; none: its turn", "settle, request", (*WAITS, "running")
     CAUSE = "cause", "word", "why it is dead", "settle, rescue, take", (*ENDS, NEW_ROUND)
@@ -50,7 +50,7 @@ class Field(StrEnum):
     POLICY = "pol", "name", "the policy that requested it", "claims"
     POLICY_TEXT = "book", "ms", "since when the policy's text was the text", "claims"
     EXACT_TIME = "moment", "1", "its due time is a moment that was named, not a delay", "claims"
-    CLAIMS = "claims", "JSON", "all claims, where there are several", "claims"
+    CLAIMS = "claims", "claims", "all claims, where there are several", "claims"
 
     # whose it is
     APP_USER = "user", "id", "the app user that a caller named; sent as a header", "request", OVER
@@ -66,7 +66,7 @@ class Field(StrEnum):
     ROUND = "round", "number", "which round it is; none: the first", "new round"
     ATTEMPTS_USED = "used", "number", "attempts of this round's budget that are used up", "settle", (NEW_ROUND,)
     CALLS = "calls", "number", "DELETE calls of this round", "settle", (NEW_ROUND,)
-    STATUS = "status", "number", "HTTP status of the last DELETE", "settle", (NEW_ROUND,)
+    STATUS = "status", "HTTP status", "HTTP status of the last DELETE", "settle", (NEW_ROUND,)
     CODE = "code", "word", "MetaStudio's code in that answer", "settle", (NEW_ROUND,)
     LEASES_LOST = "lost", "number", "leases whose worker was gone", "rescue", (NEW_ROUND,)
     NOT_DELETABLE_COUNT = "later", "number", "times it was in a state that forbids deletion", "settle", (NEW_ROUND,)
@@ -87,10 +87,10 @@ class Field(StrEnum):
     # history
     HISTORY = "log", "lines", "attempts and events of this round", "every move"
     PAST_HISTORY = "past", "lines", "the same of the rounds before", "new round"
-    HISTORY_DROPPED = "cut", "number", "how many lines of those went", "new round"
+    HISTORY_DROPPED = "cut", "count", "how many lines of those went", "new round"
 
     # dead letters
     GROUP = "grp", "name", "the group in which it is dead", "every death", ("pending", *OVER, "discarded")
     DEATH_NUMBER = "dn", "number", "which death of the account it was, so that a plan says which it saw", "every death"
     REPLAY = "rp", "id", "the replay that began its present round", "replay", (NEW_ROUND,)
-    BEFORE_REPLAY = "back", "JSON|-", "what it was before, until the first result; -: it stays", "replay", (NEW_ROUND,)
+    BEFORE_REPLAY = "back", "round|-", "what it was before, until the first result; -: it stays", "replay", (NEW_ROUND,)
