@@ -14,6 +14,7 @@
 --include _sound_replay
 local KEYS_KINDS = KEY_TYPES
 local LONGEST, LONGEST_LEASE = 400 * 86400000, 86400000  -- ms from now: nothing is due, and no lease ends, later than that
+
 local function must_be(kind, name)
   local found = redis.call('TYPE', P .. name).ok
   if found == kind or found == 'none' then return end

@@ -10,6 +10,7 @@
 --include _account
 --include _once
 --include _audit
+
 local function forget_gate()
   for _, name in ipairs(redis.call('HKEYS', K.gate)) do
     if not string.match(name, '^paused') then redis.call('HDEL', K.gate, name) end
