@@ -140,6 +140,18 @@ def test_no_lease_ends_in_a_jump_and_each_is_rescued_when_it_is_over(bench: Benc
     assert bench.ledger.rescue(alive=[], counts=True)[0] == [(Target(PROJECT, "a"), "pending")]
 
 
+def test_a_lease_that_was_taken_while_time_stood_still_lasts_as_long_as_it_was_meant_to(bench: Bench) -> None:
+    """Nobody looked for more than a minute around the step, so the ledger's time is behind until the clocks agree."""
+    bench.request("a")
+    bench.jump(-JUMP)
+    bench.pass_time(61)
+    bench.take()
+    bench.pass_time(20)
+    bench.jump(JUMP)
+    assert bench.ledger.rescue(alive=[], counts=True)[0] == [], "its holder may still call"
+    assert 39 <= first_after(bench, lambda: bench.ledger.rescue(alive=[], counts=True)[0]) <= 62
+
+
 def test_nothing_is_forgotten_in_a_jump(bench: Bench) -> None:
     bench.request("a")
     bench.settle(bench.take())

@@ -34,11 +34,19 @@ local function mend_leases(now)
   end
 end
 
+-- The ledger's time stood still while Redis's clock was wrong, and goes on where it should be. A lease has as much
+-- left as when a worker looked last: its holder counts by a clock of its own.
+local function lengthen_leases(by)
+  local leases = redis.call('ZRANGE', K.running, 0, LEASES - 1, 'WITHSCORES')
+  for i = 1, #leases, 2 do redis.call('ZADD', K.running, ms(tonumber(leases[i + 1]) + by), leases[i]) end
+end
+
 local function keep_time()
   local now = clock()
   local ahead = math.floor(raw_time - now + 0.5)
   if kept_raw and math.abs(raw_time - kept_raw) < OFTEN and kept_ahead == ahead then return end
   redis.call('HSET', CLOCK, 'raw', ms(raw_time), 'ahead', ahead)
+  if agreed and (kept_ahead or 0) ~= 0 and now > seen_time then lengthen_leases(now - seen_time) end
   if not seen_time or now >= seen_time - BACK then return end
   to_check = '1 0'
   redis.call('HSET', CLOCK, 'check', to_check)
