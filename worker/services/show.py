@@ -41,6 +41,7 @@ class Step(StrEnum):
     CANCEL = "cancel"
     RELEASE = "release"
     REQUEST = "request"
+    HOLD = "hold"  # almost any deletion can be put on hold, so no state suggests it
 
 
 _STEPS = {
@@ -51,12 +52,13 @@ _STEPS = {
     State.CANCELLED: (Step.REQUEST,),
 }
 COMMANDS = {
-    Step.REPLAY: "eraser dead replay {job} --reason TICKET",
-    Step.DISCARD: "eraser dead discard {job} --reason TICKET",
-    Step.RESTORE: "eraser dead restore {job} --reason TICKET",
-    Step.CANCEL: "eraser cancel {job} --reason TICKET",
-    Step.RELEASE: "eraser hold remove {job} --reason TICKET",
-    Step.REQUEST: "eraser request {job}",
+    Step.REPLAY: "eraser dead replay",
+    Step.DISCARD: "eraser dead discard",
+    Step.RESTORE: "eraser dead restore",
+    Step.CANCEL: "eraser cancel",
+    Step.RELEASE: "eraser hold remove",
+    Step.REQUEST: "eraser request",
+    Step.HOLD: "eraser hold add",
 }
 _NOT_SHOWN = ("used", "cancel_wanted", "status", "code", "asset_id", "voice_train_job_id", "cut")
 _CLAIM = {"requested_by": "by", "reason": "why", "run": "run", "lane": "lane"}
@@ -140,6 +142,13 @@ def left_out(d: Deletion) -> int:
     return max(mine, default=0) - len(mine)
 
 
+def headline(d: Deletion) -> str:
+    """The state in words."""
+    if d.state is State.PENDING and d.waiting_for is not None:
+        return f"waiting for {labels.WAITS[d.waiting_for]}"
+    return labels.STATES[d.state]
+
+
 def steps(d: Deletion) -> tuple[Step, ...]:
     """The possible actions now, the likeliest first."""
     return _STEPS.get(d.state, ())
@@ -147,9 +156,9 @@ def steps(d: Deletion) -> tuple[Step, ...]:
 
 def next_steps(d: Deletion) -> Iterator[str]:
     """The same as commands."""
-    job = f"{d.ref.name} --project {d.ref.project_id}"
     for step in steps(d):
-        yield COMMANDS[step].format(job=job)
+        reason = "" if step is Step.REQUEST else " --reason TICKET"
+        yield f"{COMMANDS[step]} {d.ref.name} --project {d.ref.project_id}{reason}"
     if d.state is State.HELD:
         yield "eraser hold list"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from worker.config.durations import parse_duration
@@ -66,30 +67,27 @@ def days_left(deadline: float, now: float) -> float:
     return round((deadline - now) / _DAY_MS, 2)
 
 
-def parse_time(text: str, what: str) -> float:
-    """A time in RFC 3339 with its zone. Raises `UsageError` naming `what`."""
+def parse_time(text: str, what: str, also: str = "") -> float:
+    """A time in RFC 3339 with its zone. Raises `UsageError` naming `what`, and `also` what else would do."""
     match = _RFC3339.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"{what}: {_EXPECTED}; found {text[:40]!r}")
+        raise UsageError(f"{what}: {_EXPECTED}; found {text[:40]!r}{also}")
     if match["zone"] is None:
-        raise UsageError(f"{what}: {text.strip()} has no time zone; {_EXPECTED}")
+        raise UsageError(f"{what}: {text.strip()} has no time zone; {_EXPECTED}{also}")
     try:
         return datetime.fromisoformat(text.strip().upper()).astimezone(UTC).timestamp() * 1000
     except (ValueError, OverflowError):  # in UTC it may be in a year that cannot be written, such as 10000
-        raise UsageError(f"{what}: there is no such time; {_EXPECTED}; found {text[:40]!r}") from None
+        raise UsageError(f"{what}: there is no such time; {_EXPECTED}; found {text[:40]!r}{also}") from None
 
 
 def parse_day_or_time(text: str, what: str) -> float:
     """A time, or the end of a day in UTC. Raises `UsageError` naming `what`."""
-    if _DAY.fullmatch(text.strip()):
-        try:
-            return min(datetime.fromisoformat(text.strip()).replace(tzinfo=UTC).timestamp() * 1000 + _DAY_MS, LAST_MS)
-        except ValueError:
-            raise UsageError(f"{what}: there is no such day; expected one such as 2026-11-22; found {text}") from None
+    if not _DAY.fullmatch(text.strip()):
+        return parse_time(text, what, "; or a day such as 2026-11-22")
     try:
-        return parse_time(text, what)
-    except UsageError as error:
-        raise UsageError(f"{error}; or a day such as 2026-11-22") from None
+        return min(datetime.fromisoformat(text.strip()).replace(tzinfo=UTC).timestamp() * 1000 + _DAY_MS, LAST_MS)
+    except ValueError:
+        raise UsageError(f"{what}: there is no such day; expected one such as 2026-11-22; found {text}") from None
 
 
 def parse_since(text: str, what: str, now: float) -> float:
@@ -104,11 +102,16 @@ def parse_past(text: str, what: str, now: float) -> float:
     try:
         return now - parse_duration(text) * 1000
     except UsageError:
-        pass
-    try:
-        return parse_time(text, what)
-    except UsageError as error:
-        raise UsageError(f"{error}; or a duration back from now, such as 24h") from None
+        return parse_time(text, what, "; or a duration back from now, such as 24h")
+
+
+def parse_period(fields: Mapping[str, str | None], now: float, prefix: str = "") -> tuple[float | None, float | None]:
+    """`since` and `until` of these fields, as `parse_past` reads them; None where one is empty."""
+    since, until = fields["since"], fields["until"]
+    return (
+        parse_past(since, f"{prefix}since", now) if since else None,
+        parse_past(until, f"{prefix}until", now) if until else None,
+    )
 
 
 def parse_span(text: str, what: str) -> float:

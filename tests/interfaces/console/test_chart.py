@@ -37,4 +37,4 @@ def test_one_of_a_thousand_can_be_seen_and_nothing_cannot() -> None:
 
 def test_each_minute_is_said_in_words_too() -> None:
     (bar,) = chart(minutes((1204, 12))).bars
-    assert bar.said == "00:00 UTC: 1,204 deleted or gone, 12 died"
+    assert bar.text == "00:00 UTC: 1,204 deleted or gone, 12 died"

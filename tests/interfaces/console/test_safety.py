@@ -164,7 +164,7 @@ def test_cookies_are_strict_and_out_of_reach_of_scripts(console: Console) -> Non
     response = console.post("/gate/default/resume", token=console.token(), **SAID)
     console.client.cookies.clear()
     cookies = response.headers.get_list("set-cookie") + console.get("/").headers.get_list("set-cookie")
-    assert {cookie.partition("=")[0] for cookie in cookies} == {sessions.COOKIE, sessions.WHO, sessions.TOLD}
+    assert {cookie.partition("=")[0] for cookie in cookies} == {sessions.COOKIE, sessions.WHO, sessions.NOTICE}
     for cookie in cookies:
         assert "HttpOnly" in cookie
         assert "SameSite=strict" in cookie

@@ -2,68 +2,87 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from worker import __version__
 from worker.config.api_tokens import LOOKS
-from worker.interfaces.api.openapi_schemas import (
-    DURATION,
-    JOB_ID,
-    MOMENT,
-    NUMBER,
-    OPAQUE,
-    REASON,
-    STATE,
-    TEXT,
-    WHEN,
-    Data,
-    as_json,
-    each,
-    object_of,
-    ref,
-)
 from worker.interfaces.api.request_schema import LONGEST_PERSON, MOST
 from worker.interfaces.web.request_guard import BODY_LIMIT, BODY_S
 from worker.model.ids import ID
-from worker.model.states import Cause, Evidence, Lane, WaitingFor
+from worker.model.states import Cause, Evidence, Lane, State, WaitingFor
 from worker.receipts.receipt import FIELDS, NUMBERS
 
-_WORD, _WHOLE = {"type": "string"}, {"type": "integer"}
+Data = dict[str, Any]
 
+
+def _ref(name: str) -> Data:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(**properties: Data) -> Data:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _each(items: Data, text: str) -> Data:
+    return {"type": "array", "items": items, "description": text}
+
+
+def _content(schema: Data, media_type: str = "application/json") -> Data:
+    return {"content": {media_type: {"schema": schema}}}
+
+
+def _answer(text: str, name: str, **more: Data) -> Data:
+    return {"description": text, **more, **_content(_ref(name))}
+
+
+def _text(description: str, **more: Any) -> Data:
+    return {"type": "string", "description": description, **more}
+
+
+def _flag(description: str) -> Data:
+    return {"type": "boolean", "description": description}
+
+
+_WORD, _TEXT = {"type": "string"}, {"type": ["string", "null"]}
+_WHOLE, _NUMBER = {"type": "integer"}, {"type": ["integer", "null"]}
+_COUNT = {"type": "integer", "minimum": 0}
+_WHEN = {"type": ["string", "null"], "format": "date-time"}
+_STATE = {"type": "string", "enum": [state.value for state in State]}
+_JOB_ID = {"type": "string", "pattern": f"^{ID.pattern}$", "example": "26f06524-4f75-4b3a-a853-b649a21aaf66"}
+_OPAQUE = {"pattern": "^[0-9A-Za-z][0-9A-Za-z._:/#-]{0,63}$"}
+_REASON = {"type": "string", "pattern": "^[0-9A-Za-z][0-9A-Za-z ._:;,/#()-]{0,63}$", "example": "TICKET-4711"}
+_DURATION = {"example": "24h"}
+_MOMENT = {"format": "date-time", "example": "2026-12-01T00:00:00Z"}
 _TARGET: Data = {"kind": {"const": "job"}, "id": _WORD, "job_id": _WORD}
+_CLAIM = {"requested_by": _TEXT, "reason": _TEXT, "run": _TEXT}
 
-_SAID: Data = {
+_TERMS: Data = {
     "lane": {"enum": list(Lane), "description": "`user`: a person waits, goes first (the default for one); `bulk`."},
-    "reason": REASON | {"description": "A ticket number or a few plain words; never personal data."},
-    "on_behalf_of": {
-        "type": "string",
-        "pattern": f"^[0-9A-Za-z][0-9A-Za-z._:/#-]{{0,{LONGEST_PERSON - 1}}}$",
-        "description": "Who asked your service, as an opaque id: recorded as `token name/on_behalf_of`.",
-    },
-    "app_user": OPAQUE | {"description": "Sent as X-App-UserId; erased at the end, never shown."},
-    "run": OPAQUE | {"description": "A name for a batch; `eraser cancel --run` withdraws all of it."},
-    "after": DURATION | {"description": "Earliest start from now, such as 24h."},
-    "at": MOMENT | {"description": "Earliest start. `after` or `at`, not both."},
-    "deadline": DURATION
-    | {"description": "Give up after this long; 30 days unless the server is configured otherwise."},
-    "force": {"type": "boolean", "description": "Even if it is already deleted or gone: opens a new round."},
-    "allow_project": {
-        "type": "boolean",
-        "description": "Also in a project that is not configured here; without it, 404.",
-    },
+    "reason": _REASON | {"description": "A ticket number or a few plain words; never personal data."},
+    "on_behalf_of": _text(
+        "Who asked your service, as an opaque id: recorded as `token name/on_behalf_of`.",
+        pattern=f"^[0-9A-Za-z][0-9A-Za-z._:/#-]{{0,{LONGEST_PERSON - 1}}}$",
+    ),
+    "app_user": _text("Sent as X-App-UserId; erased at the end, never shown.", **_OPAQUE),
+    "run": _text("A name for a batch; `eraser cancel --run` withdraws all of it.", **_OPAQUE),
+    "after": _text("Earliest start from now: a number and s, m, h or d, such as 24h.", **_DURATION),
+    "at": _text("Earliest start. `after` or `at`, not both.", **_MOMENT),
+    "deadline": _text("Give up after this long; 30 days unless the server is configured otherwise.", **_DURATION),
+    "force": _flag("Even if it is already deleted or gone: opens a new round."),
+    "allow_project": _flag("Also in a project that is not configured here; without it, 404."),
 }
 
 
-def _order(name: str, schema: Data) -> Data:
-    properties = {name: schema, **_SAID}
-    never = {"required": ["after", "at"]}
-    return {"type": "object", "required": [name], "properties": properties, "additionalProperties": False, "not": never}
+def _request(name: str, schema: Data) -> Data:
+    never = {"additionalProperties": False, "not": {"required": ["after", "at"]}}
+    return _object(**{name: schema}) | {"properties": {name: schema, **_TERMS}, **never}
 
 
-_CLAIM = {"requested_by": TEXT, "reason": TEXT, "run": TEXT}
 # Additional fields of a problem with this status.
 _MORE: dict[int, Data] = {
     409: {"result": _WORD, "rule": _WORD},
-    422: {"results": {"type": "array", "items": {"$ref": "#/components/schemas/Result"}}},
-    503: {"recorded": {"type": "integer", "minimum": 0}},
+    422: {"results": {"type": "array", "items": _ref("Result")}},
+    503: {"recorded": _COUNT},
 }
 _WRONG: dict[int, tuple[str, str]] = {
     400: ("NotJson", "The body is not a JSON object in UTF-8, or it has two lengths."),
@@ -97,121 +116,110 @@ def _problem(status: int, text: str) -> Data:
     if status in (409, 503):  # 409: if the same request is in progress
         seconds = {"type": "string", "pattern": "^[0-9]+$"}
         headers = {"Retry-After": {"description": "Seconds.", "required": status == 503, "schema": seconds}}
-    schema = ref("Problem") | ({"properties": _MORE[status]} if status in _MORE else {})
-    content = {"application/problem+json": {"schema": schema}}
-    return {"description": text, "content": content} | ({"headers": headers} if headers else {})
+    schema = _ref("Problem") | ({"properties": _MORE[status]} if status in _MORE else {})
+    answer = {"description": text, **_content(schema, "application/problem+json")}
+    return answer | ({"headers": headers} if headers else {})
 
 
 _SCHEMAS: Data = {
-    "One": _order("job_id", JOB_ID),
-    "Many": _order(
+    "One": _request("job_id", _JOB_ID),
+    "Many": _request(
         "job_ids",
-        {
-            "type": "array",
-            "minItems": 1,
-            "maxItems": MOST,
-            "items": _WORD,
-            "description": f"Each must match {ID.pattern}; an invalid id is reported, the others are accepted.",
-        },
+        _each(_WORD, f"Each must match {ID.pattern}; an invalid id is reported, the others are accepted.")
+        | {"minItems": 1, "maxItems": MOST},
     ),
-    "Recorded": object_of(
+    "Recorded": _object(
         accepted={"type": "integer", "minimum": 1},
-        rejected={"type": "integer", "minimum": 0},
-        results=each(ref("Result"), "One for each id, in the order of the request."),
+        rejected=_COUNT,
+        results=_each(_ref("Result"), "One for each id, in the order of the request."),
     ),
-    "Result": object_of(
+    "Result": _object(
         **_TARGET,
-        state={"anyOf": [STATE, {"type": "null"}]},
+        state={"anyOf": [_STATE, {"type": "null"}]},
         accepted={"type": "boolean"},
-        deduplicated={"type": "boolean", "description": "It merged with earlier requests."},
-        error=TEXT,
+        deduplicated=_flag("It merged with earlier requests."),
+        error=_TEXT,
     ),
-    "Deletion": object_of(
-        project_id=_WORD,
-        **_TARGET,
-        state=STATE,
+    "Deletion": _object(
+        **dict.fromkeys(("project_id", "account"), _WORD)
+        | dict.fromkeys(("reason", "requested_by", "run", "replay"), _TEXT)
+        | dict.fromkeys(("requested_at", "due_at", "deadline_at", "finished_at"), _WHEN)
+        | _TARGET,
+        state=_STATE,
         waiting_for={"enum": [*WaitingFor, None]},
-        cause={"anyOf": [{"enum": list(Cause)}, TEXT]},
+        cause={"anyOf": [{"enum": list(Cause)}, _TEXT]},
         evidence={"enum": [*Evidence, None]},
         lane={"enum": list(Lane)},
-        reason=TEXT,
-        requested_by=TEXT,
-        requested_at=WHEN,
-        due_at=WHEN,
-        deadline_at=WHEN,
-        finished_at=WHEN,
         round=_WHOLE,
-        attempts=each(ref("Attempt"), "Every DELETE call and its answer; at most the first 3 and the last 20."),
-        account=_WORD,
-        run=TEXT,
-        replay=TEXT,
-        may_be_deleted={"type": "boolean", "description": "A call had no clear answer."},
-        claims=each(object_of(**_CLAIM, lane=TEXT, requested_at=WHEN), "Who else requested it."),
-        events=each(object_of(at=WHEN, event=_WORD), "Other events; each has its own fields."),
-        related=object_of(asset_id=TEXT, voice_train_job_id=TEXT, checked={"const": False}),
+        attempts=_each(_ref("Attempt"), "Every DELETE call and its answer; at most the first 3 and the last 20."),
+        may_be_deleted=_flag("A call had no clear answer."),
+        claims=_each(_object(**_CLAIM, lane=_TEXT, requested_at=_WHEN), "Who else requested it."),
+        events=_each(_object(at=_WHEN, event=_WORD), "Other events; each has its own fields."),
+        related=_object(asset_id=_TEXT, voice_train_job_id=_TEXT, checked={"const": False}),
     ),
-    "Attempt": object_of(
-        n=_WHOLE,
-        round=_WHOLE,
-        at=WHEN,
-        status=NUMBER,
-        code=TEXT,
-        message=TEXT,
-        request_id=TEXT | {"description": "MetaStudio's X-Request-Id, for their support."},
+    "Attempt": _object(
+        **dict.fromkeys(("n", "round"), _WHOLE) | dict.fromkeys(("code", "message", "outcome"), _TEXT),
+        at=_WHEN,
+        status=_NUMBER,
+        request_id=_TEXT | {"description": "MetaStudio's X-Request-Id, for their support."},
         ms={"type": ["number", "null"]},
-        outcome=TEXT,
     ),
-    "Withdrawn": object_of(
+    "Withdrawn": _object(
         project_id=_WORD,
         **_TARGET,
         result={"enum": ["cancelled", "claim_removed", "discarded", "in_flight", "may_be_deleted", "not_claimed"]},
-        done={"type": "boolean", "description": "Nothing will be sent for it."},
+        done=_flag("Nothing will be sent for it."),
         detail=_WORD,
     ),
-    "Settled": object_of(
-        items=each(ref("Receipt"), "Oldest first."),
-        cursor={"type": "string", "description": "Where to continue; it stays valid at the end."},
-        more={"type": "boolean", "description": "Whether there are more."},
+    "Settled": _object(
+        items=_each(_ref("Receipt"), "Oldest first."),
+        cursor=_text("Where to continue; it stays valid at the end."),
+        more=_flag("Whether there are more."),
     ),
-    "Receipt": object_of(
-        **dict.fromkeys(FIELDS, TEXT)
+    "Receipt": _object(
+        **dict.fromkeys(FIELDS, _TEXT)
         | dict.fromkeys(NUMBERS, _WHOLE)
         | dict.fromkeys(("account", "project_id", *_TARGET), _WORD)
+        | dict.fromkeys(("requested_at", "finished_at"), _WHEN)
         | {
-            "state": STATE,
-            "requested_at": WHEN,
-            "finished_at": WHEN,
-            "claims": each(object_of(**_CLAIM, policy=TEXT), "Who else had requested it."),
-            "attempts": {"type": "integer", "description": "DELETE calls in this round."},
-            "status": NUMBER | {"description": "Of the last DELETE, like code and request_id."},
+            "state": _STATE,
+            "claims": _each(_object(**_CLAIM, policy=_TEXT), "Who else had requested it."),
+            "attempts": _WHOLE | {"description": "DELETE calls in this round."},
+            "status": _NUMBER | {"description": "Of the last DELETE, like code and request_id."},
         }
     ),
-    "Problem": object_of(
-        type={"type": "string", "description": "urn:avatar-eraser:NAME, for programs."},
+    "Problem": _object(
+        type=_text("urn:avatar-eraser:NAME, for programs."),
         title=_WORD,
         status=_WHOLE,
-        detail={"type": "string", "description": "For people: what is wrong and what to do."},
+        detail=_text("For people: what is wrong and what to do."),
     ),
 }
 
-_PROJECT = {"name": "project_id", "in": "path", "required": True, "schema": JOB_ID | {"example": "0605768a2c80"}}
-_JOB = {"name": "job_id", "in": "path", "required": True, "schema": JOB_ID}
-_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
-    "description": "The same key with the same body has the first answer again for 24 hours, with another body 422.",
-}
-_CURSOR = {
-    "name": "settled_since",
-    "in": "query",
-    "schema": _WORD,
-    "description": "The cursor of the last answer. Without it: from the oldest receipt kept.",
-}
-_LIMIT = {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}}
-_WHY = {"name": "reason", "in": "query", "required": True, "schema": REASON}
+
+def _parameter(name: str, where: str, schema: Data, *, required: bool = False, text: str | None = None) -> Data:
+    made = {"name": name, "in": where, "schema": schema, "required": required}
+    return made | ({"description": text} if text else {})
+
+
+_PROJECT = _parameter("project_id", "path", _JOB_ID | {"example": "0605768a2c80"}, required=True)
+_KEY = _parameter(
+    "Idempotency-Key",
+    "header",
+    {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
+    text="The same key with the same body has the first answer again for 24 hours, with another body 422.",
+)
+_CURSOR = _parameter(
+    "settled_since", "query", _WORD, text="The cursor of the last answer. Without it: from the oldest receipt kept."
+)
+_LIMIT = _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100})
 
 _ALL = (400, 401, 403, 404, 413, 421, 422, 503)
+
+_ONCE: Data = {
+    "Location": {"description": "Of the one.", "schema": _WORD},
+    "Idempotency-Replayed": {"description": "`true`: the first answer again.", "schema": _TEXT},
+}
 
 _PATHS: Data = {
     "/api/projects/{project_id}/deletions": {
@@ -223,41 +231,31 @@ _PATHS: Data = {
             "An invalid id is reported in `results`; if all are invalid, 422 and nothing is recorded. "
             "After a 503 or a lost answer some may be recorded: send the same request again.",
             "parameters": [_KEY],
-            "requestBody": {"required": True, **as_json({"oneOf": [ref("One"), ref("Many")]})},
-            "responses": {
-                "202": {
-                    "description": "Recorded.",
-                    "headers": {
-                        "Location": {"description": "Of the one.", "schema": _WORD},
-                        "Idempotency-Replayed": {"description": "`true`: the first answer again.", "schema": TEXT},
-                    },
-                    **as_json(ref("Recorded")),
-                },
-                **_wrong(408, 409, 415, *_ALL),
-            },
+            "requestBody": {"required": True, **_content({"oneOf": [_ref("One"), _ref("Many")]})},
+            "responses": {"202": _answer("Recorded.", "Recorded", headers=_ONCE), **_wrong(408, 409, 415, *_ALL)},
         },
         "get": {
             "operationId": "settledDeletions",
             "summary": "What has finished since a cursor, oldest first. Scope `read`.",
             "description": "Finished: deleted, gone, cancelled or discarded. A dead letter waits for an operator.",
             "parameters": [_CURSOR, _LIMIT],
-            "responses": {"200": {"description": "Receipts.", **as_json(ref("Settled"))}, **_wrong(410, *_ALL)},
+            "responses": {"200": _answer("Receipts.", "Settled"), **_wrong(410, *_ALL)},
         },
     },
     "/api/projects/{project_id}/deletions/{job_id}": {
-        "parameters": [_PROJECT, _JOB],
+        "parameters": [_PROJECT, _parameter("job_id", "path", _JOB_ID, required=True)],
         "get": {
             "operationId": "deletion",
             "summary": "One deletion with every call that was made. Scope `read`.",
-            "responses": {"200": {"description": "The current state.", **as_json(ref("Deletion"))}, **_wrong(*_ALL)},
+            "responses": {"200": _answer("The current state.", "Deletion"), **_wrong(*_ALL)},
         },
         "delete": {
             "operationId": "cancelDeletion",
             "summary": "Withdraw a request for a deletion. Scope `operate`.",
-            "parameters": [_WHY],
+            "parameters": [_parameter("reason", "query", _REASON, required=True)],
             "responses": {
-                "200": {"description": "Nothing will be sent for it.", **as_json(ref("Withdrawn"))},
-                "202": {"description": "Recorded; a call in progress decides.", **as_json(ref("Withdrawn"))},
+                "200": _answer("Nothing will be sent for it.", "Withdrawn"),
+                "202": _answer("Recorded; a call in progress decides.", "Withdrawn"),
                 **_wrong(409, *_ALL),
             },
         },

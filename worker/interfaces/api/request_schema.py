@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from worker.config.tables import nearest
@@ -19,20 +19,6 @@ from worker.services.request import RENAMED
 from worker.services.times import parse_span, parse_time
 
 MOST = 1000  # job ids in one request
-_TYPES: Mapping[str, type] = {
-    "job_id": str,
-    "job_ids": list,
-    "lane": str,
-    "reason": str,
-    "on_behalf_of": str,
-    "app_user": str,
-    "run": str,
-    "after": str,
-    "at": str,
-    "deadline": str,
-    "force": bool,
-    "allow_project": bool,
-}
 _DURATION = "a duration: a number and s, m, h or d, such as 24h"
 _TIMES = {
     "after": (parse_span, _DURATION),
@@ -61,6 +47,10 @@ class RequestBody:
     def by(self, token: str) -> str:
         """The requester: the token's name, and on whose behalf if given."""
         return f"{token}/{self.on_behalf_of}" if self.on_behalf_of else token
+
+
+_TERMS = {term.name: bool if term.default is False else str for term in fields(RequestBody)[1:]}
+_TYPES: Mapping[str, type] = {"job_id": str, "job_ids": list, **_TERMS}
 
 
 def parse(raw: bytes) -> dict[str, Any]:

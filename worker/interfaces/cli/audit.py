@@ -8,17 +8,15 @@ from typing import Any
 import click
 from rich.text import Text
 
-from worker.config.tables import nearest
-from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import json_line, json_option, say, table
 from worker.ledger.audit import AuditEntry
 from worker.ledger.audit_actions import ActionName
-from worker.model.errors import UsageError
-from worker.services import audit as told
+from worker.services import audit as actions
 from worker.services.labels import count, plain
-from worker.services.times import absolute, parse_past, relative
+from worker.services.pause import check_account
+from worker.services.times import absolute, parse_period, relative
 
 ROWS = 50  # of a table for people; json has all
 
@@ -31,7 +29,7 @@ ROWS = 50  # of a table for people; json has all
 @click.option("--account", metavar="A", help="Only this account.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most N. [table: {ROWS}, else all]")
 @json_option
-def audit(since: str | None, until: str | None, limit: int | None, as_json: bool, **fields: Any) -> None:
+def audit(limit: int | None, as_json: bool, **fields: Any) -> None:
     """What operators did, newest first: who, when, what and why. Kept as long as the records, ERASER_RECORD_TTL.
 
     One line for each action and account. Refusals and dry runs are not logged.
@@ -41,39 +39,33 @@ def audit(since: str | None, until: str | None, limit: int | None, as_json: bool
     eraser audit --act cap.lifted --by ops-7
     """
     app = startup.load()
-    _check_account(app, fields["account"])
+    if fields["account"]:
+        check_account(fields["account"], app.known_accounts())
     startup.enter(app)
     now = app.redis_ms()
-    wanted = told.AuditFilter(
-        since=parse_past(since, "--since", now) if since else None,
-        until=parse_past(until, "--until", now) if until else None,
-        **fields,
-    )
-    found = told.entries(app, wanted)
+    since, until = parse_period(fields, now, "--")
+    wanted = actions.AuditFilter(**fields | {"since": since, "until": until})
+    found = actions.entries(app, wanted)
     if as_json:
         for entry in islice(found, limit):
-            json_line(told.as_json(entry))
+            json_line(actions.as_json(entry))
         return
     rows = list(islice(found, (limit or ROWS) + 1))
     shown = rows[: limit or ROWS]
     if not shown:
-        say(_nothing(filtered=wanted != told.AuditFilter()))
+        say(_nothing(filtered=wanted != actions.AuditFilter()))
         return
-    _tell(shown, now, several=len(app.settings.accounts) > 1)
+    several = ["ACCOUNT"] if len(app.settings.accounts) > 1 else []
+    table(["TIME", "WHO", *several, "ACT", "WHAT, AND WHY"], [_row(entry, now, bool(several)) for entry in shown])
     say()
     more = f", and more before: --limit {10 * len(shown)}, or --json for all" if len(rows) > len(shown) else ""
     say(f"{count(len(shown), 'act')}{more}.")
 
 
-def _tell(shown: list[AuditEntry], now: float, *, several: bool) -> None:
-    columns = ["TIME", "WHO", *(["ACCOUNT"] if several else []), "ACT", "WHAT, AND WHY"]
-    table(columns, [_row(entry, now, several) for entry in shown])
-
-
 def _row(entry: AuditEntry, now: float, several: bool) -> tuple[object, ...]:
     where = [entry.account] if several else []
     time = _two_lines(absolute(entry.at), relative(entry.at, now))
-    return time, entry.by, *where, entry.action, _two_lines(told.what(entry), entry.reason or "no reason given")
+    return (time, entry.by, *where, entry.action, _two_lines(actions.what(entry), entry.reason or "no reason given"))
 
 
 def _two_lines(first: str, second: str) -> Text:
@@ -85,11 +77,3 @@ def _nothing(*, filtered: bool) -> str:
     if filtered:
         return "No action matches these filters; eraser audit shows them all."
     return "No actions yet: no replay, discard, restore, hold, pause or cancel, and no cap was lifted."
-
-
-def _check_account(app: AppContext, account: str | None) -> None:
-    known = app.known_accounts()
-    if account is not None and account not in known:
-        raise UsageError(
-            f"there is no account {account[:40]!r}{nearest(account, known)}; there are: {', '.join(known)}"
-        )

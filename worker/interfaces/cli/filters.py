@@ -10,7 +10,7 @@ import click
 from worker.execution.app_context import AppContext
 from worker.model.states import Cause, Lane
 from worker.services.dead_letters import DeadLetterFilter
-from worker.services.times import parse_past
+from worker.services.times import parse_period
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,6 +35,5 @@ def filter_options(command: F) -> F:
 
 def filter_of(app: AppContext, fields: dict[str, Any]) -> DeadLetterFilter:
     """The filter from the options. Raises `UsageError` for an invalid time."""
-    now = app.redis_ms()
-    since, until = (parse_past(fields[name], f"--{name}", now) if fields[name] else None for name in ("since", "until"))
+    since, until = parse_period(fields, app.redis_ms(), "--")
     return DeadLetterFilter(**{name: fields[name] or None for name in _NAMES}, since=since, until=until)

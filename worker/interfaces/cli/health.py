@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import NoReturn
 
 import click
 
@@ -31,38 +30,33 @@ def health(beat: bool, as_json: bool) -> None:
     eraser health
     eraser health --beat
     """
+    kind, processes = (beats.BEAT, "beats") if beat else (beats.WORKER, "workers")
     settings = Settings.load(os.environ)
+    silent, living, away = dict(beats.stale(kind, now=time.time())), beats.living(kind), _redis_away(settings)
+    healthy = (bool(living) or not beat) and (not silent or away is not None)
+    if as_json:
+        found = [{"pid": pid, "silent_s": silent.get(pid)} for pid in living]
+        json_line({"healthy": healthy, "redis": away or "answers", processes: found})
+    else:
+        click.echo(_in_words(silent, len(living), away, beat=beat))
+    sys.exit(0 if healthy else 1)
+
+
+def _in_words(silent: dict[int, float], living: int, away: str | None, *, beat: bool) -> str:
+    if beat and not living:
+        return "failing: no beat of this user runs on this machine; start it: celery -A worker beat"
+    if away is not None:
+        return f"ok: Redis is unreachable, which a restart would not fix ({away})"
+    if silent:
+        verb = "" if beat else "took nothing "
+        which = ", ".join(f"process {pid} {verb}for {age:.0f} s" for pid, age in silent.items())
+        return f"failing: {f'beat does not tick ({which})' if beat else which}, while Redis answers; restart it"
     if beat:
-        _beat(settings, as_json=as_json)
-    stale = beats.stale(now=time.time())
-    living = beats.living()
-    away = _redis_away(settings)
-    ill = bool(stale) and away is None
-    if as_json:
-        workers = [{"pid": pid, "silent_s": dict(stale).get(pid)} for pid in living]
-        json_line({"healthy": not ill, "redis": away or "answers", "workers": workers})
-    else:
-        click.echo(_say(stale, living, away))
-    sys.exit(1 if ill else 0)
-
-
-def _beat(settings: Settings, *, as_json: bool) -> NoReturn:
-    silent = dict(beats.stale(beats.BEAT, now=time.time()))
-    living, away = beats.living(beats.BEAT), _redis_away(settings)
-    ill = not living or (bool(silent) and away is None)
-    if as_json:
-        messages = [{"pid": pid, "silent_s": silent.get(pid)} for pid in living]
-        json_line({"healthy": not ill, "redis": away or "answers", "beats": messages})
-    elif not living:
-        click.echo("failing: no beat of this user runs on this machine; start it: celery -A worker beat")
-    elif ill:
-        told_of = ", ".join(f"process {pid} for {age:.0f} s" for pid, age in silent.items())
-        click.echo(f"failing: beat does not tick ({told_of}), while Redis answers; restart it")
-    else:
-        click.echo(
-            "ok: beat ticks" if away is None else f"ok: Redis is unreachable, which a restart would not fix ({away})"
-        )
-    sys.exit(1 if ill else 0)
+        return "ok: beat ticks"
+    if not living:
+        return "ok: Redis answers, and no worker of this user runs on this machine"
+    workers = "the worker of this machine takes" if living == 1 else f"the {living} workers of this machine take"
+    return f"ok: Redis answers, and {workers} work"
 
 
 def _redis_away(settings: Settings) -> str | None:
@@ -74,17 +68,3 @@ def _redis_away(settings: Settings) -> str | None:
     except Unreachable as error:
         return str(error)
     return None
-
-
-def _say(stale: list[tuple[int, float]], living: list[int], away: str | None) -> str:
-    silent = ", ".join(f"process {pid} took nothing for {age:.0f} s" for pid, age in stale)
-    if away is not None:
-        return f"ok: Redis is unreachable, which a restart would not fix ({away})"
-    if stale:
-        return f"failing: {silent}, while Redis answers; restart it"
-    if not living:
-        return "ok: Redis answers, and no worker of this user runs on this machine"
-    workers = (
-        "the worker of this machine takes" if len(living) == 1 else f"the {len(living)} workers of this machine take"
-    )
-    return f"ok: Redis answers, and {workers} work"

@@ -14,68 +14,51 @@ LINE_EVERY_S = 10.0
 
 
 @contextmanager
-def progress(verb: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields a function to call with the number of finished items."""
-    if sys.stderr.isatty() and (total >= FROM or verb == "ended"):
-        with _bar(verb, total) as advance:
-            yield advance
-    else:
-        yield _lines(verb, total)
-
-
-@contextmanager
-def counting(verb: str) -> Iterator[Callable[[int, int | None], None]]:
-    """For a total that becomes known on the way: yields a function to call with the number done and the total."""
-    if not sys.stderr.isatty():
-        told = time.monotonic()
-
-        def line(done: int, of: int | None) -> None:
-            nonlocal told
-            if time.monotonic() - told >= LINE_EVERY_S:
-                told = time.monotonic()
-                click.echo(f"{verb}: {done:,}" + (f" of {of:,}" if of else ""), err=True)
-
-        yield line
+def counting(verb: str, total: int | None = None) -> Iterator[Callable[[int, int | None], None]]:
+    """Yields a function to call with the number of finished items, and the total, which may become known on the way."""
+    if sys.stderr.isatty() and (total is None or total >= FROM or verb == "ended"):
+        with _bar(verb, total) as show:
+            yield show
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    shown = time.monotonic()
 
-    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
-        task = bar.add_task(verb, total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=max(done, of) if of else None)
+    def line(done: int, of: int | None) -> None:
+        nonlocal shown
+        if time.monotonic() - shown >= LINE_EVERY_S:
+            shown = time.monotonic()
+            click.echo(f"{verb}: {done:,}" + (f" of {of:,}" if of else ""), err=True)
+
+    yield line
 
 
 @contextmanager
-def _bar(verb: str, total: int) -> Iterator[Callable[[int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(file=sys.stderr)
-    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(verb, total=total)
-        waiting, shown = 0, time.monotonic()
+def progress(verb: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yields a function to call with the number of items that finished since the last call."""
+    done = 0
+    with counting(verb, total) as show:
 
         def advance(number: int) -> None:
-            nonlocal waiting, shown
-            waiting += number
-            if time.monotonic() - shown > 0.1:
-                bar.advance(task, waiting)
-                waiting, shown = 0, time.monotonic()
+            nonlocal done
+            done += number
+            show(done, total)
 
         yield advance
-        bar.advance(task, waiting)
 
 
-def _lines(verb: str, total: int) -> Callable[[int], None]:
-    done, told = 0, time.monotonic()
+@contextmanager
+def _bar(verb: str, total: int | None) -> Iterator[Callable[[int, int | None], None]]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    def advance(number: int) -> None:
-        nonlocal done, told
-        done += number
-        if time.monotonic() - told >= LINE_EVERY_S:
-            told = time.monotonic()
-            click.echo(f"{verb}: {done:,} of {total:,}", err=True)
-
-    return advance
+    time_column = TimeRemainingColumn() if total is None else TimeElapsedColumn()
+    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), time_column)
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
+        task = bar.add_task(verb, total=total)
+        yield lambda done, of: bar.update(task, completed=done, total=max(done, of) if of else None)

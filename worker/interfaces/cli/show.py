@@ -32,7 +32,10 @@ def show(job_id: str, project: str | None, as_json: bool) -> None:
     if as_json:
         json_line(shown.as_json(deletion))
         return
-    say(f"{deletion.ref.name}  {_headline(deletion)}", style=STYLES.get(deletion.state.value, "bold"))
+    say(
+        f"{deletion.ref.name}  {deletion.state}: {shown.headline(deletion)}",
+        style=STYLES.get(deletion.state.value, "bold"),
+    )
     if hold := shown.hold_of(app, deletion):
         until = f", until {absolute(hold.until)}" if hold.until else ""
         say(f"on hold    {when(hold.since, now)} by {hold.by}: {hold.reason}{until}")
@@ -40,12 +43,6 @@ def show(job_id: str, project: str | None, as_json: bool) -> None:
     _timeline(deletion, now)
     for number, command in enumerate(shown.next_steps(deletion)):
         say(f"{'Next:' if number == 0 else '  or:'} {command}")
-
-
-def _headline(d: Deletion) -> str:
-    if d.state is State.PENDING and d.waiting_for is not None:
-        return f"pending: waiting for {labels.WAITS[d.waiting_for]}"
-    return f"{d.state.value}: {labels.STATES[d.state]}"
 
 
 def _facts(d: Deletion, now: float, *, attempts: int) -> Iterator[tuple[str, object]]:

@@ -8,7 +8,7 @@ from worker.interfaces.console.request_context import Page, RequestContext, View
 from worker.ledger.audit_actions import ActionName
 from worker.model.errors import UsageError
 from worker.services import audit
-from worker.services.times import parse_past
+from worker.services.times import parse_period
 
 ROWS = 50
 FILTERS = ("since", "until", "act", "by")
@@ -16,7 +16,7 @@ FILTERS = ("since", "until", "act", "by")
 
 def show(context: RequestContext) -> Page:
     now = context.app.redis_ms()
-    fields = {name: context.asked(name) for name in FILTERS}
+    fields = {name: context.query(name) for name in FILTERS}
     options: dict[str, object] = {
         "fields": fields,
         "now": now,
@@ -35,12 +35,8 @@ def show(context: RequestContext) -> Page:
 def _wanted(fields: dict[str, str], now: float) -> audit.AuditFilter:
     if fields["act"] and fields["act"] not in tuple(ActionName):
         raise UsageError(f"act: expected one of {', '.join(ActionName)}; found {fields['act'][:40]!r}")
-    return audit.AuditFilter(
-        since=parse_past(fields["since"], "since", now) if fields["since"] else None,
-        until=parse_past(fields["until"], "until", now) if fields["until"] else None,
-        action=fields["act"] or None,
-        by=fields["by"] or None,
-    )
+    since, until = parse_period(fields, now)
+    return audit.AuditFilter(since=since, until=until, action=fields["act"] or None, by=fields["by"] or None)
 
 
 VIEWS = (View("/audit", show),)

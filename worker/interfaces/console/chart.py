@@ -14,13 +14,13 @@ WIDTH, HEIGHT, GAP = 720, 120, 2
 class Bar:
     """One minute: deleted or gone below, died on top. In units of the chart."""
 
+    text: str
     x: float
     width: float
     well_y: float
     well: float
     dead_y: float
     dead: float
-    said: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +39,9 @@ def chart(minutes: Sequence[Minute]) -> Chart:
     for number, minute in enumerate(minutes):
         well, dead = _height(minute.well, top), _height(minute.dead, top)
         well = min(well, HEIGHT - dead)
+        shape = (number * step + GAP / 2, step - GAP, HEIGHT - well, well, HEIGHT - well - dead, dead)
         text = f"{minute.label} UTC: {minute.well:,} deleted or gone, {minute.dead:,} died"
-        bars.append(
-            Bar(
-                round(number * step + GAP / 2, 2),
-                round(step - GAP, 2),
-                round(HEIGHT - well, 2),
-                round(well, 2),
-                round(HEIGHT - well - dead, 2),
-                round(dead, 2),
-                text,
-            )
-        )
+        bars.append(Bar(text, *(round(size, 2) for size in shape)))
     return Chart(tuple(bars), top)
 
 

@@ -24,7 +24,7 @@ def show(context: RequestContext) -> Page:
 
 def show_group(context: RequestContext) -> Page:
     group = _group(context)
-    page = listing.page(context.app, Wanted(State.DEAD, group=group.group), context.asked("from"))
+    page = listing.page(context.app, Wanted(State.DEAD, group=group.group), context.query("from"))
     return Page(
         "group.html",
         {"group": group, "remedy": labels.remedy(group.cause), "page": page, "now": context.app.redis_ms()},

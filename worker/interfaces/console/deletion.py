@@ -19,7 +19,6 @@ from worker.services.show import Step, UnknownJob
 from worker.services.wait import WELL
 
 PATH = "/deletions/{project}/{job}"
-HOLD = "hold"  # not among the steps, because almost any deletion can be put on hold
 # by action: the title of its dialog, the button, and what will happen
 DIALOGS = {
     Step.REPLAY: (
@@ -36,7 +35,7 @@ DIALOGS = {
     ),
     Step.RELEASE: ("Remove the hold of {}", "Remove the hold", "Its deletion continues, with the time it had left."),
     Step.REQUEST: ("Request {} again", "Request the deletion", "It is requested again, in the user lane."),
-    HOLD: (
+    Step.HOLD: (
         "Hold {}",
         "Put on hold",
         "Nothing is sent for this job, whoever requests it, until the hold is removed or ends.",
@@ -46,16 +45,15 @@ DIALOGS = {
 
 def show(context: RequestContext) -> Page:
     deletion, now = _found(context)
-    steps: list[str] = list(shown.steps(deletion))
-    if deletion.state not in (*WELL, State.HELD, State.RUNNING):
-        steps.append(HOLD)
+    may_hold = deletion.state not in (*WELL, State.HELD, State.RUNNING)
+    steps = [*shown.steps(deletion), *([Step.HOLD] if may_hold else [])]
     attempts = len(context.app.settings.retry_schedule) + 1
     return Page(
         "one.html",
         {
             "d": deletion,
             "now": now,
-            "headline": headline(deletion),
+            "headline": shown.headline(deletion),
             "hold": shown.hold_of(context.app, deletion),
             "moments": shown.timeline(deletion),
             "left_out": shown.left_out(deletion),
@@ -72,32 +70,25 @@ def _label(title: str) -> str:
     return " ".join(title.removesuffix(" of {}").format("").split()) + "…"
 
 
-def headline(d: Deletion) -> str:
-    """The state in words."""
-    if d.state is State.PENDING and d.waiting_for is not None:
-        return f"waiting for {labels.WAITS[d.waiting_for]}"
-    return labels.STATES[d.state]
-
-
 def _dialog(context: RequestContext) -> Dialog:
     """The dialog of the address. Raises `UnknownJob` for an unknown action."""
     deletion, _ = _found(context)
-    project, job, step = deletion.ref.project_id, deletion.ref.name, context.request.path_params["act"]
-    if step not in DIALOGS:
+    project, job, name = deletion.ref.project_id, deletion.ref.name, context.request.path_params["act"]
+    if name not in tuple(Step):
         raise UnknownJob("unknown action for a deletion")
+    step = Step(name)
     title, button, says = DIALOGS[step]
 
     def do(approval: Approval) -> str:
         message = _done(context, step, project, job, approval)
         return message[:1].upper() + message[1:] + ("" if message.endswith(".") else ".")
 
-    command = "eraser hold add {job}" if step == HOLD else shown.COMMANDS[Step(step)].removesuffix(" --reason TICKET")
-    command = command.format(job=f"{job} --project {project}")
-    back, dangerous = f"/deletions/{project}/{job}", step == Step.DISCARD
-    return Dialog(title.format(job), [says], button, back, do, dangerous=dangerous, command=command, until=step == HOLD)
+    command, dangerous = f"{shown.COMMANDS[step]} {job} --project {project}", step is Step.DISCARD
+    back, until = f"/deletions/{project}/{job}", step is Step.HOLD
+    return Dialog(title.format(job), [says], button, back, do, dangerous=dangerous, command=command, until=until)
 
 
-def _done(context: RequestContext, step: str, project: str, job: str, approval: Approval) -> str:
+def _done(context: RequestContext, step: Step, project: str, job: str, approval: Approval) -> str:
     app = context.app
     match step:
         case Step.CANCEL:
@@ -108,8 +99,8 @@ def _done(context: RequestContext, step: str, project: str, job: str, approval: 
             terms = request.deletion_request(app, lane=Lane.USER, by=approval.by, reason=approval.reason)
             (requested,) = request.submit(app, project, [job], terms, context.notify)
             return requested.error or "requested: waiting for its turn"
-        case "hold":
-            until_ms = hold.end_of(app, context.said("until")[:40], "until")
+        case Step.HOLD:
+            until_ms = hold.end_of(app, context.field("until")[:40], "until")
             found = hold.add(app, project, [job], approval, until_ms=until_ms)
         case _:
             found = _move(context, Verb[step.upper()], project, job, approval)

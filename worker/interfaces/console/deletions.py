@@ -11,7 +11,7 @@ from worker.model.states import State
 from worker.model.target import Target
 from worker.services import listing
 from worker.services.listing import Wanted
-from worker.services.times import parse_past
+from worker.services.times import parse_period
 
 FILTERS = ("state", "job", "project", "group", "since", "until")
 
@@ -19,12 +19,12 @@ FILTERS = ("state", "job", "project", "group", "since", "until")
 def show(context: RequestContext) -> Page:
     app = context.app
     now = app.redis_ms()
-    fields = {name: context.asked(name) for name in FILTERS}
+    fields = {name: context.query(name) for name in FILTERS}
     fields["state"] = fields["state"] or State.PENDING.value
     values: dict[str, object] = {"fields": fields, "now": now, "states": list(State), "why_not": "", "page": None}
     try:
         wanted = _wanted(fields, now)
-        values["page"] = listing.page(app, wanted, context.asked("from"))
+        values["page"] = listing.page(app, wanted, context.query("from"))
     except UsageError as error:
         values["why_not"] = str(error)
     return Page("deletions.html", values, 422 if values["why_not"] else 200)
@@ -32,7 +32,7 @@ def show(context: RequestContext) -> Page:
 
 def find(context: RequestContext) -> Page | Redirect:
     """Find one job in any configured project."""
-    job = context.asked("job")
+    job = context.query("job")
     if not job:
         return Redirect("/deletions")
     why = why_bad_id(job)
@@ -59,14 +59,9 @@ def _wanted(fields: dict[str, str], now: float) -> Wanted:
     for name in ("job", "project"):
         if fields[name] and (why := why_bad_id(fields[name])):
             raise UsageError(why)
-    return Wanted(
-        state=State(fields["state"]),
-        group=fields["group"] or None,
-        project=fields["project"] or None,
-        job=fields["job"],
-        since=parse_past(fields["since"], "since", now) if fields["since"] else None,
-        until=parse_past(fields["until"], "until", now) if fields["until"] else None,
-    )
+    since, until = parse_period(fields, now)
+    group, project = fields["group"] or None, fields["project"] or None
+    return Wanted(State(fields["state"]), group, project, fields["job"], since, until)
 
 
 VIEWS = (View("/deletions", show), View("/find", find))

@@ -61,7 +61,7 @@ def why(error: EraserError) -> str:
 
 def approval(context: RequestContext) -> Approval:
     """Who acts, why, and the number that was typed as a confirmation. Raises `UsageError`."""
-    reason, by, most = context.said("reason"), context.said("by"), context.said("most").replace(",", "")
+    reason, by, most = context.field("reason"), context.field("by"), context.field("most").replace(",", "")
     if not reason:
         raise UsageError("reason: give a ticket number or a few plain words")
     if not by:

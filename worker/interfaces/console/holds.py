@@ -25,17 +25,17 @@ def add(context: RequestContext) -> Redirect | Page:
     app = context.app
     try:
         approval = dialogs.approval(context)
-        until_ms = hold.end_of(app, context.said("until")[:40], "until")
-        job_ids, app_user = tuple(context.said("jobs").split()), context.said("app_user") or None
+        until_ms = hold.end_of(app, context.field("until")[:40], "until")
+        job_ids, app_user = tuple(context.field("jobs").split()), context.field("app_user") or None
         if bool(job_ids) == bool(app_user):
             raise UsageError("give jobs, or an app user, not both")
-        if context.said("do") == "remove":
+        if context.field("do") == "remove":
             return Redirect("/holds", _remove_user(app, app_user, approval))
         if app_user:
             hold.add_user(app, None, app_user, approval, until_ms=until_ms)
             return Redirect("/holds", "The jobs of this app user are on hold.")
-        allow = context.said("allow_project") == "yes"
-        project = request.known_project(app, context.said("project") or None, allow=allow)
+        allow = context.field("allow_project") == "yes"
+        project = request.known_project(app, context.field("project") or None, allow=allow)
         results = hold.add(app, project, job_ids, approval, until_ms=until_ms)
     except Unreachable:
         raise
@@ -60,7 +60,7 @@ def _page(context: RequestContext, *, why_not: str = "") -> Page:
     every = hold.each(context.app)
     rows = list(islice(every, ROWS))
     more = sum(1 for _ in every)
-    form = {name: context.said(name) for name in ("jobs", "project", "reason", "until")}
+    form = {name: context.field(name) for name in ("jobs", "project", "reason", "until")}
     fields = {"rows": rows, "more": more, "now": now, "form": form, "why_not": why_not}
     return Page("holds.html", fields, 422 if why_not else 200)
 

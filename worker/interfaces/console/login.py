@@ -26,11 +26,11 @@ def sign_in(context: RequestContext) -> Page | Redirect:
     if not sessions.is_password(context.app, context.form.get("password", "")):
         return _page("wrong password", 403)
     try:
-        check_opaque(context.said("by") or None, "who")
+        check_opaque(context.field("by") or None, "who")
     except UsageError as error:
         return _page(str(error), 422)
     sessions.forget_tries(context.app, context.address)
-    return Redirect("/", session=sessions.sign_in(context.app, context.said("by")))
+    return Redirect("/", session=sessions.sign_in(context.app, context.field("by")))
 
 
 def sign_out(context: RequestContext) -> Redirect:

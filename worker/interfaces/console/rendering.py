@@ -36,56 +36,37 @@ MENU = (
     ("/audit", "Audit"),
 )
 # Nothing from other origins, nothing inline, no framing; forms post only to this origin.
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-        "base-uri 'none'",
-    )
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'"
 )
-HEADERS = {
+HEADERS = {  # besides those of every response: see `worker.interfaces.web.request_guard`
     "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",  # with no-referrer a browser sends `Origin: null`, and every post is refused
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 
 
-def render(context: RequestContext, template: str, said: Mapping[str, object]) -> str:
+def render(context: RequestContext, template: str, values: Mapping[str, object]) -> str:
     """The HTML of a page for one request."""
     path = context.request.url.path
-    return (
-        _templates()
-        .get_template(template)
-        .render(
-            {
-                "told": "",
-                "path": path,
-                "turned": bool(context.request.query_params.get("from")),
-                "here": next((to for to, _ in reversed(MENU) if to == path or (to != "/" and path.startswith(to))), ""),
-                "token": context.session.token,
-                "who": context.user,
-                "signed_in": context.session.signed_in,
-                "password": sessions.password(context.app) is not None,
-                **said,
-            }
-        )
-    )
+    general = {
+        "notice": "",
+        "path": path,
+        "turned": bool(context.request.query_params.get("from")),
+        "here": next((to for to, _ in reversed(MENU) if to == path or (to != "/" and path.startswith(to))), ""),
+        "token": context.session.token,
+        "who": context.user,
+        "signed_in": context.session.signed_in,
+        "password": sessions.password(context.app) is not None,
+    }
+    return _templates().get_template(template).render({**general, **values})
 
 
 def guarded(response: Response) -> Response:
-    """The same with the headers of every page: not cached, not framed, and nothing from other origins."""
-    for name, value in HEADERS.items():
-        response.headers[name] = value
-    response.headers.setdefault("Cache-Control", "no-store")
+    """The same with the headers of every page: nothing from other origins."""
+    response.headers.update(HEADERS)
     return response
 
 

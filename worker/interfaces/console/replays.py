@@ -33,7 +33,7 @@ def ask(context: RequestContext) -> Page:
         return _late_plan(context)
     name, count = _meant(context)
     fields: dict[str, object] = {"name": name, "count": count, "why_not": "", "form": {}}
-    later = count > AT_ONCE and not context.asked("whole")
+    later = count > AT_ONCE and not context.query("whole")
     plan = None if later else replay_service.plan(context.app, _chosen(context, name))
     return Page("planned.html", fields | {"plan": plan, "trouble": "", "again": True})
 
@@ -43,7 +43,7 @@ def _late_plan(context: RequestContext) -> Page:
         name, _ = _meant(context)
         plan = replay_service.plan(context.app, _chosen(context, name))
     except EraserError as error:
-        name, again = None if context.asked("all") else context.asked("group"), isinstance(error, Unreachable)
+        name, again = None if context.query("all") else context.query("group"), isinstance(error, Unreachable)
         return Page("_planning.html", {"name": name, "trouble": str(error), "again": again})
     return Page("_plan.html", {"name": name, "plan": plan, "form": {}})
 
@@ -64,9 +64,9 @@ def start(context: RequestContext) -> Redirect | Page:
 def _meant(context: RequestContext) -> tuple[str | None, int]:
     """The group of the address and its number of dead letters; None: all."""
     groups = {group.group: group.count for group in dead_letters.groups(context.app)}
-    if context.asked("all"):
+    if context.query("all"):
         return None, sum(groups.values())
-    name = dead_letters.named(context.asked("group"), groups)
+    name = dead_letters.named(context.query("group"), groups)
     return name, groups[name]
 
 
@@ -78,7 +78,7 @@ def _marks(context: RequestContext) -> dict[str, int] | None:
     """The plan's marks from the form. Raises `UsageError`."""
     marks = {}
     for account in context.app.settings.accounts:
-        text = context.said(f"mark-{account}")
+        text = context.field(f"mark-{account}")
         if text and not (text.isdecimal() and len(text) < 17):
             raise UsageError("this form is not valid: open the plan again")
         if text:

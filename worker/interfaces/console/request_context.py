@@ -20,15 +20,14 @@ from worker.config.urls import is_loopback
 from worker.execution.app_context import AppContext
 from worker.interfaces.console import rendering, sessions
 from worker.interfaces.console.sessions import Session
-from worker.interfaces.web import origin_checks
+from worker.interfaces.web import origin_checks, problem_details
 from worker.interfaces.web.bounded_pool import BoundedPool, Busy
-from worker.model.errors import EraserError, RefusedBySafetyRule, Unreachable
+from worker.model.errors import EraserError
 from worker.model.ids import is_opaque
 from worker.services.request import Notify
-from worker.services.show import UnknownJob
 
 MOST_BYTES = 1_000_000  # of a form: about 15,000 job ids to hold
-LONGEST_TOLD = 300
+LONGEST_NOTICE = 300
 OUR_FAULT = "internal error; see the log of `eraser console`"
 
 log = logging.getLogger(__name__)
@@ -44,16 +43,16 @@ class Page:
     """A template and its values."""
 
     template: str
-    said: Mapping[str, object] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
     status: int = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """A redirect; the next page shows `told`. `session`: the browser's new session."""
+    """A redirect; the next page shows `notice`. `session`: the browser's new session."""
 
     to: str
-    told: str = ""
+    notice: str = ""
     session: Session | None = None
 
 
@@ -83,18 +82,18 @@ class RequestContext:
     form: Mapping[str, str]
     notify: Notify
 
-    def asked(self, name: str) -> str:
+    def query(self, name: str) -> str:
         """A value of the query string."""
         return self.request.query_params.get(name, "").strip()[:200]
 
-    def said(self, name: str) -> str:
+    def field(self, name: str) -> str:
         """A field of the form."""
         return self.form.get(name, "").strip()
 
     @property
     def user(self) -> str:
         """The actor: from the form, else the last one given."""
-        return self.said("by") or self.session.user
+        return self.field("by") or self.session.user
 
     @property
     def address(self) -> str:
@@ -170,19 +169,19 @@ def finished(context: RequestContext, result: Page | Redirect) -> Response:
     match result:
         case Redirect():
             response, chosen = RedirectResponse(result.to, 303), result.session or chosen
-            if result.told:
-                _remember(context, response, sessions.TOLD, quote(result.told[:LONGEST_TOLD]), life_s=60)
+            if result.notice:
+                _remember(context, response, sessions.NOTICE, quote(result.notice[:LONGEST_NOTICE]), life_s=60)
         case Page():
-            told = unquote(context.request.cookies.get(sessions.TOLD, ""))
-            text = rendering.render(context, result.template, {**result.said, "told": "" if context.part else told})
+            notice = "" if context.part else unquote(context.request.cookies.get(sessions.NOTICE, ""))
+            text = rendering.render(context, result.template, {**result.values, "notice": notice})
             response = HTMLResponse(text, result.status)
-            if told and not context.part:
-                response.delete_cookie(sessions.TOLD, httponly=True, samesite="strict")
+            if notice:
+                response.delete_cookie(sessions.NOTICE, httponly=True, samesite="strict")
     if chosen.fresh:
         life_s = sessions.LIFE_S if sessions.password(context.app) else None
         _remember(context, response, sessions.COOKIE, chosen.id, life_s=life_s)
-    if context.request.method == "POST" and is_opaque(context.said("by")) and not _is_error(response):
-        _remember(context, response, sessions.WHO, context.said("by"), life_s=sessions.LIFE_S)
+    if context.request.method == "POST" and is_opaque(context.field("by")) and not _is_error(response):
+        _remember(context, response, sessions.WHO, context.field("by"), life_s=sessions.LIFE_S)
     return rendering.guarded(response)
 
 
@@ -195,7 +194,7 @@ def _refuse_misled(context: RequestContext) -> None:
     origin, site, host = headers.get("origin"), headers.get("sec-fetch-site"), headers.get("host")
     if origin not in (f"http://{host}", f"https://{host}") or site not in (None, "same-origin"):
         raise CsrfError("this request came from another site, or without an Origin header. Nothing was done.")
-    if context.session.fresh or not context.session.is_ours(context.said("token")):
+    if context.session.fresh or not context.session.is_ours(context.field("token")):
         raise CsrfError(
             "this form does not belong to this session. Nothing was done. Reload the page, then send it again."
         )
@@ -222,17 +221,7 @@ def _to_login(context: RequestContext) -> Response:
 
 def _trouble(context: RequestContext, error: EraserError) -> Response:
     """An error page. Polling continues, because Redis may come back."""
-    match error:
-        case CsrfError():
-            status = 403
-        case UnknownJob():
-            status = 404
-        case RefusedBySafetyRule():
-            status = 409
-        case Unreachable():
-            status = 503
-        case _:
-            status = 422
+    status = 403 if isinstance(error, CsrfError) else problem_details.of(error).status
     if context.part:
         text = rendering.render(context, "_trouble.html", {"why": str(error)})
         return rendering.guarded(HTMLResponse(text))

@@ -20,7 +20,7 @@ from worker.ledger.redis_read import read_redis
 
 COOKIE = "eraser-session"
 WHO = "eraser-who"  # who acts, as given in a form; an opaque id, remembered for the next form
-TOLD = "eraser-told"  # the result of the last action, for the next page
+NOTICE = "eraser-notice"  # the result of the last action, for the next page
 LIFE_S = 12 * 3600  # a working day; it is not extended
 TRIES, TRIES_S = 5, 300  # wrong passwords per address, and the time after which they are forgotten
 TRIES_OF_ALL = 50
@@ -92,7 +92,7 @@ def forget_tries(app: AppContext, address: str) -> None:
     read_redis(lambda: app.redis.delete(app.keys.tries(address)))
 
 
-def is_password(app: AppContext, said: str) -> bool:
+def is_password(app: AppContext, typed: str) -> bool:
     """Compares in constant time."""
     wanted = password(app) or ""
-    return hmac.compare_digest(hashlib.sha256(said.encode()).digest(), hashlib.sha256(wanted.encode()).digest())
+    return hmac.compare_digest(hashlib.sha256(typed.encode()).digest(), hashlib.sha256(wanted.encode()).digest())

@@ -23,12 +23,10 @@ BODY_S = 30.0  # for a whole body, so that slow senders do not hold connections
 WHO = "eraser.token"  # the scope's key for the name of the token
 _OPEN = ("/healthz", "/readyz")  # probes use an IP address; these paths reveal and change nothing
 _TRICK = re.compile(rb"%|//|\\|/\.\.?(/|$)")  # no path of the API contains these: an id is letters, digits, _ and -
-_ALWAYS = {
+_HEADERS = {  # of every response that has no other value for one
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cross-Origin-Resource-Policy": "same-origin",
-}
-_UNLESS_SAID = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",  # the console sets same-origin: its forms need an Origin
@@ -124,9 +122,7 @@ class _RequestLog:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             headers = MutableHeaders(scope=message)
-            for name, value in _ALWAYS.items():
-                headers[name] = value
-            for name, value in _UNLESS_SAID.items():
+            for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)
 
