@@ -39,7 +39,7 @@ class ApiState:
     wakeups: WakeupSender
     pool: BoundedPool = field(default_factory=BoundedPool)
     batcher: Batcher = field(init=False)
-    _told: UsageError | None = field(init=False, default=None)
+    _logged: str = field(init=False, default="")  # what is wrong with the tokens
 
     def __post_init__(self) -> None:
         self.batcher = Batcher(self._write)
@@ -77,10 +77,11 @@ class ApiState:
         try:
             tokens = self.tokens.current()
         except UsageError as error:
-            if error is not self._told:  # once per change of the file
-                self._told = error
+            if str(error) != self._logged:  # once, until it is right again or wrong in another way
+                self._logged = str(error)
                 log.error("http.tokens_wrong", extra={"error": str(error)})
             raise problem_details.no_tokens() from None
+        self._logged = ""
         kind, _, presented = request.headers.get("authorization", "").partition(" ")
         if not tokens:
             detail = "no token exists yet; on the server make one with: eraser console token NAME --scope request"

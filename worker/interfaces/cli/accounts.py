@@ -42,8 +42,7 @@ def list_(as_json: bool) -> None:
         return
     table(
         ["ACCOUNT", "SETTINGS", "LEDGER", "PROJECTS", "WAITING", "DELETIONS", "HOLDS"],
-        [(*_row(one), sum(home.account == one.name for home in homes.values()), *_numbers(one)) for one in found],
-        right=["PROJECTS", "WAITING", "DELETIONS", "HOLDS"],
+        [_row(one, sum(home.account == one.name for home in homes.values())) for one in found],
     )
     wrong = [str(one.elsewhere) for one in found if one.elsewhere]
     wrong += [f"{stray}. Next: {stray.command}" for stray in strays]
@@ -53,15 +52,10 @@ def list_(as_json: bool) -> None:
         say(text, style="bold red")
 
 
-def _row(one: whole.AccountSeen) -> tuple[str, str, str]:
+def _row(one: whole.AccountSeen, projects: int) -> tuple[object, ...]:
     ours = one.endpoint or ("none: this process only records" if one.known else "gone from the settings")
-    if one.ledger_endpoint is None:
-        return one.name, ours, "not used yet"
-    return one.name, ours, f"{one.ledger_endpoint} since {absolute(one.since or 0)}"
-
-
-def _numbers(one: whole.AccountSeen) -> tuple[str, str, str]:
-    return f"{one.waiting:,}", f"{one.total:,}", f"{one.holds:,}"
+    theirs = f"{one.ledger_endpoint} since {absolute(one.since or 0)}" if one.ledger_endpoint else "not used yet"
+    return one.name, ours, theirs, projects, one.waiting, one.total, one.holds
 
 
 @accounts.command()

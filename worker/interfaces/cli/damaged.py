@@ -6,7 +6,7 @@ import click
 
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import by_option, json_line, json_option, reason_option, say, table
+from worker.interfaces.cli.printing import by_option, json_line, json_option, listed, reason_option, say, table
 from worker.ledger.damage import Damaged
 from worker.services import damage, pause
 from worker.services.labels import count, plain
@@ -35,12 +35,7 @@ def list_(account: str | None, as_json: bool) -> None:
     app = startup.load()
     accounts = [account] if account and pause.accounts_meant(app, account, every=None, command="") else None
     found = list(damage.each(startup.enter(app), accounts))
-    if as_json:
-        for one in found:
-            json_line(one.as_json())
-        return
-    if not found:
-        say("Nothing is damaged.")
+    if listed(found, Damaged.as_json, as_json=as_json, none="Nothing is damaged."):
         return
     rows = [(one.account, plain(one.name), plain(_why(one)), plain(damage.what_to_do(one))) for one in found]
     table(["ACCOUNT", "WHAT", "WHY", "TO GO ON"], rows)

@@ -14,7 +14,7 @@ from worker.interfaces.cli import startup
 from worker.interfaces.cli.dead_actions import discard, replay, restore
 from worker.interfaces.cli.filters import filter_of, filter_options
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import facts, json_line, json_option, note, say, table
+from worker.interfaces.cli.printing import facts, json_line, json_option, listed, note, say, table
 from worker.ledger.bulk_queries import DeadLetter
 from worker.model.states import Cause
 from worker.services import dead_letters as letters
@@ -51,18 +51,12 @@ def groups(as_json: bool) -> None:
     """
     app = startup.enter(startup.load())
     found = letters.groups(app)
-    if as_json:
-        for group in found:
-            json_line(group.as_json())
-        return
-    if not found:
-        say(NONE)
+    if listed(found, letters.Group.as_json, as_json=as_json, none=NONE):
         return
     now = app.redis_ms()
     table(
         ["GROUP", "COUNT", "FIRST SEEN", "LAST SEEN", "LAST REPLAY", "OLDEST DEADLINE"],
         [_group_row(group, now) for group in found],
-        right=["COUNT"],
     )
     say()
     total = sum(group.count for group in found)
@@ -168,7 +162,7 @@ def _rows(rows: list[DeadLetter], now: float, *, of_one_group: bool = False) -> 
     several = len({letter.ref.project_id for letter in rows}) > 1
     columns = ["JOB", *(["PROJECT"] if several else []), "DIED", "DEADLINE", "ROUND"]
     columns.append("REASON" if of_one_group else "GROUP")
-    table(columns, [_row(letter, now, several, of_one_group) for letter in rows], right=["ROUND"])
+    table(columns, [_row(letter, now, several, of_one_group) for letter in rows])
 
 
 def _row(letter: DeadLetter, now: float, several: bool, of_one_group: bool) -> tuple[object, ...]:

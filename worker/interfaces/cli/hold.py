@@ -12,7 +12,7 @@ from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, end
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import allow_project_option, json_line, json_option, note, say, table
+from worker.interfaces.cli.printing import allow_project_option, json_line, json_option, listed, note, say, table
 from worker.ledger.audit_actions import ActionName
 from worker.services import hold as hold_service
 from worker.services import id_lines, request
@@ -93,12 +93,7 @@ def list_(as_json: bool) -> None:
     """
     app = startup.enter(startup.load())
     found = list(hold_service.each(app))
-    if as_json:
-        for account, one in found:
-            json_line(hold_service.as_json(account, one))
-        return
-    if not found:
-        say("Nothing is on hold.")
+    if listed(found, lambda one: hold_service.as_json(*one), as_json=as_json, none="Nothing is on hold."):
         return
     now = app.redis_ms()
     rows = [

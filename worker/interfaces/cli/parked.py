@@ -10,7 +10,7 @@ from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, max_option, yes_option
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import json_line, json_option, say, sum_up, table
+from worker.interfaces.cli.printing import json_line, json_option, listed, say, sum_up, table
 from worker.services import parked_messages
 from worker.services.act import Approval
 from worker.services.labels import count
@@ -43,16 +43,12 @@ def list_(group: str | None, as_json: bool) -> None:
         _tell_messages(app, group, as_json=as_json)
         return
     found = parked_messages.parking(app).groups()
-    if as_json:
-        for one in found:
-            json_line(parked_messages.as_json(one))
-        return
-    if not found:
-        say("Nothing is parked: every message was recorded.")
+    none = "Nothing is parked: every message was recorded."
+    if listed(found, parked_messages.as_json, as_json=as_json, none=none):
         return
     now = app.redis_ms()
     rows = [(one.name, one.count, relative(one.since, now), relative(one.last, now), one.why) for one in found]
-    table(["GROUP", "COUNT", "SINCE", "LAST", "WHY"], rows, right=["COUNT"])
+    table(["GROUP", "COUNT", "SINCE", "LAST", "WHY"], rows)
     for one in found:
         say()
         say(f"{one.name}: {parked_messages.WHY[one.kind]}.")

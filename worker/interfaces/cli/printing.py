@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -19,10 +20,12 @@ from worker.services.current_user import operator
 from worker.services.labels import plain
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 GAP = 2  # between columns
 FOLDED = 24  # characters that a last column needs at least if its words are folded
 PIPED_WIDTH = 200  # wider than any window: ids must not be cut for a program that reads the table
+_NUMBER = re.compile(r"[\d,.]+(/s)?|-")
 STYLES = {
     "deleted": "green",
     "gone": "green",
@@ -82,9 +85,19 @@ def note(text: str) -> None:
     click.echo(plain(text), err=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
+def listed(found: Sequence[T], in_json: Callable[[T], Any], *, as_json: bool, none: str) -> bool:
+    """Print a list for programs, or that it is empty. False: it is not, and people want a table."""
+    if as_json:
+        for one in found:
+            json_line(in_json(one))
+    elif not found:
+        say(none)
+    return as_json or not found
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table on stdout. Nothing is ever cut: if its words do not fit, the window wraps the lines."""
-    _print(tabled(columns, rows, right=right))
+    _print(tabled(columns, rows))
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> None:
@@ -98,15 +111,15 @@ def _print(made: Table) -> None:
     out.print(made)
 
 
-def tabled(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = (), header: bool = True
-) -> Table:
+def tabled(columns: Sequence[str], rows: Iterable[Sequence[object]], *, header: bool = True) -> Table:
+    """Numbers are on the right, except in the first column, which names what the line is about."""
     made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", show_header=header)
     body = [[_cell(value) for value in row] for row in rows]
-    by_column = zip(columns, *([cell.plain for cell in row] for row in body), strict=True)
+    by_column = list(zip(columns, *([cell.plain for cell in row] for row in body), strict=True))
     widths = fitted([_widths(texts) for texts in by_column], console().width)
-    for column, width in zip(columns, widths, strict=True):
-        made.add_column(column, justify="right" if column in right else "left", width=width, overflow="fold")
+    for (column, *texts), width in zip(by_column, widths, strict=True):
+        numbers = made.columns and texts and all(map(_NUMBER.fullmatch, texts))
+        made.add_column(column, justify="right" if numbers else "left", width=width, overflow="fold")
     for row in body:
         made.add_row(*row)
     return made

@@ -8,7 +8,7 @@ import click
 
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting
-from worker.interfaces.cli.printing import facts, json_line, json_option, say, table
+from worker.interfaces.cli.printing import facts, json_line, json_option, listed, say, table
 from worker.interfaces.cli.replay_progress import exit_code, follow, tell_end
 from worker.services import replay as replay_service
 from worker.services.act import Approval
@@ -59,17 +59,11 @@ def list_(limit: int, as_json: bool) -> None:
     eraser replay list
     """
     found = replay_service.history(startup.enter(startup.load()), limit)
-    if as_json:
-        for seen in found:
-            json_line(seen.as_json())
-        return
-    if not found:
-        say("No replay yet. See: eraser dead groups")
+    if listed(found, ReplayProgress.as_json, as_json=as_json, none="No replay yet. See: eraser dead groups"):
         return
     table(
         ["REPLAY", "STATE", "STARTED", "BY", "DEAD LETTERS", "DELETED", "GONE", "DEAD AGAIN", "WHAT", "REASON"],
         [_row(seen) for seen in found],
-        right=["DEAD LETTERS", "DELETED", "GONE", "DEAD AGAIN"],
     )
     say()
     say(f"{count(len(found), 'replay')}. Next: eraser replay status {found[0].replay}")

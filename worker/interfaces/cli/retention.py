@@ -118,11 +118,7 @@ def runs(limit: int, as_json: bool) -> None:
         return
     now = app.now().timestamp() * 1000
     if past:
-        table(
-            ["RUN", "STARTED", "LISTED", "SELECTED", "REQUESTED", "RESULT SO FAR"],
-            [_row(one, now) for one in past],
-            right=["LISTED", "SELECTED", "REQUESTED"],
-        )
+        table(["RUN", "STARTED", "LISTED", "SELECTED", "REQUESTED", "RESULT SO FAR"], [_row(one, now) for one in past])
         say()
     else:
         say("No run yet.")

@@ -88,7 +88,7 @@ def page(seen: Overview) -> RenderableType:
 
 
 def _states(seen: Overview) -> RenderableType:
-    return tabled(["STATE", "COUNT", ""], [_state(state, n) for state, n in seen.states.items()], right=["COUNT"])
+    return tabled(["STATE", "COUNT", ""], [_state(state, n) for state, n in seen.states.items()])
 
 
 def _state(state: State, number: int) -> tuple[object, ...]:
@@ -131,7 +131,7 @@ def _gates(seen: Overview) -> RenderableType:
                 gate.reason,
             )
         )
-    table = tabled(["ACCOUNT", "GATE", "RATE", "SINCE", "NEXT TRY", "REASON"], rows, right=["RATE"])
+    table = tabled(["ACCOUNT", "GATE", "RATE", "SINCE", "NEXT TRY", "REASON"], rows)
     closed = [
         Text(f"{one.scope} {one.name} of {account.gate.account} is {labels.closure(one, seen.now)}", style="bold red")
         for account in seen.accounts
@@ -149,7 +149,7 @@ def _workers(seen: Overview) -> RenderableType:
         message = f"silent for {span(worker.heard_s)}" if worker.silent else f"{span(worker.heard_s)} ago"
         style = "bold red" if worker.silent else ""
         rows.append((worker.worker, worker.threads, Text(message, style=style)))
-    return tabled(["WORKER", "THREADS", "LAST SEEN"], rows, right=["THREADS"])
+    return tabled(["WORKER", "THREADS", "LAST SEEN"], rows)
 
 
 def _next(seen: Overview) -> list[RenderableType]:
