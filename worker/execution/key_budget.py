@@ -1,7 +1,7 @@
 """The budget of a key: how often it may be refused, for all processes, accounts and kinds of calls together.
 
 More than five refusals in a row lock a key for five minutes, also for other programs that use it rightly; five wrong
-passwords lock an IAM user. So each key has its own record in Redis (`ledger/lua/_key.lua`), and every call with a
+passwords lock an IAM user. So each key has its own record in Redis (`ledger/lua/key.lua`), and every call with a
 key checks it:
 
     before   a key that this process knows to work may be used. For any other key the record decides: use it, try it
@@ -107,7 +107,7 @@ class KeyBudget:
 
     def retry(self, record: str) -> float:
         """An operator asks to try the key at once. Returns the seconds until the budget allows it."""
-        return float(self._run_script("key_retry", record)["rest"]) / 1000
+        return float(self._run_script("retry", record)["rest"]) / 1000
 
     # -- around a call -------------------------------------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class KeyBudget:
         if not anew and (account, signer.fingerprint) in self._good:
             return
         self._tell_the_untold()
-        said = self._run_script("key_ask", signer.record, signer.fingerprint, self._me(), account)
+        said = self._run_script("ask", signer.record, signer.fingerprint, self._me(), account)
         if said["may"] == "use":
             self._good.add((account, signer.fingerprint))
         if said["may"] != "wait":
@@ -130,7 +130,7 @@ class KeyBudget:
         """A call sent at that time (monotonic) was answered. here: this account is opened too."""
         if (account, signer.fingerprint) in self._good:
             return
-        said = self._run_script("key_proved", signer.record, signer.fingerprint, self._me(), str(_age(left)))
+        said = self._run_script("proved", signer.record, signer.fingerprint, self._me(), str(_age(left)))
         if not said["proved"]:
             return
         if here:
@@ -144,14 +144,14 @@ class KeyBudget:
     def untold(self, signer: Signer, account: str) -> None:
         """A call got no answer: another process may try the key."""
         if (account, signer.fingerprint) not in self._good:
-            self._run_script("key_unreported", signer.record, signer.fingerprint, self._me())
+            self._run_script("unreported", signer.record, signer.fingerprint, self._me())
 
     def refused(self, signer: Signer, refusal: _Refusal, account: str, *, close: bool) -> None:
         """Record the refusal, and close every account that uses the key."""
         self._good = {known for known in self._good if known[1] != signer.fingerprint}
         try:
             self._tell_the_untold()
-            said = self._run_script("key_refused", signer.record, signer.fingerprint, self._me(), refusal.as_json())
+            said = self._run_script("refused", signer.record, signer.fingerprint, self._me(), refusal.as_json())
         except Unreachable:
             self._untold.append((signer, refusal))  # the account's own gate closes when the answer is settled
             raise
@@ -165,7 +165,7 @@ class KeyBudget:
     def _tell_the_untold(self) -> None:
         while self._untold:
             signer, refusal = self._untold[-1]
-            self._run_script("key_refused", signer.record, signer.fingerprint, "", refusal.as_json())
+            self._run_script("refused", signer.record, signer.fingerprint, "", refusal.as_json())
             self._untold.pop()
 
     def _close(self, account: str, signer: Signer, rests: KeyBlocked, server_time: datetime | None = None) -> None:
@@ -194,19 +194,19 @@ class KeyBudget:
             )
         return self._runners[account]
 
-    def _run_script(self, name: str, record: str, *args: str) -> dict[str, Any]:
+    def _run_script(self, step: str, record: str, *args: str) -> dict[str, Any]:
         try:
-            return self._run(name, record, *args)
+            return self._run(step, record, *args)
         except redis.ResponseError as error:  # another program wrote something into it that no script can read
             log.error("ledger.damaged", extra={"what": self._keys.key(record), "why": str(error)})
-            self._run("key_spoilt", record)
-            return self._run(name, record, *args)
+            self._run("spoilt", record)
+            return self._run(step, record, *args)
 
-    def _run(self, name: str, record: str, *args: str) -> dict[str, Any]:
-        script = scripts.load(name, clock=self._clock)
+    def _run(self, step: str, record: str, *args: str) -> dict[str, Any]:
+        script = scripts.load("key", clock=self._clock)
         fields = asdict(self.policy) | {"clocks": [seconds * 1000 for seconds in self._clocks()]}
         try:
-            response = script.run(self._client(), self._keys.key(record), compact(fields), *args)
+            response = script.run(self._client(), self._keys.key(record), step, compact(fields), *args)
         except redis.RedisError as error:
             if not is_away(error):
                 raise

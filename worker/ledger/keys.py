@@ -22,7 +22,7 @@ class Keys:
         return f"{self.namespace}:{{{name}}}:"
 
     def key(self, record: str) -> str:
-        """The record of one key of MetaStudio's or one IAM user, by its hash (see `ledger/lua/_key.lua`)."""
+        """The record of one key of MetaStudio's or one IAM user, by its hash (see `ledger/lua/key.lua`)."""
         return f"{self.namespace}:{{key:{record}}}"
 
     # -- keys ----------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ _LUA = Path(__file__).with_name("lua")
 _COMMAND = re.compile(r"(?:redis|raw)\.p?call\('([A-Z]+)'")
 _INCLUDE = re.compile(r"^--include (\w+)$", re.MULTILINE)
 _WITHIN = re.compile(r"^--within$", re.MULTILINE)
-_TABLE = "DROPPED_ON|DROPPED_BY_A_NEW_ROUND|FIELD_CHECKS|KEY_TYPES|STATE_OF_INDEX"
+_TABLE = "DROPPED_ON|DROPPED_BY_A_NEW_ROUND|FIELD_CHECKS|FAMILY_TYPES|KEY_TYPES|STATE_OF_INDEX"
 _NAME = re.compile(rf"\b(?:F\.(\w+)|K\.(\w+)|({_TABLE}))\b")
 # what a value of each type of field has to be: functions of `lua/_damage.lua`; a type that is not here may be anything
 _CHECKS = {
@@ -34,6 +34,8 @@ _CHECKS = {
     "claims": "is_claims",
     "round|-": "is_round_before",
 }
+
+_LISTED_IN = {"act": Key.AUDIT, "run": Key.RUNS, "group": Key.GROUPS}  # where the names of a family's keys come from
 
 
 def _read(name: str) -> str:
@@ -62,6 +64,11 @@ _TABLES = {
     "DROPPED_ON": _table((state, "{ " + _list(dropped_on(state)) + " }") for state in INDEX),
     "DROPPED_BY_A_NEW_ROUND": _list(dropped_on(NEW_ROUND)),
     "FIELD_CHECKS": _table((field, _CHECKS[field.type]) for field in Field if field.type in _CHECKS),
+    "FAMILY_TYPES": _table(
+        (key, f"{{ index = KEYS[1] .. '{_LISTED_IN[key.of]}', type = '{key.type}' }}")
+        for key in Key
+        if key.of in _LISTED_IN
+    ),
     "KEY_TYPES": _table((key, f"'{key.type}'") for key in Key if not key.of),
     "STATE_OF_INDEX": _table((index, f"'{state}'") for state, indexes in INDEX.items() for index in indexes),
 }

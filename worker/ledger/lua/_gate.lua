@@ -4,7 +4,7 @@
 --   closed                                   how many scopes are closed, or have to be tried first (see _closures.lua)
 --   good:<key>                               when this key (a fingerprint) last worked for this account
 --   bad:<key>                                this key was refused: closed for its holders until then. Of a key that is
---                                            neither, nobody here knows anything: its own record is asked (_key.lua)
+--                                            neither, nobody here knows anything: its own record is asked (key.lua)
 --   trying:<key>                             somebody does so, until then
 --   slot, nth, share, slow, throttled_until, throttles, throttled_at, call_ms, look_slot    the pace (see _limiter.lua)
 --   failing, forbidden                       how many different jobs failed since the last sign of life (see

@@ -8,24 +8,19 @@ local KEEP_FIRST, KEEP_LAST, KEEP_EVENTS = 3, 20, 40
 local PAST_FIRST, PAST_LAST = 20, 80
 
 local function trimmed(log, round)
-  local mine = 'A ' .. round .. ' '
-  local attempts, events = 0, 0
+  local lines, kept, seen, all, mine = {}, {}, { A = 0, E = 0 }, { A = 0, E = 0 }, 'A ' .. round .. ' '
   for line in string.gmatch(log, '[^\n]+') do
-    if string.sub(line, 1, #mine) == mine then attempts = attempts + 1 end
-    if string.sub(line, 1, 2) == 'E ' then events = events + 1 end
+    local kind = string.sub(line, 1, #mine) == mine and 'A' or string.sub(line, 1, 2) == 'E ' and 'E' or nil
+    lines[#lines + 1] = { line, kind }
+    if kind then all[kind] = all[kind] + 1 end
   end
-  if attempts <= KEEP_FIRST + KEEP_LAST and events <= KEEP_EVENTS then return log end
-  local kept, a, e = {}, 0, 0
-  for line in string.gmatch(log, '[^\n]+') do
-    local keep = true
-    if string.sub(line, 1, #mine) == mine then
-      a = a + 1
-      keep = a <= KEEP_FIRST or a > attempts - KEEP_LAST
-    elseif string.sub(line, 1, 2) == 'E ' then
-      e = e + 1
-      keep = e > events - KEEP_EVENTS
-    end
-    if keep then kept[#kept + 1] = line end
+  if all.A <= KEEP_FIRST + KEEP_LAST and all.E <= KEEP_EVENTS then return log end
+  for _, one in ipairs(lines) do
+    local line, kind = one[1], one[2]
+    if kind then seen[kind] = seen[kind] + 1 end
+    local attempt_goes = kind == 'A' and seen.A > KEEP_FIRST and seen.A <= all.A - KEEP_LAST
+    local event_goes = kind == 'E' and seen.E <= all.E - KEEP_EVENTS
+    if not (attempt_goes or event_goes) then kept[#kept + 1] = line end
   end
   return table.concat(kept, '\n')
 end

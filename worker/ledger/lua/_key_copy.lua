@@ -1,4 +1,4 @@
--- What one account knows of keys: a copy of what their own records say (see _key.lua), so that no call has to ask
+-- What one account knows of keys: a copy of what their own records say (see key.lua), so that no call has to ask
 -- there.
 local LATELY = 120000  -- ms; a key in use is noted as good once a minute
 local DAY = 86400000

@@ -8,6 +8,7 @@
 --include _account
 --include _drains
 --include _once
+
 return once(function(now)
   local book = K.receipts_chain
   local v = redis.call('HMGET', book, 'archived_id', 'sealed_n')

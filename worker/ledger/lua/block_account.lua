@@ -9,6 +9,7 @@
 --include _drains
 --include _once
 --include _gate
+
 return once(function(now)
   local account = closure('account')
   if good_key_lately(now) or (account and account.cause ~= options.cause) then return {} end

@@ -12,8 +12,8 @@
 --include _groups
 --include _replays
 --include _sound_replay
-local KEYS_KINDS = KEY_TYPES
 local LONGEST, LONGEST_LEASE = 400 * 86400000, 86400000  -- ms from now: nothing is due, and no lease ends, later than that
+local MOST = 1000  -- of one kind; of more some by chance, so that all have their turn
 
 local function must_be(kind, name)
   local found = redis.call('TYPE', P .. name).ok
@@ -21,17 +21,11 @@ local function must_be(kind, name)
   if name == 'damaged' then redis.call('DEL', spoilt.list) else spoilt.wrong_kind(P .. name) end
 end
 
-local MOST = 1000  -- of one kind; of more some by chance, so that all have their turn
 local function kinds()
-  for name, kind in pairs(KEYS_KINDS) do must_be(kind, name) end
-  for _, id in ipairs(redis.call('ZRANDMEMBER', K.audit, MOST)) do must_be('hash', 'audit:' .. id) end
-  for _, id in ipairs(redis.call('ZRANDMEMBER', K.runs, MOST)) do
-    must_be('hash', 'run:' .. id)
-    must_be('hash', 'outcomes:' .. id)
-  end
-  for _, group in ipairs(redis.call('HKEYS', K.groups)) do
-    must_be('zset', 'letters:' .. group)
-    must_be('zset', 'deadlines:' .. group)
+  for name, kind in pairs(KEY_TYPES) do must_be(kind, name) end
+  for family, one in pairs(FAMILY_TYPES) do
+    local ids = one.index == K.groups and redis.call('HKEYS', one.index) or redis.call('ZRANDMEMBER', one.index, MOST)
+    for _, id in ipairs(ids) do must_be(one.type, family .. id) end
   end
 end
 

@@ -9,6 +9,7 @@
 --include _drains
 --include _once
 --include _gate
+
 return once(function(now)
   local c = { why = options.why, target = options.target, record = options.record, quiet = options.quiet }
   refuse_key(now, options.key, now + options.rest, c)

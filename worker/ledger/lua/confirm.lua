@@ -20,6 +20,7 @@
 --include _history
 --include _counters
 --include _hold
+
 local function goes(now)
   local r = sound(options.ref)
   if not r or r[F.state] ~= 'running' or r[F.lease_token] ~= options.token then return false end

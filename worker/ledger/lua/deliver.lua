@@ -14,6 +14,7 @@
 --include _groups
 --include _places
 --include _audit
+
 local function waits_for_its_turn(ref, c)
   return c.state == 'pending' and (redis.call('HGET', record(ref), F.waiting_for) or 'turn') == 'turn'
 end

@@ -15,20 +15,10 @@
 --include _places
 --include _contents
 --include _audit
-local function leave_replay(ref, r, now)
-  local id = r[F.replay]
-  local R = id and replay_key(id)
-  if not id or not OPEN[r[F.state]] or redis.call('EXISTS', R) == 0 then return end
-  first_word(record(ref), R, 'aside')
-  if r[F.state] == 'held' then redis.call('HINCRBY', R, 'held', -1) end
-  redis.call('HINCRBY', R, 'open', -1)
-  redis.call('HINCRBY', R, 'cancelled', 1)
-  end_if_over(R, id, now)
-end
 
 local function depart(ref, r, now)
   if r then
-    leave_replay(ref, r, now)
+    if r[F.replay] and OPEN[r[F.state]] then count_replay_end(record(ref), r[F.replay], r[F.state], 'cancelled', now) end
     leaves_group(ref, r)
     redis.call('ZREM', index_of(r[F.state], r[F.lane]), ref)
     redis.call('DEL', record(ref))

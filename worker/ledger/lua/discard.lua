@@ -15,6 +15,7 @@
 --include _replays
 --include _settle
 --include _audit
+
 local function discard(ref, r, now)
   if not r then return 'unknown' end
   if r[F.state] ~= 'dead' then return r[F.state] end

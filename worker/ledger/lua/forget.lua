@@ -27,21 +27,14 @@ local function forget_users(now, most)
   return #refs
 end
 
-local function forget_runs(now, most)
-  local old = redis.call('ZRANGEBYSCORE', K.runs, '-inf', ms(now - options.keep), 'LIMIT', 0, most)
+-- What stands in an index since then: it leaves that, and goes with all keys whose names begin so. Returns how many did.
+local function forget_old(index, since, most, ...)
+  local old = redis.call('ZRANGEBYSCORE', index, '-inf', ms(since), 'LIMIT', 0, most)
   for _, id in ipairs(old) do
-    redis.call('ZREM', K.runs, id)
-    redis.call('DEL', K.run .. id, K.run_outcomes .. id)
+    redis.call('ZREM', index, id)
+    for _, name in ipairs({ ... }) do redis.call('DEL', name .. id) end
   end
   return #old
-end
-
-local function forget_plans(now)
-  local old = redis.call('ZRANGEBYSCORE', K.replays_planned, '-inf', ms(now - options.kept_for.plans), 'LIMIT', 0, 10)
-  for _, id in ipairs(old) do
-    redis.call('ZREM', K.replays_planned, id)
-    redis.call('DEL', K.replay .. id, K.replay_refs .. id)
-  end
 end
 
 -- The fields of a hash whose values say behind a blank when they were written: '<word> <when (ms)> …'.
@@ -58,7 +51,7 @@ end
 return once(function(now)
   local forgotten = 0
   if not clocks_agree() then return { forgotten = 0 } end
-  forget_plans(now)
+  forget_old(K.replays_planned, now - options.kept_for.plans, 10, K.replay, K.replay_refs)
   local places = {}
   for name, from in pairs(options.places) do places[name] = forget_fields(now, name, from) end
   for _, state in ipairs({ 'deleted', 'gone', 'cancelled', 'discarded' }) do
@@ -78,14 +71,9 @@ return once(function(now)
   end
   if forgotten > 0 then count('deletion.forgotten', forgotten) end
   local left = options.limit - forgotten
-  local acts = redis.call('ZRANGEBYSCORE', K.audit, '-inf', ms(now - options.keep), 'LIMIT', 0, left)
-  for _, id in ipairs(acts) do
-    redis.call('ZREM', K.audit, id)
-    redis.call('DEL', K.audit_entry .. id)
-  end
-  left = left - #acts
-  local runs = forget_runs(now, left)
-  local answer = { forgotten = forgotten + #acts + runs + forget_users(now, left - runs) }
+  left = left - forget_old(K.audit, now - options.keep, left, K.audit_entry)
+  left = left - forget_old(K.runs, now - options.keep, left, K.run, K.run_outcomes)
+  local answer = { forgotten = options.limit - left + forget_users(now, left) }
   if next(places) then answer.places = places end
   return answer
 end)

@@ -17,6 +17,7 @@
 --include _replays
 --include _hold
 --include _audit
+
 local function write(hash, member, name, now)
   local entry = { why = options.why, by = options.by, at = tonumber(ms(now)), ['until'] = options['until'], every = options.every }
   redis.call('HSET', hash, member, cjson.encode(entry))

@@ -6,6 +6,7 @@
 --include _account
 --include _once
 --include _audit
+
 return once(function(now)
   audit(now, { [options.result] = options.number })
   return {}

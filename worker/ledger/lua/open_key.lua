@@ -7,6 +7,7 @@
 --include _drains
 --include _once
 --include _gate
+
 return once(function(now)
   local was = num('bad:' .. options.key, 0) > 0
   accept_key(now, options.key)

@@ -8,6 +8,7 @@
 --include _once
 --include _gate
 --include _audit
+
 return once(function(now)
   local was = read_gate().paused and true or false
   put('paused', options.why)

@@ -10,6 +10,7 @@
 --include _drains
 --include _once
 --include _places
+
 return once(function(now)
   local was = redis.call('HGET', PROJECTS, options.project) or ''
   local done = not options.expect or options.expect == was

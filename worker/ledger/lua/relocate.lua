@@ -7,6 +7,7 @@
 --include _account
 --include _once
 --include _audit
+
 return once(function(now)
   local same = redis.call('HGET', K.receipts_chain, 'archived_head') == options.head
   if same then

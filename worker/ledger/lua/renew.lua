@@ -6,6 +6,7 @@
 --include _account
 --include _drains
 --include _once
+
 return once(function(now)
   local r = sound(options.ref)
   local ours = r and r[F.state] == 'running' and r[F.lease_token] == options.token or false

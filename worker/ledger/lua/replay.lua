@@ -17,6 +17,7 @@
 --include _wakeups
 --include _audit
 --include _reopen
+
 local function replay(ref, r, now) return reopen(ref, r, now, options) end
 
 return once(function(now)

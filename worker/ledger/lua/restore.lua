@@ -14,6 +14,7 @@
 --include _replays
 --include _settle
 --include _audit
+
 local function restore(ref, r, now)
   if not r then return 'unknown' end
   if r[F.state] ~= 'discarded' then return r[F.state] end

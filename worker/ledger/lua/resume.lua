@@ -9,6 +9,7 @@
 --include _gate
 --include _wakeups
 --include _audit
+
 return once(function(now)
   local was, records = read_gate().paused and 'paused', {}
   for _, name in ipairs(redis.call('HKEYS', CLOSURES)) do

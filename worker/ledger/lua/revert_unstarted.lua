@@ -15,6 +15,7 @@
 --include _transition
 --include _replays
 --include _sound_replay
+
 local function revert(ref, now, R, why)
   local k, r = record(ref), sound(ref)
   local waits = r and (r[F.state] == 'pending' or r[F.state] == 'held' or r[F.unsent])

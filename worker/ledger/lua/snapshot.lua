@@ -7,6 +7,7 @@
 --include _account
 --include _once
 --include _places
+
 return once(function(now)
   redis.call('HSETNX', K.replay .. options.id, 'state', 'planning')
   redis.call('RPUSH', K.replay_refs .. options.id, unpack(ARGV, 4))

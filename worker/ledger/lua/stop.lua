@@ -11,6 +11,7 @@
 --include _replays
 --include _sound_replay
 --include _audit
+
 return once(function(now)
   local R = replay_key(options.id)
   sound_replay(options.id)
