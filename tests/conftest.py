@@ -13,7 +13,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
-from tests.parallel import longest_first, processes, scheduler
+from tests.parallel import compile_tests, longest_first, processes, scheduler
 from tests.support.command import Command
 from tests.support.dead_letters import Undertaker
 from tests.support.http_site import Site
@@ -49,6 +49,11 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         option.numprocesses = processes()
     if option.numprocesses and option.dist == "no":
         option.dist = "loadscope"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput") and getattr(config.option, "numprocesses", None):
+        compile_tests([Path(each) for each in config.args])
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -7,6 +7,12 @@ is a unit of its own and begins first; the rest goes module by module, which kee
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +99,30 @@ TOGETHER = ("tests/browser/test_pages.py", "tests/acceptance/test_wrong_settings
 def processes() -> int:
     """How many share the suite."""
     return 2 * max(2, os.cpu_count() or 2)
+
+
+def compile_tests(folders: Iterable[Path]) -> None:
+    """Let pytest rewrite each module once, before every process would do so for itself."""
+    checkout = Path(__file__).parents[1]
+    stale = [file.resolve().relative_to(checkout) for folder in folders for file in _stale(folder)]
+    modules = [".".join(file.with_suffix("").parts) for file in stale]
+    with ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
+        list(pool.map(_try_to_import, modules))
+
+
+def _stale(folder: Path) -> list[Path]:
+    """The modules without byte code that is as new as they are."""
+    found = []
+    for file in folder.rglob("test_*.py"):
+        compiled = file.parent.glob(f"__pycache__/{file.stem}.*-pytest-*.pyc")
+        if not any(each.stat().st_mtime >= file.stat().st_mtime for each in compiled):
+            found.append(file)
+    return found
+
+
+def _try_to_import(module: str) -> None:
+    with suppress(Exception):  # collecting it says why
+        import_module(module)
 
 
 def unit(nodeid: str) -> str:

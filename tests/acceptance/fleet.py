@@ -40,6 +40,7 @@ from worker.model.target import Target
 from worker.services.request import record
 from worker.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, SimulatorControl
 
+QUICK_KEYS = "tests.acceptance.quick_keys"  # the application in which a refused key rests for a second or two
 OPEN = (State.PENDING, State.RUNNING, State.HELD)
 CHECKOUT = Path(__file__).parents[2]  # what is tested is what lies here, whatever is installed
 PATIENCE_S = 240.0  # far more than anything takes, on a slow and busy machine too; only a fault of ours reaches it

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.fleet import IMPATIENT, Fleet, tell
+from tests.acceptance.fleet import IMPATIENT, QUICK_KEYS, Fleet, tell
 from tests.acceptance.judge import judge
 from worker.model.states import State
 from worker.services import pause
@@ -16,7 +16,6 @@ from worker.simulator import DEMO_PROJECT, OutageMode
 
 RATE = 40
 PACE = {"ERASER_RATE": str(RATE)}
-QUICK_KEYS = "tests.acceptance.quick_keys"
 LATENCY = ("--latency", "0.05", "--jitter", "0.02", "--lock", "2")
 JOBS = [f"job-{n:03d}" for n in range(240)]
 MIB = 1024 * 1024

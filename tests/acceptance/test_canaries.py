@@ -13,6 +13,8 @@ from tests.acceptance.judge import judge
 from tests.support.console_pages import Console, walk
 from worker.ledger.keys import OURS
 from worker.model.states import Lane, State
+from worker.services import pause
+from worker.services.act import Approval
 from worker.simulator import CANARIES, DEMO_PROJECT, FaultKind
 
 AK, SK, TOKEN = "CANARYACCESSKEY00000", "canary-secret-key-0123456789abcdef", "canary-security-token-0123456789"
@@ -117,7 +119,7 @@ def test_no_planted_secret_and_nothing_personal_is_found_anywhere() -> None:
         assert leaks(in_redis(fleet), SECRETS) == []
         fleet.metastudio.set_credential(AK, SK, security_token=TOKEN)
         fleet.metastudio.unlock(AK)
-        fleet.ledger.resume(why="T-9")
+        list(pause.resume(fleet.app, [fleet.account], Approval(reason="T-9"), lambda *_: None))  # tries the key at once
         fleet.metastudio.move_job("training", "JOB_SUCCESS")
         fleet.wait_until_settled(len(GOOD) + 5)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.fleet import ATTEMPTS, Fleet
+from tests.acceptance.fleet import ATTEMPTS, QUICK_KEYS, Fleet
 from tests.acceptance.judge import every_call_is_recorded, judge
 from worker.ledger.records import Deletion
 from worker.model.states import State, WaitingFor
@@ -114,7 +114,7 @@ TROUBLES = (
 
 @pytest.mark.parametrize("absent", ["400", "404"])
 def test_each_of_all_faults_at_once_has_its_right_end(absent: str) -> None:
-    with Fleet(settings=DEADLINES) as fleet:
+    with Fleet(settings=DEADLINES, application=QUICK_KEYS) as fleet:
         fleet.metastudio.set_answers(absent=absent)
         fleet.plant(*(f"bystander-{n}" for n in range(3)))
         for trouble in TROUBLES:
