@@ -61,7 +61,7 @@ def busy(accounts: int, seconds: float) -> str:
         for n in range(accounts):
             jobs = [f"job-{k:05d}" for k in range(1, each + 1)]
             fleet.metastudio.fill(each, project=f"project-{n:03d}")
-            list(record(app, (Target(f"project-{n:03d}", job) for job in jobs), DeletionRequest(), lambda *_: None))
+            list(record(app, (Target(f"project-{n:03d}", job) for job in jobs), DeletionRequest()))
         threads = accounts * 2 // 3 + 2
         workers = start(fleet, env, 2, threads)
         fleet.wait(lambda: fleet.metastudio.stats()["effects"] > 0, "the first deletion")

@@ -139,7 +139,7 @@ class Bench:
     def fill_queue(self, row: Row, jobs: int) -> None:
         if row.ours:
             refs = (Target(DEMO_PROJECT, f"job-{n:05d}") for n in range(1, jobs + 1))
-            list(record(self.fleet.app, refs, DeletionRequest(), lambda *_: None))
+            list(record(self.fleet.app, refs, DeletionRequest()))
         elif row.sender:
             sender = self._start("sender", row.sender, jobs, ours=False)
             sender.popen.wait()

@@ -64,7 +64,7 @@ def waiting(fleet: Fleet, count: int) -> Iterator[str]:
     """Bytes in Redis, and what a worker does and holds while nothing is due."""
     before = used_memory_when_empty(fleet)
     refs = (Target(DEMO_PROJECT, job) for job in ids(count))
-    list(record(fleet.app, refs, DeletionRequest(why="TICKET-4711", delay_s=86_400), lambda *_: None))
+    list(record(fleet.app, refs, DeletionRequest(why="TICKET-4711", delay_s=86_400)))
     yield f"{count:,} waiting: {(used_memory(fleet) - before) / count:.0f} bytes of Redis each"
     worker = fleet.start_worker("-c", "32")
     try:

@@ -18,7 +18,6 @@ from typing import Any
 
 from tests.acceptance.fleet import Fleet
 from worker.config.accounts import DEFAULT
-from worker.ledger.keys import OURS
 from worker.ledger.types import DeletionRequest
 from worker.model.states import Lane
 from worker.model.target import Target
@@ -67,17 +66,12 @@ def person(waiting: int = 100_000, people: int = 200) -> str:
         fleet.plant(*(f"bulk-{n:06d}" for n in range(5_000)), *(f"person-{n:04d}" for n in range(people)))
         fleet.start_workers(3)
         fleet.ask(*(f"bulk-{n:06d}" for n in range(waiting)))
-        producer = fleet.producer()
-
-        def notify(account: str, wakeup: str) -> None:
-            producer.send_task("eraser.work", args=[account, wakeup], queue=OURS.wakeup_queue, ignore_result=True)
-
         fleet.wait_until_settled(20)
         asked: dict[str, float] = {}
         for n in range(people):
             ref = Target(DEMO_PROJECT, f"person-{n:04d}")
             asked[ref.id] = time.time()
-            list(record(fleet.app, [ref], DeletionRequest(lane=Lane.USER), notify))
+            list(record(fleet.app, [ref], DeletionRequest(lane=Lane.USER)))
             time.sleep(random.uniform(0.2, 0.8))
         fleet.wait(lambda: fleet.queries.status().due["user"] == 0, "every person's deletion is sent")
         arrived = {call["job_id"]: call["started_at"] for call in reversed(deletes(fleet))}

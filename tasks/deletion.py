@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.config.durations import parse_duration
 from worker.execution.app_context import app_context
-from worker.execution.celery_app import app, intake, notify
+from worker.execution.celery_app import app, intake
 from worker.execution.messages import REQUEST_MESSAGE, RequestMessage
 from worker.ledger.types import Accepted
 from worker.model.errors import EraserError, UsageError
@@ -80,7 +80,7 @@ def request_deletions(
         deadline_s=deadline_s,
         force=force,
     )
-    return record(context, (Target(project, checked(context, job_id)) for job_id in job_ids), asked, notify)
+    return record(context, (Target(project, checked(context, job_id)) for job_id in job_ids), asked)
 
 
 @app.task(name="eraser.delete", bind=True, Strategy="worker.execution.messages:strategy", throws=(EraserError,))
@@ -89,7 +89,7 @@ def delete(self: Any, *args: Any, **kwargs: Any) -> None:
     asked: RequestMessage | None = self.request.get(REQUEST_MESSAGE)
     accepted = intake.record(asked, partial(_bound, asked, args, kwargs), args, kwargs)
     context = app_context()
-    context.work(context.settings.account_of(accepted.ref.project_id).name, notify)
+    context.work(context.settings.account_of(accepted.ref.project_id).name)
 
 
 def _bound(asked: RequestMessage | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Accepted:
@@ -146,4 +146,4 @@ def _requested(
 @app.task(name="eraser.work")
 def work(account: str, wakeup: str | None = None) -> None:
     """Work for an account until nothing is due, or for a few seconds."""
-    app_context().work(account, notify, wakeup)
+    app_context().work(account, wakeup)

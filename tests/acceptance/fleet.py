@@ -299,7 +299,7 @@ class Fleet:
         """Ask for deletions as every door does. The wake-ups of a request get lost here: a tick later it must not
         matter."""
         refs = (Target(project, job) for job in jobs)
-        return list(record(self.app, refs, DeletionRequest(lane=lane, **claim), lambda *_: None))
+        return list(record(self.app, refs, DeletionRequest(lane=lane, **claim)))
 
     def producer(self) -> Celery:
         """Somebody else's Celery application, which knows our broker and nothing else."""

@@ -69,7 +69,7 @@ def test_a_key_that_is_refused_in_mid_run_kills_nothing_and_goes_on_after_its_re
         fleet.metastudio.enable_credential(fleet.env["HUAWEICLOUD_SDK_AK"])
         fleet.metastudio.unlock(fleet.env["HUAWEICLOUD_SDK_AK"])
         if repaired_by == "resume":
-            list(pause.resume(fleet.app, [fleet.account], Approval(reason="T-9"), lambda *_: None))
+            list(pause.resume(fleet.app, [fleet.account], Approval(reason="T-9")))
         took = fleet.wait_until_settled(len(jobs))
         tell(f"{first} refused calls of {HANDS} hands; all were settled {took:.1f} s after the repair")
         assert fleet.states() == {State.DELETED: len(jobs)}

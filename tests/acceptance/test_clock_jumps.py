@@ -53,10 +53,8 @@ class Site:
         self.ledger = self.app.ledger("default")
         self.queries = self.app.queries("default")
         self.executors = ThreadPoolExecutor(4)
-        self.dispatcher = Dispatcher(self.app, self._notify, concurrency=4)
-
-    def _notify(self, account: str, wakeup: str) -> None:
-        self.executors.submit(self.app.work, account, self._notify, wakeup)
+        self.app.notify = lambda account, wakeup: self.executors.submit(self.app.work, account, wakeup)
+        self.dispatcher = Dispatcher(self.app, concurrency=4)
 
     def set_clock(self, offset: str) -> None:
         self._offset.write_text(offset + "\n", encoding="utf-8")
@@ -67,9 +65,7 @@ class Site:
 
     def request(self, *jobs: str, **claim: object) -> None:
         asked = DeletionRequest(**{"lane": Lane.BULK} | claim)  # type: ignore[arg-type]
-        assert len(list(record(self.app, [Target(DEMO_PROJECT, job) for job in jobs], asked, self._notify))) == len(
-            jobs
-        )
+        assert len(list(record(self.app, [Target(DEMO_PROJECT, job) for job in jobs], asked))) == len(jobs)
 
     def state(self, job: str) -> State:
         seen = self.queries.show(Target(DEMO_PROJECT, job))

@@ -26,7 +26,7 @@ def die_of_500s(fleet: Fleet, poisoned: list[str]) -> None:
 
 def replay(fleet: Fleet, jobs: list[str]) -> None:
     refs = [Target(DEMO_PROJECT, job) for job in jobs]
-    results, _ = fleet.ledger.replay(refs, why="the incident is closed", deadline_s=600)
+    results = fleet.ledger.replay(refs, why="the incident is closed", deadline_s=600)
     fleet.app.wake(fleet.account, 0)
     assert {state for _, state in results} == {"pending"}
 

@@ -12,6 +12,7 @@ from worker.execution.app_context import WORKER_TIMEOUT_S, AppContext
 from worker.execution.dispatcher import FORGET_MOVES, Dispatcher
 from worker.ledger.keys import OURS
 from worker.ledger.types import DeletionRequest, Lease
+from worker.model.states import Lane
 from worker.model.target import Target
 
 
@@ -26,7 +27,9 @@ class Workshop:
         self.wakeups: list[tuple[str, str]] = []
 
     def dispatcher(self, runtime: AppContext | None = None) -> Dispatcher:
-        return Dispatcher(runtime or self.runtime, lambda account, wakeup: self.wakeups.append((account, wakeup)))
+        runtime = runtime or self.runtime
+        runtime.notify = lambda account, wakeup: self.wakeups.append((account, wakeup))
+        return Dispatcher(runtime)
 
     def another_worker(self) -> Dispatcher:
         return self.dispatcher(AppContext.load(self.environ))
@@ -56,6 +59,35 @@ def test_work_that_is_due_is_rung_for_once(shop: Workshop) -> None:
     assert shop.wakeups == [("default", "1")]
     dispatcher.tick()
     assert len(shop.wakeups) == 1, "the bell is on its way"
+
+
+def test_a_person_s_request_starts_an_executor_without_a_tick(shop: Workshop) -> None:
+    dispatcher = shop.dispatcher()
+    dispatcher.wait(0.01)
+    assert shop.wakeups == []
+    shop.ledger.request([Target("p", "a")], DeletionRequest(lane=Lane.USER))
+    dispatcher.wait(10)
+    assert shop.wakeups == [("default", "1")]
+
+
+def test_a_dispatcher_that_dies_before_it_sends_loses_nothing(shop: Workshop) -> None:
+    shop.ledger.request([Target("p", "a")], DeletionRequest(lane=Lane.USER))
+    assert shop.client.bzpopmin(OURS.wake_now, 1) is not None  # type: ignore[no-untyped-call]
+    shop.another_worker().tick()
+    assert shop.wakeups == [("default", "1")]
+
+
+def test_without_a_dispatcher_each_account_waits_once(hundreds: Workshop) -> None:
+    for job in ("a", "b", "c"):
+        for n in range(3):
+            hundreds.runtime.ledger(f"a{n}").request([Target(f"p{n}", job)], DeletionRequest(lane=Lane.USER))
+    assert hundreds.client.zcard(OURS.wake_now) == 3
+
+
+def test_an_account_of_other_settings_is_left_to_those_who_know_it(shop: Workshop) -> None:
+    shop.runtime.wake("somebody-s", now=True)
+    shop.dispatcher().wait(1)
+    assert shop.wakeups == []
 
 
 def test_nothing_due_rings_nobody(shop: Workshop) -> None:
@@ -119,6 +151,7 @@ def test_hundreds_of_idle_accounts_cost_redis_two_commands_each_in_half_a_minute
 def test_what_waits_for_later_is_looked_at_once_and_then_when_it_is_due(hundreds: Workshop) -> None:
     for n in range(300):
         hundreds.runtime.ledger(f"a{n}").request([Target(f"p{n}", "a")], DeletionRequest(delay_s=3600))
+    hundreds.client.delete(OURS.wakeups)
     dispatcher = hundreds.dispatcher()
     dispatcher.tick()
     assert hundreds.client.zcard(OURS.wakeups) == 300, "nothing had announced it"
@@ -143,8 +176,9 @@ def test_a_full_redis_is_dispatched_for_so_that_it_drains(full: Workshop) -> Non
         full.dispatcher().tick()
         assert len(full.wakeups) == 1
         assert full.client.zcard(OURS.workers) == 1, "and the worker is known to live"
-        full.runtime.wake("default", 7)
+        full.runtime.wake("default", 7, now=True)
         assert full.client.zscore(OURS.wakeups, "default") == 7
+        assert full.client.zcard(OURS.wake_now) == 1
     finally:
         full.client.config_set("maxmemory", 0)
 

@@ -245,7 +245,7 @@ def test_a_worker_ends_when_somebody_gives_its_account_another_address(redis_url
     app.ledger("default").due_wakeup()
     app.unbound_ledger("default").rebind(PRODUCTION, why="T-1", by=None, plan=False)
     ledger(app.redis, PRODUCTION).request([REF], DeletionRequest())
-    dispatcher = Dispatcher(app, lambda *_: None, end_worker=ended.append)
+    dispatcher = Dispatcher(app, end_worker=ended.append)
     dispatcher.start()
     dispatcher._thread.join(20)
     assert ended == [2]
@@ -257,7 +257,7 @@ def test_a_hand_does_nothing_for_an_account_that_is_elsewhere(redis_url: str) ->
     app = AppContext.load({"ERASER_REDIS_URL": redis_url, "ERASER_ENDPOINT": STAGING, **ours})
     ledger(app.redis, PRODUCTION).request([REF], DeletionRequest())
     before = everything(app.redis)
-    app.work("default", lambda *_: None)
+    app.work("default")
     assert everything(app.redis) == before
 
 

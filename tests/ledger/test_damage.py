@@ -363,11 +363,12 @@ def test_the_http_side_says_409_damaged(site: Site) -> None:
 # -- the dispatcher ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["wakeups", "workers", "worker_info", "dispatcher", "schedule", "replays"])
+@pytest.mark.parametrize("name", ["wakeups", "wake_now", "workers", "worker_info", "dispatcher", "schedule", "replays"])
 def test_a_dispatcher_outlives_spoilt_hints(redis_url: str, undertaker: Undertaker, name: str) -> None:
     notified: list[str] = []
     app = AppContext.load({"ERASER_REDIS_URL": redis_url, "ERASER_REGION": "cn-north-4"})
-    dispatcher = Dispatcher(app, lambda account, _: notified.append(account))
+    app.notify = lambda account, _: notified.append(account)
+    dispatcher = Dispatcher(app)
     dispatcher._check = 0.0
     key = getattr(OURS, name)
     undertaker.redis.delete(key)
@@ -388,7 +389,7 @@ def test_a_dispatcher_finds_what_no_index_has_and_what_has_no_record(redis_url: 
     undertaker.redis.zrem(f"{prefix}due:bulk", f"{PROJECT}/job-1")
     undertaker.redis.delete(f"{prefix}d:{PROJECT}/job-2")
     undertaker.redis.zadd(f"{prefix}due:bulk", {f"{PROJECT}/job-3": "inf"})
-    dispatcher = Dispatcher(app, lambda *_: None)
+    dispatcher = Dispatcher(app)
     dispatcher._check = 0.0
     dispatcher.tick()
     due: Any = undertaker.redis.zrange(f"{prefix}due:bulk", 0, -1)

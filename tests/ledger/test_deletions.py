@@ -494,7 +494,7 @@ def test_a_replay_has_a_whole_new_budget_and_keeps_the_history(bench: Bench) -> 
     bench.request("a", by="ann")
     bench.settle(bench.take(), "pending")
     bench.settle(bench.take(), "dead", cause="server_error", status=500)
-    results, _ = bench.ledger.replay([Target(PROJECT, "a")], why="T-2", by="ops", deadline_s=100)
+    results = bench.ledger.replay([Target(PROJECT, "a")], why="T-2", by="ops", deadline_s=100)
     assert results == [(Target(PROJECT, "a"), "pending")]
     lease = bench.take()
     assert (lease.round, lease.used, lease.calls) == (2, 0, 0)
@@ -505,7 +505,7 @@ def test_a_replay_has_a_whole_new_budget_and_keeps_the_history(bench: Bench) -> 
 
 def test_replay_touches_nothing_but_dead_letters(bench: Bench) -> None:
     bench.request("a")
-    results, _ = bench.ledger.replay([Target(PROJECT, "a"), Target(PROJECT, "x")], why="T", deadline_s=100)
+    results = bench.ledger.replay([Target(PROJECT, "a"), Target(PROJECT, "x")], why="T", deadline_s=100)
     assert [result for _, result in results] == ["pending", "unknown"]
     assert "round" not in bench.record("a"), "it was pending and its round is not touched"
 
@@ -612,7 +612,7 @@ def test_requests_stop_before_redis_is_full_and_what_is_pending_drains(redis_url
         assert bench.state("a") == "deleted"
     finally:
         client.config_set("maxmemory", 0)
-    assert ledger.request([Target(PROJECT, "d")], DeletionRequest())[0][0].state == "pending"
+    assert ledger.request([Target(PROJECT, "d")], DeletionRequest())[0].state == "pending"
     bench.check_invariant()
 
 
@@ -718,7 +718,7 @@ def test_on_a_full_redis_dead_letters_are_grouped_replayed_or_given_up_and_a_res
         assert {state for _, state in discarded} == {"discarded"}
         with pytest.raises(Unreachable, match="nothing was recorded; give it memory"):
             bench.ledger.restore(refs, why="T-2")
-        replayed, _ = bench.ledger.replay([Target(PROJECT, "f-1")], why="T-3", by=None, lane=Lane.USER, deadline_s=60)
+        replayed = bench.ledger.replay([Target(PROJECT, "f-1")], why="T-3", by=None, lane=Lane.USER, deadline_s=60)
         assert replayed[0][1] == "pending"
     finally:
         client.config_set("maxmemory", 0)

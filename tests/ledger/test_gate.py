@@ -911,10 +911,13 @@ def test_nobody_is_called_for_nothing(bench: Bench) -> None:
 
 
 def test_a_request_in_the_user_lane_rings_at_once(bench: Bench) -> None:
-    _, wakeups = bench.ledger.request([Target(PROJECT, "a")], DeletionRequest(lane=Lane.USER))
-    assert wakeups == ["1"]
-    _, wakeups = bench.ledger.request([Target(PROJECT, "b")], DeletionRequest(lane=Lane.BULK))
-    assert wakeups == []
+    bench.ledger.request([Target(PROJECT, "a")], DeletionRequest(lane=Lane.BULK))
+    assert bench.woken == [False], "a sweep waits for the next tick"
+    bench.ledger.request([Target(PROJECT, "b")], DeletionRequest(lane=Lane.USER))
+    assert bench.woken == [False, True]
+    assert bench.ledger.due_wakeup()[0] == "1"
+    bench.ledger.request([Target(PROJECT, "c")], DeletionRequest(lane=Lane.USER))
+    assert bench.woken == [False, True, False], "an executor is on its way"
 
 
 def test_a_hand_that_leaves_for_a_long_call_calls_another(bench: Bench) -> None:

@@ -111,5 +111,5 @@ def test_a_replay_that_was_begun_is_told_so_though_its_note_cannot_be_made(
     undertaker.end("a")
     selection = dead_letters.choose(app, [], every=True)
     undertaker.redis.set(OURS.replays, "no hash")  # any error of Redis's
-    found = dead_letter_actions.carry_out(app, Verb.REPLAY, selection, Approval(reason="T-1"), lambda *_: None)
+    found = dead_letter_actions.carry_out(app, Verb.REPLAY, selection, Approval(reason="T-1"))
     assert [(one.result, one.done) for one in found] == [(State.PENDING, True)]

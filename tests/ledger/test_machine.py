@@ -368,7 +368,7 @@ class Deletions(RuleBasedStateMachine):
             return
         self.policy_text.requeue_batch(seen, 1, ReplayStage.REST)
         if stale and seen.left:
-            moved, _ = self.policy_text.requeue_batch(seen, 1, ReplayStage.REST)
+            moved = self.policy_text.requeue_batch(seen, 1, ReplayStage.REST)
             assert not moved, "fed twice"
 
     @rule(number=st.sampled_from([0, 0, 0, 1]))

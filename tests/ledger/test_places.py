@@ -56,7 +56,7 @@ class Process:
         return (float(self.client.get("test:clock") or 0) / 1000,)  # type: ignore[arg-type]
 
     def request(self, *jobs: str, project: str = P, **claim: Any) -> list[str]:
-        accepted, _ = self.ledger(self.account_of(project)).request(
+        accepted = self.ledger(self.account_of(project)).request(
             [Target(project, job) for job in jobs], DeletionRequest(**claim)
         )
         return [one.state for one in accepted]

@@ -55,11 +55,8 @@ def test_requests_retries_grace_dead_letters_and_rescue_go_on(url: str, command:
         app = AppContext.load(dict(command.environ))
         app.ledger("default").take(worker="a worker that was killed", key=app.client("default")[1]())
         pool = ThreadPoolExecutor(4)
-
-        def notify(account: str, wakeup: str) -> None:
-            pool.submit(app.work, account, notify, wakeup)
-
-        dispatcher = Dispatcher(app, notify, concurrency=4)
+        app.notify = lambda account, wakeup: pool.submit(app.work, account, wakeup)
+        dispatcher = Dispatcher(app, concurrency=4)
         dispatcher.start()
         try:
             queries = app.queries("default")

@@ -95,7 +95,7 @@ def machine() -> Iterator[Machine]:
 def request_all(machine: Machine, count: int = JOBS) -> None:
     app = machine.ledger()
     refs = [Target(DEMO_PROJECT, f"job-{n:05d}") for n in range(1, count + 1)]
-    assert len(list(record(app, refs, deletion_request(app, lane="bulk"), lambda *_: None))) == count
+    assert len(list(record(app, refs, deletion_request(app, lane="bulk")))) == count
     app.redis.close()
 
 

@@ -499,7 +499,7 @@ class Shop:
 
     def resume(self) -> None:
         """As `eraser resume` does."""
-        for record in self.ledger.resume(why="T-9")[2]:
+        for record in self.ledger.resume(why="T-9")[1]:
             self.budget.retry(record)
 
     def request(self, count: int) -> None:

@@ -33,7 +33,7 @@ def begin(bench: Bench, *jobs: str, mark: int | None = None) -> Replays:
 
 
 def go_on(bench: Bench) -> float | None:
-    return step(bench.ledger, ID, lambda _: None)
+    return step(bench.ledger, ID)
 
 
 def look(bench: Bench) -> Replay:
@@ -153,8 +153,8 @@ def test_two_drivers_feed_once(bench: Bench) -> None:
     bury(bench, "a", "b")
     replays = begin(bench, "a", "b")
     seen = look(bench)
-    assert replays.requeue_batch(seen, 1, ReplayStage.CANARY)[0]
-    assert replays.requeue_batch(seen, 1, ReplayStage.CANARY) == (False, None)
+    assert replays.requeue_batch(seen, 1, ReplayStage.CANARY)
+    assert not replays.requeue_batch(seen, 1, ReplayStage.CANARY)
     assert look(bench).fed == 1
 
 
@@ -226,7 +226,7 @@ def test_the_history_forgets_the_oldest_that_have_ended(bench: Bench, monkeypatc
     for n in range(5):
         replays.snapshot(f"r-{n}", [Target(PROJECT, "none")])
         replays.start(replays.terms(f"r-{n}", why="T", by=None, what="all", groups={}, mark=9, deadline_s=60))
-        while step(bench.ledger, f"r-{n}", lambda _: None) is not None:
+        while step(bench.ledger, f"r-{n}") is not None:
             pass
         bench.pass_time(1)
     assert [replay.id for replay in replays.latest(10)] == ["r-4", "r-3"]

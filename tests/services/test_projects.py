@@ -74,7 +74,6 @@ def python(app: AppContext, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(app_context, "_app_context", app)
     import tasks.deletion
 
-    monkeypatch.setattr(tasks.deletion, "notify", lambda *_: None)
     monkeypatch.setattr(app, "work", lambda *_: None)
     return tasks.deletion
 
@@ -157,7 +156,7 @@ def test_a_message_whose_arguments_are_swapped_is_refused(python: Any, app: AppC
 def test_swapped_arguments_are_told_where_every_project_is_allowed(redis_url: str) -> None:
     environ = {"ERASER_REDIS_URL": redis_url, "HUAWEICLOUD_SDK_PROJECT_ID": PROJECT, "ERASER_PROJECTS": "*"}
     loose = AppContext.load(environ)
-    (asked,) = request.submit(loose, "job-1", [PROJECT], DeletionRequest(), lambda *_: None)
+    (asked,) = request.submit(loose, "job-1", [PROJECT], DeletionRequest())
     assert asked.accepted is None
     assert "swap" in (asked.error or "")
 
@@ -197,6 +196,4 @@ def test_a_policy_may_only_name_projects_that_are_configured(redis_url: str, tmp
 
 def test_a_record_that_was_allowed_by_name_is_carried_out_like_any_other(app: AppContext) -> None:
     project = request.known_project(app, OTHER, allow=True)
-    assert [one.state for one in request.record(app, [Target(project, "a")], DeletionRequest(), lambda *_: None)] == [
-        "pending"
-    ]
+    assert [one.state for one in request.record(app, [Target(project, "a")], DeletionRequest())] == ["pending"]

@@ -48,8 +48,7 @@ class Console:
         environ = {"ERASER_REDIS_URL": self.redis_url, "ERASER_REGION": "cn-north-4", **self.environ}
         environ.setdefault("HUAWEICLOUD_SDK_PROJECT_ID", PROJECT)
         self.app = AppContext.load({name: value for name, value in environ.items() if value})
-        self.notified: list[tuple[str, str]] = []
-        self.starlette = create_app(self.app, bind=self.bind, notify=lambda *wakeup: self.notified.append(wakeup))
+        self.starlette = create_app(self.app, bind=self.bind)
         self.client = TestClient(self.starlette, base_url=self.base, follow_redirects=False)
 
     def get(self, path: str, **headers: str) -> Any:

@@ -132,7 +132,7 @@ def work(bench: Bench) -> None:
         ledger.rescue(alive=["w1"], counts=True)
         _, _, replays = ledger.due_wakeup()
         for name in replays * 3:
-            step(ledger, name, lambda _: None)
+            step(ledger, name)
         while lease := taken(bench):
             signal = GateSignal("ok", key="k1", ms=50, probe=bool(lease.probe))
             if lease.cancel_wanted:

@@ -42,8 +42,7 @@ class Site:
         environ |= {"HUAWEICLOUD_SDK_PROJECT_ID": PROJECT, **self.environ}
         self.app = AppContext.load(environ)
         self.app.patience_s = 0.2
-        self.notified: list[tuple[str, str]] = []
-        self.starlette = create_app(self.app, bind=self.bind, notify=lambda *wakeup: self.notified.append(wakeup))
+        self.starlette = create_app(self.app, bind=self.bind)
         self.token = self.new_token("shop", *Scope)
         self.client = TestClient(self.starlette, base_url=HERE)
 

@@ -38,7 +38,10 @@ class Bench:
         self.client = client
         self.seen: Any = client  # what is looked at: this moment's Redis, or one that stands still
         self.apart_s = 0.0  # how far Redis's clock is ahead of the callers'
-        self.ledger = Ledger(client, account, policy, clock=CLOCK, clocks=self.clocks, patience_s=0.2)
+        self.woken: list[bool] = []  # of each move that made work: whether an executor is wanted at once
+        self.ledger = Ledger(
+            client, account, policy, clock=CLOCK, clocks=self.clocks, patience_s=0.2, wake=self.woken.append
+        )
         self.holds = HoldList(self.ledger)
         self.p = self.ledger.prefix
         self.set_clock(START_MS)
@@ -72,7 +75,7 @@ class Bench:
 
     def request(self, *jobs: str, **claim: Any) -> list[str]:
         claim.setdefault("lane", Lane.BULK)
-        accepted, _ = self.ledger.request([Target(PROJECT, job) for job in jobs], DeletionRequest(**claim))
+        accepted = self.ledger.request([Target(PROJECT, job) for job in jobs], DeletionRequest(**claim))
         return [("=" if a.deduplicated else "") + a.state for a in accepted]
 
     def turn(self, settlement: Settlement | None = None, **more: Any) -> TakeResult:

@@ -100,6 +100,7 @@ INSTALLATION = {
     "workers": Ends("the dispatchers, an hour after the last beat"),
     "worker-info": Ends("the dispatchers, with `workers`", of=None),
     "wakeups": Ends("the dispatchers; one an account"),
+    "now": Ends("the dispatchers, at once; one an account"),
     "dispatcher": EXPIRES,
     "schedule": ONE,
     "accounts": ONE,

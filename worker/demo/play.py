@@ -190,9 +190,7 @@ class Play:
             if part.trouble.state != "JOB_SUCCESS" and part.job_id in left:
                 simulator.move_job(part.job_id, "JOB_SUCCESS")
         began = time.monotonic()
-        _, wakeups = self.stage.ledger.replay((d.ref for d in dead), why="the incident is closed", deadline_s=600.0)
-        for wakeup in wakeups:
-            self.stage.notify(ACCOUNT, wakeup)
+        self.stage.ledger.replay((d.ref for d in dead), why="the incident is closed", deadline_s=600.0)
         self._wait(self._all_settled, "the replayed deletions to end")
         return time.monotonic() - began
 
@@ -209,7 +207,7 @@ class Play:
     ) -> list[Accepted]:
         context = self.stage.app
         wanted = deletion_request(context, lane=lane, by=by, after_s=after_s, deadline_s=deadline_s)
-        return list(record(context, map(_ref, parts), wanted, self.stage.notify))
+        return list(record(context, map(_ref, parts), wanted))
 
     def _show(self, part: Part) -> Deletion | None:
         return self.stage.queries.show(_ref(part))

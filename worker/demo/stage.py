@@ -11,7 +11,6 @@ from pathlib import Path
 
 from worker.demo import scenario
 from worker.execution.app_context import AppContext, app_context
-from worker.execution.celery_app import notify
 from worker.ledger.deletions import Ledger
 from worker.ledger.queries import Queries
 from worker.local.embedded import EmbeddedRedis
@@ -38,9 +37,6 @@ class Stage:
     @property
     def queries(self) -> Queries:
         return self.app.queries(ACCOUNT)
-
-    def notify(self, account: str, wakeup: str) -> None:
-        notify(account, wakeup)
 
     def worker_log(self, lines: int) -> list[str]:
         """The last lines of the worker's log."""

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 
 from worker.config.accounts import CredentialsReference
 from worker.config.settings import Settings
@@ -42,6 +42,7 @@ class AppContext(LedgerContext):
 
     key_policy: KeyPolicy = field(default_factory=KeyPolicy)
     not_archived: dict[str, str] = field(default_factory=dict)  # accounts whose receipts stay in Redis, and why
+    notify: Callable[[str, str], object] = lambda _account, _wakeup: None  # of a worker: starts an executor
     _clients: dict[str, tuple[Client, Callable[[], str]]] = field(default_factory=dict)
     _logins: dict[CredentialsReference, CredentialsSource | IamTokens] = field(default_factory=dict)
     _sights: dict[str, Sightings] = field(default_factory=dict)
@@ -55,12 +56,11 @@ class AppContext(LedgerContext):
     @cached_property
     def budget(self) -> KeyBudget:
         """The budgets of refused keys."""
-        wake = partial(self.wake, at_ms=0)
         return KeyBudget(
             lambda: self.redis,
             self.keys,
             holder=self.worker,
-            wake=wake,
+            wake=self.wake,
             sharing=self._sharing,
             policy=self.key_policy,
             clocks=self.clocks,
@@ -120,8 +120,8 @@ class AppContext(LedgerContext):
             self._logins[named] = source_of(named, self.environ)
         return self._logins[named]
 
-    def executor(self, account: str, notify: Callable[[str, str], None]) -> Executor:
-        """An executor for one account. `notify(account, wakeup)` starts another."""
+    def executor(self, account: str) -> Executor:
+        """An executor for one account."""
         client, key = self.client(account)
         return Executor(
             ledger=self.ledger(account),
@@ -130,7 +130,7 @@ class AppContext(LedgerContext):
             schedule=self.schedule,
             worker=self.worker,
             call_deadline_s=self.settings.call_timeout,
-            notify=lambda wakeup: notify(account, wakeup),
+            notify=lambda wakeup: self.notify(account, wakeup),
             stopping=self.stopping,
             still_meant=Revalidation(self.policies),
             sightings=self.sightings(account),
@@ -145,10 +145,10 @@ class AppContext(LedgerContext):
             return other
         return next(iter(named), None)
 
-    def work(self, account: str, notify: Callable[[str, str], None], wakeup: str | None = None) -> None:
+    def work(self, account: str, wakeup: str | None = None) -> None:
         """Work as an executor until nothing is due or its time is over, and let the dispatcher check again in time."""
         try:
-            next_ms = self.executor(account, notify).work(wakeup).next_ms
+            next_ms = self.executor(account).work(wakeup).next_ms
             self._barred.pop(account, None)
         except OtherEndpoint as error:
             self._refused(account, error)

@@ -28,7 +28,6 @@ from worker.execution.app_context import AppContext, app_context
 from worker.execution.dispatcher_step import DispatcherStep
 from worker.execution.heartbeat import HeartbeatStep
 from worker.execution.intake import Intake
-from worker.execution.wakeups import send_wakeup
 from worker.model.errors import EraserError, SettingsError, Unreachable
 from worker.retention import schedule
 
@@ -170,11 +169,6 @@ app.steps["worker"].add(HangupStep)
 app.steps["worker"].add(DispatcherStep)
 app.steps["worker"].add(HeartbeatStep)
 app.steps["worker"].add(IntakeStep)
-
-
-def notify(account: str, wakeup: str) -> None:
-    """Start an executor."""
-    send_wakeup(app, account, wakeup)
 
 
 @signals.setup_logging.connect

@@ -1,8 +1,9 @@
-"""The dispatcher: a thread in every worker. One of them at a time looks for due work and starts executors.
+"""The dispatcher: a thread in every worker, which starts executors.
 
-Correctness never depends on it: it reads hints, an extra wake-up is harmless, and every half minute a full check
-finds what a crash left unannounced. It also rescues deletions of lost workers, seals receipts, and removes old
-records.
+All of them wait for producers: whichever Redis gives an account to starts an executor for it at once. One of them at a
+time also looks for work that has become due, rescues deletions of lost workers, seals receipts, and removes old
+records. Correctness never depends on either: they read hints, an extra wake-up is harmless, and what a crash left
+unannounced is found by the next tick or, every half minute, by a full check.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
 
 from worker.execution.app_context import BEAT_S, AppContext
 from worker.execution.live_workers import LiveWorkers
+from worker.ledger import scripts
 from worker.ledger.damage import Checker, clear_hints
 from worker.ledger.deletions import Ledger
 from worker.ledger.due_heads import due_heads
@@ -37,49 +39,21 @@ CALM_AFTER_S = 5.0
 FULL_LOOK_S = 30.0
 LOCK_MS = 3_000  # the dispatching worker's turn, renewed each tick
 MOST_ACCOUNTS = 100  # accounts checked in one tick
+SHORTEST_WAIT_S = 0.01  # Redis takes a wait of less than a millisecond for one without end
 STANDIN_MARGIN_S = 5.0  # to record the result of a fallback executor's last call
 CHECK_S = 15.0  # how often a part of the records and indexes is checked for damage
 CHECKS = 50  # round trips each time: up to ten thousand records of one account, or a few of many accounts
 FORGET_S = 600.0
 FORGET_MOVES = 100  # of 500 records each: eighty a second over ten minutes, and finished within the lock's life
 
-# Each script first writes something that needs no memory, so that it also runs when Redis is full: work that drains
-# must be woken.
-# Renew the turn if it is ours, take it if it is free; its holder gets the accounts that are to be checked.
-# A turn with a longer life than any can have is from before Redis's clock went back.
-_TURN = """
-local holder = redis.call('GET', KEYS[1])
-if holder == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2])
-elseif holder then
-  if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-  return nil
-else
-  redis.call('DEL', KEYS[1])
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-end
-local t = redis.call('TIME')
-local now = t[1] * 1000 + t[2] / 1000
-local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ARGV[3])
-local head = #due == 0 and redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES') or {}
-return { tostring(now), due, head[2] or false }
-"""
-# Let another worker dispatch.
-_GIVE_UP = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
-
 
 class Dispatcher:
-    """The loop. `notify(account, wakeup)` starts an executor; `end_worker` ends a process with wrong settings."""
+    """The loop. `end_worker` ends a process with wrong settings."""
 
     def __init__(
-        self,
-        runtime: AppContext,
-        notify: Callable[[str, str], None],
-        *,
-        concurrency: int = 0,
-        end_worker: Callable[[int], None] = lambda _: None,
+        self, runtime: AppContext, *, concurrency: int = 0, end_worker: Callable[[int], None] = lambda _: None
     ) -> None:
         self.runtime = runtime
-        self.notify = notify
         self._end_worker = end_worker
         self._alive = LiveWorkers(runtime, concurrency=concurrency)
         self._keys = runtime.keys
@@ -91,6 +65,7 @@ class Dispatcher:
         self._beat = 0.0
         self._busy = 0.0
         self._pause = TICK_S
+        self._next_tick = 0.0
         self._forget = time.monotonic() + FORGET_S
         self._check = time.monotonic() + CHECK_S
         self._away = False
@@ -103,21 +78,27 @@ class Dispatcher:
         self._stop.set()
         self._thread.join(timeout=10)
         try:
-            pipe = self.runtime.redis.pipeline(transaction=False)
-            self._alive.goodbye(pipe)
-            pipe.eval(_GIVE_UP, 1, self._keys.dispatcher, self._me)
-            pipe.execute()
+            self._alive.goodbye()
+            self._yield()
         except redis.RedisError:
             return
+
+    def _yield(self) -> None:
+        """Let another worker dispatch."""
+        scripts.load("yield_dispatch").run(self.runtime.redis, self._keys.dispatcher, self._me)
 
     @property
     def _me(self) -> str:
         return self.runtime.worker
 
     def _run(self) -> None:
-        while not self._stop.wait(self._pause):
+        while not self._stop.is_set():
             try:
+                if (left_s := self._next_tick - time.monotonic()) > 0:
+                    self.wait(left_s)
+                    continue
                 self.tick()
+                self._next_tick = time.monotonic() + self._pause
                 if self._away:
                     log.info("redis.back")
                 self._away = False
@@ -151,13 +132,22 @@ class Dispatcher:
         self._alive.was_away()
         self._full_look = 0.0
 
+    def wait(self, timeout_s: float) -> None:
+        """Wait for a producer, and start an executor at once. What is lost here is found by the next tick."""
+        woken: Any = self.runtime.redis.bzpopmin(self._keys.wake_now, max(timeout_s, SHORTEST_WAIT_S))
+        account = woken[1].decode(errors="replace") if woken else ""
+        if account in self.runtime.settings.accounts:
+            with self._outlived(account):
+                self._start_executor(self.runtime.ledger(account))
+
     def tick(self) -> None:
         """One tick. Cheap when nothing is due: one script, twice a second."""
         client = self.runtime.redis
         if time.monotonic() - self._beat >= BEAT_S:
             self._alive.say()
             self._beat = time.monotonic()
-        turn: Any = client.eval(_TURN, 2, self._keys.dispatcher, self._keys.wakeups, self._me, LOCK_MS, MOST_ACCOUNTS)
+        keys = (self._keys.dispatcher, self._keys.wakeups)
+        turn: Any = scripts.load("dispatch").run(client, keys, self._me, LOCK_MS, MOST_ACCOUNTS)
         if turn is None:
             self._pause = OTHERS_TICK_S
             return
@@ -182,7 +172,7 @@ class Dispatcher:
             clear_hints(client, self._keys)
             self._checker.step(known, CHECKS)
         if others and not self._alive.clocks_agree:  # it releases and rescues nothing: let others try
-            client.eval(_GIVE_UP, 1, self._keys.dispatcher, self._me)
+            self._yield()
             self._pause = 3 * OTHERS_TICK_S
         if time.monotonic() >= self._forget:
             self._forget = time.monotonic() + FORGET_S
@@ -223,12 +213,18 @@ class Dispatcher:
         """Rescue expired leases, start an executor if one is needed, and note when to check again."""
         alive, counts = self._alive.heard()
         for account in accounts:
-            try:
+            with self._outlived(account):
                 self._look_at_one(account, alive, counts=counts)
-            except Exception as error:
-                if isinstance(error, EraserError) or (isinstance(error, redis.RedisError) and is_away(error)):
-                    raise
-                log.exception("dispatcher.fault", extra={"account": account})  # an error there must not stop the others
+
+    @contextmanager
+    def _outlived(self, account: str) -> Iterator[None]:
+        """An internal error about one account must not stop the others."""
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, EraserError) or (isinstance(error, redis.RedisError) and is_away(error)):
+                raise
+            log.exception("dispatcher.fault", extra={"account": account})
 
     def _look_at_one(self, account: str, alive: list[str], *, counts: bool) -> None:
         ledger = self.runtime.ledger(account)
@@ -236,12 +232,17 @@ class Dispatcher:
         rescued, next_lease = ledger.rescue(alive=alive, counts=counts)
         for ref, state in rescued:
             log.warning("deletion.lost", extra={"account": account, **ref.for_log(), "state": state})
-        wakeup, due, replays = ledger.due_wakeup(self.runtime.fingerprint(account))
-        if wakeup:
-            self.notify(account, wakeup)
+        due, replays = self._start_executor(ledger)
         looks = [at for at in (due, next_lease, self._go_on(ledger, replays)) if at is not None]
         if looks:
             self.runtime.wake(account, min(looks))
+
+    def _start_executor(self, ledger: Ledger) -> tuple[float | None, list[str]]:
+        """Start one if it is needed. Returns when to check again (ms), and the replays that must be continued."""
+        wakeup, due, replays = ledger.due_wakeup(self.runtime.fingerprint(ledger.account))
+        if wakeup:
+            self.runtime.notify(ledger.account, wakeup)
+        return due, replays
 
     def _go_on(self, ledger: Ledger, replays: list[str]) -> float | None:
         """One step of each replay; returns when to take the next (ms). What cannot be done now is done by a later
@@ -250,7 +251,7 @@ class Dispatcher:
         soonest = None
         for replay in replays:
             try:
-                again_s = step(ledger, replay, lambda wakeup: self.notify(ledger.account, wakeup))
+                again_s = step(ledger, replay)
             except EraserError as error:  # for example, Redis is full: executors must be started all the same
                 log.warning("replay.waits", extra={"replay": replay, "error": str(error)})
                 again_s = 5.0

@@ -37,8 +37,9 @@ class DispatcherStep(bootsteps.StartStopStep):
             if not send_wakeup(parent.app, account, wakeup):
                 fallback.response(account, wakeup)
 
-        fallback = self._stand_ins = FallbackExecutors(lambda account, wakeup: app.work(account, notify, wakeup))
-        self._dispatcher = Dispatcher(app, notify, concurrency=parent.concurrency, end_worker=_end)
+        fallback = self._stand_ins = FallbackExecutors(app.work)
+        app.notify = notify
+        self._dispatcher = Dispatcher(app, concurrency=parent.concurrency, end_worker=_end)
         self._dispatcher.start()
         if directory := app.settings.receipts_dir:
             self._archivist = Archivist(app.ledger, directory, app.settings, app.not_archived)

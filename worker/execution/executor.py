@@ -51,7 +51,7 @@ class Executor:
     schedule: Backoff
     worker: str
     call_deadline_s: float
-    notify: Callable[[str], None]
+    notify: Callable[[str], object]
     stopping: threading.Event
     still_meant: StillMeant = field(default_factory=NoPolicies)
     sightings: Sightings = field(default_factory=Sightings)

@@ -18,6 +18,7 @@ from worker.config.accounts import Account, default_rate
 from worker.config.clock import PROCESS, Clocks
 from worker.config.data_directory import data_directory, find_running
 from worker.config.settings import Settings
+from worker.ledger import scripts
 from worker.ledger.audit import AuditLog
 from worker.ledger.bindings import bindings
 from worker.ledger.bulk_queries import BulkQueries
@@ -30,11 +31,6 @@ from worker.ledger.types import GatePolicy
 from worker.model.errors import OtherEndpoint, Unreachable
 
 LOOKS_PER_DELETE = 0.5  # the rate of lookups relative to deletions; the documented limit for lists is twice as high
-# It first removes something, so that it runs on when Redis is full.
-_WAKE = """
-redis.call('ZREM', KEYS[1], '-')
-return redis.call('ZADD', KEYS[1], 'LT', ARGV[1], ARGV[2])
-"""
 
 
 def gate_policy(settings: Settings, account: Account) -> GatePolicy:
@@ -120,6 +116,7 @@ class LedgerContext:
             endpoint=endpoint,
             placer=self.places.claim,
             patience_s=self.patience_s,
+            wake=lambda now: self.wake(account, now=now),
             clocks=self.clocks,
         )
 
@@ -188,13 +185,13 @@ class LedgerContext:
         """What operators did in one account."""
         return AuditLog(self.redis, account, self.keys)
 
-    def wake(self, account: str, at_ms: float) -> None:
-        """Ask the dispatcher to check the account at that time of its ledger. Best effort: a full check finds it
-        anyway.
+    def wake(self, account: str, at_ms: float = 0.0, *, now: bool = False) -> None:
+        """Ask a dispatcher to check the account at that time of its ledger; now: to call an executor at once. Best
+        effort: a full check finds it anyway.
         """
         ledger = self._ledgers.get(account)
         at_ms += ledger.ahead_ms if ledger else 0.0  # wake-ups use Redis's clock
         try:
-            self.redis.eval(_WAKE, 1, self.keys.wakeups, at_ms, account)
+            scripts.load("wake").run(self.redis, (self.keys.wakeups, self.keys.wake_now), account, at_ms, int(now))
         except redis.RedisError:
             return

@@ -10,28 +10,13 @@ import socket
 import time
 from typing import Any
 
-import redis
-
 from worker.config.clock import SAME_S, elapsed
 from worker.execution.app_context import WORKER_TIMEOUT_S, AppContext
+from worker.ledger import scripts
 from worker.ledger.redis_read import info
 
 LONG_GONE_S = 3600.0
 JUMP_S = 5.0  # Redis's clock jumped if it differs by more than this from the expected time
-
-# Write a heartbeat. It first removes something, so that it also works when Redis is full.
-_BEAT = """
-redis.call('ZREM', KEYS[1], '-')
-local t = redis.call('TIME')
-local now = t[1] * 1000 + t[2] / 1000
-redis.call('ZADD', KEYS[1], now, ARGV[1])
-return tostring(now)
-"""
-# Store the worker's description.
-_INFO = """
-redis.call('HDEL', KEYS[1], '-')
-return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-"""
 
 
 class LiveWorkers:
@@ -48,10 +33,10 @@ class LiveWorkers:
 
     def say(self) -> None:
         """Write this worker's heartbeat. Raises redis-py's errors."""
-        self.see(float(self._client.eval(_BEAT, 1, self._keys.workers, self._runtime.worker)))
+        self.see(float(scripts.load("heartbeat").run(self._client, self._keys.workers, self._runtime.worker)))
         now = {"clock_s": round(self._apart_s(), 1), "not_archived": dict(self._runtime.not_archived)}
         about = json.dumps(self._about | now)
-        self._client.eval(_INFO, 1, self._keys.worker_info, self._runtime.worker, about)
+        scripts.load("describe_worker").run(self._client, self._keys.worker_info, self._runtime.worker, about)
 
     def see(self, redis_ms: float) -> None:
         """Redis's current time."""
@@ -87,7 +72,7 @@ class LiveWorkers:
         silence_counts = float(up) >= WORKER_TIMEOUT_S and time.monotonic() - self._since >= WORKER_TIMEOUT_S
         return [worker.decode() for worker in heard], silence_counts
 
-    def goodbye(self, pipe: redis.client.Pipeline) -> None:
-        """Remove the heartbeat, so that nothing waits for this worker."""
-        pipe.zrem(self._keys.workers, self._runtime.worker)
-        pipe.hdel(self._keys.worker_info, self._runtime.worker)
+    def goodbye(self) -> None:
+        """Remove the heartbeat, so that nothing waits for this worker. Raises redis-py's errors."""
+        self._client.zrem(self._keys.workers, self._runtime.worker)
+        self._client.hdel(self._keys.worker_info, self._runtime.worker)

@@ -34,6 +34,7 @@ class AccountLedger(ScriptRunner):
         endpoint: str | None = None,
         placer: Callable[[str, str], None] | None = None,
         patience_s: float = 4.0,
+        wake: Callable[[bool], None] = lambda _: None,
         clocks: Clocks = PROCESS.witnesses,
         clock: str | None = None,
     ) -> None:
@@ -44,6 +45,7 @@ class AccountLedger(ScriptRunner):
             endpoint=endpoint,
             placer=placer,
             patience_s=patience_s,
+            wake=wake,
             clocks=clocks,
             clock=clock,
         )

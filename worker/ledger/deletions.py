@@ -43,8 +43,8 @@ class Ledger(Leases, OperatorMoves):
 
     def request(
         self, refs: Iterable[Target], terms: DeletionRequest, *, assets: Mapping[Target, str] | None = None
-    ) -> tuple[list[Accepted], list[str]]:
-        """Record each deletion or merge it into the one that is there. Returns what was accepted, and wake-ups.
+    ) -> list[Accepted]:
+        """Record each deletion or merge it into the one that is there.
 
         assets: ids of the jobs' assets, where they are known. Raises `RefusedBySafetyRule` when Redis is nearly full:
         what is pending needs the rest to drain.
@@ -52,24 +52,20 @@ class Ledger(Leases, OperatorMoves):
         self.refuse_when_nearly_full()
         options = self._said(terms) | lean({"seen": terms.seen, "act": terms.action}) | {"gate": self._gate}
         accepted: list[Accepted] = []
-        wakeups: list[str] = []
 
         def about(batch: list[Target]) -> dict[str, Any]:
             return {"assets": [assets.get(ref, False) for ref in batch]} if assets else {}
 
         for batch, response in self.in_batches("request", options, refs, about=about):
             accepted += _accepted(batch, response)
-            if response.get("wakeup"):
-                wakeups.append(response["wakeup"])
-        return accepted, wakeups
+        return accepted
 
-    def request_each(self, wanted: Sequence[tuple[Target, DeletionRequest]]) -> tuple[list[Accepted], list[str]]:
+    def request_each(self, wanted: Sequence[tuple[Target, DeletionRequest]]) -> list[Accepted]:
         """The same for at most 500 deletions that different callers ask for, each with a claim of its own."""
         self.refuse_when_nearly_full()
         options = {"each": [self._said(terms) for _, terms in wanted], "gate": self._gate}
         refs = [ref for ref, _ in wanted]
-        response = self.run_script("request", options, refs)
-        return list(_accepted(refs, response)), [response["wakeup"]] if response.get("wakeup") else []
+        return list(_accepted(refs, self.run_script("request", options, refs)))
 
     def _said(self, terms: DeletionRequest) -> dict[str, Any]:
         """A claim as the script takes it."""

@@ -43,6 +43,11 @@ class Keys:
         return f"{self.namespace}:wakeups"
 
     @property
+    def wake_now(self) -> str:
+        """Sorted set: accounts that need an executor at once: every dispatcher waits for the next one."""
+        return f"{{{self.wakeups}}}:now"
+
+    @property
     def dispatcher(self) -> str:
         """The worker that looks for work, for as long as it says so; one slot of a cluster with the wake-ups."""
         return f"{{{self.wakeups}}}:dispatcher"

@@ -43,21 +43,15 @@ class OperatorMoves(AccountLedger):
         lane: Lane | None = None,
         action: AuditAction | None = None,
         mark: int | None = None,
-    ) -> tuple[list[tuple[Target, str]], list[str]]:
-        """Open a new round for each dead letter. Returns each one's state now, and wake-ups to ring.
+    ) -> list[tuple[Target, str]]:
+        """Open a new round for each dead letter. Returns each one's state now.
 
         mark: a death's number; what died later is left alone and told as `newer`.
         """
         options = lean({"why": why, "by": by, "run": run, "lane": lane.value if lane else None, "mark": mark})
         options |= {"deadline": deadline_s * 1000, "gate": self._gate}
         options["act"] = (action or AuditAction()).named(ActionName.REPLAYED, by=by, why=why, run=run)
-        results: list[tuple[Target, str]] = []
-        wakeups: list[str] = []
-        for batch, response in self.in_batches("replay", options, refs):
-            results += zip(batch, response["results"], strict=True)
-            if response.get("wakeup"):
-                wakeups.append(response["wakeup"])
-        return results, wakeups
+        return self.results("replay", options, refs)
 
     def discard(
         self, refs: Iterable[Target], *, why: str | None, by: str | None = None, action: AuditAction | None = None
@@ -80,13 +74,13 @@ class OperatorMoves(AccountLedger):
 
     def resume(
         self, *, why: str | None, by: str | None = None, action: AuditAction | None = None
-    ) -> tuple[str | None, str | None, list[str]]:
-        """Let calls go again; what was closed is tried first. Returns what that was, a wake-up, and names of the
-        records of refused keys (see `Budget.retry`).
+    ) -> tuple[str | None, list[str]]:
+        """Let calls go again; what was closed is tried first. Returns what that was, and names of the records of
+        refused keys (see `KeyBudget.retry`).
         """
         fields = (action or AuditAction()).named(ActionName.RESUMED, by=by, why=why)
         response = self.run_script("resume", {"gate": self._gate, "act": fields})
-        return response.get("was"), response.get("wakeup"), list(response["records"])
+        return response.get("was"), list(response["records"])
 
     def place(self, project: str, place: str, *, expect: str | None = None) -> bool:
         """Say whether anything of a project may be done here (see `lua/place.lua`). Returns whether it is so now."""

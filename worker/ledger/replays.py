@@ -143,12 +143,11 @@ class Replays:
             theirs = Ledger(self._client, account, self._ledger.policy, self._ledger.keys, clocks=self._ledger.clocks)
             Replays(theirs).start(terms)
 
-    def requeue_batch(self, replay: Replay, count: int, stage: ReplayStage) -> tuple[bool, str | None]:
-        """Begin the next letters' new rounds, unless somebody else did; and a wake-up."""
+    def requeue_batch(self, replay: Replay, count: int, stage: ReplayStage) -> bool:
+        """Begin the next letters' new rounds; False: somebody else did."""
         gate = self._ledger.gate_options
         options = {"id": replay.id, "cursor": replay.cursor, "stage": stage.value, "gate": gate}
-        response = self._ledger.run_script("requeue_batch", options | {"count": min(count, BATCH)})
-        return bool(response["moved"]), response.get("wakeup")
+        return bool(self._ledger.run_script("requeue_batch", options | {"count": min(count, BATCH)})["moved"])
 
     def stop(self, replay: str, *, why: str) -> str:
         """It stops itself: feed no more. Returns its state before: only a running one is stopped; `unknown`: none."""

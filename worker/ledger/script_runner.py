@@ -69,8 +69,9 @@ class ScriptRunner:
     endpoint: the address that this process calls for it; None: it calls nobody, and may act whatever the address is.
     placer(project, account): asks the register where a project belongs (see `worker.ledger.places`), so that a move on
     one that is not known here may go on, or raises `ProjectElsewhere`; None: what is not known to be elsewhere is here.
-    patience_s: how long it tries again while Redis is away. clocks: what time it is by this process and by MetaStudio
-    (see `lua/_clock.lua`). clock: Lua in the place of Redis's clock, for tests.
+    patience_s: how long it tries again while Redis is away. wake(at once?): called after a move that made work.
+    clocks: what time it is by this process and by MetaStudio (see `lua/_clock.lua`). clock: Lua in the place of Redis's
+    clock, for tests.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class ScriptRunner:
         endpoint: str | None,
         placer: Callable[[str, str], None] | None,
         patience_s: float,
+        wake: Callable[[bool], None] = lambda _: None,
         clocks: Clocks = PROCESS.witnesses,
         clock: str | None = None,
     ) -> None:
@@ -94,6 +96,7 @@ class ScriptRunner:
         self.clocks_agree = True  # when it asked last
         self.ahead_ms = 0.0  # how far Redis's clock was ahead of the ledger's time then
         self._patience_s = patience_s
+        self._wake = wake
         self._clock = clock
         self._caller = _Caller()
 
@@ -180,4 +183,6 @@ class ScriptRunner:
             self.clocks_agree, self.ahead_ms = not response.get("apart"), response.get("ahead", 0.0)
             for what, why in response.get("damage", ()):
                 log.error("ledger.damaged", extra={"ledger": self.prefix, "what": what, "why": why})
+            if "wake" in response:
+                self._wake(response["wake"])
             return response

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -87,12 +88,13 @@ class Script:
     source: str
     sha: str
 
-    def run(self, client: redis.Redis, prefix: str, *args: str | int | bytes) -> bytes:
+    def run(self, client: redis.Redis, keys: str | tuple[str, ...], *args: str | int | float | bytes) -> Any:
         """Run it once. Raises redis-py's errors; a server that forgot the script (a restart) is taught it again."""
+        names = (keys,) if isinstance(keys, str) else keys
         try:
-            return client.evalsha(self.sha, 1, prefix, *args)  # type: ignore[no-any-return]
+            return client.evalsha(self.sha, len(names), *names, *args)
         except redis.exceptions.NoScriptError:
-            return client.eval(self.source, 1, prefix, *args)  # type: ignore[no-any-return]
+            return client.eval(self.source, len(names), *names, *args)
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.replays import Replay, Replays, ReplayStage, ReplayState
@@ -14,7 +13,7 @@ log = logging.getLogger(__name__)
 _DECISIONS = 4  # a step passes at most the three stages and one batch
 
 
-def step(ledger: Ledger, replay: str, notify: Callable[[str], None]) -> float | None:
+def step(ledger: Ledger, replay: str) -> float | None:
     """Continue a replay by at most 500 deletions. Returns when to check again, in seconds; None: nothing is left to do.
 
     Raises `Unreachable`; the next step does what was not done.
@@ -32,10 +31,8 @@ def step(ledger: Ledger, replay: str, notify: Callable[[str], None]) -> float | 
             case Stop(why):
                 _stop(replays, seen, why)
             case Feed(count, stage):  # the next stage, perhaps
-                moved, wakeup = replays.requeue_batch(seen, min(count, budget), stage)
+                moved = replays.requeue_batch(seen, min(count, budget), stage)
                 budget -= count
-                if wakeup:
-                    notify(wakeup)
                 if not moved or budget <= 0:
                     break
             case _:

@@ -15,7 +15,6 @@ from worker.model.target import Target
 from worker.services.act import CAP, Approval, Outcome, Plan
 from worker.services.dead_letters import Selection, group_of, note_replay
 from worker.services.labels import count
-from worker.services.request import Notify
 
 _OTHERS = {
     "too_late": "it was discarded more than 30 days ago; request it again: eraser request",
@@ -60,9 +59,7 @@ def plan(verb: Verb, selection: Selection) -> Plan:
     return Plan(f"{verb.command} {count(number, 'dead letter')}", groups, remarks, fields)
 
 
-def carry_out(
-    app: AppContext, verb: Verb, selection: Selection, approval: Approval, notify: Notify
-) -> list[LetterOutcome]:
+def carry_out(app: AppContext, verb: Verb, selection: Selection, approval: Approval) -> list[LetterOutcome]:
     """Do it, and say what came of each. Raises `RefusedBySafetyRule`, also for a plan that was not confirmed.
 
     A replay is a new round at once, before bulk work; for many see `worker.services.replay`.
@@ -79,7 +76,7 @@ def carry_out(
     found = []
     for account, refs in shares.items():
         mark = selection.marks.get(account)
-        for ref, state in _move(app, verb, account, refs, approval, action, mark, notify):
+        for ref, state in _move(app, verb, account, refs, approval, action, mark):
             text = verb.done if state == verb.to else _OTHERS.get(state, f"it is {state} by now")
             found.append(LetterOutcome(ref, state, text, state == verb.to))
     if verb is Verb.REPLAY:
@@ -100,7 +97,6 @@ def _move(
     approval: Approval,
     action: AuditAction,
     mark: int | None,
-    notify: Notify,
 ) -> list[tuple[Target, str]]:
     ledger, why, by = app.ledger(account), approval.reason, approval.by
     match verb:
@@ -109,13 +105,7 @@ def _move(
         case Verb.RESTORE:
             return ledger.restore(refs, why=why, by=by, action=action)
     deadline_s = app.settings.deadline
-    results, wakeups = ledger.replay(
-        refs, why=why, by=by, lane=Lane.USER, deadline_s=deadline_s, mark=mark, action=action
-    )
-    for wakeup in wakeups:
-        notify(account, wakeup)
-    app.wake(account, 0)
-    return results
+    return ledger.replay(refs, why=why, by=by, lane=Lane.USER, deadline_s=deadline_s, mark=mark, action=action)
 
 
 def check_homes(app: AppContext, letters: Iterable[DeadLetter]) -> None:

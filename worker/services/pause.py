@@ -10,7 +10,6 @@ from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import AuditAction
 from worker.model.errors import UsageError
 from worker.services.act import Approval
-from worker.services.request import Notify
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +60,11 @@ def pause(app: AppContext, accounts: list[str], approval: Approval) -> Iterator[
         yield GateChange(account, "paused", "paused" if was else None)
 
 
-def resume(app: AppContext, accounts: list[str], approval: Approval, notify: Notify) -> Iterator[GateChange]:
+def resume(app: AppContext, accounts: list[str], approval: Approval) -> Iterator[GateChange]:
     """Allow calls again; a closed gate is probed first."""
     action = AuditAction()
     for account in accounts:
-        was, wakeup, refused = app.ledger(account).resume(why=approval.reason, by=approval.by, action=action)
+        was, refused = app.ledger(account).resume(why=approval.reason, by=approval.by, action=action)
         rest_s = max((app.budget.retry(record) for record in refused), default=0.0)
-        if wakeup:
-            notify(account, wakeup)
-        app.wake(account, 0)
+        app.wake(account, now=True)  # after that: an executor that came before would find the key refused
         yield GateChange(account, "ok", was, rest_s)

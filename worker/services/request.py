@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from worker.config.durations import LONGEST, format_duration
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import ActionName
-from worker.ledger.deletions import BATCH, Ledger
+from worker.ledger.deletions import BATCH
 from worker.ledger.types import Accepted, DeletionRequest
 from worker.model.errors import UnknownProject, UsageError
 from worker.model.ids import check_opaque, check_reason, why_bad_id
@@ -19,8 +19,6 @@ from worker.model.states import Lane
 from worker.model.target import Target, target_json
 from worker.services.act import CAP, Approval
 from worker.services.times import parse_span, parse_time
-
-Notify = Callable[[str, str], None]  # account, wake-up
 
 RENAMED = {"again": "force"}  # old name of an argument -> new name
 TOLD = 3  # projects that an error lists
@@ -148,19 +146,15 @@ def why_bad_job(app: AppContext, job_id: str) -> str | None:
     return why_bad_id(job_id)
 
 
-def record(app: AppContext, refs: Iterable[Target], terms: DeletionRequest, notify: Notify) -> Iterator[Accepted]:
-    """Write requests of one project to its account's ledger, 500 per round trip, and wake an executor.
+def record(app: AppContext, refs: Iterable[Target], terms: DeletionRequest) -> Iterator[Accepted]:
+    """Write requests of one project to its account's ledger, 500 per round trip, which wakes a dispatcher.
 
     Yields each as it is recorded. Raises `Unreachable` if Redis does not answer: everything yielded is recorded.
     """
     batch: list[Target] = []
 
     def flush() -> Iterator[Accepted]:
-        ledger = app.ledger_of(batch[0].project_id)
-        accepted, wakeups = ledger.request(batch, terms)
-        for wakeup in wakeups:
-            notify(ledger.account, wakeup)
-        app.wake(ledger.account, 0)  # even if a wake-up was sent: it may be lost
+        accepted = app.ledger_of(batch[0].project_id).request(batch, terms)
         batch.clear()
         yield from accepted
 
@@ -172,25 +166,12 @@ def record(app: AppContext, refs: Iterable[Target], terms: DeletionRequest, noti
         yield from flush()
 
 
-def record_each(ledger: Ledger, wanted: Sequence[tuple[Target, DeletionRequest]], notify: Notify) -> list[Accepted]:
-    """The same in one round trip for at most 500 requests of different callers for one project: all or none.
-
-    The caller has to wake the dispatcher.
-    """
-    accepted, wakeups = ledger.request_each(wanted)
-    for wakeup in wakeups:
-        notify(ledger.account, wakeup)
-    return accepted
-
-
-def submit(
-    app: AppContext, project: str, job_ids: Iterable[str], terms: DeletionRequest, notify: Notify
-) -> Iterator[Requested]:
+def submit(app: AppContext, project: str, job_ids: Iterable[str], terms: DeletionRequest) -> Iterator[Requested]:
     """Request each id; an invalid one is reported, the valid ones are recorded. Raises what `record` raises."""
     rest = iter(job_ids)
     while batch := list(islice(rest, BATCH)):
         bad = {job_id: why for job_id in batch if (why := why_bad_job(app, job_id))}
-        accepted = record(app, [Target(project, job_id) for job_id in batch if job_id not in bad], terms, notify)
+        accepted = record(app, [Target(project, job_id) for job_id in batch if job_id not in bad], terms)
         for job_id in batch:
             yield Requested(job_id, None, bad[job_id]) if job_id in bad else Requested(job_id, next(accepted))
 

@@ -65,6 +65,6 @@ def test_an_account_that_is_not_there_is_named_with_the_nearest(command: Command
 def test_a_resume_calls_a_hand_for_what_is_due(command: Command, undertaker: Undertaker) -> None:
     undertaker.request("job-1")
     command("pause", "--reason", "T")
-    undertaker.redis.delete("eraser.wakeups")
-    assert command.process("resume", "--reason", "T-3").code == 0
-    assert undertaker.redis.llen("eraser.wakeups") == 1
+    undertaker.redis.delete("{eraser:wakeups}:now")
+    assert command("resume", "--reason", "T-3").code == 0
+    assert undertaker.redis.zrange("{eraser:wakeups}:now", 0, -1) == [b"default"]

@@ -74,6 +74,17 @@ def test_an_unknown_group_is_told_with_those_there_are(command: Command, parking
     assert "foreign:shop.mail" in ended.err
 
 
+def test_a_celery_variable_that_would_beat_our_broker_exits_2_before_anything_is_sent(
+    command: Command, parking: Parking
+) -> None:
+    park(parking, ParkedKind.FAULT, "eraser.delete", 7)
+    send = ("parked", "send", "fault:eraser.delete", "--reason", "T-1")
+    ended = command(*send, CELERY_BROKER_URL="redis://elsewhere:6379/1")
+    assert ended.code == 2
+    assert "unset CELERY_BROKER_URL" in ended.err
+    assert [group.count for group in parking.groups()] == [7]
+
+
 def test_sending_brings_them_to_the_broker_and_into_the_audit(
     command: Command, parking: Parking, undertaker: Undertaker
 ) -> None:

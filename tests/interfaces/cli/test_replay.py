@@ -45,7 +45,7 @@ def started(command: Command, undertaker: Undertaker) -> str:
 
 def drive(undertaker: Undertaker, replay: str, *, to: str = "deleted") -> None:
     """What a worker does, until nothing is left of it."""
-    while step(undertaker.ledger, replay, lambda _: None) is not None:
+    while step(undertaker.ledger, replay) is not None:
         while lease := undertaker.ledger.take(worker="w1", key="k1").lease:
             undertaker.settle(lease, to=to)
 
@@ -74,7 +74,7 @@ def test_letters_that_are_all_on_hold_stay_dead(command: Command, undertaker: Un
 
 
 def test_a_replay_that_began_is_told_with_what_to_type(command: Command, started: str, undertaker: Undertaker) -> None:
-    step(undertaker.ledger, started, lambda _: None)
+    step(undertaker.ledger, started)
     ended = command("replay", "status")
     assert ended.code == 5
     for said in (started, FAILED, "TICKET-4711", "ops-7", "12, 1 started, 11 not started", "1 waits", "no worker"):
@@ -178,7 +178,7 @@ def test_a_share_of_each_account_goes_under_one_id(command: Command, redis_url: 
 def test_a_letter_that_was_taken_back_is_told_as_it_was_and_who_asked_for_it_once(
     command: Command, undertaker: Undertaker, started: str
 ) -> None:
-    step(undertaker.ledger, started, lambda _: None)
+    step(undertaker.ledger, started)
     still_dead = {line["job_id"] for line in command("dead", "list", "--json").json}
     (canary,) = {f"e-{n:02d}" for n in range(12)} - still_dead
     command("replay", "cancel", started, "--reason", "wrong group")
@@ -251,10 +251,10 @@ def test_fifty_thousand_are_frozen_fed_and_taken_back(command: Command, undertak
     assert (seen["total"], seen["left"]) == (50_000, 50_000)
     book = Replays(undertaker.ledger)
     while (share := book.find(seen["replay"])) is not None and share.stage is not ReplayStage.REST:
-        step(undertaker.ledger, seen["replay"], lambda _: None)
+        step(undertaker.ledger, seen["replay"])
         while lease := undertaker.ledger.take(worker="w1", key="k1").lease:
             undertaker.settle(lease, to="deleted")
-    step(undertaker.ledger, seen["replay"], lambda _: None)
+    step(undertaker.ledger, seen["replay"])
     assert command("replay", "cancel", seen["replay"], "--reason", "enough").code == 0
     (ended,) = command("replay", "status", "--json").json
     assert ended["back"] > 100, "what was fed ahead"

@@ -195,7 +195,7 @@ def told(command: Command) -> list[str]:
 
 def test_a_replay_that_runs_is_told_with_how_far_it_is(command: Command, undertaker: Undertaker, replay: str) -> None:
     assert told(command) == ["a replay is running: 0 of 12 dead letters started"]
-    step(undertaker.ledger, replay, lambda _: None)
+    step(undertaker.ledger, replay)
     assert told(command) == ["a replay is running: 1 of 12 dead letters started"]
     drive(undertaker, replay)
     assert told(command) == [], "it is done"

@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.console_pages import Console, words
 from tests.support.dead_letters import PROJECT, Undertaker
-from tests.support.waiting import wait_until
 from worker.ledger.holds import HoldList
+from worker.ledger.keys import OURS
 from worker.ledger.records import Deletion
 from worker.model.states import State
 from worker.model.target import Target
@@ -60,7 +60,7 @@ def test_a_letter_is_replayed_at_once_and_rings(console: Console, undertaker: Un
     assert (deletion.state, deletion.round, deletion.lane) == (State.PENDING, 2, "user")
     (replayed,) = [event for event in deletion.events if event.name == "deletion.replayed"]
     assert (replayed.said["by"], replayed.said["why"]) == ("ops-7", "TICKET-4711")
-    wait_until(lambda: [account for account, _ in console.notified] == ["default"], what="a worker is called")
+    assert console.app.redis.zrange(OURS.wake_now, 0, -1) == [b"default"], "a worker is called"
 
 
 def test_a_letter_is_discarded_and_restored(console: Console, undertaker: Undertaker) -> None:

@@ -41,7 +41,7 @@ def begun(console: Console, path: str = NEW, **said: str) -> str:
 def go_on(console: Console, undertaker: Undertaker, replay: str, to: str = "deleted") -> None:
     """What workers do until the replay waits for nobody, each letter ending so."""
     for _ in range(50):
-        if step(console.app.ledger("default"), replay, lambda _: None) is None:
+        if step(console.app.ledger("default"), replay) is None:
             return
         while (lease := undertaker.ledger.take(worker="w1", key="k1").lease) is not None:
             undertaker.settle(lease, to=to)
@@ -167,7 +167,7 @@ def test_of_very_many_the_page_comes_first_and_the_plan_follows(
 def test_a_running_replay_is_cancelled_with_a_reason(console: Console, undertaker: Undertaker) -> None:
     undertaker.end(*[f"j{n}" for n in range(20)])
     replay = begun(console)
-    step(console.app.ledger("default"), replay, lambda _: None)
+    step(console.app.ledger("default"), replay)
     assert "No further deletion starts" in console.text(f"/replays/{replay}/cancel")
     response = console.send(f"/replays/{replay}/cancel", reason="T-9", by="ops-8")
     assert "The replay is cancelled." in words(response.text)

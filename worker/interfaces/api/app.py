@@ -15,30 +15,19 @@ from worker.execution.app_context import AppContext
 from worker.interfaces import console
 from worker.interfaces.api import deletions, openapi
 from worker.interfaces.api.auth import ApiState, api_state
-from worker.interfaces.api.wakeups import WakeupSender
 from worker.interfaces.web import problem_details
 from worker.interfaces.web.problem_details import Problem
 from worker.interfaces.web.request_guard import RequestGuard
 from worker.model.errors import EraserError, Unreachable
 from worker.services import metrics
 from worker.services.redis_ping import no_writes
-from worker.services.request import Notify
 
 MANY = "/api/projects/{project_id}/deletions"
 ONE = MANY + "/{job_id}"
 
 
-def _notify(account: str, wakeup: str) -> None:
-    from worker.execution.celery_app import (
-        notify,  # not at import: tests and other applications have their own notifier
-    )
-
-    notify(account, wakeup)
-
-
-def create_app(context: AppContext, *, bind: str = "127.0.0.1", notify: Notify = _notify) -> Starlette:
+def create_app(context: AppContext, *, bind: str = "127.0.0.1") -> Starlette:
     """The whole application for one process. `bind`: the address that the server listens on."""
-    wakeups = WakeupSender(notify, lambda account: context.wake(account, 0))
     app = Starlette(
         routes=[
             Route(MANY, deletions.ask, methods=["POST"]),
@@ -49,13 +38,13 @@ def create_app(context: AppContext, *, bind: str = "127.0.0.1", notify: Notify =
             Route("/readyz", _readyz, methods=["GET"]),
             Route("/metrics", _metrics, methods=["GET"]),
             Route("/openapi.json", _openapi, methods=["GET"]),
-            *console.routes(context, bind=bind, notify=wakeups),
+            *console.routes(context, bind=bind),
         ],
         middleware=[Middleware(RequestGuard, allowed=context.settings.allowed_hosts)],
         exception_handlers={Problem: _problem, EraserError: _problem, HTTPException: _http},
     )
     app.router.redirect_slashes = False  # no redirects for slashes: a redirect would repeat the Host
-    app.state.api = ApiState(context, TokenFile(path_of(context.settings, context.environ)), bind, wakeups)
+    app.state.api = ApiState(context, TokenFile(path_of(context.settings, context.environ)), bind)
     return app
 
 

@@ -14,15 +14,13 @@ from worker.config.token_file import TokenFile
 from worker.config.urls import is_loopback
 from worker.execution.app_context import AppContext
 from worker.interfaces.api.batching import Batcher, Wanted
-from worker.interfaces.api.wakeups import WakeupSender
 from worker.interfaces.web import origin_checks, problem_details
 from worker.interfaces.web.bounded_pool import BoundedPool
 from worker.interfaces.web.problem_details import Problem
 from worker.interfaces.web.request_guard import WHO
-from worker.ledger.deletions import Ledger
 from worker.ledger.types import Accepted
 from worker.model.errors import SettingsError, UsageError
-from worker.services.request import project_of, record_each
+from worker.services.request import project_of
 
 T = TypeVar("T")
 
@@ -36,7 +34,6 @@ class ApiState:
     app: AppContext
     tokens: TokenFile
     bind: str
-    wakeups: WakeupSender
     pool: BoundedPool = field(default_factory=BoundedPool)
     batcher: Batcher = field(init=False)
     _logged: str = field(init=False, default="")  # what is wrong with the tokens
@@ -45,13 +42,8 @@ class ApiState:
         self.batcher = Batcher(self._write)
 
     async def _write(self, wanted: Wanted) -> list[Accepted]:
-        ledger, accepted = await self.in_thread(lambda: self._record(wanted))
-        self.wakeups.wake(ledger.account)
-        return accepted
-
-    def _record(self, wanted: Wanted) -> tuple[Ledger, list[Accepted]]:
-        ledger = self.app.ledger_of(wanted[0][0].project_id)
-        return ledger, record_each(ledger, wanted, self.wakeups)
+        """Record requests of one project, all or none."""
+        return await self.in_thread(lambda: self.app.ledger_of(wanted[0][0].project_id).request_each(wanted))
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run blocking work in a thread, so that other requests are served."""

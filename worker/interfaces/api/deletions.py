@@ -123,7 +123,7 @@ async def _record(api: ApiState, project: str, order: RequestBody, terms: Deleti
 def _record_many(api: ApiState, project: str, order: RequestBody, terms: DeletionRequest) -> list[Requested]:
     results: list[Requested] = []
     try:
-        results.extend(request_service.submit(api.app, project, order.job_ids, terms, api.wakeups))
+        results.extend(request_service.submit(api.app, project, order.job_ids, terms))
     except (EraserError, redis.RedisError) as error:  # of more than 500 the first may be recorded already
         problem = problem_details.of(error)
         done = problem.more["recorded"] = sum(asked.accepted is not None for asked in results)

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 
 import click
 
-from worker.config.celery_environment import check_celery_environment
 from worker.config.settings import Settings
-from worker.config.urls import broker_form, is_loopback
+from worker.config.urls import is_loopback
 from worker.execution import logs
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.printing import json_line, json_option, note
@@ -44,12 +43,7 @@ def console(context: click.Context, host: str, port: int) -> None:
     app_context.patience_s = PATIENCE_S
     with suppress(Unreachable):
         app_context.check_endpoints()
-    broker = app_context.settings.broker_url or broker_form(app_context.redis_url)  # fail now, with what to set
-    check_celery_environment(app_context.environ, broker)
-    from worker.execution.celery_app import app  # now, not while the first caller waits for a wake-up
-
-    _ = app.connection_for_write().transport  # imports what sending one needs; connects to nothing
-
+    _ = app_context.redis_url  # fail now, with what to set
     logs.set_up(logging.INFO, os.environ)
     if not is_loopback(host):
         note(f"note: {host} is reachable from other machines: put TLS in front, since tokens in plain http can be read")

@@ -100,14 +100,14 @@ def _run(verb: Verb, what: tuple[str, ...], approval: Approval, fields: dict[str
 
 
 def _carry_out(app: AppContext, verb: Verb, selection: Selection, approval: Approval) -> Sequence[Outcome]:
-    return dead_letter_actions.carry_out(app, verb, selection, approval, startup.notify)
+    return dead_letter_actions.carry_out(app, verb, selection, approval)
 
 
 def _selected(
     verb: Verb, what: tuple[str, ...], fields: dict[str, Any], *, as_json: bool
 ) -> tuple[AppContext, Selection]:
     """The selected dead letters; if there are none, the command ends."""
-    app = startup.enter(startup.load(), rings=verb is Verb.REPLAY)
+    app = startup.enter(startup.load())
     selection = dead_letters.choose(
         app,
         what,

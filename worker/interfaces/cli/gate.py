@@ -45,7 +45,7 @@ def resume(account: str | None, every: bool, approval: Approval, as_json: bool) 
     """
     app = startup.load()
     accounts = pause_service.accounts_meant(app, account, every=every, command="resume --reason R")
-    switched = pause_service.resume(startup.enter(app, rings=True), accounts, approval, startup.notify)
+    switched = pause_service.resume(startup.enter(app), accounts, approval)
     _tell(switched, as_json=as_json, several=len(app.settings.accounts) > 1)
 
 

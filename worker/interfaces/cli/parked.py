@@ -66,7 +66,7 @@ def send(group: str, queue: str | None, approval: Approval, as_json: bool) -> No
     eraser parked send fault:eraser.delete --reason TICKET-4711
     eraser parked send foreign:shop.mail --queue celery --reason TICKET-4711
     """
-    app = startup.enter(startup.load(), rings=True)
+    app = startup.enter(startup.load(), sends=True)
     done = parked_messages.send(app, parked_messages.named(app, group), queue, approval, startup.send_again)
     _told(group, "sent", done, f"{count(done, 'message')} sent to {queue or app.keys.requests}.", as_json=as_json)
 

@@ -98,10 +98,10 @@ def request(
             lines = stack.enter_context(id_lines.opened(from_file, sys.stdin.buffer))
             many, number = lines, lines.count()
         terms = request_service.with_cap(terms, number, approval)
-        startup.enter(app, rings=True)
+        startup.enter(app)
         if fields["at"]:
             terms = request_service.with_cap(_terms(app, lane, approval, fields, now=app.redis_ms()), number, approval)
-        results = request_service.submit(app, project, many, terms, startup.notify)
+        results = request_service.submit(app, project, many, terms)
         counts, kept = _submit(results, number, as_json=as_json, keep=wait_s is not None)
     if not number:
         note("No job ids in the input: nothing was requested.")

@@ -1,11 +1,8 @@
-"""How every command starts: settings, then Redis, both within seconds; and how it wakes a worker."""
+"""How every command starts: settings, then Redis, both within seconds."""
 
 from __future__ import annotations
 
-import logging
 from typing import Any
-
-import click
 
 from worker.config.celery_environment import check_celery_environment
 from worker.config.urls import broker_form
@@ -19,24 +16,13 @@ def load() -> AppContext:
     return app_context()
 
 
-def enter(context: AppContext, *, rings: bool = False) -> AppContext:
-    """The same after Redis has answered. Raises `Unreachable`. `rings`: the command will wake workers."""
-    if rings:
+def enter(context: AppContext, *, sends: bool = False) -> AppContext:
+    """The same after Redis has answered. Raises `Unreachable`. `sends`: the command will send to the broker."""
+    if sends:
         broker = context.settings.broker_url or broker_form(context.redis_url)
         check_celery_environment(context.environ, broker)
     require_redis(context.redis_url)
     return context
-
-
-def notify(account: str, wakeup: str) -> None:
-    """Start an executor. Celery is imported only now, because most commands never need it."""
-    logger = logging.getLogger("worker.execution.wakeups")
-    if not any(isinstance(handler, _Told) for handler in logger.handlers):
-        logger.addHandler(_Told())
-        logger.propagate = False
-    from worker.execution.celery_app import notify as send
-
-    send(account, wakeup)
 
 
 def send_again(message: dict[str, Any], queue: str) -> None:
@@ -49,15 +35,3 @@ def send_again(message: dict[str, Any], queue: str) -> None:
     except Exception as error:  # kombu raises what its transport does
         why = f"the broker (ERASER_BROKER_URL) accepts no message ({type(error).__name__}); unsent messages stay parked"
         raise Unreachable(why) from None
-
-
-class _Told(logging.Handler):
-    """Reports a lost wake-up: what was recorded is safe."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage() == "wakeup.lost":
-            click.echo(
-                "note: the broker (ERASER_BROKER_URL) accepts no message; the request is recorded anyway, and a "
-                "worker that can reach Redis will find it",
-                err=True,
-            )

@@ -29,20 +29,19 @@ from worker.interfaces.console import (
     sessions,
 )
 from worker.interfaces.console.request_context import ConsoleState, Page, RequestContext
-from worker.services.request import Notify
 
 PAGES = (overview, dead, deletions, deletion, replays, holds, retention, audit, gate, login)
 
 
-def routes(app: AppContext, *, bind: str, notify: Notify) -> list[BaseRoute]:
+def routes(app: AppContext, *, bind: str) -> list[BaseRoute]:
     """Every route of the console. `bind`: the address that the server listens on."""
-    state = ConsoleState(app, notify, bind)
+    state = ConsoleState(app, bind)
     return [*rendering.static_routes(), *(request_context.route(state, view) for page in PAGES for view in page.VIEWS)]
 
 
 def nothing_here(app: AppContext, request: Request) -> Response:
     """A page for an unknown address."""
-    context = RequestContext(request, app, sessions.NOBODY, {}, lambda *_: None)
+    context = RequestContext(request, app, sessions.NOBODY, {})
     return request_context.finished(
         context, Page("trouble.html", {"why": "there is no page at this address", "status": 404}, 404)
     )

@@ -37,7 +37,7 @@ def _discarding(context: RequestContext) -> Dialog:
 
     def discard(approval: Approval) -> str:
         selection = dead_letters.choose(context.app, [group.group])
-        found = dead_letter_actions.carry_out(context.app, Verb.DISCARD, selection, approval, context.notify)
+        found = dead_letter_actions.carry_out(context.app, Verb.DISCARD, selection, approval)
         return f"{labels.count(sum(one.done for one in found), 'dead letter')} discarded."
 
     return Dialog(

@@ -97,7 +97,7 @@ def _done(context: RequestContext, step: Step, project: str, job: str, approval:
             found = hold.remove(app, project, [job], approval)
         case Step.REQUEST:
             terms = request.deletion_request(app, lane=Lane.USER, by=approval.by, reason=approval.reason)
-            (requested,) = request.submit(app, project, [job], terms, context.notify)
+            (requested,) = request.submit(app, project, [job], terms)
             return requested.error or "requested: waiting for its turn"
         case Step.HOLD:
             until_ms = hold.end_of(app, context.field("until")[:40], "until")
@@ -113,7 +113,7 @@ def _move(context: RequestContext, verb: Verb, project: str, job: str, approval:
     selection = dead_letters.choose(context.app, [job], wanted=wanted, state=verb.source)
     if not selection.named:  # a word that is the prefix of a group selects the whole group
         return [Outcome(Target(project, job), None, f"nothing was done: it is not {verb.source}", done=False)]
-    found = dead_letter_actions.carry_out(context.app, verb, selection, approval, context.notify)
+    found = dead_letter_actions.carry_out(context.app, verb, selection, approval)
     return [one if one.done else replace(one, text=f"nothing was done: {one.text}") for one in found]
 
 

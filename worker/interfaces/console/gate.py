@@ -41,7 +41,7 @@ def _dialog(context: RequestContext) -> Dialog:
         return f"Account {account} is paused: no call is sent."
 
     def go(approval: Approval) -> str:
-        (one,) = pause.resume(context.app, [account], approval, context.notify)
+        (one,) = pause.resume(context.app, [account], approval)
         return f"Account {account} is open again. {labels.first_call(one.rest_s)}"
 
     command = f"eraser {verb} --account {account}"

@@ -24,7 +24,6 @@ from worker.interfaces.web import origin_checks, problem_details
 from worker.interfaces.web.bounded_pool import BoundedPool, Busy
 from worker.model.errors import EraserError
 from worker.model.ids import is_opaque
-from worker.services.request import Notify
 
 MOST_BYTES = 1_000_000  # of a form: about 15,000 job ids to hold
 LONGEST_NOTICE = 300
@@ -58,10 +57,9 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleState:
-    """What all requests share. `bind`: the address that the server listens on; `notify`: wakes a worker."""
+    """What all requests share. `bind`: the address that the server listens on."""
 
     app: AppContext
-    notify: Notify
     bind: str = "127.0.0.1"
     pool: BoundedPool = field(default_factory=BoundedPool)  # a separate pool, so that pages do not delay API requests
 
@@ -80,7 +78,6 @@ class RequestContext:
     app: AppContext
     session: Session
     form: Mapping[str, str]
-    notify: Notify
 
     def query(self, name: str) -> str:
         """A value of the query string."""
@@ -134,7 +131,7 @@ def route(state: ConsoleState, view: View) -> Route:
         try:
             return await state.pool.run(lambda: _result(state, view, request, form))
         except Busy as error:
-            return _trouble(RequestContext(request, state.app, sessions.NOBODY, form, state.notify), error)
+            return _trouble(RequestContext(request, state.app, sessions.NOBODY, form), error)
 
     methods = [name for name, handler in (("GET", view.show), ("POST", view.action)) if handler]
     return Route(view.path, result, methods=methods)
@@ -143,7 +140,7 @@ def route(state: ConsoleState, view: View) -> Route:
 def _result(state: ConsoleState, view: View, request: Request, form: Mapping[str, str]) -> Response:
     if _from_elsewhere(request) and sessions.COOKIE not in request.cookies:
         return _again(request)
-    context = RequestContext(request, state.app, sessions.NOBODY, form, state.notify)
+    context = RequestContext(request, state.app, sessions.NOBODY, form)
     try:
         if state.is_locked(request):
             return finished(context, Page("locked.html", status=403))

@@ -49,13 +49,19 @@ local function next_look(now, cfg, key)
   return due and try and math.min(due, try) or due or try
 end
 
-local function notify(now, cfg, key)
+-- Whether an executor is to be called now.
+local function executor_wanted(now, cfg, key)
   local at = next_look(now, cfg, key)
-  if not at or at > now then return nil end
-  if hands_waiting(now) > 0 then return nil end
+  if not at or at > now then return false end
+  if hands_waiting(now) > 0 then return false end
+  if redis.call('ZCOUNT', K.wakeups_in_flight, '(' .. ms(now), ms(now + WAKEUP * 2 ^ MOST_LOST)) > 0 then return false end
+  return not full(now, cfg)
+end
+
+-- The number of a wake-up that is to be sent; nil: none is.
+local function notify(now, cfg, key)
+  if not executor_wanted(now, cfg, key) then return nil end
   redis.call('ZREMRANGEBYRANK', K.wakeups_in_flight, 0, -MOST_LOST - 1)
-  if redis.call('ZCOUNT', K.wakeups_in_flight, '(' .. ms(now), ms(now + WAKEUP * 2 ^ MOST_LOST)) > 0 then return nil end
-  if full(now, cfg) then return nil end
   local lost = redis.call('ZCARD', K.wakeups_in_flight)
   local wakeup = tostring(redis.call('INCR', K.wakeup_count))
   redis.call('ZADD', K.wakeups_in_flight, ms(now + WAKEUP * 2 ^ lost), wakeup)

@@ -3,7 +3,8 @@
 --   ARGV     caller, operation number, options (JSON: why, by, run, lane, deadline (ms from now), mark (a death's
 --   number:
 --            letters with a later one are not touched), gate, act (see _audit.lua)), then up to 500 refs
---   returns  {"now", "results": ["pending", "newer", or the state of one that is not dead, or "unknown"], "wakeup": its number}
+--   returns  {"now", "results": ["pending", "newer", or the state of one that is not dead, or "unknown"], "wake": whether
+--            an executor is to be called at once}
 --include _clock
 --include _account
 --include _once
@@ -21,5 +22,5 @@
 local function replay(ref, r, now) return reopen(ref, r, now, options) end
 
 return once(function(now)
-  return { results = act_on_each(replay, now), wakeup = notify(now, options.gate) }
+  return { results = act_on_each(replay, now), wake = executor_wanted(now, options.gate) }
 end, not_here)

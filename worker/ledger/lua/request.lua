@@ -6,8 +6,8 @@
 --            that asks, see _policy_texts.lua), seen (bool: a list had them), assets (id of each one's asset, or
 --            false), gate (see _gate.lua), act (see _audit.lua: where a person lifted a cap)
 --            or, in the place of all up to policy, each: a list of them, one a ref
---   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one], "wakeup": its number
---   or null}
+--   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one], "wake": whether
+--   an executor is to be called at once}
 --include _clock
 --include _account
 --include _once
@@ -128,5 +128,5 @@ return once(function(now)
     if string.sub(result, 1, 1) == '=' then merged = merged + n end
   end
   audit(now, { merged = merged > 0 and merged or nil, requested = #results > merged and #results - merged or nil })
-  return { results = results, wakeup = hurry and notify(now, options.gate) or cjson.null }
+  return { results = results, wake = hurry and executor_wanted(now, options.gate) }
 end, not_here, true)

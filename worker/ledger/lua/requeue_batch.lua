@@ -3,7 +3,8 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: id, cursor (where the caller saw it), stage (the next), count (at
 --            most 500; 0: only the stage changes), gate)
---   returns  {"now", "moved": whether it was this caller's turn, "fed": how many began, "wakeup": its number}
+--   returns  {"now", "moved": whether it was this caller's turn, "fed": how many began, "wake": whether
+--            an executor is to be called at once}
 --   On hold: nothing is sent, so the letter stays dead. Where that depends on an unknown app user, a look will tell.
 --include _clock
 --include _account
@@ -59,5 +60,5 @@ return once(function(now)
   end
   if options.stage == 'rest' and cursor + #refs == tonumber(v[3]) then redis.call('ZREM', K.replays_feeding, options.id) end
   end_if_over(R, options.id, now)
-  return { moved = true, fed = became.fed, wakeup = became.fed > 0 and notify(now, options.gate) or nil }
+  return { moved = true, fed = became.fed, wake = became.fed > 0 and executor_wanted(now, options.gate) }
 end)

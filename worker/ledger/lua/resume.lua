@@ -1,13 +1,12 @@
 -- resume: a person says that calls may go again. What was closed is tried at once.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: gate, act (see _audit.lua))
---   returns  {"now", "was": what kept it closed or null, "records": of refused keys, "wakeup": its number}
+--   returns  {"now", "was": what kept it closed or null, "records": of refused keys}
 --include _clock
 --include _account
 --include _drains
 --include _once
 --include _gate
---include _wakeups
 --include _audit
 
 return once(function(now)
@@ -29,5 +28,5 @@ return once(function(now)
   end
   write_gate()
   audit(now, { [was or 'ok'] = 1 })
-  return { was = was, records = records, wakeup = notify(now, options.gate) }
+  return { was = was, records = records }
 end)

@@ -7,10 +7,10 @@ from typing import Any
 
 import redis
 
+from worker.ledger import scripts
 from worker.ledger.keys import OURS
 from worker.ledger.redis_errors import is_forbidden
 from worker.ledger.redis_read import info as redis_info
-from worker.ledger.scripts import commands_of_scripts
 from worker.local.redis_server import COMPACT_VALUE, OLDEST
 from worker.services.doctor.check import Check, ok, warning, wrong
 
@@ -20,20 +20,26 @@ MEMORY_WARN = 0.70
 # Commands sent besides those of the ledger's scripts. INFO and CONFIG GET are optional, so they are not listed.
 SENT = frozenset(
     {
-        *("DEL", "EVAL", "EVALSHA", "EXISTS", "GET", "HDEL", "HGET", "HGETALL", "HLEN", "HMGET", "HSCAN", "HSET"),
-        *("INCR", "LLEN", "LPUSH", "LRANGE", "LREM", "PING", "SADD", "SCAN", "SELECT", "SET", "SISMEMBER"),
+        *(
+            "BZPOPMIN",
+            "DEL",
+            "EVAL",
+            "EVALSHA",
+            "EXISTS",
+            "GET",
+            "HDEL",
+            "HGET",
+            "HGETALL",
+            "HLEN",
+            "HMGET",
+            "HSCAN",
+            "HSET",
+        ),
+        *("HSET", "INCR", "LLEN", "LPUSH", "LRANGE", "LREM", "PING", "SADD", "SCAN", "SELECT", "SET", "SISMEMBER"),
         *("SMEMBERS", "TIME", "TTL", "UNLINK", "XLEN", "XRANGE", "XREVRANGE", "ZADD", "ZCARD", "ZCOUNT", "ZRANGE"),
         *("ZRANGEBYSCORE", "ZREM", "ZREVRANGE", "ZREVRANGEBYSCORE", "ZSCAN", "ZSCORE", "MULTI", "EXEC"),
     }
 )
-# Redis 7 and Valkey report it for their own users; no key is touched.
-_MAY = """
-local refused = {}
-for _, name in ipairs(ARGV) do
-  if not redis.acl_check_cmd(name, KEYS[1], '1', KEYS[1], KEYS[1]) then refused[#refused + 1] = name end
-end
-return refused
-"""
 
 
 def look(client: redis.Redis) -> Iterator[Check]:
@@ -52,14 +58,14 @@ def look(client: redis.Redis) -> Iterator[Check]:
 
 def needed() -> list[str]:
     """The commands that a user of Redis must be allowed to run for the ledger."""
-    return sorted(SENT | commands_of_scripts())
+    return sorted(SENT | scripts.commands_of_scripts())
 
 
 def _commands(client: redis.Redis) -> Iterator[Check]:
     """Whether this user may run all needed commands. No check on servers that cannot say: older and managed ones."""
     commands = needed()
     try:
-        response: Any = client.eval(_MAY, 1, OURS.workers, *commands)
+        response: Any = scripts.load("may").run(client, OURS.workers, *commands)
     except redis.exceptions.ResponseError as error:
         if is_forbidden(error):
             yield wrong("redis commands", "EVAL is refused", _allow(commands))

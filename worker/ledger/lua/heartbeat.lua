@@ -1,0 +1,9 @@
+-- heartbeat: a worker is alive. It begins with what needs no memory, so that it also runs when Redis is full.
+--   KEYS     the workers (see keys.py)
+--   ARGV     worker
+--   returns  Redis's time (ms)
+redis.call('ZREM', KEYS[1], '-')
+local t = redis.call('TIME')
+local now = t[1] * 1000 + t[2] / 1000
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+return tostring(now)
