@@ -200,8 +200,6 @@ def test_a_hundred_thousand_jobs_in_one_pass_below_200_mb_with_a_bar() -> None:
         allowed = ("--max", "100000", "--confirm", DEMO_PROJECT)
         first, more = on_a_terminal(fleet, "retention", "run", "old", *allowed)
         assert "Requested 100,000 deletions" in first
-        second, _ = on_a_terminal(fleet, "retention", "run", "old", *allowed)
-        assert "Nothing was requested." in second
         assert fleet.states() == {State.PENDING: 100_000}
         tell(f"100,000 jobs: {lists} lists, plan {megabytes} MB, run {more} MB")
 

@@ -217,8 +217,8 @@ def test_a_key_that_is_none_is_told(command: Command, ended: Undertaker, tmp_pat
     assert "my secret" not in done.all
 
 
-def test_ten_thousand_are_exported_and_verified(command: Command, undertaker: Undertaker, tmp_path: Path) -> None:
-    jobs = [f"job-{n}" for n in range(10_000)]
+def test_many_are_exported_and_verified(command: Command, undertaker: Undertaker, tmp_path: Path) -> None:
+    jobs = [f"job-{n}" for n in range(3_000)]  # six pages
     undertaker.request(*jobs)
     undertaker.ledger.cancel([Target(PROJECT, job) for job in jobs], why="T-1")
     for form in ("jsonl", "csv"):
@@ -226,11 +226,11 @@ def test_ten_thousand_are_exported_and_verified(command: Command, undertaker: Un
         assert command("receipts", "export", "-o", form, "--to", str(file)).code == 0
         done = command("receipts", "verify", str(file), "--json")
         assert done.code == 0
-        assert (done.json[0]["receipts"], done.json[0]["cancelled"]) == (10_000, 10_000)
+        assert (done.json[0]["receipts"], done.json[0]["cancelled"]) == (3_000, 3_000)
         lines = file.read_bytes().splitlines(keepends=True)
-        lines[7_000], lines[7_001] = lines[7_001], lines[7_000]
+        lines[2_000], lines[2_001] = lines[2_001], lines[2_000]
         file.write_bytes(b"".join(lines))
-        assert "line 7,001: moved" in command("receipts", "verify", str(file)).out
+        assert "line 2,001: moved" in command("receipts", "verify", str(file)).out
 
 
 # -- recheck -----------------------------------------------------------------------------------------------------------

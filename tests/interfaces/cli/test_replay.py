@@ -243,11 +243,18 @@ def test_killed_at_any_line_of_its_start_a_replay_of_two_accounts_begins_as_a_wh
     assert {"dead", "deleted"} < set(ends), ends
 
 
-def test_fifty_thousand_are_frozen_fed_and_taken_back(command: Command, undertaker: Undertaker) -> None:
+def test_fifty_thousand_are_grouped_listed_planned_frozen_fed_and_taken_back(
+    command: Command, undertaker: Undertaker
+) -> None:
     bury(undertaker, 50_000)
+    assert command("dead", "groups", "--json").json[0]["count"] == 50_000
+    assert "49,950 more" in command("dead", "list").out
     began = time.monotonic()
-    (seen,) = command("dead", "replay", "--all", *START[3:], "--max", "50000", "--json").json
+    started = command("dead", "replay", "--all", *START[3:], "--max", "50000")
     tell(f"50,000 dead letters: planned and begun in {time.monotonic() - began:.1f} s")
+    assert started.code == 5
+    assert "50,000 dead letters: nothing has started yet." in started.out
+    (seen,) = command("replay", "status", "--json").json
     assert (seen["total"], seen["left"]) == (50_000, 50_000)
     book = Replays(undertaker.ledger)
     while (share := book.find(seen["replay"])) is not None and share.stage is not ReplayStage.REST:
