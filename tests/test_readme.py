@@ -13,10 +13,12 @@ from pathlib import Path
 import click
 import pytest
 
+from worker import __version__
 from worker.config.accounts import Account, read_accounts
 from worker.config.settings import KNOWN, NOT_DELETABLE_SCHEDULE, RETRY_SCHEDULE
 from worker.demo.scenario import PLAIN, TROUBLES
 from worker.interfaces.cli import COMMANDS, eraser
+from worker.ledger.schema.states import VERSION
 from worker.metastudio import credentials
 from worker.model.errors import EraserError
 from worker.model.states import Cause, Evidence, State, WaitingFor
@@ -81,6 +83,10 @@ def test_every_setting_is_in_the_table(name: str) -> None:
 @pytest.mark.parametrize("name", [credentials.AK, credentials.SK, credentials.TOKEN, credentials.PROJECT])
 def test_every_name_of_the_official_sdk_is_in_the_table(name: str) -> None:
     assert re.search(rf"^\| .*`{name}`.* \|", PAGES[ROOT / "docs/settings.md"], re.M)
+
+
+def test_the_page_on_upgrading_names_the_versions_of_this_program() -> None:
+    assert f"| {__version__} | {VERSION} |" in PAGES[ROOT / "docs/upgrading.md"]
 
 
 def test_no_setting_that_is_named_is_made_up() -> None:

@@ -19,7 +19,7 @@ from worker.execution.intake import Intake
 from worker.execution.messages import LENT, Envelope, Lent, RequestMessage, why_unreadable
 from worker.ledger.parking import ParkedKind, Parking
 from worker.ledger.types import Accepted
-from worker.model.errors import RefusedBySafetyRule, SettingsError, UnknownProject, Unreachable, UsageError
+from worker.model.errors import OtherSchema, RefusedBySafetyRule, SettingsError, UnknownProject, Unreachable, UsageError
 from worker.model.target import Target
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -86,7 +86,9 @@ def test_what_can_be_recorded_leaves_no_trace(bench: Bench) -> None:
     assert (bench.parked(), bench.waiting) == ({}, 0)
 
 
-@pytest.mark.parametrize("error", [Unreachable("away"), RefusedBySafetyRule("memory", "full")])
+@pytest.mark.parametrize(
+    "error", [Unreachable("away"), RefusedBySafetyRule("memory", "full"), OtherSchema("it", stored=3, ours=1)]
+)
 def test_while_the_ledger_takes_nothing_it_goes_back_to_the_broker_as_it_was(bench: Bench, error: Exception) -> None:
     with pytest.raises(Ignore):
         bench.record(raising(error))
@@ -95,6 +97,7 @@ def test_while_the_ledger_takes_nothing_it_goes_back_to_the_broker_as_it_was(ben
         found = queue.get(timeout=5)
         found.ack()
     assert (found.body, found.headers["id"], found.properties["priority"]) == (BODY, "m-1", 3)
+    assert (bench.app.refused is error) is isinstance(error, OtherSchema), "its worker ends, and another one takes it"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from tests.support.dead_letters import PROJECT, Undertaker
 from worker.execution.app_context import AppContext
 from worker.ledger.deletions import connect
 from worker.ledger.receipts import Checkpoint, Receipts
+from worker.ledger.schema.states import VERSION
+from worker.model.errors import OtherSchema
 from worker.model.target import Target
 from worker.receipts.chain import genesis, hash_of
 from worker.receipts.sealing import Broken, Line, Sealer, seal, seal_all, sealed_lines
@@ -54,6 +56,25 @@ def test_each_line_names_the_one_before_it(undertaker: Undertaker, receipts: Rec
     assert [line["prev"] for line in lines[1:]] == [line["hash"] for line in lines[:-1]]
     assert all(line["hash"] == hash_of(line) for line in lines)
     assert receipts.progress().sealed.head == lines[-1]["hash"]
+
+
+def test_a_neighbours_receipts_are_sealed_as_it_would_seal_them(undertaker: Undertaker, receipts: Receipts) -> None:
+    end(undertaker, 3)
+    alter(undertaker.redis, 2, v=str(VERSION + 1), batch="b-1", empty="")
+    seal_all(undertaker.ledger)
+    lines = [line.values for line in read(receipts)]
+    assert [line["v"] for line in lines] == [1, VERSION + 1, 1]
+    assert list(lines[1].items())[-4:-2] == [("batch", "b-1"), ("empty", None)]
+
+
+def test_a_receipt_of_a_version_that_is_not_known_is_left_to_whoever_knows_it(
+    undertaker: Undertaker, receipts: Receipts
+) -> None:
+    end(undertaker, 3)
+    alter(undertaker.redis, 2, v=str(VERSION + 2))
+    with pytest.raises(OtherSchema, match=f"receipt 2 of account default has version {VERSION + 2}"):
+        seal_all(undertaker.ledger)
+    assert receipts.progress().sealed == Checkpoint()
 
 
 def test_accounts_have_chains_of_their_own() -> None:

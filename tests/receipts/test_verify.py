@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.receipts import trailer
+from worker.ledger.schema.states import VERSION
+from worker.model.errors import UsageError
+from worker.receipts import serialization, trailer
 from worker.receipts.chain import canonical, genesis, linked, sealed
 from worker.receipts.receipt import FIELDS
 from worker.receipts.serialization import Form, header, read, written
@@ -381,3 +383,61 @@ def test_a_trailer_that_says_what_no_trailer_can_say_is_altered(form: Form, more
 def test_garbage_is_told_and_is_no_error_of_ours(pieces: list[bytes], begin: bytes) -> None:
     with pytest.raises(VerificationError):
         verify(lambda: [begin + piece + b"\n" for piece in pieces])
+
+
+# -- versions ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_neighbour_may_have_more_fields_and_its_receipts_chain_with_ours() -> None:
+    theirs = receipt(2, v=VERSION + 1, batch="b-1")
+    lines = chained([receipt(1), theirs, receipt(3)])
+    assert tuple(lines[1])[-3:] == ("batch", "prev", "hash")
+    assert verify(lambda: whole(Form.JSONL, lines)).summary.receipts == 3
+
+
+def test_a_program_with_one_more_field_verifies_the_receipts_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = whole(Form.JSONL, chained([receipt(1), receipt(2, v=VERSION + 1, batch=None)]))
+    fields = (*FIELDS, "batch")
+    monkeypatch.setattr(serialization, "VERSION", VERSION + 1)
+    monkeypatch.setattr(serialization, "FIELDS", fields)
+    monkeypatch.setattr(serialization, "COLUMNS", (*fields, "prev", "hash"))
+    kinds = dict.fromkeys(fields, object) | dict.fromkeys(("prev", "hash"), str)
+    monkeypatch.setattr(serialization, "_KINDS", kinds)
+    assert verify(lambda: raw).summary.receipts == 2
+
+
+@pytest.mark.parametrize("form", [*Form])
+def test_a_receipt_of_a_version_that_is_not_known_is_not_called_altered(form: Form) -> None:
+    raw = whole(form, chained([receipt(1), receipt(2, v=VERSION + 2)]))
+    found = fault(raw)
+    assert found.line == at(form, 2) + 1
+    assert f"a program of schema version {VERSION + 2} wrote it; this one has {VERSION}" in str(found)
+    assert "docs/upgrading.md" in str(found)
+
+
+@pytest.mark.parametrize("form", [*Form])
+def test_a_trailer_of_a_version_that_is_not_known_is_not_called_altered(
+    form: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = chained([receipt(1)])
+    for version in (VERSION + 1, VERSION + 2):
+        monkeypatch.setattr(trailer, "VERSION", version)
+        raw = whole(form, lines)
+        if version == VERSION + 1:
+            assert verify(lambda raw=raw: raw).trailer["v"] == version
+        else:
+            assert f"schema version {version} wrote it" in str(fault(raw))
+
+
+@BOTH
+def test_whoever_only_changes_the_version_is_found(form: Form) -> None:
+    raw = list(good(form))
+    raw[at(form, 3)] = raw[at(form, 3)].replace(b'"v":1', b'"v":9').replace(b"1,3,", b"9,3,")
+    found = fault(raw)
+    assert (found.line, "altered" in str(found)) == (at(form, 3) + 1, True)
+
+
+def test_a_neighbours_receipt_fits_no_column() -> None:
+    lines = chained([receipt(1), receipt(2, v=VERSION + 1, batch="b-1")])
+    with pytest.raises(UsageError, match=r"receipt 2 has fields of schema version 2, .* export without -o csv"):
+        whole(Form.CSV, lines)

@@ -19,7 +19,7 @@ from worker.metastudio.client import Client
 from worker.metastudio.credentials import CredentialsSource, Signer
 from worker.metastudio.iam import IamTokens
 from worker.metastudio.wiring import source_of
-from worker.model.errors import EraserError, OtherEndpoint, SettingsError
+from worker.model.errors import EraserError, SettingsError, WrongLedger
 from worker.retention.policy_file import PolicyFile
 from worker.retention.revalidation import Revalidation
 from worker.rules.backoff import Backoff
@@ -43,6 +43,7 @@ class AppContext(LedgerContext):
     key_policy: KeyPolicy = field(default_factory=KeyPolicy)
     not_archived: dict[str, str] = field(default_factory=dict)  # accounts whose receipts stay in Redis, and why
     notify: Callable[[str, str], object] = lambda _account, _wakeup: None  # of a worker: starts an executor
+    refused: WrongLedger | None = None  # by the ledger: the dispatcher says why, and ends this worker
     _clients: dict[str, tuple[Client, Callable[[], str]]] = field(default_factory=dict)
     _logins: dict[CredentialsReference, CredentialsSource | IamTokens] = field(default_factory=dict)
     _sights: dict[str, Sightings] = field(default_factory=dict)
@@ -150,19 +151,13 @@ class AppContext(LedgerContext):
         try:
             next_ms = self.executor(account).work(wakeup).next_ms
             self._barred.pop(account, None)
-        except OtherEndpoint as error:
-            self._refused(account, error)
+        except WrongLedger as error:
+            self.refused = error
             return
         except SettingsError as error:
             next_ms = self._bar(account, error)
         if next_ms is not None:
             self.wake(account, next_ms)
-
-    def _refused(self, account: str, error: OtherEndpoint) -> None:
-        """The account belongs to another MetaStudio, so nothing is done for it; the dispatcher ends this worker."""
-        if self._barred.get(account) != str(error):
-            self._barred[account] = str(error)
-            log.error("endpoint.refused", extra={"account": account, "error": str(error)})
 
     def _bar(self, account: str, error: SettingsError) -> float | None:
         """No credentials for this account: its gate says why, the others continue, and it is tried again."""

@@ -28,6 +28,8 @@ from worker.execution.app_context import AppContext, app_context
 from worker.execution.dispatcher_step import DispatcherStep
 from worker.execution.heartbeat import HeartbeatStep
 from worker.execution.intake import Intake
+from worker.execution.live_workers import refuse_distant_workers
+from worker.ledger.redis_read import WrongKind
 from worker.model.errors import EraserError, SettingsError, Unreachable
 from worker.retention import schedule
 
@@ -97,12 +99,12 @@ def configuration() -> dict[str, Any]:
     }
 
 
-def _refuse_other_endpoint(context: AppContext) -> None:
-    """End a process whose settings name another MetaStudio than the ledger belongs to. If Redis is unreachable, each
-    move checks it later."""
+def _refuse_wrong_ledger(context: AppContext) -> None:
+    """End a process that must not touch the ledger. If Redis is unreachable, each move checks it later."""
     try:
-        with suppress(Unreachable):
-            context.check_endpoints()
+        with suppress(Unreachable, WrongKind):  # the moves put such a key aside
+            context.check_ledger()
+            refuse_distant_workers(context.redis, context.keys)
     except SettingsError as error:
         raise _Refused(error) from None
 
@@ -116,7 +118,9 @@ class CredentialsStep(bootsteps.Step):
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         context = app_context()
-        _refuse_other_endpoint(context)
+        _refuse_wrong_ledger(context)
+        with suppress(Unreachable, WrongKind):
+            context.mark_schema()
         broken: dict[str, SettingsError] = {}
         for account in context.settings.accounts:
             try:
@@ -180,7 +184,7 @@ def _log(*, loglevel: int | None = None, logfile: str | None = None, **_: object
 @signals.beat_init.connect
 def _check_beat(**_: object) -> None:
     try:
-        _refuse_other_endpoint(app_context())
+        _refuse_wrong_ledger(app_context())
     except _Refused as error:  # exceptions of a signal's receiver are only logged
         error.show()
         sys.exit(error.exit_code)

@@ -21,12 +21,13 @@ import redis
 from worker.execution.app_context import BEAT_S, AppContext
 from worker.execution.live_workers import LiveWorkers
 from worker.ledger import scripts
+from worker.ledger.bindings import bindings, refuse_unknown
 from worker.ledger.damage import Checker, clear_hints
 from worker.ledger.deletions import Ledger
 from worker.ledger.due_heads import due_heads
 from worker.ledger.holds import HoldList
 from worker.ledger.redis_errors import is_away
-from worker.model.errors import EraserError, OtherEndpoint
+from worker.model.errors import EraserError, OtherEndpoint, WrongLedger
 from worker.receipts.sealing import Sealer
 from worker.replay.job import step
 
@@ -94,6 +95,8 @@ class Dispatcher:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
+                if self.runtime.refused:
+                    raise self.runtime.refused
                 if (left_s := self._next_tick - time.monotonic()) > 0:
                     self.wait(left_s)
                     continue
@@ -102,7 +105,7 @@ class Dispatcher:
                 if self._away:
                     log.info("redis.back")
                 self._away = False
-            except OtherEndpoint as error:
+            except WrongLedger as error:
                 self._refused(error)
                 return
             except (redis.RedisError, EraserError) as error:
@@ -120,9 +123,12 @@ class Dispatcher:
         self.was_away()
         self._stop.wait(0.5)
 
-    def _refused(self, error: OtherEndpoint) -> None:
-        """An account was given another address: the dispatcher must be able to check every account."""
-        log.error("endpoint.refused", extra={"account": error.account, "error": str(error)})
+    def _refused(self, error: WrongLedger) -> None:
+        """An account was given another address, or a version that this program does not know: its successor goes on."""
+        if isinstance(error, OtherEndpoint):
+            log.error("endpoint.refused", extra={"account": error.account, "error": str(error)})
+        else:
+            log.error("schema.refused", extra={"error": str(error)})
         self.runtime.stopping.set()
         self._end_worker(error.exit_code)
 
@@ -144,6 +150,8 @@ class Dispatcher:
         """One tick. Cheap when nothing is due: one script, twice a second."""
         client = self.runtime.redis
         if time.monotonic() - self._beat >= BEAT_S:
+            some = list(self.runtime.settings.accounts)[:1]  # a worker marks all of them when it starts
+            refuse_unknown(bindings(client, some, self._keys))
             self._alive.say()
             self._beat = time.monotonic()
         keys = (self._keys.dispatcher, self._keys.wakeups)

@@ -33,7 +33,7 @@ from worker.execution.intake_reasons import clipped, ids_of, is_for_later, reaso
 from worker.execution.messages import LENT, Envelope, Lent, RequestMessage, arguments
 from worker.ledger.parking import Parked, ParkedKind, Parking
 from worker.ledger.types import Accepted
-from worker.model.errors import EraserError, SettingsError, UsageError
+from worker.model.errors import EraserError, OtherSchema, SettingsError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,8 @@ class Intake:
                 self._leave(asked.lent)
                 return accepted
             except EraserError as error:
+                if isinstance(error, OtherSchema):
+                    self._running().refused = error
                 if is_for_later(error):
                     self._give_back_or_wait(asked, error)
                 elif isinstance(error, UsageError) and not isinstance(error, SettingsError):

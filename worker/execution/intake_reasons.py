@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from worker.metastudio.redaction import redact
-from worker.model.errors import EraserError, RefusedBySafetyRule, Unreachable
+from worker.model.errors import EraserError, OtherSchema, RefusedBySafetyRule, Unreachable
 from worker.model.ids import why_bad_id
 
 LONGEST_WHY = 300  # characters
@@ -19,7 +19,10 @@ def ids_of(args: Any, kwargs: Any) -> tuple[str | None, str | None]:
 
 
 def is_for_later(error: EraserError) -> bool:
-    return isinstance(error, Unreachable) or (isinstance(error, RefusedBySafetyRule) and error.rule == "memory")
+    """Whether this worker, once Redis is well, or a newer one will record it."""
+    return isinstance(error, Unreachable | OtherSchema) or (
+        isinstance(error, RefusedBySafetyRule) and error.rule == "memory"
+    )
 
 
 def reason_of(error: Exception) -> str:

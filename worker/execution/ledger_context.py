@@ -7,6 +7,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -15,22 +16,25 @@ from pathlib import Path
 import redis
 
 from worker.config.accounts import Account, default_rate
-from worker.config.clock import PROCESS, Clocks
+from worker.config.clock import PROCESS, Clocks, elapsed
 from worker.config.data_directory import data_directory, find_running
 from worker.config.settings import Settings
 from worker.ledger import scripts
 from worker.ledger.audit import AuditLog
-from worker.ledger.bindings import bindings
+from worker.ledger.bindings import bindings, refuse_unknown
 from worker.ledger.bulk_queries import BulkQueries
 from worker.ledger.deletions import Ledger, connect
 from worker.ledger.keys import Keys
 from worker.ledger.places import Places
 from worker.ledger.queries import Queries
 from worker.ledger.receipts import Receipts
+from worker.ledger.redis_read import WrongKind
+from worker.ledger.schema.states import VERSION
 from worker.ledger.types import GatePolicy
 from worker.model.errors import OtherEndpoint, Unreachable
 
 LOOKS_PER_DELETE = 0.5  # the rate of lookups relative to deletions; the documented limit for lists is twice as high
+SCHEMA_CHECK_S = 5.0
 
 
 def gate_policy(settings: Settings, account: Account) -> GatePolicy:
@@ -61,6 +65,7 @@ class LedgerContext:
     clocks: Clocks = PROCESS.witnesses
     patience_s: float = 4.0  # how long a ledger of this process repeats a move while Redis is unreachable
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
+    _schema_checked: float = float("-inf")  # when, by `elapsed`
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
@@ -120,16 +125,36 @@ class LedgerContext:
             clocks=self.clocks,
         )
 
-    def check_endpoints(self) -> None:
-        """Raise `OtherEndpoint` if an account has another address in the ledger, and `Unreachable`.
+    def check_ledger(self) -> None:
+        """Raise `WrongLedger` if an account has another address there, or an unknown version; and `Unreachable`.
 
         Every move checks the same; this is for calls to MetaStudio without a move, and for the start of a process.
         """
-        accounts = self.settings.accounts
-        for name, bound in bindings(self.redis, accounts, self.keys).items():
-            ours = accounts[name].endpoint
-            if ours is not None and ours != bound.endpoint:
-                raise OtherEndpoint(name, bound=bound.endpoint, ours=ours)
+        found = bindings(self.redis, self.known_accounts(), self.keys)
+        refuse_unknown(found)
+        for name, bound in found.items():
+            ours = self.account(name).endpoint
+            if ours is not None and bound.endpoint not in (None, ours):
+                raise OtherEndpoint(name, bound=bound.endpoint or "", ours=ours)
+
+    def check_schema(self) -> None:
+        """Raise `OtherSchema` if an account has a version that this program does not know: for whatever only reads.
+
+        Asked again after some seconds: a console runs for months. Raises `Unreachable`.
+        """
+        if elapsed() < self._schema_checked + SCHEMA_CHECK_S:
+            return
+        with suppress(WrongKind):  # the moves put it aside
+            refuse_unknown(bindings(self.redis, self.known_accounts(), self.keys))
+        self._schema_checked = elapsed()
+
+    def mark_schema(self) -> None:
+        """Let every account have this program's version, if it is newer, also one that nobody uses: else it would keep
+        the program after this one out. Raises `WrongLedger` and `Unreachable`.
+        """
+        for name, bound in bindings(self.redis, self.known_accounts(), self.keys).items():
+            if bound.version < VERSION:
+                self.ledger(name).mark_schema()
 
     def account_for(self, project_id: str) -> str:
         """The account of a project; raises `SettingsError` if there is none.
@@ -170,19 +195,23 @@ class LedgerContext:
 
     def queries(self, account: str) -> Queries:
         """What people see of one account."""
+        self.check_schema()
         named = self.account(account)
         return Queries(self.redis, account, self.keys, rate=named.rate, projects=named.projects, clocks=self.clocks)
 
     def bulk_queries(self, account: str) -> BulkQueries:
         """A few fields of very many deletions of one account."""
+        self.check_schema()
         return BulkQueries(self.redis, account, self.keys)
 
     def receipts(self, account: str) -> Receipts:
         """One account's receipts, as far as Redis still has them."""
+        self.check_schema()
         return Receipts(self.redis, account, self.keys)
 
     def audit(self, account: str) -> AuditLog:
         """What operators did in one account."""
+        self.check_schema()
         return AuditLog(self.redis, account, self.keys)
 
     def wake(self, account: str, at_ms: float = 0.0, *, now: bool = False) -> None:

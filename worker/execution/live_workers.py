@@ -10,13 +10,39 @@ import socket
 import time
 from typing import Any
 
+import redis
+
 from worker.config.clock import SAME_S, elapsed
 from worker.execution.app_context import WORKER_TIMEOUT_S, AppContext
-from worker.ledger import scripts
-from worker.ledger.redis_read import info
+from worker.ledger import scripts, values
+from worker.ledger.keys import Keys
+from worker.ledger.redis_read import info, read_redis
+from worker.ledger.schema.states import VERSION
+from worker.model.errors import OtherSchema
 
 LONG_GONE_S = 3600.0
 JUMP_S = 5.0  # Redis's clock jumped if it differs by more than this from the expected time
+
+
+def versions(client: redis.Redis, keys: Keys) -> dict[str, int]:
+    """The schema's version of each worker with a recent heartbeat. Raises `Unreachable`."""
+    pipe = client.pipeline(transaction=False)
+    pipe.time()
+    pipe.zrange(keys.workers, 0, -1, withscores=True)
+    pipe.hgetall(keys.worker_info)
+    (seconds, _), beats, about = read_redis(pipe.execute)
+    recent = [name for name, at in beats if abs(seconds * 1000 - at) <= WORKER_TIMEOUT_S * 1000]
+    return {name.decode(): values.whole(values.fields(about.get(name)).get("schema"), 1) for name in recent}
+
+
+def refuse_distant_workers(client: redis.Redis, keys: Keys) -> None:
+    """Raise `OtherSchema` while a worker runs that could not go on beside this program; and `Unreachable`.
+
+    After a rollback the stored version alone would let in a program that is two steps ahead of the running one.
+    """
+    for worker, version in versions(client, keys).items():
+        if abs(version - VERSION) > 1:
+            raise OtherSchema(f"worker {worker}, which runs now,", stored=version, ours=VERSION)
 
 
 class LiveWorkers:
@@ -26,7 +52,7 @@ class LiveWorkers:
         self._runtime = runtime
         self._client = runtime.redis
         self._keys = runtime.keys
-        self._about = {"host": socket.gethostname(), "pid": os.getpid(), "threads": concurrency}
+        self._about = {"host": socket.gethostname(), "pid": os.getpid(), "threads": concurrency, "schema": VERSION}
         self._since = float("-inf")  # monotonic: until then no heartbeat could be seen, or Redis's dates were different
         self._redis_ahead: float | None = None  # of `elapsed`, in seconds
         self.clocks_agree = True

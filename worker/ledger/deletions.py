@@ -121,6 +121,10 @@ class Ledger(Leases, OperatorMoves):
             more, moves = bool(self.run_script("redate", {}).get("more")), moves + 1
         return float(response["now"])
 
+    def mark_schema(self) -> None:
+        """Store this program's version of the schema, as every move does if it is newer."""
+        self.run_script("check", {"keys": False})
+
     # -- what operators do -----------------------------------------------------------------------------------------
 
     def refuse_when_nearly_full(self) -> None:

@@ -38,6 +38,11 @@ class ReceiptEntry:
         return int(self.fields["n"])
 
     @property
+    def version(self) -> int:
+        """Of the schema, by which it was written; without one it is of version 1."""
+        return int(self.fields.get("v", 1))
+
+    @property
     def settled_ms(self) -> int:
         return int(self.fields["t"])
 

@@ -18,8 +18,9 @@ from redis.retry import Retry
 from worker.config.clock import PROCESS, Clocks, spoken
 from worker.ledger import scripts, values
 from worker.ledger.redis_errors import FOR_A_PERSON, is_away, leaving, why_away
+from worker.ledger.schema.states import VERSION
 from worker.ledger.types import compact
-from worker.model.errors import OtherEndpoint, ProjectElsewhere, Unreachable
+from worker.model.errors import OtherEndpoint, OtherSchema, ProjectElsewhere, Unreachable
 from worker.model.target import Target
 
 PLACINGS = 10  # of a move: settings that disagree can take a project from each other only so often
@@ -130,7 +131,7 @@ class ScriptRunner:
     ) -> dict[str, Any]:
         """Run one move, repeating it under the same number while Redis is away.
 
-        keep_trying: try on while it returns True, instead of for `patience_s`. Raises `OtherEndpoint` and
+        keep_trying: try on while it returns True, instead of for `patience_s`. Raises `WrongLedger` and
         `ProjectElsewhere`.
         """
         if self._placer:
@@ -176,6 +177,8 @@ class ScriptRunner:
                 time.sleep(pause)
                 pause = min(pause * 2, 1.0)
                 continue
+            if stored := response.get("schema"):
+                raise OtherSchema(f"account {self.account} of this ledger", stored=int(stored), ours=VERSION)
             if bound := response.get("elsewhere"):
                 raise OtherEndpoint(self.account, bound=bound, ours=self.endpoint or "")
             if response.get("stale"):

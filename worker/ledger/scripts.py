@@ -14,13 +14,13 @@ import redis
 
 from worker.ledger.schema.fields import NEW_ROUND, Field
 from worker.ledger.schema.keys import Key
-from worker.ledger.schema.states import INDEX, dropped_on
+from worker.ledger.schema.states import INDEX, VERSION, dropped_on
 
 _LUA = Path(__file__).with_name("lua")
 _COMMAND = re.compile(r"(?:redis|raw)\.p?call\('([A-Z]+)'")
 _INCLUDE = re.compile(r"^--include (\w+)$", re.MULTILINE)
 _WITHIN = re.compile(r"^--within$", re.MULTILINE)
-_TABLE = "DROPPED_ON|DROPPED_BY_A_NEW_ROUND|FIELD_CHECKS|FAMILY_TYPES|KEY_TYPES|STATE_OF_INDEX"
+_TABLE = "DROPPED_ON|DROPPED_BY_A_NEW_ROUND|FIELD_CHECKS|FAMILY_TYPES|KEY_TYPES|SCHEMA_VERSION|STATE_OF_INDEX"
 _NAME = re.compile(rf"\b(?:F\.(\w+)|K\.(\w+)|({_TABLE}))\b")
 # what a value of each type of field has to be: functions of `lua/_damage.lua`; a type that is not here may be anything
 _CHECKS = {
@@ -71,6 +71,7 @@ _TABLES = {
         if key.of in _LISTED_IN
     ),
     "KEY_TYPES": _table((key, f"'{key.type}'") for key in Key if not key.of),
+    "SCHEMA_VERSION": str(VERSION),
     "STATE_OF_INDEX": _table((index, f"'{state}'") for state, indexes in INDEX.items() for index in indexes),
 }
 

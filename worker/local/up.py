@@ -160,7 +160,7 @@ def household(directory: Path, settings: Settings, environ: Mapping[str, str]) -
         try:
             if redis:
                 start_redis(redis, keeper)
-            AppContext.load(children_environment(environ, home.redis_url)).check_endpoints()
+            AppContext.load(children_environment(environ, home.redis_url)).check_ledger()
             home.start(environ)
             yield home
         finally:

@@ -3,7 +3,9 @@
     EraserError                 1   something failed
     ├── UsageError              2   what the caller typed or sent is wrong; nothing was attempted
     │   └── SettingsError       2   a setting is missing or wrong; says which one and what to set
-    │       └── OtherEndpoint   2   the ledger belongs to another MetaStudio than the settings name
+    │       └── WrongLedger     2   this process must not touch the ledger
+    │           ├── OtherEndpoint    it belongs to another MetaStudio than the settings name
+    │           └── OtherSchema      it has a version that this program does not know
     ├── RefusedBySafetyRule     3   a cap, a confirmation or another check refused; nothing was done
     │   ├── DryRun              3   the plan was shown, and --yes was not given; nothing was done
     │   ├── UnknownProject      3   the project is not one of this installation's, and not allowed explicitly
@@ -54,7 +56,11 @@ class SettingsError(UsageError):
         return {**super().as_json(), "setting": self.name}
 
 
-class OtherEndpoint(SettingsError):
+class WrongLedger(SettingsError):
+    """This process must not touch the ledger: nothing was read, written or sent. A worker ends."""
+
+
+class OtherEndpoint(WrongLedger):
     """The account has another address in the ledger than in the settings of this process."""
 
     type = "other-endpoint"
@@ -69,6 +75,23 @@ class OtherEndpoint(SettingsError):
             f"has moved: eraser accounts rebind{which} --endpoint {ours} --reason R",
         )
         self.account, self.bound, self.ours = account, bound, ours
+
+
+class OtherSchema(WrongLedger):
+    """The schema's version in Redis is more than one step away from that of this program."""
+
+    type = "other-schema"
+
+    def __init__(self, where: str, *, stored: int, ours: int) -> None:
+        todo = f"Install a program of schema version {stored}"
+        if stored < ours:
+            todo = f"Update one step at a time: first let every worker run a program of schema version {stored + 1}"
+        super().__init__(
+            "schema version",
+            f"{where} has version {stored}, and this program has {ours}, which works side by side with its neighbours "
+            f"only. Nothing was done. {todo}; docs/upgrading.md says which that is",
+        )
+        self.stored, self.ours = stored, ours
 
 
 class RefusedBySafetyRule(EraserError):

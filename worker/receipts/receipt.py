@@ -8,7 +8,11 @@ from typing import Any, Final
 
 from worker.ledger.receipts import ReceiptEntry
 
-VERSION: Final = 1
+VERSION: Final = 1  # of the schema, since which receipts have these fields (see docs/upgrading.md)
+_STORED: Final = {
+    *("n", "ref", "s", "e", "c", "l", "by", "why", "run", "pol", "also", "at", "t", "r", "k"),
+    *("st", "co", "x", "y", "as", "vo", "eb", "ew", "v"),
+}
 NUMBERS: Final = ("v", "n", "round", "attempts", "status")
 FIELDS: Final = (
     "v",
@@ -46,10 +50,13 @@ FIELDS: Final = (
 def expand(account: str, entry: ReceiptEntry) -> dict[str, Any]:
     """A receipt with its full names, in the order of `FIELDS`. No floats, because programs in other languages hash
     it, too.
+
+    A receipt has the version of the program that wrote its entry, whoever expands it: else two versions side by side
+    would make two chains. What the next version adds follows as text, under the name that it has in the stream.
     """
     values = {name: value or None for name, value in entry.fields.items()}
     return {
-        "v": VERSION,
+        "v": entry.version,
         "n": entry.n,
         "account": account,
         "project_id": entry.ref.project_id,
@@ -78,6 +85,7 @@ def expand(account: str, entry: ReceiptEntry) -> dict[str, Any]:
         "asset_id": values["as"],
         "voice_train_job_id": values["vo"],
         "related": "not checked" if values["as"] or values["vo"] else None,
+        **{name: value for name, value in values.items() if name not in _STORED},
     }
 
 

@@ -17,7 +17,8 @@ import redis
 from worker.ledger.deletions import Ledger
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.receipts import PAGE, Checkpoint, ReceiptEntry, Receipts, unsealed
-from worker.model.errors import EraserError
+from worker.ledger.schema.states import VERSION as SCHEMA
+from worker.model.errors import EraserError, OtherSchema
 from worker.receipts.chain import genesis, linked
 from worker.receipts.receipt import expand
 
@@ -133,6 +134,8 @@ def _between(receipts: Receipts, after: Checkpoint, until: Checkpoint) -> list[L
 
 def _expanded(account: str, entry: ReceiptEntry) -> dict[str, Any]:
     try:
+        if entry.version > SCHEMA + 1:
+            raise OtherSchema(f"receipt {entry.n:,} of account {account}", stored=entry.version, ours=SCHEMA)
         return expand(account, entry)
     except (KeyError, ValueError):
         raise Unreadable(

@@ -1,6 +1,7 @@
 """Serialization: a receipt and the trailer as one line of JSON or CSV, and back. Pure. Each value has only one form.
 
-jsonl   one object per line, keys in the order of `COLUMNS`; the trailer is the last one
+jsonl   one object per line, keys in the order of `COLUMNS`; the trailer is the last one. A receipt of another version
+        of the schema (`v`) may have fewer fields, or more before `prev`
 csv     a line of names, then one receipt per line; null is an empty cell, lists are JSON; the trailer is the last
         line, one cell that starts with #
 """
@@ -13,8 +14,11 @@ import json
 from enum import StrEnum
 from typing import Any, Final
 
+from worker.ledger.schema.states import VERSION as SCHEMA
+from worker.model.errors import UsageError
 from worker.model.target import JOB
-from worker.receipts.receipt import FIELDS, NUMBERS
+from worker.receipts.chain import hash_of
+from worker.receipts.receipt import FIELDS, NUMBERS, VERSION
 
 COLUMNS: Final = (*FIELDS, "prev", "hash")
 _KINDS: Final = dict.fromkeys(COLUMNS, str | None) | (
@@ -50,14 +54,22 @@ def written(form: Form, line: dict[str, Any]) -> str:
         return _json(line)
     if is_trailer(line):
         return _cells([f"# {_json(line)}"])
+    if tuple(line) != COLUMNS:
+        raise UsageError(
+            f"receipt {line['n']:,} has fields of schema version {line['v']}, which fit in no column: export without "
+            "-o csv, or with a program of that version"
+        )
     return _cells([_cell(line[name]) for name in COLUMNS])
 
 
 def read(form: Form, text: str) -> dict[str, Any]:
-    """Read the receipt or the trailer of a line. Raises `ValueError` for any other form than that of `written`."""
+    """Read the receipt or the trailer of a line. Raises `ValueError` for any other form than that of `written`, and for
+    an unknown version (see `newer`)."""
     try:
         line = _from_json(text) if form is Form.JSONL else _from_csv(text)
-        kinds = TRAILER if is_trailer(line) else _KINDS
+        if line["v"] > SCHEMA + 1:
+            raise ValueError("a newer version")
+        kinds = TRAILER if is_trailer(line) else _kinds_of(line)
         if tuple(line) != tuple(kinds) or not all(isinstance(line[name], kind) for name, kind in kinds.items()):
             raise ValueError("other fields")
         if any(isinstance(value, bool) or (isinstance(value, int) and abs(value) > _MOST) for value in line.values()):
@@ -69,6 +81,25 @@ def read(form: Form, text: str) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, RecursionError, csv.Error) as error:
         raise ValueError(str(error)) from None
     return line
+
+
+def newer(form: Form, text: str) -> int | None:
+    """The version of a line that a newer program wrote, which this one does not know; None: it is no such line."""
+    try:
+        line = _from_json(text) if form is Form.JSONL else _from_csv(text)
+    except (ValueError, TypeError, RecursionError, csv.Error):
+        return None
+    version = line.get("v")
+    is_newer = isinstance(version, int) and version > SCHEMA + 1 and line.get("hash") == hash_of(line)
+    return version if is_newer else None
+
+
+def _kinds_of(receipt: dict[str, Any]) -> dict[str, Any]:
+    """What each field has to be. The receipt of another version may have fewer, or more as text before `prev`."""
+    if receipt["v"] == VERSION:
+        return _KINDS
+    names = (*FIELDS[: len(receipt) - 2], *tuple(receipt)[len(FIELDS) : -2])
+    return {name: _KINDS.get(name, str | None) for name in (*names, "prev", "hash")}
 
 
 def _is_whole(trailer: dict[str, Any]) -> bool:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from worker.ledger.schema.states import VERSION
 from worker.receipts.chain import canonical, sealed
-from worker.receipts.receipt import VERSION
 from worker.receipts.serialization import KIND
 from worker.receipts.signature import Signer
 

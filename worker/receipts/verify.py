@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.ledger.schema.states import VERSION
 from worker.receipts.chain import genesis, hash_of
-from worker.receipts.serialization import Form, header, is_trailer, read
+from worker.receipts.serialization import Form, header, is_trailer, newer, read
 from worker.receipts.signature import Verifier
 from worker.receipts.summary import Summary
 from worker.receipts.trailer import statement
@@ -95,7 +96,9 @@ def _form(lines: Iterable[bytes]) -> Form:
     if first.rstrip(b"\n").decode(errors="replace") == header(Form.CSV):
         return Form.CSV
     raise VerificationError(
-        1, "neither a receipt nor the names of a CSV file of receipts: altered, or another kind of file"
+        1,
+        "neither a receipt nor the names of a CSV file of receipts: altered, another kind of file, or one of another "
+        "version of this program",
     )
 
 
@@ -105,6 +108,10 @@ def _line(form: Form, number: int, raw: bytes) -> dict[str, Any]:
     try:
         line = read(form, raw[:-1].decode())
     except ValueError:
+        if version := newer(form, raw[:-1].decode(errors="replace")):
+            raise VerificationError(
+                number, f"a program of schema version {version} wrote it; this one has {VERSION}: see docs/upgrading.md"
+            ) from None
         raise VerificationError(number, "altered: not a line as the export writes it") from None
     if line.get("hash") != hash_of(line):
         what = "the trailer" if is_trailer(line) else _name(line)

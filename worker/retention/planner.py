@@ -67,7 +67,7 @@ class Planner:
                 + ("eraser resume --reason R" if gate.gate == "paused" else "eraser doctor")
             )
         self.skew_ms = gate.skew_ms
-        self.app.check_endpoints()
+        self.app.check_ledger()
         self.app.places.check(self.policy.projects, self.account)
         plan = Plan(self.policy)
         on_hold = HoldList(self.app.ledger(self.account)).now()

@@ -107,7 +107,7 @@ def plan(app: AppContext, project: str, to: str) -> MovePlan | None:
     if home.to is not None and home.to != to:
         raise UsageError(f"project {project} is being moved to {home.to} already: end that first, with --to {home.to}")
     _check_settings(app, project, to)
-    app.check_endpoints()
+    app.check_ledger()
     _check_address(app, home.account, to)
     states, holds = _count(app, home.account, project)
     user_holds = int(app.redis.hlen(app.keys.account(home.account) + Key.HELD_USERS))

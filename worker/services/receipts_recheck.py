@@ -76,7 +76,7 @@ def recheck(app: AppContext, refs: Iterable[Target]) -> Iterator[Rechecked]:
     """Ask for each, at the rate of lookups that all workers share. Raises `Unreachable` if MetaStudio does not
     answer.
     """
-    app.check_endpoints()  # no move checks this here, and at another MetaStudio every job is absent
+    app.check_ledger()  # no move checks this here, and at another MetaStudio every job is absent
     unknown = 0
     for account, some in groupby(refs, key=lambda ref: app.account_for(ref.project_id)):  # a project may have moved
         for looked in _Recheck(app, account).each(some):

@@ -61,7 +61,8 @@ def test_a_worker_that_lives_and_takes_nothing_is_ill(command: Command, beats: P
 def test_json_tells_the_same(command: Command, beats: Path) -> None:
     beat(beats, seconds_ago=200)
     (found,) = command("health", "--json").json
-    assert set(found) == {"healthy", "redis", "workers"}
+    assert set(found) == {"healthy", "redis", "refused", "workers"}
+    assert found["refused"] is None
     assert found["healthy"] is False
     assert found["workers"][0]["pid"] == os.getpid()
 

@@ -15,6 +15,7 @@ from worker import __version__
 from worker.interfaces.cli.errors import tell
 from worker.interfaces.cli.output import lasting
 from worker.interfaces.cli.terminal import colour, prepare
+from worker.ledger.schema.states import VERSION
 
 # command -> module below this package that defines it under the same name
 COMMANDS = {
@@ -78,7 +79,7 @@ class _Lazy(click.Group):
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="eraser")
+@click.version_option(__version__, prog_name="eraser", message=f"%(prog)s %(version)s, schema version {VERSION}")
 def eraser() -> None:
     """Reliable deletion of MetaStudio avatar training jobs, with proof.
 

@@ -42,7 +42,7 @@ def console(context: click.Context, host: str, port: int) -> None:
     app_context = startup.load()
     app_context.patience_s = PATIENCE_S
     with suppress(Unreachable):
-        app_context.check_endpoints()
+        app_context.check_ledger()
     _ = app_context.redis_url  # fail now, with what to set
     logs.set_up(logging.INFO, os.environ)
     if not is_loopback(host):

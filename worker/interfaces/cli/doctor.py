@@ -21,7 +21,8 @@ from worker.services.labels import count
 def doctor(offline: bool, as_json: bool) -> None:
     """Check settings, Redis and its durability, broker, workers, clocks and credentials.
 
-    Exit 0 when nothing is wrong, 1 when something is, 2 when a setting is, 4 when Redis does not answer.
+    Exit 0 when nothing is wrong, 1 when something is, 2 when a setting or the schema version is, 4 when Redis does not
+    answer.
 
     \b
     eraser doctor --offline
@@ -39,7 +40,7 @@ def doctor(offline: bool, as_json: bool) -> None:
         say()
         verdict = f"{count(wrong, 'thing')} wrong" if wrong else "Nothing is wrong"
         say(f"{verdict}, {count(warnings, 'warning')}." if warnings else f"{verdict}.")
-    if any(check.name == "settings" for check in found):
+    if any(check.name in ("settings", health.SCHEMA) and check.verdict is Level.WRONG for check in found):
         sys.exit(SettingsError.exit_code)
     sys.exit(4 if any(check.unreachable for check in found) else 1 if wrong else 0)
 

@@ -12,7 +12,10 @@ from worker.config.data_directory import data_directory, find_running
 from worker.config.settings import Settings
 from worker.execution import health as beats
 from worker.interfaces.cli.printing import json_line, json_option
-from worker.model.errors import Unreachable
+from worker.ledger.bindings import bindings, refuse_unknown
+from worker.ledger.keys import Keys
+from worker.ledger.script_runner import connect
+from worker.model.errors import EraserError, OtherSchema, Unreachable
 from worker.services.redis_ping import require_redis
 
 PATIENCE_S = 2.0
@@ -34,11 +37,14 @@ def health(beat: bool, as_json: bool) -> None:
     settings = Settings.load(os.environ)
     silent, living, away = dict(beats.stale(kind, now=time.time())), beats.living(kind), _redis_away(settings)
     healthy = (bool(living) or not beat) and (not silent or away is not None)
+    refused = None if away else _refused(settings)
     if as_json:
         found = [{"pid": pid, "silent_s": silent.get(pid)} for pid in living]
-        json_line({"healthy": healthy, "redis": away or "answers", processes: found})
+        json_line({"healthy": healthy, "redis": away or "answers", "refused": refused, processes: found})
     else:
         click.echo(_in_words(silent, len(living), away, beat=beat))
+        if refused:
+            click.echo(f"note: a restart would not help: {refused}")
     sys.exit(0 if healthy else 1)
 
 
@@ -67,4 +73,15 @@ def _redis_away(settings: Settings) -> str | None:
         require_redis(url, patience_s=PATIENCE_S)
     except Unreachable as error:
         return str(error)
+    return None
+
+
+def _refused(settings: Settings) -> str | None:
+    """Why the ledger refuses this program, and so each process of it that starts."""
+    url = settings.redis_url or find_running(data_directory(settings.simulated)) or ""
+    try:
+        with connect(url, timeout_s=PATIENCE_S) as client:
+            refuse_unknown(bindings(client, settings.accounts, Keys(settings.namespace)))
+    except EraserError as error:  # or Redis just went away
+        return str(error) if isinstance(error, OtherSchema) else None
     return None

@@ -17,11 +17,12 @@ def load() -> AppContext:
 
 
 def enter(context: AppContext, *, sends: bool = False) -> AppContext:
-    """The same after Redis has answered. Raises `Unreachable`. `sends`: the command will send to the broker."""
+    """The same after Redis has answered. Raises `Unreachable`, and `OtherSchema`. `sends`: it will use the broker."""
     if sends:
         broker = context.settings.broker_url or broker_form(context.redis_url)
         check_celery_environment(context.environ, broker)
     require_redis(context.redis_url)
+    context.check_schema()
     return context
 
 

@@ -14,7 +14,15 @@ import redis
 from starlette.responses import Response
 
 from worker.interfaces.web.bounded_pool import Busy
-from worker.model.errors import EraserError, OtherEndpoint, RefusedBySafetyRule, UnknownProject, Unreachable, UsageError
+from worker.model.errors import (
+    EraserError,
+    OtherEndpoint,
+    OtherSchema,
+    RefusedBySafetyRule,
+    UnknownProject,
+    Unreachable,
+    UsageError,
+)
 from worker.services.show import DamagedJob, UnknownJob
 
 MEDIA_TYPE = "application/problem+json"
@@ -67,6 +75,9 @@ def of(error: Exception) -> Problem:
         case OtherEndpoint():
             detail = "this server's settings and its ledger name different MetaStudios: see eraser doctor there"
             return Problem(503, "other-endpoint", detail, headers={"Retry-After": str(WRONG_S)})
+        case OtherSchema():
+            detail = "this server's program does not know the version of its ledger: see eraser doctor there"
+            return Problem(503, "other-schema", detail, headers={"Retry-After": str(WRONG_S)})
         case UnknownJob():
             return Problem(404, "unknown-deletion", "no deletion of this job was requested in this project")
         case DamagedJob():

@@ -7,25 +7,29 @@
 -- and what time it is by its clocks (see _clock.lua). An account has one address, from its first use on (`account`:
 -- endpoint, since), and nobody acts on it who has another: jobs of one MetaStudio are not there at the other, so each
 -- of them would look like one that is gone.
+-- `schema` is the highest version of the schema whose program ever made a move here. Whoever is more than one step away
+-- from it changes nothing: two neighbours understand each other, so that an update may be rolled out and back worker by
+-- worker. It never goes down: after a rollback records of the newer version are still there. An account that has an
+-- address and no version is of version 1.
 local OPS = K.operations
 local options = cjson.decode(ARGV[3])
 
 -- body(now): what the move answers, but for the time. unless(): an answer in its place, or nil. later: see clock().
 local function once(body, unless, later)
   local caller = ARGV[1]
-  local number, endpoint = string.match(ARGV[2], '^(%d+) ?([^ @]*)')
-  local seq = tonumber(number)
+  local seq, endpoint = string.match(ARGV[2], '^(%d+) ?([^ @]*)')
+  seq = tonumber(seq)
   local last, first_answer = string.match(redis.call('HGET', OPS, caller) or '', '^(%d+) %d+ (.*)$')
   if last and tonumber(last) == seq then return first_answer end
   if last and tonumber(last) > seq then return '{"stale":true}' end
-  if endpoint ~= '' then
-    local bound = redis.call('HGET', K.account, 'endpoint')
-    if bound and bound ~= endpoint then return cjson.encode({ elsewhere = bound }) end
-    if not bound then
-      redis.call('ZREM', K.waiting_executors, '-')  -- see _drains.lua
-      redis.call('HSET', K.account, 'endpoint', endpoint, 'since', ms(clock()))
-    end
-  end
+  local kept = redis.call('HMGET', K.account, 'endpoint', 'schema')
+  local bound, version = kept[1], number(kept[2], kept[1] and 1)
+  if version and math.abs(version - SCHEMA_VERSION) > 1 then return cjson.encode({ schema = version }) end
+  if bound and endpoint ~= '' and bound ~= endpoint then return cjson.encode({ elsewhere = bound }) end
+  local first, newer = not bound and endpoint ~= '', not kept[2] or not version or version < SCHEMA_VERSION
+  if first or newer then redis.call('ZREM', K.waiting_executors, '-') end  -- see _drains.lua
+  if first then redis.call('HSET', K.account, 'endpoint', endpoint, 'since', ms(clock())) end
+  if newer then redis.call('HSET', K.account, 'schema', SCHEMA_VERSION) end
   local answer = unless and unless() or body(clock(later))
   answer.now = tonumber(ms(clock()))
   tell_clocks(answer)

@@ -6,6 +6,8 @@
 --   who did too at t     when it was requested, and settled (ms)     r k   round, and DELETE calls in it
 --   st co x  status, code, X-Request-Id of the last DELETE;  y   X-Request-Id of the look that found it gone
 --   as vo    asset and voice training job, where they were seen;  eb ew   who cancelled or discarded it, and why
+--   v        the schema's version that first wrote such receipts; without one it is 1. A version that adds fields writes
+--            them behind the others under their full names, as text: the version before it carries them along unread
 -- Always all fields in this order, '' for what there is not: then Redis keeps their names once for many entries.
 -- An entry's id is the ledger's time and its number; where that time went back, the last id and one more.
 local RECEIPTED = { deleted = true, gone = true, cancelled = true, discarded = true }

@@ -102,7 +102,7 @@ class Key(StrEnum):
     # the account
     COUNTERS = "counters", "hash", "what ever happened", "nothing: one"
     ENDS = "ends:", "hash", "'<minute> <state>' -> how many ended so in it", "Redis, two hours later", "hour"
-    ACCOUNT = "account", "hash", "endpoint, since, schema", "nothing: one"
+    ACCOUNT = "account", "hash", "endpoint, since; schema: the highest version that moved here", "nothing: one"
     PROJECTS = "projects", "hash", "project -> here, leaving, moving or moved", "nothing: one a project"
     CLOCK = "clock", "hash", "what time it is", "nothing: one"
     OPERATIONS = "ops", "hash", "caller -> '<number> <when> <answer>' of its last move", "forget, an hour later"

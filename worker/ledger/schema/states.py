@@ -7,7 +7,7 @@ from typing import Final
 from worker.ledger.schema.fields import Field
 from worker.ledger.schema.keys import Key
 
-VERSION: Final = 1  # of all that Redis holds; one step apart work side by side (see `lua/_once.lua`)
+VERSION: Final = 1  # of all that Redis holds: one step apart work side by side (see `lua/_once.lua`, docs/upgrading.md)
 
 INDEX: Final[dict[str, tuple[Key, ...]]] = {
     "pending": (Key.DUE_USER, Key.DUE_BULK),

@@ -10,8 +10,10 @@ import redis
 
 from worker.config.urls import masked
 from worker.execution.app_context import WORKER_TIMEOUT_S, AppContext
+from worker.execution.live_workers import refuse_distant_workers, versions
 from worker.ledger.records import Gate
-from worker.model.errors import SettingsError, Unreachable
+from worker.ledger.schema.states import VERSION
+from worker.model.errors import OtherSchema, SettingsError, Unreachable
 from worker.model.states import State
 from worker.services import accounts, damage, labels, parked_messages, retention, status
 from worker.services.doctor import broker_checks, http_checks, metastudio_checks, receipt_checks, redis_checks
@@ -19,6 +21,7 @@ from worker.services.doctor.check import Check, Level, clock_check, ok, warning,
 from worker.services.redis_ping import require_redis
 
 SHOWN = 5  # of damaged entries
+SCHEMA = "schema version"
 PATIENCE_S = 10.0  # for one call to MetaStudio, because a person waits
 
 
@@ -42,6 +45,11 @@ def checks(app: AppContext, *, offline: bool) -> Iterator[Check]:
         yield warning("the rest", "not checked: broker, workers, clocks and credentials", "Redis first")
         return
     yield from _redis(app)
+    schema = _schema(app)
+    yield schema
+    if schema.verdict is Level.WRONG:
+        yield warning("the rest", "not checked", "the schema version first")
+        return
     yield from broker_checks.look(app)
     yield from _work(app)
     if offline:
@@ -71,6 +79,19 @@ def _redis(app: AppContext) -> Iterator[Check]:
         return
     apart = seconds + micros / 1_000_000 - time.time()
     yield clock_check("clock of Redis", apart, "Redis's clock", "set the clocks of both machines by NTP")
+
+
+def _schema(app: AppContext) -> Check:
+    try:
+        app.check_schema()
+        refuse_distant_workers(app.redis, app.keys)
+        running = {VERSION, *versions(app.redis, app.keys).values()}
+    except OtherSchema as error:
+        return wrong(SCHEMA, str(error), "see docs/upgrading.md")
+    except Unreachable as error:
+        return warning(SCHEMA, str(error), "try again")
+    found = ", ".join(map(str, sorted(running)))
+    return ok(SCHEMA, f"{found}: an update is under way" if len(running) > 1 else found)
 
 
 # -- workers and waiting work ------------------------------------------------------------------------------------------
