@@ -215,12 +215,12 @@ def test_a_garbled_app_user_lets_nothing_go_that_may_be_on_hold(bench: Bench) ->
 
 
 def test_a_letter_that_names_no_replay_holds_up_the_one_that_fed_it_no_longer(bench: Bench) -> None:
-    policy_text = replay_of_two(bench)
+    replays = replay_of_two(bench)
     bench.client.hset(f"{bench.p}d:p/a", "rp", "{}")
     bench.pass_time(1)
     assert bench.settle(bench.take()) == "deleted"
     assert told(bench) == {"p/a rp"}
-    (replay,) = policy_text.current()
+    (replay,) = replays.current()
     assert (replay.open, replay.damaged) == (0, 1)
     bench.check_invariant()
 
@@ -250,25 +250,34 @@ def replay_of_two(bench: Bench) -> Replays:
     for job in ("a", "b"):
         bench.request(job)
         bench.settle(bench.take(), "dead", cause="server_error")
-    policy_text = Replays(bench.ledger)
-    policy_text.snapshot("r", [Target("p", "a"), Target("p", "b")])
-    said: dict[str, Any] = {"why": "T", "by": None, "what": "all", "groups": {}, "deadline_s": 86400}
-    policy_text.start(policy_text.terms("r", mark=policy_text.mark(), **said))
-    (replay,) = policy_text.current()
-    policy_text.requeue_batch(replay, 1, ReplayStage.CANARY)
-    return policy_text
+    replays = Replays(bench.ledger)
+    replays.snapshot("r", [Target("p", "a"), Target("p", "b")])
+    terms: dict[str, Any] = {"why": "T", "by": None, "what": "all", "groups": {}, "deadline_s": 86400}
+    replays.start(replays.terms("r", mark=replays.mark(), **terms))
+    (replay,) = replays.current()
+    replays.requeue_batch(replay, 1, ReplayStage.CANARY)
+    return replays
+
+
+def test_a_replay_waits_for_no_letter_that_stood_in_no_index(bench: Bench) -> None:
+    replays = replay_of_two(bench)
+    bench.holds.add([Target("p", "a")], why="LAW-1", by="ops")
+    bench.client.zrem(f"{bench.p}held", "p/a")
+    check(bench.ledger, [Target("p", "a")], keys=False)
+    (replay,) = replays.current()
+    assert (replay.open, replay.held, replay.damaged) == (0, 0, 1)
 
 
 def test_a_replay_waits_for_no_letter_that_was_spoilt(bench: Bench) -> None:
-    policy_text = replay_of_two(bench)
+    replays = replay_of_two(bench)
     bench.client.delete(f"{bench.p}d:p/a")
     bench.pass_time(1)
     assert bench.turn().lease is None
-    (replay,) = policy_text.current()
+    (replay,) = replays.current()
     assert (replay.open, replay.ahead, replay.damaged) == (0, 0, 1)
-    policy_text.requeue_batch(replay, 1, ReplayStage.REST)
+    replays.requeue_batch(replay, 1, ReplayStage.REST)
     bench.settle(bench.take())
-    (replay,) = policy_text.current()
+    (replay,) = replays.current()
     assert replay.state is ReplayState.DONE
 
 

@@ -65,6 +65,10 @@ function put_aside(ref, why, value)
   for index, state in pairs(spoilt.state_of) do
     if redis.call('ZREM', P .. index, ref) == 1 and OPEN[state] then stood_in = state end
   end
+  if not stood_in then  -- it stood nowhere: where it says that it is
+    local state = redis.call('HGET', record(ref), F.state)
+    stood_in = OPEN[state] and state
+  end
   if stood_in then leave_replays(ref, stood_in) end
   for _, index in ipairs({ K.owner_unknown, K.discarded_users, K.failing, K.forbidden }) do redis.call('ZREM', index, ref) end
   for _, group in ipairs(redis.call('HKEYS', K.groups)) do
