@@ -112,7 +112,7 @@ def test_receipts_that_have_left_for_a_directory_that_is_lost_go_on_elsewhere_on
     assert next_day(undertaker, lost, DAY) == 2
     planned = command(*RELOCATE)
     assert (planned.code, "PLAN" in planned.out) == (3, True)
-    assert "eraser receipts relocate --account default --reason TICKET-1 --yes" in planned.err
+    assert "eraser receipts relocate --reason TICKET-1 --by ops-1 --yes" in planned.err
     with pytest.raises(ReceiptsElsewhere):
         next_day(undertaker, new, DAY + 1)
     done = command(*RELOCATE, "--yes", "--json")

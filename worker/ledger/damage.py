@@ -77,7 +77,7 @@ def _damaged(account: str, name: str, raw: bytes) -> Damaged:
         return Damaged(account, name, "its details cannot be read", 0.0)
 
 
-def drop(ledger: Ledger, names: Iterable[str], *, why: str, by: str | None = None) -> list[tuple[str, str]]:
+def drop(ledger: Ledger, names: Iterable[str], *, why: str | None, by: str | None = None) -> list[tuple[str, str]]:
     """Give up what was put aside under these names: `dropped` or `unknown` for each."""
     options = {"act": AuditAction().named(ActionName.DAMAGE_DROPPED, by=by, why=why)}
     return ledger.results("undamage", options, names)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -105,8 +104,3 @@ class Plan:
             f"eraser retention run {self.policy.name} --max {self.chosen} {confirm}, or in the policy: "
             f"max_jobs = {self.chosen}, max_percent = {min(100, int(share) + 1)}"
         )
-
-
-def cap_override(most: int | None, confirmed: Collection[str]) -> CapOverride | None:
-    """The permission from `--max N --confirm P`; None without it."""
-    return None if most is None else CapOverride(most, frozenset(confirmed))

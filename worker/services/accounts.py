@@ -11,79 +11,69 @@ from worker.execution.app_context import AppContext
 from worker.ledger.records import AccountStatus
 from worker.ledger.types import Rebound
 from worker.model.errors import OtherEndpoint, RefusedBySafetyRule, UsageError
-from worker.model.ids import check_opaque, check_reason
 from worker.model.states import State
+from worker.services import json_form
+from worker.services.act import Approval, Plan
 from worker.services.labels import count
-from worker.services.times import rfc3339
 
 WAITING = (State.PENDING, State.RUNNING, State.HELD, State.DEAD)  # states in which a deletion would still be sent
 
 
 @dataclass(frozen=True, slots=True)
-class AccountSeen:
+class AccountOverview:
     """One account, in the settings of this process and in the ledger."""
 
-    name: str
+    account: str
     endpoint: str | None  # in the settings; None: this process only records
     ledger_endpoint: str | None  # None: not used yet
     since: float | None  # ms since 1970
     waiting: int
-    known: bool  # whether it is in the settings; False: no worker calls for it any more
-    total: int  # deletions in any state
+    in_settings: bool  # whether it is in the settings; False: no worker calls for it any more
+    deletions: int  # deletions in any state
     holds: int  # of jobs and of app users
 
     @property
     def abandoned(self) -> bool:
         """It is missing from the settings, but not empty."""
-        return not self.known and bool(self.total or self.holds)
+        return not self.in_settings and bool(self.deletions or self.holds)
 
     @property
     def elsewhere(self) -> OtherEndpoint | None:
         """What is wrong if the two differ."""
         if None in (self.endpoint, self.ledger_endpoint) or self.endpoint == self.ledger_endpoint:
             return None
-        return OtherEndpoint(self.name, bound=self.ledger_endpoint or "", ours=self.endpoint or "")
+        return OtherEndpoint(self.account, bound=self.ledger_endpoint or "", ours=self.endpoint or "")
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "account": self.name,
-            "endpoint": self.endpoint,
-            "ledger_endpoint": self.ledger_endpoint,
-            "since": rfc3339(self.since),
-            "elsewhere": self.elsewhere is not None,
-            "waiting": self.waiting,
-            "in_settings": self.known,
-            "deletions": self.total,
-            "holds": self.holds,
-        }
+        return json_form.as_json(self) | {"elsewhere": self.elsewhere is not None}
 
 
-def each(app: AppContext) -> Iterator[AccountSeen]:
+def each(app: AppContext) -> Iterator[AccountOverview]:
     """Every account of the settings, then those that are missing from them. Raises `Unreachable`."""
-    return seen(app, (app.queries(name).status() for name in app.known_accounts()))
+    return overviews(app, (app.queries(name).status() for name in app.known_accounts()))
 
 
-def abandoned(app: AppContext) -> list[AccountSeen]:
+def abandoned(app: AppContext) -> list[AccountOverview]:
     """Accounts that are missing from the settings and not empty; a process that makes no calls cannot know. Raises
     `Unreachable`."""
     if all(account.endpoint is None for account in app.settings.accounts.values()):
         return []
     gone = (app.queries(name).status() for name in app.known_accounts() if name not in app.settings.accounts)
-    return [one for one in seen(app, gone) if one.abandoned]
+    return [one for one in overviews(app, gone) if one.abandoned]
 
 
-def seen(app: AppContext, accounts: Iterable[AccountStatus]) -> Iterator[AccountSeen]:
+def overviews(app: AppContext, accounts: Iterable[AccountStatus]) -> Iterator[AccountOverview]:
     """The same from what was read already."""
     for one in accounts:
         name, bound = one.gate.account, one.bound
-        yield AccountSeen(
-            name=name,
+        yield AccountOverview(
+            account=name,
             endpoint=app.account(name).endpoint,
             ledger_endpoint=bound.endpoint if bound else None,
             since=bound.since if bound else None,
             waiting=sum(one.states[state] for state in WAITING),
-            known=name in app.settings.accounts,
-            total=sum(one.states.values()),
+            in_settings=name in app.settings.accounts,
+            deletions=sum(one.states.values()),
             holds=one.holds,
         )
 
@@ -105,15 +95,21 @@ def plan_rebind(app: AppContext, account: str, endpoint: str) -> Rebound:
     return app.unbound_ledger(account).rebind(endpoint, why=None, by=None, plan=True)
 
 
-def rebind(app: AppContext, account: str, endpoint: str, *, reason: str, by: str | None) -> Rebound:
+def shown(account: str, endpoint: str, planned: Rebound) -> Plan:
+    """The plan in words."""
+    title = f"account {account} will belong to {endpoint}, instead of {planned.was or 'no address yet'}"
+    return Plan(title, {}, ["finished deletions stay as they are; the gate's state for the old address is reset"])
+
+
+def rebind(app: AppContext, account: str, endpoint: str, planned: Rebound, approval: Approval) -> None:
     """Bind the account to this address. Raises `RefusedBySafetyRule` if something waits; nothing was done then."""
-    check_reason(reason), check_opaque(by, "by")
-    done = app.unbound_ledger(account).rebind(endpoint, why=reason, by=by, plan=False)
-    refuse_waiting(account, done)
-    return done
+    _refuse_waiting(account, planned)
+    approval.check(1, "account")
+    done = app.unbound_ledger(account).rebind(endpoint, why=approval.reason, by=approval.by, plan=False)
+    _refuse_waiting(account, done)
 
 
-def refuse_waiting(account: str, found: Rebound) -> None:
+def _refuse_waiting(account: str, found: Rebound) -> None:
     """Raise `RefusedBySafetyRule` if a deletion for the old address has not finished."""
     if found.bound or found.free:
         return

@@ -6,12 +6,12 @@ only render plans and outcomes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.ledger.audit_actions import AuditAction
-from worker.model.errors import DryRun, RefusedBySafetyRule
+from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.model.errors import DryRun, RefusedBySafetyRule, UsageError
 from worker.model.ids import check_opaque, check_reason, why_bad_id
 from worker.model.target import Target, target_json
 from worker.services.labels import count as in_words
@@ -52,6 +52,10 @@ class Approval:
         """For the audit: what was named, and the confirmed number if it lifted the cap."""
         return AuditAction(of=of[:NAMED] if of else None, cap=self.most if count > CAP else None)
 
+    def entry(self, name: ActionName, of: str | None = None, *, count: int = 0) -> dict[str, Any]:
+        """The audit's entry of one act."""
+        return self.action(of, count=count).named(name, by=self.by, why=self.reason)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -91,6 +95,12 @@ def select(project: str, job_ids: Iterable[str]) -> tuple[list[Target], list[Out
         else:
             good[Target(project, job_id)] = None
     return list(good), bad
+
+
+def check_either(job_ids: Collection[str], other: str | None, name: str, *, jobs: str = "jobs", hint: str = "") -> None:
+    """Either jobs or the other. Raises `UsageError`."""
+    if bool(job_ids) == bool(other):
+        raise UsageError(f"give {jobs}, or {name}, not both{hint and ': '}{hint}")
 
 
 def outcomes(results: Iterable[tuple[Target, str]], words: Words) -> list[Outcome]:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import AuditAction
-from worker.model.errors import UsageError
 from worker.model.ids import check_opaque
 from worker.model.target import Target
 from worker.services.act import Approval, Outcome, outcomes, select
@@ -70,9 +69,3 @@ def _cancel(
     if any(result == "may_be_deleted" for _, result in results):
         app.wake(account, 0)  # the dispatcher has to check
     return outcomes(results, _WORDS)
-
-
-def check_wanted(job_ids: tuple[str, ...], run: str | None) -> None:
-    """Either jobs or a run. Raises `UsageError`."""
-    if bool(job_ids) == bool(run):
-        raise UsageError("give jobs, or a run with --run R, not both: eraser cancel JOB_ID --reason TICKET")

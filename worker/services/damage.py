@@ -9,7 +9,7 @@ from worker.execution.app_context import AppContext
 from worker.ledger import damage
 from worker.ledger.damage import Damaged, DamageList
 from worker.ledger.redis_read import WrongKind
-from worker.model.ids import check_opaque, check_reason
+from worker.services.act import Approval
 
 T = TypeVar("T")
 
@@ -20,12 +20,9 @@ def each(app: AppContext, accounts: Iterable[str] | None = None) -> Iterator[Dam
         yield from DamageList(app.redis, account, app.keys).each()
 
 
-def give_up(
-    app: AppContext, account: str, names: Iterable[str], *, reason: str, by: str | None
-) -> Iterator[tuple[str, str]]:
+def give_up(app: AppContext, account: str, names: Iterable[str], approval: Approval) -> list[tuple[str, str]]:
     """Delete what was set aside under these names: `dropped` or `unknown` for each."""
-    check_reason(reason), check_opaque(by, "by")
-    yield from damage.drop(app.ledger(account), names, why=reason, by=by)
+    return damage.drop(app.ledger(account), names, why=approval.reason, by=approval.by)
 
 
 def put_right(app: AppContext, look: Callable[[AppContext], T]) -> T:

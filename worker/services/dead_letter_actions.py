@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
 from worker.execution.app_context import AppContext
-from worker.ledger.audit_actions import AuditAction
 from worker.ledger.bulk_queries import DeadLetter
 from worker.model.states import Lane, State
 from worker.model.target import Target
@@ -48,15 +47,15 @@ def plan(verb: Verb, selection: Selection) -> Plan:
     remarks = [f"skipped: {word}: {why}" for word, why in selection.skipped]
     if verb is Verb.DISCARD:
         remarks.append("nothing more is sent for them; `eraser dead restore` undoes it within 30 days")
-    fields = {
-        "what": selection.what,
-        f"will_be_{verb.done}": number,
-        "skipped": [{"what": word[:128], "skip_reason": why} for word, why in selection.skipped],
-        "groups": groups,
-        "cap": CAP,
-        "over_cap": number > CAP,
-    }
+    fields = {f"will_be_{verb.done}": number} | plan_fields(selection.what, selection.skipped, groups)
     return Plan(f"{verb.command} {count(number, 'dead letter')}", groups, remarks, fields)
+
+
+def plan_fields(what: str, skipped: Iterable[tuple[str, str]], groups: Mapping[str, int]) -> dict[str, Any]:
+    """What every plan for dead letters says to programs."""
+    left_out = [{"what": word[:128], "skip_reason": why} for word, why in skipped]
+    over = sum(groups.values()) > CAP
+    return {"what": what, "skipped": left_out, "groups": dict(groups), "cap": CAP, "over_cap": over}
 
 
 def carry_out(app: AppContext, verb: Verb, selection: Selection, approval: Approval) -> list[LetterOutcome]:
@@ -70,13 +69,13 @@ def carry_out(app: AppContext, verb: Verb, selection: Selection, approval: Appro
     if verb is Verb.REPLAY:
         check_homes(app, selection.letters)
     action = approval.action(None if selection.named else selection.what, count=number)
+    who = {"why": approval.reason, "by": approval.by, "action": action}
     shares: dict[str, list[Target]] = {}
     for letter in selection.letters:
         shares.setdefault(letter.account, []).append(letter.ref)
     found = []
     for account, refs in shares.items():
-        mark = selection.marks.get(account)
-        for ref, state in _move(app, verb, account, refs, approval, action, mark):
+        for ref, state in _move(app, verb, account, refs, selection.marks.get(account), **who):
             text = verb.done if state == verb.to else _OTHERS.get(state, f"it is {state} by now")
             found.append(LetterOutcome(ref, state, text, state == verb.to))
     if verb is Verb.REPLAY:
@@ -90,22 +89,15 @@ def skipped(selection: Selection) -> list[LetterOutcome]:
 
 
 def _move(
-    app: AppContext,
-    verb: Verb,
-    account: str,
-    refs: list[Target],
-    approval: Approval,
-    action: AuditAction,
-    mark: int | None,
+    app: AppContext, verb: Verb, account: str, refs: list[Target], mark: int | None, **action: Any
 ) -> list[tuple[Target, str]]:
-    ledger, why, by = app.ledger(account), approval.reason, approval.by
+    ledger = app.ledger(account)
     match verb:
         case Verb.DISCARD:
-            return ledger.discard(refs, why=why, by=by, action=action)
+            return ledger.discard(refs, **action)
         case Verb.RESTORE:
-            return ledger.restore(refs, why=why, by=by, action=action)
-    deadline_s = app.settings.deadline
-    return ledger.replay(refs, why=why, by=by, lane=Lane.USER, deadline_s=deadline_s, mark=mark, action=action)
+            return ledger.restore(refs, **action)
+    return ledger.replay(refs, lane=Lane.USER, deadline_s=app.settings.deadline, mark=mark, **action)
 
 
 def check_homes(app: AppContext, letters: Iterable[DeadLetter]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,7 @@ from worker.model.errors import Unreachable, UsageError
 from worker.model.ids import why_bad_id
 from worker.model.states import State
 from worker.model.target import Target
-from worker.services.times import absolute, rfc3339
+from worker.services.times import absolute
 
 FEW = 10
 
@@ -60,20 +60,6 @@ class Group:
         self.oldest_deadline = min(self.oldest_deadline, one.oldest_deadline)
         self.last_replay = max(filter(None, (self.last_replay, replayed)), default=None)
 
-    def as_json(self) -> dict[str, Any]:
-        """The JSON form of the contract."""
-        return {
-            "group": self.group,
-            "cause": self.cause,
-            "status": self.status,
-            "code": self.code,
-            "count": self.count,
-            "first_seen": rfc3339(self.first_seen),
-            "last_seen": rfc3339(self.last_seen),
-            "last_replay": rfc3339(self.last_replay),
-            "oldest_deadline": rfc3339(self.oldest_deadline),
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFilter:
@@ -103,8 +89,8 @@ class DeadLetterFilter:
     @property
     def words(self) -> list[str]:
         """For people: `cause server_error`, `since 2026-11-22 05:10:03 UTC`."""
-        said = ((name, getattr(self, name)) for name in self.__slots__)
-        return [f"{name} {absolute(x) if isinstance(x, float) else x}" for name, x in said if x is not None]
+        values = ((name, getattr(self, name)) for name in self.__slots__)
+        return [f"{name} {absolute(x) if isinstance(x, float) else x}" for name, x in values if x is not None]
 
 
 NO_FILTER = DeadLetterFilter()
@@ -115,7 +101,6 @@ class Selection:
     """Selected dead letters, fixed at that moment, and the words that selected none, with the reason."""
 
     letters: tuple[DeadLetter, ...]
-    groups: tuple[str, ...]  # the named groups; empty if only jobs were named
     skipped: tuple[tuple[str, str], ...]
     what: str = ""  # the selection in words
     named: bool = False  # only jobs were named
@@ -202,48 +187,34 @@ def choose(
     there = [letter for letter in letters(app, state) if wanted.passes(letter)]
     if state is State.DEAD:
         there = [letter for letter in there if letter.death <= marks[letter.account]]
-    if words:
-        return _by_words(app, words, there, wanted, state, limit, marks)
-    what = ", ".join(wanted.words) or "all"
-    return Selection(tuple(there[:limit]), ("all",), (), what=what, marks=marks)
-
-
-def _by_words(
-    app: AppContext,
-    words: Sequence[str],
-    there: list[DeadLetter],
-    wanted: DeadLetterFilter,
-    state: State,
-    limit: int | None,
-    marks: Mapping[str, int],
-) -> Selection:
-    by_job: dict[str, list[DeadLetter]] = {}
-    by_group: dict[str, list[DeadLetter]] = {}
-    for letter in there:
-        by_job.setdefault(letter.ref.name, []).append(letter)
-        by_group.setdefault(group_of(letter), []).append(letter)
+    if not words:
+        return Selection(tuple(there[:limit]), (), what=", ".join(wanted.words) or "all", marks=marks)
+    by_job, by_group = _by(there, lambda letter: letter.ref.name), _by(there, group_of)
     chosen: dict[Target, DeadLetter] = {}
-    named_groups, jobs_named, skipped = [], [], []
+    groups, jobs, skipped = [], [], []
     for word in dict.fromkeys(words):
-        if jobs := by_job.get(word):
-            _refuse_twins(word, jobs)
-            jobs_named.append(word)
-            chosen[jobs[0].ref] = jobs[0]
-        elif word in by_group or len([name for name in by_group if name.startswith(word)]) == 1:
-            name = named(word, by_group)
-            named_groups.append(name)
-            chosen.update({letter.ref: letter for letter in by_group[name]})
+        near = [word] if word in by_group else [name for name in by_group if name.startswith(word)]
+        found: list[DeadLetter] = []
+        if word in by_job:
+            found = by_job[word]
+            _refuse_twins(word, found)
+            jobs.append(word)
+        elif len(near) == 1:
+            found = by_group[near[0]]
+            groups += near
         else:
-            skipped.append((word, _why_not(app, word, wanted.project, by_group, state)))
-    jobs_said = [f"{len(jobs_named):,} jobs" if len(jobs_named) > 1 else f"job {jobs_named[0]}"] if jobs_named else []
-    return Selection(
-        tuple(chosen.values())[:limit],
-        tuple(named_groups),
-        tuple(skipped),
-        what=", ".join([*named_groups, *jobs_said, *wanted.words]),
-        named=not named_groups,
-        marks=marks,
-    )
+            skipped.append((word, _why_not(app, word, wanted.project, near, state)))
+        chosen |= {letter.ref: letter for letter in found}
+    named_jobs = [f"{len(jobs):,} jobs" if len(jobs) > 1 else f"job {jobs[0]}"] if jobs else []
+    what = ", ".join([*groups, *named_jobs, *wanted.words])
+    return Selection(tuple(chosen.values())[:limit], tuple(skipped), what=what, named=not groups, marks=marks)
+
+
+def _by(there: Iterable[DeadLetter], name: Callable[[DeadLetter], str]) -> dict[str, list[DeadLetter]]:
+    found: dict[str, list[DeadLetter]] = {}
+    for letter in there:
+        found.setdefault(name(letter), []).append(letter)
+    return found
 
 
 def _refuse_twins(word: str, jobs: list[DeadLetter]) -> None:
@@ -252,8 +223,8 @@ def _refuse_twins(word: str, jobs: list[DeadLetter]) -> None:
         raise UsageError(f"job {word} exists in {len(jobs)} projects: add {projects}")
 
 
-def _why_not(app: AppContext, word: str, project: str | None, by_group: dict[str, Any], state: State) -> str:
-    """Why a word selected nothing."""
+def _why_not(app: AppContext, word: str, project: str | None, near: list[str], state: State) -> str:
+    """Why a word selected nothing. near: groups whose names begin with it."""
     default = project or app.settings.default_project()
     projects = [default] if default else [each for one in app.settings.accounts.values() for each in one.projects]
     for one in projects:
@@ -262,7 +233,6 @@ def _why_not(app: AppContext, word: str, project: str | None, by_group: dict[str
             if found is not None:
                 where = f" in project {one}" if len(projects) > 1 else ""
                 return f"it is {found.value}{where}, not {state.value}"
-    near = [name for name in by_group if name.startswith(word)]
     if near:
         return f"it matches {len(near)} groups: {', '.join(sorted(near)[:5])}; be more specific"
     return f"not a {state.value} job and not a group"

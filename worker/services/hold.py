@@ -10,8 +10,10 @@ from worker.ledger.audit_actions import ActionName, AuditAction
 from worker.ledger.holds import Hold, HoldList
 from worker.model.errors import UsageError
 from worker.model.ids import check_opaque
+from worker.services import json_form
 from worker.services.act import Approval, Outcome, outcomes, select
-from worker.services.times import parse_day_or_time, rfc3339
+from worker.services.pause import check_account
+from worker.services.times import parse_day_or_time
 
 _ADDED = {
     "held": ("held: nothing is sent until the hold is removed", True),
@@ -78,8 +80,9 @@ def add_user(
 
 
 def accounts_of(app: AppContext, account: str | None) -> list[str]:
-    """The named account, or all that hold anything, including those missing from the settings."""
-    return [account] if account else app.known_accounts()
+    """The named account, or all that hold anything, including those missing from the settings. Raises `UsageError`."""
+    known = app.known_accounts()
+    return [check_account(account, known)] if account else known
 
 
 def remove_user(app: AppContext, account: str | None, app_user: str, approval: Approval) -> tuple[bool, int]:
@@ -110,19 +113,7 @@ def each(app: AppContext) -> Iterator[tuple[str, Hold]]:
 
 
 def as_json(account: str, hold: Hold) -> dict[str, Any]:
-    return {
-        "account": account,
-        "project_id": hold.ref.project_id if hold.ref else None,
-        **(hold.ref.as_json() if hold.ref else {"kind": None, "id": None, "job_id": None}),
-        "app_user_hash": hold.user,
-        "reason": hold.reason,
-        "by": hold.by,
-        "since": rfc3339(hold.since),
-        "until": rfc3339(hold.until),
-    }
-
-
-def check_meant(job_ids: tuple[str, ...], app_user: str | None) -> None:
-    """Either jobs or an app user. Raises `UsageError`."""
-    if bool(job_ids) == bool(app_user):
-        raise UsageError("give jobs, or an app user with --app-user U, not both")
+    nobody = dict.fromkeys(("project_id", "kind", "id", "job_id"))
+    about = json_form.as_json(hold, "ref") if hold.ref else nobody
+    dated = json_form.as_json(hold, "reason", "by", "since", "until")
+    return {"account": account, **about, "app_user_hash": hold.user, **dated}

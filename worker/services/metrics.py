@@ -158,7 +158,7 @@ def _settings(app: AppContext, every: list[_Account]) -> Iterator[Metric]:
     counts = parked_messages.by_kind(parked_messages.parking(app).groups())
     kinds = ((kind, counts.get(kind, 0)) for kind in ParkedKind)
     yield _gauge("parked_messages", "Messages that could not be recorded, by why.", ["kind"], kinds)
-    wrong = sum(one.elsewhere is not None for one in identity.seen(app, (account.now for account in every)))
+    wrong = sum(one.elsewhere is not None for one in identity.overviews(app, (account.now for account in every)))
     yield _one(
         "accounts_elsewhere", "Accounts whose ledger belongs to a MetaStudio that the settings do not name.", wrong
     )

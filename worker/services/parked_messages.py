@@ -13,8 +13,8 @@ from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import ActionName
 from worker.ledger.parking import Group, Parked, ParkedKind, Parking
 from worker.model.errors import UsageError
+from worker.services import json_form
 from worker.services.act import Approval
-from worker.services.times import rfc3339
 
 WHY = {
     ParkedKind.REFUSED: "parked: no worker could record them yet; a worker that can will take them",
@@ -40,30 +40,13 @@ def by_kind(groups: Iterable[Group]) -> dict[ParkedKind, int]:
 
 
 def as_json(group: Group) -> dict[str, Any]:
-    return {
-        "group": group.name,
-        "kind": group.kind.value,
-        "what": group.what,
-        "count": group.count,
-        "ever": group.ever,
-        "since": rfc3339(group.since),
-        "last": rfc3339(group.last),
-        "why": group.why,
-    }
+    return json_form.as_json(group) | {"group": group.name}
 
 
 def message_json(message: Parked) -> dict[str, Any]:
     """The message for programs, without its content."""
-    return {
-        "id": message.id,
-        "task": message.task,
-        "project_id": message.project,
-        "job_id": message.job,
-        "why": message.why,
-        "at": rfc3339(message.at),
-        "times": message.times,
-        "kept": message.raw is not None,
-    }
+    about = {"project_id": message.project, "job_id": message.job, "kept": message.raw is not None}
+    return json_form.as_json(message, "id", "task", "why", "at", "times") | about
 
 
 def named(app: AppContext, name: str) -> Group:
@@ -105,12 +88,12 @@ def _empty(
     app: AppContext, group: Group, approval: Approval, name: ActionName, result: str, do: Callable[[Parked], None]
 ) -> int:
     here, done = parking(app), 0
-    action = approval.action(group.name, count=group.count).named(name, by=approval.by, why=approval.reason)
+    entry = approval.entry(name, group.name, count=group.count)
     try:
         for line, message in here.each(group.name):
             do(message)
             done += here.unpark(group.name, [line])
     finally:
         if done:  # it is in one account's audit, because it belongs to none
-            app.ledger(next(iter(app.settings.accounts))).note(action, result, done)
+            app.ledger(next(iter(app.settings.accounts))).note(entry, result, done)
     return done

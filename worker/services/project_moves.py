@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.execution.app_context import AppContext
-from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.audit_actions import ActionName
 from worker.ledger.bindings import bindings
 from worker.ledger.places import Home
 from worker.ledger.project_moves import adopt_users, carry
 from worker.ledger.schema.keys import Key
 from worker.model.errors import RefusedBySafetyRule, SettingsError, UsageError
-from worker.model.ids import check_opaque, check_reason, why_bad_id
+from worker.model.ids import why_bad_id
 from worker.model.states import State
 from worker.model.target import Target
-from worker.services.labels import count
+from worker.services import json_form
+from worker.services.act import Approval, Plan
 
 PATIENCE_S = 10.0  # for calls in progress: most are answered within it
 
@@ -36,15 +37,8 @@ class MovePlan:
     begun: bool  # an earlier command started it
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "project_id": self.project,
-            "from": self.source,
-            "to": self.to,
-            "states": {state.value: number for state, number in self.states.items()},
-            "holds": self.holds,
-            "app_user_holds": self.user_holds,
-            "begun": self.begun,
-        }
+        more = {"project_id": self.project, "from": self.source, "app_user_holds": self.user_holds}
+        return json_form.as_json(self, "to", "states", "holds", "begun") | more
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +63,8 @@ class Stray:
         return f"eraser accounts move {self.project} --to {self.ours or 'ACCOUNT'} --reason R"
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "project_id": self.project,
-            "account": self.home,
-            "settings": self.ours,
-            "moving": self.moving,
-            "command": self.command,
-        }
+        where = {"project_id": self.project, "account": self.home, "settings": self.ours}
+        return where | json_form.as_json(self, "moving", "command")
 
     def __str__(self) -> str:
         if self.moving:
@@ -115,12 +104,12 @@ def plan(app: AppContext, project: str, to: str) -> MovePlan | None:
 
 
 def move(
-    app: AppContext, planned: MovePlan, *, reason: str, by: str | None, advance: Callable[[int], None] = lambda _: None
+    app: AppContext, planned: MovePlan, approval: Approval, advance: Callable[[int], None] = lambda _: None
 ) -> Moved:
     """Move it. If it is interrupted, it can be repeated; none of its deletions is taken until all are moved."""
-    check_reason(reason), check_opaque(by, "by")
+    approval.check(1, "project")
     project = planned.project
-    fields = AuditAction(of=f"{project}: {planned.source} to {planned.to}").named(ActionName.MOVED, by=by, why=reason)
+    fields = approval.entry(ActionName.MOVED, f"{project}: {planned.source} to {planned.to}")
     source, target = app.ledger(app.places.begin_move(project, planned.to)), app.ledger(planned.to)
     carried, give_up = 0, time.monotonic() + PATIENCE_S
     while True:
@@ -129,7 +118,7 @@ def move(
         before = carried
         for left in carry(source, target, project, app.places.members(source.account, project), fields):
             carried += left
-            advance(left)
+            advance(carried)
         if app.places.end_move(project, source.account, planned.to, app.redis_ms()):
             app.wake(planned.to, 0)
             return Moved(carried, 0)
@@ -167,11 +156,12 @@ def _check_address(app: AppContext, source: str, to: str) -> None:
         )
 
 
-def told(planned: MovePlan) -> list[str]:
-    """The plan in lines."""
-    lines = [f"{number:11,}  {state}" for state, number in planned.states.items()]
+def shown(planned: MovePlan) -> Plan:
+    """The plan in words."""
+    numbers = {state.value: number for state, number in planned.states.items()}
     if planned.holds:
-        lines.append(f"{planned.holds:11,}  {'hold' if planned.holds == 1 else 'holds'} of jobs")
+        numbers["hold of jobs" if planned.holds == 1 else "holds of jobs"] = planned.holds
     if planned.user_holds:
-        lines.append(f"{planned.user_holds:11,}  holds of app users, which stay in {planned.source} too")
-    return lines or [f"{count(0, 'deletion'):>11}  nothing is there"]
+        numbers[f"holds of app users, which stay in {planned.source} too"] = planned.user_holds
+    title = f"move project {planned.project} from account {planned.source} to {planned.to}"
+    return Plan(title, numbers or {"deletions: nothing is there": 0}, (), planned.as_json())

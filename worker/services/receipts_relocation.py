@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from worker.execution.app_context import AppContext
-from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.audit_actions import ActionName
 from worker.ledger.receipts import Checkpoint
 from worker.model.errors import EraserError
-from worker.model.ids import check_opaque, check_reason
+from worker.services.act import Approval, Plan
 
 
-def relocate(app: AppContext, account: str, archived: Checkpoint, *, reason: str, by: str | None) -> None:
+def plan(account: str, archived: Checkpoint) -> Plan:
+    """What it would allow."""
+    where = f"1 to {archived.n:,} are in another one: if it still exists, set ERASER_RECEIPTS_DIR to it"
+    return Plan(f"receipts of account {account} may leave Redis for any empty directory", {}, [where])
+
+
+def relocate(app: AppContext, account: str, archived: Checkpoint, approval: Approval) -> None:
     """Let the next day go to any directory, even one without the receipts up to `archived`."""
-    check_reason(reason), check_opaque(by, "by")
-    action = AuditAction(of=f"from receipt {archived.n + 1}").named(ActionName.RELOCATED, by=by, why=reason)
-    if not app.ledger(account).run_script("relocate", {"head": archived.head, "act": action})["relocated"]:
+    approval.check(1, "account")
+    entry = approval.entry(ActionName.RELOCATED, f"from receipt {archived.n + 1}")
+    if not app.ledger(account).run_script("relocate", {"head": archived.head, "act": entry})["relocated"]:
         raise EraserError(
             "a worker just moved receipts out of Redis, so its directory is complete. Nothing was done; "
             "to see which one: eraser status"

@@ -16,9 +16,9 @@ from worker.ledger.replays import Replay, Replays, ReplayState
 from worker.model.errors import EraserError, UsageError
 from worker.model.states import Lane
 from worker.replay.plan import Share, apart, canaries_first
-from worker.services import labels
+from worker.services import json_form, labels
 from worker.services.act import CAP, Approval
-from worker.services.dead_letter_actions import check_homes
+from worker.services.dead_letter_actions import check_homes, plan_fields
 from worker.services.dead_letters import Selection, group_of, note_replay
 from worker.services.times import rfc3339
 
@@ -62,18 +62,13 @@ class ReplayPlan:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "what": self.what,
+            **plan_fields(self.what, self.skipped, self.groups),
             "will_be_replayed": self.count,
             "on_hold": self.held,
-            "skipped": [{"what": word[:128], "skip_reason": why} for word, why in self.skipped],
-            "groups": dict(self.groups),
-            "cap": CAP,
-            "over_cap": self.over_cap,
             "expected_s": round(self.seconds, 1),
             "marks": self.marks,
             "accounts": [
-                {"count": len(share.letters)}
-                | {name: getattr(share, name) for name in ("account", "rate", "gate", "due_before")}
+                json_form.as_json(share, "account", "rate", "gate", "due_before") | {"count": len(share.letters)}
                 for share in self.shares
             ],
         }
@@ -127,20 +122,15 @@ class ReplayProgress:
         counts = ("total", "left", "fed", "deleted", "gone", "dead", "cancelled", "back", "open", "held", "ahead")
         first, not_fed, calls = self.first, ("moved", "newer", "on_hold"), ("ok", "failed", "aside")
         return {
-            "replay": self.replay,
-            "state": self.state.value,
-            "stage": first.stage.value,
-            "what": first.what,
+            **json_form.as_json(first, "stage", "what", "by", "started"),
+            **json_form.as_json(self, "replay", "state", "waits"),
             "reason": first.why,
-            "by": first.by,
-            "started": rfc3339(first.started),
             "finished_at": rfc3339(self.ended_at),
             "finished_reason": self.end_why,
             "finished_by": next((share.end_by for share in self.shares if share.end_by), None),
             **self.counts(*counts),
             "not_fed": self.counts(*not_fed),
             "first_word": self.counts(*calls),
-            "waits": list(self.waits),
             "expected_s": None if self.expected_s is None else round(self.expected_s, 1),
             "groups": dict(groups),
             "accounts": [share.account for share in self.shares],

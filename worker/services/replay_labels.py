@@ -54,17 +54,17 @@ def _share(share: Share) -> str:
     return text
 
 
-def line(seen: ReplayProgress) -> str:
+def line(progress: ReplayProgress) -> str:
     """`812 of 1,378 started: 800 deleted, 6 dead again, 6 wait for the first call · about 1 min left`."""
-    begun = seen.count("fed")
-    text = f"{begun:,} of {seen.count('total'):,} started: {', '.join(outcomes(seen)) or 'nothing has finished yet'}"
-    if seen.ended:
+    found = ", ".join(outcomes(progress)) or "nothing has finished yet"
+    text = f"{progress.count('fed'):,} of {progress.count('total'):,} started: {found}"
+    if progress.ended:
         return text
-    if seen.waits:
-        return f"{text} · waits: {'; '.join(seen.waits)}"
-    if seen.first.stage is not ReplayStage.REST:
-        return f"{text} · {STAGES[seen.first.stage]}"
-    return f"{text} · {left(seen.expected_s)}" if seen.expected_s else text
+    if progress.waits:
+        return f"{text} · waits: {'; '.join(progress.waits)}"
+    if progress.first.stage is not ReplayStage.REST:
+        return f"{text} · {STAGES[progress.first.stage]}"
+    return f"{text} · {left(progress.expected_s)}" if progress.expected_s else text
 
 
 def left(seconds: float) -> str:
@@ -72,7 +72,7 @@ def left(seconds: float) -> str:
     return f"{span(seconds)} left" if seconds < 1 else f"about {span(seconds)} left"
 
 
-def outcomes(seen: ReplayProgress) -> Iterator[str]:
+def outcomes(progress: ReplayProgress) -> Iterator[str]:
     """The results of started deletions, and the skipped ones; no zeros."""
     named = {
         "deleted": "deleted",
@@ -85,16 +85,16 @@ def outcomes(seen: ReplayProgress) -> Iterator[str]:
         "newer": "failed again since, skipped",
     }
     for name, text in named.items():
-        if number := seen.count(name):
+        if number := progress.count(name):
             yield f"{number:,} {text}"
-    if waiting := seen.count("open"):
-        yield f"{waiting:,} {'waits' if waiting == 1 else 'wait'}{_for(seen)}"
+    if waiting := progress.count("open"):
+        yield f"{waiting:,} {'waits' if waiting == 1 else 'wait'}{_for(progress)}"
 
 
-def _for(seen: ReplayProgress) -> str:
+def _for(progress: ReplayProgress) -> str:
     """What the open ones wait for."""
-    first, held = seen.count("ahead"), seen.count("held")
-    again = seen.count("open") - first - held
+    first, held = progress.count("ahead"), progress.count("held")
+    again = progress.count("open") - first - held
     parts = [(first, "for the first call"), (again, "for another call"), (held, "on hold")]
     some = [(number, text) for number, text in parts if number > 0]
     if len(some) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -56,11 +56,13 @@ def deletion_request(
     after_s: float = 0.0,
     deadline_s: float | None = None,
     force: bool = False,
-    at: str | None = None,
+    at: float | None = None,
+    action: dict[str, Any] | None = None,
 ) -> DeletionRequest:
     """Check the terms of a request. Raises `UsageError`; then nothing was recorded.
 
-    at: the time that after_s was computed from: it is recorded as a time, so that no jump of a clock moves it.
+    at: the time (ms) that after_s was computed from: it is recorded as a time, so that no jump of a clock moves it.
+    action: for the audit, if a person lifted the cap.
     """
     if lane not in tuple(Lane):
         raise UsageError(f"lane: expected user or bulk; found {lane[:40]!r}")
@@ -86,27 +88,35 @@ def deletion_request(
         delay_s=max(0.0, after_s),
         deadline_s=deadline_s,
         force=force,
-        after_ms=parse_time(at, "at") if at else None,
+        after_ms=at,
+        action=action,
     )
 
 
-def start_in(
-    after: str | None, at: str | None, *, now: float | None, names: tuple[str, str] = ("after", "at")
-) -> float:
-    """Seconds until a deletion may start. `now` (Redis's, ms) turns `at` into a delay; without it only the form of `at`
-    is checked. `names`: the caller's names of the two. Raises `UsageError`."""
+def from_texts(
+    app: AppContext,
+    *,
+    now: float | None,
+    after: str | None = None,
+    at: str | None = None,
+    deadline: str | None = None,
+    option: str = "",
+    **terms: Any,
+) -> DeletionRequest:
+    """The same from texts. `now` (Redis's, ms) turns `at` into a delay; without it only the form of `at` is checked.
+
+    option: what stands before the names of the three, such as `--`.
+    """
     if after and at:
-        raise UsageError(f"give {names[0]} or {names[1]}, not both")
-    if after:
-        return parse_span(after, names[0])
-    if not at:
-        return 0.0
-    moment = parse_time(at, names[1])
-    if now is None:
-        return 0.0
-    if moment < now - SOON_S * 1000:
-        raise UsageError(f"{names[1]}: {at} has passed; leave it out to delete at once. Nothing was recorded")
-    return max(0.0, (moment - now) / 1000)
+        raise UsageError(f"give {option}after or {option}at, not both")
+    after_s = parse_span(after, f"{option}after") if after else 0.0
+    moment = parse_time(at, f"{option}at") if at else None
+    if moment is not None and now is not None:
+        if moment < now - SOON_S * 1000:
+            raise UsageError(f"{option}at: {at} has passed; leave it out to delete at once. Nothing was recorded")
+        after_s = max(0.0, (moment - now) / 1000)
+    deadline_s = parse_span(deadline, f"{option}deadline") if deadline else None
+    return deletion_request(app, after_s=after_s, at=moment, deadline_s=deadline_s, **terms)
 
 
 def project_of(app: AppContext, project_id: str | None) -> str:
@@ -151,19 +161,9 @@ def record(app: AppContext, refs: Iterable[Target], terms: DeletionRequest) -> I
 
     Yields each as it is recorded. Raises `Unreachable` if Redis does not answer: everything yielded is recorded.
     """
-    batch: list[Target] = []
-
-    def flush() -> Iterator[Accepted]:
-        accepted = app.ledger_of(batch[0].project_id).request(batch, terms)
-        batch.clear()
-        yield from accepted
-
-    for ref in refs:
-        batch.append(ref)
-        if len(batch) == BATCH:
-            yield from flush()
-    if batch:
-        yield from flush()
+    rest = iter(refs)
+    while batch := list(islice(rest, BATCH)):
+        yield from app.ledger_of(batch[0].project_id).request(batch, terms)
 
 
 def submit(app: AppContext, project: str, job_ids: Iterable[str], terms: DeletionRequest) -> Iterator[Requested]:
@@ -176,14 +176,10 @@ def submit(app: AppContext, project: str, job_ids: Iterable[str], terms: Deletio
             yield Requested(job_id, None, bad[job_id]) if job_id in bad else Requested(job_id, next(accepted))
 
 
-def with_cap(terms: DeletionRequest, count: int, approval: Approval) -> DeletionRequest:
-    """The same request; if --max allowed more than the cap, with a note for the audit. Raises `RefusedBySafetyRule`."""
-    undone = f"Nothing was recorded. If you mean all of them, add: --max {count}"
-    approval.check(count, "id", undone=undone)
-    if count <= CAP:
-        return terms
-    action = approval.action(count=count).named(ActionName.CAP_LIFTED, by=terms.by, why=terms.why, run=terms.run)
-    return replace(terms, action=action)
+def check_cap(count: int, approval: Approval) -> dict[str, Any] | None:
+    """The audit's entry, if --max lifted the cap. Raises `RefusedBySafetyRule` for more ids than were confirmed."""
+    approval.check(count, "id", undone=f"Nothing was recorded. If you mean all of them, add: --max {count}")
+    return approval.entry(ActionName.CAP_LIFTED, count=count) if count > CAP else None
 
 
 def checked(app: AppContext, job_id: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,13 +10,14 @@ from typing import Any
 from worker.execution.app_context import AppContext
 from worker.ledger.redis_read import read_redis
 from worker.ledger.runs import Run, Runs
-from worker.model.errors import SettingsError
+from worker.model.errors import SettingsError, UsageError
 from worker.model.target import target_json
 from worker.retention.matching import Reason
 from worker.retention.plan import CapOverride, Plan
 from worker.retention.planner import JobDecision
 from worker.retention.policy import Policy
 from worker.retention.schedule import EVERY_S
+from worker.services import json_form
 from worker.services.times import rfc3339
 
 STILL_S = 3 * EVERY_S  # without a tick for this long the schedule counts as off
@@ -74,9 +75,9 @@ def job_json(policy: Policy, judged: JobDecision) -> dict[str, Any]:
     }
 
 
-def plan_json(plan: Plan, cap_override: CapOverride | None = None) -> dict[str, Any]:
+def plan_json(plan: Plan) -> dict[str, Any]:
     """The plan in numbers."""
-    over = plan.over(cap_override)
+    over = plan.over()
     return {
         "plan": plan.policy.name,
         "policy_hash": plan.policy.hash,
@@ -84,14 +85,8 @@ def plan_json(plan: Plan, cap_override: CapOverride | None = None) -> dict[str, 
         "selected": plan.chosen,
         "skipped": _skipped({reason.value: number for reason, number in skipped(plan, over).items()}),
         "projects": [
-            {
-                "project_id": each.project,
-                "listed": each.listed,
-                "total": each.total,
-                "selected": len(each.chosen),
-                "percent": round(each.percent, 2),
-                "problem": each.problem,
-            }
+            json_form.as_json(each, "listed", "total", "problem")
+            | {"project_id": each.project, "selected": len(each.chosen), "percent": round(each.percent, 2)}
             for each in plan.projects
         ],
         "over_cap": over,
@@ -106,22 +101,8 @@ def _skipped(numbers: Mapping[str, int]) -> list[dict[str, Any]]:
 
 
 def run_json(run: Run) -> dict[str, Any]:
-    return {
-        "run": run.id,
-        "policy": run.policy,
-        "policy_hash": run.policy_hash,
-        "account": run.account,
-        "slot": rfc3339(run.slot),
-        "by": run.by,
-        "started": rfc3339(run.started),
-        "finished_at": rfc3339(run.finished),
-        "listed": run.listed,
-        "selected": run.selected,
-        "skipped": _skipped(run.skipped),
-        "requested": run.requested,
-        "stopped_by": run.stopped_by,
-        "outcomes": run.outcomes,
-    }
+    more = {"run": run.id, "finished_at": rfc3339(run.finished), "skipped": _skipped(run.skipped)}
+    return json_form.as_json(run, but=("id", "finished")) | more
 
 
 def upcoming_json(one: Upcoming) -> dict[str, Any]:
@@ -132,6 +113,18 @@ def upcoming_json(one: Upcoming) -> dict[str, Any]:
         "schedule": one.policy.schedule.text if one.policy.schedule else None,
         "next": _iso(one.next),
     }
+
+
+def cap_override(policy: Policy, most: int | None, confirmed: Collection[str]) -> CapOverride | None:
+    """An operator's permission to exceed the caps, if there is one. Raises `UsageError`."""
+    if confirmed and most is None:
+        raise UsageError("--confirm belongs to --max N: it names the project to delete from")
+    if most is not None and not confirmed:
+        raise UsageError(f"--max needs --confirm PROJECT_ID too: --confirm {policy.projects[0]}")
+    for project in confirmed:
+        if project not in policy.projects:
+            raise UsageError(f"--confirm: policy {policy.name} does not cover project {project[:64]}")
+    return None if most is None else CapOverride(most, frozenset(confirmed))
 
 
 def runs(app: AppContext, number: int) -> list[Run]:
@@ -176,13 +169,13 @@ def alarms(app: AppContext) -> Iterator[Alarm]:
 
 def standstill(app: AppContext) -> str | None:
     """Why scheduled runs are off now; None: they are on. Raises `Unreachable`."""
-    said: Any = read_redis(app.redis.hgetall, app.keys.schedule)
-    if not said:
+    beat: Any = read_redis(app.redis.hgetall, app.keys.schedule)
+    if not beat:
         return "there are schedules, but beat was not seen yet; it ticks once a minute"
-    problem = said.get(b"problem", b"").decode()
+    problem = beat.get(b"problem", b"").decode()
     if problem:
         return f"scheduled runs are off: {problem}"
-    silent_s = app.now().timestamp() - float(said[b"at"]) / 1000
+    silent_s = app.now().timestamp() - float(beat[b"at"]) / 1000
     if silent_s > STILL_S:
         return f"scheduled runs are off: no beat for {silent_s / 60:.0f} min; missed runs are made up once"
     return None

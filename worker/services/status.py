@@ -69,7 +69,7 @@ class Overview:
     parked: tuple[Group, ...] = ()  # messages that could not be recorded
     elsewhere: tuple[OtherEndpoint, ...] = ()  # accounts that belong to another MetaStudio than the settings say
     strays: tuple[Stray, ...] = ()  # projects stored under another account than the settings say
-    abandoned: tuple[identity.AccountSeen, ...] = ()  # accounts that are missing from the settings and not empty
+    abandoned: tuple[identity.AccountOverview, ...] = ()  # accounts that are missing from the settings and not empty
     full: float = 0.0  # the share of its maxmemory that Redis uses; 0: no limit, or not known
     no_writes: str = ""  # why Redis answers but accepts no writes; empty: it accepts them
 
@@ -120,7 +120,7 @@ def _look(app: AppContext) -> Overview:
     accounts = tuple(app.queries(name).status() for name in app.settings.accounts)
     now, seen = workers(app)
     alarms, full = tuple(retention.alarms(app)), _full(app)
-    elsewhere = tuple(error for one in identity.seen(app, accounts) if (error := one.elsewhere))
+    elsewhere = tuple(error for one in identity.overviews(app, accounts) if (error := one.elsewhere))
     mute = no_writes(app.redis, app.keys.workers)
     return Overview(
         now=now,
@@ -187,8 +187,8 @@ def advice(seen: Overview) -> Iterator[Advice]:
     for stray in seen.strays:
         yield Advice(str(stray), stray.command, "settings")
     for gone in seen.abandoned:
-        what = f"{labels.count(gone.total, 'deletion')} and {labels.count(gone.holds, 'hold')}"
-        why = f"account {gone.name} is gone from the settings, and {what} are still there: no worker processes them"
+        what = f"{labels.count(gone.deletions, 'deletion')} and {labels.count(gone.holds, 'hold')}"
+        why = f"account {gone.account} is gone from the settings, and {what} are still there: no worker processes them"
         yield Advice(why, "eraser accounts list", "settings")
     if seen.full > FULL_SHARE:
         why = f"Redis uses {seen.full:.0%} of its maxmemory: nothing new is accepted above {FULL_SHARE:.0%}"

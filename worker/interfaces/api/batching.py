@@ -46,11 +46,11 @@ class Batcher:
         waiting = self._waiting[project]
         if len(waiting) >= WAITING:
             raise problem_details.busy()
-        asked = _Queued(ref, terms, asyncio.get_running_loop().create_future())
-        waiting.append(asked)
+        queued = _Queued(ref, terms, asyncio.get_running_loop().create_future())
+        waiting.append(queued)
         if project not in self._writers:
             self._writers[project] = asyncio.create_task(self._write_all(project))
-        return await asked.response
+        return await queued.response
 
     async def _write_all(self, project: str) -> None:
         waiting = self._waiting[project]
@@ -74,12 +74,12 @@ class Batcher:
 
     async def _write_together(self, batch: list[_Queued], waiting: list[_Queued]) -> None:
         try:
-            responses = await self._write([(asked.ref, asked.terms) for asked in batch])
+            responses = await self._write([(queued.ref, queued.terms) for queued in batch])
         except Exception as error:  # each caller gets it
-            for asked in [*batch, *self._too_late(waiting, error)]:
-                if not asked.response.done():
-                    asked.response.set_exception(error)
+            for queued in [*batch, *self._too_late(waiting, error)]:
+                if not queued.response.done():
+                    queued.response.set_exception(error)
             return
-        for asked, response in zip(batch, responses, strict=True):
-            if not asked.response.done():
-                asked.response.set_result(response)
+        for queued, response in zip(batch, responses, strict=True):
+            if not queued.response.done():
+                queued.response.set_result(response)

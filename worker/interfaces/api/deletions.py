@@ -27,7 +27,6 @@ from worker.services import receipts, show
 from worker.services import request as request_service
 from worker.services.act import Approval
 from worker.services.request import Requested
-from worker.services.times import parse_span
 
 _TOO_LATE = {"deleted", "gone", "dead"}
 
@@ -126,37 +125,26 @@ def _record_many(api: ApiState, project: str, order: RequestBody, terms: Deletio
         results.extend(request_service.submit(api.app, project, order.job_ids, terms))
     except (EraserError, redis.RedisError) as error:  # of more than 500 the first may be recorded already
         problem = problem_details.of(error)
-        done = problem.more["recorded"] = sum(asked.accepted is not None for asked in results)
+        done = problem.more["recorded"] = sum(one.accepted is not None for one in results)
         if done:
             problem.detail = f"{done} are recorded; of the others: {problem.detail}"
         raise problem from None
-    if not any(asked.accepted for asked in results):
+    if not any(one.accepted for one in results):
         detail = "none of these is a job id: nothing was recorded"
-        raise Problem(422, "invalid", detail, results=[asked.as_json() for asked in results])
+        raise Problem(422, "invalid", detail, results=[one.as_json() for one in results])
     return results
 
 
 async def _terms(api: ApiState, project: str, order: RequestBody, by: str) -> DeletionRequest:
     queries = api.app.queries(api.app.settings.account_of(project).name)
     now = await api.in_thread(queries.now_ms) if order.at else None
-    return request_service.deletion_request(
-        api.app,
-        lane=order.lane,
-        by=by,
-        reason=order.reason,
-        run=order.run,
-        app_user=order.app_user,
-        after_s=request_service.start_in(order.after, order.at, now=now),
-        deadline_s=parse_span(order.deadline, "deadline") if order.deadline else None,
-        force=order.force,
-        at=order.at,
-    )
+    return request_service.from_texts(api.app, by=by, now=now, **order.terms)
 
 
 def _response(results: list[Requested]) -> str:
-    accepted = sum(asked.accepted is not None for asked in results)
+    accepted = sum(one.accepted is not None for one in results)
     fields = {"accepted": accepted, "rejected": len(results) - accepted}
-    return json.dumps({**fields, "results": [asked.as_json() for asked in results]})
+    return json.dumps({**fields, "results": [one.as_json() for one in results]})
 
 
 def _limit(text: str | None) -> int:

@@ -48,6 +48,11 @@ class RequestBody:
         """The requester: the token's name, and on whose behalf if given."""
         return f"{token}/{self.on_behalf_of}" if self.on_behalf_of else token
 
+    @property
+    def terms(self) -> dict[str, Any]:
+        """As `worker.services.request.from_texts` takes them."""
+        return {name: getattr(self, name) for name in _TERMS if name not in ("on_behalf_of", "allow_project")}
+
 
 _TERMS = {term.name: bool if term.default is False else str for term in fields(RequestBody)[1:]}
 _TYPES: Mapping[str, type] = {"job_id": str, "job_ids": list, **_TERMS}
@@ -56,7 +61,7 @@ _TYPES: Mapping[str, type] = {"job_id": str, "job_ids": list, **_TERMS}
 def parse(raw: bytes) -> dict[str, Any]:
     """The JSON object in a body. Raises `Problem`."""
     try:
-        document = json.loads(raw.decode("utf-8"), object_pairs_hook=_said_once)
+        document = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_doubles)
     except (ValueError, RecursionError):  # a million brackets are valid JSON, too
         raise Problem(400, "not-json", 'expected a JSON object in UTF-8, such as {"job_id": "…"}') from None
     if not isinstance(document, dict):
@@ -64,7 +69,7 @@ def parse(raw: bytes) -> dict[str, Any]:
     return document
 
 
-def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object, if no field is given twice: a proxy may have used the other one."""
     if len(document := dict(pairs)) < len(pairs):
         raise _invalid("a field is given twice")

@@ -11,23 +11,28 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from worker.interfaces.cli.printing import by_option, json_line, json_option, reason_option, say, sum_up, table
+from worker.interfaces.cli.printing import json_mode, result, say, sum_up, table
 from worker.services.act import Approval, Outcome, Plan
+from worker.services.current_user import operator
 from worker.services.labels import count
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
+REASON = "A ticket number or a few plain words."
 LISTED = 100  # up to this many jobs are listed one by one; of more only those that were not done
 _CONFIRMATION = ("yes", "most", "as_json")
 
+by_option = click.option(
+    "--by", metavar="WHO", default=operator, help="Your opaque id; never a name. [this system's user]"
+)
 yes_option = click.option("--yes", is_flag=True, help="Execute the plan.")
 max_option = click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirm more than 100.")
 
 
-def acting(*more: Decorator, reason: bool = True, by: Decorator = by_option) -> Decorator:
+def acting(*more: Decorator, reason: bool = True, why: str = REASON, by: Decorator = by_option) -> Decorator:
     """`--reason`, `--by` and `--json`, and more such as `--yes`: the command gets an `approval`.
 
-    reason: whether it is required.
+    reason: whether it is required; why: its help.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -39,7 +44,8 @@ def acting(*more: Decorator, reason: bool = True, by: Decorator = by_option) -> 
             command(*args, approval=approval, **fields)
 
         made: Callable[..., None] = run
-        options: list[Decorator] = [json_option, *reversed(more), by, reason_option(required=reason)]
+        reason_option = click.option("--reason", required=reason, metavar="R", help=why)
+        options: list[Decorator] = [json_mode, *reversed(more), by, reason_option]
         for option in options:
             made = option(made)
         return made
@@ -59,12 +65,10 @@ def typed(context: click.Context, *without: str) -> str:
     return shlex.join(words)
 
 
-def show(plan: Plan, approval: Approval, *, as_json: bool) -> None:
+def show(plan: Plan, approval: Approval) -> None:
     """Print what would be done. Programs that confirm it only want to know what was done."""
-    if as_json:
-        if plan.fields is not None and not approval.yes:
-            json_line(plan.fields)
-        return
+    if plan.fields is not None and not approval.yes:
+        result(plan.fields)
     say(f"PLAN  {plan.title}", style="bold")
     for text, number in plan.numbers.items():
         say(f"{number:11,}  {text}")
@@ -72,15 +76,14 @@ def show(plan: Plan, approval: Approval, *, as_json: bool) -> None:
         say(f"      {remark}")
 
 
-def end(found: Sequence[Outcome], noun: str, done: str, *, as_json: bool) -> NoReturn:
+def end(found: Sequence[Outcome], noun: str, done: str) -> NoReturn:
     """Show the outcomes and end the command. Exit 1 if one is not what was wanted."""
     number = sum(one.done for one in found)
-    if as_json:
-        for one in found:
-            json_line(one.as_json())
-    elif shown := found if len(found) <= LISTED else [one for one in found if not one.done][:LISTED]:
+    for one in found:
+        result(one.as_json())
+    if shown := found if len(found) <= LISTED else [one for one in found if not one.done][:LISTED]:
         table(["JOB", "WHAT HAPPENED"], [(one.target.name[:128], one.text) for one in shown])
         say()
     rest = f", {len(found) - number:,} not." if number < len(found) else "."
-    sum_up(f"{count(number, noun)} {done}{rest}", as_json=as_json)
+    sum_up(f"{count(number, noun)} {done}{rest}")
     sys.exit(0 if number == len(found) else 1)

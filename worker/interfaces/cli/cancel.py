@@ -9,7 +9,7 @@ from worker.interfaces.cli.acting import acting, end
 from worker.interfaces.cli.printing import sum_up
 from worker.services import cancel as cancel_service
 from worker.services import request
-from worker.services.act import Approval
+from worker.services.act import Approval, check_either
 
 
 @click.command()
@@ -17,7 +17,7 @@ from worker.services.act import Approval
 @click.option("--run", metavar="R", help="Withdraw this run's requests; other requests for the same jobs remain.")
 @click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
 @acting()
-def cancel(job_ids: tuple[str, ...], run: str | None, project: str | None, approval: Approval, as_json: bool) -> None:
+def cancel(job_ids: tuple[str, ...], run: str | None, project: str | None, approval: Approval) -> None:
     """Withdraw requests. Exit 1 if one could not be stopped; each line says why. No cap.
 
     \b
@@ -25,13 +25,13 @@ def cancel(job_ids: tuple[str, ...], run: str | None, project: str | None, appro
     eraser cancel --run retention-2026-11-22 --reason "wrong policy"
     """
     app = startup.load()
-    cancel_service.check_wanted(job_ids, run)
+    check_either(job_ids, run, "a run with --run R", hint="eraser cancel JOB_ID --reason TICKET")
     if run:
         results = list(cancel_service.cancel_run(startup.enter(app), run, approval))
     else:
         project = request.project_of(app, project)
         results = list(cancel_service.cancel(startup.enter(app), project, job_ids, approval))
     if not results:
-        sum_up(f"Run {run} has no open requests: nothing was cancelled.", as_json=as_json)
+        sum_up(f"Run {run} has no open requests: nothing was cancelled.")
         return
-    end(results, "request", "withdrawn", as_json=as_json)
+    end(results, "request", "withdrawn")

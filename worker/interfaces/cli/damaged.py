@@ -5,10 +5,12 @@ from __future__ import annotations
 import click
 
 from worker.interfaces.cli import startup
+from worker.interfaces.cli.acting import acting
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import by_option, json_line, json_option, listed, reason_option, say, table
+from worker.interfaces.cli.printing import json_mode, listed, result, say
 from worker.ledger.damage import Damaged
 from worker.services import damage, pause
+from worker.services.act import Approval
 from worker.services.labels import count, plain
 
 _account = click.option("--account", metavar="A", help="Only this account.")
@@ -25,8 +27,8 @@ def damaged() -> None:
 
 @damaged.command("list", cls=Reading)
 @_account
-@json_option
-def list_(account: str | None, as_json: bool) -> None:
+@json_mode
+def list_(account: str | None) -> None:
     """List damaged data that was set aside, with what to do.
 
     \b
@@ -35,24 +37,20 @@ def list_(account: str | None, as_json: bool) -> None:
     app = startup.load()
     accounts = [account] if account and pause.accounts_meant(app, account, every=None, command="") else None
     found = list(damage.each(startup.enter(app), accounts))
-    if listed(found, Damaged.as_json, as_json=as_json, none="Nothing is damaged."):
-        return
-    rows = [(one.account, plain(one.name), plain(_why(one)), plain(damage.what_to_do(one))) for one in found]
-    table(["ACCOUNT", "WHAT", "WHY", "TO GO ON"], rows)
+    columns = ["ACCOUNT", "WHAT", "WHY", "TO GO ON"]
+    listed(found, Damaged.as_json, columns, _row, none="Nothing is damaged.")
 
 
-def _why(one: Damaged) -> str:
+def _row(one: Damaged) -> tuple[str, ...]:
     response = f"; a call was in progress, and its answer makes it {one.response}" if one.response else ""
-    return one.why + response
+    return one.account, plain(one.name), plain(one.why + response), plain(damage.what_to_do(one))
 
 
 @damaged.command()
 @click.argument("names", nargs=-1, required=True, metavar="WHAT...")
 @click.option("--account", metavar="A", help="Which account; needed where there are several.")
-@reason_option(required=True)
-@by_option
-@json_option
-def discard(names: tuple[str, ...], account: str | None, reason: str, by: str | None, as_json: bool) -> None:
+@acting()
+def discard(names: tuple[str, ...], account: str | None, approval: Approval) -> None:
     """Delete data that was set aside, by its name in the list. Of a deletion only the audit's entry is left then.
 
     \b
@@ -61,12 +59,10 @@ def discard(names: tuple[str, ...], account: str | None, reason: str, by: str | 
     app = startup.load()
     (which,) = pause.accounts_meant(app, account, every=None, command="damaged discard WHAT --reason R")
     unknown = 0
-    for name, result in damage.give_up(startup.enter(app), which, names, reason=reason, by=by):
-        unknown += result == "unknown"
-        if as_json:
-            json_line({"account": which, "name": name, "result": result})
-        else:
-            say(f"{name}: {'discarded' if result == 'dropped' else 'nothing with this name was set aside'}")
+    for name, found in damage.give_up(startup.enter(app), which, names, approval):
+        unknown += found == "unknown"
+        result({"account": which, "name": name, "result": found})
+        say(f"{name}: {'discarded' if found == 'dropped' else 'nothing with this name was set aside'}")
     if unknown:
         click.echo(f"eraser: {count(unknown, 'name')} unknown; see: eraser damaged list", err=True)
         raise SystemExit(1)

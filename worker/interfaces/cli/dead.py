@@ -14,13 +14,13 @@ from worker.interfaces.cli import startup
 from worker.interfaces.cli.dead_actions import discard, replay, restore
 from worker.interfaces.cli.filters import filter_of, filter_options
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import facts, json_line, json_option, listed, note, say, table
+from worker.interfaces.cli.printing import facts, for_programs, json_line, json_mode, listed, note, result, say, table
 from worker.ledger.bulk_queries import DeadLetter
 from worker.model.states import Cause
 from worker.services import dead_letters as letters
-from worker.services import labels
+from worker.services import json_form, labels
 from worker.services.dead_letters import Group, group_of
-from worker.services.times import days_left, left, relative, rfc3339, when
+from worker.services.times import days_left, left, relative, when
 
 ROWS = 50  # of a table for people; json and csv have all
 SHOWN = 5  # dead letters of a group that are shown
@@ -37,51 +37,39 @@ def dead() -> None:
     """
 
 
-for _run_script in (replay, discard, restore):
-    dead.add_command(_run_script)
+for _action in (replay, discard, restore):
+    dead.add_command(_action)
 
 
 @dead.command()
-@json_option
-def groups(as_json: bool) -> None:
+@json_mode
+def groups() -> None:
     """Dead letters by cause, status and code, the largest group first.
 
     \b
     eraser dead groups
     """
     app = startup.enter(startup.load())
-    found = letters.groups(app)
-    if listed(found, letters.Group.as_json, as_json=as_json, none=NONE):
-        return
-    now = app.redis_ms()
-    table(
-        ["GROUP", "COUNT", "FIRST SEEN", "LAST SEEN", "LAST REPLAY", "OLDEST DEADLINE"],
-        [_group_row(group, now) for group in found],
-    )
-    say()
-    total = sum(group.count for group in found)
-    say(f"{labels.count(total, 'dead letter')} in {labels.count(len(found), 'group')}.")
-    say(f"Next: eraser dead show {found[0].group}")
+    found, now = letters.groups(app), app.redis_ms()
 
+    def row(one: Group) -> tuple[object, ...]:
+        seen = relative(one.first_seen, now), relative(one.last_seen, now)
+        replayed = relative(one.last_replay, now) if one.last_replay is not None else "never"
+        return one.group, one.count, *seen, replayed, left(one.oldest_deadline, now)
 
-def _group_row(group: Group, now: float) -> tuple[object, ...]:
-    replayed = relative(group.last_replay, now) if group.last_replay is not None else "never"
-    return (
-        group.group,
-        group.count,
-        relative(group.first_seen, now),
-        relative(group.last_seen, now),
-        replayed,
-        left(group.oldest_deadline, now),
-    )
+    columns = ["GROUP", "COUNT", "FIRST SEEN", "LAST SEEN", "LAST REPLAY", "OLDEST DEADLINE"]
+    if listed(found, json_form.as_json, columns, row, none=NONE):
+        total = sum(group.count for group in found)
+        say(f"{labels.count(total, 'dead letter')} in {labels.count(len(found), 'group')}.")
+        say(f"Next: eraser dead show {found[0].group}")
 
 
 @dead.command("list", cls=Reading)
 @filter_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most N. [table: {ROWS}, else all]")
 @click.option("-o", "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
-@json_option
-def list_(output: str, as_json: bool, limit: int | None, **fields: Any) -> None:
+@json_mode
+def list_(output: str, limit: int | None, **fields: Any) -> None:
     """Dead letters one by one, newest first.
 
     \b
@@ -91,7 +79,7 @@ def list_(output: str, as_json: bool, limit: int | None, **fields: Any) -> None:
     now = app.redis_ms()
     wanted = filter_of(app, fields)
     found = (letter for letter in letters.letters(app) if wanted.passes(letter))
-    if as_json or output == "json":
+    if for_programs() or output == "json":
         for letter in islice(found, limit):
             json_line(_letter_json(letter, now))
     elif output == "csv":
@@ -102,8 +90,8 @@ def list_(output: str, as_json: bool, limit: int | None, **fields: Any) -> None:
 
 @dead.command()
 @click.argument("group")
-@json_option
-def show(group: str, as_json: bool) -> None:
+@json_mode
+def show(group: str) -> None:
     """One group: its meaning, what to do, and its newest dead letters.
 
     \b
@@ -114,9 +102,7 @@ def show(group: str, as_json: bool) -> None:
     name = letters.named(group, found)
     newest = list(islice((one for one in letters.letters(app) if group_of(one) == name), SHOWN))
     now = app.redis_ms()
-    if as_json:
-        json_line(found[name].as_json() | {"letters": [_letter_json(letter, now) for letter in newest]})
-        return
+    result(json_form.as_json(found[name]) | {"letters": [_letter_json(letter, now) for letter in newest]})
     _tell_group(found[name], newest, now)
 
 
@@ -173,24 +159,8 @@ def _row(letter: DeadLetter, now: float, several: bool, of_one_group: bool) -> t
 
 
 def _letter_json(letter: DeadLetter, now: float) -> dict[str, Any]:
-    return {
-        "project_id": letter.ref.project_id,
-        **letter.ref.as_json(),
-        "group": group_of(letter),
-        "cause": letter.cause,
-        "status": letter.status,
-        "code": letter.code,
-        "finished_at": rfc3339(letter.finished_at),
-        "deadline_at": rfc3339(letter.deadline_at),
-        "days_left": days_left(letter.deadline_at, now),
-        "requested_at": rfc3339(letter.requested_at),
-        "requested_by": letter.requested_by,
-        "reason": letter.reason,
-        "run": letter.run,
-        "replay": letter.replay,
-        "round": letter.round,
-        "lane": letter.lane,
-    }
+    days = days_left(letter.deadline_at, now)
+    return json_form.as_json(letter, but=("account", "death", "whose")) | {"group": group_of(letter), "days_left": days}
 
 
 def _csv(found: Iterator[DeadLetter], now: float) -> None:

@@ -13,7 +13,7 @@ from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, max_option, show, typed, yes_option
 from worker.interfaces.cli.filters import filter_of, filter_options
-from worker.interfaces.cli.printing import F, json_line, note, say, sum_up
+from worker.interfaces.cli.printing import F, for_programs, result, say, sum_up, tell
 from worker.interfaces.cli.replay_progress import exit_code, follow, tell_end
 from worker.model.errors import UsageError
 from worker.model.target import Target
@@ -37,25 +37,25 @@ def _selecting(command: F) -> F:
 @click.command()
 @_selecting
 @acting(_limit, max_option, yes_option)
-def discard(what: tuple[str, ...], approval: Approval, as_json: bool, **fields: Any) -> None:
+def discard(what: tuple[str, ...], approval: Approval, **fields: Any) -> None:
     """Give up on dead letters. `restore` undoes it within 30 days.
 
     \b
     eraser dead discard 0f3a61c2 --reason "deleted by hand, TICKET-4711"
     """
-    _run(Verb.DISCARD, what, approval, fields, as_json=as_json)
+    _run(Verb.DISCARD, what, approval, fields)
 
 
 @click.command()
 @_selecting
 @acting(_limit, max_option, yes_option, reason=False)
-def restore(what: tuple[str, ...], approval: Approval, as_json: bool, **fields: Any) -> None:
+def restore(what: tuple[str, ...], approval: Approval, **fields: Any) -> None:
     """Restore discarded dead letters, within 30 days.
 
     \b
     eraser dead restore 0f3a61c2
     """
-    _run(Verb.RESTORE, what, approval, fields, as_json=as_json)
+    _run(Verb.RESTORE, what, approval, fields)
 
 
 @click.command()
@@ -65,7 +65,7 @@ def restore(what: tuple[str, ...], approval: Approval, as_json: bool, **fields: 
     "--snapshot", metavar="N", multiple=True, help="Only failures that the plan included; the plan prints the number."
 )
 @click.option("--no-wait", is_flag=True, help="Start the replay and return at once (exit 5).")
-def replay(what: tuple[str, ...], approval: Approval, as_json: bool, no_wait: bool, **fields: Any) -> None:
+def replay(what: tuple[str, ...], approval: Approval, no_wait: bool, **fields: Any) -> None:
     """Replay dead letters, each with a full budget of attempts and a new deadline.
 
     Up to ten named jobs are replayed at once, before bulk work. For groups and for more it prints a plan; with --yes
@@ -77,35 +77,28 @@ def replay(what: tuple[str, ...], approval: Approval, as_json: bool, no_wait: bo
     eraser dead replay server_error-500 --reason "incident over" --yes --max 1378
     eraser dead replay --cause server_error --since 24h --reason TICKET-4711
     """
-    app, selection = _selected(Verb.REPLAY, what, fields, as_json=as_json)
+    app, selection = _selected(Verb.REPLAY, what, fields)
     if selection.few:
-        _end(Verb.REPLAY, selection, _carry_out(app, Verb.REPLAY, selection, approval), as_json=as_json)
+        _carry_out(app, Verb.REPLAY, selection, approval)
     plan = replay_service.plan(app, selection)
-    show(replay_labels.plan(plan, approval), approval, as_json=as_json)
+    show(replay_labels.plan(plan, approval), approval)
     again = [typed(click.get_current_context(), "snapshot", "no_wait")]
     again += [f"--snapshot {f'{name}=' if len(plan.marks) > 1 else ''}{mark}" for name, mark in plan.marks.items()]
     started = replay_service.start(app, plan, with_fields(approval, again=" ".join(again)))
-    if not as_json:
-        say(f"Started {started}; it continues without this command.")
-    progress = replay_service.look(app, started) if no_wait else follow(app, started, quiet=as_json)
-    json_line(progress.as_json()) if as_json else tell_end(progress)
+    say(f"Started {started}; it continues without this command.")
+    progress = replay_service.look(app, started) if no_wait else follow(app, started)
+    tell_end(progress)
     sys.exit(exit_code(progress))
 
 
-def _run(verb: Verb, what: tuple[str, ...], approval: Approval, fields: dict[str, Any], *, as_json: bool) -> NoReturn:
-    app, selection = _selected(verb, what, fields, as_json=as_json)
+def _run(verb: Verb, what: tuple[str, ...], approval: Approval, fields: dict[str, Any]) -> NoReturn:
+    app, selection = _selected(verb, what, fields)
     if not selection.at_once:
-        show(dead_letter_actions.plan(verb, selection), approval, as_json=as_json)
-    _end(verb, selection, _carry_out(app, verb, selection, approval), as_json=as_json)
+        show(dead_letter_actions.plan(verb, selection), approval)
+    _carry_out(app, verb, selection, approval)
 
 
-def _carry_out(app: AppContext, verb: Verb, selection: Selection, approval: Approval) -> Sequence[Outcome]:
-    return dead_letter_actions.carry_out(app, verb, selection, approval)
-
-
-def _selected(
-    verb: Verb, what: tuple[str, ...], fields: dict[str, Any], *, as_json: bool
-) -> tuple[AppContext, Selection]:
+def _selected(verb: Verb, what: tuple[str, ...], fields: dict[str, Any]) -> tuple[AppContext, Selection]:
     """The selected dead letters; if there are none, the command ends."""
     app = startup.enter(startup.load())
     selection = dead_letters.choose(
@@ -119,9 +112,8 @@ def _selected(
     )
     if selection.letters:
         return app, selection
-    _tell_skipped(dead_letter_actions.skipped(selection), as_json=as_json)
-    if not as_json:
-        say(f"Nothing was done: no {verb.source} deletion matches. See: eraser dead groups")
+    _tell_skipped(dead_letter_actions.skipped(selection))
+    say(f"Nothing was done: no {verb.source} deletion matches. See: eraser dead groups")
     sys.exit(1 if selection.skipped else 0)
 
 
@@ -137,25 +129,23 @@ def _marks(app: AppContext, words: tuple[str, ...]) -> dict[str, int] | None:
     return marks or None
 
 
-def _end(verb: Verb, selection: Selection, found: Sequence[Outcome], *, as_json: bool) -> NoReturn:
-    """The result of each, and the next command."""
+def _carry_out(app: AppContext, verb: Verb, selection: Selection, approval: Approval) -> NoReturn:
+    """Do it, and show the result of each and the next command."""
+    found = dead_letter_actions.carry_out(app, verb, selection, approval)
     letters, skipped = found[: len(selection.letters)], found[len(selection.letters) :]
     others = [one for one in letters if not one.done]
     done = len(letters) - len(others)
-    if as_json:
-        for one in letters:
-            json_line(one.as_json())
-        _tell_skipped(skipped, as_json=True)
-    sum_up(f"{count(done, 'dead letter')} {verb.done}." if done else f"Nothing was {verb.done}.", as_json=as_json)
-    if not as_json:
-        for one in others[:LISTED]:
-            say(f"  {one.target.name}: {one.text}")
-        if len(others) > LISTED:
-            say(f"  … and {len(others) - LISTED:,} more in another state")
-        if selection.named:
-            _tell_skipped(skipped, as_json=False)
-        if done:
-            say(_next(verb, letters[0].target, done))
+    for one in letters:
+        result(one.as_json())
+    sum_up(f"{count(done, 'dead letter')} {verb.done}." if done else f"Nothing was {verb.done}.")
+    for one in others[:LISTED]:
+        say(f"  {one.target.name}: {one.text}")
+    if len(others) > LISTED:
+        say(f"  … and {len(others) - LISTED:,} more in another state")
+    if selection.named or for_programs():
+        _tell_skipped(skipped)
+    if done:
+        say(_next(verb, letters[0].target, done))
     sys.exit(0 if done == len(found) else 1)
 
 
@@ -170,6 +160,6 @@ def _next(verb: Verb, first: Target, done: int) -> str:
     return "Next: eraser dead groups"
 
 
-def _tell_skipped(skipped: Sequence[Outcome], *, as_json: bool) -> None:
+def _tell_skipped(skipped: Sequence[Outcome]) -> None:
     for one in skipped:
-        json_line(one.as_json()) if as_json else note(f"{one.target.name}: {one.text}")
+        tell(one.as_json(), f"{one.target.name}: {one.text}")

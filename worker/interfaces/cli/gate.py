@@ -8,7 +8,7 @@ import click
 
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting
-from worker.interfaces.cli.printing import json_line, say
+from worker.interfaces.cli.printing import result, say
 from worker.services import labels
 from worker.services import pause as pause_service
 from worker.services.act import Approval
@@ -21,7 +21,7 @@ _all = click.option("--all", "every", is_flag=True, help="Every account.")
 @_account
 @_all
 @acting()
-def pause(account: str | None, every: bool, approval: Approval, as_json: bool) -> None:
+def pause(account: str | None, every: bool, approval: Approval) -> None:
     """Stop all calls of an account. Requests are still recorded; a call in progress is finished.
 
     \b
@@ -30,14 +30,14 @@ def pause(account: str | None, every: bool, approval: Approval, as_json: bool) -
     app = startup.load()
     accounts = pause_service.accounts_meant(app, account, every=every, command="pause --reason R")
     several = len(app.settings.accounts) > 1
-    _tell(pause_service.pause(startup.enter(app), accounts, approval), as_json=as_json, several=several)
+    _tell(pause_service.pause(startup.enter(app), accounts, approval), several=several)
 
 
 @click.command()
 @_account
 @_all
 @acting()
-def resume(account: str | None, every: bool, approval: Approval, as_json: bool) -> None:
+def resume(account: str | None, every: bool, approval: Approval) -> None:
     """Allow calls again, after a pause or before a closed gate retries by itself. The first call is a probe.
 
     \b
@@ -46,14 +46,13 @@ def resume(account: str | None, every: bool, approval: Approval, as_json: bool) 
     app = startup.load()
     accounts = pause_service.accounts_meant(app, account, every=every, command="resume --reason R")
     switched = pause_service.resume(startup.enter(app), accounts, approval)
-    _tell(switched, as_json=as_json, several=len(app.settings.accounts) > 1)
+    _tell(switched, several=len(app.settings.accounts) > 1)
 
 
-def _tell(switched: Iterable[pause_service.GateChange], *, as_json: bool, several: bool) -> None:
+def _tell(switched: Iterable[pause_service.GateChange], *, several: bool) -> None:
     for one in switched:
-        if as_json:
-            json_line({"account": one.account, "gate": one.gate, "was": one.was})
-        elif one.gate == "paused":
+        result({"account": one.account, "gate": one.gate, "was": one.was})
+        if one.gate == "paused":
             again = "was paused before; the reason is replaced" if one.was else "is paused"
             which = f" --account {one.account}" if several else ""
             say(f"{one.account} {again}: no call is sent until: eraser resume{which} --reason R")

@@ -12,13 +12,13 @@ from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, end
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import allow_project_option, json_line, json_option, listed, note, say, table
+from worker.interfaces.cli.printing import allow_project_option, for_programs, json_mode, listed, note, result, say
 from worker.ledger.audit_actions import ActionName
+from worker.ledger.holds import Hold
 from worker.services import hold as hold_service
 from worker.services import id_lines, request
-from worker.services.act import Approval, Outcome
+from worker.services.act import Approval, Outcome, check_either
 from worker.services.labels import count
-from worker.services.pause import check_account
 from worker.services.times import absolute, relative
 
 _project = click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
@@ -39,21 +39,26 @@ def hold() -> None:
 @allow_project_option
 @_account
 @acting(_until, by=_by)
-def add(job_ids: tuple[str, ...], app_user: str | None, approval: Approval, as_json: bool, **fields: Any) -> None:
+def add(job_ids: tuple[str, ...], app_user: str | None, approval: Approval, **fields: Any) -> None:
     """Put jobs, or an app user's jobs, on hold. Exit 1 if it may be too late for one; each line says why.
 
     \b
     eraser hold add 0f3a61c2 --reason CASE-12 --by legal-3 --until 2027-01-31
     eraser hold add --app-user u-7781 --reason CASE-12 --by legal-3
     """
-    hold_service.check_meant(job_ids, app_user)
+    check_either(job_ids, app_user, "an app user with --app-user U")
     app = startup.load()
     if app_user is None:
-        end(_added(app, job_ids, approval, ActionName.HELD, **fields), "job", "on hold", as_json=as_json)
+        end(_added(app, job_ids, approval, ActionName.HELD, **fields), "job", "on hold")
     startup.enter(app)
-    until_ms, accounts = hold_service.end_of(app, fields["until"], "--until"), _accounts(app, fields["account"])
+    until_ms, accounts = (
+        hold_service.end_of(app, fields["until"], "--until"),
+        hold_service.accounts_of(app, fields["account"]),
+    )
     hold_service.add_user(app, fields["account"], app_user, approval, until_ms=until_ms)
-    _tell_user("held", accounts, None, as_json=as_json)
+    result({"accounts": accounts, "result": "held", "released": None})
+    asked = "Before each call, MetaStudio is asked whose job it is, whatever app user the request names."
+    say(f"This app user's jobs are on hold. {asked}")
 
 
 @hold.command()
@@ -62,54 +67,55 @@ def add(job_ids: tuple[str, ...], app_user: str | None, approval: Approval, as_j
 @_project
 @_account
 @acting(reason=False)
-def remove(job_ids: tuple[str, ...], app_user: str | None, approval: Approval, as_json: bool, **fields: Any) -> None:
+def remove(job_ids: tuple[str, ...], app_user: str | None, approval: Approval, **fields: Any) -> None:
     """Remove holds. Held deletions continue, with the time they had left.
 
     \b
     eraser hold remove 0f3a61c2 --reason "CASE-12 closed" --by legal-3
     """
-    hold_service.check_meant(job_ids, app_user)
+    check_either(job_ids, app_user, "an app user with --app-user U")
     app = startup.load()
     project = request.project_of(app, fields["project"]) if job_ids else ""
     startup.enter(app)
     if app_user:
-        accounts = _accounts(app, fields["account"])
+        accounts = hold_service.accounts_of(app, fields["account"])
         there, freed = hold_service.remove_user(app, fields["account"], app_user, approval)
         _note_reason(approval, done=there)
-        _tell_user("removed" if there else "not_held", accounts, freed, as_json=as_json)
+        result({"accounts": accounts, "result": "removed" if there else "not_held", "released": freed})
+        if there:
+            say(f"The hold is removed; {count(freed, 'deletion')} that it held {'goes' if freed == 1 else 'go'} on.")
+        elif not for_programs():
+            note("There is no hold of this app user.")
         sys.exit(0 if there else 1)
     found = hold_service.remove(app, project, job_ids, approval)
     _note_reason(approval, done=any(one.done for one in found))
-    end(found, "job", "no longer on hold", as_json=as_json)
+    end(found, "job", "no longer on hold")
 
 
 @hold.command(name="list", cls=Reading)
-@json_option
-def list_(as_json: bool) -> None:
+@json_mode
+def list_() -> None:
     """Every hold: of jobs by their id, of app users by their hash.
 
     \b
     eraser hold list
     """
     app = startup.enter(startup.load())
-    found = list(hold_service.each(app))
-    if listed(found, lambda one: hold_service.as_json(*one), as_json=as_json, none="Nothing is on hold."):
-        return
-    now = app.redis_ms()
-    rows = [
-        (
-            one.ref.name if one.ref else f"app user #{(one.user or '')[:8]}",
-            one.ref.project_id if one.ref else f"account {account}",
-            one.by,
-            relative(one.since, now),
-            absolute(one.until) if one.until else "removed",
-            one.reason,
-        )
-        for account, one in found
-    ]
-    table(["WHAT", "WHERE", "BY", "SINCE", "UNTIL", "REASON"], rows)
-    say()
-    say(f"{count(len(found), 'hold')}.")
+    found, now = list(hold_service.each(app)), app.redis_ms()
+
+    def row(hold: tuple[str, Hold]) -> tuple[object, ...]:
+        account, one = hold
+        name, where = (one.ref.name, one.ref.project_id) if one.ref else _user(account, one.user)
+        until = absolute(one.until) if one.until else "removed"
+        return name, where, one.by, relative(one.since, now), until, one.reason
+
+    columns = ["WHAT", "WHERE", "BY", "SINCE", "UNTIL", "REASON"]
+    if listed(found, lambda hold: hold_service.as_json(*hold), columns, row, none="Nothing is on hold."):
+        say(f"{count(len(found), 'hold')}.")
+
+
+def _user(account: str, user: str | None) -> tuple[str, str]:
+    return f"app user #{(user or '')[:8]}", f"account {account}"
 
 
 @hold.command(name="import")
@@ -117,7 +123,7 @@ def list_(as_json: bool) -> None:
 @_project
 @allow_project_option
 @acting(_until, by=_by)
-def import_(file: str, approval: Approval, as_json: bool, **fields: Any) -> None:
+def import_(file: str, approval: Approval, **fields: Any) -> None:
     """Put every job of a file on hold: one id per line, # starts a comment. No cap: a hold stops calls.
 
     \b
@@ -127,7 +133,7 @@ def import_(file: str, approval: Approval, as_json: bool, **fields: Any) -> None
         found = _added(startup.load(), lines, approval, ActionName.IMPORTED, **fields)
     if not found:
         note("No job ids in the input: nothing was put on hold.")
-    end(found, "job", "on hold", as_json=as_json)
+    end(found, "job", "on hold")
 
 
 def _added(
@@ -138,26 +144,7 @@ def _added(
     return hold_service.add(app, project, job_ids, approval, until_ms=until_ms, name=name)
 
 
-def _accounts(app: AppContext, account: str | None) -> list[str]:
-    known = app.known_accounts()
-    return [check_account(account, known)] if account else known
-
-
 def _note_reason(approval: Approval, *, done: bool) -> None:
     """Scripts may leave it out, as before; readers of the audit will miss it."""
     if done and approval.reason is None:
         note("No reason given: the audit has none. Next time add --reason R.")
-
-
-def _tell_user(result: str, accounts: list[str], freed: int | None, *, as_json: bool) -> None:
-    if as_json:
-        json_line({"accounts": accounts, "result": result, "released": freed})
-    elif result == "held":
-        say(
-            "This app user's jobs are on hold. Before each call, MetaStudio is asked whose job it is, "
-            "whatever app user the request names."
-        )
-    elif result == "removed":
-        say(f"The hold is removed; {count(freed or 0, 'deletion')} that it held {'goes' if freed == 1 else 'go'} on.")
-    else:
-        note("There is no hold of this app user.")

@@ -83,14 +83,14 @@ def lasting() -> Iterator[None]:
     except SystemExit as end:
         code = end.code
     if ended():
-        code = _told(_results.ended if _results else None, code)
+        code = _report_lost(_results.ended if _results else None, code)
     with suppress(OSError):
         sys.stderr.flush()
     if code:
         sys.exit(code)  # type: ignore[arg-type]
 
 
-def _told(why: OSError | None, code: object) -> object:
+def _report_lost(why: OSError | None, code: object) -> object:
     left = why is None or why.errno == errno.EPIPE
     if left and not code:
         return code

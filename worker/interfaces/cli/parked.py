@@ -10,7 +10,8 @@ from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, max_option, yes_option
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import json_line, json_option, listed, say, sum_up, table
+from worker.interfaces.cli.printing import for_programs, json_mode, listed, result, say, sum_up, table
+from worker.ledger.parking import Group
 from worker.services import parked_messages
 from worker.services.act import Approval
 from worker.services.labels import count
@@ -31,8 +32,8 @@ def parked() -> None:
 
 @parked.command("list", cls=Reading)
 @click.argument("group", required=False)
-@json_option
-def list_(group: str | None, as_json: bool) -> None:
+@json_mode
+def list_(group: str | None) -> None:
     """Parked messages in groups; with GROUP, each message of that group.
 
     \b
@@ -40,26 +41,25 @@ def list_(group: str | None, as_json: bool) -> None:
     """
     app = startup.enter(startup.load())
     if group is not None:
-        _tell_messages(app, group, as_json=as_json)
+        _tell_messages(app, group)
         return
-    found = parked_messages.parking(app).groups()
-    none = "Nothing is parked: every message was recorded."
-    if listed(found, parked_messages.as_json, as_json=as_json, none=none):
-        return
-    now = app.redis_ms()
-    rows = [(one.name, one.count, relative(one.since, now), relative(one.last, now), one.why) for one in found]
-    table(["GROUP", "COUNT", "SINCE", "LAST", "WHY"], rows)
-    for one in found:
-        say()
-        say(f"{one.name}: {parked_messages.WHY[one.kind]}.")
-        say(f"  {parked_messages.WHAT_TO_DO[one.kind].format(group=one.name)}")
+    found, now = parked_messages.parking(app).groups(), app.redis_ms()
+
+    def row(one: Group) -> tuple[object, ...]:
+        return one.name, one.count, relative(one.since, now), relative(one.last, now), one.why
+
+    none, columns = "Nothing is parked: every message was recorded.", ["GROUP", "COUNT", "SINCE", "LAST", "WHY"]
+    if listed(found, parked_messages.as_json, columns, row, none=none):
+        for one in found:
+            say(f"{one.name}: {parked_messages.WHY[one.kind]}.")
+            say(f"  {parked_messages.WHAT_TO_DO[one.kind].format(group=one.name)}")
 
 
 @parked.command()
 @click.argument("group")
 @click.option("--queue", metavar="Q", help="Queue of the broker. [ours]")
 @acting()
-def send(group: str, queue: str | None, approval: Approval, as_json: bool) -> None:
+def send(group: str, queue: str | None, approval: Approval) -> None:
     """Send a group's messages to the broker again: to our workers, or to the queue they were meant for.
 
     \b
@@ -68,13 +68,13 @@ def send(group: str, queue: str | None, approval: Approval, as_json: bool) -> No
     """
     app = startup.enter(startup.load(), sends=True)
     done = parked_messages.send(app, parked_messages.named(app, group), queue, approval, startup.send_again)
-    _told(group, "sent", done, f"{count(done, 'message')} sent to {queue or app.keys.requests}.", as_json=as_json)
+    _told(group, "sent", done, f"{count(done, 'message')} sent to {queue or app.keys.requests}.")
 
 
 @parked.command()
 @click.argument("group")
 @acting(yes_option, max_option)
-def discard(group: str, approval: Approval, as_json: bool) -> None:
+def discard(group: str, approval: Approval) -> None:
     """Discard a group's messages. This cannot be undone.
 
     \b
@@ -82,21 +82,20 @@ def discard(group: str, approval: Approval, as_json: bool) -> None:
     """
     app = startup.enter(startup.load())
     done = parked_messages.discard(app, parked_messages.named(app, group), approval)
-    _told(group, "discarded", done, f"{count(done, 'message')} discarded.", as_json=as_json)
+    _told(group, "discarded", done, f"{count(done, 'message')} discarded.")
 
 
-def _told(group: str, what: str, number: int, text: str, *, as_json: bool) -> None:
-    if as_json:
-        json_line({"group": group, what: number})
-    sum_up(text, as_json=as_json)
+def _told(group: str, what: str, number: int, text: str) -> None:
+    result({"group": group, what: number})
+    sum_up(text)
 
 
-def _tell_messages(app: AppContext, name: str, *, as_json: bool) -> None:
+def _tell_messages(app: AppContext, name: str) -> None:
     group = parked_messages.named(app, name)
     messages = (message for _, message in parked_messages.parking(app).each(name))
-    if as_json:
+    if for_programs():
         for message in messages:
-            json_line(parked_messages.message_json(message))
+            result(parked_messages.message_json(message))
         return
     now = app.redis_ms()
     rows: list[tuple[Any, ...]] = []

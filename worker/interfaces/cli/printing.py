@@ -16,11 +16,12 @@ from rich.text import Text
 
 from worker.execution.logs import takes_any_text
 from worker.interfaces.cli import output
-from worker.services.current_user import operator
 from worker.services.labels import plain
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+
+_JSON = "eraser.json"  # in the context of a command: whether it has --json
 
 GAP = 2  # between columns
 FOLDED = 24  # characters that a last column needs at least if its words are folded
@@ -40,18 +41,27 @@ STYLES = {
 }
 
 
-def json_option(command: F) -> F:
-    """`--json`, the same on every command."""
-    return click.option("--json", "as_json", is_flag=True, help="JSON on stdout; lists one object per line.")(command)
+def json_option(command: F, *, argument: bool = True) -> F:
+    """`--json`, the same on every command. argument: whether the command is told; `result` and `say` know anyway."""
+    text = "JSON on stdout; lists one object per line."
+    option = click.option("--json", "as_json", is_flag=True, help=text, callback=_remember, expose_value=argument)
+    return option(command)
 
 
-def reason_option(*, required: bool, text: str = "A ticket number or a few plain words.") -> Callable[[F], F]:
-    return click.option("--reason", required=required, metavar="R", help=text)
+def json_mode(command: F) -> F:
+    """`--json` of a command that prints with `result` and `say` only."""
+    return json_option(command, argument=False)
 
 
-def by_option(command: F) -> F:
-    text = "Your opaque id; never a name. [this system's user]"
-    return click.option("--by", metavar="WHO", default=operator, help=text)(command)
+def _remember(context: click.Context, _: click.Parameter, value: bool) -> bool:
+    context.meta[_JSON] = value
+    return value
+
+
+def for_programs() -> bool:
+    """Whether the command was called with --json."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_JSON))
 
 
 def allow_project_option(command: F) -> F:
@@ -65,19 +75,26 @@ def json_line(value: Any, *, beside: bool = False) -> None:
     click.echo(json.dumps(value, ensure_ascii=plain_text), err=beside)
 
 
+def result(value: Any) -> None:
+    """A result for programs: one line, only with --json."""
+    if for_programs():
+        json_line(value)
+
+
 def say(text: str = "", *, style: str | None = None) -> None:
-    """A line for people on stdout; on stderr once nobody reads stdout."""
+    """A line for people on stdout, not with --json; on stderr once nobody reads stdout."""
+    if for_programs():
+        return
     console().print(Text(plain(text), style=style or ""), soft_wrap=True)
     if output.ended():
         note(text)
 
 
-def sum_up(text: str, *, as_json: bool) -> None:
+def sum_up(text: str) -> None:
     """The result of an action in one line. With --json the lines say it themselves, unless their reader left."""
-    if not as_json:
-        say(text)
-    elif output.ended():
+    if for_programs() and output.ended():
         note(text)
+    say(text)
 
 
 def note(text: str) -> None:
@@ -85,23 +102,42 @@ def note(text: str) -> None:
     click.echo(plain(text), err=True)
 
 
-def listed(found: Sequence[T], in_json: Callable[[T], Any], *, as_json: bool, none: str) -> bool:
-    """Print a list for programs, or that it is empty. False: it is not, and people want a table."""
-    if as_json:
-        for one in found:
-            json_line(in_json(one))
-    elif not found:
-        say(none)
-    return as_json or not found
+def tell(value: Any, text: str) -> None:
+    """A result that may be a refusal: for programs on stdout, for people beside it."""
+    json_line(value) if for_programs() else note(text)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on stdout. Nothing is ever cut: if its words do not fit, the window wraps the lines."""
+    """A table on stdout, not with --json. Nothing is ever cut: if its words do not fit, the window wraps the lines."""
+    if for_programs():
+        return
     _print(tabled(columns, rows))
+
+
+def listed(
+    found: Sequence[T],
+    form: Callable[[T], Any],
+    columns: Sequence[str],
+    row: Callable[[T], Sequence[object]],
+    *,
+    none: str,
+) -> bool:
+    """Each on one line of JSON; for people a table, or `none`. Returns whether there are any."""
+    if for_programs():
+        for one in found:
+            json_line(form(one))
+    elif found:
+        table(columns, [row(one) for one in found])
+        say()
+    else:
+        say(none)
+    return bool(found)
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> None:
     """Names and values, one pair a line."""
+    if for_programs():
+        return
     _print(tabled(["", ""], rows, header=False))
 
 

@@ -5,48 +5,39 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import click
 
 FROM = 1000  # fewer are done before anyone could read it
+BAR_EVERY_S = 0.1
 LINE_EVERY_S = 10.0
 
-
-@contextmanager
-def counting(verb: str, total: int | None = None) -> Iterator[Callable[[int, int | None], None]]:
-    """Yields a function to call with the number of finished items, and the total, which may become known on the way."""
-    if sys.stderr.isatty() and (total is None or total >= FROM or verb == "ended"):
-        with _bar(verb, total) as show:
-            yield show
-        return
-    shown = time.monotonic()
-
-    def line(done: int, of: int | None) -> None:
-        nonlocal shown
-        if time.monotonic() - shown >= LINE_EVERY_S:
-            shown = time.monotonic()
-            click.echo(f"{verb}: {done:,}" + (f" of {of:,}" if of else ""), err=True)
-
-    yield line
+Show = Callable[[int, int | None], None]  # how many are done, and of how many if that is known
 
 
 @contextmanager
-def progress(verb: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields a function to call with the number of items that finished since the last call."""
-    done = 0
-    with counting(verb, total) as show:
+def progress(verb: str, total: int | None = None) -> Iterator[Show]:
+    """Yields a function to call with the number done, and the total (None: it is not known yet)."""
+    terminal = sys.stderr.isatty() and (total is None or total >= FROM or verb == "ended")
+    with _bar(verb, total) if terminal else nullcontext(_line(verb)) as show:
+        shown, every = time.monotonic(), BAR_EVERY_S if terminal else LINE_EVERY_S
 
-        def advance(number: int) -> None:
-            nonlocal done
-            done += number
-            show(done, total)
+        def advance(done: int, of: int | None) -> None:
+            nonlocal shown
+            if time.monotonic() - shown >= every:
+                shown = time.monotonic()
+                show(done, of)
 
         yield advance
 
 
+def _line(verb: str) -> Show:
+    return lambda done, of: click.echo(f"{verb}: {done:,}" + (f" of {of:,}" if of else ""), err=True)
+
+
 @contextmanager
-def _bar(verb: str, total: int | None) -> Iterator[Callable[[int, int | None], None]]:
+def _bar(verb: str, total: int | None) -> Iterator[Show]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import filecmp
-import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,10 +12,11 @@ from pathlib import Path
 import click
 
 from worker.interfaces.cli import startup
+from worker.interfaces.cli.acting import acting, show, yes_option
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import by_option, json_line, json_option, note, reason_option, say
-from worker.interfaces.cli.progress import counting
-from worker.model.errors import DryRun, EraserError, UsageError
+from worker.interfaces.cli.printing import json_line, json_option, note, result, say
+from worker.interfaces.cli.progress import progress
+from worker.model.errors import EraserError, UsageError
 from worker.receipts import verify as verifying
 from worker.receipts.dayfiles import paths_in, raw_lines
 from worker.receipts.serialization import Form
@@ -25,6 +25,7 @@ from worker.receipts.summary import Summary
 from worker.services import receipts_export as exports
 from worker.services import receipts_recheck as rechecks
 from worker.services import receipts_relocation as relocation
+from worker.services.act import Approval
 from worker.services.labels import count, plain
 from worker.services.labels import evidence as in_words
 from worker.services.pause import accounts_meant
@@ -113,11 +114,8 @@ def verify(files: tuple[Path, ...], head: str | None, key: Path | None, as_json:
 
 @receipts.command()
 @_account
-@reason_option(required=True)
-@by_option
-@click.option("--yes", is_flag=True, help="Execute the plan.")
-@json_option
-def relocate(account: str | None, reason: str, by: str | None, yes: bool, as_json: bool) -> None:
+@acting(yes_option)
+def relocate(account: str | None, approval: Approval) -> None:
     """Let receipts leave Redis for an empty directory, if that with the earlier files is lost or given up.
 
     \b
@@ -127,16 +125,10 @@ def relocate(account: str | None, reason: str, by: str | None, yes: bool, as_jso
     (name,) = accounts_meant(app, account, every=None, command="receipts relocate", gone=True)
     archived = app.receipts(name).progress().archived
     if archived.n:
-        if not as_json:
-            say(f"PLAN  receipts of account {name} may leave Redis for any empty directory")
-            say(f"      1 to {archived.n:,} are in another one: if it still exists, set ERASER_RECEIPTS_DIR to it")
-        if not yes:
-            again = shlex.join(["eraser", "receipts", "relocate", "--account", name, "--reason", reason, "--yes"])
-            raise DryRun(hint=again)
-        relocation.relocate(app, name, archived, reason=reason, by=by)
-    if as_json:
-        json_line({"account": name, "archived_n": archived.n, "relocated": archived.n > 0})
-    elif archived.n:
+        show(relocation.plan(name, archived), approval)
+        relocation.relocate(app, name, archived, approval)
+    result({"account": name, "archived_n": archived.n, "relocated": archived.n > 0})
+    if archived.n:
         say("The next day's receipts go to the first empty directory that a worker has.")
     else:
         say(f"Nothing of account {name} has left Redis: any empty directory will do. Nothing was done.")
@@ -159,7 +151,7 @@ def recheck(since: str | None, most: int | None, account: str | None, as_json: b
     since_ms = parse_since(since, "--since", app.queries(name).now_ms()) if since else None
     jobs, left_out = rechecks.jobs(app, name, since_ms=since_ms, most=most)
     found = dict.fromkeys(rechecks.RecheckResult, 0)
-    with counting("asked") as advance:
+    with progress("asked") as advance:
         for done, looked in enumerate(rechecks.recheck(app, jobs), 1):
             found[looked.now] += 1
             advance(done, len(jobs))

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import errors
-from worker.interfaces.cli.printing import json_line, note, say
+from worker.interfaces.cli.printing import for_programs, json_line, note, result, say
 from worker.interfaces.cli.progress import LINE_EVERY_S
 from worker.model.errors import Unreachable
 from worker.services import replay as replay_service
@@ -26,69 +26,72 @@ EVERY_S = 0.3
 WIDTH = 20  # of the bar
 
 
-def follow(app: AppContext, replay: str, *, quiet: bool = False) -> ReplayProgress:
+def follow(app: AppContext, replay: str) -> ReplayProgress:
     """Show the progress until the end; Ctrl-C leaves the replay running. Redis may be unreachable in between."""
+    quiet = for_programs()
     terminal = sys.stderr.isatty() and not quiet
-    told, said = time.monotonic(), ""
-    seen = replay_service.look(app, replay)
-    if seen.waits and not quiet:
-        note(f"It waits: {'; '.join(seen.waits)}.")
+    last, text = time.monotonic(), ""
+    progress = replay_service.look(app, replay)
+    if progress.waits and not quiet:
+        note(f"It waits: {'; '.join(progress.waits)}.")
         note(f"Ctrl-C leaves it running; to follow it again: eraser replay status {replay} --watch")
     console = Console(file=sys.stderr)
     with Live(console=console, auto_refresh=False, transient=True) if terminal else nullcontext() as live:
         try:
-            while not seen.ended:
+            while not progress.ended:
                 if live:
-                    live.update(Text(f"{_bar(seen)} {line(seen)}"), refresh=True)
-                elif not quiet and time.monotonic() - told >= LINE_EVERY_S and line(seen) != said:
-                    told, said = time.monotonic(), line(seen)
-                    click.echo(said, err=True)
+                    live.update(Text(f"{_bar(progress)} {line(progress)}"), refresh=True)
+                elif not quiet and time.monotonic() - last >= LINE_EVERY_S and line(progress) != text:
+                    last, text = time.monotonic(), line(progress)
+                    click.echo(text, err=True)
                 time.sleep(EVERY_S)
-                seen = _again(app, seen, quiet=quiet)
+                progress = _again(app, progress)
         except KeyboardInterrupt:
             note("It continues without this command.")
-    return seen
+    return progress
 
 
-def _again(app: AppContext, seen: ReplayProgress, *, quiet: bool) -> ReplayProgress:
+def _again(app: AppContext, progress: ReplayProgress) -> ReplayProgress:
     try:
-        return replay_service.look(app, seen.replay)
+        return replay_service.look(app, progress.replay)
     except Unreachable as error:
-        if quiet:
+        if for_programs():
             json_line(errors.as_json(error), beside=True)
         else:
             click.echo(f"{error}; trying again", err=True)
         time.sleep(1.0)
-        return seen
+        return progress
 
 
-def tell_end(seen: ReplayProgress) -> None:
+def tell_end(progress: ReplayProgress) -> None:
     """The result, or how to follow it."""
-    why = f": {seen.end_why}" if seen.end_why else ""
-    took = f" after {span((seen.ended_at - seen.first.started) / 1000)}" if seen.ended_at else ""
-    style = None if seen.all_well or not seen.ended else "bold red"
-    say(f"{seen.replay} is {seen.state.value}{took}{why}.", style=style)
-    say(f"{count(seen.count('total'), 'dead letter')}: {', '.join(outcomes(seen)) or 'nothing has started yet'}.")
-    left = seen.count("left")
-    if seen.ended and left:
+    result(progress.as_json())
+    why = f": {progress.end_why}" if progress.end_why else ""
+    took = f" after {span((progress.ended_at - progress.first.started) / 1000)}" if progress.ended_at else ""
+    style = None if progress.all_well or not progress.ended else "bold red"
+    say(f"{progress.replay} is {progress.state.value}{took}{why}.", style=style)
+    found = ", ".join(outcomes(progress)) or "nothing has started yet"
+    say(f"{count(progress.count('total'), 'dead letter')}: {found}.")
+    left = progress.count("left")
+    if progress.ended and left:
         say(f"{count(left, 'more dead letter')} unchanged: nothing was sent for {'it' if left == 1 else 'them'}.")
-    for wait in seen.waits:
+    for wait in progress.waits:
         say(f"It waits: {wait}.")
-    if not seen.ended:
-        say(f"Next: eraser replay status {seen.replay} --watch")
-        say(f"  or: eraser replay cancel {seen.replay} --reason TICKET")
-    elif not seen.all_well:
+    if not progress.ended:
+        say(f"Next: eraser replay status {progress.replay} --watch")
+        say(f"  or: eraser replay cancel {progress.replay} --reason TICKET")
+    elif not progress.all_well:
         say("Next: eraser dead groups")
 
 
-def _bar(seen: ReplayProgress) -> str:
-    done = sum(seen.count(name) for name in ("fed", "moved", "newer", "on_hold")) - seen.count("open")
-    filled = round(WIDTH * done / max(1, seen.count("total")))
+def _bar(progress: ReplayProgress) -> str:
+    done = sum(progress.count(name) for name in ("fed", "moved", "newer", "on_hold")) - progress.count("open")
+    filled = round(WIDTH * done / max(1, progress.count("total")))
     return f"[{'#' * filled}{'.' * (WIDTH - filled)}]"
 
 
-def exit_code(seen: ReplayProgress) -> int:
+def exit_code(progress: ReplayProgress) -> int:
     """0: all deleted or gone; 1: not all; 5: not finished."""
-    if not seen.ended:
+    if not progress.ended:
         return 5
-    return 0 if seen.all_well else 1
+    return 0 if progress.all_well else 1

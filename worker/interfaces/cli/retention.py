@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 
 from worker.config.durations import format_duration
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.printing import by_option, json_line, json_option, reason_option, say, table
-from worker.interfaces.cli.progress import counting
+from worker.interfaces.cli.acting import acting
+from worker.interfaces.cli.printing import for_programs, json_mode, listed, result, say, table
+from worker.interfaces.cli.progress import progress
 from worker.ledger.runs import Run
-from worker.model.errors import RefusedBySafetyRule, Unreachable, UsageError
-from worker.model.ids import check_opaque, check_reason
-from worker.retention.plan import CapOverride, Chosen, Plan, cap_override
+from worker.model.errors import RefusedBySafetyRule, Unreachable
+from worker.retention.plan import CapOverride, Chosen, Plan
 from worker.retention.planner import JobDecision, Planner
 from worker.retention.policy import Policy
 from worker.retention.sweep import Swept, new_run, sweep
 from worker.services import retention as retention_service
+from worker.services.act import Approval
 from worker.services.labels import count
 from worker.services.times import absolute, relative, span
 
+NO_POLICY = "No policy. Write [policies.NAME] into the file of ERASER_CONFIG."
 ROWS = 5  # of a plan's jobs that are shown; --json has all
 
 
@@ -33,8 +34,8 @@ def retention() -> None:
 
 @retention.command()
 @click.argument("policy", required=False)
-@json_option
-def plan(policy: str | None, as_json: bool) -> None:
+@json_mode
+def plan(policy: str | None) -> None:
     """Show what would be requested, what would not, and why. Changes nothing; no cap applies.
 
     \b
@@ -43,33 +44,29 @@ def plan(policy: str | None, as_json: bool) -> None:
     app = startup.load()
     policies = retention_service.chosen_policies(app, policy)
     startup.enter(app)
-    if not policies and not as_json:
-        say("No policy. Write [policies.NAME] into the file of ERASER_CONFIG.")
+    if not policies:
+        say(NO_POLICY)
     complete = True
     for number, one in enumerate(policies):
-        if number and not as_json:
+        if number:
             say()
-        made = _survey(app, one, as_json=as_json)
+        made = _survey(app, one, each=True)
         complete = complete and not made.problems
-        if as_json:
-            json_line(retention_service.plan_json(made))
-        else:
-            _tell_plan(app, made, None)
-            _tell_next(made)
+        result(retention_service.plan_json(made))
+        _tell_plan(app, made, None)
+        _tell_next(made)
     sys.exit(0 if complete else Unreachable.exit_code)
 
 
 @retention.command()
 @click.argument("policy")
-@click.option("--max", "most", type=click.IntRange(min=1), metavar="N", help="Allow N jobs, instead of the caps.")
+@click.option("--max", "cap", type=click.IntRange(min=1), metavar="N", help="Allow N jobs, instead of the caps.")
 @click.option(
     "--confirm", "confirmed", multiple=True, metavar="PROJECT", help="With --max: the project to delete from."
 )
 @click.option("--partial", is_flag=True, help="If a list does not end, request what was read.")
-@reason_option(required=False, text="Why the caps are exceeded; for the audit. [the policy's reason]")
-@by_option
-@json_option
-def run(policy: str, most: int | None, confirmed: tuple[str, ...], as_json: bool, **fields: Any) -> None:
+@acting(why="Why the caps are exceeded; for the audit. [the policy's reason]", reason=False)
+def run(policy: str, cap: int | None, confirmed: tuple[str, ...], partial: bool, approval: Approval) -> None:
     """Request what the plan shows; each deletion waits out the grace. Exit 3 if a cap stops it: nothing was requested.
 
     \b
@@ -78,31 +75,20 @@ def run(policy: str, most: int | None, confirmed: tuple[str, ...], as_json: bool
     """
     app = startup.load()
     one = app.policies.named(policy)
-    check_reason(fields["reason"]), check_opaque(fields["by"], "by")
-    allowed = _cap_override(one, most, confirmed)
+    allowed = retention_service.cap_override(one, cap, confirmed)
     startup.enter(app)
-    begun = new_run(one, app.policies.account(one), app.now(), by=fields["by"])
-    swept = sweep(
-        app,
-        begun,
-        lambda: _survey(app, one, as_json=False),
-        cap_override=allowed,
-        partial=fields["partial"],
-        why=fields["reason"],
-    )
-    if as_json:
-        json_line(
-            retention_service.run_json(swept.run) | {"over_cap": list(swept.refused), "unread": list(swept.unread)}
-        )
-    else:
-        _tell_plan(app, swept.plan, allowed)
-    _end(swept, as_json=as_json)
+    begun = new_run(one, app.policies.account(one), app.now(), by=approval.by)
+    swept = sweep(app, begun, lambda: _survey(app, one), cap_override=allowed, partial=partial, why=approval.reason)
+    refused = {"over_cap": list(swept.refused), "unread": list(swept.unread)}
+    result(retention_service.run_json(swept.run) | refused)
+    _tell_plan(app, swept.plan, allowed)
+    _end(swept)
 
 
 @retention.command()
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="Number of past runs.")
-@json_option
-def runs(limit: int, as_json: bool) -> None:
+@json_mode
+def runs(limit: int) -> None:
     """Past runs with their results, and the next run of each policy.
 
     \b
@@ -110,46 +96,27 @@ def runs(limit: int, as_json: bool) -> None:
     """
     app = startup.enter(startup.load())
     past, following = retention_service.runs(app, limit), retention_service.upcoming(app)
-    if as_json:
-        for one in past:
-            json_line(retention_service.run_json(one))
-        for each in following:
-            json_line(retention_service.upcoming_json(each))
-        return
     now = app.now().timestamp() * 1000
-    if past:
-        table(["RUN", "STARTED", "LISTED", "SELECTED", "REQUESTED", "RESULT SO FAR"], [_row(one, now) for one in past])
-        say()
-    else:
-        say("No run yet.")
-    if following:
-        table(["POLICY", "NEXT", "SCHEDULE (UTC)"], [_next_row(each, now) for each in following])
-    else:
-        say("No policy. Write [policies.NAME] into the file of ERASER_CONFIG.")
-    for alarm in retention_service.alarms(app):
-        say(f"Beware: {alarm.why}   ({alarm.command})")
+    columns = ["RUN", "STARTED", "LISTED", "SELECTED", "REQUESTED", "RESULT SO FAR"]
+    listed(past, retention_service.run_json, columns, lambda run: _row(run, now), none="No run yet.")
+    columns, to_json = ["POLICY", "NEXT", "SCHEDULE (UTC)"], retention_service.upcoming_json
+    listed(following, to_json, columns, lambda each: _next_row(each, now), none=NO_POLICY)
+    if not for_programs():
+        for alarm in retention_service.alarms(app):
+            say(f"Beware: {alarm.why}   ({alarm.command})")
 
 
-def _survey(app: AppContext, policy: Policy, *, as_json: bool) -> Plan:
+def _survey(app: AppContext, policy: Policy, *, each: bool = False) -> Plan:
+    """The plan. each: print every job for programs."""
+
     def tell(judged: JobDecision) -> None:
-        json_line(retention_service.job_json(policy, judged))
+        result(retention_service.job_json(policy, judged))
 
-    with counting("listed") as advance:
+    with progress("listed") as advance:
         survey = Planner(app, policy, app.policies.account(policy), advance=advance)
-        if as_json:
+        if each and for_programs():
             survey.tell = tell
         return survey.plan()
-
-
-def _cap_override(policy: Policy, most: int | None, confirmed: tuple[str, ...]) -> CapOverride | None:
-    if confirmed and most is None:
-        raise UsageError("--confirm belongs to --max N: it names the project to delete from")
-    if most is not None and not confirmed:
-        raise UsageError(f"--max needs --confirm PROJECT_ID too: --confirm {policy.projects[0]}")
-    for project in confirmed:
-        if project not in policy.projects:
-            raise UsageError(f"--confirm: policy {policy.name} does not cover project {project[:64]}")
-    return cap_override(most, confirmed)
 
 
 def _tell_plan(app: AppContext, made: Plan, allowed: CapOverride | None) -> None:
@@ -204,7 +171,7 @@ def _tell_next(made: Plan) -> None:
         say("Nothing would be requested.")
 
 
-def _end(swept: Swept, *, as_json: bool) -> None:
+def _end(swept: Swept) -> None:
     if swept.unread:
         raise Unreachable(
             f"{'; '.join(swept.unread)}. Nothing was requested; try again, or use --partial to request what was read"
@@ -214,8 +181,6 @@ def _end(swept: Swept, *, as_json: bool) -> None:
             "cap", f"{'; '.join(swept.refused)}. Nothing was requested. {swept.plan.how_to_allow()}"
         )
     requested = swept.run.requested
-    if as_json:
-        return
     if not requested:
         say("Nothing was requested.")
         return

@@ -41,8 +41,6 @@ def view(path: str, dialog: Callable[[RequestContext], Dialog]) -> View:
         shown = dialog(context)
         try:
             return Redirect(shown.to or shown.back, shown.do(approval(context)))
-        except Unreachable:
-            raise
         except EraserError as error:
             return _page(context, shown, why_not=why(error))
 
@@ -55,7 +53,9 @@ def _page(context: RequestContext, dialog: Dialog, *, why_not: str = "") -> Page
 
 
 def why(error: EraserError) -> str:
-    """An error for a person: without the rule's name, which is for programs."""
+    """A refusal for a person: without the rule's name, which is for programs. An `Unreachable` is raised again."""
+    if isinstance(error, Unreachable):
+        raise error
     return str(error).removeprefix(f"refused by {error.rule}: " if isinstance(error, RefusedBySafetyRule) else "")
 
 

@@ -8,9 +8,9 @@ from worker.execution.app_context import AppContext
 from worker.interfaces.console import dialogs
 from worker.interfaces.console.dialogs import Dialog
 from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
-from worker.model.errors import EraserError, Unreachable, UsageError
+from worker.model.errors import EraserError, UsageError
 from worker.services import hold, request
-from worker.services.act import Approval
+from worker.services.act import Approval, check_either
 from worker.services.labels import count
 
 ROWS = 500
@@ -27,8 +27,7 @@ def add(context: RequestContext) -> Redirect | Page:
         approval = dialogs.approval(context)
         until_ms = hold.end_of(app, context.field("until")[:40], "until")
         job_ids, app_user = tuple(context.field("jobs").split()), context.field("app_user") or None
-        if bool(job_ids) == bool(app_user):
-            raise UsageError("give jobs, or an app user, not both")
+        check_either(job_ids, app_user, "an app user")
         if context.field("do") == "remove":
             return Redirect("/holds", _remove_user(app, app_user, approval))
         if app_user:
@@ -37,8 +36,6 @@ def add(context: RequestContext) -> Redirect | Page:
         allow = context.field("allow_project") == "yes"
         project = request.known_project(app, context.field("project") or None, allow=allow)
         results = hold.add(app, project, job_ids, approval, until_ms=until_ms)
-    except Unreachable:
-        raise
     except EraserError as error:
         return _page(context, why_not=dialogs.why(error))
     if all(one.done for one in results):

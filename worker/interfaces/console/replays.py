@@ -54,8 +54,6 @@ def start(context: RequestContext) -> Redirect | Page:
     plan = replay_service.plan(context.app, _chosen(context, name, _marks(context)))
     try:
         return Redirect(f"/replays/{replay_service.start(context.app, plan, dialogs.approval(context))}")
-    except Unreachable:
-        raise
     except EraserError as error:
         fields = {"name": name, "count": count, "plan": plan, "why_not": dialogs.why(error), "form": dict(context.form)}
         return Page("planned.html", fields, 422)

@@ -152,8 +152,8 @@ def _damage(app: AppContext) -> Iterator[Check]:
 
 
 def _addresses(app: AppContext, seen: status.Overview) -> Iterator[Check]:
-    for account in accounts.seen(app, seen.accounts):
-        name = f"address of {account.name}"
+    for account in accounts.overviews(app, seen.accounts):
+        name = f"address of {account.account}"
         if error := account.elsewhere:
             yield wrong(name, f"the ledger's is {error.bound}, ours {error.ours}", str(error))
         elif account.ledger_endpoint is None:
@@ -163,9 +163,10 @@ def _addresses(app: AppContext, seen: status.Overview) -> Iterator[Check]:
     for stray in seen.strays:
         yield wrong(f"project {stray.project}", str(stray), stray.command)
     for gone in seen.abandoned:
-        found = f"it is gone from the settings, and {gone.total:,} deletions and {gone.holds:,} holds are still there"
+        left = f"{gone.deletions:,} deletions and {gone.holds:,} holds"
+        found = f"it is gone from the settings, and {left} are still there"
         todo = "eraser accounts list, then eraser accounts move PROJECT --to ACCOUNT; or put it back into ERASER_CONFIG"
-        yield wrong(f"account {gone.name}", found, todo)
+        yield wrong(f"account {gone.account}", found, todo)
 
 
 def _retention(app: AppContext) -> Check:
