@@ -52,7 +52,7 @@ class Server:
         return False
 
     def read(self, **more: Any) -> list[str]:
-        return [row.job_id for row in JobListing(self.page, self.turn, self.pause, **more).rows()]
+        return [row.id for row in JobListing(self.page, self.turn, self.pause, **more).rows()]
 
 
 def names(number: int) -> list[str]:
