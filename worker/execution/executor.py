@@ -125,7 +125,7 @@ class Executor:
         """Request one list as a probe: may a closed gate open, and is this key valid? Never raises."""
         project = self.home if trial.own and self.home else trial.project_id
         if project is None:
-            return Tried(trial.name, "", GateSignal("fail", key=key, why="no project is known to ask for"))
+            return Tried(trial.name, "", GateSignal("fail", key=key, why="no project is known to ask for"), trial.kind)
         try:
             listing = self._ask(trial, project)
             signal = gate_signals.of_listing(listing, trial, key)
@@ -137,7 +137,7 @@ class Executor:
             log.exception("gate.not_tried", extra={"account": self.ledger.account})
             signal = GateSignal("fail", key=key, why=f"internal error: {type(error).__name__}")
         log.info("gate.tried", extra={"account": self.ledger.account, "outcome": signal.kind, "error": signal.why})
-        return Tried(trial.name, project, signal)
+        return Tried(trial.name, project, signal, trial.kind)
 
     @staticmethod
     def _wait_for_slot(lease: Lease) -> None:
@@ -258,7 +258,7 @@ class Executor:
         """The probe's list; repeated once if only the token had expired."""
 
         def once() -> Listing:
-            return self.remote.ask(project_id, id=None, rows=1, signed_at=self._signed_at(trial))
+            return self.remote.ask(project_id, id=None, kind=trial.kind, rows=1, signed_at=self._signed_at(trial))
 
         listing = once()
         refused = classify(listing.response) is ResponseKind.CREDENTIALS

@@ -30,7 +30,10 @@ from worker.ledger.queries import Queries
 from worker.ledger.receipts import Receipts
 from worker.ledger.redis_read import WrongKind
 from worker.ledger.schema.states import VERSION
-from worker.ledger.types import GatePolicy
+from worker.ledger.types import GatePolicy, KindPace
+from worker.metastudio.targets.adapter import Adapter
+from worker.metastudio.targets.avatar_job import AVATAR_JOB
+from worker.metastudio.targets.registry import ADAPTERS
 from worker.model.errors import OtherEndpoint, Unreachable
 
 LOOKS_PER_DELETE = 0.5  # the rate of lookups relative to deletions; the documented limit for lists is twice as high
@@ -42,6 +45,7 @@ def gate_policy(settings: Settings, account: Account) -> GatePolicy:
     interval = 1000 / account.rate
     first = settings.retry_schedule[0] * 1000
     return GatePolicy(
+        kinds=tuple(_pace(adapter, account) for adapter in ADAPTERS.values() if adapter is not AVATAR_JOB),
         interval=interval,
         lease=settings.lease * 1000,
         look_interval=interval / LOOKS_PER_DELETE,
@@ -50,6 +54,18 @@ def gate_policy(settings: Settings, account: Account) -> GatePolicy:
         misconfigured_pause=min(60_000, first * 6),
         misconfigured_pause_max=min(900_000, first * 90),
         bar_pause=min(60_000, first * 6),
+    )
+
+
+def _pace(adapter: Adapter, account: Account) -> KindPace:
+    """The documented pace, in proportion where the account's own rate is set to another one than is documented."""
+    interval = 1000 * AVATAR_JOB.deleting.pace(account.region) / account.rate
+    return KindPace(
+        adapter.kind,
+        adapter.deleting.name,
+        interval / adapter.deleting.pace(account.region),
+        adapter.reading.name,
+        interval / adapter.reading.pace(account.region) / LOOKS_PER_DELETE,
     )
 
 

@@ -14,7 +14,7 @@ from worker.ledger.deletions import BATCH
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.fields import Field
-from worker.ledger.schema.keys import Key
+from worker.ledger.schema.states import indexes_of
 from worker.ledger.types import compact
 from worker.model.states import State
 from worker.model.target import Target
@@ -37,7 +37,7 @@ _LETTER = (
     Field.APP_USER_HASH,
     Field.OWNER_HASH,
 )
-_NOT_OVER = (Key.DUE_USER, Key.DUE_BULK, Key.RUNNING, Key.HELD, Key.DEAD)
+_NOT_OVER = (State.PENDING, State.RUNNING, State.HELD, State.DEAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class BulkQueries:
     def claimed_by(self, run: str) -> Iterator[Target]:
         """Every deletion that a run asked for and that may be sent: dead letters too, by a replay."""
         pipe = self._client.pipeline(transaction=True)  # at one moment: none slips from one index to another between
-        for index in _NOT_OVER:
+        for index in (index for state in _NOT_OVER for index in indexes_of(state)):
             pipe.zrange(self._p + index, 0, -1, desc=True)
         refs = (
             Target.parse(member.decode(errors="replace")) for members in read_redis(pipe.execute) for member in members

@@ -20,7 +20,7 @@ from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
-from worker.ledger.schema.states import INDEXES
+from worker.ledger.schema.states import indexes
 from worker.model.target import Target
 
 log = logging.getLogger(__name__)
@@ -130,12 +130,12 @@ class Checker:
         for account in accounts:
             ledger = self._ledger(account)
             if not read_redis(
-                self._client.exists, *(ledger.prefix + name for name in (*INDEXES, Key.GATE, Key.COUNTERS))
+                self._client.exists, *(ledger.prefix + name for name in (*indexes(), Key.GATE, Key.COUNTERS))
             ):
                 yield
                 continue
             check(ledger, keys=True)
-            for index in INDEXES:
+            for index in indexes():
                 for page in self._pages("zscan", ledger.prefix + index):
                     self._check(ledger, [member for member, _ in page])
                     yield

@@ -11,8 +11,8 @@ import redis
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
+from worker.ledger.schema.states import indexes_of
 
-_WORK = (Key.DUE_USER, Key.DUE_BULK, Key.RUNNING, Key.REPLAYS_FEEDING)
 _HOLDS = (Key.HOLD_ENDS, Key.OWNER_UNKNOWN)
 
 
@@ -27,16 +27,17 @@ class DueHeads:
 def due_heads(client: redis.Redis, accounts: Iterable[str], keys: Keys = OURS) -> dict[str, DueHeads]:
     """The heads of those accounts that have any. Raises `Unreachable` when Redis does not answer."""
     every = list(accounts)
+    work = (*indexes_of("pending"), Key.RUNNING, Key.REPLAYS_FEEDING)
     pipe = client.pipeline(transaction=False)
     for account in every:
-        pipe.exists(*(keys.account(account) + index for index in (*_WORK, *_HOLDS)))
+        pipe.exists(*(keys.account(account) + index for index in (*work, *_HOLDS)))
     some = [account for account, keys in zip(every, read_redis(pipe.execute), strict=True) if keys]
     pipe = client.pipeline(transaction=False)
     for account in some:
-        for index in (*_WORK, *_HOLDS):
+        for index in (*work, *_HOLDS):
             pipe.zrangebyscore(keys.account(account) + index, "-inf", "(+inf", start=0, num=1, withscores=True)
     found = iter(read_redis(pipe.execute, raise_on_error=False) if some else [])
-    return {account: DueHeads(_first(found, _WORK), _first(found, _HOLDS)) for account in some}
+    return {account: DueHeads(_first(found, work), _first(found, _HOLDS)) for account in some}
 
 
 def _first(found: Any, indexes: tuple[str, ...]) -> float | None:

@@ -65,6 +65,7 @@ class Leases(AccountLedger):
     def _trial(self, trial: dict[str, Any], now_ms: float, asked: float) -> Trial:
         return Trial(
             name=trial["name"],
+            kind=trial.get("kind", JOB),
             project_id=trial.get("project"),
             skew_ms=trial.get("skew"),
             skew_ago_ms=trial.get("skew_ago", math.inf),

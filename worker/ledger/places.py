@@ -28,7 +28,7 @@ from worker.ledger.keys import OURS, Keys
 from worker.ledger.project_moves import adopt_user_holds
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
-from worker.ledger.schema.states import INDEXES
+from worker.ledger.schema.states import indexes
 from worker.model.errors import ProjectElsewhere, SettingsError
 
 PAGE = 1000
@@ -103,7 +103,7 @@ class Places:
     def members(self, account: str, project: str) -> Iterator[str]:
         """The refs of every record and hold of a project in an account; one that moves on meanwhile may come twice."""
         prefix, match = self._keys.account(account), f"{project}/*"
-        for index in INDEXES:
+        for index in indexes():
             scan = self._client.zscan_iter(prefix + index, match=match, count=PAGE)
             while (found := read_redis(next, scan, None)) is not None:
                 yield found[0].decode()

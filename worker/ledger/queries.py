@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,7 @@ from worker.ledger.records import AccountStatus, Attempt, Closure, Deletion, Eve
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.fields import Field
 from worker.ledger.schema.keys import Key
-from worker.ledger.schema.states import INDEX, INDEXES
+from worker.ledger.schema.states import indexes, indexes_of, queues_of
 from worker.ledger.types import compact
 from worker.model.states import State, WaitingFor
 from worker.model.target import Target
@@ -23,7 +24,7 @@ from worker.model.target import Target
 _PAGE = 500
 START_SHARE = 0.985  # as in lua/_gate.lua
 SKEW_TOLD_MS = 60_000.0  # of less nobody has to hear; calls are signed with it all the same
-_WEIGHT = ("key", "account", "project")  # of closures: which one an account's gate names
+_WEIGHT = ("key", "account", "family", "project")  # of closures: which one an account's gate names
 _ROW = (
     Field.STATE,
     Field.LANE,
@@ -75,33 +76,34 @@ class Queries:
         pipe = self._client.pipeline(transaction=False)
         pipe.hgetall(self._p + Key.GATE)
         pipe.hgetall(self._p + Key.CLOSURES)
-        names = list(INDEXES)
+        names, queues = indexes(), indexes_of(State.PENDING)
         for name in names:
             pipe.zcard(self._p + name)
-        for lane in ("user", "bulk"):
-            pipe.zcount(self._p + f"due:{lane}", "-inf", now)
-            pipe.zrangebyscore(self._p + f"due:{lane}", 0, "(+inf", start=0, num=1, withscores=True)
+        for queue in queues:
+            pipe.zcount(self._p + queue, "-inf", now)
+            pipe.zrangebyscore(self._p + queue, 0, "(+inf", start=0, num=1, withscores=True)
         for name in (Key.HELD_JOBS, Key.HELD_USERS):
             pipe.hlen(self._p + name)
         pipe.hlen(self._p + Key.DAMAGED)
         pipe.hmget(self._p + bindings.KEY, bindings.FIELDS)
         raw, closed, *response, held_jobs, held_users, damaged, bound = read_redis(pipe.execute)
         cards = dict(zip(names, response[: len(names)], strict=True))
-        user_due, user_head, bulk_due, bulk_head = response[len(names) :]
-        heads = [head[0][1] for head in (user_head, bulk_head) if head]
-        oldest = min(heads, default=None)
+        due: dict[str, int] = {"user": 0, "bulk": 0}
+        heads: dict[str, float] = {}
+        for queue, number, head in zip(queues, response[len(names) :: 2], response[len(names) + 1 :: 2], strict=True):
+            lane = queue.split(":")[1]
+            due[lane] += number
+            if head:
+                heads[lane] = min(heads.get(lane, math.inf), head[0][1])
+        oldest = min(heads.values(), default=None)
         states = {state: cards.get(state.value, 0) for state in State}
-        states[State.PENDING] = cards[Key.DUE_USER] + cards[Key.DUE_BULK]
+        states[State.PENDING] = sum(cards[queue] for queue in queues)
         return AccountStatus(
             gate=self._gate(raw, closed, now),
             states=states,
             oldest_due_s=(now - oldest) / 1000 if oldest is not None and oldest <= now else None,
-            due={"user": user_due, "bulk": bulk_due},
-            oldest_due_by_lane={
-                lane: (now - head[0][1]) / 1000
-                for lane, head in (("user", user_head), ("bulk", bulk_head))
-                if head and head[0][1] <= now
-            },
+            due=due,
+            oldest_due_by_lane={lane: (now - head) / 1000 for lane, head in heads.items() if head <= now},
             next_due_at=oldest if oldest is not None and oldest > now else None,
             holds=held_jobs + held_users,
             bound=bindings.binding(bound),
@@ -135,7 +137,7 @@ class Queries:
     # -- how it is read ----------------------------------------------------------------------------------------------
 
     def _pages(self, state: State, newest_first: bool) -> Iterator[list[Target]]:
-        for index in INDEX[state]:
+        for index in indexes_of(state):
             # members first, records later: paging by rank over a moving index would skip some
             members = read_redis(partial(self._client.zrange, self._p + index, 0, -1, desc=newest_first))
             for start in range(0, len(members), _PAGE):
@@ -147,7 +149,7 @@ class Queries:
         pipe = self._client.pipeline(transaction=False)
         for ref in refs:
             pipe.hgetall(f"{self._p}{Key.RECORD}{ref}")
-            for index in (Key.DUE_USER, Key.DUE_BULK, Key.HELD):
+            for index in (*queues_of(ref.kind), Key.HELD):
                 pipe.zscore(self._p + index, str(ref))
         response = read_redis(pipe.execute)
         for i, ref in enumerate(refs):
@@ -161,7 +163,7 @@ class Queries:
     ) -> Deletion:
         state = State(fields[Field.STATE])
         attempts, events = _history(f"{fields.get('past', '')}\n{fields.get('log', '')}") if history else ((), ())
-        status, closed = fields.get(Field.STATUS), gate.closes(ref.project_id)
+        status, closed = fields.get(Field.STATUS), gate.closes(ref)
         return Deletion(
             ref=ref,
             account=self.account,
@@ -197,7 +199,7 @@ class Queries:
         number = partial(_number, g)
         rate = self._rate * (number("share") or START_SHARE) / (number("slow") or 1.0)
         closures = tuple(self._closures(g, closed, now))
-        shut = [one for one in closures if one.scope != "project"] or self._all_of(closures)
+        shut = [one for one in closures if one.scope in ("key", "account")] or self._all_of(closures)
         skew = number("skew")
         gate = Gate(self.account, "ok", None, None, round(rate, 3), None, skew, closures)
         if shut:

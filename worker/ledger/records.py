@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.ledger.bindings import Binding
 from worker.model.states import State, WaitingFor
-from worker.model.target import Target
+from worker.model.target import JOB, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class Deletion:
 class Closure:
     """What is closed: see `lua/_closures.lua`. Times in ms since 1970."""
 
-    scope: str  # account, key or project
-    name: str  # the account's, the key's fingerprint, the project's id
+    scope: str  # account, key, family or project
+    name: str  # the account's, the key's fingerprint, the family's, the project's id (and `/<kind>`, if it is no job's)
     cause: str  # outage, misconfigured, credentials, paused or throttled
     since: float | None
     until: float | None  # when it is tried again; None: when a person acts
@@ -89,9 +89,10 @@ class Gate:
     skew_ms: float | None
     closures: tuple[Closure, ...] = ()
 
-    def closes(self, project_id: str) -> bool:
-        """Whether the project alone is closed."""
-        return any(one.scope == "project" and one.name == project_id for one in self.closures)
+    def closes(self, target: Target) -> bool:
+        """Whether the project alone is closed for targets of this kind."""
+        name = target.project_id if target.kind == JOB else f"{target.project_id}/{target.kind}"
+        return any(one.scope == "project" and one.name == name for one in self.closures)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,16 @@ import redis
 
 from worker.ledger.schema.fields import NEW_ROUND, Field
 from worker.ledger.schema.keys import Key
-from worker.ledger.schema.states import INDEX, VERSION, dropped_on
+from worker.ledger.schema.states import INDEX, VERSION, dropped_on, indexes_of
+from worker.model.target import KINDS
 
 _LUA = Path(__file__).with_name("lua")
 _COMMAND = re.compile(r"(?:redis|raw)\.p?call\('([A-Z]+)'")
 _INCLUDE = re.compile(r"^--include (\w+)$", re.MULTILINE)
 _WITHIN = re.compile(r"^--within$", re.MULTILINE)
-_TABLE = "DROPPED_ON|DROPPED_BY_A_NEW_ROUND|FIELD_CHECKS|FAMILY_TYPES|KEY_TYPES|SCHEMA_VERSION|STATE_OF_INDEX"
+_TABLE = (
+    "DROPPED_ON|DROPPED_BY_A_NEW_ROUND|FIELD_CHECKS|FAMILY_TYPES|KEY_TYPES|SCHEMA_VERSION|STATE_OF_INDEX|DATED_INDEXES"
+)
 _NAME = re.compile(rf"\b(?:F\.(\w+)|K\.(\w+)|({_TABLE}))\b")
 # what a value of each type of field has to be: functions of `lua/_damage.lua`; a type that is not here may be anything
 _CHECKS = {
@@ -50,6 +53,11 @@ def _stored(name: re.Match[str]) -> str:
         return f"'{Field[field.upper()]}'"
     if key:
         return f"KEYS[1] .. '{Key[key.upper()]}'"
+    match table:
+        case "STATE_OF_INDEX":
+            return _table((index, f"'{state}'") for state in INDEX for index in indexes_of(state))
+        case "DATED_INDEXES":
+            return "{ " + _list([*indexes_of("pending"), *INDEX["held"]]) + " }"
     return _TABLES[table]
 
 
@@ -72,7 +80,6 @@ _TABLES = {
     ),
     "KEY_TYPES": _table((key, f"'{key.type}'") for key in Key if not key.of),
     "SCHEMA_VERSION": str(VERSION),
-    "STATE_OF_INDEX": _table((index, f"'{state}'") for state, indexes in INDEX.items() for index in indexes),
 }
 
 
@@ -98,8 +105,13 @@ class Script:
             return client.eval(self.source, len(names), *names, *args)
 
 
-@cache
 def load(name: str, *, clock: str | None = None) -> Script:
+    """See `_load`."""
+    return _load(name, clock, len(KINDS))
+
+
+@cache
+def _load(name: str, clock: str | None, _kinds: int) -> Script:
     """Put the move `name` together. `clock` replaces the fragment that asks Redis for the time: for tests.
 
     A fragment may include others; each stands in the source once. Names of the schema (`F.deadline`, `K.running`)

@@ -8,7 +8,18 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from worker.model.states import Lane
-from worker.model.target import Target
+from worker.model.target import JOB, Target
+
+
+@dataclass(frozen=True, slots=True)
+class KindPace:
+    """The pace of another kind than jobs: of its DELETEs, and of its GETs."""
+
+    kind: str
+    family: str
+    interval: float
+    look_family: str
+    look_interval: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,7 @@ class GatePolicy:
     misconfigured_pause: float = 60_000
     misconfigured_pause_max: float = 900_000
     bar_pause: float = 60_000  # where there is nothing to sign with: nothing is sent to find out
+    kinds: tuple[KindPace, ...] = ()
     key_pause: float = 60_000  # of a refused key, where its record could not be told; see `worker.execution.key_budget`
 
 
@@ -210,6 +222,7 @@ class Trial:
     redis_ms: float
     taken: float  # by `elapsed`, before the script was sent
     skew_ago_ms: float = math.inf
+    kind: str = JOB  # what is listed
 
     @property
     def own(self) -> bool:
@@ -224,10 +237,11 @@ class Tried:
     name: str
     project_id: str
     signal: GateSignal
+    kind: str = JOB
 
     def as_options(self) -> dict[str, Any]:
         """The script's form."""
-        return {"name": self.name, "project": self.project_id, "signal": self.signal.as_options()}
+        return {"name": self.name, "kind": self.kind, "project": self.project_id, "signal": self.signal.as_options()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,9 @@ from typing import Final
 JOB: Final = "job"
 """The default kind: an avatar training job."""
 
+KINDS: Final = [JOB]
+"""The kinds that this process knows: those of its adapters."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

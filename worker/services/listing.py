@@ -15,7 +15,7 @@ from worker.execution.app_context import AppContext
 from worker.ledger.records import Deletion
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
-from worker.ledger.schema.states import INDEX
+from worker.ledger.schema.states import indexes_of
 from worker.model.errors import UsageError
 from worker.model.states import State
 from worker.model.target import Target
@@ -101,7 +101,7 @@ def _heads(app: AppContext, wanted: Wanted, sources: Sequence[_Source]) -> list[
 
 
 def _sources(app: AppContext, wanted: Wanted, place: str) -> list[_Source]:
-    names: Sequence[str] = INDEX[wanted.state]
+    names: Sequence[str] = indexes_of(wanted.state)
     if wanted.group is not None:
         names = (Key.GROUP_LETTERS + wanted.group,)
     made = [

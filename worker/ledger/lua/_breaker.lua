@@ -19,66 +19,67 @@ end
 -- A DELETE of the project was allowed: those that were not are their jobs' own trouble.
 local function allowed(project)
   for _, ref in ipairs(redis.call('ZRANGE', K.forbidden, 0, -1)) do
-    if project_of(ref) == project then redis.call('ZREM', K.forbidden, ref) end
+    if project_scope(ref) == project then redis.call('ZREM', K.forbidden, ref) end
   end
 end
 
-local function sign_of_life(now, signal, call)
-  local g, project = read_gate(), project_of(call.ref)
-  if num('failing', 0) > 0 then
-    redis.call('DEL', K.failing)
-    drop('failing')
+local function sign_of_life(now, cfg, signal, call)
+  local g, project, scope = read_gate(), project_of(call.ref), project_scope(call.ref)
+  if num(own(cfg, 'failing'), 0) > 0 then
+    redis.call('DEL', own(cfg, K.failing))
+    drop(own(cfg, 'failing'))
   end
   if g.forbidden then
-    allowed(project)
+    allowed(scope)
     if redis.call('EXISTS', K.forbidden) == 0 then drop('forbidden') end
   end
   -- A call that left before it was closed proves nothing about the rights of now.
-  for _, name in ipairs({ 'account', 'project ' .. project }) do
+  for _, name in ipairs({ 'account', scope, cfg.scope }) do
     local c = closure(name)
     if c and (c.cause == 'outage' or call.taken >= c.since) then open(name) end
   end
   if signal.key and g['good:' .. signal.key] and now - num('good:' .. signal.key, 0) > 60000 then remember_key(now, signal.key) end
-  put('well', call.due)
+  put(own(cfg, 'well'), call.due)
   if g.home ~= project then put('home', project) end
-  put('well_at', now)
-  recover(now)
+  put(own(cfg, 'well_at'), now)
+  recover(now, cfg)
 end
 
 local function failure(now, cfg, signal, call)
-  redis.call('ZADD', K.failing, ms(now), call.ref)
-  put('failing', redis.call('ZCARD', K.failing))
-  if call.due >= num('well', math.huge) then drop('well') end
+  local failing, scope = own(cfg, K.failing), cfg.scope or 'account'
+  redis.call('ZADD', failing, ms(now), call.ref)
+  put(own(cfg, 'failing'), redis.call('ZCARD', failing))
+  if call.due >= num(own(cfg, 'well'), math.huge) then drop(own(cfg, 'well')) end
   if signal.probe and closure(signal.probe) then
     close_longer(now, cfg, signal.probe, signal.why)
-  elseif not closure('account') and num('failing', 0) >= cfg.outage_after then
+  elseif not closure(scope) and num(own(cfg, 'failing'), 0) >= cfg.outage_after then
     local c = closed_by(call, 'outage', signal, cfg.outage_pause)
     c.delete = true
-    close(now, 'account', c)
+    close(now, scope, c)
   end
 end
 
 -- The DELETE was forbidden, the list is not. Returns whether that is more than this job's trouble, and uses no attempt.
 local function forbidden(now, cfg, signal, call)
-  local project = project_of(call.ref)
+  local project, all = project_scope(call.ref), cfg.scope or 'account'
   if signal.probe and closure(signal.probe) then close_longer(now, cfg, signal.probe, signal.why) return true end
-  local account = closure('account')
-  if closure('project ' .. project) or (account and account.cause == 'misconfigured') then return true end
+  local wider = closure(all)
+  if closure(project) or (wider and wider.cause == 'misconfigured') then return true end
   redis.call('ZADD', K.forbidden, ms(now), call.ref)
   put('forbidden', '1')
   local here, everywhere, several = 0, 0, false
   local at = redis.call('ZRANGE', K.forbidden, 0, -1, 'WITHSCORES')
   for i = 1, #at, 2 do
-    local mine = project_of(at[i]) == project
+    local mine = project_scope(at[i]) == project
     if mine then here = here + 1 end
-    if tonumber(at[i + 1]) > num('well_at', 0) then
+    if kind_of(at[i]) == kind_of(call.ref) and tonumber(at[i + 1]) > num(own(cfg, 'well_at'), 0) then
       everywhere = everywhere + 1
       several = several or not mine
     end
   end
   local name
-  if several and everywhere >= cfg.outage_after then name = 'account'
-  elseif here >= cfg.outage_after then name = 'project ' .. project
+  if several and everywhere >= cfg.outage_after then name = all
+  elseif here >= cfg.outage_after then name = project
   else return false end
   local c = closed_by(call, 'misconfigured', signal, cfg.misconfigured_pause)
   c.delete, c.listed = true, true
@@ -88,7 +89,7 @@ end
 
 -- The project is refused, with its lists.
 local function misconfigured(now, cfg, signal, call)
-  local name = 'project ' .. project_of(call.ref)
+  local name = project_scope(call.ref)
   local c = closure(name)
   if c and signal.probe == name then close_longer(now, cfg, name, signal.why)
   elseif not c or c.quiet then close(now, name, closed_by(call, 'misconfigured', signal, cfg.misconfigured_pause)) end
@@ -116,7 +117,8 @@ end
 -- What one call taught us. signal: kind (ok: a DELETE was answered | listed: a list was | fail | forbidden | misconfigured
 -- | throttled | credentials | clock | none), key, ms, probe (the closure that it tried), retry_after (ms), skew (ms),
 -- why. Returns true where the failure is not the job's own, and uses no attempt.
-function record_signal(now, cfg, signal, call)
+function record_signal(now, all, signal, call)
+  local cfg = of_kind(all, call.ref)
   local c = signal.probe and closure(signal.probe)
   if c then
     c['until'] = tonumber(ms(now))
@@ -126,7 +128,7 @@ function record_signal(now, cfg, signal, call)
     local before = num('call_ms', signal.ms)
     put('call_ms', before + (signal.ms - before) * 0.1)
   end
-  if signal.kind == 'ok' then sign_of_life(now, signal, call)
+  if signal.kind == 'ok' then sign_of_life(now, cfg, signal, call)
   elseif signal.kind == 'fail' then failure(now, cfg, signal, call)
   elseif signal.kind == 'forbidden' then return forbidden(now, cfg, signal, call)
   elseif signal.kind == 'misconfigured' then misconfigured(now, cfg, signal, call)
@@ -136,10 +138,11 @@ function record_signal(now, cfg, signal, call)
 end
 
 -- The harmless list that somebody asked for, to try what is closed or a key that nobody here knows.
--- name: the closure, or 'key'; project: whose list. at_hand: whether a deletion is due that could try next.
+-- name: the closure, or 'key'; project: whose list. cfg: of the kind that was listed. at_hand:
+-- whether a deletion is due that could try next.
 local BREATH = 1000  -- ms, after a 429
 function tried(now, cfg, name, project, signal, at_hand)
-  local call, kind = { ref = project .. '/' }, signal.kind
+  local call, kind = { ref = project .. '/' .. (cfg.kind and cfg.kind .. ':' or '') }, signal.kind
   if name == 'key' then
     drop('trying:' .. signal.key)
     if kind == 'listed' or kind == 'misconfigured' then accept_key(now, signal.key) end
@@ -150,7 +153,7 @@ function tried(now, cfg, name, project, signal, at_hand)
   elseif kind == 'clock' then learnt_clock(now, signal)
   elseif kind == 'throttled' then
     throttle(now, cfg, signal)
-    put('throttled_until', math.max(num('throttled_until', 0), now + BREATH))
+    put(own(cfg, 'throttled_until'), math.max(num(own(cfg, 'throttled_until'), 0), now + BREATH))
   elseif kind == 'misconfigured' and not c then misconfigured(now, cfg, signal, call)
   elseif kind == 'listed' and c then list_answered(now, name, at_hand)
   elseif kind ~= 'listed' and kind ~= 'none' and c then close_longer(now, cfg, name, signal.why)

@@ -10,7 +10,7 @@ local NAMES = { F.requested_by, F.reason, F.run, F.policy, F.policy_text, F.exac
 local MOST_CLAIMS = 50
 
 local function time_of(ref, r)
-  local at = r[F.state] == 'running' and r[F.previous_due] or redis.call('ZSCORE', index_of(r[F.state], r[F.lane]), ref)
+  local at = r[F.state] == 'running' and r[F.previous_due] or redis.call('ZSCORE', index_of(r[F.state], r[F.lane], ref), ref)
   return number(at) or number(r[F.deadline])  -- somebody took it out of its index: no sooner than needed
 end
 
@@ -75,8 +75,8 @@ local function follow(ref, r, now, claims, sooner)
   local lane, due = write_claims(ref, claims)
   if sooner then due = math.min(before, sooner) else due = (r[F.calls] or r[F.leases_lost]) and before or math.max(before, due) end
   if state == 'running' then return redis.call('HSET', k, F.previous_due, ms(due)) end
-  if lane ~= r[F.lane] then redis.call('ZREM', index_of(state, r[F.lane]), ref) end
-  redis.call('ZADD', index_of(state, lane), ms(due), ref)
+  if lane ~= r[F.lane] then redis.call('ZREM', index_of(state, r[F.lane], ref), ref) end
+  redis.call('ZADD', index_of(state, lane, ref), ms(due), ref)
   if state ~= 'pending' then return end
   if due > before then redis.call('HSET', k, F.waiting_for, 'grace') elseif due < before and due <= now then redis.call('HDEL', k, F.waiting_for) end
 end

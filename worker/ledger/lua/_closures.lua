@@ -1,5 +1,6 @@
 -- What is closed, and why: one table for every scope, so that a refusal closes no more than it is about.
---   closures   hash   '<scope>' or '<scope> <name>' -> JSON. Scopes: account, key (its fingerprint), project (its id)
+--   closures   hash   '<scope>' or '<scope> <name>' -> JSON. Scopes: account, key (its fingerprint),
+--                       project (its id; of another kind than jobs `<id>/<kind>`), family (of calls, but for the jobs')
 --     cause    outage | misconfigured | credentials;  why: what was answered
 --     since, until (when somebody may try it again), pause: ms; the pause doubles with each try that comes to nothing
 --     delete   true: only a DELETE that is answered opens it. listed: lists are answered, so that a DELETE may try
@@ -45,6 +46,13 @@ local function close(now, name, c)
   write_closure(name, c)
 end
 
+-- What was passed over is looked at again.
+local function forget_passed_over()
+  for name in pairs(read_gate()) do
+    if string.match(name, '^past:') or string.match(name, '^ties:') then drop(name) end
+  end
+end
+
 local function open(name)
   if not closure(name) then return end
   closures[name] = false
@@ -52,7 +60,7 @@ local function open(name)
   redis.call('ZREM', PROBES, name)
   local left = redis.call('HLEN', CLOSURES)
   if left > 0 then put('closed', left) else drop('closed') end
-  drop('past:user', 'past:bulk', 'ties:user', 'ties:bulk')  -- what was passed over is looked at again
+  forget_passed_over()
 end
 
 -- A try came to nothing: the next one comes after twice the pause, whatever else was answered.
@@ -77,7 +85,7 @@ local function list_answered(now, name, at_hand)
   if not c.delete then return open(name) end
   c.listed, c.quiet, c['until'] = true, not at_hand or nil, tonumber(ms(now))
   write_closure(name, c)
-  drop('past:user', 'past:bulk', 'ties:user', 'ties:bulk')
+  forget_passed_over()
 end
 
 -- The clock by which they were dated was wrong: none is tried later than after its pause.

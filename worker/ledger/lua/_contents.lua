@@ -11,7 +11,7 @@ local function contents(ref)
   if #c.fields > 0 then
     local v = redis.call('HMGET', k, F.state, F.lane)
     c.state, c.lane = v[1], v[2]
-    c.score = redis.call('ZSCORE', index_of(v[1], v[2]), ref) or nil
+    c.score = redis.call('ZSCORE', index_of(v[1], v[2], ref), ref) or nil
   end
   return c
 end

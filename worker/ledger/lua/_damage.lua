@@ -115,7 +115,7 @@ function belongs(ref, state, lane)
   local r = sound(ref)
   if r == nil then return put_aside(ref, 'its record is missing') end
   if not r or (r[F.state] == state and (state ~= 'pending' or r[F.lane] == lane)) then return r end
-  redis.call('ZREM', index_of(state, lane), ref)
+  redis.call('ZREM', index_of(state, lane, ref), ref)
   spoilt.tell(ref, 'it stood among the ' .. state .. ' ones though it is ' .. r[F.state])
 end
 

@@ -12,7 +12,8 @@
 --   and its project past:<lane>, ties:<lane>, past_at        where the lane begins to be open (see _pick.lua)
 --   skew, skew_at                            MetaStudio's clock less Redis's, ms; calls are signed with it
 --
--- cfg: interval (ms between calls at the full rate), look_interval, max_calls, outage_after (jobs), outage_pause (ms),
+-- cfg: kinds (of other targets than jobs: kind, family, interval, look_family, look_interval), interval (ms between
+--      calls at the full rate), look_interval, max_calls, outage_after (jobs), outage_pause (ms),
 --      outage_pause_max, misconfigured_pause, misconfigured_pause_max, key_pause, bar_pause, lease
 local G = K.gate
 local gate, gate_dirty, gate_gone = nil, {}, {}
@@ -65,6 +66,46 @@ local function write_gate()
 end
 
 local function project_of(ref) return string.match(ref, '^[^/]*') end
+-- A closed project is closed for one kind only.
+local function project_scope(ref)
+  local kind = kind_of(ref)
+  return 'project ' .. project_of(ref) .. (kind and '/' .. kind or '')
+end
+
+-- MetaStudio limits families of calls, and may refuse one and not the others. What the gate keeps of the jobs' family
+-- has plain names; every other one has its own pace, failures and closure, as `<name>:<family>` and `family <family>`.
+local function own(cfg, name) return name .. (cfg.own or '') end
+local ACCOUNT, other_kinds, kinds_now = { 'account' }, nil, nil
+
+-- The knobs of a kind; nil: this process does not know it. None: of jobs.
+local function of_named_kind(cfg, kind)
+  if not kind or kind == 'job' then return cfg end
+  if not other_kinds then
+    other_kinds = {}
+    for i, k in ipairs(cfg.kinds) do
+      local scope = 'family ' .. k.family
+      other_kinds[i] = setmetatable({ kind = k.kind, queue = ':' .. k.kind, own = ':' .. k.family, scope = scope,
+        scopes = { 'account', scope }, interval = k.interval, look_own = ':' .. k.look_family,
+        look_interval = k.look_interval }, { __index = cfg })
+    end
+  end
+  for _, other in ipairs(other_kinds) do
+    if other.kind == kind then return other end
+  end
+end
+local function of_kind(cfg, ref) return of_named_kind(cfg, kind_of(ref)) or cfg end
+
+-- Jobs, then the other kinds of which something waits, or is closed.
+local function waiting_kinds(cfg)
+  if kinds_now then return kinds_now end
+  kinds_now = { cfg }
+  for _, k in ipairs(cfg.kinds) do
+    if num('closed', 0) > 0 or redis.call('EXISTS', K.due .. 'user:' .. k.kind, K.due .. 'bulk:' .. k.kind) > 0 then
+      kinds_now[#kinds_now + 1] = of_named_kind(cfg, k.kind)
+    end
+  end
+  return kinds_now
+end
 --include _closures
 --include _limiter
 --include _key_copy
@@ -81,12 +122,14 @@ local function admit(now, cfg, key)
     if till > now then return 'closed', till end
     return 'key'
   end
-  local probe, till = nil, num('throttled_until', 0)
-  local account = closure('account')
-  if account then
-    till = math.max(till, account['until'])
-    if till <= now and not account.listed then return 'try', 'account' end
-    probe = 'account'
+  local probe, till = nil, num(own(cfg, 'throttled_until'), 0)
+  for _, scope in ipairs(cfg.scopes or ACCOUNT) do
+    local c = closure(scope)
+    if c then
+      till = math.max(till, c['until'])
+      if till <= now and not c.listed then return 'try', scope end
+      probe = scope
+    end
   end
   if till > now then return 'closed', till end
   local wait = math.max(next_slot(now, cfg), window_opens(now, cfg)) - early(cfg) - now
@@ -95,9 +138,10 @@ local function admit(now, cfg, key)
 end
 
 -- May a call that was allowed a while ago still leave?
-local function still_open(now, key, ref, probe)
-  if read_gate().paused or not read_gate()['good:' .. key] or num('throttled_until', 0) > now then return false end
-  for _, name in ipairs({ 'account', 'project ' .. project_of(ref) }) do
+local function still_open(now, cfg, key, ref, probe)
+  cfg = of_kind(cfg, ref)
+  if read_gate().paused or not read_gate()['good:' .. key] or num(own(cfg, 'throttled_until'), 0) > now then return false end
+  for _, name in ipairs({ 'account', project_scope(ref), cfg.scope }) do
     if closure(name) and name ~= probe then return false end
   end
   return true

@@ -1,16 +1,24 @@
--- The pace of an account: DELETEs on an even grid below the limit, and no more calls under way than that needs.
+-- The pace of a family of calls (see `own` in _gate.lua): DELETEs on an even grid below the limit, and no more calls under way than that needs.
 --
 --   slot, look_slot      the next free slot of DELETE, of GET
 --   nth                  how many DELETEs were let through; see `left` below
 --   share, slow, throttled_until, throttles, throttled_at    how far below the limit we stay, and what 429s taught us
 --   call_ms              moving average of a call's length
-local spacing, long, young, full, window_opens, next_slot, record_departure, early, reserve, throttle, recover
+local spacing, spacing_of_all, long, young, full, window_opens, next_slot, record_departure, early, reserve, throttle, recover
 do
 
 local START_SHARE, MOST_SHARE, LEAST_SHARE = 0.985, 0.99, 0.90
 local RETRY_AFTER_MOST = 15 * 60 * 1000
 
-function spacing(cfg) return cfg.interval / num('share', START_SHARE) * num('slow', 1) end
+function spacing(cfg) return cfg.interval / num(own(cfg, 'share'), START_SHARE) * num(own(cfg, 'slow'), 1) end
+
+-- The time between two slots where all kinds that wait are called.
+function spacing_of_all(cfg)
+  local others, a_ms = waiting_kinds(cfg), 0
+  if not others[2] then return spacing(cfg) end
+  for _, each in ipairs(others) do a_ms = a_ms + 1 / spacing(each) end
+  return 1 / a_ms
+end
 
 -- Are as many calls under way as may be? What the pace needs at the present length of a call, and a few more: a dead
 -- account keeps the length it had while it lived, so it cannot fill every thread. Calls that last far longer than
@@ -19,7 +27,7 @@ local LONG, OLD_MOST = 1000, 6  -- ms, calls
 function long(cfg) return math.max(LONG, 5 * num('call_ms', 0)) end
 function young(now, cfg) return redis.call('ZCOUNT', K.running, ms(now + cfg.lease - long(cfg)), '+inf') end
 function full(now, cfg)
-  local most = math.min(cfg.max_calls, 4 + math.ceil(2 * num('call_ms', 0) / spacing(cfg)))
+  local most = math.min(cfg.max_calls, 4 + math.ceil(2 * num('call_ms', 0) / spacing_of_all(cfg)))
   local running = redis.call('ZCARD', K.running)
   if running < most or running >= most + OLD_MOST then return running >= most end
   return young(now, cfg) >= most
@@ -30,23 +38,22 @@ end
 -- watched: `left` (hash: call number modulo a second's calls -> when it left, ms) holds the last second's calls,
 -- planned ones at first, then what the executor says (see record_departure()). The next call leaves a second, and a
 -- part of the room that the spacing leaves free in one, after the one that stands in its place.
-local LEFT = K.departures
 local function places(cfg) return math.max(1, math.floor(1000 / cfg.interval + 0.5)) end
 local function place(cfg, nth) return string.format('%d', nth % places(cfg)) end
 
 local MOST_ROOM = 0.3  -- of a second: whoever is slowed down is so by the spacing
 local AHEAD = 200      -- ms: no call stands there so far ahead; Redis's clock went back
 function window_opens(now, cfg)
-  local oldest = number(redis.call('HGET', LEFT, place(cfg, num('nth', 0) + 1)), 0)
+  local oldest = number(redis.call('HGET', own(cfg, K.departures), place(cfg, num(own(cfg, 'nth'), 0) + 1)), 0)
   if oldest > now + AHEAD then return 0 end
-  local room = math.min(MOST_ROOM, num('slow', 1) / num('share', START_SHARE) - 1)
+  local room = math.min(MOST_ROOM, num(own(cfg, 'slow'), 1) / num(own(cfg, 'share'), START_SHARE) - 1)
   return oldest + places(cfg) * cfg.interval * (1 + 0.6 * room)
 end
 
 -- The next slot. One that is further away than any of our making is of another clock, or of another rate: it binds
 -- nobody.
 function next_slot(now, cfg)
-  local slot = num('slot', 0)
+  local slot = num(own(cfg, 'slot'), 0)
   return slot - now > 3 * spacing(cfg) and now or slot
 end
 
@@ -54,10 +61,10 @@ end
 -- the server so much later. Nothing was sent: nil, and its place is free.
 local ON_THE_WAY = 50  -- ms, at most: a slow answer is no late arrival
 function record_departure(cfg, nth, taken, late, took)
-  if nth <= num('nth', 0) - places(cfg) then return end  -- another call stands there by now
-  if not late then return redis.call('HDEL', LEFT, place(cfg, nth)) end
+  if nth <= num(own(cfg, 'nth'), 0) - places(cfg) then return end  -- another call stands there by now
+  if not late then return redis.call('HDEL', own(cfg, K.departures), place(cfg, nth)) end
   local longer = math.max(0, math.min(ON_THE_WAY, took - num('call_ms', took)))
-  redis.call('HSET', LEFT, place(cfg, nth), ms(taken + late + longer))
+  redis.call('HSET', own(cfg, K.departures), place(cfg, nth), ms(taken + late + longer))
 end
 
 -- An executor comes a little before its slot and waits for the rest under its lease: a thread that wakes late on a busy
@@ -69,40 +76,40 @@ function early(cfg) return math.min(EARLY, spacing(cfg) / 4) end
 function reserve(now, cfg)
   local slot, opens = next_slot(now, cfg), window_opens(now, cfg)
   local start = now - slot <= spacing(cfg) and slot or now
-  put('slot', start + spacing(cfg))
-  local leaves, nth = math.max(start, opens, now), num('nth', 0) + 1
-  put('nth', nth)
-  redis.call('HSET', LEFT, place(cfg, nth), ms(leaves))
+  put(own(cfg, 'slot'), start + spacing(cfg))
+  local leaves, nth = math.max(start, opens, now), num(own(cfg, 'nth'), 0) + 1
+  put(own(cfg, 'nth'), nth)
+  redis.call('HSET', own(cfg, K.departures), place(cfg, nth), ms(leaves))
   return leaves - now, nth
 end
 
 -- One 429 skips a slot and gives room. Three are a cluster; ten seconds or ten good answers make up for one.
 function throttle(now, cfg, saw)
-  local count = math.max(0, num('throttles', 0) - (now - num('throttled_at', now)) / 10000) + 1
-  put('throttles', count)
-  put('throttled_at', now)
-  put('share', math.max(LEAST_SHARE, num('share', START_SHARE) - 0.01))
-  put('slot', math.min(math.max(num('slot', 0), now) + spacing(cfg), now + 2 * spacing(cfg)))
+  local count = math.max(0, num(own(cfg, 'throttles'), 0) - (now - num(own(cfg, 'throttled_at'), now)) / 10000) + 1
+  put(own(cfg, 'throttles'), count)
+  put(own(cfg, 'throttled_at'), now)
+  put(own(cfg, 'share'), math.max(LEAST_SHARE, num(own(cfg, 'share'), START_SHARE) - 0.01))
+  put(own(cfg, 'slot'), math.min(math.max(num(own(cfg, 'slot'), 0), now) + spacing(cfg), now + 2 * spacing(cfg)))
   if saw.retry_after then
-    put('throttled_until', math.max(num('throttled_until', 0), now + math.min(saw.retry_after, RETRY_AFTER_MOST)))
+    put(own(cfg, 'throttled_until'), math.max(num(own(cfg, 'throttled_until'), 0), now + math.min(saw.retry_after, RETRY_AFTER_MOST)))
   elseif count >= 3 then
-    put('slow', math.min(num('slow', 1) * 1.5, 30))
-    put('throttled_until', math.max(num('throttled_until', 0), now + 1000))
+    put(own(cfg, 'slow'), math.min(num(own(cfg, 'slow'), 1) * 1.5, 30))
+    put(own(cfg, 'throttled_until'), math.max(num(own(cfg, 'throttled_until'), 0), now + 1000))
   end
 end
 
 -- A DELETE was answered.
-function recover(now)
-  if read_gate().throttles then
-    local left = num('throttles', 0) - 0.1
-    if left > 0 then put('throttles', left) else drop('throttles') end
+function recover(now, cfg)
+  if read_gate()[own(cfg, 'throttles')] then
+    local left = num(own(cfg, 'throttles'), 0) - 0.1
+    if left > 0 then put(own(cfg, 'throttles'), left) else drop(own(cfg, 'throttles')) end
   end
-  if now - num('throttled_at', 0) <= 2000 then return end
-  if read_gate().slow then
-    local slow = num('slow', 1) * 0.97
-    if slow > 1 then put('slow', slow) else drop('slow', 'throttled_until') end
-  elseif num('share', START_SHARE) < MOST_SHARE then
-    put('share', math.min(MOST_SHARE, num('share', START_SHARE) + 0.0002))
+  if now - num(own(cfg, 'throttled_at'), 0) <= 2000 then return end
+  if read_gate()[own(cfg, 'slow')] then
+    local slow = num(own(cfg, 'slow'), 1) * 0.97
+    if slow > 1 then put(own(cfg, 'slow'), slow) else drop(own(cfg, 'slow'), own(cfg, 'throttled_until')) end
+  elseif num(own(cfg, 'share'), START_SHARE) < MOST_SHARE then
+    put(own(cfg, 'share'), math.min(MOST_SHARE, num(own(cfg, 'share'), START_SHARE) + 0.0002))
   end
 end
 

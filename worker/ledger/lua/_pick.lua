@@ -8,7 +8,7 @@ local PUT_AWAY = 100      -- on hold, past their deadline, elsewhere; a take put
 local STEPPED_OVER = 500  -- left to others, or to clocks that agree
 local SAMPLE = 16         -- places of a lane that are looked at where the heads fail
 
--- What a deletion is asked before it may be sent. trying: a closed project that is to be tried.
+-- What a deletion is asked before it may be sent. trying: the closed project that is to be tried.
 -- Returns 'go' and how: tries (the closure that it tries), owner_lookup (its app user has to be looked up), names (only these
 -- policies ask for it). Or what stands against it: 'damaged' (it left the lane), 'elsewhere', a kind of hold ('lost':
 -- the hold list was damaged), 'over' (its deadline), 'not_yet' (while clocks disagree nothing is over because of time,
@@ -22,12 +22,12 @@ local function stands(ref, now, r, trying)
   local over = tonumber(r[F.deadline]) <= now
   if (over or r[F.waiting_for] == 'grace') and not clocks_agree() then return 'not_yet' end
   if over then return 'over' end
-  local project = project_of(ref)
-  local c = closure('project ' .. project)
-  if c and project ~= trying and not (c.quiet and c['until'] <= now) then return 'closed' end
+  local scope = project_scope(ref)
+  local c = closure(scope)
+  if c and scope ~= trying and not (c.quiet and c['until'] <= now) then return 'closed' end
   local names, asked = policies(r)
   if names and r[F.cancel_requested] ~= 'cancel' and not may_judge(now, options.policy_text, asked) then return 'others', names, asked end
-  return 'go', { tries = c and 'project ' .. project or nil, owner_lookup = on_hold == 'ask' or nil, names = names }
+  return 'go', { tries = c and scope or nil, owner_lookup = on_hold == 'ask' or nil, names = names }
 end
 
 local function chosen(ref, lane, r, how)
@@ -41,7 +41,7 @@ local function put_away(ref, lane, now, r, why, names, asked)
   if why == 'damaged' then return true
   elseif why == 'not_yet' then return false
   elseif why == 'others' then return not leave_to_others(ref, r, now, names, asked)
-  elseif why == 'elsewhere' then redis.call('ZADD', index_of('pending', lane), ms(now + ELSEWHERE), ref)
+  elseif why == 'elsewhere' then redis.call('ZADD', index_of('pending', lane, ref), ms(now + ELSEWHERE), ref)
   elseif why == 'over' then
     note_event(ref, now, 'deletion.died', { cause = 'deadline' }, r[F.round])
     finish(ref, r, now, 'dead', 'deadline')
@@ -50,17 +50,18 @@ local function put_away(ref, lane, now, r, why, names, asked)
 end
 
 -- The most urgent one; or nil, whether there may be more behind those of closed projects, and whether some were left.
-function head(now)
+function head(now, cfg)
   local away, left, more = 0, 0, false
   for _, lane in ipairs(LANES) do
-    local rank, passed, score = first_open(lane, now), 0, nil
+    local queue = lane .. (cfg.queue or '')
+    local rank, passed, score = first_open(queue, now), 0, nil
     while away < PUT_AWAY and left < STEPPED_OVER do
-      local due = redis.call('ZRANGE', index_of('pending', lane), rank, rank, 'WITHSCORES')
+      local due = redis.call('ZRANGE', K.due .. queue, rank, rank, 'WITHSCORES')
       if not due[1] or tonumber(due[2]) > now then break end
       local r = belongs(due[1], 'pending', lane)
       local how, more_of_it, asked = stands(due[1], now, r)
       if how == 'go' then
-        if score then passed_over(lane, now, score, rank) end
+        if score then passed_over(queue, now, score, rank) end
         return chosen(due[1], lane, r, more_of_it)
       elseif how == 'lost' then return nil
       elseif how == 'closed' then
@@ -70,11 +71,11 @@ function head(now)
       elseif put_away(due[1], lane, now, r, how, more_of_it, asked) then
         away = away + 1
       else
-        if score then passed_over(lane, now, score, rank) score = nil end
+        if score then passed_over(queue, now, score, rank) score = nil end
         rank, left = rank + 1, left + 1
       end
     end
-    if score then passed_over(lane, now, score, rank) end
+    if score then passed_over(queue, now, score, rank) end
   end
   return nil, more, left > 0
 end
@@ -85,18 +86,19 @@ end
 function untried(now, cfg, seed, only)
   local least, found = math.huge, nil
   for _, lane in ipairs(LANES) do
-    local key = index_of('pending', lane)
-    local from, to = only and 0 or first_open(lane, now), redis.call('ZCOUNT', key, '-inf', ms(now))
+    local queue = lane .. (cfg.queue or '')
+    local key = K.due .. queue
+    local from, to = only and 0 or first_open(queue, now), redis.call('ZCOUNT', key, '-inf', ms(now))
     local ranks = {}
-    if read_gate().well and now - num('well_at', 0) < long(cfg) then
-      local behind = math.max(from, redis.call('ZCOUNT', key, '-inf', '(' .. ms(num('well'))))
+    if read_gate()[own(cfg, 'well')] and now - num(own(cfg, 'well_at'), 0) < long(cfg) then
+      local behind = math.max(from, redis.call('ZCOUNT', key, '-inf', '(' .. ms(num(own(cfg, 'well')))))
       for i = 0, 3 do ranks[#ranks + 1] = behind + i end
     end
     local step = math.max(1, math.floor((to - from) / SAMPLE))
     for i = 0, SAMPLE do ranks[#ranks + 1] = from + (seed + i * step) % math.max(1, to - from) end
     for _, rank in ipairs(ranks) do
       local ref = rank < to and redis.call('ZRANGE', key, rank, rank)[1]
-      if ref and (not only or project_of(ref) == only) then
+      if ref and (not only or project_scope(ref) == only) then
         local r = belongs(ref, 'pending', lane)
         local how, more_of_it = stands(ref, now, r, only)
         local calls = tonumber(r and r[F.calls] or '0')
@@ -112,7 +114,7 @@ end
 
 -- Do the heads fail, or go unanswered for longer than calls take here?
 function heads_are_bad(now, cfg)
-  if num('failing', 0) >= 2 then return true end
+  if num(own(cfg, 'failing'), 0) >= 2 then return true end
   local running = redis.call('ZCARD', K.running)
   return running >= 2 and running - young(now, cfg) >= 2
 end

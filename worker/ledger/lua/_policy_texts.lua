@@ -56,7 +56,7 @@ local function leave_to_others(ref, r, now, names, asked)
   local k, wanted = record(ref), K.policy_texts_wanted
   local again = r[F.waiting_for] == 'policies'
   redis.call('HSET', k, F.waiting_for, 'policies')
-  redis.call('ZADD', index_of('pending', r[F.lane]), ms(now + (again and AGAIN or ASIDE)), ref)
+  redis.call('ZADD', index_of('pending', r[F.lane], ref), ms(now + (again and AGAIN or ASIDE)), ref)
   for _, name in ipairs(names) do redis.call('HSET', wanted, name, ms(asked) .. ' ' .. ms(now)) end
   return false
 end

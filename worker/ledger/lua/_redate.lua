@@ -3,7 +3,7 @@
 --   A claim that was made in the future says so itself (see _claims.lua); what waits for its next attempt says so by
 --   its last one. Nobody can say that of a grace that began earlier: it stays, however late it ends; and so does a
 --   moment.
-local DATED = { 'due:user', 'due:bulk', 'held' }
+local DATED = DATED_INDEXES
 
 -- When the last line of a record's history was written (ms).
 local function last_noted(log)

@@ -48,13 +48,13 @@ local function settle(now, s, cfg)
     return 'unknown'
   end
   local mine = state == 'running' and r[F.lease_token] == s.token
-  if s.call_seq and (mine or not s.departed) then record_departure(cfg, s.call_seq, taken, s.departed, s.ms or 0) end
+  if s.call_seq and (mine or not s.departed) then record_departure(of_kind(cfg, ref), s.call_seq, taken, s.departed, s.ms or 0) end
   if not mine and (s.to ~= 'deleted' or state == 'deleted') then
     if s.called or s.event then count('deletion.stale_result') end
     return 'late ' .. state
   end
   local lease_ends = state == 'running' and redis.call('ZSCORE', K.running, ref)
-  redis.call('ZREM', index_of(state, r[F.lane]), ref)
+  redis.call('ZREM', index_of(state, r[F.lane], ref), ref)
   if s.called then
     local calls = redis.call('HINCRBY', k, F.calls, 1)
     if s.used then redis.call('HINCRBY', k, F.attempts_used, 1) end
@@ -97,7 +97,8 @@ local function settle(now, s, cfg)
   local due = math.max(now, math.min(now + delay, tonumber(r[F.deadline])))
   if not s.called and delay == 0 and r[F.previous_due] then  -- nothing was sent: it keeps its place
     due = tonumber(r[F.previous_due])
-    drop('past:' .. r[F.lane], 'ties:' .. r[F.lane])
+    local queue = queue_of(r[F.lane], ref)
+    drop('past:' .. queue, 'ties:' .. queue)
   end
   if withdrawn then
     if r[F.outcome_unknown] == '1' then

@@ -6,9 +6,9 @@ local DROPPED
 local function transition(ref, r, to, score, fields, lane)
   DROPPED = DROPPED or DROPPED_ON
   local k, set = record(ref), { F.state, to }
-  redis.call('ZREM', index_of(r[F.state], r[F.lane]), ref)
+  redis.call('ZREM', index_of(r[F.state], r[F.lane], ref), ref)
   redis.call('HDEL', k, unpack(DROPPED[to]))
   for name, value in pairs(fields or {}) do set[#set + 1], set[#set + 2] = name, value end
   redis.call('HSET', k, unpack(set))
-  redis.call('ZADD', index_of(to, lane or r[F.lane]), ms(score), ref)
+  redis.call('ZADD', index_of(to, lane or r[F.lane], ref), ms(score), ref)
 end

@@ -26,8 +26,11 @@ end
 -- Is the gate open, or will it let somebody try? Says until when it is closed otherwise (nil: until a person acts).
 local function closed_until(now, cfg, key)
   if read_gate().paused then return true, nil end
-  local account = closure('account')
-  local till = math.max(account and account['until'] or 0, num('throttled_until', 0), keys_closed(now, key))
+  local till = math.max(num(own(cfg, 'throttled_until'), 0), keys_closed(now, key))
+  for _, scope in ipairs(cfg.scopes or ACCOUNT) do
+    local c = closure(scope)
+    till = math.max(till, c and c['until'] or 0)
+  end
   if till > now then return true, till end
   local slot = next_slot(now, cfg)
   if slot > now + 2000 then return true, slot - 1000 end
@@ -41,12 +44,22 @@ local function next_try()
   return at and at < math.huge and math.max(at, 0) or nil
 end
 
--- When there is something to do next (ms since 1970); nil: nothing, or only a person can change it.
-local function next_look(now, cfg, key)
+-- When there is something to do next for a kind (ms since 1970); nil: nothing, or only a person can change it.
+local function next_look_of(now, cfg, key)
   local closed, till = closed_until(now, cfg, key)
   if closed then return till end
-  local due, try = next_due(now), next_try()
+  local due, try = next_due(now, cfg), next_try()
   return due and try and math.min(due, try) or due or try
+end
+
+-- The same for whatever waits.
+local function next_look(now, cfg, key)
+  local soonest
+  for _, each in ipairs(waiting_kinds(cfg)) do
+    local at = next_look_of(now, each, key)
+    if at and at < (soonest or math.huge) then soonest = at end
+  end
+  return soonest
 end
 
 -- Whether an executor is to be called now.

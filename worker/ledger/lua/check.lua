@@ -63,13 +63,13 @@ local function put_back(ref, r, now)
   local chosen = state == 'held' or (state == 'pending' and r[F.waiting_for] == 'grace')
   if chosen and not r[F.calls] then return put_aside(ref, 'when it is due was lost') end
   local at = not OPEN[state] and r[F.finished_at] or ms(state == 'running' and now + options.lease or now)
-  redis.call('ZADD', index_of(state, r[F.lane]), at, ref)
+  redis.call('ZADD', index_of(state, r[F.lane], ref), at, ref)
   spoilt.tell(ref, 'it stood in no index: put back among the ' .. state .. ' ones')
 end
 
 local function check(ref, now)
   local r, score = sound(ref), nil
-  local own = r and index_of(r[F.state], r[F.lane])
+  local own = r and index_of(r[F.state], r[F.lane], ref)
   for index in pairs(spoilt.state_of) do
     local key = P .. index
     local at = redis.call('ZSCORE', key, ref)

@@ -30,7 +30,7 @@ local function goes(now)
   end
   local names, asked = policies(r)
   if names and not may_judge(now, options.policy_text, asked) then return false end
-  return not r[F.cancel_requested] and tonumber(r[F.deadline]) > now and still_open(now, options.key, options.ref, options.probe)
+  return not r[F.cancel_requested] and tonumber(r[F.deadline]) > now and still_open(now, options.gate, options.key, options.ref, options.probe)
     and not hold_of(options.ref, r)
 end
 

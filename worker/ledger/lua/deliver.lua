@@ -24,7 +24,7 @@ local function write(ref, c, now)
   redis.call('HSET', k, unpack(c.fields))
   if waits_for_its_turn(ref, c) and tonumber(c.score) > now then c.score = ms(now) end
   redis.call('HDEL', k, F.replay, F.before_replay, F.group, F.death_number)
-  redis.call('ZADD', index_of(c.state, c.lane), c.score, ref)
+  redis.call('ZADD', index_of(c.state, c.lane, ref), c.score, ref)
   if c.user_kept then redis.call('ZADD', K.discarded_users, c.user_kept, ref) end
   if c.state == 'dead' then
     joins_group(ref, c.score)
@@ -37,7 +37,7 @@ local function deliver(ref, c, now)
   local r = sound(ref)
   if r then
     leaves_group(ref, r)
-    redis.call('ZREM', index_of(r[F.state], r[F.lane]), ref)
+    redis.call('ZREM', index_of(r[F.state], r[F.lane], ref), ref)
     redis.call('DEL', record(ref))
   end
   if #c.fields > 0 then

@@ -20,7 +20,7 @@ local function depart(ref, r, now)
   if r then
     if r[F.replay] and OPEN[r[F.state]] then count_replay_end(record(ref), r[F.replay], r[F.state], 'cancelled', now) end
     leaves_group(ref, r)
-    redis.call('ZREM', index_of(r[F.state], r[F.lane]), ref)
+    redis.call('ZREM', index_of(r[F.state], r[F.lane], ref), ref)
     redis.call('DEL', record(ref))
     count('deletion.moved out')
   end

@@ -32,7 +32,7 @@ local function hold_job(ref, r, now)
   if state == 'running' and not r[F.unsent] then return 'in_flight' end
   if state ~= 'pending' and state ~= 'running' then return state end
   if r[F.cancel_requested] then return 'pending' end  -- only a look is still to come, or under way
-  hold(ref, r, now, number(r[F.previous_due] or redis.call('ZSCORE', index_of(state, r[F.lane]), ref), now), 'job')
+  hold(ref, r, now, number(r[F.previous_due] or redis.call('ZSCORE', index_of(state, r[F.lane], ref), ref), now), 'job')
   return r[F.outcome_unknown] == '1' and 'may_be_deleted' or 'held'
 end
 

@@ -59,7 +59,7 @@ local function create(ref, k, asset)
   redis.call('HSET', k, unpack(fresh))
   mended(ref, k)
   if asset then redis.call('HSET', k, F.asset_id, asset) end
-  redis.call('ZADD', index_of('pending', claim.lane), claim.due, ref)
+  redis.call('ZADD', index_of('pending', claim.lane, ref), claim.due, ref)
   asked.new = asked.new + 1
   return 'pending'
 end

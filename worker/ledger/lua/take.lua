@@ -4,13 +4,13 @@
 --   ARGV     executor (the caller), operation number, options (JSON)
 --            options: worker, token, key (the credential's fingerprint), want, wakeup, book (see _policy_texts.lua),
 --            strays (projects, see _places.lua), settle (see _settle.lua), gate (see _gate.lua),
---            tried (what the list that this executor asked for taught: name, project, saw; see _breaker.lua)
+--            tried (what the list that this executor asked for taught: name, kind, project, signal; see _breaker.lua)
 --   returns  {"now", "settled", and one of
 --             "go": {ref, round, used, calls, …, "probe"},    leased for gate.lease ms under the token;
 --                   ahead: ms until its slot; nth: the call's number; who: look up the app user before the call;
 --                   policies: one of these must still mean it; unsent: something is asked first, so `confirm` has to
 --                   say that the call may leave
---             "try": {name, project (of what is due, or was answered last), skew, skew_ago (ms)},  ask for a harmless
+--             "try": {name, kind (none: of jobs), project (of what is due, or was answered last), skew, skew_ago (ms)},  ask for a harmless
 --             list, and tell (tried) "wait": ms,                                      ask again then; nothing is
 --             reserved "none": true,                                    nothing to do: the executor ends
 --             "next": ms since 1970 when somebody should look again, "wakeup": its number}
@@ -41,7 +41,7 @@ local function skew_ago(now) return read_gate().skew and math.max(0, now - num('
 
 local function lease(c, now)
   local ref, lane, r = c.ref, c.lane, c.record
-  local due = redis.call('ZSCORE', index_of('pending', lane), ref)
+  local due = redis.call('ZSCORE', index_of('pending', lane, ref), ref)
   if not number(due) then due = ms(now) end
   local function n(name) return tonumber(r[name] or '0') end
   local unsent = c.owner_lookup or c.names or n(F.lookup_count) > 0 or r[F.cancel_requested]
@@ -57,45 +57,64 @@ local function lease(c, now)
   }
 end
 
--- What is closed and may be tried now; the account and its keys are minded in admit().
-local function project_to_try(now)
+-- The closed project of this kind that may be tried now; the account, the family and the keys are minded in admit().
+local function project_to_try(now, cfg)
   if num('closed', 0) == 0 then return nil end
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', PROBES, '-inf', ms(now), 'LIMIT', 0, 10)) do
-    local project = string.match(name, '^project (.*)')
-    if project then return project end
+    local project, kind = string.match(name, '^project ([^/]*)/?(.*)')
+    if project and kind == (cfg.kind or '') then return name, project end
   end
 end
 
 -- A list to ask for: what it tries, and of which project where the account has none of its own.
-local function try(name, project, now)
+local function try(name, project, now, cfg)
   if name == 'key' then put('trying:' .. options.key, now + cfg.lease) else being_tried(now, cfg, name) end
   for _, lane in ipairs(LANES) do
-    project = project or redis.call('ZRANGE', index_of('pending', lane), 0, 0)[1]
+    project = project or redis.call('ZRANGE', K.due .. lane .. (cfg.queue or ''), 0, 0)[1]
   end
   project = project and project_of(project) or read_gate().home
-  return { name = name, project = project, skew = num('skew'), skew_ago = skew_ago(now) }
+  return { name = name, kind = cfg.kind, project = project, skew = num('skew'), skew_ago = skew_ago(now) }
 end
 
 -- The deletion that goes now, and the closure that it tries; or a list that goes before; or whether to ask at once
 -- again.
-local function choose(now, probe)
+local function choose(now, cfg, probe)
   local seed = tonumber(string.sub(options.token, 1, 7), 16) or 0
-  local project = not probe and project_to_try(now)
-  if project then
-    local name = 'project ' .. project
-    if not closure(name).delete then return { try = try(name, project, now) } end
-    local one = untried(now, cfg, seed, project)
+  local name, project
+  if not probe then name, project = project_to_try(now, cfg) end
+  if name then
+    if not closure(name).delete then return { try = try(name, project, now, cfg) } end
+    local one = untried(now, cfg, seed, name)
     if one then return one end
     list_answered(now, name, false)
   end
   local one, more, left = (probe or heads_are_bad(now, cfg)) and untried(now, cfg, seed) or nil
-  if not one then one, more, left = head(now) end
+  if not one then one, more, left = head(now, cfg) end
   if one then
     one.tries = probe or one.tries
     return one
   end
   if probe and not more then list_answered(now, probe, false) end
   return { more = more, left = left }
+end
+
+-- Whose turn it is: jobs first, then the other kinds that may go. Returns what admit() says of that kind, its knobs, and
+-- what was chosen; where none may go yet, the one with the least to wait.
+local function next_turn(now)
+  local verdict, detail, its, chosen, none = 'none', nil, cfg, {}, full(now, cfg)
+  for _, each in ipairs(waiting_kinds(cfg)) do
+    local may, more = admit(now, each, options.key)
+    if may == 'key' or may == 'try' then return may, more, each, {} end
+    if may == 'go' and not none then
+      local one = choose(now, each, more)
+      if one.ref or one.try or one.more then return may, more, each, one end
+      chosen = one.left and one or chosen
+    elseif may == 'wait' and not none and more < (detail or math.huge)
+      and (next_look_of(now, each, options.key) or math.huge) <= now + more then
+      verdict, detail, its = may, more, each
+    end
+  end
+  return verdict, detail, its, chosen
 end
 
 return once(function(now)
@@ -107,32 +126,32 @@ return once(function(now)
   if options.settle then answer.settled = settle(now, options.settle, cfg) end
   if options.tried then
     local t = options.tried
-    tried(now, cfg, t.name, t.project, t.signal, (next_due(now) or math.huge) <= now)
+    local its = of_named_kind(cfg, t.kind)
+    tried(now, its, t.name, t.project, t.signal, (next_due(now, its) or math.huge) <= now)
   end
-  local verdict, detail, chosen = 'none', nil, {}
-  if options.want then verdict, detail = admit(now, cfg, options.key) end
+  local verdict, detail, its, chosen = 'none', nil, cfg, {}
   if options.policy_text then note_seen(now, options.policy_text) end
-  if verdict == 'key' or verdict == 'try' then
-    if (next_look(now, cfg, options.key) or math.huge) <= now then answer.try = try(detail or 'key', nil, now) end
-  elseif (verdict == 'go' or verdict == 'wait') and full(now, cfg) then verdict = 'none' end
-  if verdict == 'go' then chosen = choose(now, detail) end
+  if options.want then verdict, detail, its, chosen = next_turn(now) end
+  if (verdict == 'key' or verdict == 'try') and (next_look(now, cfg, options.key) or math.huge) <= now then
+    answer.try = try(detail or 'key', nil, now, its)
+  end
   if chosen.ref then
-    local ahead, nth = reserve(now, cfg)
+    local ahead, nth = reserve(now, its)
     if chosen.tries then being_tried(now, cfg, chosen.tries) end
     answer.go = lease(chosen, now)
     answer.go.ahead, answer.go.call_seq = ahead, nth
     -- When a call outlasts a slot, the next slot needs another executor.
-    if not chosen.tries and num('call_ms', cfg.interval) * 1.3 > spacing(cfg) then answer.wakeup = notify(now, cfg, options.key) end
+    if not chosen.tries and num('call_ms', cfg.interval) * 1.3 > spacing_of_all(cfg) then answer.wakeup = notify(now, cfg, options.key) end
   elseif chosen.try then
     answer.try = chosen.try
     answer.wakeup = notify(now, cfg, options.key)
   elseif chosen.more then
     answer.wait = 0
-  elseif verdict == 'wait' and detail <= LONGEST_WAIT and (next_look(now, cfg, options.key) or math.huge) <= now + detail then
+  elseif verdict == 'wait' and detail <= LONGEST_WAIT then
     local others = hands_waiting(now)
-    local useful = math.max(1, math.ceil(num('call_ms', 0) / spacing(cfg)))
+    local useful = math.max(1, math.ceil(num('call_ms', 0) / spacing_of_all(cfg)))
     if others < useful then
-      answer.wait = detail + others * spacing(cfg)
+      answer.wait = detail + others * spacing_of_all(cfg)
       redis.call('ZADD', K.waiting_executors, ms(now + answer.wait), executor)
     else
       answer.none = true

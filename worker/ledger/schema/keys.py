@@ -11,7 +11,8 @@ from enum import StrEnum
 class Key(StrEnum):
     """One key, or the beginning of the names of many: its type, what it holds, and what takes it away again.
 
-    Times are ms since 1970 by the ledger's time. A ref is `<project>/<job>`.
+    Times are ms since 1970 by the ledger's time. A ref is `<project>/<id>` for a job, and
+    `<project>/<kind>:<id>` for every other kind.
     """
 
     type: str
@@ -29,6 +30,7 @@ class Key(StrEnum):
     RECORD = "d:", "hash", "the record of one deletion", "forget, with its index", "ref"
     DUE_USER = "due:user", "zset", "pending ones of the user lane; score: when each is due", "moves"
     DUE_BULK = "due:bulk", "zset", "pending ones of the bulk lane; score: when each is due", "moves"
+    DUE = "due:", "zset", "pending ones of another kind than jobs: `due:<lane>:<kind>`", "moves", "lane>:<kind"
     RUNNING = "running", "zset", "leased ones; score: the lease's end", "moves"
     HELD = "held", "zset", "those on hold; score: when each would be due", "moves"
     DELETED = "deleted", "zset", "score: when it was finished", "forget"
@@ -49,10 +51,15 @@ class Key(StrEnum):
     DEPARTURES = (
         "departures",
         "hash",
-        "call number modulo a second's calls -> when it left",
+        "call number modulo a second's calls -> when it left; `departures:<family>`: of other calls than the jobs'",
         "nothing: one a second's call",
     )
-    FAILING = "failing", "zset", "refs that failed since a DELETE was answered; score: when", "the next sign of life"
+    FAILING = (
+        "failing",
+        "zset",
+        "refs that failed since an answered DELETE; `failing:<family>`: see above",
+        "a sign of life",
+    )
     FORBIDDEN = "forbidden", "zset", "refs whose DELETE was forbidden; score: when", "the next DELETE that is allowed"
     CLOSURES = "closures", "hash", "'<scope> <name>' -> JSON: what is closed, and why", "when it opens"
     PROBES = "probes", "zset", "closures that may be tried; score: when", "when it opens"

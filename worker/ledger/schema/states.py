@@ -6,6 +6,7 @@ from typing import Final
 
 from worker.ledger.schema.fields import Field
 from worker.ledger.schema.keys import Key
+from worker.model.target import JOB, KINDS
 
 VERSION: Final = 1  # of all that Redis holds: one step apart work side by side (see `lua/_once.lua`, docs/upgrading.md)
 
@@ -20,7 +21,23 @@ INDEX: Final[dict[str, tuple[Key, ...]]] = {
     "discarded": (Key.DISCARDED,),
 }
 
-INDEXES: Final = tuple(index for indexes in INDEX.values() for index in indexes)
+
+def queues_of(kind: str) -> list[str]:
+    """The indexes of what is pending of a kind."""
+    return [str(index) if kind == JOB else f"{index}:{kind}" for index in INDEX["pending"]]
+
+
+def indexes_of(state: str) -> list[str]:
+    """The indexes of a state."""
+    if state == "pending":
+        return [queue for kind in KINDS for queue in queues_of(kind)]
+    return [str(index) for index in INDEX[state]]
+
+
+def indexes() -> list[str]:
+    """All of them."""
+    return [index for state in INDEX for index in indexes_of(state)]
+
 
 TRANSITIONS: Final[dict[tuple[str, str], str]] = {
     ("", "pending"): "request",

@@ -7,9 +7,16 @@ from typing import Final
 from worker.metastudio.targets.adapter import Adapter
 from worker.metastudio.targets.avatar_job import AVATAR_JOB
 from worker.model.errors import UsageError
+from worker.model.target import KINDS
 
-ADAPTERS: Final = {adapter.kind: adapter for adapter in (AVATAR_JOB,)}
-"""Adding a kind is adding its adapter here."""
+ADAPTERS: Final = {AVATAR_JOB.kind: AVATAR_JOB}
+
+
+def register(adapter: Adapter) -> None:
+    """From now on targets of this kind can be requested, called and asked for."""
+    ADAPTERS[adapter.kind] = adapter
+    if adapter.kind not in KINDS:
+        KINDS.append(adapter.kind)
 
 
 def adapter_of(kind: str) -> Adapter:
