@@ -13,8 +13,8 @@
 
 local function forget_gate()
   for _, name in ipairs(redis.call('HKEYS', K.gate)) do
-    local family = string.match(name, '^nth(:.+)')
-    if family then redis.call('DEL', K.departures .. family, K.failing .. family) end
+    local family = string.match(name, '^nth:(.+)')
+    if family then redis.call('DEL', K.departures_of .. family, K.failing_of .. family) end
     if not string.match(name, '^paused') then redis.call('HDEL', K.gate, name) end
   end
   redis.call('DEL', K.closures, K.probes, K.failing, K.forbidden, K.departures)

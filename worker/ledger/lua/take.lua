@@ -67,13 +67,15 @@ local function project_to_try(now, cfg)
 end
 
 -- A list to ask for: what it tries, and of which project where the account has none of its own.
-local function try(name, project, now, cfg)
+local function try(name, project, now, its)
   if name == 'key' then put('trying:' .. options.key, now + cfg.lease) else being_tried(now, cfg, name) end
-  for _, lane in ipairs(LANES) do
-    project = project or redis.call('ZRANGE', K.due .. lane .. (cfg.queue or ''), 0, 0)[1]
+  for _, each in ipairs(waiting_kinds(cfg)) do
+    for _, lane in ipairs(LANES) do
+      project = project or redis.call('ZRANGE', K.due .. lane .. (each.queue or ''), 0, 0)[1]
+    end
   end
   project = project and project_of(project) or read_gate().home
-  return { name = name, kind = cfg.kind, project = project, skew = num('skew'), skew_ago = skew_ago(now) }
+  return { name = name, kind = its.kind, project = project, skew = num('skew'), skew_ago = skew_ago(now) }
 end
 
 -- The deletion that goes now, and the closure that it tries; or a list that goes before; or whether to ask at once
