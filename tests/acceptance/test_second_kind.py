@@ -26,7 +26,7 @@ def test_clips_and_jobs_are_deleted_side_by_side() -> None:
         with Fleet(settings=settings, application="tests.acceptance.with_clips") as fleet:
             fleet.adds_up = False  # another MetaStudio than its own
             fleet.start_workers(2)
-            list(record(fleet.app, [*CLIPS, POISONED, GONE, *JOBS], DeletionRequest(), lambda *_: None))
+            list(record(fleet.app, [*CLIPS, POISONED, GONE, *JOBS], DeletionRequest()))
             fleet.wait_until_settled(len(CLIPS) + len(JOBS) + 2)
             assert fleet.states() == {State.DELETED: len(CLIPS) + len(JOBS), State.DEAD: 1, State.GONE: 1}
             letter = fleet.queries.show(POISONED)
