@@ -32,6 +32,7 @@ SECONDS: dict[str, float] = {
     "test_a_brownout_under_load_calls_nothing_gone_and_costs_nothing_but_time": 30,
     "test_the_demo_ends_as_it_should_and_leaves_nothing": 24,
     "test_four_killed_redis_servers_lose_nothing_that_was_accepted": 24,
+    "test_an_update_and_its_rollback_under_load_lose_nothing_and_do_nothing_twice": 20,
     "test_a_replica_of_for_some_seconds_ends_no_worker_and_work_goes_on": 24,
     "test_an_address_that_leads_to_another_primary_is_followed": 24,
     "test_a_worker_whose_only_thread_is_free_again_is_called_at_once": 23,
