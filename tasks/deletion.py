@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from worker.config.durations import parse_duration
 from worker.execution.app_context import app_context
@@ -17,93 +17,71 @@ from worker.model.target import Target
 from worker.services.request import RENAMED, checked, deletion_request, known_project, record
 
 
+class Terms(TypedDict, total=False):
+    """by, run, app_user: opaque ids, never names. reason: a ticket's number. after_s: earliest start, from now."""
+
+    by: str | None
+    reason: str | None
+    run: str | None
+    app_user: str | None
+    after_s: float
+    deadline_s: float | None
+    force: bool
+
+
 def request_deletion(
     job_id: str,
     *,
     project_id: str | None = None,
-    lane: str = "user",
-    by: str | None = None,
-    reason: str | None = None,
-    app_user: str | None = None,
-    after_s: float = 0.0,
-    deadline_s: float | None = None,
-    force: bool = False,
     allow_project: bool = False,
+    lane: str = "user",
+    **terms: Unpack[Terms],
 ) -> Accepted:
     """Request the deletion of one training job. It is recorded when this returns.
 
-    by, reason, app_user: opaque ids and ticket numbers, never names. after_s: earliest start, in seconds from now.
     allow_project: also in a project that is not configured here. Raises `UsageError` for a bad id and `UnknownProject`
     (nothing was recorded), and `Unreachable` when Redis does not answer.
     """
-    return next(
-        request_deletions(
-            [job_id],
-            project_id=project_id,
-            lane=lane,
-            by=by,
-            reason=reason,
-            app_user=app_user,
-            after_s=after_s,
-            deadline_s=deadline_s,
-            force=force,
-            allow_project=allow_project,
-        )
-    )
+    one = request_deletions([job_id], project_id=project_id, allow_project=allow_project, lane=lane, **terms)
+    return next(one)
 
 
 def request_deletions(
     job_ids: Iterable[str],
     *,
     project_id: str | None = None,
-    lane: str = "bulk",
-    by: str | None = None,
-    reason: str | None = None,
-    run: str | None = None,
-    app_user: str | None = None,
-    after_s: float = 0.0,
-    deadline_s: float | None = None,
-    force: bool = False,
     allow_project: bool = False,
+    lane: str = "bulk",
+    **terms: Unpack[Terms],
 ) -> Iterator[Accepted]:
     """Request many, 500 per round trip; yields each as it is recorded. Raises `UsageError` at the first bad id."""
     context = app_context()
     project = known_project(context, project_id, allow=allow_project)
-    asked = deletion_request(
-        context,
-        lane=lane,
-        by=by,
-        reason=reason,
-        run=run,
-        app_user=app_user,
-        after_s=after_s,
-        deadline_s=deadline_s,
-        force=force,
-    )
-    return record(context, (Target(project, checked(context, job_id)) for job_id in job_ids), asked)
+    request = deletion_request(context, lane=lane, **terms)
+    return record(context, (Target(project, checked(context, job_id)) for job_id in job_ids), request)
 
 
 @app.task(name="eraser.delete", bind=True, Strategy="worker.execution.messages:strategy", throws=(EraserError,))
 def delete(self: Any, *args: Any, **kwargs: Any) -> None:
     """Record a deletion, then work as an executor. Its arguments are those of `_requested`."""
-    asked: RequestMessage | None = self.request.get(REQUEST_MESSAGE)
-    accepted = intake.record(asked, partial(_bound, asked, args, kwargs), args, kwargs)
+    message: RequestMessage | None = self.request.get(REQUEST_MESSAGE)
+    accepted = intake.record(message, partial(_bound, message, args, kwargs), args, kwargs)
     context = app_context()
     context.work(context.settings.account_of(accepted.ref.project_id).name)
 
 
-def _bound(asked: RequestMessage | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Accepted:
+def _bound(message: RequestMessage | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Accepted:
     for name in RENAMED.keys() & kwargs.keys():
         raise UsageError(f"eraser.delete: {name} is called {RENAMED[name]} now")
     try:
-        inspect.signature(_requested).bind(asked, *args, **kwargs)
+        inspect.signature(_requested).bind(message, *args, **kwargs)
     except TypeError as error:
         raise UsageError(f"eraser.delete: {error}") from None
-    return _requested(asked, *args, **kwargs)
+    return _requested(message, *args, **kwargs)
 
 
 def _requested(
-    asked: RequestMessage | None,
+    message: RequestMessage | None,
     project_id: str,
     job_id: str,
     *,
@@ -119,15 +97,15 @@ def _requested(
     """after, deadline: durations such as "24h". An ETA or countdown of the message counts as `after`, and is recorded
     now; a default deadline starts at that time."""
     texts = {"project_id": project_id, "job_id": job_id, "lane": lane, "by": by, "reason": reason}
-    for name, said in (texts | {"app_user": app_user, "after": after, "deadline": deadline}).items():
-        if not isinstance(said, str | None):
-            raise UsageError(f"{name}: expected text; found a {type(said).__name__}")
+    for name, value in (texts | {"app_user": app_user, "after": after, "deadline": deadline}).items():
+        if not isinstance(value, str | None):
+            raise UsageError(f"{name}: expected text; found a {type(value).__name__}")
     context = app_context()
     checked(context, job_id)  # before the project is checked: if the two were swapped, the error must say so
     now = context.now()
-    if asked and asked.is_over(now):
-        raise UsageError(f"it expired ({asked.expires}) before it could start: nothing was recorded; send it again")
-    after_s, wait_s = parse_duration(after) if after else 0.0, asked.wait_s(now) if asked else 0.0
+    if message and message.is_over(now):
+        raise UsageError(f"it expired ({message.expires}) before it could start: nothing was recorded; send it again")
+    after_s, wait_s = parse_duration(after) if after else 0.0, message.wait_s(now) if message else 0.0
     deadline_s = parse_duration(deadline) if deadline else context.settings.deadline + wait_s if wait_s else None
     return request_deletion(
         job_id,

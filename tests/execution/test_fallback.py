@@ -52,11 +52,9 @@ def test_the_end_of_the_worker_waits_for_those_who_work(work: Work) -> None:
     fallback = FallbackExecutors(work)
     fallback.response("default", "1")
     wait_until(lambda: len(work.begun) == 1)
-    fallback.wait(0)
-    assert fallback._threads, "it is still at work after an impatient wait"
+    assert not fallback.wait(0), "it is still at work after an impatient wait"
     work.may_end.set()
-    fallback.wait(60)
-    assert not fallback._threads
+    assert fallback.wait(60)
 
 
 @pytest.mark.parametrize("error", [Unreachable("Redis does not answer"), ZeroDivisionError()])

@@ -292,7 +292,7 @@ def test_an_answer_to_a_call_that_left_before_the_refusal_opens_nothing(house: H
     at_work, late = house.works(), house.process("w2")
     late.before(KEY)
     at_work.after(KEY, sent(REFUSED))
-    late.budget._good.clear()
+    late.budget.good.clear()
     late.after(KEY, sent(GOOD, s_ago=5))
     assert rest_s(house.process("w3")) > 0
     assert house.gate().gate == "credentials"

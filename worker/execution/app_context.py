@@ -154,18 +154,14 @@ class AppContext(LedgerContext):
         except WrongLedger as error:
             self.refused = error
             return
-        except SettingsError as error:
-            next_ms = self._bar(account, error)
+        except SettingsError as error:  # its gate says why, the other accounts continue, and it is tried again
+            if self._barred.get(account) != str(error):
+                self._barred[account] = str(error)
+                log.error("credentials.missing", extra={"account": account, "error": str(error)})
+            cause = "misconfigured" if self.settings.accounts[account].endpoint is None else "credentials"
+            next_ms = self.ledger(account).block_account(cause, str(error))
         if next_ms is not None:
             self.wake(account, next_ms)
-
-    def _bar(self, account: str, error: SettingsError) -> float | None:
-        """No credentials for this account: its gate says why, the others continue, and it is tried again."""
-        if self._barred.get(account) != str(error):
-            self._barred[account] = str(error)
-            log.error("credentials.missing", extra={"account": account, "error": str(error)})
-        placed = self.settings.accounts[account].endpoint is not None
-        return self.ledger(account).block_account("credentials" if placed else "misconfigured", str(error))
 
 
 _app_context: AppContext | None = None

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import warnings
 from contextlib import suppress
 from typing import Any
 
 import click
-from celery import Celery, bootsteps, signals
+from celery import Celery, signals
 from celery.exceptions import CPendingDeprecationWarning
 from kombu import Queue
 
@@ -25,8 +24,6 @@ from worker.config.urls import broker_form
 from worker.execution import broker as our_broker
 from worker.execution import logs
 from worker.execution.app_context import AppContext, app_context
-from worker.execution.dispatcher_step import DispatcherStep
-from worker.execution.heartbeat import HeartbeatStep
 from worker.execution.intake import Intake
 from worker.execution.live_workers import refuse_distant_workers
 from worker.ledger.redis_read import WrongKind
@@ -36,7 +33,7 @@ from worker.retention import schedule
 log = logging.getLogger(__name__)
 
 
-class _Refused(click.ClickException):
+class Refused(click.ClickException):
     """A setting is wrong. Celery's command line prints it and exits with its code, without a traceback."""
 
     def __init__(self, error: EraserError) -> None:
@@ -51,7 +48,7 @@ def configuration() -> dict[str, Any]:
         broker = context.settings.broker_url or broker_form(context.redis_url)
         check_celery_environment(context.environ, broker)
     except EraserError as error:
-        raise _Refused(error) from None
+        raise Refused(error) from None
     keys = context.keys
     return {
         "broker_url": broker,
@@ -99,80 +96,21 @@ def configuration() -> dict[str, Any]:
     }
 
 
-def _refuse_wrong_ledger(context: AppContext) -> None:
+def refuse_wrong_ledger(context: AppContext) -> None:
     """End a process that must not touch the ledger. If Redis is unreachable, each move checks it later."""
     try:
         with suppress(Unreachable, WrongKind):  # the moves put such a key aside
             context.check_ledger()
             refuse_distant_workers(context.redis, context.keys)
     except SettingsError as error:
-        raise _Refused(error) from None
-
-
-class CredentialsStep(bootsteps.Step):
-    """A worker without credentials for any account says at its start what to set, and ends.
-
-    With credentials for some of its accounts it starts: the gates of the others say what is wrong until it is
-    corrected.
-    """
-
-    def __init__(self, parent: Any, **kwargs: Any) -> None:
-        context = app_context()
-        _refuse_wrong_ledger(context)
-        with suppress(Unreachable, WrongKind):
-            context.mark_schema()
-        broken: dict[str, SettingsError] = {}
-        for account in context.settings.accounts:
-            try:
-                context.client(account)
-            except SettingsError as error:
-                broken[account] = error
-        try:
-            if len(broken) == len(context.settings.accounts):
-                raise next(iter(broken.values()))
-            context.policies.current()
-        except SettingsError as error:
-            raise _Refused(error) from None
-        for account, why in broken.items():
-            log.error("credentials.missing", extra={"account": account, "error": str(why)})
-        super().__init__(parent, **kwargs)
-
-
-class HangupStep(bootsteps.StartStopStep):
-    """Without a terminal Celery takes SIGHUP for a restart; under `nohup` it must ignore it."""
-
-    def __init__(self, parent: Any, **kwargs: Any) -> None:
-        self._ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # Celery installs its own handler later
-        super().__init__(parent, **kwargs)
-
-    def start(self, parent: Any) -> None:  # noqa: ARG002 - bootsteps pass it
-        if self._ignored:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-
-class IntakeStep(bootsteps.StartStopStep):
-    """Runs the intake's thread beside Celery's consumer, in every worker."""
-
-    requires = ("celery.worker.components:Pool",)
-
-    def start(self, parent: Any) -> None:  # noqa: ARG002 - bootsteps pass it
-        intake.start()
-
-    def stop(self, parent: Any) -> None:  # noqa: ARG002
-        intake.stop()
-
-    terminate = stop
+        raise Refused(error) from None
 
 
 our_broker.use()
 app = Celery("eraser", include=["tasks.deletion", "tasks.sweep"], set_as_current=False)
 app.add_defaults(configuration)
 intake = Intake(app, app_context)
-app.steps["worker"].add(CredentialsStep)
-app.steps["worker"].add(HangupStep)
-app.steps["worker"].add(DispatcherStep)
-app.steps["worker"].add(HeartbeatStep)
-app.steps["worker"].add(IntakeStep)
+app.steps["worker"] |= {f"worker.execution.worker_steps:{name}" for name in ("CredentialsStep", "Companions")}
 
 
 @signals.setup_logging.connect
@@ -184,8 +122,8 @@ def _log(*, loglevel: int | None = None, logfile: str | None = None, **_: object
 @signals.beat_init.connect
 def _check_beat(**_: object) -> None:
     try:
-        _refuse_wrong_ledger(app_context())
-    except _Refused as error:  # exceptions of a signal's receiver are only logged
+        refuse_wrong_ledger(app_context())
+    except Refused as error:  # exceptions of a signal's receiver are only logged
         error.show()
         sys.exit(error.exit_code)
 

@@ -34,14 +34,13 @@ from worker.replay.job import step
 log = logging.getLogger(__name__)
 
 TICK_S = 0.1  # while there is work
-CALM_TICK_S = 0.5  # when nothing was due for a while: a person's request sends its own wake-up
-OTHERS_TICK_S = 1.0  # of a worker that does not dispatch: how soon it notices that none does
+CALM_TICK_S = 0.6  # when nothing was due for a while: a person's request does not wait for it
+OTHERS_TICK_S = 1.4  # of a worker that does not dispatch: how soon it notices that none does
 CALM_AFTER_S = 5.0
 FULL_LOOK_S = 30.0
 LOCK_MS = 3_000  # the dispatching worker's turn, renewed each tick
 MOST_ACCOUNTS = 100  # accounts checked in one tick
 SHORTEST_WAIT_S = 0.01  # Redis takes a wait of less than a millisecond for one without end
-STANDIN_MARGIN_S = 5.0  # to record the result of a fallback executor's last call
 CHECK_S = 15.0  # how often a part of the records and indexes is checked for damage
 CHECKS = 50  # round trips each time: up to ten thousand records of one account, or a few of many accounts
 FORGET_S = 600.0
@@ -86,11 +85,7 @@ class Dispatcher:
 
     def _yield(self) -> None:
         """Let another worker dispatch."""
-        scripts.load("yield_dispatch").run(self.runtime.redis, self._keys.dispatcher, self._me)
-
-    @property
-    def _me(self) -> str:
-        return self.runtime.worker
+        scripts.load("yield_dispatch").run(self.runtime.redis, self._keys.dispatcher, self.runtime.worker)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -147,7 +142,7 @@ class Dispatcher:
                 self._start_executor(self.runtime.ledger(account))
 
     def tick(self) -> None:
-        """One tick. Cheap when nothing is due: one script, twice a second."""
+        """One tick. Cheap when nothing is due: one script."""
         client = self.runtime.redis
         if time.monotonic() - self._beat >= BEAT_S:
             some = list(self.runtime.settings.accounts)[:1]  # a worker marks all of them when it starts
@@ -155,7 +150,7 @@ class Dispatcher:
             self._alive.say()
             self._beat = time.monotonic()
         keys = (self._keys.dispatcher, self._keys.wakeups)
-        turn: Any = scripts.load("dispatch").run(client, keys, self._me, LOCK_MS, MOST_ACCOUNTS)
+        turn: Any = scripts.load("dispatch").run(client, keys, self.runtime.worker, LOCK_MS, MOST_ACCOUNTS)
         if turn is None:
             self._pause = OTHERS_TICK_S
             return

@@ -20,7 +20,6 @@ from datetime import UTC, datetime
 from worker.config.clock import elapsed
 from worker.execution.key_budget import KeyBlocked
 from worker.execution.settlement_log import log_settled
-from worker.execution.still_meant import NoPolicies, StillMeant
 from worker.ledger.deletions import Ledger
 from worker.ledger.types import GateSignal, Lease, PolicyText, Settlement, TakeResult, Trial, Tried
 from worker.lookups.lookups import Lookups
@@ -29,6 +28,8 @@ from worker.metastudio.client import Client
 from worker.metastudio.response import Listing, Response, TransportFailure
 from worker.metastudio.targets.adapter import Row
 from worker.model.errors import EraserError
+from worker.retention.policy_file import PolicyFile
+from worker.retention.revalidation import Revalidation
 from worker.rules import gate_signals
 from worker.rules.backoff import Backoff
 from worker.rules.classify import ResponseKind, classify, outcome_unknown
@@ -53,13 +54,12 @@ class Executor:
     call_deadline_s: float
     notify: Callable[[str], object]
     stopping: threading.Event
-    still_meant: StillMeant = field(default_factory=NoPolicies)
+    still_meant: Revalidation = field(default_factory=lambda: Revalidation(PolicyFile(None, str)))
     sightings: Sightings = field(default_factory=Sightings)
     ours: Callable[[str], bool] = lambda _: True  # whether the settings still give a project to this account
     home: str | None = None  # the account's own project, whose list is requested as a probe of a closed gate
     budget_s: float = BUDGET_S
     random: Callable[[], float] = random.random
-    settled: dict[str, int] = field(default_factory=dict)
     _lease_ends: float = 0.0  # of the current lease, by `elapsed`
 
     def work(self, wakeup: str | None = None) -> TakeResult:
@@ -108,8 +108,7 @@ class Executor:
             until_recorded=lambda: True,
         )
         if settlement and (settlement.attempt or settlement.event):
-            state = log_settled(self.ledger.account, settlement, turn.settled)
-            self.settled[state] = self.settled.get(state, 0) + 1
+            log_settled(self.ledger.account, settlement, turn.settled)
         return turn
 
     def _key_after(self, settlement: Settlement | None) -> str:

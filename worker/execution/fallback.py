@@ -27,26 +27,22 @@ class FallbackExecutors:
     def __init__(self, work: Callable[[str, str], None], *, most: int = MOST) -> None:
         self._work = work
         self._most = most
-        self._lock = threading.Lock()
-        self._threads: set[threading.Thread] = set()
+        self._free = threading.BoundedSemaphore(most)
 
     def response(self, account: str, wakeup: str) -> bool:
         """Handle a wake-up that could not be sent. False: all threads are busy, and the next tick tries again."""
-        with self._lock:
-            if len(self._threads) >= self._most:
-                return False
-            thread = threading.Thread(target=self._run, args=(account, wakeup), name=f"fallback {account}", daemon=True)
-            self._threads.add(thread)
-        thread.start()
-        return True
+        free = self._free.acquire(blocking=False)
+        if free:
+            threading.Thread(target=self._run, args=(account, wakeup), name=f"fallback {account}", daemon=True).start()
+        return free
 
-    def wait(self, timeout_s: float) -> None:
-        """Wait for the calls in progress; none is started once the worker stops."""
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the calls in progress; none is started once the worker stops. Returns whether all have ended."""
         ends = time.monotonic() + timeout_s
-        with self._lock:
-            busy = list(self._threads)
-        for thread in busy:
-            thread.join(max(0.0, ends - time.monotonic()))
+        ended = [self._free.acquire(timeout=max(0.0, ends - time.monotonic())) for _ in range(self._most)]
+        for _ in filter(None, ended):
+            self._free.release()
+        return all(ended)
 
     def _run(self, account: str, wakeup: str) -> None:
         try:
@@ -56,5 +52,4 @@ class FallbackExecutors:
         except Exception:
             log.exception("fallback.fault", extra={"account": account})
         finally:
-            with self._lock:
-                self._threads.discard(threading.current_thread())
+            self._free.release()

@@ -1,4 +1,4 @@
-"""Writes a heartbeat each second, from Celery's own event loop, for `worker.execution.health`."""
+"""The file by which a worker or beat shows that its event loop still runs; `worker.execution.health` reads it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ import fcntl
 import os
 import time
 from pathlib import Path
-from typing import IO, Any
-
-from celery import bootsteps
-
-from worker.execution.health import beats
+from typing import IO
 
 
 class Beat:
@@ -47,25 +43,3 @@ class Beat:
             return os.fstat(file.fileno()).st_ino != self._path.stat().st_ino
         except FileNotFoundError:
             return True
-
-
-class HeartbeatStep(bootsteps.StartStopStep):
-    """Writes this worker's heartbeat from Celery's event loop."""
-
-    requires = ("celery.worker.components:Timer",)
-
-    def __init__(self, parent: Any, **kwargs: Any) -> None:
-        self._entry: Any = None
-        self._beat = Beat(beats() / f"{os.getpid()}.beat")
-        super().__init__(parent, **kwargs)
-
-    def start(self, parent: Any) -> None:
-        self._beat.touch()
-        self._entry = parent.timer.call_repeatedly(1.0, self._beat.touch, priority=10)
-
-    def stop(self, parent: Any) -> None:  # noqa: ARG002 - bootsteps pass it
-        if self._entry:
-            self._entry.cancel()
-        self._beat.end()
-
-    terminate = stop

@@ -64,25 +64,27 @@ class Intake:
 
     # -- what tasks call -----------------------------------------------------------------------------------------------
 
-    def record(self, asked: RequestMessage | None, request: Callable[[], Accepted], args: Any, kwargs: Any) -> Accepted:
+    def record(
+        self, message: RequestMessage | None, request: Callable[[], Accepted], args: Any, kwargs: Any
+    ) -> Accepted:
         """Record the request of a message, and make sure that the message is kept somewhere if that fails.
 
-        asked: None if there is no message, but a caller who gets the error. Raises `Ignore` if the message will
+        message: None if there is none, but a caller who gets the error. Raises `Ignore` if the message will
         come again, and the error if it will not.
         """
-        if asked is None:
+        if message is None:
             return request()
-        park = partial(self._park_asked, asked, args, kwargs)
+        park = partial(self._park_request, message, args, kwargs)
         while True:
             try:
                 accepted = request()
-                self._leave(asked.lent)
+                self._leave(message.lent)
                 return accepted
             except EraserError as error:
                 if isinstance(error, OtherSchema):
                     self._running().refused = error
                 if is_for_later(error):
-                    self._give_back_or_wait(asked, error)
+                    self._give_back_or_wait(message, error)
                 elif isinstance(error, UsageError) and not isinstance(error, SettingsError):
                     park(ParkedKind.BAD, error)
                     raise
@@ -94,37 +96,31 @@ class Intake:
                 park(ParkedKind.FAULT, error)
                 raise Ignore from None
 
-    def _park_asked(self, asked: RequestMessage, args: Any, kwargs: Any, kind: ParkedKind, error: Exception) -> None:
-        project, job = ids_of(args, kwargs)
-        parked = Parked(
-            id=asked.id,
-            task="eraser.delete",
-            why=reason_of(error),
-            at=time.time() * 1000,
-            project=project,
-            job=job,
-            times=asked.lent.times + 1 if asked.lent else 1,
-            raw=None if kind is ParkedKind.BAD else asked.envelope.as_json(),
-        )
-        what = project or "-" if kind is ParkedKind.REFUSED else parked.task
+    def _park_request(
+        self, message: RequestMessage, args: Any, kwargs: Any, kind: ParkedKind, error: Exception
+    ) -> None:
+        times = message.lent.times + 1 if message.lent else 1
+        ids, raw = ids_of(args, kwargs), _kept(kind, message.envelope)
+        parked = Parked(message.id, "eraser.delete", reason_of(error), time.time() * 1000, *ids, times, raw)
+        what = parked.project or "-" if kind is ParkedKind.REFUSED else parked.task
         try:
             self._park(kind, what, parked)
-            self._leave(asked.lent)
+            self._leave(message.lent)
         except (EraserError, redis.RedisError) as why:
-            self._give_back_or_wait(asked, why)
+            self._give_back_or_wait(message, why)
             raise Ignore from None
 
-    def _give_back_or_wait(self, asked: RequestMessage, why: Exception) -> None:
+    def _give_back_or_wait(self, message: RequestMessage, why: Exception) -> None:
         """Raises `Ignore` once the broker has it back; returns when it is worth trying the ledger again."""
         self.close(str(why))
-        if asked.lent or self._give_back(asked.envelope):
+        if message.lent or self._give_back(message.envelope):
             raise Ignore
         context = self._running()
         if not context.stopping.is_set():
             context.stopping.wait(AGAIN_S)
             return
         if self._patience_is_over():
-            log.error("message.lost", extra={"task_id": asked.id, "error": str(why)})
+            log.error("message.lost", extra={"task_id": message.id, "error": str(why)})
             raise Ignore
         time.sleep(AGAIN_S)
 
@@ -144,19 +140,13 @@ class Intake:
         """Set a message aside that no task will get. Called in the event loop; it is acknowledged once it is stored
         elsewhere.
         """
-        project, job = ids_of(*arguments(message)) if kind is not ParkedKind.FOREIGN else (None, None)
-        id_ = message.headers.get("id") if isinstance(message.headers, dict) else None
-        parked = Parked(
-            id=id_ if isinstance(id_, str) else "-",
-            task=task or "-",
-            why=clipped(why),
-            at=time.time() * 1000,
-            project=project,
-            job=job,
-            raw=None if kind is ParkedKind.BAD else Envelope.of(message).as_json(),
-        )
+        ids = ids_of(*arguments(message)) if kind is not ParkedKind.FOREIGN else (None, None)
+        headers = message.headers if isinstance(message.headers, dict) else {}
+        id_, raw = headers.get("id"), _kept(kind, Envelope.of(message))
+        name = id_ if isinstance(id_, str) else "-"
+        parked = Parked(name, task or "-", clipped(why), time.time() * 1000, *ids, raw=raw)
         if self._parked_now(kind, parked):
-            self._leave(message.headers.get(LENT) if isinstance(message.headers, dict) else None)
+            self._leave(headers.get(LENT))
             message.ack()
         else:
             message.reject(requeue=True)
@@ -280,3 +270,8 @@ class Intake:
                 continue  # the dispatcher reports it
             except Exception:  # the loop must survive any internal error
                 log.exception("intake.fault")
+
+
+def _kept(kind: ParkedKind, envelope: Envelope) -> dict[str, Any] | None:
+    """Of a bad message nothing is kept but what it was about."""
+    return None if kind is ParkedKind.BAD else envelope.as_json()

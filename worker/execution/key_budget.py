@@ -48,6 +48,7 @@ LOCK_WORDS = "failed to reach the limit"
 LOCKED_MS = 330_000.0  # a locked key rests for the whole lock
 USER_LOCKED_MS = 15 * 60_000.0  # IAM's default lock; a try before its end may extend it
 PATIENCE_S = 4.0  # for an account to be told of it
+NO_ANSWER = (ResponseKind.FAILED, ResponseKind.THROTTLED)  # to the question whether the key works
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,10 @@ class KeyBlocked(Unreachable):
 
     def __init__(self, rest_s: float, *, why: str | None, target: str | None, tried: bool) -> None:
         again = format_duration(round(rest_s) or 1)
-        self.said = f"the key was refused ({why or 'see eraser status'}) and is tried again in {again}"
+        self.summary = f"the key was refused ({why or 'see eraser status'}) and is tried again in {again}"
         if tried:
-            self.said = "another process is testing the key; try again in a moment"
-        super().__init__(self.said if tried else f"{self.said}. Correct it, then: eraser resume --reason R")
+            self.summary = "another process is testing the key; try again in a moment"
+        super().__init__(self.summary if tried else f"{self.summary}. Correct it, then: eraser resume --reason R")
         self.rest_s, self.why, self.target, self.tried = rest_s, why, target, tried
 
 
@@ -94,12 +95,11 @@ class KeyBudget:
         clocks: Clocks = PROCESS.witnesses,
         clock: str | None = None,
     ) -> None:
-        self.policy, self._clocks = policy, clocks
-        self._client, self._keys, self._holder = client, keys, holder
-        self._wake, self._sharing, self._clock = wake, sharing, clock
-        self._good: set[tuple[str, str]] = set()  # account and fingerprint of keys that are known to work
+        self.policy, self.wake, self.sharing = policy, wake, sharing
+        self._client, self._keys, self._holder, self._clocks, self._clock = client, keys, holder, clocks, clock
+        self.good: set[tuple[str, str]] = set()  # account and fingerprint of keys that are known to work
+        self.unreported: list[tuple[Signer, _Refusal]] = []  # while Redis was unreachable
         self._runners: dict[str, ScriptRunner] = {}
-        self._untold: list[tuple[Signer, _Refusal]] = []  # while Redis was unreachable
 
     def of(self, account: str) -> Watched:
         """The same for the calls of one account."""
@@ -107,79 +107,28 @@ class KeyBudget:
 
     def retry(self, record: str) -> float:
         """An operator asks to try the key at once. Returns the seconds until the budget allows it."""
-        return float(self._run_script("retry", record)["rest"]) / 1000
+        return float(self.run("retry", record)["rest"]) / 1000
 
-    # -- around a call -------------------------------------------------------------------------------------------------
+    def report_missed(self) -> None:
+        """Report the refusals that could not be reported."""
+        while self.unreported:
+            signer, refusal = self.unreported[-1]
+            self.run("refused", signer.record, signer.fingerprint, "", refusal.as_json())
+            self.unreported.pop()
 
-    def before(self, signer: Signer, account: str, *, anew: bool, close: bool) -> None:
-        """Raises `KeyBlocked` if the key must not be used now. anew: ignore what this process knows."""
-        if not anew and (account, signer.fingerprint) in self._good:
-            return
-        self._tell_the_untold()
-        said = self._run_script("ask", signer.record, signer.fingerprint, self._me(), account)
-        if said["may"] == "use":
-            self._good.add((account, signer.fingerprint))
-        if said["may"] != "wait":
-            return
-        rests = KeyBlocked(said["rest"] / 1000, why=said.get("why"), target=said.get("target"), tried="tried" in said)
-        if close:
-            self._close(account, signer, rests)
-        raise rests
-
-    def proved(self, signer: Signer, account: str, left: float, *, here: bool) -> None:
-        """A call sent at that time (monotonic) was answered. here: this account is opened too."""
-        if (account, signer.fingerprint) in self._good:
-            return
-        said = self._run_script("proved", signer.record, signer.fingerprint, self._me(), str(_age(left)))
-        if not said["proved"]:
-            return
-        if here:
-            self._good.add((account, signer.fingerprint))
-        for other in said.get("accounts", ()):
-            if (here or other != account) and self._runner(other).run_script("open_key", {"key": signer.fingerprint})[
-                "was"
-            ]:
-                self._wake(other)
-
-    def untold(self, signer: Signer, account: str) -> None:
-        """A call got no answer: another process may try the key."""
-        if (account, signer.fingerprint) not in self._good:
-            self._run_script("unreported", signer.record, signer.fingerprint, self._me())
-
-    def refused(self, signer: Signer, refusal: _Refusal, account: str, *, close: bool) -> None:
-        """Record the refusal, and close every account that uses the key."""
-        self._good = {known for known in self._good if known[1] != signer.fingerprint}
-        try:
-            self._tell_the_untold()
-            said = self._run_script("refused", signer.record, signer.fingerprint, self._me(), refusal.as_json())
-        except Unreachable:
-            self._untold.append((signer, refusal))  # the account's own gate closes when the answer is settled
-            raise
-        if said.get("repaired"):
-            return
-        rests = KeyBlocked(said["rest"] / 1000, why=refusal.why, target=refusal.target, tried=False)
-        log.error("key.refused", extra={"account": account, "error": refusal.why, "rests_s": round(rests.rest_s)})
-        for other in {*said["accounts"], *self._sharing(signer), account} if close else ():
-            self._close(other, signer, rests, refusal.server_time)
-
-    def _tell_the_untold(self) -> None:
-        while self._untold:
-            signer, refusal = self._untold[-1]
-            self._run_script("refused", signer.record, signer.fingerprint, "", refusal.as_json())
-            self._untold.pop()
-
-    def _close(self, account: str, signer: Signer, rests: KeyBlocked, server_time: datetime | None = None) -> None:
+    def close(self, account: str, signer: Signer, rests: KeyBlocked, server_time: datetime | None = None) -> None:
+        """Close an account that uses the key."""
         fields = {"key": signer.fingerprint, "record": signer.record, "rest": rests.rest_s * 1000}
         fields |= {"why": rests.why, "target": rests.target, "quiet": rests.tried}
         fields |= {"server_time": server_time.timestamp() * 1000 if server_time else None}
-        self._runner(account).run_script("close_key", lean(fields))
+        self.runner(account).run_script("close_key", lean(fields))
 
-    def _me(self) -> str:
+    def caller(self) -> str:
         return f"{self._holder}:{threading.get_ident()}"
 
     # -- the moves ---------------------------------------------------------------------------------------------------
 
-    def _runner(self, account: str) -> ScriptRunner:
+    def runner(self, account: str) -> ScriptRunner:
         """Also for accounts of other processes, which may not be in this process's settings."""
         if account not in self._runners:
             self._runners[account] = ScriptRunner(
@@ -194,7 +143,7 @@ class KeyBudget:
             )
         return self._runners[account]
 
-    def _run_script(self, step: str, record: str, *args: str) -> dict[str, Any]:
+    def run(self, step: str, record: str, *args: str) -> dict[str, Any]:
         try:
             return self._run(step, record, *args)
         except redis.ResponseError as error:  # another program wrote something into it that no script can read
@@ -239,43 +188,86 @@ class Watched:
     account: str
 
     def before(self, signer: Signer, *, anew: bool = False, close: bool = True) -> None:
-        """Raises `KeyBlocked` if nothing may be sent with this key now; then the account is closed, or stays
-        open.
+        """Raises `KeyBlocked` if nothing may be sent with this key now; then the account is closed, or stays open.
+        anew: ignore what this process knows.
         """
-        self.budget.before(signer, self.account, anew=anew, close=close)
+        if self._is_good(signer) and not anew:
+            return
+        self.budget.report_missed()
+        answer = self._run("ask", signer, self.account)
+        if answer["may"] == "use":
+            self.budget.good.add((self.account, signer.fingerprint))
+        if answer["may"] != "wait":
+            return
+        tried = "tried" in answer
+        rests = KeyBlocked(answer["rest"] / 1000, why=answer.get("why"), target=answer.get("target"), tried=tried)
+        if close:
+            self.budget.close(self.account, signer, rests)
+        raise rests
 
     def after(self, signer: Signer, response: Response, *, target: str | None = None, final: bool = True) -> None:
         """The answer to a call that it signed, or to a request for a token. Never raises, because the caller needs
         the answer.
         """
-        said, left = classify(response), response.sent_at
-        refused = not response.of_iam and said in (ResponseKind.CREDENTIALS, ResponseKind.CLOCK)
-        if refused and final:
-            self.refused(signer, response, target=target)
-        elif refused:
-            return
-        elif left is None or response.status is None or said in (ResponseKind.FAILED, ResponseKind.THROTTLED):
+        kind, sent_at = classify(response), response.sent_at
+        if not response.of_iam and kind in (ResponseKind.CREDENTIALS, ResponseKind.CLOCK):
+            if final:
+                self.refused(signer, response, target=target)
+        elif sent_at is not None and response.status is not None and kind not in NO_ANSWER:
+            self.accepted(signer, sent_at)
+        elif not self._is_good(signer):  # another process may try the key
             with self._whatever_happens():
-                self.budget.untold(signer, self.account)
-        else:
-            self.accepted(signer, left)
+                self._run("unreported", signer)
 
     def accepted(self, signer: Signer, left: float, *, here: bool = True) -> None:
         """A call sent at that time was accepted with it. here: other calls of this account may use it too. Never
         raises.
         """
+        if self._is_good(signer):
+            return
         with self._whatever_happens():
-            self.budget.proved(signer, self.account, left, here=here)
+            answer = self._run("proved", signer, str(_age(left)))
+            if answer["proved"] and here:
+                self.budget.good.add((self.account, signer.fingerprint))
+            for other in answer.get("accounts", ()) if answer["proved"] else ():
+                if (here or other != self.account) and self._open(other, signer):
+                    self.budget.wake(other)
 
     def refused(self, signer: Signer, response: Response, *, target: str | None = None, close: bool = True) -> None:
-        """The same for a refusal. close: every user of the key must stop. Never raises."""
+        """The same for a refusal: it is recorded, and closes every account that uses the key. Never raises."""
         lock_ms = None
         if LOCK_WORDS in (response.message or "") or (response.of_iam and is_locked(response)):
             lock_ms = USER_LOCKED_MS if response.of_iam else LOCKED_MS
         server_time = told_the_time(response) if classify(response) is ResponseKind.CLOCK else None
         refusal = _Refusal(response.sent_at or time.monotonic(), why(response), target, lock_ms, server_time)
         with self._whatever_happens():
-            self.budget.refused(signer, refusal, self.account, close=close)
+            self._record(signer, refusal, close=close)
+
+    def _record(self, signer: Signer, refusal: _Refusal, *, close: bool) -> None:
+        budget = self.budget
+        budget.good = {known for known in budget.good if known[1] != signer.fingerprint}
+        try:
+            budget.report_missed()
+            answer = self._run("refused", signer, refusal.as_json())
+        except Unreachable:
+            budget.unreported.append((signer, refusal))  # the account's own gate closes when the answer is settled
+            raise
+        if answer.get("repaired"):
+            return
+        rests = KeyBlocked(answer["rest"] / 1000, why=refusal.why, target=refusal.target, tried=False)
+        log.error("key.refused", extra={"account": self.account, "error": refusal.why, "rests_s": round(rests.rest_s)})
+        for other in {*answer["accounts"], *budget.sharing(signer), self.account} if close else ():
+            budget.close(other, signer, rests, refusal.server_time)
+
+    def _is_good(self, signer: Signer) -> bool:
+        return (self.account, signer.fingerprint) in self.budget.good
+
+    def _open(self, account: str, signer: Signer) -> bool:
+        """Whether the key had closed it."""
+        return bool(self.budget.runner(account).run_script("open_key", {"key": signer.fingerprint})["was"])
+
+    def _run(self, step: str, signer: Signer, *args: str) -> dict[str, Any]:
+        return self.budget.run(step, signer.record, signer.fingerprint, self.budget.caller(), *args)
 
     @contextmanager
     def _whatever_happens(self) -> Iterator[None]:

@@ -93,7 +93,7 @@ class ForPeople(logging.Formatter):
         if self._colour and record.levelno >= logging.WARNING:
             level = f"\x1b[{31 if record.levelno >= logging.ERROR else 33}m{level}\x1b[0m"
         fields = " ".join(f"{name}={_quoted(value)}" for name, value in _fields(record).items())
-        line = "  ".join(filter(None, (f"{at} {level} {_event(record)}", fields)))
+        line = "  ".join(filter(None, (f"{at} {level} {record.getMessage()}", fields)))
         trace = _trace(record)
         return f"{line}\n{trace}" if trace else line
 
@@ -107,7 +107,7 @@ class ForMachines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        entry: dict[str, Any] = {"time": at, "level": record.levelname.lower(), "event": _event(record)}
+        entry: dict[str, Any] = {"time": at, "level": record.levelname.lower(), "event": record.getMessage()}
         entry |= {"logger": record.name, **_fields(record)}
         if trace := _trace(record):
             entry["exception"] = trace
@@ -172,10 +172,6 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     if record.name.startswith(("celery", "kombu")):
         return {}  # Celery's own extras repeat its message, including task arguments
     return {name: value for name in _extras(record) if (value := getattr(record, name)) is not None}
-
-
-def _event(record: logging.LogRecord) -> str:
-    return record.getMessage()
 
 
 def _trace(record: logging.LogRecord) -> str:

@@ -8,6 +8,7 @@ or an expiry), is read here; everything else that Celery does with it is in `doc
 from __future__ import annotations
 
 import base64
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,12 +40,10 @@ class Envelope:
         """From one of kombu's messages, even a faulty one."""
         headers, properties = message.headers, message.properties
         if isinstance(headers, dict):
-            unpacked = not message.errors  # kombu did that on receipt
-            headers = {
-                k: v
-                for k, v in headers.items()
-                if k not in (REQUEST_MESSAGE, LENT) and not (k == "compression" and unpacked)
-            }
+            ours = {REQUEST_MESSAGE, LENT} | (
+                set() if message.errors else {"compression"}
+            )  # kombu unpacked it on receipt
+            headers = {name: value for name, value in headers.items() if name not in ours}
         kept = {name: properties[name] for name in _KEPT if properties.get(name)}
         kept["priority"] = properties.get("priority") or 0
         body = message.body
@@ -58,18 +57,12 @@ class Envelope:
         )
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "body": base64.b64encode(self.body).decode(),
-            "content_type": self.content_type,
-            "content_encoding": self.content_encoding,
-            "headers": self.headers,
-            "properties": self.properties,
-            "queue": self.queue,
-        }
+        fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        return fields | {"body": base64.b64encode(self.body).decode()}
 
     @classmethod
-    def from_json(cls, said: dict[str, Any]) -> Envelope:
-        return cls(**{**said, "body": base64.b64decode(said["body"])})
+    def from_json(cls, fields: dict[str, Any]) -> Envelope:
+        return cls(**fields | {"body": base64.b64decode(fields["body"])})
 
     def send(self, app: Celery, queue: str) -> None:
         """Send it again. Raises what kombu's transport does."""
@@ -134,14 +127,9 @@ class RequestMessage:
     @classmethod
     def of(cls, message: Any) -> RequestMessage:
         """Of a message that can be read (see `why_unreadable`)."""
-        said = _said(message)
-        return cls(
-            envelope=Envelope.of(message),
-            id=said["id"],
-            lent=message.headers.get(LENT),
-            eta=_moment(said.get("eta")),
-            expires=_moment(said.get("expires")),
-        )
+        fields = _fields(message)
+        eta, expires = _moment(fields.get("eta")), _moment(fields.get("expires"))
+        return cls(Envelope.of(message), fields["id"], message.headers.get(LENT), eta, expires)
 
     def wait_s(self, now: datetime) -> float:
         """How long it is to wait."""
@@ -168,15 +156,15 @@ def why_unreadable(message: Any) -> str | None:
     except Exception as error:
         kind = str(message.content_type)[:40]
         return f"its body cannot be read: {type(error).__name__}, content type {kind!r}; send JSON"
-    said = _said(message)
+    fields = _fields(message)
     args, kwargs, embed = _parts(message, payload)
     wrong = {
-        "the id": not isinstance(said.get("id"), str),
+        "the id": not isinstance(fields.get("id"), str),
         "the body": not (isinstance(args, list | tuple) and isinstance(kwargs, dict)),
         "what comes after": not isinstance(embed, dict | None),
-        "eta": not _is_moment(said.get("eta")),
-        "expires": not _is_moment(said.get("expires")),
-        "the list of stamps": not isinstance(said.get("stamped_headers"), list | tuple | None),
+        "eta": not _is_moment(fields.get("eta")),
+        "expires": not _is_moment(fields.get("expires")),
+        "the list of stamps": not isinstance(fields.get("stamped_headers"), list | tuple | None),
     }
     found = [what for what, is_wrong in wrong.items() if is_wrong]
     return f"not a valid Celery message: {', '.join(found)}" if found else None
@@ -208,7 +196,7 @@ def strategy(task: Any, app: Any, consumer: Any) -> Any:
     return received
 
 
-def _said(message: Any) -> dict[str, Any]:
+def _fields(message: Any) -> dict[str, Any]:
     """The headers of protocol 2, or the body of protocol 1."""
     fields: dict[str, Any] = message.headers if "task" in message.headers else message.payload
     return fields
@@ -220,17 +208,15 @@ def _parts(message: Any, payload: Any) -> tuple[Any, Any, Any]:
     return tuple(payload) if isinstance(payload, list | tuple) and len(payload) == 3 else (None, None, None)
 
 
-def _moment(said: Any) -> datetime | None:
+def _moment(value: Any) -> datetime | None:
     """Without a time zone it is UTC, as in our application."""
-    if said is None:
-        return None
-    moment: Any = maybe_iso8601(said)
-    return maybe_make_aware(moment, UTC)
+    moment: Any = maybe_iso8601(value) if value is not None else None
+    return moment and maybe_make_aware(moment, UTC)
 
 
-def _is_moment(said: Any) -> bool:
+def _is_moment(value: Any) -> bool:
     try:
-        _moment(said)
+        _moment(value)
     except Exception:
         return False
     return True

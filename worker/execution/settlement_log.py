@@ -9,10 +9,8 @@ from worker.ledger.types import Settlement
 log = logging.getLogger(__name__)
 
 
-def log_settled(account: str, settlement: Settlement, became: str | None) -> str:
-    """Log one line per deletion, with the event's name; nothing personal, nothing secret. Returns the state that it
-    names.
-    """
+def log_settled(account: str, settlement: Settlement, became: str | None) -> None:
+    """Log one line per deletion, with the event's name; nothing personal, nothing secret."""
     state = became or settlement.to
     if state.startswith("late "):  # another executor has the deletion now; its record says what it is
         state = "stale_result"
@@ -34,4 +32,3 @@ def log_settled(account: str, settlement: Settlement, became: str | None) -> str
             "evidence": settlement.evidence,
         },
     )
-    return state

@@ -13,7 +13,7 @@ from worker.retention.policy_file import PolicyFile
 
 
 class Revalidation:
-    """The policy check of executors, as `worker.execution.still_meant.StillMeant`."""
+    """The policy check of executors."""
 
     def __init__(self, policy_text: PolicyFile) -> None:
         self._book = policy_text

@@ -34,7 +34,7 @@ def look(app: AppContext, account: Account) -> Iterator[Check]:
         listing = client.list(project, limit=1)
     except KeyBlocked as error:
         todo = f"correct it, then: eraser resume --account {account.name} --reason R"
-        yield wrong(name, f"not tried: {error.said}", todo)
+        yield wrong(name, f"not tried: {error.summary}", todo)
         return
     except EraserError as error:
         yield wrong(name, str(error), "set what it names")
