@@ -109,8 +109,6 @@ def tell(value: Any, text: str) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table on stdout, not with --json. Nothing is ever cut: if its words do not fit, the window wraps the lines."""
-    if for_programs():
-        return
     _print(tabled(columns, rows))
 
 
@@ -123,25 +121,24 @@ def listed(
     none: str,
 ) -> bool:
     """Each on one line of JSON; for people a table, or `none`. Returns whether there are any."""
-    if for_programs():
-        for one in found:
-            json_line(form(one))
-    elif found:
+    for one in found:
+        result(form(one))
+    if not found:
+        say(none)
+    elif not for_programs():
         table(columns, [row(one) for one in found])
         say()
-    else:
-        say(none)
     return bool(found)
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> None:
     """Names and values, one pair a line."""
-    if for_programs():
-        return
     _print(tabled(["", ""], rows, header=False))
 
 
 def _print(made: Table) -> None:
+    if for_programs():
+        return
     out = console()
     out.width = max(out.width, sum((column.width or 0) + GAP for column in made.columns))
     out.print(made)
