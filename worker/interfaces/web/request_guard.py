@@ -72,26 +72,19 @@ class RequestGuard:
             raise Problem(404, "not-found", "no address of the API needs %, //, . or .. in its path; see /openapi.json")
         length = headers.get("content-length", "")
         if length and "transfer-encoding" in headers:
-            raise two_lengths()
+            detail = "Content-Length and Transfer-Encoding say two things: send one of them"
+            raise _closing(400, "two-lengths", detail)
         if length.isdecimal() and int(length) > BODY_LIMIT:
-            raise too_large()
+            raise _too_large()
 
 
-def too_large() -> Problem:
-    # the rest of the body is not read, so the connection cannot be reused
-    detail = f"a body has at most {BODY_LIMIT:,} bytes: send fewer job ids at once"
-    return Problem(413, "too-large", detail, headers={"Connection": "close"})
+def _closing(status: int, name: str, detail: str) -> Problem:
+    """The connection ends with it: what comes next on it may be the rest of the body, or another caller's request."""
+    return Problem(status, name, detail, headers={"Connection": "close"})
 
 
-def two_lengths() -> Problem:
-    # a proxy may have used the other one, and would take the rest for another caller's request
-    detail = "Content-Length and Transfer-Encoding say two things: send one of them"
-    return Problem(400, "two-lengths", detail, headers={"Connection": "close"})
-
-
-def too_slow() -> Problem:
-    detail = f"the body did not come within {BODY_S:.0f} s: nothing was done"
-    return Problem(408, "too-slow", detail, headers={"Connection": "close"})
+def _too_large() -> Problem:
+    return _closing(413, "too-large", f"a body has at most {BODY_LIMIT:,} bytes: send fewer job ids at once")
 
 
 class _RequestLog:
@@ -110,12 +103,13 @@ class _RequestLog:
             async with asyncio.timeout_at(self._patience):
                 message = await self._receive()
         except TimeoutError:
-            raise too_slow() from None
+            detail = f"the body did not come within {BODY_S:.0f} s: nothing was done"
+            raise _closing(408, "too-slow", detail) from None
         if not message.get("more_body"):
             self._patience = None  # the next message is the end of the connection
         self._read += len(message.get("body", b""))
         if self._read > BODY_LIMIT:
-            raise too_large()
+            raise _too_large()
         return message
 
     async def send(self, message: Message) -> None:
