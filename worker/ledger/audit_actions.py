@@ -5,7 +5,9 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict
+
+from worker.ledger.types import lean
 
 
 class ActionName(StrEnum):
@@ -44,4 +46,19 @@ class AuditAction:
     def named(self, name: ActionName, *, by: str | None, why: str | None, **more: str | None) -> dict[str, Any]:
         """The form that `lua/_audit.lua` reads. more: run, user (an app user's hash)."""
         fields = {"act": name.value, "by": by, "why": why, "of": self.of, "cap": self.cap, "id": self.id} | more
-        return {name: value for name, value in fields.items() if value is not None}
+        return lean(fields)
+
+
+class Who(TypedDict, total=False):
+    """How an operator's move is explained: why, by whom, and what else the audit says of the act that it is part of."""
+
+    why: str | None
+    by: str | None
+    action: AuditAction | None
+
+
+def explained(name: ActionName, who: Who, **more: str | None) -> dict[str, Any]:
+    """The form that scripts take: why and by whom, and the audit's entry. more: run, user."""
+    why, by = who.get("why"), who.get("by")
+    entry = (who.get("action") or AuditAction()).named(name, by=by, why=why, **more)
+    return lean({"why": why, "by": by, "act": entry})

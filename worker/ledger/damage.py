@@ -11,11 +11,11 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import redis
 
-from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.audit_actions import ActionName, Who, explained
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.redis_read import read_redis
@@ -77,10 +77,9 @@ def _damaged(account: str, name: str, raw: bytes) -> Damaged:
         return Damaged(account, name, "its details cannot be read", 0.0)
 
 
-def drop(ledger: Ledger, names: Iterable[str], *, why: str | None, by: str | None = None) -> list[tuple[str, str]]:
+def drop(ledger: Ledger, names: Iterable[str], **who: Unpack[Who]) -> list[tuple[str, str]]:
     """Give up what was put aside under these names: `dropped` or `unknown` for each."""
-    options = {"act": AuditAction().named(ActionName.DAMAGE_DROPPED, by=by, why=why)}
-    return ledger.results("undamage", options, names)
+    return ledger.results("undamage", explained(ActionName.DAMAGE_DROPPED, who), names)
 
 
 def check(ledger: Ledger, names: Iterable[Target | bytes] = (), *, keys: bool = False) -> None:

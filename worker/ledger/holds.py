@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 from worker.ledger import values
-from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.audit_actions import ActionName, Who, explained
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
@@ -49,51 +49,34 @@ class HoldList:
         self,
         refs: Iterable[Target],
         *,
-        why: str | None,
-        by: str | None,
         until_ms: float | None = None,
         name: ActionName = ActionName.HELD,
+        **who: Unpack[Who],
     ) -> list[tuple[Target, str]]:
         """Hold jobs, asked for or not. Results: see `lua/hold.lua`. name: held, or imported."""
-        options = lean({"why": why, "by": by, "until": until_ms, "act": AuditAction().named(name, by=by, why=why)})
-        return self._ledger.results("hold", options, refs)
+        return self._ledger.results("hold", lean({"until": until_ms}) | explained(name, who), refs)
 
     def add_user(
-        self,
-        app_user: str,
-        *,
-        why: str | None,
-        by: str | None,
-        until_ms: float | None = None,
-        every: bool = False,
-        action: AuditAction | None = None,
+        self, app_user: str, *, until_ms: float | None = None, every: bool = False, **who: Unpack[Who]
     ) -> None:
         """Hold every job of an app user. What waits is held when an executor would take it.
 
         every: it was said of all accounts, so one that is used for the first time later has it too.
         """
         user = self._ledger.users.hashed(app_user)
-        fields = (action or AuditAction()).named(ActionName.HELD, by=by, why=why, user=user)
-        options = {"why": why, "by": by, "until": until_ms, "user": user, "every": every or None, "act": fields}
-        self._ledger.run_script("hold", lean(options))
+        options = lean({"until": until_ms, "user": user, "every": every})
+        self._ledger.run_script("hold", options | explained(ActionName.HELD, who, user=user))
 
     # -- removing ----------------------------------------------------------------------------------------------------
 
-    def remove(
-        self, refs: Iterable[Target], *, why: str | None = None, by: str | None = None
-    ) -> list[tuple[Target, str]]:
+    def remove(self, refs: Iterable[Target], **who: Unpack[Who]) -> list[tuple[Target, str]]:
         """Remove the holds of jobs. Results: see `lua/release.lua`."""
-        fields = AuditAction().named(ActionName.RELEASED, by=by, why=why)
-        options = lean({"jobs": True, "why": why, "by": by, "act": fields})
-        return self._ledger.results("release", options, refs)
+        return self._ledger.results("release", {"jobs": True} | explained(ActionName.RELEASED, who), refs)
 
-    def remove_user(
-        self, app_user: str, *, why: str | None = None, by: str | None = None, action: AuditAction | None = None
-    ) -> tuple[bool, int]:
+    def remove_user(self, app_user: str, **who: Unpack[Who]) -> tuple[bool, int]:
         """Remove the hold of an app user: whether there was one, and how many deletions go on."""
         user = self._ledger.users.hashed(app_user)
-        fields = lean({"why": why, "by": by})
-        fields["act"] = (action or AuditAction()).named(ActionName.RELEASED, by=by, why=why, user=user)
+        fields = explained(ActionName.RELEASED, who, user=user)
         response = self._ledger.run_script("release", {"user": user} | fields)
         return response["users"] > 0, self._release_what_is_free(fields, [f"u {user}"])
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Unpack
 
 from worker.ledger.account import AccountLedger
-from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.audit_actions import ActionName, AuditAction, Who, explained
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.types import Rebound, lean
@@ -19,67 +19,46 @@ RESTORABLE_S = 30 * 86400.0  # how long a discarded letter can be taken back
 class OperatorMoves(AccountLedger):
     """The moves of operators."""
 
-    def cancel(
-        self,
-        refs: Iterable[Target],
-        *,
-        why: str | None,
-        by: str | None = None,
-        run: str | None = None,
-        action: AuditAction | None = None,
-    ) -> list[tuple[Target, str]]:
+    def cancel(self, refs: Iterable[Target], *, run: str | None = None, **who: Unpack[Who]) -> list[tuple[Target, str]]:
         """Withdraw all claims, or only the run's. Results: see `lua/cancel.lua`."""
-        fields = (action or AuditAction()).named(ActionName.CANCELLED, by=by, why=why, run=run)
-        return self.results("cancel", lean({"why": why, "by": by, "run": run, "act": fields}), refs)
+        return self.results("cancel", lean({"run": run}) | explained(ActionName.CANCELLED, who, run=run), refs)
 
     def replay(
         self,
         refs: Iterable[Target],
         *,
-        why: str | None,
         deadline_s: float,
-        by: str | None = None,
         run: str | None = None,
         lane: Lane | None = None,
-        action: AuditAction | None = None,
         mark: int | None = None,
+        **who: Unpack[Who],
     ) -> list[tuple[Target, str]]:
         """Open a new round for each dead letter. Returns each one's state now.
 
         mark: a death's number; what died later is left alone and told as `newer`.
         """
-        options = lean({"why": why, "by": by, "run": run, "lane": lane.value if lane else None, "mark": mark})
+        options = lean({"run": run, "lane": lane.value if lane else None, "mark": mark})
         options |= {"deadline": deadline_s * 1000, "gate": self._gate}
-        options["act"] = (action or AuditAction()).named(ActionName.REPLAYED, by=by, why=why, run=run)
-        return self.results("replay", options, refs)
+        return self.results("replay", options | explained(ActionName.REPLAYED, who, run=run), refs)
 
-    def discard(
-        self, refs: Iterable[Target], *, why: str | None, by: str | None = None, action: AuditAction | None = None
-    ) -> list[tuple[Target, str]]:
+    def discard(self, refs: Iterable[Target], **who: Unpack[Who]) -> list[tuple[Target, str]]:
         """Give dead letters up."""
-        fields = (action or AuditAction()).named(ActionName.DISCARDED, by=by, why=why)
-        return self.results("discard", lean({"why": why, "by": by, "act": fields}), refs)
+        return self.results("discard", explained(ActionName.DISCARDED, who), refs)
 
-    def restore(
-        self, refs: Iterable[Target], *, why: str | None, by: str | None = None, action: AuditAction | None = None
-    ) -> list[tuple[Target, str]]:
+    def restore(self, refs: Iterable[Target], **who: Unpack[Who]) -> list[tuple[Target, str]]:
         """Take discarded dead letters back."""
-        fields = (action or AuditAction()).named(ActionName.RESTORED, by=by, why=why)
-        return self.results("restore", lean({"why": why, "by": by, "act": fields, "within": RESTORABLE_S * 1000}), refs)
+        options = {"within": RESTORABLE_S * 1000} | explained(ActionName.RESTORED, who)
+        return self.results("restore", options, refs)
 
-    def pause(self, *, why: str | None, by: str | None = None, action: AuditAction | None = None) -> bool:
+    def pause(self, **who: Unpack[Who]) -> bool:
         """Stop all calls of this account. Returns whether it was paused before."""
-        fields = (action or AuditAction()).named(ActionName.PAUSED, by=by, why=why)
-        return bool(self.run_script("pause", lean({"why": why, "by": by, "act": fields}))["was"])
+        return bool(self.run_script("pause", explained(ActionName.PAUSED, who))["was"])
 
-    def resume(
-        self, *, why: str | None, by: str | None = None, action: AuditAction | None = None
-    ) -> tuple[str | None, list[str]]:
+    def resume(self, **who: Unpack[Who]) -> tuple[str | None, list[str]]:
         """Let calls go again; what was closed is tried first. Returns what that was, and names of the records of
         refused keys (see `KeyBudget.retry`).
         """
-        fields = (action or AuditAction()).named(ActionName.RESUMED, by=by, why=why)
-        response = self.run_script("resume", {"gate": self._gate, "act": fields})
+        response = self.run_script("resume", {"gate": self._gate} | explained(ActionName.RESUMED, who))
         return response.get("was"), list(response["records"])
 
     def place(self, project: str, place: str, *, expect: str | None = None) -> bool:

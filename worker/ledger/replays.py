@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Unpack
 
 from worker.ledger import values
-from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.audit_actions import ActionName, AuditAction, Who, explained
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
@@ -116,21 +116,18 @@ class Replays:
     def terms(
         replay: str,
         *,
-        why: str | None,
-        by: str | None,
         what: str,
         groups: dict[str, int],
         mark: int,
         deadline_s: float,
         lane: Lane = Lane.BULK,
-        action: AuditAction | None = None,
+        **who: Unpack[Who],
     ) -> dict[str, Any]:
         """What `start` has to know of a replay whose list is frozen."""
-        options: dict[str, Any] = lean({"why": why, "by": by, "what": what, "lane": lane.value})
+        options: dict[str, Any] = lean({"what": what, "lane": lane.value})
         options |= {"id": replay, "groups": json.dumps(groups), "mark": mark, "deadline": deadline_s * 1000}
         options |= {"keep": KEEP_S * 1000, "most": KEEP_MOST}
-        options["act"] = (action or AuditAction(of=what)).named(ActionName.REPLAYED, by=by, why=why, run=replay)
-        return options
+        return options | explained(ActionName.REPLAYED, {"action": AuditAction(of=what), **who}, run=replay)
 
     def start(self, terms: dict[str, Any], *, others: dict[str, dict[str, Any]] | None = None) -> bool:
         """Begin it; False: there was none, or it runs already. others: the terms of its shares in other accounts."""
@@ -153,11 +150,10 @@ class Replays:
         """It stops itself: feed no more. Returns its state before: only a running one is stopped; `unknown`: none."""
         return str(self._ledger.run_script("stop", {"id": replay, "why": why})["was"])
 
-    def cancel(self, replay: str, *, why: str | None, by: str | None, action: AuditAction | None = None) -> str:
+    def cancel(self, replay: str, **who: Unpack[Who]) -> str:
         """A person stops it."""
-        options: dict[str, Any] = lean({"id": replay, "why": why, "by": by, "cancels": True})
-        options["act"] = (action or AuditAction()).named(ActionName.REPLAY_CANCELLED, by=by, why=why, run=replay)
-        return str(self._ledger.run_script("stop", options)["was"])
+        fields = explained(ActionName.REPLAY_CANCELLED, who, run=replay)
+        return str(self._ledger.run_script("stop", {"id": replay, "cancels": True} | fields)["was"])
 
     def revert_unstarted(self, replay: str) -> bool:
         """Take back up to 500 of those that nobody called for. Returns whether there are more."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.audit_actions import ActionName, AuditAction, Who
 from worker.model.errors import DryRun, RefusedBySafetyRule, UsageError
 from worker.model.ids import check_opaque, check_reason, why_bad_id
 from worker.model.target import Target, target_json
@@ -51,6 +51,10 @@ class Approval:
     def action(self, of: str | None = None, *, count: int = 0) -> AuditAction:
         """For the audit: what was named, and the confirmed number if it lifted the cap."""
         return AuditAction(of=of[:NAMED] if of else None, cap=self.most if count > CAP else None)
+
+    def who(self, action: AuditAction | None = None) -> Who:
+        """For a move of the ledger. action: what else the audit says, of all moves of this act."""
+        return {"why": self.reason, "by": self.by, "action": action}
 
     def entry(self, name: ActionName, of: str | None = None, *, count: int = 0) -> dict[str, Any]:
         """The audit's entry of one act."""

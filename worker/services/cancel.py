@@ -65,7 +65,7 @@ def _cancel(
     run: str | None = None,
     action: AuditAction | None = None,
 ) -> list[Outcome]:
-    results = app.ledger(account).cancel(refs, why=approval.reason, by=approval.by, run=run, action=action)
+    results = app.ledger(account).cancel(refs, run=run, **approval.who(action))
     if any(result == "may_be_deleted" for _, result in results):
         app.wake(account, 0)  # the dispatcher has to check
     return outcomes(results, _WORDS)

@@ -22,7 +22,7 @@ def each(app: AppContext, accounts: Iterable[str] | None = None) -> Iterator[Dam
 
 def give_up(app: AppContext, account: str, names: Iterable[str], approval: Approval) -> list[tuple[str, str]]:
     """Delete what was set aside under these names: `dropped` or `unknown` for each."""
-    return damage.drop(app.ledger(account), names, why=approval.reason, by=approval.by)
+    return damage.drop(app.ledger(account), names, **approval.who())
 
 
 def put_right(app: AppContext, look: Callable[[AppContext], T]) -> T:

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from worker.execution.app_context import AppContext
+from worker.ledger.audit_actions import Who
 from worker.ledger.bulk_queries import DeadLetter
 from worker.model.states import Lane, State
 from worker.model.target import Target
@@ -69,13 +70,13 @@ def carry_out(app: AppContext, verb: Verb, selection: Selection, approval: Appro
     if verb is Verb.REPLAY:
         check_homes(app, selection.letters)
     action = approval.action(None if selection.named else selection.what, count=number)
-    who = {"why": approval.reason, "by": approval.by, "action": action}
+    who = approval.who(action)
     shares: dict[str, list[Target]] = {}
     for letter in selection.letters:
         shares.setdefault(letter.account, []).append(letter.ref)
     found = []
     for account, refs in shares.items():
-        for ref, state in _move(app, verb, account, refs, selection.marks.get(account), **who):
+        for ref, state in _move(app, verb, account, refs, selection.marks.get(account), who):
             text = verb.done if state == verb.to else _OTHERS.get(state, f"it is {state} by now")
             found.append(LetterOutcome(ref, state, text, state == verb.to))
     if verb is Verb.REPLAY:
@@ -89,15 +90,15 @@ def skipped(selection: Selection) -> list[LetterOutcome]:
 
 
 def _move(
-    app: AppContext, verb: Verb, account: str, refs: list[Target], mark: int | None, **action: Any
+    app: AppContext, verb: Verb, account: str, refs: list[Target], mark: int | None, who: Who
 ) -> list[tuple[Target, str]]:
     ledger = app.ledger(account)
     match verb:
         case Verb.DISCARD:
-            return ledger.discard(refs, **action)
+            return ledger.discard(refs, **who)
         case Verb.RESTORE:
-            return ledger.restore(refs, **action)
-    return ledger.replay(refs, lane=Lane.USER, deadline_s=app.settings.deadline, mark=mark, **action)
+            return ledger.restore(refs, **who)
+    return ledger.replay(refs, lane=Lane.USER, deadline_s=app.settings.deadline, mark=mark, **who)
 
 
 def check_homes(app: AppContext, letters: Iterable[DeadLetter]) -> None:

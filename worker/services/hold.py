@@ -54,7 +54,7 @@ def add(
     """Hold each job. No cap, because it stops calls. name: held, or imported from a file."""
     refs, bad = select(project, job_ids)
     holds = hold_list(app, app.home_of(project))
-    results = holds.add(refs, why=approval.reason, by=approval.by, until_ms=until_ms, name=name)
+    results = holds.add(refs, until_ms=until_ms, name=name, **approval.who())
     return bad + outcomes(results, _ADDED)
 
 
@@ -62,7 +62,7 @@ def remove(app: AppContext, project: str, job_ids: Iterable[str], approval: Appr
     """Remove the hold of each job; its deletion continues."""
     refs, bad = select(project, job_ids)
     account = app.home_of(project)
-    results = hold_list(app, account).remove(refs, why=approval.reason, by=approval.by)
+    results = hold_list(app, account).remove(refs, **approval.who())
     app.wake(account, 0)
     return bad + outcomes(results, _REMOVED)
 
@@ -76,7 +76,7 @@ def add_user(
     for name in accounts_of(app, account):
         app.places.introduce(name)
         holds = hold_list(app, name)
-        holds.add_user(app_user, why=approval.reason, by=approval.by, until_ms=until_ms, every=every, action=action)
+        holds.add_user(app_user, until_ms=until_ms, every=every, **approval.who(action))
 
 
 def accounts_of(app: AppContext, account: str | None) -> list[str]:
@@ -91,7 +91,7 @@ def remove_user(app: AppContext, account: str | None, app_user: str, approval: A
     there, freed, action = False, 0, AuditAction()
     for name in accounts_of(app, account):
         holds = hold_list(app, name)
-        was, released = holds.remove_user(app_user, why=approval.reason, by=approval.by, action=action)
+        was, released = holds.remove_user(app_user, **approval.who(action))
         there, freed = there or was, freed + released
         app.wake(name, 0)
     return there, freed

@@ -56,7 +56,7 @@ def pause(app: AppContext, accounts: list[str], approval: Approval) -> Iterator[
     """Stop all calls. A call in progress is finished."""
     action = AuditAction()
     for account in accounts:
-        was = app.ledger(account).pause(why=approval.reason, by=approval.by, action=action)
+        was = app.ledger(account).pause(**approval.who(action))
         yield GateChange(account, "paused", "paused" if was else None)
 
 
@@ -64,7 +64,7 @@ def resume(app: AppContext, accounts: list[str], approval: Approval) -> Iterator
     """Allow calls again; a closed gate is probed first."""
     action = AuditAction()
     for account in accounts:
-        was, refused = app.ledger(account).resume(why=approval.reason, by=approval.by, action=action)
+        was, refused = app.ledger(account).resume(**approval.who(action))
         rest_s = max((app.budget.retry(record) for record in refused), default=0.0)
         app.wake(account, now=True)  # after that: an executor that came before would find the key refused
         yield GateChange(account, "ok", was, rest_s)

@@ -175,14 +175,12 @@ def start(app: AppContext, plan: ReplayPlan, approval: Approval) -> str:
     terms = {
         share.account: Replays.terms(
             replay,
-            why=approval.reason,
-            by=approval.by,
             what=plan.what,
             groups=dict(Counter(group_of(letter) for letter in share.letters)),
             mark=share.mark,
             deadline_s=app.settings.deadline,
             lane=Lane.BULK,
-            action=action,
+            **approval.who(action),
         )
         for share in plan.shares
     }
@@ -243,7 +241,7 @@ def cancel(app: AppContext, replay: str, approval: Approval) -> ReplayProgress:
     action = approval.action(progress.first.what)
     for share in progress.shares:
         replays = Replays(app.ledger(share.account))
-        replays.cancel(replay, why=approval.reason, by=approval.by, action=action)
+        replays.cancel(replay, **approval.who(action))
         while replays.revert_unstarted(replay):
             pass
     return look(app, replay)
