@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from worker.config.durations import parse_duration
 from worker.execution.app_context import app_context
@@ -14,19 +14,7 @@ from worker.execution.messages import REQUEST_MESSAGE, RequestMessage
 from worker.ledger.types import Accepted
 from worker.model.errors import EraserError, UsageError
 from worker.model.target import Target
-from worker.services.request import RENAMED, checked, deletion_request, known_project, record
-
-
-class Terms(TypedDict, total=False):
-    """by, run, app_user: opaque ids, never names. reason: a ticket's number. after_s: earliest start, from now."""
-
-    by: str | None
-    reason: str | None
-    run: str | None
-    app_user: str | None
-    after_s: float
-    deadline_s: float | None
-    force: bool
+from worker.services.request import RENAMED, RequestTerms, checked, deletion_request, known_project, record
 
 
 def request_deletion(
@@ -35,7 +23,7 @@ def request_deletion(
     project_id: str | None = None,
     allow_project: bool = False,
     lane: str = "user",
-    **terms: Unpack[Terms],
+    **terms: Unpack[RequestTerms],
 ) -> Accepted:
     """Request the deletion of one training job. It is recorded when this returns.
 
@@ -52,7 +40,7 @@ def request_deletions(
     project_id: str | None = None,
     allow_project: bool = False,
     lane: str = "bulk",
-    **terms: Unpack[Terms],
+    **terms: Unpack[RequestTerms],
 ) -> Iterator[Accepted]:
     """Request many, 500 per round trip; yields each as it is recorded. Raises `UsageError` at the first bad id."""
     context = app_context()
@@ -107,18 +95,9 @@ def _requested(
         raise UsageError(f"it expired ({message.expires}) before it could start: nothing was recorded; send it again")
     after_s, wait_s = parse_duration(after) if after else 0.0, message.wait_s(now) if message else 0.0
     deadline_s = parse_duration(deadline) if deadline else context.settings.deadline + wait_s if wait_s else None
-    return request_deletion(
-        job_id,
-        project_id=project_id,
-        lane=lane,
-        by=by,
-        reason=reason,
-        app_user=app_user,
-        after_s=max(after_s, wait_s),
-        deadline_s=deadline_s,
-        force=force,
-        allow_project=allow_project,
-    )
+    terms: RequestTerms = {"by": by, "reason": reason, "app_user": app_user, "force": force}
+    terms |= {"after_s": max(after_s, wait_s), "deadline_s": deadline_s}
+    return request_deletion(job_id, project_id=project_id, lane=lane, allow_project=allow_project, **terms)
 
 
 @app.task(name="eraser.work")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from worker.config.durations import LONGEST, format_duration
 from worker.execution.app_context import AppContext
@@ -45,19 +45,28 @@ class Requested:
         }
 
 
+class RequestTerms(TypedDict, total=False):
+    """Who asks for a deletion, why and when: opaque ids and ticket numbers, never names; seconds from now.
+
+    after_s: the earliest start. deadline_s: when it is given up. force: even if it is already deleted or gone.
+    """
+
+    by: str | None
+    reason: str | None
+    run: str | None
+    app_user: str | None
+    after_s: float
+    deadline_s: float | None
+    force: bool
+
+
 def deletion_request(
     app: AppContext,
     *,
     lane: str,
-    by: str | None = None,
-    reason: str | None = None,
-    run: str | None = None,
-    app_user: str | None = None,
-    after_s: float = 0.0,
-    deadline_s: float | None = None,
-    force: bool = False,
     at: float | None = None,
     action: dict[str, Any] | None = None,
+    **terms: Unpack[RequestTerms],
 ) -> DeletionRequest:
     """Check the terms of a request. Raises `UsageError`; then nothing was recorded.
 
@@ -66,6 +75,7 @@ def deletion_request(
     """
     if lane not in tuple(Lane):
         raise UsageError(f"lane: expected user or bulk; found {lane[:40]!r}")
+    after_s, deadline_s = terms.get("after_s", 0.0), terms.get("deadline_s")
     deadline_s = deadline_s if deadline_s is not None else app.settings.deadline
     if not 0 < deadline_s <= LONGEST:  # also refuses nan and inf, which no script could answer with
         longest = format_duration(LONGEST)
@@ -81,13 +91,13 @@ def deletion_request(
         )
     return DeletionRequest(
         lane=Lane(lane),
-        by=check_opaque(by, "by"),
-        why=check_reason(reason),
-        run=check_opaque(run, "run"),
-        app_user=check_opaque(app_user, "app user"),
+        by=check_opaque(terms.get("by"), "by"),
+        why=check_reason(terms.get("reason")),
+        run=check_opaque(terms.get("run"), "run"),
+        app_user=check_opaque(terms.get("app_user"), "app user"),
         delay_s=max(0.0, after_s),
         deadline_s=deadline_s,
-        force=force,
+        force=terms.get("force", False),
         after_ms=at,
         action=action,
     )
