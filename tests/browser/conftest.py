@@ -49,21 +49,24 @@ class Visitor:
 
     page: Page
     url: str
-    screenshots: Path
+    screenshots: Path | None
 
     def open(self, path: str) -> Page:
         self.page.goto(self.url + path)
         return self.page
 
     def keep(self, name: str, *, whole: bool = False) -> None:
-        """A screenshot."""
-        self.page.screenshot(path=self.screenshots / f"{name}.png", full_page=whole)
+        """A screenshot, for whoever wants to see one: to draw a page costs more than to judge it."""
+        if self.screenshots:
+            self.page.screenshot(path=self.screenshots / f"{name}.png", full_page=whole)
 
 
 @pytest.fixture
-def context(chromium: Browser, tmp_path: Path) -> Iterator[Visits]:
-    visits = Visits(chromium, Path(os.environ.get("SCREENSHOTS") or tmp_path))
-    visits.screenshots.mkdir(parents=True, exist_ok=True)
+def context(chromium: Browser) -> Iterator[Visits]:
+    screenshots = Path(os.environ["SCREENSHOTS"]) if os.environ.get("SCREENSHOTS") else None
+    if screenshots:
+        screenshots.mkdir(parents=True, exist_ok=True)
+    visits = Visits(chromium, screenshots)
     yield visits
     for context in visits.contexts:
         context.close()
@@ -77,7 +80,7 @@ class Visits:
     complaint says so beforehand, by a part of its text in `foreseen`.
     """
 
-    def __init__(self, chromium: Browser, screenshots: Path) -> None:
+    def __init__(self, chromium: Browser, screenshots: Path | None) -> None:
         self._chromium = chromium
         self.screenshots = screenshots
         self.contexts: list[BrowserContext] = []
