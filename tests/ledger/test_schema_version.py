@@ -11,6 +11,7 @@ import redis
 from tests.ledger.test_bindings import MOVES, PRODUCTION, REF, everything, ledger
 from tests.support.command import Command
 from tests.support.http_site import Site
+from worker import __version__
 from worker.execution import ledger_context, live_workers
 from worker.execution.app_context import AppContext
 from worker.execution.dispatcher import Dispatcher
@@ -48,11 +49,11 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
         for module in (script_runner, bindings, ledger_context, live_workers):
             monkeypatch.setattr(module, "VERSION", version)
         monkeypatch.setitem(scripts._TABLES, "SCHEMA_VERSION", str(version))
-        scripts.load.cache_clear()
+        scripts._load.cache_clear()
 
     yield become
     monkeypatch.undo()
-    scripts.load.cache_clear()
+    scripts._load.cache_clear()
 
 
 def stored(client: redis.Redis) -> int | None:
@@ -176,6 +177,10 @@ def test_doctor_and_health_say_it(command: Command) -> None:
         healthy.out
     )
     assert str(command("health", "--json").json[0]["refused"]).startswith("schema version")
+
+
+def test_the_command_line_says_which_version_it_has(command: Command) -> None:
+    assert command("--version").out == f"eraser {__version__}, schema version {VERSION}\n"
 
 
 def test_doctor_says_which_versions_run(command: Command, client: redis.Redis) -> None:
