@@ -36,7 +36,7 @@ SECONDS: dict[str, float] = {
     "test_a_worker_whose_only_thread_is_free_again_is_called_at_once": 23,
     "test_a_long_outage_with_20_000_due_costs_nothing_but_time": 22,
     "test_the_process_that_drives_a_replay_is_killed_and_nothing_happens_twice": 21,
-    "test_a_worker_that_does_not_know_a_project_hands_its_messages_to_one_that_does": 20,
+    "test_a_worker_that_does_not_know_a_project_hands_its_messages_to_one_that_does": 8,
     "test_the_last_worker_leaves_nothing_leased_and_its_successor_goes_on": 17,
     "test_one_look_names_1378_dead_letters_of_three_causes_and_one_group_is_replayed": 17,
     "test_a_worker_frozen_for_three_leases_does_nothing_twice_and_its_late_200s_are_recorded": 16,

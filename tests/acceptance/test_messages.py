@@ -180,7 +180,7 @@ def test_a_worker_that_does_not_know_a_project_hands_its_messages_to_one_that_do
     with Fleet(settings={"HUAWEICLOUD_SDK_PROJECT_ID": None}, config=new, account="a") as fleet:
         fleet.plant(*jobs)
         file = fleet.directory / "old.toml"
-        file.write_text(new.replace(DEMO_PROJECT, PROJECT))
+        file.write_text(f'[accounts.b]\nprojects = ["{PROJECT}"]\n')
         before = fleet.env | {"ERASER_CONFIG": str(file)}
         old = fleet.start_worker(env=before)
         fleet.wait(lambda: fleet.heard() == 1, "the old worker takes messages")
