@@ -40,7 +40,7 @@ from worker.metastudio.iam_answers import is_locked
 from worker.metastudio.response import Response
 from worker.model.errors import EraserError, Unreachable
 from worker.rules.classify import ResponseKind, classify
-from worker.rules.gate_signals import told_the_time, why
+from worker.rules.gate_signals import told_the_time
 
 log = logging.getLogger(__name__)
 
@@ -239,7 +239,7 @@ class Watched:
         if LOCK_WORDS in (response.message or "") or (response.of_iam and is_locked(response)):
             lock_ms = USER_LOCKED_MS if response.of_iam else LOCKED_MS
         server_time = told_the_time(response) if classify(response) is ResponseKind.CLOCK else None
-        refusal = _Refusal(response.sent_at or time.monotonic(), why(response), target, lock_ms, server_time)
+        refusal = _Refusal(response.sent_at or time.monotonic(), response.in_words(), target, lock_ms, server_time)
         with self._whatever_happens():
             self._record(signer, refusal, close=close)
 

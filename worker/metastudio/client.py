@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, Unpack
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
@@ -19,7 +19,7 @@ from worker.config.urls import check_endpoint
 from worker.metastudio.credentials import Credentials, CredentialsSource, Watch
 from worker.metastudio.exchange import Call, Reply
 from worker.metastudio.iam import IamTokens
-from worker.metastudio.list_query import MAX_LIMIT, Filters, query_of
+from worker.metastudio.list_query import MAX_LIMIT, query_of
 from worker.metastudio.parsing import read_answer, read_listing, read_shown
 from worker.metastudio.response import Listing, Response, Shown, TokenUse
 from worker.metastudio.server_clock import ServerClock
@@ -131,9 +131,12 @@ class Client:
         app_user: str | None = None,
         signed_at: datetime | None = None,
         within_s: float | None = None,
-        **filters: Unpack[Filters],
+        **filters: Any,
     ) -> Listing:
-        """One page of the training jobs, by default the first hundred. `within_s`: an earlier end than the deadline."""
+        """One page of the training jobs, by default the first hundred; `filters`: see `list_query`.
+
+        within_s: an earlier end than the deadline.
+        """
         how = {"app_user": app_user, "signed_at": signed_at, "within_s": within_s}
         return self._list(AVATAR_JOB, project_id, query_of(**filters), **how)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, Final
 
 from worker.model.errors import UsageError
 from worker.model.ids import why_bad_id
@@ -13,95 +13,52 @@ from worker.model.ids import why_bad_id
 MAX_LIMIT: Final = 100
 MAX_OFFSET: Final = 2147483647
 _STATE: Final = re.compile(r"[A-Z][A-Z_]{0,63}")
-_SORT: Final[Mapping[str, tuple[str, ...]]] = {
-    "sort_key": ("create_time", "update_time", "asset_order"),
-    "sort_dir": ("asc", "desc"),
-}
-_TIMES: Final = ("create_since", "create_until", "update_since", "update_until")
-_TEXTS: Final = ("name", "batch_name", "tag", "model_resolution", "train_location", "query_project_id")
-_FLAGS: Final = ("is_flexus", "is_live_copy", "is_ondemand_resource")
 
 
-class Filters(TypedDict, total=False):
-    """The documented parameters; None and () mean "do not filter". Times need a time zone."""
+def query_of(**filters: Any) -> list[tuple[str, str]]:
+    """The pairs of the query, not yet encoded; None and () mean "do not filter".
 
-    job_id: str | None
-    states: Iterable[str]
-    offset: int
-    limit: int  # 1 to 100; the service's own default is 10, ours is 100
-    sort_key: str | None
-    sort_dir: str | None
-    create_since: datetime | None
-    create_until: datetime | None
-    update_since: datetime | None
-    update_until: datetime | None  # documented as ">=" like update_since; surely a copy error, so do not rely on it
-    name: str | None
-    batch_name: str | None
-    tag: str | None
-    model_resolution: str | None
-    train_location: str | None
-    query_project_id: str | None
-    is_flexus: bool | None
-    is_live_copy: bool | None
-    is_ondemand_resource: bool | None
+    Raises `UsageError` for anything that the service could misread.
+    """
+    if unknown := sorted(filters.keys() - FILTERS.keys()):
+        raise UsageError(f"a list has no filter {unknown[0]!r}; use one of {', '.join(sorted(FILTERS))}")
+    given = {"offset": 0, "limit": MAX_LIMIT} | {
+        name: value for name, value in filters.items() if value is not None or name in ("offset", "limit")
+    }
+    pairs = [("state" if name == "states" else name, FILTERS[name](name, value)) for name, value in given.items()]
+    return [(name, text) for name, text in pairs if name != "state" or text]
 
 
-def query_of(**filters: Unpack[Filters]) -> list[tuple[str, str]]:
-    """The pairs of the query, not yet encoded. Raises `UsageError` for anything that the service could misread."""
-    given: Mapping[str, Any] = filters
-    unknown = sorted(set(given) - set(Filters.__annotations__))
-    if unknown:
-        raise UsageError(
-            f"a list has no filter {unknown[0]!r}; use one of {', '.join(sorted(Filters.__annotations__))}"
-        )
-    pairs = [
-        ("offset", _number("offset", given.get("offset", 0), 0, MAX_OFFSET)),
-        ("limit", _number("limit", given.get("limit", MAX_LIMIT), 1, MAX_LIMIT)),
-    ]
-    states = _states(given.get("states", ()))
-    if states:
-        pairs.append(("state", states))
-    for name, value in given.items():
-        if value is None or name in ("offset", "limit", "states"):
-            continue
-        if name == "job_id":
-            pairs.append((name, _job_id(value)))
-        elif name in _SORT:
-            pairs.append((name, _one_of(name, value, _SORT[name])))
-        elif name in _TIMES:
-            pairs.append((name, _time(name, value)))
-        elif name in _FLAGS:
-            pairs.append((name, "true" if value else "false"))
-        elif name in _TEXTS:
-            pairs.append((name, _text(name, value)))
-    return pairs
+def _number(least: int, most: int) -> Callable[[str, object], str]:
+    def check(name: str, value: object) -> str:
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return str(value)
+        raise UsageError(f"{name}: use a whole number from {least} to {most}; found {value!r}")
+
+    return check
 
 
-def _number(name: str, value: object, least: int, most: int) -> str:
-    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
-        return str(value)
-    raise UsageError(f"{name}: use a whole number from {least} to {most}; found {value!r}")
-
-
-def _states(states: Iterable[str]) -> str:
+def _states(name: str, states: Iterable[str]) -> str:
     names = (states,) if isinstance(states, str) else tuple(states)
-    for name in names:
-        if not _STATE.fullmatch(name):
-            raise UsageError(f"states: a state is capital letters and '_'; found {name!r}")
+    for state in names:
+        if not _STATE.fullmatch(state):
+            raise UsageError(f"{name}: a state is capital letters and '_'; found {state!r}")
     return ",".join(names)
 
 
-def _job_id(value: object) -> str:
-    why = why_bad_id(value)
-    if why:
+def _id(_: str, value: object) -> str:
+    if why := why_bad_id(value):
         raise UsageError(why)
     return str(value)
 
 
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
-    if value in allowed:
-        return str(value)
-    raise UsageError(f"{name}: use one of {', '.join(allowed)}; found {value!r}")
+def _one_of(*allowed: str) -> Callable[[str, object], str]:
+    def check(name: str, value: object) -> str:
+        if value in allowed:
+            return str(value)
+        raise UsageError(f"{name}: use one of {', '.join(allowed)}; found {value!r}")
+
+    return check
 
 
 def _time(name: str, value: object) -> str:
@@ -114,3 +71,23 @@ def _text(name: str, value: object) -> str:
     if isinstance(value, str) and value.isprintable() and len(value) <= 256:
         return value
     raise UsageError(f"{name}: use at most 256 printable characters")
+
+
+def _flag(_: str, value: object) -> str:
+    return "true" if value else "false"
+
+
+_TIMES: Final = ("create_since", "create_until", "update_since", "update_until")
+_TEXTS: Final = ("name", "batch_name", "tag", "model_resolution", "train_location", "query_project_id")
+FILTERS: Final[Mapping[str, Callable[[str, Any], str]]] = {
+    "offset": _number(0, MAX_OFFSET),
+    "limit": _number(1, MAX_LIMIT),  # the service's own default is 10
+    "states": _states,
+    "job_id": _id,
+    "sort_key": _one_of("create_time", "update_time", "asset_order"),
+    "sort_dir": _one_of("asc", "desc"),
+    **dict.fromkeys(_TIMES, _time),  # update_until is documented as ">=": surely a copy error, so do not rely on it
+    **dict.fromkeys(_TEXTS, _text),
+    **dict.fromkeys(("is_flexus", "is_live_copy", "is_ondemand_resource"), _flag),
+}
+"""The documented parameters, and what each may be."""

@@ -58,6 +58,12 @@ class Response:
     signed_at: datetime | None = field(default=None, compare=False)  # of a refusal: what the call was signed with
     meaning: str | None = None  # what the adapter says of this status and code, where it says anything
 
+    def in_words(self) -> str:
+        """On one line for people: status, code and message, or why there are none."""
+        who = "IAM: " if self.of_iam else ""
+        parts = (self.status, self.code, self.message) if self.status else (f"no answer ({self.failure})",)
+        return who + " ".join(str(part) for part in parts if part)
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:

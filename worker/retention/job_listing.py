@@ -110,7 +110,4 @@ def _once(rows: list[JobRow]) -> Iterator[JobRow]:
 
 
 def _said(response: Response) -> str:
-    if response.status is None:
-        return f"no answer ({response.failure})"
-    text = " ".join(str(part) for part in (response.status, response.code, response.message) if part)
-    return text if response.status != 200 else "200, but no list of jobs"
+    return response.in_words() if response.status != 200 else "200, but no list of jobs"

@@ -21,7 +21,7 @@ def nothing(lease: Lease, key: str) -> GateSignal:
 def of_answer(response: Response, under: Lease | Trial, key: str) -> GateSignal:
     """`key` is the fingerprint of the credential that was used, `under` is what allowed the call."""
     probe = under.probe if isinstance(under, Lease) else None
-    common = GateSignal("ok", key=key, ms=response.ms, probe=probe, why=why(response))
+    common = GateSignal("ok", key=key, ms=response.ms, probe=probe, why=response.in_words())
     match classify(response):
         case ResponseKind.DELETED | ResponseKind.ASK:
             return replace(common, why=None)
@@ -55,11 +55,3 @@ def of_listing(listing: Listing, under: Lease | Trial, key: str) -> GateSignal:
     if listing.count is None and status is not None and 200 <= status < 300:
         return replace(signal, kind="fail", why=f"{status}, but no list of jobs")
     return replace(signal, kind="listed") if signal.kind == "ok" else signal
-
-
-def why(response: Response) -> str:
-    """One line for people: the answer."""
-    who = "IAM: " if response.of_iam else ""
-    if response.status is None:
-        return f"{who}no answer ({response.failure})"
-    return who + " ".join(str(part) for part in (response.status, response.code, response.message) if part)

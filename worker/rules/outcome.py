@@ -17,7 +17,6 @@ from worker.metastudio.targets.adapter import Row
 from worker.metastudio.targets.registry import adapter_of
 from worker.model.ids import ID
 from worker.model.states import Cause, Evidence, Outcome, State, WaitingFor
-from worker.rules import gate_signals
 from worker.rules.classify import NOT_ASKED, Lookup, Presence, ResponseKind, classify, outcome_unknown
 from worker.rules.settlements import Settlements, described, spared, unknown_outcome
 
@@ -120,7 +119,7 @@ class OutcomeRules(Settlements):
         if (
             response_kind is ResponseKind.DELETED and control.body is Body.JSON
         ):  # a proxy's page would not be a list of jobs
-            why = f"DELETE is refused while GET is answered: {gate_signals.why(response)}"
+            why = f"DELETE is refused while GET is answered: {response.in_words()}"
             signal = replace(self.signal(response, lease), kind="forbidden", why=why)
             return self._refused(lease, response, signal, {})
         signal = self.signal(control, lease)

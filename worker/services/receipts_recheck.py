@@ -198,5 +198,4 @@ def _signed_at(app: AppContext, account: str) -> datetime | None:
 def _said(response: Response) -> str:
     if response.status is None:
         return SILENCES.get(str(response.failure), "no answer")
-    text = " ".join(str(part) for part in (response.status, response.code, response.message) if part)
-    return plain(text if response.status != 200 else "200, but no list of jobs")
+    return plain(response.in_words() if response.status != 200 else "200, but no list of jobs")
