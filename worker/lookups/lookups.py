@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from worker.ledger.deletions import Ledger
 from worker.lookups.sightings import NEAR_S, Sighting, Sightings, View
@@ -26,6 +26,7 @@ from worker.model.errors import EraserError
 from worker.rules.classify import NOT_ASKED, Lookup, Presence, ResponseKind, classify, is_of, presence, shows_jobs
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 LEAST_S: Final = 0.5  # for a question whose answer is needed in time: it ends by then
 ROWS: Final = 100  # of a control question: this many jobs are known to exist, and whether app users' jobs are listed
@@ -135,7 +136,7 @@ class Lookups:
         if self.view.app_user is not None or any(control.others for control in controls):
             return False
         known = self.sightings.knows_users(project)
-        return known or bool(self._of_redis(lambda: self.pace.users.known_in(project), otherwise=True))
+        return known or self._guarded(lambda: self.pace.users.known_in(project), otherwise=True)
 
     def _control(self, since: float) -> Sighting | Listing:
         """The result of a control question that was sent after the moment; the answer, if it has no result."""
@@ -150,7 +151,7 @@ class Lookups:
         finally:
             event = self.sightings.leaves(self.view)
         try:
-            listing = self._guarded(None, ROWS).listing if may else NOT_ASKED
+            listing = self._guarded(lambda: self._ask(None), self._nothing()).listing if may else NOT_ASKED
         finally:
             event.set()
         return self.sightings.after(self.view, since) or listing
@@ -158,44 +159,29 @@ class Lookups:
     # -- the wire ----------------------------------------------------------------------------------------------------
 
     def _in_turn(self, id: str | None, rows: int = ROWS) -> LookupResponse:
-        return self._guarded(id, rows) if self._turn() else self._nothing()
+        return self._guarded(lambda: self._ask(id, rows), self._nothing()) if self._turn() else self._nothing()
 
     def _turn(self) -> bool:
         """Wait for a slot. False: no call is allowed."""
-        try:
-            wait = self.pace.reserve_lookup(kind=self.view.kind, patience_s=self.patience_s)
-        except EraserError as error:
-            self._tell(str(error))
-            return False
+        kind, patience_s = self.view.kind, self.patience_s
+        wait = self._guarded(lambda: self.pace.reserve_lookup(kind=kind, patience_s=patience_s), None)
         return wait is not None and (wait == 0 or not self.pause(wait)) and self._in_time()
 
     def _in_time(self) -> bool:
         return self.time_left() >= LEAST_S
 
-    def _guarded(self, id: str | None, rows: int) -> LookupResponse:
-        try:
-            return self._ask(id, rows)
-        except EraserError as error:
-            self._tell(str(error))
-        except Exception:
-            log.exception("deletion.not_asked", extra={"account": self.pace.account})
-        return self._nothing()
-
     def _nothing(self) -> LookupResponse:
         return LookupResponse(NOT_ASKED, self.sightings.clock(), self.sightings.clock())
 
-    def _of_redis(self, question: Callable[[], object], *, otherwise: object = None) -> object:
+    def _guarded(self, question: Callable[[], T], otherwise: T) -> T:
         """Never raises: the caller may hold an answer to a DELETE."""
         try:
             return question()
         except EraserError as error:
-            self._tell(str(error))
+            log.warning("deletion.not_asked", extra={"account": self.pace.account, "error": str(error)})
         except Exception:
             log.exception("deletion.not_asked", extra={"account": self.pace.account})
         return otherwise
-
-    def _tell(self, why: str) -> None:
-        log.warning("deletion.not_asked", extra={"account": self.pace.account, "error": why})
 
     def _ask(self, id: str | None, rows: int = ROWS) -> LookupResponse:
         asked = self._once(id, rows)
@@ -228,4 +214,4 @@ class Lookups:
         others = bool(users - {self.view.app_user})
         self.sightings.note(self.view, Sighting(asked.sent, asked.answered, frozenset(row.id for row in mine), others))
         if users and self.sightings.note_users(self.view.project_id, "showed"):
-            self._of_redis(lambda: self.pace.users.note_in(self.view.project_id))
+            self._guarded(lambda: self.pace.users.note_in(self.view.project_id), None)

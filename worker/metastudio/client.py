@@ -11,13 +11,10 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import requests
-from requests.structures import CaseInsensitiveDict
-
 from worker.config.clock import elapsed
 from worker.config.urls import check_endpoint
 from worker.metastudio.credentials import Credentials, CredentialsSource, Watch
-from worker.metastudio.exchange import Call, Reply
+from worker.metastudio.exchange import Call, Reply, prepare
 from worker.metastudio.iam import IamTokens
 from worker.metastudio.list_query import MAX_LIMIT, query_of
 from worker.metastudio.parsing import read_answer, read_listing, read_shown
@@ -34,11 +31,6 @@ from worker.model.target import JOB, Target
 
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_LISTING_BYTES: Final = 8 * 1024 * 1024
-_HEADERS: Final = {
-    "User-Agent": "avatar-eraser",
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",  # so that no small response can become a large one
-}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -208,11 +200,7 @@ class Client:
         elif isinstance(credentials, Credentials):
             signed_at = self.clock.now(signed_at)
             auth, secrets = SdkHmacSha256(credentials, signed_at=signed_at), credentials.secrets
-        request = requests.PreparedRequest()  # without a Session, which would cost more than the call itself
-        request.method = method
-        request.url = self._base + path
-        request.headers = CaseInsensitiveDict(_HEADERS)
-        request.headers["X-Project-Id"] = project_id
+        request = prepare(method, self._base + path, {"X-Project-Id": project_id})
         if app_user is not None and check_opaque(app_user, "app user"):
             request.headers["X-App-UserId"] = app_user
         auth(request)

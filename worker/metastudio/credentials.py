@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, NoReturn, Protocol, TypeVar
 
@@ -121,22 +121,19 @@ class EnvironmentCredentials:
     """HUAWEICLOUD_SDK_AK, …_SK, …_SECURITY_TOKEN and …_PROJECT_ID, each also as <NAME>_FILE."""
 
     def __init__(self, environ: Mapping[str, str], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._read = {name: variable(environ, name, clock) for name in (AK, SK, TOKEN, PROJECT)}
-        self._last: tuple[tuple[str | None, ...], Credentials] | None = None
+        self._read = [variable(environ, name, clock) for name in (AK, SK, TOKEN, PROJECT)]
+        self._made_of = lru_cache(maxsize=1)(_of_variables)
 
     def current(self) -> Credentials:
-        values = tuple(read() for read in self._read.values())
-        last = self._last
-        if last is not None and last[0] == values:
-            return last[1]
-        ak, sk, token, project = values
-        if not ak:
-            raise SettingsError(AK, f"not set; set it (or {AK}_FILE) to the access key that belongs to {SK}")
-        if not sk:
-            raise SettingsError(SK, f"not set; set it (or {SK}_FILE) to the secret key that belongs to {AK}")
-        credentials = Credentials(ak, sk, token or None, project or None)
-        self._last = (values, credentials)
-        return credentials
+        return self._made_of(*(read() for read in self._read))
+
+
+def _of_variables(ak: str | None, sk: str | None, token: str | None, project: str | None) -> Credentials:
+    if not ak:
+        raise SettingsError(AK, f"not set; set it (or {AK}_FILE) to the access key that belongs to {SK}")
+    if not sk:
+        raise SettingsError(SK, f"not set; set it (or {SK}_FILE) to the secret key that belongs to {AK}")
+    return Credentials(ak, sk, token or None, project or None)
 
 
 class FileCredentials:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import requests
+from requests.structures import CaseInsensitiveDict
+
 from worker.config.clock import elapsed
 from worker.metastudio.response import TransportFailure
 
@@ -38,3 +41,18 @@ class Reply:
     body: bytes = field(default=b"", repr=False)
     truncated: bool = False
     sent_at: float | None = None  # seconds of `time.monotonic`; None proves that no byte was sent
+
+
+def prepare(method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> requests.PreparedRequest:
+    """A request without a Session, which would cost more than the call itself."""
+    request = requests.PreparedRequest()
+    request.method, request.url, request.body = method, url, body
+    request.headers = CaseInsensitiveDict(
+        {
+            "User-Agent": "avatar-eraser",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",  # so that no small response can become a large one
+            **headers,
+        }
+    )
+    return request

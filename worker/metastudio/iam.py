@@ -31,12 +31,11 @@ from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
 import requests
-from requests.structures import CaseInsensitiveDict
 
 from worker.config.clock import elapsed
 from worker.config.urls import check_endpoint
 from worker.metastudio.credentials import Watch
-from worker.metastudio.exchange import Call, Reply
+from worker.metastudio.exchange import Call, Reply, prepare
 from worker.metastudio.iam_answers import _LOCKED, failed, is_refused, life_s, silent, wait_s
 from worker.metastudio.login import Login, LoginSource
 from worker.metastudio.response import Response, TokenUse, TransportFailure
@@ -198,18 +197,8 @@ class IamTokens:
 
     def _fetch(self, project_id: str, login: Login, call: Call) -> IamToken | Response:
         body = json.dumps(_document(login, project_id)).encode()
-        request = requests.PreparedRequest()
-        request.method, request.url, request.body = "POST", self.endpoint + _PATH, body
-        request.headers = CaseInsensitiveDict(
-            {
-                "User-Agent": "avatar-eraser",
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "Content-Type": "application/json;charset=utf8",
-                "Content-Length": str(len(body)),
-                "Connection": "close",
-            }
-        )
+        headers = {"Content-Type": "application/json;charset=utf8", "Content-Length": str(len(body))}
+        request = prepare("POST", self.endpoint + _PATH, headers | {"Connection": "close"}, body)
         asked = self._clock()
         deadline = elapsed() + _left_s(call) / 2
         within = Call(call.connect_timeout_s, call.read_timeout_s, deadline)

@@ -7,13 +7,11 @@ import re
 import pytest
 from huaweicloudsdkmetastudio.v1.model.training_job_basic_info import TrainingJobBasicInfo
 
-from worker.metastudio.targets.avatar_job import DELETABLE, KINDS, STATES, StateKind, is_deletable
+from worker.metastudio.targets.avatar_job import DELETABLE, STATES, is_deletable
 
 
-def test_there_are_fifty_three_states_and_each_has_a_kind() -> None:
+def test_there_are_fifty_three_states() -> None:
     assert len(STATES) == 53
-    assert set(KINDS) == STATES
-    assert set(KINDS.values()) == set(StateKind)
 
 
 def test_the_deletable_states_are_exactly_the_documented_eleven() -> None:
@@ -42,14 +40,6 @@ def test_a_state_is_deletable_if_it_is_one_of_the_eleven(state: str) -> None:
 @pytest.mark.parametrize("state", ["", "NEW_STATE", "job_success", "JOB_SUCCESS ", "DELETED"])
 def test_an_unknown_state_is_not_deletable(state: str) -> None:
     assert not is_deletable(state)
-
-
-def test_fourteen_states_may_rest_for_ever_without_being_deletable() -> None:
-    assert len([s for s, kind in KINDS.items() if kind is StateKind.REST and s not in DELETABLE]) == 14
-
-
-def test_what_moves_by_itself_is_never_deletable() -> None:
-    assert not [s for s in DELETABLE if KINDS[s] is StateKind.MOVING]
 
 
 def test_the_official_sdk_documents_the_same_states() -> None:
