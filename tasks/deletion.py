@@ -46,7 +46,7 @@ def request_deletions(
     context = app_context()
     project = known_project(context, project_id, allow=allow_project)
     request = deletion_request(context, lane=lane, **terms)
-    return record(context, (Target(project, checked(context, job_id)) for job_id in job_ids), request)
+    return record(context, (Target.named(project, checked(context, job_id)) for job_id in job_ids), request)
 
 
 @app.task(name="eraser.delete", bind=True, Strategy="worker.execution.messages:strategy", throws=(EraserError,))

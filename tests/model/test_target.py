@@ -27,3 +27,24 @@ def test_json_names_kind_and_id_and_a_job_by_its_own_name_as_well() -> None:
     assert Target("p-1", "job-1").as_json() == {"kind": "job", "id": "job-1", "job_id": "job-1"}
     assert ASSET.as_json() == {"kind": "model_asset", "id": "a1b2"}
     assert ASSET.job_id is None
+
+
+@pytest.mark.parametrize("name", ["job-1", "job:job-1"])
+def test_what_people_type_may_be_a_bare_id(name: str) -> None:
+    assert Target.why_not_named(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("clip:c-1", "KIND:ID with a kind of job; found 'clip:c-1'"),
+        ("job:..", "a job id is"),
+        ("job:", "found nothing"),
+        ("..", "a job id is"),
+        ("", "found nothing"),
+        (7, "a int"),
+        ("job:a:b", "found ':'"),
+    ],
+)
+def test_what_must_not_reach_a_url_is_no_name(name: object, why: str) -> None:
+    assert why in (Target.why_not_named(name) or "")

@@ -7,6 +7,7 @@ from typing import Any
 from worker.metastudio.redaction import redact
 from worker.model.errors import EraserError, OtherSchema, RefusedBySafetyRule, Unreachable
 from worker.model.ids import why_bad_id
+from worker.model.target import Target
 
 LONGEST_WHY = 300  # characters
 
@@ -15,7 +16,7 @@ def ids_of(args: Any, kwargs: Any) -> tuple[str | None, str | None]:
     """(project, job) of a message if they are valid ids: nothing else of it is reported."""
     named = dict(zip(("project_id", "job_id"), args, strict=False)) | kwargs
     project, job = named.get("project_id"), named.get("job_id")
-    return (None if why_bad_id(project) else project), (None if why_bad_id(job) else job)
+    return (None if why_bad_id(project) else project), (None if Target.why_not_named(job) else job)
 
 
 def is_for_later(error: EraserError) -> bool:

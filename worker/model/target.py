@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from worker.model.ids import why_bad_id
+
 JOB: Final = "job"
 """The default kind: an avatar training job."""
 
@@ -41,6 +43,16 @@ class Target:
         """Read what `str` wrote."""
         project_id, _, name = ref.partition("/")
         return cls.named(project_id, name)
+
+    @classmethod
+    def why_not_named(cls, name: object) -> str | None:
+        """Say what is wrong with `<kind>:<id>`, or a job's id; None if it may be part of a URL."""
+        if not isinstance(name, str) or ":" not in name:
+            return why_bad_id(name)
+        kind, _, id = name.partition(":")
+        if kind not in KINDS:
+            return f"a target is a job id, or KIND:ID with a kind of {', '.join(KINDS)}; found {name[:80]!r}"
+        return why_bad_id(id, f"{kind} id")
 
     def as_json(self) -> dict[str, str]:
         """It within its project, as every JSON says it: its kind and its id; a job's id also under its own name."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from worker.ledger.audit_actions import ActionName, AuditAction, Who
 from worker.model.errors import DryRun, RefusedBySafetyRule, UsageError
-from worker.model.ids import check_opaque, check_reason, why_bad_id
+from worker.model.ids import check_opaque, check_reason
 from worker.model.target import Target, target_json
 from worker.services.labels import count as in_words
 
@@ -94,10 +94,10 @@ def select(project: str, job_ids: Iterable[str]) -> tuple[list[Target], list[Out
     good: dict[Target, None] = {}
     bad = []
     for job_id in job_ids:
-        if why := why_bad_id(job_id):
+        if why := Target.why_not_named(job_id):
             bad.append(Outcome(Target(project, job_id), "bad_id", why, done=False))
         else:
-            good[Target(project, job_id)] = None
+            good[Target.named(project, job_id)] = None
     return list(good), bad
 
 

@@ -17,7 +17,6 @@ from worker.ledger.damage import check
 from worker.ledger.redis_read import read_redis
 from worker.ledger.replays import Replays
 from worker.model.errors import Unreachable, UsageError
-from worker.model.ids import why_bad_id
 from worker.model.states import State
 from worker.model.target import Target
 from worker.services.times import absolute
@@ -157,7 +156,7 @@ def named(word: str, names: Iterable[str]) -> str:
     if near:
         raise UsageError(f"{word!r} matches {len(near)} groups: {', '.join(near[:5])}; be more specific")
     what = f"there are: {', '.join(known[:5])}" if known else "there are no dead letters"
-    job = "" if why_bad_id(word) else f"; one job: `eraser show {word}`"
+    job = "" if Target.why_not_named(word) else f"; one job: `eraser show {word}`"
     raise UsageError(f"there is no group {word[:80]!r}; {what} (see `eraser dead groups`{job})")
 
 
@@ -229,7 +228,7 @@ def _why_not(app: AppContext, word: str, project: str | None, near: list[str], s
     projects = [default] if default else [each for one in app.settings.accounts.values() for each in one.projects]
     for one in projects:
         account = app.home_of(one)
-        for _, found in app.bulk_queries(account).states([Target(one, word)]):
+        for _, found in app.bulk_queries(account).states([Target.named(one, word)]):
             if found is not None:
                 where = f" in project {one}" if len(projects) > 1 else ""
                 return f"it is {found.value}{where}, not {state.value}"

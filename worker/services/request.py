@@ -37,7 +37,7 @@ class Requested:
         """The contract's fields, the same for every interface."""
         done = self.accepted
         return {
-            **target_json(self.job_id if done else self.job_id[:128]),
+            **(done.ref.as_json() if done else target_json(self.job_id[:128])),
             "state": done.state if done else None,
             "accepted": done is not None,
             "deduplicated": done.deduplicated if done else False,
@@ -163,7 +163,7 @@ def why_bad_job(app: AppContext, job_id: str) -> str | None:
     """Why this is not a valid job id, or None."""
     if job_id in app.settings.projects:
         return "this is the id of a project, not of a job: did you swap them?"
-    return why_bad_id(job_id)
+    return Target.why_not_named(job_id)
 
 
 def record(app: AppContext, refs: Iterable[Target], terms: DeletionRequest) -> Iterator[Accepted]:
@@ -181,7 +181,7 @@ def submit(app: AppContext, project: str, job_ids: Iterable[str], terms: Deletio
     rest = iter(job_ids)
     while batch := list(islice(rest, BATCH)):
         bad = {job_id: why for job_id in batch if (why := why_bad_job(app, job_id))}
-        accepted = record(app, [Target(project, job_id) for job_id in batch if job_id not in bad], terms)
+        accepted = record(app, [Target.named(project, job_id) for job_id in batch if job_id not in bad], terms)
         for job_id in batch:
             yield Requested(job_id, None, bad[job_id]) if job_id in bad else Requested(job_id, next(accepted))
 

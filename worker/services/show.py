@@ -14,7 +14,6 @@ from worker.ledger.damage import DamageList, check
 from worker.ledger.holds import Hold, HoldList
 from worker.ledger.records import Attempt, Deletion, Event
 from worker.model.errors import EraserError, Unreachable, UsageError
-from worker.model.ids import why_bad_id
 from worker.model.states import State
 from worker.model.target import Target
 from worker.services import json_form, labels
@@ -76,17 +75,18 @@ class Moment:
 
 def find(app: AppContext, project: str, job_id: str) -> tuple[Deletion, float]:
     """The record with its history, and Redis's time. Raises `UnknownJob` and `UsageError`."""
-    why = why_bad_id(job_id)
-    if why:
+    if why := Target.why_not_named(job_id):
         raise UsageError(why)
+    target = Target.named(project, job_id)
     for account in app.homes_of(project):
         queries = app.queries(account)
-        if (deletion := queries.show(Target(project, job_id))) is not None:
+        if (deletion := queries.show(target)) is not None:
             break
     if deletion is None:
-        _refuse_damaged(app, Target(project, job_id))
+        _refuse_damaged(app, target)
         raise UnknownJob(
-            f"nothing is known of job {job_id} in project {project}: its deletion was never requested here, or the "
+            f"nothing is known of {target.kind} {target.id} in project {project}: "
+            "its deletion was never requested here, or the "
             f"record has expired. To request it now: eraser request {job_id} --project {project}. "
             "In another project: eraser show JOB_ID --project P"
         )

@@ -11,6 +11,7 @@ import pytest
 
 from tests.execution.test_executor import SCHEDULE, Shop
 from tests.support.clips import CLIP, KIND, PACE, Library, known
+from tests.support.command import Command
 from worker.config.accounts import Account
 from worker.config.settings import Settings
 from worker.execution.ledger_context import gate_policy
@@ -232,3 +233,22 @@ def test_its_documented_pace_follows_the_rate_of_the_account() -> None:
             gate_policy(settings, Account("default", None, "cn-north-4", rate)).kinds[0] for rate in (10.0, 5.0)
         )
     assert (fast.interval, slow.interval, fast.family) == (200.0, 400.0, CLIP.deleting.name)
+
+
+# -- people ------------------------------------------------------------------------------------------------------------
+
+
+def test_people_name_it_by_its_kind(command: Command) -> None:
+    with known():
+        asked = command("request", "clip:c-1", "job-1", "--json")
+        assert [(one["kind"], one["id"], one["accepted"]) for one in asked.json] == [
+            ("clip", "c-1", True),
+            ("job", "job-1", True),
+        ]
+        (shown,) = command("show", "clip:c-1", "--json").json
+        assert (shown["kind"], shown["id"], shown["state"], "job_id" in shown) == ("clip", "c-1", "pending", False)
+        assert command("cancel", "clip:c-1", "--reason", "T-1").code == 0
+        assert command("hold", "add", "clip:c-2", "--reason", "T-1", "--by", "legal-1").code == 0
+        assert "clip:c-2" in command("hold", "list").out
+        assert command("list", "--state", "cancelled").out.count("clip:c-1") == 1
+    assert command("request", "clip:c-3").code == 1, "a process that does not know clips refuses them"

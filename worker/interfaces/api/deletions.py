@@ -114,7 +114,7 @@ async def _record_once(
 async def _record(api: ApiState, project: str, order: RequestBody, terms: DeletionRequest) -> str:
     """Record, and return the result of each id. Raises `Problem` if nothing was recorded."""
     if len(order.job_ids) == 1 and not request_service.why_bad_job(api.app, order.job_ids[0]):
-        accepted = await api.batcher.record(project, Target(project, order.job_ids[0]), terms)
+        accepted = await api.batcher.record(project, Target.named(project, order.job_ids[0]), terms)
         return _response([Requested(order.job_ids[0], accepted)])
     return _response(await api.in_thread(lambda: _record_many(api, project, order, terms)))
 

@@ -10,6 +10,7 @@ from worker.interfaces.api.request_schema import LONGEST_PERSON, MOST
 from worker.interfaces.web.request_guard import BODY_LIMIT, BODY_S
 from worker.model.ids import ID
 from worker.model.states import Cause, Evidence, Lane, State, WaitingFor
+from worker.model.target import JOB
 from worker.receipts.receipt import FIELDS, NUMBERS
 
 Data = dict[str, Any]
@@ -20,7 +21,8 @@ def _ref(name: str) -> Data:
 
 
 def _object(**properties: Data) -> Data:
-    return {"type": "object", "required": list(properties), "properties": properties}
+    required = [name for name in properties if name != "job_id"]  # which only a job has
+    return {"type": "object", "required": required, "properties": properties}
 
 
 def _each(items: Data, text: str) -> Data:
@@ -53,7 +55,7 @@ _OPAQUE = {"pattern": "^[0-9A-Za-z][0-9A-Za-z._:/#-]{0,63}$"}
 _REASON = {"type": "string", "pattern": "^[0-9A-Za-z][0-9A-Za-z ._:;,/#()-]{0,63}$", "example": "TICKET-4711"}
 _DURATION = {"example": "24h"}
 _MOMENT = {"format": "date-time", "example": "2026-12-01T00:00:00Z"}
-_TARGET: Data = {"kind": {"const": "job"}, "id": _WORD, "job_id": _WORD}
+_TARGET: Data = {"kind": {"type": "string", "example": JOB}, "id": _WORD, "job_id": _WORD}
 _CLAIM = {"requested_by": _TEXT, "reason": _TEXT, "run": _TEXT}
 
 _TERMS: Data = {
@@ -179,7 +181,7 @@ _SCHEMAS: Data = {
     "Receipt": _object(
         **dict.fromkeys(FIELDS, _TEXT)
         | dict.fromkeys(NUMBERS, _WHOLE)
-        | dict.fromkeys(("account", "project_id", *_TARGET), _WORD)
+        | dict.fromkeys(("account", "project_id", "kind", "id"), _WORD)
         | dict.fromkeys(("requested_at", "finished_at"), _WHEN)
         | {
             "state": _STATE,

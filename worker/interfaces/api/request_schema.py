@@ -13,8 +13,9 @@ from typing import Any
 from worker.config.tables import nearest
 from worker.interfaces.web.problem_details import Problem
 from worker.model.errors import UsageError
-from worker.model.ids import check_opaque, why_bad_id
+from worker.model.ids import check_opaque
 from worker.model.states import Lane
+from worker.model.target import Target
 from worker.services.request import RENAMED
 from worker.services.times import parse_span, parse_time
 
@@ -120,7 +121,7 @@ def _check_ids(job_ids: list[Any], *, several: bool) -> None:
         raise _invalid(f"job_ids: expected 1 to {MOST:,} job ids; found {len(job_ids):,}")
     if not all(isinstance(job_id, str) for job_id in job_ids):
         raise _invalid("job_ids: expected a list of texts")
-    if not several and (why := why_bad_id(job_ids[0])):
+    if not several and (why := Target.why_not_named(job_ids[0])):
         raise _invalid(f"job_id: {why}")
 
 

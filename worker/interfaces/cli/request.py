@@ -104,10 +104,10 @@ def request(
         counts, kept = _submit(results, number, keep=wait_s is not None)
     if not number:
         note("No job ids in the input: nothing was requested.")
-    refs = [Target(project, one.job_id) for one in kept if one.accepted]
+    refs = [Target.named(project, one.job_id) for one in kept if one.accepted]
     states = _wait(app, app.account_for(project), refs, wait_s) if wait_s is not None else {}
     for one in kept:
-        state = states.get(Target(project, one.job_id))
+        state = states.get(Target.named(project, one.job_id))
         result(one.as_json() | ({"state": state.value} if state else {}))
     if counts.accepted:
         sum_up(f"Accepted {count(counts.accepted, 'deletion')} in project {project}: {_how(counts)}.")

@@ -112,7 +112,7 @@ def _move(context: RequestContext, verb: Verb, project: str, job: str, approval:
     wanted = dead_letters.DeadLetterFilter(project=project)
     selection = dead_letters.choose(context.app, [job], wanted=wanted, state=verb.source)
     if not selection.named:  # a word that is the prefix of a group selects the whole group
-        return [Outcome(Target(project, job), None, f"nothing was done: it is not {verb.source}", done=False)]
+        return [Outcome(Target.named(project, job), None, f"nothing was done: it is not {verb.source}", done=False)]
     found = dead_letter_actions.carry_out(context.app, verb, selection, approval)
     return [one if one.done else replace(one, text=f"nothing was done: {one.text}") for one in found]
 

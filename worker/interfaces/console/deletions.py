@@ -35,7 +35,7 @@ def find(context: RequestContext) -> Page | Redirect:
     job = context.query("job")
     if not job:
         return Redirect("/deletions")
-    why = why_bad_id(job)
+    why = Target.why_not_named(job)
     found = [] if why else _everywhere(context, job)
     if len(found) == 1:
         return Redirect(f"/deletions/{found[0].project_id}/{found[0].name}")
@@ -47,17 +47,16 @@ def _everywhere(context: RequestContext, job: str) -> list[Target]:
     for project in sorted(app.settings.projects | app.places.homes().keys()):
         with suppress(SettingsError):  # a project without an account has no deletions
             for account in app.homes_of(project):
-                found += [
-                    ref for ref, state in app.bulk_queries(account).states([Target(project, job)]) if state is not None
-                ]
+                known = app.bulk_queries(account).states([Target.named(project, job)])
+                found += [ref for ref, state in known if state is not None]
     return found
 
 
 def _wanted(fields: dict[str, str], now: float) -> Wanted:
     if fields["state"] not in tuple(State):
         raise UsageError(f"state: expected one of {', '.join(State)}; found {fields['state'][:40]!r}")
-    for name in ("job", "project"):
-        if fields[name] and (why := why_bad_id(fields[name])):
+    for name, check in (("job", Target.why_not_named), ("project", why_bad_id)):
+        if fields[name] and (why := check(fields[name])):
             raise UsageError(why)
     since, until = parse_period(fields, now)
     group, project = fields["group"] or None, fields["project"] or None
