@@ -31,7 +31,7 @@ class Consumer(TheirConsumer):
     """Without gossip and mingle: they cost a second at the start and a traceback when Redis becomes unreachable."""
 
     hub: Any  # Celery's; None if the pool has no event loop
-    _told = False
+    _reported = False
     strategies: dict[str, Any]  # Celery's, by the name of the task
     task_consumer: Any  # Celery's
     connection_errors: tuple[type[BaseException], ...]  # Celery's: the errors that it survives
@@ -61,10 +61,10 @@ class Consumer(TheirConsumer):
         """Whether Redis answers but accepts nothing, not even a queue: logged once, and tried again after a pause."""
         refused = isinstance(exc, ResponseError)
         if refused:
-            if not self._told:
+            if not self._reported:
                 log.warning("broker.refuses", extra={"error": str(exc)})
-            time.sleep(LONGEST_PAUSE_S if self._told else FIRST_PAUSE_S)
-        self._told = refused
+            time.sleep(LONGEST_PAUSE_S if self._reported else FIRST_PAUSE_S)
+        self._reported = refused
         return refused
 
     @property

@@ -51,14 +51,14 @@ class Dispatcher:
     """The loop. `end_worker` ends a process with wrong settings."""
 
     def __init__(
-        self, runtime: AppContext, *, concurrency: int = 0, end_worker: Callable[[int], None] = lambda _: None
+        self, app: AppContext, *, concurrency: int = 0, end_worker: Callable[[int], None] = lambda _: None
     ) -> None:
-        self.runtime = runtime
+        self.app = app
         self._end_worker = end_worker
-        self._alive = LiveWorkers(runtime, concurrency=concurrency)
-        self._keys = runtime.keys
-        self._sealer = Sealer(runtime.ledger, runtime.keys)
-        self._checker = Checker(runtime.redis, runtime.ledger, runtime.keys)
+        self._workers = LiveWorkers(app, concurrency=concurrency)
+        self._client, self._keys = app.redis, app.keys
+        self._sealer = Sealer(app.ledger, app.keys)
+        self._checker = Checker(app.redis, app.ledger, app.keys)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._full_look = 0.0
@@ -78,20 +78,20 @@ class Dispatcher:
         self._stop.set()
         self._thread.join(timeout=10)
         try:
-            self._alive.goodbye()
+            self._workers.goodbye()
             self._yield()
         except redis.RedisError:
             return
 
     def _yield(self) -> None:
         """Let another worker dispatch."""
-        scripts.load("yield_dispatch").run(self.runtime.redis, self._keys.dispatcher, self.runtime.worker)
+        scripts.load("yield_dispatch").run(self._client, self._keys.dispatcher, self.app.worker)
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                if self.runtime.refused:
-                    raise self.runtime.refused
+                if self.app.refused:
+                    raise self.app.refused
                 if (left_s := self._next_tick - time.monotonic()) > 0:
                     self.wait(left_s)
                     continue
@@ -112,7 +112,7 @@ class Dispatcher:
     def _miss(self, error: redis.RedisError | EraserError) -> None:
         if isinstance(error, redis.RedisError) and not is_away(error):
             with suppress(redis.RedisError):
-                clear_hints(self.runtime.redis, self._keys)
+                clear_hints(self._client, self._keys)
         if not self._away:
             log.warning("redis.away", extra={"error": str(error)})
         self.was_away()
@@ -124,42 +124,41 @@ class Dispatcher:
             log.error("endpoint.refused", extra={"account": error.account, "error": str(error)})
         else:
             log.error("schema.refused", extra={"error": str(error)})
-        self.runtime.stopping.set()
+        self.app.stopping.set()
         self._end_worker(error.exit_code)
 
     def was_away(self) -> None:
         """Redis cannot be reached now: check everything once it can be, and count no worker as lost for a while."""
         self._away = True
-        self._alive.was_away()
+        self._workers.was_away()
         self._full_look = 0.0
 
     def wait(self, timeout_s: float) -> None:
         """Wait for a producer, and start an executor at once. What is lost here is found by the next tick."""
-        woken: Any = self.runtime.redis.bzpopmin(self._keys.wake_now, max(timeout_s, SHORTEST_WAIT_S))
+        woken: Any = self._client.bzpopmin(self._keys.wake_now, max(timeout_s, SHORTEST_WAIT_S))
         account = woken[1].decode(errors="replace") if woken else ""
-        if account in self.runtime.settings.accounts:
+        if account in self.app.settings.accounts:
             with self._outlived(account):
-                self._start_executor(self.runtime.ledger(account))
+                self._start_executor(self.app.ledger(account))
 
     def tick(self) -> None:
         """One tick. Cheap when nothing is due: one script."""
-        client = self.runtime.redis
         if time.monotonic() - self._beat >= BEAT_S:
-            some = list(self.runtime.settings.accounts)[:1]  # a worker marks all of them when it starts
-            refuse_unknown(bindings(client, some, self._keys))
-            self._alive.say()
+            some = list(self.app.settings.accounts)[:1]  # a worker marks all of them when it starts
+            refuse_unknown(bindings(self._client, some, self._keys))
+            self._workers.beat()
             self._beat = time.monotonic()
         keys = (self._keys.dispatcher, self._keys.wakeups)
-        turn: Any = scripts.load("dispatch").run(client, keys, self.runtime.worker, LOCK_MS, MOST_ACCOUNTS)
+        turn: Any = scripts.load("dispatch").run(self._client, keys, self.app.worker, LOCK_MS, MOST_ACCOUNTS)
         if turn is None:
             self._pause = OTHERS_TICK_S
             return
         now_ms, due, head = float(turn[0]), [name.decode(errors="replace") for name in turn[1]], turn[2]
-        self._alive.see(now_ms)
-        known = self.runtime.settings.accounts
+        self._workers.note_time(now_ms)
+        known = self.app.settings.accounts
         for account, name in zip(due, turn[1], strict=True):
             if account not in known:
-                client.zrem(self._keys.wakeups, name)
+                self._client.zrem(self._keys.wakeups, name)
         at_work, others = known.keys() & set(due), set[str]()
         if time.monotonic() - self._full_look >= FULL_LOOK_S:
             self._full_look = time.monotonic()
@@ -168,13 +167,13 @@ class Dispatcher:
         if due:
             self._look_at(known.keys() & set(due))
             self._busy = time.monotonic()
-        self._sealer.tick(client, at_work, others)
+        self._sealer.tick(self._client, at_work, others)
         self._pause = self._next_tick_s(float(head) - now_ms if head else None)
         if time.monotonic() >= self._check:
             self._check = time.monotonic() + CHECK_S
-            clear_hints(client, self._keys)
+            clear_hints(self._client, self._keys)
             self._checker.step(known, CHECKS)
-        if others and not self._alive.clocks_agree:  # it releases and rescues nothing: let others try
+        if others and not self._workers.clocks_agree:  # it releases and rescues nothing: let others try
             self._yield()
             self._pause = 3 * OTHERS_TICK_S
         if time.monotonic() >= self._forget:
@@ -190,14 +189,14 @@ class Dispatcher:
 
     def _unannounced(self, now_ms: float) -> list[str]:
         """Accounts with work that no wake-up announces in time. Holds whose time is over are released."""
-        found = due_heads(self.runtime.redis, self.runtime.settings.accounts, self.runtime.keys)
-        latest = max(now_ms, *(clock * 1000 for clock in self.runtime.clocks()))
+        found = due_heads(self._client, self.app.settings.accounts, self.app.keys)
+        latest = max(now_ms, *(clock * 1000 for clock in self.app.clocks()))
         for account, head in found.items():
-            ledger = self.runtime.ledger(account)
+            ledger = self.app.ledger(account)
             ledger.look_at_clocks()
             if head.hold is not None and head.hold <= latest:
                 HoldList(ledger).release_in_time()
-        wakeups: Any = self.runtime.redis.zrange(self._keys.wakeups, 0, -1, withscores=True)
+        wakeups: Any = self._client.zrange(self._keys.wakeups, 0, -1, withscores=True)
         announced = dict(wakeups)
         return [
             account
@@ -209,12 +208,12 @@ class Dispatcher:
     def _forget_old(self, account: str) -> None:
         """Remove old records, a few hundred per script: as many as a busy account settles, without an endless turn."""
         for _ in range(FORGET_MOVES):
-            if not self.runtime.ledger(account).forget(keep_s=self.runtime.settings.record_ttl) or self._stop.is_set():
+            if not self.app.ledger(account).forget(keep_s=self.app.settings.record_ttl) or self._stop.is_set():
                 return
 
     def _look_at(self, accounts: Iterable[str]) -> None:
         """Rescue expired leases, start an executor if one is needed, and note when to check again."""
-        alive, counts = self._alive.heard()
+        alive, counts = self._workers.alive()
         for account in accounts:
             with self._outlived(account):
                 self._look_at_one(account, alive, counts=counts)
@@ -230,21 +229,21 @@ class Dispatcher:
             log.exception("dispatcher.fault", extra={"account": account})
 
     def _look_at_one(self, account: str, alive: list[str], *, counts: bool) -> None:
-        ledger = self.runtime.ledger(account)
-        self.runtime.redis.zrem(self._keys.wakeups, account)  # before the check: whatever comes meanwhile sets it again
+        ledger = self.app.ledger(account)
+        self._client.zrem(self._keys.wakeups, account)  # before the check: whatever comes meanwhile sets it again
         rescued, next_lease = ledger.rescue(alive=alive, counts=counts)
         for ref, state in rescued:
             log.warning("deletion.lost", extra={"account": account, **ref.for_log(), "state": state})
         due, replays = self._start_executor(ledger)
         looks = [at for at in (due, next_lease, self._go_on(ledger, replays)) if at is not None]
         if looks:
-            self.runtime.wake(account, min(looks))
+            self.app.wake(account, min(looks))
 
     def _start_executor(self, ledger: Ledger) -> tuple[float | None, list[str]]:
         """Start one if it is needed. Returns when to check again (ms), and the replays that must be continued."""
-        wakeup, due, replays = ledger.due_wakeup(self.runtime.fingerprint(ledger.account))
+        wakeup, due, replays = ledger.due_wakeup(self.app.fingerprint(ledger.account))
         if wakeup:
-            self.runtime.notify(ledger.account, wakeup)
+            self.app.notify(ledger.account, wakeup)
         return due, replays
 
     def _go_on(self, ledger: Ledger, replays: list[str]) -> float | None:

@@ -229,7 +229,7 @@ class Executor:
                 # without the app user: if only the app user is forbidden, the project is not at fault
                 control = self._lookups(replace(lease, app_user=None), rules.key).ask_in_turn(rows=1)
                 return rules.after_control(lease, response, control.response)
-            case ResponseKind.ASK | ResponseKind.FAILED as said if said is ResponseKind.ASK or self._may_be_gone(
+            case ResponseKind.ASK | ResponseKind.FAILED as kind if kind is ResponseKind.ASK or self._may_be_gone(
                 lease, response
             ):
                 looked = self._lookups(lease, rules.key).find(lease.ref.id, seen=lease.seen)

@@ -50,7 +50,7 @@ class Intake:
 
     def __init__(self, app: Celery, context: Callable[[], AppContext]) -> None:
         self._app = app
-        self._running = context
+        self._context = context
         self._consumer: Any = None
         self._closed = False
         self._ends: float | None = None  # how long it keeps trying once it was told to stop
@@ -59,7 +59,7 @@ class Intake:
 
     @property
     def parking(self) -> Parking:
-        context = self._running()
+        context = self._context()
         return Parking(context.redis, context.keys)
 
     # -- what tasks call -----------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ class Intake:
                 return accepted
             except EraserError as error:
                 if isinstance(error, OtherSchema):
-                    self._running().refused = error
+                    self._context().refused = error
                 if is_for_later(error):
                     self._give_back_or_wait(message, error)
                 elif isinstance(error, UsageError) and not isinstance(error, SettingsError):
@@ -115,7 +115,7 @@ class Intake:
         self.close(str(why))
         if message.lent or self._give_back(message.envelope):
             raise Ignore
-        context = self._running()
+        context = self._context()
         if not context.stopping.is_set():
             context.stopping.wait(AGAIN_S)
             return
@@ -126,7 +126,7 @@ class Intake:
 
     def _patience_is_over(self) -> bool:
         """After SIGTERM: an orchestrator waits about as long as a call may take, and not much longer."""
-        context = self._running()
+        context = self._context()
         self._ends = self._ends or time.monotonic() + context.settings.call_timeout
         return time.monotonic() > self._ends
 
@@ -179,7 +179,7 @@ class Intake:
         self._in_loop()
 
     def _open_when_well(self) -> None:
-        context = self._running()
+        context = self._context()
         try:
             self.parking.try_to_write()
             context.ledger(next(iter(context.settings.accounts))).refuse_when_nearly_full()
@@ -198,7 +198,7 @@ class Intake:
         """Start or stop consuming from the queue, as needed. While the consumer reconnects this is done a tick
         later.
         """
-        consumer, queue = self._consumer, self._running().keys.requests
+        consumer, queue = self._consumer, self._context().keys.requests
         if consumer.task_consumer is None or consumer.task_consumer.consuming_from(queue) != self._closed:
             return
         try:
@@ -209,7 +209,7 @@ class Intake:
     # -- parked messages -----------------------------------------------------------------------------------------------
 
     def _park(self, kind: ParkedKind, what: str, message: Parked) -> None:
-        context = self._running()
+        context = self._context()
         context.ledger(next(iter(context.settings.accounts))).refuse_when_nearly_full()
         wait_s = FAULT_S if kind is ParkedKind.FAULT else min(MOST_S, FIRST_S * 2 ** min(message.times - 1, 16))
         self.parking.park(kind, what, message, wait_s=wait_s)
@@ -233,7 +233,7 @@ class Intake:
                     self._consumer.call_soon(receive, Envelope.from_json(message.raw or {}).lent(lent))
 
     def _knows(self, project: str) -> bool:
-        settings = self._running().settings
+        settings = self._context().settings
         try:
             settings.account_of(project)
         except EraserError:
@@ -242,7 +242,7 @@ class Intake:
 
     def _give_back(self, envelope: Envelope) -> bool:
         try:
-            envelope.send(self._app, self._running().keys.requests)
+            envelope.send(self._app, self._context().keys.requests)
         except Exception as error:  # kombu raises what its transport does
             log.warning("message.kept", extra={"error": type(error).__name__})
             return False

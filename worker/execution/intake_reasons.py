@@ -28,8 +28,8 @@ def is_for_later(error: EraserError) -> bool:
 
 def reason_of(error: Exception) -> str:
     """The reason in words, without the message's content, which may be anything."""
-    said = str(error).partition("; found")[0]
-    return clipped(said if isinstance(error, EraserError) else f"{type(error).__name__}, see the worker's log")
+    reason = str(error).partition("; found")[0]
+    return clipped(reason if isinstance(error, EraserError) else f"{type(error).__name__}, see the worker's log")
 
 
 def clipped(text: str) -> str:

@@ -48,23 +48,23 @@ def refuse_distant_workers(client: redis.Redis, keys: Keys) -> None:
 class LiveWorkers:
     """This worker's heartbeat, and what it knows of the other workers."""
 
-    def __init__(self, runtime: AppContext, *, concurrency: int = 0) -> None:
-        self._runtime = runtime
-        self._client = runtime.redis
-        self._keys = runtime.keys
+    def __init__(self, app: AppContext, *, concurrency: int = 0) -> None:
+        self._app = app
+        self._client = app.redis
+        self._keys = app.keys
         self._about = {"host": socket.gethostname(), "pid": os.getpid(), "threads": concurrency, "schema": VERSION}
         self._since = float("-inf")  # monotonic: until then no heartbeat could be seen, or Redis's dates were different
         self._redis_ahead: float | None = None  # of `elapsed`, in seconds
         self.clocks_agree = True
 
-    def say(self) -> None:
+    def beat(self) -> None:
         """Write this worker's heartbeat. Raises redis-py's errors."""
-        self.see(float(scripts.load("heartbeat").run(self._client, self._keys.workers, self._runtime.worker)))
-        now = {"clock_s": round(self._apart_s(), 1), "not_archived": dict(self._runtime.not_archived)}
+        self.note_time(float(scripts.load("heartbeat").run(self._client, self._keys.workers, self._app.worker)))
+        now = {"clock_s": round(self._apart_s(), 1), "not_archived": dict(self._app.not_archived)}
         about = json.dumps(self._about | now)
-        scripts.load("describe_worker").run(self._client, self._keys.worker_info, self._runtime.worker, about)
+        scripts.load("describe_worker").run(self._client, self._keys.worker_info, self._app.worker, about)
 
-    def see(self, redis_ms: float) -> None:
+    def note_time(self, redis_ms: float) -> None:
         """Redis's current time."""
         ahead, before = redis_ms / 1000 - elapsed(), self._redis_ahead
         self._redis_ahead = ahead
@@ -75,20 +75,20 @@ class LiveWorkers:
     def _apart_s(self) -> float:
         """How far Redis's clock is ahead of this worker's, or of MetaStudio's if that is nearer."""
         now = elapsed() + (self._redis_ahead or 0.0)
-        return min((now - clock for clock in self._runtime.clocks()), key=abs)
+        return min((now - clock for clock in self._app.clocks()), key=abs)
 
     def was_away(self) -> None:
         """Other workers may not have reconnected to Redis yet: count none as lost for a while."""
         self._since = time.monotonic()
 
-    def heard(self) -> tuple[list[str], bool]:
+    def alive(self) -> tuple[list[str], bool]:
         """Workers with a recent heartbeat, and whether a missing heartbeat proves anything.
 
         It does not if Redis was unreachable or restarted a moment ago, or if its clock jumped.
         """
         seconds, _ = self._client.time()
         now, name = seconds * 1000, self._keys.workers
-        heard: Any = self._client.zrangebyscore(name, now - WORKER_TIMEOUT_S * 1000, now + WORKER_TIMEOUT_S * 1000)
+        recent: Any = self._client.zrangebyscore(name, now - WORKER_TIMEOUT_S * 1000, now + WORKER_TIMEOUT_S * 1000)
         long_gone: Any = self._client.zrangebyscore(name, "-inf", now - LONG_GONE_S * 1000)
         long_gone += self._client.zrangebyscore(name, now + LONG_GONE_S * 1000, "+inf")  # Redis's clock went back
         if long_gone:
@@ -96,9 +96,9 @@ class LiveWorkers:
             self._client.hdel(self._keys.worker_info, *long_gone)
         up = info(self._client, "server").get("uptime_in_seconds", WORKER_TIMEOUT_S)
         silence_counts = float(up) >= WORKER_TIMEOUT_S and time.monotonic() - self._since >= WORKER_TIMEOUT_S
-        return [worker.decode() for worker in heard], silence_counts
+        return [worker.decode() for worker in recent], silence_counts
 
     def goodbye(self) -> None:
         """Remove the heartbeat, so that nothing waits for this worker. Raises redis-py's errors."""
-        self._client.zrem(self._keys.workers, self._runtime.worker)
-        self._client.hdel(self._keys.worker_info, self._runtime.worker)
+        self._client.zrem(self._keys.workers, self._app.worker)
+        self._client.hdel(self._keys.worker_info, self._app.worker)

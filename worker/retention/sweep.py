@@ -128,7 +128,6 @@ def _request(app: RetentionContext, run: Run, plan: Plan, action: dict[str, Any]
         rest = iter(project.chosen)
         while batch := list(islice(rest, BATCH)):
             accepted = ledger.request([each.ref for each in batch], slot_lease, assets=_assets(batch))
-            app.wake(run.account, 0)
             yield sum(not each.deduplicated for each in accepted)
 
 
