@@ -27,30 +27,22 @@ def beats() -> Path:
 
 def stale(kind: str = WORKER, *, now: float) -> list[tuple[int, float]]:
     """(pid, seconds since its last heartbeat) of each running process of this machine that no longer takes work."""
-    found = []
-    for pid, file in _left(kind):
-        with suppress(FileNotFoundError):  # it is just ending normally
-            if not _is_held(file):
-                file.unlink()
-                continue
-            age = now - file.stat().st_mtime
-            if age > STALE_S:
-                found.append((pid, age))
-    return found
+    return [(pid, now - last_beat) for pid, last_beat in _running(kind) if now - last_beat > STALE_S]
 
 
 def living(kind: str = WORKER) -> list[int]:
     """Pids of the running ones of this machine and user."""
-    found = []
-    for pid, file in _left(kind):
-        with suppress(FileNotFoundError):
-            if _is_held(file):
-                found.append(pid)
-    return found
+    return [pid for pid, _ in _running(kind)]
 
 
-def _left(kind: str) -> Iterator[tuple[int, Path]]:
-    return ((int(file.stem), file) for file in beats().glob(f"*.{kind}") if file.stem.isdecimal())
+def _running(kind: str) -> Iterator[tuple[int, float]]:
+    """Pid and last heartbeat of each running one. The files of others are removed."""
+    for file in beats().glob(f"*.{kind}"):
+        with suppress(FileNotFoundError):  # it is just ending normally
+            if file.stem.isdecimal() and _is_held(file):
+                yield int(file.stem), file.stat().st_mtime
+            elif file.stem.isdecimal():
+                file.unlink()
 
 
 def _is_held(file: Path) -> bool:
