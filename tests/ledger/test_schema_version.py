@@ -187,7 +187,7 @@ def test_doctor_says_which_versions_run(command: Command, client: redis.Redis) -
     app = AppContext.load(command.environ)
     other = LiveWorkers(app)
     other._about["schema"] = VERSION + 1
-    other.say()
+    other.beat()
     (row,) = (row for row in command("doctor", "--offline", "--json").json if row["check"] == "schema version")
     assert row["found"] == f"{VERSION}, {VERSION + 1}: an update is under way"
 
@@ -239,7 +239,7 @@ def test_a_worker_marks_every_account_so_that_the_next_version_may_come(
 
 def test_after_a_rollback_only_a_neighbour_of_the_running_workers_may_start(redis_url: str, program: Program) -> None:
     app = AppContext.load({"ERASER_REDIS_URL": redis_url, **OURS})
-    LiveWorkers(app).say()
+    LiveWorkers(app).beat()
     for version in (VERSION, VERSION + 1):
         program(version)
         refuse_distant_workers(app.redis, app.keys)
