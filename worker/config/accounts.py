@@ -21,34 +21,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from worker.config import tables
 from worker.config.files import path_named
 from worker.config.logins import IAM_KEYS, LoginReference, check_login
-from worker.config.tables import (
-    CONFIG,
-    REFUSE,
-    Section,
-    number,
-    project_ids,
-    read_config,
-    refuse_unknown,
-    text,
-    variable_name,
-)
+from worker.config.tables import CONFIG, REFUSE
 from worker.config.urls import CAREFUL_RATE, REGIONS, check_endpoint, check_region, endpoint_of, region_of
 from worker.model.errors import SettingsError
 
 DEFAULT = "default"  # the account of every project that the TOML file gives to no other account
 
 _KEY_NAMES = ("ak_env", "sk_env", "security_token_env")
-ACCOUNTS = Section(
+ACCOUNTS = tables.Section(
     "accounts",
     "account",
     {
-        **dict.fromkeys(("region", "endpoint", "credentials_file", "section"), text),
-        **dict.fromkeys(_KEY_NAMES, variable_name),
+        **dict.fromkeys(("region", "endpoint", "credentials_file", "section"), tables.text),
+        **dict.fromkeys(_KEY_NAMES, tables.variable_name),
         **IAM_KEYS,
-        "rate": number("calls per second", 1000, float),
-        "projects": project_ids(),
+        "rate": tables.number("calls per second", 1000, float),
+        "projects": tables.project_ids(),
     },
 )
 
@@ -127,10 +118,11 @@ def read_accounts(path: Path, *, around: Account, rate: float | None) -> dict[st
 
     `around` is the environment's own account, for an address left out; `rate` an explicit ERASER_RATE.
     """
-    document = read_config(path)
-    refuse_unknown(path, document, ("accounts", "policies"), "table")  # policies: see `worker.retention.policy_file`
-    tables = ACCOUNTS.read(path, document)
-    accounts = {name: _account(path, name, where, values, around, rate) for name, where, values in tables}
+    document = tables.read_config(path)
+    # policies: see `worker.retention.policy_file`
+    tables.refuse_unknown(path, document, ("accounts", "policies"), "table")
+    read = ACCOUNTS.read(path, document)
+    accounts = {name: _account(path, name, where, values, around, rate) for name, where, values in read}
     _refuse_shared_projects(path, accounts.values())
     return accounts
 
@@ -152,9 +144,8 @@ def _account(
 
 
 def _reference(path: Path, where: str, values: Mapping[str, Any], around: Account) -> CredentialsReference:
-    named = [key for key in _KEY_NAMES if key in values]
-    keys = [*named, *(key for key in ("credentials_file",) if key in values)]
-    iam = [key for key in IAM_KEYS if key in values]
+    named, iam = ([key for key in keys if key in values] for keys in (_KEY_NAMES, IAM_KEYS))
+    keys = [*named, *(["credentials_file"] if "credentials_file" in values else [])]
     if iam:
         if keys:
             raise REFUSE(f"{where}: {iam[0]} and {keys[0]} exclude each other: keep a login or a key")

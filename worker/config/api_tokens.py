@@ -22,7 +22,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from worker.config.tables import A_NAME, NAME, Reader, parse_toml, project_ids, read_table, texts
+from worker.config.tables import A_NAME, NAME, Reader, is_list, parse_toml, project_ids, read_table, reader
 from worker.model.errors import UsageError
 
 PREFIX = "eraser_"  # so that secret scanners, and our own log, recognise a token
@@ -121,26 +121,23 @@ def _token(where: str, name: str, table: Any) -> ApiToken:
     return ApiToken(name, values["hash"], values["scopes"], frozenset(values.get("projects", ())))
 
 
-def _hash(value: Any, _key: str) -> str:
-    if not isinstance(value, str) or not _HASH.fullmatch(value):  # it may be the token itself, so never repeat it
-        raise UsageError('expected "sha256:" and 64 hexadecimal digits, never the token itself')
-    return value
-
-
-def _scopes(value: Any, key: str) -> frozenset[Scope]:
-    scopes = texts(least=0)(value, key)
+def _scopes(scopes: list[str]) -> frozenset[Scope]:
     if not scopes or not set(scopes) <= set(Scope):
         raise UsageError(f"expected one or more of {', '.join(Scope)}")
     return frozenset(map(Scope, scopes))
 
 
-def _projects(value: Any, key: str) -> tuple[str, ...]:
-    if value == []:
-        raise UsageError("an empty list would allow none: name some, or leave it out for all")
-    return project_ids()(value, key)
-
-
-_KEYS: dict[str, Reader] = {"hash": _hash, "scopes": _scopes, "projects": _projects, "made": lambda value, _: value}
+_NOT_EMPTY = "ids of projects; an empty list would allow none: name some, or leave it out for all"
+_KEYS: dict[str, Reader] = {
+    "hash": reader(  # it may be the token itself
+        '"sha256:" and 64 hexadecimal digits, never the token itself',
+        lambda value: _HASH.fullmatch(str(value)),
+        secret=True,
+    ),
+    "scopes": reader('a list of texts: {key} = ["…"]', is_list, _scopes),
+    "projects": project_ids(_NOT_EMPTY, least=1),
+    "made": reader("", lambda _: True),
+}
 
 
 def _texts(values: Iterable[str]) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
-from worker.config.durations import parse_duration, parse_schedule
 from worker.config.files import is_quoted, path_named, read_file
 from worker.config.namespace import why_bad_namespace
 from worker.model.errors import SettingsError, UsageError
@@ -65,10 +64,6 @@ def parsed(parse: Callable[[str], T]) -> Callable[[str, str], T]:
             raise SettingsError(name, str(error)) from None
 
     return check
-
-
-check_duration = parsed(parse_duration)
-check_schedule = parsed(parse_schedule)
 
 
 def check_rate(text: str, name: str) -> float:

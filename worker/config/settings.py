@@ -18,13 +18,12 @@ from worker.config.environment import (
     EVERY,
     SECRET,
     EnvironmentReader,
-    check_duration,
     check_namespace,
     check_password,
     check_project,
     check_projects,
     check_rate,
-    check_schedule,
+    parsed,
 )
 from worker.config.files import path_named
 from worker.config.logins import DOMAIN, USER, login_of_environment
@@ -50,45 +49,25 @@ SHORTEST_LEASE_MARGIN = 1.0
 _PREFIXES = ("ERASER_", "HUAWEICLOUD_SDK_")
 
 
-Check = Callable[[str, str], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """How one field of `Settings` is read and shown."""
-
-    name: str
-    check: Check
-    default: Any
-    shown: Callable[[Any], str]
-    unset: str  # what people see if it has no value
-    or_file: bool
-
-    def read(self, reader: EnvironmentReader) -> Any:
-        value = reader.value(self.name, self.check, or_file=self.or_file)
-        return self.default if value is None else value
-
-
 def _setting(
     name: str,
-    check: Check,
+    check: Callable[[str, str], Any],
     *,
     default: Any = None,
     shown: Callable[[Any], str] = str,
     unset: str = "not set",
     show: bool = True,
 ) -> Any:
-    or_file = name in SECRET or name == PROJECT  # not secret, but all the SDK's names may come as _FILE here
-    return field(repr=show, metadata={"setting": Setting(name, check, default, shown, unset, or_file)})
+    """A field that is read from the environment. shown: how people see a value, unset: what they see without one."""
+    return field(repr=show, metadata={"name": name, "check": check, "default": default, "shown": shown, "unset": unset})
 
 
-def _duration(name: str, default: str | None) -> Any:
-    seconds = None if default is None else parse_duration(default)
-    return _setting(name, check_duration, default=seconds, shown=format_duration)
+def _duration(name: str, default: str) -> Any:
+    return _setting(name, parsed(parse_duration), default=parse_duration(default), shown=format_duration)
 
 
 def _schedule(name: str, default: str) -> Any:
-    return _setting(name, check_schedule, default=parse_schedule(default), shown=format_schedule)
+    return _setting(name, parsed(parse_schedule), default=parse_schedule(default), shown=format_schedule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +91,7 @@ class Settings:
     connect_timeout: float = _duration(CONNECT_TIMEOUT, "5s")
     read_timeout: float = _duration("ERASER_READ_TIMEOUT", "30s")  # never longer than the call's deadline
     call_timeout: float = _duration(CALL_TIMEOUT, "45s")
-    lease: float = _duration(LEASE, None)
+    lease: float = _setting(LEASE, parsed(parse_duration), shown=format_duration)
     record_ttl: float = _duration("ERASER_RECORD_TTL", "400d")
     console_password: str | None = _setting(
         "ERASER_CONSOLE_PASSWORD", check_password, shown=lambda _: "set", show=False
@@ -139,7 +118,7 @@ class Settings:
         """Read and check every setting; raises `SettingsError` for the first that is wrong."""
         _refuse_unknown(environ)
         reader = EnvironmentReader(environ)
-        values = {name: setting.read(reader) for name, setting in _SETTINGS.items()}
+        values = {each.name: _value(reader, **each.metadata) for each in _FROM_ENVIRONMENT}
         if values["broker_url"] is None and values["redis_url"] is not None:
             values["broker_url"] = broker_form(values["redis_url"])
             reader.origins["ERASER_BROKER_URL"] = "ERASER_REDIS_URL"
@@ -197,21 +176,25 @@ class Settings:
 
     def _values(self) -> dict[str, str]:
         rows = {}
-        for name, setting in _SETTINGS.items():
-            value = getattr(self, name)
-            rows[setting.name] = setting.shown(value) if value else setting.unset
+        for each in _FROM_ENVIRONMENT:
+            value = getattr(self, each.name)
+            rows[each.metadata["name"]] = each.metadata["shown"](value) if value else each.metadata["unset"]
         rows[PROJECTS] = EVERY if self.every_project else ", ".join(sorted(self.projects)) or "none"
         return rows
 
 
-_SETTINGS: dict[str, Setting] = {
-    each.name: each.metadata["setting"] for each in fields(Settings) if "setting" in each.metadata
-}
+_FROM_ENVIRONMENT = tuple(each for each in fields(Settings) if each.metadata)
 KNOWN = (
-    *(setting.name for setting in _SETTINGS.values() if setting.name != PROJECT),
+    *(each.metadata["name"] for each in _FROM_ENVIRONMENT if each.name != "project"),
     *(f"{name}_FILE" for name in SECRET),
     *("ERASER_IAM_PASSWORD", USER, DOMAIN, REGION, ENDPOINT, PROJECTS),
 )
+
+
+def _value(reader: EnvironmentReader, name: str, check: Callable[[str, str], Any], default: Any, **_: Any) -> Any:
+    or_file = name in SECRET or name == PROJECT  # not secret, but all the SDK's names may come as _FILE here
+    value = reader.value(name, check, or_file=or_file)
+    return default if value is None else value
 
 
 def _check_timeouts(values: Mapping[str, Any]) -> None:

@@ -13,13 +13,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from worker.config.files import read_file
 from worker.model.errors import SettingsError, UsageError
 from worker.model.ids import why_bad_id
-
-T = TypeVar("T")
 
 Reader = Callable[[Any, str], Any]
 Refuse = Callable[[str], UsageError]
@@ -31,6 +29,7 @@ REFUSE: Final[Refuse] = partial(SettingsError, CONFIG)
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")  # upper case only: a pasted secret key is mixed
 _MISSING: Final = object()
+_TEXT = 'a text: {key} = "…"'
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -42,93 +41,72 @@ def nearest(name: str, known: Iterable[str]) -> str:
 # -- readers -----------------------------------------------------------------------------------------------------------
 
 
-def text(value: Any, key: str) -> str:
-    """Any text but an empty one. The error does not repeat the value: it may be a secret."""
-    if not isinstance(value, str) or not value:
-        raise UsageError(f'expected a text: {key} = "…"')
-    return value
+def reader(
+    expected: str,
+    fits: Callable[[Any], object],
+    convert: Callable[[Any], Any] = lambda value: value,
+    *,
+    secret: bool = False,
+) -> Reader:
+    """Reads values that fit; `expected` says what to write, and may name the key. secret: never repeat the value."""
 
-
-def exact_text(value: Any, key: str) -> str:
-    """A text that is compared exactly."""
-    if not isinstance(value, str) or not value or not value.isprintable() or len(value) > 256:
-        raise UsageError(f'expected a text, matched exactly: {key} = "…"{_found(value)}')
-    return value
-
-
-def variable_name(value: Any, key: str) -> str:
-    """The name of an environment variable. The error does not repeat the value: it may be the secret itself."""
-    if not _VARIABLE.fullmatch(text(value, key)):
-        raise UsageError("expected the NAME of an environment variable, in capitals, not the secret")
-    return str(value)
-
-
-def flag(value: Any, _key: str) -> bool:
-    if not isinstance(value, bool):
-        raise UsageError(f"expected true or false, without quotes{_found(value)}")
-    return value
-
-
-def checked(check: Callable[[str], T], expected: str = 'a text: {key} = "…"') -> Callable[[Any, str], T]:
-    """A text that another function checks and converts."""
-
-    def read(value: Any, key: str) -> T:
-        if not isinstance(value, str):
-            raise UsageError(f"expected {expected.format(key=key)}{_found(value)}")
-        return check(value)
+    def read(value: Any, key: str) -> Any:
+        if not fits(value):
+            found = "" if secret else "; it is missing" if value is _MISSING else f"; found {value!r}"
+            raise UsageError(f"expected {expected.format(key=key)}{found}")
+        return convert(value)
 
     return read
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def is_list(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def number(expected: str, most: float, kind: type[float]) -> Reader:
     """A number of this kind above 0."""
-
-    def read(value: Any, _key: str) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | kind) or not 0 < value <= most:
-            raise UsageError(f"expected {expected}, above 0 and at most {most:,}, without quotes{_found(value)}")
-        return kind(value)
-
-    return read
+    expected += f", above 0 and at most {most:,}, without quotes"
+    return reader(expected, lambda value: type(value) in (int, kind) and 0 < value <= most, kind)
 
 
-def choice(*choices: str) -> Reader:
-    """One of these texts."""
-
-    def read(value: Any, _key: str) -> str:
-        if value not in choices:
-            raise UsageError(f"expected {' or '.join(choices)}{_found(value)}")
-        return str(value)
-
-    return read
+def checked(check: Callable[[str], Any], expected: str = _TEXT) -> Reader:
+    """A text that another function checks and converts."""
+    return reader(expected, lambda value: isinstance(value, str), check)
 
 
-def texts(expected: str = 'a list of texts: {key} = ["…"]', *, least: int = 1) -> Callable[[Any, str], tuple[str, ...]]:
+def texts(expected: str = 'a list of texts: {key} = ["…"]', *, least: int = 1) -> Reader:
     """A list of texts, each once."""
-
-    def read(value: Any, key: str) -> tuple[str, ...]:
-        if not isinstance(value, list) or len(value) < least or not all(isinstance(each, str) for each in value):
-            raise UsageError(f"expected {expected.format(key=key)}{_found(value)}")
-        return tuple(dict.fromkeys(value))
-
-    return read
+    return reader(
+        expected, lambda value: is_list(value) and len(value) >= least, lambda value: tuple(dict.fromkeys(value))
+    )
 
 
-def project_ids(expected: str = 'a list: {key} = ["…"]', *, least: int = 0) -> Callable[[Any, str], tuple[str, ...]]:
-    """A list of ids of projects."""
-    listed = texts(expected, least=least)
+def project_ids(expected: str = 'a list: {key} = ["…"]', *, least: int = 0) -> Reader:
+    """A list of ids of projects, each once."""
 
-    def read(value: Any, key: str) -> tuple[str, ...]:
-        projects = listed(value, key)
+    def check(projects: list[str]) -> tuple[str, ...]:
         for project in projects:
             if why := why_bad_id(project, "project id"):
                 raise UsageError(why)
-        return projects
+        return tuple(dict.fromkeys(projects))
 
-    return read
+    return reader(expected, lambda value: is_list(value) and len(value) >= least, check)
 
 
-def _found(value: Any) -> str:
-    return "; it is missing" if value is _MISSING else f"; found {value!r}"
+text: Final = reader(_TEXT, is_text, secret=True)
+exact_text: Final = reader(
+    'a text, matched exactly: {key} = "…"', lambda value: is_text(value) and value.isprintable() and len(value) <= 256
+)
+variable_name: Final = reader(
+    "the NAME of an environment variable, in capitals, not the secret",
+    lambda value: is_text(value) and _VARIABLE.fullmatch(value),
+    secret=True,
+)
+flag: Final = reader("true or false, without quotes", lambda value: isinstance(value, bool))
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------

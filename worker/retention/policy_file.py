@@ -11,21 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from worker.config import tables
 from worker.config.durations import parse_duration
-from worker.config.tables import (
-    REFUSE,
-    Section,
-    checked,
-    choice,
-    exact_text,
-    flag,
-    nearest,
-    number,
-    parse_toml,
-    project_ids,
-    read_config,
-    texts,
-)
+from worker.config.tables import REFUSE, checked, nearest
 from worker.config.watched_file import WatchedFile
 from worker.ledger.types import PolicyText
 from worker.metastudio.targets.avatar_job import DELETABLE, STATES
@@ -35,26 +23,23 @@ from worker.retention.cron import Cron
 from worker.retention.policy import AGE_BY, FINISHED, Policy
 
 _DURATION = checked(parse_duration, 'a duration as a text: {key} = "90d"')
-POLICIES = Section(
+POLICIES = tables.Section(
     "policies",
     "policy",
     {
-        "projects": project_ids('the ids of the projects to clean up: projects = ["…"]', least=1),
-        "states": texts('the states of jobs that may go: states = ["TRAIN_FAILED"]'),
+        "projects": tables.project_ids('the ids of the projects to clean up: projects = ["…"]', least=1),
+        "states": tables.texts('the states of jobs that may go: states = ["TRAIN_FAILED"]'),
         "older_than": _DURATION,
-        "age_by": choice(*AGE_BY),
-        "include_finished": flag,
-        "batch_name": exact_text,
-        "tag": exact_text,
-        "job_name": exact_text,
-        "resolution": exact_text,
-        "flexus": flag,
+        "age_by": tables.reader(" or ".join(AGE_BY), AGE_BY.__contains__),
+        "include_finished": tables.flag,
+        **dict.fromkeys(("batch_name", "tag", "job_name", "resolution"), tables.exact_text),
+        "flexus": tables.flag,
         "app_user": checked(lambda value: check_opaque(value, "app user")),
         "grace": _DURATION,
         "schedule": checked(Cron.parse),
-        "max_jobs": number("a whole number of jobs", 1_000_000, int),
-        "max_percent": number("a percentage of the project's jobs", 100, float),
-        "narrow": flag,
+        "max_jobs": tables.number("a whole number of jobs", 1_000_000, int),
+        "max_percent": tables.number("a percentage of the project's jobs", 100, float),
+        "narrow": tables.flag,
         "reason": checked(check_reason),
     },
     required=("projects", "states", "older_than"),
@@ -104,7 +89,7 @@ class PolicyFile:
         return self._account_of(policy.projects[0])
 
     def _parse(self, path: Path, text: str) -> Policies:
-        policies = _policies(path, parse_toml(text, path))
+        policies = _policies(path, tables.parse_toml(text, path))
         for policy in policies.values():
             self._check_projects(policy, f"{path}: [policies.{policy.name}] projects")
         hashes = json.dumps({name: policy.hash for name, policy in policies.items()}, sort_keys=True)
@@ -130,7 +115,7 @@ class PolicyFile:
 
 def read_policies(path: Path) -> dict[str, Policy]:
     """The policies of a TOML file, by name. Raises `SettingsError`."""
-    return _policies(path, read_config(path))
+    return _policies(path, tables.read_config(path))
 
 
 def _policies(path: Path, document: Mapping[str, Any]) -> dict[str, Policy]:
