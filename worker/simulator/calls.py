@@ -63,12 +63,8 @@ class CallLog:
         """Clear the log; the file keeps its lines."""
         self._calls: deque[Call] = deque(maxlen=self._keep)
         self._count = 0
-        self._by_status: Counter[str] = Counter()
-        self._by_operation: Counter[str] = Counter()
-        self._by_fault: Counter[str] = Counter()
-        self._refused: Counter[str] = Counter()
-        self._effects: Counter[str] = Counter()
-        self._deletes: Counter[str] = Counter()
+        self._by_status, self._by_operation, self._by_fault = Counter[str](), Counter[str](), Counter[str]()
+        self._refused, self._effects, self._deletes = Counter[str](), Counter[str](), Counter[str]()
         self._under_way: Counter[tuple[str | None, str]] = Counter()
         self._open: dict[int, Call] = {}
         self._overlaps: dict[str, int] = {}
@@ -135,7 +131,7 @@ class CallLog:
         return dict(self._deletes)
 
     def stats(self) -> dict[str, object]:
-        """Totals since the start or the last reset; the fields are described in `control.Controls.stats`."""
+        """Totals since the start or the last reset; the fields are described in `controls.Controls.stats`."""
         peaks: dict[str, dict[str, int]] = {}
         for (project, method), peak in self._peaks.items():
             peaks.setdefault(project, {})[method] = peak.highest

@@ -25,7 +25,6 @@ A deletion takes effect before the failure starts, so a client that gives up ear
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -90,51 +89,33 @@ class Fault:
         if self.deletes is None:
             self.deletes = self.kind in ORDINARY
 
-    def fits(self, method: str, project: str, job_id: str | None) -> bool:
-        return (
-            _covers(self.method, method)
-            and self.project in {None, project}
-            and (self.job_id is None or self.job_id == job_id)
-        )
-
 
 class Faults:
     """Faults in the order of their requests; those of one job come before those of any job."""
 
     def __init__(self) -> None:
-        self._of_job: dict[str, list[Fault]] = {}
-        self._of_any: list[Fault] = []
+        self._by_job: dict[str | None, list[Fault]] = {}  # None: of any job
 
     def add(self, fault: Fault) -> None:
-        if fault.job_id is None:
-            self._of_any.append(fault)
-        else:
-            self._of_job.setdefault(fault.job_id, []).append(fault)
+        self._by_job.setdefault(fault.job_id, []).append(fault)
 
     def clear(self, job_id: str | None = None) -> None:
         """Clear the faults of one job, or all of them."""
-        if job_id is not None:
-            self._of_job.pop(job_id, None)
-            return
-        self._of_job.clear()
-        self._of_any.clear()
+        for name in list(self._by_job) if job_id is None else [job_id]:
+            self._by_job.pop(name, None)
 
     def take(self, method: str, project: str, job_id: str | None) -> Fault | None:
         """The fault for this call; uses it once."""
-        for shelf in self._shelves(job_id):
-            for fault in shelf:
-                if fault.fits(method, project, job_id):
+        for name in dict.fromkeys((job_id, None)):
+            faults = self._by_job.get(name, [])
+            for fault in faults:
+                if fits(fault, method, project):
                     if fault.times is not None:
                         fault.times -= 1
                         if fault.times == 0:
-                            shelf.remove(fault)
+                            faults.remove(fault)
                     return fault
         return None
-
-    def _shelves(self, job_id: str | None) -> Iterator[list[Fault]]:
-        if job_id is not None and job_id in self._of_job:
-            yield self._of_job[job_id]
-        yield self._of_any
 
 
 class OutageMode(StrEnum):
@@ -160,11 +141,11 @@ class Outage:
     project: str | None = None
     until: float | None = None
 
-    def fits(self, method: str, project: str | None, now: float) -> bool:
-        if self.until is not None and now >= self.until:
-            return False
-        return _covers(self.method, method) and self.project in {None, project}
+    def hits(self, method: str, project: str | None, now: float) -> bool:
+        return (self.until is None or now < self.until) and fits(self, method, project)
 
 
-def _covers(ordered: str, method: str) -> bool:
-    return ordered == method or (ordered == "*" and method != TOKEN)
+def fits(failure: Fault | Outage, method: str, project: str | None) -> bool:
+    """Whether it is about calls of this kind in this project."""
+    covered = failure.method == method or (failure.method == "*" and method != TOKEN)
+    return covered and failure.project in {None, project}

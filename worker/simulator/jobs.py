@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from operator import attrgetter
+from operator import attrgetter, ge, le
 from urllib.parse import unquote
 
 from worker.model.errors import UsageError
@@ -41,7 +41,7 @@ class Job:
         return state
 
 
-Test = Callable[[Job], bool]
+Test = Callable[[Job, float], bool]  # of a job at a time (monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,6 @@ class ListQuery:
     sort_key: str
     descending: bool
     job_id: str | None
-    states: frozenset[str]
     tests: tuple[Test, ...]
 
 
@@ -127,16 +126,15 @@ class JobStore:
 
     def list(self, query: ListQuery, viewer: Viewer, now: float) -> tuple[int, list[Job]]:
         """Return the number of all matching jobs, and the requested page. `now` is monotonic."""
-        if not (query.job_id or query.states or query.tests or viewer.isolated) and viewer.sees_jobs:
+        end = query.offset + query.limit
+        if not (query.job_id or query.tests or viewer.isolated) and viewer.sees_jobs:
             every = self._in_order(viewer.project, query)
-            return len(every), [*every[query.offset : query.offset + query.limit]]
+            return len(every), [*every[query.offset : end]]
         found = [job for job in self._candidates(query, viewer) if viewer.sees(job)]
-        if query.states:
-            found = [job for job in found if job.state_at(now) in query.states]
         for test in query.tests:
-            found = [job for job in found if test(job)]
+            found = [job for job in found if test(job, now)]
         found.sort(key=_SORT_KEYS[query.sort_key], reverse=query.descending)
-        return len(found), found[query.offset : query.offset + query.limit]
+        return len(found), found[query.offset : end]
 
     def _in_order(self, project: str, query: ListQuery) -> Sequence[Job]:
         name = (project, query.sort_key, query.descending)
@@ -197,7 +195,6 @@ def read_list_query(query: str, ignore_filters: bool = False) -> ListQuery:
     sort_key, direction = given.get("sort_key", "create_time"), given.get("sort_dir", "asc")
     if sort_key not in _SORT_KEYS or direction not in {"asc", "desc"}:
         raise BadQuery("sort_key or sort_dir")
-    states = frozenset(part.strip() for part in given.get("state", "").split(",") if part.strip())
     tests = tuple(make(name, given[name]) for name, make in _FILTERS.items() if name in given)
     return ListQuery(
         offset=_number(given, "offset", 0, 0, OFFSET_LIMIT),
@@ -205,39 +202,39 @@ def read_list_query(query: str, ignore_filters: bool = False) -> ListQuery:
         sort_key=sort_key,
         descending=direction == "desc",
         job_id=given.get("job_id"),
-        states=frozenset() if ignore_filters else states,
         tests=() if ignore_filters else tests,
     )
 
 
+def _state(_name: str, wanted: str) -> Test:
+    states = {part.strip() for part in wanted.split(",") if part.strip()}
+    return lambda job, now: not states or job.state_at(now) in states
+
+
 def _equal(name: str, wanted: str) -> Test:
-    return lambda job: _value(job, name) == wanted
+    return lambda job, _: _value(job, name) == wanted
 
 
 def _flag(name: str, wanted: str) -> Test:
     if wanted not in {"true", "false"}:
         raise BadQuery(name)
-    return lambda job: bool(job.fields.get(name, False)) is (wanted == "true")
+    return lambda job, _: bool(job.fields.get(name, False)) is (wanted == "true")
 
 
 def _member(name: str, wanted: str) -> Test:
     key = {"tag": "tags", "train_location": "optional_training_location"}[name]
-
-    def test(job: Job) -> bool:
-        values = job.fields.get(key)
-        return isinstance(values, list | tuple) and wanted in values
-
-    return test
+    return lambda job, _: isinstance(values := job.fields.get(key), list | tuple) and wanted in values
 
 
 def _bound(name: str, text: str) -> Test:
     """The documents say ">=" for update_until, too: an evident copy error (API reference 1.3)."""
-    moment, (time_of, side) = _moment(text), name.split("_")
-    of = attrgetter({"create": "created", "update": "updated"}[time_of])
-    return (lambda job: bool(of(job) >= moment)) if side == "since" else (lambda job: bool(of(job) <= moment))
+    moment, compare = _moment(text), ge if name.endswith("since") else le
+    time_of = attrgetter("created" if name.startswith("create") else "updated")
+    return lambda job, _: bool(compare(time_of(job), moment))
 
 
 _FILTERS: dict[str, Callable[[str, str], Test]] = {
+    "state": _state,
     **dict.fromkeys(("name", "batch_name", "model_resolution"), _equal),
     **dict.fromkeys(("is_flexus", "is_live_copy", "is_ondemand_resource"), _flag),
     **dict.fromkeys(("tag", "train_location"), _member),

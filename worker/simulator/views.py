@@ -43,28 +43,30 @@ def row(job: Job, now: float) -> dict[str, object]:
 
 def detail(job: Job, now: float) -> dict[str, object]:
     """The answer of Show: the row and what only Show has."""
-    shown = row(job, now)
-    for name in ("training_video", "id_card_image1", "id_card_image2", "grant_file", "action_video", "audio_file"):
-        shown[f"{name}_download_url"] = _signed_url(job, name)
-    shown["verify_video_download_url"] = _signed_url(job, "verify_video")
-    shown["operation_logs"] = [
-        {
-            "operate_time": rfc3339(job.created),
-            "log_type": "CREATE",
-            "log_description": f"created by {contact(job.job_id)}",
-            "operate_user": "USER",
-        }
-    ]
-    shown["comment_logs"] = []
-    shown["worker_type"] = ["TRAINING"]
-    shown["voice_train_job_id"] = f"voice-{job.job_id}"
-    shown["flexus_retry_count"] = 0
-    shown["audio_source_type"] = "VIDEO"
-    shown["sub_training_job_info"] = []
-    shown.update({name: value for name, value in job.fields.items() if name in _DETAILS})
+    log = {
+        "operate_time": rfc3339(job.created),
+        "log_type": "CREATE",
+        "log_description": f"created by {contact(job.job_id)}",
+        "operate_user": "USER",
+    }
+    shown = row(job, now) | {f"{name}_download_url": _signed_url(job, name) for name in _FILES}
+    shown |= {
+        "operation_logs": [log],
+        "comment_logs": [],
+        "worker_type": ["TRAINING"],
+        "voice_train_job_id": f"voice-{job.job_id}",
+        "flexus_retry_count": 0,
+        "audio_source_type": "VIDEO",
+        "sub_training_job_info": [],
+    }
+    shown |= {name: value for name, value in job.fields.items() if name in _DETAILS}
     return {name: value for name, value in shown.items() if value is not None}
 
 
+_FILES = (
+    *("training_video", "id_card_image1", "id_card_image2", "grant_file", "action_video", "audio_file"),
+    "verify_video",
+)
 _DETAILS = frozenset({"voice_train_job_id", "operation_logs", "comment_logs", "audio_source_type", "supported_service"})
 
 
