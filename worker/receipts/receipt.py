@@ -15,36 +15,17 @@ _STORED: Final = {
 }
 NUMBERS: Final = ("v", "n", "round", "attempts", "status")
 FIELDS: Final = (
-    "v",
-    "n",
-    "account",
-    "project_id",
-    "kind",
-    "id",
-    "job_id",
-    "state",
-    "evidence",
-    "cause",
-    "requested_at",
-    "finished_at",
-    "requested_by",
-    "reason",
-    "run",
-    "policy",
-    "lane",
+    *("v", "n", "account", "project_id", "kind", "id", "job_id", "state", "evidence", "cause"),
+    *("requested_at", "finished_at", "requested_by", "reason", "run", "policy", "lane"),
     "claims",  # of other requesters
-    "finished_by",  # who cancelled or discarded it
-    "finished_reason",
-    "round",
-    "attempts",  # DELETE calls in this round
-    "status",  # of the last DELETE, like the next two
-    "code",
-    "request_id",
+    *("finished_by", "finished_reason"),  # who cancelled or discarded it, and why
+    *("round", "attempts"),  # DELETE calls in this round
+    *("status", "code", "request_id"),  # of the last DELETE
     "look_request_id",  # of the lookup that found it gone
-    "asset_id",
-    "voice_train_job_id",
+    *("asset_id", "voice_train_job_id"),
     "related",  # the documents do not say whether the DELETE removes those two as well
 )
+_CLAIM: Final = {"requested_by": "by", "reason": "why", "run": "run", "policy": "pol"}
 
 
 def expand(account: str, entry: ReceiptEntry) -> dict[str, Any]:
@@ -73,7 +54,9 @@ def expand(account: str, entry: ReceiptEntry) -> dict[str, Any]:
         "run": values["run"],
         "policy": values["pol"],
         "lane": values["l"],
-        "claims": [_claim(claim) for claim in json.loads(values["also"] or "[]")],
+        "claims": [
+            {name: claim.get(stored) for name, stored in _CLAIM.items()} for claim in json.loads(values["also"] or "[]")
+        ],
         "finished_by": values["eb"],
         "finished_reason": values["ew"],
         "round": int(entry.fields["r"]),
@@ -86,15 +69,6 @@ def expand(account: str, entry: ReceiptEntry) -> dict[str, Any]:
         "voice_train_job_id": values["vo"],
         "related": "not checked" if values["as"] or values["vo"] else None,
         **{name: value for name, value in values.items() if name not in _STORED},
-    }
-
-
-def _claim(claim: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "requested_by": claim.get("by"),
-        "reason": claim.get("why"),
-        "run": claim.get("run"),
-        "policy": claim.get("pol"),
     }
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from worker.model.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+T = TypeVar("T")
 
 SETTING = "ERASER_RECEIPT_KEY_FILE"
 _MAKE = "make one: openssl genpkey -algorithm ed25519 -out receipts.key"
@@ -30,14 +34,12 @@ class Signer:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-        try:
-            key = load_pem_private_key(path.read_bytes(), password=None)
-        except OSError as error:
-            raise SettingsError(SETTING, f"cannot read {path}: {error.strerror}") from None
-        except (ValueError, TypeError):
-            raise SettingsError(SETTING, f"{path} is not an unencrypted private key in PEM; {_MAKE}") from None
+        refuse = partial(SettingsError, SETTING)
+        key = _load(path, partial(load_pem_private_key, password=None), refuse)
+        if key is None:
+            raise refuse(f"{path} is not an unencrypted private key in PEM; {_MAKE}")
         if not isinstance(key, Ed25519PrivateKey):
-            raise SettingsError(SETTING, f"{path} is not an Ed25519 key; {_MAKE}")
+            raise refuse(f"{path} is not an Ed25519 key; {_MAKE}")
         return cls(key, _fingerprint(key.public_key()))
 
     def sign(self, statement: bytes) -> dict[str, Any]:
@@ -59,12 +61,7 @@ class Verifier:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-        try:
-            key = load_pem_public_key(path.read_bytes())
-        except OSError as error:
-            raise UsageError(f"--key: cannot read {path}: {error.strerror}") from None
-        except (ValueError, TypeError):
-            key = None
+        key = _load(path, load_pem_public_key, lambda why: UsageError(f"--key: {why}"))
         if not isinstance(key, Ed25519PublicKey):
             how = "openssl pkey -in receipts.key -pubout -out receipts.pub"
             raise UsageError(f"--key: {path} is not a public Ed25519 key in PEM; to get it from a private key: {how}")
@@ -82,6 +79,16 @@ class Verifier:
             theirs = str(signature.get("key"))[:60]
             other = f" (it names the key {theirs})" if theirs != self.fingerprint else ""
             return f"its signature does not match the key {self.fingerprint}{other}"
+        return None
+
+
+def _load(path: Path, load: Callable[[bytes], T], refuse: Callable[[str], UsageError]) -> T | None:
+    """The key of a file; None if there is none in it."""
+    try:
+        return load(path.read_bytes())
+    except OSError as error:
+        raise refuse(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, TypeError):
         return None
 
 

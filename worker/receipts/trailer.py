@@ -12,20 +12,12 @@ from worker.receipts.serialization import KIND
 from worker.receipts.signature import Signer
 
 
-def made(
-    account: str, *, count: int, prev: str, first_n: int | None, last_n: int | None, head: str, signer: Signer | None
-) -> dict[str, Any]:
-    """The trailer. `prev`: the hash before the first receipt of the file; `head`: that of the last."""
-    line: dict[str, Any] = {
-        "kind": KIND,
-        "v": VERSION,
-        "account": account,
-        "count": count,
-        "first_n": first_n,
-        "last_n": last_n,
-        "prev": prev,
-        "head": head,
-    }
+def made(account: str, *, signer: Signer | None, **chain: Any) -> dict[str, Any]:
+    """The trailer. chain: `count`, `first_n`, `last_n`, `prev` (the hash before the first receipt of the file) and
+    `head` (that of the last).
+    """
+    line: dict[str, Any] = {"kind": KIND, "v": VERSION, "account": account}
+    line |= {name: chain[name] for name in ("count", "first_n", "last_n", "prev", "head")}
     line["signature"] = signer.sign(statement(line)) if signer else None
     return sealed(line)
 

@@ -7,6 +7,7 @@ elsewhere: its head, or the public key of its signature.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,21 +31,13 @@ class VerificationError(Exception):
 
 @dataclass
 class Verification:
-    """The result of reading a file."""
+    """The result of reading a file, so far."""
 
     form: Form
     summary: Summary = field(default_factory=Summary)
     trailer: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class _At:
-    """The current position."""
-
-    number: int  # of the line
-    n: int | None = None  # of the last receipt
-    head: str | None = None
-    account: str | None = None
+    last: dict[str, Any] = field(default_factory=dict)  # receipt, and in which line it is
+    number: int = 0
 
 
 def verify(
@@ -57,11 +50,11 @@ def verify(
 ) -> Verification:
     """Read a file to its end. Raises `VerificationError`.
 
-    head: the hash that its last receipt must have; after: the one that its first receipt must continue from; tally:
+    head: the hash that its last receipt must have; after: the one that its first receipt must continue from; summary:
     also counts what was read before a fault.
     """
     form = _form(lines())
-    reading, at = Verification(form, summary if summary is not None else Summary()), _At(0)
+    reading = Verification(form, summary if summary is not None else Summary())
     foretold = _foretold(lines, form)
     for number, raw in enumerate(lines(), 1):
         if number == 1 and form is Form.CSV:
@@ -70,17 +63,16 @@ def verify(
             raise VerificationError(number, "added: it is after the trailer")
         line = _line(form, number, raw)
         if is_trailer(line):
-            _check_trailer(number, line, reading, at)
+            _check_trailer(number, line, reading)
             reading.trailer = line
         else:
-            _check(number, line, at, lambda: _parsed(lines, form), foretold)
-            at.number, at.n, at.head, at.account = number, line["n"], line["hash"], line["account"]
+            _check(number, line, reading, foretold, lines)
+            reading.number, reading.last = number, line
             reading.summary.add(line)
     if not reading.trailer:
-        raise VerificationError(
-            max(at.number, int(form is Form.CSV)) + 1, "the trailer is missing: the file was cut here"
-        )
-    _check_outside(reading, head, key, after, lambda: _parsed(lines, form))
+        number = max(reading.number, int(form is Form.CSV)) + 1
+        raise VerificationError(number, "the trailer is missing: the file was cut here")
+    _check_outside(reading, head, key, after, lines)
     return reading
 
 
@@ -119,121 +111,85 @@ def _line(form: Form, number: int, raw: bytes) -> dict[str, Any]:
     return line
 
 
-def _check(
-    number: int,
-    line: dict[str, Any],
-    at: _At,
-    others: Callable[[], Iterator[tuple[int, dict[str, Any]]]],
-    foretold: dict[str, Any],
-) -> None:
-    """Check that a receipt, valid by itself, follows the one before it."""
-    if line["account"] != (at.account or foretold.get("account", line["account"])):
-        raise VerificationError(
-            number, f"added or altered: {_name(line)} is of another account, {str(line['account'])[:40]}"
-        )
-    n = line["n"]
-    wanted = at.n + 1 if at.n is not None else foretold.get("first_n", n)
-    prev = at.head if at.head is not None else foretold.get("prev", line["prev"])
+def _check(number: int, line: dict[str, Any], reading: Verification, foretold: dict[str, Any], lines: Lines) -> None:
+    """Check that a receipt, valid by itself, follows the one before it, or begins as the trailer says."""
+    last, n, name = reading.last, line["n"], _name(line)
+    if line["account"] != last.get("account", foretold.get("account", line["account"])):
+        raise VerificationError(number, f"added or altered: {name} is of another account, {line['account'][:40]}")
+    wanted = last["n"] + 1 if last else foretold.get("first_n", n)
+    prev = last["hash"] if last else foretold.get("prev", line["prev"])
     if n == wanted:
         if n == 1 and line["prev"] != genesis(line["account"]):
             raise VerificationError(
-                number, f"altered: {_name(line)} is the first of its account, and does not begin its chain"
+                number, f"altered: {name} is the first of its account, and does not begin its chain"
             )
-        if line["prev"] != prev and at.head is None:
-            raise VerificationError(
-                number, f"altered: {_name(line)} does not continue from where the trailer says that it begins"
-            )
+        if line["prev"] != prev and not last:
+            why = f"altered: {name} does not continue from where the trailer says that it begins"
+            raise VerificationError(number, why)
         if line["prev"] != prev:
-            raise VerificationError(
-                at.number, f"altered, and its hash recomputed: line {number:,} continues from another hash"
-            )
+            why = f"altered, and its hash recomputed: line {number:,} continues from another hash"
+            raise VerificationError(reading.number, why)
         return
-    if at.n is not None and n <= at.n:
-        raise VerificationError(number, f"moved or added: {_name(line)} is in place of receipt {wanted:,}")
-    there = next((k for k, other in others() if other.get("n") == wanted and k > number), None)
-    if there is not None:
-        raise VerificationError(
-            number, f"moved: {_name(line)} is in place of receipt {wanted:,}, which is in line {there:,}"
-        )
+    if last and n <= last["n"]:
+        raise VerificationError(number, f"moved or added: {name} is in place of receipt {wanted:,}")
+    later = (k for k, other in _parsed(lines, reading.form) if other.get("n") == wanted and k > number)
+    if (there := next(later, None)) is not None:
+        why = f"moved: {name} is in place of receipt {wanted:,}, which is in line {there:,}"
+        raise VerificationError(number, why)
     upto = f" to {n - 1:,}" if n - 1 > wanted else ""
     raise VerificationError(number, f"dropped: receipt {wanted:,}{upto} is missing before this line")
 
 
-def _check_trailer(number: int, trailer: dict[str, Any], reading: Verification, at: _At) -> None:
-    count, head = reading.summary.receipts, at.head if at.head is not None else trailer["prev"]
-    if (trailer["count"], trailer["head"], trailer["last_n"]) == (count, head, at.n) and at.account in (
-        None,
-        trailer["account"],
-    ):
-        return
-    if at.account not in (None, trailer["account"]):
+def _check_trailer(number: int, trailer: dict[str, Any], reading: Verification) -> None:
+    last, count, total = reading.last, reading.summary.receipts, trailer["count"]
+    if last and last["account"] != trailer["account"]:
         raise VerificationError(number, "altered: the trailer is of another account")
-    missing = trailer["count"] - count
-    if missing > 0:
-        raise VerificationError(
-            number, f"dropped: {missing:,} of {trailer['count']:,} receipts are missing before the trailer"
-        )
-    if missing < 0:
-        raise VerificationError(
-            number + missing, f"added: the trailer counts {trailer['count']:,} receipts, and there is one more"
-        )
-    raise VerificationError(
-        at.number or number, "altered, and its hash recomputed: the trailer's head is not that of the last line"
-    )
+    if total > count:
+        why = f"dropped: {total - count:,} of {total:,} receipts are missing before the trailer"
+        raise VerificationError(number, why)
+    if total < count:
+        why = f"added: the trailer counts {total:,} receipts, and there is one more"
+        raise VerificationError(number - count + total, why)
+    if trailer["head"] != last.get("hash", trailer["prev"]) or trailer["last_n"] != last.get("n"):
+        why = "altered, and its hash recomputed: the trailer's head is not that of the last line"
+        raise VerificationError(reading.number or number, why)
 
 
 def _check_outside(
-    reading: Verification,
-    head: str | None,
-    key: Verifier | None,
-    after: str | None,
-    others: Callable[[], Iterator[tuple[int, dict[str, Any]]]],
+    reading: Verification, head: str | None, key: Verifier | None, after: str | None, lines: Lines
 ) -> None:
     """The checks that need something kept elsewhere."""
     trailer = reading.trailer
     if after is not None and trailer["prev"] != after:
-        raise VerificationError(
-            0, "it does not continue from the previous file: a file is missing, or one was recomputed"
-        )
-    if key is not None and (why := key.why_not(statement(trailer), trailer.get("signature"))):
-        raise VerificationError(0, f"{why}; it is consistent within itself: every hash may have been recomputed")
+        why = "it does not continue from the previous file: a file is missing, or one was recomputed"
+        raise VerificationError(0, why)
+    if key is not None and (why_not := key.why_not(statement(trailer), trailer.get("signature"))):
+        raise VerificationError(0, f"{why_not}; it is consistent within itself: every hash may have been recomputed")
     if head is None or trailer["head"] == head:
         return
-    there = next((k for k, line in others() if line.get("hash") == head), None)
+    there = next((k for k, line in _parsed(lines, reading.form) if line.get("hash") == head), None)
     if there is None:
-        raise VerificationError(
-            0,
-            f"its head is {trailer['head']}, not the one given: the file was cut, or "
-            "its hashes were recomputed from some line on",
-        )
+        why = f"its head is {trailer['head']}, not the one given: the file was cut, or its hashes were recomputed from"
+        raise VerificationError(0, f"{why} some line on")
     raise VerificationError(there + 1, f"line {there:,} has the head given: everything after it is newer, or was added")
 
 
 # -- looking ahead -----------------------------------------------------------------------------------------------------
 
 
-def _parsed(lines: Lines, form: Form) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Every readable line, with its number."""
+def _parsed(lines: Lines, form: Form, begins: bytes = b"") -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every readable line that begins so, with its number."""
     for number, raw in enumerate(lines(), 1):
-        try:
-            yield number, read(form, raw.removesuffix(b"\n").decode())
-        except ValueError:
-            continue
+        if raw.startswith(begins):
+            with suppress(ValueError):
+                yield number, read(form, raw.removesuffix(b"\n").decode())
 
 
 def _foretold(lines: Lines, form: Form) -> dict[str, Any]:
     """The trailer, if there is a valid one: it says what the first line must be."""
-    checkpoint = b'{"kind":' if form is Form.JSONL else b'"# '
-    for raw in lines():
-        if raw.startswith(checkpoint):
-            try:
-                line = read(form, raw.removesuffix(b"\n").decode())
-            except ValueError:
-                continue
-            if is_trailer(line) and line.get("hash") == hash_of(line):
-                return line
-    return {}
+    trailers = _parsed(lines, form, b'{"kind":' if form is Form.JSONL else b'"# ')
+    return next((line for _, line in trailers if is_trailer(line) and line.get("hash") == hash_of(line)), {})
 
 
 def _name(line: dict[str, Any]) -> str:
-    return f"receipt {line.get('n')} ({str(line.get('kind'))[:64]} {str(line.get('id'))[:64]})"
+    return f"receipt {line.get('n')} (job {str(line.get('job_id'))[:64]})"
