@@ -22,7 +22,7 @@ from worker.ledger.schema.states import VERSION
 from worker.metastudio import credentials
 from worker.model.errors import EraserError
 from worker.model.states import Cause, Evidence, State, WaitingFor
-from worker.retention.policy_file import KEYS, read_policies
+from worker.retention.policy_file import KEYS, PolicyFile
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
@@ -199,7 +199,7 @@ def test_the_readme_leads_to_every_page(page: Path) -> None:
 def test_every_file_of_settings_that_is_shown_is_read(text: str, tmp_path: Path) -> None:
     (path := tmp_path / "eraser.toml").write_text(text, encoding="utf-8")
     nowhere = Account("default", endpoint=None, region=None, rate=1.0)
-    assert read_accounts(path, around=nowhere, rate=None) or read_policies(path)
+    assert read_accounts(path, around=nowhere, rate=None) or PolicyFile(path, lambda _: "default").current()
 
 
 def test_every_key_of_a_policy_is_shown() -> None:

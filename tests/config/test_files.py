@@ -18,7 +18,7 @@ from worker.execution.logs import secrets_of
 from worker.metastudio.credentials import AK, FILE, SK, EnvironmentCredentials, FileCredentials, find_credentials
 from worker.metastudio.login import LoginSource
 from worker.model.errors import EraserError, SettingsError
-from worker.retention.policy_file import read_policies
+from worker.retention.policy_file import PolicyFile
 from worker.services.id_lines import opened
 
 KEY, SECRET = "AKEXAMPLE0000000000A", "S3cretS3cretS3cretS3cretS3cretS3cretS3cr"
@@ -53,7 +53,7 @@ def tokens(file: Path) -> object:
 
 DOORS: dict[str, tuple[Callable[[Path], object], str, object]] = {
     "accounts": (accounts, '[accounts.a]\nprojects = ["p"]\nregion = "cn-north-4"\n', ("p",)),
-    "policies": (lambda file: list(read_policies(file)), POLICY, ["old"]),
+    "policies": (lambda file: list(PolicyFile(file, lambda _: "default").current()), POLICY, ["old"]),
     "ids": (ids, "job-1\njob-2\n", ["job-1", "job-2"]),
     "credentials": (key, f"[basic]\nak = {KEY}\nsk = {SECRET}\n", KEY),
     "access key": (access_key, f"{KEY}\n", KEY),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from worker.metastudio.targets.avatar_job import DELETABLE, STATES
 from worker.model.errors import SettingsError, UsageError
 from worker.retention.policy import FINISHED, GRACE_S, Policy
-from worker.retention.policy_file import KEYS, PolicyFile, read_policies
+from worker.retention.policy_file import KEYS, PolicyFile
 
 PROJECT = "0605768a2c8026af2f8bc00f4b0d3b7c"
 GOOD = f'projects = ["{PROJECT}"]\nstates = ["TRAIN_FAILED"]\nolder_than = "90d"\n'
@@ -19,6 +20,10 @@ GOOD = f'projects = ["{PROJECT}"]\nstates = ["TRAIN_FAILED"]\nolder_than = "90d"
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "eraser.toml"
+
+
+def read_policies(file: Path) -> Mapping[str, Policy]:
+    return PolicyFile(file, lambda _: "default").current()
 
 
 def read(file: Path, text: str, name: str = "old") -> Policy:

@@ -34,7 +34,7 @@ class SteadyClock:
         self._machine, self._elapsed = machine, elapsed
         self._ahead = machine() - elapsed()  # of this clock
         self._stepped: tuple[float, float] | None = None  # the same of the machine's clock, and since when
-        self._heard: float | None = None  # the same of MetaStudio's clock
+        self._metastudio: float | None = None  # the same of MetaStudio's clock
 
     def time(self) -> float:
         """Unix time, in seconds."""
@@ -46,8 +46,8 @@ class SteadyClock:
 
     def _believes(self, ahead: float, passed: float) -> bool:
         """Whether to follow a step of the machine's clock."""
-        if self._heard is not None:
-            return abs(ahead - self._heard) <= SAME_S
+        if self._metastudio is not None:
+            return abs(ahead - self._metastudio) <= SAME_S
         stepped = self._stepped
         if stepped is None or abs(ahead - stepped[0]) > STEP_S:
             self._stepped = ahead, passed
@@ -59,12 +59,12 @@ class SteadyClock:
 
     def hear(self, metastudio: float) -> None:
         """Take note of MetaStudio's time at this moment (Unix time, in seconds)."""
-        self._heard = metastudio - self._elapsed()
+        self._metastudio = metastudio - self._elapsed()
 
     def witnesses(self) -> tuple[float, ...]:
         """The time of this clock, and of MetaStudio's if known."""
-        own, heard = self.time(), self._heard
-        return (own,) if heard is None else (own, heard + self._elapsed())
+        own, metastudio = self.time(), self._metastudio
+        return (own,) if metastudio is None else (own, metastudio + self._elapsed())
 
 
 def spoken(clocks: Sequence[float]) -> str:

@@ -125,14 +125,14 @@ def broker_form(redis_url: str) -> str:
     parts = urlsplit(redis_url)
     database = _database(parts)
     options = {key: value for key, value in parse_qsl(parts.query) if key.startswith("ssl_")}
-    who, at, where = parts.netloc.rpartition("@")
+    userinfo, at, where = parts.netloc.rpartition("@")
     if parts.scheme == "unix":
         path = quote(unquote(parts.path), safe="/")
-        return f"redis+socket://{who}{at}{path}" + (f"?virtual_host={database}" if database != "0" else "")
+        return f"redis+socket://{userinfo}{at}{path}" + (f"?virtual_host={database}" if database != "0" else "")
     if parts.scheme == "rediss":
         options.setdefault("ssl_cert_reqs", "required")
     query = f"?{urlencode(options)}" if options else ""
-    return f"{parts.scheme}://{who}{at}{where}/{database}{query}"
+    return f"{parts.scheme}://{userinfo}{at}{where}/{database}{query}"
 
 
 def check_broker_url(url: str, name: str) -> str:
@@ -171,9 +171,9 @@ def _split(url: str, name: str, expected: str) -> SplitResult:
 
 
 def _database(parts: SplitResult) -> str:
-    asked = dict(parse_qsl(parts.query)).get("db")
+    option = dict(parse_qsl(parts.query)).get("db")
     path = "" if parts.scheme == "unix" else parts.path.strip("/")
-    return asked or path or "0"
+    return option or path or "0"
 
 
 def is_loopback(host: str) -> bool:

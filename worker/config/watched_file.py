@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 MAX_BYTES: Final = 4 * 1024 * 1024  # a larger file is none of ours
 
 
+@dataclass(slots=True)
 class WatchedFile(Generic[T]):
     """The value of a file, read again when its time, size or inode changes. Thread-safe, and without a lock that a
     fork could leave taken: two threads may read the same change.
@@ -29,36 +31,29 @@ class WatchedFile(Generic[T]):
     every_s: how often to look at most; looking costs a system call.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        parse: Callable[[str], T],
-        refuse: Callable[[str], EraserError],
-        *,
-        absent: T | None = None,
-        keep: bool = False,
-        every_s: float = 0.0,
-        what: str = "settings file",
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.path = path
-        self.written_at = 0.0  # Unix time of the version that was read last
-        self._parse, self._refuse = parse, refuse
-        self._absent, self._keep, self._every_s, self._what = absent, keep, every_s, what
-        self._clock = clock
-        self._looked_at = float("-inf")
-        self._version: tuple[tuple[int, ...], T] | None = None  # stamp and value of the last good one
-        self._logged = ""
+    path: Path
+    parse: Callable[[str], T]
+    refuse: Callable[[str], EraserError]
+    _: KW_ONLY
+    absent: T | None = None
+    keep: bool = False
+    every_s: float = 0.0
+    what: str = "settings file"
+    clock: Callable[[], float] = time.monotonic
+    written_at: float = 0.0  # Unix time of the version that was read last
+    _looked_at: float = float("-inf")
+    _version: tuple[tuple[int, ...], T] | None = None  # stamp and value of the last good one
+    _logged: str = ""
 
     def current(self) -> T:
         """The value now. Raises what `refuse` makes and `parse` raises."""
-        last, now = self._version, self._clock()
-        if last is not None and now - self._looked_at < self._every_s:
+        last, now = self._version, self.clock()
+        if last is not None and now - self._looked_at < self.every_s:
             return last[1]
         try:
             value = self._read(last)
         except EraserError as error:
-            if last is None or not self._keep:
+            if last is None or not self.keep:
                 self._version = None
                 raise
             value = last[1]
@@ -72,15 +67,15 @@ class WatchedFile(Generic[T]):
         try:
             found = self.path.stat()
         except OSError as error:
-            if self._absent is not None:
-                return self._absent
-            raise self._refuse(f"cannot read {self.path}: {error.strerror}") from None
+            if self.absent is not None:
+                return self.absent
+            raise self.refuse(f"cannot read {self.path}: {error.strerror}") from None
         stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
         if last is not None and last[0] == stamp:
             return last[1]
         if found.st_size > MAX_BYTES:
-            raise self._refuse(f"{self.path} has {found.st_size} bytes; that is not a {self._what}")
+            raise self.refuse(f"{self.path} has {found.st_size} bytes; that is not a {self.what}")
         self.written_at = found.st_mtime
-        value = self._parse(read_file(self.path, self._refuse))
+        value = self.parse(read_file(self.path, self.refuse))
         self._version, self._logged = (stamp, value), ""
         return value

@@ -14,7 +14,7 @@ from worker.ledger.holds import HoldList
 from worker.model.states import State
 from worker.model.target import Target
 from worker.retention.planner import Planner
-from worker.retention.sweep import Swept, new_run, sweep
+from worker.retention.sweep import new_run, sweep
 from worker.simulator import DEMO_PROJECT
 
 OLD: Final = 5
@@ -31,9 +31,10 @@ def clean_up(stage: Stage, audience: Audience) -> Fact:
     ]
     stage.simulator.add_jobs([*rows, {"job_id": YOUNG, "state": "TRAIN_FAILED"}])
     HoldList(stage.ledger).add([Target(DEMO_PROJECT, HELD)], why="a legal case", by="demo")
-    swept = _sweep(stage)
-    run = swept.run
-    audience.tell(
+    app = stage.app
+    policy = app.policies.named("failed-trainings")
+    run = sweep(app, new_run(policy, ACCOUNT, app.now(), by="demo"), Planner(app, policy, ACCOUNT).plan).run
+    audience.report(
         "sweep", f"policy failed-trainings, older than 90d: {run.requested} of {run.listed} jobs, after 1 s of grace"
     )
     until = time.monotonic() + PATIENCE_S
@@ -46,13 +47,6 @@ def clean_up(stage: Stage, audience: Audience) -> Fact:
         f"a sweep deleted the {OLD} old jobs of its policy; one on hold and one too young are still there",
         run.requested == OLD and not left & set(old) and {HELD, YOUNG} <= left,
     )
-
-
-def _sweep(stage: Stage) -> Swept:
-    app = stage.app
-    policy = app.policies.named("failed-trainings")
-    begun = new_run(policy, ACCOUNT, app.now(), by="demo")
-    return sweep(app, begun, Planner(app, policy, ACCOUNT).plan)
 
 
 def _is_deleted(stage: Stage, job: str) -> bool:

@@ -12,7 +12,7 @@ from celery import Celery
 
 from worker.config.durations import format_duration
 from worker.demo import scenario
-from worker.demo.scenario import Part, RequestedBy, Then, asked
+from worker.demo.scenario import Part, RequestedBy, Then, requested
 from worker.demo.stage import ACCOUNT, Stage
 from worker.ledger.keys import OURS
 from worker.ledger.records import AccountStatus, Deletion
@@ -31,7 +31,7 @@ OPEN = (State.PENDING, State.RUNNING)
 class Audience(Protocol):
     """Gets events and progress."""
 
-    def tell(self, what: str, text: str) -> None:
+    def report(self, what: str, text: str) -> None:
         """Report an event."""
 
     def progress(self, status: AccountStatus, jobs: int) -> None:
@@ -62,96 +62,97 @@ class Play:
         rows: list[dict[str, object]] = [
             {"job_id": part.job_id, "state": part.trouble.state} for part in self.parts if part.trouble.exists
         ]
-        rows += [{"job_id": f"job-{n:04d}-nobody-asked"} for n in range(1, scenario.BYSTANDERS + 1)]
+        rows += [{"job_id": f"job-{n:04d}-not-requested"} for n in range(1, scenario.BYSTANDERS + 1)]
         simulator.add_jobs(rows)
         for part in self.parts:
-            for fault in part.trouble.faults:
-                fields = {name: value for name, value in fault.items() if name != "kind"}
-                simulator.fault(str(fault["kind"]), part.job_id, **fields)
+            if part.trouble.fault:
+                simulator.fault(job_id=part.job_id, **part.trouble.fault)
 
     def request(self) -> None:
         """Request most deletions at once, before there is any worker."""
-        first = [part for part in self.parts if part.trouble.asked in (RequestedBy.AT_START, RequestedBy.TWICE)]
+        first = [part for part in self.parts if part.trouble.requested in (RequestedBy.AT_START, RequestedBy.TWICE)]
         began = time.monotonic()
-        self._ask(first)
+        self._request(first)
         ms = (time.monotonic() - began) * 1000
-        self.audience.tell("requested", f"{len(first)} deletions recorded in {ms:.0f} ms; there is no worker yet")
-        again = self._ask(asked(self.parts, RequestedBy.TWICE))
+        self.audience.report("requested", f"{len(first)} deletions recorded in {ms:.0f} ms; there is no worker yet")
+        again = self._request(requested(self.parts, RequestedBy.TWICE))
         same = sum(one.deduplicated for one in again)
-        self.audience.tell("merged", f"{same} second requests for the same jobs: one deletion each")
-        withdrawn = asked(self.parts, RequestedBy.WITHDRAWN)
-        self._ask(withdrawn, after_s=86400.0)
+        self.audience.report("merged", f"{same} second requests for the same jobs: one deletion each")
+        withdrawn = requested(self.parts, RequestedBy.WITHDRAWN)
+        self._request(withdrawn, after_s=86400.0)
         for _, state in self.stage.ledger.cancel(map(_ref, withdrawn), why="the person changed their mind"):
             if state != State.CANCELLED:
                 raise OutOfPatience(f"a deletion that waits for its grace period could not be cancelled: {state}")
-        self.audience.tell("cancelled", f"{len(withdrawn)} deletions for tomorrow (--after 24h), before any call")
+        self.audience.report("cancelled", f"{len(withdrawn)} deletions for tomorrow (--after 24h), before any call")
 
     # -- mid-run -------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Start the worker; things go wrong while it works."""
         self.stage.worker.start()
-        self.audience.tell("worker", f"celery -A worker worker, process {self.stage.worker.pid}")
+        self.audience.report("worker", f"celery -A worker worker, process {self.stage.worker.pid}")
         self._wait(
-            lambda: self._settled() > len(asked(self.parts, RequestedBy.WITHDRAWN)), "the worker's first deletion"
+            lambda: self._settled() > len(requested(self.parts, RequestedBy.WITHDRAWN)), "the worker's first deletion"
         )
-        self._ask(asked(self.parts, RequestedBy.ONCE_IT_WORKS), lane="user", deadline_s=scenario.SHORT_DEADLINE_S)
+        self._request(
+            requested(self.parts, RequestedBy.ONCE_IT_WORKS), lane="user", deadline_s=scenario.SHORT_DEADLINE_S
+        )
         self._other_side_moves_on(Then.DELETED_ELSEWHERE)
-        self._after(0.15, self._a_person_asks)
-        self._after(0.20, self._a_producer_asks)
+        self._after(0.15, self._request_of_a_person)
+        self._after(0.20, self._request_of_a_producer)
         self._after(0.30, self._outage)
         self._after(0.50, self._kill_the_worker)
         self._other_side_moves_on(Then.BECOMES_DELETABLE)
         self._wait(self._all_settled, "every deletion to finish")
         dead = self._states()[State.DEAD]
-        self.audience.tell("finished", f"every deletion is finished; {dead} are dead letters and need a person")
+        self.audience.report("finished", f"every deletion is finished; {dead} are dead letters and need a person")
 
-    def _a_person_asks(self) -> None:
-        (part,) = asked(self.parts, RequestedBy.BY_A_PERSON)
+    def _request_of_a_person(self) -> None:
+        (part,) = requested(self.parts, RequestedBy.BY_A_PERSON)
         waiting = self._states()[State.PENDING]
-        self._ask([part], lane="user", by="ticket-4711")
+        self._request([part], lane="user", by="ticket-4711")
         record = self._settled_record(part)
         ms = (record.finished_at or 0) - record.requested_at
-        self.audience.tell(
+        self.audience.report(
             "user lane", f"a person's deletion overtook {waiting} others: {record.state} {ms:.0f} ms after the request"
         )
 
-    def _a_producer_asks(self) -> None:
-        (part,) = asked(self.parts, RequestedBy.BY_A_PRODUCER)
+    def _request_of_a_producer(self) -> None:
+        (part,) = requested(self.parts, RequestedBy.BY_A_PRODUCER)
         sent = self.stage.queries.now_ms()
         with Celery("somebody-elses-app", broker=self.stage.redis.broker_url, set_as_current=False) as app:
             app.send_task("eraser.delete", args=[DEMO_PROJECT, part.job_id], queue=OURS.requests, ignore_result=True)
             record = self._settled_record(part)
         ms = (record.finished_at or 0) - sent
-        self.audience.tell(
+        self.audience.report(
             "any producer", f'send_task("eraser.delete", …) of a plain Celery app: {record.state} {ms:.0f} ms later'
         )
 
     def _outage(self) -> None:
         before, began = self._used(), time.monotonic()
         self.stage.simulator.outage(OutageMode.UNAVAILABLE)
-        self.audience.tell("outage", "MetaStudio answers 503 to everything")
+        self.audience.report("outage", "MetaStudio answers 503 to everything")
         self._wait(lambda: self.stage.queries.gate().gate == WaitingFor.OUTAGE, "the gate to close")
-        self.audience.tell("gate closed", "different jobs failed and none succeeded: only probes are sent")
+        self.audience.report("gate closed", "different jobs failed and none succeeded: only probes are sent")
         self._wait(lambda: time.monotonic() - began >= scenario.OUTAGE_S, "the outage to end")
         self.stage.simulator.outage(None)
         self._wait(lambda: self.stage.queries.gate().gate != WaitingFor.OUTAGE, "the gate to open again")
         seconds, cost = time.monotonic() - began, self._used() - before
-        self.audience.tell(
+        self.audience.report(
             "gate open", f"a signed probe was answered; {seconds:.1f} s of outage cost {cost} attempts in all"
         )
 
     def _kill_the_worker(self) -> None:
-        parts, worker = asked(self.parts, RequestedBy.BEFORE_THE_KILL), self.stage.worker
-        self._ask(parts, lane="user")
+        parts, worker = requested(self.parts, RequestedBy.BEFORE_THE_KILL), self.stage.worker
+        self._request(parts, lane="user")
         ids = {part.job_id for part in parts}
         self._wait(lambda: ids <= set(self.stage.simulator.effects()), "the calls to be in progress")
         worker.kill()
-        self.audience.tell(
+        self.audience.report(
             "kill -9", f"the worker, with {len(ids)} calls in progress: deleted there, but the answer is lost"
         )
         worker.start()
-        self.audience.tell(
+        self.audience.report(
             "restarted", f"leases run out within {scenario.LEASE}, then MetaStudio is asked whether they are deleted"
         )
 
@@ -160,8 +161,8 @@ class Play:
         client, _ = self.stage.app.client(ACCOUNT)
         waiting = [part for part in self.parts if part.trouble.then is then]
         while waiting:
-            self._wait(lambda: any(map(self._rests, waiting)), "a look at a job in training")
-            part = next(filter(self._rests, waiting), None)
+            self._wait(lambda: any(map(self._waits, waiting)), "a look at a job in training")
+            part = next(filter(self._waits, waiting), None)
             if part is None:
                 continue
             self.stage.simulator.move_job(part.job_id, "JOB_SUCCESS")
@@ -169,7 +170,7 @@ class Play:
                 self._wait(partial(_deletes, client, part.job_id), "a deletion by another way", every_s=0.02)
             waiting.remove(part)
 
-    def _rests(self, part: Part) -> bool:
+    def _waits(self, part: Part) -> bool:
         """Whether it was checked, and will not be checked again within the next moment."""
         record, now = self._show(part), self.stage.queries.now_ms()
         return (
@@ -196,7 +197,7 @@ class Play:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def _ask(
+    def _request(
         self,
         parts: Iterable[Part],
         *,

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
 from types import MappingProxyType
+from typing import Any
 
 from worker.model.states import Cause, Evidence, State
 from worker.simulator import DEMO_PROJECT, FaultKind
 
-Fault = Mapping[str, object]
+Fault = Mapping[str, Any]
 
 RATE = 50  # DELETEs per second that the simulator allows
 RETRY_SCHEDULE = "0.5s,1s,2s,3s"
@@ -65,8 +66,8 @@ class Trouble:
     jobs: int
     ends: str
     calls: int = 1
-    faults: tuple[Fault, ...] = ()
-    asked: RequestedBy = RequestedBy.AT_START
+    fault: Fault | None = None
+    requested: RequestedBy = RequestedBy.AT_START
     exists: bool = True
     state: str = "JOB_SUCCESS"
     then: Then = Then.NOTHING
@@ -76,7 +77,7 @@ class Trouble:
         return self.ends.startswith(State.DEAD)
 
 
-def _fault(kind: FaultKind, **fields: object) -> Fault:
+def _fault(kind: FaultKind, **fields: Any) -> Fault:
     return MappingProxyType({"kind": kind.value, **fields})
 
 
@@ -84,31 +85,26 @@ _ATTEMPTS = RETRY_SCHEDULE.count(",") + 2
 _TRAINING = "TRAINING"
 
 TROUBLES: tuple[Trouble, ...] = (
-    Trouble("two-500s", "500, 500, then 200", 5, DELETED, 3, (_fault(FaultKind.ERROR, times=2),)),
+    Trouble("two-500s", "500, 500, then 200", 5, DELETED, 3, _fault(FaultKind.ERROR, times=2)),
     Trouble(
-        "always-500", "500, always", 3, f"dead {Cause.SERVER_ERROR}", _ATTEMPTS, (_fault(FaultKind.ERROR, times=None),)
+        "always-500", "500, always", 3, f"dead {Cause.SERVER_ERROR}", _ATTEMPTS, _fault(FaultKind.ERROR, times=None)
     ),
-    Trouble("html-502", "502, a proxy's HTML page", 3, DELETED, 2, (_fault(FaultKind.HTML),)),
-    Trouble("late-429", "429 without Retry-After", 1, DELETED, 2, (_fault(FaultKind.THROTTLED),)),
-    Trouble("later-429", "429, Retry-After: 1", 1, DELETED, 2, (_fault(FaultKind.THROTTLED, retry_after_s=1),)),
-    Trouble("reset-before", "connection reset, not deleted", 4, DELETED, 2, (_fault(FaultKind.RESET),)),
+    Trouble("html-502", "502, a proxy's HTML page", 3, DELETED, 2, _fault(FaultKind.HTML)),
+    Trouble("late-429", "429 without Retry-After", 1, DELETED, 2, _fault(FaultKind.THROTTLED)),
+    Trouble("later-429", "429, Retry-After: 1", 1, DELETED, 2, _fault(FaultKind.THROTTLED, retry_after_s=1)),
+    Trouble("reset-before", "connection reset, not deleted", 4, DELETED, 2, _fault(FaultKind.RESET)),
     Trouble(
-        "reset-after", "deleted, then connection reset", 4, AFTER_OUR_CALL, 2, (_fault(FaultKind.RESET, deletes=True),)
+        "reset-after", "deleted, then connection reset", 4, AFTER_OUR_CALL, 2, _fault(FaultKind.RESET, deletes=True)
     ),
-    Trouble("cut-short", "200, its body cut short", 3, AFTER_OUR_CALL, 1, (_fault(FaultKind.TRUNCATED, deletes=True),)),
-    Trouble("garbage", "bytes that are not HTTP", 2, DELETED, 2, (_fault(FaultKind.GARBAGE),)),
-    Trouble("hang", "no answer at all", 2, DELETED, 2, (_fault(FaultKind.HANG),)),
-    Trouble("slow", "200 after a second", 3, DELETED, 1, (_fault(FaultKind.SLOW, seconds=1.0),)),
-    Trouble("drip", "deleted, answer never ends", 2, AFTER_OUR_CALL, 2, (_fault(FaultKind.DRIP_HEADERS, seconds=0.2),)),
-    Trouble("redirect", "302 to somewhere else", 2, DELETED, 2, (_fault(FaultKind.REDIRECT),)),
-    Trouble("error-in-200", "200 that carries an error", 2, DELETED, 2, (_fault(FaultKind.ERROR_IN_200),)),
+    Trouble("cut-short", "200, its body cut short", 3, AFTER_OUR_CALL, 1, _fault(FaultKind.TRUNCATED, deletes=True)),
+    Trouble("garbage", "bytes that are not HTTP", 2, DELETED, 2, _fault(FaultKind.GARBAGE)),
+    Trouble("hang", "no answer at all", 2, DELETED, 2, _fault(FaultKind.HANG)),
+    Trouble("slow", "200 after a second", 3, DELETED, 1, _fault(FaultKind.SLOW, seconds=1.0)),
+    Trouble("drip", "deleted, answer never ends", 2, AFTER_OUR_CALL, 2, _fault(FaultKind.DRIP_HEADERS, seconds=0.2)),
+    Trouble("redirect", "302 to somewhere else", 2, DELETED, 2, _fault(FaultKind.REDIRECT)),
+    Trouble("error-in-200", "200 that carries an error", 2, DELETED, 2, _fault(FaultKind.ERROR_IN_200)),
     Trouble(
-        "always-403",
-        "403, for this job only",
-        2,
-        f"dead {Cause.REFUSED}",
-        3,
-        (_fault(FaultKind.FORBIDDEN, times=None),),
+        "always-403", "403, for this job only", 2, f"dead {Cause.REFUSED}", 3, _fault(FaultKind.FORBIDDEN, times=None)
     ),
     Trouble("never-was", "never existed", 3, NEVER_SEEN, 1, exists=False),
     Trouble(
@@ -116,21 +112,26 @@ TROUBLES: tuple[Trouble, ...] = (
     ),
     Trouble("training", "in training, done a bit later", 3, DELETED, 2, state=_TRAINING, then=Then.BECOMES_DELETABLE),
     Trouble(
-        "stuck", "in training, forever", 2, f"dead {Cause.DEADLINE}", asked=RequestedBy.ONCE_IT_WORKS, state=_TRAINING
+        "stuck",
+        "in training, forever",
+        2,
+        f"dead {Cause.DEADLINE}",
+        requested=RequestedBy.ONCE_IT_WORKS,
+        state=_TRAINING,
     ),
-    Trouble("twice", "requested twice", 3, DELETED, asked=RequestedBy.TWICE),
-    Trouble("withdrawn", "cancelled in its grace period", 2, CANCELLED, 0, asked=RequestedBy.WITHDRAWN),
+    Trouble("twice", "requested twice", 3, DELETED, requested=RequestedBy.TWICE),
+    Trouble("withdrawn", "cancelled in its grace period", 2, CANCELLED, 0, requested=RequestedBy.WITHDRAWN),
     Trouble(
         "killed",
         "deleted while kill -9 hits us",
         2,
         AFTER_OUR_CALL,
         2,
-        (_fault(FaultKind.SLOW, seconds=1.2),),
-        asked=RequestedBy.BEFORE_THE_KILL,
+        _fault(FaultKind.SLOW, seconds=1.2),
+        requested=RequestedBy.BEFORE_THE_KILL,
     ),
-    Trouble("person", "a person waits: user lane", 1, DELETED, asked=RequestedBy.BY_A_PERSON),
-    Trouble("producer", "sent by a plain Celery app", 1, DELETED, asked=RequestedBy.BY_A_PRODUCER),
+    Trouble("person", "a person waits: user lane", 1, DELETED, requested=RequestedBy.BY_A_PERSON),
+    Trouble("producer", "sent by a plain Celery app", 1, DELETED, requested=RequestedBy.BY_A_PRODUCER),
 )
 PLAIN = Trouble("plain", "nothing goes wrong", 0, DELETED)
 FEWEST = sum(trouble.jobs for trouble in TROUBLES) + 1
@@ -157,5 +158,5 @@ def cast(jobs: int) -> list[Part]:
     return [Part(f"job-{n:04d}-{trouble.slug}", trouble) for n, trouble in enumerate(order, 1)]
 
 
-def asked(parts: list[Part], how: RequestedBy) -> list[Part]:
-    return [part for part in parts if part.trouble.asked is how]
+def requested(parts: list[Part], how: RequestedBy) -> list[Part]:
+    return [part for part in parts if part.trouble.requested is how]

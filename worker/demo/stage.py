@@ -15,6 +15,7 @@ from worker.ledger.deletions import Ledger
 from worker.ledger.queries import Queries
 from worker.local.embedded import EmbeddedRedis
 from worker.local.processes import Child, Guard, celery, undisturbed, without_settings
+from worker.local.up import WORKER, start_redis, stop_redis
 from worker.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, Simulator
 
 ACCOUNT = "default"
@@ -54,34 +55,19 @@ def stage() -> Iterator[Stage]:
             guard.remove_at_end(directory)
             stack.callback(guard.dismiss)
         stack.enter_context(_no_settings_but(directory, {}))
-        redis = stack.enter_context(_redis(directory / "redis", guard))
+        redis = EmbeddedRedis(directory / "redis")
+        stack.callback(stop_redis, redis, guard)
+        start_redis(redis, guard)
         simulator = stack.enter_context(Simulator(delete_per_s=scenario.RATE, get_per_s=scenario.RATE, lock_s=30.0))
         policies = directory / "eraser.toml"
         policies.write_text(scenario.POLICIES, encoding="utf-8")
         settings = _settings(redis.url, simulator.url) | {"ERASER_CONFIG": str(policies)}
         stack.enter_context(_no_settings_but(directory, settings))
         output = stack.enter_context((directory / "worker.log").open("ab"))
-        argv = celery("worker", "--without-mingle", "--without-gossip", "--loglevel", "INFO")
-        worker = Child("worker", argv, dict(os.environ), directory, guard, output, grace_s=8.0)
+        worker = Child("worker", celery(*WORKER), dict(os.environ), directory, guard, output, grace_s=8.0)
         stack.callback(worker.wait_until_ended)
         stack.callback(worker.ask_to_end)
         yield Stage(directory, redis, simulator, worker, app_context())
-
-
-@contextlib.contextmanager
-def _redis(directory: Path, guard: Guard) -> Iterator[EmbeddedRedis]:
-    redis = EmbeddedRedis(directory)
-    with undisturbed():
-        redis.start()
-        pid = redis.pid
-        if pid is not None:
-            guard.watch(pid, 5.0)
-    try:
-        yield redis
-    finally:
-        redis.stop()
-        if pid is not None:
-            guard.unwatch(pid)
 
 
 def _settings(redis_url: str, endpoint: str) -> dict[str, str]:

@@ -126,7 +126,7 @@ def facts(stage: Stage, parts: Sequence[Part]) -> list[Fact]:
     """The statements about the whole run, checked against the simulator's log."""
     stats = stage.simulator.stats()
     left = set(stage.simulator.job_ids())
-    bystanders = {job_id for job_id in left if job_id.endswith("-nobody-asked")}
+    bystanders = {job_id for job_id in left if job_id.endswith("-not-requested")}
     records = {part.job_id: stage.queries.show(Target(DEMO_PROJECT, part.job_id)) for part in parts}
     should_be_left = {part.job_id for part in parts if part.trouble.exists and _stays(records[part.job_id])}
     deletes = stats["by_operation"].get("delete", 0)

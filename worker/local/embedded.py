@@ -24,10 +24,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Literal
+from types import FrameType
+from typing import IO, Any, Literal
 
 from worker.config.data_directory import ping, socket_of, text_of, url_of
 from worker.config.urls import broker_form
@@ -41,6 +41,7 @@ LARGEST_LOG = 4_000_000  # bytes; a larger log is moved to redis.log.1 at the ne
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ", "TMPDIR")  # no secret reaches the server
 
 Fsync = Literal["everysec", "always"]
+Handler = Callable[[int, FrameType | None], Any] | int
 
 
 class EmbeddedRedis:
@@ -50,7 +51,7 @@ class EmbeddedRedis:
         self.directory = directory.expanduser().absolute()
         self.log = self.directory / "redis.log"
         self._server = server
-        self._appendfsync = appendfsync
+        self.appendfsync = appendfsync
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: Path | None = None  # of the server that this object started
         self._starter = os.getpid()  # a forked child must not stop what its parent started
@@ -59,7 +60,7 @@ class EmbeddedRedis:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property
@@ -120,23 +121,15 @@ class EmbeddedRedis:
 
     def _adopt_or_launch(self) -> None:
         with (self.directory / "redis.alive").open("ab") as alive:
-            end = time.monotonic() + ANSWER_TIMEOUT
-            while time.monotonic() < end:
-                if _try_lock(alive.fileno()):
-                    return self._launch(alive.fileno())
-                response = ping(socket_of(self.directory))
-                if response == "ready":
-                    return None
-                if response == "loading":
-                    end = time.monotonic() + ANSWER_TIMEOUT
-                time.sleep(0.01)
+            if _until_ready(self.directory, lambda: try_lock(alive) and self._launch(alive.fileno())):
+                return
         pid = text_of(self.directory / "redis.pid") or "see redis.pid"
         raise Unreachable(
             f"a server of an earlier start still uses {self.directory} and does not answer: "
             f"look at {self.log}, and stop process {pid} before the next start"
         )
 
-    def _launch(self, alive: int) -> None:
+    def _launch(self, alive: int) -> bool:
         server = self._server or find_server()
         refuse_old(server)
         where = self._socket = self._place_socket()
@@ -158,10 +151,12 @@ class EmbeddedRedis:
                 umask=0o077,
             )
         try:
-            self._wait_until_ready(self._process, where)
+            if not _until_ready(self.directory, self._refuse_ended):
+                raise Unreachable(f"the Redis server did not answer for {ANSWER_TIMEOUT:g} s: look at {self.log}")
         except BaseException:
             self.stop()
             raise
+        return True
 
     def _options(self, where: Path) -> list[str]:
         chosen = {
@@ -172,7 +167,7 @@ class EmbeddedRedis:
             "pidfile": str(self.directory / "redis.pid"),
             "daemonize": "no",
             "appendonly": "yes",
-            "appendfsync": self._appendfsync,
+            "appendfsync": self.appendfsync,
             "aof-use-rdb-preamble": "no",  # commands only, which an older or another server can read too
             "save": "",
             "maxmemory-policy": "noeviction",
@@ -191,39 +186,46 @@ class EmbeddedRedis:
             pointer.write_text(str(where), encoding="utf-8")
         return where
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes], where: Path) -> None:
-        end = time.monotonic() + ANSWER_TIMEOUT
-        while time.monotonic() < end:
-            response = ping(where)
-            if response == "ready":
-                return
-            if response == "loading":
-                end = time.monotonic() + ANSWER_TIMEOUT
-            if process.poll() is not None:
-                raise Unreachable(f"the Redis server ended at once: {_last_line(self.log)} (log: {self.log})")
-            time.sleep(0.005)
-        raise Unreachable(f"the Redis server did not answer for {ANSWER_TIMEOUT:g} s: look at {self.log}")
+    def _refuse_ended(self) -> bool:
+        if self._process and self._process.poll() is not None:
+            last = (text_of(self.log) or "(empty)").splitlines()[-1]
+            raise Unreachable(f"the Redis server ended at once: {last} (log: {self.log})")
+        return False
 
     def _stop_when_ended(self) -> None:
         """Python ends without clean-up on SIGTERM and SIGHUP unless they are turned into an exit."""
         atexit.unregister(self.stop)
         atexit.register(self.stop)
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, _exit)
+        _replace_handlers(signal.SIG_DFL, _exit)
 
     def _leave_signals_alone(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is _exit:
-                signal.signal(number, signal.SIG_DFL)
+        _replace_handlers(_exit, signal.SIG_DFL)
 
 
 def _exit(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)
+
+
+def _replace_handlers(old: Handler, new: Handler) -> None:
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is old:
+                signal.signal(number, new)
+
+
+def _until_ready(directory: Path, otherwise: Callable[[], bool]) -> bool:
+    """Wait until the server of a directory answers, or `otherwise` is true; loading its data counts as answering."""
+    end = time.monotonic() + ANSWER_TIMEOUT
+    while time.monotonic() < end:
+        if otherwise():
+            return True
+        response = ping(socket_of(directory))
+        if response == "ready":
+            return True
+        if response == "loading":
+            end = time.monotonic() + ANSWER_TIMEOUT
+        time.sleep(0.005)
+    return False
 
 
 @contextlib.contextmanager
@@ -236,9 +238,10 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(file: IO[Any]) -> bool:
+    """Lock a file if no other process has it locked."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -249,7 +252,3 @@ def _remove_socket(where: Path, directory: Path) -> None:
         where.unlink(missing_ok=True)
         if where.parent != directory:
             where.parent.rmdir()
-
-
-def _last_line(log: Path) -> str:
-    return (text_of(log) or "(empty)").splitlines()[-1]

@@ -12,7 +12,6 @@ the next `up` continues.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.util
 import logging
 import os
@@ -29,7 +28,7 @@ from worker.config.settings import Settings
 from worker.execution.app_context import AppContext, policy_file
 from worker.ledger.deletions import connect
 from worker.local import child_reaper
-from worker.local.embedded import EmbeddedRedis
+from worker.local.embedded import EmbeddedRedis, try_lock
 from worker.local.processes import Child, Guard, celery, undisturbed
 from worker.metastudio.wiring import source_of
 from worker.model.errors import EraserError, SettingsError, UsageError
@@ -189,7 +188,7 @@ def _directory_of_our_own(directory: Path) -> Iterator[IO[str]]:
         raise UsageError(f"cannot use {directory} for the data: {error.strerror}") from None
     with lock:
         until = time.monotonic() + LAST_ONE_S
-        while not _try(lock):
+        while not try_lock(lock):
             lock.seek(0)
             pid = lock.read().strip()
             if pid.isdecimal() and child_reaper.lives(int(pid)):
@@ -204,14 +203,6 @@ def _directory_of_our_own(directory: Path) -> Iterator[IO[str]]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield lock
-
-
-def _try(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def has_web() -> bool:
@@ -232,7 +223,7 @@ def start_redis(redis: EmbeddedRedis, keeper: Guard) -> None:
     with undisturbed():
         redis.start()
         with contextlib.closing(connect(redis.url)) as client:
-            client.config_set("appendfsync", "always")
+            client.config_set("appendfsync", redis.appendfsync)
             pid = int(client.info("server")["process_id"])
         keeper.watch(pid, GUARD_GRACE_S)
 

@@ -105,14 +105,14 @@ def _trim(ledger: Ledger, receipts: Receipts) -> None:
 class Archivist:
     """A thread that checks once a minute, in a worker that has the directory.
 
-    told: filled with the accounts whose receipts cannot be archived, and why.
+    problems: filled with the accounts whose receipts cannot be archived, and why.
     """
 
     def __init__(
-        self, ledger: Callable[[str], Ledger], directory: Path, settings: Settings, fields: dict[str, str]
+        self, ledger: Callable[[str], Ledger], directory: Path, settings: Settings, problems: dict[str, str]
     ) -> None:
         self._ledger = ledger
-        self._told = fields
+        self._problems = problems
         self._accounts = list(settings.accounts)
         self._directory = directory
         self._key = settings.receipt_key
@@ -145,12 +145,12 @@ class Archivist:
                 if not ledger.clocks_agree:
                     return  # while clocks disagree it is not known whether a day is over
                 count = archive_day(ledger, self._directory, now_ms=now_ms, signer=signer)
-            self._told.pop(account, None)
+            self._problems.pop(account, None)
         except (Unreachable, redis.RedisError) as error:  # that is reported elsewhere
             log.error("receipts.not_archived", extra={"account": account, "error": str(error)})
         except (EraserError, OSError) as error:
-            self._told[account] = str(error)
+            self._problems[account] = str(error)
             log.error("receipts.not_archived", extra={"account": account, "error": str(error)})
         except Exception as error:  # the thread must survive any internal error
-            self._told[account] = repr(error)
+            self._problems[account] = repr(error)
             log.exception("receipts.not_archived", extra={"account": account})

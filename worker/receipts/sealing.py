@@ -92,11 +92,11 @@ class Sealer:
         """
         now = self.clock()
         self._lately |= dict.fromkeys(at_work, now + LATELY_S)
-        asked = {*(self._lately if now >= self._next else ()), *also}
-        if not asked:
+        accounts = {*(self._lately if now >= self._next else ()), *also}
+        if not accounts:
             return
         self._next = now + SEAL_S
-        for account in unsealed(client, asked, self.keys):
+        for account in unsealed(client, accounts, self.keys):
             try:
                 if seal(self.ledger(account)):
                     self._lately[account] = now + LATELY_S

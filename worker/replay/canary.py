@@ -45,44 +45,44 @@ class Stop:
 Decision = Feed | Wait | Stop
 
 
-def decide(seen: Replay, pace: float) -> Decision:
+def decide(replay: Replay, pace: float) -> Decision:
     """The next step of a running replay. pace: calls per second that the account's gate allows."""
-    match seen.stage:
+    match replay.stage:
         case ReplayStage.CANARY:
-            return _after_one(seen)
+            return _after_one(replay)
         case ReplayStage.TEN:
-            return _after_ten(seen)
+            return _after_ten(replay)
         case ReplayStage.HUNDRED:
-            return _after_a_hundred(seen)
+            return _after_a_hundred(replay)
         case ReplayStage.REST:
-            room = min(MOST_AHEAD, max(LEAST_AHEAD, round(AHEAD_S * pace))) - seen.ahead
-            return Feed(room, ReplayStage.REST) if room > 0 and seen.left else Wait()
+            room = min(MOST_AHEAD, max(LEAST_AHEAD, round(AHEAD_S * pace))) - replay.ahead
+            return Feed(room, ReplayStage.REST) if room > 0 and replay.left else Wait()
 
 
-def _after_one(seen: Replay) -> Decision:
-    if seen.failed:
+def _after_one(replay: Replay) -> Decision:
+    if replay.failed:
         return Stop("the canary failed again at its first attempt")
-    if seen.ok or seen.aside >= ASIDES or (not seen.left and not seen.ahead):
+    if replay.ok or replay.aside >= ASIDES or (not replay.left and not replay.ahead):
         return Feed(0, ReplayStage.TEN)
-    return Wait() if seen.ahead else Feed(1, ReplayStage.CANARY)
+    return Wait() if replay.ahead else Feed(1, ReplayStage.CANARY)
 
 
-def _after_ten(seen: Replay) -> Decision:
-    if 2 * seen.failed >= TEN - 1:
-        return Stop(f"{seen.failed} of the first {TEN} dead letters failed again at their first attempt")
-    if seen.left and seen.fed < TEN + seen.aside:
-        return Feed(TEN + seen.aside - seen.fed, ReplayStage.TEN)
-    return Wait() if seen.ahead else Feed(0, ReplayStage.HUNDRED)
+def _after_ten(replay: Replay) -> Decision:
+    if 2 * replay.failed >= TEN - 1:
+        return Stop(f"{replay.failed} of the first {TEN} dead letters failed again at their first attempt")
+    if replay.left and replay.fed < TEN + replay.aside:
+        return Feed(TEN + replay.aside - replay.fed, ReplayStage.TEN)
+    return Wait() if replay.ahead else Feed(0, ReplayStage.HUNDRED)
 
 
-def _after_a_hundred(seen: Replay) -> Decision:
-    most = min(HUNDRED, seen.fed + seen.left)
-    if most >= TEN and 2 * seen.failed >= most:
-        return Stop(f"{seen.failed} of the first {most} dead letters failed again at their first attempt")
-    if 2 * (seen.ok + seen.aside) > most or (not seen.left and not seen.ahead):
+def _after_a_hundred(replay: Replay) -> Decision:
+    most = min(HUNDRED, replay.fed + replay.left)
+    if most >= TEN and 2 * replay.failed >= most:
+        return Stop(f"{replay.failed} of the first {most} dead letters failed again at their first attempt")
+    if 2 * (replay.ok + replay.aside) > most or (not replay.left and not replay.ahead):
         return Feed(0, ReplayStage.REST)
-    room = HUNDRED - seen.fed
-    return Feed(room, ReplayStage.HUNDRED) if room > 0 and seen.left else Wait()
+    room = HUNDRED - replay.fed
+    return Feed(room, ReplayStage.HUNDRED) if room > 0 and replay.left else Wait()
 
 
 def look_again_s(stage: ReplayStage, idle_s: float) -> float:

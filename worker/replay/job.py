@@ -13,37 +13,37 @@ log = logging.getLogger(__name__)
 _DECISIONS = 4  # a step passes at most the three stages and one batch
 
 
-def step(ledger: Ledger, replay: str) -> float | None:
+def step(ledger: Ledger, replay_id: str) -> float | None:
     """Continue a replay by at most 500 deletions. Returns when to check again, in seconds; None: nothing is left to do.
 
     Raises `Unreachable`; the next step does what was not done.
     """
     replays, budget, stage = Replays(ledger), BATCH, ReplayStage.CANARY
     for _ in range(_DECISIONS):
-        seen = replays.find(replay)
-        if seen is None or seen.state not in (ReplayState.RUNNING, ReplayState.STOPPING):
+        replay = replays.find(replay_id)
+        if replay is None or replay.state not in (ReplayState.RUNNING, ReplayState.STOPPING):
             return None
-        if seen.state is ReplayState.STOPPING:
-            return 0.0 if replays.revert_unstarted(replay) else None
-        if not seen.cursor:
-            replays.start_others(seen)
-        match decide(seen, 1000 / ledger.policy.interval):
+        if replay.state is ReplayState.STOPPING:
+            return 0.0 if replays.revert_unstarted(replay_id) else None
+        if not replay.cursor:
+            replays.start_others(replay)
+        match decide(replay, 1000 / ledger.policy.interval):
             case Stop(why):
-                _stop(replays, seen, why)
+                _stop(replays, replay, why)
             case Feed(count, stage):  # the next stage, perhaps
-                moved = replays.requeue_batch(seen, min(count, budget), stage)
+                moved = replays.requeue_batch(replay, min(count, budget), stage)
                 budget -= count
                 if not moved or budget <= 0:
                     break
             case _:
-                return look_again_s(seen.stage, _idle_s(ledger, seen))
+                return look_again_s(replay.stage, _idle_s(ledger, replay))
     return look_again_s(stage, 0.0)
 
 
-def _stop(replays: Replays, seen: Replay, why: str) -> None:
-    if replays.stop(seen.id, why=why) == ReplayState.RUNNING:
-        log.warning("replay.stopped", extra={"replay": seen.id, "account": seen.account, "why": why})
+def _stop(replays: Replays, replay: Replay, why: str) -> None:
+    if replays.stop(replay.id, why=why) == ReplayState.RUNNING:
+        log.warning("replay.stopped", extra={"replay": replay.id, "account": replay.account, "why": why})
 
 
-def _idle_s(ledger: Ledger, seen: Replay) -> float:
-    return max(0.0, ledger.now_ms() - (seen.fed_at or seen.started)) / 1000
+def _idle_s(ledger: Ledger, replay: Replay) -> float:
+    return max(0.0, ledger.now_ms() - (replay.fed_at or replay.started)) / 1000

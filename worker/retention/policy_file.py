@@ -113,11 +113,6 @@ class PolicyFile:
             )
 
 
-def read_policies(path: Path) -> dict[str, Policy]:
-    """The policies of a TOML file, by name. Raises `SettingsError`."""
-    return _policies(path, tables.read_config(path))
-
-
 def _policies(path: Path, document: Mapping[str, Any]) -> dict[str, Policy]:
     found = {}
     for name, where, values in POLICIES.read(path, document):

@@ -19,8 +19,6 @@ import redis
 from worker.ledger.runs import LEASE_S, Run, Runs, Slot, SlotState
 from worker.model.errors import EraserError, SettingsError, Unreachable
 from worker.retention.context import RetentionContext
-from worker.retention.cron import Cron
-from worker.retention.plan import Plan
 from worker.retention.planner import CLOSED, Planner
 from worker.retention.policy import Policy
 from worker.retention.sweep import new_run, sweep
@@ -31,23 +29,6 @@ EVERY_S = 60.0  # how often beat asks
 NO_POLICY = "the worker lacks ERASER_CONFIG"
 RENEW_S = LEASE_S / 10
 NOT_NOW = (*CLOSED, "outage")  # gate states that a sweep waits for
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A policy and its due slot."""
-
-    policy: Policy
-    cron: Cron
-    slot: datetime
-
-
-def due(policy: Policy, now: datetime) -> Due | None:
-    """The last slot until now. Pure: the ledger knows whether it was done already."""
-    if policy.schedule is None:
-        return None
-    slot = policy.schedule.last_until(now)
-    return Due(policy, policy.schedule, slot) if slot is not None else None
 
 
 def sweep_due(app: RetentionContext) -> list[Run]:
@@ -62,11 +43,11 @@ def sweep_due(app: RetentionContext) -> list[Run]:
     note_tick(app, now, None if policies else NO_POLICY)
     done = []
     for policy in policies.values():
-        this = due(policy, now)
-        if this is None or app.stopping.is_set():
+        slot = policy.schedule.last_until(now) if policy.schedule else None
+        if policy.schedule is None or slot is None or app.stopping.is_set():
             continue
         try:
-            run = _do(app, this)
+            run = _do(app, policy, Slot(policy.name, policy.schedule.text, slot.timestamp() * 1000), slot)
         except EraserError as error:
             log.error("sweep.failed", extra={"policy": policy.name, "error": str(error)})
         else:
@@ -74,22 +55,21 @@ def sweep_due(app: RetentionContext) -> list[Run]:
     return done
 
 
-def _do(app: RetentionContext, this: Due) -> Run | None:
-    """Run one policy's slot, if this process gets it."""
-    policy = this.policy
+def _do(app: RetentionContext, policy: Policy, slot: Slot, at: datetime) -> Run | None:
+    """Run one policy's slot, if this process gets it: the ledger knows whether it was done already."""
     account = app.policies.account(policy)
     if app.queries(account).gate().gate in NOT_NOW:
         return None  # the slot stays due, and is made up when the gate is open
     runs = Runs(app.ledger(account))
-    run = new_run(policy, account, app.now(), slot=this.slot)
-    verdict, name = runs.begin(Slot(policy.name, this.cron.text, this.slot.timestamp() * 1000), run.id)
+    run = new_run(policy, account, app.now(), slot=at)
+    verdict, name = runs.begin(slot, run.id)
     if verdict is SlotState.LOST:
         log.error("sweep.lost", extra={"account": account, "policy": policy.name, "run": name})
     if verdict is not SlotState.MINE:
         return None
     slot_lease = _SlotLease(runs, policy.name, name)
     try:
-        swept = sweep(app, replace(run, id=name), lambda: _plan(app, policy, account, slot_lease))
+        swept = sweep(app, replace(run, id=name), Planner(app, policy, account, advance=slot_lease.goes_on).plan)
     except EraserError:
         if app.stopping.is_set():
             runs.leave(policy.name, name)
@@ -101,10 +81,6 @@ def _do(app: RetentionContext, this: Due) -> Run | None:
     return swept.run
 
 
-def _plan(app: RetentionContext, policy: Policy, account: str, slot_lease: _SlotLease) -> Plan:
-    return Planner(app, policy, account, advance=slot_lease.goes_on).plan()
-
-
 @dataclass(slots=True)
 class _SlotLease:
     """Renews the slot from time to time while the run continues."""
@@ -113,12 +89,12 @@ class _SlotLease:
     policy: str
     run: str
     clock: Callable[[], float] = time.monotonic
-    _said: float = float("-inf")
+    _renewed_at: float = float("-inf")
 
     def goes_on(self, _listed: int, _of: int | None) -> None:
-        if self.clock() - self._said < RENEW_S:
+        if self.clock() - self._renewed_at < RENEW_S:
             return
-        self._said = self.clock()
+        self._renewed_at = self.clock()
         if not self.runs.renew(self.policy, self.run):
             raise Unreachable(f"run {self.run} took too long; another worker has taken it over")
 

@@ -68,8 +68,8 @@ def sweep(
     """
     runs = Runs(app.ledger(run.account))
     earlier = runs.find(run.id)  # a process started it and was lost
-    asked_before = earlier.requested if earlier else 0
-    run = replace(run, started=earlier.started if earlier else run.started, requested=asked_before)
+    requested_before = earlier.requested if earlier else 0
+    run = replace(run, started=earlier.started if earlier else run.started, requested=requested_before)
     runs.write(run)
     log.info("sweep.started", extra={"account": run.account, "run": run.id, "policy": run.policy})
     try:
@@ -78,7 +78,7 @@ def sweep(
         runs.write(replace(run, finished=app.now().timestamp() * 1000, stopped_by=str(error)[:300]))
         raise
     skipped = {reason.value: number for reason, number in plan.skipped.items()}
-    run = replace(run, listed=plan.listed, selected=asked_before + plan.chosen, skipped=skipped)
+    run = replace(run, listed=plan.listed, selected=requested_before + plan.chosen, skipped=skipped)
     unread = tuple(plan.problems) if not partial else ()
     refused = tuple(plan.over(cap_override)) if not unread else ()
     stop = "; ".join(unread or refused) or None
@@ -111,7 +111,7 @@ def _lifted(run: Run, plan: Plan, cap_override: CapOverride | None, why: str | N
 def _request(app: RetentionContext, run: Run, plan: Plan, action: dict[str, Any] | None) -> Iterable[int]:
     """Request all selected jobs, 500 per round trip; yields how many of each batch were new."""
     policy, ledger = plan.policy, app.ledger(run.account)
-    slot_lease = DeletionRequest(
+    request = DeletionRequest(
         lane=Lane.BULK,
         by=f"policy:{policy.name}",
         why=policy.reason,
@@ -127,7 +127,7 @@ def _request(app: RetentionContext, run: Run, plan: Plan, action: dict[str, Any]
     for project in plan.projects:
         rest = iter(project.chosen)
         while batch := list(islice(rest, BATCH)):
-            accepted = ledger.request([each.ref for each in batch], slot_lease, assets=_assets(batch))
+            accepted = ledger.request([each.ref for each in batch], request, assets=_assets(batch))
             yield sum(not each.deduplicated for each in accepted)
 
 

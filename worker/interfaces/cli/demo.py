@@ -37,7 +37,7 @@ class Screen:
         self._line_at = 0.0
         self._live: Live | None = None
 
-    def tell(self, what: str, text: str) -> None:
+    def report(self, what: str, text: str) -> None:
         self.console.print(f"[dim]{self._clock():>7}[/]  [cyan]{what:<12}[/]  {escape(text)}", soft_wrap=True)
 
     def progress(self, status: AccountStatus, jobs: int) -> None:
@@ -108,14 +108,14 @@ def _perform(here: Stage, screen: Screen, jobs: int, *, as_json: bool) -> bool:
         _show_rows(console, found)
         dead = list(here.queries.each(State.DEAD, newest_first=False))
         _show_dead(console, dead)
-        screen.tell("repaired", "the faults are gone, the trainings have ended")
+        screen.report("repaired", "the faults are gone, the trainings have ended")
         seconds = play.repair_and_replay(dead)
         screen.still()
         not_replayed = verdict.replayed(here, dead)
         wrong += not_replayed
         found = verdict.with_replay(found, not_replayed)
         deleted = len(dead) - len(not_replayed)
-        screen.tell(
+        screen.report(
             "replayed", f"{len(dead)} dead letters, a full new budget each: {deleted} deleted in {seconds:.1f} s"
         )
         facts = [*verdict.facts(here, parts), cleanup.clean_up(here, screen)]
