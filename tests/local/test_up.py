@@ -20,6 +20,7 @@ from tests.support.waiting import PATIENCE_S, wait_until
 from worker.config.settings import Settings
 from worker.execution.app_context import AppContext
 from worker.ledger.types import DeletionRequest
+from worker.local.processes import Stopped, raise_if_stopped, stoppable
 from worker.local.up import HOST, PORT, check, children_environment, free_port
 from worker.model.errors import UsageError
 from worker.model.states import State
@@ -262,3 +263,19 @@ def test_children_see_our_redis_no_celery_variables_and_whole_paths(
         "LANG": "C",
         "ERASER_REDIS_URL": "unix:///x.sock",
     }
+
+
+def test_a_signal_that_comes_while_garbage_is_collected_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python drops what a handler raises inside a `__del__`, as redis-py's clients have one."""
+
+    class Garbage:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    dropped: list[type[BaseException] | None] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: dropped.append(unraisable.exc_type))
+    with stoppable():
+        Garbage()
+        with pytest.raises(Stopped) as stopped:
+            raise_if_stopped()
+    assert (dropped, stopped.value.exit_code) == ([Stopped], 128 + signal.SIGTERM)

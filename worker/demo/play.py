@@ -17,6 +17,7 @@ from worker.demo.stage import ACCOUNT, Stage
 from worker.ledger.keys import OURS
 from worker.ledger.records import AccountStatus, Deletion
 from worker.ledger.types import Accepted
+from worker.local.processes import raise_if_stopped
 from worker.metastudio.client import Client
 from worker.model.errors import EraserError
 from worker.model.states import State, WaitingFor
@@ -240,6 +241,7 @@ class Play:
 
     def _wait(self, until: Callable[[], bool], what: str, *, every_s: float = 0.05) -> None:
         while not until():
+            raise_if_stopped()
             now = time.monotonic()
             if now > self._until:
                 raise OutOfPatience(f"the demo gave up waiting for {what} ({format_duration(PATIENCE_S)})")

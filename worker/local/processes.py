@@ -169,10 +169,11 @@ class Stopped(BaseException):
 
 
 class _Stops:
-    """State of the signal handlers: whether a signal has to wait, and which one waits."""
+    """State of the signal handlers: whether a signal has to wait, which one waits, and which one came."""
 
     undisturbed = 0
     waiting: int | None = None
+    number: int | None = None
 
 
 @contextlib.contextmanager
@@ -186,6 +187,7 @@ def stoppable() -> Iterator[None]:
     def stop(number: int, _frame: FrameType | None) -> None:
         for each in numbers:
             signal.signal(each, at_once)
+        _Stops.number = number
         if _Stops.undisturbed:
             _Stops.waiting = number
         else:
@@ -195,6 +197,7 @@ def stoppable() -> Iterator[None]:
         os._exit(128 + number)  # the reaper process ends what is left
 
     every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    _Stops.number = None
     numbers = [number for number in every if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
@@ -202,6 +205,12 @@ def stoppable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def raise_if_stopped() -> None:
+    """Raise `Stopped` once more: Python drops what is raised while it collects garbage. For loops that never end."""
+    if _Stops.number is not None:
+        raise Stopped(_Stops.number)
 
 
 @contextlib.contextmanager

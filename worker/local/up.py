@@ -29,7 +29,7 @@ from worker.execution.app_context import AppContext, policy_file
 from worker.ledger.deletions import connect
 from worker.local import child_reaper
 from worker.local.embedded import EmbeddedRedis, try_lock
-from worker.local.processes import Child, Guard, celery, undisturbed
+from worker.local.processes import Child, Guard, celery, raise_if_stopped, undisturbed
 from worker.metastudio.wiring import source_of
 from worker.model.errors import EraserError, SettingsError, UsageError
 
@@ -110,6 +110,7 @@ class Household:
     def keep(self) -> None:
         """Keep everything running. Ends by an exception, such as `Stopped`."""
         while True:
+            raise_if_stopped()
             self.tick()
             time.sleep(TICK_S)
 
