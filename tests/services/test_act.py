@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+import worker
 from worker.model.errors import DryRun, RefusedBySafetyRule, UsageError
 from worker.model.target import Target
 from worker.services.act import CAP, Approval, check_either, outcomes, select
 
+WORKER = Path(worker.__file__).parent
+DECIDES = re.compile(r'raise (?:DryRun\b|RefusedBySafetyRule\(\s*"max")')
 WORDS = {"held": ("held until {job} is released", True)}
 
 
@@ -68,3 +74,10 @@ def test_either_jobs_or_the_other_not_both_and_not_none(jobs: tuple[str, ...], r
         check_either(jobs, run, "a run")
     check_either(("a",), None, "a run")
     check_either((), "r-1", "a run")
+
+
+def test_nothing_else_decides_about_caps_and_dry_runs() -> None:
+    deciding = {
+        path.relative_to(WORKER).as_posix() for path in WORKER.rglob("*.py") if DECIDES.search(path.read_text())
+    }
+    assert deciding == {"services/act.py"}
