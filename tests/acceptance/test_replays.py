@@ -151,6 +151,6 @@ def test_the_process_that_drives_a_replay_is_killed_and_nothing_happens_twice() 
         assert {state for state, _ in ends} <= {State.DELETED, State.GONE}
         assert {number for _, number in ends} == {2}, "each began one new round, and only one"
         assert len(fleet.metastudio.effects()) == len(jobs)
-        seen = replay_service.look(fleet.app, replay.replay)
+        seen = replay_service.progress_of(fleet.app, replay.replay)
         assert seen.state is ReplayState.DONE
         assert seen.count("fed") == seen.count("deleted") + seen.count("gone") == len(jobs)

@@ -25,14 +25,14 @@ def give_up(app: AppContext, account: str, names: Iterable[str], approval: Appro
     return damage.drop(app.ledger(account), names, **approval.who())
 
 
-def put_right(app: AppContext, look: Callable[[AppContext], T]) -> T:
+def put_right(app: AppContext, read: Callable[[AppContext], T]) -> T:
     """Read; if one of our keys has the wrong type, let the ledgers set it aside first."""
     try:
-        return look(app)
+        return read(app)
     except WrongKind:
         for account in app.settings.accounts:
             damage.check(app.ledger(account), keys=True)
-        return look(app)
+        return read(app)
 
 
 def what_to_do(one: Damaged) -> str:

@@ -196,7 +196,7 @@ def start(app: AppContext, plan: ReplayPlan, approval: Approval) -> str:
 # -- progress and cancel ----------------------------------------------------------------------------------------------
 
 
-def look(app: AppContext, replay: str | None) -> ReplayProgress:
+def progress_of(app: AppContext, replay: str | None) -> ReplayProgress:
     """The progress of a replay; None: the latest one. Raises `UsageError` for an unknown replay."""
     if replay is None:
         latest = history(app, 1)
@@ -228,14 +228,14 @@ def current(app: AppContext, now: float) -> tuple[ReplayProgress, ...]:
             lately = share.state is ReplayState.STOPPED and now - (share.ended or 0.0) < LATELY_MS
             if lately or share.state not in _ENDED:
                 found[share.id] = None
-    return tuple(look(app, replay) for replay in found)
+    return tuple(progress_of(app, replay) for replay in found)
 
 
 def cancel(app: AppContext, replay: str, approval: Approval) -> ReplayProgress:
     """Stop a replay; deletions that were not called yet become dead letters again. Raises `HasEnded` and
     `UsageError`.
     """
-    progress = look(app, replay)
+    progress = progress_of(app, replay)
     if progress.ended:
         raise HasEnded(f"replay {replay} has ended: it is {progress.state.value}; nothing was changed")
     action = approval.action(progress.first.what)
@@ -244,7 +244,7 @@ def cancel(app: AppContext, replay: str, approval: Approval) -> ReplayProgress:
         replays.cancel(replay, **approval.who(action))
         while replays.revert_unstarted(replay):
             pass
-    return look(app, replay)
+    return progress_of(app, replay)
 
 
 def _progress(app: AppContext, shares: tuple[Replay, ...]) -> ReplayProgress:

@@ -30,9 +30,9 @@ def create_app(context: AppContext, *, bind: str = "127.0.0.1") -> Starlette:
     """The whole application for one process. `bind`: the address that the server listens on."""
     app = Starlette(
         routes=[
-            Route(MANY, deletions.ask, methods=["POST"]),
-            Route(MANY, deletions.settled, methods=["GET"]),
-            Route(ONE, deletions.look, methods=["GET"]),
+            Route(MANY, deletions.record, methods=["POST"]),
+            Route(MANY, deletions.finished, methods=["GET"]),
+            Route(ONE, deletions.read, methods=["GET"]),
             Route(ONE, deletions.cancel, methods=["DELETE"]),
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/readyz", _readyz, methods=["GET"]),

@@ -31,7 +31,7 @@ from worker.services.request import Requested
 _TOO_LATE = {"deleted", "gone", "dead"}
 
 
-async def ask(request: Request) -> Response:
+async def record(request: Request) -> Response:
     """POST: record one deletion or many. 202 only once they are in the ledger."""
     api, project = api_state(request), request.path_params["project_id"]
     token = api.admit(request, Scope.REQUEST, project)
@@ -54,7 +54,7 @@ async def ask(request: Request) -> Response:
     return Response(response, 202, headers, "application/json")
 
 
-async def look(request: Request) -> Response:
+async def read(request: Request) -> Response:
     """GET: one deletion, as `eraser show --json` has it."""
     api, project = api_state(request), request.path_params["project_id"]
     api.admit(request, Scope.READ, project)
@@ -62,7 +62,7 @@ async def look(request: Request) -> Response:
     return _json(show.as_json(deletion))
 
 
-async def settled(request: Request) -> Response:
+async def finished(request: Request) -> Response:
     """GET: what has finished since a cursor, oldest first."""
     api, project = api_state(request), request.path_params["project_id"]
     api.admit(request, Scope.READ, project)

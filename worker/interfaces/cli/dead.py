@@ -53,9 +53,9 @@ def groups() -> None:
     found, now = letters.groups(app), app.redis_ms()
 
     def row(one: Group) -> tuple[object, ...]:
-        seen = relative(one.first_seen, now), relative(one.last_seen, now)
+        dates = relative(one.first_seen, now), relative(one.last_seen, now)
         replayed = relative(one.last_replay, now) if one.last_replay is not None else "never"
-        return one.group, one.count, *seen, replayed, left(one.oldest_deadline, now)
+        return one.group, one.count, *dates, replayed, left(one.oldest_deadline, now)
 
     columns = ["GROUP", "COUNT", "FIRST SEEN", "LAST SEEN", "LAST REPLAY", "OLDEST DEADLINE"]
     if listed(found, json_form.as_json, columns, row, none=NONE):

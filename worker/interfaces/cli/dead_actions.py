@@ -86,7 +86,7 @@ def replay(what: tuple[str, ...], approval: Approval, no_wait: bool, **fields: A
     again += [f"--snapshot {f'{name}=' if len(plan.marks) > 1 else ''}{mark}" for name, mark in plan.marks.items()]
     started = replay_service.start(app, plan, with_fields(approval, again=" ".join(again)))
     say(f"Started {started}; it continues without this command.")
-    progress = replay_service.look(app, started) if no_wait else follow(app, started)
+    progress = replay_service.progress_of(app, started) if no_wait else follow(app, started)
     tell_end(progress)
     sys.exit(exit_code(progress))
 

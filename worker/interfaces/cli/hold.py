@@ -57,8 +57,8 @@ def add(job_ids: tuple[str, ...], app_user: str | None, approval: Approval, **fi
     )
     hold_service.add_user(app, fields["account"], app_user, approval, until_ms=until_ms)
     result({"accounts": accounts, "result": "held", "released": None})
-    asked = "Before each call, MetaStudio is asked whose job it is, whatever app user the request names."
-    say(f"This app user's jobs are on hold. {asked}")
+    lookup = "Before each call, MetaStudio is asked whose job it is, whatever app user the request names."
+    say(f"This app user's jobs are on hold. {lookup}")
 
 
 @hold.command()

@@ -68,7 +68,7 @@ def send(group: str, queue: str | None, approval: Approval) -> None:
     """
     app = startup.enter(startup.load(), sends=True)
     done = parked_messages.send(app, parked_messages.named(app, group), queue, approval, startup.send_again)
-    _told(group, "sent", done, f"{count(done, 'message')} sent to {queue or app.keys.requests}.")
+    _end(group, "sent", done, f"{count(done, 'message')} sent to {queue or app.keys.requests}.")
 
 
 @parked.command()
@@ -82,10 +82,10 @@ def discard(group: str, approval: Approval) -> None:
     """
     app = startup.enter(startup.load())
     done = parked_messages.discard(app, parked_messages.named(app, group), approval)
-    _told(group, "discarded", done, f"{count(done, 'message')} discarded.")
+    _end(group, "discarded", done, f"{count(done, 'message')} discarded.")
 
 
-def _told(group: str, what: str, number: int, text: str) -> None:
+def _end(group: str, what: str, number: int, text: str) -> None:
     result({"group": group, what: number})
     sum_up(text)
 

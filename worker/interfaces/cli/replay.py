@@ -39,7 +39,7 @@ def status(replay_id: str | None, watch: bool) -> None:
     eraser replay status --watch
     """
     app = startup.enter(startup.load())
-    progress = replay_service.look(app, replay_id)
+    progress = replay_service.progress_of(app, replay_id)
     if watch:
         progress = follow(app, progress.replay)
     result(progress.as_json())

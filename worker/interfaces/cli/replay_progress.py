@@ -31,7 +31,7 @@ def follow(app: AppContext, replay: str) -> ReplayProgress:
     quiet = for_programs()
     terminal = sys.stderr.isatty() and not quiet
     last, text = time.monotonic(), ""
-    progress = replay_service.look(app, replay)
+    progress = replay_service.progress_of(app, replay)
     if progress.waits and not quiet:
         note(f"It waits: {'; '.join(progress.waits)}.")
         note(f"Ctrl-C leaves it running; to follow it again: eraser replay status {replay} --watch")
@@ -53,7 +53,7 @@ def follow(app: AppContext, replay: str) -> ReplayProgress:
 
 def _again(app: AppContext, progress: ReplayProgress) -> ReplayProgress:
     try:
-        return replay_service.look(app, progress.replay)
+        return replay_service.progress_of(app, progress.replay)
     except Unreachable as error:
         if for_programs():
             json_line(errors.as_json(error), beside=True)

@@ -16,9 +16,9 @@ FEW = 4  # up to this many accounts are all shown; of more only some that are no
 
 
 def show(context: RequestContext) -> Page:
-    seen = status.look(context.app)
-    accounts = seen.accounts if len(seen.accounts) <= FEW else sorted(seen.accounts, key=is_open)
-    return Page("gate.html", {"accounts": accounts, "now": seen.now})
+    overview = status.look(context.app)
+    accounts = overview.accounts if len(overview.accounts) <= FEW else sorted(overview.accounts, key=is_open)
+    return Page("gate.html", {"accounts": accounts, "now": overview.now})
 
 
 def is_open(account: AccountStatus) -> bool:

@@ -89,26 +89,26 @@ def _marks(context: RequestContext) -> dict[str, int] | None:
 
 def watch(context: RequestContext) -> Page:
     """The progress; refreshed every two seconds until the end."""
-    seen = replay_service.look(context.app, context.request.path_params["replay"])
+    progress = replay_service.progress_of(context.app, context.request.path_params["replay"])
     template = "_progress.html" if context.part else "progress.html"
-    ended = seen.count("total") - seen.count("left") - seen.count("open")
+    ended = progress.count("total") - progress.count("left") - progress.count("open")
     fields = {
-        "seen": seen,
-        "now": seen.now,
+        "replay": progress,
+        "now": progress.now,
         "with_an_end": ended,
-        "line": line(seen),
-        "outcomes": list(outcomes(seen)),
+        "line": line(progress),
+        "outcomes": list(outcomes(progress)),
         "stages": [(stage, STAGES[stage]) for stage in ReplayStage],
-        "past": list(ReplayStage).index(seen.first.stage),
-        "state": STATES.get(seen.state, "it continues by itself"),
-        "running": seen.state in (ReplayState.RUNNING, ReplayState.STOPPING),
+        "past": list(ReplayStage).index(progress.first.stage),
+        "state": STATES.get(progress.state, "it continues by itself"),
+        "running": progress.state in (ReplayState.RUNNING, ReplayState.STOPPING),
     }
-    return Page(template, fields, 286 if context.part and seen.ended else 200)
+    return Page(template, fields, 286 if context.part and progress.ended else 200)
 
 
 def _cancelling(context: RequestContext) -> Dialog:
     replay = context.request.path_params["replay"]
-    progress = replay_service.look(context.app, replay)
+    progress = replay_service.progress_of(context.app, replay)
 
     def cancel(approval: Approval) -> str:
         replay_service.cancel(context.app, replay, approval)
