@@ -89,11 +89,9 @@ def read(text: str, where: str) -> tuple[ApiToken, ...]:
     return tokens
 
 
-def make(
-    name: str, scopes: Iterable[Scope], *, projects: Iterable[str] = (), entropy: bytes | None = None
-) -> tuple[ApiToken, str]:
+def make(name: str, scopes: Iterable[Scope], *, projects: Iterable[str] = ()) -> tuple[ApiToken, str]:
     """A new token, and its secret, which is stored nowhere. Raises `UsageError` for an invalid name."""
-    secret = mint(entropy or secrets.token_bytes(BYTES))
+    secret = mint(secrets.token_bytes(BYTES))
     return ApiToken(check_name(name), hashed(secret), frozenset(scopes), frozenset(projects)), secret
 
 

@@ -67,14 +67,14 @@ class Runs:
 
     # -- slots -------------------------------------------------------------------------------------------------------
 
-    def begin(self, slot: Slot, run: str, *, lease_s: float = LEASE_S) -> tuple[SlotState, str]:
+    def begin(self, slot: Slot, run: str) -> tuple[SlotState, str]:
         """Whether to do a slot now, and under which run's id."""
-        response = self._claim("begin", slot.policy, run, lease_s, schedule=slot.schedule, slot=slot.at)
+        response = self._claim("begin", slot.policy, run, LEASE_S, schedule=slot.schedule, slot=slot.at)
         return SlotState(response["verdict"]), response.get("run") or run
 
-    def renew(self, policy: str, run: str, *, lease_s: float = LEASE_S) -> bool:
+    def renew(self, policy: str, run: str) -> bool:
         """Say that the run goes on; False: somebody else has it by now."""
-        return bool(self._claim("renew", policy, run, lease_s)["verdict"] == "mine")
+        return bool(self._claim("renew", policy, run, LEASE_S)["verdict"] == "mine")
 
     def leave(self, policy: str, run: str) -> None:
         """This worker stops: another one may go on at once."""

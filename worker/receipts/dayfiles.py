@@ -197,14 +197,7 @@ def checked(path: Path, head: str | None = None, *, after: str | None = None) ->
 
 
 def write_file(
-    path: Path,
-    form: Form,
-    account: str,
-    lines: Iterable[dict[str, Any]],
-    *,
-    prev: str,
-    signer: Signer | None,
-    each: Callable[[dict[str, Any]], None] = lambda _: None,
+    path: Path, form: Form, account: str, lines: Iterable[dict[str, Any]], *, prev: str, signer: Signer | None
 ) -> dict[str, Any]:
     """Write linked receipts and a trailer, which is returned. They are synced to disk."""
     count, first_n, last_n, before, head = 0, None, None, prev, prev
@@ -217,7 +210,6 @@ def write_file(
                 first_n, before = line["n"], line["prev"]
             count, last_n, head = count + 1, line["n"], line["hash"]
             file.write(f"{written(form, line)}\n")
-            each(line)
         end = trailer.made(account, count=count, prev=before, first_n=first_n, last_n=last_n, head=head, signer=signer)
         file.write(f"{written(form, end)}\n")
         file.flush()

@@ -59,12 +59,10 @@ def sweep(
     cap_override: CapOverride | None = None,
     partial: bool = False,
     why: str | None = None,
-    advance: Callable[[int], None] = lambda _: None,
 ) -> Swept:
     """Plan, check the caps, request. The record is written before, during and after. Raises what the survey raises.
 
     partial: also request if a list did not end. why: an operator's reason to exceed the caps.
-    advance: called with the number of requests.
     """
     runs = Runs(app.ledger(run.account))
     earlier = runs.find(run.id)  # a process started it and was lost
@@ -87,7 +85,6 @@ def sweep(
             for number in _request(app, run, plan, _lifted(run, plan, cap_override, why)):
                 run = replace(run, requested=run.requested + number)
                 runs.write(run)
-                advance(number)
         elif refused:
             run = replace(run, skipped=skipped | {"over_cap": plan.chosen})
     except BaseException as error:
