@@ -50,7 +50,7 @@ def tenants(count: int, *words: str) -> Iterator[tuple[Fleet, dict[str, str], Ap
 
 def start(fleet: Fleet, env: dict[str, str], workers: int, threads: int) -> list[Process]:
     started = [fleet.start_worker("-c", str(threads), "-l", "WARNING", env=env) for _ in range(workers)]
-    fleet.wait(lambda: fleet.heard() == workers, f"{workers} workers say that they live")
+    fleet.wait(lambda: fleet.live_workers() == workers, f"{workers} workers say that they live")
     return started
 
 

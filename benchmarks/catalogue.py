@@ -84,8 +84,10 @@ def _measure(environ: dict[str, str], client: redis.Redis, jobs: int) -> None:
     for which in ("run, caps lifted", "second run"):
         allowed = ("--max", str(jobs), "--confirm", DEMO_PROJECT)
         text, seconds, megabytes = measured(environ, "run", "old", *allowed, "--json")
-        said = json.loads(text)
-        print(f"{which}: {said['requested']:,} requested, skipped {said['skipped']}; {seconds:.1f} s, {megabytes} MB")
+        result = json.loads(text)
+        print(
+            f"{which}: {result['requested']:,} requested, skipped {result['skipped']}; {seconds:.1f} s, {megabytes} MB"
+        )
     waiting = client.zcard("eraser:{default}:due:bulk")
     used = client.info("memory")["used_memory"] // 1_000_000  # type: ignore[index]
     print(f"in the ledger: {waiting:,} wait for their grace; Redis uses {used} MB")

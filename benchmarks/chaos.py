@@ -247,7 +247,7 @@ class Campaign:
         self._note("Redis full")
 
 
-def told(found: Reckoning, campaign: Campaign) -> None:
+def print_reckoning(found: Reckoning, campaign: Campaign) -> None:
     """The table of the README."""
     fleet, stats = campaign.fleet, campaign.fleet.metastudio.stats()
     print(f"events: {dict(campaign.events)}; operators: {dict(campaign.operators.results)}")
@@ -281,7 +281,7 @@ def main() -> int:
                 fleet, campaign.accepted, frozen=campaign.frozen, words=operators.words, asked=operators.tried_to_cancel
             )
             campaign.events["forgotten connections that were used"] = fleet.nat.forgotten
-            told(found, campaign)
+            print_reckoning(found, campaign)
             print(f"took {time.monotonic() - began:.0f} s")
     return 1 if found.broken else 0
 

@@ -140,26 +140,26 @@ def new_profile(browser: Browser, url: str) -> float:
 
 def main() -> int:
     """Print a table; 1 if the middle load of any page was not seen in time."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--deletions", type=int, default=100_000)
-    asked.add_argument("--dead", type=int, default=10_000)
-    asked.add_argument("--times", type=int, default=9)
-    said = asked.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--deletions", type=int, default=100_000)
+    parser.add_argument("--dead", type=int, default=10_000)
+    parser.add_argument("--times", type=int, default=9)
+    options = parser.parse_args()
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     slow = 0
     with tempfile.TemporaryDirectory() as name, EmbeddedRedis(Path(name)) as redis, sync_playwright() as playwright:
-        fill(redis.url, said.deletions, said.dead)
+        fill(redis.url, options.deletions, options.dead)
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        print(f"{said.deletions:,} deletions, {said.dead:,} of them dead; {said.times} loads of each page\n")
+        print(f"{options.deletions:,} deletions, {options.dead:,} of them dead; {options.times} loads of each page\n")
         print(f"{'page':<20}{'paint':>9}{'slowest':>9}{'new':>9}{'server':>9}{'kB':>7}")
         with console(redis.url, Path(name)) as url:
             window = browser.new_context(viewport=WINDOW).new_page()
             load(window, url)  # the first one starts the browser's processes
             for page, path in PAGES.items():
-                loads = [load(window, url + path) for _ in range(said.times)]
+                loads = [load(window, url + path) for _ in range(options.times)]
                 paints = [paint for paint, _, _ in loads]
                 paint, server = statistics.median(paints), statistics.median(server for _, server, _ in loads)
-                new = statistics.median(new_profile(browser, url + path) for _ in range(said.times))
+                new = statistics.median(new_profile(browser, url + path) for _ in range(options.times))
                 slow += paint >= LIMIT_MS
                 figures = (
                     f"{paint:>6.0f} ms{max(paints):>6.0f} ms{new:>6.0f} ms{server:>6.1f} ms{loads[0][2] / 1000:>7.1f}"

@@ -68,7 +68,7 @@ def waiting(fleet: Fleet, count: int) -> Iterator[str]:
     yield f"{count:,} waiting: {(used_memory(fleet) - before) / count:.0f} bytes of Redis each"
     worker = fleet.start_worker("-c", "32")
     try:
-        fleet.wait(lambda: fleet.heard() == 1, "the worker says that it lives")
+        fleet.wait(lambda: fleet.live_workers() == 1, "the worker says that it lives")
         time.sleep(CALM_S)
         cpu, commands = cpu_s(worker.pid), _commands(fleet)
         time.sleep(IDLE_S)

@@ -67,15 +67,15 @@ def person(waiting: int = 100_000, people: int = 200) -> str:
         fleet.start_workers(3)
         fleet.ask(*(f"bulk-{n:06d}" for n in range(waiting)))
         fleet.wait_until_settled(20)
-        asked: dict[str, float] = {}
+        requested_at: dict[str, float] = {}
         for n in range(people):
             ref = Target(DEMO_PROJECT, f"person-{n:04d}")
-            asked[ref.id] = time.time()
+            requested_at[ref.id] = time.time()
             list(record(fleet.app, [ref], DeletionRequest(lane=Lane.USER)))
             time.sleep(random.uniform(0.2, 0.8))
         fleet.wait(lambda: fleet.queries.status().due["user"] == 0, "every person's deletion is sent")
         arrived = {call["job_id"]: call["started_at"] for call in reversed(deletes(fleet))}
-        waits = sorted((arrived[job] - at) * 1000 for job, at in asked.items())
+        waits = sorted((arrived[job] - at) * 1000 for job, at in requested_at.items())
         p99 = waits[int(len(waits) * 0.99) - 1]
         return (
             f"p50 {statistics.median(waits):.0f} ms, p99 {p99:.0f} ms, longest {waits[-1]:.0f} ms over {people} people"
@@ -93,7 +93,7 @@ def neighbours(deletions: int = 300) -> str:
         fleet.plant(*jobs)
         for _ in range(3):
             fleet.start_worker(env=env)
-        fleet.wait(lambda: fleet.heard() >= 3, "three workers")
+        fleet.wait(lambda: fleet.live_workers() >= 3, "three workers")
         dead_ledger = type(fleet.ledger)(fleet.client, "dead", fleet.ledger.policy)
         dead.plant(*jobs)
         dead_ledger.request([Target(DEMO_PROJECT, job) for job in jobs], DeletionRequest())

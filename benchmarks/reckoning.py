@@ -62,8 +62,8 @@ def reckon(
     found.sent_after_a_word = [
         f"{word.job}: {word.action}" for word in words for call in deletes if _is_after(call, word)
     ]
-    for said in disagreements(fleet):
-        (found.gone_and_there if said.endswith(", and is there") else found.beside).append(said)
+    for line in disagreements(fleet):
+        (found.gone_and_there if line.endswith(", and is there") else found.beside).append(line)
     try:
         judge(fleet, accepted, frozen=frozen)
     except AssertionError as error:

@@ -260,13 +260,13 @@ class Fleet:
     def start_workers(self, count: int, *words: str) -> list[Process]:
         """Start so many workers and wait until each has said that it lives."""
         workers = [self.start_worker(*words) for _ in range(count)]
-        self.wait(lambda: self.heard() >= count, f"{count} workers say that they live")
+        self.wait(lambda: self.live_workers() >= count, f"{count} workers say that they live")
         return workers
 
     def celery(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "celery", "-A", self.application, *words]
 
-    def heard(self) -> int:
+    def live_workers(self) -> int:
         """Workers that said that they live and did not say goodbye."""
         return int(self.client.zcard(self.app.keys.workers))  # type: ignore[arg-type]
 

@@ -143,10 +143,10 @@ def the_metrics_say_the_same(fleet: Fleet, deletions: Collection[Deletion], call
             "ends", {state: happened[event] for state, event in ends.items()}, {state: ended[state] for state in ends}
         )
 
-    heard = sum("request_id" in attempt.said for d in deletions for attempt in d.attempts)
-    silent = sum(outcomes.values()) - heard
+    answered = sum("request_id" in attempt.said for d in deletions for attempt in d.attempts)
+    silent = sum(outcomes.values()) - answered
     ours = {d.ref.id for d in deletions}
-    unheard = sum(call["operation"] == "delete" and call["job_id"] in ours for call in calls) - heard
+    unheard = sum(call["operation"] == "delete" and call["job_id"] in ours for call in calls) - answered
     assert 0 <= unheard <= silent + happened["deletion.lost"] + happened["deletion.stale_result"], (
         "calls that nothing explains"
     )

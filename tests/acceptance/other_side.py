@@ -28,12 +28,12 @@ def disagreements(fleet: Fleet) -> list[str]:
     """Each job with which the two sides disagree, in words. `fleet.restored`: jobs that came back later."""
     inventory = fleet.metastudio.inventory()
     called = fleet.metastudio.deletes()
-    asked = _asked(fleet)
-    ids = {job for _, job in asked}
+    requested = _asked(fleet)
+    ids = {job for _, job in requested}
     wrong: list[str] = []
     for (project, job), (came, went, here) in inventory.items():
         name = f"{project}/{job}"
-        account, index = asked.get((project, job), (None, None))
+        account, index = requested.get((project, job), (None, None))
         if came != went + here:
             wrong.append(f"{name} came {came} times and went {went}, and is {'' if here else 'not '}there")
         if account is None:
@@ -47,7 +47,7 @@ def disagreements(fleet: Fleet) -> list[str]:
             found = fleet.app.queries(account).show(Target(project, job))
             if found is not None and not found.may_be_deleted:
                 wrong.append(f"{name} is {index} as if nothing had happened, and was deleted")
-    deleted = {job for job, (_, index) in asked.items() if index is State.DELETED}
+    deleted = {job for job, (_, index) in requested.items() if index is State.DELETED}
     wrong += [f"{project}/{job} is called deleted, and never was there" for project, job in deleted - set(inventory)]
     return sorted(wrong)
 

@@ -64,18 +64,18 @@ class Site:
         return float(seconds) - time.time()
 
     def request(self, *jobs: str, **claim: object) -> None:
-        asked = DeletionRequest(**{"lane": Lane.BULK} | claim)  # type: ignore[arg-type]
-        assert len(list(record(self.app, [Target(DEMO_PROJECT, job) for job in jobs], asked))) == len(jobs)
+        request = DeletionRequest(**{"lane": Lane.BULK} | claim)  # type: ignore[arg-type]
+        assert len(list(record(self.app, [Target(DEMO_PROJECT, job) for job in jobs], request))) == len(jobs)
 
     def state(self, job: str) -> State:
-        seen = self.queries.show(Target(DEMO_PROJECT, job))
-        assert seen is not None
-        return seen.state
+        deletion = self.queries.show(Target(DEMO_PROJECT, job))
+        assert deletion is not None
+        return deletion.state
 
     def due_in_s(self, job: str) -> float:
-        seen = self.queries.show(Target(DEMO_PROJECT, job))
-        assert seen is not None
-        return 0.0 if seen.due_at is None else seen.due_at / 1000 - time.time()  # a call is under way
+        deletion = self.queries.show(Target(DEMO_PROJECT, job))
+        assert deletion is not None
+        return 0.0 if deletion.due_at is None else deletion.due_at / 1000 - time.time()  # a call is under way
 
     def close(self) -> None:
         self.app.stopping.set()
@@ -120,8 +120,8 @@ def test_redis_jumps_ahead_100_days_and_back_and_nothing_is_freed_ended_or_dated
     assert site.due_in_s("job-00005") < 800
     site.dispatcher._full_look = 0.0
     wait_until(lambda: status.look(site.app).clocks is not None, what="status says it")
-    told = status.look(site.app).clocks or ""
-    assert "Redis's clock is 100 d ahead of that of the worker" in told
+    clocks = status.look(site.app).clocks or ""
+    assert "Redis's clock is 100 d ahead of that of the worker" in clocks
     assert [site.state(f"job-0000{n}") for n in (1, 2, 3)] == [State.HELD, State.PENDING, State.PENDING]
 
     site.set_clock("+0")

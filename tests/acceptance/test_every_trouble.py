@@ -123,22 +123,22 @@ def test_each_of_all_faults_at_once_has_its_right_end(absent: str) -> None:
             for each in trouble.faults:
                 fleet.metastudio.fault(job_id=trouble.name, **each)
         fleet.start_workers(2)
-        asked = []
+        requested = []
         for n, trouble in enumerate(TROUBLES):  # good ones among them: this is no outage
             good = fleet.plant(*(f"good-{n}-{m}" for m in range(GOOD_ONES)))
             fleet.ask(trouble.name, deadline_s=trouble.deadline_s)
             fleet.ask(*good)
-            asked += [trouble.name, *good]
+            requested += [trouble.name, *good]
         fleet.wait(
             lambda: fleet.show(TRAINED_SOON).waiting_for == WaitingFor.NOT_DELETABLE_YET, "it is seen in training"
         )
         fleet.metastudio.move_job(TRAINED_SOON, "JOB_SUCCESS")
-        fleet.wait_until_settled(len(asked))
+        fleet.wait_until_settled(len(requested))
 
-        deletions = judge(fleet, asked)
+        deletions = judge(fleet, requested)
         every_call_is_recorded(fleet, deletions)
         found = {trouble.name: ending(deletions[trouble.name]) for trouble in TROUBLES}
-        assert found == {trouble.name: (trouble.end, said(trouble, absent)) for trouble in TROUBLES}
+        assert found == {trouble.name: (trouble.end, expected_calls(trouble, absent)) for trouble in TROUBLES}
         assert all(d.state is State.DELETED for job, d in deletions.items() if job.startswith("good-"))
         assert len(fleet.metastudio.job_ids()) == 3 + sum(t.end.startswith(State.DEAD) for t in TROUBLES)
 
@@ -150,7 +150,7 @@ def ending(deletion: Deletion) -> tuple[str, list[str]]:
     return " ".join(filter(None, (deletion.state, deletion.evidence or deletion.cause))), short
 
 
-def said(trouble: Trouble, absent: str) -> list[str]:
+def expected_calls(trouble: Trouble, absent: str) -> list[str]:
     """What is expected where a job that does not exist is answered `absent`."""
     words = ("gone", "absent", "unknown")
     return [f"{absent} {call[4:]}" if call in [f"400 {word}" for word in words] else call for call in trouble.calls]

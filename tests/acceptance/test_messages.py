@@ -68,12 +68,12 @@ def test_while_redis_is_nearly_full_messages_stay_at_the_broker_and_are_recorded
             send(app, *islice(left, 40))
             fleet.wait(lambda: waiting(fleet.client) > 40, "what it could not record is at the broker again")
             recorded = sum(fleet.states().values())
-        asked = jobs[: jobs.index(next(left))]
-        assert recorded + waiting(fleet.client) == len(asked)
+        sent = jobs[: jobs.index(next(left))]
+        assert recorded + waiting(fleet.client) == len(sent)
         fleet.client.config_set("maxmemory", 0)
-        fleet.wait_until_settled(len(asked))
-        judge(fleet, asked)
-        assert fleet.states() == {State.DELETED: len(asked)}
+        fleet.wait_until_settled(len(sent))
+        judge(fleet, sent)
+        assert fleet.states() == {State.DELETED: len(sent)}
         assert "intake.opened" in worker.text
         assert parked(fleet) == {}
 
@@ -144,11 +144,11 @@ def test_where_neither_ledger_nor_broker_answers_a_stopping_worker_waits_for_one
         worker.send(signal.SIGTERM)
         fleet.client.client_unpause()
         worker.popen.wait(PATIENCE_S)
-        asked = jobs[: jobs.index(next(left))]
-        assert sum(fleet.states().values()) + waiting(fleet.client) == len(asked)
+        sent = jobs[: jobs.index(next(left))]
+        assert sum(fleet.states().values()) + waiting(fleet.client) == len(sent)
         fleet.start_workers(1)
-        fleet.wait_until_settled(len(asked))
-        judge(fleet, asked)
+        fleet.wait_until_settled(len(sent))
+        judge(fleet, sent)
 
 
 def test_a_message_with_an_eta_is_recorded_at_once_and_outlives_a_kill() -> None:
@@ -183,7 +183,7 @@ def test_a_worker_that_does_not_know_a_project_hands_its_messages_to_one_that_do
         file.write_text(f'[accounts.b]\nprojects = ["{PROJECT}"]\n')
         before = fleet.env | {"ERASER_CONFIG": str(file)}
         old = fleet.start_worker(env=before)
-        fleet.wait(lambda: fleet.heard() == 1, "the old worker takes messages")
+        fleet.wait(lambda: fleet.live_workers() == 1, "the old worker takes messages")
         with fleet.producer() as app:
             send(app, *jobs)
         group = f"refused:{DEMO_PROJECT}"

@@ -37,9 +37,9 @@ class Installation:
         (name,) = self.fleet.plant(f"job-{uuid.uuid4().hex[:12]}")
         return name
 
-    def send(self, job: str, *, app: Celery | None = None, said: dict[str, Any] | None = None, **options: Any) -> str:
+    def send(self, job: str, *, app: Celery | None = None, kwargs: dict[str, Any] | None = None, **options: Any) -> str:
         sent = (app or self.app).send_task(
-            "eraser.delete", args=[DEMO_PROJECT, job], kwargs=said or {}, queue=OURS.requests, **options
+            "eraser.delete", args=[DEMO_PROJECT, job], kwargs=kwargs or {}, queue=OURS.requests, **options
         )
         return str(sent.id)
 
@@ -87,7 +87,7 @@ def other(here: Installation, **configured: Any) -> Celery:
 
 def test_an_eta_or_countdown_is_recorded_at_once(here: Installation) -> None:
     later, soon, then = here.job(), here.job(), datetime.now(UTC) + timedelta(hours=5)
-    here.send(later, eta=then, said={"after": "1h"})
+    here.send(later, eta=then, kwargs={"after": "1h"})
     here.send(soon, countdown=1)
     here.fleet.wait(lambda: here.fleet.state(later), "it is recorded")
     found = here.fleet.show(later)
@@ -141,15 +141,15 @@ def test_what_is_compressed_is_unpacked(here: Installation, how: str) -> None:
 @pytest.mark.parametrize("how", ["yaml", "pickle"])  # msgpack: see test_messages.py
 def test_other_serializers_are_told(here: Installation, how: str) -> None:
     job = here.job()
-    told = here.parked("bad:eraser.delete", here.send(job, serializer=how))
-    assert "send JSON" in told.why
+    parked = here.parked("bad:eraser.delete", here.send(job, serializer=how))
+    assert "send JSON" in parked.why
     assert here.fleet.state(job) is None
 
 
 def test_the_first_protocol_is_read(here: Installation) -> None:
     job, later = here.job(), here.job()
     with other(here, task_protocol=1) as app:
-        here.send(job, app=app, said={"by": "svc-1"})
+        here.send(job, app=app, kwargs={"by": "svc-1"})
         here.send(later, app=app, countdown=3600)
     here.deleted(job)
     assert here.fleet.show(job).requested_by == "svc-1"
@@ -264,8 +264,8 @@ def test_the_same_sent_twice_merges(here: Installation) -> None:
 
 def test_each_line_of_the_page_has_its_test() -> None:
     section = PAGE.split("\n## ")[1]
-    said = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    named = {word for line in said for word in re.findall(r"`(\w+)`", line)}
+    kwargs = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    named = {word for line in kwargs for word in re.findall(r"`(\w+)`", line)}
     assert len(named) > 20
     here = Path(__file__).read_text(encoding="utf-8")
     untried = {word for word in named if not re.search(rf"\b{word}\b", here)}

@@ -69,7 +69,7 @@ class Archive(Fleet):
     def start_quick_worker(self) -> None:
         words = [sys.executable, "-m", "celery", "-A", "tests.acceptance.quick_slots", "worker", "--loglevel", "INFO"]
         self.start("quick-worker", words)
-        self.wait(lambda: self.heard() >= 1, "the worker says that it lives")
+        self.wait(lambda: self.live_workers() >= 1, "the worker says that it lives")
 
     def runs(self) -> list[Run]:
         return Runs(self.ledger).latest(100)

@@ -72,7 +72,7 @@ def test_the_last_worker_leaves_nothing_leased_and_its_successor_goes_on() -> No
         states = fleet.states()
         assert set(states) == {State.DELETED, State.PENDING}
         assert under_way(fleet) == 0
-        assert fleet.heard() == 0
+        assert fleet.live_workers() == 0
         fleet.start_workers(1)
         fleet.wait_until_settled(len(JOBS))
         nobody_noticed(fleet)

@@ -72,13 +72,13 @@ class Load:
     """Asks for one job after the other, so that there is always work."""
 
     def __init__(self, fleet: Fleet) -> None:
-        self.fleet, self.asked = fleet, 0
+        self.fleet, self.requested = fleet, 0
 
     def wait(self, predicate: Callable[[], object], what: str) -> None:
         """Wait until it is so, and keep the workers busy meanwhile."""
 
         def busy() -> object:
-            if self.asked - self.fleet.settled() < WAITING:
+            if self.requested - self.fleet.settled() < WAITING:
                 self.fleet.ask(*self.more(30))
             return predicate()
 
@@ -86,8 +86,8 @@ class Load:
 
     def more(self, count: int) -> list[str]:
         """The next ones, for whoever asks for them."""
-        self.asked += count
-        return JOBS[self.asked - count : self.asked]
+        self.requested += count
+        return JOBS[self.requested - count : self.requested]
 
     def replace(self, old: list[Process], new: list[Process]) -> None:
         """One by one, as a rolling update does: the new ones work before an old one is told to end."""
@@ -129,13 +129,13 @@ def test_an_update_and_its_rollback_under_load_lose_nothing_and_do_nothing_twice
         assert live(fleet) == [VERSION, VERSION]
         refused = fleet.start_worker(env=too_far.env)
         load.wait(lambda: not refused.alive, "a program two steps ahead of the running one is refused")
-        fleet.wait_until_settled(load.asked)
+        fleet.wait_until_settled(load.requested)
 
-        asked = JOBS[: load.asked]
-        assert fleet.states() == {State.DELETED: len(asked)}
-        every_call_is_recorded(fleet, judge(fleet, asked))
-        the_receipts_of_both_are_one_chain(fleet, theirs, len(asked))
-        tell(f"{len(asked)} deletions")
+        requested = JOBS[: load.requested]
+        assert fleet.states() == {State.DELETED: len(requested)}
+        every_call_is_recorded(fleet, judge(fleet, requested))
+        the_receipts_of_both_are_one_chain(fleet, theirs, len(requested))
+        tell(f"{len(requested)} deletions")
         assert fleet.client.hget(fleet.ledger.prefix + "account", "schema") == str(NEXT).encode()
         assert refused.popen.returncode == 2
         assert f"which runs now, has version {VERSION}, and this program has {TOO_FAR}" in refused.text

@@ -87,9 +87,9 @@ class Visits:
         self.complaints: list[str] = []
         self.foreseen: list[str] = []
 
-    def _hear(self, said: str) -> None:
-        if not any(part in said for part in self.foreseen):
-            self.complaints.append(said)
+    def _hear(self, complaint: str) -> None:
+        if not any(part in complaint for part in self.foreseen):
+            self.complaints.append(complaint)
 
     def __call__(
         self, url: str, *, dark: bool = False, size: dict[str, int] | None = None, script: bool = True
@@ -100,7 +100,7 @@ class Visits:
         context.set_default_timeout(PATIENCE_MS)
         self.contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda said: self._hear(said.text))
+        page.on("console", lambda complaint: self._hear(complaint.text))
         page.on("pageerror", lambda error: self._hear(str(error)))
         return Visitor(page, url, self.screenshots)
 
@@ -109,14 +109,16 @@ def start_console(fleet: Fleet, **environ: str) -> str:
     """`eraser console` as a process of its own; its address."""
     words = [Path(sys.executable).with_name("eraser"), "console", "--port", "0"]
     process = fleet.start(f"console-{len(fleet.others)}", words, env=fleet.env | environ)
-    told: list[str] = []
+    addresses: list[str] = []
     fleet.wait(
-        lambda: told.extend(re.findall(r'"address": "(http://[^"]+)"', process.text)) or told or not process.alive,
+        lambda: (
+            addresses.extend(re.findall(r'"address": "(http://[^"]+)"', process.text)) or addresses or not process.alive
+        ),
         "the console says where it listens",
     )
     assert process.alive, process.text
-    fleet.wait(lambda: responses(told[0]), "the console answers")
-    return told[0]
+    fleet.wait(lambda: responses(addresses[0]), "the console answers")
+    return addresses[0]
 
 
 def responses(url: str) -> bool:

@@ -54,9 +54,9 @@ def state() -> Iterator[House]:
     with Fleet() as fleet:
         fleet.adds_up = False  # nobody was ever called
         undertaker = Undertaker(fleet.redis_server.url, project=DEMO_PROJECT)
-        said = {"claim": {"by": "svc-cleanup", "why": "TICKET-4700"}, "message": "internal error, please retry"}
+        ending = {"claim": {"by": "svc-cleanup", "why": "TICKET-4700"}, "message": "internal error, please retry"}
         undertaker.end(*[f"0{n:031x}" for n in range(70)], to="deleted")
-        undertaker.end(*[f"0a{n:030x}" for n in range(120)], JOB, **said)
+        undertaker.end(*[f"0a{n:030x}" for n in range(120)], JOB, **ending)
         undertaker.end(*[f"0b{n:030x}" for n in range(3)], cause="refused", status=403, code="APIGW.0302")
         undertaker.request(*[f"0c{n:030x}" for n in range(40)], why="T-7")
         HoldList(undertaker.ledger).add([Target(DEMO_PROJECT, "0c" + "0" * 30)], why="CASE-12", by="legal-3")

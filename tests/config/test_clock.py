@@ -96,42 +96,42 @@ def test_before_anything_was_heard_others_are_believed_and_then_the_machine(worl
 
 
 def test_what_was_heard_goes_on_whatever_the_machines_clock_does(world: World) -> None:
-    clock, heard = server_clock(world), datetime(2027, 3, 1, tzinfo=UTC)
-    clock.hear(heard)
+    clock, date = server_clock(world), datetime(2027, 3, 1, tzinfo=UTC)
+    clock.hear(date)
     world.error, world.passed = 8_640_000.0, 30.0
-    assert clock.now() == heard + timedelta(seconds=30)
-    assert clock.now(datetime(2030, 1, 1, tzinfo=UTC)) == heard + timedelta(seconds=30), "it was heard a moment ago"
+    assert clock.now() == date + timedelta(seconds=30)
+    assert clock.now(datetime(2030, 1, 1, tzinfo=UTC)) == date + timedelta(seconds=30), "it was heard a moment ago"
     world.passed = OLD_S + 1
     others = datetime(2027, 3, 2, tzinfo=UTC)
     assert clock.now(others) == others, "others have heard something since"
-    assert clock.now() == heard + timedelta(seconds=OLD_S + 1)
+    assert clock.now() == date + timedelta(seconds=OLD_S + 1)
 
 
 def test_what_others_found_out_is_told_with_its_age_and_goes_on(world: World) -> None:
-    clock, told = server_clock(world), datetime(2027, 3, 1, tzinfo=UTC)
-    clock.told(told + timedelta(hours=1), 5.0)
-    clock.told(told, 4.0)
-    assert clock.now() == told
+    clock, reported = server_clock(world), datetime(2027, 3, 1, tzinfo=UTC)
+    clock.told(reported + timedelta(hours=1), 5.0)
+    clock.told(reported, 4.0)
+    assert clock.now() == reported
     world.error, world.passed = 8_640_000.0, 30.0
-    assert clock.now() == told + timedelta(seconds=30)
+    assert clock.now() == reported + timedelta(seconds=30)
     assert spoken(world.clock.witnesses()) == f" @{(START + 30) * 1000:.0f}", "it is no witness: nobody heard it here"
     clock.hear_date(DATE)
-    assert clock.now() == told, "an answer's own Date is better"
+    assert clock.now() == reported, "an answer's own Date is better"
 
 
 def test_of_two_words_on_the_time_the_one_that_was_heard_later_counts(world: World) -> None:
-    clock, heard, told = server_clock(world), datetime(2027, 3, 1, tzinfo=UTC), datetime(2027, 4, 1, tzinfo=UTC)
-    clock.hear(heard)
+    clock, date, reported = server_clock(world), datetime(2027, 3, 1, tzinfo=UTC), datetime(2027, 4, 1, tzinfo=UTC)
+    clock.hear(date)
     world.passed = 10.0
     for earlier in (10.0, 11.0, math.inf):
-        clock.told(told, earlier)
-        assert clock.now() == heard + timedelta(seconds=10)
-    clock.told(told, 9.0)
-    assert clock.now() == told
+        clock.told(reported, earlier)
+        assert clock.now() == date + timedelta(seconds=10)
+    clock.told(reported, 9.0)
+    assert clock.now() == reported
     world.passed = 12.0
-    assert clock.now() == told + timedelta(seconds=2)
-    clock.hear(heard)
-    assert clock.now() == heard
+    assert clock.now() == reported + timedelta(seconds=2)
+    clock.hear(date)
+    assert clock.now() == date
 
 
 DATE, STEPPED = "Mon, 01 Mar 2027 00:00:00 GMT", "Mon, 01 Mar 2027 00:20:00 GMT"

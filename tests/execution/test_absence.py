@@ -42,7 +42,7 @@ def lost_call(shop: Shop, job: str) -> None:
     assert shop.record(job)["unk"] == "1"
 
 
-def seen(shop: Shop, job: str) -> None:
+def seen_before(shop: Shop, job: str) -> None:
     shop.request(job, seen=True)
 
 
@@ -65,7 +65,7 @@ def withdrawn(shop: Shop, job: str) -> None:
     shop.ledger.cancel([Target(DEMO_PROJECT, job)], why="T-1")
 
 
-KNOWN: list[Callable[[Shop, str], None]] = [lost_call, seen, never_seen, deleted_once]
+KNOWN: list[Callable[[Shop, str], None]] = [lost_call, seen_before, never_seen, deleted_once]
 
 
 def is_not_called_gone(shop: Shop, job: str) -> None:
@@ -137,7 +137,7 @@ def test_lists_that_are_not_to_be_believed_call_nothing_gone(
 
 
 def test_a_list_by_id_that_finds_nothing_is_not_believed_where_the_whole_list_has_the_job(shop: Shop) -> None:
-    seen(shop, "job-00001")
+    seen_before(shop, "job-00001")
     shop.simulator.set_answers(lists="empty_by_id")
     shop.simulator.move_job("job-00001", "TRAINING")
     for _ in range(5):
@@ -147,7 +147,7 @@ def test_a_list_by_id_that_finds_nothing_is_not_believed_where_the_whole_list_ha
 
 @pytest.mark.parametrize("fault", [{"kind": "error"}, {"kind": "html"}, {"kind": "truncated"}, {"kind": "throttled"}])
 def test_where_the_control_question_is_not_answered_the_absence_says_nothing(shop: Shop, fault: dict[str, Any]) -> None:
-    seen(shop, "gone-1")
+    seen_before(shop, "gone-1")
     shop.simulator.add_job("gone-1")
     shop.client.delete(Target(DEMO_PROJECT, "gone-1"))
     answered = []
@@ -167,13 +167,13 @@ def test_where_the_control_question_is_not_answered_the_absence_says_nothing(sho
 
 
 def test_a_key_that_goes_blind_between_the_look_and_its_control_question_proves_nothing(shop: Shop) -> None:
-    seen(shop, "job-00001")
+    seen_before(shop, "job-00001")
     shop.simulator.move_job("job-00001", "TRAINING")
-    asked = []
+    questions = []
 
     def then() -> None:
-        asked.append(True)
-        if len(asked) == 2:  # the first control question is sent: from now on it shows nothing
+        questions.append(True)
+        if len(questions) == 2:  # the first control question is sent: from now on it shows nothing
             blind(shop)
 
     shop.wire.on_ask = then
@@ -259,7 +259,7 @@ def test_what_a_list_showed_to_whoever_named_nobody_is_not_hidden_from_them(shop
     shop.simulator.add_job("others", app_user_id="u-2")
     shop.request("others", app_user="u-2")
     shop.work()
-    seen(shop, "gone-1")
+    seen_before(shop, "gone-1")
     shop.work()
     assert shop.ends("gone-1") == "gone seen_before"
 

@@ -40,7 +40,7 @@ class Bench:
         self.parking = Parking(self.redis)
 
     def record(self, request: Callable[[], Accepted], *, lent: Lent | None = None) -> Accepted:
-        return self.intake.record(asked(lent=lent), request, (PROJECT, "job-1"), {"by": "c4n4ry"})
+        return self.intake.record(message_of(lent=lent), request, (PROJECT, "job-1"), {"by": "c4n4ry"})
 
     def parked(self) -> dict[str, int]:
         return {group.name: group.count for group in self.parking.groups()}
@@ -70,7 +70,7 @@ def message(body: bytes = BODY, **headers: Any) -> Any:
     )
 
 
-def asked(*, lent: Lent | None = None, **headers: Any) -> RequestMessage:
+def message_of(*, lent: Lent | None = None, **headers: Any) -> RequestMessage:
     return RequestMessage.of(message(**headers, **({LENT: lent} if lent else {})))
 
 
@@ -167,13 +167,13 @@ def test_where_nothing_takes_it_a_worker_that_is_told_to_stop_waits_as_long_as_a
 
 def test_an_eta_and_an_end_are_read_whatever_their_form() -> None:
     hour = (NOW + timedelta(hours=1)).isoformat()
-    assert asked(eta=hour).wait_s(NOW) == 3600
-    assert asked(eta="2026-11-22T01:00:00").wait_s(NOW) == 3600, "without a zone it is UTC"
-    assert asked(eta="2026-11-22T02:00:00+01:00").wait_s(NOW) == 3600
-    assert asked().wait_s(NOW) == 0
-    assert not asked(expires=hour).is_over(NOW)
-    assert asked(expires=hour).is_over(NOW + timedelta(hours=1))
-    assert asked(eta=hour, expires=hour).is_over(NOW)
+    assert message_of(eta=hour).wait_s(NOW) == 3600
+    assert message_of(eta="2026-11-22T01:00:00").wait_s(NOW) == 3600, "without a zone it is UTC"
+    assert message_of(eta="2026-11-22T02:00:00+01:00").wait_s(NOW) == 3600
+    assert message_of().wait_s(NOW) == 0
+    assert not message_of(expires=hour).is_over(NOW)
+    assert message_of(expires=hour).is_over(NOW + timedelta(hours=1))
+    assert message_of(eta=hour, expires=hour).is_over(NOW)
 
 
 def test_why_a_message_cannot_be_read_is_said_in_words() -> None:

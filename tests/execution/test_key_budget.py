@@ -53,10 +53,10 @@ class House:
         self.now += seconds * 1000
         self.client.set("test:clock", repr(self.now))
 
-    def process(self, name: str = "w1", account: str = "a", **said: Any) -> Watched:
+    def process(self, name: str = "w1", account: str = "a", **answer: Any) -> Watched:
         """One more process, as it calls for an account."""
-        said = {"clocks": self.clocks} | said
-        budget = KeyBudget(lambda: self.client, OURS, holder=name, wake=self.woken.append, clock=CLOCK, **said)
+        answer = {"clocks": self.clocks} | answer
+        budget = KeyBudget(lambda: self.client, OURS, holder=name, wake=self.woken.append, clock=CLOCK, **answer)
         return budget.of(account)
 
     def clocks(self) -> tuple[float, ...]:
@@ -86,9 +86,9 @@ def house(client: redis.Redis) -> House:
     return House(client)
 
 
-def sent(said: Response, *, s_ago: float = 0.0) -> Response:
+def sent(answer: Response, *, s_ago: float = 0.0) -> Response:
     """The same of a call that left so long ago."""
-    return replace(said, sent_at=time.monotonic() - s_ago)
+    return replace(answer, sent_at=time.monotonic() - s_ago)
 
 
 def rest_s(process: Watched, signer: Signer = KEY) -> float:
@@ -100,10 +100,10 @@ def rest_s(process: Watched, signer: Signer = KEY) -> float:
     return 0.0
 
 
-def refuse(process: Watched, signer: Signer = KEY, said: Response = REFUSED) -> None:
+def refuse(process: Watched, signer: Signer = KEY, answer: Response = REFUSED) -> None:
     """One call, refused."""
     process.before(signer)
-    process.after(signer, sent(said), target="job-1")
+    process.after(signer, sent(answer), target="job-1")
 
 
 def elsewhere(action: Callable[[], float]) -> float:
@@ -137,23 +137,23 @@ def test_whoever_tries_and_is_never_heard_of_again_is_followed_by_another(house:
 
 
 @pytest.mark.parametrize(
-    "said", [failure(TransportFailure.TIMEOUT), failure(TransportFailure.NOT_SENT), response(503), response(429)]
+    "answer", [failure(TransportFailure.TIMEOUT), failure(TransportFailure.NOT_SENT), response(503), response(429)]
 )
-def test_what_is_no_answer_says_nothing_and_somebody_else_may_try(house: House, said: Response) -> None:
+def test_what_is_no_answer_says_nothing_and_somebody_else_may_try(house: House, answer: Response) -> None:
     one = house.process("w1")
     one.before(KEY)
-    one.after(KEY, replace(said, sent_at=None if said.failure is TransportFailure.NOT_SENT else time.monotonic()))
+    one.after(KEY, replace(answer, sent_at=None if answer.failure is TransportFailure.NOT_SENT else time.monotonic()))
     assert rest_s(house.process("w2")) == 0
     assert rest_s(one) > 0, "it is tried"
 
 
 @pytest.mark.parametrize(
-    "said", [response(200), response(400), response(403), response(404), response(400, "MSS.00010009")]
+    "answer", [response(200), response(400), response(403), response(404), response(400, "MSS.00010009")]
 )
-def test_any_answer_but_a_refusal_proves_the_key(house: House, said: Response) -> None:
+def test_any_answer_but_a_refusal_proves_the_key(house: House, answer: Response) -> None:
     one = house.process("w1")
     one.before(KEY)
-    one.after(KEY, sent(said))
+    one.after(KEY, sent(answer))
     assert rest_s(house.process("w2", "b")) == 0
     assert rest_s(house.process("w3", "c")) == 0
 

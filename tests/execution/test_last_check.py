@@ -102,17 +102,17 @@ BETWEEN = [
 
 @pytest.mark.parametrize(("action", "why"), BETWEEN)
 def test_no_call_leaves_after_what_came_while_the_hand_looked(shop: Shop, action: str, why: str) -> None:
-    come, said, end = ACTS[action]
+    come, expected, end = ACTS[action]
     wired = looked_at(shop, why)
-    heard: list[Any] = []
+    results: list[Any] = []
 
     def once() -> None:
         shop.wire.after_ask = lambda: None
-        heard.append(come(shop))
+        results.append(come(shop))
 
     shop.wire.after_ask = once
     shop.work(**wired)
-    assert heard == [said], "no DELETE was under way: it is done, and said so"
+    assert results == [expected], "no DELETE was under way: it is done, and said so"
     assert deletes(shop) == []
     assert shop.ends("job-1") == (end if why != "probe" else end.removesuffix(" turn")), "a probe took nothing yet"
 
@@ -122,10 +122,10 @@ def test_what_may_be_deleted_already_is_told_as_that_and_looked_for(shop: Shop) 
     shop.request("job-1")
     shop.work()
     holds(shop).add_user("u-2", why="CASE-2", by="legal")
-    heard: list[Any] = []
-    shop.wire.on_ask = lambda: heard.append(cancel(shop))
+    results: list[Any] = []
+    shop.wire.on_ask = lambda: results.append(cancel(shop))
     shop.work(ahead_s=11)
-    assert heard[0] == "may_be_deleted"
+    assert results[0] == "may_be_deleted"
     assert shop.ends("job-1") == "cancelled", "the look found it there"
     assert deletes(shop) == ["job-1"]
 
@@ -173,10 +173,10 @@ def test_a_hand_that_was_overtaken_while_it_looked_sends_nothing(shop: Shop) -> 
 def test_a_cancel_while_a_token_is_fetched_stops_the_call(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.execution.executor.MOMENT_S", -1.0)  # as if IAM had taken long
     shop.request("job-1")
-    heard: list[Any] = []
-    shop.wire.on_ready = lambda: heard.append(cancel(shop))
+    results: list[Any] = []
+    shop.wire.on_ready = lambda: results.append(cancel(shop))
     shop.work()
-    assert heard == ["in_flight"], "nobody knew that the call had not left"
+    assert results == ["in_flight"], "nobody knew that the call had not left"
     assert deletes(shop) == []
     assert shop.ends("job-1") == "cancelled"
 

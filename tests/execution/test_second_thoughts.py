@@ -44,13 +44,13 @@ class Mind:
     def __init__(self, why: str | None, policy_text: PolicyText | None = BOOK) -> None:
         self.why = why
         self.text = policy_text
-        self.asked: list[tuple[Sequence[str], str]] = []
+        self.questions: list[tuple[Sequence[str], str]] = []
 
     def policy_text(self) -> PolicyText | None:
         return self.text
 
     def __call__(self, policies: Sequence[str], project_id: str, row: JobRow, now: datetime) -> str | None:
-        self.asked.append((policies, row.id))
+        self.questions.append((policies, row.id))
         return self.why
 
 
@@ -116,7 +116,7 @@ def test_what_the_policy_still_means_is_read_again_and_deleted(shop: Shop) -> No
     mind = Mind(None)
     shop.work(ahead_s=61, still_meant=mind)
     assert shop.ends("job-1") == "deleted"
-    assert mind.asked == [(("old-ones",), "job-1")]
+    assert mind.questions == [(("old-ones",), "job-1")]
 
 
 def test_what_no_policy_means_any_more_is_cancelled_before_the_call(shop: Shop) -> None:
@@ -148,7 +148,7 @@ def test_a_person_who_asks_for_a_job_in_grace_gets_it_at_once_whatever_the_polic
     mind = Mind("younger than 90d")
     shop.work(still_meant=mind)
     assert shop.ends("job-1") == "deleted"
-    assert mind.asked == []
+    assert mind.questions == []
 
 
 def test_a_person_who_asks_while_the_hand_looks_gets_it_whatever_the_policy_means(shop: Shop) -> None:
@@ -188,7 +188,7 @@ def test_two_policies_ask_and_one_that_still_means_it_is_enough(shop: Shop) -> N
     sweep(shop, "job-1", policy="failed-ones", run="r2", by="policy:failed-ones")
     mind = Mind(None)
     shop.work(ahead_s=61, still_meant=mind)
-    assert mind.asked == [(("old-ones", "failed-ones"), "job-1")]
+    assert mind.questions == [(("old-ones", "failed-ones"), "job-1")]
     assert shop.ends("job-1") == "deleted"
 
 

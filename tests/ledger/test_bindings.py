@@ -152,16 +152,16 @@ def test_what_waits_keeps_its_address(undertaker: Undertaker, state: str) -> Non
 def test_every_command_that_acts_ends_with_2_and_says_what_to_type(command: Command, undertaker: Undertaker) -> None:
     undertaker.end("job-2")
     assert command("request", "job-1").code == 0
-    said = ("--reason", "TICKET-1")
+    reason = ("--reason", "TICKET-1")
     for words in (
         ("request", "job-3"),
-        ("cancel", "job-1", *said),
-        ("pause", *said),
-        ("resume", *said),
-        ("hold", "add", "job-1", "--by", "ops-1", *said),
-        ("hold", "remove", "job-1", *said),
-        ("dead", "replay", "job-2", *said),
-        ("dead", "discard", "job-2", *said),
+        ("cancel", "job-1", *reason),
+        ("pause", *reason),
+        ("resume", *reason),
+        ("hold", "add", "job-1", "--by", "ops-1", *reason),
+        ("hold", "remove", "job-1", *reason),
+        ("dead", "replay", "job-2", *reason),
+        ("dead", "discard", "job-2", *reason),
         ("receipts", "recheck"),
     ):
         ended = command(*words, **ELSEWHERE)
@@ -173,8 +173,8 @@ def test_every_command_that_acts_ends_with_2_and_says_what_to_type(command: Comm
 
 def test_status_and_doctor_say_it_and_status_goes_on(command: Command) -> None:
     command("request", "job-1")
-    (seen,) = command("status", "--json", **ELSEWHERE).json
-    (account,) = seen["accounts"]
+    (overview,) = command("status", "--json", **ELSEWHERE).json
+    (account,) = overview["accounts"]
     assert (account["endpoint"], account["elsewhere"]) == (PRODUCTION, True)
     told = command("status", **ELSEWHERE)
     assert f"belongs to {PRODUCTION}, these settings say {STAGING}" in told.out

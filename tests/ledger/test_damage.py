@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from tests.support.command import Command
-from tests.support.damaged_ledger import CLOSED, Mutation, Snapshot, build, mutations, outcomes, told, work
+from tests.support.damaged_ledger import CLOSED, Mutation, Snapshot, build, mutations, outcomes, put_aside_now, work
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.http_site import Site
 from tests.support.ledgers import LEASE_MS, Bench
@@ -52,7 +52,7 @@ def test_whatever_is_damaged_all_others_end_and_nothing_is_silent(
     ways = list(mutations(client, bench.p))
     work(bench)
     right = outcomes(bench)
-    assert not told(bench)
+    assert not put_aside_now(bench)
     wrong = []
     for way in ways[part::PARTS][::EVERY]:
         whole.restore()
@@ -73,7 +73,7 @@ def faults(bench: Bench, redis_url: str, right: dict[str, str], way: Mutation) -
     except Exception as error:
         yield f"{type(error).__name__}: {error}"
         return
-    now, put_aside = outcomes(bench), told(bench)
+    now, put_aside = outcomes(bench), put_aside_now(bench)
     if put_aside & set(PAUSES):
         assert " was damaged (" in bench.gate()["paused"]
         return  # nothing is sent until a person has looked
@@ -91,8 +91,8 @@ def faults(bench: Bench, redis_url: str, right: dict[str, str], way: Mutation) -
 def read_all(redis_url: str) -> None:
     """Everything that people and programs look at."""
     app = AppContext.load({"ERASER_REDIS_URL": redis_url, "ERASER_REGION": "cn-north-4"})
-    seen = status.look(app)
-    status.as_json(seen), page(seen)
+    overview = status.look(app)
+    status.as_json(overview), page(overview)
     assert metrics.exposition(app)
     try:
         for state in State:
@@ -136,17 +136,17 @@ def test_an_index_that_is_no_index_is_put_aside_and_built_anew_from_the_records(
     assert bench.client.get(f"{bench.p}aside:due:bulk") == b"oops"
     check(bench.ledger, [Target("p", "a"), Target("p", "b")])
     assert {bench.take().ref.id, bench.take().ref.id} == {"a", "b"}
-    assert told(bench) == {"due:bulk"}
+    assert put_aside_now(bench) == {"due:bulk"}
 
 
 def test_what_was_in_its_grace_period_is_not_sent_because_its_time_was_lost(bench: Bench) -> None:
     bench.request("a", delay_s=3600)
     bench.client.delete(f"{bench.p}due:bulk")
     check(bench.ledger, [Target("p", "a")])
-    assert told(bench) == {"p/a"}
+    assert put_aside_now(bench) == {"p/a"}
     assert bench.turn().lease is None
     bench.request("a", delay_s=7200)
-    assert told(bench) == set()
+    assert put_aside_now(bench) == set()
     bench.pass_time(7201)
     assert bench.take().ref.id == "a"
 
@@ -179,7 +179,7 @@ def test_no_call_leaves_on_a_record_that_was_spoilt_while_a_hand_looked(bench: B
     lease = bench.take()
     bench.client.hset(f"{bench.p}d:p/a", "wish", "perhaps")
     assert not bench.ledger.confirm(lease, key="k1", owner=None)
-    assert told(bench) == {"p/a"}
+    assert put_aside_now(bench) == {"p/a"}
 
 
 def test_the_answer_to_a_call_under_way_is_kept_with_what_was_spoilt(bench: Bench) -> None:
@@ -200,7 +200,7 @@ def test_whoever_asks_again_keeps_what_is_known_of_earlier_calls(bench: Bench) -
     assert bench.request("a") == ["pending"]
     assert bench.record("a")["unk"] == "1"
     assert '"outcome":"pending"' in bench.record("a")["log"]
-    assert told(bench) == set()
+    assert put_aside_now(bench) == set()
     assert not bench.client.exists(f"{bench.p}aside:p/a")
     bench.check_invariant()
 
@@ -210,7 +210,7 @@ def test_a_garbled_app_user_lets_nothing_go_that_may_be_on_hold(bench: Bench) ->
     bench.holds.add_user("somebody", why="LAW-1", by="ops")
     bench.client.hset(f"{bench.p}d:p/a", "owner", "nobody")
     assert bench.turn().lease is None
-    assert told(bench) == {"p/a"}
+    assert put_aside_now(bench) == {"p/a"}
     assert bench.client.hget(f"{bench.p}aside:p/a", "owner") == b"nobody"
 
 
@@ -219,7 +219,7 @@ def test_a_letter_that_names_no_replay_holds_up_the_one_that_fed_it_no_longer(be
     bench.client.hset(f"{bench.p}d:p/a", "rp", "{}")
     bench.pass_time(1)
     assert bench.settle(bench.take()) == "deleted"
-    assert told(bench) == {"p/a rp"}
+    assert put_aside_now(bench) == {"p/a rp"}
     (replay,) = replays.current()
     assert (replay.open, replay.damaged) == (0, 1)
     bench.check_invariant()
@@ -230,7 +230,7 @@ def test_a_closure_that_cannot_be_read_closes_nothing(bench: Bench) -> None:
     bench.client.hset(f"{bench.p}closures", mapping={"project p": "[1", "account": '{"cause":"outage"}'})
     bench.client.hset(f"{bench.p}gate", "closed", 2)
     assert bench.take().ref.id == "a"
-    assert told(bench) == {"closures project p", "closures account"}
+    assert put_aside_now(bench) == {"closures project p", "closures account"}
 
 
 @pytest.mark.parametrize("name", PAUSES)
@@ -242,7 +242,7 @@ def test_without_what_may_forbid_a_call_nothing_is_sent(bench: Bench, name: str)
     bench.client.set(bench.p + name, "oops")
     assert bench.turn().lease is None
     assert bench.gate()["paused"] == f"{PAUSES[name]} was damaged ({name}): see eraser damaged list"
-    assert told(bench) == {name}
+    assert put_aside_now(bench) == {name}
 
 
 def replay_of_two(bench: Bench) -> Replays:
@@ -305,7 +305,7 @@ def test_receipts_begin_anew_where_none_can_follow_the_last(bench: Bench) -> Non
     assert bench.settle(bench.take()) == "deleted"
     ((_, fields),) = bench.client.xrange(f"{bench.p}receipts")  # type: ignore[misc]
     assert fields[b"ref"] == b"p/a"
-    assert told(bench) == {"receipts"}
+    assert put_aside_now(bench) == {"receipts"}
 
 
 # -- what people see ---------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def gate(bench: Bench, *projects: str) -> Gate:
     return model.gate()
 
 
-def seen(bench: Bench) -> str:
+def gate_state(bench: Bench) -> str:
     return gate(bench).gate
 
 
@@ -270,14 +270,14 @@ def test_one_429_skips_a_slot_and_gives_room(bench: Bench) -> None:
     assert float(gate["share"]) == pytest.approx(0.975)
     turn = bench.turn()
     assert turn.wait_s == pytest.approx(0.2 - 0.02, abs=0.01)  # an executor comes a moment before its slot
-    assert seen(bench) == "ok"
+    assert gate_state(bench) == "ok"
 
 
 def test_retry_after_closes_the_gate_that_long_but_no_longer_than_fifteen_minutes(bench: Bench) -> None:
     bench.open()
     many(bench, 5)
     throttled(bench, retry_after=30_000.0)
-    assert seen(bench) == "throttled"
+    assert gate_state(bench) == "throttled"
     assert bench.turn().lease is None
     bench.pass_time(30)
     throttled(bench, retry_after=86_400_000.0)
@@ -375,9 +375,9 @@ def test_five_different_jobs_failing_in_a_row_are_an_outage(bench: Bench) -> Non
     bench.open()
     many(bench, 20)
     for n in range(5):
-        assert seen(bench) == "ok", f"after {n} failures"
+        assert gate_state(bench) == "ok", f"after {n} failures"
         fail(bench, bench.take())
-    assert seen(bench) == "outage"
+    assert gate_state(bench) == "outage"
     assert bench.turn().lease is None
 
 
@@ -388,7 +388,7 @@ def test_a_sign_of_life_between_failures_is_no_outage(bench: Bench) -> None:
         for _ in range(4):
             fail(bench, bench.take())
         bench.settle(bench.take())
-    assert seen(bench) == "ok"
+    assert gate_state(bench) == "ok"
 
 
 def test_one_poisoned_job_never_makes_an_outage(bench: Bench) -> None:
@@ -397,7 +397,7 @@ def test_one_poisoned_job_never_makes_an_outage(bench: Bench) -> None:
     for _ in range(10):
         fail(bench, bench.take())
         bench.pass_time(10)
-    assert seen(bench) == "ok"
+    assert gate_state(bench) == "ok"
 
 
 def used(bench: Bench, jobs: int) -> int:
@@ -410,7 +410,7 @@ def outage(bench: Bench, jobs: int = 20) -> None:
     many(bench, jobs)
     for _ in range(5):
         fail(bench, bench.take())
-    assert seen(bench) == "outage"
+    assert gate_state(bench) == "outage"
 
 
 def probe(bench: Bench) -> Lease:
@@ -446,7 +446,7 @@ def test_an_outage_lets_one_list_through_a_pause_and_the_pauses_double(bench: Be
 def test_a_good_probe_ends_the_outage_at_once(bench: Bench) -> None:
     outage(bench)
     bench.settle(probe(bench), "deleted")
-    assert seen(bench) == "ok"
+    assert gate_state(bench) == "ok"
     assert bench.take().probe is None
 
 
@@ -509,13 +509,13 @@ def test_a_gate_opens_when_lists_are_answered_and_nothing_is_due(bench: Bench) -
     assert bench.ledger.due_wakeup("k1")[0] is not None, "somebody is called although nothing is due"
     tell(bench, bench.turn(), "listed")
     assert gate(bench).closures == ()
-    assert seen(bench) == "ok"
+    assert gate_state(bench) == "ok"
     many(bench, 3)
     lease = bench.take()
     assert lease.probe == "account", "the first deletion that is due tries"
     assert bench.turn().lease is None, "and it alone"
     fail(bench, lease)
-    assert seen(bench) == "outage"
+    assert gate_state(bench) == "outage"
     assert gate(bench).until == bench.now + 4000, "the pause is the next one, not the first"
 
 
@@ -527,7 +527,7 @@ def test_an_outage_that_ends_while_nothing_is_due_stays_forgotten(bench: Bench) 
     bench.settle(bench.take())
     for _ in range(4):
         fail(bench, bench.take())
-    assert seen(bench) == "ok", "five in a row again"
+    assert gate_state(bench) == "ok", "five in a row again"
 
 
 def test_a_late_success_of_a_call_under_way_ends_an_outage(bench: Bench) -> None:
@@ -538,7 +538,7 @@ def test_a_late_success_of_a_call_under_way_ends_an_outage(bench: Bench) -> None
     for _ in range(5):
         fail(bench, bench.take())
     bench.settle(slow, "deleted")
-    assert seen(bench) == "ok"
+    assert gate_state(bench) == "ok"
 
 
 # -- credentials -----------------------------------------------------------------------------------------------------
@@ -566,18 +566,18 @@ def test_a_key_that_nobody_knows_is_tried_with_one_harmless_list(bench: Bench) -
 def test_a_list_that_tries_a_key_and_is_not_answered_is_an_outage(bench: Bench) -> None:
     many(bench, 5)
     tell(bench, bench.turn(), "fail", why="503")
-    assert seen(bench) == "outage"
+    assert gate_state(bench) == "outage"
     assert bench.turn().trial is None
     pass_until_tried(bench)
     tell(bench, bench.turn(), "listed")
-    assert seen(bench) == "ok"
+    assert gate_state(bench) == "ok"
 
 
 def test_the_first_401_stops_the_account_and_says_so(bench: Bench) -> None:
     bench.open()
     bench.request("a", by="ticket-1")
     refuse(bench, bench.take())
-    assert seen(bench) == "credentials"
+    assert gate_state(bench) == "credentials"
     (closure,) = gate(bench).closures
     assert (closure.scope, closure.name, closure.target, closure.requested_by) == ("key", "k1", "a", "ticket-1")
     assert bench.turn().trial is None
@@ -596,7 +596,7 @@ def test_a_call_that_left_before_the_refusal_proves_nothing_about_the_key(bench:
     bench.pass_time(0.1)
     refuse(bench, refused)
     bench.settle(early, "deleted")
-    assert seen(bench) == "credentials"
+    assert gate_state(bench) == "credentials"
     assert bench.turn().lease is None
 
 
@@ -610,7 +610,7 @@ def test_new_credentials_are_tried_at_once_and_open_the_gate(bench: Bench) -> No
     assert bench.turn(key="k2").trial is not None
     lease = bench.take(key="k2", tried=Tried("key", PROJECT, GateSignal("listed", key="k2")))
     bench.settle(lease, "deleted", signal=GateSignal("ok", key="k2", ms=5))
-    assert seen(bench) == "ok"
+    assert gate_state(bench) == "ok"
     bench.pass_time(1)
     turn = bench.turn(key="k1")
     assert (turn.lease, turn.trial) == (None, None), "whoever still holds the refused key stays out"
@@ -634,7 +634,7 @@ def test_a_measured_skew_is_handed_to_everybody(bench: Bench) -> None:
     lease = bench.take()
     signal = GateSignal("clock", key="k1", skew=1_500_000.0)
     bench.settle(lease, "pending", used=False, status=401, signal=signal)
-    assert seen(bench) == "clock"
+    assert gate_state(bench) == "clock"
     assert bench.take().skew_ms == 1_500_000
     assert bench.take(worker="w2").skew_ms == 1_500_000
 
@@ -644,7 +644,7 @@ def test_a_small_skew_is_signed_with_and_troubles_nobody(bench: Bench) -> None:
     many(bench, 5)
     for skew in (1_500_000.0, 200.0):
         bench.settle(bench.take(), "pending", used=False, signal=GateSignal("clock", key="k1", skew=skew))
-    assert seen(bench) == "ok"
+    assert gate_state(bench) == "ok"
     assert bench.take().skew_ms == 200
 
 
@@ -652,7 +652,7 @@ def test_a_pause_beats_every_other_reason(bench: Bench) -> None:
     outage(bench)
     assert bench.ledger.pause(why="T-1", by="ops") is False
     assert bench.ledger.pause(why="T-2", by="ops") is True
-    assert seen(bench) == "paused"
+    assert gate_state(bench) == "paused"
     assert [(one.cause, one.requested_by) for one in gate(bench).closures] == [("paused", "ops"), ("outage", None)]
 
 
@@ -691,7 +691,7 @@ def test_a_project_that_is_refused_closes_itself_alone(bench: Bench) -> None:
     many(bench, 3)
     refuse_project(bench, bench.take())
     assert [bench.take().ref.id for _ in range(3)] == ["j0", "j1", "j2"]
-    assert seen(bench) == "ok"
+    assert gate_state(bench) == "ok"
     (closure,) = gate(bench).closures
     assert (closure.scope, closure.name, closure.cause) == ("project", "theirs", "misconfigured")
     assert (closure.target, closure.requested_by) == ("t0", "ticket-7")
@@ -826,7 +826,7 @@ def test_deletes_that_are_forbidden_in_several_projects_close_the_account(bench:
     lease = bench.take()
     assert lease.probe == "account", "no list goes first: lists are answered"
     bench.settle(lease, "deleted")
-    assert seen(bench) == "ok"
+    assert gate_state(bench) == "ok"
 
 
 def test_forbidden_deletes_of_one_project_leave_the_others_alone(bench: Bench) -> None:
@@ -1028,7 +1028,7 @@ def test_where_a_worker_has_nothing_to_sign_with_nobody_is_called_for_a_while(be
     turn = bench.turn(key="k2")
     assert turn.trial is not None, "a key that nobody knows is tried by a harmless list first"
     bench.turn(key="k2", tried=Tried("key", PROJECT, GateSignal("listed", key="k2")))
-    assert seen(bench) == "ok"
+    assert gate_state(bench) == "ok"
 
 
 def test_one_machine_without_a_key_does_not_stop_those_that_have_one(bench: Bench) -> None:

@@ -219,11 +219,11 @@ class Deletions(RuleBasedStateMachine):
         """An executor looks for the job, as it does; the key may go blind for a while before any of its questions."""
         lease, job = held.lease, held.lease.ref.id
         before = self.bench.record(job)
-        world, asked = self.world, len(self.world.asked)
+        world, requests_before = self.world, len(self.world.queries)
         world.now = max(world.now, self.bench.true_now / 1000)
 
         def shown(*rows: JobRow) -> Listing:
-            if blind_after is not None and len(world.asked) - asked > blind_after:
+            if blind_after is not None and len(world.queries) - requests_before > blind_after:
                 self.blind = True
             return listing() if self.blind else listing(*rows)
 
@@ -353,8 +353,8 @@ class Deletions(RuleBasedStateMachine):
         self.replays.append(f"replay-{self.frozen}")
         self.frozen += 1
         self.policy_text.snapshot(self.replays[-1], dead)
-        said: dict[str, Any] = {"why": "T-1", "by": None, "what": "all", "groups": {}, "deadline_s": 86400}
-        assert self.policy_text.start(self.policy_text.terms(self.replays[-1], mark=self.policy_text.mark(), **said))
+        terms: dict[str, Any] = {"why": "T-1", "by": None, "what": "all", "groups": {}, "deadline_s": 86400}
+        assert self.policy_text.start(self.policy_text.terms(self.replays[-1], mark=self.policy_text.mark(), **terms))
         self.actions += 1
         if fed:
             self.drive_a_replay(0, False)
@@ -363,12 +363,12 @@ class Deletions(RuleBasedStateMachine):
     def drive_a_replay(self, number: int, stale: bool) -> None:
         """Twice with the same look at it: the second driver must do nothing."""
         self.allowed = BY_PERSON["replay"]
-        seen = self.policy_text.find(self.replays[-1 - number]) if number < len(self.replays) else None
-        if seen is None or seen.state is not ReplayState.RUNNING:
+        progress = self.policy_text.find(self.replays[-1 - number]) if number < len(self.replays) else None
+        if progress is None or progress.state is not ReplayState.RUNNING:
             return
-        self.policy_text.requeue_batch(seen, 1, ReplayStage.REST)
-        if stale and seen.left:
-            moved = self.policy_text.requeue_batch(seen, 1, ReplayStage.REST)
+        self.policy_text.requeue_batch(progress, 1, ReplayStage.REST)
+        if stale and progress.left:
+            moved = self.policy_text.requeue_batch(progress, 1, ReplayStage.REST)
             assert not moved, "fed twice"
 
     @rule(number=st.sampled_from([0, 0, 0, 1]))
@@ -530,19 +530,19 @@ class Deletions(RuleBasedStateMachine):
     @invariant()
     def a_replay_counts_what_became_of_its_letters(self) -> None:
         for replay in self.replays:
-            seen = self.policy_text.find(replay)
-            assert seen is not None
+            progress = self.policy_text.find(replay)
+            assert progress is not None
             mine = [self.bench.record(job) for job in ("a", "b")]
             states = [record["state"] for record in mine if record.get("rp") == replay]
-            assert seen.open == sum(state in OPEN for state in states)
-            assert seen.held == states.count("held")
-            ended = seen.deleted + seen.gone + seen.dead + seen.cancelled
-            assert seen.fed == seen.open + ended + seen.back + seen.damaged
+            assert progress.open == sum(state in OPEN for state in states)
+            assert progress.held == states.count("held")
+            ended = progress.deleted + progress.gone + progress.dead + progress.cancelled
+            assert progress.fed == progress.open + ended + progress.back + progress.damaged
             waits = sum("back" in record for record in mine if record.get("rp") == replay)
-            assert seen.fed == seen.ok + seen.failed + seen.aside + seen.back + waits
-            assert seen.cursor == seen.fed + seen.moved + seen.newer + seen.on_hold
-            assert (seen.state is ReplayState.DONE) <= (seen.open == 0)
-            assert (seen.state is ReplayState.RUNNING) <= (seen.open > 0 or seen.left > 0)
+            assert progress.fed == progress.ok + progress.failed + progress.aside + progress.back + waits
+            assert progress.cursor == progress.fed + progress.moved + progress.newer + progress.on_hold
+            assert (progress.state is ReplayState.DONE) <= (progress.open == 0)
+            assert (progress.state is ReplayState.RUNNING) <= (progress.open > 0 or progress.left > 0)
 
     def nothing_on_hold_is_taken(self, lease: Lease | None) -> None:
         """But to look at what was withdrawn, or to find out whose it is."""
@@ -567,15 +567,15 @@ class Deletions(RuleBasedStateMachine):
     @invariant()
     def what_is_held_is_held_by_something(self) -> None:
         """Nothing is forgotten: where no hold is left, at most a look that is due later keeps it."""
-        if self.bench.seen.exists(f"{self.bench.p}holds:jobs") or self.bench.seen.exists(f"{self.bench.p}holds:users"):
+        if self.bench.view.exists(f"{self.bench.p}holds:jobs") or self.bench.view.exists(f"{self.bench.p}holds:users"):
             return
         held = {ref for ref, where in self.bench.indexes().items() if where == ["held"]}
-        unknown: Any = self.bench.seen.zrange(self.bench.p + "holds:unknown", 0, -1)
+        unknown: Any = self.bench.view.zrange(self.bench.p + "holds:unknown", 0, -1)
         assert held <= {ref.decode() for ref in unknown}
 
     @invariant()
     def every_act_of_an_operator_has_its_entry(self) -> None:
-        assert self.bench.seen.zcard(self.bench.p + "audit") == self.actions
+        assert self.bench.view.zcard(self.bench.p + "audit") == self.actions
 
     @invariant()
     def a_running_deletion_has_its_lease(self) -> None:

@@ -36,14 +36,14 @@ def only(bench: Bench) -> dict[str, Any]:
     return receipt
 
 
-def said(request_id: str, **more: Any) -> dict[str, Any]:
+def answer_of(request_id: str, **more: Any) -> dict[str, Any]:
     return {"status": 200, "request_id": request_id, "ms": 5} | more
 
 
 def test_a_deletion_leaves_a_receipt_with_everything_that_is_known(bench: Bench) -> None:
     bench.request("a", by="ann", why="T-1", run="r1", app_user="user-1", policy="old")
     bench.request("a", by="bob", why="T-2")
-    bench.settle(bench.take(), attempt=said("x-1"), fields={"asset": "as-1"})
+    bench.settle(bench.take(), attempt=answer_of("x-1"), fields={"asset": "as-1"})
     now = "2027-01-15T08:00:00.000Z"
     assert only(bench) == dict.fromkeys(FIELDS) | {
         "v": 1,
@@ -76,7 +76,7 @@ def test_a_deletion_leaves_a_receipt_with_everything_that_is_known(bench: Bench)
 def test_gone_names_the_call_and_the_look(bench: Bench) -> None:
     bench.request("a")
     bench.settle(
-        bench.take(), "pending", wait="retry", status=500, attempt=said("x-1", status=500), fields={"unk": "1"}
+        bench.take(), "pending", wait="retry", status=500, attempt=answer_of("x-1", status=500), fields={"unk": "1"}
     )
     looked = {"event": "deletion.looked", "found": "absent", "request_id": "y-2"}
     none = {"called": False, "used": False, "status": None, "attempt": None}
@@ -88,7 +88,7 @@ def test_gone_names_the_call_and_the_look(bench: Bench) -> None:
 
 def test_an_attempt_without_an_answer_has_no_request_id(bench: Bench) -> None:
     bench.request("a")
-    bench.settle(bench.take(), "pending", wait="retry", attempt=said("x-1", status=500))
+    bench.settle(bench.take(), "pending", wait="retry", attempt=answer_of("x-1", status=500))
     silent = {"silence": "timeout", "ms": 5, "message": '"request_id":"no-id"'}
     bench.settle(bench.take(), "dead", cause="server_error", status=None, attempt=silent)
     bench.ledger.discard([Target(PROJECT, "a")], why="T-9", by="ops-3")
@@ -98,7 +98,9 @@ def test_an_attempt_without_an_answer_has_no_request_id(bench: Bench) -> None:
 
 def test_a_dead_letter_leaves_none_until_it_is_given_up(bench: Bench) -> None:
     bench.request("a", by="ann")
-    bench.settle(bench.take(), "dead", cause="server_error", status=500, code="MSS.1", attempt=said("x-1", status=500))
+    bench.settle(
+        bench.take(), "dead", cause="server_error", status=500, code="MSS.1", attempt=answer_of("x-1", status=500)
+    )
     assert receipts(bench) == []
     bench.ledger.discard([Target(PROJECT, "a")], why="T-9", by="ops-3")
     receipt = only(bench)
@@ -114,9 +116,9 @@ def test_what_ends_again_leaves_another_receipt_and_the_first_one_stays(bench: B
     bench.ledger.restore([Target(PROJECT, "a")], why="T-10")
     assert len(receipts(bench)) == 1
     bench.ledger.replay([Target(PROJECT, "a")], why="T-11", deadline_s=86400)
-    bench.settle(bench.take(), attempt=said("x-2"))
+    bench.settle(bench.take(), attempt=answer_of("x-2"))
     bench.request("a", force=True)
-    bench.settle(bench.take(), "gone", evidence="after_our_call", event={"found": "absent"}, attempt=said("x-3"))
+    bench.settle(bench.take(), "gone", evidence="after_our_call", event={"found": "absent"}, attempt=answer_of("x-3"))
     assert [(r["state"], r["round"], r["attempts"]) for r in receipts(bench)] == [
         ("discarded", 1, 1),
         ("deleted", 2, 1),
@@ -129,13 +131,13 @@ def test_a_late_200_supersedes_what_was_receipted(bench: Bench) -> None:
     slow = bench.take()
     bench.pass_time(61)
     bench.ledger.rescue(alive=[], counts=False)
-    bench.settle(bench.take(), "dead", cause="refused", attempt=said("x-1", status=403))
+    bench.settle(bench.take(), "dead", cause="refused", attempt=answer_of("x-1", status=403))
     bench.ledger.discard([Target(PROJECT, "a")], why="T-9")
-    assert bench.settle(slow, attempt=said("x-2")) == "deleted"
+    assert bench.settle(slow, attempt=answer_of("x-2")) == "deleted"
     first, second = receipts(bench)
     assert (first["state"], first["request_id"]) == ("discarded", "x-1")
     assert (second["state"], second["request_id"], second["finished_reason"]) == ("deleted", "x-2", None)
-    assert bench.settle(slow, attempt=said("x-2")) == "late deleted"
+    assert bench.settle(slow, attempt=answer_of("x-2")) == "late deleted"
     assert len(receipts(bench)) == 2
 
 
@@ -149,7 +151,7 @@ def test_each_way_to_cancel_leaves_one(bench: Bench, way: str) -> None:
         case "in flight":
             lease = bench.take()
             bench.ledger.cancel([Target(PROJECT, "a")], why="T-3", by="ops-1")
-            bench.settle(lease, "pending", wait="retry", attempt=said("x-1", status=429))
+            bench.settle(lease, "pending", wait="retry", attempt=answer_of("x-1", status=429))
             assert only(bench)["request_id"] == "x-1"
         case _:
             bench.settle(bench.take(), "cancelled", called=False, used=False, attempt=None, status=None)

@@ -21,26 +21,26 @@ from worker.rules.classify import NOT_ASKED, Presence
 def test_an_absence_is_asked_for_once_more_between_two_control_questions() -> None:
     world = World()
     assert world.find() is Presence.ABSENT
-    assert world.asked == [JOB.id, "all", JOB.id, "all"]
+    assert world.queries == [JOB.id, "all", JOB.id, "all"]
 
 
 def test_where_absence_is_to_be_expected_the_control_question_goes_first() -> None:
     world = World()
     assert world.find(doubtful=True) is Presence.ABSENT
-    assert world.asked == ["all", JOB.id, "all"]
+    assert world.queries == ["all", JOB.id, "all"]
 
 
 def test_what_is_there_needs_no_control_question() -> None:
     world = World(job=lambda _: listing(row()))
     assert world.find() is Presence.PRESENT
-    assert world.asked == [JOB.id]
+    assert world.queries == [JOB.id]
 
 
 def test_absences_share_what_lies_between_them() -> None:
     world = World()
     for job in ("a", "b", "c"):
         assert world.find(job) is Presence.ABSENT
-    assert world.asked == ["a", "all", "a", "all", "b", "all", "c", "all"]
+    assert world.queries == ["a", "all", "a", "all", "b", "all", "c", "all"]
 
 
 @pytest.mark.parametrize(("passed", "fresh"), [(NEAR_S - 0.1, True), (NEAR_S + 0.1, False)])
@@ -49,7 +49,7 @@ def test_a_control_question_is_near_for_ten_seconds(passed: float, *, fresh: boo
     world.lookups().ask()
     world.now += passed
     world.find()
-    assert world.asked[1:] == ([JOB.id, "all"] if fresh else [JOB.id, "all", JOB.id, "all"])
+    assert world.queries[1:] == ([JOB.id, "all"] if fresh else [JOB.id, "all", JOB.id, "all"])
 
 
 def test_a_control_question_that_comes_too_late_after_the_look_proves_nothing() -> None:
@@ -59,10 +59,10 @@ def test_a_control_question_that_comes_too_late_after_the_look_proves_nothing() 
 
 
 def test_a_look_that_shows_another_job_is_as_good_as_a_control_question() -> None:
-    world = World(job=lambda w: listing(row("there")) if w.asked[-1] == "there" else EMPTY)
+    world = World(job=lambda w: listing(row("there")) if w.queries[-1] == "there" else EMPTY)
     world.find("there")
     assert world.find() is Presence.ABSENT
-    assert world.asked == ["there", JOB.id, "all"]
+    assert world.queries == ["there", JOB.id, "all"]
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_a_look_that_shows_another_job_is_as_good_as_a_control_question() -> Non
 def test_what_one_view_shows_says_nothing_about_another(other: View) -> None:
     world = World()
     world.find()
-    world.asked.clear()
+    world.queries.clear()
     world.find(view=other)
-    assert world.asked == [JOB.id, "all", JOB.id, "all"]
+    assert world.queries == [JOB.id, "all", JOB.id, "all"]
 
 
 # -- blind -------------------------------------------------------------------------------------------------------------
@@ -83,19 +83,19 @@ def test_what_one_view_shows_says_nothing_about_another(other: View) -> None:
 def test_an_empty_project_proves_nothing(*, doubtful: bool) -> None:
     world = World(jobs=lambda _: EMPTY)
     assert world.find(doubtful=doubtful) is Presence.UNSEEN
-    world.asked.clear()
+    world.queries.clear()
     assert world.find("b", doubtful=doubtful) is Presence.UNSEEN
-    assert world.asked == ["b"], "that it is empty is shared too"
+    assert world.queries == ["b"], "that it is empty is shared too"
 
 
 def test_a_key_that_goes_blind_after_the_look_proves_nothing() -> None:
-    world = World(jobs=lambda w: OTHERS if w.asked.count("all") == 1 else EMPTY)
+    world = World(jobs=lambda w: OTHERS if w.queries.count("all") == 1 else EMPTY)
     assert world.find() is Presence.UNSEEN
 
 
 def test_a_key_that_was_blind_when_it_looked_is_asked_again() -> None:
     """The list by id is empty as long as the whole list is; the first control question already shows jobs."""
-    world = World(job=lambda w: EMPTY if w.asked.count(JOB.id) == 1 else listing(row()))
+    world = World(job=lambda w: EMPTY if w.queries.count(JOB.id) == 1 else listing(row()))
     assert world.find() is Presence.PRESENT
 
 
@@ -112,7 +112,7 @@ SAYS_NOTHING = {
 @pytest.mark.parametrize("odd", SAYS_NOTHING.values(), ids=SAYS_NOTHING)
 @pytest.mark.parametrize("which", [1, 2])
 def test_a_control_question_without_a_plain_answer_makes_it_unknown(odd: Listing, which: int) -> None:
-    world = World(jobs=lambda w: odd if w.asked.count("all") == which else OTHERS)
+    world = World(jobs=lambda w: odd if w.queries.count("all") == which else OTHERS)
     looked = world.lookups().find(JOB.id, seen=True)
     assert looked.what is Presence.UNKNOWN
     assert looked.listing is odd, "the gate learns from what was refused"
@@ -168,8 +168,8 @@ def test_redis_that_goes_away_meanwhile_is_told_in_a_line_and_proves_nothing(
 
     monkeypatch.setattr(world, where, away)
     assert world.find() is (Presence.UNSEEN if where == "known_in" else Presence.ABSENT)
-    told = [(record.message, record.exc_info) for record in caplog.records]
-    assert told == [("deletion.not_asked", None)]
+    logged = [(record.message, record.exc_info) for record in caplog.records]
+    assert logged == [("deletion.not_asked", None)]
 
 
 # -- where nothing may be asked ----------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def test_where_the_pace_forbids_nothing_is_asked() -> None:
     world = World(slot=None)
     assert world.lookups().find(JOB.id, seen=False).listing is NOT_ASKED
     assert world.find(has_slot=True) is Presence.UNKNOWN
-    assert world.asked == [JOB.id], "only the look that had its slot"
+    assert world.queries == [JOB.id], "only the look that had its slot"
 
 
 def test_where_redis_is_away_nothing_is_raised_after_an_answer() -> None:
@@ -191,7 +191,7 @@ def test_where_redis_is_away_nothing_is_raised_after_an_answer() -> None:
 def test_where_the_lease_has_no_time_left_nothing_is_asked() -> None:
     world = World()
     assert world.lookups(time_left=lambda: 0.4).find(JOB.id, seen=False).listing is NOT_ASKED
-    assert world.asked == []
+    assert world.queries == []
 
 
 def test_a_fault_of_ours_after_an_answer_is_an_answer_that_says_nothing() -> None:
@@ -223,4 +223,4 @@ def test_one_asks_the_control_question_for_all_that_wait() -> None:
         wait_until(lambda: joined() == size - 1, what="one waits for its slot, and all others for its answer")
         may_go.set()
         assert {each.result() for each in found} == {Presence.ABSENT}
-    assert world.asked.count("all") == 2, "the one before, and one after for all"
+    assert world.queries.count("all") == 2, "the one before, and one after for all"

@@ -403,12 +403,12 @@ def test_when_iam_gives_neither_a_token_nor_a_refusal_nothing_is_sent(
 
 def test_silences_are_followed_by_longer_and_longer_pauses(simulator: Simulator, desk: Desk) -> None:
     simulator.outage("503", method="TOKEN")
-    asked: list[int] = []
+    requests: list[int] = []
     for _ in range(40):
         desk.take()
-        asked.append(desk.requests)
+        requests.append(desk.requests)
         desk.clock.now += 1.01
-    assert [asked.index(count) for count in range(1, asked[-1] + 1)] == [0, 1, 3, 7, 15, 30]
+    assert [requests.index(count) for count in range(1, requests[-1] + 1)] == [0, 1, 3, 7, 15, 30]
 
 
 def test_retry_after_is_honoured(simulator: Simulator, desk: Desk) -> None:
@@ -610,8 +610,8 @@ def test_the_record_says_that_its_token_was_refused_and_no_attempt_used(simulato
     simulator.expire_tokens()
     shop.ledger.request([Target(simulator.project, "job-2")], DeletionRequest())
     shop.run(lambda: shop.count("deleted") == 2)
-    told = shop.everything()
-    assert '"outcome":"credentials"' in told
+    stored = shop.everything()
+    assert '"outcome":"credentials"' in stored
     assert shop.used() == 0
     assert [call["status"] for call in simulator.calls() if call["job_id"] == "job-2"] == [401, 200]
 
@@ -673,9 +673,9 @@ def test_when_iam_is_down_while_the_gate_is_open_the_calls_are_not_attempts(simu
     shop.desk.clock.now += DAY
     shop.request(60)
     shop.run(lambda: shop.gate().gate == "outage", executors=4)
-    told = shop.everything()
-    assert '"message":"IAM: The IAM service is currently unavailable."' in told
-    assert '"outcome":"failed"' not in told
+    stored = shop.everything()
+    assert '"message":"IAM: The IAM service is currently unavailable."' in stored
+    assert '"outcome":"failed"' not in stored
     assert (shop.desk.sent(), shop.used(), shop.count("dead")) == (sent, 0, 0)
     simulator.outage(None)
     shop.run(lambda: shop.count("deleted") == 60, executors=4)

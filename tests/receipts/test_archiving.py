@@ -34,11 +34,11 @@ def settle(undertaker: Undertaker, day: int, number: int) -> list[str]:
     undertaker.ledger.cancel([Target(PROJECT, job) for job in jobs], why="T-1")
     entries: Any = undertaker.redis.xrange(STREAM)
     undertaker.redis.delete(STREAM)
-    for k, (id, said) in enumerate(entries[:-number] + entries[-number:]):
+    for k, (id, fields) in enumerate(entries[:-number] + entries[-number:]):
         at = day * DAY_MS + 1000 + k
         moved = k >= len(entries) - number
-        said |= {b"t": str(at).encode()} if moved else {}
-        undertaker.redis.xadd(STREAM, said, id=f"{at}-0" if moved else id)
+        fields |= {b"t": str(at).encode()} if moved else {}
+        undertaker.redis.xadd(STREAM, fields, id=f"{at}-0" if moved else id)
     return jobs
 
 
@@ -89,15 +89,15 @@ def test_a_large_day_leaves_redis_in_steps_none_of_which_is_large(undertaker: Un
     pipe.zadd(f"{STREAM}:seals", {f"{n}-0 head": n for n in range(100, last, 100)})
     pipe.hset(f"{STREAM}:chain", mapping={"archived_id": f"{last}-0", "archived_n": last})
     pipe.execute()
-    said = {"id": f"{last}-0", "keep": f"{last}-1"}
+    fields = {"id": f"{last}-0", "keep": f"{last}-1"}
     steps = []
-    while trimmed := undertaker.ledger.run_script("trim", said)["trimmed"]:
+    while trimmed := undertaker.ledger.run_script("trim", fields)["trimmed"]:
         steps.append(trimmed)
     assert (sum(steps), max(steps) <= 10_000) == (last, True), steps
     assert undertaker.redis.xlen(STREAM) == 50
     assert not undertaker.redis.exists(f"{STREAM}:seals")
     undertaker.redis.hset(f"{STREAM}:chain", "archived_id", "1-0")
-    assert undertaker.ledger.run_script("trim", said | {"keep": "99999-0"})["trimmed"] == 0, (
+    assert undertaker.ledger.run_script("trim", fields | {"keep": "99999-0"})["trimmed"] == 0, (
         "another mark: nothing goes"
     )
 
@@ -148,13 +148,13 @@ def crash_at(undertaker: Undertaker, directory: Path, line: int) -> bool:
     """Archive in a process that is gone at the n-th line of ours that it comes to. Returns whether it came that far."""
     child = os.fork()
     if child == 0:
-        seen = set()
+        lines = set()
 
         def trace(frame: Any, event: str, arg: object) -> Any:
             if not frame.f_code.co_filename.endswith(("archiving.py", "dayfiles.py", "ledger/store.py")):
                 return None
-            seen.add((frame.f_code.co_filename, frame.f_lineno))
-            if len(seen) == line:
+            lines.add((frame.f_code.co_filename, frame.f_lineno))
+            if len(lines) == line:
                 os._exit(9)
             return trace
 
@@ -216,8 +216,8 @@ def test_a_missing_first_file_is_told_where_the_receipts_that_were_meant_may_be_
 ) -> None:
     archive(undertaker, tmp_path)
     (tmp_path / "default" / "2026-11-21.jsonl").unlink()
-    asked = ["--since", since] if since else []
-    done = command("receipts", "export", *asked, ERASER_RECEIPTS_DIR=str(tmp_path))
+    words = ["--since", since] if since else []
+    done = command("receipts", "export", *words, ERASER_RECEIPTS_DIR=str(tmp_path))
     if since == "2026-11-22":
         assert (done.code, jobs_of(done.out)) == (0, days[5:])
     else:
@@ -282,8 +282,8 @@ def test_the_archivist_goes_through_every_day_and_tells_what_goes_wrong(
     app = AppContext.load(command.environ)
     with caplog.at_level("INFO"):
         Archivist(app.ledger, tmp_path, app.settings, {}).archive("default")
-        told = [record.getMessage() for record in caplog.records]
-        assert set(told) <= {"receipts.archived"}
+        logged = [record.getMessage() for record in caplog.records]
+        assert set(logged) <= {"receipts.archived"}
     (tmp_path / "file").touch()
     undertaker.redis.flushall()
     settle(undertaker, DAY, 1)

@@ -88,9 +88,9 @@ def test_a_canary_that_fails_again_stops_the_rest(bench: Bench) -> None:
     failing = GateSignal("fail", key="k1", ms=5)
     bench.settle(bench.take(), "pending", status=500, wait="retry", delay_s=10, signal=failing)
     assert go_on(bench) is None
-    seen = look(bench)
-    assert (seen.state, seen.fed, seen.open) == (ReplayState.STOPPED, 1, 1)
-    assert seen.end_why == "the canary failed again at its first attempt"
+    progress = look(bench)
+    assert (progress.state, progress.fed, progress.open) == (ReplayState.STOPPED, 1, 1)
+    assert progress.end_why == "the canary failed again at its first attempt"
     assert states(bench, *many(20)) == ["pending", *["dead"] * 19]
 
 
@@ -120,8 +120,8 @@ def test_what_died_after_the_mark_is_not_touched(bench: Bench) -> None:
     go_on(bench)
     bench.settle(bench.take())
     go_on(bench)
-    seen = look(bench)
-    assert (seen.fed, seen.newer, states(bench, "c")) == (2, 1, ["dead"])
+    progress = look(bench)
+    assert (progress.fed, progress.newer, states(bench, "c")) == (2, 1, ["dead"])
 
 
 def test_what_died_again_in_a_replay_is_not_replayed_by_it_again(bench: Bench) -> None:
@@ -132,8 +132,8 @@ def test_what_died_again_in_a_replay_is_not_replayed_by_it_again(bench: Bench) -
     go_on(bench)
     bench.settle(bench.take(), "dead", **DEAD)
     go_on(bench)
-    seen = look(bench)
-    assert (seen.state, seen.fed, seen.deleted, seen.dead) == (ReplayState.DONE, 2, 1, 1)
+    progress = look(bench)
+    assert (progress.state, progress.fed, progress.deleted, progress.dead) == (ReplayState.DONE, 2, 1, 1)
     assert bench.record("b")["round"] == "2"
 
 
@@ -144,17 +144,17 @@ def test_what_is_on_hold_or_moved_on_stays_as_it_is(bench: Bench) -> None:
     begin(bench, "a", "b", "c")
     for _ in range(3):
         go_on(bench)
-    seen = look(bench)
-    assert (seen.fed, seen.on_hold, seen.moved) == (1, 1, 1)
+    progress = look(bench)
+    assert (progress.fed, progress.on_hold, progress.moved) == (1, 1, 1)
     assert states(bench, "a", "b", "c") == ["dead", "discarded", "pending"]
 
 
 def test_two_drivers_feed_once(bench: Bench) -> None:
     bury(bench, "a", "b")
     replays = begin(bench, "a", "b")
-    seen = look(bench)
-    assert replays.requeue_batch(seen, 1, ReplayStage.CANARY)
-    assert not replays.requeue_batch(seen, 1, ReplayStage.CANARY)
+    progress = look(bench)
+    assert replays.requeue_batch(progress, 1, ReplayStage.CANARY)
+    assert not replays.requeue_batch(progress, 1, ReplayStage.CANARY)
     assert look(bench).fed == 1
 
 
@@ -168,15 +168,15 @@ def test_a_cancel_takes_back_what_nobody_called_for_and_as_it_was(bench: Bench) 
     under_way, called = bench.take(), bench.take()
     failing = GateSignal("fail", key="k1", ms=5)
     bench.settle(called, "pending", status=500, wait="retry", delay_s=10, signal=failing)
-    asked = Target(PROJECT, "j-010")
-    assert bench.request(asked.id, by="support-1") == ["=pending"]
+    requested = Target(PROJECT, "j-010")
+    assert bench.request(requested.id, by="support-1") == ["=pending"]
 
     replays.cancel(ID, why="wrong group", by="ops-7")
     assert not replays.revert_unstarted(ID)
-    seen = look(bench)
-    assert (seen.state, seen.end_why, seen.end_by) == (ReplayState.CANCELLED, "wrong group", "ops-7")
-    assert (seen.fed, seen.deleted, seen.back, seen.open, seen.left) == (11, 1, 7, 3, 4)
-    goes_its_way = {under_way.ref.id, called.ref.id, asked.id, "j-000"}
+    progress = look(bench)
+    assert (progress.state, progress.end_why, progress.end_by) == (ReplayState.CANCELLED, "wrong group", "ops-7")
+    assert (progress.fed, progress.deleted, progress.back, progress.open, progress.left) == (11, 1, 7, 3, 4)
+    goes_its_way = {under_way.ref.id, called.ref.id, requested.id, "j-000"}
     for job in set(many(15)) - goes_its_way:
         record = bench.record(job)
         if int(job[2:]) < 11:

@@ -32,12 +32,12 @@ class Server:
     between: Callable[[Server], None] = lambda _: None
     faults: list[Response] = field(default_factory=list)
     most: int = PAGE
-    asked: list[int] = field(default_factory=list)
+    queries: list[int] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     turns: int = 0
 
     def page(self, *, offset: int, limit: int, **filters: Any) -> Listing:
-        self.asked.append(offset)
+        self.queries.append(offset)
         self.between(self)
         if self.faults:
             return Listing(self.faults.pop(0), None, None)
@@ -63,7 +63,7 @@ def names(number: int) -> list[str]:
 def test_every_job_comes_once_in_order(number: int) -> None:
     server = Server(names(number))
     assert server.read() == names(number)
-    assert server.turns == len(server.asked), "every page waits for its turn"
+    assert server.turns == len(server.queries), "every page waits for its turn"
 
 
 @settings(max_examples=200, deadline=None)
@@ -86,8 +86,8 @@ def test_what_is_there_all_the_time_is_found_whatever_vanishes_meanwhile(
 
 def test_new_jobs_at_the_end_are_found_too() -> None:
     def gain(server: Server) -> None:
-        if len(server.asked) < 5:
-            server.jobs.append(f"new-{len(server.asked)}")
+        if len(server.queries) < 5:
+            server.jobs.append(f"new-{len(server.queries)}")
 
     server = Server(names(250), gain)
     assert set(server.read()) >= set(names(250))

@@ -15,7 +15,7 @@ from tests.support.retention import NOW, POLICY, House, job
 from worker.execution.app_context import AppContext
 from worker.ledger.runs import Runs, Slot, SlotState
 from worker.retention.schedule import sweep_due
-from worker.services import retention as told
+from worker.services import retention as retention_service
 
 DAILY = POLICY + 'schedule = "0 4 * * *"\n'
 BEFORE = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
@@ -111,7 +111,7 @@ def test_a_run_that_its_cap_stopped_is_done_and_shows(house: House) -> None:
     tick(house)
     tick(house, hours=2)
     assert house.requested() == set()
-    why = [alarm.why for alarm in told.alarms(house.app)]
+    why = [alarm.why for alarm in retention_service.alarms(house.app)]
     assert any("policy old stopped: 150 jobs, and max_jobs is 100" in each for each in why)
     assert tick(house) == [], "the next try is the next slot's"
 
@@ -136,15 +136,15 @@ def test_a_run_that_never_ends_is_left_after_three_tries(house: House) -> None:
         house.lister.faults = [403]
         sweep_due(house.app)
         expire_the_claim(house)
-    assert len(house.lister.asked) == 3
+    assert len(house.lister.queries) == 3
     assert tick(house, days=1) == ["old-20261123-0400"], "the next slot is tried all the same"
 
 
 def expire_the_claim(house: House) -> None:
     name = "eraser:{default}:slots"
-    said = house.client.hget(name, "old")
-    assert isinstance(said, bytes)
-    entry = json.loads(said)
+    entries = house.client.hget(name, "old")
+    assert isinstance(entries, bytes)
+    entry = json.loads(entries)
     house.client.hset(name, "old", json.dumps(entry | {"until": 0}))
 
 
@@ -154,10 +154,10 @@ def test_a_worker_that_stops_leaves_the_slot_to_another_at_once(house: House) ->
     house.now += timedelta(hours=2)
     listing = house.lister.list
 
-    def stop(*args: object, **said: object) -> object:
+    def stop(*args: object, **entries: object) -> object:
         house.app.stopping.set()
         house.lister.faults = [500]
-        return listing(*args, **said)  # type: ignore[arg-type]
+        return listing(*args, **entries)  # type: ignore[arg-type]
 
     house.lister.list = stop  # type: ignore[method-assign, assignment]
     sweep_due(house.app)
@@ -173,7 +173,7 @@ def test_a_slot_that_fell_into_a_pause_or_a_closure_is_made_up_afterwards(house:
     ledger = house.app.ledger("default")
     ledger.pause(why="T-1") if cause == "paused" else ledger.block_account(cause, "no key")
     assert tick(house, hours=2) == []
-    assert house.lister.asked == []
+    assert house.lister.queries == []
     house.app.ledger("default").resume(why="T-9")
     assert tick(house, hours=5) == ["old-20261122-0400"]
 
@@ -182,7 +182,7 @@ def test_a_wrong_file_runs_nothing_and_says_so(house: House) -> None:
     tick(house)
     house.write("states = 3")
     assert tick(house, days=2) == []
-    why = [alarm.why for alarm in told.alarms(house.app)]
+    why = [alarm.why for alarm in retention_service.alarms(house.app)]
     assert len(why) == 1
     assert "no policy can run" in why[0]
 
@@ -196,25 +196,25 @@ def test_one_policys_trouble_does_not_stop_another(house: House) -> None:
 
 
 def test_a_schedule_that_stands_still_is_told(house: House) -> None:
-    (alarm,) = told.alarms(house.app)
+    (alarm,) = retention_service.alarms(house.app)
     assert "beat was not seen yet" in alarm.why
     tick(house)
-    assert list(told.alarms(house.app)) == []
+    assert list(retention_service.alarms(house.app)) == []
     house.now += timedelta(minutes=10)
-    (alarm,) = told.alarms(house.app)
+    (alarm,) = retention_service.alarms(house.app)
     assert "no beat for 10 min" in alarm.why
 
 
 def test_a_worker_without_the_file_runs_nothing_and_says_so(house: House) -> None:
     bare = house.process({name: value for name, value in house.environ.items() if name != "ERASER_CONFIG"})
     sweep_due(bare)
-    (alarm,) = told.alarms(house.app)
+    (alarm,) = retention_service.alarms(house.app)
     assert "scheduled runs are off: the worker lacks ERASER_CONFIG" in alarm.why
-    assert list(told.alarms(bare)) == [], "where nobody has a policy nothing is missing"
+    assert list(retention_service.alarms(bare)) == [], "where nobody has a policy nothing is missing"
 
 
 def test_the_next_slot_of_each_policy_is_known(house: House) -> None:
-    (one,) = told.upcoming(house.app)
+    (one,) = retention_service.upcoming(house.app)
     assert (one.policy.name, one.next, one.last) == ("old", BEFORE + timedelta(hours=1), None)
 
 

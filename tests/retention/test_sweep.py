@@ -62,32 +62,36 @@ POLICIES = st.fixed_dictionaries(
 JOBS = st.sets(st.integers(0, 60).map(lambda n: f"job-{n}"), max_size=5)
 
 
-def written(said: dict[str, Any]) -> str:
-    lines = [f'projects = ["{PROJECT}"]', f"states = {sorted(said['states'])}", f'older_than = "{said["older_than"]}d"']
-    lines += ["include_finished = true"] if said["states"] & FINISHED else []
-    for name in set(said) - {"states", "older_than"}:
-        value = said[name]
+def written(terms: dict[str, Any]) -> str:
+    lines = [
+        f'projects = ["{PROJECT}"]',
+        f"states = {sorted(terms['states'])}",
+        f'older_than = "{terms["older_than"]}d"',
+    ]
+    lines += ["include_finished = true"] if terms["states"] & FINISHED else []
+    for name in set(terms) - {"states", "older_than"}:
+        value = terms[name]
         lines.append(f"{name} = {str(value).lower() if isinstance(value, bool | int) else repr(value)}")
     return "\n".join(lines) + "\n"
 
 
-def meant(said: dict[str, Any], row: JobRow, held: set[str], users: set[str], asked: set[str]) -> bool:
+def meant(terms: dict[str, Any], row: JobRow, held: set[str], users: set[str], requested: set[str]) -> bool:
     """The policy in the plainest words that there are."""
-    age = row.last_update_time if said.get("age_by") == "last_update_time" else row.create_time
+    age = row.last_update_time if terms.get("age_by") == "last_update_time" else row.create_time
     return all(
         [
-            row.state in said["states"],
+            row.state in terms["states"],
             row.state in DELETABLE,
-            age is not None and (NOW - age).total_seconds() >= said["older_than"] * 86400,
-            "batch_name" not in said or row.batch_name == said["batch_name"],
-            "tag" not in said or said["tag"] in row.tags,
-            "job_name" not in said or row.name == said["job_name"],
-            "resolution" not in said or row.model_resolution == said["resolution"],
-            "flexus" not in said or row.is_flexus is said["flexus"],
-            "app_user" not in said or row.app_user_id == said["app_user"],
+            age is not None and (NOW - age).total_seconds() >= terms["older_than"] * 86400,
+            "batch_name" not in terms or row.batch_name == terms["batch_name"],
+            "tag" not in terms or terms["tag"] in row.tags,
+            "job_name" not in terms or row.name == terms["job_name"],
+            "resolution" not in terms or row.model_resolution == terms["resolution"],
+            "flexus" not in terms or row.is_flexus is terms["flexus"],
+            "app_user" not in terms or row.app_user_id == terms["app_user"],
             row.id not in held,
             row.app_user_id not in users,
-            row.id not in asked,
+            row.id not in requested,
         ]
     )
 
@@ -95,19 +99,19 @@ def meant(said: dict[str, Any], row: JobRow, held: set[str], users: set[str], as
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(ROWS, max_size=60, unique_by=lambda row: row.id), POLICIES, JOBS, st.sets(ANY(["u-1", "u-2"])), JOBS)
 def test_what_is_requested_is_what_a_brute_force_reading_of_the_policy_says(
-    client: redis.Redis, rows: list[JobRow], said: dict[str, Any], held: set[str], users: set[str], asked: set[str]
+    client: redis.Redis, rows: list[JobRow], terms: dict[str, Any], held: set[str], users: set[str], requested: set[str]
 ) -> None:
     client.flushall()
     with TemporaryDirectory() as directory:
-        house = House(client, Path(directory), written(said))
+        house = House(client, Path(directory), written(terms))
         house.lister.jobs = rows
         house.holds.add([Target(PROJECT, name) for name in held], why="CASE-1", by="legal")
         for user in users:
             house.holds.add_user(user, why="CASE-1", by="legal")
-        house.request(*asked)
-        wanted = {row.id for row in rows if meant(said, row, held, users, asked)}
-        many = len(wanted) > said.get("max_jobs", 100)
-        much = len(wanted) > 10 and len(wanted) > len(rows) * said.get("max_percent", 5) / 100
+        house.request(*requested)
+        wanted = {row.id for row in rows if meant(terms, row, held, users, requested)}
+        many = len(wanted) > terms.get("max_jobs", 100)
+        much = len(wanted) > 10 and len(wanted) > len(rows) * terms.get("max_percent", 5) / 100
         swept = house.run()
         assert bool(swept.refused) == (many or much)
         assert house.requested() == (set() if many or much else wanted)
@@ -188,7 +192,7 @@ def test_server_filters_only_narrow(house: House) -> None:
     house.write(POLICY + "narrow = true\n")
     house.lister.jobs = [job("old"), job("young", days=1), job("training", "TRAINING")]
     assert house.verdicts() == {"old": None, "young": "too_young", "training": "state"}
-    assert house.lister.asked[-1]["states"] == ("TRAIN_FAILED",)
+    assert house.lister.queries[-1]["states"] == ("TRAIN_FAILED",)
 
 
 # -- runs --------------------------------------------------------------------------------------------------------------
@@ -332,15 +336,15 @@ def test_a_closed_gate_is_not_knocked_at(house: House, cause: str) -> None:
     ledger.pause(why="T-1") if cause == "paused" else ledger.block_account(cause, "no key")
     with pytest.raises(Unreachable, match="closed"):
         house.run()
-    assert house.lister.asked == []
+    assert house.lister.queries == []
 
 
 def test_a_list_is_signed_with_metastudios_clock_where_it_differs(house: House) -> None:
     house.plan()
-    assert house.lister.asked[-1]["signed_at"] is None
+    assert house.lister.queries[-1]["signed_at"] is None
     house.client.hset("eraser:{default}:gate", mapping={"skew": "3600000"})
     house.plan()
-    ahead = house.lister.asked[-1]["signed_at"] - datetime.now(UTC)
+    ahead = house.lister.queries[-1]["signed_at"] - datetime.now(UTC)
     assert ahead.total_seconds() == pytest.approx(3600, abs=60)
 
 

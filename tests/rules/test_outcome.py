@@ -35,21 +35,21 @@ def settled(
     lease: Lease,
     response: Response,
     *,
-    asked: Listing = ABSENT,
+    listed: Listing = ABSENT,
     control: Listing = SOME_JOB,
     worth: Presence = Presence.ABSENT,
 ) -> Settlement:
     """What an executor makes of the answer to a DELETE, the second answer included where one is needed."""
     match classify(response):
         case ResponseKind.ASK:
-            return rules.after_asking(lease, response, looked(asked, worth))
+            return rules.after_asking(lease, response, looked(listed, worth))
         case ResponseKind.FORBIDDEN:
             return rules.after_control(lease, response, control.response)
         case _:
             return rules.after_delete(lease, response)
 
 
-def told(settlement: Settlement) -> str:
+def summary(settlement: Settlement) -> str:
     """A settlement in a line: state, cause, evidence or wait, delay, whether an attempt was used."""
     parts = [settlement.to, settlement.cause, settlement.evidence]
     if settlement.to == "pending":
@@ -84,36 +84,36 @@ SLOWER = Ends("pending retry 1s", "pending retry 1s", "pending retry 1s")
 Row = tuple[Response, ResponseKind, bool, Ends]
 
 
-def ask(said: Response) -> Row:
-    return said, ResponseKind.ASK, False, GONE_IF_CALLED
+def ask(answer: Response) -> Row:
+    return answer, ResponseKind.ASK, False, GONE_IF_CALLED
 
 
-def odd(said: Response) -> Row:
-    return said, ResponseKind.ASK, True, GONE
+def odd(answer: Response) -> Row:
+    return answer, ResponseKind.ASK, True, GONE
 
 
-def failed(said: Response) -> Row:
-    return said, ResponseKind.FAILED, True, RETRIED
+def failed(answer: Response) -> Row:
+    return answer, ResponseKind.FAILED, True, RETRIED
 
 
-def not_done(said: Response) -> Row:
-    return said, ResponseKind.FAILED, False, RETRIED
+def not_done(answer: Response) -> Row:
+    return answer, ResponseKind.FAILED, False, RETRIED
 
 
-def credentials(said: Response) -> Row:
-    return said, ResponseKind.CREDENTIALS, False, ACCOUNT
+def credentials(answer: Response) -> Row:
+    return answer, ResponseKind.CREDENTIALS, False, ACCOUNT
 
 
-def forbidden(said: Response) -> Row:
-    return said, ResponseKind.FORBIDDEN, False, REFUSED
+def forbidden(answer: Response) -> Row:
+    return answer, ResponseKind.FORBIDDEN, False, REFUSED
 
 
-def done(said: Response) -> Row:
-    return said, ResponseKind.DELETED, False, DELETED
+def done(answer: Response) -> Row:
+    return answer, ResponseKind.DELETED, False, DELETED
 
 
-def throttled(said: Response) -> Row:
-    return said, ResponseKind.THROTTLED, False, SLOWER
+def throttled(answer: Response) -> Row:
+    return answer, ResponseKind.THROTTLED, False, SLOWER
 
 
 METASTUDIO = [
@@ -264,32 +264,36 @@ SILENCES = [
 ROWS = METASTUDIO + GATEWAY + REFUSED_SIGNATURES + STATUSES + BODIES + SILENCES
 
 
-def _name(said: Any) -> str | None:
-    if not isinstance(said, Response):
+def _name(answer: Any) -> str | None:
+    if not isinstance(answer, Response):
         return None
-    parts = [said.status or said.failure, said.code, said.body if said.code is None and said.status else None]
+    parts = [
+        answer.status or answer.failure,
+        answer.code,
+        answer.body if answer.code is None and answer.status else None,
+    ]
     return " ".join(str(part) for part in parts if part)
 
 
-@pytest.mark.parametrize(("said", "means", "unknown", "ends"), ROWS, ids=_name)
+@pytest.mark.parametrize(("answer", "means", "unknown", "ends"), ROWS, ids=_name)
 def test_every_answer_of_the_documents_means_one_thing_and_ends_in_one_way(
-    said: Response, means: ResponseKind, unknown: bool, ends: Ends
+    answer: Response, means: ResponseKind, unknown: bool, ends: Ends
 ) -> None:
-    assert classify(said) is means
-    assert outcome_unknown(said) is unknown
-    fresh = settled(JUDGE, lease(), said)
-    assert told(fresh) == ends.fresh
-    assert told(settled(JUDGE, lease(unknown=True, calls=1, used=1), said)) == ends.unknown
-    assert told(settled(JUDGE, lease(used=LAST, calls=LAST), said)) == ends.last
+    assert classify(answer) is means
+    assert outcome_unknown(answer) is unknown
+    fresh = settled(JUDGE, lease(), answer)
+    assert summary(fresh) == ends.fresh
+    assert summary(settled(JUDGE, lease(unknown=True, calls=1, used=1), answer)) == ends.unknown
+    assert summary(settled(JUDGE, lease(used=LAST, calls=LAST), answer)) == ends.last
     assert fresh.called
     assert fresh.attempt is not None
-    assert fresh.attempt.get("status") == said.status
+    assert fresh.attempt.get("status") == answer.status
     assert (fresh.fields.get("unk") == "1") is (unknown and fresh.to == "pending"), "what may have happened is kept"
 
 
 @pytest.mark.parametrize("silent", list(TransportFailure))
 def test_every_silence_has_its_row(silent: TransportFailure) -> None:
-    assert any(said.failure is silent for said, *_ in SILENCES)
+    assert any(answer.failure is silent for answer, *_ in SILENCES)
 
 
 @pytest.mark.parametrize("answered", [response(400), response(403)])
@@ -307,10 +311,10 @@ REJECTED = response(400, "MSS.00000003")
 def test_a_job_that_is_there_is_refused_if_deletable_and_waited_for_if_not(state: str) -> None:
     end = JUDGE.after_asking(lease(), REJECTED, looked(listing(row(state=state))))
     if state in DELETABLE:
-        assert told(end) == "pending retry 10s used"
+        assert summary(end) == "pending retry 10s used"
         assert end.fields == {"seen": "1", "refused": "1"}
     else:
-        assert told(end) == "pending not_deletable_yet 60s"
+        assert summary(end) == "pending not_deletable_yet 60s"
         assert end.fields == {"seen": "1", "later": "1", "look": "0", "refused": "0"}
         assert end.event is not None
         assert end.event["job_state"] == state
@@ -352,7 +356,7 @@ def test_absence_between_control_questions_is_proof_as_far_as_it_goes(case: Abse
     else:
         end = JUDGE.after_asking(held, REJECTED, looked(ABSENT))
     assert end is not None
-    assert told(end) == case.ends
+    assert summary(end) == case.ends
     assert not end.used
     if end.to == "pending":
         assert int(end.fields["look"]) > ABSENT_ONCE, "the next look is the second one"
@@ -379,18 +383,18 @@ def test_where_the_whole_project_looks_empty_absence_is_no_proof_whatever_is_kno
     assert waits == [60.0, 60.0, 120.0]
     end = JUDGE.after_look(held, looked(ABSENT, Presence.UNSEEN))
     assert end is not None
-    assert told(end) == "dead not_visible"
+    assert summary(end) == "dead not_visible"
 
 
 def test_a_500_is_a_failed_attempt_however_empty_the_list_is() -> None:
     end = JUDGE.after_asking(lease(unknown=True), response(500), looked(ABSENT, Presence.UNSEEN))
-    assert told(end) == "pending retry 10s used"
+    assert summary(end) == "pending retry 10s used"
 
 
 def test_what_was_withdrawn_is_looked_for_until_its_deadline_and_never_dead_as_not_visible() -> None:
     end = JUDGE.after_look(lease(looks=1, unseen=99, unknown=True, cancel_wanted=True), looked(ABSENT, Presence.UNSEEN))
     assert end is not None
-    assert told(end) == "pending retry 120s"
+    assert summary(end) == "pending retry 120s"
 
 
 @pytest.mark.parametrize("probe", [None, "account"])
@@ -424,23 +428,23 @@ UNANSWERED = {
 }
 
 
-@pytest.mark.parametrize("asked", UNANSWERED.values(), ids=UNANSWERED)
-def test_whatever_else_a_list_says_is_no_answer_and_uses_no_attempt(asked: Listing) -> None:
-    assert presence(asked, JOB.id) == (Presence.UNKNOWN, None)
-    asking = JUDGE.after_asking(lease(), REJECTED, looked(asked))
-    looking = JUDGE.after_look(lease(looks=SECOND, seen=True, unknown=True), looked(asked))
+@pytest.mark.parametrize("listed", UNANSWERED.values(), ids=UNANSWERED)
+def test_whatever_else_a_list_says_is_no_answer_and_uses_no_attempt(listed: Listing) -> None:
+    assert presence(listed, JOB.id) == (Presence.UNKNOWN, None)
+    asking = JUDGE.after_asking(lease(), REJECTED, looked(listed))
+    looking = JUDGE.after_look(lease(looks=SECOND, seen=True, unknown=True), looked(listed))
     assert looking is not None
-    assert told(asking) == "pending retry 10s"
-    assert told(looking) == "pending retry 30s"
+    assert summary(asking) == "pending retry 10s"
+    assert summary(looking) == "pending retry 30s"
     assert asking.fields == {"look": "1"}
     assert looking.fields == {"look": str(SECOND + 1)}
 
 
 @pytest.mark.parametrize(
-    "asked", [listing(row()), listing(row("job-10"), row(), row("job-1-2")), listing(row(), count=0)]
+    "listed", [listing(row()), listing(row("job-10"), row(), row("job-1-2")), listing(row(), count=0)]
 )
-def test_the_row_with_exactly_this_id_is_the_job(asked: Listing) -> None:
-    what, which = presence(asked, JOB.id)
+def test_the_row_with_exactly_this_id_is_the_job(listed: Listing) -> None:
+    what, which = presence(listed, JOB.id)
     assert what is Presence.PRESENT
     assert which is not None
     assert which.id == JOB.id
@@ -464,23 +468,23 @@ def test_a_delete_that_is_never_explained_becomes_rare_too() -> None:
 
 def test_an_odd_success_of_a_job_that_is_still_there_is_a_failure() -> None:
     end = JUDGE.after_asking(lease(), response(200, body=Body.HTML), looked(listing(row())))
-    assert told(end) == "pending retry 10s used"
+    assert summary(end) == "pending retry 10s used"
     assert end.fields == {"seen": "1", "unk": "1"}
 
 
 def test_a_500_of_a_job_that_is_still_there_is_this_job_s_own() -> None:
     end = JUDGE.after_asking(lease(unknown=True), response(500), looked(listing(row())))
-    assert told(end) == "pending retry 10s used"
+    assert summary(end) == "pending retry 10s used"
     assert end.signal is not None
     assert end.signal.kind == "fail"
     last = JUDGE.after_asking(lease(unknown=True, used=LAST, calls=LAST), response(500), looked(listing(row())))
-    assert told(last) == "dead server_error used"
+    assert summary(last) == "dead server_error used"
 
 
-@pytest.mark.parametrize("asked", UNANSWERED.values(), ids=UNANSWERED)
-def test_a_500_that_asking_does_not_explain_is_a_failure_like_any_other(asked: Listing) -> None:
-    end = JUDGE.after_asking(lease(unknown=True), response(500), looked(asked))
-    assert told(end) == "pending retry 10s used"
+@pytest.mark.parametrize("listed", UNANSWERED.values(), ids=UNANSWERED)
+def test_a_500_that_asking_does_not_explain_is_a_failure_like_any_other(listed: Listing) -> None:
+    end = JUDGE.after_asking(lease(unknown=True), response(500), looked(listed))
+    assert summary(end) == "pending retry 10s used"
 
 
 def test_what_no_document_calls_an_id_or_a_state_is_not_kept() -> None:
@@ -503,7 +507,7 @@ def test_a_look_that_finds_it_deletable_lets_the_delete_go() -> None:
 def test_a_look_that_finds_it_in_training_waits_and_the_last_step_repeats() -> None:
     training = listing(row(state="TRAINING"))
     ends = [JUDGE.after_look(lease(looks=1, later=n), looked(training)) for n in (0, 1, 2, 50)]
-    assert [end and told(end) for end in ends] == [
+    assert [end and summary(end) for end in ends] == [
         "pending not_deletable_yet 60s",
         *["pending not_deletable_yet 600s"] * 3,
     ]
@@ -513,13 +517,13 @@ def test_a_look_that_finds_it_in_training_waits_and_the_last_step_repeats() -> N
 def test_a_cancel_takes_effect_when_the_job_is_still_there(state: str) -> None:
     end = JUDGE.after_look(lease(looks=1, cancel_wanted=True, unknown=True), looked(listing(row(state=state))))
     assert end is not None
-    assert told(end) == "cancelled"
+    assert summary(end) == "cancelled"
 
 
 def test_a_cancel_comes_too_late_when_the_job_is_gone() -> None:
     end = JUDGE.after_look(lease(looks=1, cancel_wanted=True, unknown=True), looked(ABSENT))
     assert end is not None
-    assert told(end) == "gone after_our_call"
+    assert summary(end) == "gone after_our_call"
 
 
 def test_a_cancel_waits_while_nobody_can_tell() -> None:
@@ -535,13 +539,13 @@ def test_a_refusal_is_repeated_a_few_times_and_then_shown_to_a_person() -> None:
     ends = [
         JUDGE.after_asking(lease(refused=n, used=n, calls=n), REJECTED, looked(listing(row()))) for n in range(REFUSALS)
     ]
-    assert [told(end) for end in ends] == ["pending retry 10s used", "pending retry 30s used", "dead refused used"]
+    assert [summary(end) for end in ends] == ["pending retry 10s used", "pending retry 30s used", "dead refused used"]
     assert [end.fields["refused"] for end in ends] == ["1", "2", "3"]
 
 
 def test_a_refusal_ends_sooner_where_there_are_fewer_attempts() -> None:
     end = OutcomeRules(Backoff((), (60.0,)), "k1", 0.0).after_asking(lease(), REJECTED, looked(listing(row())))
-    assert told(end) == "dead refused used"
+    assert summary(end) == "dead refused used"
 
 
 FORBIDDEN = response(403, "APIGW.0302")
@@ -566,12 +570,12 @@ CONTROLS = [
 
 
 @pytest.mark.parametrize(("control", "ends", "teaches"), CONTROLS)
-@pytest.mark.parametrize("said", [FORBIDDEN, response(404, "APIGW.0101"), response(405, "APIGW.0501")], ids=_name)
+@pytest.mark.parametrize("answer", [FORBIDDEN, response(404, "APIGW.0101"), response(405, "APIGW.0501")], ids=_name)
 def test_a_control_call_tells_the_account_from_the_job(
-    said: Response, control: Listing, ends: str, teaches: str
+    answer: Response, control: Listing, ends: str, teaches: str
 ) -> None:
-    end = JUDGE.after_control(lease(), said, control.response)
-    assert told(end) == ends
+    end = JUDGE.after_control(lease(), answer, control.response)
+    assert summary(end) == ends
     assert end.signal is not None
     assert end.signal.kind == teaches
     assert end.to != "gone"
@@ -583,8 +587,8 @@ def test_a_prohibition_that_no_control_call_explains_becomes_rare() -> None:
 
 
 def test_a_project_that_is_not_the_keys_closes_the_account_ever_more_rarely() -> None:
-    said = response(400, "MSS.00010009")
-    ends = [JUDGE.after_control(lease(calls=n), said, said) for n in range(4)]
+    answer = response(400, "MSS.00010009")
+    ends = [JUDGE.after_control(lease(calls=n), answer, answer) for n in range(4)]
     assert [end.delay_s for end in ends] == [10.0, 30.0, 120.0, 120.0]
 
 
@@ -613,14 +617,14 @@ def test_a_503_waits_at_least_as_long_as_it_says(retry_after: float, wait: float
 
 def test_what_cannot_be_sent_waits_and_uses_nothing() -> None:
     end = JUDGE.unsendable(lease(), "x" * 1000)
-    assert told(end) == "pending turn 10s"
+    assert summary(end) == "pending turn 10s"
     assert not end.called
     assert end.event == {"event": "deletion.postponed", "error": "x" * 200}
 
 
 def test_what_is_given_back_teaches_nothing() -> None:
     end = JUDGE.give_back(lease())
-    assert told(end) == "pending turn 0s"
+    assert summary(end) == "pending turn 0s"
     assert end.signal is not None
     assert end.signal.kind == "none"
 
@@ -629,7 +633,7 @@ def test_what_is_given_back_teaches_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("answer", "kind"),
     [
         (response(200), "ok"),
         (response(400), "ok"),
@@ -645,8 +649,8 @@ def test_what_is_given_back_teaches_nothing() -> None:
     ],
     ids=_name,
 )
-def test_each_answer_teaches_the_gate_its_kind(said: Response, kind: str) -> None:
-    signal = JUDGE.signal(said, lease(probe="account"))
+def test_each_answer_teaches_the_gate_its_kind(answer: Response, kind: str) -> None:
+    signal = JUDGE.signal(answer, lease(probe="account"))
     assert (signal.kind, signal.key, signal.probe) == (kind, "k1", "account")
 
 
@@ -675,10 +679,10 @@ def test_a_list_is_a_sign_of_life_only_where_the_delete_before_it_was_answered()
 
 def test_a_list_teaches_its_kind_to_whoever_tries_with_it() -> None:
     trial = Trial("account", "p", None, 0.0, 0.0)
-    for said, kind in ((SOME_JOB, "listed"), (ABSENT, "listed"), (no_list(response(400)), "listed"),
+    for answer, kind in ((SOME_JOB, "listed"), (ABSENT, "listed"), (no_list(response(400)), "listed"),
                        (no_list(response(200)), "fail"), (no_list(response(503)), "fail"), (no_list(EXPIRED), "clock"),
                        (no_list(response(401)), "credentials"), (no_list(response(403)), "misconfigured")):  # fmt: skip
-        assert gate_signals.of_listing(said, trial, "k1").kind == kind
+        assert gate_signals.of_listing(answer, trial, "k1").kind == kind
 
 
 def test_the_skew_is_the_server_s_time_less_redis_s_at_that_moment() -> None:
@@ -703,7 +707,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=20), inner, max_size=4),
     max_leaves=8,
 )
-CODES = sorted({said.code for said, *_ in ROWS if said.code})
+CODES = sorted({answer.code for answer, *_ in ROWS if answer.code})
 ERRORS = st.fixed_dictionaries(
     {},
     optional={
@@ -729,7 +733,7 @@ HEADERS = st.fixed_dictionaries(
         "X-Request-Id": st.text(max_size=100),
     },
 )
-KNOWN_STATUSES = sorted({said.status for said, *_ in ROWS if said.status})
+KNOWN_STATUSES = sorted({answer.status for answer, *_ in ROWS if answer.status})
 REPLIES = st.builds(
     Reply,
     status=st.sampled_from(KNOWN_STATUSES) | st.integers(100, 999),
@@ -760,17 +764,17 @@ WORTHS = st.sampled_from([Presence.ABSENT, Presence.UNSEEN, Presence.UNKNOWN])
 
 
 def attempted(
-    rules: OutcomeRules, held: Lease, said: Response, asked: Listing, control: Listing, worth: Presence
+    rules: OutcomeRules, held: Lease, answer: Response, listed: Listing, control: Listing, worth: Presence
 ) -> Settlement:
     """One attempt as an executor makes it: a look first where one is due, then the DELETE and what explains it."""
     if held.looks or held.cancel_wanted:
-        settlement = rules.after_look(held, looked(asked, worth))
+        settlement = rules.after_look(held, looked(listed, worth))
         if settlement is not None:
             return settlement
         held = replace(held, looks=0, seen=True)
-    if classify(said) is ResponseKind.FAILED and held.unknown and said.status:
-        return rules.after_asking(held, said, looked(asked, worth))
-    return settled(rules, held, said, asked=asked, control=control, worth=worth)
+    if classify(answer) is ResponseKind.FAILED and held.unknown and answer.status:
+        return rules.after_asking(held, answer, looked(listed, worth))
+    return settled(rules, held, answer, listed=listed, control=control, worth=worth)
 
 
 def texts(value: Any) -> list[str]:
@@ -781,16 +785,16 @@ def texts(value: Any) -> list[str]:
 
 @given(JUDGES, LEASES, ANSWERS, ASKED, ASKED, WORTHS)
 def test_whatever_comes_is_settled_and_no_failure_is_called_a_success(
-    rules: OutcomeRules, held: Lease, said: Response, asked: Listing, control: Listing, worth: Presence
+    rules: OutcomeRules, held: Lease, answer: Response, listed: Listing, control: Listing, worth: Presence
 ) -> None:
-    end = attempted(rules, held, said, asked, control, worth)
+    end = attempted(rules, held, answer, listed, control, worth)
     if end.to == "deleted":
-        assert said.status in (200, 204)
-        assert said.code is None
+        assert answer.status in (200, 204)
+        assert answer.code is None
     if end.to == "gone":
-        assert asked.response.status == 200
-        assert asked.count == 0
-        assert asked.rows == ()
+        assert listed.response.status == 200
+        assert listed.count == 0
+        assert listed.rows == ()
         assert worth is Presence.ABSENT
         assert end.evidence
     if end.to == "dead":
@@ -802,9 +806,9 @@ def test_whatever_comes_is_settled_and_no_failure_is_called_a_success(
 
 @given(JUDGES, LEASES, ANSWERS, ASKED, ASKED, WORTHS)
 def test_a_settlement_carries_little_text_and_all_of_it_can_be_sent(
-    rules: OutcomeRules, held: Lease, said: Response, asked: Listing, control: Listing, worth: Presence
+    rules: OutcomeRules, held: Lease, answer: Response, listed: Listing, control: Listing, worth: Presence
 ) -> None:
-    for end in (attempted(rules, held, said, asked, control, worth), rules.give_back(held)):
+    for end in (attempted(rules, held, answer, listed, control, worth), rules.give_back(held)):
         for text in texts(end.attempt) + texts(end.event) + texts(end.fields):
             assert len(text.encode()) <= 200
         assert end.signal is not None
@@ -833,8 +837,8 @@ def test_no_sequence_of_answers_uses_more_attempts_than_there_are(
     rules: OutcomeRules, responses: list[tuple[Response, Listing, Listing, Presence]]
 ) -> None:
     held = lease()
-    for said, asked, control, worth in responses:
-        end = attempted(rules, held, said, asked, control, worth)
+    for answer, listed, control, worth in responses:
+        end = attempted(rules, held, answer, listed, control, worth)
         held = after(held, end)
         assert held.used <= SCHEDULE.attempts
         if end.to != "pending":
@@ -842,7 +846,7 @@ def test_no_sequence_of_answers_uses_more_attempts_than_there_are(
         assert held.used < SCHEDULE.attempts, "it would wait for an attempt that it does not have"
 
 
-FAILURES = ANSWERS.filter(lambda said: classify(said) is ResponseKind.FAILED)
+FAILURES = ANSWERS.filter(lambda answer: classify(answer) is ResponseKind.FAILED)
 
 
 @given(JUDGES, st.lists(FAILURES, min_size=SCHEDULE.attempts, max_size=SCHEDULE.attempts))
@@ -850,8 +854,8 @@ def test_pure_failures_end_dead_after_exactly_the_attempts_there_are(
     rules: OutcomeRules, failures: list[Response]
 ) -> None:
     held, ends = lease(), []
-    for said in failures:
-        end = attempted(rules, held, said, listing(row()), SOME_JOB, Presence.UNKNOWN)
+    for answer in failures:
+        end = attempted(rules, held, answer, listing(row()), SOME_JOB, Presence.UNKNOWN)
         held = after(held, end)
         ends.append(end.to)
     assert ends == ["pending"] * (SCHEDULE.attempts - 1) + ["dead"]

@@ -188,9 +188,9 @@ def test_an_act_of_thousands_is_one_entry_that_shows_how_far_it_came(bench: Benc
 
 def test_a_move_that_is_repeated_under_its_number_leaves_one_entry(bench: Bench) -> None:
     script = scripts.load("pause", clock=CLOCK)
-    said = '{"why":"T-1","act":{"id":"a1","act":"gate.paused","why":"T-1","by":"ops-1"}}'
+    action = '{"why":"T-1","act":{"id":"a1","act":"gate.paused","why":"T-1","by":"ops-1"}}'
     for _ in range(2):
-        script.run(bench.client, bench.p, "caller", 1, said)
+        script.run(bench.client, bench.p, "caller", 1, action)
     (entry,) = entries(bench)
     assert entry.results == {"paused": 1}
 
@@ -228,10 +228,10 @@ def test_an_app_user_is_in_the_audit_by_a_hash_only(command: Command, undertaker
     removed, added = command("audit", "--json").json
     assert (added["results"], removed["results"]) == ({"held": 1}, {"released": 1, "removed": 1})
     assert added["app_user_hash"] == removed["app_user_hash"]
-    told = command("audit").out
-    assert f"app user #{added['app_user_hash'][:8]}: held" in told
+    output = command("audit").out
+    assert f"app user #{added['app_user_hash'][:8]}: held" in output
     everything = repr([undertaker.redis.hgetall(key) for key in undertaker.redis.keys("*:audit:*")])
-    assert "u-7781" not in told + everything + command("audit", "--json").out
+    assert "u-7781" not in output + everything + command("audit", "--json").out
 
 
 def test_filters_choose_by_time_act_who_and_account(command: Command, tmp_path: Path) -> None:
@@ -263,13 +263,13 @@ def test_the_table_says_what_was_done_to_what(command: Command, undertaker: Unde
     command("pause", *SAID)
     command("resume", *SAID)
     command("cancel", "e-1", *SAID)
-    told = command("audit").out
-    assert "all: 101 discarded (--max 300)" in told
-    assert "calls: paused" in told
-    assert "calls: resumed, was paused by an operator" in told
-    assert "e-1: was discarded" in told
-    assert told.count("ops-7") == 4
-    assert told.endswith("4 acts.\n")
+    output = command("audit").out
+    assert "all: 101 discarded (--max 300)" in output
+    assert "calls: paused" in output
+    assert "calls: resumed, was paused by an operator" in output
+    assert "e-1: was discarded" in output
+    assert output.count("ops-7") == 4
+    assert output.endswith("4 acts.\n")
     assert [line["act"] for line in command("audit", "--act", "cap.lifted", "--json").json] == ["deletions.discarded"]
 
 
@@ -279,9 +279,9 @@ def test_a_replay_of_many_and_its_cancel_are_told_with_its_name(command: Command
     command("replay", "cancel", begun["replay"], *SAID)
     cancelled, replayed = command("audit", "--json").json
     assert (replayed["run"], cancelled["run"]) == (begun["replay"], begun["replay"])
-    told = " ".join(command("audit").out.split())
-    assert f"all: 12 to replay ({begun['replay']})" in told
-    assert f"all: stopped ({begun['replay']})" in told
+    output = " ".join(command("audit").out.split())
+    assert f"all: 12 to replay ({begun['replay']})" in output
+    assert f"all: stopped ({begun['replay']})" in output
 
 
 def test_the_first_job_is_named_and_the_others_are_counted(command: Command, undertaker: Undertaker) -> None:

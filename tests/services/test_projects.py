@@ -156,32 +156,32 @@ def test_a_message_whose_arguments_are_swapped_is_refused(python: Any, app: AppC
 def test_swapped_arguments_are_told_where_every_project_is_allowed(redis_url: str) -> None:
     environ = {"ERASER_REDIS_URL": redis_url, "HUAWEICLOUD_SDK_PROJECT_ID": PROJECT, "ERASER_PROJECTS": "*"}
     loose = AppContext.load(environ)
-    (asked,) = request.submit(loose, "job-1", [PROJECT], DeletionRequest())
-    assert asked.accepted is None
-    assert "swap" in (asked.error or "")
+    (result,) = request.submit(loose, "job-1", [PROJECT], DeletionRequest())
+    assert result.accepted is None
+    assert "swap" in (result.error or "")
 
 
 @pytest.mark.parametrize("jobs", [("job-1",), ("job-1", "job-2")], ids=["one", "many"])
 def test_http_refuses_it_without_naming_our_own(jobs: tuple[str, ...], site: Site) -> None:
     path = f"/api/projects/{OTHER}/deletions"
-    said = {"job_id": jobs[0]} if len(jobs) == 1 else {"job_ids": list(jobs)}
-    response = site.call("POST", path, json=said)
+    body = {"job_id": jobs[0]} if len(jobs) == 1 else {"job_ids": list(jobs)}
+    response = site.call("POST", path, json=body)
     assert (response.status_code, response.json()["type"]) == (404, "urn:avatar-eraser:unknown-project")
     assert '"allow_project": true' in response.json()["detail"]
     assert PROJECT not in response.text
     assert recorded(site.app) == 0
-    assert site.call("POST", path, json=said | {"allow_project": True}).status_code == 202
+    assert site.call("POST", path, json=body | {"allow_project": True}).status_code == 202
     assert recorded(site.app) == len(jobs)
 
 
 def test_the_console_refuses_it(redis_url: str) -> None:
     with (console := Console(redis_url)).client:
-        said = {"jobs": "job-1", "project": OTHER, "reason": "CASE-1", "by": "legal-3"}
-        response = console.send("/holds", to="/holds", allow_project="", **said)
+        body = {"jobs": "job-1", "project": OTHER, "reason": "CASE-1", "by": "legal-3"}
+        response = console.send("/holds", to="/holds", allow_project="", **body)
         assert response.status_code == 422
         assert "not a project of this installation" in response.text
         assert list(hold.each(console.app)) == []
-        console.send("/holds", to="/holds", **said | {"allow_project": "yes"})
+        console.send("/holds", to="/holds", **body | {"allow_project": "yes"})
         assert len(list(hold.each(console.app))) == 1
 
 

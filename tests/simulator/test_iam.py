@@ -33,11 +33,11 @@ class Visitor:
         self.caller = Caller.of(simulator)
 
     def ask(self, **changed: Any) -> Response:
-        said = {"user": DEMO_USER, "password": DEMO_PASSWORD, "domain": DEMO_DOMAIN, "project": self.caller.project}
-        said |= changed
-        user = {"domain": {"name": said["domain"]}, "name": said["user"], "password": said["password"]}
+        fields = {"user": DEMO_USER, "password": DEMO_PASSWORD, "domain": DEMO_DOMAIN, "project": self.caller.project}
+        fields |= changed
+        user = {"domain": {"name": fields["domain"]}, "name": fields["user"], "password": fields["password"]}
         identity = {"methods": ["password"], "password": {"user": user}}
-        return self.post({"auth": {"identity": identity, "scope": {"project": {"id": said["project"]}}}})
+        return self.post({"auth": {"identity": identity, "scope": {"project": {"id": fields["project"]}}}})
 
     def post(self, document: object) -> Response:
         body = json.dumps(document).encode()
@@ -212,10 +212,10 @@ def test_the_command_says_how_to_call_it_with_tokens() -> None:
     with subprocess.Popen([*command, "--iam-user", "someone"], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            told = "".join(process.stdout.readline() for _ in range(6))
+            output = "".join(process.stdout.readline() for _ in range(6))
         finally:
             process.terminate()
-    said = dict(re.findall(r"(\w+)=(\S+?)(?:;|\s)", told))
-    assert (said["ERASER_IAM_USER"], said["ERASER_IAM_DOMAIN"]) == ("someone", DEMO_DOMAIN)
-    assert said["ERASER_IAM_PASSWORD"] == DEMO_PASSWORD
-    assert said["HUAWEICLOUD_SDK_IAM_ENDPOINT"] == said["ERASER_ENDPOINT"]
+    fields = dict(re.findall(r"(\w+)=(\S+?)(?:;|\s)", output))
+    assert (fields["ERASER_IAM_USER"], fields["ERASER_IAM_DOMAIN"]) == ("someone", DEMO_DOMAIN)
+    assert fields["ERASER_IAM_PASSWORD"] == DEMO_PASSWORD
+    assert fields["HUAWEICLOUD_SDK_IAM_ENDPOINT"] == fields["ERASER_ENDPOINT"]

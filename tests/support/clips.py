@@ -99,18 +99,18 @@ class Library:
         found = _PATH.fullmatch(url.path)
         assert found is not None, url.path
         kind, name = "clip" if "clips" in found[1] else "job", found[2]
-        said = f"{request.command.lower()} {kind} {name}" if name else f"list {kind}{_asked(url.query, kind)}"
+        call = f"{request.command.lower()} {kind} {name}" if name else f"list {kind}{_asked(url.query, kind)}"
         with self._lock:
-            self.calls.append(said)
-            self._busy[said] += 1
-            self.most = max(self.most, self._busy[said] if name else 0)
+            self.calls.append(call)
+            self._busy[call] += 1
+            self.most = max(self.most, self._busy[call] if name else 0)
             if name:
                 self.at.setdefault(kind, []).append(time.monotonic())
         if self.latency_s:
             time.sleep(self.latency_s)
-        status, body = self._answer(said, kind, name, url.query)
+        status, body = self._answer(call, kind, name, url.query)
         with self._lock:
-            self._busy[said] -= 1
+            self._busy[call] -= 1
         raw = json.dumps(body).encode() if body is not None else b""
         request.send_response(status)
         request.send_header("Content-Length", str(len(raw)))
@@ -118,18 +118,18 @@ class Library:
         request.end_headers()
         request.wfile.write(raw)
 
-    def _answer(self, said: str, kind: str, name: str | None, query: str) -> tuple[int, Any]:
+    def _answer(self, call: str, kind: str, name: str | None, query: str) -> tuple[int, Any]:
         for words, (status, code) in self.faults.items():
-            if said.startswith(words):
+            if call.startswith(words):
                 return status, {"error_code": code, "error_msg": "as the test says"}
         there = self.clips if kind == "clip" else self.jobs
         adapter = ADAPTERS[kind]
         if name is None:
-            asked = parse_qs(query).get(adapter.id_field)
+            ids = parse_qs(query).get(adapter.id_field)
             rows = [
                 {adapter.id_field: one, adapter.state_field: state or "READY"}
                 for one, state in sorted(there.items())
-                if not asked or one in asked
+                if not ids or one in ids
             ]
             return 200, {"count": len(rows), adapter.rows: rows}
         if kind == "clip" and query != "mode=purge":
@@ -143,5 +143,5 @@ class Library:
 
 
 def _asked(query: str, kind: str) -> str:
-    asked = parse_qs(query).get(ADAPTERS[kind].id_field)
-    return f" {asked[0]}" if asked else ""
+    ids = parse_qs(query).get(ADAPTERS[kind].id_field)
+    return f" {ids[0]}" if ids else ""

@@ -94,16 +94,16 @@ def links(text: str) -> set[str]:
 
 def walk(console: Console, *starts: str) -> Iterator[tuple[str, str, str]]:
     """(address, page, headers) of everything that links lead to."""
-    seen: set[str] = set()
+    visited: set[str] = set()
     todo = list(starts)
     while todo:
         path = todo.pop()
-        if path in seen or path.startswith("/static"):
+        if path in visited or path.startswith("/static"):
             continue
-        seen.add(path)
+        visited.add(path)
         response = console.get(path)
         assert response.status_code in (200, 303, 404), f"{path}: {response.status_code}"
         if response.status_code == 200:
             todo += links(response.text)
         yield path, response.text, str(response.headers)
-    assert len(seen) > 25, "the walk went nowhere"
+    assert len(visited) > 25, "the walk went nowhere"

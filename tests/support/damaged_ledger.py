@@ -169,7 +169,7 @@ def outcomes(bench: Bench) -> dict[str, str]:
     return found
 
 
-def told(bench: Bench) -> set[str]:
+def put_aside_now(bench: Bench) -> set[str]:
     return {one.name for one in DamageList(bench.client, "default").each()}
 
 

@@ -33,12 +33,12 @@ class Undertaker:
         claim.setdefault("lane", Lane.BULK)
         self.ledger.request([Target(self.project, job) for job in jobs], DeletionRequest(**claim))
 
-    def end(self, *jobs: str, to: str = "dead", **said: Any) -> None:
+    def end(self, *jobs: str, to: str = "dead", **fields: Any) -> None:
         """Request each and let it end: dead of 500 MSS.00000004 unless told otherwise."""
-        claim = said.pop("claim", {})
+        claim = fields.pop("claim", {})
         self.request(*jobs, **claim)
         for _ in jobs:
-            self.settle(self.take(), to=to, **said)
+            self.settle(self.take(), to=to, **fields)
 
     def take(self) -> Lease:
         for _ in range(1000):
@@ -47,13 +47,13 @@ class Undertaker:
                 return turn.lease
         raise AssertionError("nothing to take")
 
-    def settle(self, lease: Lease, *, to: str, **said: Any) -> None:
-        said.setdefault("cause", "server_error" if to == "dead" else None)
-        status = said.setdefault("status", 200 if to == "deleted" else 500)
-        code = said.setdefault("code", "MSS.00000004" if status == 500 else None)
-        attempt = {"status": status, "code": code, "message": said.pop("message", None), "request_id": "req-1"}
+    def settle(self, lease: Lease, *, to: str, **fields: Any) -> None:
+        fields.setdefault("cause", "server_error" if to == "dead" else None)
+        status = fields.setdefault("status", 200 if to == "deleted" else 500)
+        code = fields.setdefault("code", "MSS.00000004" if status == 500 else None)
+        attempt = {"status": status, "code": code, "message": fields.pop("message", None), "request_id": "req-1"}
         attempt |= {"ms": 41, "outcome": "deleted" if to == "deleted" else "failed"}
-        said.setdefault("used", True)
+        fields.setdefault("used", True)
         settlement = Settlement(
             ref=lease.ref,
             token=lease.token,
@@ -62,6 +62,6 @@ class Undertaker:
             ms=41.0,
             attempt={name: value for name, value in attempt.items() if value is not None},
             signal=GateSignal("ok", key="k1", ms=41),
-            **said,
+            **fields,
         )
         self.ledger.take(worker="w1", key="k1", settlement=settlement, want=False)

@@ -36,7 +36,7 @@ class Bench:
 
     def __init__(self, client: redis.Redis, policy: GatePolicy = POLICY, account: str = "default") -> None:
         self.client = client
-        self.seen: Any = client  # what is looked at: this moment's Redis, or one that stands still
+        self.view: Any = client  # what is looked at: this moment's Redis, or one that stands still
         self.apart_s = 0.0  # how far Redis's clock is ahead of the callers'
         self.woken: list[bool] = []  # of each move that made work: whether an executor is wanted at once
         self.ledger = Ledger(
@@ -109,52 +109,52 @@ class Bench:
     @contextmanager
     def still(self) -> Iterator[None]:
         """Inside, nothing is changed: everything is looked at as it was at the beginning."""
-        self.seen = Still(self.client)
+        self.view = Still(self.client)
         try:
             yield
         finally:
-            self.seen = self.client
+            self.view = self.client
 
     def state(self, job: str) -> str:
         return self.record(job)["state"]
 
     def record(self, job: str) -> dict[str, str]:
-        raw: Any = self.seen.hgetall(f"{self.p}d:{PROJECT}/{job}")
+        raw: Any = self.view.hgetall(f"{self.p}d:{PROJECT}/{job}")
         return {name.decode(): value.decode() for name, value in raw.items()}
 
     def gate(self) -> dict[str, str]:
-        raw: Any = self.seen.hgetall(self.p + "gate")
+        raw: Any = self.view.hgetall(self.p + "gate")
         return {name.decode(): value.decode() for name, value in raw.items()}
 
     def counters(self) -> Counters:
-        return counters.read(self.seen, self.p)
+        return counters.read(self.view, self.p)
 
     def indexes(self) -> dict[str, list[str]]:
         """Every deletion, and the indexes it stands in."""
         found: dict[str, list[str]] = {}
         for index in INDEXES:
-            members: Any = self.seen.zrange(self.p + index, 0, -1)
+            members: Any = self.view.zrange(self.p + index, 0, -1)
             for member in members:
                 found.setdefault(member.decode(), []).append(index)
         return found
 
     def check_invariant(self) -> None:
         """Each record stands in exactly one index, the one its state names; no index names what has no record."""
-        if self.seen is self.client:
+        if self.view is self.client:
             with self.still():
                 return self.check_invariant()
         prefix = f"{self.p}d:"
-        records = {key.decode().removeprefix(prefix) for key in self.seen.scan_iter(f"{prefix}*")}
+        records = {key.decode().removeprefix(prefix) for key in self.view.scan_iter(f"{prefix}*")}
         indexes = self.indexes()
         assert set(indexes) == records
         twice = {ref: where for ref, where in indexes.items() if len(where) != 1}
         assert not twice, f"in more than one index: {twice}"
         for ref, (index,) in indexes.items():
-            state, lane = self.seen.hmget(prefix + ref, "state", "lane")
+            state, lane = self.view.hmget(prefix + ref, "state", "lane")
             expected = f"due:{lane.decode()}" if state == b"pending" else state.decode()
             assert index == expected, f"{ref} is {state} but stands in {index}"
         self._check_counters(indexes)
-        wrong = wrong_keys(self.seen)
+        wrong = wrong_keys(self.view)
         assert wrong == [], wrong
         return None
 
@@ -171,17 +171,17 @@ class Bench:
 
     def _check_groups(self, dead: list[str]) -> None:
         """Each dead letter stands in the group that its record names, with its deadline; nothing else does."""
-        expected = {ref: self.seen.hmget(f"{self.p}d:{ref}", "cause", "status", "code", "dl") for ref in dead}
+        expected = {ref: self.view.hmget(f"{self.p}d:{ref}", "cause", "status", "code", "dl") for ref in dead}
         names = {
             ref: group_name(*[v.decode() if v else other for v, other in zip(said, ("unknown", "", ""), strict=False)])
             for ref, said in expected.items()
         }
-        groups = {name.decode() for name in self.seen.hkeys(f"{self.p}groups")}  # type: ignore[union-attr]
+        groups = {name.decode() for name in self.view.hkeys(f"{self.p}groups")}  # type: ignore[union-attr]
         assert groups == set(names.values())
-        for kind, scores in (("letters", {r: self.seen.zscore(f"{self.p}dead", r) for r in dead}),
+        for kind, scores in (("letters", {r: self.view.zscore(f"{self.p}dead", r) for r in dead}),
                              ("deadlines", {r: float(said[3]) for r, said in expected.items()})):  # fmt: skip
-            keys = {key.decode() for key in self.seen.scan_iter(f"{self.p}{kind}:*")}
+            keys = {key.decode() for key in self.view.scan_iter(f"{self.p}{kind}:*")}
             assert keys == {f"{self.p}{kind}:{group}" for group in groups}
             found = {r.decode(): (key.rpartition(":")[2], score) for key in keys
-                     for r, score in self.seen.zrange(key, 0, -1, withscores=True)}  # fmt: skip
+                     for r, score in self.view.zrange(key, 0, -1, withscores=True)}  # fmt: skip
             assert found == {ref: (names[ref], scores[ref]) for ref in dead}

@@ -30,7 +30,7 @@ class World:
     slot: float | None = 0.0
     redis_away: bool = False
     has_users: bool = False
-    asked: list[str] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)
     account: str = "default"
 
     def __post_init__(self) -> None:
@@ -65,7 +65,7 @@ class World:
         within_s: float | None = None,
     ) -> Listing:
         self.now += self.takes
-        self.asked.append(id or "all")
+        self.queries.append(id or "all")
         return self.job(self) if id else self.jobs(self)
 
     def renew(self, refused: Response) -> bool:

@@ -43,14 +43,14 @@ def listing(*rows: JobRow, count: int | None = None) -> Listing:
     return Listing(response(200, body=Body.JSON), len(rows) if count is None else count, rows)
 
 
-def no_list(said: Response) -> Listing:
-    return Listing(said, None, None)
+def no_list(answer: Response) -> Listing:
+    return Listing(answer, None, None)
 
 
-def looked(asked: Listing, worth: Presence = Presence.ABSENT) -> Lookup:
+def looked(listed: Listing, worth: Presence = Presence.ABSENT) -> Lookup:
     """What a look came to whose first answer is `asked`; `worth` is what control questions make of an absence."""
-    what, which = presence(asked, JOB.id)
-    return Lookup(asked, worth if what is Presence.ABSENT else what, which)
+    what, which = presence(listed, JOB.id)
+    return Lookup(listed, worth if what is Presence.ABSENT else what, which)
 
 
 def lease(**changed: Any) -> Lease:

@@ -40,11 +40,11 @@ class Lister:
 
     jobs: list[JobRow] = field(default_factory=list)
     faults: list[int] = field(default_factory=list)
-    asked: list[dict[str, Any]] = field(default_factory=list)
+    queries: list[dict[str, Any]] = field(default_factory=list)
     date: datetime | None = None
 
     def list(self, project: str, *, offset: int, limit: int, **filters: Any) -> Listing:
-        self.asked.append({"project": project, "offset": offset, **filters})
+        self.queries.append({"project": project, "offset": offset, **filters})
         if self.faults:
             return Listing(Response(self.faults.pop(0), None, None, None, None, 1), None, None)
         page = tuple(self.jobs[offset : offset + limit])

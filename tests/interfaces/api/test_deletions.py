@@ -80,11 +80,11 @@ def test_a_thousand_go_at_once_and_one_more_does_not(site: Site, undertaker: Und
 def test_of_many_the_good_are_accepted_and_each_bad_one_is_told(site: Site, undertaker: Undertaker) -> None:
     response = site.ask("good-1", "a/b", "good-1", "..", "\ud800", "x" * 200)
     assert response.status_code == 202
-    said = response.json()
-    assert (said["accepted"], said["rejected"]) == (2, 4)
-    assert [set(result) for result in said["results"]] == [FIELDS] * 6
-    assert [result["deduplicated"] for result in said["results"][:3]] == [False, False, True]
-    assert all("1 to 64 letters" in result["error"] for result in said["results"] if not result["accepted"])
+    body = response.json()
+    assert (body["accepted"], body["rejected"]) == (2, 4)
+    assert [set(result) for result in body["results"]] == [FIELDS] * 6
+    assert [result["deduplicated"] for result in body["results"][:3]] == [False, False, True]
+    assert all("1 to 64 letters" in result["error"] for result in body["results"] if not result["accepted"])
     assert recorded(undertaker) == 1
 
 
@@ -122,7 +122,7 @@ def test_a_start_may_be_a_delay_or_a_moment(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "word"),
+    ("body", "word"),
     [
         ({}, "not both"),
         ({"job_id": "a", "job_ids": ["b"]}, "not both"),
@@ -147,9 +147,9 @@ def test_a_start_may_be_a_delay_or_a_moment(site: Site) -> None:
     ],
 )
 def test_a_body_that_is_wrong_is_told_and_nothing_is_recorded(
-    site: Site, undertaker: Undertaker, said: dict[str, Any], word: str
+    site: Site, undertaker: Undertaker, body: dict[str, Any], word: str
 ) -> None:
-    refused = site.call("POST", DELETIONS, json=said)
+    refused = site.call("POST", DELETIONS, json=body)
     assert word in problem(refused, 422, "invalid")["detail"]
     assert recorded(undertaker) == 0
 
@@ -286,8 +286,8 @@ def test_a_wrong_file_of_tokens_opens_nothing_and_the_log_says_once_what_is_wron
     refused = [site.ask("job-1"), site.ask("job-1")]
     assert [response.headers["Retry-After"] for response in refused] == ["60", "60"]
     assert str(site.tokens) not in json.dumps(problem(refused[0], 503, "tokens-wrong"))
-    (told,) = [vars(record)["error"] for record in caplog.records if record.msg == "http.tokens_wrong"]
-    assert str(site.tokens) in told
+    (errors,) = [vars(record)["error"] for record in caplog.records if record.msg == "http.tokens_wrong"]
+    assert str(site.tokens) in errors
 
 
 # -- the same key ------------------------------------------------------------------------------------------------------

@@ -40,8 +40,8 @@ def head(command: Command, *words: str) -> tuple[int, str]:
         assert process.stderr
         assert process.stdout.readline()
         process.stdout.close()
-        said = process.stderr.read().decode()
-        return process.wait(240), said
+        stderr = process.stderr.read().decode()
+        return process.wait(240), stderr
 
 
 def known(undertaker: Undertaker) -> int:
@@ -49,11 +49,11 @@ def known(undertaker: Undertaker) -> int:
 
 
 def test_all_is_recorded_although_nobody_reads_on(command: Command, undertaker: Undertaker, ids: Path) -> None:
-    code, said = head(command, "request", "--from-file", str(ids), "--max", str(MANY), "--json")
+    code, stderr = head(command, "request", "--from-file", str(ids), "--max", str(MANY), "--json")
     assert known(undertaker) == MANY
     assert code == 0
-    assert f"Accepted {MANY:,} deletions in project {PROJECT}: {MANY:,} new." in said
-    assert "Traceback" not in said
+    assert f"Accepted {MANY:,} deletions in project {PROJECT}: {MANY:,} new." in stderr
+    assert "Traceback" not in stderr
 
 
 def test_what_people_would_have_read_is_told_beside(command: Command, undertaker: Undertaker, ids: Path) -> None:
@@ -61,9 +61,9 @@ def test_what_people_would_have_read_is_told_beside(command: Command, undertaker
     os.close(reading)
     process = start(command, "request", "--from-file", str(ids), "--max", str(MANY), stdout=writing)
     os.close(writing)
-    _, said = process.communicate(timeout=240)
+    _, stderr = process.communicate(timeout=240)
     assert process.returncode == 0
-    assert f"Accepted {MANY:,} deletions".encode() in said
+    assert f"Accepted {MANY:,} deletions".encode() in stderr
     assert known(undertaker) == MANY
 
 
@@ -80,11 +80,11 @@ def test_neither_output_has_a_reader_and_all_is_recorded(command: Command, under
 def test_a_full_disk_is_told_and_all_is_recorded(command: Command, undertaker: Undertaker, ids: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         process = start(command, "request", "--from-file", str(ids), "--max", str(MANY), "--json", stdout=full)
-    _, said = process.communicate(timeout=240)
+    _, stderr = process.communicate(timeout=240)
     assert known(undertaker) == MANY
     assert process.returncode == 1, "the output is incomplete, and a script has to know"
-    assert f"Accepted {MANY:,} deletions".encode() in said
-    assert FULL.encode() in said
+    assert f"Accepted {MANY:,} deletions".encode() in stderr
+    assert FULL.encode() in stderr
 
 
 def test_a_pipe_that_is_full_and_does_not_wait_is_waited_for(command: Command, ids: Path) -> None:
@@ -95,33 +95,33 @@ def test_a_pipe_that_is_full_and_does_not_wait_is_waited_for(command: Command, i
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         lines = pipe.read().splitlines()
-    _, said = process.communicate(timeout=240)
-    assert (process.returncode, said, len(lines)) == (0, b"", MANY)
+    _, stderr = process.communicate(timeout=240)
+    assert (process.returncode, stderr, len(lines)) == (0, b"", MANY)
 
 
 def test_a_hold_list_is_imported_to_its_end(command: Command, undertaker: Undertaker, ids: Path) -> None:
-    code, said = head(command, "hold", "import", str(ids), "--reason", "CASE-1", "--by", "legal-3", "--json")
+    code, stderr = head(command, "hold", "import", str(ids), "--reason", "CASE-1", "--by", "legal-3", "--json")
     assert (code, undertaker.redis.hlen("eraser:{default}:holds:jobs")) == (0, MANY)
-    assert f"{MANY:,} jobs on hold." in said
+    assert f"{MANY:,} jobs on hold." in stderr
 
 
 def test_dead_letters_are_discarded_to_the_last_one(command: Command, undertaker: Undertaker) -> None:
     number = 1_000
     undertaker.end(*(f"job-{n:05d}" for n in range(number)))
     words = ("dead", "discard", "--all", "--reason", "T-1", "--max", str(number), "--yes", "--json")
-    code, said = head(command, *words)
+    code, stderr = head(command, *words)
     queries = Queries(undertaker.redis, "default", rate=10)
     counts = queries.status().states
     assert (code, counts[State.DISCARDED], counts[State.DEAD]) == (0, number, 0)
-    assert f"{number:,} dead letters discarded." in said
+    assert f"{number:,} dead letters discarded." in stderr
 
 
 def test_what_was_asked_for_is_withdrawn_to_the_last_one(command: Command, undertaker: Undertaker, ids: Path) -> None:
-    asked = ids.read_text().split()[:3_000]
-    undertaker.request(*asked)
-    code, said = head(command, "cancel", *asked, "--reason", "T-1", "--json")
+    jobs = ids.read_text().split()[:3_000]
+    undertaker.request(*jobs)
+    code, stderr = head(command, "cancel", *jobs, "--reason", "T-1", "--json")
     assert code == 0
-    assert "3,000 requests withdrawn." in said
+    assert "3,000 requests withdrawn." in stderr
 
 
 def test_who_only_looks_stops_when_nobody_reads_on(command: Command) -> None:
@@ -132,9 +132,9 @@ def test_who_only_looks_stops_when_nobody_reads_on(command: Command) -> None:
 
 def test_an_export_that_was_cut_off_is_not_called_whole(command: Command, undertaker: Undertaker) -> None:
     undertaker.end(*(f"job-{n:05d}" for n in range(1_000)), to="deleted")
-    code, said = head(command, "receipts", "export")
+    code, stderr = head(command, "receipts", "export")
     assert code == 1
-    assert "incomplete" in said
+    assert "incomplete" in stderr
 
 
 def test_a_command_without_stdout_does_what_it_is_told(command: Command, undertaker: Undertaker) -> None:

@@ -27,8 +27,10 @@ def parking(undertaker: Undertaker) -> Parking:
 
 def park(parking: Parking, kind: ParkedKind, what: str, number: int = 1, *, raw: bool = True) -> None:
     for n in range(number):
-        said = Parked(f"m-{n}", what, "it cannot be", 1_800_000_000_000.0, PROJECT, f"job-{n}", 1, RAW if raw else None)
-        parking.park(kind, what, said)
+        message = Parked(
+            f"m-{n}", what, "it cannot be", 1_800_000_000_000.0, PROJECT, f"job-{n}", 1, RAW if raw else None
+        )
+        parking.park(kind, what, message)
 
 
 def test_nothing_parked_is_said_in_words(command: Command) -> None:
@@ -39,10 +41,10 @@ def test_nothing_parked_is_said_in_words(command: Command) -> None:
 def test_each_group_says_why_and_what_to_type(command: Command, parking: Parking) -> None:
     park(parking, ParkedKind.REFUSED, PROJECT, 3)
     park(parking, ParkedKind.BAD, "eraser.delete", raw=False)
-    told = command("parked", "list").out
-    assert f"refused:{PROJECT}" in told
-    assert "add the project to the settings of the workers" in told
-    assert "correct the producer" in told
+    output = command("parked", "list").out
+    assert f"refused:{PROJECT}" in output
+    assert "add the project to the settings of the workers" in output
+    assert "correct the producer" in output
     lines = {line["group"]: line for line in command("parked", "list", "--json").json}
     assert lines[f"refused:{PROJECT}"]["count"] == 3
     assert set(lines["bad:eraser.delete"]) == {"group", "kind", "what", "count", "ever", "since", "last", "why"}
@@ -50,9 +52,9 @@ def test_each_group_says_why_and_what_to_type(command: Command, parking: Parking
 
 def test_each_message_of_a_group_is_told_but_not_what_it_says(command: Command, parking: Parking) -> None:
     park(parking, ParkedKind.REFUSED, PROJECT, 60)
-    told = command("parked", "list", f"refused:{PROJECT}").out
-    assert "job-0" in told
-    assert "and 10 more" in told
+    output = command("parked", "list", f"refused:{PROJECT}").out
+    assert "job-0" in output
+    assert "and 10 more" in output
     lines = command("parked", "list", f"refused:{PROJECT}", "--json").json
     assert len(lines) == 60
     assert lines[0] == {
@@ -142,11 +144,11 @@ def test_status_and_doctor_say_it(command: Command, parking: Parking) -> None:
     assert command("status", "--json").json[0]["parked"] == []
     park(parking, ParkedKind.REFUSED, PROJECT, 2)
     park(parking, ParkedKind.FOREIGN, "shop.mail")
-    seen = command("status", "--json").json[0]["parked"]
-    assert {one["group"]: one["count"] for one in seen} == {f"refused:{PROJECT}": 2, "foreign:shop.mail": 1}
-    told = command("status").out
-    assert "eraser parked list" in told
-    assert "2 messages parked: no worker" in told
+    groups = command("status", "--json").json[0]["parked"]
+    assert {one["group"]: one["count"] for one in groups} == {f"refused:{PROJECT}": 2, "foreign:shop.mail": 1}
+    output = command("status").out
+    assert "eraser parked list" in output
+    assert "2 messages parked: no worker" in output
     checks = [json.loads(line) for line in command("doctor", "--offline", "--json").out.splitlines()]
     found = [check for check in checks if check["check"] == "parked messages"]
     assert [check["verdict"] for check in found] == ["warning", "warning"]
@@ -155,6 +157,6 @@ def test_status_and_doctor_say_it(command: Command, parking: Parking) -> None:
 
 def test_the_metrics_count_them_by_kind(command: Command, parking: Parking) -> None:
     park(parking, ParkedKind.REFUSED, PROJECT, 2)
-    told = command("metrics").out
-    assert 'avatar_eraser_parked_messages{kind="refused"} 2.0' in told
-    assert 'avatar_eraser_parked_messages{kind="foreign"} 0.0' in told
+    output = command("metrics").out
+    assert 'avatar_eraser_parked_messages{kind="refused"} 2.0' in output
+    assert 'avatar_eraser_parked_messages{kind="foreign"} 0.0' in output

@@ -166,19 +166,19 @@ def offline(command: Command, *args: str) -> tuple[int, str]:
 
 
 def test_verify_needs_neither_redis_nor_settings(command: Command, exported: Path) -> None:
-    code, said = offline(command, str(exported))
-    assert code == 0, said
-    assert "verified. 8 receipts of account default, 1 to 8" in said
-    assert "Not verified independently: pass --head or --key" in said
+    code, output = offline(command, str(exported))
+    assert code == 0, output
+    assert "verified. 8 receipts of account default, 1 to 8" in output
+    assert "Not verified independently: pass --head or --key" in output
 
 
 def test_verify_says_which_line_and_ends_with_1(command: Command, exported: Path) -> None:
     exported.write_text(exported.read_text().replace('"state":"gone"', '"state":"deleted"'))
-    code, said = offline(command, str(exported))
+    code, output = offline(command, str(exported))
     assert code == 1
-    assert "line 5: altered: receipt 5 (job e) has a hash mismatch" in said
-    code, said = offline(command, str(exported), "--json")
-    assert (code, json.loads(said)["line"]) == (1, 5)
+    assert "line 5: altered: receipt 5 (job e) has a hash mismatch" in output
+    code, output = offline(command, str(exported), "--json")
+    assert (code, json.loads(output)["line"]) == (1, 5)
 
 
 def test_verify_reads_no_pipe(command: Command, tmp_path: Path) -> None:
@@ -190,8 +190,8 @@ def test_verify_reads_no_pipe(command: Command, tmp_path: Path) -> None:
 def test_verify_with_the_head(command: Command, exported: Path) -> None:
     head = json.loads(exported.read_text().splitlines()[-1])["head"]
     assert offline(command, str(exported), "--head", head)[0] == 0
-    code, said = offline(command, str(exported), "--head", "0" * 64)
-    assert (code, "not the one given" in said) == (1, True)
+    code, output = offline(command, str(exported), "--head", "0" * 64)
+    assert (code, "not the one given" in output) == (1, True)
 
 
 def test_verify_with_the_key(command: Command, ended: Undertaker, tmp_path: Path) -> None:
@@ -202,8 +202,8 @@ def test_verify_with_the_key(command: Command, ended: Undertaker, tmp_path: Path
     assert "signed by    SHA256:" in done.out
     assert offline(command, str(file), "--key", str(public))[0] == 0
     command("receipts", "export", "--to", str(file))
-    code, said = offline(command, str(file), "--key", str(public))
-    assert (code, "not signed" in said) == (1, True)
+    code, output = offline(command, str(file), "--key", str(public))
+    assert (code, "not signed" in output) == (1, True)
     assert offline(command, str(file), "--key", str(key))[0] == 2
     assert offline(command, str(tmp_path / "none"))[0] == 1
 
@@ -304,8 +304,8 @@ def test_recheck_asks_control_questions_once_for_all_of_a_few_seconds(
     metastudio.fill(3)
     done = command("receipts", "recheck", **near(metastudio))
     assert (done.code, "5 still gone" in done.out) == (0, True), done.all
-    asked = [call["job_id"] for call in metastudio.calls()]
-    assert (asked[0], sorted(asked[1:-1]), asked[-1]) == (None, ["a", "b", "c", "d", "e"], None)
+    called = [call["job_id"] for call in metastudio.calls()]
+    assert (called[0], sorted(called[1:-1]), called[-1]) == (None, ["a", "b", "c", "d", "e"], None)
 
 
 def test_recheck_believes_no_list_that_contradicts_itself(

@@ -77,19 +77,19 @@ def test_a_replay_that_began_is_told_with_what_to_type(command: Command, started
     step(undertaker.ledger, started)
     ended = command("replay", "status")
     assert ended.code == 5
-    for said in (started, FAILED, "TICKET-4711", "ops-7", "12, 1 started, 11 not started", "1 waits", "no worker"):
-        assert said in ended.out
+    for expected in (started, FAILED, "TICKET-4711", "ops-7", "12, 1 started, 11 not started", "1 waits", "no worker"):
+        assert expected in ended.out
     assert f"eraser replay cancel {started} --reason" in ended.out
-    (seen,) = command("replay", "status", started, "--json").json
-    assert set(seen) == PROGRESS
-    assert (seen["state"], seen["fed"], seen["left"], seen["by"]) == ("running", 1, 11, "ops-7")
+    (status,) = command("replay", "status", started, "--json").json
+    assert set(status) == PROGRESS
+    assert (status["state"], status["fed"], status["left"], status["by"]) == ("running", 1, 11, "ops-7")
 
 
 def test_a_paused_account_makes_it_wait_and_say_so(command: Command, started: str) -> None:
     command("pause", "--reason", "night", "--by", "ops-1")
-    (seen,) = command("replay", "status", "--json").json
-    assert seen["state"] == "running"
-    assert any("paused by an operator: night (by ops-1)" in why for why in seen["waits"])
+    (status,) = command("replay", "status", "--json").json
+    assert status["state"] == "running"
+    assert any("paused by an operator: night (by ops-1)" in why for why in status["waits"])
 
 
 def test_a_replay_that_waits_says_so_at_once_and_how_to_leave_it(
@@ -103,8 +103,8 @@ def test_a_replay_that_waits_says_so_at_once_and_how_to_leave_it(
     command("pause", "--reason", "night", "--by", "ops-1")
     ended = command(*(word for word in START if word != "--no-wait"))
     assert ended.code == 5
-    told, *_ = ended.err.splitlines()
-    assert told.startswith("It waits: account default is paused by an operator: night (by ops-1)")
+    text, *_ = ended.err.splitlines()
+    assert text.startswith("It waits: account default is paused by an operator: night (by ops-1)")
     assert "Ctrl-C leaves it running; to follow it again: eraser replay status replay-" in ended.err
     assert command("replay", "status").code == 5, "it goes on"
 
@@ -136,8 +136,8 @@ def test_a_cancel_leaves_the_rest_dead_and_who_did_it_is_told(command: Command, 
     assert "is cancelled after" in ended.out
     assert ": wrong group." in ended.out
     assert "12 more dead letters unchanged: nothing was sent for them" in ended.out
-    (seen,) = command("replay", "list", "--json").json
-    assert (seen["state"], seen["finished_by"], seen["left"]) == ("cancelled", "ops-9", 12)
+    (status,) = command("replay", "list", "--json").json
+    assert (status["state"], status["finished_by"], status["left"]) == ("cancelled", "ops-9", 12)
     again = command("replay", "cancel", started, "--reason", "once more")
     assert again.code == 1
     assert "has ended: it is cancelled" in again.err
@@ -166,11 +166,11 @@ def test_a_share_of_each_account_goes_under_one_id(command: Command, redis_url: 
     assert "--snapshot a=2 --snapshot b=1 --yes" in plan.err
     words = ("--all", "--reason", "T-1", "--snapshot", "a=2", "--snapshot", "b=1", "--yes", "--no-wait", "--json")
     done = command("dead", "replay", *words, **house)
-    (seen,) = done.json
-    assert (seen["total"], seen["accounts"]) == (3, ["a", "b"])
-    drive(undertakers["a"], seen["replay"])
+    (status,) = done.json
+    assert (status["total"], status["accounts"]) == (3, ["a", "b"])
+    drive(undertakers["a"], status["replay"])
     assert command("replay", "status", "--json", **house).json[0]["state"] == "running"
-    drive(undertakers["b"], seen["replay"])
+    drive(undertakers["b"], status["replay"])
     (ended,) = command("replay", "list", "--json", **house).json
     assert (ended["state"], ended["deleted"]) == ("done", 3)
 
@@ -182,22 +182,22 @@ def test_a_letter_that_was_taken_back_is_told_as_it_was_and_who_asked_for_it_onc
     still_dead = {line["job_id"] for line in command("dead", "list", "--json").json}
     (canary,) = {f"e-{n:02d}" for n in range(12)} - still_dead
     command("replay", "cancel", started, "--reason", "wrong group")
-    told = command("show", canary).out
-    assert "dead as before" in told
-    assert told.count("requested") == 2, told  # in the head, and once in the timeline
+    text = command("show", canary).out
+    assert "dead as before" in text
+    assert text.count("requested") == 2, text  # in the head, and once in the timeline
 
 
 def killed_at(line: int, undertaker: Undertaker, house: dict[str, str]) -> bool:
     """Start a replay of all in a process that is gone at the n-th line of ours. Returns whether it came that far."""
     child = os.fork()
     if child == 0:
-        seen: set[int] = set()
+        status: set[int] = set()
 
         def trace(frame: Any, event: str, arg: object) -> Any:
             if not frame.f_code.co_filename.endswith("services/replay.py"):
                 return None
-            seen.add(frame.f_lineno)
-            if len(seen) == line:
+            status.add(frame.f_lineno)
+            if len(status) == line:
                 os._exit(9)
             return trace
 
@@ -254,15 +254,15 @@ def test_fifty_thousand_are_grouped_listed_planned_frozen_fed_and_taken_back(
     tell(f"50,000 dead letters: planned and begun in {time.monotonic() - began:.1f} s")
     assert started.code == 5
     assert "50,000 dead letters: nothing has started yet." in started.out
-    (seen,) = command("replay", "status", "--json").json
-    assert (seen["total"], seen["left"]) == (50_000, 50_000)
+    (status,) = command("replay", "status", "--json").json
+    assert (status["total"], status["left"]) == (50_000, 50_000)
     book = Replays(undertaker.ledger)
-    while (share := book.find(seen["replay"])) is not None and share.stage is not ReplayStage.REST:
-        step(undertaker.ledger, seen["replay"])
+    while (share := book.find(status["replay"])) is not None and share.stage is not ReplayStage.REST:
+        step(undertaker.ledger, status["replay"])
         while lease := undertaker.ledger.take(worker="w1", key="k1").lease:
             undertaker.settle(lease, to="deleted")
-    step(undertaker.ledger, seen["replay"])
-    assert command("replay", "cancel", seen["replay"], "--reason", "enough").code == 0
+    step(undertaker.ledger, status["replay"])
+    assert command("replay", "cancel", status["replay"], "--reason", "enough").code == 0
     (ended,) = command("replay", "status", "--json").json
     assert ended["back"] > 100, "what was fed ahead"
     assert undertaker.redis.zcard(undertaker.ledger.prefix + "dead") == 50_000 - ended["deleted"]

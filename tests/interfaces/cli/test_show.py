@@ -74,11 +74,11 @@ def test_what_was_not_visible_says_what_to_type_if_it_was_the_projects_last_job(
 ) -> None:
     undertaker.end("job-1", to="dead", cause="not_visible", status=400, code="MSS.00000003")
     for ended in (command("show", "job-1"), command("dead", "show", "not_visible")):
-        told = " ".join(ended.out.split())
-        assert "if it was the project's last job and you know that it is gone" in told
-        assert "eraser dead discard JOB_ID --reason 'last job of the project'" in told
-        assert "eraser doctor" in told
-        assert "--app-user" in told
+        text = " ".join(ended.out.split())
+        assert "if it was the project's last job and you know that it is gone" in text
+        assert "eraser dead discard JOB_ID --reason 'last job of the project'" in text
+        assert "eraser doctor" in text
+        assert "--app-user" in text
     typed = ("dead", "discard", "job-1", "--reason", "last job of the project", "--by", "ops")
     assert command(*typed).code == 0
     assert command("show", "job-1", "--json").json[0]["state"] == "discarded"
@@ -137,7 +137,7 @@ def deletion(attempts: list[Attempt], events: list[Event]) -> Deletion:
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "words"),
+    ("name", "fields", "words"),
     [
         ("deletion.looked", {"found": "absent", "status": 200}, "asked MetaStudio for the job: it is not there (200)"),
         ("deletion.looked", {"found": "present", "job_state": "TRAINING"}, "it is there, in state TRAINING"),
@@ -151,8 +151,8 @@ def deletion(attempts: list[Attempt], events: list[Event]) -> Deletion:
         ("deletion.something_new", {}, "deletion.something_new"),
     ],
 )
-def test_events_are_told_in_words(name: str, said: dict[str, object], words: str) -> None:
-    moment, requested = timeline(deletion([], [Event(1.0, name, said)]))
+def test_events_are_told_in_words(name: str, fields: dict[str, object], words: str) -> None:
+    moment, requested = timeline(deletion([], [Event(1.0, name, fields)]))
     assert words in moment.text
     assert requested.text == "requested"
 

@@ -29,12 +29,12 @@ STATES = ["pending", "running", "held", "deleted", "gone", "dead", "cancelled", 
 
 
 @pytest.fixture
-def seen(redis_url: str, undertaker: Undertaker) -> Overview:
+def overview(redis_url: str, undertaker: Undertaker) -> Overview:
     """An empty ledger without workers."""
     return whole.look(AppContext.load({"ERASER_REDIS_URL": redis_url}))
 
 
-def heard(undertaker: Undertaker, name: str, seconds_ago: float) -> None:
+def beat(undertaker: Undertaker, name: str, seconds_ago: float) -> None:
     undertaker.redis.zadd(OURS.workers, {name: (time.time() - seconds_ago) * 1000})
     undertaker.redis.hset(OURS.worker_info, name, json.dumps({"host": "box", "pid": 7, "threads": 16}))
 
@@ -42,7 +42,7 @@ def heard(undertaker: Undertaker, name: str, seconds_ago: float) -> None:
 def test_json_has_exactly_the_promised_fields(command: Command, undertaker: Undertaker) -> None:
     undertaker.end("dead-1")
     undertaker.request("job-1")
-    heard(undertaker, "box:7:abc", 1)
+    beat(undertaker, "box:7:abc", 1)
     (found,) = command("status", "--json").json
     told = {"states", "oldest_due_s", "workers", "accounts", "damaged", "parked", "retention", "replays"}
     assert set(found) == told | {"projects_elsewhere", "accounts_gone"}
@@ -81,7 +81,7 @@ def test_what_is_closed_is_told_with_whoever_closed_it(command: Command, underta
         "target": "job-7",
         "requested_by": "ticket-7",
     }
-    heard(undertaker, "box:7:abc", 1)
+    beat(undertaker, "box:7:abc", 1)
     told = " ".join(command("status").out.split())
     assert "project not-ours of default is closed: misconfigured since" in told
     assert "(403 APIGW.0302 not authorized) by job job-7, which ticket-7 requested; next try in 1 min" in told
@@ -108,15 +108,15 @@ def test_due_work_is_told_by_lane(command: Command, undertaker: Undertaker) -> N
 
 def test_what_is_due_later_is_told_with_its_time(command: Command, undertaker: Undertaker) -> None:
     undertaker.request("job-1", delay_s=7200)
-    heard(undertaker, "box:7:abc", 1)
+    beat(undertaker, "box:7:abc", 1)
     out = command("status").out
     assert "nothing is due; the next in 2 h" in out or "nothing is due; the next in 1 h 59 min" in out
     assert "the next deletion is due in" in out
 
 
 def test_a_worker_unheard_for_30_s_is_silent(command: Command, undertaker: Undertaker) -> None:
-    heard(undertaker, "box:7:abc", 2)
-    heard(undertaker, "box:8:def", 90)
+    beat(undertaker, "box:7:abc", 2)
+    beat(undertaker, "box:8:def", 90)
     workers = {worker["worker"]: worker for worker in command("status", "--json").json[0]["workers"]}
     assert not workers["box:7:abc"]["silent"]
     assert workers["box:8:def"]["silent"]
@@ -137,9 +137,9 @@ def test_it_ends_with_what_is_worth_typing(command: Command, undertaker: Underta
 
 
 @pytest.mark.parametrize("gate", ["credentials", "misconfigured", "clock"])
-def test_a_gate_that_a_person_must_open_leads_to_the_doctor(seen: Overview, gate: str) -> None:
-    account = replace(seen.accounts[0], gate=replace(seen.accounts[0].gate, gate=gate))
-    assert [one.command for one in advice(replace(seen, accounts=(account,)))] == ["eraser doctor"]
+def test_a_gate_that_a_person_must_open_leads_to_the_doctor(overview: Overview, gate: str) -> None:
+    account = replace(overview.accounts[0], gate=replace(overview.accounts[0].gate, gate=gate))
+    assert [one.command for one in advice(replace(overview, accounts=(account,)))] == ["eraser doctor"]
 
 
 def test_a_full_redis_is_told_before_dead_letters(command: Command, undertaker: Undertaker) -> None:
@@ -154,13 +154,13 @@ def test_a_full_redis_is_told_before_dead_letters(command: Command, undertaker: 
     assert "maxmemory" not in command("status").out
 
 
-def test_an_outage_needs_nobody(seen: Overview) -> None:
-    account = replace(seen.accounts[0], gate=replace(seen.accounts[0].gate, gate="outage"))
-    assert not list(advice(replace(seen, accounts=(account,))))
+def test_an_outage_needs_nobody(overview: Overview) -> None:
+    account = replace(overview.accounts[0], gate=replace(overview.accounts[0].gate, gate="outage"))
+    assert not list(advice(replace(overview, accounts=(account,))))
 
 
-def test_nothing_is_said_in_words(seen: Overview, undertaker: Undertaker, redis_url: str) -> None:
-    assert all_well(seen).startswith("No deletion has been requested yet")
+def test_nothing_is_said_in_words(overview: Overview, undertaker: Undertaker, redis_url: str) -> None:
+    assert all_well(overview).startswith("No deletion has been requested yet")
     undertaker.end("job-1", to="deleted")
     now = whole.look(AppContext.load({"ERASER_REDIS_URL": redis_url}))
     assert all_well(now) == "Nothing is waiting and nothing is dead."
@@ -226,11 +226,11 @@ def test_a_replay_that_a_person_cancelled_is_nothing_to_tell(command: Command, r
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_watching_outlives_an_outage_of_redis(
-    seen: Overview, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, as_json: bool
+    overview: Overview, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, as_json: bool
 ) -> None:
     monkeypatch.setattr("worker.interfaces.cli.status.EVERY_S_PIPED", 0.0)
     monkeypatch.setattr("worker.interfaces.cli.status.EVERY_S", 0.0)
-    looks = [Unreachable("Redis does not answer"), seen]
+    looks = [Unreachable("Redis does not answer"), overview]
 
     def look() -> Overview:
         found = looks.pop(0)
@@ -253,9 +253,9 @@ def test_it_says_when_a_worker_was_last_heard_of_and_never_that_work_goes_on(
     command: Command, undertaker: Undertaker
 ) -> None:
     undertaker.request("job-1")
-    heard(undertaker, "box:7:abc", 2)
+    beat(undertaker, "box:7:abc", 2)
     assert re.search(r"Nothing to do: 1 worker at work, last seen [23] s ago\.", command("status").out)
-    heard(undertaker, "box:7:abc", 20)
+    beat(undertaker, "box:7:abc", 20)
     out = command("status").out
     assert re.search(
         r"No worker reports that it is working \(last seen 2\d s ago\)\. If this persists, start one: ", out

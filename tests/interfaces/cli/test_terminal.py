@@ -179,10 +179,10 @@ with open(sys.argv[1], "w") as file:
 
 
 def test_what_takes_the_place_of_a_closed_stream_stays_open(tmp_path: Path) -> None:
-    told = tmp_path / "told"
-    closed = ["sh", "-c", 'exec "$0" -c "$1" "$2" <&- >&- 2>&-', sys.executable, STAYS_OPEN, str(told)]
+    result = tmp_path / "told"
+    closed = ["sh", "-c", 'exec "$0" -c "$1" "$2" <&- >&- 2>&-', sys.executable, STAYS_OPEN, str(result)]
     subprocess.run(closed, check=True)
-    assert told.read_text() == "[True, True]"
+    assert result.read_text() == "[True, True]"
 
 
 def test_a_stream_keeps_what_it_has_and_changes_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:

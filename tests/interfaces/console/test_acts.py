@@ -17,7 +17,7 @@ from worker.model.target import Target
 from worker.services import audit
 
 GROUP = "server_error-500-MSS.00000004"
-SAID = {"reason": "TICKET-4711", "by": "ops-7"}
+REASON = {"reason": "TICKET-4711", "by": "ops-7"}
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def show(console: Console, job: str) -> Deletion:
     return found
 
 
-def told(response: Any) -> str:
+def text_of(response: Any) -> str:
     assert response.status_code == 200, words(response.text)
     return words(response.text)
 
@@ -55,7 +55,7 @@ def one(job: str, action: str) -> str:
 def test_a_letter_is_replayed_at_once_and_rings(console: Console, undertaker: Undertaker) -> None:
     undertaker.end("a")
     assert "A new round starts at once" in console.text(one("a", "replay"))
-    assert "Replayed." in told(console.send(one("a", "replay"), **SAID))
+    assert "Replayed." in text_of(console.send(one("a", "replay"), **REASON))
     deletion = show(console, "a")
     assert (deletion.state, deletion.round, deletion.lane) == (State.PENDING, 2, "user")
     (replayed,) = [event for event in deletion.events if event.name == "deletion.replayed"]
@@ -65,33 +65,33 @@ def test_a_letter_is_replayed_at_once_and_rings(console: Console, undertaker: Un
 
 def test_a_letter_is_discarded_and_restored(console: Console, undertaker: Undertaker) -> None:
     undertaker.end("a")
-    assert "Discarded." in told(console.send(one("a", "discard"), **SAID))
+    assert "Discarded." in text_of(console.send(one("a", "discard"), **REASON))
     assert show(console, "a").state is State.DISCARDED
-    assert "Restored." in told(console.send(one("a", "restore"), **SAID))
+    assert "Restored." in text_of(console.send(one("a", "restore"), **REASON))
     assert show(console, "a").state is State.DEAD
 
 
 def test_a_request_is_withdrawn_and_made_again(console: Console, undertaker: Undertaker) -> None:
     undertaker.request("a")
-    assert "Cancelled: nothing was sent." in told(console.send(one("a", "cancel"), **SAID))
+    assert "Cancelled: nothing was sent." in text_of(console.send(one("a", "cancel"), **REASON))
     assert show(console, "a").state is State.CANCELLED
-    assert "Requested: waiting for its turn." in told(console.send(one("a", "request"), **SAID))
+    assert "Requested: waiting for its turn." in text_of(console.send(one("a", "request"), **REASON))
     assert (show(console, "a").state, show(console, "a").requested_by) == (State.PENDING, "ops-7")
 
 
 def test_a_job_is_held_until_a_day_and_released(console: Console, undertaker: Undertaker) -> None:
     undertaker.request("a")
-    assert "Held: nothing is sent" in told(console.send(one("a", "hold"), until="2099-01-31", **SAID))
+    assert "Held: nothing is sent" in text_of(console.send(one("a", "hold"), until="2099-01-31", **REASON))
     hold = HoldList(undertaker.ledger).of(Target(PROJECT, "a"))
     assert hold is not None
     assert (hold.by, hold.reason, hold.until) == ("ops-7", "TICKET-4711", 4_073_587_200_000)
     assert "On hold since" in console.text(f"/deletions/{PROJECT}/a")
-    assert "Released: its deletion continues." in told(console.send(one("a", "release"), **SAID))
+    assert "Released: its deletion continues." in text_of(console.send(one("a", "release"), **REASON))
     assert show(console, "a").state is State.PENDING
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("fields", "why"),
     [
         ({"reason": "", "by": "ops-7"}, "Reason: give"),
         ({"reason": "T-1", "by": ""}, "By: give"),
@@ -103,10 +103,10 @@ def test_a_job_is_held_until_a_day_and_released(console: Console, undertaker: Un
     ],
 )
 def test_what_is_wrong_is_said_on_the_form(
-    console: Console, undertaker: Undertaker, said: dict[str, str], why: str
+    console: Console, undertaker: Undertaker, fields: dict[str, str], why: str
 ) -> None:
     undertaker.request("a")
-    assert why in refused(console.send(one("a", "hold"), **said))
+    assert why in refused(console.send(one("a", "hold"), **fields))
     assert show(console, "a").state is State.PENDING
 
 
@@ -114,7 +114,7 @@ def test_who_acts_is_remembered_once_it_was_right(console: Console, undertaker: 
     undertaker.end("a", "b")
     console.send(one("a", "discard"), reason="T-1", by="Li Wei")
     assert 'name="by" value=""' in console.get(one("a", "discard")).text
-    console.send(one("a", "discard"), **SAID)
+    console.send(one("a", "discard"), **REASON)
     assert 'name="by" value="ops-7"' in console.get(one("b", "discard")).text
     assert "You act as ops-7" in console.text("/")
 
@@ -123,13 +123,13 @@ def test_a_letter_that_moved_on_meanwhile_is_left_alone(console: Console, undert
     undertaker.end("a")
     console.get(one("a", "discard"))
     undertaker.ledger.replay([Target(PROJECT, "a")], why="T-9", deadline_s=60)
-    assert "Nothing was done: it is pending, not dead." in told(console.send(one("a", "discard"), **SAID))
+    assert "Nothing was done: it is pending, not dead." in text_of(console.send(one("a", "discard"), **REASON))
     assert show(console, "a").state is State.PENDING
 
 
 def test_what_was_done_is_told_once(console: Console, undertaker: Undertaker) -> None:
     undertaker.end("a")
-    console.send(one("a", "discard"), **SAID)
+    console.send(one("a", "discard"), **REASON)
     assert "Discarded." not in console.text(f"/deletions/{PROJECT}/a")
 
 
@@ -139,7 +139,7 @@ def test_what_was_done_is_told_once(console: Console, undertaker: Undertaker) ->
 def test_what_there_is_not_cannot_be_done(console: Console, undertaker: Undertaker, path: str) -> None:
     undertaker.end("a")
     assert console.get(path).status_code in (404, 422)
-    assert console.post(path, token=console.token(), **SAID).status_code in (404, 422)
+    assert console.post(path, token=console.token(), **REASON).status_code in (404, 422)
 
 
 # -- many --------------------------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def test_a_group_is_discarded_after_a_plan(console: Console, undertaker: Underta
     undertaker.end("a", "b", "c")
     undertaker.end("other", cause="refused", status=403, code=None)
     assert "3 dead letters discarded" in console.text(f"/dead/{GROUP}/discard")
-    assert "3 dead letters discarded." in told(console.send(f"/dead/{GROUP}/discard", **SAID))
+    assert "3 dead letters discarded." in text_of(console.send(f"/dead/{GROUP}/discard", **REASON))
     assert [show(console, job).state for job in ("a", "other")] == [State.DISCARDED, State.DEAD]
 
 
@@ -158,13 +158,13 @@ def test_more_than_a_hundred_want_their_number(console: Console, undertaker: Und
     undertaker.end(*[f"j{n}" for n in range(101 if typed != "1010" else 102)])
     number = "1,01" if typed == "1010" else typed  # a comma is read as people write it, and 101 is not 102
     assert "Type 10" in console.text(f"/dead/{GROUP}/discard")
-    refused(console.send(f"/dead/{GROUP}/discard", most=number, **SAID))
+    refused(console.send(f"/dead/{GROUP}/discard", most=number, **REASON))
     assert console.app.queries("default").status().states[State.DISCARDED] == 0
 
 
 def test_the_number_that_was_typed_lets_so_many_go(console: Console, undertaker: Undertaker) -> None:
     undertaker.end(*[f"j{n}" for n in range(101)])
-    assert "101 dead letters discarded." in told(console.send(f"/dead/{GROUP}/discard", most="101", **SAID))
+    assert "101 dead letters discarded." in text_of(console.send(f"/dead/{GROUP}/discard", most="101", **REASON))
 
 
 # -- holds and the gate ------------------------------------------------------------------------------------------------
@@ -172,42 +172,42 @@ def test_the_number_that_was_typed_lets_so_many_go(console: Console, undertaker:
 
 def test_many_jobs_are_held_without_a_cap_and_a_bad_id_is_told(console: Console) -> None:
     jobs = "\n".join(f"j{n}" for n in range(150))
-    assert "150 jobs on hold." in told(console.send("/holds", to="/holds", jobs=jobs, **SAID))
-    text = told(console.send("/holds", to="/holds", jobs="good ../etc", **SAID))
+    assert "150 jobs on hold." in text_of(console.send("/holds", to="/holds", jobs=jobs, **REASON))
+    text = text_of(console.send("/holds", to="/holds", jobs="good ../etc", **REASON))
     assert "found '.'" in text
     assert "151 holds" in console.text("/holds")
 
 
 def test_an_app_user_is_held_and_released_and_never_shown(console: Console, undertaker: Undertaker) -> None:
     undertaker.request("a", app_user="u-4711")
-    assert "are on hold" in told(console.send("/holds", to="/holds", app_user="u-4711", do="add", **SAID))
+    assert "are on hold" in text_of(console.send("/holds", to="/holds", app_user="u-4711", do="add", **REASON))
     assert "u-4711" not in console.get("/holds").text
-    response = console.send("/holds", to="/holds", app_user="u-4711", do="remove", **SAID)
-    assert "The hold is removed" in told(response)
+    response = console.send("/holds", to="/holds", app_user="u-4711", do="remove", **REASON)
+    assert "The hold is removed" in text_of(response)
     assert "Nothing is on hold" in words(response.text)
 
 
 def test_jobs_or_an_app_user_not_both_and_not_none(console: Console) -> None:
-    for said in ({"jobs": "a", "app_user": "u-1"}, {"jobs": "", "app_user": ""}):
-        assert "not both" in refused(console.send("/holds", to="/holds", **said, **SAID))
+    for fields in ({"jobs": "a", "app_user": "u-1"}, {"jobs": "", "app_user": ""}):
+        assert "not both" in refused(console.send("/holds", to="/holds", **fields, **REASON))
 
 
 def test_a_hold_is_removed_from_its_line(console: Console) -> None:
-    console.send("/holds", to="/holds", jobs="a b", **SAID)
-    response = console.send(f"/holds/{PROJECT}/a/remove", **SAID)
-    assert "Job a: the hold is removed" in told(response)
+    console.send("/holds", to="/holds", jobs="a b", **REASON)
+    response = console.send(f"/holds/{PROJECT}/a/remove", **REASON)
+    assert "Job a: the hold is removed" in text_of(response)
     assert "1 hold" in words(response.text)
 
 
 def test_the_red_button_and_its_release(console: Console) -> None:
     assert "No call is sent until an operator resumes it." in console.text("/gate/default/pause")
-    assert "Account default is paused: no call is sent." in told(console.send("/gate/default/pause", **SAID))
+    assert "Account default is paused: no call is sent." in text_of(console.send("/gate/default/pause", **REASON))
     gate = console.app.queries("default").gate()
     assert (gate.gate, gate.reason) == ("paused", "TICKET-4711 (by ops-7)")
     text = console.text("/")
     assert "default is paused" in text
     assert "TICKET-4711 (by ops-7)" in text
-    assert "is open again" in told(console.send("/gate/default/resume", **SAID))
+    assert "is open again" in text_of(console.send("/gate/default/resume", **REASON))
     assert console.app.queries("default").gate().gate == "ok"
 
 
@@ -216,15 +216,15 @@ def test_the_red_button_and_its_release(console: Console) -> None:
 
 def test_every_act_in_the_console_stands_in_the_audit(console: Console, undertaker: Undertaker) -> None:
     undertaker.end("a", "b", "c")
-    console.send("/gate/default/pause", **SAID)
-    console.send("/gate/default/resume", **SAID)
-    console.send(one("a", "replay"), **SAID)
-    console.send(one("b", "discard"), **SAID)
-    console.send(one("b", "restore"), **SAID)
-    console.send("/holds", to="/holds", jobs="x", **SAID)
-    console.send(f"/holds/{PROJECT}/x/remove", **SAID)
-    console.send(one("a", "cancel"), **SAID)
-    console.send(f"/dead/{GROUP}/discard", **SAID)
+    console.send("/gate/default/pause", **REASON)
+    console.send("/gate/default/resume", **REASON)
+    console.send(one("a", "replay"), **REASON)
+    console.send(one("b", "discard"), **REASON)
+    console.send(one("b", "restore"), **REASON)
+    console.send("/holds", to="/holds", jobs="x", **REASON)
+    console.send(f"/holds/{PROJECT}/x/remove", **REASON)
+    console.send(one("a", "cancel"), **REASON)
+    console.send(f"/dead/{GROUP}/discard", **REASON)
     entries = list(audit.entries(console.app, audit.AuditFilter()))
     assert [entry.action for entry in entries] == [
         "deletions.discarded", "deletions.cancelled", "hold.removed", "hold.added", "deletions.restored",
@@ -250,6 +250,6 @@ def test_an_act_on_a_job_is_about_that_job_also_where_its_id_begins_a_group(
 ) -> None:
     undertaker.end("a", "b")
     undertaker.end("server", to="deleted")
-    response = console.post(one("server", "discard"), token=console.token(), **SAID)
+    response = console.post(one("server", "discard"), token=console.token(), **REASON)
     assert "Nothing was done" in words(console.get(response.headers["location"]).text)
     assert {show(console, job).state for job in ("a", "b")} == {State.DEAD}

@@ -56,8 +56,8 @@ def test_another_site_changes_nothing_even_with_a_token(
 
 
 def test_no_other_site_is_ever_invited(site: Site) -> None:
-    asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-    response = site.client.options(DELETIONS, headers=asked)
+    preflight = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    response = site.client.options(DELETIONS, headers=preflight)
     assert response.status_code == 405
     assert not any(name.startswith("access-control") for name in response.headers)
 
@@ -201,15 +201,15 @@ def test_neither_the_log_nor_an_answer_repeats_a_token_or_an_app_user(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     user = "app-user-canary-4711"
-    said = {"app_user": user, "reason": "reason-canary"}
+    personal = {"app_user": user, "reason": "reason-canary"}
     responses = [
-        site.ask("job-1", **said),
-        site.ask("job-1", after="body-canary", **said),
-        site.ask("job-1", lane="body-canary", **said),
-        site.call("POST", DELETIONS, json={"job_id": "a", "field-canary": 1, **said}),
+        site.ask("job-1", **personal),
+        site.ask("job-1", after="body-canary", **personal),
+        site.ask("job-1", lane="body-canary", **personal),
+        site.call("POST", DELETIONS, json={"job_id": "a", "field-canary": 1, **personal}),
         site.call("POST", DELETIONS, content=b"body-canary", headers={"Content-Type": "application/json"}),
-        site.ask("job-1", token=f"eraser_canary{'x' * 37}", **said),
-        site.ask("job-1", token="canary", **said),
+        site.ask("job-1", token=f"eraser_canary{'x' * 37}", **personal),
+        site.ask("job-1", token="canary", **personal),
         site.call("GET", f"{DELETIONS}/job-1?token=query-canary"),
     ]
     written = [ForMachines().format(record) for record in caplog.records if Redacted(secrets_of({})).filter(record)]
