@@ -86,15 +86,15 @@ def every_attempt_is_in_the_servers_log(deletions: Iterable[Deletion], calls: li
     recorded: Counter[str] = Counter()
     for d in deletions:
         for attempt in d.attempts:
-            request_id = attempt.said.get("request_id")
+            request_id = attempt.fields.get("request_id")
             if request_id is None:
-                assert "silence" in attempt.said, f"{d.ref.id}: neither an answer nor silence: {attempt}"
+                assert "silence" in attempt.fields, f"{d.ref.id}: neither an answer nor silence: {attempt}"
                 continue
             recorded[request_id] += 1
             call = by_id.get(request_id)
             assert call is not None, f"{d.ref.id}: the server knows no request {request_id}"
             assert (call["operation"], call["job_id"]) == ("delete", d.ref.id), f"{attempt} was {call}"
-            assert call["status"] == attempt.said["status"], f"{attempt} was answered {call['status']}"
+            assert call["status"] == attempt.fields["status"], f"{attempt} was answered {call['status']}"
     twice = [request_id for request_id, times in recorded.items() if times > 1]
     assert not twice, f"recorded more than once: {twice[:5]}"
 
@@ -112,7 +112,7 @@ def each_end_left_its_receipt(fleet: Fleet, deletions: Mapping[str, Deletion]) -
         receipt, calls = latest[job], [attempt for attempt in d.attempts if attempt.round == d.round]
         assert (receipt["state"], receipt["evidence"], receipt["cause"]) == (d.state.value, d.evidence, d.cause), job
         assert receipt["attempts"] == max((attempt.n for attempt in calls), default=0), job
-        assert receipt["request_id"] == (calls[-1].said.get("request_id") if calls else None), job
+        assert receipt["request_id"] == (calls[-1].fields.get("request_id") if calls else None), job
 
 
 def the_metrics_say_the_same(fleet: Fleet, deletions: Collection[Deletion], calls: list[dict[str, Any]]) -> None:
@@ -124,7 +124,7 @@ def the_metrics_say_the_same(fleet: Fleet, deletions: Collection[Deletion], call
 
     states = Counter(d.state.value for d in deletions)
     agree("states", scraped.by("deletions", "state"), states)
-    outcomes = Counter(attempt.said["outcome"] for d in deletions for attempt in d.attempts)
+    outcomes = Counter(attempt.fields["outcome"] for d in deletions for attempt in d.attempts)
     agree("attempts", scraped.by("attempts_total", "outcome"), outcomes)
     agree("lengths of calls", scraped.by("call_seconds_count", "outcome"), outcomes)
     causes = Counter(d.cause or "unknown" for d in deletions if d.state is State.DEAD)
@@ -136,14 +136,14 @@ def the_metrics_say_the_same(fleet: Fleet, deletions: Collection[Deletion], call
     agree("leases lost", {"": happened["deletion.lost"]}, {"": histories["deletion.lost"]})
     agree("records", {"new": requested["new"]}, {"new": len(deletions)})
     if not {"deletion.requested", "deletion.replayed", "deletion.discarded"} & set(histories):
-        late = Counter(event.said["was"] for d in deletions for event in d.events if event.said.get("late"))
+        late = Counter(event.fields["was"] for d in deletions for event in d.events if event.fields.get("late"))
         ended = states + late  # a late 200 ends once more what had ended otherwise
         ends = {"deleted": "deletion.deleted", "gone": "deletion.gone", "dead": "deletion.died"}
         agree(
             "ends", {state: happened[event] for state, event in ends.items()}, {state: ended[state] for state in ends}
         )
 
-    answered = sum("request_id" in attempt.said for d in deletions for attempt in d.attempts)
+    answered = sum("request_id" in attempt.fields for d in deletions for attempt in d.attempts)
     silent = sum(outcomes.values()) - answered
     ours = {d.ref.id for d in deletions}
     unheard = sum(call["operation"] == "delete" and call["job_id"] in ours for call in calls) - answered
@@ -188,5 +188,5 @@ def every_call_is_recorded(fleet: Fleet, deletions: dict[str, Deletion]) -> None
         if call["operation"] == "delete":
             arrived[call["job_id"]].append(call["status"])
     for job, deletion in deletions.items():
-        attempts = [attempt for attempt in deletion.attempts if attempt.said.get("silence") != "not_sent"]
+        attempts = [attempt for attempt in deletion.attempts if attempt.fields.get("silence") != "not_sent"]
         assert len(attempts) == len(arrived[job]), f"{job}: {arrived[job]} arrived, recorded are {attempts}"

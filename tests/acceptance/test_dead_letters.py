@@ -17,11 +17,11 @@ def die_of_500s(fleet: Fleet, poisoned: list[str]) -> None:
     for job in poisoned:
         letter = fleet.show(job)
         assert (letter.state, letter.cause, letter.used) == (State.DEAD, Cause.SERVER_ERROR, ATTEMPTS)
-        assert [attempt.said["outcome"] for attempt in letter.attempts] == TO_DEATH
+        assert [attempt.fields["outcome"] for attempt in letter.attempts] == TO_DEATH
         answered = {(call["request_id"], call["status"]) for call in fleet.metastudio.calls(job_id=job)}
         for attempt in letter.attempts:
-            assert attempt.said["code"] == "MSS.00000004"
-            assert (attempt.said["request_id"], attempt.said["status"]) in answered
+            assert attempt.fields["code"] == "MSS.00000004"
+            assert (attempt.fields["request_id"], attempt.fields["status"]) in answered
 
 
 def replay(fleet: Fleet, jobs: list[str]) -> None:
@@ -54,7 +54,7 @@ def test_repeated_500s_end_as_dead_letters_and_their_replay_has_a_whole_new_budg
         for job in poisoned:
             deletion = deletions[job]
             assert (deletion.state, deletion.round) == (State.DELETED, 2)
-            first, second = ([a.said["outcome"] for a in deletion.attempts if a.round == n] for n in (1, 2))
+            first, second = ([a.fields["outcome"] for a in deletion.attempts if a.round == n] for n in (1, 2))
             assert first == TO_DEATH
             assert second == ["failed"] * (ATTEMPTS - 1) + ["deleted"]
 

@@ -61,4 +61,4 @@ def answered(fleet: Fleet, job: str) -> bool:
 
 def late_200(fleet: Fleet, job: str) -> bool:
     """Whether the answer that came while the worker was frozen is in the history now."""
-    return any(attempt.said.get("status") == 200 for attempt in fleet.show(job).attempts)
+    return any(attempt.fields.get("status") == 200 for attempt in fleet.show(job).attempts)

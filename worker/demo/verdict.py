@@ -11,6 +11,7 @@ from worker.demo.stage import Stage
 from worker.ledger.records import Deletion
 from worker.model.states import Evidence, State
 from worker.model.target import Target
+from worker.services.json_form import as_json
 from worker.simulator import DEMO_PROJECT
 
 Calls = dict[str, list[dict[str, object]]]  # job id -> DELETE calls in the simulator's log
@@ -31,19 +32,12 @@ class Row:
     after_replay: str | None = None  # the results of its dead letters after the replay
 
     def as_json(self) -> dict[str, object]:
+        names = ("jobs", "after_replay", "really_deleted", "sample", "request_id", "wrong")
         return {
-            "trouble": self.trouble.slug,
-            "title": self.trouble.title,
-            "jobs": self.jobs,
-            "expected": self.trouble.ends,
-            "outcomes": list(self.ended),
+            **as_json(self.trouble, "title", trouble="slug", expected="ends"),
+            **as_json(self, *names, outcomes="ended"),
             "attempts": {"fewest": self.attempts[0], "most": self.attempts[1]},
-            "after_replay": self.after_replay,
-            "really_deleted": self.really_deleted,
-            "sample": self.sample,
-            "request_id": self.request_id,
             "ok": not self.wrong,
-            "wrong": list(self.wrong),
         }
 
 
@@ -78,7 +72,7 @@ def _row(trouble: Trouble, parts: Sequence[Part], records: dict[str, Deletion], 
     found = [records[part.job_id] for part in parts if part.job_id in records]
     wrong = [why for part in parts if (why := _what_is_wrong(part, records.get(part.job_id), calls)) is not None]
     attempts = [len(d.attempts) for d in found] or [0]
-    ids = [str(a.said["request_id"]) for d in found for a in d.attempts if a.said.get("request_id")]
+    ids = [str(a.fields["request_id"]) for d in found for a in d.attempts if a.fields.get("request_id")]
     return Row(
         trouble=trouble,
         jobs=len(parts),

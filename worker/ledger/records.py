@@ -17,7 +17,7 @@ class Attempt:
     n: int
     round: int
     at: float
-    said: dict[str, Any]  # status, code, message, request_id, ms, outcome, silence
+    fields: dict[str, Any]  # status, code, message, request_id, ms, outcome, silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Event:
 
     at: float
     name: str
-    said: dict[str, Any]
+    fields: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from worker.ledger.audit import AuditEntry
 from worker.ledger.audit_actions import ActionName
 from worker.model.states import State
 from worker.services import json_form, labels
-from worker.services.times import rfc3339
 
 # Words for the results that an action is meant to have; other results were there before the action.
 _DONE: dict[str, dict[str, str]] = {
@@ -67,12 +66,10 @@ def what(entry: AuditEntry) -> str:
 
 def as_json(entry: AuditEntry) -> dict[str, Any]:
     """One action for programs. `job_id` is the first of `count`; `results` has the number of each result."""
-    return json_form.as_json(entry, "id", "account", "at", "by", "reason", "of", "run", "cap", "results") | {
-        "act": entry.action,
-        "last_at": rfc3339(entry.last),
+    names = ("id", "account", "at", "by", "reason", "of", "run", "cap", "results")
+    return json_form.as_json(entry, *names, act="action", last_at="last", app_user_hash="user") | {
         "project_id": entry.job.project_id if entry.job else None,
         "job_id": entry.job.job_id if entry.job else None,
-        "app_user_hash": entry.user,
         "count": sum(entry.results.values()),
     }
 

@@ -113,7 +113,4 @@ def each(app: AppContext) -> Iterator[tuple[str, Hold]]:
 
 
 def as_json(account: str, hold: Hold) -> dict[str, Any]:
-    nobody = dict.fromkeys(("project_id", "kind", "id", "job_id"))
-    about = json_form.as_json(hold, "ref") if hold.ref else nobody
-    dated = json_form.as_json(hold, "reason", "by", "since", "until")
-    return {"account": account, **about, "app_user_hash": hold.user, **dated}
+    return {"account": account, **json_form.as_json(hold, app_user_hash="user")}

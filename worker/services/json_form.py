@@ -14,18 +14,26 @@ _TIMES = frozenset(
 )
 
 
-def as_json(record: Any, *names: str, but: tuple[str, ...] = ()) -> dict[str, Any]:
+def as_json(record: Any, *names: str, but: tuple[str, ...] = (), **renamed: str) -> dict[str, Any]:
     """Its fields (or these, which may be properties), without `but`: times in RFC 3339, a `Target` as project,
-    kind and id, records within it likewise.
+    kind and id, records within it likewise. renamed: fields that have another name in JSON, by that name.
     """
+    left_out = {*but, *renamed.values()}
+    chosen = names or [field.name for field in fields(record) if field.name not in left_out]
     made: dict[str, Any] = {}
-    for name in names or [field.name for field in fields(record) if field.name not in but]:
-        value = getattr(record, name)
-        if isinstance(value, Target):
-            made |= {"project_id": value.project_id, **value.as_json()}
+    for name, field in {**{name: name for name in chosen}, **renamed}.items():
+        value = getattr(record, field)
+        if name == "ref":
+            made |= _target(value)
         else:
             made[name] = rfc3339(value) if name.endswith("_at") or name in _TIMES else _plain(value)
     return made
+
+
+def _target(target: Target | None) -> dict[str, Any]:
+    if target is None:
+        return dict.fromkeys(("project_id", "kind", "id", "job_id"))
+    return {"project_id": target.project_id, **target.as_json()}
 
 
 def _plain(value: Any) -> Any:

@@ -109,6 +109,16 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def answer(*parts: object) -> str:
+    """What MetaStudio answered, of what there is: `503 MSS.00000004 try later`."""
+    return plain(" ".join(str(part) for part in parts if part))
+
+
+def silence(failure: object) -> str:
+    """Why there was no answer."""
+    return SILENCES.get(str(failure), "the reason is unknown")
+
+
 def plain(text: str) -> str:
     """Foreign text without control characters."""
     return "".join(c if c.isprintable() else "·" for c in text)

@@ -6,9 +6,11 @@ nothing. Several indexes (lanes, accounts) are merged; the place in each is part
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from worker.execution.app_context import AppContext
@@ -23,7 +25,7 @@ from worker.model.target import Target
 ROWS = 50
 LOOKED_AT = 5_000  # the most ids that one page skips if few match the filter
 
-_PLACE = re.compile(r"(\d{1,16})\.(\d{1,9})")
+_PLACE = re.compile(r"(-?inf|\d{1,16})\.(\d{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class _Source:
 
     account: str
     key: str
-    score: float | None
+    score: float  # infinite at the start
     passed: int = 0
 
 
@@ -104,9 +106,8 @@ def _sources(app: AppContext, wanted: Wanted, place: str) -> list[_Source]:
     names: Sequence[str] = indexes_of(wanted.state)
     if wanted.group is not None:
         names = (Key.GROUP_LETTERS + wanted.group,)
-    made = [
-        _Source(account, app.keys.account(account) + name, None) for account in app.settings.accounts for name in names
-    ]
+    start, accounts = math.inf if wanted.newest_first else -math.inf, app.settings.accounts
+    made = [_Source(account, app.keys.account(account) + name, start) for account in accounts for name in names]
     if not place:
         return made
     parts = place.split("_")
@@ -116,8 +117,6 @@ def _sources(app: AppContext, wanted: Wanted, place: str) -> list[_Source]:
 
 
 def _at(source: _Source, part: str) -> _Source:
-    if part == "start":
-        return source
     match = _PLACE.fullmatch(part)
     if match is None:
         raise UsageError("this link is not valid: start again at the first page")
@@ -125,25 +124,20 @@ def _at(source: _Source, part: str) -> _Source:
 
 
 def _as_text(source: _Source) -> str:
-    return "start" if source.score is None else f"{source.score:.0f}.{source.passed}"
+    return f"{source.score:.0f}.{source.passed}"
 
 
 def _read(app: AppContext, wanted: Wanted, source: _Source, number: int) -> list[_Found]:
-    newest_first = wanted.newest_first
-    low = "-inf" if wanted.since is None else wanted.since
-    high = "+inf" if wanted.until is None else wanted.until
-    skip = source.passed if source.score is not None else 0
-    if source.score is not None:
-        low, high = (low, source.score) if newest_first else (source.score, high)
-    call = app.redis.zrevrangebyscore if newest_first else app.redis.zrangebyscore
-    first, last = (high, low) if newest_first else (low, high)
-    rows: Any = read_redis(call, source.key, first, last, start=skip, num=wanted.head, withscores=True)
+    low = -math.inf if wanted.since is None else wanted.since
+    high = math.inf if wanted.until is None else wanted.until
+    ends = (min(high, source.score), low) if wanted.newest_first else (max(low, source.score), high)
+    part: dict[str, Any] = {"offset": source.passed, "num": wanted.head, "desc": wanted.newest_first, "byscore": True}
+    rows: Any = read_redis(partial(app.redis.zrange, source.key, *ends, withscores=True, **part))
     return [_Found(number, Target.parse(member.decode()), score) for member, score in rows]
 
 
 def _past(source: _Source, found: _Found) -> _Source:
-    same = source.score == found.score
-    return replace(source, score=found.score, passed=source.passed + 1 if same else 1)
+    return replace(source, score=found.score, passed=source.passed + 1 if source.score == found.score else 1)
 
 
 def _records(app: AppContext, sources: Sequence[_Source], chosen: Iterable[_Found], state: State) -> Iterable[Deletion]:

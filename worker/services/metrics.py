@@ -22,34 +22,26 @@ from worker.ledger import counters
 from worker.ledger.counters import BOUNDS_MS, Counters
 from worker.ledger.parking import ParkedKind
 from worker.ledger.records import AccountStatus
-from worker.ledger.redis_read import info, read_redis
+from worker.ledger.redis_read import read_redis
 from worker.model.errors import SettingsError, Unreachable
 from worker.model.states import Cause, Evidence, Outcome, State
-from worker.services import accounts as identity
-from worker.services import parked_messages, project_moves, retention, status
+from worker.services import parked_messages, retention, status
 from worker.services.damage import put_right
 from worker.services.labels import GATES
+from worker.services.status import Overview
 
 PREFIX: Final = "avatar_eraser_"
 
+_WITHOUT_DETAIL = ("deleted", "cancelled", "discarded", "restored", "replayed", "replay_cancelled", "released")
 # All counted events, so that each series exists from the start and its first increase is visible.
 EVENTS: Final = (
     *(("deletion.requested", how) for how in ("new", "merged", "again", "done")),
-    ("deletion.deleted", ""),
     *(("deletion.gone", evidence.value) for evidence in Evidence),
     *(("deletion.died", cause.value) for cause in Cause),
-    ("deletion.cancelled", ""),
-    ("deletion.discarded", ""),
-    ("deletion.restored", ""),
-    ("deletion.replayed", ""),
-    ("deletion.replay_cancelled", ""),
     *(("deletion.held", why) for why in ("job", "user", "user_unknown")),
-    ("deletion.released", ""),
     *(("deletion.lost", who) for who in ("worker_gone", "nobody_blamed")),
     *(("deletion.moved", way) for way in ("in", "out")),
-    ("deletion.stale_result", ""),
-    ("deletion.forgotten", ""),
-    ("deletion.damaged", ""),
+    *((f"deletion.{name}", "") for name in (*_WITHOUT_DETAIL, "stale_result", "forgotten", "damaged")),
 )
 
 
@@ -91,28 +83,26 @@ def exposition(app: AppContext, accept: str = "") -> tuple[str, bytes]:
 
 def families(app: AppContext) -> Iterator[Metric]:
     """All metrics except `avatar_eraser_up`. Raises `Unreachable`."""
-    every = [_read(app, name) for name in app.settings.accounts]
+    view = status.look(app)
+    every = [_read(app, account) for account in view.accounts]
     yield from _standing(every)
     yield from _counted(every)
-    yield from _settings(app, every)
-    yield from _workers(app)
+    yield from _whole(app, view)
     yield from _schedules(app)
-    yield from _redis(app)
 
 
-def _read(app: AppContext, account: str) -> _Account:
-    dead: Counter[str] = Counter()
-    groups, in_none = app.bulk_queries(account).groups()
+def _read(app: AppContext, now: AccountStatus) -> _Account:
+    name, dead = now.gate.account, Counter[str]()
+    groups, in_none = app.bulk_queries(name).groups()
     for group in groups:
         dead[group.cause] += group.count
     if in_none:
         dead["unknown"] += in_none
-    counted = counters.read(app.redis, app.keys.account(account))
-    return _Account(account, app.queries(account).status(), dead, counted)
+    return _Account(name, now, dead, counters.read(app.redis, app.keys.account(name)))
 
 
 def _standing(every: list[_Account]) -> Iterator[Metric]:
-    """The ledger's contents."""
+    """The ledger's contents, by account."""
     lanes = [(a, lane) for a in every for lane in a.now.due]
     states = ((a.name, state, a.now.states[state]) for a in every for state in State)
     yield _gauge("deletions", "Deletions by state.", ["account", "state"], states)
@@ -132,7 +122,7 @@ def _standing(every: list[_Account]) -> Iterator[Metric]:
 
 
 def _counted(every: list[_Account]) -> Iterator[Metric]:
-    """Counted events."""
+    """Counted events, by account."""
     happened = ((a.name, *one, a.counted.events.get(one, 0)) for a in every for one in _all(EVENTS, a.counted.events))
     text = "What happened to deletions, by event and detail."
     yield _filled(CounterMetricFamily, "events", text, ["account", "event", "detail"], happened)
@@ -153,28 +143,23 @@ def _buckets(by_bound: dict[float, int]) -> list[tuple[str, float]]:
     return list(zip(names, accumulate(by_bound.get(bound, 0) for bound in (*BOUNDS_MS, math.inf)), strict=True))
 
 
-def _settings(app: AppContext, every: list[_Account]) -> Iterator[Metric]:
-    """Parked messages, and settings against the ledger."""
-    counts = parked_messages.by_kind(parked_messages.parking(app).groups())
+def _whole(app: AppContext, view: Overview) -> Iterator[Metric]:
+    """Parked messages, settings against the ledger, workers, and Redis."""
+    counts = parked_messages.by_kind(view.parked)
     kinds = ((kind, counts.get(kind, 0)) for kind in ParkedKind)
     yield _gauge("parked_messages", "Messages that could not be recorded, by why.", ["kind"], kinds)
-    wrong = sum(one.elsewhere is not None for one in identity.overviews(app, (account.now for account in every)))
-    yield _one(
-        "accounts_elsewhere", "Accounts whose ledger belongs to a MetaStudio that the settings do not name.", wrong
-    )
-    gone = len(identity.abandoned(app))
-    yield _one("accounts_gone", "Accounts that are gone from the settings and not empty.", gone)
-    strays = len(project_moves.strays(app))
-    yield _one("projects_elsewhere", "Projects stored under an account that the settings do not give them to.", strays)
-
-
-def _workers(app: AppContext) -> Iterator[Metric]:
-    at_work = [worker for worker in status.workers(app)[1] if not worker.silent]
-    threads = sum(worker.threads or 0 for worker in at_work)
-    yield _one("workers", "Workers seen in the last 30 seconds.", len(at_work))
-    yield _one("worker_threads", "Calls that these workers can make at the same time.", threads)
-    runs = read_redis(app.redis.exists, app.keys.dispatcher)
-    yield _one("dispatcher", "1 while a worker's dispatcher looks for due work.", runs)
+    text = "Accounts whose ledger belongs to a MetaStudio that the settings do not name."
+    yield _one("accounts_elsewhere", text, len(view.elsewhere))
+    yield _one("accounts_gone", "Accounts that are gone from the settings and not empty.", len(view.abandoned))
+    text = "Projects stored under an account that the settings do not give them to."
+    yield _one("projects_elsewhere", text, len(view.strays))
+    yield _one("workers", "Workers seen in the last 30 seconds.", view.at_work)
+    yield _one("worker_threads", "Calls that these workers can make at the same time.", view.threads)
+    dispatcher = read_redis(app.redis.exists, app.keys.dispatcher)
+    yield _one("dispatcher", "1 while a worker's dispatcher looks for due work.", dispatcher)
+    if view.used_bytes:
+        yield _one("redis_memory_bytes", "Memory that Redis uses.", view.used_bytes)
+        yield _one("redis_memory_limit_bytes", "Redis's maxmemory; 0: no limit is set.", view.limit_bytes)
 
 
 def _schedules(app: AppContext) -> Iterator[Metric]:
@@ -188,13 +173,6 @@ def _schedules(app: AppContext) -> Iterator[Metric]:
     text = "1 if the policy's last run was stopped by a safety rule."
     yield _gauge("sweep_stopped", text, ["account", "policy"], sweeps)
     yield _one("schedule_stopped", "1 while there are schedules but no scheduled runs.", stopped)
-
-
-def _redis(app: AppContext) -> Iterator[Metric]:
-    if memory := read_redis(info, app.redis, "memory"):  # empty if it is forbidden
-        yield _one("redis_memory_bytes", "Memory that Redis uses.", memory["used_memory"])
-        limit = memory.get("maxmemory", 0)
-        yield _one("redis_memory_limit_bytes", "Redis's maxmemory; 0: no limit is set.", limit)
 
 
 # -- forms ------------------------------------------------------------------------------------------------------------

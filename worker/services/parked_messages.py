@@ -40,13 +40,13 @@ def by_kind(groups: Iterable[Group]) -> dict[ParkedKind, int]:
 
 
 def as_json(group: Group) -> dict[str, Any]:
-    return json_form.as_json(group) | {"group": group.name}
+    return json_form.as_json(group, group="name")
 
 
 def message_json(message: Parked) -> dict[str, Any]:
     """The message for programs, without its content."""
-    about = {"project_id": message.project, "job_id": message.job, "kept": message.raw is not None}
-    return json_form.as_json(message, "id", "task", "why", "at", "times") | about
+    fields = json_form.as_json(message, but=("raw",), project_id="project", job_id="job")
+    return fields | {"kept": message.raw is not None}
 
 
 def named(app: AppContext, name: str) -> Group:

@@ -37,8 +37,8 @@ class MovePlan:
     begun: bool  # an earlier command started it
 
     def as_json(self) -> dict[str, Any]:
-        more = {"project_id": self.project, "from": self.source, "app_user_holds": self.user_holds}
-        return json_form.as_json(self, "to", "states", "holds", "begun") | more
+        about = {"project_id": self.project, "from": self.source}
+        return about | json_form.as_json(self, "to", "states", "holds", "begun", app_user_holds="user_holds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,7 @@ class Stray:
         return f"eraser accounts move {self.project} --to {self.ours or 'ACCOUNT'} --reason R"
 
     def as_json(self) -> dict[str, Any]:
-        where = {"project_id": self.project, "account": self.home, "settings": self.ours}
-        return where | json_form.as_json(self, "moving", "command")
+        return json_form.as_json(self, "moving", "command", project_id="project", account="home", settings="ours")
 
     def __str__(self) -> str:
         if self.moving:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
 from worker.execution.app_context import AppContext
-from worker.ledger.receipts import DAY_MS, Checkpoint, ReceiptProgress, Receipts, place
+from worker.ledger.receipts import DAY_MS, Checkpoint, ReceiptProgress, place
 from worker.model.errors import EraserError, UsageError
 from worker.receipts import verify
 from worker.receipts.dayfiles import DayFiles, raw_lines, sync, write_file
@@ -20,6 +22,7 @@ from worker.receipts.signature import Signer
 from worker.receipts.summary import Summary
 from worker.services.times import absolute, rfc3339
 
+ALL = -math.inf  # since then: all of them
 TRIES = 5  # receipts may be moved to the files while they are read
 
 
@@ -56,7 +59,7 @@ def signer(app: AppContext) -> Signer | None:
     return Signer.load(path) if path else None
 
 
-def export(app: AppContext, account: str, to: Path, form: Form, *, since_ms: float | None) -> Exported:
+def export(app: AppContext, account: str, to: Path, form: Form, *, since_ms: float = ALL) -> Exported:
     """Write every receipt since then to a file, completely or not at all.
 
     Raises `UsageError` if some of them are in files that cannot be read here, `Broken` if those in Redis were
@@ -65,15 +68,13 @@ def export(app: AppContext, account: str, to: Path, form: Form, *, since_ms: flo
     key = signer(app)
     seal_all(app.ledger(account))
     for _ in range(TRIES):
-        receipts = app.receipts(account)
-        progress = receipts.progress()
+        chain = Chain(app, account, since_ms=since_ms)
         try:
-            return _write(
-                to, form, account, _lines(app, receipts, progress, since_ms), head_of(account, progress.sealed), key
-            )
+            return _write(to, form, chain, key)
         except Broken as broken:
-            if receipts.progress().archived == progress.archived:
-                raise EraserError(f"{broken}. Nothing was written. {_after(broken, account, progress)}") from None
+            if chain.receipts.progress().archived == chain.progress.archived:
+                why = _after(broken, account, chain.progress)
+                raise EraserError(f"{broken}. Nothing was written. {why}") from None
     raise EraserError("receipts are being archived all the time; try again in a minute")
 
 
@@ -90,12 +91,11 @@ def _after(broken: Broken, account: str, progress: ReceiptProgress) -> str:
     )
 
 
-def _write(
-    to: Path, form: Form, account: str, lines: Iterator[dict[str, Any]], head: str, key: Signer | None
-) -> Exported:
+def _write(to: Path, form: Form, chain: Chain, key: Signer | None) -> Exported:
+    account, head = chain.receipts.account, head_of(chain.receipts.account, chain.progress.sealed)
     draft = to.with_name(f".{to.name}.{secrets.token_hex(4)}")
     try:
-        trailer = write_file(draft, form, account, lines, prev=head, signer=key)
+        trailer = write_file(draft, form, account, chain.lines(), prev=head, signer=key)
         reading, fault = _read_back(draft)
         draft.rename(to)
         sync(to.parent)
@@ -115,63 +115,49 @@ def _read_back(path: Path) -> tuple[Summary, str | None]:
         return summary, str(fault)
 
 
-# -- one chain ---------------------------------------------------------------------------------------------------------
+class Chain:
+    """Every sealed receipt since then (ms since 1970), as it stands now: from files, then from Redis."""
 
+    def __init__(self, app: AppContext, account: str, *, since_ms: float = ALL) -> None:
+        self.receipts = app.receipts(account)
+        self.progress = self.receipts.progress()
+        self._directory, self._since_ms = app.receipts_dir, since_ms
 
-def chain(app: AppContext, account: str, *, since_ms: float | None) -> Iterator[dict[str, Any]]:
-    """Every sealed receipt since then, in order. Raises what `export` raises."""
-    receipts = app.receipts(account)
-    return _lines(app, receipts, receipts.progress(), since_ms)
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """In order: from the first one since then all that follow, because a chain has no gaps. Raises what `export`
+        raises."""
+        since = str(rfc3339(max(0.0, self._since_ms)))
+        return dropwhile(lambda line: bool(line["finished_at"] < since), self._all())
 
+    def _all(self) -> Iterator[dict[str, Any]]:
+        archived = self.progress.archived
+        if archived.n and self._since_ms <= place(archived.id)[0]:
+            yield from self._filed(archived)
+        for line in sealed_lines(self.receipts, self._start(), self.progress.sealed):
+            yield line.values
 
-def _lines(
-    app: AppContext, receipts: Receipts, progress: ReceiptProgress, since_ms: float | None
-) -> Iterator[dict[str, Any]]:
-    since = rfc3339(since_ms) or ""
-    begun = False
-    for line in _all(app, receipts, progress, since_ms):
-        begun = begun or line["finished_at"] >= since  # then all that follow: a chain has no gaps
-        if begun:
+    def _start(self) -> Checkpoint:
+        """The last sealed place before then: earlier receipts need not be read, nor be intact."""
+        archived, sealed = self.progress.archived, self.progress.sealed
+        seals = self.receipts.seals(archived, sealed) if sealed.n > archived.n else []
+        before = [one for one in seals if one.n < sealed.n and place(one.id)[0] < self._since_ms]
+        return before[-1] if before else archived
+
+    def _filed(self, archived: Checkpoint) -> Iterator[dict[str, Any]]:
+        directory, account, until_ms = self._directory, self.receipts.account, place(archived.id)[0]
+        if directory is None:
+            raise UsageError(
+                f"receipts 1 to {archived.n:,} have left Redis for the files of a worker: set ERASER_RECEIPTS_DIR to "
+                f"the same directory, or export what came later: --since {rfc3339(until_ms + 1)}"
+            )
+        last: dict[str, Any] = {}
+        for line in DayFiles(directory, account).lines(max(1, int(max(0.0, self._since_ms) // DAY_MS))):
+            if line["n"] > archived.n:
+                break
+            last = line
             yield line
-
-
-def _all(
-    app: AppContext, receipts: Receipts, progress: ReceiptProgress, since_ms: float | None
-) -> Iterator[dict[str, Any]]:
-    archived = progress.archived
-    if archived.n and (since_ms is None or since_ms <= place(archived.id)[0]):
-        yield from _filed(app, receipts.account, archived, since_ms)
-    for line in sealed_lines(receipts, _start(receipts, progress, since_ms), progress.sealed):
-        yield line.values
-
-
-def _start(receipts: Receipts, progress: ReceiptProgress, since_ms: float | None) -> Checkpoint:
-    """The last sealed place before then: earlier receipts need not be read, nor be intact."""
-    if since_ms is None:
-        return progress.archived
-    seals = receipts.seals(progress.archived, progress.sealed) if progress.sealed.n > progress.archived.n else []
-    before = [
-        checkpoint for checkpoint in seals if checkpoint.n < progress.sealed.n and place(checkpoint.id)[0] < since_ms
-    ]
-    return before[-1] if before else progress.archived
-
-
-def _filed(app: AppContext, account: str, archived: Checkpoint, since_ms: float | None) -> Iterator[dict[str, Any]]:
-    directory = app.receipts_dir
-    if directory is None:
-        raise UsageError(
-            f"receipts 1 to {archived.n:,} have left Redis for the files of a worker: set ERASER_RECEIPTS_DIR to the "
-            f"same directory, or export what came later: --since {rfc3339(place(archived.id)[0] + 1)}"
-        )
-    last: dict[str, Any] = {}
-    day = max(1, int(since_ms // DAY_MS)) if since_ms is not None else 1
-    for line in DayFiles(directory, account).lines(day):
-        if line["n"] > archived.n:
-            break
-        last = line
-        yield line
-    if last.get("hash") != archived.head:
-        raise EraserError(
-            f"receipts up to {archived.n:,} (finished until {absolute(place(archived.id)[0])}) have left Redis, and "
-            f"the files in {directory / account} do not end there: find the missing files, or export with --since"
-        )
+        if last.get("hash") != archived.head:
+            raise EraserError(
+                f"receipts up to {archived.n:,} (finished until {absolute(until_ms)}) have left Redis, and the files "
+                f"in {directory / account} do not end there: find the missing files, or export with --since"
+            )

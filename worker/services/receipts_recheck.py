@@ -17,11 +17,10 @@ from worker.model.errors import Unreachable
 from worker.model.states import State
 from worker.model.target import Target
 from worker.receipts.sealing import seal_all
-from worker.rules.classify import NOT_ASKED, Presence, ResponseKind, classify, presence
-from worker.rules.classify import Lookup as CameTo
+from worker.rules.classify import NOT_ASKED, Lookup, Presence, ResponseKind, classify, presence
 from worker.services.json_form import as_json
-from worker.services.labels import SILENCES, plain
-from worker.services.receipts_export import chain
+from worker.services.labels import plain, silence
+from worker.services.receipts_export import Chain
 
 PATIENCE_S = 60.0  # for a slot of the lookups' rate
 TRIES = 3  # of one lookup without a usable answer
@@ -59,11 +58,11 @@ class Rechecked:
         return as_json(self, "ref", "now", "text", "request_id", "command")
 
 
-def jobs(app: AppContext, account: str, *, since_ms: float | None, most: int | None) -> tuple[list[Target], int]:
+def jobs(app: AppContext, account: str, *, since_ms: float, most: int | None) -> tuple[list[Target], int]:
     """Jobs whose latest receipt says deleted or gone, the latest first, and the number of further ones."""
     seal_all(app.ledger(account))
     latest: dict[Target, str] = {}
-    for line in chain(app, account, since_ms=since_ms):
+    for line in Chain(app, account, since_ms=since_ms).lines():
         ref = Target(line["project_id"], line["id"], line["kind"])
         latest.pop(ref, None)
         latest[ref] = line["state"]
@@ -99,50 +98,48 @@ class _Recheck:
         waiting: list[tuple[Target, LookupResponse]] = []
         for ref in refs:
             try:
-                asked = self._ask(ref)
+                lookup = self._ask(ref)
             except Unreachable:
                 yield from self._judged(waiting)
                 raise
-            waiting.append((ref, asked))
-            if asked.answered - waiting[0][1].answered > NEAR_S / 2:
+            waiting.append((ref, lookup))
+            if lookup.answered - waiting[0][1].answered > NEAR_S / 2:
                 yield from self._judged(waiting)
                 waiting = []
         yield from self._judged(waiting)
 
     def _judged(self, waiting: list[tuple[Target, LookupResponse]]) -> Iterator[Rechecked]:
-        came_to = {ref: self._of(ref).prove(ref.id, asked) for ref, asked in reversed(waiting)}
+        results = {ref: self._of(ref).prove(ref.id, lookup) for ref, lookup in reversed(waiting)}
         for ref, _ in waiting:
-            yield self._told(ref, came_to[ref])
+            yield self._result(ref, results[ref])
 
-    def _told(self, ref: Target, looked: CameTo) -> Rechecked:
+    def _result(self, ref: Target, looked: Lookup) -> Rechecked:
         response = looked.listing.response
+        now, text = RecheckResult.UNKNOWN, f"could not be checked: {_in_words(response)}"
         match looked.what:
             case Presence.ABSENT:
-                return Rechecked(ref, RecheckResult.GONE, "still gone", response.request_id)
+                now, text = RecheckResult.GONE, "still gone"
             case Presence.PRESENT:
-                return Rechecked(ref, RecheckResult.BACK, _back(self.app, self.account, ref), response.request_id)
+                now, text = RecheckResult.BACK, _back(self.app, self.account, ref)
             case Presence.UNSEEN:
-                return Rechecked(ref, RecheckResult.UNKNOWN, BLIND, response.request_id)
-            case _:
-                return Rechecked(
-                    ref, RecheckResult.UNKNOWN, f"could not be checked: {_said(response)}", response.request_id
-                )
+                text = BLIND
+        return Rechecked(ref, now, text, response.request_id)
 
     def _ask(self, ref: Target) -> LookupResponse:
         """One lookup, repeated without a usable answer. Raises `Unreachable` if MetaStudio does not answer."""
-        asked = self._once(ref)
+        lookup = self._once(ref)
         for _ in range(TRIES - 1 if self.answered else 0):
-            kind = classify(asked.listing.response)
-            if presence(asked.listing, ref.id)[0] is not Presence.UNKNOWN or kind is ResponseKind.FORBIDDEN:
+            kind = classify(lookup.listing.response)
+            if presence(lookup.listing, ref.id)[0] is not Presence.UNKNOWN or kind is ResponseKind.FORBIDDEN:
                 break
-            if self.app.stopping.wait(asked.listing.response.retry_after_s or PAUSE_S):
+            if self.app.stopping.wait(lookup.listing.response.retry_after_s or PAUSE_S):
                 break
-            asked = self._once(ref)
-        self.answered = self.answered or presence(asked.listing, ref.id)[0] is not Presence.UNKNOWN
+            lookup = self._once(ref)
+        self.answered = self.answered or presence(lookup.listing, ref.id)[0] is not Presence.UNKNOWN
         if not self.answered:
-            text = f"could not be checked: {_said(asked.listing.response)}"
+            text = f"could not be checked: {_in_words(lookup.listing.response)}"
             raise Unreachable(f"job {ref.name} {text}. No result. See: eraser doctor")
-        return asked
+        return lookup
 
     def _once(self, ref: Target) -> LookupResponse:
         lookups, gate = self._of(ref), self.app.queries(self.account).gate()
@@ -152,17 +149,17 @@ class _Recheck:
                 f"account {self.account} is closed ({gate.gate}: {gate.reason}), so nothing is checked. Next: {what}"
             )
         problem = lookups.begin()
-        asked = LookupResponse(problem, 0, 0) if problem else lookups.look(ref.id)
-        if asked.listing is NOT_ASKED:
+        lookup = LookupResponse(problem, 0, 0) if problem else lookups.look(ref.id)
+        if lookup.listing is NOT_ASKED:
             raise Unreachable(
                 f"the lookups of account {self.account} are busy for {PATIENCE_S:g} s and more; try again later"
             )
-        if classify(asked.listing.response) in (
+        if classify(lookup.listing.response) in (
             ResponseKind.CREDENTIALS,
             ResponseKind.CLOCK,
         ):  # a few more would lock the key
-            raise Unreachable(f"MetaStudio refuses us: {_said(asked.listing.response)}. See: eraser doctor")
-        return asked
+            raise Unreachable(f"MetaStudio refuses us: {_in_words(lookup.listing.response)}. See: eraser doctor")
+        return lookup
 
     def _of(self, ref: Target) -> Lookups:
         view = ref.project_id, ref.kind
@@ -195,7 +192,7 @@ def _signed_at(app: AppContext, account: str) -> datetime | None:
     return None if skew_ms is None else datetime.fromtimestamp((queries.now_ms() + skew_ms) / 1000, UTC)
 
 
-def _said(response: Response) -> str:
+def _in_words(response: Response) -> str:
     if response.status is None:
-        return SILENCES.get(str(response.failure), "no answer")
+        return silence(response.failure)
     return plain(response.in_words() if response.status != 200 else "200, but no list of jobs")

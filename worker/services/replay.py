@@ -20,7 +20,6 @@ from worker.services import json_form, labels
 from worker.services.act import CAP, Approval
 from worker.services.dead_letter_actions import check_homes, plan_fields
 from worker.services.dead_letters import Selection, group_of, note_replay
-from worker.services.times import rfc3339
 
 LATELY_MS = 3_600_000.0  # a replay that stopped by itself is reported this long, unless another was started
 _ENDED = (ReplayState.DONE, ReplayState.STOPPED, ReplayState.CANCELLED)
@@ -122,11 +121,8 @@ class ReplayProgress:
         counts = ("total", "left", "fed", "deleted", "gone", "dead", "cancelled", "back", "open", "held", "ahead")
         first, not_fed, calls = self.first, ("moved", "newer", "on_hold"), ("ok", "failed", "aside")
         return {
-            **json_form.as_json(first, "stage", "what", "by", "started"),
-            **json_form.as_json(self, "replay", "state", "waits"),
-            "reason": first.why,
-            "finished_at": rfc3339(self.ended_at),
-            "finished_reason": self.end_why,
+            **json_form.as_json(first, "stage", "what", "by", "started", reason="why"),
+            **json_form.as_json(self, "replay", "state", "waits", finished_at="ended_at", finished_reason="end_why"),
             "finished_by": next((share.end_by for share in self.shares if share.end_by), None),
             **self.counts(*counts),
             "not_fed": self.counts(*not_fed),

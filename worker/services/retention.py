@@ -85,8 +85,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "selected": plan.chosen,
         "skipped": _skipped({reason.value: number for reason, number in skipped(plan, over).items()}),
         "projects": [
-            json_form.as_json(each, "listed", "total", "problem")
-            | {"project_id": each.project, "selected": len(each.chosen), "percent": round(each.percent, 2)}
+            json_form.as_json(each, "listed", "total", "problem", project_id="project")
+            | {"selected": len(each.chosen), "percent": round(each.percent, 2)}
             for each in plan.projects
         ],
         "over_cap": over,
@@ -101,8 +101,7 @@ def _skipped(numbers: Mapping[str, int]) -> list[dict[str, Any]]:
 
 
 def run_json(run: Run) -> dict[str, Any]:
-    more = {"run": run.id, "finished_at": rfc3339(run.finished), "skipped": _skipped(run.skipped)}
-    return json_form.as_json(run, but=("id", "finished")) | more
+    return json_form.as_json(run, run="id", finished_at="finished") | {"skipped": _skipped(run.skipped)}
 
 
 def upcoming_json(one: Upcoming) -> dict[str, Any]:

@@ -51,9 +51,7 @@ _STEPS = {
     State.CANCELLED: (Step.REQUEST,),
 }
 COMMANDS = {
-    Step.REPLAY: "eraser dead replay",
-    Step.DISCARD: "eraser dead discard",
-    Step.RESTORE: "eraser dead restore",
+    **{step: f"eraser dead {step}" for step in (Step.REPLAY, Step.DISCARD, Step.RESTORE)},
     Step.CANCEL: "eraser cancel",
     Step.RELEASE: "eraser hold remove",
     Step.REQUEST: "eraser request",
@@ -126,7 +124,7 @@ def timeline(d: Deletion) -> list[Moment]:
     """Everything that happened, newest first."""
     moments = [_called(attempt) for attempt in d.attempts] + [_happened(event) for event in d.events]
     first = {"at": d.requested_at, "by": d.requested_by, "why": d.reason, "run": d.run}
-    let_go = [event.said["asked"] for event in d.events if "asked" in event.said]  # when another round started
+    let_go = [event.fields["asked"] for event in d.events if "asked" in event.fields]  # when another round started
     anew = {event.at for event in d.events if event.name == "deletion.requested"}  # these name their requester
     for claims in (*let_go, (first, *d.claims)):
         for how, claim in zip(chain(["requested"], repeat("requested again")), claims, strict=False):
@@ -164,15 +162,15 @@ def next_steps(d: Deletion) -> Iterator[str]:
 
 
 def _attempt(a: Attempt) -> dict[str, Any]:
-    answer = {name: a.said.get(name) for name in ("status", "code", "message", "request_id", "ms", "outcome")}
-    if failure := not answer["message"] and a.said.get("silence"):
-        answer["message"] = f"no answer: {labels.SILENCES.get(failure, failure)}"
+    answer = {name: a.fields.get(name) for name in ("status", "code", "message", "request_id", "ms", "outcome")}
+    if not answer["message"] and (failure := a.fields.get("silence")):
+        answer["message"] = f"no answer: {labels.silence(failure)}"
     return json_form.as_json(a, "n", "round", "at") | answer
 
 
 def _event(event: Event) -> dict[str, Any]:
-    earlier = {"asked": [_claim(claim) for claim in event.said["asked"]]} if event.said.get("asked") else {}
-    return {"at": rfc3339(event.at), "event": event.name, **event.said, **earlier}
+    earlier = {"asked": [_claim(claim) for claim in event.fields["asked"]]} if event.fields.get("asked") else {}
+    return {"at": rfc3339(event.at), "event": event.name, **event.fields, **earlier}
 
 
 def _claim(claim: dict[str, Any]) -> dict[str, Any]:
@@ -181,45 +179,44 @@ def _claim(claim: dict[str, Any]) -> dict[str, Any]:
 
 
 def _called(a: Attempt) -> Moment:
-    said = a.said
-    if "status" in said:
-        response = " ".join(str(said[name]) for name in ("status", "code", "message") if said.get(name) is not None)
-    else:
-        failure = said.get("silence")
-        response = f"no answer: {said.get('message') or labels.SILENCES.get(str(failure), 'for an unknown reason')}"
-    took = f" after {said['ms']} ms" if said.get("ms") is not None else ""
-    text = f"attempt {a.n}: {response}{took} → {_OUTCOMES.get(str(said.get('outcome')), said.get('outcome'))}"
-    return Moment(a.at, labels.plain(text), a.round, said.get("request_id"))
+    get = a.fields.get
+    silence = f"no answer: {get('message') or labels.silence(get('silence'))}"
+    response = _answer(a.fields) if "status" in a.fields else silence
+    took = f" after {get('ms')} ms" if get("ms") is not None else ""
+    text = f"attempt {a.n}: {response}{took} → {_OUTCOMES.get(str(get('outcome')), get('outcome'))}"
+    return Moment(a.at, labels.plain(text), a.round, get("request_id"))
 
 
 def _happened(event: Event) -> Moment:
-    said = event.said
-    text = _EVENTS.get(event.name, event.name)
+    get, text = event.fields.get, _EVENTS.get(event.name, event.name)
     match event.name:
         case "deletion.looked":
-            text += f": {_FOUND.get(str(said.get('found')), said.get('found'))}"
-            text += f", in state {said['job_state']}" if said.get("job_state") else ""
-            text += f" ({said['status']} {said.get('code') or ''}".rstrip() + ")" if said.get("status") else ""
-            text += f"; no longer matches: {said['no_longer_matches']}" if said.get("no_longer_matches") else ""
+            text += f": {_FOUND.get(str(get('found')), get('found'))}"
+            text += f", in state {get('job_state')}" if get("job_state") else ""
+            text += f" ({labels.answer(get('status'), get('code'))})" if get("status") else ""
+            text += f"; no longer matches: {get('no_longer_matches')}" if get("no_longer_matches") else ""
         case "deletion.died":
-            text += f": {labels.cause(said.get('cause'))}"
+            text += f": {labels.cause(get('cause'))}"
         case "deletion.lost":
-            text += " before any call" if said.get("unsent") else "; it may have been deleted"
-            text += "" if said.get("counted") else "; not counted: no worker could be seen then"
-        case "deletion.deleted" if said.get("late"):
-            text += f", late; it had become {said.get('was')}"
-        case "deletion.postponed" if said.get("probe"):
-            response = " ".join(str(said[name]) for name in ("status", "code", "message") if said.get(name) is not None)
-            text = f"not sent: probe failed: {response or 'no answer'}"
-        case "deletion.postponed" if said.get("error"):
-            text = f"not sent: {said['error']}"
+            text += " before any call" if get("unsent") else "; it may have been deleted"
+            text += "" if get("counted") else "; not counted: no worker could be seen then"
+        case "deletion.deleted" if get("late"):
+            text += f", late; it had become {get('was')}"
+        case "deletion.postponed" if get("probe"):
+            text = f"not sent: probe failed: {_answer(event.fields) or 'no answer'}"
+        case "deletion.postponed" if get("error"):
+            text = f"not sent: {get('error')}"
         case "deletion.requested":
-            text += f" (it was {said['was']})" if said.get("was") else ""
+            text += f" (it was {get('was')})" if get("was") else ""
         case "deletion.moved":
-            text += f" from account {said.get('from')}"
+            text += f" from account {get('from')}"
         case "deletion.held":
-            text += f": {_HOLDS.get(str(said.get('hold')), said.get('hold'))}"
-    return Moment(event.at, labels.plain(text + _who(said.get("by"), said.get("why"), said.get("run"))))
+            text += f": {_HOLDS.get(str(get('hold')), get('hold'))}"
+    return Moment(event.at, labels.plain(text + _who(get("by"), get("why"), get("run"))))
+
+
+def _answer(fields: dict[str, Any]) -> str:
+    return labels.answer(fields.get("status"), fields.get("code"), fields.get("message"))
 
 
 def _who(by: str | None, why: str | None, run: str | None) -> str:

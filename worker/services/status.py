@@ -70,7 +70,8 @@ class Overview:
     elsewhere: tuple[OtherEndpoint, ...] = ()  # accounts that belong to another MetaStudio than the settings say
     strays: tuple[Stray, ...] = ()  # projects stored under another account than the settings say
     abandoned: tuple[identity.AccountOverview, ...] = ()  # accounts that are missing from the settings and not empty
-    full: float = 0.0  # the share of its maxmemory that Redis uses; 0: no limit, or not known
+    used_bytes: int = 0  # of Redis's memory; 0: it does not say
+    limit_bytes: int = 0  # its maxmemory; 0: no limit is set, or it does not say
     no_writes: str = ""  # why Redis answers but accepts no writes; empty: it accepts them
 
     @property
@@ -83,6 +84,11 @@ class Overview:
         """Running workers that cannot archive receipts, each with an account, and why."""
         at_work = (worker for worker in self.workers if not worker.silent)
         return [(worker.worker, name, why) for worker in at_work for name, why in worker.not_archived.items()]
+
+    @property
+    def full(self) -> float:
+        """The share of its maxmemory that Redis uses; 0: no limit, or not known."""
+        return self.used_bytes / self.limit_bytes if self.limit_bytes else 0.0
 
     @property
     def states(self) -> dict[State, int]:
@@ -106,6 +112,11 @@ class Overview:
         return sum(not worker.silent for worker in self.workers)
 
     @property
+    def threads(self) -> int:
+        """Calls that these can make at the same time."""
+        return sum(worker.threads or 0 for worker in self.workers if not worker.silent)
+
+    @property
     def heard_s(self) -> float:
         """How long ago the last heartbeat of any worker was; infinite without one."""
         return min((worker.heard_s for worker in self.workers), default=math.inf)
@@ -118,88 +129,81 @@ def look(app: AppContext) -> Overview:
 
 def _look(app: AppContext) -> Overview:
     accounts = tuple(app.queries(name).status() for name in app.settings.accounts)
-    now, seen = workers(app)
-    alarms, full = tuple(retention.alarms(app)), _full(app)
-    elsewhere = tuple(error for one in identity.overviews(app, accounts) if (error := one.elsewhere))
-    mute = no_writes(app.redis, app.keys.workers)
+    now, known = _workers(app)
+    memory = read_redis(info, app.redis, "memory")
     return Overview(
         now=now,
         accounts=accounts,
-        workers=seen,
-        alarms=alarms,
+        workers=known,
+        alarms=tuple(retention.alarms(app)),
         replays=replay_service.current(app, now),
         parked=tuple(parked_messages.parking(app).groups()),
-        elsewhere=elsewhere,
+        elsewhere=tuple(error for one in identity.overviews(app, accounts) if (error := one.elsewhere)),
         strays=tuple(project_moves.strays(app)),
         abandoned=tuple(identity.abandoned(app)),
-        full=full,
-        no_writes=mute,
+        used_bytes=int(memory.get("used_memory") or 0),
+        limit_bytes=int(memory.get("maxmemory") or 0),
+        no_writes=no_writes(app.redis, app.keys.workers),
     )
 
 
-def _full(app: AppContext) -> float:
-    memory = read_redis(info, app.redis, "memory")
-    limit = int(memory.get("maxmemory") or 0)
-    return int(memory.get("used_memory") or 0) / limit if limit else 0.0
-
-
-def as_json(seen: Overview) -> dict[str, Any]:
+def as_json(view: Overview) -> dict[str, Any]:
     """The JSON form of the contract."""
     return {
-        "states": seen.states,
-        "oldest_due_s": None if seen.oldest_due_s is None else round(seen.oldest_due_s, 3),
-        "workers": [json_form.as_json(worker) | {"silent": worker.silent} for worker in seen.workers],
-        "accounts": [_account(account, seen) for account in seen.accounts],
-        "damaged": seen.damaged,
-        "parked": [parked_messages.as_json(group) for group in seen.parked],
-        "projects_elsewhere": [stray.as_json() for stray in seen.strays],
-        "accounts_gone": [gone.as_json() for gone in seen.abandoned],
-        "retention": [json_form.as_json(alarm) for alarm in seen.alarms],
+        "states": view.states,
+        "oldest_due_s": None if view.oldest_due_s is None else round(view.oldest_due_s, 3),
+        "workers": [json_form.as_json(worker) | {"silent": worker.silent} for worker in view.workers],
+        "accounts": [_account(account, view) for account in view.accounts],
+        "damaged": view.damaged,
+        "parked": [parked_messages.as_json(group) for group in view.parked],
+        "projects_elsewhere": [stray.as_json() for stray in view.strays],
+        "accounts_gone": [gone.as_json() for gone in view.abandoned],
+        "retention": [json_form.as_json(alarm) for alarm in view.alarms],
         "replays": [
             {"replay": one.which, "why": one.why, "command": one.command}
-            for one in advice(seen)
+            for one in advice(view)
             if one.about == "replay"
         ],
     }
 
 
-def _account(account: AccountStatus, seen: Overview) -> dict[str, Any]:
+def _account(account: AccountStatus, view: Overview) -> dict[str, Any]:
     return json_form.as_json(account.gate, but=("skew_ms",)) | {
         "closures": [json_form.as_json(one, but=("reason",)) for one in account.gate.closures],
         "endpoint": account.bound.endpoint if account.bound else None,
-        "elsewhere": account.gate.account in {error.account for error in seen.elsewhere},
+        "elsewhere": account.gate.account in {error.account for error in view.elsewhere},
     }
 
 
-def advice(seen: Overview) -> Iterator[Advice]:
+def advice(view: Overview) -> Iterator[Advice]:
     """The most urgent first; empty if all is well."""
-    open_work = sum(seen.states[state] for state in (State.PENDING, State.RUNNING))
-    if open_work and not seen.at_work:
+    open_work = sum(view.states[state] for state in (State.PENDING, State.RUNNING))
+    if open_work and not view.at_work:
         yield Advice(f"{labels.count(open_work, 'deletion')} waiting, but no worker is running", START, "workers")
-    if seen.no_writes:
-        why = f"Redis takes no writes; everything waits until it does: {labels.plain(seen.no_writes)[:80]}"
+    if view.no_writes:
+        why = f"Redis takes no writes; everything waits until it does: {labels.plain(view.no_writes)[:80]}"
         yield Advice(why, "eraser doctor", "redis")
-    if seen.clocks:
-        yield Advice(seen.clocks, "eraser doctor", "clocks")
-    for error in seen.elsewhere:
+    if view.clocks:
+        yield Advice(view.clocks, "eraser doctor", "clocks")
+    for error in view.elsewhere:
         why = f"account {error.account} belongs to {error.bound}, these settings say {error.ours}: nothing is done here"
         yield Advice(why, "eraser accounts list", "settings")
-    for stray in seen.strays:
+    for stray in view.strays:
         yield Advice(str(stray), stray.command, "settings")
-    for gone in seen.abandoned:
+    for gone in view.abandoned:
         what = f"{labels.count(gone.deletions, 'deletion')} and {labels.count(gone.holds, 'hold')}"
         why = f"account {gone.account} is gone from the settings, and {what} are still there: no worker processes them"
         yield Advice(why, "eraser accounts list", "settings")
-    if seen.full > FULL_SHARE:
-        why = f"Redis uses {seen.full:.0%} of its maxmemory: nothing new is accepted above {FULL_SHARE:.0%}"
+    if view.full > FULL_SHARE:
+        why = f"Redis uses {view.full:.0%} of its maxmemory: nothing new is accepted above {FULL_SHARE:.0%}"
         yield Advice(why, "eraser doctor", "memory")
-    if seen.damaged:
-        entries = labels.count(seen.damaged, "entry", "entries")
-        why = f"{entries} of the ledger {'was' if seen.damaged == 1 else 'were'} damaged and set aside"
+    if view.damaged:
+        entries = labels.count(view.damaged, "entry", "entries")
+        why = f"{entries} of the ledger {'was' if view.damaged == 1 else 'were'} damaged and set aside"
         yield Advice(why, "eraser damaged list", "damage")
-    for account in seen.accounts:
+    for account in view.accounts:
         gate = account.gate
-        which = f" --account {gate.account}" if len(seen.accounts) > 1 else ""
+        which = f" --account {gate.account}" if len(view.accounts) > 1 else ""
         if gate.gate == "paused":
             yield Advice(f"{gate.account} is paused", f"eraser resume{which} --reason R", "gate")
         elif gate.gate in ("credentials", "misconfigured", "clock"):
@@ -207,22 +211,17 @@ def advice(seen: Overview) -> Iterator[Advice]:
         elif refused := sum(one.scope == "project" for one in gate.closures):
             why = f"MetaStudio refuses {labels.count(refused, 'project')} of {gate.account}"
             yield Advice(why, "eraser doctor", "gate")
-    for kind, number in parked_messages.by_kind(seen.parked).items():
+    for kind, number in parked_messages.by_kind(view.parked).items():
         yield Advice(f"{labels.count(number, 'message')} {parked_messages.WHY[kind]}", "eraser parked list", "parked")
-    for worker, name, why in seen.not_archived:
-        yield Advice(
-            f"{worker} cannot move receipts of {name} out of Redis: {labels.plain(why)[:80]}",
-            "eraser doctor",
-            "settings",
-        )
-    for alarm in seen.alarms:
+    for worker, name, why in view.not_archived:
+        what = f"{worker} cannot move receipts of {name} out of Redis: {labels.plain(why)[:80]}"
+        yield Advice(what, "eraser doctor", "settings")
+    for alarm in view.alarms:
         yield Advice(alarm.why, alarm.command, "retention")
-    for replay in seen.replays:
+    for replay in view.replays:
         yield Advice(_replay(replay), f"eraser replay status {replay.replay}", "replay", replay.replay)
-    taken = sum(
-        replay.count("left") for replay in seen.replays if not replay.ended
-    )  # dead, but a replay will start them
-    if (dead := seen.states[State.DEAD] - taken) > 0:
+    to_start = sum(replay.count("left") for replay in view.replays if not replay.ended)  # dead until then
+    if (dead := view.states[State.DEAD] - to_start) > 0:
         why = f"{labels.count(dead, 'dead letter')} {'needs' if dead == 1 else 'need'} a person"
         yield Advice(why, "eraser dead groups", "dead")
 
@@ -236,24 +235,24 @@ def _replay(replay: ReplayProgress) -> str:
     return f"{how}: {replay.count('fed'):,} of {letters} started"
 
 
-def all_well(seen: Overview) -> str:
+def all_well(view: Overview) -> str:
     """The text if there is no advice."""
-    states = seen.states
+    states = view.states
     if not any(states.values()):
         return "No deletion has been requested yet. Start with: eraser request JOB_ID"
-    if seen.due or states[State.RUNNING]:
-        message = f"last seen {span(seen.heard_s)} ago" if seen.workers else "none has been seen yet"
-        if seen.heard_s > MISSED_S:
+    if view.due or states[State.RUNNING]:
+        message = f"last seen {span(view.heard_s)} ago" if view.workers else "none has been seen yet"
+        if view.heard_s > MISSED_S:
             return f"No worker reports that it is working ({message}). If this persists, start one: {START}"
-        return f"Nothing to do: {labels.count(seen.at_work, 'worker')} at work, {message}."
-    upcoming = [account.next_due_at for account in seen.accounts if account.next_due_at is not None]
+        return f"Nothing to do: {labels.count(view.at_work, 'worker')} at work, {message}."
+    upcoming = [account.next_due_at for account in view.accounts if account.next_due_at is not None]
     if upcoming:
-        return f"Nothing to do: the next deletion is due in {span(max(0.0, min(upcoming) - seen.now) / 1000)}."
+        return f"Nothing to do: the next deletion is due in {span(max(0.0, min(upcoming) - view.now) / 1000)}."
     held = states[State.HELD]
     return "Nothing is waiting and nothing is dead." + (f" {labels.count(held, 'deletion')} on hold." if held else "")
 
 
-def workers(app: AppContext) -> tuple[float, tuple[WorkerSeen, ...]]:
+def _workers(app: AppContext) -> tuple[float, tuple[WorkerSeen, ...]]:
     """Redis's clock in ms since 1970, and every worker. Raises `Unreachable`."""
     pipe = app.redis.pipeline(transaction=False)
     pipe.time()
@@ -267,12 +266,6 @@ def workers(app: AppContext) -> tuple[float, tuple[WorkerSeen, ...]]:
 def _worker(name: bytes, at: float, info: bytes | None, now: float) -> WorkerSeen:
     fields = values.fields(info)
     heard_s = abs(now - at) / 1000  # a heartbeat from the future was written before Redis's clock went back
-    return WorkerSeen(
-        name.decode(),
-        host=fields.get("host"),
-        pid=fields.get("pid"),
-        threads=fields.get("threads"),
-        heard_s=round(heard_s, 1),
-        clock_s=fields.get("clock_s"),
-        not_archived=fields.get("not_archived") or {},
-    )
+    known = {name: fields.get(name) for name in ("host", "pid", "threads", "clock_s")}
+    not_archived = fields.get("not_archived") or {}
+    return WorkerSeen(name.decode(), heard_s=round(heard_s, 1), not_archived=not_archived, **known)

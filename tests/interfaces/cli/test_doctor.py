@@ -218,8 +218,8 @@ class Says(redis.Redis):
             raise redis.exceptions.ResponseError("unknown command 'CONFIG'")
         return {names[0]: self._config}
 
-    def eval(self, *args: Any, **options: Any) -> Any:
-        return self._client.eval(*args, **options)
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        return self._client.execute_command(*args, **options)
 
     def __del__(self) -> None:
         pass

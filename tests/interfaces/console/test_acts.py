@@ -59,7 +59,7 @@ def test_a_letter_is_replayed_at_once_and_rings(console: Console, undertaker: Un
     deletion = show(console, "a")
     assert (deletion.state, deletion.round, deletion.lane) == (State.PENDING, 2, "user")
     (replayed,) = [event for event in deletion.events if event.name == "deletion.replayed"]
-    assert (replayed.said["by"], replayed.said["why"]) == ("ops-7", "TICKET-4711")
+    assert (replayed.fields["by"], replayed.fields["why"]) == ("ops-7", "TICKET-4711")
     assert console.app.redis.zrange(OURS.wake_now, 0, -1) == [b"default"], "a worker is called"
 
 

@@ -58,10 +58,11 @@ async def _readyz(request: Request) -> Response:
     context = api_state(request).app
     try:
         refused = await api_state(request).in_thread(lambda: no_writes(context.redis, context.keys.workers))
+        why = "Redis takes no writes" if refused else ""
     except Unreachable:
-        return PlainTextResponse("Redis does not answer\n", 503, headers={"Retry-After": str(problem_details.AWAY_S)})
-    if refused:
-        return PlainTextResponse("Redis takes no writes\n", 503, headers={"Retry-After": str(problem_details.AWAY_S)})
+        why = "Redis does not answer"
+    if why:
+        return PlainTextResponse(f"{why}\n", 503, headers={"Retry-After": str(problem_details.AWAY_S)})
     return PlainTextResponse("ready\n")
 
 

@@ -47,9 +47,12 @@ def tell(error: Exception, *, as_json: bool) -> int | None:
     return None
 
 
-def as_json(error: EraserError) -> dict[str, Any]:
-    """The object for an error that does not end the command."""
-    return {"error": _as_object(error)}
+def trying_again(error: EraserError, *, as_json: bool) -> None:
+    """Report an error that does not end the command."""
+    if as_json:
+        json_line({"error": _as_object(error)}, beside=True)
+    else:
+        click.echo(f"{error}; trying again", err=True)
 
 
 def explained(error: Exception) -> EraserError | click.ClickException | click.Abort | None:

@@ -28,16 +28,11 @@ FOLDED = 24  # characters that a last column needs at least if its words are fol
 PIPED_WIDTH = 200  # wider than any window: ids must not be cut for a program that reads the table
 _NUMBER = re.compile(r"[\d,.]+(/s)?|-")
 STYLES = {
-    "deleted": "green",
-    "gone": "green",
-    "ok": "green",
-    "dead": "bold red",
-    "wrong": "bold red",
-    "held": "yellow",
-    "warning": "yellow",
+    **dict.fromkeys(("deleted", "gone", "ok"), "green"),
+    **dict.fromkeys(("dead", "wrong"), "bold red"),
+    **dict.fromkeys(("held", "warning"), "yellow"),
     "running": "cyan",
-    "cancelled": "dim",
-    "discarded": "dim",
+    **dict.fromkeys(("cancelled", "discarded"), "dim"),
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, show, yes_option
 from worker.interfaces.cli.output import Reading
@@ -42,14 +43,7 @@ def receipts() -> None:
 
 @receipts.command(cls=Reading)
 @_since
-@click.option(
-    "-o",
-    "--format",
-    "form",
-    type=click.Choice([form.value for form in Form]),
-    default=Form.JSONL.value,
-    help="Default: jsonl.",
-)
+@click.option("-o", "--format", "form", type=click.Choice([*map(str, Form)]), default="jsonl", help="Default: jsonl.")
 @click.option("--to", "to", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Else to stdout.")
 @_account
 @json_option
@@ -60,10 +54,7 @@ def export(since: str | None, form: str, to: Path | None, account: str | None, a
     eraser receipts export --since 2026-11-01 --to receipts.jsonl
     eraser receipts export -o csv > receipts.csv
     """
-    app = startup.load()
-    startup.enter(app)
-    (name,) = accounts_meant(app, account, every=None, command="receipts export", gone=True)
-    since_ms = parse_since(since, "--since", app.queries(name).now_ms()) if since else None
+    app, name, since_ms = _entered("export", account, since)
     with tempfile.TemporaryDirectory(prefix="eraser-") as scratch:
         path = to or Path(scratch) / "receipts"
         made = exports.export(app, name, path, Form(form), since_ms=since_ms)
@@ -121,8 +112,7 @@ def relocate(account: str | None, approval: Approval) -> None:
     \b
     eraser receipts relocate --reason TICKET-4711
     """
-    app = startup.enter(startup.load())
-    (name,) = accounts_meant(app, account, every=None, command="receipts relocate", gone=True)
+    app, name, _ = _entered("relocate", account)
     archived = app.receipts(name).progress().archived
     if archived.n:
         show(relocation.plan(name, archived), approval)
@@ -145,13 +135,10 @@ def recheck(since: str | None, most: int | None, account: str | None, as_json: b
     \b
     eraser receipts recheck --since 24h
     """
-    app = startup.load()
-    startup.enter(app)
-    (name,) = accounts_meant(app, account, every=None, command="receipts recheck", gone=True)
-    since_ms = parse_since(since, "--since", app.queries(name).now_ms()) if since else None
+    app, name, since_ms = _entered("recheck", account, since)
     jobs, left_out = rechecks.jobs(app, name, since_ms=since_ms, most=most)
     found = dict.fromkeys(rechecks.RecheckResult, 0)
-    with progress("asked") as advance:
+    with progress("checked") as advance:
         for done, looked in enumerate(rechecks.recheck(app, jobs), 1):
             found[looked.now] += 1
             advance(done, len(jobs))
@@ -164,6 +151,13 @@ def recheck(since: str | None, most: int | None, account: str | None, as_json: b
     if not as_json:
         _tell_recheck(found, len(jobs), left_out)
     sys.exit(0 if found[rechecks.RecheckResult.GONE] == len(jobs) else 1)
+
+
+def _entered(command: str, account: str | None, since: str | None = None) -> tuple[AppContext, str, float]:
+    """The application, the account that is meant, and the moment in ms since 1970."""
+    app = startup.enter(startup.load())
+    (name,) = accounts_meant(app, account, every=None, command=f"receipts {command}", gone=True)
+    return app, name, parse_since(since, "--since", app.queries(name).now_ms()) if since else exports.ALL
 
 
 # -- in words ----------------------------------------------------------------------------------------------------------
@@ -217,14 +211,14 @@ def _tell_verified(path: Path, read: verifying.Verification, *, head: str | None
         )
 
 
-def _tell_recheck(found: dict[rechecks.RecheckResult, int], asked: int, left_out: int) -> None:
-    if not asked:
+def _tell_recheck(found: dict[rechecks.RecheckResult, int], checked: int, left_out: int) -> None:
+    if not checked:
         say("No receipt of a deleted or gone job in that time: nothing to check.")
         return
     gone, back, unknown = (found[now] for now in rechecks.RecheckResult)
-    say(f"{count(asked, 'job')} checked: {gone:,} still gone, {back:,} came back, {unknown:,} could not be checked.")
+    say(f"{count(checked, 'job')} checked: {gone:,} still gone, {back:,} came back, {unknown:,} could not be checked.")
     if left_out:
-        say(f"{count(left_out, 'older one')} not checked, because of --max {asked}.")
+        say(f"{count(left_out, 'older one')} not checked, because of --max {checked}.")
 
 
 def _each(paths: tuple[Path, ...]) -> list[Path]:

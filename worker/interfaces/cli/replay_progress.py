@@ -13,7 +13,7 @@ from rich.text import Text
 
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import errors
-from worker.interfaces.cli.printing import for_programs, json_line, note, result, say
+from worker.interfaces.cli.printing import for_programs, note, result, say
 from worker.interfaces.cli.progress import LINE_EVERY_S
 from worker.model.errors import Unreachable
 from worker.services import replay as replay_service
@@ -55,10 +55,7 @@ def _again(app: AppContext, progress: ReplayProgress) -> ReplayProgress:
     try:
         return replay_service.progress_of(app, progress.replay)
     except Unreachable as error:
-        if for_programs():
-            json_line(errors.as_json(error), beside=True)
-        else:
-            click.echo(f"{error}; trying again", err=True)
+        errors.trying_again(error, as_json=for_programs())
         time.sleep(1.0)
         return progress
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from itertools import repeat
 
 import click
 from rich.console import Group, RenderableType
@@ -15,12 +16,12 @@ from rich.text import Text
 from worker.interfaces.cli import errors, startup
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import STYLES, console, json_line, json_option, tabled
-from worker.ledger.records import AccountStatus
+from worker.ledger.records import AccountStatus, Gate
 from worker.model.errors import Unreachable
 from worker.model.states import State
 from worker.services import labels
 from worker.services import status as whole
-from worker.services.status import Overview
+from worker.services.status import Overview, WorkerSeen
 from worker.services.times import absolute, relative, span, when
 
 EVERY_S = 1.0
@@ -39,56 +40,46 @@ def status(watch: bool, as_json: bool) -> None:
     app = startup.enter(startup.load())
     if watch:
         follow(lambda: whole.look(app), as_json=as_json)
-    elif as_json:
-        json_line(whole.as_json(whole.look(app)))
     else:
-        console().print(page(whole.look(app)))
+        _show(None, whole.look(app), as_json=as_json)
 
 
 def follow(look: Callable[[], Overview], *, as_json: bool, times: int | None = None) -> None:
     """Refresh until Ctrl-C. Redis may be unreachable in between. `times` limits it, for tests."""
     terminal = sys.stdout.isatty() and not as_json
     every = EVERY_S if terminal or as_json else EVERY_S_PIPED
-    with Live(console=console(), auto_refresh=False) if terminal else nullcontext() as live:
-        try:
-            while times is None or times > 0:
-                times = None if times is None else times - 1
-                _step(live, look, as_json=as_json)
-                if times != 0:
-                    time.sleep(every)
-        except KeyboardInterrupt:
-            return
+    screen = Live(console=console(), auto_refresh=False) if terminal else nullcontext()
+    with screen as live, suppress(KeyboardInterrupt):
+        for left in repeat(1) if times is None else range(times - 1, -1, -1):
+            try:
+                _show(live, look(), as_json=as_json)
+            except Unreachable as error:
+                _trouble(live, error, as_json=as_json)
+            if left:
+                time.sleep(every)
 
 
-def _step(live: Live | None, look: Callable[[], Overview], *, as_json: bool) -> None:
-    try:
-        seen = look()
-    except Unreachable as error:
-        if as_json:
-            json_line(errors.as_json(error), beside=True)
-        elif live:
-            live.update(Text(f"{error}; trying again", style="bold red"), refresh=True)
-        else:
-            click.echo(f"{error}; trying again", err=True)
-        return
+def _show(live: Live | None, view: Overview, *, as_json: bool) -> None:
     if as_json:
-        json_line(whole.as_json(seen))
+        json_line(whole.as_json(view))
     elif live:
-        live.update(page(seen), refresh=True)
+        live.update(page(view), refresh=True)
     else:
-        console().print(page(seen))
+        console().print(page(view))
 
 
-def page(seen: Overview) -> RenderableType:
+def _trouble(live: Live | None, error: Unreachable, *, as_json: bool) -> None:
+    if live:
+        live.update(Text(f"{error}; trying again", style="bold red"), refresh=True)
+    else:
+        errors.trying_again(error, as_json=as_json)
+
+
+def page(view: Overview) -> RenderableType:
     """The status for people."""
-    parts: list[RenderableType] = [Text(absolute(seen.now), style="dim"), _states(seen)]
-    parts += [_due(seen), Text(), _gates(seen), Text()]
-    parts += [_workers(seen), Text(), *_next(seen)]
-    return Group(*parts)
-
-
-def _states(seen: Overview) -> RenderableType:
-    return tabled(["STATE", "COUNT", ""], [_state(state, n) for state, n in seen.states.items()])
+    states = tabled(["STATE", "COUNT", ""], [_state(state, n) for state, n in view.states.items()])
+    top = (Text(absolute(view.now), style="dim"), states, _due(view), Text())
+    return Group(*top, _gates(view), Text(), _workers(view), Text(), *_next(view))
 
 
 def _state(state: State, number: int) -> tuple[object, ...]:
@@ -97,11 +88,11 @@ def _state(state: State, number: int) -> tuple[object, ...]:
     return Text(state.value, style=style), Text(f"{number:,}", style=style), Text(meaning, style="dim")
 
 
-def _due(seen: Overview) -> RenderableType:
+def _due(view: Overview) -> RenderableType:
     lines = []
-    for account in seen.accounts:
-        which = f"{account.gate.account}: " if len(seen.accounts) > 1 else ""
-        lines += [f"{which}{line}" for line in _due_of(account, seen.now)]
+    for account in view.accounts:
+        which = f"{account.gate.account}: " if len(view.accounts) > 1 else ""
+        lines += [f"{which}{line}" for line in _due_of(account, view.now)]
     return Text("\n".join(["", *lines]))
 
 
@@ -117,43 +108,36 @@ def _due_of(account: AccountStatus, now: float) -> list[str]:
     return lines or ["nothing is due"]
 
 
-def _gates(seen: Overview) -> RenderableType:
-    rows = []
-    for account in seen.accounts:
-        gate = account.gate
-        rows.append(
-            (
-                gate.account,
-                Text(labels.GATES.get(gate.gate, gate.gate), style="green" if gate.gate == "ok" else "bold red"),
-                f"{gate.rate:g}/s",
-                relative(gate.since, seen.now) if gate.since is not None else None,
-                relative(gate.until, seen.now) if gate.until is not None else None,
-                gate.reason,
-            )
-        )
+def _gates(view: Overview) -> RenderableType:
+    rows = [_gate(account.gate, view.now) for account in view.accounts]
     table = tabled(["ACCOUNT", "GATE", "RATE", "SINCE", "NEXT TRY", "REASON"], rows)
     closed = [
-        Text(f"{one.scope} {one.name} of {account.gate.account} is {labels.closure(one, seen.now)}", style="bold red")
-        for account in seen.accounts
+        Text(f"{one.scope} {one.name} of {account.gate.account} is {labels.closure(one, view.now)}", style="bold red")
+        for account in view.accounts
         for one in account.gate.closures
         if one.scope == "project" or one.target
     ]
     return Group(table, *closed)
 
 
-def _workers(seen: Overview) -> RenderableType:
-    if not seen.workers:
-        return Text("no worker")
-    rows = []
-    for worker in seen.workers:
-        message = f"silent for {span(worker.heard_s)}" if worker.silent else f"{span(worker.heard_s)} ago"
-        style = "bold red" if worker.silent else ""
-        rows.append((worker.worker, worker.threads, Text(message, style=style)))
-    return tabled(["WORKER", "THREADS", "LAST SEEN"], rows)
+def _gate(gate: Gate, now: float) -> tuple[object, ...]:
+    state = Text(labels.GATES.get(gate.gate, gate.gate), style="green" if gate.gate == "ok" else "bold red")
+    since, until = (None if ms is None else relative(ms, now) for ms in (gate.since, gate.until))
+    return gate.account, state, f"{gate.rate:g}/s", since, until, gate.reason
 
 
-def _next(seen: Overview) -> list[RenderableType]:
-    found = list(whole.advice(seen))
+def _workers(view: Overview) -> RenderableType:
+    rows = [(worker.worker, worker.threads, _last_seen(worker)) for worker in view.workers]
+    return tabled(["WORKER", "THREADS", "LAST SEEN"], rows) if rows else Text("no worker")
+
+
+def _last_seen(worker: WorkerSeen) -> Text:
+    ago = span(worker.heard_s)
+    return Text(f"silent for {ago}", style="bold red") if worker.silent else Text(f"{ago} ago")
+
+
+def _next(view: Overview) -> list[RenderableType]:
+    found = list(whole.advice(view))
     if not found:
-        return [Text(whole.all_well(seen))]
+        return [Text(whole.all_well(view))]
     return [Text.assemble("Next: ", (advice.command, "bold"), f"   ({advice.why})") for advice in found]

@@ -17,7 +17,7 @@ def show(context: RequestContext) -> Page | Redirect:
 
 
 def sign_in(context: RequestContext) -> Page | Redirect:
-    if sessions.password(context.app) is None:
+    if context.app.settings.console_password is None:
         return Redirect("/")
     if not context.encrypted:
         return _page("this page was sent without encryption, so the password was not checked: use https", 403)

@@ -17,19 +17,19 @@ WHERE = {
 
 
 def show(context: RequestContext) -> Page:
-    seen = status.look(context.app)
-    hour = throughput.last_hour(context.app, seen.now)
-    advice = [(one, *_where(one)) for one in status.advice(seen)]
+    view = status.look(context.app)
+    hour = throughput.last_hour(context.app, view.now)
+    advice = [(one, *_where(one)) for one in status.advice(view)]
     return Page(
         "_overview.html" if context.part else "overview.html",
         {
-            "seen": seen,
-            "gates": gate.worth_a_look(seen.accounts),
-            "not_open": sum(not gate.is_open(account) for account in seen.accounts),
-            "now": seen.now,
+            "view": view,
+            "gates": gate.worth_a_look(view.accounts),
+            "not_open": sum(not gate.is_open(account) for account in view.accounts),
+            "now": view.now,
             "advice": advice,
-            "all_well": status.all_well(seen),
-            "states": [(state, seen.states[state]) for state in State],
+            "all_well": status.all_well(view),
+            "states": [(state, view.states[state]) for state in State],
             "hour": hour,
             "chart": chart(hour.minutes),
         },

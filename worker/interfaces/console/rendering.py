@@ -16,7 +16,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from worker import __version__
-from worker.interfaces.console import sessions
 from worker.services import labels
 from worker.services.times import absolute, left, relative, rfc3339, span
 
@@ -59,7 +58,7 @@ def render(context: RequestContext, template: str, values: Mapping[str, object])
         "token": context.session.token,
         "who": context.user,
         "signed_in": context.session.signed_in,
-        "password": sessions.password(context.app) is not None,
+        "password": context.app.settings.console_password is not None,
     }
     return _templates().get_template(template).render({**general, **values})
 

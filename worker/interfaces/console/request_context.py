@@ -10,7 +10,7 @@ import html
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from urllib.parse import parse_qs, quote, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -67,7 +67,7 @@ class ConsoleState:
         """Whether other machines can reach the console (this request's headers count too) while no password is set."""
         by_proxy = origin_checks.is_passed_on(request.headers)
         open_to_others = by_proxy or not is_loopback(self.bind) or bool(self.app.settings.allowed_hosts)
-        return open_to_others and sessions.password(self.app) is None
+        return open_to_others and self.app.settings.console_password is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,12 @@ class RequestContext:
     @property
     def encrypted(self) -> bool:
         """Whether it was sent privately: it stayed on this machine, or came by https."""
-        scheme = self.request.headers.get("x-forwarded-proto", self.request.url.scheme)
-        return is_local(self.request) or scheme == "https"
+        return self.local or self.request.headers.get("x-forwarded-proto", self.request.url.scheme) == "https"
+
+    @property
+    def local(self) -> bool:
+        """Whether the browser used a local name of this machine. For other names a cookie needs encryption."""
+        return origin_checks.is_local(self.request.headers.get("host", ""))
 
     @property
     def part(self) -> bool:
@@ -138,7 +142,8 @@ def route(state: ConsoleState, view: View) -> Route:
 
 
 def _result(state: ConsoleState, view: View, request: Request, form: Mapping[str, str]) -> Response:
-    if _from_elsewhere(request) and sessions.COOKIE not in request.cookies:
+    by_link = request.method == "GET" and request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
+    if by_link and sessions.COOKIE not in request.cookies:
         return _again(request)
     context = RequestContext(request, state.app, sessions.NOBODY, form)
     try:
@@ -156,7 +161,7 @@ def _result(state: ConsoleState, view: View, request: Request, form: Mapping[str
         return _trouble(context, error)
     except Exception:
         log.exception("http.failed", extra={"method": request.method, "route": view.path})
-        return finished(context, Page("trouble.html", {"why": OUR_FAULT, "status": 500}, 500))
+        return _trouble(context, None)
 
 
 def finished(context: RequestContext, result: Page | Redirect) -> Response:
@@ -175,9 +180,9 @@ def finished(context: RequestContext, result: Page | Redirect) -> Response:
             if notice:
                 response.delete_cookie(sessions.NOTICE, httponly=True, samesite="strict")
     if chosen.fresh:
-        life_s = sessions.LIFE_S if sessions.password(context.app) else None
+        life_s = sessions.LIFE_S if context.app.settings.console_password else None
         _remember(context, response, sessions.COOKIE, chosen.id, life_s=life_s)
-    if context.request.method == "POST" and is_opaque(context.field("by")) and not _is_error(response):
+    if context.request.method == "POST" and is_opaque(context.field("by")) and response.status_code < 400:
         _remember(context, response, sessions.WHO, context.field("by"), life_s=sessions.LIFE_S)
     return rendering.guarded(response)
 
@@ -197,10 +202,6 @@ def _refuse_misled(context: RequestContext) -> None:
         )
 
 
-def _from_elsewhere(request: Request) -> bool:
-    return request.method == "GET" and request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
-
-
 def _again(request: Request) -> Response:
     """After a link from another site a browser does not send a strict cookie: load the page again from our own
     origin.
@@ -216,13 +217,13 @@ def _to_login(context: RequestContext) -> Response:
     return finished(context, Redirect("/login"))
 
 
-def _trouble(context: RequestContext, error: EraserError) -> Response:
-    """An error page. Polling continues, because Redis may come back."""
-    status = 403 if isinstance(error, CsrfError) else problem_details.of(error).status
+def _trouble(context: RequestContext, error: EraserError | None) -> Response:
+    """An error page; None: an internal error. Polling continues, because Redis may come back."""
+    why, status = (str(error), problem_details.of(error).status) if error else (OUR_FAULT, 500)
+    status = 403 if isinstance(error, CsrfError) else status
     if context.part:
-        text = rendering.render(context, "_trouble.html", {"why": str(error)})
-        return rendering.guarded(HTMLResponse(text))
-    return finished(context, Page("trouble.html", {"why": str(error), "status": status}, status))
+        return rendering.guarded(HTMLResponse(rendering.render(context, "_trouble.html", {"why": why})))
+    return finished(context, Page("trouble.html", {"why": why, "status": status}, status))
 
 
 # -- what is sent ----------------------------------------------------------------------------------------------------
@@ -238,22 +239,12 @@ async def _form(request: Request) -> Mapping[str, str]:
         if len(body) > MOST_BYTES:
             return {}
     try:
-        fields = parse_qs(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=100)
+        return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=100))
     except ValueError:
         return {}
-    return {name: values[-1] for name, values in fields.items()}
 
 
 def _remember(context: RequestContext, response: Response, name: str, value: str, *, life_s: int | None) -> None:
     response.set_cookie(
-        name, value, max_age=life_s, httponly=True, samesite="strict", secure=not is_local(context.request), path="/"
+        name, value, max_age=life_s, httponly=True, samesite="strict", secure=not context.local, path="/"
     )
-
-
-def is_local(request: Request) -> bool:
-    """Whether the browser used a local name of this machine. For other names a cookie needs encryption."""
-    return is_loopback(request.url.hostname or "")
-
-
-def _is_error(response: Response) -> bool:
-    return response.status_code >= 400

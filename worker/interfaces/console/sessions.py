@@ -54,13 +54,9 @@ def open_(app: AppContext, request: Request) -> Session:
     sent = request.cookies.get(COOKIE, "")
     known = _ID.fullmatch(sent) is not None
     id_ = sent if known else secrets.token_hex(32)
-    signed_in = password(app) is None or (known and bool(read_redis(lambda: app.redis.exists(app.keys.session(id_)))))
+    free = app.settings.console_password is None
+    signed_in = free or (known and bool(read_redis(app.redis.exists, app.keys.session(id_))))
     return Session(id_, not known, signed_in, request.cookies.get(WHO, "")[:64])
-
-
-def password(app: AppContext) -> str | None:
-    """The password of the console; None: none is needed."""
-    return app.settings.console_password
 
 
 def sign_in(app: AppContext, user: str) -> Session:
@@ -94,5 +90,5 @@ def forget_tries(app: AppContext, address: str) -> None:
 
 def is_password(app: AppContext, typed: str) -> bool:
     """Compares in constant time."""
-    wanted = password(app) or ""
+    wanted = app.settings.console_password or ""
     return hmac.compare_digest(hashlib.sha256(typed.encode()).digest(), hashlib.sha256(wanted.encode()).digest())

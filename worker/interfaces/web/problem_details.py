@@ -90,10 +90,10 @@ def of(error: Exception) -> Problem:
             return Problem(500, "fault", "internal error; see the server's log")
 
 
-def away(why: str, **more: Any) -> Problem:
+def away(why: str) -> Problem:
     """Redis is unreachable. The request may have been recorded if Redis's answer was lost: sending it again merges."""
     detail = f"{why.removesuffix(', then try again')}. Send it again: requests for the same job merge"
-    return Problem(503, "redis-away", detail, headers={"Retry-After": str(AWAY_S)}, **more)
+    return Problem(503, "redis-away", detail, headers={"Retry-After": str(AWAY_S)})
 
 
 def no_tokens() -> Problem:

@@ -44,19 +44,19 @@ class RequestGuard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        visit = _RequestLog(scope, receive, send)
+        request = _RequestLog(scope, receive, send)
         try:
             self._check(scope)
-            await self.app(scope, visit.receive, visit.send)
+            await self.app(scope, request.receive, request.send)
         except Problem as problem:
-            await visit.end(problem)
+            await request.end(problem)
         except ClientDisconnect:  # the client has left; an incomplete request was not executed
             pass
         except Exception as error:
             log.exception("http.failed", extra={"method": scope["method"], "route": _route(scope)})
-            await visit.end(problem_details.of(error))
+            await request.end(problem_details.of(error))
         finally:
-            visit.tell()
+            request.log()
 
     def _check(self, scope: Scope) -> None:
         """Raise the `Problem` of a request that must not be answered."""
@@ -125,7 +125,7 @@ class _RequestLog:
         if self._status is None:
             await problem_details.response(problem)(self._scope, self._receive, self.send)
 
-    def tell(self) -> None:
+    def log(self) -> None:
         """Log one line, without body, query or headers. Probes are not logged, because they would be most of the
         log.
         """

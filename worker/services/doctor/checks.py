@@ -99,40 +99,38 @@ def _schema(app: AppContext) -> Check:
 
 def _work(app: AppContext) -> Iterator[Check]:
     try:
-        seen = status.look(app)
+        view = status.look(app)
     except Unreachable as error:
         yield wrong("workers", str(error), "try again")
         return
-    silent = len(seen.workers) - seen.at_work
+    silent = len(view.workers) - view.at_work
     also = f"; {silent} silent for more than 30 s" if silent else ""
-    if seen.at_work:
-        threads = sum(worker.threads or 0 for worker in seen.workers if not worker.silent)
-        found = f"{labels.count(seen.at_work, 'worker')}, {labels.count(threads, 'thread')}{also}"
-        yield ok("workers", found)
+    if view.at_work:
+        yield ok("workers", f"{labels.count(view.at_work, 'worker')}, {labels.count(view.threads, 'thread')}{also}")
     else:
-        waits = seen.states[State.PENDING]
-        verdict = Level.WRONG if seen.due else Level.WARNING
+        waits = view.states[State.PENDING]
+        verdict = Level.WRONG if view.due else Level.WARNING
         found = f"none was seen in the last 30 s{also}" + (f", and {waits:,} wait" if waits else "")
         yield Check("workers", verdict, found, f"start one: {status.START}")
-    if seen.clocks:
-        yield wrong("clocks of workers", seen.clocks, "set the clocks of these machines by NTP")
-    elif seen.at_work:
+    if view.clocks:
+        yield wrong("clocks of workers", view.clocks, "set the clocks of these machines by NTP")
+    elif view.at_work:
         yield ok("clocks of workers", "agree with Redis's")
-    yield from _addresses(app, seen)
+    yield from _addresses(app, view)
     yield _retention(app)
-    yield from receipt_checks.look(app)
-    for account in seen.accounts:
+    yield from receipt_checks.look(app, view.not_archived)
+    for account in view.accounts:
         yield _gate(account.gate)
         for one in account.gate.closures:
             if one.scope == "project":
                 todo = "check the project's id and the key's rights there; to withdraw requests: eraser cancel"
-                yield wrong(f"project {one.name}", labels.closure(one, seen.now), todo)
+                yield wrong(f"project {one.name}", labels.closure(one, view.now), todo)
     yield from _damage(app)
-    if dead := seen.states[State.DEAD]:
+    if dead := view.states[State.DEAD]:
         yield warning("dead letters", labels.count(dead, "dead letter"), "eraser dead groups")
     else:
         yield ok("dead letters", "none")
-    kinds = parked_messages.by_kind(seen.parked)
+    kinds = parked_messages.by_kind(view.parked)
     if not kinds:
         yield ok("parked messages", "none: every message was recorded")
     for kind, number in kinds.items():
@@ -151,8 +149,8 @@ def _damage(app: AppContext) -> Iterator[Check]:
         yield wrong("ledger", f"{len(found) - SHOWN} more were damaged", "eraser damaged list")
 
 
-def _addresses(app: AppContext, seen: status.Overview) -> Iterator[Check]:
-    for account in accounts.overviews(app, seen.accounts):
+def _addresses(app: AppContext, view: status.Overview) -> Iterator[Check]:
+    for account in accounts.overviews(app, view.accounts):
         name = f"address of {account.account}"
         if error := account.elsewhere:
             yield wrong(name, f"the ledger's is {error.bound}, ours {error.ours}", str(error))
@@ -160,9 +158,9 @@ def _addresses(app: AppContext, seen: status.Overview) -> Iterator[Check]:
             yield ok(name, "the ledger has none yet: it keeps the first one used")
         else:
             yield ok(name, f"the ledger belongs to {account.ledger_endpoint}")
-    for stray in seen.strays:
+    for stray in view.strays:
         yield wrong(f"project {stray.project}", str(stray), stray.command)
-    for gone in seen.abandoned:
+    for gone in view.abandoned:
         left = f"{gone.deletions:,} deletions and {gone.holds:,} holds"
         found = f"it is gone from the settings, and {left} are still there"
         todo = "eraser accounts list, then eraser accounts move PROJECT --to ACCOUNT; or put it back into ERASER_CONFIG"

@@ -48,13 +48,12 @@ def look(app: AppContext, account: Account) -> Iterator[Check]:
 
 def _credentials(name: str, account: Account, listing: Listing, project: str) -> Check:
     response = listing.response
-    said = labels.plain(" ".join(str(part) for part in (response.status, response.code, response.message) if part))
+    answer = labels.answer(response.status, response.code, response.message)
     login = account.credentials.login
     where = f"{account.endpoint} in {response.ms} ms" + (f" with a token of {login.endpoint}" if login else "")
     if response.of_iam and login is not None:
         todo = f"check user {login.user}, domain {login.domain}, the password and the project; or sign with AK/SK"
-        found = said or labels.SILENCES.get(str(response.failure), str(response.failure))
-        return wrong(name, f"no token from IAM at {login.endpoint}: {found}", todo)
+        return wrong(name, f"no token from IAM at {login.endpoint}: {answer or labels.silence(response.failure)}", todo)
     match response.status:
         case 200 if listing.count == 0:
             todo = (
@@ -68,13 +67,13 @@ def _credentials(name: str, account: Account, listing: Listing, project: str) ->
         case 200 if listing.count is not None:
             return ok(name, f"accepted by {where}; sees {labels.count(listing.count, 'job')}")
         case None:
-            failure = labels.SILENCES.get(str(response.failure), str(response.failure))
-            return wrong(name, f"{account.endpoint}: {failure}", "check the endpoint, DNS and firewalls")
+            found = f"{account.endpoint}: {labels.silence(response.failure)}"
+            return wrong(name, found, "check the endpoint, DNS and firewalls")
         case 401:
-            return wrong(name, f"refused: {said}", "check the key, its secret and the clock")
+            return wrong(name, f"refused: {answer}", "check the key, its secret and the clock")
         case 403 | 404:
-            return wrong(name, f"refused: {said}", "check region, project id and the key's permissions")
+            return wrong(name, f"refused: {answer}", "check region, project id and the key's permissions")
         case 429:
-            return warning(name, f"throttled: {said}", "try again in a minute")
+            return warning(name, f"throttled: {answer}", "try again in a minute")
         case _:
-            return wrong(name, f"no usable answer: {said}", "try again; workers do so by themselves")
+            return wrong(name, f"no usable answer: {answer}", "try again; workers do so by themselves")

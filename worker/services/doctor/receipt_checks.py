@@ -10,7 +10,6 @@ from worker.execution.app_context import AppContext
 from worker.ledger.receipts import DAY_MS
 from worker.model.errors import SettingsError
 from worker.receipts.dayfiles import DayFiles, DayFileWrong
-from worker.services import status
 from worker.services.doctor.check import Check, ok, warning, wrong
 from worker.services.doctor.redis_checks import megabytes
 from worker.services.labels import count, plain
@@ -21,8 +20,8 @@ LATE_MS = 3_600_000.0  # after the end of a day
 UNSEALED_MS = 60_000.0
 
 
-def look(app: AppContext) -> Iterator[Check]:
-    """Check each account's receipts and their settings. Raises `Unreachable`."""
+def look(app: AppContext, not_archived: list[tuple[str, str, str]]) -> Iterator[Check]:
+    """Check each account's receipts and their settings; `not_archived`: as the status has it. Raises `Unreachable`."""
     try:
         signer(app)
     except SettingsError as error:
@@ -30,11 +29,8 @@ def look(app: AppContext) -> Iterator[Check]:
     directory = app.settings.receipts_dir
     if directory is not None and not _can_write(directory):
         yield wrong("receipts", f"{directory} cannot be written", "correct ERASER_RECEIPTS_DIR, or its owner")
-    _, workers = status.workers(app)
     for account in app.settings.accounts:
-        messages = [
-            f"{one.worker}: {why}" for one in workers if (why := one.not_archived.get(account)) and not one.silent
-        ]
+        messages = [f"{worker}: {why}" for worker, name, why in not_archived if name == account]
         yield _elsewhere(app, account, messages) or _account(app, account)
 
 

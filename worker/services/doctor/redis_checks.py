@@ -20,24 +20,12 @@ MEMORY_WARN = 0.70
 # Commands sent besides those of the ledger's scripts. INFO and CONFIG GET are optional, so they are not listed.
 SENT = frozenset(
     {
-        *(
-            "BZPOPMIN",
-            "DEL",
-            "EVAL",
-            "EVALSHA",
-            "EXISTS",
-            "GET",
-            "HDEL",
-            "HGET",
-            "HGETALL",
-            "HLEN",
-            "HMGET",
-            "HSCAN",
-            "HSET",
-        ),
-        *("HSET", "INCR", "LLEN", "LPUSH", "LRANGE", "LREM", "PING", "SADD", "SCAN", "SELECT", "SET", "SISMEMBER"),
-        *("SMEMBERS", "TIME", "TTL", "UNLINK", "XLEN", "XRANGE", "XREVRANGE", "ZADD", "ZCARD", "ZCOUNT", "ZRANGE"),
-        *("ZRANGEBYSCORE", "ZREM", "ZREVRANGE", "ZREVRANGEBYSCORE", "ZSCAN", "ZSCORE", "MULTI", "EXEC"),
+        *("EVAL", "EVALSHA", "EXEC", "MULTI", "PING", "SCAN", "SELECT", "TIME"),
+        *("DEL", "EXISTS", "GET", "INCR", "SET", "TTL", "UNLINK"),
+        *("HDEL", "HGET", "HGETALL", "HLEN", "HMGET", "HSCAN", "HSET"),
+        *("LLEN", "LPUSH", "LRANGE", "LREM", "SADD", "SISMEMBER", "SMEMBERS"),
+        *("XLEN", "XRANGE", "XREVRANGE"),
+        *("BZPOPMIN", "ZADD", "ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZREVRANGE", "ZSCAN", "ZSCORE"),
     }
 )
 
