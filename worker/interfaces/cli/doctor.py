@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.printing import STYLES, json_line, json_option, say
+from worker.interfaces.cli.printing import STYLES, json_mode, result, say
 from worker.model.errors import SettingsError
 from worker.services.doctor import checks as health
 from worker.services.doctor.check import Check, Level
@@ -17,8 +17,8 @@ from worker.services.labels import count
 
 @click.command()
 @click.option("--offline", is_flag=True, help="No call to MetaStudio.")
-@json_option
-def doctor(offline: bool, as_json: bool) -> None:
+@json_mode
+def doctor(offline: bool) -> None:
     """Check settings, Redis and its durability, broker, workers, clocks and credentials.
 
     Exit 0 when nothing is wrong, 1 when something is, 2 when a setting or the schema version is, 4 when Redis does not
@@ -30,16 +30,13 @@ def doctor(offline: bool, as_json: bool) -> None:
     found = []
     for check in _checks(offline=offline):
         found.append(check)
-        if as_json:
-            json_line(check.as_json())
-        else:
-            _tell(check)
+        result(check.as_json())
+        _tell(check)
     wrong = sum(check.verdict is Level.WRONG for check in found)
     warnings = sum(check.verdict is Level.WARNING for check in found)
-    if not as_json:
-        say()
-        verdict = f"{count(wrong, 'thing')} wrong" if wrong else "Nothing is wrong"
-        say(f"{verdict}, {count(warnings, 'warning')}." if warnings else f"{verdict}.")
+    verdict = f"{count(wrong, 'thing')} wrong" if wrong else "Nothing is wrong"
+    say()
+    say(f"{verdict}, {count(warnings, 'warning')}." if warnings else f"{verdict}.")
     if any(check.name in ("settings", health.SCHEMA) and check.verdict is Level.WRONG for check in found):
         sys.exit(SettingsError.exit_code)
     sys.exit(4 if any(check.unreachable for check in found) else 1 if wrong else 0)

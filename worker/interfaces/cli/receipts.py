@@ -15,7 +15,7 @@ from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, show, yes_option
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import json_line, json_option, note, result, say
+from worker.interfaces.cli.printing import json_line, json_mode, json_option, note, result, say
 from worker.interfaces.cli.progress import progress
 from worker.model.errors import EraserError, UsageError
 from worker.receipts import verify as verifying
@@ -73,8 +73,8 @@ def export(since: str | None, form: str, to: Path | None, account: str | None, a
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("--head", metavar="H", help="The hash that the last receipt must have, as the export printed it.")
 @click.option("--key", "key", type=click.Path(path_type=Path), metavar="PEM", help="The public key that signed it.")
-@json_option
-def verify(files: tuple[Path, ...], head: str | None, key: Path | None, as_json: bool) -> None:
+@json_mode
+def verify(files: tuple[Path, ...], head: str | None, key: Path | None) -> None:
     """Verify files of receipts, offline. Exit 1 names the first line that was altered, dropped, moved or added.
 
     Several files have to continue from each other, such as the day files of ERASER_RECEIPTS_DIR. An account's directory
@@ -91,16 +91,12 @@ def verify(files: tuple[Path, ...], head: str | None, key: Path | None, as_json:
         try:
             read = verifying.verify(partial(_opened, path), head=head if last else None, key=verifier, after=after)
         except verifying.VerificationError as fault:
-            if as_json:
-                json_line({"file": str(path), "ok": False, "line": fault.line or None, "why": str(fault)})
-            else:
-                say(f"{path}: {fault}", style="bold red")
+            result({"file": str(path), "ok": False, "line": fault.line or None, "why": str(fault)})
+            say(f"{path}: {fault}", style="bold red")
             sys.exit(1)
         after = read.trailer["head"]
-        if as_json:
-            json_line({"file": str(path), "ok": True, **exports.file_json(read.summary, read.trailer)})
-        else:
-            _tell_verified(path, read, head=head if last else None, key=verifier)
+        result({"file": str(path), "ok": True, **exports.file_json(read.summary, read.trailer)})
+        _tell_verified(path, read, head=head if last else None, key=verifier)
 
 
 @receipts.command()
@@ -128,8 +124,8 @@ def relocate(account: str | None, approval: Approval) -> None:
 @_since
 @click.option("--max", "most", type=click.IntRange(min=1), metavar="N", help="Check at most N, latest first.")
 @_account
-@json_option
-def recheck(since: str | None, most: int | None, account: str | None, as_json: bool) -> None:
+@json_mode
+def recheck(since: str | None, most: int | None, account: str | None) -> None:
     """Check with MetaStudio that deleted and gone jobs are still gone. Exit 1 if a job came back.
 
     \b
@@ -142,14 +138,12 @@ def recheck(since: str | None, most: int | None, account: str | None, as_json: b
         for done, looked in enumerate(rechecks.recheck(app, jobs), 1):
             found[looked.now] += 1
             advance(done, len(jobs))
-            if as_json:
-                json_line(looked.as_json())
-            elif looked.now is not rechecks.RecheckResult.GONE:
+            result(looked.as_json())
+            if looked.now is not rechecks.RecheckResult.GONE:
                 say(f"{looked.ref.name}  {looked.text}", style="bold red")
                 if looked.command:
                     say(f"  {looked.command}")
-    if not as_json:
-        _tell_recheck(found, len(jobs), left_out)
+    _tell_recheck(found, len(jobs), left_out)
     sys.exit(0 if found[rechecks.RecheckResult.GONE] == len(jobs) else 1)
 
 

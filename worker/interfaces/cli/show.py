@@ -8,7 +8,7 @@ import click
 from rich.text import Text
 
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.printing import STYLES, facts, json_line, json_option, say, table
+from worker.interfaces.cli.printing import STYLES, facts, json_mode, result, say, table
 from worker.ledger.records import Deletion
 from worker.model.states import State
 from worker.services import labels, request, wait
@@ -19,8 +19,8 @@ from worker.services.times import absolute, left, relative, when
 @click.command()
 @click.argument("job_id")
 @click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
-@json_option
-def show(job_id: str, project: str | None, as_json: bool) -> None:
+@json_mode
+def show(job_id: str, project: str | None) -> None:
     """Show a deletion: its state, what it waits for, and every call that was made.
 
     \b
@@ -29,9 +29,7 @@ def show(job_id: str, project: str | None, as_json: bool) -> None:
     app = startup.load()
     project = request.project_of(app, project)
     deletion, now = shown.find(startup.enter(app), project, job_id)
-    if as_json:
-        json_line(shown.as_json(deletion))
-        return
+    result(shown.as_json(deletion))
     say(
         f"{deletion.ref.name}  {deletion.state}: {shown.headline(deletion)}",
         style=STYLES.get(deletion.state.value, "bold"),
