@@ -116,11 +116,11 @@ def _ticked(text: str) -> Markup:
 
 def static_routes() -> list[BaseRoute]:
     """The style sheet and htmx under names that change with their content, so that browsers can cache them forever."""
-    return [Route(path, _sender(path), methods=["GET"]) for path in _addresses().values()]
+    return [Route(address, _sender(HERE / "static" / name), methods=["GET"]) for name, address in _addresses().items()]
 
 
-def _sender(path: str) -> Callable[[Request], Awaitable[Response]]:
-    content, kind = _files()[path.rpartition("/")[2]], KINDS["." + path.rpartition(".")[2]]
+def _sender(path: Path) -> Callable[[Request], Awaitable[Response]]:
+    content, kind = path.read_bytes(), KINDS[path.suffix]
 
     async def send(_: Request) -> Response:
         response = guarded(Response(content, media_type=kind))
@@ -131,12 +131,8 @@ def _sender(path: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 @cache
-def _files() -> dict[str, bytes]:
-    found = sorted((HERE / "static").iterdir())
-    return {file.name: file.read_bytes() for file in found if file.suffix in KINDS}
-
-
-@cache
 def _addresses() -> dict[str, str]:
     """name -> address."""
-    return {name: f"/static/{hashlib.sha256(content).hexdigest()[:12]}/{name}" for name, content in _files().items()}
+    files = [file for file in sorted((HERE / "static").iterdir()) if file.suffix in KINDS]
+    digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return {name: f"/static/{digest[:12]}/{name}" for name, digest in digests.items()}
