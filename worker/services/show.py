@@ -188,7 +188,7 @@ def _called(a: Attempt) -> Moment:
 
 
 def _happened(event: Event) -> Moment:
-    get, text = event.fields.get, _EVENTS.get(event.name, event.name)
+    get, text = event.fields.get, _EVENTS.get(event.name, event.name.removeprefix("deletion."))
     match event.name:
         case "deletion.looked":
             text += f": {_FOUND.get(str(get('found')), get('found'))}"
@@ -224,10 +224,7 @@ def _who(by: str | None, why: str | None, run: str | None) -> str:
     return "".join(parts)
 
 
-_OUTCOMES = {
-    "deleted": "deleted",
-    "failed": "failed",
-    "refused": "refused",
+_OUTCOMES = {  # whatever says more than its name
     "throttled": "throttled, uses no attempt",
     "credentials": "the account is stopped, uses no attempt",
     "clock": "signed with a wrong clock, uses no attempt",
@@ -237,8 +234,6 @@ _OUTCOMES = {
     "unseen": "the job is not listed, but neither is any other: no proof, asked again over hours",
     "unknown": "asked without result; asked again later",
     "not_deletable_yet": "not deletable yet, uses no attempt",
-    "gone": "gone",
-    "dead": "dead",
 }
 _FOUND = {
     "present": "it is there",
@@ -252,19 +247,11 @@ _HOLDS = {
     "user_unknown": "an app user is on hold, and MetaStudio did not say whose job this is",
 }
 _EVENTS = {
-    "deletion.held": "held",
-    "deletion.released": "released",
     "deletion.requested": "requested again, a new round",
     "deletion.looked": "asked MetaStudio for the job",
     "deletion.lost": "its worker was lost",
     "deletion.moved": "its project was moved here",
-    "deletion.died": "died",
     "deletion.replayed": "replayed, a new round",
     "deletion.replay_cancelled": "the replay stopped before the call: dead as before",
-    "deletion.discarded": "discarded",
-    "deletion.restored": "restored",
     "deletion.cancel_asked": "cancel requested",
-    "deletion.cancelled": "cancelled",
-    "deletion.deleted": "deleted",
-    "deletion.postponed": "postponed",
 }
