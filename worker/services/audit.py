@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +58,8 @@ def what(entry: AuditEntry) -> str:
     if entry.action == ActionName.RESUMED:
         return "calls: " + ", ".join(_was(result) for result in entry.results)
     total = sum(entry.results.values())
-    message = ", ".join(_result(entry.action, word, number, total) for word, number in _largest_first(entry.results))
+    results = Counter(entry.results).most_common()  # the largest first
+    message = ", ".join(_result(entry.action, word, number, total) for word, number in results)
     text = f"{_whom(entry, total)}: {message}"
     if entry.action in (ActionName.REPLAYED, ActionName.REPLAY_CANCELLED) and entry.of and entry.run:
         text += f" ({entry.run})"
@@ -98,7 +100,3 @@ def _result(action: str, word: str, number: int, total: int) -> str:
 
 def _was(gate: str) -> str:
     return "resumed (was open)" if gate == "ok" else f"resumed, was {labels.GATES.get(gate, gate)}"
-
-
-def _largest_first(results: dict[str, int]) -> list[tuple[str, int]]:
-    return sorted(results.items(), key=lambda item: -item[1])

@@ -75,9 +75,7 @@ class DeadLetterFilter:
 
     def passes(self, letter: DeadLetter) -> bool:
         return (
-            (self.cause is None or letter.cause == self.cause)
-            and (self.code is None or letter.code == self.code)
-            and (self.lane is None or letter.lane == self.lane)
+            all(getattr(self, name) in (None, getattr(letter, name)) for name in ("cause", "code", "lane"))
             and (self.run is None or self.run in (letter.run, letter.replay))
             and (self.project is None or letter.ref.project_id == self.project)
             and (self.since is None or letter.finished_at >= self.since)

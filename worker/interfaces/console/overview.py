@@ -13,13 +13,15 @@ WHERE = {
     "gate": ("/gate", "Show the gate"),
     "dead": ("/dead", "Show the dead letters"),
     "retention": ("/retention", "Show the runs"),
+    "replay": ("/replays/", "Show the replay"),
 }
 
 
 def show(context: RequestContext) -> Page:
     view = status.look(context.app)
     hour = throughput.last_hour(context.app, view.now)
-    advice = [(one, *_where(one)) for one in status.advice(view)]
+    pages = ((one, *WHERE.get(one.about, ("", ""))) for one in status.advice(view))
+    advice = [(one, page + one.which, label) for one, page, label in pages]
     return Page(
         "_overview.html" if context.part else "overview.html",
         {
@@ -34,12 +36,6 @@ def show(context: RequestContext) -> Page:
             "chart": chart(hour.minutes),
         },
     )
-
-
-def _where(advice: status.Advice) -> tuple[str, str]:
-    if advice.about == "replay":
-        return f"/replays/{advice.which}", "Show the replay"
-    return WHERE.get(advice.about, ("", ""))
 
 
 VIEWS = (View("/", show),)
