@@ -188,7 +188,7 @@ def _called(a: Attempt) -> Moment:
 
 
 def _happened(event: Event) -> Moment:
-    get, text = event.fields.get, _EVENTS.get(event.name, event.name.removeprefix("deletion."))
+    get, text = event.fields.get, _EVENTS.get(event.name, event.name)
     match event.name:
         case "deletion.looked":
             text += f": {_FOUND.get(str(get('found')), get('found'))}"
@@ -246,7 +246,9 @@ _HOLDS = {
     "user": "its app user is on the hold list",
     "user_unknown": "an app user is on hold, and MetaStudio did not say whose job this is",
 }
+_AS_NAMED = ("held", "released", "died", "discarded", "restored", "cancelled", "deleted", "postponed")
 _EVENTS = {
+    **{f"deletion.{name}": name for name in _AS_NAMED},
     "deletion.requested": "requested again, a new round",
     "deletion.looked": "asked MetaStudio for the job",
     "deletion.lost": "its worker was lost",
