@@ -87,7 +87,7 @@ def test_a_round_after_our_200_knows_that_an_absence_is_after_our_call(bench: Be
     bench.request("a")
     bench.settle(bench.take(), "deleted")
     bench.request("a", force=True)
-    assert bench.take().unknown
+    assert bench.take().outcome_unknown
 
 
 def test_a_round_counts_anew(bench: Bench) -> None:
@@ -101,7 +101,13 @@ def test_a_round_counts_anew(bench: Bench) -> None:
     assert bench.record("a")["wait"] == "grace"
     bench.pass_time(5)
     lease = bench.take()
-    assert (lease.used, lease.calls, lease.later, lease.refused, lease.looks) == (0, 0, 0, 0, 0)
+    assert (lease.attempts_used, lease.calls, lease.not_deletable_count, lease.refused_count, lease.lookup_count) == (
+        0,
+        0,
+        0,
+        0,
+        0,
+    )
 
 
 @pytest.mark.parametrize("end", ["dead", "cancelled"])
@@ -274,7 +280,7 @@ def test_the_history_of_many_rounds_is_bounded_and_no_move_but_the_next_round_re
 
 def test_an_operation_repeated_under_its_number_repeats_its_first_answer(bench: Bench) -> None:
     move = scripts.load("request", clock=bench.ledger._clock)
-    options = '{"lane":"bulk","delay":0,"deadline":1000,"gate":{"interval":100,"max_calls":9}}'
+    options = '{"lane":"bulk","delay_s":0,"deadline_s":1,"gate":{"interval":100,"max_calls":9}}'
     first = move.run(bench.client, bench.p, "caller", 1, options, f"{PROJECT}/a")
     bench.settle(bench.take(), "deleted")
     assert move.run(bench.client, bench.p, "caller", 1, options, f"{PROJECT}/a") == first
@@ -283,7 +289,7 @@ def test_an_operation_repeated_under_its_number_repeats_its_first_answer(bench: 
 
 def test_an_operation_that_arrives_after_its_successor_does_nothing(bench: Bench) -> None:
     move = scripts.load("request", clock=bench.ledger._clock)
-    options = '{"lane":"bulk","delay":0,"deadline":1000,"gate":{"interval":100,"max_calls":9}}'
+    options = '{"lane":"bulk","delay_s":0,"deadline_s":1,"gate":{"interval":100,"max_calls":9}}'
     move.run(bench.client, bench.p, "caller", 2, options, f"{PROJECT}/a")
     assert move.run(bench.client, bench.p, "caller", 1, options, f"{PROJECT}/b") == b'{"stale":true}'
     assert f"{PROJECT}/b" not in bench.indexes()
@@ -299,8 +305,8 @@ def test_a_lease_that_ran_out_goes_back_and_is_marked_as_of_unknown_outcome(benc
     bench.pass_time(60.1)
     assert bench.ledger.rescue(alive=[], counts=True)[0] == [(Target(PROJECT, "a"), "pending")]
     lease = bench.take()
-    assert lease.unknown
-    assert lease.used == 0, "a lost worker uses no attempt"
+    assert lease.outcome_unknown
+    assert lease.attempts_used == 0, "a lost worker uses no attempt"
 
 
 def test_three_lost_workers_make_a_dead_letter(bench: Bench) -> None:
@@ -422,8 +428,8 @@ def test_cancel_after_an_unknown_outcome_is_resolved_by_asking(bench: Bench) -> 
     bench.settle(bench.take(), "pending", delay_s=3600, fields={"unk": "1"})
     assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1")[0][1] == "may_be_deleted"
     lease = bench.take()
-    assert lease.looks == 1
-    assert lease.cancel_wanted
+    assert lease.lookup_count == 1
+    assert lease.cancel_requested
 
 
 def test_a_new_request_takes_a_cancel_back(bench: Bench) -> None:
@@ -441,7 +447,7 @@ def test_a_new_request_during_the_look_that_a_cancel_asked_for_takes_it_back(ben
     lease = bench.take()
     assert bench.request("a", by="ann") == ["=running"]
     assert bench.settle(lease, "cancelled", called=False, used=False, attempt=None) == "pending"
-    assert not bench.take().cancel_wanted
+    assert not bench.take().cancel_requested
 
 
 def withdrawn_in_flight(bench: Bench, **claim: Any) -> Lease:
@@ -460,7 +466,7 @@ def test_a_withdrawn_deletion_whose_last_call_may_have_deleted_it_is_looked_for(
     assert end == "pending"
     bench.pass_time(60)
     lease = bench.take()
-    assert (lease.looks, lease.cancel_wanted) == (1, True)
+    assert (lease.lookup_count, lease.cancel_requested) == (1, True)
 
 
 def test_a_withdrawn_deletion_is_looked_for_however_many_workers_are_lost(bench: Bench) -> None:
@@ -468,7 +474,7 @@ def test_a_withdrawn_deletion_is_looked_for_however_many_workers_are_lost(bench:
     for _ in range(4):
         bench.pass_time(61)
         assert bench.ledger.rescue(alive=[], counts=True)[0][0][1] == "pending"
-        assert bench.take().cancel_wanted
+        assert bench.take().cancel_requested
 
 
 def test_a_withdrawn_deletion_that_died_unlooked_for_is_only_looked_for_in_a_replay(bench: Bench) -> None:
@@ -479,12 +485,12 @@ def test_a_withdrawn_deletion_that_died_unlooked_for_is_only_looked_for_in_a_rep
     assert bench.record("a")["cause"] == "deadline"
     bench.ledger.replay([lease.ref], why="T-2", deadline_s=100)
     again = bench.take()
-    assert (again.looks, again.cancel_wanted) == (1, True)
+    assert (again.lookup_count, again.cancel_requested) == (1, True)
     bench.settle(again, "pending", called=False, used=False, attempt=None, delay_s=3600)
     bench.pass_time(101)
     assert bench.turn().lease is None
     assert bench.request("a", by="ann") == ["=pending"]
-    assert not bench.take().cancel_wanted, "who asks anew means it"
+    assert not bench.take().cancel_requested, "who asks anew means it"
 
 
 # -- dead letters ----------------------------------------------------------------------------------------------------
@@ -497,7 +503,7 @@ def test_a_replay_has_a_whole_new_budget_and_keeps_the_history(bench: Bench) -> 
     results = bench.ledger.replay([Target(PROJECT, "a")], why="T-2", by="ops", deadline_s=100)
     assert results == [(Target(PROJECT, "a"), "pending")]
     lease = bench.take()
-    assert (lease.round, lease.used, lease.calls) == (2, 0, 0)
+    assert (lease.round, lease.attempts_used, lease.calls) == (2, 0, 0)
     record = bench.record("a")
     assert record["by"] == "ann", "who asked stays who asked"
     assert record["past"].count("A 1 ") == 2

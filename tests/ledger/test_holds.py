@@ -133,7 +133,7 @@ def test_a_cancel_of_what_may_be_deleted_is_looked_at_in_spite_of_the_hold(bench
     hold(bench, "a")
     assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1")[0][1] == "may_be_deleted"
     lease = bench.take()
-    assert lease.cancel_wanted, "the hand only looks"
+    assert lease.cancel_requested, "the hand only looks"
 
 
 def test_a_cancel_does_not_overtake_a_call_of_an_earlier_round(bench: Bench) -> None:
@@ -147,7 +147,7 @@ def test_a_cancel_does_not_overtake_a_call_of_an_earlier_round(bench: Bench) -> 
     assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1")[0][1] == "may_be_deleted"
     assert nothing_to_take(bench)
     bench.pass_time(61)
-    assert bench.take().cancel_wanted
+    assert bench.take().cancel_requested
 
 
 def test_an_app_users_jobs_are_held_when_a_hand_would_take_them(bench: Bench) -> None:
@@ -155,7 +155,7 @@ def test_an_app_users_jobs_are_held_when_a_hand_would_take_them(bench: Bench) ->
     bench.request("b", app_user="u-2")
     hold_user(bench)
     lease = bench.take()
-    assert (lease.ref.id, lease.who) == ("b", True), "who asked may name anybody: a look decides"
+    assert (lease.ref.id, lease.owner_lookup) == ("b", True), "who asked may name anybody: a look decides"
     assert nothing_to_take(bench)
     assert bench.state("a") == "held"
     assert bench.holds.remove_user("u-1") == (True, 1)
@@ -167,7 +167,7 @@ def test_whose_job_is_not_known_is_looked_up_first_while_an_app_user_is_on_hold(
     bench.request("a")
     hold_user(bench)
     lease = bench.take()
-    assert lease.who
+    assert lease.owner_lookup
     assert not bench.ledger.confirm(lease, key="k1", owner=bench.ledger.users.hashed("u-1"))
     bench.settle(lease, "pending", called=False, used=False, attempt=None)
     assert nothing_to_take(bench)
@@ -223,11 +223,11 @@ def test_whose_job_nobody_can_say_stays_held_and_is_asked_again(bench: Bench) ->
     bench.pass_time(31)
     assert bench.holds.release_in_time() == 1
     again = bench.take()
-    assert again.who
+    assert again.owner_lookup
     assert bench.settle(again, "held", **unsaid) == "held"
     assert bench.holds.remove_user("u-1") == (True, 1)
     bench.pass_time(31)
-    assert not bench.take().who
+    assert not bench.take().owner_lookup
 
 
 def test_the_ledger_shows_no_app_user_that_is_on_hold(bench: Bench) -> None:
@@ -286,7 +286,7 @@ def test_a_cancel_after_a_hold_that_outlasted_the_deadline_is_resolved_by_asking
     bench.pass_time(100 * DAY_S)
     assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1") == [(Target(PROJECT, "a"), "may_be_deleted")]
     lease = bench.take()
-    assert lease.cancel_wanted
+    assert lease.cancel_requested
     assert lease.deadline_left_s == pytest.approx(10 * DAY_S, abs=60)
 
 

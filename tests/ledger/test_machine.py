@@ -230,16 +230,18 @@ class Deletions(RuleBasedStateMachine):
         mine = [row(job)] if there else []
         world.job, world.jobs = lambda _: shown(*mine), lambda _: shown(row("bystander"), *mine)
         view = replace(VIEW, project_id=PROJECT)
-        looked = world.lookups(view).find(job, seen=lease.seen, doubtful=lease.absent_once or lease.unseen > 0)
+        looked = world.lookups(view).find(
+            job, seen=lease.seen, doubtful=lease.absent_once or lease.empty_lookup_count > 0
+        )
         settlement = OutcomeRules(SCHEDULE, "k1", 0.0).after_look(lease, looked)
         self.allowed = set()
         if settlement is None:
             assert there
             return  # the DELETE may go: see `response`
         assert settlement.to != "gone" or not there, "called gone, and still there"
-        assert settlement.evidence != "after_our_call" or lease.unknown
+        assert settlement.evidence != "after_our_call" or lease.outcome_unknown
         assert settlement.evidence != "seen_before" or lease.seen
-        assert settlement.cause != "not_visible" or lease.unseen >= len(SCHEDULE.retry)
+        assert settlement.cause != "not_visible" or lease.empty_lookup_count >= len(SCHEDULE.retry)
         became = self.bench.turn(settlement, want=False).settled
         if self.live.get(job) == held:
             del self.live[job]
@@ -262,7 +264,7 @@ class Deletions(RuleBasedStateMachine):
     def confirm(self, held: Held) -> None:
         """Right before its call: only the holder of the lease may, and only while nothing speaks against it."""
         lease, users = held.lease, self.bench.ledger.users
-        owner = users.hashed("u1" if lease.ref.id == "a" else None) if lease.who else None
+        owner = users.hashed("u1" if lease.ref.id == "a" else None) if lease.owner_lookup else None
         go = self.bench.ledger.confirm(lease, key="k1", owner=owner, policy_text=BOOK)
         on_hold, record = self.bench.holds.now(), self.bench.record(lease.ref.id)
         unknown = bool(on_hold.users) and "owner" not in record
@@ -546,14 +548,14 @@ class Deletions(RuleBasedStateMachine):
 
     def nothing_on_hold_is_taken(self, lease: Lease | None) -> None:
         """But to look at what was withdrawn, or to find out whose it is."""
-        if lease is None or lease.cancel_wanted:
+        if lease is None or lease.cancel_requested:
             return
         on_hold = self.bench.holds.now()
         assert lease.ref not in on_hold.refs, f"{lease.ref} is on hold"
         record = self.bench.record(lease.ref.id)
         whose = record.get("owner") or record.get("au")
         assert whose not in on_hold.users, f"{lease.ref} belongs to an app user that is on hold"
-        assert lease.who == bool(on_hold.users and "owner" not in record)
+        assert lease.owner_lookup == bool(on_hold.users and "owner" not in record)
 
     def time_alone_frees_nothing_while_clocks_disagree(self, lease: Lease | None) -> None:
         """No deletion dies of its deadline and none leaves its grace; and never is one sent before it is due."""

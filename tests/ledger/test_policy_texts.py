@@ -114,7 +114,7 @@ def test_a_person_who_withdraws_while_a_hand_looks_leaves_the_policies_to_be_ask
     bench.request("a", by="ann", run="r2")
     bench.holds.add_user("u-9", why="CASE-1", by="legal")
     lease = bench.take(policy_text=ASKED)
-    assert (lease.policies, lease.who) == ((), True)
+    assert (lease.policies, lease.owner_lookup) == ((), True)
     assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1", run="r2")[0][1] == "claim_removed"
     assert not bench.ledger.confirm(lease, key="k1", owner="-"), "nobody has read the policy"
 

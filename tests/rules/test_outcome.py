@@ -283,8 +283,8 @@ def test_every_answer_of_the_documents_means_one_thing_and_ends_in_one_way(
     assert outcome_unknown(answer) is unknown
     fresh = settled(JUDGE, lease(), answer)
     assert summary(fresh) == ends.fresh
-    assert summary(settled(JUDGE, lease(unknown=True, calls=1, used=1), answer)) == ends.unknown
-    assert summary(settled(JUDGE, lease(used=LAST, calls=LAST), answer)) == ends.last
+    assert summary(settled(JUDGE, lease(outcome_unknown=True, calls=1, attempts_used=1), answer)) == ends.unknown
+    assert summary(settled(JUDGE, lease(attempts_used=LAST, calls=LAST), answer)) == ends.last
     assert fresh.called
     assert fresh.attempt is not None
     assert fresh.attempt.get("status") == answer.status
@@ -350,9 +350,9 @@ ABSENCES = [
 @pytest.mark.parametrize("case", ABSENCES, ids=str)
 @pytest.mark.parametrize("how", ["after a DELETE", "by a look alone"])
 def test_absence_between_control_questions_is_proof_as_far_as_it_goes(case: Absence, how: str) -> None:
-    held = lease(unknown=case.unknown, seen=case.seen, looks=case.looks, unseen=case.unseen)
+    held = lease(outcome_unknown=case.unknown, seen=case.seen, lookup_count=case.looks, empty_lookup_count=case.unseen)
     if how == "by a look alone":
-        end = JUDGE.after_look(replace(held, looks=case.looks or 1), looked(ABSENT))
+        end = JUDGE.after_look(replace(held, lookup_count=case.looks or 1), looked(ABSENT))
     else:
         end = JUDGE.after_asking(held, REJECTED, looked(ABSENT))
     assert end is not None
@@ -363,7 +363,7 @@ def test_absence_between_control_questions_is_proof_as_far_as_it_goes(case: Abse
         assert end.fields["unseen"] == "0", "the project is not empty"
 
 
-@pytest.mark.parametrize("known", [{}, {"unknown": True}, {"seen": True}, {"looks": SECOND}], ids=str)
+@pytest.mark.parametrize("known", [{}, {"outcome_unknown": True}, {"seen": True}, {"lookup_count": SECOND}], ids=str)
 @pytest.mark.parametrize("how", ["after a DELETE", "by a look alone"])
 def test_where_the_whole_project_looks_empty_absence_is_no_proof_whatever_is_known(
     known: dict[str, Any], how: str
@@ -372,7 +372,7 @@ def test_where_the_whole_project_looks_empty_absence_is_no_proof_whatever_is_kno
     held, waits = lease(**known), []
     for _ in range(STEPS):
         if how == "by a look alone":
-            end = JUDGE.after_look(replace(held, looks=held.looks or 1), looked(ABSENT, Presence.UNSEEN))
+            end = JUDGE.after_look(replace(held, lookup_count=held.lookup_count or 1), looked(ABSENT, Presence.UNSEEN))
         else:
             end = JUDGE.after_asking(held, REJECTED, looked(ABSENT, Presence.UNSEEN))
         assert end is not None
@@ -387,12 +387,15 @@ def test_where_the_whole_project_looks_empty_absence_is_no_proof_whatever_is_kno
 
 
 def test_a_500_is_a_failed_attempt_however_empty_the_list_is() -> None:
-    end = JUDGE.after_asking(lease(unknown=True), response(500), looked(ABSENT, Presence.UNSEEN))
+    end = JUDGE.after_asking(lease(outcome_unknown=True), response(500), looked(ABSENT, Presence.UNSEEN))
     assert summary(end) == "pending retry 10s used"
 
 
 def test_what_was_withdrawn_is_looked_for_until_its_deadline_and_never_dead_as_not_visible() -> None:
-    end = JUDGE.after_look(lease(looks=1, unseen=99, unknown=True, cancel_wanted=True), looked(ABSENT, Presence.UNSEEN))
+    end = JUDGE.after_look(
+        lease(lookup_count=1, empty_lookup_count=99, outcome_unknown=True, cancel_requested=True),
+        looked(ABSENT, Presence.UNSEEN),
+    )
     assert end is not None
     assert summary(end) == "pending retry 120s"
 
@@ -400,7 +403,7 @@ def test_what_was_withdrawn_is_looked_for_until_its_deadline_and_never_dead_as_n
 @pytest.mark.parametrize("probe", [None, "account"])
 def test_an_empty_list_is_no_sign_of_life(probe: str | None) -> None:
     """Half a service answers so, and opens no gate."""
-    end = JUDGE.after_look(lease(looks=1, probe=probe), looked(ABSENT, Presence.UNSEEN))
+    end = JUDGE.after_look(lease(lookup_count=1, probe=probe), looked(ABSENT, Presence.UNSEEN))
     assert end is not None
     assert end.signal is not None
     assert (end.signal.kind, end.signal.probe) == ("none", probe)
@@ -432,7 +435,7 @@ UNANSWERED = {
 def test_whatever_else_a_list_says_is_no_answer_and_uses_no_attempt(listed: Listing) -> None:
     assert presence(listed, JOB.id) == (Presence.UNKNOWN, None)
     asking = JUDGE.after_asking(lease(), REJECTED, looked(listed))
-    looking = JUDGE.after_look(lease(looks=SECOND, seen=True, unknown=True), looked(listed))
+    looking = JUDGE.after_look(lease(lookup_count=SECOND, seen=True, outcome_unknown=True), looked(listed))
     assert looking is not None
     assert summary(asking) == "pending retry 10s"
     assert summary(looking) == "pending retry 30s"
@@ -453,7 +456,7 @@ def test_the_row_with_exactly_this_id_is_the_job(listed: Listing) -> None:
 def test_a_look_that_is_never_answered_becomes_rare() -> None:
     waits, looks = [], 1
     for _ in range(3000):
-        end = JUDGE.after_look(lease(looks=looks), looked(NOT_ASKED))
+        end = JUDGE.after_look(lease(lookup_count=looks), looked(NOT_ASKED))
         assert end is not None
         looks = int(end.fields["look"])
         waits.append(end.delay_s)
@@ -473,17 +476,19 @@ def test_an_odd_success_of_a_job_that_is_still_there_is_a_failure() -> None:
 
 
 def test_a_500_of_a_job_that_is_still_there_is_this_job_s_own() -> None:
-    end = JUDGE.after_asking(lease(unknown=True), response(500), looked(listing(row())))
+    end = JUDGE.after_asking(lease(outcome_unknown=True), response(500), looked(listing(row())))
     assert summary(end) == "pending retry 10s used"
     assert end.signal is not None
     assert end.signal.kind == "fail"
-    last = JUDGE.after_asking(lease(unknown=True, used=LAST, calls=LAST), response(500), looked(listing(row())))
+    last = JUDGE.after_asking(
+        lease(outcome_unknown=True, attempts_used=LAST, calls=LAST), response(500), looked(listing(row()))
+    )
     assert summary(last) == "dead server_error used"
 
 
 @pytest.mark.parametrize("listed", UNANSWERED.values(), ids=UNANSWERED)
 def test_a_500_that_asking_does_not_explain_is_a_failure_like_any_other(listed: Listing) -> None:
-    end = JUDGE.after_asking(lease(unknown=True), response(500), looked(listed))
+    end = JUDGE.after_asking(lease(outcome_unknown=True), response(500), looked(listed))
     assert summary(end) == "pending retry 10s used"
 
 
@@ -501,12 +506,12 @@ def test_what_no_document_calls_an_id_or_a_state_is_not_kept() -> None:
 
 
 def test_a_look_that_finds_it_deletable_lets_the_delete_go() -> None:
-    assert JUDGE.after_look(lease(looks=1), looked(listing(row()))) is None
+    assert JUDGE.after_look(lease(lookup_count=1), looked(listing(row()))) is None
 
 
 def test_a_look_that_finds_it_in_training_waits_and_the_last_step_repeats() -> None:
     training = listing(row(state="TRAINING"))
-    ends = [JUDGE.after_look(lease(looks=1, later=n), looked(training)) for n in (0, 1, 2, 50)]
+    ends = [JUDGE.after_look(lease(lookup_count=1, not_deletable_count=n), looked(training)) for n in (0, 1, 2, 50)]
     assert [end and summary(end) for end in ends] == [
         "pending not_deletable_yet 60s",
         *["pending not_deletable_yet 600s"] * 3,
@@ -515,19 +520,21 @@ def test_a_look_that_finds_it_in_training_waits_and_the_last_step_repeats() -> N
 
 @pytest.mark.parametrize("state", ["JOB_SUCCESS", "TRAINING"])
 def test_a_cancel_takes_effect_when_the_job_is_still_there(state: str) -> None:
-    end = JUDGE.after_look(lease(looks=1, cancel_wanted=True, unknown=True), looked(listing(row(state=state))))
+    end = JUDGE.after_look(
+        lease(lookup_count=1, cancel_requested=True, outcome_unknown=True), looked(listing(row(state=state)))
+    )
     assert end is not None
     assert summary(end) == "cancelled"
 
 
 def test_a_cancel_comes_too_late_when_the_job_is_gone() -> None:
-    end = JUDGE.after_look(lease(looks=1, cancel_wanted=True, unknown=True), looked(ABSENT))
+    end = JUDGE.after_look(lease(lookup_count=1, cancel_requested=True, outcome_unknown=True), looked(ABSENT))
     assert end is not None
     assert summary(end) == "gone after_our_call"
 
 
 def test_a_cancel_waits_while_nobody_can_tell() -> None:
-    end = JUDGE.after_look(lease(looks=1, cancel_wanted=True, unknown=True), looked(NOT_ASKED))
+    end = JUDGE.after_look(lease(lookup_count=1, cancel_requested=True, outcome_unknown=True), looked(NOT_ASKED))
     assert end is not None
     assert end.to == "pending"
 
@@ -537,7 +544,8 @@ def test_a_cancel_waits_while_nobody_can_tell() -> None:
 
 def test_a_refusal_is_repeated_a_few_times_and_then_shown_to_a_person() -> None:
     ends = [
-        JUDGE.after_asking(lease(refused=n, used=n, calls=n), REJECTED, looked(listing(row()))) for n in range(REFUSALS)
+        JUDGE.after_asking(lease(refused_count=n, attempts_used=n, calls=n), REJECTED, looked(listing(row())))
+        for n in range(REFUSALS)
     ]
     assert [summary(end) for end in ends] == ["pending retry 10s used", "pending retry 30s used", "dead refused used"]
     assert [end.fields["refused"] for end in ends] == ["1", "2", "3"]
@@ -662,7 +670,7 @@ def test_a_question_that_was_not_asked_teaches_no_failure() -> None:
 
 
 def test_a_page_in_the_place_of_a_list_is_no_sign_of_life() -> None:
-    end = JUDGE.after_look(lease(looks=1), looked(no_list(response(200, body=Body.HTML))))
+    end = JUDGE.after_look(lease(lookup_count=1), looked(no_list(response(200, body=Body.HTML))))
     assert end is not None
     assert end.signal is not None
     assert end.signal.kind == "fail"
@@ -670,8 +678,8 @@ def test_a_page_in_the_place_of_a_list_is_no_sign_of_life() -> None:
 
 def test_a_list_is_a_sign_of_life_only_where_the_delete_before_it_was_answered() -> None:
     """Where lists are answered and DELETEs are not, looks between the failures kept the gate open."""
-    alone = JUDGE.after_look(lease(looks=1), looked(ABSENT))
-    failed = JUDGE.after_asking(lease(unknown=True), response(500), looked(ABSENT))
+    alone = JUDGE.after_look(lease(lookup_count=1), looked(ABSENT))
+    failed = JUDGE.after_asking(lease(outcome_unknown=True), response(500), looked(ABSENT))
     answered = JUDGE.after_asking(lease(), REJECTED, looked(ABSENT))
     kinds = [end.signal.kind for end in (alone, failed, answered) if end is not None and end.signal is not None]
     assert kinds == ["listed", "listed", "ok"]
@@ -747,15 +755,15 @@ ANSWERS = st.builds(lambda reply: read_answer(reply, secrets=()), REPLIES)
 ASKED = st.builds(lambda reply: read_listing(reply, secrets=()), REPLIES) | st.sampled_from([ABSENT, NOT_ASKED])
 LEASES = st.builds(
     lease,
-    used=st.integers(0, 5),
+    attempts_used=st.integers(0, 5),
     calls=st.integers(0, 50),
-    later=st.integers(0, 50),
-    refused=st.integers(0, 5),
-    looks=st.sampled_from([0, 1, 2, ABSENT_ONCE - 1, SECOND, 2 * ABSENT_ONCE - 1]),
-    unseen=st.integers(0, 5),
-    unknown=st.booleans(),
+    not_deletable_count=st.integers(0, 50),
+    refused_count=st.integers(0, 5),
+    lookup_count=st.sampled_from([0, 1, 2, ABSENT_ONCE - 1, SECOND, 2 * ABSENT_ONCE - 1]),
+    empty_lookup_count=st.integers(0, 5),
+    outcome_unknown=st.booleans(),
     seen=st.booleans(),
-    cancel_wanted=st.booleans(),
+    cancel_requested=st.booleans(),
     probe=st.sampled_from([None, "outage", "credentials"]),
     skew_ms=st.none() | st.floats(-1e7, 1e7),
 )
@@ -767,12 +775,12 @@ def attempted(
     rules: OutcomeRules, held: Lease, answer: Response, listed: Listing, control: Listing, worth: Presence
 ) -> Settlement:
     """One attempt as an executor makes it: a look first where one is due, then the DELETE and what explains it."""
-    if held.looks or held.cancel_wanted:
+    if held.lookup_count or held.cancel_requested:
         settlement = rules.after_look(held, looked(listed, worth))
         if settlement is not None:
             return settlement
-        held = replace(held, looks=0, seen=True)
-    if classify(answer) is ResponseKind.FAILED and held.unknown and answer.status:
+        held = replace(held, lookup_count=0, seen=True)
+    if classify(answer) is ResponseKind.FAILED and held.outcome_unknown and answer.status:
         return rules.after_asking(held, answer, looked(listed, worth))
     return settled(rules, held, answer, listed=listed, control=control, worth=worth)
 
@@ -801,7 +809,7 @@ def test_whatever_comes_is_settled_and_no_failure_is_called_a_success(
         assert end.cause
     assert end.to in ("deleted", "gone", "dead", "cancelled", "pending")
     assert end.delay_s <= 86400
-    assert (held.cancel_wanted and end.to == "cancelled") or end.to != "cancelled"
+    assert (held.cancel_requested and end.to == "cancelled") or end.to != "cancelled"
 
 
 @given(JUDGES, LEASES, ANSWERS, ASKED, ASKED, WORTHS)
@@ -821,13 +829,13 @@ def after(held: Lease, end: Settlement) -> Lease:
     fields = {name: int(value) for name, value in end.fields.items() if name in ("later", "refused", "look", "unseen")}
     return replace(
         held,
-        used=held.used + end.used,
+        attempts_used=held.attempts_used + end.used,
         calls=held.calls + end.called,
-        later=fields.get("later", held.later),
-        refused=fields.get("refused", held.refused),
-        looks=fields.get("look", held.looks),
-        unseen=0 if "seen" in end.fields else fields.get("unseen", held.unseen),
-        unknown=held.unknown or "unk" in end.fields,
+        not_deletable_count=fields.get("later", held.not_deletable_count),
+        refused_count=fields.get("refused", held.refused_count),
+        lookup_count=fields.get("look", held.lookup_count),
+        empty_lookup_count=0 if "seen" in end.fields else fields.get("unseen", held.empty_lookup_count),
+        outcome_unknown=held.outcome_unknown or "unk" in end.fields,
         seen=held.seen or "seen" in end.fields,
     )
 
@@ -840,10 +848,10 @@ def test_no_sequence_of_answers_uses_more_attempts_than_there_are(
     for answer, listed, control, worth in responses:
         end = attempted(rules, held, answer, listed, control, worth)
         held = after(held, end)
-        assert held.used <= SCHEDULE.attempts
+        assert held.attempts_used <= SCHEDULE.attempts
         if end.to != "pending":
             break
-        assert held.used < SCHEDULE.attempts, "it would wait for an attempt that it does not have"
+        assert held.attempts_used < SCHEDULE.attempts, "it would wait for an attempt that it does not have"
 
 
 FAILURES = ANSWERS.filter(lambda answer: classify(answer) is ResponseKind.FAILED)

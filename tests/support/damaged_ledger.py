@@ -135,7 +135,7 @@ def work(bench: Bench) -> None:
             step(ledger, name)
         while lease := taken(bench):
             signal = GateSignal("ok", key="k1", ms=50, probe=bool(lease.probe))
-            if lease.cancel_wanted:
+            if lease.cancel_requested:
                 bench.settle(lease, "pending", called=False, used=False, delay_s=0, fields={"unk": "0"}, signal=signal)
             else:
                 bench.settle(lease, "deleted", signal=signal)

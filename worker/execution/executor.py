@@ -172,9 +172,9 @@ class Executor:
             return rules.give_back(lease)
         if lease.app_user is not None:
             self.sightings.note_users(lease.ref.project_id, "named")
-        if not (lease.looks or lease.cancel_wanted or lease.who or lease.policies):
+        if not (lease.lookup_count or lease.cancel_requested or lease.owner_lookup or lease.policies):
             return self._delete(lease, rules)
-        doubtful = lease.absent_once or lease.unknown or lease.unseen > 0
+        doubtful = lease.absent_once or lease.outcome_unknown or lease.empty_lookup_count > 0
         looked = self._lookups(lease, rules.key).find(lease.ref.id, seen=lease.seen, has_slot=True, doubtful=doubtful)
         settled = rules.after_look(lease, looked)
         if settled is not None or looked.row is None:
@@ -182,7 +182,7 @@ class Executor:
         policy_text = self.still_meant.policy_text() if lease.policies else None  # read first: a later change is newer
         if why := self._no_longer_meant(lease, looked.row):
             return replace(rules.unwanted(lease, looked, why), policy_text=policy_text)
-        settled = self._delete(replace(lease, looks=0, seen=True), rules, looked.row, policy_text)
+        settled = self._delete(replace(lease, lookup_count=0, seen=True), rules, looked.row, policy_text)
         return replace(settled, fields=sighting(looked) | settled.fields)
 
     def _no_longer_meant(self, lease: Lease, row: Row) -> str | None:
@@ -195,7 +195,7 @@ class Executor:
     def _may_leave(self, lease: Lease, rules: OutcomeRules, row: Row | None, policy_text: PolicyText | None) -> bool:
         """The last check before a DELETE. It asks the ledger only if something happened between the take and now."""
         if lease.unsent or elapsed() - lease.taken > MOMENT_S:
-            owner = self.ledger.users.hashed(row.app_user_id) if row and lease.who else None
+            owner = self.ledger.users.hashed(row.app_user_id) if row and lease.owner_lookup else None
             started = elapsed()
             if not self.ledger.confirm(lease, key=rules.key, owner=owner, policy_text=policy_text):
                 return False
@@ -239,7 +239,7 @@ class Executor:
 
     def _may_be_gone(self, lease: Lease, response: Response) -> bool:
         """Look up from the second failure on: a server may answer 500 for a job that no longer exists."""
-        return response.status is not None and lease.unknown and outcome_unknown(response)
+        return response.status is not None and lease.outcome_unknown and outcome_unknown(response)
 
     def _lookups(self, lease: Lease, key: str) -> Lookups:
         """Lookups under the lease, with the same key and app user as the DELETE."""

@@ -16,6 +16,7 @@ from worker.ledger.redis_read import info
 from worker.ledger.schema.keys import Key
 from worker.ledger.script_runner import BATCH, connect
 from worker.ledger.types import Accepted, DeletionRequest, lean
+from worker.ledger.values import as_options
 from worker.model.errors import RefusedBySafetyRule, Unreachable
 from worker.model.target import Target
 
@@ -50,7 +51,7 @@ class Ledger(Leases, OperatorMoves):
         what is pending needs the rest to drain.
         """
         self.refuse_when_nearly_full()
-        options = self._said(terms) | lean({"seen": terms.seen, "act": terms.action}) | {"gate": self._gate}
+        options = self._claim(terms) | lean({"act": terms.action}) | {"gate": self._gate}
         accepted: list[Accepted] = []
 
         def about(batch: list[Target]) -> dict[str, Any]:
@@ -63,27 +64,14 @@ class Ledger(Leases, OperatorMoves):
     def request_each(self, wanted: Sequence[tuple[Target, DeletionRequest]]) -> list[Accepted]:
         """The same for at most 500 deletions that different callers ask for, each with a claim of its own."""
         self.refuse_when_nearly_full()
-        options = {"each": [self._said(terms) for _, terms in wanted], "gate": self._gate}
+        options = {"each": [self._claim(terms) for _, terms in wanted], "gate": self._gate}
         refs = [ref for ref, _ in wanted]
         return list(_accepted(refs, self.run_script("request", options, refs)))
 
-    def _said(self, terms: DeletionRequest) -> dict[str, Any]:
+    def _claim(self, terms: DeletionRequest) -> dict[str, Any]:
         """A claim as the script takes it."""
-        fields = {
-            "lane": terms.lane.value,
-            "by": terms.by,
-            "why": terms.why,
-            "run": terms.run,
-            "user": terms.app_user,
-            "user_hash": self.users.hashed(terms.app_user) if terms.app_user else None,
-            "force": terms.force,
-            "policy": terms.policy,
-            "policy_text": terms.policy_text.as_options() if terms.policy_text else None,
-        }
-        times = {"delay": terms.delay_s * 1000, "deadline": terms.deadline_s * 1000, "after": terms.after_ms}
-        return lean(fields | times)
-
-    # -- what executors do -------------------------------------------------------------------------------------------
+        user = {"user_hash": self.users.hashed(terms.app_user)} if terms.app_user else {}
+        return as_options(terms) | user
 
     # -- what the dispatcher does ----------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +9,10 @@ from typing import Any
 from worker.config.clock import elapsed
 from worker.ledger.account import AccountLedger
 from worker.ledger.types import Lease, PolicyText, Settlement, TakeResult, Trial, Tried, lean
-from worker.model.states import Lane
+from worker.ledger.values import Shape, as_options
 from worker.model.target import JOB, Target
+
+_LEASE, _TRIAL = Shape(Lease), Shape(Trial)
 
 
 class Leases(AccountLedger):
@@ -37,71 +38,26 @@ class Leases(AccountLedger):
         until_recorded: with a settlement, keep trying while it returns True (the answer must not be lost).
         """
         token = secrets.token_hex(8)
-        options: dict[str, Any] = {"worker": worker, "token": token, "key": key, "gate": self._gate}
-        if want:
-            options["want"] = True
-        if self.strays:
-            options["strays"] = sorted(self.strays)
-        if wakeup:
-            options["wakeup"] = wakeup
-        if policy_text:
-            options["policy_text"] = policy_text.as_options()
-        if settlement:
-            options["settle"] = settlement.as_options()
-        if tried:
-            options["tried"] = tried.as_options()
+        options: dict[str, Any] = {"worker": worker, "token": token, "key": key, "gate": self._gate, "want": want}
+        options |= {"strays": sorted(self.strays) or None, "wakeup": wakeup}
+        options |= {"policy_text": as_options(policy_text) if policy_text else None}
+        options |= {"settle": settlement.as_options() if settlement else None}
+        options |= {"tried": as_options(tried) if tried else None}
         started = elapsed()
-        response = self.run_script("take", options, keep_trying=until_recorded if settlement else None)
-        go, trial = response.get("go"), response.get("try")
+        response = self.run_script("take", lean(options), keep_trying=until_recorded if settlement else None)
+        go, trial, now = response.get("go"), response.get("try"), {"redis_ms": response["now"], "taken": started}
         return TakeResult(
-            lease=self._lease(go, token, response["now"], started) if go else None,
-            trial=self._trial(trial, response["now"], started) if trial else None,
+            lease=self._lease(go, token, now) if go else None,
+            trial=_TRIAL.read(trial, **now) if trial else None,
             wait_s=response["wait"] / 1000 if "wait" in response else None,
             settled=response.get("settled"),
             wakeup=response.get("wakeup"),
             next_ms=response.get("next"),
         )
 
-    def _trial(self, trial: dict[str, Any], now_ms: float, asked: float) -> Trial:
-        return Trial(
-            name=trial["name"],
-            kind=trial.get("kind", JOB),
-            project_id=trial.get("project"),
-            skew_ms=trial.get("skew"),
-            skew_ago_ms=trial.get("skew_ago", math.inf),
-            redis_ms=now_ms,
-            taken=asked,
-        )
-
-    def _lease(self, go: dict[str, Any], token: str, now_ms: float, asked: float) -> Lease:
-        return Lease(
-            ref=Target.parse(go["ref"]),
-            token=token,
-            lane=Lane(go["lane"]),
-            round=go["round"],
-            used=go["attempts_used"],
-            calls=go["calls"],
-            later=go["not_deletable_count"],
-            refused=go["refused_count"],
-            looks=go["lookup_count"],
-            unknown=go["outcome_unknown"],
-            seen=go["seen"],
-            unseen=go["empty_lookup_count"],
-            cancel_wanted=go["cancel_requested"],
-            app_user=go.get("app_user"),
-            probe=go.get("probe"),
-            skew_ms=go.get("skew"),
-            skew_ago_ms=go.get("skew_ago", math.inf),
-            redis_ms=now_ms,
-            taken=asked,
-            expires=asked + self.policy.lease / 1000,
-            deadline_left_s=go["deadline_left"] / 1000,
-            ahead_s=go["ahead"] / 1000,
-            call_seq=go["call_seq"],
-            who=go.get("owner_lookup", False),
-            policies=tuple(go.get("policies", ())),
-            unsent=go.get("unsent", False),
-        )
+    def _lease(self, go: dict[str, Any], token: str, now: dict[str, float]) -> Lease:
+        expires = now["taken"] + self.policy.lease / 1000
+        return _LEASE.read(go, ref=Target.parse(go["ref"]), token=token, expires=expires, **now)
 
     def confirm(
         self, lease: Lease, *, key: str, owner: str | None = None, policy_text: PolicyText | None = None
@@ -113,7 +69,7 @@ class Leases(AccountLedger):
         """
         fields: dict[str, Any] = {"ref": str(lease.ref), "token": lease.token, "key": key}
         fields |= {"probe": lease.probe, "owner": owner}
-        fields["policy_text"] = policy_text.as_options() if policy_text else None
+        fields["policy_text"] = as_options(policy_text) if policy_text else None
         return bool(self.run_script("confirm", lean(fields) | {"gate": self._gate})["go"])
 
     def renew(self, lease: Lease) -> bool:

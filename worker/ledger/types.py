@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
+from worker.ledger.values import as_options
 from worker.model.states import Lane
 from worker.model.target import JOB, Target
 
@@ -48,10 +49,6 @@ class PolicyText:
     at: float  # when the file was written; where this process saw it change: when
     changed: bool = False
 
-    def as_options(self) -> dict[str, Any]:
-        """The script's form."""
-        return lean({"id": self.id, "at": self.at, "changed": self.changed})
-
 
 @dataclass(frozen=True, slots=True)
 class DeletionRequest:
@@ -69,9 +66,7 @@ class DeletionRequest:
     policy: str | None = None  # the retention policy that asks; it has to mean it still when the call is made
     policy_text: PolicyText | None = None  # the text that says so: a worker with an older one does not judge it
     seen: bool = False  # a list of MetaStudio's had these jobs a moment ago
-    action: dict[str, Any] | None = (
-        None  # for the audit, where a person allowed more than the cap; see `worker.ledger.audit_actions`
-    )
+    action: dict[str, Any] | None = None  # for the audit, where a person allowed more than the cap
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +78,7 @@ class Accepted:
     deduplicated: bool
 
 
-ABSENT_ONCE = 1000  # added to `looks` when a well-formed list did not have the job
+ABSENT_ONCE = 1000  # added to `lookup_count` when a well-formed list did not have the job
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +89,15 @@ class Lease:
     token: str
     lane: Lane
     round: int
-    used: int  # attempts of this round's budget that are used up
+    attempts_used: int  # of this round's budget
     calls: int  # DELETE calls made in this round
-    later: int  # times it was not deletable yet
-    refused: int  # times MetaStudio refused although it looked deletable
-    looks: int  # 0: call DELETE; n: look first, for the n-th time; above ABSENT_ONCE: and it was absent already
-    unknown: bool  # an earlier attempt's outcome is unknown: it may be deleted
+    not_deletable_count: int  # times it was not deletable yet
+    refused_count: int  # times MetaStudio refused although it looked deletable
+    lookup_count: int  # 0: call DELETE; n: look first, for the n-th time; above ABSENT_ONCE: and it was absent already
+    outcome_unknown: bool  # of an earlier attempt: it may be deleted
     seen: bool  # a list or show had it
-    unseen: int  # looks in a row at which the whole project looked empty
-    cancel_wanted: bool
+    empty_lookup_count: int  # lookups in a row at which the whole project looked empty
+    cancel_requested: bool
     app_user: str | None
     probe: str | None  # this lease tries whether what is closed may open: its name in `lua/_closures.lua`
     skew_ms: float | None  # MetaStudio's clock less Redis's
@@ -112,7 +107,7 @@ class Lease:
     deadline_left_s: float
     ahead_s: float = 0.0  # its slot is so far ahead: the call waits for it
     call_seq: int = 0  # the number of the call that it allows
-    who: bool = False  # an app user is on hold and nobody knows whose job this is: look first
+    owner_lookup: bool = False  # an app user is on hold and nobody knows whose job this is: look first
     policies: tuple[str, ...] = ()  # nobody but these policies asks for it: one of them has to mean it still
     skew_ago_ms: float = math.inf  # so long ago somebody was told of the skew
     unsent: bool = False  # something is asked first: `Ledger.confirm` has to say that the DELETE may leave
@@ -120,7 +115,7 @@ class Lease:
     @property
     def absent_once(self) -> bool:
         """Whether an earlier list of this round did not have it."""
-        return self.looks > ABSENT_ONCE
+        return self.lookup_count > ABSENT_ONCE
 
     @property
     def first(self) -> bool:
@@ -139,13 +134,6 @@ class GateSignal:
     retry_after: float | None = None
     skew: float | None = None
     why: str | None = None
-
-    def as_options(self) -> dict[str, Any]:
-        """The script's form: nothing that is None or False."""
-        return lean({name: getattr(self, name) for name in _LESSON})
-
-
-_LESSON = tuple(field.name for field in fields(GateSignal))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,30 +161,10 @@ class Settlement:
     departed_ms: float | None = None  # when it left, after the lease was asked for; None: no DELETE was sent
 
     def as_options(self) -> dict[str, Any]:
-        """The script's form: nothing that is None, times in milliseconds."""
-        options: dict[str, Any] = {
-            "ref": str(self.ref),
-            "token": self.token,
-            "to": self.to,
-            "wait": self.wait,
-            "delay": self.delay_s * 1000,
-            "cause": self.cause,
-            "evidence": self.evidence,
-            "used": self.used or None,
-            "called": self.called or None,
-            "ms": self.ms,
-            "outcome": self.attempt.get("outcome") if self.attempt else None,
-            "attempt": compact(self.attempt) if self.attempt is not None else None,
-            "event": compact(self.event) if self.event is not None else None,
-            "set": self.fields or None,
-            "status": self.status,
-            "code": self.code,
-            "signal": self.signal.as_options() if self.signal else None,
-            "policy_text": self.policy_text.as_options() if self.policy_text else None,
-            "call_seq": self.call_seq,
-            "departed": self.departed_ms,
-        }
-        return lean(options)
+        """The script's form; what the history and the receipts keep is text there."""
+        outcome = {"outcome": self.attempt["outcome"]} if self.attempt and "outcome" in self.attempt else {}
+        texts = {name: compact(said) for name in ("attempt", "event") if (said := getattr(self, name)) is not None}
+        return as_options(self) | texts | outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,10 +206,6 @@ class Tried:
     project_id: str
     signal: GateSignal
     kind: str = JOB
-
-    def as_options(self) -> dict[str, Any]:
-        """The script's form."""
-        return {"name": self.name, "kind": self.kind, "project": self.project_id, "signal": self.signal.as_options()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING
+from dataclasses import fields as fields_of
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+from worker.model.states import Lane, State
+from worker.model.target import Target
+
+_T = TypeVar("_T")
 
 
 def loaded(response: bytes) -> Any:
@@ -16,6 +24,16 @@ def loaded(response: bytes) -> Any:
 def texts(raw: Mapping[bytes, bytes]) -> dict[str, str]:
     """A hash as text, whatever is in it."""
     return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in raw.items()}
+
+
+def names(raw: Iterable[bytes]) -> list[str]:
+    """Members as text, whatever they are."""
+    return [name.decode(errors="replace") for name in raw]
+
+
+def targets(raw: Iterable[bytes]) -> list[Target]:
+    """Members that are refs."""
+    return [Target.parse(name) for name in names(raw)]
 
 
 def number(text: Any) -> float | None:
@@ -49,3 +67,70 @@ def _json(text: Any) -> Any:
         return json.loads(text)
     except (TypeError, ValueError):
         return None
+
+
+def _state(text: Any) -> State | None:
+    return State(text) if text in tuple(State) else None
+
+
+def _counts(text: Any) -> dict[str, int]:
+    return {name: whole(many) for name, many in (text if isinstance(text, dict) else fields(text)).items()}
+
+
+# how a field is read, by its annotation; None: there is nothing that it could be
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "str": str,
+    "str | None": str,
+    "int": lambda text: None if number(text) is None else whole(text),
+    "int | None": whole,
+    "float": number,
+    "float | None": number,
+    "bool": lambda text: text in (True, "1"),
+    "Lane": Lane,
+    "State | None": _state,
+    "dict[str, int]": _counts,
+    "tuple[str, ...]": tuple,
+}
+_NOTHING = {"str": "?", "int": 0, "float": 0.0, "bool": False}
+
+
+class Shape(Generic[_T]):
+    """How a dataclass is read from a hash, or from what a script answered.
+
+    stored: the name under which a field stands there, where it is not its own; `None`: `read` is told it.
+    """
+
+    def __init__(self, kind: Callable[..., _T], /, **stored: str | None) -> None:
+        self._kind = kind
+        self._plan: list[tuple[str, str, Callable[[Any], Any], Any]] = []
+        for one in fields_of(kind):  # type: ignore[arg-type]
+            name = stored.get(one.name, one.name)
+            if name is not None and one.type in _READERS:
+                default = _NOTHING.get(one.type) if one.default is MISSING else one.default
+                self._plan.append((one.name, name, _READERS[one.type], default))
+        self.stored = tuple(name for _, name, _, _ in self._plan)
+
+    def read(self, found: Mapping[str, Any], **given: Any) -> _T:
+        """The dataclass, with what is given beside what was found; what is not there has its default."""
+        for name, stored, reader, default in self._plan:
+            value = found.get(stored)
+            read = None if value is None or value is False or value == "" else reader(value)
+            given.setdefault(name, default if read is None else read)
+        return self._kind(**given)
+
+
+@cache
+def _names_of(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(one.name for one in fields_of(kind))
+
+
+def as_options(terms: Any) -> dict[str, Any]:
+    """A dataclass as a script takes it: every field that says something, by its name."""
+    found = ((name, getattr(terms, name)) for name in _names_of(terms.__class__))
+    return {name: _option(value) for name, value in found if value is not None and value is not False}
+
+
+def _option(value: Any) -> Any:
+    if isinstance(value, Target):
+        return str(value)
+    return as_options(value) if hasattr(value, "__dataclass_fields__") else value

@@ -88,7 +88,8 @@ class OutcomeRules(Settlements):
         signal = self.signal(response, lease) if listing is NOT_ASKED else self._signal_of(listing, lease, response)
         match looked.what:
             case Presence.ABSENT:
-                return self._absent(lease, response, listing, unknown=lease.unknown or outcome_unknown(response))
+                unknown = lease.outcome_unknown or outcome_unknown(response)
+                return self._absent(lease, response, listing, unknown=unknown)
             case Presence.PRESENT if row is not None and not adapter_of(lease.ref.kind).is_deletable(row.state):
                 return self._not_deletable(lease, row, response, listing)
             case Presence.PRESENT if row is not None:
@@ -135,18 +136,18 @@ class OutcomeRules(Settlements):
         """A lookup before a DELETE. None: the job exists and is deletable, so the DELETE may be sent now."""
         listing, what, row = looked.listing, looked.what, looked.row
         if (
-            lease.who
+            lease.owner_lookup
             and what is not Presence.PRESENT
-            and not (what is Presence.ABSENT and (lease.unknown or lease.seen))
+            and not (what is Presence.ABSENT and (lease.outcome_unknown or lease.seen))
         ):
             return self._nobody_says_whose(lease, listing, what)
         if what is Presence.ABSENT:
-            return self._absent(lease, None, listing, unknown=lease.unknown)
+            return self._absent(lease, None, listing, unknown=lease.outcome_unknown)
         if what is Presence.UNSEEN:
             return self._unseen(lease, None, listing)
         if what is Presence.UNKNOWN or row is None:
             return self._look_later(lease, None, listing, self._signal_of(listing, lease))
-        if lease.cancel_wanted:
+        if lease.cancel_requested:
             return self._settles(
                 lease, State.CANCELLED, event=_looked(listing, what), signal=self._signal_of(listing, lease)
             )
@@ -185,13 +186,13 @@ class OutcomeRules(Settlements):
         """The whole project looks empty: it is, or this key cannot see its jobs. Looked up again over hours, then
         dead.
         """
-        times = lease.unseen + 1
+        times = lease.empty_lookup_count + 1
         event, signal = _looked(listing, Presence.UNSEEN), self._nothing(lease)
         fields = {Field.LOOKUP_COUNT: str(_next_look(lease)), Field.EMPTY_LOOKUP_COUNT: str(times)} | unknown_outcome(
             response
         )
         wait = self.schedule.while_unseen(times, random=self.random)
-        if wait is None and lease.cancel_wanted:  # no person waits for it: looked up until its deadline
+        if wait is None and lease.cancel_requested:  # no person waits for it: looked up until its deadline
             wait = self._patience(times)
         if wait is None:
             ended = self._ends(lease, State.DEAD, response, cause=Cause.NOT_VISIBLE, event=event, signal=signal)
@@ -206,7 +207,7 @@ class OutcomeRules(Settlements):
         return self._waits(lease, response, Outcome.UNKNOWN, wait, fields=fields, event=event, signal=signal)
 
     def _not_deletable(self, lease: Lease, row: Row, response: Response | None, listing: Listing) -> Settlement:
-        later = lease.later + 1
+        later = lease.not_deletable_count + 1
         # its state explains the refusals so far
         fields = _seen(row, response) | {
             Field.NOT_DELETABLE_COUNT: str(later),
@@ -230,11 +231,11 @@ class OutcomeRules(Settlements):
 
 
 def _looks(lease: Lease) -> int:
-    return lease.looks % ABSENT_ONCE
+    return lease.lookup_count % ABSENT_ONCE
 
 
 def _next_look(lease: Lease) -> int:
-    return lease.looks - _looks(lease) + min(_looks(lease) + 1, ABSENT_ONCE - 1)
+    return lease.lookup_count - _looks(lease) + min(_looks(lease) + 1, ABSENT_ONCE - 1)
 
 
 def _looked(listing: Listing, what: Presence) -> dict[str, Any]:

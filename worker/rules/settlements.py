@@ -44,7 +44,7 @@ class Settlements:
         return self.schedule.while_throttled(spared(lease), random=self.random, retry_after_s=response.retry_after_s)
 
     def _refused(self, lease: Lease, response: Response, signal: GateSignal, fields: dict[str, Any]) -> Settlement:
-        refused = lease.refused + 1
+        refused = lease.refused_count + 1
         fields = fields | {Field.REFUSED_COUNT: str(refused)}
         if refused >= REFUSALS:
             ended = self._ends(lease, State.DEAD, response, cause=Cause.REFUSED, signal=signal, outcome=Outcome.REFUSED)
@@ -55,7 +55,8 @@ class Settlements:
     def _uses_an_attempt(
         self, lease: Lease, response: Response, outcome: Outcome, cause: Cause, signal: GateSignal
     ) -> Settlement:
-        wait = self.schedule.after_failure(lease.used + 1, random=self.random, retry_after_s=response.retry_after_s)
+        used, after = lease.attempts_used + 1, response.retry_after_s
+        wait = self.schedule.after_failure(used, random=self.random, retry_after_s=after)
         if wait is None:
             ended = self._ends(lease, State.DEAD, response, cause=cause, signal=signal, outcome=outcome)
             return replace(ended, used=True, fields=unknown_outcome(response))
@@ -89,7 +90,7 @@ class Settlements:
         signal: GateSignal | None = None,
     ) -> Settlement:
         settled = self._settles(lease, State.PENDING, response, outcome, event=event, signal=signal)
-        looks = lease.looks or (fields or {}).get(Field.LOOKUP_COUNT, "0") != "0"
+        looks = lease.lookup_count or (fields or {}).get(Field.LOOKUP_COUNT, "0") != "0"
         wait = WaitingFor.RETRY if lease.calls or response or looks else WaitingFor.TURN
         return replace(settled, delay_s=delay_s, wait=wait.value, fields=fields or {})
 
@@ -121,7 +122,7 @@ class Settlements:
 
 def spared(lease: Lease) -> int:
     """How many calls of this round used no attempt, including this one: such deletions must slow down."""
-    return max(0, lease.calls - lease.used) + 1
+    return max(0, lease.calls - lease.attempts_used) + 1
 
 
 def described(response: Response) -> dict[str, Any]:

@@ -29,12 +29,12 @@ end
 -- It is no trouble of this job's: no attempt is used, and nothing dies of it.
 local function spare(s)
   s.used = nil
-  if s.set then s.set[F.refused_count] = nil end
-  if s.to == 'dead' then s.to, s.cause, s.wait, s.delay = 'pending', nil, 'retry', 0 end
+  if s.fields then s.fields[F.refused_count] = nil end
+  if s.to == 'dead' then s.to, s.cause, s.wait, s.delay_s = 'pending', nil, 'retry', 0 end
 end
 
--- s: ref, token, to, wait, delay (ms), cause, evidence, used, called, ms, outcome, attempt (JSON), event (JSON), set,
--- status, code, signal (see _breaker.lua), call_seq, departed (see record_departure()), policy_text (see
+-- s: ref, token, to, wait, delay_s, cause, evidence, used, called, ms, outcome, attempt (JSON), event (JSON), fields,
+-- status, code, signal (see _breaker.lua), call_seq, departed_ms (see record_departure()), policy_text (see
 -- _policy_texts.lua). Returns the state it now has, with "late" before it when the answer lost, or "unknown".
 local function settle(now, s, cfg)
   local ref, r = s.ref, sound(s.ref) or {}
@@ -48,7 +48,7 @@ local function settle(now, s, cfg)
     return 'unknown'
   end
   local mine = state == 'running' and r[F.lease_token] == s.token
-  if s.call_seq and (mine or not s.departed) then record_departure(of_kind(cfg, ref), s.call_seq, taken, s.departed, s.ms or 0) end
+  if s.call_seq and (mine or not s.departed_ms) then record_departure(of_kind(cfg, ref), s.call_seq, taken, s.departed_ms, s.ms or 0) end
   if not mine and (s.to ~= 'deleted' or state == 'deleted') then
     if s.called or s.event then count('deletion.stale_result') end
     return 'late ' .. state
@@ -62,11 +62,11 @@ local function settle(now, s, cfg)
     note(ref, 'A ' .. round .. ' ' .. calls .. ' ' .. ms(now - s.ms) .. ' ' .. s.attempt, round)
   end
   if s.event then note(ref, 'E ' .. ms(now) .. ' ' .. s.event, round) end
-  for name, value in pairs(s.set or {}) do
+  for name, value in pairs(s.fields or {}) do
     redis.call('HSET', k, name, value)
     r[name] = tostring(value)
   end
-  if s.set and s.set[F.seen] then redis.call('HDEL', k, F.empty_lookup_count) end  -- the project is no longer empty
+  if s.fields and s.fields[F.seen] then redis.call('HDEL', k, F.empty_lookup_count) end  -- the project is no longer empty
   for name, value in pairs({ [F.status] = s.status or false, [F.code] = s.code or false }) do
     if value then redis.call('HSET', k, name, value) elseif s.called then redis.call('HDEL', k, name) end
   end
@@ -93,7 +93,7 @@ local function settle(now, s, cfg)
   if r[F.replay] and (s.used or s.wait == 'not_deletable_yet') then
     first_word(k, replay_key(r[F.replay]), s.used and 'failed' or 'aside')
   end
-  local delay = must_not_die and LOOK_AGAIN or s.delay
+  local delay = must_not_die and LOOK_AGAIN or s.delay_s * 1000
   local due = math.max(now, math.min(now + delay, tonumber(r[F.deadline])))
   if not s.called and delay == 0 and r[F.previous_due] then  -- nothing was sent: it keeps its place
     due = tonumber(r[F.previous_due])

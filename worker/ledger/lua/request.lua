@@ -1,9 +1,9 @@
 -- request: write the record of each deletion asked for, or merge into the one that is there.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON), then up to 500 refs
---            options: lane, by, why, run, user, au (HMAC of the app user), delay (ms), deadline (ms from now),
---            force (bool), after (ms since 1970: the moment in the place of delay), policy (its name), book (the text
---            that asks, see _policy_texts.lua), seen (bool: a list had them), assets (id of each one's asset, or
+--            options: lane, by, why, run, app_user, user_hash (its HMAC), delay_s, deadline_s (from now), force (bool),
+--            after_ms (since 1970: the moment in the place of delay_s), policy (its name), policy_text (the text that
+--            asks, see _policy_texts.lua), seen (bool: a list had them), assets (id of each one's asset, or
 --            false), gate (see _gate.lua), act (see _audit.lua: where a person lifted a cap)
 --            or, in the place of all up to policy, each: a list of them, one a ref
 --   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one], "wake": whether
@@ -27,11 +27,11 @@ local asked = { new = 0, again = 0, merged = 0, done = 0 }
 
 -- terms: options, or one of options.each. What thousands of new records share is put together once.
 local function prepare(terms, now)
-  user, user_hash, force = terms.user, terms.user_hash, terms.force
+  user, user_hash, force = terms.app_user, terms.user_hash, terms.force
   claim = { by = terms.by, why = terms.why, run = terms.run, lane = terms.lane, at = tonumber(ms(now)),
-    due = tonumber(ms(terms.after or now + terms.delay)), [F.deadline] = tonumber(ms(now + terms.deadline)),
+    due = tonumber(ms(terms.after_ms or now + terms.delay_s * 1000)), [F.deadline] = tonumber(ms(now + terms.deadline_s * 1000)),
     [F.policy] = terms.policy, [F.policy_text] = terms.policy_text and text_since(now, terms.policy_text),
-    [F.exact_time] = terms.after and '1' }
+    [F.exact_time] = terms.after_ms and '1' }
   fresh = { F.state, 'pending', F.lane, claim.lane, F.requested_at, ms(now), F.deadline, ms(claim[F.deadline]) }
   local function has(name, value)
     if value then fresh[#fresh + 1], fresh[#fresh + 2] = name, value end

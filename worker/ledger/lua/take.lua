@@ -52,7 +52,7 @@ local function lease(c, now)
     not_deletable_count = n(F.not_deletable_count), refused_count = n(F.refused_count), lookup_count = n(F.lookup_count),
     empty_lookup_count = n(F.empty_lookup_count), outcome_unknown = r[F.outcome_unknown] == '1', seen = r[F.seen] == '1',
     cancel_requested = r[F.cancel_requested] == 'cancel', app_user = r[F.app_user], probe = c.tries,
-    deadline_left = tonumber(ms(tonumber(r[F.deadline]) - now)), skew = num('skew'), skew_ago = skew_ago(now),
+    deadline_left_s = tonumber(ms(tonumber(r[F.deadline]) - now)) / 1000, skew_ms = num('skew'), skew_ago_ms = skew_ago(now),
     owner_lookup = c.owner_lookup, policies = c.names, unsent = unsent and true or nil,
   }
 end
@@ -75,7 +75,7 @@ local function try(name, project, now, its)
     end
   end
   project = project and project_of(project) or read_gate().home
-  return { name = name, kind = its.kind, project = project, skew = num('skew'), skew_ago = skew_ago(now) }
+  return { name = name, kind = its.kind, project_id = project, skew_ms = num('skew'), skew_ago_ms = skew_ago(now) }
 end
 
 -- The deletion that goes now, and the closure that it tries; or a list that goes before; or whether to ask at once
@@ -129,7 +129,7 @@ return once(function(now)
   if options.tried then
     local t = options.tried
     local its = of_named_kind(cfg, t.kind)
-    tried(now, its, t.name, t.project, t.signal, (next_due(now, its) or math.huge) <= now)
+    tried(now, its, t.name, t.project_id, t.signal, (next_due(now, its) or math.huge) <= now)
   end
   local verdict, detail, its, chosen = 'none', nil, cfg, {}
   if options.policy_text then note_seen(now, options.policy_text) end
@@ -141,7 +141,7 @@ return once(function(now)
     local ahead, nth = reserve(now, its)
     if chosen.tries then being_tried(now, cfg, chosen.tries) end
     answer.go = lease(chosen, now)
-    answer.go.ahead, answer.go.call_seq = ahead, nth
+    answer.go.ahead_s, answer.go.call_seq = ahead / 1000, nth
     -- When a call outlasts a slot, the next slot needs another executor.
     if not chosen.tries and num('call_ms', cfg.interval) * 1.3 > spacing_of_all(cfg) then answer.wakeup = notify(now, cfg, options.key) end
   elseif chosen.try then
