@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import redis
-
 from worker.ledger import values
-from worker.ledger.keys import OURS, Keys
-from worker.ledger.redis_read import read_redis
+from worker.ledger.redis_read import AccountReader, read_redis
 from worker.ledger.schema.keys import Key
+from worker.ledger.values import Shape
 from worker.model.target import Target
 
 _PAGE = 500
@@ -37,13 +35,11 @@ class AuditEntry:
     results: dict[str, int]  # what became of each, in numbers
 
 
-class AuditLog:
-    """Reads one account's audit. Raises `Unreachable` when Redis does not answer."""
+_ENTRY = Shape(AuditEntry, action="act", reason="why", job=None, results=None)
 
-    def __init__(self, client: redis.Redis, account: str, keys: Keys = OURS) -> None:
-        self.account = account
-        self._client = client
-        self._p = keys.account(account)
+
+class AuditLog(AccountReader):
+    """Reads one account's audit. Raises `Unreachable` when Redis does not answer."""
 
     def newest(self, *, since: float | None = None, until: float | None = None) -> Iterator[AuditEntry]:
         """Every entry between two moments (ms since 1970), the newest first."""
@@ -51,27 +47,8 @@ class AuditLog:
         most, least = until if until is not None else "+inf", since if since is not None else "-inf"
         ids: Any = read_redis(partial(self._client.zrange, self._p + Key.AUDIT, most, least, desc=True, byscore=True))
         for start in range(0, len(ids), _PAGE):
-            page = [name.decode(errors="replace") for name in ids[start : start + _PAGE]]
-            pipe = self._client.pipeline(transaction=False)
-            for name in page:
-                pipe.hgetall(f"{self._p}{Key.AUDIT_ENTRY}{name}")
-            for name, fields in zip(page, read_redis(pipe.execute), strict=True):
-                if fields:  # its time was over meanwhile
-                    yield self._entry(name, values.texts(fields))
-
-    def _entry(self, name: str, fields: dict[str, str]) -> AuditEntry:
-        return AuditEntry(
-            id=name,
-            account=self.account,
-            action=fields.get("act", "?"),
-            at=values.number(fields.get("at")) or 0,
-            last=values.number(fields.get("last")) or 0,
-            by=fields.get("by"),
-            reason=fields.get("why"),
-            of=fields.get("of"),
-            run=fields.get("run"),
-            job=Target.parse(fields["job"]) if "job" in fields else None,
-            user=fields.get("user"),
-            cap=values.whole(fields["cap"]) if "cap" in fields else None,
-            results={key[2:]: values.whole(number) for key, number in sorted(fields.items()) if key.startswith("n:")},
-        )
+            page = values.names(ids[start : start + _PAGE])
+            for name, fields in self._hashes(Key.AUDIT_ENTRY, page):  # unless its time was over meanwhile
+                job = Target.parse(fields["job"]) if "job" in fields else None
+                counts = {key[2:]: values.whole(many) for key, many in sorted(fields.items()) if key.startswith("n:")}
+                yield _ENTRY.read(fields, id=name, account=self.account, job=job, results=counts)

@@ -7,36 +7,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import redis
-
 from worker.ledger import scripts, values
 from worker.ledger.deletions import BATCH
-from worker.ledger.keys import OURS, Keys
-from worker.ledger.redis_read import read_redis
+from worker.ledger.records import of_record
+from worker.ledger.redis_read import AccountReader, read_redis
 from worker.ledger.schema.fields import Field
 from worker.ledger.schema.states import indexes_of
 from worker.ledger.types import compact
 from worker.model.states import State
 from worker.model.target import Target
 
-_LETTER = (
-    Field.STATE,
-    Field.CAUSE,
-    Field.STATUS,
-    Field.CODE,
-    Field.FINISHED_AT,
-    Field.DEADLINE,
-    Field.REQUESTED_AT,
-    Field.ROUND,
-    Field.REQUESTED_BY,
-    Field.REASON,
-    Field.RUN,
-    Field.REPLAY,
-    Field.LANE,
-    Field.DEATH_NUMBER,
-    Field.APP_USER_HASH,
-    Field.OWNER_HASH,
-)
 _NOT_OVER = (State.PENDING, State.RUNNING, State.HELD, State.DEAD)
 
 
@@ -62,6 +42,10 @@ class DeadLetter:
     whose: str | None = None  # the hash of its app user, "-" for nobody's: as a look found, else as a caller said
 
 
+_LETTER = of_record(DeadLetter, deadline_at=Field.DEADLINE, death=Field.DEATH_NUMBER)
+_LETTER_FIELDS = (*_LETTER.stored, Field.STATE, Field.OWNER_HASH, Field.APP_USER_HASH)
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetterGroup:
     """Dead letters of one account that died of the same. Times in ms since 1970."""
@@ -76,25 +60,20 @@ class DeadLetterGroup:
     oldest_deadline: float
 
 
-class BulkQueries:
+class BulkQueries(AccountReader):
     """Reads one account's ledger in bulk. Raises `Unreachable` when Redis does not answer."""
-
-    def __init__(self, client: redis.Redis, account: str, keys: Keys = OURS) -> None:
-        self.account = account
-        self._client = client
-        self._p = keys.account(account)
 
     def refs(self, state: State) -> list[Target]:
         """Every deletion that stands in `dead`, `discarded` or another index of one state, newest first."""
         # members first, records later: paging by rank over a moving index would skip some
-        members: Any = read_redis(self._client.zrange, self._p + state.value, 0, -1, desc=True)
-        return [Target.parse(member.decode(errors="replace")) for member in members]
+        return values.targets(read_redis(self._client.zrange, self._p + state.value, 0, -1, desc=True))
 
     def letters(self, state: State = State.DEAD) -> Iterator[DeadLetter]:
         """Every dead (or discarded) letter, newest first."""
-        for ref, fields in self._each(self.refs(state), _LETTER):
+        for ref, fields in self._each(self.refs(state), _LETTER_FIELDS):
             if fields[Field.STATE] == state:  # one that moved on meanwhile is left out
-                yield self._letter(ref, fields)
+                whose = fields[Field.OWNER_HASH] or fields[Field.APP_USER_HASH] or None
+                yield _LETTER.read(fields, ref=ref, account=self.account, whose=whose)
 
     def groups(self) -> tuple[list[DeadLetterGroup], int]:
         """The dead letters in groups, and how many letters stand in none: an earlier version left them so."""
@@ -108,40 +87,18 @@ class BulkQueries:
     def states(self, refs: Iterable[Target]) -> Iterator[tuple[Target, State | None]]:
         """Each one's state, in order; None for one that is not known."""
         for ref, fields in self._each(refs, (Field.STATE,)):
-            yield ref, State(fields[Field.STATE]) if fields[Field.STATE] in tuple(State) else None
+            yield ref, values.state(fields[Field.STATE])
 
     def claimed_by(self, run: str) -> Iterator[Target]:
         """Every deletion that a run asked for and that may be sent: dead letters too, by a replay."""
         pipe = self._client.pipeline(transaction=True)  # at one moment: none slips from one index to another between
         for index in (index for state in _NOT_OVER for index in indexes_of(state)):
             pipe.zrange(self._p + index, 0, -1, desc=True)
-        refs = (
-            Target.parse(member.decode(errors="replace")) for members in read_redis(pipe.execute) for member in members
-        )
+        refs = values.targets(member for members in read_redis(pipe.execute) for member in members)
         for ref, fields in self._each(refs, (Field.RUN, Field.CLAIMS)):
             claims = values.entries(fields[Field.CLAIMS])
             if fields[Field.RUN] == run or any(claim.get("run") == run for claim in claims):
                 yield ref
-
-    def _letter(self, ref: Target, fields: dict[str, Any]) -> DeadLetter:
-        return DeadLetter(
-            ref=ref,
-            account=self.account,
-            cause=fields[Field.CAUSE] or "unknown",
-            status=values.whole(fields[Field.STATUS]) if fields[Field.STATUS] else None,
-            code=fields[Field.CODE] or None,
-            finished_at=values.number(fields[Field.FINISHED_AT]) or 0,
-            deadline_at=values.number(fields[Field.DEADLINE]) or 0,
-            requested_at=values.number(fields[Field.REQUESTED_AT]) or 0,
-            round=values.whole(fields[Field.ROUND], 1),
-            requested_by=fields[Field.REQUESTED_BY] or None,
-            reason=fields[Field.REASON] or None,
-            run=fields[Field.RUN] or None,
-            replay=fields[Field.REPLAY] or None,
-            lane=fields[Field.LANE] or "bulk",
-            death=values.whole(fields[Field.DEATH_NUMBER]),
-            whose=fields[Field.OWNER_HASH] or fields[Field.APP_USER_HASH] or None,
-        )
 
     def _each(self, refs: Iterable[Target], names: tuple[str, ...]) -> Iterator[tuple[Target, dict[str, Any]]]:
         script, rest = scripts.load("read_fields"), iter(refs)

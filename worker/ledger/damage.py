@@ -18,7 +18,7 @@ import redis
 from worker.ledger.audit_actions import ActionName, Who, explained
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.keys import OURS, Keys
-from worker.ledger.redis_read import read_redis
+from worker.ledger.redis_read import AccountReader, read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.schema.states import indexes
 from worker.model.target import Target
@@ -47,18 +47,13 @@ class Damaged:
         return {"account": self.account, "name": self.name, **job, "why": self.why, "answer": self.response}
 
 
-class DamageList:
+class DamageList(AccountReader):
     """Reads one account's list. Raises `Unreachable` when Redis does not answer."""
-
-    def __init__(self, client: redis.Redis, account: str, keys: Keys = OURS) -> None:
-        self.account = account
-        self._client = client
-        self._name = keys.account(account) + Key.DAMAGED
 
     def each(self) -> list[Damaged]:
         """Everything that nobody has looked at yet, the oldest first."""
         try:
-            raw: Any = read_redis(self._client.hgetall, self._name)
+            raw: Any = read_redis(self._client.hgetall, self._p + Key.DAMAGED)
         except redis.ResponseError:
             return [Damaged(self.account, "damaged", "this list itself has the wrong type", 0.0)]
         found = [_damaged(self.account, name.decode(errors="replace"), said) for name, said in raw.items()]

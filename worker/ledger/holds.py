@@ -92,8 +92,7 @@ class HoldList:
 
     def _release_what_is_free(self, said: dict[str, Any], ended: list[str]) -> int:
         """Go through everything that is held, after these holds of app users ended."""
-        members: Any = read_redis(self._client.zrange, self._p + Key.HELD, 0, -1)
-        refs = (Target.parse(member.decode(errors="replace")) for member in members)
+        refs = values.targets(read_redis(self._client.zrange, self._p + Key.HELD, 0, -1))
         freed = sum(int(response["freed"]) for _, response in self._ledger.in_batches("release", said, refs))
         self._ledger.run_script("release", {"looked_through": ended})
         return freed
@@ -114,12 +113,8 @@ class HoldList:
 
     def now(self) -> OnHold:
         """Everything that is on hold."""
-        refs: Any = read_redis(self._client.hkeys, self._p + Key.HELD_JOBS)
-        users: Any = read_redis(self._client.hkeys, self._p + Key.HELD_USERS)
-        return OnHold(
-            frozenset(Target.parse(ref.decode(errors="replace")) for ref in refs),
-            frozenset(user.decode(errors="replace") for user in users),
-        )
+        jobs, users = (read_redis(self._client.hkeys, self._p + key) for key in (Key.HELD_JOBS, Key.HELD_USERS))
+        return OnHold(frozenset(values.targets(jobs)), frozenset(values.names(users)))
 
     def _entries(self, name: str) -> Iterator[tuple[str, bytes]]:
         cursor = 0

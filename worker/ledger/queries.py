@@ -12,8 +12,8 @@ import redis
 from worker.config.clock import PROCESS, Clocks, spoken
 from worker.ledger import bindings, scripts, values
 from worker.ledger.keys import OURS, Keys
-from worker.ledger.records import AccountStatus, Attempt, Closure, Deletion, Event, Gate
-from worker.ledger.redis_read import read_redis
+from worker.ledger.records import DELETION, AccountStatus, Attempt, Closure, Deletion, Event, Gate
+from worker.ledger.redis_read import AccountReader, read_redis
 from worker.ledger.schema.fields import Field
 from worker.ledger.schema.keys import Key
 from worker.ledger.schema.states import indexes, indexes_of, queues_of
@@ -25,24 +25,10 @@ _PAGE = 500
 START_SHARE = 0.985  # as in lua/_gate.lua
 SKEW_TOLD_MS = 60_000.0  # of less nobody has to hear; calls are signed with it all the same
 _WEIGHT = ("key", "account", "family", "project")  # of closures: which one an account's gate names
-_ROW = (
-    Field.STATE,
-    Field.LANE,
-    Field.WAITING_FOR,
-    Field.CAUSE,
-    Field.STATUS,
-    Field.CODE,
-    Field.REASON,
-    Field.REQUESTED_BY,
-    Field.REQUESTED_AT,
-    Field.DEADLINE,
-    Field.FINISHED_AT,
-    Field.ROUND,
-    Field.OUTCOME_UNKNOWN,
-)
+_ROW = (*DELETION.stored, Field.STATE, Field.WAITING_FOR, Field.OUTCOME_UNKNOWN)
 
 
-class Queries:
+class Queries(AccountReader):
     """Reads one account's ledger. Raises `Unreachable` when Redis does not answer."""
 
     def __init__(
@@ -55,11 +41,9 @@ class Queries:
         projects: Sequence[str] = (),
         clocks: Clocks = PROCESS.witnesses,
     ) -> None:
-        self._client = client
-        self.account = account
+        super().__init__(client, account, keys)
         self._rate, self._projects = rate, projects
         self._clocks = clocks
-        self._p = keys.account(account)
 
     def now_ms(self) -> float:
         """The ledger's time: Redis's clock, as long as that did not jump (see `lua/_clock.lua`)."""
@@ -128,11 +112,10 @@ class Queries:
         gate, now = self.gate(), self.now_ms()
         response = read_redis(scripts.load("read_fields").run, self._client, self._p, compact(_ROW), *map(str, due))
         for (ref, at), found in zip(due.items(), values.loaded(response), strict=True):
-            fields = {name.value: value for name, value in zip(_ROW, found, strict=True) if value is not False}
+            fields = {name: value for name, value in zip(_ROW, found, strict=True) if value is not False}
             if _is_sound(fields):
-                yield self._deletion(
-                    ref, fields, at if Field.FINISHED_AT not in fields else None, gate, now, history=False
-                )
+                due_at = at if Field.FINISHED_AT not in fields else None
+                yield self._deletion(ref, fields, due_at, gate, now, history=False)
 
     # -- how it is read ----------------------------------------------------------------------------------------------
 
@@ -141,7 +124,7 @@ class Queries:
             # members first, records later: paging by rank over a moving index would skip some
             members = read_redis(partial(self._client.zrange, self._p + index, 0, -1, desc=newest_first))
             for start in range(0, len(members), _PAGE):
-                yield [Target.parse(member.decode(errors="replace")) for member in members[start : start + _PAGE]]
+                yield values.targets(members[start : start + _PAGE])
 
     def _read(self, refs: list[Target], *, history: bool) -> Iterator[Deletion]:
         gate = self.gate()
@@ -162,34 +145,19 @@ class Queries:
         self, ref: Target, fields: dict[str, str], due: float | None, gate: Gate, now: float, *, history: bool
     ) -> Deletion:
         state = State(fields[Field.STATE])
-        attempts, events = _history(f"{fields.get('past', '')}\n{fields.get('log', '')}") if history else ((), ())
-        status, closed = fields.get(Field.STATUS), gate.closes(ref)
-        return Deletion(
+        lines = "\n".join(fields.get(name, "") for name in (Field.PAST_HISTORY, Field.HISTORY))
+        attempts, events = _history(lines) if history else ((), ())
+        closed = gate.closes(ref)
+        return DELETION.read(
+            fields,
             ref=ref,
             account=self.account,
             state=state,
             waiting_for=_waiting_for(fields, due, gate, now, closed=closed) if state is State.PENDING else None,
-            cause=fields.get(Field.CAUSE),
-            evidence=fields.get(Field.EVIDENCE),
-            lane=fields.get(Field.LANE, "bulk"),
-            reason=fields.get(Field.REASON),
-            requested_by=fields.get(Field.REQUESTED_BY),
-            run=fields.get(Field.RUN),
-            replay=fields.get(Field.REPLAY),
-            cut=values.whole(fields.get(Field.HISTORY_DROPPED)),
             claims=tuple(values.entries(fields.get(Field.CLAIMS))[1:]),
-            requested_at=float(fields[Field.REQUESTED_AT]),
             due_at=due,
-            deadline_at=float(fields[Field.DEADLINE]),
-            finished_at=values.number(fields.get(Field.FINISHED_AT)),
-            round=values.whole(fields.get(Field.ROUND), 1),
-            used=values.whole(fields.get(Field.ATTEMPTS_USED)),
             may_be_deleted=fields.get(Field.OUTCOME_UNKNOWN) == "1" and state not in (State.DELETED, State.GONE),
-            cancel_wanted=fields.get(Field.CANCEL_REQUESTED) == "cancel",
-            status=values.whole(status) if status else None,
-            code=fields.get(Field.CODE),
-            asset_id=fields.get(Field.ASSET_ID),
-            voice_train_job_id=fields.get(Field.VOICE_JOB_ID),
+            cancel_wanted=Field.CANCEL_REQUESTED in fields,
             attempts=attempts,
             events=events,
         )

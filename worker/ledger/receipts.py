@@ -14,7 +14,7 @@ import redis
 
 from worker.ledger import scripts, values
 from worker.ledger.keys import OURS, Keys
-from worker.ledger.redis_read import read_redis
+from worker.ledger.redis_read import AccountReader, read_redis
 from worker.ledger.schema.keys import Key
 from worker.model.target import Target
 
@@ -76,24 +76,22 @@ class ReceiptProgress:
         return int((min(self.turned_ms or now_ms, now_ms) if future else settled_ms) // DAY_MS)
 
 
-class Receipts:
+class Receipts(AccountReader):
     """Reads one account's receipts. Raises `Unreachable` when Redis does not answer."""
 
     def __init__(self, client: redis.Redis, account: str, keys: Keys = OURS) -> None:
-        self.account = account
-        self._client = client
-        self._prefix = keys.account(account)
-        self._stream = self._prefix + Key.RECEIPTS
+        super().__init__(client, account, keys)
+        self._stream = self._p + Key.RECEIPTS
 
     def progress(self) -> ReceiptProgress:
         """How far they have come."""
-        raw: Any = read_redis(self._client.hgetall, self._prefix + Key.RECEIPTS_CHAIN)
+        raw: Any = read_redis(self._client.hgetall, self._p + Key.RECEIPTS_CHAIN)
         return _progress(raw)
 
     def missing(self) -> int:
         """How many should still be in the stream and are not."""
         pipe = self._client.pipeline(transaction=True)  # at one moment: others come and go all the time
-        pipe.hgetall(self._prefix + Key.RECEIPTS_CHAIN)
+        pipe.hgetall(self._p + Key.RECEIPTS_CHAIN)
         pipe.xlen(self._stream)
         raw, there = read_redis(pipe.execute)
         progress = _progress(raw)
@@ -101,7 +99,7 @@ class Receipts:
 
     def read_page(self, after: str = START, *, limit: int = PAGE) -> list[ReceiptEntry]:
         """The next entries after an id, in their order."""
-        found = values.loaded(read_redis(scripts.load("read_receipts").run, self._client, self._prefix, after, limit))
+        found = values.loaded(read_redis(scripts.load("read_receipts").run, self._client, self._p, after, limit))
         return [ReceiptEntry(id, dict(zip(said[::2], said[1::2], strict=True))) for id, said in found]
 
     def each(self, after: str = START, *, until: str | None = None) -> Iterator[ReceiptEntry]:

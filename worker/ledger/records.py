@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
 from worker.ledger.bindings import Binding
+from worker.ledger.schema.fields import Field
+from worker.ledger.values import Shape
 from worker.model.states import State, WaitingFor
 from worker.model.target import JOB, Target
+
+_T = TypeVar("_T")
+
+
+def of_record(kind: Callable[..., _T], /, **stored: Field) -> Shape[_T]:
+    """How a dataclass is read from a deletion's record: each field stands there as the schema's field of its name."""
+    known = {field.name.lower(): field.value for field in Field}
+    names = {one.name: stored.get(one.name, known.get(one.name)) for one in fields(kind)}  # type: ignore[arg-type]
+    return Shape(kind, **names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +50,14 @@ class Deletion:
     waiting_for: WaitingFor | None
     cause: str | None
     evidence: str | None
-    lane: str
+    lane: str = "bulk"
     reason: str | None
     requested_by: str | None
     requested_at: float
     due_at: float | None
     deadline_at: float
     finished_at: float | None
-    round: int
+    round: int = 1
     attempts: tuple[Attempt, ...] = ()
     account: str
     run: str | None
@@ -60,6 +72,15 @@ class Deletion:
     asset_id: str | None
     voice_train_job_id: str | None
     cut: int = 0  # lines of earlier rounds that its history let go of
+
+
+DELETION = of_record(
+    Deletion,
+    deadline_at=Field.DEADLINE,
+    used=Field.ATTEMPTS_USED,
+    voice_train_job_id=Field.VOICE_JOB_ID,
+    cut=Field.HISTORY_DROPPED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +124,7 @@ class AccountStatus:
     states: dict[State, int]
     oldest_due_s: float | None  # how long the most overdue pending deletion has been due; None: nothing is due
     due: dict[str, int] = field(default_factory=dict)  # by lane, due now
-    oldest_due_by_lane: dict[str, float] = field(
-        default_factory=dict
-    )  # the same in seconds, of each lane that has some
+    oldest_due_by_lane: dict[str, float] = field(default_factory=dict)  # the same, of each lane that has some
     next_due_at: float | None = None  # when the next pending one is due, where none is due now
     holds: int = 0  # of jobs and of app users
     bound: Binding | None = None  # its address at MetaStudio; None: nobody used it yet

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import redis
 
+from worker.ledger import values
+from worker.ledger.keys import OURS, Keys
 from worker.ledger.redis_errors import is_away, is_forbidden, why_away
 from worker.model.errors import EraserError, Unreachable
 
@@ -41,3 +44,22 @@ def info(client: redis.Redis, *section: str) -> dict[str, Any]:
             raise
         return {}
     return response
+
+
+class AccountReader:
+    """What reads one account's ledger. Raises `Unreachable` when Redis does not answer."""
+
+    def __init__(self, client: redis.Redis, account: str, keys: Keys = OURS) -> None:
+        self.account = account
+        self._client = client
+        self._p = keys.account(account)
+
+    def _hashes(self, family: str, names: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
+        """What the hashes of these names say, in one round trip; nothing of those that are not there."""
+        every = list(names)
+        pipe = self._client.pipeline(transaction=False)
+        for name in every:
+            pipe.hgetall(f"{self._p}{family}{name}")
+        for name, found in zip(every, read_redis(pipe.execute) if every else (), strict=True):
+            if found:
+                yield name, values.texts(found)

@@ -17,6 +17,7 @@ from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.types import lean
+from worker.ledger.values import Shape
 from worker.model.states import Lane
 from worker.model.target import Target
 
@@ -90,6 +91,9 @@ class Replay:
         """Letters that were fed and wait for the first word on them."""
         said_of = self.ok + self.failed + self.aside + self.held + self.back
         return max(0, min(self.open, self.fed - said_of))
+
+
+_REPLAY = Shape(Replay, started="at", state=None, stage=None)
 
 
 class Replays:
@@ -170,7 +174,7 @@ class Replays:
     def latest(self, number: int) -> list[Replay]:
         """The last ones, newest first."""
         ids: Any = read_redis(self._client.zrange, self._p + Key.REPLAYS, 0, number - 1, desc=True)
-        return [replay for name in ids if (replay := self.find(name.decode(errors="replace"))) is not None]
+        return [replay for name in values.names(ids) if (replay := self.find(name)) is not None]
 
     def current(self) -> list[Replay]:
         """The latest one, and every one that somebody has to drive; newest first, in two round trips."""
@@ -178,7 +182,7 @@ class Replays:
         pipe.zrange(self._p + Key.REPLAYS_FEEDING, 0, -1)
         pipe.zrange(self._p + Key.REPLAYS, 0, 0, desc=True)
         feeding, latest = read_redis(pipe.execute)
-        names = sorted({name.decode(errors="replace") for name in (*feeding, *latest)})
+        names = sorted({*values.names(feeding), *values.names(latest)})
         for name in names:
             pipe.hgetall(f"{self._p}{Key.REPLAY}{name}")
         found = (
@@ -193,31 +197,5 @@ def _replay(name: str, account: str, said: dict[str, str]) -> Replay | None:
     started = values.number(said.get("at"))
     if started is None or said.get("state") not in tuple(ReplayState) or said.get("stage") not in tuple(ReplayStage):
         return None
-
-    def number(field: str) -> int:
-        return values.whole(said.get(field))
-
-    return Replay(
-        id=name,
-        account=account,
-        state=ReplayState(said["state"]),
-        stage=ReplayStage(said["stage"]),
-        what=said.get("what", "?"),
-        why=said.get("why", "?"),
-        by=said.get("by"),
-        groups={name: values.whole(n) for name, n in values.fields(said.get("groups")).items()},
-        mark=number("mark"),
-        started=started,
-        fed_at=values.number(said.get("fed_at")),
-        ended=values.number(said.get("ended")),
-        end_why=said.get("end_why"),
-        end_by=said.get("end_by"),
-        others=said.get("others"),
-        **{name: number(name) for name in _COUNTS},
-    )
-
-
-_COUNTS = (
-    *("total", "cursor", "fed", "open", "held", "deleted", "gone", "dead", "cancelled", "back"),
-    *("moved", "newer", "on_hold", "ok", "failed", "aside", "damaged"),
-)
+    state, stage = ReplayState(said["state"]), ReplayStage(said["stage"])
+    return _REPLAY.read(said, id=name, account=account, state=state, stage=stage)

@@ -13,6 +13,7 @@ from worker.ledger.deletions import Ledger
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.types import lean
+from worker.ledger.values import Shape
 
 WANTED_MS = 15 * 60_000.0  # what was not put aside for so long is no longer there (see `lua/_policy_texts.lua`)
 LEASE_S = 300.0  # a run that is silent for so long is gone; each page of the list renews it
@@ -55,6 +56,9 @@ class Run:
     skipped: dict[str, int] = field(default_factory=dict)
     stopped_by: str | None = None  # what stopped it before it had asked for everything
     outcomes: dict[str, int] = field(default_factory=dict)  # ends of its deletions so far, by state
+
+
+_RUN = Shape(Run)
 
 
 class Runs:
@@ -111,12 +115,12 @@ class Runs:
         if not raw:
             return None
         outcomes = {state: values.whole(number) for state, number in values.texts(ends).items() if values.whole(number)}
-        return _run(run, self._ledger.account, values.texts(raw), outcomes)
+        return _RUN.read(values.texts(raw), id=run, account=self._ledger.account, outcomes=outcomes)
 
     def latest(self, number: int) -> list[Run]:
         """The last runs, newest first."""
         ids: Any = read_redis(self._client.zrange, self._p + Key.RUNS, 0, number - 1, desc=True)
-        return [run for name in ids if (run := self.find(name.decode(errors="replace"))) is not None]
+        return [run for name in values.names(ids) if (run := self.find(name)) is not None]
 
     def wanted(self) -> dict[str, float]:
         """Policies whose deletions no worker could judge lately, and since when the text that asked is it (ms)."""
@@ -134,22 +138,3 @@ class Runs:
             if run.policy in policies:
                 found.setdefault(run.policy, run)
         return found
-
-
-def _run(name: str, account: str, said: dict[str, str], outcomes: dict[str, int]) -> Run:
-    return Run(
-        id=name,
-        policy=said.get("policy", "?"),
-        policy_hash=said.get("policy_hash", "?"),
-        account=account,
-        started=values.number(said.get("started")) or 0,
-        slot=values.number(said.get("slot")),
-        by=said.get("by"),
-        finished=values.number(said.get("finished")),
-        listed=values.whole(said.get("listed")),
-        selected=values.whole(said.get("selected")),
-        requested=values.whole(said.get("requested")),
-        skipped={why: values.whole(number) for why, number in values.fields(said.get("skipped")).items()},
-        stopped_by=said.get("stopped_by"),
-        outcomes=outcomes,
-    )

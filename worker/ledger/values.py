@@ -69,7 +69,8 @@ def _json(text: Any) -> Any:
         return None
 
 
-def _state(text: Any) -> State | None:
+def state(text: Any) -> State | None:
+    """A state of ours, or None for what is none."""
     return State(text) if text in tuple(State) else None
 
 
@@ -87,7 +88,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "float | None": number,
     "bool": lambda text: text in (True, "1"),
     "Lane": Lane,
-    "State | None": _state,
+    "State | None": state,
     "dict[str, int]": _counts,
     "tuple[str, ...]": tuple,
 }
