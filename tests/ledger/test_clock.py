@@ -60,7 +60,7 @@ def another_process(bench: Bench, ahead_s: float) -> Ledger:
     def clocks() -> tuple[float, ...]:
         return tuple(clock + ahead_s for clock in bench.clocks())
 
-    return Ledger(bench.client, "default", bench.ledger.policy, clock=bench.ledger._clock, clocks=clocks)
+    return Ledger(bench.client, "default", bench.ledger.policy, clock=bench.ledger.clock, clocks=clocks)
 
 
 # -- Redis's clock jumps ahead -----------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def test_nothing_is_forgotten_in_a_jump(bench: Bench) -> None:
 
 def test_an_operation_is_done_once_however_redis_s_clock_jumps_between(bench: Bench) -> None:
     """The answer was lost, the clock jumped, and it is sent again: with an expiry of Redis's it ran twice."""
-    move = scripts.load("replay", clock=bench.ledger._clock)
+    move = scripts.load("replay", clock=bench.ledger.clock)
     bench.request("a")
     bench.settle(bench.take(), "dead", cause="refused", used=True)
     said = json.dumps({"why": "T-1", "deadline": 1e9, "gate": bench.ledger.gate_options})

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from worker.config.namespace import NAMESPACE, why_bad_namespace
 from worker.config.settings import Settings
-from worker.ledger.keys import OURS, Keys
+from worker.ledger.keys import OURS, KeyName, Keys
 from worker.model.errors import SettingsError
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +24,7 @@ READERS = {"Ledger", "ReadModel", "Glance", "AuditLog", "Receipts", "Sealer", "h
 
 def names(keys: Keys) -> set[str]:
     """Everything that an installation calls something, with an account called `a` and one called `b`."""
-    fixed = {getattr(keys, name) for name, kind in vars(Keys).items() if isinstance(kind, property)}
+    fixed = {getattr(keys, name) for name, kind in vars(Keys).items() if isinstance(kind, KeyName)}
     return fixed | {keys.account("a"), keys.account("b"), keys.session("x"), keys.tries("x")}
 
 

@@ -159,7 +159,7 @@ def test_accounts_share_a_directory_and_installations_do_not(
 ) -> None:
     assert next_day(undertaker, tmp_path, DAY) == 2
     staging, studio = Undertaker(undertaker.url), Undertaker(undertaker.url, "studio-b")
-    staging.ledger = Ledger(undertaker.redis, "default", undertaker.ledger.policy, Keys("staging"))
+    staging.ledger = Ledger(undertaker.redis, "default", undertaker.ledger.policy, keys=Keys("staging"))
     for one in (staging, studio):
         one.request("job-1")
         one.ledger.cancel([Target(PROJECT, "job-1")], why="T-1")

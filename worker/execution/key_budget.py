@@ -131,16 +131,8 @@ class KeyBudget:
     def runner(self, account: str) -> ScriptRunner:
         """Also for accounts of other processes, which may not be in this process's settings."""
         if account not in self._runners:
-            self._runners[account] = ScriptRunner(
-                self._client(),
-                account,
-                self._keys.account(account),
-                endpoint=None,
-                placer=None,
-                patience_s=PATIENCE_S,
-                clocks=self._clocks,
-                clock=self._clock,
-            )
+            settings: dict[str, Any] = {"keys": self._keys, "clocks": self._clocks, "clock": self._clock}
+            self._runners[account] = ScriptRunner(self._client(), account, patience_s=PATIENCE_S, **settings)
         return self._runners[account]
 
     def run(self, step: str, record: str, *args: str) -> dict[str, Any]:

@@ -133,7 +133,7 @@ class LedgerContext:
             self.redis,
             account,
             policy,
-            self.keys,
+            keys=self.keys,
             endpoint=endpoint,
             placer=self.places.claim,
             patience_s=self.patience_s,

@@ -51,7 +51,7 @@ class Ledger(Leases, OperatorMoves):
         what is pending needs the rest to drain.
         """
         self.refuse_when_nearly_full()
-        options = self._claim(terms) | lean({"act": terms.action}) | {"gate": self._gate}
+        options = self._claim(terms) | lean({"act": terms.action}) | {"gate": self.gate_options}
         accepted: list[Accepted] = []
 
         def about(batch: list[Target]) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Ledger(Leases, OperatorMoves):
     def request_each(self, wanted: Sequence[tuple[Target, DeletionRequest]]) -> list[Accepted]:
         """The same for at most 500 deletions that different callers ask for, each with a claim of its own."""
         self.refuse_when_nearly_full()
-        options = {"each": [self._claim(terms) for _, terms in wanted], "gate": self._gate}
+        options = {"each": [self._claim(terms) for _, terms in wanted], "gate": self.gate_options}
         refs = [ref for ref, _ in wanted]
         return list(_accepted(refs, self.run_script("request", options, refs)))
 
@@ -80,7 +80,7 @@ class Ledger(Leases, OperatorMoves):
 
         key: the fingerprint of the caller's credential, where it has one.
         """
-        response = self.run_script("due_wakeup", lean({"key": key}) | {"gate": self._gate})
+        response = self.run_script("due_wakeup", lean({"key": key}) | {"gate": self.gate_options})
         return response.get("wakeup"), response.get("next"), response.get("replays", [])
 
     def rescue(

@@ -38,8 +38,8 @@ class Leases(AccountLedger):
         until_recorded: with a settlement, keep trying while it returns True (the answer must not be lost).
         """
         token = secrets.token_hex(8)
-        options: dict[str, Any] = {"worker": worker, "token": token, "key": key, "gate": self._gate, "want": want}
-        options |= {"strays": sorted(self.strays) or None, "wakeup": wakeup}
+        options: dict[str, Any] = {"worker": worker, "token": token, "key": key, "want": want}
+        options |= {"gate": self.gate_options, "strays": sorted(self.strays) or None, "wakeup": wakeup}
         options |= {"policy_text": as_options(policy_text) if policy_text else None}
         options |= {"settle": settlement.as_options() if settlement else None}
         options |= {"tried": as_options(tried) if tried else None}
@@ -70,7 +70,7 @@ class Leases(AccountLedger):
         fields: dict[str, Any] = {"ref": str(lease.ref), "token": lease.token, "key": key}
         fields |= {"probe": lease.probe, "owner": owner}
         fields["policy_text"] = as_options(policy_text) if policy_text else None
-        return bool(self.run_script("confirm", lean(fields) | {"gate": self._gate})["go"])
+        return bool(self.run_script("confirm", lean(fields) | {"gate": self.gate_options})["go"])
 
     def renew(self, lease: Lease) -> bool:
         """Whether the lease is still ours; it begins anew then."""
@@ -79,12 +79,12 @@ class Leases(AccountLedger):
 
     def reserve_lookup(self, *, kind: str = JOB, patience_s: float = 2.0) -> float | None:
         """A slot for one GET: seconds to wait for it, or None when it is further away than the patience."""
-        response = self.run_script("reserve_lookup", {"gate": self._gate, "kind": kind, "patience": patience_s * 1000})
+        options = {"gate": self.gate_options, "kind": kind, "patience": patience_s * 1000}
+        response = self.run_script("reserve_lookup", options)
         return response["wait"] / 1000 if "wait" in response else None
 
     def block_account(self, cause: str, why: str) -> float | None:
         """This worker has nothing to call with: `credentials` or `misconfigured`. Until when (ms) that closes."""
-        until: float | None = self.run_script("block_account", {"cause": cause, "why": why, "gate": self._gate}).get(
-            "until"
-        )
+        options = {"cause": cause, "why": why, "gate": self.gate_options}
+        until: float | None = self.run_script("block_account", options).get("until")
         return until

@@ -38,7 +38,7 @@ class OperatorMoves(AccountLedger):
         mark: a death's number; what died later is left alone and told as `newer`.
         """
         options = lean({"run": run, "lane": lane.value if lane else None, "mark": mark})
-        options |= {"deadline": deadline_s * 1000, "gate": self._gate}
+        options |= {"deadline": deadline_s * 1000, "gate": self.gate_options}
         return self.results("replay", options | explained(ActionName.REPLAYED, who, run=run), refs)
 
     def discard(self, refs: Iterable[Target], **who: Unpack[Who]) -> list[tuple[Target, str]]:
@@ -58,7 +58,7 @@ class OperatorMoves(AccountLedger):
         """Let calls go again; what was closed is tried first. Returns what that was, and names of the records of
         refused keys (see `KeyBudget.retry`).
         """
-        response = self.run_script("resume", {"gate": self._gate} | explained(ActionName.RESUMED, who))
+        response = self.run_script("resume", {"gate": self.gate_options} | explained(ActionName.RESUMED, who))
         return response.get("was"), list(response["records"])
 
     def place(self, project: str, place: str, *, expect: str | None = None) -> bool:

@@ -141,7 +141,8 @@ class Replays:
     def start_others(self, replay: Replay) -> None:
         """Begin the shares that whoever started this one did not come to. Nothing happens to those that began."""
         for account, terms in values.fields(replay.others).items():
-            theirs = Ledger(self._client, account, self._ledger.policy, self._ledger.keys, clocks=self._ledger.clocks)
+            mine = self._ledger
+            theirs = Ledger(self._client, account, mine.policy, keys=mine.keys, clocks=mine.clocks)
             Replays(theirs).start(terms)
 
     def requeue_batch(self, replay: Replay, count: int, stage: ReplayStage) -> bool:

@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from redis.retry import Retry
 
 from worker.config.clock import PROCESS, Clocks, spoken
 from worker.ledger import scripts, values
+from worker.ledger.keys import OURS, Keys
 from worker.ledger.redis_errors import FOR_A_PERSON, is_away, leaving, why_away
 from worker.ledger.schema.states import VERSION
 from worker.ledger.types import compact
@@ -64,6 +66,7 @@ class _Caller(threading.local):
         return self._name, self._seq
 
 
+@dataclass(eq=False)
 class ScriptRunner:
     """Runs the moves of one account. Thread-safe.
 
@@ -75,30 +78,21 @@ class ScriptRunner:
     clock, for tests.
     """
 
-    def __init__(
-        self,
-        client: redis.Redis,
-        account: str,
-        prefix: str,
-        *,
-        endpoint: str | None,
-        placer: Callable[[str, str], None] | None,
-        patience_s: float,
-        wake: Callable[[bool], None] = lambda _: None,
-        clocks: Clocks = PROCESS.witnesses,
-        clock: str | None = None,
-    ) -> None:
-        self.client = client
-        self.account = account
-        self.prefix = prefix
-        self.endpoint = endpoint
-        self._placer = placer
-        self.clocks = clocks
-        self.clocks_agree = True  # when it asked last
-        self.ahead_ms = 0.0  # how far Redis's clock was ahead of the ledger's time then
-        self._patience_s = patience_s
-        self._wake = wake
-        self._clock = clock
+    client: redis.Redis
+    account: str
+    _: KW_ONLY
+    keys: Keys = OURS
+    endpoint: str | None = None
+    placer: Callable[[str, str], None] | None = None
+    patience_s: float = 4.0
+    wake: Callable[[bool], None] = lambda _: None
+    clocks: Clocks = PROCESS.witnesses
+    clock: str | None = None
+    clocks_agree: bool = field(default=True, init=False)  # when it asked last
+    ahead_ms: float = field(default=0.0, init=False)  # how far Redis's clock was ahead of the ledger's time then
+
+    def __post_init__(self) -> None:
+        self.prefix = self.keys.account(self.account)
         self._caller = _Caller()
 
     def results(self, move: str, options: dict[str, Any], refs: Iterable[_Name]) -> list[tuple[_Name, str]]:
@@ -134,7 +128,7 @@ class ScriptRunner:
         keep_trying: try on while it returns True, instead of for `patience_s`. Raises `WrongLedger` and
         `ProjectElsewhere`.
         """
-        if self._placer:
+        if self.placer:
             options = options | {"placed": True}
         for _ in range(PLACINGS):
             response = self._run(name, options, refs, keep_trying)
@@ -145,9 +139,9 @@ class ScriptRunner:
         raise RuntimeError(f"{name}: a project finds no account")  # a bug: whoever placed it was told that it is here
 
     def _place(self, project: str) -> None:
-        if self._placer is None:
+        if self.placer is None:
             raise ProjectElsewhere(project, home=self.account, ours="another account")
-        self._placer(project, self.account)
+        self.placer(project, self.account)
 
     def _run(
         self,
@@ -156,12 +150,12 @@ class ScriptRunner:
         refs: Sequence[Target | str | bytes],
         keep_trying: Callable[[], bool] | None,
     ) -> dict[str, Any]:
-        script = scripts.load(name, clock=self._clock)
+        script = scripts.load(name, clock=self.clock)
         caller, seq = self._caller.next()
         numbered = f"{seq} {self.endpoint or ''}".rstrip()
         said = compact(options)
         names = [ref if isinstance(ref, bytes) else str(ref) for ref in refs]
-        give_up = time.monotonic() + self._patience_s
+        give_up = time.monotonic() + self.patience_s
         pause = 0.05
         while True:
             try:
@@ -187,5 +181,5 @@ class ScriptRunner:
             for what, why in response.get("damage", ()):
                 log.error("ledger.damaged", extra={"ledger": self.prefix, "what": what, "why": why})
             if "wake" in response:
-                self._wake(response["wake"])
+                self.wake(response["wake"])
             return response
