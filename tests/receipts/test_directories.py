@@ -175,7 +175,7 @@ def test_accounts_share_a_directory_and_installations_do_not(
 def told(command: Command, app: AppContext, directory: Path) -> tuple[str, str, dict[str, str]]:
     """What status and doctor say once the worker has looked and spoken: as text, and the doctor's row."""
     Archivist(app.ledger, directory, app.settings, app.not_archived).archive("default")
-    LiveWorkers(app).say()
+    LiveWorkers(app).beat()
     (found,) = command("status", "--json").json
     assert found["workers"][0]["not_archived"] == app.not_archived
     rows = {row["check"]: row for row in command("doctor", "--offline", "--json").json}
