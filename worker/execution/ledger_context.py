@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import redis
@@ -80,6 +80,7 @@ class LedgerContext:
     now: Callable[[], datetime] = PROCESS.now
     clocks: Clocks = PROCESS.witnesses
     patience_s: float = 4.0  # how long a ledger of this process repeats a move while Redis is unreachable
+    defer: Callable[[Callable[[], None]], object] = lambda wake: wake()  # a server answers first
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
     _schema_checked: float = float("-inf")  # when, by `elapsed`
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -137,7 +138,7 @@ class LedgerContext:
             endpoint=endpoint,
             placer=self.places.claim,
             patience_s=self.patience_s,
-            wake=lambda now: self.wake(account, now=now),
+            wake=lambda now: self.defer(partial(self.wake, account, now=now)),
             clocks=self.clocks,
         )
 

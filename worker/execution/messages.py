@@ -210,8 +210,8 @@ def _parts(message: Any, payload: Any) -> tuple[Any, Any, Any]:
 
 def _moment(value: Any) -> datetime | None:
     """Without a time zone it is UTC, as in our application."""
-    moment: Any = maybe_iso8601(value) if value is not None else None
-    return moment and maybe_make_aware(moment, UTC)
+    moment: Any = maybe_iso8601(value)
+    return None if value is None else maybe_make_aware(moment, UTC)
 
 
 def _is_moment(value: Any) -> bool:

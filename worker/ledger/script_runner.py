@@ -85,7 +85,7 @@ class ScriptRunner:
     endpoint: str | None = None
     placer: Callable[[str, str], None] | None = None
     patience_s: float = 4.0
-    wake: Callable[[bool], None] = lambda _: None
+    wake: Callable[[bool], object] = lambda _: None
     clocks: Clocks = PROCESS.witnesses
     clock: str | None = None
     clocks_agree: bool = field(default=True, init=False)  # when it asked last

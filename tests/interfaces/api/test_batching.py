@@ -166,6 +166,7 @@ def test_of_more_than_one_script_the_answer_says_how_many_are_recorded(tmp_path:
                 client.config_set("maxmemory", "1mb")
             ledger._room_checked = -10
 
+        site.app.defer = lambda wake: wake()  # right after the script, as a command does
         site.app.wake = lambda account, now: after_the_first(account)  # type: ignore[method-assign,misc]
         many = [f"job-{n}" for n in range(900)]
         with site.client:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.http_site import DELETIONS, Site
+from tests.support.waiting import wait_until
 from worker.config.api_tokens import Scope
 from worker.interfaces.api.request_schema import MOST
 from worker.ledger.keys import OURS
@@ -61,10 +62,10 @@ def test_a_person_behind_the_service_is_recorded_with_it(site: Site) -> None:
 
 def test_a_person_who_waits_is_rung_for_and_a_sweep_is_not(site: Site) -> None:
     site.ask("job-1", "job-2")
-    assert site.app.redis.zcard(OURS.wakeups) == 1
+    wait_until(lambda: site.app.redis.zcard(OURS.wakeups) == 1, what="a dispatcher looks with its next tick")
     assert site.app.redis.zcard(OURS.wake_now) == 0
     site.ask("job-3", lane="user")
-    assert site.app.redis.zrange(OURS.wake_now, 0, -1) == [b"default"]
+    wait_until(lambda: site.app.redis.zrange(OURS.wake_now, 0, -1) == [b"default"], what="it looks at once")
     assert site.show("job-1")["lane"] == "bulk"
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.console_pages import Console, words
 from tests.support.dead_letters import PROJECT, Undertaker
+from tests.support.waiting import wait_until
 from worker.ledger.holds import HoldList
 from worker.ledger.keys import OURS
 from worker.ledger.records import Deletion
@@ -60,7 +61,7 @@ def test_a_letter_is_replayed_at_once_and_rings(console: Console, undertaker: Un
     assert (deletion.state, deletion.round, deletion.lane) == (State.PENDING, 2, "user")
     (replayed,) = [event for event in deletion.events if event.name == "deletion.replayed"]
     assert (replayed.fields["by"], replayed.fields["why"]) == ("ops-7", "TICKET-4711")
-    assert console.app.redis.zrange(OURS.wake_now, 0, -1) == [b"default"], "a worker is called"
+    wait_until(lambda: console.app.redis.zrange(OURS.wake_now, 0, -1) == [b"default"], what="a worker is called")
 
 
 def test_a_letter_is_discarded_and_restored(console: Console, undertaker: Undertaker) -> None:

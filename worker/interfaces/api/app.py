@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -28,6 +30,7 @@ ONE = MANY + "/{job_id}"
 
 def create_app(context: AppContext, *, bind: str = "127.0.0.1") -> Starlette:
     """The whole application for one process. `bind`: the address that the server listens on."""
+    context.defer = ThreadPoolExecutor(1, "wakeups").submit  # no answer waits until a dispatcher is woken
     app = Starlette(
         routes=[
             Route(MANY, deletions.record, methods=["POST"]),
