@@ -20,6 +20,7 @@ from worker.ledger import bindings, script_runner, scripts
 from worker.ledger.schema.states import VERSION
 from worker.ledger.types import DeletionRequest
 from worker.model.errors import OtherSchema, Unreachable
+from worker.services import metrics
 
 ACCOUNT = "eraser:{default}:account"
 Program = Callable[[int], None]
@@ -200,6 +201,16 @@ def test_a_server_that_runs_asks_again(site: Site) -> None:
     site.app._schema_checked = float("-inf")
     with pytest.raises(OtherSchema):
         site.app.queries("default")
+
+
+def test_metrics_that_are_served_say_that_there_are_none(command: Command) -> None:
+    app = AppContext.load(command.environ)
+    assert b"avatar_eraser_up 1.0" in metrics.exposition(app)[1]
+    app.redis.hset(ACCOUNT, "schema", VERSION + 2)
+    app._schema_checked = float("-inf")
+    page = metrics.exposition(app)[1]
+    assert b"avatar_eraser_up 0.0" in page
+    assert b"avatar_eraser_deletions" not in page
 
 
 # Workers

@@ -15,10 +15,13 @@ from tests.support.dead_letters import PROJECT, Undertaker
 from worker.execution.app_context import AppContext
 from worker.ledger.deletions import Ledger, connect
 from worker.ledger.receipts import Receipts
+from worker.ledger.schema.states import VERSION
 from worker.model.target import Target
 from worker.receipts.archiving import Archivist, archive_day
+from worker.receipts.chain import sealed
 from worker.receipts.dayfiles import DAY_MS, DayFileWrong
 from worker.receipts.sealing import Broken, seal_all
+from worker.receipts.serialization import Form, written
 from worker.receipts.signature import Signer
 from worker.services.receipts import CursorTooOld, settled_since
 
@@ -200,6 +203,26 @@ def test_a_file_that_somebody_changed_is_left_and_redis_keeps_its_receipts(
     done = command("receipts", "export", ERASER_RECEIPTS_DIR=str(tmp_path))
     assert done.code == 1
     assert "2026-11-21.jsonl: line 1: altered" in done.err
+
+
+def test_a_file_of_the_next_version_is_continued_and_one_of_a_later_version_is_left(
+    command: Command, undertaker: Undertaker, days: list[str], tmp_path: Path
+) -> None:
+    archive_day(undertaker.ledger, tmp_path, now_ms=NEXT)
+    file = tmp_path / "default" / "2026-11-21.jsonl"
+    *lines, last = file.read_text().splitlines()
+    end = json.loads(last)
+
+    def written_by(version: int) -> None:
+        file.write_text("\n".join([*lines, written(Form.JSONL, sealed(end | {"v": version}))]) + "\n")
+
+    written_by(VERSION + 2)
+    with pytest.raises(DayFileWrong, match=f"a program of schema version {VERSION + 2} wrote it; .*docs/upgrading.md"):
+        archive_day(undertaker.ledger, tmp_path, now_ms=NEXT)
+    assert undertaker.redis.xlen(STREAM) == 5
+    written_by(VERSION + 1)
+    assert archive(undertaker, tmp_path) == [3, None]
+    assert everything(command, tmp_path) == days
 
 
 def test_a_missing_file_is_told(command: Command, undertaker: Undertaker, days: list[str], tmp_path: Path) -> None:

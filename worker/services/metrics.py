@@ -23,7 +23,7 @@ from worker.ledger.counters import BOUNDS_MS, Counters
 from worker.ledger.parking import ParkedKind
 from worker.ledger.records import AccountStatus
 from worker.ledger.redis_read import read_redis
-from worker.model.errors import SettingsError, Unreachable
+from worker.model.errors import OtherSchema, SettingsError, Unreachable
 from worker.model.states import Cause, Evidence, Outcome, State
 from worker.services import parked_messages, retention, status
 from worker.services.damage import put_right
@@ -64,7 +64,7 @@ class Metrics:
     def collect(self) -> Iterable[Metric]:
         try:
             return [_up(True), *put_right(self._running, lambda app: list(families(app)))]
-        except Unreachable:
+        except (Unreachable, OtherSchema):
             return [_up(False)]
 
 
