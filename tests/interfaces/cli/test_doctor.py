@@ -221,6 +221,9 @@ class Says(redis.Redis):
     def execute_command(self, *args: Any, **options: Any) -> Any:
         return self._client.execute_command(*args, **options)
 
+    def evalsha(self, *args: Any, **options: Any) -> Any:
+        return self._client.evalsha(*args, **options)
+
     def __del__(self) -> None:
         pass
 
