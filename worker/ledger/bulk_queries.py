@@ -48,16 +48,17 @@ _LETTER_FIELDS = (*_LETTER.stored, Field.STATE, Field.OWNER_HASH, Field.APP_USER
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterGroup:
-    """Dead letters of one account that died of the same. Times in ms since 1970."""
+    """Dead letters that died of the same. Times in ms since 1970, Redis's clock."""
 
     group: str
     cause: str
     status: int | None
     code: str | None
     count: int
-    first_died: float
-    last_died: float
+    first_seen: float
+    last_seen: float
     oldest_deadline: float
+    last_replay: float | None = None
 
 
 class BulkQueries(AccountReader):

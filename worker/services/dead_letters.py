@@ -6,7 +6,7 @@ import heapq
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import redis
@@ -35,29 +35,6 @@ def group_name(cause: str, status: int | str | None, code: str | None) -> str:
     """As `lua/_groups.lua` makes it."""
     parts = [cause, status, code]
     return "-".join(_UNSAFE.sub("_", str(part)) for part in parts if part not in (None, ""))
-
-
-@dataclass(slots=True)
-class Group:
-    """Dead letters with the same cause, status and code. Times in ms since 1970, Redis's clock."""
-
-    group: str
-    cause: str
-    status: int | None
-    code: str | None
-    count: int = 0
-    first_seen: float = float("inf")
-    last_seen: float = 0.0
-    last_replay: float | None = None
-    oldest_deadline: float = float("inf")
-
-    def add(self, one: DeadLetterGroup, replayed: float | None) -> None:
-        """Add an account's share."""
-        self.count += one.count
-        self.first_seen = min(self.first_seen, one.first_died)
-        self.last_seen = max(self.last_seen, one.last_died)
-        self.oldest_deadline = min(self.oldest_deadline, one.oldest_deadline)
-        self.last_replay = max(filter(None, (self.last_replay, replayed)), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +100,27 @@ def letters(app: AppContext, state: State = State.DEAD) -> Iterator[DeadLetter]:
     return heapq.merge(*each, key=lambda letter: -letter.finished_at)
 
 
-def groups(app: AppContext) -> list[Group]:
+def groups(app: AppContext) -> list[DeadLetterGroup]:
     """The groups of dead letters, the largest first. The ledger keeps their counts: no record is read."""
-    found: dict[str, Group] = {}
+    found: dict[str, DeadLetterGroup] = {}
     replays = _replays(app)
     for account in app.settings.accounts:
-        for one in _grouped(app, account):
-            group = found.setdefault(one.group, Group(one.group, one.cause, one.status, one.code))
-            group.add(one, replays.get(f"{account} {one.group}"))
+        for share in _grouped(app, account):
+            one = replace(share, last_replay=replays.get(f"{account} {share.group}"))
+            found[one.group] = _joined(found[one.group], one) if one.group in found else one
     return sorted(found.values(), key=lambda group: (-group.count, group.group))
+
+
+def _joined(one: DeadLetterGroup, other: DeadLetterGroup) -> DeadLetterGroup:
+    """The shares of two accounts."""
+    return replace(
+        one,
+        count=one.count + other.count,
+        first_seen=min(one.first_seen, other.first_seen),
+        last_seen=max(one.last_seen, other.last_seen),
+        oldest_deadline=min(one.oldest_deadline, other.oldest_deadline),
+        last_replay=max(filter(None, (one.last_replay, other.last_replay)), default=None),
+    )
 
 
 def _grouped(app: AppContext, account: str) -> list[DeadLetterGroup]:

@@ -15,11 +15,11 @@ from worker.interfaces.cli.dead_actions import discard, replay, restore
 from worker.interfaces.cli.filters import filter_of, filter_options
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import facts, for_programs, json_line, json_mode, listed, note, result, say, table
-from worker.ledger.bulk_queries import DeadLetter
+from worker.ledger.bulk_queries import DeadLetter, DeadLetterGroup
 from worker.model.states import Cause
 from worker.services import dead_letters as letters
 from worker.services import json_form, labels
-from worker.services.dead_letters import Group, group_of
+from worker.services.dead_letters import group_of
 from worker.services.times import days_left, left, relative, when
 
 ROWS = 50  # of a table for people; json and csv have all
@@ -52,7 +52,7 @@ def groups() -> None:
     app = startup.enter(startup.load())
     found, now = letters.groups(app), app.redis_ms()
 
-    def row(one: Group) -> tuple[object, ...]:
+    def row(one: DeadLetterGroup) -> tuple[object, ...]:
         dates = relative(one.first_seen, now), relative(one.last_seen, now)
         replayed = relative(one.last_replay, now) if one.last_replay is not None else "never"
         return one.group, one.count, *dates, replayed, left(one.oldest_deadline, now)
@@ -106,7 +106,7 @@ def show(group: str) -> None:
     _tell_group(found[name], newest, now)
 
 
-def _tell_group(group: Group, newest: list[DeadLetter], now: float) -> None:
+def _tell_group(group: DeadLetterGroup, newest: list[DeadLetter], now: float) -> None:
     say(f"{group.group}: {labels.count(group.count, 'dead letter')}", style="bold red")
     say(f"{group.cause}: {labels.cause(group.cause)}")
     replayed = when(group.last_replay, now) if group.last_replay is not None else "never"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from worker.interfaces.console import dialogs
 from worker.interfaces.console.dialogs import Dialog
 from worker.interfaces.console.request_context import Page, RequestContext, View
+from worker.ledger.bulk_queries import DeadLetterGroup
 from worker.model.states import State
 from worker.services import dead_letter_actions, dead_letters, labels, listing
 from worker.services.act import Approval
 from worker.services.dead_letter_actions import Verb
-from worker.services.dead_letters import Group
 from worker.services.listing import Wanted
 from worker.services.show import UnknownJob
 
@@ -56,7 +56,7 @@ def _discarding(context: RequestContext) -> Dialog:
     )
 
 
-def _group(context: RequestContext) -> Group:
+def _group(context: RequestContext) -> DeadLetterGroup:
     name = context.request.path_params["group"]
     group = next((one for one in dead_letters.groups(context.app) if one.group == name), None)
     if group is None:
