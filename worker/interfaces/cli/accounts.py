@@ -9,7 +9,7 @@ import click
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, show, yes_option
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import json_mode, note, result, say, sum_up, table
+from worker.interfaces.cli.printing import json_option, note, result, say, sum_up, table
 from worker.interfaces.cli.progress import progress
 from worker.services import accounts as whole
 from worker.services import pause, project_moves
@@ -24,7 +24,7 @@ def accounts() -> None:
 
 
 @accounts.command(name="list", cls=Reading)
-@json_mode
+@json_option
 def list_() -> None:
     """Every account: its address in the settings and in the ledger, what it holds, and what disagrees.
 

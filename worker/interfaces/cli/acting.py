@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from worker.interfaces.cli.printing import json_mode, result, say, sum_up, table
+from worker.interfaces.cli.printing import json_option, result, say, sum_up, table
 from worker.services.act import Approval, Outcome, Plan
 from worker.services.current_user import operator
 from worker.services.labels import count
@@ -45,7 +45,7 @@ def acting(*more: Decorator, reason: bool = True, why: str = REASON, by: Decorat
 
         made: Callable[..., None] = run
         reason_option = click.option("--reason", required=reason, metavar="R", help=why)
-        options: list[Decorator] = [json_mode, *reversed(more), by, reason_option]
+        options: list[Decorator] = [json_option, *reversed(more), by, reason_option]
         for option in options:
             made = option(made)
         return made

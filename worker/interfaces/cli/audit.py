@@ -10,7 +10,7 @@ from rich.text import Text
 
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import json_line, json_option, say, table
+from worker.interfaces.cli.printing import for_programs, json_option, result, say, table
 from worker.ledger.audit import AuditEntry
 from worker.ledger.audit_actions import ActionName
 from worker.services import audit as actions
@@ -29,7 +29,7 @@ ROWS = 50  # of a table for people; json has all
 @click.option("--account", metavar="A", help="Only this account.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most N. [table: {ROWS}, else all]")
 @json_option
-def audit(limit: int | None, as_json: bool, **fields: Any) -> None:
+def audit(limit: int | None, **fields: Any) -> None:
     """What operators did, newest first: who, when, what and why. Kept as long as the records, ERASER_RECORD_TTL.
 
     One line for each action and account. Refusals and dry runs are not logged.
@@ -46,9 +46,9 @@ def audit(limit: int | None, as_json: bool, **fields: Any) -> None:
     since, until = parse_period(fields, now, "--")
     wanted = actions.AuditFilter(**fields | {"since": since, "until": until})
     found = actions.entries(app, wanted)
-    if as_json:
+    if for_programs():
         for entry in islice(found, limit):
-            json_line(actions.as_json(entry))
+            result(actions.as_json(entry))
         return
     rows = list(islice(found, (limit or ROWS) + 1))
     shown = rows[: limit or ROWS]

@@ -13,7 +13,7 @@ from worker.config.settings import Settings
 from worker.config.urls import is_loopback
 from worker.execution import logs
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.printing import json_line, json_option, note
+from worker.interfaces.cli.printing import for_programs, json_option, note, result
 from worker.local.up import HOST, PORT, has_web
 from worker.model.errors import Unreachable, UsageError
 from worker.model.ids import why_bad_id
@@ -63,7 +63,7 @@ def console(context: click.Context, host: str, port: int) -> None:
 @click.option("--project", "projects", multiple=True, metavar="P", help="Only this project; may be repeated.")
 @click.option("--print", "only_print", is_flag=True, help="Print the file's lines on stdout, the token on stderr.")
 @json_option
-def token(name: str, scopes: tuple[str, ...], projects: tuple[str, ...], only_print: bool, as_json: bool) -> None:
+def token(name: str, scopes: tuple[str, ...], projects: tuple[str, ...], only_print: bool) -> None:
     """Make a token and show it once. NAME, the service that uses it, is recorded as the requester.
 
     Only its hash is kept, in ERASER_API_TOKENS_FILE. To revoke it, remove its lines there; that takes effect at once.
@@ -81,8 +81,8 @@ def token(name: str, scopes: tuple[str, ...], projects: tuple[str, ...], only_pr
     lines, file = section(made, datetime.now(UTC)), TokenFile(path_of(Settings.load(os.environ), os.environ))
     if not only_print:
         file.add(made, lines)
-    if as_json:
-        json_line({"name": name, "token": secret, "scopes": sorted(made.scopes), "file": str(file.path)})
+    if for_programs():
+        result({"name": name, "token": secret, "scopes": sorted(made.scopes), "file": str(file.path)})
         return
     # stdout has only the one that is written to a file
     click.echo(lines if only_print else secret)

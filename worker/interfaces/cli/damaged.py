@@ -7,7 +7,7 @@ import click
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import json_mode, listed, result, say
+from worker.interfaces.cli.printing import json_option, listed, result, say
 from worker.ledger.damage import Damaged
 from worker.services import damage, pause
 from worker.services.act import Approval
@@ -27,7 +27,7 @@ def damaged() -> None:
 
 @damaged.command("list", cls=Reading)
 @_account
-@json_mode
+@json_option
 def list_(account: str | None) -> None:
     """List damaged data that was set aside, with what to do.
 

@@ -14,7 +14,7 @@ from worker.interfaces.cli import startup
 from worker.interfaces.cli.dead_actions import discard, replay, restore
 from worker.interfaces.cli.filters import filter_of, filter_options
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import facts, for_programs, json_line, json_mode, listed, note, result, say, table
+from worker.interfaces.cli.printing import facts, for_programs, json_line, json_option, listed, note, result, say, table
 from worker.ledger.bulk_queries import DeadLetter, DeadLetterGroup
 from worker.model.states import Cause
 from worker.services import dead_letters as letters
@@ -42,7 +42,7 @@ for _action in (replay, discard, restore):
 
 
 @dead.command()
-@json_mode
+@json_option
 def groups() -> None:
     """Dead letters by cause, status and code, the largest group first.
 
@@ -68,7 +68,7 @@ def groups() -> None:
 @filter_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most N. [table: {ROWS}, else all]")
 @click.option("-o", "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
-@json_mode
+@json_option
 def list_(output: str, limit: int | None, **fields: Any) -> None:
     """Dead letters one by one, newest first.
 
@@ -90,7 +90,7 @@ def list_(output: str, limit: int | None, **fields: Any) -> None:
 
 @dead.command()
 @click.argument("group")
-@json_mode
+@json_option
 def show(group: str) -> None:
     """One group: its meaning, what to do, and its newest dead letters.
 

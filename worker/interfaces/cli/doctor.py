@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.printing import STYLES, json_mode, result, say
+from worker.interfaces.cli.printing import STYLES, json_option, result, say
 from worker.model.errors import SettingsError
 from worker.services.doctor import checks as health
 from worker.services.doctor.check import Check, Level
@@ -17,7 +17,7 @@ from worker.services.labels import count
 
 @click.command()
 @click.option("--offline", is_flag=True, help="No call to MetaStudio.")
-@json_mode
+@json_option
 def doctor(offline: bool) -> None:
     """Check settings, Redis and its durability, broker, workers, clocks and credentials.
 

@@ -11,7 +11,7 @@ import click
 from worker.config.data_directory import data_directory, find_running
 from worker.config.settings import Settings
 from worker.execution import health as beats
-from worker.interfaces.cli.printing import json_line, json_option
+from worker.interfaces.cli.printing import json_option, result, say
 from worker.ledger.bindings import bindings, refuse_unknown
 from worker.ledger.keys import Keys
 from worker.ledger.script_runner import connect
@@ -24,7 +24,7 @@ PATIENCE_S = 2.0
 @click.command()
 @click.option("--beat", is_flag=True, help="Celery's beat instead: 1 also when none runs on this machine.")
 @json_option
-def health(beat: bool, as_json: bool) -> None:
+def health(beat: bool) -> None:
     """For probes. Exit 0: healthy. Exit 1: a worker of this machine runs but takes no work while Redis answers.
 
     If Redis is unreachable the worker is not at fault: exit 0, since a restart would not help.
@@ -38,13 +38,11 @@ def health(beat: bool, as_json: bool) -> None:
     silent, living, away = dict(beats.stale(kind, now=time.time())), beats.living(kind), _redis_away(settings)
     healthy = (bool(living) or not beat) and (not silent or away is not None)
     refused = None if away else _refused(settings)
-    if as_json:
-        found = [{"pid": pid, "silent_s": silent.get(pid)} for pid in living]
-        json_line({"healthy": healthy, "redis": away or "answers", "refused": refused, processes: found})
-    else:
-        click.echo(_in_words(silent, len(living), away, beat=beat))
-        if refused:
-            click.echo(f"note: a restart would not help: {refused}")
+    found = [{"pid": pid, "silent_s": silent.get(pid)} for pid in living]
+    result({"healthy": healthy, "redis": away or "answers", "refused": refused, processes: found})
+    say(_in_words(silent, len(living), away, beat=beat))
+    if refused:
+        say(f"note: a restart would not help: {refused}")
     sys.exit(0 if healthy else 1)
 
 

@@ -12,7 +12,7 @@ from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, end
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import allow_project_option, for_programs, json_mode, listed, note, result, say
+from worker.interfaces.cli.printing import allow_project_option, for_programs, json_option, listed, note, result, say
 from worker.ledger.audit_actions import ActionName
 from worker.ledger.holds import Hold
 from worker.services import hold as hold_service
@@ -93,7 +93,7 @@ def remove(job_ids: tuple[str, ...], app_user: str | None, approval: Approval, *
 
 
 @hold.command(name="list", cls=Reading)
-@json_mode
+@json_option
 def list_() -> None:
     """Every hold: of jobs by their id, of app users by their hash.
 

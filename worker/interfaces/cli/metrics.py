@@ -8,7 +8,7 @@ from prometheus_client import start_wsgi_server
 
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.printing import json_line, json_option, note
+from worker.interfaces.cli.printing import for_programs, json_option, note, result
 from worker.model.errors import UsageError
 from worker.services import metrics as numbers
 
@@ -20,7 +20,7 @@ HOST, PORT = "127.0.0.1", 9712
 @click.option("--host", default=HOST, show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0: any free one.")
 @json_option
-def metrics(serve: bool, host: str, port: int, as_json: bool) -> None:
+def metrics(serve: bool, host: str, port: int) -> None:
     """Print the metrics in Prometheus's text format, or serve them.
 
     \b
@@ -35,9 +35,9 @@ def metrics(serve: bool, host: str, port: int, as_json: bool) -> None:
         _serve(app, host, port)
         return
     startup.enter(app)
-    if as_json:
+    if for_programs():
         for sample in (sample for family in numbers.families(app) for sample in family.samples):
-            json_line({"name": sample.name, "labels": sample.labels, "value": sample.value})
+            result({"name": sample.name, "labels": sample.labels, "value": sample.value})
     else:
         click.echo(numbers.exposition(app)[1], nl=False)
 

@@ -10,7 +10,7 @@ from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, max_option, yes_option
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import for_programs, json_mode, listed, result, say, sum_up, table
+from worker.interfaces.cli.printing import for_programs, json_option, listed, result, say, sum_up, table
 from worker.ledger.parking import Group
 from worker.services import parked_messages
 from worker.services.act import Approval
@@ -32,7 +32,7 @@ def parked() -> None:
 
 @parked.command("list", cls=Reading)
 @click.argument("group", required=False)
-@json_mode
+@json_option
 def list_(group: str | None) -> None:
     """Parked messages in groups; with GROUP, each message of that group.
 

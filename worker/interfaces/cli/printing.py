@@ -36,21 +36,14 @@ STYLES = {
 }
 
 
-def json_option(command: F, *, argument: bool = True) -> F:
-    """`--json`, the same on every command. argument: whether the command is told; `result` and `say` know anyway."""
+def json_option(command: F) -> F:
+    """`--json`, the same on every command: `result`, `say` and the like know of it."""
     text = "JSON on stdout; lists one object per line."
-    option = click.option("--json", "as_json", is_flag=True, help=text, callback=_remember, expose_value=argument)
-    return option(command)
+    return click.option("--json", "as_json", is_flag=True, help=text, callback=_remember, expose_value=False)(command)
 
 
-def json_mode(command: F) -> F:
-    """`--json` of a command that prints with `result` and `say` only."""
-    return json_option(command, argument=False)
-
-
-def _remember(context: click.Context, _: click.Parameter, value: bool) -> bool:
+def _remember(context: click.Context, _: click.Parameter, value: bool) -> None:
     context.meta[_JSON] = value
-    return value
 
 
 def for_programs() -> bool:

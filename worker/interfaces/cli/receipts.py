@@ -15,7 +15,7 @@ from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, show, yes_option
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import json_line, json_mode, json_option, note, result, say
+from worker.interfaces.cli.printing import for_programs, json_line, json_option, note, result, say
 from worker.interfaces.cli.progress import progress
 from worker.model.errors import EraserError, UsageError
 from worker.receipts import verify as verifying
@@ -47,7 +47,7 @@ def receipts() -> None:
 @click.option("--to", "to", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Else to stdout.")
 @_account
 @json_option
-def export(since: str | None, form: str, to: Path | None, account: str | None, as_json: bool) -> None:
+def export(since: str | None, form: str, to: Path | None, account: str | None) -> None:
     """Write receipts to a file or stdout, and a summary beside them; signed if ERASER_RECEIPT_KEY_FILE is set.
 
     \b
@@ -62,7 +62,7 @@ def export(since: str | None, form: str, to: Path | None, account: str | None, a
             with path.open("rb") as file:
                 while piece := file.read(65536):
                     click.echo(piece, nl=False)
-    if as_json:
+    if for_programs():
         json_line(exports.file_json(made.summary, made.trailer) | {"fault": made.fault}, beside=to is None)
     else:
         _tell_export(made, name, to)
@@ -73,7 +73,7 @@ def export(since: str | None, form: str, to: Path | None, account: str | None, a
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("--head", metavar="H", help="The hash that the last receipt must have, as the export printed it.")
 @click.option("--key", "key", type=click.Path(path_type=Path), metavar="PEM", help="The public key that signed it.")
-@json_mode
+@json_option
 def verify(files: tuple[Path, ...], head: str | None, key: Path | None) -> None:
     """Verify files of receipts, offline. Exit 1 names the first line that was altered, dropped, moved or added.
 
@@ -124,7 +124,7 @@ def relocate(account: str | None, approval: Approval) -> None:
 @_since
 @click.option("--max", "most", type=click.IntRange(min=1), metavar="N", help="Check at most N, latest first.")
 @_account
-@json_mode
+@json_option
 def recheck(since: str | None, most: int | None, account: str | None) -> None:
     """Check with MetaStudio that deleted and gone jobs are still gone. Exit 1 if a job came back.
 

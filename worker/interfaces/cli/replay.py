@@ -8,7 +8,7 @@ import click
 
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting
-from worker.interfaces.cli.printing import facts, json_mode, listed, result, say
+from worker.interfaces.cli.printing import facts, json_option, listed, result, say
 from worker.interfaces.cli.replay_progress import exit_code, follow, tell_end
 from worker.services import replay as replay_service
 from worker.services.act import Approval
@@ -31,7 +31,7 @@ def replay() -> None:
 @replay.command()
 @click.argument("replay_id", required=False, metavar="[ID]")
 @click.option("--watch", is_flag=True, help="Follow until it has finished, or Ctrl-C.")
-@json_mode
+@json_option
 def status(replay_id: str | None, watch: bool) -> None:
     """Progress of a replay; without an id, the latest. Exit 0 all deleted or gone, 1 not all, 5 not finished.
 
@@ -49,7 +49,7 @@ def status(replay_id: str | None, watch: bool) -> None:
 
 @replay.command("list")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N")
-@json_mode
+@json_option
 def list_(limit: int) -> None:
     """The latest replays, newest first: who, why and the result.
 

@@ -10,7 +10,7 @@ from worker.config.durations import format_duration
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting
-from worker.interfaces.cli.printing import for_programs, json_mode, listed, result, say, table
+from worker.interfaces.cli.printing import for_programs, json_option, listed, result, say, table
 from worker.interfaces.cli.progress import progress
 from worker.ledger.runs import Run
 from worker.model.errors import RefusedBySafetyRule, Unreachable
@@ -34,7 +34,7 @@ def retention() -> None:
 
 @retention.command()
 @click.argument("policy", required=False)
-@json_mode
+@json_option
 def plan(policy: str | None) -> None:
     """Show what would be requested, what would not, and why. Changes nothing; no cap applies.
 
@@ -87,7 +87,7 @@ def run(policy: str, cap: int | None, confirmed: tuple[str, ...], partial: bool,
 
 @retention.command()
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="Number of past runs.")
-@json_mode
+@json_option
 def runs(limit: int) -> None:
     """Past runs with their results, and the next run of each policy.
 

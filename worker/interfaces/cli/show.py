@@ -8,7 +8,7 @@ import click
 from rich.text import Text
 
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.printing import STYLES, facts, json_mode, result, say, table
+from worker.interfaces.cli.printing import STYLES, facts, json_option, result, say, table
 from worker.ledger.records import Deletion
 from worker.model.states import State
 from worker.services import labels, request, wait
@@ -19,7 +19,7 @@ from worker.services.times import absolute, left, relative, when
 @click.command()
 @click.argument("job_id")
 @click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
-@json_mode
+@json_option
 def show(job_id: str, project: str | None) -> None:
     """Show a deletion: its state, what it waits for, and every call that was made.
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from worker.interfaces.cli import errors, startup
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import STYLES, console, json_line, json_option, tabled
+from worker.interfaces.cli.printing import STYLES, console, for_programs, json_line, json_option, tabled
 from worker.ledger.records import AccountStatus, Gate
 from worker.model.errors import Unreachable
 from worker.model.states import State
@@ -31,7 +31,7 @@ EVERY_S_PIPED = 10.0
 @click.command(cls=Reading)
 @click.option("--watch", is_flag=True, help="Refresh in place until Ctrl-C.")
 @json_option
-def status(watch: bool, as_json: bool) -> None:
+def status(watch: bool) -> None:
     """Counts by state, what is due, the gate of each account, the workers; and what to type next.
 
     \b
@@ -39,9 +39,9 @@ def status(watch: bool, as_json: bool) -> None:
     """
     app = startup.enter(startup.load())
     if watch:
-        follow(lambda: whole.look(app), as_json=as_json)
+        follow(lambda: whole.look(app), as_json=for_programs())
     else:
-        _show(None, whole.look(app), as_json=as_json)
+        _show(None, whole.look(app), as_json=for_programs())
 
 
 def follow(look: Callable[[], Overview], *, as_json: bool, times: int | None = None) -> None:
