@@ -97,7 +97,7 @@ def test_before_anything_was_heard_others_are_believed_and_then_the_machine(worl
 
 def test_what_was_heard_goes_on_whatever_the_machines_clock_does(world: World) -> None:
     clock, date = server_clock(world), datetime(2027, 3, 1, tzinfo=UTC)
-    clock.hear(date)
+    clock.note(date)
     world.error, world.passed = 8_640_000.0, 30.0
     assert clock.now() == date + timedelta(seconds=30)
     assert clock.now(datetime(2030, 1, 1, tzinfo=UTC)) == date + timedelta(seconds=30), "it was heard a moment ago"
@@ -109,28 +109,28 @@ def test_what_was_heard_goes_on_whatever_the_machines_clock_does(world: World) -
 
 def test_what_others_found_out_is_told_with_its_age_and_goes_on(world: World) -> None:
     clock, reported = server_clock(world), datetime(2027, 3, 1, tzinfo=UTC)
-    clock.told(reported + timedelta(hours=1), 5.0)
-    clock.told(reported, 4.0)
+    clock.note_others(reported + timedelta(hours=1), 5.0)
+    clock.note_others(reported, 4.0)
     assert clock.now() == reported
     world.error, world.passed = 8_640_000.0, 30.0
     assert clock.now() == reported + timedelta(seconds=30)
     assert spoken(world.clock.witnesses()) == f" @{(START + 30) * 1000:.0f}", "it is no witness: nobody heard it here"
-    clock.hear_date(DATE)
+    clock.note_date(DATE)
     assert clock.now() == reported, "an answer's own Date is better"
 
 
 def test_of_two_words_on_the_time_the_one_that_was_heard_later_counts(world: World) -> None:
     clock, date, reported = server_clock(world), datetime(2027, 3, 1, tzinfo=UTC), datetime(2027, 4, 1, tzinfo=UTC)
-    clock.hear(date)
+    clock.note(date)
     world.passed = 10.0
     for earlier in (10.0, 11.0, math.inf):
-        clock.told(reported, earlier)
+        clock.note_others(reported, earlier)
         assert clock.now() == date + timedelta(seconds=10)
-    clock.told(reported, 9.0)
+    clock.note_others(reported, 9.0)
     assert clock.now() == reported
     world.passed = 12.0
     assert clock.now() == reported + timedelta(seconds=2)
-    clock.hear(date)
+    clock.note(date)
     assert clock.now() == date
 
 
@@ -139,18 +139,18 @@ DATE, STEPPED = "Mon, 01 Mar 2027 00:00:00 GMT", "Mon, 01 Mar 2027 00:20:00 GMT"
 
 def test_a_date_that_steps_is_heard_at_once(world: World) -> None:
     clock = server_clock(world)
-    clock.hear_date(DATE)
+    clock.note_date(DATE)
     world.passed = 0.1
-    clock.hear_date(STEPPED)
+    clock.note_date(STEPPED)
     assert clock.now() == datetime(2027, 3, 1, 0, 20, tzinfo=UTC)
 
 
 def test_the_same_date_again_says_nothing_new(world: World) -> None:
     """Time goes on within a second, and a server that always says the same is no clock."""
     clock = server_clock(world)
-    clock.hear_date(DATE)
+    clock.note_date(DATE)
     for passed in (0.9, 30.0):
         world.passed = passed
         for text in (DATE, None, "yesterday"):
-            clock.hear_date(text)
+            clock.note_date(text)
         assert clock.now() == datetime(2027, 3, 1, tzinfo=UTC) + timedelta(seconds=passed)

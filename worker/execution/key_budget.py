@@ -40,7 +40,7 @@ from worker.metastudio.iam_answers import is_locked
 from worker.metastudio.response import Response
 from worker.model.errors import EraserError, Unreachable
 from worker.rules.classify import ResponseKind, classify
-from worker.rules.gate_signals import told_the_time
+from worker.rules.gate_signals import server_time_of
 
 log = logging.getLogger(__name__)
 
@@ -230,7 +230,7 @@ class Watched:
         lock_ms = None
         if LOCK_WORDS in (response.message or "") or (response.of_iam and is_locked(response)):
             lock_ms = USER_LOCKED_MS if response.of_iam else LOCKED_MS
-        server_time = told_the_time(response) if classify(response) is ResponseKind.CLOCK else None
+        server_time = server_time_of(response) if classify(response) is ResponseKind.CLOCK else None
         refusal = _Refusal(response.sent_at or time.monotonic(), response.in_words(), target, lock_ms, server_time)
         with self._whatever_happens():
             self._record(signer, refusal, close=close)

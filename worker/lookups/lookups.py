@@ -184,11 +184,11 @@ class Lookups:
         return otherwise
 
     def _ask(self, id: str | None, rows: int = ROWS) -> LookupResponse:
-        asked = self._once(id, rows)
-        refused = classify(asked.listing.response) is ResponseKind.CREDENTIALS
-        if refused and self.remote.renew(asked.listing.response) and self._in_time():
+        answer = self._once(id, rows)
+        refused = classify(answer.listing.response) is ResponseKind.CREDENTIALS
+        if refused and self.remote.renew(answer.listing.response) and self._in_time():
             return self._once(id, rows)
-        return asked
+        return answer
 
     def _once(self, id: str | None, rows: int) -> LookupResponse:
         view, sent = self.view, self.sightings.clock()
@@ -203,15 +203,17 @@ class Lookups:
         )
         if listing.response.failure is TransportFailure.TIMEOUT and not self._in_time():
             listing = NOT_ASKED  # our own time was up: that says nothing about the service
-        asked = LookupResponse(listing, sent, self.sightings.clock())
+        answer = LookupResponse(listing, sent, self.sightings.clock())
         if shows_jobs(listing, view.project_id) is not None and (listing.rows or id is None):
-            self._note(asked)
-        return asked
+            self._note(answer)
+        return answer
 
-    def _note(self, asked: LookupResponse) -> None:
-        mine = [row for row in asked.listing.rows or () if is_of(row, self.view.project_id)]
+    def _note(self, answer: LookupResponse) -> None:
+        mine = [row for row in answer.listing.rows or () if is_of(row, self.view.project_id)]
         users = {row.app_user_id for row in mine} - {None, ""}
         others = bool(users - {self.view.app_user})
-        self.sightings.note(self.view, Sighting(asked.sent, asked.answered, frozenset(row.id for row in mine), others))
+        self.sightings.note(
+            self.view, Sighting(answer.sent, answer.answered, frozenset(row.id for row in mine), others)
+        )
         if users and self.sightings.note_users(self.view.project_id, "showed"):
             self._guarded(lambda: self.pace.users.note_in(self.view.project_id), None)

@@ -57,9 +57,9 @@ class Sightings:
             self._seen.setdefault(view, deque()).append(sighting)
             for old in list(_old(self._seen.items(), self.clock() - _KEPT_S)):
                 del self._seen[old]
-            seen = self._seen.get(view)
-            while seen and seen[0].answered < self.clock() - _KEPT_S:
-                seen.popleft()
+            recent = self._seen.get(view)
+            while recent and recent[0].answered < self.clock() - _KEPT_S:
+                recent.popleft()
 
     def before(self, view: View, moment: float) -> Sighting | None:
         """The last one that was answered before the moment, if it is recent."""
@@ -104,5 +104,5 @@ class Sightings:
             return self._waiting.pop(view)
 
 
-def _old(seen: Iterable[tuple[View, deque[Sighting]]], before: float) -> Iterable[View]:
-    return (view for view, sightings in seen if not sightings or sightings[-1].answered < before)
+def _old(by_view: Iterable[tuple[View, deque[Sighting]]], before: float) -> Iterable[View]:
+    return (view for view, sightings in by_view if not sightings or sightings[-1].answered < before)

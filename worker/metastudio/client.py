@@ -43,17 +43,17 @@ class _Called:
     token: TokenUse | None
     signed_at: datetime | None
     clock: ServerClock
-    tell: Callable[[Response], None]
+    note: Callable[[Response], None]
 
     def noted(self, response: Response) -> Response:
         """The answer; if it may be a refusal, with the token or the time of the signature."""
         if response.server_time is not None:
-            self.clock.hear(response.server_time)
+            self.clock.note(response.server_time)
         elif response.status in (200, 204):
-            self.clock.hear_date(self.reply.headers.get("Date"))
+            self.clock.note_date(self.reply.headers.get("Date"))
         if response.status in (400, 401):
             response = replace(response, token=self.token, signed_at=self.signed_at)
-        self.tell(response)
+        self.note(response)
         return response
 
 
@@ -142,7 +142,7 @@ class Client:
 
     def note_time(self, now: datetime, ago_s: float) -> None:
         """Take note of MetaStudio's time, as another process found out so long ago."""
-        self.clock.told(now, ago_s)
+        self.clock.note_others(now, ago_s)
 
     def ready(self, project_id: str) -> Response | None:
         """Fetch now what the next call would have to fetch. None: it has everything; else IAM's answer.
@@ -206,12 +206,12 @@ class Client:
         auth(request)
         reply = self._transport.exchange(request, call, max_body_bytes=max_body_bytes)
 
-        def tell(response: Response) -> None:
+        def note(response: Response) -> None:
             if self._watch:
                 final = use is None or not isinstance(source, IamTokens) or source.is_last(use)
                 self._watch.after(credentials.signer, response, target=target, final=final)
 
-        return _Called(reply, (*secrets, *_private(app_user)), use, None if use else signed_at, self.clock, tell)
+        return _Called(reply, (*secrets, *_private(app_user)), use, None if use else signed_at, self.clock, note)
 
 
 def _collection(adapter: Adapter, project_id: str) -> str:

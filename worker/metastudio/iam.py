@@ -199,14 +199,14 @@ class IamTokens:
         body = json.dumps(_document(login, project_id)).encode()
         headers = {"Content-Type": "application/json;charset=utf8", "Content-Length": str(len(body))}
         request = prepare("POST", self.endpoint + _PATH, headers | {"Connection": "close"}, body)
-        asked = self._clock()
+        sent = self._clock()
         deadline = elapsed() + _left_s(call) / 2
         within = Call(call.connect_timeout_s, call.read_timeout_s, deadline)
         reply = self._exchange(request, within)
         value = reply.headers.get("X-Subject-Token", "")
         if reply.status != 201 or not _TOKEN.fullmatch(value):
             return failed(reply, login)
-        return self._keep(value, project_id, login, asked, life_s(reply))
+        return self._keep(value, project_id, login, sent, life_s(reply))
 
     def _exchange(self, request: requests.PreparedRequest, within: Call) -> Reply:
         """On a new connection: the next request is hours away, and an old connection may be dead by then."""
@@ -217,7 +217,7 @@ class IamTokens:
         finally:
             transport.close()
 
-    def _keep(self, value: str, project_id: str, login: Login, asked: float, life_s: float) -> IamToken:
+    def _keep(self, value: str, project_id: str, login: Login, sent: float, life_s: float) -> IamToken:
         early_s = min(RENEW_BEFORE_S, RENEW_BEFORE_SHARE * life_s) * (1 + self._random()) / 2
         with self._changing:
             self._last_number += 1
@@ -226,8 +226,8 @@ class IamTokens:
                 use=TokenUse(project_id, self._last_number),
                 login=login.fingerprint,
                 fetched=self._clock(),
-                renew_at=asked + life_s - early_s,
-                ends_at=asked + life_s,
+                renew_at=sent + life_s - early_s,
+                ends_at=sent + life_s,
                 on_trial=project_id in self._refused,
             )
             self._refused.discard(project_id)

@@ -18,7 +18,7 @@ OLD_S: Final = 60.0  # other processes may know something newer
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class _Known:
     time: datetime
     at: float  # by `elapsed`
 
@@ -29,7 +29,7 @@ class ServerClock:
     def __init__(self, own: SteadyClock = PROCESS, elapsed: Callable[[], float] = elapsed) -> None:
         self._own = own
         self._elapsed = elapsed
-        self._heard: _Heard | None = None
+        self._known: _Known | None = None
         self._date: str | None = None  # the last Date header, unchanged
 
     def now(self, others: datetime | None = None) -> datetime:
@@ -37,27 +37,27 @@ class ServerClock:
 
         What this process knows itself comes first, while it is recent; its own clock comes last.
         """
-        heard, at = self._heard, self._elapsed()
-        if heard is None or (others is not None and at - heard.at > OLD_S):
+        known, at = self._known, self._elapsed()
+        if known is None or (others is not None and at - known.at > OLD_S):
             return others or self._own.now()
-        return heard.time + timedelta(seconds=at - heard.at)
+        return known.time + timedelta(seconds=at - known.at)
 
-    def told(self, time: datetime, ago_s: float) -> None:
+    def note_others(self, time: datetime, ago_s: float) -> None:
         """Another process found out the time so long ago. What this process learned later has priority."""
-        heard, at = self._heard, self._elapsed()
-        if heard is None or at - heard.at > ago_s:
-            self._heard = _Heard(time - timedelta(seconds=ago_s), at - ago_s)
+        known, at = self._known, self._elapsed()
+        if known is None or at - known.at > ago_s:
+            self._known = _Known(time - timedelta(seconds=ago_s), at - ago_s)
 
-    def hear_date(self, text: str | None) -> None:
+    def note_date(self, text: str | None) -> None:
         """Take note of the Date header of an answer. It changes once a second; the same one again says nothing new.
 
         Every new one counts at once: each call that is signed by a clock that has stepped since is a refusal.
         """
         if text != self._date and (date := http_date(text)) is not None:
             self._date = text
-            self.hear(date)
+            self.note(date)
 
-    def hear(self, time: datetime) -> None:
+    def note(self, time: datetime) -> None:
         """Take note of the time in an answer."""
-        self._heard = _Heard(time, self._elapsed())
+        self._known = _Known(time, self._elapsed())
         self._own.hear(time.timestamp())

@@ -45,8 +45,8 @@ class Backoff:
     def while_throttled(self, times: int, *, random: float, retry_after_s: float | None = None) -> float:
         """The wait after a 429, when `times` calls (this one included) used no attempt."""
         step = min(THROTTLED_MOST_S, THROTTLED_FIRST_S * 2 ** min(times - 1, 16))
-        asked = min(retry_after_s, THROTTLED_RETRY_AFTER_MOST_S) if retry_after_s else None
-        return self._at_least(step, random, asked)
+        retry_after = min(retry_after_s, THROTTLED_RETRY_AFTER_MOST_S) if retry_after_s else None
+        return self._at_least(step, random, retry_after)
 
     def look_again(self, *, random: float) -> float:
         """The wait before the second lookup of a job that was never seen: about a minute by default."""

@@ -28,8 +28,8 @@ def of_answer(response: Response, under: Lease | Trial, key: str) -> GateSignal:
         case ResponseKind.THROTTLED:
             retry_after = response.retry_after_s * 1000 if response.retry_after_s else None
             return replace(common, kind="throttled", retry_after=retry_after)
-        case ResponseKind.CLOCK if (told := told_the_time(response)) is not None:
-            return replace(common, kind="clock", skew=told.timestamp() * 1000 - (under.redis_ms + response.ms))
+        case ResponseKind.CLOCK if (server_time := server_time_of(response)) is not None:
+            return replace(common, kind="clock", skew=server_time.timestamp() * 1000 - (under.redis_ms + response.ms))
         case ResponseKind.CREDENTIALS if response.of_iam and response.status in _ABOUT_THE_PROJECT:
             return replace(common, kind="misconfigured")
         case ResponseKind.CREDENTIALS | ResponseKind.CLOCK:
@@ -40,11 +40,13 @@ def of_answer(response: Response, under: Lease | Trial, key: str) -> GateSignal:
             return replace(common, kind="fail")
 
 
-def told_the_time(response: Response) -> datetime | None:
+def server_time_of(response: Response) -> datetime | None:
     """The server's time, if it refused a call for its clock; None if the call was already signed with that clock."""
-    told, signed = response.server_time, response.signed_at
-    same = told is not None and signed is not None and abs((told - signed).total_seconds()) * 1000 <= _SAME_CLOCK_MS
-    return None if same else told
+    server_time, signed = response.server_time, response.signed_at
+    if server_time is None or signed is None:
+        return server_time
+    same = abs((server_time - signed).total_seconds()) * 1000 <= _SAME_CLOCK_MS
+    return None if same else server_time
 
 
 def of_listing(listing: Listing, under: Lease | Trial, key: str) -> GateSignal:
