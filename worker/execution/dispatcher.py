@@ -40,6 +40,7 @@ CALM_AFTER_S = 5.0
 FULL_LOOK_S = 30.0
 LOCK_MS = 3_000  # the dispatching worker's turn, renewed each tick
 MOST_ACCOUNTS = 100  # accounts checked in one tick
+LONGEST_WAIT_S = 0.7  # at once: a worker that is told to stop waits no longer for its dispatcher
 SHORTEST_WAIT_S = 0.01  # Redis takes a wait of less than a millisecond for one without end
 CHECK_S = 15.0  # how often a part of the records and indexes is checked for damage
 CHECKS = 50  # round trips each time: up to ten thousand records of one account, or a few of many accounts
@@ -93,7 +94,7 @@ class Dispatcher:
                 if self.app.refused:
                     raise self.app.refused
                 if (left_s := self._next_tick - time.monotonic()) > 0:
-                    self.wait(left_s)
+                    self.wait(min(left_s, LONGEST_WAIT_S))
                     continue
                 self.tick()
                 self._next_tick = time.monotonic() + self._pause
