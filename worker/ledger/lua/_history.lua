@@ -25,17 +25,16 @@ local function trimmed(log, round)
   return table.concat(kept, '\n')
 end
 
-local function note(ref, line, round)
-  local k = record(ref)
-  local log = redis.call('HGET', k, F.history)
-  if log and log ~= '' then line = trimmed(log .. '\n' .. line, round) end
-  redis.call('HSET', k, F.history, line)
+local function note(ref, r, line)
+  local log = r[F.history] or ''
+  r[F.history] = log ~= '' and trimmed(log .. '\n' .. line, r[F.round] or '1') or line
+  redis.call('HSET', record(ref), F.history, r[F.history])
 end
 
-local function note_event(ref, now, name, fields, round)
+local function note_event(ref, r, now, name, fields)
   fields = fields or {}
   fields.event = name
-  note(ref, 'E ' .. ms(now) .. ' ' .. cjson.encode(fields), round or '1')
+  note(ref, r, 'E ' .. ms(now) .. ' ' .. cjson.encode(fields))
 end
 
 -- The present round is over: another one begins.
@@ -48,5 +47,6 @@ local function fold_history(k, r)
   end
   redis.call('HSET', k, F.past_history, table.concat(kept, '\n'))
   redis.call('HDEL', k, F.history)
+  r[F.history] = nil
   if #kept < #lines then redis.call('HINCRBY', k, F.history_dropped, #lines - #kept) end
 end

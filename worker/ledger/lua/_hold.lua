@@ -25,7 +25,7 @@ end
 local function hold(ref, r, now, due, because)
   transition(ref, r, 'held', due, { [F.held_since] = ms(now) })
   count_held(r, 1)
-  note_event(ref, now, 'deletion.held', { hold = because }, r[F.round])
+  note_event(ref, r, now, 'deletion.held', { hold = because })
   count('deletion.held ' .. because)
 end
 
@@ -35,6 +35,6 @@ local function let_go(ref, r, now, bulletin)
   go_on_from_hold(ref, r, now)
   count_held(r, -1)
   transition(ref, r, 'pending', due, { [F.waiting_for] = due > now and (r[F.calls] and 'retry' or 'grace') or nil })
-  note_event(ref, now, 'deletion.released', bulletin, r[F.round])
+  note_event(ref, r, now, 'deletion.released', bulletin)
   count('deletion.released')
 end

@@ -43,7 +43,7 @@ local function put_away(ref, lane, now, r, why, names, asked)
   elseif why == 'others' then return not leave_to_others(ref, r, now, names, asked)
   elseif why == 'elsewhere' then redis.call('ZADD', index_of('pending', lane, ref), ms(now + ELSEWHERE), ref)
   elseif why == 'over' then
-    note_event(ref, now, 'deletion.died', { cause = 'deadline' }, r[F.round])
+    note_event(ref, r, now, 'deletion.died', { cause = 'deadline' })
     finish(ref, r, now, 'dead', 'deadline')
   else hold(ref, r, now, now, why) end
   return true

@@ -12,6 +12,6 @@ local function reopen(ref, r, now, terms)
     redis.call('HSET', record(ref), F.cancel_requested, r[F.cancel_requested], F.lookup_count, '1')
   end
   count('deletion.replayed')
-  note_event(ref, now, 'deletion.replayed', { why = terms.why, by = terms.by, run = terms.run }, r[F.round])
+  note_event(ref, r, now, 'deletion.replayed', { why = terms.why, by = terms.by, run = terms.run })
   return 'pending'
 end

@@ -59,9 +59,9 @@ local function settle(now, s, cfg)
     local calls = redis.call('HINCRBY', k, F.calls, 1)
     if s.used then redis.call('HINCRBY', k, F.attempts_used, 1) end
     count_call(s.outcome or 'unknown', s.ms)
-    note(ref, 'A ' .. round .. ' ' .. calls .. ' ' .. ms(now - s.ms) .. ' ' .. s.attempt, round)
+    note(ref, r, 'A ' .. round .. ' ' .. calls .. ' ' .. ms(now - s.ms) .. ' ' .. s.attempt)
   end
-  if s.event then note(ref, 'E ' .. ms(now) .. ' ' .. s.event, round) end
+  if s.event then note(ref, r, 'E ' .. ms(now) .. ' ' .. s.event) end
   for name, value in pairs(s.fields or {}) do
     redis.call('HSET', k, name, value)
     r[name] = tostring(value)
@@ -71,7 +71,7 @@ local function settle(now, s, cfg)
     if value then redis.call('HSET', k, name, value) elseif s.called then redis.call('HDEL', k, name) end
   end
   if not mine then
-    note_event(ref, now, 'deletion.deleted', { late = true, was = state }, round)
+    note_event(ref, r, now, 'deletion.deleted', { late = true, was = state })
     -- somebody else's call is under way: a new round must not begin before that lease's end
     if state == 'running' then redis.call('HSET', k, F.call_ends_at, lease_ends) end
     finish(ref, r, now, 'deleted', nil, s)
@@ -105,7 +105,7 @@ local function settle(now, s, cfg)
       transition(ref, r, 'pending', due, { [F.lookup_count] = '1', [F.waiting_for] = 'retry' })
       return 'pending'
     end
-    note_event(ref, now, 'deletion.cancelled', nil, round)
+    note_event(ref, r, now, 'deletion.cancelled')
     finish(ref, r, now, 'cancelled', nil, s)
     return 'cancelled'
   end

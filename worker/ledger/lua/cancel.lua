@@ -37,7 +37,7 @@ local function cancel(ref, r, now)
     if not left then return 'not_claimed' end
     if left > 0 then return 'claim_removed' end
   end
-  note_event(ref, now, 'deletion.cancel_asked', { why = options.why, by = options.by }, r[F.round])
+  note_event(ref, r, now, 'deletion.cancel_asked', { why = options.why, by = options.by })
   if state == 'running' and (unknown or not unsent) then
     redis.call('HSET', record(ref), F.cancel_requested, 'cancel')
     return unsent and 'may_be_deleted' or 'in_flight'  -- a look is under way, or a call
@@ -51,7 +51,7 @@ local function cancel(ref, r, now)
     transition(ref, r, 'pending', due, { [F.cancel_requested] = 'cancel', [F.lookup_count] = '1' })
     return 'may_be_deleted'
   end
-  note_event(ref, now, 'deletion.cancelled', nil, r[F.round])
+  note_event(ref, r, now, 'deletion.cancelled')
   finish(ref, r, now, 'cancelled', nil, options)
   return 'cancelled'
 end

@@ -30,7 +30,8 @@ local function write(ref, c, now)
     joins_group(ref, c.score)
     redis.call('HSET', k, F.death_number, redis.call('INCR', K.deaths))
   end
-  note_event(ref, now, 'deletion.moved', { from = options.from }, redis.call('HGET', k, F.round) or '1')
+  local r = sound(ref)
+  if r then note_event(ref, r, now, 'deletion.moved', { from = options.from }) end
 end
 
 local function deliver(ref, c, now)

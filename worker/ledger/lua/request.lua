@@ -72,7 +72,7 @@ local function anew(ref, r, now, mine)
   add_claim(claims, mine)
   open_round(ref, r, now, claims, user, user_hash)
   asked.again = asked.again + 1
-  note_event(ref, now, 'deletion.requested', { by = mine.by, why = mine.why, run = mine.run, was = state, asked = over }, r[F.round])
+  note_event(ref, r, now, 'deletion.requested', { by = mine.by, why = mine.why, run = mine.run, was = state, asked = over })
   return state == 'cancelled' and 'pending' or '=pending'
 end
 

@@ -25,12 +25,12 @@ local function rescue(ref, r, now)
   local k, lost, withdrawn = record(ref), tonumber(r[F.leases_lost] or '0'), r[F.cancel_requested] == 'cancel'
   local gone = options.counts and not alive[r[F.worker] or '']
   if gone then lost = lost + 1 end
-  note_event(ref, now, 'deletion.lost', { worker = r[F.worker], counted = gone or nil, unsent = r[F.unsent] and true or nil }, r[F.round])
+  note_event(ref, r, now, 'deletion.lost', { worker = r[F.worker], counted = gone or nil, unsent = r[F.unsent] and true or nil })
   count('deletion.lost ' .. (gone and 'worker_gone' or 'nobody_blamed'))
   redis.call('HSET', k, F.leases_lost, lost)
   if not r[F.unsent] then redis.call('HSET', k, F.outcome_unknown, '1') end  -- a call may have left
   if lost >= 3 and not withdrawn then  -- what was withdrawn is only looked for: a replay must not send it
-    note_event(ref, now, 'deletion.died', { cause = 'worker_lost' }, r[F.round])
+    note_event(ref, r, now, 'deletion.died', { cause = 'worker_lost' })
     finish(ref, r, now, 'dead', 'worker_lost')
     return 'dead'
   end

@@ -19,7 +19,7 @@ local function restore(ref, r, now)
   if not r then return 'unknown' end
   if r[F.state] ~= 'discarded' then return r[F.state] end
   if now - number(r[F.finished_at], now) > options.within then return 'too_late' end
-  note_event(ref, now, 'deletion.restored', { why = options.why, by = options.by }, r[F.round])
+  note_event(ref, r, now, 'deletion.restored', { why = options.why, by = options.by })
   finish(ref, r, now, 'dead', r[F.cause])
   return 'dead'
 end

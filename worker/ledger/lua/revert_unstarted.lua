@@ -27,7 +27,7 @@ local function revert(ref, now, R, why)
     if before then claim.lane, claim.due, claim[F.deadline] = before.lane, before.due, before[F.deadline] end
   end
   was[F.claims] = nil
-  note_event(ref, now, 'deletion.replay_cancelled', { why = why, run = options.id }, r[F.round])
+  note_event(ref, r, now, 'deletion.replay_cancelled', { why = why, run = options.id })
   redis.call('ZREM', K.owner_unknown, ref)
   redis.call('HDEL', k, F.round, DROPPED_BY_A_NEW_ROUND)
   write_claims(ref, claims)

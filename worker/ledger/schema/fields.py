@@ -55,10 +55,10 @@ class Field(StrEnum):
     # whose it is
     APP_USER = "user", "id", "the app user that a caller named; sent as a header", "request", OVER
     APP_USER_HASH = "au", "HMAC", "the same, hashed: for holds", "request", OVER
-    OWNER_HASH = "owner", "HMAC|-", "the app user whose job a look found it to be; -: nobody's", "confirm, settle", OVER
+    OWNER_HASH = "owner", "HMAC|-", "the app user whose job a lookup found; -: nobody's", "confirm, settle", OVER
 
     # what is known of it
-    SEEN = "seen", "1", "a list or a look showed the job", "request, settle"
+    SEEN = "seen", "1", "a list or a lookup showed the job", "request, settle"
     ASSET_ID = "asset", "id", "its model asset", "request, settle"
     VOICE_JOB_ID = "voice", "id", "its voice training job", "settle"
 
