@@ -34,7 +34,7 @@ class ActionName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditAction:
-    """One act, whatever it takes: every move and every account that is part of it is told the same.
+    """One act, whatever it takes: every move and every account that is part of it gets the same.
 
     of: what was named, such as groups or a policy. cap: what was allowed with --max, where that was more than the cap.
     """

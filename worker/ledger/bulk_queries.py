@@ -78,12 +78,12 @@ class BulkQueries(AccountReader):
 
     def groups(self) -> tuple[list[DeadLetterGroup], int]:
         """The dead letters in groups, and how many letters stand in none: an earlier version left them so."""
-        said = values.loaded(read_redis(scripts.load("groups").run, self._client, self._p))
+        response = values.loaded(read_redis(scripts.load("groups").run, self._client, self._p))
         found = [
             DeadLetterGroup(group, cause, values.whole(status) if status else None, code or None, *rest)
-            for group, cause, status, code, *rest in said.get("groups", ())
+            for group, cause, status, code, *rest in response.get("groups", ())
         ]
-        return found, said["dead"] - sum(group.count for group in found)
+        return found, response["dead"] - sum(group.count for group in found)
 
     def states(self, refs: Iterable[Target]) -> Iterator[tuple[Target, State | None]]:
         """Each one's state, in order; None for one that is not known."""

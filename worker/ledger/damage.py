@@ -56,7 +56,7 @@ class DamageList(AccountReader):
             raw: Any = read_redis(self._client.hgetall, self._p + Key.DAMAGED)
         except redis.ResponseError:
             return [Damaged(self.account, "damaged", "this list itself has the wrong type", 0.0)]
-        found = [_damaged(self.account, name.decode(errors="replace"), said) for name, said in raw.items()]
+        found = [_damaged(self.account, name.decode(errors="replace"), text) for name, text in raw.items()]
         return sorted(found, key=lambda one: (one.at, one.name))
 
     def of(self, ref: Target) -> Damaged | None:
@@ -112,7 +112,7 @@ class Checker:
         self._pass: Iterator[None] | None = None
 
     def step(self, accounts: Collection[str], most: int) -> None:
-        """Go on with a look at everything, for so many round trips, or to its end."""
+        """Go on with the check of everything, for so many round trips, or to its end."""
         rest, self._pass = self._pass or self.everything(accounts), None
         for _ in range(most):
             if next(rest, self) is self:
@@ -120,7 +120,7 @@ class Checker:
         self._pass = rest
 
     def everything(self, accounts: Collection[str]) -> Iterator[None]:
-        """One look at everything; yields after each round trip or two."""
+        """One check of everything; yields after each round trip or two."""
         for account in accounts:
             ledger = self._ledger(account)
             if not read_redis(

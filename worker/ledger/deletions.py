@@ -76,7 +76,7 @@ class Ledger(Leases, OperatorMoves):
     # -- what the dispatcher does ----------------------------------------------------------------------------------
 
     def due_wakeup(self, key: str | None = None) -> tuple[str | None, float | None, list[str]]:
-        """Does somebody have to be called? The wake-up, the Redis time (ms) when to look again, replays to drive.
+        """Does an executor have to be called? The wake-up, the Redis time (ms) when to ask again, replays to drive.
 
         key: the fingerprint of the caller's credential, where it has one.
         """

@@ -82,18 +82,18 @@ class HoldList:
 
     def release_in_time(self) -> int:
         """What time alone has freed: holds that ended, and jobs whose app user may be asked for again."""
-        freed, more, said = 0, True, {"why": "the hold ended"}
+        freed, more, reason = 0, True, {"why": "the hold ended"}
         while more:
-            response = self._ledger.run_script("release", {"ended": True} | said)
+            response = self._ledger.run_script("release", {"ended": True} | reason)
             freed, more = freed + response["freed"], response.get("more", False)
             if ended := response.get("look_through"):
-                freed += self._release_what_is_free(said, ended)
+                freed += self._release_what_is_free(reason, ended)
         return freed
 
-    def _release_what_is_free(self, said: dict[str, Any], ended: list[str]) -> int:
+    def _release_what_is_free(self, reason: dict[str, Any], ended: list[str]) -> int:
         """Go through everything that is held, after these holds of app users ended."""
         refs = values.targets(read_redis(self._client.zrange, self._p + Key.HELD, 0, -1))
-        freed = sum(int(response["freed"]) for _, response in self._ledger.in_batches("release", said, refs))
+        freed = sum(int(response["freed"]) for _, response in self._ledger.in_batches("release", reason, refs))
         self._ledger.run_script("release", {"looked_through": ended})
         return freed
 
@@ -101,15 +101,15 @@ class HoldList:
 
     def each(self) -> Iterator[Hold]:
         """Every hold, those of app users first."""
-        for user, said in self._entries(Key.HELD_USERS):
-            yield _hold(None, user, said)
-        for ref, said in self._entries(Key.HELD_JOBS):
-            yield _hold(Target.parse(ref), None, said)
+        for user, entry in self._entries(Key.HELD_USERS):
+            yield _hold(None, user, entry)
+        for ref, entry in self._entries(Key.HELD_JOBS):
+            yield _hold(Target.parse(ref), None, entry)
 
     def of(self, ref: Target) -> Hold | None:
         """The hold of one job by its id."""
-        said: Any = read_redis(self._client.hget, self._p + Key.HELD_JOBS, str(ref))
-        return _hold(ref, None, said) if said else None
+        entry: Any = read_redis(self._client.hget, self._p + Key.HELD_JOBS, str(ref))
+        return _hold(ref, None, entry) if entry else None
 
     def now(self) -> OnHold:
         """Everything that is on hold."""
@@ -121,13 +121,13 @@ class HoldList:
         while True:
             page: Any = read_redis(self._client.hscan, self._p + name, cursor, count=BATCH)
             cursor, entries = page
-            for member, said in entries.items():
-                yield member.decode(errors="replace"), said
+            for member, entry in entries.items():
+                yield member.decode(errors="replace"), entry
             if cursor == 0:
                 return
 
 
-def _hold(ref: Target | None, user: str | None, said: bytes) -> Hold:
-    fields = values.fields(said)  # a hold of which nothing else can be read is one all the same
+def _hold(ref: Target | None, user: str | None, entry: bytes) -> Hold:
+    fields = values.fields(entry)  # a hold of which nothing else can be read is one all the same
     why, by = (str(fields.get(name, "")) for name in ("why", "by"))
     return Hold(ref, user, why, by, values.number(fields.get("at")) or 0, values.number(fields.get("until")))

@@ -33,8 +33,8 @@ class Leases(AccountLedger):
         """Settle the last deletion and lease the next, in one move.
 
         worker: this process's id; key: the credential's fingerprint; wakeup: the one that called this executor;
-        book: the policies that this worker goes by: without them it takes nothing that only policies ask for; tried:
-        what came of the last turn's trial.
+        policy_text: the policies that this worker goes by: without them it takes nothing that only policies ask for;
+        tried: the result of the last turn's trial.
         until_recorded: with a settlement, keep trying while it returns True (the answer must not be lost).
         """
         token = secrets.token_hex(8)
@@ -64,8 +64,8 @@ class Leases(AccountLedger):
     ) -> bool:
         """Right before a DELETE: whether it may still leave, whatever came since the take. The lease begins anew then.
 
-        owner: the hash of the app user whose job it is, where a look has just said so.
-        book: the text by which policies were asked.
+        owner: the hash of the app user whose job it is, where a lookup has just shown it.
+        policy_text: the text by which policies were asked.
         """
         fields: dict[str, Any] = {"ref": str(lease.ref), "token": lease.token, "key": key}
         fields |= {"probe": lease.probe, "owner": owner}

@@ -35,7 +35,7 @@ class OperatorMoves(AccountLedger):
     ) -> list[tuple[Target, str]]:
         """Open a new round for each dead letter. Returns each one's state now.
 
-        mark: a death's number; what died later is left alone and told as `newer`.
+        mark: a death's number; what died later is left alone, and its result is `newer`.
         """
         options = lean({"run": run, "lane": lane.value if lane else None, "mark": mark})
         options |= {"deadline": deadline_s * 1000, "gate": self.gate_options}
@@ -66,9 +66,9 @@ class OperatorMoves(AccountLedger):
         return bool(self.run_script("place", lean({"project": project, "place": place, "expect": expect}))["done"])
 
     def place_now(self, project: str) -> str:
-        """What is said of it; empty: nothing was."""
-        said: Any = read_redis(self.client.hget, self.prefix + Key.PROJECTS, project)
-        return said.decode() if said else ""
+        """What the account says of it; empty: nothing."""
+        place: Any = read_redis(self.client.hget, self.prefix + Key.PROJECTS, project)
+        return place.decode() if place else ""
 
     def rebind(self, endpoint: str, *, why: str | None, by: str | None, plan: bool) -> Rebound:
         """Give the account another address. This ledger must have been made without one. plan: only look."""

@@ -107,8 +107,8 @@ class Parking:
             pipe.zcard(f"{self._p}in:{name.decode()}")
         counts = read_redis(pipe.execute) if found else []
         made = [
-            self._group(name.decode(), json.loads(told), n)
-            for (name, told), n in zip(found.items(), counts, strict=True)
+            self._group(name.decode(), json.loads(text), n)
+            for (name, text), n in zip(found.items(), counts, strict=True)
         ]
         return sorted((group for group in made if group.count), key=lambda group: -group.last)
 

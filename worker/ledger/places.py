@@ -68,18 +68,18 @@ class Places:
 
     def accounts(self) -> set[str]:
         """Every account that was ever used, whatever the settings say now."""
-        said: Any = read_redis(self._client.smembers, self._keys.accounts)
-        return {account.decode() for account in said}
+        names: Any = read_redis(self._client.smembers, self._keys.accounts)
+        return {account.decode() for account in names}
 
     def homes(self) -> dict[str, Home]:
         """Every project that was ever asked for."""
         raw: Any = read_redis(self._client.hgetall, self._keys.projects)
-        return {project.decode(): Home.parse(said.decode()) for project, said in raw.items()}
+        return {project.decode(): Home.parse(text.decode()) for project, text in raw.items()}
 
     def home(self, project: str) -> Home | None:
         """One project's home; None: nobody ever asked for anything there."""
-        said: Any = read_redis(self._client.hget, self._keys.projects, project)
-        return Home.parse(said.decode()) if said else None
+        text: Any = read_redis(self._client.hget, self._keys.projects, project)
+        return Home.parse(text.decode()) if text else None
 
     def strays(self) -> dict[str, Home]:
         """Projects whose home is not where the settings have them, as far as anything of them lies there."""
@@ -195,11 +195,11 @@ class Places:
 
     def past(self, project: str) -> list[tuple[str, float]]:
         """Accounts in which the project was before, and until when (ms since 1970): their receipts stay there."""
-        said: Any = read_redis(self._client.hget, self._keys.past_homes, project)
-        return [(account, until) for account, until in json.loads(said)] if said else []
+        text: Any = read_redis(self._client.hget, self._keys.past_homes, project)
+        return [(account, until) for account, until in json.loads(text)] if text else []
 
     def _register(self, project: str, was: Home | None, now: Home) -> Home:
         """Change the register if it still says what was read. Returns what it says now."""
         args = (project, str(was) if was else "", str(now))
-        said = read_redis(scripts.load("register").run, self._client, self._keys.projects, *args)
-        return Home.parse(said.decode())
+        home = read_redis(scripts.load("register").run, self._client, self._keys.projects, *args)
+        return Home.parse(home.decode())

@@ -58,11 +58,11 @@ def adopt_user_holds(source: Ledger, target: Ledger, *, every: bool = False) -> 
     holds = [
         [
             user.decode(),
-            said.decode(),
+            entry.decode(),
             read_redis(source.client.zscore, source.prefix + Key.HOLD_ENDS, b"u " + user) or False,
         ]
-        for user, said in users.items()
-        if not every or json.loads(said).get("every")
+        for user, entry in users.items()
+        if not every or json.loads(entry).get("every")
     ]
     batches = (holds[start : start + BATCH] for start in range(0, len(holds), BATCH))
     return sum(int(target.run_script("adopt", {"holds": batch})["adopted"]) for batch in batches)

@@ -42,8 +42,8 @@ class Pseudonyms:
         """32 hexadecimal digits, or `-` for a job without an app user. Raises `Unreachable`."""
         if not app_user:
             return NOBODY
-        said = app_user.encode(errors="surrogatepass")  # MetaStudio's list may hold anything
-        return hmac.new(self._key(), said, hashlib.sha256).hexdigest()[:32]
+        text = app_user.encode(errors="surrogatepass")  # MetaStudio's list may hold anything
+        return hmac.new(self._key(), text, hashlib.sha256).hexdigest()[:32]
 
     def known_in(self, project_id: str) -> bool:
         """Whether jobs of the project belong to app users, as far as a list showed. Raises `Unreachable`."""

@@ -47,8 +47,8 @@ class Queries(AccountReader):
 
     def now_ms(self) -> float:
         """The ledger's time: Redis's clock, as long as that did not jump (see `lua/_clock.lua`)."""
-        said = spoken(self._clocks())
-        return float(read_redis(scripts.load("what_time").run, self._client, self._p, "-", said))
+        clocks = spoken(self._clocks())
+        return float(read_redis(scripts.load("what_time").run, self._client, self._p, "-", clocks))
 
     def show(self, ref: Target) -> Deletion | None:
         """One deletion with its whole history."""
@@ -187,12 +187,12 @@ class Queries(AccountReader):
             by = g.get("paused_by") or None
             reason = g["paused"] + (f" (by {by})" if by else "")
             yield Closure("account", self.account, "paused", number("paused_at"), None, None, by, reason)
-        found = [(*full.partition(" ")[::2], values.fields(said)) for full, said in values.texts(closed).items()]
+        found = [(*full.partition(" ")[::2], values.fields(entry)) for full, entry in values.texts(closed).items()]
         messages = [one for one in found if one[0] in _WEIGHT and one[2].get("cause") and not one[2].get("quiet")]
-        for scope, name, said in sorted(messages, key=lambda one: (_WEIGHT.index(one[0]), one[1])):
-            since, until = values.number(said.get("since")), values.number(said.get("until"))
-            facts = (said.get(fact) for fact in ("target", "by", "why"))
-            yield Closure(scope, name or self.account, said["cause"], since, until, *facts)
+        for scope, name, entry in sorted(messages, key=lambda one: (_WEIGHT.index(one[0]), one[1])):
+            since, until = values.number(entry.get("since")), values.number(entry.get("until"))
+            facts = (entry.get(fact) for fact in ("target", "by", "why"))
+            yield Closure(scope, name or self.account, entry["cause"], since, until, *facts)
         throttled = number("throttled_until") or 0
         if throttled > now:
             why = "MetaStudio answered 429: slowed down"
@@ -209,7 +209,7 @@ def _number(g: dict[str, str], name: str) -> float | None:
 
 
 def _waiting_for(fields: dict[str, str], due: float | None, gate: Gate, now: float, *, closed: bool) -> WaitingFor:
-    own = WaitingFor(said) if (said := fields.get(Field.WAITING_FOR)) in tuple(WaitingFor) else WaitingFor.TURN
+    own = WaitingFor(word) if (word := fields.get(Field.WAITING_FOR)) in tuple(WaitingFor) else WaitingFor.TURN
     if due is not None and due > now:
         return own
     if closed and gate.gate in ("ok", "clock", "throttled"):
@@ -220,7 +220,7 @@ def _waiting_for(fields: dict[str, str], due: float | None, gate: Gate, now: flo
 
 
 def _is_sound(fields: Mapping[str, str]) -> bool:
-    """Whether it can be shown. What cannot is put aside by the moves, and told as damaged."""
+    """Whether it can be shown. What cannot is put aside by the moves, and listed as damaged."""
     return fields.get(Field.STATE) in tuple(State) and all(
         values.number(fields.get(name)) is not None for name in (Field.REQUESTED_AT, Field.DEADLINE)
     )
@@ -230,9 +230,9 @@ def _history(log: str) -> tuple[tuple[Attempt, ...], tuple[Event, ...]]:
     attempts, events = [], []
     for line in log.split("\n"):
         match line.split(" ", 4):
-            case ["A", round_, n, at, said]:
+            case ["A", round_, n, at, answer]:
                 attempts.append(
-                    Attempt(values.whole(n), values.whole(round_), values.number(at) or 0, values.fields(said))
+                    Attempt(values.whole(n), values.whole(round_), values.number(at) or 0, values.fields(answer))
                 )
             case ["E", at, *rest]:
                 fields = values.fields(" ".join(rest))

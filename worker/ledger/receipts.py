@@ -100,7 +100,7 @@ class Receipts(AccountReader):
     def read_page(self, after: str = START, *, limit: int = PAGE) -> list[ReceiptEntry]:
         """The next entries after an id, in their order."""
         found = values.loaded(read_redis(scripts.load("read_receipts").run, self._client, self._p, after, limit))
-        return [ReceiptEntry(id, dict(zip(said[::2], said[1::2], strict=True))) for id, said in found]
+        return [ReceiptEntry(id, dict(zip(fields[::2], fields[1::2], strict=True))) for id, fields in found]
 
     def each(self, after: str = START, *, until: str | None = None) -> Iterator[ReceiptEntry]:
         """Every entry after an id, up to another one, which is the last."""
@@ -150,18 +150,20 @@ def place(id: str) -> tuple[int, int]:
 
 
 def _progress(raw: dict[bytes, bytes]) -> ReceiptProgress:
-    said = values.texts(raw)
-    archived = _checkpoint(said, "archived") or Checkpoint()
-    relocated = archived.head is not None and said.get("relocated") == archived.head
-    turned = values.number(said.get("turned"))
+    fields = values.texts(raw)
+    archived = _checkpoint(fields, "archived") or Checkpoint()
+    relocated = archived.head is not None and fields.get("relocated") == archived.head
+    turned = values.number(fields.get("turned"))
     return ReceiptProgress(
-        values.whole(said.get("n")), _checkpoint(said, "sealed") or archived, archived, relocated, turned
+        values.whole(fields.get("n")), _checkpoint(fields, "sealed") or archived, archived, relocated, turned
     )
 
 
-def _checkpoint(said: dict[str, str], name: str) -> Checkpoint | None:
+def _checkpoint(fields: dict[str, str], name: str) -> Checkpoint | None:
     """None: nothing was, or it was lost; what is in the stream is sealed anew then, and has to fit the seals."""
-    id_ = said.get(f"{name}_id", "")
+    id_ = fields.get(f"{name}_id", "")
     return (
-        Checkpoint(values.whole(said.get(f"{name}_n")), id_, said.get(f"{name}_head")) if _ID.fullmatch(id_) else None
+        Checkpoint(values.whole(fields.get(f"{name}_n")), id_, fields.get(f"{name}_head"))
+        if _ID.fullmatch(id_)
+        else None
     )

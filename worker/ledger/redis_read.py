@@ -1,4 +1,4 @@
-"""Reading from Redis: what cannot be read is said in words."""
+"""Reading from Redis: what cannot be read becomes an error that says what to do."""
 
 from __future__ import annotations
 

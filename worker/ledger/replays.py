@@ -88,7 +88,7 @@ class Replay:
 
     @property
     def ahead(self) -> int:
-        """Letters that were fed and wait for the first word on them."""
+        """Letters that began a new round and wait for its first result."""
         said_of = self.ok + self.failed + self.aside + self.held + self.back
         return max(0, min(self.open, self.fed - said_of))
 
@@ -152,7 +152,7 @@ class Replays:
         return bool(self._ledger.run_script("requeue_batch", options | {"count": min(count, BATCH)})["moved"])
 
     def stop(self, replay: str, *, why: str) -> str:
-        """It stops itself: feed no more. Returns its state before: only a running one is stopped; `unknown`: none."""
+        """It stops itself: no more letters begin. Returns its state before (only a running one stops), or `unknown`."""
         return str(self._ledger.run_script("stop", {"id": replay, "why": why})["was"])
 
     def cancel(self, replay: str, **who: Unpack[Who]) -> str:
@@ -193,10 +193,14 @@ class Replays:
         return sorted(filter(None, found), key=lambda replay: replay.started, reverse=True)
 
 
-def _replay(name: str, account: str, said: dict[str, str]) -> Replay | None:
+def _replay(name: str, account: str, fields: dict[str, str]) -> Replay | None:
     """None: it was not started, or it makes no sense and is put aside by the move that meets it."""
-    started = values.number(said.get("at"))
-    if started is None or said.get("state") not in tuple(ReplayState) or said.get("stage") not in tuple(ReplayStage):
+    started = values.number(fields.get("at"))
+    if (
+        started is None
+        or fields.get("state") not in tuple(ReplayState)
+        or fields.get("stage") not in tuple(ReplayStage)
+    ):
         return None
-    state, stage = ReplayState(said["state"]), ReplayStage(said["stage"])
-    return _REPLAY.read(said, id=name, account=account, state=state, stage=stage)
+    state, stage = ReplayState(fields["state"]), ReplayStage(fields["stage"])
+    return _REPLAY.read(fields, id=name, account=account, state=state, stage=stage)

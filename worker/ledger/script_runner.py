@@ -153,14 +153,14 @@ class ScriptRunner:
         script = scripts.load(name, clock=self.clock)
         caller, seq = self._caller.next()
         numbered = f"{seq} {self.endpoint or ''}".rstrip()
-        said = compact(options)
+        text = compact(options)
         names = [ref if isinstance(ref, bytes) else str(ref) for ref in refs]
         give_up = time.monotonic() + self.patience_s
         pause = 0.05
         while True:
             try:
                 message = f"{numbered}{spoken(self.clocks())}"
-                raw = script.run(self.client, self.prefix, caller, message, said, *names)
+                raw = script.run(self.client, self.prefix, caller, message, text, *names)
                 response: dict[str, Any] = values.loaded(raw)
             except redis.RedisError as error:
                 if not is_away(error):

@@ -109,7 +109,7 @@ class Lease:
     call_seq: int = 0  # the number of the call that it allows
     owner_lookup: bool = False  # an app user is on hold and nobody knows whose job this is: look first
     policies: tuple[str, ...] = ()  # nobody but these policies asks for it: one of them has to mean it still
-    skew_ago_ms: float = math.inf  # so long ago somebody was told of the skew
+    skew_ago_ms: float = math.inf  # so long ago it was measured
     unsent: bool = False  # something is asked first: `Ledger.confirm` has to say that the DELETE may leave
 
     @property
@@ -163,7 +163,7 @@ class Settlement:
     def as_options(self) -> dict[str, Any]:
         """The script's form; what the history and the receipts keep is text there."""
         outcome = {"outcome": self.attempt["outcome"]} if self.attempt and "outcome" in self.attempt else {}
-        texts = {name: compact(said) for name in ("attempt", "event") if (said := getattr(self, name)) is not None}
+        texts = {name: compact(value) for name in ("attempt", "event") if (value := getattr(self, name)) is not None}
         return as_options(self) | texts | outcome
 
 
@@ -210,7 +210,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class TakeResult:
-    """What an executor is told: a lease, or a list to ask for, or to wait, or that there is nothing for it."""
+    """What an executor gets: a lease, or a list to ask for, or to wait, or that there is nothing for it."""
 
     lease: Lease | None = None
     trial: Trial | None = None

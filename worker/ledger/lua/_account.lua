@@ -9,7 +9,6 @@ local function ms(x) return string.format('%.0f', math.floor(x)) end
 
 local function record(ref) return K.record .. ref end
 
--- A deletion stands in exactly one index, and this is it.
 -- A ref is `<project>/<id>` for a job and `<project>/<kind>:<id>` for every other kind, whose pace is its own: so what
 -- is pending of it waits in a queue of its own.
 local function kind_of(ref) return string.match(ref, '/([%w_]+):') end
@@ -17,6 +16,8 @@ local function queue_of(lane, ref)
   local kind = kind_of(ref)
   return (lane == 'user' and lane or 'bulk') .. (kind and ':' .. kind or '')
 end
+
+-- A deletion stands in exactly one index, and this is it.
 local function index_of(state, lane, ref)
   if state == 'pending' then return K.due .. queue_of(lane, ref) end
   return P .. state

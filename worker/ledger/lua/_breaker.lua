@@ -95,7 +95,8 @@ local function misconfigured(now, cfg, signal, call)
   elseif not c or c.quiet then close(now, name, closed_by(call, 'misconfigured', signal, cfg.misconfigured_pause)) end
 end
 
--- Whoever was refused told the key's own record and every account first; here, only what it could not tell.
+-- The executor that was refused wrote that to the key's own record and to every account first; here stays only what it
+-- could not write there.
 local function refused(now, cfg, signal, call)
   if num('bad:' .. signal.key, 0) <= now then
     refuse_key(now, signal.key, now + cfg.key_pause, closed_by(call, nil, signal))
@@ -137,7 +138,7 @@ function record_signal(now, all, signal, call)
   elseif signal.kind == 'clock' then learnt_clock(now, signal) end
 end
 
--- The harmless list that somebody asked for, to try what is closed or a key that nobody here knows.
+-- The answer to a harmless list that tried what is closed, or a key that is unknown here.
 -- name: the closure, or 'key'; project: whose list. cfg: of the kind that was listed. at_hand:
 -- whether a deletion is due that could try next.
 local BREATH = 1000  -- ms, after a 429

@@ -6,20 +6,20 @@
 --                ahead how far it was ahead of the ledger's time then (ms); 0 while the clocks agree
 --                check where to go on looking for what was dated by a clock that erred (see redate.lua)
 --
--- The caller says with its operation number what time it is by its own clock, and by MetaStudio's if it has heard that:
+-- The caller says with its operation number what time it is by its own clock, and by MetaStudio's if it knows that:
 -- `17 @1795703237000 @1795703237412`. One of the two has to be within a minute of Redis's. Otherwise
 --   * the ledger's time goes on from where a worker last saw it: as fast as Redis's clock where that goes on, and where
 --   it
---     stepped, or nobody looked for a minute, only as far as the caller's clock has come, too;
+--     stepped, or no worker looked for a minute, only as far as the caller's clock has come, too;
 --   * what time alone sets free or ends has to wait: clocks_agree() is false.
--- So a clock that jumped, whosever it is, holds up and never releases.
+-- So a clock that jumped, whichever it is, delays and never releases.
 local MINUTE = 60000
 local CLOCK = K.clock
 local raw_time, ledger_time, seen_time  -- Redis's clock; the ledger's time; the same when a worker last looked, or nil
 local agreed, looked                    -- do the clocks agree; did a worker look within the last minute, by either clock
 local kept_raw, kept_ahead, to_check    -- as the hash has them
 
--- The caller's clock, or MetaStudio's: whichever is nearer to Redis's. nil: it has not said any.
+-- The caller's clock, or MetaStudio's: whichever is nearer to Redis's. nil: the caller named none.
 local function callers_clock(raw)
   local nearest
   for said in string.gmatch(ARGV[2] or '', ' @(%d+)') do
@@ -57,7 +57,7 @@ local function clocks_agree()
   return agreed
 end
 
--- Somebody who is no worker wrote dates. Where nobody looked lately, a worker will see whether now was now.
+-- A program that is no worker wrote dates. If no worker looked lately, the next one checks whether they were right.
 local function note_writing()
   if not kept_raw then redis.call('HSET', CLOCK, 'raw', string.format('%.0f', raw_time), 'ahead', 0)
   elseif not looked and not to_check then redis.call('HSET', CLOCK, 'check', '1 0') end

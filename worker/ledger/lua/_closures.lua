@@ -2,9 +2,9 @@
 --   closures   hash   '<scope>' or '<scope> <name>' -> JSON. Scopes: account, key (its fingerprint),
 --                       project (its id; of another kind than jobs `<id>/<kind>`), family (of calls, but for the jobs')
 --     cause    outage | misconfigured | credentials;  why: what was answered
---     since, until (when somebody may try it again), pause: ms; the pause doubles with each try that comes to nothing
+--     since, until (when somebody may try it again), pause: ms; the pause doubles with each try that fails
 --     delete   true: only a DELETE that is answered opens it. listed: lists are answered, so that a DELETE may try
---     quiet    true: nothing speaks against calls but that one has to try first; nobody is told of a closure
+--     quiet    true: calls are allowed, but one has to try first; people are not shown a closure
 --     target, by    the job that closed it, and who asked for that
 --   probes     zset   those of them that are not quiet; score: when somebody may try
 local CLOSURES, PROBES = K.closures, K.probes
@@ -36,7 +36,7 @@ local function write_closure(name, c)
   put('closed', redis.call('HLEN', CLOSURES))
 end
 
--- Close a scope. Of one that is closed already the beginning stays, and who caused it.
+-- Close a scope. One that is closed already keeps its beginning and its cause.
 local function close(now, name, c)
   local before = closure(name)
   if before and before.quiet then before = nil end
@@ -63,7 +63,7 @@ local function open(name)
   forget_passed_over()
 end
 
--- A try came to nothing: the next one comes after twice the pause, whatever else was answered.
+-- A try failed: the next one comes after twice the pause, whatever else was answered.
 local function close_longer(now, cfg, name, why)
   local c = closure(name)
   c.pause = math.min(c.pause * 2, c.cause == 'outage' and cfg.outage_pause_max or cfg.misconfigured_pause_max)
@@ -72,7 +72,7 @@ local function close_longer(now, cfg, name, why)
   close(now, name, c)
 end
 
--- Somebody tries it. Nobody else does, unless that one is never heard of again.
+-- An executor tries it. No other one does, unless that one never reports a result.
 local function being_tried(now, cfg, name)
   local c = closure(name)
   c['until'] = tonumber(ms(now + cfg.lease))

@@ -1,9 +1,8 @@
--- Dead letters by what they died of, so that nobody has to read them all to count them.
+-- Dead letters by their cause, so that counting them does not need to read them all.
 --   groups             hash    group -> JSON [cause, status, code]; only groups that have letters
 --   letters:<group>    zset    refs of its letters; score: when they died
 --   deadlines:<group>  zset    the same refs; score: their deadlines
--- A group's name is fit to be typed: server_error-500-MSS.00000004. A dead record's field `grp` says which it stands
--- in.
+-- A group's name is fit to be typed: server_error-500-MSS.00000004. A dead record's field `group` names its group.
 local function joins_group(ref, died)
   local k = record(ref)
   local v = redis.call('HMGET', k, F.cause, F.status, F.code, F.deadline)

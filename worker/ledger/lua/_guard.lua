@@ -1,4 +1,4 @@
--- What other hands spoilt is put aside, told, and stops nothing.
+-- What another program damaged is put aside, reported, and stops nothing.
 --   damaged         hash    name of a key (less the prefix), of its field, or of a deletion (its ref) -> JSON {at, why}
 --   aside:<name>    any     what stood there, as it was, until a person has looked at it (see undamage.lua)
 -- A script that fails in the middle keeps what it wrote so far, so none may fail: each command of all fragments goes

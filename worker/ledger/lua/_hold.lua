@@ -3,14 +3,14 @@
 --   holds:jobs     hash    ref -> JSON {why, by, at, until}
 --   holds:users    hash    HMAC of an app user -> the same
 --   holds:ends     zset    'j <ref>' or 'u <hmac>'; score: when the hold ends by itself, or ended (see release.lua)
---   holds:unknown  zset    refs in `held` because nobody could say whose they are; score: when to ask again
--- A held deletion stands in `held` with the time when it would be due; its field `ht` says since when, because its
+--   holds:unknown  zset    refs in `held` because it is unknown whose they are; score: when to ask again
+-- A held deletion stands in `held` with the time when it would be due; its field `held_since` says since when, because its
 -- deadline stands still meanwhile.
--- Its app user: field `owner` is the HMAC of whose job a look found it to be ('-': nobody's); only a look writes it.
--- `user` is what a caller said and goes with the call, `au` the HMAC of that: enough to hold a job, never to let one
--- go.
+-- Its app user: `owner_hash` is the HMAC of the app user whose job a lookup found it to be ('-': no app user's); only a
+-- lookup writes it. `app_user` is what a caller named and is sent with the call, `app_user_hash` its HMAC: enough to
+-- hold a job, never to release one.
 
--- Why it must not be sent: 'job' or 'user'; 'ask' where that depends on whose job a look finds it to be; 'lost' where
+-- Why it must not be sent: 'job' or 'user'; 'ask' where that depends on whose job a lookup finds it to be; 'lost' where
 -- the hold list was damaged; nil: it may go.
 local function hold_of(ref, r)
   if redis.call('HEXISTS', K.held_jobs, ref) == 1 then return 'job' end

@@ -11,7 +11,7 @@ local function good_key_lately(now)
   return false
 end
 
--- This key is good. Keys that nobody has used for a day are forgotten: temporary ones come by the hour.
+-- This key is good. Keys that were not used for a day are forgotten: temporary ones come by the hour.
 local function remember_key(now, key)
   for name, at in pairs(read_gate()) do
     local kind = string.match(name, '^(%a+):')
@@ -21,7 +21,7 @@ local function remember_key(now, key)
   put('good:' .. key, now)
 end
 
--- Nobody uses it until then. c: why, target, by, record (its name); quiet where somebody only tries it just now.
+-- It is not used until then. c: why, target, by, record (its name); quiet where an executor tries it just now.
 local function refuse_key(now, key, till, c)
   drop('good:' .. key, 'trying:' .. key)
   put('bad:' .. key, till)

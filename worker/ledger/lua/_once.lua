@@ -5,8 +5,8 @@
 --              old. No expiry of Redis's: that would come early when Redis's clock jumps.
 -- Behind the number, and a blank, stands the address of MetaStudio that the caller's settings name, if they name one,
 -- and what time it is by its clocks (see _clock.lua). An account has one address, from its first use on (`account`:
--- endpoint, since), and nobody acts on it who has another: jobs of one MetaStudio are not there at the other, so each
--- of them would look like one that is gone.
+-- endpoint, since), and a caller with another one changes nothing: jobs of one MetaStudio do not exist at the other, so
+-- each of them would look like one that is gone.
 -- `schema` is the highest version of the schema whose program ever made a move here. Whoever is more than one step away
 -- from it changes nothing: two neighbours understand each other, so that an update may be rolled out and back worker by
 -- worker. It never goes down: after a rollback records of the newer version are still there. An account that has an

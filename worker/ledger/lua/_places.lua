@@ -5,8 +5,8 @@
 --                     'moving' (its records are being carried over, from here or to here); 'moved' (it was here)
 local PROJECTS = K.projects
 
--- {unplaced} if one of the projects named is not here, else nil. Of one that was never heard of only a caller that
--- knows the register is told (options.placed).
+-- {unplaced} if one of the projects named is not here, else nil. One that is unknown here counts only for a caller
+-- that knows the register (options.placed).
 local function not_here()
   local told, last, unplaced = {}, nil, {}
   for i = 4, #ARGV do

@@ -1,20 +1,19 @@
--- Books: the texts of the policies' file that processes of this account act on, so that nobody judges by an older one.
--- A claim of a policy says since when the text that asked was the text (`book`).
---   texts         zset   a text's id -> since when it is the text (ms): when its file was written, as far as Redis's
---   clock,
---                        or when a process saw the file change to it. Of two of one moment the later comer is the
---                        newer.
+-- Policy texts: the texts of the policies' file that processes of this account act on, so that no worker judges by an
+-- older one. A policy's claim says since when the text that asked was in force (`policy_text`).
+--   texts         zset   a text's id -> since when it is in force (ms): when its file was written, by Redis's clock, or
+--                        when a process saw the file change to it. Of two of the same moment the one that came later
+--                        is the newer one.
 --   texts:seen    zset   a text's id -> when a worker last came with it (ms)
---   texts:wanted  hash   policy -> '<since> <ms>': deletions of it were put aside then for want of such a text; a hint,
+--   texts:wanted  hash   policy -> '<since> <ms>': deletions of it were postponed then for want of such a text; a hint,
 --                        which forget.lua takes away
--- book: {id, at, changed (somebody saw the file change to it)}, or nil: no file, and no opinion.
+-- text: {id, at, changed (the process saw the file change to it)}, or nil: it has no file, so it judges nothing.
 local MOST_TEXTS = 100
-local CURRENT = 3600000        -- ms: nobody who has an older text judges while a newer one was seen so lately
+local CURRENT = 3600000        -- ms: no worker with an older text judges while a newer one was seen so lately
 local LATELY = 60000           -- ms: whoever was seen so lately will come again
 local SEEN_EVERY = 10000       -- ms
 local ASIDE, AGAIN = 60000, 600000  -- ms: until it is tried again, the first time and later
 
--- Since when the book is the text; it is written down when it is new.
+-- Since when the text is in force; it is written down when it is new.
 local function text_since(now, text)
   local texts = K.policy_texts
   local since, at = number(redis.call('ZSCORE', texts, text.id)), tonumber(ms(math.min(text.at, now)))
@@ -41,16 +40,16 @@ local function newest_seen(now, within)
   return newest
 end
 
--- What somebody has to have who says what policies mean that asked by a text of that time: no older one, nor one that
--- is older than what other workers have.
+-- The text that a worker needs to judge policies that asked by a text of that time: none that is older than it, or than
+-- what other workers have.
 local function text_needed(now, asked) return math.max(asked, newest_seen(now, CURRENT)) end
 
 local function may_judge(now, text, asked)
   return text ~= nil and text_since(now, text) >= text_needed(now, asked)
 end
 
--- Whoever came for it may not judge it. It is left where it is for somebody who may and will come; where nobody like
--- that was seen it is put aside, so that it stands in nobody's way. Returns whether it was left.
+-- The worker that came for it may not judge it. It stays where it is for one that may, if one was seen lately; if not,
+-- it is due again later, so that it stops no other. Returns whether it stayed.
 local function leave_to_others(ref, r, now, names, asked)
   if newest_seen(now, LATELY) >= text_needed(now, asked) then return true end
   local k, wanted = record(ref), K.policy_texts_wanted

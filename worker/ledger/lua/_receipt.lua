@@ -29,7 +29,7 @@ local function others(claims)
   return cjson.encode(also)
 end
 
--- The next number. Where the book's was lost, the last entry's is gone on from.
+-- The next number. Where the chain's was lost, it goes on from the last entry's.
 local function next_number()
   local book = K.receipts_chain
   local n = redis.call('HINCRBY', book, 'n', 1)

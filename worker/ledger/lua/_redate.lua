@@ -1,8 +1,8 @@
 --include _claims
 -- What waits and was dated by a clock that had erred is dated anew, as if it had been written now.
 --   A claim that was made in the future says so itself (see _claims.lua); what waits for its next attempt says so by
---   its last one. Nobody can say that of a grace that began earlier: it stays, however late it ends; and so does a
---   moment.
+--   its last one. A grace that began earlier cannot be dated so: it stays, however late it ends; and so does an exact
+--   time.
 local DATED = DATED_INDEXES
 
 -- When the last line of a record's history was written (ms).

@@ -1,17 +1,16 @@
--- Replay jobs: a frozen list of dead letters that are fed into new rounds bit by bit, and counts of what becomes of
--- them.
+-- Replays: a frozen list of dead letters that begin new rounds batch by batch, and counts of what becomes of them.
 --   replay:<id>       hash   state (planning | running | stopping | done | stopped | cancelled), stage (canary | ten |
 --                            hundred | rest), why, by, what (the choice in words), groups (JSON), mark, lane, deadline,
 --                            at, fed_at, ended, end_why, end_by; total, cursor (how many of the list were handled),
 --                            recalled; fed, and of these open, held; deleted, gone, dead, cancelled, back (dead as
 --                            before); of the rest moved (not dead any more), newer (died after the mark), on_hold;
 --                            ok, failed, aside: the first word on each that was fed;
---                            others (JSON: terms of its shares in other accounts; who drives it starts them first)
+--                            others (JSON: terms of its shares in other accounts; whoever drives it starts them first)
 --   replay:<id>:refs  list   the letters meant, until the replay has ended
 --   replays           zset   ids; score: when it started
 --   replays:planned   zset   ids of lists that are written down and did not begin; score: when
---   replays:feeding   zset   ids of those that somebody has to drive; score: when it started
--- A letter that was fed has `rp` (the replay of its round) and, until the first word on it, `back`: what it was before.
+--   replays:feeding   zset   ids of those that a worker has to drive; score: when it started
+-- A letter that began a new round has `replay` and, until its first result, `before_replay`: what it was before.
 local function replay_key(id) return K.replay .. id end
 
 -- The first word on a letter in its new round: ok, failed (an attempt was used, or it died) or aside (it has to wait
@@ -20,7 +19,7 @@ local function first_word(k, R, word)
   if redis.call('HDEL', k, F.before_replay) == 1 then redis.call('HINCRBY', R, word, 1) end
 end
 
--- All of it was fed and has ended: so has the replay.
+-- All its letters began and have ended: so has the replay.
 local function end_if_over(R, id, now)
   local v = redis.call('HMGET', R, 'state', 'open', 'cursor', 'total')
   if v[1] ~= 'running' or v[2] ~= '0' or v[3] ~= v[4] then return end

@@ -1,5 +1,5 @@
--- Can a replay be driven? What makes no sense is put aside: its letters that were fed go on as if nobody had replayed
--- them.
+-- Can a replay be driven? One that makes no sense is put aside: its letters that began go on as if they had been
+-- replayed one by one.
 local REPLAY_STATES = { planning = true, running = true, stopping = true, done = true, stopped = true, cancelled = true }
 local REPLAY_STAGES = { canary = true, ten = true, hundred = true, rest = true }
 local REPLAY_NUMBERS = { 'cursor', 'total', 'at', 'mark', 'deadline', 'fed', 'open', 'recalled' }

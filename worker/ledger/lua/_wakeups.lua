@@ -1,4 +1,4 @@
--- Wake-ups. An executor is called only when there is something for it to do, the gate lets somebody go, and no executor
+-- Wake-ups. An executor is called only when there is something for it to do, the gate lets a call through, and no executor
 -- waits or is on its way. There is something to do when a deletion is due, and when something closed is to be tried
 -- again.
 --include _lanes
@@ -23,7 +23,7 @@ local function keys_closed(now, key)
   return till < math.huge and till or 0
 end
 
--- Is the gate open, or will it let somebody try? Says until when it is closed otherwise (nil: until a person acts).
+-- Is the gate closed, so that not even a try is allowed? And until when (nil: until a person acts).
 local function closed_until(now, cfg, key)
   if read_gate().paused then return true, nil end
   local till = math.max(num(own(cfg, 'throttled_until'), 0), keys_closed(now, key))
@@ -81,7 +81,7 @@ local function notify(now, cfg, key)
   return wakeup
 end
 
--- An executor heard a wake-up: messages go through.
+-- A wake-up reached an executor: messages go through.
 local function heard(now, wakeup)
   redis.call('ZREM', K.wakeups_in_flight, wakeup)
   redis.call('ZREMRANGEBYSCORE', K.wakeups_in_flight, '-inf', ms(now))

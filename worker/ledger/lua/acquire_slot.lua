@@ -1,5 +1,5 @@
--- acquire_slot: who does a policy's slot? One, once: decided here, not by a lock. Another one only if the first is
--- gone.
+-- acquire_slot: which worker does a policy's slot? One, once: decided here, not by a lock. Another one only if the first
+-- is gone.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON): step (begin | renew | leave | done), policy, schedule (its
 --   text),
@@ -8,7 +8,7 @@
 --            mine     do it now, under the run's id (an earlier one's where that one was lost)
 --            first    the policy or its schedule is new, or a clock was wrong: what lies before now is not made up
 --            done     it was done, or a later slot was
---            busy     somebody does this or an earlier slot of the policy, or nobody knows what time it is
+--            busy     another worker does this or an earlier slot of the policy, or it is not known what time it is
 --            lost     begun three times and never finished: left for a person
 --   `slots` hash: policy -> JSON {slot, schedule, run, until, done, tries}
 --include _clock
