@@ -94,11 +94,11 @@ class JobListing:
                 failed += 1
                 continue
             elif response.status is not None and 400 <= response.status < 500 and response.status != 408:
-                raise Incomplete(f"MetaStudio refuses the list: {_said(response)}. See: eraser doctor")
+                raise Incomplete(f"MetaStudio refuses the list: {_in_words(response)}. See: eraser doctor")
             else:
                 failed += 1
             if failed >= TRIES or throttled >= THROTTLED_TRIES:
-                raise Incomplete(f"MetaStudio does not give the list at offset {offset:,}: {_said(response)}")
+                raise Incomplete(f"MetaStudio does not give the list at offset {offset:,}: {_in_words(response)}")
             if self.pause(min(wait_s, LONGEST_PAUSE_S)):
                 raise Incomplete("stopped while the list was read")
             wait_s = min(wait_s * 2, LONGEST_PAUSE_S)
@@ -109,5 +109,5 @@ def _once(rows: list[JobRow]) -> Iterator[JobRow]:
     return iter({row.id: row for row in rows}.values())
 
 
-def _said(response: Response) -> str:
+def _in_words(response: Response) -> str:
     return response.in_words() if response.status != 200 else "200, but no list of jobs"

@@ -27,6 +27,7 @@ TRIES = 3  # of one lookup without a usable answer
 PAUSE_S = 1.0
 GIVE_UP = 20  # lookups in a row without a usable answer
 OPEN = ("ok", "clock", "throttled")
+_LOCKING = (ResponseKind.CREDENTIALS, ResponseKind.CLOCK)  # a few more such refusals would lock the key
 BLIND = "is not listed, but neither is any other job of the project: no proof"
 
 
@@ -144,20 +145,15 @@ class _Recheck:
     def _once(self, ref: Target) -> LookupResponse:
         lookups, gate = self._of(ref), self.app.queries(self.account).gate()
         if gate.gate not in OPEN:
+            closed = f"account {self.account} is closed ({gate.gate}: {gate.reason})"
             what = "eraser resume" if gate.gate == "paused" else "eraser doctor"
-            raise Unreachable(
-                f"account {self.account} is closed ({gate.gate}: {gate.reason}), so nothing is checked. Next: {what}"
-            )
+            raise Unreachable(f"{closed}, so nothing is checked. Next: {what}")
         problem = lookups.begin()
         lookup = LookupResponse(problem, 0, 0) if problem else lookups.look(ref.id)
         if lookup.listing is NOT_ASKED:
-            raise Unreachable(
-                f"the lookups of account {self.account} are busy for {PATIENCE_S:g} s and more; try again later"
-            )
-        if classify(lookup.listing.response) in (
-            ResponseKind.CREDENTIALS,
-            ResponseKind.CLOCK,
-        ):  # a few more would lock the key
+            busy = f"the lookups of account {self.account} are busy for {PATIENCE_S:g} s and more"
+            raise Unreachable(f"{busy}; try again later")
+        if classify(lookup.listing.response) in _LOCKING:
             raise Unreachable(f"MetaStudio refuses us: {_in_words(lookup.listing.response)}. See: eraser doctor")
         return lookup
 
