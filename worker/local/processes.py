@@ -17,6 +17,7 @@ from typing import IO
 from worker.local import child_reaper
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # between the starts of a child that keeps dying
+KILLED_GRACE_S = 10.0  # a child whose starter was killed may finish its call, but not run forever
 STEADY_S = 60.0  # a child that lived this long is restarted without a pause
 _NOT_THEIRS = ("ERASER_", "HUAWEICLOUD_", "CELERY_")
 
@@ -82,7 +83,6 @@ class Child:
     guard: Guard
     output: IO[bytes] | None = None  # None: this process's environment
     grace_s: float = 10.0
-    killed_grace_s: float = 5.0  # the same if this process was killed and the reaper process ends it
     starts: int = 0
     _process: subprocess.Popen[bytes] | None = None
     _started: float = 0.0
@@ -104,7 +104,7 @@ class Child:
                 stderr=self.output,
                 start_new_session=True,  # Ctrl-C reaches only this process, which decides the order of the ends
             )
-            self.guard.watch(self._process.pid, self.killed_grace_s)
+            self.guard.watch(self._process.pid, KILLED_GRACE_S)
         self.starts += 1
         self._started = time.monotonic()
 

@@ -29,7 +29,7 @@ from worker.execution.app_context import AppContext, policy_file
 from worker.ledger.deletions import connect
 from worker.local import child_reaper
 from worker.local.embedded import EmbeddedRedis, try_lock
-from worker.local.processes import Child, Guard, celery, raise_if_stopped, undisturbed
+from worker.local.processes import KILLED_GRACE_S, Child, Guard, celery, raise_if_stopped, undisturbed
 from worker.metastudio.wiring import source_of
 from worker.model.errors import EraserError, SettingsError, UsageError
 
@@ -39,7 +39,6 @@ WORKER = ("worker", "--without-mingle", "--without-gossip", "--loglevel", "INFO"
 HOST, PORT = "127.0.0.1", 8710  # of the HTTP side
 TICK_S = 0.2
 LOOK_AT_REDIS_S = 2.0
-GUARD_GRACE_S = 10.0  # a worker whose `up` was killed may finish its call, but not run forever
 LAST_ONE_S = 20.0  # how long to wait for the processes of an `up` that was killed
 
 
@@ -90,22 +89,16 @@ class Household:
         theirs = children_environment(environ, self.redis_url)
         receipts = self.settings.receipts_dir or self.directory / "receipts"
         theirs["ERASER_RECEIPTS_DIR"] = str(receipts.expanduser().absolute())
-        words = {
-            "worker": WORKER,
-            "beat": ("beat", "--loglevel", "INFO", "--schedule", str(self.directory / "beat-schedule")),
-        }
-        commands = {name: celery(*argv) for name, argv in words.items()}
+        beat = celery("beat", "--loglevel", "INFO", "--schedule", str(self.directory / "beat-schedule"))
+        commands = {"worker": celery(*WORKER), "beat": beat}
         if has_web():
             port = free_port()
             self.address = f"http://{HOST}:{port}"
             commands["console"] = [sys.executable, "-m", "worker.interfaces.cli", "console", "--port", str(port)]
         for name, command in commands.items():
             grace_s = self.settings.call_timeout + 10.0 if name == "worker" else 5.0
-            child = Child(
-                name, command, theirs, self.directory, self.guard, grace_s=grace_s, killed_grace_s=GUARD_GRACE_S
-            )
-            self.children.append(child)
-            child.start()
+            self.children.append(Child(name, command, theirs, self.directory, self.guard, grace_s=grace_s))
+            self.children[-1].start()
 
     def keep(self) -> None:
         """Keep everything running. Ends by an exception, such as `Stopped`."""
@@ -226,7 +219,7 @@ def start_redis(redis: EmbeddedRedis, keeper: Guard) -> None:
         with contextlib.closing(connect(redis.url)) as client:
             client.config_set("appendfsync", redis.appendfsync)
             pid = int(client.info("server")["process_id"])
-        keeper.watch(pid, GUARD_GRACE_S)
+        keeper.watch(pid, KILLED_GRACE_S)
 
 
 def stop_redis(redis: EmbeddedRedis, keeper: Guard) -> None:
@@ -235,7 +228,7 @@ def stop_redis(redis: EmbeddedRedis, keeper: Guard) -> None:
     if pid is None and find_running(redis.directory):
         with contextlib.closing(connect(redis.url)) as client:
             pid = int(client.info("server")["process_id"])
-        child_reaper.end(pid, GUARD_GRACE_S)
+        child_reaper.end(pid, KILLED_GRACE_S)
     redis.stop()
     if pid is not None:
         keeper.unwatch(pid)

@@ -17,7 +17,7 @@ import redis
 
 from worker.config.settings import Settings
 from worker.ledger.deletions import Ledger
-from worker.ledger.receipts import DAY_MS, Checkpoint, ReceiptProgress, Receipts, following, place
+from worker.ledger.receipts import DAY_MS, Checkpoint, Receipts, following, place
 from worker.model.errors import EraserError, Unreachable
 from worker.receipts.dayfiles import DayFiles, DayFileWrong
 from worker.receipts.sealing import Broken, seal_all, sealed_lines
@@ -39,7 +39,7 @@ def archive_day(ledger: Ledger, directory: Path, *, now_ms: float, signer: Signe
     progress, files = receipts.progress(), DayFiles(directory, ledger.account)
     try:
         files.check(progress)
-        return _archive(ledger, receipts, files, progress, now_ms=now_ms, signer=signer)
+        return _archive(ledger, receipts, files, progress.archived, now_ms, signer)
     except (Broken, DayFileWrong):
         if receipts.progress().archived != progress.archived:
             return 0  # another worker archived them in the meantime
@@ -47,16 +47,9 @@ def archive_day(ledger: Ledger, directory: Path, *, now_ms: float, signer: Signe
 
 
 def _archive(
-    ledger: Ledger,
-    receipts: Receipts,
-    files: DayFiles,
-    progress: ReceiptProgress,
-    *,
-    now_ms: float,
-    signer: Signer | None,
+    ledger: Ledger, receipts: Receipts, files: DayFiles, archived: Checkpoint, now_ms: float, signer: Signer | None
 ) -> int | None:
-    archived = progress.archived
-    oldest = receipts.read_page(archived.id, limit=1)
+    oldest, progress = receipts.read_page(archived.id, limit=1), receipts.progress()
     if not oldest or (day := progress.day(oldest[0].settled_ms, now_ms)) >= now_ms // DAY_MS:
         return None
     seal_all(ledger)
@@ -68,28 +61,24 @@ def _archive(
         or (next_one and progress.day(next_one[0].settled_ms, now_ms) <= day)
     ):
         return 0  # another worker is sealing or archiving right now
-    last = progress.archived
+    last = archived
 
     def of_the_day() -> Iterator[dict[str, Any]]:
         nonlocal last
-        for line in sealed_lines(receipts, progress.archived, progress.sealed):
+        for line in sealed_lines(receipts, archived, progress.sealed):
             if progress.day(line.settled_ms, now_ms) > day:
                 return
             last = line.checkpoint
             yield line.values
 
     files.write(day, of_the_day(), progress, signer)
-    if not _archived(ledger, progress.archived, last):
+    fields = {"was": archived.id, "n": last.n, "id": last.id, "head": last.head}
+    if not ledger.run_script("archive", fields)["archived"]:
         return 0
     _trim(ledger, receipts)
-    count = last.n - progress.archived.n
+    count = last.n - archived.n
     log.info("receipts.archived", extra={"account": ledger.account, "count": count, "n": last.n, "head": last.head})
     return count
-
-
-def _archived(ledger: Ledger, was: Checkpoint, last: Checkpoint) -> bool:
-    fields = {"was": was.id, "n": last.n, "id": last.id, "head": last.head}
-    return bool(ledger.run_script("archive", fields)["archived"])
 
 
 def _trim(ledger: Ledger, receipts: Receipts) -> None:

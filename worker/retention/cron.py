@@ -44,14 +44,8 @@ class Cron:
                 "day of month and day of week are both given: some programs read that as and, some as or; "
                 f"leave one of them * in {text[:40]!r}"
             )
-        cron = cls(
-            " ".join(fields),
-            tuple(sorted(minutes)),
-            tuple(sorted(hours)),
-            frozenset(days),
-            frozenset(months),
-            frozenset(day % 7 for day in weekdays),
-        )
+        sundays_too = frozenset(day % 7 for day in weekdays)
+        cron = cls(" ".join(fields), tuple(sorted(minutes)), tuple(sorted(hours)), days, months, sundays_too)
         if cron.next_after(datetime(2024, 1, 1, tzinfo=UTC)) is None:
             raise UsageError(f"there is no such day in any year: {text[:40]!r}")
         return cron
@@ -75,7 +69,7 @@ class Cron:
                         yield day.replace(hour=hour, minute=minute)
 
 
-def _numbers(field: str, what: str, low: int, high: int) -> set[int]:
+def _numbers(field: str, what: str, low: int, high: int) -> frozenset[int]:
     found: set[int] = set()
     for part in field.split(","):
         match = _PART.fullmatch(part)
@@ -88,7 +82,7 @@ def _numbers(field: str, what: str, low: int, high: int) -> set[int]:
         if last < first or step < 1:
             raise UsageError(f"{what}: {part!r} names nothing: the smaller number comes first, a step is at least 1")
         found.update(range(first, last + 1, step))
-    return found
+    return frozenset(found)
 
 
 def _number(text: str, what: str, low: int, high: int) -> int:
