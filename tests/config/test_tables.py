@@ -30,7 +30,7 @@ KEYS: dict[str, Reader] = {
     "size": number("a whole number of things", 10, int),
     "share": number("a share", 1, float),
     "colour": reader("red or blue", ("red", "blue").__contains__),
-    "names": texts(),
+    "names": texts('a list of texts: {key} = ["…"]'),
     "projects": project_ids(),
     "length": checked(len, 'a length: {key} = "…"'),
 }

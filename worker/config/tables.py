@@ -78,11 +78,9 @@ def checked(check: Callable[[str], Any], expected: str = _TEXT) -> Reader:
     return reader(expected, lambda value: isinstance(value, str), check)
 
 
-def texts(expected: str = 'a list of texts: {key} = ["…"]', *, least: int = 1) -> Reader:
+def texts(expected: str) -> Reader:
     """A list of texts, each once."""
-    return reader(
-        expected, lambda value: is_list(value) and len(value) >= least, lambda value: tuple(dict.fromkeys(value))
-    )
+    return reader(expected, lambda value: bool(value) and is_list(value), lambda value: tuple(dict.fromkeys(value)))
 
 
 def project_ids(expected: str = 'a list: {key} = ["…"]', *, least: int = 0) -> Reader:

@@ -11,20 +11,21 @@ from urllib.parse import urlsplit
 from worker.model.errors import Unreachable, UsageError
 from worker.simulator.controls import Controls
 
+TIMEOUT_S = 30.0
+
 
 class SimulatorControl(Controls):
     """`url` is the simulator's base, e.g. http://127.0.0.1:18080."""
 
-    def __init__(self, url: str, timeout_s: float = 30.0) -> None:
+    def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme != "http" or parts.hostname is None:
             raise UsageError(f"simulator url {url!r}: use http://127.0.0.1:PORT")
         self.url = url.rstrip("/")
         self._address = (parts.hostname, parts.port or 80)
-        self._timeout_s = timeout_s
 
     def _run(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        connection = http.client.HTTPConnection(*self._address, timeout=self._timeout_s)
+        connection = http.client.HTTPConnection(*self._address, timeout=TIMEOUT_S)
         try:
             connection.request("POST", f"/_control/{name}", json.dumps(arguments), {"Connection": "close"})
             content = json.loads(connection.getresponse().read())
