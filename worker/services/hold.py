@@ -38,10 +38,6 @@ _REMOVED = {
 }
 
 
-def hold_list(app: AppContext, account: str) -> HoldList:
-    return HoldList(app.ledger(account))
-
-
 def add(
     app: AppContext,
     project: str,
@@ -53,7 +49,7 @@ def add(
 ) -> list[Outcome]:
     """Hold each job. No cap, because it stops calls. name: held, or imported from a file."""
     refs, bad = select(project, job_ids)
-    holds = hold_list(app, app.home_of(project))
+    holds = HoldList(app.ledger(app.home_of(project)))
     results = holds.add(refs, until_ms=until_ms, name=name, **approval.who())
     return bad + outcomes(results, _ADDED)
 
@@ -62,7 +58,7 @@ def remove(app: AppContext, project: str, job_ids: Iterable[str], approval: Appr
     """Remove the hold of each job; its deletion continues."""
     refs, bad = select(project, job_ids)
     account = app.home_of(project)
-    results = hold_list(app, account).remove(refs, **approval.who())
+    results = HoldList(app.ledger(account)).remove(refs, **approval.who())
     app.wake(account, 0)
     return bad + outcomes(results, _REMOVED)
 
@@ -75,7 +71,7 @@ def add_user(
     action, every = AuditAction(), account is None
     for name in accounts_of(app, account):
         app.places.introduce(name)
-        holds = hold_list(app, name)
+        holds = HoldList(app.ledger(name))
         holds.add_user(app_user, until_ms=until_ms, every=every, **approval.who(action))
 
 
@@ -90,7 +86,7 @@ def remove_user(app: AppContext, account: str | None, app_user: str, approval: A
     check_opaque(app_user, "app user")
     there, freed, action = False, 0, AuditAction()
     for name in accounts_of(app, account):
-        holds = hold_list(app, name)
+        holds = HoldList(app.ledger(name))
         was, released = holds.remove_user(app_user, **approval.who(action))
         there, freed = there or was, freed + released
         app.wake(name, 0)
@@ -108,7 +104,7 @@ def end_of(app: AppContext, text: str | None, name: str) -> float | None:
 def each(app: AppContext) -> Iterator[tuple[str, Hold]]:
     """Every hold of every account."""
     for account in app.known_accounts():
-        for hold in hold_list(app, account).each():
+        for hold in HoldList(app.ledger(account)).each():
             yield account, hold
 
 
