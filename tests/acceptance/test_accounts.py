@@ -21,7 +21,7 @@ LATENCY = ("--latency", "0.05", "--jitter", "0.02", "--lock", "2")
 JOBS = [f"job-{n:03d}" for n in range(240)]
 MIB = 1024 * 1024
 WORKERS, THREADS = 3, 2  # so many executors: each has at most one call under way when an account closes
-HANDS = WORKERS * THREADS
+EXECUTORS = WORKERS * THREADS
 
 
 def refused(fleet: Fleet) -> list[dict[str, Any]]:
@@ -44,8 +44,8 @@ def test_a_server_clock_that_jumps_25_minutes_costs_the_calls_under_way_and_noth
         fleet.wait_until_settled(len(JOBS))
         assert fleet.states() == {State.DELETED: len(JOBS)}
         judge(fleet, JOBS)
-        tell(f"{len(refused(fleet))} refused calls of {HANDS} hands")
-        assert 1 <= len(refused(fleet)) <= HANDS + 1
+        tell(f"{len(refused(fleet))} refused calls of {EXECUTORS} executors")
+        assert 1 <= len(refused(fleet)) <= EXECUTORS + 1
         gate = fleet.queries.gate()
         assert gate.gate == "clock"
         assert "25.0 min" in (gate.reason or "")
@@ -64,7 +64,7 @@ def test_a_key_that_is_refused_in_mid_run_kills_nothing_and_goes_on_after_its_re
             lambda: State.RUNNING not in fleet.states(), "the calls under way are answered, and that is recorded"
         )
         first = len(refused(fleet))
-        assert first <= HANDS, "the calls that were under way, and no other"
+        assert first <= EXECUTORS, "the calls that were under way, and no other"
         if repaired_by == "nobody":
             fleet.wait(lambda: len(refused(fleet)) > first, "it tries again by itself")
         fleet.metastudio.enable_credential(fleet.env["HUAWEICLOUD_SDK_AK"])
@@ -72,7 +72,7 @@ def test_a_key_that_is_refused_in_mid_run_kills_nothing_and_goes_on_after_its_re
         if repaired_by == "resume":
             list(pause.resume(fleet.app, [fleet.account], Approval(reason="T-9")))
         took = fleet.wait_until_settled(len(jobs))
-        tell(f"{first} refused calls of {HANDS} hands; all were settled {took:.1f} s after the repair")
+        tell(f"{first} refused calls of {EXECUTORS} executors; all were settled {took:.1f} s after the repair")
         assert fleet.states() == {State.DELETED: len(jobs)}
         deletions = judge(fleet, jobs)
         assert all(d.used <= 1 for d in deletions.values()), "a refused key used attempts up"
@@ -93,8 +93,8 @@ def test_accounts_of_one_key_stop_together_when_it_is_refused() -> None:
         fleet.metastudio.disable_credential(fleet.env["HUAWEICLOUD_SDK_AK"])
         fleet.wait(lambda: all(one.gate().gate == "credentials" for one in queries), "all accounts are closed")
         fleet.wait(lambda: not any(one.status().states[State.RUNNING] for one in queries), "nothing is under way")
-        tell(f"{len(refused(fleet))} refused calls of {HANDS} hands")
-        assert len(refused(fleet)) <= HANDS
+        tell(f"{len(refused(fleet))} refused calls of {EXECUTORS} executors")
+        assert len(refused(fleet)) <= EXECUTORS
         assert {closure.scope for one in queries for closure in one.gate().closures} == {"key"}
 
 

@@ -1,4 +1,4 @@
-"""Who rings, on a real Redis: one worker at a time, also when Redis is full or was away."""
+"""Who notifies, on a real Redis: one worker at a time, also when Redis is full or was away."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.model.target import Target
 
 
 class Workshop:
-    """A runtime with one account, and the wake-ups that were rung."""
+    """A runtime with one account, and the wake-ups that were sent."""
 
     def __init__(self, redis_url: str, **settings: str) -> None:
         self.environ = {"ERASER_REDIS_URL": redis_url, "ERASER_ENDPOINT": "http://127.0.0.1:9", **settings}
@@ -58,7 +58,7 @@ def test_work_that_is_due_is_rung_for_once(shop: Workshop) -> None:
     dispatcher.tick()
     assert shop.wakeups == [("default", "1")]
     dispatcher.tick()
-    assert len(shop.wakeups) == 1, "the bell is on its way"
+    assert len(shop.wakeups) == 1, "the wake-up is on its way"
 
 
 def test_a_person_s_request_starts_an_executor_without_a_tick(shop: Workshop) -> None:

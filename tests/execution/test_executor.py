@@ -51,7 +51,7 @@ SCHEDULE = Backoff(retry=(10.0, 30.0, 60.0), not_deletable=(60.0, 600.0))
 
 @dataclass
 class Key:
-    """Where the client finds its credentials, and the hand its key."""
+    """Where the client finds its credentials, and the executor its key."""
 
     credentials: Credentials = field(default_factory=lambda: Credentials(DEMO_AK, DEMO_SK))
 
@@ -233,7 +233,7 @@ def test_a_new_key_tries_itself_with_one_harmless_get(shop: Shop) -> None:
     assert [shop.ends(f"job-0000{n}") for n in (1, 2, 3)] == ["deleted"] * 3
 
 
-def test_an_empty_ledger_ends_a_hand_at_once(shop: Shop) -> None:
+def test_an_empty_ledger_ends_an_executor_at_once(shop: Shop) -> None:
     turn = shop.work()
     assert (turn.lease, turn.wait_s, turn.next_ms) == (None, None, None)
     assert shop.calls() == []
@@ -507,7 +507,7 @@ def test_lookups_keep_their_own_pace_and_what_was_not_asked_teaches_nothing(shop
     assert {shop.ends(job) for job in jobs} == {"pending retry"}
 
 
-def test_a_stopping_hand_asks_no_question_that_has_to_wait(shop: Shop) -> None:
+def test_a_stopping_executor_asks_no_question_that_has_to_wait(shop: Shop) -> None:
     shop.with_policy(look_interval=1_900)  # nearly as long as an executor would wait
     shop.trust_the_key()
     shop.request("a", "b")
@@ -570,7 +570,7 @@ def test_a_lease_that_somebody_else_has_by_now_does_not_begin_anew(shop: Shop) -
     assert not shop.ledger.renew(lease)
 
 
-def test_a_late_200_of_a_hand_whose_lease_was_rescued_wins(shop: Shop) -> None:
+def test_a_late_200_of_an_executor_whose_lease_was_rescued_wins(shop: Shop) -> None:
     shop.trust_the_key()
     shop.simulator.add_job("a")
     rescued = threading.Event()
@@ -667,7 +667,7 @@ def test_an_answer_outlives_a_redis_that_is_away_when_it_has_to_be_explained(sho
     assert shop.ends("a") == "gone after_our_call"
 
 
-def test_a_hand_without_anything_to_record_says_that_redis_is_away(shop: Shop) -> None:
+def test_an_executor_without_anything_to_record_says_that_redis_is_away(shop: Shop) -> None:
     cut_off(shop.redis)
     with pytest.raises(Unreachable, match="Redis does not answer"):
         shop.executor().work()

@@ -34,7 +34,7 @@ def work() -> Iterator[Work]:
     work.may_end.set()
 
 
-def test_a_doorbell_that_could_not_be_sent_is_answered(work: Work) -> None:
+def test_a_wakeup_that_could_not_be_sent_is_answered(work: Work) -> None:
     FallbackExecutors(work).response("default", "7")
     wait_until(lambda: work.begun == [("default", "7")])
 

@@ -373,7 +373,7 @@ SPOILT = ["a string", "bad", "tries", "trying_until"]
 
 
 @pytest.mark.parametrize("what", SPOILT)
-def test_a_record_that_other_hands_spoilt_stops_nobody_for_long_and_gives_no_try_more(
+def test_a_record_that_another_program_spoilt_stops_nobody_for_long_and_gives_no_try_more(
     redis_url: str, what: str
 ) -> None:
     house = House(redis.Redis.from_url(redis_url))

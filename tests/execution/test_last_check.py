@@ -12,7 +12,7 @@ import redis
 
 from tests.execution.test_executor import Shop
 from tests.execution.test_second_thoughts import Mind, deletes, holds, sweep
-from tests.support.ledgers import BOOK, PROJECT, Bench
+from tests.support.ledgers import POLICY_TEXT, PROJECT, Bench
 from tests.support.sleeping import sleeper
 from worker.ledger.replays import Replays, ReplayStage
 from worker.metastudio.response import Response, TransportFailure
@@ -101,7 +101,7 @@ BETWEEN = [
 
 
 @pytest.mark.parametrize(("action", "why"), BETWEEN)
-def test_no_call_leaves_after_what_came_while_the_hand_looked(shop: Shop, action: str, why: str) -> None:
+def test_no_call_leaves_after_what_came_while_the_executor_looked(shop: Shop, action: str, why: str) -> None:
     come, expected, end = ACTS[action]
     wired = looked_at(shop, why)
     results: list[Any] = []
@@ -130,7 +130,9 @@ def test_what_may_be_deleted_already_is_told_as_that_and_looked_for(shop: Shop) 
     assert deletes(shop) == ["job-1"]
 
 
-def test_a_hand_whose_machine_slept_through_its_lease_knows_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_executor_whose_machine_slept_through_its_lease_knows_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop.request("job-1")
     sleep = sleeper(monkeypatch)
     monkeypatch.setattr(
@@ -150,7 +152,7 @@ def test_a_hand_whose_machine_slept_through_its_lease_knows_it(shop: Shop, monke
     assert shop.ends("job-1") == "held"
 
 
-def test_a_hand_that_was_overtaken_while_it_looked_sends_nothing(shop: Shop) -> None:
+def test_an_executor_that_was_overtaken_while_it_looked_sends_nothing(shop: Shop) -> None:
     """Held, released and taken by another hand: two looks, one call."""
     holds(shop).add_user("u-2", why="CASE-2", by="legal")
     shop.request("job-1")
@@ -225,25 +227,25 @@ def test_a_worker_that_was_lost_while_it_looked_sent_nothing(bench: Bench) -> No
 def test_a_worker_that_was_lost_after_the_last_check_may_have_called(bench: Bench) -> None:
     bench.request("a", policy="old", seen=True)
     lease = bench.take()
-    assert bench.ledger.confirm(lease, key="k1", policy_text=BOOK)
+    assert bench.ledger.confirm(lease, key="k1", policy_text=POLICY_TEXT)
     assert bench.ledger.cancel([lease.ref], why="T-1")[0][1] == "in_flight"
     assert bench.holds.add([lease.ref], why="CASE-1", by="legal")[0][1] == "in_flight"
     assert lost(bench)["unk"] == "1"
 
 
-def test_a_replay_that_is_stopped_takes_back_what_a_hand_only_looks_at(bench: Bench) -> None:
+def test_a_replay_that_is_stopped_takes_back_what_an_executor_only_looks_at(bench: Bench) -> None:
     bench.request("a")
     bench.settle(bench.take(), "dead", cause="server_error", status=500)
     bench.holds.add_user("u-2", why="CASE-2", by="legal")
-    policy_text = Replays(bench.ledger)
-    policy_text.snapshot("replay-1", [Target(PROJECT, "a")])
-    terms = {"why": "T-1", "by": "ops", "what": "all", "groups": {}, "mark": policy_text.mark(), "deadline_s": 100.0}
-    assert policy_text.start(policy_text.terms("replay-1", **terms))
-    replay = policy_text.find("replay-1")
+    replays = Replays(bench.ledger)
+    replays.snapshot("replay-1", [Target(PROJECT, "a")])
+    terms = {"why": "T-1", "by": "ops", "what": "all", "groups": {}, "mark": replays.mark(), "deadline_s": 100.0}
+    assert replays.start(replays.terms("replay-1", **terms))
+    replay = replays.find("replay-1")
     assert replay is not None
-    policy_text.requeue_batch(replay, 1, ReplayStage.REST)
+    replays.requeue_batch(replay, 1, ReplayStage.REST)
     lease = bench.take()
-    policy_text.cancel("replay-1", why="T-2", by="ops")
-    policy_text.revert_unstarted("replay-1")
+    replays.cancel("replay-1", why="T-2", by="ops")
+    replays.revert_unstarted("replay-1")
     assert bench.state("a") == "dead"
     assert not bench.ledger.confirm(lease, key="k1")

@@ -139,7 +139,7 @@ def test_a_broken_format_string_costs_no_event(lines: io.StringIO) -> None:
     assert json.loads(lines.getvalue())["event"] == "%d things"
 
 
-def test_celerys_line_a_doorbell_is_for_debugging_only(lines: io.StringIO) -> None:
+def test_celerys_line_a_wakeup_is_for_debugging_only(lines: io.StringIO) -> None:
     logging.getLogger("celery.worker.strategy").info("Task eraser.work[1] received")
     logging.getLogger("celery.app.trace").info("Task eraser.work[1] succeeded in 1.0s: None")
     assert lines.getvalue() == ""

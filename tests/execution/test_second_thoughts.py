@@ -35,13 +35,13 @@ def deletes(shop: Shop) -> list[str]:
     return [call["job_id"] for call in shop.simulator.calls() if call["operation"] == "delete"]
 
 
-BOOK = PolicyText("a-text", 1.0)
+POLICY_TEXT = PolicyText("a-text", 1.0)
 
 
 class Mind:
     """Policies that mean what a test says."""
 
-    def __init__(self, why: str | None, policy_text: PolicyText | None = BOOK) -> None:
+    def __init__(self, why: str | None, policy_text: PolicyText | None = POLICY_TEXT) -> None:
         self.why = why
         self.text = policy_text
         self.questions: list[tuple[Sequence[str], str]] = []
@@ -151,7 +151,7 @@ def test_a_person_who_asks_for_a_job_in_grace_gets_it_at_once_whatever_the_polic
     assert mind.questions == []
 
 
-def test_a_person_who_asks_while_the_hand_looks_gets_it_whatever_the_policy_means(shop: Shop) -> None:
+def test_a_person_who_asks_while_the_executor_looks_gets_it_whatever_the_policy_means(shop: Shop) -> None:
     shop.simulator.add_job("job-1")
     sweep(shop, "job-1")
 

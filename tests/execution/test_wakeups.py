@@ -42,7 +42,7 @@ def called_for(bench: Bench, job: str) -> list[str]:
     return [wakeup] if wakeup else []
 
 
-def test_without_a_worker_bells_become_rare(bench: Bench) -> None:
+def test_without_a_worker_wakeups_become_rare(bench: Bench) -> None:
     began, at = bench.now, []
     for _ in range(500):
         at += [(bench.now - began) / 1000 for _ in ask(bench)]
@@ -53,7 +53,7 @@ def test_without_a_worker_bells_become_rare(bench: Bench) -> None:
     assert max(pauses) <= LONGEST_S + 2.001
 
 
-def test_a_bell_that_is_heard_makes_the_next_as_quick_as_ever(bench: Bench) -> None:
+def test_a_wakeup_that_arrives_makes_the_next_as_quick_as_ever(bench: Bench) -> None:
     wakeups = ask(bench)
     for _ in range(20):
         bench.pass_time(2.001)

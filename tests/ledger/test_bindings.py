@@ -252,7 +252,7 @@ def test_a_worker_ends_when_somebody_gives_its_account_another_address(redis_url
     assert app.stopping.is_set()
 
 
-def test_a_hand_does_nothing_for_an_account_that_is_elsewhere(redis_url: str) -> None:
+def test_an_executor_does_nothing_for_an_account_that_is_elsewhere(redis_url: str) -> None:
     ours = {"HUAWEICLOUD_SDK_AK": "AKAKAKAKAKAKAKAKAKAK", "HUAWEICLOUD_SDK_SK": "secret"}
     app = AppContext.load({"ERASER_REDIS_URL": redis_url, "ERASER_ENDPOINT": STAGING, **ours})
     ledger(app.redis, PRODUCTION).request([REF], DeletionRequest())

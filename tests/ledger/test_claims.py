@@ -32,14 +32,14 @@ def left_s(bench: Bench) -> float:
 
 
 def feed(bench: Bench, name: str = "replay-1") -> Replays:
-    policy_text = Replays(bench.ledger)
-    policy_text.snapshot(name, [A])
+    replays = Replays(bench.ledger)
+    replays.snapshot(name, [A])
     terms: dict[str, Any] = {"why": "T-2", "by": "ops", "what": "all", "groups": {}, "deadline_s": DAY_S}
-    assert policy_text.start(policy_text.terms(name, mark=policy_text.mark(), **terms))
-    replay = policy_text.find(name)
+    assert replays.start(replays.terms(name, mark=replays.mark(), **terms))
+    replay = replays.find(name)
     assert replay is not None
-    policy_text.requeue_batch(replay, 1, ReplayStage.REST)
-    return policy_text
+    replays.requeue_batch(replay, 1, ReplayStage.REST)
+    return replays
 
 
 # -- in every round ----------------------------------------------------------------------------------------------------

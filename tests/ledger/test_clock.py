@@ -191,13 +191,13 @@ def test_no_key_of_the_ledger_that_a_promise_needs_expires(bench: Bench) -> None
 
 
 def test_a_slot_of_a_schedule_is_not_begun_in_a_jump(bench: Bench) -> None:
-    policy_text, today = Runs(bench.ledger), START_MS + 1000.0
-    policy_text.begin(Slot("old", "daily", today), "run-0")
+    runs, today = Runs(bench.ledger), START_MS + 1000.0
+    runs.begin(Slot("old", "daily", today), "run-0")
     jump(bench, JUMP)
-    assert policy_text.begin(Slot("old", "daily", today + JUMP * 1000), "run-1")[0] is SlotState.BUSY
+    assert runs.begin(Slot("old", "daily", today + JUMP * 1000), "run-1")[0] is SlotState.BUSY
     bench.jump(-JUMP)
     bench.pass_time(DAY)
-    assert policy_text.begin(Slot("old", "daily", today + DAY * 1000), "run-2")[0] is SlotState.MINE
+    assert runs.begin(Slot("old", "daily", today + DAY * 1000), "run-2")[0] is SlotState.MINE
 
 
 def test_receipts_of_a_jump_are_dated_right_and_archived_the_next_day(bench: Bench, tmp_path: Any) -> None:
@@ -396,7 +396,7 @@ def test_after_a_step_back_somebody_is_rung_for_at_once(bench: Bench, seconds: f
     assert first_after(bench, lambda: bench.ledger.due_wakeup()[0]) <= 3
 
 
-def test_after_a_step_back_a_hand_that_waited_and_was_killed_binds_nobody(bench: Bench) -> None:
+def test_after_a_step_back_an_executor_that_waited_and_was_killed_binds_nobody(bench: Bench) -> None:
     bench.request("a", "b", "c")
     lease = bench.take()
     assert bench.turn(worker="w2").wait_s
@@ -440,11 +440,11 @@ def test_after_a_step_back_what_is_closed_is_tried_after_its_pause(bench: Bench)
 
 
 def test_after_a_step_back_a_claim_on_a_slot_binds_for_its_lease_alone(bench: Bench) -> None:
-    policy_text = Runs(bench.ledger)
-    policy_text.begin(Slot("old", "daily", bench.now), "run-0")
-    assert policy_text.begin(Slot("old", "daily", bench.now + DAY * 1000), "run-1")[0] is SlotState.MINE
+    runs = Runs(bench.ledger)
+    runs.begin(Slot("old", "daily", bench.now), "run-0")
+    assert runs.begin(Slot("old", "daily", bench.now + DAY * 1000), "run-1")[0] is SlotState.MINE
     goes_back(bench, 2 * DAY)
-    assert policy_text.begin(Slot("old", "daily", bench.now + 3 * DAY * 1000), "run-2")[0] is SlotState.MINE
+    assert runs.begin(Slot("old", "daily", bench.now + 3 * DAY * 1000), "run-2")[0] is SlotState.MINE
 
 
 def test_after_a_step_back_no_deadline_is_lost_to_a_hold(bench: Bench) -> None:

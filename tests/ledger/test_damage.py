@@ -1,4 +1,4 @@
-"""What other hands spoil in the ledger is put aside and told, and stops nothing."""
+"""What other programs spoil in the ledger is put aside and told, and stops nothing."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_a_deletion_that_stands_where_it_does_not_belong_is_neither_sent_nor_for
     bench.check_invariant()
 
 
-def test_no_call_leaves_on_a_record_that_was_spoilt_while_a_hand_looked(bench: Bench) -> None:
+def test_no_call_leaves_on_a_record_that_was_spoilt_while_an_executor_looked(bench: Bench) -> None:
     bench.request("a")
     lease = bench.take()
     bench.client.hset(f"{bench.p}d:p/a", "wish", "perhaps")

@@ -693,7 +693,7 @@ def test_a_full_redis_refuses_requests_and_goes_on_with_everything_that_drains(r
         assert bench.ledger.cancel([Target(PROJECT, "b")], why="T-1")[0][1] == "cancelled"
         assert bench.ledger.pause(why="T-2") is False
         assert bench.ledger.due_wakeup()[0] is None, (
-            "and one account that nobody may call for stops no other's doorbells"
+            "and one account that nobody may call for stops no other's wake-ups"
         )
         bench.ledger.resume(why="T-9")
         bench.ledger.resume(why="T-10")

@@ -121,7 +121,7 @@ def test_no_second_holds_more_calls_than_the_limit(
     assert fullest <= most
 
 
-def test_a_hand_comes_a_moment_before_its_slot_and_is_told_how_long_that_is(bench: Bench) -> None:
+def test_an_executor_comes_a_moment_before_its_slot_and_is_told_how_long_that_is(bench: Bench) -> None:
     bench.open()
     many(bench, 3)
     bench.settle(bench.take())
@@ -133,7 +133,7 @@ def test_a_hand_comes_a_moment_before_its_slot_and_is_told_how_long_that_is(benc
     assert lease.ahead_s == pytest.approx(0.016, abs=0.0005)
 
 
-def test_hands_that_are_late_for_every_slot_keep_the_pace(bench: Bench) -> None:
+def test_executors_that_are_late_for_every_slot_keep_the_pace(bench: Bench) -> None:
     bench.open()
     many(bench, 60)
     began = bench.now
@@ -208,7 +208,7 @@ def test_many_429s_at_once_stop_nobody_for_long(bench: Bench) -> None:
         assert bench.now - began < 8000, f"nobody goes: {bench.gate()}"
 
 
-def test_only_as_many_hands_wait_as_the_pace_needs(bench: Bench) -> None:
+def test_only_as_many_executors_wait_as_the_pace_needs(bench: Bench) -> None:
     bench.open()
     many(bench, 10)
     bench.settle(bench.take())
@@ -218,7 +218,7 @@ def test_only_as_many_hands_wait_as_the_pace_needs(bench: Bench) -> None:
     assert waits == [None, None, None]
 
 
-def test_when_calls_last_longer_than_slots_more_hands_wait_each_for_a_slot_of_its_own(bench: Bench) -> None:
+def test_when_calls_last_longer_than_slots_more_executors_wait_each_for_a_slot_of_its_own(bench: Bench) -> None:
     bench.open()
     many(bench, 10)
     bench.client.hset(bench.p + "gate", "call_ms", "450")
@@ -230,7 +230,7 @@ def test_when_calls_last_longer_than_slots_more_hands_wait_each_for_a_slot_of_it
     assert all(gap == pytest.approx(0.1015, abs=0.002) for gap in gaps)
 
 
-def test_nothing_is_reserved_a_person_takes_the_slot_a_hand_waits_for(bench: Bench) -> None:
+def test_nothing_is_reserved_a_person_takes_the_slot_an_executor_waits_for(bench: Bench) -> None:
     bench.open()
     many(bench, 3)
     bench.settle(bench.take())
@@ -483,7 +483,7 @@ def test_ten_poisoned_jobs_and_nothing_else_still_use_their_attempts(bench: Benc
         assert bench.now - START_MS < 6 * 3600 * 1000, "somebody's attempts are never used"
 
 
-def test_a_list_whose_hand_died_is_followed_by_another(bench: Bench) -> None:
+def test_a_list_whose_executor_died_is_followed_by_another(bench: Bench) -> None:
     outage(bench)
     pass_until_tried(bench)
     assert bench.turn().trial is not None
@@ -493,7 +493,7 @@ def test_a_list_whose_hand_died_is_followed_by_another(bench: Bench) -> None:
     assert bench.turn().trial is not None
 
 
-def test_a_probe_whose_hand_died_is_followed_by_another(bench: Bench) -> None:
+def test_a_probe_whose_executor_died_is_followed_by_another(bench: Bench) -> None:
     outage(bench)
     probe(bench)
     bench.pass_time(59)
@@ -894,7 +894,7 @@ def test_jobs_that_hang_hold_few_calls_and_those_behind_them_go_on(bench: Bench)
 # -- wake-ups -------------------------------------------------------------------------------------------------------
 
 
-def test_one_doorbell_at_a_time_and_a_lost_one_is_rung_again(bench: Bench) -> None:
+def test_one_wakeup_at_a_time_and_a_lost_one_is_sent_again(bench: Bench) -> None:
     bench.open()
     many(bench, 5)
     assert bench.ledger.due_wakeup()[0] == "1"
@@ -920,21 +920,21 @@ def test_a_request_in_the_user_lane_rings_at_once(bench: Bench) -> None:
     assert bench.woken == [False, True, False], "an executor is on its way"
 
 
-def test_a_hand_that_leaves_for_a_long_call_calls_another(bench: Bench) -> None:
+def test_an_executor_that_leaves_for_a_long_call_calls_another(bench: Bench) -> None:
     bench.open()
     many(bench, 5)
     bench.client.hset(bench.p + "gate", "call_ms", "400")
     assert bench.turn().wakeup is not None
 
 
-def test_a_hand_that_leaves_for_a_short_call_is_back_in_time_and_calls_nobody(bench: Bench) -> None:
+def test_an_executor_that_leaves_for_a_short_call_is_back_in_time_and_calls_nobody(bench: Bench) -> None:
     bench.open()
     many(bench, 5)
     bench.client.hset(bench.p + "gate", "call_ms", "20")
     assert bench.turn().wakeup is None
 
 
-def test_a_hand_that_goes_home_with_work_left_calls_another(bench: Bench) -> None:
+def test_an_executor_that_goes_home_with_work_left_calls_another(bench: Bench) -> None:
     bench.open()
     many(bench, 5)
     assert bench.turn(want=False).wakeup is not None

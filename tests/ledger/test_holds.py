@@ -133,7 +133,7 @@ def test_a_cancel_of_what_may_be_deleted_is_looked_at_in_spite_of_the_hold(bench
     hold(bench, "a")
     assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1")[0][1] == "may_be_deleted"
     lease = bench.take()
-    assert lease.cancel_requested, "the hand only looks"
+    assert lease.cancel_requested, "the executor only looks"
 
 
 def test_a_cancel_does_not_overtake_a_call_of_an_earlier_round(bench: Bench) -> None:
@@ -150,7 +150,7 @@ def test_a_cancel_does_not_overtake_a_call_of_an_earlier_round(bench: Bench) -> 
     assert bench.take().cancel_requested
 
 
-def test_an_app_users_jobs_are_held_when_a_hand_would_take_them(bench: Bench) -> None:
+def test_an_app_users_jobs_are_held_when_an_executor_would_take_them(bench: Bench) -> None:
     bench.request("a", app_user="u-1")
     bench.request("b", app_user="u-2")
     hold_user(bench)

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.support.ledgers import BOOK, CLOCK, LEASE_MS, POLICY, PROJECT, Bench
+from tests.support.ledgers import CLOCK, LEASE_MS, POLICY, POLICY_TEXT, PROJECT, Bench
 from tests.support.lists import VIEW, World
 from tests.support.responses import listing, row
 from worker.ledger.audit_actions import ActionName, AuditAction
@@ -93,7 +93,7 @@ class Deletions(RuleBasedStateMachine):
         self.allowed: set[tuple[str, str]] = set()
         self.receipts: list[ReceiptEntry] = []
         self.actions = 0  # of operators
-        self.policy_text = Replays(self.bench.ledger)
+        self.stored_replays = Replays(self.bench.ledger)
         self.replays: list[str] = []
         self.frozen = 0  # lists of letters that were ever written down
         self.world = World(takes=0.001)
@@ -265,7 +265,7 @@ class Deletions(RuleBasedStateMachine):
         """Right before its call: only the holder of the lease may, and only while nothing speaks against it."""
         lease, users = held.lease, self.bench.ledger.users
         owner = users.hashed("u1" if lease.ref.id == "a" else None) if lease.owner_lookup else None
-        go = self.bench.ledger.confirm(lease, key="k1", owner=owner, policy_text=BOOK)
+        go = self.bench.ledger.confirm(lease, key="k1", owner=owner, policy_text=POLICY_TEXT)
         on_hold, record = self.bench.holds.now(), self.bench.record(lease.ref.id)
         unknown = bool(on_hold.users) and "owner" not in record
         assert go == (
@@ -354,9 +354,11 @@ class Deletions(RuleBasedStateMachine):
             return
         self.replays.append(f"replay-{self.frozen}")
         self.frozen += 1
-        self.policy_text.snapshot(self.replays[-1], dead)
+        self.stored_replays.snapshot(self.replays[-1], dead)
         terms: dict[str, Any] = {"why": "T-1", "by": None, "what": "all", "groups": {}, "deadline_s": 86400}
-        assert self.policy_text.start(self.policy_text.terms(self.replays[-1], mark=self.policy_text.mark(), **terms))
+        assert self.stored_replays.start(
+            self.stored_replays.terms(self.replays[-1], mark=self.stored_replays.mark(), **terms)
+        )
         self.actions += 1
         if fed:
             self.drive_a_replay(0, False)
@@ -365,12 +367,12 @@ class Deletions(RuleBasedStateMachine):
     def drive_a_replay(self, number: int, stale: bool) -> None:
         """Twice with the same look at it: the second driver must do nothing."""
         self.allowed = BY_PERSON["replay"]
-        progress = self.policy_text.find(self.replays[-1 - number]) if number < len(self.replays) else None
+        progress = self.stored_replays.find(self.replays[-1 - number]) if number < len(self.replays) else None
         if progress is None or progress.state is not ReplayState.RUNNING:
             return
-        self.policy_text.requeue_batch(progress, 1, ReplayStage.REST)
+        self.stored_replays.requeue_batch(progress, 1, ReplayStage.REST)
         if stale and progress.left:
-            moved = self.policy_text.requeue_batch(progress, 1, ReplayStage.REST)
+            moved = self.stored_replays.requeue_batch(progress, 1, ReplayStage.REST)
             assert not moved, "fed twice"
 
     @rule(number=st.sampled_from([0, 0, 0, 1]))
@@ -379,9 +381,9 @@ class Deletions(RuleBasedStateMachine):
         called = {job for job in ("a", "b") if self.bench.record(job).get("calls")}
         before = {job: self.bench.record(job).get("state") for job in called}
         if number < len(self.replays):
-            was = self.policy_text.cancel(self.replays[-1 - number], why="T-1", by="ops")
+            was = self.stored_replays.cancel(self.replays[-1 - number], why="T-1", by="ops")
             self.actions += was == ReplayState.RUNNING
-            self.policy_text.revert_unstarted(self.replays[-1 - number])
+            self.stored_replays.revert_unstarted(self.replays[-1 - number])
         self.allowed = BY_PERSON["revert_unstarted"] | self.taken_back(only_looked_at, "dead")
         assert before == {job: self.bench.record(job)["state"] for job in called}, "what was called goes its way"
 
@@ -532,7 +534,7 @@ class Deletions(RuleBasedStateMachine):
     @invariant()
     def a_replay_counts_what_became_of_its_letters(self) -> None:
         for replay in self.replays:
-            progress = self.policy_text.find(replay)
+            progress = self.stored_replays.find(replay)
             assert progress is not None
             mine = [self.bench.record(job) for job in ("a", "b")]
             states = [record["state"] for record in mine if record.get("rp") == replay]

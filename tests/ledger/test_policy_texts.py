@@ -109,7 +109,7 @@ def test_what_an_older_text_would_cancel_is_not_cancelled(bench: Bench) -> None:
     assert bench.settle(bench.take(policy_text=NEW), "cancelled", **nothing, policy_text=NEW) == "cancelled"
 
 
-def test_a_person_who_withdraws_while_a_hand_looks_leaves_the_policies_to_be_asked(bench: Bench) -> None:
+def test_a_person_who_withdraws_while_an_executor_looks_leaves_the_policies_to_be_asked(bench: Bench) -> None:
     sweep(bench, "a")
     bench.request("a", by="ann", run="r2")
     bench.holds.add_user("u-9", why="CASE-1", by="legal")
@@ -151,14 +151,14 @@ def test_what_no_worker_can_judge_is_told_through_a_jump_of_redis_s_clock_and_no
     sweep(bench, "a")
     bench.ledger.look_at_clocks()
     bench.jump(100 * 24 * HOUR_S)
-    policy_text, name = Runs(bench.ledger), bench.p + "texts:wanted"
+    runs, name = Runs(bench.ledger), bench.p + "texts:wanted"
     assert takes(bench, None) is None
-    assert policy_text.wanted() == {"old": ASKED.at}
+    assert runs.wanted() == {"old": ASKED.at}
     bench.jump(-100 * 24 * HOUR_S)
-    assert policy_text.wanted() == {"old": ASKED.at}
+    assert runs.wanted() == {"old": ASKED.at}
     assert bench.client.ttl(name) == -1, "it would go with a clock that jumps"
     bench.pass_time(900)
-    assert policy_text.wanted() == {}
+    assert runs.wanted() == {}
     bench.ledger.forget(keep_s=HOUR_S)
     assert bench.client.exists(name), "it may be put aside again a little later"
     bench.pass_time(301)

@@ -391,7 +391,7 @@ def test_nothing_is_sent_after_the_deadline(serve: Any, client_of: Any) -> None:
 def test_nothing_is_sent_once_the_machine_slept_through_the_call(
     serve: Any, client_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever allowed the call has given it up: the job may be on hold by now, or another hand's."""
+    """Whoever allowed the call has given it up: the job may be on hold by now, or another executor's."""
     server, sleep = serve(responses(OK)), sleeper(monkeypatch)
     resolve = socket.getaddrinfo
 

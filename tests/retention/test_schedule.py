@@ -100,10 +100,10 @@ def test_a_clock_that_goes_back_does_nothing_twice(house: House) -> None:
 
 
 def test_a_machine_whose_clock_was_years_ahead_stops_no_policy_for_years(house: House) -> None:
-    policy_text, now = Runs(house.app.ledger("default")), time.time() * 1000  # Redis's clock is the judge
-    assert policy_text.begin(Slot("old", "0 4 * * *", now + 400 * DAY_MS), "r1")[0] is SlotState.FIRST
-    assert policy_text.begin(Slot("old", "0 4 * * *", now - DAY_MS), "r2")[0] is SlotState.FIRST, "nothing is made up"
-    assert policy_text.begin(Slot("old", "0 4 * * *", now), "r3")[0] is SlotState.MINE
+    runs, now = Runs(house.app.ledger("default")), time.time() * 1000  # Redis's clock is the judge
+    assert runs.begin(Slot("old", "0 4 * * *", now + 400 * DAY_MS), "r1")[0] is SlotState.FIRST
+    assert runs.begin(Slot("old", "0 4 * * *", now - DAY_MS), "r2")[0] is SlotState.FIRST, "nothing is made up"
+    assert runs.begin(Slot("old", "0 4 * * *", now), "r3")[0] is SlotState.MINE
 
 
 def test_a_run_that_its_cap_stopped_is_done_and_shows(house: House) -> None:

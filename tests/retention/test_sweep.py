@@ -295,14 +295,14 @@ def test_a_list_that_does_not_end_requests_nothing_unless_partial(
 def test_a_run_is_a_record(house: House) -> None:
     house.lister.jobs = [job("a"), job("b", "TRAINING"), job("c", days=1)]
     run = house.run(by="ops-1").run
-    policy_text = Runs(house.app.ledger("default"))
-    found = policy_text.find(run.id)
+    runs = Runs(house.app.ledger("default"))
+    found = runs.find(run.id)
     assert found == run
     assert (run.policy, run.policy_hash, run.by) == ("old", house.policy.hash, "ops-1")
     assert (run.listed, run.selected, run.requested, run.stopped_by) == (3, 1, 1, None)
     assert run.skipped == {"state": 1, "too_young": 1}
-    assert policy_text.latest(10) == [run]
-    assert policy_text.find("another") is None
+    assert runs.latest(10) == [run]
+    assert runs.find("another") is None
 
 
 def test_a_run_knows_how_its_deletions_ended(house: House) -> None:
@@ -310,15 +310,15 @@ def test_a_run_knows_how_its_deletions_ended(house: House) -> None:
     run = house.run().run
     ledger = house.app.ledger("default")
     ledger.cancel([Target(PROJECT, "a")], why="T-1", run=run.id)
-    policy_text = Runs(ledger)
-    found = policy_text.find(run.id)
+    runs = Runs(ledger)
+    found = runs.find(run.id)
     assert found is not None
     assert found.outcomes == {"cancelled": 1}
     names = [f"eraser:{{default}}:{kind}:{run.id}" for kind in ("run", "outcomes")]
     assert [house.client.ttl(name) for name in names] == [-1, -1], "Redis's clock may jump"
     ledger.forget(keep_s=0.0)
     assert house.client.exists(*names) == 0
-    assert policy_text.latest(9) == []
+    assert runs.latest(9) == []
 
 
 def test_a_run_that_somebody_began_and_lost_is_gone_on_with(house: House) -> None:

@@ -105,9 +105,9 @@ def prepare(undertaker: Undertaker, state: str | None) -> None:
     elif state == "parked":
         Parking(undertaker.redis).park(ParkedKind.BAD, "eraser.delete", Parked("m-1", "eraser.delete", "T", 0.0))
     if state == "replaying":
-        book = Replays(undertaker.ledger)
-        book.snapshot("replay-1", [Target(PROJECT, "e-1")])
-        book.start(book.terms("replay-1", why="T-1", by=None, what="all", groups={}, mark=1, deadline_s=60))
+        replays = Replays(undertaker.ledger)
+        replays.snapshot("replay-1", [Target(PROJECT, "e-1")])
+        replays.start(replays.terms("replay-1", why="T-1", by=None, what="all", groups={}, mark=1, deadline_s=60))
     if state == "damaged":
         undertaker.redis.hset(f"{undertaker.ledger.prefix}d:{PROJECT}/e-1", "at", "yesterday")
         check(undertaker.ledger, [Target(PROJECT, "e-1")])

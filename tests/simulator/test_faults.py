@@ -87,15 +87,15 @@ def test_a_fault_of_get_hits_the_show_and_the_lookup_of_its_job_only(control: Co
 
 
 def test_faults_of_one_job_happen_in_their_order_before_those_of_any_job() -> None:
-    book = Faults()
+    faults = Faults()
     for fault in (
         Fault(FaultKind.HTML),
         Fault(FaultKind.ERROR, "j", times=2),
         Fault(FaultKind.RESET, "j"),
         Fault(FaultKind.HANG, "other"),
     ):
-        book.add(fault)
-    taken = [book.take("DELETE", "p", "j") for _ in range(5)]
+        faults.add(fault)
+    taken = [faults.take("DELETE", "p", "j") for _ in range(5)]
     assert [fault and fault.kind for fault in taken] == [
         FaultKind.ERROR,
         FaultKind.ERROR,

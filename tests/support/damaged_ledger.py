@@ -51,15 +51,15 @@ def build(client: redis.Redis) -> Bench:
             case _:
                 bench.settle(lease, "pending", wait="retry", delay_s=3600, status=500, fields={"unk": "1"})
     ledger.discard([dead(bench)[0]], why="T-1", by="ops-7", action=AuditAction())
-    policy_text = Replays(ledger)
+    replays = Replays(ledger)
     refs = dead(bench)
-    policy_text.snapshot("replay-1", refs)
-    terms = policy_text.terms(
-        "replay-1", why="T-2", by="ops-7", what="all", groups={"g": 3}, mark=policy_text.mark(), deadline_s=DAY_S * 60
+    replays.snapshot("replay-1", refs)
+    terms = replays.terms(
+        "replay-1", why="T-2", by="ops-7", what="all", groups={"g": 3}, mark=replays.mark(), deadline_s=DAY_S * 60
     )
-    assert policy_text.start(terms)
-    (replay,) = policy_text.current()
-    policy_text.requeue_batch(replay, 1, ReplayStage.CANARY)
+    assert replays.start(terms)
+    (replay,) = replays.current()
+    replays.requeue_batch(replay, 1, ReplayStage.CANARY)
     for name in ("plain-1", "plain-2", "plain-3"):
         bench.request(name, by="a", why="T-3")
         bench.request(name, by="b", why="T-4", run="run-1")

@@ -28,7 +28,7 @@ INDEXES = ("due:user", "due:bulk", "running", "held", "deleted", "gone", "dead",
 PROJECT = "p"
 
 
-BOOK = PolicyText("a-text", 1.0)  # the policies that everybody has
+POLICY_TEXT = PolicyText("a-text", 1.0)  # the policies that everybody has
 
 
 class Bench:
@@ -79,7 +79,7 @@ class Bench:
         return [("=" if a.deduplicated else "") + a.state for a in accepted]
 
     def turn(self, settlement: Settlement | None = None, **more: Any) -> TakeResult:
-        more = {"worker": "w1", "key": "k1", "policy_text": BOOK} | more
+        more = {"worker": "w1", "key": "k1", "policy_text": POLICY_TEXT} | more
         return self.ledger.take(settlement=settlement, **more)
 
     def take(self, **more: Any) -> Lease:
@@ -95,7 +95,7 @@ class Bench:
     def settle(self, lease: Lease, to: str = "deleted", **more: Any) -> str | None:
         """Settle a lease the way an executor would after one DELETE, unless told otherwise."""
         signal = more.pop("signal", GateSignal("ok", key="k1", ms=50, probe=lease.probe))
-        fields: dict[str, Any] = {"called": True, "used": True, "ms": 50.0, "status": 200, "policy_text": BOOK}
+        fields: dict[str, Any] = {"called": True, "used": True, "ms": 50.0, "status": 200, "policy_text": POLICY_TEXT}
         fields |= {"attempt": {"status": 200, "outcome": to}} | more
         settlement = Settlement(ref=lease.ref, token=lease.token, to=to, signal=signal, **fields)
         return self.turn(settlement, want=False).settled

@@ -66,7 +66,7 @@ ACCOUNT = {
     "closures": Ends("_closures.lua, when it opens"),
     "probes": Ends("_closures.lua, when it opens"),
     "waiting": Ends("_wakeups.lua: who waits asks again or is forgotten"),
-    "wakeups": Ends("_wakeups.lua: a doorbell is heard or counts as lost"),
+    "wakeups": Ends("_wakeups.lua: a wake-up arrives or counts as lost"),
     "wakeups:count": ONE,
     "texts": Ends("_policy_texts.lua: the oldest of a hundred"),
     "texts:seen": Ends("_policy_texts.lua, an hour later"),

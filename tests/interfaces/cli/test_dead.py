@@ -226,7 +226,7 @@ def test_a_letter_that_is_requested_anew_still_tells_who_asked_first(command: Co
     assert told.count("requested by ann: TICKET-1") == told.count("a new round (it was dead) by bob: TICKET-2") == 1
 
 
-def test_a_replay_rings(command: Command, some: Undertaker) -> None:
+def test_a_replay_wakes_a_worker(command: Command, some: Undertaker) -> None:
     some.redis.delete("eraser:{default}:wakeups")  # wake-ups of the executors that made these letters
     assert command("dead", "replay", "e-1", "--reason", "T-1").code == 0
     assert some.redis.zrange("{eraser:wakeups}:now", 0, -1) == [b"default"]

@@ -62,7 +62,7 @@ def test_an_account_that_is_not_there_is_named_with_the_nearest(command: Command
     assert "did you mean default?" in ended.err
 
 
-def test_a_resume_calls_a_hand_for_what_is_due(command: Command, undertaker: Undertaker) -> None:
+def test_a_resume_calls_an_executor_for_what_is_due(command: Command, undertaker: Undertaker) -> None:
     undertaker.request("job-1")
     command("pause", "--reason", "T")
     undertaker.redis.delete("{eraser:wakeups}:now")

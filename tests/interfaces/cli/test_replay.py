@@ -256,8 +256,8 @@ def test_fifty_thousand_are_grouped_listed_planned_frozen_fed_and_taken_back(
     assert "50,000 dead letters: nothing has started yet." in started.out
     (status,) = command("replay", "status", "--json").json
     assert (status["total"], status["left"]) == (50_000, 50_000)
-    book = Replays(undertaker.ledger)
-    while (share := book.find(status["replay"])) is not None and share.stage is not ReplayStage.REST:
+    replays = Replays(undertaker.ledger)
+    while (share := replays.find(status["replay"])) is not None and share.stage is not ReplayStage.REST:
         step(undertaker.ledger, status["replay"])
         while lease := undertaker.ledger.take(worker="w1", key="k1").lease:
             undertaker.settle(lease, to="deleted")

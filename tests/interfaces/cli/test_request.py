@@ -93,7 +93,7 @@ def test_force_opens_a_new_round_for_what_is_deleted(
     assert found.round == 2
 
 
-def test_a_request_of_a_person_rings(command: Command, undertaker: Undertaker) -> None:
+def test_a_request_of_a_person_wakes_a_worker(command: Command, undertaker: Undertaker) -> None:
     assert command("request", "job-1").code == 0
     assert undertaker.redis.zrange("{eraser:wakeups}:now", 0, -1) == [b"default"]
 

@@ -53,7 +53,7 @@ def one(job: str, action: str) -> str:
 # -- one deletion ------------------------------------------------------------------------------------------------------
 
 
-def test_a_letter_is_replayed_at_once_and_rings(console: Console, undertaker: Undertaker) -> None:
+def test_a_letter_is_replayed_at_once_and_wakes_a_worker(console: Console, undertaker: Undertaker) -> None:
     undertaker.end("a")
     assert "A new round starts at once" in console.text(one("a", "replay"))
     assert "Replayed." in text_of(console.send(one("a", "replay"), **REASON))
