@@ -34,7 +34,7 @@ from worker.replay.job import step
 log = logging.getLogger(__name__)
 
 TICK_S = 0.1  # while there is work
-CALM_TICK_S = 0.6  # when nothing was due for a while: a person's request does not wait for it
+CALM_TICK_S = 0.7  # when nothing was due for a while: a person's request does not wait for it
 OTHERS_TICK_S = 1.4  # of a worker that does not dispatch: how soon it notices that none does
 CALM_AFTER_S = 5.0
 FULL_LOOK_S = 30.0
