@@ -119,8 +119,10 @@ def test_an_update_and_its_rollback_under_load_lose_nothing_and_do_nothing_twice
         load.replace(ours, newer)
         assert live(fleet) == [NEXT, NEXT]
         ids = fleet.directory / "ids.txt"
-        ids.write_text("\n".join(load.more(100)))
+        batch = load.more(100)
+        ids.write_text("\n".join(batch))
         assert theirs.command("request", "--from-file", str(ids)).popen.returncode == 0
+        load.wait(lambda: any(fleet.state(job) is State.DELETED for job in batch), "the newer ones end some of them")
         again = [fleet.start_worker() for _ in newer]
         load.replace(newer, again)
         assert live(fleet) == [VERSION, VERSION]
