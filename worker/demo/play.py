@@ -130,6 +130,9 @@ class Play:
         )
 
     def _outage(self) -> None:
+        for part in self.parts:
+            if part.trouble.before_the_outage:
+                self._settled_record(part)
         before, began = self._used(), time.monotonic()
         self.stage.simulator.outage(OutageMode.UNAVAILABLE)
         self.audience.report("outage", "MetaStudio answers 503 to everything")

@@ -76,6 +76,11 @@ class Trouble:
     def dies(self) -> bool:
         return self.ends.startswith(State.DEAD)
 
+    @property
+    def before_the_outage(self) -> bool:
+        """A 503 would be an attempt of unknown outcome, and an absence afterwards no longer "never" or "before"."""
+        return self.ends in (NEVER_SEEN, SEEN_BEFORE)
+
 
 def _fault(kind: FaultKind, **fields: Any) -> Fault:
     return MappingProxyType({"kind": kind.value, **fields})
@@ -147,11 +152,8 @@ class Part:
 
 def cast(jobs: int) -> list[Part]:
     """All jobs in the order of their requests: failing and plain ones alternate."""
-    # One of each, then the second of each, …; but those whose evidence an outage would change come first: a 503 would
-    # be an attempt of unknown outcome, and an absence afterwards no longer "never seen" or "seen before".
-    numbered = [
-        (trouble.ends not in (NEVER_SEEN, SEEN_BEFORE), n, trouble) for trouble in TROUBLES for n in range(trouble.jobs)
-    ]
+    # One of each, then the second of each, …; but those that have to end before the outage come first.
+    numbered = [(not trouble.before_the_outage, n, trouble) for trouble in TROUBLES for n in range(trouble.jobs)]
     troubled = [trouble for _, _, trouble in sorted(numbered, key=lambda each: each[:2])]
     plain = [PLAIN] * (jobs - len(troubled))
     order = [trouble for pair in zip_longest(troubled, plain) for trouble in pair if trouble is not None]
