@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.ledger.replays import Replay, ReplayStage, ReplayState
-from worker.replay.canary import HUNDRED, MOST_AHEAD, Feed, Stop, Wait, decide, look_again_s
+from worker.replay.canary import HUNDRED, MOST_AHEAD, Requeue, Stop, Wait, decide, look_again_s
 
 NEW = Replay(
     **dict.fromkeys(Replay.__slots__, 0)  # type: ignore[arg-type]
@@ -46,7 +46,7 @@ def play(total: int, fails: Any, *, pace: float = 10.0) -> tuple[int, str | None
                     return now.fed, None
                 failed = bool(fails(now.ok + now.failed))  # the next word comes
                 now = replace(now, failed=now.failed + failed, ok=now.ok + (not failed), open=now.open - 1)
-            case Feed(count, stage):
+            case Requeue(count, stage):
                 count = min(count, now.left)
                 now = replace(now, stage=stage, cursor=now.cursor + count, fed=now.fed + count, open=now.open + count)
     raise AssertionError("it never ends")
@@ -55,7 +55,7 @@ def play(total: int, fails: Any, *, pace: float = 10.0) -> tuple[int, str | None
 @given(any_counts(), st.floats(0.1, 1000))
 def test_no_more_is_fed_than_there_is_and_than_the_stage_allows(counts: Replay, pace: float) -> None:
     match decide(counts, pace):
-        case Feed(count, stage):
+        case Requeue(count, stage):
             assert 0 <= count <= MOST_AHEAD
             most = {
                 ReplayStage.CANARY: 1,
@@ -98,13 +98,13 @@ def test_after_a_hundred_of_which_most_were_deleted_nothing_stops_it() -> None:
 
 
 def test_a_canary_that_is_not_deletable_yet_lets_another_go_first() -> None:
-    assert decide(seen(ReplayStage.CANARY, 500, 1, aside=1), 10) == Feed(1, ReplayStage.CANARY)
+    assert decide(seen(ReplayStage.CANARY, 500, 1, aside=1), 10) == Requeue(1, ReplayStage.CANARY)
 
 
 def test_the_rest_is_fed_thirty_seconds_ahead() -> None:
-    assert decide(seen(ReplayStage.REST, 5_000, 100, ok=100), 10) == Feed(300, ReplayStage.REST)
+    assert decide(seen(ReplayStage.REST, 5_000, 100, ok=100), 10) == Requeue(300, ReplayStage.REST)
     assert decide(seen(ReplayStage.REST, 5_000, 400, ok=100), 10) == Wait()
-    assert decide(seen(ReplayStage.REST, 5_000, 400, ok=101), 10) == Feed(1, ReplayStage.REST)
+    assert decide(seen(ReplayStage.REST, 5_000, 400, ok=101), 10) == Requeue(1, ReplayStage.REST)
 
 
 def test_a_replay_that_cannot_go_on_is_looked_at_ever_more_seldom() -> None:

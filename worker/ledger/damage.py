@@ -87,7 +87,7 @@ def check(ledger: Ledger, names: Iterable[Target | bytes] = (), *, keys: bool = 
 
 
 def clear_hints(client: redis.Redis, keys: Keys) -> None:
-    """What is outside the ledgers and no truth comes again by itself: it goes where other hands spoilt it."""
+    """What is outside the ledgers and no truth comes again by itself: it goes where another program spoilt it."""
     kinds = {keys.wakeups: b"zset", keys.workers: b"zset", keys.worker_info: b"hash", keys.dispatcher: b"string"}
     kinds |= {keys.schedule: b"hash", keys.replays: b"hash", keys.wake_now: b"zset"}
     pipe = client.pipeline(transaction=False)

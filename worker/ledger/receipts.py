@@ -1,6 +1,6 @@
 """The stream of receipts of one account, as far as Redis still has it: written by `lua/_receipt.lua`, read here.
 
-How far they are sealed and archived stands in the book (see `lua/seal.lua`).
+How far they are sealed and archived stands in the chain (see `lua/seal.lua`).
 """
 
 from __future__ import annotations

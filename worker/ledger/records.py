@@ -128,4 +128,4 @@ class AccountStatus:
     next_due_at: float | None = None  # when the next pending one is due, where none is due now
     holds: int = 0  # of jobs and of app users
     bound: Binding | None = None  # its address at MetaStudio; None: nobody used it yet
-    damaged: int = 0  # entries that other hands spoilt and nobody has looked at yet (see `worker.ledger.damage`)
+    damaged: int = 0  # entries that another program spoilt and nobody has looked at yet (see `worker.ledger.damage`)

@@ -78,7 +78,7 @@ class Replay:
     ok: int  # the first word on each that was fed: deleted or gone;
     failed: int  # an attempt was used;
     aside: int  # it waits for reasons of its own
-    damaged: int  # put aside by the ledger: their records were spoilt by other hands
+    damaged: int  # put aside by the ledger: their records were spoilt by another program
     others: str | None  # terms of the shares in other accounts, which have to begin before this one goes on
 
     @property

@@ -1,5 +1,5 @@
 """Runs of policies: who does which slot, and the record of each run. What became of a run's deletions is counted by
-the ledger's own moves as they end (see `tally` in `lua/_settle.lua`)."""
+the ledger's own moves as they end (see `count_settlement` in `lua/_settle.lua`)."""
 
 from __future__ import annotations
 

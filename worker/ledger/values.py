@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 
 def loaded(response: bytes) -> Any:
-    """What a script answered as JSON; names that other hands wrote may be anything."""
+    """What a script answered as JSON; names that another program wrote may be anything."""
     return json.loads(response.decode(errors="replace"))
 
 

@@ -23,7 +23,7 @@ ASIDES = 10  # canaries that may wait for their own reasons before the rest stop
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class Requeue:
     """Start so many more; 0: only the stage changes."""
 
     count: int
@@ -42,7 +42,7 @@ class Stop:
     why: str
 
 
-Decision = Feed | Wait | Stop
+Decision = Requeue | Wait | Stop
 
 
 def decide(replay: Replay, pace: float) -> Decision:
@@ -56,23 +56,23 @@ def decide(replay: Replay, pace: float) -> Decision:
             return _after_a_hundred(replay)
         case ReplayStage.REST:
             room = min(MOST_AHEAD, max(LEAST_AHEAD, round(AHEAD_S * pace))) - replay.ahead
-            return Feed(room, ReplayStage.REST) if room > 0 and replay.left else Wait()
+            return Requeue(room, ReplayStage.REST) if room > 0 and replay.left else Wait()
 
 
 def _after_one(replay: Replay) -> Decision:
     if replay.failed:
         return Stop("the canary failed again at its first attempt")
     if replay.ok or replay.aside >= ASIDES or (not replay.left and not replay.ahead):
-        return Feed(0, ReplayStage.TEN)
-    return Wait() if replay.ahead else Feed(1, ReplayStage.CANARY)
+        return Requeue(0, ReplayStage.TEN)
+    return Wait() if replay.ahead else Requeue(1, ReplayStage.CANARY)
 
 
 def _after_ten(replay: Replay) -> Decision:
     if 2 * replay.failed >= TEN - 1:
         return Stop(f"{replay.failed} of the first {TEN} dead letters failed again at their first attempt")
     if replay.left and replay.fed < TEN + replay.aside:
-        return Feed(TEN + replay.aside - replay.fed, ReplayStage.TEN)
-    return Wait() if replay.ahead else Feed(0, ReplayStage.HUNDRED)
+        return Requeue(TEN + replay.aside - replay.fed, ReplayStage.TEN)
+    return Wait() if replay.ahead else Requeue(0, ReplayStage.HUNDRED)
 
 
 def _after_a_hundred(replay: Replay) -> Decision:
@@ -80,9 +80,9 @@ def _after_a_hundred(replay: Replay) -> Decision:
     if most >= TEN and 2 * replay.failed >= most:
         return Stop(f"{replay.failed} of the first {most} dead letters failed again at their first attempt")
     if 2 * (replay.ok + replay.aside) > most or (not replay.left and not replay.ahead):
-        return Feed(0, ReplayStage.REST)
+        return Requeue(0, ReplayStage.REST)
     room = HUNDRED - replay.fed
-    return Feed(room, ReplayStage.HUNDRED) if room > 0 and replay.left else Wait()
+    return Requeue(room, ReplayStage.HUNDRED) if room > 0 and replay.left else Wait()
 
 
 def look_again_s(stage: ReplayStage, idle_s: float) -> float:

@@ -6,7 +6,7 @@ import logging
 
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.replays import Replay, Replays, ReplayStage, ReplayState
-from worker.replay.canary import Feed, Stop, decide, look_again_s
+from worker.replay.canary import Requeue, Stop, decide, look_again_s
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def step(ledger: Ledger, replay_id: str) -> float | None:
         match decide(replay, 1000 / ledger.policy.interval):
             case Stop(why):
                 _stop(replays, replay, why)
-            case Feed(count, stage):  # the next stage, perhaps
+            case Requeue(count, stage):  # the next stage, perhaps
                 moved = replays.requeue_batch(replay, min(count, budget), stage)
                 budget -= count
                 if not moved or budget <= 0:

@@ -22,8 +22,8 @@ local kept_raw, kept_ahead, to_check    -- as the hash has them
 -- The caller's clock, or MetaStudio's: whichever is nearer to Redis's. nil: the caller named none.
 local function callers_clock(raw)
   local nearest
-  for said in string.gmatch(ARGV[2] or '', ' @(%d+)') do
-    local at = tonumber(said)
+  for stamp in string.gmatch(ARGV[2] or '', ' @(%d+)') do
+    local at = tonumber(stamp)
     if not nearest or math.abs(at - raw) < math.abs(nearest - raw) then nearest = at end
   end
   return nearest

@@ -12,11 +12,11 @@ local closures = {}  -- as far as they were read
 
 -- One that cannot be read closes nothing: what it closed is refused again.
 local function read_closure(name)
-  local said = redis.call('HGET', CLOSURES, name)
-  local c = table_of(said)
+  local stored = redis.call('HGET', CLOSURES, name)
+  local c = table_of(stored)
   if c and type(c.cause) == 'string' and tonumber(c.since) and tonumber(c['until']) and tonumber(c.pause) then return c end
-  if not said then return nil end
-  damage('closures ' .. name, 'it cannot be read', said)
+  if not stored then return nil end
+  damage('closures ' .. name, 'it cannot be read', stored)
   redis.call('HDEL', CLOSURES, name)
   redis.call('ZREM', PROBES, name)
 end

@@ -27,10 +27,10 @@ local function read_gate()
 end
 
 local function num(name, default)
-  local said = read_gate()[name]
-  local found = number(said)
-  if said and not found then
-    damage('gate ' .. name, 'it was no number', said)
+  local stored = read_gate()[name]
+  local found = number(stored)
+  if stored and not found then
+    damage('gate ' .. name, 'it was no number', stored)
     redis.call('HDEL', G, name)
     gate[name] = nil
   end

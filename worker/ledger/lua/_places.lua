@@ -8,11 +8,11 @@ local PROJECTS = K.projects
 -- {unplaced} if one of the projects named is not here, else nil. One that is unknown here counts only for a caller
 -- that knows the register (options.placed).
 local function not_here()
-  local told, last, unplaced = {}, nil, {}
+  local checked, last, unplaced = {}, nil, {}
   for i = 4, #ARGV do
     local project = string.match(ARGV[i], '^[^/]*')
-    if project ~= last and not told[project] then
-      told[project] = true
+    if project ~= last and not checked[project] then
+      checked[project] = true
       local place = redis.call('HGET', PROJECTS, project)
       if place ~= 'here' and (place or options.placed) then unplaced[#unplaced + 1] = project end
     end

@@ -12,7 +12,7 @@
 -- An entry's id is the ledger's time and its number; where that time went back, the last id and one more.
 local RECEIPTED = { deleted = true, gone = true, cancelled = true, discarded = true }
 
-local function request_id(said) return said and string.match(said, '"request_id":"([^"]*)"') end
+local function request_id(attempt) return attempt and string.match(attempt, '"request_id":"([^"]*)"') end
 
 -- The last DELETE of this round, where the settlement brings none.
 local function last_attempt(k, round)
@@ -31,26 +31,26 @@ end
 
 -- The next number. Where the chain's was lost, it goes on from the last entry's.
 local function next_number()
-  local book = K.receipts_chain
-  local n = redis.call('HINCRBY', book, 'n', 1)
+  local chain = K.receipts_chain
+  local n = redis.call('HINCRBY', chain, 'n', 1)
   if n > 1 then return n end
   local last = redis.call('XREVRANGE', K.receipts, '+', '-', 'COUNT', 1)[1]
   for i = 1, last and #last[2] or 0, 2 do
     if last[2][i] == 'n' then n = number(last[2][i + 1], 0) + 1 end
   end
-  n = math.max(n, number(redis.call('HGET', book, 'archived_n'), 0) + 1, number(redis.call('HGET', book, 'sealed_n'), 0) + 1)
-  redis.call('HSET', book, 'n', n)
+  n = math.max(n, number(redis.call('HGET', chain, 'archived_n'), 0) + 1, number(redis.call('HGET', chain, 'sealed_n'), 0) + 1)
+  redis.call('HSET', chain, 'n', n)
   return n
 end
 
 local function append(now, ...)
   local n = next_number()
-  local said = redis.pcall('XADD', K.receipts, ms(now) .. '-' .. n, 'n', n, ...)
-  if type(said) == 'string' then return end
+  local added = redis.pcall('XADD', K.receipts, ms(now) .. '-' .. n, 'n', n, ...)
+  if type(added) == 'string' then return end
   local last = redis.call('XREVRANGE', K.receipts, '+', '-', 'COUNT', 1)[1]
   local at, seq = string.match(last and last[1] or '', '^(%d+)%-(%d+)$')
-  said = at and redis.pcall('XADD', K.receipts, at .. '-' .. ms(seq + 1), 'n', n, ...)
-  if type(said) == 'string' then return end
+  added = at and redis.pcall('XADD', K.receipts, at .. '-' .. ms(seq + 1), 'n', n, ...)
+  if type(added) == 'string' then return end
   redis.call('XADD', K.receipts, ms(now) .. '-' .. n, 'n', n, ...)  -- no entry can follow that one: it is put aside
 end
 

@@ -3,7 +3,7 @@
 local LOOK_AGAIN = 60000  -- ms; for one that was withdrawn, where the last attempt of its budget was made
 
 -- A run of a policy, and a replay, count how their deletions ended; one that ends otherwise later is counted anew.
-local function tally(ref, r, to, now)
+local function count_settlement(ref, r, to, now)
   local from = r[F.state]
   if r[F.replay] then count_replay_end(record(ref), r[F.replay], from, to, now) end
   count_outcome(r, to, 1)
@@ -21,7 +21,7 @@ local function finish(ref, r, now, to, why, settlement)
     redis.call('HSET', record(ref), F.death_number, redis.call('INCR', K.deaths))  -- so that a plan can say which deaths it has seen
   end
   if from ~= 'discarded' then count_minute(now, to) end  -- a restored letter died long ago
-  tally(ref, r, to, now)
+  count_settlement(ref, r, to, now)
   count_end(from, to, why)
   receipt(ref, now, to, settlement)
 end

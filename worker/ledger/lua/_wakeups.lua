@@ -82,7 +82,7 @@ local function notify(now, cfg, key)
 end
 
 -- A wake-up reached an executor: messages go through.
-local function heard(now, wakeup)
+local function wakeup_arrived(now, wakeup)
   redis.call('ZREM', K.wakeups_in_flight, wakeup)
   redis.call('ZREMRANGEBYSCORE', K.wakeups_in_flight, '-inf', ms(now))
 end

@@ -19,10 +19,10 @@ local WRONG_CLOCK = 2 * 86400000  -- ms: a slot further ahead of Redis's clock, 
 local function write(entry) redis.call('HSET', K.slots, options.policy, cjson.encode(entry)) end
 
 local function read()
-  local said = redis.call('HGET', K.slots, options.policy)
-  local entry = table_of(said)
+  local stored = redis.call('HGET', K.slots, options.policy)
+  local entry = table_of(stored)
   if entry and number(entry.slot) and number(entry['until'], 0) and number(entry.tries) and type(entry.schedule) == 'string' then return entry end
-  if said then damage('slots ' .. options.policy, 'it cannot be read', said) end
+  if stored then damage('slots ' .. options.policy, 'it cannot be read', stored) end
 end
 
 local function begin(now, entry)

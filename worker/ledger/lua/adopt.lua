@@ -8,12 +8,12 @@
 --include _once
 local USERS, ENDS = K.held_users, K.hold_ends
 
-local function adopt(user, said, ends)
+local function adopt(user, entry, ends)
   if redis.call('HEXISTS', USERS, user) == 1 then
     local until_now = redis.call('ZSCORE', ENDS, 'u ' .. user)
     if not until_now or (ends and tonumber(ends) <= tonumber(until_now)) then return 0 end
   end
-  redis.call('HSET', USERS, user, said)
+  redis.call('HSET', USERS, user, entry)
   if ends then redis.call('ZADD', ENDS, ends, 'u ' .. user) else redis.call('ZREM', ENDS, 'u ' .. user) end
   return 1
 end

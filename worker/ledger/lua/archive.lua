@@ -10,9 +10,9 @@
 --include _once
 
 return once(function(now)
-  local book = K.receipts_chain
-  local v = redis.call('HMGET', book, 'archived_id', 'sealed_n')
+  local chain = K.receipts_chain
+  local v = redis.call('HMGET', chain, 'archived_id', 'sealed_n')
   if (v[1] or '0-0') ~= options.was or number(v[2], 0) < options.n then return { archived = false } end
-  redis.call('HSET', book, 'archived_n', options.n, 'archived_id', options.id, 'archived_head', options.head)
+  redis.call('HSET', chain, 'archived_n', options.n, 'archived_id', options.id, 'archived_head', options.head)
   return { archived = true }
 end)

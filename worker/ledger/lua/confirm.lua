@@ -5,7 +5,7 @@
 --   of the app user whose job
 --            the look found it to be), policy_text (by which policies were asked, see _policy_texts.lua), gate)
 --   returns  {"now", "go": whether the lease is still the caller's, nobody withdrew the deletion or put it on hold, the
---            policies were asked by a good book where nobody else asks, its deadline has not passed, and the gate is as
+--            policies were judged by a recent text where nobody else asks, its deadline has not passed, and the gate is as
 --            open as it was}
 --   "go" writes down that a call may have left: from now on a cancel or hold comes too late, and a rescue does not
 --   know. Its lease begins anew, so that it covers the call however long the look before it took.

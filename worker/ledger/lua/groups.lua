@@ -5,9 +5,9 @@
 --include _account
 local found = {}
 local function text(x) return type(x) == 'string' and x or '' end
-local said = redis.call('HGETALL', K.groups)
-for i = 1, #said, 2 do
-  local group, what = said[i], table_of(said[i + 1]) or {}
+local stored = redis.call('HGETALL', K.groups)
+for i = 1, #stored, 2 do
+  local group, what = stored[i], table_of(stored[i + 1]) or {}
   local letters, deadlines = K.group_letters .. group, K.group_deadlines .. group
   found[#found + 1] = { group, text(what[1] or 'unknown'), text(what[2]), text(what[3]), redis.call('ZCARD', letters),
     number(redis.call('ZRANGE', letters, 0, 0, 'WITHSCORES')[2], 0), number(redis.call('ZRANGE', letters, -1, -1, 'WITHSCORES')[2], 0),

@@ -115,7 +115,7 @@ end
 function STEPS.refused()
   local refusal, at = cjson.decode(ARGV[5]), tonumber(ms(now))
   if now - refusal.age < tonumber(value('proved:' .. fingerprint) or '0') then return { repaired = true } end
-  if refusal.id ~= value('last') then  -- the same refusal may be told twice
+  if refusal.id ~= value('last') then  -- the same refusal may be reported twice
     if not bad then
       bad = { since = at, step = good and 1 or 2, why = refusal.why, target = refusal.target }
       bad['until'] = now + cfg.pauses[bad.step]
@@ -160,7 +160,7 @@ function STEPS.retry()
   return { rest = affordable(now) - now }
 end
 
--- Other hands spoilt this record. It begins anew, as if the whole budget had just been used: nobody knows how often the
+-- Another program spoilt this record. It begins anew, as if the whole budget had just been used: nobody knows how often the
 -- key was refused.
 function STEPS.spoilt()
   local tries = {}

@@ -14,9 +14,9 @@ if not before and redis.call('HLEN', K.groups) >= MOST_GROUPS then
   before = redis.call('HGET', K.groups, group)
 end
 local now, key = clock(), P .. 'in:' .. group
-local told = before and cjson.decode(before) or { since = tonumber(ms(now)), n = 0 }
-told.last, told.why, told.n = tonumber(ms(now)), why, told.n + 1
+local entry = before and cjson.decode(before) or { since = tonumber(ms(now)), n = 0 }
+entry.last, entry.why, entry.n = tonumber(ms(now)), why, entry.n + 1
 redis.call('ZADD', key, ms(now + wait), message)
 if most > 0 then redis.call('ZREMRANGEBYRANK', key, 0, -most - 1) end
-redis.call('HSET', K.groups, group, cjson.encode(told))
+redis.call('HSET', K.groups, group, cjson.encode(entry))
 return redis.call('ZCARD', key)

@@ -15,26 +15,26 @@ local KEPT, UNDER_WAY = 86400000, 60000
 local IDEM = K.idempotency
 
 local function known(now)
-  local said = redis.call('HGET', IDEM, options.key)
-  if not said then return nil end
-  local body, at, answer = string.match(said, '^(%S+) (%d+) (.*)$')
+  local stored = redis.call('HGET', IDEM, options.key)
+  if not stored then return nil end
+  local body, at, answer = string.match(stored, '^(%S+) (%d+) (.*)$')
   local age = math.abs(now - tonumber(at))  -- one of the future is of a clock that had erred
   if age < (answer == '' and UNDER_WAY or KEPT) then return body, answer end
 end
 
 return once(function(now)
-  local said = {}
+  local found = {}
   if options.step == 'forget' then
     redis.call('HDEL', IDEM, options.key)
-    return said
+    return found
   end
   if options.step == 'begin' then
     local body, answer = known(now)
     if body then
-      said.body, said.answer = body, answer ~= '' and answer or nil
-      return said
+      found.body, found.answer = body, answer ~= '' and answer or nil
+      return found
     end
   end
   redis.call('HSET', IDEM, options.key, options.body .. ' ' .. ms(now) .. ' ' .. (options.answer or ''))
-  return said
+  return found
 end)

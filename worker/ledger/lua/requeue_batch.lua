@@ -29,7 +29,7 @@ local function as_it_is(ref, r)
 end
 
 -- What became of it: fed, moved, newer or on_hold.
-local function feed(ref, now, terms)
+local function requeue(ref, now, terms)
   local r = sound(ref)
   if not r or r[F.state] ~= 'dead' then return 'moved' end
   local on_hold = hold_of(ref, r)
@@ -49,7 +49,7 @@ return once(function(now)
   local cursor, became = options.cursor, { fed = 0, moved = 0, newer = 0, on_hold = 0 }
   local refs = options.count > 0 and redis.call('LRANGE', K.replay_refs .. options.id, cursor, cursor + options.count - 1) or {}
   for _, ref in ipairs(refs) do
-    local what = feed(ref, now, terms)
+    local what = requeue(ref, now, terms)
     became[what] = became[what] + 1
   end
   redis.call('HSET', R, 'cursor', cursor + #refs, 'stage', options.stage)

@@ -1,7 +1,7 @@
 -- rescue: leases that ran out go back to due; three whose workers are gone are a dead letter `worker_lost`.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON): alive (worker ids heard of lately), counts (bool), limit
---            counts is false after Redis itself was away: then nobody could be heard, and nobody is counted as lost
+--   ARGV     caller, operation number, options (JSON): alive (ids of workers with a recent heartbeat), counts (bool), limit
+--            counts is false after Redis itself was away: then no heartbeat could arrive, and nobody is counted as lost
 --   returns  {"now", "rescued": [[ref, "pending" | "dead"], …], "next": when the next lease ends}
 --include _clock
 --include _account

@@ -18,18 +18,18 @@
 local SPARSE = 100
 
 -- Where it goes on. What was lost of that is sealed anew, and has to fit the seals (see check.lua).
-local function sealed_until(book)
-  for _, id in ipairs({ redis.call('HGET', book, 'sealed_id') or '', redis.call('HGET', book, 'archived_id') or '' }) do
+local function sealed_until(chain)
+  for _, id in ipairs({ redis.call('HGET', chain, 'sealed_id') or '', redis.call('HGET', chain, 'archived_id') or '' }) do
     if string.match(id, '^%d+%-%d+$') then return id end
   end
   return '0-0'
 end
 
 return once(function(now)
-  local book, seals = K.receipts_chain, K.receipts_seals
-  if sealed_until(book) ~= options.was then return { sealed = false } end
-  redis.call('HSET', book, 'sealed_n', options.n, 'sealed_id', options.id, 'sealed_head', options.head)
-  local last = number(redis.call('ZRANGE', seals, -1, -1, 'WITHSCORES')[2] or redis.call('HGET', book, 'archived_n'), 0)
+  local chain, seals = K.receipts_chain, K.receipts_seals
+  if sealed_until(chain) ~= options.was then return { sealed = false } end
+  redis.call('HSET', chain, 'sealed_n', options.n, 'sealed_id', options.id, 'sealed_head', options.head)
+  local last = number(redis.call('ZRANGE', seals, -1, -1, 'WITHSCORES')[2] or redis.call('HGET', chain, 'archived_n'), 0)
   if options.n - last >= SPARSE then redis.call('ZADD', seals, options.n, options.id .. ' ' .. options.head) end
   return { sealed = true }
 end)

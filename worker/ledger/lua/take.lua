@@ -2,7 +2,7 @@
 -- wanted.
 --   KEYS[1]  the account's prefix
 --   ARGV     executor (the caller), operation number, options (JSON)
---            options: worker, token, key (the credential's fingerprint), want, wakeup, book (see _policy_texts.lua),
+--            options: worker, token, key (the credential's fingerprint), want, wakeup, policy_text (see _policy_texts.lua),
 --            strays (projects, see _places.lua), settle (see _settle.lua), gate (see _gate.lua),
 --            tried (what the list that this executor asked for taught: name, kind, project, signal; see _breaker.lua)
 --   returns  {"now", "settled", and one of
@@ -123,7 +123,7 @@ return once(function(now)
   local executor = ARGV[1]
   redis.call('ZREM', K.waiting_executors, executor)
   keep_time()
-  if options.wakeup then heard(now, options.wakeup) end
+  if options.wakeup then wakeup_arrived(now, options.wakeup) end
   local answer = {}
   if options.settle then answer.settled = settle(now, options.settle, cfg) end
   if options.tried then

@@ -9,8 +9,8 @@
 --include _once
 local STEP, SEALS = 10000, 1000
 return once(function(now)
-  local book, seals = K.receipts_chain, K.receipts_seals
-  local v = redis.call('HMGET', book, 'archived_id', 'archived_n')
+  local chain, seals = K.receipts_chain, K.receipts_seals
+  local v = redis.call('HMGET', chain, 'archived_id', 'archived_n')
   if v[1] ~= options.id then return { trimmed = 0 } end
   local old = math.min(SEALS, redis.call('ZCOUNT', seals, '-inf', number(v[2], 0)))
   if old > 0 then redis.call('ZREMRANGEBYRANK', seals, 0, old - 1) end

@@ -94,7 +94,7 @@ class Key(StrEnum):
     AUDIT = "audit", "zset", "ids of operators' acts; score: when each began", "forget"
     AUDIT_ENTRY = "audit:", "hash", "one act", "forget", "act"
 
-    # what other hands spoilt
+    # what another program spoilt
     DAMAGED = "damaged", "hash", "name of a key, a field or a ref -> JSON: at, why", "eraser damaged discard"
     PUT_ASIDE = "aside:", "any", "what stood there, as it was", "eraser damaged discard", "name"
 
