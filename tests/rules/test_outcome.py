@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -84,37 +85,18 @@ SLOWER = Ends("pending retry 1s", "pending retry 1s", "pending retry 1s")
 Row = tuple[Response, ResponseKind, bool, Ends]
 
 
-def ask(answer: Response) -> Row:
-    return answer, ResponseKind.ASK, False, GONE_IF_CALLED
+def rows_of(kind: ResponseKind, unknown: bool, ends: Ends) -> Callable[[Response], Row]:
+    return lambda answer: (answer, kind, unknown, ends)
 
 
-def odd(answer: Response) -> Row:
-    return answer, ResponseKind.ASK, True, GONE
-
-
-def failed(answer: Response) -> Row:
-    return answer, ResponseKind.FAILED, True, RETRIED
-
-
-def not_done(answer: Response) -> Row:
-    return answer, ResponseKind.FAILED, False, RETRIED
-
-
-def credentials(answer: Response) -> Row:
-    return answer, ResponseKind.CREDENTIALS, False, ACCOUNT
-
-
-def forbidden(answer: Response) -> Row:
-    return answer, ResponseKind.FORBIDDEN, False, REFUSED
-
-
-def done(answer: Response) -> Row:
-    return answer, ResponseKind.DELETED, False, DELETED
-
-
-def throttled(answer: Response) -> Row:
-    return answer, ResponseKind.THROTTLED, False, SLOWER
-
+ask = rows_of(ResponseKind.ASK, False, GONE_IF_CALLED)
+odd = rows_of(ResponseKind.ASK, True, GONE)
+failed = rows_of(ResponseKind.FAILED, True, RETRIED)
+not_done = rows_of(ResponseKind.FAILED, False, RETRIED)
+credentials = rows_of(ResponseKind.CREDENTIALS, False, ACCOUNT)
+forbidden = rows_of(ResponseKind.FORBIDDEN, False, REFUSED)
+done = rows_of(ResponseKind.DELETED, False, DELETED)
+throttled = rows_of(ResponseKind.THROTTLED, False, SLOWER)
 
 METASTUDIO = [
     credentials(response(401, "MSS.00000001")),

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 import pytest
-import redis
 
 from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
@@ -43,8 +42,8 @@ ACTS: dict[str, tuple[str | None, list[str], ActionName, dict[str, int]]] = {
     "parked discard": ("parked", ["bad:eraser.delete", "--yes"], ActionName.GIVEN_UP, {"discarded": 1}),
     "request": (None, ["--from-file", "-", "--max", "200"], ActionName.CAP_LIFTED, {"requested": 101}),
 }
-# Those that only look, or start a process. A sweep over its caps is tested in test_cli_retention.py, sending to the
-# broker in test_cli_parked.py.
+# Those that only look, or start a process. A sweep over its caps is tested in interfaces/cli/test_retention.py,
+# sending to the broker in interfaces/cli/test_parked.py.
 OTHERS = {
     *(
         "demo",
@@ -59,22 +58,14 @@ OTHERS = {
         "hold list",
         "damaged list",
         "accounts list",
-        "accounts move",  # its audit is tested in test_cli_accounts.py: it needs settings of its own
+        "accounts move",  # its audit is tested in interfaces/cli/test_accounts.py: it needs settings of its own
     ),
     *("console", "console token", "receipts export", "receipts verify", "receipts recheck"),
-    "receipts relocate",  # its audit is tested in test_receipts_directories.py: it needs a day that was archived
+    "receipts relocate",  # its audit is tested in receipts/test_directories.py: it needs a day that was archived
     *("dead groups", "dead list", "dead show", "replay status", "replay list"),
     *("parked list", "parked send"),
     *("retention plan", "retention run", "retention runs"),
 }
-
-
-@pytest.fixture
-def bench(client: redis.Redis) -> Iterator[Bench]:
-    made = Bench(client)
-    made.open()
-    yield made
-    made.check_invariant()
 
 
 def entries(bench: Bench, **between: float) -> list[AuditEntry]:
