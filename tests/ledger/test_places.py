@@ -362,6 +362,26 @@ def test_what_the_settings_give_to_another_account_delays_nobody(client: redis.R
     assert house.take().ref == Target(P, "job-000"), "in its order"
 
 
+def test_what_one_worker_does_not_know_is_left_to_those_who_do(client: redis.Redis) -> None:
+    """Settings change from worker to worker: the old one comes as often as the new one, and always first."""
+    house = bench(client, "a")
+    old, new = house.ledger, bench(client, "a").ledger
+    old.strays.add(P)
+    house.request(*(f"job-{n:02d}" for n in range(40)))
+    waited = 0.0
+    for _ in range(200):
+        assert old.take(worker="w-old", key="k1", policy_text=None, settlement=None).lease is None
+        lease = new.take(worker="w-new", key="k1", policy_text=None, settlement=None).lease
+        if lease:
+            house.settle(lease)
+        if not house.client.zcard(house.p + "due:bulk"):
+            break
+        house.pass_time(0.5)
+        waited += 0.5
+    assert house.client.zcard(house.p + "deleted") == 40
+    assert waited < 60, "no deletion waits for a minute and another one"
+
+
 def test_what_had_to_wait_for_the_move_is_due_after_it(server: redis.Redis) -> None:
     """Each look of the old account put it off by a minute. A grace is not cut short."""
     before, now = Process(server, p="a"), Process(server, p="b")
@@ -370,12 +390,14 @@ def test_what_had_to_wait_for_the_move_is_due_after_it(server: redis.Redis) -> N
     house = bench(server, "a")
     house.ledger.strays.add(P)
     assert house.turn().lease is None
+    house.pass_time(6)  # nobody else serves it
+    assert house.turn().lease is None
     house.ledger.strays.clear()
     assert now.move(P, "b")
     scores = {
         member: at - START_MS for member, at in server.zrange(OURS.account("b") + "due:bulk", 0, -1, withscores=True)
     }
-    assert scores == {b"p/due": 0.0, b"p/later": 3_600_000.0}
+    assert scores == {b"p/due": 6_000.0, b"p/later": 3_600_000.0}
 
 
 def test_what_changed_meanwhile_is_carried_again(server: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:

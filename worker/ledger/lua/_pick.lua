@@ -1,22 +1,44 @@
 -- Which deletion goes next: the user lane first, the oldest due first. What is due in a closed project is passed over.
 -- options: strays, policy_text (see take.lua). r: the record of a deletion; false: it was damaged, and left the lane.
-local head, untried, heads_are_bad
+local head, untried, heads_are_bad, answer_strays
 do
 
 local HEADS = 20          -- of closed projects; a take passes no more of them over
 local PUT_AWAY = 100      -- on hold, past their deadline, elsewhere; a take puts no more of them away
 local STEPPED_OVER = 500  -- left to others, or to clocks that agree
 local SAMPLE = 16         -- places of a lane that are looked at where the heads fail
+local ELSEWHERE = 60000   -- ms: what is put off waits so long and delays nobody else
+local ASKED, ANSWERED = 5000, 300000  -- ms: how long an answer may take, and how long it holds
+
+-- While settings change from worker to worker, one does not know a project that another one serves. It says so in the
+-- gate (stray:<project>: since when), and whoever serves the project answers (served:<project>). What is due is left to
+-- them; without an answer it is put off, so that it delays nobody.
+local function put_off(ref, lane, now, why)
+  local project = project_of(ref)
+  if why == 'stray' then
+    if now - num('stray:' .. project, 0) > ANSWERED then put('stray:' .. project, now) end
+    if now - num('stray:' .. project, 0) < ASKED or now - num('served:' .. project, 0) < ANSWERED then return false end
+  end
+  redis.call('ZADD', index_of('pending', lane, ref), ms(now + ELSEWHERE), ref)
+  return true
+end
+
+-- It was called for: this worker serves its project.
+function answer_strays(ref, now)
+  local project = project_of(ref)
+  if num('stray:' .. project, 0) > 0 and now - num('served:' .. project, 0) > ANSWERED / 10 then put('served:' .. project, now) end
+end
 
 -- What a deletion is asked before it may be sent. trying: the closed project that is to be tried.
 -- Returns 'go' and how: tries (the closure that it tries), owner_lookup (its app user has to be looked up), names (only these
--- policies ask for it). Or what stands against it: 'damaged' (it left the lane), 'elsewhere', a kind of hold ('lost':
+-- policies ask for it). Or what stands against it: 'damaged' (it left the lane), 'elsewhere', 'stray', a kind of hold ('lost':
 -- the hold list was damaged), 'over' (its deadline), 'not_yet' (while clocks disagree nothing is over because of time,
 -- and what was in its grace stays there), 'closed', or 'others' and names, asked (only policies ask for it, and this
 -- worker may not judge them).
 local function stands(ref, now, r, trying)
   if not r then return 'damaged' end
-  if lies_elsewhere(ref, options.strays) then return 'elsewhere' end
+  local place = lies_elsewhere(ref, options.strays)
+  if place then return place end
   local on_hold = r[F.cancel_requested] ~= 'cancel' and hold_of(ref, r) or nil
   if on_hold and on_hold ~= 'ask' then return on_hold end
   local over = tonumber(r[F.deadline]) <= now
@@ -41,7 +63,7 @@ local function put_away(ref, lane, now, r, why, names, asked)
   if why == 'damaged' then return true
   elseif why == 'not_yet' then return false
   elseif why == 'others' then return not leave_to_others(ref, r, now, names, asked)
-  elseif why == 'elsewhere' then redis.call('ZADD', index_of('pending', lane, ref), ms(now + ELSEWHERE), ref)
+  elseif why == 'elsewhere' or why == 'stray' then return put_off(ref, lane, now, why)
   elseif why == 'over' then
     note_event(ref, r, now, 'deletion.died', { cause = 'deadline' })
     finish(ref, r, now, 'dead', 'deadline')

@@ -21,14 +21,13 @@ local function not_here()
   if #unplaced > 0 then return { unplaced = unplaced } end
 end
 
--- Must nothing of it be taken? Its project is being moved, or the settings of the process that asks give it to another
--- account (strays). What is due of it waits a minute and delays nobody else.
-local ELSEWHERE = 60000  -- ms
+-- Must nothing of it be taken? Its project is being moved ('elsewhere'), or the settings of the process that asks do not
+-- give it to this account ('stray').
 local function lies_elsewhere(ref, strays)
   local project = string.match(ref, '^[^/]*')
-  for _, stray in ipairs(strays or {}) do
-    if stray == project then return true end
-  end
   local place = redis.call('HGET', PROJECTS, project)
-  return place == 'moving' or place == 'moved'
+  if place == 'moving' or place == 'moved' then return 'elsewhere' end
+  for _, stray in ipairs(strays or {}) do
+    if stray == project then return 'stray' end
+  end
 end

@@ -125,7 +125,10 @@ return once(function(now)
   keep_time()
   if options.wakeup then wakeup_arrived(now, options.wakeup) end
   local answer = {}
-  if options.settle then answer.settled = settle(now, options.settle, cfg) end
+  if options.settle then
+    answer.settled = settle(now, options.settle, cfg)
+    if options.settle.called then answer_strays(options.settle.ref, now) end
+  end
   if options.tried then
     local t = options.tried
     local its = of_named_kind(cfg, t.kind)

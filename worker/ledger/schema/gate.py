@@ -41,5 +41,7 @@ class GateField(StrEnum):
     TIES = "ties:<queue>", "so many of that very due time as well"
     PAST_AT = "past_at", "when that was found"
     OF_FAMILY = "<name>:<family>", "what is about a pace or failures, of another family of calls than the jobs' DELETE"
+    STRAY = "stray:<project>", "since when a worker whose settings lack the project comes for it"
+    SERVED = "served:<project>", "when one of its deletions was last called for, while there is such a worker"
     SKEW = "skew", "MetaStudio's clock less Redis's; calls are signed with it"
     SKEW_AT = "skew_at", "when it was measured"
