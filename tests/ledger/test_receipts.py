@@ -126,6 +126,52 @@ def test_what_ends_again_leaves_another_receipt_and_the_first_one_stays(bench: B
     ]
 
 
+@pytest.mark.parametrize("way", ["replayed", "requested again", "restored and replayed", "its worker was lost"])
+def test_it_was_requested_when_the_first_request_came_however_it_went_on(bench: Bench, way: str) -> None:
+    job = [Target(PROJECT, "a")]
+    bench.request("a", by="ann", why="T-1")
+    if way == "its worker was lost":
+        bench.take()
+        bench.pass_time(3600)
+        bench.ledger.rescue(alive=[], counts=True)
+    else:
+        bench.settle(bench.take(), "dead", cause="refused", status=403)
+        bench.pass_time(3600)
+    match way:
+        case "replayed":
+            bench.ledger.replay(job, why="T-2", by="ops", deadline_s=86400)
+        case "requested again":
+            bench.request("a", by="bob", why="T-2")
+        case "restored and replayed":
+            bench.ledger.discard(job, why="T-2", by="ops")
+            bench.ledger.restore(job, why="T-3", by="ops")
+            bench.ledger.replay(job, why="T-4", by="ops", deadline_s=86400)
+    bench.settle(bench.take())
+    last = receipts(bench)[-1]
+    assert (last["state"], last["requested_by"], last["reason"]) == ("deleted", "ann", "T-1")
+    assert last["requested_at"] == "2027-01-15T08:00:00.000Z"
+    assert last["finished_at"] >= "2027-01-15T09:00:00.000Z"
+
+
+@pytest.mark.parametrize("end", ["deleted", "cancelled", "discarded"])
+def test_what_was_met_withdrawn_or_given_up_is_no_request_of_the_next_receipt(bench: Bench, end: str) -> None:
+    bench.request("a", by="ann", why="T-1")
+    if end == "cancelled":
+        bench.ledger.cancel([Target(PROJECT, "a")], why="T-2", by="ops")
+    else:
+        bench.settle(
+            bench.take(), "deleted" if end == "deleted" else "dead", cause=None if end == "deleted" else "refused"
+        )
+    if end == "discarded":
+        bench.ledger.discard([Target(PROJECT, "a")], why="T-2", by="ops")
+    bench.pass_time(3600)
+    bench.request("a", by="bob", why="T-3", force=end == "deleted")
+    bench.settle(bench.take())
+    first, second = receipts(bench)
+    assert (first["requested_at"], first["requested_by"]) == ("2027-01-15T08:00:00.000Z", "ann")
+    assert (second["requested_at"], second["requested_by"]) == ("2027-01-15T09:00:00.000Z", "bob")
+
+
 def test_a_late_200_supersedes_what_was_receipted(bench: Bench) -> None:
     bench.request("a", by="ann")
     slow = bench.take()
