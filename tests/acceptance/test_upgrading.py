@@ -34,7 +34,7 @@ CHANGES = {  # file -> what stands there, and what the next version has in its p
         "  redis.call('HSET', k, F.batch, 'batch-7')\n  return 'pending'\nend",
     ),
     "worker/ledger/lua/_receipt.lua": (
-        "'ew', s.why or '')",
+        "'ew', s.why or '', 'v', 2)",
         "'ew', s.why or '', 'v', SCHEMA_VERSION, 'batch', redis.call('HGET', k, F.batch) or '')",
     ),
 }
@@ -146,7 +146,7 @@ def the_receipts_of_both_are_one_chain(fleet: Fleet, theirs: Program, count: int
     made = export(fleet.app, fleet.account, file, Form.JSONL)
     assert (made.fault, made.summary.receipts) == (None, count)
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()[:-1]]
-    assert {line["v"] for line in lines} == {1, NEXT}
+    assert {line["v"] for line in lines} == {VERSION, NEXT}
     assert {line.get("batch") for line in lines} == {None, "batch-7"}
     verified = theirs.command("receipts", "verify", str(file))
     assert verified.popen.returncode == 0, verified.text

@@ -46,7 +46,7 @@ def test_a_deletion_leaves_a_receipt_with_everything_that_is_known(bench: Bench)
     bench.settle(bench.take(), attempt=answer_of("x-1"), fields={"asset": "as-1"})
     now = "2027-01-15T08:00:00.000Z"
     assert only(bench) == dict.fromkeys(FIELDS) | {
-        "v": 1,
+        "v": 2,
         "n": 1,
         "account": "default",
         "project_id": PROJECT,

@@ -63,8 +63,8 @@ def test_a_neighbours_receipts_are_sealed_as_it_would_seal_them(undertaker: Unde
     alter(undertaker.redis, 2, v=str(VERSION + 1), batch="b-1", empty="")
     seal_all(undertaker.ledger)
     lines = [line.values for line in read(receipts)]
-    assert [line["v"] for line in lines] == [1, VERSION + 1, 1]
-    assert list(lines[1].items())[-4:-2] == [("batch", "b-1"), ("empty", None)]
+    assert [line["v"] for line in lines] == [2, VERSION + 1, 2]
+    assert list(lines[1].items())[-6:-4] == [("batch", "b-1"), ("empty", None)]
 
 
 def test_a_receipt_of_a_version_that_is_not_known_is_left_to_whoever_knows_it(

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from worker.ledger.schema.states import VERSION
 from worker.model.errors import UsageError
 from worker.receipts import serialization, trailer
-from worker.receipts.chain import canonical, genesis, linked, sealed
+from worker.receipts.canonical import canonical
+from worker.receipts.chain import genesis, linked, sealed
+from worker.receipts.commitments import committed
 from worker.receipts.receipt import FIELDS
 from worker.receipts.serialization import Form, header, read, written
 from worker.receipts.signature import Signer, Verifier
@@ -28,7 +30,7 @@ Raw = list[bytes]
 
 def receipt(n: int, **more: Any) -> dict[str, Any]:
     said = {
-        "v": 1,
+        "v": 2,
         "n": n,
         "account": "default",
         "project_id": "p",
@@ -39,7 +41,8 @@ def receipt(n: int, **more: Any) -> dict[str, Any]:
     }
     said |= {"requested_at": "2026-11-21T10:00:00.000Z", "finished_at": f"2026-11-21T10:00:{n % 60:02}.000Z"}
     said |= {"reason": 'TICKET-1, "late"', "lane": "bulk", "claims": [{"requested_by": "ann", "reason": None}]}
-    return dict.fromkeys(FIELDS) | said | {"round": 1, "attempts": 1, "status": 200, "request_id": "x"} | more
+    said |= {"round": 1, "attempts": 1, "status": 200, "request_id": "x"}
+    return committed(dict.fromkeys(FIELDS) | said | more, f"{n:032x}")
 
 
 def chained(receipts: list[dict[str, Any]], prev: str | None = None) -> list[dict[str, Any]]:
@@ -121,7 +124,9 @@ def test_a_hash_can_be_computed_without_us(tmp_path: Path) -> None:
     file = tmp_path / "receipts.jsonl"
     file.write_bytes(good(Form.JSONL)[0])
     script = (
-        "import json,sys,hashlib\nd=json.load(open(sys.argv[1]));h=d.pop('hash')\nprint(hashlib.sha256(json.dumps(d,"
+        "import json,sys,hashlib\nd=json.load(open(sys.argv[1]));h=d.pop('hash');who=('requested_by','reason')\n"
+        "for n in ('salts','finished_by','finished_reason',*who): del d[n]\n"
+        "for c in d['claims']:\n for n in who: del c[n]\nprint(hashlib.sha256(json.dumps(d,"
     )
     script += "sort_keys=True,separators=(',',':'),ensure_ascii=False).encode()).hexdigest()==h)"
     done = subprocess.run(["python3", "-c", script, file], capture_output=True, text=True, check=True)
@@ -391,7 +396,7 @@ def test_garbage_is_told_and_is_no_error_of_ours(pieces: list[bytes], begin: byt
 def test_a_neighbour_may_have_more_fields_and_its_receipts_chain_with_ours() -> None:
     theirs = receipt(2, v=VERSION + 1, batch="b-1")
     lines = chained([receipt(1), theirs, receipt(3)])
-    assert tuple(lines[1])[-3:] == ("batch", "prev", "hash")
+    assert tuple(lines[1])[-5:] == ("batch", "salts", "commitments", "prev", "hash")
     assert verify(lambda: whole(Form.JSONL, lines)).summary.receipts == 3
 
 
@@ -400,8 +405,9 @@ def test_a_program_with_one_more_field_verifies_the_receipts_before_it(monkeypat
     fields = (*FIELDS, "batch")
     monkeypatch.setattr(serialization, "VERSION", VERSION + 1)
     monkeypatch.setattr(serialization, "FIELDS", fields)
-    monkeypatch.setattr(serialization, "COLUMNS", (*fields, "prev", "hash"))
-    kinds = dict.fromkeys(fields, object) | dict.fromkeys(("prev", "hash"), str)
+    chain = ("salts", "commitments", "prev", "hash")
+    monkeypatch.setattr(serialization, "COLUMNS", (*fields, *chain))
+    kinds = dict.fromkeys((*fields, *chain), object)
     monkeypatch.setattr(serialization, "_KINDS", kinds)
     assert verify(lambda: raw).summary.receipts == 2
 
@@ -432,12 +438,12 @@ def test_a_trailer_of_a_version_that_is_not_known_is_not_called_altered(
 @BOTH
 def test_whoever_only_changes_the_version_is_found(form: Form) -> None:
     raw = list(good(form))
-    raw[at(form, 3)] = raw[at(form, 3)].replace(b'"v":1', b'"v":9').replace(b"1,3,", b"9,3,")
+    raw[at(form, 3)] = raw[at(form, 3)].replace(b'"v":2', b'"v":9').replace(b"2,3,", b"9,3,")
     found = fault(raw)
     assert (found.line, "altered" in str(found)) == (at(form, 3) + 1, True)
 
 
 def test_a_neighbours_receipt_fits_no_column() -> None:
     lines = chained([receipt(1), receipt(2, v=VERSION + 1, batch="b-1")])
-    with pytest.raises(UsageError, match=r"receipt 2 has fields of schema version 2, .* export without -o csv"):
+    with pytest.raises(UsageError, match=r"receipt 2 has fields of schema version 3, .* export without -o csv"):
         whole(Form.CSV, lines)

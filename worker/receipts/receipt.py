@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from worker.ledger.receipts import ReceiptEntry
+from worker.receipts.commitments import committed
 
-VERSION: Final = 1  # of the schema, since which receipts have these fields (see docs/upgrading.md)
+VERSION: Final = 2  # of the schema, since which receipts have these fields (see docs/upgrading.md)
 NUMBERS: Final = ("v", "n", "round", "attempts", "status")
 _STREAM: Final = {  # name -> its short name in the stream, as `lua/_receipt.lua` writes it
     "state": "s",
@@ -33,7 +34,7 @@ _STREAM: Final = {  # name -> its short name in the stream, as `lua/_receipt.lua
     "asset_id": "as",
     "voice_train_job_id": "vo",
 }
-_KNOWN: Final = {"n", "ref", "v", *_STREAM.values()}
+_KNOWN: Final = {"n", "ref", "v", "salt", *_STREAM.values()}
 _CLAIM: Final = {"requested_by": "by", "reason": "why", "run": "run", "policy": "pol"}
 # `related`: the documents do not say whether the DELETE removes the asset and the voice job as well
 FIELDS: Final = ("v", "n", "account", "project_id", "kind", "id", "job_id", *_STREAM, "related")
@@ -51,6 +52,12 @@ def expand(account: str, entry: ReceiptEntry) -> dict[str, Any]:
     related = "not checked" if values["asset_id"] or values["voice_train_job_id"] else None
     receipt = dict(zip(FIELDS, (*about, *values.values(), related), strict=True))
     return receipt | {short: text or None for short, text in entry.fields.items() if short not in _KNOWN}
+
+
+def sealable(account: str, entry: ReceiptEntry) -> dict[str, Any]:
+    """A receipt as it enters the chain: with commitments to its texts. One of schema version 1 has none."""
+    receipt = expand(account, entry)
+    return committed(receipt, entry.fields["salt"]) if entry.version > 1 else receipt
 
 
 def _read(name: str, text: str | None) -> Any:

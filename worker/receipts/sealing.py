@@ -20,7 +20,7 @@ from worker.ledger.receipts import PAGE, Checkpoint, ReceiptEntry, Receipts, uns
 from worker.ledger.schema.states import VERSION as SCHEMA
 from worker.model.errors import EraserError, OtherSchema
 from worker.receipts.chain import genesis, linked
-from worker.receipts.receipt import expand
+from worker.receipts.receipt import sealable
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ def _expanded(account: str, entry: ReceiptEntry) -> dict[str, Any]:
     try:
         if entry.version > SCHEMA + 1:
             raise OtherSchema(f"receipt {entry.n:,} of account {account}", stored=entry.version, ours=SCHEMA)
-        return expand(account, entry)
+        return sealable(account, entry)
     except (KeyError, ValueError):
         raise Unreadable(
             f"account {account}: entry {entry.id} of the receipt stream is not a receipt; nothing after it is sealed. "

@@ -1,7 +1,7 @@
 """Serialization: a receipt and the trailer as one line of JSON or CSV, and back. Pure. Each value has only one form.
 
 jsonl   one object per line, keys in the order of `COLUMNS`; the trailer is the last one. A receipt of another version
-        of the schema (`v`) may have fewer fields, or more before `prev`
+        of the schema (`v`) may have fewer fields, or more before those of the chain
 csv     a line of names, then one receipt per line; null is an empty cell, lists are JSON; the trailer is the last
         line, one cell that starts with #
 """
@@ -18,14 +18,17 @@ from worker.ledger.schema.states import VERSION as SCHEMA
 from worker.model.errors import UsageError
 from worker.model.target import JOB
 from worker.receipts.chain import hash_of
+from worker.receipts.commitments import NAMES, OF_CLAIMS
 from worker.receipts.receipt import FIELDS, NUMBERS, VERSION
 
-COLUMNS: Final = (*FIELDS, "prev", "hash")
+_CHAIN: Final = (*NAMES, "prev", "hash")  # the fields of the chain
+COLUMNS: Final = (*FIELDS, *_CHAIN)
 _KINDS: Final = dict.fromkeys(COLUMNS, str | None) | (
     dict.fromkeys(NUMBERS, int)
     | dict.fromkeys(("account", "project_id", "kind", "id", "state", "prev", "hash"), str)
-    | {"status": int | None, "claims": list}
+    | {"status": int | None, "claims": list, "salts": dict, "commitments": dict}
 )
+_JSON: Final = ("claims", *NAMES)  # JSON in a cell of CSV
 _MOST: Final = 2**53  # the largest number that is exact in every JSON parser; ours are far below it
 _SIGNED: Final = {"algorithm", "key", "value"}
 KIND: Final = "avatar-eraser receipts"  # marks a trailer
@@ -95,11 +98,12 @@ def newer(form: Form, text: str) -> int | None:
 
 
 def _kinds_of(receipt: dict[str, Any]) -> dict[str, Any]:
-    """What each field has to be. The receipt of another version may have fewer, or more as text before `prev`."""
+    """What each field has to be. The receipt of another version may have fewer, or more as text before the chain's."""
     if receipt["v"] == VERSION:
         return _KINDS
-    names = (*FIELDS[: len(receipt) - 2], *tuple(receipt)[len(FIELDS) : -2])
-    return {name: _KINDS.get(name, str | None) for name in (*names, "prev", "hash")}
+    chain = _CHAIN if receipt["v"] > 1 else _CHAIN[len(NAMES) :]
+    names = (*FIELDS[: len(receipt) - len(chain)], *tuple(receipt)[len(FIELDS) : -len(chain)])
+    return {name: _KINDS.get(name, str | None) for name in (*names, *chain)}
 
 
 def _is_whole(trailer: dict[str, Any]) -> bool:
@@ -110,8 +114,9 @@ def _is_whole(trailer: dict[str, Any]) -> bool:
 
 
 def _names_a_target(receipt: dict[str, Any]) -> bool:
-    """Whether a job, and nothing else, is also named by its job id."""
-    return bool(receipt["job_id"] == (receipt["id"] if receipt["kind"] == JOB else None))
+    """Whether a job, and nothing else, is also named by its job id, and each claim begins with who and why."""
+    named = receipt["job_id"] == (receipt["id"] if receipt["kind"] == JOB else None)
+    return bool(named and all(tuple(claim)[: len(OF_CLAIMS)] == OF_CLAIMS for claim in receipt["claims"]))
 
 
 def is_trailer(line: dict[str, Any]) -> bool:
@@ -151,6 +156,6 @@ def _from_csv(text: str) -> dict[str, Any]:
 def _value(name: str, cell: str) -> Any:
     if cell == "":
         return None
-    if name in NUMBERS or name == "claims":
+    if name in NUMBERS or name in _JSON:
         return json.loads(cell)
     return cell

@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from worker.ledger.schema.states import VERSION
-from worker.receipts.chain import canonical, sealed
+from worker.receipts.canonical import canonical
+from worker.receipts.chain import sealed
 from worker.receipts.serialization import KIND
 from worker.receipts.signature import Signer
 

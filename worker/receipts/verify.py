@@ -13,6 +13,7 @@ from typing import Any
 
 from worker.ledger.schema.states import VERSION
 from worker.receipts.chain import genesis, hash_of
+from worker.receipts.commitments import redacted_places, why_wrong
 from worker.receipts.serialization import Form, header, is_trailer, newer, read
 from worker.receipts.signature import Verifier
 from worker.receipts.summary import Summary
@@ -38,6 +39,7 @@ class Verification:
     trailer: dict[str, Any] = field(default_factory=dict)
     last: dict[str, Any] = field(default_factory=dict)  # receipt, and in which line it is
     number: int = 0
+    redacted: int = 0  # texts of who and why that were removed from receipts
 
 
 def verify(
@@ -69,6 +71,7 @@ def verify(
             _check(number, line, reading, foretold, lines)
             reading.number, reading.last = number, line
             reading.summary.add(line)
+            reading.redacted += len(redacted_places(line))
     if not reading.trailer:
         number = max(reading.number, int(form is Form.CSV)) + 1
         raise VerificationError(number, "the trailer is missing: the file was cut here")
@@ -108,6 +111,8 @@ def _line(form: Form, number: int, raw: bytes) -> dict[str, Any]:
     if line.get("hash") != hash_of(line):
         what = "the trailer" if is_trailer(line) else _name(line)
         raise VerificationError(number, f"altered: {what} has a hash mismatch")
+    if "commitments" in line and (why := why_wrong(line)):
+        raise VerificationError(number, f"altered: in {_name(line)} {why}")
     return line
 
 

@@ -95,7 +95,8 @@ def verify(files: tuple[Path, ...], head: str | None, key: Path | None) -> None:
             say(f"{path}: {fault}", style="bold red")
             sys.exit(1)
         after = read.trailer["head"]
-        result({"file": str(path), "ok": True, **exports.file_json(read.summary, read.trailer)})
+        numbers = exports.file_json(read.summary, read.trailer)
+        result({"file": str(path), "ok": True, **numbers, "redacted": read.redacted})
         _tell_verified(path, read, head=head if last else None, key=verifier)
 
 
@@ -190,6 +191,8 @@ def _tell_verified(path: Path, read: verifying.Verification, *, head: str | None
     for line in _counts(summary):
         say(line)
     say(f"  head         {trailer['head']}")
+    if read.redacted:
+        say(f"  redacted     {count(read.redacted, 'text')} of who or why: removed later, everything else is as it was")
     if summary.receipts and trailer["first_n"] > 1:
         say(f"It starts with receipt {trailer['first_n']:,}: earlier receipts are in earlier files.")
     if key:

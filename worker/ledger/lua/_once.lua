@@ -23,10 +23,10 @@ local function once(body, unless, later)
   if last and tonumber(last) == seq then return first_answer end
   if last and tonumber(last) > seq then return '{"stale":true}' end
   local kept = redis.call('HMGET', K.account, 'endpoint', 'schema')
-  local bound, version = kept[1], number(kept[2], kept[1] and 1)
+  local bound, version = kept[1], number(kept[2], kept[2] and SCHEMA_VERSION or kept[1] and 1)  -- spoilt: check.lua reports it
   if version and math.abs(version - SCHEMA_VERSION) > 1 then return cjson.encode({ schema = version }) end
   if bound and endpoint ~= '' and bound ~= endpoint then return cjson.encode({ elsewhere = bound }) end
-  local first, newer = not bound and endpoint ~= '', not kept[2] or not version or version < SCHEMA_VERSION
+  local first, newer = not bound and endpoint ~= '', not kept[2] or version < SCHEMA_VERSION
   if first or newer then redis.call('ZREM', K.waiting_executors, '-') end  -- see _drains.lua
   if first then redis.call('HSET', K.account, 'endpoint', endpoint, 'since', ms(clock())) end
   if newer then redis.call('HSET', K.account, 'schema', SCHEMA_VERSION) end

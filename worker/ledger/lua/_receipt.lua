@@ -6,6 +6,7 @@
 --   who did too at t     when it was requested, and settled (ms)     r k   round, and DELETE calls in it
 --   st co x  status, code, X-Request-Id of the last DELETE;  y   X-Request-Id of the look that found it gone
 --   as vo    asset and voice training job, where they were seen;  eb ew   who cancelled or discarded it, and why
+--   salt     128 random bits: the texts of who and why enter the hash as commitments (see receipts/commitments.py)
 --   v        the schema's version that first wrote such receipts; without one it is 1. A version that adds fields writes
 --            them behind the others under their full names, as text: the version before it carries them along unread
 -- Always all fields in this order, '' for what there is not: then Redis keeps their names once for many entries.
@@ -45,13 +46,14 @@ end
 
 local function append(now, ...)
   local n = next_number()
-  local added = redis.pcall('XADD', K.receipts, ms(now) .. '-' .. n, 'n', n, ...)
+  local salt = string.sub(redis.sha1hex(options.salt .. ' ' .. n), 1, 32)  -- Lua's own numbers at random can be foretold
+  local added = redis.pcall('XADD', K.receipts, ms(now) .. '-' .. n, 'n', n, 'salt', salt, ...)
   if type(added) == 'string' then return end
   local last = redis.call('XREVRANGE', K.receipts, '+', '-', 'COUNT', 1)[1]
   local at, seq = string.match(last and last[1] or '', '^(%d+)%-(%d+)$')
-  added = at and redis.pcall('XADD', K.receipts, at .. '-' .. ms(seq + 1), 'n', n, ...)
+  added = at and redis.pcall('XADD', K.receipts, at .. '-' .. ms(seq + 1), 'n', n, 'salt', salt, ...)
   if type(added) == 'string' then return end
-  redis.call('XADD', K.receipts, ms(now) .. '-' .. n, 'n', n, ...)  -- no entry can follow that one: it is put aside
+  redis.call('XADD', K.receipts, ms(now) .. '-' .. n, 'n', n, 'salt', salt, ...)  -- no entry can follow that one: it is put aside
 end
 
 -- s: the settlement (see _settle.lua), or who ended it: by, why
@@ -69,5 +71,5 @@ local function receipt(ref, now, state, s)
     's', state, 'e', v[1], 'c', v[2], 'l', v[3], 'by', v[4], 'why', v[5], 'run', v[6], 'pol', v[7], 'also', v[8] ~= '' and others(v[8]) or '',
     'at', v[9], 't', ms(now), 'r', round, 'k', calls, 'st', v[12], 'co', v[13], 'x', request_id(attempt) or '',
     'y', state == 'gone' and request_id(s.event) or '', 'as', v[14], 'vo', v[15],
-    'eb', s.by or '', 'ew', s.why or '')
+    'eb', s.by or '', 'ew', s.why or '', 'v', 2)
 end

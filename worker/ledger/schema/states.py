@@ -8,7 +8,7 @@ from worker.ledger.schema.fields import Field
 from worker.ledger.schema.keys import Key
 from worker.model.target import JOB, KINDS
 
-VERSION: Final = 1  # of all that Redis holds: one step apart work side by side (see `lua/_once.lua`, docs/upgrading.md)
+VERSION: Final = 2  # of all that Redis holds: one step apart work side by side (see `lua/_once.lua`, docs/upgrading.md)
 
 INDEX: Final[dict[str, tuple[Key, ...]]] = {
     "pending": (Key.DUE_USER, Key.DUE_BULK),
