@@ -88,7 +88,7 @@ def every_attempt_is_in_the_servers_log(deletions: Iterable[Deletion], calls: li
         for attempt in d.attempts:
             request_id = attempt.fields.get("request_id")
             if request_id is None:
-                assert "silence" in attempt.fields, f"{d.ref.id}: neither an answer nor silence: {attempt}"
+                assert "failure" in attempt.fields, f"{d.ref.id}: neither an answer nor silence: {attempt}"
                 continue
             recorded[request_id] += 1
             call = by_id.get(request_id)
@@ -188,5 +188,5 @@ def every_call_is_recorded(fleet: Fleet, deletions: dict[str, Deletion]) -> None
         if call["operation"] == "delete":
             arrived[call["job_id"]].append(call["status"])
     for job, deletion in deletions.items():
-        attempts = [attempt for attempt in deletion.attempts if attempt.fields.get("silence") != "not_sent"]
+        attempts = [attempt for attempt in deletion.attempts if attempt.fields.get("failure") != "not_sent"]
         assert len(attempts) == len(arrived[job]), f"{job}: {arrived[job]} arrived, recorded are {attempts}"

@@ -44,7 +44,7 @@ def test_a_key_that_loses_sight_of_the_project_makes_dead_letters_that_a_replay_
         fleet.ask(*JOBS[:20])
         fleet.wait_until_settled(20)
         fleet.metastudio.set_credential(DEMO_AK, DEMO_SK, sees_jobs=False)
-        fleet.ask(*JOBS[20:], seen=True)
+        fleet.ask(*JOBS[20:], listed=True)
         fleet.wait_until_settled(len(JOBS))
         assert fleet.states() == {State.DELETED: 20, State.DEAD: 180}
         dead = list(fleet.queries.each(State.DEAD, history=True))

@@ -145,7 +145,7 @@ def test_each_of_all_faults_at_once_has_its_right_end(absent: str) -> None:
 
 def ending(deletion: Deletion) -> tuple[str, list[str]]:
     """How it ended, and the answer and outcome of each attempt; how often it was not deletable yet does not matter."""
-    calls = [f"{a.fields.get('status') or a.fields.get('silence')} {a.fields['outcome']}" for a in deletion.attempts]
+    calls = [f"{a.fields.get('status') or a.fields.get('failure')} {a.fields['outcome']}" for a in deletion.attempts]
     short = [call for call, before in zip(calls, [None, *calls], strict=False) if call != NOT_YET or call != before]
     return " ".join(filter(None, (deletion.state, deletion.evidence or deletion.cause))), short
 

@@ -43,7 +43,7 @@ def lost_call(shop: Shop, job: str) -> None:
 
 
 def seen_before(shop: Shop, job: str) -> None:
-    shop.request(job, seen=True)
+    shop.request(job, listed=True)
 
 
 def never_seen(shop: Shop, job: str) -> None:

@@ -217,7 +217,7 @@ def lost(bench: Bench) -> dict[str, str]:
 
 
 def test_a_worker_that_was_lost_while_it_looked_sent_nothing(bench: Bench) -> None:
-    bench.request("a", policy="old", seen=True)
+    bench.request("a", policy="old", listed=True)
     lease = bench.take()
     assert lease.unsent
     assert "unk" not in lost(bench)
@@ -225,7 +225,7 @@ def test_a_worker_that_was_lost_while_it_looked_sent_nothing(bench: Bench) -> No
 
 
 def test_a_worker_that_was_lost_after_the_last_check_may_have_called(bench: Bench) -> None:
-    bench.request("a", policy="old", seen=True)
+    bench.request("a", policy="old", listed=True)
     lease = bench.take()
     assert bench.ledger.confirm(lease, key="k1", policy_text=POLICY_TEXT)
     assert bench.ledger.cancel([lease.ref], why="T-1")[0][1] == "in_flight"

@@ -106,7 +106,7 @@ def test_where_nobody_says_whose_it_is_nothing_is_sent(shop: Shop, trouble: str)
 
 def sweep(shop: Shop, *jobs: str, **claim: Any) -> None:
     shop.request(
-        *jobs, **{"policy": "old-ones", "run": "r1", "by": "policy:old-ones", "delay_s": 60, "seen": True} | claim
+        *jobs, **{"policy": "old-ones", "run": "r1", "by": "policy:old-ones", "delay_s": 60, "listed": True} | claim
     )
 
 

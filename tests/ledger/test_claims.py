@@ -19,7 +19,7 @@ DEAD: dict[str, Any] = {"cause": "server_error", "status": 500}
 
 
 def sweep(bench: Bench, policy: str = "old", **claim: Any) -> None:
-    bench.request("a", **{"policy": policy, "by": f"policy:{policy}", "run": f"{policy}-1", "seen": True} | claim)
+    bench.request("a", **{"policy": policy, "by": f"policy:{policy}", "run": f"{policy}-1", "listed": True} | claim)
 
 
 def withdraw(bench: Bench, run: str) -> str:
@@ -123,7 +123,7 @@ def test_who_asked_for_a_round_that_is_over_stays_in_the_history(bench: Bench) -
     bench.pass_time(60)
     bench.request("a", by="eve", force=True)
     (event,) = [json.loads(line.split(" ", 2)[2]) for line in bench.record("a")["log"].split("\n") if line[0] == "E"]
-    assert [(claim["by"], claim["why"]) for claim in event["asked"]] == [("ann", "T-1"), ("bob", "T-2")]
+    assert [(claim["by"], claim["why"]) for claim in event["claims"]] == [("ann", "T-1"), ("bob", "T-2")]
 
 
 def test_a_replay_that_is_stopped_leaves_what_somebody_asked_for_meanwhile(bench: Bench) -> None:

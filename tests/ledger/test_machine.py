@@ -231,7 +231,7 @@ class Deletions(RuleBasedStateMachine):
         world.job, world.jobs = lambda _: shown(*mine), lambda _: shown(row("bystander"), *mine)
         view = replace(VIEW, project_id=PROJECT)
         looked = world.lookups(view).find(
-            job, seen=lease.seen, doubtful=lease.absent_once or lease.empty_lookup_count > 0
+            job, listed=lease.listed, doubtful=lease.absent_once or lease.empty_lookup_count > 0
         )
         settlement = OutcomeRules(SCHEDULE, "k1", 0.0).after_look(lease, looked)
         self.allowed = set()
@@ -240,7 +240,7 @@ class Deletions(RuleBasedStateMachine):
             return  # the DELETE may go: see `response`
         assert settlement.to != "gone" or not there, "called gone, and still there"
         assert settlement.evidence != "after_our_call" or lease.outcome_unknown
-        assert settlement.evidence != "seen_before" or lease.seen
+        assert settlement.evidence != "seen_before" or lease.listed
         assert settlement.cause != "not_visible" or lease.empty_lookup_count >= len(SCHEDULE.retry)
         became = self.bench.turn(settlement, want=False).settled
         if self.live.get(job) == held:

@@ -9,7 +9,7 @@ import redis
 
 from tests.support.ledgers import CLOCK, START_MS
 from worker.ledger.keys import Keys
-from worker.ledger.parking import LENT_S, MOST_TOLD, Parked, ParkedKind, Parking, group_name
+from worker.ledger.parking import LENT_S, MOST_KEPT, Parked, ParkedKind, Parking, group_name
 
 WHY = "no worker knows it"
 
@@ -66,10 +66,10 @@ def test_what_is_lent_is_nobody_elses_for_a_while_and_stays_until_it_has_another
 
 
 def test_of_bad_ones_the_last_thousand_are_told_and_all_are_counted(parking: Parking) -> None:
-    for number in range(MOST_TOLD + 5):
+    for number in range(MOST_KEPT + 5):
         parking.park(ParkedKind.BAD, "eraser.delete", message(f"m-{number}"))
     (group,) = parking.groups()
-    assert (group.count, group.ever) == (MOST_TOLD, MOST_TOLD + 5)
+    assert (group.count, group.ever) == (MOST_KEPT, MOST_KEPT + 5)
     assert not [one for _, one in parking.each(group.name) if one.id == "m-0"]
 
 

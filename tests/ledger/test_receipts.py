@@ -89,7 +89,7 @@ def test_gone_names_the_call_and_the_look(bench: Bench) -> None:
 def test_an_attempt_without_an_answer_has_no_request_id(bench: Bench) -> None:
     bench.request("a")
     bench.settle(bench.take(), "pending", wait="retry", attempt=answer_of("x-1", status=500))
-    silent = {"silence": "timeout", "ms": 5, "message": '"request_id":"no-id"'}
+    silent = {"failure": "timeout", "ms": 5, "message": '"request_id":"no-id"'}
     bench.settle(bench.take(), "dead", cause="server_error", status=None, attempt=silent)
     bench.ledger.discard([Target(PROJECT, "a")], why="T-9", by="ops-3")
     receipt = only(bench)

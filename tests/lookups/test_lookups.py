@@ -15,7 +15,7 @@ from tests.support.waiting import wait_until
 from worker.lookups.sightings import NEAR_S, View
 from worker.metastudio.response import Listing
 from worker.model.errors import Unreachable
-from worker.rules.classify import NOT_ASKED, Presence
+from worker.rules.classify import NOT_SENT, Presence
 
 
 def test_an_absence_is_asked_for_once_more_between_two_control_questions() -> None:
@@ -113,7 +113,7 @@ SAYS_NOTHING = {
 @pytest.mark.parametrize("which", [1, 2])
 def test_a_control_question_without_a_plain_answer_makes_it_unknown(odd: Listing, which: int) -> None:
     world = World(jobs=lambda w: odd if w.queries.count("all") == which else OTHERS)
-    looked = world.lookups().find(JOB.id, seen=True)
+    looked = world.lookups().find(JOB.id, listed=True)
     assert looked.what is Presence.UNKNOWN
     assert looked.listing is odd, "the gate learns from what was refused"
 
@@ -134,7 +134,7 @@ OWNED = listing(row("other-1"), row("other-2", app_user_id="u-2"))
 
 
 @pytest.mark.parametrize(
-    ("shown", "view", "seen", "worth"),
+    ("shown", "view", "listed", "worth"),
     [
         (OTHERS, VIEW, False, Presence.UNSEEN),
         (OTHERS, VIEW, True, Presence.ABSENT),
@@ -144,10 +144,10 @@ OWNED = listing(row("other-1"), row("other-2", app_user_id="u-2"))
     ],
 )
 def test_where_there_are_app_users_whoever_names_none_must_be_shown_one_of_theirs(
-    shown: Listing, view: View, seen: bool, worth: Presence
+    shown: Listing, view: View, listed: bool, worth: Presence
 ) -> None:
     world = World(jobs=lambda _: shown, has_users=True)
-    assert world.find(view=view, seen=seen) is worth
+    assert world.find(view=view, listed=listed) is worth
 
 
 def test_a_list_that_shows_an_app_users_job_is_remembered_for_all() -> None:
@@ -169,7 +169,7 @@ def test_redis_that_goes_away_meanwhile_is_told_in_a_line_and_proves_nothing(
     monkeypatch.setattr(world, where, away)
     assert world.find() is (Presence.UNSEEN if where == "known_in" else Presence.ABSENT)
     logged = [(record.message, record.exc_info) for record in caplog.records]
-    assert logged == [("deletion.not_asked", None)]
+    assert logged == [("deletion.lookup_not_sent", None)]
 
 
 # -- where nothing may be asked ----------------------------------------------------------------------------------------
@@ -177,20 +177,20 @@ def test_redis_that_goes_away_meanwhile_is_told_in_a_line_and_proves_nothing(
 
 def test_where_the_pace_forbids_nothing_is_asked() -> None:
     world = World(slot=None)
-    assert world.lookups().find(JOB.id, seen=False).listing is NOT_ASKED
+    assert world.lookups().find(JOB.id, listed=False).listing is NOT_SENT
     assert world.find(has_slot=True) is Presence.UNKNOWN
     assert world.queries == [JOB.id], "only the look that had its slot"
 
 
 def test_where_redis_is_away_nothing_is_raised_after_an_answer() -> None:
     world = World(redis_away=True)
-    assert world.lookups().find(JOB.id, seen=False).listing is NOT_ASKED
+    assert world.lookups().find(JOB.id, listed=False).listing is NOT_SENT
     assert world.find(has_slot=True) is Presence.UNKNOWN
 
 
 def test_where_the_lease_has_no_time_left_nothing_is_asked() -> None:
     world = World()
-    assert world.lookups(time_left=lambda: 0.4).find(JOB.id, seen=False).listing is NOT_ASKED
+    assert world.lookups(time_left=lambda: 0.4).find(JOB.id, listed=False).listing is NOT_SENT
     assert world.queries == []
 
 

@@ -203,7 +203,7 @@ def test_a_run_asks_in_the_bulk_lane_with_grace_run_policy_and_what_was_seen(hou
     house.lister.jobs = [job("a", asset_id="asset-1"), job("b", asset_id="no/id")]
     run = house.run(by="ops-1").run
     record = house.record("a")
-    assert (record["lane"], record["wait"], record["seen"], record["asset"]) == ("bulk", "grace", "1", "asset-1")
+    assert (record["lane"], record["wait"], record["listed"], record["asset"]) == ("bulk", "grace", "1", "asset-1")
     assert (record["pol"], record["run"], record["by"], record["why"]) == ("old", run.id, "policy:old", "TICKET-1")
     assert "asset" not in house.record("b")
     due = house.client.zscore("eraser:{default}:due:bulk", f"{PROJECT}/a")

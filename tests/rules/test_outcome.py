@@ -20,7 +20,7 @@ from worker.metastudio.response import Body, Listing, Response, TransportFailure
 from worker.metastudio.targets.avatar_job import DELETABLE, STATES
 from worker.rules import gate_signals
 from worker.rules.backoff import Backoff
-from worker.rules.classify import NOT_ASKED, Presence, ResponseKind, classify, outcome_unknown, presence
+from worker.rules.classify import NOT_SENT, Presence, ResponseKind, classify, outcome_unknown, presence
 from worker.rules.outcome import OutcomeRules, sighting
 from worker.rules.settlements import REFUSALS
 
@@ -294,10 +294,10 @@ def test_a_job_that_is_there_is_refused_if_deletable_and_waited_for_if_not(state
     end = JUDGE.after_asking(lease(), REJECTED, looked(listing(row(state=state))))
     if state in DELETABLE:
         assert summary(end) == "pending retry 10s used"
-        assert end.fields == {"seen": "1", "refused": "1"}
+        assert end.fields == {"listed": "1", "refused": "1"}
     else:
         assert summary(end) == "pending not_deletable_yet 60s"
-        assert end.fields == {"seen": "1", "later": "1", "look": "0", "refused": "0"}
+        assert end.fields == {"listed": "1", "later": "1", "look": "0", "refused": "0"}
         assert end.event is not None
         assert end.event["job_state"] == state
 
@@ -309,7 +309,7 @@ class Absence:
     ends: str
     worth: Presence = Presence.ABSENT
     unknown: bool = False
-    seen: bool = False
+    listed: bool = False
     looks: int = 0
     unseen: int = 0
 
@@ -318,10 +318,10 @@ SECOND = ABSENT_ONCE + 1
 STEPS = len(SCHEDULE.retry)
 ABSENCES = [
     Absence("gone after_our_call", unknown=True),
-    Absence("gone after_our_call", unknown=True, seen=True),
+    Absence("gone after_our_call", unknown=True, listed=True),
     Absence("gone after_our_call", unknown=True, looks=1),
-    Absence("gone seen_before", seen=True),
-    Absence("gone seen_before", seen=True, looks=SECOND),
+    Absence("gone seen_before", listed=True),
+    Absence("gone seen_before", listed=True, looks=SECOND),
     Absence("pending retry 60s"),
     Absence("pending retry 60s", looks=1),  # looked before, but that was not answered
     Absence("pending retry 60s", looks=7, unseen=2),
@@ -332,7 +332,9 @@ ABSENCES = [
 @pytest.mark.parametrize("case", ABSENCES, ids=str)
 @pytest.mark.parametrize("how", ["after a DELETE", "by a look alone"])
 def test_absence_between_control_questions_is_proof_as_far_as_it_goes(case: Absence, how: str) -> None:
-    held = lease(outcome_unknown=case.unknown, seen=case.seen, lookup_count=case.looks, empty_lookup_count=case.unseen)
+    held = lease(
+        outcome_unknown=case.unknown, listed=case.listed, lookup_count=case.looks, empty_lookup_count=case.unseen
+    )
     if how == "by a look alone":
         end = JUDGE.after_look(replace(held, lookup_count=case.looks or 1), looked(ABSENT))
     else:
@@ -345,7 +347,7 @@ def test_absence_between_control_questions_is_proof_as_far_as_it_goes(case: Abse
         assert end.fields["unseen"] == "0", "the project is not empty"
 
 
-@pytest.mark.parametrize("known", [{}, {"outcome_unknown": True}, {"seen": True}, {"lookup_count": SECOND}], ids=str)
+@pytest.mark.parametrize("known", [{}, {"outcome_unknown": True}, {"listed": True}, {"lookup_count": SECOND}], ids=str)
 @pytest.mark.parametrize("how", ["after a DELETE", "by a look alone"])
 def test_where_the_whole_project_looks_empty_absence_is_no_proof_whatever_is_known(
     known: dict[str, Any], how: str
@@ -409,7 +411,7 @@ UNANSWERED = {
     "500": no_list(response(500, "MSS.00000004")),
     "302": no_list(response(302)),
     "silence": no_list(failure(TransportFailure.TIMEOUT)),
-    "not asked": NOT_ASKED,
+    "not asked": NOT_SENT,
 }
 
 
@@ -417,7 +419,7 @@ UNANSWERED = {
 def test_whatever_else_a_list_says_is_no_answer_and_uses_no_attempt(listed: Listing) -> None:
     assert presence(listed, JOB.id) == (Presence.UNKNOWN, None)
     asking = JUDGE.after_asking(lease(), REJECTED, looked(listed))
-    looking = JUDGE.after_look(lease(lookup_count=SECOND, seen=True, outcome_unknown=True), looked(listed))
+    looking = JUDGE.after_look(lease(lookup_count=SECOND, listed=True, outcome_unknown=True), looked(listed))
     assert looking is not None
     assert summary(asking) == "pending retry 10s"
     assert summary(looking) == "pending retry 30s"
@@ -438,7 +440,7 @@ def test_the_row_with_exactly_this_id_is_the_job(listed: Listing) -> None:
 def test_a_look_that_is_never_answered_becomes_rare() -> None:
     waits, looks = [], 1
     for _ in range(3000):
-        end = JUDGE.after_look(lease(lookup_count=looks), looked(NOT_ASKED))
+        end = JUDGE.after_look(lease(lookup_count=looks), looked(NOT_SENT))
         assert end is not None
         looks = int(end.fields["look"])
         waits.append(end.delay_s)
@@ -447,14 +449,14 @@ def test_a_look_that_is_never_answered_becomes_rare() -> None:
 
 
 def test_a_delete_that_is_never_explained_becomes_rare_too() -> None:
-    ends = [JUDGE.after_asking(lease(calls=n), REJECTED, looked(NOT_ASKED)) for n in range(4)]
+    ends = [JUDGE.after_asking(lease(calls=n), REJECTED, looked(NOT_SENT)) for n in range(4)]
     assert [end.delay_s for end in ends] == [10.0, 30.0, 120.0, 120.0]
 
 
 def test_an_odd_success_of_a_job_that_is_still_there_is_a_failure() -> None:
     end = JUDGE.after_asking(lease(), response(200, body=Body.HTML), looked(listing(row())))
     assert summary(end) == "pending retry 10s used"
-    assert end.fields == {"seen": "1", "unk": "1"}
+    assert end.fields == {"listed": "1", "unk": "1"}
 
 
 def test_a_500_of_a_job_that_is_still_there_is_this_job_s_own() -> None:
@@ -481,7 +483,7 @@ def test_what_no_document_calls_an_id_or_a_state_is_not_kept() -> None:
     assert end.event["job_state"] == "unreadable"
     assert not {"asset", "voice"} & set(end.fields)
     kept = sighting(looked(listing(row(asset_id="a-1", voice_train_job_id="v_2"))))
-    assert kept == {"look": "0", "seen": "1", "asset": "a-1", "voice": "v_2"}
+    assert kept == {"look": "0", "listed": "1", "asset": "a-1", "voice": "v_2"}
 
 
 # -- a look first ----------------------------------------------------------------------------------------------------
@@ -516,7 +518,7 @@ def test_a_cancel_comes_too_late_when_the_job_is_gone() -> None:
 
 
 def test_a_cancel_waits_while_nobody_can_tell() -> None:
-    end = JUDGE.after_look(lease(lookup_count=1, cancel_requested=True, outcome_unknown=True), looked(NOT_ASKED))
+    end = JUDGE.after_look(lease(lookup_count=1, cancel_requested=True, outcome_unknown=True), looked(NOT_SENT))
     assert end is not None
     assert end.to == "pending"
 
@@ -555,7 +557,7 @@ CONTROLS = [
     (no_list(response(429, "APIGW.0308", retry_after_s=7.0)), "pending retry 7s", "throttled"),
     (no_list(response(500)), "pending retry 10s", "fail"),
     (no_list(failure(TransportFailure.RESET)), "pending retry 10s", "fail"),
-    (NOT_ASKED, "pending retry 10s", "none"),
+    (NOT_SENT, "pending retry 10s", "none"),
 ]
 
 
@@ -646,7 +648,7 @@ def test_each_answer_teaches_the_gate_its_kind(answer: Response, kind: str) -> N
 
 def test_a_question_that_was_not_asked_teaches_no_failure() -> None:
     """Five of them in a row would have been an outage that nobody had."""
-    end = JUDGE.after_asking(lease(), REJECTED, looked(NOT_ASKED))
+    end = JUDGE.after_asking(lease(), REJECTED, looked(NOT_SENT))
     assert end.signal is not None
     assert end.signal.kind == "ok", "the DELETE itself was answered"
 
@@ -734,7 +736,7 @@ REPLIES = st.builds(
     truncated=st.booleans(),
 ) | st.builds(Reply, status=st.none(), failure=st.sampled_from(TransportFailure), ms=st.integers(0, 10**6))
 ANSWERS = st.builds(lambda reply: read_answer(reply, secrets=()), REPLIES)
-ASKED = st.builds(lambda reply: read_listing(reply, secrets=()), REPLIES) | st.sampled_from([ABSENT, NOT_ASKED])
+ASKED = st.builds(lambda reply: read_listing(reply, secrets=()), REPLIES) | st.sampled_from([ABSENT, NOT_SENT])
 LEASES = st.builds(
     lease,
     attempts_used=st.integers(0, 5),
@@ -744,7 +746,7 @@ LEASES = st.builds(
     lookup_count=st.sampled_from([0, 1, 2, ABSENT_ONCE - 1, SECOND, 2 * ABSENT_ONCE - 1]),
     empty_lookup_count=st.integers(0, 5),
     outcome_unknown=st.booleans(),
-    seen=st.booleans(),
+    listed=st.booleans(),
     cancel_requested=st.booleans(),
     probe=st.sampled_from([None, "outage", "credentials"]),
     skew_ms=st.none() | st.floats(-1e7, 1e7),
@@ -761,7 +763,7 @@ def attempted(
         settlement = rules.after_look(held, looked(listed, worth))
         if settlement is not None:
             return settlement
-        held = replace(held, lookup_count=0, seen=True)
+        held = replace(held, lookup_count=0, listed=True)
     if classify(answer) is ResponseKind.FAILED and held.outcome_unknown and answer.status:
         return rules.after_asking(held, answer, looked(listed, worth))
     return settled(rules, held, answer, listed=listed, control=control, worth=worth)
@@ -816,9 +818,9 @@ def after(held: Lease, end: Settlement) -> Lease:
         not_deletable_count=fields.get("later", held.not_deletable_count),
         refused_count=fields.get("refused", held.refused_count),
         lookup_count=fields.get("look", held.lookup_count),
-        empty_lookup_count=0 if "seen" in end.fields else fields.get("unseen", held.empty_lookup_count),
+        empty_lookup_count=0 if "listed" in end.fields else fields.get("unseen", held.empty_lookup_count),
         outcome_unknown=held.outcome_unknown or "unk" in end.fields,
-        seen=held.seen or "seen" in end.fields,
+        listed=held.listed or "listed" in end.fields,
     )
 
 

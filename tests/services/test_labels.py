@@ -16,7 +16,7 @@ def test_an_answer_is_what_there_is_of_it_without_control_characters() -> None:
 
 @pytest.mark.parametrize("failure", list(TransportFailure))
 def test_every_failure_of_the_transport_has_its_words(failure: TransportFailure) -> None:
-    assert labels.silence(failure) != labels.silence("anything else")
+    assert labels.failure_text(failure) != labels.failure_text("anything else")
 
 
 def test_an_unknown_cause_stays_as_it_is() -> None:

@@ -79,4 +79,4 @@ class World:
         return False
 
     def find(self, job_id: str = JOB.id, *, view: View = VIEW, **how: Any) -> Presence:
-        return self.lookups(view).find(job_id, **{"seen": False} | how).what
+        return self.lookups(view).find(job_id, **{"listed": False} | how).what

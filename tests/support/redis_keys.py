@@ -69,7 +69,7 @@ ACCOUNT = {
     "wakeups": Ends("_wakeups.lua: a wake-up arrives or counts as lost"),
     "wakeups:count": ONE,
     "texts": Ends("_policy_texts.lua: the oldest of a hundred"),
-    "texts:seen": Ends("_policy_texts.lua, an hour later"),
+    "texts:used": Ends("_policy_texts.lua, an hour later"),
     "texts:wanted": Ends("forget.lua, after twenty minutes"),
     "receipts": Ends("trim.lua, once archived"),
     "receipts:chain": ONE,

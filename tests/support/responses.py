@@ -48,7 +48,7 @@ def no_list(answer: Response) -> Listing:
 
 
 def looked(listed: Listing, worth: Presence = Presence.ABSENT) -> Lookup:
-    """What a look came to whose first answer is `asked`; `worth` is what control questions make of an absence."""
+    """What a look came to whose first answer is `listed`; `worth` is what control questions make of an absence."""
     what, which = presence(listed, JOB.id)
     return Lookup(listed, worth if what is Presence.ABSENT else what, which)
 
@@ -65,7 +65,7 @@ def lease(**changed: Any) -> Lease:
         refused_count=0,
         lookup_count=0,
         outcome_unknown=False,
-        seen=False,
+        listed=False,
         empty_lookup_count=0,
         cancel_requested=False,
         app_user=None,

@@ -73,20 +73,20 @@ class Executor:
         while True:
             key = self._key_after(settlement)
             want = not self.stopping.is_set() and time.monotonic() < ends
-            turn = self._take(key, settlement, want=want, wakeup=wakeup, tried=tried)
+            result = self._take(key, settlement, want=want, wakeup=wakeup, tried=tried)
             wakeup, settlement, tried = None, None, None
-            if turn.wakeup:
-                self.notify(turn.wakeup)
-            if turn.lease:
+            if result.wakeup:
+                self.notify(result.wakeup)
+            if result.lease:
                 rules = OutcomeRules(self.schedule, key, self.random())
-                self._wait_for_slot(turn.lease)
-                settlement = self.attempt(turn.lease, rules)
-            elif turn.trial:
-                tried = self._try(turn.trial, key)
-            elif turn.wait_s is not None:
-                self.stopping.wait(turn.wait_s)
+                self._wait_for_slot(result.lease)
+                settlement = self.attempt(result.lease, rules)
+            elif result.trial:
+                tried = self._try(result.trial, key)
+            elif result.wait_s is not None:
+                self.stopping.wait(result.wait_s)
             else:
-                return turn
+                return result
 
     def _take(
         self,
@@ -97,7 +97,7 @@ class Executor:
         wakeup: str | None = None,
         tried: Tried | None = None,
     ) -> TakeResult:
-        turn = self.ledger.take(
+        result = self.ledger.take(
             worker=self.worker,
             key=key,
             settlement=settlement,
@@ -108,8 +108,8 @@ class Executor:
             until_recorded=lambda: True,
         )
         if settlement and (settlement.attempt or settlement.event):
-            log_settled(self.ledger.account, settlement, turn.settled)
-        return turn
+            log_settled(self.ledger.account, settlement, result.settled)
+        return result
 
     def _key_after(self, settlement: Settlement | None) -> str:
         """The fingerprint of the key in use. The last answer is recorded even if there is no key any more."""
@@ -175,14 +175,16 @@ class Executor:
         if not (lease.lookup_count or lease.cancel_requested or lease.owner_lookup or lease.policies):
             return self._delete(lease, rules)
         doubtful = lease.absent_once or lease.outcome_unknown or lease.empty_lookup_count > 0
-        looked = self._lookups(lease, rules.key).find(lease.ref.id, seen=lease.seen, has_slot=True, doubtful=doubtful)
+        looked = self._lookups(lease, rules.key).find(
+            lease.ref.id, listed=lease.listed, has_slot=True, doubtful=doubtful
+        )
         settled = rules.after_look(lease, looked)
         if settled is not None or looked.row is None:
             return settled or rules.give_back(lease)
         policy_text = self.still_meant.policy_text() if lease.policies else None  # read first: a later change is newer
         if why := self._no_longer_meant(lease, looked.row):
             return replace(rules.unwanted(lease, looked, why), policy_text=policy_text)
-        settled = self._delete(replace(lease, lookup_count=0, seen=True), rules, looked.row, policy_text)
+        settled = self._delete(replace(lease, lookup_count=0, listed=True), rules, looked.row, policy_text)
         return replace(settled, fields=sighting(looked) | settled.fields)
 
     def _no_longer_meant(self, lease: Lease, row: Row) -> str | None:
@@ -232,7 +234,7 @@ class Executor:
             case ResponseKind.ASK | ResponseKind.FAILED as kind if kind is ResponseKind.ASK or self._may_be_gone(
                 lease, response
             ):
-                looked = self._lookups(lease, rules.key).find(lease.ref.id, seen=lease.seen)
+                looked = self._lookups(lease, rules.key).find(lease.ref.id, listed=lease.listed)
                 return rules.after_asking(lease, response, looked)
             case _:
                 return rules.after_delete(lease, response)

@@ -266,9 +266,9 @@ class Watched:
         try:
             yield
         except EraserError as error:
-            log.warning("key.untold", extra={"account": self.account, "error": str(error)})
+            log.warning("key.unrecorded", extra={"account": self.account, "error": str(error)})
         except Exception:
-            log.exception("key.untold", extra={"account": self.account})
+            log.exception("key.unrecorded", extra={"account": self.account})
 
 
 def _age(left: float) -> float:

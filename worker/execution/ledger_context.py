@@ -53,7 +53,7 @@ def gate_policy(settings: Settings, account: Account) -> GatePolicy:
         outage_pause_max=min(180_000, first * 18),
         misconfigured_pause=min(60_000, first * 6),
         misconfigured_pause_max=min(900_000, first * 90),
-        bar_pause=min(60_000, first * 6),
+        block_pause=min(60_000, first * 6),
     )
 
 

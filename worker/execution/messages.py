@@ -19,7 +19,7 @@ from celery.utils.time import maybe_iso8601, maybe_make_aware
 from celery.worker.strategy import default
 from kombu import Message, Queue
 
-REQUEST_MESSAGE = "eraser_asked"  # header, only within this process: the message itself, for its task
+REQUEST_MESSAGE = "eraser_request"  # header, only within this process: the message itself, for its task
 LENT = "eraser_lent"  # header, only within this process: where the message is parked
 _KEPT = ("correlation_id", "reply_to")  # properties that the next receiver may need
 

@@ -20,7 +20,7 @@ from worker.ledger.redis_read import read_redis
 from worker.ledger.script_runner import BATCH
 
 LENT_S = 60.0  # to the worker that tries it again; then it died on the way
-MOST_TOLD = 1000  # of those whose contents are not kept; all are counted
+MOST_KEPT = 1000  # of those whose contents are not kept; all are counted
 _STRANGE = re.compile(r"[^0-9A-Za-z._-]+")
 
 
@@ -88,7 +88,7 @@ class Parking:
 
     def park(self, kind: ParkedKind, what: str, message: Parked, *, wait_s: float = 0.0) -> None:
         """Put one aside. wait_s: until it may be tried again, if its kind ever is."""
-        most = 0 if message.raw is not None else MOST_TOLD
+        most = 0 if message.raw is not None else MOST_KEPT
         self._run("park", group_name(kind, what), message.line(), message.why, str(wait_s * 1000), most)
 
     def lend(self, group: str, most: int = BATCH) -> list[tuple[bytes, Parked]]:

@@ -23,7 +23,7 @@ from worker.model.target import Target
 
 _PAGE = 500
 START_SHARE = 0.985  # as in lua/_gate.lua
-SKEW_TOLD_MS = 60_000.0  # of less nobody has to hear; calls are signed with it all the same
+SKEW_SHOWN_MS = 60_000.0  # less is not shown; calls are signed with it all the same
 _WEIGHT = ("key", "account", "family", "project")  # of closures: which one an account's gate names
 _ROW = (*DELETION.stored, Field.STATE, Field.WAITING_FOR, Field.OUTCOME_UNKNOWN)
 
@@ -173,7 +173,7 @@ class Queries(AccountReader):
         if shut:
             why = shut[0]
             return replace(gate, gate=why.cause, since=why.since, until=why.until, reason=why.reason)
-        if skew is not None and abs(skew) > SKEW_TOLD_MS:
+        if skew is not None and abs(skew) > SKEW_SHOWN_MS:
             minutes = abs(skew) / 60_000
             way = "ahead of" if skew > 0 else "behind"
             message = f"MetaStudio's clock is {minutes:.1f} min {way} ours; calls are signed with its clock"

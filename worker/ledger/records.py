@@ -29,7 +29,7 @@ class Attempt:
     n: int
     round: int
     at: float
-    fields: dict[str, Any]  # status, code, message, request_id, ms, outcome, silence
+    fields: dict[str, Any]  # status, code, message, request_id, ms, outcome, failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,8 +89,8 @@ class Replay:
     @property
     def ahead(self) -> int:
         """Letters that began a new round and wait for its first result."""
-        said_of = self.ok + self.failed + self.aside + self.held + self.back
-        return max(0, min(self.open, self.fed - said_of))
+        with_result = self.ok + self.failed + self.aside + self.held + self.back
+        return max(0, min(self.open, self.fed - with_result))
 
 
 _REPLAY = Shape(Replay, started="at", state=None, stage=None)

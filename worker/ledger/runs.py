@@ -129,7 +129,7 @@ class Runs:
             self._ledger.now_ms() - WANTED_MS,
         )
         found = {name.decode(): value.decode().split(" ") for name, value in raw.items()}
-        return {name: float(at) for name, (at, seen) in found.items() if float(seen) > since}
+        return {name: float(at) for name, (at, postponed) in found.items() if float(postponed) > since}
 
     def last_of_each(self, policies: list[str], *, within: int = 50) -> dict[str, Run]:
         """Each policy's last run, of the last `within` runs."""

@@ -36,7 +36,7 @@ class GatePolicy:
     outage_pause_max: float = 180_000
     misconfigured_pause: float = 60_000
     misconfigured_pause_max: float = 900_000
-    bar_pause: float = 60_000  # where there is nothing to sign with: nothing is sent to find out
+    block_pause: float = 60_000  # where there is nothing to sign with: nothing is sent to find out
     kinds: tuple[KindPace, ...] = ()
     key_pause: float = 60_000  # of a refused key, where its record could not be told; see `worker.execution.key_budget`
 
@@ -65,7 +65,7 @@ class DeletionRequest:
     force: bool = False  # also when it is `deleted` or `gone` already
     policy: str | None = None  # the retention policy that asks; it has to mean it still when the call is made
     policy_text: PolicyText | None = None  # the text that says so: a worker with an older one does not judge it
-    seen: bool = False  # a list of MetaStudio's had these jobs a moment ago
+    listed: bool = False  # a list of MetaStudio's had these jobs a moment ago
     action: dict[str, Any] | None = None  # for the audit, where a person allowed more than the cap
 
 
@@ -95,7 +95,7 @@ class Lease:
     refused_count: int  # times MetaStudio refused although it looked deletable
     lookup_count: int  # 0: call DELETE; n: look first, for the n-th time; above ABSENT_ONCE: and it was absent already
     outcome_unknown: bool  # of an earlier attempt: it may be deleted
-    seen: bool  # a list or show had it
+    listed: bool  # a list or show had it
     empty_lookup_count: int  # lookups in a row at which the whole project looked empty
     cancel_requested: bool
     app_user: str | None

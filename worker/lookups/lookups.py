@@ -23,7 +23,7 @@ from worker.lookups.sightings import NEAR_S, Sighting, Sightings, View
 from worker.metastudio.client import Client
 from worker.metastudio.response import Listing, TransportFailure
 from worker.model.errors import EraserError
-from worker.rules.classify import NOT_ASKED, Lookup, Presence, ResponseKind, classify, is_of, presence, shows_jobs
+from worker.rules.classify import NOT_SENT, Lookup, Presence, ResponseKind, classify, is_of, presence, shows_jobs
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -62,21 +62,21 @@ class Lookups:
         return self._ask(id, rows).listing
 
     def ask_in_turn(self, id: str | None = None, *, rows: int = ROWS) -> Listing:
-        """Ask at the rate of lookups; `NOT_ASKED` if the rate, the time left, Redis or an internal error prevents it.
+        """Ask at the rate of lookups; `NOT_SENT` if the rate, the time left, Redis or an internal error prevents it.
 
         Never raises: the caller may hold an answer to a DELETE.
         """
         return self._in_turn(id, rows).listing
 
-    def find(self, id: str, *, seen: bool, has_slot: bool = False, doubtful: bool = False) -> Lookup:
+    def find(self, id: str, *, listed: bool, has_slot: bool = False, doubtful: bool = False) -> Lookup:
         """Look up one job. has_slot: it may be asked at once, and errors before an answer are raised.
 
-        seen: a list showed it before. doubtful: it is probably absent, so the control question goes first and the
+        listed: a list showed it before. doubtful: it is probably absent, so the control question goes first and the
         lookup need not be repeated.
         """
         if doubtful and (problem := self.begin()):
             return Lookup(problem, Presence.UNKNOWN)
-        return self.prove(id, self._ask(id) if has_slot else self.look(id), seen=seen)
+        return self.prove(id, self._ask(id) if has_slot else self.look(id), listed=listed)
 
     # -- many that share their control questions ---------------------------------------------------------------------
 
@@ -92,17 +92,17 @@ class Lookups:
         """Look up one job at the rate of lookups, for `prove`. Never raises."""
         return self._in_turn(id)
 
-    def prove(self, id: str, look: LookupResponse, *, seen: bool = False) -> Lookup:
+    def prove(self, id: str, look: LookupResponse, *, listed: bool = False) -> Lookup:
         """The result of a lookup. Of several prove the last one first: its control question then serves the others."""
         looked = self._looked(look, id)
-        return self._proven(id, look, seen=seen) if looked.what is Presence.ABSENT else looked
+        return self._proven(id, look, listed=listed) if looked.what is Presence.ABSENT else looked
 
     def _looked(self, look: LookupResponse, id: str) -> Lookup:
         return Lookup(look.listing, *presence(look.listing, id, self.view.project_id))
 
     # -- what an absence proves --------------------------------------------------------------------------------------
 
-    def _proven(self, id: str, look: LookupResponse, *, seen: bool) -> Lookup:
+    def _proven(self, id: str, look: LookupResponse, *, listed: bool) -> Lookup:
         """The result of a well-formed list without the job."""
         looked = self._looked(look, id)
         before = self.sightings.before(self.view, look.sent)
@@ -122,7 +122,7 @@ class Lookups:
         after = self._control(look.answered) if before.jobs else before
         if isinstance(after, Listing):
             return Lookup(after, Presence.UNKNOWN)
-        if not (before.jobs and after.jobs) or (not seen and self._may_hide(before, after)):
+        if not (before.jobs and after.jobs) or (not listed and self._may_hide(before, after)):
             return Lookup(look.listing, Presence.UNSEEN)
         if id in after.jobs:  # one list has it, the other does not
             return Lookup(look.listing, Presence.UNKNOWN)
@@ -135,7 +135,7 @@ class Lookups:
         project = self.view.project_id
         if self.view.app_user is not None or any(control.others for control in controls):
             return False
-        known = self.sightings.knows_users(project)
+        known = self.sightings.has_users(project)
         return known or self._guarded(lambda: self.pace.users.known_in(project), otherwise=True)
 
     def _control(self, since: float) -> Sighting | Listing:
@@ -145,13 +145,13 @@ class Lookups:
         event = self.sightings.queue(self.view)
         if event is not None:
             event.wait(NEAR_S)
-            return self.sightings.after(self.view, since) or NOT_ASKED
+            return self.sightings.after(self.view, since) or NOT_SENT
         try:
             may = self._turn()
         finally:
             event = self.sightings.leaves(self.view)
         try:
-            listing = self._guarded(lambda: self._ask(None), self._nothing()).listing if may else NOT_ASKED
+            listing = self._guarded(lambda: self._ask(None), self._nothing()).listing if may else NOT_SENT
         finally:
             event.set()
         return self.sightings.after(self.view, since) or listing
@@ -171,16 +171,16 @@ class Lookups:
         return self.time_left() >= LEAST_S
 
     def _nothing(self) -> LookupResponse:
-        return LookupResponse(NOT_ASKED, self.sightings.clock(), self.sightings.clock())
+        return LookupResponse(NOT_SENT, self.sightings.clock(), self.sightings.clock())
 
     def _guarded(self, question: Callable[[], T], otherwise: T) -> T:
         """Never raises: the caller may hold an answer to a DELETE."""
         try:
             return question()
         except EraserError as error:
-            log.warning("deletion.not_asked", extra={"account": self.pace.account, "error": str(error)})
+            log.warning("deletion.lookup_not_sent", extra={"account": self.pace.account, "error": str(error)})
         except Exception:
-            log.exception("deletion.not_asked", extra={"account": self.pace.account})
+            log.exception("deletion.lookup_not_sent", extra={"account": self.pace.account})
         return otherwise
 
     def _ask(self, id: str | None, rows: int = ROWS) -> LookupResponse:
@@ -202,7 +202,7 @@ class Lookups:
             within_s=self.time_left(),
         )
         if listing.response.failure is TransportFailure.TIMEOUT and not self._in_time():
-            listing = NOT_ASKED  # our own time was up: that says nothing about the service
+            listing = NOT_SENT  # our own time was up: that says nothing about the service
         answer = LookupResponse(listing, sent, self.sightings.clock())
         if shows_jobs(listing, view.project_id) is not None and (listing.rows or id is None):
             self._note(answer)

@@ -47,30 +47,30 @@ class Sightings:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self._lock = threading.Lock()
-        self._seen: dict[View, deque[Sighting]] = {}
+        self._by_view: dict[View, deque[Sighting]] = {}
         self._waiting: dict[View, threading.Event] = {}
         self._users: set[tuple[str, str]] = set()
 
     def note(self, view: View, sighting: Sighting) -> None:
         """Keep it, and drop those that are too old to be of use."""
         with self._lock:
-            self._seen.setdefault(view, deque()).append(sighting)
-            for old in list(_old(self._seen.items(), self.clock() - _KEPT_S)):
-                del self._seen[old]
-            recent = self._seen.get(view)
+            self._by_view.setdefault(view, deque()).append(sighting)
+            for old in list(_old(self._by_view.items(), self.clock() - _KEPT_S)):
+                del self._by_view[old]
+            recent = self._by_view.get(view)
             while recent and recent[0].answered < self.clock() - _KEPT_S:
                 recent.popleft()
 
     def before(self, view: View, moment: float) -> Sighting | None:
         """The last one that was answered before the moment, if it is recent."""
         with self._lock:
-            near = [s for s in self._seen.get(view, ()) if moment - NEAR_S <= s.answered <= moment]
+            near = [s for s in self._by_view.get(view, ()) if moment - NEAR_S <= s.answered <= moment]
         return max(near, key=lambda s: s.answered, default=None)
 
     def after(self, view: View, moment: float) -> Sighting | None:
         """The first one that was sent after the moment, if it is close."""
         with self._lock:
-            near = [s for s in self._seen.get(view, ()) if moment <= s.sent <= moment + NEAR_S]
+            near = [s for s in self._by_view.get(view, ()) if moment <= s.sent <= moment + NEAR_S]
         return min(near, key=lambda s: s.sent, default=None)
 
     def note_users(self, project_id: str, how: str) -> bool:
@@ -82,7 +82,7 @@ class Sightings:
             self._users.add((project_id, how))
             return not known
 
-    def knows_users(self, project_id: str) -> bool:
+    def has_users(self, project_id: str) -> bool:
         with self._lock:
             return any((project_id, how) in self._users for how in ("named", "showed"))
 

@@ -17,7 +17,7 @@ class Chosen:
 
     ref: Target
     state: str
-    touched: datetime  # the time that the policy compares: created, or last updated by the user
+    reference_time: datetime  # the time that the policy compares: created, or last updated by the user
     asset_id: str | None
 
 

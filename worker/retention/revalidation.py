@@ -15,12 +15,12 @@ from worker.retention.policy_file import PolicyFile
 class Revalidation:
     """The policy check of executors."""
 
-    def __init__(self, policy_text: PolicyFile) -> None:
-        self._book = policy_text
+    def __init__(self, policy_file: PolicyFile) -> None:
+        self._file = policy_file
 
     def policy_text(self) -> PolicyText | None:
         """The version of the policies in use; None: no policies are known."""
-        return self._book.policy_text()
+        return self._file.policy_text()
 
     def __call__(self, policies: Sequence[str], project_id: str, row: Row, now: datetime) -> str | None:
         """Why none of the policies means this job any more; None: one does.
@@ -30,7 +30,7 @@ class Revalidation:
         why = "no policy requests it"
         if not isinstance(row, JobRow):
             return why
-        known = self._book.current()
+        known = self._file.current()
         for name in policies:
             policy = known.get(name)
             if policy is None:

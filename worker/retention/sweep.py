@@ -60,7 +60,7 @@ def sweep(
     partial: bool = False,
     why: str | None = None,
 ) -> Swept:
-    """Plan, check the caps, request. The record is written before, during and after. Raises what the survey raises.
+    """Plan, check the caps, request. The record is written before, during and after. Raises what the planner raises.
 
     partial: also request if a list did not end. why: an operator's reason to exceed the caps.
     """
@@ -118,7 +118,7 @@ def _request(app: RetentionContext, run: Run, plan: Plan, action: dict[str, Any]
         deadline_s=policy.grace_s + app.settings.deadline,
         policy=policy.name,
         policy_text=app.policies.policy_text(),
-        seen=True,
+        listed=True,
         action=action,
     )
     for project in plan.projects:

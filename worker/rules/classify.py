@@ -23,7 +23,7 @@ from typing import Final
 from worker.metastudio.response import Body, Listing, Response, TransportFailure
 from worker.metastudio.targets.adapter import Row
 
-NOT_ASKED: Final = Listing(Response(None, TransportFailure.NOT_SENT, None, "not asked", None, 0), None, None)
+NOT_SENT: Final = Listing(Response(None, TransportFailure.NOT_SENT, None, "not asked", None, 0), None, None)
 """A placeholder response, if rate, lease or Redis allowed no lookup; it is no signal."""
 
 

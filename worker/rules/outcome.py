@@ -17,7 +17,7 @@ from worker.metastudio.targets.adapter import Row
 from worker.metastudio.targets.registry import adapter_of
 from worker.model.ids import ID
 from worker.model.states import Cause, Evidence, Outcome, State, WaitingFor
-from worker.rules.classify import NOT_ASKED, Lookup, Presence, ResponseKind, classify, outcome_unknown
+from worker.rules.classify import NOT_SENT, Lookup, Presence, ResponseKind, classify, outcome_unknown
 from worker.rules.settlements import Settlements, described, spared, unknown_outcome
 
 _JOB_STATE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -25,7 +25,7 @@ _JOB_STATE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 def sighting(looked: Lookup) -> dict[str, Any]:
     """What to remember of a lookup that found the job: that the DELETE may be sent, and related assets."""
-    return {Field.LOOKUP_COUNT: "0"} | (_seen(looked.row, None) if looked.row else {})
+    return {Field.LOOKUP_COUNT: "0"} | (_listed(looked.row, None) if looked.row else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class OutcomeRules(Settlements):
     def after_asking(self, lease: Lease, response: Response, looked: Lookup) -> Settlement:
         """A DELETE whose answer needs a lookup."""
         listing, row = looked.listing, looked.row
-        signal = self.signal(response, lease) if listing is NOT_ASKED else self._signal_of(listing, lease, response)
+        signal = self.signal(response, lease) if listing is NOT_SENT else self._signal_of(listing, lease, response)
         match looked.what:
             case Presence.ABSENT:
                 unknown = lease.outcome_unknown or outcome_unknown(response)
@@ -94,11 +94,11 @@ class OutcomeRules(Settlements):
                 return self._not_deletable(lease, row, response, listing)
             case Presence.PRESENT if row is not None:
                 if classify(response) is ResponseKind.FAILED:
-                    return replace(self.failed(lease, response), fields=_seen(row, response))
+                    return replace(self.failed(lease, response), fields=_listed(row, response))
                 if outcome_unknown(response):
                     failed = self._uses_an_attempt(lease, response, Outcome.FAILED, Cause.SERVER_ERROR, signal)
-                    return replace(failed, fields=_seen(row, response))
-                return self._refused(lease, response, signal, _seen(row, response))
+                    return replace(failed, fields=_listed(row, response))
+                return self._refused(lease, response, signal, _listed(row, response))
             case _ if classify(response) is ResponseKind.FAILED:
                 return self.failed(lease, response)
             case Presence.UNSEEN:
@@ -124,7 +124,7 @@ class OutcomeRules(Settlements):
             signal = replace(self.signal(response, lease), kind="forbidden", why=why)
             return self._refused(lease, response, signal, {})
         signal = self.signal(control, lease)
-        if control is NOT_ASKED.response:
+        if control is NOT_SENT.response:
             signal = self._nothing(lease)
         elif signal.kind == "ok":  # this answer is of a list; the DELETE itself was forbidden
             signal = replace(signal, kind="listed")
@@ -138,7 +138,7 @@ class OutcomeRules(Settlements):
         if (
             lease.owner_lookup
             and what is not Presence.PRESENT
-            and not (what is Presence.ABSENT and (lease.outcome_unknown or lease.seen))
+            and not (what is Presence.ABSENT and (lease.outcome_unknown or lease.listed))
         ):
             return self._nobody_says_whose(lease, listing, what)
         if what is Presence.ABSENT:
@@ -173,7 +173,7 @@ class OutcomeRules(Settlements):
         gone.
         """
         event, signal = _looked(listing, Presence.ABSENT), self._signal_of(listing, lease, response)
-        if unknown or lease.seen:
+        if unknown or lease.listed:
             evidence = Evidence.AFTER_OUR_CALL if unknown else Evidence.SEEN_BEFORE
             return self._ends(lease, State.GONE, response, evidence=evidence, event=event, signal=signal)
         if lease.absent_once:
@@ -209,7 +209,7 @@ class OutcomeRules(Settlements):
     def _not_deletable(self, lease: Lease, row: Row, response: Response | None, listing: Listing) -> Settlement:
         later = lease.not_deletable_count + 1
         # its state explains the refusals so far
-        fields = _seen(row, response) | {
+        fields = _listed(row, response) | {
             Field.NOT_DELETABLE_COUNT: str(later),
             Field.LOOKUP_COUNT: "0",
             Field.REFUSED_COUNT: "0",
@@ -242,7 +242,7 @@ def _looked(listing: Listing, what: Presence) -> dict[str, Any]:
     return {"event": "deletion.looked", "found": what.value, **described(listing.response)}
 
 
-def _seen(row: Row, response: Response | None) -> dict[str, Any]:
+def _listed(row: Row, response: Response | None) -> dict[str, Any]:
     # of a list's body only a valid id is kept
     ids = {Field[name.upper()]: id for name, id in row.related().items() if id and ID.fullmatch(id)}
-    return {Field.SEEN: "1"} | ids | unknown_outcome(response)
+    return {Field.LISTED: "1"} | ids | unknown_outcome(response)

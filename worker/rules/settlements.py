@@ -131,7 +131,7 @@ def described(response: Response) -> dict[str, Any]:
         "code": response.code,
         "message": f"IAM: {response.message or 'no token'}" if response.of_iam else response.message,
         "request_id": response.request_id,
-        "silence": response.failure.value if response.failure else None,
+        "failure": response.failure.value if response.failure else None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 

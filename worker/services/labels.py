@@ -114,7 +114,7 @@ def answer(*parts: object) -> str:
     return plain(" ".join(str(part) for part in parts if part))
 
 
-def silence(failure: object) -> str:
+def failure_text(failure: object) -> str:
     """Why there was no answer."""
     return SILENCES.get(str(failure), "the reason is unknown")
 

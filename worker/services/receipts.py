@@ -86,8 +86,8 @@ def _checked(stream: _Stream, cursor: str | None) -> str:
         raise BadCursor(
             f"cursor: {cursor[:40]!r} is not a cursor of this server; leave it out to start again"
         ) from None
-    seen_all = stream.until is not None and at >= place(stream.until)
-    if at < place(trimmed) and not seen_all:
+    complete = stream.until is not None and at >= place(stream.until)
+    if at < place(trimmed) and not complete:
         raise CursorTooOld(
             "cursor: receipts after it have left Redis for the day files; leave it out to begin with the oldest that "
             "is left, and see `eraser receipts export` for those before"

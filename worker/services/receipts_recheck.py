@@ -17,9 +17,9 @@ from worker.model.errors import Unreachable
 from worker.model.states import State
 from worker.model.target import Target
 from worker.receipts.sealing import seal_all
-from worker.rules.classify import NOT_ASKED, Lookup, Presence, ResponseKind, classify, presence
+from worker.rules.classify import NOT_SENT, Lookup, Presence, ResponseKind, classify, presence
 from worker.services.json_form import as_json
-from worker.services.labels import plain, silence
+from worker.services.labels import failure_text, plain
 from worker.services.receipts_export import Chain
 
 PATIENCE_S = 60.0  # for a slot of the lookups' rate
@@ -150,7 +150,7 @@ class _Recheck:
             raise Unreachable(f"{closed}, so nothing is checked. Next: {what}")
         problem = lookups.begin()
         lookup = LookupResponse(problem, 0, 0) if problem else lookups.look(ref.id)
-        if lookup.listing is NOT_ASKED:
+        if lookup.listing is NOT_SENT:
             busy = f"the lookups of account {self.account} are busy for {PATIENCE_S:g} s and more"
             raise Unreachable(f"{busy}; try again later")
         if classify(lookup.listing.response) in _LOCKING:
@@ -190,5 +190,5 @@ def _signed_at(app: AppContext, account: str) -> datetime | None:
 
 def _in_words(response: Response) -> str:
     if response.status is None:
-        return silence(response.failure)
+        return failure_text(response.failure)
     return plain(response.in_words() if response.status != 200 else "200, but no list of jobs")

@@ -21,7 +21,7 @@ from worker.services.act import CAP, Approval
 from worker.services.times import parse_span, parse_time
 
 RENAMED = {"again": "force"}  # old name of an argument -> new name
-TOLD = 3  # projects that an error lists
+MOST_LISTED = 3  # projects that an error lists
 SOON_S = 60.0  # a start that is further in the past is a typing error
 
 
@@ -150,8 +150,8 @@ def known_project(app: AppContext, project_id: str | None, *, allow: bool = Fals
     settings = app.settings
     if allow or settings.knows(project):
         return project
-    ours = f"it has {', '.join(sorted(settings.projects)[:TOLD])}" if settings.projects else "it has none yet"
-    more = f" and {len(settings.projects) - TOLD:,} more" if len(settings.projects) > TOLD else ""
+    ours = f"it has {', '.join(sorted(settings.projects)[:MOST_LISTED])}" if settings.projects else "it has none yet"
+    more = f" and {len(settings.projects) - MOST_LISTED:,} more" if len(settings.projects) > MOST_LISTED else ""
     raise UnknownProject(
         project,
         f"is not a project of this installation; {ours}{more}. Nothing was recorded. To allow it, add it to "

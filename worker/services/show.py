@@ -124,7 +124,7 @@ def timeline(d: Deletion) -> list[Moment]:
     """Everything that happened, newest first."""
     moments = [_called(attempt) for attempt in d.attempts] + [_happened(event) for event in d.events]
     first = {"at": d.requested_at, "by": d.requested_by, "why": d.reason, "run": d.run}
-    let_go = [event.fields["asked"] for event in d.events if "asked" in event.fields]  # when another round started
+    let_go = [event.fields["claims"] for event in d.events if "claims" in event.fields]  # when another round started
     anew = {event.at for event in d.events if event.name == "deletion.requested"}  # these name their requester
     for claims in (*let_go, (first, *d.claims)):
         for how, claim in zip(chain(["requested"], repeat("requested again")), claims, strict=False):
@@ -163,13 +163,13 @@ def next_steps(d: Deletion) -> Iterator[str]:
 
 def _attempt(a: Attempt) -> dict[str, Any]:
     answer = {name: a.fields.get(name) for name in ("status", "code", "message", "request_id", "ms", "outcome")}
-    if not answer["message"] and (failure := a.fields.get("silence")):
-        answer["message"] = f"no answer: {labels.silence(failure)}"
+    if not answer["message"] and (failure := a.fields.get("failure")):
+        answer["message"] = f"no answer: {labels.failure_text(failure)}"
     return json_form.as_json(a, "n", "round", "at") | answer
 
 
 def _event(event: Event) -> dict[str, Any]:
-    earlier = {"asked": [_claim(claim) for claim in event.fields["asked"]]} if event.fields.get("asked") else {}
+    earlier = {"claims": [_claim(claim) for claim in event.fields["claims"]]} if event.fields.get("claims") else {}
     return {"at": rfc3339(event.at), "event": event.name, **event.fields, **earlier}
 
 
@@ -180,8 +180,8 @@ def _claim(claim: dict[str, Any]) -> dict[str, Any]:
 
 def _called(a: Attempt) -> Moment:
     get = a.fields.get
-    silence = f"no answer: {get('message') or labels.silence(get('silence'))}"
-    response = _answer(a.fields) if "status" in a.fields else silence
+    no_answer = f"no answer: {get('message') or labels.failure_text(get('failure'))}"
+    response = _answer(a.fields) if "status" in a.fields else no_answer
     took = f" after {get('ms')} ms" if get("ms") is not None else ""
     text = f"attempt {a.n}: {response}{took} → {_OUTCOMES.get(str(get('outcome')), get('outcome'))}"
     return Moment(a.at, labels.plain(text), a.round, get("request_id"))
@@ -255,5 +255,5 @@ _EVENTS = {
     "deletion.moved": "its project was moved here",
     "deletion.replayed": "replayed, a new round",
     "deletion.replay_cancelled": "the replay stopped before the call: dead as before",
-    "deletion.cancel_asked": "cancel requested",
+    "deletion.cancel_requested": "cancel requested",
 }

@@ -31,20 +31,20 @@ MISSED_S = 3 * BEAT_S  # seconds without a heartbeat: so many are not lost by ac
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerSeen:
+class WorkerStatus:
     """A worker from its last heartbeat. It is silent if that is older than `WORKER_TIMEOUT_S`."""
 
     worker: str
     host: str | None
     pid: int | None
     threads: int | None
-    heard_s: float
+    heartbeat_age_s: float
     clock_s: float | None = None  # how far Redis's clock is ahead of its own; None: not reported
     not_archived: dict[str, str] = field(default_factory=dict)  # accounts whose receipts it cannot archive, and why
 
     @property
     def silent(self) -> bool:
-        return self.heard_s > WORKER_TIMEOUT_S
+        return self.heartbeat_age_s > WORKER_TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Overview:
 
     now: float
     accounts: tuple[AccountStatus, ...]
-    workers: tuple[WorkerSeen, ...]
+    workers: tuple[WorkerStatus, ...]
     alarms: tuple[retention.Alarm, ...] = ()
     replays: tuple[ReplayProgress, ...] = ()  # running ones, or those that stopped by themselves recently
     parked: tuple[Group, ...] = ()  # messages that could not be recorded
@@ -117,9 +117,9 @@ class Overview:
         return sum(worker.threads or 0 for worker in self.workers if not worker.silent)
 
     @property
-    def heard_s(self) -> float:
+    def heartbeat_age_s(self) -> float:
         """How long ago the last heartbeat of any worker was; infinite without one."""
-        return min((worker.heard_s for worker in self.workers), default=math.inf)
+        return min((worker.heartbeat_age_s for worker in self.workers), default=math.inf)
 
 
 def look(app: AppContext) -> Overview:
@@ -241,8 +241,8 @@ def all_well(view: Overview) -> str:
     if not any(states.values()):
         return "No deletion has been requested yet. Start with: eraser request JOB_ID"
     if view.due or states[State.RUNNING]:
-        message = f"last seen {span(view.heard_s)} ago" if view.workers else "none has been seen yet"
-        if view.heard_s > MISSED_S:
+        message = f"last seen {span(view.heartbeat_age_s)} ago" if view.workers else "none has been seen yet"
+        if view.heartbeat_age_s > MISSED_S:
             return f"No worker reports that it is working ({message}). If this persists, start one: {START}"
         return f"Nothing to do: {labels.count(view.at_work, 'worker')} at work, {message}."
     upcoming = [account.next_due_at for account in view.accounts if account.next_due_at is not None]
@@ -252,7 +252,7 @@ def all_well(view: Overview) -> str:
     return "Nothing is waiting and nothing is dead." + (f" {labels.count(held, 'deletion')} on hold." if held else "")
 
 
-def _workers(app: AppContext) -> tuple[float, tuple[WorkerSeen, ...]]:
+def _workers(app: AppContext) -> tuple[float, tuple[WorkerStatus, ...]]:
     """Redis's clock in ms since 1970, and every worker. Raises `Unreachable`."""
     pipe = app.redis.pipeline(transaction=False)
     pipe.time()
@@ -263,9 +263,9 @@ def _workers(app: AppContext) -> tuple[float, tuple[WorkerSeen, ...]]:
     return now, tuple(_worker(name, at, infos.get(name), now) for name, at in beats)
 
 
-def _worker(name: bytes, at: float, info: bytes | None, now: float) -> WorkerSeen:
+def _worker(name: bytes, at: float, info: bytes | None, now: float) -> WorkerStatus:
     fields = values.fields(info)
-    heard_s = abs(now - at) / 1000  # a heartbeat from the future was written before Redis's clock went back
+    heartbeat_age_s = abs(now - at) / 1000  # a heartbeat from the future was written before Redis's clock went back
     known = {name: fields.get(name) for name in ("host", "pid", "threads", "clock_s")}
     not_archived = fields.get("not_archived") or {}
-    return WorkerSeen(name.decode(), heard_s=round(heard_s, 1), not_archived=not_archived, **known)
+    return WorkerStatus(name.decode(), heartbeat_age_s=round(heartbeat_age_s, 1), not_archived=not_archived, **known)

@@ -83,7 +83,7 @@ class JobStore:
 
     def __init__(self) -> None:
         self._jobs: dict[str, dict[str, Job]] = {}
-        self._orders: dict[tuple[str, str, bool], Sequence[Job]] = {}
+        self._sorted: dict[tuple[str, str, bool], Sequence[Job]] = {}
         self._came: dict[str, Counter[str]] = {}
         self._went: dict[str, Counter[str]] = {}
 
@@ -93,7 +93,7 @@ class JobStore:
         if job.job_id not in jobs:
             self._came.setdefault(job.project, Counter())[job.job_id] += 1
         jobs[job.job_id] = job
-        self._orders.clear()
+        self._sorted.clear()
 
     def find(self, job_id: str, viewer: Viewer) -> Job | None:
         job = self._jobs.get(viewer.project, {}).get(job_id)
@@ -105,7 +105,7 @@ class JobStore:
     def delete(self, job: Job) -> None:
         del self._jobs[job.project][job.job_id]
         self._went.setdefault(job.project, Counter())[job.job_id] += 1
-        self._orders.clear()
+        self._sorted.clear()
 
     def inventory(self) -> dict[str, dict[str, tuple[int, int, int]]]:
         """Project and id of every job that was ever added: how often it was added, how often deleted, and whether
@@ -138,10 +138,10 @@ class JobStore:
 
     def _in_order(self, project: str, query: ListQuery) -> Sequence[Job]:
         name = (project, query.sort_key, query.descending)
-        if name not in self._orders:
+        if name not in self._sorted:
             jobs = self._jobs.get(project, {}).values()
-            self._orders[name] = sorted(jobs, key=_SORT_KEYS[query.sort_key], reverse=query.descending)
-        return self._orders[name]
+            self._sorted[name] = sorted(jobs, key=_SORT_KEYS[query.sort_key], reverse=query.descending)
+        return self._sorted[name]
 
     def _candidates(self, query: ListQuery, viewer: Viewer) -> Iterable[Job]:
         jobs = self._jobs.get(viewer.project, {})

@@ -158,7 +158,7 @@ def test_events_are_told_in_words(name: str, fields: dict[str, object], words: s
 
 
 def test_a_timeline_is_newest_first_and_tells_silences() -> None:
-    silent = Attempt(1, 2, 10.0, {"silence": "timeout", "ms": 45000, "outcome": "failed"})
+    silent = Attempt(1, 2, 10.0, {"failure": "timeout", "ms": 45000, "outcome": "failed"})
     later = Attempt(2, 2, 20.0, {"status": 200, "ms": 40, "outcome": "deleted"})
     first, second, _ = timeline(deletion([silent, later], []))
     assert first.text == "attempt 2: 200 after 40 ms → deleted"

@@ -52,7 +52,7 @@ def test_json_has_exactly_the_promised_fields(command: Command, undertaker: Unde
     fields = {"account", "gate", "since", "until", "rate", "reason", "closures", "endpoint", "elsewhere"}
     assert [set(account) for account in found["accounts"]] == [fields]
     assert found["accounts"][0]["closures"] == []
-    fields = {"worker", "host", "pid", "threads", "heard_s", "silent", "clock_s", "not_archived"}
+    fields = {"worker", "host", "pid", "threads", "heartbeat_age_s", "silent", "clock_s", "not_archived"}
     assert set(found["workers"][0]) == fields
 
 

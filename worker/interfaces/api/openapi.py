@@ -95,7 +95,7 @@ _WRONG: dict[int, tuple[str, str]] = {
     409: ("Conflict", "Too late to cancel: `result` says why. Or a request with this Idempotency-Key is in progress."),
     410: ("Gone", "The cursor is older than what is kept."),
     413: ("TooLarge", f"The body is longer than {BODY_LIMIT:,} bytes."),
-    415: ("NotSaidJson", "The Content-Type is not application/json."),
+    415: ("WrongContentType", "The Content-Type is not application/json."),
     421: ("UnknownHost", "The Host is neither this machine nor one of ERASER_ALLOWED_HOSTS."),
     422: ("Invalid", "A field or a parameter is wrong; `detail` says which. Nothing was recorded."),
     503: (

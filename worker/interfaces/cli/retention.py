@@ -50,7 +50,7 @@ def plan(policy: str | None) -> None:
     for number, one in enumerate(policies):
         if number:
             say()
-        made = _survey(app, one, each=True)
+        made = _planned(app, one, each=True)
         complete = complete and not made.problems
         result(retention_service.plan_json(made))
         _tell_plan(app, made, None)
@@ -78,7 +78,7 @@ def run(policy: str, cap: int | None, confirmed: tuple[str, ...], partial: bool,
     allowed = retention_service.cap_override(one, cap, confirmed)
     startup.enter(app)
     begun = new_run(one, app.policies.account(one), app.now(), by=approval.by)
-    swept = sweep(app, begun, lambda: _survey(app, one), cap_override=allowed, partial=partial, why=approval.reason)
+    swept = sweep(app, begun, lambda: _planned(app, one), cap_override=allowed, partial=partial, why=approval.reason)
     refused = {"over_cap": list(swept.refused), "unread": list(swept.unread)}
     result(retention_service.run_json(swept.run) | refused)
     _tell_plan(app, swept.plan, allowed)
@@ -106,17 +106,17 @@ def runs(limit: int) -> None:
             say(f"Beware: {alarm.why}   ({alarm.command})")
 
 
-def _survey(app: AppContext, policy: Policy, *, each: bool = False) -> Plan:
+def _planned(app: AppContext, policy: Policy, *, each: bool = False) -> Plan:
     """The plan. each: print every job for programs."""
 
     def tell(judged: JobDecision) -> None:
         result(retention_service.job_json(policy, judged))
 
     with progress("listed") as advance:
-        survey = Planner(app, policy, app.policies.account(policy), advance=advance)
+        planner = Planner(app, policy, app.policies.account(policy), advance=advance)
         if each and for_programs():
-            survey.tell = tell
-        return survey.plan()
+            planner.tell = tell
+        return planner.plan()
 
 
 def _tell_plan(app: AppContext, made: Plan, allowed: CapOverride | None) -> None:
@@ -143,7 +143,7 @@ def _tell_plan(app: AppContext, made: Plan, allowed: CapOverride | None) -> None
 
 
 def _tell_rows(app: AppContext, made: Plan) -> None:
-    rows: list[Chosen] = sorted((c for each in made.projects for c in each.chosen), key=lambda c: c.touched)
+    rows: list[Chosen] = sorted((c for each in made.projects for c in each.chosen), key=lambda c: c.reference_time)
     if not rows:
         return
     say()
@@ -159,7 +159,7 @@ def _tell_rows(app: AppContext, made: Plan) -> None:
 
 
 def _ms(chosen: Chosen) -> float:
-    return chosen.touched.timestamp() * 1000
+    return chosen.reference_time.timestamp() * 1000
 
 
 def _tell_next(made: Plan) -> None:

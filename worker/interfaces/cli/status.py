@@ -21,7 +21,7 @@ from worker.model.errors import Unreachable
 from worker.model.states import State
 from worker.services import labels
 from worker.services import status as whole
-from worker.services.status import Overview, WorkerSeen
+from worker.services.status import Overview, WorkerStatus
 from worker.services.times import absolute, relative, span, when
 
 EVERY_S = 1.0
@@ -131,8 +131,8 @@ def _workers(view: Overview) -> RenderableType:
     return tabled(["WORKER", "THREADS", "LAST SEEN"], rows) if rows else Text("no worker")
 
 
-def _last_seen(worker: WorkerSeen) -> Text:
-    ago = span(worker.heard_s)
+def _last_seen(worker: WorkerStatus) -> Text:
+    ago = span(worker.heartbeat_age_s)
     return Text(f"silent for {ago}", style="bold red") if worker.silent else Text(f"{ago} ago")
 
 

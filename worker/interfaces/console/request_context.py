@@ -151,7 +151,7 @@ def _result(state: ConsoleState, view: View, request: Request, form: Mapping[str
             return finished(context, Page("locked.html", status=403))
         context = replace(context, session=sessions.open_(state.app, request))
         if request.method == "POST":
-            _refuse_misled(context)
+            _refuse_forged(context)
         if not (context.session.signed_in or view.public):
             return _to_login(context)
         handler = view.action if request.method == "POST" else view.show
@@ -190,7 +190,7 @@ def finished(context: RequestContext, result: Page | Redirect) -> Response:
 # -- refusals --------------------------------------------------------------------------------------------------------
 
 
-def _refuse_misled(context: RequestContext) -> None:
+def _refuse_forged(context: RequestContext) -> None:
     """Raise `CsrfError` unless the post comes from a form of ours, in this browser."""
     headers = context.request.headers
     origin, site, host = headers.get("origin"), headers.get("sec-fetch-site"), headers.get("host")

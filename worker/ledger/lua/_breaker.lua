@@ -139,10 +139,10 @@ function record_signal(now, all, signal, call)
 end
 
 -- The answer to a harmless list that tried what is closed, or a key that is unknown here.
--- name: the closure, or 'key'; project: whose list. cfg: of the kind that was listed. at_hand:
+-- name: the closure, or 'key'; project: whose list. cfg: of the kind that was listed. delete_due:
 -- whether a deletion is due that could try next.
 local BREATH = 1000  -- ms, after a 429
-function tried(now, cfg, name, project, signal, at_hand)
+function tried(now, cfg, name, project, signal, delete_due)
   local call, kind = { ref = project .. '/' .. (cfg.kind and cfg.kind .. ':' or '') }, signal.kind
   if name == 'key' then
     drop('trying:' .. signal.key)
@@ -156,7 +156,7 @@ function tried(now, cfg, name, project, signal, at_hand)
     throttle(now, cfg, signal)
     put(own(cfg, 'throttled_until'), math.max(num(own(cfg, 'throttled_until'), 0), now + BREATH))
   elseif kind == 'misconfigured' and not c then misconfigured(now, cfg, signal, call)
-  elseif kind == 'listed' and c then list_answered(now, name, at_hand)
+  elseif kind == 'listed' and c then list_answered(now, name, delete_due)
   elseif kind ~= 'listed' and kind ~= 'none' and c then close_longer(now, cfg, name, signal.why)
   elseif kind == 'fail' then close(now, 'account', { cause = 'outage', why = signal.why, pause = cfg.outage_pause }) end
   if c and (kind == 'credentials' or kind == 'clock' or kind == 'throttled' or kind == 'none') then

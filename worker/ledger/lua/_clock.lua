@@ -15,7 +15,7 @@
 -- So a clock that jumped, whichever it is, delays and never releases.
 local MINUTE = 60000
 local CLOCK = K.clock
-local raw_time, ledger_time, seen_time  -- Redis's clock; the ledger's time; the same when a worker last looked, or nil
+local raw_time, ledger_time, last_time  -- Redis's clock; the ledger's time; the same when a worker last looked, or nil
 local agreed, looked                    -- do the clocks agree; did a worker look within the last minute, by either clock
 local kept_raw, kept_ahead, to_check    -- as the hash has them
 
@@ -42,12 +42,12 @@ local function clock(later)
   if not kept_ahead then kept_raw = nil end
   local passed = kept_raw and raw - kept_raw
   raw_time, agreed = raw, not theirs or math.abs(raw - theirs) <= MINUTE
-  seen_time = kept_raw and kept_raw - kept_ahead
-  looked = within_a_minute(passed) or within_a_minute(seen_time and theirs and theirs - seen_time)
+  last_time = kept_raw and kept_raw - kept_ahead
+  looked = within_a_minute(passed) or within_a_minute(last_time and theirs and theirs - last_time)
   if agreed or not kept_raw then ledger_time = raw
-  elseif within_a_minute(passed) then ledger_time = seen_time + passed
+  elseif within_a_minute(passed) then ledger_time = last_time + passed
   elseif later and not looked then ledger_time = math.max(raw, theirs)
-  else ledger_time = seen_time + math.max(0, math.min(passed, theirs - seen_time)) end
+  else ledger_time = last_time + math.max(0, math.min(passed, theirs - last_time)) end
   return ledger_time
 end
 

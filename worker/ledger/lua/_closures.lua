@@ -80,10 +80,10 @@ local function being_tried(now, cfg, name)
 end
 
 -- The harmless list was answered. With nothing at hand for a DELETE to try, the next deletion is the one that tries.
-local function list_answered(now, name, at_hand)
+local function list_answered(now, name, delete_due)
   local c = closure(name)
   if not c.delete then return open(name) end
-  c.listed, c.quiet, c['until'] = true, not at_hand or nil, tonumber(ms(now))
+  c.listed, c.quiet, c['until'] = true, not delete_due or nil, tonumber(ms(now))
   write_closure(name, c)
   forget_passed_over()
 end

@@ -14,7 +14,7 @@
 --
 -- cfg: kinds (of other targets than jobs: kind, family, interval, look_family, look_interval), interval (ms between
 --      calls at the full rate), look_interval, max_calls, outage_after (jobs), outage_pause (ms),
---      outage_pause_max, misconfigured_pause, misconfigured_pause_max, key_pause, bar_pause, lease
+--      outage_pause_max, misconfigured_pause, misconfigured_pause_max, key_pause, block_pause, lease
 local G = K.gate
 local gate, gate_dirty, gate_gone = nil, {}, {}
 

@@ -8,7 +8,7 @@ local KEEP_FIRST, KEEP_LAST, KEEP_EVENTS = 3, 20, 40
 local PAST_FIRST, PAST_LAST = 20, 80
 
 local function trimmed(log, round)
-  local lines, kept, seen, all, mine = {}, {}, { A = 0, E = 0 }, { A = 0, E = 0 }, 'A ' .. round .. ' '
+  local lines, kept, passed, all, mine = {}, {}, { A = 0, E = 0 }, { A = 0, E = 0 }, 'A ' .. round .. ' '
   for line in string.gmatch(log, '[^\n]+') do
     local kind = string.sub(line, 1, #mine) == mine and 'A' or string.sub(line, 1, 2) == 'E ' and 'E' or nil
     lines[#lines + 1] = { line, kind }
@@ -17,9 +17,9 @@ local function trimmed(log, round)
   if all.A <= KEEP_FIRST + KEEP_LAST and all.E <= KEEP_EVENTS then return log end
   for _, one in ipairs(lines) do
     local line, kind = one[1], one[2]
-    if kind then seen[kind] = seen[kind] + 1 end
-    local attempt_goes = kind == 'A' and seen.A > KEEP_FIRST and seen.A <= all.A - KEEP_LAST
-    local event_goes = kind == 'E' and seen.E <= all.E - KEEP_EVENTS
+    if kind then passed[kind] = passed[kind] + 1 end
+    local attempt_goes = kind == 'A' and passed.A > KEEP_FIRST and passed.A <= all.A - KEEP_LAST
+    local event_goes = kind == 'E' and passed.E <= all.E - KEEP_EVENTS
     if not (attempt_goes or event_goes) then kept[#kept + 1] = line end
   end
   return table.concat(kept, '\n')

@@ -8,7 +8,7 @@ local PUT_AWAY = 100      -- on hold, past their deadline, elsewhere; a take put
 local STEPPED_OVER = 500  -- left to others, or to clocks that agree
 local SAMPLE = 16         -- places of a lane that are looked at where the heads fail
 local ELSEWHERE = 60000   -- ms: what is put off waits so long and delays nobody else
-local ASKED, ANSWERED = 5000, 300000  -- ms: how long an answer may take, and how long it holds
+local ANSWER_MS, SERVED_MS = 5000, 300000  -- ms: how long an answer may take, and how long it holds
 
 -- While settings change from worker to worker, one does not know a project that another one serves. It says so in the
 -- gate (stray:<project>: since when), and whoever serves the project answers (served:<project>). What is due is left to
@@ -16,8 +16,8 @@ local ASKED, ANSWERED = 5000, 300000  -- ms: how long an answer may take, and ho
 local function put_off(ref, lane, now, why)
   local project = project_of(ref)
   if why == 'stray' then
-    if now - num('stray:' .. project, 0) > ANSWERED then put('stray:' .. project, now) end
-    if now - num('stray:' .. project, 0) < ASKED or now - num('served:' .. project, 0) < ANSWERED then return false end
+    if now - num('stray:' .. project, 0) > SERVED_MS then put('stray:' .. project, now) end
+    if now - num('stray:' .. project, 0) < ANSWER_MS or now - num('served:' .. project, 0) < SERVED_MS then return false end
   end
   redis.call('ZADD', index_of('pending', lane, ref), ms(now + ELSEWHERE), ref)
   return true
@@ -26,14 +26,14 @@ end
 -- It was called for: this worker serves its project.
 function answer_strays(ref, now)
   local project = project_of(ref)
-  if num('stray:' .. project, 0) > 0 and now - num('served:' .. project, 0) > ANSWERED / 10 then put('served:' .. project, now) end
+  if num('stray:' .. project, 0) > 0 and now - num('served:' .. project, 0) > SERVED_MS / 10 then put('served:' .. project, now) end
 end
 
 -- What a deletion is asked before it may be sent. trying: the closed project that is to be tried.
 -- Returns 'go' and how: tries (the closure that it tries), owner_lookup (its app user has to be looked up), names (only these
 -- policies ask for it). Or what stands against it: 'damaged' (it left the lane), 'elsewhere', 'stray', a kind of hold ('lost':
 -- the hold list was damaged), 'over' (its deadline), 'not_yet' (while clocks disagree nothing is over because of time,
--- and what was in its grace stays there), 'closed', or 'others' and names, asked (only policies ask for it, and this
+-- and what was in its grace stays there), 'closed', or 'others' and names, text_at (only policies ask for it, and this
 -- worker may not judge them).
 local function stands(ref, now, r, trying)
   if not r then return 'damaged' end
@@ -47,8 +47,8 @@ local function stands(ref, now, r, trying)
   local scope = project_scope(ref)
   local c = closure(scope)
   if c and scope ~= trying and not (c.quiet and c['until'] <= now) then return 'closed' end
-  local names, asked = policies(r)
-  if names and r[F.cancel_requested] ~= 'cancel' and not may_judge(now, options.policy_text, asked) then return 'others', names, asked end
+  local names, text_at = policies(r)
+  if names and r[F.cancel_requested] ~= 'cancel' and not may_judge(now, options.policy_text, text_at) then return 'others', names, text_at end
   return 'go', { tries = c and scope or nil, owner_lookup = on_hold == 'ask' or nil, names = names }
 end
 
@@ -59,10 +59,10 @@ local function chosen(ref, lane, r, how)
 end
 
 -- Put it away, so that the next one stands at its place; false: it stays there, for somebody else.
-local function put_away(ref, lane, now, r, why, names, asked)
+local function put_away(ref, lane, now, r, why, names, text_at)
   if why == 'damaged' then return true
   elseif why == 'not_yet' then return false
-  elseif why == 'others' then return not leave_to_others(ref, r, now, names, asked)
+  elseif why == 'others' then return not leave_to_others(ref, r, now, names, text_at)
   elseif why == 'elsewhere' or why == 'stray' then return put_off(ref, lane, now, why)
   elseif why == 'over' then
     note_event(ref, r, now, 'deletion.died', { cause = 'deadline' })
@@ -81,7 +81,7 @@ function head(now, cfg)
       local due = redis.call('ZRANGE', K.due .. queue, rank, rank, 'WITHSCORES')
       if not due[1] or tonumber(due[2]) > now then break end
       local r = belongs(due[1], 'pending', lane)
-      local how, more_of_it, asked = stands(due[1], now, r)
+      local how, more_of_it, text_at = stands(due[1], now, r)
       if how == 'go' then
         if score then passed_over(queue, now, score, rank) end
         return chosen(due[1], lane, r, more_of_it)
@@ -90,7 +90,7 @@ function head(now, cfg)
         rank, passed = rank + 1, passed + 1
         if left == 0 then score = due[2] end
         if passed == HEADS then more = true break end
-      elseif put_away(due[1], lane, now, r, how, more_of_it, asked) then
+      elseif put_away(due[1], lane, now, r, how, more_of_it, text_at) then
         away = away + 1
       else
         if score then passed_over(queue, now, score, rank) score = nil end

@@ -66,7 +66,7 @@ local function settle(now, s, cfg)
     redis.call('HSET', k, name, value)
     r[name] = tostring(value)
   end
-  if s.fields and s.fields[F.seen] then redis.call('HDEL', k, F.empty_lookup_count) end  -- the project is no longer empty
+  if s.fields and s.fields[F.listed] then redis.call('HDEL', k, F.empty_lookup_count) end  -- the project is no longer empty
   for name, value in pairs({ [F.status] = s.status or false, [F.code] = s.code or false }) do
     if value then redis.call('HSET', k, name, value) elseif s.called then redis.call('HDEL', k, name) end
   end
@@ -79,8 +79,8 @@ local function settle(now, s, cfg)
   end
   local withdrawn = r[F.cancel_requested] == 'cancel'
   if s.to == 'cancelled' and not withdrawn then
-    local names, asked = policies(r)
-    if not names or not may_judge(now, s.policy_text, asked) then
+    local names, text_at = policies(r)
+    if not names or not may_judge(now, s.policy_text, text_at) then
       transition(ref, r, 'pending', now)  -- somebody asked for it while the executor looked, or knows better
       return 'pending'
     end

@@ -6,7 +6,7 @@ local WAKEUP = 2000        -- ms after which a wake-up counts as lost; twice as 
 local MOST_LOST = 4      -- of which it is known: while no worker runs a wake-up is sent twice a minute
 local WAITER = 1000      -- ms after its wake-up that a waiting executor counts as gone
 
-local function hands_waiting(now)
+local function executors_waiting(now)
   return redis.call('ZCOUNT', K.waiting_executors, ms(now - WAITER), '+inf')
 end
 
@@ -66,7 +66,7 @@ end
 local function executor_wanted(now, cfg, key)
   local at = next_look(now, cfg, key)
   if not at or at > now then return false end
-  if hands_waiting(now) > 0 then return false end
+  if executors_waiting(now) > 0 then return false end
   if redis.call('ZCOUNT', K.wakeups_in_flight, '(' .. ms(now), ms(now + WAKEUP * 2 ^ MOST_LOST)) > 0 then return false end
   return not full(now, cfg)
 end

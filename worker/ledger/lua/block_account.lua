@@ -13,7 +13,7 @@
 return once(function(now)
   local account = closure('account')
   if good_key_lately(now) or (account and account.cause ~= options.cause) then return {} end
-  close(now, 'account', { cause = options.cause, why = options.why, pause = options.gate.bar_pause })
+  close(now, 'account', { cause = options.cause, why = options.why, pause = options.gate.block_pause })
   write_gate()
   return { ['until'] = closure('account')['until'] }
 end)

@@ -37,7 +37,7 @@ local function cancel(ref, r, now)
     if not left then return 'not_claimed' end
     if left > 0 then return 'claim_removed' end
   end
-  note_event(ref, r, now, 'deletion.cancel_asked', { why = options.why, by = options.by })
+  note_event(ref, r, now, 'deletion.cancel_requested', { why = options.why, by = options.by })
   if state == 'running' and (unknown or not unsent) then
     redis.call('HSET', record(ref), F.cancel_requested, 'cancel')
     return unsent and 'may_be_deleted' or 'in_flight'  -- a look is under way, or a call

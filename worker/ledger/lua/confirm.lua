@@ -28,8 +28,8 @@ local function goes(now)
     redis.call('HSET', record(options.ref), F.owner_hash, options.owner)
     r[F.owner_hash] = options.owner
   end
-  local names, asked = policies(r)
-  if names and not may_judge(now, options.policy_text, asked) then return false end
+  local names, text_at = policies(r)
+  if names and not may_judge(now, options.policy_text, text_at) then return false end
   return not r[F.cancel_requested] and tonumber(r[F.deadline]) > now and still_open(now, options.gate, options.key, options.ref, options.probe)
     and not hold_of(options.ref, r)
 end

@@ -24,14 +24,14 @@
 local MOST = 500
 local freed = 0
 
--- Let it go on if nothing holds it any more. `asked`: its app user will be looked up, so not knowing it is no hold.
-local function free(ref, r, now, asked)
+-- Let it go on if nothing holds it any more. `will_look_up`: its app user will be looked up, so not knowing it is no hold.
+local function free(ref, r, now, will_look_up)
   if not r or r[F.state] ~= 'held' then
     redis.call('ZREM', K.owner_unknown, ref)
     return false
   end
   local why = hold_of(ref, r)
-  if why and not (asked and why == 'ask') then return false end
+  if why and not (will_look_up and why == 'ask') then return false end
   let_go(ref, r, now, { why = options.why, by = options.by })
   freed = freed + 1
   return true
@@ -73,12 +73,12 @@ local function what_time_freed(now, answer)
       table.insert(answer.look_through, name)
     end
   end
-  local asked = redis.call('ZRANGEBYSCORE', K.owner_unknown, '-inf', ms(now), 'LIMIT', 0, MOST - #ended)
-  for _, ref in ipairs(asked) do
+  local unknown = redis.call('ZRANGEBYSCORE', K.owner_unknown, '-inf', ms(now), 'LIMIT', 0, MOST - #ended)
+  for _, ref in ipairs(unknown) do
     redis.call('ZREM', K.owner_unknown, ref)
     free(ref, sound(ref), now, true)
   end
-  answer.more = #ended + #asked == MOST
+  answer.more = #ended + #unknown == MOST
 end
 
 return once(function(now)

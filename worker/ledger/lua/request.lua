@@ -3,7 +3,7 @@
 --   ARGV     caller, operation number, options (JSON), then up to 500 refs
 --            options: lane, by, why, run, app_user, user_hash (its HMAC), delay_s, deadline_s (from now), force (bool),
 --            after_ms (since 1970: the moment in the place of delay_s), policy (its name), policy_text (the text that
---            asks, see _policy_texts.lua), seen (bool: a list had them), assets (id of each one's asset, or
+--            asks, see _policy_texts.lua), listed (bool: a list had them), assets (id of each one's asset, or
 --            false), gate (see _gate.lua), act (see _audit.lua: where a person lifted a cap)
 --            or, in the place of all up to policy, each: a list of them, one a ref
 --   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one], "wake": whether
@@ -23,7 +23,7 @@
 --include _audit
 local claim, user, user_hash, force  -- of the deletion at hand (see _claims.lua)
 local fresh                          -- the fields of a record that is new
-local asked = { new = 0, again = 0, merged = 0, done = 0 }
+local counted = { new = 0, again = 0, merged = 0, done = 0 }
 
 -- terms: options, or one of options.each. What thousands of new records share is put together once.
 local function prepare(terms, now)
@@ -39,7 +39,7 @@ local function prepare(terms, now)
   for _, name in ipairs(NAMES) do has(name, claim[name]) end
   has(F.app_user, user)
   has(F.app_user_hash, user and user_hash)
-  has(F.seen, options.seen and '1')
+  has(F.listed, options.listed and '1')
   has(F.waiting_for, claim.due > now and 'grace')
 end
 
@@ -48,7 +48,7 @@ end
 local function mended(ref, k)
   if redis.call('HDEL', spoilt.list, ref) == 0 then return end
   local aside = K.put_aside .. ref
-  for _, name in ipairs({ F.history, F.outcome_unknown, F.seen, F.owner_hash, F.asset_id, F.voice_job_id }) do
+  for _, name in ipairs({ F.history, F.outcome_unknown, F.listed, F.owner_hash, F.asset_id, F.voice_job_id }) do
     local value = redis.pcall('HGET', aside, name)
     if type(value) == 'string' and spoilt.fits(name, value) then redis.call('HSET', k, name, value) end
   end
@@ -60,7 +60,7 @@ local function create(ref, k, asset)
   mended(ref, k)
   if asset then redis.call('HSET', k, F.asset_id, asset) end
   redis.call('ZADD', index_of('pending', claim.lane, ref), claim.due, ref)
-  asked.new = asked.new + 1
+  counted.new = counted.new + 1
   return 'pending'
 end
 
@@ -71,8 +71,8 @@ local function anew(ref, r, now, mine)
   if state == 'dead' and not r[F.cancel_requested] then claims, over = renew(over, mine.due, mine[F.deadline]), nil end
   add_claim(claims, mine)
   open_round(ref, r, now, claims, user, user_hash)
-  asked.again = asked.again + 1
-  note_event(ref, r, now, 'deletion.requested', { by = mine.by, why = mine.why, run = mine.run, was = state, asked = over })
+  counted.again = counted.again + 1
+  note_event(ref, r, now, 'deletion.requested', { by = mine.by, why = mine.why, run = mine.run, was = state, claims = over })
   return state == 'cancelled' and 'pending' or '=pending'
 end
 
@@ -86,7 +86,7 @@ local function merge(ref, r, now, mine)
   if withdrawn then redis.call('HDEL', k, F.cancel_requested) end
   if r[F.before_replay] then redis.call('HSET', k, F.before_replay, '-') end  -- no replay takes it back
   if user and not r[F.app_user] then redis.call('HSET', k, F.app_user, user, F.app_user_hash, user_hash) end
-  asked.merged = asked.merged + 1
+  counted.merged = counted.merged + 1
   return '=' .. r[F.state]
 end
 
@@ -100,12 +100,12 @@ local function ask_for(ref, r, now, asset)
     mine[F.deadline] = mine[F.deadline] - math.max(0, now - tonumber(r[F.held_since]))
   end
   if (state == 'deleted' or state == 'gone') and not force then
-    asked.done = asked.done + 1
+    counted.done = counted.done + 1
     return '=' .. state
   end
   if OPEN[state] then return merge(ref, r, now, mine) end
   local became = anew(ref, r, now, mine)
-  if options.seen then redis.call('HSET', k, F.seen, '1') end
+  if options.listed then redis.call('HSET', k, F.listed, '1') end
   if asset then redis.call('HSET', k, F.asset_id, asset) end
   return became
 end
@@ -119,7 +119,7 @@ return once(function(now)
     hurry = hurry or (claim.lane == 'user' and claim.due <= now)
     return result
   end, now)
-  for how, n in pairs(asked) do
+  for how, n in pairs(counted) do
     if n > 0 then count('deletion.requested ' .. how, n) end
   end
   note_writing()

@@ -7,7 +7,7 @@
 --            tried (what the list that this executor asked for taught: name, kind, project, signal; see _breaker.lua)
 --   returns  {"now", "settled", and one of
 --             "go": {ref, round, used, calls, …, "probe"},    leased for gate.lease ms under the token;
---                   ahead: ms until its slot; nth: the call's number; who: look up the app user before the call;
+--                   ahead_s: until its slot; call_seq: the call's number; owner_lookup: look up the app user first;
 --                   policies: one of these must still mean it; unsent: something is asked first, so `confirm` has to
 --                   say that the call may leave
 --             "try": {name, kind (none: of jobs), project (of what is due, or was answered last), skew, skew_ago (ms)},  ask for a harmless
@@ -50,7 +50,7 @@ local function lease(c, now)
   return {
     ref = ref, lane = lane, round = tonumber(r[F.round] or '1'), attempts_used = n(F.attempts_used), calls = n(F.calls),
     not_deletable_count = n(F.not_deletable_count), refused_count = n(F.refused_count), lookup_count = n(F.lookup_count),
-    empty_lookup_count = n(F.empty_lookup_count), outcome_unknown = r[F.outcome_unknown] == '1', seen = r[F.seen] == '1',
+    empty_lookup_count = n(F.empty_lookup_count), outcome_unknown = r[F.outcome_unknown] == '1', listed = r[F.listed] == '1',
     cancel_requested = r[F.cancel_requested] == 'cancel', app_user = r[F.app_user], probe = c.tries,
     deadline_left_s = tonumber(ms(tonumber(r[F.deadline]) - now)) / 1000, skew_ms = num('skew'), skew_ago_ms = skew_ago(now),
     owner_lookup = c.owner_lookup, policies = c.names, unsent = unsent and true or nil,
@@ -135,16 +135,16 @@ return once(function(now)
     tried(now, its, t.name, t.project_id, t.signal, (next_due(now, its) or math.huge) <= now)
   end
   local verdict, detail, its, chosen = 'none', nil, cfg, {}
-  if options.policy_text then note_seen(now, options.policy_text) end
+  if options.policy_text then note_use(now, options.policy_text) end
   if options.want then verdict, detail, its, chosen = next_turn(now) end
   if (verdict == 'key' or verdict == 'try') and (next_look(now, cfg, options.key) or math.huge) <= now then
     answer.try = try(detail or 'key', nil, now, its)
   end
   if chosen.ref then
-    local ahead, nth = reserve(now, its)
+    local ahead, call_seq = reserve(now, its)
     if chosen.tries then being_tried(now, cfg, chosen.tries) end
     answer.go = lease(chosen, now)
-    answer.go.ahead_s, answer.go.call_seq = ahead / 1000, nth
+    answer.go.ahead_s, answer.go.call_seq = ahead / 1000, call_seq
     -- When a call outlasts a slot, the next slot needs another executor.
     if not chosen.tries and num('call_ms', cfg.interval) * 1.3 > spacing_of_all(cfg) then answer.wakeup = notify(now, cfg, options.key) end
   elseif chosen.try then
@@ -153,7 +153,7 @@ return once(function(now)
   elseif chosen.more then
     answer.wait = 0
   elseif verdict == 'wait' and detail <= LONGEST_WAIT then
-    local others = hands_waiting(now)
+    local others = executors_waiting(now)
     local useful = math.max(1, math.ceil(num('call_ms', 0) / spacing_of_all(cfg)))
     if others < useful then
       answer.wait = detail + others * spacing_of_all(cfg)

@@ -48,7 +48,7 @@ class Field(StrEnum):
     REASON = "why", "text", "why", "claims"
     RUN = "run", "id", "the run of a policy that requested it", "claims"
     POLICY = "pol", "name", "the policy that requested it", "claims"
-    POLICY_TEXT = "book", "ms", "since when the policy's text was the text", "claims"
+    POLICY_TEXT = "text", "ms", "since when the policy's text was the text", "claims"
     EXACT_TIME = "moment", "1", "its due time is a moment that was named, not a delay", "claims"
     CLAIMS = "claims", "claims", "all claims, where there are several", "claims"
 
@@ -58,7 +58,7 @@ class Field(StrEnum):
     OWNER_HASH = "owner", "HMAC|-", "the app user whose job a lookup found; -: nobody's", "confirm, settle", OVER
 
     # what is known of it
-    SEEN = "seen", "1", "a list or a lookup showed the job", "request, settle"
+    LISTED = "listed", "1", "a list or a lookup showed the job", "request, settle"
     ASSET_ID = "asset", "id", "its model asset", "request, settle"
     VOICE_JOB_ID = "voice", "id", "its voice training job", "settle"
 

@@ -61,7 +61,7 @@ class Key(StrEnum):
 
     # policies
     POLICY_TEXTS = "texts", "zset", "texts of the policies' file; score: since when each is the text", "the newest 100"
-    POLICY_TEXTS_SEEN = "texts:seen", "zset", "the same; score: when a worker last had it", "an hour later"
+    POLICY_TEXTS_USED = "texts:used", "zset", "the same; score: when a worker last had it", "an hour later"
     POLICY_TEXTS_WANTED = "texts:wanted", "hash", "policy -> '<since> <when>': waits for a worker with its text", "take"
     SLOTS = "slots", "hash", "policy -> JSON: the slot of its schedule that was taken last", "nothing: one a policy"
     RUNS = "runs", "zset", "ids of retention runs; score: when each began", "forget"

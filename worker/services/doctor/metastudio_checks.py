@@ -53,7 +53,9 @@ def _credentials(name: str, account: Account, listing: Listing, project: str) ->
     where = f"{account.endpoint} in {response.ms} ms" + (f" with a token of {login.endpoint}" if login else "")
     if response.of_iam and login is not None:
         todo = f"check user {login.user}, domain {login.domain}, the password and the project; or sign with AK/SK"
-        return wrong(name, f"no token from IAM at {login.endpoint}: {answer or labels.silence(response.failure)}", todo)
+        return wrong(
+            name, f"no token from IAM at {login.endpoint}: {answer or labels.failure_text(response.failure)}", todo
+        )
     match response.status:
         case 200 if listing.count == 0:
             todo = (
@@ -67,7 +69,7 @@ def _credentials(name: str, account: Account, listing: Listing, project: str) ->
         case 200 if listing.count is not None:
             return ok(name, f"accepted by {where}; sees {labels.count(listing.count, 'job')}")
         case None:
-            found = f"{account.endpoint}: {labels.silence(response.failure)}"
+            found = f"{account.endpoint}: {labels.failure_text(response.failure)}"
             return wrong(name, found, "check the endpoint, DNS and firewalls")
         case 401:
             return wrong(name, f"refused: {answer}", "check the key, its secret and the clock")
