@@ -47,6 +47,11 @@ class Undertaker:
                 return turn.lease
         raise AssertionError("nothing to take")
 
+    def lose(self, lease: Lease) -> None:
+        """Its lease ends, and its worker is gone."""
+        self.redis.zadd(self.ledger.prefix + "running", {str(lease.ref): 1})
+        self.ledger.rescue(alive=[], counts=True)
+
     def settle(self, lease: Lease, *, to: str, **fields: Any) -> None:
         fields.setdefault("cause", "server_error" if to == "dead" else None)
         status = fields.setdefault("status", 200 if to == "deleted" else 500)

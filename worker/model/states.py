@@ -57,7 +57,7 @@ class Cause(StrEnum):
 class Evidence(StrEnum):
     """How sure it is that a `gone` job existed and no longer does."""
 
-    AFTER_OUR_CALL = "after_our_call"  # an earlier attempt's answer was lost; then it was absent
+    AFTER_OUR_CALL = "after_our_call"  # a call was sent, or may have been; then it was absent
     SEEN_BEFORE = "seen_before"  # a list or show had it; then it was absent
     NEVER_SEEN = "never_seen"  # it was never seen
 

@@ -16,7 +16,7 @@ from worker.services import json_form, labels
 
 # Words for the results that an action is meant to have; other results were there before the action.
 _DONE: dict[str, dict[str, str]] = {
-    ActionName.CANCELLED: {"cancelled": "cancelled"},
+    ActionName.CANCELLED: {"cancelled": "cancelled", "cancelled_after_calls": "cancelled after calls"},
     ActionName.REPLAYED: {"pending": "replayed"},
     ActionName.DISCARDED: {"discarded": "discarded"},
     ActionName.RESTORED: {"dead": "restored"},

@@ -12,13 +12,14 @@ from worker.services.act import Approval, Outcome, outcomes, select
 
 _WORDS = {
     "cancelled": ("cancelled: nothing was sent", True),
+    "cancelled_after_calls": ("cancelled: earlier calls did not delete the job, and no further call is made", True),
     "claim_removed": ("this run's request is withdrawn; other requests for this deletion remain", True),
     "in_flight": (
         "a call is in progress. The cancel is recorded: if that call does not delete the job, no further call is made",
         False,
     ),
     "may_be_deleted": (
-        "an earlier call had no clear answer, so it may already be deleted. No further DELETE is sent until "
+        "an earlier call may have deleted it. No further DELETE is sent until "
         "MetaStudio shows that the job still exists; then it is cancelled",
         False,
     ),

@@ -18,10 +18,7 @@ from worker.services.times import parse_day_or_time
 _ADDED = {
     "held": ("held: nothing is sent until the hold is removed", True),
     "none": ("on hold: its deletion was not requested yet, and a request would wait", True),
-    "may_be_deleted": (
-        "held: nothing more is sent, but an earlier call had no clear answer, so it may already be deleted",
-        False,
-    ),
+    "may_be_deleted": ("held: nothing more is sent, but an earlier call may have deleted it", False),
     "in_flight": ("a call is in progress; if it does not delete the job, no further call is made", False),
     "pending": ("on hold: its deletion was cancelled, and only a lookup is still to come", True),
     "dead": ("on hold: it is a dead letter, and a replay would wait", True),

@@ -13,7 +13,7 @@ STATES = {
     State.DELETED: "MetaStudio confirmed the deletion",
     State.GONE: "the job was not there when we asked",
     State.DEAD: "needs a person",
-    State.CANCELLED: "cancelled before anything was sent",
+    State.CANCELLED: "withdrawn before it was deleted",
     State.DISCARDED: "a dead letter that was given up",
 }
 
@@ -51,7 +51,7 @@ REMEDIES = {
 }
 
 EVIDENCE = {
-    Evidence.AFTER_OUR_CALL: "an earlier DELETE had no clear answer; afterwards the job was absent",
+    Evidence.AFTER_OUR_CALL: "a DELETE had been sent, or may have been; afterwards the job was absent",
     Evidence.SEEN_BEFORE: "MetaStudio had listed the job before; afterwards it was absent",
     Evidence.NEVER_SEEN: "MetaStudio never listed the job: it was absent both times that we asked",
 }

@@ -17,6 +17,7 @@ from worker.model.errors import EraserError, Unreachable, UsageError
 from worker.model.states import State
 from worker.model.target import Target
 from worker.services import json_form, labels
+from worker.services.calls_sent import sent, withdrawn
 from worker.services.damage import what_to_do
 from worker.services.times import rfc3339
 
@@ -144,7 +145,7 @@ def headline(d: Deletion) -> str:
     """The state in words."""
     if d.state is State.PENDING and d.waiting_for is not None:
         return f"waiting for {labels.WAITS[d.waiting_for]}"
-    return labels.STATES[d.state]
+    return withdrawn(sent(d)) if d.state is State.CANCELLED else labels.STATES[d.state]
 
 
 def steps(d: Deletion) -> tuple[Step, ...]:

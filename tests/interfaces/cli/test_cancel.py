@@ -9,6 +9,7 @@ import pytest
 from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
 from worker.ledger.bulk_queries import BulkQueries
+from worker.ledger.types import Settlement
 from worker.model.target import Target
 
 FIELDS = {"project_id", "kind", "id", "job_id", "result", "done", "detail"}
@@ -29,6 +30,44 @@ def test_a_call_under_way_exits_1_with_an_explanation(command: Command, undertak
     ended = command("cancel", "job-1", "--reason", "T-1")
     assert ended.code == 1
     assert "a call is in progress" in ended.out
+
+
+REFUSED = {"status": 409, "code": "MSS.00000009", "wait": "retry"}
+
+
+@pytest.mark.parametrize("round", ["this round", "an earlier round", "while it was under way"])
+def test_of_what_was_sent_nobody_says_that_nothing_was(command: Command, undertaker: Undertaker, round: str) -> None:
+    undertaker.request("job-1")
+    lease = undertaker.take()
+    if round == "while it was under way":
+        assert command("cancel", "job-1", "--reason", "T-1").code == 1
+    undertaker.settle(lease, to="dead" if round == "an earlier round" else "pending", **REFUSED)
+    if round == "an earlier round":
+        assert command("dead", "replay", "job-1", "--reason", "T-2").code == 0
+    ended = command("cancel", "job-1", "--reason", "T-1")
+    shown = command("show", "job-1").out
+    assert "job-1  cancelled: withdrawn after a DELETE was sent, which did not delete the job" in shown
+    assert "nothing was sent" not in ended.out + shown
+    if round != "while it was under way":
+        assert (ended.code, "earlier calls did not delete the job" in ended.out) == (0, True)
+
+
+def test_of_what_was_not_sent_it_is_said(command: Command, undertaker: Undertaker) -> None:
+    undertaker.request("job-1")
+    assert "nothing was sent" in command("cancel", "job-1", "--reason", "T-1").out
+    assert "cancelled: withdrawn before anything was sent" in command("show", "job-1").out
+
+
+def test_what_a_lost_worker_may_have_sent_is_left_open(command: Command, undertaker: Undertaker) -> None:
+    undertaker.request("job-1")
+    undertaker.lose(undertaker.take())
+    assert command("cancel", "job-1", "--reason", "T-1").code == 1
+    lease = undertaker.take()
+    assert lease.cancel_requested
+    looked = {"event": "deletion.looked", "found": "present"}
+    settlement = Settlement(ref=lease.ref, token=lease.token, to="cancelled", called=False, event=looked)
+    assert undertaker.ledger.take(worker="w1", key="k1", settlement=settlement, want=False).settled == "cancelled"
+    assert "cancelled: withdrawn; a DELETE may have been sent before" in command("show", "job-1").out
 
 
 def test_what_may_be_deleted_exits_1_and_somebody_looks(command: Command, undertaker: Undertaker) -> None:

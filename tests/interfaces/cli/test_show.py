@@ -65,8 +65,8 @@ def test_what_it_waits_for_and_until_when(command: Command, undertaker: Undertak
 
 
 def test_evidence_is_told_in_words(command: Command, undertaker: Undertaker) -> None:
-    undertaker.end("job-1", to="gone", status=404, code="MSS.00000005", evidence="after_our_call")
-    assert "an earlier DELETE had no clear answer; afterwards the job was absent" in command("show", "job-1").out
+    undertaker.end("job-1", to="gone", status=404, code="MSS.00000005", evidence="seen_before")
+    assert "MetaStudio had listed the job before; afterwards it was absent" in command("show", "job-1").out
 
 
 def test_what_was_not_visible_says_what_to_type_if_it_was_the_projects_last_job(

@@ -55,6 +55,7 @@ _OPAQUE = {"pattern": "^[0-9A-Za-z][0-9A-Za-z._:/#-]{0,63}$"}
 _REASON = {"type": "string", "pattern": "^[0-9A-Za-z][0-9A-Za-z ._:;,/#()-]{0,63}$", "example": "TICKET-4711"}
 _DURATION = {"example": "24h"}
 _MOMENT = {"format": "date-time", "example": "2026-12-01T00:00:00Z"}
+_WITHDRAWN = ("cancelled", "cancelled_after_calls", "claim_removed", "in_flight", "may_be_deleted", "not_claimed")
 _TARGET: Data = {"kind": {"type": "string", "example": JOB}, "id": _WORD, "job_id": _WORD}
 _CLAIM = {"requested_by": _TEXT, "reason": _TEXT, "run": _TEXT}
 
@@ -154,7 +155,7 @@ _SCHEMAS: Data = {
         lane={"enum": list(Lane)},
         round=_WHOLE,
         attempts=_each(_ref("Attempt"), "Every DELETE call and its answer; at most the first 3 and the last 20."),
-        may_be_deleted=_flag("A call had no clear answer."),
+        may_be_deleted=_flag("An earlier call may have deleted it, or did."),
         claims=_each(_object(**_CLAIM, lane=_TEXT, requested_at=_WHEN), "Who else requested it."),
         events=_each(_object(at=_WHEN, event=_WORD), "Other events; each has its own fields."),
         related=_object(asset_id=_TEXT, voice_train_job_id=_TEXT, checked={"const": False}),
@@ -169,7 +170,7 @@ _SCHEMAS: Data = {
     "Withdrawn": _object(
         project_id=_WORD,
         **_TARGET,
-        result={"enum": ["cancelled", "claim_removed", "discarded", "in_flight", "may_be_deleted", "not_claimed"]},
+        result={"enum": [*_WITHDRAWN, "discarded"]},
         done=_flag("Nothing will be sent for it."),
         detail=_WORD,
     ),

@@ -10,9 +10,10 @@ from rich.text import Text
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.printing import STYLES, facts, json_option, result, say, table
 from worker.ledger.records import Deletion
-from worker.model.states import State
+from worker.model.states import Evidence, State
 from worker.services import labels, request, wait
 from worker.services import show as shown
+from worker.services.calls_sent import doubt
 from worker.services.times import absolute, left, relative, when
 
 
@@ -50,9 +51,10 @@ def _facts(d: Deletion, now: float, *, attempts: int) -> Iterator[tuple[str, obj
     if d.state is State.DEAD and (remedy := labels.remedy(d.cause)):
         yield "what to do", remedy
     if d.evidence:
-        yield "evidence", f"{d.evidence}: {labels.evidence(d.evidence)}"
+        why = f" ({doubt(d)})" if d.evidence == Evidence.AFTER_OUR_CALL else ""
+        yield "evidence", f"{d.evidence}: {labels.evidence(d.evidence)}{why}"
     if d.may_be_deleted:
-        yield "beware", "it may be deleted: a call had no clear answer"
+        yield "beware", f"it may be deleted: {doubt(d)}"
     if d.cancel_wanted:
         yield "cancel", "requested; it takes effect if the call in progress, or a lookup, allows it"
     if d.due_at is not None:

@@ -14,6 +14,7 @@ from worker.model.target import Target
 from worker.services import cancel, dead_letter_actions, dead_letters, hold, labels, request
 from worker.services import show as shown
 from worker.services.act import Approval, Outcome
+from worker.services.calls_sent import doubt
 from worker.services.dead_letter_actions import Verb
 from worker.services.show import Step, UnknownJob
 from worker.services.wait import WELL
@@ -54,6 +55,7 @@ def show(context: RequestContext) -> Page:
             "d": deletion,
             "now": now,
             "headline": shown.headline(deletion),
+            "doubt": doubt(deletion),
             "hold": shown.hold_of(context.app, deletion),
             "moments": shown.timeline(deletion),
             "left_out": shown.left_out(deletion),

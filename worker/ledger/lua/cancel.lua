@@ -1,9 +1,9 @@
--- cancel: withdraw a claim, or all claims. Without a claim left a deletion that was never sent is `cancelled`.
+-- cancel: withdraw a claim, or all claims. Without a claim left a deletion that no call deleted is `cancelled`.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: why, by, run, act (see _audit.lua)), then up to 500 refs
 --            run: only this run's claim goes; without it every claim goes
---   returns  {"now", "results": ["cancelled" | "in_flight" | "may_be_deleted" | "claim_removed" | "not_claimed"
---             | the state that cannot be cancelled | "unknown"]}
+--   returns  {"now", "results": ["cancelled" (nothing was ever sent) | "cancelled_after_calls" | "in_flight"
+--             | "may_be_deleted" | "claim_removed" | "not_claimed" | the state that cannot be cancelled | "unknown"]}
 --include _clock
 --include _account
 --include _drains
@@ -17,6 +17,7 @@
 --include _replays
 --include _settle
 --include _audit
+--include _sent
 -- Take all claims of the run away: how many are left; nil: this run had none.
 local function remove_claims(ref, r, now)
   local claims, left = claims_of(ref, r), {}
@@ -28,9 +29,12 @@ local function remove_claims(ref, r, now)
   return #left
 end
 
+local function cancelled(ref) return sent(record(ref)) == 'no' and 'cancelled' or 'cancelled_after_calls' end
+
 local function cancel(ref, r, now)
   if not r then return 'unknown' end
   local state, unknown, unsent = r[F.state], r[F.outcome_unknown] == '1', r[F.unsent]
+  if state == 'cancelled' then return cancelled(ref) end
   if not OPEN[state] then return state end
   if options.run then
     local left = remove_claims(ref, r, now)
@@ -53,7 +57,7 @@ local function cancel(ref, r, now)
   end
   note_event(ref, r, now, 'deletion.cancelled')
   finish(ref, r, now, 'cancelled', nil, options)
-  return 'cancelled'
+  return cancelled(ref)
 end
 
 return once(function(now) return { results = act_on_each(cancel, now) } end)

@@ -3,7 +3,7 @@
 --   ARGV     caller, operation number, options (JSON: why, by, until (ms since 1970), user (HMAC), every (bool: in all
 --            accounts, those to come too),
 --            act (see _audit.lua)), then up to 500 refs
---   returns  {"now", "results": one a ref: "held", "may_be_deleted" (held; an earlier call had no clear answer),
+--   returns  {"now", "results": one a ref: "held", "may_be_deleted" (held; an earlier call may have deleted it),
 --             "in_flight" (held if the call under way deletes nothing), the state of one that does not wait, or "none"}
 --   What waits is held at once; what is under way, asked for or replayed later is held when an executor would take it.
 --include _clock
