@@ -61,6 +61,14 @@ class Caller:
     def jobs(self) -> str:
         return f"/v1/{self.project}/digital-human-training-manage/user/jobs"
 
+    @property
+    def assets(self) -> str:
+        return f"/v1/{self.project}/digital-assets"
+
+    @property
+    def voice_jobs(self) -> str:
+        return f"/v1/{self.project}/voice-training-manage/user/jobs"
+
     def headers(self, method: str, target: str, body: bytes = b"") -> dict[str, str]:
         at = (self.signed_at or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
         sent = {"Host": self.host, "X-Project-Id": self.project, "X-Sdk-Date": at, **self.extra}

@@ -11,6 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TextIO
 
+from worker.simulator.kinds import CHANGES, JOB, Route
 from worker.simulator.limits import Peak
 
 
@@ -20,9 +21,11 @@ class Call:
 
     n: int  # 1, 2, 3… in the order calls arrived
     method: str
-    operation: str  # delete, show, list, token or other
+    operation: str  # delete, show, list, update, restore, summary, token or other
+    kind: str  # of the resource: job, asset or voice_job
     project: str | None
-    job_id: str | None  # of the path, or the list's job_id filter
+    id: str | None  # of the path, or the one that a list asks for
+    job_id: str | None  # the same if it is a training job's
     started: float  # monotonic seconds
     started_at: float  # Unix time of this machine, the clock offset left out
     ak: str | None = None  # the key that a readable Authorization names, refused ones included; iam:<user> for a token
@@ -33,11 +36,15 @@ class Call:
     code: str | None = None
     fault: str | None = None  # kind of the fault, or outage:<mode>
     refused: str | None = None  # why the signature was refused
-    effect: bool = False  # the job is deleted by this call
+    effect: bool = False  # this call deleted or changed the resource
     request_id: str = ""
     client_left: bool = False  # before the answer was complete
     ended: float | None = None
     ended_at: float | None = None
+
+    @property
+    def route(self) -> Route:
+        return Route(self.operation, self.kind, self.project, self.id)
 
 
 _FIELDS = tuple(field.name for field in fields(Call))
@@ -64,33 +71,37 @@ class CallLog:
         self._calls: deque[Call] = deque(maxlen=self._keep)
         self._count = 0
         self._by_status, self._by_operation, self._by_fault = Counter[str](), Counter[str](), Counter[str]()
-        self._refused, self._effects, self._deletes = Counter[str](), Counter[str](), Counter[str]()
+        self._refused = Counter[str]()
+        self._effects: dict[str, Counter[str]] = {}
+        self._deletes: dict[str, Counter[str]] = {}
         self._under_way: Counter[tuple[str | None, str]] = Counter()
         self._open: dict[int, Call] = {}
         self._overlaps: dict[str, int] = {}
         self._peaks: dict[tuple[str, str], Peak] = {}
 
-    def begin(self, method: str, operation: str, project: str | None, job_id: str | None, query: str = "") -> Call:
+    def begin(self, method: str, route: Route, query: str = "") -> Call:
         """Record an arrival."""
         self._count += 1
-        now = time.monotonic()
-        call = Call(self._count, method, operation, project, job_id, now, time.time(), query=query)
+        now, (operation, kind, project, id) = time.monotonic(), route
+        call = Call(self._count, method, *route, id if kind == JOB else None, now, time.time(), query=query)
         self._calls.append(call)
         self._open[call.n] = call
-        self._by_operation[operation] += 1
+        self._by_operation[operation if kind == JOB else f"{kind}.{operation}"] += 1
         if project is not None:
-            self._peaks.setdefault((project, method), Peak()).count(now)
-        if operation == "delete" and job_id is not None:
-            self._deletes[job_id] += 1
-            self._under_way[(project, job_id)] += 1
-            if (together := self._under_way[(project, job_id)]) > 1:
-                self._overlaps[job_id] = max(together, self._overlaps.get(job_id, 0))
+            self._peaks.setdefault((project, method if kind == JOB else route.family), Peak()).count(now)
+        if operation == "delete" and id is not None:
+            self._deletes.setdefault(kind, Counter())[id] += 1
+        if operation in CHANGES and id is not None:
+            self._under_way[(project, route.label)] += 1
+            if (together := self._under_way[(project, route.label)]) > 1:
+                self._overlaps[route.label] = max(together, self._overlaps.get(route.label, 0))
         return call
 
     def effect(self, call: Call) -> None:
-        """Record that the call's job is deleted now."""
+        """Record that the call has deleted or changed its resource now."""
         call.effect = True
-        self._effects[call.job_id or ""] += 1
+        if call.operation == "delete":
+            self._effects.setdefault(call.kind, Counter())[call.id or ""] += 1
 
     def finish(self, call: Call) -> None:
         """Record the end; only the first of several counts, and a call from before `forget` does not count."""
@@ -109,29 +120,30 @@ class CallLog:
             self._by_fault[call.fault] += 1
         if call.refused is not None:
             self._refused[call.refused] += 1
-        if call.operation == "delete" and call.job_id is not None:
-            key = (call.project, call.job_id)
+        if call.operation in CHANGES and call.id is not None:
+            key = (call.project, call.route.label)
             self._under_way[key] -= 1
             if not self._under_way[key]:
                 del self._under_way[key]
 
-    def page(self, since: int = 0, limit: int = 1000, job_id: str | None = None) -> list[dict[str, object]]:
+    def page(self, since: int, limit: int, kind: str | None, id: str | None) -> list[dict[str, object]]:
         """Calls after number `since`, oldest first; for a call in progress `ended` is None."""
         first = self._calls[0].n if self._calls else 1
         later = islice(self._calls, max(0, since + 1 - first), None)
-        matching = (call for call in later if job_id is None or call.job_id == job_id)
+        matching = (call for call in later if kind in (None, call.kind) and id in (None, call.id))
         return [record(call) for call in islice(matching, limit)]
 
-    def effects(self) -> dict[str, int]:
-        """How often each job was really deleted."""
-        return dict(self._effects)
+    def effects(self, kind: str = JOB) -> dict[str, int]:
+        """How often each resource was really deleted."""
+        return dict(self._effects.get(kind, {}))
 
-    def deletes(self) -> dict[str, int]:
-        """How often a DELETE of each job arrived."""
-        return dict(self._deletes)
+    def deletes(self, kind: str = JOB) -> dict[str, int]:
+        """How often a DELETE of each resource arrived."""
+        return dict(self._deletes.get(kind, {}))
 
     def stats(self) -> dict[str, object]:
         """Totals since the start or the last reset; the fields are described in `controls.Controls.stats`."""
+        effects, deletes = self.effects(), self.deletes()
         peaks: dict[str, dict[str, int]] = {}
         for (project, method), peak in self._peaks.items():
             peaks.setdefault(project, {})[method] = peak.highest
@@ -141,9 +153,9 @@ class CallLog:
             "by_status": dict(self._by_status),
             "by_operation": dict(self._by_operation),
             "by_fault": dict(self._by_fault),
-            "effects": sum(self._effects.values()),
-            "most_effects_of_a_job": max(self._effects.values(), default=0),
-            "most_deletes_of_a_job": max(self._deletes.values(), default=0),
+            "effects": sum(effects.values()),
+            "most_effects_of_a_job": max(effects.values(), default=0),
+            "most_deletes_of_a_job": max(deletes.values(), default=0),
             "max_overlap": max(self._overlaps.values(), default=1 if self._deletes else 0),
             "overlaps": dict(self._overlaps),
             "peak_per_second": peaks,

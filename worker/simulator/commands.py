@@ -8,6 +8,7 @@ An invalid command is answered 400 `{"error": …}` and changes nothing. The com
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cache, wraps
 from inspect import signature
@@ -15,12 +16,27 @@ from types import UnionType
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_args, get_type_hints
 
 from worker.model.errors import UsageError
+from worker.simulator.state import SimulatorState
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+Json = dict[str, Any]
+BATCH = 5_000  # jobs or calls in one command: keeps the simulator's thread free for other calls
+DAY_S = 86_400.0
+
 _COMMANDS: dict[str, Callable[..., Any]] = {}
-_EXPECTED = {str: "text", float: "a number", int: "a whole number", bool: "true or false"}
+_EXPECTED = {str: "text", float: "a number", int: "a whole number", bool: "true or false", dict: "an object"}
+
+
+class Commands(ABC):
+    """Who has commands."""
+
+    state: SimulatorState  # only where commands are executed
+
+    @abstractmethod
+    def _run(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Have the command executed; raise `UsageError` if it is invalid."""
 
 
 def command(effect: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
@@ -47,7 +63,7 @@ def execute(target: object, name: str, arguments: Mapping[str, Any]) -> Any:
     for argument, hint in _hints(effect).items():
         if argument in arguments and not _is(arguments[argument], hint):
             kind = get_args(hint)[0] if isinstance(hint, UnionType) else hint
-            raise UsageError(f"{name} {argument}: use {_EXPECTED.get(kind, 'a list')}")
+            raise UsageError(f"{name} {argument}: use {_EXPECTED.get(getattr(kind, '__origin__', kind), 'a list')}")
     try:
         return effect(target, **arguments)
     except (TypeError, ValueError) as error:  # an argument too many or too few, or a value of another form

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from worker.model.errors import UsageError
-from worker.simulator.commands import command, execute
+from worker.simulator.commands import BATCH, DAY_S, Json, command, execute
 from worker.simulator.faults import Fault, Outage, OutageMode
 from worker.simulator.iam import IamUser
 from worker.simulator.jobs import Job, read_job
+from worker.simulator.kinds import JOB
+from worker.simulator.library_controls import LibraryControls
 from worker.simulator.limits import Throttle
 from worker.simulator.state import SimulatorState
 from worker.simulator.verification import Credential
 
-Json = dict[str, Any]
 
-BATCH = 5_000  # jobs or calls in one command: keeps the simulator's thread free for other calls
-DAY_S = 86_400.0
-
-
-class Controls(ABC):
+class Controls(LibraryControls):
     """Every command. Times are in seconds; `project` None is the default project."""
-
-    state: SimulatorState  # only where commands are executed
-
-    @abstractmethod
-    def _run(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        """Have the command executed; raise `UsageError` if it is invalid."""
 
     @command
     def reset(self) -> None:
-        """Back to the start: no jobs, no faults, no outage, no calls, the first credentials, limits and clock."""
+        """Back to the start: no jobs, assets, faults, outage or calls, the first credentials, limits and clock."""
         self.state.reset()
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
@@ -106,9 +96,7 @@ class Controls(ABC):
     @command
     def fault(self, /, kind: str, job_id: str | None = None, **more: object) -> None:
         """Inject a failure; kinds and fields are in the table of `faults`. Without a job: the next `times` calls of
-        any.
-
-        `method="TOKEN"` is about requests to IAM."""
+        any. `resource="asset"` or `"voice_job"`: `job_id` is the id of one. `method="TOKEN"`: requests to IAM."""
         known = {each.name for each in fields(Fault)}
         if unknown := set(more) - known:
             raise UsageError(f"fault: no such field {', '.join(sorted(unknown))}; use {', '.join(sorted(known))}")
@@ -145,10 +133,11 @@ class Controls(ABC):
         security_token: str | None = None,
         projects: Sequence[str] = (),
         sees_jobs: bool = True,
+        sees_library: bool = True,
     ) -> None:
         """Add a key or replace its secret; no `projects` means the default project. A lock stays."""
-        allowed = tuple(projects) or (self.state.project,)
-        self.state.keys.put(Credential(ak, sk, security_token, allowed, sees_jobs=sees_jobs))
+        allowed, seen = tuple(projects) or (self.state.project,), {"sees_jobs": sees_jobs, "sees_library": sees_library}
+        self.state.keys.put(Credential(ak, sk, security_token, allowed, **seen))
 
     @command
     def disable_credential(self, ak: str) -> None:
@@ -217,11 +206,18 @@ class Controls(ABC):
 
     @command
     def set_limits(
-        self, delete_per_s: int | None = None, get_per_s: int | None = None, retry_after_s: float | None = None
+        self,
+        delete_per_s: int | None = None,
+        get_per_s: int | None = None,
+        retry_after_s: float | None = None,
+        per_s: dict[str, Any] | None = None,
     ) -> None:
-        """Throttle per project in a sliding second; None is no limit. `retry_after_s` goes into the 429."""
-        self.state.change(delete_per_s=delete_per_s, get_per_s=get_per_s, retry_after_s=retry_after_s)
-        self.state.throttle = Throttle(delete_per_s, get_per_s)
+        """Throttle per project in a sliding second; None is no limit. The first two are for training jobs, `per_s` by
+        family for the others, as {"asset_delete": 5}. `retry_after_s` goes into the 429.
+        """
+        limits = {"delete_per_s": delete_per_s, "get_per_s": get_per_s, "per_s": per_s or {}}
+        self.state.change(**limits, retry_after_s=retry_after_s)
+        self.state.throttle = Throttle(self.state.behaviour.limits)
 
     @command
     def set_answers(
@@ -239,10 +235,15 @@ class Controls(ABC):
 
     # -- what happened -------------------------------------------------------------------------------------------------
 
-    def calls(self, since: int = 0, *, job_id: str | None = None) -> list[Json]:
-        """Calls after number `since`, oldest first, with the fields of `calls.Call`; `ended` None means in progress."""
+    def calls(
+        self, since: int = 0, *, job_id: str | None = None, kind: str | None = None, id: str | None = None
+    ) -> list[Json]:
+        """Calls after number `since`, oldest first, with the fields of `calls.Call`; `ended` None means in progress.
+        `job_id`: those of one training job; `kind` and `id`: of one kind, or one resource.
+        """
+        kind, id = (kind, id) if job_id is None else (JOB, job_id)
         found: list[Json] = []
-        while page := self.page_of_calls(since, BATCH, job_id):
+        while page := self.page_of_calls(since, BATCH, kind, id):
             found += page
             since = page[-1]["n"]
             if len(page) < BATCH:
@@ -250,30 +251,32 @@ class Controls(ABC):
         return found
 
     @command
-    def page_of_calls(self, since: int = 0, limit: int = 1000, job_id: str | None = None) -> list[Json]:
+    def page_of_calls(
+        self, since: int = 0, limit: int = 1000, kind: str | None = None, id: str | None = None
+    ) -> list[Json]:
         """The first `limit` of them."""
-        return self.state.calls.page(since, limit, job_id)
+        return self.state.calls.page(since, limit, kind, id)
 
     @command
-    def deletes(self) -> dict[str, int]:
-        """How many DELETEs of each job arrived, whatever their result."""
-        return self.state.calls.deletes()
+    def deletes(self, kind: str = JOB) -> dict[str, int]:
+        """How many DELETEs of each job, or asset or voice_job, arrived, whatever their result."""
+        return self.state.calls.deletes(kind)
 
     @command
-    def effects(self) -> dict[str, int]:
-        """How often each job was really deleted: more than once only if it was added again."""
-        return self.state.calls.effects()
+    def effects(self, kind: str = JOB) -> dict[str, int]:
+        """How often a DELETE of each took effect: of a job more than once only if it was added again."""
+        return self.state.calls.effects(kind)
 
     @command
     def stats(self) -> Json:
         """Totals since the start or the last reset.
 
         `total`, `under_way`; `by_status` (ended calls; "none": no status line was sent), `by_operation` (`token`:
-        requests to IAM), `by_fault`; `effects` (jobs deleted), `most_effects_of_a_job`, `most_deletes_of_a_job` (DELETE
-        calls); `max_overlap` (DELETE calls of one job in progress at the same time) and `overlaps` (jobs with more than
-        one);
-        `peak_per_second` (project → method → most arrivals in any sliding second, refused ones included); `throttled`
-        (429 answers); `refused_signatures`, `refused_by_reason`.
+        requests to IAM; `asset.delete` and so on for other kinds), `by_fault`; `effects` (jobs deleted),
+        `most_effects_of_a_job`, `most_deletes_of_a_job` (DELETE calls); `max_overlap` (calls that change one resource
+        in progress at the same time) and `overlaps` (job or kind:id, of those with more than one); `peak_per_second`
+        (project → method, or family for other kinds → most arrivals in any sliding second, refused ones included);
+        `throttled` (429 answers); `refused_signatures`, `refused_by_reason`.
         """
         return self.state.calls.stats()
 

@@ -17,9 +17,12 @@
 | `drip_body` | the head at once, the body byte by byte | 0.1 a byte | |
 | `truncated` | a body shorter than its Content-Length, then the end | | 200 |
 
-With method TOKEN a fault is IAM's: its own bodies for `error` (500, 503, …) and `throttled` (429 IAM.0012).
+A fault is about calls of training jobs unless `resource` says asset, voice_job or * for all three; `job_id` is then the
+id of that resource. With method TOKEN it is IAM's: its own bodies for `error` (500, 503, …) and `throttled` (429
+IAM.0012).
 
-`deletes` says whether a DELETE takes effect; left out, it does for `slow`, `drip_headers` and `drip_body` only.
+`deletes` says whether a DELETE, a PUT or a restore takes effect; left out, it does for `slow`, `drip_headers` and
+`drip_body` only.
 A deletion takes effect before the failure starts, so a client that gives up early changes nothing.
 """
 
@@ -29,6 +32,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from worker.model.errors import UsageError
+from worker.simulator.kinds import JOB, KINDS
 
 
 class FaultKind(StrEnum):
@@ -57,6 +61,8 @@ _SECONDS = {FaultKind.SLOW: 1.0, FaultKind.DRIP_HEADERS: 0.1, FaultKind.DRIP_BOD
 _STATUS = {FaultKind.ERROR: 500, FaultKind.HTML: 502, FaultKind.REDIRECT: 302, FaultKind.TRUNCATED: 200}
 TOKEN = "TOKEN"  # noqa: S105 - stands for a method: IAM's one call, which * leaves alone
 _METHODS = frozenset({"DELETE", "GET", "*", TOKEN})
+_CHANGES = frozenset({"PUT", "POST"})  # a training job has neither
+_RESOURCES = frozenset({*KINDS, "*"})
 
 
 @dataclass(slots=True)
@@ -66,20 +72,24 @@ class Fault:
     kind: FaultKind
     job_id: str | None = None
     project: str | None = None
-    method: str = "DELETE"  # DELETE, GET, * for both, or TOKEN
+    method: str = "DELETE"  # DELETE, GET, PUT, POST, * for all of them, or TOKEN
     times: int | None = 1
     seconds: float | None = None
     status: int | None = None
     retry_after_s: float | None = None
     deletes: bool | None = None
+    resource: str = JOB  # job, asset, voice_job, or * for all
 
     def __post_init__(self) -> None:
         try:
             self.kind = FaultKind(self.kind)
         except ValueError:
             raise UsageError(f"fault kind {self.kind!r}: use one of {', '.join(FaultKind)}") from None
-        if self.method not in _METHODS:
-            raise UsageError(f"fault method {self.method!r}: use DELETE, GET or *, or TOKEN for IAM")
+        if self.resource not in _RESOURCES:
+            raise UsageError(f"fault resource {self.resource!r}: use {', '.join(KINDS)} or *")
+        if self.method not in _METHODS | (frozenset() if self.resource == JOB else _CHANGES):
+            more = "" if self.resource == JOB else "PUT, POST, "
+            raise UsageError(f"fault method {self.method!r}: use {more}DELETE, GET or *, or TOKEN for IAM")
         if self.times is not None and self.times < 1:
             raise UsageError("fault times: use 1 or more, or null for always")
         if self.seconds is None:
@@ -104,12 +114,12 @@ class Faults:
         for name in list(self._by_job) if job_id is None else [job_id]:
             self._by_job.pop(name, None)
 
-    def take(self, method: str, project: str, job_id: str | None) -> Fault | None:
+    def take(self, method: str, project: str, id: str | None, resource: str = JOB) -> Fault | None:
         """The fault for this call; uses it once."""
-        for name in dict.fromkeys((job_id, None)):
+        for name in dict.fromkeys((id, None)):
             faults = self._by_job.get(name, [])
             for fault in faults:
-                if fits(fault, method, project):
+                if fault.resource in (resource, "*") and fits(fault, method, project):
                     if fault.times is not None:
                         fault.times -= 1
                         if fault.times == 0:

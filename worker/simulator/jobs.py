@@ -6,17 +6,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from operator import attrgetter, ge, le
-from urllib.parse import unquote
 
 from worker.model.errors import UsageError
-
-OFFSET_LIMIT = 2_147_483_647
-
-
-class BadQuery(Exception):
-    """A List parameter outside its documented range."""
+from worker.simulator.queries import BadQuery, Page, Viewer, parts_of, read_moment, read_page, read_query
 
 
 @dataclass(slots=True)
@@ -31,7 +24,7 @@ class Job:
     updated: float  # Unix time of the last change by the user
     moves: tuple[tuple[float, str], ...] = ()
     fields: dict[str, object] = field(default_factory=dict)
-    deleted: bool = False
+    cascade: dict[str, object] = field(default_factory=dict)  # its own switches of `LibraryBehaviour`
 
     def state_at(self, now: float) -> str:
         state = self.state
@@ -45,31 +38,10 @@ Test = Callable[[Job, float], bool]  # of a job at a time (monotonic)
 
 
 @dataclass(frozen=True, slots=True)
-class Viewer:
-    """The identity of a caller. With isolation on, a job with an app user is visible only to a call that names this
-    user.
-    """
-
-    project: str
-    app_user: str | None = None
-    sees_jobs: bool = True
-    isolated: bool = False
-
-    def sees(self, job: Job) -> bool:
-        if not self.sees_jobs or job.project != self.project:
-            return False
-        owner = job.fields.get("app_user_id")
-        return not self.isolated or owner is None or owner == self.app_user
-
-
-@dataclass(frozen=True, slots=True)
 class ListQuery:
     """A List call's parameters, checked."""
 
-    offset: int
-    limit: int
-    sort_key: str
-    descending: bool
+    page: Page
     job_id: str | None
     tests: tuple[Test, ...]
 
@@ -126,21 +98,21 @@ class JobStore:
 
     def list(self, query: ListQuery, viewer: Viewer, now: float) -> tuple[int, list[Job]]:
         """Return the number of all matching jobs, and the requested page. `now` is monotonic."""
-        end = query.offset + query.limit
-        if not (query.job_id or query.tests or viewer.isolated) and viewer.sees_jobs:
-            every = self._in_order(viewer.project, query)
-            return len(every), [*every[query.offset : end]]
+        page = query.page
+        if not (query.job_id or query.tests or viewer.isolated) and viewer.sees_any:
+            every = self._in_order(viewer.project, page)
+            return len(every), [*every[page.offset : page.end]]
         found = [job for job in self._candidates(query, viewer) if viewer.sees(job)]
         for test in query.tests:
             found = [job for job in found if test(job, now)]
-        found.sort(key=_SORT_KEYS[query.sort_key], reverse=query.descending)
-        return len(found), found[query.offset : end]
+        found.sort(key=_SORT_KEYS[page.sort_key], reverse=page.descending)
+        return len(found), found[page.offset : page.end]
 
-    def _in_order(self, project: str, query: ListQuery) -> Sequence[Job]:
-        name = (project, query.sort_key, query.descending)
+    def _in_order(self, project: str, page: Page) -> Sequence[Job]:
+        name = (project, page.sort_key, page.descending)
         if name not in self._sorted:
             jobs = self._jobs.get(project, {}).values()
-            self._sorted[name] = sorted(jobs, key=_SORT_KEYS[query.sort_key], reverse=query.descending)
+            self._sorted[name] = sorted(jobs, key=_SORT_KEYS[page.sort_key], reverse=page.descending)
         return self._sorted[name]
 
     def _candidates(self, query: ListQuery, viewer: Viewer) -> Iterable[Job]:
@@ -153,7 +125,7 @@ class JobStore:
 _SORT_KEYS: dict[str, Callable[[Job], float | str]] = {
     "create_time": lambda job: job.created,
     "update_time": lambda job: job.updated,
-    "asset_order": lambda job: str(job.fields.get("asset_id", f"asset-{job.job_id}")),
+    "asset_order": lambda job: str(job.fields.get("asset_id", "\uffff")),
 }
 
 
@@ -161,7 +133,8 @@ def read_job(row: object, default_project: str) -> Job:
     """A job from the arguments of `Controls.add_job`. Raises `UsageError`."""
     if not isinstance(row, Mapping) or not isinstance(row.get("job_id"), str):
         raise UsageError("add: every job needs a job_id")
-    known = {"job_id", "state", "project", "moves", "created_at", "updated_at"}
+    cascade = {name: row[name] for name in row if name.startswith("cascade")}
+    known = {"job_id", "state", "project", "moves", "created_at", "updated_at", *cascade}
     try:
         moves = tuple(sorted((float(after), str(name)) for after, name in row.get("moves") or ()))
         created = float(row.get("created_at", time.time()))
@@ -176,14 +149,9 @@ def read_job(row: object, default_project: str) -> Job:
         created=created,
         updated=updated,
         moves=moves,
+        cascade=cascade,
         fields={name: value for name, value in row.items() if name not in known},
     )
-
-
-def read_query(query: str) -> dict[str, str]:
-    """Decode a query string; the last value of a repeated name is used."""
-    pairs = (part.partition("=") for part in query.split("&") if part)
-    return {unquote(name): unquote(value) for name, _, value in pairs}
 
 
 def read_list_query(query: str, ignore_filters: bool = False) -> ListQuery:
@@ -191,23 +159,14 @@ def read_list_query(query: str, ignore_filters: bool = False) -> ListQuery:
 
     ignore_filters: check them, and keep only `job_id`.
     """
-    given = {name: value for name, value in read_query(query).items() if value != ""}
-    sort_key, direction = given.get("sort_key", "create_time"), given.get("sort_dir", "asc")
-    if sort_key not in _SORT_KEYS or direction not in {"asc", "desc"}:
-        raise BadQuery("sort_key or sort_dir")
+    given = read_query(query)
+    page = read_page(given, _SORT_KEYS)
     tests = tuple(make(name, given[name]) for name, make in _FILTERS.items() if name in given)
-    return ListQuery(
-        offset=_number(given, "offset", 0, 0, OFFSET_LIMIT),
-        limit=_number(given, "limit", 10, 1, 100),
-        sort_key=sort_key,
-        descending=direction == "desc",
-        job_id=given.get("job_id"),
-        tests=() if ignore_filters else tests,
-    )
+    return ListQuery(page, given.get("job_id"), () if ignore_filters else tests)
 
 
 def _state(_name: str, wanted: str) -> Test:
-    states = {part.strip() for part in wanted.split(",") if part.strip()}
+    states = parts_of(wanted)
     return lambda job, now: not states or job.state_at(now) in states
 
 
@@ -228,7 +187,7 @@ def _member(name: str, wanted: str) -> Test:
 
 def _bound(name: str, text: str) -> Test:
     """The documents say ">=" for update_until, too: an evident copy error (API reference 1.3)."""
-    moment, compare = _moment(text), ge if name.endswith("since") else le
+    moment, compare = read_moment(text), ge if name.endswith("since") else le
     time_of = attrgetter("created" if name.startswith("create") else "updated")
     return lambda job, _: bool(compare(time_of(job), moment))
 
@@ -247,20 +206,3 @@ def _value(job: Job, name: str) -> object:
     if name == "name":
         return job.fields.get("name", f"avatar {job.job_id}")
     return job.fields.get(name, "1080P" if name == "model_resolution" else None)
-
-
-def _number(given: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
-    text = given.get(name)
-    if text is None:
-        return default
-    if not text.isascii() or not text.isdigit() or not low <= int(text[:20]) <= high:
-        raise BadQuery(name)
-    return int(text)
-
-
-def _moment(text: str) -> float:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadQuery("a time") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -43,17 +43,17 @@ class Peak:
 
 
 class Throttle:
-    """One window per (kind of call, project). None means no limit."""
+    """One window per (family of calls, project). A family that is not in `per_s` has no limit."""
 
-    def __init__(self, delete_per_s: int | None, get_per_s: int | None) -> None:
-        self.per_s = {"DELETE": delete_per_s, "GET": get_per_s}
+    def __init__(self, per_s: Mapping[str, int]) -> None:
+        self.per_s = per_s
         self._windows: dict[tuple[str, str], SlidingWindow] = {}
 
-    def admits(self, method: str, project: str, now: float) -> bool:
-        limit = self.per_s.get(method)
+    def admits(self, family: str, project: str, now: float) -> bool:
+        limit = self.per_s.get(family)
         if limit is None:
             return True
-        key = (method, project)
+        key = (family, project)
         if key not in self._windows:
             self._windows[key] = SlidingWindow(limit)
         return self._windows[key].admits(now)

@@ -49,6 +49,9 @@ INVALID_PARAMETER = mss(400, "MSS.00000003", "Invalid parameter")
 WRONG_PROJECT = mss(400, "MSS.00010009", "urlTenantId is not equal tokenTenantId")
 CHOICES = {"400": INVALID_PARAMETER, "404": mss(404, "MSS.00000003", "Invalid parameter"), "500": INTERNAL_ERROR}
 """The answer for an absent job or one in the wrong state; no document says which one is used."""
+_NO_ASSET = mss(400, "MSS.10001001", "Asset not found")
+ABSENT_ASSET = {"400": _NO_ASSET, "404": replace(_NO_ASSET, status=404), "500": INTERNAL_ERROR}
+"""The documents have the first one; the others are switches."""
 
 _GATEWAY_ERRORS = {
     401: ("APIGW.0301", "Incorrect IAM authentication information: Get secretKey failed"),
@@ -93,17 +96,19 @@ class Lists(StrEnum):
     FOREIGN = "foreign"  # every row belongs to another project
 
 
-def listing(count: int, rows: Sequence[Mapping[str, object]]) -> Reply:
-    return Reply(200, as_json({"count": count, "jobs": list(rows)}))
+def listing(count: int, rows: Sequence[Mapping[str, object]], named: str = "jobs") -> Reply:
+    return Reply(200, as_json({"count": count, named: list(rows)}))
 
 
-def odd_listing(how: str, count: int, rows: Sequence[Mapping[str, object]], job_id: str) -> Reply:
-    """`job_id` is empty if no single job is requested."""
-    if how == Lists.EMPTY or (how == Lists.EMPTY_BY_ID and job_id):
-        return listing(0, [])
+def odd_listing(
+    how: str, count: int, rows: Sequence[Mapping[str, object]], *, by_id: bool, named: str = "jobs"
+) -> Reply:
+    """by_id: the call names what it asks for."""
+    if how == Lists.EMPTY or (how == Lists.EMPTY_BY_ID and by_id):
+        return listing(0, [], named)
     if how == Lists.FOREIGN:
         rows = [{**row, "project_id": "somebody-s"} for row in rows]
-    return listing(count, [] if how == Lists.NO_ROWS else rows)
+    return listing(count, [] if how == Lists.NO_ROWS else rows, named)
 
 
 def encode(reply: Reply, request_id: str, now: datetime) -> bytes:

@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import random
-import re
 import time
-from urllib.parse import unquote
 
 from worker.metastudio.targets.avatar_job import is_deletable
 from worker.simulator import iam, responses, views
 from worker.simulator.calls import Call
 from worker.simulator.faults import ORDINARY, TOKEN, Fault, OutageMode
 from worker.simulator.http1 import Connection, Request
-from worker.simulator.jobs import BadQuery, Viewer, read_list_query, read_query
+from worker.simulator.jobs import read_list_query
+from worker.simulator.kinds import ASSET, CHANGES, JOB
+from worker.simulator.library_calls import answer_asset, answer_voice_job
+from worker.simulator.queries import BadQuery, Viewer
 from worker.simulator.responder import Exchange, reply_of
 from worker.simulator.responses import Reply
+from worker.simulator.routes import route_of
 from worker.simulator.state import SimulatorState
 from worker.simulator.verification import Credential, Refusal, read_authorization
-
-_JOBS = re.compile(r"/v1/([^/]+)/digital-human-training-manage/user/jobs(?:/([^/]+))?")
-
-
-def route_of(request: Request) -> tuple[str, str | None, str | None]:
-    """(operation, project, job id) of a request, as in `Call`; a collection with a trailing slash is neither a job nor
-    the collection.
-    """
-    if request.path == iam.PATH and request.method == "POST":
-        return "token", iam.scope_of(request), None
-    found = _JOBS.fullmatch(request.path)
-    if found is None:
-        return "other", None, None
-    project, job_id = (None if part is None else unquote(part) for part in found.groups())
-    if request.method == "GET" and job_id is None:
-        return "list", project, read_query(request.query).get("job_id")
-    operation = {"DELETE": "delete", "GET": "show"}.get(request.method)
-    return operation if operation and job_id else "other", project, job_id
 
 
 class MetaStudio:
@@ -45,7 +29,7 @@ class MetaStudio:
 
     async def serve(self, request: Request, line: Connection) -> None:
         """Process one call from its arrival to its last byte, or until its client leaves."""
-        call = self.state.calls.begin(request.method, *route_of(request), request.query)
+        call = self.state.calls.begin(request.method, route_of(request), request.query)
         call.request_id, call.app_user = responses.new_request_id(), request.header.get("x-app-userid")
         exchange = Exchange(call, line, self.state)
         try:
@@ -81,7 +65,7 @@ class MetaStudio:
                 exchange.end()
                 exchange.line.reset()
             case OutageMode.BROWNOUT if call.operation == "list":
-                await exchange.deliver(responses.listing(0, []))
+                await exchange.deliver(responses.listing(0, [], "assets" if call.kind == ASSET else "jobs"))
             case OutageMode.ERROR | OutageMode.BROWNOUT:
                 await exchange.deliver(responses.INTERNAL_ERROR)
             case OutageMode.UNAVAILABLE:
@@ -103,16 +87,19 @@ class MetaStudio:
         named = request.header.get("x-project-id", None if call.token is None else call.project)
         if call.project not in admitted.projects or named != call.project:
             return responses.WRONG_PROJECT, None
-        if not state.throttle.admits(request.method, call.project, now):
-            limit = state.throttle.per_s[request.method] or 0
+        family = call.route.family
+        if family in state.denied.get(admitted.ak, ()):
+            return responses.error(403, call.request_id), None
+        if not state.throttle.admits(family, call.project, now):
+            limit = state.throttle.per_s[family]
             return responses.throttled(call.request_id, limit, state.behaviour.retry_after_s), None
-        isolated = state.behaviour.isolate_app_users
-        viewer = Viewer(call.project, call.app_user, admitted.sees_jobs, isolated)
-        fault = state.faults.take(request.method, call.project, call.job_id)
+        sees_any = admitted.sees_jobs if call.kind == JOB else admitted.sees_library
+        viewer = Viewer(call.project, call.app_user, sees_any, state.behaviour.isolate_app_users)
+        fault = state.faults.take(request.method, call.project, call.id, call.kind)
         if fault is None:
             return self._ordinary(request, call, viewer), None
         call.fault = fault.kind.value
-        if fault.deletes or call.operation != "delete":
+        if fault.deletes or call.operation not in CHANGES:
             ordinary = self._ordinary(request, call, viewer)
             if fault.kind in ORDINARY:
                 return ordinary, fault
@@ -140,13 +127,21 @@ class MetaStudio:
         return reply, fault
 
     def _ordinary(self, request: Request, call: Call, viewer: Viewer) -> Reply:
+        """MetaStudio's own answer."""
+        if call.kind == JOB:
+            return self._answer_job(request, call, viewer)
+        answer = answer_asset if call.kind == ASSET else answer_voice_job
+        return answer(request, call, viewer, self.state.library, lambda: self.state.calls.effect(call))
+
+    def _answer_job(self, request: Request, call: Call, viewer: Viewer) -> Reply:
         store, behaviour, now, job_id = self.state.job_store, self.state.behaviour, time.monotonic(), call.job_id or ""
         if call.operation == "list":
             try:
                 count, jobs = store.list(read_list_query(request.query, behaviour.ignore_filters), viewer, now)
             except BadQuery:
                 return responses.INVALID_PARAMETER
-            return responses.odd_listing(behaviour.lists, count, [views.row(job, now) for job in jobs], job_id)
+            rows = [views.row(job, now) for job in jobs]
+            return responses.odd_listing(behaviour.lists, count, rows, by_id=bool(job_id))
         job = store.find(job_id, viewer)
         if job is None:
             return responses.CHOICES[behaviour.absent]
@@ -156,4 +151,5 @@ class MetaStudio:
             return responses.CHOICES[behaviour.not_deletable]
         store.delete(job)
         self.state.calls.effect(call)
+        self.state.library.after_job(job)
         return Reply(200)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -12,6 +13,8 @@ from worker.simulator.faults import Faults, Outage
 from worker.simulator.iam import LIFE_S, REFUSALS, Iam, IamUser
 from worker.simulator.iam import LOCK_S as USER_LOCK_S
 from worker.simulator.jobs import JobStore
+from worker.simulator.kinds import FAMILIES
+from worker.simulator.library import Library, LibraryBehaviour
 from worker.simulator.limits import Throttle
 from worker.simulator.responses import CHOICES, Lists
 from worker.simulator.verification import LOCK_S, Credential, KeyRing
@@ -21,8 +24,9 @@ from worker.simulator.verification import LOCK_S, Credential, KeyRing
 class Behaviour:
     """How the service behaves while no fault is injected. `None` is no limit."""
 
-    delete_per_s: int | None = None
+    delete_per_s: int | None = None  # of training jobs; other families are in `per_s`
     get_per_s: int | None = None
+    per_s: Mapping[str, int] = field(default_factory=dict)  # by family
     retry_after_s: float | None = None
     latency_s: float = 0.0
     jitter_s: float = 0.0
@@ -36,16 +40,25 @@ class Behaviour:
     isolate_app_users: bool = False
     ignore_filters: bool = False  # a list that ignores its filters, except job_id
     lists: str = Lists.ORDINARY
+    library: LibraryBehaviour = field(default_factory=LibraryBehaviour)
 
     def __post_init__(self) -> None:
         for name, choices in (("absent", CHOICES), ("not_deletable", CHOICES), ("lists", tuple(Lists))):
             if getattr(self, name) not in choices:
                 raise UsageError(f"{name}: use one of {', '.join(choices)}")
-        for name in ("delete_per_s", "get_per_s"):
-            if (limit := getattr(self, name)) is not None and limit < 1:
+        if unknown := set(self.per_s) - set(FAMILIES):
+            raise UsageError(f"no family {', '.join(sorted(unknown))}; use {', '.join(FAMILIES)}")
+        for name, limit in {"delete_per_s": self.delete_per_s, "get_per_s": self.get_per_s, **self.per_s}.items():
+            if limit is not None and (not isinstance(limit, int) or limit < 1):
                 raise UsageError(f"{name}: use a whole number of calls per second, or null for none")
         if self.refuse_tokens not in (None, *REFUSALS):
             raise UsageError(f"tokens are refused with one of {', '.join(REFUSALS)}, or null to end it")
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Calls a second by family; one without a limit is not in it."""
+        limits = {"job_delete": self.delete_per_s, "job_read": self.get_per_s, **self.per_s}
+        return {family: limit for family, limit in limits.items() if limit is not None}
 
 
 @dataclass(slots=True)
@@ -63,6 +76,8 @@ class SimulatorState:
     faults: Faults = field(init=False)
     throttle: Throttle = field(init=False)
     outage: Outage | None = field(init=False)
+    denied: dict[str, frozenset[str]] = field(init=False)  # families by key
+    _library: Library = field(init=False)
 
     def __post_init__(self) -> None:
         self.reset()
@@ -74,13 +89,21 @@ class SimulatorState:
         self.iam = Iam(self.users, self.start.user_lock_s)
         self.job_store = JobStore()
         self.faults = Faults()
-        self.throttle = Throttle(self.start.delete_per_s, self.start.get_per_s)
+        self.throttle = Throttle(self.start.limits)
         self.outage = None
+        self.denied = {}
+        self._library = Library(self.start.library)
         self.calls.forget()
 
     def change(self, **fields: object) -> None:
         """Change the behaviour. Raises `UsageError`, and changes nothing then."""
         self.behaviour = replace(self.behaviour, **fields)  # type: ignore[arg-type]
+
+    @property
+    def library(self) -> Library:
+        """The assets and voice jobs as they are by now."""
+        self._library.later.settle()
+        return self._library
 
     @property
     def project(self) -> str:

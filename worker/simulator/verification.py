@@ -53,7 +53,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A key and the projects it may work in. `sees_jobs=False` is a sub-account that jobs are hidden from."""
+    """A key and the projects it may work in. `sees_jobs=False` is a sub-account that jobs are hidden from, with
+    `sees_library=False` assets and voice jobs are.
+    """
 
     ak: str
     sk: str = field(repr=False)
@@ -61,6 +63,7 @@ class Credential:
     projects: tuple[str, ...] = ()
     enabled: bool = True
     sees_jobs: bool = True
+    sees_library: bool = True
 
 
 @dataclass(frozen=True, slots=True)

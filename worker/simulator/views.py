@@ -10,7 +10,8 @@ from worker.simulator.jobs import Job
 CANARY_PHONE = "+861390055"  # every contact starts with it
 CANARY_HOST = "id-photos.canary.invalid"
 CANARY_SIGNATURE = "CANARY0SIGNED0LINK"
-CANARIES = (CANARY_PHONE, CANARY_HOST, CANARY_SIGNATURE)
+CANARY_NAME = "Wang Fang CANARY0NAME"
+CANARIES = (CANARY_PHONE, CANARY_HOST, CANARY_SIGNATURE, CANARY_NAME)
 """Any of these in a log, in Redis, on a page or in an error is a leak of a List or Show body."""
 
 _FLAGS = ("is_flexus", "is_live_copy", "is_fast_flexus", "is_only_human_model", "is_ondemand_resource")
@@ -22,9 +23,8 @@ def row(job: Job, now: float) -> dict[str, object]:
         "job_id": job.job_id,
         "name": f"avatar {job.job_id}",
         "state": job.state_at(now),
-        "asset_id": f"asset-{job.job_id}",
         "project_id": job.project,
-        "cover_download_url": _signed_url(job, "cover.png"),
+        "cover_download_url": signed_url(job.project, job.job_id, "cover.png"),
         "last_update_time": rfc3339(job.updated),
         "create_time": rfc3339(job.created),
         "contact": contact(job.job_id),
@@ -46,15 +46,14 @@ def detail(job: Job, now: float) -> dict[str, object]:
     log = {
         "operate_time": rfc3339(job.created),
         "log_type": "CREATE",
-        "log_description": f"created by {contact(job.job_id)}",
+        "log_description": f"created by {CANARY_NAME}, {contact(job.job_id)}",
         "operate_user": "USER",
     }
-    shown = row(job, now) | {f"{name}_download_url": _signed_url(job, name) for name in _FILES}
+    shown = row(job, now) | {f"{name}_download_url": signed_url(job.project, job.job_id, name) for name in _FILES}
     shown |= {
         "operation_logs": [log],
         "comment_logs": [],
         "worker_type": ["TRAINING"],
-        "voice_train_job_id": f"voice-{job.job_id}",
         "flexus_retry_count": 0,
         "audio_source_type": "VIDEO",
         "sub_training_job_info": [],
@@ -79,5 +78,5 @@ def rfc3339(moment: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
 
 
-def _signed_url(job: Job, what: str) -> str:
-    return f"https://{CANARY_HOST}/{job.project}/{job.job_id}/{what}?AccessKeyId=AKOBS&Signature={CANARY_SIGNATURE}"
+def signed_url(project: str, id: str, what: str) -> str:
+    return f"https://{CANARY_HOST}/{project}/{id}/{what}?AccessKeyId=AKOBS&Signature={CANARY_SIGNATURE}"
