@@ -20,9 +20,10 @@ from worker.model.target import Target
 from worker.receipts.archiving import Archivist, archive_day
 from worker.receipts.chain import sealed
 from worker.receipts.dayfiles import DAY_MS, DayFileWrong
+from worker.receipts.notes import Note, checkpoint
 from worker.receipts.sealing import Broken, seal_all
 from worker.receipts.serialization import Form, written
-from worker.receipts.signature import Signer
+from worker.receipts.signature import Signer, Verifier
 from worker.services.receipts import CursorTooOld, settled_since
 
 STREAM = "eraser:{default}:receipts"
@@ -142,6 +143,10 @@ def test_day_files_are_signed_where_there_is_a_key(
     archive_day(undertaker.ledger, tmp_path, now_ms=NEXT, signer=Signer.load(key))
     file = tmp_path / "default" / "2026-11-21.jsonl"
     assert command("receipts", "verify", str(file), "--key", str(public)).code == 0
+    end = json.loads(file.read_text().splitlines()[-1])
+    note = Note.read(end["checkpoint"])
+    note.signed_by("avatar-eraser/default/2026-11-21", Verifier.load(public))
+    assert checkpoint(note.text) == ("avatar-eraser/default/2026-11-21", 5, bytes.fromhex(end["root"]))
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ from worker.receipts import serialization, trailer
 from worker.receipts.canonical import canonical
 from worker.receipts.chain import genesis, linked, sealed
 from worker.receipts.commitments import committed
+from worker.receipts.merkle import Tree
+from worker.receipts.notes import Note, checkpoint, checkpoint_text, signed
 from worker.receipts.receipt import FIELDS
 from worker.receipts.serialization import Form, header, read, written
 from worker.receipts.signature import Signer, Verifier
@@ -26,6 +28,7 @@ from worker.receipts.verify import VerificationError, verify
 COUNT = 12
 BOTH = pytest.mark.parametrize("form", [*Form])
 Raw = list[bytes]
+TREE = ("day", "root", "checkpoint")  # what a trailer says of the Merkle tree
 
 
 def receipt(n: int, **more: Any) -> dict[str, Any]:
@@ -53,10 +56,15 @@ def chained(receipts: list[dict[str, Any]], prev: str | None = None) -> list[dic
     return lines
 
 
-def whole(form: Form, lines: list[dict[str, Any]], signer: Signer | None = None) -> Raw:
-    """A file as an export writes it."""
+def whole(form: Form, lines: list[dict[str, Any]], signer: Signer | None = None, day: str | None = None) -> Raw:
+    """A file as an export writes it, or the archive."""
+    tree = Tree()
+    for line in lines:
+        tree.add(bytes.fromhex(line["hash"]))
     end = trailer.made(
         "default",
+        root=tree.root,
+        day=day,
         count=len(lines),
         prev=lines[0]["prev"],
         first_n=lines[0]["n"],
@@ -305,6 +313,68 @@ def test_without_the_key_nobody_makes_a_file_that_verifies_with_it(
     assert "signed" in str(fault(raw, key=key)) or "signature" in str(fault(raw, key=key))
 
 
+# -- the tree of a day -------------------------------------------------------------------------------------------------
+
+
+def test_a_day_has_a_checkpoint_that_its_key_signed(keys: tuple[Signer, Verifier]) -> None:
+    signer, key = keys
+    raw = whole(Form.JSONL, chained([receipt(1), receipt(2)]), signer, day="2026-11-21")
+    end = verify(lambda: raw, key=key).trailer
+    note = Note.read(end["checkpoint"])
+    note.signed_by("avatar-eraser/default/2026-11-21", key)
+    assert checkpoint(note.text) == ("avatar-eraser/default/2026-11-21", 2, bytes.fromhex(end["root"]))
+    assert verify(lambda: whole(Form.JSONL, chained([receipt(1)]), signer)).trailer["checkpoint"] is None
+    assert verify(lambda: whole(Form.JSONL, chained([receipt(1)]), day="2026-11-21")).trailer["checkpoint"] is None
+
+
+def forged(raw: Raw, signer: Signer | None, **lies: Any) -> Raw:
+    """With a trailer that says this, and is hashed and signed anew."""
+    end = read(Form.JSONL, raw[-1][:-1].decode()) | lies
+    end |= {"signature": signer.sign(trailer.statement(end)) if signer else None}
+    return [*raw[:-1], f"{written(Form.JSONL, sealed(end))}\n".encode()]
+
+
+def test_a_root_that_is_not_that_of_the_receipts_is_found(keys: tuple[Signer, Verifier]) -> None:
+    signer, _ = keys
+    raw = whole(Form.JSONL, chained([receipt(n) for n in range(1, 6)]), signer)
+    assert "the trailer's root is not that of the receipts" in str(fault(forged(raw, signer, root="0" * 64)))
+
+
+@pytest.mark.parametrize("lie", ["another day", "another root", "no note", "no day"])
+def test_a_checkpoint_of_something_else_is_found(keys: tuple[Signer, Verifier], lie: str) -> None:
+    signer, _ = keys
+    raw = whole(Form.JSONL, chained([receipt(1), receipt(2)]), signer, day="2026-11-21")
+    origin = "avatar-eraser/default/2026-11-21"
+    root = bytes.fromhex(read(Form.JSONL, raw[-1][:-1].decode())["root"])
+    wrong: dict[str, Any] = {
+        "another day": {"checkpoint": signed(checkpoint_text(f"{origin[:-2]}22", 2, root), origin, signer)},
+        "another root": {"checkpoint": signed(checkpoint_text(origin, 2, bytes(32)), origin, signer)},
+        "no note": {"checkpoint": "a text"},
+        "no day": {"day": None},
+    }
+    assert "altered" in str(fault(forged(raw, signer, **wrong[lie])))
+
+
+def test_a_checkpoint_that_another_key_signed_is_found(keys: tuple[Signer, Verifier], tmp_path: Path) -> None:
+    signer, key = keys
+    raw = whole(Form.JSONL, chained([receipt(1), receipt(2)]), signer, day="2026-11-21")
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", tmp_path / "k"], check=True)
+    origin, theirs = "avatar-eraser/default/2026-11-21", Signer.load(tmp_path / "k")
+    root = bytes.fromhex(read(Form.JSONL, raw[-1][:-1].decode())["root"])
+    lie = forged(raw, signer, checkpoint=signed(checkpoint_text(origin, 2, root), origin, theirs))
+    assert verify(lambda: lie), "consistent within itself"
+    assert "its checkpoint: that key has not signed it" in str(fault(lie, key=key))
+
+
+def test_a_trailer_of_version_1_has_no_root_and_verifies() -> None:
+    raw = whole(Form.JSONL, chained([receipt(1)]))
+    end = read(Form.JSONL, raw[-1][:-1].decode())
+    old = sealed({name: value for name, value in end.items() if name not in TREE} | {"v": 1})
+    assert verify(lambda: [raw[0], f"{written(Form.JSONL, old)}\n".encode()]).trailer["v"] == 1
+    lie = sealed({name: value for name, value in end.items() if name not in TREE})
+    assert "altered" in str(fault([raw[0], f"{written(Form.JSONL, lie)}\n".encode()]))
+
+
 # -- anything ----------------------------------------------------------------------------------------------------------
 
 
@@ -354,7 +424,7 @@ def test_what_is_signed_is_all_of_the_trailer_but_signature_and_hash() -> None:
     end = read(Form.JSONL, good(Form.JSONL)[-1][:-1].decode())
     said = {name: value for name, value in end.items() if name not in ("signature", "hash")}
     assert trailer.statement(end) == canonical(said)
-    assert set(said) == {"kind", "v", "account", "count", "first_n", "last_n", "prev", "head"}
+    assert set(said) == {"kind", "v", "account", "count", "first_n", "last_n", "prev", "head", *TREE}
 
 
 # -- what none of ours is, though its hashes are right -----------------------------------------------------------------

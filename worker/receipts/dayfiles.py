@@ -23,6 +23,7 @@ from worker.ledger.receipts import DAY_MS, ReceiptProgress
 from worker.model.errors import EraserError
 from worker.receipts import trailer, verify
 from worker.receipts.chain import genesis, hash_of
+from worker.receipts.merkle import Tree
 from worker.receipts.sealing import head_of
 from worker.receipts.serialization import Form, header, is_trailer, read, written
 from worker.receipts.signature import Signer
@@ -84,7 +85,7 @@ class DayFiles:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
         try:
-            end = write_file(draft, Form.JSONL, self.account, lines, prev=prev, signer=signer)
+            end = write_file(draft, Form.JSONL, self.account, lines, prev=prev, signer=signer, day=path.stem)
             checked(draft, end["head"])
             if path.exists():
                 checked(path, end["head"])
@@ -197,20 +198,30 @@ def checked(path: Path, head: str | None = None, *, after: str | None = None) ->
 
 
 def write_file(
-    path: Path, form: Form, account: str, lines: Iterable[dict[str, Any]], *, prev: str, signer: Signer | None
+    path: Path,
+    form: Form,
+    account: str,
+    lines: Iterable[dict[str, Any]],
+    *,
+    prev: str,
+    signer: Signer | None,
+    day: str | None = None,
 ) -> dict[str, Any]:
-    """Write linked receipts and a trailer, which is returned. They are synced to disk."""
-    count, first_n, last_n, before, head = 0, None, None, prev, prev
+    """Write linked receipts and a trailer, which is returned. They are synced to disk. day: if it has all of its
+    receipts."""
+    chain: dict[str, Any] = {"first_n": None, "last_n": None, "prev": prev, "head": prev}
+    tree = Tree()
     with path.open("x", encoding="utf-8", newline="") as file:
         os.fchmod(file.fileno(), 0o600)
         if names := header(form):
             file.write(f"{names}\n")
         for line in lines:
-            if not count:
-                first_n, before = line["n"], line["prev"]
-            count, last_n, head = count + 1, line["n"], line["hash"]
+            if not tree.size:
+                chain |= {"first_n": line["n"], "prev": line["prev"]}
+            chain |= {"last_n": line["n"], "head": line["hash"]}
+            tree.add(bytes.fromhex(line["hash"]))
             file.write(f"{written(form, line)}\n")
-        end = trailer.made(account, count=count, prev=before, first_n=first_n, last_n=last_n, head=head, signer=signer)
+        end = trailer.made(account, signer=signer, root=tree.root, day=day, count=tree.size, **chain)
         file.write(f"{written(form, end)}\n")
         file.flush()
         os.fsync(file.fileno())

@@ -35,8 +35,10 @@ KIND: Final = "avatar-eraser receipts"  # marks a trailer
 
 
 TRAILER: Final = {"kind": str, "v": int, "account": str, "count": int, "first_n": int | None, "last_n": int | None} | (
-    {"prev": str, "head": str, "signature": dict | None, "hash": str}
+    {"prev": str, "head": str, "day": str | None, "root": str, "checkpoint": str | None}
+    | {"signature": dict | None, "hash": str}
 )
+_TREE: Final = ("day", "root", "checkpoint")  # what trailers of schema version 1 have not
 
 
 class Form(StrEnum):
@@ -72,7 +74,7 @@ def read(form: Form, text: str) -> dict[str, Any]:
         line = _from_json(text) if form is Form.JSONL else _from_csv(text)
         if line["v"] > SCHEMA + 1:
             raise ValueError("a newer version")
-        kinds = TRAILER if is_trailer(line) else _kinds_of(line)
+        kinds = (_trailer_kinds if is_trailer(line) else _kinds_of)(line)
         if tuple(line) != tuple(kinds) or not all(isinstance(line[name], kind) for name, kind in kinds.items()):
             raise ValueError("other fields")
         if any(isinstance(value, bool) or (isinstance(value, int) and abs(value) > _MOST) for value in line.values()):
@@ -106,10 +108,17 @@ def _kinds_of(receipt: dict[str, Any]) -> dict[str, Any]:
     return {name: _KINDS.get(name, str | None) for name in (*names, *chain)}
 
 
+def _trailer_kinds(trailer: dict[str, Any]) -> dict[str, Any]:
+    left_out = _TREE if trailer["v"] == 1 else ()
+    return {name: kind for name, kind in TRAILER.items() if name not in left_out}
+
+
 def _is_whole(trailer: dict[str, Any]) -> bool:
-    """Whether a trailer names both ends, if there are receipts, and its signature all its parts."""
+    """Whether a trailer names both ends, if there are receipts, all parts of its signature, its checkpoint's day."""
     named = [trailer[name] is not None for name in ("first_n", "last_n")]
     signature = trailer["signature"]
+    if trailer.get("checkpoint") is not None and trailer["day"] is None:
+        return False
     return named == [trailer["count"] > 0] * 2 and (signature is None or set(signature) == _SIGNED)
 
 

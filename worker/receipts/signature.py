@@ -44,8 +44,17 @@ class Signer:
 
     def sign(self, statement: bytes) -> dict[str, Any]:
         """The signature for a trailer."""
-        value = base64.b64encode(self._key.sign(statement)).decode()
+        value = base64.b64encode(self.raw(statement)).decode()
         return {"algorithm": "Ed25519", "key": self.fingerprint, "value": value}
+
+    def raw(self, statement: bytes) -> bytes:
+        """The signature alone, 64 bytes."""
+        return self._key.sign(statement)
+
+    @property
+    def public(self) -> bytes:
+        """The public key, 32 bytes."""
+        return self._key.public_key().public_bytes_raw()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +78,32 @@ class Verifier:
 
     def why_not(self, statement: bytes, signature: dict[str, Any] | None) -> str | None:
         """Why the signature is not valid for the statement, or None if it is."""
-        from cryptography.exceptions import InvalidSignature
-
         if signature is None:
             return "not signed: the signature was removed, or the export was made without ERASER_RECEIPT_KEY_FILE"
         try:
-            self._key.verify(base64.b64decode(str(signature.get("value")), validate=True), statement)
-        except (InvalidSignature, ValueError):
+            raw = base64.b64decode(str(signature.get("value")), validate=True)
+        except ValueError:
+            raw = b""
+        if not self.valid(statement, raw):
             theirs = str(signature.get("key"))[:60]
             other = f" (it names the key {theirs})" if theirs != self.fingerprint else ""
             return f"its signature does not match the key {self.fingerprint}{other}"
         return None
+
+    def valid(self, statement: bytes, signature: bytes) -> bool:
+        """Whether this key made the signature."""
+        from cryptography.exceptions import InvalidSignature
+
+        try:
+            self._key.verify(signature, statement)
+        except InvalidSignature:
+            return False
+        return True
+
+    @property
+    def public(self) -> bytes:
+        """The key itself, 32 bytes."""
+        return self._key.public_bytes_raw()
 
 
 def _load(path: Path, load: Callable[[bytes], T], refuse: Callable[[str], UsageError]) -> T | None:

@@ -14,10 +14,12 @@ from typing import Any
 from worker.ledger.schema.states import VERSION
 from worker.receipts.chain import genesis, hash_of
 from worker.receipts.commitments import redacted_places, why_wrong
+from worker.receipts.merkle import Tree
+from worker.receipts.notes import BadNote, Note, origin_of
 from worker.receipts.serialization import Form, header, is_trailer, newer, read
 from worker.receipts.signature import Verifier
 from worker.receipts.summary import Summary
-from worker.receipts.trailer import statement
+from worker.receipts.trailer import checkpoint_text, statement
 
 Lines = Callable[[], Iterable[bytes]]  # lines with their ends; called twice
 
@@ -39,6 +41,7 @@ class Verification:
     trailer: dict[str, Any] = field(default_factory=dict)
     last: dict[str, Any] = field(default_factory=dict)  # receipt, and in which line it is
     number: int = 0
+    tree: Tree = field(default_factory=Tree)
     redacted: int = 0  # texts of who and why that were removed from receipts
 
 
@@ -71,6 +74,7 @@ def verify(
             _check(number, line, reading, foretold, lines)
             reading.number, reading.last = number, line
             reading.summary.add(line)
+            reading.tree.add(bytes.fromhex(line["hash"]))
             reading.redacted += len(redacted_places(line))
     if not reading.trailer:
         number = max(reading.number, int(form is Form.CSV)) + 1
@@ -158,6 +162,22 @@ def _check_trailer(number: int, trailer: dict[str, Any], reading: Verification) 
     if trailer["head"] != last.get("hash", trailer["prev"]) or trailer["last_n"] != last.get("n"):
         why = "altered, and its hash recomputed: the trailer's head is not that of the last line"
         raise VerificationError(reading.number or number, why)
+    if "root" in trailer:
+        _check_tree(number, trailer, reading)
+
+
+def _check_tree(number: int, trailer: dict[str, Any], reading: Verification) -> None:
+    if trailer["root"] != reading.tree.root.hex():
+        raise VerificationError(
+            number, "altered, and its hash recomputed: the trailer's root is not that of the receipts"
+        )
+    try:
+        if trailer["checkpoint"] is not None and Note.read(trailer["checkpoint"]).text != checkpoint_text(trailer):
+            raise BadNote("it is another day's, or of other receipts")
+    except BadNote as error:
+        raise VerificationError(
+            number, f"altered, and its hash recomputed: the trailer's checkpoint: {error}"
+        ) from None
 
 
 def _check_outside(
@@ -170,6 +190,11 @@ def _check_outside(
         raise VerificationError(0, why)
     if key is not None and (why_not := key.why_not(statement(trailer), trailer.get("signature"))):
         raise VerificationError(0, f"{why_not}; it is consistent within itself: every hash may have been recomputed")
+    if key is not None and (checkpoint := trailer.get("checkpoint")):
+        try:
+            Note.read(checkpoint).signed_by(origin_of(trailer["account"], trailer["day"]), key)
+        except BadNote as error:
+            raise VerificationError(0, f"its checkpoint: {error}") from None
     if head is None or trailer["head"] == head:
         return
     there = next((k for k, line in _parsed(lines, reading.form) if line.get("hash") == head), None)
