@@ -74,9 +74,9 @@ class Wire:
     on_ready: Callable[[], None] = lambda: None  # while a token would be fetched
     no_token: Response | None = None
 
-    def delete(self, target: Target, *, app_user: str | None = None, signed_at: datetime | None = None) -> Response:
+    def delete(self, target: Target, **how: Any) -> Response:
         self.on_delete()
-        response = self.client.delete(target, app_user=app_user, signed_at=signed_at)
+        response = self.client.delete(target, **how)
         self.after_delete()
         return response
 
@@ -231,6 +231,49 @@ def test_a_new_key_tries_itself_with_one_harmless_get(shop: Shop) -> None:
     assert turn.lease is None
     assert shop.calls() == ["list", "delete job-00001", "delete job-00002", "delete job-00003"]
     assert [shop.ends(f"job-0000{n}") for n in (1, 2, 3)] == ["deleted"] * 3
+
+
+def quotas(shop: Shop) -> list[tuple[str, str, int, int]]:
+    found = Queries(shop.redis, "default", rate=10.0).gate().quotas
+    return [(one.family, one.scope, one.limit, one.period_s) for one in found]
+
+
+def test_a_probe_learns_the_gateway_s_limit_and_changes_no_pace(shop: Shop) -> None:
+    shop.simulator.set_limits(get_per_s=4, delete_per_s=100)
+    shop.simulator.fill(3)
+    shop.request("job-00001", "job-00002", "job-00003")
+    shop.work()
+    assert quotas(shop) == [("job_read", "api", 4, 1)], "no ordinary DELETE asks"
+    assert Queries(shop.redis, "default", rate=10.0).gate().rate >= 9.85
+    assert [shop.ends(f"job-0000{n}") for n in (1, 2, 3)] == ["deleted"] * 3
+
+
+def test_a_delete_that_tries_a_closed_gate_learns_the_limit_of_deletes(shop: Shop) -> None:
+    shop.trust_the_key()
+    shop.simulator.set_limits(delete_per_s=50)
+    shop.simulator.fill(6)
+    shop.request(*(f"job-0000{n}" for n in range(1, 7)))
+    shop.simulator.outage("500")
+    shop.work()
+    assert ("account", "default", "outage") in shop.closures()
+    assert quotas(shop) == []
+    shop.simulator.outage(None)
+    shop.work(ahead_s=11)
+    assert quotas(shop) == [("job_delete", "api", 50, 1)]
+
+
+GARBLED = ["remain:9,limit:0,time:1 second", "x-security-token:abc", "remain:9,limit:10,time:1 second;drop", '{"at":1}']
+
+
+@pytest.mark.parametrize("text", GARBLED)
+def test_a_limit_that_cannot_be_read_is_not_kept(shop: Shop, text: str) -> None:
+    shop.simulator.set_limits(quota=text)
+    shop.simulator.fill(1)
+    shop.request("job-00001")
+    shop.work()
+    assert shop.calls() == ["list", "delete job-00001"]
+    assert text not in shop.everything_stored()
+    assert quotas(shop) == []
 
 
 def test_an_empty_ledger_ends_an_executor_at_once(shop: Shop) -> None:

@@ -32,7 +32,9 @@ class FewLines:
     mood: Mood = Mood.WELL
     sent: list[str] = field(default_factory=list)  # jobs whose DELETE arrived, in their order
 
-    def delete(self, target: Target, *, app_user: str | None = None, signed_at: datetime | None = None) -> Response:
+    def delete(
+        self, target: Target, *, app_user: str | None = None, signed_at: datetime | None = None, quota: bool = False
+    ) -> Response:
         job_id = target.id
         self.sent.append(job_id)
         match self.mood:
@@ -60,6 +62,7 @@ class FewLines:
         app_user: str | None = None,
         signed_at: datetime | None = None,
         within_s: float | None = None,
+        quota: bool = False,
     ) -> Listing:
         if self.mood is Mood.SILENT:
             return no_list(failure(TransportFailure.TIMEOUT))

@@ -215,7 +215,8 @@ class Executor:
             return rules.give_back(lease)
         signed_at = self._signed_at(lease)
         try:
-            response = self.remote.delete(lease.ref, app_user=lease.app_user, signed_at=signed_at)
+            probing, user = lease.probe is not None, lease.app_user
+            response = self.remote.delete(lease.ref, app_user=user, signed_at=signed_at, quota=probing)
             return rules.without_token(lease, response) if response.of_iam else self._explain(lease, rules, response)
         except EraserError:  # nothing was sent
             raise
@@ -259,7 +260,8 @@ class Executor:
         """The probe's list; repeated once if only the token had expired."""
 
         def once() -> Listing:
-            return self.remote.ask(project_id, id=None, kind=trial.kind, rows=1, signed_at=self._signed_at(trial))
+            signed_at = self._signed_at(trial)
+            return self.remote.ask(project_id, id=None, kind=trial.kind, rows=1, signed_at=signed_at, quota=True)
 
         listing = once()
         refused = classify(listing.response) is ResponseKind.CREDENTIALS

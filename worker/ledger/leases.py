@@ -83,6 +83,10 @@ class Leases(AccountLedger):
         response = self.run_script("reserve_lookup", options)
         return response["wait"] / 1000 if "wait" in response else None
 
+    def note_quota(self, quota: dict[str, Any]) -> None:
+        """Keep what the gateway says of its limit, as `GateSignal.quota`."""
+        self.run_script("note_quota", quota)
+
     def block_account(self, cause: str, why: str) -> float | None:
         """This worker has nothing to call with: `credentials` or `misconfigured`. Until when (ms) that closes."""
         options = {"cause": cause, "why": why, "gate": self.gate_options}

@@ -12,7 +12,7 @@ import redis
 from worker.config.clock import PROCESS, Clocks, spoken
 from worker.ledger import bindings, scripts, values
 from worker.ledger.keys import OURS, Keys
-from worker.ledger.records import DELETION, AccountStatus, Attempt, Closure, Deletion, Event, Gate
+from worker.ledger.records import DELETION, AccountStatus, Attempt, Closure, Deletion, Event, Gate, quotas
 from worker.ledger.redis_read import AccountReader, read_redis
 from worker.ledger.schema.fields import Field
 from worker.ledger.schema.keys import Key
@@ -169,7 +169,7 @@ class Queries(AccountReader):
         closures = tuple(self._closures(g, closed, now))
         shut = [one for one in closures if one.scope in ("key", "account")] or self._all_of(closures)
         skew = number("skew")
-        gate = Gate(self.account, "ok", None, None, round(rate, 3), None, skew, closures)
+        gate = Gate(self.account, "ok", None, None, round(rate, 3), None, skew, closures, quotas(g))
         if shut:
             why = shut[0]
             return replace(gate, gate=why.cause, since=why.since, until=why.until, reason=why.reason)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from worker.ledger import values
 from worker.ledger.bindings import Binding
 from worker.ledger.schema.fields import Field
 from worker.ledger.values import Shape
@@ -98,6 +99,36 @@ class Closure:
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """What the API gateway says of its limit for a family of calls: `limit` calls in `period_s` seconds."""
+
+    family: str
+    scope: str  # api, user, app, ip or api-allenv
+    limit: int
+    period_s: int
+    remaining: int
+    at: float  # when it was answered, ms since 1970
+
+    @property
+    def rate(self) -> float:
+        """Calls a second."""
+        return self.limit / self.period_s
+
+
+_QUOTA = Shape(Quota, family=None)
+
+
+def quotas(fields: Mapping[str, str]) -> tuple[Quota, ...]:
+    """Those in a gate's fields; what another program wrote there is left out."""
+    found = (
+        _QUOTA.read(values.fields(text), family=name.removeprefix("quota:"))
+        for name, text in sorted(fields.items())
+        if name.startswith("quota:")
+    )
+    return tuple(one for one in found if one.limit > 0 and one.period_s > 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """An account's gate for people: ok, throttled, outage, credentials, clock, misconfigured or paused."""
 
@@ -109,6 +140,7 @@ class Gate:
     reason: str | None
     skew_ms: float | None
     closures: tuple[Closure, ...] = ()
+    quotas: tuple[Quota, ...] = ()
 
     def closes(self, target: Target) -> bool:
         """Whether the project alone is closed for targets of this kind."""

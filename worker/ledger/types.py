@@ -134,6 +134,7 @@ class GateSignal:
     retry_after: float | None = None
     skew: float | None = None
     why: str | None = None
+    quota: dict[str, Any] | None = None  # what the gateway said of its limit: see `schema/gate.py`
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Each is one attempt: signed at that moment, or sent with a token of IAM; never r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -18,6 +18,7 @@ from worker.metastudio.exchange import Call, Reply, prepare
 from worker.metastudio.iam import IamTokens
 from worker.metastudio.list_query import MAX_LIMIT, query_of
 from worker.metastudio.parsing import read_answer, read_listing, read_shown
+from worker.metastudio.quota import ASKING, read_quota, refuses_question
 from worker.metastudio.response import Listing, Response, Shown, TokenUse
 from worker.metastudio.server_clock import ServerClock
 from worker.metastudio.signing import SdkHmacSha256, TokenAuth, canonical_query
@@ -44,6 +45,7 @@ class _Called:
     signed_at: datetime | None
     clock: ServerClock
     note: Callable[[Response], None]
+    quota_of: str | None = None  # the family whose quota the call asked for
 
     def noted(self, response: Response) -> Response:
         """The answer; if it may be a refusal, with the token or the time of the signature."""
@@ -53,6 +55,8 @@ class _Called:
             self.clock.note_date(self.reply.headers.get("Date"))
         if response.status in (400, 401):
             response = replace(response, token=self.token, signed_at=self.signed_at)
+        if self.quota_of and (quota := read_quota(self.quota_of, self.reply.headers)):
+            response = replace(response, quota=quota)
         self.note(response)
         return response
 
@@ -87,11 +91,18 @@ class Client:
         self._call_deadline_s = call_deadline_s
         self._transport = Transport(url.scheme, url.hostname or "", url.port, pool_size=pool_size, ca_bundle=ca_bundle)
 
-    def delete(self, target: Target, *, app_user: str | None = None, signed_at: datetime | None = None) -> Response:
-        """Delete one resource. `signed_at`: MetaStudio's time as other processes know it (see `ServerClock`)."""
+    def delete(
+        self, target: Target, *, app_user: str | None = None, signed_at: datetime | None = None, quota: bool = False
+    ) -> Response:
+        """Delete one resource. `signed_at`: MetaStudio's time as other processes know it (see `ServerClock`).
+
+        quota: also ask the gateway for its limit of such calls (see `quota`).
+        """
         adapter = adapter_of(target.kind)
         path = _one(adapter, target) + (f"?{adapter.mode}" if adapter.mode else "")
-        called = self._call("DELETE", path, target.project_id, app_user=app_user, signed_at=signed_at, target=target.id)
+        how: dict[str, Any] = {"app_user": app_user, "signed_at": signed_at}
+        how["quota_of"] = adapter.deleting.name if quota else None
+        called = self._call("DELETE", path, target.project_id, target=target.id, **how)
         if isinstance(called, Response):
             return called
         response = called.noted(read_answer(called.reply, secrets=called.secrets, dated=False))
@@ -123,17 +134,21 @@ class Client:
         app_user: str | None = None,
         signed_at: datetime | None = None,
         within_s: float | None = None,
+        quota: bool = False,
         **filters: Any,
     ) -> Listing:
         """One page of the training jobs, by default the first hundred; `filters`: see `list_query`.
 
-        within_s: an earlier end than the deadline.
+        within_s: an earlier end than the deadline; quota: as for `delete`.
         """
-        how = {"app_user": app_user, "signed_at": signed_at, "within_s": within_s}
+        how: dict[str, Any] = {"app_user": app_user, "signed_at": signed_at, "within_s": within_s, "quota": quota}
         return self._list(AVATAR_JOB, project_id, query_of(**filters), **how)
 
-    def _list(self, adapter: Adapter, project_id: str, query: Iterable[tuple[str, str]], **how: Any) -> Listing:
+    def _list(
+        self, adapter: Adapter, project_id: str, query: Iterable[tuple[str, str]], *, quota: bool = False, **how: Any
+    ) -> Listing:
         path = f"{_collection(adapter, project_id)}?{canonical_query(query)}"
+        how |= {"quota_of": adapter.reading.name if quota else None}
         called = self._call("GET", path, project_id, max_body_bytes=MAX_LISTING_BYTES, **how)
         if isinstance(called, Response):
             return Listing(called, None, None)
@@ -183,8 +198,13 @@ class Client:
         max_body_bytes: int = MAX_BODY_BYTES,
         target: str | None = None,
         within_s: float | None = None,
+        quota_of: str | None = None,
     ) -> _Called | Response:
-        """The reply, or IAM's answer if it gave no token: then nothing was sent."""
+        """The reply, or IAM's answer if it gave no token: then nothing was sent.
+
+        quota_of: the family of calls whose quota the gateway is asked for. One that refuses the call for this question
+        alone carried nothing out: then it is sent without it.
+        """
         source = self._credentials
         credentials = source.current()
         if self._watch:
@@ -200,18 +220,25 @@ class Client:
         elif isinstance(credentials, Credentials):
             signed_at = self.clock.now(signed_at)
             auth, secrets = SdkHmacSha256(credentials, signed_at=signed_at), credentials.secrets
-        request = prepare(method, self._base + path, {"X-Project-Id": project_id})
-        if app_user is not None and check_opaque(app_user, "app user"):
-            request.headers["X-App-UserId"] = app_user
-        auth(request)
-        reply = self._transport.exchange(request, call, max_body_bytes=max_body_bytes)
+
+        def send(call: Call, question: Mapping[str, str]) -> Reply:
+            request = prepare(method, self._base + path, {"X-Project-Id": project_id, **question})
+            if app_user is not None and check_opaque(app_user, "app user"):
+                request.headers["X-App-UserId"] = app_user
+            auth(request)
+            return self._transport.exchange(request, call, max_body_bytes=max_body_bytes)
+
+        reply = send(call, ASKING if quota_of else {})
+        if quota_of and refuses_question(reply.status, reply.body):
+            reply, quota_of = send(replace(call, sent_at=None, failure=None), {}), None
 
         def note(response: Response) -> None:
             if self._watch:
                 final = use is None or not isinstance(source, IamTokens) or source.is_last(use)
                 self._watch.after(credentials.signer, response, target=target, final=final)
 
-        return _Called(reply, (*secrets, *_private(app_user)), use, None if use else signed_at, self.clock, note)
+        signed = None if use else signed_at
+        return _Called(reply, (*secrets, *_private(app_user)), use, signed, self.clock, note, quota_of)
 
 
 def _collection(adapter: Adapter, project_id: str) -> str:

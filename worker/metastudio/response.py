@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from worker.metastudio.quota import Quota
 from worker.metastudio.targets.adapter import Row
 
 
@@ -57,6 +58,7 @@ class Response:
     token: TokenUse | None = field(default=None, repr=False, compare=False)  # what `Client.renew` needs of a refusal
     signed_at: datetime | None = field(default=None, compare=False)  # of a refusal: what the call was signed with
     meaning: str | None = None  # what the adapter says of this status and code, where it says anything
+    quota: Quota | None = None  # what the gateway said of its limit, where the call asked for it
 
     def in_words(self) -> str:
         """On one line for people: status, code and message, or why there are none."""

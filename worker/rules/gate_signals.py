@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 
 from worker.ledger.types import GateSignal, Lease, Trial
@@ -21,7 +21,8 @@ def nothing(lease: Lease, key: str) -> GateSignal:
 def of_answer(response: Response, under: Lease | Trial, key: str) -> GateSignal:
     """`key` is the fingerprint of the credential that was used, `under` is what allowed the call."""
     probe = under.probe if isinstance(under, Lease) else None
-    common = GateSignal("ok", key=key, ms=response.ms, probe=probe, why=response.in_words())
+    quota = asdict(response.quota) if response.quota else None
+    common = GateSignal("ok", key=key, ms=response.ms, probe=probe, why=response.in_words(), quota=quota)
     match classify(response):
         case ResponseKind.DELETED | ResponseKind.ASK:
             return replace(common, why=None)

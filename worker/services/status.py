@@ -169,6 +169,7 @@ def as_json(view: Overview) -> dict[str, Any]:
 
 def _account(account: AccountStatus, view: Overview) -> dict[str, Any]:
     return json_form.as_json(account.gate, but=("skew_ms",)) | {
+        "quotas": [json_form.as_json(one) | {"rate": round(one.rate, 3)} for one in account.gate.quotas],
         "closures": [json_form.as_json(one, but=("reason",)) for one in account.gate.closures],
         "endpoint": account.bound.endpoint if account.bound else None,
         "elsewhere": account.gate.account in {error.account for error in view.elsewhere},

@@ -211,12 +211,14 @@ class Controls(LibraryControls):
         get_per_s: int | None = None,
         retry_after_s: float | None = None,
         per_s: dict[str, Any] | None = None,
+        quota: str | None = None,
     ) -> None:
         """Throttle per project in a sliding second; None is no limit. The first two are for training jobs, `per_s` by
-        family for the others, as {"asset_delete": 5}. `retry_after_s` goes into the 429.
+        family for the others, as {"asset_delete": 5}. `retry_after_s` goes into the 429, `quota` into answers in debug
+        mode (None: what the limit is).
         """
         limits = {"delete_per_s": delete_per_s, "get_per_s": get_per_s, "per_s": per_s or {}}
-        self.state.change(**limits, retry_after_s=retry_after_s)
+        self.state.change(**limits, retry_after_s=retry_after_s, quota=quota)
         self.state.throttle = Throttle(self.state.behaviour.limits)
 
     @command

@@ -20,12 +20,16 @@ class SlidingWindow:
 
     def admits(self, now: float) -> bool:
         """Count this call if it is admitted. `now` is monotonic and never goes back."""
-        while self._passed and now - self._passed[0] >= WINDOW_S:
-            self._passed.popleft()
-        if len(self._passed) >= self._limit:
+        if self.used(now) >= self._limit:
             return False
         self._passed.append(now)
         return True
+
+    def used(self, now: float) -> int:
+        """How many calls of the last second were admitted."""
+        while self._passed and now - self._passed[0] >= WINDOW_S:
+            self._passed.popleft()
+        return len(self._passed)
 
 
 class Peak:
@@ -57,6 +61,11 @@ class Throttle:
         if key not in self._windows:
             self._windows[key] = SlidingWindow(limit)
         return self._windows[key].admits(now)
+
+    def left(self, family: str, project: str, now: float) -> int:
+        """How many more calls this second admits, of a family with a limit."""
+        window = self._windows.get((family, project))
+        return self.per_s[family] - (window.used(now) if window else 0)
 
 
 class Locks(Generic[K]):

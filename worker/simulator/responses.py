@@ -31,6 +31,11 @@ class Reply:
         return self if seconds is None else replace(self, headers=(("Retry-After", f"{seconds:g}"),))
 
 
+def with_quota(reply: Reply, quota: str) -> Reply:
+    """The same with the gateway's limit, as its debug mode says it."""
+    return replace(reply, headers=(*reply.headers, ("X-Apig-RateLimit-api", quota)))
+
+
 def new_request_id() -> str:
     return os.urandom(16).hex()
 

@@ -39,6 +39,8 @@ class MetaStudio:
             if wait:  # a request that arrived is executed, whether or not its client still waits
                 await line.pause(wait / 2)
             reply, fault = self._decide(request, call)
+            if request.header.get("x-apig-mode") == "debug" and (quota := self._quota(call)):
+                reply = responses.with_quota(reply, quota)
             if not wait or await exchange.pause(wait / 2):
                 await exchange.deliver(reply, fault)
         finally:
@@ -104,6 +106,14 @@ class MetaStudio:
             if fault.kind in ORDINARY:
                 return ordinary, fault
         return reply_of(fault, call.request_id), fault
+
+    def _quota(self, call: Call) -> str | None:
+        """What the gateway says of its limit for such calls, if it has one."""
+        throttle, family = self.state.throttle, call.route.family
+        if self.state.behaviour.quota is not None or family not in throttle.per_s or call.project is None:
+            return self.state.behaviour.quota
+        left = throttle.left(family, call.project, time.monotonic())
+        return f"remain:{left},limit:{throttle.per_s[family]},time:1 second"
 
     def _admit(self, request: Request, call: Call) -> Credential | Refusal:
         """The caller: by its token if it has one, else by its signature."""

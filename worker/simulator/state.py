@@ -40,6 +40,7 @@ class Behaviour:
     isolate_app_users: bool = False
     ignore_filters: bool = False  # a list that ignores its filters, except job_id
     lists: str = Lists.ORDINARY
+    quota: str | None = None  # what the gateway says of its limit in debug mode; null: what it really is
     library: LibraryBehaviour = field(default_factory=LibraryBehaviour)
 
     def __post_init__(self) -> None:

@@ -95,6 +95,75 @@ def test_a_key_that_many_accounts_share_is_refused_once(command: Command, simula
     assert simulator.stats()["refused_signatures"] == 1
 
 
+LIMIT = "limit of default"
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize(
+    ("rate", "verdict", "todo"),
+    [("4", "ok", None), ("20", "ok", None), ("21", "warning", "to at most 20:"), ("100", "warning", "to at most 20:")],
+)
+def test_a_pace_above_the_gateway_s_limit_is_a_warning(
+    command: Command, simulator: Simulator, rate: str, verdict: str, todo: str | None
+) -> None:
+    simulator.set_limits(get_per_s=10)  # lookups go at half the pace of DELETEs
+    ended = command("doctor", "--json", **remote(simulator, ERASER_RATE=rate))
+    assert ended.code == 0
+    found = verdicts(ended)[LIMIT]
+    assert found[0] == verdict
+    assert found[1] == f"job_read: the gateway allows 10 in 1 s (api), our pace is {float(rate) / 2:g}/s"
+    assert found[2] is None if todo is None else todo in str(found[2])
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_pace_far_below_the_limit_of_deletes_is_a_hint(
+    command: Command, simulator: Simulator, undertaker: Undertaker
+) -> None:
+    undertaker.ledger.note_quota(
+        {"family": "job_delete", "scope": "user", "limit": 600, "period_s": 60, "remaining": 9}
+    )
+    found = verdicts(command("doctor", "--json", **remote(simulator, ERASER_RATE="3")))[LIMIT]
+    assert found == (
+        "ok",
+        "job_delete: the gateway allows 600 in 1 min (user), our pace is 3/s",
+        "nothing has to be done; if MetaStudio confirms the limit, ERASER_RATE may be up to 10",
+    )
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_gateway_that_says_nothing_or_nonsense_of_its_limits_is_no_trouble(
+    command: Command, simulator: Simulator, undertaker: Undertaker
+) -> None:
+    for text in (None, "limit: much"):
+        simulator.set_limits(quota=text)
+        verdict, found, _ = verdicts(command("doctor", "--json", **remote(simulator)))["limits of default"]
+        assert (verdict, found.split(";")[0]) == ("ok", "the gateway says nothing of its limits")
+    undertaker.redis.hset(undertaker.ledger.prefix + "gate", "quota:job_read", '{"limit": "all", "period_s": null}')
+    assert "limits of default" in verdicts(command("doctor", "--json", **remote(simulator)))
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_limit_is_kept_for_an_account_of_this_address_and_binds_none(
+    command: Command, simulator: Simulator, undertaker: Undertaker
+) -> None:
+    simulator.set_limits(get_per_s=10)
+
+    def kept() -> list[Any]:
+        (found,) = command("status", "--json", **remote(simulator)).json
+        (account,) = found["accounts"]
+        return [account["endpoint"], account["quotas"]]
+
+    assert LIMIT in verdicts(command("doctor", "--json", **remote(simulator)))
+    assert kept() == [None, []], "to look binds no account to an address"
+    assert command("request", "job-1", **remote(simulator)).code == 0
+    command("doctor", "--json", **remote(simulator))
+    endpoint, (quota,) = kept()
+    assert endpoint == simulator.url
+    assert quota.pop("at") is not None
+    assert quota.pop("remaining") in range(10)
+    assert quota == {"family": "job_read", "scope": "api", "limit": 10, "period_s": 1, "rate": 10.0}
+
+
 @pytest.mark.usefixtures("worker")
 def test_no_credentials_say_what_to_set(command: Command) -> None:
     ended = command("doctor", "--json")

@@ -49,7 +49,7 @@ def test_json_has_exactly_the_promised_fields(command: Command, undertaker: Unde
     assert list(found["states"]) == STATES
     assert (found["states"]["dead"], found["states"]["pending"]) == (1, 1)
     assert found["oldest_due_s"] >= 0
-    fields = {"account", "gate", "since", "until", "rate", "reason", "closures", "endpoint", "elsewhere"}
+    fields = {"account", "gate", "since", "until", "rate", "reason", "quotas", "closures", "endpoint", "elsewhere"}
     assert [set(account) for account in found["accounts"]] == [fields]
     assert found["accounts"][0]["closures"] == []
     fields = {"worker", "host", "pid", "threads", "heartbeat_age_s", "silent", "clock_s", "not_archived"}

@@ -117,9 +117,10 @@ end
 
 -- What one call taught us. signal: kind (ok: a DELETE was answered | listed: a list was | fail | forbidden | misconfigured
 -- | throttled | credentials | clock | none), key, ms, probe (the closure that it tried), retry_after (ms), skew (ms),
--- why. Returns true where the failure is not the job's own, and uses no attempt.
+-- why, quota. Returns true where the failure is not the job's own, and uses no attempt.
 function record_signal(now, all, signal, call)
   local cfg = of_kind(all, call.ref)
+  if signal.quota then note_quota(now, signal.quota) end
   local c = signal.probe and closure(signal.probe)
   if c then
     c['until'] = tonumber(ms(now))
@@ -144,6 +145,7 @@ end
 local BREATH = 1000  -- ms, after a 429
 function tried(now, cfg, name, project, signal, delete_due)
   local call, kind = { ref = project .. '/' .. (cfg.kind and cfg.kind .. ':' or '') }, signal.kind
+  if signal.quota then note_quota(now, signal.quota) end
   if name == 'key' then
     drop('trying:' .. signal.key)
     if kind == 'listed' or kind == 'misconfigured' then accept_key(now, signal.key) end

@@ -11,6 +11,7 @@
 --   _breaker.lua) well, well_at, home                      when the last job that was answered was due, when that was,
 --   and its project past:<lane>, ties:<lane>, past_at        where the lane begins to be open (see _pick.lua)
 --   skew, skew_at                            MetaStudio's clock less Redis's, ms; calls are signed with it
+--   quota:<family>                           what the API gateway says of its own limit
 --
 -- cfg: kinds (of other targets than jobs: kind, family, interval, look_family, look_interval), interval (ms between
 --      calls at the full rate), look_interval, max_calls, outage_after (jobs), outage_pause (ms),
@@ -63,6 +64,12 @@ local function write_gate()
   if #gone > 0 then redis.call('HDEL', G, unpack(gone)) end
   if #set > 0 then redis.call('HSET', G, unpack(set)) end
   gate_dirty, gate_gone = {}, {}
+end
+
+-- What the API gateway says of its limit for a family of calls. People compare it with our pace; it changes none.
+local function note_quota(now, quota)
+  put('quota:' .. quota.family, cjson.encode({ scope = quota.scope, limit = quota.limit, period_s = quota.period_s,
+    remaining = quota.remaining, at = tonumber(ms(now)) }))
 end
 
 local function project_of(ref) return string.match(ref, '^[^/]*') end

@@ -45,3 +45,4 @@ class GateField(StrEnum):
     SERVED = "served:<project>", "when one of its deletions was last called for, while there is such a worker"
     SKEW = "skew", "MetaStudio's clock less Redis's; calls are signed with it"
     SKEW_AT = "skew_at", "when it was measured"
+    QUOTA = "quota:<family>", "what the API gateway says of its limit: JSON scope, limit, period_s, remaining, at"

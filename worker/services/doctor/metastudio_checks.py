@@ -12,6 +12,7 @@ from worker.metastudio.response import Listing
 from worker.model.errors import EraserError
 from worker.rules.classify import shows_jobs
 from worker.services import labels
+from worker.services.doctor import quota_checks
 from worker.services.doctor.check import Check, clock_check, ok, warning, wrong
 
 
@@ -31,7 +32,7 @@ def look(app: AppContext, account: Account) -> Iterator[Check]:
         return
     try:
         client, _ = app.client(account.name)
-        listing = client.list(project, limit=1)
+        listing = client.list(project, limit=1, quota=True)
     except KeyBlocked as error:
         todo = f"correct it, then: eraser resume --account {account.name} --reason R"
         yield wrong(name, f"not tried: {error.summary}", todo)
@@ -44,6 +45,8 @@ def look(app: AppContext, account: Account) -> Iterator[Check]:
         apart = (listing.response.date - datetime.now(UTC)).total_seconds()
         todo = "set this machine's clock by NTP; calls are signed with MetaStudio's clock meanwhile"
         yield clock_check(f"clock of {account.name}", apart, "MetaStudio's clock", todo)
+    if listing.count is not None:
+        yield from quota_checks.look(app, account, listing.response)
 
 
 def _credentials(name: str, account: Account, listing: Listing, project: str) -> Check:
