@@ -297,6 +297,7 @@ PURE = (  # what is true: no input, no output, no clock, no chance
     "worker.ledger.schema.states",
     "worker.ledger.types",
     "worker.ledger.values",
+    "worker.metastudio.quota",
     "worker.metastudio.response",
     "worker.metastudio.targets",
     "worker.retention.cron",
