@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.caller import Caller, Response
+from tests.support.library import LibraryCaller
 from worker.model.errors import UsageError
 from worker.simulator import DEMO_DOMAIN, DEMO_PASSWORD, DEMO_USER, TOKEN_CANARY, Simulator, SimulatorControl
 
@@ -219,3 +220,20 @@ def test_the_command_says_how_to_call_it_with_tokens() -> None:
     assert (fields["ERASER_IAM_USER"], fields["ERASER_IAM_DOMAIN"]) == ("someone", DEMO_DOMAIN)
     assert fields["ERASER_IAM_PASSWORD"] == DEMO_PASSWORD
     assert fields["HUAWEICLOUD_SDK_IAM_ENDPOINT"] == fields["ERASER_ENDPOINT"]
+
+
+def test_rights_and_sight_are_of_users_with_tokens_too(simulator: Simulator, visitor: Visitor) -> None:
+    simulator.add_avatar("job-1")
+    token = visitor.token()
+    library = LibraryCaller(Caller.of(simulator, ak="nobody", extra={"X-Auth-Token": token}))
+    assert library.state("asset-job-1") == "ACTIVED"
+    simulator.deny(["asset_read"], ak=f"iam:{DEMO_USER}")
+    assert library.show("asset-job-1").code == "APIGW.0302"
+    assert LibraryCaller(Caller.of(simulator)).state("asset-job-1") == "ACTIVED"
+    assert library.update("asset-job-1", asset_state="UNACTIVED").status == 200
+    assert simulator.events(id="asset-job-1")[-1]["by"] == f"iam:{DEMO_USER}"
+    simulator.deny([], ak=f"iam:{DEMO_USER}")
+    simulator.set_user(DEMO_USER, DEMO_PASSWORD, sees_library=False)
+    library.caller.extra["X-Auth-Token"] = visitor.token()
+    assert library.show("asset-job-1").code == "MSS.10001001"
+    assert library.caller.show("job-1").status == 200

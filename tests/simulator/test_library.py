@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from urllib.parse import quote, urlencode
 
 import pytest
 
-from tests.support.caller import Caller, Response
+from tests.support.caller import Caller
+from tests.support.library import LibraryCaller
 from worker.model.errors import UsageError
 from worker.simulator import CANARIES, DEMO_AK, Controls, Simulator, SimulatorControl
 
@@ -25,30 +24,17 @@ def caller(simulator: Simulator) -> Caller:
     return Caller.of(simulator)
 
 
-def of_asset(caller: Caller, method: str, asset_id: str, more: str = "", **body: object) -> Response:
-    return caller.send(method, f"{caller.assets}/{asset_id}{more}", json.dumps(body).encode() if body else b"")
-
-
-def state_of(caller: Caller, asset_id: str) -> str:
-    return of_asset(caller, "GET", asset_id).json["asset_state"]
-
-
-def listed(caller: Caller, *query: tuple[str, object]) -> list[str]:
-    response = caller.send("GET", f"{caller.assets}?{urlencode(sorted(query), quote_via=quote)}")
-    assert response.status == 200, response.body
-    return [row["asset_id"] for row in response.json["assets"]]
-
-
-def voices(caller: Caller, query: str = "") -> list[str]:
-    response = caller.send("GET", f"{caller.voice_jobs}?{query}")
-    assert response.status == 200, response.body
-    return [row["job_id"] for row in response.json["jobs"]]
+@pytest.fixture
+def library(caller: Caller) -> LibraryCaller:
+    return LibraryCaller(caller)
 
 
 # an avatar's parts are linked
 
 
-def test_a_job_names_its_asset_and_its_voice_job_which_name_each_other(simulator: Simulator, caller: Caller) -> None:
+def test_a_job_names_its_asset_and_its_voice_job_which_name_each_other(
+    simulator: Simulator, caller: Caller, library: LibraryCaller
+) -> None:
     ids = simulator.add_avatar("job-1")
     assert ids == {"asset_id": "asset-job-1", "voice_job_id": "voice-job-1", "voice_asset_id": "voice-asset-job-1"}
     job, row = caller.show("job-1").json, caller.list().json["jobs"][0]
@@ -56,7 +42,7 @@ def test_a_job_names_its_asset_and_its_voice_job_which_name_each_other(simulator
     assert links == ("asset-job-1", "voice-job-1", simulator.project)
     assert row["asset_id"] == "asset-job-1"
     assert "voice_train_job_id" not in row
-    model = of_asset(caller, "GET", "asset-job-1").json
+    model = library.show("asset-job-1").json
     assert (model["asset_type"], model["asset_state"], model["project_id"]) == (
         "HUMAN_MODEL_2D",
         "ACTIVED",
@@ -64,9 +50,9 @@ def test_a_job_names_its_asset_and_its_voice_job_which_name_each_other(simulator
     )
     assert model["asset_extra_meta"]["human_model_2d_meta"]["voice_asset_id"] == "voice-asset-job-1"
     assert "voice_asset_id" not in model
-    voice = caller.send("GET", f"{caller.voice_jobs}/voice-job-1").json
+    voice = library.show_voice("voice-job-1").json
     assert (voice["dhtms_job_id"], voice["asset_id"], voice["state"]) == ("job-1", "voice-asset-job-1", "SUCCEED")
-    assert of_asset(caller, "GET", "voice-asset-job-1").json["asset_type"] == "VOICE_MODEL"
+    assert library.show("voice-asset-job-1").json["asset_type"] == "VOICE_MODEL"
 
 
 def test_a_job_without_parts_names_none(simulator: Simulator, caller: Caller) -> None:
@@ -79,9 +65,9 @@ def test_a_job_without_parts_names_none(simulator: Simulator, caller: Caller) ->
     assert simulator.voice_jobs() == {}
 
 
-def test_a_voice_job_that_has_not_succeeded_names_no_asset(simulator: Simulator, caller: Caller) -> None:
+def test_a_voice_job_that_has_not_succeeded_names_no_asset(simulator: Simulator, library: LibraryCaller) -> None:
     simulator.add_voice_job("voice-1", "PROCESSING", asset_id="asset-1", dhtms_job_id="job-1")
-    shown = caller.send("GET", f"{caller.voice_jobs}/voice-1").json
+    shown = library.show_voice("voice-1").json
     assert (shown["dhtms_job_id"], shown.get("asset_id")) == ("job-1", None)
 
 
@@ -92,51 +78,55 @@ def test_deleting_a_job_leaves_its_parts(simulator: Simulator, caller: Caller) -
     assert simulator.voice_jobs() == {simulator.project: {"voice-job-1": "SUCCEED"}}
 
 
-def test_every_answer_about_a_part_carries_planted_personal_data(simulator: Simulator, caller: Caller) -> None:
+def test_every_answer_about_a_part_carries_planted_personal_data(
+    simulator: Simulator, caller: Caller, library: LibraryCaller
+) -> None:
     simulator.add_avatar("job-1")
     for path in (f"{caller.assets}/asset-job-1", caller.assets, f"{caller.voice_jobs}/voice-job-1", caller.voice_jobs):
         text = caller.send("GET", path).body.decode()
         assert [canary for canary in CANARIES if canary not in text] == []
-    blank = of_asset(caller, "PUT", "asset-job-1", asset_name="none", asset_description="", tags=[]).json
+    blank = library.update("asset-job-1", asset_name="none", asset_description="", tags=[]).json
     assert (blank["asset_name"], blank["asset_description"], blank["tags"]) == ("none", "", [])
 
 
 # assets: delete, bin, restore, update
 
 
-def test_a_delete_without_mode_goes_to_the_bin_and_comes_back_by_restore(simulator: Simulator, caller: Caller) -> None:
+def test_a_delete_without_mode_goes_to_the_bin_and_comes_back_by_restore(
+    simulator: Simulator, library: LibraryCaller
+) -> None:
     simulator.add_asset("a", asset_state="UNACTIVED")
-    deleted = of_asset(caller, "DELETE", "a")
+    deleted = library.delete("a")
     assert (deleted.status, deleted.body, len(deleted.headers["x-request-id"])) == (200, b"", 32)
-    assert state_of(caller, "a") == "DELETING"
-    assert of_asset(caller, "DELETE", "a").status == 400
-    assert of_asset(caller, "POST", "a", "/restore").status == 200
-    assert state_of(caller, "a") == "UNACTIVED"
-    assert of_asset(caller, "POST", "a", "/restore").status == 400
+    assert library.state("a") == "DELETING"
+    assert library.delete("a").status == 400
+    assert library.restore("a").status == 200
+    assert library.state("a") == "UNACTIVED"
+    assert library.restore("a").status == 400
     assert simulator.tally() == {
         simulator.project: {"asset:a": {"added": {"operator": 1}, "binned": {DEMO_AK: 1}, "restored": {DEMO_AK: 1}}}
     }
 
 
-def test_a_forced_delete_is_for_good_and_its_files_are_gone(simulator: Simulator, caller: Caller) -> None:
+def test_a_forced_delete_is_for_good_and_its_files_are_gone(simulator: Simulator, library: LibraryCaller) -> None:
     simulator.add_asset("a", asset_state="UNACTIVED")
-    assert {file["state"] for file in of_asset(caller, "GET", "a").json["files"]} == {"UPLOADED"}
-    assert of_asset(caller, "DELETE", "a", "?mode=force").status == 200
-    shown = of_asset(caller, "GET", "a").json
+    assert {file["state"] for file in library.show("a").json["files"]} == {"UPLOADED"}
+    assert library.delete("a", "force").status == 200
+    shown = library.show("a").json
     assert shown["asset_state"] == "DELETED"
     assert {file["state"] for file in shown["files"]} == {"DELETED"}
     assert not any("download_url" in file for file in shown["files"])
-    again = of_asset(caller, "DELETE", "a", "?mode=force")
+    again = library.delete("a", "force")
     assert (again.status, again.code, again.message) == (400, "MSS.10001001", "Asset not found")
-    assert of_asset(caller, "POST", "a", "/restore").status == 400
+    assert library.restore("a").status == 400
     assert (simulator.effects("asset"), simulator.deletes("asset")) == ({"a": 1}, {"a": 2})
     assert (simulator.effects(), simulator.deletes()) == ({}, {})
 
 
-def test_a_mode_that_is_not_documented_is_refused(simulator: Simulator, caller: Caller) -> None:
+def test_a_mode_that_is_not_documented_is_refused(simulator: Simulator, library: LibraryCaller) -> None:
     simulator.add_asset("a", asset_state="UNACTIVED")
-    assert of_asset(caller, "DELETE", "a", "?mode=soft").code == "MSS.00000003"
-    assert state_of(caller, "a") == "UNACTIVED"
+    assert library.delete("a", "soft").code == "MSS.00000003"
+    assert library.state("a") == "UNACTIVED"
 
 
 @pytest.mark.parametrize(
@@ -154,12 +144,12 @@ def test_a_mode_that_is_not_documented_is_refused(simulator: Simulator, caller: 
     ],
 )
 def test_an_update_sets_the_documented_states(
-    simulator: Simulator, caller: Caller, before: str, wanted: str, status: int
+    simulator: Simulator, before: str, wanted: str, status: int, library: LibraryCaller
 ) -> None:
     simulator.add_asset("a", asset_state=before)
-    response = of_asset(caller, "PUT", "a", asset_state=wanted)
+    response = library.update("a", asset_state=wanted)
     assert response.status == status
-    assert state_of(caller, "a") == (wanted if status == 200 else before)
+    assert library.state("a") == (wanted if status == 200 else before)
     if status == 200:
         assert response.json["asset_state"] == wanted
 
@@ -170,15 +160,15 @@ def test_an_update_of_nothing_is_refused(simulator: Simulator, caller: Caller, b
     assert caller.send("PUT", f"{caller.assets}/a", body).code == "MSS.00000003"
 
 
-def test_an_asset_that_does_not_exist_is_not_found_by_any_call(caller: Caller) -> None:
+def test_an_asset_that_does_not_exist_is_not_found_by_any_call(library: LibraryCaller) -> None:
     answers = [
-        of_asset(caller, "GET", "nobody"),
-        of_asset(caller, "DELETE", "nobody", "?mode=force"),
-        of_asset(caller, "PUT", "nobody", asset_state="UNACTIVED"),
-        of_asset(caller, "POST", "nobody", "/restore"),
+        library.show("nobody"),
+        library.delete("nobody", "force"),
+        library.update("nobody", asset_state="UNACTIVED"),
+        library.restore("nobody"),
     ]
     assert {(each.status, each.code) for each in answers} == {(400, "MSS.10001001")}
-    assert listed(caller, ("asset_id", "nobody")) == []
+    assert library.list(("asset_id", "nobody")) == []
 
 
 # assets: lists
@@ -221,15 +211,15 @@ def shelf(simulator: Simulator) -> Simulator:
 def test_a_list_of_assets_filters_sorts_and_pages(
     shelf: Simulator, query: list[tuple[str, object]], expected: list[str]
 ) -> None:
-    assert listed(Caller.of(shelf), *query) == expected
+    assert LibraryCaller(Caller.of(shelf)).list(*query) == expected
 
 
-def test_a_list_of_assets_counts_all_that_match(simulator: Simulator, caller: Caller) -> None:
+def test_a_list_of_assets_counts_all_that_match(simulator: Simulator, caller: Caller, library: LibraryCaller) -> None:
     simulator.put_assets([{"asset_id": f"asset-{n:03d}"} for n in range(120)])
     response = caller.send("GET", caller.assets).json
     assert (response["count"], len(response["assets"])) == (120, 10)
     ids = [("asset_id", f"asset-{n:03d}") for n in range(20, 120)]
-    assert len(listed(caller, *ids, ("limit", 100))) == 100
+    assert len(library.list(*ids, ("limit", 100))) == 100
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "offset=-1", "sort_dir=up", "role=OWNER", "start_time=now"])
@@ -239,32 +229,30 @@ def test_a_list_of_assets_refuses_what_is_out_of_range(shelf: Simulator, query: 
 
 
 def test_a_summary_names_states_of_the_assets_that_exist(shelf: Simulator) -> None:
-    caller = Caller.of(shelf)
-    body = json.dumps({"asset_ids": ["a", "nobody", "d"]}).encode()
-    rows = caller.send("POST", f"{caller.assets}/summarys", body).json["asset_list"]
+    library = LibraryCaller(Caller.of(shelf))
+    rows = library.summarize("a", "nobody", "d").json["asset_list"]
     assert [(row["asset_id"], row["asset_state"], row["asset_type"]) for row in rows] == [
         ("a", "ACTIVED", "HUMAN_MODEL_2D"),
         ("d", "DELETED", "HUMAN_MODEL_2D"),
     ]
-    assert caller.send("POST", f"{caller.assets}/summarys", b"{}").code == "MSS.00000003"
+    assert library.summarize().code == "MSS.00000003"
 
 
 # voice jobs
 
 
-def test_a_voice_job_is_shown_listed_and_deleted(simulator: Simulator, caller: Caller) -> None:
+def test_a_voice_job_is_shown_listed_and_deleted(simulator: Simulator, caller: Caller, library: LibraryCaller) -> None:
     simulator.add_voice_job("v1", created_at=1000.0)
     simulator.add_voice_job("v2", "PROCESSING", created_at=2000.0)
-    assert voices(caller) == ["v2", "v1"]
-    assert voices(caller, "job_id=v1") == ["v1"]
-    assert voices(caller, "state=PROCESSING,FAILED") == ["v2"]
-    assert voices(caller, "sort_dir=asc&limit=1&offset=1") == ["v2"]
-    deleted = caller.send("DELETE", f"{caller.voice_jobs}/v1")
+    assert library.list_voices() == ["v2", "v1"]
+    assert library.list_voices("job_id=v1") == ["v1"]
+    assert library.list_voices("state=PROCESSING,FAILED") == ["v2"]
+    assert library.list_voices("sort_dir=asc&limit=1&offset=1") == ["v2"]
+    deleted = library.delete_voice("v1")
     assert (deleted.status, deleted.body) == (200, b"")
-    for method in ("GET", "DELETE"):
-        again = caller.send(method, f"{caller.voice_jobs}/v1")
+    for again in (library.show_voice("v1"), library.delete_voice("v1")):
         assert (again.status, again.code) == (400, "MSS.00000003")
-    assert voices(caller) == ["v2"]
+    assert library.list_voices() == ["v2"]
     assert caller.send("GET", f"{caller.voice_jobs}?limit=0").code == "MSS.00000003"
     assert simulator.tally()[simulator.project]["voice_job:v1"] == {"added": {"operator": 1}, "deleted": {DEMO_AK: 1}}
     assert simulator.effects("voice_job") == {"v1": 1}
@@ -294,14 +282,14 @@ def test_another_path_or_method_is_an_api_that_does_not_exist(caller: Caller, me
     assert (response.status, response.code) == (404, "APIGW.0101")
 
 
-def test_the_log_knows_kind_and_id_of_each_call(simulator: Simulator, caller: Caller) -> None:
+def test_the_log_knows_kind_and_id_of_each_call(simulator: Simulator, caller: Caller, library: LibraryCaller) -> None:
     simulator.add_avatar("job-1", asset_state="UNACTIVED")
     caller.show("job-1")
-    listed(caller, ("asset_id", "a"), ("asset_id", "b"))
-    listed(caller, ("asset_id", "a"))
-    of_asset(caller, "DELETE", "asset-job-1", "?mode=force")
-    of_asset(caller, "PUT", "asset-job-1", asset_state="ACTIVED")
-    caller.send("DELETE", f"{caller.voice_jobs}/voice-job-1")
+    library.list(("asset_id", "a"), ("asset_id", "b"))
+    library.list(("asset_id", "a"))
+    library.delete("asset-job-1", "force")
+    library.update("asset-job-1", asset_state="ACTIVED")
+    library.delete_voice("voice-job-1")
     names = ("operation", "kind", "id", "job_id", "status", "effect", "query")
     assert [tuple(call[name] for name in names) for call in simulator.calls()] == [
         ("show", "job", "job-1", "job-1", 200, False, ""),
@@ -332,11 +320,11 @@ def test_the_log_knows_kind_and_id_of_each_call(simulator: Simulator, caller: Ca
     assert (stats["effects"], stats["most_deletes_of_a_job"]) == (0, 0)
 
 
-def test_an_event_names_its_call_and_who_called(simulator: Simulator, caller: Caller) -> None:
+def test_an_event_names_its_call_and_who_called(simulator: Simulator, library: LibraryCaller) -> None:
     simulator.add_asset("a")
     simulator.set_credential("AK2", "SK2")
-    of_asset(Caller.of(simulator, ak="AK2", sk="SK2"), "PUT", "a", asset_state="UNACTIVED")
-    of_asset(caller, "DELETE", "a")
+    LibraryCaller(Caller.of(simulator, ak="AK2", sk="SK2")).update("a", asset_state="UNACTIVED")
+    library.delete("a")
     simulator.restore_asset("a")
     simulator.move_asset("a", "DELETED")
     events = [(event["what"], event["by"], event["call"]) for event in simulator.events(id="a")]
@@ -372,11 +360,13 @@ def test_a_library_command_that_makes_no_sense_says_what_would(
         control._run(name, arguments)
 
 
-def test_the_commands_work_from_another_process_too(simulator: Simulator, caller: Caller) -> None:
+def test_the_commands_work_from_another_process_too(
+    simulator: Simulator, caller: Caller, library: LibraryCaller
+) -> None:
     control = SimulatorControl(simulator.url)
     control.add_avatar("job-1", "JOB_FINISH", voice=False, asset_id="model-1", asset_project="other", app_user_id="u")
     assert caller.show("job-1").json["project_id"] == "other"
     assert control.assets() == {"other": {"model-1": "ACTIVED"}}
-    assert of_asset(caller, "GET", "model-1").code == "MSS.10001001"
+    assert library.show("model-1").code == "MSS.10001001"
     control.reset()
     assert (control.assets(), control.tally(), control.job_ids()) == ({}, {}, [])

@@ -16,9 +16,20 @@ from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions import exceptions
 from huaweicloudsdkmetastudio.v1 import (
     Delete2dModelTrainingJobRequest,
+    DeleteAssetRequest,
+    DeleteVoiceTrainingJobRequest,
     List2dModelTrainingJobRequest,
+    ListAssetsRequest,
+    ListAssetSummaryRequest,
+    ListAssetSummarysReq,
+    ListVoiceTrainingJobRequest,
     MetaStudioClient,
+    RestoreAssetRequest,
     Show2dModelTrainingJobRequest,
+    ShowAssetRequest,
+    ShowVoiceTrainingJobRequest,
+    UpdateDigitalAssetRequest,
+    UpdateDigitalAssetRequestBody,
 )
 
 
@@ -167,3 +178,60 @@ def test_it_takes_for_success_what_is_none(simulator: Simulator, client: Callabl
     simulator.fault(kind)
     assert delete(client()).status_code in {200, 302}
     assert simulator.effects() == {}
+
+
+# what a job leaves behind
+
+
+@pytest.fixture
+def one(simulator: Simulator, client: Callable[..., Any]) -> Any:
+    """A client, and the parts of one avatar."""
+    simulator.add_avatar("job-3", "JOB_FINISH")
+    return client()
+
+
+def test_it_shows_and_lists_assets(one: Any) -> None:
+    shown = one.show_asset(ShowAssetRequest(asset_id="asset-job-3"))
+    assert (shown.asset_id, shown.asset_type, shown.asset_state) == ("asset-job-3", "HUMAN_MODEL_2D", "ACTIVED")
+    assert shown.asset_extra_meta.human_model_2d_meta.voice_asset_id == "voice-asset-job-3"
+    assert shown.files[0].asset_file_category == "MAIN"
+    ids = ["asset-job-3", "voice-asset-job-3", "nobody"]
+    listing = one.list_assets(ListAssetsRequest(asset_id=ids, limit=100, asset_state="ACTIVED,DELETING"))
+    assert (listing.count, sorted(row.asset_id for row in listing.assets)) == (2, ["asset-job-3", "voice-asset-job-3"])
+    assert one.list_assets(ListAssetsRequest(role="SHARER")).count == 0
+    summary = one.list_asset_summary(ListAssetSummaryRequest(body=ListAssetSummarysReq(asset_ids=ids)))
+    assert [row.asset_state for row in summary.asset_list] == ["ACTIVED", "ACTIVED"]
+
+
+def test_it_deactivates_bins_restores_and_purges_an_asset(simulator: Simulator, one: Any) -> None:
+    with pytest.raises(exceptions.ClientRequestException) as refused:
+        one.delete_asset(DeleteAssetRequest(asset_id="asset-job-3", mode="force"))
+    assert (refused.value.status_code, refused.value.error_code) == (400, "MSS.00000003")
+    body = UpdateDigitalAssetRequestBody(asset_state="UNACTIVED")
+    updated = one.update_digital_asset(UpdateDigitalAssetRequest(asset_id="asset-job-3", body=body))
+    assert updated.asset_state == "UNACTIVED"
+    assert one.delete_asset(DeleteAssetRequest(asset_id="asset-job-3")).status_code == 200
+    assert one.show_asset(ShowAssetRequest(asset_id="asset-job-3")).asset_state == "DELETING"
+    assert one.restore_asset(RestoreAssetRequest(asset_id="asset-job-3")).status_code == 200
+    purged = one.delete_asset(DeleteAssetRequest(asset_id="asset-job-3", mode="force"))
+    assert (purged.status_code, len(purged.x_request_id)) == (200, 32)
+    assert simulator.assets()[simulator.project]["asset-job-3"] == "DELETED"
+
+
+def test_it_reads_that_there_is_no_such_asset(one: Any) -> None:
+    with pytest.raises(exceptions.ClientRequestException) as refused:
+        one.show_asset(ShowAssetRequest(asset_id="nobody"))
+    assert (refused.value.status_code, refused.value.error_code) == (400, "MSS.10001001")
+
+
+def test_it_shows_lists_and_deletes_voice_jobs(simulator: Simulator, one: Any) -> None:
+    shown = one.show_voice_training_job(ShowVoiceTrainingJobRequest(job_id="voice-job-3"))
+    assert (shown.dhtms_job_id, shown.asset_id, shown.state) == ("job-3", "voice-asset-job-3", "SUCCEED")
+    listing = one.list_voice_training_job(ListVoiceTrainingJobRequest(job_id="voice-job-3", limit=1))
+    assert (listing.count, [row.job_id for row in listing.jobs]) == (1, ["voice-job-3"])
+    assert one.delete_voice_training_job(DeleteVoiceTrainingJobRequest(job_id="voice-job-3")).status_code == 200
+    assert one.list_voice_training_job(ListVoiceTrainingJobRequest(state="SUCCEED")).count == 0
+    with pytest.raises(exceptions.ClientRequestException) as refused:
+        one.delete_voice_training_job(DeleteVoiceTrainingJobRequest(job_id="voice-job-3"))
+    assert (refused.value.status_code, refused.value.error_code) == (400, "MSS.00000003")
+    assert simulator.effects("voice_job") == {"voice-job-3": 1}

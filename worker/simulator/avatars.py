@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from worker.model.errors import UsageError
@@ -14,6 +15,24 @@ from worker.simulator.voice_jobs import VoiceJob
 
 Ids = dict[str, str | None]
 _TIMES = {"created_at", "updated_at"}
+
+
+@dataclass(frozen=True, slots=True)
+class Avatar:
+    """A training job with all that it leaves behind."""
+
+    job: Job
+    asset: Asset
+    voice_job: VoiceJob | None
+    voice_asset: Asset | None
+    ids: Ids
+
+    def add_to(self, library: Library) -> None:
+        """All but the job."""
+        if self.voice_asset is not None and self.voice_job is not None:
+            library.assets.add(self.voice_asset)
+            library.voice_jobs.add(self.voice_job)
+        library.assets.add(self.asset)
 
 
 def read_asset(row: object, default_project: str) -> Asset:
@@ -49,30 +68,33 @@ def read_voice_job(row: object, default_project: str) -> VoiceJob:
     )
 
 
-def add_avatar(row: object, default_project: str, library: Library) -> tuple[Job, Ids]:
-    """Add what `Controls.add_avatar` says, but for the job itself; returns that and the ids."""
+def read_avatar(row: object, default_project: str) -> Avatar:
+    """What the arguments of `add_avatar` say. Raises `UsageError`."""
     given = dict(_named(row, "job_id"))
-    job_id, project = given["job_id"], given.get("project") or default_project
-    voice, home = given.pop("voice", True), given.pop("asset_project", None) or project
-    named = {name: given.pop(name, None) for name in ("asset_id", "voice_job_id", "voice_asset_id")}
-    ids: Ids = {"asset_id": named["asset_id"] or f"asset-{job_id}", "voice_job_id": None, "voice_asset_id": None}
-    shared: dict[str, Any] = {name: given[name] for name in ("app_user_id", *_TIMES) if name in given}
-    model = {"asset_id": ids["asset_id"], "asset_state": given.pop("asset_state", None), "project": home, **shared}
-    if voice:
-        ids |= {
-            "voice_job_id": named["voice_job_id"] or f"voice-{job_id}",
-            "voice_asset_id": named["voice_asset_id"] or f"voice-asset-{job_id}",
-        }
-        model["voice_asset_id"] = ids["voice_asset_id"]
-        spoken = {"asset_id": ids["voice_asset_id"], "asset_type": VOICE, "project": project}
-        library.assets.add(
-            read_asset({**spoken, "asset_state": given.pop("voice_asset_state", None), **shared}, project)
-        )
-        training = {"job_id": ids["voice_job_id"], "asset_id": ids["voice_asset_id"], "dhtms_job_id": job_id}
-        library.voice_jobs.add(read_voice_job({**training, "project": project, **shared}, project))
-    library.assets.add(read_asset(model, project))
+    job_id, project = given["job_id"], given.pop("project", None) or default_project
+    speaks, home = given.pop("voice", True), given.pop("asset_project", None) or project
+    names = {"asset_id": "asset", "voice_job_id": "voice", "voice_asset_id": "voice-asset"}
+    ids: Ids = {name: given.pop(name, None) or f"{prefix}-{job_id}" for name, prefix in names.items()}
+    states = {name: given.pop(name, None) for name in ("asset_state", "voice_asset_state")}
+    shared = {name: given[name] for name in ("app_user_id", *_TIMES) if name in given}
+    if not speaks:
+        ids |= {"voice_job_id": None, "voice_asset_id": None}
+    model = {"asset_id": ids["asset_id"], "asset_state": states["asset_state"], **shared}
+    spoken = {
+        "asset_id": ids["voice_asset_id"],
+        "asset_type": VOICE,
+        "asset_state": states["voice_asset_state"],
+        **shared,
+    }
+    training = {"job_id": ids["voice_job_id"], "asset_id": ids["voice_asset_id"], "dhtms_job_id": job_id, **shared}
     links = {"asset_id": ids["asset_id"], "voice_train_job_id": ids["voice_job_id"], "project_id": home}
-    return read_job({**given, **links}, project), ids
+    return Avatar(
+        read_job({**given, **links}, project),
+        read_asset({**model, "voice_asset_id": ids["voice_asset_id"]}, home),
+        read_voice_job(training, project) if speaks else None,
+        read_asset(spoken, project) if speaks else None,
+        ids,
+    )
 
 
 def _named(row: object, id: str) -> Mapping[str, Any]:

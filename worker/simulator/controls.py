@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 from worker.model.errors import UsageError
 from worker.simulator.commands import BATCH, DAY_S, Json, command, execute
 from worker.simulator.faults import Fault, Outage, OutageMode
-from worker.simulator.iam import IamUser
 from worker.simulator.jobs import Job, read_job
+from worker.simulator.key_controls import KeyControls
 from worker.simulator.kinds import JOB
 from worker.simulator.library_controls import LibraryControls
 from worker.simulator.limits import Throttle
 from worker.simulator.state import SimulatorState
-from worker.simulator.verification import Credential
 
 
-class Controls(LibraryControls):
+class Controls(LibraryControls, KeyControls):
     """Every command. Times are in seconds; `project` None is the default project."""
 
     @command
@@ -121,76 +120,6 @@ class Controls(LibraryControls):
             raise UsageError(f"outage mode {mode!r}: use one of {', '.join(OutageMode)}, or null to end it")
         until = None if for_s is None else time.monotonic() + for_s
         self.state.outage = None if mode is None else Outage(OutageMode(mode), method, project, until)
-
-    # -- keys and tokens -----------------------------------------------------------------------------------------------
-
-    @command
-    def set_credential(
-        self,
-        ak: str,
-        sk: str,
-        *,
-        security_token: str | None = None,
-        projects: Sequence[str] = (),
-        sees_jobs: bool = True,
-        sees_library: bool = True,
-    ) -> None:
-        """Add a key or replace its secret; no `projects` means the default project. A lock stays."""
-        allowed, seen = tuple(projects) or (self.state.project,), {"sees_jobs": sees_jobs, "sees_library": sees_library}
-        self.state.keys.put(Credential(ak, sk, security_token, allowed, **seen))
-
-    @command
-    def disable_credential(self, ak: str) -> None:
-        self.state.keys.put(replace(self.state.keys.get(ak), enabled=False))
-
-    @command
-    def enable_credential(self, ak: str) -> None:
-        self.state.keys.put(replace(self.state.keys.get(ak), enabled=True))
-
-    @command
-    def remove_credential(self, ak: str) -> None:
-        self.state.keys.remove(ak)
-
-    @command
-    def unlock(self, ak: str) -> None:
-        """End a key's lock and forget its failures."""
-        self.state.keys.locks.clear(ak)
-
-    @command
-    def set_user(
-        self,
-        name: str,
-        password: str,
-        *,
-        domain: str | None = None,
-        projects: Sequence[str] = (),
-        enabled: bool = True,
-        sees_jobs: bool = True,
-    ) -> None:
-        """Add a user that may fetch tokens, or replace it; no `projects` means the default one, no `domain` the first
-        user's. Its tokens and a lock stay."""
-        allowed, domain = tuple(projects) or (self.state.project,), domain or self.state.users[0].domain
-        self.state.iam.put(IamUser(name, password, domain, allowed, enabled, sees_jobs))
-
-    @command
-    def set_token_life(self, seconds: float) -> None:
-        """Set the life of tokens that are issued from now on."""
-        self.state.change(token_life_s=seconds)
-
-    @command
-    def expire_tokens(self) -> int:
-        """End every token issued so far; returns how many were valid."""
-        return self.state.iam.expire(time.monotonic())
-
-    @command
-    def refuse_tokens(self, code: str | None = "APIGW.0307") -> None:
-        """Refuse every token, new ones too, with APIGW.0307 (401) or MSS.00010008 (400); None ends it."""
-        self.state.change(refuse_tokens=code)
-
-    @command
-    def unlock_user(self, name: str) -> None:
-        """End the lock of every user of this name and forget the wrong passwords."""
-        self.state.iam.unlock(name)
 
     # -- behaviour -----------------------------------------------------------------------------------------------------
 

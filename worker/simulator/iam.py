@@ -47,7 +47,7 @@ _GARBLED = "Incorrect IAM authentication information: decrypt token fail"
 
 @dataclass(frozen=True, slots=True)
 class IamUser:
-    """A user and the projects it may get tokens for. `sees_jobs=False` is a sub-account that jobs are hidden from."""
+    """A user and the projects it may get tokens for; what it sees is as for a `Credential`."""
 
     name: str
     password: str = field(repr=False)
@@ -55,6 +55,7 @@ class IamUser:
     projects: tuple[str, ...] = ()
     enabled: bool = True
     sees_jobs: bool = True
+    sees_library: bool = True
 
 
 @dataclass(slots=True, repr=False)
@@ -124,7 +125,8 @@ class Iam:
         if now >= token.ends:
             return Refusal(Refused.TOKEN_EXPIRED, REFUSALS["APIGW.0307"], "APIGW.0307"), number
         user = token.user
-        return Credential(f"iam:{user.name}", "", None, (token.project,), sees_jobs=user.sees_jobs), number
+        seen = {"sees_jobs": user.sees_jobs, "sees_library": user.sees_library}
+        return Credential(f"iam:{user.name}", "", None, (token.project,), **seen), number
 
 
 def scope_of(request: Request) -> str | None:

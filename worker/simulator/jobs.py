@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter, ge, le
 
 from worker.model.errors import UsageError
+from worker.simulator.library_behaviour import LibraryBehaviour
 from worker.simulator.queries import BadQuery, Page, Viewer, parts_of, read_moment, read_page, read_query
 
 
@@ -134,6 +135,7 @@ def read_job(row: object, default_project: str) -> Job:
     if not isinstance(row, Mapping) or not isinstance(row.get("job_id"), str):
         raise UsageError("add: every job needs a job_id")
     cascade = {name: row[name] for name in row if name.startswith("cascade")}
+    LibraryBehaviour().changed(cascade)
     known = {"job_id", "state", "project", "moves", "created_at", "updated_at", *cascade}
     try:
         moves = tuple(sorted((float(after), str(name)) for after, name in row.get("moves") or ()))

@@ -7,10 +7,9 @@ from typing import Any
 
 from worker.model.errors import UsageError
 from worker.simulator.assets import Asset
-from worker.simulator.avatars import Ids, add_avatar, read_asset, read_voice_job
+from worker.simulator.avatars import Ids, read_asset, read_avatar, read_voice_job
 from worker.simulator.commands import BATCH, DAY_S, Commands, Json, command
 from worker.simulator.events import AS_OPERATOR
-from worker.simulator.kinds import FAMILIES
 
 
 class LibraryControls(Commands):
@@ -49,12 +48,11 @@ class LibraryControls(Commands):
     @command
     def put_avatars(self, avatars: list[Any]) -> list[Ids]:
         """Add or replace training jobs with all that they leave."""
-        found: list[Ids] = []
-        for row in avatars:
-            job, ids = add_avatar(row, self.state.project, self.state.library)
-            self.state.job_store.add(job)
-            found.append(ids)
-        return found
+        every = [read_avatar(row, self.state.project) for row in avatars]
+        for avatar in every:
+            avatar.add_to(self.state.library)
+            self.state.job_store.add(avatar.job)
+        return [avatar.ids for avatar in every]
 
     def add_asset(
         self,
@@ -146,18 +144,9 @@ class LibraryControls(Commands):
 
     @command
     def set_library(self, /, **more: object) -> None:
-        """Set switches of `library.LibraryBehaviour`; those that are not named stay."""
+        """Set switches of `library_behaviour.LibraryBehaviour`; those that are not named stay."""
         library = self.state.library
         library.behaviour = library.behaviour.changed(more)
-
-    @command
-    def deny(self, families: list[Any], *, ak: str | None = None) -> None:
-        """Answer 403 APIGW.0302 to calls of these families (`kinds.FAMILIES`) by one key (`iam:<user>` for tokens;
-        None: the first key); an empty list ends it.
-        """
-        if unknown := {str(family) for family in families} - set(FAMILIES):
-            raise UsageError(f"deny: no family {', '.join(sorted(unknown))}; use {', '.join(FAMILIES)}")
-        self.state.denied[ak or self.state.credentials[0].ak] = frozenset(families)
 
     # -- what happened -------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,8 @@ from worker.simulator.iam import LIFE_S, REFUSALS, Iam, IamUser
 from worker.simulator.iam import LOCK_S as USER_LOCK_S
 from worker.simulator.jobs import JobStore
 from worker.simulator.kinds import FAMILIES
-from worker.simulator.library import Library, LibraryBehaviour
+from worker.simulator.library import Library
+from worker.simulator.library_behaviour import LibraryBehaviour
 from worker.simulator.limits import Throttle
 from worker.simulator.responses import CHOICES, Lists
 from worker.simulator.verification import LOCK_S, Credential, KeyRing
