@@ -152,9 +152,12 @@ def test_a_part_that_was_not_there_before_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, None])
-def test_a_look_that_was_not_answered_is_no_absence(status: int | None) -> None:
+@pytest.mark.parametrize("unanswered", [("show",), ("list",), ("show", "list")])
+def test_a_look_that_was_not_answered_in_full_is_no_absence(status: int | None, unanswered: tuple[str, ...]) -> None:
     found = [
-        one if one.look == 0 or one.kind == "job" else replace(one, status=status, code=None, state=None)
+        replace(one, status=status, code=None, state=None)
+        if one.look > 0 and one.kind != "job" and one.question in unanswered
+        else one
         for one in experiment(*[GONE] * 5)
     ]
     facts = facts_of(found, fate_of)
