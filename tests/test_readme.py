@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from worker.metastudio import credentials
 from worker.model.errors import EraserError
 from worker.model.states import Cause, Evidence, State, WaitingFor
 from worker.retention.policy_file import KEYS, PolicyFile
+from worker.simulator import commands as simulated
+from worker.simulator.kinds import FAMILIES
+from worker.simulator.library_behaviour import LibraryBehaviour
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
@@ -193,6 +197,17 @@ def test_every_link_leads_somewhere(page: Path, target: str) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.name)
 def test_the_readme_leads_to_every_page(page: Path) -> None:
     assert f"](docs/{page.name})" in README
+
+
+@pytest.mark.parametrize("name", [*simulated.COMMANDS, *(each.name for each in fields(LibraryBehaviour)), *FAMILIES])
+def test_everything_that_controls_the_simulator_is_on_its_page(name: str) -> None:
+    assert f"`{name}`" in PAGES[ROOT / "docs/simulator.md"]
+
+
+def test_every_command_and_switch_on_the_simulators_page_exists() -> None:
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", PAGES[ROOT / "docs/simulator.md"], re.M)
+    named = {name for row in rows for name in re.findall(r"\w+", row)}
+    assert named == {*simulated.COMMANDS, *(each.name for each in fields(LibraryBehaviour))}
 
 
 @pytest.mark.parametrize("text", [block for kind, block in BLOCKS if kind == "toml"])

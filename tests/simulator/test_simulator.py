@@ -18,7 +18,7 @@ from tests.support.caller import NEVER_THAT_LONG, Caller, read_answer
 from tests.support.waiting import wait_until
 from worker.metastudio.targets import avatar_job
 from worker.model.errors import UsageError
-from worker.simulator import CANARIES, Simulator, SimulatorControl
+from worker.simulator import CANARIES, DEMO_AK, DEMO_PROJECT, DEMO_SK, Simulator, SimulatorControl
 from worker.simulator.__main__ import main
 from worker.simulator.jobs import Job
 from worker.simulator.limits import Peak, SlidingWindow
@@ -360,6 +360,33 @@ def test_the_simulator_runs_as_a_process_and_its_log_survives_it(tmp_path: Path)
         ("from-file", 200, True),
         ("busy", 400, False),
     ]
+
+
+def test_preloaded_jobs_may_leave_something_behind(tmp_path: Path) -> None:
+    options = ["--port", "0", "--jobs", "2", "--leftovers", "--cascade", "purge", "--limit", "voice_read=1"]
+    command = [sys.executable, "-m", "worker.simulator", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            control = SimulatorControl(process.stdout.readline().split()[-1])
+            caller = Caller(control.url, DEMO_AK, DEMO_SK, DEMO_PROJECT)
+            assert caller.show("job-00002").json["voice_train_job_id"] == "voice-job-00002"
+            assert caller.delete("job-00002").status == 200
+            states = control.assets()[DEMO_PROJECT]
+            assert {name: states[name] for name in ("asset-job-00001", "asset-job-00002")} == {
+                "asset-job-00001": "ACTIVED",
+                "asset-job-00002": "DELETED",
+            }
+            assert list(control.voice_jobs()[DEMO_PROJECT]) == ["voice-job-00001"]
+            wait_until(lambda: caller.send("GET", caller.voice_jobs).status == 429)
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("limit", ["asset_delete", "asset_delete=many", "asset_write=5", "asset_delete=0"])
+def test_a_limit_that_makes_no_sense_is_refused(limit: str) -> None:
+    refused = CliRunner().invoke(main, ["--port", "0", "--limit", limit])
+    assert (refused.exit_code, limit.partition("=")[0] in refused.output) == (2, True)
 
 
 def test_a_jobs_file_with_a_bad_line_names_it(tmp_path: Path) -> None:

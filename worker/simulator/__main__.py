@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from worker.model.errors import EraserError
+from worker.model.errors import EraserError, UsageError
 from worker.simulator.iam import LIFE_S, IamUser
+from worker.simulator.kinds import FAMILIES
+from worker.simulator.library_behaviour import CASCADES, LibraryBehaviour
 from worker.simulator.responses import CHOICES
 from worker.simulator.simulator import DEMO_AK, DEMO_DOMAIN, DEMO_PASSWORD, DEMO_PROJECT, DEMO_SK, DEMO_USER, serve
 from worker.simulator.verification import LOCK_S, Credential
@@ -29,9 +32,14 @@ _SECONDS = click.FloatRange(min=0)
 @click.option("--token-life", "token_life_s", default=LIFE_S, show_default=True, type=_SECONDS, help="Life of a token.")
 @click.option("--project", "projects", multiple=True, default=[DEMO_PROJECT], show_default=True)
 @click.option("--jobs", default=0, show_default=True, type=click.IntRange(min=0), help="Preload job-00001 to job-N.")
+@click.option("--leftovers", is_flag=True, help="Give each of them a model asset, a voice job and a voice asset.")
+@click.option(
+    "--cascade", default="none", show_default=True, type=click.Choice(CASCADES), help="What a DELETE does to it."
+)
 @click.option("--jobs-file", type=_FILE, help="Preload jobs: one id or JSON object a line.")
 @click.option("--delete-per-s", type=_PER_S, help="Throttle DELETE per project; none by default.")
 @click.option("--get-per-s", type=_PER_S, help="Throttle GET per project; none by default.")
+@click.option("--limit", "limits", multiple=True, metavar="FAMILY=N", help="Throttle other calls: asset_delete=5.")
 @click.option("--retry-after", "retry_after_s", type=_SECONDS, help="Send Retry-After with a 429.")
 @click.option("--latency", "latency_s", default=0.0, type=_SECONDS, help="Seconds that every call takes.")
 @click.option("--jitter", "jitter_s", default=0.0, type=_SECONDS, help="Up to so many seconds more.")
@@ -53,6 +61,8 @@ def main(
     iam_password: str,
     iam_domain: str,
     projects: tuple[str, ...],
+    limits: tuple[str, ...],
+    cascade: str,
     **options: object,
 ) -> None:
     """Run a local MetaStudio, with IAM, that checks signatures and tokens and injects failures on request."""
@@ -66,7 +76,7 @@ def main(
             f"export ERASER_IAM_USER={iam_user} ERASER_IAM_DOMAIN={iam_domain} HUAWEICLOUD_SDK_IAM_ENDPOINT={url}"
         )
         click.echo(f"export ERASER_IAM_PASSWORD={iam_password}; unset HUAWEICLOUD_SDK_AK HUAWEICLOUD_SDK_SK")
-        click.echo("To make one job always fail (all commands: worker/simulator/controls.py):")
+        click.echo("To make one job always fail (all commands: docs/simulator.md):")
         fault = '{"kind": "error", "job_id": "job-00002", "times": null}'
         click.echo(f"curl {url}/_control/fault --json '{fault}'   # well again: curl {url}/_control/clear_faults")
 
@@ -75,12 +85,20 @@ def main(
         [IamUser(iam_user, iam_password, iam_domain, projects)],
     )
     try:
-        serve(ready, credentials=keys, users=users, **options)  # type: ignore[arg-type]
+        library = LibraryBehaviour(cascade=cascade)
+        serve(ready, credentials=keys, users=users, per_s=_per_s(limits), library=library, **options)  # type: ignore[arg-type]
     except EraserError as problem:
         click.echo(f"Error: {problem}", err=True)
         raise SystemExit(problem.exit_code) from problem
     except OSError as problem:
         raise click.ClickException(f"{problem}; choose another --port, or another file") from problem
+
+
+def _per_s(limits: Iterable[str]) -> dict[str, int]:
+    pairs = [limit.partition("=") for limit in limits]
+    if wrong := [family for family, _, number in pairs if not number.isdecimal()]:
+        raise UsageError(f"--limit {wrong[0]}: use FAMILY=N with calls a second; families: {', '.join(FAMILIES)}")
+    return {family: int(number) for family, _, number in pairs}
 
 
 if __name__ == "__main__":

@@ -43,11 +43,12 @@ class AssetLibrary:
 
     def __init__(self, events: Events, later: Later) -> None:
         self._assets: dict[str, dict[str, Asset]] = {}
+        self._abroad: dict[tuple[str, str], Asset] = {}  # those that other projects may see
         self._events, self._later = events, later
 
     def add(self, asset: Asset) -> None:
         """Add an asset, or replace one with the same id."""
-        self._assets.setdefault(asset.project, {})[asset.asset_id] = asset
+        self._put(asset)
         self._note(asset, What.ADDED, AS_OPERATOR)
 
     def get(self, project: str, asset_id: str) -> Asset | None:
@@ -65,15 +66,17 @@ class AssetLibrary:
             asset = next((one for one in self.foreign(viewer.project) if one.asset_id == asset_id), None)
         return asset if asset is not None and viewer.may_see(asset) else None
 
-    def own(self, project: str) -> Iterable[Asset]:
-        return (asset for asset in self._assets.get(project, {}).values() if not asset.system)
+    def own(self, project: str, ids: Iterable[str] | None = None) -> Iterable[Asset]:
+        """The project's own; of `ids` only."""
+        assets = self._assets.get(project, {})
+        found = assets.values() if ids is None else (assets[asset_id] for asset_id in ids if asset_id in assets)
+        return (asset for asset in found if not asset.system)
 
     def foreign(self, project: str) -> Iterable[Asset]:
         """Those of other projects that this one sees."""
-        for owner, assets in self._assets.items():
-            for asset in assets.values():
-                if asset.system or (owner != project and project in asset.shared_with):
-                    yield asset
+        for (owner, _), asset in self._abroad.items():
+            if asset.system or (owner != project and project in asset.shared_with):
+                yield asset
 
     def every(self) -> Iterable[Asset]:
         return (asset for assets in self._assets.values() for asset in assets.values())
@@ -121,9 +124,16 @@ class AssetLibrary:
     def transfer(self, asset: Asset, project: str) -> None:
         """Make it another project's."""
         del self._assets[asset.project][asset.asset_id]
+        self._abroad.pop((asset.project, asset.asset_id), None)
         self._note(asset, What.TRANSFERRED, AS_OPERATOR)
         asset.project = project
-        self._assets.setdefault(project, {})[asset.asset_id] = asset
+        self._put(asset)
+
+    def _put(self, asset: Asset) -> None:
+        self._assets.setdefault(asset.project, {})[asset.asset_id] = asset
+        self._abroad.pop((asset.project, asset.asset_id), None)
+        if asset.system or asset.shared_with:
+            self._abroad[(asset.project, asset.asset_id)] = asset
 
     def _empty(self, asset: Asset, stay: int) -> None:
         if asset.state == IN_BIN and asset.binned == stay and self.get(asset.project, asset.asset_id) is asset:

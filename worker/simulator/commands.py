@@ -25,7 +25,7 @@ Json = dict[str, Any]
 BATCH = 5_000  # jobs or calls in one command: keeps the simulator's thread free for other calls
 DAY_S = 86_400.0
 
-_COMMANDS: dict[str, Callable[..., Any]] = {}
+COMMANDS: dict[str, Callable[..., Any]] = {}
 _EXPECTED = {str: "text", float: "a number", int: "a whole number", bool: "true or false", dict: "an object"}
 
 
@@ -43,7 +43,7 @@ def command(effect: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[An
     """Make a method a command: its caller may be anywhere, its body runs where `self.state` is. `self._run(name,
     arguments)` has it executed.
     """
-    _COMMANDS[effect.__name__] = effect
+    COMMANDS[effect.__name__] = effect
 
     @wraps(effect)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -57,9 +57,9 @@ def command(effect: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[An
 
 def execute(target: object, name: str, arguments: Mapping[str, Any]) -> Any:
     """Execute a command by its name on what has the state; raise `UsageError` if it is invalid."""
-    effect = _COMMANDS.get(name)
+    effect = COMMANDS.get(name)
     if effect is None:
-        raise UsageError(f"/_control/{name}: no such command; there are: {', '.join(_COMMANDS)}")
+        raise UsageError(f"/_control/{name}: no such command; there are: {', '.join(COMMANDS)}")
     for argument, hint in _hints(effect).items():
         if argument in arguments and not _is(arguments[argument], hint):
             kind = get_args(hint)[0] if isinstance(hint, UnionType) else hint

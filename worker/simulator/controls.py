@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from worker.model.errors import UsageError
+from worker.simulator.avatars import read_avatar
 from worker.simulator.commands import BATCH, DAY_S, Json, command, execute
 from worker.simulator.faults import Fault, Outage, OutageMode
 from worker.simulator.jobs import Job, read_job
@@ -54,13 +55,22 @@ class Controls(LibraryControls, KeyControls):
             self.state.job_store.add(job)
 
     @command
-    def fill(self, count: int, *, spread_days: float = 365.0, project: str | None = None) -> None:
-        """Add job-00001 to job-`count`, all deletable, created evenly over the last `spread_days`, oldest first."""
+    def fill(
+        self, count: int, *, spread_days: float = 365.0, project: str | None = None, leftovers: bool = False
+    ) -> None:
+        """Add job-00001 to job-`count`, all deletable, created evenly over the last `spread_days`, oldest first;
+        with `leftovers` each with all that `add_avatar` adds.
+        """
         now, added, project = time.time(), time.monotonic(), project or self.state.project
         step = spread_days * DAY_S / max(1, count)
         for n in range(1, count + 1):
             created = now - step * (count - n)
-            self.state.job_store.add(Job(f"job-{n:05d}", project, "JOB_SUCCESS", added, created, created))
+            job = Job(f"job-{n:05d}", project, "JOB_SUCCESS", added, created, created)
+            if leftovers:
+                avatar = read_avatar({"job_id": job.job_id, "created_at": created}, project)
+                avatar.add_to(self.state.library)
+                job = avatar.job
+            self.state.job_store.add(job)
 
     @command
     def move_job(self, job_id: str, state: str, *, project: str | None = None) -> None:

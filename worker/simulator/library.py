@@ -28,7 +28,7 @@ class Library:
 
     def after_job(self, job: Job) -> None:
         """A training job was deleted: take along what the switches say, or the job's own."""
-        rule = self.behaviour.changed(job.cascade)
+        rule = self.behaviour.changed(job.cascade) if job.cascade else self.behaviour
         if rule.cascade != "none":
             self.later.do(rule.cascade_after_s, lambda: self._take_along(job, rule))
 

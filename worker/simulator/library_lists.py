@@ -50,9 +50,8 @@ def list_assets(library: Library, query: str, viewer: Viewer) -> tuple[int, list
     given, behaviour = read_query(query), library.behaviour
     page = read_page(given, _ASSET_KEYS)
     ids = {value for name, value in read_pairs(query) if name == "asset_id" and value}
-    found = [one for one in _candidates(library, given, viewer) if viewer.may_see(one)]
-    if ids and not behaviour.ignore_asset_ids:
-        found = [one for one in found if one.asset_id in ids]
+    wanted = None if behaviour.ignore_asset_ids or not ids else ids
+    found = [one for one in _candidates(library, given, viewer, wanted) if viewer.may_see(one)]
     if not behaviour.tombstones:
         found = [one for one in found if one.state != PURGED]
     return _page(found, given, _ASSET_FILTERS, page, _ASSET_KEYS[page.sort_key])
@@ -66,12 +65,13 @@ def list_voice_jobs(library: Library, query: str, viewer: Viewer) -> tuple[int, 
     return _page(found, given, _VOICE_FILTERS, page, _VOICE_KEYS[page.sort_key])
 
 
-def _candidates(library: Library, given: dict[str, str], viewer: Viewer) -> Iterable[Asset]:
-    """By default the project's own; `role` and `asset_source` say others."""
+def _candidates(library: Library, given: dict[str, str], viewer: Viewer, ids: set[str] | None) -> Iterable[Asset]:
+    """By default the project's own; `role` and `asset_source` say others. With `ids` only these."""
     role, source, assets = given.get("role"), given.get("asset_source", "CUSTOMIZATION"), library.assets
     if source not in _SOURCES or role not in {None, *_ROLES}:
         raise BadQuery("role or asset_source")
-    foreign, own = assets.foreign(viewer.project), assets.own(viewer.project)
+    own = assets.own(viewer.project, ids)
+    foreign = [one for one in assets.foreign(viewer.project) if ids is None or one.asset_id in ids]
     if role == "SHAREE":
         return [one for one in foreign if not one.system]
     if role == "SHARER":

@@ -46,6 +46,7 @@ class Simulator(Controls):
         users: Sequence[IamUser] = (),
         project: str = DEMO_PROJECT,
         jobs: int = 0,
+        leftovers: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
         keep_calls: int | None = None,
@@ -63,7 +64,7 @@ class Simulator(Controls):
         self._thread: threading.Thread | None = None
         self.ak, self.sk, self.security_token, self.project = key.ak, key.sk, key.security_token, key.projects[0]
         if jobs:
-            self.fill(jobs)
+            self.fill(jobs, leftovers=leftovers)
 
     @property
     def url(self) -> str:
