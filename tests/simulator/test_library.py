@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.caller import Caller
 from tests.support.library import LibraryCaller
+from tests.support.waiting import wait_until
 from worker.model.errors import UsageError
 from worker.simulator import CANARIES, DEMO_AK, Controls, Simulator, SimulatorControl
 
@@ -320,8 +321,22 @@ def test_the_log_knows_kind_and_id_of_each_call(simulator: Simulator, caller: Ca
     assert (stats["effects"], stats["most_deletes_of_a_job"]) == (0, 0)
 
 
+def test_two_changes_of_one_asset_at_the_same_time_are_counted(simulator: Simulator, library: LibraryCaller) -> None:
+    simulator.add_asset("a", asset_state="UNACTIVED")
+    simulator.fault("hang", "a", resource="asset", method="PUT")
+    caller = library.caller
+    with caller.connect() as line:
+        line.sendall(caller.bytes("PUT", f"{caller.assets}/a", b'{"asset_state": "ACTIVED"}'))
+        wait_until(lambda: simulator.stats()["under_way"] == 1)
+        library.show("a")
+        assert simulator.stats()["overlaps"] == {}
+        library.delete("a")
+    assert (simulator.stats()["overlaps"], simulator.stats()["max_overlap"]) == ({"asset:a": 2}, 2)
+
+
 def test_an_event_names_its_call_and_who_called(simulator: Simulator, library: LibraryCaller) -> None:
     simulator.add_asset("a")
+    simulator.add_asset("another")
     simulator.set_credential("AK2", "SK2")
     LibraryCaller(Caller.of(simulator, ak="AK2", sk="SK2")).update("a", asset_state="UNACTIVED")
     library.delete("a")
@@ -335,7 +350,7 @@ def test_an_event_names_its_call_and_who_called(simulator: Simulator, library: L
         ("restored", "operator", None),
         ("purged", "operator", None),
     ]
-    assert [event["n"] for event in simulator.events(since=3)] == [4, 5]
+    assert [event["n"] for event in simulator.events(since=4)] == [5, 6]
 
 
 @pytest.mark.parametrize("over_http", [False, True], ids=["in this process", "over HTTP"])
