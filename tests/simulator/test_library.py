@@ -66,6 +66,16 @@ def test_a_job_without_parts_names_none(simulator: Simulator, caller: Caller) ->
     assert simulator.voice_jobs() == {}
 
 
+def test_show_and_list_of_a_job_may_differ_in_what_they_name(simulator: Simulator, caller: Caller) -> None:
+    simulator.add_avatar("job-1", voice=False, not_shown=["asset_id"])
+    simulator.add_avatar("job-2", voice=False, not_listed=["asset_id"])
+    rows = {row["job_id"]: row for row in caller.list().json["jobs"]}
+    shown = {job_id: caller.show(job_id).json for job_id in rows}
+    assert [row.get("asset_id") for row in rows.values()] == ["asset-job-1", None]
+    assert [job.get("asset_id") for job in shown.values()] == [None, "asset-job-2"]
+    assert not any({"not_shown", "not_listed"} & each.keys() for each in (*rows.values(), *shown.values()))
+
+
 def test_a_voice_job_that_has_not_succeeded_names_no_asset(simulator: Simulator, library: LibraryCaller) -> None:
     simulator.add_voice_job("voice-1", "PROCESSING", asset_id="asset-1", dhtms_job_id="job-1")
     shown = library.show_voice("voice-1").json

@@ -143,6 +143,17 @@ def test_force_is_taken_from_the_bin_or_is_not(
     assert library.state("a") == state
 
 
+def test_a_forced_delete_may_take_effect_late_or_never(simulator: Simulator, library: LibraryCaller) -> None:
+    for asset_id, seconds in (("late", 3600), ("never", None)):
+        simulator.add_asset(asset_id, asset_state="UNACTIVED")
+        simulator.set_library(purge_after_s=seconds)
+        assert library.delete(asset_id, "force").status == 200
+        assert library.state(asset_id) == "UNACTIVED"
+    simulator.move_library_clock(1)
+    assert (library.state("late"), library.state("never")) == ("DELETED", "UNACTIVED")
+    assert happened(simulator, "asset:late") == {"purged": {DEMO_AK: 1}}
+
+
 @pytest.mark.parametrize(("may", "status"), [(True, 200), (False, 400)])
 def test_a_frozen_asset_may_be_deleted_or_may_not(
     simulator: Simulator, library: LibraryCaller, may: bool, status: int

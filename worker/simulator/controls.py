@@ -39,7 +39,8 @@ class Controls(LibraryControls, KeyControls):
         **fields: object,
     ) -> None:
         """Add a job that changes to each state of `moves` so many seconds from now; `fields` as List and Show name
-        them, and `created_at` and `updated_at` in Unix time."""
+        them, `created_at` and `updated_at` in Unix time, and `not_listed` and `not_shown`: names that one leaves out.
+        """
         self.add_jobs([{"job_id": job_id, "state": state, "moves": list(moves), "project": project, **fields}])
 
     def add_jobs(self, rows: Iterable[Mapping[str, object]]) -> None:

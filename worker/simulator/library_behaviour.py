@@ -10,6 +10,7 @@ from worker.simulator.responses import ABSENT_ASSET, CHOICES, Lists
 
 CASCADES = ("none", "bin", "purge")
 OF = ("asset", "all")
+_MAY_BE_NEVER = ("bin_days", "purge_after_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class LibraryBehaviour:
     voice_cascade: str = "none"  # what a voice job's DELETE does to its asset
     enforce_deactivation: bool = True  # DELETE of an asset in use is answered 400, as the console has it
     force_from_bin: bool = True  # mode=force is taken for what is in the bin
+    purge_after_s: float | None = 0.0  # mode=force is answered at once and takes effect later; None: never
     delete_blocked: bool = True  # the tenant may delete a frozen asset
     bin_days: float | None = 7.0  # None: the bin is never emptied
     tombstones: bool = True  # a purged asset is still shown and listed, as DELETED
@@ -45,7 +47,7 @@ class LibraryBehaviour:
                 raise UsageError(f"{each.name}: use one of {', '.join(choices[each.name])}")
             if isinstance(each.default, bool) and not isinstance(value, bool):
                 raise UsageError(f"{each.name}: use true or false")
-            if isinstance(each.default, float) and not _is_time(value, never=each.name == "bin_days"):
+            if isinstance(each.default, float) and not _is_time(value, never=each.name in _MAY_BE_NEVER):
                 raise UsageError(f"{each.name}: use a number of 0 or more")
 
     def changed(self, given: Mapping[str, object]) -> LibraryBehaviour:

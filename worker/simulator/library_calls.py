@@ -94,9 +94,9 @@ def _delete(request: Request, asset: Asset, library: Library, actor: Actor) -> R
     )
     if refused:
         return INVALID_PARAMETER
-    if mode == "force":
-        library.assets.purge(asset, actor)
-    else:
+    if mode == "force" and behaviour.purge_after_s is not None:
+        library.later.do(behaviour.purge_after_s, lambda: library.assets.purge(asset, actor))
+    elif not mode:
         library.assets.bin(asset, actor, behaviour.bin_days)
     return Reply(200)
 

@@ -19,6 +19,10 @@ _FLAGS = ("is_flexus", "is_live_copy", "is_fast_flexus", "is_only_human_model", 
 
 def row(job: Job, now: float) -> dict[str, object]:
     """One row of List: `TrainingJobBasicInfo`. `now` is monotonic."""
+    return _without(job, "not_listed", _row(job, now))
+
+
+def _row(job: Job, now: float) -> dict[str, object]:
     shown: dict[str, object] = {
         "job_id": job.job_id,
         "name": f"avatar {job.job_id}",
@@ -38,7 +42,7 @@ def row(job: Job, now: float) -> dict[str, object]:
     }
     shown.update(dict.fromkeys(_FLAGS, False))
     shown.update({name: value for name, value in job.fields.items() if name not in _DETAILS})
-    return {name: value for name, value in shown.items() if value is not None}
+    return shown
 
 
 def detail(job: Job, now: float) -> dict[str, object]:
@@ -49,7 +53,7 @@ def detail(job: Job, now: float) -> dict[str, object]:
         "log_description": f"created by {CANARY_NAME}, {contact(job.job_id)}",
         "operate_user": "USER",
     }
-    shown = row(job, now) | {f"{name}_download_url": signed_url(job.project, job.job_id, name) for name in _FILES}
+    shown = _row(job, now) | {f"{name}_download_url": signed_url(job.project, job.job_id, name) for name in _FILES}
     shown |= {
         "operation_logs": [log],
         "comment_logs": [],
@@ -59,14 +63,24 @@ def detail(job: Job, now: float) -> dict[str, object]:
         "sub_training_job_info": [],
     }
     shown |= {name: value for name, value in job.fields.items() if name in _DETAILS}
-    return {name: value for name, value in shown.items() if value is not None}
+    return _without(job, "not_shown", shown)
 
 
 _FILES = (
     *("training_video", "id_card_image1", "id_card_image2", "grant_file", "action_video", "audio_file"),
     "verify_video",
 )
+_HIDING = ("not_listed", "not_shown")  # a job's fields that name those which List, or Show, leaves out
 _DETAILS = frozenset({"voice_train_job_id", "operation_logs", "comment_logs", "audio_source_type", "supported_service"})
+
+
+def _without(job: Job, hiding: str, shown: dict[str, object]) -> dict[str, object]:
+    hidden = {*_HIDING, *_names(job.fields.get(hiding))}
+    return {name: value for name, value in shown.items() if value is not None and name not in hidden}
+
+
+def _names(value: object) -> list[str]:
+    return [str(name) for name in value] if isinstance(value, list | tuple) else []
 
 
 def contact(job_id: str) -> str:
