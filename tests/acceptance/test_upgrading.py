@@ -34,8 +34,8 @@ CHANGES = {  # file -> what stands there, and what the next version has in its p
         "  redis.call('HSET', k, F.batch, 'batch-7')\n  return 'pending'\nend",
     ),
     "worker/ledger/lua/_receipt.lua": (
-        "'ew', s.why or '', 'v', 2)",
-        "'ew', s.why or '', 'v', SCHEMA_VERSION, 'batch', redis.call('HGET', k, F.batch) or '')",
+        "'v', 2)",
+        "'v', SCHEMA_VERSION, 'batch', redis.call('HGET', k, F.batch) or '')",
     ),
 }
 

@@ -519,12 +519,17 @@ class Deletions(RuleBasedStateMachine):
         self.before = after
 
     def each_end_left_one_receipt(self, after: dict[str, str]) -> None:
-        """For what is over now and was not before this step, and for nothing else."""
+        """For what is over now and was not before this step; and one for what was taken back or released."""
         new = list(Receipts(self.bench.client, "default").each(self.receipts[-1].id if self.receipts else START))
         self.receipts += new
         assert [entry.n for entry in self.receipts] == list(range(1, len(self.receipts) + 1))
         ended = {ref: now for ref, now in after.items() if now in OVER and now != self.before.get(ref)}
-        assert sorted((str(entry.ref), entry.fields["s"]) for entry in new) == sorted(ended.items())
+        assert sorted((str(entry.ref), entry.fields["s"]) for entry in new if entry.is_end) == sorted(ended.items())
+        restored = {ref for ref, now in after.items() if (self.before.get(ref), now) == ("discarded", "dead")}
+        assert {str(entry.ref) for entry in new if entry.fields["ev"] == "restored"} == restored
+        for entry in new:
+            if entry.fields["ev"] in ("released", "hold_ended"):
+                assert (self.before[str(entry.ref)], after[str(entry.ref)]) == ("held", "pending")
 
     def teardown(self) -> None:
         """No receipt that was there has changed or gone."""

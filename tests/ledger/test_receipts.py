@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,6 +69,7 @@ def test_a_deletion_leaves_a_receipt_with_everything_that_is_known(bench: Bench)
         "request_id": "x-1",
         "asset_id": "as-1",
         "related": "not checked",
+        "sent": "yes",
     }
     assert "user-1" not in repr(entries(bench))
     assert bench.ledger.users.hashed("user-1") not in repr(entries(bench))
@@ -113,17 +115,90 @@ def test_what_ends_again_leaves_another_receipt_and_the_first_one_stays(bench: B
     bench.request("a")
     bench.settle(bench.take(), "dead", cause="refused")
     bench.ledger.discard([Target(PROJECT, "a")], why="T-9")
-    bench.ledger.restore([Target(PROJECT, "a")], why="T-10")
-    assert len(receipts(bench)) == 1
+    bench.ledger.restore([Target(PROJECT, "a")], why="T-10", by="ops-4")
     bench.ledger.replay([Target(PROJECT, "a")], why="T-11", deadline_s=86400)
     bench.settle(bench.take(), attempt=answer_of("x-2"))
     bench.request("a", force=True)
     bench.settle(bench.take(), "gone", evidence="after_our_call", event={"found": "absent"}, attempt=answer_of("x-3"))
-    assert [(r["state"], r["round"], r["attempts"]) for r in receipts(bench)] == [
-        ("discarded", 1, 1),
-        ("deleted", 2, 1),
-        ("gone", 3, 1),
+    assert [(r["state"], r["event"], r["round"], r["attempts"]) for r in receipts(bench)] == [
+        ("discarded", None, 1, 1),
+        ("dead", "restored", 1, 1),
+        ("deleted", None, 2, 1),
+        ("gone", None, 3, 1),
     ]
+    restored = receipts(bench)[1]
+    assert (restored["cause"], restored["finished_by"], restored["finished_reason"]) == ("refused", "ops-4", "T-10")
+
+
+LOOKED = {"event": "deletion.looked", "found": "present"}
+
+
+@pytest.mark.parametrize("way", ["nothing", "a call", "a call of an earlier round", "a call that nobody knows of"])
+def test_a_withdrawn_one_says_whether_anything_was_sent(bench: Bench, way: str) -> None:
+    bench.request("a", by="ann")
+    answered = {"status": 403, "attempt": answer_of("x-1", status=403)}
+    match way:
+        case "a call":
+            bench.settle(bench.take(), "pending", wait="retry", **answered)
+        case "a call of an earlier round":
+            bench.settle(bench.take(), "dead", cause="refused", **answered)
+            bench.ledger.replay([Target(PROJECT, "a")], why="T-1", deadline_s=86400)
+        case "a call that nobody knows of":
+            bench.take()
+            bench.pass_time(61)
+            bench.ledger.rescue(alive=[], counts=True)
+    bench.ledger.cancel([Target(PROJECT, "a")], why="T-3", by="ops-1")
+    if way == "a call that nobody knows of":
+        none = {"called": False, "used": False, "status": None, "attempt": None}
+        bench.settle(bench.take(), "cancelled", event=LOOKED, **none)
+    receipt = only(bench)
+    expected = {"nothing": "no", "a call that nobody knows of": "perhaps"}.get(way, "yes")
+    assert (receipt["state"], receipt["sent"]) == ("cancelled", expected)
+    assert (receipt["finished_by"], receipt["finished_reason"]) == ("ops-1", "T-3")
+
+
+@pytest.mark.parametrize("user", [None, "user-1"])
+@pytest.mark.parametrize("who", ["a person", "time"])
+def test_a_hold_that_ends_leaves_a_receipt_that_says_who_ended_it(bench: Bench, who: str, user: str | None) -> None:
+    until = bench.now + 60_000 if who == "time" else None
+    hold: Any = {"until_ms": until, "why": "CASE-1", "by": "legal"}
+    release = {"why": "CASE-2", "by": "legal-2"}
+    bench.request("a", by="ann", app_user=user)
+    if user:
+        bench.holds.add_user(user, **hold)
+        assert bench.turn().lease is None
+    else:
+        bench.holds.add([Target(PROJECT, "a")], **hold)
+    assert bench.state("a") == "held"
+    assert receipts(bench) == []
+    match who, user:
+        case "time", _:
+            bench.pass_time(61)
+            assert bench.holds.release_in_time() == 1
+        case _, None:
+            bench.holds.remove([Target(PROJECT, "a")], **release)
+        case _, _:
+            bench.holds.remove_user(str(user), **release)
+    receipt = only(bench)
+    assert (receipt["state"], receipt["requested_by"], receipt["sent"]) == ("pending", "ann", "no")
+    by_whom = (receipt["event"], receipt["finished_by"], receipt["finished_reason"])
+    assert by_whom == (("hold_ended", None, None) if who == "time" else ("released", "legal-2", "CASE-2"))
+    held, released = [json.loads(line.split(" ", 2)[2]) for line in bench.record("a")["log"].splitlines()]
+    assert (held["event"], held["by"], held["why"]) == ("deletion.held", "legal", "CASE-1")
+    last = {"by": "legal-2", "why": "CASE-2"} if who == "a person" else {"why": "the hold ended"}
+    assert released == {"event": "deletion.released"} | last
+
+
+def test_what_goes_on_to_be_looked_up_was_released_by_nobody(bench: Bench) -> None:
+    bench.holds.add_user("user-1", why="CASE-1", by="legal")
+    bench.request("a")
+    none = {"called": False, "used": False, "status": None, "attempt": None}
+    bench.settle(bench.take(), "held", delay_s=30.0, event={"event": "deletion.looked"}, **none)
+    assert bench.state("a") == "held"
+    bench.pass_time(31)
+    assert bench.holds.release_in_time() == 1
+    assert (bench.state("a"), receipts(bench)) == ("pending", [])
+    assert "to ask whose job it is" in bench.record("a")["log"]
 
 
 @pytest.mark.parametrize("way", ["replayed", "requested again", "restored and replayed", "its worker was lost"])

@@ -7,6 +7,7 @@ import pytest
 from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
 from worker.execution.app_context import AppContext
+from worker.model.target import Target
 from worker.services.receipts import BadCursor, CursorTooOld, settled_since
 
 
@@ -27,6 +28,20 @@ def test_every_receipt_comes_once_and_in_order(app: AppContext, undertaker: Unde
     third = settled_since(app, PROJECT, second.cursor)
     assert [item["job_id"] for item in third.items] == ["d"]
     assert settled_since(app, PROJECT, third.cursor) == type(third)([], third.cursor, more=False)
+
+
+def test_what_is_no_end_is_left_out(app: AppContext, undertaker: Undertaker) -> None:
+    job = [Target(PROJECT, "a")]
+    undertaker.end("a")
+    undertaker.ledger.discard(job, why="T-1")
+    undertaker.ledger.restore(job, why="T-2")
+    undertaker.ledger.discard(job, why="T-3")
+    found = settled_since(app, PROJECT, None)
+    assert [(item["n"], item["state"], item["finished_reason"]) for item in found.items] == [
+        (1, "discarded", "T-1"),
+        (3, "discarded", "T-3"),
+    ]
+    assert settled_since(app, PROJECT, found.cursor).items == []
 
 
 def test_receipts_of_other_projects_are_left_out(app: AppContext, undertaker: Undertaker, redis_url: str) -> None:

@@ -82,7 +82,7 @@ class HoldList:
 
     def release_in_time(self) -> int:
         """What time alone has freed: holds that ended, and jobs whose app user may be asked for again."""
-        freed, more, reason = 0, True, {"why": "the hold ended"}
+        freed, more, reason = 0, True, {"why": "the hold ended", "in_time": True}
         while more:
             response = self._ledger.run_script("release", {"ended": True} | reason)
             freed, more = freed + response["freed"], response.get("more", False)

@@ -47,6 +47,11 @@ class ReceiptEntry:
         return int(self.fields["t"])
 
     @property
+    def is_end(self) -> bool:
+        """Whether the deletion ended so; else something went on: see `event` in `worker.receipts.receipt`."""
+        return not self.fields.get("ev")
+
+    @property
     def ref(self) -> Target:
         return Target.parse(self.fields["ref"])
 

@@ -23,7 +23,7 @@ _STREAM: Final = {  # name -> its short name in the stream, as `lua/_receipt.lua
     "policy": "pol",
     "lane": "l",
     "claims": "also",  # of other requesters
-    "finished_by": "eb",  # who cancelled or discarded it
+    "finished_by": "eb",  # who cancelled, discarded, restored or released it
     "finished_reason": "ew",
     "round": "r",
     "attempts": "k",  # DELETE calls in this round
@@ -34,10 +34,14 @@ _STREAM: Final = {  # name -> its short name in the stream, as `lua/_receipt.lua
     "asset_id": "as",
     "voice_train_job_id": "vo",
 }
-_KNOWN: Final = {"n", "ref", "v", "salt", *_STREAM.values()}
 _CLAIM: Final = {"requested_by": "by", "reason": "why", "run": "run", "policy": "pol"}
+_SINCE_2: Final = {  # the same, of what version 2 added
+    "event": "ev",  # restored, released or hold_ended: no end, but where it stood when it went on; null: it has ended
+    "sent": "se",  # yes, no or perhaps: whether a DELETE was sent, in any round
+}
 # `related`: the documents do not say whether the DELETE removes the asset and the voice job as well
-FIELDS: Final = ("v", "n", "account", "project_id", "kind", "id", "job_id", *_STREAM, "related")
+FIELDS: Final = ("v", "n", "account", "project_id", "kind", "id", "job_id", *_STREAM, "related", *_SINCE_2)
+_KNOWN: Final = {"n", "ref", "v", "salt", *_STREAM.values(), *_SINCE_2.values()}
 
 
 def expand(account: str, entry: ReceiptEntry) -> dict[str, Any]:
@@ -50,7 +54,9 @@ def expand(account: str, entry: ReceiptEntry) -> dict[str, Any]:
     ref, values = entry.ref, {name: _read(name, entry.fields[short] or None) for name, short in _STREAM.items()}
     about = (entry.version, entry.n, account, ref.project_id, ref.kind, ref.id, ref.job_id)
     related = "not checked" if values["asset_id"] or values["voice_train_job_id"] else None
-    receipt = dict(zip(FIELDS, (*about, *values.values(), related), strict=True))
+    receipt = dict(zip(FIELDS, (*about, *values.values(), related), strict=False))
+    if entry.version > 1:
+        receipt |= {name: entry.fields[short] or None for name, short in _SINCE_2.items()}
     return receipt | {short: text or None for short, text in entry.fields.items() if short not in _KNOWN}
 
 

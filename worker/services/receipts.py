@@ -33,8 +33,8 @@ class Settled:
 def settled_since(app: AppContext, project_id: str, cursor: str | None, limit: int = 100) -> Settled:
     """The receipts of a project after a cursor; without one from the oldest that Redis still has.
 
-    Each item has the fields of an exported receipt, except those of the chain. Raises `BadCursor`, `CursorTooOld`,
-    `SettingsError` for a project without an account, and `Unreachable`.
+    Each item is an end, with the fields of an exported receipt except those of the chain. Raises `BadCursor`,
+    `CursorTooOld`, `SettingsError` for a project without an account, and `Unreachable`.
     """
     streams = _streams(app, project_id)
     begins = [_checked(stream, cursor) for stream in streams]
@@ -65,7 +65,7 @@ def _page(streams: list[_Stream], begins: list[str], project_id: str, limit: int
     for stream, begin in zip(streams, begins, strict=True):
         at = max(at, begin, key=place)
         for entry in stream.receipts.each(at, until=stream.until):
-            if entry.ref.project_id == project_id:
+            if entry.ref.project_id == project_id and entry.is_end:
                 if len(items) == limit:
                     return Settled(items, at, more=True)
                 items.append(expand(stream.receipts.account, entry))

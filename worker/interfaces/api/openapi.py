@@ -189,6 +189,8 @@ _SCHEMAS: Data = {
             "claims": _each(_object(**_CLAIM, policy=_TEXT), "Who else had requested it."),
             "attempts": _WHOLE | {"description": "DELETE calls in this round."},
             "status": _NUMBER | {"description": "Of the last DELETE, like code and request_id."},
+            "event": {"enum": ["restored", "released", "hold_ended", None], "description": "Null: it has ended so."},
+            "sent": {"enum": ["yes", "no", "perhaps", None], "description": "Whether a DELETE was ever sent."},
         }
     ),
     "Problem": _object(

@@ -22,10 +22,18 @@ local function hold_of(ref, r)
   return not r[F.owner_hash] and 'ask' or nil
 end
 
+-- Who put it on the hold list, and why.
+local function held_by(ref, r, because)
+  local text = because == 'job' and redis.call('HGET', K.held_jobs, ref)
+    or because == 'user' and redis.call('HGET', K.held_users, r[F.owner_hash] or r[F.app_user_hash])
+  return table_of(text or '') or {}
+end
+
 local function hold(ref, r, now, due, because)
+  local entry = held_by(ref, r, because)
   transition(ref, r, 'held', due, { [F.held_since] = ms(now) })
   count_held(r, 1)
-  note_event(ref, r, now, 'deletion.held', { hold = because })
+  note_event(ref, r, now, 'deletion.held', { hold = because, why = entry.why, by = entry.by })
   count('deletion.held ' .. because)
 end
 

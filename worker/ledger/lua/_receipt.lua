@@ -1,11 +1,13 @@
--- Receipts: each end of a deletion appends one entry to the stream `receipts`, in the script that ends it. A later one
--- of the same job supersedes it; nothing is ever rewritten. No app user, and no hash of one, is in here.
+--include _sent
+-- Receipts: each end of a deletion appends one entry to the stream `receipts`, in the script that ends it. So does what
+-- takes an end back, or a hold off. A later one of the same job supersedes it; nothing is ever rewritten. No app user, and no hash of one, is in here.
 --   n        counts up by one, so that an entry that was dropped leaves a gap
 --   ref      which job, as its record is named
 --   s e c l  state, evidence, cause, lane                by why run pol also   who asked (see _claims.lua), and JSON of
 --   who did too at t     when it was requested, and settled (ms)     r k   round, and DELETE calls in it
 --   st co x  status, code, X-Request-Id of the last DELETE;  y   X-Request-Id of the look that found it gone
---   as vo    asset and voice training job, where they were seen;  eb ew   who cancelled or discarded it, and why
+--   as vo    asset and voice training job, where they were seen;  eb ew   who ended, restored or released it, and why
+--   ev       restored, released or hold_ended where it has not ended;  se   whether a DELETE was ever sent (see _sent.lua)
 --   salt     128 random bits: the texts of who and why enter the hash as commitments (see receipts/commitments.py)
 --   v        the schema's version that first wrote such receipts; without one it is 1. A version that adds fields writes
 --            them behind the others under their full names, as text: the version before it carries them along unread
@@ -56,9 +58,15 @@ local function append(now, ...)
   redis.call('XADD', K.receipts, ms(now) .. '-' .. n, 'n', n, 'salt', salt, ...)  -- no entry can follow that one: it is put aside
 end
 
--- s: the settlement (see _settle.lua), or who ended it: by, why
-local function receipt(ref, now, state, s)
-  if not RECEIPTED[state] then return end
+-- Who withdrew it, and why, where that could take effect only later.
+local function withdrawal(k)
+  local line = string.match('\n' .. (redis.call('HGET', k, F.history) or ''), '.*\nE %d+ ([^\n]*"deletion.cancel_requested"[^\n]*)')
+  return table_of(line or '') or {}
+end
+
+-- s: the settlement (see _settle.lua), or who ended it: by, why. event: where it has not ended
+local function receipt(ref, now, state, s, event)
+  if not RECEIPTED[state] and not event then return end
   local k = record(ref)
   local v = redis.call('HMGET', k, F.evidence, F.cause, F.lane, F.requested_by, F.reason, F.run, F.policy, F.claims, F.requested_at, F.round, F.calls,
     F.status, F.code, F.asset_id, F.voice_job_id)
@@ -66,10 +74,11 @@ local function receipt(ref, now, state, s)
   local round, calls = v[10] == '' and '1' or v[10], v[11] == '' and '0' or v[11]
   s = s or {}
   local attempt = s.attempt
+  local who = s.withdrawn and withdrawal(k) or s
   if not attempt and calls ~= '0' then attempt = last_attempt(k, round) end
   append(now, 'ref', ref,
     's', state, 'e', v[1], 'c', v[2], 'l', v[3], 'by', v[4], 'why', v[5], 'run', v[6], 'pol', v[7], 'also', v[8] ~= '' and others(v[8]) or '',
     'at', v[9], 't', ms(now), 'r', round, 'k', calls, 'st', v[12], 'co', v[13], 'x', request_id(attempt) or '',
     'y', state == 'gone' and request_id(s.event) or '', 'as', v[14], 'vo', v[15],
-    'eb', s.by or '', 'ew', s.why or '', 'v', 2)
+    'eb', who.by or '', 'ew', who.why or '', 'ev', event or '', 'se', sent(k), 'v', 2)
 end

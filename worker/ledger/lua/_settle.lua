@@ -11,7 +11,8 @@ local function count_settlement(ref, r, to, now)
 end
 
 -- It has ended: it is final, dead or discarded. why: its cause or evidence.
-local function finish(ref, r, now, to, why, settlement)
+-- event: see _receipt.lua.
+local function finish(ref, r, now, to, why, settlement, event)
   local from, evidence = r[F.state], to == 'gone'
   if from == 'dead' then leaves_group(ref, r) end
   transition(ref, r, to, now,
@@ -23,7 +24,7 @@ local function finish(ref, r, now, to, why, settlement)
   if from ~= 'discarded' then count_minute(now, to) end  -- a restored letter died long ago
   count_settlement(ref, r, to, now)
   count_end(from, to, why)
-  receipt(ref, now, to, settlement)
+  receipt(ref, now, to, settlement, event)
 end
 
 -- It is no trouble of this job's: no attempt is used, and nothing dies of it.
@@ -78,6 +79,7 @@ local function settle(now, s, cfg)
     return 'deleted'
   end
   local withdrawn = r[F.cancel_requested] == 'cancel'
+  s.withdrawn = withdrawn
   if s.to == 'cancelled' and not withdrawn then
     local names, text_at = policies(r)
     if not names or not may_judge(now, s.policy_text, text_at) then

@@ -2,7 +2,8 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON), then up to 500 refs
 --            options: jobs (bool: the holds of these refs are removed), user (HMAC: this hold is removed),
---            ended (bool: do what time alone has freed), looked_through (names, see below), why, by, act (see
+--            ended (bool: do what time alone has freed), in_time (bool: time ended the hold, and no person),
+--            looked_through (names, see below), why, by, act (see
 --            _audit.lua)
 --   returns  {"now", "results": one a ref: "released", "held" (another hold applies), "removed" (nothing was held),
 --             "not_held" (there was no such hold), "users": holds of app users that were removed,
@@ -20,19 +21,22 @@
 --include _counters
 --include _replays
 --include _hold
+--include _receipt
 --include _audit
 local MOST = 500
 local freed = 0
 
 -- Let it go on if nothing holds it any more. `will_look_up`: its app user will be looked up, so not knowing it is no hold.
-local function free(ref, r, now, will_look_up)
+-- event: what its receipt says of it (see _receipt.lua); none: no hold ended.
+local function free(ref, r, now, will_look_up, event)
   if not r or r[F.state] ~= 'held' then
     redis.call('ZREM', K.owner_unknown, ref)
     return false
   end
   local why = hold_of(ref, r)
   if why and not (will_look_up and why == 'ask') then return false end
-  let_go(ref, r, now, { why = options.why, by = options.by })
+  let_go(ref, r, now, event and { why = options.why, by = options.by } or { why = 'to ask whose job it is' })
+  if event then receipt(ref, now, 'pending', event == 'released' and options or nil, event) end
   freed = freed + 1
   return true
 end
@@ -55,7 +59,7 @@ end
 
 local function release(ref, r, now)
   local was = not options.jobs or lift_job(ref)
-  if free(ref, r, now, options.jobs) then return 'released' end
+  if free(ref, r, now, options.jobs, options.in_time and 'hold_ended' or 'released') then return 'released' end
   if r and r[F.state] == 'held' then return 'held' end
   return was and 'removed' or 'not_held'
 end
@@ -66,7 +70,7 @@ local function what_time_freed(now, answer)
     local member = string.sub(name, 3)
     if string.sub(name, 1, 1) == 'j' then
       lift_job(member)
-      free(member, sound(member), now)
+      free(member, sound(member), now, false, 'hold_ended')
     else
       answer.users = answer.users + lift_user(member, now)
       answer.look_through = answer.look_through or {}

@@ -20,7 +20,7 @@ local function restore(ref, r, now)
   if r[F.state] ~= 'discarded' then return r[F.state] end
   if now - number(r[F.finished_at], now) > options.within then return 'too_late' end
   note_event(ref, r, now, 'deletion.restored', { why = options.why, by = options.by })
-  finish(ref, r, now, 'dead', r[F.cause])
+  finish(ref, r, now, 'dead', r[F.cause], options, 'restored')
   return 'dead'
 end
 
