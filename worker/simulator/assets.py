@@ -110,7 +110,9 @@ class AssetLibrary:
         self._move(asset, asset.state, What.UPDATED, actor)
 
     def block(self, asset: Asset) -> None:
-        """Freeze it; one that is in the bin leaves it."""
+        """Freeze it; one that is in the bin leaves it, and what is purged cannot be frozen."""
+        if asset.state == PURGED:
+            raise UsageError(f"asset {asset.asset_id}: it is purged")
         if asset.state not in (IN_BIN, BLOCKED):
             asset.before = asset.state
         self._move(asset, BLOCKED, What.BLOCKED, AS_OPERATOR)
