@@ -28,7 +28,7 @@ from worker.receipts.verify import VerificationError, verify
 COUNT = 12
 BOTH = pytest.mark.parametrize("form", [*Form])
 Raw = list[bytes]
-TREE = ("day", "root", "checkpoint")  # what a trailer says of the Merkle tree
+TREE = ("selection", "day", "root", "checkpoint")  # what a trailer says since version 2
 
 
 def receipt(n: int, **more: Any) -> dict[str, Any]:

@@ -189,7 +189,10 @@ def _end(path: Path) -> dict[str, Any]:
 def checked(path: Path, head: str | None = None, *, after: str | None = None) -> dict[str, Any]:
     """Verify a file and return its trailer. Raises `DayFileWrong`."""
     try:
-        return verify.verify(partial(raw_lines, path), head=head, after=after).trailer
+        end = verify.verify(partial(raw_lines, path), head=head, after=after).trailer
+        if end.get("selection"):
+            raise verify.VerificationError(0, f"it is a selection ({end['selection']}), and not a whole day")
+        return end
     except verify.VerificationError as fault:
         raise DayFileWrong(
             f"{path}: {fault}. It is left as it is. If Redis was restored from an older copy, or the file was changed: "
@@ -206,9 +209,10 @@ def write_file(
     prev: str,
     signer: Signer | None,
     day: str | None = None,
+    selection: str | None = None,
 ) -> dict[str, Any]:
     """Write linked receipts and a trailer, which is returned. They are synced to disk. day: if it has all of its
-    receipts."""
+    receipts. selection: what single receipts of the chain are a selection of."""
     chain: dict[str, Any] = {"first_n": None, "last_n": None, "prev": prev, "head": prev}
     tree = Tree()
     with path.open("x", encoding="utf-8", newline="") as file:
@@ -221,7 +225,9 @@ def write_file(
             chain |= {"last_n": line["n"], "head": line["hash"]}
             tree.add(bytes.fromhex(line["hash"]))
             file.write(f"{written(form, line)}\n")
-        end = trailer.made(account, signer=signer, root=tree.root, day=day, count=tree.size, **chain)
+        end = trailer.made(
+            account, signer=signer, root=tree.root, day=day, selection=selection, count=tree.size, **chain
+        )
         file.write(f"{written(form, end)}\n")
         file.flush()
         os.fsync(file.fileno())

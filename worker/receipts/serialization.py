@@ -35,10 +35,10 @@ KIND: Final = "avatar-eraser receipts"  # marks a trailer
 
 
 TRAILER: Final = {"kind": str, "v": int, "account": str, "count": int, "first_n": int | None, "last_n": int | None} | (
-    {"prev": str, "head": str, "day": str | None, "root": str, "checkpoint": str | None}
+    {"prev": str, "head": str, "selection": str | None, "day": str | None, "root": str, "checkpoint": str | None}
     | {"signature": dict | None, "hash": str}
 )
-_TREE: Final = ("day", "root", "checkpoint")  # what trailers of schema version 1 have not
+_TREE: Final = ("selection", "day", "root", "checkpoint")  # what trailers of schema version 1 have not
 
 
 class Form(StrEnum):

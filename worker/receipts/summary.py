@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+ERASED: Final = ("deleted", "gone")
+_WHOLE: Final = ("whole", "whole_by_acknowledgement")  # verdicts of an erasure of which nothing is left
 
 
 @dataclass
@@ -14,14 +17,14 @@ class Summary:
     receipts: int = 0
     first_at: str | None = None  # times of the first and the last
     last_at: str | None = None
-    _latest: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    _latest: dict[tuple[str, str, str], tuple[str, str | None, str | None]] = field(default_factory=dict)
 
     def add(self, receipt: dict[str, Any]) -> None:
         self.receipts += 1
         self.first_at = self.first_at or receipt["finished_at"]
         self.last_at = receipt["finished_at"]
-        end = receipt["state"] + (f" {receipt['evidence']}" if receipt["state"] == "gone" else "")
-        self._latest[str(receipt["project_id"]), str(receipt["kind"]), str(receipt["id"])] = end
+        job = str(receipt["project_id"]), str(receipt["kind"]), str(receipt["id"])
+        self._latest[job] = receipt["state"], receipt["evidence"], _left(receipt)
 
     @property
     def jobs(self) -> int:
@@ -34,12 +37,25 @@ class Summary:
 
     @property
     def ends(self) -> dict[str, int]:
-        """The number of jobs deleted, gone, discarded, cancelled."""
-        found = Counter(end.partition(" ")[0] for end in self._latest.values())
-        return {state: found[state] for state in ("deleted", "gone", "discarded", "cancelled")}
+        """The number of jobs deleted, gone, discarded, cancelled; dead (restored) and pending (released)."""
+        found = Counter(state for state, _, _ in self._latest.values())
+        return {state: found[state] for state in (*ERASED, "discarded", "cancelled", "dead", "pending")}
 
     @property
     def evidence(self) -> dict[str, int]:
         """The evidence of those that are gone."""
-        found = Counter(end.partition(" ")[2] for end in self._latest.values() if end.startswith("gone"))
+        found = Counter(str(evidence) for state, evidence, _ in self._latest.values() if state == "gone")
         return dict(sorted(found.items()))
+
+    @property
+    def left(self) -> dict[str, int]:
+        """Of jobs that are deleted or gone: why an avatar or a voice may be left, and of how many."""
+        found = Counter(left for state, _, left in self._latest.values() if state in ERASED and left)
+        return dict(sorted(found.items()))
+
+
+def _left(receipt: dict[str, Any]) -> str | None:
+    """The verdict of its erasure, unless that is whole; `not_checked` where there is none."""
+    if verdict := receipt.get("erasure"):
+        return None if verdict in _WHOLE else str(verdict)
+    return "not_checked" if receipt["related"] else None

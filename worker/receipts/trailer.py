@@ -14,16 +14,24 @@ from worker.receipts.serialization import KIND
 from worker.receipts.signature import Signer
 
 
-def made(account: str, *, signer: Signer | None, root: bytes, day: str | None = None, **chain: Any) -> dict[str, Any]:
+def made(
+    account: str,
+    *,
+    signer: Signer | None,
+    root: bytes,
+    day: str | None = None,
+    selection: str | None = None,
+    **chain: Any,
+) -> dict[str, Any]:
     """The trailer.
 
     chain: `count`, `first_n`, `last_n`, `prev` (the hash before the first receipt of the file) and `head` (that of the
     last). root: of the Merkle tree of the file's receipts. day: the UTC day, if the file has exactly its receipts: then
-    a key also signs a checkpoint of it.
+    a key also signs a checkpoint of it. selection: of what they are single receipts, if the file has gaps.
     """
     line: dict[str, Any] = {"kind": KIND, "v": VERSION, "account": account}
     line |= {name: chain[name] for name in ("count", "first_n", "last_n", "prev", "head")}
-    line |= {"day": day, "root": root.hex(), "checkpoint": None}
+    line |= {"selection": selection, "day": day, "root": root.hex(), "checkpoint": None}
     if signer and day:
         line["checkpoint"] = notes.signed(checkpoint_text(line), notes.origin_of(account, day), signer)
     line["signature"] = signer.sign(statement(line)) if signer else None

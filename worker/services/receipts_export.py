@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import dropwhile
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
 from worker.execution.app_context import AppContext
 from worker.ledger.receipts import DAY_MS, Checkpoint, ReceiptProgress, place
 from worker.model.errors import EraserError, UsageError
+from worker.model.states import State
+from worker.model.target import Target
 from worker.receipts import verify
 from worker.receipts.dayfiles import DayFiles, raw_lines, sync, write_file
 from worker.receipts.sealing import Broken, head_of, seal_all, sealed_lines
 from worker.receipts.serialization import Form
 from worker.receipts.signature import Signer
-from worker.receipts.summary import Summary
+from worker.receipts.summary import ERASED, Summary
 from worker.services.times import absolute, rfc3339
 
 ALL = -math.inf  # since then: all of them
@@ -27,23 +30,53 @@ TRIES = 5  # receipts may be moved to the files while they are read
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which receipts: of a time (ms since 1970), and perhaps only those of a run or a job."""
+
+    since_ms: float = ALL
+    until_ms: float = math.inf
+    run: str | None = None
+    job: Target | None = None
+
+    @property
+    def selection(self) -> str | None:
+        """What a file of single receipts says of itself; None: it is a part of the chain without gaps."""
+        named = [f"run {self.run}" if self.run else "", f"job {self.job}" if self.job else ""]
+        return ", ".join(filter(None, named)) or None
+
+    def has(self, line: dict[str, Any]) -> bool:
+        """Whether a receipt is of the run and the job."""
+        runs = (line["run"], *(claim["run"] for claim in line["claims"]))
+        job = Target(line["project_id"], line["id"], line["kind"])
+        return (self.run is None or self.run in runs) and self.job in (None, job)
+
+
+EVERY = Wanted()
+
+
+@dataclass(frozen=True, slots=True)
 class Exported:
-    """A file of receipts. `fault`: the part that does not verify, because receipts were lost before they were
-    sealed.
+    """A file of receipts. `fault`: the part that does not verify, because receipts were lost before they were sealed.
+
+    still_open: deletions of the same account, run or job without an end, by state.
     """
 
     summary: Summary
     trailer: dict[str, Any]
     fault: str | None
+    still_open: dict[str, int]
 
 
 def file_json(summary: Summary, trailer: dict[str, Any]) -> dict[str, Any]:
     """A file in numbers: jobs by result, each by its latest receipt."""
     return {
         "account": trailer["account"],
+        "selection": trailer.get("selection"),
         "receipts": summary.receipts,
         "jobs": summary.jobs,
         **summary.ends,
+        "not_erased": summary.jobs - sum(summary.ends[state] for state in ERASED),
+        "related_left": summary.left,
         "gone_by_evidence": summary.evidence,
         "superseded": summary.superseded,
         "first_finished_at": summary.first_at,
@@ -59,18 +92,22 @@ def signer(app: AppContext) -> Signer | None:
     return Signer.load(path) if path else None
 
 
-def export(app: AppContext, account: str, to: Path, form: Form, *, since_ms: float = ALL) -> Exported:
-    """Write every receipt since then to a file, completely or not at all.
+def export(
+    app: AppContext, account: str, to: Path, form: Form, wanted: Wanted = EVERY, *, overwrite: bool = False
+) -> Exported:
+    """Write receipts to a file, completely or not at all. A file that exists stays, unless it is to be overwritten.
 
     Raises `UsageError` if some of them are in files that cannot be read here, `Broken` if those in Redis were
     changed after they were sealed, `DayFileWrong`, and `Unreachable`.
     """
     key = signer(app)
+    if not overwrite:
+        _check_new(to)
     seal_all(app.ledger(account))
     for _ in range(TRIES):
-        chain = Chain(app, account, since_ms=since_ms)
+        chain = Chain(app, account, since_ms=wanted.since_ms, until_ms=wanted.until_ms)
         try:
-            return _write(to, form, chain, key)
+            return _write(to, form, chain, key, wanted, overwrite=overwrite)
         except Broken as broken:
             if chain.receipts.progress().archived == chain.progress.archived:
                 why = _after(broken, account, chain.progress)
@@ -91,19 +128,39 @@ def _after(broken: Broken, account: str, progress: ReceiptProgress) -> str:
     )
 
 
-def _write(to: Path, form: Form, chain: Chain, key: Signer | None) -> Exported:
+def _check_new(to: Path) -> None:
+    if to.exists():
+        raise UsageError(f"{to} exists already, so nothing was written. Name another file, or add --overwrite")
+
+
+def still_open(app: AppContext, account: str, wanted: Wanted) -> dict[str, int]:
+    """What of the account, the run or the job has not ended by now."""
+    counts: Mapping[State, int]
+    if wanted.selection is None:
+        counts = app.queries(account).status().states
+    else:
+        bulk = app.bulk_queries(account)
+        refs = bulk.claimed_by(wanted.run) if wanted.run else [wanted.job] if wanted.job else []
+        counts = Counter(state for ref, state in bulk.states(refs) if state and wanted.job in (None, ref))
+    return {state.value: counts.get(state, 0) for state in (State.PENDING, State.RUNNING, State.HELD, State.DEAD)}
+
+
+def _write(to: Path, form: Form, chain: Chain, key: Signer | None, wanted: Wanted, *, overwrite: bool) -> Exported:
     account, head = chain.receipts.account, head_of(chain.receipts.account, chain.progress.sealed)
     draft = to.with_name(f".{to.name}.{secrets.token_hex(4)}")
     try:
-        trailer = write_file(draft, form, account, chain.lines(), prev=head, signer=key)
+        lines = filter(wanted.has, chain.lines())
+        trailer = write_file(draft, form, account, lines, prev=head, signer=key, selection=wanted.selection)
         reading, fault = _read_back(draft)
+        if not overwrite:
+            _check_new(to)
         draft.rename(to)
         sync(to.parent)
     except OSError as error:
         raise UsageError(f"cannot write {to}: {error.strerror}") from None
     finally:
         draft.unlink(missing_ok=True)
-    return Exported(reading, trailer, fault)
+    return Exported(reading, trailer, fault, still_open(chain.app, account, wanted))
 
 
 def _read_back(path: Path) -> tuple[Summary, str | None]:
@@ -116,16 +173,24 @@ def _read_back(path: Path) -> tuple[Summary, str | None]:
 
 
 class Chain:
-    """Every sealed receipt since then (ms since 1970), as it stands now: from files, then from Redis."""
+    """Every sealed receipt of a time (ms since 1970), as it stands now: from files, then from Redis."""
 
-    def __init__(self, app: AppContext, account: str, *, since_ms: float = ALL) -> None:
+    def __init__(self, app: AppContext, account: str, *, since_ms: float = ALL, until_ms: float = math.inf) -> None:
+        self.app = app
         self.receipts = app.receipts(account)
         self.progress = self.receipts.progress()
-        self._directory, self._since_ms = app.receipts_dir, since_ms
+        self._directory, self._since_ms, self._until_ms = app.receipts_dir, since_ms, until_ms
 
     def lines(self) -> Iterator[dict[str, Any]]:
-        """In order: from the first one since then all that follow, because a chain has no gaps. Raises what `export`
-        raises."""
+        """In order: all from the first one of that time to the last one, because a chain has no gaps. Raises what
+        `export` raises."""
+        if self._until_ms == math.inf:
+            return self._since()
+        until = str(rfc3339(max(0.0, self._until_ms)))
+        last = max((line["n"] for line in self._since() if line["finished_at"] < until), default=0)
+        return takewhile(lambda line: bool(line["n"] <= last), self._since())
+
+    def _since(self) -> Iterator[dict[str, Any]]:
         since = str(rfc3339(max(0.0, self._since_ms)))
         return dropwhile(lambda line: bool(line["finished_at"] < since), self._all())
 

@@ -201,7 +201,7 @@ def test_verify_with_the_key(command: Command, ended: Undertaker, tmp_path: Path
     done = command("receipts", "export", "--to", str(file), ERASER_RECEIPT_KEY_FILE=str(key))
     assert "signed by    SHA256:" in done.out
     assert offline(command, str(file), "--key", str(public))[0] == 0
-    command("receipts", "export", "--to", str(file))
+    command("receipts", "export", "--to", str(file), "--overwrite")
     code, output = offline(command, str(file), "--key", str(public))
     assert (code, "not signed" in output) == (1, True)
     assert offline(command, str(file), "--key", str(key))[0] == 2
