@@ -47,6 +47,7 @@ PATIENCE_S = 240.0  # far more than anything takes, on a slow and busy machine t
 
 SHORT = {
     "ERASER_RATE": "100",
+    "ERASER_RELATED": "leave",  # one call a deletion; what a job leaves behind has tests of its own
     "ERASER_RETRY_SCHEDULE": "0.2s,0.4s,0.8s",
     "ERASER_NOT_DELETABLE_SCHEDULE": "0.5s",
     "ERASER_CALL_TIMEOUT": "30s",  # an answer that is only slow is no silence

@@ -158,7 +158,7 @@ def test_what_waits_for_later_is_looked_at_once_and_then_when_it_is_due(hundreds
     dispatcher._full_look = 0.0
     before = commands(hundreds)
     dispatcher.tick()
-    assert commands(hundreds) - before < 300 * 13 + 20, "seen to be announced, and what time it is"
+    assert commands(hundreds) - before < 300 * 14 + 20, "seen to be announced, and what time it is"
 
 
 @pytest.fixture

@@ -70,6 +70,7 @@ def test_a_deletion_leaves_a_receipt_with_everything_that_is_known(bench: Bench)
         "asset_id": "as-1",
         "related": "not checked",
         "sent": "yes",
+        "recorded_at": now,
     }
     assert "user-1" not in repr(entries(bench))
     assert bench.ledger.users.hashed("user-1") not in repr(entries(bench))

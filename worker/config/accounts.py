@@ -4,6 +4,7 @@
     region = "cn-north-4"                 # or: endpoint = "https://…"; neither: ERASER_REGION or ERASER_ENDPOINT
     rate = 10                             # calls per second; default by region
     projects = ["0123…"]                  # a project belongs to one account only
+    related = "verify"                    # leave, verify or delete what a job leaves behind; else ERASER_RELATED
     credentials_file = "studio-a.ini"     # as the official SDK reads it; relative to the TOML file
     section = "basic"
     # or the names of environment variables (NAME_FILE works too):
@@ -26,6 +27,7 @@ from worker.config.files import path_named
 from worker.config.logins import IAM_KEYS, LoginReference, check_login
 from worker.config.tables import CONFIG, REFUSE
 from worker.config.urls import CAREFUL_RATE, REGIONS, check_endpoint, check_region, endpoint_of, region_of
+from worker.model.erasure import Related
 from worker.model.errors import SettingsError
 
 DEFAULT = "default"  # the account of every project that the TOML file gives to no other account
@@ -40,6 +42,7 @@ ACCOUNTS = tables.Section(
         **IAM_KEYS,
         "rate": tables.number("calls per second", 1000, float),
         "projects": tables.project_ids(),
+        "related": tables.one_of(Related),
     },
 )
 
@@ -75,6 +78,7 @@ class Account:
     rate: float  # calls per second
     projects: tuple[str, ...] = ()
     credentials: CredentialsReference = CredentialsReference()
+    related: Related | None = None  # what is done about what a job leaves behind; None: as ERASER_RELATED says
 
     def require_endpoint(self) -> str:
         """The endpoint. Raises `SettingsError`, which says what to set, if there is none."""
@@ -140,7 +144,8 @@ def _account(
     if not projects and name != DEFAULT:
         raise REFUSE(f'{where}: nothing would use this account: add projects = ["…"]')
     own_rate = values.get("rate") or rate or default_rate(region)
-    return Account(name, endpoint, region, own_rate, projects, _reference(path, where, values, around))
+    credentials = _reference(path, where, values, around)
+    return Account(name, endpoint, region, own_rate, projects, credentials, values.get("related"))
 
 
 def _reference(path: Path, where: str, values: Mapping[str, Any], around: Account) -> CredentialsReference:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from worker.config.files import is_quoted, path_named, read_file
 from worker.config.namespace import why_bad_namespace
+from worker.model.erasure import AssetMode, Related
 from worker.model.errors import SettingsError, UsageError
 from worker.model.ids import why_bad_id
 
@@ -74,6 +76,23 @@ def check_rate(text: str, name: str) -> float:
     if not 0 < rate <= 1000:  # also refuses nan and inf
         raise SettingsError(name, f"expected calls per second, above 0 and at most 1000; found {text[:40]!r}")
     return rate
+
+
+def one_of(kind: type[StrEnum], text: str, name: str) -> Any:
+    """One word of an enumeration."""
+    if text not in tuple(kind):
+        raise SettingsError(name, f"expected {', '.join(kind)}; found {text[:40]!r}")
+    return kind(text)
+
+
+def check_related(text: str, name: str) -> Related:
+    related: Related = one_of(Related, text, name)
+    return related
+
+
+def check_assets(text: str, name: str) -> AssetMode:
+    mode: AssetMode = one_of(AssetMode, text, name)
+    return mode
 
 
 def check_password(text: str, name: str) -> str:

@@ -18,11 +18,13 @@ from worker.config.environment import (
     EVERY,
     SECRET,
     EnvironmentReader,
+    check_assets,
     check_namespace,
     check_password,
     check_project,
     check_projects,
     check_rate,
+    check_related,
     parsed,
 )
 from worker.config.files import path_named
@@ -30,6 +32,7 @@ from worker.config.logins import DOMAIN, USER, login_of_environment
 from worker.config.namespace import NAMESPACE
 from worker.config.tables import nearest
 from worker.config.urls import broker_form, check_broker_url, check_hosts, check_redis_url, is_loopback, masked
+from worker.model.erasure import AssetMode, Related
 from worker.model.errors import SettingsError
 
 RENAMED = {  # old name of a setting -> new name
@@ -43,6 +46,7 @@ LEASE, CALL_TIMEOUT, CONNECT_TIMEOUT = "ERASER_LEASE", "ERASER_CALL_TIMEOUT", "E
 
 RETRY_SCHEDULE = "10s,30s,2m,5m,15m,30m,1h,2h,4h,8h"  # eleven attempts, about 16 hours
 NOT_DELETABLE_SCHEDULE = "1m,10m,1h,4h,12h,24h"  # the last step repeats until the deadline
+RELATED_SCHEDULE = "1m,10m,1d"
 LEASE_MARGIN = 15.0  # seconds between the end of the longest call and the end of its lease
 SHORTEST_LEASE_MARGIN = 1.0
 
@@ -93,6 +97,10 @@ class Settings:
     call_timeout: float = _duration(CALL_TIMEOUT, "45s")
     lease: float = _setting(LEASE, parsed(parse_duration), shown=format_duration)
     record_ttl: float = _duration("ERASER_RECORD_TTL", "400d")
+    # what is done about what a job leaves behind: docs/related.md
+    related: Related = _setting("ERASER_RELATED", check_related, default=Related.VERIFY)
+    related_schedule: tuple[float, ...] = _schedule("ERASER_RELATED_SCHEDULE", RELATED_SCHEDULE)  # after the deletion
+    related_assets: AssetMode = _setting("ERASER_RELATED_ASSETS", check_assets, default=AssetMode.FORCE)
     console_password: str | None = _setting(
         "ERASER_CONSOLE_PASSWORD", check_password, shown=lambda _: "set", show=False
     )

@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -76,6 +77,11 @@ def number(expected: str, most: float, kind: type[float]) -> Reader:
 def checked(check: Callable[[str], Any], expected: str = _TEXT) -> Reader:
     """A text that another function checks and converts."""
     return reader(expected, lambda value: isinstance(value, str), check)
+
+
+def one_of(kind: type[StrEnum]) -> Reader:
+    """One word of an enumeration."""
+    return checked(kind, " or ".join(kind))
 
 
 def texts(expected: str) -> Reader:

@@ -14,11 +14,14 @@ from worker.config.settings import Settings
 from worker.execution.executor import Executor
 from worker.execution.key_budget import KeyBudget, KeyPolicy
 from worker.execution.ledger_context import LedgerContext
-from worker.lookups.sightings import Sightings
+from worker.execution.observer import Observer
+from worker.lookups.lookups import Lookups
+from worker.lookups.sightings import Sightings, View
 from worker.metastudio.client import Client
 from worker.metastudio.credentials import CredentialsSource, Signer
 from worker.metastudio.iam import IamTokens
 from worker.metastudio.wiring import source_of
+from worker.model.erasure import AssetMode, Related
 from worker.model.errors import EraserError, SettingsError, WrongLedger
 from worker.retention.policy_file import PolicyFile
 from worker.retention.revalidation import Revalidation
@@ -137,6 +140,30 @@ class AppContext(LedgerContext):
             sightings=self.sightings(account),
             ours=lambda project: self.places.is_ours(project, account),
             home=self.home(account),
+            related=self.related(account).value,
+            first_look_s=self.settings.related_schedule[0],
+            to_bin=self.settings.related_assets is AssetMode.BIN,
+        )
+
+    def related(self, account: str) -> Related:
+        """What is done about what a job leaves behind, where its request does not say."""
+        return self.account(account).related or self.settings.related
+
+    def observer(self, account: str) -> Observer:
+        """What looks at what deleted jobs of one account left behind."""
+        client, key = self.client(account)
+
+        def lookups(project_id: str, kind: str, app_user: str | None) -> Lookups:
+            view = View(key(), project_id, app_user, kind)
+            return Lookups(client, self.ledger(account), self.sightings(account), view, pause=self.stopping.wait)
+
+        return Observer(
+            self.ledger(account),
+            lookups,
+            self.settings.related_schedule,
+            self.settings.related_assets,
+            self.stopping.is_set,
+            self.settings.deadline,
         )
 
     def home(self, account: str) -> str | None:
@@ -150,6 +177,8 @@ class AppContext(LedgerContext):
         """Work as an executor until nothing is due or its time is over, and let the dispatcher check again in time."""
         try:
             next_ms = self.executor(account).work(wakeup).next_ms
+            if self.observer(account).work():
+                next_ms = 0.0  # somebody looks again at once
             self._barred.pop(account, None)
         except WrongLedger as error:
             self.refused = error

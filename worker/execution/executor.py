@@ -16,24 +16,29 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from worker.config.clock import elapsed
+from worker.execution.inventory import Found, InventoryTaker, next_try_s
 from worker.execution.key_budget import KeyBlocked
 from worker.execution.settlement_log import log_settled
+from worker.execution.trial import signing_time, try_closed
 from worker.ledger.deletions import Ledger
-from worker.ledger.types import GateSignal, Lease, PolicyText, Settlement, TakeResult, Trial, Tried
+from worker.ledger.types import Lease, PolicyText, Settlement, TakeResult, Tried
 from worker.lookups.lookups import Lookups
 from worker.lookups.sightings import Sightings, View
 from worker.metastudio.client import Client
-from worker.metastudio.response import Listing, Response, TransportFailure
+from worker.metastudio.response import Response, TransportFailure
 from worker.metastudio.targets.adapter import Row
+from worker.metastudio.targets.registry import adapter_of
+from worker.model.erasure import Related
 from worker.model.errors import EraserError
 from worker.retention.policy_file import PolicyFile
 from worker.retention.revalidation import Revalidation
-from worker.rules import gate_signals
 from worker.rules.backoff import Backoff
 from worker.rules.classify import ResponseKind, classify, outcome_unknown
 from worker.rules.outcome import OutcomeRules, sighting
+from worker.rules.settlements import with_erasure
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +63,13 @@ class Executor:
     sightings: Sightings = field(default_factory=Sightings)
     ours: Callable[[str], bool] = lambda _: True  # whether the settings still give a project to this account
     home: str | None = None  # the account's own project, whose list is requested as a probe of a closed gate
+    related: str = Related.LEAVE.value  # what is done about what a job leaves behind, where its request does not say
+    first_look_s: float = 60.0  # after the end of a job's deletion
+    to_bin: bool = False  # assets only go into the recycle bin
     budget_s: float = BUDGET_S
     random: Callable[[], float] = random.random
     _lease_ends: float = 0.0  # of the current lease, by `elapsed`
+    _slot_at: float = 0.0  # when its DELETE may leave
 
     def work(self, wakeup: str | None = None) -> TakeResult:
         """Work until there is nothing to do or the time is used up. Returns the last take.
@@ -79,10 +88,13 @@ class Executor:
                 self.notify(result.wakeup)
             if result.lease:
                 rules = OutcomeRules(self.schedule, key, self.random())
-                self._wait_for_slot(result.lease)
+                # Redis's clock was read somewhere between our question and its answer; the middle is assumed
+                self._slot_at = (result.lease.taken + elapsed()) / 2 + result.lease.ahead_s
+                if not result.lease.inventory:
+                    self._wait_for_slot()
                 settlement = self.attempt(result.lease, rules)
             elif result.trial:
-                tried = self._try(result.trial, key)
+                tried = try_closed(self.remote, result.trial, key=key, home=self.home, account=self.ledger.account)
             elif result.wait_s is not None:
                 self.stopping.wait(result.wait_s)
             else:
@@ -105,6 +117,7 @@ class Executor:
             wakeup=wakeup,
             policy_text=self.still_meant.policy_text() if want else None,
             tried=tried,
+            related=self.related,
             until_recorded=lambda: True,
         )
         if settlement and (settlement.attempt or settlement.event):
@@ -120,35 +133,14 @@ class Executor:
                 self._take("", settlement, want=False)
             raise
 
-    def _try(self, trial: Trial, key: str) -> Tried:
-        """Request one list as a probe: may a closed gate open, and is this key valid? Never raises."""
-        project = self.home if trial.own and self.home else trial.project_id
-        if project is None:
-            return Tried(trial.name, "", GateSignal("fail", key=key, why="no project is known to ask for"), trial.kind)
-        try:
-            listing = self._ask(trial, project)
-            signal = gate_signals.of_listing(listing, trial, key)
-        except KeyBlocked:  # its record says so, and the account's gate was told
-            signal = GateSignal("none", key=key)
-        except EraserError as error:
-            signal = GateSignal("fail", key=key, why=str(error)[:200])
-        except Exception as error:
-            log.exception("gate.not_tried", extra={"account": self.ledger.account})
-            signal = GateSignal("fail", key=key, why=f"internal error: {type(error).__name__}")
-        log.info("gate.tried", extra={"account": self.ledger.account, "outcome": signal.kind, "error": signal.why})
-        return Tried(trial.name, project, signal, trial.kind)
-
-    @staticmethod
-    def _wait_for_slot(lease: Lease) -> None:
-        """Redis's clock was read somewhere between our question and its answer; the middle is assumed."""
-        if lease.ahead_s:
-            time.sleep(max(0.0, lease.ahead_s - (elapsed() - lease.taken) / 2))
+    def _wait_for_slot(self) -> None:
+        time.sleep(max(0.0, self._slot_at - elapsed()))
 
     def attempt(self, lease: Lease, rules: OutcomeRules) -> Settlement:
         """One attempt under a lease. Never raises: an internal error is a failed attempt."""
         self._lease_ends = lease.expires
         try:
-            return self._attempt(lease, rules)
+            return with_erasure(self._attempt(lease, rules), lease, self.first_look_s)
         except KeyBlocked:  # it was refused in the meantime: nothing was sent
             return rules.give_back(lease)
         except EraserError as error:  # before anything was sent: code after a DELETE catches its own errors
@@ -172,7 +164,7 @@ class Executor:
             return rules.give_back(lease)
         if lease.app_user is not None:
             self.sightings.note_users(lease.ref.project_id, "named")
-        if not (lease.lookup_count or lease.cancel_requested or lease.owner_lookup or lease.policies):
+        if not (lease.lookup_count or lease.cancel_requested or lease.owner_lookup or lease.policies or lease.parent):
             return self._delete(lease, rules)
         doubtful = lease.absent_once or lease.outcome_unknown or lease.empty_lookup_count > 0
         looked = self._lookups(lease, rules.key).find(
@@ -181,6 +173,8 @@ class Executor:
         settled = rules.after_look(lease, looked)
         if settled is not None or looked.row is None:
             return settled or rules.give_back(lease)
+        if settled := rules.not_to_be_deleted(lease, looked, to_bin=self.to_bin):
+            return settled
         policy_text = self.still_meant.policy_text() if lease.policies else None  # read first: a later change is newer
         if why := self._no_longer_meant(lease, looked.row):
             return replace(rules.unwanted(lease, looked, why), policy_text=policy_text)
@@ -194,12 +188,20 @@ class Executor:
         now = datetime.fromtimestamp(lease.redis_ms / 1000, UTC)
         return self.still_meant(lease.policies, lease.ref.project_id, row, now)
 
-    def _may_leave(self, lease: Lease, rules: OutcomeRules, row: Row | None, policy_text: PolicyText | None) -> bool:
+    def _may_leave(
+        self,
+        lease: Lease,
+        rules: OutcomeRules,
+        row: Row | None,
+        policy_text: PolicyText | None,
+        inventory: dict[str, Any] | None,
+    ) -> bool:
         """The last check before a DELETE. It asks the ledger only if something happened between the take and now."""
         if lease.unsent or elapsed() - lease.taken > MOMENT_S:
             owner = self.ledger.users.hashed(row.app_user_id) if row and lease.owner_lookup else None
             started = elapsed()
-            if not self.ledger.confirm(lease, key=rules.key, owner=owner, policy_text=policy_text):
+            how: dict[str, Any] = {"owner": owner, "policy_text": policy_text, "inventory": inventory}
+            if not self.ledger.confirm(lease, key=rules.key, **how):
                 return False
             self._lease_ends = started + self.ledger.policy.lease / 1000
         return self._covers_a_call(lease)
@@ -211,17 +213,44 @@ class Executor:
         no_token = self.remote.ready(lease.ref.project_id)
         if no_token is not None:
             return rules.without_token(lease, no_token)
-        if not self._may_leave(lease, rules, row, policy_text):
+        found = self._inventory(lease) if lease.inventory else None
+        if found and found.problem and (wait_s := next_try_s(lease, found.problem)) is not None:
+            return rules.inventory_later(lease, found.problem, wait_s)
+        prepared_ms = (elapsed() - lease.taken) * 1000 if found else None
+        if found:
+            self._wait_for_slot()
+        if not self._may_leave(lease, rules, row, policy_text, found.as_option(lease.related or "") if found else None):
             return rules.give_back(lease)
-        signed_at = self._signed_at(lease)
+        return replace(self._call(lease, rules, row), prepared_ms=prepared_ms)
+
+    def _inventory(self, lease: Lease) -> Found:
+        signed_at, time_left = (lambda: signing_time(self.remote, lease)), (lambda: self._time_left(lease))
+        return InventoryTaker(self.remote, self.ledger, self.stopping.wait, signed_at, time_left).of(lease)
+
+    def _call(self, lease: Lease, rules: OutcomeRules, row: Row | None) -> Settlement:
+        """The DELETE itself, and before it the change of state that its kind may need."""
+        how: dict[str, Any] = {"app_user": lease.app_user, "signed_at": signing_time(self.remote, lease)}
+        first = adapter_of(lease.ref.kind).update_first.get(row.state) if row else None
         try:
-            probing, user = lease.probe is not None, lease.app_user
-            response = self.remote.delete(lease.ref, app_user=user, signed_at=signed_at, quota=probing)
-            return rules.without_token(lease, response) if response.of_iam else self._explain(lease, rules, response)
+            if first is not None:
+                response = self.remote.update(lease.ref, first, **how)
+                if classify(response) is not ResponseKind.DELETED:
+                    return (
+                        rules.without_token(lease, response)
+                        if response.of_iam
+                        else self._explain(lease, rules, response)
+                    )
+            if self.to_bin:
+                how["to_bin"] = True
+            response = self.remote.delete(lease.ref, quota=lease.probe is not None, **how)
+            return self._answered(lease, rules, response)
         except EraserError:  # nothing was sent
             raise
         except Exception as error:  # it may have been sent
             return self._our_fault(lease, rules, error, TransportFailure.GARBLED)
+
+    def _answered(self, lease: Lease, rules: OutcomeRules, response: Response) -> Settlement:
+        return rules.without_token(lease, response) if response.of_iam else self._explain(lease, rules, response)
 
     def _explain(self, lease: Lease, rules: OutcomeRules, response: Response) -> Settlement:
         """An answer that needs a lookup gets it, if the rate of lookups and the lease allow."""
@@ -253,42 +282,19 @@ class Executor:
             View(key, lease.ref.project_id, lease.app_user, lease.ref.kind),
             pause=self.stopping.wait,
             time_left=lambda: self._time_left(lease),
-            signed_at=lambda: self._signed_at(lease),
+            signed_at=lambda: signing_time(self.remote, lease),
         )
-
-    def _ask(self, trial: Trial, project_id: str) -> Listing:
-        """The probe's list; repeated once if only the token had expired."""
-
-        def once() -> Listing:
-            signed_at = self._signed_at(trial)
-            return self.remote.ask(project_id, id=None, kind=trial.kind, rows=1, signed_at=signed_at, quota=True)
-
-        listing = once()
-        refused = classify(listing.response) is ResponseKind.CREDENTIALS
-        return once() if refused and self.remote.renew(listing.response) else listing
 
     def _time_left(self, lease: Lease) -> float:
         """Seconds for a lookup; if a call would not end in time, the lease is renewed."""
         self._covers_a_call(lease)
-        return self._left_s() - MARGIN_S
+        return self._lease_ends - elapsed() - MARGIN_S
 
     def _covers_a_call(self, lease: Lease) -> bool:
         """Whether a call would end before the lease does; if not, the lease is renewed."""
-        if self._left_s() >= self.call_deadline_s + MARGIN_S:
-            return True
+        if enough := self._lease_ends - elapsed() >= self.call_deadline_s + MARGIN_S:
+            return enough
         started = elapsed()
         if self.ledger.renew(lease):
             self._lease_ends = started + self.ledger.policy.lease / 1000
-        return self._left_s() >= self.call_deadline_s + MARGIN_S
-
-    def _left_s(self) -> float:
-        return self._lease_ends - elapsed()
-
-    def _signed_at(self, under: Lease | Trial) -> datetime | None:
-        """MetaStudio's time if known; None: use this machine's clock."""
-        if under.skew_ms is None:
-            return None
-        passed = (elapsed() - under.taken) * 1000
-        now = datetime.fromtimestamp((under.redis_ms + passed + under.skew_ms) / 1000, UTC)
-        self.remote.note_time(now, (under.skew_ago_ms + passed) / 1000)
-        return now
+        return self._lease_ends - elapsed() >= self.call_deadline_s + MARGIN_S

@@ -28,18 +28,21 @@ class Leases(AccountLedger):
         wakeup: str | None = None,
         policy_text: PolicyText | None = None,
         tried: Tried | None = None,
+        related: str | None = None,
         until_recorded: Callable[[], bool] | None = None,
     ) -> TakeResult:
         """Settle the last deletion and lease the next, in one move.
 
         worker: this process's id; key: the credential's fingerprint; wakeup: the one that called this executor;
         policy_text: the policies that this worker goes by: without them it takes nothing that only policies ask for;
-        tried: the result of the last turn's trial.
+        tried: the result of the last turn's trial; related: what is done about what a job leaves behind, where its
+        request does not say.
         until_recorded: with a settlement, keep trying while it returns True (the answer must not be lost).
         """
         token = secrets.token_hex(8)
         options: dict[str, Any] = {"worker": worker, "token": token, "key": key, "want": want}
         options |= {"gate": self.gate_options, "strays": sorted(self.strays) or None, "wakeup": wakeup}
+        options["related"] = related
         options |= {"policy_text": as_options(policy_text) if policy_text else None}
         options |= {"settle": settlement.as_options() if settlement else None}
         options |= {"tried": as_options(tried) if tried else None}
@@ -60,15 +63,21 @@ class Leases(AccountLedger):
         return _LEASE.read(go, ref=Target.parse(go["ref"]), token=token, expires=expires, **now)
 
     def confirm(
-        self, lease: Lease, *, key: str, owner: str | None = None, policy_text: PolicyText | None = None
+        self,
+        lease: Lease,
+        *,
+        key: str,
+        owner: str | None = None,
+        policy_text: PolicyText | None = None,
+        inventory: dict[str, Any] | None = None,
     ) -> bool:
         """Right before a DELETE: whether it may still leave, whatever came since the take. The lease begins anew then.
 
         owner: the hash of the app user whose job it is, where a lookup has just shown it.
-        policy_text: the text by which policies were asked.
+        policy_text: the text by which policies were asked; inventory: what belongs to the job, see `lua/confirm.lua`.
         """
         fields: dict[str, Any] = {"ref": str(lease.ref), "token": lease.token, "key": key}
-        fields |= {"probe": lease.probe, "owner": owner}
+        fields |= {"probe": lease.probe, "owner": owner, "inventory": inventory}
         fields["policy_text"] = as_options(policy_text) if policy_text else None
         return bool(self.run_script("confirm", lean(fields) | {"gate": self.gate_options})["go"])
 

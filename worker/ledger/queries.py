@@ -11,6 +11,7 @@ import redis
 
 from worker.config.clock import PROCESS, Clocks, spoken
 from worker.ledger import bindings, scripts, values
+from worker.ledger.erasures import ErasureRecord
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.records import DELETION, AccountStatus, Attempt, Closure, Deletion, Event, Gate, quotas
 from worker.ledger.redis_read import AccountReader, read_redis
@@ -52,7 +53,13 @@ class Queries(AccountReader):
 
     def show(self, ref: Target) -> Deletion | None:
         """One deletion with its whole history."""
-        return next(self._read([ref], history=True), None)
+        found = next(self._read([ref], history=True), None)
+        return replace(found, whole=self.erasure(ref)) if found else None
+
+    def erasure(self, ref: Target) -> ErasureRecord | None:
+        """What a job leaves behind, as far as it is known; None: nobody looks."""
+        fields = values.texts(read_redis(partial(self._client.hgetall, f"{self._p}{Key.ERASURE}{ref}")))
+        return ErasureRecord.read(ref, fields) if fields else None
 
     def status(self) -> AccountStatus:
         """Counts, what is due and the gate, in one round trip."""

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from worker.ledger import values
 from worker.ledger.bindings import Binding
+from worker.ledger.erasures import ErasureRecord
 from worker.ledger.schema.fields import Field
 from worker.ledger.values import Shape
 from worker.model.states import State, WaitingFor
@@ -73,6 +74,7 @@ class Deletion:
     asset_id: str | None
     voice_train_job_id: str | None
     cut: int = 0  # lines of earlier rounds that its history let go of
+    whole: ErasureRecord | None = None  # what it left behind; None: nobody looks
 
 
 DELETION = of_record(

@@ -12,6 +12,7 @@ from typing import Any
 
 import redis
 
+from worker.ledger.schema.erasure import ErasureField
 from worker.ledger.schema.fields import NEW_ROUND, Field
 from worker.ledger.schema.keys import Key
 from worker.ledger.schema.states import INDEX, VERSION, dropped_on, indexes_of
@@ -24,7 +25,7 @@ _WITHIN = re.compile(r"^--within$", re.MULTILINE)
 _TABLE = (
     "DROPPED_ON|DROPPED_BY_A_NEW_ROUND|FIELD_CHECKS|FAMILY_TYPES|KEY_TYPES|SCHEMA_VERSION|STATE_OF_INDEX|DATED_INDEXES"
 )
-_NAME = re.compile(rf"\b(?:F\.(\w+)|K\.(\w+)|({_TABLE}))\b")
+_NAME = re.compile(rf"\b(?:F\.(\w+)|K\.(\w+)|E\.(\w+)|({_TABLE}))\b")
 # what a value of each type of field has to be: functions of `lua/_damage.lua`; a type that is not here may be anything
 _CHECKS = {
     "state": "is_state",
@@ -48,7 +49,9 @@ def _read(name: str) -> str:
 
 def _stored(name: re.Match[str]) -> str:
     """A name of the schema, as Lua text: a Lua function may know at most 60 names of its surroundings."""
-    field, key, table = name.groups()
+    field, key, erasure, table = name.groups()
+    if erasure:
+        return f"'{ErasureField[erasure.upper()]}'"
     if field:
         return f"'{Field[field.upper()]}'"
     if key:

@@ -65,6 +65,8 @@ class DeletionRequest:
     force: bool = False  # also when it is `deleted` or `gone` already
     policy: str | None = None  # the retention policy that asks; it has to mean it still when the call is made
     policy_text: PolicyText | None = None  # the text that says so: a worker with an older one does not judge it
+    related: str | None = None  # leave, verify or delete: what is done about what a job leaves behind; None: as set
+    parent: str | None = None  # the ref of the job that left these parts behind
     listed: bool = False  # a list of MetaStudio's had these jobs a moment ago
     action: dict[str, Any] | None = None  # for the audit, where a person allowed more than the cap
 
@@ -110,6 +112,10 @@ class Lease:
     owner_lookup: bool = False  # an app user is on hold and nobody knows whose job this is: look first
     policies: tuple[str, ...] = ()  # nobody but these policies asks for it: one of them has to mean it still
     skew_ago_ms: float = math.inf  # so long ago it was measured
+    related: str | None = None  # what is done about what the job leaves behind
+    inventory: bool = False  # nobody has found out yet what belongs to the job
+    inventory_tries: int = 0  # times that failed
+    parent: str | None = None  # the job that left this part behind
     unsent: bool = False  # something is asked first: `Ledger.confirm` has to say that the DELETE may leave
 
     @property
@@ -159,6 +165,8 @@ class Settlement:
     signal: GateSignal | None = None
     policy_text: PolicyText | None = None  # by which policies were asked
     call_seq: int | None = None  # the number of the call that the lease allowed
+    prepared_ms: float | None = None  # how long what was asked before the DELETE took
+    erasure: dict[str, Any] | None = None  # of a job: related, first_look_ms; see `lua/_erasure.lua`
     departed_ms: float | None = None  # when it left, after the lease was asked for; None: no DELETE was sent
 
     def as_options(self) -> dict[str, Any]:

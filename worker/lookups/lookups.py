@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple, TypeVar
@@ -92,10 +92,14 @@ class Lookups:
         """Look up one job at the rate of lookups, for `prove`. Never raises."""
         return self._in_turn(id)
 
+    def look_many(self, ids: Sequence[str]) -> LookupResponse:
+        """The same of several with one list, where the kind's list takes several ids."""
+        return self._in_turn(tuple(ids))
+
     def prove(self, id: str, look: LookupResponse, *, listed: bool = False) -> Lookup:
         """The result of a lookup. Of several prove the last one first: its control question then serves the others."""
         looked = self._looked(look, id)
-        return self._proven(id, look, listed=listed) if looked.what is Presence.ABSENT else looked
+        return self._proven(id, look, listed=listed) if looked.what is Presence.ABSENT and not looked.row else looked
 
     def _looked(self, look: LookupResponse, id: str) -> Lookup:
         return Lookup(look.listing, *presence(look.listing, id, self.view.project_id))
@@ -158,7 +162,7 @@ class Lookups:
 
     # -- the wire ----------------------------------------------------------------------------------------------------
 
-    def _in_turn(self, id: str | None, rows: int = ROWS) -> LookupResponse:
+    def _in_turn(self, id: str | tuple[str, ...] | None, rows: int = ROWS) -> LookupResponse:
         return self._guarded(lambda: self._ask(id, rows), self._nothing()) if self._turn() else self._nothing()
 
     def _turn(self) -> bool:
@@ -183,24 +187,20 @@ class Lookups:
             log.exception("deletion.lookup_not_sent", extra={"account": self.pace.account})
         return otherwise
 
-    def _ask(self, id: str | None, rows: int = ROWS) -> LookupResponse:
+    def _ask(self, id: str | tuple[str, ...] | None, rows: int = ROWS) -> LookupResponse:
         answer = self._once(id, rows)
         refused = classify(answer.listing.response) is ResponseKind.CREDENTIALS
         if refused and self.remote.renew(answer.listing.response) and self._in_time():
             return self._once(id, rows)
         return answer
 
-    def _once(self, id: str | None, rows: int) -> LookupResponse:
+    def _once(self, id: str | tuple[str, ...] | None, rows: int) -> LookupResponse:
         view, sent = self.view, self.sightings.clock()
-        listing = self.remote.ask(
-            view.project_id,
-            id=id,
-            kind=view.kind,
-            rows=rows,
-            app_user=view.app_user,
-            signed_at=self.signed_at(),
-            within_s=self.time_left(),
-        )
+        how = {"app_user": view.app_user, "signed_at": self.signed_at(), "within_s": self.time_left()}
+        if isinstance(id, tuple):
+            listing = self.remote.ask_many(view.project_id, id, kind=view.kind, rows=rows, **how)
+        else:
+            listing = self.remote.ask(view.project_id, id=id, kind=view.kind, rows=rows, **how)
         if listing.response.failure is TransportFailure.TIMEOUT and not self._in_time():
             listing = NOT_SENT  # our own time was up: that says nothing about the service
         answer = LookupResponse(listing, sent, self.sightings.clock())

@@ -5,7 +5,8 @@ Each is one attempt: signed at that moment, or sent with a token of IAM; never r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -92,22 +93,41 @@ class Client:
         self._transport = Transport(url.scheme, url.hostname or "", url.port, pool_size=pool_size, ca_bundle=ca_bundle)
 
     def delete(
-        self, target: Target, *, app_user: str | None = None, signed_at: datetime | None = None, quota: bool = False
+        self,
+        target: Target,
+        *,
+        app_user: str | None = None,
+        signed_at: datetime | None = None,
+        to_bin: bool = False,
+        quota: bool = False,
     ) -> Response:
         """Delete one resource. `signed_at`: MetaStudio's time as other processes know it (see `ServerClock`).
 
-        quota: also ask the gateway for its limit of such calls (see `quota`).
+        to_bin: only into the recycle bin, where its kind has one. quota: also ask the gateway for its limit of such
+        calls (see `quota`).
         """
         adapter = adapter_of(target.kind)
-        path = _one(adapter, target) + (f"?{adapter.mode}" if adapter.mode else "")
+        query = adapter.bin_mode if to_bin and adapter.bin_mode is not None else adapter.mode
+        path = _one(adapter, target) + (f"?{query}" if query else "")
         how: dict[str, Any] = {"app_user": app_user, "signed_at": signed_at}
-        how["quota_of"] = adapter.deleting.name if quota else None
-        called = self._call("DELETE", path, target.project_id, target=target.id, **how)
-        if isinstance(called, Response):
-            return called
-        response = called.noted(read_answer(called.reply, secrets=called.secrets, dated=False))
+        response = self._change("DELETE", path, target, quota_of=adapter.deleting.name if quota else None, **how)
         meaning = adapter.meanings.get((response.status or 0, response.code or ""))
         return replace(response, meaning=meaning) if meaning else response
+
+    def update(self, target: Target, fields: Mapping[str, str], **how: Any) -> Response:
+        """Change fields of one resource. `how`: as for `delete`."""
+        body = json.dumps(dict(fields)).encode()
+        return self._change("PUT", _one(adapter_of(target.kind), target), target, body=body, **how)
+
+    def restore(self, target: Target, **how: Any) -> Response:
+        """Take one resource out of the recycle bin."""
+        return self._change("POST", f"{_one(adapter_of(target.kind), target)}/restore", target, **how)
+
+    def _change(self, method: str, path: str, target: Target, **how: Any) -> Response:
+        called = self._call(method, path, target.project_id, target=target.id, **how)
+        if isinstance(called, Response):
+            return called
+        return called.noted(read_answer(called.reply, secrets=called.secrets, dated=False))
 
     def show(self, target: Target, *, app_user: str | None = None, signed_at: datetime | None = None) -> Shown:
         """Get one resource."""
@@ -121,10 +141,13 @@ class Client:
 
     def ask(self, project_id: str, *, id: str | None, kind: str = JOB, rows: int = MAX_LIMIT, **how: Any) -> Listing:
         """List one resource by its id, or the first ones of a kind. `how`: as for `list`."""
+        return self.ask_many(project_id, [id] if id is not None else [], kind=kind, rows=rows, **how)
+
+    def ask_many(self, project_id: str, ids: Sequence[str], *, kind: str, rows: int = MAX_LIMIT, **how: Any) -> Listing:
+        """List up to a hundred resources by their ids, where the kind's list takes several. `how`: as for `list`."""
         adapter = adapter_of(kind)
         query = [("offset", "0"), ("limit", str(rows))]
-        if id is not None:
-            query.append((adapter.id_field, _checked(id, f"{adapter.word} id")))
+        query += [(adapter.id_field, _checked(id, f"{adapter.word} id")) for id in ids]
         return self._list(adapter, project_id, query, **how)
 
     def list(
@@ -199,6 +222,7 @@ class Client:
         target: str | None = None,
         within_s: float | None = None,
         quota_of: str | None = None,
+        body: bytes | None = None,
     ) -> _Called | Response:
         """The reply, or IAM's answer if it gave no token: then nothing was sent.
 
@@ -222,7 +246,10 @@ class Client:
             auth, secrets = SdkHmacSha256(credentials, signed_at=signed_at), credentials.secrets
 
         def send(call: Call, question: Mapping[str, str]) -> Reply:
-            request = prepare(method, self._base + path, {"X-Project-Id": project_id, **question})
+            headers = {"X-Project-Id": project_id, **question}
+            if body is not None:
+                headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+            request = prepare(method, self._base + path, headers, body)
             if app_user is not None and check_opaque(app_user, "app user"):
                 request.headers["X-App-UserId"] = app_user
             auth(request)

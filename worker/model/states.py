@@ -51,6 +51,7 @@ class Cause(StrEnum):
     REFUSED = "refused"  # the job exists and is deletable by the documents, but MetaStudio refuses
     DEADLINE = "deadline"  # its deadline passed while it waited
     WORKER_LOST = "worker_lost"  # three workers died while they processed it
+    NOT_OURS = "not_ours"  # what a job left behind is not provably that job's own
     NOT_VISIBLE = "not_visible"  # the project's whole list stayed empty, so absence is no proof
 
 

@@ -10,7 +10,11 @@ from worker.model.ids import why_bad_id
 JOB: Final = "job"
 """The default kind: an avatar training job."""
 
-KINDS: Final = [JOB]
+MODEL_ASSET, VOICE_ASSET, VOICE_JOB = "model_asset", "voice_asset", "voice_job"
+PARTS: Final = (VOICE_JOB, VOICE_ASSET, MODEL_ASSET)
+"""What a training job may leave behind, in the order in which it is deleted."""
+
+KINDS: Final = [JOB, *PARTS]
 """The kinds that this process knows: those of its adapters."""
 
 

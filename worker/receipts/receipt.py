@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from worker.ledger.receipts import ReceiptEntry
+from worker.model.erasure import part_json
 from worker.receipts.commitments import committed
 
 VERSION: Final = 2  # of the schema, since which receipts have these fields (see docs/upgrading.md)
@@ -36,12 +37,16 @@ _STREAM: Final = {  # name -> its short name in the stream, as `lua/_receipt.lua
 }
 _CLAIM: Final = {"requested_by": "by", "reason": "why", "run": "run", "policy": "pol"}
 _SINCE_2: Final = {  # the same, of what version 2 added
-    "event": "ev",  # restored, released or hold_ended: no end, but where it stood when it went on; null: it has ended
+    # restored, released, hold_ended or verified: no end, but where it stood when it went on; null: it has ended
+    "event": "ev",
     "sent": "se",  # yes, no or perhaps: whether a DELETE was sent, in any round
+    "recorded_at": "t",  # when this receipt was written: of a later one after `finished_at`
+    "erasure": "er",  # the verdict on what the job left behind; null: nobody looked
+    "inventory": "iv",  # whether it was known what belonged to the job
 }
-# `related`: the documents do not say whether the DELETE removes the asset and the voice job as well
+# `related`: what became of each part (see `worker.model.erasure`). Without an erasure nobody looked: "not checked"
 FIELDS: Final = ("v", "n", "account", "project_id", "kind", "id", "job_id", *_STREAM, "related", *_SINCE_2)
-_KNOWN: Final = {"n", "ref", "v", "salt", *_STREAM.values(), *_SINCE_2.values()}
+_KNOWN: Final = {"n", "ref", "v", "salt", *_STREAM.values(), *_SINCE_2.values(), "f", "pa"}
 
 
 def expand(account: str, entry: ReceiptEntry) -> dict[str, Any]:
@@ -56,7 +61,11 @@ def expand(account: str, entry: ReceiptEntry) -> dict[str, Any]:
     related = "not checked" if values["asset_id"] or values["voice_train_job_id"] else None
     receipt = dict(zip(FIELDS, (*about, *values.values(), related), strict=False))
     if entry.version > 1:
-        receipt |= {name: entry.fields[short] or None for name, short in _SINCE_2.items()}
+        receipt |= {name: _read(name, entry.fields[short] or None) for name, short in _SINCE_2.items()}
+        if receipt["erasure"]:
+            receipt["related"] = [part_json(part) for part in json.loads(entry.fields["pa"] or "[]")]
+        if entry.fields["f"]:
+            receipt["finished_at"] = _time(entry.fields["f"])
     return receipt | {short: text or None for short, text in entry.fields.items() if short not in _KNOWN}
 
 

@@ -26,7 +26,7 @@ COLUMNS: Final = (*FIELDS, *_CHAIN)
 _KINDS: Final = dict.fromkeys(COLUMNS, str | None) | (
     dict.fromkeys(NUMBERS, int)
     | dict.fromkeys(("account", "project_id", "kind", "id", "state", "prev", "hash"), str)
-    | {"status": int | None, "claims": list, "salts": dict, "commitments": dict}
+    | {"status": int | None, "claims": list, "related": list | str | None, "salts": dict, "commitments": dict}
 )
 _JSON: Final = ("claims", *NAMES)  # JSON in a cell of CSV
 _MOST: Final = 2**53  # the largest number that is exact in every JSON parser; ours are far below it
@@ -165,6 +165,6 @@ def _from_csv(text: str) -> dict[str, Any]:
 def _value(name: str, cell: str) -> Any:
     if cell == "":
         return None
-    if name in NUMBERS or name in _JSON:
+    if name in NUMBERS or name in _JSON or (name == "related" and cell.startswith("[")):
         return json.loads(cell)
     return cell

@@ -13,6 +13,8 @@ resolution = "1080P"
 flexus = false
 app_user = "u-7781"
 include_finished = true         # only with JOB_SUCCESS or JOB_FINISH in states: they may be avatars in use
+related = "verify"              # leave, verify or delete what the jobs leave behind; else as the account says
+delete_models_in_use = true     # only with related = "delete" and JOB_SUCCESS or JOB_FINISH in states
 grace = "7d"                    # between the request and the call; `eraser cancel --run R` until then
 schedule = "30 3 * * 0"         # cron, UTC; without it only `eraser retention run`
 max_jobs = 500                  # instead of 100
@@ -57,6 +59,7 @@ class Policy:
     max_percent: float = MAX_PERCENT
     narrow: bool = False
     reason: str | None = None
+    related: str | None = None  # what is done about what a job leaves behind; None: as is set
     hash: str = ""  # hash of the policy's whole text
 
     @property

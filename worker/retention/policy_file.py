@@ -17,6 +17,7 @@ from worker.config.tables import REFUSE, checked, nearest
 from worker.config.watched_file import WatchedFile
 from worker.ledger.types import PolicyText
 from worker.metastudio.targets.avatar_job import DELETABLE, STATES
+from worker.model.erasure import Related
 from worker.model.errors import SettingsError, UsageError
 from worker.model.ids import check_opaque, check_reason
 from worker.retention.cron import Cron
@@ -41,6 +42,8 @@ POLICIES = tables.Section(
         "max_percent": tables.number("a percentage of the project's jobs", 100, float),
         "narrow": tables.flag,
         "reason": checked(check_reason),
+        "related": tables.one_of(Related),
+        "delete_models_in_use": tables.flag,
     },
     required=("projects", "states", "older_than"),
     meant={"name": "job_name", "project": "projects", "age": "older_than", "cron": "schedule", "tags": "tag"},
@@ -116,6 +119,7 @@ class PolicyFile:
 def _policies(path: Path, document: Mapping[str, Any]) -> dict[str, Policy]:
     found = {}
     for name, where, values in POLICIES.read(path, document):
+        _check_related(where, values)
         _check_states(where, values["states"], included=values.pop("include_finished", False))
         values |= {"states": frozenset(values["states"]), "older_than_s": values.pop("older_than")}
         if "grace" in values:
@@ -123,6 +127,19 @@ def _policies(path: Path, document: Mapping[str, Any]) -> dict[str, Policy]:
         whole = json.dumps(document["policies"][name], sort_keys=True)
         found[name] = Policy(name, **values, hash=hashlib.sha256(whole.encode()).hexdigest()[:12])
     return found
+
+
+def _check_related(where: str, values: dict[str, Any]) -> None:
+    """To delete the models of finished jobs needs a second word: they may be avatars in use."""
+    meant = values.pop("delete_models_in_use", False)
+    risky = values.get("related") is Related.DELETE and FINISHED & set(values["states"])
+    if risky and not meant:
+        raise REFUSE(
+            f"{where} related: with {' and '.join(sorted(risky))} in states the models of avatars in use would be "
+            "deleted, too: add delete_models_in_use = true to mean it, or remove related"
+        )
+    if meant and not risky:
+        raise REFUSE(f"{where} delete_models_in_use: nothing needs it here: remove it")
 
 
 def _check_states(where: str, states: tuple[str, ...], *, included: bool) -> None:

@@ -117,6 +117,7 @@ def _request(app: RetentionContext, run: Run, plan: Plan, action: dict[str, Any]
         delay_s=policy.grace_s,
         deadline_s=policy.grace_s + app.settings.deadline,
         policy=policy.name,
+        related=policy.related,
         policy_text=app.policies.policy_text(),
         listed=True,
         action=action,

@@ -122,12 +122,12 @@ def outcome_unknown(response: Response) -> bool:
 def presence(listing: Listing, id: str, project_id: str | None = None) -> tuple[Presence, Row | None]:
     """Present: a row with exactly this id. Absent: a well-formed 200 with count 0. Anything else is unknown.
 
-    An absence by itself is no proof: see `worker.lookups`.
+    An absence by itself is no proof: see `worker.lookups`. A row that says that its files are deleted is one.
     """
     if _is_list(listing):
         for row in listing.rows or ():
             if row.id == id and is_of(row, project_id):
-                return Presence.PRESENT, row
+                return Presence.ABSENT if row.erased else Presence.PRESENT, row
         if listing.count == 0 and not listing.rows:
             return Presence.ABSENT, None
     return Presence.UNKNOWN, None

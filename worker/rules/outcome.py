@@ -17,6 +17,7 @@ from worker.metastudio.targets.adapter import Row
 from worker.metastudio.targets.registry import adapter_of
 from worker.model.ids import ID
 from worker.model.states import Cause, Evidence, Outcome, State, WaitingFor
+from worker.model.target import Target
 from worker.rules.classify import NOT_SENT, Lookup, Presence, ResponseKind, classify, outcome_unknown
 from worker.rules.settlements import Settlements, described, spared, unknown_outcome
 
@@ -129,6 +130,30 @@ class OutcomeRules(Settlements):
         elif signal.kind == "ok":  # this answer is of a list; the DELETE itself was forbidden
             signal = replace(signal, kind="listed")
         return self._waits(lease, response, Outcome.FORBIDDEN, self._patience(spared(lease)), signal=signal)
+
+    # -- an erasure --------------------------------------------------------------------------------------------------
+
+    def inventory_later(self, lease: Lease, problem: Response, wait_s: float) -> Settlement:
+        """Nobody could say what belongs to the job: asked again. What the answer says of the account counts."""
+        signal = self.signal(problem, lease)
+        counts = signal.kind not in ("credentials", "clock", "misconfigured") and lease.probe is None
+        fields: dict[str, Any] = {Field.INVENTORY_TRIES: str(lease.inventory_tries + 1)} if counts else {}
+        signal = replace(signal, kind="none") if signal.kind in ("ok", "throttled") or not problem.status else signal
+        event = {"event": "deletion.inventory_postponed", **described(problem)}
+        wait_s = wait_s if counts else 0.0
+        return self._waits(lease, delay_s=wait_s, signal=signal, event=event, fields=fields)
+
+    def not_to_be_deleted(self, lease: Lease, looked: Lookup, *, to_bin: bool) -> Settlement | None:
+        """What a job left behind has to be that job's own, right before it is deleted: else a person decides. What is
+        in the recycle bin already, and was to go no further, is over."""
+        if lease.parent is None or looked.row is None:
+            return None
+        adapter, signal = adapter_of(lease.ref.kind), self._signal_of(looked.listing, lease)
+        if why := adapter.why_not_ours(looked.row, Target.parse(lease.parent).id):
+            event = {"event": "deletion.not_ours", "why": why}
+            return self._ends(lease, State.DEAD, None, cause=Cause.NOT_OURS, signal=signal, event=event)
+        binned = to_bin and looked.row.state in adapter.in_bin
+        return self._ends(lease, State.GONE, None, evidence=Evidence.SEEN_BEFORE, signal=signal) if binned else None
 
     # -- after a lookup ----------------------------------------------------------------------------------------------
 

@@ -8,7 +8,9 @@ from typing import Any
 from worker.ledger.schema.fields import Field
 from worker.ledger.types import GateSignal, Lease, Settlement
 from worker.metastudio.response import Listing, Response
+from worker.model.erasure import Related
 from worker.model.states import Cause, Evidence, Outcome, State, WaitingFor
+from worker.model.target import JOB
 from worker.rules import gate_signals
 from worker.rules.backoff import Backoff
 from worker.rules.classify import ResponseKind, classify, outcome_unknown
@@ -138,3 +140,11 @@ def described(response: Response) -> dict[str, Any]:
 
 def unknown_outcome(response: Response | None) -> dict[str, Any]:
     return {Field.OUTCOME_UNKNOWN: "1"} if response is not None and outcome_unknown(response) else {}
+
+
+def with_erasure(settled: Settlement, lease: Lease, first_look_s: float) -> Settlement:
+    """The same, and where it ends what a job leaves behind: somebody looks for it so many seconds later."""
+    follows = settled.to != State.PENDING and lease.related not in (None, Related.LEAVE)
+    if not follows or (lease.ref.kind != JOB and lease.parent is None):
+        return settled
+    return replace(settled, erasure={"related": lease.related, "first_look_ms": first_look_s * 1000})

@@ -36,9 +36,10 @@ def withdrawn(how: Sent) -> str:
 
 def doubt(d: Deletion) -> str:
     """Why an earlier call may have deleted it, or did."""
-    last = max((a for a in d.attempts if a.fields.get("outcome") == Outcome.DELETED), key=lambda a: a.at, default=None)
+    answered = [number for number, a in enumerate(d.attempts) if a.fields.get("outcome") == Outcome.DELETED]
+    last = d.attempts[answered[-1]] if answered else None
     since = last.at + float(last.fields.get("ms") or 0) if last else float("-inf")
-    if any(_is_unclear(a) for a in d.attempts if a.at > since):
+    if any(_is_unclear(a) for a in d.attempts[answered[-1] + 1 if answered else 0 :]):
         return "a call had no clear answer"
     if any(e.name == "deletion.lost" and not e.fields.get("unsent") for e in d.events if e.at > since):
         return "a worker was lost, and its call may have been sent"
@@ -49,9 +50,9 @@ def doubt(d: Deletion) -> str:
 
 def _is_unclear(attempt: Attempt) -> bool:
     """As `worker.rules.classify.outcome_unknown` decides it, by what the history keeps of an answer."""
-    status, silence = attempt.fields.get("status"), attempt.fields.get("silence")
+    status, failure = attempt.fields.get("status"), attempt.fields.get("failure")
     if str(attempt.fields.get("message")).startswith("IAM: "):
         return False  # MetaStudio got no call
     if status is None:
-        return silence is not None and silence != "not_sent"
+        return failure is not None and failure != "not_sent"
     return bool(status >= 500 or (status < 300 and attempt.fields.get("outcome") != Outcome.DELETED))

@@ -13,6 +13,7 @@ from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import ActionName
 from worker.ledger.deletions import BATCH
 from worker.ledger.types import Accepted, DeletionRequest
+from worker.model.erasure import Related
 from worker.model.errors import UnknownProject, UsageError
 from worker.model.ids import check_opaque, check_reason, why_bad_id
 from worker.model.states import Lane
@@ -58,6 +59,7 @@ class RequestTerms(TypedDict, total=False):
     after_s: float
     deadline_s: float | None
     force: bool
+    related: str | None  # leave, verify or delete: what is done about what a job leaves behind; None: as is set
 
 
 def deletion_request(
@@ -98,9 +100,16 @@ def deletion_request(
         delay_s=max(0.0, after_s),
         deadline_s=deadline_s,
         force=terms.get("force", False),
+        related=check_related(terms.get("related")),
         after_ms=at,
         action=action,
     )
+
+
+def check_related(text: object) -> str | None:
+    if text is not None and text not in tuple(Related):
+        raise UsageError(f"related: expected {', '.join(Related)}; found {str(text)[:40]!r}")
+    return str(text) if text is not None else None
 
 
 def from_texts(

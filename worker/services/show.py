@@ -11,8 +11,10 @@ from typing import Any
 
 from worker.execution.app_context import AppContext
 from worker.ledger.damage import DamageList, check
+from worker.ledger.erasures import ErasureRecord
 from worker.ledger.holds import Hold, HoldList
 from worker.ledger.records import Attempt, Deletion, Event
+from worker.model.erasure import part_json
 from worker.model.errors import EraserError, Unreachable, UsageError
 from worker.model.states import State
 from worker.model.target import Target
@@ -58,7 +60,7 @@ COMMANDS = {
     Step.REQUEST: "eraser request",
     Step.HOLD: "eraser hold add",
 }
-_NOT_SHOWN = ("used", "cancel_wanted", "status", "code", "asset_id", "voice_train_job_id", "cut")
+_NOT_SHOWN = ("used", "cancel_wanted", "status", "code", "cut", "whole")
 _CLAIM = {"requested_by": "by", "reason": "why", "run": "run", "lane": "lane"}
 
 
@@ -113,12 +115,16 @@ def as_json(d: Deletion) -> dict[str, Any]:
         "attempts": [_attempt(attempt) for attempt in d.attempts],
         "claims": [_claim(claim) for claim in d.claims],
         "events": [_event(event) for event in d.events],
-        "related": {
-            "asset_id": d.asset_id,
-            "voice_train_job_id": d.voice_train_job_id,
-            "checked": False,  # the documents do not say whether the DELETE removes them too
-        },
+        **erasure_json(d.whole),
     }
+
+
+def erasure_json(whole: ErasureRecord | None) -> dict[str, Any]:
+    """The verdict on what a job left behind, and what became of each part. All null: nobody looked."""
+    if whole is None:
+        return {"erasure": None, "inventory": None, "related": []}
+    verdict, inventory = (word.value if word else None for word in (whole.verdict, whole.inventory))
+    return {"erasure": verdict, "inventory": inventory, "related": [part_json(part) for part in whole.parts]}
 
 
 def timeline(d: Deletion) -> list[Moment]:

@@ -26,7 +26,8 @@ PROMISED = [
     ),
     *("requested_at", "due_at", "deadline_at", "finished_at", "round", "attempts"),
 ]
-EXTRA = {"replay", "account", "run", "may_be_deleted", "claims", "events", "related"}
+EXTRA = {"replay", "account", "run", "may_be_deleted", "claims", "events", "related", "erasure", "inventory"}
+EXTRA |= {"asset_id", "voice_train_job_id"}
 ATTEMPT = {"n", "round", "at", "status", "code", "message", "request_id", "ms", "outcome"}
 
 

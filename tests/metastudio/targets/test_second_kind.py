@@ -230,7 +230,7 @@ def test_its_documented_pace_follows_the_rate_of_the_account() -> None:
     with known():
         settings = Settings.load({})
         fast, slow = (
-            gate_policy(settings, Account("default", None, "cn-north-4", rate)).kinds[0] for rate in (10.0, 5.0)
+            gate_policy(settings, Account("default", None, "cn-north-4", rate)).kinds[-1] for rate in (10.0, 5.0)
         )
     assert (fast.interval, slow.interval, fast.family) == (200.0, 400.0, CLIP.deleting.name)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from worker import __version__
 from worker.config.api_tokens import LOOKS
+from worker.interfaces.api.openapi_erasure import ERASURE
 from worker.interfaces.api.request_schema import LONGEST_PERSON, MOST
 from worker.interfaces.web.request_guard import BODY_LIMIT, BODY_S
 from worker.model.ids import ID
@@ -158,7 +159,7 @@ _SCHEMAS: Data = {
         may_be_deleted=_flag("An earlier call may have deleted it, or did."),
         claims=_each(_object(**_CLAIM, lane=_TEXT, requested_at=_WHEN), "Who else requested it."),
         events=_each(_object(at=_WHEN, event=_WORD), "Other events; each has its own fields."),
-        related=_object(asset_id=_TEXT, voice_train_job_id=_TEXT, checked={"const": False}),
+        **dict.fromkeys(("asset_id", "voice_train_job_id"), _TEXT) | ERASURE,
     ),
     "Attempt": _object(
         **dict.fromkeys(("n", "round"), _WHOLE) | dict.fromkeys(("code", "message", "outcome"), _TEXT),
@@ -183,13 +184,17 @@ _SCHEMAS: Data = {
         **dict.fromkeys(FIELDS, _TEXT)
         | dict.fromkeys(NUMBERS, _WHOLE)
         | dict.fromkeys(("account", "project_id", "kind", "id"), _WORD)
-        | dict.fromkeys(("requested_at", "finished_at"), _WHEN)
+        | dict.fromkeys(("requested_at", "finished_at", "recorded_at"), _WHEN)
+        | ERASURE
         | {
             "state": _STATE,
             "claims": _each(_object(**_CLAIM, policy=_TEXT), "Who else had requested it."),
             "attempts": _WHOLE | {"description": "DELETE calls in this round."},
             "status": _NUMBER | {"description": "Of the last DELETE, like code and request_id."},
-            "event": {"enum": ["restored", "released", "hold_ended", None], "description": "Null: it has ended so."},
+            "event": {
+                "enum": ["restored", "released", "hold_ended", "verified", None],
+                "description": "Null: it has ended so.",
+            },
             "sent": {"enum": ["yes", "no", "perhaps", None], "description": "Whether a DELETE was ever sent."},
         }
     ),

@@ -2,11 +2,12 @@
 -- record's: its lane, its deadline and, until somebody called for it, when it is due.
 -- A claim has the names of the record's fields (see schema/fields.py), and `due`, when it would be due:
 --   requested_by, reason, run, policy, policy_text (see _policy_texts.lua), exact_time (it named the moment when it may
---   begin, and not a while after which), requested_at, lane, deadline
+--   begin, and not a while after which), related (what it wants done about what the job leaves behind), requested_at,
+--   lane, deadline
 -- The first claim's stand in the record. Where there are several, the field `claims` has all of them as JSON.
 -- Claims live in every round until the deletion ends, they are withdrawn, or a person gives the dead letter up. While
 -- it is held their deadlines stand still: they are as of when it was put on hold (held_since).
-local NAMES = { F.requested_by, F.reason, F.run, F.policy, F.policy_text, F.exact_time }
+local NAMES = { F.requested_by, F.reason, F.run, F.policy, F.policy_text, F.exact_time, F.related }
 local MOST_CLAIMS = 50
 
 local function time_of(ref, r)
@@ -44,6 +45,19 @@ local function same_claim(claims, mine)
   end
 end
 
+-- What is done about what the job leaves behind: the widest that a person or an application asked for; a policy never
+-- widens that. default: of a claim that does not say.
+local WIDTH = { leave = 1, verify = 2, delete = 3 }
+local function wider(a, b) return (WIDTH[b] or 0) > (WIDTH[a] or 0) and b or a end
+local function related_of(r, default)
+  local by_people, by_policies
+  for _, claim in ipairs(r[F.claims] and cjson.decode(r[F.claims]) or { r }) do
+    local mine = claim[F.related] or default or 'leave'
+    if claim[F.policy] then by_policies = wider(by_policies, mine) else by_people = wider(by_people, mine) end
+  end
+  return by_people or by_policies
+end
+
 -- The same claim twice is one, as urgent as both. Of more than can be kept one without names stands for all: no run
 -- withdraws it, and no policy alone decides. A policy asks again by itself.
 local function add_claim(claims, mine)
@@ -58,6 +72,7 @@ local function add_claim(claims, mine)
   same[F.deadline] = math.min(same[F.deadline], mine[F.deadline])
   if mine[F.policy_text] then same[F.policy_text] = math.max(mine[F.policy_text], tonumber(same[F.policy_text] or 0)) end
   if mine.lane == 'user' then same.lane = 'user' end
+  if mine[F.related] then same[F.related] = wider(same[F.related], mine[F.related]) end
 end
 
 -- A new round: all of them are due then, and have until that deadline. lane: of all, or nil: each keeps its own.

@@ -4,7 +4,8 @@
 --   nth                  how many DELETEs were let through; see `left` below
 --   share, slow, throttled_until, throttles, throttled_at    how far below the limit we stay, and what 429s taught us
 --   call_ms              moving average of a call's length
-local spacing, spacing_of_all, long, young, full, window_opens, next_slot, record_departure, early, reserve, throttle, recover
+--   prepare_ms           how long what is asked right before a DELETE takes, in most cases
+local spacing, spacing_of_all, long, young, full, window_opens, next_slot, record_departure, record_preparation, lasts, early, reserve, throttle, recover
 do
 
 local START_SHARE, MOST_SHARE, LEAST_SHARE = 0.985, 0.99, 0.90
@@ -24,10 +25,11 @@ end
 -- account keeps the length it had while it lived, so it cannot fill every thread. Calls that last far longer than
 -- others did stand aside, up to OLD_MOST: jobs that are never answered must not stop the others.
 local LONG, OLD_MOST = 1000, 6  -- ms, calls
+function lasts(cfg) return num('call_ms', 0) + num(own(cfg, 'prepare_ms'), 0) end
 function long(cfg) return math.max(LONG, 5 * num('call_ms', 0)) end
 function young(now, cfg) return redis.call('ZCOUNT', K.running, ms(now + cfg.lease - long(cfg)), '+inf') end
 function full(now, cfg)
-  local most = math.min(cfg.max_calls, 4 + math.ceil(2 * num('call_ms', 0) / spacing_of_all(cfg)))
+  local most = math.min(cfg.max_calls, 4 + math.ceil(2 * lasts(cfg) / spacing_of_all(cfg)))
   local running = redis.call('ZCARD', K.running)
   if running < most or running >= most + OLD_MOST then return running >= most end
   return young(now, cfg) >= most
@@ -69,8 +71,17 @@ end
 
 -- An executor comes a little before its slot and waits for the rest under its lease: a thread that wakes late on a busy
 -- machine is then still in time. Holds and cancels bind until then.
+-- What is asked before the DELETE is asked before its slot, too: so the slot is used whatever that takes.
 local EARLY = 20  -- ms
-function early(cfg) return math.min(EARLY, spacing(cfg) / 4) end
+function early(cfg) return math.min(EARLY, spacing(cfg) / 4) + num(own(cfg, 'prepare_ms'), 0) end
+
+local MOST_PREPARED = 1000  -- ms
+function record_preparation(cfg, took)
+  local name = own(cfg, 'prepare_ms')
+  local before = num(name, 0)
+  local after = before + (math.min(took, MOST_PREPARED) - before) * (took > before and 0.3 or 0.05)
+  if after >= 1 then put(name, after) else drop(name) end
+end
 
 -- Take the slot. Returns the ms until then, and the call's number.
 function reserve(now, cfg)

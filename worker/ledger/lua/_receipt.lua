@@ -9,10 +9,13 @@
 --   as vo    asset and voice training job, where they were seen;  eb ew   who ended, restored or released it, and why
 --   ev       restored, released or hold_ended where it has not ended;  se   whether a DELETE was ever sent (see _sent.lua)
 --   salt     128 random bits: the texts of who and why enter the hash as commitments (see receipts/commitments.py)
+--   f        when it was finished, of a later receipt: one that was written when its erasure was closed
+--   er iv pa   its erasure's verdict, whether there was an inventory, and JSON of the parts (see schema/erasure.py)
 --   v        the schema's version that first wrote such receipts; without one it is 1. A version that adds fields writes
 --            them behind the others under their full names, as text: the version before it carries them along unread
 -- Always all fields in this order, '' for what there is not: then Redis keeps their names once for many entries.
 -- An entry's id is the ledger's time and its number; where that time went back, the last id and one more.
+--include _erasure
 local RECEIPTED = { deleted = true, gone = true, cancelled = true, discarded = true }
 
 local function request_id(attempt) return attempt and string.match(attempt, '"request_id":"([^"]*)"') end
@@ -73,6 +76,7 @@ local function receipt(ref, now, state, s, event)
   for i = 1, 15 do v[i] = v[i] or '' end
   local round, calls = v[10] == '' and '1' or v[10], v[11] == '' and '0' or v[11]
   s = s or {}
+  local whole = redis.call('HMGET', erasure(ref), E.verdict, E.inventory, E.parts)
   local attempt = s.attempt
   local who = s.withdrawn and withdrawal(k) or s
   if not attempt and calls ~= '0' then attempt = last_attempt(k, round) end
@@ -80,5 +84,12 @@ local function receipt(ref, now, state, s, event)
     's', state, 'e', v[1], 'c', v[2], 'l', v[3], 'by', v[4], 'why', v[5], 'run', v[6], 'pol', v[7], 'also', v[8] ~= '' and others(v[8]) or '',
     'at', v[9], 't', ms(now), 'r', round, 'k', calls, 'st', v[12], 'co', v[13], 'x', request_id(attempt) or '',
     'y', state == 'gone' and request_id(s.event) or '', 'as', v[14], 'vo', v[15],
-    'eb', who.by or '', 'ew', who.why or '', 'ev', event or '', 'se', sent(k), 'v', 2)
+    'eb', who.by or '', 'ew', who.why or '', 'ev', event or '', 'se', sent(k), 'f', s.finished_at or '',
+    'er', whole[1] or '', 'iv', whole[1] and whole[2] or '', 'pa', whole[1] and whole[3] or '', 'v', 2)
+end
+
+-- Its erasure was closed: one more receipt, which supersedes the last one.
+local function receipt_again(ref, now)
+  local v = redis.call('HMGET', record(ref), F.state, F.finished_at)
+  if v[1] and v[2] then receipt(ref, now, v[1], { finished_at = v[2] }, 'verified') end
 end

@@ -24,6 +24,7 @@ local function finish(ref, r, now, to, why, settlement, event)
   if from ~= 'discarded' then count_minute(now, to) end  -- a restored letter died long ago
   count_settlement(ref, r, to, now)
   count_end(from, to, why)
+  erasure_follows(ref, r, to, now, settlement)
   receipt(ref, now, to, settlement, event)
 end
 
@@ -35,8 +36,8 @@ local function spare(s)
 end
 
 -- s: ref, token, to, wait, delay_s, cause, evidence, used, called, ms, outcome, attempt (JSON), event (JSON), fields,
--- status, code, signal (see _breaker.lua), call_seq, departed_ms (see record_departure()), policy_text (see
--- _policy_texts.lua). Returns the state it now has, with "late" before it when the answer lost, or "unknown".
+-- status, code, signal (see _breaker.lua), call_seq, departed_ms, prepared_ms (see record_departure()), policy_text (see
+-- _policy_texts.lua), erasure (see _erasure.lua). Returns the state it now has, with "late" before it when the answer lost, or "unknown".
 local function settle(now, s, cfg)
   local ref, r = s.ref, sound(s.ref) or {}
   local k, state, round, taken = record(ref), r[F.state], r[F.round] or '1', tonumber(r[F.taken_at] or '0')
@@ -50,6 +51,7 @@ local function settle(now, s, cfg)
   end
   local mine = state == 'running' and r[F.lease_token] == s.token
   if s.call_seq and (mine or not s.departed_ms) then record_departure(of_kind(cfg, ref), s.call_seq, taken, s.departed_ms, s.ms or 0) end
+  if mine and s.called then record_preparation(of_kind(cfg, ref), s.prepared_ms or 0) end
   if not mine and (s.to ~= 'deleted' or state == 'deleted') then
     if s.called or s.event then count('deletion.stale_result') end
     return 'late ' .. state

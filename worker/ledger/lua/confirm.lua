@@ -3,7 +3,8 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: ref, token, key, probe (the closure that it tries), owner (HMAC
 --   of the app user whose job
---            the look found it to be), policy_text (by which policies were asked, see _policy_texts.lua), gate)
+--            the look found it to be), policy_text (by which policies were asked, see _policy_texts.lua), gate,
+--            inventory: related, state (done | none), parts (JSON), ids)
 --   returns  {"now", "go": whether the lease is still the caller's, nobody withdrew the deletion or put it on hold, the
 --            policies were judged by a recent text where nobody else asks, its deadline has not passed, and the gate is as
 --            open as it was}
@@ -20,6 +21,7 @@
 --include _history
 --include _counters
 --include _hold
+--include _erasure
 
 local function goes(now)
   local r = sound(options.ref)
@@ -38,6 +40,11 @@ return once(function(now)
   local go = goes(now)
   if go then
     redis.call('HDEL', record(options.ref), F.unsent)
+    local known = options.inventory
+    if known then
+      redis.call('HSET', erasure(options.ref), E.related, known.related, E.inventory, known.state, E.parts, known.parts)
+      name_parts(options.ref, known.ids)
+    end
     redis.call('ZADD', K.running, ms(now + options.gate.lease), options.ref)
   end
   return { go = go }

@@ -15,6 +15,7 @@
 --include _drains
 --include _once
 --include _counters
+--include _erasure
 local MANY = 200  -- fields that are looked at together
 -- The app user stands in the record because the header needs it: for a call that can come no more it has to go.
 local function forget_users(now, most)
@@ -65,6 +66,7 @@ return once(function(now)
       elseif r then
         redis.call('ZREM', P .. state, ref)
         redis.call('DEL', record(ref))
+        forget_erasure(ref)
         forgotten = forgotten + 1
       end
     end

@@ -4,7 +4,8 @@
 --            options: lane, by, why, run, app_user, user_hash (its HMAC), delay_s, deadline_s (from now), force (bool),
 --            after_ms (since 1970: the moment in the place of delay_s), policy (its name), policy_text (the text that
 --            asks, see _policy_texts.lua), listed (bool: a list had them), assets (id of each one's asset, or
---            false), gate (see _gate.lua), act (see _audit.lua: where a person lifted a cap)
+--            false), related (leave, verify or delete), parent (the job that left these parts behind), gate
+--            (see _gate.lua), act (see _audit.lua: where a person lifted a cap)
 --            or, in the place of all up to policy, each: a list of them, one a ref
 --   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one], "wake": whether
 --   an executor is to be called at once}
@@ -31,7 +32,7 @@ local function prepare(terms, now)
   claim = { by = terms.by, why = terms.why, run = terms.run, lane = terms.lane, at = tonumber(ms(now)),
     due = tonumber(ms(terms.after_ms or now + terms.delay_s * 1000)), [F.deadline] = tonumber(ms(now + terms.deadline_s * 1000)),
     [F.policy] = terms.policy, [F.policy_text] = terms.policy_text and text_since(now, terms.policy_text),
-    [F.exact_time] = terms.after_ms and '1' }
+    [F.exact_time] = terms.after_ms and '1', [F.related] = terms.related }
   fresh = { F.state, 'pending', F.lane, claim.lane, F.requested_at, ms(now), F.deadline, ms(claim[F.deadline]) }
   local function has(name, value)
     if value then fresh[#fresh + 1], fresh[#fresh + 2] = name, value end
@@ -40,6 +41,7 @@ local function prepare(terms, now)
   has(F.app_user, user)
   has(F.app_user_hash, user and user_hash)
   has(F.listed, options.listed and '1')
+  has(F.parent, terms.parent)
   has(F.waiting_for, claim.due > now and 'grace')
 end
 

@@ -3,12 +3,14 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     executor (the caller), operation number, options (JSON)
 --            options: worker, token, key (the credential's fingerprint), want, wakeup, policy_text (see _policy_texts.lua),
---            strays (projects, see _places.lua), settle (see _settle.lua), gate (see _gate.lua),
+--            strays (projects, see _places.lua), related (what is done about what a job leaves behind, where its
+--            request does not say), settle (see _settle.lua), gate (see _gate.lua),
 --            tried (what the list that this executor asked for taught: name, kind, project, signal; see _breaker.lua)
 --   returns  {"now", "settled", and one of
 --             "go": {ref, round, used, calls, …, "probe"},    leased for gate.lease ms under the token;
 --                   ahead_s: until its slot; call_seq: the call's number; owner_lookup: look up the app user first;
---                   policies: one of these must still mean it; unsent: something is asked first, so `confirm` has to
+--                   policies: one of these must still mean it; related, inventory: first ask what belongs to the job;
+--                   parent: the job that left this part behind; unsent: something is asked first, so `confirm` has to
 --                   say that the call may leave
 --             "try": {name, kind (none: of jobs), project (of what is due, or was answered last), skew, skew_ago (ms)},  ask for a harmless
 --             list, and tell (tried) "wait": ms,                                      ask again then; nothing is
@@ -44,7 +46,9 @@ local function lease(c, now)
   local due = redis.call('ZSCORE', index_of('pending', lane, ref), ref)
   if not number(due) then due = ms(now) end
   local function n(name) return tonumber(r[name] or '0') end
-  local unsent = c.owner_lookup or c.names or n(F.lookup_count) > 0 or r[F.cancel_requested]
+  local related = related_of(r, options.related)
+  local inventory = not kind_of(ref) and related ~= 'leave' and not r[F.cancel_requested] and not inventory_done(ref)
+  local unsent = c.owner_lookup or c.names or n(F.lookup_count) > 0 or r[F.cancel_requested] or inventory or r[F.parent]
   transition(ref, r, 'running', now + cfg.lease, { [F.lease_token] = options.token, [F.worker] = options.worker,
     [F.taken_at] = ms(now), [F.previous_due] = due, [F.unsent] = unsent and '1' or nil })
   return {
@@ -53,7 +57,8 @@ local function lease(c, now)
     empty_lookup_count = n(F.empty_lookup_count), outcome_unknown = r[F.outcome_unknown] == '1', listed = r[F.listed] == '1',
     cancel_requested = r[F.cancel_requested] == 'cancel', app_user = r[F.app_user], probe = c.tries,
     deadline_left_s = tonumber(ms(tonumber(r[F.deadline]) - now)) / 1000, skew_ms = num('skew'), skew_ago_ms = skew_ago(now),
-    owner_lookup = c.owner_lookup, policies = c.names, unsent = unsent and true or nil,
+    owner_lookup = c.owner_lookup, policies = c.names, unsent = unsent and true or nil, related = related,
+    inventory = inventory or nil, inventory_tries = n(F.inventory_tries), parent = r[F.parent],
   }
 end
 
@@ -146,7 +151,7 @@ return once(function(now)
     answer.go = lease(chosen, now)
     answer.go.ahead_s, answer.go.call_seq = ahead / 1000, call_seq
     -- When a call outlasts a slot, the next slot needs another executor.
-    if not chosen.tries and num('call_ms', cfg.interval) * 1.3 > spacing_of_all(cfg) then answer.wakeup = notify(now, cfg, options.key) end
+    if not chosen.tries and (num('call_ms', cfg.interval) + num('prepare_ms', 0)) * 1.3 > spacing_of_all(cfg) then answer.wakeup = notify(now, cfg, options.key) end
   elseif chosen.try then
     answer.try = chosen.try
     answer.wakeup = notify(now, cfg, options.key)
@@ -154,7 +159,7 @@ return once(function(now)
     answer.wait = 0
   elseif verdict == 'wait' and detail <= LONGEST_WAIT then
     local others = executors_waiting(now)
-    local useful = math.max(1, math.ceil(num('call_ms', 0) / spacing_of_all(cfg)))
+    local useful = math.max(1, math.ceil(lasts(cfg) / spacing_of_all(cfg)))
     if others < useful then
       answer.wait = detail + others * spacing_of_all(cfg)
       redis.call('ZADD', K.waiting_executors, ms(now + answer.wait), executor)

@@ -50,6 +50,7 @@ class Field(StrEnum):
     POLICY = "pol", "name", "the policy that requested it", "claims"
     POLICY_TEXT = "text", "ms", "since when the policy's text was the text", "claims"
     EXACT_TIME = "moment", "1", "its due time is a moment that was named, not a delay", "claims"
+    RELATED = "related", "word", "what it wants done about what the job leaves behind; none: as is set", "claims"
     CLAIMS = "claims", "claims", "all claims, where there are several", "claims"
 
     # whose it is
@@ -61,6 +62,8 @@ class Field(StrEnum):
     LISTED = "listed", "1", "a list or a lookup showed the job", "request, settle"
     ASSET_ID = "asset", "id", "its model asset", "request, settle"
     VOICE_JOB_ID = "voice", "id", "its voice training job", "settle"
+    PARENT = "par", "ref", "the job that left it behind; only of a part", "request"
+    INVENTORY_TRIES = "inv", "number", "times nobody could say what belongs to the job", "settle", (*ENDS, NEW_ROUND)
 
     # the present round: one budget of attempts
     ROUND = "round", "number", "which round it is; none: the first", "new round"

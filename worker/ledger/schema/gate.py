@@ -43,6 +43,7 @@ class GateField(StrEnum):
     OF_FAMILY = "<name>:<family>", "what is about a pace or failures, of another family of calls than the jobs' DELETE"
     STRAY = "stray:<project>", "since when a worker whose settings lack the project comes for it"
     SERVED = "served:<project>", "when one of its deletions was last called for, while there is such a worker"
+    PREPARE_MS = "prepare_ms", "how long what is asked right before a DELETE takes, in most cases"
     SKEW = "skew", "MetaStudio's clock less Redis's; calls are signed with it"
     SKEW_AT = "skew_at", "when it was measured"
     QUOTA = "quota:<family>", "what the API gateway says of its limit: JSON scope, limit, period_s, remaining, at"

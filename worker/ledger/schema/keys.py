@@ -40,6 +40,13 @@ class Key(StrEnum):
     DISCARDED = "discarded", "zset", "score: when it was finished", "forget"
     DISCARDED_USERS = "discarded:users", "zset", "discarded ones that still know their app user; score: when", "forget"
 
+    # what deleted jobs leave behind
+    ERASURE = "erasure:", "hash", "what is known of what a job leaves behind: see below", "forget", "ref"
+    ERASURES = "erasures", "zset", "refs of jobs that have an open erasure; score: when to look next", "the last look"
+    LEFT_BEHIND = "left", "zset", "refs of jobs that left something; score: when that was found", "looks, forget"
+    VERDICTS = "verdicts", "hash", "verdict -> how many erasures have it", "nothing: one"
+    ASSET_JOBS = "assets", "hash", "id of a part -> the job that named it; *: several did", "forget, with the erasure"
+
     # dead letters
     GROUPS = "groups", "hash", "group -> JSON [cause, status, code]", "moves, with the last of a group"
     GROUP_LETTERS = "letters:", "zset", "dead letters of a group; score: when each died", "moves", "group"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from worker.ledger.schema.erasure import ErasureField
 from worker.ledger.schema.fields import NEW_ROUND, Field
 from worker.ledger.schema.gate import GateField
 from worker.ledger.schema.keys import Key
@@ -24,7 +25,7 @@ not fit together is put aside (see [damage](damage.md)). Times are ms since 1970
 
 def page() -> str:
     """The page, as Markdown."""
-    return "\n".join((_HEAD, *_states(), *_fields(), *_keys(), *_gate()))
+    return "\n".join((_HEAD, *_states(), *_fields(), *_keys(), *_erasures(), *_gate()))
 
 
 def _table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
@@ -53,6 +54,12 @@ def _keys() -> Iterator[str]:
     yield "## Keys of an account\n\nEach begins with `NAMESPACE:{<account>}:`.\n"
     rows = ((f"`{one}{f'<{one.of}>' if one.of else ''}`", one.type, one.holds, one.ends) for one in Key)
     yield from _table(("Key", "Type", "Holds", "Taken away by"), rows)
+
+
+def _erasures() -> Iterator[str]:
+    yield f"## An erasure\n\nHash `{Key.ERASURE}<project>/<job>`: what is known of what the job leaves behind.\n"
+    rows = ((f"`{one}`", one.meaning, one.set_by) for one in ErasureField)
+    yield from _table(("Field", "Meaning", "Set by"), rows)
 
 
 def _gate() -> Iterator[str]:

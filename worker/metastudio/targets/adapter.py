@@ -16,6 +16,7 @@ class Row:
     state: str
     app_user_id: str | None = None
     project_id: str | None = None
+    erased: bool = False  # it is only remembered: its files are deleted
 
     def related(self) -> dict[str, str | None]:
         """Ids of what belongs to it, by the names of the record's fields."""
@@ -52,8 +53,14 @@ class Adapter:
     id_field: str
     state_field: str = "state"
     mode: str = ""  # the query of a DELETE
+    bin_mode: str | None = None  # the query of one that only moves it into a recycle bin; None: there is no bin
+    gone: frozenset[str] = frozenset()  # the states of what is only remembered: its files are deleted
+    in_bin: frozenset[str] = frozenset()  # the states of what can still be restored
+    update_first: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # state -> a PUT before the DELETE
+    absent_codes: frozenset[str] = frozenset()  # of a 400 that says that it is not there
     meanings: Mapping[tuple[int, str], str] = field(default_factory=dict)  # of (status, code): a `ResponseKind`
     make_row: Callable[[dict[str, Any], dict[str, Any]], Row] = lambda common, _: Row(**common)
+    why_not_ours: Callable[[Row, str], str | None] = lambda _row, _job_id: None  # of what a job left behind
 
     def is_deletable(self, state: str) -> bool:
         """Whether the documents allow the DELETE. The lists have grown over the years: an unknown state does not."""
@@ -67,7 +74,7 @@ class Adapter:
         if not all(common.values()):
             return None
         common |= {name: text(resource, name) for name in ("app_user_id", "project_id")}
-        return self.make_row(common, resource)
+        return self.make_row(common | {"erased": common["state"] in self.gone}, resource)
 
 
 def text(source: Mapping[str, Any], *names: str) -> str | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from worker.metastudio.targets.adapter import Adapter
+from worker.metastudio.targets.asset import MODEL, VOICE
 from worker.metastudio.targets.avatar_job import AVATAR_JOB
+from worker.metastudio.targets.voice_job import VOICE_TRAINING
 from worker.model.errors import UsageError
 from worker.model.target import KINDS
 
-ADAPTERS: Final = {AVATAR_JOB.kind: AVATAR_JOB}
+ADAPTERS: Final = {adapter.kind: adapter for adapter in (AVATAR_JOB, MODEL, VOICE, VOICE_TRAINING)}
 
 
 def register(adapter: Adapter) -> None:

@@ -1,0 +1,149 @@
+"""What a deleted job leaves behind: found before its DELETE, looked for after it, deleted where that is wanted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.execution.test_executor import Shop
+from tests.support.cut_off import bring_back
+from worker.execution.observer import Observer
+from worker.ledger.deletions import connect
+from worker.ledger.types import KindPace
+from worker.lookups.lookups import Lookups
+from worker.lookups.sightings import View
+from worker.model.erasure import AssetMode
+from worker.simulator import DEMO_PROJECT, Simulator
+
+SCHEDULE = (60.0, 600.0, 86_400.0)
+DAY_S = 86_400.0
+PACES = (
+    KindPace("model_asset", "asset_delete", 1.0, "asset_read", 1.0),
+    KindPace("voice_asset", "asset_delete", 1.0, "asset_read", 1.0),
+    KindPace("voice_job", "voice_delete", 1.0, "voice_read", 1.0),
+)
+JOB = "job-1"
+
+
+class Estate(Shop):
+    """A shop whose jobs leave something behind."""
+
+    related = "verify"
+    mode = AssetMode.FORCE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.with_policy(kinds=PACES)
+
+    def go(self, **changed: Any) -> None:
+        """Everything that is due is called for and looked at."""
+        for _ in range(20):
+            how = {"related": self.related, "first_look_s": SCHEDULE[0], "to_bin": self.mode is AssetMode.BIN}
+            self.work(remote=self.client, **how | changed)
+            if not self.observer().work():
+                return
+
+    def observer(self) -> Observer:
+        def lookups(project_id: str, kind: str, app_user: str | None) -> Lookups:
+            view = View(self.key.fingerprint(), project_id, app_user, kind)
+            return Lookups(self.client, self.ledger, self.sightings, view, pause=self.stopping.wait)
+
+        return Observer(self.ledger, lookups, SCHEDULE, self.mode, self.stopping.is_set, 30 * DAY_S)
+
+    def later(self, *seconds: float) -> None:
+        for each in seconds:
+            self.pass_time(each)
+            self.simulator.move_library_clock(each / DAY_S)
+            self.go()
+
+    def to_the_end(self) -> None:
+        """All looks of the schedule, and those that a deletion of ours begins."""
+        self.later(61, 600, DAY_S, 61, 600, DAY_S)
+
+    def erasure(self, job: str = JOB) -> dict[str, str]:
+        raw: Any = self.redis.hgetall(f"{self.ledger.prefix}erasure:{DEMO_PROJECT}/{job}")
+        return {name.decode(): value.decode() for name, value in raw.items()}
+
+    def verdict(self, job: str = JOB) -> str:
+        record = self.erasure(job)
+        return record.get("verdict", "none") + (" closed" if "closed" in record else "")
+
+    def parts(self, job: str = JOB) -> dict[str, str]:
+        """What is known of each part: evidence, and who removed it."""
+        found = json.loads(self.erasure(job).get("parts", "[]"))
+        return {p["part"]: " ".join(filter(None, (p["evidence"], p.get("removed_by")))) for p in found}
+
+    def receipts(self) -> list[dict[str, str]]:
+        found: Any = self.redis.xrange(self.ledger.prefix + "receipts")
+        return [{n.decode(): v.decode() for n, v in fields.items()} for _, fields in found]
+
+
+@pytest.fixture
+def estate(redis_url: str) -> Iterator[Estate]:
+    with Simulator() as simulator:
+        simulator.add_avatar("other", voice=True)  # there are always others
+        estate = Estate(simulator, connect(redis_url))
+        estate.trust_the_key()
+        yield estate
+        bring_back(estate.redis)
+        estate.client.close()
+
+
+def test_what_stays_is_found_and_said(estate: Estate) -> None:
+    estate.simulator.add_avatar(JOB)
+    estate.request(JOB)
+    estate.go()
+    assert estate.ends(JOB) == "deleted"
+    assert estate.verdict() == "pending"
+    estate.to_the_end()
+    assert estate.parts() == {"model_asset": "kept", "voice_job": "kept", "voice_asset": "kept"}
+    assert estate.verdict() == "partial closed"
+    assert [r["er"] for r in estate.receipts()] == ["pending", "partial"]
+
+
+@pytest.mark.parametrize("cascade", ["purge", "bin"])
+def test_what_the_service_takes_along_is_its_own_doing(estate: Estate, cascade: str) -> None:
+    estate.simulator.add_avatar(JOB, cascade=cascade, voice=False)
+    estate.request(JOB)
+    estate.go()
+    estate.to_the_end()
+    if cascade == "bin":
+        assert estate.verdict() == "pending"
+        assert estate.parts() == {"model_asset": "in_bin service"}
+        estate.later(8 * DAY_S, DAY_S)
+    assert estate.parts()["model_asset"] in ("purged service", "absent_seen_before service")
+    assert estate.verdict() == "whole_by_acknowledgement closed"
+
+
+def test_what_is_to_go_is_deleted_in_its_order_and_looked_for_again(estate: Estate) -> None:
+    estate.related = "delete"
+    estate.simulator.add_avatar(JOB)
+    estate.request(JOB)
+    estate.go()
+    estate.to_the_end()
+    assert estate.verdict() == "whole_by_acknowledgement closed", estate.erasure()
+    assert estate.parts() == {
+        "model_asset": "purged us",
+        "voice_job": "absent_seen_before us",
+        "voice_asset": "purged us",
+    }
+    assert list(estate.simulator.assets()[DEMO_PROJECT].values()).count("ACTIVED") == 2, "the other job's own"
+
+
+def test_a_job_without_anything_is_whole_at_the_first_look(estate: Estate) -> None:
+    estate.simulator.add_job(JOB)
+    estate.request(JOB)
+    estate.go()
+    estate.later(61)
+    assert estate.verdict() == "whole_by_acknowledgement closed"
+
+
+def test_leave_asks_nothing(estate: Estate) -> None:
+    estate.simulator.add_avatar(JOB)
+    estate.request(JOB, related="leave")
+    estate.go()
+    assert estate.calls() == [f"delete {JOB}"]
+    assert estate.erasure() == {}

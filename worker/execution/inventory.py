@@ -1,0 +1,130 @@
+"""What belongs to a training job, found out right before its DELETE: the links are lost with the job.
+
+    Show of the job ──▶ asset_id            ──▶ Show of the asset
+                    └─▶ voice_train_job_id  ──▶ Show of the voice job ──▶ its asset ──▶ Show of that one
+
+Ids, states, times and request ids only: names, phone numbers and links stay in MetaStudio's answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from worker.ledger.deletions import Ledger
+from worker.ledger.types import Lease, compact
+from worker.metastudio.client import Client
+from worker.metastudio.response import Response, Shown
+from worker.metastudio.targets.avatar_job import JobRow
+from worker.metastudio.targets.registry import adapter_of
+from worker.metastudio.targets.voice_job import VoiceJobRow
+from worker.model.erasure import Inventory, PartEvidence
+from worker.model.states import Lane
+from worker.model.target import JOB, MODEL_ASSET, VOICE_ASSET, VOICE_JOB, Target
+from worker.rules.classify import ResponseKind, classify
+from worker.rules.erasure import Part, proven, stored
+
+TRIES: Final = {Lane.USER: (1.5,), Lane.BULK: (60.0, 180.0, 300.0)}  # seconds until the next one
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What belongs to a job. `problem`: the answer because of which it could not be found out."""
+
+    state: Inventory
+    parts: tuple[Part, ...] = ()
+    problem: Response | None = None
+
+    def as_option(self, related: str) -> dict[str, Any]:
+        """As `lua/confirm.lua` takes it."""
+        ids = [part.id for part in self.parts]
+        return {"related": related, "state": self.state.value, "parts": compact(stored(self.parts)), "ids": ids}
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryTaker:
+    """Finds out what belongs to a job. `pause(s)` returns True to stop, `time_left` says for how long one may ask."""
+
+    remote: Client
+    ledger: Ledger
+    pause: Callable[[float], bool]
+    signed_at: Callable[[], datetime | None]
+    time_left: Callable[[], float]
+
+    def of(self, lease: Lease) -> Found:
+        """What belongs to the job of this lease. Without an answer to any question `problem` says which."""
+        shown = self._show(lease.ref, lease.app_user)
+        if not isinstance(shown.row, JobRow):
+            return Found(Inventory.NONE, problem=shown.response)
+        job, project = shown.row, shown.row.project_id or lease.ref.project_id
+        parts, problem = [], None
+        if job.asset_id:
+            part, _, problem = self._part(MODEL_ASSET, job.asset_id, project, lease, "job")
+            parts.append(part)
+        if job.voice_train_job_id and problem is None:
+            voice, row, problem = self._part(VOICE_JOB, job.voice_train_job_id, lease.ref.project_id, lease, "job")
+            parts.append(voice)
+            if isinstance(row, VoiceJobRow) and row.asset_id:
+                asset, _, problem = self._part(VOICE_ASSET, row.asset_id, project, lease, "voice_job")
+                parts.append(asset if voice.own else replace(asset, own=False, why_not_own=voice.why_not_own))
+        foreign = [self._foreign(part, lease.ref.project_id) for part in parts]
+        return Found(Inventory.NONE if problem else Inventory.DONE, tuple(foreign), problem)
+
+    def _part(
+        self, kind: str, id: str, project_id: str, lease: Lease, named_by: str
+    ) -> tuple[Part, Any, Response | None]:
+        """One part as its own Show describes it, its row, and the answer that was none."""
+        part = Part(kind, id, project_id, named_by)
+        if not self._may_look(kind):
+            return part, None, Response(None, None, None, "no slot", None, 0)
+        shown = self._show(Target(lease.ref.project_id, id, kind), lease.app_user)
+        response = shown.response
+        if shown.row is not None:
+            at, request_id = int(self.ledger.now_ms()), response.request_id
+            return (
+                proven(replace(part, seen_at=at, seen_request_id=request_id), shown.row, lease.ref.id),
+                shown.row,
+                None,
+            )
+        match classify(response):
+            case ResponseKind.FORBIDDEN:
+                return replace(part, evidence=PartEvidence.NOT_PERMITTED.value), None, None
+            case ResponseKind.ASK if _says_absent(kind, response):
+                return part, None, None
+        return part, None, response
+
+    def _may_look(self, kind: str) -> bool:
+        """Wait for a slot, where the family's limit is below that of the jobs' DELETE; False: there is none in time."""
+        if kind != VOICE_JOB:
+            return True
+        wait_s = self.ledger.reserve_lookup(kind=kind, patience_s=self.time_left())
+        return wait_s is not None and not self.pause(wait_s)
+
+    def _show(self, target: Target, app_user: str | None) -> Shown:
+        return self.remote.show(target, app_user=app_user, signed_at=self.signed_at())
+
+    @staticmethod
+    def _foreign(part: Part, project_id: str) -> Part:
+        """Another project's asset is reported and never touched."""
+        if part.project_id == project_id:
+            return part
+        return replace(
+            part, own=False, why_not_own="it belongs to another project", evidence=PartEvidence.FOREIGN.value
+        )
+
+
+def _says_absent(kind: str, response: Response) -> bool:
+    """Whether the answer to a Show says that there is none. The looks after the DELETE prove it."""
+    return response.status in (400, 404) and (
+        kind in (VOICE_JOB, JOB) or response.code in adapter_of(kind).absent_codes
+    )
+
+
+def next_try_s(lease: Lease, problem: Response) -> float | None:
+    """When to ask again; None: the DELETE goes without an inventory."""
+    tries = TRIES[lease.lane]
+    if classify(problem) is ResponseKind.FORBIDDEN or _says_absent(JOB, problem) or lease.inventory_tries >= len(tries):
+        return None
+    return max(tries[lease.inventory_tries], problem.retry_after_s or 0.0)

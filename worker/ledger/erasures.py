@@ -1,0 +1,102 @@
+"""What deleted jobs leave behind, in one account's ledger: what is to be looked at, and what a look found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.ledger.account import AccountLedger
+from worker.ledger.schema.erasure import ErasureField
+from worker.ledger.types import compact
+from worker.ledger.values import entries, whole
+from worker.model.erasure import Inventory, Related, Verdict
+from worker.model.target import Target
+
+LEASE_S = 120.0  # of one batch: longer than its looks take, however slow
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureRecord:
+    """One erasure as it is stored; `parts` as `worker.rules.erasure.Part` writes them. Times in ms since 1970."""
+
+    job: Target
+    related: Related | None
+    inventory: Inventory | None
+    verdict: Verdict | None
+    parts: tuple[dict[str, Any], ...] = ()
+    opened: int = 0
+    closed: int | None = None
+    looks: int = 0
+    leases: int = 0
+
+    @classmethod
+    def read(cls, job: Target, fields: Mapping[str, str]) -> ErasureRecord:
+        """From its hash; what another program wrote there counts as nothing."""
+        closed = fields.get(ErasureField.CLOSED_AT)
+        return cls(
+            job,
+            _word(Related, fields.get(ErasureField.RELATED)),
+            _word(Inventory, fields.get(ErasureField.INVENTORY)),
+            _word(Verdict, fields.get(ErasureField.VERDICT)),
+            tuple(entries(fields.get(ErasureField.PARTS))),
+            whole(fields.get(ErasureField.OPENED_AT)),
+            whole(closed) if closed else None,
+            whole(fields.get(ErasureField.LOOKS)),
+            whole(fields.get(ErasureField.LEASES)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedErasure:
+    """One erasure that is to be looked at. `deletions`: (state, calls, cause) of parts that have a deletion of their
+    own; `shared`: ids of parts that several jobs named."""
+
+    record: ErasureRecord
+    deletions: Mapping[Target, tuple[str, int, str]]
+    shared: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureStep:
+    """What a look found: to be recorded. `next` in ms since 1970; None closes it."""
+
+    job: Target
+    leases: int
+    parts: Sequence[dict[str, Any]]
+    looks: int
+    verdict: Verdict
+    next: int | None
+    left: bool
+
+
+class Erasures(AccountLedger):
+    """The moves of those who look at what jobs left behind."""
+
+    def lease_erasures(self, *, limit: int = 100) -> tuple[list[LeasedErasure], float]:
+        """Those that are due, and the ledger's time (ms). Nobody else gets them for a while."""
+        options = {"limit": limit, "lease": LEASE_S * 1000, "gate": self.gate_options}
+        response = self.run_script("lease_erasures", options)
+        return [_leased(found) for found in response.get("erasures", ())], response["now"]
+
+    def record_looks(self, steps: Sequence[ErasureStep]) -> list[str]:
+        """Each one's result: open, closed or stale."""
+        options = [
+            {"leases": step.leases, "parts": compact(list(step.parts)), "looks": step.looks}
+            | {"verdict": step.verdict.value, "left": step.left}
+            | ({"next": step.next} if step.next is not None else {})
+            for step in steps
+        ]
+        response = self.run_script("record_look", {"steps": options}, [step.job for step in steps])
+        return list(response["results"])
+
+
+def _leased(found: dict[str, Any]) -> LeasedErasure:
+    fields = dict(zip(found["fields"][::2], found["fields"][1::2], strict=True))
+    deletions = {Target.parse(ref): (state, int(calls), cause) for ref, state, calls, cause in found.get("parts", ())}
+    record = ErasureRecord.read(Target.parse(found["ref"]), fields)
+    return LeasedErasure(record, deletions, frozenset(found.get("shared", ())))
+
+
+def _word(kind: Any, text: str | None) -> Any:
+    return kind(text) if text in tuple(kind) else None

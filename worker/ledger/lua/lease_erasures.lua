@@ -1,0 +1,49 @@
+-- lease_erasures: erasures that are due to be looked at. For `lease` ms nobody else gets them; whoever dies meanwhile
+-- has changed nothing.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: limit, lease (ms), gate)
+--   returns  {"now", "erasures": [{ref, fields: [name, value, …] of its record, parts: [[ref, state, calls, cause] of
+--            each part that has a deletion of its own], shared: [ids of parts that several jobs named]}, …], none
+--            while nothing may be called}
+--include _clock
+--include _account
+--include _drains
+--include _once
+--include _gate
+--include _erasure
+
+local function row(ref, now)
+  local name = erasure(ref)
+  redis.call('HINCRBY', name, E.leases, 1)
+  local fields = redis.call('HGETALL', name)
+  local found = { ref = ref, fields = fields }
+  for _, part in ipairs(table_of(redis.call('HGET', name, E.parts)) or {}) do
+    if type(part) == 'table' and type(part.id) == 'string' then
+      local its = project_of(ref) .. '/' .. tostring(part.part) .. ':' .. part.id
+      local v = redis.call('HMGET', record(its), F.state, F.calls, F.cause)
+      if v[1] then
+        found.parts = found.parts or {}
+        table.insert(found.parts, { its, v[1], tonumber(v[2] or '0'), v[3] or '' })
+      end
+      if redis.call('HGET', K.asset_jobs, part.id) == '*' then
+        found.shared = found.shared or {}
+        table.insert(found.shared, part.id)
+      end
+    end
+  end
+  return found
+end
+
+return once(function(now)
+  local answer = {}
+  if read_gate().paused or closure('account') or not clocks_agree() then return answer end
+  for _, ref in ipairs(redis.call('ZRANGEBYSCORE', K.erasures, '-inf', ms(now), 'LIMIT', 0, options.limit)) do
+    redis.call('ZREM', K.erasures, ref)
+    if redis.call('EXISTS', erasure(ref)) == 1 then
+      redis.call('ZADD', K.erasures, ms(now + options.lease), ref)
+      answer.erasures = answer.erasures or {}
+      table.insert(answer.erasures, row(ref, now))
+    end
+  end
+  return answer
+end)

@@ -1,0 +1,33 @@
+-- record_look: what a look at what some jobs left behind has found.
+--   KEYS[1]  the account's prefix
+--   ARGV     caller, operation number, options (JSON: steps: one a ref: leases (of the lease), related, parts (JSON), looks,
+--            verdict, next (ms since 1970; none: it is closed), left (bool: it left something)), then up to 500 refs
+--   returns  {"now", "results": one a ref: "open" | "closed" | "stale" (somebody else looked since, or it began anew)}
+--include _clock
+--include _account
+--include _once
+--include _receipt
+--include _erasure
+local function record_look(ref, step, now)
+  local name = erasure(ref)
+  if tonumber(redis.call('HGET', name, E.leases) or '-1') ~= step.leases then return 'stale' end
+  redis.call('HINCRBY', name, E.leases, 1)
+  redis.call('HSET', name, E.parts, step.parts, E.looks, step.looks)
+  local was = redis.call('HGET', name, E.verdict)
+  set_verdict(ref, step.verdict)
+  if step.left then redis.call('ZADD', K.left_behind, 'NX', ms(now), ref) else redis.call('ZREM', K.left_behind, ref) end
+  redis.call('ZREM', K.erasures, ref)
+  if step.next then
+    redis.call('ZADD', K.erasures, ms(step.next), ref)
+    return 'open'
+  end
+  redis.call('HSET', name, E.closed_at, ms(now))
+  if was ~= step.verdict then receipt_again(ref, now) end
+  return 'closed'
+end
+
+return once(function(now)
+  local results = {}
+  for i = 4, #ARGV do results[i - 3] = record_look(ARGV[i], options.steps[i - 3], now) end
+  return { results = results }
+end)
