@@ -141,6 +141,14 @@ def test_a_job_without_anything_is_whole_at_the_first_look(estate: Estate) -> No
     assert estate.verdict() == "whole_by_acknowledgement closed"
 
 
+def test_an_executor_with_nothing_to_do_says_that_somebody_is_to_look(estate: Estate) -> None:
+    estate.simulator.add_avatar(JOB)
+    estate.request(JOB)
+    assert not estate.work(remote=estate.client, related="verify").erasures
+    estate.pass_time(61)
+    assert estate.work(remote=estate.client, related="verify").erasures
+
+
 def test_leave_asks_nothing(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB)
     estate.request(JOB, related="leave")

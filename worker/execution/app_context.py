@@ -176,8 +176,9 @@ class AppContext(LedgerContext):
     def work(self, account: str, wakeup: str | None = None) -> None:
         """Work as an executor until nothing is due or its time is over, and let the dispatcher check again in time."""
         try:
-            next_ms = self.executor(account).work(wakeup).next_ms
-            if self.observer(account).work():
+            result = self.executor(account).work(wakeup)
+            next_ms = result.next_ms
+            if result.erasures and self.observer(account).work():
                 next_ms = 0.0  # somebody looks again at once
             self._barred.pop(account, None)
         except WrongLedger as error:

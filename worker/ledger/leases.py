@@ -55,6 +55,7 @@ class Leases(AccountLedger):
             wait_s=response["wait"] / 1000 if "wait" in response else None,
             settled=response.get("settled"),
             wakeup=response.get("wakeup"),
+            erasures=response.get("erasures", False),
             next_ms=response.get("next"),
         )
 

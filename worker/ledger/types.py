@@ -226,6 +226,7 @@ class TakeResult:
     wait_s: float | None = None
     settled: str | None = None  # what became of the settlement that came along
     wakeup: str | None = None  # call another executor with this wake-up
+    erasures: bool = False  # what jobs left behind is to be looked for now
     next_ms: float | None = None  # Redis time when somebody should look again
 
 

@@ -15,6 +15,7 @@
 --             "try": {name, kind (none: of jobs), project (of what is due, or was answered last), skew, skew_ago (ms)},  ask for a harmless
 --             list, and tell (tried) "wait": ms,                                      ask again then; nothing is
 --             reserved "none": true,                                    nothing to do: the executor ends
+--             "erasures": true where what jobs left behind is to be looked for,
 --             "next": ms since 1970 when somebody should look again, "wakeup": its number}
 --   It begins with ZREM, so that it still runs when Redis is full: what drains must go on.
 --include _clock
@@ -174,6 +175,7 @@ return once(function(now)
     local at = next_look(now, cfg, options.key)
     if at and chosen.left then at = math.max(at, now + LEFT_FOR) end
     answer.next = at and tonumber(ms(at))
+    answer.erasures = redis.call('ZCOUNT', K.erasures, '-inf', ms(now)) > 0 or nil
   end
   write_gate()
   return answer
