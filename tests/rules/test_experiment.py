@@ -28,10 +28,6 @@ BEFORE = {"model_asset": "ACTIVED", "voice_job": "SUCCEED", "voice_asset": "ACTI
 ABSENT_CODES = {"job": "MSS.00000003", "voice_job": "MSS.00000003", "model_asset": "MSS.10001001"}
 
 
-def fate_of(kind: str, state: str) -> Fate:
-    return {"DELETING": Fate.IN_BIN, "DELETED": Fate.PURGED}.get(state, Fate.PRESENT)
-
-
 def answer(look: int, after_s: float, kind: str, question: str, state: str | None, **more: Any) -> Observation:
     status, code = 200, None
     if state is None and question == "show":
@@ -52,7 +48,7 @@ def experiment(*rows: dict[str, str | None], listed: dict[str, str | None] | Non
 
 
 def learnt(*rows: dict[str, str | None], **more: Any) -> Facts:
-    return facts_of(experiment(*rows, **more), fate_of)
+    return facts_of(experiment(*rows, **more))
 
 
 def settings(facts: Facts) -> list[tuple[str, str]]:
@@ -129,7 +125,7 @@ def test_one_part_that_is_left_decides() -> None:
 
 @pytest.mark.parametrize("looks", [0, 1, 2, 3])
 def test_before_a_day_has_passed_nothing_is_said_to_stay(looks: int) -> None:
-    assert settings(learnt(*[THERE] * looks)) == [] if looks else proposals(facts_of(experiment({}), fate_of)) == ()
+    assert settings(learnt(*[THERE] * looks)) == [] if looks else proposals(facts_of(experiment({}))) == ()
 
 
 def test_before_the_bin_s_seven_days_have_passed_nothing_is_said_of_it() -> None:
@@ -146,7 +142,7 @@ def test_a_job_that_had_nothing_proves_nothing() -> None:
 
 def test_a_part_that_was_not_there_before_proves_nothing() -> None:
     found = [one for one in experiment(*[GONE] * 5) if one.look > 0 or one.question == "delete"]
-    facts = facts_of(found, fate_of)
+    facts = facts_of(found)
     assert facts.parts[0].cascade is Cascade.UNKNOWN
     assert settings(facts) == []
 
@@ -160,7 +156,7 @@ def test_a_look_that_was_not_answered_in_full_is_no_absence(status: int | None, 
         else one
         for one in experiment(*[GONE] * 5)
     ]
-    facts = facts_of(found, fate_of)
+    facts = facts_of(found)
     assert facts.parts[0].cascade is Cascade.UNKNOWN
     assert facts.absent_part == {}
     assert settings(facts) == []
@@ -174,7 +170,7 @@ def test_a_show_that_denies_what_the_list_has_is_no_absence() -> None:
 
 def test_without_a_delete_there_are_no_facts() -> None:
     found = [one for one in experiment(*[PURGED] * 5) if one.question != "delete"]
-    assert facts_of(found, fate_of).parts == ()
+    assert facts_of(found).parts == ()
 
 
 # --- answers for what is not there --------------------------------------------------------------------------------
@@ -243,7 +239,7 @@ OBSERVATIONS = st.builds(
 
 @given(st.lists(OBSERVATIONS, max_size=30))
 def test_whatever_was_answered_facts_are_found_and_no_deletion_is_claimed_without_one(found: list[Observation]) -> None:
-    facts = facts_of(found, fate_of)
+    facts = facts_of(found)
     for part in facts.parts:
         if part.cascade not in (Cascade.NONE, Cascade.UNKNOWN):
             mine = [one for one in found if (one.kind, one.id) == (part.kind, part.id) and one.look > 0]

@@ -62,6 +62,7 @@ OTHERS = {
     ),
     *("console", "console token", "receipts export", "receipts verify", "receipts recheck"),
     "receipts relocate",  # its audit is tested in receipts/test_directories.py: it needs a day that was archived
+    "learn",  # its audit is tested in interfaces/cli/test_learn.py: it needs a MetaStudio
     *("dead groups", "dead list", "dead show", "replay status", "replay list"),
     *("parked list", "parked send"),
     *("retention plan", "retention run", "retention runs"),

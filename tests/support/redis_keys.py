@@ -79,6 +79,8 @@ ACCOUNT = {
     "receipts": Ends("trim.lua, once archived"),
     "receipts:chain": ONE,
     "receipts:seals": Ends("trim.lua, once archived"),
+    "experiments": Ends("begin_experiment.lua, the oldest of more than ten"),
+    "experiment:<ref>": Ends("begin_experiment.lua, with its ref", of="experiments"),
     "audit": Ends("forget.lua"),
     "audit:<act>": Ends("forget.lua, with its id", of="audit"),
     "holds:jobs": Ends("release.lua"),

@@ -15,6 +15,7 @@ from worker.execution.executor import Executor
 from worker.execution.key_budget import KeyBudget, KeyPolicy
 from worker.execution.ledger_context import LedgerContext
 from worker.execution.observer import Observer
+from worker.lookups.examiner import Examiner
 from worker.lookups.lookups import Lookups
 from worker.lookups.sightings import Sightings, View
 from worker.metastudio.client import Client
@@ -164,6 +165,7 @@ class AppContext(LedgerContext):
             self.settings.related_assets,
             self.stopping.is_set,
             self.settings.deadline,
+            Examiner(client, self.ledger(account), self.stopping.wait),
         )
 
     def home(self, account: str) -> str | None:

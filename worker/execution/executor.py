@@ -242,7 +242,7 @@ class Executor:
                     )
             if self.to_bin:
                 how["to_bin"] = True
-            response = self.remote.delete(lease.ref, quota=lease.probe is not None, **how)
+            response = self.remote.delete(lease.ref, quota=lease.probe is not None or lease.experiment, **how)
             return self._answered(lease, rules, response)
         except EraserError:  # nothing was sent
             raise

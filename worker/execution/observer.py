@@ -9,18 +9,20 @@ A worker may die between any two lines: its lease runs out, and somebody else lo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from worker.ledger.deletions import Ledger
 from worker.ledger.erasures import ErasureStep, LeasedErasure
 from worker.ledger.types import DeletionRequest
+from worker.lookups.examiner import Examiner
 from worker.lookups.lookups import Lookups
 from worker.lookups.parts import PartLookups
 from worker.model.erasure import LEFT, AssetMode, Inventory, PartEvidence, Related
 from worker.model.states import Lane
 from worker.model.target import Target
 from worker.rules.erasure import Erasure, Look, Part, PartDeletion, Step, after_look, stored
+from worker.rules.experiment import Observation, beginning
 
 BUDGET_S = 3.0
 BATCH = 100
@@ -37,6 +39,7 @@ class Observer:
     mode: AssetMode
     stopping: Callable[[], bool]
     deadline_s: float
+    examiner: Examiner
 
     def work(self, budget_s: float = BUDGET_S) -> int:
         """Look until nothing is due or the time is used up. Returns how many erasures were looked at."""
@@ -53,11 +56,14 @@ class Observer:
         erasures = {one.record.job: self._erasure(one) for one in leased}
         parts = [part.target for erasure in erasures.values() for part in erasure.parts if _to_be_looked_at(part)]
         looks = PartLookups(self.lookups, self.ledger.now_ms).look(dict.fromkeys(parts))
-        steps = [self._step(one, erasures[one.record.job], looks, now) for one in leased]
+        answers = {one.record.job: self._examine(one, erasures[one.record.job]) for one in leased if one.watch}
+        steps = [self._step(one, erasures[one.record.job], looks, answers, now) for one in leased]
         for job, step in zip(erasures, steps, strict=True):
             if step.wanted:
                 self._ask_for(job, step)
-        self.ledger.record_looks([_recorded(one, step, now) for one, step in zip(leased, steps, strict=True)])
+        self.ledger.record_looks(
+            [_recorded(one, step, answers.get(one.record.job), now) for one, step in zip(leased, steps, strict=True)]
+        )
 
     def _erasure(self, one: LeasedErasure) -> Erasure:
         record, parts = one.record, []
@@ -69,11 +75,27 @@ class Observer:
         related, inventory = record.related or Related.VERIFY, record.inventory or Inventory.NONE
         return Erasure(record.job, related, inventory, record.opened, record.looks, tuple(parts), self.mode)
 
-    def _step(self, one: LeasedErasure, erasure: Erasure, looks: dict[Target, Look], now: int) -> Step:
+    def _examine(self, one: LeasedErasure, erasure: Erasure) -> list[Observation]:
+        """What MetaStudio answers for the job of an experiment and for its parts; and first what was known before."""
+        found = beginning(erasure, one.watch.status, one.watch.code) if one.watch and not erasure.looks else []
+        untouched = [part for part in erasure.parts if part.wanted_at is None]  # else it is we who deleted it
+        ours = [replace(part.target, project_id=erasure.job.project_id) for part in untouched]
+        return found + self.examiner.examine(erasure.looks + 1, [erasure.job, *ours])
+
+    def _step(
+        self,
+        one: LeasedErasure,
+        erasure: Erasure,
+        looks: dict[Target, Look],
+        answers: Mapping[Target, Sequence[Observation]],
+        now: int,
+    ) -> Step:
         deletions = {target: PartDeletion(state, calls) for target, (state, calls, _) in one.deletions.items()}
         mine = {part.target: looks[part.target] for part in erasure.parts if part.target in looks}
-        missing = [p for p in erasure.parts if _to_be_looked_at(p) and p.target not in looks]
-        step = after_look(erasure, mine, deletions, self.schedule, now)
+        missing = any(_to_be_looked_at(part) and part.target not in looks for part in erasure.parts)
+        missing = missing or any(answer.is_missing for answer in answers.get(erasure.job, ()))
+        schedule = one.watch.schedule if one.watch else self.schedule
+        step = after_look(erasure, mine, deletions, schedule, now)
         if missing and step.next_ms is None:  # what could not be asked is asked again before it is closed
             again = replace(step.erasure, looks=erasure.looks)
             return replace(step, erasure=again, next_ms=now + LOOK_AGAIN_MS)
@@ -96,8 +118,11 @@ def _to_be_looked_at(part: Part) -> bool:
     return part.evidence not in (PartEvidence.PURGED, PartEvidence.FOREIGN)
 
 
-def _recorded(one: LeasedErasure, step: Step, now: int) -> ErasureStep:
+def _recorded(one: LeasedErasure, step: Step, answers: Sequence[Observation] | None, now: int) -> ErasureStep:
     left = step.verdict in LEFT
+    watched = one.watch is not None and step.next_ms is not None and step.erasure.looks <= len(one.watch.schedule)
     next_ms = max(now + 1, step.next_ms) if step.next_ms is not None else None
     job, looks = one.record.job, step.erasure.looks
-    return ErasureStep(job, one.record.leases, stored(step.erasure.parts), looks, step.verdict, next_ms, left)
+    kept = None if answers is None else [answer.as_stored() for answer in answers]
+    parts, verdict = stored(step.erasure.parts), step.verdict
+    return ErasureStep(job, one.record.leases, parts, looks, verdict, next_ms, left, kept, watched)

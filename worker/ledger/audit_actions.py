@@ -29,6 +29,7 @@ class ActionName(StrEnum):
     SENT_BACK = "messages.sent_back"  # parked ones, see `worker.ledger.parking`
     GIVEN_UP = "messages.given_up"
     DAMAGE_DROPPED = "damage.dropped"
+    EXPERIMENT = "experiment.begun"  # with a throw-away job, see `eraser learn`
     CAP_LIFTED = "cap.lifted"  # a request or a sweep of more than its cap; other acts say it in `cap`
 
 

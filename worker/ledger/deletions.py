@@ -10,6 +10,7 @@ import redis
 
 from worker.ledger.account import BEGINNING, ROOM_CHECK_S
 from worker.ledger.erasures import Erasures
+from worker.ledger.experiments import Experiments
 from worker.ledger.leases import Leases
 from worker.ledger.operator_moves import RESTORABLE_S, OperatorMoves
 from worker.ledger.redis_errors import why_away
@@ -34,7 +35,7 @@ def _accepted(refs: Sequence[Target], response: dict[str, Any]) -> Iterator[Acce
         yield Accepted(ref, state.removeprefix("="), deduplicated=state.startswith("="))
 
 
-class Ledger(Leases, Erasures, OperatorMoves):
+class Ledger(Leases, Erasures, Experiments, OperatorMoves):
     """The record of every deletion of one account. Thread-safe.
 
     Every method raises `Unreachable` when Redis does not answer within `patience_s`; what was asked may or may not have

@@ -48,18 +48,29 @@ class ErasureRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """How the job of an experiment is looked at: seconds after its DELETE, and what that DELETE was answered."""
+
+    schedule: tuple[float, ...]
+    status: int | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LeasedErasure:
     """One erasure that is to be looked at. `deletions`: (state, calls, cause) of parts that have a deletion of their
-    own; `shared`: ids of parts that several jobs named."""
+    own; `shared`: ids of parts that several jobs named; `watch`: it is an experiment."""
 
     record: ErasureRecord
     deletions: Mapping[Target, tuple[str, int, str]]
     shared: frozenset[str]
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureStep:
-    """What a look found: to be recorded. `next` in ms since 1970; None closes it."""
+    """What a look found: to be recorded. `next` in ms since 1970; None closes it. answers: of an experiment, what was
+    answered; watched: it is not over."""
 
     job: Target
     leases: int
@@ -68,6 +79,8 @@ class ErasureStep:
     verdict: Verdict
     next: int | None
     left: bool
+    answers: Sequence[dict[str, Any]] | None = None
+    watched: bool = False
 
 
 class Erasures(AccountLedger):
@@ -85,6 +98,7 @@ class Erasures(AccountLedger):
             {"leases": step.leases, "parts": compact(list(step.parts)), "looks": step.looks}
             | {"verdict": step.verdict.value, "left": step.left}
             | ({"next": step.next} if step.next is not None else {})
+            | ({"answers": _lines(step.answers), "watched": step.watched} if step.answers is not None else {})
             for step in steps
         ]
         response = self.run_script("record_look", {"steps": options}, [step.job for step in steps])
@@ -95,7 +109,18 @@ def _leased(found: dict[str, Any]) -> LeasedErasure:
     fields = dict(zip(found["fields"][::2], found["fields"][1::2], strict=True))
     deletions = {Target.parse(ref): (state, int(calls), cause) for ref, state, calls, cause in found.get("parts", ())}
     record = ErasureRecord.read(Target.parse(found["ref"]), fields)
-    return LeasedErasure(record, deletions, frozenset(found.get("shared", ())))
+    return LeasedErasure(record, deletions, frozenset(found.get("shared", ())), _watch(found.get("experiment")))
+
+
+def _watch(found: dict[str, Any] | None) -> Watch | None:
+    if found is None:
+        return None
+    status, code = found.get("status"), found.get("code")
+    return Watch(tuple(map(float, found["schedule"])), whole(status) if status else None, code or None)
+
+
+def _lines(answers: Sequence[dict[str, Any]]) -> str:
+    return "\n".join(map(compact, answers))
 
 
 def _word(kind: Any, text: str | None) -> Any:

@@ -116,6 +116,7 @@ class Lease:
     inventory: bool = False  # nobody has found out yet what belongs to the job
     inventory_tries: int = 0  # times that failed
     parent: str | None = None  # the job that left this part behind
+    experiment: bool = False  # it is to show how MetaStudio treats what a job leaves: see `worker.rules.experiment`
     unsent: bool = False  # something is asked first: `Ledger.confirm` has to say that the DELETE may leave
 
     @property

@@ -56,6 +56,13 @@ def entries(text: Any) -> list[dict[str, Any]]:
     return [one for one in _json(text) or () if isinstance(one, dict)]
 
 
+def numbers(text: Any) -> tuple[float, ...]:
+    """A JSON list of numbers; what is none of them is left out."""
+    found = _json(text)
+    read = map(number, found) if isinstance(found, list) else ()
+    return tuple(one for one in read if one is not None)
+
+
 def fields(text: Any) -> dict[str, Any]:
     """A JSON object; an empty one for what is none."""
     found = _json(text)

@@ -8,13 +8,16 @@ The experiment itself makes that one DELETE and otherwise only reads. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, Final
 
+from worker.metastudio.targets.registry import ADAPTERS
+from worker.model.target import JOB
+from worker.rules.erasure import Erasure
+
 SCHEDULE: Final = (60.0, 600.0, 3600.0, 86_400.0, 8 * 86_400.0)  # seconds after the DELETE; a bin is kept for 7 days
-LONG_ENOUGH_S: Final = 23 * 3600.0  # what is still there then is not deleted by MetaStudio: it is no matter of delay
 
 
 class Question(StrEnum):
@@ -56,6 +59,12 @@ class Observation:
     status: int | None = None
     code: str | None = None
     state: str | None = None  # as the answer describes the resource; None: it does not
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it has to be asked again: nothing was answered, or that MetaStudio cannot answer now."""
+        unanswered = self.status is None or self.status in (401, 429) or self.status >= 500
+        return unanswered and self.question != Question.DELETE
 
     def as_stored(self) -> dict[str, Any]:
         """Only what it has."""
@@ -135,41 +144,60 @@ class Proposal:
     why: str
 
 
-FateOf = Callable[[str, str], Fate]  # of a kind and a state
+def beginning(erasure: Erasure, status: int | None, code: str | None) -> list[Observation]:
+    """What was known before the DELETE of the job, and what that was answered."""
+    found = [
+        Observation(0, part.seen_at or erasure.opened, part.part, part.id, Question.SHOW, 200, None, part.before)
+        for part in erasure.parts
+        if part.before is not None
+    ]
+    return [*found, Observation(0, erasure.opened, JOB, erasure.job.id, Question.DELETE, status, code)]
 
 
-def facts_of(observations: Sequence[Observation], fate_of: FateOf) -> Facts:
-    """What the answers prove. `fate_of`: what a state of a kind means."""
-    deletes = [one for one in observations if one.question == Question.DELETE and one.kind == "job"]
+def fate_of(kind: str, state: str) -> Fate:
+    """What a state of a kind of resource means."""
+    adapter = ADAPTERS.get(kind)
+    if adapter is not None and state in adapter.gone:
+        return Fate.PURGED
+    return Fate.IN_BIN if adapter is not None and state in adapter.in_bin else Fate.PRESENT
+
+
+def facts_of(observations: Sequence[Observation]) -> Facts:
+    """What the answers prove."""
+    deletes = [one for one in observations if one.question == Question.DELETE and one.kind == JOB]
     start = deletes[-1].at if deletes else None
     later = [one for one in observations if one.look > 0]
-    job = [one for one in later if one.kind == "job"]
-    parts = dict.fromkeys((one.kind, one.id) for one in observations if one.kind != "job")
+    job = [one for one in later if one.kind == JOB]
+    parts = dict.fromkeys((one.kind, one.id) for one in observations if one.kind != JOB)
     return Facts(
         delete=Answer(deletes[-1].status, deletes[-1].code) if deletes else None,
         looks=len({one.look for one in later}),
-        parts=tuple(_part(kind, id, observations, fate_of, start) for kind, id in parts) if start is not None else (),
+        parts=tuple(_part(kind, id, observations, start) for kind, id in parts) if start is not None else (),
         absent_job=next((_answer(one) for one in job if _denies(one)), None),
         deleted_job_listed=_last(one.state is not None for one in job if _is_list(one)),
         absent_part=_absent(later),
-        tombstone_listed=_listed(later, fate_of, Fate.PURGED),
-        bin_listed=_listed(later, fate_of, Fate.IN_BIN),
+        tombstone_listed=_listed(later, Fate.PURGED),
+        bin_listed=_listed(later, Fate.IN_BIN),
     )
 
 
-def proposals(facts: Facts) -> tuple[Proposal, ...]:
-    """Settings for the account; none where it is too early, or where nothing could be seen."""
+def proposals(facts: Facts, schedule: Sequence[float] = SCHEDULE) -> tuple[Proposal, ...]:
+    """Settings for the account; none where it is too early, or where nothing could be seen.
+
+    What is still there at the look before the last one (a day later) is no matter of delay; a bin is kept until after
+    the last one.
+    """
     known = [part for part in facts.parts if part.cascade is not Cascade.UNKNOWN]
     if not known:
         return ()
     left = [part for part in known if part.last is Fate.PRESENT]
     if left:
-        if any(part.last_s < LONG_ENOUGH_S for part in left):
+        if any(part.last_s < schedule[-2:][0] for part in left):
             return ()
         why = f"MetaStudio leaves {_words(left)} when a job is deleted"
         return (Proposal("ERASER_RELATED", "delete", why), _FORCE)
     if bins := [part for part in known if part.last is Fate.IN_BIN]:
-        if any(part.last_s < SCHEDULE[-1] for part in bins):
+        if any(part.last_s < schedule[-1] for part in bins):
             return ()
         why = f"MetaStudio puts {_words(bins)} into the recycle bin, and it was still there after the last look"
         return (Proposal("ERASER_RELATED", "delete", why), _FORCE)
@@ -184,14 +212,14 @@ _FORCE: Final = Proposal(
 )
 
 
-def _part(kind: str, id: str, observations: Sequence[Observation], fate_of: FateOf, start: int) -> PartFacts:
+def _part(kind: str, id: str, observations: Sequence[Observation], start: int) -> PartFacts:
     mine = [one for one in observations if (one.kind, one.id) == (kind, id)]
     before = next((one.state for one in mine if one.look == 0 and one.state is not None), None)
     last, last_s = (None if before is None else fate_of(kind, before)), 0.0
     changes, answered = [], None
     for look in sorted({one.look for one in mine if one.look > 0}):
-        fate = _fate([one for one in mine if one.look == look], fate_of)
-        at_s = (min(one.at for one in mine if one.look == look) - start) / 1000
+        fate = _fate([one for one in mine if one.look == look])
+        at_s = (max(one.at for one in mine if one.look == look) - start) / 1000
         if fate is None:
             continue
         if fate is not last and last is not None:
@@ -200,7 +228,7 @@ def _part(kind: str, id: str, observations: Sequence[Observation], fate_of: Fate
     return PartFacts(kind, id, before, tuple(changes), answered, last_s)
 
 
-def _fate(look: Iterable[Observation], fate_of: FateOf) -> Fate | None:
+def _fate(look: Iterable[Observation]) -> Fate | None:
     """How one look found it: as Show describes it, else the list. Absent only if both say so."""
     by = {one.question: one for one in look}
     show, listed = by.get(Question.SHOW), by.get(Question.LIST)
@@ -230,20 +258,20 @@ def _absent(later: Sequence[Observation]) -> dict[str, Answer]:
     missing = {(one.look, one.id) for one in later if _is_list(one) and one.state is None}
     found: dict[str, Answer] = {}
     for one in later:
-        if one.kind != "job" and _denies(one) and (one.look, one.id) in missing:
+        if one.kind != JOB and _denies(one) and (one.look, one.id) in missing:
             found.setdefault(one.kind, _answer(one))
     return found
 
 
-def _listed(later: Sequence[Observation], fate_of: FateOf, fate: Fate) -> bool | None:
+def _listed(later: Sequence[Observation], fate: Fate) -> bool | None:
     """Whether the list has what Show describes as such."""
-    shown = {(one.look, one.id) for one in later if one.question == Question.SHOW and _is(one, fate_of, fate)}
-    lists = [one for one in later if _is_list(one) and one.kind != "job"]
-    return _last(one.state is not None for one in lists if (one.look, one.id) in shown or _is(one, fate_of, fate))
+    shown = {(one.look, one.id) for one in later if one.question == Question.SHOW and _is(one, fate)}
+    lists = [one for one in later if _is_list(one) and one.kind != JOB]
+    return _last(one.state is not None for one in lists if (one.look, one.id) in shown or _is(one, fate))
 
 
-def _is(one: Observation, fate_of: FateOf, fate: Fate) -> bool:
-    return one.state is not None and one.kind != "job" and fate_of(one.kind, one.state) is fate
+def _is(one: Observation, fate: Fate) -> bool:
+    return one.state is not None and one.kind != JOB and fate_of(one.kind, one.state) is fate
 
 
 def _last(found: Iterable[bool]) -> bool | None:

@@ -22,6 +22,7 @@ _DONE: dict[str, dict[str, str]] = {
     ActionName.RESTORED: {"dead": "restored"},
     ActionName.HELD: {"held": "held", "none": "held, not requested yet", "may_be_deleted": "held, may be deleted"},
     ActionName.RELEASED: {"held": "still held by another hold", "removed": "removed", "released": "released"},
+    ActionName.EXPERIMENT: {"begun": "an experiment begun", "running": "already an experiment"},
     ActionName.PAUSED: {"paused": "paused", "replaced": "paused again"},
 }
 _DONE[ActionName.IMPORTED] = _DONE[ActionName.HELD]

@@ -19,7 +19,19 @@ from worker.ledger.schema.states import VERSION
 
 COMMANDS = [
     *("demo", "up", "request", "show", "status", "cancel", "pause", "resume", "hold", "retention", "dead", "replay"),
-    *("parked", "damaged", "receipts", "audit", "accounts", "console", "metrics", "doctor", "health", "simulator"),
+    *(
+        "parked",
+        "damaged",
+        "receipts",
+        "audit",
+        "accounts",
+        "console",
+        "metrics",
+        "learn",
+        "doctor",
+        "health",
+        "simulator",
+    ),
 ]
 MODULES = {"pause": "gate", "resume": "gate"}  # every other command is in the module of its name
 

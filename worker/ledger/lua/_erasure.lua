@@ -1,6 +1,7 @@
 -- An erasure: what a training job leaves behind, beside its deletion and after it. See schema/erasure.py.
 -- confirm.lua writes what belonged to the job right before the DELETE; settle opens the erasure when the job has gone;
 -- workers look (lease_erasures.lua, record_look.lua) until it is closed. The end of a part's own deletion opens it again.
+--include _experiment
 local function erasure(ref) return K.erasure .. ref end
 
 local function set_verdict(ref, verdict)
@@ -32,7 +33,7 @@ local function erasure_follows(ref, r, to, now, s)
   elseif over and s and s.erasure then
     redis.call('HSET', erasure(ref), E.related, s.erasure.related)
     redis.call('HSETNX', erasure(ref), E.inventory, 'none')
-    open_erasure(ref, now, s.erasure.first_look_ms)
+    open_erasure(ref, now, first_look(ref) or s.erasure.first_look_ms)
   end
 end
 

@@ -3,7 +3,8 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: limit, lease (ms), gate)
 --   returns  {"now", "erasures": [{ref, fields: [name, value, …] of its record, parts: [[ref, state, calls, cause] of
---            each part that has a deletion of its own], shared: [ids of parts that several jobs named]}, …], none
+--            each part that has a deletion of its own], shared: [ids of parts that several jobs named], experiment: {schedule,
+--            status, code (of the job's last DELETE)} of one that is watched}, …], none
 --            while nothing may be called}
 --include _clock
 --include _account
@@ -17,6 +18,11 @@ local function row(ref, now)
   redis.call('HINCRBY', name, E.leases, 1)
   local fields = redis.call('HGETALL', name)
   local found = { ref = ref, fields = fields }
+  local schedule = schedule_of(ref)
+  if schedule then
+    local last = redis.call('HMGET', record(ref), F.status, F.code)
+    found.experiment = { schedule = schedule, status = number(last[1]), code = last[2] }
+  end
   for _, part in ipairs(table_of(redis.call('HGET', name, E.parts)) or {}) do
     if type(part) == 'table' and type(part.id) == 'string' then
       local its = project_of(ref) .. '/' .. tostring(part.part) .. ':' .. part.id

@@ -1,7 +1,8 @@
 -- record_look: what a look at what some jobs left behind has found.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: steps: one a ref: leases (of the lease), related, parts (JSON), looks,
---            verdict, next (ms since 1970; none: it is closed), left (bool: it left something)), then up to 500 refs
+--            verdict, next (ms since 1970; none: it is closed), left (bool: it left something), answers (of an experiment: JSON
+--            lines), watched (bool: it is not over)), then up to 500 refs
 --   returns  {"now", "results": one a ref: "open" | "closed" | "stale" (somebody else looked since, or it began anew)}
 --include _clock
 --include _account
@@ -17,6 +18,7 @@ local function record_look(ref, step, now)
   set_verdict(ref, step.verdict)
   if step.left then redis.call('ZADD', K.left_behind, 'NX', ms(now), ref) else redis.call('ZREM', K.left_behind, ref) end
   redis.call('ZREM', K.erasures, ref)
+  if step.answers then keep_answers(ref, step.answers, not step.watched, now) end
   if step.next then
     redis.call('ZADD', K.erasures, ms(step.next), ref)
     return 'open'

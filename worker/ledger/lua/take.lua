@@ -59,7 +59,7 @@ local function lease(c, now)
     cancel_requested = r[F.cancel_requested] == 'cancel', app_user = r[F.app_user], probe = c.tries,
     deadline_left_s = tonumber(ms(tonumber(r[F.deadline]) - now)) / 1000, skew_ms = num('skew'), skew_ago_ms = skew_ago(now),
     owner_lookup = c.owner_lookup, policies = c.names, unsent = unsent and true or nil, related = related,
-    inventory = inventory or nil, inventory_tries = n(F.inventory_tries), parent = r[F.parent],
+    experiment = r[F.related] and redis.call('EXISTS', K.experiment .. ref) == 1 or nil, inventory = inventory or nil, inventory_tries = n(F.inventory_tries), parent = r[F.parent],
   }
 end
 

@@ -45,6 +45,8 @@ class Key(StrEnum):
     ERASURES = "erasures", "zset", "refs of jobs that have an open erasure; score: when to look next", "the last look"
     LEFT_BEHIND = "left", "zset", "refs of jobs that left something; score: when that was found", "looks, forget"
     VERDICTS = "verdicts", "hash", "verdict -> how many erasures have it", "nothing: one"
+    EXPERIMENTS = "experiments", "zset", "refs of throw-away jobs; score: when each experiment began", "the newest ten"
+    EXPERIMENT = "experiment:", "hash", "what one experiment has shown: see lua/_experiment.lua", "with its ref", "ref"
     ASSET_JOBS = "assets", "hash", "id of a part -> the job that named it; *: several did", "forget, with the erasure"
 
     # dead letters

@@ -16,7 +16,14 @@ from worker.ledger.schema.states import VERSION
 from worker.model.errors import OtherSchema, SettingsError, Unreachable
 from worker.model.states import State
 from worker.services import accounts, damage, labels, parked_messages, retention, status
-from worker.services.doctor import broker_checks, http_checks, metastudio_checks, receipt_checks, redis_checks
+from worker.services.doctor import (
+    broker_checks,
+    experiment_checks,
+    http_checks,
+    metastudio_checks,
+    receipt_checks,
+    redis_checks,
+)
 from worker.services.doctor.check import Check, Level, clock_check, ok, warning, wrong
 from worker.services.redis_ping import require_redis
 
@@ -118,6 +125,8 @@ def _work(app: AppContext) -> Iterator[Check]:
         yield ok("clocks of workers", "agree with Redis's")
     yield from _addresses(app, view)
     yield _retention(app)
+    for named in app.settings.accounts.values():
+        yield from experiment_checks.look(app, named)
     yield from receipt_checks.look(app, view.not_archived)
     for account in view.accounts:
         yield _gate(account.gate)
