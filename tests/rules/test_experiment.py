@@ -223,6 +223,15 @@ def test_what_is_no_observation_counts_as_nothing(stored: dict[str, Any]) -> Non
     assert Observation.read(stored) is None
 
 
+@pytest.mark.parametrize(
+    ("question", "status", "missing"),
+    [("show", None, True), ("list", 429, True), ("show", 503, True), ("list", 401, True), ("show", 400, False),
+     ("list", 200, False), ("list", 403, False), ("delete", None, False), ("delete", 500, False)],
+)  # fmt: skip
+def test_what_has_to_be_asked_again(question: str, status: int | None, missing: bool) -> None:
+    assert Observation(1, START, "job", "job-1", question, status).is_missing is missing
+
+
 STATES = st.sampled_from([None, "ACTIVED", "DELETING", "DELETED", "of a later version"])
 OBSERVATIONS = st.builds(
     Observation,

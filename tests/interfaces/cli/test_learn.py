@@ -217,6 +217,18 @@ def test_a_last_look_that_was_not_answered_is_made_again(lab: Laboratory) -> Non
     assert cascades(lab.work_until(ended)) == {"model_asset": "purged"}
 
 
+def test_a_last_question_about_the_job_alone_is_asked_again_as_well(lab: Laboratory) -> None:
+    lab.simulator.add_job("job-a")
+    lab.begin(looks="1h")
+    lab.work_until(lambda found: found["state"] == "deleted")
+    lab.simulator.outage("500", method="GET")
+    lab.hurry()
+    assert lab.work_until(looked(1))["closed_at"] is None
+    lab.simulator.outage(None)
+    lab.hurry()
+    assert lab.work_until(ended)["facts"]["absent_job"] == {"status": 400, "code": "MSS.00000003"}
+
+
 def test_nothing_of_a_person_is_kept(lab: Laboratory) -> None:
     lab.simulator.add_avatar("job-a")
     lab.begin()
@@ -287,20 +299,30 @@ def test_of_many_experiments_the_newest_ten_are_kept(lab: Laboratory) -> None:
 # -- what doctor says --------------------------------------------------------------------------------------------------
 
 
-def test_doctor_says_what_is_known_and_whether_the_settings_fit(lab: Laboratory) -> None:
-    def doctor(**more: str) -> tuple[str, str, str | None]:
-        lines = {line["check"]: line for line in lab.command("doctor", "--offline", "--json", **more).json}
-        line = lines["leftovers of default"]
-        return line["verdict"], line["found"], line["todo"]
+def doctor(lab: Laboratory, **more: str) -> tuple[str, str, str | None]:
+    lines = {line["check"]: line for line in lab.command("doctor", "--offline", "--json", **more).json}
+    line = lines["leftovers of default"]
+    return line["verdict"], line["found"], line["todo"]
 
-    assert doctor()[:2] == ("ok", "it is not known what MetaStudio deletes with a job")
+
+def test_doctor_says_what_is_known_and_whether_the_settings_fit(lab: Laboratory) -> None:
+    assert doctor(lab)[:2] == ("ok", "it is not known what MetaStudio deletes with a job")
     lab.simulator.add_avatar("job-a", voice=False)
     lab.begin()
     lab.work_until(ended)
-    verdict, found, todo = doctor()
+    verdict, found, todo = doctor(lab)
     assert verdict == "warning"
     assert "model asset asset-job-a: ACTIVED before the DELETE; there" in found
     assert todo is not None
     assert "consider ERASER_RELATED=delete (MetaStudio leaves the model asset" in todo
-    assert doctor(ERASER_RELATED="delete")[0] == "ok"
-    assert doctor(ERASER_RELATED="delete", ERASER_RELATED_ASSETS="bin")[0] == "warning"
+    assert doctor(lab, ERASER_RELATED="delete")[0] == "ok"
+    assert doctor(lab, ERASER_RELATED="delete", ERASER_RELATED_ASSETS="bin")[0] == "warning"
+
+
+@pytest.mark.parametrize(("related", "verdict"), [("verify", "ok"), ("delete", "ok"), ("leave", "warning")])
+def test_doctor_does_not_advise_whoever_deletes_more(lab: Laboratory, related: str, verdict: str) -> None:
+    lab.simulator.set_library(cascade="purge")
+    lab.simulator.add_avatar("job-a", voice=False)
+    lab.begin()
+    lab.work_until(ended)
+    assert doctor(lab, ERASER_RELATED=related)[0] == verdict
