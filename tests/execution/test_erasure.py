@@ -13,6 +13,7 @@ from tests.support.cut_off import bring_back
 from worker.execution.observer import Observer
 from worker.ledger.deletions import connect
 from worker.ledger.types import KindPace
+from worker.lookups.examiner import Examiner
 from worker.lookups.lookups import Lookups
 from worker.lookups.sightings import View
 from worker.model.erasure import AssetMode
@@ -51,7 +52,8 @@ class Estate(Shop):
             view = View(self.key.fingerprint(), project_id, app_user, kind)
             return Lookups(self.client, self.ledger, self.sightings, view, pause=self.stopping.wait)
 
-        return Observer(self.ledger, lookups, SCHEDULE, self.mode, self.stopping.is_set, 30 * DAY_S)
+        examiner = Examiner(self.client, self.ledger, self.stopping.wait)
+        return Observer(self.ledger, lookups, SCHEDULE, self.mode, self.stopping.is_set, 30 * DAY_S, examiner)
 
     def later(self, *seconds: float) -> None:
         for each in seconds:
