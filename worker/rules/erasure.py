@@ -219,6 +219,10 @@ def _after_deletion(part: Part, deletion: PartDeletion | None) -> Part:
     if deletion is None or part.wanted_at is None:
         return part
     part = replace(part, calls=max(part.calls, deletion.calls))
+    if part.evidence == PartEvidence.PURGED:  # a look was faster than the answer: what it saw stays true
+        ended = deletion.state not in ("pending", "running", "held")
+        ours = deletion.state in ("deleted", "gone") and part.calls
+        return replace(part, ended=ended, removed_by="us" if ours else part.removed_by)
     match deletion.state:
         case "deleted" if not part.ended:
             return replace(part, ended=True, removed_by="us", evidence=PartEvidence.ACKNOWLEDGED, absences=0)

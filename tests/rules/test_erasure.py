@@ -1,0 +1,42 @@
+"""What a look makes of an erasure whose part is being deleted meanwhile: what was seen once is not unlearnt."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.model.erasure import Inventory, PartEvidence, Related, Verdict
+from worker.model.target import MODEL_ASSET, Target
+from worker.rules.erasure import Erasure, Look, Part, PartDeletion, Sight, Step, after_look
+
+JOB = Target("p", "job-1")
+SCHEDULE = (1.0, 2.0)
+WANTED = Part(MODEL_ASSET, "asset-1", "p", "job", own=True, before="UNACTIVED", after="UNACTIVED", wanted_at=500)
+
+
+def look(part: Part, deletion: PartDeletion, seen: str | None = None, *, looks: int = 0) -> Step:
+    """One look; `seen`: the asset's state, None: nobody asked for it."""
+    erasure = Erasure(JOB, Related.DELETE, Inventory.DONE, opened=0, looks=looks, parts=(part,))
+    looks_at = {} if seen is None else {part.target: Look(Sight.PRESENT, 1_000, seen, "p")}
+    return after_look(erasure, looks_at, {part.target: deletion}, SCHEDULE, 1_000)
+
+
+@pytest.mark.parametrize(
+    ("then", "removed_by"),
+    [("deleted", "us"), ("gone", "us"), ("dead", "service"), ("cancelled", "service"), ("discarded", "service")],
+)
+def test_a_part_that_was_purged_before_its_deletion_was_counted_stays_purged(then: str, removed_by: str) -> None:
+    early = look(WANTED, PartDeletion("running"), "DELETED")
+    (part,) = early.erasure.parts
+    assert (part.evidence, part.ended, early.verdict) == (PartEvidence.PURGED, False, Verdict.PENDING)
+    late = look(part, PartDeletion(then, 1), looks=1)
+    (part,) = late.erasure.parts
+    assert (part.evidence, part.ended, part.removed_by, part.calls) == (PartEvidence.PURGED, True, removed_by, 1)
+    assert (late.verdict, late.next_ms) == (Verdict.WHOLE_BY_ACKNOWLEDGEMENT, None)
+
+
+@pytest.mark.parametrize("state", ["pending", "running", "held"])
+def test_a_purged_part_waits_for_the_end_of_its_deletion(state: str) -> None:
+    (part,) = look(WANTED, PartDeletion("running"), "DELETED").erasure.parts
+    step = look(part, PartDeletion(state), looks=1)
+    assert (step.erasure.parts[0].evidence, step.erasure.parts[0].ended) == (PartEvidence.PURGED, False)
+    assert step.verdict is Verdict.PENDING
