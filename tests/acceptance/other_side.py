@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.ledgers import INDEXES
 from worker.model.states import State
-from worker.model.target import Target
+from worker.model.target import JOB, Target
 
 if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet
@@ -62,5 +62,6 @@ def _asked(fleet: Fleet) -> dict[tuple[str, str], tuple[str, State]]:
             members: Any = fleet.client.zrange(prefix + index, 0, -1)
             for member in members:
                 ref = Target.parse(member.decode())
-                found[ref.project_id, ref.id] = account, state
+                if ref.kind == JOB:
+                    found[ref.project_id, ref.id] = account, state
     return found
