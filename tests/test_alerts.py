@@ -20,6 +20,7 @@ from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.promql import Scrapes, matches, scraped, selectors
 from tests.test_readme import ours, parses
 from worker.execution.app_context import AppContext
+from worker.ledger import rechecks
 from worker.ledger.damage import check
 from worker.ledger.keys import OURS
 from worker.ledger.runs import Run, Runs
@@ -76,6 +77,10 @@ class Scene:
             self.app.redis.zadd(f"{self.undertaker.ledger.prefix}running", {str(lease.ref): 1})
         self.undertaker.ledger.rescue(alive=[], counts=True)
 
+    def come_back(self) -> None:
+        self.undertaker.end("a", to="deleted")
+        rechecks.record(self.undertaker.ledger, None, {Target(PROJECT, "a"): "back"}, looks=["x-1"])
+
     def damage(self) -> None:
         self.undertaker.request("a")
         self.app.redis.hset(f"{self.undertaker.ledger.prefix}d:{PROJECT}/a", "at", "yesterday")
@@ -122,6 +127,7 @@ HAPPENED: dict[str, Callable[[Scene], object]] = {
     "EraserBulkIsBehind": lambda s: s.overdue(Lane.BULK, 7 * 3600),
     "EraserDeadLettersGrow": lambda s: s.undertaker.end(*(f"job-{n}" for n in range(11))),
     "EraserLedgerDamaged": lambda s: s.damage(),
+    "EraserJobsCameBack": lambda s: s.come_back(),
     "EraserDeadLettersWait": lambda s: s.undertaker.end("a"),
     "EraserCredentialsBlocked": lambda s: s.undertaker.ledger.block_account("credentials", "no key"),
     "EraserGateClosed": lambda s: s.undertaker.ledger.pause(why="T-1"),

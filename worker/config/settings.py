@@ -74,6 +74,11 @@ def _schedule(name: str, default: str) -> Any:
     return _setting(name, parsed(parse_schedule), default=parse_schedule(default), shown=format_schedule)
 
 
+def _recheck(text: str) -> float | None:
+    """A duration, or `off`."""
+    return None if text.strip() == "off" else parse_duration(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The effective settings. Durations are in seconds; they contain no credentials, only how to find them."""
@@ -110,6 +115,9 @@ class Settings:
     )
     receipt_key: Path | None = _setting(  # an Ed25519 private key that signs them
         "ERASER_RECEIPT_KEY_FILE", path_named, unset="not set: receipts are not signed"
+    )
+    recheck: float | None = _setting(  # how often workers look whether deleted jobs are still gone; None: never
+        "ERASER_RECHECK", parsed(_recheck), shown=format_duration, unset="off"
     )
     redis_server: Path | None = _setting("ERASER_REDIS_SERVER", path_named)  # the binary of the embedded mode
     # hashes of the HTTP API's tokens: not secret, but a file like the secrets

@@ -21,6 +21,7 @@ from worker.execution.wakeups import send_wakeup
 from worker.ledger.redis_read import WrongKind
 from worker.model.errors import SettingsError, Unreachable
 from worker.receipts.archiving import Archivist
+from worker.receipts.rechecker import Rechecker
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,8 @@ class Companions(bootsteps.StartStopStep):
         self._threads = [Dispatcher(context, concurrency=parent.concurrency, end_worker=end), intake]
         if directory := context.settings.receipts_dir:
             self._threads.append(Archivist(context.ledger, directory, context.settings, context.not_archived))
+        if every_s := context.settings.recheck:
+            self._threads.append(Rechecker(context, context.settings.accounts, every_s))
         for thread in self._threads:
             thread.start()
 

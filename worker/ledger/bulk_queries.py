@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -12,6 +13,7 @@ from worker.ledger.deletions import BATCH
 from worker.ledger.records import of_record
 from worker.ledger.redis_read import AccountReader, read_redis
 from worker.ledger.schema.fields import Field
+from worker.ledger.schema.keys import Key
 from worker.ledger.schema.states import indexes_of
 from worker.ledger.types import compact
 from worker.model.states import State
@@ -89,6 +91,18 @@ class BulkQueries(AccountReader):
         """Each one's state, in order; None for one that is not known."""
         for ref, fields in self._each(refs, (Field.STATE,)):
             yield ref, values.state(fields[Field.STATE])
+
+    def ends(self, refs: Iterable[Target]) -> Iterator[tuple[Target, State | None, float]]:
+        """Each one's state, and when it ended (ms since 1970; 0: it did not)."""
+        for ref, fields in self._each(refs, (Field.STATE, Field.FINISHED_AT)):
+            yield ref, values.state(fields[Field.STATE]), values.number(fields[Field.FINISHED_AT]) or 0.0
+
+    def came_back(self) -> dict[Target, float]:
+        """Jobs that MetaStudio has again after their deletion and nobody requested since; when that was found (ms)."""
+        found: Any = read_redis(partial(self._client.zrange, self._p + Key.CAME_BACK, 0, -1, withscores=True))
+        at = {ref: score for ref, (_, score) in zip(values.targets(ref for ref, _ in found), found, strict=True)}
+        over = (None, State.DELETED, State.GONE)
+        return {ref: at[ref] for ref, state, ended in self.ends(at) if state in over and ended <= at[ref]}
 
     def claimed_by(self, run: str) -> Iterator[Target]:
         """Every deletion that a run asked for and that may be sent: dead letters too, by a replay."""

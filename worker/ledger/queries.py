@@ -11,6 +11,7 @@ import redis
 
 from worker.config.clock import PROCESS, Clocks, spoken
 from worker.ledger import bindings, scripts, values
+from worker.ledger.bulk_queries import BulkQueries
 from worker.ledger.erasures import ErasureRecord
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.records import DELETION, AccountStatus, Attempt, Closure, Deletion, Event, Gate, quotas
@@ -43,6 +44,7 @@ class Queries(AccountReader):
         clocks: Clocks = PROCESS.witnesses,
     ) -> None:
         super().__init__(client, account, keys)
+        self._keys = keys
         self._rate, self._projects = rate, projects
         self._clocks = clocks
 
@@ -76,8 +78,9 @@ class Queries(AccountReader):
         for name in (Key.HELD_JOBS, Key.HELD_USERS):
             pipe.hlen(self._p + name)
         pipe.hlen(self._p + Key.DAMAGED)
+        pipe.zcard(self._p + Key.CAME_BACK)
         pipe.hmget(self._p + bindings.KEY, bindings.FIELDS)
-        raw, closed, *response, held_jobs, held_users, damaged, bound = read_redis(pipe.execute)
+        raw, closed, *response, held_jobs, held_users, damaged, back, bound = read_redis(pipe.execute)
         cards = dict(zip(names, response[: len(names)], strict=True))
         due: dict[str, int] = {"user": 0, "bulk": 0}
         heads: dict[str, float] = {}
@@ -99,6 +102,7 @@ class Queries(AccountReader):
             holds=held_jobs + held_users,
             bound=bindings.binding(bound),
             damaged=damaged,
+            came_back=len(BulkQueries(self._client, self.account, self._keys).came_back()) if back else 0,
         )
 
     def gate(self) -> Gate:

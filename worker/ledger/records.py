@@ -162,4 +162,5 @@ class AccountStatus:
     next_due_at: float | None = None  # when the next pending one is due, where none is due now
     holds: int = 0  # of jobs and of app users
     bound: Binding | None = None  # its address at MetaStudio; None: nobody used it yet
+    came_back: int = 0  # deleted jobs that MetaStudio has again and nobody requested since
     damaged: int = 0  # entries that another program spoilt and nobody has looked at yet (see `worker.ledger.damage`)

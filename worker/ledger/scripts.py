@@ -40,7 +40,12 @@ _CHECKS = {
     "round|-": "is_round_before",
 }
 
-_LISTED_IN = {"act": Key.AUDIT, "run": Key.RUNS, "group": Key.GROUPS}  # where the names of a family's keys come from
+_LISTED_IN = {
+    "act": Key.AUDIT,
+    "run": Key.RUNS,
+    "recheck": Key.RECHECKS,
+    "group": Key.GROUPS,
+}  # where the names of a family's keys come from
 
 
 def _read(name: str) -> str:

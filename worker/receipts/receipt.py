@@ -36,9 +36,9 @@ _STREAM: Final = {  # name -> its short name in the stream, as `lua/_receipt.lua
     "voice_train_job_id": "vo",
 }
 _CLAIM: Final = {"requested_by": "by", "reason": "why", "run": "run", "policy": "pol"}
+EVENTS: Final = ("restored", "released", "hold_ended", "came_back", "gone_again", "verified")  # of what is no end
 _SINCE_2: Final = {  # the same, of what version 2 added
-    # restored, released, hold_ended or verified: no end, but where it stood when it went on; null: it has ended
-    "event": "ev",
+    "event": "ev",  # one of `EVENTS`; null: it has ended so
     "sent": "se",  # yes, no or perhaps: whether a DELETE was sent, in any round
     "recorded_at": "t",  # when this receipt was written: of a later one after `finished_at`
     "erasure": "er",  # the verdict on what the job left behind; null: nobody looked

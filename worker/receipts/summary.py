@@ -24,7 +24,8 @@ class Summary:
         self.first_at = self.first_at or receipt["finished_at"]
         self.last_at = receipt["finished_at"]
         job = str(receipt["project_id"]), str(receipt["kind"]), str(receipt["id"])
-        self._latest[job] = receipt["state"], receipt["evidence"], _left(receipt)
+        state = "came_back" if receipt.get("event") == "came_back" else receipt["state"]
+        self._latest[job] = state, receipt["evidence"], _left(receipt)
 
     @property
     def jobs(self) -> int:
@@ -37,9 +38,9 @@ class Summary:
 
     @property
     def ends(self) -> dict[str, int]:
-        """The number of jobs deleted, gone, discarded, cancelled; dead (restored) and pending (released)."""
+        """The number of jobs deleted, gone, discarded, cancelled; dead (restored), pending (released), came back."""
         found = Counter(state for state, _, _ in self._latest.values())
-        return {state: found[state] for state in (*ERASED, "discarded", "cancelled", "dead", "pending")}
+        return {end: found[end] for end in (*ERASED, "discarded", "cancelled", "dead", "pending", "came_back")}
 
     @property
     def evidence(self) -> dict[str, int]:

@@ -30,6 +30,7 @@ class ProjectPlan:
     total: int = 0  # the total: the jobs that were read, or MetaStudio's count without filters
     chosen: list[Chosen] = field(default_factory=list)
     skipped: Counter[Reason] = field(default_factory=Counter)
+    came_back: list[Target] = field(default_factory=list)  # deleted or gone here, and listed again
     problem: str | None = None  # why the list could not be read to its end
 
     @property
@@ -66,6 +67,10 @@ class Plan:
     @property
     def skipped(self) -> Counter[Reason]:
         return sum((each.skipped for each in self.projects), Counter())
+
+    @property
+    def came_back(self) -> list[Target]:
+        return [ref for each in self.projects for ref in each.came_back]
 
     @property
     def problems(self) -> list[str]:

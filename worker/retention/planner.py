@@ -29,6 +29,8 @@ LOOK_PATIENCE_S = 120.0
 # Gate states in which no list is requested: a pause applies to every call, and a few more refusals lock a key.
 CLOSED = ("paused", "credentials", "misconfigured")
 
+LATE_S = 3600.0  # a list may show a deleted job so long
+
 _REQUESTABLE = {None, State.CANCELLED}
 _TEXT = {
     State.PENDING: "its deletion waits",
@@ -97,9 +99,13 @@ class Planner:
         if any(row.app_user_id for row in rows):
             with suppress(Unreachable):  # a plan only reads, so it works even if Redis accepts no writes
                 self.app.ledger(self.account).users.note_in(plan.project)
-        matching = [row for row in rows if mismatch(self.policy, row, now) is None]
-        refs = [Target(plan.project, row.id) for row in matching]
-        states = dict(self.app.bulk_queries(self.account).states(refs))
+        known = {Target(plan.project, row.id): row for row in rows if ID.fullmatch(row.id)}
+        states: dict[Target, State | None] = {}
+        for ref, state, ended in self.app.bulk_queries(self.account).ends(known):
+            states[ref] = state
+            deleted = state in (State.DELETED, State.GONE) and ended / 1000 < now.timestamp() - LATE_S
+            if deleted and is_of(known[ref], plan.project):
+                plan.came_back.append(ref)
         for row in rows:
             why = mismatch(self.policy, row, now) or self._spared(Target(plan.project, row.id), row, states, on_hold)
             if why is None:

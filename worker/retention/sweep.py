@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from worker.ledger import rechecks
 from worker.ledger.audit_actions import ActionName, AuditAction
 from worker.ledger.deletions import BATCH
 from worker.ledger.runs import Run, Runs
@@ -75,6 +76,7 @@ def sweep(
     except EraserError as error:
         runs.write(replace(run, finished=app.now().timestamp() * 1000, stopped_by=str(error)[:300]))
         raise
+    _note_what_came_back(app, run.account, plan)
     skipped = {reason.value: number for reason, number in plan.skipped.items()}
     run = replace(run, listed=plan.listed, selected=requested_before + plan.chosen, skipped=skipped)
     unread = tuple(plan.problems) if not partial else ()
@@ -95,6 +97,13 @@ def sweep(
         runs.write(run)
         _tell(run)
     return Swept(run, plan, refused, unread)
+
+
+def _note_what_came_back(app: RetentionContext, account: str, plan: Plan) -> None:
+    """So that `eraser status` and the alerts name it: a sweep alone requests nothing that was deleted before."""
+    rest = iter(plan.came_back)
+    while batch := list(islice(rest, BATCH)):
+        rechecks.record(app.ledger(account), None, dict.fromkeys(batch, "back"), looks=[None] * len(batch))
 
 
 def _lifted(run: Run, plan: Plan, cap_override: CapOverride | None, why: str | None) -> dict[str, Any] | None:

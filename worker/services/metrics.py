@@ -32,7 +32,10 @@ from worker.services.status import Overview
 
 PREFIX: Final = "avatar_eraser_"
 
-_WITHOUT_DETAIL = ("deleted", "cancelled", "discarded", "restored", "replayed", "replay_cancelled", "released")
+_WITHOUT_DETAIL: Final = (
+    *("deleted", "cancelled", "discarded", "restored", "replayed", "replay_cancelled"),
+    *("released", "came_back", "gone_again"),
+)
 # All counted events, so that each series exists from the start and its first increase is visible.
 EVENTS: Final = (
     *(("deletion.requested", how) for how in ("new", "merged", "again", "done")),
@@ -115,6 +118,8 @@ def _standing(every: list[_Account]) -> Iterator[Metric]:
     yield _gauge("dead_letters", "Deletions that need a person, by cause.", ["account", "cause"], dead)
     damaged = ((a.name, a.now.damaged) for a in every)
     yield _gauge("damaged_entries", "Damaged entries of the ledger that were set aside.", ["account"], damaged)
+    back = ((a.name, a.now.came_back) for a in every)
+    yield _gauge("came_back_jobs", "Deleted jobs that MetaStudio has again.", ["account"], back)
     gates = ((a.name, gate, a.now.gate.gate == gate) for a in every for gate in GATES)
     yield _gauge("gate", "1 for the state that the account's gate is in, 0 for all others.", ["account", "gate"], gates)
     rates = ((a.name, a.now.gate.rate) for a in every)

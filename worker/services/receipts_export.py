@@ -187,12 +187,12 @@ class Chain:
         if self._until_ms == math.inf:
             return self._since()
         until = str(rfc3339(max(0.0, self._until_ms)))
-        last = max((line["n"] for line in self._since() if line["finished_at"] < until), default=0)
+        last = max((line["n"] for line in self._since() if _recorded(line) < until), default=0)
         return takewhile(lambda line: bool(line["n"] <= last), self._since())
 
     def _since(self) -> Iterator[dict[str, Any]]:
         since = str(rfc3339(max(0.0, self._since_ms)))
-        return dropwhile(lambda line: bool(line["finished_at"] < since), self._all())
+        return dropwhile(lambda line: _recorded(line) < since, self._all())
 
     def _all(self) -> Iterator[dict[str, Any]]:
         archived = self.progress.archived
@@ -226,3 +226,8 @@ class Chain:
                 f"receipts up to {archived.n:,} (finished until {absolute(until_ms)}) have left Redis, and the files "
                 f"in {directory / account} do not end there: find the missing files, or export with --since"
             )
+
+
+def _recorded(line: dict[str, Any]) -> str:
+    """When a receipt was written: one of a verified erasure or a recheck later than the deletion was finished."""
+    return str(line.get("recorded_at") or line["finished_at"])

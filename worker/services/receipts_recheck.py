@@ -1,47 +1,37 @@
-"""Asks MetaStudio again for jobs that are deleted or gone: after a restore of a backup there some may be back."""
+"""Checks that deleted and gone jobs are still gone, records who looked and what was found, and what came back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from enum import StrEnum
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from worker.execution.app_context import AppContext
-from worker.lookups.lookups import LookupResponse, Lookups
-from worker.lookups.sightings import NEAR_S, View
+from worker.ledger import rechecks
+from worker.ledger.rechecks import RecheckRun, Rechecks
 from worker.metastudio.response import Response
 from worker.model.errors import Unreachable
 from worker.model.states import State
 from worker.model.target import Target
+from worker.receipts import recheck as looking
+from worker.receipts.recheck import Recheck, RecheckResult
 from worker.receipts.sealing import seal_all
-from worker.rules.classify import NOT_SENT, Lookup, Presence, ResponseKind, classify, presence
-from worker.services.json_form import as_json
+from worker.rules.classify import Presence
+from worker.services import json_form
+from worker.services.came_back import again
 from worker.services.labels import failure_text, plain
-from worker.services.receipts_export import Chain
+from worker.services.receipts_export import ALL, Chain
+from worker.services.times import rfc3339
 
-PATIENCE_S = 60.0  # for a slot of the lookups' rate
-TRIES = 3  # of one lookup without a usable answer
-PAUSE_S = 1.0
 GIVE_UP = 20  # lookups in a row without a usable answer
-OPEN = ("ok", "clock", "throttled")
-_LOCKING = (ResponseKind.CREDENTIALS, ResponseKind.CLOCK)  # a few more such refusals would lock the key
+BATCH = 25  # results that are recorded at once
 BLIND = "is not listed, but neither is any other job of the project: no proof"
-
-
-class RecheckResult(StrEnum):
-    """The current state of a job."""
-
-    GONE = "gone"
-    BACK = "back"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Rechecked:
-    """The result for one job."""
+    """The result for one job, for people and programs."""
 
     ref: Target
     now: RecheckResult
@@ -51,12 +41,10 @@ class Rechecked:
     @property
     def command(self) -> str | None:
         """The command that requests it again, if it came back."""
-        if self.now is not RecheckResult.BACK:
-            return None
-        return f"eraser request {self.ref.name} --project {self.ref.project_id} --force"
+        return again(self.ref) if self.now is RecheckResult.BACK else None
 
     def as_json(self) -> dict[str, Any]:
-        return as_json(self, "ref", "now", "text", "request_id", "command")
+        return json_form.as_json(self, "ref", "now", "text", "request_id", "command")
 
 
 def jobs(app: AppContext, account: str, *, since_ms: float, most: int | None) -> tuple[list[Target], int]:
@@ -72,106 +60,57 @@ def jobs(app: AppContext, account: str, *, since_ms: float, most: int | None) ->
     return chosen, len(over) - len(chosen)
 
 
-def recheck(app: AppContext, refs: Iterable[Target]) -> Iterator[Rechecked]:
-    """Ask for each, at the rate of lookups that all workers share. Raises `Unreachable` if MetaStudio does not
-    answer.
+def recheck(app: AppContext, refs: Iterable[Target], *, by: str, since_ms: float = ALL) -> Iterator[Rechecked]:
+    """Ask for each, at the rate of lookups that all workers share, and record the results. Raises `Unreachable` if
+    MetaStudio does not answer.
     """
-    app.check_ledger()  # no move checks this here, and at another MetaStudio every job is absent
+    app.check_ledger()  # at another MetaStudio every job is absent
     unknown = 0
     for account, some in groupby(refs, key=lambda ref: app.account_for(ref.project_id)):  # a project may have moved
-        for looked in _Recheck(app, account).each(some):
+        since = None if since_ms == ALL else since_ms
+        run = rechecks.begin(app.ledger(account), key=app.client(account)[1](), by=by, since_ms=since)
+        for looked in _recorded(app, account, run, Recheck(app, account, _in_words).each(some)):
+            result = _result(app, account, looked)
             unknown = unknown + 1 if looked.now is RecheckResult.UNKNOWN else 0
-            yield looked
+            yield result
             if unknown >= GIVE_UP:
-                raise Unreachable(f"{GIVE_UP} jobs in a row; the last {looked.text}. See: eraser doctor")
+                raise Unreachable(f"{GIVE_UP} jobs in a row; the last {result.text}. See: eraser doctor")
 
 
-@dataclass
-class _Recheck:
-    """The lookups of one account. Those within a few seconds share their control questions."""
+def _recorded(
+    app: AppContext, account: str, run: str, found: Iterable[looking.Rechecked]
+) -> Iterator[looking.Rechecked]:
+    """The same; what was found is recorded, also if the caller stops."""
+    some: list[looking.Rechecked] = []
+    over = False
+    try:
+        for looked in found:
+            some.append(looked)
+            if len(some) == BATCH:
+                _record(app, account, run, some, over=False)
+                some = []
+            yield looked
+        over = True
+    finally:
+        _record(app, account, run, some, over=over)
 
-    app: AppContext
-    account: str
-    answered: bool = False  # whether MetaStudio has given any usable answer
-    lookups: dict[tuple[str, str], Lookups] = field(default_factory=dict)  # by project and kind
 
-    def each(self, refs: Iterable[Target]) -> Iterator[Rechecked]:
-        waiting: list[tuple[Target, LookupResponse]] = []
-        for ref in refs:
-            try:
-                lookup = self._ask(ref)
-            except Unreachable:
-                yield from self._judged(waiting)
-                raise
-            waiting.append((ref, lookup))
-            if lookup.answered - waiting[0][1].answered > NEAR_S / 2:
-                yield from self._judged(waiting)
-                waiting = []
-        yield from self._judged(waiting)
+def _record(app: AppContext, account: str, run: str, some: list[looking.Rechecked], *, over: bool) -> None:
+    found = {looked.ref: looked.now.value for looked in some}
+    looks = [looked.response.request_id for looked in some]
+    rechecks.record(app.ledger(account), run, found, looks=looks, over=over)
 
-    def _judged(self, waiting: list[tuple[Target, LookupResponse]]) -> Iterator[Rechecked]:
-        results = {ref: self._of(ref).prove(ref.id, lookup) for ref, lookup in reversed(waiting)}
-        for ref, _ in waiting:
-            yield self._result(ref, results[ref])
 
-    def _result(self, ref: Target, looked: Lookup) -> Rechecked:
-        response = looked.listing.response
-        now, text = RecheckResult.UNKNOWN, f"could not be checked: {_in_words(response)}"
-        match looked.what:
-            case Presence.ABSENT:
-                now, text = RecheckResult.GONE, "still gone"
-            case Presence.PRESENT:
-                now, text = RecheckResult.BACK, _back(self.app, self.account, ref)
-            case Presence.UNSEEN:
-                text = BLIND
-        return Rechecked(ref, now, text, response.request_id)
-
-    def _ask(self, ref: Target) -> LookupResponse:
-        """One lookup, repeated without a usable answer. Raises `Unreachable` if MetaStudio does not answer."""
-        lookup = self._once(ref)
-        for _ in range(TRIES - 1 if self.answered else 0):
-            kind = classify(lookup.listing.response)
-            if presence(lookup.listing, ref.id)[0] is not Presence.UNKNOWN or kind is ResponseKind.FORBIDDEN:
-                break
-            if self.app.stopping.wait(lookup.listing.response.retry_after_s or PAUSE_S):
-                break
-            lookup = self._once(ref)
-        self.answered = self.answered or presence(lookup.listing, ref.id)[0] is not Presence.UNKNOWN
-        if not self.answered:
-            text = f"could not be checked: {_in_words(lookup.listing.response)}"
-            raise Unreachable(f"job {ref.name} {text}. No result. See: eraser doctor")
-        return lookup
-
-    def _once(self, ref: Target) -> LookupResponse:
-        lookups, gate = self._of(ref), self.app.queries(self.account).gate()
-        if gate.gate not in OPEN:
-            closed = f"account {self.account} is closed ({gate.gate}: {gate.reason})"
-            what = "eraser resume" if gate.gate == "paused" else "eraser doctor"
-            raise Unreachable(f"{closed}, so nothing is checked. Next: {what}")
-        problem = lookups.begin()
-        lookup = LookupResponse(problem, 0, 0) if problem else lookups.look(ref.id)
-        if lookup.listing is NOT_SENT:
-            busy = f"the lookups of account {self.account} are busy for {PATIENCE_S:g} s and more"
-            raise Unreachable(f"{busy}; try again later")
-        if classify(lookup.listing.response) in _LOCKING:
-            raise Unreachable(f"MetaStudio refuses us: {_in_words(lookup.listing.response)}. See: eraser doctor")
-        return lookup
-
-    def _of(self, ref: Target) -> Lookups:
-        view = ref.project_id, ref.kind
-        if view not in self.lookups:
-            app, account = self.app, self.account
-            client, key = app.client(account)
-            self.lookups[view] = Lookups(
-                client,
-                app.ledger(account),
-                app.sightings(account),
-                View(key(), ref.project_id, None, ref.kind),
-                pause=app.stopping.wait,
-                signed_at=lambda: _signed_at(app, account),
-                patience_s=PATIENCE_S,
-            )
-        return self.lookups[view]
+def _result(app: AppContext, account: str, looked: looking.Rechecked) -> Rechecked:
+    text = f"could not be checked: {_in_words(looked.response)}"
+    match looked.what:
+        case Presence.ABSENT:
+            text = "still gone"
+        case Presence.PRESENT:
+            text = _back(app, account, looked.ref)
+        case Presence.UNSEEN:
+            text = BLIND
+    return Rechecked(looked.ref, looked.now, text, looked.response.request_id)
 
 
 def _back(app: AppContext, account: str, ref: Target) -> str:
@@ -181,14 +120,22 @@ def _back(app: AppContext, account: str, ref: Target) -> str:
     return "came back: MetaStudio has it again" + again
 
 
-def _signed_at(app: AppContext, account: str) -> datetime | None:
-    """MetaStudio's time if the gate knows that it differs from ours."""
-    queries = app.queries(account)
-    skew_ms = queries.gate().skew_ms
-    return None if skew_ms is None else datetime.fromtimestamp((queries.now_ms() + skew_ms) / 1000, UTC)
-
-
 def _in_words(response: Response) -> str:
     if response.status is None:
         return failure_text(response.failure)
     return plain(response.in_words() if response.status != 200 else "200, but no list of jobs")
+
+
+# -- what was found ----------------------------------------------------------------------------------------------------
+
+
+def runs(app: AppContext, account: str) -> list[RecheckRun]:
+    """Every recheck of an account that is kept, the newest first."""
+    return Rechecks(app.redis, account, app.keys).newest()
+
+
+def run_json(run: RecheckRun) -> dict[str, Any]:
+    return json_form.as_json(run, "id", "account", "by", "key", "results") | {
+        name: rfc3339(getattr(run, attribute))
+        for name, attribute in (("at", "at"), ("last_at", "last"), ("ended_at", "ended"), ("since", "since"))
+    }

@@ -89,6 +89,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             | {"selected": len(each.chosen), "percent": round(each.percent, 2)}
             for each in plan.projects
         ],
+        "came_back": [ref.name for ref in plan.came_back],
         "over_cap": over,
         "complete": not plan.problems,
         "includes_finished": list(plan.policy.finished),

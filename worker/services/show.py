@@ -263,4 +263,6 @@ _EVENTS = {
     "deletion.replayed": "replayed, a new round",
     "deletion.replay_cancelled": "the replay stopped before the call: dead as before",
     "deletion.cancel_requested": "cancel requested",
+    "deletion.came_back": "came back: a recheck found that MetaStudio has it again",
+    "deletion.gone_again": "gone again: a recheck no longer found it",
 }

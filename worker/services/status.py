@@ -27,6 +27,7 @@ from worker.services.replay import ReplayProgress
 from worker.services.times import span
 
 START = "celery -A worker worker"
+BACK = "eraser receipts back list"
 MISSED_S = 3 * BEAT_S  # seconds without a heartbeat: so many are not lost by accident
 
 
@@ -53,7 +54,7 @@ class Advice:
 
     why: str
     command: str
-    about: str  # workers, redis, clocks, settings, memory, damage, gate, parked, retention, replay or dead: for pages
+    about: str  # workers, redis, clocks, settings, memory, damage, back, gate, parked, retention, replay or dead
     which: str = ""  # of several: the replay's id
 
 
@@ -101,6 +102,10 @@ class Overview:
     @property
     def damaged(self) -> int:
         return sum(account.damaged for account in self.accounts)
+
+    @property
+    def came_back(self) -> int:
+        return sum(account.came_back for account in self.accounts)
 
     @property
     def due(self) -> int:
@@ -155,6 +160,7 @@ def as_json(view: Overview) -> dict[str, Any]:
         "workers": [json_form.as_json(worker) | {"silent": worker.silent} for worker in view.workers],
         "accounts": [_account(account, view) for account in view.accounts],
         "damaged": view.damaged,
+        "came_back": view.came_back,
         "parked": [parked_messages.as_json(group) for group in view.parked],
         "projects_elsewhere": [stray.as_json() for stray in view.strays],
         "accounts_gone": [gone.as_json() for gone in view.abandoned],
@@ -202,6 +208,9 @@ def advice(view: Overview) -> Iterator[Advice]:
         entries = labels.count(view.damaged, "entry", "entries")
         why = f"{entries} of the ledger {'was' if view.damaged == 1 else 'were'} damaged and set aside"
         yield Advice(why, "eraser damaged list", "damage")
+    if view.came_back:
+        jobs = labels.count(view.came_back, "deleted job")
+        yield Advice(f"{jobs} came back: MetaStudio has {'it' if view.came_back == 1 else 'them'} again", BACK, "back")
     for account in view.accounts:
         gate = account.gate
         which = f" --account {gate.account}" if len(view.accounts) > 1 else ""

@@ -84,6 +84,24 @@ def test_a_plan_tells_what_would_be_requested_and_what_not_and_why(
     assert undertaker.redis.zcard("eraser:{default}:due:bulk") == 1, "a plan changes nothing"
 
 
+def test_a_plan_names_what_came_back_and_a_run_lets_everybody_know(
+    eraser: Command, simulator: Simulator, undertaker: Undertaker
+) -> None:
+    plant(simulator, 2, others=2)
+    undertaker.end_long_ago("old-1", "other-0")
+    undertaker.end("other-1", to="deleted")  # a moment ago: the list may be late
+    ended = eraser("retention", "plan", "old")
+    assert "2 jobs came back: deleted or gone here, and listed again. To request them once more:" in ended.out
+    typed = f"eraser request old-1 other-0 --project {DEMO_PROJECT} --force --reason TICKET"
+    assert typed in ended.out
+    assert eraser("retention", "plan", "old", "--json").json[-1]["came_back"] == ["old-1", "other-0"]
+    assert "No deleted job is known to be back." in eraser("receipts", "back", "list").out
+    assert "2 jobs came back" in eraser("retention", "run", "old").out
+    assert {line["job_id"] for line in eraser("receipts", "back", "list", "--json").json} == {"old-1", "other-0"}
+    assert eraser(*typed.split()[1:]).code == 0
+    assert "came back" not in eraser("retention", "plan", "old").out
+
+
 def test_a_plan_as_json_has_every_job_and_then_the_numbers(eraser: Command, simulator: Simulator) -> None:
     plant(simulator, 2, others=1)
     *jobs, plan = eraser("retention", "plan", "--json").json

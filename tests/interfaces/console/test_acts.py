@@ -10,6 +10,7 @@ import pytest
 from tests.support.console_pages import Console, words
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.waiting import wait_until
+from worker.ledger import rechecks
 from worker.ledger.holds import HoldList
 from worker.ledger.keys import OURS
 from worker.ledger.records import Deletion
@@ -48,6 +49,23 @@ def refused(response: Any) -> str:
 
 def one(job: str, action: str) -> str:
     return f"/deletions/{PROJECT}/{job}/{action}"
+
+
+# -- what came back ----------------------------------------------------------------------------------------------------
+
+
+def test_what_came_back_is_requested_again_from_the_overview_on(console: Console, undertaker: Undertaker) -> None:
+    undertaker.end("a", to="deleted")
+    rechecks.record(undertaker.ledger, None, {Target(PROJECT, "a"): "back"}, looks=[None])
+    overview = console.text("/")
+    assert "1 deleted job came back: MetaStudio has it again" in overview
+    assert "Show what came back" in overview
+    assert "Request them again…" in console.text("/back")
+    assert "1 job: each deletion opens a new round" in console.text("/back/request")
+    assert "1 job requested again." in text_of(console.send("/back/request", **REASON))
+    deletion = show(console, "a")
+    assert (deletion.state, deletion.requested_by, deletion.reason) == (State.PENDING, "ops-7", "TICKET-4711")
+    assert "No deleted job is known to be back" in console.text("/back")
 
 
 # -- one deletion ------------------------------------------------------------------------------------------------------

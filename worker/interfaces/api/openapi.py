@@ -12,7 +12,7 @@ from worker.interfaces.web.request_guard import BODY_LIMIT, BODY_S
 from worker.model.ids import ID
 from worker.model.states import Cause, Evidence, Lane, State, WaitingFor
 from worker.model.target import JOB
-from worker.receipts.receipt import FIELDS, NUMBERS
+from worker.receipts.receipt import EVENTS, FIELDS, NUMBERS
 
 Data = dict[str, Any]
 
@@ -191,10 +191,7 @@ _SCHEMAS: Data = {
             "claims": _each(_object(**_CLAIM, policy=_TEXT), "Who else had requested it."),
             "attempts": _WHOLE | {"description": "DELETE calls in this round."},
             "status": _NUMBER | {"description": "Of the last DELETE, like code and request_id."},
-            "event": {
-                "enum": ["restored", "released", "hold_ended", "verified", None],
-                "description": "Null: it has ended so.",
-            },
+            "event": {"enum": [*EVENTS, None], "description": "Null: it has ended so."},
             "sent": {"enum": ["yes", "no", "perhaps", None], "description": "Whether a DELETE was ever sent."},
         }
     ),

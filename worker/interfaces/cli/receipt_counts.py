@@ -20,6 +20,7 @@ since_option = click.option(
     "--since", metavar="T", help="2026-11-01, a time with its zone, or 24h; else from the first one."
 )
 _WITHOUT_END = {"dead": "dead again: restored", "pending": "waiting again: a hold ended"}
+_WITHOUT_END["came_back"] = "came back: MetaStudio has them again after their deletion"
 _LEFT = {  # by the verdict of their erasure
     "not_checked": "whether they left an avatar or a voice was not checked",
     "pending": "what they left is still being looked for or deleted",

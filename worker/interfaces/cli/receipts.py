@@ -14,7 +14,7 @@ from worker.interfaces.cli.acting import acting, show, yes_option
 from worker.interfaces.cli.printing import json_option, result, say
 from worker.interfaces.cli.receipt_counts import account_option, entered, lines
 from worker.interfaces.cli.receipts_export import export
-from worker.interfaces.cli.receipts_recheck import recheck
+from worker.interfaces.cli.receipts_recheck import back, recheck, runs
 from worker.model.errors import EraserError, UsageError
 from worker.receipts import verify as verifying
 from worker.receipts.dayfiles import paths_in, raw_lines
@@ -32,6 +32,8 @@ def receipts() -> None:
 
 receipts.add_command(export)
 receipts.add_command(recheck)
+receipts.add_command(runs)
+receipts.add_command(back)
 
 
 @receipts.command()

@@ -25,6 +25,7 @@ from worker.services.times import absolute, relative, span
 
 NO_POLICY = "No policy. Write [policies.NAME] into the file of ERASER_CONFIG."
 ROWS = 5  # of a plan's jobs that are shown; --json has all
+NAMED = 20  # jobs that came back
 
 
 @click.group()
@@ -135,11 +136,25 @@ def _tell_plan(app: AppContext, made: Plan, allowed: CapOverride | None) -> None
             say(f"{number:>9,}  skipped: {retention_service.REASONS[reason]}")
     if policy.finished:
         say(f"Beware: {' and '.join(policy.finished)} are included (include_finished): they may be avatars in use.")
+    _tell_what_came_back(made)
     _tell_rows(app, made)
     for why in over:
         say(f"Over the cap: {why}.", style="yellow")
     if over:
         say(f"A run would request nothing. If you mean all of them: {made.how_to_allow()}")
+
+
+def _tell_what_came_back(made: Plan) -> None:
+    if not made.came_back:
+        return
+    jobs = count(len(made.came_back), "job")
+    say(f"{jobs} came back: deleted or gone here, and listed again. To request them once more:", style="bold red")
+    for each in made.projects:
+        names = [ref.name for ref in each.came_back]
+        if names:
+            say(f"  eraser request {' '.join(names[:NAMED])} --project {each.project} --force --reason TICKET")
+        if len(names) > NAMED:
+            say(f"  and {len(names) - NAMED:,} more, which --json names; or: eraser receipts back request, after a run")
 
 
 def _tell_rows(app: AppContext, made: Plan) -> None:

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 from worker.execution.app_context import AppContext
 from worker.interfaces.console import (
     audit,
+    came_back,
     dead,
     deletion,
     deletions,
@@ -30,7 +31,7 @@ from worker.interfaces.console import (
 )
 from worker.interfaces.console.request_context import ConsoleState, Page, RequestContext
 
-PAGES = (overview, dead, deletions, deletion, replays, holds, retention, audit, gate, login)
+PAGES = (overview, dead, deletions, deletion, replays, holds, came_back, retention, audit, gate, login)
 
 
 def routes(app: AppContext, *, bind: str) -> list[BaseRoute]:

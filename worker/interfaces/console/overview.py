@@ -12,6 +12,7 @@ from worker.services import status, throughput
 WHERE = {
     "gate": ("/gate", "Show the gate"),
     "dead": ("/dead", "Show the dead letters"),
+    "back": ("/back", "Show what came back"),
     "retention": ("/retention", "Show the runs"),
     "replay": ("/replays/", "Show the replay"),
 }

@@ -1,13 +1,15 @@
 --include _sent
 -- Receipts: each end of a deletion appends one entry to the stream `receipts`, in the script that ends it. So does what
--- takes an end back, or a hold off. A later one of the same job supersedes it; nothing is ever rewritten. No app user, and no hash of one, is in here.
+-- takes an end back, or a hold off, and what a recheck found. A later one of the same job supersedes it; nothing is ever
+-- rewritten. No app user, and no hash of one, is in here.
 --   n        counts up by one, so that an entry that was dropped leaves a gap
 --   ref      which job, as its record is named
 --   s e c l  state, evidence, cause, lane                by why run pol also   who asked (see _claims.lua), and JSON of
 --   who did too at t     when it was requested, and settled (ms)     r k   round, and DELETE calls in it
 --   st co x  status, code, X-Request-Id of the last DELETE;  y   X-Request-Id of the look that found it gone
 --   as vo    asset and voice training job, where they were seen;  eb ew   who ended, restored or released it, and why
---   ev       restored, released or hold_ended where it has not ended;  se   whether a DELETE was ever sent (see _sent.lua)
+--   ev       what it is, if it is no end: restored, released, hold_ended, came_back, gone_again, verified
+--   se       whether a DELETE was ever sent (see _sent.lua)
 --   salt     128 random bits: the texts of who and why enter the hash as commitments (see receipts/commitments.py)
 --   f        when it was finished, of a later receipt: one that was written when its erasure was closed
 --   er iv pa   its erasure's verdict, whether there was an inventory, and JSON of the parts (see schema/erasure.py)
@@ -67,7 +69,8 @@ local function withdrawal(k)
   return table_of(line or '') or {}
 end
 
--- s: the settlement (see _settle.lua), or who ended it: by, why. event: where it has not ended
+-- s: the settlement (see _settle.lua), or who ended it: by, why; look: the X-Request-Id of a recheck. event: if it is
+-- no end
 local function receipt(ref, now, state, s, event)
   if not RECEIPTED[state] and not event then return end
   local k = record(ref)
@@ -83,7 +86,7 @@ local function receipt(ref, now, state, s, event)
   append(now, 'ref', ref,
     's', state, 'e', v[1], 'c', v[2], 'l', v[3], 'by', v[4], 'why', v[5], 'run', v[6], 'pol', v[7], 'also', v[8] ~= '' and others(v[8]) or '',
     'at', v[9], 't', ms(now), 'r', round, 'k', calls, 'st', v[12], 'co', v[13], 'x', request_id(attempt) or '',
-    'y', state == 'gone' and request_id(s.event) or '', 'as', v[14], 'vo', v[15],
+    'y', s.look or (state == 'gone' and not event and request_id(s.event)) or '', 'as', v[14], 'vo', v[15],
     'eb', who.by or '', 'ew', who.why or '', 'ev', event or '', 'se', sent(k), 'f', s.finished_at or '',
     'er', whole[1] or '', 'iv', whole[1] and whole[2] or '', 'pa', whole[1] and whole[3] or '', 'v', 2)
 end

@@ -74,6 +74,7 @@ return once(function(now)
   if forgotten > 0 then count('deletion.forgotten', forgotten) end
   local left = options.limit - forgotten
   left = left - forget_old(K.audit, now - options.keep, left, K.audit_entry)
+  left = left - forget_old(K.rechecks, now - options.keep, left, K.recheck_run)
   left = left - forget_old(K.runs, now - options.keep, left, K.run, K.run_outcomes)
   local answer = { forgotten = options.limit - left + forget_users(now, left) }
   if next(places) then answer.places = places end

@@ -100,6 +100,10 @@ class Key(StrEnum):
     RECEIPTS = "receipts", "stream", "what became of each deletion", "trim, once archived"
     RECEIPTS_CHAIN = "receipts:chain", "hash", "the last number; how far they are sealed, and archived", "nothing: one"
     RECEIPTS_SEALS = "receipts:seals", "zset", "places of the chain", "trim"
+    RECHECK = "recheck", "hash", "the scheduled recheck: who has it, its run, and how far it came", "nothing: one"
+    RECHECKS = "rechecks", "zset", "ids of rechecks; score: when each began", "forget"
+    RECHECK_RUN = "recheck:", "hash", "one recheck: who, by which key, and its results in numbers", "forget", "recheck"
+    CAME_BACK = "back", "zset", "deleted jobs that MetaStudio has again; score: when that was found", "a recheck"
     AUDIT = "audit", "zset", "ids of operators' acts; score: when each began", "forget"
     AUDIT_ENTRY = "audit:", "hash", "one act", "forget", "act"
 
