@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.console_pages import Console, words
+from tests.support.console_pages import Console, links, words
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.waiting import wait_until
 from worker.ledger import rechecks
@@ -60,6 +60,7 @@ def test_what_came_back_is_requested_again_from_the_overview_on(console: Console
     overview = console.text("/")
     assert "1 deleted job came back: MetaStudio has it again" in overview
     assert "Show what came back" in overview
+    assert "/back" in links(console.get("/").text)
     assert "Request them again…" in console.text("/back")
     assert "1 job: each deletion opens a new round" in console.text("/back/request")
     assert "1 job requested again." in text_of(console.send("/back/request", **REASON))
