@@ -6,8 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from worker.model.erasure import Verdict
+
 ERASED: Final = ("deleted", "gone")
-_WHOLE: Final = ("whole", "whole_by_acknowledgement")  # verdicts of an erasure of which nothing is left
+_WHOLE: Final = (Verdict.WHOLE, Verdict.WHOLE_BY_ACKNOWLEDGEMENT)
 
 
 @dataclass

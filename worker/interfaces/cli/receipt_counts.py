@@ -8,6 +8,7 @@ import click
 
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
+from worker.model.erasure import Verdict
 from worker.receipts.summary import Summary
 from worker.services import receipts_export as exports
 from worker.services.labels import count
@@ -19,14 +20,17 @@ account_option = click.option("--account", metavar="A", help="Which account; nee
 since_option = click.option(
     "--since", metavar="T", help="2026-11-01, a time with its zone, or 24h; else from the first one."
 )
-_WITHOUT_END = {"dead": "dead again: restored", "pending": "waiting again: a hold ended"}
-_WITHOUT_END["came_back"] = "came back: MetaStudio has them again after their deletion"
+_WITHOUT_END = {
+    "dead": "dead again: restored",
+    "pending": "waiting again: a hold ended",
+    "came_back": "came back: MetaStudio has them again after their deletion",
+}
 _LEFT = {  # by the verdict of their erasure
     "not_checked": "whether they left an avatar or a voice was not checked",
-    "pending": "what they left is still being looked for or deleted",
-    "partial": "something that they left was kept, or is of another project",
-    "incomplete": "something that they left could not be deleted",
-    "unverifiable": "what they left could not be verified",
+    Verdict.PENDING: "what they left is still being looked for or deleted",
+    Verdict.PARTIAL: "something that they left was kept, or is of another project",
+    Verdict.INCOMPLETE: "something that they left could not be deleted",
+    Verdict.UNVERIFIABLE: "what they left could not be verified",
 }
 
 
