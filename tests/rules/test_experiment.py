@@ -173,6 +173,12 @@ def test_without_a_delete_there_are_no_facts() -> None:
     assert facts_of(found).parts == ()
 
 
+def test_looks_that_begin_anew_move_no_beginning() -> None:
+    found = experiment(THERE, PURGED)
+    again = answer(0, 3000, "job", "delete", None, status=None)
+    assert facts_of([*found, again]) == facts_of(found)
+
+
 # --- answers for what is not there --------------------------------------------------------------------------------
 
 

@@ -165,12 +165,12 @@ def fate_of(kind: str, state: str) -> Fate:
 def facts_of(observations: Sequence[Observation]) -> Facts:
     """What the answers prove."""
     deletes = [one for one in observations if one.question == Question.DELETE and one.kind == JOB]
-    start = deletes[-1].at if deletes else None
+    start = deletes[0].at if deletes else None  # looks that began anew note it again
     later = [one for one in observations if one.look > 0]
     job = [one for one in later if one.kind == JOB]
     parts = dict.fromkeys((one.kind, one.id) for one in observations if one.kind != JOB)
     return Facts(
-        delete=Answer(deletes[-1].status, deletes[-1].code) if deletes else None,
+        delete=_answer(deletes[0]) if deletes else None,
         looks=len({one.look for one in later}),
         parts=tuple(_part(kind, id, observations, start) for kind, id in parts) if start is not None else (),
         absent_job=next((_answer(one) for one in job if _denies(one)), None),
