@@ -14,7 +14,17 @@ from worker.model.erasure import Related
 from worker.model.errors import RefusedBySafetyRule, UsageError
 from worker.model.states import Lane, State
 from worker.model.target import Target
-from worker.rules.experiment import SCHEDULE, Facts, Fate, Observation, PartFacts, Proposal, facts_of, proposals
+from worker.rules.experiment import (
+    SCHEDULE,
+    Cascade,
+    Facts,
+    Fate,
+    Observation,
+    PartFacts,
+    Proposal,
+    facts_of,
+    proposals,
+)
 from worker.services import labels
 from worker.services.act import Approval, Plan
 from worker.services.times import rfc3339, span
@@ -151,6 +161,12 @@ def in_words(report: Report, now: float) -> Iterator[str]:
         yield "nothing is known that the job had: no setting can be proposed"
 
 
+def summary(report: Report, now: float) -> str:
+    """On one line: `model asset into the recycle bin, voice job stays (job 0f3a61c2: 3 of 5 looks made, …)`."""
+    parts = [f"{part.kind.replace('_', ' ')} {_CASCADES[part.cascade]}" for part in report.facts.parts]
+    return f"{', '.join(parts) or 'nothing is known yet'} (job {report.record.job.id}: {_progress(report, now)})"
+
+
 def _progress(report: Report, now: float) -> str:
     record, looks = report.record, report.facts.looks
     made = f"{looks} of {len(record.schedule)} looks made"
@@ -163,6 +179,13 @@ def _progress(report: Report, now: float) -> str:
     return f"{made}, the next in {span(max(0.0, record.next_look - now) / 1000)}"
 
 
+_CASCADES = {
+    Cascade.NONE: "stays",
+    Cascade.BIN: "into the recycle bin",
+    Cascade.PURGED: "purged",
+    Cascade.ABSENT: "no longer there",
+    Cascade.UNKNOWN: "unknown",
+}
 _FATES = {
     Fate.PRESENT: "there",
     Fate.IN_BIN: "in the recycle bin",

@@ -95,7 +95,7 @@ def test_a_key_that_many_accounts_share_is_refused_once(command: Command, simula
     assert simulator.stats()["refused_signatures"] == 1
 
 
-LIMIT = "limit of default"
+READS, DELETES = "limit of job_read of default", "limit of job_delete of default"
 
 
 @pytest.mark.usefixtures("worker")
@@ -109,9 +109,9 @@ def test_a_pace_above_the_gateway_s_limit_is_a_warning(
     simulator.set_limits(get_per_s=10)  # lookups go at half the pace of DELETEs
     ended = command("doctor", "--json", **remote(simulator, ERASER_RATE=rate))
     assert ended.code == 0
-    found = verdicts(ended)[LIMIT]
+    found = verdicts(ended)[READS]
     assert found[0] == verdict
-    assert found[1] == f"job_read: the gateway allows 10 in 1 s (api), our pace is {float(rate) / 2:g}/s"
+    assert found[1] == f"the gateway allows 10 in 1 s (api), our pace is {float(rate) / 2:g}/s"
     assert found[2] is None if todo is None else todo in str(found[2])
 
 
@@ -122,10 +122,10 @@ def test_a_pace_far_below_the_limit_of_deletes_is_a_hint(
     undertaker.ledger.note_quota(
         {"family": "job_delete", "scope": "user", "limit": 600, "period_s": 60, "remaining": 9}
     )
-    found = verdicts(command("doctor", "--json", **remote(simulator, ERASER_RATE="3")))[LIMIT]
+    found = verdicts(command("doctor", "--json", **remote(simulator, ERASER_RATE="3")))[DELETES]
     assert found == (
         "ok",
-        "job_delete: the gateway allows 600 in 1 min (user), our pace is 3/s",
+        "the gateway allows 600 in 1 min (user), our pace is 3/s",
         "nothing has to be done; if MetaStudio confirms the limit, ERASER_RATE may be up to 10",
     )
 
@@ -153,7 +153,7 @@ def test_a_limit_is_kept_for_an_account_of_this_address_and_binds_none(
         (account,) = found["accounts"]
         return [account["endpoint"], account["quotas"]]
 
-    assert LIMIT in verdicts(command("doctor", "--json", **remote(simulator)))
+    assert READS in verdicts(command("doctor", "--json", **remote(simulator)))
     assert kept() == [None, []], "to look binds no account to an address"
     assert command("request", "job-1", **remote(simulator)).code == 0
     command("doctor", "--json", **remote(simulator))

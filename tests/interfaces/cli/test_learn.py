@@ -312,7 +312,7 @@ def test_doctor_says_what_is_known_and_whether_the_settings_fit(lab: Laboratory)
     lab.work_until(ended)
     verdict, found, todo = doctor(lab)
     assert verdict == "warning"
-    assert "model asset asset-job-a: ACTIVED before the DELETE; there" in found
+    assert found == "model asset stays (job job-a: ended: 5 of 5 looks made)"
     assert todo is not None
     assert "consider ERASER_RELATED=delete (MetaStudio leaves the model asset" in todo
     assert doctor(lab, ERASER_RELATED="delete")[0] == "ok"

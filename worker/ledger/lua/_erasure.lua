@@ -33,7 +33,7 @@ local function erasure_follows(ref, r, to, now, s)
   elseif over and s and s.erasure then
     redis.call('HSET', erasure(ref), E.related, s.erasure.related)
     redis.call('HSETNX', erasure(ref), E.inventory, 'none')
-    open_erasure(ref, now, first_look(ref) or s.erasure.first_look_ms)
+    open_erasure(ref, now, r[F.related] and first_look(ref) or s.erasure.first_look_ms)
   end
 end
 

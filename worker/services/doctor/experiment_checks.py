@@ -19,15 +19,15 @@ def look(app: AppContext, account: Account) -> Iterator[Check]:
         yield Check(name, Level.OK, "it is not known what MetaStudio deletes with a job", todo)
         return
     best = next((report for report in found if report.proposals), found[0])
-    text = "; ".join(experiment.in_words(best, app.queries(account.name).now_ms()))
+    text = experiment.summary(best, app.queries(account.name).now_ms())
     related = app.related(account.name).value
     effective = {"ERASER_RELATED": related, "ERASER_RELATED_ASSETS": app.settings.related_assets.value}
     other = [one for one in best.proposals if _differs(one.setting, one.value, effective)]
     if not other:
-        yield ok(name, f"job {best.record.job.id}: {text}")
+        yield ok(name, text)
         return
     todo = "consider " + " and ".join(f"{one.setting}={one.value} ({one.why})" for one in other)
-    yield warning(name, f"job {best.record.job.id}: {text}", todo)
+    yield warning(name, text, todo)
 
 
 def _differs(setting: str, value: str, effective: dict[str, str]) -> bool:

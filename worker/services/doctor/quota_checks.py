@@ -62,8 +62,8 @@ def _paces(policy: GatePolicy) -> dict[str, tuple[float, bool]]:
 
 
 def _check(account: Account, quota: Quota, ours: float | None, matters: bool) -> Check:
-    name = f"limit of {account.name}"
-    found = f"{quota.family}: the gateway allows {quota.limit} in {span(quota.period_s)} ({quota.scope})"
+    name = f"limit of {quota.family} of {account.name}"
+    found = f"the gateway allows {quota.limit} in {span(quota.period_s)} ({quota.scope})"
     if ours is None:
         return ok(name, found)
     found += f", our pace is {ours:g}/s"
