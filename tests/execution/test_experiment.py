@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.execution.test_erasure import DAY_S, JOB, Estate, estate
+from worker.ledger.erasures import ErasureStep
 from worker.ledger.experiments import ExperimentRecord, experiments
+from worker.model.erasure import Verdict
 from worker.model.target import Target
 from worker.rules.experiment import SCHEDULE, Cascade, Facts, Fate, Observation, facts_of, proposals
 from worker.simulator import DEMO_PROJECT
@@ -79,6 +81,22 @@ def test_a_look_that_everybody_slept_through_is_made_late(estate: Estate) -> Non
     found = facts(estate)
     assert found.parts[0].cascade is Cascade.PURGED
     assert record(estate).closed is not None
+
+
+def test_answers_of_whoever_lost_the_lease_are_not_kept(estate: Estate) -> None:
+    estate.simulator.add_avatar(JOB, voice=False)
+    begin(estate)
+    estate.pass_time(NEXT[0])
+    ((slow,), now) = estate.ledger.lease_erasures()
+    assert slow.watch is not None
+    estate.later(600)  # its lease ran out, somebody else looks
+    kept = record(estate).log
+    step = ErasureStep(
+        slow.record.job, slow.record.leases, slow.record.parts, 1, Verdict.PENDING, int(now) + 1, left=False,
+        answers=[{"look": 1, "at": int(now), "kind": "job", "id": JOB, "question": "show"}], watched=False,
+    )  # fmt: skip
+    assert estate.ledger.record_looks([step]) == ["stale"]
+    assert (record(estate).log, record(estate).closed) == (kept, None)
 
 
 def test_what_somebody_else_has_us_delete_proves_nothing_about_metastudio(estate: Estate) -> None:

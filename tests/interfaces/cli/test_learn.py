@@ -12,6 +12,7 @@ from tests.support.command import Command, Ended
 from tests.support.waiting import wait_until
 from worker.execution.app_context import AppContext
 from worker.ledger.keys import OURS
+from worker.model.target import Target
 from worker.simulator import CANARIES, Simulator
 
 LOOKS = "0.05s,0.1s,0.15s,0.2s,0.25s"  # instead of eight days
@@ -281,6 +282,14 @@ def test_to_repeat_the_command_changes_nothing(lab: Laboratory) -> None:
     assert lab.work_until(ended)["facts"]["looks"] == 5
     (act, *_) = lab.command("audit", "--act", "experiment.begun", "--json").json[::-1]
     assert (act["by"], act["reason"], act["job_id"]) == ("ops-7", "T-1", "job-a")
+
+
+def test_a_command_that_died_halfway_is_repeated(lab: Laboratory) -> None:
+    lab.simulator.add_avatar("job-a")
+    lab.app.ledger("default").begin_experiment(Target(lab.simulator.project, "job-a"), (0.05,))
+    assert "which is not requested: repeat the command" in lab.command("learn", "--status").out
+    assert "had begun already" in lab.begin().out
+    assert lab.work_until(ended)["facts"]["looks"] == 1
 
 
 def test_a_job_id_or_status_and_not_both(lab: Laboratory) -> None:
