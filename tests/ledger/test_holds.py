@@ -61,6 +61,20 @@ def test_a_call_under_way_is_told_and_no_other_follows(bench: Bench) -> None:
     assert bench.state("a") == "held"
 
 
+@pytest.mark.parametrize("waits", ["not_deletable_yet", "retry"])
+def test_what_is_released_waits_for_what_it_waited_for(bench: Bench, waits: str) -> None:
+    bench.request("a")
+    called = waits == "retry"
+    bench.settle(bench.take(), "pending", wait=waits, delay_s=600.0, called=called, used=called, status=500)
+    before = bench.record("a")
+    hold(bench, "a")
+    bench.pass_time(60)
+    remove(bench, "a")
+    after = bench.record("a")
+    assert after["wait"] == before["wait"] == waits
+    assert {name for name in before if before[name] != after.get(name)} <= {"log", "dl"}
+
+
 def test_a_late_200_wins_against_a_hold(bench: Bench) -> None:
     bench.request("a")
     lease = bench.take()

@@ -11,6 +11,7 @@ import redis
 
 from tests.support.ledgers import PROJECT, Bench
 from worker.ledger.receipts import PAGE, ReceiptEntry, Receipts
+from worker.ledger.schema.fields import Field
 from worker.model.target import Target
 from worker.receipts.receipt import FIELDS, expand
 
@@ -115,8 +116,14 @@ def test_a_dead_letter_leaves_none_until_it_is_given_up(bench: Bench) -> None:
 def test_what_ends_again_leaves_another_receipt_and_the_first_one_stays(bench: Bench) -> None:
     bench.request("a")
     bench.settle(bench.take(), "dead", cause="refused")
+    before = bench.record("a")
+    bench.pass_time(3600)
     bench.ledger.discard([Target(PROJECT, "a")], why="T-9")
+    bench.pass_time(1)
     bench.ledger.restore([Target(PROJECT, "a")], why="T-10", by="ops-4")
+    after = bench.record("a")
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    assert changed == {Field.HISTORY, Field.DEATH_NUMBER}, "it is dead as before, and since then"
     bench.ledger.replay([Target(PROJECT, "a")], why="T-11", deadline_s=86400)
     bench.settle(bench.take(), attempt=answer_of("x-2"))
     bench.request("a", force=True)
@@ -128,6 +135,10 @@ def test_what_ends_again_leaves_another_receipt_and_the_first_one_stays(bench: B
         ("gone", None, 3, 1),
     ]
     restored = receipts(bench)[1]
+    assert (restored["finished_at"], restored["recorded_at"]) == (
+        "2027-01-15T08:00:00.000Z",
+        "2027-01-15T09:00:01.000Z",
+    )
     assert (restored["cause"], restored["finished_by"], restored["finished_reason"]) == ("refused", "ops-4", "T-10")
 
 

@@ -61,6 +61,8 @@ OTHERS = {
         "accounts move",  # its audit is tested in interfaces/cli/test_accounts.py: it needs settings of its own
     ),
     *("console", "console token", "receipts export", "receipts verify", "receipts recheck"),
+    *("receipts rechecks", "receipts back list"),
+    "receipts back request",  # like `request` it leaves one only above its cap
     "receipts relocate",  # its audit is tested in receipts/test_directories.py: it needs a day that was archived
     "learn",  # its audit is tested in interfaces/cli/test_learn.py: it needs a MetaStudio
     *("dead groups", "dead list", "dead show", "replay status", "replay list"),

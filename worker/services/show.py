@@ -177,7 +177,8 @@ def _attempt(a: Attempt) -> dict[str, Any]:
 
 def _event(event: Event) -> dict[str, Any]:
     earlier = {"claims": [_claim(claim) for claim in event.fields["claims"]]} if event.fields.get("claims") else {}
-    return {"at": rfc3339(event.at), "event": event.name, **event.fields, **earlier}
+    died = {"finished_at": rfc3339(event.fields["finished_at"])} if event.fields.get("finished_at") else {}
+    return {"at": rfc3339(event.at), "event": event.name, **event.fields, **earlier, **died}
 
 
 def _claim(claim: dict[str, Any]) -> dict[str, Any]:

@@ -79,12 +79,12 @@ def runs(account: str | None) -> None:
         say(f"Nobody has checked the jobs of account {name} yet. To do it now: eraser receipts recheck")
         return
     rows = [(absolute(run.at), run.by or "schedule", run.key[:12], *_numbers(run)) for run in found]
-    table(["TIME", "BY", "KEY", "STILL GONE", "CAME BACK", "NOT CHECKED", ""], rows)
+    table(["TIME", "BY", "KEY", "STILL GONE", "CAME BACK", "NOT CHECKED", "TO ITS END"], rows)
 
 
 def _numbers(run: RecheckRun) -> list[str]:
     """Its results, and whether it came to its end."""
-    return [*(f"{number:,}" for number in run.results.values()), "" if run.ended else "not to its end"]
+    return [*(f"{number:,}" for number in run.results.values()), "yes" if run.ended else "no"]
 
 
 @click.group()

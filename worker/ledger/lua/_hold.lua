@@ -31,7 +31,8 @@ end
 
 local function hold(ref, r, now, due, because)
   local entry = held_by(ref, r, because)
-  transition(ref, r, 'held', due, { [F.held_since] = ms(now) })
+  local again = r[F.waiting_for] == 'not_deletable_yet' and r[F.waiting_for] or nil  -- it waits for that once more
+  transition(ref, r, 'held', due, { [F.held_since] = ms(now), [F.waiting_for] = again })
   count_held(r, 1)
   note_event(ref, r, now, 'deletion.held', { hold = because, why = entry.why, by = entry.by })
   count('deletion.held ' .. because)
@@ -42,7 +43,7 @@ local function let_go(ref, r, now, bulletin)
   redis.call('ZREM', K.owner_unknown, ref)
   go_on_from_hold(ref, r, now)
   count_held(r, -1)
-  transition(ref, r, 'pending', due, { [F.waiting_for] = due > now and (r[F.calls] and 'retry' or 'grace') or nil })
+  transition(ref, r, 'pending', due, { [F.waiting_for] = due > now and (r[F.waiting_for] or (r[F.calls] and 'retry' or 'grace')) or nil })
   note_event(ref, r, now, 'deletion.released', bulletin)
   count('deletion.released')
 end

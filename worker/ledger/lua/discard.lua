@@ -19,7 +19,7 @@
 local function discard(ref, r, now)
   if not r then return 'unknown' end
   if r[F.state] ~= 'dead' then return r[F.state] end
-  note_event(ref, r, now, 'deletion.discarded', { why = options.why, by = options.by })
+  note_event(ref, r, now, 'deletion.discarded', { why = options.why, by = options.by, finished_at = number(r[F.finished_at]) })
   finish(ref, r, now, 'discarded', r[F.cause], options)
   -- a restore needs the app user; when none is possible any more, `forget` takes it away
   if r[F.app_user] or r[F.owner_hash] then redis.call('ZADD', K.discarded_users, ms(now), ref) end
