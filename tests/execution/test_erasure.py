@@ -12,11 +12,13 @@ from tests.execution.test_executor import Shop
 from tests.support.cut_off import bring_back
 from worker.execution.observer import Observer
 from worker.ledger.deletions import connect
+from worker.ledger.queries import Queries
 from worker.ledger.types import KindPace
 from worker.lookups.examiner import Examiner
 from worker.lookups.lookups import Lookups
 from worker.lookups.sightings import View
 from worker.model.erasure import AssetMode
+from worker.model.states import State
 from worker.simulator import DEMO_PROJECT, Simulator
 
 SCHEDULE = (60.0, 600.0, 86_400.0)
@@ -133,6 +135,8 @@ def test_what_is_to_go_is_deleted_in_its_order_and_looked_for_again(estate: Esta
         "voice_asset": "purged us",
     }
     assert list(estate.simulator.assets()[DEMO_PROJECT].values()).count("ACTIVED") == 2, "the other job's own"
+    status = Queries(estate.redis, "default", rate=10.0).status()
+    assert (status.states[State.DELETED], status.parts) == (1, {State.DELETED: 3}), "jobs and parts are counted apart"
 
 
 def test_a_job_without_anything_is_whole_at_the_first_look(estate: Estate) -> None:

@@ -118,6 +118,6 @@ def test_what_another_program_writes_into_a_log_counts_as_nothing(estate: Estate
     estate.simulator.add_avatar(JOB, voice=False)
     begin(estate)
     name = f"{estate.ledger.prefix}experiment:{DEMO_PROJECT}/{JOB}"
-    estate.redis.hset(name, "log", spoilt)
+    estate.redis.hset(name, "answers", spoilt)
     estate.later(NEXT[0])
     assert facts(estate).looks == 1

@@ -56,6 +56,7 @@ ACCOUNT = {
     "erasures": Ends("record_look.lua, with the last look", refs=True),
     "left": Ends("record_look.lua; forget.lua", refs=True),
     "verdicts": ONE,
+    "parts": ONE,
     "assets": Ends("forget.lua, with the erasure"),
     "counters": ONE,
     "ends:<hour>": EXPIRES,

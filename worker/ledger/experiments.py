@@ -49,7 +49,7 @@ def experiments(client: redis.Redis, prefix: str) -> Iterator[ExperimentRecord]:
         pipe.zscore(prefix + Key.ERASURES, name)
         raw, next_look = read_redis(pipe.execute)
         fields = values.texts(raw)
-        log = tuple(values.fields(line) for line in fields.get("log", "").split("\n") if line)
+        log = tuple(values.fields(line) for line in fields.get("answers", "").split("\n") if line)
         closed = values.number(fields.get("closed"))
         yield ExperimentRecord(
             Target.parse(name),

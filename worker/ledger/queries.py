@@ -21,7 +21,7 @@ from worker.ledger.schema.keys import Key
 from worker.ledger.schema.states import indexes, indexes_of, queues_of
 from worker.ledger.types import compact
 from worker.model.states import State, WaitingFor
-from worker.model.target import Target
+from worker.model.target import JOB, Target
 
 _PAGE = 500
 START_SHARE = 0.985  # as in lua/_gate.lua
@@ -79,8 +79,10 @@ class Queries(AccountReader):
             pipe.hlen(self._p + name)
         pipe.hlen(self._p + Key.DAMAGED)
         pipe.zcard(self._p + Key.CAME_BACK)
+        pipe.hgetall(self._p + Key.PARTS)
         pipe.hmget(self._p + bindings.KEY, bindings.FIELDS)
-        raw, closed, *response, held_jobs, held_users, damaged, back, bound = read_redis(pipe.execute)
+        raw, closed, *response, held_jobs, held_users, damaged, back, parts, bound = read_redis(pipe.execute)
+        apart = {name: max(0, values.whole(many)) for name, many in values.texts(parts).items()}
         cards = dict(zip(names, response[: len(names)], strict=True))
         due: dict[str, int] = {"user": 0, "bulk": 0}
         heads: dict[str, float] = {}
@@ -90,11 +92,12 @@ class Queries(AccountReader):
             if head:
                 heads[lane] = min(heads.get(lane, math.inf), head[0][1])
         oldest = min(heads.values(), default=None)
-        states = {state: cards.get(state.value, 0) for state in State}
-        states[State.PENDING] = sum(cards[queue] for queue in queues)
+        states = {state: max(0, cards.get(state.value, 0) - apart.get(state.value, 0)) for state in State}
+        states[State.PENDING] = sum(cards[queue] for queue in queues_of(JOB))
         return AccountStatus(
             gate=self._gate(raw, closed, now),
             states=states,
+            parts={state: apart.get(state.value, 0) for state in State if apart.get(state.value)},
             oldest_due_s=(now - oldest) / 1000 if oldest is not None and oldest <= now else None,
             due=due,
             oldest_due_by_lane={lane: (now - head) / 1000 for lane, head in heads.items() if head <= now},

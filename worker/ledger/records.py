@@ -155,8 +155,9 @@ class AccountStatus:
     """One account in numbers."""
 
     gate: Gate
-    states: dict[State, int]
+    states: dict[State, int]  # of jobs
     oldest_due_s: float | None  # how long the most overdue pending deletion has been due; None: nothing is due
+    parts: dict[State, int] = field(default_factory=dict)  # the same of what jobs left behind, and of other kinds
     due: dict[str, int] = field(default_factory=dict)  # by lane, due now
     oldest_due_by_lane: dict[str, float] = field(default_factory=dict)  # the same, of each lane that has some
     next_due_at: float | None = None  # when the next pending one is due, where none is due now
@@ -164,3 +165,8 @@ class AccountStatus:
     bound: Binding | None = None  # its address at MetaStudio; None: nobody used it yet
     came_back: int = 0  # deleted jobs that MetaStudio has again and nobody requested since
     damaged: int = 0  # entries that another program spoilt and nobody has looked at yet (see `worker.ledger.damage`)
+
+    @property
+    def every(self) -> dict[State, int]:
+        """Deletions of all kinds."""
+        return {state: number + self.parts.get(state, 0) for state, number in self.states.items()}

@@ -71,9 +71,9 @@ def overviews(app: AppContext, accounts: Iterable[AccountStatus]) -> Iterator[Ac
             endpoint=app.account(name).endpoint,
             ledger_endpoint=bound.endpoint if bound else None,
             since=bound.since if bound else None,
-            waiting=sum(one.states[state] for state in WAITING),
+            waiting=sum(one.every[state] for state in WAITING),
             in_settings=name in app.settings.accounts,
-            deletions=sum(one.states.values()),
+            deletions=sum(one.every.values()),
             holds=one.holds,
         )
 

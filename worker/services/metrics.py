@@ -108,7 +108,9 @@ def _standing(every: list[_Account]) -> Iterator[Metric]:
     """The ledger's contents, by account."""
     lanes = [(a, lane) for a in every for lane in a.now.due]
     states = ((a.name, state, a.now.states[state]) for a in every for state in State)
-    yield _gauge("deletions", "Deletions by state.", ["account", "state"], states)
+    yield _gauge("deletions", "Deletions of jobs by state.", ["account", "state"], states)
+    parts = ((a.name, state, a.now.parts.get(state, 0)) for a in every for state in State)
+    yield _gauge("parts", "Deletions of what jobs left behind by state.", ["account", "state"], parts)
     due = ((a.name, lane, a.now.due[lane]) for a, lane in lanes)
     yield _gauge("due_deletions", "Pending deletions that are due now, by lane.", ["account", "lane"], due)
     text = "How long the oldest due deletion has been due, by lane; 0: none is due."

@@ -93,7 +93,19 @@ class Overview:
 
     @property
     def states(self) -> dict[State, int]:
+        """Of jobs."""
         return {state: sum(account.states[state] for account in self.accounts) for state in State}
+
+    @property
+    def parts(self) -> dict[State, int]:
+        """The same of what jobs left behind, and of other kinds; only states in which there are some."""
+        counts = {state: sum(account.parts.get(state, 0) for account in self.accounts) for state in State}
+        return {state: number for state, number in counts.items() if number}
+
+    @property
+    def every(self) -> dict[State, int]:
+        """Deletions of all kinds."""
+        return {state: number + self.parts.get(state, 0) for state, number in self.states.items()}
 
     @property
     def oldest_due_s(self) -> float | None:
@@ -156,6 +168,7 @@ def as_json(view: Overview) -> dict[str, Any]:
     """The JSON form of the contract."""
     return {
         "states": view.states,
+        "parts": view.parts,
         "oldest_due_s": None if view.oldest_due_s is None else round(view.oldest_due_s, 3),
         "workers": [json_form.as_json(worker) | {"silent": worker.silent} for worker in view.workers],
         "accounts": [_account(account, view) for account in view.accounts],
@@ -184,7 +197,7 @@ def _account(account: AccountStatus, view: Overview) -> dict[str, Any]:
 
 def advice(view: Overview) -> Iterator[Advice]:
     """The most urgent first; empty if all is well."""
-    open_work = sum(view.states[state] for state in (State.PENDING, State.RUNNING))
+    open_work = sum(view.every[state] for state in (State.PENDING, State.RUNNING))
     if open_work and not view.at_work:
         yield Advice(f"{labels.count(open_work, 'deletion')} waiting, but no worker is running", START, "workers")
     if view.no_writes:
@@ -231,7 +244,7 @@ def advice(view: Overview) -> Iterator[Advice]:
     for replay in view.replays:
         yield Advice(_replay(replay), f"eraser replay status {replay.replay}", "replay", replay.replay)
     to_start = sum(replay.count("left") for replay in view.replays if not replay.ended)  # dead until then
-    if (dead := view.states[State.DEAD] - to_start) > 0:
+    if (dead := view.every[State.DEAD] - to_start) > 0:
         why = f"{labels.count(dead, 'dead letter')} {'needs' if dead == 1 else 'need'} a person"
         yield Advice(why, "eraser dead groups", "dead")
 
@@ -247,7 +260,7 @@ def _replay(replay: ReplayProgress) -> str:
 
 def all_well(view: Overview) -> str:
     """The text if there is no advice."""
-    states = view.states
+    states = view.every
     if not any(states.values()):
         return "No deletion has been requested yet. Start with: eraser request JOB_ID"
     if view.due or states[State.RUNNING]:

@@ -235,7 +235,7 @@ def test_nothing_of_a_person_is_kept(lab: Laboratory) -> None:
     lab.begin()
     lab.work_until(ended)
     stored = lab.app.redis.hgetall(f"{OURS.account('default')}experiment:{lab.simulator.project}/job-a")
-    assert b"model_asset" in stored[b"log"]
+    assert b"model_asset" in stored[b"answers"]
     everything = json.dumps({name.decode(): value.decode() for name, value in stored.items()})
     everything += lab.command("learn", "--status").all + lab.command("learn", "--status", "--json").all
     assert not [canary for canary in CANARIES if canary in everything]

@@ -68,7 +68,7 @@ def test_a_kind_that_no_adapter_describes_is_refused() -> None:
 def test_it_is_requested_called_and_proven(site: Site) -> None:
     site.library.clips = {"c-1": "READY", "c-2": "BROKEN"}
     site.ask("clip:c-1", "clip:c-2")
-    assert site.queries.status().states[State.PENDING] == 2
+    assert site.queries.status().parts == {State.PENDING: 2}
     site.work()
     assert site.library.calls[1:] == ["delete clip c-1", "delete clip c-2"], "after the key's own list"
     assert (site.ends("clip:c-1"), site.library.clips) == ("deleted", {})

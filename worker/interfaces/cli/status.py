@@ -78,8 +78,14 @@ def _trouble(live: Live | None, error: Unreachable, *, as_json: bool) -> None:
 def page(view: Overview) -> RenderableType:
     """The status for people."""
     states = tabled(["STATE", "COUNT", ""], [_state(state, n) for state, n in view.states.items()])
-    top = (Text(absolute(view.now), style="dim"), states, _due(view), Text())
+    top = (Text(absolute(view.now), style="dim"), states, *_parts(view), _due(view), Text())
     return Group(*top, _gates(view), Text(), _workers(view), Text(), *_next(view))
+
+
+def _parts(view: Overview) -> list[Text]:
+    """What jobs left behind, in a line."""
+    numbers = ", ".join(f"{number} {state}" for state, number in view.parts.items())
+    return [Text(f"parts of deleted jobs: {numbers}")] if numbers else []
 
 
 def _state(state: State, number: int) -> tuple[object, ...]:

@@ -22,5 +22,12 @@ local function index_of(state, lane, ref)
   if state == 'pending' then return K.due .. queue_of(lane, ref) end
   return P .. state
 end
+
+-- What is of another kind than jobs is counted by its state, so that people see jobs and parts apart. nil: it comes, goes.
+local function count_part(ref, from, to)
+  if not kind_of(ref) then return end
+  if from then redis.call('HINCRBY', K.parts, from, -1) end
+  if to then redis.call('HINCRBY', K.parts, to, 1) end
+end
 --include _damage
 --within

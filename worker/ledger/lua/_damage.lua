@@ -63,7 +63,10 @@ end
 function put_aside(ref, why, value)
   local stood_in
   for index, state in pairs(spoilt.state_of) do
-    if redis.call('ZREM', P .. index, ref) == 1 and OPEN[state] then stood_in = state end
+    if redis.call('ZREM', P .. index, ref) == 1 then
+      count_part(ref, state)
+      if OPEN[state] then stood_in = state end
+    end
   end
   if not stood_in then  -- it stood nowhere: where it says that it is
     local state = redis.call('HGET', record(ref), F.state)

@@ -2,7 +2,7 @@
 -- rules/experiment.py. It is an erasure with a schedule of its own; nothing of it is deleted by us but the job.
 --   experiments          zset   refs of the jobs; score: when the experiment began
 --   experiment:<ref>     hash   by, why, at (when it began), schedule (JSON: seconds after the DELETE),
---                               log (an answer of MetaStudio's as JSON a line), closed (when the last look was made)
+--                               answers (an answer of MetaStudio's as JSON a line), closed (when the last look was made)
 local LONGEST = 100000  -- bytes of a log: far more than all looks of the schedule write
 local function experiment(ref) return K.experiment .. ref end
 
@@ -20,9 +20,9 @@ end
 local function keep_answers(ref, lines, closes, now)
   local name = experiment(ref)
   if redis.call('EXISTS', name) == 0 then return end
-  local log = redis.call('HGET', name, 'log')
+  local log = redis.call('HGET', name, 'answers')
   if lines ~= '' and #(log or '') + #lines <= LONGEST then
-    redis.call('HSET', name, 'log', log and log .. '\n' .. lines or lines)
+    redis.call('HSET', name, 'answers', log and log .. '\n' .. lines or lines)
   end
   if closes then redis.call('HSET', name, 'closed', ms(now)) end
 end

@@ -10,5 +10,6 @@ local function transition(ref, r, to, score, fields, lane)
   redis.call('HDEL', k, unpack(DROPPED[to]))
   for name, value in pairs(fields or {}) do set[#set + 1], set[#set + 2] = name, value end
   redis.call('HSET', k, unpack(set))
+  count_part(ref, r[F.state], to)
   redis.call('ZADD', index_of(to, lane or r[F.lane], ref), ms(score), ref)
 end

@@ -25,6 +25,7 @@ local function write(ref, c, now)
   if waits_for_its_turn(ref, c) and tonumber(c.score) > now then c.score = ms(now) end
   redis.call('HDEL', k, F.replay, F.before_replay, F.group, F.death_number)
   redis.call('ZADD', index_of(c.state, c.lane, ref), c.score, ref)
+  count_part(ref, nil, c.state)
   if c.user_kept then redis.call('ZADD', K.discarded_users, c.user_kept, ref) end
   if c.state == 'dead' then
     joins_group(ref, c.score)
@@ -40,6 +41,7 @@ local function deliver(ref, c, now)
     leaves_group(ref, r)
     redis.call('ZREM', index_of(r[F.state], r[F.lane], ref), ref)
     redis.call('DEL', record(ref))
+    count_part(ref, r[F.state])
   end
   if #c.fields > 0 then
     write(ref, c, now)

@@ -22,6 +22,7 @@ local function depart(ref, r, now)
     leaves_group(ref, r)
     redis.call('ZREM', index_of(r[F.state], r[F.lane], ref), ref)
     redis.call('DEL', record(ref))
+    count_part(ref, r[F.state])
     count('deletion.moved out')
   end
   redis.call('HDEL', K.held_jobs, ref)

@@ -66,6 +66,7 @@ return once(function(now)
       elseif r then
         redis.call('ZREM', P .. state, ref)
         redis.call('DEL', record(ref))
+        count_part(ref, state)
         forget_erasure(ref)
         forgotten = forgotten + 1
       end

@@ -62,6 +62,7 @@ local function create(ref, k, asset)
   mended(ref, k)
   if asset then redis.call('HSET', k, F.asset_id, asset) end
   redis.call('ZADD', index_of('pending', claim.lane, ref), claim.due, ref)
+  count_part(ref, nil, 'pending')
   counted.new = counted.new + 1
   return 'pending'
 end

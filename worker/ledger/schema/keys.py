@@ -47,6 +47,7 @@ class Key(StrEnum):
     VERDICTS = "verdicts", "hash", "verdict -> how many erasures have it", "nothing: one"
     EXPERIMENTS = "experiments", "zset", "refs of throw-away jobs; score: when each experiment began", "the newest ten"
     EXPERIMENT = "experiment:", "hash", "what one experiment has shown: see lua/_experiment.lua", "with its ref", "ref"
+    PARTS = "parts", "hash", "state -> how many deletions of other kinds than jobs stand in it", "nothing: one"
     ASSET_JOBS = "assets", "hash", "id of a part -> the job that named it; *: several did", "forget, with the erasure"
 
     # dead letters

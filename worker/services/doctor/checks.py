@@ -115,7 +115,7 @@ def _work(app: AppContext) -> Iterator[Check]:
     if view.at_work:
         yield ok("workers", f"{labels.count(view.at_work, 'worker')}, {labels.count(view.threads, 'thread')}{also}")
     else:
-        waits = view.states[State.PENDING]
+        waits = view.every[State.PENDING]
         verdict = Level.WRONG if view.due else Level.WARNING
         found = f"none was seen in the last 30 s{also}" + (f", and {waits:,} wait" if waits else "")
         yield Check("workers", verdict, found, f"start one: {status.START}")
@@ -135,7 +135,7 @@ def _work(app: AppContext) -> Iterator[Check]:
                 todo = "check the project's id and the key's rights there; to withdraw requests: eraser cancel"
                 yield wrong(f"project {one.name}", labels.closure(one, view.now), todo)
     yield from _damage(app)
-    if dead := view.states[State.DEAD]:
+    if dead := view.every[State.DEAD]:
         yield warning("dead letters", labels.count(dead, "dead letter"), "eraser dead groups")
     else:
         yield ok("dead letters", "none")
