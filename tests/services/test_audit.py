@@ -64,6 +64,8 @@ OTHERS = {
     *("receipts rechecks", "receipts back list"),
     "receipts back request",  # like `request` it leaves one only above its cap
     "receipts relocate",  # its audit is tested in receipts/test_directories.py: it needs a day that was archived
+    "receipts back list",
+    "receipts rechecks",
     "learn",  # its audit is tested in interfaces/cli/test_learn.py: it needs a MetaStudio
     *("dead groups", "dead list", "dead show", "replay status", "replay list"),
     *("parked list", "parked send"),
