@@ -50,6 +50,7 @@ def test_the_demo_ends_as_it_should_and_leaves_nothing() -> None:
         assert all(row["ok"] and row["outcomes"] for row in rows)
         assert sum(row["jobs"] for row in rows) == scenario.FEWEST
         assert {row["after_replay"] for row in rows if row["expected"].startswith("dead")} == {"deleted"}
+        assert "these 4 jobs left 6 parts: MetaStudio purged 1 itself, we deleted 5" in progress
         assert "somebody-elses" not in output + progress
         assert [line for line in progress.splitlines() if len(line) > 100] == []
         nothing_left(tmp)

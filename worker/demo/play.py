@@ -11,7 +11,7 @@ from typing import Protocol
 from celery import Celery
 
 from worker.config.durations import format_duration
-from worker.demo import scenario
+from worker.demo import leftovers, scenario
 from worker.demo.scenario import Part, RequestedBy, Then, requested
 from worker.demo.stage import ACCOUNT, Stage
 from worker.ledger.keys import OURS
@@ -65,6 +65,7 @@ class Play:
         ]
         rows += [{"job_id": f"job-{n:04d}-not-requested"} for n in range(1, scenario.BYSTANDERS + 1)]
         simulator.add_jobs(rows)
+        leftovers.prepare(self.stage)
         for part in self.parts:
             if part.trouble.fault:
                 simulator.fault(job_id=part.job_id, **part.trouble.fault)
@@ -103,6 +104,7 @@ class Play:
         self._after(0.20, self._request_of_a_producer)
         self._after(0.30, self._outage)
         self._after(0.50, self._kill_the_worker)
+        self._request_with_leftovers()
         self._other_side_moves_on(Then.BECOMES_DELETABLE)
         self._wait(self._all_settled, "every deletion to finish")
         dead = self._states()[State.DEAD]
@@ -160,6 +162,13 @@ class Play:
             "restarted", f"leases run out within {scenario.LEASE}, then MetaStudio is asked whether they are deleted"
         )
 
+    def _request_with_leftovers(self) -> None:
+        leftovers.request(self.stage)
+        count = len(leftovers.LEAVERS)
+        self.audience.report(
+            "left behind", f"{count} more jobs, to be deleted with the models and the voice they leave"
+        )
+
     def _other_side_moves_on(self, then: Then) -> None:
         """Jobs that the worker found not deletable become deletable, or are deleted in another way."""
         client, _ = self.stage.app.client(ACCOUNT)
@@ -198,6 +207,11 @@ class Play:
         self.stage.ledger.replay((d.ref for d in dead), why="the incident is closed", deadline_s=600.0)
         self._wait(self._all_settled, "the replayed deletions to end")
         return time.monotonic() - began
+
+    def finish_leftovers(self) -> None:
+        """Wait until nothing is left to look for."""
+        self._wait(lambda: leftovers.closed(self.stage), "what the jobs left behind")
+        self.audience.report("erased", leftovers.summary(self.stage))
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -250,7 +264,7 @@ class Play:
                 raise OutOfPatience(f"the demo gave up waiting for {what} ({format_duration(PATIENCE_S)})")
             if now >= self._progress_at:
                 self._progress_at = now + 0.2
-                self.audience.progress(self.stage.queries.status(), len(self.parts))
+                self.audience.progress(self.stage.queries.status(), len(self.parts) + len(leftovers.LEAVERS))
             if self.stage.worker.starts and self.stage.worker.pid is None:
                 raise OutOfPatience(f"the worker {self.stage.worker.ended()}")
             time.sleep(every_s)

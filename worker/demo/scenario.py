@@ -21,6 +21,7 @@ CALL_TIMEOUT = "2s"
 LEASE = "4s"
 SHORT_DEADLINE_S = 6.0
 OUTAGE_S = 2.0  # at least; it lasts until the gate closes
+RELATED_SCHEDULE = "1s,2s"  # when it is looked for what a job left, and again after our own deletions
 BYSTANDERS = 7  # jobs without a request
 
 POLICIES = f"""[policies.failed-trainings]

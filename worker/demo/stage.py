@@ -75,7 +75,8 @@ def _settings(redis_url: str, endpoint: str) -> dict[str, str]:
         "ERASER_REDIS_URL": redis_url,
         "ERASER_ENDPOINT": endpoint,
         "ERASER_RATE": str(scenario.RATE),
-        "ERASER_RELATED": "leave",
+        "ERASER_RELATED": "leave",  # but for the jobs of `leftovers`
+        "ERASER_RELATED_SCHEDULE": scenario.RELATED_SCHEDULE,
         "ERASER_RETRY_SCHEDULE": scenario.RETRY_SCHEDULE,
         "ERASER_NOT_DELETABLE_SCHEDULE": scenario.NOT_DELETABLE_SCHEDULE,
         "ERASER_CONNECT_TIMEOUT": "1s",

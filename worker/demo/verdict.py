@@ -10,7 +10,7 @@ from worker.demo.scenario import PLAIN, TROUBLES, Part, Then, Trouble
 from worker.demo.stage import Stage
 from worker.ledger.records import Deletion
 from worker.model.states import Evidence, State
-from worker.model.target import Target
+from worker.model.target import JOB, Target
 from worker.services.json_form import as_json
 from worker.simulator import DEMO_PROJECT
 
@@ -63,7 +63,7 @@ def rows(stage: Stage, parts: Sequence[Part]) -> list[Row]:
 def _delete_calls(stage: Stage) -> Calls:
     calls: Calls = {}
     for call in stage.simulator.calls():
-        if call["operation"] == "delete":
+        if call["operation"] == "delete" and call["kind"] == JOB:
             calls.setdefault(str(call["job_id"]), []).append(call)
     return calls
 

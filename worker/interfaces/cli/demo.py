@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.config.settings import RETRY_SCHEDULE
-from worker.demo import cleanup, scenario, verdict
+from worker.demo import cleanup, leftovers, scenario, verdict
 from worker.demo.play import OPEN, Play
 from worker.demo.stage import Stage, stage
 from worker.ledger.records import AccountStatus, Deletion
@@ -42,6 +42,7 @@ class Screen:
 
     def progress(self, status: AccountStatus, jobs: int) -> None:
         settled = sum(n for state, n in status.states.items() if state not in OPEN)
+        jobs = max(jobs, sum(status.states.values()))  # parts that jobs left have deletions, too
         if self.console.is_terminal:
             if self._live is None:
                 self._live = Live(console=self.console, transient=True, refresh_per_second=8)
@@ -118,7 +119,9 @@ def _perform(here: Stage, screen: Screen, jobs: int, *, as_json: bool) -> bool:
         screen.report(
             "replayed", f"{len(dead)} dead letters, a full new budget each: {deleted} deleted in {seconds:.1f} s"
         )
-        facts = [*verdict.facts(here, parts), cleanup.clean_up(here, screen)]
+        play.finish_leftovers()
+        screen.still()
+        facts = [*verdict.facts(here, parts), *leftovers.judge(here), cleanup.clean_up(here, screen)]
     except EraserError as error:
         screen.still()
         console.print(f"\n[red]{error}[/]\nThe worker's last lines:", *here.worker_log(15), sep="\n  ", highlight=False)
