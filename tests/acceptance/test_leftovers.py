@@ -4,12 +4,16 @@ else's asset is touched, and nothing stays pending that should not.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from tests.acceptance.fleet import BYSTANDER, IMPATIENT, Fleet, seeded, tell
+from tests.acceptance.fleet import BYSTANDER, IMPATIENT, PATIENCE_S, Fleet, seeded, tell
+from tests.acceptance.test_canaries import ever_sent_to_redis
 from worker.model.erasure import Related, Verdict
 from worker.model.target import Target
 from worker.simulator import CANARIES, DEMO_AK, DEMO_PROJECT
@@ -135,8 +139,20 @@ def test_every_verdict_is_what_metastudio_says_whatever_is_killed() -> None:
         assert (stats["max_overlap"], stats["most_effects_of_a_job"]) == (1, 1)
         assert early(fleet) == []
         tell(str(stats["by_operation"]))
-        leaks = [name for name, text in fleet.everything_ever_written() for canary in CANARIES if canary in text]
-        assert leaks == []
+        texts = [*fleet.everything_ever_written(), *ever_sent_to_redis(fleet), *outputs(fleet)]
+        assert [(name, canary) for name, text in texts for canary in CANARIES if canary in text] == []
+
+
+def outputs(fleet: Fleet) -> Iterator[tuple[str, str]]:
+    """What the command line says of one job of each kind, and the receipts of all."""
+    names = [f"{kind.name}-{related}-00" for kind in KINDS for related in (Related.VERIFY, Related.DELETE)]
+    for words in (*(["show", name] for name in names), *(["show", name, "--json"] for name in names[:2]), ["status"],
+                  ["receipts", "export"]):  # fmt: skip
+        command = [Path(sys.executable).with_name("eraser"), *words]
+        done = subprocess.run(command, env=fleet.env, capture_output=True, text=True, timeout=PATIENCE_S)
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.stdout, f"{words} says nothing"
+        yield " ".join(words), done.stdout + done.stderr
 
 
 def calls(fleet: Fleet) -> int:
