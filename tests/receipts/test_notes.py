@@ -7,15 +7,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_der_public_key,
-)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
+from tests.support.receipt_keys import Keys
 from worker.receipts.notes import (
     COSIGNATURE,
     ED25519,
@@ -29,7 +24,7 @@ from worker.receipts.notes import (
     signed,
     vkey,
 )
-from worker.receipts.signature import Signer, Verifier
+from worker.receipts.signature import Verifier
 
 ORIGIN, WITNESS = "avatar-eraser/default/2026-11-21", "witness.example/w1"
 TEXT = checkpoint_text(ORIGIN, 5, bytes(range(32)))
@@ -40,24 +35,6 @@ then you don't know what your problem is.
 
 — PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=
 """
-
-
-def new_keys(folder: Path, name: str) -> tuple[Signer, Verifier]:
-    key = Ed25519PrivateKey.generate()
-    private, public = folder / f"{name}.key", folder / f"{name}.pub"
-    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    return Signer.load(private), Verifier.load(public)
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> tuple[Signer, Verifier]:
-    return new_keys(tmp_path_factory.mktemp("keys"), "log")
-
-
-@pytest.fixture(scope="module")
-def witness(tmp_path_factory: pytest.TempPathFactory) -> tuple[Signer, Verifier]:
-    return new_keys(tmp_path_factory.mktemp("keys"), "witness")
 
 
 def test_a_note_of_another_program_is_read_and_verified(tmp_path: Path) -> None:
@@ -73,7 +50,7 @@ def test_a_note_of_another_program_is_read_and_verified(tmp_path: Path) -> None:
         Note.read(GO_NOTE.replace("answer", "question")).signed_by(name, key)
 
 
-def test_what_we_sign_is_verified_by_the_words_of_the_specification(log: tuple[Signer, Verifier]) -> None:
+def test_what_we_sign_is_verified_by_the_words_of_the_specification(log: Keys) -> None:
     note = signed(TEXT, ORIGIN, log[0])
     text, blank, line = note.rpartition("\n\n")
     dash, name, encoded = line.split()
@@ -85,9 +62,7 @@ def test_what_we_sign_is_verified_by_the_words_of_the_specification(log: tuple[S
     assert checkpoint(Note.read(note).text) == (ORIGIN, 5, bytes(range(32)))
 
 
-def test_a_cosignature_is_verified_by_the_words_of_the_specification(
-    log: tuple[Signer, Verifier], witness: tuple[Signer, Verifier]
-) -> None:
+def test_a_cosignature_is_verified_by_the_words_of_the_specification(log: Keys, witness: Keys) -> None:
     note = cosigned(signed(TEXT, ORIGIN, log[0]), WITNESS, witness[0], 1_679_315_147)
     name, encoded = note.splitlines()[-1].removeprefix("\u2014 ").split()
     raw = base64.b64decode(encoded)
@@ -100,7 +75,7 @@ def test_a_cosignature_is_verified_by_the_words_of_the_specification(
     assert vkey(WITNESS, COSIGNATURE, witness[1].public).split("+")[1] == raw[:4].hex()
 
 
-def test_nobody_elses_signature_counts(log: tuple[Signer, Verifier], witness: tuple[Signer, Verifier]) -> None:
+def test_nobody_elses_signature_counts(log: Keys, witness: Keys) -> None:
     note = Note.read(cosigned(signed(TEXT, ORIGIN, log[0]), WITNESS, witness[0], 1))
     for name, key in ((ORIGIN, witness[1]), (WITNESS, log[1]), (f"{ORIGIN}x", log[1])):
         with pytest.raises(BadNote, match="has not signed it"):

@@ -109,9 +109,9 @@ class DayFiles:
         `DayFileWrong`.
         """
         paths = self.paths()
-        if paths and _end(paths[-1])["prev"] == head_of(self.account, progress.archived):
+        if paths and end_of(paths[-1])["prev"] == head_of(self.account, progress.archived):
             return  # it was just written, and has not left Redis yet
-        self._check_end(paths[-1:], progress, _end)
+        self._check_end(paths[-1:], progress, end_of)
 
     def _check_last(self, path: Path, progress: ReceiptProgress) -> None:
         others = [other for other in self.paths() if other != path][-1:]
@@ -119,13 +119,15 @@ class DayFiles:
             raise self._another_chain(others[0])
         self._check_end(others, progress, checked)
 
-    def _check_end(self, last: list[Path], progress: ReceiptProgress, end_of: Callable[[Path], dict[str, Any]]) -> None:
+    def _check_end(
+        self, last: list[Path], progress: ReceiptProgress, read_end: Callable[[Path], dict[str, Any]]
+    ) -> None:
         """A file must continue where the last one ends, so that another Redis does not mix its receipts with these.
 
         A day goes only to a directory with all earlier days, or to an empty one that was allowed by an operator: no
         chain is split between two.
         """
-        end: dict[str, Any] = end_of(last[0]) if last else {"head": genesis(self.account), "last_n": 0}
+        end: dict[str, Any] = read_end(last[0]) if last else {"head": genesis(self.account), "last_n": 0}
         archived, there = progress.archived, int(end["last_n"] or 0)
         if end["head"] == head_of(self.account, archived):
             return
@@ -174,7 +176,7 @@ def paths_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name)) if folder.is_dir() else []
 
 
-def _end(path: Path) -> dict[str, Any]:
+def end_of(path: Path) -> dict[str, Any]:
     """The trailer, without reading the receipts. Raises `DayFileWrong` if there is none."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - TRAILER))

@@ -198,6 +198,10 @@ class Chain:
         archived = self.progress.archived
         if archived.n and self._since_ms <= place(archived.id)[0]:
             yield from self._filed(archived)
+        yield from self.in_redis()
+
+    def in_redis(self) -> Iterator[dict[str, Any]]:
+        """Those that are still in Redis, and possibly some before then. Raises `Broken`."""
         for line in sealed_lines(self.receipts, self._start(), self.progress.sealed):
             yield line.values
 

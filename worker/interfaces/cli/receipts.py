@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from worker.interfaces.cli import certificates
 from worker.interfaces.cli.acting import acting, show, yes_option
 from worker.interfaces.cli.printing import json_option, result, say
 from worker.interfaces.cli.receipt_counts import account_option, entered, lines
@@ -34,15 +35,19 @@ receipts.add_command(export)
 receipts.add_command(recheck)
 receipts.add_command(runs)
 receipts.add_command(back)
+receipts.add_command(certificates.show)
+receipts.add_command(certificates.cosign)
 
 
 @receipts.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("--head", metavar="H", help="The hash that the last receipt must have, as the export printed it.")
 @click.option("--key", "key", type=click.Path(path_type=Path), metavar="PEM", help="The public key that signed it.")
+@click.option("--witness", "witnesses", multiple=True, metavar="NAME=PEM", help="Who must have cosigned a certificate.")
 @json_option
-def verify(files: tuple[Path, ...], head: str | None, key: Path | None) -> None:
-    """Verify files of receipts, offline. Exit 1 names the first line that was altered, dropped, moved or added.
+def verify(files: tuple[Path, ...], head: str | None, key: Path | None, witnesses: tuple[str, ...]) -> None:
+    """Verify files of receipts, and certificates, offline. Exit 1 names the first line that was altered, dropped,
+    moved or added.
 
     Several files have to continue from each other, such as the day files of ERASER_RECEIPTS_DIR. An account's directory
     stands for the files in it; several of them, between which a chain was split, are read in the order of days.
@@ -50,15 +55,18 @@ def verify(files: tuple[Path, ...], head: str | None, key: Path | None) -> None:
     \b
     eraser receipts verify receipts.jsonl --key receipts.pub
     """
-    verifier = Verifier.load(key) if key else None
+    verifier, known = Verifier.load(key) if key else None, certificates.witness_keys(witnesses)
     after: str | None = None
     paths = _each(files)
     for number, path in enumerate(paths):
         last = number == len(paths) - 1
         try:
+            if certificates.verified(path, verifier, known):
+                continue
             read = verifying.verify(partial(_opened, path), head=head if last else None, key=verifier, after=after)
-        except verifying.VerificationError as fault:
-            result({"file": str(path), "ok": False, "line": fault.line or None, "why": str(fault)})
+        except (verifying.VerificationError, certificates.NotGenuine) as fault:
+            line = getattr(fault, "line", 0) or None
+            result({"file": str(path), "ok": False, "line": line, "why": str(fault)})
             say(f"{path}: {fault}", style="bold red")
             sys.exit(1)
         after = read.trailer["head"]

@@ -1,0 +1,135 @@
+"""A certificate says in plain English what was erased, by whose word, and what could not be checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.receipts.test_verify import chained, receipt
+from worker.receipts.certificate import made, verify
+from worker.receipts.commitments import committed, redact
+from worker.services.certificate_forms import CertificateForm, form_as
+from worker.services.certificate_words import Words, words
+
+CLAIMS = [{"requested_by": "bob", "reason": None, "run": None, "policy": "old"}]
+
+
+def content(line: dict[str, Any] | None = None, **fields: Any) -> Words:
+    """What a certificate of such a receipt says; without a check of its fields, as a later version may write it."""
+    line = line or chained([receipt(7, **fields)])[0]
+    certificate = made(line, signer=None, proof=None)
+    found = verify(made(chained([receipt(7)])[0], signer=None, proof=None))
+    return words(type(found)(line, by_key=False), certificate)
+
+
+def section(found: Words, title: str) -> str:
+    (one,) = [section for section in found.sections if section.title == title]
+    return "\n".join([*one.sentences, *(f"{name}: {value}" for name, value in one.facts)])
+
+
+@pytest.mark.parametrize(
+    ("fields", "summary"),
+    [
+        ({"state": "deleted"}, "was deleted. MetaStudio, the service that held it, confirmed that on 21 November 2026"),
+        ({"state": "gone", "evidence": "seen_before"}, "is gone: when MetaStudio was asked on"),
+        ({"state": "gone", "evidence": "never_seen"}, "MetaStudio never listed it: no proof that it ever was"),
+        ({"state": "cancelled", "attempts": 0}, "was withdrawn on 21 November 2026, 10:00:07 UTC. This is no proof of"),
+        ({"state": "cancelled", "attempts": 2}, "Calls had been sent before: whether they deleted it is not known."),
+        ({"state": "discarded"}, "was given up by an operator on 21 November 2026, 10:00:07 UTC. It may still exist."),
+    ],
+)
+def test_each_end_in_one_sentence(fields: dict[str, Any], summary: str) -> None:
+    found = content(**fields)
+    assert summary in found.summary
+    ended = fields["state"] in ("deleted", "gone")
+    assert found.title.startswith("Certificate of deletion" if ended else "Certificate of a request that ended without")
+    assert ("no proof that anything was deleted" in section(found, "What could not be checked")) == (not ended)
+
+
+def test_who_asked_and_why() -> None:
+    found = section(content(requested_by="ann", reason="T-1", claims=CLAIMS), "By whose word")
+    assert found == (
+        "Requested: 21 November 2026, 10:00:00 UTC, by ann; reason: T-1\nAlso requested: by bob; retention policy old"
+    )
+    given_up = content(state="discarded", finished_by="ops-1", finished_reason="T-9", reason=None)
+    assert "Given up: by ops-1; reason: T-9" in section(given_up, "By whose word")
+    assert "by a requester without a name" in section(given_up, "By whose word")
+
+
+def test_what_was_redacted_is_said_to_be() -> None:
+    line = chained([receipt(7, requested_by="ann", reason="T-1", claims=CLAIMS, finished_by="ops-1")])[0]
+    found = section(content(redact(line, lambda place, text: True)), "By whose word")
+    assert found == (
+        "Requested: 21 November 2026, 10:00:00 UTC, by somebody whose name was redacted; the reason was redacted\n"
+        "Also requested: by somebody whose name was redacted; retention policy old\n"
+        "Ended: by somebody whose name was redacted"
+    )
+
+
+def test_without_an_inventory_it_says_what_was_not_asked() -> None:
+    unchecked = "What could not be checked"
+    nothing = section(content(), unchecked)
+    assert "Whether a model asset or a voice belonged to it, and is left: it was not asked." in nothing
+    assert "Backups and logs that MetaStudio keeps" in nothing
+    named = section(content(asset_id="as-1", voice_train_job_id="v-1", related="not checked"), unchecked)
+    assert "What became of its model asset as-1 and its voice training job v-1: it was not asked" in named
+
+
+PARTS = [
+    {"part": "model_asset", "id": "as-1", "removed_by": "us", "evidence": "purged"},
+    {"part": "voice_job", "id": "v-1", "removed_by": "service", "evidence": "absent_seen_before"},
+    {"part": "voice_asset", "id": "va-1", "removed_by": None, "evidence": "kept"},
+]
+
+
+def later(**fields: Any) -> dict[str, Any]:
+    return chained([committed(receipt(7) | fields, "0" * 32)])[0]
+
+
+def test_parts_of_the_erasure_are_told_where_the_receipt_has_them() -> None:
+    found = content(later(erasure="partial", inventory="done", related=PARTS))
+    erased = section(found, "What was erased")
+    assert "Erasure as a whole: Parts of it were left where they are" in erased
+    assert "Its model asset: as-1: gone, removed by our call" in erased
+    assert "Its voice training job: v-1: gone: MetaStudio had shown it before" in erased
+    unchecked = section(found, "What could not be checked")
+    assert "Its voice asset va-1: still there: it was not to be deleted." in unchecked
+    assert "as-1" not in unchecked
+    assert "it was not asked" not in unchecked
+
+
+@pytest.mark.parametrize(
+    "verdict", ["whole", "whole_by_acknowledgement", "pending", "partial", "incomplete", "unverifiable"]
+)
+def test_every_verdict_has_words(verdict: str) -> None:
+    erased = section(content(later(erasure=verdict, inventory="done", related=[])), "What was erased")
+    (line,) = [line for line in erased.splitlines() if line.startswith("Erasure as a whole: ")]
+    assert line.endswith(".")
+    assert verdict not in line.split()
+
+
+EVIDENCE = "purged absent_seen_before absent_never_seen in_bin acknowledged kept refused blocked foreign not_visible"
+
+
+@pytest.mark.parametrize("evidence", [*EVIDENCE.split(), "not_permitted", "unknown"])
+def test_every_evidence_of_a_part_has_words(evidence: str) -> None:
+    part = {"part": "model_asset", "id": "as-1", "removed_by": None, "evidence": evidence}
+    found = content(later(erasure="pending", inventory="done", related=[part]))
+    assert "_" not in section(found, "What was erased").partition("Its model asset: as-1:")[2]
+    gone = evidence in ("purged", "absent_seen_before", "acknowledged")
+    assert ("as-1" in section(found, "What could not be checked")) == (not gone)
+
+
+def test_without_an_answer_before_the_deletion_it_says_that_nothing_is_known() -> None:
+    found = section(content(later(erasure="unverifiable", inventory="none", related=[])), "What could not be checked")
+    assert "What else belonged to it: that could not be found out before the deletion" in found
+
+
+def test_what_metastudio_or_a_person_wrote_is_no_markup() -> None:
+    line = chained([receipt(7, code="<b>&", reason="</script><script>alert(1)</script>")])[0]
+    page = form_as(CertificateForm.HTML, made(line, signer=None, proof=None))
+    assert "<b>" not in page
+    assert "alert(1)</script><" not in page
+    assert page.count("<script") == 1
+    assert "&lt;/script&gt;&lt;script&gt;alert(1)" in page
