@@ -34,8 +34,15 @@ def section(found: Words, title: str) -> str:
         ({"state": "deleted"}, "was deleted. MetaStudio, the service that held it, confirmed that on 21 November 2026"),
         ({"state": "gone", "evidence": "seen_before"}, "is gone: when MetaStudio was asked on"),
         ({"state": "gone", "evidence": "never_seen"}, "MetaStudio never listed it: no proof that it ever was"),
-        ({"state": "cancelled", "attempts": 0}, "was withdrawn on 21 November 2026, 10:00:07 UTC. This is no proof of"),
-        ({"state": "cancelled", "attempts": 2}, "Calls had been sent before: whether they deleted it is not known."),
+        (
+            {"state": "cancelled", "sent": "no"},
+            "10:00:07 UTC. No call to delete it was sent: this is no proof of a del",
+        ),
+        (
+            {"state": "cancelled", "sent": "yes"},
+            "A call to delete it had been sent before; what became of it, MetaStudi",
+        ),
+        ({"state": "cancelled", "sent": "perhaps"}, "Whether a call to delete it had been sent before is not known."),
         ({"state": "discarded"}, "was given up by an operator on 21 November 2026, 10:00:07 UTC. It may still exist."),
     ],
 )
@@ -45,6 +52,22 @@ def test_each_end_in_one_sentence(fields: dict[str, Any], summary: str) -> None:
     ended = fields["state"] in ("deleted", "gone")
     assert found.title.startswith("Certificate of deletion" if ended else "Certificate of a request that ended without")
     assert ("no proof that anything was deleted" in section(found, "What could not be checked")) == (not ended)
+
+
+@pytest.mark.parametrize(
+    ("event", "summary"),
+    [
+        ("restored", "it was taken up again, after it had been given up. It may still exist."),
+        ("released", "a person removed the hold on it. It may still exist."),
+        ("hold_ended", "the hold on it ended. It may still exist."),
+    ],
+)
+def test_what_goes_on_has_not_ended(event: str, summary: str) -> None:
+    found = content(state="pending", event=event, finished_by="ops-1")
+    assert found.title == "Certificate of a request that has not ended"
+    assert "has not ended: on 21 November 2026, 10:00:07 UTC" in found.summary
+    assert found.summary.endswith(summary)
+    assert "no proof that anything was deleted" in section(found, "What could not be checked")
 
 
 def test_who_asked_and_why() -> None:

@@ -42,6 +42,16 @@ _PART_ENDS = {
 }
 _REMOVERS = {"service": ", removed by MetaStudio with the job", "us": ", removed by our call"}
 _REMOVERS |= {"operator": ", removed by an operator"}
+_EVENTS = {
+    "restored": "it was taken up again, after it had been given up",
+    "released": "a person removed the hold on it",
+    "hold_ended": "the hold on it ended",
+}
+_SENT = {  # by whether a DELETE was sent
+    "yes": "A call to delete it had been sent before; what became of it, MetaStudio did not confirm.",
+    "perhaps": "Whether a call to delete it had been sent before is not known.",
+    "no": "No call to delete it was sent: this is no proof of a deletion.",
+}
 GONE = ("purged", "absent_seen_before", "acknowledged")
 
 
@@ -67,9 +77,8 @@ class Words:
 def words(found: Verified, certificate: dict[str, Any]) -> Words:
     """What the certificate says."""
     line = found.receipt
-    title = {State.DELETED: "Certificate of deletion", State.GONE: "Certificate of deletion"}
     return Words(
-        title.get(State(line["state"]), "Certificate of a request that ended without a deletion"),
+        _title(line),
         line["state"],
         _summary(line),
         [
@@ -80,6 +89,13 @@ def words(found: Verified, certificate: dict[str, Any]) -> Words:
             Section("Proof", list(_proof(found, certificate)), list(_hashes(found, certificate))),
         ],
     )
+
+
+def _title(line: dict[str, Any]) -> str:
+    if line.get("event"):
+        return "Certificate of a request that has not ended"
+    over = line["state"] in (State.DELETED, State.GONE)
+    return "Certificate of deletion" if over else "Certificate of a request that ended without a deletion"
 
 
 def time(text: str | None) -> str:
@@ -96,6 +112,8 @@ def _thing(line: dict[str, Any]) -> str:
 
 def _summary(line: dict[str, Any]) -> str:
     thing, when = _thing(line), time(line["finished_at"])
+    if event := line.get("event"):
+        return f"Deleting the {thing} has not ended: on {when} {_EVENTS.get(event, 'it went on')}. It may still exist."
     match line["state"]:
         case State.DELETED:
             return f"The {thing} was deleted. MetaStudio, the service that held it, confirmed that on {when}."
@@ -104,8 +122,8 @@ def _summary(line: dict[str, Any]) -> str:
         case State.GONE:
             return f"The {thing} is gone: when MetaStudio was asked on {when}, it did not have it any more."
         case State.CANCELLED:
-            sent = "" if not line["attempts"] else " Calls had been sent before: whether they deleted it is not known."
-            return f"The request to delete the {thing} was withdrawn on {when}. This is no proof of a deletion.{sent}"
+            sent = _SENT.get(line.get("sent") or ("yes" if line["attempts"] else "perhaps"), "")
+            return f"The request to delete the {thing} was withdrawn on {when}. {sent}"
     return f"Deleting the {thing} was given up by an operator on {when}. It may still exist."
 
 
@@ -134,7 +152,8 @@ def _whose(line: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if line["finished_by"] or line["finished_reason"] or {"finished_by", "finished_reason"} & set(gone):
         ended = {"requested_by": line["finished_by"], "reason": line["finished_reason"]}
         names = [{"finished_by": "requested_by", "finished_reason": "reason"}.get(place, "") for place in gone]
-        yield {"cancelled": "Withdrawn", "discarded": "Given up"}.get(line["state"], "Ended"), _who(ended, "", names)
+        ways = {"cancelled": "Withdrawn", "discarded": "Given up", "restored": "Taken up again", "released": "Released"}
+        yield ways.get(line.get("event") or line["state"], "Ended"), _who(ended, "", names)
 
 
 def _who(claim: dict[str, Any], place: str, gone: list[str]) -> str:
