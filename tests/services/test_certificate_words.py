@@ -77,7 +77,7 @@ def test_who_asked_and_why() -> None:
     )
     given_up = content(state="discarded", finished_by="ops-1", finished_reason="T-9", reason=None)
     assert "Given up: by ops-1; reason: T-9" in section(given_up, "By whose word")
-    assert "by a requester without a name" in section(given_up, "By whose word")
+    assert "by an unnamed requester" in section(given_up, "By whose word")
 
 
 def test_what_was_redacted_is_said_to_be() -> None:

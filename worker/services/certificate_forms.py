@@ -126,7 +126,7 @@ def _style() -> str:
 
 def _sections(content: Words) -> Iterator[str]:
     for section in content.sections:
-        yield f"<section>\n<h2>{escape(section.title)}</h2>\n"
+        yield f'<section class="{section.title.partition(" ")[0].lower()}">\n<h2>{escape(section.title)}</h2>\n'
         if section.sentences:
             yield "<ul>\n" + "".join(f"<li>{escape(one)}</li>\n" for one in section.sentences) + "</ul>\n"
         if section.facts:

@@ -153,11 +153,11 @@ def _whose(line: dict[str, Any]) -> Iterator[tuple[str, str]]:
         ended = {"requested_by": line["finished_by"], "reason": line["finished_reason"]}
         names = [{"finished_by": "requested_by", "finished_reason": "reason"}.get(place, "") for place in gone]
         ways = {"cancelled": "Withdrawn", "discarded": "Given up", "restored": "Taken up again", "released": "Released"}
-        yield ways.get(line.get("event") or line["state"], "Ended"), _who(ended, "", names)
+        yield ways.get(line.get("event") or line["state"], "Ended"), _who(ended, "", names, "by somebody unnamed")
 
 
-def _who(claim: dict[str, Any], place: str, gone: list[str]) -> str:
-    by = "by somebody whose name was redacted" if f"{place}requested_by" in gone else "by a requester without a name"
+def _who(claim: dict[str, Any], place: str, gone: list[str], nobody: str = "by an unnamed requester") -> str:
+    by = "by somebody whose name was redacted" if f"{place}requested_by" in gone else nobody
     by = f"by {plain(claim['requested_by'])}" if claim["requested_by"] else by
     why = "; the reason was redacted" if f"{place}reason" in gone else ""
     why = f"; reason: {plain(claim['reason'])}" if claim["reason"] else why
@@ -191,7 +191,7 @@ def _unchecked(line: dict[str, Any]) -> Iterator[str]:
             "once the job is gone nobody can ask for them, and MetaStudio's documents do not say what becomes of them."
         )
         yield "Backups and logs that MetaStudio keeps for itself: nobody outside of it can see them."
-        yield "Whether it came back later: this is about the moment above. Ask again with `eraser receipts recheck`."
+        yield "Whether it came back later: this is about the moment above. To ask again: eraser receipts recheck"
 
 
 def _unchecked_parts(line: dict[str, Any]) -> Iterator[str]:
@@ -219,8 +219,8 @@ def _proof(found: Verified, certificate: dict[str, Any]) -> Iterator[str]:
         yield "Nobody signed it: by itself it proves nothing to others."
     if found.origin:
         yield (
-            f"The receipt is one of {count(found.size or 0, 'receipt')} of its day, which were signed together; the "
-            "proof shows that without showing any other."
+            f"The {found.size:,} receipts of its day were signed together as one Merkle tree. The inclusion "
+            "proof below shows that this receipt is among them, without showing any other."
         )
     else:
         yield "Its day is not archived yet: until then the proof that it is among the receipts of its day is missing."
@@ -231,7 +231,7 @@ def _hashes(found: Verified, certificate: dict[str, Any]) -> Iterator[tuple[str,
     line, signature = found.receipt, certificate["signature"]
     yield "Receipt", f"number {line['n']:,} of account {line['account']}"
     yield "Its hash", line["hash"]
-    yield "Continues from", line["prev"]
+    yield "Hash of the one before", line["prev"]
     if signature:
         yield "Signed by", f"{signature['algorithm']} key {signature['key']}"
         yield "Signature", signature["value"]
