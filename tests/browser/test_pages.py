@@ -32,6 +32,7 @@ PAGES = {
     "replays": "/replays",
     "deletions": "/deletions?state=dead&job=0",
     "one": ONE,
+    "certificate": f"/deletions/{DEMO_PROJECT}/0{0:031x}/certificate",
     "discard": f"{ONE}/discard",
     "hold": f"{ONE}/hold",
     "holds": "/holds",

@@ -35,7 +35,7 @@ def settle(undertaker: Undertaker, day: int, number: int) -> list[str]:
     """Let some deletions end on that day, as Redis's clock would have it."""
     jobs = [f"job-{day}-{n}" for n in range(number)]
     undertaker.request(*jobs)
-    undertaker.ledger.cancel([Target(PROJECT, job) for job in jobs], why="T-1")
+    undertaker.ledger.cancel([Target(undertaker.project, job) for job in jobs], why="T-1")
     entries: Any = undertaker.redis.xrange(STREAM)
     undertaker.redis.delete(STREAM)
     for k, (id, fields) in enumerate(entries[:-number] + entries[-number:]):

@@ -30,8 +30,8 @@ LONGEST = 4 * 1024 * 1024  # of a certificate in any form
 class CertificateForm(StrEnum):
     """How it is written."""
 
-    TXT = "txt"
     HTML = "html"
+    TXT = "txt"
     JSON = "json"
 
 

@@ -219,8 +219,8 @@ def _proof(found: Verified, certificate: dict[str, Any]) -> Iterator[str]:
         yield "Nobody signed it: by itself it proves nothing to others."
     if found.origin:
         yield (
-            f"The {found.size:,} receipts of its day were signed together as one Merkle tree. The inclusion "
-            "proof below shows that this receipt is among them, without showing any other."
+            f"All receipts of its day ({found.size:,}) were signed together as one Merkle tree. The inclusion proof "
+            "below shows that this receipt is among them, without showing any other."
         )
     else:
         yield "Its day is not archived yet: until then the proof that it is among the receipts of its day is missing."

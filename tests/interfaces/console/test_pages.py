@@ -14,6 +14,8 @@ from worker.interfaces.console import PAGES
 from worker.ledger.holds import HoldList
 from worker.model.states import State
 from worker.model.target import Target
+from worker.receipts.certificate import verify
+from worker.services import certificate_forms
 
 PHONE, USER, PASSWORD = "13800138000", "u-13800138000", "a-password-of-the-console"
 SECRETS = {"HUAWEICLOUD_SDK_AK": "CANARYACCESSKEY00000", "HUAWEICLOUD_SDK_SK": "canary-secret-key-0123456789abcdef"}
@@ -239,8 +241,17 @@ def test_no_planted_secret_or_phone_number_stands_on_any_page(redis_url: str, fu
         assert [path for path, text, headers in pages if canary in text + headers] == []
 
 
+def pages(console: Console) -> Iterator[tuple[str, str, str]]:
+    """The same without what a browser saves as a file and never shows as one of ours."""
+    for path, text, headers in everywhere(console):
+        if "/certificate?form=" not in path:
+            yield path, text, headers
+        else:
+            assert "attachment; filename=" in headers, path
+
+
 def test_every_page_can_be_read_aloud_and_reached_by_keys(full: Console) -> None:
-    for path, text, _ in everywhere(full):
+    for path, text, _ in pages(full):
         if "<html" not in text:
             continue
         assert '<html lang="en">' in text, path
@@ -256,7 +267,7 @@ def test_every_page_can_be_read_aloud_and_reached_by_keys(full: Console) -> None
 
 
 def test_no_page_loads_or_runs_anything_that_is_not_ours(full: Console) -> None:
-    for path, text, headers in everywhere(full):
+    for path, text, headers in pages(full):
         assert "default-src 'none'" in headers, path
         assert "unsafe" not in headers, path
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:|hx-on", text), path
@@ -274,3 +285,33 @@ def test_what_never_changes_may_be_kept_for_ever_and_pages_never(console: Consol
         assert (response.status_code, "immutable" in response.headers["cache-control"]) == (200, True)
     (htmx,) = [to for to in files if "htmx" in to]
     assert "Zero-Clause BSD" in console.get(htmx).text[:200]
+
+
+# -- a certificate -----------------------------------------------------------------------------------------------------
+
+
+def test_a_deletion_that_has_ended_has_a_certificate_to_read_and_to_save(full: Console) -> None:
+    one = f"/deletions/{PROJECT}/good"
+    assert f'href="{one}/certificate"' in full.get(one).text
+    text = full.text(f"{one}/certificate")
+    assert "Certificate of deletion" in text
+    assert "The avatar training job good was deleted." in text
+    assert USER not in full.get(f"{one}/certificate").text
+    for form in ("html", "txt", "json"):
+        saved = full.get(f"{one}/certificate?form={form}")
+        assert saved.status_code == 200
+        assert saved.headers["content-disposition"] == f'attachment; filename="certificate-good.{form}"'
+        assert USER not in saved.text
+        found = certificate_forms.read(saved.content)
+        assert found is not None
+        assert verify(found[1]).receipt["job_id"] == "good"
+        certificate_forms.check_words(found[0], found[1], saved.content)
+
+
+def test_what_has_not_ended_has_no_certificate(full: Console) -> None:
+    one = f"/deletions/{PROJECT}/waits"
+    assert "/certificate" not in full.get(one).text
+    response = full.get(f"{one}/certificate")
+    assert response.status_code == 404, response.text
+    assert "There is no receipt of job waits" in response.text
+    assert full.get(f"/deletions/{PROJECT}/good/certificate?form=doc").status_code == 404

@@ -47,6 +47,15 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Download:
+    """A file to save: never shown as a page of this origin."""
+
+    content: str
+    name: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Redirect:
     """A redirect; the next page shows `notice`. `session`: the browser's new session."""
 
@@ -114,7 +123,7 @@ class RequestContext:
         return self.request.headers.get("hx-request") == "true"
 
 
-Handler = Callable[[RequestContext], Page | Redirect]
+Handler = Callable[[RequestContext], Page | Redirect | Download]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +173,7 @@ def _result(state: ConsoleState, view: View, request: Request, form: Mapping[str
         return _trouble(context, None)
 
 
-def finished(context: RequestContext, result: Page | Redirect) -> Response:
+def finished(context: RequestContext, result: Page | Redirect | Download) -> Response:
     """The response, with the cookies to set."""
     response: Response
     chosen = context.session
@@ -173,6 +182,9 @@ def finished(context: RequestContext, result: Page | Redirect) -> Response:
             response, chosen = RedirectResponse(result.to, 303), result.session or chosen
             if result.notice:
                 _remember(context, response, sessions.NOTICE, quote(result.notice[:LONGEST_NOTICE]), life_s=60)
+        case Download():
+            named = {"Content-Disposition": f'attachment; filename="{result.name}"'}
+            response = Response(result.content, headers=named, media_type=result.media_type)
         case Page():
             notice = "" if context.part else unquote(context.request.cookies.get(sessions.NOTICE, ""))
             text = rendering.render(context, result.template, {**result.values, "notice": notice})
