@@ -9,6 +9,7 @@ import pytest
 from tests.receipts.test_verify import chained, receipt
 from worker.receipts.certificate import made, verify
 from worker.receipts.commitments import committed, redact
+from worker.receipts.receipt import EVENTS
 from worker.services.certificate_forms import CertificateForm, form_as
 from worker.services.certificate_words import Words, words
 
@@ -68,6 +69,32 @@ def test_what_goes_on_has_not_ended(event: str, summary: str) -> None:
     assert "has not ended: on 21 November 2026, 10:00:07 UTC" in found.summary
     assert found.summary.endswith(summary)
     assert "no proof that anything was deleted" in section(found, "What could not be checked")
+
+
+def test_what_came_back_is_called_no_deletion() -> None:
+    found = content(later(state="deleted", event="came_back", recorded_at="2026-12-21T10:00:00.000Z"))
+    assert found.title == "Certificate of a deletion that did not last"
+    assert found.summary.endswith("and came back: on 21 December 2026, 10:00:00 UTC MetaStudio had it again.")
+    assert "It has to be deleted again." in section(found, "What could not be checked")
+
+
+@pytest.mark.parametrize(
+    ("event", "end"),
+    [
+        ("verified", "It was asked about again on 21 December 2026, 10:00:00 UTC."),
+        ("gone_again", "It came back later, and on 21 December 2026, 10:00:00 UTC it was gone again."),
+    ],
+)
+def test_what_was_looked_at_again_is_a_deletion(event: str, end: str) -> None:
+    found = content(later(state="deleted", event=event, recorded_at="2026-12-21T10:00:00.000Z"))
+    assert found.title == "Certificate of deletion"
+    assert "confirmed that on 21 November 2026" in found.summary
+    assert found.summary.endswith(end)
+
+
+def test_every_event_of_a_receipt_has_words_of_its_own() -> None:
+    written = {content(later(state="deleted", event=event)).summary for event in (None, *EVENTS)}
+    assert len(written) == len(EVENTS) + 1
 
 
 def test_who_asked_and_why() -> None:

@@ -92,7 +92,9 @@ def words(found: Verified, certificate: dict[str, Any]) -> Words:
 
 
 def _title(line: dict[str, Any]) -> str:
-    if line.get("event"):
+    if line.get("event") == "came_back":
+        return "Certificate of a deletion that did not last"
+    if line.get("event") in _EVENTS:
         return "Certificate of a request that has not ended"
     over = line["state"] in (State.DELETED, State.GONE)
     return "Certificate of deletion" if over else "Certificate of a request that ended without a deletion"
@@ -112,8 +114,17 @@ def _thing(line: dict[str, Any]) -> str:
 
 def _summary(line: dict[str, Any]) -> str:
     thing, when = _thing(line), time(line["finished_at"])
-    if event := line.get("event"):
-        return f"Deleting the {thing} has not ended: on {when} {_EVENTS.get(event, 'it went on')}. It may still exist."
+    event, recorded = line.get("event"), time(line.get("recorded_at") or line["finished_at"])
+    if event == "came_back":
+        return f"The {thing} was {line['state']} on {when}, and came back: on {recorded} MetaStudio had it again."
+    if event in _EVENTS:
+        return f"Deleting the {thing} has not ended: on {recorded} {_EVENTS[event]}. It may still exist."
+    again = f" It was asked about again on {recorded}." if event == "verified" else ""
+    again = f" It came back later, and on {recorded} it was gone again." if event == "gone_again" else again
+    return _ended(line, thing, when) + again
+
+
+def _ended(line: dict[str, Any], thing: str, when: str) -> str:
     match line["state"]:
         case State.DELETED:
             return f"The {thing} was deleted. MetaStudio, the service that held it, confirmed that on {when}."
@@ -181,8 +192,10 @@ def _known(line: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _unchecked(line: dict[str, Any]) -> Iterator[str]:
-    over = line["state"] in (State.DELETED, State.GONE)
-    if not over:
+    over = line["state"] in (State.DELETED, State.GONE) and line.get("event") != "came_back"
+    if line.get("event") == "came_back":
+        yield "How it came back: a backup that MetaStudio restored, for example. It has to be deleted again."
+    elif not over:
         yield "Whether it still exists: this receipt ends a request, and is no proof that anything was deleted."
     yield from _unchecked_parts(line)
     if over:

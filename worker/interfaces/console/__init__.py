@@ -32,8 +32,7 @@ from worker.interfaces.console import (
 )
 from worker.interfaces.console.request_context import ConsoleState, Page, RequestContext
 
-PAGES = (overview, dead, deletions, deletion, replays, holds, came_back, retention, audit, gate, login)
-PAGES = (overview, dead, deletions, certificate, deletion, replays, holds, retention, audit, gate, login)
+PAGES = (overview, dead, deletions, certificate, deletion, replays, holds, came_back, retention, audit, gate, login)
 
 
 def routes(app: AppContext, *, bind: str) -> list[BaseRoute]:
