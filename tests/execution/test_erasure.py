@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -161,3 +162,15 @@ def test_leave_asks_nothing(estate: Estate) -> None:
     estate.go()
     assert estate.calls() == [f"delete {JOB}"]
     assert estate.erasure() == {}
+
+
+def test_a_person_does_not_stand_behind_a_sweep_for_the_slot_of_a_voice(estate: Estate) -> None:
+    estate.with_policy(kinds=tuple(replace(pace, look_interval=10_000.0) for pace in PACES))
+    for _ in range(10):
+        estate.ledger.reserve_lookup(kind="voice_job", patience_s=1000)
+    assert estate.ledger.reserve_lookup(kind="voice_job", patience_s=1000) == pytest.approx(100, abs=5)
+    estate.simulator.add_avatar(JOB)
+    estate.request(JOB, lane="user")
+    estate.work(remote=estate.client, related="verify")
+    assert estate.ends(JOB) == "deleted", "no slot of the sweep's queue was waited for"
+    assert estate.erasure()["inventory"] == "done"

@@ -77,7 +77,7 @@ class InventoryTaker:
     ) -> tuple[Part, Any, Response | None]:
         """One part as its own Show describes it, its row, and the answer that was none."""
         part = Part(kind, id, project_id, named_by)
-        if not self._may_look(kind):
+        if not self._may_look(kind, lease.lane):
             return part, None, Response(None, None, None, "no slot", None, 0)
         shown = self._show(Target(lease.ref.project_id, id, kind), lease.app_user)
         response = shown.response
@@ -95,11 +95,11 @@ class InventoryTaker:
                 return part, None, None
         return part, None, response
 
-    def _may_look(self, kind: str) -> bool:
+    def _may_look(self, kind: str, lane: Lane) -> bool:
         """Wait for a slot, where the family's limit is below that of the jobs' DELETE; False: there is none in time."""
         if kind != VOICE_JOB:
             return True
-        wait_s = self.ledger.reserve_lookup(kind=kind, patience_s=self.time_left())
+        wait_s = self.ledger.reserve_lookup(kind=kind, patience_s=self.time_left(), urgent=lane is Lane.USER)
         return wait_s is not None and not self.pause(wait_s)
 
     def _show(self, target: Target, app_user: str | None) -> Shown:

@@ -87,9 +87,12 @@ class Leases(AccountLedger):
         fields = {"ref": str(lease.ref), "token": lease.token, "lease": self.policy.lease}
         return bool(self.run_script("renew", fields)["ours"])
 
-    def reserve_lookup(self, *, kind: str = JOB, patience_s: float = 2.0) -> float | None:
-        """A slot for one GET: seconds to wait for it, or None when it is further away than the patience."""
-        options = {"gate": self.gate_options, "kind": kind, "patience": patience_s * 1000}
+    def reserve_lookup(self, *, kind: str = JOB, patience_s: float = 2.0, urgent: bool = False) -> float | None:
+        """A slot for one GET: seconds to wait for it, or None when it is further away than the patience.
+
+        urgent: a person waits.
+        """
+        options = {"gate": self.gate_options, "kind": kind, "patience": patience_s * 1000, "urgent": urgent}
         response = self.run_script("reserve_lookup", options)
         return response["wait"] / 1000 if "wait" in response else None
 

@@ -1,6 +1,7 @@
 -- reserve_lookup: a slot for one GET, at the lookups' own pace. Slots are given out in order; a long queue is refused.
+-- A person does not stand behind a sweep: urgent ones have a queue of their own, at twice the pace.
 --   KEYS[1]  the account's prefix
---   ARGV     caller, operation number, options (JSON: gate, kind, patience (ms))
+--   ARGV     caller, operation number, options (JSON: gate, kind, urgent (bool), patience (ms))
 --   returns  {"now", "wait": ms until the slot, or null when it is further away than the patience}
 --include _clock
 --include _account
@@ -10,11 +11,11 @@
 local LONGEST_QUEUE = 150000  -- ms: nobody waits so long for a slot; it is of before Redis's clock went back
 return once(function(now)
   local cfg = of_named_kind(options.gate, options.kind)
-  local name = 'look_slot' .. (cfg.look_own or '')
+  local name = 'look_slot' .. (cfg.look_own or '') .. (options.urgent and ':user' or '')
   local slot = math.max(num(name, 0), now)
   if slot - now > math.max(LONGEST_QUEUE, options.patience) then slot = now end
   if slot - now > options.patience then return {} end
-  put(name, slot + cfg.look_interval)
+  put(name, slot + cfg.look_interval * (options.urgent and 0.5 or 1))
   write_gate()
   return { wait = slot - now }
 end)
