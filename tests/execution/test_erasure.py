@@ -14,12 +14,14 @@ from tests.support.cut_off import bring_back
 from worker.execution.observer import Observer
 from worker.ledger.deletions import connect
 from worker.ledger.queries import Queries
+from worker.ledger.rechecks import record
 from worker.ledger.types import KindPace
 from worker.lookups.examiner import Examiner
 from worker.lookups.lookups import Lookups
 from worker.lookups.sightings import View
 from worker.model.erasure import AssetMode
 from worker.model.states import State
+from worker.model.target import Target
 from worker.simulator import DEMO_PROJECT, Simulator
 
 SCHEDULE = (60.0, 600.0, 86_400.0)
@@ -174,3 +176,43 @@ def test_a_person_does_not_stand_behind_a_sweep_for_the_slot_of_a_voice(estate: 
     estate.work(remote=estate.client, related="verify")
     assert estate.ends(JOB) == "deleted", "no slot of the sweep's queue was waited for"
     assert estate.erasure()["inventory"] == "done"
+
+
+# -- a recheck of what was closed --------------------------------------------------------------------------------------
+
+
+def recheck(estate: Estate) -> None:
+    record(estate.ledger, None, {Target(DEMO_PROJECT, JOB): "gone"}, looks=[None])
+    estate.go()
+
+
+def closed(estate: Estate, related: str) -> None:
+    estate.related = related
+    cascade = {"cascade": "purge"} if related == "verify" else {}
+    estate.simulator.add_avatar(JOB, voice=False, **cascade)
+    estate.request(JOB)
+    estate.go()
+    estate.to_the_end()
+    assert estate.verdict() == "whole_by_acknowledgement closed"
+
+
+@pytest.mark.parametrize("related", ["verify", "delete"])
+def test_an_asset_that_a_backup_brought_back_is_left_behind_again(estate: Estate, related: str) -> None:
+    closed(estate, related)
+    before, calls = estate.parts(), len(estate.receipts())
+    recheck(estate)
+    assert (estate.parts(), estate.verdict()) == (before, "whole_by_acknowledgement closed")
+    assert len(estate.receipts()) == calls, "nothing has changed"
+    estate.simulator.add_asset(f"asset-{JOB}")
+    recheck(estate)
+    assert estate.parts() == {"model_asset": "kept"}
+    assert estate.verdict() == "partial closed"
+    assert estate.receipts()[-1]["er"] == "partial"
+    assert estate.redis.zscore(f"{estate.ledger.prefix}left", f"{DEMO_PROJECT}/{JOB}") is not None
+
+
+def test_a_recheck_that_sees_nothing_at_all_takes_nothing_back(estate: Estate) -> None:
+    closed(estate, "delete")
+    estate.simulator.deny(["asset_read"])
+    recheck(estate)
+    assert estate.verdict() == "whole_by_acknowledgement closed"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from worker.model.erasure import Inventory, PartEvidence, Related, Verdict
@@ -40,3 +42,19 @@ def test_a_purged_part_waits_for_the_end_of_its_deletion(state: str) -> None:
     step = look(part, PartDeletion(state), looks=1)
     assert (step.erasure.parts[0].evidence, step.erasure.parts[0].ended) == (PartEvidence.PURGED, False)
     assert step.verdict is Verdict.PENDING
+
+
+@pytest.mark.parametrize("evidence", [PartEvidence.PURGED, PartEvidence.ABSENT_SEEN_BEFORE])
+@pytest.mark.parametrize("sight", [Sight.ABSENT, Sight.UNSEEN, Sight.FORBIDDEN, Sight.PRESENT])
+def test_a_recheck_takes_back_what_was_proven_only_where_it_sees_the_part(evidence: PartEvidence, sight: Sight) -> None:
+    part = Part(MODEL_ASSET, "asset-1", "p", "job", own=True, before="ACTIVED", evidence=evidence.value, absences=2)
+    part = replace(part, absences=0 if evidence is PartEvidence.PURGED else 2, removed_by="service")
+    erasure = Erasure(JOB, Related.VERIFY, Inventory.DONE, opened=0, looks=len(SCHEDULE), parts=(part,))
+    state = "ACTIVED" if sight is Sight.PRESENT else None
+    step = after_look(erasure, {part.target: Look(sight, 9_000, state, "p")}, {}, SCHEDULE, 9_000)
+    (after,) = step.erasure.parts
+    if sight is Sight.PRESENT:
+        assert (after.evidence, after.removed_by, step.verdict) == (PartEvidence.KEPT, None, Verdict.PARTIAL)
+    else:
+        assert (after.evidence, after.removed_by) == (evidence, "service")
+        assert (step.verdict, step.next_ms) == (Verdict.WHOLE_BY_ACKNOWLEDGEMENT, None)

@@ -54,7 +54,9 @@ class Observer:
 
     def _look_at(self, leased: Sequence[LeasedErasure], now: int) -> None:
         erasures = {one.record.job: self._erasure(one) for one in leased}
-        parts = [part.target for erasure in erasures.values() for part in erasure.parts if _to_be_looked_at(part)]
+        parts = [
+            part.target for one in leased for part in erasures[one.record.job].parts if _to_be_looked_at(one, part)
+        ]
         looks = PartLookups(self.lookups, self.ledger.now_ms).look(dict.fromkeys(parts))
         answers = {one.record.job: self._examine(one, erasures[one.record.job]) for one in leased if one.watch}
         steps = [self._step(one, erasures[one.record.job], looks, answers, now) for one in leased]
@@ -92,7 +94,7 @@ class Observer:
     ) -> Step:
         deletions = {target: PartDeletion(state, calls) for target, (state, calls, _) in one.deletions.items()}
         mine = {part.target: looks[part.target] for part in erasure.parts if part.target in looks}
-        missing = any(_to_be_looked_at(part) and part.target not in looks for part in erasure.parts)
+        missing = any(_to_be_looked_at(one, part) and part.target not in looks for part in erasure.parts)
         missing = missing or any(answer.is_missing for answer in answers.get(erasure.job, ()))
         schedule = one.watch.schedule if one.watch else self.schedule
         step = after_look(erasure, mine, deletions, schedule, now)
@@ -113,8 +115,10 @@ class Observer:
         self.ledger.request([part.target for part in step.wanted], terms)
 
 
-def _to_be_looked_at(part: Part) -> bool:
-    """What is gone for good is not asked for again, nor what belongs to others."""
+def _to_be_looked_at(one: LeasedErasure, part: Part) -> bool:
+    """What is gone for good is not asked for again but by a recheck of what was closed, nor what belongs to others."""
+    if one.record.closed is not None and part.evidence == PartEvidence.PURGED:
+        return True
     return part.evidence not in (PartEvidence.PURGED, PartEvidence.FOREIGN)
 
 

@@ -35,6 +35,9 @@ class Sight(StrEnum):
     UNKNOWN = "unknown"
 
 
+_BLIND: Final = (Sight.UNSEEN, Sight.FORBIDDEN)
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """One look at one part. `at` in ms since 1970."""
@@ -133,6 +136,8 @@ def after_look(
     now: int,
 ) -> Step:
     """What one look at all parts makes of an erasure. `schedule`: seconds after the job's end."""
+    over = erasure.looks >= len(schedule)  # a recheck of what was closed: what shows nothing disproves nothing
+    looks = {one: look for one, look in looks.items() if not over or look.sight not in _BLIND}
     parts = [_looked(part, looks.get(part.target), deletions.get(part.target)) for part in erasure.parts]
     erasure = replace(erasure, looks=erasure.looks + 1, parts=tuple(parts))
     wanted = _wanted(erasure, schedule)
@@ -193,6 +198,8 @@ def _looked(part: Part, look: Look | None, deletion: PartDeletion | None) -> Par
             failed = part.evidence in _FAILED
             evidence = part.evidence if failed else PartEvidence.KEPT.value
             return replace(looked, after=look.state, evidence=evidence, removed_by=None, absences=0, due=None)
+        case Sight.ABSENT if part.evidence == PartEvidence.PURGED:
+            return replace(looked, after=None)  # not even its tombstone is left
         case Sight.ABSENT:
             return _absent(looked, ours)
         case Sight.UNSEEN:

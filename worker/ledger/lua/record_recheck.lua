@@ -1,4 +1,4 @@
--- record_recheck: what MetaStudio has of jobs that are deleted or gone. One that came back, or is gone again, gets a
+-- record_recheck: what MetaStudio has of jobs that are deleted or gone, and what they left is looked at again. One that came back, or is gone again, gets a
 -- receipt; until it is requested again it stands in `back`.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: id (of the run; none: nobody looked for them), results and
@@ -26,6 +26,8 @@ local function note_result(ref, r, now, i)
     event = is_back and 'gone_again' or nil
   end
   if event then count('deletion.' .. event) end
+  -- what it left behind is looked at once more: if that is there again, its verdict changes, with a receipt
+  if found == 'gone' and redis.call('HGET', erasure(ref), E.closed_at) then redis.call('ZADD', K.erasures, 'NX', ms(now), ref) end
   if event and r then
     note_event(ref, r, now, 'deletion.' .. event)
     receipt(ref, now, r[F.state], { look = options.looks[i], finished_at = r[F.finished_at] }, event)
