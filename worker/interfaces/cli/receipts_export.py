@@ -12,11 +12,14 @@ import click
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import for_programs, json_line, json_option, note, say
 from worker.interfaces.cli.receipt_counts import account_option, entered, lines, open_line, since_option
+from worker.model.errors import UsageError
 from worker.model.ids import check_opaque
 from worker.model.target import Target
 from worker.receipts.serialization import Form
+from worker.services import receipts_envelopes as envelopes
 from worker.services import receipts_export as exports
 from worker.services import request
+from worker.services.receipts_envelopes import DSSE
 from worker.services.times import parse_since
 
 
@@ -26,8 +29,11 @@ from worker.services.times import parse_since
 @click.option("--run", metavar="R", help="Only what this run requested: a selection.")
 @click.option("--job", metavar="JOB_ID", help="Only this job: a selection.")
 @click.option("--project", metavar="P", help="Of --job; needed unless exactly one is configured.")
-@click.option("-o", "--format", "form", type=click.Choice([*map(str, Form)]), default="jsonl", help="Default: jsonl.")
+@click.option(
+    "-o", "--format", "form", type=click.Choice([*map(str, Form), DSSE]), default="jsonl", help="Default: jsonl."
+)
 @click.option("--to", "to", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Else to stdout.")
+@click.option("--ssh-signature", is_flag=True, help="Also write FILE.sig, for ssh-keygen -Y verify.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 @account_option
 @json_option
@@ -39,6 +45,7 @@ def export(
     project: str | None,
     form: str,
     to: Path | None,
+    ssh_signature: bool,
     overwrite: bool,
     account: str | None,
 ) -> None:
@@ -50,17 +57,26 @@ def export(
     \b
     eraser receipts export --since 2026-11-01 --until 2026-12-01 --to receipts.jsonl
     eraser receipts export -o csv > receipts.csv
+    eraser receipts export -o dsse --to receipts.dsse
     """
+    if ssh_signature and to is None:
+        raise UsageError("--ssh-signature: a signature lies beside its file: name one with --to")
     app, name, since_ms = entered("export", account, since)
     wanted = exports.Wanted(since_ms=since_ms, run=check_opaque(run, "run"))
     if until:
         wanted = replace(wanted, until_ms=parse_since(until, "--until", app.queries(name).now_ms()))
     if job:
         wanted = replace(wanted, job=Target.named(request.project_of(app, project), request.checked(app, job)))
+    if ssh_signature and to:
+        envelopes.check_ssh(app, to, overwrite=overwrite)
     replaced = to is not None and to.exists()
     with tempfile.TemporaryDirectory(prefix="eraser-") as scratch:
         path = to or Path(scratch) / "receipts"
-        made = exports.export(app, name, path, Form(form), wanted, overwrite=overwrite)
+        if form == DSSE:
+            made = envelopes.export(app, name, path, wanted, overwrite=overwrite)
+        else:
+            made = exports.export(app, name, path, Form(form), wanted, overwrite=overwrite)
+        signed = envelopes.ssh_sign(app, path) if ssh_signature else None
         if to is None:
             with path.open("rb") as file:
                 while piece := file.read(65536):
@@ -69,11 +85,13 @@ def export(
         found = exports.file_json(made.summary, made.trailer) | {"open": made.still_open, "fault": made.fault}
         json_line(found, beside=to is None)
     else:
-        _tell(made, name, to, replaced=replaced)
+        _tell(made, name, to, replaced=replaced, enveloped=form == DSSE)
+        if signed:
+            say(f"For ssh-keygen: {signed}, by the key {envelopes.ssh_key(app)}")
     sys.exit(1 if made.fault else 0)
 
 
-def _tell(made: exports.Exported, account: str, to: Path | None, *, replaced: bool) -> None:
+def _tell(made: exports.Exported, account: str, to: Path | None, *, replaced: bool, enveloped: bool) -> None:
     tell = say if to else note
     of, signature = made.trailer["selection"], made.trailer["signature"]
     instead = ", in the place of the file that was there" if replaced else ""
@@ -83,6 +101,9 @@ def _tell(made: exports.Exported, account: str, to: Path | None, *, replaced: bo
     tell(open_line(made.still_open, of or f"account {account}"))
     tell(f"  head         {made.trailer['head']}")
     tell(f"  signed by    {signature['key'] if signature else 'nobody: ERASER_RECEIPT_KEY_FILE is not set'}")
+    if enveloped:
+        tell("Each line is an envelope that can be verified by itself: see docs/proof.md")
+        return
     if made.fault:
         tell(f"It does not verify: {made.fault}")
     tell(f"Keep the head elsewhere. Then: eraser receipts verify {to or 'FILE'} --head {made.trailer['head']}")
