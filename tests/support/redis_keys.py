@@ -79,6 +79,7 @@ ACCOUNT = {
     "texts:wanted": Ends("forget.lua, after twenty minutes"),
     "receipts": Ends("trim.lua, once archived"),
     "receipts:chain": ONE,
+    "receipts:redacted": Ends("trim.lua, once archived"),
     "receipts:seals": Ends("trim.lua, once archived"),
     "experiments": Ends("begin_experiment.lua, the oldest of more than ten"),
     "experiment:<ref>": Ends("begin_experiment.lua, with its ref", of="experiments"),

@@ -74,6 +74,7 @@ class ReceiptProgress:
     archived: Checkpoint  # up to here they have left Redis
     relocated: bool = False  # the next day may go to a directory without those before it (see `lua/relocate.lua`)
     turned_ms: float | None = None  # when it turned out that it is earlier than was thought; None: never
+    redactions: int = 0  # how often texts of receipts in the stream were redacted
 
     def day(self, settled_ms: float, now_ms: float) -> int:
         """The UTC day of a receipt, counted since 1970. One of a clock that had erred counts as of when that showed."""
@@ -98,9 +99,10 @@ class Receipts(AccountReader):
         pipe = self._client.pipeline(transaction=True)  # at one moment: others come and go all the time
         pipe.hgetall(self._p + Key.RECEIPTS_CHAIN)
         pipe.xlen(self._stream)
-        raw, there = read_redis(pipe.execute)
+        pipe.zcard(self._p + Key.RECEIPTS_REDACTED)
+        raw, in_stream, redacted = read_redis(pipe.execute)
         progress = _progress(raw)
-        return max(0, progress.n - progress.archived.n - int(there))
+        return max(0, progress.n - progress.archived.n - int(in_stream) - int(redacted))
 
     def read_page(self, after: str = START, *, limit: int = PAGE) -> list[ReceiptEntry]:
         """The next entries after an id, in their order."""
@@ -160,7 +162,12 @@ def _progress(raw: dict[bytes, bytes]) -> ReceiptProgress:
     relocated = archived.head is not None and fields.get("relocated") == archived.head
     turned = values.number(fields.get("turned"))
     return ReceiptProgress(
-        values.whole(fields.get("n")), _checkpoint(fields, "sealed") or archived, archived, relocated, turned
+        values.whole(fields.get("n")),
+        _checkpoint(fields, "sealed") or archived,
+        archived,
+        relocated,
+        turned,
+        values.whole(fields.get("redacted")),
     )
 
 

@@ -72,7 +72,7 @@ def _archive(
             yield line.values
 
     files.write(day, of_the_day(), progress, signer)
-    fields = {"was": archived.id, "n": last.n, "id": last.id, "head": last.head}
+    fields = {"was": archived.id, "n": last.n, "id": last.id, "head": last.head, "redacted": progress.redactions}
     if not ledger.run_script("archive", fields)["archived"]:
         return 0
     _trim(ledger, receipts)

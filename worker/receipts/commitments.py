@@ -31,6 +31,11 @@ def _places(receipt: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], str]
             yield f"claims/{number}/{name}", claim, name
 
 
+def texts(receipt: dict[str, Any]) -> dict[str, str]:
+    """Every text of who and why that a receipt has, by its place."""
+    return {place: holder[name] for place, holder, name in _places(receipt) if holder[name] is not None}
+
+
 def commitment(salt: str, place: str, text: str) -> str:
     """What is hashed in the place of a text."""
     return hashlib.sha256(canonical([salt, place, text])).hexdigest()
@@ -42,11 +47,11 @@ def committed(receipt: dict[str, Any], secret: str) -> dict[str, Any]:
     secret: 128 random bits of this receipt, from which its salts are derived. It stays in Redis, so that no salt leads
     to another one.
     """
-    texts = {place: holder[name] for place, holder, name in _places(receipt) if holder[name] is not None}
-    salts = {place: hashlib.sha256(f"{secret}/{place}".encode()).hexdigest()[:_SALT] for place in texts}
+    found = texts(receipt)
+    salts = {place: hashlib.sha256(f"{secret}/{place}".encode()).hexdigest()[:_SALT] for place in found}
     return receipt | {
         "salts": salts,
-        "commitments": {place: commitment(salts[place], place, text) for place, text in texts.items()},
+        "commitments": {place: commitment(salts[place], place, text) for place, text in found.items()},
     }
 
 

@@ -86,9 +86,10 @@ class DayFiles:
         draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
         try:
             end = write_file(draft, Form.JSONL, self.account, lines, prev=prev, signer=signer, day=path.stem)
-            checked(draft, end["head"])
+            made = verified(draft, end["head"])
             if path.exists():
-                checked(path, end["head"])
+                if verified(path, end["head"]).redacted < made.redacted:
+                    draft.replace(path)  # a text was redacted after it was written
             else:
                 draft.rename(path)
                 sync(self._folder)
@@ -190,11 +191,16 @@ def end_of(path: Path) -> dict[str, Any]:
 
 def checked(path: Path, head: str | None = None, *, after: str | None = None) -> dict[str, Any]:
     """Verify a file and return its trailer. Raises `DayFileWrong`."""
+    return verified(path, head, after=after).trailer
+
+
+def verified(path: Path, head: str | None = None, *, after: str | None = None) -> verify.Verification:
+    """Verify a file. Raises `DayFileWrong`."""
     try:
-        end = verify.verify(partial(raw_lines, path), head=head, after=after).trailer
-        if end.get("selection"):
-            raise verify.VerificationError(0, f"it is a selection ({end['selection']}), and not a whole day")
-        return end
+        found = verify.verify(partial(raw_lines, path), head=head, after=after)
+        if selection := found.trailer.get("selection"):
+            raise verify.VerificationError(0, f"it is a selection ({selection}), and not a whole day")
+        return found
     except verify.VerificationError as fault:
         raise DayFileWrong(
             f"{path}: {fault}. It is left as it is. If Redis was restored from an older copy, or the file was changed: "

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from worker.ledger.receipts import ReceiptEntry
 from worker.model.erasure import part_json
-from worker.receipts.commitments import committed
+from worker.receipts.commitments import COMMITTED, NAMES, OF_CLAIMS, committed
 
 VERSION: Final = 2  # of the schema, since which receipts have these fields (see docs/upgrading.md)
 NUMBERS: Final = ("v", "n", "round", "attempts", "status")
@@ -46,7 +46,7 @@ _SINCE_2: Final = {  # the same, of what version 2 added
 }
 # `related`: what became of each part (see `worker.model.erasure`). Without an erasure nobody looked: "not checked"
 FIELDS: Final = ("v", "n", "account", "project_id", "kind", "id", "job_id", *_STREAM, "related", *_SINCE_2)
-_KNOWN: Final = {"n", "ref", "v", "salt", *_STREAM.values(), *_SINCE_2.values(), "f", "pa"}
+_KNOWN: Final = {"n", "ref", "v", "salt", *_STREAM.values(), *_SINCE_2.values(), "f", "pa", "kept"}
 
 
 def expand(account: str, entry: ReceiptEntry) -> dict[str, Any]:
@@ -70,9 +70,27 @@ def expand(account: str, entry: ReceiptEntry) -> dict[str, Any]:
 
 
 def sealable(account: str, entry: ReceiptEntry) -> dict[str, Any]:
-    """A receipt as it enters the chain: with commitments to its texts. One of schema version 1 has none."""
+    """A receipt as it enters the chain: with commitments to its texts. One of schema version 1 has none.
+
+    One that was redacted has those that it had, and the salts of the texts that are left.
+    """
     receipt = expand(account, entry)
+    if kept := entry.fields.get("kept"):
+        names: dict[str, Any] = json.loads(kept)
+        return receipt | names
     return committed(receipt, entry.fields["salt"]) if entry.version > 1 else receipt
+
+
+def redacted_fields(entry: ReceiptEntry, line: dict[str, Any]) -> dict[str, str]:
+    """The stream's fields of a receipt whose texts were redacted, as `line` has it. `kept`: its commitments, and the
+    salts that are left; the secret that all of them were made of goes."""
+    fields = entry.fields | {_STREAM[name]: line[name] or "" for name in COMMITTED}
+    if entry.fields[_STREAM["claims"]]:
+        claims = json.loads(entry.fields[_STREAM["claims"]])
+        for stored, claim in zip(claims, line["claims"], strict=True):
+            stored |= {_CLAIM[name]: claim[name] for name in OF_CLAIMS}
+        fields[_STREAM["claims"]] = json.dumps(claims, separators=(",", ":"))
+    return fields | {"salt": "", "kept": json.dumps({name: line[name] for name in NAMES}, separators=(",", ":"))}
 
 
 def _read(name: str, text: str | None) -> Any:

@@ -46,6 +46,7 @@ local function next_number()
   for i = 1, last and #last[2] or 0, 2 do
     if last[2][i] == 'n' then n = number(last[2][i + 1], 0) + 1 end
   end
+  n = math.max(n, number(redis.call('ZREVRANGE', K.receipts_redacted, 0, 0, 'WITHSCORES')[2], 0) + 1)
   n = math.max(n, number(redis.call('HGET', chain, 'archived_n'), 0) + 1, number(redis.call('HGET', chain, 'sealed_n'), 0) + 1)
   redis.call('HSET', chain, 'n', n)
   return n

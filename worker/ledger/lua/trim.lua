@@ -17,5 +17,5 @@ return once(function(now)
   -- whole nodes of the stream first; what is left in the last one is less than one
   local trimmed = redis.call('XTRIM', K.receipts, 'MINID', '~', options.keep, 'LIMIT', STEP)
   if trimmed == 0 then trimmed = redis.call('XTRIM', K.receipts, 'MINID', options.keep) end
-  return { trimmed = trimmed }
+  return { trimmed = trimmed + redis.call('ZREMRANGEBYSCORE', K.receipts_redacted, '-inf', number(v[2], 0)) }
 end)

@@ -100,6 +100,12 @@ class Key(StrEnum):
     # proof
     RECEIPTS = "receipts", "stream", "what became of each deletion", "trim, once archived"
     RECEIPTS_CHAIN = "receipts:chain", "hash", "the last number; how far they are sealed, and archived", "nothing: one"
+    RECEIPTS_REDACTED = (
+        "receipts:redacted",
+        "zset",
+        "entries that stand here instead of in the stream, JSON; score: number",
+        "trim",
+    )
     RECEIPTS_SEALS = "receipts:seals", "zset", "places of the chain", "trim"
     RECHECK = "recheck", "hash", "the scheduled recheck: who has it, its run, and how far it came", "nothing: one"
     RECHECKS = "rechecks", "zset", "ids of rechecks; score: when each began", "forget"
