@@ -61,7 +61,7 @@ OTHERS = {
         "accounts move",  # its audit is tested in interfaces/cli/test_accounts.py: it needs settings of its own
     ),
     *("console", "console token", "receipts export", "receipts verify", "receipts recheck"),
-    *("receipts rechecks", "receipts back list"),
+    *("receipts rechecks", "receipts back list", "receipts show", "receipts cosign"),
     "receipts back request",  # like `request` it leaves one only above its cap
     "receipts relocate",  # its audit is tested in receipts/test_directories.py: it needs a day that was archived
     "receipts back list",
