@@ -8,7 +8,8 @@ import pytest
 
 from worker.model.erasure import Inventory, PartEvidence, Related, Verdict
 from worker.model.target import MODEL_ASSET, Target
-from worker.rules.erasure import Erasure, Look, Part, PartDeletion, Sight, Step, after_look
+from worker.rules.erasure import Erasure, Step, after_look
+from worker.rules.parts import Look, Part, PartDeletion, Sight
 
 JOB = Target("p", "job-1")
 SCHEDULE = (1.0, 2.0)

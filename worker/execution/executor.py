@@ -170,11 +170,9 @@ class Executor:
         looked = self._lookups(lease, rules.key).find(
             lease.ref.id, listed=lease.listed, has_slot=True, doubtful=doubtful
         )
-        settled = rules.after_look(lease, looked)
+        settled = rules.not_to_be_deleted(lease, looked, to_bin=self.to_bin) or rules.after_look(lease, looked)
         if settled is not None or looked.row is None:
             return settled or rules.give_back(lease)
-        if settled := rules.not_to_be_deleted(lease, looked, to_bin=self.to_bin):
-            return settled
         policy_text = self.still_meant.policy_text() if lease.policies else None  # read first: a later change is newer
         if why := self._no_longer_meant(lease, looked.row):
             return replace(rules.unwanted(lease, looked, why), policy_text=policy_text)
@@ -189,17 +187,15 @@ class Executor:
         return self.still_meant(lease.policies, lease.ref.project_id, row, now)
 
     def _may_leave(
-        self,
-        lease: Lease,
-        rules: OutcomeRules,
-        row: Row | None,
-        policy_text: PolicyText | None,
-        inventory: dict[str, Any] | None,
+        self, lease: Lease, rules: OutcomeRules, row: Row | None, policy_text: PolicyText | None, found: Found | None
     ) -> bool:
         """The last check before a DELETE. It asks the ledger only if something happened between the take and now."""
         if lease.unsent or elapsed() - lease.taken > MOMENT_S:
             owner = self.ledger.users.hashed(row.app_user_id) if row and lease.owner_lookup else None
+            if found is not None and found.shown:  # a hold of its app user covers what the job leaves behind
+                owner = self.ledger.users.hashed(found.owner)
             started = elapsed()
+            inventory = found.as_option(lease.related or "") if found else None
             how: dict[str, Any] = {"owner": owner, "policy_text": policy_text, "inventory": inventory}
             if not self.ledger.confirm(lease, key=rules.key, **how):
                 return False
@@ -219,7 +215,7 @@ class Executor:
         prepared_ms = (elapsed() - lease.taken) * 1000 if found else None
         if found:
             self._wait_for_slot()
-        if not self._may_leave(lease, rules, row, policy_text, found.as_option(lease.related or "") if found else None):
+        if not self._may_leave(lease, rules, row, policy_text, found):
             return rules.give_back(lease)
         return replace(self._call(lease, rules, row), prepared_ms=prepared_ms)
 
@@ -240,7 +236,7 @@ class Executor:
                         if response.of_iam
                         else self._explain(lease, rules, response)
                     )
-            if self.to_bin:
+            if self.to_bin and not lease.for_good:
                 how["to_bin"] = True
             response = self.remote.delete(lease.ref, quota=lease.probe is not None or lease.experiment, **how)
             return self._answered(lease, rules, response)

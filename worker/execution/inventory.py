@@ -21,10 +21,11 @@ from worker.metastudio.targets.avatar_job import JobRow
 from worker.metastudio.targets.registry import adapter_of
 from worker.metastudio.targets.voice_job import VoiceJobRow
 from worker.model.erasure import Inventory, PartEvidence
+from worker.model.ids import why_bad_id
 from worker.model.states import Lane
 from worker.model.target import JOB, MODEL_ASSET, VOICE_ASSET, VOICE_JOB, Target
 from worker.rules.classify import ResponseKind, classify
-from worker.rules.erasure import Part, proven, stored
+from worker.rules.parts import Part, proven, stored
 
 TRIES: Final = {Lane.USER: (1.5,), Lane.BULK: (60.0, 180.0, 300.0)}  # seconds until the next one
 
@@ -36,6 +37,8 @@ class Found:
     state: Inventory
     parts: tuple[Part, ...] = ()
     problem: Response | None = None
+    owner: str | None = None  # the app user whose job it is
+    shown: bool = False  # the job was
 
     def as_option(self, related: str) -> dict[str, Any]:
         """As `lua/confirm.lua` takes it."""
@@ -59,18 +62,21 @@ class InventoryTaker:
         if not isinstance(shown.row, JobRow):
             return Found(Inventory.NONE, problem=shown.response)
         job, project = shown.row, shown.row.project_id or lease.ref.project_id
-        parts, problem = [], None
-        if job.asset_id:
+        parts, problem, asset_of_voice = [], None, None
+        if job.asset_id and _may_be_named(job.asset_id, project):
             part, _, problem = self._part(MODEL_ASSET, job.asset_id, project, lease, "job")
             parts.append(part)
-        if job.voice_train_job_id and problem is None:
+        if job.voice_train_job_id and problem is None and _may_be_named(job.voice_train_job_id):
             voice, row, problem = self._part(VOICE_JOB, job.voice_train_job_id, lease.ref.project_id, lease, "job")
             parts.append(voice)
-            if isinstance(row, VoiceJobRow) and row.asset_id:
-                asset, _, problem = self._part(VOICE_ASSET, row.asset_id, project, lease, "voice_job")
+            asset_of_voice = row.asset_id if isinstance(row, VoiceJobRow) else None
+            if asset_of_voice and _may_be_named(asset_of_voice, project):
+                asset, _, problem = self._part(VOICE_ASSET, asset_of_voice, project, lease, "voice_job")
                 parts.append(asset if voice.own else replace(asset, own=False, why_not_own=voice.why_not_own))
-        foreign = [self._foreign(part, lease.ref.project_id) for part in parts]
-        return Found(Inventory.NONE if problem else Inventory.DONE, tuple(foreign), problem)
+        foreign = tuple(self._foreign(part, lease.ref.project_id) for part in parts)
+        named = {job.asset_id, job.voice_train_job_id, asset_of_voice} - {None, ""}
+        known = problem is None and named <= {part.id for part in parts}
+        return Found(Inventory.DONE if known else Inventory.NONE, foreign, problem, job.app_user_id, shown=True)
 
     def _part(
         self, kind: str, id: str, project_id: str, lease: Lease, named_by: str
@@ -115,11 +121,16 @@ class InventoryTaker:
         )
 
 
+def _may_be_named(*ids: str) -> bool:
+    """Whether ids that MetaStudio named may be kept and stand in a URL: see `worker.model.ids`."""
+    return not any(why_bad_id(id) for id in ids)
+
+
 def _says_absent(kind: str, response: Response) -> bool:
     """Whether the answer to a Show says that there is none. The looks after the DELETE prove it."""
-    return response.status in (400, 404) and (
-        kind in (VOICE_JOB, JOB) or response.code in adapter_of(kind).absent_codes
-    )
+    if classify(response) is not ResponseKind.ASK or response.status not in (400, 404):
+        return False
+    return response.status == 404 or kind in (VOICE_JOB, JOB) or response.code in adapter_of(kind).absent_codes
 
 
 def next_try_s(lease: Lease, problem: Response) -> float | None:

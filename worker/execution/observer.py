@@ -8,25 +8,30 @@ A worker may die between any two lines: its lease runs out, and somebody else lo
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from worker.ledger.deletions import Ledger
-from worker.ledger.erasures import ErasureStep, LeasedErasure
+from worker.ledger.erasures import NOT_NOW, ErasureStep, LeasedErasure
 from worker.ledger.types import DeletionRequest
 from worker.lookups.examiner import Examiner
 from worker.lookups.lookups import Lookups
 from worker.lookups.parts import PartLookups
-from worker.model.erasure import LEFT, AssetMode, Inventory, PartEvidence, Related
+from worker.model.erasure import LEFT, AssetMode, Inventory, PartEvidence, Related, Verdict
+from worker.model.errors import EraserError
 from worker.model.states import Lane
 from worker.model.target import Target
-from worker.rules.erasure import Erasure, Look, Part, PartDeletion, Step, after_look, stored
+from worker.rules.erasure import Erasure, Step, after_look, verdict
 from worker.rules.experiment import Observation, beginning
+from worker.rules.parts import Look, Part, PartDeletion, stored
+
+log = logging.getLogger(__name__)
 
 BUDGET_S = 3.0
 BATCH = 100
-LOOK_AGAIN_MS = 60_000  # where something could not be asked
+LOOK_AGAIN_MS, LONGEST_MS = 60_000, 86_400_000  # where something could not be asked; longer the longer that lasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +57,48 @@ class Observer:
             looked += len(leased)
         return looked
 
-    def _look_at(self, leased: Sequence[LeasedErasure], now: int) -> None:
-        erasures = {one.record.job: self._erasure(one) for one in leased}
-        parts = [
-            part.target for one in leased for part in erasures[one.record.job].parts if _to_be_looked_at(one, part)
-        ]
-        looks = PartLookups(self.lookups, self.ledger.now_ms).look(dict.fromkeys(parts))
+    def _look_at(self, every: Sequence[LeasedErasure], now: int) -> None:
+        erasures, leased = {}, []
+        for one in every:
+            try:
+                erasures[one.record.job] = self._erasure(one)
+                leased.append(one)
+            except ValueError as error:  # another program wrote there: it is put aside, and stops nobody else
+                damaged = ErasureStep(
+                    one.record.job, one.record.leases, (), 0, Verdict.UNVERIFIABLE, None, False, damaged=str(error)
+                )
+                self.ledger.record_looks([damaged])
+        looks = self._looks(leased, erasures)
         answers = {one.record.job: self._examine(one, erasures[one.record.job]) for one in leased if one.watch}
         steps = [self._step(one, erasures[one.record.job], looks, answers, now) for one in leased]
-        for job, step in zip(erasures, steps, strict=True):
-            if step.wanted:
-                self._ask_for(job, step)
+        asked = [self._ask_for(one, step) for one, step in zip(leased, steps, strict=True)]
         self.ledger.record_looks(
-            [_recorded(one, step, answers.get(one.record.job), now) for one, step in zip(leased, steps, strict=True)]
+            [
+                _recorded(one, step, answers.get(one.record.job), now)
+                for one, step, may in zip(leased, steps, asked, strict=True)
+                if may
+            ]
         )
+
+    def _looks(
+        self, leased: Sequence[LeasedErasure], erasures: Mapping[Target, Erasure]
+    ) -> dict[tuple[Target, str | None], Look]:
+        """A look at each part, in the name of the app user whose job it was: others may not see it."""
+        wanted: dict[str | None, list[Target]] = {}
+        for one in leased:
+            parts = [part.target for part in erasures[one.record.job].parts if _to_be_looked_at(one, part)]
+            wanted.setdefault(one.record.app_user, []).extend(parts)
+        ask = PartLookups(self.lookups, self.ledger.now_ms).look
+        return {
+            (part, app_user): look
+            for app_user, parts in wanted.items()
+            for part, look in ask(dict.fromkeys(parts), app_user).items()
+        }
 
     def _erasure(self, one: LeasedErasure) -> Erasure:
         record, parts = one.record, []
+        if record.damaged:
+            raise ValueError("what belonged to the job cannot be read")
         for found in one.record.parts:
             part = Part.read(found)
             if part.id in one.shared:
@@ -88,31 +118,51 @@ class Observer:
         self,
         one: LeasedErasure,
         erasure: Erasure,
-        looks: dict[Target, Look],
+        looks: Mapping[tuple[Target, str | None], Look],
         answers: Mapping[Target, Sequence[Observation]],
         now: int,
     ) -> Step:
-        deletions = {target: PartDeletion(state, calls) for target, (state, calls, _) in one.deletions.items()}
-        mine = {part.target: looks[part.target] for part in erasure.parts if part.target in looks}
-        missing = any(_to_be_looked_at(one, part) and part.target not in looks for part in erasure.parts)
+        deletions = {target: PartDeletion(*found) for target, found in one.deletions.items()}
+        found = {part.target: looks.get((part.target, one.record.app_user)) for part in erasure.parts}
+        mine = {target: look for target, look in found.items() if look is not None}
+        missing = any(_to_be_looked_at(one, part) and part.target not in mine for part in erasure.parts)
         missing = missing or any(answer.is_missing for answer in answers.get(erasure.job, ()))
         schedule = one.watch.schedule if one.watch else self.schedule
-        step = after_look(erasure, mine, deletions, schedule, now)
-        if missing and step.next_ms is None:  # what could not be asked is asked again before it is closed
+        step = after_look(erasure, mine, deletions, schedule, now, held=one.held)
+        waited = now - erasure.opened
+        if (
+            missing and step.next_ms is None and waited < self.deadline_s * 1000
+        ):  # it is asked again before it is closed
             again = replace(step.erasure, looks=erasure.looks)
-            return replace(step, erasure=again, next_ms=now + LOOK_AGAIN_MS)
+            next_ms = now + min(max(LOOK_AGAIN_MS, waited // 4), LONGEST_MS)
+            return replace(step, erasure=again, next_ms=next_ms, verdict=verdict(again, closed=False))
         return step
 
-    def _ask_for(self, job: Target, step: Step) -> None:
-        """Merges where it was asked for already: a worker may have died right after it."""
+    def _ask_for(self, one: LeasedErasure, step: Step) -> bool:
+        """Merges where it was asked for already: a worker may have died right after it. False: not now, and what was
+        seen counts for nothing: it is looked at again."""
+        if not step.wanted:
+            return True
         terms = DeletionRequest(
             lane=Lane.BULK,
             by="erasure",
             why="left behind by a deleted job",
-            parent=str(job),
+            parent=str(one.record.job),
+            looked=one.record.leases,
+            app_user=one.record.app_user,
             deadline_s=self.deadline_s,
         )
-        self.ledger.request([part.target for part in step.wanted], terms)
+        for_good = [part.target for part in step.wanted if part.late]
+        others = [part.target for part in step.wanted if not part.late]
+        try:
+            accepted = [
+                *self.ledger.request(others, terms),
+                *self.ledger.request(for_good, replace(terms, force=True, for_good=True)),
+            ]
+        except EraserError as error:  # Redis is nearly full, or its project is being moved
+            log.warning("erasure.postponed", extra={"account": self.ledger.account, "error": str(error)})
+            return False
+        return all(result.state not in NOT_NOW for result in accepted)
 
 
 def _to_be_looked_at(one: LeasedErasure, part: Part) -> bool:

@@ -9,16 +9,17 @@ from typing import Any
 from worker.ledger.account import AccountLedger
 from worker.ledger.schema.erasure import ErasureField
 from worker.ledger.types import compact
-from worker.ledger.values import entries, whole
+from worker.ledger.values import entries, is_list, whole
 from worker.model.erasure import Inventory, Related, Verdict
 from worker.model.target import Target
 
+NOT_NOW = ("on_hold", "withdrawn")  # what the request for a part is answered that was not written down
 LEASE_S = 120.0  # of one batch: longer than its looks take, however slow
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureRecord:
-    """One erasure as it is stored; `parts` as `worker.rules.erasure.Part` writes them. Times in ms since 1970."""
+    """One erasure as it is stored; `parts` as `worker.rules.parts.Part` writes them. Times in ms since 1970."""
 
     job: Target
     related: Related | None
@@ -29,6 +30,8 @@ class ErasureRecord:
     closed: int | None = None
     looks: int = 0
     leases: int = 0
+    app_user: str | None = None
+    damaged: bool = False  # what belonged to the job cannot be read
 
     @classmethod
     def read(cls, job: Target, fields: Mapping[str, str]) -> ErasureRecord:
@@ -44,6 +47,8 @@ class ErasureRecord:
             whole(closed) if closed else None,
             whole(fields.get(ErasureField.LOOKS)),
             whole(fields.get(ErasureField.LEASES)),
+            fields.get(ErasureField.APP_USER),
+            not is_list(fields.get(ErasureField.PARTS, None if fields.get(ErasureField.INVENTORY) == "done" else "[]")),
         )
 
 
@@ -58,13 +63,15 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class LeasedErasure:
-    """One erasure that is to be looked at. `deletions`: (state, calls, cause) of parts that have a deletion of their
-    own; `shared`: ids of parts that several jobs named; `watch`: it is an experiment."""
+    """One erasure that is to be looked at. `deletions`: (state, calls, cause or evidence) of parts that have a
+    deletion of their own; `shared`: ids of parts that several jobs named; `watch`: it is an experiment; `held`: none
+    of its parts may be deleted now."""
 
     record: ErasureRecord
     deletions: Mapping[Target, tuple[str, int, str]]
     shared: frozenset[str]
     watch: Watch | None = None
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,7 @@ class ErasureStep:
     left: bool
     answers: Sequence[dict[str, Any]] | None = None
     watched: bool = False
+    damaged: str | None = None  # why what belonged to the job makes no sense: it is put aside
 
 
 class Erasures(AccountLedger):
@@ -98,6 +106,7 @@ class Erasures(AccountLedger):
             {"leases": step.leases, "parts": compact(list(step.parts)), "looks": step.looks}
             | {"verdict": step.verdict.value, "left": step.left}
             | ({"next": step.next} if step.next is not None else {})
+            | ({"damaged": step.damaged} if step.damaged else {})
             | ({"answers": _lines(step.answers), "watched": step.watched} if step.answers is not None else {})
             for step in steps
         ]
@@ -109,7 +118,8 @@ def _leased(found: dict[str, Any]) -> LeasedErasure:
     fields = dict(zip(found["fields"][::2], found["fields"][1::2], strict=True))
     deletions = {Target.parse(ref): (state, int(calls), cause) for ref, state, calls, cause in found.get("parts", ())}
     record = ErasureRecord.read(Target.parse(found["ref"]), fields)
-    return LeasedErasure(record, deletions, frozenset(found.get("shared", ())), _watch(found.get("experiment")))
+    shared, watch = frozenset(found.get("shared", ())), _watch(found.get("experiment"))
+    return LeasedErasure(record, deletions, shared, watch, found.get("held", False))
 
 
 def _watch(found: dict[str, Any] | None) -> Watch | None:

@@ -96,6 +96,12 @@ class Leases(AccountLedger):
         response = self.run_script("reserve_lookup", options)
         return response["wait"] / 1000 if "wait" in response else None
 
+    def pause_lookups(self, seconds: float, *, kind: str = JOB) -> None:
+        """A GET was answered 429: nobody sends another one of its family for so long."""
+        self.run_script(
+            "reserve_lookup", {"gate": self.gate_options, "kind": kind, "patience": 0, "throttled": seconds * 1000}
+        )
+
     def note_quota(self, quota: dict[str, Any]) -> None:
         """Keep what the gateway says of its limit, as `GateSignal.quota`."""
         self.run_script("note_quota", quota)

@@ -67,6 +67,8 @@ class DeletionRequest:
     policy_text: PolicyText | None = None  # the text that says so: a worker with an older one does not judge it
     related: str | None = None  # leave, verify or delete: what is done about what a job leaves behind; None: as set
     parent: str | None = None  # the ref of the job that left these parts behind
+    looked: int | None = None  # the number of the lease of whoever found them: it counts only if nothing changed since
+    for_good: bool = False  # also where others only go into the recycle bin
     listed: bool = False  # a list of MetaStudio's had these jobs a moment ago
     action: dict[str, Any] | None = None  # for the audit, where a person allowed more than the cap
 
@@ -116,6 +118,8 @@ class Lease:
     inventory: bool = False  # nobody has found out yet what belongs to the job
     inventory_tries: int = 0  # times that failed
     parent: str | None = None  # the job that left this part behind
+    shared: bool = False  # another job named this part, too
+    for_good: bool = False  # also where others only go into the recycle bin
     experiment: bool = False  # it is to show how MetaStudio treats what a job leaves: see `worker.rules.experiment`
     unsent: bool = False  # something is asked first: `Ledger.confirm` has to say that the DELETE may leave
 

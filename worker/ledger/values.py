@@ -63,6 +63,12 @@ def numbers(text: Any) -> tuple[float, ...]:
     return tuple(one for one in read if one is not None)
 
 
+def is_list(text: Any) -> bool:
+    """Whether it is a JSON list of objects."""
+    found = _json(text)
+    return isinstance(found, list) and all(isinstance(one, dict) for one in found)
+
+
 def fields(text: Any) -> dict[str, Any]:
     """A JSON object; an empty one for what is none."""
     found = _json(text)

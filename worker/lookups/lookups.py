@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LEAST_S: Final = 0.5  # for a question whose answer is needed in time: it ends by then
+THROTTLED_S: Final = 2.0  # without a lookup of its family after a 429 that does not say how long
 ROWS: Final = 100  # of a control question: this many jobs are known to exist, and whether app users' jobs are listed
 
 
@@ -203,6 +204,9 @@ class Lookups:
             listing = self.remote.ask(view.project_id, id=id, kind=view.kind, rows=rows, **how)
         if listing.response.failure is TransportFailure.TIMEOUT and not self._in_time():
             listing = NOT_SENT  # our own time was up: that says nothing about the service
+        if classify(listing.response) is ResponseKind.THROTTLED:
+            pause_s = listing.response.retry_after_s or THROTTLED_S
+            self._guarded(lambda: self.pace.pause_lookups(pause_s, kind=view.kind), None)
         answer = LookupResponse(listing, sent, self.sightings.clock())
         if shows_jobs(listing, view.project_id) is not None and (listing.rows or id is None):
             self._note(answer)

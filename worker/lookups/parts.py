@@ -15,7 +15,7 @@ from worker.metastudio.response import Listing, Response
 from worker.metastudio.targets.adapter import Row
 from worker.model.target import VOICE_JOB, Target
 from worker.rules.classify import Lookup, Presence, ResponseKind, classify
-from worker.rules.erasure import Look, Sight
+from worker.rules.parts import Look, Sight
 
 MOST: Final = 100  # ids of one list
 

@@ -19,6 +19,7 @@ from worker.model.ids import ID
 from worker.model.states import Cause, Evidence, Outcome, State, WaitingFor
 from worker.model.target import Target
 from worker.rules.classify import NOT_SENT, Lookup, Presence, ResponseKind, classify, outcome_unknown
+from worker.rules.parts import why_not_own
 from worker.rules.settlements import Settlements, described, spared, unknown_outcome
 
 _JOB_STATE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -146,13 +147,15 @@ class OutcomeRules(Settlements):
     def not_to_be_deleted(self, lease: Lease, looked: Lookup, *, to_bin: bool) -> Settlement | None:
         """What a job left behind has to be that job's own, right before it is deleted: else a person decides. What is
         in the recycle bin already, and was to go no further, is over."""
-        if lease.parent is None or looked.row is None:
+        row = next((row for row in looked.listing.rows or () if row.id == lease.ref.id), None)
+        if lease.parent is None or lease.cancel_requested or row is None or row.erased:
             return None
         adapter, signal = adapter_of(lease.ref.kind), self._signal_of(looked.listing, lease)
-        if why := adapter.why_not_ours(looked.row, Target.parse(lease.parent).id):
+        why = why_not_own(lease.ref.kind, row, lease.ref.project_id, Target.parse(lease.parent).id)
+        if why := "another job named it, too" if lease.shared else why:
             event = {"event": "deletion.not_ours", "why": why}
             return self._ends(lease, State.DEAD, None, cause=Cause.NOT_OURS, signal=signal, event=event)
-        binned = to_bin and looked.row.state in adapter.in_bin
+        binned = to_bin and not lease.for_good and row.state in adapter.in_bin
         return self._ends(lease, State.GONE, None, evidence=Evidence.SEEN_BEFORE, signal=signal) if binned else None
 
     # -- after a lookup ----------------------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ def unknown_outcome(response: Response | None) -> dict[str, Any]:
 
 def with_erasure(settled: Settlement, lease: Lease, first_look_s: float) -> Settlement:
     """The same, and where it ends what a job leaves behind: somebody looks for it so many seconds later."""
-    follows = settled.to != State.PENDING and lease.related not in (None, Related.LEAVE)
-    if not follows or (lease.ref.kind != JOB and lease.parent is None):
+    of_job = lease.ref.kind == JOB and lease.related not in (None, Related.LEAVE)
+    if settled.to == State.PENDING or not (of_job or lease.parent):
         return settled
     return replace(settled, erasure={"related": lease.related, "first_look_ms": first_look_s * 1000})

@@ -24,6 +24,7 @@ _WORDS = {
         False,
     ),
     "not_claimed": ("this run did not request it", False),
+    "parts_kept": ("the job is deleted; what it left behind and is still there is looked for, and not deleted", True),
     "deleted": ("too late: it is deleted", False),
     "gone": ("too late: it is gone", False),
     "dead": (

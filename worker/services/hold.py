@@ -24,12 +24,14 @@ _ADDED = {
     "dead": ("on hold: it is a dead letter, and a replay would wait", True),
     "discarded": ("on hold: it was discarded, and a new request would wait", True),
     "cancelled": ("on hold: its deletion was cancelled, and a new request would wait", True),
+    "parts_held": ("the job is deleted; what it left behind is not, until the hold is removed", True),
     "deleted": ("too late: it is deleted. The hold stays, for a new request", False),
     "gone": ("too late: it is gone. The hold stays, for a new request", False),
 }
 _REMOVED = {
     "released": ("released: its deletion continues", True),
     "held": ("the hold is removed, but an app user's hold still keeps it", True),
+    "parts_released": ("released: what the deleted job left behind is deleted", True),
     "removed": ("the hold is removed; no deletion was waiting for it", True),
     "not_held": ("there is no hold of this job", False),
 }

@@ -1,3 +1,4 @@
+--include _erasure
 -- What a project's move carries from one account to another: all that stands here of one job, but for its receipts.
 local function contents(ref)
   local k = record(ref)
@@ -13,6 +14,14 @@ local function contents(ref)
     c.state, c.lane = v[1], v[2]
     c.score = redis.call('ZSCORE', index_of(v[1], v[2], ref), ref) or nil
   end
+  if redis.call('EXISTS', erasure(ref)) == 1 then
+    c.erasure = redis.call('HGETALL', erasure(ref))
+    c.look = redis.call('ZSCORE', K.erasures, ref) or nil
+    c.left = redis.call('ZSCORE', K.left_behind, ref) or nil
+    c.named = {}
+    local parts, ids = parts_of(ref)
+    for i, id in ipairs(ids) do c.named[i] = { id, is_shared(parts[i]) and '*' or ref } end
+  end
   return c
 end
 
@@ -20,8 +29,9 @@ end
 local function seal_of(c)
   local parts = {}
   for i = 1, #c.fields, 2 do parts[#parts + 1] = c.fields[i] .. '=' .. c.fields[i + 1] end
+  for i = 1, #(c.erasure or {}), 2 do parts[#parts + 1] = 'erasure ' .. c.erasure[i] .. '=' .. c.erasure[i + 1] end
   table.sort(parts)
-  for _, name in ipairs({ 'hold', 'hold_ends', 'unknown', 'user_kept', 'score' }) do
+  for _, name in ipairs({ 'hold', 'hold_ends', 'unknown', 'user_kept', 'score', 'look', 'left' }) do
     parts[#parts + 1] = name .. '=' .. (c[name] or '')
   end
   return redis.sha1hex(table.concat(parts, '\n'))

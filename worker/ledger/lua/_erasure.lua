@@ -4,6 +4,16 @@
 --include _experiment
 local function erasure(ref) return K.erasure .. ref end
 
+-- What one job, or one app user, is called by has to be known for as long as somebody looks: for the calls, and for holds.
+local USERS = { { E.app_user, F.app_user }, { E.app_user_hash, F.app_user_hash }, { E.owner_hash, F.owner_hash } }
+local function keep_user(ref, r)
+  for _, each in ipairs(USERS) do
+    if r[each[2]] then redis.call('HSETNX', erasure(ref), each[1], r[each[2]]) end
+  end
+end
+
+local function forget_user(ref) redis.call('HDEL', erasure(ref), E.app_user, E.app_user_hash, E.owner_hash) end
+
 local function set_verdict(ref, verdict)
   local was = redis.call('HGET', erasure(ref), E.verdict)
   if was == verdict then return end
@@ -14,9 +24,10 @@ local function set_verdict(ref, verdict)
   end
 end
 
--- It begins, or begins anew: somebody looks `after` ms from now.
+-- It begins, or begins anew: somebody looks `after` ms from now. Whoever looks at this moment saw what was before.
 local function open_erasure(ref, now, after)
   redis.call('HDEL', erasure(ref), E.closed_at)
+  redis.call('HINCRBY', erasure(ref), E.leases, 1)
   redis.call('HSET', erasure(ref), E.opened_at, ms(now), E.looks, 0)
   set_verdict(ref, 'pending')
   redis.call('ZREM', K.left_behind, ref)
@@ -28,26 +39,49 @@ local function erasure_follows(ref, r, to, now, s)
   local parent, over = r[F.parent], to == 'deleted' or to == 'gone'
   if parent then
     if redis.call('EXISTS', erasure(parent)) == 1 then
+      keep_user(parent, r)
       open_erasure(parent, now, over and s and s.erasure and s.erasure.first_look_ms or 0)
     end
   elseif over and s and s.erasure then
     redis.call('HSET', erasure(ref), E.related, s.erasure.related)
     redis.call('HSETNX', erasure(ref), E.inventory, 'none')
+    keep_user(ref, r)
     open_erasure(ref, now, r[F.related] and first_look(ref) or s.erasure.first_look_ms)
   end
 end
 
 local function inventory_done(ref) return redis.call('HGET', erasure(ref), E.inventory) == 'done' end
 
--- The parts of an erasure that have a deletion of their own: their refs.
+-- The parts of an erasure: their refs, where this account can have a deletion of them, and their ids.
 local function parts_of(ref)
-  local refs = {}
+  local refs, ids = {}, {}
   for _, part in ipairs(table_of(redis.call('HGET', erasure(ref), E.parts)) or {}) do
-    if type(part) == 'table' and type(part.id) == 'string' and part.wanted_at then
-      refs[#refs + 1] = string.match(ref, '^[^/]*') .. '/' .. tostring(part.part) .. ':' .. part.id
+    if type(part) == 'table' and type(part.id) == 'string' and type(part.part) == 'string' then
+      refs[#refs + 1] = string.match(ref, '^[^/]*') .. '/' .. part.part .. ':' .. part.id
+      ids[#refs] = part.id
     end
   end
-  return refs
+  return refs, ids
+end
+
+-- Did several jobs name this part? Then it is nobody's own.
+local function is_shared(part) return redis.call('HGET', K.asset_jobs, string.match(part, ':(.*)') or '') == '*' end
+
+-- Has the job that left a part behind ended so that nothing makes that part again? One that nobody knows any more did.
+local function job_is_over(job)
+  local state = redis.call('HGET', record(job), F.state)
+  return not state or state == 'deleted' or state == 'gone'
+end
+
+local function is_open(ref)
+  local v = redis.call('HMGET', erasure(ref), E.opened_at, E.closed_at)
+  return v[1] and not v[2]
+end
+
+-- It is not closed, and what was left behind is to be deleted.
+local function is_to_delete(ref)
+  local v = redis.call('HMGET', erasure(ref), E.related, E.closed_at)
+  return v[1] == 'delete' and not v[2]
 end
 
 -- A part that several jobs named is nobody's own.
@@ -60,11 +94,10 @@ local function name_parts(ref, ids)
 end
 
 local function forget_erasure(ref)
+  local _, ids = parts_of(ref)
   set_verdict(ref, nil)
-  for _, part in ipairs(table_of(redis.call('HGET', erasure(ref), E.parts)) or {}) do
-    if type(part) == 'table' and type(part.id) == 'string' and redis.call('HGET', K.asset_jobs, part.id) == ref then
-      redis.call('HDEL', K.asset_jobs, part.id)
-    end
+  for _, id in ipairs(ids) do
+    if redis.call('HGET', K.asset_jobs, id) == ref then redis.call('HDEL', K.asset_jobs, id) end
   end
   redis.call('ZREM', K.erasures, ref)
   redis.call('ZREM', K.left_behind, ref)

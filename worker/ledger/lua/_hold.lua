@@ -1,4 +1,5 @@
 --include _transition
+--include _erasure
 -- Holds: what must not be sent. Kept apart from the deletions, so that a job may be held before anybody asks for it.
 --   holds:jobs     hash    ref -> JSON {why, by, at, until}
 --   holds:users    hash    HMAC of an app user -> the same
@@ -10,9 +11,24 @@
 -- lookup writes it. `app_user` is what a caller named and is sent with the call, `app_user_hash` its HMAC: enough to
 -- hold a job, never to release one.
 
+-- What a job left behind is on hold with the job, and with the app user whose job it was (see _erasure.lua).
+
+-- Whether a job is on hold: 'job', 'user', 'lost' where the hold list was damaged; nil: it is not, or nobody knows whose
+-- it was.
+local function job_on_hold(job)
+  if redis.call('HEXISTS', K.held_jobs, job) == 1 then return 'job' end
+  local users = redis.call('HLEN', K.held_users)
+  if spoilt.no_holds then return 'lost' end
+  for _, user in ipairs(users > 0 and { redis.call('HGET', erasure(job), E.app_user_hash) or '', redis.call('HGET', erasure(job), E.owner_hash) or '' } or {}) do
+    if redis.call('HEXISTS', K.held_users, user) == 1 then return 'user' end
+  end
+end
+
 -- Why it must not be sent: 'job' or 'user'; 'ask' where that depends on whose job a lookup finds it to be; 'lost' where
 -- the hold list was damaged; nil: it may go.
 local function hold_of(ref, r)
+  local with_job = r[F.parent] and job_on_hold(r[F.parent])
+  if with_job then return with_job end
   if redis.call('HEXISTS', K.held_jobs, ref) == 1 then return 'job' end
   local users = redis.call('HLEN', K.held_users)
   if spoilt.no_holds then return 'lost' end
@@ -24,8 +40,9 @@ end
 
 -- Who put it on the hold list, and why.
 local function held_by(ref, r, because)
-  local text = because == 'job' and redis.call('HGET', K.held_jobs, ref)
-    or because == 'user' and redis.call('HGET', K.held_users, r[F.owner_hash] or r[F.app_user_hash])
+  local job = because == 'job' and (redis.call('HGET', K.held_jobs, ref) or redis.call('HGET', K.held_jobs, r[F.parent] or ''))
+  local text = job
+    or because == 'user' and redis.call('HGET', K.held_users, r[F.owner_hash] or r[F.app_user_hash] or '')
   return table_of(text or '') or {}
 end
 

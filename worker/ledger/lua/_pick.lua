@@ -33,7 +33,7 @@ end
 -- Returns 'go' and how: tries (the closure that it tries), owner_lookup (its app user has to be looked up), names (only these
 -- policies ask for it). Or what stands against it: 'damaged' (it left the lane), 'elsewhere', 'stray', a kind of hold ('lost':
 -- the hold list was damaged), 'over' (its deadline), 'not_yet' (while clocks disagree nothing is over because of time,
--- and what was in its grace stays there), 'closed', or 'others' and names, text_at (only policies ask for it, and this
+-- and what was in its grace stays there), 'closed', 'too_soon' (the job that left it behind is not over), or 'others' and names, text_at (only policies ask for it, and this
 -- worker may not judge them).
 local function stands(ref, now, r, trying)
   if not r then return 'damaged' end
@@ -44,6 +44,7 @@ local function stands(ref, now, r, trying)
   local over = tonumber(r[F.deadline]) <= now
   if (over or r[F.waiting_for] == 'grace') and not clocks_agree() then return 'not_yet' end
   if over then return 'over' end
+  if r[F.parent] and r[F.cancel_requested] ~= 'cancel' and not job_is_over(r[F.parent]) then return 'too_soon' end
   local scope = project_scope(ref)
   local c = closure(scope)
   if c and scope ~= trying and not (c.quiet and c['until'] <= now) then return 'closed' end
@@ -63,7 +64,7 @@ local function put_away(ref, lane, now, r, why, names, text_at)
   if why == 'damaged' then return true
   elseif why == 'not_yet' then return false
   elseif why == 'others' then return not leave_to_others(ref, r, now, names, text_at)
-  elseif why == 'elsewhere' or why == 'stray' then return put_off(ref, lane, now, why)
+  elseif why == 'elsewhere' or why == 'stray' or why == 'too_soon' then return put_off(ref, lane, now, why)
   elseif why == 'over' then
     note_event(ref, r, now, 'deletion.died', { cause = 'deadline' })
     finish(ref, r, now, 'dead', 'deadline')

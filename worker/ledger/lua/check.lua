@@ -12,6 +12,7 @@
 --include _groups
 --include _replays
 --include _sound_replay
+--include _erasure
 local LONGEST, LONGEST_LEASE = 400 * 86400000, 86400000  -- ms from now: nothing is due, and no lease ends, later than that
 local MOST = 1000  -- of one kind; of more some by chance, so that all have their turn
 
@@ -85,6 +86,10 @@ local function check(ref, now)
   end
   if not r then return end
   if not score then put_back(ref, r, now) end
+  if (r[F.state] == 'deleted' or r[F.state] == 'gone') and is_open(ref) and not redis.call('ZSCORE', K.erasures, ref) then
+    redis.call('ZADD', K.erasures, ms(now), ref)
+    spoilt.tell(ref, 'what it left behind was to be looked for, and stood in no index')
+  end
   if r[F.state] == 'dead' and not redis.call('ZSCORE', K.group_letters .. (r[F.group] or ''), ref) then
     joins_group(ref, r[F.finished_at] or ms(now))
   end

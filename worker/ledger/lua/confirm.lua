@@ -34,6 +34,7 @@ local function goes(now)
   if names and not may_judge(now, options.policy_text, text_at) then return false end
   return not r[F.cancel_requested] and tonumber(r[F.deadline]) > now and still_open(now, options.gate, options.key, options.ref, options.probe)
     and not hold_of(options.ref, r)
+    and not (r[F.parent] and (is_shared(options.ref) or not job_is_over(r[F.parent])))
 end
 
 return once(function(now)
@@ -42,7 +43,9 @@ return once(function(now)
     redis.call('HDEL', record(options.ref), F.unsent)
     local known = options.inventory
     if known then
-      redis.call('HSET', erasure(options.ref), E.related, known.related, E.inventory, known.state, E.parts, known.parts)
+      redis.call('HSET', erasure(options.ref), E.related, known.related, E.inventory, known.state)
+      local less = known.state == 'none' and #known.ids == 0  -- nobody could say now; an earlier try knew of some
+      if not less then redis.call('HSET', erasure(options.ref), E.parts, known.parts) end
       name_parts(options.ref, known.ids)
     end
     redis.call('ZADD', K.running, ms(now + options.gate.lease), options.ref)

@@ -25,6 +25,7 @@ local function depart(ref, r, now)
     count_part(ref, r[F.state])
     count('deletion.moved out')
   end
+  forget_erasure(ref)
   redis.call('HDEL', K.held_jobs, ref)
   redis.call('ZREM', K.hold_ends, 'j ' .. ref)
   for _, index in ipairs({ K.owner_unknown, K.discarded_users, K.failing }) do redis.call('ZREM', index, ref) end

@@ -2,39 +2,40 @@
 -- has changed nothing.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: limit, lease (ms), gate)
---   returns  {"now", "erasures": [{ref, fields: [name, value, …] of its record, parts: [[ref, state, calls, cause] of
+--   returns  {"now", "erasures": [{ref, fields: [name, value, …] of its record, parts: [[ref, state, calls, cause or evidence] of
 --            each part that has a deletion of its own], shared: [ids of parts that several jobs named], experiment: {schedule,
---            status, code (of the job's last DELETE)} of one that is watched}, …], none
+--            status, code (of the job's last DELETE)} of one that is watched, held: whether none of its parts may be
+--            deleted now}, …], none
 --            while nothing may be called}
 --include _clock
 --include _account
 --include _drains
 --include _once
 --include _gate
+--include _hold
+--include _places
 --include _erasure
 
 local function row(ref, now)
   local name = erasure(ref)
   redis.call('HINCRBY', name, E.leases, 1)
   local fields = redis.call('HGETALL', name)
-  local found = { ref = ref, fields = fields }
+  local found = { ref = ref, fields = fields, held = (not job_is_over(ref) or job_on_hold(ref)) and true or nil }
   local schedule = schedule_of(ref)
   if schedule then
     local last = redis.call('HMGET', record(ref), F.status, F.code)
     found.experiment = { schedule = schedule, status = number(last[1]), code = last[2] }
   end
-  for _, part in ipairs(table_of(redis.call('HGET', name, E.parts)) or {}) do
-    if type(part) == 'table' and type(part.id) == 'string' then
-      local its = project_of(ref) .. '/' .. tostring(part.part) .. ':' .. part.id
-      local v = redis.call('HMGET', record(its), F.state, F.calls, F.cause)
-      if v[1] then
-        found.parts = found.parts or {}
-        table.insert(found.parts, { its, v[1], tonumber(v[2] or '0'), v[3] or '' })
-      end
-      if redis.call('HGET', K.asset_jobs, part.id) == '*' then
-        found.shared = found.shared or {}
-        table.insert(found.shared, part.id)
-      end
+  local parts, ids = parts_of(ref)
+  for i, its in ipairs(parts) do
+    local v = redis.call('HMGET', record(its), F.state, F.calls, F.cause, F.evidence)
+    if v[1] then
+      found.parts = found.parts or {}
+      table.insert(found.parts, { its, v[1], number(v[2], 0), v[3] or v[4] or '' })
+    end
+    if is_shared(its) then
+      found.shared = found.shared or {}
+      table.insert(found.shared, ids[i])
     end
   end
   return found
@@ -45,7 +46,9 @@ return once(function(now)
   if read_gate().paused or closure('account') or not clocks_agree() then return answer end
   for _, ref in ipairs(redis.call('ZRANGEBYSCORE', K.erasures, '-inf', ms(now), 'LIMIT', 0, options.limit)) do
     redis.call('ZREM', K.erasures, ref)
-    if redis.call('EXISTS', erasure(ref)) == 1 then
+    if redis.call('EXISTS', erasure(ref)) == 0 then spoilt.tell(ref, 'it was to be looked at, and nothing is known of it')
+    elseif lies_elsewhere(ref) then redis.call('ZADD', K.erasures, ms(now + options.lease), ref)
+    else
       redis.call('ZADD', K.erasures, ms(now + options.lease), ref)
       answer.erasures = answer.erasures or {}
       table.insert(answer.erasures, row(ref, now))

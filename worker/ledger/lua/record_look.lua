@@ -2,7 +2,7 @@
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: steps: one a ref: leases (of the lease), related, parts (JSON), looks,
 --            verdict, next (ms since 1970; none: it is closed), left (bool: it left something), answers (of an experiment: JSON
---            lines), watched (bool: it is not over)), then up to 500 refs
+--            lines), watched (bool: it is not over), damaged (why its parts make no sense: they are put aside)), then up to 500 refs
 --   returns  {"now", "results": one a ref: "open" | "closed" | "stale" (somebody else looked since, or it began anew)}
 --include _clock
 --include _account
@@ -13,6 +13,12 @@ local function record_look(ref, step, now)
   local name = erasure(ref)
   if tonumber(redis.call('HGET', name, E.leases) or '-1') ~= step.leases then return 'stale' end
   redis.call('HINCRBY', name, E.leases, 1)
+  if step.damaged then
+    local text = redis.call('HGET', name, E.parts)
+    redis.call('SET', K.put_aside .. 'erasure:' .. ref, text or '')
+    damage('erasure:' .. ref, step.damaged, text)
+    redis.call('HSET', name, E.inventory, 'none')
+  end
   redis.call('HSET', name, E.parts, step.parts, E.looks, step.looks)
   local was = redis.call('HGET', name, E.verdict)
   set_verdict(ref, step.verdict)
@@ -24,6 +30,7 @@ local function record_look(ref, step, now)
     return 'open'
   end
   redis.call('HSET', name, E.closed_at, ms(now))
+  forget_user(ref)
   if was ~= step.verdict then receipt_again(ref, now) end
   return 'closed'
 end

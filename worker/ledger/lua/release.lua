@@ -5,7 +5,7 @@
 --            ended (bool: do what time alone has freed), in_time (bool: time ended the hold, and no person),
 --            looked_through (names, see below), why, by, act (see
 --            _audit.lua)
---   returns  {"now", "results": one a ref: "released", "held" (another hold applies), "removed" (nothing was held),
+--   returns  {"now", "results": one a ref: "released", "parts_released" (of a deleted job: what it left behind goes on), "held" (another hold applies), "removed" (nothing was held),
 --             "not_held" (there was no such hold), "users": holds of app users that were removed,
 --             "freed": how many went on, "more": true when there is more that time has freed,
 --             "look_through": names in `holds:ends` of holds of app users that are over, where there are any}
@@ -41,6 +41,15 @@ local function free(ref, r, now, will_look_up, event)
   return true
 end
 
+-- The same, with what it left behind. Returns what went on: 'released' or 'parts_released'; false: nothing.
+local function free_all(ref, r, now, will_look_up, event)
+  if free(ref, r, now, will_look_up, event) then return 'released' end
+  if not is_to_delete(ref) or job_on_hold(ref) then return false end
+  for _, part in ipairs(parts_of(ref)) do free(part, sound(part), now, will_look_up, event) end
+  if redis.call('ZSCORE', K.erasures, ref) then redis.call('ZADD', K.erasures, ms(now), ref) end
+  return 'parts_released'
+end
+
 local function lift_job(ref)
   redis.call('ZREM', K.hold_ends, 'j ' .. ref)
   return redis.call('HDEL', K.held_jobs, ref) == 1
@@ -59,7 +68,8 @@ end
 
 local function release(ref, r, now)
   local was = not options.jobs or lift_job(ref)
-  if free(ref, r, now, options.jobs, options.in_time and 'hold_ended' or 'released') then return 'released' end
+  local went_on = free_all(ref, r, now, options.jobs, options.in_time and 'hold_ended' or 'released')
+  if went_on == 'released' or (went_on and options.jobs and was) then return went_on end
   if r and r[F.state] == 'held' then return 'held' end
   return was and 'removed' or 'not_held'
 end
@@ -70,7 +80,7 @@ local function what_time_freed(now, answer)
     local member = string.sub(name, 3)
     if string.sub(name, 1, 1) == 'j' then
       lift_job(member)
-      free(member, sound(member), now, false, 'hold_ended')
+      free_all(member, sound(member), now, false, 'hold_ended')
     else
       answer.users = answer.users + lift_user(member, now)
       answer.look_through = answer.look_through or {}

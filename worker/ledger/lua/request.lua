@@ -4,10 +4,12 @@
 --            options: lane, by, why, run, app_user, user_hash (its HMAC), delay_s, deadline_s (from now), force (bool),
 --            after_ms (since 1970: the moment in the place of delay_s), policy (its name), policy_text (the text that
 --            asks, see _policy_texts.lua), listed (bool: a list had them), assets (id of each one's asset, or
---            false), related (leave, verify or delete), parent (the job that left these parts behind), gate
+--            false), related (leave, verify or delete), parent (the job that left these parts behind), looked (how often
+--            somebody had begun to look when it was asked for: it counts only if nothing changed since), gate
 --            (see _gate.lua), act (see _audit.lua: where a person lifted a cap)
 --            or, in the place of all up to policy, each: a list of them, one a ref
---   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one], "wake": whether
+--   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one; "on_hold" or
+--   "withdrawn" for a part whose job is on hold, or that nobody wants deleted any more: nothing was written], "wake": whether
 --   an executor is to be called at once}
 --include _clock
 --include _account
@@ -19,6 +21,7 @@
 --include _counters
 --include _groups
 --include _round
+--include _hold
 --include _gate
 --include _wakeups
 --include _audit
@@ -93,8 +96,22 @@ local function merge(ref, r, now, mine)
   return '=' .. r[F.state]
 end
 
-local function ask_for(ref, r, now, asset)
-  local k = record(ref)
+-- Why what a job left behind must not be asked for now.
+local function why_no_part(terms)
+  local job = terms.parent
+  if not job then return nil end
+  if job_on_hold(job) or not job_is_over(job) then return 'on_hold' end
+  if terms.looked and redis.call('HGET', erasure(job), E.leases) ~= ms(terms.looked) then return 'withdrawn' end
+end
+
+local function ask_for(ref, r, now, asset, terms)
+  local k, why = record(ref), why_no_part(terms)
+  if why then return why end
+  if r and terms.parent then
+    redis.call('HSET', k, F.parent, terms.parent)
+    r[F.parent] = terms.parent
+    if terms.for_good then redis.call('HSET', k, F.for_good, '1') end
+  end
   if not r then return create(ref, k, asset) end
   local mine, state = {}, r[F.state]
   for name, value in pairs(claim) do mine[name] = value end
@@ -118,7 +135,8 @@ return once(function(now)
   if not options.each then prepare(options, now) end
   local results, counts = each_ref(function(ref, r, _, i)
     if options.each then prepare(options.each[i], now) end
-    local result = ask_for(ref, r, now, options.assets and options.assets[i])
+    local terms = options.each and options.each[i] or options
+    local result = ask_for(ref, r, now, options.assets and options.assets[i], terms)
     hurry = hurry or (claim.lane == 'user' and claim.due <= now)
     return result
   end, now)

@@ -10,7 +10,7 @@
 --             "go": {ref, round, used, calls, …, "probe"},    leased for gate.lease ms under the token;
 --                   ahead_s: until its slot; call_seq: the call's number; owner_lookup: look up the app user first;
 --                   policies: one of these must still mean it; related, inventory: first ask what belongs to the job;
---                   parent: the job that left this part behind; unsent: something is asked first, so `confirm` has to
+--                   parent: the job that left this part behind; shared: another job named it, too; unsent: something is asked first, so `confirm` has to
 --                   say that the call may leave
 --             "try": {name, kind (none: of jobs), project (of what is due, or was answered last), skew, skew_ago (ms)},  ask for a harmless
 --             list, and tell (tried) "wait": ms,                                      ask again then; nothing is
@@ -60,6 +60,7 @@ local function lease(c, now)
     deadline_left_s = tonumber(ms(tonumber(r[F.deadline]) - now)) / 1000, skew_ms = num('skew'), skew_ago_ms = skew_ago(now),
     owner_lookup = c.owner_lookup, policies = c.names, unsent = unsent and true or nil, related = related,
     experiment = r[F.related] and redis.call('EXISTS', K.experiment .. ref) == 1 or nil, inventory = inventory or nil, inventory_tries = n(F.inventory_tries), parent = r[F.parent],
+    shared = r[F.parent] and is_shared(ref) or nil, for_good = r[F.for_good] == '1' or nil,
   }
 end
 

@@ -63,6 +63,7 @@ class Field(StrEnum):
     ASSET_ID = "asset", "id", "its model asset", "request, settle"
     VOICE_JOB_ID = "voice", "id", "its voice training job", "settle"
     PARENT = "par", "ref", "the job that left it behind; only of a part", "request"
+    FOR_GOOD = "force", "1", "also where others only go into the recycle bin; only of a part", "request"
     INVENTORY_TRIES = "inv", "number", "times nobody could say what belongs to the job", "settle", (*ENDS, NEW_ROUND)
 
     # the present round: one budget of attempts

@@ -25,6 +25,7 @@ class GateField(StrEnum):
     TRYING_KEY = "trying:<key>", "somebody tries a key that nobody here knows, until then"
     SLOT = "slot", "the next free slot of a DELETE"
     LOOK_SLOT = "look_slot", "the next free slot of a GET; with `:user` one of a person's"
+    LOOK_PAUSE = "look_pause", "no GET before: one was answered 429"
     NTH = "nth", "how many DELETEs were let through"
     SHARE = "share", "of the documented rate: what part of it is used"
     SLOW = "slow", "how many times slower than that, after 429s"

@@ -60,6 +60,7 @@ class Adapter:
     absent_codes: frozenset[str] = frozenset()  # of a 400 that says that it is not there
     meanings: Mapping[tuple[int, str], str] = field(default_factory=dict)  # of (status, code): a `ResponseKind`
     make_row: Callable[[dict[str, Any], dict[str, Any]], Row] = lambda common, _: Row(**common)
+    says_project: bool = False  # every answer about one says which project it belongs to
     why_not_ours: Callable[[Row, str], str | None] = lambda _row, _job_id: None  # of what a job left behind
 
     def is_deletable(self, state: str) -> bool:

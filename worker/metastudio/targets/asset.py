@@ -32,7 +32,7 @@ def _row(common: dict[str, Any], asset: dict[str, Any]) -> AssetRow:
 def _of_type(asset_type: str) -> Callable[[Row, str], str | None]:
     def why_not_ours(row: Row, _job_id: str) -> str | None:
         found = row.asset_type if isinstance(row, AssetRow) else None
-        return None if found == asset_type else f"it is no {asset_type}, but {found or 'of no known type'}"
+        return None if found == asset_type else f"it is no {asset_type}"
 
     return why_not_ours
 
@@ -54,6 +54,7 @@ MODEL: Final = Adapter(
     update_first={"ACTIVED": _DEACTIVATE, "WAITING_DELETE": _DEACTIVATE},
     absent_codes=frozenset({"MSS.10001001"}),
     make_row=_row,
+    says_project=True,
     why_not_ours=_of_type("HUMAN_MODEL_2D"),
 )
 VOICE: Final = replace(MODEL, kind=VOICE_ASSET, word="voice asset", why_not_ours=_of_type("VOICE_MODEL"))
