@@ -64,6 +64,7 @@ def outputs(fleet: Fleet) -> Iterator[tuple[str, str]]:
     eraser = Path(sys.executable).with_name("eraser")
     for words in (["show", "forbidden"], ["show", "forbidden", "--json"], ["status"], ["status", "--json"], ["doctor"],
                   ["dead", "groups"], ["dead", "list"], ["receipts", "export"], ["receipts", "export", "-o", "csv"],
+                  ["receipts", "show", "good-19"], ["receipts", "show", "good-19", "-o", "html"],
                   ["request", "good-00", "--app-user", APP_USER],
                   ["hold", "add", "--app-user", APP_USER, "--reason", "T-1", "--by", "legal"],
                   ["hold", "remove", "--app-user", APP_USER], ["audit"], ["audit", "--json"]):  # fmt: skip

@@ -96,6 +96,22 @@ def test_the_salts_of_what_is_left_are_kept_and_those_of_what_went_are_not(
     assert fields[fields.index("salt") + 1] == "", "the secret would lead to every salt of it"
 
 
+def test_receipts_of_the_same_move_keep_no_secret_that_leads_to_a_salt_that_went(
+    command: Command, undertaker: Undertaker
+) -> None:
+    settle(undertaker, DAY, 3)
+    undertaker.end("x", to="deleted")
+    before = exported(command)
+    secrets = {entry.fields["salt"].partition(" ")[0] for entry in Receipts(undertaker.redis, "default").each()}
+    assert len(secrets) == 2
+    assert redact(undertaker.ledger, None, lambda line, place, text: line["n"] == 2).in_redis == 1
+    left = [entry.fields["salt"] for entry in Receipts(undertaker.redis, "default").each()]
+    assert (left[:3], bool(left[3])) == (["", "", ""], True)
+    after = exported(command)
+    assert [after[n] for n in (0, 2, 3)] == [before[n] for n in (0, 2, 3)]
+    assert [line.get("hash") for line in after[:4]] == [line.get("hash") for line in before[:4]]
+
+
 def test_twice_redacts_nothing_and_another_text_can_go_later(command: Command, slipped: Undertaker) -> None:
     head = exported(command)[-1]["head"]
     assert redact(slipped.ledger, None, slip).in_redis == 2
@@ -212,3 +228,11 @@ def test_a_receipt_of_version_1_is_counted_and_kept(undertaker: Undertaker, tmp_
     alter(undertaker.redis, 2, why=SLIP, v="1")
     found = redact(undertaker.ledger, tmp_path, slip)
     assert (found.in_redis, found.kept) == (0, 1)
+
+
+def test_another_text_of_a_redacted_receipt_goes_beside_receipts_of_version_1(undertaker: Undertaker) -> None:
+    settle(undertaker, DAY, 3)
+    alter(undertaker.redis, 2, why=SLIP)
+    alter(undertaker.redis, 3, v="1", salt="")
+    assert redact(undertaker.ledger, None, slip).in_redis == 1
+    assert redact(undertaker.ledger, None, lambda line, place, text: line["n"] == 2).in_redis == 1

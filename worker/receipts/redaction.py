@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.ledger.deletions import Ledger
-from worker.ledger.receipts import Receipts
+from worker.ledger.receipts import ReceiptEntry, Receipts
 from worker.receipts import commitments
 from worker.receipts.dayfiles import DayFiles, checked, raw_lines, sync
 from worker.receipts.receipt import redacted_fields, sealable
@@ -49,14 +49,26 @@ def redact(ledger: Ledger, directory: Path | None, wanted: Wanted) -> Redacted:
 
 
 def _in_redis(ledger: Ledger, receipts: Receipts, wanted: Wanted, found: Redacted) -> None:
+    exposed: set[str | None] = set()
     for entry in receipts.each(receipts.progress().archived.id):
-        line = sealable(ledger.account, entry)
-        without = _without(line, wanted, found)
-        if without is None:
-            continue
-        fields = [text for pair in redacted_fields(entry, without).items() for text in pair]
-        options = {"n": entry.n, "id": entry.id, "fields": fields}
-        found.in_redis += int(ledger.run_script("redact", options)["redacted"])
+        without = _without(sealable(ledger.account, entry), wanted, found)
+        if without is not None:
+            exposed |= {_secret(entry)} - {None}
+            found.in_redis += _replace(ledger, entry, without)
+    for entry in receipts.each(receipts.progress().archived.id) if exposed else ():
+        if _secret(entry) in exposed:  # written by the same move: its secret would lead to the salts that have gone
+            _replace(ledger, entry, sealable(ledger.account, entry))
+
+
+def _replace(ledger: Ledger, entry: ReceiptEntry, line: dict[str, Any]) -> int:
+    fields = [text for pair in redacted_fields(entry, line).items() for text in pair]
+    options = {"n": entry.n, "id": entry.id, "fields": fields}
+    return int(ledger.run_script("redact", options)["redacted"])
+
+
+def _secret(entry: ReceiptEntry) -> str | None:
+    """What the receipts of one move have in common (see `lua/_receipt.lua`); None: it has none any more."""
+    return entry.fields.get("salt", "").partition(" ")[0] or None
 
 
 def _in_files(files: DayFiles, wanted: Wanted, found: Redacted) -> None:
