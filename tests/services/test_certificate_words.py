@@ -126,6 +126,24 @@ def test_without_an_inventory_it_says_what_was_not_asked() -> None:
     assert "What became of its model asset as-1 and its voice training job v-1: it was not asked" in named
 
 
+@pytest.mark.parametrize(
+    ("kind", "thing"),
+    [("model_asset", "model asset a-1"), ("voice_asset", "voice asset a-1"), ("voice_job", "voice training job a-1")],
+)
+def test_a_part_that_was_deleted_by_itself_has_a_certificate_of_its_own(kind: str, thing: str) -> None:
+    found = content(later(kind=kind, id="a-1", job_id=None))
+    assert f"The {thing} was deleted." in found.summary
+    unchecked = section(found, "What could not be checked")
+    assert "Backups and logs" in unchecked
+    assert "identity cards" not in unchecked
+    assert "belonged to it" not in unchecked
+
+
+def test_an_inventory_alone_does_not_mean_that_anybody_looked_afterwards() -> None:
+    found = section(content(later(inventory="done", asset_id="as-1")), "What could not be checked")
+    assert "What became of its model asset as-1: it was not asked" in found
+
+
 PARTS = [
     {"part": "model_asset", "id": "as-1", "removed_by": "us", "evidence": "purged"},
     {"part": "voice_job", "id": "v-1", "removed_by": "service", "evidence": "absent_seen_before"},

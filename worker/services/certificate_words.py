@@ -109,7 +109,8 @@ def time(text: str | None) -> str:
 
 
 def _thing(line: dict[str, Any]) -> str:
-    return f"{'avatar training job' if line['kind'] == JOB else line['kind']} {line['id']}"
+    kind = "avatar training job" if line["kind"] == JOB else _PARTS.get(line["kind"], line["kind"])
+    return f"{kind} {line['id']}"
 
 
 def _summary(line: dict[str, Any]) -> str:
@@ -197,12 +198,14 @@ def _unchecked(line: dict[str, Any]) -> Iterator[str]:
         yield "How it came back: a backup that MetaStudio restored, for example. It has to be deleted again."
     elif not over:
         yield "Whether it still exists: this receipt ends a request, and is no proof that anything was deleted."
-    yield from _unchecked_parts(line)
-    if over:
+    if line["kind"] == JOB:
+        yield from _unchecked_parts(line)
+    if over and line["kind"] == JOB:
         yield (
             "Files that only the job named, such as videos, photos of identity cards and letters of authorization: "
             "once the job is gone nobody can ask for them, and MetaStudio's documents do not say what becomes of them."
         )
+    if over:
         yield "Backups and logs that MetaStudio keeps for itself: nobody outside of it can see them."
         yield "Whether it came back later: this is about the moment above. To ask again: eraser receipts recheck"
 
@@ -216,7 +219,7 @@ def _unchecked_parts(line: dict[str, Any]) -> Iterator[str]:
                 end = _PART_ENDS.get(str(part.get("evidence")), "what became of it is not known")
                 yield f"Its {_PARTS.get(str(part.get('part')), 'part')} {part.get('id')}: {end}."
         return
-    if line.get("erasure") or line.get("inventory"):
+    if line.get("erasure"):
         return
     known = [("model asset", line["asset_id"]), ("voice training job", line["voice_train_job_id"])]
     named = [f"{name} {id}" for name, id in known if id]
@@ -236,7 +239,7 @@ def _proof(found: Verified, certificate: dict[str, Any]) -> Iterator[str]:
             "below shows that this receipt is among them, without showing any other."
         )
     else:
-        yield "Its day is not archived yet: until then the proof that it is among the receipts of its day is missing."
+        yield "It has no inclusion proof: its day is not archived yet, or was archived without a key."
     yield "To verify this page with nothing but the public key: eraser receipts verify FILE --key receipts.pub"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.receipts.test_archiving import settle
+from tests.receipts.test_sealing import alter
 from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.receipt_keys import new_keys
@@ -304,3 +305,24 @@ def test_a_redacted_reason_is_said_to_be_redacted(office: Office) -> None:
     text = " ".join(office.show("g", "txt").read_text().split())
     for part in ("Requested: ", "by ann; reason: T-1", "Withdrawn: by ops-1; reason: T-3"):
         assert part in text
+
+
+@FORMS
+def test_what_became_of_the_parts_is_on_the_certificate_and_can_be_verified(office: Office, form: str) -> None:
+    office.undertaker.end("a", to="deleted", claim=CLAIM)
+    parts = [
+        {"part": "model_asset", "id": "as-1", "removed_by": "us", "evidence": "purged", "calls": 1},
+        {"part": "voice_job", "id": "v-1", "evidence": "kept"},
+    ]
+    alter(office.undertaker.redis, 1, er="partial", iv="done", ev="verified", pa=json.dumps(parts))
+    file = office.show("a", form)
+    code, output = office.verify(file)
+    assert (code, "It was asked about again on" in output) == (0, True), output
+    if form == "json":
+        assert [part["evidence"] for part in json.loads(file.read_text())["receipt"]["related"]] == ["purged", "kept"]
+    else:
+        text = " ".join(file.read_text().replace("</dt><dd>", ": ").split())
+        assert "Its model asset: as-1: gone, removed by our call" in text
+        assert "Its voice training job v-1: still there: it was not to be deleted." in text
+    file.write_text(file.read_text().replace("as-1", "as-2"))
+    assert office.verify(file)[0] == 1
