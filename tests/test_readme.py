@@ -63,7 +63,9 @@ def test_every_command_of_the_table_exists() -> None:
     assert set(re.findall(r"^\| `eraser ([a-z]+)` \|", README, re.M)) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", ["accounts", "console", "dead", "hold", "parked", "receipts", "replay", "retention"])
+@pytest.mark.parametrize(
+    "name", ["accounts", "console", "dead", "hold", "parked", "receipts", "related", "replay", "retention"]
+)
 def test_every_part_of_a_command_is_named(name: str) -> None:
     group = eraser.get_command(click.Context(eraser), name)
     assert isinstance(group, click.Group)

@@ -69,6 +69,7 @@ OTHERS = {
     "learn",  # its audit is tested in interfaces/cli/test_learn.py: it needs a MetaStudio
     *("dead groups", "dead list", "dead show", "replay status", "replay list"),
     *("parked list", "parked send"),
+    "related list",
     *("retention plan", "retention run", "retention runs"),
 }
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import redis
+
 from worker.ledger.account import AccountLedger
+from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.erasure import ErasureField
+from worker.ledger.schema.keys import Key
+from worker.ledger.script_runner import BATCH
 from worker.ledger.types import compact
-from worker.ledger.values import entries, is_list, whole
+from worker.ledger.values import entries, is_list, number, targets, texts, whole
 from worker.model.erasure import Inventory, Related, Verdict
 from worker.model.target import Target
 
@@ -112,6 +117,44 @@ class Erasures(AccountLedger):
         ]
         response = self.run_script("record_look", {"steps": options}, [step.job for step in steps])
         return list(response["results"])
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureRow:
+    """One erasure for people. next_look in ms since 1970; shared: ids of parts that several jobs named."""
+
+    record: ErasureRecord
+    next_look: float | None
+    shared: frozenset[str]
+
+
+def erasures(client: redis.Redis, prefix: str, *, left: bool) -> Iterator[ErasureRow]:
+    """Those of one account that left something behind, the oldest first; and, without `left`, those that are open."""
+    names: dict[bytes, None] = {}
+    for index in [Key.LEFT_BEHIND] if left else [Key.LEFT_BEHIND, Key.ERASURES]:
+        names |= dict.fromkeys(read_redis(client.zrange, prefix + index, 0, -1))
+    jobs = targets(names)
+    for start in range(0, len(jobs), BATCH):
+        yield from erasures_of(client, prefix, jobs[start : start + BATCH])
+
+
+def erasures_of(client: redis.Redis, prefix: str, jobs: Iterable[Target]) -> Iterator[ErasureRow]:
+    """The erasures of these jobs; one that has none is left out."""
+    every = list(jobs)
+    pipe = client.pipeline(transaction=False)
+    for job in every:
+        pipe.hgetall(f"{prefix}{Key.ERASURE}{job}")
+        pipe.zscore(prefix + Key.ERASURES, str(job))
+    found = read_redis(pipe.execute) if every else []
+    records = {
+        job: ErasureRecord.read(job, texts(fields)) for job, fields in zip(every, found[::2], strict=True) if fields
+    }
+    ids = [id for record in records.values() for part in record.parts if isinstance(id := part.get("id"), str)]
+    named = read_redis(client.hmget, prefix + Key.ASSET_JOBS, ids) if ids else []
+    shared = frozenset(id for id, job in zip(ids, named, strict=True) if job == b"*")
+    for job, due in zip(every, found[1::2], strict=True):
+        if job in records:
+            yield ErasureRow(records[job], number(due), shared)
 
 
 def _leased(found: dict[str, Any]) -> LeasedErasure:

@@ -19,6 +19,7 @@ from worker.ledger.schema.states import VERSION
 
 COMMANDS = [
     *("demo", "up", "request", "show", "status", "cancel", "pause", "resume", "hold", "retention", "dead", "replay"),
+    "related",
     *(
         "parked",
         "damaged",
