@@ -79,13 +79,16 @@ def _requested(
     app_user: str | None = None,
     after: str | None = None,
     deadline: str | None = None,
+    related: str | None = None,
     force: bool = False,
     allow_project: bool = False,
 ) -> Accepted:
     """after, deadline: durations such as "24h". An ETA or countdown of the message counts as `after`, and is recorded
     now; a default deadline starts at that time."""
     texts = {"project_id": project_id, "job_id": job_id, "lane": lane, "by": by, "reason": reason}
-    for name, value in (texts | {"app_user": app_user, "after": after, "deadline": deadline}).items():
+    for name, value in (
+        texts | {"app_user": app_user, "after": after, "deadline": deadline, "related": related}
+    ).items():
         if not isinstance(value, str | None):
             raise UsageError(f"{name}: expected text; found a {type(value).__name__}")
     context = app_context()
@@ -95,7 +98,7 @@ def _requested(
         raise UsageError(f"it expired ({message.expires}) before it could start: nothing was recorded; send it again")
     after_s, wait_s = parse_duration(after) if after else 0.0, message.wait_s(now) if message else 0.0
     deadline_s = parse_duration(deadline) if deadline else context.settings.deadline + wait_s if wait_s else None
-    terms: RequestTerms = {"by": by, "reason": reason, "app_user": app_user, "force": force}
+    terms: RequestTerms = {"by": by, "reason": reason, "app_user": app_user, "force": force, "related": related}
     terms |= {"after_s": max(after_s, wait_s), "deadline_s": deadline_s}
     return request_deletion(job_id, project_id=project_id, lane=lane, allow_project=allow_project, **terms)
 

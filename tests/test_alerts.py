@@ -135,6 +135,7 @@ HAPPENED: dict[str, Callable[[Scene], object]] = {
     "EraserClockIsWrong": lambda s: s.app.redis.hset(s.gate, mapping={"skew": 90_000, "skew_at": 1}),
     "EraserLeasesLost": lambda s: s.lose_leases(6),
     "EraserRedisFillsUp": Scene.fill_redis,
+    "EraserLeftBehind": lambda s: s.app.redis.hset(f"{s.undertaker.ledger.prefix}verdicts", "partial", 1),
     "EraserSweepStopped": Scene.stop_sweep,
     "EraserProjectElsewhere": lambda s: (s.abandon("a"), s.app.redis.hset(OURS.projects, "p", "a")),
     "EraserAccountGone": lambda s: s.abandon("a"),

@@ -80,8 +80,9 @@ class Queries(AccountReader):
         pipe.hlen(self._p + Key.DAMAGED)
         pipe.zcard(self._p + Key.CAME_BACK)
         pipe.hgetall(self._p + Key.PARTS)
+        pipe.hgetall(self._p + Key.VERDICTS)
         pipe.hmget(self._p + bindings.KEY, bindings.FIELDS)
-        raw, closed, *response, held_jobs, held_users, damaged, back, parts, bound = read_redis(pipe.execute)
+        raw, closed, *response, held_jobs, held_users, damaged, back, parts, verdicts, bound = read_redis(pipe.execute)
         apart = {name: max(0, values.whole(many)) for name, many in values.texts(parts).items()}
         cards = dict(zip(names, response[: len(names)], strict=True))
         due: dict[str, int] = {"user": 0, "bulk": 0}
@@ -97,6 +98,7 @@ class Queries(AccountReader):
         return AccountStatus(
             gate=self._gate(raw, closed, now),
             states=states,
+            erasures={name: n for name, many in values.texts(verdicts).items() if (n := values.whole(many)) > 0},
             parts={state: apart.get(state.value, 0) for state in State if apart.get(state.value)},
             oldest_due_s=(now - oldest) / 1000 if oldest is not None and oldest <= now else None,
             due=due,

@@ -158,6 +158,7 @@ class AccountStatus:
     states: dict[State, int]  # of jobs
     oldest_due_s: float | None  # how long the most overdue pending deletion has been due; None: nothing is due
     parts: dict[State, int] = field(default_factory=dict)  # the same of what jobs left behind, and of other kinds
+    erasures: dict[str, int] = field(default_factory=dict)  # how many have each verdict
     due: dict[str, int] = field(default_factory=dict)  # by lane, due now
     oldest_due_by_lane: dict[str, float] = field(default_factory=dict)  # the same, of each lane that has some
     next_due_at: float | None = None  # when the next pending one is due, where none is due now

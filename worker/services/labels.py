@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from worker.ledger.records import Closure
+from worker.model.erasure import PartEvidence, Verdict
 from worker.model.states import Cause, Evidence, State, WaitingFor
+from worker.model.target import MODEL_ASSET, VOICE_ASSET, VOICE_JOB
 from worker.services.times import span
 
 STATES = {
@@ -35,6 +40,7 @@ CAUSES = {
     Cause.REFUSED: "the job exists and looks deletable, but MetaStudio refuses to delete it",
     Cause.DEADLINE: "its deadline passed while it waited",
     Cause.WORKER_LOST: "three workers were lost while they processed it",
+    Cause.NOT_OURS: "it is not provably the job's own",
     Cause.NOT_VISIBLE: "no proof that it is gone: MetaStudio shows no job at all (empty project, or hidden jobs)",
 }
 
@@ -45,6 +51,7 @@ REMEDIES = {
     Cause.REFUSED: "look at the job in MetaStudio's console; its message says why it cannot be deleted",
     Cause.DEADLINE: "find out what they waited for (`eraser show`), then replay: each gets a new deadline",
     Cause.WORKER_LOST: "find out why workers die (memory, the platform's log), then replay",
+    Cause.NOT_OURS: "look at it in MetaStudio's console, and delete it there if it is to go; then discard this one",
     Cause.NOT_VISIBLE: "check whether the key can see the project's jobs (`eraser doctor`) and whether the job needs "
     "`--app-user`, then replay; if it was the project's last job and you know that it is gone, close it: "
     "eraser dead discard JOB_ID --reason 'last job of the project'",
@@ -55,6 +62,34 @@ EVIDENCE = {
     Evidence.SEEN_BEFORE: "MetaStudio had listed the job before; afterwards it was absent",
     Evidence.NEVER_SEEN: "MetaStudio never listed the job: it was absent both times that we asked",
 }
+
+PARTS = {MODEL_ASSET: "model asset", VOICE_JOB: "voice job", VOICE_ASSET: "voice asset"}
+
+PART_EVIDENCE = {
+    PartEvidence.PURGED: "gone: MetaStudio says that its files are deleted",
+    PartEvidence.ABSENT_SEEN_BEFORE: "gone: it was there before, and twice no more",
+    PartEvidence.ABSENT_NEVER_SEEN: "the job named it, and nobody ever saw it",
+    PartEvidence.IN_BIN: "in the recycle bin: not erased, it can be restored",
+    PartEvidence.ACKNOWLEDGED: "its DELETE was confirmed; nobody looked since",
+    PartEvidence.KEPT: "still there",
+    PartEvidence.REFUSED: "still there: its deletion is a dead letter",
+    PartEvidence.BLOCKED: "still there, frozen by MetaStudio: its deletion is a dead letter",
+    PartEvidence.FOREIGN: "still there: it belongs to another project",
+    PartEvidence.NOT_VISIBLE: "this key sees nothing of its kind, so nothing is proven",
+    PartEvidence.NOT_PERMITTED: "this key may not ask for it",
+    PartEvidence.UNKNOWN: "not known yet",
+}
+
+VERDICTS = {
+    Verdict.WHOLE: "everything is gone",
+    Verdict.WHOLE_BY_ACKNOWLEDGEMENT: "everything that can be asked for is gone",
+    Verdict.PENDING: "not finished: looks, deletions or days in the recycle bin are still to come",
+    Verdict.PARTIAL: "something was left behind",
+    Verdict.INCOMPLETE: "a part could not be deleted",
+    Verdict.UNVERIFIABLE: "it cannot be proven what became of what belonged to the job",
+}
+
+_REMOVED_BY = {"service": "MetaStudio removed it", "us": "deleted by us", "operator": "removed by a person"}
 
 GATES = {
     "ok": "open",
@@ -86,6 +121,19 @@ def remedy(name: str | None) -> str | None:
 
 def evidence(name: str | None) -> str:
     return EVIDENCE[Evidence(name)] if name in tuple(Evidence) else str(name)
+
+
+def verdict(name: str | None) -> str:
+    return VERDICTS[Verdict(name)] if name in tuple(Verdict) else str(name)
+
+
+def part(stored: Mapping[str, Any]) -> str:
+    """What became of one part: `model asset 8cb2f48a: gone …, deleted by us`."""
+    kind, word = stored.get("part"), stored.get("evidence")
+    text = PART_EVIDENCE[PartEvidence(word)] if word in tuple(PartEvidence) else str(word)
+    by = f"; {_REMOVED_BY[stored['removed_by']]}" if stored.get("removed_by") in _REMOVED_BY else ""
+    why = f" ({stored['why_not_own']})" if stored.get("why_not_own") and not by else ""
+    return plain(f"{PARTS.get(str(kind), kind)} {stored.get('id')}: {text}{why}{by}")
 
 
 def closure(one: Closure, now: float) -> str:

@@ -23,6 +23,7 @@ from worker.ledger.counters import BOUNDS_MS, Counters
 from worker.ledger.parking import ParkedKind
 from worker.ledger.records import AccountStatus
 from worker.ledger.redis_read import read_redis
+from worker.model.erasure import Verdict
 from worker.model.errors import OtherSchema, SettingsError, Unreachable
 from worker.model.states import Cause, Evidence, Outcome, State
 from worker.services import parked_messages, retention, status
@@ -111,6 +112,9 @@ def _standing(every: list[_Account]) -> Iterator[Metric]:
     yield _gauge("deletions", "Deletions of jobs by state.", ["account", "state"], states)
     parts = ((a.name, state, a.now.parts.get(state, 0)) for a in every for state in State)
     yield _gauge("parts", "Deletions of what jobs left behind by state.", ["account", "state"], parts)
+    erasures = ((a.name, verdict, a.now.erasures.get(verdict, 0)) for a in every for verdict in Verdict)
+    text = "What became of all that deleted jobs left behind, by verdict."
+    yield _gauge("erasures", text, ["account", "verdict"], erasures)
     due = ((a.name, lane, a.now.due[lane]) for a, lane in lanes)
     yield _gauge("due_deletions", "Pending deletions that are due now, by lane.", ["account", "lane"], due)
     text = "How long the oldest due deletion has been due, by lane; 0: none is due."

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from worker.execution.app_context import BEAT_S, WORKER_TIMEOUT_S, AppContext
-from worker.ledger import values
+from worker.execution.app_context import BEAT_S, AppContext
 from worker.ledger.deletions import FULL_SHARE
 from worker.ledger.parking import Group
 from worker.ledger.records import AccountStatus
 from worker.ledger.redis_read import info, read_redis
 from worker.ledger.replays import ReplayState
+from worker.model.erasure import LEFT, Verdict
 from worker.model.errors import OtherEndpoint
 from worker.model.states import State
 from worker.services import accounts as identity
@@ -25,27 +25,11 @@ from worker.services.project_moves import Stray
 from worker.services.redis_ping import no_writes
 from worker.services.replay import ReplayProgress
 from worker.services.times import span
+from worker.services.workers import WorkerStatus, workers
 
 START = "celery -A worker worker"
 BACK = "eraser receipts back list"
 MISSED_S = 3 * BEAT_S  # seconds without a heartbeat: so many are not lost by accident
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerStatus:
-    """A worker from its last heartbeat. It is silent if that is older than `WORKER_TIMEOUT_S`."""
-
-    worker: str
-    host: str | None
-    pid: int | None
-    threads: int | None
-    heartbeat_age_s: float
-    clock_s: float | None = None  # how far Redis's clock is ahead of its own; None: not reported
-    not_archived: dict[str, str] = field(default_factory=dict)  # accounts whose receipts it cannot archive, and why
-
-    @property
-    def silent(self) -> bool:
-        return self.heartbeat_age_s > WORKER_TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +82,13 @@ class Overview:
 
     @property
     def parts(self) -> dict[State, int]:
-        """The same of what jobs left behind, and of other kinds; only states in which there are some."""
-        counts = {state: sum(account.parts.get(state, 0) for account in self.accounts) for state in State}
-        return {state: number for state, number in counts.items() if number}
+        """The same of what jobs left behind, and of other kinds."""
+        return _sums(State, (account.parts for account in self.accounts))
+
+    @property
+    def erasures(self) -> dict[str, int]:
+        """How many have each verdict."""
+        return _sums(Verdict, (account.erasures for account in self.accounts))
 
     @property
     def every(self) -> dict[State, int]:
@@ -139,6 +127,11 @@ class Overview:
         return min((worker.heartbeat_age_s for worker in self.workers), default=math.inf)
 
 
+def _sums(names: Any, counts: Iterable[Mapping[Any, int]]) -> dict[Any, int]:
+    every = list(counts)
+    return {name: sum(each.get(name, 0) for each in every) for name in names}
+
+
 def look(app: AppContext) -> Overview:
     """Read everything. Raises `Unreachable`."""
     return put_right(app, _look)
@@ -146,7 +139,7 @@ def look(app: AppContext) -> Overview:
 
 def _look(app: AppContext) -> Overview:
     accounts = tuple(app.queries(name).status() for name in app.settings.accounts)
-    now, known = _workers(app)
+    now, known = workers(app)
     memory = read_redis(info, app.redis, "memory")
     return Overview(
         now=now,
@@ -169,6 +162,7 @@ def as_json(view: Overview) -> dict[str, Any]:
     return {
         "states": view.states,
         "parts": view.parts,
+        "erasures": view.erasures,
         "oldest_due_s": None if view.oldest_due_s is None else round(view.oldest_due_s, 3),
         "workers": [json_form.as_json(worker) | {"silent": worker.silent} for worker in view.workers],
         "accounts": [_account(account, view) for account in view.accounts],
@@ -224,6 +218,9 @@ def advice(view: Overview) -> Iterator[Advice]:
     if view.came_back:
         jobs = labels.count(view.came_back, "deleted job")
         yield Advice(f"{jobs} came back: MetaStudio has {'it' if view.came_back == 1 else 'them'} again", BACK, "back")
+    if left := sum(view.erasures[verdict] for verdict in LEFT):
+        why = f"{labels.count(left, 'deleted job')} left something behind: a model, a voice or both may still be there"
+        yield Advice(why, "eraser related list --left", "related")
     for account in view.accounts:
         gate = account.gate
         which = f" --account {gate.account}" if len(view.accounts) > 1 else ""
@@ -273,22 +270,3 @@ def all_well(view: Overview) -> str:
         return f"Nothing to do: the next deletion is due in {span(max(0.0, min(upcoming) - view.now) / 1000)}."
     held = states[State.HELD]
     return "Nothing is waiting and nothing is dead." + (f" {labels.count(held, 'deletion')} on hold." if held else "")
-
-
-def _workers(app: AppContext) -> tuple[float, tuple[WorkerStatus, ...]]:
-    """Redis's clock in ms since 1970, and every worker. Raises `Unreachable`."""
-    pipe = app.redis.pipeline(transaction=False)
-    pipe.time()
-    pipe.zrange(app.keys.workers, 0, -1, withscores=True)
-    pipe.hgetall(app.keys.worker_info)
-    (seconds, micros), beats, infos = read_redis(pipe.execute)
-    now = seconds * 1000 + micros / 1000
-    return now, tuple(_worker(name, at, infos.get(name), now) for name, at in beats)
-
-
-def _worker(name: bytes, at: float, info: bytes | None, now: float) -> WorkerStatus:
-    fields = values.fields(info)
-    heartbeat_age_s = abs(now - at) / 1000  # a heartbeat from the future was written before Redis's clock went back
-    known = {name: fields.get(name) for name in ("host", "pid", "threads", "clock_s")}
-    not_archived = fields.get("not_archived") or {}
-    return WorkerStatus(name.decode(), heartbeat_age_s=round(heartbeat_age_s, 1), not_archived=not_archived, **known)

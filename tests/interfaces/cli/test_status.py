@@ -44,7 +44,18 @@ def test_json_has_exactly_the_promised_fields(command: Command, undertaker: Unde
     undertaker.request("job-1")
     beat(undertaker, "box:7:abc", 1)
     (found,) = command("status", "--json").json
-    told = {"states", "parts", "oldest_due_s", "workers", "accounts", "damaged", "parked", "retention", "replays"}
+    told = {
+        "states",
+        "parts",
+        "erasures",
+        "oldest_due_s",
+        "workers",
+        "accounts",
+        "damaged",
+        "parked",
+        "retention",
+        "replays",
+    }
     assert set(found) == told | {"projects_elsewhere", "accounts_gone", "came_back"}
     assert list(found["states"]) == STATES
     assert (found["states"]["dead"], found["states"]["pending"]) == (1, 1)

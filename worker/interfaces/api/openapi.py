@@ -9,6 +9,7 @@ from worker.config.api_tokens import LOOKS
 from worker.interfaces.api.openapi_erasure import ERASURE
 from worker.interfaces.api.request_schema import LONGEST_PERSON, MOST
 from worker.interfaces.web.request_guard import BODY_LIMIT, BODY_S
+from worker.model.erasure import Related
 from worker.model.ids import ID
 from worker.model.states import Cause, Evidence, Lane, State, WaitingFor
 from worker.model.target import JOB
@@ -72,6 +73,7 @@ _TERMS: Data = {
     "after": _text("Earliest start from now: a number and s, m, h or d, such as 24h.", **_DURATION),
     "at": _text("Earliest start. `after` or `at`, not both.", **_MOMENT),
     "deadline": _text("Give up after this long; 30 days unless the server is configured otherwise.", **_DURATION),
+    "related": {"enum": [*Related], "description": "What is done about what the job leaves behind."},
     "force": _flag("Even if it is already deleted or gone: opens a new round."),
     "allow_project": _flag("Also in a project that is not configured here; without it, 404."),
 }

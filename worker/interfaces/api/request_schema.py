@@ -12,6 +12,7 @@ from typing import Any
 
 from worker.config.tables import nearest
 from worker.interfaces.web.problem_details import Problem
+from worker.model.erasure import Related
 from worker.model.errors import UsageError
 from worker.model.ids import check_opaque
 from worker.model.states import Lane
@@ -42,6 +43,7 @@ class RequestBody:
     after: str | None = None
     at: str | None = None
     deadline: str | None = None
+    related: str | None = None
     force: bool = False
     allow_project: bool = False
 
@@ -95,6 +97,8 @@ def read(document: Mapping[str, Any]) -> RequestBody:
     lane = fields.pop("lane", Lane.BULK if several else Lane.USER)
     if lane not in tuple(Lane):
         raise _invalid("lane: expected user (a person waits) or bulk")
+    if fields.get("related", Related.LEAVE) not in tuple(Related):
+        raise _invalid(f"related: expected {', '.join(Related)}")
     if "after" in fields and "at" in fields:
         raise _invalid("give after or at, not both")
     for name, (parse, expected) in _TIMES.items():

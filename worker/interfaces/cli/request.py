@@ -17,6 +17,7 @@ from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, max_option
 from worker.interfaces.cli.printing import allow_project_option, for_programs, note, result, say, sum_up
 from worker.interfaces.cli.progress import progress
+from worker.model.erasure import Related
 from worker.model.errors import Unreachable
 from worker.model.states import Lane, State
 from worker.model.target import Target
@@ -72,6 +73,9 @@ class RequestCounts:
 @click.option("--after", metavar="24h", help="Earliest start, from now.")
 @click.option("--at", metavar="TIME", help="Earliest start, RFC 3339 with a zone.")
 @click.option("--deadline", metavar="30d", help="Give up after this long. [ERASER_DEADLINE]")
+@click.option(
+    "--related", type=click.Choice([*Related]), help="What is done about what the job leaves behind. [ERASER_RELATED]"
+)
 @click.option("--force", is_flag=True, help="Even if it is already deleted or gone.")
 @acting(max_option, reason=False)
 @click.option("--wait", metavar="60s", help="Wait for the result: exit 0 all deleted, 1 one is not, 5 unfinished.")
@@ -90,7 +94,7 @@ def request(
     app.settings.account_of(project)  # fail now, with what to set
     wait_s = parse_span(wait, "--wait") if wait else None
     lane = fields["lane"] or ("bulk" if from_file else "user")
-    texts = {name: fields[name] for name in ("app_user", "after", "at", "deadline", "force")}
+    texts = {name: fields[name] for name in ("app_user", "after", "at", "deadline", "force", "related")}
     terms = partial(
         request_service.from_texts, app, lane=lane, by=approval.by, reason=approval.reason, option="--", **texts
     )

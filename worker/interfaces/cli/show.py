@@ -10,6 +10,7 @@ from rich.text import Text
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.printing import STYLES, facts, json_option, result, say, table
 from worker.ledger.records import Deletion
+from worker.model.erasure import Inventory
 from worker.model.states import Evidence, State
 from worker.services import labels, request, wait
 from worker.services import show as shown
@@ -73,7 +74,13 @@ def _facts(d: Deletion, now: float, *, attempts: int) -> Iterator[tuple[str, obj
         yield "replay", d.replay
     budget = f", {d.used} of {labels.count(attempts, 'attempt')} used" if d.state not in wait.WELL else ""
     yield "round", f"{d.round}{budget}"
-    if d.asset_id or d.voice_train_job_id:
+    if d.whole is not None and d.whole.verdict:
+        yield "erasure", f"{d.whole.verdict}: {labels.verdict(d.whole.verdict)}"
+        if d.whole.inventory is Inventory.NONE:
+            yield "inventory", "none: nobody could say before the DELETE what belonged to the job"
+        for part in d.whole.parts:
+            yield "related", labels.part(part)
+    elif d.asset_id or d.voice_train_job_id:
         related = [f"asset {d.asset_id}" if d.asset_id else "", f"voice job {d.voice_train_job_id}"]
         yield "related", ", ".join(filter(None, related[: 2 if d.voice_train_job_id else 1])) + " (not checked)"
 

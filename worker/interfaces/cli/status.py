@@ -21,8 +21,9 @@ from worker.model.errors import Unreachable
 from worker.model.states import State
 from worker.services import labels
 from worker.services import status as whole
-from worker.services.status import Overview, WorkerStatus
+from worker.services.status import Overview
 from worker.services.times import absolute, relative, span, when
+from worker.services.workers import WorkerStatus
 
 EVERY_S = 1.0
 EVERY_S_PIPED = 10.0
@@ -85,7 +86,10 @@ def page(view: Overview) -> RenderableType:
 def _parts(view: Overview) -> list[Text]:
     """What jobs left behind, in a line."""
     numbers = ", ".join(f"{number} {state}" for state, number in view.parts.items())
-    return [Text(f"parts of deleted jobs: {numbers}")] if numbers else []
+    lines = [f"parts of deleted jobs: {numbers}"] if numbers else []
+    verdicts = ", ".join(f"{number} {verdict}" for verdict, number in view.erasures.items() if number)
+    lines += [f"erasures: {verdicts}"] if verdicts else []
+    return [Text(line) for line in lines]
 
 
 def _state(state: State, number: int) -> tuple[object, ...]:
