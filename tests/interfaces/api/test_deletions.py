@@ -369,3 +369,10 @@ def test_a_cursor_older_than_what_is_kept_is_gone(site: Site, undertaker: Undert
     assert old.status_code == 200
     undertaker.redis.hset(undertaker.ledger.prefix + "receipts:chain", "archived_id", "99999999999999-0")
     problem(site.call("GET", f"{DELETIONS}?settled_since=0-1"), 410, "cursor-too-old")
+
+
+def test_related_is_recorded(site: Site, undertaker: Undertaker) -> None:
+    assert site.ask("job-1", related="delete").status_code == 202
+    assert undertaker.take().related == "delete"
+    refused = site.ask("job-2", related="all")
+    assert (refused.status_code, "leave, verify, delete" in refused.json()["detail"]) == (422, True)

@@ -365,3 +365,11 @@ def test_all_states_are_read_as_they_are_written(command: Command, undertaker: U
     command("request", "job-1")
     found = dict(BulkQueries(undertaker.redis, "default").states([Target(PROJECT, "job-1"), Target(PROJECT, "job-2")]))
     assert list(found.values()) == ["pending", None]
+
+
+def test_related_is_recorded_and_a_wrong_word_is_refused(command: Command, undertaker: Undertaker) -> None:
+    assert command("request", "job-1", "--related", "delete").code == 0
+    assert undertaker.take().related == "delete"
+    refused = command("request", "job-2", "--related", "all")
+    assert refused.code == 2
+    assert "leave" in refused.err

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
+from tests.support.erasures import erased
 from worker.ledger.records import Attempt, Deletion, Event
 from worker.model.target import Target
 from worker.services.show import left_out, timeline
@@ -169,3 +170,18 @@ def test_a_timeline_is_newest_first_and_tells_silences() -> None:
 def test_attempts_that_were_not_kept_are_counted() -> None:
     kept = [Attempt(n, 2, float(n), {"status": 500}) for n in (1, 2, 3, *range(15, 35))]
     assert left_out(deletion(kept, [])) == 11
+
+
+def test_what_a_job_left_behind_is_said_part_by_part(command: Command, undertaker: Undertaker) -> None:
+    erased(undertaker, "job-1")
+    text = " ".join(command("show", "job-1").out.split())
+    assert "partial: something was left behind" in text
+    assert "model asset a-1: still there" in text
+    assert "voice job v-1: still there (it names no training job)" in text
+    assert "voice asset va-1: gone: MetaStudio says that its files are deleted; MetaStudio removed it" in text
+    assert "not checked" not in text
+    (found,) = command("show", "job-1", "--json").json
+    assert (found["erasure"], found["inventory"]) == ("partial", "none")
+    part = {"part", "id", "project_id", "before", "after", "removed_by", "evidence", "calls", "verified_at", "due"}
+    assert [set(one) for one in found["related"]] == [part] * 3
+    assert "inventory none: nobody could say" in text

@@ -13,10 +13,12 @@ import pytest
 from tests.interfaces.cli.test_replay import drive
 from tests.support.command import Command
 from tests.support.dead_letters import Undertaker
+from tests.support.erasures import erased
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli.status import follow
 from worker.ledger.keys import OURS
 from worker.ledger.types import DeletionRequest, GateSignal, Settlement
+from worker.model.erasure import Verdict
 from worker.model.errors import Unreachable
 from worker.model.states import Lane
 from worker.model.target import Target
@@ -272,3 +274,17 @@ def test_it_says_when_a_worker_was_last_heard_of_and_never_that_work_goes_on(
         r"No worker reports that it is working \(last seen 2\d s ago\)\. If this persists, start one: ", out
     )
     assert "Nothing to do" not in out
+
+
+def test_what_was_left_behind_is_counted_and_somebody_is_told_to_look(command: Command, undertaker: Undertaker) -> None:
+    erased(undertaker, "job-1")
+    erased(undertaker, "job-2", Verdict.WHOLE_BY_ACKNOWLEDGEMENT)
+    (found,) = command("status", "--json").json
+    assert {name: number for name, number in found["erasures"].items() if number} == {
+        "partial": 1,
+        "whole_by_acknowledgement": 1,
+    }
+    out = " ".join(command("status").out.split())
+    assert "erasures: 1 whole_by_acknowledgement, 1 partial" in out
+    assert "1 deleted job left something behind" in out
+    assert 'avatar_eraser_erasures{account="default",verdict="partial"} 1.0' in command("metrics").out

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.console_pages import Console, links, walk, words
 from tests.support.dead_letters import PROJECT, Undertaker
+from tests.support.erasures import erased
 from worker.interfaces.console import PAGES
 from worker.ledger.holds import HoldList
 from worker.model.states import State
@@ -315,3 +316,10 @@ def test_what_has_not_ended_has_no_certificate(full: Console) -> None:
     assert response.status_code == 404, response.text
     assert "There is no receipt of job waits" in response.text
     assert full.get(f"/deletions/{PROJECT}/good/certificate?form=doc").status_code == 404
+
+
+def test_the_page_of_a_deletion_says_what_it_left_behind(console: Console, undertaker: Undertaker) -> None:
+    erased(undertaker, "job-1")
+    text = console.text(f"/deletions/{PROJECT}/job-1")
+    assert "partial: something was left behind" in text
+    assert "voice job v-1: still there (it names no training job)" in text

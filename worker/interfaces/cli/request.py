@@ -74,7 +74,9 @@ class RequestCounts:
 @click.option("--at", metavar="TIME", help="Earliest start, RFC 3339 with a zone.")
 @click.option("--deadline", metavar="30d", help="Give up after this long. [ERASER_DEADLINE]")
 @click.option(
-    "--related", type=click.Choice([*Related]), help="What is done about what the job leaves behind. [ERASER_RELATED]"
+    "--related",
+    type=click.Choice([one.value for one in Related]),
+    help="What is done about what the job leaves behind. [ERASER_RELATED]",
 )
 @click.option("--force", is_flag=True, help="Even if it is already deleted or gone.")
 @acting(max_option, reason=False)
