@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.receipts.test_archiving import DAY, NEXT, settle
 from tests.support.command import Command
 from tests.support.dead_letters import Undertaker
 from tests.support.receipt_keys import new_keys
+from worker.receipts.archiving import archive_day
 
 PAGE = (Path(__file__).parents[1] / "docs/proof.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", PAGE, re.M | re.S)
@@ -55,17 +57,19 @@ def run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     for tool in ("jq", "openssl", "ssh-keygen"):
         if tool in script and shutil.which(tool) is None:
             pytest.skip(f"no {tool} on PATH")
-    return subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, capture_output=True, text=True)
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, capture_output=True, text=True, timeout=120
+    )
 
 
 def test_the_page_has_these_recipes_and_no_other() -> None:
-    parts = ("sha256sum", "tail -n1 receipts.jsonl | jq -cS", "certificate.json", "receipts.dsse", "ssh-keygen")
-    assert [block(part) for part in (*parts, "ts -query", "ts -verify")] == BLOCKS
+    parts = ("head -n1 receipts.jsonl", "tail -n1 receipts.jsonl | jq -cS", ".receipt | del", ".proof", "receipts.dsse")
+    assert [block(part) for part in (*parts, "ssh-keygen", "ts -query", "ts -verify")] == BLOCKS
 
 
 def test_the_hash_and_a_commitment(folder: Path) -> None:
     first = json.loads((folder / "receipts.jsonl").read_text().splitlines()[0])
-    done = run(block("sha256sum"), folder)
+    done = run(block("head -n1 receipts.jsonl"), folder)
     assert [line.split()[0] for line in done.stdout.splitlines()] == [first["hash"], first["commitments"]["reason"]]
 
 
@@ -73,7 +77,7 @@ def test_the_hash_and_a_commitment(folder: Path) -> None:
     ("part", "file", "old", "new"),
     [
         ("tail -n1 receipts.jsonl | jq -cS", "receipts.jsonl", '"count":2', '"count":3'),
-        ("certificate.json", "certificate.json", '"state":"deleted"', '"state":"gone"'),
+        (".receipt | del", "certificate.json", '"state":"deleted"', '"state":"gone"'),
         ("receipts.dsse", "receipts.dsse", '"payload":"ey', '"payload":"fy'),
         ("ssh-keygen", "receipts.jsonl", "deleted", "gone"),
     ],
@@ -88,6 +92,23 @@ def test_a_signature_verifies_and_that_of_an_altered_file_does_not(
     assert old in text
     (folder / file).write_text(text.replace(old, new, 1))
     assert run(block(part), folder).returncode != 0
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 6, 11])
+def test_the_proof_in_a_certificate(command: Command, undertaker: Undertaker, tmp_path: Path, size: int) -> None:
+    signer, _ = new_keys(tmp_path, "receipts")
+    jobs = settle(undertaker, DAY, size)
+    archive_day(undertaker.ledger, tmp_path / "d", now_ms=NEXT, signer=signer)
+    there = {"ERASER_RECEIPTS_DIR": str(tmp_path / "d"), "ERASER_RECEIPT_KEY_FILE": str(tmp_path / "receipts.key")}
+    for job in {jobs[0], jobs[size // 2], jobs[-1]}:
+        certificate = command("receipts", "show", job, "--json", **there).out
+        (tmp_path / "certificate.json").write_text(certificate)
+        done = run(block(".proof"), tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines() == ["the receipt is in the tree", "Signature Verified Successfully"]
+    hash = json.loads(certificate)["receipt"]["hash"]
+    (tmp_path / "certificate.json").write_text(certificate.replace(hash, "0" * 64))
+    assert "the receipt is in the tree" not in run(block(".proof"), tmp_path).stdout
 
 
 def test_a_time_stamp(folder: Path) -> None:
