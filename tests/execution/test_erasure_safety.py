@@ -60,6 +60,23 @@ def test_a_list_that_ignores_the_filter_proves_nothing_and_each_part_is_asked_fo
     assert sent(estate, "asset") == {ASSET: 1}
 
 
+@pytest.mark.parametrize(("related", "others"), [("delete", 3), ("verify", 150)])
+def test_a_list_that_ignores_the_filter_and_forgets_what_is_purged_proves_an_absence(
+    estate: Estate, related: str, others: int
+) -> None:
+    """The whole library was listed, or Show says that it is not there."""
+    estate.simulator.set_library(ignore_asset_ids=True, tombstones=False)
+    for n in range(others):
+        estate.simulator.add_asset(f"asset-of-others-{n}")
+    estate.simulator.add_avatar(JOB, voice=False, cascade="purge" if related == "verify" else "none")
+    estate.related = related
+    estate.request(JOB)
+    estate.go()
+    estate.to_the_end()
+    by = "service" if related == "verify" else "us"
+    assert (estate.parts(), estate.verdict()) == ({"model_asset": f"absent_seen_before {by}"}, WHOLE)
+
+
 @pytest.mark.parametrize("related", ["verify", "delete"])
 def test_a_purged_asset_that_no_list_remembers_was_seen_before(estate: Estate, related: str) -> None:
     estate.related = related

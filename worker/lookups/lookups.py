@@ -21,8 +21,9 @@ from typing import Final, NamedTuple, TypeVar
 from worker.ledger.deletions import Ledger
 from worker.lookups.sightings import NEAR_S, Sighting, Sightings, View
 from worker.metastudio.client import Client
-from worker.metastudio.response import Listing, TransportFailure
+from worker.metastudio.response import Listing, Response, Shown, TransportFailure
 from worker.model.errors import EraserError
+from worker.model.target import Target
 from worker.rules.classify import NOT_SENT, Lookup, Presence, ResponseKind, classify, is_of, presence, shows_jobs
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,16 @@ class Lookups:
     def look_many(self, ids: Sequence[str]) -> LookupResponse:
         """The same of several with one list, where the kind's list takes several ids."""
         return self._in_turn(tuple(ids))
+
+    def show(self, target: Target) -> Shown | None:
+        """What Show says of one, at the rate of lookups; None: it was not asked. Never raises."""
+        if not self._turn():
+            return None
+        user = self.view.app_user
+        shown = self._guarded(lambda: self.remote.show(target, app_user=user, signed_at=self.signed_at()), None)
+        if shown is not None:
+            self._note_throttled(shown.response)
+        return shown
 
     def prove(self, id: str, look: LookupResponse, *, listed: bool = False) -> Lookup:
         """The result of a lookup. Of several prove the last one first: its control question then serves the others."""
@@ -204,13 +215,17 @@ class Lookups:
             listing = self.remote.ask(view.project_id, id=id, kind=view.kind, rows=rows, **how)
         if listing.response.failure is TransportFailure.TIMEOUT and not self._in_time():
             listing = NOT_SENT  # our own time was up: that says nothing about the service
-        if classify(listing.response) is ResponseKind.THROTTLED:
-            pause_s = listing.response.retry_after_s or THROTTLED_S
-            self._guarded(lambda: self.pace.pause_lookups(pause_s, kind=view.kind), None)
+        self._note_throttled(listing.response)
         answer = LookupResponse(listing, sent, self.sightings.clock())
         if shows_jobs(listing, view.project_id) is not None and (listing.rows or id is None):
             self._note(answer)
         return answer
+
+    def _note_throttled(self, response: Response) -> None:
+        """After a 429 nobody sends a lookup of its family for a while."""
+        if classify(response) is ResponseKind.THROTTLED:
+            pause_s = response.retry_after_s or THROTTLED_S
+            self._guarded(lambda: self.pace.pause_lookups(pause_s, kind=self.view.kind), None)
 
     def _note(self, answer: LookupResponse) -> None:
         mine = [row for row in answer.listing.rows or () if is_of(row, self.view.project_id)]

@@ -13,6 +13,7 @@ from typing import Final
 from worker.lookups.lookups import LookupResponse, Lookups
 from worker.metastudio.response import Listing, Response
 from worker.metastudio.targets.adapter import Row
+from worker.metastudio.targets.registry import adapter_of
 from worker.model.target import VOICE_JOB, Target
 from worker.rules.classify import Lookup, Presence, ResponseKind, classify
 from worker.rules.parts import Look, Sight
@@ -47,16 +48,16 @@ class PartLookups:
 
     def _together(self, lookups: Lookups, targets: Sequence[Target]) -> dict[Target, Look]:
         answer = lookups.look_many([target.id for target in targets])
-        listing, ids = answer.listing, {target.id for target in targets}
+        listing = answer.listing
         if listing.rows is None or listing.count is None:
             look = self._of_response(listing.response)
             return dict.fromkeys(targets, look) if look is not None else {}
         rows = {row.id: row for row in listing.rows}
         found = {target: self._present(rows[target.id], listing) for target in targets if target.id in rows}
         missing = [target for target in targets if target.id not in rows]
-        honoured = rows.keys() <= ids and listing.count == len(listing.rows)  # else other assets were listed
+        every = listing.count == len(listing.rows)  # else other assets were listed, and not all of them
         for target in missing:
-            look = self._absent(lookups, target, answer, shown=bool(rows)) if honoured else self._alone(lookups, target)
+            look = self._absent(lookups, target, answer, shown=bool(rows)) if every else self._alone(lookups, target)
             if look is not None:
                 found[target] = look
         return found
@@ -67,7 +68,15 @@ class PartLookups:
         return self._of_lookup(lookups.prove(target.id, answer, listed=True))
 
     def _alone(self, lookups: Lookups, target: Target) -> Look | None:
-        return self._of_lookup(lookups.find(target.id, listed=True))
+        """Where a list ignores which ones are meant. That list showed others: this key sees the library."""
+        shown = lookups.show(target)
+        if shown is None:
+            return None
+        if shown.row is not None:
+            return Look(Sight.PRESENT, self._at(), shown.row.state, shown.row.project_id, shown.response.request_id)
+        absent = shown.response.status in (400, 404) and shown.response.code in adapter_of(target.kind).absent_codes
+        found = Look(Sight.ABSENT, self._at(), request_id=shown.response.request_id)
+        return found if absent else self._of_response(shown.response)
 
     def _of_lookup(self, lookup: Lookup) -> Look | None:
         request_id = lookup.listing.response.request_id
