@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,7 @@ ACTS: dict[str, tuple[str | None, list[str], ActionName, dict[str, int]]] = {
     "dead restore": ("discarded", ["e-1"], ActionName.RESTORED, {"dead": 1}),
     "accounts rebind": (None, ["--endpoint", CN_NORTH_4, "--yes"], ActionName.REBOUND, {"rebound": 1}),
     "damaged discard": ("damaged", [f"{PROJECT}/e-1"], ActionName.DAMAGE_DROPPED, {"dropped": 1}),
+    "related erase": ("left", ["e-1", "--yes"], ActionName.RELATED_ERASED, {"erasing": 1}),
     "replay cancel": ("replaying", ["replay-1"], ActionName.REPLAY_CANCELLED, {"stopped": 1}),
     "parked discard": ("parked", ["bad:eraser.delete", "--yes"], ActionName.GIVEN_UP, {"discarded": 1}),
     "request": (None, ["--from-file", "-", "--max", "200"], ActionName.CAP_LIFTED, {"requested": 101}),
@@ -99,6 +101,11 @@ def prepare(undertaker: Undertaker, state: str | None) -> None:
         undertaker.end("e-1")
     elif state in ("held", "damaged"):
         undertaker.request("e-1")
+    elif state == "left":
+        part = {"part": "model_asset", "id": "a-1", "project_id": PROJECT, "named_by": "job", "evidence": "kept"}
+        fields = {"related": "verify", "inventory": "done", "opened": "1", "closed": "2", "verdict": "partial"}
+        erasure = f"{undertaker.ledger.prefix}erasure:{PROJECT}/e-1"
+        undertaker.redis.hset(erasure, mapping=fields | {"parts": json.dumps([part | {"own": True}])})
     elif state == "parked":
         Parking(undertaker.redis).park(ParkedKind.BAD, "eraser.delete", Parked("m-1", "eraser.delete", "T", 0.0))
     if state == "replaying":

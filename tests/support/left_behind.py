@@ -27,6 +27,10 @@ class LeftBehind:
         self.environ |= {"ERASER_RELATED": "verify", "ERASER_RELATED_SCHEDULE": LOOKS} | environ
         self.app = AppContext.load({"ERASER_REDIS_URL": command.url, **self.environ})
 
+    def with_settings(self, **environ: str) -> LeftBehind:
+        """The same MetaStudio and ledger by other settings."""
+        return LeftBehind(self._command, self.simulator, **environ)
+
     def command(self, *args: str, **more: Any) -> Ended:
         return self._command(*args, **{"ERASER_REGION": None, **self.environ, **more})
 

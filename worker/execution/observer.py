@@ -153,10 +153,12 @@ class Observer:
             deadline_s=self.deadline_s,
         )
         for_good = [part.target for part in step.wanted if part.late]
-        others = [part.target for part in step.wanted if not part.late]
+        again = [part.target for part in step.wanted if part.again and not part.late]
+        others = [part.target for part in step.wanted if not (part.again or part.late)]
         try:
             accepted = [
                 *self.ledger.request(others, terms),
+                *self.ledger.request(again, replace(terms, force=True)),
                 *self.ledger.request(for_good, replace(terms, force=True, for_good=True)),
             ]
         except EraserError as error:  # Redis is nearly full, or its project is being moved

@@ -30,6 +30,8 @@ class ActionName(StrEnum):
     GIVEN_UP = "messages.given_up"
     DAMAGE_DROPPED = "damage.dropped"
     EXPERIMENT = "experiment.begun"  # with a throw-away job, see `eraser learn`
+    RELATED_ERASED = "related.erased"  # what deleted jobs left behind
+    RELATED_RESTORED = "related.restored"
     CAP_LIFTED = "cap.lifted"  # a request or a sweep of more than its cap; other acts say it in `cap`
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import redis
 
 from worker.ledger.account import AccountLedger
+from worker.ledger.audit_actions import ActionName, Who, explained
 from worker.ledger.redis_read import read_redis
 from worker.ledger.schema.erasure import ErasureField
 from worker.ledger.schema.keys import Key
@@ -104,6 +105,19 @@ class Erasures(AccountLedger):
         options = {"limit": limit, "lease": LEASE_S * 1000, "gate": self.gate_options}
         response = self.run_script("lease_erasures", options)
         return [_leased(found) for found in response.get("erasures", ())], response["now"]
+
+    def erase_related(
+        self, jobs: Iterable[Target], *, looks: int, evidence: Sequence[str], app_user: str | None, **who: Unpack[Who]
+    ) -> list[tuple[Target, str]]:
+        """Delete what is proven to be theirs. Results: see `lua/erase_related.lua`. looks: how many count as made."""
+        options = {"related": Related.DELETE.value, "evidence": list(evidence), "looks": looks, "after": 0}
+        return self._asked(jobs, options, app_user, explained(ActionName.RELATED_ERASED, who))
+
+    def _asked(
+        self, jobs: Iterable[Target], options: dict[str, Any], app_user: str | None, act: dict[str, Any]
+    ) -> list[tuple[Target, str]]:
+        user = {"app_user": app_user, "user_hash": self.users.hashed(app_user)} if app_user else {}
+        return self.results("erase_related", options | user | act, jobs)
 
     def record_looks(self, steps: Sequence[ErasureStep]) -> list[str]:
         """Each one's result: open, closed or stale."""

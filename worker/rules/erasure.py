@@ -118,8 +118,8 @@ def _to_go(erasure: Erasure, schedule: Sequence[float]) -> list[Part]:
 def _has_to_go(erasure: Erasure, part: Part) -> bool:
     if part.evidence == PartEvidence.IN_BIN and erasure.mode is AssetMode.BIN:
         return part.late > 0 and not part.for_good
-    return part.wanted_at is None and part.evidence in (PartEvidence.IN_BIN, PartEvidence.KEPT)
+    return (part.again or part.wanted_at is None) and part.evidence in (PartEvidence.IN_BIN, PartEvidence.KEPT)
 
 
 def _asked_for(part: Part, now: int) -> Part:
-    return replace(part, wanted_at=now, ended=False, for_good=part.late > 0)
+    return replace(part, wanted_at=now, ended=False, again=False, for_good=part.late > 0)

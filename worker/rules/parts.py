@@ -80,6 +80,7 @@ class Part:
     ended: bool = False  # that deletion was counted in
     due: int | None = None  # of one in the bin: when it is looked at again
     late: int = 0  # looks that found it in the bin when the bin should have been emptied
+    again: bool = False  # an operator asks for it once more, though it was asked for before
     for_good: bool = False  # its deletion is asked for with that in mind, though others only go into the bin
 
     @property
@@ -199,12 +200,14 @@ def _after_deletion(part: Part, deletion: PartDeletion | None, now: int) -> Part
         return replace(part, ended=ended, removed_by="us" if ours else part.removed_by)
     match deletion.state:
         case "deleted" if is_new:
-            return replace(part, ended=True, removed_by="us", evidence=PartEvidence.ACKNOWLEDGED, absences=0)
+            return replace(
+                part, ended=True, again=False, removed_by="us", evidence=PartEvidence.ACKNOWLEDGED, absences=0
+            )
         case "gone" if is_new:
             by = (
                 "us" if deletion.why == "after_our_call" else part.removed_by
             )  # a call whose worker died was not counted
-            return replace(part, ended=True, absences=0, removed_by=by)
+            return replace(part, ended=True, again=False, absences=0, removed_by=by)
         case "dead" | "discarded":
             return replace(part, ended=True, evidence=failed(part.after))
         case "cancelled":

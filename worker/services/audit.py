@@ -23,6 +23,8 @@ _DONE: dict[str, dict[str, str]] = {
     ActionName.HELD: {"held": "held", "none": "held, not requested yet", "may_be_deleted": "held, may be deleted"},
     ActionName.RELEASED: {"held": "still held by another hold", "removed": "removed", "released": "released"},
     ActionName.EXPERIMENT: {"begun": "an experiment begun", "running": "already an experiment"},
+    ActionName.RELATED_ERASED: {"erasing": "whose parts are deleted"},
+    ActionName.RELATED_RESTORED: {"restoring": "whose parts are restored"},
     ActionName.PAUSED: {"paused": "paused", "replaced": "paused again"},
 }
 _DONE[ActionName.IMPORTED] = _DONE[ActionName.HELD]

@@ -5,12 +5,17 @@ from __future__ import annotations
 import click
 
 from worker.interfaces.cli import startup
+from worker.interfaces.cli.acting import acting, end, max_option, show, yes_option
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import json_option, listed, say
 from worker.ledger.erasures import ErasureRow
 from worker.services import related as related_service
+from worker.services import request
+from worker.services.act import Approval, check_either
 from worker.services.labels import count
 from worker.services.times import relative
+
+_app_user = click.option("--app-user", metavar="U", help="Whose job it was: forgotten once nobody looks any more.")
 
 
 @click.group()
@@ -40,3 +45,37 @@ def list_(*, left: bool, project: str | None) -> None:
     columns = ["JOB", "VERDICT", "NEXT LOOK", "PARTS"]
     if listed(found, lambda each: related_service.as_json(*each), columns, row, none=none):
         say(f"{count(len(found), 'job')}.")
+
+
+@related.command()
+@click.argument("job_ids", nargs=-1, metavar="JOB_ID...")
+@click.option("--all-left", "every", is_flag=True, help="Of every job that left something behind.")
+@click.option("--project", metavar="P", help="Project id; needed for jobs unless exactly one is configured.")
+@_app_user
+@acting(max_option, yes_option, reason=False)
+def erase(
+    job_ids: tuple[str, ...], approval: Approval, *, every: bool, project: str | None, app_user: str | None
+) -> None:
+    """Delete what deleted jobs left behind and is proven to be their own.
+
+    Workers look once more, delete the voice training job, its voice, then the avatar, and look again. Exit 1 if
+    one of the jobs was skipped.
+
+    \b
+    eraser related erase 0f3a61c2 --reason TICKET-4711
+    eraser related erase --all-left --reason TICKET-4711 --yes
+    """
+    check_either(job_ids, "all" if every else None, "all of them with --all-left")
+    app = startup.load()
+    if job_ids:
+        project = request.project_of(app, project)
+    app = startup.enter(app)
+    if every:
+        selection = related_service.all_left(app, project)
+    else:
+        selection = related_service.to_erase(app, project or "", job_ids)
+    if selection.meant:
+        show(related_service.plan("delete", "erased", selection), approval)
+        named = "all that is left" if every else None
+        end(related_service.erase(app, selection, approval, app_user=app_user, of=named), "job", "asked for")
+    end(selection.skipped(), "job", "asked for")

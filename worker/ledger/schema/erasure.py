@@ -17,7 +17,7 @@ class ErasureField(StrEnum):
         field.meaning, field.set_by = meaning, set_by
         return field
 
-    RELATED = "related", "verify or delete", "confirm, settle"
+    RELATED = "related", "verify or delete", "confirm, settle, erase_related"
     INVENTORY = "inventory", "done: what belonged to the job is known; none: nobody could say", "confirm, settle"
     PARTS = "parts", "JSON: the parts, each as `worker.rules.parts.Part` writes it", "confirm, record_look"
     OPENED_AT = "opened", "when the job, or the last part, was deleted: the looks count from here", "settle"
