@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
@@ -162,6 +163,31 @@ def test_a_call_that_left_late_keeps_the_last_of_its_second_waiting(bench: Bench
         bench.settle(lease, call_seq=lease.call_seq, departed_ms=lease.ahead_s * 1000 + late)
     assert left[10] - left[0] >= 1000
     assert left[9] - left[1] < 900, "the others kept to the grid"
+
+
+def test_one_slow_inventory_takes_the_slots_of_no_other_call(bench: Bench) -> None:
+    """Each call asks for 140 ms before its DELETE, one for 340; the others, taken in its turn, leave before it."""
+    bench.open()
+    many(bench, 130)
+    bench.client.hset(bench.p + "gate", mapping={"prepare_ms": "140", "call_ms": "60"})
+    left: list[float] = []
+    under_way: list[tuple[float, int, Lease, float]] = []
+    while len(left) < 120:
+        turn = bench.turn()
+        if turn.lease:
+            asks_ms = 340.0 if len(left) == 20 else 140.0
+            departed_ms = max(asks_ms, turn.lease.ahead_s * 1000)
+            left.append(bench.now + departed_ms)
+            heapq.heappush(under_way, (left[-1] + 60, len(left), turn.lease, departed_ms))
+        elif under_way and (turn.wait_s is None or bench.now + turn.wait_s * 1000 > under_way[0][0]):
+            ends, _, lease, departed_ms = heapq.heappop(under_way)
+            bench.pass_time(max(0.0, ends - bench.now) / 1000)
+            bench.settle(lease, call_seq=lease.call_seq, departed_ms=departed_ms, prepared_ms=140.0)
+        else:
+            bench.pass_time(turn.wait_s or 0.005)
+    left.sort()
+    assert max(sum(at <= other < at + 1000 for other in left) for at in left) == 10
+    assert left[58] - left[18] < 40 * 101.5 + 50, "40 slots, and none is lost"
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))

@@ -42,14 +42,33 @@ end
 -- part of the room that the spacing leaves free in one, after the one that stands in its place.
 local function places(cfg) return math.max(1, math.floor(1000 / cfg.interval + 0.5)) end
 local function place(cfg, nth) return string.format('%d', nth % places(cfg)) end
+local function every_place(cfg)
+  local all = {}
+  for nth = 0, places(cfg) - 1 do all[#all + 1] = place(cfg, nth) end
+  return all
+end
 
 local MOST_ROOM = 0.3  -- of a second: whoever is slowed down is so by the spacing
 local AHEAD = 200      -- ms: no call stands there so far ahead; Redis's clock went back
+-- Calls that ask before their DELETE leave in another order than they were taken: what leaves a second is then the
+-- earliest of them, wherever it stands; `from` is its place.
+local function earliest(cfg, prepares)
+  local own_place = place(cfg, num(own(cfg, 'nth'), 0) + 1)
+  local oldest, from = number(redis.call('HGET', own(cfg, K.departures), own_place), 0), own_place
+  if prepares == 0 then return oldest, from end
+  for at, left in ipairs(redis.call('HMGET', own(cfg, K.departures), unpack(every_place(cfg)))) do
+    left = number(left, 0)
+    if left < oldest then oldest, from = left, place(cfg, at - 1) end
+  end
+  return oldest, from
+end
+
 function window_opens(now, cfg)
-  local oldest = number(redis.call('HGET', own(cfg, K.departures), place(cfg, num(own(cfg, 'nth'), 0) + 1)), 0)
-  if oldest > now + AHEAD then return 0 end
+  local prepares = num(own(cfg, 'prepare_ms'), 0)
+  local oldest, from = earliest(cfg, prepares)
+  if oldest > now + AHEAD + 2 * prepares then return 0, from end
   local room = math.min(MOST_ROOM, num(own(cfg, 'slow'), 1) / num(own(cfg, 'share'), START_SHARE) - 1)
-  return oldest + places(cfg) * cfg.interval * (1 + 0.6 * room)
+  return oldest + places(cfg) * cfg.interval * (1 + 0.6 * room), from
 end
 
 -- The next slot. One that is further away than any of our making is of another clock, or of another rate: it binds
@@ -85,12 +104,14 @@ end
 
 -- Take the slot. Returns the ms until then, and the call's number.
 function reserve(now, cfg)
-  local slot, opens = next_slot(now, cfg), window_opens(now, cfg)
+  local slot, opens, from = next_slot(now, cfg), window_opens(now, cfg)
   local start = now - slot <= spacing(cfg) and slot or now
   put(own(cfg, 'slot'), start + spacing(cfg))
   local leaves, nth = math.max(start, opens, now), num(own(cfg, 'nth'), 0) + 1
   put(own(cfg, 'nth'), nth)
-  redis.call('HSET', own(cfg, K.departures), place(cfg, nth), ms(leaves))
+  local name, at = own(cfg, K.departures), place(cfg, nth)
+  if from ~= at then redis.call('HSET', name, from, redis.call('HGET', name, at)) end
+  redis.call('HSET', name, at, ms(math.max(leaves, now + num(own(cfg, 'prepare_ms'), 0))))
   return leaves - now, nth
 end
 
