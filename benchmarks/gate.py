@@ -1,6 +1,9 @@
 """How well the gate uses an account's limit, and how soon a person's deletion passes a sweep.
 
-    python -m benchmarks.gate [limit] [person] [neighbours] [outage]
+    python -m benchmarks.gate [limit] [person] [neighbours] [outage] [--related verify] [--voice] [--latency 0]
+
+`--related verify` or `delete`: each job has a model asset (`--voice`: a voice, too), which is found out before its
+DELETE (`limit` and `person`). `--latency`: of the simulated MetaStudio, in seconds.
 
 Each figure is taken on a whole installation (Redis with AOF always, three Celery workers, a simulated MetaStudio that
 enforces the limit with a sliding one-second window), from MetaStudio's own log of calls.
@@ -8,17 +11,19 @@ enforces the limit with a sliding one-second window), from MetaStudio's own log 
 
 from __future__ import annotations
 
+import argparse
 import random
 import statistics
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.acceptance.fleet import Fleet
 from worker.config.accounts import DEFAULT
 from worker.ledger.types import DeletionRequest
+from worker.model.erasure import Related
 from worker.model.states import Lane
 from worker.model.target import Target
 from worker.services.request import record
@@ -33,11 +38,30 @@ EARNEST: dict[str, str | None] = {  # the settings of production
     "ERASER_CALL_TIMEOUT": None,
     "ERASER_LEASE": None,
 }
-LIMITED = ("--delete-per-s", str(RATE), "--latency", "0.05", "--jitter", "0.02")
+LIMITED = ("--delete-per-s", str(RATE))
+SLOW = (*LIMITED, "--latency", "0.05", "--jitter", "0.02")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is done about what a job leaves behind, and how the simulated MetaStudio answers."""
+
+    related: Related = Related.LEAVE
+    simulator: tuple[str, ...] = SLOW
+    voice: bool = False
+
+    def fleet(self) -> Fleet:
+        return Fleet(settings=EARNEST | {"ERASER_RELATED": self.related.value}, simulator=self.simulator)
+
+    def plant(self, fleet: Fleet, jobs: Iterable[str]) -> None:
+        if self.related is Related.LEAVE:
+            fleet.plant(*jobs)
+        else:
+            fleet.metastudio.add_avatars({"job_id": job, "voice": self.voice} for job in jobs)
 
 
 def deletes(fleet: Fleet) -> list[dict[str, Any]]:
-    calls = [call for call in fleet.metastudio.calls() if call["operation"] == "delete"]
+    calls = [call for call in fleet.metastudio.calls(kind="job") if call["operation"] == "delete"]
     return sorted(calls, key=lambda call: call["started"])
 
 
@@ -47,11 +71,11 @@ def share(calls: list[dict[str, Any]]) -> float:
     return (len(starts) - 1) / (starts[-1] - starts[0]) / RATE
 
 
-def limit(deletions: int = 300) -> str:
+def limit(terms: Terms, deletions: int = 300) -> str:
     """3 workers, 10/s, 50 ms latency with jitter."""
     jobs = [f"job-{n:04d}" for n in range(deletions)]
-    with Fleet(settings=EARNEST, simulator=LIMITED) as fleet:
-        fleet.plant(*jobs)
+    with terms.fleet() as fleet:
+        terms.plant(fleet, jobs)
         fleet.start_workers(3)
         fleet.ask(*jobs)
         fleet.wait_until_settled(deletions, timeout=deletions / RATE * 2 + 30)
@@ -60,10 +84,10 @@ def limit(deletions: int = 300) -> str:
         return f"{share(calls):.1%} of {RATE}/s used over {deletions} deletions, {throttled} answers 429"
 
 
-def person(waiting: int = 100_000, people: int = 200) -> str:
+def person(terms: Terms, waiting: int = 100_000, people: int = 200) -> str:
     """A user's deletion while 100,000 wait in bulk at 10/s: accepted to DELETE at the server."""
-    with Fleet(settings=EARNEST, simulator=LIMITED) as fleet:
-        fleet.plant(*(f"bulk-{n:06d}" for n in range(5_000)), *(f"person-{n:04d}" for n in range(people)))
+    with terms.fleet() as fleet:
+        terms.plant(fleet, [f"bulk-{n:06d}" for n in range(5_000)] + [f"person-{n:04d}" for n in range(people)])
         fleet.start_workers(3)
         fleet.ask(*(f"bulk-{n:06d}" for n in range(waiting)))
         fleet.wait_until_settled(20)
@@ -82,10 +106,10 @@ def person(waiting: int = 100_000, people: int = 200) -> str:
         )
 
 
-def neighbours(deletions: int = 300) -> str:
+def neighbours(_: Terms, deletions: int = 300) -> str:
     """Two accounts; one answers nothing (30 s timeouts). How much of its limit does the other keep?"""
     jobs = [f"job-{n:04d}" for n in range(deletions)]
-    with Fleet(settings=EARNEST, simulator=LIMITED) as dead, Fleet(settings=EARNEST, simulator=LIMITED) as fleet:
+    with Fleet(settings=EARNEST, simulator=SLOW) as dead, Fleet(settings=EARNEST, simulator=SLOW) as fleet:
         config = fleet.directory / "accounts.toml"
         config.write_text(two_accounts(dead, fleet), encoding="utf-8")
         env = fleet.env | {"ERASER_CONFIG": str(config)}
@@ -115,9 +139,9 @@ def two_accounts(dead: Fleet, living: Fleet) -> str:
     )
 
 
-def outage(due: int = 20_000, seconds: float = 120.0) -> str:
+def outage(_: Terms, due: int = 20_000, seconds: float = 120.0) -> str:
     """A long outage with 20,000 due: what it costs, and how soon the full pace is back."""
-    with Fleet(settings=EARNEST, simulator=LIMITED) as fleet:
+    with Fleet(settings=EARNEST, simulator=SLOW) as fleet:
         fleet.plant(*(f"job-{n:05d}" for n in range(due)))
         fleet.start_workers(3)
         fleet.metastudio.outage("503")
@@ -145,12 +169,24 @@ def rss(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
-FIGURES: dict[str, Callable[[], str]] = {"limit": limit, "person": person, "neighbours": neighbours, "outage": outage}
+FIGURES: dict[str, Callable[[Terms], str]] = {
+    "limit": limit,
+    "person": person,
+    "neighbours": neighbours,
+    "outage": outage,
+}
 
 
 def main() -> None:
-    for name in sys.argv[1:] or FIGURES:
-        print(f"{name:<11} {FIGURES[name]()}", flush=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("figures", nargs="*", choices=[*FIGURES, []])
+    parser.add_argument("--related", type=Related, default=Related.LEAVE, choices=list(Related))
+    parser.add_argument("--voice", action="store_true")
+    parser.add_argument("--latency", type=float, default=0.05)
+    options = parser.parse_args()
+    latency = ("--latency", str(options.latency), "--jitter", "0.02" if options.latency else "0")
+    for name in options.figures or FIGURES:
+        print(f"{name:<11} {FIGURES[name](Terms(options.related, (*LIMITED, *latency), options.voice))}", flush=True)
 
 
 if __name__ == "__main__":
