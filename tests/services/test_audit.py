@@ -72,6 +72,7 @@ OTHERS = {
     *("dead groups", "dead list", "dead show", "replay status", "replay list"),
     *("parked list", "parked send"),
     "related list",
+    "related restore",  # its audit is tested in services/test_related_restore.py: it needs a MetaStudio
     *("retention plan", "retention run", "retention runs"),
 }
 

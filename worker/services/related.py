@@ -111,6 +111,12 @@ def to_erase(app: AppContext, project: str, job_ids: Iterable[str]) -> Selection
     return selected(app, [_found(app, one, erasable(app)) for one in jobs if one.kind == JOB], bad)
 
 
+def to_restore(app: AppContext, project: str, job_id: str) -> Selection:
+    """This job, and what would come out of the recycle bin."""
+    jobs, bad = select(project, [job_id])
+    return selected(app, [_found(app, one, [PartEvidence.IN_BIN]) for one in jobs], bad, held=True)
+
+
 def all_left(app: AppContext, project: str | None) -> Selection:
     """Every job that left something behind, and what would be deleted of each."""
     every = each(app, left=True, project=project)

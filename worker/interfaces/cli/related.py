@@ -10,7 +10,7 @@ from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import json_option, listed, say
 from worker.ledger.erasures import ErasureRow
 from worker.services import related as related_service
-from worker.services import request
+from worker.services import related_restore, request
 from worker.services.act import Approval, check_either
 from worker.services.labels import count
 from worker.services.times import relative
@@ -79,3 +79,25 @@ def erase(
         named = "all that is left" if every else None
         end(related_service.erase(app, selection, approval, app_user=app_user, of=named), "job", "asked for")
     end(selection.skipped(), "job", "asked for")
+
+
+@related.command()
+@click.argument("job_id")
+@click.option("--project", metavar="P", help="Project id; needed unless exactly one is configured.")
+@_app_user
+@acting(yes_option, reason=False)
+def restore(job_id: str, approval: Approval, *, project: str | None, app_user: str | None) -> None:
+    """Take what a deleted job left behind out of the recycle bin again, within seven days.
+
+    Nothing of the job is deleted from then on, and the next look says that it is there.
+
+    \b
+    eraser related restore 0f3a61c2 --reason TICKET-4711
+    """
+    app = startup.load()
+    project = request.project_of(app, project)
+    selection = related_service.to_restore(startup.enter(app), project, job_id)
+    if selection.meant:
+        show(related_service.plan("restore", "restored", selection), approval)
+        end(related_restore.restore(app, selection, approval, app_user=app_user), "part", "restored")
+    end(selection.skipped(), "part", "restored")

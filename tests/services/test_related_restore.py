@@ -1,0 +1,46 @@
+"""Parts that come out of the recycle bin again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.command import Command
+from tests.support.left_behind import SAID, LeftBehind
+from worker.simulator import Simulator
+
+
+@pytest.fixture
+def left(command: Command) -> Iterator[LeftBehind]:
+    with Simulator() as simulator:
+        left = LeftBehind(command, simulator, ERASER_RELATED="delete", ERASER_RELATED_ASSETS="bin")
+        left.simulator.add_avatar("job-1", voice=False)
+        left.command("request", "job-1")
+        left.work_until(lambda: left.parts("job-1") == {"model_asset": "in_bin"}, "the asset to be in the bin")
+        yield left
+
+
+def test_what_is_in_the_bin_is_restored_and_not_deleted_again(left: LeftBehind) -> None:
+    assert left.command("related", "restore", "job-1", *SAID).code == 3
+    assert left.states()["asset-job-1"] == "DELETING"
+    ended = left.command("related", "restore", "job-1", *SAID, "--yes")
+    assert ended.code == 0, ended.all
+    assert "restored; the next look verifies it" in ended.out
+    left.closes("job-1")
+    assert left.states()["asset-job-1"] == "UNACTIVED", "our deletion had deactivated it first"
+    assert left.parts("job-1") == {"model_asset": "kept"}
+    assert (left.erasure("job-1")["related"], left.erasure("job-1")["verdict"]) == ("verify", "partial")
+    (entry,) = [line for line in left.command("audit", "--json").json if line["act"] == "related.restored"]
+    assert (entry["by"], entry["reason"], entry["results"]) == ("ops-7", "CASE-12", {"restoring": 1})
+    again = left.command("related", "restore", "job-1", *SAID, "--yes")
+    assert (again.code, "model_asset:asset-job-1: still there" in again.out) == (1, True)
+
+
+def test_what_metastudio_refuses_is_not_called_restored(left: LeftBehind) -> None:
+    left.simulator.restore_asset("asset-job-1")  # somebody was faster
+    ended = left.command("related", "restore", "job-1", *SAID, "--yes", "--json")
+    assert ended.code == 1
+    assert [line["result"] for line in ended.json] == ["refused"]
+    left.closes("job-1")
+    assert left.parts("job-1") == {"model_asset": "kept"}
