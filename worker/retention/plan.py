@@ -61,6 +61,11 @@ class Plan:
         return sum(len(each.chosen) for each in self.projects)
 
     @property
+    def with_avatar(self) -> int:
+        """How many of the chosen jobs name an avatar that they made. Lists name no voices."""
+        return sum(chosen.asset_id is not None for each in self.projects for chosen in each.chosen)
+
+    @property
     def listed(self) -> int:
         return sum(each.listed for each in self.projects)
 

@@ -10,6 +10,7 @@ from typing import Any
 from worker.execution.app_context import AppContext
 from worker.ledger.redis_read import read_redis
 from worker.ledger.runs import Run, Runs
+from worker.model.erasure import Related
 from worker.model.errors import SettingsError, UsageError
 from worker.model.target import target_json
 from worker.retention.matching import Reason
@@ -32,6 +33,13 @@ REASONS = {
     Reason.ALREADY_REQUESTED: "already requested (in progress, dead, discarded or done)",
     Reason.OVER_CAP: "over the cap: none is requested",
     Reason.NOT_LISTED: "excluded by MetaStudio's own filters (narrow = true)",
+}
+
+
+RELATED = {
+    Related.LEAVE: "left as it is, and nobody looks",
+    Related.VERIFY: "looked for afterwards, and not deleted",
+    Related.DELETE: "deleted, too, where it is provably the job's own",
 }
 
 
@@ -75,8 +83,13 @@ def job_json(policy: Policy, judged: JobDecision) -> dict[str, Any]:
     }
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """The plan in numbers."""
+def related_of(app: AppContext, policy: Policy) -> Related:
+    """What is done about what the jobs of a policy leave behind."""
+    return Related(policy.related) if policy.related else app.related(app.policies.account(policy))
+
+
+def plan_json(plan: Plan, related: Related) -> dict[str, Any]:
+    """The plan in numbers. related: see `related_of`."""
     over = plan.over()
     return {
         "plan": plan.policy.name,
@@ -89,6 +102,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             | {"selected": len(each.chosen), "percent": round(each.percent, 2)}
             for each in plan.projects
         ],
+        "related": related.value,
+        "with_avatar": plan.with_avatar,
         "came_back": [ref.name for ref in plan.came_back],
         "over_cap": over,
         "complete": not plan.problems,

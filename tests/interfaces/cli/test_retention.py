@@ -232,3 +232,27 @@ def test_a_mistake_in_the_file_is_told_by_doctor_and_by_every_part(eraser: Comma
     assert "did you mean max_jobs?" in eraser("doctor").out
     assert "no policy can run" in eraser("status").out
     assert eraser("pause", "--reason", "T-1").code == 0, "the red button works all the same"
+
+
+@pytest.mark.parametrize(
+    ("related", "text"),
+    [
+        ("", "looked for afterwards, and not deleted (related = verify)"),
+        ("leave", "left as it is, and nobody looks (related = leave)"),
+        ("delete", "deleted, too, where it is provably the job's own (related = delete)"),
+    ],
+)
+def test_a_plan_says_how_many_avatars_there_are_and_what_becomes_of_them(
+    eraser: Command, simulator: Simulator, related: str, text: str
+) -> None:
+    plant(simulator, 3, others=1)
+    assert "name an avatar" not in eraser("retention", "plan", "old").out
+    long_ago = time.time() - 100 * DAY
+    for job in ("ada", "bob"):
+        simulator.add_avatar(job, "TRAIN_FAILED", created_at=long_ago)
+    write(eraser, POLICY + (f'related = "{related}"\n' if related else ""))
+    assert f"        2  of them name an avatar: {text}" in eraser("retention", "plan", "old").out
+    *_, plan = eraser("retention", "plan", "old", "--json").json
+    assert (plan["selected"], plan["with_avatar"], plan["related"]) == (5, 2, related or "verify")
+    assert "2  of them name an avatar" in eraser("retention", "run", "old").out
+    assert "name an avatar" not in eraser("retention", "plan", "old").out, "they are requested already"

@@ -53,7 +53,7 @@ def plan(policy: str | None) -> None:
             say()
         made = _planned(app, one, each=True)
         complete = complete and not made.problems
-        result(retention_service.plan_json(made))
+        result(retention_service.plan_json(made, retention_service.related_of(app, one)))
         _tell_plan(app, made, None)
         _tell_next(made)
     sys.exit(0 if complete else Unreachable.exit_code)
@@ -130,6 +130,10 @@ def _tell_plan(app: AppContext, made: Plan, allowed: CapOverride | None) -> None
         if each.problem:
             say(f"  INCOMPLETE: {each.problem}", style="bold red")
     say(f"{made.chosen:>9,}  to be requested, deleted after a grace of {format_duration(policy.grace_s)}")
+    if made.with_avatar:
+        related = retention_service.related_of(app, policy)
+        what = f"{retention_service.RELATED[related]} (related = {related})"
+        say(f"{made.with_avatar:>9,}  of them name an avatar: {what}")
     over = made.over(allowed)
     for reason, number in retention_service.skipped(made, over).items():
         if reason.value != "over_cap":
