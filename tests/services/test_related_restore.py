@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -44,3 +45,13 @@ def test_what_metastudio_refuses_is_not_called_restored(left: LeftBehind) -> Non
     assert [line["result"] for line in ended.json] == ["refused"]
     left.closes("job-1")
     assert left.parts("job-1") == {"model_asset": "kept"}
+
+
+def test_nothing_is_sent_once_the_seven_days_are_over(left: LeftBehind) -> None:
+    (part,) = json.loads(left.erasure("job-1")["parts"])
+    part["due"] -= 86_400_000 * 7
+    left.app.redis.hset(left.key(f"erasure:{left.target('job-1')}"), "parts", json.dumps([part]))
+    ended = left.command("related", "restore", "job-1", *SAID, "--yes", "--json")
+    assert ended.code == 1
+    assert [line["result"] for line in ended.json] == ["too_late"]
+    assert left.states()["asset-job-1"] == "DELETING"
