@@ -14,7 +14,7 @@ from worker.ledger.damage import DamageList, check
 from worker.ledger.erasures import ErasureRecord
 from worker.ledger.holds import Hold, HoldList
 from worker.ledger.records import Attempt, Deletion, Event
-from worker.model.erasure import part_json
+from worker.model.erasure import LEFT, part_json
 from worker.model.errors import EraserError, Unreachable, UsageError
 from worker.model.states import State
 from worker.model.target import Target
@@ -166,6 +166,8 @@ def next_steps(d: Deletion) -> Iterator[str]:
         yield f"{COMMANDS[step]} {d.ref.name} --project {d.ref.project_id}{reason}"
     if d.state is State.HELD:
         yield "eraser hold list"
+    if d.whole is not None and d.whole.verdict in LEFT:
+        yield f"eraser related erase {d.ref.name} --project {d.ref.project_id} --reason TICKET"
 
 
 def _attempt(a: Attempt) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import pytest
 
 from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
-from tests.support.erasures import erased
+from tests.support.erasures import PARTS, erased
 from worker.ledger.records import Attempt, Deletion, Event
+from worker.model.erasure import Verdict
 from worker.model.target import Target
 from worker.services.show import left_out, timeline
 
@@ -185,3 +186,12 @@ def test_what_a_job_left_behind_is_said_part_by_part(command: Command, undertake
     part = {"part", "id", "project_id", "before", "after", "removed_by", "evidence", "calls", "verified_at", "due"}
     assert [set(one) for one in found["related"]] == [part] * 3
     assert "inventory none: nobody could say" in text
+
+
+def test_what_was_left_behind_leads_to_the_command_that_deletes_it(command: Command, undertaker: Undertaker) -> None:
+    erased(undertaker, "job-1", parts=[{**PARTS[0], "named_by": "job", "project_id": PROJECT}])
+    erased(undertaker, "job-2", Verdict.WHOLE_BY_ACKNOWLEDGEMENT, parts=[])
+    typed = f"eraser related erase job-1 --project {PROJECT} --reason TICKET"
+    assert f"Next: {typed}" in command("show", "job-1").out
+    assert "PLAN" in command(*typed.split()[1:]).out, "it is a command that shows its plan first"
+    assert "Next:" not in command("show", "job-2").out

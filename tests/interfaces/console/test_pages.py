@@ -323,3 +323,14 @@ def test_the_page_of_a_deletion_says_what_it_left_behind(console: Console, under
     text = console.text(f"/deletions/{PROJECT}/job-1")
     assert "partial: something was left behind" in text
     assert "voice job v-1: still there (it names no training job)" in text
+
+
+def test_the_page_of_a_deletion_that_left_something_behind_names_the_command(
+    console: Console, undertaker: Undertaker
+) -> None:
+    erased(undertaker, "good")
+    page = words(console.text(f"/deletions/{PROJECT}/good"))
+    assert f"eraser related erase good --project {PROJECT} --reason TICKET" in page
+    assert "Nothing to do" not in page
+    undertaker.end("other", to="deleted")
+    assert "Nothing to do: it is finished." in words(console.text(f"/deletions/{PROJECT}/other"))
