@@ -56,7 +56,8 @@ class Erasures(RuleBasedStateMachine):
         self.estate.trust_the_key()
         self.asked: dict[str, str] = {}  # by job: the widest that was asked for
         self.own: dict[str, str] = {}  # id of a part that is provably one job's own -> that job
-        self.shared = False  # whether two jobs name one asset
+        self.sharers: list[str] = []  # jobs that name one asset
+        self.known_as_shared = False  # before this step
         self.seen = 0  # calls
         self.busy: dict[str, float] = {}  # ref -> until when a dead worker's lease is alive
 
@@ -99,11 +100,7 @@ class Erasures(RuleBasedStateMachine):
             case "shared":  # with whatever job has the same kind of leftovers
                 self.simulator.add_asset("asset-shared")
                 self.simulator.add_job(job, asset_id="asset-shared", project_id=DEMO_PROJECT, **how)
-                if "asset-shared" in self.own:
-                    del self.own["asset-shared"]
-                    self.shared = True
-                elif not self.shared:
-                    self.own["asset-shared"] = job
+                self.sharers.append(job)
                 return
         self.simulator.add_avatar(job, voice=what != "model", **how)
         mine = {model}
@@ -221,6 +218,8 @@ class Erasures(RuleBasedStateMachine):
                 continue
             what = f"{call['operation']} of {call['id']}"
             job = self.own.get(call["id"])
+            if call["id"] == "asset-shared" and not self.known_as_shared:  # one of its jobs is known so far
+                job = next((one for one in self.sharers if one not in living and self.asked.get(one) == "delete"), None)
             assert job is not None, f"{what}: it is nobody's own"
             assert job not in living, f"{what}, and its job is there"
             assert self.asked[job] == "delete", f"{what}: nobody asked for that"
@@ -229,6 +228,7 @@ class Erasures(RuleBasedStateMachine):
             if call["operation"] == "delete":
                 assert now >= self.busy.get(self.ref_of(call["id"]), 0), f"{what}: a lease of it is alive"
         self.seen = new[-1]["n"] if new else self.seen
+        self.known_as_shared = self.estate.redis.hget(self.estate.ledger.prefix + "assets", "asset-shared") == b"*"
 
     @staticmethod
     def ref_of(id: str) -> str:

@@ -510,6 +510,24 @@ def test_what_never_answers_is_given_up_after_the_deadline(estate: Estate) -> No
     assert len(estate.simulator.calls(kind="asset")) - looked < 60
 
 
+def test_who_asks_for_more_while_the_call_is_under_way_gets_it(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    estate.simulator.add_avatar(JOB, voice=False)
+    estate.request(JOB, related="verify", by="first")
+    call = estate.client.delete
+
+    def while_it_is_under_way(target: Target, **how: Any) -> Any:
+        estate.request(JOB, related="delete", by="second")
+        return call(target, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(estate.client, "delete", while_it_is_under_way)
+        estate.go()
+    assert estate.ends(JOB) == "deleted"
+    assert estate.erasure()["related"] == "delete"
+    estate.to_the_end()
+    assert estate.parts() == {"model_asset": "purged us"}
+
+
 # -- holds and cancels -----------------------------------------------------------------------------------------------
 
 
@@ -661,6 +679,23 @@ def test_a_dead_part_leaves_the_erasure_incomplete_and_its_replay_ends_it_whole(
     estate.to_the_end()
     assert (estate.parts(), estate.verdict()) == ({"model_asset": "purged us"}, WHOLE)
     assert estate.redis.zcard(estate.ledger.prefix + "left") == 0
+
+
+def test_the_replay_of_a_part_waits_while_its_job_is_on_hold(estate: Estate) -> None:
+    estate.simulator.add_avatar(JOB, voice=False)
+    estate.simulator.fault("error", ASSET, resource="asset", times=None)
+    delete(estate)
+    estate.later(61, 600, 61, 61, 61, 61, 600, DAY_S, DAY_S)
+    estate.simulator.clear_faults()
+    before = sent(estate, "asset")
+    holds = HoldList(estate.ledger)
+    holds.add([TARGET], why="T-1", by="ops")
+    estate.ledger.replay([Target(DEMO_PROJECT, ASSET, "model_asset")], why="T-1", deadline_s=30 * DAY_S)
+    estate.to_the_end()
+    assert (deletion(estate), sent(estate, "asset")) == ("held", before)
+    assert results(holds.remove([TARGET])) == ["parts_released"]
+    estate.to_the_end()
+    assert estate.verdict() == WHOLE
 
 
 def test_a_look_that_was_under_way_when_a_part_ended_counts_for_nothing(estate: Estate) -> None:

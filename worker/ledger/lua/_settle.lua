@@ -82,6 +82,7 @@ local function settle(now, s, cfg)
   end
   local withdrawn = r[F.cancel_requested] == 'cancel'
   s.withdrawn = withdrawn
+  if s.erasure then s.erasure.related = wider(s.erasure.related, related_of(r, s.erasure.related)) end  -- somebody asked for more meanwhile
   if s.to == 'cancelled' and not withdrawn then
     local names, text_at = policies(r)
     if not names or not may_judge(now, s.policy_text, text_at) then
