@@ -127,10 +127,15 @@ def verdict(name: str | None) -> str:
     return VERDICTS[Verdict(name)] if name in tuple(Verdict) else str(name)
 
 
+def part_evidence(name: Any) -> str:
+    """What was found of a part, in words; an unknown word unchanged."""
+    return PART_EVIDENCE[PartEvidence(name)] if name in tuple(PartEvidence) else str(name)
+
+
 def part(stored: Mapping[str, Any]) -> str:
     """What became of one part: `model asset 8cb2f48a: gone …, deleted by us`."""
-    kind, word = stored.get("part"), stored.get("evidence")
-    text = PART_EVIDENCE[PartEvidence(word)] if word in tuple(PartEvidence) else str(word)
+    kind = stored.get("part")
+    text = part_evidence(stored.get("evidence"))
     by = f"; {_REMOVED_BY[stored['removed_by']]}" if stored.get("removed_by") in _REMOVED_BY else ""
     why = f" ({stored['why_not_own']})" if stored.get("why_not_own") and not by else ""
     return plain(f"{PARTS.get(str(kind), kind)} {stored.get('id')}: {text}{why}{by}")

@@ -15,24 +15,9 @@ from worker.model.target import JOB, Target
 from worker.rules.erasure import ACT_AT_LOOK
 from worker.rules.parts import FAILED, Part
 from worker.services.act import CAP, Approval, Outcome, Plan, outcomes, select
-from worker.services.labels import count
+from worker.services.labels import count, part_evidence
 from worker.services.show import erasure_json
 from worker.services.times import rfc3339
-
-EVIDENCE = {
-    PartEvidence.PURGED: "gone: MetaStudio says that its files are deleted",
-    PartEvidence.ABSENT_SEEN_BEFORE: "gone: it was there before, and twice no more",
-    PartEvidence.ABSENT_NEVER_SEEN: "absent: the job named it, and nobody ever saw it",
-    PartEvidence.IN_BIN: "in the recycle bin: it can still be restored",
-    PartEvidence.ACKNOWLEDGED: "our DELETE was confirmed, and no look has shown its end yet",
-    PartEvidence.KEPT: "still there",
-    PartEvidence.REFUSED: "still there: its deletion failed",
-    PartEvidence.BLOCKED: "still there: MetaStudio froze it",
-    PartEvidence.FOREIGN: "of another project: not touched",
-    PartEvidence.NOT_VISIBLE: "not known: this key sees nothing of its kind",
-    PartEvidence.NOT_PERMITTED: "not known: this key may not ask",
-    PartEvidence.UNKNOWN: "not known yet",
-}
 
 
 def each(app: AppContext, *, left: bool, project: str | None = None) -> Iterator[tuple[str, ErasureRow]]:
@@ -63,7 +48,7 @@ def parts(row: ErasureRow) -> Iterator[str]:
         yield "what belonged to the job cannot be read"
     for part in row.record.parts:
         evidence = part.get("evidence")
-        words = EVIDENCE[PartEvidence(evidence)] if evidence in tuple(PartEvidence) else "not known"
+        words = part_evidence(evidence)
         yield f"{part.get('part')} {part.get('id')}: {words}"
 
 
@@ -179,8 +164,8 @@ def _why_not(part: Part, row: ErasureRow, evidence: Collection[PartEvidence]) ->
     if found in evidence:
         return None
     if found in FAILED:
-        return f"{EVIDENCE[found]}; replay it: eraser dead replay {part.target.name} --reason TICKET"
-    return EVIDENCE[found]
+        return f"{part_evidence(found)}; replay it: eraser dead replay {part.target.name} --reason TICKET"
+    return part_evidence(found)
 
 
 def plan(verb: str, done: str, selection: Selection) -> Plan:
