@@ -318,7 +318,8 @@ class Fleet:
         return found.state if found else None
 
     def states(self) -> dict[State, int]:
-        return {state: count for state, count in self.queries.status().states.items() if count}
+        """Of deletions of all kinds."""
+        return {state: count for state, count in self.queries.status().every.items() if count}
 
     def settled(self) -> int:
         return sum(count for state, count in self.states().items() if state not in OPEN)
