@@ -1,7 +1,8 @@
 """The equation of the other side, held after every run of a fleet, whatever was killed: MetaStudio's own inventory.
 
 What was there is what is there, and what was asked for and deleted. Of what was asked for and is called deleted or gone
-nothing is left. Bystanders are untouched, one by one.
+nothing is left. Bystanders are untouched, one by one, and so is each asset and voice job whose deletion nobody asked
+for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from worker.model.target import JOB, Target
 if TYPE_CHECKING:
     from tests.acceptance.fleet import Fleet
 
+BY_THEMSELVES = ("service", "operator")  # MetaStudio, and the commands of a test
 ENDED = {State.DELETED, State.GONE}
 
 
@@ -28,7 +30,8 @@ def disagreements(fleet: Fleet) -> list[str]:
     """Each job with which the two sides disagree, in words. `fleet.restored`: jobs that came back later."""
     inventory = fleet.metastudio.inventory()
     called = fleet.metastudio.deletes()
-    requested = _asked(fleet)
+    asked = _asked(fleet)
+    requested = {(target.project_id, target.id): found for target, found in asked.items() if target.kind == JOB}
     ids = {job for _, job in requested}
     wrong: list[str] = []
     for (project, job), (came, went, here) in inventory.items():
@@ -49,19 +52,21 @@ def disagreements(fleet: Fleet) -> list[str]:
                 wrong.append(f"{name} is {index} as if nothing had happened, and was deleted")
     deleted = {job for job, (_, index) in requested.items() if index is State.DELETED}
     wrong += [f"{project}/{job} is called deleted, and never was there" for project, job in deleted - set(inventory)]
+    wanted = {(target.project_id, target.id) for target in asked if target.kind != JOB}
+    for event in fleet.metastudio.events():
+        if event["by"] not in BY_THEMSELVES and (event["project"], event["id"]) not in wanted:
+            wrong.append(f"{event['kind']} {event['id']} was {event['what']} by {event['by']}, and nobody asked for it")
     return sorted(wrong)
 
 
-def _asked(fleet: Fleet) -> dict[tuple[str, str], tuple[str, State]]:
-    """(project, job) of all that was ever asked for: its account, and the state whose index it stands in."""
-    found: dict[tuple[str, str], tuple[str, State]] = {}
+def _asked(fleet: Fleet) -> dict[Target, tuple[str, State]]:
+    """All that was ever asked for: its account, and the state whose index it stands in."""
+    found: dict[Target, tuple[str, State]] = {}
     for account in fleet.app.settings.accounts:
         prefix = fleet.app.ledger(account).prefix
         for index in INDEXES:
             state = State.PENDING if index.startswith("due:") else State(index)
             members: Any = fleet.client.zrange(prefix + index, 0, -1)
             for member in members:
-                ref = Target.parse(member.decode())
-                if ref.kind == JOB:
-                    found[ref.project_id, ref.id] = account, state
+                found[Target.parse(member.decode())] = account, state
     return found

@@ -53,6 +53,13 @@ def test_a_bystander_that_was_deleted(fleet: Fleet) -> None:
     disagree(fleet, "bystander-1: nobody asked for it, 1 DELETEs were sent, 1 did it")
 
 
+def test_an_asset_that_nobody_asked_for(fleet: Fleet) -> None:
+    fleet.metastudio.add_asset("asset-1", asset_state="UNACTIVED")
+    caller = Caller(fleet.metastudio.url, DEMO_AK, DEMO_SK, DEMO_PROJECT)
+    caller.send("DELETE", f"{caller.assets}/asset-1?mode=force")
+    disagree(fleet, f"asset asset-1 was purged by {DEMO_AK}, and nobody asked for it")
+
+
 def test_a_bystander_that_was_called_in_vain(fleet: Fleet) -> None:
     fleet.metastudio.fault("error", "bystander-1")
     call(fleet, "bystander-1")
