@@ -20,6 +20,7 @@ import pytest
 # Seconds on two cores that have nothing else to do; `pytest --durations=80` tells them anew. They decide the order, and
 # nothing else: a wrong one only makes the suite longer.
 SECONDS: dict[str, float] = {
+    "test_every_verdict_is_what_metastudio_says_whatever_is_killed": 55,
     "test_a_paused_redis_and_killed_connections_cost_nothing_but_time": 42,
     "test_whatever_redis_refuses_ends_no_process_and_nothing_is_lost": 36,
     "test_ten_poisoned_jobs_and_nothing_else_die_although_it_looks_like_an_outage": 34,
@@ -52,6 +53,8 @@ SECONDS: dict[str, float] = {
     "test_a_beat_that_is_frozen_or_dead_is_ill": 12,
     "test_what_waits_is_sent_by_the_new_account_and_what_is_on_hold_by_nobody": 12,
     "test_no_interleaving_loses_doubles_or_overwrites": 11,
+    "test_whenever_a_worker_is_killed_another_one_ends_what_it_began": 10,
+    "test_no_schedule_touches_what_it_must_not_or_ends_without_a_true_verdict": 10,
     "test_each_page_fits_its_window_and_can_be_read_aloud": 11,
     "test_the_overview_changes_by_itself_and_keeps_the_focus": 11,
     "test_a_page_that_hears_nothing_says_that_it_is_old_until_it_does": 11,
