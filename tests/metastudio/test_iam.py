@@ -482,6 +482,7 @@ class Shop:
 
     desk: Desk
     redis: redis.Redis
+    related: str = "leave"
 
     def __post_init__(self) -> None:
         policy = GatePolicy(interval=0.5, lease=300_000, look_interval=0.5, outage_pause=30, outage_pause_max=60)
@@ -516,6 +517,7 @@ class Shop:
             call_deadline_s=self.desk.deadline_s,
             notify=lambda wakeup: None,
             stopping=self.stopping,
+            related=self.related,
         )
 
     def run(self, until: Callable[[], object], executors: int = 1) -> None:
@@ -565,9 +567,11 @@ def shop(simulator: Simulator, client: redis.Redis) -> Iterator[Shop]:
     desk.client.close()
 
 
+@pytest.mark.parametrize("related", ["leave", "verify"])
 def test_a_token_that_dies_in_mid_run_costs_nothing(
-    simulator: Simulator, shop: Shop, caplog: pytest.LogCaptureFixture
+    simulator: Simulator, shop: Shop, caplog: pytest.LogCaptureFixture, related: str
 ) -> None:
+    shop.related = related
     caplog.set_level(logging.DEBUG)
     simulator.set_latency(0.005)
     executors = 4

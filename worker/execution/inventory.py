@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from worker.ledger.deletions import Ledger
 from worker.ledger.types import Lease, compact
+from worker.lookups.renewal import with_new_token
 from worker.metastudio.client import Client
 from worker.metastudio.response import Response, Shown
 from worker.metastudio.targets.avatar_job import JobRow
@@ -109,7 +110,10 @@ class InventoryTaker:
         return wait_s is not None and not self.pause(wait_s)
 
     def _show(self, target: Target, app_user: str | None) -> Shown:
-        return self.remote.show(target, app_user=app_user, signed_at=self.signed_at())
+        def question() -> Shown:
+            return self.remote.show(target, app_user=app_user, signed_at=self.signed_at())
+
+        return with_new_token(self.remote, question)
 
     @staticmethod
     def _foreign(part: Part, project_id: str) -> Part:

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from worker.config.clock import elapsed
 from worker.execution.key_budget import KeyBlocked
 from worker.ledger.types import GateSignal, Lease, Trial, Tried
+from worker.lookups.renewal import with_new_token
 from worker.metastudio.client import Client
 from worker.metastudio.response import Listing
 from worker.model.errors import EraserError
 from worker.rules import gate_signals
-from worker.rules.classify import ResponseKind, classify
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +39,11 @@ def try_closed(remote: Client, trial: Trial, *, key: str, home: str | None, acco
 def _ask(remote: Client, trial: Trial, project_id: str) -> Listing:
     """The probe's list; repeated once if only the token had expired."""
 
-    def once() -> Listing:
+    def question() -> Listing:
         signed_at = signing_time(remote, trial)
         return remote.ask(project_id, id=None, kind=trial.kind, rows=1, signed_at=signed_at, quota=True)
 
-    listing = once()
-    refused = classify(listing.response) is ResponseKind.CREDENTIALS
-    return once() if refused and remote.renew(listing.response) else listing
+    return with_new_token(remote, question)
 
 
 def signing_time(remote: Client, under: Lease | Trial) -> datetime | None:

@@ -9,9 +9,10 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 from worker.ledger.deletions import Ledger
+from worker.lookups.renewal import with_new_token
 from worker.metastudio.client import Client
 from worker.metastudio.response import Response
 from worker.metastudio.targets.adapter import Row
@@ -51,9 +52,10 @@ class Examiner:
             if wait_s is None or (wait_s and self.pause(wait_s)):
                 return None, None
             if question is Question.SHOW:
-                shown = self.remote.show(target)
+                shown = with_new_token(self.remote, lambda: self.remote.show(target))
                 return shown.response, shown.row
-            listing = self.remote.ask(target.project_id, id=target.id, kind=target.kind, quota=True)
+            how: dict[str, Any] = {"id": target.id, "kind": target.kind, "quota": True}
+            listing = with_new_token(self.remote, lambda: self.remote.ask(target.project_id, **how))
             if listing.response.quota is not None:
                 self.pace.note_quota(asdict(listing.response.quota))
             row = next((row for row in listing.rows or () if row.id == target.id), None)

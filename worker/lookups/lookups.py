@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import Final, NamedTuple, TypeVar
 
 from worker.ledger.deletions import Ledger
+from worker.lookups.renewal import with_new_token
 from worker.lookups.sightings import NEAR_S, Sighting, Sightings, View
 from worker.metastudio.client import Client
 from worker.metastudio.response import Listing, Response, Shown, TransportFailure
@@ -102,8 +103,11 @@ class Lookups:
         """What Show says of one, at the rate of lookups; None: it was not asked. Never raises."""
         if not self._turn():
             return None
-        user = self.view.app_user
-        shown = self._guarded(lambda: self.remote.show(target, app_user=user, signed_at=self.signed_at()), None)
+
+        def question() -> Shown:
+            return self.remote.show(target, app_user=self.view.app_user, signed_at=self.signed_at())
+
+        shown = self._guarded(lambda: with_new_token(self.remote, question), None)
         if shown is not None:
             self._note_throttled(shown.response)
         return shown

@@ -9,6 +9,7 @@ from typing import Any
 from worker.execution.app_context import AppContext
 from worker.ledger.experiments import ExperimentRecord, experiments
 from worker.ledger.types import DeletionRequest
+from worker.lookups.renewal import with_new_token
 from worker.metastudio.targets.avatar_job import AVATAR_JOB, JobRow
 from worker.model.erasure import Related
 from worker.model.errors import RefusedBySafetyRule, UsageError
@@ -53,7 +54,7 @@ def look(app: AppContext, job: Target) -> JobRow:
     if why := Target.why_not_named(job.id):
         raise UsageError(why)
     client, _ = app.client(app.account_for(job.project_id))
-    shown = client.show(job)
+    shown = with_new_token(client, lambda: client.show(job))
     if not isinstance(shown.row, JobRow):
         response = shown.response
         found = labels.answer(response.status, response.code, response.message) or labels.failure_text(response.failure)
