@@ -55,3 +55,13 @@ def test_nothing_is_sent_once_the_seven_days_are_over(left: LeftBehind) -> None:
     assert ended.code == 1
     assert [line["result"] for line in ended.json] == ["too_late"]
     assert left.states()["asset-job-1"] == "DELETING"
+
+
+def test_nothing_is_sent_while_the_account_is_paused(left: LeftBehind) -> None:
+    left.command("pause", *SAID)
+    ended = left.command("related", "restore", "job-1", *SAID, "--yes", "--json")
+    assert (ended.code, [line["result"] for line in ended.json]) == (1, ["not_sent"])
+    assert left.states()["asset-job-1"] == "DELETING"
+    assert left.erasure("job-1")["related"] == "delete", "nothing was changed"
+    left.command("resume", *SAID)
+    assert left.command("related", "restore", "job-1", *SAID, "--yes").code == 0

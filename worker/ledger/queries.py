@@ -228,7 +228,7 @@ def _waiting_for(fields: dict[str, str], due: float | None, gate: Gate, now: flo
     own = WaitingFor(word) if (word := fields.get(Field.WAITING_FOR)) in tuple(WaitingFor) else WaitingFor.TURN
     if due is not None and due > now:
         return own
-    if closed and gate.gate in ("ok", "clock", "throttled"):
+    if closed and gate.is_open:
         return WaitingFor.MISCONFIGURED
     if gate.gate in ("ok", "clock"):
         return WaitingFor.TURN

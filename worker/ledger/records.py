@@ -144,6 +144,11 @@ class Gate:
     closures: tuple[Closure, ...] = ()
     quotas: tuple[Quota, ...] = ()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether calls may be made at all."""
+        return self.gate in ("ok", "clock", "throttled")
+
     def closes(self, target: Target) -> bool:
         """Whether the project alone is closed for targets of this kind."""
         name = target.project_id if target.kind == JOB else f"{target.project_id}/{target.kind}"

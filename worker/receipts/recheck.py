@@ -22,7 +22,6 @@ from worker.rules.classify import NOT_SENT, Lookup, Presence, ResponseKind, clas
 PATIENCE_S = 60.0  # for a slot of the lookups' rate
 TRIES = 3  # of one lookup without a usable answer
 PAUSE_S = 1.0
-OPEN = ("ok", "clock", "throttled")
 _LOCKING = (ResponseKind.CREDENTIALS, ResponseKind.CLOCK)  # a few more such refusals would lock the key
 
 
@@ -114,7 +113,7 @@ class Recheck:
 
     def _once(self, ref: Target) -> LookupResponse:
         lookups, gate = self._of(ref), self.app.queries(self.account).gate()
-        if gate.gate not in OPEN:
+        if not gate.is_open:
             closed = f"account {self.account} is closed ({gate.gate}: {gate.reason})"
             what = "eraser resume" if gate.gate == "paused" else "eraser doctor"
             raise Unreachable(f"{closed}, so nothing is checked. Next: {what}")

@@ -19,7 +19,7 @@ from worker.ledger.bulk_queries import BulkQueries
 from worker.ledger.keys import Keys
 from worker.ledger.rechecks import Rechecks, RecheckTurn
 from worker.model.errors import EraserError
-from worker.receipts.recheck import OPEN, Recheck, RecheckContext, Rechecked, RecheckResult
+from worker.receipts.recheck import Recheck, RecheckContext, Rechecked, RecheckResult
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Rechecker:
         """One batch of an account. Returns the seconds to wait before the next."""
         ledger, app = self._app.ledger(account), self._app
         status = app.queries(account).status()
-        if status.due["user"] or status.gate.gate not in OPEN:
+        if status.due["user"] or not status.gate.is_open:
             return SOON_S if status.due["user"] else EVERY_S
         turn = rechecks.turn(ledger, key=app.client(account)[1](), worker=app.worker, every_s=self._every_s)
         if not isinstance(turn, RecheckTurn):

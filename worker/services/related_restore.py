@@ -22,7 +22,11 @@ def restore(app: AppContext, selection: Selection, approval: Approval, *, app_us
     found = []
     for one in selection.meant:
         app.client(one.account)
-        ledger = app.ledger(one.account)
+        ledger, gate = app.ledger(one.account), app.queries(one.account).gate()
+        if not gate.is_open:
+            text = f"nothing was sent: account {one.account} is closed ({gate.gate}); repeat the command afterwards"
+            found.append(Outcome(one.job, "not_sent", text, done=False))
+            continue
         ((_, result),) = ledger.restore_related([one.job], after_s=LOOK_AFTER_S, app_user=app_user, **approval.who())
         if result != "restoring":
             found.append(Outcome(one.job, result, "nothing of it is in the recycle bin any more", done=False))
