@@ -30,11 +30,6 @@ def control(request: pytest.FixtureRequest, simulator: Simulator) -> Controls:
     return simulator if request.param == "in this process" else SimulatorControl(simulator.url)
 
 
-@pytest.fixture
-def caller(simulator: Simulator) -> Caller:
-    return Caller.of(simulator)
-
-
 JOB = "job-00001"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -12,23 +11,6 @@ from tests.support.library import LibraryCaller
 from tests.support.waiting import wait_until
 from worker.model.errors import UsageError
 from worker.simulator import CANARIES, DEMO_AK, Controls, Simulator, SimulatorControl
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator() as app:
-        yield app
-
-
-@pytest.fixture
-def caller(simulator: Simulator) -> Caller:
-    return Caller.of(simulator)
-
-
-@pytest.fixture
-def library(caller: Caller) -> LibraryCaller:
-    return LibraryCaller(caller)
-
 
 # an avatar's parts are linked
 

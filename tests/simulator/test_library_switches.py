@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.support.caller import Caller
@@ -12,22 +10,6 @@ from tests.support.waiting import wait_until
 from worker.model.errors import UsageError
 from worker.simulator import DEMO_AK, Simulator, SimulatorControl
 from worker.simulator.library_behaviour import LibraryBehaviour
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator() as app:
-        yield app
-
-
-@pytest.fixture
-def caller(simulator: Simulator) -> Caller:
-    return Caller.of(simulator)
-
-
-@pytest.fixture
-def library(caller: Caller) -> LibraryCaller:
-    return LibraryCaller(caller)
 
 
 def happened(simulator: Simulator, label: str) -> dict[str, dict[str, int]]:

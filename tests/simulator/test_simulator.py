@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -23,17 +22,6 @@ from worker.simulator.__main__ import main
 from worker.simulator.jobs import Job
 from worker.simulator.limits import Peak, SlidingWindow
 from worker.simulator.simulator import read_jobs
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator() as app:
-        yield app
-
-
-@pytest.fixture
-def caller(simulator: Simulator) -> Caller:
-    return Caller.of(simulator)
 
 
 def listed(caller: Caller, query: str) -> list[str]:

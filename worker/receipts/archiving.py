@@ -8,7 +8,6 @@ Any worker with ERASER_RECEIPTS_DIR archives, not only the dispatching one; two 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from worker.ledger.deletions import Ledger
 from worker.ledger.receipts import DAY_MS, Checkpoint, Receipts, following, place
 from worker.model.errors import EraserError, Unreachable
 from worker.receipts.dayfiles import DayFiles, DayFileWrong
+from worker.receipts.periodic import Periodic
 from worker.receipts.sealing import Broken, seal_all, sealed_lines
 from worker.receipts.signature import Signer
 
@@ -91,7 +91,7 @@ def _trim(ledger: Ledger, receipts: Receipts) -> None:
             return  # another worker archived more in the meantime, and trims
 
 
-class Archivist:
+class Archivist(Periodic):
     """A thread that checks once a minute, in a worker that has the directory.
 
     problems: filled with the accounts whose receipts cannot be archived, and why.
@@ -100,28 +100,17 @@ class Archivist:
     def __init__(
         self, ledger: Callable[[str], Ledger], directory: Path, settings: Settings, problems: dict[str, str]
     ) -> None:
+        super().__init__("archivist")
         self._ledger = ledger
         self._problems = problems
         self._accounts = list(settings.accounts)
         self._directory = directory
         self._key = settings.receipt_key
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="archivist", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the current day; if that takes long it is left running: nothing can be lost."""
-        self._stop.set()
-        self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        while True:
-            for account in self._accounts:
-                self.archive(account)
-            if self._stop.wait(EVERY_S):
-                return
+    def turn(self) -> float:
+        for account in self._accounts:
+            self.archive(account)
+        return EVERY_S
 
     def archive(self, account: str) -> None:
         """Archive every finished day of an account. An error is reported, and tried again a minute later."""

@@ -8,7 +8,6 @@ waits for a deletion that is due, or the gate is closed, nothing is looked up. A
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -19,6 +18,7 @@ from worker.ledger.bulk_queries import BulkQueries
 from worker.ledger.keys import Keys
 from worker.ledger.rechecks import Rechecks, RecheckTurn
 from worker.model.errors import EraserError
+from worker.receipts.periodic import Periodic
 from worker.receipts.recheck import Recheck, RecheckContext, Rechecked, RecheckResult
 
 log = logging.getLogger(__name__)
@@ -41,29 +41,17 @@ class RecheckerContext(RecheckContext, Protocol):
     def bulk_queries(self, account: str, /) -> BulkQueries: ...
 
 
-class Rechecker:
+class Rechecker(Periodic):
     """A thread in every worker."""
 
     def __init__(self, app: RecheckerContext, accounts: Iterable[str], every_s: float) -> None:
+        super().__init__("rechecker")
         self._app = app
         self._accounts = list(accounts)
         self._every_s = every_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rechecker", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the current lookup; nothing is lost: the batch is looked up again."""
-        self._stop.set()
-        self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        while True:
-            wait_s = min((self._guarded(account) for account in self._accounts), default=EVERY_S)
-            if self._stop.wait(wait_s):
-                return
+    def turn(self) -> float:
+        return min((self._guarded(account) for account in self._accounts), default=EVERY_S)
 
     def _guarded(self, account: str) -> float:
         """One step; what cannot be done now is done later."""
