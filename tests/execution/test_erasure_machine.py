@@ -298,7 +298,7 @@ class Erasures(RuleBasedStateMachine):
                 assert project == ELSEWHERE, part
             case "absent_never_seen":
                 assert "before" not in part, part
-                assert "seen_at" not in part, part
+                assert "shown_at" not in part, part
             case _:
                 raise AssertionError(f"nobody could say, and somebody could have: {part} {state}")
         if evidence == "kept" and part.get("own") and record["related"] == "delete":

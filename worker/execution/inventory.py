@@ -91,7 +91,7 @@ class InventoryTaker:
         if shown.row is not None:
             at, request_id = int(self.ledger.now_ms()), response.request_id
             return (
-                proven(replace(part, seen_at=at, seen_request_id=request_id), shown.row, lease.ref.id),
+                proven(replace(part, shown_at=at, shown_request_id=request_id), shown.row, lease.ref.id),
                 shown.row,
                 None,
             )

@@ -71,11 +71,11 @@ class Observer:
         looks = self._looks(leased, erasures)
         answers = {one.record.job: self._examine(one, erasures[one.record.job]) for one in leased if one.watch}
         steps = [self._step(one, erasures[one.record.job], looks, answers, now) for one in leased]
-        asked = [self._ask_for(one, step) for one, step in zip(leased, steps, strict=True)]
+        recorded = [self._ask_for(one, step) for one, step in zip(leased, steps, strict=True)]
         self.ledger.record_looks(
             [
                 _recorded(one, step, answers.get(one.record.job), now)
-                for one, step, may in zip(leased, steps, asked, strict=True)
+                for one, step, may in zip(leased, steps, recorded, strict=True)
                 if may
             ]
         )

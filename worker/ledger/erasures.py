@@ -111,20 +111,20 @@ class Erasures(AccountLedger):
     ) -> list[tuple[Target, str]]:
         """Delete what is proven to be theirs. Results: see `lua/erase_related.lua`. looks: how many count as made."""
         options = {"related": Related.DELETE.value, "evidence": list(evidence), "looks": looks, "after": 0}
-        return self._asked(jobs, options, app_user, explained(ActionName.RELATED_ERASED, who))
+        return self._begin_anew(jobs, options, app_user, explained(ActionName.RELATED_ERASED, who))
 
     def restore_related(
         self, jobs: Iterable[Target], *, after_s: float, app_user: str | None, **who: Unpack[Who]
     ) -> list[tuple[Target, str]]:
         """Nothing of theirs is deleted any more: what is in the bin comes out. after_s: until the next look."""
         options = {"related": Related.VERIFY.value, "evidence": ["in_bin"], "looks": 0, "after": after_s * 1000}
-        return self._asked(jobs, options, app_user, explained(ActionName.RELATED_RESTORED, who))
+        return self._begin_anew(jobs, options, app_user, explained(ActionName.RELATED_RESTORED, who))
 
     def look_now(self, job: Target) -> None:
         """Whoever comes next looks at it, if it is open."""
         read_redis(self.client.zadd, self.prefix + Key.ERASURES, {str(job): 0}, xx=True)
 
-    def _asked(
+    def _begin_anew(
         self, jobs: Iterable[Target], options: dict[str, Any], app_user: str | None, act: dict[str, Any]
     ) -> list[tuple[Target, str]]:
         user = {"app_user": app_user, "user_hash": self.users.hashed(app_user)} if app_user else {}

@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-ORDER: Final = ("leave", "verify", "delete")  # from the narrowest to the widest
-
 
 class Related(StrEnum):
     """What is done about what a job leaves behind."""
@@ -62,11 +60,6 @@ class Verdict(StrEnum):
 
 LEFT: Final = (Verdict.PARTIAL, Verdict.INCOMPLETE)
 """Verdicts of erasures that left something behind."""
-
-
-def widest(first: Related, *others: Related) -> Related:
-    """The one that asks for most."""
-    return max((first, *others), key=ORDER.index)
 
 
 def part_json(stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def after_look(
     erasure = replace(erasure, looks=max(erasure.looks + 1, passed), parts=parts)
     to_go = _to_go(erasure, schedule)
     wanted = () if held else tuple(to_go)
-    marked = {part.target: _asked_for(part, now) for part in wanted}
+    marked = {part.target: _marked(part, now) for part in wanted}
     erasure = replace(erasure, parts=tuple(marked.get(part.target, part) for part in parts))
     next_ms = _next_look(erasure, schedule, now, waits=held and bool(to_go))
     if next_ms is None:
@@ -121,5 +121,5 @@ def _has_to_go(erasure: Erasure, part: Part) -> bool:
     return (part.again or part.wanted_at is None) and part.evidence in (PartEvidence.IN_BIN, PartEvidence.KEPT)
 
 
-def _asked_for(part: Part, now: int) -> Part:
+def _marked(part: Part, now: int) -> Part:
     return replace(part, wanted_at=now, ended=False, again=False, for_good=part.late > 0)

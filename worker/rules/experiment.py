@@ -147,7 +147,7 @@ class Proposal:
 def beginning(erasure: Erasure, status: int | None, code: str | None) -> list[Observation]:
     """What was known before the DELETE of the job, and what that was answered."""
     found = [
-        Observation(0, part.seen_at or erasure.opened, part.part, part.id, Question.SHOW, 200, None, part.before)
+        Observation(0, part.shown_at or erasure.opened, part.part, part.id, Question.SHOW, 200, None, part.before)
         for part in erasure.parts
         if part.before is not None
     ]

@@ -21,7 +21,7 @@ FAILED: Final = (PartEvidence.REFUSED, PartEvidence.BLOCKED)
 _IN_VAIN: Final = ("dead", "discarded", "cancelled")  # states of a deletion that removed nothing
 _WORD: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _TEXTS: Final = ("part", "id", "project_id", "named_by", "evidence")
-_NUMBERS: Final = ("seen_at", "calls", "absences", "wanted_at", "due", "late")
+_NUMBERS: Final = ("shown_at", "calls", "absences", "wanted_at", "due", "late")
 
 
 class Sight(StrEnum):
@@ -31,7 +31,6 @@ class Sight(StrEnum):
     ABSENT = "absent"  # with its control question
     UNSEEN = "unseen"  # the list shows nothing at all
     FORBIDDEN = "forbidden"
-    UNKNOWN = "unknown"
 
 
 BLIND: Final = (Sight.UNSEEN, Sight.FORBIDDEN)
@@ -68,8 +67,8 @@ class Part:
     own: bool = False  # it is proven to be this job's own
     why_not_own: str | None = None
     before: str | None = None  # its state before the job's DELETE
-    seen_at: int | None = None
-    seen_request_id: str | None = None
+    shown_at: int | None = None
+    shown_request_id: str | None = None
     after: str | None = None  # its state at the last look; None: it was not there
     removed_by: str | None = None  # service, us or operator
     evidence: str = PartEvidence.UNKNOWN.value
@@ -143,7 +142,7 @@ def looked_at(part: Part, look: Look | None, deletion: PartDeletion | None, now:
     adapter, state = adapter_of(part.part), word(look.state)
     ours = "us" if part.calls and not (deletion and deletion.state in _IN_VAIN) else "service"
     looked = replace(part, verified_at=(*part.verified_at, look.at)[-10:])
-    here = replace(looked, after=state, absences=0, due=None, seen_at=part.seen_at or look.at)
+    here = replace(looked, after=state, absences=0, due=None, shown_at=part.shown_at or look.at)
     match look.sight:
         case Sight.PRESENT if look.project_id not in (None, part.project_id):
             return replace(here, evidence=PartEvidence.FOREIGN, own=False)
@@ -183,7 +182,7 @@ def _absent(part: Part, ours: str) -> Part:
     part = replace(part, after=None, absences=absences, due=None)
     if absences < 2:
         return replace(part, evidence=PartEvidence.ACKNOWLEDGED.value if part.calls else PartEvidence.UNKNOWN.value)
-    if part.seen_at is None and part.before is None:
+    if part.shown_at is None and part.before is None:
         return replace(part, evidence=PartEvidence.ABSENT_NEVER_SEEN)
     return replace(part, evidence=PartEvidence.ABSENT_SEEN_BEFORE, removed_by=part.removed_by or ours)
 

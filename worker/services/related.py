@@ -202,9 +202,9 @@ def erase(
         shares.setdefault(one.account, []).append(one.job)
     for account, jobs in shares.items():
         who = approval.who(action)
-        asked = app.ledger(account).erase_related(
+        results = app.ledger(account).erase_related(
             jobs, looks=looks, evidence=[one.value for one in erasable(app)], app_user=app_user, **who
         )
         app.wake(account, 0)
-        found += outcomes(asked, _WORDS)
+        found += outcomes(results, _WORDS)
     return found + selection.skipped()

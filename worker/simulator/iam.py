@@ -125,8 +125,8 @@ class Iam:
         if now >= token.ends:
             return Refusal(Refused.TOKEN_EXPIRED, REFUSALS["APIGW.0307"], "APIGW.0307"), number
         user = token.user
-        seen = {"sees_jobs": user.sees_jobs, "sees_library": user.sees_library}
-        return Credential(f"iam:{user.name}", "", None, (token.project,), **seen), number
+        sees = {"sees_jobs": user.sees_jobs, "sees_library": user.sees_library}
+        return Credential(f"iam:{user.name}", "", None, (token.project,), **sees), number
 
 
 def scope_of(request: Request) -> str | None:

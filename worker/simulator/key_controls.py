@@ -29,8 +29,8 @@ class KeyControls(Commands):
         sees_library: bool = True,
     ) -> None:
         """Add a key or replace its secret; no `projects` means the default project. A lock stays."""
-        allowed, seen = tuple(projects) or (self.state.project,), {"sees_jobs": sees_jobs, "sees_library": sees_library}
-        self.state.keys.put(Credential(ak, sk, security_token, allowed, **seen))
+        allowed, sees = tuple(projects) or (self.state.project,), {"sees_jobs": sees_jobs, "sees_library": sees_library}
+        self.state.keys.put(Credential(ak, sk, security_token, allowed, **sees))
 
     @command
     def disable_credential(self, ak: str) -> None:
