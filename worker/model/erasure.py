@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
+
+from worker.model.moments import rfc3339
 
 
 class Related(StrEnum):
@@ -67,11 +68,6 @@ def part_json(stored: Mapping[str, Any]) -> dict[str, Any]:
     named = ("part", "id", "project_id", "before", "after", "removed_by", "evidence")
     return {name: stored.get(name) for name in named} | {
         "calls": stored.get("calls", 0),
-        "verified_at": [_time(at) for at in stored.get("verified_at") or ()],
-        "due": _time(stored["due"]) if stored.get("due") is not None else None,
+        "verified_at": [rfc3339(at) for at in stored.get("verified_at") or ()],
+        "due": rfc3339(stored["due"]) if stored.get("due") is not None else None,
     }
-
-
-def _time(ms: float) -> str:
-    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(ms))
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

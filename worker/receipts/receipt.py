@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from worker.ledger.receipts import ReceiptEntry
 from worker.model.erasure import part_json
+from worker.model.moments import rfc3339
 from worker.receipts.commitments import COMMITTED, NAMES, OF_CLAIMS, committed
 
 VERSION: Final = 2  # of the schema, since which receipts have these fields (see docs/upgrading.md)
@@ -65,7 +65,7 @@ def expand(account: str, entry: ReceiptEntry) -> dict[str, Any]:
         if receipt["erasure"]:
             receipt["related"] = [part_json(part) for part in json.loads(entry.fields["pa"] or "[]")]
         if entry.fields["f"]:
-            receipt["finished_at"] = _time(entry.fields["f"])
+            receipt["finished_at"] = rfc3339(int(entry.fields["f"]))
     return receipt | {short: text or None for short, text in entry.fields.items() if short not in _KNOWN}
 
 
@@ -101,9 +101,4 @@ def _read(name: str, text: str | None) -> Any:
         return None
     if name in NUMBERS:
         return int(text)
-    return _time(text) if name.endswith("_at") else text
-
-
-def _time(ms: str) -> str:
-    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(ms))
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(int(text)) if name.endswith("_at") else text

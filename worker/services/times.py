@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from worker.config.durations import parse_duration
+from worker.model import moments
 from worker.model.errors import UsageError
 
 _DAY_MS = 86_400_000
@@ -19,9 +20,7 @@ _EXPECTED = "expected a time with its zone, such as 2026-11-22T05:10:00Z or 2026
 
 def rfc3339(ms: float | None) -> str | None:
     """For programs: `2026-11-22T05:10:03.123Z`."""
-    if ms is None:
-        return None
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if ms is None else moments.rfc3339(ms)
 
 
 def absolute(ms: float) -> str:
