@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import redis
@@ -155,24 +156,39 @@ def wrong_keys(client: redis.Redis | Still) -> list[str]:
     return sorted(_Look(client).wrong())
 
 
+OWN = "(?:eraser|staging)"  # the namespaces of our tests
+SHAPES = (
+    (re.compile(rf"(?P<prefix>{OWN}:\{{[^}}]+\}}:)(?P<name>.+)", re.S), OF_ACCOUNTS),
+    (re.compile(rf"(?P<prefix>\{{{OWN}:parked\}}:)(?P<name>.+)", re.S), OF_PARKING),
+    (re.compile(rf"(?P<prefix>\{{?{OWN}:(wakeups\}}:)?)(?P<name>.+)", re.S), OF_INSTALLATIONS),
+)
+QUEUES = re.compile(rf"{OWN}(\.wakeups)?(\x06\x16\d)?")
+
+
+@lru_cache(10_000)  # the same few names after each step of each schedule
+def _named(key: str) -> tuple[str, str, Ends] | None:
+    """Its prefix, what stands for `<…>` in its name, and what ends it."""
+    for shape, table in SHAPES:
+        if not (match := shape.fullmatch(key)):
+            continue
+        for pattern, (_, ends) in table.items():
+            if inner := pattern.fullmatch(match["name"]):
+                return match["prefix"], "/".join(inner.groups()), ends
+        return None
+    return None
+
+
 class _Look:
     def __init__(self, client: Any) -> None:
         self._client = client
-        own = "(?:eraser|staging)"  # the namespaces of our tests
-        self._shapes = (
-            (re.compile(rf"(?P<prefix>{own}:\{{[^}}]+\}}:)(?P<name>.+)", re.S), OF_ACCOUNTS),
-            (re.compile(rf"(?P<prefix>\{{{own}:parked\}}:)(?P<name>.+)", re.S), OF_PARKING),
-            (re.compile(rf"(?P<prefix>\{{?{own}:(wakeups\}}:)?)(?P<name>.+)", re.S), OF_INSTALLATIONS),
-        )
-        self._queues = re.compile(rf"{own}(\.wakeups)?(\x06\x16\d)?")
         self._members: dict[str, set[str]] = {}
 
     def wrong(self) -> Iterator[str]:
         found: dict[tuple[str, Ends], list[tuple[str, str]]] = defaultdict(list)
         for key in (raw.decode() for raw in self._client.scan_iter(count=PAGE)):
-            if THEIRS.fullmatch(key) or self._queues.fullmatch(key):
+            if THEIRS.fullmatch(key) or QUEUES.fullmatch(key):
                 continue
-            if (named := self._named(key)) is None:
+            if (named := _named(key)) is None:
                 yield (
                     f"{key}: no table names it: add it to tests/support/redis_keys.py and to schema/keys.py or "
                     f"worker/ledger/keys.py"
@@ -182,16 +198,6 @@ class _Look:
             found[prefix, ends].append((key, of))
         for (prefix, ends), keys in found.items():
             yield from self._without_end(prefix, ends, keys)
-
-    def _named(self, key: str) -> tuple[str, str, Ends] | None:
-        for shape, table in self._shapes:
-            if not (match := shape.fullmatch(key)):
-                continue
-            for pattern, (_, ends) in table.items():
-                if inner := pattern.fullmatch(match["name"]):
-                    return match["prefix"], "/".join(inner.groups()), ends
-            return None
-        return None
 
     def _without_end(self, prefix: str, ends: Ends, keys: list[tuple[str, str]]) -> Iterator[str]:
         names = [key for key, _ in keys]
