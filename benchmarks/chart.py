@@ -26,7 +26,7 @@ def draw(rows: Sequence[tuple[str, Sequence[float]]], latencies: Sequence[float]
     height = BAR * len(latencies) + GAP
     bottom = TOP + height * len(rows)
     parts = [
-        '<text class="title" x="0" y="16">CPU of one deletion, all processes of the client; bare loop = 1</text>',
+        '<text class="title" x="0" y="16">CPU of one deletion, client and Redis; bare loop = 1</text>',
         _legend(latencies),
         f'<line class="line" x1="{LEFT + scale:.1f}" y1="{TOP - 6}" x2="{LEFT + scale:.1f}" y2="{bottom - 4}"/>',
     ]

@@ -1,9 +1,10 @@
-"""What a deletion costs: ours against the same deletions made in other ways, as ratios of one run.
+"""What a deletion costs, the client's processes and Redis together: ours against the same deletions made in other ways.
 
     python -m benchmarks.cost [--rows bare,ours] [--rounds 3] [--seconds 5] [--chart benchmarks/cost.svg] …
 
-Every row calls the same simulated MetaStudio, a process of its own that checks each signature. The rows take turns in
-each round, so that whatever else this machine does meets all of them; the table has the medians.
+Every row calls the same simulated MetaStudio, a process of its own that checks each signature, and those with a queue
+the same Redis (AOF, `everysec`). The rows take turns in each round, so that whatever else this machine does meets all
+of them; the tables have the medians.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import click
@@ -24,7 +25,7 @@ import click
 from benchmarks import chart, figures
 from benchmarks import queues as waiting
 from benchmarks.gate import EARNEST
-from benchmarks.processes import cpu_s
+from benchmarks.processes import commands_run, cpu_s
 from tests.acceptance.fleet import Fleet, Process
 from worker.ledger.types import DeletionRequest
 from worker.model.target import Target
@@ -68,21 +69,39 @@ ROWS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """Of one row in one round, or the medians of all."""
-
-    us: float  # CPU per deletion
-    ratio: float  # to the bare loop of the same round
-    per_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One look at a row that runs."""
+class Look:
+    """One look at a row that runs: CPU seconds and commands since its processes started."""
 
     at: float
     deleted: int
-    cpu_s: float
+    client_s: float
+    redis_s: float
+    commands: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one deletion of a row in one round, or the medians of all. Commands that scripts run count, too."""
+
+    client_us: float
+    redis_us: float
+    commands: float
+    per_s: float
+    ratio: float = 1.0  # both CPUs, to the bare loop of the same round
+
+    @property
+    def us(self) -> float:
+        return self.client_us + self.redis_us
+
+    @classmethod
+    def between(cls, first: Look, last: Look) -> Cost:
+        done = last.deleted - first.deleted
+        return cls(
+            client_us=(last.client_s - first.client_s) / done * 1e6,
+            redis_us=(last.redis_s - first.redis_s) / done * 1e6,
+            commands=(last.commands - first.commands) / done,
+            per_s=done / (last.at - first.at),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +112,8 @@ class Bench:
     theirs: str
     seconds: float
 
-    def run(self, row: Row, latency: float) -> tuple[float, float]:
-        """CPU seconds per deletion of the row's whole process tree, and deletions per second."""
+    def run(self, row: Row, latency: float) -> Cost:
+        """Of the row's whole process tree, and of Redis."""
         fastest = min(row.most_per_s, row.executors / latency) if latency else row.most_per_s
         jobs = int(fastest * (WARM_S + self.seconds)) + 2 * row.executors
         self.empty(jobs, latency)
@@ -107,18 +126,19 @@ class Bench:
             self._check()
         finally:
             self.end(process)
-        done = last.deleted - first.deleted
-        return (last.cpu_s - first.cpu_s) / done, done / (last.at - first.at)
+        return Cost.between(first, last)
 
-    def _window(self, process: Process, until: int) -> tuple[Seen, Seen]:
-        first = last = self._look(process)
-        while last.at < first.at + self.seconds and last.deleted < until:
+    def _window(self, process: Process, until: int) -> tuple[Look, Look]:
+        first = self._look(process)
+        while time.monotonic() < first.at + self.seconds and self.deleted() < until:
             time.sleep(0.1)
-            last = self._look(process)
-        return first, last
+        return first, self._look(process)
 
-    def _look(self, process: Process) -> Seen:
-        return Seen(time.monotonic(), self.deleted(), cpu_s(process.pid))
+    def _look(self, process: Process) -> Look:
+        redis_pid = self.fleet.redis_server.pid
+        assert redis_pid is not None
+        commands = commands_run(self.fleet)  # first: this costs Redis something itself
+        return Look(time.monotonic(), self.deleted(), cpu_s(process.pid), cpu_s(redis_pid), commands)
 
     def deleted(self) -> int:
         return int(self.fleet.metastudio.stats()["effects"])
@@ -165,28 +185,32 @@ def compare(bench: Bench, rows: list[str], rounds: int, latencies: Iterable[floa
         for latency in latencies:
             bare = 0.0
             for name in rows:  # the bare loop is the first
-                cpu, per_s = bench.run(ROWS[name], latency)
-                bare = bare or cpu
-                found.setdefault((name, latency), []).append(Cost(cpu * 1e6, cpu / bare, per_s))
-                tell(f"round {n + 1}, {latency * 1000:.0f} ms, {name}: {cpu * 1e6:.0f} us, {per_s:.0f}/s")
+                cost = bench.run(ROWS[name], latency)
+                bare = bare or cost.us
+                found.setdefault((name, latency), []).append(replace(cost, ratio=cost.us / bare))
+                tell(f"round {n + 1}, {latency * 1000:.0f} ms, {name}: {line(cost)}")
     return {where: middle(costs) for where, costs in found.items()}
 
 
 def middle(costs: list[Cost]) -> Cost:
-    def of(what: Callable[[Cost], float]) -> float:
-        return statistics.median(what(cost) for cost in costs)
-
-    return Cost(of(lambda cost: cost.us), of(lambda cost: cost.ratio), of(lambda cost: cost.per_s))
+    return Cost(*(statistics.median(values) for values in zip(*map(astuple, costs), strict=True)))
 
 
-def table(costs: dict[tuple[str, float], Cost], rows: list[str], latencies: Iterable[float]) -> str:
-    latencies = list(latencies)
-    heads = "".join(f" {n * 1000:.0f} ms: x bare | us | /s |" for n in latencies)
-    lines = [f"| one deletion |{heads}", "|---|" + "---:|" * 3 * len(latencies)]
+def line(cost: Cost) -> str:
+    return f"{cost.client_us:.0f} us and {cost.redis_us:.0f} of Redis, {cost.commands:.1f} commands, {cost.per_s:.0f}/s"
+
+
+def table(costs: dict[tuple[str, float], Cost], rows: list[str], latency: float) -> str:
+    """All rows at one latency."""
+    lines = [
+        f"| one deletion, {latency * 1000:.0f} ms | x bare | client us | Redis us | commands | /s |",
+        "|---|" + "---:|" * 5,
+    ]
     for name in rows:
-        cells = [f" **{c.ratio:.2f}** | {c.us:.0f} | {c.per_s:.0f} |" for c in (costs[name, n] for n in latencies)]
-        lines.append(f"| {ROWS[name].title} |{''.join(cells)}")
-    return "\n".join(lines)
+        c = costs[name, latency]
+        cells = f"**{c.ratio:.2f}** | {c.client_us:.0f} | {c.redis_us:.0f} | {c.commands:.1f} | {c.per_s:.0f}"
+        lines.append(f"| {ROWS[name].title} | {cells} |")
+    return "\n".join(lines) + "\n"
 
 
 def machine() -> str:
@@ -250,8 +274,11 @@ def main(
     with Fleet(settings=SETTINGS, simulator=("--keep-calls", "100")) as fleet:
         print(machine() + "\n")
         if names:
+            fleet.client.config_set("appendfsync", "everysec")
             costs = compare(Bench(fleet, peers, seconds), names, rounds, latencies)
-            print(table(costs, names, latencies) + "\n", flush=True)
+            fleet.client.config_set("appendfsync", "always")
+            for latency in latencies:
+                print(table(costs, names, latency), flush=True)
             if picture:
                 bars = [(ROWS[name].title.strip("*"), [costs[name, n].ratio for n in latencies]) for name in names]
                 picture.write_text(chart.draw(bars, latencies), encoding="utf-8")

@@ -1,4 +1,5 @@
-"""What a process and all its children have used, without root: CPU time to the nanosecond, and memory."""
+"""What processes have used, without root: CPU time to the nanosecond and memory of a process and all its children, and
+the commands that Redis ran."""
 
 from __future__ import annotations
 
@@ -6,6 +7,10 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.acceptance.fleet import Fleet
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -35,3 +40,9 @@ def _clock(pid: int) -> float:
 def _of_ended_children(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[13]) + int(fields[14])) / _TICK
+
+
+def commands_run(fleet: Fleet) -> int:
+    """Commands that Redis ran since it started, those of scripts included."""
+    stats: Any = fleet.client.info("commandstats")
+    return sum(int(one["calls"]) for one in stats.values())
