@@ -12,6 +12,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.acceptance.fleet import Fleet
 from tests.browser.conftest import PHONE, Visits, start_console
 from tests.support.dead_letters import Undertaker
+from tests.support.erasures import PARTS, erased
 from worker.ledger.holds import HoldList
 from worker.ledger.runs import Run, Runs
 from worker.model.states import State
@@ -19,7 +20,7 @@ from worker.model.target import Target
 from worker.simulator import DEMO_PROJECT
 
 GROUP = "server_error-500-MSS.00000004"
-JOB = "0f3a61c2"
+JOB, LEFT = "0f3a61c2", "0e3a61c2b7d04e5f9a1b2c3d4e5f6071"
 ONE = f"/deletions/{DEMO_PROJECT}/{JOB}"
 PAGES = {
     "overview": "/",
@@ -35,6 +36,9 @@ PAGES = {
     "certificate": f"/deletions/{DEMO_PROJECT}/0{0:031x}/certificate",
     "discard": f"{ONE}/discard",
     "hold": f"{ONE}/hold",
+    "related": "/related",
+    "one-left": f"/deletions/{DEMO_PROJECT}/{LEFT}",
+    "related-erase": f"/deletions/{DEMO_PROJECT}/{LEFT}/related-erase",
     "holds": "/holds",
     "retention": "/retention",
     "audit": "/audit",
@@ -55,6 +59,7 @@ def state() -> Iterator[House]:
     with Fleet() as fleet:
         fleet.adds_up = False  # nobody was ever called
         undertaker = Undertaker(fleet.redis_server.url, project=DEMO_PROJECT)
+        erased(undertaker, LEFT, parts=[one | {"named_by": "job", "project_id": DEMO_PROJECT} for one in PARTS])
         ending = {"claim": {"by": "svc-cleanup", "why": "TICKET-4700"}, "message": "internal error, please retry"}
         undertaker.end(*[f"0{n:031x}" for n in range(70)], to="deleted")
         undertaker.end(*[f"0a{n:030x}" for n in range(120)], JOB, **ending)

@@ -14,7 +14,7 @@ from worker.ledger.damage import DamageList, check
 from worker.ledger.erasures import ErasureRecord
 from worker.ledger.holds import Hold, HoldList
 from worker.ledger.records import Attempt, Deletion, Event
-from worker.model.erasure import LEFT, part_json
+from worker.model.erasure import LEFT, PartEvidence, part_json
 from worker.model.errors import EraserError, Unreachable, UsageError
 from worker.model.states import State
 from worker.model.target import Target
@@ -43,6 +43,8 @@ class Step(StrEnum):
     CANCEL = "cancel"
     RELEASE = "release"
     REQUEST = "request"
+    RELATED_ERASE = "related-erase"
+    RELATED_RESTORE = "related-restore"
     HOLD = "hold"  # almost any deletion can be put on hold, so no state suggests it
 
 
@@ -58,6 +60,8 @@ COMMANDS = {
     Step.CANCEL: "eraser cancel",
     Step.RELEASE: "eraser hold remove",
     Step.REQUEST: "eraser request",
+    Step.RELATED_ERASE: "eraser related erase",
+    Step.RELATED_RESTORE: "eraser related restore",
     Step.HOLD: "eraser hold add",
 }
 _NOT_SHOWN = ("used", "cancel_wanted", "status", "code", "cut", "whole")
@@ -156,7 +160,10 @@ def headline(d: Deletion) -> str:
 
 def steps(d: Deletion) -> tuple[Step, ...]:
     """The possible actions now, the likeliest first."""
-    return _STEPS.get(d.state, ())
+    left = d.whole is not None and d.whole.verdict in LEFT
+    in_bin = d.whole is not None and any(part.get("evidence") == PartEvidence.IN_BIN for part in d.whole.parts)
+    erase, restore = [Step.RELATED_ERASE] * left, [Step.RELATED_RESTORE] * in_bin
+    return (*_STEPS.get(d.state, ()), *erase, *restore)
 
 
 def next_steps(d: Deletion) -> Iterator[str]:
@@ -166,8 +173,6 @@ def next_steps(d: Deletion) -> Iterator[str]:
         yield f"{COMMANDS[step]} {d.ref.name} --project {d.ref.project_id}{reason}"
     if d.state is State.HELD:
         yield "eraser hold list"
-    if d.whole is not None and d.whole.verdict in LEFT:
-        yield f"eraser related erase {d.ref.name} --project {d.ref.project_id} --reason TICKET"
 
 
 def _attempt(a: Attempt) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def test_an_empty_ledger_is_said_in_words(console: Console, path: str) -> None:
 def test_every_page_of_the_menu_is_there(console: Console) -> None:
     menu = links(console.get("/").text)
     assert {view.path for page in PAGES for view in page.VIEWS if view.show and "{" not in view.path} <= {
-        *menu, "/login", "/find", "/replays/new", "/back", "/back/request"}  # fmt: skip
+        *menu, "/login", "/find", "/replays/new", "/back", "/back/request", "/related/erase"}  # fmt: skip
 
 
 def test_the_overview_says_what_to_do_next_and_leads_there(full: Console) -> None:

@@ -24,6 +24,7 @@ from worker.interfaces.console import (
     holds,
     login,
     overview,
+    related,
     rendering,
     replays,
     request_context,
@@ -32,7 +33,10 @@ from worker.interfaces.console import (
 )
 from worker.interfaces.console.request_context import ConsoleState, Page, RequestContext
 
-PAGES = (overview, dead, deletions, certificate, deletion, replays, holds, came_back, retention, audit, gate, login)
+PAGES = (
+    *(overview, dead, deletions, certificate, related, deletion, replays, holds),
+    *(came_back, retention, audit, gate, login),
+)
 
 
 def routes(app: AppContext, *, bind: str) -> list[BaseRoute]:

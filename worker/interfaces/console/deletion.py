@@ -36,6 +36,12 @@ DIALOGS = {
     ),
     Step.RELEASE: ("Remove the hold of {}", "Remove the hold", "Its deletion continues, with the time it had left."),
     Step.REQUEST: ("Request {} again", "Request the deletion", "It is requested again, in the user lane."),
+    Step.RELATED_ERASE: (
+        "Delete what was left behind",
+        "",
+        "",
+    ),  # their dialogs: see `worker.interfaces.console.related`
+    Step.RELATED_RESTORE: ("Restore what was left behind", "", ""),
     Step.HOLD: (
         "Hold {}",
         "Put on hold",

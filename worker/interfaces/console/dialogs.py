@@ -10,20 +10,23 @@ from worker.model.errors import EraserError, RefusedBySafetyRule, Unreachable, U
 from worker.model.ids import check_opaque
 from worker.services.act import CAP, Approval
 
+Do = Callable[[Approval], str]  # returns what the next page tells
+
 
 @dataclass(frozen=True, slots=True)
 class Dialog:
-    """One dialog. `do` returns what to tell on the next page. `count`: of deletions, if it may be above the cap."""
+    """One dialog. `count`: of deletions, if it may be above the cap. Without a `button` there is nothing to do."""
 
     title: str
     says: Sequence[str]  # what will happen, one line each
     button: str
     back: str
-    do: Callable[[Approval], str]
+    do: Do
     dangerous: bool = False
     command: str = ""  # the same on the command line
     count: int = 1
     until: bool = False  # the hold may have an end
+    app_user: bool = False  # whose job it was may be named
     to: str = ""  # the next page, if it is not the last one
 
     @property

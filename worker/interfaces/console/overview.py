@@ -13,6 +13,7 @@ WHERE = {
     "gate": ("/gate", "Show the gate"),
     "dead": ("/dead", "Show the dead letters"),
     "back": ("/back", "Show what came back"),
+    "related": ("/related", "Show what was left behind"),
     "retention": ("/retention", "Show the runs"),
     "replay": ("/replays/", "Show the replay"),
 }

@@ -29,6 +29,7 @@ MENU = (
     ("/gate", "Gate"),
     ("/dead", "Dead letters"),
     ("/deletions", "Deletions"),
+    ("/related", "Left behind"),
     ("/replays", "Replays"),
     ("/holds", "Holds"),
     ("/retention", "Retention"),
