@@ -210,7 +210,7 @@ class SentinelSet(_Set):
         *,
         replicas: int = 1,
         sentinels: int = 3,
-        down_after_ms: int = 500,
+        down_after_ms: int = 1_000,
         lines: Iterable[str] = (),
         sentinel_password: str | None = None,
     ) -> None:
