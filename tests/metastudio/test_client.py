@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from tests.support.sleeping import sleeper
 from worker.metastudio import transport
 from worker.metastudio.client import MAX_BODY_BYTES, Client
 from worker.metastudio.credentials import Credentials
-from worker.metastudio.response import Body, Response, TransportFailure
+from worker.metastudio.response import Body, Distrust, Response, TransportFailure
 from worker.metastudio.signing import authorization, canonical_request, signature, string_to_sign
 from worker.model.errors import SettingsError, UsageError
 from worker.model.target import Target
@@ -756,11 +756,15 @@ def tls(certificate: Path) -> ssl.SSLContext:
 
 
 def test_tls_is_verified_and_an_unknown_authority_means_that_nothing_was_sent(
-    serve: Any, client_of: Any, tls: ssl.SSLContext
+    serve: Any, client_of: Any, tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.setenv(name, str(certificate))
     server = serve(responses(OK), tls)
     response = client_of(f"https://localhost:{server.port}").delete(Target(PROJECT, JOB))
-    assert response.failure is TransportFailure.NOT_SENT
+    assert (response.failure, response.distrust) == (TransportFailure.NOT_SENT, Distrust.ISSUER)
+    assert response.message.startswith("certificate not trusted: ")
+    assert "ERASER_CA_BUNDLE" in response.in_words()
     assert server.requests == []
 
 
@@ -768,16 +772,45 @@ def test_a_certificate_for_another_host_is_refused(
     serve: Any, client_of: Any, tls: ssl.SSLContext, certificate: Path
 ) -> None:
     server = serve(responses(OK), tls)
-    client = client_of(f"https://127.0.0.1:{server.port}", ca_bundle=str(certificate))
-    assert client.delete(Target(PROJECT, JOB)).failure is TransportFailure.NOT_SENT
+    client = client_of(f"https://127.0.0.1:{server.port}", ca_bundle=certificate)
+    response = client.delete(Target(PROJECT, JOB))
+    assert (response.failure, response.distrust) == (TransportFailure.NOT_SENT, Distrust.HOST)
+    assert "ERASER_CA_BUNDLE" not in response.message
     assert server.requests == []
+
+
+def test_an_expired_certificate_is_refused_as_such(serve: Any, client_of: Any, tmp_path: Path) -> None:
+    authority, server_context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", not_after=datetime.now(UTC) - timedelta(days=1)).configure_cert(server_context)
+    authority.cert_pem.write_to_path(bundle := tmp_path / "ca.pem")
+    server = serve(responses(OK), server_context)
+    response = client_of(f"https://localhost:{server.port}", ca_bundle=bundle).delete(Target(PROJECT, JOB))
+    assert (response.failure, response.distrust) == (TransportFailure.NOT_SENT, Distrust.TIME)
+    assert server.requests == []
+
+
+def test_a_new_connection_trusts_what_the_file_names_now(
+    serve: Any, client_of: Any, tls: ssl.SSLContext, certificate: Path, tmp_path: Path
+) -> None:
+    """A CA that is replaced needs no restart, and a file that is missing for a moment does no harm."""
+    other = trustme.CA().cert_pem
+    other.write_to_path(bundle := tmp_path / "ca.pem")
+    server = serve(says(OK), tls)
+    client = client_of(f"https://localhost:{server.port}", ca_bundle=bundle)
+    assert client.delete(Target(PROJECT, JOB)).distrust is Distrust.ISSUER
+    bundle.write_bytes(certificate.read_bytes())
+    assert client.delete(Target(PROJECT, JOB)).status == 200
+    bundle.unlink()
+    assert client.delete(Target(PROJECT, JOB)).status == 200
+    other.write_to_path(bundle)
+    assert client.delete(Target(PROJECT, JOB)).distrust is Distrust.ISSUER
 
 
 def test_a_trusted_certificate_lets_calls_through_on_one_connection(
     serve: Any, client_of: Any, tls: ssl.SSLContext, certificate: Path
 ) -> None:
     server = serve(responses(OK), tls)
-    client = client_of(f"https://localhost:{server.port}", ca_bundle=str(certificate))
+    client = client_of(f"https://localhost:{server.port}", ca_bundle=certificate)
     assert [client.delete(Target(PROJECT, JOB)).status for _ in range(3)] == [200] * 3
     assert server.connections == 1
 
@@ -787,7 +820,7 @@ def test_the_deadline_holds_in_tls(
     serve: Any, client_of: Any, tls: ssl.SSLContext, certificate: Path, name: str
 ) -> None:
     server = serve(DRIPS[name], tls)
-    client = client_of(f"https://localhost:{server.port}", ca_bundle=str(certificate), **SLOW)
+    client = client_of(f"https://localhost:{server.port}", ca_bundle=certificate, **SLOW)
     started = time.monotonic()
     assert client.delete(Target(PROJECT, JOB)).failure is TransportFailure.TIMEOUT
     assert time.monotonic() - started < NEVER_THAT_LONG
@@ -797,7 +830,7 @@ def test_a_body_that_drips_in_tls_keeps_its_status(
     serve: Any, client_of: Any, tls: ssl.SSLContext, certificate: Path
 ) -> None:
     server = serve(BODY_DRIPS["chunks"], tls)
-    client = client_of(f"https://localhost:{server.port}", ca_bundle=str(certificate), **SLOW)
+    client = client_of(f"https://localhost:{server.port}", ca_bundle=certificate, **SLOW)
     started = time.monotonic()
     assert (response := client.delete(Target(PROJECT, JOB))).status == 500
     assert response.truncated
@@ -813,7 +846,7 @@ def test_a_tls_handshake_cannot_outlive_the_deadline(
         server.drip(sock, b"\x00" if piece else b"")
 
     server = serve(talk)
-    client = client_of(f"https://localhost:{server.port}", ca_bundle=str(certificate), call_deadline_s=0.3)
+    client = client_of(f"https://localhost:{server.port}", ca_bundle=certificate, call_deadline_s=0.3)
     started = time.monotonic()
     assert client.delete(Target(PROJECT, JOB)).failure is TransportFailure.NOT_SENT
     assert time.monotonic() - started < NEVER_THAT_LONG

@@ -31,6 +31,7 @@ from worker.config.files import path_named
 from worker.config.logins import DOMAIN, USER, login_of_environment
 from worker.config.namespace import NAMESPACE
 from worker.config.tables import nearest
+from worker.config.trust import CA_BUNDLE, check_ca_bundle
 from worker.config.urls import broker_form, check_broker_url, check_hosts, check_redis_url, is_loopback, masked
 from worker.model.erasure import AssetMode, Related
 from worker.model.errors import SettingsError
@@ -102,6 +103,7 @@ class Settings:
     call_timeout: float = _duration(CALL_TIMEOUT, "45s")
     lease: float = _setting(LEASE, parsed(parse_duration), shown=format_duration)
     record_ttl: float = _duration("ERASER_RECORD_TTL", "400d")
+    ca_bundle: Path | None = _setting(CA_BUNDLE, check_ca_bundle, unset="not set: the public CAs are trusted")
     # what is done about what a job leaves behind: docs/related.md
     related: Related = _setting("ERASER_RELATED", check_related, default=Related.VERIFY)
     related_schedule: tuple[float, ...] = _schedule("ERASER_RELATED_SCHEDULE", RELATED_SCHEDULE)  # after the deletion

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -80,7 +81,7 @@ class Client:
         read_timeout_s: float,
         call_deadline_s: float,
         pool_size: int = 32,
-        ca_bundle: str | None = None,
+        ca_bundle: Path | None = None,
         watch: Watch | None = None,
     ) -> None:
         self._base = check_endpoint(endpoint.strip(), "ERASER_ENDPOINT")

@@ -9,7 +9,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from worker.config.clock import elapsed
-from worker.metastudio.response import TransportFailure
+from worker.metastudio.response import Distrust, TransportFailure
 
 
 @dataclass(slots=True)
@@ -21,6 +21,8 @@ class Call:
     deadline: float  # by `elapsed`
     sent_at: float | None = None  # `time.monotonic` just before the first byte was sent; None proves that none was
     failure: TransportFailure | None = None  # why the head was not received
+    distrust: Distrust | None = None  # why the server's certificate was not trusted…
+    why: str | None = None  # …and the same for people
 
     def wait(self, at_most_s: float) -> float:
         """How long to wait for the next byte. Raises `TimeoutError` when the deadline has passed."""
@@ -41,6 +43,8 @@ class Reply:
     body: bytes = field(default=b"", repr=False)
     truncated: bool = False
     sent_at: float | None = None  # seconds of `time.monotonic`; None proves that no byte was sent
+    distrust: Distrust | None = None  # of the server's certificate
+    why: str | None = None  # there is no answer, for people
 
 
 def prepare(method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> requests.PreparedRequest:

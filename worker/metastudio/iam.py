@@ -27,6 +27,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
@@ -95,7 +96,7 @@ class IamTokens:
         login: LoginSource,
         *,
         endpoint: str,
-        ca_bundle: str | None = None,
+        ca_bundle: Path | None = None,
         clock: Callable[[], float] = elapsed,
         random: Callable[[], float] = random.random,
     ) -> None:

@@ -29,7 +29,9 @@ def read_answer(reply: Reply, *, secrets: Iterable[str], quote_message: bool = T
     """The part of an answer that may be kept. `quote_message=False` for an answer that may describe a person;
     `dated=False` if the server's clock is not needed."""
     if reply.status is None:
-        return Response(None, reply.failure, None, None, None, reply.ms, sent_at=reply.sent_at)
+        return Response(
+            None, reply.failure, None, reply.why, None, reply.ms, sent_at=reply.sent_at, distrust=reply.distrust
+        )
     kind, document, _ = _open(reply)
     secrets = tuple(secrets)
     error = _error(document)

@@ -19,6 +19,14 @@ class TransportFailure(StrEnum):
     GARBLED = "garbled"  # bytes came that are not HTTP
 
 
+class Distrust(StrEnum):
+    """Why the server's certificate is not trusted; nothing was sent to it."""
+
+    ISSUER = "issuer"  # none of the trusted CAs issued it, or it breaks a rule
+    HOST = "host"  # it is for another host
+    TIME = "time"  # it has expired, or is not valid yet
+
+
 class Body(StrEnum):
     """The kind of the body. Bodies themselves are never kept, because they may hold personal data."""
 
@@ -59,11 +67,14 @@ class Response:
     signed_at: datetime | None = field(default=None, compare=False)  # of a refusal: what the call was signed with
     meaning: str | None = None  # what the adapter says of this status and code, where it says anything
     quota: Quota | None = None  # what the gateway said of its limit, where the call asked for it
+    distrust: Distrust | None = None  # of a certificate; then `message` says why
 
     def in_words(self) -> str:
         """On one line for people: status, code and message, or why there are none."""
         who = "IAM: " if self.of_iam else ""
-        parts = (self.status, self.code, self.message) if self.status else (f"no answer ({self.failure})",)
+        parts = (
+            (self.status, self.code, self.message) if self.status else (f"no answer ({self.message or self.failure})",)
+        )
         return who + " ".join(str(part) for part in parts if part)
 
 

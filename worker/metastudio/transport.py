@@ -15,6 +15,7 @@ import ssl
 import time
 from contextvars import ContextVar
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import requests
@@ -25,8 +26,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from worker.config.clock import elapsed
+from worker.config.trust import CA_BUNDLE, trust
 from worker.metastudio.exchange import Call, Reply
-from worker.metastudio.response import TransportFailure
+from worker.metastudio.response import Distrust, TransportFailure
 
 MAX_HEAD_BYTES: Final = 64 * 1024  # all 100 Continue, the status line and the headers together
 _READ_BYTES: Final = 64 * 1024
@@ -49,6 +51,11 @@ class HeadTooLarge(http.client.HTTPException):
     """The head of an answer is above its limit; the message repeats nothing of it."""
 
 
+_DISTRUST: Final = {  # OpenSSL's X509_V_ERR_…; any other is about the issuer
+    **dict.fromkeys((9, 10), Distrust.TIME),  # CERT_NOT_YET_VALID, CERT_HAS_EXPIRED
+    **dict.fromkeys((62, 64), Distrust.HOST),  # HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
+}
+
 # urllib3 passes only two numbers to a connection; the call is passed in a thread-local.
 _CALL: ContextVar[Call] = ContextVar("call")
 
@@ -56,12 +63,12 @@ _CALL: ContextVar[Call] = ContextVar("call")
 class Transport(HTTPAdapter):
     """An adapter for one origin: no proxies, no netrc, no redirects, no retries. Threads may share it."""
 
-    def __init__(self, scheme: str, host: str, port: int | None, *, pool_size: int, ca_bundle: str | None) -> None:
+    def __init__(self, scheme: str, host: str, port: int | None, *, pool_size: int, ca_bundle: Path | None) -> None:
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
-        pool = _TlsPool if scheme == "https" else _ClearPool
-        self._pool: HTTPConnectionPool = pool(
-            host, port, maxsize=pool_size, block=False, **(_tls(ca_bundle) if scheme == "https" else {})
-        )
+        if scheme == "https":
+            self._pool: HTTPConnectionPool = _TlsPool(host, port, pool_size, ca_bundle)
+        else:
+            self._pool = _ClearPool(host, port, maxsize=pool_size, block=False)
 
     def get_connection_with_tls_context(self, *_: Any, **__: Any) -> HTTPConnectionPool:
         return self._pool
@@ -91,7 +98,8 @@ class Transport(HTTPAdapter):
             failure = (
                 (call.failure or TransportFailure.RESET) if call.sent_at is not None else TransportFailure.NOT_SENT
             )
-            return Reply(None, failure, _ms_since(call.sent_at or started), sent_at=call.sent_at)
+            ms = _ms_since(call.sent_at or started)
+            return Reply(None, failure, ms, sent_at=call.sent_at, distrust=call.distrust, why=call.why)
         finally:
             _CALL.reset(token)
         body, complete = _read_body(response, max_body_bytes)
@@ -238,7 +246,19 @@ class _Bounded(HTTPConnection):
 
 
 class _BoundedTls(_Bounded, HTTPSConnection):
-    pass
+    ca_bundle: Path | None = None
+
+    def connect(self) -> None:  # again and again: urllib3 keeps a connection that was closed
+        self.ssl_context = trust(self.ca_bundle).current() if self.ca_bundle else _public()
+        try:
+            super().connect()
+        except ssl.SSLCertVerificationError as error:
+            call, kind = _CALL.get(), _DISTRUST.get(error.verify_code, Distrust.ISSUER)
+            call.distrust = kind
+            call.why = f"certificate not trusted: {error.verify_message}"
+            if kind is Distrust.ISSUER:
+                call.why += f"; {CA_BUNDLE} names the CAs to trust"
+            raise
 
 
 class _Pool(HTTPConnectionPool):
@@ -257,11 +277,19 @@ class _ClearPool(_Pool):
 class _TlsPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _BoundedTls
 
+    def __init__(self, host: str, port: int | None, size: int, ca_bundle: Path | None) -> None:
+        super().__init__(host, port, maxsize=size, block=False, cert_reqs="CERT_REQUIRED")
+        self._ca_bundle = ca_bundle
 
-@cache  # hundreds of accounts share one: otherwise each would load and keep the CA certificates
-def _tls(ca_bundle: str | None) -> dict[str, Any]:
-    context = ssl.create_default_context(cafile=ca_bundle or DEFAULT_CA_BUNDLE_PATH)
-    return {"ssl_context": context, "cert_reqs": "CERT_REQUIRED"}
+    def _new_conn(self) -> Any:
+        connection: Any = super()._new_conn()
+        connection.ca_bundle = self._ca_bundle
+        return connection
+
+
+@cache  # hundreds of accounts share one
+def _public() -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
 
 
 def _ms_since(started: float) -> int:

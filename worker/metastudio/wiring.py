@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from worker.config.accounts import CredentialsReference
@@ -21,10 +22,13 @@ _SDK_NAMES: Final = {  # what a reference stands for, under the official SDK's n
 }
 
 
-def source_of(reference: CredentialsReference, environ: Mapping[str, str]) -> CredentialsSource | IamTokens:
-    """Build what reads the credentials. Raises `SettingsError` if a named variable is not set."""
+def source_of(
+    reference: CredentialsReference, environ: Mapping[str, str], ca_bundle: Path | None = None
+) -> CredentialsSource | IamTokens:
+    """Build what reads the credentials. `ca_bundle`: the CAs to trust at IAM. Raises `SettingsError` if a
+    named variable is not set."""
     if reference.login is not None:
-        return _tokens(reference.login, environ)
+        return _tokens(reference.login, environ, ca_bundle)
     theirs = _by_sdk_names(reference, environ)
     if reference.credentials_file is not None:
         return FileCredentials(reference.credentials_file, section=reference.section)
@@ -47,7 +51,7 @@ def _by_sdk_names(reference: CredentialsReference, environ: Mapping[str, str]) -
     return theirs
 
 
-def _tokens(login: LoginReference, environ: Mapping[str, str]) -> IamTokens:
+def _tokens(login: LoginReference, environ: Mapping[str, str], ca_bundle: Path | None) -> IamTokens:
     """Raises `SettingsError` where IAM is not known."""
     if login.endpoint is None:
         raise SettingsError(
@@ -58,4 +62,4 @@ def _tokens(login: LoginReference, environ: Mapping[str, str]) -> IamTokens:
     source = LoginSource(
         login.user, login.domain, environ=environ, password_env=login.password_env, password_file=login.password_file
     )
-    return IamTokens(source, endpoint=login.endpoint)
+    return IamTokens(source, endpoint=login.endpoint, ca_bundle=ca_bundle)

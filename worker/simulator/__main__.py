@@ -22,7 +22,8 @@ _SECONDS = click.FloatRange(min=0)
 
 @click.command("simulator")
 @click.option("--port", default=18080, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address; others are refused.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address, or any with --tls.")
+@click.option("--tls", type=_FILE, help="Serve HTTPS; FILE gets the certificate of a CA made at start.")
 @click.option("--ak", default=DEMO_AK, show_default=True, help="Access key that may call.")
 @click.option("--sk", default=DEMO_SK, show_default=True, help="Its made-up secret.")
 @click.option("--security-token", default=None, help="Makes it a temporary key.")
@@ -63,12 +64,15 @@ def main(
     projects: tuple[str, ...],
     limits: tuple[str, ...],
     cascade: str,
+    tls: Path | None,
     **options: object,
 ) -> None:
     """Run a local MetaStudio, with IAM, that checks signatures and tokens and injects failures on request."""
 
     def ready(url: str) -> None:
         click.echo(f"MetaStudio simulator: {url}")
+        if tls:
+            click.echo(f"export ERASER_CA_BUNDLE={tls.absolute()}  # and for curl: --cacert {tls}")
         click.echo(f"export ERASER_ENDPOINT={url} HUAWEICLOUD_SDK_AK={ak} HUAWEICLOUD_SDK_PROJECT_ID={projects[0]}")
         click.echo(f"export HUAWEICLOUD_SDK_SK={sk}  # opens this simulator only")
         click.echo("With tokens of IAM instead of the key:")
@@ -86,7 +90,7 @@ def main(
     )
     try:
         library = LibraryBehaviour(cascade=cascade)
-        serve(ready, credentials=keys, users=users, per_s=_per_s(limits), library=library, **options)  # type: ignore[arg-type]
+        serve(ready, credentials=keys, users=users, tls=tls, per_s=_per_s(limits), library=library, **options)  # type: ignore[arg-type]
     except EraserError as problem:
         click.echo(f"Error: {problem}", err=True)
         raise SystemExit(problem.exit_code) from problem

@@ -119,7 +119,8 @@ class Connection(asyncio.StreamReaderProtocol):
     def eof_received(self) -> bool:
         super().eof_received()
         self._leave()
-        return True  # a client may half-close and still read its answer
+        # a client may half-close and still read its answer; in TLS it cannot
+        return self._client.get_extra_info("ssl_object") is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(None if isinstance(exc, OSError) else exc)

@@ -1,10 +1,11 @@
-"""Listens on one loopback port; routes each request to MetaStudio or to the control API."""
+"""Listens on one port; routes each request to MetaStudio or to the control API."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,11 +24,11 @@ _BACKLOG = 1024
 
 
 class Server:
-    """Listens on one loopback port and routes each request to MetaStudio or to the control API."""
+    """Listens on one port and routes each request to MetaStudio or to the control API. tls: by HTTPS."""
 
-    def __init__(self, sim_state: SimulatorState, host: str, port: int) -> None:
+    def __init__(self, sim_state: SimulatorState, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._state = sim_state
-        self._host, self.port = host, port
+        self._host, self.port, self._tls = host, port, tls
         self._service = MetaStudio(sim_state)
         self._connections: set[Connection] = set()
         self._listening: socket.socket | None = None
@@ -106,7 +107,10 @@ class Server:
         def connect() -> Connection:
             return Connection(self._serve, self._connections)
 
-        _, line = await asyncio.get_running_loop().connect_accepted_socket(connect, sock)
+        try:
+            _, line = await asyncio.get_running_loop().connect_accepted_socket(connect, sock, ssl=self._tls)
+        except OSError:  # a client that does not trust us, or speaks no TLS
+            return
         if self._listening is None:  # closed in the meantime
             line.reset()
 

@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import json
 import signal
+import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -20,6 +21,7 @@ from worker.simulator.controls import Controls
 from worker.simulator.iam import IamUser
 from worker.simulator.server import Server
 from worker.simulator.state import Behaviour, SimulatorState
+from worker.simulator.tls import server_context
 from worker.simulator.verification import Credential
 
 DEMO_AK = "SIMULATORACCESSKEY00"
@@ -36,7 +38,8 @@ class Simulator(Controls):
 
     `credentials` default to one demo key for `project`, `users` to one demo user for the projects of the first key: the
     same port is IAM as well. `behaviour` has the fields of `Behaviour`; it can be changed at run time by the methods of
-    `Controls`. `keep_calls` bounds the log in memory, `log` also appends it to a file as JSON lines.
+    `Controls`. tls: serve HTTPS, and write the certificate of a CA that is made for it into this file; only then may
+    `host` be no loopback address. `keep_calls` bounds the log in memory, `log` also appends it to a file as JSON lines.
     """
 
     def __init__(
@@ -49,16 +52,18 @@ class Simulator(Controls):
         leftovers: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
+        tls: Path | None = None,
         keep_calls: int | None = None,
         log: Path | None = None,
         **behaviour: Any,
     ) -> None:
-        if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-            raise UsageError(f"simulator host {host}: it listens on loopback only, use 127.0.0.1 or ::1")
+        if tls is None and host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+            raise UsageError(f"simulator host {host}: without TLS it listens on loopback only, use 127.0.0.1 or ::1")
         key, *_ = keys = tuple(credentials) or (Credential(DEMO_AK, DEMO_SK, projects=(project,)),)
         self.user, *_ = people = tuple(users) or (IamUser(DEMO_USER, DEMO_PASSWORD, DEMO_DOMAIN, key.projects),)
         self.state = SimulatorState(keys, people, Behaviour(**behaviour), CallLog(keep_calls, log))
         self._host, self._port = host, port
+        self._tls = server_context(tls, host) if tls is not None else None
         self._server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -72,7 +77,8 @@ class Simulator(Controls):
         if self._server is None:
             raise UsageError("simulator: it does not run yet; use `with Simulator() as simulator:`")
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._server.port}"
+        host = socket.gethostname() if self._host in ("0.0.0.0", "::") else host  # noqa: S104  compared, not bound
+        return f"{'https' if self._tls else 'http'}://{host}:{self._server.port}"
 
     def __enter__(self) -> Self:
         self.start()
@@ -114,7 +120,7 @@ class Simulator(Controls):
 
     async def _live(self, ready: Callable[[], None]) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        self._server = server = Server(self.state, self._host, self._port)
+        self._server = server = Server(self.state, self._host, self._port, self._tls)
         try:
             await server.open()
             ready()

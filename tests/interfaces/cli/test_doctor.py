@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import redis
+import trustme
 
 from tests.support.command import Command, Ended
 from tests.support.dead_letters import Undertaker
@@ -17,7 +18,7 @@ from tests.support.http_site import new_token
 from worker.config.api_tokens import Scope
 from worker.ledger.keys import OURS
 from worker.receipts.sealing import seal_all
-from worker.services.doctor import redis_checks
+from worker.services.doctor import metastudio_checks, redis_checks
 from worker.simulator import Simulator
 
 SECRET = "a-secret-key-that-nobody-may-see"
@@ -176,6 +177,45 @@ def test_a_metastudio_that_is_away_is_wrong(command: Command, simulator: Simulat
     ended = command("doctor", "--json", **remote(simulator, ERASER_ENDPOINT="http://127.0.0.1:1"))
     assert ended.code == 1
     assert "no connection was made" in verdicts(ended)["credentials of default"][1]
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_certificate_that_is_not_trusted_says_what_to_set(command: Command, tmp_path: Path) -> None:
+    """Of MetaStudio and of IAM: the CA's name is not known, then it is, then another one stands in its file."""
+    ca_file, other = tmp_path / "ca.pem", tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(other)
+    name, expected = "credentials of default", "certificate not trusted: "
+    with Simulator(jobs=3, tls=ca_file) as tls:
+        login: dict[str, str | None] = {"ERASER_IAM_USER": tls.user.name, "ERASER_IAM_DOMAIN": tls.user.domain}
+        login |= {"ERASER_IAM_PASSWORD": tls.user.password, "HUAWEICLOUD_SDK_IAM_ENDPOINT": tls.url}
+        login |= {"HUAWEICLOUD_SDK_AK": None, "HUAWEICLOUD_SDK_SK": None}
+        for settings, where in ((remote(tls), tls.url), (remote(tls) | login, f"no token from IAM at {tls.url}")):
+            verdict, found, todo = verdicts(command("doctor", "--json", **settings))[name]
+            assert (verdict, found.startswith(f"{where}: {expected}")) == ("wrong", True), found
+            assert todo == "set ERASER_CA_BUNDLE to a PEM file with the CA that issued it"
+            verdict, found, todo = verdicts(
+                command("doctor", "--json", **{**settings, "ERASER_CA_BUNDLE": str(other)})
+            )[name]
+            assert (verdict, found.startswith(f"{where}: {expected}")) == ("wrong", True), found
+            assert todo == f"add the CA that issued it to {other} (ERASER_CA_BUNDLE)"
+            lines = verdicts(command("doctor", "--json", **{**settings, "ERASER_CA_BUNDLE": str(ca_file)}))
+            assert lines[name][0] == "ok"
+            assert lines["trusted CAs"] == ("ok", f"1 certificate in {ca_file}, and no other CA", None)
+        elsewhere = remote(tls, ERASER_ENDPOINT=tls.url.replace("127.0.0.1", "127.1"), ERASER_CA_BUNDLE=str(ca_file))
+        assert verdicts(command("doctor", "--json", **elsewhere))[name][2] == (
+            "correct the address: its certificate is for another host"
+        )
+
+
+@pytest.mark.parametrize(("soon_s", "verdict"), [(metastudio_checks.SOON_S, "ok"), (1e12, "warning")])
+def test_a_ca_that_ends_soon_is_a_warning(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soon_s: float, verdict: str
+) -> None:
+    monkeypatch.setattr(metastudio_checks, "SOON_S", soon_s)
+    trustme.CA().cert_pem.write_to_path(bundle := tmp_path / "ca.pem")
+    line = verdicts(command("doctor", "--offline", "--json", ERASER_CA_BUNDLE=str(bundle)))["trusted CAs"]
+    assert line[0] == verdict
+    assert ("; one ends on " in line[1]) is (verdict == "warning")
 
 
 @pytest.mark.usefixtures("worker")

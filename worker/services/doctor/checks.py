@@ -41,6 +41,8 @@ def settings_checks(app: AppContext) -> Iterator[Check]:
             yield warning(name, f"{value} ({origin}); {why}: nothing ends as worker_lost", todo)
         else:
             yield ok(name, f"{value} ({origin})")
+    if app.settings.ca_bundle is not None:
+        yield metastudio_checks.trusted_cas(app.settings.ca_bundle)
     yield from http_checks.look(app)
 
 

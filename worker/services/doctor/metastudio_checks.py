@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import ssl
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
 from worker.config.accounts import Account
+from worker.config.trust import CA_BUNDLE, trust
 from worker.execution.app_context import AppContext
 from worker.execution.key_budget import KeyBlocked
-from worker.metastudio.response import Listing
+from worker.metastudio.response import Distrust, Listing, Response
 from worker.model.errors import EraserError
 from worker.rules.classify import shows_jobs
 from worker.services import labels
 from worker.services.doctor import quota_checks
 from worker.services.doctor.check import Check, clock_check, ok, warning, wrong
+
+SOON_S: Final = 30 * 86400.0
+
+
+def trusted_cas(ca_bundle: Path) -> Check:
+    """The CAs that are trusted instead of the public ones, and whether one of them ends soon."""
+    context = trust(ca_bundle).current()
+    found = f"{labels.count(context.cert_store_stats()['x509'], 'certificate')} in {ca_bundle}, and no other CA"
+    ends = min((ssl.cert_time_to_seconds(str(each["notAfter"])) for each in context.get_ca_certs()), default=None)
+    if ends is None or ends - time.time() > SOON_S:
+        return ok("trusted CAs", found)
+    when = datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%d")
+    return warning("trusted CAs", f"{found}; one ends on {when}", "add the CA that follows it to the file")
 
 
 def look(app: AppContext, account: Account) -> Iterator[Check]:
@@ -40,7 +58,7 @@ def look(app: AppContext, account: Account) -> Iterator[Check]:
     except EraserError as error:
         yield wrong(name, str(error), "set what it names")
         return
-    yield _credentials(name, account, listing, project)
+    yield _credentials(name, account, listing, project, app.settings.ca_bundle)
     if listing.response.date is not None and not listing.response.of_iam:
         apart = (listing.response.date - datetime.now(UTC)).total_seconds()
         todo = "set this machine's clock by NTP; calls are signed with MetaStudio's clock meanwhile"
@@ -49,16 +67,15 @@ def look(app: AppContext, account: Account) -> Iterator[Check]:
         yield from quota_checks.look(app, account, listing.response)
 
 
-def _credentials(name: str, account: Account, listing: Listing, project: str) -> Check:
+def _credentials(name: str, account: Account, listing: Listing, project: str, ca_bundle: Path | None) -> Check:
     response = listing.response
     answer = labels.answer(response.status, response.code, response.message)
-    login = account.credentials.login
+    login, silent = account.credentials.login, _silence_todo(response, ca_bundle)
     where = f"{account.endpoint} in {response.ms} ms" + (f" with a token of {login.endpoint}" if login else "")
     if response.of_iam and login is not None:
         todo = f"check user {login.user}, domain {login.domain}, the password and the project; or sign with AK/SK"
-        return wrong(
-            name, f"no token from IAM at {login.endpoint}: {answer or labels.failure_text(response.failure)}", todo
-        )
+        found = f"no token from IAM at {login.endpoint}: {answer or labels.failure_text(response.failure)}"
+        return wrong(name, found, todo if response.status else silent)
     match response.status:
         case 200 if listing.count == 0:
             todo = (
@@ -72,8 +89,7 @@ def _credentials(name: str, account: Account, listing: Listing, project: str) ->
         case 200 if listing.count is not None:
             return ok(name, f"accepted by {where}; sees {labels.count(listing.count, 'job')}")
         case None:
-            found = f"{account.endpoint}: {labels.failure_text(response.failure)}"
-            return wrong(name, found, "check the endpoint, DNS and firewalls")
+            return wrong(name, f"{account.endpoint}: {answer or labels.failure_text(response.failure)}", silent)
         case 401:
             return wrong(name, f"refused: {answer}", "check the key, its secret and the clock")
         case 403 | 404:
@@ -82,3 +98,18 @@ def _credentials(name: str, account: Account, listing: Listing, project: str) ->
             return warning(name, f"throttled: {answer}", "try again in a minute")
         case _:
             return wrong(name, f"no usable answer: {answer}", "try again; workers do so by themselves")
+
+
+def _silence_todo(response: Response, ca_bundle: Path | None) -> str:
+    """What to do where there was no answer."""
+    match response.distrust:
+        case Distrust.ISSUER if ca_bundle is not None:
+            return f"add the CA that issued it to {ca_bundle} ({CA_BUNDLE})"
+        case Distrust.ISSUER:
+            return f"set {CA_BUNDLE} to a PEM file with the CA that issued it"
+        case Distrust.HOST:
+            return "correct the address: its certificate is for another host"
+        case Distrust.TIME:
+            return "check this machine's clock; if it is right, the server's certificate has to be renewed"
+        case None:
+            return "check the endpoint, DNS and firewalls"
