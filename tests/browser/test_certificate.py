@@ -15,6 +15,7 @@ from tests.acceptance.fleet import Fleet
 from tests.browser.conftest import PHONE, Visits, start_console
 from tests.receipts.test_archiving import settle
 from tests.support.dead_letters import Undertaker
+from tests.support.erasures import erased
 from tests.support.receipt_keys import Keys, new_keys
 from worker.ledger.receipts import DAY_MS
 from worker.receipts.archiving import archive_day
@@ -34,7 +35,7 @@ class Handed:
         undertaker = Undertaker(fleet.redis_server.url, project=DEMO_PROJECT)
         day = int(time.time() * 1000) // DAY_MS - 3
         self.jobs = settle(undertaker, day, 1000)
-        undertaker.end(JOB, to="deleted", claim={"by": "svc-privacy", "why": "TICKET-4711"})
+        erased(undertaker, JOB, claim={"by": "svc-privacy", "why": "TICKET-4711"})
         archive_day(undertaker.ledger, folder / "receipts", now_ms=(day + 1) * DAY_MS + 5, signer=self.keys[0])
         files = {"ERASER_RECEIPTS_DIR": folder / "receipts", "ERASER_RECEIPT_KEY_FILE": folder / "receipts.key"}
         self.url = start_console(fleet, **{name: str(path) for name, path in files.items()})

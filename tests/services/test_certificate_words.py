@@ -53,6 +53,7 @@ def test_each_end_in_one_sentence(fields: dict[str, Any], summary: str) -> None:
     ended = fields["state"] in ("deleted", "gone")
     assert found.title.startswith("Certificate of deletion" if ended else "Certificate of a request that ended without")
     assert ("no proof that anything was deleted" in section(found, "What could not be checked")) == (not ended)
+    assert section(found, "What was erased" if ended else "What was to be erased")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,10 @@ def test_parts_of_the_erasure_are_told_where_the_receipt_has_them() -> None:
 @pytest.mark.parametrize(
     "verdict", ["whole", "whole_by_acknowledgement", "pending", "partial", "incomplete", "unverifiable"]
 )
-def test_every_verdict_has_words(verdict: str) -> None:
+def test_every_verdict_has_words_and_what_was_left_is_in_the_first_lines(verdict: str) -> None:
+    found = content(later(state="deleted", erasure=verdict, inventory="done", related=[]))
+    left = verdict in ("partial", "incomplete")
+    assert (found.left, "Something that belonged to it was left behind" in found.summary) == (left, left)
     erased = section(content(later(erasure=verdict, inventory="done", related=[])), "What was erased")
     (line,) = [line for line in erased.splitlines() if line.startswith("Erasure as a whole: ")]
     assert line.endswith(".")

@@ -22,9 +22,11 @@ PARTS: list[dict[str, Any]] = [
 ]
 
 
-def erased(undertaker: Undertaker, job: str, verdict: Verdict = Verdict.PARTIAL, parts: Any = PARTS) -> None:
+def erased(
+    undertaker: Undertaker, job: str, verdict: Verdict = Verdict.PARTIAL, parts: Any = PARTS, **how: Any
+) -> None:
     """The job is deleted, and what it left was looked at for the last time."""
-    undertaker.end(job, to="deleted", erasure={"related": "verify", "first_look_ms": 0})
+    undertaker.end(job, to="deleted", erasure={"related": "verify", "first_look_ms": 0}, **how)
     ref = Target(undertaker.project, job)
     leased = next(one for one in undertaker.ledger.lease_erasures()[0] if one.record.job == ref)
     step = ErasureStep(ref, leased.record.leases, parts, 1, verdict, None, verdict in LEFT)

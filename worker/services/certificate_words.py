@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from worker.model.erasure import LEFT
 from worker.model.states import State
 from worker.model.target import JOB
 from worker.receipts.certificate import Verified
@@ -66,12 +67,13 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """All of it. `verdict`: deleted, gone, cancelled or discarded."""
+    """All of it. `verdict`: deleted, gone, cancelled or discarded. left: something that belonged to it was."""
 
     title: str
     verdict: str
     summary: str
     sections: list[Section]
+    left: bool = False
 
 
 def words(found: Verified, certificate: dict[str, Any]) -> Words:
@@ -82,12 +84,13 @@ def words(found: Verified, certificate: dict[str, Any]) -> Words:
         line["state"],
         _summary(line),
         [
-            Section("What was erased", facts=list(_erased(line))),
+            Section("What was erased" if _is_over(line) else "What was to be erased", facts=list(_erased(line))),
             Section("By whose word", facts=list(_whose(line))),
             Section("How that is known", facts=list(_known(line))),
             Section("What could not be checked", list(_unchecked(line))),
             Section("Proof", list(_proof(found, certificate)), list(_hashes(found, certificate))),
         ],
+        _left(line),
     )
 
 
@@ -96,8 +99,16 @@ def _title(line: dict[str, Any]) -> str:
         return "Certificate of a deletion that did not last"
     if line.get("event") in _EVENTS:
         return "Certificate of a request that has not ended"
-    over = line["state"] in (State.DELETED, State.GONE)
-    return "Certificate of deletion" if over else "Certificate of a request that ended without a deletion"
+    return "Certificate of deletion" if _is_over(line) else "Certificate of a request that ended without a deletion"
+
+
+def _is_over(line: dict[str, Any]) -> bool:
+    """It was deleted, or is gone, as far as this receipt knows."""
+    return line["state"] in (State.DELETED, State.GONE) and line.get("event") not in _EVENTS
+
+
+def _left(line: dict[str, Any]) -> bool:
+    return _is_over(line) and line.get("erasure") in LEFT
 
 
 def time(text: str | None) -> str:
@@ -122,7 +133,8 @@ def _summary(line: dict[str, Any]) -> str:
         return f"Deleting the {thing} has not ended: on {recorded} {_EVENTS[event]}. It may still exist."
     again = f" It was asked about again on {recorded}." if event == "verified" else ""
     again = f" It came back later, and on {recorded} it was gone again." if event == "gone_again" else again
-    return _ended(line, thing, when) + again
+    left = " Something that belonged to it was left behind: see below." if _left(line) else ""
+    return _ended(line, thing, when) + again + left
 
 
 def _ended(line: dict[str, Any], thing: str, when: str) -> str:
@@ -193,7 +205,7 @@ def _known(line: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _unchecked(line: dict[str, Any]) -> Iterator[str]:
-    over = line["state"] in (State.DELETED, State.GONE) and line.get("event") != "came_back"
+    over = _is_over(line) and line.get("event") != "came_back"
     if line.get("event") == "came_back":
         yield "How it came back: a backup that MetaStudio restored, for example. It has to be deleted again."
     elif not over:
