@@ -14,6 +14,7 @@ import uvicorn
 from starlette.routing import Route
 
 from tests.support.dead_letters import Undertaker
+from tests.support.erasures import PARTS, erased
 from tests.support.http_site import DELETIONS, Site
 from tests.support.waiting import wait_until
 from worker.config.api_tokens import Scope
@@ -83,6 +84,7 @@ def schema_of(method: str, path: str, status: int) -> Any:
 
 
 def test_every_field_that_is_sent_is_in_the_document(site: Site, undertaker: Undertaker) -> None:
+    erased(undertaker, "left", parts=[{**one, "named_by": "job"} for one in PARTS])
     undertaker.end("done", to="deleted")
     undertaker.end("letter", claim={"by": "svc-1"})
     site.ask("letter", reason="T-1", on_behalf_of="p-1")
@@ -92,6 +94,12 @@ def test_every_field_that_is_sent_is_in_the_document(site: Site, undertaker: Und
     responses += [("get", ONE, site.call("GET", f"{DELETIONS}/{job}")) for job in ("done", "letter", "waits", "nobody")]
     responses += [("get", MANY, site.call("GET", DELETIONS)), ("get", MANY, site.call("GET", f"{DELETIONS}?limit=0"))]
     responses += [("delete", ONE, site.call("DELETE", f"{DELETIONS}/{job}?reason=T-1")) for job in ("waits", "done")]
+    for act in ("erase", "restore"):
+        path, to = f"{ONE}/related/{act}", f"{DELETIONS}/left/related/{act}"
+        responses += [
+            ("get", path, site.call("GET", to)),
+            ("post", path, site.call("POST", to, json={"reason": "T-1"})),
+        ]
     assert {response.status_code for _, _, response in responses} == {200, 202, 404, 409, 422}
     for method, path, response in responses:
         more = left_out(schema_of(method, path, response.status_code), response.json())
@@ -105,4 +113,4 @@ def test_a_fuzzer_finds_no_500_and_no_answer_that_is_not_documented(site: Site, 
     words += ["--generation-deterministic", "--suppress-health-check", "all", "--request-timeout", "60"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert "Tested: 4" in done.stdout
+    assert "Tested: 8" in done.stdout

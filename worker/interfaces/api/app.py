@@ -15,7 +15,7 @@ from worker.config.api_tokens import Scope
 from worker.config.token_file import TokenFile, path_of
 from worker.execution.app_context import AppContext
 from worker.interfaces import console
-from worker.interfaces.api import deletions, openapi
+from worker.interfaces.api import deletions, openapi, related
 from worker.interfaces.api.auth import ApiState, api_state
 from worker.interfaces.web import problem_details
 from worker.interfaces.web.problem_details import Problem
@@ -37,6 +37,8 @@ def create_app(context: AppContext, *, bind: str = "127.0.0.1") -> Starlette:
             Route(MANY, deletions.finished, methods=["GET"]),
             Route(ONE, deletions.read, methods=["GET"]),
             Route(ONE, deletions.cancel, methods=["DELETE"]),
+            Route(f"{ONE}/related/erase", related.erase, methods=["GET", "POST"]),
+            Route(f"{ONE}/related/restore", related.restore, methods=["GET", "POST"]),
             Route("/healthz", _healthz, methods=["GET"]),
             Route("/readyz", _readyz, methods=["GET"]),
             Route("/metrics", _metrics, methods=["GET"]),

@@ -35,9 +35,7 @@ async def record(request: Request) -> Response:
     """POST: record one deletion or many. 202 only once they are in the ledger."""
     api, project = api_state(request), request.path_params["project_id"]
     token = api.admit(request, Scope.REQUEST, project)
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Problem(415, "not-json", "send the body as Content-Type: application/json")
-    document = request_schema.parse(await request.body())
+    document = await document_of(request)
     order = request_schema.read(document)
     request_service.known_project(api.app, project, allow=order.allow_project)
     terms = await _terms(api, project, order, order.by(token.name))
@@ -52,6 +50,13 @@ async def record(request: Request) -> Response:
     if len(order.job_ids) == 1:
         headers["Location"] = f"/api/projects/{project}/deletions/{order.job_ids[0]}"
     return Response(response, 202, headers, "application/json")
+
+
+async def document_of(request: Request) -> dict[str, Any]:
+    """The JSON object that was sent. Raises `Problem`."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Problem(415, "not-json", "send the body as Content-Type: application/json")
+    return request_schema.parse(await request.body())
 
 
 async def read(request: Request) -> Response:

@@ -6,7 +6,7 @@ from typing import Any
 
 from worker import __version__
 from worker.config.api_tokens import LOOKS
-from worker.interfaces.api.openapi_erasure import ERASURE
+from worker.interfaces.api.openapi_erasure import ERASURE, act_paths, act_schemas
 from worker.interfaces.api.request_schema import LONGEST_PERSON, MOST
 from worker.interfaces.web.request_guard import BODY_LIMIT, BODY_S
 from worker.model.erasure import Related
@@ -197,6 +197,7 @@ _SCHEMAS: Data = {
             "sent": {"enum": ["yes", "no", "perhaps", None], "description": "Whether a DELETE was ever sent."},
         }
     ),
+    **act_schemas(_TARGET, {"reason": _REASON, "app_user": _TERMS["app_user"]}),
     "Problem": _object(
         type=_text("urn:avatar-eraser:NAME, for programs."),
         title=_WORD,
@@ -212,6 +213,7 @@ def _parameter(name: str, where: str, schema: Data, *, required: bool = False, t
 
 
 _PROJECT = _parameter("project_id", "path", _JOB_ID | {"example": "0605768a2c80"}, required=True)
+_JOB = _parameter("job_id", "path", _JOB_ID, required=True)
 _KEY = _parameter(
     "Idempotency-Key",
     "header",
@@ -252,7 +254,7 @@ _PATHS: Data = {
         },
     },
     "/api/projects/{project_id}/deletions/{job_id}": {
-        "parameters": [_PROJECT, _parameter("job_id", "path", _JOB_ID, required=True)],
+        "parameters": [_PROJECT, _JOB],
         "get": {
             "operationId": "deletion",
             "summary": "One deletion with every call that was made. Scope `read`.",
@@ -269,6 +271,7 @@ _PATHS: Data = {
             },
         },
     },
+    **act_paths([_PROJECT, _JOB], _wrong(408, 409, 415, *_ALL)),
 }
 
 DOCUMENT: Data = {

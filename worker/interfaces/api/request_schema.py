@@ -57,6 +57,15 @@ class RequestBody:
         return {name: getattr(self, name) for name in _TERMS if name not in ("on_behalf_of", "allow_project")}
 
 
+@dataclass(frozen=True, slots=True)
+class ActBody:
+    """An act on what a job left behind, as sent."""
+
+    reason: str
+    app_user: str | None = None
+
+
+_ACT: Mapping[str, type] = {"reason": str, "app_user": str}
 _TERMS = {term.name: bool if term.default is False else str for term in fields(RequestBody)[1:]}
 _TYPES: Mapping[str, type] = {"job_id": str, "job_ids": list, **_TERMS}
 
@@ -81,13 +90,7 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def read(document: Mapping[str, Any]) -> RequestBody:
     """Read the request. Raises `Problem` for the first error; the ids of a list are checked one by one."""
-    for name, value in document.items():
-        if name in RENAMED:
-            raise _invalid(f"{name} is called {RENAMED[name]} now")
-        if name not in _TYPES:
-            raise _invalid(f"unknown field{nearest(name, _TYPES)}; known: {', '.join(_TYPES)}")
-        if type(value) is not _TYPES[name]:
-            raise _invalid(f"{name}: expected {_WORDS[_TYPES[name]]}")
+    _check_fields(document, _TYPES)
     if ("job_id" in document) == ("job_ids" in document):
         raise _invalid("give one job as job_id, or several as job_ids, not both")
     several = "job_ids" in document
@@ -108,6 +111,25 @@ def read(document: Mapping[str, Any]) -> RequestBody:
         raise _invalid(f"on_behalf_of: expected an opaque id of at most {LONGEST_PERSON} characters")
     check_opaque(fields.get("on_behalf_of"), "on_behalf_of")
     return RequestBody(job_ids=tuple(job_ids), lane=Lane(lane), **fields)
+
+
+def read_act(document: Mapping[str, Any]) -> ActBody:
+    """Read an act. Raises `Problem` for the first error, and `UsageError` for a word that must not be stored."""
+    _check_fields(document, _ACT)
+    if not document.get("reason"):
+        raise _invalid("reason: say why, with a ticket number")
+    check_opaque(document.get("app_user"), "app_user")
+    return ActBody(**document)
+
+
+def _check_fields(document: Mapping[str, Any], types: Mapping[str, type]) -> None:
+    for name, value in document.items():
+        if name in RENAMED:
+            raise _invalid(f"{name} is called {RENAMED[name]} now")
+        if name not in types:
+            raise _invalid(f"unknown field{nearest(name, types)}; known: {', '.join(types)}")
+        if type(value) is not types[name]:
+            raise _invalid(f"{name}: expected {_WORDS[types[name]]}")
 
 
 LONGEST_PERSON = 31  # characters: together with a token's name and the slash at most the length of an opaque id
