@@ -290,6 +290,7 @@ PURE = (  # what is true: no input, no output, no clock, no chance
     "worker.model",
     "worker.rules",
     "worker.config.durations",
+    "worker.config.redis_urls",
     "worker.config.urls",
     "worker.ledger.schema.fields",
     "worker.ledger.schema.gate",

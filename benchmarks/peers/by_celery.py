@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import Celery
 
 from benchmarks import peers
-from worker.config.urls import broker_form
+from worker.config.redis_urls import broker_form
 
 app = Celery("plain", broker=broker_form(peers.REDIS), set_as_current=False)
 app.conf.update(task_acks_late=True, task_ignore_result=True, worker_prefetch_multiplier=4)

@@ -30,6 +30,7 @@ from tests.support.redis_keys import wrong_keys
 from tests.support.waiting import wait_until
 from worker.config.accounts import DEFAULT
 from worker.execution.app_context import AppContext
+from worker.ledger.connection import connect
 from worker.ledger.deletions import Ledger
 from worker.ledger.queries import Queries
 from worker.ledger.records import Deletion
@@ -174,7 +175,7 @@ class Fleet:
         try:
             self.redis_server.start()
             self.metastudio = self._start_simulator()
-            self.client = redis.Redis.from_url(self.env["ERASER_REDIS_URL"], socket_timeout=PATIENCE_S)
+            self.client = connect(self.env["ERASER_REDIS_URL"], timeout_s=PATIENCE_S)
             self.app = AppContext.load(self.env)
         except BaseException:
             self._end()
@@ -304,7 +305,10 @@ class Fleet:
 
     def producer(self) -> Celery:
         """Somebody else's Celery application, which knows our broker and nothing else."""
-        return Celery("somebody-elses", broker=self.app.settings.broker_url, set_as_current=False)
+        broker = self.app.broker
+        app = Celery("somebody-elses", broker=broker.url, set_as_current=False)
+        app.conf.broker_transport_options = dict(broker.options)
+        return app
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

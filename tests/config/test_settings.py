@@ -16,8 +16,10 @@ from kombu import Connection
 from worker.config.accounts import Account, CredentialsReference
 from worker.config.celery_environment import check_celery_environment
 from worker.config.durations import LONGEST, format_duration, format_schedule, parse_duration, parse_schedule
+from worker.config.redis_urls import broker_form
 from worker.config.settings import KNOWN, RENAMED, Settings
-from worker.config.urls import broker_form, masked
+from worker.config.urls import masked
+from worker.execution.broker import celery_broker
 from worker.ledger.deletions import connect
 from worker.metastudio.wiring import source_of
 from worker.model.errors import SettingsError, UsageError
@@ -243,6 +245,58 @@ def test_the_broker_is_the_same_redis_as_celery_writes_it(url: str, broker: str)
     assert Connection(broker).transport_cls in ("redis", "rediss")
 
 
+SENTINELS = "redis+sentinel://user:p%40w@one,two:26380/a%20service/2"
+
+
+def test_the_broker_follows_the_sentinels_of_the_ledger() -> None:
+    """kombu cannot say the service in a URL: it is a transport option."""
+    for settings in (load(ERASER_REDIS_URL=SENTINELS), load(ERASER_BROKER_URL=SENTINELS)):
+        assert settings.broker_url == SENTINELS
+    broker = celery_broker(SENTINELS)
+    assert broker.url == "sentinel://user:p%40w@one:26379/2;sentinel://user:p%40w@two:26380/2"
+    assert broker.options["master_name"] == "a service"
+    assert "password" not in broker.options["sentinel_kwargs"], "the servers' password is not the Sentinels'"
+    secure = celery_broker(f"{SENTINELS}?ssl=true&ssl_ca_certs=/ca.pem")
+    for url in secure.url.split(";"):
+        assert Connection(url).ssl["ssl_cert_reqs"].name == "CERT_REQUIRED"
+    check_celery_environment({"CELERY_BROKER_URL": broker.url}, broker.url)
+    with pytest.raises(SettingsError, match="unset CELERY_BROKER_URL"):
+        check_celery_environment({"CELERY_BROKER_URL": SENTINELS}, broker.url)
+
+
+@pytest.mark.parametrize("name", ["ERASER_REDIS_URL", "ERASER_BROKER_URL"])
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("redis+sentinel://one,two", "after the hosts stands the service"),
+        ("redis+sentinel://one,two/service/x", "after the hosts stands the service"),
+        ("redis+sentinel://one,two/service/1/2", "after the hosts stands the service"),
+        ("redis+sentinel:///service", "expected hosts with commas between them"),
+        ("redis+sentinel://one,,two/service", "expected hosts with commas between them"),
+        ("redis+sentinel://one:99999/service", "expected hosts with commas between them"),
+        ("redis+sentinel://one/service?ssl=yes", "'ssl' after the . is true or false"),
+        ("redis+sentinel://one/service?ssl_ca_certs=/ca.pem", "is for .ssl=true only"),
+        ("redis+sentinel://one/service?db=1", "'db' after the . is not for a URL here"),
+        ("redis+sentinel://one/service?password=c4n4ry-pw", "'password' after the . is not for a URL here"),
+        ("redis+sentinel://one/service?sentinel_password=c4n4ry-pw&sentinel_password=x", "is given twice"),
+        ("redis+sentinel://:c4n4ry-pw#@one/service", "expected redis://HOST"),
+        ("redis+nothing://one/service", "expected redis://HOST"),
+        ("redis+socket:///run/redis.sock", "expected redis://HOST"),
+    ],
+)
+def test_a_url_of_sentinels_says_everything_or_is_refused(name: str, url: str, why: str) -> None:
+    if name == "ERASER_BROKER_URL" and not url.startswith("redis+sentinel"):
+        return  # kombu has forms of its own
+    with pytest.raises(SettingsError, match=why) as refused:
+        load(**{name: url})
+    assert "c4n4ry" not in str(refused.value)
+
+
+def test_the_form_of_kombu_for_sentinels_is_refused_because_it_cannot_say_the_service() -> None:
+    with pytest.raises(SettingsError, match=r"write redis\+sentinel://"):
+        load(ERASER_BROKER_URL="sentinel://one:26379;sentinel://two:26379")
+
+
 @pytest.mark.parametrize("name", ["ERASER_REDIS_URL", "ERASER_BROKER_URL"])
 @pytest.mark.parametrize(
     "url",
@@ -323,6 +377,11 @@ def test_celerys_own_variables_are_accepted_where_they_agree() -> None:
         f"redis//:{SECRET}@cache",
         f"red is://:{SECRET}@cache",
         f"redis://:{SECRET}@[cache",
+        f"redis+sentinel://:{SECRET}@one,two/service",
+        f"redis+sentinel://one,two/service?sentinel_password={SECRET}",
+        f"redis+sentinel://one,two/service?sentinel_password=x&{SECRET}",
+        f"redis+sentinel://one,two?sentinel_password={SECRET}",
+        f"rediss://cache/0?ssl_password={SECRET}",
     ],
 )
 def test_no_password_is_ever_shown(url: str) -> None:

@@ -13,7 +13,7 @@ from celery.exceptions import Ignore
 from kombu import Message
 
 from tests.support.dead_letters import PROJECT
-from worker.config.urls import broker_form
+from worker.config.redis_urls import broker_form
 from worker.execution.app_context import AppContext
 from worker.execution.intake import Intake
 from worker.execution.messages import LENT, Envelope, Lent, RequestMessage, why_unreadable

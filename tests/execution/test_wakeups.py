@@ -12,7 +12,7 @@ from celery import Celery
 from kombu import Queue
 
 from tests.support.ledgers import Bench
-from worker.config.urls import broker_form
+from worker.config.redis_urls import broker_form
 from worker.execution.beat import Scheduler
 from worker.execution.wakeups import MOST, send_wakeup
 from worker.ledger.types import DeletionRequest

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.config.urls import check_broker_url, masked
+from worker.config.redis_urls import check_broker_url
+from worker.config.urls import masked
 from worker.model.errors import SettingsError
 
 _BEATS_OURS = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")

@@ -30,9 +30,10 @@ from worker.config.environment import (
 from worker.config.files import path_named
 from worker.config.logins import DOMAIN, USER, login_of_environment
 from worker.config.namespace import NAMESPACE
+from worker.config.redis_urls import broker_form, check_broker_url, check_redis_url
 from worker.config.tables import nearest
 from worker.config.trust import CA_BUNDLE, check_ca_bundle
-from worker.config.urls import broker_form, check_broker_url, check_hosts, check_redis_url, is_loopback, masked
+from worker.config.urls import check_hosts, is_loopback, masked
 from worker.model.erasure import AssetMode, Related
 from worker.model.errors import SettingsError
 
@@ -91,7 +92,7 @@ class Settings:
     origins: Mapping[str, str] = field(repr=False, compare=False)  # setting -> where its value comes from
 
     redis_url: str | None = _setting("ERASER_REDIS_URL", check_redis_url, shown=masked, show=False)
-    # as Celery writes it
+    # as Celery writes it, but for Sentinels: see `worker.execution.broker`
     broker_url: str | None = _setting("ERASER_BROKER_URL", check_broker_url, shown=masked, show=False)
     # an explicit ERASER_RATE; what counts is each account's
     rate: float | None = _setting("ERASER_RATE", check_rate, shown="{:g}".format, unset="by region")

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from worker.config.accounts import CredentialsReference
+from worker.config.redis_urls import broker_form
 from worker.config.settings import Settings
+from worker.execution.broker import Broker, celery_broker
 from worker.execution.executor import Executor
 from worker.execution.key_budget import KeyBudget, KeyPolicy
 from worker.execution.ledger_context import LedgerContext
@@ -70,6 +72,11 @@ class AppContext(LedgerContext):
             policy=self.key_policy,
             clocks=self.clocks,
         )
+
+    @property
+    def broker(self) -> Broker:
+        """Celery's broker: as set, or the ledger's Redis."""
+        return celery_broker(self.settings.broker_url or broker_form(self.redis_url))
 
     def _sharing(self, signer: Signer) -> list[str]:
         """Accounts of this process that use this key."""

@@ -20,7 +20,6 @@ from celery.exceptions import CPendingDeprecationWarning
 from kombu import Queue
 
 from worker.config.celery_environment import check_celery_environment
-from worker.config.urls import broker_form
 from worker.execution import broker as our_broker
 from worker.execution import logs
 from worker.execution.app_context import AppContext, app_context
@@ -45,13 +44,13 @@ def configuration() -> dict[str, Any]:
     """The settings that measurements require. Read when Celery first needs them, never at import."""
     try:
         context = app_context()
-        broker = context.settings.broker_url or broker_form(context.redis_url)
-        check_celery_environment(context.environ, broker)
+        broker = context.broker
+        check_celery_environment(context.environ, broker.url)
     except EraserError as error:
         raise Refused(error) from None
     keys = context.keys
     return {
-        "broker_url": broker,
+        "broker_url": broker.url,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # Redis may be unreachable for any time
         "broker_transport_options": {
@@ -61,6 +60,7 @@ def configuration() -> dict[str, Any]:
             "socket_connect_timeout": 3,
             "priority_steps": list(range(10)),  # every priority that a producer may choose has its own list
             "max_retries": 0,  # else sending a wake-up to an unreachable broker takes six seconds
+            **broker.options,
         },
         "result_backend": None,
         "task_ignore_result": True,

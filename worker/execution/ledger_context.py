@@ -23,7 +23,8 @@ from worker.ledger import scripts
 from worker.ledger.audit import AuditLog
 from worker.ledger.bindings import bindings, refuse_unknown
 from worker.ledger.bulk_queries import BulkQueries
-from worker.ledger.deletions import Ledger, connect
+from worker.ledger.connection import connect
+from worker.ledger.deletions import Ledger
 from worker.ledger.keys import Keys
 from worker.ledger.places import Places
 from worker.ledger.queries import Queries

@@ -9,6 +9,7 @@ from typing import Any
 import redis
 
 from worker.ledger.account import BEGINNING, ROOM_CHECK_S
+from worker.ledger.connection import connect
 from worker.ledger.erasures import Erasures
 from worker.ledger.experiments import Experiments
 from worker.ledger.leases import Leases
@@ -16,7 +17,7 @@ from worker.ledger.operator_moves import RESTORABLE_S, OperatorMoves
 from worker.ledger.redis_errors import why_away
 from worker.ledger.redis_read import info
 from worker.ledger.schema.keys import Key
-from worker.ledger.script_runner import BATCH, connect
+from worker.ledger.script_runner import BATCH
 from worker.ledger.types import Accepted, DeletionRequest, lean
 from worker.ledger.values import as_options
 from worker.model.errors import RefusedBySafetyRule, Unreachable

@@ -12,6 +12,7 @@ from typing import Any
 
 import redis
 from redis import exceptions
+from redis.sentinel import MasterNotFoundError
 
 # Codes of replies that say that the command itself was wrong: it would be as wrong later.
 _FAULTS = {"ERR", "WRONGTYPE", "NOSCRIPT", "EXECABORT", "CROSSSLOT", "BUSYGROUP", "NOGROUP", "BUSYKEY", "INVALIDOBJ"}
@@ -57,6 +58,11 @@ def why_away(error: redis.RedisError) -> str:
     match error:
         case exceptions.AuthenticationError():
             return "Redis refuses the password; check ERASER_REDIS_URL"
+        case MasterNotFoundError():
+            return (
+                "the Sentinels name no primary that is up: if it fails over, try again in a moment; otherwise check "
+                "the Sentinels, and the service and sentinel_password in ERASER_REDIS_URL"
+            )
         case exceptions.NoPermissionError():
             return f"the Redis user lacks permissions ({str(error)[:80]}); `eraser doctor` lists what to allow"
         case exceptions.OutOfMemoryError():

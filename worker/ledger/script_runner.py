@@ -13,13 +13,11 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from worker.config.clock import PROCESS, Clocks, spoken
 from worker.ledger import scripts, values
 from worker.ledger.keys import OURS, Keys
-from worker.ledger.redis_errors import FOR_A_PERSON, is_away, leaving, why_away
+from worker.ledger.redis_errors import FOR_A_PERSON, is_away, why_away
 from worker.ledger.schema.states import VERSION
 from worker.ledger.types import compact
 from worker.model.errors import OtherEndpoint, OtherSchema, ProjectElsewhere, Unreachable
@@ -32,19 +30,6 @@ log = logging.getLogger(__name__)
 _Name = TypeVar("_Name", Target, str, bytes, Target | bytes)  # what a move is about
 
 BATCH = 500  # deletions one script may touch: Redis serves nobody else meanwhile
-
-
-def connect(url: str, *, timeout_s: float = 5.0) -> redis.Redis:
-    """A client without hidden retries: the ledger repeats an operation itself, under the same number."""
-    client = redis.Redis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=min(timeout_s, 3.0),
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-    )
-    client.connection_pool.connection_class = leaving(client.connection_pool.connection_class)
-    return client
 
 
 class _Caller(threading.local):

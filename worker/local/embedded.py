@@ -30,7 +30,7 @@ from types import FrameType
 from typing import IO, Any, Literal
 
 from worker.config.data_directory import ping, socket_of, text_of, url_of
-from worker.config.urls import broker_form
+from worker.config.redis_urls import broker_form
 from worker.local.redis_server import COMPACT_VALUE, find_server, refuse_old
 from worker.model.errors import Unreachable, UsageError
 

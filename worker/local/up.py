@@ -26,7 +26,7 @@ from typing import IO
 from worker.config.data_directory import find_running
 from worker.config.settings import Settings
 from worker.execution.app_context import AppContext, policy_file
-from worker.ledger.deletions import connect
+from worker.ledger.connection import connect
 from worker.local import child_reaper
 from worker.local.embedded import EmbeddedRedis, try_lock
 from worker.local.processes import KILLED_GRACE_S, Child, Guard, celery, raise_if_stopped, undisturbed

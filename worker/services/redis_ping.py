@@ -10,7 +10,7 @@ from typing import TypeVar
 import redis
 
 from worker.config.urls import masked
-from worker.ledger.deletions import connect
+from worker.ledger.connection import connect
 from worker.ledger.redis_errors import is_away, why_away
 from worker.model.errors import Unreachable
 

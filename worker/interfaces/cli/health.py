@@ -13,8 +13,8 @@ from worker.config.settings import Settings
 from worker.execution import health as beats
 from worker.interfaces.cli.printing import json_option, result, say
 from worker.ledger.bindings import bindings, refuse_unknown
+from worker.ledger.connection import connect
 from worker.ledger.keys import Keys
-from worker.ledger.script_runner import connect
 from worker.model.errors import EraserError, OtherSchema, Unreachable
 from worker.services.redis_ping import require_redis
 

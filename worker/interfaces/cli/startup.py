@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from worker.config.celery_environment import check_celery_environment
-from worker.config.urls import broker_form
 from worker.execution.app_context import AppContext, app_context
 from worker.model.errors import Unreachable
 from worker.services.redis_ping import require_redis
@@ -19,8 +18,7 @@ def load() -> AppContext:
 def enter(context: AppContext, *, sends: bool = False) -> AppContext:
     """The same after Redis has answered. Raises `Unreachable`, and `OtherSchema`. `sends`: it will use the broker."""
     if sends:
-        broker = context.settings.broker_url or broker_form(context.redis_url)
-        check_celery_environment(context.environ, broker)
+        check_celery_environment(context.environ, context.broker.url)
     require_redis(context.redis_url)
     context.check_schema()
     return context

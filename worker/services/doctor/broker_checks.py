@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from worker.config.celery_environment import check_celery_environment
-from worker.config.urls import broker_form, masked
 from worker.execution.app_context import AppContext
+from worker.execution.broker import Broker
 from worker.model.errors import SettingsError
 from worker.services.doctor.check import Check, ok, warning, wrong
 from worker.services.labels import count
@@ -23,41 +23,41 @@ OPTIONS = {"socket_connect_timeout": 3, "socket_timeout": 3}
 def look(app: AppContext) -> Iterator[Check]:
     """Run every check, each within seconds: a broker's transport may hang."""
     try:
-        url = app.settings.broker_url or broker_form(app.redis_url)
-        check_celery_environment(app.environ, url)
+        broker = app.broker
+        check_celery_environment(app.environ, broker.url)
     except SettingsError as error:
         yield wrong("broker", str(error), f"unset {error.name}")
         return
     try:
-        in_time(lambda: _connect(url), 5.0)
+        in_time(lambda: _connect(broker), 5.0)
     except Exception as error:  # kombu raises what its transport does
         why = "no answer" if isinstance(error, TimeoutError) else type(error).__name__
         todo = "start it, or set ERASER_BROKER_URL; requests are recorded meanwhile, but workers are not woken"
-        yield wrong("broker", f"{masked(url)} cannot be reached ({why})", todo)
+        yield wrong("broker", f"{broker} cannot be reached ({why})", todo)
         return
-    yield ok("broker", f"answers at {masked(url)}")
+    yield ok("broker", f"answers at {broker}")
     try:
-        yield from in_time(lambda: list(_foreign(app, url)), 8.0)
+        yield from in_time(lambda: list(_foreign(app, broker)), 8.0)
     except Exception as error:  # kombu raises what its transport does
         why = ": the broker takes too long" if isinstance(error, TimeoutError) else f" ({type(error).__name__})"
         yield warning("foreign workers", f"unknown{why}", "try again")
 
 
-def _connect(url: str) -> None:
+def _connect(broker: Broker) -> None:
     from kombu import Connection
 
-    with Connection(url, transport_options=OPTIONS, connect_timeout=3) as connection:
+    with Connection(broker.url, transport_options={**OPTIONS, **broker.options}, connect_timeout=3) as connection:
         connection.ensure_connection(max_retries=1, interval_start=0)
 
 
-def _foreign(context: AppContext, url: str) -> Iterator[Check]:
+def _foreign(context: AppContext, broker: Broker) -> Iterator[Check]:
     """Workers and messages of other applications. Raises what kombu's transport raises."""
     from celery import Celery
 
     keys = context.keys
     ours = {keys.requests, keys.wakeup_queue}
-    with Celery(broker=url, set_as_current=False) as app:
-        app.conf.update(broker_transport_options=OPTIONS, control_exchange=THEIRS)
+    with Celery(broker=broker.url, set_as_current=False) as app:
+        app.conf.update(broker_transport_options={**OPTIONS, **broker.options}, control_exchange=THEIRS)
         queues_of: dict[str, Any] = app.control.inspect(timeout=ANSWERS_S).active_queues() or {}
         takers = sorted(name for name, queues in queues_of.items() if ours & {queue["name"] for queue in queues})
         if takers:

@@ -1,0 +1,87 @@
+"""The one way to Redis: a client of whichever server is the primary now, without hidden retries.
+
+With Sentinels every new connection asks them which server that is, and so does somebody once a second: a primary that
+they have replaced may take writes for a while, and all of those are lost. A connection ends with the server's first
+refusal, so nobody stays with a primary that became a replica.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import SSLConnection, parse_url
+from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection, SentinelManagedSSLConnection
+
+from worker.config.redis_urls import RedisAddress, Topology, parse_redis_url
+from worker.ledger.redis_errors import leaving
+
+_parse: Callable[[str], dict[str, Any]] = parse_url  # redis-py 8.1 does not annotate these
+_Sentinel: Callable[..., Sentinel] = Sentinel
+TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 3.0
+SENTINEL_TIMEOUT_S = 1.0  # one that does not answer is passed over
+ASK_S = 1.0  # how long an answer of the Sentinels is believed
+ASK_AGAIN_S = 10.0  # when none answers: who asks waits for each of them
+
+
+class _Following(SentinelConnectionPool):
+    """Connections to the primary. Where the Sentinels name another one, those to the old one end."""
+
+    _ask_at = 0.0
+
+    def get_connection(self, *args: Any, **options: Any) -> Any:
+        if time.monotonic() >= self._ask_at:
+            self._ask_at = time.monotonic() + ASK_S
+            try:
+                self.get_master_address()  # type: ignore[no-untyped-call]
+            except redis.RedisError:  # the connection may be as good as ever
+                self._ask_at = time.monotonic() + ASK_AGAIN_S
+        return super().get_connection(*args, **options)
+
+
+def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
+    """A client without hidden retries: the ledger repeats an operation itself, under the same number."""
+    address = parse_redis_url(url)
+    if address.topology is Topology.SENTINEL:
+        return _primary(address, timeout_s)
+    client = redis.Redis.from_url(url, **_patience(timeout_s))
+    client.connection_pool.connection_class = leaving(client.connection_pool.connection_class)
+    return client
+
+
+def _primary(address: RedisAddress, timeout_s: float) -> redis.Redis:
+    options = options_of(address.primary, timeout_s)
+    kind = SentinelManagedSSLConnection if options.pop("ssl", False) else SentinelManagedConnection
+    named: Any = sentinels(address, timeout_s)
+    client: redis.Redis = named.master_for(
+        address.service, connection_pool_class=_Following, connection_class=leaving(kind), **options
+    )
+    return client
+
+
+def sentinels(address: RedisAddress, timeout_s: float = TIMEOUT_S) -> Sentinel:
+    """The Sentinels of an address, which name the primary. They are asked in turn until one does."""
+    every = [_parse(server) for server in address.servers]
+    options = options_of(address.servers[0], min(timeout_s, SENTINEL_TIMEOUT_S))
+    return _Sentinel([(one["host"], one["port"]) for one in every], sentinel_kwargs=options)
+
+
+def options_of(url: str, timeout_s: float) -> dict[str, Any]:
+    """How to connect to one server and to log in there, as redis-py's clients take it; without its host and port."""
+    options = {name: value for name, value in _parse(url).items() if name not in ("host", "port")}
+    tls = options.pop("connection_class", None) is SSLConnection
+    return options | _patience(timeout_s) | ({"ssl": True} if tls else {})
+
+
+def _patience(timeout_s: float) -> dict[str, Any]:
+    return {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": min(timeout_s, CONNECT_TIMEOUT_S),
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 0,
+    }
