@@ -282,6 +282,10 @@ class Fleet:
     def start_redis(self) -> None:
         self.redis_server.start()
 
+    def change(self, **settings: str) -> None:
+        """Other settings for what starts from now on."""
+        self._settings |= settings
+
     # -- asking --------------------------------------------------------------------------------------------------------
 
     @property
