@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -165,29 +165,73 @@ def test_a_call_that_left_late_keeps_the_last_of_its_second_waiting(bench: Bench
     assert left[9] - left[1] < 900, "the others kept to the grid"
 
 
+def departures(bench: Bench, asks_ms: Iterable[float], late_ms: float = 0.0) -> list[float]:
+    """When DELETEs leave, by the bench's clock, before each of which something is asked for `asks_ms`; each lasts 60 ms."""
+    asks, count, left = iter(asks_ms), itertools.count(), list[float]()
+    under_way: list[tuple[float, int, float, float, Lease, float, float | None]] = []
+    more: float | None = next(asks)
+    while more is not None or under_way:
+        turn = bench.turn(related="verify") if more is not None else TakeResult()
+        if (lease := turn.lease) and more is not None:
+            slot = bench.now + lease.ahead_s * 1000
+            heapq.heappush(
+                under_way, (max(bench.now + more, slot - 20), next(count), bench.now, slot, lease, more, None)
+            )
+            more = next(asks, None)
+            continue
+        at = bench.now + (50 if turn.wait_s is None else turn.wait_s * 1000)
+        if not under_way or (more is not None and under_way[0][0] > at):
+            bench.set_clock(at)
+            continue
+        at, _, taken, slot, lease, asked, departed = heapq.heappop(under_way)
+        bench.set_clock(max(bench.now, at))
+        if departed is None:
+            confirmed = bench.ledger.confirm(lease, key="k1", ahead_s=max(0.0, slot - bench.now) / 1000)
+            assert confirmed
+            left.append(bench.now + confirmed.ahead_s * 1000 + late_ms)
+            heapq.heappush(under_way, (left[-1] + 60, next(count), taken, slot, confirmed, asked, left[-1]))
+        else:
+            bench.settle(lease, call_seq=lease.call_seq, departed_ms=departed - taken, prepared_ms=asked)
+    return sorted(left)
+
+
 def test_one_slow_inventory_takes_the_slots_of_no_other_call(bench: Bench) -> None:
     """Each call asks for 140 ms before its DELETE, one for 340; the others, taken in its turn, leave before it."""
     bench.open()
     many(bench, 130)
-    bench.client.hset(bench.p + "gate", mapping={"prepare_ms": "140", "call_ms": "60"})
-    left: list[float] = []
-    under_way: list[tuple[float, int, Lease, float]] = []
-    while len(left) < 120:
-        turn = bench.turn()
-        if turn.lease:
-            asks_ms = 340.0 if len(left) == 20 else 140.0
-            departed_ms = max(asks_ms, turn.lease.ahead_s * 1000)
-            left.append(bench.now + departed_ms)
-            heapq.heappush(under_way, (left[-1] + 60, len(left), turn.lease, departed_ms))
-        elif under_way and (turn.wait_s is None or bench.now + turn.wait_s * 1000 > under_way[0][0]):
-            ends, _, lease, departed_ms = heapq.heappop(under_way)
-            bench.pass_time(max(0.0, ends - bench.now) / 1000)
-            bench.settle(lease, call_seq=lease.call_seq, departed_ms=departed_ms, prepared_ms=140.0)
-        else:
-            bench.pass_time(turn.wait_s or 0.005)
-    left.sort()
+    bench.client.hset(bench.p + "gate", mapping={"prepare_ms": "150", "call_ms": "60"})
+    left = departures(bench, [340.0 if n == 20 else 140.0 for n in range(120)])
     assert max(sum(at <= other < at + 1000 for other in left) for at in left) == 10
     assert left[58] - left[18] < 40 * 101.5 + 50, "40 slots, and none is lost"
+
+
+def test_the_pace_learns_how_long_is_asked_before_a_call(bench: Bench) -> None:
+    """From nothing, and back again: a second's calls at most stand further ahead than they need."""
+    bench.open()
+    many(bench, 400)
+    left = departures(bench, [250.0] * 150 + [30.0] * 200)
+    assert (left[149] - left[0]) / 149 < 1000 / 9.8
+    assert (left[349] - left[149]) / 200 < 1000 / 9.8
+    assert float(bench.gate()["prepare_ms"]) < 200
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    rate=st.sampled_from([1.0, 2.5, 10.0]),
+    asks_ms=st.lists(st.sampled_from([0.0, 20.0, 120.0, 150.0, 400.0, 900.0, 2500.0]), min_size=30, max_size=60),
+    late_ms=st.sampled_from([0.0, 4.0]),
+)
+def test_no_second_holds_more_calls_than_the_limit_however_long_is_asked_before_them(
+    redis_server: object, rate: float, asks_ms: list[float], late_ms: float
+) -> None:
+    client = redis.Redis.from_url(redis_server.url)  # type: ignore[attr-defined]
+    client.flushall()
+    bench = Bench(client, GatePolicy(interval=1000 / rate, lease=60_000, look_interval=100))
+    bench.open()
+    many(bench, 60)
+    left = departures(bench, asks_ms, late_ms)
+    most = max(1, round(rate + 0.01))
+    assert max(sum(at <= other < at + most / rate * 1000 - 0.001 for other in left) for at in left) <= most
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))

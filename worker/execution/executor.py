@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 BUDGET_S = 3.0  # so that accounts take turns; a wake-up costs Celery as much as five deletions
 MARGIN_S = 0.5  # what must be left of a lease beyond the longest call
 MOMENT_S = 0.25  # between a take and its call no last check is needed for so long; a slot is at most 20 ms ahead
+CHECK_S = 0.02  # before its slot: then the last check is made, so that the slot is not missed by it
 
 
 @dataclass(slots=True)
@@ -133,8 +134,8 @@ class Executor:
                 self._take("", settlement, want=False)
             raise
 
-    def _wait_for_slot(self) -> None:
-        time.sleep(max(0.0, self._slot_at - elapsed()))
+    def _wait_for_slot(self, *, but_s: float = 0.0) -> None:
+        time.sleep(max(0.0, self._slot_at - but_s - elapsed()))
 
     def attempt(self, lease: Lease, rules: OutcomeRules) -> Settlement:
         """One attempt under a lease. Never raises: an internal error is a failed attempt."""
@@ -186,21 +187,24 @@ class Executor:
         now = datetime.fromtimestamp(lease.redis_ms / 1000, UTC)
         return self.still_meant(lease.policies, lease.ref.project_id, row, now)
 
-    def _may_leave(
+    def _confirmed(
         self, lease: Lease, rules: OutcomeRules, row: Row | None, policy_text: PolicyText | None, found: Found | None
-    ) -> bool:
+    ) -> Lease | None:
         """The last check before a DELETE. It asks the ledger only if something happened between the take and now."""
         if lease.unsent or elapsed() - lease.taken > MOMENT_S:
             owner = self.ledger.users.hashed(row.app_user_id) if row and lease.owner_lookup else None
             if found is not None and found.shown:  # a hold of its app user covers what the job leaves behind
                 owner = self.ledger.users.hashed(found.owner)
-            started = elapsed()
             inventory = found.as_option(lease.related or "") if found else None
+            self._wait_for_slot(but_s=CHECK_S)
             how: dict[str, Any] = {"owner": owner, "policy_text": policy_text, "inventory": inventory}
-            if not self.ledger.confirm(lease, key=rules.key, **how):
-                return False
-            self._lease_ends = started + self.ledger.policy.lease / 1000
-        return self._covers_a_call(lease)
+            confirmed = self.ledger.confirm(lease, key=rules.key, ahead_s=max(0.0, self._slot_at - elapsed()), **how)
+            if confirmed is None:
+                return None
+            lease, self._lease_ends = confirmed, confirmed.expires
+            self._slot_at = elapsed() + (lease.ahead_s if lease.unsent else 0.0)
+            self._wait_for_slot()
+        return lease if self._covers_a_call(lease) else None
 
     def _delete(
         self, lease: Lease, rules: OutcomeRules, row: Row | None = None, policy_text: PolicyText | None = None
@@ -213,11 +217,10 @@ class Executor:
         if found and found.problem and (wait_s := next_try_s(lease, found.problem)) is not None:
             return rules.inventory_later(lease, found.problem, wait_s)
         prepared_ms = (elapsed() - lease.taken) * 1000 if found else None
-        if found:
-            self._wait_for_slot()
-        if not self._may_leave(lease, rules, row, policy_text, found):
+        confirmed = self._confirmed(lease, rules, row, policy_text, found)
+        if confirmed is None:
             return rules.give_back(lease)
-        return replace(self._call(lease, rules, row), prepared_ms=prepared_ms)
+        return replace(self._call(confirmed, rules, row), prepared_ms=prepared_ms)
 
     def _inventory(self, lease: Lease) -> Found:
         signed_at, time_left = (lambda: signing_time(self.remote, lease)), (lambda: self._time_left(lease))

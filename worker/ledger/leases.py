@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from worker.config.clock import elapsed
@@ -71,16 +72,24 @@ class Leases(AccountLedger):
         owner: str | None = None,
         policy_text: PolicyText | None = None,
         inventory: dict[str, Any] | None = None,
-    ) -> bool:
-        """Right before a DELETE: whether it may still leave, whatever came since the take. The lease begins anew then.
+        ahead_s: float | None = None,
+    ) -> Lease | None:
+        """Right before a DELETE: its lease begun anew, if it may still leave, whatever came since the take.
 
         owner: the hash of the app user whose job it is, where a lookup has just shown it.
         policy_text: the text by which policies were asked; inventory: what belongs to the job, see `lua/confirm.lua`.
+        ahead_s: until the slot of a lease that has only that; the answer says when the call may leave.
         """
         fields: dict[str, Any] = {"ref": str(lease.ref), "token": lease.token, "key": key}
         fields |= {"probe": lease.probe, "owner": owner, "inventory": inventory}
         fields["policy_text"] = as_options(policy_text) if policy_text else None
-        return bool(self.run_script("confirm", lean(fields) | {"gate": self.gate_options})["go"])
+        fields["ahead"] = ahead_s * 1000 if ahead_s is not None and lease.call_seq is None else None
+        started = elapsed()
+        response = self.run_script("confirm", lean(fields) | {"gate": self.gate_options})
+        if not response.pop("go"):
+            return None
+        changed = {name: response[name] for name in ("ahead_s", "call_seq") if name in response}
+        return replace(lease, expires=started + self.policy.lease / 1000, **changed)
 
     def renew(self, lease: Lease) -> bool:
         """Whether the lease is still ours; it begins anew then."""

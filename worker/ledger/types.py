@@ -110,7 +110,7 @@ class Lease:
     expires: float
     deadline_left_s: float
     ahead_s: float = 0.0  # its slot is so far ahead: the call waits for it
-    call_seq: int = 0  # the number of the call that it allows
+    call_seq: int | None = None  # the number of the call that it allows; none yet where something is asked first
     owner_lookup: bool = False  # an app user is on hold and nobody knows whose job this is: look first
     policies: tuple[str, ...] = ()  # nobody but these policies asks for it: one of them has to mean it still
     skew_ago_ms: float = math.inf  # so long ago it was measured

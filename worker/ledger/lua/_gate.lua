@@ -139,7 +139,7 @@ local function admit(now, cfg, key)
     end
   end
   if till > now then return 'closed', till end
-  local wait = math.max(next_slot(now, cfg), window_opens(now, cfg)) - early(cfg) - now
+  local wait = math.max(next_slot(now, cfg), window_opens(now, cfg, without_place(now, cfg))) - early(cfg) - now
   if wait > 0 then return 'wait', wait end
   return 'go', probe
 end

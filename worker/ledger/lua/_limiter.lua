@@ -5,7 +5,7 @@
 --   share, slow, throttled_until, throttles, throttled_at    how far below the limit we stay, and what 429s taught us
 --   call_ms              moving average of a call's length
 --   prepare_ms           how long what is asked right before a DELETE takes, in most cases
-local spacing, spacing_of_all, long, young, full, window_opens, next_slot, record_departure, record_preparation, lasts, early, reserve, throttle, recover
+local spacing, spacing_of_all, long, young, full, window_opens, next_slot, record_departure, guess_preparation, record_preparation, lasts, early, without_place, reserve, depart, throttle, recover
 do
 
 local START_SHARE, MOST_SHARE, LEAST_SHARE = 0.985, 0.99, 0.90
@@ -36,39 +36,23 @@ function full(now, cfg)
 end
 
 -- Slots stand on an even grid. Threads are late for theirs by what a busy machine makes of it, and that must neither
--- add up nor crowd the limit. So the grid stays where a call was late by less than a slot, and the limit itself is
--- watched: `left` (hash: call number modulo a second's calls -> when it left, ms) holds the last second's calls,
+-- add up nor crowd the limit. So the grid stays where calls were late by less than CATCH_UP, and the limit itself is
+-- watched: `departures` (hash: call number modulo a second's calls -> when it left, ms) holds the last second's calls,
 -- planned ones at first, then what the executor says (see record_departure()). The next call leaves a second, and a
--- part of the room that the spacing leaves free in one, after the one that stands in its place.
+-- part of the room that the spacing leaves free in one, after the one that stands in its place. A call before which
+-- something is asked has a slot from its take on, and its place right before it leaves (see depart()).
 local function places(cfg) return math.max(1, math.floor(1000 / cfg.interval + 0.5)) end
 local function place(cfg, nth) return string.format('%d', nth % places(cfg)) end
-local function every_place(cfg)
-  local all = {}
-  for nth = 0, places(cfg) - 1 do all[#all + 1] = place(cfg, nth) end
-  return all
-end
 
 local MOST_ROOM = 0.3  -- of a second: whoever is slowed down is so by the spacing
-local AHEAD = 200      -- ms: no call stands there so far ahead; Redis's clock went back
--- Calls that ask before their DELETE leave in another order than they were taken: what leaves a second is then the
--- earliest of them, wherever it stands; `from` is its place.
-local function earliest(cfg, prepares)
-  local own_place = place(cfg, num(own(cfg, 'nth'), 0) + 1)
-  local oldest, from = number(redis.call('HGET', own(cfg, K.departures), own_place), 0), own_place
-  if prepares == 0 then return oldest, from end
-  for at, left in ipairs(redis.call('HMGET', own(cfg, K.departures), unpack(every_place(cfg)))) do
-    left = number(left, 0)
-    if left < oldest then oldest, from = left, place(cfg, at - 1) end
-  end
-  return oldest, from
-end
-
-function window_opens(now, cfg)
-  local prepares = num(own(cfg, 'prepare_ms'), 0)
-  local oldest, from = earliest(cfg, prepares)
-  if oldest > now + AHEAD + 2 * prepares then return 0, from end
+local AHEAD = 200      -- ms, and a second where calls get their places late: none stands further ahead; Redis's clock went back
+-- `others`: so many leave before it.
+function window_opens(now, cfg, others)
+  local window = places(cfg) * cfg.interval
+  local left = number(redis.call('HGET', own(cfg, K.departures), place(cfg, num(own(cfg, 'nth'), 0) + 1 + others)), 0)
+  if left > now + AHEAD + (read_gate()[own(cfg, 'prepare_ms')] and window or 0) then return 0 end
   local room = math.min(MOST_ROOM, num(own(cfg, 'slow'), 1) / num(own(cfg, 'share'), START_SHARE) - 1)
-  return oldest + places(cfg) * cfg.interval * (1 + 0.6 * room), from
+  return left + window * (1 + 0.6 * room)
 end
 
 -- The next slot. One that is further away than any of our making is of another clock, or of another rate: it binds
@@ -76,6 +60,12 @@ end
 function next_slot(now, cfg)
   local slot = num(own(cfg, 'slot'), 0)
   return slot - now > 3 * spacing(cfg) and now or slot
+end
+
+-- So many calls have a slot before the next one and no place yet.
+function without_place(now, cfg)
+  if not read_gate()[own(cfg, 'prepare_ms')] then return 0 end
+  return math.max(0, math.min(places(cfg) - 1, math.floor((next_slot(now, cfg) - now) / spacing(cfg))))
 end
 
 -- A call left `late` ms after it was taken: the executor measured it. One that took longer than others may have come to
@@ -94,24 +84,31 @@ end
 local EARLY = 20  -- ms
 function early(cfg) return math.min(EARLY, spacing(cfg) / 4) + num(own(cfg, 'prepare_ms'), 0) end
 
-local MOST_PREPARED = 1000  -- ms
+-- How long nearly all of them take: one that took longer lifts it by a tenth, one that did not lowers it by a thirtieth
+-- of that. Nothing is known yet: about two answers. An outlier binds nobody for long.
+local FIRST_GUESS, MOST_PREPARED = 100, 1000  -- ms
+function guess_preparation(cfg) if not read_gate()[own(cfg, 'prepare_ms')] then put(own(cfg, 'prepare_ms'), FIRST_GUESS) end end
 function record_preparation(cfg, took)
-  local name = own(cfg, 'prepare_ms')
-  local before = num(name, 0)
-  local after = before + (math.min(took, MOST_PREPARED) - before) * (took > before and 0.3 or 0.05)
-  if after >= 1 then put(name, after) else drop(name) end
+  local before = num(own(cfg, 'prepare_ms'), 0)
+  local after = took > before and math.min(before * 1.1 + 5, MOST_PREPARED) or before * 0.997
+  if after ~= before then put(own(cfg, 'prepare_ms'), after) end
 end
 
--- Take the slot. Returns the ms until then, and the call's number.
+-- Take the slot. Slots that a stall of all executors passed over are made up for, as far as the places allow. Returns
+-- the ms until then.
+local CATCH_UP = 300  -- ms
 function reserve(now, cfg)
-  local slot, opens, from = next_slot(now, cfg), window_opens(now, cfg)
-  local start = now - slot <= spacing(cfg) and slot or now
+  local slot = next_slot(now, cfg)
+  local start = now - slot <= math.max(spacing(cfg), CATCH_UP) and slot or now
   put(own(cfg, 'slot'), start + spacing(cfg))
-  local leaves, nth = math.max(start, opens, now), num(own(cfg, 'nth'), 0) + 1
+  return math.max(0, start - now)
+end
+
+-- Take a place, `ahead` ms before the call leaves. Returns the ms until it may, and the call's number.
+function depart(now, cfg, ahead)
+  local leaves, nth = math.max(now + ahead, window_opens(now, cfg, 0)), num(own(cfg, 'nth'), 0) + 1
   put(own(cfg, 'nth'), nth)
-  local name, at = own(cfg, K.departures), place(cfg, nth)
-  if from ~= at then redis.call('HSET', name, from, redis.call('HGET', name, at)) end
-  redis.call('HSET', name, at, ms(math.max(leaves, now + num(own(cfg, 'prepare_ms'), 0))))
+  redis.call('HSET', own(cfg, K.departures), place(cfg, nth), ms(leaves))
   return leaves - now, nth
 end
 

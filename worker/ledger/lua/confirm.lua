@@ -4,10 +4,11 @@
 --   ARGV     caller, operation number, options (JSON: ref, token, key, probe (the closure that it tries), owner (HMAC
 --   of the app user whose job
 --            the look found it to be), policy_text (by which policies were asked, see _policy_texts.lua), gate,
+--            ahead: ms until its slot, where it has no place yet (see _limiter.lua),
 --            inventory: related, state (done | none), parts (JSON), ids)
 --   returns  {"now", "go": whether the lease is still the caller's, nobody withdrew the deletion or put it on hold, the
 --            policies were judged by a recent text where nobody else asks, its deadline has not passed, and the gate is as
---            open as it was}
+--            open as it was; ahead_s: until it may leave, and call_seq: its number, where a place was asked for}
 --   "go" writes down that a call may have left: from now on a cancel or hold comes too late, and a rescue does not
 --   know. Its lease begins anew, so that it covers the call however long the look before it took.
 --include _clock
@@ -49,6 +50,11 @@ return once(function(now)
       name_parts(options.ref, known.ids)
     end
     redis.call('ZADD', K.running, ms(now + options.gate.lease), options.ref)
+    if options.ahead then
+      local ahead, call_seq = depart(now, of_kind(options.gate, options.ref), options.ahead)
+      write_gate()
+      return { go = true, ahead_s = ahead / 1000, call_seq = call_seq }
+    end
   end
   return { go = go }
 end)

@@ -143,15 +143,19 @@ return once(function(now)
   end
   local verdict, detail, its, chosen = 'none', nil, cfg, {}
   if options.policy_text then note_use(now, options.policy_text) end
-  if options.want then verdict, detail, its, chosen = next_turn(now) end
+  if options.want then
+    if (options.related or 'leave') ~= 'leave' then guess_preparation(cfg) end
+    verdict, detail, its, chosen = next_turn(now)
+  end
   if (verdict == 'key' or verdict == 'try') and (next_look(now, cfg, options.key) or math.huge) <= now then
     answer.try = try(detail or 'key', nil, now, its)
   end
   if chosen.ref then
-    local ahead, call_seq = reserve(now, its)
+    local ahead = reserve(now, its)
     if chosen.tries then being_tried(now, cfg, chosen.tries) end
     answer.go = lease(chosen, now)
-    answer.go.ahead_s, answer.go.call_seq = ahead / 1000, call_seq
+    if not answer.go.unsent then ahead, answer.go.call_seq = depart(now, its, ahead) end
+    answer.go.ahead_s = ahead / 1000
     -- When a call outlasts a slot, the next slot needs another executor.
     if not chosen.tries and (num('call_ms', cfg.interval) + num('prepare_ms', 0)) * 1.3 > spacing_of_all(cfg) then answer.wakeup = notify(now, cfg, options.key) end
   elseif chosen.try then
