@@ -64,6 +64,19 @@ def test_whatever_is_damaged_all_others_end_and_nothing_is_silent(
     assert wrong == []
 
 
+def test_a_replay_that_no_index_names_any_more_goes_on(redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    bench = build(client)
+    whole = Snapshot.of(client)
+    work(bench)
+    right = outcomes(bench)
+    whole.restore()
+    assert client.delete(bench.p + "replays:feeding") == 1
+    work(bench)
+    assert outcomes(bench) == right
+    assert not put_aside_now(bench)
+
+
 def faults(bench: Bench, redis_url: str, right: dict[str, str], way: Mutation) -> Iterator[str]:
     """What is not as it has to be after this damage."""
     try:

@@ -53,6 +53,11 @@ local function replays(now)
     for _, id in ipairs(redis.call('ZRANGE', index, 0, -1)) do
       sound_replay(id)
       end_if_over(replay_key(id), id, now)  -- a letter that was put aside may have been the last
+      local v = redis.call('HMGET', replay_key(id), 'state', 'cursor', 'total')
+      local driven = v[1] == 'stopping' or (v[1] == 'running' and v[2] ~= v[3])
+      if driven and redis.call('ZADD', K.replays_feeding, 'NX', ms(now), id) == 1 then
+        spoilt.tell('replay:' .. id, 'it was to be driven, and stood in no index: put back')
+      end
     end
   end
 end
