@@ -68,7 +68,7 @@ class Estate(Shop):
 
     def to_the_end(self) -> None:
         """All looks of the schedule, and those that a deletion of ours begins."""
-        self.later(61, 600, DAY_S, 61, 600, DAY_S)
+        self.later(66, 600, DAY_S, 66, 600, DAY_S)
 
     def erasure(self, job: str = JOB) -> dict[str, str]:
         raw: Any = self.redis.hgetall(f"{self.ledger.prefix}erasure:{DEMO_PROJECT}/{job}")
@@ -146,7 +146,7 @@ def test_a_job_without_anything_is_whole_at_the_first_look(estate: Estate) -> No
     estate.simulator.add_job(JOB)
     estate.request(JOB)
     estate.go()
-    estate.later(61)
+    estate.later(66)
     assert estate.verdict() == "whole_by_acknowledgement closed"
 
 
@@ -154,7 +154,7 @@ def test_an_executor_with_nothing_to_do_says_that_somebody_is_to_look(estate: Es
     estate.simulator.add_avatar(JOB)
     estate.request(JOB)
     assert not estate.work(remote=estate.client, related="verify").erasures
-    estate.pass_time(61)
+    estate.pass_time(66)
     assert estate.work(remote=estate.client, related="verify").erasures
 
 

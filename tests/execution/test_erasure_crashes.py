@@ -17,7 +17,7 @@ from worker.lookups.sightings import Sightings
 from worker.simulator import DEMO_PROJECT, Simulator
 
 WHOLE = "whole_by_acknowledgement closed"
-STEPS = (0, 61, 600, 61, 600, DAY_S)  # seconds: the job's DELETE, two looks, the parts' DELETEs, the looks after them
+STEPS = (0, 66, 600, 66, 600, DAY_S)  # seconds: the job's DELETE, two looks, the parts' DELETEs, the looks after them
 MOST_CALLS = 400
 
 

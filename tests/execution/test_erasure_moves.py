@@ -50,7 +50,7 @@ def test_an_erasure_goes_on_in_the_other_account(estate: Estate, when: str) -> N
     estate.request(JOB, app_user="user-77")
     estate.go()
     if when == "before the parts go":
-        estate.later(61)
+        estate.later(66)
         estate.pass_time(601)
         estate.observer().work()
     elif when == "after its end":

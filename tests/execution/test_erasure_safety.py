@@ -128,7 +128,7 @@ def test_an_answer_that_is_no_success_ends_no_part(estate: Estate, kind: str) ->
     status = {"html": 200}.get(kind)
     estate.simulator.fault(kind, ASSET, resource="asset", times=None, status=status)
     delete(estate)
-    estate.later(61, 600, 61, 61, 61, 61, 600, DAY_S, DAY_S)
+    estate.later(66, 600, 61, 61, 61, 66, 600, DAY_S, DAY_S)
     assert deletion(estate).startswith("dead")
     assert (estate.parts(), estate.verdict()) == ({"model_asset": "refused"}, "incomplete closed")
     assert state_of(estate) == "UNACTIVED"
@@ -147,7 +147,7 @@ def test_a_delete_that_takes_effect_late_is_one(estate: Estate) -> None:
     estate.simulator.set_library(purge_after_s=300.0)
     estate.simulator.add_avatar(JOB, voice=False)
     delete(estate)
-    estate.later(61, 600, 61)
+    estate.later(66, 600, 66)
     assert (estate.parts(), estate.verdict()) == ({"model_asset": "acknowledged"}, "pending")
     estate.later(600, DAY_S)
     assert (estate.parts(), estate.verdict()) == ({"model_asset": "purged us"}, WHOLE)
@@ -175,7 +175,7 @@ def test_what_must_stay_in_the_bin_is_waited_for(estate: Estate) -> None:
     estate.simulator.set_library(force_from_bin=False)
     estate.simulator.add_avatar(JOB, voice=False, cascade="bin")
     delete(estate)
-    estate.later(61, 600, 61, 61, 61, 61, DAY_S)
+    estate.later(66, 600, 61, 61, 61, 61, DAY_S)
     assert deletion(estate) == "dead refused"
     assert (estate.parts(), estate.verdict()) == ({"model_asset": "in_bin service"}, "pending")
     estate.later(8 * DAY_S)
@@ -189,7 +189,7 @@ def test_what_is_still_in_the_bin_on_day_nine_was_left_behind(estate: Estate, re
     estate.simulator.add_avatar(JOB, voice=False, cascade="bin")
     estate.request(JOB)
     estate.go()
-    estate.later(61, 600, 61, 61, 61, 61, DAY_S, 8 * DAY_S)
+    estate.later(66, 600, 61, 61, 61, 61, DAY_S, 8 * DAY_S)
     assert related == "delete" or estate.verdict() == "pending"
     estate.later(DAY_S, DAY_S)
     assert estate.verdict() == verdict, estate.parts()
@@ -203,7 +203,7 @@ def test_what_was_only_put_into_the_bin_is_deleted_for_good_if_the_bin_is_not_em
     estate.to_the_end()
     assert (estate.parts(), estate.verdict()) == ({"model_asset": "in_bin us"}, "pending")
     assert state_of(estate) == "DELETING"
-    estate.later(8 * DAY_S, 61, 600, DAY_S, DAY_S)
+    estate.later(8 * DAY_S, 66, 600, DAY_S, DAY_S)
     assert (estate.parts(), estate.verdict()) == ({"model_asset": "purged us"}, WHOLE)
 
 
@@ -223,7 +223,7 @@ def test_what_somebody_restores_came_back_and_is_left_behind(estate: Estate) -> 
     estate.simulator.add_avatar(JOB, voice=False, cascade="bin")
     estate.request(JOB)
     estate.go()
-    estate.later(61, 600)
+    estate.later(66, 600)
     assert estate.parts() == {"model_asset": "in_bin service"}
     estate.simulator.restore_asset(ASSET)
     estate.to_the_end()
@@ -235,7 +235,7 @@ def test_what_somebody_restores_after_our_delete_is_not_deleted_a_second_time(es
     estate.mode = AssetMode.BIN
     estate.simulator.add_avatar(JOB, voice=False)
     delete(estate)
-    estate.later(61, 600, 61)
+    estate.later(66, 600, 66)
     estate.simulator.restore_asset(ASSET)
     estate.to_the_end()
     assert (estate.parts(), estate.verdict()) == ({"model_asset": "kept"}, "partial closed")
@@ -246,7 +246,7 @@ def test_what_was_frozen_in_the_bin_and_is_unfrozen_came_back(estate: Estate) ->
     estate.simulator.add_avatar(JOB, voice=False, cascade="bin")
     estate.request(JOB)
     estate.go()
-    estate.later(61)
+    estate.later(66)
     estate.simulator.block_asset(ASSET)
     estate.later(600)
     assert (part(estate)["after"], part(estate)["evidence"]) == ("BLOCK", "kept")
@@ -261,7 +261,7 @@ def test_a_frozen_asset_is_deleted_if_that_is_allowed(estate: Estate, allowed: b
     estate.simulator.add_avatar(JOB, voice=False)
     estate.simulator.block_asset(ASSET)
     delete(estate)
-    estate.later(61, 600, 61, 61, 61, 61, 600, DAY_S, DAY_S)
+    estate.later(66, 600, 61, 61, 61, 66, 600, DAY_S, DAY_S)
     expected = ("purged us", WHOLE) if allowed else ("blocked", "incomplete closed")
     assert (estate.parts()["model_asset"], estate.verdict()) == expected
 
@@ -301,7 +301,7 @@ def test_an_asset_that_does_not_say_whose_it_is_is_nobody_s(estate: Estate) -> N
 def test_an_asset_that_is_transferred_before_its_delete_is_left_alone(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB, voice=False)
     delete(estate)
-    estate.later(61)
+    estate.later(66)
     estate.simulator.transfer_asset(ASSET, OTHER_PROJECT)
     estate.to_the_end()
     assert sent(estate, "asset") == {}
@@ -448,7 +448,7 @@ def test_a_delete_without_the_right_is_a_dead_letter_and_closes_nothing_else(est
     estate.simulator.deny(["asset_delete"])
     estate.simulator.add_avatar(JOB)
     delete(estate)
-    estate.later(61, 600, 61, 61, 61, 61, 600, DAY_S, DAY_S)
+    estate.later(66, 600, 61, 61, 61, 66, 600, DAY_S, DAY_S)
     assert estate.parts() == {"model_asset": "refused", "voice_job": "absent_seen_before us", "voice_asset": "refused"}
     assert estate.verdict() == "incomplete closed"
     estate.simulator.add_job("job-9")
@@ -462,7 +462,7 @@ def test_a_429_of_a_look_stops_the_lookups_of_its_family_only(estate: Estate) ->
     estate.request(JOB)
     estate.go()
     estate.simulator.fault("throttled", None, resource="asset", method="GET", times=1, retry_after_s=300)
-    estate.later(61)
+    estate.later(66)
     assert estate.ledger.reserve_lookup(kind="model_asset") is None
     assert estate.ledger.reserve_lookup(kind="voice_job") is not None
     assert estate.ledger.reserve_lookup() is not None
@@ -493,7 +493,7 @@ def test_after_a_long_silence_two_looks_are_still_apart(estate: Estate) -> None:
     estate.go()
     estate.later(5 * DAY_S)
     assert (part(estate).get("absences"), estate.verdict()) == (1, "pending")
-    estate.later(61)
+    estate.later(66)
     assert (estate.parts(), estate.verdict()) == ({"model_asset": "absent_seen_before service"}, WHOLE)
 
 
@@ -502,7 +502,7 @@ def test_what_never_answers_is_given_up_after_the_deadline(estate: Estate) -> No
     estate.request(JOB)
     estate.go()
     estate.simulator.fault("error", None, resource="asset", method="GET", times=None)
-    estate.later(61, 600, *[DAY_S] * 20)
+    estate.later(66, 600, *[DAY_S] * 20)
     assert (estate.verdict(), estate.parts()) == ("pending", {"model_asset": "unknown"})
     looked = len(estate.simulator.calls(kind="asset"))
     estate.later(*[DAY_S] * 11)
@@ -534,7 +534,7 @@ def test_who_asks_for_more_while_the_call_is_under_way_gets_it(estate: Estate, m
 def wanted(estate: Estate) -> None:
     """The deletions of the parts are asked for, and none has begun."""
     delete(estate)
-    estate.later(61)
+    estate.later(66)
     estate.pass_time(601)
     estate.observer().work()
     assert deletion(estate) == "pending"
@@ -578,7 +578,7 @@ def test_no_part_of_a_job_on_hold_is_asked_for(estate: Estate) -> None:
 def test_a_hold_that_comes_while_somebody_looks_is_in_time(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB)
     delete(estate)
-    estate.later(61)
+    estate.later(66)
     estate.pass_time(601)
     leased, now = estate.ledger.lease_erasures()
     HoldList(estate.ledger).add([TARGET], why="T-1", by="ops")
@@ -629,7 +629,7 @@ def test_a_cancel_of_a_deleted_job_withdraws_its_parts(estate: Estate) -> None:
 def test_a_cancel_that_comes_while_somebody_looks_is_in_time(estate: Estate) -> None:
     estate.simulator.add_avatar(JOB)
     delete(estate)
-    estate.later(61)
+    estate.later(66)
     estate.pass_time(601)
     leased, now = estate.ledger.lease_erasures()
     estate.ledger.cancel([TARGET], why="T-1", by="ops")
@@ -653,7 +653,7 @@ def test_no_part_goes_while_its_job_is_to_be_deleted_again(estate: Estate) -> No
     wanted(estate)
     estate.simulator.add_job(JOB, "TRAINING", asset_id=ASSET, project_id=DEMO_PROJECT)  # it is there again
     estate.request(JOB, force=True)
-    estate.later(61, 600)
+    estate.later(66, 600)
     assert estate.ends(JOB).startswith("pending")
     assert sent(estate, "asset") == {}
     estate.simulator.move_job(JOB, "JOB_SUCCESS")
@@ -669,7 +669,7 @@ def test_a_dead_part_leaves_the_erasure_incomplete_and_its_replay_ends_it_whole(
     estate.simulator.add_avatar(JOB, voice=False)
     estate.simulator.fault("error", ASSET, resource="asset", times=None)
     delete(estate)
-    estate.later(61, 600, 61, 61, 61, 61, 600, DAY_S, DAY_S)
+    estate.later(66, 600, 61, 61, 61, 66, 600, DAY_S, DAY_S)
     assert deletion(estate) == "dead server_error"
     assert (estate.parts(), estate.verdict()) == ({"model_asset": "refused"}, "incomplete closed")
     assert estate.redis.zcard(estate.ledger.prefix + "left") == 1
@@ -685,7 +685,7 @@ def test_the_replay_of_a_part_waits_while_its_job_is_on_hold(estate: Estate) -> 
     estate.simulator.add_avatar(JOB, voice=False)
     estate.simulator.fault("error", ASSET, resource="asset", times=None)
     delete(estate)
-    estate.later(61, 600, 61, 61, 61, 61, 600, DAY_S, DAY_S)
+    estate.later(66, 600, 61, 61, 61, 66, 600, DAY_S, DAY_S)
     estate.simulator.clear_faults()
     before = sent(estate, "asset")
     holds = HoldList(estate.ledger)

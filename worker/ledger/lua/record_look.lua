@@ -26,7 +26,7 @@ local function record_look(ref, step, now)
   redis.call('ZREM', K.erasures, ref)
   if step.answers then keep_answers(ref, step.answers, not step.watched, now) end
   if step.next then
-    redis.call('ZADD', K.erasures, ms(step.next), ref)
+    look_again(ref, now, step.next)
     return 'open'
   end
   redis.call('HSET', name, E.closed_at, ms(now))
