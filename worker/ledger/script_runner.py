@@ -138,7 +138,9 @@ class ScriptRunner:
         script = scripts.load(name, clock=self.clock)
         caller, seq = self._caller.next()
         numbered = f"{seq} {self.endpoint or ''}".rstrip()
-        text = compact(options | {"salt": secrets.token_hex(16)})  # of the receipts that it writes (see `_receipt.lua`)
+        text = compact(
+            options | {"salt": secrets.token_urlsafe(16)}
+        )  # of the receipts that it writes (see `_receipt.lua`)
         names = [ref if isinstance(ref, bytes) else str(ref) for ref in refs]
         give_up = time.monotonic() + self.patience_s
         pause = 0.05

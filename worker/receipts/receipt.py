@@ -78,7 +78,7 @@ def sealable(account: str, entry: ReceiptEntry) -> dict[str, Any]:
     if kept := entry.fields.get("kept"):
         names: dict[str, Any] = json.loads(kept)
         return receipt | names
-    return committed(receipt, entry.fields["salt"]) if entry.version > 1 else receipt
+    return committed(receipt, f"{entry.fields['salt']} {entry.n}") if entry.version > 1 else receipt
 
 
 def redacted_fields(entry: ReceiptEntry, line: dict[str, Any]) -> dict[str, str]:

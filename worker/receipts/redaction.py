@@ -68,7 +68,7 @@ def _replace(ledger: Ledger, entry: ReceiptEntry, line: dict[str, Any]) -> int:
 
 def _secret(entry: ReceiptEntry) -> str | None:
     """What the receipts of one move have in common (see `lua/_receipt.lua`); None: it has none any more."""
-    return entry.fields.get("salt", "").partition(" ")[0] or None
+    return entry.fields.get("salt") or None
 
 
 def _in_files(files: DayFiles, wanted: Wanted, found: Redacted) -> None:

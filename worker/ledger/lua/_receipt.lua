@@ -54,7 +54,7 @@ end
 
 local function append(now, ...)
   local n = next_number()
-  local salt = options.salt .. ' ' .. n  -- Lua's own numbers at random can be foretold
+  local salt = options.salt  -- Lua's own numbers at random can be foretold
   local added = redis.pcall('XADD', K.receipts, ms(now) .. '-' .. n, 'n', n, 'salt', salt, ...)
   if type(added) == 'string' then return end
   local last = redis.call('XREVRANGE', K.receipts, '+', '-', 'COUNT', 1)[1]
