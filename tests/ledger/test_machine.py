@@ -265,7 +265,7 @@ class Deletions(RuleBasedStateMachine):
         """Right before its call: only the holder of the lease may, and only while nothing speaks against it."""
         lease, users = held.lease, self.bench.ledger.users
         owner = users.hashed("u1" if lease.ref.id == "a" else None) if lease.owner_lookup else None
-        go = self.bench.ledger.confirm(lease, key="k1", owner=owner, policy_text=POLICY_TEXT)
+        go = self.bench.ledger.confirm(lease, key="k1", owner=owner, policy_text=POLICY_TEXT) is not None
         on_hold, record = self.bench.holds.now(), self.bench.record(lease.ref.id)
         unknown = bool(on_hold.users) and "owner" not in record
         assert go == (
