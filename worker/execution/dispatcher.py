@@ -100,6 +100,7 @@ class Dispatcher:
                 self._next_tick = time.monotonic() + self._pause
                 if self._away:
                     log.info("redis.back")
+                    self.app.redis_back()
                 self._away = False
             except WrongLedger as error:
                 self._refused(error)

@@ -87,7 +87,10 @@ class Companions(bootsteps.StartStopStep):
         context.notify = notify
         self._threads = [Dispatcher(context, concurrency=parent.concurrency, end_worker=end), intake]
         if directory := context.settings.receipts_dir:
-            self._threads.append(Archivist(context.ledger, directory, context.settings, context.not_archived))
+            archivist = Archivist(context.ledger, directory, context.settings, context.not_archived)
+            archivist.look_back()
+            context.redis_back = archivist.soon
+            self._threads.append(archivist)
         if every_s := context.settings.recheck:
             self._threads.append(Rechecker(context, context.settings.accounts, every_s))
         for thread in self._threads:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -67,6 +68,12 @@ class HoldList:
         options = lean({"until": until_ms, "user": user, "every": every})
         self._ledger.run_script("hold", options | explained(ActionName.HELD, who, user=user))
 
+    def adopt(self, users: Mapping[str, dict[str, Any]]) -> None:
+        """Take over holds of app users, by their hashes, as `stored` has them. Of two the longer one stays."""
+        holds = [[user, json.dumps(entry), entry.get("until") or False] for user, entry in users.items()]
+        for start in range(0, len(holds), BATCH):
+            self._ledger.run_script("adopt", {"holds": holds[start : start + BATCH]})
+
     # -- removing ----------------------------------------------------------------------------------------------------
 
     def remove(self, refs: Iterable[Target], **who: Unpack[Who]) -> list[tuple[Target, str]]:
@@ -115,6 +122,14 @@ class HoldList:
         """Everything that is on hold."""
         jobs, users = (read_redis(self._client.hkeys, self._p + key) for key in (Key.HELD_JOBS, Key.HELD_USERS))
         return OnHold(frozenset(values.targets(jobs)), frozenset(values.names(users)))
+
+    def stored(self) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+        """What is stored of each hold: of jobs by their refs, of app users by their hashes."""
+        jobs, users = (dict(self._entries(key)) for key in (Key.HELD_JOBS, Key.HELD_USERS))
+        return (
+            {ref: values.fields(entry) for ref, entry in jobs.items()},
+            {user: values.fields(entry) for user, entry in users.items()},
+        )
 
     def _entries(self, name: str) -> Iterator[tuple[str, bytes]]:
         cursor = 0

@@ -75,11 +75,15 @@ class ReceiptProgress:
     relocated: bool = False  # the next day may go to a directory without those before it (see `lua/relocate.lua`)
     turned_ms: float | None = None  # when it turned out that it is earlier than was thought; None: never
     redactions: int = 0  # how often texts of receipts in the stream were redacted
+    first_day: int = (
+        0  # receipts count as of this day at least: those before have their files (see `lua/begin_segment.lua`)
+    )
 
     def day(self, settled_ms: float, now_ms: float) -> int:
         """The UTC day of a receipt, counted since 1970. One of a clock that had erred counts as of when that showed."""
         future = settled_ms > now_ms + ERRED_MS
-        return int((min(self.turned_ms or now_ms, now_ms) if future else settled_ms) // DAY_MS)
+        day = int((min(self.turned_ms or now_ms, now_ms) if future else settled_ms) // DAY_MS)
+        return max(day, self.first_day)
 
 
 class Receipts(AccountReader):
@@ -168,6 +172,7 @@ def _progress(raw: dict[bytes, bytes]) -> ReceiptProgress:
         relocated,
         turned,
         values.whole(fields.get("redacted")),
+        values.whole(fields.get("day")),
     )
 
 

@@ -19,13 +19,16 @@ from worker.ledger.deletions import Ledger
 from worker.ledger.receipts import DAY_MS, Checkpoint, Receipts, following, place
 from worker.model.errors import EraserError, Unreachable
 from worker.receipts.dayfiles import DayFiles, DayFileWrong
+from worker.receipts.hold_record import HoldRecord
 from worker.receipts.periodic import Periodic
+from worker.receipts.restored import behind, catch_up
 from worker.receipts.sealing import Broken, seal_all, sealed_lines
 from worker.receipts.signature import Signer
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 60.0
+SOON_S = 1.0  # while Redis is away: the one that comes back may be older
 
 
 def archive_day(ledger: Ledger, directory: Path, *, now_ms: float, signer: Signer | None = None) -> int | None:
@@ -106,25 +109,51 @@ class Archivist(Periodic):
         self._accounts = list(settings.accounts)
         self._directory = directory
         self._key = settings.receipt_key
+        self._away = False
+        self._paused_for: set[str] = set()  # heads of files that have no receipt in common with Redis
 
     def turn(self) -> float:
+        self._away = False
         for account in self._accounts:
             self.archive(account)
-        return EVERY_S
+        return SOON_S if self._away else EVERY_S
+
+    def look_back(self) -> None:
+        """Before anything is done: pause each account whose Redis is older than its files."""
+        for account in self._accounts:
+            self._guarded(account, self._catch_up)
 
     def archive(self, account: str) -> None:
         """Archive every finished day of an account. An error is reported, and tried again a minute later."""
-        ledger = self._ledger(account)
+        self._guarded(account, self._archive)
+
+    def _archive(self, ledger: Ledger) -> None:
+        self._catch_up(ledger)
+        signer = Signer.load(self._key) if self._key else None
+        count: int | None = 1
+        while count and not self._stop.is_set():
+            now_ms = ledger.look_at_clocks()
+            if not ledger.clocks_agree:
+                return  # while clocks disagree it is not known whether a day is over
+            count = archive_day(ledger, self._directory, now_ms=now_ms, signer=signer)
+        HoldRecord(DayFiles(self._directory, ledger.account).holds).keep(ledger)
+        self._problems.pop(ledger.account, None)
+
+    def _catch_up(self, ledger: Ledger) -> None:
+        files = DayFiles(self._directory, ledger.account)
+        found = behind(Receipts(ledger.client, ledger.account, ledger.keys), files)
+        if found is None or found.head in self._paused_for:
+            return
+        catch_up(ledger, files, found)
+        if found.known is None:  # it may be another installation's directory: who resumes has the last word
+            self._paused_for.add(found.head)
+
+    def _guarded(self, account: str, act: Callable[[Ledger], None]) -> None:
+        """Nothing may end the thread."""
         try:
-            signer = Signer.load(self._key) if self._key else None
-            count: int | None = 1
-            while count and not self._stop.is_set():
-                now_ms = ledger.look_at_clocks()
-                if not ledger.clocks_agree:
-                    return  # while clocks disagree it is not known whether a day is over
-                count = archive_day(ledger, self._directory, now_ms=now_ms, signer=signer)
-            self._problems.pop(account, None)
+            act(self._ledger(account))
         except (Unreachable, redis.RedisError) as error:  # that is reported elsewhere
+            self._away = True
             log.error("receipts.not_archived", extra={"account": account, "error": str(error)})
         except (EraserError, OSError) as error:
             self._problems[account] = str(error)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from worker.receipts.serialization import Form, header, is_trailer, read, writte
 from worker.receipts.signature import Signer
 
 OLD_DRAFT_S = 3600.0
+EPOCH = date(1970, 1, 1).toordinal()
 LONGEST = 16 * 1024 * 1024  # bytes of a line: a receipt with ten thousand requesters has a tenth of it
 TRAILER = 4096  # bytes: no trailer is longer
 _NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")
@@ -67,6 +68,11 @@ class DayFiles:
     def path(self, day: int) -> Path:
         """The file of a day, counted since 1970."""
         return self._folder / f"{datetime.fromtimestamp(day * DAY_MS / 1000, UTC):%Y-%m-%d}.jsonl"
+
+    @property
+    def holds(self) -> Path:
+        """What was on hold last: see `worker.receipts.hold_record`."""
+        return self._folder / "holds.json"
 
     def paths(self) -> list[Path]:
         """Every file, the oldest first."""
@@ -162,6 +168,17 @@ class DayFiles:
                 if not is_trailer(line):
                     yield line
             after = end["head"]
+
+    def after(self, n: int) -> Iterator[dict[str, Any]]:
+        """Every receipt of the files after this one. Raises `DayFileWrong`."""
+        for path in self.paths():
+            if (checked_end := end_of(path)["last_n"]) and checked_end > n:
+                checked(path)
+                yield from (line for line in _read(path) if not is_trailer(line) and line["n"] > n)
+
+    def next_day(self) -> int:
+        """The day after that of the newest file."""
+        return date.fromisoformat(self.paths()[-1].stem).toordinal() - EPOCH + 1
 
     def _from(self, day: int) -> list[Path]:
         """The files of a day and all later ones, with that of the day before: an entry may be older than its settlement

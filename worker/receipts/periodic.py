@@ -11,6 +11,7 @@ class Periodic(ABC):
 
     def __init__(self, name: str) -> None:
         self._stop = threading.Event()
+        self._next = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @abstractmethod
@@ -20,11 +21,17 @@ class Periodic(ABC):
     def start(self) -> None:
         self._thread.start()
 
+    def soon(self) -> None:
+        """The next time is now."""
+        self._next.set()
+
     def stop(self) -> None:
         """End after the current turn; if that takes long it is left running."""
         self._stop.set()
+        self._next.set()
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        while not self._stop.wait(self.turn()):
-            pass
+        while not self._stop.is_set():
+            self._next.wait(self.turn())
+            self._next.clear()

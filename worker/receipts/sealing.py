@@ -64,7 +64,7 @@ def seal(ledger: Ledger, *, most: int = PAGE) -> bool:
         return False
     head = head_of(ledger.account, was)
     for entry in entries:
-        head = str(linked(_expanded(ledger.account, entry), head)["hash"])
+        head = str(linked(expanded(ledger.account, entry), head)["hash"])
     ledger.run_script("seal", {"was": was.id, "n": entries[-1].n, "id": entries[-1].id, "head": head})
     return len(entries) == most
 
@@ -124,7 +124,7 @@ def sealed_lines(receipts: Receipts, after: Checkpoint, until: Checkpoint) -> It
 def _between(receipts: Receipts, after: Checkpoint, until: Checkpoint) -> list[Line]:
     head, lines = head_of(receipts.account, after), []
     for entry in receipts.each(after.id, until=until.id):
-        values = linked(_expanded(receipts.account, entry), head)
+        values = linked(expanded(receipts.account, entry), head)
         head = values["hash"]
         lines.append(Line(Checkpoint(entry.n, entry.id, head), entry.settled_ms, values))
     if head != until.head:
@@ -132,7 +132,8 @@ def _between(receipts: Receipts, after: Checkpoint, until: Checkpoint) -> list[L
     return lines
 
 
-def _expanded(account: str, entry: ReceiptEntry) -> dict[str, Any]:
+def expanded(account: str, entry: ReceiptEntry) -> dict[str, Any]:
+    """The entry as it enters the chain. Raises `Unreadable` and `OtherSchema`."""
     try:
         if entry.version > SCHEMA + 1:
             raise OtherSchema(f"receipt {entry.n:,} of account {account}", stored=entry.version, ours=SCHEMA)

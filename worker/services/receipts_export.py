@@ -196,7 +196,8 @@ class Chain:
 
     def _all(self) -> Iterator[dict[str, Any]]:
         archived = self.progress.archived
-        if archived.n and self._since_ms <= place(archived.id)[0]:
+        filed_until = max(place(archived.id)[0], self.progress.first_day * DAY_MS)
+        if archived.n and self._since_ms <= filed_until:
             yield from self._filed(archived)
         yield from self.in_redis()
 

@@ -107,7 +107,7 @@ return once(function(now)
   end
   if options.keys then
     kinds()
-    values(K.receipts_chain, { n = 'number', sealed_n = 'number', sealed_id = 'id', archived_n = 'number', archived_id = 'id', redacted = 'number' })
+    values(K.receipts_chain, { n = 'number', sealed_n = 'number', sealed_id = 'id', archived_n = 'number', archived_id = 'id', redacted = 'number', day = 'number' })
     values(K.account, { schema = 'number' })
     counters()
     replays(now)

@@ -11,6 +11,7 @@
 --                             dates lie in the future
 --                   relocated  the archived head after which a directory may begin without the files before (see
 --                             relocate.lua)
+--                   shifts, day  of a segment that began behind lost receipts (see begin_segment.lua)
 --   receipts:seals  zset, score n, '<id> <head>': some of the places that were sealed, to say later where a break is
 --include _clock
 --include _account

@@ -1,0 +1,103 @@
+"""Notices a Redis that is older than the archive of its receipts, and goes on behind it.
+
+After a restored backup, or a failover that lost writes, the files of days have receipts that Redis does not. It would
+give their numbers again, and delete what was put on hold or cancelled since then. So, each step safe to repeat:
+
+    1  the account is paused, until a person resumes it
+    2  holds come back from their record beside the receipts (see `worker.receipts.hold_record`)
+    3  what the lost receipts call cancelled or discarded is cancelled or discarded again
+    4  a new segment of the chain begins where the files end (see `lua/begin_segment.lua`)
+
+Without a receipt that both have, the files may be of another installation: then 3 and 4 are left out, and nothing is
+archived. docs/restore.md is the drill.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from worker.ledger.audit_actions import AuditAction
+from worker.ledger.deletions import Ledger
+from worker.ledger.receipts import Checkpoint, Receipts
+from worker.model.target import Target
+from worker.receipts.chain import linked
+from worker.receipts.dayfiles import DayFiles, end_of
+from worker.receipts.hold_record import HoldRecord
+from worker.receipts.sealing import expanded, head_of
+
+log = logging.getLogger(__name__)
+
+BY = "archivist"
+_WITHDRAWN = ("cancelled", "discarded")
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """How far Redis is behind. known: the last receipt that both have, None without one; n, head: the files' last."""
+
+    archived: Checkpoint
+    known: Checkpoint | None
+    n: int
+    head: str
+
+
+def behind(receipts: Receipts, files: DayFiles) -> Behind | None:
+    """None: Redis has all that the files have, or had it. Raises `DayFileWrong`, `Unreadable` and `Unreachable`."""
+    archived, paths = receipts.progress().archived, files.paths()
+    end = end_of(paths[-1]) if paths else {}
+    last_n, head = int(end.get("last_n") or 0), head_of(receipts.account, archived)
+    if last_n <= archived.n or end["head"] == head:
+        return None
+    known, here = Checkpoint(archived.n, archived.id, head), receipts.each(archived.id)
+    for line in files.after(archived.n):
+        if known.n == archived.n and (line["n"], line["prev"]) != (archived.n + 1, head):
+            known = Checkpoint()
+            break
+        entry = next(here, None)
+        if entry is None or linked(expanded(receipts.account, entry), str(known.head))["hash"] != line["hash"]:
+            break
+        known = Checkpoint(entry.n, entry.id, line["hash"])
+    if known.n == last_n or receipts.progress().archived != archived:
+        return None  # a worker archives them at this moment, or did not come to say so
+    return Behind(archived, known if known.n else None, last_n, end["head"])
+
+
+def catch_up(ledger: Ledger, files: DayFiles, found: Behind) -> None:
+    """Go on behind the files. Raises `DayFileWrong`, `HoldRecordWrong`, `OSError` and `Unreachable`."""
+    n = found.known.n if found.known else 0
+    log.error("receipts.behind", extra={"account": ledger.account, "n": n, "last_n": found.n})
+    action = AuditAction(of=f"Redis goes back to receipt {n:,} of {found.n:,}")
+    because = f"Redis is older than its archive: it has receipts up to {n:,} of {found.n:,}"
+    ledger.pause(why=f"{because}. See docs/restore.md", by=BY, action=action)
+    left = HoldRecord(files.holds).put_back(ledger, action)
+    if left:
+        why = f"{because}. Holds of app users that have to be entered again: {left:,}. See docs/restore.md"
+        ledger.pause(why=why, by=BY, action=action)
+    if not found.known:
+        return
+    withdrawn = _withdrawn(files.after(n))
+    for refs, withdraw in ((withdrawn, ledger.cancel), (_only(withdrawn, "discarded"), ledger.discard)):
+        withdraw(refs, why="withdrawn before Redis was restored, as its receipt says", by=BY, action=action)
+    day = files.next_day()
+    fields = {"was": found.archived.id, "known_n": n, "known_id": found.known.id, "day": day}
+    begun = ledger.run_script("begin_segment", fields | {"n": found.n, "head": found.head})["begun"]
+    if begun:
+        log.warning("receipts.segment_begun", extra={"account": ledger.account, "n": found.n, "head": found.head})
+
+
+def _withdrawn(lines: Iterator[dict[str, Any]]) -> dict[Target, str]:
+    """What was cancelled or discarded at the end of these receipts."""
+    found: dict[Target, str] = {}
+    for line in lines:
+        ref = Target(line["project_id"], line["id"], line["kind"])
+        found.pop(ref, None)
+        if line["state"] in _WITHDRAWN and line.get("event") is None:
+            found[ref] = line["state"]
+    return found
+
+
+def _only(withdrawn: dict[Target, str], state: str) -> list[Target]:
+    return [ref for ref, its in withdrawn.items() if its == state]
