@@ -228,7 +228,8 @@ class Erasures(RuleBasedStateMachine):
             if call["operation"] == "delete":
                 assert now >= self.busy.get(self.ref_of(call["id"]), 0), f"{what}: a lease of it is alive"
         self.seen = new[-1]["n"] if new else self.seen
-        self.known_as_shared = self.estate.redis.hget(self.estate.ledger.prefix + "assets", "asset-shared") == b"*"
+        named: Any = self.estate.redis.hget(self.estate.ledger.prefix + "assets", "asset-shared")
+        self.known_as_shared = bool(named and named.startswith(b"*"))
 
     @staticmethod
     def ref_of(id: str) -> str:

@@ -82,6 +82,20 @@ def test_a_part_of_two_jobs_is_still_nobody_s_own_in_the_other_account(estate: E
     estate.request(JOB, "job-2")
     estate.go()
     move(estate)
+    assert set(left_in(estate, "default")) <= {"verdicts"}
+    assert estate.redis.hgetall(estate.ledger.prefix + "assets") == {f"asset-{JOB}".encode(): b"* 2"}
     estate.to_the_end()
     assert estate.verdict() == estate.verdict("job-2") == "partial closed"
     assert estate.simulator.deletes("asset") == {}
+
+
+def test_what_was_shared_with_a_job_that_nobody_remembers_is_not_the_other_one_s_own_now(estate: Estate) -> None:
+    estate.related = "delete"
+    estate.simulator.add_avatar(JOB, voice=False)
+    estate.request(JOB)
+    estate.go()
+    estate.redis.hset(estate.ledger.prefix + "assets", f"asset-{JOB}", "* 1")
+    move(estate)
+    assert estate.redis.hgetall(estate.ledger.prefix + "assets") == {f"asset-{JOB}".encode(): b"* 1"}
+    estate.to_the_end()
+    assert (estate.verdict(), estate.simulator.deletes("asset")) == ("partial closed", {})

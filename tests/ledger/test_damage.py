@@ -33,6 +33,7 @@ from worker.services import metrics, status
 EVERY = int(os.environ.get("DAMAGE_EVERY", "29"))  # one in so many ways to damage it; 1 takes a quarter of an hour
 PARTS = 6
 PAUSES = {"holds:jobs": "the hold list", "holds:users": "the hold list", "gate": "the gate", "account": "the address"}
+NAMED = "assets"  # who named what: the same, once somebody reads it
 COMES_AGAIN = (":ends:", ":wakeups", ":departures", ":waiting")  # in moments, or counts a minute; nothing is told of it
 RECORD = f"eraser:{{default}}:d:{PROJECT}/job-1"
 
@@ -86,8 +87,9 @@ def faults(bench: Bench, redis_url: str, right: dict[str, str], way: Mutation) -
     except Exception as error:
         yield f"{type(error).__name__}: {error}"
         return
-    now, put_aside = outcomes(bench), put_aside_now(bench)
-    if put_aside & set(PAUSES):
+    now, told = outcomes(bench), put_aside_now(bench)
+    put_aside = told | {name.partition(" ")[0] for name in told if name.startswith("erasure:")}  # of a field
+    if put_aside & {*PAUSES, NAMED}:
         assert " was damaged (" in bench.gate()["paused"]
         return  # nothing is sent until a person has looked
     others = {ref for ref in right.keys() | now.keys() if right.get(ref) != now.get(ref)} - put_aside

@@ -10,12 +10,15 @@ from typing import Any
 
 import redis
 
-from tests.support.ledgers import LEASE_MS, PROJECT, START_MS, Bench
+from tests.support.ledgers import LEASE_MS, POLICY_TEXT, PROJECT, START_MS, Bench
 from worker.ledger.audit_actions import AuditAction
 from worker.ledger.damage import Checker, DamageList
+from worker.ledger.erasures import ErasureStep
 from worker.ledger.replays import Replays, ReplayStage
 from worker.ledger.runs import Run, Runs, Slot
 from worker.ledger.types import DeletionRequest, GatePolicy, GateSignal, Lease, Tried
+from worker.model.erasure import LEFT as LEAVES
+from worker.model.erasure import Verdict
 from worker.model.states import Lane
 from worker.model.target import Target
 from worker.receipts.sealing import Unreadable, seal_all
@@ -24,6 +27,7 @@ from worker.replay.job import step
 PACE = GatePolicy(interval=0.001, lease=LEASE_MS, look_interval=0.001)
 OVER = ("deleted", "gone", "dead", "cancelled", "discarded")
 DAY_S = 86_400.0
+LEFT = [{"part": "model_asset", "id": "asset-1", "project_id": PROJECT, "named_by": "job"}]
 
 
 def build(client: redis.Redis) -> Bench:
@@ -41,7 +45,10 @@ def build(client: redis.Redis) -> Bench:
         lease = bench.take()
         match n:
             case 0 | 1 | 2:
-                bench.settle(lease)
+                found = {"related": "verify", "state": "done", "parts": json.dumps(LEFT), "ids": ["asset-1"]}
+                terms = {"policy_text": POLICY_TEXT, "owner": ledger.users.hashed("u")}
+                assert ledger.confirm(lease, key="k1", inventory=found, **terms)
+                bench.settle(lease, erasure={"related": "verify", "first_look_ms": DAY_S * 1000 * n})
             case 3:
                 bench.settle(lease, "gone", evidence="seen_before")
             case 4 | 5:
@@ -50,6 +57,8 @@ def build(client: redis.Redis) -> Bench:
                 bench.settle(lease, "dead", cause="refused", status=400)
             case _:
                 bench.settle(lease, "pending", wait="retry", delay_s=3600, status=500, fields={"unk": "1"})
+    close_erasures(bench, Verdict.PARTIAL)
+    assert ledger.begin_experiment(Target(PROJECT, "throw-away"), (60.0, DAY_S), by="ops-7", why="T-9") == "begun"
     ledger.discard([dead(bench)[0]], why="T-1", by="ops-7", action=AuditAction())
     replays = Replays(ledger)
     refs = dead(bench)
@@ -93,6 +102,13 @@ def close_a_project(bench: Bench) -> None:
     bench.client.zadd(f"{bench.p}probes", {f"project {CLOSED}": START_MS + pause})
     bench.client.zadd(f"{bench.p}forbidden", {f"{PROJECT}/plain-1": bench.now})
     bench.client.hset(f"{bench.p}gate", mapping={"closed": 1, "forbidden": 1})
+
+
+def close_erasures(bench: Bench, verdict: Verdict) -> None:
+    """Somebody looks at what is due, for the last time."""
+    for one in bench.ledger.lease_erasures()[0]:
+        step = ErasureStep(one.record.job, one.record.leases, one.record.parts, 1, verdict, None, verdict in LEAVES)
+        bench.ledger.record_looks([step])
 
 
 def dead(bench: Bench) -> list[Target]:
@@ -141,6 +157,7 @@ def work(bench: Bench) -> None:
                 bench.settle(lease, "deleted", signal=signal)
         with contextlib.suppress(Unreadable):
             seal_all(ledger)
+        close_erasures(bench, Verdict.WHOLE_BY_ACKNOWLEDGEMENT)
         ledger.forget(keep_s=DAY_S * 400)
         bench.pass_time(DAY_S)
 
@@ -160,8 +177,12 @@ def taken(bench: Bench) -> Lease | None:
 
 
 def outcomes(bench: Bench) -> dict[str, str]:
-    """What became of each deletion, by the record alone."""
+    """What became of each deletion and of each erasure, by the record alone."""
     found = {}
+    for key in bench.client.scan_iter(f"{bench.p}erasure:*"):
+        if bench.client.type(key) == b"hash":
+            closed: Any = bench.client.hexists(key, "closed")
+            found[key.decode().removeprefix(bench.p)] = "closed" if closed else "open"
     for key in bench.client.scan_iter(f"{bench.p}d:*"):
         if bench.client.type(key) == b"hash":
             state: Any = bench.client.hget(key, "state")

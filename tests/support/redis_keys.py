@@ -83,7 +83,7 @@ ACCOUNT = {
     "receipts:redacted": Ends("trim.lua, once archived"),
     "receipts:seals": Ends("trim.lua, once archived"),
     "experiments": Ends("begin_experiment.lua, the oldest of more than ten"),
-    "experiment:<ref>": Ends("begin_experiment.lua, with its ref", of="experiments"),
+    "experiment:<job>": Ends("begin_experiment.lua, with its ref", of="experiments"),
     "recheck": ONE,
     "rechecks": Ends("forget.lua"),
     "recheck:<recheck>": Ends("forget.lua, with its id", of="rechecks"),

@@ -176,7 +176,7 @@ def erasures_of(client: redis.Redis, prefix: str, jobs: Iterable[Target]) -> Ite
     }
     ids = [id for record in records.values() for part in record.parts if isinstance(id := part.get("id"), str)]
     named = read_redis(client.hmget, prefix + Key.ASSET_JOBS, ids) if ids else []
-    shared = frozenset(id for id, job in zip(ids, named, strict=True) if job == b"*")
+    shared = frozenset(id for id, job in zip(ids, named, strict=True) if job and job.startswith(b"*"))
     for job, due in zip(every, found[1::2], strict=True):
         if job in records:
             yield ErasureRow(records[job], number(due), shared)

@@ -45,6 +45,7 @@ _LISTED_IN = {
     "run": Key.RUNS,
     "recheck": Key.RECHECKS,
     "group": Key.GROUPS,
+    "job": Key.EXPERIMENTS,
 }  # where the names of a family's keys come from
 
 

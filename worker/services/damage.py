@@ -44,6 +44,11 @@ def what_to_do(one: Damaged) -> str:
         return f"{again}; {drop} discards it"
     if one.name.startswith("holds:"):
         return f"check the hold list (eraser hold list, eraser hold import), then eraser resume --reason R, and {drop}"
+    if one.name == "assets":
+        known = "the dispatching worker finds out anew who named what, within minutes"
+        return f"{known}: then eraser resume --reason R, and {drop}"
+    if one.name.startswith("erasure:"):
+        return f"what that job left behind is not known any more: look for it at MetaStudio; then {drop}"
     if one.name in ("gate", "account"):
         return f"check that nobody had paused the account, and its address, then eraser resume --reason R, and {drop}"
     return f"no deletion waits for it; after a check: {drop}"

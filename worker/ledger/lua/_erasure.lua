@@ -71,8 +71,27 @@ local function parts_of(ref)
   return refs, ids
 end
 
--- Did several jobs name this part? Then it is nobody's own.
-local function is_shared(part) return redis.call('HGET', K.asset_jobs, string.match(part, ':(.*)') or '') == '*' end
+-- Which job named a part: its ref, or '* <how many>' of those that are remembered. What several named is nobody's own, also
+-- when all but one are forgotten.
+local function sharers(id)
+  local named = redis.call('HGET', K.asset_jobs, id)
+  if not named or string.sub(named, 1, 1) ~= '*' then return nil, named end
+  return number(string.match(named, '^%* (%d+)$'), 2), named
+end
+
+local function is_shared(part) return sharers(string.match(part, ':(.*)') or '') ~= nil end
+
+local function name_part(id, ref)
+  local many, named = sharers(id)
+  if named == ref then return end
+  redis.call('HSET', K.asset_jobs, id, named and string.format('* %d', (many or 1) + 1) or ref)
+end
+
+local function unname_part(id, ref)
+  local many, named = sharers(id)
+  if named == ref or many == 1 then redis.call('HDEL', K.asset_jobs, id)
+  elseif many then redis.call('HSET', K.asset_jobs, id, string.format('* %d', many - 1)) end
+end
 
 -- Has the job that left a part behind ended so that nothing makes that part again? One that nobody knows any more did.
 local function job_is_over(job)
@@ -91,21 +110,20 @@ local function is_to_delete(ref)
   return v[1] == 'delete' and not v[2]
 end
 
--- A part that several jobs named is nobody's own.
-local function name_parts(ref, ids)
+-- What belonged to the job as an inventory found it. It may be the second one, and counts once.
+local function keep_parts(ref, parts, ids)
+  local known, _, before = {}, parts_of(ref)
+  for _, id in ipairs(before) do known[id] = true end
+  redis.call('HSET', erasure(ref), E.parts, parts)
   for _, id in ipairs(ids) do
-    if redis.call('HSETNX', K.asset_jobs, id, ref) == 0 and redis.call('HGET', K.asset_jobs, id) ~= ref then
-      redis.call('HSET', K.asset_jobs, id, '*')
-    end
+    if not known[id] then name_part(id, ref) end
   end
 end
 
 local function forget_erasure(ref)
   local _, ids = parts_of(ref)
   set_verdict(ref, nil)
-  for _, id in ipairs(ids) do
-    if redis.call('HGET', K.asset_jobs, id) == ref then redis.call('HDEL', K.asset_jobs, id) end
-  end
+  for _, id in ipairs(ids) do unname_part(id, ref) end
   redis.call('ZREM', K.erasures, ref)
   redis.call('ZREM', K.left_behind, ref)
   redis.call('DEL', erasure(ref))

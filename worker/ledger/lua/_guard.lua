@@ -26,9 +26,9 @@ function damage(name, why, value)
 end
 
 -- Without these nothing is sent until a person has looked: what was on hold cannot be told from the rest, an operator may
--- have paused, and nobody knows any more which MetaStudio the account belongs to.
+-- have paused, nobody knows any more which MetaStudio the account belongs to, or which part of an erasure is several jobs'.
 local PAUSES = { ['holds:jobs'] = 'the hold list', ['holds:users'] = 'the hold list', gate = 'the gate',
-  account = 'the address' }
+  account = 'the address', assets = 'who named what' }
 function spoilt.key_aside(key, why)
   local name = string.gsub(string.sub(key, #PREFIX + 1), '^d:', '')
   raw.call('RENAME', key, PREFIX .. 'aside:' .. name)

@@ -73,6 +73,32 @@ local function put_back(ref, r, now)
   spoilt.tell(ref, 'it stood in no index: put back among the ' .. state .. ' ones')
 end
 
+-- Where it stands, and what it named, is known by its record.
+local function check_erasure(ref, now)
+  local v = redis.call('HMGET', erasure(ref), E.verdict, E.closed_at)
+  if redis.call('EXISTS', erasure(ref)) == 0 then  -- what is to be looked at comes up by itself
+    if redis.call('ZREM', K.left_behind, ref) == 1 then damage('erasure:' .. ref, 'it left something behind, and nothing is known of that') end
+    return
+  end
+  local at = number(redis.call('ZSCORE', K.erasures, ref) or nil)
+  if is_open(ref) and (not at or at > now + LONGEST) then
+    redis.call('ZADD', K.erasures, ms(now), ref)
+    spoilt.tell(ref, 'what it left behind was to be looked for, and stood in no index, or at no time that could come')
+  end
+  if (v[1] == 'partial' or v[1] == 'incomplete') and not redis.call('ZSCORE', K.left_behind, ref) then
+    redis.call('ZADD', K.left_behind, ms(number(v[2], now)), ref)
+    spoilt.tell(ref, 'it left something behind, and stood in no index')
+  end
+  local _, ids = parts_of(ref)
+  for _, id in ipairs(ids) do
+    local many, named = sharers(id)
+    if not many and named ~= ref then
+      name_part(id, ref)
+      spoilt.tell(ref, 'nobody knew that it had named ' .. id)
+    end
+  end
+end
+
 local function check(ref, now)
   local r, score = sound(ref), nil
   local own = r and index_of(r[F.state], r[F.lane], ref)
@@ -91,10 +117,7 @@ local function check(ref, now)
   end
   if not r then return end
   if not score then put_back(ref, r, now) end
-  if (r[F.state] == 'deleted' or r[F.state] == 'gone') and is_open(ref) and not redis.call('ZSCORE', K.erasures, ref) then
-    redis.call('ZADD', K.erasures, ms(now), ref)
-    spoilt.tell(ref, 'what it left behind was to be looked for, and stood in no index')
-  end
+  if r[F.state] == 'deleted' or r[F.state] == 'gone' then check_erasure(ref, now) end
   if r[F.state] == 'dead' and not redis.call('ZSCORE', K.group_letters .. (r[F.group] or ''), ref) then
     joins_group(ref, r[F.finished_at] or ms(now))
   end

@@ -46,8 +46,7 @@ return once(function(now)
     if known then
       redis.call('HSET', erasure(options.ref), E.related, known.related, E.inventory, known.state)
       local less = known.state == 'none' and #known.ids == 0  -- nobody could say now; an earlier try knew of some
-      if not less then redis.call('HSET', erasure(options.ref), E.parts, known.parts) end
-      name_parts(options.ref, known.ids)
+      if not less then keep_parts(options.ref, known.parts, known.ids) end
     end
     redis.call('ZADD', K.running, ms(now + options.gate.lease), options.ref)
     if options.ahead then

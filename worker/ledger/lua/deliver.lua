@@ -48,8 +48,8 @@ local function write_erasure(ref, c, now)
   if c.left then redis.call('ZADD', K.left_behind, c.left, ref) end
   for _, named in ipairs(c.named) do
     local id, job = named[1], named[2]
-    local known = redis.call('HGET', K.asset_jobs, id)
-    redis.call('HSET', K.asset_jobs, id, known and known ~= job and '*' or job)
+    name_part(id, ref)
+    if job == '*' and not sharers(id) then redis.call('HSET', K.asset_jobs, id, '* 1') end  -- the others stayed, or come later
   end
 end
 

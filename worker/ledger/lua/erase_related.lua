@@ -16,7 +16,7 @@
 
 local function is_meant(ref, part)
   if type(part) ~= 'table' or part.own ~= true then return false end
-  if type(part.id) ~= 'string' or redis.call('HGET', K.asset_jobs, part.id) == '*' then return false end
+  if type(part.id) ~= 'string' or sharers(part.id) then return false end
   for _, evidence in ipairs(options.evidence) do
     if part.evidence == evidence then return true end
   end

@@ -1,5 +1,5 @@
 -- lease_erasures: erasures that are due to be looked at. For `lease` ms nobody else gets them; whoever dies meanwhile
--- has changed nothing.
+-- has changed nothing. One whose record is missing, or was put aside, ends as unverifiable.
 --   KEYS[1]  the account's prefix
 --   ARGV     caller, operation number, options (JSON: limit, lease (ms), gate)
 --   returns  {"now", "erasures": [{ref, fields: [name, value, …] of its record, parts: [[ref, state, calls, cause or evidence] of
@@ -46,7 +46,12 @@ return once(function(now)
   if read_gate().paused or closure('account') or not clocks_agree() then return answer end
   for _, ref in ipairs(redis.call('ZRANGEBYSCORE', K.erasures, '-inf', ms(now), 'LIMIT', 0, options.limit)) do
     redis.call('ZREM', K.erasures, ref)
-    if redis.call('EXISTS', erasure(ref)) == 0 then spoilt.tell(ref, 'it was to be looked at, and nothing is known of it')
+    local known = redis.call('EXISTS', erasure(ref)) == 1
+    if not known and redis.call('EXISTS', record(ref)) == 1 then
+      damage('erasure:' .. ref, 'what it left behind was to be looked at, and nothing is known of that')
+      known = true
+    end
+    if not known then spoilt.tell(ref, 'it was to be looked at, and nothing is known of it')
     elseif lies_elsewhere(ref) then redis.call('ZADD', K.erasures, ms(now + options.lease), ref)
     else
       redis.call('ZADD', K.erasures, ms(now + options.lease), ref)

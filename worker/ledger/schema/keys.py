@@ -46,9 +46,14 @@ class Key(StrEnum):
     LEFT_BEHIND = "left", "zset", "refs of jobs that left something; score: when that was found", "looks, forget"
     VERDICTS = "verdicts", "hash", "verdict -> how many erasures have it", "nothing: one"
     EXPERIMENTS = "experiments", "zset", "refs of throw-away jobs; score: when each experiment began", "the newest ten"
-    EXPERIMENT = "experiment:", "hash", "what one experiment has shown: see lua/_experiment.lua", "with its ref", "ref"
+    EXPERIMENT = "experiment:", "hash", "what one experiment has shown: see lua/_experiment.lua", "with its ref", "job"
     PARTS = "parts", "hash", "state -> how many deletions of other kinds than jobs stand in it", "nothing: one"
-    ASSET_JOBS = "assets", "hash", "id of a part -> the job that named it; *: several did", "forget, with the erasure"
+    ASSET_JOBS = (
+        "assets",
+        "hash",
+        "id of a part -> the job that named it, or '* <how many>'",
+        "forget, with the erasures",
+    )
 
     # dead letters
     GROUPS = "groups", "hash", "group -> JSON [cause, status, code]", "moves, with the last of a group"
