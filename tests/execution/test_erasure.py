@@ -183,7 +183,7 @@ def test_a_person_does_not_stand_behind_a_sweep_for_the_slot_of_a_voice(estate: 
 
 def recheck(estate: Estate) -> None:
     record(estate.ledger, None, {Target(DEMO_PROJECT, JOB): "gone"}, looks=[None])
-    estate.go()
+    estate.later(5)
 
 
 def closed(estate: Estate, related: str) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.command import Command
 from tests.support.left_behind import SAID, LeftBehind
+from worker.services import related, related_restore
+from worker.services.act import Approval
 from worker.simulator import Simulator
 
 
@@ -65,3 +67,20 @@ def test_nothing_is_sent_while_the_account_is_paused(left: LeftBehind) -> None:
     assert left.erasure("job-1")["related"] == "delete", "nothing was changed"
     left.command("resume", *SAID)
     assert left.command("related", "restore", "job-1", *SAID, "--yes").code == 0
+
+
+def test_nothing_is_sent_without_a_slot(left: LeftBehind) -> None:
+    left.app.ledger("default").pause_lookups(300.0, kind="model_asset")
+    ended = left.command("related", "restore", "job-1", *SAID, "--yes", "--json")
+    assert (ended.code, [line["result"] for line in ended.json]) == (1, ["not_sent"])
+    assert "no call of its kind is allowed now" in ended.json[0]["detail"]
+    assert left.states()["asset-job-1"] == "DELETING"
+
+
+def test_what_left_the_bin_since_the_plan_is_not_restored(left: LeftBehind) -> None:
+    selection = related.to_restore(left.app, left.simulator.project, "job-1")
+    name = left.key(f"erasure:{left.target('job-1')}")
+    left.app.redis.hset(name, "parts", left.erasure("job-1")["parts"].replace('"in_bin"', '"purged"'))
+    (found,) = related_restore.restore(left.app, selection, Approval(by="ops-7", reason="T-1"), app_user=None)
+    assert (found.result, found.done) == ("nothing_left", False)
+    assert "restore" not in {call["operation"] for call in left.simulator.calls()}

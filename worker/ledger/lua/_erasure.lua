@@ -26,9 +26,9 @@ end
 
 -- Looks that fall due one after the other are due together, up to 5 s late: one list tells of a hundred assets.
 local TOGETHER = 5000  -- ms; and no more than a twelfth of the way
+local function together(due, step) return ms(math.ceil(due / step) * step) end
 local function look_again(ref, now, due)
-  local step = math.max(1, math.min(TOGETHER, math.floor((due - now) / 12)))
-  redis.call('ZADD', K.erasures, ms(math.ceil(due / step) * step), ref)
+  redis.call('ZADD', K.erasures, together(due, math.max(1, math.min(TOGETHER, math.floor((due - now) / 12)))), ref)
 end
 
 -- It begins, or begins anew: somebody looks `after` ms from now. Whoever looks at this moment saw what was before.

@@ -27,7 +27,7 @@ local function note_result(ref, r, now, i)
   end
   if event then count('deletion.' .. event) end
   -- what it left behind is looked at once more: if that is there again, its verdict changes, with a receipt
-  if found == 'gone' and redis.call('HGET', erasure(ref), E.closed_at) then redis.call('ZADD', K.erasures, 'NX', ms(now), ref) end
+  if found == 'gone' and redis.call('HGET', erasure(ref), E.closed_at) then redis.call('ZADD', K.erasures, 'NX', together(now, TOGETHER), ref) end
   if event and r then
     note_event(ref, r, now, 'deletion.' .. event)
     receipt(ref, now, r[F.state], { look = options.looks[i], finished_at = r[F.finished_at] }, event)
