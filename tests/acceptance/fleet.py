@@ -26,6 +26,8 @@ import redis
 from celery import Celery
 
 from tests.acceptance.other_side import adds_up
+from tests.support import forkserver
+from tests.support.forkserver import clean
 from tests.support.redis_keys import wrong_keys
 from tests.support.waiting import wait_until
 from worker.config.accounts import DEFAULT
@@ -43,7 +45,6 @@ from worker.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK, SimulatorControl
 
 QUICK_KEYS = "tests.acceptance.quick_keys"  # the application in which a refused key rests for a second or two
 OPEN = (State.PENDING, State.RUNNING, State.HELD)
-CHECKOUT = Path(__file__).parents[2]  # what is tested is what lies here, whatever is installed
 PATIENCE_S = 240.0  # far more than anything takes, on a slow and busy machine too; only a fault of ours reaches it
 
 SHORT = {
@@ -65,12 +66,6 @@ IMPATIENT = {  # where a service hangs or a worker is killed, and the test waits
     "ERASER_CALL_TIMEOUT": "2.5s",
     "ERASER_LEASE": f"{LEASE_S:g}s",
 }
-_INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ", "VIRTUAL_ENV")
-
-
-def clean() -> dict[str, str]:
-    """The least that a process needs: nobody's settings for us, for the official SDK or for Celery."""
-    return {name: os.environ[name] for name in _INHERITED if name in os.environ} | {"PYTHONPATH": str(CHECKOUT)}
 
 
 def tell(text: str) -> None:
@@ -89,21 +84,13 @@ def seeded(test: str) -> random.Random:
 class Process:
     """One child process and the file that it writes to."""
 
-    popen: subprocess.Popen[bytes]
+    popen: subprocess.Popen[bytes] | forkserver.Forked
     log: Path
 
     @classmethod
     def start(cls, argv: Iterable[str | Path], *, cwd: Path, env: Mapping[str, str], log: Path) -> Process:
         with log.open("ab") as output:
-            popen = subprocess.Popen(
-                [str(word) for word in argv],
-                cwd=cwd,
-                env=dict(env),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+            popen = forkserver.start([str(word) for word in argv], cwd=cwd, env=env, log=output)
         return cls(popen, log)
 
     @property

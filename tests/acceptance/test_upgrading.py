@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.acceptance.fleet import CHECKOUT, PATIENCE_S, Fleet, Process, tell
+from tests.acceptance.fleet import PATIENCE_S, Fleet, Process, tell
 from tests.acceptance.judge import every_call_is_recorded, judge
+from tests.support.forkserver import CHECKOUT
 from worker.execution.live_workers import versions
 from worker.ledger.schema.states import VERSION
 from worker.model.states import State
