@@ -1,11 +1,14 @@
 """Random schedules of a project that moves between two accounts, and of processes whose settings disagree about it.
 
 Nothing that was accepted is lost or in two accounts once the move is over; no job has two live leases, nothing is taken
-while it is carried, and what is on hold is on hold in either account.
+while it is carried, and what is on hold is on hold in either account. What deleted jobs left behind is known in one
+account, is looked at there, and is counted and named there and nowhere else.
 """
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -17,15 +20,18 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from tests.ledger.test_machine import PARTS, Held, run_schedules
 from tests.ledger.test_places import P, Process, standing
 from tests.support.ledgers import LEASE_MS, POLICY, Bench
+from worker.ledger.erasures import ErasureStep, LeasedErasure
 from worker.ledger.holds import HoldList
 from worker.ledger.project_moves import adopt_users, carry
-from worker.ledger.types import DeletionRequest, GateSignal, Settlement
+from worker.ledger.types import DeletionRequest, GateSignal, Lease, Settlement
+from worker.model.erasure import LEFT, Verdict
 from worker.model.errors import ProjectElsewhere
 from worker.model.states import Lane
 from worker.model.target import Target
 
 JOBS = st.sampled_from(["1", "2", "3"])
 ACCOUNTS = st.sampled_from(["a", "b"])
+SHARERS = ("1", "2")  # of one asset
 ACT = {"act": "project.moved", "id": "m1"}
 
 
@@ -34,6 +40,7 @@ class Moves(RuleBasedStateMachine):
 
     client_of_this_run: redis.Redis
     leases = Bundle("leases")
+    looks = Bundle("looks")
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,6 +104,8 @@ class Moves(RuleBasedStateMachine):
     def response(self, whose: tuple[str, Held], to: str) -> None:
         """In the account where it was taken, in time or late, wherever the record is by now."""
         account, held = whose
+        if to in ("deleted", "gone") and not self.confirmed(account, held.lease):
+            return  # its lease runs out
         settlement = Settlement(
             ref=held.lease.ref,
             token=held.lease.token,
@@ -107,11 +116,37 @@ class Moves(RuleBasedStateMachine):
             attempt={"outcome": to},
             cause="server_error" if to == "dead" else None,
             evidence="after_our_call" if to == "gone" else None,
+            erasure={"related": "verify", "first_look_ms": 60_000},
             signal=GateSignal("ok", key="k1", ms=5.0),
         )
         self.processes[account].ledger(account).take(worker="w1", key="k1", settlement=settlement, want=False)
         if self.live.get(held.lease.ref.id) == held:
             del self.live[held.lease.ref.id]
+
+    def confirmed(self, account: str, lease: Lease) -> bool:
+        """Whether the DELETE may leave; then it is written down what belongs to the job."""
+        ids = [f"asset-{lease.ref.id}", *(["asset-shared"] if lease.ref.id in SHARERS else [])]
+        parts = [{"part": "model_asset", "id": id, "project_id": P, "named_by": "job"} for id in ids]
+        inventory = {"related": "verify", "state": "done", "parts": json.dumps(parts), "ids": ids}
+        return bool(self.processes[account].ledger(account).confirm(lease, key="k1", inventory=inventory))
+
+    @rule(target=looks, account=ACCOUNTS)
+    def look(self, account: str) -> Any:
+        ledger = self.processes[account].ledger(account)
+        leased, _ = ledger.lease_erasures()
+        assert not (leased and self.moving), "looked at while it is carried"
+        return multiple(*((account, one) for one in leased))
+
+    @rule(whose=consumes(looks), verdict=st.sampled_from([*LEFT, Verdict.PENDING, Verdict.WHOLE_BY_ACKNOWLEDGEMENT]))
+    def looked(self, whose: tuple[str, LeasedErasure], verdict: Verdict) -> None:
+        """In time or late, wherever the erasure is by now."""
+        account, one = whose
+        known = self.client.exists(f"eraser:{{{account}}}:erasure:{one.record.job}")
+        job, looks = one.record.job, one.record.looks + 1
+        after = int(self.now) + 60_000 if verdict is Verdict.PENDING else None
+        step = ErasureStep(job, one.record.leases, one.record.parts, looks, verdict, after, verdict in LEFT)
+        (result,) = self.processes[account].ledger(account).record_looks([step])
+        assert known or result == "stale", "what is not here was written down here"
 
     @rule(seconds=st.sampled_from([1.0, 61.0, 4000.0]))
     def time_goes_by(self, seconds: float) -> None:
@@ -201,6 +236,41 @@ class Moves(RuleBasedStateMachine):
         if not self.moving:
             for one in self.benches.values():
                 one.check_invariant()
+
+    def erasures(self, account: str) -> dict[str, dict[str, str]]:
+        prefix, found = f"eraser:{{{account}}}:erasure:", {}
+        for key in self.client.scan_iter(f"{prefix}*"):
+            raw: Any = self.client.hgetall(key)
+            found[key.decode().removeprefix(prefix)] = {name.decode(): value.decode() for name, value in raw.items()}
+        return found
+
+    @invariant()
+    def what_jobs_left_behind_is_known_in_one_account_and_looked_at_there(self) -> None:
+        every = {name: self.erasures(name) for name in self.benches}
+        for ref in set(every["a"]) & set(every["b"]):
+            assert self.moving, f"{ref} has an erasure in either account"
+        for name, here in every.items():
+            names = (f"eraser:{{{name}}}:{key}" for key in ("erasures", "left"))
+            to_look, left = ({ref.decode() for ref in self.client.zrange(key, 0, -1)} for key in names)  # type: ignore[union-attr]
+            assert to_look == {ref for ref, fields in here.items() if "opened" in fields and "closed" not in fields}
+            assert left == {ref for ref, fields in here.items() if fields.get("verdict") in LEFT}
+
+    @invariant()
+    def verdicts_and_names_are_counted_where_the_erasures_are(self) -> None:
+        for name in self.benches:
+            here = self.erasures(name)
+            raw: Any = self.client.hgetall(f"eraser:{{{name}}}:verdicts")
+            counted = {word.decode(): int(many) for word, many in raw.items() if int(many)}
+            assert counted == Counter(fields["verdict"] for fields in here.values() if "verdict" in fields)
+            named: Any = self.client.hgetall(f"eraser:{{{name}}}:assets")
+            parts = [
+                (part["id"], ref) for ref, fields in here.items() for part in json.loads(fields.get("parts", "[]"))
+            ]
+            many = Counter(id for id, _ in parts)
+            assert {id.decode() for id in named} == set(many)
+            for id, ref in parts:
+                one_of = {f"* {many[id]}"} | ({ref} if many[id] == 1 else set())
+                assert named[id.encode()].decode() in one_of, f"{id} is named by {many[id]}"
 
     @invariant()
     def what_is_on_hold_is_so_at_its_home(self) -> None:
