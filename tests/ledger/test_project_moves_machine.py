@@ -31,7 +31,7 @@ from worker.model.target import Target
 
 JOBS = st.sampled_from(["1", "2", "3"])
 ACCOUNTS = st.sampled_from(["a", "b"])
-SHARERS = ("1", "2")  # of one asset
+SHARERS = ("1", "3")  # of one asset
 ACT = {"act": "project.moved", "id": "m1"}
 
 
@@ -67,8 +67,15 @@ class Moves(RuleBasedStateMachine):
 
     @initialize()
     def something_lies_in_a(self) -> None:
-        for job in ("1", "2"):
+        """One waits, one left something behind, and what another one left is still looked at."""
+        for job, verdict in (("3", Verdict.PARTIAL), ("1", Verdict.PENDING)):
             self.request("a", job, False)
+            account, held = self.take("a")
+            self.response((account, held), "deleted")
+            self.time_goes_by(61.0)
+            for one in self.processes["a"].ledger("a").lease_erasures()[0]:
+                self.looked(("a", one), verdict)
+        self.request("a", "2", False)
 
     @rule(by=ACCOUNTS, job=JOBS, urgent=st.booleans())
     def request(self, by: str, job: str, urgent: bool) -> None:
