@@ -1,4 +1,4 @@
-"""Decides what an erasure's looks prove: the evidence of each part, when to look again, and the verdict. Pure.
+"""Decides what an erasure's looks prove: when to look again, and the verdict, from the evidence of each part. Pure.
 
 inventory ──▶ job deleted ──▶ look ──▶ look ──▶ … ──▶ verdict
                                └─ related = delete: what is still there and provably the job's own is deleted,
