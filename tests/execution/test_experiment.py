@@ -14,7 +14,7 @@ from worker.simulator import DEMO_PROJECT
 
 __all__ = ["estate"]
 
-NEXT = (61, 540, 3000, DAY_S - 3600, 7 * DAY_S)  # from look to look
+NEXT = (66, 540, 3000, DAY_S - 3600, 7 * DAY_S)  # from look to look
 
 
 def begin(estate: Estate) -> None:

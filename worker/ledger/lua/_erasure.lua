@@ -28,7 +28,8 @@ end
 local TOGETHER = 5000  -- ms; and no more than a twelfth of the way
 local function together(due, step) return ms(math.ceil(due / step) * step) end
 local function look_again(ref, now, due)
-  redis.call('ZADD', K.erasures, together(due, math.max(1, math.min(TOGETHER, math.floor((due - now) / 12)))), ref)
+  local step = math.min(TOGETHER, math.floor((due - now) / 12))
+  redis.call('ZADD', K.erasures, step > 0 and together(due, step) or ms(due), ref)
 end
 
 -- It begins, or begins anew: somebody looks `after` ms from now. Whoever looks at this moment saw what was before.
