@@ -9,10 +9,11 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.acceptance.fleet import BYSTANDER, CHECKOUT, PATIENCE_S, Fleet
+from tests.acceptance.fleet import BYSTANDER, PATIENCE_S, Fleet
 from tests.receipts.test_archiving import settle
 from tests.receipts.test_restored import date_back
 from tests.support.dead_letters import Undertaker
+from tests.support.forkserver import CHECKOUT
 from worker.ledger.holds import HoldList
 from worker.model.states import State
 from worker.model.target import Target

@@ -19,7 +19,7 @@ from worker.config.durations import LONGEST, format_duration, format_schedule, p
 from worker.config.redis_urls import broker_form
 from worker.config.settings import KNOWN, RENAMED, Settings
 from worker.config.urls import masked
-from worker.execution.broker import celery_broker
+from worker.execution.broker_url import celery_broker
 from worker.ledger.deletions import connect
 from worker.metastudio.wiring import source_of
 from worker.model.errors import SettingsError, UsageError

@@ -10,7 +10,7 @@ import redis
 from tests.support.redis_servers import SERVICE, SentinelSet
 from tests.support.waiting import wait_until
 from worker.config.redis_urls import parse_redis_url
-from worker.execution.broker import celery_broker
+from worker.execution.broker_url import celery_broker
 from worker.ledger.connection import connect, sentinels
 from worker.ledger.redis_errors import is_away, why_away
 

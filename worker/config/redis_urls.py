@@ -168,7 +168,7 @@ def check_broker_url(url: str, name: str) -> str:
 
 
 def broker_form(redis_url: str) -> str:
-    """The URL of the same Redis in Celery's form; that of Sentinels as it is (see `worker.execution.broker`).
+    """The URL of the same Redis in Celery's form; that of Sentinels as it is (see `worker.execution.broker_url`).
 
     Celery knows `redis+socket:` and not `unix:`, takes the database as `virtual_host`, refuses redis-py's own query
     options (kombu 5.7: `protocol` is a TypeError), and for `rediss:` without `ssl_cert_reqs` does not check the

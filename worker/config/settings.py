@@ -92,7 +92,7 @@ class Settings:
     origins: Mapping[str, str] = field(repr=False, compare=False)  # setting -> where its value comes from
 
     redis_url: str | None = _setting("ERASER_REDIS_URL", check_redis_url, shown=masked, show=False)
-    # as Celery writes it, but for Sentinels: see `worker.execution.broker`
+    # as Celery writes it, but for Sentinels: see `worker.execution.broker_url`
     broker_url: str | None = _setting("ERASER_BROKER_URL", check_broker_url, shown=masked, show=False)
     # an explicit ERASER_RATE; what counts is each account's
     rate: float | None = _setting("ERASER_RATE", check_rate, shown="{:g}".format, unset="by region")

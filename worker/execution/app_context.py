@@ -12,7 +12,7 @@ from functools import cached_property
 from worker.config.accounts import CredentialsReference
 from worker.config.redis_urls import broker_form
 from worker.config.settings import Settings
-from worker.execution.broker import Broker, celery_broker
+from worker.execution.broker_url import Broker, celery_broker
 from worker.execution.executor import Executor
 from worker.execution.key_budget import KeyBudget, KeyPolicy
 from worker.execution.ledger_context import LedgerContext

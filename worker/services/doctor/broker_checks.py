@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.config.celery_environment import check_celery_environment
 from worker.execution.app_context import AppContext
-from worker.execution.broker import Broker
+from worker.execution.broker_url import Broker
 from worker.model.errors import SettingsError
 from worker.services.doctor.check import Check, ok, warning, wrong
 from worker.services.labels import count
