@@ -76,6 +76,16 @@ def many(bench: Bench, count: int) -> None:
     bench.request(*(f"j{i}" for i in range(count)))
 
 
+def paced(redis_server: object, rate: float) -> Bench:
+    """An empty ledger at this rate, with 60 jobs."""
+    client = redis.Redis.from_url(redis_server.url)  # type: ignore[attr-defined]
+    client.flushall()
+    bench = Bench(client, GatePolicy(interval=1000 / rate, lease=60_000, look_interval=100))
+    bench.open()
+    many(bench, 60)
+    return bench
+
+
 # -- the pace --------------------------------------------------------------------------------------------------------
 
 
@@ -102,11 +112,7 @@ def test_no_second_holds_more_calls_than_the_limit(
     redis_server: object, rate: float, lateness: list[float], idle: list[float]
 ) -> None:
     """However late executors ask, and however long they were away. A rate of 2.5 is three calls in 1.2 seconds."""
-    client = redis.Redis.from_url(redis_server.url)  # type: ignore[attr-defined]
-    client.flushall()
-    bench = Bench(client, GatePolicy(interval=1000 / rate, lease=60_000, look_interval=100))
-    bench.open()
-    many(bench, 60)
+    bench = paced(redis_server, rate)
     starts: list[float] = []
     for late, away in zip(lateness, idle, strict=False):
         bench.pass_time(away / 1000 if away > 300 else 0)
@@ -224,11 +230,7 @@ def test_the_pace_learns_how_long_is_asked_before_a_call(bench: Bench) -> None:
 def test_no_second_holds_more_calls_than_the_limit_however_long_is_asked_before_them(
     redis_server: object, rate: float, asks_ms: list[float], late_ms: float
 ) -> None:
-    client = redis.Redis.from_url(redis_server.url)  # type: ignore[attr-defined]
-    client.flushall()
-    bench = Bench(client, GatePolicy(interval=1000 / rate, lease=60_000, look_interval=100))
-    bench.open()
-    many(bench, 60)
+    bench = paced(redis_server, rate)
     left = departures(bench, asks_ms, late_ms)
     most = max(1, round(rate + 0.01))
     assert max(sum(at <= other < at + most / rate * 1000 - 0.001 for other in left) for at in left) <= most

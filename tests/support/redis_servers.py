@@ -25,6 +25,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -165,7 +166,7 @@ class _Sentinel(Server):
         return (about.get("flags"), about.get("num-other-sentinels"), len(up)) == ("master", str(sentinels), replicas)
 
 
-class _Set:
+class _Set(ABC):
     """Servers that come and go together."""
 
     def __init__(self) -> None:
@@ -184,8 +185,9 @@ class _Set:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @abstractmethod
     def start(self) -> None:
-        raise NotImplementedError
+        """Start its servers, and wait until they know each other."""
 
     def _everything(self) -> list[Server]:
         return self.servers
