@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from worker.config.urls import REGIONS
 from worker.metastudio.targets.adapter import Adapter, Family, Row, read_time, text
 from worker.model.target import JOB
 
@@ -82,7 +83,7 @@ AVATAR_JOB: Final = Adapter(
     rows="jobs",
     id_field="job_id",
     deletable=DELETABLE,
-    deleting=Family("job_delete", {"cn-north-4": 10.0, "cn-east-3": 3.0, "ap-southeast-3": 3.0}),
+    deleting=Family("job_delete", REGIONS),
     reading=Family("job_read", {"cn-north-4": 20.0, "cn-east-3": 10.0, "ap-southeast-3": 10.0}),
     make_row=_row,
 )
