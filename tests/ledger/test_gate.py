@@ -211,6 +211,17 @@ def test_one_slow_inventory_takes_the_slots_of_no_other_call(bench: Bench) -> No
     assert left[58] - left[18] < 40 * 101.5 + 50, "40 slots, and none is lost"
 
 
+def test_no_more_calls_are_leased_than_what_is_asked_before_them_needs(bench: Bench) -> None:
+    """Else a person who comes now stands behind all of them."""
+    bench.open()
+    many(bench, 40)
+    bench.client.hset(bench.p + "gate", mapping={"prepare_ms": "600", "call_ms": "60"})
+    leases = list(itertools.takewhile(bool, (bench.turn(related="verify").lease for _ in range(40))))
+    assert len(leases) == 7, "slots of 101.5 ms in the 620 ms before the first one that nobody has"
+    slots = [lease.ahead_s for lease in leases if lease]
+    assert slots == pytest.approx([n * 0.1 / 0.985 for n in range(7)], abs=0.0005)
+
+
 def test_the_pace_learns_how_long_is_asked_before_a_call(bench: Bench) -> None:
     """From nothing, and back again."""
     bench.open()

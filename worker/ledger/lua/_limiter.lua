@@ -59,7 +59,7 @@ end
 -- nobody.
 function next_slot(now, cfg)
   local slot = num(own(cfg, 'slot'), 0)
-  return slot - now > 3 * spacing(cfg) and now or slot
+  return slot - now > 3 * spacing(cfg) + 2 * num(own(cfg, 'prepare_ms'), 0) and now or slot
 end
 
 -- So many calls have a slot before the next one and no place yet.
