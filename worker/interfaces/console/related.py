@@ -21,10 +21,7 @@ ONE = "/deletions/{project}/{job}"
 ROWS = 500
 LISTED = 20  # parts that a dialog names
 VERDICTS = (*LEFT, Verdict.PENDING)
-_ERASE = (
-    "Workers look once more, delete each of these parts, the voice training job and its voice before the avatar, and "
-    "look again."
-)
+_ERASE = "Workers look once more, delete each of these parts, and look again."
 _RESTORE = "Nothing of this job is deleted from then on. The look that follows says that it is there."
 
 
