@@ -14,7 +14,7 @@ import redis
 from hypothesis import HealthCheck, settings
 
 from tests.parallel import compile_tests, longest_first, processes, scheduler
-from tests.support import forkserver
+from tests.support import forkserver, scratch
 from tests.support.command import Command
 from tests.support.dead_letters import Undertaker
 from tests.support.http_site import Site
@@ -33,6 +33,7 @@ for name in ("http_proxy", "https_proxy", "all_proxy"):
     os.environ.pop(name.upper(), None)
 
 forkserver.use()
+scratch.use()
 
 # What is started in the background, or by nohup, ignores these, and so would every process that a test starts. One that
 # is handled is not inherited.

@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ import redis
 from celery import Celery
 
 from tests.acceptance.other_side import adds_up
-from tests.support import forkserver
+from tests.support import forkserver, scratch
 from tests.support.forkserver import clean
 from tests.support.redis_keys import wrong_keys
 from tests.support.waiting import wait_until
@@ -141,7 +140,7 @@ class Fleet:
         application: str = "worker",
     ) -> None:
         self.account, self.application = account, application
-        self.directory = Path(tempfile.mkdtemp(prefix="fleet-"))
+        self.directory = scratch.directory("fleet-")
         self.redis_server = EmbeddedRedis(self.directory / "redis", appendfsync="always")
         self.workers: list[Process] = []
         self.others: list[Process] = []

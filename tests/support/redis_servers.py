@@ -24,7 +24,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -35,6 +34,7 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.retry import Retry
 
+from tests.support import scratch
 from tests.support.waiting import wait_until
 from worker.local.redis_server import find_server
 
@@ -170,7 +170,7 @@ class _Set(ABC):
     """Servers that come and go together."""
 
     def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="redis-"))
+        self.directory = scratch.directory("redis-")
         self.servers: list[Server] = []
 
     def __enter__(self) -> Self:
@@ -303,6 +303,8 @@ class SentinelSet(_Set):
         """They reach it again, and if it is no longer the primary, what it wrote meanwhile goes."""
         with server.client() as client:
             client.execute_command("ACL", "SETUSER", PEER, "on")
+            # a Sentinel that came meanwhile was refused, and would not log in again on that connection
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
 
 class ClusterSet(_Set):
