@@ -210,9 +210,9 @@ def test_a_refused_key_stops_jobs_too(site: Site) -> None:
 
 def test_each_kind_has_its_own_pace_and_jobs_do_not_wait_for_it(site: Site) -> None:
     site.with_policy(interval=20.0, kinds=(replace(PACE, interval=60.0),))
-    site.library.clips = {f"c-{n}": "READY" for n in range(10)}
+    site.library.clips = {f"c-{n}": "READY" for n in range(30)}
     site.library.jobs = {f"job-{n}": "" for n in range(30)}
-    site.ask(*(f"clip:c-{n}" for n in range(10)), *(f"job-{n}" for n in range(30)))
+    site.ask(*(f"clip:c-{n}" for n in range(30)), *(f"job-{n}" for n in range(30)))
     began = time.monotonic()
     site.work()
     assert not site.library.clips
@@ -224,7 +224,7 @@ def test_each_kind_has_its_own_pace_and_jobs_do_not_wait_for_it(site: Site) -> N
     together = max(site.library.at["clip"][-1], site.library.at["job"][-1]) - min(
         site.library.at["clip"][0], site.library.at["job"][0]
     )
-    assert together < 10 * 0.06 + 30 * 0.02, "neither waited for the other"
+    assert together < 30 * 0.06 + 30 * 0.02, "neither waited for the other"
 
 
 def test_its_documented_pace_follows_the_rate_of_the_account() -> None:
