@@ -171,6 +171,27 @@ def test_a_call_that_left_late_keeps_the_last_of_its_second_waiting(bench: Bench
     assert left[9] - left[1] < 900, "the others kept to the grid"
 
 
+def test_a_stall_is_made_up_for_with_no_more_calls_under_way_than_the_pace_needs(bench: Bench) -> None:
+    """Each of them counts towards the lock of a key that turns out to be refused."""
+    quick = Bench(bench.client, replace(POLICY, interval=25.0))
+    quick.set_clock(bench.now)
+    quick.open()
+    many(quick, 40)
+    quick.settle(quick.take())
+    quick.client.hset(quick.p + "gate", "call_ms", "64")
+    quick.pass_time(0.29)
+    under_way = []
+    for _ in range(40):
+        turn = quick.turn()
+        if turn.lease is None or turn.lease.ahead_s > 0.02:
+            break
+        under_way.append(turn.lease)
+    assert len(under_way) == 4, "three at once, and the one whose slot is now"
+    for lease in under_way:
+        quick.settle(lease)
+    quick.check_invariant()
+
+
 def departures(bench: Bench, asks_ms: Iterable[float], late_ms: float = 0.0) -> list[float]:
     """When DELETEs leave, by the bench's clock. `asks_ms`: what is asked before each takes; a call lasts 60 ms."""
     asks, count, left = iter(asks_ms), itertools.count(), list[float]()

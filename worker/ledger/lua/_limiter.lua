@@ -94,12 +94,14 @@ function record_preparation(cfg, took)
   if after ~= before then put(own(cfg, 'prepare_ms'), after) end
 end
 
--- Take the slot. Slots that a stall of all executors passed over are made up for, as far as the places allow. Returns
--- the ms until then.
+-- Take the slot. Slots that a stall of all executors passed over are made up for, as far as the places allow, and with no
+-- more calls under way than the pace needs: each of them counts if the key turns out to be refused. Returns the ms until
+-- then.
 local CATCH_UP = 300  -- ms
 function reserve(now, cfg)
   local slot = next_slot(now, cfg)
-  local start = now - slot <= math.max(spacing(cfg), CATCH_UP) and slot or now
+  local few = redis.call('ZCARD', K.running) < math.ceil(lasts(cfg) / spacing(cfg))
+  local start = now - slot <= math.max(spacing(cfg), few and CATCH_UP or 0) and slot or now
   put(own(cfg, 'slot'), start + spacing(cfg))
   return math.max(0, start - now)
 end
