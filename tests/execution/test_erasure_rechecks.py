@@ -24,6 +24,7 @@ def test_each_asset_that_came_back_is_found_among_a_hundred_and_thirty(estate: E
     for job in BACK:
         estate.simulator.add_asset(f"asset-{job}")
     before = len(estate.simulator.calls())
+    estate.pass_time(5 - estate.clocks()[0] % 5)  # looks of the next five seconds are due together
     for start in range(0, len(JOBS), BATCH):  # as the scheduled recheck finds them, while others look
         results = {Target(DEMO_PROJECT, job): "gone" for job in JOBS[start : start + BATCH]}
         record(estate.ledger, None, results, looks=[None])
@@ -33,4 +34,7 @@ def test_each_asset_that_came_back_is_found_among_a_hundred_and_thirty(estate: E
     assert {job for job in JOBS if estate.verdict(job) != WHOLE} == set(BACK)
     assert {estate.verdict(job) for job in BACK} == {"partial closed"}
     lists = [call for call in estate.simulator.calls(before) if call["operation"] == "list" and call["kind"] == "asset"]
-    assert [call["query"].count("asset_id=") for call in lists if "asset_id=" in call["query"]] == [100, 30]
+    named = [call["query"].count("asset_id=") for call in lists if "asset_id=" in call["query"]]
+    assert sum(named) == len(JOBS)
+    assert max(named) <= 100
+    assert len(named) <= 3, "one more than it takes, if this machine stood still over the end of the five seconds"
