@@ -78,7 +78,7 @@ def test_every_type_of_error_is_named() -> None:
         return {error.type}.union(*map(types, error.__subclasses__()))
 
     (named,) = re.findall(r"^With `--json` .*?\n\n", README, re.M | re.S)
-    assert types(EraserError) <= set(re.findall(r"`([a-z-]+)`", named))
+    assert types(EraserError) <= set(re.findall(r"`([a-z_-]+)`", named))
 
 
 @pytest.mark.parametrize("name", [name for name in KNOWN if not name.endswith("_FILE")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
@@ -76,6 +77,13 @@ def check_rate(text: str, name: str) -> float:
     if not 0 < rate <= 1000:  # also refuses nan and inf
         raise SettingsError(name, f"expected calls per second, above 0 and at most 1000; found {text[:40]!r}")
     return rate
+
+
+def check_replicas(text: str, name: str) -> int:
+    if not re.fullmatch(r"\d{1,2}", text, re.ASCII):
+        why = "expected how many replicas must have what is confirmed, or 0 for the disk of the server itself"
+        raise SettingsError(name, f"{why}; found {text[:40]!r}")
+    return int(text)
 
 
 def one_of(kind: type[StrEnum], text: str, name: str) -> Any:

@@ -25,6 +25,7 @@ from worker.config.environment import (
     check_projects,
     check_rate,
     check_related,
+    check_replicas,
     parsed,
 )
 from worker.config.files import path_named
@@ -92,6 +93,9 @@ class Settings:
     origins: Mapping[str, str] = field(repr=False, compare=False)  # setting -> where its value comes from
 
     redis_url: str | None = _setting("ERASER_REDIS_URL", check_redis_url, shown=masked, show=False)
+    redis_replicas: int | None = _setting(  # how many must have what is confirmed; 0: the server's own disk
+        "ERASER_REDIS_REPLICAS", check_replicas, unset="not set: the primary's answer counts"
+    )
     # as Celery writes it, but for Sentinels: see `worker.execution.broker_url`
     broker_url: str | None = _setting("ERASER_BROKER_URL", check_broker_url, shown=masked, show=False)
     # an explicit ERASER_RATE; what counts is each account's

@@ -23,6 +23,7 @@ from worker.ledger import scripts
 from worker.ledger.audit import AuditLog
 from worker.ledger.bindings import bindings, refuse_unknown
 from worker.ledger.bulk_queries import BulkQueries
+from worker.ledger.confirmation import Confirmation
 from worker.ledger.connection import connect
 from worker.ledger.deletions import Ledger
 from worker.ledger.keys import Keys
@@ -140,6 +141,7 @@ class LedgerContext:
             placer=self.places.claim,
             patience_s=self.patience_s,
             wake=lambda now: self.defer(partial(self.wake, account, now=now)),
+            confirmation=None if self.settings.redis_replicas is None else Confirmation(self.settings.redis_replicas),
             clocks=self.clocks,
         )
 

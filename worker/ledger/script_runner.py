@@ -16,11 +16,12 @@ import redis
 
 from worker.config.clock import PROCESS, Clocks, spoken
 from worker.ledger import scripts, values
+from worker.ledger.confirmation import CONFIRMED, Confirmation
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.redis_errors import FOR_A_PERSON, is_away, why_away
 from worker.ledger.schema.states import VERSION
 from worker.ledger.types import compact
-from worker.model.errors import OtherEndpoint, OtherSchema, ProjectElsewhere, Unreachable
+from worker.model.errors import NotConfirmed, OtherEndpoint, OtherSchema, ProjectElsewhere, Unreachable
 from worker.model.target import Target
 
 PLACINGS = 10  # of a move: settings that disagree can take a project from each other only so often
@@ -59,6 +60,7 @@ class ScriptRunner:
     placer(project, account): asks the register where a project belongs (see `worker.ledger.places`), so that a move on
     one that is not known here may go on, or raises `ProjectElsewhere`; None: what is not known to be elsewhere is here.
     patience_s: how long it tries again while Redis is away. wake(at once?): called after a move that made work.
+    confirmation: who else must have what a caller is promised; None: the primary's answer counts.
     clocks: what time it is by this process and by MetaStudio (see `lua/_clock.lua`). clock: Lua in the place of Redis's
     clock, for tests.
     """
@@ -71,6 +73,7 @@ class ScriptRunner:
     placer: Callable[[str, str], None] | None = None
     patience_s: float = 4.0
     wake: Callable[[bool], object] = lambda _: None
+    confirmation: Confirmation | None = None
     clocks: Clocks = PROCESS.witnesses
     clock: str | None = None
     clocks_agree: bool = field(default=True, init=False)  # when it asked last
@@ -110,8 +113,8 @@ class ScriptRunner:
     ) -> dict[str, Any]:
         """Run one move, repeating it under the same number while Redis is away.
 
-        keep_trying: try on while it returns True, instead of for `patience_s`. Raises `WrongLedger` and
-        `ProjectElsewhere`.
+        keep_trying: try on while it returns True, instead of for `patience_s`. Raises `WrongLedger`,
+        `ProjectElsewhere`, and `NotConfirmed`: then it was done, and a failover may lose it.
         """
         if self.placer:
             options = options | {"placed": True}
@@ -138,16 +141,16 @@ class ScriptRunner:
         script = scripts.load(name, clock=self.clock)
         caller, seq = self._caller.next()
         numbered = f"{seq} {self.endpoint or ''}".rstrip()
-        text = compact(
-            options | {"salt": secrets.token_urlsafe(16)}
-        )  # of the receipts that it writes (see `_receipt.lua`)
+        run = self.confirmation.run if self.confirmation and name in CONFIRMED else _unconfirmed
+        salt = {"salt": secrets.token_urlsafe(16)}  # of the receipts that it writes (see `_receipt.lua`)
+        text = compact(options | salt | ({} if run is _unconfirmed else {"confirmed": True}))
         names = [ref if isinstance(ref, bytes) else str(ref) for ref in refs]
         give_up = time.monotonic() + self.patience_s
         pause = 0.05
         while True:
             try:
                 message = f"{numbered}{spoken(self.clocks())}"
-                raw = script.run(self.client, self.prefix, caller, message, text, *names)
+                raw, missing = run(script, self.client, self.prefix, caller, message, text, *names)
                 response: dict[str, Any] = values.loaded(raw)
             except redis.RedisError as error:
                 if not is_away(error):
@@ -169,4 +172,13 @@ class ScriptRunner:
                 log.error("ledger.damaged", extra={"ledger": self.prefix, "what": what, "why": why})
             if "wake" in response:
                 self.wake(response["wake"])
+            if missing:
+                raise NotConfirmed(
+                    f"recorded, and it may still be carried out, but {missing}, and a failover would lose "
+                    "it; ask again: that merges"
+                )
             return response
+
+
+def _unconfirmed(script: scripts.Script, client: redis.Redis, keys: str, *args: str | bytes) -> tuple[Any, str]:
+    return script.run(client, keys, *args), ""

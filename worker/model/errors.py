@@ -11,6 +11,7 @@
     │   ├── UnknownProject      3   the project is not one of this installation's, and not allowed explicitly
     │   └── ProjectElsewhere    3   the project's deletions and holds are stored under another account
     └── Unreachable             4   Redis or MetaStudio does not answer; says what to do
+        └── NotConfirmed        4   the primary has it, and too few others: a failover may lose it
 
 Data lives in attributes; messages are for people and are never parsed.
 """
@@ -152,3 +153,9 @@ class Unreachable(EraserError):
 
     exit_code = 4
     type = "unreachable"
+
+
+class NotConfirmed(Unreachable):
+    """It is recorded and may be carried out, but fewer servers have it than ERASER_REDIS_REPLICAS wants."""
+
+    type = "not_confirmed"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from worker.interfaces.web import problem_details
 from worker.ledger.deletions import BATCH
 from worker.ledger.types import Accepted, DeletionRequest
-from worker.model.errors import Unreachable
+from worker.model.errors import NotConfirmed, Unreachable
 from worker.model.target import Target
 
 WAITING = 2000  # requests of one project that may wait; if Redis hangs, more would only be answered too late
@@ -68,7 +68,8 @@ class Batcher:
         """Fail the requests that came in the meantime: with Redis unreachable they would wait again for the same
         error.
         """
-        too_late = waiting[:] if isinstance(error, Unreachable) else []
+        away = isinstance(error, Unreachable) and not isinstance(error, NotConfirmed)
+        too_late = waiting[:] if away else []
         del waiting[: len(too_late)]
         return too_late
 

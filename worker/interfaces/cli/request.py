@@ -136,7 +136,7 @@ def _submit(results: Iterator[Requested], number: int, *, keep: bool) -> tuple[R
                     result(one.as_json())
         except Unreachable as error:
             recorded = f"{counts.accepted:,} of {number:,} are recorded"
-            raise Unreachable(f"{error} ({recorded}; repeat the command: requests for the same job merge)") from None
+            raise type(error)(f"{error} ({recorded}; repeat the command: requests for the same job merge)") from None
     return counts, kept
 
 

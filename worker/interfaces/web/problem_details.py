@@ -16,6 +16,7 @@ from starlette.responses import Response
 from worker.interfaces.web.bounded_pool import Busy
 from worker.model.errors import (
     EraserError,
+    NotConfirmed,
     OtherEndpoint,
     OtherSchema,
     RefusedBySafetyRule,
@@ -63,6 +64,8 @@ def of(error: Exception) -> Problem:
             return error
         case Busy():
             return busy()
+        case NotConfirmed():
+            return Problem(503, error.type, str(error), headers={"Retry-After": str(AWAY_S)})
         case Unreachable():
             return away(str(error))
         case RefusedBySafetyRule() if error.rule == "memory":

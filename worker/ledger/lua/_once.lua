@@ -19,8 +19,12 @@ local function once(body, unless, later)
   local caller = ARGV[1]
   local seq, endpoint = string.match(ARGV[2], '^(%d+) ?([^ @]*)')
   seq = tonumber(seq)
-  local last, first_answer = string.match(redis.call('HGET', OPS, caller) or '', '^(%d+) %d+ (.*)$')
-  if last and tonumber(last) == seq then return first_answer end
+  local kept_answer = redis.call('HGET', OPS, caller) or ''
+  local last, first_answer = string.match(kept_answer, '^(%d+) %d+ (.*)$')
+  if last and tonumber(last) == seq then
+    if options.confirmed then redis.call('HSET', OPS, caller, kept_answer) end  -- WAIT is about what a connection wrote
+    return first_answer
+  end
   if last and tonumber(last) > seq then return '{"stale":true}' end
   local kept = redis.call('HMGET', K.account, 'endpoint', 'schema')
   local bound, version = kept[1], number(kept[2], kept[2] and SCHEMA_VERSION or kept[1] and 1)  -- spoilt: check.lua reports it
