@@ -34,7 +34,7 @@ class Confirmation:
 
     def _together(self, client: redis.Redis, command: str, script: str, keys: str, *args: str | bytes) -> list[Any]:
         """Both on one connection: WAIT is about the writes of its own."""
-        pipe = client.pipeline(transaction=False)
+        pipe: Any = client.pipeline(transaction=False)
         pipe.execute_command(command, script, 1, keys, *args)
         if self.replicas:
             pipe.execute_command("WAIT", self.replicas, WAIT_MS)
