@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import redis
 
+from worker.config.redis_urls import parse_redis_url
 from worker.config.urls import masked
 from worker.execution.app_context import WORKER_TIMEOUT_S, AppContext
 from worker.execution.live_workers import refuse_distant_workers, versions
@@ -23,6 +24,7 @@ from worker.services.doctor import (
     metastudio_checks,
     receipt_checks,
     redis_checks,
+    topology_checks,
 )
 from worker.services.doctor.check import Check, Level, clock_check, ok, warning, wrong
 from worker.services.redis_ping import require_redis
@@ -82,6 +84,8 @@ def _reachable(app: AppContext) -> Check:
 def _redis(app: AppContext) -> Iterator[Check]:
     try:
         yield from redis_checks.look(app.redis)
+        address = parse_redis_url(app.redis_url)
+        yield from topology_checks.look(app.redis, address, app.settings.redis_replicas)
         seconds, micros = app.redis.time()
     except redis.RedisError as error:
         yield wrong("redis", f"it stopped answering ({type(error).__name__})", "try again")

@@ -37,10 +37,10 @@ def look(client: redis.Redis) -> Iterator[Check]:
     if info.get("role") == "slave":
         yield wrong("redis role", "a replica: it takes no writes", "point ERASER_REDIS_URL at the primary")
     yield _aof(info)
-    yield _fsync(_config(client, "appendfsync"), info)
-    yield _policy(info.get("maxmemory_policy") or _config(client, "maxmemory-policy"))
+    yield _fsync(setting(client, "appendfsync"), info)
+    yield _policy(info.get("maxmemory_policy") or setting(client, "maxmemory-policy"))
     yield _memory(info)
-    yield from _compact(_config(client, "hash-max-listpack-value"))
+    yield from _compact(setting(client, "hash-max-listpack-value"))
     yield from _commands(client)
 
 
@@ -69,7 +69,7 @@ def _allow(commands: list[str]) -> str:
     return f"allow: {' '.join(f'+{name.lower()}' for name in commands)}"
 
 
-def _config(client: redis.Redis, name: str) -> str | None:
+def setting(client: redis.Redis, name: str) -> str | None:
     """One setting of the server, or None if it does not tell."""
     try:
         response: Any = client.config_get(name)

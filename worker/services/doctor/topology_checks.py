@@ -1,0 +1,148 @@
+"""Who else has what Redis has, who may take over, and what that could cost. Managed servers may say only a part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from worker.config.redis_urls import RedisAddress, Topology
+from worker.ledger.connection import sentinels
+from worker.ledger.redis_read import info as redis_info
+from worker.services.doctor.check import Check, ok, warning, wrong
+from worker.services.doctor.redis_checks import setting
+from worker.services.labels import count
+
+MAX_LAG_S = "10"  # min-replicas-max-lag, as Redis has it where nobody sets it
+_CLOSED = (
+    "set ERASER_REDIS_REPLICAS={replicas} for whoever requests (then what is confirmed is there too), or "
+    "min-replicas-to-write 1 with at least two replicas; see docs/redis.md"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """What could take over from one primary, and what keeps it from being ahead."""
+
+    replicas: tuple[dict[str, Any], ...]  # those that are up, as INFO has them
+    needed: int | None  # min-replicas-to-write; None: the server does not say
+    max_lag_s: str
+    confirmed: int | None  # ERASER_REDIS_REPLICAS of this process
+
+
+def look(client: redis.Redis, address: RedisAddress, confirmed: int | None) -> Iterator[Check]:
+    """Run every check. `confirmed`: ERASER_REDIS_REPLICAS. Raises redis-py's errors."""
+    if address.topology is Topology.SENTINEL:
+        yield from _sentinels(address)
+    yield from primary(client, confirmed)
+
+
+def primary(client: redis.Redis, confirmed: int | None, of: str = "") -> Iterator[Check]:
+    """One primary and its replicas. of: what its lines are called after."""
+    info = redis_info(client, "replication")
+    if info.get("role") not in ("master", None):
+        return  # said by the check of its role
+    replicas = [found for name, found in info.items() if name.startswith("slave") and isinstance(found, dict)]
+    standby = Standby(tuple(found for found in replicas if found.get("state") == "online"), *_needed(client), confirmed)
+    yield _replicas(f"redis replicas{of}", len(replicas), standby, info)
+    yield _min_replicas(f"redis min-replicas-to-write{of}", standby)
+    yield failover(f"redis failover{of}", standby)
+
+
+def _needed(client: redis.Redis) -> tuple[int | None, str]:
+    """min-replicas-to-write and min-replicas-max-lag."""
+    needed = setting(client, "min-replicas-to-write")
+    return int(needed) if needed else None, setting(client, "min-replicas-max-lag") or MAX_LAG_S
+
+
+def _replicas(name: str, known: int, standby: Standby, info: dict[str, Any]) -> Check:
+    end = int(info.get("master_repl_offset") or 0)
+    found = ", ".join(
+        f"{one['ip']}:{one['port']} ({_behind(end - int(one['offset']))}, heard of {one.get('lag', 0)} s ago)"
+        for one in standby.replicas
+    )
+    if known > len(standby.replicas):
+        why = f"{count(known - len(standby.replicas), 'replica')} not up" + (f"; up: {found}" if found else "")
+        return warning(name, why, "see its log: until it has everything it must not take over")
+    return ok(name, found or "none is known to this server")
+
+
+def _behind(size: int) -> str:
+    return f"{size:,} bytes behind" if size > 0 else "has everything"
+
+
+def _min_replicas(name: str, standby: Standby) -> Check:
+    if standby.needed is None:
+        return ok(name, "unknown: CONFIG is forbidden here")
+    if standby.needed > len(standby.replicas):
+        found = f"{standby.needed}, and {len(standby.replicas)} are up: it takes no writes"
+        return wrong(name, found, "start its replicas")
+    if standby.needed == len(standby.replicas) == 1:
+        return warning(name, "1, with one replica: if either server fails, writes stop", "add a second replica")
+    return ok(name, f"{standby.needed}" + (f", max-lag {standby.max_lag_s} s" if standby.needed else ""))
+
+
+def failover(name: str, standby: Standby) -> Check:
+    """In words: which accepted requests a failover could lose, and what setting closes that."""
+    confirmed, up = standby.confirmed, len(standby.replicas)
+    if confirmed and confirmed > up:
+        found = f"ERASER_REDIS_REPLICAS={confirmed}, and {up or 'none'} are up: each request is answered not_confirmed"
+        return wrong(name, found, "start the replicas, or lower ERASER_REDIS_REPLICAS")
+    if not up:
+        return ok(name, "nothing takes over: while this server is down work waits, and its append-only file is all")
+    if confirmed and confirmed >= up:
+        return ok(name, f"costs nothing that was confirmed: ERASER_REDIS_REPLICAS={confirmed}, so each replica has it")
+    if confirmed:
+        found = f"may cost what was confirmed: {confirmed} of {up} replicas have it, and another one may take over"
+        return warning(name, found, f"set ERASER_REDIS_REPLICAS={up}")
+    crash = "may cost what was accepted in its last moment (milliseconds; the replicas' lag) if the primary dies"
+    if standby.needed:
+        window = f"and the last {standby.max_lag_s} s (min-replicas-max-lag) if it is cut off from them"
+    else:
+        window = "and all that it accepts until it learns of its successor if it is cut off from them"
+    own = "; ERASER_REDIS_REPLICAS=0 is about this server's disk only" if confirmed == 0 else ""
+    return warning(name, f"{crash}, {window}{own}", _CLOSED.format(replicas=up))
+
+
+# -- Sentinels ---------------------------------------------------------------------------------------------------------
+
+
+def _sentinels(address: RedisAddress) -> Iterator[Check]:
+    """What each of the Sentinels says, and whether they could make a failover."""
+    name, service = "redis Sentinels", address.service
+    every = sentinels(address).sentinels
+    answers = [about for one in every if (about := _about(one, service)) is not None]
+    if not answers:
+        yield wrong(name, f"none of {len(every)} answers for {service!r}", "start them, or correct ERASER_REDIS_URL")
+        return
+    named = {f"{one['ip']}:{one['port']}" for one in answers}
+    if len(named) > 1:
+        found = f"they name different primaries of {service!r}: {', '.join(sorted(named))}"
+        yield wrong(name, found, "a failover is under way, or they do not reach each other: run it again in a moment")
+        return
+    (where,), known = named, max(int(one["num-other-sentinels"]) for one in answers) + 1
+    quorum, down_s = int(answers[0]["quorum"]), int(answers[0]["down-after-milliseconds"]) / 1000
+    found = (
+        f"{len(answers)} of {len(every)} answer and name {where} as primary of {service!r}; "
+        f"quorum {quorum} of {known}, a failover begins after {down_s:g} s of silence"
+    )
+    if len(answers) < max(quorum, known // 2 + 1):
+        yield warning(name, f"{found}, but so few cannot make one", "start the other Sentinels")
+    elif known < 3:
+        yield warning(
+            name, f"{found}; {known} are too few to survive one's failure", "have three or more, on hosts apart"
+        )
+    elif len(answers) < len(every):
+        yield warning(name, found, "start the other Sentinels, or correct ERASER_REDIS_URL")
+    else:
+        yield ok(name, found)
+
+
+def _about(sentinel: Any, service: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = sentinel.sentinel_master(service)
+    except redis.RedisError:
+        return None
+    return found
