@@ -79,7 +79,7 @@ def _table(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 _TABLES = {
-    "DROPPED_ON": _table((state, "{ " + _list(dropped_on(state)) + " }") for state in INDEX),
+    "DROPPED_ON": _table((state, _table((field, "true") for field in dropped_on(state))) for state in INDEX),
     "DROPPED_BY_A_NEW_ROUND": _list(dropped_on(NEW_ROUND)),
     "FIELD_CHECKS": _table((field, _CHECKS[field.type]) for field in Field if field.type in _CHECKS),
     "FAMILY_TYPES": _table(

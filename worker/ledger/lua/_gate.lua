@@ -106,6 +106,9 @@ local function of_kind(cfg, ref) return of_named_kind(cfg, kind_of(ref)) or cfg 
 local function waiting_kinds(cfg)
   if kinds_now then return kinds_now end
   kinds_now = { cfg }
+  local queues = {}
+  for i, k in ipairs(cfg.kinds) do queues[2 * i - 1], queues[2 * i] = K.due .. 'user:' .. k.kind, K.due .. 'bulk:' .. k.kind end
+  if #queues == 0 or (num('closed', 0) == 0 and redis.call('EXISTS', unpack(queues)) == 0) then return kinds_now end
   for _, k in ipairs(cfg.kinds) do
     if num('closed', 0) > 0 or redis.call('EXISTS', K.due .. 'user:' .. k.kind, K.due .. 'bulk:' .. k.kind) > 0 then
       kinds_now[#kinds_now + 1] = of_named_kind(cfg, k.kind)

@@ -25,16 +25,21 @@ local function trimmed(log, round)
   return table.concat(kept, '\n')
 end
 
-local function note(ref, r, line)
+-- The record's history with one more line: whoever adds it writes it.
+local function with_line(r, line)
   local log = r[F.history] or ''
   r[F.history] = log ~= '' and trimmed(log .. '\n' .. line, r[F.round] or '1') or line
-  redis.call('HSET', record(ref), F.history, r[F.history])
+  return r[F.history]
+end
+
+local function with_event(r, now, name, fields)
+  fields = fields or {}
+  fields.event = name
+  return with_line(r, 'E ' .. ms(now) .. ' ' .. cjson.encode(fields))
 end
 
 local function note_event(ref, r, now, name, fields)
-  fields = fields or {}
-  fields.event = name
-  note(ref, r, 'E ' .. ms(now) .. ' ' .. cjson.encode(fields))
+  redis.call('HSET', record(ref), F.history, with_event(r, now, name, fields))
 end
 
 -- The present round is over: another one begins.

@@ -29,6 +29,7 @@ end
 local function hold_of(ref, r)
   local with_job = r[F.parent] and job_on_hold(r[F.parent])
   if with_job then return with_job end
+  if not spoilt.no_holds and redis.call('EXISTS', K.held_jobs, K.held_users) == 0 then return nil end
   if redis.call('HEXISTS', K.held_jobs, ref) == 1 then return 'job' end
   local users = redis.call('HLEN', K.held_users)
   if spoilt.no_holds then return 'lost' end
@@ -46,10 +47,11 @@ local function held_by(ref, r, because)
   return table_of(text or '') or {}
 end
 
-local function hold(ref, r, now, due, because)
+-- learnt: what else is written of it, see transition().
+local function hold(ref, r, now, due, because, learnt)
   local entry = held_by(ref, r, because)
   local again = r[F.waiting_for] == 'not_deletable_yet' and r[F.waiting_for] or nil  -- it waits for that once more
-  transition(ref, r, 'held', due, { [F.held_since] = ms(now), [F.waiting_for] = again })
+  transition(ref, r, 'held', due, { [F.held_since] = ms(now), [F.waiting_for] = again }, { learnt = learnt })
   count_held(r, 1)
   note_event(ref, r, now, 'deletion.held', { hold = because, why = entry.why, by = entry.by })
   count('deletion.held ' .. because)

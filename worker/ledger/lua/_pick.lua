@@ -53,9 +53,9 @@ local function stands(ref, now, r, trying)
   return 'go', { tries = c and scope or nil, owner_lookup = on_hold == 'ask' or nil, names = names }
 end
 
-local function chosen(ref, lane, r, how)
+local function chosen(ref, lane, r, how, due)
   if how.names then redis.call('HDEL', K.policy_texts_wanted, unpack(how.names)) end
-  how.ref, how.lane, how.record = ref, lane, r
+  how.ref, how.lane, how.record, how.due = ref, lane, r, number(due)
   return how
 end
 
@@ -85,7 +85,7 @@ function head(now, cfg)
       local how, more_of_it, text_at = stands(due[1], now, r)
       if how == 'go' then
         if score then passed_over(queue, now, score, rank) end
-        return chosen(due[1], lane, r, more_of_it)
+        return chosen(due[1], lane, r, more_of_it, due[2])
       elseif how == 'lost' then return nil
       elseif how == 'closed' then
         rank, passed = rank + 1, passed + 1
@@ -120,13 +120,14 @@ function untried(now, cfg, seed, only)
     local step = math.max(1, math.floor((to - from) / SAMPLE))
     for i = 0, SAMPLE do ranks[#ranks + 1] = from + (seed + i * step) % math.max(1, to - from) end
     for _, rank in ipairs(ranks) do
-      local ref = rank < to and redis.call('ZRANGE', key, rank, rank)[1]
+      local due = rank < to and redis.call('ZRANGE', key, rank, rank, 'WITHSCORES') or {}
+      local ref = due[1]
       if ref and (not only or project_scope(ref) == only) then
         local r = belongs(ref, 'pending', lane)
         local how, more_of_it = stands(ref, now, r, only)
         local calls = tonumber(r and r[F.calls] or '0')
         if how == 'go' and r[F.cancel_requested] ~= 'cancel' and calls < least then
-          least, found = calls, { ref, lane, r, more_of_it }
+          least, found = calls, { ref, lane, r, more_of_it, due[2] }
           if least == 0 then return chosen(unpack(found)) end
         end
       end

@@ -23,9 +23,9 @@ local RECEIPTED = { deleted = true, gone = true, cancelled = true, discarded = t
 local function request_id(attempt) return attempt and string.match(attempt, '"request_id":"([^"]*)"') end
 
 -- The last DELETE of this round, where the settlement brings none.
-local function last_attempt(k, round)
-  local v = redis.call('HMGET', k, F.past_history, F.history)  -- a replay that was stopped gave its round back: past
-  return string.match('\n' .. (v[1] or '') .. '\n' .. (v[2] or ''), '.*\n(A ' .. round .. ' [^\n]*)')
+local function last_attempt(r, round)
+  local lines = '\n' .. (r[F.past_history] or '') .. '\n' .. (r[F.history] or '')  -- a replay that was stopped gave its round back: past
+  return string.match(lines, '.*\n(A ' .. round .. ' [^\n]*)')
 end
 
 local function others(claims)
@@ -65,35 +65,33 @@ local function append(now, ...)
 end
 
 -- Who withdrew it, and why, where that could take effect only later.
-local function withdrawal(k)
-  local line = string.match('\n' .. (redis.call('HGET', k, F.history) or ''), '.*\nE %d+ ([^\n]*"deletion.cancel_requested"[^\n]*)')
+local function withdrawal(r)
+  local line = string.match('\n' .. (r[F.history] or ''), '.*\nE %d+ ([^\n]*"deletion.cancel_requested"[^\n]*)')
   return table_of(line or '') or {}
 end
 
--- s: the settlement (see _settle.lua), or who ended it: by, why; look: the X-Request-Id of a recheck. event: if it is
+-- r: the record as it is now; s: the settlement (see _settle.lua), or who ended it: by, why; look: the X-Request-Id of a recheck. event: if it is
 -- no end
-local function receipt(ref, now, state, s, event)
+local function receipt(ref, now, state, r, s, event)
   if not RECEIPTED[state] and not event then return end
-  local k = record(ref)
-  local v = redis.call('HMGET', k, F.evidence, F.cause, F.lane, F.requested_by, F.reason, F.run, F.policy, F.claims, F.requested_at, F.round, F.calls,
-    F.status, F.code, F.asset_id, F.voice_job_id)
-  for i = 1, 15 do v[i] = v[i] or '' end
-  local round, calls = v[10] == '' and '1' or v[10], v[11] == '' and '0' or v[11]
+  local function of(name) return r[name] or '' end
+  local round, calls = r[F.round] or '1', r[F.calls] or '0'
   s = s or {}
   local whole = redis.call('HMGET', erasure(ref), E.verdict, E.inventory, E.parts)
   local attempt = s.attempt
-  local who = s.withdrawn and withdrawal(k) or s
-  if not attempt and calls ~= '0' then attempt = last_attempt(k, round) end
+  local who = s.withdrawn and withdrawal(r) or s
+  if not attempt and calls ~= '0' then attempt = last_attempt(r, round) end
   append(now, 'ref', ref,
-    's', state, 'e', v[1], 'c', v[2], 'l', v[3], 'by', v[4], 'why', v[5], 'run', v[6], 'pol', v[7], 'also', v[8] ~= '' and others(v[8]) or '',
-    'at', v[9], 't', ms(now), 'r', round, 'k', calls, 'st', v[12], 'co', v[13], 'x', request_id(attempt) or '',
-    'y', s.look or (state == 'gone' and not event and request_id(s.event)) or '', 'as', v[14], 'vo', v[15],
-    'eb', who.by or '', 'ew', who.why or '', 'ev', event or '', 'se', sent(k), 'f', s.finished_at or '',
+    's', state, 'e', of(F.evidence), 'c', of(F.cause), 'l', of(F.lane), 'by', of(F.requested_by), 'why', of(F.reason), 'run', of(F.run),
+    'pol', of(F.policy), 'also', r[F.claims] and others(r[F.claims]) or '', 'at', of(F.requested_at), 't', ms(now), 'r', round,
+    'k', calls, 'st', of(F.status), 'co', of(F.code), 'x', request_id(attempt) or '',
+    'y', s.look or (state == 'gone' and not event and request_id(s.event)) or '', 'as', of(F.asset_id), 'vo', of(F.voice_job_id),
+    'eb', who.by or '', 'ew', who.why or '', 'ev', event or '', 'se', sent(r), 'f', s.finished_at or '',
     'er', whole[1] or '', 'iv', whole[1] and whole[2] or '', 'pa', whole[1] and whole[3] or '', 'v', 2)
 end
 
 -- Its erasure was closed: one more receipt, which supersedes the last one.
 local function receipt_again(ref, now)
-  local v = redis.call('HMGET', record(ref), F.state, F.finished_at)
-  if v[1] and v[2] then receipt(ref, now, v[1], { finished_at = v[2] }, 'verified') end
+  local r = sound(ref)
+  if r and r[F.finished_at] then receipt(ref, now, r[F.state], r, { finished_at = r[F.finished_at] }, 'verified') end
 end

@@ -1,7 +1,7 @@
 -- Whether a DELETE was ever sent for it, in any round: 'yes', 'no', or 'perhaps': a worker was lost that may have sent
 -- one, or lines of its history went (see _history.lua).
-local function sent(k)
-  local v = redis.call('HMGET', k, F.past_history, F.history, F.calls, F.outcome_unknown, F.history_dropped)
-  if number(v[3], 0) > 0 or string.find('\n' .. (v[1] or '') .. '\n' .. (v[2] or ''), '\nA ') then return 'yes' end
-  return (v[4] == '1' or v[5]) and 'perhaps' or 'no'
+local function sent(r)
+  local lines = '\n' .. (r[F.past_history] or '') .. '\n' .. (r[F.history] or '')
+  if number(r[F.calls], 0) > 0 or string.find(lines, '\nA ') then return 'yes' end
+  return (r[F.outcome_unknown] == '1' or r[F.history_dropped]) and 'perhaps' or 'no'
 end

@@ -11,12 +11,12 @@ local function count_settlement(ref, r, to, now)
 end
 
 -- It has ended: it is final, dead or discarded. why: its cause or evidence.
--- event: see _receipt.lua.
+-- settlement: its `learnt` is written with it, see transition(). event: see _receipt.lua.
 local function finish(ref, r, now, to, why, settlement, event)
   local from, evidence = r[F.state], to == 'gone'
   if from == 'dead' then leaves_group(ref, r) end
-  transition(ref, r, to, now,
-    { [F.finished_at] = ms(now), [F.evidence] = evidence and why or nil, [F.cause] = not evidence and why or nil })
+  local after = transition(ref, r, to, now,
+    { [F.finished_at] = ms(now), [F.evidence] = evidence and why or nil, [F.cause] = not evidence and why or nil }, { learnt = settlement and settlement.learnt })
   if to == 'dead' then
     joins_group(ref, ms(now))
     redis.call('HSET', record(ref), F.death_number, redis.call('INCR', K.deaths))  -- so that a plan can say which deaths it has seen
@@ -25,7 +25,7 @@ local function finish(ref, r, now, to, why, settlement, event)
   count_settlement(ref, r, to, now)
   count_end(from, to, why)
   erasure_follows(ref, r, to, now, settlement)
-  receipt(ref, now, to, settlement, event)
+  receipt(ref, now, to, after, settlement, event)
 end
 
 -- It is no trouble of this job's: no attempt is used, and nothing dies of it.
@@ -56,27 +56,25 @@ local function settle(now, s, cfg)
     if s.called or s.event then count('deletion.stale_result') end
     return 'late ' .. state
   end
-  local lease_ends = state == 'running' and redis.call('ZSCORE', K.running, ref)
-  redis.call('ZREM', index_of(state, r[F.lane], ref), ref)
+  local learnt = {}  -- written by the transition that each way from here on ends with
+  local more = { learnt = learnt }
+  s.learnt = learnt
   if s.called then
-    local calls = redis.call('HINCRBY', k, F.calls, 1)
-    if s.used then redis.call('HINCRBY', k, F.attempts_used, 1) end
+    local calls = ms(number(r[F.calls], 0) + 1)
+    learnt[F.calls] = calls
+    if s.used then learnt[F.attempts_used] = ms(number(r[F.attempts_used], 0) + 1) end
     count_call(s.outcome or 'unknown', s.ms)
-    note(ref, r, 'A ' .. round .. ' ' .. calls .. ' ' .. ms(now - s.ms) .. ' ' .. s.attempt)
+    learnt[F.history] = with_line(r, 'A ' .. round .. ' ' .. calls .. ' ' .. ms(now - s.ms) .. ' ' .. s.attempt)
   end
-  if s.event then note(ref, r, 'E ' .. ms(now) .. ' ' .. s.event) end
-  for name, value in pairs(s.fields or {}) do
-    redis.call('HSET', k, name, value)
-    r[name] = tostring(value)
-  end
-  if s.fields and s.fields[F.listed] then redis.call('HDEL', k, F.empty_lookup_count) end  -- the project is no longer empty
-  for name, value in pairs({ [F.status] = s.status or false, [F.code] = s.code or false }) do
-    if value then redis.call('HSET', k, name, value) elseif s.called then redis.call('HDEL', k, name) end
-  end
+  if s.event then learnt[F.history] = with_line(r, 'E ' .. ms(now) .. ' ' .. s.event) end
+  for name, value in pairs(s.fields or {}) do learnt[name], r[name] = value, tostring(value) end
+  if s.fields and s.fields[F.listed] then learnt[F.empty_lookup_count] = false end  -- the project is no longer empty
+  if s.status or s.called then learnt[F.status] = s.status or false end
+  if s.code or s.called then learnt[F.code] = s.code or false end
   if not mine then
-    note_event(ref, r, now, 'deletion.deleted', { late = true, was = state })
+    learnt[F.history] = with_event(r, now, 'deletion.deleted', { late = true, was = state })
     -- somebody else's call is under way: a new round must not begin before that lease's end
-    if state == 'running' then redis.call('HSET', k, F.call_ends_at, lease_ends) end
+    if state == 'running' then learnt[F.call_ends_at] = redis.call('ZSCORE', K.running, ref) end
     finish(ref, r, now, 'deleted', nil, s)
     return 'deleted'
   end
@@ -86,7 +84,7 @@ local function settle(now, s, cfg)
   if s.to == 'cancelled' and not withdrawn then
     local names, text_at = policies(r)
     if not names or not may_judge(now, s.policy_text, text_at) then
-      transition(ref, r, 'pending', now)  -- somebody asked for it while the executor looked, or knows better
+      transition(ref, r, 'pending', now, nil, more)  -- somebody asked for it while the executor looked, or knows better
       return 'pending'
     end
   end
@@ -107,18 +105,18 @@ local function settle(now, s, cfg)
   end
   if withdrawn then
     if r[F.outcome_unknown] == '1' then
-      transition(ref, r, 'pending', due, { [F.lookup_count] = '1', [F.waiting_for] = 'retry' })
+      transition(ref, r, 'pending', due, { [F.lookup_count] = '1', [F.waiting_for] = 'retry' }, more)
       return 'pending'
     end
-    note_event(ref, r, now, 'deletion.cancelled')
+    learnt[F.history] = with_event(r, now, 'deletion.cancelled')
     finish(ref, r, now, 'cancelled', nil, s)
     return 'cancelled'
   end
   if s.to == 'held' then  -- nobody could say whose it is: asked again when it would be due
-    hold(ref, r, now, due, 'user_unknown')
+    hold(ref, r, now, due, 'user_unknown', learnt)
     redis.call('ZADD', K.owner_unknown, ms(due), ref)
     return 'held'
   end
-  transition(ref, r, 'pending', due, { [F.waiting_for] = s.wait })
+  transition(ref, r, 'pending', due, { [F.waiting_for] = s.wait }, more)
   return 'pending'
 end

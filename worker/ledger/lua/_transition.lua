@@ -2,14 +2,27 @@
 -- drops (see schema/states.py). It begins with what frees memory, so that it still runs when Redis is full.
 local DROPPED
 
--- r: its record before; score: its place in the new index (ms); fields: to be set, stored names; lane: where it changes
-local function transition(ref, r, to, score, fields, lane)
+-- r: its record before; score: its place in the new index (ms); fields: to be set, stored names. more: learnt: fields that
+-- the move found out before, which the new state may drop (false: it goes); lane: where it changes. All of the record is
+-- written here, at once. Returns the record as it is then.
+local function transition(ref, r, to, score, fields, more)
   DROPPED = DROPPED or DROPPED_ON
-  local k, set = record(ref), { F.state, to }
+  local k, after, changes, gone, set, dropped = record(ref), {}, {}, {}, {}, DROPPED[to]
+  for name, value in pairs(more and more.learnt or {}) do changes[name] = not dropped[name] and value end
+  for name, value in pairs(r) do
+    after[name] = value
+    if dropped[name] then changes[name] = false end
+  end
+  for name, value in pairs(fields or {}) do changes[name] = value end
+  changes[F.state] = to
+  for name, value in pairs(changes) do
+    if value then set[#set + 1], set[#set + 2], after[name] = name, value, tostring(value)
+    elseif r[name] then gone[#gone + 1], after[name] = name, nil end
+  end
   redis.call('ZREM', index_of(r[F.state], r[F.lane], ref), ref)
-  redis.call('HDEL', k, unpack(DROPPED[to]))
-  for name, value in pairs(fields or {}) do set[#set + 1], set[#set + 2] = name, value end
+  if #gone > 0 then redis.call('HDEL', k, unpack(gone)) end
   redis.call('HSET', k, unpack(set))
   count_part(ref, r[F.state], to)
-  redis.call('ZADD', index_of(to, lane or r[F.lane], ref), ms(score), ref)
+  redis.call('ZADD', index_of(to, more and more.lane or r[F.lane], ref), ms(score), ref)
+  return after
 end

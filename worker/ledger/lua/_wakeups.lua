@@ -65,11 +65,10 @@ end
 
 -- Whether an executor is to be called now.
 local function executor_wanted(now, cfg, key)
-  local at = next_look(now, cfg, key)
-  if not at or at > now then return false end
   if executors_waiting(now) > 0 then return false end
   if redis.call('ZCOUNT', K.wakeups_in_flight, '(' .. ms(now), ms(now + WAKEUP * 2 ^ MOST_LOST)) > 0 then return false end
-  return not full(now, cfg)
+  local at = next_look(now, cfg, key)
+  return at ~= nil and at <= now and not full(now, cfg)
 end
 
 -- The number of a wake-up that is to be sent; nil: none is.

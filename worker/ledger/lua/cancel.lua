@@ -30,7 +30,7 @@ local function remove_claims(ref, r, now, name, value)
   return #left
 end
 
-local function cancelled(ref) return sent(record(ref)) == 'no' and 'cancelled' or 'cancelled_after_calls' end
+local function cancelled(r) return sent(r) == 'no' and 'cancelled' or 'cancelled_after_calls' end
 
 local withdraw
 
@@ -53,7 +53,7 @@ end
 local function cancel(ref, r, now)
   if not r then return 'unknown' end
   local state = r[F.state]
-  if state == 'cancelled' then return cancelled(ref) end
+  if state == 'cancelled' then return cancelled(r) end
   if not OPEN[state] then return not options.run and is_to_delete(ref) and withdraw_parts(ref, now) or state end
   if options.run then
     local left = remove_claims(ref, r, now)
@@ -81,7 +81,7 @@ function withdraw(ref, r, now)
   end
   note_event(ref, r, now, 'deletion.cancelled')
   finish(ref, r, now, 'cancelled', nil, options)
-  return cancelled(ref)
+  return cancelled(r)
 end
 
 return once(function(now) return { results = act_on_each(cancel, now) } end)

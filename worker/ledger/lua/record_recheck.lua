@@ -30,7 +30,7 @@ local function note_result(ref, r, now, i)
   if found == 'gone' and redis.call('HGET', erasure(ref), E.closed_at) then redis.call('ZADD', K.erasures, 'NX', together(now, TOGETHER), ref) end
   if event and r then
     note_event(ref, r, now, 'deletion.' .. event)
-    receipt(ref, now, r[F.state], { look = options.looks[i], finished_at = r[F.finished_at] }, event)
+    receipt(ref, now, r[F.state], r, { look = options.looks[i], finished_at = r[F.finished_at] }, event)
   end
   return found
 end

@@ -36,7 +36,7 @@ local function free(ref, r, now, will_look_up, event)
   local why = hold_of(ref, r)
   if why and not (will_look_up and why == 'ask') then return false end
   let_go(ref, r, now, event and { why = options.why, by = options.by } or { why = 'to ask whose job it is' })
-  if event then receipt(ref, now, 'pending', event == 'released' and options or nil, event) end
+  if event then receipt(ref, now, 'pending', sound(ref) or r, event == 'released' and options or nil, event) end
   freed = freed + 1
   return true
 end

@@ -27,6 +27,7 @@
 --include _audit
 local claim, user, user_hash, force  -- of the deletion at hand (see _claims.lua)
 local fresh                          -- the fields of a record that is new
+local any_damage                     -- whether anything was put aside before
 local counted = { new = 0, again = 0, merged = 0, done = 0 }
 
 -- terms: options, or one of options.each. What thousands of new records share is put together once.
@@ -51,7 +52,8 @@ end
 -- What was put aside of it is asked for again: of what is known of the job, and of calls that were made, nothing is
 -- lost.
 local function mended(ref, k)
-  if redis.call('HDEL', spoilt.list, ref) == 0 then return end
+  any_damage = any_damage or redis.call('EXISTS', spoilt.list)
+  if (any_damage == 0 and #spoilt.found == 0) or redis.call('HDEL', spoilt.list, ref) == 0 then return end
   local aside = K.put_aside .. ref
   for _, name in ipairs({ F.history, F.outcome_unknown, F.listed, F.owner_hash, F.asset_id, F.voice_job_id }) do
     local value = redis.pcall('HGET', aside, name)

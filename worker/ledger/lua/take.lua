@@ -44,14 +44,12 @@ local function skew_ago(now) return read_gate().skew and math.max(0, now - num('
 
 local function lease(c, now)
   local ref, lane, r = c.ref, c.lane, c.record
-  local due = redis.call('ZSCORE', index_of('pending', lane, ref), ref)
-  if not number(due) then due = ms(now) end
   local function n(name) return tonumber(r[name] or '0') end
   local related = related_of(r, options.related)
   local inventory = not kind_of(ref) and related ~= 'leave' and not r[F.cancel_requested] and not inventory_done(ref)
   local unsent = c.owner_lookup or c.names or n(F.lookup_count) > 0 or r[F.cancel_requested] or inventory or r[F.parent]
   transition(ref, r, 'running', now + cfg.lease, { [F.lease_token] = options.token, [F.worker] = options.worker,
-    [F.taken_at] = ms(now), [F.previous_due] = due, [F.unsent] = unsent and '1' or nil })
+    [F.taken_at] = ms(now), [F.previous_due] = ms(c.due or now), [F.unsent] = unsent and '1' or nil })
   return {
     ref = ref, lane = lane, round = tonumber(r[F.round] or '1'), attempts_used = n(F.attempts_used), calls = n(F.calls),
     not_deletable_count = n(F.not_deletable_count), refused_count = n(F.refused_count), lookup_count = n(F.lookup_count),
