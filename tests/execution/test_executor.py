@@ -560,6 +560,17 @@ def test_a_stopping_executor_asks_no_question_that_has_to_wait(shop: Shop) -> No
     assert shop.attempts("b")[0]["status"] == 400, "its answer is kept"
 
 
+def test_an_executor_uses_the_slot_it_waited_for_though_its_seconds_are_over(shop: Shop) -> None:
+    """Nobody else comes for it: three executors that began together ended together, and a slot was lost each time."""
+    shop.with_policy(interval=200)
+    shop.trust_the_key()
+    shop.simulator.add_job("a")
+    shop.request("a")
+    shop.redis.hset(f"{shop.ledger.prefix}gate", "slot", str(time.time() * 1000 + 500))
+    shop.work(budget_s=0.25)
+    assert shop.ends("a") == "deleted"
+
+
 # -- leases ------------------------------------------------------------------------------------------------------------
 
 

@@ -334,6 +334,19 @@ def test_when_calls_last_longer_than_slots_more_executors_wait_each_for_a_slot_o
     assert all(gap == pytest.approx(0.1015, abs=0.002) for gap in gaps)
 
 
+def test_an_executor_waits_for_the_first_slot_that_nobody_waits_for(bench: Bench) -> None:
+    """It waited for one more slot than others wait, and the slot of one that had ended was used late, or never."""
+    bench.open()
+    many(bench, 10)
+    bench.client.hset(bench.p + "gate", "call_ms", "450")
+    bench.settle(bench.take())
+    others = [Bench(bench.client) for _ in range(4)]
+    waits = [other.turn().wait_s for other in others]
+    assert None not in waits
+    assert others[1].turn(want=False).wait_s is None, "its seconds are over"
+    assert bench.turn().wait_s == pytest.approx(waits[1], abs=0.002)
+
+
 def test_nothing_is_reserved_a_person_takes_the_slot_an_executor_waits_for(bench: Bench) -> None:
     bench.open()
     many(bench, 3)

@@ -80,11 +80,13 @@ class Executor:
         ends = time.monotonic() + self.budget_s
         settlement: Settlement | None = None
         tried: Tried | None = None
+        waited = False  # for a slot for which nobody else comes: it is used though the time is over meanwhile
         while True:
             key = self._key_after(settlement)
-            want = not self.stopping.is_set() and time.monotonic() < ends
+            in_time = time.monotonic() < ends
+            want = not self.stopping.is_set() and (in_time or waited)
             result = self._take(key, settlement, want=want, wakeup=wakeup, tried=tried)
-            wakeup, settlement, tried = None, None, None
+            wakeup, settlement, tried, waited = None, None, None, False
             if result.wakeup:
                 self.notify(result.wakeup)
             if result.lease:
@@ -98,6 +100,7 @@ class Executor:
                 tried = try_closed(self.remote, result.trial, key=key, home=self.home, account=self.ledger.account)
             elif result.wait_s is not None:
                 self.stopping.wait(result.wait_s)
+                waited = in_time
             else:
                 return result
 
@@ -234,11 +237,7 @@ class Executor:
             if first is not None:
                 response = self.remote.update(lease.ref, first, **how)
                 if classify(response) is not ResponseKind.DELETED:
-                    return (
-                        rules.without_token(lease, response)
-                        if response.of_iam
-                        else self._explain(lease, rules, response)
-                    )
+                    return self._answered(lease, rules, response)
             if self.to_bin and not lease.for_good:
                 how["to_bin"] = True
             response = self.remote.delete(lease.ref, quota=lease.probe is not None or lease.experiment, **how)

@@ -105,6 +105,15 @@ local function choose(now, cfg, probe)
   return { more = more, left = left }
 end
 
+-- How many of those who wait come for the slots before the first that nobody comes for yet; that is `wait` ms ahead or more.
+local function others_before(now, cfg, wait)
+  local found, step = -1, spacing_of_all(cfg)
+  repeat
+    found = found + 1
+  until redis.call('ZCOUNT', K.waiting_executors, ms(now - WAITER), ms(now + wait + (found + 0.5) * step)) <= found
+  return found
+end
+
 -- Whose turn it is: jobs first, then the other kinds that may go. Returns what admit() says of that kind, its knobs, and
 -- what was chosen; where none may go yet, the one with the least to wait.
 local function next_turn(now)
@@ -165,7 +174,7 @@ return once(function(now)
     local others = executors_waiting(now)
     local useful = math.max(1, math.ceil(lasts(cfg) / spacing_of_all(cfg)))
     if others < useful then
-      answer.wait = detail + others * spacing_of_all(cfg)
+      answer.wait = detail + others_before(now, cfg, detail) * spacing_of_all(cfg)
       redis.call('ZADD', K.waiting_executors, ms(now + answer.wait), executor)
     else
       answer.none = true
