@@ -44,7 +44,9 @@ class Found:
     def as_option(self, related: str) -> dict[str, Any]:
         """As `lua/confirm.lua` takes it."""
         ids = [part.id for part in self.parts]
-        return {"related": related, "state": self.state.value, "parts": compact(stored(self.parts)), "ids": ids}
+        absent = self.problem is not None and _says_absent(JOB, self.problem) and not self.shown
+        found = {"state": self.state.value, "absent": absent, "parts": compact(stored(self.parts)), "ids": ids}
+        return {"related": related} | found
 
 
 @dataclass(frozen=True, slots=True)

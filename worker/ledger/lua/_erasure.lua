@@ -58,7 +58,11 @@ local function erasure_follows(ref, r, to, now, s)
   end
 end
 
-local function inventory_done(ref) return redis.call('HGET', erasure(ref), E.inventory) == 'done' end
+-- Each round has an inventory of its own: what is asked for again may be there again, with other parts.
+local function inventory_done(ref, r)
+  local v = redis.call('HMGET', erasure(ref), E.inventory, E.round)
+  return v[1] == 'done' and (v[2] or '1') == (r[F.round] or '1')
+end
 
 -- The parts of an erasure: their refs, where this account can have a deletion of them, and their ids.
 local function parts_of(ref)
@@ -111,14 +115,50 @@ local function is_to_delete(ref)
   return v[1] == 'delete' and not v[2]
 end
 
--- What belonged to the job as an inventory found it. It may be the second one, and counts once.
+-- What an earlier inventory found stays beside what this one did. Of a part that both found this one says how it stands
+-- now; that it was deleted before counts no more: it is there again. What nobody could look at now stays as it was.
+local function beside_earlier(parts, earlier)
+  local known, again = {}, {}
+  for _, part in ipairs(earlier) do
+    if type(part) == 'table' then known[tostring(part.part) .. ':' .. tostring(part.id)] = part end
+  end
+  for i, part in ipairs(parts) do
+    local before = known[part.part .. ':' .. part.id]
+    if before then again[before] = true end
+    if before and not part.shown_at then parts[i] = before
+    elseif before then
+      for _, name in ipairs({ 'calls', 'wanted_at', 'ended', 'removed_by' }) do part[name] = before[name] end
+      part.again = before.ended
+    end
+  end
+  for _, part in ipairs(earlier) do
+    if not again[part] then parts[#parts + 1] = part end
+  end
+  return parts
+end
+
 local function keep_parts(ref, parts, ids)
   local known, _, before = {}, parts_of(ref)
+  local earlier = table_of(redis.call('HGET', erasure(ref), E.parts)) or {}
   for _, id in ipairs(before) do known[id] = true end
+  if #earlier > 0 then parts = cjson.encode(beside_earlier(cjson.decode(parts), earlier)) end
   redis.call('HSET', erasure(ref), E.parts, parts)
   for _, id in ipairs(ids) do
     if not known[id] then name_part(id, ref) end
   end
+end
+
+-- What an inventory says of what belongs to a job, in this round of its deletion. absent: the job is not there, so that
+-- there is no more than an earlier one found.
+local function keep_inventory(ref, known, round)
+  local name = erasure(ref)
+  redis.call('HSET', name, E.related, known.related)
+  redis.call(known.absent and 'HSETNX' or 'HSET', name, E.inventory, known.state)
+  if round then
+    redis.call('HSET', name, E.round, round)
+    redis.call('HINCRBY', name, E.leases, 1)  -- whoever looks at this moment knows the earlier parts only
+  end
+  keep_parts(ref, known.parts, known.ids)
 end
 
 local function forget_erasure(ref)

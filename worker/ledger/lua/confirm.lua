@@ -5,7 +5,7 @@
 --   of the app user whose job
 --            the look found it to be), policy_text (by which policies were asked, see _policy_texts.lua), gate,
 --            ahead: ms until its slot, where it has no place yet (see _limiter.lua),
---            inventory: related, state (done | none), parts (JSON), ids)
+--            inventory: related, state (done | none), absent (the job is not there), parts (JSON), ids)
 --   returns  {"now", "go": whether the lease is still the caller's, nobody withdrew the deletion or put it on hold, the
 --            policies were judged by a recent text where nobody else asks, its deadline has not passed, and the gate is as
 --            open as it was; ahead_s: until it may leave, and call_seq: its number, where a place was asked for}
@@ -42,11 +42,8 @@ return once(function(now)
   local go = goes(now)
   if go then
     redis.call('HDEL', record(options.ref), F.unsent)
-    local known = options.inventory
-    if known then
-      redis.call('HSET', erasure(options.ref), E.related, known.related, E.inventory, known.state)
-      local less = known.state == 'none' and #known.ids == 0  -- nobody could say now; an earlier try knew of some
-      if not less then keep_parts(options.ref, known.parts, known.ids) end
+    if options.inventory then
+      keep_inventory(options.ref, options.inventory, redis.call('HGET', record(options.ref), F.round))
     end
     redis.call('ZADD', K.running, ms(now + options.gate.lease), options.ref)
     if options.ahead then

@@ -46,7 +46,7 @@ local function lease(c, now)
   local ref, lane, r = c.ref, c.lane, c.record
   local function n(name) return tonumber(r[name] or '0') end
   local related = related_of(r, options.related)
-  local inventory = not kind_of(ref) and related ~= 'leave' and not r[F.cancel_requested] and not inventory_done(ref)
+  local inventory = not kind_of(ref) and related ~= 'leave' and not r[F.cancel_requested] and not inventory_done(ref, r)
   local unsent = c.owner_lookup or c.names or n(F.lookup_count) > 0 or r[F.cancel_requested] or inventory or r[F.parent]
   transition(ref, r, 'running', now + cfg.lease, { [F.lease_token] = options.token, [F.worker] = options.worker,
     [F.taken_at] = ms(now), [F.previous_due] = ms(c.due or now), [F.unsent] = unsent and '1' or nil })

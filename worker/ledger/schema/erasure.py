@@ -19,6 +19,7 @@ class ErasureField(StrEnum):
 
     RELATED = "related", "verify or delete", "confirm, settle, erase_related"
     INVENTORY = "inventory", "done: what belonged to the job is known; none: nobody could say", "confirm, settle"
+    ROUND = "round", "in which round of the deletion that was found; none: the first", "confirm"
     PARTS = "parts", "JSON: the parts, each as `worker.rules.parts.Part` writes it", "confirm, record_look"
     OPENED_AT = "opened", "when the job, or the last part, was deleted: the looks count from here", "settle"
     LOOKS = "looks", "how many looks there were since then", "record_look"
