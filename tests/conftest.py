@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import tempfile
-from argparse import ArgumentError
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
-from tests.parallel import compile_tests, processes, units
-from tests.support import forkserver, scratch, several
+from tests.parallel import compile_tests, longest_first, processes, scheduler
+from tests.support import forkserver, scratch
 from tests.support.command import Command
 from tests.support.dead_letters import Undertaker
 from tests.support.http_site import Site
@@ -34,8 +32,6 @@ for name in ("http_proxy", "https_proxy", "all_proxy"):
     os.environ.pop(name, None)
     os.environ.pop(name.upper(), None)
 
-PROCESSES = pytest.StashKey[int]()
-
 forkserver.use()
 scratch.use()
 
@@ -46,34 +42,32 @@ for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    with suppress(ArgumentError):  # pytest-xdist is installed, and its option has the same name and meaning
-        parser.getgroup("general")._addoption("-n", dest="numprocesses", metavar="N", help="run in N processes")
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Folders run on several processes by themselves; files that are named run in this one. `-n` beats both."""
     option = config.option
-    folders = sys.platform == "linux" and all(Path(each).is_dir() for each in config.args)
-    wanted = (processes() if folders else 0) if option.numprocesses in (None, "auto") else int(option.numprocesses)
-    config.stash[PROCESSES] = 0 if option.usepdb or option.collectonly else wanted
-    option.numprocesses = None  # it is not for pytest-xdist
-    if config.stash[PROCESSES] > 1:
+    one_of_several = hasattr(config, "workerinput")
+    if one_of_several or not config.pluginmanager.hasplugin("xdist") or option.usepdb or option.collectonly:
+        return
+    if option.numprocesses is None and all(Path(each).is_dir() for each in config.args):
+        option.numprocesses = processes()
+    if option.numprocesses and option.dist == "no":
+        option.dist = "loadscope"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput") and getattr(config.option, "numprocesses", None):
         compile_tests([Path(each) for each in config.args])
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    wanted = session.config.stash[PROCESSES]
-    if wanted < 2 or (session.testsfailed and not session.config.option.continue_on_collection_errors):
-        return None
-    several.run(session, units(session.items), wanted)
-    if session.shouldfail:
-        raise session.Failed(session.shouldfail)
-    if session.shouldstop:
-        raise session.Interrupted(session.shouldstop)
-    return True
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return scheduler(config, log) if config.option.dist == "loadscope" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of several processes; alone the order is that of the files
+        longest_first(items)
 
 
 @pytest.fixture(scope="session")

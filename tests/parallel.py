@@ -13,6 +13,7 @@ from contextlib import suppress
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,9 +146,21 @@ def seconds(nodeid: str) -> float:
     return SECONDS.get(test.partition("[")[0], usual)
 
 
-def units(items: Iterable[pytest.Item]) -> list[list[pytest.Item]]:
-    """What runs in one piece each, the longest first; within one nothing moves."""
-    found: dict[str, list[pytest.Item]] = {}
+def longest_first(items: list[pytest.Item]) -> None:
+    """Sort units by what their tests take together; within a unit nothing moves."""
+    total: dict[str, float] = {}
     for item in items:
-        found.setdefault(unit(item.nodeid), []).append(item)
-    return sorted(found.values(), key=lambda each: -sum(seconds(item.nodeid) for item in each))
+        total[unit(item.nodeid)] = total.get(unit(item.nodeid), 0.0) + seconds(item.nodeid)
+    items.sort(key=lambda item: (-total[unit(item.nodeid)], unit(item.nodeid)))
+
+
+def scheduler(config: pytest.Config, log: Any) -> Any:
+    """Gives each process the next unit as soon as it is free."""
+    from xdist.scheduler import LoadScopeScheduling  # only now: a run in one process does without it
+
+    class ByUnit(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return unit(nodeid)
+
+    config.option.loadscopereorder = False  # by the number of tests; ours is by their length
+    return ByUnit(config, log)
