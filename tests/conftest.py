@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import tempfile
@@ -19,6 +20,9 @@ from tests.support.command import Command
 from tests.support.dead_letters import Undertaker
 from tests.support.http_site import Site
 from tests.support.ledgers import Bench
+from tests.support.waiting import PATIENCE_S
+from worker.ledger import connection
+from worker.ledger.connection import connect
 from worker.local.embedded import EmbeddedRedis
 
 # A slow machine is no fault, and a run says the same whenever it is repeated. `--hypothesis-profile=default` explores.
@@ -31,6 +35,9 @@ for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "T
 for name in ("http_proxy", "https_proxy", "all_proxy"):
     os.environ.pop(name, None)
     os.environ.pop(name.upper(), None)
+
+# A machine that stands still for some seconds fails no test that reads from a Redis that is well.
+connection.TIMEOUT_S = PATIENCE_S
 
 forkserver.use()
 scratch.use()
@@ -70,6 +77,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         longest_first(items)
 
 
+def pytest_collection_finish() -> None:
+    """Nothing of what was collected is garbage before the end: nobody looks through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[EmbeddedRedis]:
     """One private server for the whole session."""
@@ -80,14 +93,14 @@ def redis_server() -> Iterator[EmbeddedRedis]:
 @pytest.fixture
 def redis_url(redis_server: EmbeddedRedis) -> str:
     """The real server's address; empty at the start of each test."""
-    redis.Redis.from_url(redis_server.url).flushall()
+    connect(redis_server.url).flushall()
     return redis_server.url
 
 
 @pytest.fixture
 def client(redis_url: str) -> redis.Redis:
     """An empty Redis."""
-    return redis.Redis.from_url(redis_url)
+    return connect(redis_url)
 
 
 @pytest.fixture

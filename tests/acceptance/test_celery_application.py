@@ -13,11 +13,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import redis
 from celery import Celery
 
 from tests.acceptance.fleet import PATIENCE_S, Fleet, Process
 from tests.acceptance.judge import judge
+from worker.ledger.connection import connect
 from worker.ledger.keys import OURS
 from worker.local.embedded import EmbeddedRedis
 from worker.model.states import State
@@ -101,7 +101,7 @@ def test_a_message_that_comes_while_the_ledger_is_away_is_recorded_when_it_is_ba
         fleet.kill_redis()
         app = Celery("somebody-elses", broker=broker.broker_url, set_as_current=False)
         app.send_task("eraser.delete", args=[DEMO_PROJECT, "patient"], queue=OURS.requests)
-        queue = redis.Redis.from_url(broker.url)
+        queue = connect(broker.url)
         fleet.wait(lambda: queue.llen(OURS.requests) == 0, "the message is with the worker")
         away_until = time.monotonic() + 1.5 * PATIENT_S
         fleet.wait(lambda: time.monotonic() > away_until, "the ledger's patience is over")

@@ -18,6 +18,7 @@ from celery import Celery
 
 from tests.acceptance.fleet import PATIENCE_S, Fleet, Process
 from tests.acceptance.judge import judge
+from worker.ledger.connection import connect
 from worker.ledger.keys import OURS
 from worker.ledger.parking import ParkedKind, Parking
 from worker.local.embedded import EmbeddedRedis
@@ -90,7 +91,7 @@ def test_messages_in_the_hands_of_a_worker_that_stops_go_back_when_the_ledger_is
         fleet.plant(*jobs)
         (worker,) = fleet.start_workers(1)
         fleet.kill_redis()
-        queue = redis.Redis.from_url(broker.url)
+        queue = connect(broker.url)
         with Celery("somebody-elses", broker=broker.broker_url, set_as_current=False) as app:
             send(app, *jobs)
         fleet.wait(lambda: waiting(queue) <= len(jobs) - THREADS, "each thread of the worker has one")
@@ -109,7 +110,7 @@ def test_a_worker_that_is_killed_in_an_outage_of_the_ledger_has_given_its_messag
         fleet.plant(*jobs)
         (worker,) = fleet.start_workers(1)
         fleet.kill_redis()
-        queue = redis.Redis.from_url(broker.url)
+        queue = connect(broker.url)
         with Celery("somebody-elses", broker=broker.broker_url, set_as_current=False) as app:
             send(app, *jobs)
         fleet.wait(lambda: waiting(queue) <= len(jobs) - THREADS, "each thread of the worker has one")

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import redis
 from hypothesis import strategies as st
 from hypothesis.stateful import consumes, rule
 
@@ -20,6 +19,7 @@ from tests.support.ledgers import LEASE_MS, PROJECT
 from tests.support.remote import FewLines, Mood
 from worker.config.clock import elapsed
 from worker.execution.executor import MOMENT_S, Executor
+from worker.ledger.connection import connect
 from worker.ledger.values import number
 from worker.lookups.sightings import Sightings
 from worker.model.states import Lane
@@ -155,6 +155,6 @@ class Attempts(Deletions):
 @pytest.mark.parametrize("part", range(PARTS))
 def test_whatever_is_answered_nothing_is_called_gone_that_is_there(part: int, redis_url: str) -> None:
     class Run(Attempts):
-        client_of_this_run = redis.Redis.from_url(redis_url)
+        client_of_this_run = connect(redis_url)
 
     run_schedules(Run, part, share=3)

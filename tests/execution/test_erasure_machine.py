@@ -23,6 +23,7 @@ from tests.execution.test_erasure_crashes import Killed, Mortal, Offline
 from tests.execution.test_executor import LEASE_S
 from tests.ledger.test_machine import PARTS, SCHEDULES
 from tests.support.redis_keys import wrong_keys
+from worker.ledger.connection import connect
 from worker.ledger.holds import HoldList
 from worker.ledger.schema.states import indexes_of
 from worker.model.erasure import AssetMode
@@ -310,7 +311,7 @@ class Erasures(RuleBasedStateMachine):
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_schedule_touches_what_it_must_not_or_ends_without_a_true_verdict(part: int, redis_url: str) -> None:
     class Run(Erasures):
-        client_of_this_run = redis.Redis.from_url(redis_url)
+        client_of_this_run = connect(redis_url)
 
     steps = settings(stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
     run_state_machine_as_test(seed(part)(Run), settings=settings(steps, max_examples=max(1, SCHEDULES // PARTS)))

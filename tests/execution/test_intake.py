@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import redis
 from celery import Celery
 from celery.exceptions import Ignore
 from kombu import Message
@@ -17,6 +16,7 @@ from worker.config.redis_urls import broker_form
 from worker.execution.app_context import AppContext
 from worker.execution.intake import Intake
 from worker.execution.messages import LENT, Envelope, Lent, RequestMessage, why_unreadable
+from worker.ledger.connection import connect
 from worker.ledger.parking import ParkedKind, Parking
 from worker.ledger.types import Accepted
 from worker.model.errors import OtherSchema, RefusedBySafetyRule, SettingsError, UnknownProject, Unreachable, UsageError
@@ -31,7 +31,7 @@ class Bench:
     """An intake on a real Redis, which is the ledger and the broker."""
 
     def __init__(self, url: str) -> None:
-        self.redis = redis.Redis.from_url(url)
+        self.redis = connect(url)
         environ = {"ERASER_REDIS_URL": url, "HUAWEICLOUD_SDK_PROJECT_ID": PROJECT, "ERASER_CALL_TIMEOUT": "5s"}
         self.app = AppContext.load(environ)
         self.celery_app = Celery("us", broker=broker_form(url), set_as_current=False)

@@ -376,7 +376,7 @@ SPOILT = ["a string", "bad", "tries", "trying_until"]
 def test_a_record_that_another_program_spoilt_stops_nobody_for_long_and_gives_no_try_more(
     redis_url: str, what: str
 ) -> None:
-    house = House(redis.Redis.from_url(redis_url))
+    house = House(connect(redis_url))
     process = house.process()
     process.before(KEY)
     process.after(KEY, sent(REFUSED))

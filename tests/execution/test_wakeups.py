@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-import redis
 from celery import Celery
 from kombu import Queue
 
@@ -15,6 +14,7 @@ from tests.support.ledgers import Bench
 from worker.config.redis_urls import broker_form
 from worker.execution.beat import Scheduler
 from worker.execution.wakeups import MOST, send_wakeup
+from worker.ledger.connection import connect
 from worker.ledger.types import DeletionRequest
 from worker.model.states import Lane
 from worker.model.target import Target
@@ -24,7 +24,7 @@ LONGEST_S = 32  # below the minute after which a message is not heard any more
 
 @pytest.fixture
 def bench(redis_url: str) -> Bench:
-    made = Bench(redis.Redis.from_url(redis_url))
+    made = Bench(connect(redis_url))
     made.open()
     return made
 

@@ -20,6 +20,7 @@ from tests.support.ledgers import LEASE_MS, Bench
 from worker.execution.app_context import AppContext
 from worker.execution.dispatcher import Dispatcher
 from worker.interfaces.cli.status import page
+from worker.ledger.connection import connect
 from worker.ledger.damage import DamageList, check
 from worker.ledger.holds import HoldList
 from worker.ledger.keys import OURS
@@ -47,7 +48,7 @@ def test_whatever_is_damaged_all_others_end_and_nothing_is_silent(
     redis_url: str, part: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, "worker")
-    client = redis.Redis.from_url(redis_url)
+    client = connect(redis_url)
     bench = build(client)
     whole = Snapshot.of(client)
     ways = list(mutations(client, bench.p))
@@ -66,7 +67,7 @@ def test_whatever_is_damaged_all_others_end_and_nothing_is_silent(
 
 
 def test_a_replay_that_no_index_names_any_more_goes_on(redis_url: str) -> None:
-    client = redis.Redis.from_url(redis_url)
+    client = connect(redis_url)
     bench = build(client)
     whole = Snapshot.of(client)
     work(bench)
@@ -127,7 +128,7 @@ def read_all(redis_url: str) -> None:
 
 @pytest.fixture
 def bench(redis_url: str) -> Bench:
-    made = Bench(redis.Redis.from_url(redis_url))
+    made = Bench(connect(redis_url))
     made.open()
     return made
 

@@ -12,6 +12,7 @@ import redis
 from tests.support.ledgers import CLOCK, POLICY, PROJECT, Bench
 from worker.ledger import scripts
 from worker.ledger.audit import AuditLog
+from worker.ledger.connection import connect
 from worker.ledger.damage import check
 from worker.ledger.deletions import Ledger
 from worker.ledger.replays import Replays
@@ -599,7 +600,7 @@ def test_a_dead_redis_is_said_within_the_patience() -> None:
 
 
 def test_requests_stop_before_redis_is_full_and_what_is_pending_drains(redis_url: str) -> None:
-    client = redis.Redis.from_url(redis_url)
+    client = connect(redis_url)
     bench = Bench(client)
     bench.open()
     bench.request("a", "b", "c")
@@ -678,7 +679,7 @@ def test_each_child_of_a_fork_has_its_own_name(bench: Bench) -> None:
 
 
 def test_a_full_redis_refuses_requests_and_goes_on_with_everything_that_drains(redis_url: str) -> None:
-    client = redis.Redis.from_url(redis_url)
+    client = connect(redis_url)
     bench = Bench(client)
     bench.open()
     bench.request("a", "b", "c")
@@ -706,7 +707,7 @@ def test_a_full_redis_refuses_requests_and_goes_on_with_everything_that_drains(r
 def test_on_a_full_redis_dead_letters_are_grouped_replayed_or_given_up_and_a_restore_is_refused_untouched(
     redis_url: str,
 ) -> None:
-    client = redis.Redis.from_url(redis_url)
+    client = connect(redis_url)
     bench = Bench(client)
     bench.open()
     names = [f"e-{n}" for n in range(600)]

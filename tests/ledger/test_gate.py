@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.ledgers import POLICY, PROJECT, START_MS, Bench
+from worker.ledger.connection import connect
 from worker.ledger.queries import Queries
 from worker.ledger.records import Gate
 from worker.ledger.types import DeletionRequest, GatePolicy, GateSignal, Lease, TakeResult, Tried
@@ -78,7 +79,7 @@ def many(bench: Bench, count: int) -> None:
 
 def paced(redis_server: object, rate: float) -> Bench:
     """An empty ledger at this rate, with 60 jobs."""
-    client = redis.Redis.from_url(redis_server.url)  # type: ignore[attr-defined]
+    client = connect(redis_server.url)  # type: ignore[attr-defined]
     client.flushall()
     bench = Bench(client, GatePolicy(interval=1000 / rate, lease=60_000, look_interval=100))
     bench.open()
@@ -279,7 +280,7 @@ def test_no_second_holds_more_calls_than_the_limit_however_long_is_asked_before_
 def test_neither_a_jump_of_the_clock_nor_another_rate_makes_an_account_wait(
     redis_server: object, weather: list[tuple[float, float]]
 ) -> None:
-    client = redis.Redis.from_url(redis_server.url)  # type: ignore[attr-defined]
+    client = connect(redis_server.url)  # type: ignore[attr-defined]
     client.flushall()
     now = Bench(client).now
     for rate, jump in weather:
@@ -1101,7 +1102,7 @@ def test_after_any_trouble_a_world_that_is_well_again_finishes_everything(
     redis_server: object, troubles: list[tuple[str, float]]
 ) -> None:
     """An open breaker always gets its probe, and no deletion waits for ever."""
-    client = redis.Redis.from_url(redis_server.url)  # type: ignore[attr-defined]
+    client = connect(redis_server.url)  # type: ignore[attr-defined]
     client.flushall()
     bench = Bench(client)
     many(bench, 6)

@@ -29,6 +29,7 @@ from tests.support.ledgers import CLOCK, LEASE_MS, POLICY, POLICY_TEXT, PROJECT,
 from tests.support.lists import VIEW, World
 from tests.support.responses import listing, row
 from worker.ledger.audit_actions import ActionName, AuditAction
+from worker.ledger.connection import connect
 from worker.ledger.damage import DamageList, check
 from worker.ledger.deletions import Ledger
 from worker.ledger.holds import HoldList
@@ -602,7 +603,7 @@ PARTS = 6  # for as many processes
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_interleaving_loses_doubles_or_overwrites(part: int, redis_url: str) -> None:
     class Run(Deletions):
-        client_of_this_run = redis.Redis.from_url(redis_url)
+        client_of_this_run = connect(redis_url)
 
     run_schedules(Run, part)
 

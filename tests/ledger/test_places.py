@@ -11,6 +11,7 @@ import redis
 
 from tests.support.ledgers import CLOCK, INDEXES, POLICY, START_MS, Bench
 from worker.ledger.audit import AuditLog
+from worker.ledger.connection import connect
 from worker.ledger.deletions import Ledger
 from worker.ledger.holds import HoldList
 from worker.ledger.keys import OURS
@@ -174,7 +175,7 @@ def test_an_account_that_is_used_later_has_the_holds_that_were_said_of_all(clien
 
 @pytest.fixture
 def server(redis_url: str) -> redis.Redis:
-    return redis.Redis.from_url(redis_url)
+    return connect(redis_url)
 
 
 def bench(client: redis.Redis, account: str) -> Bench:
@@ -302,7 +303,7 @@ class Doomed(redis.Redis):
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_move_that_is_killed_at_any_script_is_ended_by_the_next_one(redis_url: str, after: bool) -> None:
     for scripts_done in itertools.count():
-        client = redis.Redis.from_url(redis_url)
+        client = connect(redis_url)
         client.flushall()
         furnish(client)
         doomed = Doomed.from_url(redis_url)

@@ -20,6 +20,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from tests.ledger.test_machine import PARTS, Held, run_schedules
 from tests.ledger.test_places import P, Process, standing
 from tests.support.ledgers import LEASE_MS, POLICY, Bench
+from worker.ledger.connection import connect
 from worker.ledger.erasures import ErasureStep, LeasedErasure
 from worker.ledger.holds import HoldList
 from worker.ledger.project_moves import adopt_users, carry
@@ -304,6 +305,6 @@ class _Mute:
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_project_that_moves_loses_nothing_whoever_asks_where(part: int, redis_url: str) -> None:
     class Run(Moves):
-        client_of_this_run = redis.Redis.from_url(redis_url)
+        client_of_this_run = connect(redis_url)
 
     run_schedules(Run, part, share=6)

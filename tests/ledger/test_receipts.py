@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
 
 from tests.support.ledgers import PROJECT, Bench
+from worker.ledger.connection import connect
 from worker.ledger.receipts import PAGE, ReceiptEntry, Receipts
 from worker.ledger.schema.fields import Field
 from worker.model.target import Target
@@ -314,7 +314,7 @@ def test_many_are_read_page_by_page(bench: Bench) -> None:
 
 
 def test_a_full_redis_takes_receipts_of_what_drains(redis_url: str) -> None:
-    client = redis.Redis.from_url(redis_url)
+    client = connect(redis_url)
     bench = Bench(client)
     bench.open()
     bench.request("a", "b")

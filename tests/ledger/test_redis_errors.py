@@ -57,7 +57,7 @@ def test_a_fault_of_ours_is_none_of_it(reply: str) -> None:
 
 def test_what_a_user_may_not_is_no_fault_of_ours(redis_url: str) -> None:
     """In a script, too, where the reply has no code of its own."""
-    admin = redis.Redis.from_url(redis_url)
+    admin = connect(redis_url)
     try:
         admin.acl_setuser("weak", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-hset", "-hello"])
         weak = redis.Redis.from_url(redis_url, username="weak", password="x", protocol=2)
@@ -79,13 +79,13 @@ def test_a_connection_leaves_a_server_that_became_a_replica(tmp_path: Path, redi
         ledger.request([Target("p", "one")], DeletionRequest())
         between.server = server.url.removeprefix("unix://")
         ledger.client.ping()
-        assert redis.Redis.from_url(server.url).dbsize() == 0, "it stayed where it was"
+        assert connect(server.url).dbsize() == 0, "it stayed where it was"
         between.refuse("READONLY You can't write against a read only replica.")
         with pytest.raises(redis.exceptions.ReadOnlyError):
             ledger.client.eval("return 1", 0)
         between.refuse(None)
         ledger.request([Target("p", "two")], DeletionRequest())
-        assert redis.Redis.from_url(server.url).zcard("eraser:{default}:due:bulk") == 1
+        assert connect(server.url).zcard("eraser:{default}:due:bulk") == 1
 
 
 @pytest.fixture

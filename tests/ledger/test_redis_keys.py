@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import redis
 
 from tests.support.ledgers import Bench
 from tests.support.redis_keys import ACCOUNT, told, wrong_keys
+from worker.ledger.connection import connect
 
 
 def test_every_key_of_an_account_is_told_where_they_are_described() -> None:
@@ -27,7 +27,7 @@ def test_every_key_of_an_account_is_told_where_they_are_described() -> None:
     ],
 )
 def test_what_nobody_would_take_away_is_found(redis_url: str, left: tuple[object, ...], says: str) -> None:
-    client = redis.Redis.from_url(redis_url)
+    client = connect(redis_url)
     bench = Bench(client)
     bench.request("job-1")
     assert wrong_keys(client) == []

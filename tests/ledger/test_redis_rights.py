@@ -9,12 +9,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import redis
 
 from tests.support.command import Command
 from tests.support.waiting import wait_until
 from worker.execution.app_context import AppContext
 from worker.execution.dispatcher import Dispatcher
+from worker.ledger.connection import connect
 from worker.model.states import State
 from worker.model.target import Target
 from worker.services.doctor.redis_checks import needed
@@ -32,7 +32,7 @@ def url(request: pytest.FixtureRequest, redis_url: str) -> Iterator[str]:
 
 
 def user(redis_url: str, rules: list[str]) -> Iterator[str]:
-    admin = redis.Redis.from_url(redis_url)
+    admin = connect(redis_url)
     admin.execute_command("ACL", "SETUSER", "few", "reset", "on", f">{PASSWORD}", "~*", "&*", *rules)
     parts = urlsplit(redis_url)
     yield f"{parts.scheme}://few:{PASSWORD}@{parts.path if parts.scheme == 'unix' else parts.netloc + parts.path}"

@@ -17,6 +17,7 @@ from worker.execution.app_context import AppContext
 from worker.execution.dispatcher import Dispatcher
 from worker.execution.live_workers import LiveWorkers, refuse_distant_workers
 from worker.ledger import bindings, script_runner, scripts
+from worker.ledger.connection import connect
 from worker.ledger.schema.states import VERSION
 from worker.ledger.types import DeletionRequest
 from worker.model.errors import OtherSchema, Unreachable
@@ -140,7 +141,7 @@ def test_the_refusal_says_both_versions_and_what_to_install() -> None:
 
 @pytest.mark.parametrize("words", READS)
 def test_every_command_that_only_reads_is_refused(command: Command, words: tuple[str, ...]) -> None:
-    client = redis.Redis.from_url(command.url)
+    client = connect(command.url)
     client.hset(ACCOUNT, "schema", VERSION + 2)
     before = everything(client)
     ended = command(*words)
@@ -152,19 +153,19 @@ def test_every_command_that_only_reads_is_refused(command: Command, words: tuple
 @pytest.mark.parametrize("words", [("request", "job-1"), ("cancel", "job-1", "--reason", "T-1"), ("status",)])
 def test_a_neighbour_is_not_refused(command: Command, words: tuple[str, ...]) -> None:
     assert command("request", "job-1").code == 0
-    redis.Redis.from_url(command.url).hset(ACCOUNT, "schema", VERSION + 1)
+    connect(command.url).hset(ACCOUNT, "schema", VERSION + 1)
     assert command(*words).code == 0
 
 
 def test_the_refusal_is_an_object_with_json(command: Command) -> None:
-    redis.Redis.from_url(command.url).hset(ACCOUNT, "schema", VERSION + 2)
+    connect(command.url).hset(ACCOUNT, "schema", VERSION + 2)
     ended = command("status", "--json")
     assert '"type": "other-schema"' in ended.err
     assert '"exit_code": 2' in ended.err
 
 
 def test_doctor_and_health_say_it(command: Command) -> None:
-    client = redis.Redis.from_url(command.url)
+    client = connect(command.url)
     (row,) = (row for row in command("doctor", "--offline", "--json").json if row["check"] == "schema version")
     assert (row["verdict"], row["found"]) == ("ok", str(VERSION))
     client.hset(ACCOUNT, "schema", VERSION + 2)

@@ -19,6 +19,7 @@ from kombu import Connection
 
 from tests.support.waiting import PATIENCE_S, wait_until
 from worker.config.data_directory import default_directory, find_running
+from worker.ledger.connection import connect
 from worker.local import embedded
 from worker.local.embedded import EmbeddedRedis
 from worker.local.redis_server import find_server
@@ -64,7 +65,7 @@ def ask(url: str, *command: str) -> object:
 
 
 def process_of(url: str) -> int:
-    with redis.Redis.from_url(url) as client:
+    with connect(url) as client:
         return int(client.info("server")["process_id"])
 
 
@@ -102,7 +103,7 @@ def end(process: subprocess.Popen[str], how: int) -> None:
 
 def test_it_is_durable_never_evicts_and_opens_no_port(server: Path, directory: Path) -> None:
     with EmbeddedRedis(directory, server=server, appendfsync="always") as started:
-        with redis.Redis.from_url(started.url) as client:
+        with connect(started.url) as client:
             found = client.config_get("*")
         wanted = {
             "port": "0",

@@ -13,6 +13,7 @@ import redis
 
 from tests.support.retention import NOW, POLICY, House, job
 from worker.execution.app_context import AppContext
+from worker.ledger.connection import connect
 from worker.ledger.runs import Runs, Slot, SlotState
 from worker.retention.schedule import sweep_due
 from worker.services import retention as retention_service
@@ -54,7 +55,7 @@ def test_two_beats_for_three_slots_are_three_runs(house: House) -> None:
 
 
 def test_two_beats_at_the_same_moment_are_one_run(redis_url: str, tmp_path: Path) -> None:
-    house = House(redis.Redis.from_url(redis_url), tmp_path, DAILY, now=BEFORE)
+    house = House(connect(redis_url), tmp_path, DAILY, now=BEFORE)
     tick(house)
     house.now += timedelta(hours=2)
     together = threading.Barrier(8)

@@ -7,9 +7,9 @@ import time
 from typing import Any
 
 import pytest
-import redis
 
 from tests.support.command import Command
+from worker.ledger.connection import connect
 from worker.ledger.keys import OURS
 from worker.services.clocks import why_apart
 
@@ -33,7 +33,7 @@ def test_whose_clock_is_wrong_is_whose_differs_from_the_others() -> None:
 
 
 def test_status_and_doctor_say_that_clocks_disagree_and_what_stands_still(command: Command) -> None:
-    client: Any = redis.Redis.from_url(command.url)
+    client: Any = connect(command.url)
     client.zadd(OURS.workers, {"w1": time.time() * 1000})
     client.hset(OURS.worker_info, "w1", json.dumps({"host": "h1", "pid": 1, "threads": 4, "clock_s": 8_640_000.0}))
     told = command("status").out

@@ -13,8 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support.dead_letters import PROJECT
+from tests.support.waiting import PATIENCE_S
 from worker.execution import app_context
 from worker.interfaces.cli import eraser
+from worker.services import redis_ping
+from worker.services.doctor import broker_checks
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,9 @@ class Command:
             if value is not None:
                 self._monkeypatch.setenv(name, value)
         self._monkeypatch.setattr(app_context, "_app_context", None)
+        for module, name in ((redis_ping, "PATIENCE_S"), (broker_checks, "CONNECT_S"), (broker_checks, "LOOK_S")):
+            self._monkeypatch.setattr(module, name, PATIENCE_S)  # a machine that stands still fails no test
+        self._monkeypatch.setattr(broker_checks, "OPTIONS", dict.fromkeys(broker_checks.OPTIONS, PATIENCE_S))
         result = CliRunner().invoke(eraser, list(args), input=input)
         if isinstance(result.exception, Exception):  # a fault of ours
             raise result.exception

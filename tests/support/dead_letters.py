@@ -7,6 +7,7 @@ from typing import Any
 
 import redis
 
+from tests.support.waiting import wait_until
 from worker.ledger.deletions import Ledger, connect
 from worker.ledger.types import DeletionRequest, GatePolicy, GateSignal, Lease, Settlement
 from worker.model.states import Lane
@@ -57,7 +58,7 @@ class Undertaker:
     def lose(self, lease: Lease) -> None:
         """Its lease ends, and its worker is gone."""
         self.redis.zadd(self.ledger.prefix + "running", {str(lease.ref): 1})
-        self.ledger.rescue(alive=[], counts=True)
+        wait_until(lambda: self.ledger.rescue(alive=[], counts=True)[0], what="it is rescued")  # once clocks agree
 
     def settle(self, lease: Lease, *, to: str, **fields: Any) -> None:
         fields.setdefault("cause", "server_error" if to == "dead" else None)

@@ -20,3 +20,18 @@ def wait_until(
         if time.monotonic() > end:
             raise AssertionError(f"after {timeout:g} s still not so: {what or predicate}")
         time.sleep(every)
+
+
+def unless_it_stalls(seconds: float, run: Callable[[], None], tries: int = 10) -> None:
+    """For what can only be shown in real time: a run that takes longer than `seconds` and fails shows nothing, because
+    this machine may have stood still. It is repeated.
+    """
+    for left in reversed(range(tries)):
+        began = time.monotonic()
+        try:
+            run()
+        except AssertionError:
+            if time.monotonic() - began < seconds or left == 0:
+                raise
+        else:
+            return

@@ -44,8 +44,12 @@ class _Following(SentinelConnectionPool):
         return super().get_connection(*args, **options)
 
 
-def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
-    """A client without hidden retries: the ledger repeats an operation itself, under the same number."""
+def connect(url: str, *, timeout_s: float | None = None) -> redis.Redis:
+    """A client without hidden retries: the ledger repeats an operation itself, under the same number.
+
+    timeout_s: for an answer; `TIMEOUT_S` unless it says otherwise.
+    """
+    timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
     address = parse_redis_url(url)
     if address.topology is Topology.SENTINEL:
         return _primary(address, timeout_s)

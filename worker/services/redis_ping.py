@@ -20,8 +20,12 @@ PATIENCE_S = 3.5  # together with the start of the program less than the promise
 _NEXT = "check that it runs and that ERASER_REDIS_URL is right (`eraser doctor` has details); nothing was done"
 
 
-def require_redis(url: str, *, patience_s: float = PATIENCE_S) -> None:
-    """Raise `Unreachable` unless Redis answers. In a thread, because name lookups have no timeout."""
+def require_redis(url: str, *, patience_s: float | None = None) -> None:
+    """Raise `Unreachable` unless Redis answers. In a thread, because name lookups have no timeout.
+
+    patience_s: `PATIENCE_S` unless it says otherwise.
+    """
+    patience_s = PATIENCE_S if patience_s is None else patience_s
 
     def ping() -> None:
         with connect(url, timeout_s=patience_s) as client:

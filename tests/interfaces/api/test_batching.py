@@ -16,6 +16,7 @@ from tests.support.ledgers import Bench
 from worker.interfaces.api import batching
 from worker.interfaces.api.batching import Batcher, Wanted
 from worker.interfaces.web.problem_details import Problem
+from worker.ledger.connection import connect
 from worker.ledger.types import Accepted, DeletionRequest
 from worker.local.embedded import EmbeddedRedis
 from worker.model.errors import Unreachable
@@ -142,7 +143,7 @@ def test_a_full_redis_is_503_too_and_what_is_there_stays(tmp_path: Path) -> None
         site = Site(server.url, tmp_path / "tokens.toml")
         with site.client:
             assert site.ask("before").status_code == 202
-            with redis.Redis.from_url(server.url) as client:
+            with connect(server.url) as client:
                 client.set("filler", "x" * 5_000_000)
                 client.config_set("maxmemory", "6mb")
             site.app.ledger("default")._room_checked = -10
@@ -162,7 +163,7 @@ def test_of_more_than_one_script_the_answer_says_how_many_are_recorded(tmp_path:
             if trouble == "away":
                 server.stop()
                 return
-            with redis.Redis.from_url(server.url) as client:
+            with connect(server.url) as client:
                 client.config_set("maxmemory", "1mb")
             ledger._room_checked = -10
 

@@ -16,6 +16,7 @@ from worker.services.redis_ping import in_time
 
 THEIRS = "celery"  # Celery's default queue, and the default exchange of its remote control
 LOOKED_AT = 1000  # messages at each end of the queue
+CONNECT_S, LOOK_S = 5.0, 8.0  # for the connection, and for all that is read of other applications
 ANSWERS_S = 0.5  # how long a worker may take to list its queues
 OPTIONS = {"socket_connect_timeout": 3, "socket_timeout": 3}
 
@@ -29,7 +30,7 @@ def look(app: AppContext) -> Iterator[Check]:
         yield wrong("broker", str(error), f"unset {error.name}")
         return
     try:
-        in_time(lambda: _connect(broker), 5.0)
+        in_time(lambda: _connect(broker), CONNECT_S)
     except Exception as error:  # kombu raises what its transport does
         why = "no answer" if isinstance(error, TimeoutError) else type(error).__name__
         todo = "start it, or set ERASER_BROKER_URL; requests are recorded meanwhile, but workers are not woken"
@@ -37,7 +38,7 @@ def look(app: AppContext) -> Iterator[Check]:
         return
     yield ok("broker", f"answers at {broker}")
     try:
-        yield from in_time(lambda: list(_foreign(app, broker)), 8.0)
+        yield from in_time(lambda: list(_foreign(app, broker)), LOOK_S)
     except Exception as error:  # kombu raises what its transport does
         why = ": the broker takes too long" if isinstance(error, TimeoutError) else f" ({type(error).__name__})"
         yield warning("foreign workers", f"unknown{why}", "try again")
