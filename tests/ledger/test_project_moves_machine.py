@@ -297,7 +297,7 @@ class _Mute:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ledger, name)
 
-    def move(self, name: str, *args: Any) -> dict[str, Any]:
+    def run_script(self, name: str, *args: Any) -> dict[str, Any]:
         return {"gone": 0} if name == "depart" else dict(self._ledger.run_script(name, *args))
 
 

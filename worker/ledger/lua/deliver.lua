@@ -37,14 +37,14 @@ local function write(ref, c, now)
 end
 
 -- What the job left behind, and what is known of it. Whoever looked there says nothing here.
-local function write_erasure(ref, c, now)
+local function write_erasure(ref, c)
   forget_erasure(ref)
   if not c.erasure then return end
   redis.call('HSET', erasure(ref), unpack(c.erasure))
   redis.call('HINCRBY', erasure(ref), E.leases, 1)
   local verdict = redis.call('HGET', erasure(ref), E.verdict)
   if verdict then redis.call('HINCRBY', K.verdicts, verdict, 1) end
-  if c.look then redis.call('ZADD', K.erasures, ms(math.min(now, number(c.look, now))), ref) end
+  if c.look then redis.call('ZADD', K.erasures, c.look, ref) end
   if c.left then redis.call('ZADD', K.left_behind, c.left, ref) end
   for _, named in ipairs(c.named) do
     local id, job = named[1], named[2]
@@ -65,7 +65,7 @@ local function deliver(ref, c, now)
     write(ref, c, now)
     if not r then count('deletion.moved in') end
   end
-  write_erasure(ref, c, now)
+  write_erasure(ref, c)
   if c.hold then redis.call('HSET', K.held_jobs, ref, c.hold) end
   if c.hold_ends then redis.call('ZADD', K.hold_ends, c.hold_ends, 'j ' .. ref) end
   if c.unknown then redis.call('ZADD', K.owner_unknown, c.unknown, ref) end
