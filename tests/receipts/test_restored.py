@@ -19,6 +19,7 @@ from worker.model.states import State
 from worker.model.target import Target
 from worker.receipts.archiving import Archivist
 from worker.receipts.dayfiles import DAY_MS
+from worker.receipts.hold_record import HoldRecord
 from worker.receipts.sealing import seal_all
 
 TODAY = int(time.time() * 1000) // DAY_MS
@@ -193,6 +194,62 @@ def test_holds_are_recorded_when_they_come_and_when_they_go(
     holds.remove([target], why="CASE-2", by="legal-2")
     archivist.archive("default")
     assert json.loads(file.read_text())["jobs"] == {}
+
+
+def test_a_hold_after_the_last_receipt_comes_back_and_what_was_removed_since_stays_on_hold(
+    command: Command, undertaker: Undertaker, backup: Copies, archivist: Archivist, tmp_path: Path
+) -> None:
+    settle(undertaker, DAY, 2)
+    holds, file = HoldList(undertaker.ledger), tmp_path / "default" / "holds.json"
+    holds.add([ref(undertaker, "old"), ref(undertaker, "removed")], why="CASE-1", by="legal-1")
+    undertaker.ledger.users.hashed("user-7")
+    archivist.archive("default")
+    backup.make()
+    holds.add([ref(undertaker, "kept")], why="CASE-2", by="legal-2")
+    holds.add_user("user-7", why="CASE-3", by="legal-2")
+    archivist.archive("default")
+    holds.remove([ref(undertaker, "removed")], why="CASE-1", by="legal-1")
+    archivist.archive("default")
+    written = file.read_text()
+    backup.put_back()
+    undertaker.request("kept")
+    HoldRecord(file).keep(undertaker.ledger)
+    assert file.read_text() == written, "nothing is written over what Redis lost"
+
+    archivist.look_back()
+    gate = command("status", "--json").json[0]["accounts"][0]
+    assert gate["gate"] == "paused"
+    assert gate["reason"].startswith("Redis is older than its record of holds. See docs/restore.md")
+    assert {hold["job_id"] or "user" for hold in command("hold", "list", "--json").json} == {
+        "old",
+        "removed",
+        "kept",
+        "user",
+    }
+    assert state(command, "kept") == "held"
+    (audit,) = command("audit", "--json", "--act", "gate.paused").json
+    assert (audit["by"], audit["of"]) == ("archivist", "Redis goes back to earlier holds")
+
+    command("resume", "--reason", "T-10")
+    archivist.archive("default")
+    assert command("status", "--json").json[0]["accounts"][0]["gate"] != "paused", "it is paused once"
+    assert set(json.loads(file.read_text())["jobs"]) == {
+        str(ref(undertaker, job)) for job in ("old", "removed", "kept")
+    }
+
+
+def test_a_record_of_holds_without_a_number_is_no_newer_than_redis_and_gets_one(
+    command: Command, undertaker: Undertaker, archivist: Archivist, tmp_path: Path
+) -> None:
+    HoldList(undertaker.ledger).add([ref(undertaker, "kept")], why="CASE-2", by="legal-2")
+    archivist.archive("default")
+    file = tmp_path / "default" / "holds.json"
+    found = json.loads(file.read_text())
+    assert found.pop("n") == 1
+    file.write_text(json.dumps(found))
+    archivist.archive("default")
+    assert command("status", "--json").json[0]["accounts"][0]["gate"] != "paused"
+    assert json.loads(file.read_text())["n"] == 2
 
 
 def test_a_day_that_another_worker_writes_at_this_moment_is_no_older_redis(

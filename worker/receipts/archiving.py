@@ -21,7 +21,7 @@ from worker.model.errors import EraserError, Unreachable
 from worker.receipts.dayfiles import DayFiles, DayFileWrong
 from worker.receipts.hold_record import HoldRecord
 from worker.receipts.periodic import Periodic
-from worker.receipts.restored import behind, catch_up
+from worker.receipts.restored import behind, catch_up, hold_again
 from worker.receipts.sealing import Broken, seal_all, sealed_lines
 from worker.receipts.signature import Signer
 
@@ -142,11 +142,11 @@ class Archivist(Periodic):
     def _catch_up(self, ledger: Ledger) -> None:
         files = DayFiles(self._directory, ledger.account)
         found = behind(Receipts(ledger.client, ledger.account, ledger.keys), files)
-        if found is None or found.head in self._paused_for:
-            return
-        catch_up(ledger, files, found)
-        if found.known is None:  # it may be another installation's directory: who resumes has the last word
-            self._paused_for.add(found.head)
+        if found is not None and found.head not in self._paused_for:
+            catch_up(ledger, files, found)
+            if found.known is None:  # it may be another installation's directory: who resumes has the last word
+                self._paused_for.add(found.head)
+        hold_again(ledger, files)
 
     def _guarded(self, account: str, act: Callable[[Ledger], None]) -> None:
         """Nothing may end the thread."""

@@ -2,7 +2,8 @@
 
 DIR/<account>/holds.json        written anew when a hold comes or goes, within a minute; only this user can read it
 
-It has what Redis has of them: who, why, when, until, and of an app user the hash (see `worker.ledger.pseudonyms`).
+It has what Redis has of them: who, why, when, until, and of an app user the hash (see `worker.ledger.pseudonyms`). Each
+time that it is written it gets the next number from Redis: a Redis with a lower one is older than the record.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from typing import Any, Final
 from worker.ledger.audit_actions import AuditAction
 from worker.ledger.deletions import Ledger
 from worker.ledger.holds import HoldList
+from worker.ledger.redis_read import read_redis
+from worker.ledger.schema.keys import Key
+from worker.ledger.values import whole
 from worker.model.errors import EraserError
 from worker.model.target import Target
 from worker.receipts.dayfiles import sync
@@ -35,10 +39,14 @@ class HoldRecord:
     path: Path
 
     def keep(self, ledger: Ledger) -> None:
-        """Write what is on hold now, if the file says anything else. Raises `OSError` and `Unreachable`."""
+        """Write what is on hold now, if the file says anything else and Redis is not older than it.
+
+        Raises `OSError` and `Unreachable`.
+        """
         jobs, users = HoldList(ledger).stored()
         if not (jobs or users or self.path.exists()):
             return
+        there = self._found()
         found = {
             "kind": KIND,
             "account": ledger.account,
@@ -46,9 +54,13 @@ class HoldRecord:
             "jobs": jobs,
             "users": users,
         }
-        text = json.dumps(found, indent=1, sort_keys=True) + "\n"
-        if self.path.exists() and self.path.read_text(encoding="utf-8") == text:
+        number = _number(there)
+        if there == found | {"n": number}:
             return
+        n = ledger.run_script("number_holds", {"was": number}).get("n")
+        if n is None:
+            return  # Redis went back at this moment: whoever comes next notices
+        text = json.dumps(found | {"n": n}, indent=1, sort_keys=True) + "\n"
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         with draft.open("w", encoding="utf-8") as file:
@@ -58,6 +70,11 @@ class HoldRecord:
             os.fsync(file.fileno())
         draft.replace(self.path)
         sync(self.path.parent)
+
+    def is_ahead(self, ledger: Ledger) -> bool:
+        """Whether Redis is older than the file: then it may have lost holds. Raises `Unreachable`."""
+        known = read_redis(ledger.client.hget, ledger.prefix + Key.RECEIPTS_CHAIN, "holds")
+        return _number(self._found()) > whole(known)
 
     def put_back(self, ledger: Ledger, action: AuditAction) -> int:
         """Add each hold that Redis does not have. Returns how many of app users could not be: Redis has another key for
@@ -72,19 +89,30 @@ class HoldRecord:
             refs = [ref for ref, _ in some]
             holds.add(refs, until_ms=until or None, why=why, by=by, action=action)
         users = {user: entry for user, entry in found["users"].items() if not _is_over(entry, now_ms)}
-        if found["key"] != ledger.users.fingerprint():
-            return len(users)
-        holds.adopt(users)
-        return 0
+        same_key = found["key"] == ledger.users.fingerprint()
+        if same_key:
+            holds.adopt(users)
+        ledger.run_script("number_holds", {"was": _number(found), "restored": True})
+        return 0 if same_key else len(users)
 
     def _read(self) -> dict[str, Any]:
+        if found := self._found():
+            return found
+        raise HoldRecordWrong(f"{self.path} is no record of holds: restore it, or move it away and enter them again")
+
+    def _found(self) -> dict[str, Any] | None:
+        """What the file says; None: nothing that makes sense, or there is none."""
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
-            if found["kind"] == KIND and {"key", "jobs", "users"} <= set(found):
-                return dict(found)
-        except (ValueError, KeyError, TypeError):
-            pass
-        raise HoldRecordWrong(f"{self.path} is no record of holds: restore it, or move it away and enter them again")
+            return dict(found) if found["kind"] == KIND and {"key", "jobs", "users"} <= set(found) else None
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+
+def _number(found: dict[str, Any] | None) -> int:
+    """How often the record was written, by Redis's count; 0: it has none."""
+    n = found.get("n") if found else None
+    return n if isinstance(n, int) and n > 0 else 0
 
 
 def _terms(entry: dict[str, Any]) -> tuple[str, str, float]:

@@ -8,6 +8,7 @@ give their numbers again, and delete what was put on hold or cancelled since the
     3  what the lost receipts call cancelled or discarded is cancelled or discarded again
     4  a new segment of the chain begins where the files end (see `lua/begin_segment.lua`)
 
+A Redis that has all receipts may have lost holds all the same: the number of their record tells, and 1 and 2 are done.
 Without a receipt that both have, the files may be of another installation: then 3 and 4 are left out, and nothing is
 archived. docs/restore.md is the drill.
 """
@@ -71,11 +72,7 @@ def catch_up(ledger: Ledger, files: DayFiles, found: Behind) -> None:
     log.error("receipts.behind", extra={"account": ledger.account, "n": n, "last_n": found.n})
     action = AuditAction(of=f"Redis goes back to receipt {n:,} of {found.n:,}")
     because = f"Redis is older than its archive: it has receipts up to {n:,} of {found.n:,}"
-    ledger.pause(why=f"{because}. See docs/restore.md", by=BY, action=action)
-    left = HoldRecord(files.holds).put_back(ledger, action)
-    if left:
-        why = f"{because}. Holds of app users that have to be entered again: {left:,}. See docs/restore.md"
-        ledger.pause(why=why, by=BY, action=action)
+    _pause_and_hold(ledger, files, because, action)
     if not found.known:
         return
     withdrawn = _withdrawn(files.after(n))
@@ -86,6 +83,24 @@ def catch_up(ledger: Ledger, files: DayFiles, found: Behind) -> None:
     begun = ledger.run_script("begin_segment", fields | {"n": found.n, "head": found.head})["begun"]
     if begun:
         log.warning("receipts.segment_begun", extra={"account": ledger.account, "n": found.n, "head": found.head})
+
+
+def hold_again(ledger: Ledger, files: DayFiles) -> None:
+    """Redis has all receipts, and is older than the record of holds all the same: where it lost some, they come back.
+    Raises `HoldRecordWrong`, `OSError` and `Unreachable`."""
+    if not HoldRecord(files.holds).is_ahead(ledger):
+        return
+    log.error("holds.behind", extra={"account": ledger.account})
+    action = AuditAction(of="Redis goes back to earlier holds")
+    _pause_and_hold(ledger, files, "Redis is older than its record of holds", action)
+
+
+def _pause_and_hold(ledger: Ledger, files: DayFiles, because: str, action: AuditAction) -> None:
+    ledger.pause(why=f"{because}. See docs/restore.md", by=BY, action=action)
+    left = HoldRecord(files.holds).put_back(ledger, action)
+    if left:
+        why = f"{because}. Holds of app users that have to be entered again: {left:,}. See docs/restore.md"
+        ledger.pause(why=why, by=BY, action=action)
 
 
 def _withdrawn(lines: Iterator[dict[str, Any]]) -> dict[Target, str]:

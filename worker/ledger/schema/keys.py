@@ -104,7 +104,12 @@ class Key(StrEnum):
 
     # proof
     RECEIPTS = "receipts", "stream", "what became of each deletion", "trim, once archived"
-    RECEIPTS_CHAIN = "receipts:chain", "hash", "the last number; how far they are sealed, and archived", "nothing: one"
+    RECEIPTS_CHAIN = (
+        "receipts:chain",
+        "hash",
+        "the last number; how far they are sealed, and archived; the number of the holds' record",
+        "nothing: one",
+    )
     RECEIPTS_REDACTED = (
         "receipts:redacted",
         "zset",
