@@ -49,6 +49,15 @@ def test_it_has_its_own_words_environment_directory_log_end_and_code(place: Path
     assert told == [f"['end', '7'] 1 {place} False", "goodbye", f"['end', '0'] None {place} False", "goodbye"]
 
 
+def test_what_ends_by_itself_says_what_it_wrote_and_where(place: Path) -> None:
+    program = "import sys\nprint('out', sys.argv[1])\nprint('err', file=sys.stderr)\nsys.exit(3)\n"
+    (place / "both.py").write_text(program, encoding="utf-8")
+    done = forkserver.run([sys.executable, "-m", "both", "x"], cwd=place, env=clean())
+    assert (done.returncode, done.stdout, done.stderr) == (3, "out x\n", "err\n")
+    done = forkserver.run(["sh", "-c", "echo out; echo err >&2; exit 4"], cwd=place, env=clean())
+    assert (done.returncode, done.stdout, done.stderr) == (4, "out\n", "err\n"), "started from scratch, too"
+
+
 def test_what_is_killed_says_so_and_a_signal_reaches_it_alone(place: Path) -> None:
     killed, stopped = start(place, "wait", "0"), start(place, "wait", "0")
     wait_until(lambda: (place / "log").read_text().count("wait") == 2, what="both run")

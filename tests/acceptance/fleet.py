@@ -235,6 +235,14 @@ class Fleet:
         self.others.append(process)
         return process
 
+    def command(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """The command line, to its end."""
+        return self.run(Path(sys.executable).with_name("eraser"), *words, env=env)
+
+    def run(self, *words: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Any program, to its end."""
+        return forkserver.run(words, cwd=self.directory, env=self.env if env is None else env)
+
     def start_worker(self, *words: str, env: Mapping[str, str] | None = None) -> Process:
         """Start a worker; it takes work some seconds later. Each start has a log of its own."""
         self._started += 1

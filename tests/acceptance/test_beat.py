@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 
-from tests.acceptance.fleet import PATIENCE_S, Fleet
+from tests.acceptance.fleet import Fleet
 from worker.execution.health import STALE_S
 
 
 def health(fleet: Fleet, *words: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "worker.interfaces.cli", "health", "--beat", *words]
-    done = subprocess.run(
-        command, env=fleet.env, cwd=fleet.directory, capture_output=True, text=True, timeout=PATIENCE_S
-    )
+    done = fleet.command("health", "--beat", *words)
     return done.returncode, done.stdout
 
 

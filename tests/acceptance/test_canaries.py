@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from tests.acceptance.fleet import ATTEMPTS, PATIENCE_S, Fleet
@@ -61,14 +58,13 @@ def ever_sent_to_redis(fleet: Fleet) -> Iterator[tuple[str, str]]:
 
 def outputs(fleet: Fleet) -> Iterator[tuple[str, str]]:
     """What the command line and the console say, for people and for programs."""
-    eraser = Path(sys.executable).with_name("eraser")
     for words in (["show", "forbidden"], ["show", "forbidden", "--json"], ["status"], ["status", "--json"], ["doctor"],
                   ["dead", "groups"], ["dead", "list"], ["receipts", "export"], ["receipts", "export", "-o", "csv"],
                   ["receipts", "show", "good-19"], ["receipts", "show", "good-19", "-o", "html"],
                   ["request", "good-00", "--app-user", APP_USER],
                   ["hold", "add", "--app-user", APP_USER, "--reason", "T-1", "--by", "legal"],
                   ["hold", "remove", "--app-user", APP_USER], ["audit"], ["audit", "--json"]):  # fmt: skip
-        done = subprocess.run([eraser, *words], env=fleet.env, capture_output=True, text=True, timeout=PATIENCE_S)
+        done = fleet.command(*words)
         assert "Traceback" not in done.stderr, done.stderr
         assert done.stdout + done.stderr, f"{words} says nothing"
         yield "eraser " + " ".join(words), done.stdout + done.stderr

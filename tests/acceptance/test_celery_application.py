@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import subprocess
 import sys
 import textwrap
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from celery import Celery
 
-from tests.acceptance.fleet import PATIENCE_S, Fleet, Process
+from tests.acceptance.fleet import Fleet, Process
 from tests.acceptance.judge import judge
 from worker.ledger.connection import connect
 from worker.ledger.keys import OURS
@@ -39,14 +38,7 @@ PRODUCER = textwrap.dedent(
 
 
 def run(*words: str | Path, fleet: Fleet) -> str:
-    done = subprocess.run(
-        [str(word) for word in words],
-        cwd=fleet.directory,
-        env=fleet.env,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
+    done = fleet.run(*words)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

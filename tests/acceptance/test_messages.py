@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import signal
-import subprocess
-import sys
 import uuid
 from itertools import islice
 from pathlib import Path
@@ -199,8 +197,7 @@ def test_a_worker_that_does_not_know_a_project_hands_its_messages_to_one_that_do
 
 
 def run(fleet: Fleet, environ: dict[str, str], *words: str) -> Any:
-    command = [sys.executable, "-m", "worker.interfaces.cli", *words]
-    done = subprocess.run(command, cwd=fleet.directory, env=environ, capture_output=True, text=True, timeout=PATIENCE_S)
+    done = fleet.command(*words, env=environ)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -66,10 +65,10 @@ def test_a_command_of_celerys_reaches_the_workers_of_its_own_installation_only(b
     for fleet in both:
         fleet.start_workers(1)
     ours, theirs = both
-    words = theirs.celery("inspect", "ping", "--json")
-    done = subprocess.run(words, cwd=theirs.directory, env=theirs.env, capture_output=True, text=True, check=True)
+    done = theirs.run(*theirs.celery("inspect", "ping", "--json"))
+    assert done.returncode == 0, done.stderr
     assert list(json.loads(done.stdout)) == ["worker-1@test"], "one answer: each has a worker of this name"
-    subprocess.run(theirs.celery("control", "shutdown"), cwd=theirs.directory, env=theirs.env, capture_output=True)
+    theirs.run(*theirs.celery("control", "shutdown"))
     theirs.wait(lambda: not theirs.workers[0].alive, "their worker stops")
     ours.plant("job-00")
     ours.ask("job-00")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 from tests.acceptance.fleet import Fleet
 from worker.execution.app_context import AppContext
 from worker.model.states import State
@@ -13,7 +10,6 @@ from worker.services import hold
 from worker.services.act import Approval
 from worker.simulator import DEMO_AK, DEMO_PROJECT, DEMO_SK
 
-ERASER = [sys.executable, "-c", "from worker.interfaces.cli import main; main()"]
 SECOND = "2" * 32
 CONFIG = """
 [accounts.studio-a]
@@ -26,10 +22,6 @@ AFTER = CONFIG.format(f'"{SECOND}"', f'"{DEMO_PROJECT}", "3333"')
 JOBS = [f"job-{n:03d}" for n in range(200)]
 HELD = [f"held-{n}" for n in range(5)]
 OTHERS = [f"other-{n}" for n in range(10)]
-
-
-def eraser(fleet: Fleet, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*ERASER, *words], env=fleet.env, cwd=fleet.directory, capture_output=True, text=True)
 
 
 def test_what_waits_is_sent_by_the_new_account_and_what_is_on_hold_by_nobody() -> None:
@@ -55,9 +47,9 @@ def test_what_waits_is_sent_by_the_new_account_and_what_is_on_hold_by_nobody() -
             "another project of the old account goes on, behind what waits for the move",
         )
         assert len(fleet.metastudio.effects()) == deleted + len(OTHERS), "nothing of the one that moves was sent"
-        assert eraser(fleet, "request", "job-000").returncode == 3
-        assert f"eraser accounts move {DEMO_PROJECT} --to studio-b" in eraser(fleet, "status").stdout
-        moved = eraser(fleet, "accounts", "move", DEMO_PROJECT, "--to", "studio-b", "--reason", "T-1", "--yes")
+        assert fleet.command("request", "job-000").returncode == 3
+        assert f"eraser accounts move {DEMO_PROJECT} --to studio-b" in fleet.command("status").stdout
+        moved = fleet.command("accounts", "move", DEMO_PROJECT, "--to", "studio-b", "--reason", "T-1", "--yes")
         assert moved.returncode == 0, moved.stderr
         fleet.wait_until_settled(len(JOBS))
         assert fleet.states() == {State.DELETED: len(JOBS), State.HELD: len(HELD)}

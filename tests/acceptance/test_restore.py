@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
-from tests.acceptance.fleet import BYSTANDER, PATIENCE_S, Fleet
+from tests.acceptance.fleet import BYSTANDER, Fleet
 from tests.receipts.test_archiving import settle
 from tests.receipts.test_restored import date_back
 from tests.support.dead_letters import Undertaker
@@ -33,11 +31,8 @@ def commands() -> list[str]:
 
 def typed(fleet: Fleet, line: str) -> str:
     """`eraser …` as a person types it."""
-    words = [sys.executable, "-c", "from worker.interfaces.cli import main; main()", *line.split()[1:]]
     env = fleet.env | {"ERASER_RECEIPTS_DIR": str(fleet.directory / "receipts")}
-    done = subprocess.run(
-        words, cwd=fleet.directory, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-    )
+    done = fleet.command(*line.split()[1:], env=env)
     assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
     return done.stdout
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
-from tests.acceptance.fleet import PATIENCE_S, Fleet, Process
+from tests.acceptance.fleet import Fleet, Process
 from tests.acceptance.judge import judge
 from worker.ledger.keys import OURS
 from worker.model.states import State
@@ -48,10 +47,7 @@ def shop(fleet: Fleet, name: str, *words: str) -> Process:
 
 
 def doctor(fleet: Fleet) -> dict[str, dict[str, str]]:
-    command = [sys.executable, "-m", "worker.interfaces.cli", "doctor", "--offline", "--json"]
-    done = subprocess.run(
-        command, cwd=fleet.directory, env=fleet.env, capture_output=True, text=True, timeout=PATIENCE_S
-    )
+    done = fleet.command("doctor", "--offline", "--json")
     return {check["check"]: check for check in map(json.loads, done.stdout.splitlines())}
 
 

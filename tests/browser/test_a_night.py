@@ -5,16 +5,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.acceptance.fleet import PATIENCE_S, Fleet
+from tests.acceptance.fleet import Fleet
 from tests.browser.conftest import PHONE, Visitor, Visits, start_console
 from worker.model.states import State
 from worker.simulator import FaultKind
@@ -30,8 +27,7 @@ SETTINGS = {"ERASER_RETRY_SCHEDULE": "0.2s"}
 
 def eraser(fleet: Fleet, *words: str) -> list[dict[str, Any]]:
     """The command line, in another window."""
-    command = [Path(sys.executable).with_name("eraser"), *words, "--json"]
-    done = subprocess.run(command, env=fleet.env, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    done = fleet.command(*words, "--json")
     assert done.stdout, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 

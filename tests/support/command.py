@@ -56,6 +56,7 @@ class Command:
         self._monkeypatch.setattr(app_context, "_app_context", None)
         for module, name in ((redis_ping, "PATIENCE_S"), (broker_checks, "CONNECT_S"), (broker_checks, "LOOK_S")):
             self._monkeypatch.setattr(module, name, PATIENCE_S)  # a machine that stands still fails no test
+        self._monkeypatch.setattr(broker_checks, "ANSWERS_S", 0.05)  # there is no worker that could answer
         self._monkeypatch.setattr(broker_checks, "OPTIONS", dict.fromkeys(broker_checks.OPTIONS, PATIENCE_S))
         result = CliRunner().invoke(eraser, list(args), input=input)
         if isinstance(result.exception, Exception):  # a fault of ours

@@ -20,9 +20,10 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -36,6 +37,7 @@ worker.execution.beat worker.execution.dispatcher worker.execution.fallback work
 worker.execution.intake worker.execution.live_workers worker.receipts.archiving worker.receipts.rechecker
 worker.interfaces.console worker.interfaces.cli.request worker.interfaces.cli.status worker.simulator.__main__
 """
+RUN_S = 240.0  # far more than any program takes that ends by itself
 INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ", "VIRTUAL_ENV")
 _in_use = False
 
@@ -51,15 +53,27 @@ def use() -> None:
     _in_use = sys.platform == "linux"  # macOS: what its frameworks keep does not survive a fork
 
 
-def start(argv: list[str], *, cwd: Path, env: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes] | Forked:
-    """Like `subprocess.Popen` in a session of its own that writes to `log` and reads nothing."""
+def run(argv: Iterable[str | Path], *, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Like `subprocess.run`: what a program says that reads nothing."""
+    words = [str(word) for word in argv]
+    with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as err:
+        code = start(words, cwd=cwd, env=env, log=out, errors=err).wait(RUN_S)
+        texts = [Path(file.name).read_text(encoding="utf-8") for file in (out, err)]
+        return subprocess.CompletedProcess(words, code, *texts)
+
+
+def start(
+    argv: list[str], *, cwd: Path, env: Mapping[str, str], log: IO[bytes], errors: IO[bytes] | None = None
+) -> subprocess.Popen[bytes] | Forked:
+    """Like `subprocess.Popen` in a session of its own that writes to `log`, or to that and `errors`; reads nothing."""
+    errors = errors or log
     python = argv[0] == sys.executable and argv[1] == "-m"
     script = Path(argv[0]).parent == Path(sys.executable).parent and Path(argv[0]).name == "eraser"
     interpreter = {name: value for name, value in env.items() if name.startswith("PYTHON")}  # read at its start only
     if _in_use and (python or script) and interpreter == {"PYTHONPATH": str(CHECKOUT)}:
-        return _server().start(argv, cwd, env, log)
+        return _server().start(argv, cwd, env, log.name, errors.name)
     return subprocess.Popen(
-        argv, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        argv, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=log, stderr=errors, start_new_session=True
     )
 
 
@@ -109,8 +123,8 @@ class _Server:
         self.codes: dict[int, int] = {}  # by pid, of those that have ended
         atexit.register(self._end)
 
-    def start(self, argv: list[str], cwd: Path, env: Mapping[str, str], log: IO[bytes]) -> Forked:
-        what = {"argv": argv, "cwd": str(cwd), "env": dict(env), "log": log.name}
+    def start(self, argv: list[str], cwd: Path, env: Mapping[str, str], log: str, errors: str) -> Forked:
+        what = {"argv": argv, "cwd": str(cwd), "env": dict(env), "log": log, "errors": errors}
         with self._lock:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(what).encode() + b"\n")
@@ -198,14 +212,13 @@ def _tell(line: str) -> None:
     os.write(1, line.encode() + b"\n")
 
 
-def _become(argv: list[str], cwd: str, env: dict[str, str], log: str) -> None:
+def _become(argv: list[str], cwd: str, env: dict[str, str], log: str, errors: str) -> None:
     """From here on this process is the program."""
     os.setsid()
-    nothing, output = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_APPEND)
-    for old, new in ((nothing, 0), (output, 1), (output, 2)):
+    for new, (name, mode) in enumerate(((os.devnull, os.O_RDONLY), (log, os.O_WRONLY), (errors, os.O_WRONLY))):
+        old = os.open(name, mode | os.O_APPEND)
         os.dup2(old, new)
-    os.close(nothing)
-    os.close(output)
+        os.close(old)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
