@@ -50,6 +50,7 @@ OTHERS = {
     *(
         "demo",
         "up",
+        "list",
         "show",
         "status",
         "doctor",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -16,6 +16,7 @@ from worker.ledger.erasures import ErasureRecord
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.records import DELETION, AccountStatus, Attempt, Closure, Deletion, Event, Gate, quotas
 from worker.ledger.redis_read import AccountReader, read_redis
+from worker.ledger.schema.erasure import ErasureField
 from worker.ledger.schema.fields import Field
 from worker.ledger.schema.keys import Key
 from worker.ledger.schema.states import indexes, indexes_of, queues_of
@@ -27,7 +28,7 @@ _PAGE = 500
 START_SHARE = 0.985  # as in lua/_gate.lua
 SKEW_SHOWN_MS = 60_000.0  # less is not shown; calls are signed with it all the same
 _WEIGHT = ("key", "account", "family", "project")  # of closures: which one an account's gate names
-_ROW = (*DELETION.stored, Field.STATE, Field.WAITING_FOR, Field.OUTCOME_UNKNOWN)
+_ROW = (*DELETION.stored, Field.STATE, Field.WAITING_FOR, Field.OUTCOME_UNKNOWN, Field.CLAIMS)
 
 
 class Queries(AccountReader):
@@ -124,14 +125,28 @@ class Queries(AccountReader):
             yield from (d for d in self._read(refs, history=history) if d.state is state)
 
     def rows(self, due: Mapping[Target, float]) -> Iterator[Deletion]:
-        """What fits a line of each, for a list of up to 500. due: their scores in its index."""
+        """What fits a line of each, for a list of up to 500: of `whole` only the verdict. due: their scores."""
         gate, now = self.gate(), self.now_ms()
         response = read_redis(scripts.load("read_fields").run, self._client, self._p, compact(_ROW), *map(str, due))
+        verdicts = self._verdicts(due)
         for (ref, at), found in zip(due.items(), values.loaded(response), strict=True):
             fields = {name: value for name, value in zip(_ROW, found, strict=True) if value is not False}
             if _is_sound(fields):
-                due_at = at if Field.FINISHED_AT not in fields else None
-                yield self._deletion(ref, fields, due_at, gate, now, history=False)
+                waits = fields[Field.STATE] in (State.PENDING, State.HELD)
+                one = self._deletion(ref, fields, at if waits else None, gate, now, history=False)
+                yield replace(one, whole=verdicts.get(ref))
+
+    def _verdicts(self, refs: Iterable[Target]) -> dict[Target, ErasureRecord]:
+        jobs = [ref for ref in refs if ref.kind == JOB]
+        pipe = self._client.pipeline(transaction=False)
+        for ref in jobs:
+            pipe.hget(f"{self._p}{Key.ERASURE}{ref}", ErasureField.VERDICT)
+        found = dict(zip(jobs, read_redis(pipe.execute), strict=True))
+        return {
+            ref: ErasureRecord.read(ref, {ErasureField.VERDICT: word.decode(errors="replace")})
+            for ref, word in found.items()
+            if word is not None
+        }
 
     # -- how it is read ----------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from tests.support.waiting import wait_until
 from worker.config.api_tokens import Scope
 from worker.interfaces.api.request_schema import MOST
 from worker.ledger.keys import OURS
-from worker.services import audit
+from worker.services import audit, listing
 from worker.services.request import RENAMED
 
 FIELDS = {"kind", "id", "job_id", "state", "accepted", "deduplicated", "error"}
@@ -369,6 +369,59 @@ def test_a_cursor_older_than_what_is_kept_is_gone(site: Site, undertaker: Undert
     assert old.status_code == 200
     undertaker.redis.hset(undertaker.ledger.prefix + "receipts:chain", "archived_id", "99999999999999-0")
     problem(site.call("GET", f"{DELETIONS}?settled_since=0-1"), 410, "cursor-too-old")
+
+
+# -- lists -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_of_the_project_goes_on_by_its_cursor(site: Site, undertaker: Undertaker) -> None:
+    undertaker.end("bad", claim={"by": "svc-1", "app_user": "user-canary"})
+    undertaker.request(*(f"w-{n}" for n in range(5)), by="shop/p-1", app_user="user-canary")
+    Undertaker(undertaker.url, project="other").request("not-ours")
+    found, query = list[str](), {"state": "all", "limit": "4"}
+    for more in (True, False):
+        response = site.call("GET", DELETIONS, params=query)
+        answer = response.json()
+        assert (answer["more"], answer["cursor"] is not None, "canary" in response.text) == (more, more, False)
+        assert answer["looked_at"] >= len(answer["items"]) > 0
+        found += [item["id"] for item in answer["items"]]
+        query = {"cursor": answer["cursor"], "limit": "4"}
+    assert sorted(found) == ["bad", *(f"w-{n}" for n in range(5))]
+    chosen = site.call("GET", DELETIONS, params={"by": "shop/*", "job": "w-3"}).json()
+    assert [(item["id"], item["requested_by"], item["waiting_for"]) for item in chosen["items"]] == [
+        ("w-3", "shop/p-1", "turn")
+    ]
+
+
+def test_a_page_that_looked_at_much_and_found_little_says_so(
+    site: Site, undertaker: Undertaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "LOOKED_AT", 3)
+    undertaker.request(*(f"a-{n}" for n in range(4)), by="svc-1")
+    answer = site.call("GET", DELETIONS, params={"by": "nobody"}).json()
+    assert (answer["items"], answer["more"], answer["looked_at"]) == ([], True, 3)
+    last = site.call("GET", DELETIONS, params={"by": "nobody", "cursor": answer["cursor"]}).json()
+    assert (last["items"], last["more"], last["cursor"], last["looked_at"]) == ([], False, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("sate=dead", "did you mean state?"),
+        ("project=other&state=all", "unknown parameter"),
+        ("state=canary", "state: expected all, or some of"),
+        ("state=dead&state=gone", "state: given more than once"),
+        ("by=", "by: it is empty"),
+        ("cursor=canary", "cursor: this is none of a list of ours"),
+        ("since=canary", "since: expected a time"),
+        ("state=dead&settled_since=", "settled_since takes no filters"),
+        ("state=dead&limit=0", "limit: expected 1 to 1,000"),
+    ],
+)
+def test_a_query_that_is_wrong_is_named_and_not_repeated(site: Site, query: str, says: str) -> None:
+    found = problem(site.call("GET", f"{DELETIONS}?{query}"), 422, "invalid")
+    assert says in found["detail"]
+    assert "canary" not in found["detail"]
 
 
 def test_related_is_recorded(site: Site, undertaker: Undertaker) -> None:

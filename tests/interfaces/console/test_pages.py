@@ -16,7 +16,7 @@ from worker.ledger.holds import HoldList
 from worker.model.states import State
 from worker.model.target import Target
 from worker.receipts.certificate import verify
-from worker.services import certificate_forms
+from worker.services import certificate_forms, filters
 
 PHONE, USER, PASSWORD = "13800138000", "u-13800138000", "a-password-of-the-console"
 SECRETS = {"HUAWEICLOUD_SDK_AK": "CANARYACCESSKEY00000", "HUAWEICLOUD_SDK_SK": "canary-secret-key-0123456789abcdef"}
@@ -119,6 +119,19 @@ def test_a_list_is_chosen_by_its_address(full: Console) -> None:
     response = full.get("/deletions?state=dead&since=yesterday")
     assert response.status_code == 422
     assert "since: " in words(response.text)
+
+
+def test_a_list_has_the_filters_of_the_command_line_and_names_the_project(full: Console) -> None:
+    page = full.get("/deletions?state=all&by=svc-*&reason=T-1&erasure=&order=asc").text
+    assert re.findall(r">(bad-\d)</a>", page) == ["bad-1", "bad-2"]
+    assert set(re.findall(r'data-name="Project">([^<]+)<', page)) == {PROJECT}
+    assert "9 in all states" in words(page)
+    form = page.partition('<form class="card filters"')[2].partition("</form>")[0]
+    assert set(re.findall(r' name="([a-z_]+)"', form)) == {*filters.EVERY} - {"group"}
+    assert '<details class="more" open>' in form
+    assert ">waits</a>" in full.get("/deletions?waiting_for=turn").text
+    assert "waiting_for: expected one of turn" in words(full.get("/deletions?waiting_for=godot").text)
+    assert "<option selected>dead,gone</option>" in full.get("/deletions?state=dead,gone").text
 
 
 def test_a_list_goes_on_page_by_page(console: Console, undertaker: Undertaker) -> None:

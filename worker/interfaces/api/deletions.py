@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from worker.config.api_tokens import Scope
-from worker.interfaces.api import request_schema
+from worker.interfaces.api import list_query, request_schema
 from worker.interfaces.api.auth import ApiState, api_state
 from worker.interfaces.api.idempotency import Once
 from worker.interfaces.api.request_schema import RequestBody
@@ -23,7 +23,7 @@ from worker.ledger.types import DeletionRequest
 from worker.model.errors import EraserError
 from worker.model.target import Target
 from worker.services import cancel as cancel_service
-from worker.services import receipts, show
+from worker.services import filters, listing, receipts, show
 from worker.services import request as request_service
 from worker.services.act import Approval
 from worker.services.request import Requested
@@ -67,11 +67,29 @@ async def read(request: Request) -> Response:
     return _json(show.as_json(deletion))
 
 
-async def finished(request: Request) -> Response:
-    """GET: what has finished since a cursor, oldest first."""
+async def several(request: Request) -> Response:
+    """GET: the deletions that filters choose; without filters what has finished since a cursor, oldest first."""
     api, project = api_state(request), request.path_params["project_id"]
     api.admit(request, Scope.READ, project)
-    cursor, limit = request.query_params.get("settled_since") or None, _limit(request.query_params.get("limit"))
+    fields = list_query.read(request.query_params.multi_items())
+    if fields.keys() <= {"settled_since", "limit"}:
+        return await _finished(api, project, fields)
+    return _json(await api.in_thread(lambda: _listed(api, project, fields)))
+
+
+def _listed(api: ApiState, project: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    wanted = filters.read({**fields, "project": project}, api.app.redis_ms())
+    page = listing.page(api.app, wanted, fields.get("cursor"), list_query.limit(fields))
+    return {
+        "items": [listing.as_json(one) for one in page.rows],
+        "cursor": page.cursor,
+        "more": page.cursor is not None,
+        "looked_at": page.looked_at,
+    }
+
+
+async def _finished(api: ApiState, project: str, fields: Mapping[str, str]) -> Response:
+    cursor, limit = fields.get("settled_since") or None, list_query.limit(fields)
     try:
         page = await api.in_thread(lambda: receipts.settled_since(api.app, project, cursor, limit))
     except receipts.CursorTooOld:
@@ -150,14 +168,6 @@ def _response(results: list[Requested]) -> str:
     accepted = sum(one.accepted is not None for one in results)
     fields = {"accepted": accepted, "rejected": len(results) - accepted}
     return json.dumps({**fields, "results": [one.as_json() for one in results]})
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return 100
-    if not re.fullmatch(r"[1-9][0-9]{0,3}", text) or int(text) > request_schema.MOST:
-        raise Problem(422, "invalid", f"limit: expected 1 to {request_schema.MOST:,}")
-    return int(text)
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -7,6 +7,7 @@ from typing import Any
 from worker import __version__
 from worker.config.api_tokens import LOOKS
 from worker.interfaces.api.openapi_erasure import ERASURE, act_paths, act_schemas
+from worker.interfaces.api.openapi_list import list_operation, listed
 from worker.interfaces.api.request_schema import LONGEST_PERSON, MOST
 from worker.interfaces.web.request_guard import BODY_LIMIT, BODY_S
 from worker.model.erasure import Related
@@ -205,6 +206,7 @@ _SCHEMAS: Data = {
         detail=_text("For people: what is wrong and what to do."),
     ),
 }
+_SCHEMAS["Listed"] = listed(_SCHEMAS["Deletion"])
 
 
 def _parameter(name: str, where: str, schema: Data, *, required: bool = False, text: str | None = None) -> Data:
@@ -220,11 +222,6 @@ _KEY = _parameter(
     {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
     text="The same key with the same body has the first answer again for 24 hours, with another body 422.",
 )
-_CURSOR = _parameter(
-    "settled_since", "query", _WORD, text="The cursor of the last answer. Without it: from the oldest receipt kept."
-)
-_LIMIT = _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100})
-
 _ALL = (400, 401, 403, 404, 413, 421, 422, 503)
 
 _ONCE: Data = {
@@ -245,13 +242,7 @@ _PATHS: Data = {
             "requestBody": {"required": True, **_content({"oneOf": [_ref("One"), _ref("Many")]})},
             "responses": {"202": _answer("Recorded.", "Recorded", headers=_ONCE), **_wrong(408, 409, 415, *_ALL)},
         },
-        "get": {
-            "operationId": "settledDeletions",
-            "summary": "What has finished since a cursor, oldest first. Scope `read`.",
-            "description": "Finished: deleted, gone, cancelled or discarded. A dead letter waits for an operator.",
-            "parameters": [_CURSOR, _LIMIT],
-            "responses": {"200": _answer("Receipts.", "Settled"), **_wrong(410, *_ALL)},
-        },
+        "get": list_operation({"anyOf": [_ref("Listed"), _ref("Settled")]}, _wrong(410, *_ALL)),
     },
     "/api/projects/{project_id}/deletions/{job_id}": {
         "parameters": [_PROJECT, _JOB],

@@ -18,7 +18,21 @@ from worker.interfaces.cli.terminal import colour, prepare
 from worker.ledger.schema.states import VERSION
 
 COMMANDS = [
-    *("demo", "up", "request", "show", "status", "cancel", "pause", "resume", "hold", "retention", "dead", "replay"),
+    *(
+        "demo",
+        "up",
+        "request",
+        "list",
+        "show",
+        "status",
+        "cancel",
+        "pause",
+        "resume",
+        "hold",
+        "retention",
+        "dead",
+        "replay",
+    ),
     "related",
     *(
         "parked",
@@ -34,7 +48,7 @@ COMMANDS = [
         "simulator",
     ),
 ]
-MODULES = {"pause": "gate", "resume": "gate"}  # every other command is in the module of its name
+MODULES = {"pause": "gate", "resume": "gate", "list": "listing"}  # every other command is in the module of its name
 
 
 class _Lazy(click.Group):

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 import click
 
-from worker.interfaces.cli import startup
+from worker.interfaces.cli import rows, startup
 from worker.interfaces.cli.dead_actions import discard, replay, restore
 from worker.interfaces.cli.filters import filter_of, filter_options
 from worker.interfaces.cli.output import Reading
-from worker.interfaces.cli.printing import facts, for_programs, json_line, json_option, listed, note, result, say, table
+from worker.interfaces.cli.printing import facts, for_programs, json_option, listed, note, result, say, table
 from worker.ledger.bulk_queries import DeadLetter, DeadLetterGroup
 from worker.model.states import Cause
 from worker.services import dead_letters as letters
@@ -67,7 +65,7 @@ def groups() -> None:
 @dead.command("list", cls=Reading)
 @filter_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most N. [table: {ROWS}, else all]")
-@click.option("-o", "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@rows.output_option
 @json_option
 def list_(output: str, limit: int | None, **fields: Any) -> None:
     """Dead letters one by one, newest first.
@@ -79,11 +77,9 @@ def list_(output: str, limit: int | None, **fields: Any) -> None:
     now = app.redis_ms()
     wanted = filter_of(app, fields)
     found = (letter for letter in letters.letters(app) if wanted.passes(letter))
-    if for_programs() or output == "json":
-        for letter in islice(found, limit):
-            json_line(_letter_json(letter, now))
-    elif output == "csv":
-        _csv(islice(found, limit), now)
+    if for_programs() or output != "table":
+        if not rows.write((_letter_json(letter, now) for letter in islice(found, limit)), output):
+            note("No dead letter matches.")
     else:
         _letters_table(found, limit or ROWS, now, filtered=bool(wanted.words))
 
@@ -134,21 +130,21 @@ def _tell_group(group: DeadLetterGroup, newest: list[DeadLetter], now: float) ->
 
 
 def _letters_table(found: Iterator[DeadLetter], limit: int, now: float, *, filtered: bool) -> None:
-    rows = list(islice(found, limit))
-    if not rows:
+    shown = list(islice(found, limit))
+    if not shown:
         say("No dead letter matches these filters; eraser dead list shows them all." if filtered else NONE)
         return
-    _rows(rows, now)
+    _rows(shown, now)
     more = sum(1 for _ in found)
     if more:
         say(f"… and {more:,} more: --limit {limit + more}, or -o csv for all")
 
 
-def _rows(rows: list[DeadLetter], now: float, *, of_one_group: bool = False) -> None:
-    several = len({letter.ref.project_id for letter in rows}) > 1
+def _rows(shown: list[DeadLetter], now: float, *, of_one_group: bool = False) -> None:
+    several = len({letter.ref.project_id for letter in shown}) > 1
     columns = ["JOB", *(["PROJECT"] if several else []), "DIED", "DEADLINE", "ROUND"]
     columns.append("REASON" if of_one_group else "GROUP")
-    table(columns, [_row(letter, now, several, of_one_group) for letter in rows])
+    table(columns, [_row(letter, now, several, of_one_group) for letter in shown])
 
 
 def _row(letter: DeadLetter, now: float, several: bool, of_one_group: bool) -> tuple[object, ...]:
@@ -161,20 +157,3 @@ def _row(letter: DeadLetter, now: float, several: bool, of_one_group: bool) -> t
 def _letter_json(letter: DeadLetter, now: float) -> dict[str, Any]:
     days = days_left(letter.deadline_at, now)
     return json_form.as_json(letter, but=("account", "death", "whose")) | {"group": group_of(letter), "days_left": days}
-
-
-def _csv(found: Iterator[DeadLetter], now: float) -> None:
-    writer: Any = None
-    for letter in found:
-        row = {name: _cell(value) for name, value in _letter_json(letter, now).items()}
-        if writer is None:
-            writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
-            writer.writeheader()
-        writer.writerow(row)
-    if writer is None:
-        note("No dead letter matches.")
-
-
-def _cell(value: object) -> object:
-    """A code comes from outside: a spreadsheet must not run it as a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value

@@ -10,7 +10,7 @@ from worker.model.states import State
 from worker.services import dead_letter_actions, dead_letters, labels, listing
 from worker.services.act import Approval
 from worker.services.dead_letter_actions import Verb
-from worker.services.listing import Wanted
+from worker.services.filters import DeletionFilter
 from worker.services.show import UnknownJob
 
 
@@ -24,7 +24,8 @@ def show(context: RequestContext) -> Page:
 
 def show_group(context: RequestContext) -> Page:
     group = _group(context)
-    page = listing.page(context.app, Wanted(State.DEAD, group=group.group), context.query("from"))
+    wanted = DeletionFilter((State.DEAD,), group=group.group)
+    page = listing.page(context.app, wanted, context.query("from", listing.LONGEST_CURSOR))
     return Page(
         "group.html",
         {"group": group, "remedy": labels.remedy(group.cause), "page": page, "now": context.app.redis_ms()},

@@ -5,26 +5,26 @@ from __future__ import annotations
 from contextlib import suppress
 
 from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
+from worker.model.erasure import Verdict
 from worker.model.errors import SettingsError, UsageError
-from worker.model.ids import why_bad_id
-from worker.model.states import State
-from worker.model.target import Target
-from worker.services import listing
-from worker.services.listing import Wanted
-from worker.services.times import parse_period
+from worker.model.states import State, WaitingFor
+from worker.model.target import KINDS, Target
+from worker.services import filters, listing
 
-FILTERS = ("state", "job", "project", "group", "since", "until")
+STATES = (filters.ALL, *State)
+CHOICES = {"waiting_for": tuple(WaitingFor), "kind": KINDS, "erasure": tuple(Verdict), "order": filters.ORDERS}
 
 
 def show(context: RequestContext) -> Page:
     app = context.app
     now = app.redis_ms()
-    fields = {name: context.query(name) for name in FILTERS}
+    fields = {name: context.query(name) for name in filters.EVERY}
     fields["state"] = fields["state"] or State.PENDING.value
-    values: dict[str, object] = {"fields": fields, "now": now, "states": list(State), "why_not": "", "page": None}
+    values: dict[str, object] = {"fields": fields, "now": now, "states": STATES, "choices": CHOICES}
+    values |= {"why_not": "", "page": None}
     try:
-        wanted = _wanted(fields, now)
-        values["page"] = listing.page(app, wanted, context.query("from"))
+        wanted = filters.read(fields, now)
+        values |= {"wanted": wanted, "page": listing.page(app, wanted, context.query("from", listing.LONGEST_CURSOR))}
     except UsageError as error:
         values["why_not"] = str(error)
     return Page("deletions.html", values, 422 if values["why_not"] else 200)
@@ -50,17 +50,6 @@ def _everywhere(context: RequestContext, job: str) -> list[Target]:
                 known = app.bulk_queries(account).states([Target.named(project, job)])
                 found += [ref for ref, state in known if state is not None]
     return found
-
-
-def _wanted(fields: dict[str, str], now: float) -> Wanted:
-    if fields["state"] not in tuple(State):
-        raise UsageError(f"state: expected one of {', '.join(State)}; found {fields['state'][:40]!r}")
-    for name, check in (("job", Target.why_not_named), ("project", why_bad_id)):
-        if fields[name] and (why := check(fields[name])):
-            raise UsageError(why)
-    since, until = parse_period(fields, now)
-    group, project = fields["group"] or None, fields["project"] or None
-    return Wanted(State(fields["state"]), group, project, fields["job"], since, until)
 
 
 VIEWS = (View("/deletions", show), View("/find", find))

@@ -88,9 +88,9 @@ class RequestContext:
     session: Session
     form: Mapping[str, str]
 
-    def query(self, name: str) -> str:
+    def query(self, name: str, longest: int = 200) -> str:
         """A value of the query string."""
-        return self.request.query_params.get(name, "").strip()[:200]
+        return self.request.query_params.get(name, "").strip()[:longest]
 
     def field(self, name: str) -> str:
         """A field of the form."""

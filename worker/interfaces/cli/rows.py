@@ -1,0 +1,38 @@
+"""Long lists as a table for people, or for programs and spreadsheets: `-o table|json|csv`."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any
+
+import click
+
+from worker.interfaces.cli.printing import for_programs, json_line
+
+output_option = click.option(
+    "-o", "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True
+)
+
+
+def write(found: Iterable[dict[str, Any]], output: str) -> bool:
+    """Write each as a line of JSON, with `--json` too, or of CSV. Returns whether there were any."""
+    rest = iter(found)
+    if (first := next(rest, None)) is None:
+        return False
+    if for_programs() or output == "json":
+        for one in chain([first], rest):
+            json_line(one)
+        return True
+    writer = csv.DictWriter(sys.stdout, list(first), lineterminator="\n")
+    writer.writeheader()
+    for one in chain([first], rest):
+        writer.writerow({name: _cell(value) for name, value in one.items()})
+    return True
+
+
+def _cell(value: object) -> object:
+    """A code comes from outside: a spreadsheet must not run it as a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
