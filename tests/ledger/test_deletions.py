@@ -643,18 +643,19 @@ def test_an_answer_is_kept_until_redis_can_write_again(bench: Bench, error: redi
     lease = bench.take()
     settlement = Settlement(ref=lease.ref, token=lease.token, to="deleted", signal=GateSignal("ok", key="k1"))
     tries = iter([error, error])
-    evalsha = bench.client.evalsha
+    send = bench.client.execute_command
 
-    def cannot_write(*args: Any) -> Any:
+    def cannot_write(*args: Any, **options: Any) -> Any:
         if failure := next(tries, None):
             raise failure
-        return evalsha(*args)
+        return send(*args, **options)
 
-    bench.client.evalsha = cannot_write  # type: ignore[method-assign]
+    bench.client.execute_command = cannot_write  # type: ignore[method-assign]
     try:
         assert bench.turn(settlement, want=False, until_recorded=lambda: True).settled == "deleted"
     finally:
-        bench.client.evalsha = evalsha  # type: ignore[method-assign]
+        bench.client.execute_command = send  # type: ignore[method-assign]
+    assert next(tries, None) is None
 
 
 def test_each_child_of_a_fork_has_its_own_name(bench: Bench) -> None:

@@ -15,6 +15,7 @@ from tests.ledger.test_schema import SOURCES
 from tests.support.ledgers import CLOCK
 from worker.ledger.keys import Keys
 from worker.ledger.schema.keys import Key
+from worker.ledger.scripts import HEAD
 
 PREFIX = "eraser:{one}:"
 
@@ -29,9 +30,9 @@ def test_no_script_makes_the_name_of_a_key_from_anything_but_the_keys_it_is_give
 @pytest.mark.parametrize("command", ["'GET'", "'DEL', KEYS[1] .. 'gate'", "'RENAME', KEYS[1] .. 'gate'"])
 def test_the_tests_clock_refuses_a_key_of_another_slot(client: redis.Redis, key: str, command: str) -> None:
     client.set("test:clock", 1)
-    assert client.eval(f"{CLOCK} redis.call('SET', KEYS[1] .. 'gate', '1') return redis_time()", 1, PREFIX) == 1
+    assert client.eval(f"{HEAD}{CLOCK} redis.call('SET', KEYS[1] .. 'gate', '1') return redis_time()", 1, PREFIX) == 1
     with pytest.raises(redis.ResponseError, match=f"of another slot: {re.escape(key)}"):
-        client.eval(f"{CLOCK} return redis.call({command}, ARGV[1])", 1, PREFIX, key)
+        client.eval(f"{HEAD}{CLOCK} return redis.call({command}, ARGV[1])", 1, PREFIX, key)
 
 
 @pytest.mark.parametrize("namespace", ["eraser", "staging"])

@@ -23,21 +23,21 @@ from worker.services.metrics import EVENTS
 # The tests' clock in the place of Redis's; and what a cluster would refuse is refused: a key outside the script's slot.
 CLOCK = """
 local redis_time, watched = nil, {}
-for name, ours in pairs({ call = redis.call, pcall = redis.pcall }) do
-  watched[name] = function(command, ...)
-    local keys = (command == 'DEL' or command == 'EXISTS' or command == 'RENAME') and select('#', ...) or 1
-    for i = 1, command == 'TIME' and 0 or keys do
-      local key = tostring(select(i, ...))
-      if string.sub(key, 1, #KEYS[1]) ~= KEYS[1] then error(command .. ' of another slot: ' .. key) end
+each_call(function()
+  for name, ours in pairs({ call = redis.call, pcall = redis.pcall }) do
+    watched[name] = function(command, ...)
+      local keys = (command == 'DEL' or command == 'EXISTS' or command == 'RENAME') and select('#', ...) or 1
+      for i = 1, command == 'TIME' and 0 or keys do
+        local key = tostring(select(i, ...))
+        if string.sub(key, 1, #KEYS[1]) ~= KEYS[1] then error(command .. ' of another slot: ' .. key) end
+      end
+      return ours(command, ...)
     end
-    return ours(command, ...)
   end
-end
-do
-  local get, sha1hex = redis.call, redis.sha1hex
+  local get = redis.call
   redis_time = function() return tonumber(get('GET', 'test:clock')) end
-  watched.sha1hex = sha1hex
-end
+  watched.sha1hex = redis.sha1hex
+end)
 local redis = watched
 """
 START_MS = 1_800_000_000_000

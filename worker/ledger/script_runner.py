@@ -18,12 +18,14 @@ from worker.config.clock import PROCESS, Clocks, spoken
 from worker.ledger import scripts, values
 from worker.ledger.confirmation import CONFIRMED, Confirmation
 from worker.ledger.keys import OURS, Keys
+from worker.ledger.library import NoFunctions
 from worker.ledger.redis_errors import FOR_A_PERSON, is_away, why_away
 from worker.ledger.schema.states import VERSION
 from worker.ledger.types import compact
 from worker.model.errors import NotConfirmed, OtherEndpoint, OtherSchema, ProjectElsewhere, Unreachable
 from worker.model.target import Target
 
+FUNCTIONS_AGAIN_S = 60.0  # after a server had none
 PLACINGS = 10  # of a move: settings that disagree can take a project from each other only so often
 
 log = logging.getLogger(__name__)
@@ -82,6 +84,7 @@ class ScriptRunner:
     def __post_init__(self) -> None:
         self.prefix = self.keys.account(self.account)
         self._caller = _Caller()
+        self._functions_at = 0.0  # until then moves run as scripts
 
     def results(self, move: str, options: dict[str, Any], refs: Iterable[_Name]) -> list[tuple[_Name, str]]:
         """Run one move over many deletions: each one's result."""
@@ -141,9 +144,9 @@ class ScriptRunner:
         script = scripts.load(name, clock=self.clock)
         caller, seq = self._caller.next()
         numbered = f"{seq} {self.endpoint or ''}".rstrip()
-        run = self.confirmation.run if self.confirmation and name in CONFIRMED else _unconfirmed
+        run = self.confirmation.run if self.confirmation and name in CONFIRMED else self._unconfirmed
         salt = {"salt": secrets.token_urlsafe(16)}  # of the receipts that it writes (see `_receipt.lua`)
-        text = compact(options | salt | ({} if run is _unconfirmed else {"confirmed": True}))
+        text = compact(options | salt | ({} if run == self._unconfirmed else {"confirmed": True}))
         names = [ref if isinstance(ref, bytes) else str(ref) for ref in refs]
         give_up = time.monotonic() + self.patience_s
         pause = 0.05
@@ -179,6 +182,12 @@ class ScriptRunner:
                 )
             return response
 
-
-def _unconfirmed(script: scripts.Script, client: redis.Redis, keys: str, *args: str | bytes) -> tuple[Any, str]:
-    return script.run(client, keys, *args), ""
+    def _unconfirmed(
+        self, script: scripts.Script, client: redis.Redis, keys: str, *args: str | bytes
+    ) -> tuple[Any, str]:
+        if script.library and time.monotonic() >= self._functions_at:
+            try:
+                return script.library.run(client, keys, *args), ""
+            except NoFunctions:
+                self._functions_at = time.monotonic() + FUNCTIONS_AGAIN_S
+        return script.run(client, keys, *args), ""

@@ -12,6 +12,7 @@ from typing import Any
 
 import redis
 
+from worker.ledger.library import Library
 from worker.ledger.schema.erasure import ErasureField
 from worker.ledger.schema.fields import NEW_ROUND, Field
 from worker.ledger.schema.keys import Key
@@ -26,6 +27,14 @@ _TABLE = (
     "DROPPED_ON|DROPPED_BY_A_NEW_ROUND|FIELD_CHECKS|FAMILY_TYPES|KEY_TYPES|SCHEMA_VERSION|STATE_OF_INDEX|DATED_INDEXES"
 )
 _NAME = re.compile(rf"\b(?:F\.(\w+)|K\.(\w+)|E\.(\w+)|({_TABLE}))\b")
+AS_FUNCTIONS = frozenset({"take", "confirm"})  # what each deletion needs of workers
+# The names of the account's keys, and what is of one call: a script's state is, whole; see `Library` for functions.
+HEAD = """local function each_call(reset) reset() end
+local K = setmetatable({}, { __index = function(names, name)
+  names[name] = KEYS[1] .. name
+  return names[name]
+end })
+"""
 # what a value of each type of field has to be: functions of `lua/_damage.lua`; a type that is not here may be anything
 _CHECKS = {
     "state": "is_state",
@@ -61,7 +70,7 @@ def _stored(name: re.Match[str]) -> str:
     if field:
         return f"'{Field[field.upper()]}'"
     if key:
-        return f"KEYS[1] .. '{Key[key.upper()]}'"
+        return f"K['{Key[key.upper()]}']"
     match table:
         case "STATE_OF_INDEX":
             return _table((index, f"'{state}'") for state in INDEX for index in indexes_of(state))
@@ -104,6 +113,7 @@ class Script:
     name: str
     source: str
     sha: str
+    library: Library | None = None  # the same move, for servers that have functions
 
     def run(self, client: redis.Redis, keys: str | tuple[str, ...], *args: str | int | float | bytes) -> Any:
         """Run it once. Raises redis-py's errors; a server that forgot the script (a restart) is taught it again."""
@@ -139,5 +149,7 @@ def _load(name: str, clock: str | None, _kinds: int) -> Script:
         return _INCLUDE.sub(fragment, text)
 
     source, depth = _WITHIN.subn("return (function()", _NAME.sub(_stored, _INCLUDE.sub(fragment, _read(name))))
-    source += "\nend)()" * depth
-    return Script(name=name, source=source, sha=hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+    library = Library.of(name, source, depth) if name in AS_FUNCTIONS else None
+    source = HEAD + source + "\nend)()" * depth
+    sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return Script(name=name, source=source, sha=sha, library=library)

@@ -1,7 +1,6 @@
 -- Names of one account's keys. KEYS[1] is their common prefix `NAMESPACE:{<account>}:`; nothing outside it is touched.
 -- All of them, and the fields of a record, are in schema/: `K.running` is a key, `F.deadline` a field of a record.
 --include _guard
-local P = KEYS[1]
 local OPEN = { pending = true, running = true, held = true }  -- states that have not ended
 
 -- Whole milliseconds, cut: what is due now must not come out as due in half a millisecond.
@@ -20,7 +19,7 @@ end
 -- A deletion stands in exactly one index, and this is it.
 local function index_of(state, lane, ref)
   if state == 'pending' then return K.due .. queue_of(lane, ref) end
-  return P .. state
+  return KEYS[1] .. state
 end
 
 -- What is of another kind than jobs is counted by its state, so that people see jobs and parts apart. nil: it comes, goes.

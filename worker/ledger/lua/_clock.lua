@@ -14,10 +14,10 @@
 --   * what time alone sets free or ends has to wait: clocks_agree() is false.
 -- So a clock that jumped, whichever it is, delays and never releases.
 local MINUTE = 60000
-local CLOCK = K.clock
 local raw_time, ledger_time, last_time  -- Redis's clock; the ledger's time; the same when a worker last looked, or nil
 local agreed, looked                    -- do the clocks agree; did a worker look within the last minute, by either clock
 local kept_raw, kept_ahead, to_check    -- as the hash has them
+each_call(function() raw_time, ledger_time, last_time, agreed, looked, kept_raw, kept_ahead, to_check = nil end)
 
 -- The caller's clock, or MetaStudio's: whichever is nearer to Redis's. nil: the caller named none.
 local function callers_clock(raw)
@@ -37,7 +37,7 @@ local function clock(later)
   if ledger_time then return ledger_time end
   local raw = redis_time()
   local theirs = callers_clock(raw)
-  local v = redis.call('HMGET', CLOCK, 'raw', 'ahead', 'check')
+  local v = redis.call('HMGET', K.clock, 'raw', 'ahead', 'check')
   kept_raw, kept_ahead, to_check = number(v[1]), number(v[2]), v[3] or nil
   if not kept_ahead then kept_raw = nil end
   local passed = kept_raw and raw - kept_raw
@@ -59,8 +59,8 @@ end
 
 -- A program that is no worker wrote dates. If no worker looked lately, the next one checks whether they were right.
 local function note_writing()
-  if not kept_raw then redis.call('HSET', CLOCK, 'raw', string.format('%.0f', raw_time), 'ahead', 0)
-  elseif not looked and not to_check then redis.call('HSET', CLOCK, 'check', '1 0') end
+  if not kept_raw then redis.call('HSET', K.clock, 'raw', string.format('%.0f', raw_time), 'ahead', 0)
+  elseif not looked and not to_check then redis.call('HSET', K.clock, 'check', '1 0') end
 end
 
 -- What an answer says of the clocks, where there is anything to say.

@@ -7,18 +7,18 @@
 --     quiet    true: calls are allowed, but one has to try first; people are not shown a closure
 --     target, by    the job that closed it, and who asked for that
 --   probes     zset   those of them that are not quiet; score: when somebody may try
-local CLOSURES, PROBES = K.closures, K.probes
-local closures = {}  -- as far as they were read
+local closures  -- as far as they were read
+each_call(function() closures = {} end)
 
 -- One that cannot be read closes nothing: what it closed is refused again.
 local function read_closure(name)
-  local stored = redis.call('HGET', CLOSURES, name)
+  local stored = redis.call('HGET', K.closures, name)
   local c = table_of(stored)
   if c and type(c.cause) == 'string' and tonumber(c.since) and tonumber(c['until']) and tonumber(c.pause) then return c end
   if not stored then return nil end
   damage('closures ' .. name, 'it cannot be read', stored)
-  redis.call('HDEL', CLOSURES, name)
-  redis.call('ZREM', PROBES, name)
+  redis.call('HDEL', K.closures, name)
+  redis.call('ZREM', K.probes, name)
 end
 
 local function closure(name)
@@ -31,9 +31,9 @@ end
 
 local function write_closure(name, c)
   closures[name] = c
-  redis.call('HSET', CLOSURES, name, cjson.encode(c))
-  if c.quiet then redis.call('ZREM', PROBES, name) else redis.call('ZADD', PROBES, ms(c['until']), name) end
-  put('closed', redis.call('HLEN', CLOSURES))
+  redis.call('HSET', K.closures, name, cjson.encode(c))
+  if c.quiet then redis.call('ZREM', K.probes, name) else redis.call('ZADD', K.probes, ms(c['until']), name) end
+  put('closed', redis.call('HLEN', K.closures))
 end
 
 -- Close a scope. One that is closed already keeps its beginning and its cause.
@@ -56,9 +56,9 @@ end
 local function open(name)
   if not closure(name) then return end
   closures[name] = false
-  redis.call('HDEL', CLOSURES, name)
-  redis.call('ZREM', PROBES, name)
-  local left = redis.call('HLEN', CLOSURES)
+  redis.call('HDEL', K.closures, name)
+  redis.call('ZREM', K.probes, name)
+  local left = redis.call('HLEN', K.closures)
   if left > 0 then put('closed', left) else drop('closed') end
   forget_passed_over()
 end
@@ -91,7 +91,7 @@ end
 -- The clock by which they were dated was wrong: none is tried later than after its pause.
 local function mend_closures(now)
   if num('closed', 0) == 0 then return end
-  for _, name in ipairs(redis.call('HKEYS', CLOSURES)) do
+  for _, name in ipairs(redis.call('HKEYS', K.closures)) do
     local c = closure(name)
     if c and c.since > now then c.since = tonumber(ms(now)) end
     if c and c['until'] > now + c.pause then c['until'] = tonumber(ms(now + c.pause)) end

@@ -8,10 +8,9 @@
 --   ends:<hour>  hash   '<minute> <state>'              how many ended so in that minute since 1970; gone after two
 --   hours
 -- The words are of fixed sets: no id, code or message ever becomes a field.
-local COUNTERS = K.counters
 local BOUNDS = { 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000 }
 
-local function count(field, n) redis.call('HINCRBY', COUNTERS, field, n or 1) end
+local function count(field, n) redis.call('HINCRBY', K.counters, field, n or 1) end
 
 local function count_call(outcome, took)
   local bound = 'inf'

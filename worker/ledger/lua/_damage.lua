@@ -63,7 +63,7 @@ end
 function put_aside(ref, why, value)
   local stood_in
   for index, state in pairs(spoilt.state_of) do
-    if redis.call('ZREM', P .. index, ref) == 1 then
+    if redis.call('ZREM', KEYS[1] .. index, ref) == 1 then
       count_part(ref, state)
       if OPEN[state] then stood_in = state end
     end

@@ -1,2 +1,2 @@
 -- For moves that drain, withdraw or stop: a script whose first command only removes runs on when Redis is full.
-redis.call('ZREM', K.waiting_executors, '-')
+each_call(function() redis.call('ZREM', K.waiting_executors, '-') end)

@@ -16,13 +16,13 @@
 -- cfg: kinds (of other targets than jobs: kind, family, interval, look_family, look_interval), interval (ms between
 --      calls at the full rate), look_interval, max_calls, outage_after (jobs), outage_pause (ms),
 --      outage_pause_max, misconfigured_pause, misconfigured_pause_max, key_pause, block_pause, lease
-local G = K.gate
-local gate, gate_dirty, gate_gone = nil, {}, {}
+local gate, gate_dirty, gate_gone
+each_call(function() gate, gate_dirty, gate_gone = nil, {}, {} end)
 
 local function read_gate()
   if gate then return gate end
   gate = {}
-  local flat = redis.call('HGETALL', G)
+  local flat = redis.call('HGETALL', K.gate)
   for i = 1, #flat, 2 do gate[flat[i]] = flat[i + 1] end
   return gate
 end
@@ -32,7 +32,7 @@ local function num(name, default)
   local found = number(stored)
   if stored and not found then
     damage('gate ' .. name, 'it was no number', stored)
-    redis.call('HDEL', G, name)
+    redis.call('HDEL', K.gate, name)
     gate[name] = nil
   end
   return found or default
@@ -61,8 +61,8 @@ local function write_gate()
     set[#set + 1] = type(value) == 'number' and string.format('%.6f', value) or value
   end
   for name in pairs(gate_gone) do gone[#gone + 1] = name end
-  if #gone > 0 then redis.call('HDEL', G, unpack(gone)) end
-  if #set > 0 then redis.call('HSET', G, unpack(set)) end
+  if #gone > 0 then redis.call('HDEL', K.gate, unpack(gone)) end
+  if #set > 0 then redis.call('HSET', K.gate, unpack(set)) end
   gate_dirty, gate_gone = {}, {}
 end
 
@@ -83,6 +83,7 @@ end
 -- has plain names; every other one has its own pace, failures and closure, as `<name>:<family>` and `family <family>`.
 local function own(cfg, name) return name .. (cfg.own or '') end
 local ACCOUNT, other_kinds, kinds_now = { 'account' }, nil, nil
+each_call(function() other_kinds, kinds_now = nil, nil end)
 
 -- The knobs of a kind; nil: this process does not know it. None: of jobs.
 local function of_named_kind(cfg, kind)

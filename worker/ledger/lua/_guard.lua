@@ -3,11 +3,14 @@
 --   aside:<name>    any     what stood there, as it was, until a person has looked at it (see undamage.lua)
 -- A script that fails in the middle keeps what it wrote so far, so none may fail: each command of all fragments goes
 -- through the `redis.call` below, which meets an empty place where a key is of a wrong type or a number is none.
-local spoilt = { list = K.damaged, found = {} }  -- found: {name, why}, for the answer (see _once.lua)
+local spoilt = {}  -- found: {name, why}, for the answer (see _once.lua)
 local number, table_of, damage
-local raw = redis
+local raw
+each_call(function()
+  raw = redis
+  spoilt.list, spoilt.found, spoilt.no_holds = K.damaged, {}, nil
+end)
 do
-local PREFIX = KEYS[1]
 
 local function short(text) return string.sub(string.gsub(tostring(text), '[^%w%p ]', '?'), 1, 60) end
 
@@ -30,12 +33,12 @@ end
 local PAUSES = { ['holds:jobs'] = 'the hold list', ['holds:users'] = 'the hold list', gate = 'the gate',
   account = 'the address', assets = 'who named what' }
 function spoilt.key_aside(key, why)
-  local name = string.gsub(string.sub(key, #PREFIX + 1), '^d:', '')
-  raw.call('RENAME', key, PREFIX .. 'aside:' .. name)
+  local name = string.gsub(string.sub(key, #KEYS[1] + 1), '^d:', '')
+  raw.call('RENAME', key, K.put_aside .. name)
   damage(name, why)
   if PAUSES[name] then
     spoilt.no_holds = spoilt.no_holds or PAUSES[name] == 'the hold list'
-    raw.pcall('HSET', PREFIX .. 'gate', 'paused', PAUSES[name] .. ' was damaged (' .. name .. '): see eraser damaged list',
+    raw.pcall('HSET', K.gate, 'paused', PAUSES[name] .. ' was damaged (' .. name .. '): see eraser damaged list',
       'paused_at', tonumber(raw.call('TIME')[1]) * 1000)
   end
 end
@@ -46,12 +49,12 @@ end
 
 -- Put aside what stands in the way of a command that failed.
 local function clear(err, command, key, field)
-  if type(key) ~= 'string' or string.sub(key, 1, #PREFIX) ~= PREFIX or key == spoilt.list then return end
+  if type(key) ~= 'string' or string.sub(key, 1, #KEYS[1]) ~= KEYS[1] or key == spoilt.list then return end
   local no_number = string.find(err, 'not an integer', 1, true)
   if string.find(err, 'WRONGTYPE', 1, true) then
     spoilt.wrong_kind(key)
   elseif command == 'HINCRBY' and no_number then
-    damage(string.sub(key, #PREFIX + 1) .. ' ' .. field, 'it was no number', raw.call('HGET', key, field))
+    damage(string.sub(key, #KEYS[1] + 1) .. ' ' .. field, 'it was no number', raw.call('HGET', key, field))
     raw.call('HDEL', key, field)
   elseif command == 'INCR' and no_number then
     spoilt.key_aside(key, 'it was no number')
@@ -60,9 +63,8 @@ local function clear(err, command, key, field)
   end
 end
 
-local raw_pcall = raw.pcall
 function spoilt.call(...)
-  local answer = raw_pcall(...)
+  local answer = raw.pcall(...)
   if type(answer) ~= 'table' or not answer.err then return answer end
   clear(answer.err, ...)
   return raw.call(...)
@@ -81,4 +83,5 @@ function table_of(text)
   return ok and type(found) == 'table' and found or nil
 end
 end
-local redis = { call = spoilt.call, pcall = raw.pcall, sha1hex = raw.sha1hex }
+local redis = { call = spoilt.call }
+each_call(function() redis.pcall, redis.sha1hex = raw.pcall, raw.sha1hex end)

@@ -45,16 +45,16 @@ local function keep_time()
   local now = clock()
   local ahead = math.floor(raw_time - now + 0.5)
   if kept_raw and math.abs(raw_time - kept_raw) < OFTEN and kept_ahead == ahead then return end
-  redis.call('HSET', CLOCK, 'raw', ms(raw_time), 'ahead', ahead)
+  redis.call('HSET', K.clock, 'raw', ms(raw_time), 'ahead', ahead)
   if agreed and (kept_ahead or 0) ~= 0 and now > last_time then lengthen_leases(now - last_time) end
   if not last_time or now >= last_time - BACK then return end
   to_check = '1 0'
-  redis.call('HSET', CLOCK, 'check', to_check)
+  redis.call('HSET', K.clock, 'check', to_check)
   redis.call('HSET', K.receipts_chain, 'turned', ms(now))
   redis.call('DEL', K.wakeups_in_flight, K.waiting_executors)
   mend_gate(now, last_time - now)
   mend_leases(now)
   for _, index in ipairs(DATED) do
-    redate_some(index, now, redis.call('ZRANGEBYSCORE', P .. index, '(' .. ms(now), '+inf', 'WITHSCORES', 'LIMIT', 0, HEADS))
+    redate_some(index, now, redis.call('ZRANGEBYSCORE', KEYS[1] .. index, '(' .. ms(now), '+inf', 'WITHSCORES', 'LIMIT', 0, HEADS))
   end
 end

@@ -11,18 +11,18 @@
 -- from it changes nothing: two neighbours understand each other, so that an update may be rolled out and back worker by
 -- worker. It never goes down: after a rollback records of the newer version are still there. An account that has an
 -- address and no version is of version 1.
-local OPS = K.operations
-local options = cjson.decode(ARGV[3])
+local options
+each_call(function() options = cjson.decode(ARGV[3]) end)
 
 -- body(now): what the move answers, but for the time. unless(): an answer in its place, or nil. later: see clock().
 local function once(body, unless, later)
   local caller = ARGV[1]
   local seq, endpoint = string.match(ARGV[2], '^(%d+) ?([^ @]*)')
   seq = tonumber(seq)
-  local kept_answer = redis.call('HGET', OPS, caller) or ''
+  local kept_answer = redis.call('HGET', K.operations, caller) or ''
   local last, first_answer = string.match(kept_answer, '^(%d+) %d+ (.*)$')
   if last and tonumber(last) == seq then
-    if options.confirmed then redis.call('HSET', OPS, caller, kept_answer) end  -- WAIT is about what a connection wrote
+    if options.confirmed then redis.call('HSET', K.operations, caller, kept_answer) end  -- WAIT is about what a connection wrote
     return first_answer
   end
   if last and tonumber(last) > seq then return '{"stale":true}' end
@@ -39,7 +39,7 @@ local function once(body, unless, later)
   tell_clocks(answer)
   if #spoilt.found > 0 then answer.damage = spoilt.found end
   local text = cjson.encode(answer)
-  redis.call('HSET', OPS, caller, seq .. ' ' .. ms(clock()) .. ' ' .. text)
+  redis.call('HSET', K.operations, caller, seq .. ' ' .. ms(clock()) .. ' ' .. text)
   return text
 end
 

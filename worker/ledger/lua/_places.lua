@@ -3,7 +3,6 @@
 --   projects   hash   project -> 'here'; 'leaving' (it seems that nothing of it is left, and another account asks for
 --   it);
 --                     'moving' (its records are being carried over, from here or to here); 'moved' (it was here)
-local PROJECTS = K.projects
 
 -- {unplaced} if one of the projects named is not here, else nil. One that is unknown here counts only for a caller
 -- that knows the register (options.placed).
@@ -13,7 +12,7 @@ local function not_here()
     local project = string.match(ARGV[i], '^[^/]*')
     if project ~= last and not checked[project] then
       checked[project] = true
-      local place = redis.call('HGET', PROJECTS, project)
+      local place = redis.call('HGET', K.projects, project)
       if place ~= 'here' and (place or options.placed) then unplaced[#unplaced + 1] = project end
     end
     last = project
@@ -25,7 +24,7 @@ end
 -- give it to this account ('stray').
 local function lies_elsewhere(ref, strays)
   local project = string.match(ref, '^[^/]*')
-  local place = redis.call('HGET', PROJECTS, project)
+  local place = redis.call('HGET', K.projects, project)
   if place == 'moving' or place == 'moved' then return 'elsewhere' end
   for _, stray in ipairs(strays or {}) do
     if stray == project then return 'stray' end

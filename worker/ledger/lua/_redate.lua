@@ -39,7 +39,7 @@ local function redate(index, ref, due, now)
   if noted and noted > now + MINUTE and due >= noted then due = math.max(now, due - (noted - now)) end
   if due == was then return false end
   if due <= now and r[F.waiting_for] == 'grace' then redis.call('HDEL', k, F.waiting_for) end
-  redis.call('ZADD', P .. index, ms(due), ref)
+  redis.call('ZADD', KEYS[1] .. index, ms(due), ref)
   return true
 end
 

@@ -40,7 +40,7 @@ end
 -- When something closed is to be tried next, due deletions or not; nil: nothing is.
 local function next_try()
   if num('closed', 0) == 0 then return nil end
-  local at = tonumber(redis.call('ZRANGE', PROBES, 0, 0, 'WITHSCORES')[2] or nil)
+  local at = tonumber(redis.call('ZRANGE', K.probes, 0, 0, 'WITHSCORES')[2] or nil)
   return at and at < math.huge and math.max(at, 0) or nil
 end
 

@@ -17,9 +17,9 @@ local LONGEST, LONGEST_LEASE = 400 * 86400000, 86400000  -- ms from now: nothing
 local MOST = 1000  -- of one kind; of more some by chance, so that all have their turn
 
 local function must_be(kind, name)
-  local found = redis.call('TYPE', P .. name).ok
+  local found = redis.call('TYPE', KEYS[1] .. name).ok
   if found == kind or found == 'none' then return end
-  if name == 'damaged' then redis.call('DEL', spoilt.list) else spoilt.wrong_kind(P .. name) end
+  if name == 'damaged' then redis.call('DEL', spoilt.list) else spoilt.wrong_kind(KEYS[1] .. name) end
 end
 
 local function kinds()
@@ -36,7 +36,7 @@ local function values(key, fields)
     local value = redis.call('HGET', key, field)
     local good = not value or (kind == 'number' and number(value)) or (kind == 'id' and string.match(value, '^%d+%-%d+$'))
     if not good then
-      damage(string.sub(key, #P + 1) .. ' ' .. field, 'it cannot be', value)
+      damage(string.sub(key, #KEYS[1] + 1) .. ' ' .. field, 'it cannot be', value)
       redis.call('HDEL', key, field)
     end
   end
@@ -103,7 +103,7 @@ local function check(ref, now)
   local r, score = sound(ref), nil
   local own = r and index_of(r[F.state], r[F.lane], ref)
   for index in pairs(spoilt.state_of) do
-    local key = P .. index
+    local key = KEYS[1] .. index
     local at = redis.call('ZSCORE', key, ref)
     if at and not r then return put_aside(ref, 'its record is missing') end
     if at and key ~= own then

@@ -73,7 +73,7 @@ local function deliver(ref, c, now)
 end
 
 return once(function(now)
-  local done = redis.call('HGET', PROJECTS, options.project) == 'moving'
+  local done = redis.call('HGET', K.projects, options.project) == 'moving'
   local moved = 0
   for i = 4, done and #ARGV or 0 do
     if deliver(ARGV[i], options.packed[i - 3], now) then moved = moved + 1 end

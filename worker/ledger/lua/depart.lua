@@ -33,7 +33,7 @@ end
 
 return once(function(now)
   local gone = 0
-  if redis.call('HGET', PROJECTS, options.project) == 'moving' then
+  if redis.call('HGET', K.projects, options.project) == 'moving' then
     for i = 4, #ARGV do
       local r, c = sound(ARGV[i]), contents(ARGV[i])
       if c.state ~= 'running' and seal_of(c) == options.seals[i - 3] then

@@ -40,11 +40,11 @@ end
 
 -- The fields of a hash whose values say behind a blank when they were written: '<word> <when (ms)> …'.
 local function forget_fields(now, name, from)
-  local found = redis.call('HSCAN', P .. name, from, 'COUNT', MANY)
+  local found = redis.call('HSCAN', KEYS[1] .. name, from, 'COUNT', MANY)
   local fields = found[2]
   for i = 1, #fields, 2 do
     local at = tonumber(string.match(fields[i + 1], '^%S+ (%d+)'))
-    if not at or math.abs(now - at) > options.kept_for[name] then redis.call('HDEL', P .. name, fields[i]) end
+    if not at or math.abs(now - at) > options.kept_for[name] then redis.call('HDEL', KEYS[1] .. name, fields[i]) end
   end
   return found[1] ~= '0' and found[1] or nil
 end
@@ -57,14 +57,14 @@ return once(function(now)
   for name, from in pairs(options.places) do places[name] = forget_fields(now, name, from) end
   for _, state in ipairs({ 'deleted', 'gone', 'cancelled', 'discarded' }) do
     local keep = state == 'discarded' and math.max(options.keep, options.restorable) or options.keep
-    local old = redis.call('ZRANGEBYSCORE', P .. state, '-inf', ms(now - keep), 'LIMIT', 0, options.limit - forgotten)
+    local old = redis.call('ZRANGEBYSCORE', KEYS[1] .. state, '-inf', ms(now - keep), 'LIMIT', 0, options.limit - forgotten)
     for _, ref in ipairs(old) do
       local r = belongs(ref, state)
       local ended = r and number(r[F.finished_at], 0)
       if r and ended > now - keep then  -- the index was altered
-        redis.call('ZADD', P .. state, ms(ended), ref)
+        redis.call('ZADD', KEYS[1] .. state, ms(ended), ref)
       elseif r then
-        redis.call('ZREM', P .. state, ref)
+        redis.call('ZREM', KEYS[1] .. state, ref)
         redis.call('DEL', record(ref))
         count_part(ref, state)
         forget_erasure(ref)

@@ -5,7 +5,7 @@
 --   returns  messages (JSON)
 --include _clock
 --include _account
-local key, most, long = P .. 'in:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local key, most, long = KEYS[1] .. 'in:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = clock()
 local found = redis.call('ZRANGEBYSCORE', key, '-inf', ms(now), 'LIMIT', 0, most)
 for _, message in ipairs(found) do redis.call('ZADD', key, 'XX', ms(now + long), message) end

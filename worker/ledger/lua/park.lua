@@ -13,7 +13,7 @@ if not before and redis.call('HLEN', K.groups) >= MOST_GROUPS then
   group = string.match(group, '^[^:]*') .. ':+'
   before = redis.call('HGET', K.groups, group)
 end
-local now, key = clock(), P .. 'in:' .. group
+local now, key = clock(), KEYS[1] .. 'in:' .. group
 local entry = before and cjson.decode(before) or { since = tonumber(ms(now)), n = 0 }
 entry.last, entry.why, entry.n = tonumber(ms(now)), why, entry.n + 1
 redis.call('ZADD', key, ms(now + wait), message)

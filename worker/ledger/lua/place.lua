@@ -12,8 +12,8 @@
 --include _places
 
 return once(function(now)
-  local was = redis.call('HGET', PROJECTS, options.project) or ''
+  local was = redis.call('HGET', K.projects, options.project) or ''
   local done = not options.expect or options.expect == was
-  if done then redis.call('HSET', PROJECTS, options.project, options.place) end
+  if done then redis.call('HSET', K.projects, options.project, options.place) end
   return { done = done }
 end)

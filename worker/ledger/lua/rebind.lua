@@ -24,7 +24,7 @@ return once(function(now)
   local was = redis.call('HGET', K.account, 'endpoint')
   local waits, free = {}, true
   for index, state in pairs(spoilt.state_of) do
-    if OPEN[state] or state == 'dead' then waits[state] = (waits[state] or 0) + redis.call('ZCARD', P .. index) end
+    if OPEN[state] or state == 'dead' then waits[state] = (waits[state] or 0) + redis.call('ZCARD', KEYS[1] .. index) end
     free = free and (waits[state] or 0) == 0
   end
   local bound = was == options.endpoint

@@ -14,14 +14,14 @@ return once(function(now)
   local answer = { redated = 0 }
   local which, skipped = string.match(to_check or '', '^(%d+) (%d+)$')
   local index = DATED[tonumber(which or nil)]
-  if not index then redis.call('HDEL', CLOCK, 'check') end
+  if not index then redis.call('HDEL', K.clock, 'check') end
   if not index or not clocks_agree() then return answer end
   -- from the far end: what is dated anew moves away from there
-  local found = redis.call('ZREVRANGEBYSCORE', P .. index, '+inf', '(' .. ms(now), 'WITHSCORES', 'LIMIT', skipped, LIMIT)
+  local found = redis.call('ZREVRANGEBYSCORE', KEYS[1] .. index, '+inf', '(' .. ms(now), 'WITHSCORES', 'LIMIT', skipped, LIMIT)
   answer.redated = redate_some(index, now, found)
   local looked_at = #found / 2
-  if looked_at == LIMIT then redis.call('HSET', CLOCK, 'check', which .. ' ' .. skipped + LIMIT - answer.redated)
-  else redis.call('HSET', CLOCK, 'check', which + 1 .. ' 0') end
+  if looked_at == LIMIT then redis.call('HSET', K.clock, 'check', which .. ' ' .. skipped + LIMIT - answer.redated)
+  else redis.call('HSET', K.clock, 'check', which + 1 .. ' 0') end
   answer.more = true
   return answer
 end)

@@ -28,7 +28,8 @@
 local claim, user, user_hash, force  -- of the deletion at hand (see _claims.lua)
 local fresh                          -- the fields of a record that is new
 local any_damage                     -- whether anything was put aside before
-local counted = { new = 0, again = 0, merged = 0, done = 0 }
+local counted
+each_call(function() any_damage, counted = nil, { new = 0, again = 0, merged = 0, done = 0 } end)
 
 -- terms: options, or one of options.each. What thousands of new records share is put together once.
 local function prepare(terms, now)

@@ -11,7 +11,7 @@
 
 return once(function(now)
   local was, records = read_gate().paused and 'paused', {}
-  for _, name in ipairs(redis.call('HKEYS', CLOSURES)) do
+  for _, name in ipairs(redis.call('HKEYS', K.closures)) do
     local c = closure(name)
     if c then
       was = was or not c.quiet and c.cause or nil

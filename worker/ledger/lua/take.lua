@@ -37,7 +37,8 @@
 --include _keep_time
 local LEFT_FOR = 500       -- ms: somebody else is called for what this one had to leave, and not at once
 local LONGEST_WAIT = 2000  -- ms that an executor waits for a slot; for a later one somebody is called again
-local cfg = options.gate
+local cfg
+each_call(function() cfg = options.gate end)
 --include _pick
 
 local function skew_ago(now) return read_gate().skew and math.max(0, now - num('skew_at', 0)) end
@@ -65,7 +66,7 @@ end
 -- The closed project of this kind that may be tried now; the account, the family and the keys are minded in admit().
 local function project_to_try(now, cfg)
   if num('closed', 0) == 0 then return nil end
-  for _, name in ipairs(redis.call('ZRANGEBYSCORE', PROBES, '-inf', ms(now), 'LIMIT', 0, 10)) do
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', K.probes, '-inf', ms(now), 'LIMIT', 0, 10)) do
     local project, kind = string.match(name, '^project ([^/]*)/?(.*)')
     if project and kind == (cfg.kind or '') then return name, project end
   end

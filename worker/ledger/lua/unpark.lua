@@ -3,7 +3,7 @@
 --   ARGV     group, then messages (JSON)
 --   returns  how many were there
 --include _account
-local key, removed = P .. 'in:' .. ARGV[1], 0
+local key, removed = KEYS[1] .. 'in:' .. ARGV[1], 0
 for i = 2, #ARGV do removed = removed + redis.call('ZREM', key, ARGV[i]) end
 if redis.call('EXISTS', key) == 0 then redis.call('HDEL', K.groups, ARGV[1]) end
 return removed
