@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import kubernetes_validate
 import promql_parser as promql
 import pytest
 import yaml
@@ -38,6 +39,13 @@ EXPOSED_AT_MOST = "20"  # of 100, by systemd's own reckoning
 def test_kustomize_builds_it(folder: Path) -> None:
     done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("version", ["1.29", "1.37"])
+def test_each_object_is_what_kubernetes_knows(version: str) -> None:
+    """Of an object of KEDA's nobody here has the schema."""
+    for each in OBJECTS:
+        assert kubernetes_validate.validate(each, version, strict=True) == version, each["metadata"]["name"]
 
 
 @NAMES
