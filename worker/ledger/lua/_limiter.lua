@@ -4,7 +4,7 @@
 --   nth                  how many DELETEs were let through; see `left` below
 --   share, slow, throttled_until, throttles, throttled_at    how far below the limit we stay, and what 429s taught us
 --   call_ms              moving average of a call's length
---   prepare_ms           how long what is asked right before a DELETE takes, in most cases
+--   prepare_ms           how long what is asked right before a DELETE takes, nine times of ten
 local spacing, spacing_of_all, long, young, full, window_opens, next_slot, record_departure, guess_preparation, record_preparation, lasts, early, without_place, reserve, depart, throttle, recover
 do
 
@@ -36,7 +36,7 @@ function full(now, cfg)
 end
 
 -- Slots stand on an even grid. Threads are late for theirs by what a busy machine makes of it, and that must neither
--- add up nor crowd the limit. So the grid stays where calls were late by less than CATCH_UP, and the limit itself is
+-- add up nor crowd the limit. So the grid stays where calls were late by less than a slot, and the limit itself is
 -- watched: `departures` (hash: call number modulo a second's calls -> when it left, ms) holds the last second's calls,
 -- planned ones at first, then what the executor says (see record_departure()). The next call leaves a second, and a
 -- part of the room that the spacing leaves free in one, after the one that stands in its place. A call before which
@@ -84,24 +84,20 @@ end
 local EARLY = 20  -- ms
 function early(cfg) return math.min(EARLY, spacing(cfg) / 4) + num(own(cfg, 'prepare_ms'), 0) end
 
--- How long nearly all of them take: one that took longer lifts it by a tenth, one that did not lowers it by a thirtieth
--- of that. Nothing is known yet: about two answers. An outlier binds nobody for long.
+-- How long nine of ten take: one that took longer lifts it by a tenth, one that did not lowers it by a seventh of that.
+-- Nothing is known yet: about two answers. An outlier binds nobody for long.
 local FIRST_GUESS, MOST_PREPARED = 100, 1000  -- ms
 function guess_preparation(cfg) if not read_gate()[own(cfg, 'prepare_ms')] then put(own(cfg, 'prepare_ms'), FIRST_GUESS) end end
 function record_preparation(cfg, took)
   local before = num(own(cfg, 'prepare_ms'), 0)
-  local after = took > before and math.min(before * 1.1 + 5, MOST_PREPARED) or before * 0.997
+  local after = took > before and math.min(before * 1.1 + 5, MOST_PREPARED) or before * 0.985
   if after ~= before then put(own(cfg, 'prepare_ms'), after) end
 end
 
--- Take the slot. Slots that a stall of all executors passed over are made up for, as far as the places allow, and with no
--- more calls under way than the pace needs: each of them counts if the key turns out to be refused. Returns the ms until
--- then.
-local CATCH_UP = 300  -- ms
+-- Take the slot, also one that has just passed: a thread that is late for it moves nobody's. Returns the ms until then.
 function reserve(now, cfg)
   local slot = next_slot(now, cfg)
-  local few = redis.call('ZCARD', K.running) < math.ceil(lasts(cfg) / spacing(cfg))
-  local start = now - slot <= math.max(spacing(cfg), few and CATCH_UP or 0) and slot or now
+  local start = now - slot <= spacing(cfg) and slot or now
   put(own(cfg, 'slot'), start + spacing(cfg))
   return math.max(0, start - now)
 end
