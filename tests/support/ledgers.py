@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,11 +12,12 @@ import redis
 from tests.support.redis_keys import wrong_keys
 from tests.support.still import Still
 from worker.ledger import counters
+from worker.ledger.archived import counts, key_of, read_mark
 from worker.ledger.counters import Counters
 from worker.ledger.deletions import Ledger
 from worker.ledger.holds import HoldList
 from worker.ledger.types import DeletionRequest, GatePolicy, GateSignal, Lease, PolicyText, Settlement, TakeResult
-from worker.model.states import Lane
+from worker.model.states import Lane, State
 from worker.model.target import Target
 from worker.services.dead_letters import group_name
 from worker.services.metrics import EVENTS
@@ -172,21 +174,36 @@ class Bench:
             state, lane = self.view.hmget(prefix + ref, "state", "lane")
             expected = f"due:{lane.decode()}" if state == b"pending" else state.decode()
             assert index == expected, f"{ref} is {state} but stands in {index}"
-        self._check_counters(indexes)
+        marks = self._check_marks(records)
+        self._check_counters(len(indexes) + marks)
+        self._check_groups([ref for ref, where in indexes.items() if where == ["dead"]])
         wrong = wrong_keys(self.view)
         assert wrong == [], wrong
         return None
 
-    def _check_counters(self, indexes: dict[str, list[str]]) -> None:
-        """Each record was counted once when it came; and the dead letters stand in their groups."""
+    def _check_marks(self, records: set[str]) -> int:
+        """What was archived has a mark and no record, and is counted by its state. Returns how many there are."""
+        prefix, found = f"{self.p}archived:", Counter[tuple[str, State]]()
+        for key in self.view.scan_iter(f"{prefix}*"):
+            project = key.decode().removeprefix(prefix).partition("/")[0]
+            for name, text in self.view.hgetall(key.decode()).items():
+                ref, mark = Target.parse(f"{project}/{name.decode()}"), read_mark(text.decode())
+                assert key_of(self.p, ref)[0] == key.decode()
+                assert str(ref) not in records
+                assert mark is not None
+                found[project, mark.state] += 1
+        counted = counts(self.view.hgetall(f"{self.p}archived"))
+        assert found == {(project, state): n for project, each in counted.items() for state, n in each.items()}
+        return found.total()
+
+    def _check_counters(self, known: int) -> None:
+        """Each record was counted once when it came."""
         counted = self.counters()
         names = (("deletion.requested", "new"), ("deletion.moved", "in"), ("deletion.moved", "out"))
         new, came, left = (counted.events.get(event, 0) for event in names)
         over = sum(counted.events.get((event, ""), 0) for event in ("deletion.forgotten", "deletion.damaged"))
-        assert new + came - left - over == len(indexes)
+        assert new + came - left - over == known
         assert {event for event in counted.events if event[1] != "unknown"} <= set(EVENTS), "not in the metrics' list"
-        dead = [ref for ref, where in indexes.items() if where == ["dead"]]
-        self._check_groups(dead)
 
     def _check_groups(self, dead: list[str]) -> None:
         """Each dead letter stands in the group that its record names, with its deadline; nothing else does."""

@@ -59,6 +59,8 @@ ACCOUNT = {
     "verdicts": ONE,
     "parts": ONE,
     "assets": Ends("forget.lua, with the erasure"),
+    "archived": ONE,
+    "archived:<project>/<bucket>": Ends("forget.lua, bucket by bucket"),
     "counters": ONE,
     "ends:<hour>": EXPIRES,
     "groups": Ends("_groups.lua, with the last letter"),

@@ -48,6 +48,7 @@ class AppContext(LedgerContext):
 
     key_policy: KeyPolicy = field(default_factory=KeyPolicy)
     not_archived: dict[str, str] = field(default_factory=dict)  # accounts whose receipts stay in Redis, and why
+    archived_here: dict[str, int] = field(default_factory=dict)  # accounts, and the last receipt that its files have
     notify: Callable[[str, str], object] = lambda _account, _wakeup: None  # of a worker: starts an executor
     redis_back: Callable[[], object] = lambda: None  # of a worker that archives: Redis may be an older one
     refused: WrongLedger | None = None  # by the ledger: the dispatcher says why, and ends this worker

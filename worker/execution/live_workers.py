@@ -24,15 +24,27 @@ LONG_GONE_S = 3600.0
 JUMP_S = 5.0  # Redis's clock jumped if it differs by more than this from the expected time
 
 
-def versions(client: redis.Redis, keys: Keys) -> dict[str, int]:
-    """The schema's version of each worker with a recent heartbeat. Raises `Unreachable`."""
+def _about(client: redis.Redis, keys: Keys) -> dict[str, dict[str, Any]]:
+    """What each worker with a recent heartbeat says of itself. Raises `Unreachable`."""
     pipe = client.pipeline(transaction=False)
     pipe.time()
     pipe.zrange(keys.workers, 0, -1, withscores=True)
     pipe.hgetall(keys.worker_info)
     (seconds, _), beats, about = read_redis(pipe.execute)
     recent = [name for name, at in beats if abs(seconds * 1000 - at) <= WORKER_TIMEOUT_S * 1000]
-    return {name.decode(): values.whole(values.fields(about.get(name)).get("schema"), 1) for name in recent}
+    return {name.decode(): values.fields(about.get(name)) for name in recent}
+
+
+def versions(client: redis.Redis, keys: Keys) -> dict[str, int]:
+    """The schema's version of each worker with a recent heartbeat. Raises `Unreachable`."""
+    return {name: values.whole(about.get("schema"), 1) for name, about in _about(client, keys).items()}
+
+
+def archived_everywhere(client: redis.Redis, keys: Keys, account: str) -> int:
+    """The number of the last receipt that every worker with a recent heartbeat has in its directory; 0: one has none,
+    or does not say. Raises `Unreachable`."""
+    every = [about.get("archived") for about in _about(client, keys).values()]
+    return min((values.whole(one.get(account)) if isinstance(one, dict) else 0 for one in every), default=0)
 
 
 def refuse_distant_workers(client: redis.Redis, keys: Keys) -> None:
@@ -60,7 +72,8 @@ class LiveWorkers:
     def beat(self) -> None:
         """Write this worker's heartbeat. Raises redis-py's errors."""
         self.note_time(float(scripts.load("heartbeat").run(self._client, self._keys.workers, self._app.worker)))
-        now = {"clock_s": round(self._apart_s(), 1), "not_archived": dict(self._app.not_archived)}
+        now: dict[str, Any] = {"clock_s": round(self._apart_s(), 1), "not_archived": dict(self._app.not_archived)}
+        now["archived"] = dict(self._app.archived_here)
         about = json.dumps(self._about | now)
         scripts.load("describe_worker").run(self._client, self._keys.worker_info, self._app.worker, about)
 

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from celery import bootsteps
@@ -17,6 +18,7 @@ from worker.execution.dispatcher import Dispatcher
 from worker.execution.fallback import FallbackExecutors
 from worker.execution.health import WORKER, beats
 from worker.execution.heartbeat import Beat
+from worker.execution.live_workers import archived_everywhere
 from worker.execution.wakeups import send_wakeup
 from worker.ledger.redis_read import WrongKind
 from worker.model.errors import SettingsError, Unreachable
@@ -87,7 +89,14 @@ class Companions(bootsteps.StartStopStep):
         context.notify = notify
         self._threads = [Dispatcher(context, concurrency=parent.concurrency, end_worker=end), intake]
         if directory := context.settings.receipts_dir:
-            archivist = Archivist(context.ledger, directory, context.settings, context.not_archived)
+            archivist = Archivist(
+                context.ledger,
+                directory,
+                context.settings,
+                context.not_archived,
+                here=context.archived_here,
+                everywhere=partial(archived_everywhere, context.redis, context.keys),
+            )
             archivist.look_back()
             context.redis_back = archivist.soon
             self._threads.append(archivist)

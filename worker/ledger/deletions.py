@@ -9,6 +9,7 @@ from typing import Any
 import redis
 
 from worker.ledger.account import BEGINNING, ROOM_CHECK_S
+from worker.ledger.archived import Leaving
 from worker.ledger.connection import connect
 from worker.ledger.erasures import Erasures
 from worker.ledger.experiments import Experiments
@@ -103,6 +104,14 @@ class Ledger(Leases, Erasures, Experiments, OperatorMoves):
         response = self.run_script("forget", options | {"kept_for": KEPT_FOR_MS, "places": self._forget_from})
         self._forget_from = BEGINNING | response.get("places", {})
         return int(response["forgotten"]) or int("places" in response)
+
+    def archive_records(self, leaving: Sequence[Leaving], *, was: int, upto: int) -> int | None:
+        """Let the records of deletions leave whose receipts are archived: at most 500. Returns how many did; None:
+        another worker was faster. was: the receipt up to which this was done; upto: the last one of these."""
+        ends = [[one.n, one.state, one.finished_at, one.verdict or False] for one in leaving]
+        options = {"was": was, "upto": upto, "ends": ends}
+        left = self.run_script("archive_records", options, [one.ref for one in leaving]).get("left")
+        return None if left is None else int(left)
 
     def look_at_clocks(self) -> float:
         """The ledger's time (ms). What a clock that erred has dated is dated anew. See `lua/look_at_clocks.lua`."""

@@ -23,6 +23,7 @@ from typing import Any
 import redis
 
 from worker.ledger import scripts
+from worker.ledger.archived import ArchivedRecords
 from worker.ledger.deletions import Ledger
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.project_moves import adopt_user_holds
@@ -108,6 +109,9 @@ class Places:
             while (found := read_redis(next, scan, None)) is not None:
                 yield found[0].decode()
         yield from self.holds(account, project)
+        archived = ArchivedRecords(self._client, account, self._keys)
+        if project in archived.counts():
+            yield from archived.each(project)
 
     def holds(self, account: str, project: str) -> Iterator[str]:
         """The refs of every job of a project that is on hold in an account, asked for or not."""

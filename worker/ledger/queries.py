@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,6 +12,7 @@ import redis
 
 from worker.config.clock import PROCESS, Clocks, spoken
 from worker.ledger import bindings, scripts, values
+from worker.ledger.archived import ArchivedRecords, counts
 from worker.ledger.bulk_queries import BulkQueries
 from worker.ledger.erasures import ErasureRecord
 from worker.ledger.keys import OURS, Keys
@@ -57,7 +59,19 @@ class Queries(AccountReader):
     def show(self, ref: Target) -> Deletion | None:
         """One deletion with its whole history."""
         found = next(self._read([ref], history=True), None)
-        return replace(found, whole=self.erasure(ref)) if found else None
+        return replace(found, whole=self.erasure(ref)) if found else self._archived(ref)
+
+    def _archived(self, ref: Target) -> Deletion | None:
+        """What is left of it here; when it was requested, and until when, is not known then: 0."""
+        mark = ArchivedRecords(self._client, self.account, self._keys).of(ref)
+        if mark is None:
+            return None
+        found: dict[str, str] = {
+            Field.STATE: mark.state,
+            Field.FINISHED_AT: str(mark.finished_at),
+            Field.ROUND: str(mark.round),
+        }
+        return replace(self._deletion(ref, found, None, self.gate(), 0.0, history=False), archived=mark)
 
     def erasure(self, ref: Target) -> ErasureRecord | None:
         """What a job leaves behind, as far as it is known; None: nobody looks."""
@@ -82,8 +96,11 @@ class Queries(AccountReader):
         pipe.zcard(self._p + Key.CAME_BACK)
         pipe.hgetall(self._p + Key.PARTS)
         pipe.hgetall(self._p + Key.VERDICTS)
+        pipe.hgetall(self._p + Key.ARCHIVED)
         pipe.hmget(self._p + bindings.KEY, bindings.FIELDS)
-        raw, closed, *response, held_jobs, held_users, damaged, back, parts, verdicts, bound = read_redis(pipe.execute)
+        raw, closed, *response, held_jobs, held_users, damaged, back, parts, verdicts, left, bound = read_redis(
+            pipe.execute
+        )
         apart = {name: max(0, values.whole(many)) for name, many in values.texts(parts).items()}
         cards = dict(zip(names, response[: len(names)], strict=True))
         due: dict[str, int] = {"user": 0, "bulk": 0}
@@ -94,7 +111,10 @@ class Queries(AccountReader):
             if head:
                 heads[lane] = min(heads.get(lane, math.inf), head[0][1])
         oldest = min(heads.values(), default=None)
-        states = {state: max(0, cards.get(state.value, 0) - apart.get(state.value, 0)) for state in State}
+        archived = sum(counts(left).values(), Counter[State]())
+        states = {
+            state: max(0, cards.get(state.value, 0) + archived[state] - apart.get(state.value, 0)) for state in State
+        }
         states[State.PENDING] = sum(cards[queue] for queue in queues_of(JOB))
         return AccountStatus(
             gate=self._gate(raw, closed, now),
@@ -108,6 +128,7 @@ class Queries(AccountReader):
             holds=held_jobs + held_users,
             bound=bindings.binding(bound),
             damaged=damaged,
+            archived=archived.total(),
             came_back=len(BulkQueries(self._client, self.account, self._keys).came_back()) if back else 0,
         )
 

@@ -78,6 +78,7 @@ class ReceiptProgress:
     first_day: int = (
         0  # receipts count as of this day at least: those before have their files (see `lua/begin_segment.lua`)
     )
+    records: int = 0  # up to here the records of deletions that ended have left as well (see `lua/archive_records.lua`)
 
     def day(self, settled_ms: float, now_ms: float) -> int:
         """The UTC day of a receipt, counted since 1970. One of a clock that had erred counts as of when that showed."""
@@ -173,6 +174,7 @@ def _progress(raw: dict[bytes, bytes]) -> ReceiptProgress:
         turned,
         values.whole(fields.get("redacted")),
         values.whole(fields.get("day")),
+        values.whole(fields.get("records_n")),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from worker.ledger import values
+from worker.ledger.archived import Archived
 from worker.ledger.bindings import Binding
 from worker.ledger.erasures import ErasureRecord
 from worker.ledger.schema.fields import Field
@@ -75,6 +76,7 @@ class Deletion:
     voice_train_job_id: str | None
     cut: int = 0  # lines of earlier rounds that its history let go of
     whole: ErasureRecord | None = None  # what it left behind; None: nobody looks
+    archived: Archived | None = None  # its record has left Redis; `worker.services.archived` finds the rest
 
 
 DELETION = of_record(
@@ -169,6 +171,7 @@ class AccountStatus:
     next_due_at: float | None = None  # when the next pending one is due, where none is due now
     holds: int = 0  # of jobs and of app users
     bound: Binding | None = None  # its address at MetaStudio; None: nobody used it yet
+    archived: int = 0  # of those that ended: their records have left Redis (see `worker.ledger.archived`)
     came_back: int = 0  # deleted jobs that MetaStudio has again and nobody requested since
     damaged: int = 0  # entries that another program spoilt and nobody has looked at yet (see `worker.ledger.damage`)
 

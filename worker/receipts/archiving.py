@@ -20,6 +20,7 @@ from worker.ledger.receipts import DAY_MS, Checkpoint, Receipts, following, plac
 from worker.model.errors import EraserError, Unreachable
 from worker.receipts.dayfiles import DayFiles, DayFileWrong
 from worker.receipts.hold_record import HoldRecord
+from worker.receipts.leaving import let_records_leave
 from worker.receipts.periodic import Periodic
 from worker.receipts.restored import behind, catch_up, hold_again
 from worker.receipts.sealing import Broken, seal_all, sealed_lines
@@ -97,16 +98,28 @@ def _trim(ledger: Ledger, receipts: Receipts) -> None:
 class Archivist(Periodic):
     """A thread that checks once a minute, in a worker that has the directory.
 
-    problems: filled with the accounts whose receipts cannot be archived, and why.
+    problems: filled with the accounts whose receipts cannot be archived, and why. here: filled with the last receipt of
+    each account that the directory has; the worker's heartbeat says it. everywhere: of an account, the last receipt
+    that every living worker says to have. Up to there the archive is shared, and records of what ended leave, too.
     """
 
     def __init__(
-        self, ledger: Callable[[str], Ledger], directory: Path, settings: Settings, problems: dict[str, str]
+        self,
+        ledger: Callable[[str], Ledger],
+        directory: Path,
+        settings: Settings,
+        problems: dict[str, str],
+        *,
+        here: dict[str, int] | None = None,
+        everywhere: Callable[[str], int] = lambda _: 0,
     ) -> None:
         super().__init__("archivist")
         self._ledger = ledger
         self._problems = problems
+        self._here = {} if here is None else here
+        self._everywhere = everywhere
         self._accounts = list(settings.accounts)
+        self._stay = bool(settings.recheck)  # a scheduled recheck goes through whole records
         self._directory = directory
         self._key = settings.receipt_key
         self._away = False
@@ -137,6 +150,7 @@ class Archivist(Periodic):
                 return  # while clocks disagree it is not known whether a day is over
             count = archive_day(ledger, self._directory, now_ms=now_ms, signer=signer)
         HoldRecord(DayFiles(self._directory, ledger.account).holds).keep(ledger)
+        self._let_leave(ledger)
         self._problems.pop(ledger.account, None)
 
     def _catch_up(self, ledger: Ledger) -> None:
@@ -161,3 +175,11 @@ class Archivist(Periodic):
         except Exception as error:  # the thread must survive any internal error
             self._problems[account] = repr(error)
             log.exception("receipts.not_archived", extra={"account": account})
+
+    def _let_leave(self, ledger: Ledger) -> None:
+        account = ledger.account
+        self._here.pop(account, None)
+        progress = Receipts(ledger.client, account, ledger.keys).progress()
+        self._here[account] = DayFiles(self._directory, account).last(progress)
+        if not self._stay and (until := min(self._here[account], self._everywhere(account))):
+            let_records_leave(ledger, self._directory, until=until, stopping=self._stop.is_set)

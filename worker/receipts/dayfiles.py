@@ -180,6 +180,12 @@ class DayFiles:
         """The day after that of the newest file."""
         return date.fromisoformat(self.paths()[-1].stem).toordinal() - EPOCH + 1
 
+    def last(self, progress: ReceiptProgress) -> int:
+        """The number of the last receipt that has left Redis, if it is here, and what comes next would continue it;
+        else 0."""
+        end = end_of(paths[-1]) if (paths := self.paths()) else {}
+        return progress.archived.n if end.get("head") == progress.archived.head else 0
+
     def _from(self, day: int) -> list[Path]:
         """The files of a day and all later ones, with that of the day before: an entry may be older than its settlement
         says. If the day has no file, the last one before it comes first, so that a gap is found."""

@@ -9,6 +9,8 @@ from typing import Any
 
 from worker.model.target import Target
 from worker.receipts import notes, trailer
+from worker.receipts.chain import hash_of
+from worker.receipts.commitments import why_wrong
 from worker.receipts.dayfiles import DayFiles, DayFileWrong, end_of, raw_lines
 from worker.receipts.merkle import Tree, inclusion_proof
 from worker.receipts.notes import BadNote, Note
@@ -17,6 +19,7 @@ from worker.receipts.signature import Signer
 from worker.receipts.tlog_proof import TlogProof
 
 CHECKPOINT = ".checkpoint"  # beside a day's file: its checkpoint with the cosignatures of witnesses
+NUMBER = re.compile(rb'\{"v":\d+,"n":(\d+),')  # how a receipt's line begins
 _HASH = re.compile(rb'"hash":"([0-9a-f]{64})"\}\n\Z')
 
 
@@ -66,6 +69,28 @@ def latest(files: DayFiles, target: Target, since_day: int) -> FiledReceipt | No
             except ValueError:
                 raise DayFileWrong(f"{path}: line {index + 1:,} was altered. See `eraser receipts verify`") from None
     return None
+
+
+def numbered(files: DayFiles, n: int) -> FiledReceipt:
+    """The receipt with this number. Raises `DayFileWrong` if none of the files has it, or it was altered."""
+    for path in reversed(files.paths()):
+        end = end_of(path)
+        if not (end["first_n"] or n + 1) <= n <= (end["last_n"] or 0):
+            continue
+        for index, raw in enumerate(raw_lines(path)):
+            if (at := NUMBER.match(raw)) and int(at[1]) == n and (line := genuine(raw)):
+                return FiledReceipt(path, index, line)
+        raise DayFileWrong(f"{path} should have receipt {n:,}, and has it no more. See `eraser receipts verify`")
+    raise DayFileWrong(f"receipt {n:,} is in none of the files in {files.directory / files.account}")
+
+
+def genuine(raw: bytes) -> dict[str, Any] | None:
+    """What a line of a file says; None: it was altered."""
+    try:
+        line = read(Form.JSONL, raw.decode().removesuffix("\n"))
+    except ValueError:
+        return None
+    return line if line["hash"] == hash_of(line) and not ("commitments" in line and why_wrong(line)) else None
 
 
 def _hashes(path: Path, count: int) -> list[bytes]:

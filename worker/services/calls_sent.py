@@ -18,8 +18,13 @@ class Sent(StrEnum):
 
 def sent(d: Deletion) -> Sent:
     """As `lua/_sent.lua` decides it. The deletion has to have its history."""
-    if d.attempts:
+    if d.archived:
+        return Sent(d.archived.sent)
+    before = {event.fields.get("sent") for event in d.events if event.name == "deletion.archived"}
+    if d.attempts or Sent.YES in before:
         return Sent.YES
+    if Sent.PERHAPS in before:
+        return Sent.PERHAPS
     return Sent.PERHAPS if d.cut or d.may_be_deleted else Sent.NO
 
 

@@ -45,7 +45,7 @@ EVENTS: Final = (
     *(("deletion.held", why) for why in ("job", "user", "user_unknown")),
     *(("deletion.lost", who) for who in ("worker_gone", "nobody_blamed")),
     *(("deletion.moved", way) for way in ("in", "out")),
-    *((f"deletion.{name}", "") for name in (*_WITHOUT_DETAIL, "stale_result", "forgotten", "damaged")),
+    *((f"deletion.{name}", "") for name in (*_WITHOUT_DETAIL, "stale_result", "archived", "forgotten", "damaged")),
 )
 
 

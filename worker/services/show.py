@@ -18,7 +18,7 @@ from worker.model.erasure import LEFT, PartEvidence, part_json
 from worker.model.errors import EraserError, Unreachable, UsageError
 from worker.model.states import State
 from worker.model.target import Target
-from worker.services import json_form, labels
+from worker.services import archived, json_form, labels
 from worker.services.calls_sent import sent, withdrawn
 from worker.services.damage import what_to_do
 from worker.services.times import rfc3339
@@ -64,7 +64,8 @@ COMMANDS = {
     Step.RELATED_RESTORE: "eraser related restore",
     Step.HOLD: "eraser hold add",
 }
-_NOT_SHOWN = ("used", "cancel_wanted", "status", "code", "cut", "whole")
+_NOT_SHOWN = ("used", "cancel_wanted", "status", "code", "cut", "whole", "archived")
+_UNKNOWN = ("requested_at", "deadline_at")  # 0 of one that was archived
 _CLAIM = {"requested_by": "by", "reason": "why", "run": "run", "lane": "lane"}
 
 
@@ -95,7 +96,7 @@ def find(app: AppContext, project: str, job_id: str) -> tuple[Deletion, float]:
             f"record has expired. To request it now: eraser request {job_id} --project {project}. "
             "In another project: eraser show JOB_ID --project P"
         )
-    return deletion, queries.now_ms()
+    return archived.with_the_rest(app, deletion), queries.now_ms()
 
 
 def _refuse_damaged(app: AppContext, ref: Target) -> None:
@@ -120,6 +121,8 @@ def as_json(d: Deletion) -> dict[str, Any]:
         "claims": [_claim(claim) for claim in d.claims],
         "events": [_event(event) for event in d.events],
         **erasure_json(d.whole),
+        "archived": archived.as_json(d.archived),
+        **{name: None for name in _UNKNOWN if not getattr(d, name)},
     }
 
 
@@ -139,7 +142,7 @@ def timeline(d: Deletion) -> list[Moment]:
     anew = {event.at for event in d.events if event.name == "deletion.requested"}  # these name their requester
     for claims in (*let_go, (first, *d.claims)):
         for how, claim in zip(chain(["requested"], repeat("requested again")), claims, strict=False):
-            if claim["at"] not in anew:
+            if claim.get("at") is not None and claim["at"] not in anew:
                 who = _who(claim.get("by"), claim.get("why"), claim.get("run"))
                 moments.append(Moment(float(claim["at"]), how + who))
     return sorted(dict.fromkeys(moments), key=lambda moment: moment.at, reverse=True)
@@ -225,6 +228,8 @@ def _happened(event: Event) -> Moment:
             text += f" (it was {get('was')})" if get("was") else ""
         case "deletion.moved":
             text += f" from account {get('from')}"
+        case "deletion.archived":
+            text += f", receipt {get('receipt')}" + (f" of account {get('account')}" if get("account") else "")
         case "deletion.held":
             text += f": {_HOLDS.get(str(get('hold')), get('hold'))}"
     return Moment(event.at, labels.plain(text + _who(get("by"), get("why"), get("run"))))
@@ -267,6 +272,7 @@ _EVENTS = {
     "deletion.requested": "requested again, a new round",
     "deletion.looked": "asked MetaStudio for the job",
     "deletion.lost": "its worker was lost",
+    "deletion.archived": "archived: what was before is in the archive",
     "deletion.moved": "its project was moved here",
     "deletion.replayed": "replayed, a new round",
     "deletion.replay_cancelled": "the replay stopped before the call: dead as before",

@@ -29,7 +29,7 @@ PROMISED = [
     *("requested_at", "due_at", "deadline_at", "finished_at", "round", "attempts"),
 ]
 EXTRA = {"replay", "account", "run", "may_be_deleted", "claims", "events", "related", "erasure", "inventory"}
-EXTRA |= {"asset_id", "voice_train_job_id"}
+EXTRA |= {"asset_id", "voice_train_job_id", "archived"}
 ATTEMPT = {"n", "round", "at", "status", "code", "message", "request_id", "ms", "outcome"}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from worker import __version__
 from worker.config.api_tokens import LOOKS
-from worker.interfaces.api.openapi_erasure import ERASURE, act_paths, act_schemas
+from worker.interfaces.api.openapi_erasure import ARCHIVED, ERASURE, act_paths, act_schemas
 from worker.interfaces.api.openapi_list import list_operation, listed
 from worker.interfaces.api.request_schema import LONGEST_PERSON, MOST
 from worker.interfaces.web.request_guard import BODY_LIMIT, BODY_S
@@ -162,6 +162,7 @@ _SCHEMAS: Data = {
         may_be_deleted=_flag("An earlier call may have deleted it, or did."),
         claims=_each(_object(**_CLAIM, lane=_TEXT, requested_at=_WHEN), "Who else requested it."),
         events=_each(_object(at=_WHEN, event=_WORD), "Other events; each has its own fields."),
+        archived=ARCHIVED,
         **dict.fromkeys(("asset_id", "voice_train_job_id"), _TEXT) | ERASURE,
     ),
     "Attempt": _object(

@@ -1,4 +1,4 @@
-"""The part of the OpenAPI document about what a deleted job leaves behind."""
+"""The parts of the OpenAPI document about what a deleted job leaves behind, and about what is archived."""
 
 from __future__ import annotations
 
@@ -38,6 +38,21 @@ ERASURE: Final[Data] = {
         "description": "Each part; in a receipt without an erasure `not checked`, where the job named one.",
         "items": {"type": "object", "properties": _PART, "required": [*_PART]},
     },
+}
+_NUMBER: Final = {"type": ["integer", "null"]}
+_ARCHIVED: Final = {
+    "receipt": {"type": "integer", "description": "The number of the receipt that has the rest."},
+    "file": _TEXT | {"description": "The archive's file in which it was found."},
+    "problem": _TEXT | {"description": "Why it was not found."},
+    "attempts": _NUMBER | {"description": "DELETE calls of the last round; status and code are the last one's."},
+    "status": _NUMBER,
+    **dict.fromkeys(("code", "request_id", "look_request_id", "finished_by", "finished_reason"), _TEXT),
+}
+ARCHIVED: Final[Data] = {
+    "type": ["object", "null"],
+    "description": "Its record has left the ledger; null: it is there.",
+    "properties": _ARCHIVED,
+    "required": [*_ARCHIVED],
 }
 
 

@@ -12,7 +12,7 @@ from worker.interfaces.cli.printing import STYLES, facts, json_option, result, s
 from worker.ledger.records import Deletion
 from worker.model.erasure import Inventory
 from worker.model.states import Evidence, State
-from worker.services import labels, request, wait
+from worker.services import archived, labels, request, wait
 from worker.services import show as shown
 from worker.services.calls_sent import doubt
 from worker.services.times import absolute, left, relative, when
@@ -64,16 +64,20 @@ def _facts(d: Deletion, now: float, *, attempts: int) -> Iterator[tuple[str, obj
         yield "finished", when(d.finished_at, now)
     if d.finished_at is None or d.state is State.DEAD:
         yield "deadline", f"{left(d.deadline_at, now)} ({absolute(d.deadline_at)})"
-    yield "requested", when(d.requested_at, now) + (f" by {d.requested_by}" if d.requested_by else "")
+    if d.requested_at:
+        yield "requested", when(d.requested_at, now) + (f" by {d.requested_by}" if d.requested_by else "")
     if d.reason:
         yield "reason", d.reason
-    yield "lane", "user: a person waits" if d.lane == "user" else "bulk"
+    if not d.archived or d.archived.line:
+        yield "lane", "user: a person waits" if d.lane == "user" else "bulk"
     if d.run:
         yield "run", d.run
     if d.replay:
         yield "replay", d.replay
     budget = f", {d.used} of {labels.count(attempts, 'attempt')} used" if d.state not in wait.WELL else ""
     yield "round", f"{d.round}{budget}"
+    if d.archived is not None:
+        yield "archived", archived.in_words(d.archived)
     if d.whole is not None and d.whole.verdict:
         yield "erasure", f"{d.whole.verdict}: {labels.verdict(d.whole.verdict)}"
         if d.whole.inventory is Inventory.NONE:

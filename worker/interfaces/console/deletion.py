@@ -11,7 +11,7 @@ from worker.interfaces.console.request_context import Page, RequestContext, View
 from worker.ledger.records import Deletion
 from worker.model.states import Lane, State
 from worker.model.target import Target
-from worker.services import cancel, dead_letter_actions, dead_letters, hold, labels, request
+from worker.services import archived, cancel, dead_letter_actions, dead_letters, hold, labels, request
 from worker.services import show as shown
 from worker.services.act import Approval, Outcome
 from worker.services.calls_sent import doubt
@@ -62,6 +62,7 @@ def show(context: RequestContext) -> Page:
             "now": now,
             "headline": shown.headline(deletion),
             "doubt": doubt(deletion),
+            "archived": archived.in_words(deletion.archived) if deletion.archived else None,
             "hold": shown.hold_of(context.app, deletion),
             "moments": shown.timeline(deletion),
             "left_out": shown.left_out(deletion),

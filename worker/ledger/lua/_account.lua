@@ -28,5 +28,6 @@ local function count_part(ref, from, to)
   if from then redis.call('HINCRBY', K.parts, from, -1) end
   if to then redis.call('HINCRBY', K.parts, to, 1) end
 end
+--include _archived
 --include _damage
 --within

@@ -9,6 +9,8 @@ local function contents(ref)
     unknown = redis.call('ZSCORE', K.owner_unknown, ref) or nil,
     user_kept = redis.call('ZSCORE', K.discarded_users, ref) or nil,
   }
+  local left = #c.fields == 0 and archived(ref, true)
+  if left then c.mark = left.archived end
   if #c.fields > 0 then
     local v = redis.call('HMGET', k, F.state, F.lane)
     c.state, c.lane = v[1], v[2]
@@ -31,7 +33,7 @@ local function seal_of(c)
   for i = 1, #c.fields, 2 do parts[#parts + 1] = c.fields[i] .. '=' .. c.fields[i + 1] end
   for i = 1, #(c.erasure or {}), 2 do parts[#parts + 1] = 'erasure ' .. c.erasure[i] .. '=' .. c.erasure[i + 1] end
   table.sort(parts)
-  for _, name in ipairs({ 'hold', 'hold_ends', 'unknown', 'user_kept', 'score', 'look', 'left' }) do
+  for _, name in ipairs({ 'hold', 'hold_ends', 'unknown', 'user_kept', 'score', 'look', 'left', 'mark' }) do
     parts[#parts + 1] = name .. '=' .. (c[name] or '')
   end
   return redis.sha1hex(table.concat(parts, '\n'))

@@ -1,7 +1,7 @@
 -- A move reads the record of a deletion once, by `sound` or `belongs`, and goes by what that returns: `r[F.state]` is
 -- its state as it was when the move began. A record that makes no sense leaves its key and every index: to all moves it
 -- is unknown then, and stands among what was damaged (see _guard.lua).
-local sound, belongs, put_aside
+local sound, belongs
 do
 spoilt.state_of = STATE_OF_INDEX
 
@@ -87,12 +87,13 @@ end
 
 function spoilt.is_ref(text) return string.match(text, '^[%w_-]+/[%w_-]+:?[%w_-]*$') end
 
--- Its record. nil: nobody asked for it; false: what was there makes no sense, and is put aside.
+-- Its record, or what is left of it (see _archived.lua): then it has to be brought back before anything is written.
+-- nil: nobody asked for it; false: what was there makes no sense, and is put aside.
 local NEEDED = { F.state, F.lane, F.requested_at, F.deadline }
 function sound(ref)
   local before = #spoilt.found
   local flat, r = redis.call('HGETALL', record(ref)), {}
-  if #flat == 0 and #spoilt.found == before then return nil end
+  if #flat == 0 and #spoilt.found == before then return archived(ref) end
   for i = 1, #flat, 2 do
     local name, value = flat[i], flat[i + 1]
     local fits = LEGAL[name]
@@ -117,9 +118,9 @@ function belongs(ref, state, lane)
   if not spoilt.is_ref(ref) then return put_aside(ref, 'its name is no project and id') end
   local r = sound(ref)
   if r == nil then return put_aside(ref, 'its record is missing') end
-  if not r or (r[F.state] == state and (state ~= 'pending' or r[F.lane] == lane)) then return r end
+  if not r or (not r.archived and r[F.state] == state and (state ~= 'pending' or r[F.lane] == lane)) then return r end
   redis.call('ZREM', index_of(state, lane, ref), ref)
-  spoilt.tell(ref, 'it stood among the ' .. state .. ' ones though it is ' .. r[F.state])
+  spoilt.tell(ref, 'it stood among the ' .. state .. ' ones though it is ' .. (r.archived and 'archived' or r[F.state]))
 end
 
 -- A call for it was under way: what MetaStudio answered is not lost with its record.

@@ -100,7 +100,7 @@ end
 
 -- Has the job that left a part behind ended so that nothing makes that part again? One that nobody knows any more did.
 local function job_is_over(job)
-  local state = redis.call('HGET', record(job), F.state)
+  local state = redis.call('HGET', record(job), F.state) or (archived(job) or {})[F.state]
   return not state or state == 'deleted' or state == 'gone'
 end
 
@@ -161,11 +161,16 @@ local function keep_inventory(ref, known, round)
   keep_parts(ref, known.parts, known.ids)
 end
 
-local function forget_erasure(ref)
+-- What is known of it goes; its verdict counts for as long as the deletion is known.
+local function drop_erasure(ref)
   local _, ids = parts_of(ref)
-  set_verdict(ref, nil)
   for _, id in ipairs(ids) do unname_part(id, ref) end
   redis.call('ZREM', K.erasures, ref)
   redis.call('ZREM', K.left_behind, ref)
   redis.call('DEL', erasure(ref))
+end
+
+local function forget_erasure(ref)
+  set_verdict(ref, nil)
+  drop_erasure(ref)
 end

@@ -1,4 +1,5 @@
 --include _transition
+--include _marks
 -- Settle: what became of a lease. Only the holder of the token may, but for a 200: that wins whenever it comes.
 local LOOK_AGAIN = 60000  -- ms; for one that was withdrawn, where the last attempt of its budget was made
 
@@ -56,6 +57,7 @@ local function settle(now, s, cfg)
     if s.called or s.event then count('deletion.stale_result') end
     return 'late ' .. state
   end
+  bring_back(ref, r)
   local learnt = {}  -- written by the transition that each way from here on ends with
   local more = { learnt = learnt }
   s.learnt = learnt

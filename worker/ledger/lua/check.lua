@@ -13,6 +13,7 @@
 --include _replays
 --include _sound_replay
 --include _erasure
+--include _marks
 local LONGEST, LONGEST_LEASE = 400 * 86400000, 86400000  -- ms from now: nothing is due, and no lease ends, later than that
 local MOST = 1000  -- of one kind; of more some by chance, so that all have their turn
 
@@ -106,16 +107,21 @@ local function check(ref, now)
     local key = KEYS[1] .. index
     local at = redis.call('ZSCORE', key, ref)
     if at and not r then return put_aside(ref, 'its record is missing') end
-    if at and key ~= own then
+    if at and (key ~= own or r.archived) then
       redis.call('ZREM', key, ref)
-      spoilt.tell(ref, 'it stood in ' .. index .. ' though it is ' .. r[F.state])
+      spoilt.tell(ref, 'it stood in ' .. index .. ' though it is ' .. (r.archived and 'archived' or r[F.state]))
     elseif at then
       score = number(at)
       local most = r[F.state] == 'running' and LONGEST_LEASE or LONGEST
       if score and (score > now + most or score < 0) then score = nil end
     end
   end
-  if not r then return end
+  if not r or r.archived then return end
+  local mark = archived(ref, true)
+  if mark then
+    drop_mark(ref, mark)
+    spoilt.tell(ref, 'it has a record though it was archived')
+  end
   if not score then put_back(ref, r, now) end
   if r[F.state] == 'deleted' or r[F.state] == 'gone' then check_erasure(ref, now) end
   if r[F.state] == 'dead' and not redis.call('ZSCORE', K.group_letters .. (r[F.group] or ''), ref) then
@@ -130,7 +136,7 @@ return once(function(now)
   end
   if options.keys then
     kinds()
-    values(K.receipts_chain, { n = 'number', sealed_n = 'number', sealed_id = 'id', archived_n = 'number', archived_id = 'id', redacted = 'number', day = 'number' })
+    values(K.receipts_chain, { n = 'number', sealed_n = 'number', sealed_id = 'id', archived_n = 'number', archived_id = 'id', redacted = 'number', day = 'number', records_n = 'number' })
     values(K.account, { schema = 'number' })
     counters()
     replays(now)

@@ -14,6 +14,7 @@
 --include _groups
 --include _places
 --include _erasure
+--include _marks
 --include _audit
 
 local function waits_for_its_turn(ref, c)
@@ -36,6 +37,16 @@ local function write(ref, c, now)
   if r then note_event(ref, r, now, 'deletion.moved', { from = options.from }) end
 end
 
+-- One that was archived: its receipt stays where it is.
+local function write_moved_mark(ref, text)
+  if not string.find(text, '@', 1, true) then text = text .. ' @' .. options.from end
+  local left = spoilt.read_mark(ref, text)
+  if not left then return end
+  write_mark(ref, left[F.state], text)
+  count_part(ref, nil, left[F.state])
+  if left.verdict then redis.call('HINCRBY', K.verdicts, left.verdict, 1) end
+end
+
 -- What the job left behind, and what is known of it. Whoever looked there says nothing here.
 local function write_erasure(ref, c)
   forget_erasure(ref)
@@ -55,14 +66,15 @@ end
 
 local function deliver(ref, c, now)
   local r = sound(ref)
-  if r then
+  if r and r.archived then forget_mark(ref, r)
+  elseif r then
     leaves_group(ref, r)
     redis.call('ZREM', index_of(r[F.state], r[F.lane], ref), ref)
     redis.call('DEL', record(ref))
     count_part(ref, r[F.state])
   end
-  if #c.fields > 0 then
-    write(ref, c, now)
+  if #c.fields > 0 or c.mark then
+    if c.mark then write_moved_mark(ref, c.mark) else write(ref, c, now) end
     if not r then count('deletion.moved in') end
   end
   write_erasure(ref, c)

@@ -14,10 +14,14 @@
 --include _replays
 --include _places
 --include _contents
+--include _marks
 --include _audit
 
 local function depart(ref, r, now)
-  if r then
+  if r and r.archived then
+    forget_mark(ref, r)
+    count('deletion.moved out')
+  elseif r then
     if r[F.replay] and OPEN[r[F.state]] then count_replay_end(record(ref), r[F.replay], r[F.state], 'cancelled', now) end
     leaves_group(ref, r)
     redis.call('ZREM', index_of(r[F.state], r[F.lane], ref), ref)

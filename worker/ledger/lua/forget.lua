@@ -16,7 +16,9 @@
 --include _once
 --include _counters
 --include _erasure
+--include _marks
 local MANY = 200  -- fields that are looked at together
+local MARKS = 2000  -- the same of deletions that were archived
 -- The app user stands in the record because the header needs it: for a call that can come no more it has to go.
 local function forget_users(now, most)
   local over = '(' .. ms(now - options.restorable)
@@ -49,6 +51,35 @@ local function forget_fields(now, name, from)
   return found[1] ~= '0' and found[1] or nil
 end
 
+-- The same of what was archived: bucket by bucket, a few each time, and then from the beginning.
+local function forget_marks(now)
+  local flat, projects, looked, forgotten = redis.call('HGETALL', K.archived), {}, 0, 0
+  for i = 1, #flat, 2 do
+    local project = string.match(flat[i], '^(%S+) ')
+    if project then projects[project] = true end
+  end
+  if not next(projects) then return 0 end
+  local bucket = number(redis.call('HGET', K.archived, 'place'), 0)
+  for _ = 1, 16 do
+    for project in pairs(projects) do
+      local marks = redis.call('HGETALL', K.archived_marks .. project .. '/' .. bucket)
+      for i = 1, #marks, 2 do
+        local ref = project .. '/' .. marks[i]
+        local r = archived(ref)
+        if r and tonumber(r[F.finished_at]) <= now - options.keep then
+          forget_mark(ref, r)
+          forgotten = forgotten + 1
+        end
+      end
+      looked = looked + #marks / 2
+    end
+    bucket = (bucket + 1) % 32768
+    if looked >= MARKS then break end
+  end
+  redis.call('HSET', K.archived, 'place', bucket)
+  return forgotten
+end
+
 return once(function(now)
   local forgotten = 0
   if not clocks_agree() then return { forgotten = 0 } end
@@ -72,8 +103,9 @@ return once(function(now)
       end
     end
   end
+  forgotten = forgotten + forget_marks(now)
   if forgotten > 0 then count('deletion.forgotten', forgotten) end
-  local left = options.limit - forgotten
+  local left = math.max(0, options.limit - forgotten)
   left = left - forget_old(K.audit, now - options.keep, left, K.audit_entry)
   left = left - forget_old(K.rechecks, now - options.keep, left, K.recheck_run)
   left = left - forget_old(K.runs, now - options.keep, left, K.run, K.run_outcomes)

@@ -6,5 +6,10 @@
 --include _account
 local names = cjson.decode(ARGV[1])
 local found = {}
-for i = 2, #ARGV do found[#found + 1] = redis.call('HMGET', record(ARGV[i]), unpack(names)) end
+for i = 2, #ARGV do
+  local values = redis.call('HMGET', record(ARGV[i]), unpack(names))
+  local mark = redis.call('EXISTS', record(ARGV[i])) == 0 and archived(ARGV[i], true) or {}
+  for j, name in ipairs(names) do values[j] = values[j] or mark[name] or false end
+  found[#found + 1] = values
+end
 return cjson.encode(found)

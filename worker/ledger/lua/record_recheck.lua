@@ -12,6 +12,7 @@
 --include _history
 --include _counters
 --include _receipt
+--include _marks
 
 local function note_result(ref, r, now, i)
   local found, finished = options.results[i], r and number(r[F.finished_at], 0) or 0
@@ -29,6 +30,7 @@ local function note_result(ref, r, now, i)
   -- what it left behind is looked at once more: if that is there again, its verdict changes, with a receipt
   if found == 'gone' and redis.call('HGET', erasure(ref), E.closed_at) then redis.call('ZADD', K.erasures, 'NX', together(now, TOGETHER), ref) end
   if event and r then
+    bring_back(ref, r)
     note_event(ref, r, now, 'deletion.' .. event)
     receipt(ref, now, r[F.state], r, { look = options.looks[i], finished_at = r[F.finished_at] }, event)
   end

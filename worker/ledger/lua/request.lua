@@ -21,6 +21,7 @@
 --include _counters
 --include _groups
 --include _round
+--include _marks
 --include _hold
 --include _gate
 --include _wakeups
@@ -110,7 +111,9 @@ end
 local function ask_for(ref, r, now, asset, terms)
   local k, why = record(ref), why_no_part(terms)
   if why then return why end
-  if r and terms.parent then
+  local over = r and (r[F.state] == 'deleted' or r[F.state] == 'gone') and not force
+  if r and not over then bring_back(ref, r) end
+  if r and terms.parent and not r.archived then
     redis.call('HSET', k, F.parent, terms.parent)
     r[F.parent] = terms.parent
     if terms.for_good then redis.call('HSET', k, F.for_good, '1') end
@@ -122,7 +125,7 @@ local function ask_for(ref, r, now, asset, terms)
   if r[F.held_since] then  -- while it is held its deadlines stand still
     mine[F.deadline] = mine[F.deadline] - math.max(0, now - tonumber(r[F.held_since]))
   end
-  if (state == 'deleted' or state == 'gone') and not force then
+  if over then
     counted.done = counted.done + 1
     return '=' .. state
   end

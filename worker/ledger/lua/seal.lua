@@ -6,6 +6,7 @@
 --   receipts:chain  n                                       the last number given (see _receipt.lua)
 --                   sealed_n, sealed_id, sealed_head        up to here the chain comes to this head
 --                   archived_n, archived_id, archived_head  up to here they have left Redis (see archive.lua)
+--                   records_n                               up to here records of what ended left, too (archive_records.lua)
 --                   redacted  how often texts of receipts were redacted (see redact.lua)
 --                   turned    when clocks agreed last that it is earlier than was thought: of then are receipts whose
 --                             dates lie in the future

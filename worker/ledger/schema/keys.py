@@ -39,6 +39,14 @@ class Key(StrEnum):
     CANCELLED = "cancelled", "zset", "score: when it was finished", "forget"
     DISCARDED = "discarded", "zset", "score: when it was finished", "forget"
     DISCARDED_USERS = "discarded:users", "zset", "discarded ones that still know their app user; score: when", "forget"
+    ARCHIVED = "archived", "hash", "'<project> <state>' -> how many; place: where `forget` looks next", "nothing: one"
+    ARCHIVED_MARKS = (
+        "archived:",
+        "hash",
+        "name -> '<letters> <finished (s)> <receipt> <round>': what is left of those that were archived",
+        "forget",
+        "project>/<bucket",
+    )
 
     # what deleted jobs leave behind
     ERASURE = "erasure:", "hash", "what is known of what a job leaves behind: see below", "forget", "ref"

@@ -1,0 +1,246 @@
+"""What has ended and is archived leaves Redis: a mark stays, with which everything goes on as before."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import redis
+
+from tests.support.ledgers import PROJECT, Bench
+from worker.ledger import scripts
+from worker.ledger.archived import Archived, ArchivedRecords, Leaving, key_of
+from worker.ledger.damage import check
+from worker.ledger.places import Home, Places
+from worker.ledger.project_moves import carry
+from worker.ledger.queries import Queries
+from worker.ledger.receipts import Receipts
+from worker.ledger.types import GateSignal, Settlement
+from worker.model.states import State
+from worker.model.target import Target
+
+DAY_S = 86_400.0
+
+
+def archive(bench: Bench) -> int | None:
+    """Every receipt in the stream is archived: let the records leave, as the archivist does."""
+    found = list(Receipts(bench.client, "default").each())
+    upto = found[-1].n
+    was = int(bench.client.hget(bench.p + "receipts:chain", "records_n") or 0)  # type: ignore[arg-type]
+    bench.client.hset(bench.p + "receipts:chain", "archived_n", upto)
+    leaving = [
+        Leaving(e.ref, e.n, e.fields["s"], int(e.fields["f"] or e.fields["t"]), e.fields["er"] or None) for e in found
+    ]
+    return bench.ledger.archive_records(leaving, was=was, upto=upto)
+
+
+def ended(bench: Bench, *jobs: str, to: str = "deleted", **more: Any) -> None:
+    for job in jobs:
+        bench.request(job, by="ann")
+        bench.settle(bench.take(), to=to, **more)
+
+
+def of(bench: Bench, job: str) -> Archived | None:
+    return ArchivedRecords(bench.client, "default").of(Target(PROJECT, job))
+
+
+def test_a_deletion_that_has_ended_and_is_archived_leaves_redis_and_a_mark_stays(bench: Bench) -> None:
+    ended(bench, "a", "b")
+    assert archive(bench) == 2
+    assert bench.record("a") == {}
+    assert bench.indexes() == {}
+    found = of(bench, "a")
+    assert found is not None
+    assert (found.state, found.receipt, found.round, found.sent) == (State.DELETED, 1, 1, "yes")
+    assert ArchivedRecords(bench.client, "default").counts() == {PROJECT: {State.DELETED: 2}}
+    bench.check_invariant()
+
+
+def test_a_second_request_for_it_merges_as_before(bench: Bench) -> None:
+    ended(bench, "a")
+    ended(bench, "b", to="gone", evidence="never_seen", called=False, used=False)
+    archive(bench)
+    assert bench.request("a", "b", by="bob") == ["=deleted", "=gone"]
+    assert of(bench, "a") is not None, "it needs no record for that"
+    assert bench.counters().events["deletion.requested", "done"] == 2
+
+
+def test_with_force_it_begins_its_next_round(bench: Bench) -> None:
+    ended(bench, "a")
+    archive(bench)
+    assert bench.request("a", by="bob", force=True) == ["=pending"]
+    record = bench.record("a")
+    assert (record["round"], record["by"], record["unk"]) == ("2", "bob", "1")
+    assert '"deletion.archived","sent":"yes","receipt":1' in record["past"]
+    assert of(bench, "a") is None
+    bench.settle(bench.take(), to="gone", evidence="after_our_call", called=False, used=False)
+    last = list(Receipts(bench.client, "default").each())[-1]
+    assert (last.fields["r"], last.fields["se"]) == ("2", "yes"), "its first round sent a DELETE"
+    assert archive(bench) == 1
+    found = of(bench, "a")
+    assert found is not None
+    assert (found.state, found.round, found.receipt) == (State.GONE, 2, 2)
+
+
+def test_what_was_cancelled_begins_anew_by_any_request(bench: Bench) -> None:
+    bench.request("a")
+    bench.ledger.cancel([Target(PROJECT, "a")], why="T-1")
+    assert archive(bench) == 1
+    assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1") == [(Target(PROJECT, "a"), "cancelled")]
+    assert bench.request("a") == ["pending"]
+
+
+def test_what_is_under_way_or_is_meant_differently_now_stays(bench: Bench) -> None:
+    ended(bench, "forced", "back", "open")
+    bench.request("dead")
+    bench.settle(bench.take(), to="dead", cause="refused")
+    bench.ledger.discard([Target(PROJECT, "dead")], why="T-1", by="ann")
+    bench.request("forced", force=True)
+    bench.client.zadd(bench.p + "back", {f"{PROJECT}/back": bench.now})
+    bench.request("open", force=True)
+    bench.settle(bench.take(), erasure={"related": "verify", "first_look_ms": 60_000})
+    bench.settle(bench.take(), erasure={"related": "verify", "first_look_ms": 60_000})
+    archive(bench)
+    assert set(bench.indexes()) == {f"{PROJECT}/{job}" for job in ("forced", "back", "open", "dead")}
+
+
+def test_nothing_leaves_before_its_receipt_is_archived_and_no_receipt_is_passed_twice(bench: Bench) -> None:
+    ended(bench, "a")
+    one = Leaving(Target(PROJECT, "a"), 1, "deleted", int(bench.now), None)
+    assert bench.ledger.archive_records([one], was=0, upto=1) is None
+    bench.client.hset(bench.p + "receipts:chain", "archived_n", 1)
+    other = Leaving(Target(PROJECT, "a"), 1, "deleted", int(bench.now) - 1, None)
+    assert bench.ledger.archive_records([other], was=0, upto=1) == 0, "another end than the record's"
+    assert bench.ledger.archive_records([one], was=0, upto=1) is None, "somebody else did it"
+    assert bench.record("a")
+
+
+def test_a_late_200_still_wins(bench: Bench) -> None:
+    bench.request("a")
+    lease = bench.take()
+    bench.pass_time(3600)
+    bench.ledger.rescue(alive=[], counts=True)
+    bench.settle(bench.take(), to="gone", evidence="never_seen", called=False, used=False)
+    archive(bench)
+    signal = GateSignal("ok", key="k1", ms=50)
+    late = Settlement(
+        attempt={"status": 200},
+        ref=lease.ref,
+        token=lease.token,
+        to="dead",
+        signal=signal,
+        called=True,
+        ms=50.0,
+        status=500,
+    )
+    assert bench.turn(late, want=False).settled == "late gone"
+    late = Settlement(
+        attempt={"status": 200},
+        ref=lease.ref,
+        token=lease.token,
+        to="deleted",
+        signal=signal,
+        called=True,
+        ms=50.0,
+        status=200,
+    )
+    assert bench.turn(late, want=False).settled == "deleted"
+    assert bench.state("a") == "deleted"
+
+
+def test_holds_and_acts_on_dead_letters_find_its_state(bench: Bench) -> None:
+    ended(bench, "a")
+    archive(bench)
+    a = Target(PROJECT, "a")
+    assert bench.holds.add([a], why="T-1", by="ann") == [(a, "deleted")]
+    assert bench.ledger.discard([a], why="T-1", by="ann") == [(a, "deleted")]
+    assert bench.ledger.restore([a], why="T-1", by="ann") == [(a, "deleted")]
+    assert bench.request("a", force=True) == ["=pending"]
+    bench.pass_time(10)
+    assert bench.turn().lease is None
+    assert bench.state("a") == "held", "the hold that came while it was archived"
+
+
+def test_its_keeping_time_ends_like_that_of_a_record(bench: Bench) -> None:
+    ended(bench, "a", "b")
+    archive(bench)
+    bench.pass_time(10 * DAY_S)
+    ended(bench, "c")
+    archive(bench)
+    for _ in range(32768 // 16):
+        bench.ledger.forget(keep_s=5 * DAY_S)
+    assert of(bench, "a") is None
+    assert of(bench, "b") is None
+    assert of(bench, "c") is not None
+    assert bench.counters().events["deletion.forgotten", ""] == 2
+
+
+def test_a_mark_that_makes_no_sense_is_put_aside(bench: Bench) -> None:
+    ended(bench, "a", "b")
+    archive(bench)
+    for job, text in (("a", "deleted"), ("b", "dl-y- 1 x 1")):
+        bench.client.hset(key_of(bench.p, Target(PROJECT, job))[0], job, text)
+    assert bench.request("a") == ["pending"], "nothing says that it was deleted"
+    check(bench.ledger, [Target(PROJECT, "b")])
+    assert set(bench.client.hkeys(bench.p + "damaged")) == {b"p/b"}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("index", ["deleted", "due:user"])
+def test_check_knows_that_it_stands_in_no_index(bench: Bench, index: str) -> None:
+    ended(bench, "a")
+    archive(bench)
+    bench.client.zadd(bench.p + index, {f"{PROJECT}/a": bench.now})
+    check(bench.ledger, [Target(PROJECT, "a")])
+    assert bench.indexes() == {}
+    assert of(bench, "a") is not None
+    assert not bench.client.exists(bench.p + "damaged")
+
+
+def test_check_lets_a_record_win_over_a_mark(bench: Bench) -> None:
+    ended(bench, "a")
+    archive(bench)
+    key, _ = key_of(bench.p, Target(PROJECT, "b"))
+    bench.request("b")
+    bench.client.hset(key, "b", "dl-y- 1 1 1")
+    bench.client.hincrby(bench.p + "archived", f"{PROJECT} deleted", 1)
+    check(bench.ledger, [Target(PROJECT, "b")])
+    assert of(bench, "b") is None
+    assert bench.state("b") == "pending"
+
+
+def test_people_see_how_many_there_are(bench: Bench) -> None:
+    ended(bench, "a", "b")
+    archive(bench)
+    ended(bench, "c")
+    states = Queries(bench.client, "default", rate=10).status().states
+    assert states[State.DELETED] == 3
+
+
+def test_it_moves_with_its_project_and_its_receipt_stays_where_it_is(bench: Bench, client: redis.Redis) -> None:
+    ended(bench, "a", "b")
+    archive(bench)
+    ended(bench, "c")
+    new = Bench(client, account="new")
+    new.open()
+    places = Places(client, lambda _: "new", lambda name: {"default": bench, "new": new}[name].ledger)
+    places._register(PROJECT, None, Home("default"))
+    assert places.holds_any("default", PROJECT)
+    assert places.begin_move(PROJECT, "new") == "default"
+    refs = list(places.members("default", PROJECT))
+    assert sorted(refs) == [f"{PROJECT}/{job}" for job in "abc"]
+    for _ in range(2):  # again is as once
+        packed = json.loads(scripts.load("pack").run(client, bench.p, *refs))
+        named = [Target.parse(ref) for ref in refs]
+        assert new.ledger.run_script("deliver", {"project": PROJECT, "from": "default", "packed": packed}, named)[
+            "done"
+        ]
+    assert sum(carry(bench.ledger, new.ledger, PROJECT, refs, {"id": "m1", "act": "project_moved"})) == 3
+    assert places.end_move(PROJECT, "default", "new", bench.now)
+    found = ArchivedRecords(client, "new").of(Target(PROJECT, "a"))
+    assert found is not None
+    assert (found.state, found.receipt, found.account) == (State.DELETED, 1, "default")
+    assert new.request("a", "c") == ["=deleted", "=deleted"]
+    assert new.request("a", force=True) == ["=pending"]
+    assert '"receipt":1,"account":"default"' in new.record("a")["past"]
+    new.check_invariant()

@@ -1,0 +1,96 @@
+"""What has left Redis is shown from the archive; where that cannot be read, it is said, and nothing is made up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Command
+from tests.support.dead_letters import PROJECT, Undertaker
+from tests.support.erasures import PARTS, erased
+from worker.ledger.archived import key_of
+from worker.ledger.receipts import DAY_MS, Receipts
+from worker.model.erasure import Verdict
+from worker.model.target import Target
+from worker.receipts.archiving import archive_day
+from worker.receipts.leaving import let_records_leave
+
+
+def leave(undertaker: Undertaker, directory: Path, number: int) -> None:
+    """Tomorrow comes: what ended today is archived and leaves."""
+    tomorrow = undertaker.ledger.now_ms() + DAY_MS
+    while archive_day(undertaker.ledger, directory, now_ms=tomorrow):
+        pass
+    until = Receipts(undertaker.redis, undertaker.account).progress().archived.n
+    assert let_records_leave(undertaker.ledger, directory, until=until) == number
+
+
+@pytest.fixture
+def archive(command: Command, undertaker: Undertaker, tmp_path: Path) -> Path:
+    undertaker.end("one", to="deleted", claim={"by": "ann", "why": "T-1"})
+    undertaker.end("two", to="deleted")
+    erased(undertaker, "three", Verdict.WHOLE_BY_ACKNOWLEDGEMENT, [PARTS[2]])
+    command.environ["ERASER_RECEIPTS_DIR"] = str(tmp_path)
+    before = {job: json.loads(command("show", job, "--json").out) for job in ("one", "three")}
+    leave(undertaker, tmp_path, 3)
+    (tmp_path / "before.json").write_text(json.dumps(before))
+    return tmp_path
+
+
+def test_show_finds_the_rest_in_the_archive_and_says_what_is_not_there(command: Command, archive: Path) -> None:
+    for job, before in json.loads((archive / "before.json").read_text()).items():
+        after = json.loads(command("show", job, "--json").out)
+        assert {name for name in before if before[name] != after[name]} == {"attempts", "deadline_at", "archived"}
+        assert (after["attempts"], after["deadline_at"]) == ([], None)
+        assert after["archived"]["problem"] is None
+        assert (after["archived"]["attempts"], after["archived"]["status"]) == (1, 200)
+        assert after["archived"]["request_id"] == "req-1"
+    told = command("show", "three").out
+    assert "archived" in told
+    assert "not kept: its calls and looks one by one" in told
+    assert "whole_by_acknowledgement" in told
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        ("no directory", "set ERASER_RECEIPTS_DIR to their directory"),
+        ("lost", "is in none of the files"),
+        ("altered", "has it no more"),
+        ("another's", "another one's"),
+    ],
+)
+def test_a_lost_or_damaged_archive_is_told_and_never_taken_for_never_known(
+    command: Command, undertaker: Undertaker, archive: Path, harm: str, told: str
+) -> None:
+    (file,) = (archive / "default").iterdir()
+    match harm:
+        case "no directory":
+            del command.environ["ERASER_RECEIPTS_DIR"]
+        case "lost":
+            file.unlink()
+        case "altered":
+            file.write_text(file.read_text().replace("T-1", "T-2"))
+        case _:
+            undertaker.redis.hset(key_of(undertaker.ledger.prefix, Target(PROJECT, "one"))[0], "one", "d--y- 1 2 1")
+    done = command("show", "one", "--json")
+    assert done.code == 0
+    one = json.loads(done.out)
+    assert (one["state"], one["requested_at"], one["requested_by"]) == ("deleted", None, None)
+    assert told in one["archived"]["problem"]
+    assert told in " ".join(command("show", "one").out.split())
+
+
+def test_it_counts_and_merges_as_before(command: Command, archive: Path) -> None:
+    assert json.loads(command("status", "--json").out)["states"]["deleted"] == 3
+    again = json.loads(command("request", "one", "--json").out)
+    assert (again["state"], again["deduplicated"], again["accepted"]) == ("deleted", True, True)
+    assert json.loads(command("request", "one", "--force", "--json").out)["state"] == "pending"
+    told = command("show", "one").out
+    assert "what was before is in the archive, receipt 1" in told
+
+
+def test_its_certificate_is_found(command: Command, archive: Path) -> None:
+    assert json.loads(command("receipts", "show", "job:one", "--project", PROJECT, "--json").out)["receipt"]["n"] == 1
