@@ -74,11 +74,12 @@ def test_a_lost_or_damaged_archive_is_told_and_never_taken_for_never_known(
         case "altered":
             file.write_text(file.read_text().replace("T-1", "T-2"))
         case _:
-            undertaker.redis.hset(key_of(undertaker.ledger.prefix, Target(PROJECT, "one"))[0], "one", "d--y- 1 2 1")
+            undertaker.redis.hset(key_of(undertaker.ledger.prefix, Target(PROJECT, "one"))[0], "one", "d--y- 1 0 2 1")
     done = command("show", "one", "--json")
     assert done.code == 0
     one = json.loads(done.out)
-    assert (one["state"], one["requested_at"], one["requested_by"]) == ("deleted", None, None)
+    assert (one["state"], one["deadline_at"], one["requested_by"]) == ("deleted", None, None)
+    assert one["requested_at"] is not None
     assert told in one["archived"]["problem"]
     assert told in " ".join(command("show", "one").out.split())
 

@@ -6,10 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
-
-import redis
 
 from worker.ledger import values
 from worker.ledger.redis_read import AccountReader, read_redis
@@ -17,9 +14,8 @@ from worker.ledger.schema.keys import Key
 from worker.model.states import State
 from worker.model.target import Target
 
-BUCKETS: Final = 32768  # a project; also in `lua/_archived.lua`
-_PAGE = 512  # buckets that are read at once
-_FORM: Final = re.compile(r"([dgc])([l-])([u-])([ynp])([wav-]) (\d+) (\d+) (\d+)(?: ([^ @]+))?(?: @([^ @]+))?")
+BUCKETS: Final = 1021  # of a project; also in `lua/_archived.lua`
+_FORM: Final = re.compile(r"([dgc])([l-])([u-])([ynp])([wav-]) (\d+) (\d+) (\d+) (\d+)(?: ([^ @]+))?(?: @([^ @]+))?")
 _STATES: Final = {"d": State.DELETED, "g": State.GONE, "c": State.CANCELLED}
 _VERDICTS: Final = {"w": "whole", "a": "whole_by_acknowledgement", "v": "unverifiable"}
 _SENT: Final = {"y": "yes", "n": "no", "p": "perhaps"}
@@ -30,7 +26,8 @@ class Archived:
     """What Redis still knows of a deletion that was archived. Times in ms since 1970."""
 
     state: State
-    finished_at: float  # to the second
+    requested_at: float
+    finished_at: float
     receipt: int  # the number of the receipt that has the rest
     round: int
     sent: str  # whether a DELETE was ever sent: yes, no or perhaps
@@ -66,8 +63,9 @@ def read_mark(text: str) -> Archived | None:
     match = _FORM.fullmatch(text)
     if match is None:
         return None
-    state, _, _, sent, verdict, at, n, round_, _, account = match.groups()
-    return Archived(_STATES[state], float(at) * 1000, int(n), int(round_), _SENT[sent], _VERDICTS.get(verdict), account)
+    state, _, _, sent, verdict, at, took, n, round_, _, account = match.groups()
+    began, ended = float(int(at) - int(took)), float(at)
+    return Archived(_STATES[state], began, ended, int(n), int(round_), _SENT[sent], _VERDICTS.get(verdict), account)
 
 
 class ArchivedRecords(AccountReader):
@@ -82,15 +80,14 @@ class ArchivedRecords(AccountReader):
         """How many there are in each state, by project."""
         return counts(read_redis(self._client.hgetall, self._p + Key.ARCHIVED))
 
-    def each(self, project: str) -> Iterator[str]:
-        """The ref of every one of a project; one that comes or goes meanwhile may be missing."""
-        for start in range(0, BUCKETS, _PAGE):
-            pipe = self._client.pipeline(transaction=False)
-            for bucket in range(start, start + _PAGE):
-                pipe.hkeys(f"{self._p}{Key.ARCHIVED_MARKS}{project}/{bucket}")
-            for names in read_redis(partial(pipe.execute, raise_on_error=False)):
-                if not isinstance(names, redis.ResponseError):
-                    yield from (f"{project}/{name}" for name in values.names(names))
+    def each(self, project: str, bucket: int = 0, name: str = "") -> Iterator[tuple[int, Target, Archived | None]]:
+        """Every one of a project behind a name in a bucket, with its bucket; one that comes or goes meanwhile may be
+        missing."""
+        for number in range(bucket, BUCKETS):
+            marks: Any = read_redis(self._client.hgetall, f"{self._p}{Key.ARCHIVED_MARKS}{project}/{number}")
+            for found, text in sorted(values.texts(marks).items()):
+                if number > bucket or found > name:
+                    yield number, Target.parse(f"{project}/{found}"), read_mark(text)
 
 
 def counts(raw: dict[bytes, bytes]) -> dict[str, Counter[State]]:

@@ -103,7 +103,7 @@ class Ledger(Leases, Erasures, Experiments, OperatorMoves):
         options = {"keep": keep_s * 1000, "restorable": RESTORABLE_S * 1000, "limit": limit}
         response = self.run_script("forget", options | {"kept_for": KEPT_FOR_MS, "places": self._forget_from})
         self._forget_from = BEGINNING | response.get("places", {})
-        return int(response["forgotten"]) or int("places" in response)
+        return int(response["forgotten"]) or int("places" in response or "more" in response)
 
     def archive_records(self, leaving: Sequence[Leaving], *, was: int, upto: int) -> int | None:
         """Let the records of deletions leave whose receipts are archived: at most 500. Returns how many did; None:

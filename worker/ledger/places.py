@@ -111,7 +111,7 @@ class Places:
         yield from self.holds(account, project)
         archived = ArchivedRecords(self._client, account, self._keys)
         if project in archived.counts():
-            yield from archived.each(project)
+            yield from (str(ref) for _, ref, _ in archived.each(project))
 
     def holds(self, account: str, project: str) -> Iterator[str]:
         """The refs of every job of a project that is on hold in an account, asked for or not."""

@@ -47,7 +47,6 @@ class Queries(AccountReader):
         clocks: Clocks = PROCESS.witnesses,
     ) -> None:
         super().__init__(client, account, keys)
-        self._keys = keys
         self._rate, self._projects = rate, projects
         self._clocks = clocks
 
@@ -62,12 +61,13 @@ class Queries(AccountReader):
         return replace(found, whole=self.erasure(ref)) if found else self._archived(ref)
 
     def _archived(self, ref: Target) -> Deletion | None:
-        """What is left of it here; when it was requested, and until when, is not known then: 0."""
+        """What is left of it here; its deadline is not known then: 0."""
         mark = ArchivedRecords(self._client, self.account, self._keys).of(ref)
         if mark is None:
             return None
         found: dict[str, str] = {
             Field.STATE: mark.state,
+            Field.REQUESTED_AT: str(mark.requested_at),
             Field.FINISHED_AT: str(mark.finished_at),
             Field.ROUND: str(mark.round),
         }

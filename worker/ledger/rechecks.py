@@ -11,15 +11,18 @@ from functools import partial
 from typing import Any
 
 from worker.ledger import values
+from worker.ledger.archived import ArchivedRecords
 from worker.ledger.deletions import Ledger
 from worker.ledger.redis_read import AccountReader, read_redis
 from worker.ledger.schema.keys import Key
 from worker.ledger.types import lean
 from worker.ledger.values import Shape
+from worker.model.states import State
 from worker.model.target import Target
 
 LEASE_S = 120.0  # of the worker that has the scheduled recheck: longer than a batch takes
-_FIRST = "gone 0 -"  # where the second index begins
+_NEXT = {Key.DELETED.value: "gone 0 -", Key.GONE.value: f"{Key.ARCHIVED} 0 -"}  # where what follows an index begins
+_OVER = (State.DELETED, State.GONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class Rechecks(AccountReader):
     def after(self, cursor: str, until_ms: float, limit: int) -> tuple[list[Target], str]:
         """What follows a cursor and finished until then, and the next cursor; none follows: empty."""
         index, score, last = cursor.split(" ", 2)
+        if index == Key.ARCHIVED:
+            return self._archived(int(score), last, until_ms, limit)
         at, start = float(score), 0
         found: list[tuple[float, str]] = []
         while not found:
@@ -76,8 +81,21 @@ class Rechecks(AccountReader):
             if len(page) <= limit:
                 break
         if not found:
-            return self.after(_FIRST, until_ms, limit) if index == Key.DELETED else ([], "")
+            return self.after(_NEXT[index], until_ms, limit)
         return [Target.parse(name) for _, name in found], f"{index} {found[-1][0]!r} {found[-1][1]}"
+
+    def _archived(self, bucket: int, last: str, until_ms: float, limit: int) -> tuple[list[Target], str]:
+        """The same of those whose records have left Redis."""
+        marks, (at, _, name) = ArchivedRecords(self._client, self.account, self._keys), last.partition("/")
+        found: list[tuple[int, Target]] = []
+        for project in sorted(project for project in marks.counts() if project >= at):
+            place = (bucket, name) if project == at else (0, "")
+            for number, ref, mark in marks.each(project, *place):
+                if mark and mark.state in _OVER and mark.finished_at <= until_ms:
+                    found.append((number, ref))
+                if len(found) == limit:
+                    return [ref for _, ref in found], f"{Key.ARCHIVED} {number} {ref}"
+        return [ref for _, ref in found], f"{Key.ARCHIVED} {found[-1][0]} {found[-1][1]}" if found else ""
 
 
 def begin(ledger: Ledger, *, key: str, by: str, since_ms: float | None) -> str:

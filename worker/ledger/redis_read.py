@@ -52,6 +52,7 @@ class AccountReader:
     def __init__(self, client: redis.Redis, account: str, keys: Keys = OURS) -> None:
         self.account = account
         self._client = client
+        self._keys = keys
         self._p = keys.account(account)
 
     def _hashes(self, family: str, names: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:

@@ -65,7 +65,6 @@ COMMANDS = {
     Step.HOLD: "eraser hold add",
 }
 _NOT_SHOWN = ("used", "cancel_wanted", "status", "code", "cut", "whole", "archived")
-_UNKNOWN = ("requested_at", "deadline_at")  # 0 of one that was archived
 _CLAIM = {"requested_by": "by", "reason": "why", "run": "run", "lane": "lane"}
 
 
@@ -122,7 +121,7 @@ def as_json(d: Deletion) -> dict[str, Any]:
         "events": [_event(event) for event in d.events],
         **erasure_json(d.whole),
         "archived": archived.as_json(d.archived),
-        **{name: None for name in _UNKNOWN if not getattr(d, name)},
+        **({} if d.deadline_at else {"deadline_at": None}),  # of one that was archived
     }
 
 

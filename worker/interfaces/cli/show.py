@@ -64,8 +64,7 @@ def _facts(d: Deletion, now: float, *, attempts: int) -> Iterator[tuple[str, obj
         yield "finished", when(d.finished_at, now)
     if d.finished_at is None or d.state is State.DEAD:
         yield "deadline", f"{left(d.deadline_at, now)} ({absolute(d.deadline_at)})"
-    if d.requested_at:
-        yield "requested", when(d.requested_at, now) + (f" by {d.requested_by}" if d.requested_by else "")
+    yield "requested", when(d.requested_at, now) + (f" by {d.requested_by}" if d.requested_by else "")
     if d.reason:
         yield "reason", d.reason
     if not d.archived or d.archived.line:

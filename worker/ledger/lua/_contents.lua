@@ -10,7 +10,7 @@ local function contents(ref)
     user_kept = redis.call('ZSCORE', K.discarded_users, ref) or nil,
   }
   local left = #c.fields == 0 and archived(ref, true)
-  if left then c.mark = left.archived end
+  if left then c.mark = left.archived.text end
   if #c.fields > 0 then
     local v = redis.call('HMGET', k, F.state, F.lane)
     c.state, c.lane = v[1], v[2]

@@ -44,7 +44,7 @@ local function write_moved_mark(ref, text)
   if not left then return end
   write_mark(ref, left[F.state], text)
   count_part(ref, nil, left[F.state])
-  if left.verdict then redis.call('HINCRBY', K.verdicts, left.verdict, 1) end
+  if left.archived.verdict then redis.call('HINCRBY', K.verdicts, left.archived.verdict, 1) end
 end
 
 -- What the job left behind, and what is known of it. Whoever looked there says nothing here.

@@ -37,7 +37,7 @@ end
 
 local function erase_related(ref, r, now)
   local name, deleting = erasure(ref), options.related == 'delete'
-  if not redis.call('HGET', name, E.opened_at) then return r and r.archived and r.verdict and 'nothing_left' or 'unknown' end
+  if not redis.call('HGET', name, E.opened_at) then return r and r.archived and r.archived.verdict and 'nothing_left' or 'unknown' end
   if not job_is_over(ref) then return 'not_over' end
   if deleting and (job_on_hold(ref) or redis.call('HEXISTS', K.held_users, options.user_hash or '') == 1) then return 'on_hold' end
   if not mark(ref, deleting) then return 'nothing_left' end

@@ -9,7 +9,7 @@
 --            kept_for (ms): {plans, and each of places}, places: {ops, idem, texts:wanted} (where to go on looking; "0"
 --            at first))
 --   returns  {"now", "forgotten": how many records, entries, runs and app users, "places": as above; none where all was
---   seen}
+--   seen, "more": true where not all that was archived was}
 --include _clock
 --include _account
 --include _drains
@@ -51,33 +51,38 @@ local function forget_fields(now, name, from)
   return found[1] ~= '0' and found[1] or nil
 end
 
--- The same of what was archived: bucket by bucket, a few each time, and then from the beginning.
+-- The same of what was archived: one project after the other, bucket by bucket, a few each time, and then from the
+-- beginning. Returns how many went, and whether others are still to be looked at.
 local function forget_marks(now)
-  local flat, projects, looked, forgotten = redis.call('HGETALL', K.archived), {}, 0, 0
+  local projects, flat, there = {}, redis.call('HGETALL', K.archived), {}
   for i = 1, #flat, 2 do
     local project = string.match(flat[i], '^(%S+) ')
-    if project then projects[project] = true end
-  end
-  if not next(projects) then return 0 end
-  local bucket = number(redis.call('HGET', K.archived, 'place'), 0)
-  for _ = 1, 16 do
-    for project in pairs(projects) do
-      local marks = redis.call('HGETALL', K.archived_marks .. project .. '/' .. bucket)
-      for i = 1, #marks, 2 do
-        local ref = project .. '/' .. marks[i]
-        local r = archived(ref)
-        if r and tonumber(r[F.finished_at]) <= now - options.keep then
-          forget_mark(ref, r)
-          forgotten = forgotten + 1
-        end
-      end
-      looked = looked + #marks / 2
+    if project and not there[project] then
+      there[project], projects[#projects + 1] = true, project
     end
-    bucket = (bucket + 1) % 32768
-    if looked >= MARKS then break end
   end
-  redis.call('HSET', K.archived, 'place', bucket)
-  return forgotten
+  table.sort(projects)
+  local at, bucket, cursor = string.match(redis.call('HGET', K.archived, 'place') or '', '^(%S+)/(%d+) (%d+)$')
+  local i, looked, forgotten = 1, 0, 0
+  while at and projects[i] and projects[i] < at do i = i + 1 end
+  if not at or projects[i] ~= at then bucket, cursor = 0, '0' end
+  while projects[i] and looked < MARKS do
+    local found = redis.call('HSCAN', K.archived_marks .. projects[i] .. '/' .. bucket, cursor, 'COUNT', MANY)
+    for j = 1, #found[2], 2 do
+      local ref = projects[i] .. '/' .. found[2][j]
+      local r = archived(ref)
+      if r and tonumber(r[F.finished_at]) <= now - options.keep then
+        forget_mark(ref, r)
+        forgotten = forgotten + 1
+      end
+    end
+    looked, cursor = looked + #found[2] / 2 + 10, found[1]  -- an empty bucket is looked at, too
+    if cursor == '0' then bucket = bucket + 1 end
+    if bucket == spoilt.buckets then i, bucket = i + 1, 0 end
+  end
+  if projects[i] then redis.call('HSET', K.archived, 'place', projects[i] .. '/' .. bucket .. ' ' .. cursor)
+  else redis.call('HDEL', K.archived, 'place') end
+  return forgotten, projects[i] ~= nil
 end
 
 return once(function(now)
@@ -103,7 +108,8 @@ return once(function(now)
       end
     end
   end
-  forgotten = forgotten + forget_marks(now)
+  local marks, more = forget_marks(now)
+  forgotten = forgotten + marks
   if forgotten > 0 then count('deletion.forgotten', forgotten) end
   local left = math.max(0, options.limit - forgotten)
   left = left - forget_old(K.audit, now - options.keep, left, K.audit_entry)
@@ -111,5 +117,6 @@ return once(function(now)
   left = left - forget_old(K.runs, now - options.keep, left, K.run, K.run_outcomes)
   local answer = { forgotten = options.limit - left + forget_users(now, left) }
   if next(places) then answer.places = places end
+  if more then answer.more = true end
   return answer
 end)
