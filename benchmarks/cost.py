@@ -249,7 +249,7 @@ def _check_peers(python: str) -> None:
     "--queues", default="celery,dramatiq,ours", show_default=True, help="Which to fill and to kill; empty: none."
 )
 @click.option("--size", default=100_000, show_default=True, help="Deletions of the figures.")
-@click.option("--million", is_flag=True, help="1,000,000 final records, whatever --size says.")
+@click.option("--million", is_flag=True, help="1,000,000 final records, and archived ones, whatever --size says.")
 @click.option("--peers", default=sys.executable, help="The peers' interpreter, where it is another.")
 @click.option("--chart", "picture", type=click.Path(path_type=Path), help="Draw the ratios into this SVG file.")
 def main(
@@ -287,7 +287,7 @@ def main(
             found = {ROWS[name].title: waiting.find(bench, ROWS[name], QUEUED) for name in filled}
             print(waiting.table(found, QUEUED) + "\n", flush=True)
         for name in _names(chosen, figures.FIGURES):
-            for line in figures.FIGURES[name](fleet, 1_000_000 if million and name == "final" else size):
+            for line in figures.FIGURES[name](fleet, 1_000_000 if million and name in ("final", "archived") else size):
                 print(line, flush=True)
 
 

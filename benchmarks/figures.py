@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -15,8 +15,11 @@ from typing import Any
 from benchmarks.processes import cpu_s, rss
 from tests.acceptance.fleet import Fleet
 from worker.config.accounts import DEFAULT
+from worker.ledger.archived import BUCKETS, Leaving, bucket_of, key_of
+from worker.ledger.bulk_queries import BulkQueries
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.receipts import Receipts
+from worker.ledger.schema.keys import Key
 from worker.ledger.types import DeletionRequest, GateSignal, Lease, Settlement, Tried
 from worker.metastudio.response import Body, Response
 from worker.model.states import State
@@ -105,6 +108,46 @@ def final(fleet: Fleet, count: int) -> Iterator[str]:
     fleet.client.flushall()  # MetaStudio never had these jobs, and the fleet's judge would say so
 
 
+def archived(fleet: Fleet, count: int) -> Iterator[str]:
+    """Bytes of a deletion that ended and whose receipt is archived, where its project has ten times as many of them:
+    each bucket has as many then as here, where a tenth of the buckets is used.
+    """
+    _archive(fleet, ids(BATCH))  # the scripts take memory, too
+    each = _archive(fleet, (_in_first(BUCKETS // 10, job) for job in ids(count)))
+    yield f"{count:,} archived, as dense as {10 * count:,} in one project: {each:.0f} bytes of Redis each"
+    yield f"so {10 * count:,} of them would be {10 * count * each / 1e9:.2f} GB"
+
+
+def _archive(fleet: Fleet, jobs: Iterable[str]) -> float:
+    """The first five hundred make all real moves, but for the files. Of the others the mark is written as of those."""
+    before, ledger, names = used_memory_when_empty(fleet), fleet.ledger, iter(jobs)
+    first = [Target(DEMO_PROJECT, job) for job in islice(names, BATCH)]
+    ledger.request(first, DeletionRequest(why="TICKET-4711"))
+    ledger.cancel(first, why="TICKET-4711")
+    ended = BulkQueries(fleet.client, DEFAULT).ends(first)
+    leaving = [Leaving(ref, n, "cancelled", int(at), None) for n, (ref, _, at) in enumerate(ended, 1)]
+    fleet.client.hset(ledger.prefix + Key.RECEIPTS_CHAIN, "archived_n", BATCH)
+    if ledger.archive_records(leaving, was=0, upto=BATCH) != BATCH:
+        raise SystemExit("records stayed")
+    letters, at, took, *_ = str(fleet.client.hget(*key_of(ledger.prefix, first[0])), "ascii").split()  # type: ignore[arg-type]
+    number = BATCH
+    while batch := list(islice(names, 10 * BATCH)):
+        pipe = fleet.client.pipeline(transaction=False)
+        for job in batch:
+            number += 1
+            key, name = key_of(ledger.prefix, Target(DEMO_PROJECT, job))
+            pipe.hset(key, name, f"{letters} {int(at) + 100 * number} {60_000 + int(took)} {number} 1")
+        pipe.execute()
+    fleet.client.delete(ledger.prefix + Key.RECEIPTS)  # of the first: they have left, too
+    return (used_memory(fleet) - before) / number
+
+
+def _in_first(buckets: int, job: str) -> str:
+    """The same with another end, so that it is in one of the first buckets."""
+    ends = (job[:-2] + format((int(job[-2:], 16) + i) % 256, "02x") for i in range(256))
+    return next((one for one in ends if bucket_of(one) < buckets), job)
+
+
 def _ms(look: Callable[[], object]) -> float:
     began = time.perf_counter()
     look()
@@ -152,4 +195,9 @@ def _run(fleet: Fleet, *words: str) -> str:
     return done.stdout
 
 
-FIGURES: dict[str, Callable[[Fleet, int], Iterator[str]]] = {"accepted": accepted, "waiting": waiting, "final": final}
+FIGURES: dict[str, Callable[[Fleet, int], Iterator[str]]] = {
+    "accepted": accepted,
+    "waiting": waiting,
+    "final": final,
+    "archived": archived,
+}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,16 +12,21 @@ from typing import Any
 import pytest
 
 from tests.support.command import Command
+from tests.support.dead_letters import Undertaker
 from tests.support.erasures import PARTS
 from tests.support.ledgers import PROJECT, Bench
 from worker.execution.app_context import AppContext
 from worker.execution.live_workers import LiveWorkers, archived_everywhere
+from worker.ledger import counters
 from worker.ledger.archived import ArchivedRecords
+from worker.ledger.connection import connect
+from worker.ledger.deletions import Ledger
 from worker.ledger.erasures import ErasureStep
 from worker.ledger.keys import Keys
 from worker.ledger.queries import Queries
-from worker.ledger.receipts import Receipts
+from worker.ledger.receipts import DAY_MS, Receipts
 from worker.model.erasure import LEFT, Verdict
+from worker.model.states import State
 from worker.model.target import Target
 from worker.receipts import leaving
 from worker.receipts.archiving import Archivist, archive_day
@@ -160,3 +167,50 @@ def test_a_directory_without_the_last_file_says_that_it_has_nothing(bench: Bench
     assert files.last(progress) == 2
     files.paths()[-1].unlink()
     assert files.last(progress) == 0
+
+
+def crash_at(undertaker: Undertaker, directory: Path, until: int, line: int) -> bool:
+    """Let records leave in a process that is gone at the n-th line of ours that it comes to. Returns whether it came
+    that far."""
+    child = os.fork()
+    if child == 0:
+        lines = set()
+
+        def trace(frame: Any, event: str, arg: object) -> Any:
+            if not frame.f_code.co_filename.endswith(("leaving.py", "ledger/deletions.py", "script_runner.py")):
+                return None
+            lines.add((frame.f_code.co_filename, frame.f_lineno))
+            if len(lines) == line:
+                os._exit(9)
+            return trace
+
+        try:
+            ledger = Ledger(connect(undertaker.url), "default", undertaker.ledger.policy)
+            sys.settrace(trace)
+            let_records_leave(ledger, directory, until=until)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status) == 9
+
+
+def test_killed_at_any_line_each_deletion_is_a_record_or_a_mark(
+    undertaker: Undertaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaving, "BATCH", 2)
+    undertaker.end(*"abcde", to="deleted")
+    archive_day(undertaker.ledger, tmp_path, now_ms=undertaker.ledger.now_ms() + DAY_MS)
+    client, until = undertaker.redis, Receipts(undertaker.redis, "default").progress().archived.n
+    before = {name: client.dump(name) for name in client.scan_iter()}
+    lines, queries = 0, Queries(client, "default", rate=10)
+    while crash_at(undertaker, tmp_path, until, lines + 1):
+        lines += 1
+        status = queries.status()
+        assert (status.states[State.DELETED], status.archived in (0, 2, 4, 5)) == (5, True), f"a crash at line {lines}"
+        assert let_records_leave(undertaker.ledger, tmp_path, until=until) == 5 - status.archived
+        assert queries.status().archived == 5
+        assert counters.read(client, undertaker.ledger.prefix).events["deletion.archived", ""] == 5
+        client.flushall()
+        for name, text in before.items():
+            client.restore(name, 0, text)  # type: ignore[arg-type]
+    assert lines > 30, "the trace saw nothing"

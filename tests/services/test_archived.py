@@ -7,24 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.archives import leave
 from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.erasures import PARTS, erased
 from worker.ledger.archived import key_of
-from worker.ledger.receipts import DAY_MS, Receipts
 from worker.model.erasure import Verdict
 from worker.model.target import Target
-from worker.receipts.archiving import archive_day
-from worker.receipts.leaving import let_records_leave
-
-
-def leave(undertaker: Undertaker, directory: Path, number: int) -> None:
-    """Tomorrow comes: what ended today is archived and leaves."""
-    tomorrow = undertaker.ledger.now_ms() + DAY_MS
-    while archive_day(undertaker.ledger, directory, now_ms=tomorrow):
-        pass
-    until = Receipts(undertaker.redis, undertaker.account).progress().archived.n
-    assert let_records_leave(undertaker.ledger, directory, until=until) == number
 
 
 @pytest.fixture
@@ -86,6 +75,11 @@ def test_a_lost_or_damaged_archive_is_told_and_never_taken_for_never_known(
 
 def test_it_counts_and_merges_as_before(command: Command, archive: Path) -> None:
     assert json.loads(command("status", "--json").out)["states"]["deleted"] == 3
+    listed = command("list", "--state", "deleted,dead").out
+    assert listed == (
+        "No deletion matches these filters.\nNot listed: 3 archived deletions, each of which eraser show finds.\n"
+    )
+    assert command("list", "--state", "gone").out == "No deletion is in these states.\n"
     again = json.loads(command("request", "one", "--json").out)
     assert (again["state"], again["deduplicated"], again["accepted"]) == ("deleted", True, True)
     assert json.loads(command("request", "one", "--force", "--json").out)["state"] == "pending"

@@ -52,10 +52,15 @@ class Leaving:
 def key_of(prefix: str, ref: Target) -> tuple[str, str]:
     """The bucket that a target's mark stands in, and its name there."""
     name = str(ref).partition("/")[2]
+    return f"{prefix}{Key.ARCHIVED_MARKS}{ref.project_id}/{bucket_of(name)}", name
+
+
+def bucket_of(name: str) -> int:
+    """The number of the bucket: as in `lua/_archived.lua`."""
     bucket = 0
     for byte in name.encode():
         bucket = (bucket * 33 + byte) % BUCKETS
-    return f"{prefix}{Key.ARCHIVED_MARKS}{ref.project_id}/{bucket}", name
+    return bucket
 
 
 def read_mark(text: str) -> Archived | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.execution.app_context import AppContext
+from worker.ledger.archived import ArchivedRecords
 from worker.ledger.index_walk import IndexWalk, Place, Span
 from worker.ledger.records import Deletion
 from worker.ledger.schema.keys import Key
@@ -26,7 +27,7 @@ MOST = 500  # entries that are read at once
 LOOKED_AT = 5_000  # the most entries that one page looks at if few match the filter
 LONGEST_CURSOR = 2_000  # characters
 
-_LEFT_OUT = ("attempts", "events", "claims", "used", "cancel_wanted", "cut", "whole")
+_LEFT_OUT = ("attempts", "events", "claims", "used", "cancel_wanted", "cut", "whole", "archived")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,13 @@ def page(app: AppContext, wanted: DeletionFilter, cursor: str | None = None, lim
                 rows.append(record)
         if not entries:
             return Listed(tuple(rows), None, total, looked_at)
+
+
+def archived(app: AppContext, wanted: DeletionFilter) -> int:
+    """How many in these states left Redis for the archive, of the project or of all: no list has them."""
+    marks = (ArchivedRecords(app.redis, account, app.keys).counts() for account in app.known_accounts())
+    every = ((project, state, n) for each in marks for project, found in each.items() for state, n in found.items())
+    return sum(n for project, state, n in every if wanted.project in (None, project) and state in wanted.states)
 
 
 def as_json(d: Deletion) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.archives import leave
 from tests.support.console_pages import Console, links, walk, words
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.erasures import erased
@@ -64,6 +65,21 @@ def full(console: Console, undertaker: Undertaker) -> Console:
 @pytest.mark.parametrize("path", EMPTY)
 def test_an_empty_ledger_is_said_in_words(console: Console, path: str) -> None:
     assert EMPTY[path] in console.text(path)
+
+
+def test_what_is_archived_is_counted_beside_the_list_and_found_by_its_id(
+    console: Console, undertaker: Undertaker, tmp_path: Path
+) -> None:
+    undertaker.end("one", "two", to="deleted")
+    leave(undertaker, tmp_path, 2)
+    for path in ("/deletions?state=deleted", f"/deletions?state=deleted&project={PROJECT}"):
+        text = console.text(path)
+        assert "2 archived deletions are not listed: search for its whole id to see one." in text
+        assert "No deletion is in this state." not in text
+    for path in ("/deletions?state=gone", "/deletions?state=deleted&project=other"):
+        assert "No deletion is in this state." in console.text(path)
+    assert console.get("/find?job=one").headers["location"] == f"/deletions/{PROJECT}/one"
+    assert "receipt 1, in the files of the workers" in console.text(f"/deletions/{PROJECT}/one")
 
 
 def test_every_page_of_the_menu_is_there(console: Console) -> None:

@@ -16,6 +16,7 @@ from worker.interfaces.cli.printing import for_programs, json_option, note, say,
 from worker.ledger.records import Deletion
 from worker.services import filters, listing
 from worker.services.filters import DeletionFilter
+from worker.services.labels import count
 from worker.services.listing import MOST, ROWS, Listed
 from worker.services.times import relative
 
@@ -68,8 +69,12 @@ def list(output: str, limit: int | None, cursor: str | None, **fields: str | Non
     if last.cursor is not None:
         more = f"There are more: {typed(click.get_current_context(), 'cursor')} --cursor {last.cursor}"
         say(more) if for_people else note(more)
-    elif for_people and not first.rows and not last.rows:
-        say("No deletion matches these filters." if first.total else "No deletion is in these states.")
+    elif for_people:
+        left = listing.archived(app, wanted)
+        if not first.rows and not last.rows:
+            say("No deletion matches these filters." if first.total or left else "No deletion is in these states.")
+        if left:
+            say(f"Not listed: {count(left, 'archived deletion')}, each of which eraser show finds.")
 
 
 def _pages(app: AppContext, wanted: DeletionFilter, cursor: str | None, limit: int | None) -> Iterator[Listed]:

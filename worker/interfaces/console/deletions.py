@@ -25,6 +25,7 @@ def show(context: RequestContext) -> Page:
     try:
         wanted = filters.read(fields, now)
         values |= {"wanted": wanted, "page": listing.page(app, wanted, context.query("from", listing.LONGEST_CURSOR))}
+        values["archived"] = listing.archived(app, wanted)
     except UsageError as error:
         values["why_not"] = str(error)
     return Page("deletions.html", values, 422 if values["why_not"] else 200)
