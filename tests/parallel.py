@@ -29,7 +29,7 @@ SECONDS: dict[str, float] = {
     "test_a_brownout_under_load_calls_nothing_gone_and_costs_nothing_but_time": 30,
     "test_a_hundred_thousand_jobs_in_one_pass_below_200_mb_with_a_bar": 26,
     "test_no_planted_secret_and_nothing_personal_is_found_anywhere": 25,
-    "test_the_demo_ends_as_it_should_and_leaves_nothing": 24,
+    "test_the_demo_of_the_installed_wheel_ends_as_it_should_and_leaves_nothing": 27,
     "test_four_killed_redis_servers_lose_nothing_that_was_accepted": 24,
     "test_an_update_and_its_rollback_under_load_lose_nothing_and_do_nothing_twice": 20,
     "test_a_replica_of_for_some_seconds_ends_no_worker_and_work_goes_on": 24,

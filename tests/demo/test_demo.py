@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from tests.support.leftovers import nothing_left, processes, temporary
 from tests.support.waiting import PATIENCE_S, wait_until
+from tests.support.wheel import build, install
 from worker.demo import scenario, verdict
 from worker.demo.scenario import PLAIN, TROUBLES, Part, cast
 from worker.ledger.records import Attempt, Deletion, Event
@@ -32,17 +34,18 @@ OTHERS = {  # none of it may count
 }
 
 
-def start(tmp: Path, *words: str) -> subprocess.Popen[str]:
+def start(tmp: Path, *words: str, eraser: Sequence[str] = ERASER, cwd: Path | None = None) -> subprocess.Popen[str]:
     environ = {"PATH": os.environ["PATH"], "HOME": str(tmp), "TMPDIR": str(tmp), **OTHERS}
-    argv = [*ERASER, "demo", "--jobs", str(scenario.FEWEST), *words]
+    argv = [*eraser, "demo", "--jobs", str(scenario.FEWEST), *words]
     return subprocess.Popen(
-        argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        argv, cwd=cwd, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
 
 
-def test_the_demo_ends_as_it_should_and_leaves_nothing() -> None:
+def test_the_demo_of_the_installed_wheel_ends_as_it_should_and_leaves_nothing(tmp_path: Path) -> None:
+    installed = install(build(tmp_path), tmp_path / "venv")
     with temporary() as tmp:
-        demo = start(tmp, "--json")
+        demo = start(tmp, "--json", eraser=[str(installed)], cwd=tmp_path)
         output, progress = demo.communicate(timeout=600)
         assert demo.returncode == 0, progress
         rows = [json.loads(line) for line in output.splitlines()]
