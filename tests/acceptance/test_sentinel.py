@@ -13,7 +13,7 @@ from tests.support.redis_servers import SentinelSet, Server
 from tests.support.waiting import wait_until
 from worker.simulator import DEMO_PROJECT
 
-JOBS = [f"job-{n:03d}" for n in range(500)]
+JOBS, MORE = [f"job-{n:03d}" for n in range(400)], [f"more-{n:03d}" for n in range(200)]
 BUSY = IMPATIENT | {"ERASER_RATE": "60"}
 LATENCY = ("--latency", "0.03", "--jitter", "0.05")
 SENTINELS_PASSWORD = "only-the-sentinels"
@@ -35,10 +35,10 @@ def pause_until_copied(primary: Server, replica: Server) -> None:
     )
 
 
-def test_a_killed_primary_and_a_planned_failover_end_no_process_and_lose_nothing(servers: SentinelSet) -> None:
+def test_a_primary_that_is_killed_replaced_or_cut_off_ends_no_process_and_loses_nothing(servers: SentinelSet) -> None:
     url = f"{servers.url}?sentinel_password={SENTINELS_PASSWORD}"
     with Fleet(settings=BUSY | {"ERASER_REDIS_URL": url}, simulator=LATENCY) as fleet:
-        fleet.plant(*JOBS, "late", BYSTANDER)
+        fleet.plant(*JOBS, *MORE, "late", BYSTANDER)
         workers = fleet.start_workers(2)
         beat = fleet.start("beat", fleet.celery("beat", "-s", str(fleet.directory / "beat")))
         fleet.ask(*JOBS)
@@ -47,24 +47,35 @@ def test_a_killed_primary_and_a_planned_failover_end_no_process_and_lose_nothing
         pause_until_copied(old, *servers.replicas())
         old.kill()
         servers.wait_for_another(old)
-        there, back = _done(fleet), time.monotonic()
-        fleet.wait(lambda: _done(fleet) > there, "work goes on")
-        tell(f"went on {time.monotonic() - back:.1f} s after the new primary took writes")
+        _work_goes_on(fleet, "the new primary took writes")
         assert fleet.command("status").returncode == 0
 
         old.start()
         servers.wait_until_complete()
-        pause_until_copied(servers.primary(), old)
+        paused = servers.primary()
+        pause_until_copied(paused, old)
         assert servers.fail_over() is old
-        there, back = _done(fleet), time.monotonic()
-        fleet.wait(lambda: _done(fleet) > there, "work goes on again")
-        tell(f"went on {time.monotonic() - back:.1f} s after a planned failover")
+        _work_goes_on(fleet, "a planned failover")
+
+        paused.client().client_unpause()
+        servers.wait_until_complete()
+        fleet.ask(*MORE)
+        pause_until_copied(old, paused)  # and nobody can tell it later that it was replaced
+        servers.cut_off(old)
+        servers.wait_for_another(old)
         fleet.producer().send_task("eraser.delete", args=[DEMO_PROJECT, "late"], queue="eraser")
-        fleet.wait_until_settled(len(JOBS) + 1)
-        judge(fleet, [*JOBS, "late"], frozen=JOBS)
+        _work_goes_on(fleet, "another took the place of one that was cut off")
+        fleet.wait_until_settled(len(JOBS) + len(MORE) + 1)
+        judge(fleet, [*JOBS, *MORE, "late"], frozen=[*JOBS, *MORE])
         ended = [process for process in (*workers, beat) if not process.alive]
         assert not ended, [_tail(process) for process in ended]
         assert fleet.metastudio.job_ids() == [BYSTANDER]
+
+
+def _work_goes_on(fleet: Fleet, after: str) -> None:
+    there, back = _done(fleet), time.monotonic()
+    fleet.wait(lambda: _done(fleet) > there, "work goes on")
+    tell(f"went on {time.monotonic() - back:.1f} s after {after}")
 
 
 def _done(fleet: Fleet) -> int:

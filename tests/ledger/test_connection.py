@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
+from redis.sentinel import MasterNotFoundError
 
 from tests.support.redis_servers import SERVICE, SentinelSet
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 from worker.config.redis_urls import parse_redis_url
 from worker.execution.broker_url import celery_broker
+from worker.ledger import following
 from worker.ledger.connection import connect, sentinels
 from worker.ledger.redis_errors import is_away, why_away
 
@@ -50,20 +54,51 @@ def test_a_service_that_no_sentinel_knows_is_named_so_too(servers: SentinelSet) 
     assert "the service" in why_away(refused.value)
 
 
-def test_a_primary_that_the_sentinels_replaced_is_left_though_it_takes_writes(servers: SentinelSet) -> None:
+def test_a_primary_that_the_sentinels_replaced_is_left_whether_it_takes_writes_or_answers_nothing(
+    servers: SentinelSet,
+) -> None:
     """A partition, and a planned failover too: what the old one still accepts is lost later. The servers stay so."""
-    with connect(servers.url + OPTION) as client:
-        old = servers.primary()
-        client.set("where", "at the old one")
+    url, old = servers.url + OPTION, servers.primary()
+    with connect(url) as idle, connect(url, timeout_s=PATIENCE_S) as client, ThreadPoolExecutor(1) as threads:
+        assert idle.ping()
+        assert client.ping()
+        old.client().client_pause(int(3 * PATIENCE_S * 1000), all=False)
+        waiting = threads.submit(client.set, "where", "lost")
         servers.cut_off(old)
         new = servers.wait_for_another(old)
+        error = waiting.exception(2 * PATIENCE_S)
+        assert isinstance(error, redis.ConnectionError), error
+        assert is_away(error)
+        client.set("where", "at the new one")
+        assert new.client().get("where") == b"at the new one"
+
+        old.client().client_unpause()
         assert old.client().set("where", "still here"), "the old one takes writes"
 
         def has_arrived() -> bool:
-            client.set("where", "at the new one")
-            return new.client().get("where") == b"at the new one"
+            idle.set("where", "there, too")
+            return new.client().get("where") == b"there, too"
 
         wait_until(has_arrived, what="what is written arrives at the new primary", every=0.1)
+
+
+def test_sentinels_that_name_nobody_for_a_moment_are_asked_again_soon() -> None:
+    """Between a primary's silence and its successor they name none: a connection that works may be to the old one."""
+    asked = 0
+
+    class Named:
+        ask_at = 0.0
+
+        def get_master_address(self) -> None:
+            nonlocal asked
+            asked += 1
+            raise MasterNotFoundError
+
+    named, began = Named(), time.monotonic()
+    following._ask(named, following.ASK_S)
+    following._ask(named, following.ASK_S)
+    assert asked == 1
+    assert named.ask_at - time.monotonic() <= following.ASK_S + following.REST * (time.monotonic() - began)
 
 
 def test_clients_of_sentinels_try_once_and_check_certificates() -> None:

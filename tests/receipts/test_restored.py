@@ -11,6 +11,7 @@ import pytest
 
 from tests.receipts.test_archiving import STREAM, archive, everything, settle
 from tests.support.command import Command
+from tests.support.copies import Copies
 from tests.support.dead_letters import Undertaker
 from worker.execution.app_context import AppContext
 from worker.ledger.holds import HoldList
@@ -26,26 +27,9 @@ TODAY = int(time.time() * 1000) // DAY_MS
 DAY = TODAY - 5
 
 
-class Copies:
-    """The whole of Redis as it was, and back."""
-
-    def __init__(self, undertaker: Undertaker) -> None:
-        self._redis = undertaker.redis
-        self._values: dict[bytes, Any] = {}
-
-    def make(self) -> None:
-        keys: Any = self._redis.keys("*")
-        self._values = {key: self._redis.dump(key) for key in keys}
-
-    def put_back(self) -> None:
-        self._redis.flushall()
-        for key, value in self._values.items():
-            self._redis.restore(key, 0, value)
-
-
 @pytest.fixture
 def backup(undertaker: Undertaker) -> Copies:
-    return Copies(undertaker)
+    return Copies(undertaker.redis)
 
 
 @pytest.fixture
@@ -256,7 +240,7 @@ def test_a_day_that_another_worker_writes_at_this_moment_is_no_older_redis(
     command: Command, undertaker: Undertaker, archivist: Archivist, tmp_path: Path
 ) -> None:
     settle(undertaker, DAY, 2)
-    backup = Copies(undertaker)
+    backup = Copies(undertaker.redis)
     backup.make()
     archivist.archive("default")
     backup.put_back()  # the file is there, and Redis does not know it yet

@@ -1,13 +1,11 @@
 """The one way to Redis: a client of whichever server is the primary now, without hidden retries.
 
-With Sentinels every new connection asks them which server that is, and so does somebody once a second: a primary that
-they have replaced may take writes for a while, and all of those are lost. A connection ends with the server's first
-refusal, so nobody stays with a primary that became a replica.
+With Sentinels every new connection asks them which server that is, and so does once a second whoever uses one (see
+`following`). A connection ends with the server's first refusal, so nobody stays with a primary that became a replica.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,9 +13,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection, SentinelManagedSSLConnection
+from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 
 from worker.config.redis_urls import RedisAddress, Topology, parse_redis_url
+from worker.ledger.following import following
 from worker.ledger.redis_errors import leaving
 
 _parse: Callable[[str], dict[str, Any]] = parse_url  # redis-py 8.1 does not annotate these
@@ -25,23 +24,6 @@ _Sentinel: Callable[..., Sentinel] = Sentinel
 TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 3.0
 SENTINEL_TIMEOUT_S = 1.0  # one that does not answer is passed over
-ASK_S = 1.0  # how long an answer of the Sentinels is believed
-ASK_AGAIN_S = 10.0  # when none answers: who asks waits for each of them
-
-
-class _Following(SentinelConnectionPool):
-    """Connections to the primary. Where the Sentinels name another one, those to the old one end."""
-
-    _ask_at = 0.0
-
-    def get_connection(self, *args: Any, **options: Any) -> Any:
-        if time.monotonic() >= self._ask_at:
-            self._ask_at = time.monotonic() + ASK_S
-            try:
-                self.get_master_address()  # type: ignore[no-untyped-call]
-            except redis.RedisError:  # the connection may be as good as ever
-                self._ask_at = time.monotonic() + ASK_AGAIN_S
-        return super().get_connection(*args, **options)
 
 
 def connect(url: str, *, timeout_s: float | None = None) -> redis.Redis:
@@ -62,9 +44,7 @@ def _primary(address: RedisAddress, timeout_s: float) -> redis.Redis:
     options = options_of(address.primary, timeout_s)
     kind = SentinelManagedSSLConnection if options.pop("ssl", False) else SentinelManagedConnection
     named: Any = sentinels(address, timeout_s)
-    client: redis.Redis = named.master_for(
-        address.service, connection_pool_class=_Following, connection_class=leaving(kind), **options
-    )
+    client: redis.Redis = named.master_for(address.service, connection_class=leaving(following(kind)), **options)
     return client
 
 
