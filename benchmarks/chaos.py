@@ -1,6 +1,7 @@
 """The campaign: thousands of deletions while everything around them is killed, frozen, cut off, filled up and skewed.
 
     python -m benchmarks.chaos [--deletions 10000] [--kills 300] [--seed N]
+    python -m benchmarks.chaos --sentinel [--kills 20] [--seed N]: see `benchmarks.failovers`
 
 Beside it operators cancel and hold what waits, and keep what was acknowledged. Redis fails over to a replica and back,
 MetaStudio has brownouts (empty lists, 500 for all else), and a NAT on the way to it forgets idle connections. At the
@@ -23,6 +24,7 @@ from typing import Any
 
 import redis
 
+from benchmarks import failovers
 from benchmarks.nat import NAT_IDLE_S, BehindNat
 from benchmarks.operators import Operators
 from benchmarks.reckoning import Reckoning, end_of, reckon
@@ -261,11 +263,20 @@ def print_reckoning(found: Reckoning, campaign: Campaign) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--deletions", type=int, default=10_000)
-    parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--kills", type=int, help="300; with --sentinel 20")
+    parser.add_argument("--sentinel", action="store_true", help="only failovers, behind Sentinels")
+    for name, number in (("plans", 4), ("partitions", 3), ("replicas", 0)):
+        parser.add_argument(f"--{name}", type=int, default=number, help="with --sentinel")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if options.kills is None:
+        options.kills = 20 if options.sentinel else 300
     print(f"{options.deletions} deletions, {options.kills} kills, seed {options.seed}, pid {os.getpid()}", flush=True)
+    if options.sentinel:
+        return failovers.campaign(
+            options.kills, options.plans, options.partitions, replicas=options.replicas, seed=options.seed
+        )
     began = time.monotonic()
     with Between(0) as way, BehindNat(settings=SETTINGS | {"ERASER_REDIS_URL": way.url}, simulator=SIMULATOR) as fleet:
         way.server = socket_of(fleet)

@@ -56,7 +56,7 @@ def reckon(
     found = Reckoning()
     deletions, calls = everything(fleet), fleet.metastudio.calls()
     found.lost = sorted(set(accepted) - set(deletions))
-    found.wrong_ends = [f"{job}: {end_of(d)}" for job, d in deletions.items() if not _may_end(d, job in asked)]
+    found.wrong_ends = [f"{job}: {end_of(d)}" for job, d in deletions.items() if not may_end(d, job in asked)]
     deletes = [call for call in calls if call["operation"] == "delete" and call["job_id"] not in frozen]
     found.overlaps = sorted(set(_overlapping(deletes)))
     found.sent_after_a_word = [
@@ -75,7 +75,8 @@ def end_of(d: Deletion) -> str:
     return " ".join(filter(None, (d.state, d.evidence, d.cause)))
 
 
-def _may_end(d: Deletion, cancelled: bool) -> bool:
+def may_end(d: Deletion, cancelled: bool) -> bool:
+    """Whether it may have ended so. cancelled: somebody tried to cancel it."""
     if d.state is State.CANCELLED:
         return cancelled
     return d.state is State.DELETED or (d.state is State.GONE and d.evidence == Evidence.AFTER_OUR_CALL)

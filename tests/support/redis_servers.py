@@ -130,7 +130,7 @@ class _Sentinel(Server):
         of_it = [
             f"monitor {SERVICE} {HOST} {primary.port} 2",
             f"down-after-milliseconds {SERVICE} {down_after_ms}",
-            f"failover-timeout {SERVICE} 3000",
+            f"failover-timeout {SERVICE} 1000",
             f"auth-user {SERVICE} {PEER}",
             f"auth-pass {SERVICE} {PEER_PASSWORD}",
         ]
