@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.processes import cpu_s, rss
 from tests.acceptance.fleet import Fleet
 from worker.config.accounts import DEFAULT
-from worker.ledger.archived import BUCKETS, Leaving, bucket_of, key_of
+from worker.ledger.archived import Leaving, bucket_of, key_of
 from worker.ledger.bulk_queries import BulkQueries
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.receipts import Receipts
@@ -26,10 +26,11 @@ from worker.model.states import State
 from worker.model.target import Target
 from worker.rules.outcome import OutcomeRules
 from worker.services import listing
+from worker.services.filters import DeletionFilter
 from worker.services.request import record
 from worker.simulator import DEMO_PROJECT
 
-_DELETED = listing.Wanted(State.DELETED)
+_DELETED = DeletionFilter((State.DELETED,))
 IDLE_S = 20.0
 CALM_S = 5.0  # after a worker's start
 
@@ -113,7 +114,7 @@ def archived(fleet: Fleet, count: int) -> Iterator[str]:
     each bucket has as many then as here, where a tenth of the buckets is used.
     """
     _archive(fleet, ids(BATCH))  # the scripts take memory, too
-    each = _archive(fleet, (_in_first(BUCKETS // 10, job) for job in ids(count)))
+    each = _archive(fleet, map(_in_a_tenth, ids(count)))
     yield f"{count:,} archived, as dense as {10 * count:,} in one project: {each:.0f} bytes of Redis each"
     yield f"so {10 * count:,} of them would be {10 * count * each / 1e9:.2f} GB"
 
@@ -142,10 +143,13 @@ def _archive(fleet: Fleet, jobs: Iterable[str]) -> float:
     return (used_memory(fleet) - before) / number
 
 
-def _in_first(buckets: int, job: str) -> str:
-    """The same with another end, so that it is in one of the first buckets."""
-    ends = (job[:-2] + format((int(job[-2:], 16) + i) % 256, "02x") for i in range(256))
-    return next((one for one in ends if bucket_of(one) < buckets), job)
+def _in_a_tenth(job: str) -> str:
+    """The same with another end, so that it is in one of a tenth of the buckets."""
+    head, own = bucket_of(job[:-2]), int(job[-2:], 16)
+    for i in range(own, own + 256):
+        if bucket_of(end := f"{i % 256:02x}", head) % 10 == 0:
+            return job[:-2] + end
+    raise SystemExit(f"no end of {job} is in one of those")
 
 
 def _ms(look: Callable[[], object]) -> float:

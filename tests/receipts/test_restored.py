@@ -15,12 +15,15 @@ from tests.support.copies import Copies
 from tests.support.dead_letters import Undertaker
 from worker.execution.app_context import AppContext
 from worker.ledger.holds import HoldList
+from worker.ledger.queries import Queries
 from worker.ledger.receipts import START, Receipts
+from worker.ledger.schema.fields import Field
 from worker.model.states import State
 from worker.model.target import Target
 from worker.receipts.archiving import Archivist
 from worker.receipts.dayfiles import DAY_MS
 from worker.receipts.hold_record import HoldRecord
+from worker.receipts.leaving import let_records_leave
 from worker.receipts.sealing import seal_all
 
 TODAY = int(time.time() * 1000) // DAY_MS
@@ -111,6 +114,51 @@ def date_back(undertaker: Undertaker, day: int) -> None:
         at = int(fields[b"t"])
         at = at if at < (day + 1) * DAY_MS else day * DAY_MS + 500_000 + last
         undertaker.redis.xadd(STREAM, fields | {b"t": str(at).encode()}, id=f"{at}-{last}")
+
+
+def let_leave(undertaker: Undertaker, directory: Path) -> int:
+    """How many records leave, of those whose receipts are archived."""
+    return let_records_leave(
+        undertaker.ledger, directory, until=Receipts(undertaker.redis, "default").progress().archived.n
+    )
+
+
+def ended_as_receipts_say(undertaker: Undertaker) -> None:
+    entries: Any = undertaker.redis.xrange(STREAM)
+    for _, fields in entries:
+        at, name = int(fields[b"t"]), fields[b"ref"].decode()
+        undertaker.redis.hset(f"{undertaker.ledger.prefix}d:{name}", Field.FINISHED_AT, at)
+        undertaker.redis.zadd(f"{undertaker.ledger.prefix}cancelled", {name: at})
+
+
+def test_what_left_redis_before_the_backup_is_known_and_what_left_since_leaves_again(
+    command: Command, undertaker: Undertaker, backup: Copies, archivist: Archivist, tmp_path: Path
+) -> None:
+    before = settle(undertaker, DAY, 3)
+    ended_as_receipts_say(undertaker)
+    archivist.archive("default")
+    assert let_leave(undertaker, tmp_path) == 3
+    still_whole = settle(undertaker, DAY + 1, 2)
+    ended_as_receipts_say(undertaker)
+    undertaker.request("wanted")
+    backup.make()
+    archivist.archive("default")
+    assert let_leave(undertaker, tmp_path) == 2
+    undertaker.ledger.cancel([ref(undertaker, "wanted")], why="T-1")
+    date_back(undertaker, DAY + 2)
+    archivist.archive("default")
+    assert let_leave(undertaker, tmp_path) == 0, "its record does not say that it ended that day"
+
+    backup.put_back()
+    archivist.archive("default")
+    assert state(command, "wanted") == "cancelled", "as its lost receipt says"
+    assert let_leave(undertaker, tmp_path) == 2, "those whose receipts say the same as their records"
+    status = Queries(undertaker.redis, "default", rate=10).status()
+    assert (status.states[State.CANCELLED], status.archived) == (6, 5)
+    command.environ["ERASER_RECEIPTS_DIR"] = str(tmp_path)
+    for job in (*before, *still_whole):
+        assert command("show", job, "--json").json[0]["archived"]["problem"] is None
+    assert command("receipts", "verify", str(tmp_path / "default")).code == 0
 
 
 def test_a_second_backup_before_the_first_segment_was_archived_goes_on_too(

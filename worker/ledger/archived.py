@@ -55,9 +55,8 @@ def key_of(prefix: str, ref: Target) -> tuple[str, str]:
     return f"{prefix}{Key.ARCHIVED_MARKS}{ref.project_id}/{bucket_of(name)}", name
 
 
-def bucket_of(name: str) -> int:
-    """The number of the bucket: as in `lua/_archived.lua`."""
-    bucket = 0
+def bucket_of(name: str, bucket: int = 0) -> int:
+    """The number of the bucket, as in `lua/_archived.lua`. bucket: that of what stands before."""
     for byte in name.encode():
         bucket = (bucket * 33 + byte) % BUCKETS
     return bucket
