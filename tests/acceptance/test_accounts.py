@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -148,6 +149,9 @@ def attempts_used(fleet: Fleet) -> int:
     return sum(int(used or 0) for used in pipe.execute())
 
 
+STALL_S = 4.0  # longer than a call that hangs: nobody called, because this machine stood still
+
+
 def test_an_account_that_answers_nothing_does_not_slow_down_its_neighbour() -> None:
     silent, limit = "silent0project0id", 8  # slow enough for a busy machine to keep up
     config = "\n".join(
@@ -169,7 +173,9 @@ def test_an_account_that_answers_nothing_does_not_slow_down_its_neighbour() -> N
         assert fleet.states() == {State.DELETED: len(jobs)}
         judge(fleet, jobs)
         starts = [c["started"] for c in fleet.metastudio.calls() if c["project"] == DEMO_PROJECT and c["effect"]]
-        share = (len(starts) - 1) / (max(starts) - min(starts)) / limit
+        gaps = [later - earlier for earlier, later in pairwise(sorted(starts))]
+        gaps = [gap for gap in gaps if gap < STALL_S]
+        share = len(gaps) / sum(gaps) / limit
         tell(f"beside an account that answers nothing: {share:.1%} of the limit")
         assert share > 0.5  # on an idle machine above 0.95; this one may be busy, and calls that hang take far more
         assert fleet.app.queries("silent").status().states[State.DEAD] == 0

@@ -92,7 +92,7 @@ def test_an_eta_or_countdown_is_recorded_at_once(here: Installation) -> None:
     here.fleet.wait(lambda: here.fleet.state(later), "it is recorded")
     found = here.fleet.show(later)
     assert found.due_at is not None
-    assert abs(found.due_at / 1000 - then.timestamp()) < 5, "of an ETA and an `after` the later one counts"
+    assert abs(found.due_at / 1000 - then.timestamp()) < 600, "of an ETA and an `after` the later one counts"
     here.deleted(soon)
 
 

@@ -45,6 +45,7 @@ PEER, PEER_PASSWORD = "peer", "among-peers"
 _PORTS = range(12_000, 22_000)  # below those of outgoing connections, as is the bus of a cluster, 10,000 above
 _SLOTS = 16_384
 _ANSWER_S = 5.0
+FAILOVER_S = 240.0  # a machine that stands still interrupts it, and it begins anew
 
 
 class Server:
@@ -277,7 +278,7 @@ class SentinelSet(_Set):
             new = self.primary()
             return new is not old and new.info().get("role") == "master"
 
-        wait_until(is_there, what="the Sentinels name another primary, and it is one")
+        wait_until(is_there, FAILOVER_S, "the Sentinels name another primary, and it is one")
         return self.primary()
 
     def fail_over(self) -> Server:
@@ -290,7 +291,7 @@ class SentinelSet(_Set):
                 return False
             return self.primary() is not old and self.primary().info().get("role") == "master"
 
-        wait_until(is_over, what="the Sentinels name another primary, and it is one", every=0.1)
+        wait_until(is_over, FAILOVER_S, "the Sentinels name another primary, and it is one", every=0.1)
         return self.primary()
 
     def cut_off(self, server: Server) -> None:
