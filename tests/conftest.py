@@ -39,6 +39,7 @@ for name in ("http_proxy", "https_proxy", "all_proxy"):
 # A machine that stands still for some seconds fails no test that reads from a Redis that is well.
 connection.TIMEOUT_S = PATIENCE_S
 
+gc.disable()  # until everything is collected
 forkserver.use()
 scratch.use()
 
@@ -78,9 +79,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Nothing of what was collected is garbage before the end: nobody looks through it again and again."""
-    gc.collect()
+    """Nothing of what is imported and collected is garbage before the end: nobody looks through it again and again."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

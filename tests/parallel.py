@@ -28,7 +28,8 @@ SECONDS: dict[str, float] = {
     "test_the_story_of_a_night": 30,
     "test_a_brownout_under_load_calls_nothing_gone_and_costs_nothing_but_time": 30,
     "test_a_hundred_thousand_jobs_in_one_pass_below_200_mb_with_a_bar": 26,
-    "test_no_planted_secret_and_nothing_personal_is_found_anywhere": 25,
+    "test_the_sentinels_follow_a_kill_a_plan_and_a_partition_and_nothing_is_left_behind": 15,
+    "test_a_primary_that_is_killed_replaced_or_cut_off_ends_no_process_and_loses_nothing": 35,
     "test_the_demo_of_the_installed_wheel_ends_as_it_should_and_leaves_nothing": 27,
     "test_four_killed_redis_servers_lose_nothing_that_was_accepted": 24,
     "test_an_update_and_its_rollback_under_load_lose_nothing_and_do_nothing_twice": 20,
@@ -52,6 +53,9 @@ SECONDS: dict[str, float] = {
     "test_repeated_500s_end_as_dead_letters_and_their_replay_has_a_whole_new_budget": 12,
     "test_a_beat_that_is_frozen_or_dead_is_ill": 12,
     "test_what_waits_is_sent_by_the_new_account_and_what_is_on_hold_by_nobody": 12,
+    "test_no_planted_secret_and_nothing_personal_is_found_anywhere": 13,
+    "test_redis_jumps_ahead_100_days_and_back_and_nothing_is_freed_ended_or_dated_wrongly": 12,
+    "test_the_file_that_is_saved_is_read_aloud_printed_on_one_sheet_and_verified": 12,
     "test_no_interleaving_loses_doubles_or_overwrites": 11,
     "test_whenever_a_worker_is_killed_another_one_ends_what_it_began": 10,
     "test_no_schedule_touches_what_it_must_not_or_ends_without_a_true_verdict": 10,
@@ -68,6 +72,8 @@ SECONDS: dict[str, float] = {
     "test_one_poisoned_job_costs_four_hundred_good_ones_no_attempt_and_no_pause": 9,
     "test_the_doctor_sees_who_takes_our_messages_and_where_ours_lie": 9,
     "test_a_429_now_and_then_among_good_answers_slows_nobody_down": 8,
+    "test_a_primary_that_the_sentinels_replaced_is_left_whether_it_takes_writes_or_answers_nothing": 8,
+    "test_many_are_exported_and_verified": 8,
     "test_a_dead_redis_is_said_within_the_patience": 8,
     "test_what_is_long_comes_in_the_end_though_its_first_answer_is_lost": 8,
     "test_one_goes_first_then_ten_then_a_hundred_then_all": 7,
@@ -93,11 +99,28 @@ SECONDS: dict[str, float] = {
     "test_a_broker_of_its_own_that_is_away_does_not_stop_deletions": 5,
     "test_a_hold_between_request_and_call_stops_it_and_its_removal_sends_it": 5,
     "test_a_redis_that_says_nothing_is_given_up": 5,
+    "test_a_cluster_has_every_slot_and_a_replica_takes_over": 5,
+    "test_an_act_on_a_replica_says_that_nothing_can_be_written": 4,
+    "test_status_on_a_replica_does_not_say_that_work_goes_on": 4,
     "test_what_is_requested_is_what_a_brute_force_reading_of_the_policy_says": 4,
     "test_no_key_is_refused_more_than_twice_in_five_minutes_whatever_anybody_does": 4,
     "test_no_second_holds_more_calls_than_the_limit": 4,
 }
-UNKNOWN = {"tests/acceptance/": 10.0, "tests/browser/": 10.0}  # what starts processes; anything else is short
+USUAL = {  # of any other test; where nothing is said it is short
+    "tests/acceptance/": 10.0,
+    "tests/browser/": 10.0,
+    "tests/execution/test_absence.py": 0.2,
+    "tests/execution/test_erasure_damage.py": 0.3,
+    "tests/execution/test_erasure_safety.py": 0.2,
+    "tests/execution/test_executor.py": 0.2,
+    "tests/interfaces/cli/test_learn.py": 0.5,
+    "tests/interfaces/cli/test_output.py": 1.0,
+    "tests/interfaces/cli/test_receipts.py": 0.3,
+    "tests/interfaces/cli/test_terminal.py": 1.0,
+    "tests/ledger/test_project_moves_machine.py": 1.5,
+    "tests/ledger/test_redis_errors.py": 0.2,
+    "tests/local/": 1.0,
+}
 SHORT = 0.05
 TOGETHER = ("tests/browser/test_pages.py", "tests/acceptance/test_wrong_settings.py")  # one fleet for the module
 
@@ -142,7 +165,7 @@ def unit(nodeid: str) -> str:
 def seconds(nodeid: str) -> float:
     """What the test is expected to take."""
     module, _, test = nodeid.partition("::")
-    usual = next((each for folder, each in UNKNOWN.items() if module.startswith(folder)), SHORT)
+    usual = next((each for place, each in USUAL.items() if module.startswith(place)), SHORT)
     return SECONDS.get(test.partition("[")[0], usual)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tests.parallel import SECONDS, TOGETHER, longest_first, unit
+from tests.parallel import SECONDS, TOGETHER, USUAL, longest_first, unit
 
 TESTS = Path(__file__).parent
 LONG = "tests/acceptance/test_kills.py::test_twenty_killed_workers_lose_nothing_and_delete_nothing_twice"
@@ -15,7 +15,7 @@ LONG = "tests/acceptance/test_kills.py::test_twenty_killed_workers_lose_nothing_
 def test_every_test_that_is_called_long_exists() -> None:
     sources = "\n".join(path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py"))
     assert [name for name in SECONDS if f"def {name}(" not in sources] == []
-    assert [module for module in TOGETHER if not (TESTS.parent / module).is_file()] == []
+    assert [place for place in (*TOGETHER, *USUAL) if not (TESTS.parent / place).exists()] == []
 
 
 def test_the_longest_goes_first_and_a_module_stays_in_one_piece() -> None:

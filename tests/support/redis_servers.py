@@ -131,7 +131,7 @@ class _Sentinel(Server):
         of_it = [
             f"monitor {SERVICE} {HOST} {primary.port} 2",
             f"down-after-milliseconds {SERVICE} {down_after_ms}",
-            f"failover-timeout {SERVICE} 1000",
+            f"failover-timeout {SERVICE} 1000",  # twice that until the next try, where votes were split
             f"auth-user {SERVICE} {PEER}",
             f"auth-pass {SERVICE} {PEER_PASSWORD}",
         ]
