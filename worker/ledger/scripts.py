@@ -27,7 +27,8 @@ _TABLE = (
     "DROPPED_ON|DROPPED_BY_A_NEW_ROUND|FIELD_CHECKS|FAMILY_TYPES|KEY_TYPES|SCHEMA_VERSION|STATE_OF_INDEX|DATED_INDEXES"
 )
 _NAME = re.compile(rf"\b(?:F\.(\w+)|K\.(\w+)|E\.(\w+)|({_TABLE}))\b")
-AS_FUNCTIONS = frozenset({"take", "confirm"})  # what each deletion needs of workers
+# What workers run all the time. All of them drain: they run when Redis is full, too.
+AS_FUNCTIONS = frozenset({"take", "confirm", "due_wakeup", "rescue"})
 # The names of the account's keys, and what is of one call: a script's state is, whole; see `Library` for functions.
 HEAD = """local function each_call(reset) reset() end
 local K = setmetatable({}, { __index = function(names, name)

@@ -18,8 +18,11 @@
 --include _settle
 --include _keep_time
 local LATER = 5000  -- ms
-local alive = {}
-for _, worker in ipairs(options.alive) do alive[worker] = true end
+local alive
+each_call(function()
+  alive = {}
+  for _, worker in ipairs(options.alive) do alive[worker] = true end
+end)
 
 local function rescue(ref, r, now)
   local k, lost, withdrawn = record(ref), tonumber(r[F.leases_lost] or '0'), r[F.cancel_requested] == 'cancel'
