@@ -16,7 +16,7 @@ from kombu import Connection
 from worker.config.accounts import Account, CredentialsReference
 from worker.config.celery_environment import check_celery_environment
 from worker.config.durations import LONGEST, format_duration, format_schedule, parse_duration, parse_schedule
-from worker.config.redis_urls import broker_form
+from worker.config.redis_urls import Topology, broker_form, parse_redis_url
 from worker.config.settings import KNOWN, RENAMED, Settings
 from worker.config.urls import masked
 from worker.execution.broker_url import celery_broker
@@ -280,6 +280,10 @@ def test_the_broker_follows_the_sentinels_of_the_ledger() -> None:
         ("redis+sentinel://one/service?password=c4n4ry-pw", "'password' after the . is not for a URL here"),
         ("redis+sentinel://one/service?sentinel_password=c4n4ry-pw&sentinel_password=x", "is given twice"),
         ("redis+sentinel://:c4n4ry-pw#@one/service", "expected redis://HOST"),
+        ("redis+cluster://one,,two", "expected hosts with commas between them"),
+        ("redis+cluster://one/1", "a cluster has no databases but 0"),
+        ("redis+cluster://one?sentinel_password=c4n4ry-pw", "'sentinel_password' after the . is not for a URL here"),
+        ("redis+cluster://one?ssl_ca_certs=/ca.pem", "is for .ssl=true only"),
         ("redis+nothing://one/service", "expected redis://HOST"),
         ("redis+socket:///run/redis.sock", "expected redis://HOST"),
     ],
@@ -290,6 +294,21 @@ def test_a_url_of_sentinels_says_everything_or_is_refused(name: str, url: str, w
     with pytest.raises(SettingsError, match=why) as refused:
         load(**{name: url})
     assert "c4n4ry" not in str(refused.value)
+
+
+def test_a_cluster_is_no_broker_so_another_one_is_named_at_once() -> None:
+    cluster = "redis+cluster://user:p%40w@one,two:6380?ssl=true"
+    address = parse_redis_url(cluster)
+    assert address.topology is Topology.CLUSTER
+    query = "?ssl_cert_reqs=required"
+    assert address.servers == (f"rediss://user:p%40w@one:6379{query}", f"rediss://user:p%40w@two:6380{query}")
+    settings = load(ERASER_REDIS_URL=cluster, ERASER_BROKER_URL="amqp://rabbit")
+    assert (settings.redis_url, settings.broker_url) == (cluster, "amqp://rabbit")
+    for environ in ({"ERASER_REDIS_URL": cluster}, {"ERASER_BROKER_URL": cluster}):
+        with pytest.raises(SettingsError, match="set ERASER_BROKER_URL to one that it can use") as refused:
+            load(**environ)
+        assert refused.value.name == "ERASER_BROKER_URL"
+        assert "p%40w" not in str(refused.value)
 
 
 def test_the_form_of_kombu_for_sentinels_is_refused_because_it_cannot_say_the_service() -> None:

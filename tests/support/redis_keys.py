@@ -16,6 +16,7 @@ from typing import Any
 import redis
 
 from tests.support.still import Still
+from worker.ledger.connection import servers_of
 from worker.ledger.schema.keys import Key
 
 PAGE = 2000
@@ -187,7 +188,7 @@ class _Look:
 
     def wrong(self) -> Iterator[str]:
         found: dict[tuple[str, Ends], list[tuple[str, str]]] = defaultdict(list)
-        for key in (raw.decode() for raw in self._client.scan_iter(count=PAGE)):
+        for key in (raw.decode() for one in servers_of(self._client) for raw in one.scan_iter(count=PAGE)):
             if THEIRS.fullmatch(key) or QUEUES.fullmatch(key):
                 continue
             if (named := _named(key)) is None:

@@ -9,6 +9,7 @@
     with ClusterSet() as cluster:           # three primaries with a third of the slots each; replicas=1: one more each
         cluster.url                         # redis+cluster://:PASSWORD@127.0.0.1:…,…
         cluster.owner(key)                  # the `Server` that has the key's slot
+        with cluster.moving(key, to) as carry:  # its slot is on its way to another server; carry(): some of its keys
 
 Every server is a process of its own with a directory of its own, is started from the binary that the tests use anyway
 (`worker.local.redis_server`), keeps its port when it is started again, and ends with its set. Clients have a password;
@@ -25,7 +26,7 @@ import signal
 import socket
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -360,6 +361,29 @@ class ClusterSet(_Set):
         slot, found = key_slot(key.encode()), list[Server]()
         wait_until(lambda: found.extend(self._owners(slot)) or found, what="the slot is served")  # type: ignore[func-returns-value]
         return found[0]
+
+    @contextlib.contextmanager
+    def moving(self, key: str, to: Server) -> Iterator[Callable[[int], int]]:
+        """Inside, the slot is on its way; `carry(n)` takes so many of its keys there. At the end all of it is there."""
+        slot, source = key_slot(key.encode()), self.owner(key)
+        ids = {server: self.command(server, "MYID") for server in (source, to)}
+
+        def carry(most: int) -> int:
+            names = self.command(source, "GETKEYSINSLOT", slot, most)
+            with source.client() as client:
+                if names:
+                    client.execute_command(
+                        *("MIGRATE", HOST, to.port, "", 0, 5000, "AUTH2", PEER, PEER_PASSWORD, "KEYS", *names)
+                    )
+            return len(names)
+
+        self.command(to, "SETSLOT", slot, "IMPORTING", ids[source])
+        self.command(source, "SETSLOT", slot, "MIGRATING", ids[to])
+        yield carry
+        while carry(100):
+            pass
+        for server in (to, source):
+            self.command(server, "SETSLOT", slot, "NODE", ids[to])
 
     def _owners(self, slot: int) -> Iterator[Server]:
         """By what the first server that answers says."""

@@ -3,6 +3,8 @@
 redis://, rediss://, unix://                                one server, or a managed Redis behind one address
 redis+sentinel://[USER:PASSWORD@]HOST:26379,HOST:26379/SERVICE[/DB][?ssl=true&sentinel_password=…]
                                                             Sentinels, which name the primary of a service
+redis+cluster://[USER:PASSWORD@]HOST:6379,HOST:6379[?ssl=true]
+                                                            some servers of a cluster; Celery knows no such broker
 """
 
 from __future__ import annotations
@@ -26,12 +28,14 @@ _TLS_OPTIONS = frozenset(
 )
 _OF_SENTINELS = frozenset({"sentinel_username", "sentinel_password"})
 _EXPECTED = (
-    "redis://HOST:6379/0, rediss://HOST:6379/0 (TLS), unix:///run/redis.sock or redis+sentinel://HOST:26379/SERVICE"
+    "redis://HOST:6379/0, rediss://HOST:6379/0 (TLS), unix:///run/redis.sock, redis+sentinel://HOST:26379/SERVICE or "
+    "redis+cluster://HOST:6379"
 )
-_SEVERAL_EXPECTED = "redis+sentinel://[USER:PASSWORD@]HOST:26379,HOST:26379/SERVICE[/DB][?ssl=true]"
+_SENTINELS_EXPECTED = "redis+sentinel://[USER:PASSWORD@]HOST:26379,HOST:26379/SERVICE[/DB][?ssl=true]"
+_CLUSTER_EXPECTED = "redis+cluster://[USER:PASSWORD@]HOST:6379,HOST:6379[?ssl=true]"
 _SEVERAL = re.compile(r"redis\+(?P<kind>\w*)://(?P<netloc>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?\Z")
 _NODE = re.compile(r"(?P<host>[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?", re.ASCII)
-_PORT = 26379
+_PORTS = {"sentinel": 26379, "cluster": 6379}
 
 
 class Topology(StrEnum):
@@ -39,6 +43,7 @@ class Topology(StrEnum):
 
     ONE = "one server"
     SENTINEL = "Sentinel"
+    CLUSTER = "Cluster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class RedisAddress:
     """A URL of the ledger's, as the clients need it: each server as a plain `redis://` or `rediss://` URL."""
 
     topology: Topology
-    servers: tuple[str, ...] = field(repr=False)  # of Sentinel: the Sentinels
+    servers: tuple[str, ...] = field(repr=False)  # of Sentinel: the Sentinels; of Cluster: those to begin with
     service: str = ""
     primary: str = field(default="", repr=False)  # of Sentinel: how to log in at whichever server they name
 
@@ -81,36 +86,43 @@ def check_redis_url(url: str, name: str) -> str:
 
 
 def _several(url: str, name: str) -> RedisAddress:
-    """Several servers; the Sentinels of a service."""
+    """Several servers: the Sentinels of a service, or some of a cluster."""
     found = _SEVERAL.fullmatch(url)
-    if found is None or found["kind"] != "sentinel" or not url.isprintable() or " " in url:
+    if found is None or found["kind"] not in _PORTS or not url.isprintable() or " " in url:
         raise SettingsError(name, f"expected {_EXPECTED}; found {masked(url)!r}")
+    cluster = found["kind"] == "cluster"
+    expected = _CLUSTER_EXPECTED if cluster else _SENTINELS_EXPECTED
     userinfo, at, hosts = found["netloc"].rpartition("@")
     service, _, database = found["path"].strip("/").partition("/")
     nodes = [_NODE.fullmatch(node) for node in hosts.split(",")]
-    ports = [int(node["port"] or _PORT) for node in nodes if node]
+    ports = [int(node["port"] or _PORTS[found["kind"]]) for node in nodes if node]
     if not all(nodes) or not all(0 < port < 65536 for port in ports):
-        why = f"expected hosts with commas between them: {_SEVERAL_EXPECTED}"
+        why = f"expected hosts with commas between them: {expected}"
         raise SettingsError(name, f"{why} (in a password, write # as %23 and / as %2F); found {masked(url)!r}")
-    if not service or not (database or "0").isdecimal():
+    if cluster and found["path"].strip("/") not in ("", "0"):
+        why = "a cluster has no databases but 0: nothing stands after its hosts"
+        raise SettingsError(name, f"{why}: {expected}; found {masked(url)!r}")
+    if not cluster and (not service or not (database or "0").isdecimal()):
         why = "after the hosts stands the service, as the Sentinels call it, and perhaps the number of a database"
-        raise SettingsError(name, f"{why}: {_SEVERAL_EXPECTED}; found {masked(url)!r}")
+        raise SettingsError(name, f"{why}: {expected}; found {masked(url)!r}")
     options = dict(parse_qsl(found["query"] or ""))
     tls = options.get("ssl") == "true"
-    _check_options(found["query"] or "", name, known={"ssl", *_OF_SENTINELS}, tls=tls, tls_by="?ssl=true")
+    known = {"ssl"} if cluster else {"ssl", *_OF_SENTINELS}
+    _check_options(found["query"] or "", name, known=known, tls=tls, tls_by="?ssl=true")
 
     scheme, query = ("rediss", _tls_query(options)) if tls else ("redis", "")
     sentinels = (options.get("sentinel_username", ""), options.get("sentinel_password", ""))
     theirs = f"{quote(sentinels[0], safe='')}:{quote(sentinels[1], safe='')}@" if any(sentinels) else ""
+    login = f"{userinfo}{at}" if cluster else theirs
+    servers = tuple(
+        f"{scheme}://{login}{node['host']}:{port}{query}"
+        for node, port in zip(nodes, ports, strict=True)
+        if node is not None
+    )
+    if cluster:
+        return RedisAddress(Topology.CLUSTER, servers)
     return RedisAddress(
-        Topology.SENTINEL,
-        tuple(
-            f"{scheme}://{theirs}{node['host']}:{port}{query}"
-            for node, port in zip(nodes, ports, strict=True)
-            if node is not None
-        ),
-        unquote(service),
-        f"{scheme}://{userinfo}{at}primary/{database or 0}{query}",
+        Topology.SENTINEL, servers, unquote(service), f"{scheme}://{userinfo}{at}primary/{database or 0}{query}"
     )
 
 
@@ -147,6 +159,11 @@ def _check_options(query: str, name: str, *, known: set[str], tls: bool, tls_by:
 
 # -- the broker --------------------------------------------------------------------------------------------------------
 
+_NO_BROKER = (
+    "Celery cannot use a Redis Cluster as its broker: set ERASER_BROKER_URL to one that it can use, such as "
+    "redis://HOST:6379/0, redis+sentinel://HOST:26379/SERVICE or amqp://HOST"
+)
+
 
 def check_broker_url(url: str, name: str) -> str:
     """Return `url` in Celery's form, or one of Sentinels as it is, because Celery's own form cannot say the service.
@@ -155,8 +172,10 @@ def check_broker_url(url: str, name: str) -> str:
     """
     scheme = url.partition("://")[0]
     if scheme == "sentinel":
-        why = f"a sentinel:// URL cannot say which service: write {_SEVERAL_EXPECTED}"
+        why = f"a sentinel:// URL cannot say which service: write {_SENTINELS_EXPECTED}"
         raise SettingsError(name, f"{why}; found {masked(url)!r}")
+    if scheme == "redis+cluster":
+        raise SettingsError(name, f"{_NO_BROKER}; found {masked(url)!r}")
     if scheme in ("redis", "rediss", "unix", "redis+sentinel"):
         check_redis_url(url, name)
         return broker_form(url)
@@ -165,6 +184,13 @@ def check_broker_url(url: str, name: str) -> str:
             name, f"expected a broker URL that Celery knows, such as {_EXPECTED}; found {masked(url)!r}"
         )
     return url
+
+
+def broker_of(redis_url: str) -> str:
+    """The ledger's Redis as the broker, where nobody names one. Raises `SettingsError` where it cannot be one."""
+    if redis_url.startswith("redis+cluster://"):
+        raise SettingsError("ERASER_BROKER_URL", f"the ledger is in a Redis Cluster, and {_NO_BROKER}")
+    return broker_form(redis_url)
 
 
 def broker_form(redis_url: str) -> str:

@@ -31,7 +31,7 @@ from worker.config.environment import (
 from worker.config.files import path_named
 from worker.config.logins import DOMAIN, USER, login_of_environment
 from worker.config.namespace import NAMESPACE
-from worker.config.redis_urls import broker_form, check_broker_url, check_redis_url
+from worker.config.redis_urls import broker_of, check_broker_url, check_redis_url
 from worker.config.tables import nearest
 from worker.config.trust import CA_BUNDLE, check_ca_bundle
 from worker.config.urls import check_hosts, is_loopback, masked
@@ -143,7 +143,7 @@ class Settings:
         reader = EnvironmentReader(environ)
         values = {each.name: _value(reader, **each.metadata) for each in _FROM_ENVIRONMENT}
         if values["broker_url"] is None and values["redis_url"] is not None:
-            values["broker_url"] = broker_form(values["redis_url"])
+            values["broker_url"] = broker_of(values["redis_url"])
             reader.origins["ERASER_BROKER_URL"] = "ERASER_REDIS_URL"
         values["read_timeout"] = min(values["read_timeout"], values["call_timeout"])
         values["lease"] = values["lease"] or values["call_timeout"] + LEASE_MARGIN

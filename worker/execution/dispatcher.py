@@ -4,6 +4,9 @@ All of them wait for producers: whichever Redis gives an account to starts an ex
 time also looks for work that has become due, rescues deletions of lost workers, seals receipts, and removes old
 records. Correctness never depends on either: they read hints, an extra wake-up is harmless, and what a crash left
 unannounced is found by the next tick or, every half minute, by a full check.
+
+Of a cluster a part may be away: what is about that part waits, and the accounts of the others go on. Where the hints
+themselves are away each dispatcher looks at all accounts that it reaches, without them.
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import redis
@@ -22,14 +26,16 @@ from worker.execution.app_context import BEAT_S, AppContext
 from worker.execution.live_workers import LiveWorkers
 from worker.ledger import scripts
 from worker.ledger.bindings import bindings, refuse_unknown
+from worker.ledger.cluster import Cluster
 from worker.ledger.damage import Checker, clear_hints
 from worker.ledger.deletions import Ledger
 from worker.ledger.due_heads import due_heads
 from worker.ledger.holds import HoldList
+from worker.ledger.reachable import reachable
 from worker.ledger.redis_errors import is_away
-from worker.model.errors import EraserError, OtherEndpoint, WrongLedger
+from worker.model.errors import EraserError, OtherEndpoint, Unreachable, WrongLedger
 from worker.receipts.sealing import Sealer
-from worker.replay.job import step
+from worker.replay.job import drive
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +51,7 @@ SHORTEST_WAIT_S = 0.01  # Redis takes a wait of less than a millisecond for one 
 CHECK_S = 15.0  # how often a part of the records and indexes is checked for damage
 CHECKS = 50  # round trips each time: up to ten thousand records of one account, or a few of many accounts
 FORGET_S = 600.0
+NO_ANSWER: Any = object()  # whoever has the hints is away
 FORGET_MOVES = 100  # of 500 records each: eighty a second over ten minutes, and finished within the lock's life
 
 
@@ -58,8 +65,9 @@ class Dispatcher:
         self._end_worker = end_worker
         self._workers = LiveWorkers(app, concurrency=concurrency)
         self._client, self._keys = app.redis, app.keys
-        self._sealer = Sealer(app.ledger, app.keys)
-        self._checker = Checker(app.redis, app.ledger, app.keys)
+        self._ledgers: dict[str, Ledger] = {}
+        self._sealer = Sealer(self._ledger, app.keys)
+        self._checker = Checker(app.redis, self._ledger, app.keys)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._full_look = 0.0
@@ -70,6 +78,7 @@ class Dispatcher:
         self._forget = time.monotonic() + FORGET_S
         self._check = time.monotonic() + CHECK_S
         self._away = False
+        self._unhinted = False  # the hints are away, and others are not
 
     def start(self) -> None:
         self._thread.start()
@@ -137,51 +146,85 @@ class Dispatcher:
 
     def wait(self, timeout_s: float) -> None:
         """Wait for a producer, and start an executor at once. What is lost here is found by the next tick."""
+        if self._unhinted:
+            self._stop.wait(timeout_s)
+            return
         woken: Any = self._client.bzpopmin(self._keys.wake_now, max(timeout_s, SHORTEST_WAIT_S))
         account = woken[1].decode(errors="replace") if woken else ""
         if account in self.app.settings.accounts:
             with self._outlived(account):
-                self._start_executor(self.app.ledger(account))
+                self._start_executor(self._ledger(account))
 
     def tick(self) -> None:
         """One tick. Cheap when nothing is due: one script."""
+        here = reachable(self._client, self.app.settings.accounts, self._keys)
         if time.monotonic() - self._beat >= BEAT_S:
-            some = list(self.app.settings.accounts)[:1]  # a worker marks all of them when it starts
+            some = list(here)[:1]  # a worker marks all of them when it starts
             refuse_unknown(bindings(self._client, some, self._keys))
-            self._workers.beat()
+            with self._without_the_others(here):
+                self._workers.beat()
             self._beat = time.monotonic()
-        keys = (self._keys.dispatcher, self._keys.wakeups)
-        turn: Any = scripts.load("dispatch").run(self._client, keys, self.app.worker, LOCK_MS, MOST_ACCOUNTS)
+        keys, turn = (self._keys.dispatcher, self._keys.wakeups), NO_ANSWER
+        with self._without_the_others(here):
+            turn = scripts.load("dispatch").run(self._client, keys, self.app.worker, LOCK_MS, MOST_ACCOUNTS)
+        self._unhinted = turn is NO_ANSWER
+        if self._unhinted:
+            self._look_at(self._unannounced(here, 0.0, {}))
+            self._pause = CALM_TICK_S
+            return
         if turn is None:
             self._pause = OTHERS_TICK_S
             return
         now_ms, due, head = float(turn[0]), [name.decode(errors="replace") for name in turn[1]], turn[2]
         self._workers.note_time(now_ms)
-        known = self.app.settings.accounts
         for account, name in zip(due, turn[1], strict=True):
-            if account not in known:
+            if account not in self.app.settings.accounts:
                 self._client.zrem(self._keys.wakeups, name)
-        at_work, others = known.keys() & set(due), set[str]()
+        at_work, others = here & set(due), set[str]()
         if time.monotonic() - self._full_look >= FULL_LOOK_S:
             self._full_look = time.monotonic()
-            due += self._unannounced(now_ms)
-            others = set(known)
+            announced: Any = self._client.zrange(self._keys.wakeups, 0, -1, withscores=True)
+            due += self._unannounced(here, now_ms, dict(announced))
+            others = here
         if due:
-            self._look_at(known.keys() & set(due))
+            self._look_at(here & set(due))
             self._busy = time.monotonic()
-        self._sealer.tick(self._client, at_work, others)
+        with self._without_the_others(here):
+            self._sealer.tick(self._client, at_work, others)
         self._pause = self._next_tick_s(float(head) - now_ms if head else None)
         if time.monotonic() >= self._check:
             self._check = time.monotonic() + CHECK_S
-            clear_hints(self._client, self._keys)
-            self._checker.step(known, CHECKS)
+            with self._without_the_others(here):
+                clear_hints(self._client, self._keys)
+                self._checker.step(here, CHECKS)
         if others and not self._workers.clocks_agree:  # it releases and rescues nothing: let others try
             self._yield()
             self._pause = 3 * OTHERS_TICK_S
         if time.monotonic() >= self._forget:
             self._forget = time.monotonic() + FORGET_S
-            for account in known:
-                self._forget_old(account)
+            for account in here:
+                with self._without_the_others(here):
+                    self._forget_old(account)
+
+    def _ledger(self, account: str) -> Ledger:
+        """Of a cluster: whoever is away is looked at again with the next tick, and the others need not wait for it."""
+        if not isinstance(self._client, Cluster):
+            return self.app.ledger(account)
+        if account not in self._ledgers:
+            self._ledgers[account] = replace(self.app.ledger(account), patience_s=0.0)
+        return self._ledgers[account]
+
+    @contextmanager
+    def _without_the_others(self, here: Collection[str]) -> Iterator[None]:
+        """What is about a part of a cluster that is away is left out, as long as another part is here."""
+        try:
+            yield
+        except (redis.RedisError, Unreachable) as error:
+            if not isinstance(self._client, Cluster) or not here:
+                raise
+            if isinstance(error, redis.RedisError) and not is_away(error):
+                raise
+            self._workers.was_away()  # their heartbeats may be what is away
 
     def _next_tick_s(self, next_ms: float | None) -> float:
         """How long to wait for the next tick, if the next known wake-up is in `next_ms`."""
@@ -189,17 +232,16 @@ class Dispatcher:
             return TICK_S
         return CALM_TICK_S if next_ms is None else min(CALM_TICK_S, max(TICK_S, next_ms / 1000))
 
-    def _unannounced(self, now_ms: float) -> list[str]:
+    def _unannounced(self, here: Collection[str], now_ms: float, announced: Mapping[bytes, float]) -> list[str]:
         """Accounts with work that no wake-up announces in time. Holds whose time is over are released."""
-        found = due_heads(self._client, self.app.settings.accounts, self.app.keys)
+        found = due_heads(self._client, here, self.app.keys)
         latest = max(now_ms, *(clock * 1000 for clock in self.app.clocks()))
         for account, head in found.items():
-            ledger = self.app.ledger(account)
-            ledger.look_at_clocks()
-            if head.hold is not None and head.hold <= latest:
-                HoldList(ledger).release_in_time()
-        wakeups: Any = self._client.zrange(self._keys.wakeups, 0, -1, withscores=True)
-        announced = dict(wakeups)
+            ledger = self._ledger(account)
+            with self._without_the_others(here):
+                ledger.look_at_clocks()
+                if head.hold is not None and head.hold <= latest:
+                    HoldList(ledger).release_in_time()
         return [
             account
             for account, head in found.items()
@@ -210,14 +252,16 @@ class Dispatcher:
     def _forget_old(self, account: str) -> None:
         """Remove old records, a few hundred per script: as many as a busy account settles, without an endless turn."""
         for _ in range(FORGET_MOVES):
-            if not self.app.ledger(account).forget(keep_s=self.app.settings.record_ttl) or self._stop.is_set():
+            if not self._ledger(account).forget(keep_s=self.app.settings.record_ttl) or self._stop.is_set():
                 return
 
-    def _look_at(self, accounts: Iterable[str]) -> None:
+    def _look_at(self, accounts: Collection[str]) -> None:
         """Rescue expired leases, start an executor if one is needed, and note when to check again."""
-        alive, counts = self._workers.alive()
+        alive, counts = list[str](), False
+        with self._without_the_others(accounts):
+            alive, counts = self._workers.alive()
         for account in accounts:
-            with self._outlived(account):
+            with self._without_the_others(accounts), self._outlived(account):
                 self._look_at_one(account, alive, counts=counts)
 
     @contextmanager
@@ -231,13 +275,14 @@ class Dispatcher:
             log.exception("dispatcher.fault", extra={"account": account})
 
     def _look_at_one(self, account: str, alive: list[str], *, counts: bool) -> None:
-        ledger = self.app.ledger(account)
-        self._client.zrem(self._keys.wakeups, account)  # before the check: whatever comes meanwhile sets it again
+        ledger = self._ledger(account)
+        if not self._unhinted:
+            self._client.zrem(self._keys.wakeups, account)  # before the check: whatever comes meanwhile sets it again
         rescued, next_lease = ledger.rescue(alive=alive, counts=counts)
         for ref, state in rescued:
             log.warning("deletion.lost", extra={"account": account, **ref.for_log(), "state": state})
         due, replays = self._start_executor(ledger)
-        looks = [at for at in (due, next_lease, self._go_on(ledger, replays)) if at is not None]
+        looks = [at for at in (due, next_lease, drive(ledger, replays)) if at is not None]
         if looks:
             self.app.wake(account, min(looks))
 
@@ -247,23 +292,3 @@ class Dispatcher:
         if wakeup:
             self.app.notify(ledger.account, wakeup)
         return due, replays
-
-    def _go_on(self, ledger: Ledger, replays: list[str]) -> float | None:
-        """One step of each replay; returns when to take the next (ms). What cannot be done now is done by a later
-        check.
-        """
-        soonest = None
-        for replay in replays:
-            try:
-                again_s = step(ledger, replay)
-            except EraserError as error:  # for example, Redis is full: executors must be started all the same
-                log.warning("replay.waits", extra={"replay": replay, "error": str(error)})
-                again_s = 5.0
-            except Exception:  # for example, a newer version wrote it
-                log.exception("replay.waits", extra={"replay": replay})
-                again_s = 5.0
-            if again_s is not None and (soonest is None or again_s < soonest):
-                soonest = again_s
-        if soonest is None:
-            return None
-        return ledger.now_ms() + soonest * 1000

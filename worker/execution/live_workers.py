@@ -15,6 +15,7 @@ import redis
 from worker.config.clock import SAME_S, elapsed
 from worker.execution.app_context import WORKER_TIMEOUT_S, AppContext
 from worker.ledger import scripts, values
+from worker.ledger.connection import server_of
 from worker.ledger.keys import Keys
 from worker.ledger.redis_read import info, read_redis
 from worker.ledger.schema.states import VERSION
@@ -99,15 +100,17 @@ class LiveWorkers:
 
         It does not if Redis was unreachable or restarted a moment ago, or if its clock jumped.
         """
-        seconds, _ = self._client.time()
-        now, name = seconds * 1000, self._keys.workers
-        recent: Any = self._client.zrangebyscore(name, now - WORKER_TIMEOUT_S * 1000, now + WORKER_TIMEOUT_S * 1000)
-        long_gone: Any = self._client.zrangebyscore(name, "-inf", now - LONG_GONE_S * 1000)
-        long_gone += self._client.zrangebyscore(name, now + LONG_GONE_S * 1000, "+inf")  # Redis's clock went back
+        name, pipe = self._keys.workers, self._client.pipeline(transaction=False)
+        pipe.time()
+        pipe.zrange(name, 0, -1, withscores=True)
+        (seconds, _), beats = pipe.execute()
+        ages = {worker: abs(seconds - at / 1000) for worker, at in beats}  # of the future where Redis's clock went back
+        recent = [worker for worker, age in ages.items() if age <= WORKER_TIMEOUT_S]
+        long_gone = [worker for worker, age in ages.items() if age >= LONG_GONE_S]
         if long_gone:
             self._client.zrem(name, *long_gone)
             self._client.hdel(self._keys.worker_info, *long_gone)
-        up = info(self._client, "server").get("uptime_in_seconds", WORKER_TIMEOUT_S)
+        up = info(server_of(self._client, name), "server").get("uptime_in_seconds", WORKER_TIMEOUT_S)
         silence_counts = float(up) >= WORKER_TIMEOUT_S and time.monotonic() - self._since >= WORKER_TIMEOUT_S
         return [worker.decode() for worker in recent], silence_counts
 

@@ -2,11 +2,13 @@
 
 With Sentinels every new connection asks them which server that is, and so does once a second whoever uses one (see
 `following`). A connection ends with the server's first refusal, so nobody stays with a primary that became a replica.
+Of a cluster see `Cluster`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import redis
@@ -16,6 +18,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 
 from worker.config.redis_urls import RedisAddress, Topology, parse_redis_url
+from worker.ledger.cluster import Cluster
 from worker.ledger.following import following
 from worker.ledger.redis_errors import leaving
 
@@ -35,9 +38,29 @@ def connect(url: str, *, timeout_s: float | None = None) -> redis.Redis:
     address = parse_redis_url(url)
     if address.topology is Topology.SENTINEL:
         return _primary(address, timeout_s)
+    if address.topology is Topology.CLUSTER:
+        seeds = [(one["host"], one["port"]) for one in map(_parse, address.servers)]
+        return Cluster(seeds, partial(_server, options_of(address.servers[0], timeout_s)))
     client = redis.Redis.from_url(url, **_patience(timeout_s))
     client.connection_pool.connection_class = leaving(client.connection_pool.connection_class)
     return client
+
+
+def _server(options: dict[str, Any], host: str, port: int) -> redis.Redis:
+    """A client of this very server."""
+    client = redis.Redis(host=host, port=port, **options)
+    client.connection_pool.connection_class = leaving(client.connection_pool.connection_class)
+    return client
+
+
+def server_of(client: redis.Redis, key: str) -> redis.Redis:
+    """The server that has this key, for commands without one: INFO, CONFIG GET. Raises redis-py's errors."""
+    return client.of(key) if isinstance(client, Cluster) else client
+
+
+def servers_of(client: redis.Redis) -> list[redis.Redis]:
+    """Every server that has keys. Raises redis-py's errors."""
+    return client.primaries() if isinstance(client, Cluster) else [client]
 
 
 def _primary(address: RedisAddress, timeout_s: float) -> redis.Redis:

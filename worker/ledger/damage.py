@@ -16,6 +16,7 @@ from typing import Any, Unpack
 import redis
 
 from worker.ledger.audit_actions import ActionName, Who, explained
+from worker.ledger.connection import servers_of
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.redis_read import AccountReader, read_redis
@@ -134,11 +135,12 @@ class Checker:
                     self._check(ledger, [member for member, _ in page])
                     yield
         records = re.compile(rb"%s:\{(.*?)\}:d:(.*)" % self._keys.namespace.encode(), re.DOTALL)
-        for page in self._pages("scan", match=f"{self._keys.namespace}:{{*}}:d:*"):
+        named = f"{self._keys.namespace}:{{*}}:d:*"
+        for page in (page for one in servers_of(self._client) for page in self._pages("scan", client=one, match=named)):
             found: dict[str, list[bytes]] = defaultdict(list)
             for key in page:
-                if named := records.fullmatch(key):
-                    found[named[1].decode(errors="replace")].append(named[2])
+                if parts := records.fullmatch(key):
+                    found[parts[1].decode(errors="replace")].append(parts[2])
             for account in found.keys() & set(accounts):
                 self._check(self._ledger(account), found[account])
                 yield
@@ -147,10 +149,12 @@ class Checker:
         for start in range(0, len(members), BATCH):
             check(ledger, members[start : start + BATCH])
 
-    def _pages(self, scan: str, *args: Any, **options: Any) -> Iterator[Any]:
+    def _pages(self, scan: str, *args: Any, client: redis.Redis | None = None, **options: Any) -> Iterator[Any]:
         cursor = 0
         while True:
-            cursor, page = read_redis(getattr(self._client, scan), *args, cursor=cursor, count=BATCH, **options)
+            cursor, page = read_redis(
+                getattr(client or self._client, scan), *args, cursor=cursor, count=BATCH, **options
+            )
             yield page
             if cursor == 0:
                 return

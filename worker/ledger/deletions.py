@@ -10,7 +10,7 @@ import redis
 
 from worker.ledger.account import BEGINNING, ROOM_CHECK_S
 from worker.ledger.archived import Leaving
-from worker.ledger.connection import connect
+from worker.ledger.connection import connect, server_of
 from worker.ledger.erasures import Erasures
 from worker.ledger.experiments import Experiments
 from worker.ledger.leases import Leases
@@ -133,7 +133,7 @@ class Ledger(Leases, Erasures, Experiments, OperatorMoves):
         if now < self._room_checked + ROOM_CHECK_S:
             return
         try:
-            memory = info(self.client, "memory")
+            memory = info(server_of(self.client, self.prefix), "memory")
         except redis.exceptions.TimeoutError as error:
             raise Unreachable(why_away(error)) from None  # it hangs: the move would wait as long again
         except redis.exceptions.RedisError:

@@ -16,6 +16,7 @@ from typing import Any
 
 import redis
 
+from worker.ledger.connection import server_of
 from worker.ledger.redis_errors import is_forbidden
 
 KEPT_DAYS = 7  # then a library goes when another one of its move comes; whoever still needs it loads it again
@@ -79,7 +80,7 @@ class Library:
             if not _is_missing(error):
                 raise
         with suppress(redis.exceptions.ResponseError):  # somebody else does the same, or it may not be
-            self._load(client)
+            self._load(server_of(client, keys))
         try:
             return client.fcall(self.function, 1, keys, *args)
         except redis.exceptions.ResponseError as error:

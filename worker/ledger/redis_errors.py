@@ -63,6 +63,10 @@ def why_away(error: redis.RedisError) -> str:
                 "the Sentinels name no primary that is up: if it fails over, try again in a moment; otherwise check "
                 "the Sentinels, and the service and sentinel_password in ERASER_REDIS_URL"
             )
+        case exceptions.AskError() | exceptions.TryAgainError():
+            return "the cluster moves this account's slot to another server: nothing was done; try again in a moment"
+        case exceptions.ClusterDownError():
+            return "no server of the cluster has this account's slot now: start it, or a replica in its place"
         case exceptions.NoPermissionError():
             return f"the Redis user lacks permissions ({str(error)[:80]}); `eraser doctor` lists what to allow"
         case exceptions.OutOfMemoryError():

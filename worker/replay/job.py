@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from worker.ledger.deletions import BATCH, Ledger
 from worker.ledger.replays import Replay, Replays, ReplayStage, ReplayState
+from worker.model.errors import EraserError
 from worker.replay.canary import Requeue, Stop, decide, look_again_s
 
 log = logging.getLogger(__name__)
@@ -47,3 +49,20 @@ def _stop(replays: Replays, replay: Replay, why: str) -> None:
 
 def _idle_s(ledger: Ledger, replay: Replay) -> float:
     return max(0.0, ledger.now_ms() - (replay.fed_at or replay.started)) / 1000
+
+
+def drive(ledger: Ledger, replays: Iterable[str]) -> float | None:
+    """One step of each replay; returns when to take the next (ms). What cannot be done now is done by a later check."""
+    soonest = None
+    for replay in replays:
+        try:
+            again_s = step(ledger, replay)
+        except EraserError as error:  # for example, Redis is full: executors must be started all the same
+            log.warning("replay.waits", extra={"replay": replay, "error": str(error)})
+            again_s = 5.0
+        except Exception:  # for example, a newer version wrote it
+            log.exception("replay.waits", extra={"replay": replay})
+            again_s = 5.0
+        if again_s is not None and (soonest is None or again_s < soonest):
+            soonest = again_s
+    return None if soonest is None else ledger.now_ms() + soonest * 1000

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.execution.app_context import BEAT_S, AppContext
+from worker.ledger.connection import servers_of
 from worker.ledger.deletions import FULL_SHARE
 from worker.ledger.parking import Group
 from worker.ledger.records import AccountStatus
@@ -73,7 +74,7 @@ class Overview:
     @property
     def full(self) -> float:
         """The share of its maxmemory that Redis uses; 0: no limit, or not known."""
-        return self.used_bytes / self.limit_bytes if self.limit_bytes else 0.0
+        return _full(self.used_bytes, self.limit_bytes)
 
     @property
     def states(self) -> dict[State, int]:
@@ -132,6 +133,19 @@ def _sums(names: Any, counts: Iterable[Mapping[Any, int]]) -> dict[Any, int]:
     return {name: sum(each.get(name, 0) for each in every) for name in names}
 
 
+def _memory(info: Mapping[str, Any]) -> tuple[int, int]:
+    """What a server uses, and its maxmemory."""
+    return int(info.get("used_memory") or 0), int(info.get("maxmemory") or 0)
+
+
+def _full(used: int, limit: int) -> float:
+    return used / limit if limit else 0.0
+
+
+def _fullest(memory: tuple[int, int]) -> tuple[float, int]:
+    return _full(*memory), memory[0]
+
+
 def look(app: AppContext) -> Overview:
     """Read everything. Raises `Unreachable`."""
     return put_right(app, _look)
@@ -140,7 +154,7 @@ def look(app: AppContext) -> Overview:
 def _look(app: AppContext) -> Overview:
     accounts = tuple(app.queries(name).status() for name in app.settings.accounts)
     now, known = workers(app)
-    memory = read_redis(info, app.redis, "memory")
+    used, limit = max((_memory(read_redis(info, one, "memory")) for one in servers_of(app.redis)), key=_fullest)
     return Overview(
         now=now,
         accounts=accounts,
@@ -151,8 +165,8 @@ def _look(app: AppContext) -> Overview:
         elsewhere=tuple(error for one in identity.overviews(app, accounts) if (error := one.elsewhere)),
         strays=tuple(project_moves.strays(app)),
         abandoned=tuple(identity.abandoned(app)),
-        used_bytes=int(memory.get("used_memory") or 0),
-        limit_bytes=int(memory.get("maxmemory") or 0),
+        used_bytes=used,
+        limit_bytes=limit,
         no_writes=no_writes(app.redis, app.keys.workers),
     )
 

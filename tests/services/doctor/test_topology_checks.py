@@ -12,7 +12,8 @@ from tests.support.waiting import wait_until
 from worker.config.redis_urls import parse_redis_url
 from worker.ledger.connection import connect
 from worker.services.doctor.check import Check, Level
-from worker.services.doctor.topology_checks import Standby, failover, look
+from worker.services.doctor.topology_checks import Standby, failover, primary
+from worker.services.doctor.topology_checks import servers as named_by
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,8 @@ def servers() -> Iterator[SentinelSet]:
 
 def found(servers: SentinelSet, confirmed: int | None = None) -> dict[str, Check]:
     with connect(servers.url) as client:
-        return {one.name: one for one in look(client, parse_redis_url(servers.url), confirmed)}
+        lines = (*named_by(client, parse_redis_url(servers.url)), *primary(client, confirmed))
+        return {one.name: one for one in lines}
 
 
 def test_the_sentinels_the_replicas_and_the_price_of_a_failover_are_named(servers: SentinelSet) -> None:
@@ -83,7 +85,7 @@ def test_sentinels_that_are_too_few_and_replicas_that_are_not_up_are_named(serve
 def test_a_service_that_no_sentinel_knows_is_wrong(servers: SentinelSet) -> None:
     address = parse_redis_url(servers.url.replace(f"/{SERVICE}", "/another"))
     with connect(servers.primary().url) as client:
-        lines = {one.name: one for one in look(client, address, None)}
+        lines = {one.name: one for one in named_by(client, address)}
     assert lines["redis Sentinels"].verdict is Level.WRONG
     assert "'another'" in lines["redis Sentinels"].found
 

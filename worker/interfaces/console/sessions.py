@@ -72,16 +72,19 @@ def sign_out(app: AppContext, session: Session) -> None:
 
 def may_try(app: AppContext, address: str) -> bool:
     """Count an attempt to sign in; False: there were too many recently."""
-    pipe, names = app.redis.pipeline(transaction=True), [app.keys.tries(name) for name in (address, "all")]
-    for name in names:
-        pipe.set(name, 0, ex=TRIES_S, nx=True)
-        pipe.incr(name)
-        pipe.ttl(name)
-    response = read_redis(pipe.execute)
-    for name, left_s in zip(names, response[2::3], strict=True):
-        if left_s > TRIES_S:  # Redis's clock went back
-            read_redis(app.redis.expire, name, TRIES_S)
-    return int(response[1]) <= TRIES and int(response[4]) <= TRIES_OF_ALL
+    tries = [_count(app, app.keys.tries(name)) for name in (address, "all")]
+    return tries[0] <= TRIES and tries[1] <= TRIES_OF_ALL
+
+
+def _count(app: AppContext, name: str) -> int:
+    pipe = app.redis.pipeline(transaction=True)
+    pipe.set(name, 0, ex=TRIES_S, nx=True)
+    pipe.incr(name)
+    pipe.ttl(name)
+    _, tries, left_s = read_redis(pipe.execute)
+    if left_s > TRIES_S:  # Redis's clock went back
+        read_redis(app.redis.expire, name, TRIES_S)
+    return int(tries)
 
 
 def forget_tries(app: AppContext, address: str) -> None:

@@ -83,15 +83,17 @@ def _reachable(app: AppContext) -> Check:
 
 def _redis(app: AppContext) -> Iterator[Check]:
     try:
-        yield from redis_checks.look(app.redis)
         address = parse_redis_url(app.redis_url)
-        yield from topology_checks.look(app.redis, address, app.settings.redis_replicas)
-        seconds, micros = app.redis.time()
+        yield from topology_checks.servers(app.redis, address)
+        for of, server in topology_checks.each(app.redis):
+            for check in (*redis_checks.look(server), *topology_checks.primary(server, app.settings.redis_replicas)):
+                yield replace(check, name=check.name + of)
+            seconds, micros = server.time()
+            apart = seconds + micros / 1_000_000 - time.time()
+            yield clock_check(f"clock of Redis{of}", apart, "Redis's clock", "set the clocks of both machines by NTP")
+        yield from redis_checks.commands(app.redis)
     except redis.RedisError as error:
         yield wrong("redis", f"it stopped answering ({type(error).__name__})", "try again")
-        return
-    apart = seconds + micros / 1_000_000 - time.time()
-    yield clock_check("clock of Redis", apart, "Redis's clock", "set the clocks of both machines by NTP")
 
 
 def _schema(app: AppContext) -> Check:

@@ -31,7 +31,7 @@ SENT = frozenset(
 
 
 def look(client: redis.Redis) -> Iterator[Check]:
-    """Run every check. Raises redis-py's errors."""
+    """Run every check of one server. Raises redis-py's errors."""
     info = redis_info(client)
     yield _version(info)
     if info.get("role") == "slave":
@@ -41,7 +41,6 @@ def look(client: redis.Redis) -> Iterator[Check]:
     yield _policy(info.get("maxmemory_policy") or setting(client, "maxmemory-policy"))
     yield _memory(info)
     yield from _compact(setting(client, "hash-max-listpack-value"))
-    yield from _commands(client)
 
 
 def needed() -> list[str]:
@@ -49,17 +48,17 @@ def needed() -> list[str]:
     return sorted(SENT | scripts.commands_of_scripts())
 
 
-def _commands(client: redis.Redis) -> Iterator[Check]:
+def commands(client: redis.Redis) -> Iterator[Check]:
     """Whether this user may run all needed commands. No check on servers that cannot say: older and managed ones."""
-    commands = needed()
+    every = needed()
     try:
-        response: Any = scripts.load("may").run(client, OURS.workers, *commands)
+        response: Any = scripts.load("may").run(client, OURS.workers, *every)
     except redis.exceptions.ResponseError as error:
         if is_forbidden(error):
-            yield wrong("redis commands", "EVAL is refused", _allow(commands))
+            yield wrong("redis commands", "EVAL is refused", _allow(every))
         return
     if not response:
-        yield ok("redis commands", f"all {len(commands)} that are needed are allowed")
+        yield ok("redis commands", f"all {len(every)} that are needed are allowed")
         return
     refused = [name.decode() for name in response]
     yield wrong("redis commands", f"refused: {', '.join(refused)}", _allow(refused))

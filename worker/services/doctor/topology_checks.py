@@ -9,7 +9,8 @@ from typing import Any
 import redis
 
 from worker.config.redis_urls import RedisAddress, Topology
-from worker.ledger.connection import sentinels
+from worker.ledger.cluster import Cluster
+from worker.ledger.connection import sentinels, servers_of
 from worker.ledger.redis_read import info as redis_info
 from worker.services.doctor.check import Check, ok, warning, wrong
 from worker.services.doctor.redis_checks import setting
@@ -32,23 +33,33 @@ class Standby:
     confirmed: int | None  # ERASER_REDIS_REPLICAS of this process
 
 
-def look(client: redis.Redis, address: RedisAddress, confirmed: int | None) -> Iterator[Check]:
-    """Run every check. `confirmed`: ERASER_REDIS_REPLICAS. Raises redis-py's errors."""
+def servers(client: redis.Redis, address: RedisAddress) -> Iterator[Check]:
+    """Who names the primaries. Raises redis-py's errors."""
     if address.topology is Topology.SENTINEL:
         yield from _sentinels(address)
-    yield from primary(client, confirmed)
+    if isinstance(client, Cluster):
+        yield from _cluster(client)
 
 
-def primary(client: redis.Redis, confirmed: int | None, of: str = "") -> Iterator[Check]:
-    """One primary and its replicas. of: what its lines are called after."""
+def each(client: redis.Redis) -> Iterator[tuple[str, redis.Redis]]:
+    """Every server that answers, and what its lines end with: nothing where there is one."""
+    for server in servers_of(client):
+        if not isinstance(client, Cluster):
+            yield "", server
+        elif _answers(server):
+            yield f" {_where(server)}", server
+
+
+def primary(client: redis.Redis, confirmed: int | None) -> Iterator[Check]:
+    """One primary and its replicas. `confirmed`: ERASER_REDIS_REPLICAS. Raises redis-py's errors."""
     info = redis_info(client, "replication")
     if info.get("role") not in ("master", None):
         return  # said by the check of its role
     replicas = [found for name, found in info.items() if name.startswith("slave") and isinstance(found, dict)]
     standby = Standby(tuple(found for found in replicas if found.get("state") == "online"), *_needed(client), confirmed)
-    yield _replicas(f"redis replicas{of}", len(replicas), standby, info)
-    yield _min_replicas(f"redis min-replicas-to-write{of}", standby)
-    yield failover(f"redis failover{of}", standby)
+    yield _replicas("redis replicas", len(replicas), standby, info)
+    yield _min_replicas("redis min-replicas-to-write", standby)
+    yield failover("redis failover", standby)
 
 
 def _needed(client: redis.Redis) -> tuple[int | None, str]:
@@ -146,3 +157,57 @@ def _about(sentinel: Any, service: str) -> dict[str, Any] | None:
     except redis.RedisError:
         return None
     return found
+
+
+# -- Cluster -----------------------------------------------------------------------------------------------------------
+
+
+def _cluster(client: Cluster) -> Iterator[Check]:
+    """Whether each slot has a server that answers and stays there, and whether the others go on without it."""
+    name, every = "redis Cluster", client.primaries()
+    there = [server for server in every if _answers(server)]
+    found = f"{len(there)} of {len(every)} primaries answer"
+    if client.unserved:
+        yield wrong(name, f"{found}; {client.unserved:,} slots have no server", "redis-cli --cluster fix HOST:PORT")
+    elif len(there) < len(every):
+        away = ", ".join(_where(server) for server in every if server not in there)
+        yield wrong(name, f"{found}; the accounts of {away} wait", "start it, or a replica in its place")
+    else:
+        yield ok(name, f"{found}, and have every slot")
+    yield from (check for server in there[:1] for check in _coverage(server))
+    moving = {slot: _where(server) for server in there for slot in _moving(server)}
+    for slot, where in sorted(moving.items()):
+        found = f"slot {slot} of {where} is being moved: its account waits, and nothing of it is written meanwhile"
+        yield warning("redis slots", found, f"let it end; if it was broken off: redis-cli --cluster fix {where}")
+
+
+def _coverage(server: redis.Redis) -> Iterator[Check]:
+    name = "redis cluster-require-full-coverage"
+    value = setting(server, "cluster-require-full-coverage")
+    if value == "yes":
+        todo = "set cluster-require-full-coverage no: the accounts of the others then lose no time"
+        yield warning(name, "yes: one primary that is away stops every account", todo)
+    elif value is not None:
+        yield ok(name, "no: one primary that is away stops its own accounts only")
+
+
+def _moving(server: Any) -> list[int]:
+    """The slots that leave this server."""
+    try:
+        nodes = server.execute_command("CLUSTER NODES")
+    except redis.exceptions.ResponseError:  # forbidden
+        return []
+    own = (node["migrations"] for node in nodes.values() if "myself" in node["flags"])
+    return [int(one["slot"]) for one in next(own, ()) if one["state"] == "migrating"]
+
+
+def _answers(server: redis.Redis) -> bool:
+    try:
+        return bool(server.ping())
+    except redis.RedisError:
+        return False
+
+
+def _where(server: redis.Redis) -> str:
+    at = server.connection_pool.connection_kwargs
+    return f"{at['host']}:{at['port']}"

@@ -1,0 +1,96 @@
+"""The ledger in a Redis Cluster: what happens to one server concerns the accounts that lie there, and no others."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.acceptance.fleet import IMPATIENT, Fleet, tell
+from tests.acceptance.judge import no_calls_overlapped
+from tests.support.redis_servers import ClusterSet
+from worker.ledger.keys import OURS
+from worker.model.states import State
+
+RATE = 25
+JOBS = 300  # of each account: twelve seconds' work
+LONGEST_GAP_S = 2.0  # between two calls of one account: of a busy machine; on an idle one it is some slots
+
+
+@pytest.fixture
+def cluster() -> Iterator[ClusterSet]:
+    with ClusterSet() as every:
+        yield every
+
+
+def accounts_of(cluster: ClusterSet) -> list[str]:
+    """One account of each server; the first lies where the hints of all accounts are."""
+    found = {cluster.owner(OURS.account(name)): name for name in (f"a{n}" for n in range(40))}
+    first = cluster.owner(OURS.wakeups)
+    return [found.pop(first), *found.values()]
+
+
+def test_a_killed_primary_and_a_slot_that_moves_stop_their_own_accounts_only(cluster: ClusterSet) -> None:
+    names = accounts_of(cluster)
+    projects = {name: f"project{n}0id" for n, name in enumerate(names)}
+    config = "\n".join(f'[accounts.{name}]\nprojects = ["{id_}"]\nrate = {RATE}' for name, id_ in projects.items())
+    words = [word for id_ in projects.values() for word in ("--project", id_)]
+    settings = IMPATIENT | {"ERASER_RATE": None, "ERASER_REDIS_URL": cluster.url, "HUAWEICLOUD_SDK_PROJECT_ID": None}
+    fleet = Fleet(settings=settings, config=config, account=names[0], simulator=(*words, "--latency", "0.03"))
+    fleet.change(ERASER_BROKER_URL=fleet.redis_server.url)
+    with fleet:
+        for name, project in projects.items():
+            fleet.plant(*(f"{name}-{n:03d}" for n in range(JOBS)), project=project)
+            fleet.ask(*(f"{name}-{n:03d}" for n in range(JOBS)), project=project)
+        workers = fleet.start_workers(2)
+        seen: dict[str, int] = {}
+
+        def done(name: str) -> int:
+            """By MetaStudio: it answers while Redis does not."""
+            return sum(call["project"] == projects[name] and bool(call["effect"]) for call in fleet.metastudio.calls())
+
+        def goes_on(*some: str, by: int) -> None:
+            fleet.wait(lambda: all(done(name) >= seen[name] + by for name in some), f"{some} go on")
+
+        def look() -> None:
+            seen.update({name: done(name) for name in names})
+
+        look()
+        goes_on(*names, by=25)
+        killed = cluster.owner(OURS.account(names[0]))
+        killed.kill()
+        look()
+        goes_on(*names[1:], by=75)
+        killed.start()
+        cluster.wait_until_complete()
+        look()
+        goes_on(*names, by=10)
+
+        moves, to = names[1], cluster.owner(OURS.account(names[2]))
+        with cluster.moving(OURS.account(moves), to) as carry:
+            carry(20)
+            look()
+            goes_on(names[0], names[2], by=40)
+            stood = done(moves) - seen[moves]
+        tell(f"{stood} calls of the account whose slot moved were still under way, or answered, when it began")
+        assert stood <= 2 * RATE, "it waits"
+        assert cluster.owner(OURS.account(moves)) is to
+
+        for name in names:
+            fleet.wait(
+                lambda name=name: fleet.app.queries(name).status().states[State.DELETED] == JOBS,  # type: ignore[misc]
+                f"everything of {name} is deleted",
+            )
+        calls = fleet.metastudio.calls()
+        no_calls_overlapped(calls)
+        gaps = {name: longest_gap_s(calls, projects[name]) for name in names}
+        tell(f"the longest gap between two calls: {gaps}; {names[0]}'s server was killed, {moves}'s slot moved")
+        assert gaps[names[2]] < LONGEST_GAP_S
+        assert all(worker.alive for worker in workers)
+
+
+def longest_gap_s(calls: list[dict[str, Any]], project: str) -> float:
+    starts = sorted(call["started"] for call in calls if call["project"] == project and call["operation"] == "delete")
+    return max(after - before for before, after in itertools.pairwise(starts))
