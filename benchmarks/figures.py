@@ -87,13 +87,10 @@ def waiting(fleet: Fleet, count: int) -> Iterator[str]:
 
 def final(fleet: Fleet, count: int) -> Iterator[str]:
     """Bytes of a deletion that ended after one call. The moves are an executor's, the answers are made up: no HTTP."""
+    ledger = Ledger(fleet.client, DEFAULT, replace(fleet.ledger.policy, interval=0.001, max_calls=10**6))
+    _delete(fleet, ledger, ids(1))  # the scripts take memory, too
     before = used_memory_when_empty(fleet)
-    policy = replace(fleet.ledger.policy, interval=0.001, max_calls=10**6)
-    ledger = Ledger(fleet.client, DEFAULT, policy)
-    names = iter(ids(count))
-    while batch := [Target(DEMO_PROJECT, job) for job in islice(names, BATCH)]:
-        ledger.request(batch, DeletionRequest(why="TICKET-4711"))
-        _settle_all(ledger, fleet)
+    _delete(fleet, ledger, ids(count))
     fleet.client.delete(ledger.prefix + "departures")  # a pace without end keeps the last second's million calls there
     each = (used_memory(fleet) - before) / count
     receipts = Receipts(fleet.client, DEFAULT).bytes_used() / count
@@ -107,6 +104,13 @@ def final(fleet: Fleet, count: int) -> Iterator[str]:
     }
     yield f"with {deleted:,} final records: " + ", ".join(f"{name} {_ms(look):.0f} ms" for name, look in looks.items())
     fleet.client.flushall()  # MetaStudio never had these jobs, and the fleet's judge would say so
+
+
+def _delete(fleet: Fleet, ledger: Ledger, jobs: Iterable[str]) -> None:
+    names = iter(jobs)
+    while batch := [Target(DEMO_PROJECT, job) for job in islice(names, BATCH)]:
+        ledger.request(batch, DeletionRequest(why="TICKET-4711"))
+        _settle_all(ledger, fleet)
 
 
 def archived(fleet: Fleet, count: int) -> Iterator[str]:

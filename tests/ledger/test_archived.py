@@ -17,6 +17,7 @@ from worker.ledger.project_moves import carry
 from worker.ledger.queries import Queries
 from worker.ledger.receipts import Receipts
 from worker.ledger.rechecks import Rechecks, record
+from worker.ledger.schema.erasure import ErasureField
 from worker.ledger.schema.fields import Field
 from worker.ledger.types import DeletionRequest, GateSignal, Settlement
 from worker.model.states import Lane, State
@@ -94,6 +95,24 @@ def test_what_a_job_left_behind_leaves_on_its_own(bench: Bench) -> None:
     bench.client.hset(key, name, "cl")
     check(bench.ledger, [part])
     assert Queries(bench.client, "default", rate=10).status().parts == {}, "a spoilt one counts no more"
+
+
+def test_a_part_that_we_deleted_is_still_ours_once_it_is_archived(bench: Bench) -> None:
+    bench.request("a")
+    bench.settle(bench.take(), erasure={"related": "delete", "first_look_ms": 0})
+    part = Target(PROJECT, "v1", "voice_asset")
+    bench.ledger.request([part], DeletionRequest(lane=Lane.BULK, parent=f"{PROJECT}/a"))
+    bench.ledger.cancel([part], why="T-1")
+    parts = json.dumps([{"part": part.kind, "id": part.id}])
+    bench.client.hset(bench.p + f"erasure:{PROJECT}/a", ErasureField.PARTS, parts)
+    assert archive(bench) == 1
+    key, name = key_of(bench.p, part)
+    mark = bench.client.hget(key, name).decode()  # type: ignore[union-attr]
+    for letters, calls in (("c--n-", 0), ("c--y-", 1)):
+        bench.client.hset(key, name, letters + mark[5:])
+        (leased,) = bench.ledger.lease_erasures()[0]
+        assert leased.deletions == {part: ("cancelled", calls, "")}
+        bench.client.zadd(bench.p + "erasures", {f"{PROJECT}/a": 0})
 
 
 def test_one_stays_while_a_call_for_it_may_be_under_way(bench: Bench) -> None:

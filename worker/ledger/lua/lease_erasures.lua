@@ -30,7 +30,7 @@ local function row(ref, now)
   for i, its in ipairs(parts) do
     local v = redis.call('HMGET', record(its), F.state, F.calls, F.cause, F.evidence)
     local mark = not v[1] and archived(its)
-    if mark then v = { mark[F.state] } end
+    if mark then v = { mark[F.state], mark.archived.sent == 'yes' and 1 } end  -- how many calls is not known
     if v[1] then
       found.parts = found.parts or {}
       table.insert(found.parts, { its, v[1], number(v[2], 0), v[3] or v[4] or '' })
