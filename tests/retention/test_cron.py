@@ -1,10 +1,12 @@
-"""Cron in UTC, against a brute-force reading that looks at every minute."""
+"""Cron in UTC, against a brute-force reading that looks at every minute, and against cronsim."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
+from cronsim import CronSim, CronSimError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +51,61 @@ def test_slots_are_the_minutes_that_a_brute_force_reading_finds(
     while between < min(following, last + timedelta(hours=30)):
         assert not is_slot(between)
         between += MINUTE
+
+
+NUMBERS = (range(60), range(24), range(1, 32), range(1, 13), range(8))
+NAMES = {
+    3: ["JAN", "feb", "Mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+    4: ["Sun", "mon", "TUE", "wed", "thu", "fri", "sat"],
+}
+
+
+def expression(random: Random) -> str:
+    """Five fields of every form; of the two kinds of days at least one is open."""
+
+    def word(number: int, place: int) -> str:
+        names = NAMES.get(place, [])
+        index = number - NUMBERS[place].start
+        return random.choice([names[index] if index < len(names) else str(number), str(number), f"{number:02}"])
+
+    def part(place: int) -> str:
+        low, high = sorted(random.sample(NUMBERS[place], 2))  # 45-45/3 is 45 to cron and to us, 45-59/3 to cronsim
+        base = random.choice(["*", word(low, place), f"{word(low, place)}-{word(high, place)}"])
+        return base + random.choice(["", "", f"/{random.randint(1, 70)}"])
+
+    fields = [random.choice(["*", ",".join(part(place) for _ in range(random.randint(1, 3)))]) for place in range(5)]
+    fields[random.choice((2, 4))] = "*"
+    return " ".join(fields)
+
+
+def test_three_thousand_schedules_mean_what_they_mean_to_cronsim() -> None:
+    random = Random(1127)
+    for _ in range(3000):
+        text, now = expression(random), at("2020-01-01") + timedelta(seconds=random.randrange(10**9))
+        cron, following = Cron.parse(text), next(CronSim(text, now))
+        last = next(CronSim(text, now + timedelta(seconds=1), reverse=True))  # it goes on from before its moment
+        assert (text, now, cron.last_until(now), cron.next_after(now)) == (text, now, last, following)
+        assert cron.last_until(following) == following, text
+
+
+def refused(text: str) -> bool:
+    try:
+        Cron.parse(text)
+    except UsageError:
+        return True
+    return False
+
+
+def test_a_day_that_no_year_has_is_refused_where_cronsim_refuses_it() -> None:
+    texts = [f"0 0 {days} {months} *" for days in ("29", "30", "31", "30,31") for months in (*range(1, 13), "2,4")]
+    wrong = []
+    for text in texts:
+        try:
+            next(CronSim(text, at("2026-11-22")))
+        except CronSimError:
+            wrong.append(text)
+    assert wrong
+    assert [text for text in texts if refused(text)] == wrong
 
 
 @pytest.mark.parametrize(
