@@ -130,13 +130,13 @@ def test_what_leaves_in_between_lets_nothing_be_skipped_that_stayed(
     app: AppContext, undertaker: Undertaker, order: str
 ) -> None:
     """All are due at one moment, as those of one file are, and those of the first page go, the last one too."""
-    names = [f"j{n:03d}" for n in range(200)]
+    names = [f"j{n:03d}{rest}" for n in range(100) for rest in ("", "x")][1:]  # a page ends between "j025" and "j025x"
     undertaker.request(*names)
     set_scores(undertaker, "due:bulk", dict.fromkeys(names, 1000.5))
     wanted = DeletionFilter((State.PENDING,), order=order)
     first = listing.page(app, wanted)
     undertaker.ledger.cancel([d.ref for d in first.rows], why="T-1", by="ops-1")
-    undertaker.request("j000x", "j199x")  # before and behind the place, at a later moment
+    undertaker.request("j000y", "j199y")  # before and behind the place, at a later moment
     rest, cursor = list(first.rows), first.cursor
     while cursor:
         page = listing.page(app, wanted, cursor)
@@ -159,6 +159,30 @@ def test_several_states_are_one_list_and_each_deletion_is_in_it_once(app: AppCon
     assert jobs(app, DeletionFilter((State.DEAD, State.DELETED))) == ["good", "bad"]
     (running,) = listing.page(app, DeletionFilter((State.RUNNING,))).rows
     assert running.due_at is None, "it is under way: the end of its lease is no time when it is due"
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_lanes_and_accounts_with_one_moment_are_passed_once_each(redis_url: str, tmp_path: Path, order: str) -> None:
+    (file := tmp_path / "accounts.toml").write_text(
+        "".join(f'[accounts.{name}]\nregion = "cn-north-4"\nprojects = ["{name}"]\n' for name in ("one", "two"))
+    )
+    app = AppContext.load({"ERASER_REDIS_URL": redis_url, "ERASER_CONFIG": str(file)})
+    for account in ("one", "two"):
+        for lane in Lane:
+            refs = [Target(account, f"{lane}-{n:02d}") for n in range(30)]
+            app.ledger(account).request(refs, DeletionRequest(lane=lane))
+            app.redis.zadd(f"{app.keys.account(account)}due:{lane}", {str(ref): 1000.0 for ref in refs})
+    found = jobs(app, DeletionFilter((State.PENDING,), order=order))
+    assert sorted(found) == sorted(2 * [f"{lane}-{n:02d}" for lane in Lane for n in range(30)])
+
+
+def test_what_changed_its_state_between_two_reads_is_listed_at_its_new_place_alone(
+    app: AppContext, undertaker: Undertaker
+) -> None:
+    undertaker.end("job-1", to="deleted")
+    set_scores(undertaker, "due:bulk", {"job-1": 1e15})  # as an index says that was read a moment before
+    assert jobs(app, DeletionFilter((State.PENDING, State.DELETED))) == ["job-1"]
+    assert jobs(app, DeletionFilter((State.PENDING,))) == []
 
 
 def test_filters_choose_by_what_its_requests_say(app: AppContext, undertaker: Undertaker) -> None:

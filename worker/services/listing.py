@@ -23,7 +23,7 @@ from worker.services import json_form
 from worker.services.filters import DeletionFilter
 
 ROWS = 50
-MOST = 500  # entries that are read at once
+MOST = 200  # entries that are read at once: meanwhile, some milliseconds, Redis serves nobody else
 LOOKED_AT = 5_000  # the most entries that one page looks at if few match the filter
 LONGEST_CURSOR = 2_000  # characters
 
