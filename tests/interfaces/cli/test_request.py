@@ -373,3 +373,14 @@ def test_related_is_recorded_and_a_wrong_word_is_refused(command: Command, under
     refused = command("request", "job-2", "--related", "all")
     assert refused.code == 2
     assert "leave" in refused.err
+
+
+def test_a_run_is_listed_and_cancelled_by_its_name(command: Command) -> None:
+    ended = command("request", "job-1", "job-2", "--run", "batch-7", "--after", "1h")
+    assert "Next: eraser list --run batch-7" in ended.out
+    command("request", "job-3", "--after", "1h")
+    assert {line["id"] for line in command("list", "--run", "batch-7", "--json").json} == {"job-1", "job-2"}
+    assert command("cancel", "--run", "batch-7", "--reason", "T-1").code == 0
+    assert {line["id"] for line in command("list", "--state", "pending", "--json").json} == {"job-3"}
+    refused = command("request", "job-4", "--run", "Ann Onymous")
+    assert (refused.code, "run: use an opaque id" in refused.err) == (2, True)

@@ -69,6 +69,7 @@ class RequestCounts:
     type=click.Choice([lane.value for lane in Lane]),
     help="user (a person waits) or bulk. [ids: user, file: bulk]",
 )
+@click.option("--run", metavar="R", help="A name for all of these: eraser list --run R, eraser cancel --run R.")
 @click.option("--app-user", metavar="U", help="Sent as X-App-UserId; erased at the end, never shown.")
 @click.option("--after", metavar="24h", help="Earliest start, from now.")
 @click.option("--at", metavar="TIME", help="Earliest start, RFC 3339 with a zone.")
@@ -96,7 +97,7 @@ def request(
     app.settings.account_of(project)  # fail now, with what to set
     wait_s = parse_span(wait, "--wait") if wait else None
     lane = fields["lane"] or ("bulk" if from_file else "user")
-    texts = {name: fields[name] for name in ("app_user", "after", "at", "deadline", "force", "related")}
+    texts = {name: fields[name] for name in ("run", "app_user", "after", "at", "deadline", "force", "related")}
     terms = partial(
         request_service.from_texts, app, lane=lane, by=approval.by, reason=approval.reason, option="--", **texts
     )
@@ -118,7 +119,7 @@ def request(
     if counts.accepted:
         sum_up(f"Accepted {count(counts.accepted, 'deletion')} in project {project}: {_how(counts)}.")
     if not for_programs():
-        _tell(app, counts, project, many=from_file is not None, waited=wait_s is not None)
+        _tell(app, counts, project, run=fields["run"], many=from_file is not None, waited=wait_s is not None)
     sys.exit(_end(counts, refs, states))
 
 
@@ -150,7 +151,7 @@ def _wait(app: AppContext, account: str, refs: list[Target], seconds: float) -> 
             return {}
 
 
-def _tell(app: AppContext, counts: RequestCounts, project: str, *, many: bool, waited: bool) -> None:
+def _tell(app: AppContext, counts: RequestCounts, project: str, *, run: str | None, many: bool, waited: bool) -> None:
     for state, text in _MERGED.items():
         if counts.merged[state]:
             say(f"  {counts.merged[state]:,} {text}.")
@@ -165,8 +166,8 @@ def _tell(app: AppContext, counts: RequestCounts, project: str, *, many: bool, w
                     say(f"  {advice.why}: {advice.command}")
         if not waited:
             where = "" if project == app.settings.default_project() else f" --project {project}"
-            one = f"eraser show {counts.first}{where}"
-            say(f"Next: {'eraser status --watch' if many or counts.accepted > 1 else one}")
+            every = f"eraser list --run {run}" if run else "eraser status --watch"
+            say(f"Next: {every if many or counts.accepted > 1 else f'eraser show {counts.first}{where}'}")
 
 
 def _how(counts: RequestCounts) -> str:
