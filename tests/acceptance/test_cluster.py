@@ -26,24 +26,27 @@ def cluster() -> Iterator[ClusterSet]:
 
 
 def accounts_of(cluster: ClusterSet) -> list[str]:
-    """One account of each server; the first lies where the hints of all accounts are."""
-    found = {cluster.owner(OURS.account(name)): name for name in (f"a{n}" for n in range(40))}
-    first = cluster.owner(OURS.wakeups)
-    return [found.pop(first), *found.values()]
+    """One account of each server, the first where the hints of all accounts are; and another one of the last."""
+    where = {name: cluster.owner(OURS.account(name)) for name in (f"a{n}" for n in range(40))}
+    found = {server: name for name, server in where.items()}
+    names = [found.pop(cluster.owner(OURS.wakeups)), *found.values()]
+    return [*names, next(name for name, server in where.items() if server is where[names[-1]] and name not in names)]
 
 
 def test_a_killed_primary_and_a_slot_that_moves_stop_their_own_accounts_only(cluster: ClusterSet) -> None:
-    names = accounts_of(cluster)
-    projects = {name: f"project{n}0id" for n, name in enumerate(names)}
+    *names, quiet = accounts_of(cluster)
+    projects = {name: f"project{n}0id" for n, name in enumerate([*names, quiet])}
     config = "\n".join(f'[accounts.{name}]\nprojects = ["{id_}"]\nrate = {RATE}' for name, id_ in projects.items())
     words = [word for id_ in projects.values() for word in ("--project", id_)]
     settings = IMPATIENT | {"ERASER_RATE": None, "ERASER_REDIS_URL": cluster.url, "HUAWEICLOUD_SDK_PROJECT_ID": None}
     fleet = Fleet(settings=settings, config=config, account=names[0], simulator=(*words, "--latency", "0.03"))
     fleet.change(ERASER_BROKER_URL=fleet.redis_server.url)
     with fleet:
-        for name, project in projects.items():
-            fleet.plant(*(f"{name}-{n:03d}" for n in range(JOBS)), project=project)
-            fleet.ask(*(f"{name}-{n:03d}" for n in range(JOBS)), project=project)
+        for name in names:
+            fleet.plant(*(f"{name}-{n:03d}" for n in range(JOBS)), project=projects[name])
+            fleet.ask(*(f"{name}-{n:03d}" for n in range(JOBS)), project=projects[name])
+        fleet.plant("early", "late", "never", project=projects[quiet])
+        fleet.ask("early", project=projects[quiet])
         workers = fleet.start_workers(2)
         seen: dict[str, int] = {}
 
@@ -59,10 +62,13 @@ def test_a_killed_primary_and_a_slot_that_moves_stop_their_own_accounts_only(clu
 
         look()
         goes_on(*names, by=25)
+        fleet.wait(lambda: done(quiet) == 1, "the quiet one has nothing left")
         killed = cluster.owner(OURS.account(names[0]))
         killed.kill()
         look()
-        goes_on(*names[1:], by=75)
+        fleet.ask("late", project=projects[quiet])
+        fleet.wait(lambda: done(quiet) == 2, "who is woken by nobody is found all the same", 30.0)
+        goes_on(*names[1:], by=50)
         killed.start()
         cluster.wait_until_complete()
         look()
