@@ -211,6 +211,7 @@ def advice(view: Overview) -> Iterator[Advice]:
     if view.no_writes:
         why = f"Redis takes no writes; everything waits until it does: {labels.plain(view.no_writes)[:80]}"
         yield Advice(why, "eraser doctor", "redis")
+    yield from _closed(view)
     if view.clocks:
         yield Advice(view.clocks, "eraser doctor", "clocks")
     for error in view.elsewhere:
@@ -235,16 +236,6 @@ def advice(view: Overview) -> Iterator[Advice]:
     if left := sum(view.erasures[verdict] for verdict in LEFT):
         why = f"{labels.count(left, 'deleted job')} left something behind: a model, a voice or both may still be there"
         yield Advice(why, "eraser related list --left", "related")
-    for account in view.accounts:
-        gate = account.gate
-        which = f" --account {gate.account}" if len(view.accounts) > 1 else ""
-        if gate.gate == "paused":
-            yield Advice(f"{gate.account} is paused", f"eraser resume{which} --reason R", "gate")
-        elif gate.gate in ("credentials", "misconfigured", "clock"):
-            yield Advice(f"{gate.account} is {labels.GATES[gate.gate]}", "eraser doctor", "gate")
-        elif refused := sum(one.scope == "project" for one in gate.closures):
-            why = f"MetaStudio refuses {labels.count(refused, 'project')} of {gate.account}"
-            yield Advice(why, "eraser doctor", "gate")
     for kind, number in parked_messages.by_kind(view.parked).items():
         yield Advice(f"{labels.count(number, 'message')} {parked_messages.WHY[kind]}", "eraser parked list", "parked")
     for worker, name, why in view.not_archived:
@@ -258,6 +249,23 @@ def advice(view: Overview) -> Iterator[Advice]:
     if (dead := view.every[State.DEAD] - to_start) > 0:
         why = f"{labels.count(dead, 'dead letter')} {'needs' if dead == 1 else 'need'} a person"
         yield Advice(why, "eraser dead groups", "dead")
+
+
+def _closed(view: Overview) -> Iterator[Advice]:
+    """What stops calls: since when, which job showed it, who requested that, and when it is tried again."""
+    for gate in (account.gate for account in view.accounts):
+        which = f" --account {gate.account}" if len(view.accounts) > 1 else ""
+        shut = next((one for one in gate.closures if one.cause == gate.gate and one.scope != "project"), None)
+        why = f"{gate.account} is {labels.closure(shut, view.now) if shut else labels.GATES.get(gate.gate, gate.gate)}"
+        if gate.gate == "paused":
+            yield Advice(why, f"eraser resume{which} --reason R", "gate")
+        elif gate.gate in ("credentials", "misconfigured", "clock"):
+            yield Advice(why, "eraser doctor", "gate")
+        elif gate.gate == "outage" and shut:
+            yield Advice(f"{why}; it opens by itself", "eraser status --watch", "gate")
+        elif refused := sum(one.scope == "project" for one in gate.closures):
+            why = f"MetaStudio refuses {labels.count(refused, 'project')} of {gate.account}"
+            yield Advice(why, "eraser doctor", "gate")
 
 
 def _replay(replay: ReplayProgress) -> str:

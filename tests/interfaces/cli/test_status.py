@@ -17,10 +17,11 @@ from tests.support.erasures import erased
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli.status import follow
 from worker.ledger.keys import OURS
+from worker.ledger.records import Closure
 from worker.ledger.types import DeletionRequest, GateSignal, Settlement
 from worker.model.erasure import Verdict
 from worker.model.errors import Unreachable
-from worker.model.states import Lane
+from worker.model.states import Lane, State
 from worker.model.target import Target
 from worker.replay.job import step
 from worker.services import replay as replay_service
@@ -165,6 +166,25 @@ def test_a_full_redis_is_told_before_dead_letters(command: Command, undertaker: 
     assert [line.split("   ")[0] for line in lines] == ["Next: eraser doctor", "Next: eraser dead groups"]
     assert "of its maxmemory: nothing new is accepted above 85%" in lines[0]
     assert "maxmemory" not in command("status").out
+
+
+def test_what_stops_calls_comes_before_dead_letters_with_its_job_and_the_next_try(overview: Overview) -> None:
+    account, now = overview.accounts[0], overview.now
+    states = {**account.states, State.DEAD: 3, State.DELETED: 5}
+    shut = Closure("account", "default", "outage", now - 300_000, now + 12_000, "job-7", "ticket-7", "503")
+    gate = replace(account.gate, gate="outage", closures=(shut,))
+    view = replace(overview, accounts=(replace(account, gate=gate, states=states, came_back=1, damaged=1),))
+    first, *others = advice(view)
+    assert first.why == (
+        "default is closed: MetaStudio outage since 5 min (503) by job job-7, which ticket-7 requested; "
+        "next try in 12 s; it opens by itself"
+    )
+    assert [one.about for one in (first, *others)] == ["gate", "damage", "back", "dead"]
+    shut = replace(shut, scope="key", cause="credentials", reason="401")
+    gate = replace(account.gate, gate="credentials", closures=(shut,))
+    first, *_ = advice(replace(view, accounts=(replace(account, gate=gate, states=states),)))
+    assert first.command == "eraser doctor"
+    assert "since 5 min (401) by job job-7, which ticket-7 requested; next try in 12 s" in first.why
 
 
 def test_an_outage_needs_nobody(overview: Overview) -> None:
