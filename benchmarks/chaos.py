@@ -1,6 +1,7 @@
 """The campaign: thousands of deletions while everything around them is killed, frozen, cut off, filled up and skewed.
 
     python -m benchmarks.chaos [--deletions 10000] [--kills 300] [--seed N]
+    python -m benchmarks.chaos --related [the same]: see `benchmarks.leftovers`
     python -m benchmarks.chaos --sentinel [--kills 20] [--seed N]: see `benchmarks.failovers`
 
 Beside it operators cancel and hold what waits, and keep what was acknowledged. Redis fails over to a replica and back,
@@ -11,32 +12,23 @@ end `benchmarks.reckoning` reads the ledger, MetaStudio's own log of calls and i
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import random
 import signal
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
-
-import redis
 
 from benchmarks import failovers
-from benchmarks.nat import NAT_IDLE_S, BehindNat
-from benchmarks.operators import Operators
-from benchmarks.reckoning import Reckoning, end_of, reckon
-from tests.acceptance.fleet import BYSTANDER, LEASE_S, Fleet, Process
+from benchmarks.campaign import Campaign, socket_of
+from benchmarks.leftovers import Leftovers, fleet_of_leftovers
+from benchmarks.nat import BehindNat
+from benchmarks.reckoning import end_of
+from tests.acceptance.fleet import LEASE_S
 from tests.acceptance.judge import everything
-from tests.acceptance.test_failover import follow, listen, replica_of, server_of
+from tests.acceptance.test_failover import replica_of
 from tests.support.between import Between
-from tests.support.waiting import wait_until
-from worker.model.errors import EraserError
-from worker.model.target import Target
 
-WORKERS = 3
 SETTINGS = {
     "ERASER_RATE": "60",
     "ERASER_RETRY_SCHEDULE": ",".join(["0.2s", "0.4s"] + ["1s"] * 40),
@@ -47,216 +39,14 @@ SETTINGS = {
 SIMULATOR = ("--latency", "0.02", "--jitter", "0.02")
 
 
-def socket_of(fleet: Fleet) -> str:
-    return str(fleet.redis_server.url).split("?")[0].removeprefix("unix://")
-
-
-class Campaign:
-    """One run. `way` is what leads to Redis, `other` the replica and `other_port` its port."""
-
-    def __init__(
-        self,
-        fleet: Fleet,
-        way: Between,
-        other: redis.Redis,
-        other_port: int,
-        numbers: tuple[int, int],
-        chance: random.Random,
-    ) -> None:
-        deletions, self.kills = numbers
-        self.fleet = fleet
-        self.jobs = [f"job-{n:05d}" for n in range(deletions)]
-        self.chance = chance
-        self.accepted: list[str] = []
-        self.done = threading.Event()
-        self.events: Counter[str] = Counter()
-        self.frozen: set[str] = set()
-        self.way, self.other, self.other_port = way, other, other_port
-        self.socket = socket_of(fleet)
-        self.cut = Between(self.socket)  # the first worker's way, which can be cut
-        self.crew: list[Process] = []
-        self.operators = Operators(fleet, random.Random(chance.random()))
-
-    def run(self) -> None:
-        self.fleet.plant(*self.jobs, BYSTANDER)
-        with self.cut:
-            self.crew = [self._hire(n) for n in range(WORKERS)]
-            threading.Thread(target=self._produce, daemon=True).start()
-            self.operators.start()
-            actions: list[tuple[Callable[[], None], int]] = [
-                (self._kill_worker, 65),
-                (self._kill_redis, 12),
-                (self._freeze_worker, 8),
-                (self._cut_network, 5),
-                (self._fail_over, 5),
-                (self._outage, 3),
-                (self._brownout, 3),
-                (self._silence, 3),
-                (self._skew, 2),
-                (self._fill_redis, 2),
-            ]
-            first = [self._fail_over, self._brownout, self._silence, self._cut_network]  # each at least once
-            while self.events["kill worker"] + self.events["kill Redis"] < self.kills:
-                (action,) = (
-                    [first.pop()] if first else self.chance.choices([a for a, _ in actions], [w for _, w in actions])
-                )
-                action()
-                time.sleep(self.chance.uniform(0.2, 2.0))
-            self.fleet.wait(lambda: len(self.accepted) == len(self.jobs), "everything is accepted", 600)
-            self.operators.stop()
-            began = time.monotonic()
-            self.fleet.wait_until_settled(len(self.jobs), timeout=1800)
-            print(f"settled {time.monotonic() - began:.1f} s after the last event", flush=True)
-
-    # -- the people ----------------------------------------------------------------------------------------------------
-
-    def _hire(self, place: int) -> Process:
-        """The worker in the first place goes to Redis by the way that can be cut."""
-        env = self.fleet.env
-        if place == 0:
-            env = env | {"ERASER_REDIS_URL": self.cut.url}
-        return self.fleet.start_worker("--concurrency", "8", env=env)
-
-    def _produce(self) -> None:
-        """A few at a time for as long as the killing goes on, and asked again where nothing was promised."""
-        rest = list(self.jobs)
-        pause = max(0.02, self.kills * 1.9 / (len(rest) / 10))
-        while rest and not self.done.is_set():
-            batch = rest[:10]
-            self.operators.asked_for(batch)
-            try:
-                self.fleet.ask(*batch)
-            except EraserError:
-                self.done.wait(0.2)
-                continue
-            self.accepted.extend(batch)
-            rest = rest[10:]
-            self.done.wait(pause)
-
-    def _note(self, event: str) -> None:
-        self.events[event] += 1
-        if sum(self.events.values()) % 25 == 0:
-            states: object = "Redis is away"
-            with contextlib.suppress(EraserError):
-                states = self.fleet.states()
-            print(f"{dict(self.events)}  {len(self.accepted)} accepted, {states}", flush=True)
-
-    # -- the acts ------------------------------------------------------------------------------------------------------
-
-    def _kill_worker(self) -> None:
-        place = self.chance.randrange(WORKERS)
-        self.crew[place].kill()
-        self.crew[place] = self._hire(place)
-        self._note("kill worker")
-
-    def _kill_redis(self) -> None:
-        self.fleet.kill_redis()
-        time.sleep(self.chance.uniform(0.0, 2.0))
-        self.fleet.start_redis()
-        follow(self.other, listen(server_of(self.fleet)))  # what was set at run time is forgotten
-        self._note("kill Redis")
-
-    def _freeze_worker(self) -> None:
-        worker = self.chance.choice(self.crew)
-        worker.freeze()
-        self.frozen |= self._held_by(worker)
-        time.sleep(self.chance.uniform(1.1, 3.0) * LEASE_S)
-        self.frozen |= self._held_by(worker)
-        worker.thaw()
-        self._note("freeze worker for more than its lease")
-
-    def _held_by(self, worker: Process) -> set[str]:
-        """The jobs whose lease this process holds."""
-        client, prefix = self.fleet.client, self.fleet.ledger.prefix
-        app: Any = client.zrange(prefix + "running", 0, -1)
-        jobs = set()
-        for ref in app:
-            holder: Any = client.hget(f"{prefix}d:{ref.decode()}", "wrk")
-            if holder and holder.decode().split(":")[1] == str(worker.pid):
-                jobs.add(Target.parse(ref.decode()).id)
-        return jobs
-
-    def _cut_network(self) -> None:
-        self.cut.server = "/nowhere"
-        self.cut.break_off()
-        time.sleep(self.chance.uniform(0.5, 5.0))
-        self.cut.server = self.socket
-        self._note("cut the network to Redis")
-
-    def _outage(self) -> None:
-        self.fleet.metastudio.outage(self.chance.choice(["503", "500", "hang"]))
-        time.sleep(self.chance.uniform(1.0, 4.0))
-        self.fleet.metastudio.outage(None)
-        self._note("outage of MetaStudio")
-
-    def _brownout(self) -> None:
-        self.fleet.metastudio.outage("brownout")
-        time.sleep(self.chance.uniform(2.0, 8.0))
-        self.fleet.metastudio.outage(None)
-        self._note("brownout of MetaStudio: empty lists, 500 for all else")
-
-    def _silence(self) -> None:
-        """Long enough for the NAT to forget what the workers hold open."""
-        try:
-            self.fleet.ledger.pause(why="T-2")
-            time.sleep(2 * NAT_IDLE_S)
-        finally:
-            self._surely(lambda: self.fleet.ledger.resume(why="T-2"))
-        self._note("silence in which the NAT forgets")
-
-    def _surely(self, action: Callable[[], object]) -> None:
-        while True:
-            with contextlib.suppress(EraserError, redis.RedisError):
-                action()
-                return
-
-    def _fail_over(self) -> None:
-        """To the replica, which loses nothing, and back. The first worker's way still leads to the old one."""
-        own = server_of(self.fleet)
-        settings: Any = own.config_get("port")
-        if self._hand_over(own, self.other, self.other_port):
-            self.way.server = self.other_port
-            self.way.break_off()
-            time.sleep(self.chance.uniform(1.0, 6.0))
-            while not self._hand_over(self.other, own, int(settings["port"])):
-                pass
-            self.way.server = self.socket
-            self.way.break_off()
-            self._note("failover to the replica and back")
-        own.close()
-
-    def _hand_over(self, primary: redis.Redis, replica: redis.Redis, port: int) -> bool:
-        linked: Any = lambda: replica.info("replication").get("master_link_status") == "up"  # noqa: E731
-        wait_until(linked, 60.0, "the replica is up", every=0.05)
-        with contextlib.suppress(redis.RedisError):
-            command: Any = primary.execute_command
-            command("FAILOVER", "TO", "127.0.0.1", port, "TIMEOUT", 5000)
-        role: Any = lambda client: client.info("replication")["role"]  # noqa: E731
-        with contextlib.suppress(AssertionError):
-            wait_until(lambda: role(primary) == "slave" and role(replica) == "master", 10.0, every=0.02)
-        return bool(role(primary) == "slave")
-
-    def _skew(self) -> None:
-        self.fleet.metastudio.set_clock(self.chance.choice([-1500.0, 1500.0]))
-        time.sleep(self.chance.uniform(1.0, 3.0))
-        self.fleet.metastudio.set_clock(0.0)
-        self._note("MetaStudio's clock 25 minutes off")
-
-    def _fill_redis(self) -> None:
-        self.fleet.client.config_set("maxmemory", "1mb")
-        time.sleep(self.chance.uniform(0.5, 2.0))
-        self.fleet.client.config_set("maxmemory", "0")
-        self._note("Redis full")
-
-
-def print_reckoning(found: Reckoning, campaign: Campaign) -> None:
+def print_reckoning(found: dict[str, list[str]], campaign: Campaign) -> None:
     """The table of the README."""
     fleet, stats = campaign.fleet, campaign.fleet.metastudio.stats()
     print(f"events: {dict(campaign.events)}; operators: {dict(campaign.operators.results)}")
     print(f"ends: {dict(Counter(map(end_of, everything(fleet).values())))}, of {len(campaign.accepted)} accepted")
     print(f"DELETE calls {stats['by_operation'].get('delete')}, effects {stats['effects']}, ", end="")
     print(f"jobs whose call was frozen {len(campaign.frozen)}, acknowledged words {len(campaign.operators.words)}")
-    for what, jobs in found.counts().items():
+    for what, jobs in found.items():
         print(f"{len(jobs):>5}  {what}" + (f": {jobs[:5]}" if jobs else ""))
 
 
@@ -268,6 +58,7 @@ def main() -> int:
     for name, number in (("plans", 4), ("partitions", 3), ("replicas", 0)):
         parser.add_argument(f"--{name}", type=int, default=number, help="with --sentinel")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--related", action="store_true", help="what the jobs leave behind is verified and deleted")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if options.kills is None:
@@ -278,23 +69,20 @@ def main() -> int:
             options.kills, options.plans, options.partitions, replicas=options.replicas, seed=options.seed
         )
     began = time.monotonic()
-    with Between(0) as way, BehindNat(settings=SETTINGS | {"ERASER_REDIS_URL": way.url}, simulator=SIMULATOR) as fleet:
+    kind, fleet_of = (Leftovers, fleet_of_leftovers) if options.related else (Campaign, BehindNat)
+    with Between(0) as way, fleet_of(settings=SETTINGS | {"ERASER_REDIS_URL": way.url}, simulator=SIMULATOR) as fleet:
         way.server = socket_of(fleet)
         with replica_of(fleet) as (other, own, _):
             numbers = options.deletions, options.kills
-            campaign = Campaign(fleet, way, other, own, numbers, random.Random(options.seed))
+            campaign = kind(fleet, way, other, own, numbers, random.Random(options.seed))
             try:
                 campaign.run()
             finally:
                 campaign.done.set()
-            operators = campaign.operators
-            found = reckon(
-                fleet, campaign.accepted, frozen=campaign.frozen, words=operators.words, asked=operators.tried_to_cancel
-            )
-            campaign.events["forgotten connections that were used"] = fleet.nat.forgotten
+            found = campaign.reckon()
             print_reckoning(found, campaign)
             print(f"took {time.monotonic() - began:.0f} s")
-    return 1 if found.broken else 0
+    return 1 if any(found.values()) else 0
 
 
 if __name__ == "__main__":

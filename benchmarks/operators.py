@@ -25,12 +25,13 @@ ACKNOWLEDGED = ("cancelled", "held", "may_be_deleted")  # nothing more is sent; 
 class Operators:
     """A thread of their own. What Redis did not answer is no word, but may have been done."""
 
-    def __init__(self, fleet: Fleet, chance: random.Random) -> None:
+    def __init__(self, fleet: Fleet, chance: random.Random, *, cancel: bool = True) -> None:
         self.words: list[Word] = []
         self.tried_to_cancel: set[str] = set()
         self.results: Counter[str] = Counter()
         self._fleet = fleet
         self._chance = chance
+        self._cancels = 0.15 if cancel else 0.0  # of all acts; the others hold
         self._held: list[Word] = []
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -49,7 +50,7 @@ class Operators:
                 waiting: Any = self._fleet.client.zrandmember(f"{self._fleet.ledger.prefix}due:bulk", 1)
                 for member in waiting:
                     ref = Target.parse(member.decode())
-                    (self._cancel if self._chance.random() < 0.15 else self._hold)(ref)
+                    (self._cancel if self._chance.random() < self._cancels else self._hold)(ref)
                 if self._held and self._chance.random() < 0.7:
                     self._let_go(self._held.pop(0))
         for word in self._held:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,7 +58,7 @@ def reckon(
     found.lost = sorted(set(accepted) - set(deletions))
     found.wrong_ends = [f"{job}: {end_of(d)}" for job, d in deletions.items() if not may_end(d, job in asked)]
     deletes = [call for call in calls if call["operation"] == "delete" and call["job_id"] not in frozen]
-    found.overlaps = sorted(set(_overlapping(deletes)))
+    found.overlaps = overlapping(deletes)
     found.sent_after_a_word = [
         f"{word.job}: {word.action}" for word in words for call in deletes if _is_after(call, word)
     ]
@@ -82,13 +82,16 @@ def may_end(d: Deletion, cancelled: bool) -> bool:
     return d.state is State.DELETED or (d.state is State.GONE and d.evidence == Evidence.AFTER_OUR_CALL)
 
 
-def _overlapping(deletes: Iterable[dict[str, Any]]) -> Iterator[str]:
+def overlapping(deletes: Iterable[dict[str, Any]]) -> list[str]:
+    """Ids of which a DELETE began before the one before it had ended."""
     until: dict[str, float] = {}
+    found = set()
     for call in sorted(deletes, key=lambda call: call["started"]):
-        job = str(call["job_id"])
+        job = str(call["id"])
         if until.get(job, 0.0) > call["started"]:
-            yield job
+            found.add(job)
         until[job] = float("inf") if call["ended"] is None else call["ended"]
+    return sorted(found)
 
 
 def _is_after(call: dict[str, Any], word: Word) -> bool:
