@@ -1,23 +1,23 @@
 FROM python:3.13-slim AS build
 
-# The HTTP side is in the image; "[flower]" has Flower instead, for the compose profile of that name.
-ARG EXTRAS="[web]"
+# What runs in it, as locks/ pins it: "web" has the HTTP side; "flower" has Flower instead, for the compose profile of
+# that name.
+ARG LOCK="web"
 
 WORKDIR /src
-RUN python -m venv --without-pip /opt/eraser
+COPY locks locks
+RUN pip install --no-cache-dir --root-user-action ignore --require-hashes --requirement locks/build.txt \
+    && python -m venv --without-pip /opt/eraser \
+    && pip --python /opt/eraser/bin/python install --no-cache-dir --require-hashes --requirement "locks/${LOCK}.txt"
 
-# The dependencies first, around empty packages: a change of our own code does not install them again.
 COPY pyproject.toml README.md LICENSE ./
-# The versions are bounded in pyproject.toml.
-# hadolint ignore=DL3013
-RUN mkdir worker tasks \
-    && echo '__version__ = "0"' > worker/__init__.py \
-    && touch tasks/__init__.py \
-    && pip --python /opt/eraser/bin/python install --no-cache-dir ".${EXTRAS}"
-
 COPY worker worker
 COPY tasks tasks
-RUN pip --python /opt/eraser/bin/python install --no-cache-dir --no-deps --force-reinstall .
+# Then the list of all that is in it (SBOM): CycloneDX, with licences.
+RUN pip wheel --no-cache-dir --no-deps --no-index --no-build-isolation --wheel-dir /wheel . \
+    && pip --python /opt/eraser/bin/python install --no-cache-dir --no-deps --no-index /wheel/*.whl \
+    && cyclonedx-py environment --output-reproducible \
+       --output-file /opt/eraser/sbom.cdx.json /opt/eraser/bin/python
 
 
 FROM python:3.13-slim

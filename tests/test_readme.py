@@ -29,7 +29,9 @@ from worker.simulator.kinds import FAMILIES
 from worker.simulator.library_behaviour import LibraryBehaviour
 
 ROOT = Path(__file__).parents[1]
-PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
+PAGES = {
+    path: path.read_text(encoding="utf-8") for path in [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
+}
 README = PAGES[ROOT / "README.md"]
 EVERYTHING = "\n".join(PAGES.values())
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", EVERYTHING, re.M | re.S)
@@ -198,7 +200,7 @@ def test_every_link_leads_somewhere(page: Path, target: str) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.name)
 def test_the_readme_leads_to_every_page(page: Path) -> None:
-    assert f"](docs/{page.name})" in README
+    assert f"]({page.relative_to(ROOT)})" in README
 
 
 @pytest.mark.parametrize("name", [*simulated.COMMANDS, *(each.name for each in fields(LibraryBehaviour)), *FAMILIES])

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import redis
 import yaml  # type: ignore[import-untyped, unused-ignore]
+from packaging.requirements import Requirement
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -175,7 +177,7 @@ def test_the_console_is_watched_by_its_own_address(compose: dict[str, Any]) -> N
     assert console["command"][:2] == ["eraser", "console"]
     assert "http://127.0.0.1:8710/healthz" in console["healthcheck"]["test"][-1]
     assert console["environment"].keys() >= compose["services"]["worker"]["environment"].keys()
-    assert re.search(r'^ARG EXTRAS="\[web\]"$', (ROOT / "Dockerfile").read_text(), re.M)
+    assert re.search(r'^ARG LOCK="web"$', (ROOT / "Dockerfile").read_text(), re.M)
 
 
 def test_a_call_can_finish_before_the_container_is_killed(compose: dict[str, Any]) -> None:
@@ -250,6 +252,42 @@ def test_the_redis_of_compose_starts_with_the_password_and_keeps_everything(
 
 def test_the_dockerfile_passes_hadolint() -> None:
     assert_clean(TOOLS / "hadolint", "Dockerfile")
+
+
+LOCKS = {"web": ["web"], "flower": ["flower"], "build": []}  # -> the extras of pyproject.toml that are in it
+
+
+def pinned(name: str) -> dict[str, tuple[str, str]]:
+    """What a lock file pins: name -> (version, its hashes)."""
+    text = (ROOT / "locks" / f"{name}.txt").read_text(encoding="utf-8")
+    pins = re.findall(r"^([\w.-]+)==(\S+)[^\n]*\\\n((?:    --hash=\S+(?: \\)?\n)+)", text, re.M)
+    assert len(pins) == len(re.findall(r"^[^\s#]", text, re.M)), "something is not pinned, or has no hash"
+    return {package: (version, hashes) for package, version, hashes in pins}
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_lock_files_pin_what_pyproject_allows_with_hashes(name: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    if name == "build":
+        wanted = [*project["build-system"]["requires"], "cyclonedx-bom"]
+    else:
+        extras = project["project"]["optional-dependencies"]
+        wanted = [*project["project"]["dependencies"], *(each for extra in LOCKS[name] for each in extras[extra])]
+    pins = pinned(name)
+    for requirement in map(Requirement, wanted):
+        assert requirement.name in pins, f"run locks/compile: {requirement} is not in locks/{name}.txt"
+        version, hashes = pins[requirement.name]
+        assert requirement.specifier.contains(version), f"run locks/compile: {requirement.name} {version}"
+        assert set(re.findall(r"--hash=(\w+):", hashes)) == {"sha256"}
+
+
+def test_the_image_is_built_from_the_lock_files_and_from_nothing_else() -> None:
+    build = (ROOT / "Dockerfile").read_text().replace("\\\n", "").rpartition("\nFROM ")[0]
+    installs = re.findall(r"pip (?:--python \S+ )?(?:install|wheel) ([^&\n]*)", build)
+    assert len(installs) == 4
+    for words in installs:
+        assert "--require-hashes" in words or {"--no-deps", "--no-index"} <= set(words.split()), words
+    assert {"build", "web"} <= {path.stem for path in ROOT.glob("locks/*.txt")} == set(LOCKS)
 
 
 def test_the_image_runs_as_nobody_special_and_without_a_shell() -> None:
