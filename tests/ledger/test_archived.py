@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import redis
 
 from tests.support.ledgers import PROJECT, Bench
 from worker.ledger import scripts
-from worker.ledger.archived import Archived, ArchivedRecords, Leaving, key_of
+from worker.ledger.archived import BUCKETS, Archived, ArchivedRecords, Leaving, bucket_of, key_of
 from worker.ledger.damage import check
 from worker.ledger.places import Home, Places
 from worker.ledger.project_moves import carry
@@ -28,9 +29,9 @@ DAY_S = 86_400.0
 
 def archive(bench: Bench) -> int | None:
     """Every receipt in the stream is archived: let the records leave, as the archivist does."""
-    found = list(Receipts(bench.client, "default").each())
-    upto = found[-1].n
     was = int(bench.client.hget(bench.p + "receipts:chain", "records_n") or 0)  # type: ignore[arg-type]
+    found = [entry for entry in Receipts(bench.client, "default").each() if entry.n > was]
+    upto = found[-1].n
     bench.client.hset(bench.p + "receipts:chain", "archived_n", upto)
     leaving = [
         Leaving(e.ref, e.n, e.fields["s"], int(e.fields["f"] or e.fields["t"]), e.fields["er"] or None) for e in found
@@ -255,6 +256,20 @@ def test_its_keeping_time_ends_like_that_of_a_record(bench: Bench) -> None:
     assert of(bench, "b") is None
     assert of(bench, "c") is not None
     assert bench.counters().events["deletion.forgotten", ""] == 2
+
+
+def test_the_keeping_time_ends_in_a_bucket_that_is_read_in_pieces_too(bench: Bench) -> None:
+    ends = ((f"j{n}-", (7 - 33 * bucket_of(f"j{n}-")) % BUCKETS) for n in range(20_000))
+    jobs = list(islice((start + chr(end) for start, end in ends if end < 128 and chr(end).isalnum()), 450))
+    targets = [Target(PROJECT, job) for job in jobs]
+    assert {key_of(bench.p, target)[0] for target in targets} == {f"{bench.p}archived:{PROJECT}/7"}
+    bench.request(*jobs)
+    bench.ledger.cancel(targets, why="T-1")
+    archive(bench)
+    bench.pass_time(10 * DAY_S)
+    bench.ledger.forget(keep_s=5 * DAY_S)
+    assert bench.counters().events["deletion.forgotten", ""] == len(jobs), "all of them in one turn"
+    assert ArchivedRecords(bench.client, "default").counts() == {}
 
 
 def test_a_mark_that_makes_no_sense_is_put_aside(bench: Bench) -> None:

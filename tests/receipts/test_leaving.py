@@ -63,6 +63,7 @@ def test_records_leave_for_the_receipts_of_a_file_in_batches(
     ended(bench, "f")
     until = archive(bench, tmp_path)
     assert let_records_leave(bench.ledger, tmp_path, until=until) == 4, "the rest waits for the next turn"
+    assert Receipts(bench.client, "default").progress().records == 4
     assert let_records_leave(bench.ledger, tmp_path, until=until) == 1
     assert let_records_leave(bench.ledger, tmp_path, until=until) == 0
     assert list(bench.indexes()) == [f"{PROJECT}/f"], "its day is not over"
