@@ -12,6 +12,7 @@ from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.erasures import erased
 from worker.execution.app_context import AppContext
 from worker.ledger.holds import HoldList
+from worker.ledger.index_walk import Place
 from worker.ledger.types import DeletionRequest
 from worker.model.erasure import Verdict
 from worker.model.errors import UsageError
@@ -183,6 +184,24 @@ def test_what_changed_its_state_between_two_reads_is_listed_at_its_new_place_alo
     set_scores(undertaker, "due:bulk", {"job-1": 1e15})  # as an index says that was read a moment before
     assert jobs(app, DeletionFilter((State.PENDING, State.DELETED))) == ["job-1"]
     assert jobs(app, DeletionFilter((State.PENDING,))) == []
+
+
+def test_what_another_program_wrote_into_an_index_stops_no_list(app: AppContext, undertaker: Undertaker) -> None:
+    undertaker.end("a", "b", to="deleted")
+    for name in (b"\xff\xfe", b"no-slash", b"", "p/\ud83d\ude00".encode("utf-16", "surrogatepass").strip(b"\xff\xfe")):
+        undertaker.redis.zadd(undertaker.ledger.prefix + "deleted", {name: 1000.0})
+    wanted, found, cursor = DeletionFilter((State.DELETED,), order="asc"), list[str](), None
+    for _ in range(9):
+        page = listing.page(app, wanted, cursor, limit=1)
+        found, cursor = found + [d.ref.id for d in page.rows], page.cursor
+        if cursor is None:
+            break
+    assert (sorted(found), cursor) == (["a", "b"], None)
+    places = [
+        Place(1000.0, "default", "deleted", member)
+        for member, _ in undertaker.redis.zscan(undertaker.ledger.prefix + "deleted")[1]
+    ]
+    assert [Place.parse(str(place)) for place in places] == places
 
 
 def test_filters_choose_by_what_its_requests_say(app: AppContext, undertaker: Undertaker) -> None:
