@@ -25,6 +25,7 @@ from worker.model.states import Lane, State
 from worker.model.target import Target
 
 DAY_S = 86_400.0
+ABOVE = 600  # hash-max-listpack-entries, so that HSCAN has a cursor
 
 
 def archive(bench: Bench) -> int | None:
@@ -260,7 +261,9 @@ def test_its_keeping_time_ends_like_that_of_a_record(bench: Bench) -> None:
 
 def test_the_keeping_time_ends_in_a_bucket_that_is_read_in_pieces_too(bench: Bench) -> None:
     ends = ((f"j{n}-", (7 - 33 * bucket_of(f"j{n}-")) % BUCKETS) for n in range(20_000))
-    jobs = list(islice((start + chr(end) for start, end in ends if end < 128 and chr(end).isalnum()), 450))
+    jobs = list(
+        islice((start + chr(end) for start, end in ends if end < 128 and chr(end).isalnum()), 600)
+    )  # above hash-max-listpack-entries
     targets = [Target(PROJECT, job) for job in jobs]
     assert {key_of(bench.p, target)[0] for target in targets} == {f"{bench.p}archived:{PROJECT}/7"}
     bench.request(*jobs)
