@@ -19,6 +19,13 @@ from worker.interfaces.cli import eraser
 from worker.services import redis_ping
 from worker.services.doctor import broker_checks
 
+MAIN = f"""
+from worker.interfaces.cli import main
+from worker.ledger import connection
+connection.TIMEOUT_S = {PATIENCE_S}  # a machine that stands still fails no test
+main()
+"""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -67,7 +74,7 @@ class Command:
         """As a real process, through the console script's own function."""
         kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
         done = subprocess.run(
-            [sys.executable, "-c", "from worker.interfaces.cli import main; main()", *args],
+            [sys.executable, "-c", MAIN, *args],
             env={**kept, **self.environ, **environ},
             input=input,
             capture_output=True,
