@@ -108,7 +108,7 @@ def test_under_nohup_a_closed_terminal_ends_neither_it_nor_its_children(machine:
         os.kill(pid, signal.SIGHUP)
     request_all(machine, 5)
     wait_until(lambda: machine.states()[State.DELETED] == 5, what="deletions afterwards")
-    assert set(processes(machine.tmp)) == everything, "somebody ended, or began anew"
+    assert everything <= set(processes(machine.tmp)), "somebody ended, and perhaps began anew"
     assert "child.ended" not in machine.log.read_text()
     up.terminate()
     assert up.wait(PATIENCE_S) == 0
