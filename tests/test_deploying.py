@@ -24,6 +24,7 @@ from worker.interfaces.cli import eraser
 KUBERNETES = Path(__file__).parents[1] / "deploy" / "kubernetes"
 NAMED = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())["resources"]
 OBJECTS: list[dict[str, Any]] = [each for name in NAMED for each in yaml.safe_load_all((KUBERNETES / name).read_text())]
+PAGE = (KUBERNETES.parents[1] / "docs" / "deploying.md").read_text(encoding="utf-8")
 PODS = {each["metadata"]["name"]: each["spec"]["template"] for each in OBJECTS if each["kind"] == "Deployment"}
 NAMES = pytest.mark.parametrize("name", PODS)
 SYSTEMD = KUBERNETES.with_name("systemd")
@@ -68,12 +69,12 @@ def test_it_sets_only_settings_that_exist_and_secrets_that_are_mounted(name: str
     pod = PODS[name]["spec"]
     (secret,) = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
     files = {f"/run/secrets/eraser/{item['path']}" for item in secret["items"]}
-    told = {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
-    told |= dict(line.split("=") for line in (KUBERNETES / "settings.env").read_text().splitlines())
-    for setting in told:
+    settings = {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
+    settings |= dict(line.split("=") for line in (KUBERNETES / "settings.env").read_text().splitlines())
+    for setting in settings:
         known = setting.startswith("HUAWEICLOUD_SDK_") or {setting, setting.removesuffix("_FILE")} & set(KNOWN)
         assert known, setting
-    assert files == {value for value in told.values() if value.startswith("/run/secrets/")}
+    assert files == {value for value in settings.values() if value.startswith("/run/secrets/")}
 
 
 def command_exists(name: str, words: list[str]) -> None:
@@ -95,9 +96,9 @@ def test_its_command_and_its_probes_exist(name: str) -> None:
         command_exists(name, words)
     ports = {port["name"]: port["containerPort"] for port in container.get("ports", ())}
     for probe in probes:
-        if asked := probe.get("httpGet"):
-            assert asked["path"] in ("/healthz", "/readyz", "/metrics")
-            assert str(ports[asked["port"]]) == container["command"][-1]
+        if request := probe.get("httpGet"):
+            assert request["path"] in ("/healthz", "/readyz", "/metrics")
+            assert str(ports[request["port"]]) == container["command"][-1]
 
 
 def test_a_call_can_finish_before_the_pod_is_killed() -> None:
@@ -150,10 +151,10 @@ def test_a_service_runs_what_its_pod_runs(name: str) -> None:
 
 @EACH_SERVICE
 def test_a_service_has_the_secrets_of_its_pod_as_credentials_and_no_other_settings_than_exist(name: str) -> None:
-    said = entries(name)
-    loaded = dict(each.split(":") for each in said["LoadCredential"])
+    service = entries(name)
+    loaded = dict(each.split(":") for each in service["LoadCredential"])
     assert loaded == {each: f"/etc/avatar-eraser/credentials/{each}" for each in loaded}
-    settings = dict(one.split("=") for line in said["Environment"] for one in line.split())
+    settings = dict(one.split("=") for line in service["Environment"] for one in line.split())
     (secret,) = [volume["secret"] for volume in PODS[name]["spec"]["volumes"] if "secret" in volume]
     assert set(loaded) == {item["key"] for item in secret["items"]}
     assert {value for value in settings.values() if value.startswith("%d/")} == {f"%d/{each}" for each in loaded}
@@ -165,7 +166,7 @@ def test_a_service_has_the_secrets_of_its_pod_as_credentials_and_no_other_settin
 
 @EACH_SERVICE
 def test_a_service_is_locked_down_and_starts_again_whatever_ends_it(name: str) -> None:
-    said = entries(name)
+    service = entries(name)
     for key, value in {
         "NoNewPrivileges": "yes",
         "CapabilityBoundingSet": "",
@@ -177,12 +178,28 @@ def test_a_service_is_locked_down_and_starts_again_whatever_ends_it(name: str) -
         "KillMode": "mixed",
         "User": "eraser",
     }.items():
-        assert said[key] == [value], key
+        assert service[key] == [value], key
 
 
 def test_a_call_can_finish_before_the_service_is_killed() -> None:
     (patience,) = entries("eraser-worker")["TimeoutStopSec"]
     assert parse_duration(patience) > Settings.load({}).call_timeout
+
+
+def test_the_page_makes_the_secrets_that_are_loaded_and_no_other() -> None:
+    (installed,) = re.findall(r"^install -m 600 (.+) /etc/avatar-eraser/credentials$", PAGE, re.M)
+    loaded = {each.partition(":")[0] for name in SERVICES for each in entries(name)["LoadCredential"]}
+    assert set(installed.split()) == set(re.findall(r"--from-file=(\w+)", PAGE)) == loaded
+
+
+def test_the_page_gives_commands_the_settings_of_the_worker() -> None:
+    (block,) = re.findall(r"^set -a\n(.*?)^```", PAGE, re.M | re.S)
+    settings = dict(one.split("=") for line in entries("eraser-worker")["Environment"] for one in line.split())
+    places = {"%d": "/etc/avatar-eraser/credentials", "%S": "/var/lib"}
+    expected = {name: places.get(value[:2], value[:2]) + value[2:] for name, value in settings.items()}
+    assert dict(re.findall(r"^(\w+)=(.+)$", block, re.M)) == {
+        name: value for name, value in expected.items() if not name.startswith("PYTHON")
+    }
 
 
 def analyzed(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

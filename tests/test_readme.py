@@ -160,10 +160,10 @@ def parses(line: str) -> None:
 @pytest.mark.parametrize("line", [line for line in shown() if line.startswith("celery ")])
 def test_every_celery_command_that_is_shown_has_its_options(line: str) -> None:
     words = shlex.split(line)
-    asked = [sys.executable, "-m", *words[:4], "--help"]
-    said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
-    assert said.returncode == 0, said.stderr
-    assert [word for word in words[4:] if word.startswith("--") and word not in said.stdout] == []
+    command = [sys.executable, "-m", *words[:4], "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [word for word in words[4:] if word.startswith("--") and word not in done.stdout] == []
 
 
 def test_the_troubles_in_the_demos_output_exist() -> None:

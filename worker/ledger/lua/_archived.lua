@@ -1,10 +1,10 @@
 -- A deletion that has ended and whose receipt is archived leaves Redis (see archive_records.lua): what stays is a mark,
 -- enough to merge a second request and to count. The rest stands in the archive's files of days.
---   archived:<project>/<bucket>  hash  <id>, or <kind>:<id> -> '<letters> <finished (ms)> <took (ms)> <receipt's number> <round>',
+--   archived:<project>/<bucket>  hash  <id>, or <kind>:<id> -> '<flags> <finished (ms)> <took (ms)> <receipt's number> <round>',
 --                                      and perhaps ' <job>' (that left this part behind), ' @<account>' (whose receipt it is)
 --   archived                     hash  '<project> <state>' -> how many; place: '<project>/<bucket> <cursor>', where `forget`
 --                                      looks next
--- letters  state: deleted, gone or cancelled; whether a list showed it (l); whether a call may have left whose answer
+-- flags    state: deleted, gone or cancelled; whether a list showed it (l); whether a call may have left whose answer
 --          nobody knows (u); whether a DELETE was ever sent: yes, no or perhaps; verdict of its erasure: whole, by
 --          acknowledgement, unverifiable ('v'), or none; '-': no. took: from the first request to the end.
 -- A project has so many buckets that 2,000 deletions share their keys' cost, and so few that 10,000,000 can be gone through.

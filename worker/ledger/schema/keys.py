@@ -43,7 +43,7 @@ class Key(StrEnum):
     ARCHIVED_MARKS = (
         "archived:",
         "hash",
-        "name -> '<letters> <finished (ms)> <took (ms)> <receipt> <round>': what is left of those that were archived",
+        "name -> '<flags> <finished (ms)> <took (ms)> <receipt> <round>': what is left of those that were archived",
         "forget",
         "project>/<bucket",
     )
