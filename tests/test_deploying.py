@@ -192,9 +192,9 @@ def test_the_page_makes_the_secrets_that_are_loaded_and_no_other() -> None:
     assert set(installed.split()) == set(re.findall(r"--from-file=(\w+)", PAGE)) == loaded
 
 
-def test_the_page_gives_commands_the_settings_of_the_worker() -> None:
+def test_the_page_gives_commands_the_settings_of_the_console() -> None:
     (block,) = re.findall(r"^set -a\n(.*?)^```", PAGE, re.M | re.S)
-    settings = dict(one.split("=") for line in entries("eraser-worker")["Environment"] for one in line.split())
+    settings = dict(one.split("=") for line in entries("eraser-console")["Environment"] for one in line.split())
     places = {"%d": "/etc/avatar-eraser/credentials", "%S": "/var/lib"}
     expected = {name: places.get(value[:2], value[:2]) + value[2:] for name, value in settings.items()}
     assert dict(re.findall(r"^(\w+)=(.+)$", block, re.M)) == {
