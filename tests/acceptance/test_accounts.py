@@ -174,8 +174,9 @@ def test_an_account_that_answers_nothing_does_not_slow_down_its_neighbour() -> N
         judge(fleet, jobs)
         starts = [c["started"] for c in fleet.metastudio.calls() if c["project"] == DEMO_PROJECT and c["effect"]]
         gaps = [later - earlier for earlier, later in pairwise(sorted(starts))]
-        gaps = [gap for gap in gaps if gap < STALL_S]
-        share = len(gaps) / sum(gaps) / limit
+        worked = [gap for gap in gaps if gap < STALL_S]
+        assert len(gaps) - len(worked) <= 1, "it waited for the other one"
+        share = len(worked) / sum(worked) / limit
         tell(f"beside an account that answers nothing: {share:.1%} of the limit")
         assert share > 0.5  # on an idle machine above 0.95; this one may be busy, and calls that hang take far more
         assert fleet.app.queries("silent").status().states[State.DEAD] == 0
