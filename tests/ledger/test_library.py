@@ -229,6 +229,28 @@ def test_without_functions_the_same_is_done_by_scripts(bench: Bench, redis_url: 
     assert (bench.state("a"), bench.state("b")) == ("deleted", "deleted")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        "ACL failure in script: User few has no permissions to run the 'hset' command script: avatar_eraser_take",
+        "Unknown Redis command called from script script: avatar_eraser_take, on @user_function:12.",
+    ],
+)
+def test_what_was_refused_inside_a_function_is_not_run_again_as_a_script(
+    bench: Bench, redis_url: str, error: str
+) -> None:
+    """The function may have written something before; under the same number a script would go by that."""
+    bench.request("a")
+    lease = bench.take()
+    bench.ledger.client = refuses("FCALL", error).from_url(redis_url)
+    commands(bench.client)
+    with pytest.raises(Unreachable, match="lacks permissions"):
+        bench.settle(lease)
+    assert commands(bench.client).get("evalsha", 0) == 0
+    bench.ledger.client = bench.client
+    assert bench.settle(lease) == "deleted"
+
+
 def test_a_full_server_lets_work_finish_and_takes_no_more(bench: Bench) -> None:
     bench.request("a", "b")
     first, second = bench.take(), bench.take()

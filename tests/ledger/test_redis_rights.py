@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import redis
 
 from tests.support.command import Command
+from tests.support.ledgers import CLOCK, PROJECT, Bench
 from tests.support.waiting import wait_until
 from worker.execution.app_context import AppContext
 from worker.execution.dispatcher import Dispatcher
 from worker.ledger.connection import connect
+from worker.model.errors import Unreachable
 from worker.model.states import State
 from worker.model.target import Target
 from worker.services.doctor.redis_checks import needed
@@ -29,6 +34,11 @@ CAREFUL = ["+@all", "-@dangerous", "-@admin"]
 def url(request: pytest.FixtureRequest, redis_url: str) -> Iterator[str]:
     """The server's address for a user who may do so much."""
     yield from user(redis_url, request.param)
+
+
+@pytest.fixture
+def few(redis_url: str) -> Iterator[str]:
+    yield from user(redis_url, CAREFUL)
 
 
 def user(redis_url: str, rules: list[str]) -> Iterator[str]:
@@ -95,6 +105,59 @@ def test_doctor_names_what_is_refused(redis_url: str, command: Command) -> None:
         assert line["verdict"] == "wrong"
         assert line["found"] == "refused: XADD, ZRANGEBYSCORE"
         assert line["todo"] == "allow: +xadd +zrangebyscore"
+
+
+def has_own(check: str) -> str:
+    """A clock for tests, on a server whose check of rights is this one."""
+    return (
+        f"{CLOCK}\neach_call(function() raw = setmetatable({{ acl_check_cmd = {check} }}, {{ __index = raw }}) end)\n"
+    )
+
+
+BEFORE_REDIS_7, UNAWARE = has_own("false"), has_own("function() return true end")
+
+
+@pytest.mark.parametrize(
+    ("functions_at", "clock"),
+    [(0.0, CLOCK), (math.inf, CLOCK), (math.inf, BEFORE_REDIS_7)],
+    ids=["as functions", "as scripts", "before Redis 7"],
+)
+def test_without_the_right_to_add_receipts_nothing_ends_and_with_it_again_it_ends_with_its_receipt(
+    client: redis.Redis, few: str, functions_at: float, clock: str
+) -> None:
+    bench = Bench(connect(few))
+    bench.ledger._functions_at, bench.ledger.clock = functions_at, clock
+    bench.open()
+    bench.request("a", "b")
+    lease = bench.take()
+    before = bench.record("a")
+    client.execute_command("ACL", "SETUSER", "few", "-xadd")
+    with pytest.raises(Unreachable, match=r"lacks permissions \(.*xadd"):
+        bench.settle(lease)
+    with pytest.raises(Unreachable, match=r"lacks permissions \(.*xadd"):
+        bench.ledger.cancel([Target(PROJECT, "b")], why="T-1")
+    assert (bench.record("a"), bench.state("b")) == (before, "pending")
+    client.execute_command("ACL", "SETUSER", "few", "+xadd")
+    assert bench.settle(lease) == "deleted"
+    assert bench.ledger.cancel([Target(PROJECT, "b")], why="T-1") == [(Target(PROJECT, "b"), "cancelled")]
+    entries: Any = client.xrange(f"{bench.p}receipts")
+    assert [fields[b"s"] for _, fields in entries] == [b"deleted", b"cancelled"]
+    Bench(client).check_invariant()
+
+
+def test_receipts_that_may_not_be_added_to_are_not_put_aside(client: redis.Redis, few: str) -> None:
+    """Where the server cannot say so before: only what nothing can follow is put aside."""
+    bench = Bench(connect(few))
+    bench.ledger.clock, bench.ledger.patience_s = UNAWARE, 0
+    bench.open()
+    bench.request("a", "b")
+    bench.settle(bench.take())
+    lease = bench.take()
+    client.execute_command("ACL", "SETUSER", "few", "-xadd")
+    with pytest.raises(Unreachable, match=r"lacks permissions \(.*xadd"):
+        bench.settle(lease)
+    assert client.xlen(f"{bench.p}receipts") == 1
+    assert not client.keys(f"{bench.p}aside:*")
 
 
 def test_the_docs_say_what_a_user_needs() -> None:

@@ -67,7 +67,7 @@ def why_away(error: redis.RedisError) -> str:
             return "the cluster moves this account's slot to another server: nothing was done; try again in a moment"
         case exceptions.ClusterDownError():
             return "no server of the cluster has this account's slot now: start it, or a replica in its place"
-        case exceptions.NoPermissionError():
+        case exceptions.ResponseError() if is_forbidden(error):
             return f"the Redis user lacks permissions ({str(error)[:80]}); `eraser doctor` lists what to allow"
         case exceptions.OutOfMemoryError():
             return "Redis is full (maxmemory): nothing was recorded; give it memory or let work finish, then try again"

@@ -58,7 +58,7 @@ local function clear(err, command, key, field)
     raw.call('HDEL', key, field)
   elseif command == 'INCR' and no_number then
     spoilt.key_aside(key, 'it was no number')
-  elseif command == 'XADD' then
+  elseif command == 'XADD' and (string.find(err, 'ID specified', 1, true) or string.find(err, 'last possible ID', 1, true)) then
     spoilt.key_aside(key, 'nothing could be added to it: ' .. short(err))
   end
 end

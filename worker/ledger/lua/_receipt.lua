@@ -18,6 +18,18 @@
 -- Always all fields in this order, '' for what there is not: then Redis keeps their names once for many entries.
 -- An entry's id is the ledger's time and its number; where that time went back, the last id and one more.
 --include _erasure
+-- A user who may not add receipts ends nothing: refused in the middle, a move would keep what it wrote so far.
+each_call(function()
+  local may
+  if raw.acl_check_cmd then may = raw.acl_check_cmd('XADD', K.receipts, '*', 'n', '1')
+  else  -- before Redis 7: this adds nothing, for there is no such stream
+    local answer = raw.pcall('XADD', K.receipts .. ':none', 'NOMKSTREAM', '*', 'n', '1')
+    local err = type(answer) == 'table' and answer.err or ''
+    may = not (string.find(err, "can't run this command", 1, true) or string.find(err, 'ACL failure', 1, true))
+  end
+  if not may then error('ACL failure in script: no permissions to run the xadd command', 0) end
+end)
+
 local RECEIPTED = { deleted = true, gone = true, cancelled = true, discarded = true }
 
 local function request_id(attempt) return attempt and string.match(attempt, '"request_id":"([^"]*)"') end
