@@ -14,10 +14,12 @@ from tests.support.command import Command
 from tests.support.copies import Copies
 from tests.support.dead_letters import Undertaker
 from worker.execution.app_context import AppContext
+from worker.ledger.erasures import ErasureStep
 from worker.ledger.holds import HoldList
 from worker.ledger.queries import Queries
 from worker.ledger.receipts import START, Receipts
 from worker.ledger.schema.fields import Field
+from worker.model.erasure import Verdict
 from worker.model.states import State
 from worker.model.target import Target
 from worker.receipts.archiving import Archivist
@@ -203,6 +205,30 @@ def test_an_empty_redis_beside_files_is_paused_once_and_its_holds_come_back(
     archivist.archive("default")
     assert command("status", "--json").json[0]["accounts"][0]["gate"] != "paused"
     assert [path.name for path in (tmp_path / "default").glob("*.jsonl")] == [f"{day_name(DAY)}.jsonl"]
+
+
+def test_what_was_discarded_stays_so_where_an_earlier_rounds_erasure_was_closed_after_it(
+    command: Command, undertaker: Undertaker, backup: Copies, archivist: Archivist, tmp_path: Path
+) -> None:
+    ledger = undertaker.ledger
+    undertaker.end("again", to="deleted", erasure={"related": "verify", "first_look_ms": 0})
+    date_back(undertaker, DAY)
+    undertaker.end("again", claim={"force": True})
+    backup.make()
+    ledger.discard([ref(undertaker, "again")], why="T-9")
+    (open_one,) = ledger.lease_erasures()[0]
+    its = open_one.record
+    ledger.record_looks([ErasureStep(its.job, its.leases, [], 1, Verdict.WHOLE, None, left=False)])
+    date_back(undertaker, DAY + 1)
+    archivist.archive("default")
+    text = (tmp_path / "default" / f"{day_name(DAY + 1)}.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()[:2]]
+    assert [(line["state"], line["event"]) for line in lines] == [("discarded", None), ("discarded", "verified")]
+
+    backup.put_back()
+    assert state(command, "again") == "dead"
+    archivist.look_back()
+    assert state(command, "again") == "discarded"
 
 
 def day_name(day: int) -> str:

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 BY = "archivist"
 _WITHDRAWN = ("cancelled", "discarded")
+_LOOKS = ("verified", "came_back", "gone_again")  # receipts of what was found, which change no state
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,8 @@ def _withdrawn(lines: Iterator[dict[str, Any]]) -> dict[Target, str]:
     """What was cancelled or discarded at the end of these receipts."""
     found: dict[Target, str] = {}
     for line in lines:
+        if line.get("event") in _LOOKS:
+            continue
         ref = Target(line["project_id"], line["id"], line["kind"])
         found.pop(ref, None)
         if line["state"] in _WITHDRAWN and line.get("event") is None:
