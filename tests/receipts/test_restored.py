@@ -296,6 +296,29 @@ def test_a_hold_after_the_last_receipt_comes_back_and_what_was_removed_since_sta
     }
 
 
+@pytest.mark.parametrize("numbered", [False, True], ids=["before it has its number", "once it has its number"])
+def test_a_hold_that_another_worker_records_at_this_moment_stays_in_the_record(
+    undertaker: Undertaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, numbered: bool
+) -> None:
+    record, other = HoldRecord(tmp_path / "default" / "holds.json"), Undertaker(undertaker.url)
+    run_script = undertaker.ledger.run_script
+
+    def slowly(move: str, *options: Any) -> dict[str, Any]:
+        answer = run_script(move, *options) if numbered else None
+        if move == "number_holds":
+            HoldList(other.ledger).add([ref(other, "second")], why="CASE-2", by="legal-2")
+            record.keep(other.ledger)
+        return answer or run_script(move, *options)
+
+    HoldList(undertaker.ledger).add([ref(undertaker, "first")], why="CASE-1", by="legal-1")
+    monkeypatch.setattr(undertaker.ledger, "run_script", slowly)
+    record.keep(undertaker.ledger)
+    found = json.loads(record.path.read_text())
+    assert set(found["jobs"]) == {str(ref(undertaker, job)) for job in ("first", "second")}
+    assert found["n"] == 2, "the record has the highest number that was given"
+    assert [path.name for path in record.path.parent.iterdir()] == ["holds.json"]
+
+
 def test_a_record_of_holds_without_a_number_is_no_newer_than_redis_and_gets_one(
     command: Command, undertaker: Undertaker, archivist: Archivist, tmp_path: Path
 ) -> None:

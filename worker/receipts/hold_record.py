@@ -43,31 +43,25 @@ class HoldRecord:
 
         Raises `OSError` and `Unreachable`.
         """
-        jobs, users = HoldList(ledger).stored()
-        if not (jobs or users or self.path.exists()):
-            return
-        there = self._found()
-        found = {
-            "kind": KIND,
-            "account": ledger.account,
-            "key": ledger.users.fingerprint(),
-            "jobs": jobs,
-            "users": users,
-        }
+        there, now = self._found(), _on_hold(ledger)
         number = _number(there)
-        if there == found | {"n": number}:
+        if there == now | {"n": number} or not (there or now["jobs"] or now["users"]):
             return
         n = ledger.run_script("number_holds", {"was": number}).get("n")
         if n is None:
             return  # Redis went back at this moment: whoever comes next notices
-        text = json.dumps(found | {"n": n}, indent=1, sort_keys=True) + "\n"
+        # read after its number was taken: whoever has a higher one knows of all that a lower one knows
+        text = json.dumps(_on_hold(ledger) | {"n": n}, indent=1, sort_keys=True) + "\n"
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        draft = self.path.with_name(f".{self.path.name}.{n}")
         with draft.open("w", encoding="utf-8") as file:
             os.fchmod(file.fileno(), 0o600)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        if _number(self._found()) > n:
+            draft.unlink()  # another worker was faster
+            return
         draft.replace(self.path)
         sync(self.path.parent)
 
@@ -107,6 +101,13 @@ class HoldRecord:
             return dict(found) if found["kind"] == KIND and {"key", "jobs", "users"} <= set(found) else None
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
+
+
+def _on_hold(ledger: Ledger) -> dict[str, Any]:
+    """What a record says now, less its number."""
+    jobs, users = HoldList(ledger).stored()
+    key = ledger.users.fingerprint()
+    return {"kind": KIND, "account": ledger.account, "key": key, "jobs": jobs, "users": users}
 
 
 def _number(found: dict[str, Any] | None) -> int:
