@@ -62,6 +62,8 @@ def test_a_pod_is_locked_down(name: str) -> None:
     assert pod["automountServiceAccountToken"] is pod["enableServiceLinks"] is False
     mounted = {mount["name"] for mount in container["volumeMounts"]}
     assert mounted == {volume["name"] for volume in pod["volumes"]}
+    receipts = {each["value"] for each in container["env"] if each["name"] == "ERASER_RECEIPTS_DIR"}
+    assert receipts == {mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "receipts"}
 
 
 @NAMES

@@ -145,6 +145,15 @@ def test_every_name_in_compose_leads_somewhere(compose: dict[str, Any]) -> None:
     assert volumes == {mount.split(":")[0] for service in services.values() for mount in service.get("volumes", [])}
 
 
+def test_whoever_looks_for_receipts_has_their_volume(compose: dict[str, Any]) -> None:
+    found = {name: one for name, one in compose["services"].items() if "ERASER_RECEIPTS_DIR" in one["environment"]}
+    assert {name: one.get("volumes") for name, one in found.items()} == {
+        "worker": ["receipts:/receipts"],
+        "console": ["receipts:/receipts:ro"],
+    }
+    assert {one["environment"]["ERASER_RECEIPTS_DIR"] for one in found.values()} == {"/receipts"}
+
+
 def test_every_container_is_locked_down_and_watched(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         uid, _, gid = service["user"].partition(":")

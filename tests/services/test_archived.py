@@ -49,6 +49,7 @@ def test_show_finds_the_rest_in_the_archive_and_says_what_is_not_there(command: 
         ("lost", "is in none of the files"),
         ("altered", "has it no more"),
         ("another's", "another one's"),
+        ("unreadable", "the files of receipts: Is a directory"),
     ],
 )
 def test_a_lost_or_damaged_archive_is_told_and_never_taken_for_never_known(
@@ -62,6 +63,9 @@ def test_a_lost_or_damaged_archive_is_told_and_never_taken_for_never_known(
             file.unlink()
         case "altered":
             file.write_text(file.read_text().replace("T-1", "T-2"))
+        case "unreadable":
+            file.unlink()
+            file.mkdir()
         case _:
             undertaker.redis.hset(key_of(undertaker.ledger.prefix, Target(PROJECT, "one"))[0], "one", "d--y- 1 0 2 1")
     done = command("show", "one", "--json")
@@ -71,14 +75,19 @@ def test_a_lost_or_damaged_archive_is_told_and_never_taken_for_never_known(
     assert one["requested_at"] is not None
     assert told in one["archived"]["problem"]
     assert told in " ".join(command("show", "one").out.split())
+    assert str(archive) not in done.out, "where a server has its files is nobody's concern who may only read"
 
 
 def test_it_counts_and_merges_as_before(command: Command, archive: Path) -> None:
     assert json.loads(command("status", "--json").out)["states"]["deleted"] == 3
     listed = command("list", "--state", "deleted,dead").out
     assert listed == (
-        "No deletion matches these filters.\nNot listed: 3 archived deletions, each of which eraser show finds.\n"
+        "No deletion matches these filters.\n"
+        "Not listed: 3 archived deletions, each of which eraser show finds; eraser receipts export has them all.\n"
     )
+    for form in ("json", "csv"):
+        ended = command("list", "--state", "deleted,dead", "-o", form)
+        assert (ended.out, ended.err) == ("", listed)
     assert command("list", "--state", "gone").out == "No deletion is in these states.\n"
     again = json.loads(command("request", "one", "--json").out)
     assert (again["state"], again["deduplicated"], again["accepted"]) == ("deleted", True, True)

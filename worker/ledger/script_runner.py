@@ -175,7 +175,7 @@ class ScriptRunner:
                 log.error("ledger.damaged", extra={"ledger": self.prefix, "what": what, "why": why})
             if "wake" in response:
                 self.wake(response["wake"])
-            if missing:
+            if missing and "unplaced" not in response:
                 raise NotConfirmed(
                     f"recorded, and it may still be carried out, but {missing}, and a failover would lose "
                     "it; ask again: that merges"

@@ -50,12 +50,12 @@ class Target:
 
     @classmethod
     def why_not_named(cls, name: object) -> str | None:
-        """Say what is wrong with `<kind>:<id>`, or a job's id; None if it may be part of a URL."""
+        """Say what is wrong with `<kind>:<id>` or a job's id, and not what it is; None if it may be part of a URL."""
         if not isinstance(name, str) or ":" not in name:
             return why_bad_id(name)
         kind, _, id = name.partition(":")
         if kind not in KINDS:
-            return f"a target is a job id, or KIND:ID with a kind of {', '.join(KINDS)}; found {name[:80]!r}"
+            return f"a target is a job id, or KIND:ID with a kind of {', '.join(KINDS)}"
         return why_bad_id(id, f"{kind} id")
 
     def as_json(self) -> dict[str, str]:

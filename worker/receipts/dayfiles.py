@@ -195,6 +195,11 @@ class DayFiles:
         return paths[max(0, len(paths) - len(later) - gap) :]
 
 
+def named(path: Path) -> str:
+    """A file of a day in an error: by its account, because whoever reads it may be elsewhere, or may not know where."""
+    return f"{path.parent.name}/{path.name}"
+
+
 def paths_in(folder: Path) -> list[Path]:
     """The files of days in a folder, the oldest first."""
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name)) if folder.is_dir() else []
@@ -226,8 +231,8 @@ def verified(path: Path, head: str | None = None, *, after: str | None = None) -
         return found
     except verify.VerificationError as fault:
         raise DayFileWrong(
-            f"{path}: {fault}. It is left as it is. If Redis was restored from an older copy, or the file was changed: "
-            "keep the file elsewhere, and see `eraser receipts verify`"
+            f"{named(path)}: {fault}. It is left as it is. If Redis was restored from an older copy, or the file was "
+            "changed: keep the file elsewhere, and see `eraser receipts verify`"
         ) from None
 
 

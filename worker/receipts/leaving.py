@@ -22,7 +22,7 @@ from worker.model.moments import ms_of
 from worker.model.states import State
 from worker.model.target import Target
 from worker.receipts import lookup
-from worker.receipts.dayfiles import DayFiles, DayFileWrong, end_of, raw_lines
+from worker.receipts.dayfiles import DayFiles, DayFileWrong, end_of, named, raw_lines
 from worker.receipts.serialization import is_trailer
 
 BATCH = 200  # records in one script: a few ms of Redis
@@ -82,8 +82,8 @@ def _lines(path: Path, n: int, end: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if line and is_trailer(line):
             break
         if line is None or (line["n"], line["prev"]) != (follows, prev or line["prev"]):
-            raise DayFileWrong(f"{path}: line {number:,} was altered. See `eraser receipts verify`")
+            raise DayFileWrong(f"{named(path)}: line {number:,} was altered. See `eraser receipts verify`")
         prev, follows = line["hash"], follows + 1
         yield line
     if prev != end["head"]:
-        raise DayFileWrong(f"{path}: it was cut or altered. See `eraser receipts verify`")
+        raise DayFileWrong(f"{named(path)}: it was cut or altered. See `eraser receipts verify`")

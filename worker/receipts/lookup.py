@@ -11,7 +11,7 @@ from worker.model.target import Target
 from worker.receipts import notes, trailer
 from worker.receipts.chain import hash_of
 from worker.receipts.commitments import why_wrong
-from worker.receipts.dayfiles import DayFiles, DayFileWrong, end_of, raw_lines
+from worker.receipts.dayfiles import DayFiles, DayFileWrong, end_of, named, raw_lines
 from worker.receipts.merkle import Tree, inclusion_proof
 from worker.receipts.notes import BadNote, Note
 from worker.receipts.serialization import Form, read
@@ -44,7 +44,7 @@ class FiledReceipt:
             tree.add(one)
         if tree.root.hex() != end["root"] or leaves[self.index].hex() != self.line["hash"]:
             raise DayFileWrong(
-                f"{self.path} was altered: its receipts are not those of its root. See `receipts verify`"
+                f"{named(self.path)} was altered: its receipts are not those of its root. See `receipts verify`"
             )
         note = _cosigned(self.path, end) or end["checkpoint"]
         if note is None and signer:
@@ -67,7 +67,9 @@ def latest(files: DayFiles, target: Target, since_day: int) -> FiledReceipt | No
             try:
                 return FiledReceipt(path, index, read(Form.JSONL, raw.decode().removesuffix("\n")))
             except ValueError:
-                raise DayFileWrong(f"{path}: line {index + 1:,} was altered. See `eraser receipts verify`") from None
+                raise DayFileWrong(
+                    f"{named(path)}: line {index + 1:,} was altered. See `eraser receipts verify`"
+                ) from None
     return None
 
 
@@ -80,8 +82,8 @@ def numbered(files: DayFiles, n: int) -> FiledReceipt:
         for index, raw in enumerate(raw_lines(path)):
             if (at := NUMBER.match(raw)) and int(at[1]) == n and (line := genuine(raw)):
                 return FiledReceipt(path, index, line)
-        raise DayFileWrong(f"{path} should have receipt {n:,}, and has it no more. See `eraser receipts verify`")
-    raise DayFileWrong(f"receipt {n:,} is in none of the files in {files.directory / files.account}")
+        raise DayFileWrong(f"{named(path)} should have receipt {n:,}, and has it no more. See `eraser receipts verify`")
+    raise DayFileWrong(f"receipt {n:,} is in none of the files of account {files.account}")
 
 
 def genuine(raw: bytes) -> dict[str, Any] | None:
@@ -101,7 +103,7 @@ def _hashes(path: Path, count: int) -> list[bytes]:
             break
         match = _HASH.search(raw, max(0, len(raw) - 100))
         if match is None:
-            raise DayFileWrong(f"{path}: line {number:,} was altered. See `eraser receipts verify`")
+            raise DayFileWrong(f"{named(path)}: line {number:,} was altered. See `eraser receipts verify`")
         found.append(bytes.fromhex(match[1].decode()))
     return found
 

@@ -13,7 +13,7 @@ from worker.model.erasure import Inventory, Verdict
 from worker.model.moments import ms_of
 from worker.model.target import Target
 from worker.receipts import lookup
-from worker.receipts.dayfiles import DayFiles, DayFileWrong
+from worker.receipts.dayfiles import DayFiles, DayFileWrong, named
 
 NOT_KEPT: Final = "its calls and looks one by one, its deadline"
 _AS_NAMED: Final = (
@@ -51,10 +51,11 @@ def _found(app: AppContext, account: str, ref: Target, mark: Archived) -> Archiv
     try:
         filed = lookup.numbered(files, mark.receipt)
         if (filed.line["project_id"], filed.line["kind"], filed.line["id"]) != (ref.project_id, ref.kind, ref.id):
-            raise DayFileWrong(f"{filed.path}: receipt {mark.receipt:,} is another one's")
+            raise DayFileWrong(f"{named(filed.path)}: receipt {mark.receipt:,} is another one's")
     except (DayFileWrong, OSError) as error:
         lost = "the archive was lost or damaged, or this is another directory than the workers'"
-        return replace(mark, problem=f"the rest was not found: {error}. Bring the files back: {lost}")
+        why = error if isinstance(error, DayFileWrong) else f"the files of receipts: {error.strerror}"
+        return replace(mark, problem=f"the rest was not found: {why}. Bring the files back: {lost}")
     return replace(mark, line=filed.line, file=filed.path.name)
 
 

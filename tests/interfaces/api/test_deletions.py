@@ -91,6 +91,7 @@ def test_of_many_the_good_are_accepted_and_each_bad_one_is_told(site: Site, unde
 
 def test_where_none_is_good_nothing_is_accepted(site: Site, undertaker: Undertaker) -> None:
     assert "1 to 64 letters" in problem(site.ask("a/b"), 422, "invalid")["detail"]
+    assert "canary" not in problem(site.ask("canary:13800138000"), 422, "invalid")["detail"]
     assert len(problem(site.ask("a/b", ".."), 422, "invalid")["results"]) == 2
     assert recorded(undertaker) == 0
 
@@ -414,6 +415,7 @@ def test_a_page_that_looked_at_much_and_found_little_says_so(
         ("by=", "by: it is empty"),
         ("cursor=canary", "cursor: this is none of a list of ours"),
         ("since=canary", "since: expected a time"),
+        ("job=canary:13800138000", "job: a target is a job id, or KIND:ID"),
         ("state=dead&settled_since=", "settled_since takes no filters"),
         ("state=dead&limit=0", "limit: expected 1 to 1,000"),
     ],

@@ -175,7 +175,9 @@ def test_a_day_that_was_altered_gives_no_certificate(office: Office) -> None:
         assert change != whole
         file.write_bytes(change)
         done = office.command("receipts", "show", jobs[0], **office.there)
-        assert (done.code, "was altered" in done.err, done.out) == (1, True, "")
+        assert (done.code, f"default/{file.name}" in done.err, done.out) == (1, True, ""), done.err
+        assert "was altered" in done.err
+        assert str(office.folder) not in done.err
 
 
 def test_without_a_receipt_it_says_what_to_type(office: Office, undertaker: Undertaker) -> None:

@@ -266,6 +266,16 @@ def test_no_command_waits_for_celery_to_load(command: Command, words: list[str])
     assert not loaded & {"celery", "kombu"}
 
 
+def test_what_is_recorded_and_not_confirmed_is_not_called_unrecorded(
+    command: Command, undertaker: Undertaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.ledger.confirmation.WAIT_MS", 50)
+    ended = command("request", "job-1", ERASER_REDIS_REPLICAS="1")
+    assert (ended.code, recorded(undertaker)) == (4, 1), ended.err
+    assert "recorded, and it may still be carried out, but 0 of 1 replicas have it" in ended.err
+    assert "(0 of 1 are confirmed; repeat the command: requests for the same job merge)" in ended.err
+
+
 @pytest.fixture
 def silent_port() -> Iterator[int]:
     """A server that takes connections and never says a word."""

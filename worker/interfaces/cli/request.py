@@ -18,7 +18,7 @@ from worker.interfaces.cli.acting import acting, max_option
 from worker.interfaces.cli.printing import allow_project_option, for_programs, note, result, say, sum_up
 from worker.interfaces.cli.progress import progress
 from worker.model.erasure import Related
-from worker.model.errors import Unreachable
+from worker.model.errors import NotConfirmed, Unreachable
 from worker.model.states import Lane, State
 from worker.model.target import Target
 from worker.services import id_lines, status
@@ -136,8 +136,9 @@ def _submit(results: Iterator[Requested], number: int, *, keep: bool) -> tuple[R
                 else:
                     result(one.as_json())
         except Unreachable as error:
-            recorded = f"{counts.accepted:,} of {number:,} are recorded"
-            raise type(error)(f"{error} ({recorded}; repeat the command: requests for the same job merge)") from None
+            what = "confirmed" if isinstance(error, NotConfirmed) else "recorded"
+            so_far = f"{counts.accepted:,} of {number:,} are {what}"
+            raise type(error)(f"{error} ({so_far}; repeat the command: requests for the same job merge)") from None
     return counts, kept
 
 
