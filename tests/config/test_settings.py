@@ -426,6 +426,10 @@ def test_the_description_gives_value_and_origin_of_every_setting() -> None:
     assert described["account default"][0].startswith(
         "https://metastudio.cn-north-4.myhuaweicloud.com, 10/s, 1 project"
     )
+    assert described["ERASER_REDIS_REPLICAS"] == ("not set: the primary's answer counts", "default")
+    assert described["ERASER_ALLOWED_HOSTS"] == ("this machine's own names", "default")
+    zero = {name: (value, origin) for name, value, origin in load(ERASER_REDIS_REPLICAS="0").describe()}
+    assert zero["ERASER_REDIS_REPLICAS"] == ("0", "environment"), "it is set: to the server's own disk"
     missing = {name for name in KNOWN if not name.endswith("_FILE") and "_IAM_" not in name} - set(described)
     assert missing == {"ERASER_REGION", "ERASER_ENDPOINT"}  # these are said by the account
 

@@ -24,8 +24,9 @@ from worker.ledger.reachable import reachable
 from worker.ledger.types import DeletionRequest
 from worker.model.errors import NotConfirmed, Unreachable
 from worker.model.target import Target
+from worker.services.doctor import topology_checks
 from worker.services.doctor.check import Level
-from worker.services.doctor.topology_checks import servers
+from worker.services.doctor.topology_checks import pinged, servers
 
 JOB = Target("p", "job-1")
 EVERY = [f"account-{n}" for n in range(8)]
@@ -104,7 +105,7 @@ def test_a_server_that_is_away_is_an_outage_of_its_own_accounts_only(cluster: Cl
         assert due_heads(client, there).keys() == there
         with connect(cluster.url) as late:
             assert late.get(OURS.account(other)) is None, "one that comes now goes by what the others know"
-        lines = {line.name: line for line in servers(client, parse_redis_url(cluster.url))}
+        lines = {line.name: line for line in servers(client, parse_redis_url(cluster.url), pinged(client))}
         assert (lines["redis Cluster"].verdict, f":{where.port} wait" in lines["redis Cluster"].found) == (
             Level.WRONG,
             True,
@@ -169,7 +170,9 @@ def test_while_a_slot_moves_every_move_is_refused_before_it_writes(cluster: Clus
             there, gone = sorted(keys_of(source))[0], sorted(keys_of(target))[0]
             with pytest.raises(redis.exceptions.TryAgainError):
                 plain.eval("return 1", 2, there, gone)
-        (line,) = [line for line in servers(client, parse_redis_url(cluster.url)) if line.name == "redis slots"]
+        (line,) = [
+            line for line in servers(client, parse_redis_url(cluster.url), pinged(client)) if line.name == "redis slots"
+        ]
         assert f"127.0.0.1:{source.port} is being moved" in line.found
     assert keys_of(source) == set()
     wait_until(lambda: one in reachable(client, [one]), what="it is followed")
@@ -190,7 +193,7 @@ def test_replicas_confirm_on_the_connection_that_wrote(client: Cluster, monkeypa
 
 
 def test_the_command_line_goes_on_in_a_cluster(
-    cluster: ClusterSet, client: Cluster, command: Command, redis_url: str
+    cluster: ClusterSet, client: Cluster, command: Command, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever has no key that leads to a server would be refused."""
     assert client.ping()
@@ -214,7 +217,15 @@ def test_the_command_line_goes_on_in_a_cluster(
     ):
         ended = command(*words)
         assert ended.code == 0, (words, ended.all)
+    pings, answers = list[redis.Redis](), topology_checks._answers
+
+    def counted(server: redis.Redis) -> bool:
+        pings.append(server)
+        return answers(server)
+
+    monkeypatch.setattr(topology_checks, "_answers", counted)
     found = {line["check"]: line["verdict"] for line in command("doctor", "--offline", "--json").json}
+    assert len(pings) == len(set(pings)) == 3, "one that hangs is waited for once"
     assert found["redis Cluster"] == found["redis cluster-require-full-coverage"] == found["redis commands"] == "ok"
     for server in cluster.servers:
         here = f"127.0.0.1:{server.port}"

@@ -22,7 +22,7 @@ def wait_until(
         time.sleep(every)
 
 
-def unless_it_stalls(seconds: float, run: Callable[[], None], tries: int = 10) -> None:
+def unless_it_stalls(seconds: float, run: Callable[[], None], tries: int = 3) -> None:
     """For what can only be shown in real time: a run that takes longer than `seconds` and fails shows nothing, because
     this machine may have stood still. It is repeated.
     """

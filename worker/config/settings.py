@@ -200,8 +200,8 @@ class Settings:
     def _values(self) -> dict[str, str]:
         rows = {}
         for each in _FROM_ENVIRONMENT:
-            value = getattr(self, each.name)
-            rows[each.metadata["name"]] = each.metadata["shown"](value) if value else each.metadata["unset"]
+            value, about = getattr(self, each.name), each.metadata
+            rows[about["name"]] = about["unset"] if value in (None, ()) else about["shown"](value)
         rows[PROJECTS] = EVERY if self.every_project else ", ".join(sorted(self.projects)) or "none"
         return rows
 

@@ -60,7 +60,6 @@ class Span:
         if after is None or (after.score > first if self.newest_first else after.score < first):
             return first, "", b""
         here, there = (account, index), (after.account, after.index)
-        here, there = (account, index), (after.account, after.index)
         if here == there:
             return after.score, "", after.member
         return after.score, "(" if (here > there) == self.newest_first else "", b""

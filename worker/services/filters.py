@@ -18,15 +18,15 @@ ALL = "all"  # states
 ORDERS = ("asc", "desc")
 GROUP = re.compile(r"[0-9A-Za-z._-]{1,200}")  # as `dead_letters.group_name` makes it
 EVERY = {  # each filter, in words
-    "state": f"States, with commas between them, or {ALL}.",
-    "waiting_for": "What a pending one waits for.",
+    "state": f"Some of {', '.join(State)}, with commas between them, or {ALL}.",
+    "waiting_for": f"What a pending one waits for: {', '.join(WaitingFor)}.",
     "project": "The project.",
     "kind": f"The kind of target: {', '.join(KINDS)}.",
     "job": "How the id begins.",
     "run": "The run that requested it, or the replay that replayed it. A `*` at the end: how it begins.",
     "by": "Who requested it. A `*` at the end: how it begins.",
     "reason": "The reason. A `*` at the end: how it begins.",
-    "erasure": "What became of all that the job left behind.",
+    "erasure": f"What became of all that the job left behind: {', '.join(Verdict)}.",
     "group": "The group of dead letters.",
     "since": "Finished after this, or due after it: a time, or how long ago, such as 24h.",
     "until": "Finished before this, or due before it.",
@@ -61,11 +61,6 @@ class DeletionFilter:
     def by_record(self) -> bool:
         """Whether the records must be read to know."""
         return any((self.waiting_for, self.run, self.by, self.reason, self.erasure))
-
-    @property
-    def narrows(self) -> bool:
-        """Whether it lets less through than all that is in these states."""
-        return self.by_record or any((self.project, self.kind, self.job, self.group, self.since, self.until))
 
     def passes_target(self, ref: Target) -> bool:
         return (

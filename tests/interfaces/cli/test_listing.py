@@ -11,6 +11,10 @@ import pytest
 
 from tests.support.command import Command
 from tests.support.dead_letters import PROJECT, Undertaker
+from worker.model.erasure import Verdict
+from worker.model.states import State, WaitingFor
+from worker.model.target import KINDS
+from worker.services import filters
 
 ROW = {
     *("project_id", "kind", "id", "job_id", "state", "waiting_for", "cause", "evidence", "lane", "reason"),
@@ -46,6 +50,25 @@ def test_for_people_it_is_a_table(command: Command, some: Undertaker) -> None:
     assert PROJECT not in out, "there is but one"
     assert command("list", "--state", "held").out == "No deletion is in these states.\n"
     assert command("list", "--by", "nobody").out == "No deletion matches these filters.\n"
+
+
+@pytest.mark.parametrize("args", [["-o", "csv"], ["-o", "json"], ["--json"]])
+def test_programs_get_nothing_and_a_word_beside_it(command: Command, some: Undertaker, args: list[str]) -> None:
+    ended = command("list", "--by", "nobody", *args)
+    assert (ended.code, ended.out, ended.err) == (0, "", "No deletion matches these filters.\n")
+
+
+def test_the_help_names_every_value_that_a_filter_may_have(command: Command) -> None:
+    words = set(re.findall(r"\w+", command("list", "--help").out))
+    assert words >= {*State, *WaitingFor, *Verdict, *KINDS, *filters.ORDERS, filters.ALL}
+
+
+def test_the_list_of_dead_letters_leads_to_that_of_every_state(command: Command) -> None:
+    own, every = (" ".join(command(*words, "--help").out.split()) for words in (("dead", "list"), ("list",)))
+    assert "eraser list --state dead" in own
+    for name in ("project", "job"):
+        assert filters.EVERY[name] in own
+        assert filters.EVERY[name] in every
 
 
 def test_a_spreadsheet_runs_nothing(command: Command, some: Undertaker) -> None:

@@ -120,6 +120,7 @@ def test_a_group_has_its_letters(full: Console) -> None:
     assert "bad-1" in text
     assert "bad-2" in text
     assert "refused" not in text
+    assert "State Ended Deadline" in text
 
 
 def test_a_group_that_is_no_more_is_said_so(full: Console) -> None:
@@ -148,6 +149,21 @@ def test_a_list_has_the_filters_of_the_command_line_and_names_the_project(full: 
     assert ">waits</a>" in full.get("/deletions?waiting_for=turn").text
     assert "waiting_for: expected one of turn" in words(full.get("/deletions?waiting_for=godot").text)
     assert "<option selected>dead,gone</option>" in full.get("/deletions?state=dead,gone").text
+
+
+@pytest.mark.parametrize(
+    ("query", "dates"),
+    [
+        ("state=pending,held", "Due"),
+        ("state=all&waiting_for=turn", "Due"),
+        ("state=dead,gone", "Ended"),
+        ("state=pending,dead", "Due or ended"),
+        ("state=all", "Due or ended"),
+    ],
+)
+def test_the_dates_of_a_list_are_called_what_they_are(full: Console, query: str, dates: str) -> None:
+    headings = re.findall(r'<th scope="col">([^<]+)</th>', full.get(f"/deletions?{query}").text)
+    assert headings[2:5] == ["State", dates, "Deadline"]
 
 
 def test_a_list_goes_on_page_by_page(console: Console, undertaker: Undertaker) -> None:

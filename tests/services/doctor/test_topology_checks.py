@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 from worker.config.redis_urls import parse_redis_url
 from worker.ledger.connection import connect
 from worker.services.doctor.check import Check, Level
-from worker.services.doctor.topology_checks import Standby, failover, primary
+from worker.services.doctor.topology_checks import Standby, failover, pinged, primary
 from worker.services.doctor.topology_checks import servers as named_by
 
 
@@ -24,7 +24,7 @@ def servers() -> Iterator[SentinelSet]:
 
 def found(servers: SentinelSet, confirmed: int | None = None) -> dict[str, Check]:
     with connect(servers.url) as client:
-        lines = (*named_by(client, parse_redis_url(servers.url)), *primary(client, confirmed))
+        lines = (*named_by(client, parse_redis_url(servers.url), pinged(client)), *primary(client, confirmed))
         return {one.name: one for one in lines}
 
 
@@ -85,7 +85,7 @@ def test_sentinels_that_are_too_few_and_replicas_that_are_not_up_are_named(serve
 def test_a_service_that_no_sentinel_knows_is_wrong(servers: SentinelSet) -> None:
     address = parse_redis_url(servers.url.replace(f"/{SERVICE}", "/another"))
     with connect(servers.primary().url) as client:
-        lines = {one.name: one for one in named_by(client, address)}
+        lines = {one.name: one for one in named_by(client, address, pinged(client))}
     assert lines["redis Sentinels"].verdict is Level.WRONG
     assert "'another'" in lines["redis Sentinels"].found
 
@@ -95,7 +95,8 @@ def test_a_service_that_no_sentinel_knows_is_wrong(servers: SentinelSet) -> None
     [
         (0, 0, None, Level.OK, "nothing takes over"),
         (0, 0, 0, Level.OK, "nothing takes over"),
-        (0, 0, 1, Level.WRONG, "not_confirmed"),
+        (0, 0, 1, Level.WRONG, "with no replica up: each request is answered not_confirmed"),
+        (1, 0, 2, Level.WRONG, "with 1 replica up: "),
         (2, 0, None, Level.WARNING, "milliseconds"),
         (2, 0, 0, Level.WARNING, "this server's disk only"),
         (2, 0, 1, Level.WARNING, "1 of 2 replicas have it"),

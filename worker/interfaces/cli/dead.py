@@ -68,7 +68,7 @@ def groups() -> None:
 @rows.output_option
 @json_option
 def list_(output: str, limit: int | None, **fields: Any) -> None:
-    """Dead letters one by one, newest first.
+    """Dead letters one by one, newest first. With the filters of every other state: eraser list --state dead.
 
     \b
     eraser dead list --cause server_error --since 24h -o csv

@@ -9,6 +9,7 @@ import click
 
 from worker.execution.app_context import AppContext
 from worker.model.states import Cause, Lane
+from worker.services import filters
 from worker.services.dead_letters import DeadLetterFilter
 from worker.services.times import parse_period
 
@@ -22,8 +23,8 @@ def filter_options(command: F) -> F:
     for option in (
         click.option("--until", metavar="1h|TIME", help="Only those that died before this."),
         click.option("--since", metavar="24h|TIME", help="Only those that died after this."),
-        click.option("--project", metavar="P", help="Only jobs of this project."),
-        click.option("--job", metavar="PREFIX", help="Only job ids with this prefix."),
+        click.option("--project", metavar="P", help=filters.EVERY["project"]),
+        click.option("--job", metavar="PREFIX", help=filters.EVERY["job"]),
         click.option("--run", metavar="R", help="Only jobs that this run requested or this replay replayed."),
         click.option("--lane", type=click.Choice([lane.value for lane in Lane]), help="Only this lane."),
         click.option("--code", metavar="C", help="Only this error code, such as MSS.00000004."),

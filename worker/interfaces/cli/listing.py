@@ -22,7 +22,7 @@ from worker.services.times import relative
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_METAVARS = {"state": "S[,S]", "waiting_for": "W", "since": "24h|TIME", "until": "1h|TIME", "order": "asc|desc"}
+_METAVARS = {"state": "S[,S]", "job": "PREFIX", "since": "24h|TIME", "until": "1h|TIME", "order": "asc|desc"}
 
 
 def _filter_options(command: F) -> F:
@@ -63,18 +63,19 @@ def list(output: str, limit: int | None, cursor: str | None, **fields: str | Non
             yield from last.rows
 
     if for_people:
-        _table(tuple(found()), now)
+        any_rows = _table(tuple(found()), now)
     else:
-        rows.write((listing.as_json(one) for one in found()), output)
+        any_rows = rows.write((listing.as_json(one) for one in found()), output)
+    beside = say if for_people else note
     if last.cursor is not None:
-        more = f"There are more: {typed(click.get_current_context(), 'cursor')} --cursor {last.cursor}"
-        say(more) if for_people else note(more)
-    elif for_people:
-        left = listing.archived(app, wanted)
-        if not first.rows and not last.rows:
-            say("No deletion matches these filters." if first.total or left else "No deletion is in these states.")
-        if left:
-            say(f"Not listed: {count(left, 'archived deletion')}, each of which eraser show finds.")
+        beside(f"There are more: {typed(click.get_current_context(), 'cursor')} --cursor {last.cursor}")
+        return
+    left = listing.archived(app, wanted)
+    if not any_rows:
+        beside("No deletion matches these filters." if first.total or left else "No deletion is in these states.")
+    if left:
+        each = "each of which eraser show finds; eraser receipts export has them all"
+        beside(f"Not listed: {count(left, 'archived deletion')}, {each}.")
 
 
 def _pages(app: AppContext, wanted: DeletionFilter, cursor: str | None, limit: int | None) -> Iterator[Listed]:
@@ -87,11 +88,13 @@ def _pages(app: AppContext, wanted: DeletionFilter, cursor: str | None, limit: i
             return
 
 
-def _table(found: Sequence[Deletion], now: float) -> None:
+def _table(found: Sequence[Deletion], now: float) -> bool:
+    """Print them. Returns whether there were any."""
     several = len({d.ref.project_id for d in found}) > 1
     columns = ["JOB", *(["PROJECT"] if several else []), "STATE", "WHY", "DUE OR FINISHED", "REQUESTED BY", "REASON"]
     if found:
         table(columns, [_row(d, now, several) for d in found])
+    return bool(found)
 
 
 def _row(d: Deletion, now: float, several: bool) -> tuple[object, ...]:

@@ -11,6 +11,10 @@ from typing import Any
 import click
 
 from worker.interfaces.cli.printing import for_programs, json_line
+from worker.services.labels import plain
+
+# how a formula may begin, by OWASP's page on CSV injection; spreadsheets in Chinese take full width, too
+FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 output_option = click.option(
     "-o", "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True
@@ -34,5 +38,8 @@ def write(found: Iterable[dict[str, Any]], output: str) -> bool:
 
 
 def _cell(value: object) -> object:
-    """A code comes from outside: a spreadsheet must not run it as a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+    """A code comes from outside: a spreadsheet must not run it as a formula, nor may it end the row."""
+    if isinstance(value, str):
+        value = plain(value)
+        return f"'{value}" if value.startswith(FORMULAS) else value
+    return value

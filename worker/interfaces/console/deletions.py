@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
@@ -24,11 +25,17 @@ def show(context: RequestContext) -> Page:
     values |= {"why_not": "", "page": None}
     try:
         wanted = filters.read(fields, now)
-        values |= {"wanted": wanted, "page": listing.page(app, wanted, context.query("from", listing.LONGEST_CURSOR))}
-        values["archived"] = listing.archived(app, wanted)
+        values["page"] = listing.page(app, wanted, context.query("from", listing.LONGEST_CURSOR))
+        values |= {"dates": _dates(wanted.states), "archived": listing.archived(app, wanted)}
     except UsageError as error:
         values["why_not"] = str(error)
     return Page("deletions.html", values, 422 if values["why_not"] else 200)
+
+
+def _dates(states: Iterable[State]) -> str:
+    """What the dates of deletions in these states are."""
+    waiting = [state in filters.WAITS for state in states]
+    return "Due" if all(waiting) else "Due or ended" if any(waiting) else "Ended"
 
 
 def find(context: RequestContext) -> Page | Redirect:

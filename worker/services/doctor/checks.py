@@ -84,8 +84,9 @@ def _reachable(app: AppContext) -> Check:
 def _redis(app: AppContext) -> Iterator[Check]:
     try:
         address = parse_redis_url(app.redis_url)
-        yield from topology_checks.servers(app.redis, address)
-        for of, server in topology_checks.each(app.redis):
+        answers = topology_checks.pinged(app.redis)
+        yield from topology_checks.servers(app.redis, address, answers)
+        for of, server in topology_checks.each(app.redis, answers):
             for check in (*redis_checks.look(server), *topology_checks.primary(server, app.settings.redis_replicas)):
                 yield replace(check, name=check.name + of)
             seconds, micros = server.time()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,21 +33,23 @@ class Standby:
     confirmed: int | None  # ERASER_REDIS_REPLICAS of this process
 
 
-def servers(client: redis.Redis, address: RedisAddress) -> Iterator[Check]:
-    """Who names the primaries. Raises redis-py's errors."""
+def pinged(client: redis.Redis) -> dict[redis.Redis, bool]:
+    """Every server, and whether it answers. Those of a cluster are pinged, once: each that hangs costs a timeout."""
+    return {server: not isinstance(client, Cluster) or _answers(server) for server in servers_of(client)}
+
+
+def servers(client: redis.Redis, address: RedisAddress, answers: Mapping[redis.Redis, bool]) -> Iterator[Check]:
+    """Who names the primaries. `answers`: see `pinged`. Raises redis-py's errors."""
     if address.topology is Topology.SENTINEL:
         yield from _sentinels(address)
     if isinstance(client, Cluster):
-        yield from _cluster(client)
+        yield from _cluster(client, answers)
 
 
-def each(client: redis.Redis) -> Iterator[tuple[str, redis.Redis]]:
+def each(client: redis.Redis, answers: Mapping[redis.Redis, bool]) -> Iterator[tuple[str, redis.Redis]]:
     """Every server that answers, and what its lines end with: nothing where there is one."""
-    for server in servers_of(client):
-        if not isinstance(client, Cluster):
-            yield "", server
-        elif _answers(server):
-            yield f" {_where(server)}", server
+    for server in _there(answers):
+        yield f" {_where(server)}" if isinstance(client, Cluster) else "", server
 
 
 def primary(client: redis.Redis, confirmed: int | None) -> Iterator[Check]:
@@ -88,18 +90,22 @@ def _min_replicas(name: str, standby: Standby) -> Check:
     if standby.needed is None:
         return ok(name, "unknown: CONFIG is forbidden here")
     if standby.needed > len(standby.replicas):
-        found = f"{standby.needed}, and {len(standby.replicas)} are up: it takes no writes"
+        found = f"{standby.needed}, with {_up(len(standby.replicas))}: it takes no writes"
         return wrong(name, found, "start its replicas")
     if standby.needed == len(standby.replicas) == 1:
         return warning(name, "1, with one replica: if either server fails, writes stop", "add a second replica")
     return ok(name, f"{standby.needed}" + (f", max-lag {standby.max_lag_s} s" if standby.needed else ""))
 
 
+def _up(number: int) -> str:
+    return f"{count(number, 'replica') if number else 'no replica'} up"
+
+
 def failover(name: str, standby: Standby) -> Check:
     """In words: which accepted requests a failover could lose, and what setting closes that."""
     confirmed, up = standby.confirmed, len(standby.replicas)
     if confirmed and confirmed > up:
-        found = f"ERASER_REDIS_REPLICAS={confirmed}, and {up or 'none'} are up: each request is answered not_confirmed"
+        found = f"ERASER_REDIS_REPLICAS={confirmed}, with {_up(up)}: each request is answered not_confirmed"
         return wrong(name, found, "start the replicas, or lower ERASER_REDIS_REPLICAS")
     if not up:
         return ok(name, "nothing takes over: while this server is down work waits, and its append-only file is all")
@@ -162,15 +168,14 @@ def _about(sentinel: Any, service: str) -> dict[str, Any] | None:
 # -- Cluster -----------------------------------------------------------------------------------------------------------
 
 
-def _cluster(client: Cluster) -> Iterator[Check]:
+def _cluster(client: Cluster, answers: Mapping[redis.Redis, bool]) -> Iterator[Check]:
     """Whether each slot has a server that answers and stays there, and whether the others go on without it."""
-    name, every = "redis Cluster", client.primaries()
-    there = [server for server in every if _answers(server)]
-    found = f"{len(there)} of {len(every)} primaries answer"
+    name, there = "redis Cluster", _there(answers)
+    found = f"{len(there)} of {len(answers)} primaries answer"
     if client.unserved:
         yield wrong(name, f"{found}; {client.unserved:,} slots have no server", "redis-cli --cluster fix HOST:PORT")
-    elif len(there) < len(every):
-        away = ", ".join(_where(server) for server in every if server not in there)
+    elif len(there) < len(answers):
+        away = ", ".join(_where(server) for server in answers if not answers[server])
         yield wrong(name, f"{found}; the accounts of {away} wait", "start it, or a replica in its place")
     else:
         yield ok(name, f"{found}, and have every slot")
@@ -199,6 +204,10 @@ def _moving(server: Any) -> list[int]:
         return []
     own = (node["migrations"] for node in nodes.values() if "myself" in node["flags"])
     return [int(one["slot"]) for one in next(own, ()) if one["state"] == "migrating"]
+
+
+def _there(answers: Mapping[redis.Redis, bool]) -> list[redis.Redis]:
+    return [server for server, there in answers.items() if there]
 
 
 def _answers(server: redis.Redis) -> bool:
