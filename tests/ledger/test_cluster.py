@@ -122,6 +122,7 @@ def test_a_replica_that_takes_over_is_followed_whether_its_primary_is_there_or_n
         for planned in (True, False):
             old = servers.owner(account.prefix)
             wait_until(lambda: old.client().wait(1, 100) == 1, what="its replica has it")  # noqa: B023
+            wait_until(lambda: len(followers(old, servers)) == 1, what="and is known to it")  # noqa: B023
             ids = {servers.command(server, "MYID"): server for server in servers.servers}
             (replica,) = [ids[line.split()[0]] for line in followers(old, servers)]
             if planned:
