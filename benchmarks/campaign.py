@@ -22,6 +22,14 @@ from tests.support.waiting import wait_until
 from worker.model.errors import EraserError
 from worker.model.target import Target
 
+SETTINGS = {
+    "ERASER_RATE": "60",
+    "ERASER_RETRY_SCHEDULE": ",".join(["0.2s", "0.4s"] + ["1s"] * 40),
+    "ERASER_CONNECT_TIMEOUT": "1s",
+    "ERASER_CALL_TIMEOUT": "2.5s",
+    "ERASER_LEASE": f"{LEASE_S:g}s",
+}
+
 WORKERS = 3
 Act = Callable[[], None]
 

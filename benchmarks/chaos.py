@@ -20,22 +20,14 @@ import time
 from collections import Counter
 
 from benchmarks import failovers
-from benchmarks.campaign import Campaign, socket_of
+from benchmarks.campaign import SETTINGS, Campaign, socket_of
 from benchmarks.leftovers import Leftovers, fleet_of_leftovers
 from benchmarks.nat import BehindNat
 from benchmarks.reckoning import end_of
-from tests.acceptance.fleet import LEASE_S
 from tests.acceptance.judge import everything
 from tests.acceptance.test_failover import replica_of
 from tests.support.between import Between
 
-SETTINGS = {
-    "ERASER_RATE": "60",
-    "ERASER_RETRY_SCHEDULE": ",".join(["0.2s", "0.4s"] + ["1s"] * 40),
-    "ERASER_CONNECT_TIMEOUT": "1s",
-    "ERASER_CALL_TIMEOUT": "2.5s",
-    "ERASER_LEASE": f"{LEASE_S:g}s",
-}
 SIMULATOR = ("--latency", "0.02", "--jitter", "0.02")
 
 

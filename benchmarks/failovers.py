@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from itertools import count, pairwise
 from typing import Any
 
+from benchmarks.campaign import SETTINGS
 from benchmarks.reckoning import end_of, may_end
-from tests.acceptance.fleet import BYSTANDER, LEASE_S, OPEN, Fleet
+from tests.acceptance.fleet import BYSTANDER, OPEN, Fleet
 from tests.acceptance.judge import every_attempt_is_in_the_servers_log, everything
 from tests.acceptance.other_side import disagreements
 from tests.support.redis_servers import SentinelSet, Server
@@ -40,13 +41,6 @@ KILL, PAUSED, PLAIN, PARTITION = (
     "planned, without a pause",
     "partition",
 )
-SETTINGS = {
-    "ERASER_RATE": "60",
-    "ERASER_RETRY_SCHEDULE": ",".join(["0.2s", "0.4s"] + ["1s"] * 40),
-    "ERASER_CONNECT_TIMEOUT": "1s",
-    "ERASER_CALL_TIMEOUT": "2.5s",
-    "ERASER_LEASE": f"{LEASE_S:g}s",
-}
 SIMULATOR = ("--latency", "0.03", "--jitter", "0.03")
 
 

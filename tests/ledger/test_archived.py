@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -218,16 +219,7 @@ def test_a_late_200_still_wins(bench: Bench) -> None:
         status=500,
     )
     assert bench.turn(late, want=False).settled == "late gone"
-    late = Settlement(
-        attempt={"status": 200},
-        ref=lease.ref,
-        token=lease.token,
-        to="deleted",
-        signal=signal,
-        called=True,
-        ms=50.0,
-        status=200,
-    )
+    late = replace(late, to="deleted", status=200)
     assert bench.turn(late, want=False).settled == "deleted"
     assert bench.state("a") == "deleted"
 

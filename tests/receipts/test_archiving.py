@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.command import Command
+from tests.support.crashes import crash_at
 from tests.support.dead_letters import PROJECT, Undertaker
 from worker.execution.app_context import AppContext
 from worker.ledger.deletions import Ledger, connect
@@ -29,6 +30,7 @@ from worker.services.receipts import CursorTooOld, settled_since
 STREAM = "eraser:{default}:receipts"
 DAY = 20_778  # 2026-11-21
 NEXT = (DAY + 3) * DAY_MS + 5
+FILES = ("archiving.py", "dayfiles.py", "script_runner.py")
 
 
 def settle(undertaker: Undertaker, day: int, number: int) -> list[str]:
@@ -152,28 +154,10 @@ def test_day_files_are_signed_where_there_is_a_key(
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
 
 
-def crash_at(undertaker: Undertaker, directory: Path, line: int) -> bool:
-    """Archive in a process that is gone at the n-th line of ours that it comes to. Returns whether it came that far."""
-    child = os.fork()
-    if child == 0:
-        lines = set()
-
-        def trace(frame: Any, event: str, arg: object) -> Any:
-            if not frame.f_code.co_filename.endswith(("archiving.py", "dayfiles.py", "ledger/store.py")):
-                return None
-            lines.add((frame.f_code.co_filename, frame.f_lineno))
-            if len(lines) == line:
-                os._exit(9)
-            return trace
-
-        try:
-            ledger = Ledger(connect(undertaker.url), "default", undertaker.ledger.policy)
-            sys.settrace(trace)
-            archive_day(ledger, directory, now_ms=NEXT)
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status) == 9
+def archive_anew(undertaker: Undertaker, directory: Path) -> None:
+    """As a process does that has just started."""
+    ledger = Ledger(connect(undertaker.url), "default", undertaker.ledger.policy)
+    archive_day(ledger, directory, now_ms=NEXT)
 
 
 def test_killed_at_any_line_nothing_is_lost_and_nothing_doubled(
@@ -182,7 +166,7 @@ def test_killed_at_any_line_nothing_is_lost_and_nothing_doubled(
     seal_all(undertaker.ledger)
     before = undertaker.redis.dump(STREAM), undertaker.redis.hgetall(f"{STREAM}:chain")
     lines = 0
-    while crash_at(undertaker, tmp_path / str(lines), lines + 1):
+    while crash_at(lines + 1, FILES, partial(archive_anew, undertaker, tmp_path / str(lines))):
         here = tmp_path / str(lines)
         lines += 1
         assert everything(command, here) == days, f"after a crash at line {lines}"

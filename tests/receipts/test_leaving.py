@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.command import Command
+from tests.support.crashes import crash_at
 from tests.support.dead_letters import Undertaker
 from tests.support.erasures import PARTS
 from tests.support.ledgers import PROJECT, Bench
@@ -34,6 +33,7 @@ from worker.receipts.dayfiles import DayFiles, DayFileWrong
 from worker.receipts.leaving import let_records_leave
 
 DAY_S = 86_400.0
+FILES = ("leaving.py", "ledger/deletions.py", "script_runner.py")
 
 
 def ended(bench: Bench, *jobs: str, **more: Any) -> None:
@@ -170,29 +170,10 @@ def test_a_directory_without_the_last_file_says_that_it_has_nothing(bench: Bench
     assert files.last(progress) == 0
 
 
-def crash_at(undertaker: Undertaker, directory: Path, until: int, line: int) -> bool:
-    """Let records leave in a process that is gone at the n-th line of ours that it comes to. Returns whether it came
-    that far."""
-    child = os.fork()
-    if child == 0:
-        lines = set()
-
-        def trace(frame: Any, event: str, arg: object) -> Any:
-            if not frame.f_code.co_filename.endswith(("leaving.py", "ledger/deletions.py", "script_runner.py")):
-                return None
-            lines.add((frame.f_code.co_filename, frame.f_lineno))
-            if len(lines) == line:
-                os._exit(9)
-            return trace
-
-        try:
-            ledger = Ledger(connect(undertaker.url), "default", undertaker.ledger.policy)
-            sys.settrace(trace)
-            let_records_leave(ledger, directory, until=until)
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status) == 9
+def leave(undertaker: Undertaker, directory: Path, until: int) -> None:
+    """As a process does that has just started."""
+    ledger = Ledger(connect(undertaker.url), "default", undertaker.ledger.policy)
+    let_records_leave(ledger, directory, until=until)
 
 
 def test_killed_at_any_line_each_deletion_is_a_record_or_a_mark(
@@ -204,7 +185,7 @@ def test_killed_at_any_line_each_deletion_is_a_record_or_a_mark(
     client, until = undertaker.redis, Receipts(undertaker.redis, "default").progress().archived.n
     before = {name: client.dump(name) for name in client.scan_iter()}
     lines, queries = 0, Queries(client, "default", rate=10)
-    while crash_at(undertaker, tmp_path, until, lines + 1):
+    while crash_at(lines + 1, FILES, partial(leave, undertaker, tmp_path, until)):
         lines += 1
         status = queries.status()
         assert (status.states[State.DELETED], status.archived in (0, 2, 4, 5)) == (5, True), f"a crash at line {lines}"

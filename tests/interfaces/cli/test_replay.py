@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from tests.acceptance.fleet import tell
 from tests.interfaces.cli.test_dead import FAILED, bury
 from tests.support.command import Command
+from tests.support.crashes import crash_at
 from tests.support.dead_letters import PROJECT, Undertaker
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import replay_progress
@@ -187,32 +186,10 @@ def test_a_letter_that_was_taken_back_is_told_as_it_was_and_who_asked_for_it_onc
     assert text.count("requested") == 2, text  # in the head, and once in the timeline
 
 
-def killed_at(line: int, undertaker: Undertaker, house: dict[str, str]) -> bool:
-    """Start a replay of all in a process that is gone at the n-th line of ours. Returns whether it came that far."""
-    child = os.fork()
-    if child == 0:
-        status: set[int] = set()
-
-        def trace(frame: Any, event: str, arg: object) -> Any:
-            if not frame.f_code.co_filename.endswith("services/replay.py"):
-                return None
-            status.add(frame.f_lineno)
-            if len(status) == line:
-                os._exit(9)
-            return trace
-
-        code = 1
-        try:
-            app = AppContext.load({"ERASER_REDIS_URL": undertaker.url, **house})
-            plan = replay_service.plan(app, dead_letters.choose(app, [], every=True))
-            sys.settrace(trace)
-            replay_service.start(app, plan, Approval(reason="T-1"))
-            code = 0
-        finally:
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in (0, 9)
-    return code == 9
+def start_all(undertaker: Undertaker, house: dict[str, str]) -> None:
+    app = AppContext.load({"ERASER_REDIS_URL": undertaker.url, **house})
+    plan = replay_service.plan(app, dead_letters.choose(app, [], every=True))
+    replay_service.start(app, plan, Approval(reason="T-1"))
 
 
 def test_killed_at_any_line_of_its_start_a_replay_of_two_accounts_begins_as_a_whole_or_not_at_all(
@@ -228,7 +205,7 @@ def test_killed_at_any_line_of_its_start_a_replay_of_two_accounts_begins_as_a_wh
             undertaker.__post_init__()
             undertaker.end("e-1", "e-2")
         line += 1
-        was_killed = killed_at(line, both[0], house)
+        was_killed = crash_at(line, ("services/replay.py",), partial(start_all, both[0], house))
         for undertaker in both:
             for replay in undertaker.ledger.due_wakeup()[2]:
                 drive(undertaker, replay)
