@@ -72,6 +72,18 @@ def test_records_leave_for_the_receipts_of_a_file_in_batches(
     assert marked(bench) == 6
 
 
+def test_a_directory_that_lost_its_days_is_no_longer_said_to_have_them(
+    command: Command, redis_url: str, tmp_path: Path
+) -> None:
+    """Else records would leave on another worker, by its word."""
+    app = AppContext.load(command.environ | {"ERASER_REDIS_URL": redis_url})
+    here = {"default": 7}  # as an earlier turn found it
+    archivist = Archivist(app.ledger, tmp_path, app.settings, {}, here=here)
+    (tmp_path / "default").write_text("no directory")
+    archivist.archive("default")
+    assert here == {}
+
+
 def test_an_altered_line_lets_nothing_leave_that_stands_there(bench: Bench, tmp_path: Path) -> None:
     ended(bench, "a", "b", "c")
     bench.pass_time(DAY_S)

@@ -296,6 +296,26 @@ def test_a_hold_after_the_last_receipt_comes_back_and_what_was_removed_since_sta
     }
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"kind": "avatar-eraser holds"}'])
+def test_a_record_of_holds_that_makes_no_sense_is_reported_and_not_written_over(
+    command: Command, undertaker: Undertaker, archivist: Archivist, tmp_path: Path, text: str
+) -> None:
+    """What it once said may be all that is left of a hold that an older Redis does not have."""
+    settle(undertaker, DAY, 1)
+    HoldList(undertaker.ledger).add([ref(undertaker, "kept")], why="CASE-2", by="legal-2")
+    file = tmp_path / "default" / "holds.json"
+    file.parent.mkdir()
+    file.write_text(text)
+    archivist.archive("default")
+    assert file.read_text() == text
+    assert "restore it, or move it away" in archivist._problems["default"]
+    assert len(everything(command, tmp_path)) == 1, "receipts are archived all the same"
+    file.unlink()
+    archivist.archive("default")
+    assert archivist._problems == {}
+    assert set(json.loads(file.read_text())["jobs"]) == {str(ref(undertaker, "kept"))}
+
+
 @pytest.mark.parametrize("numbered", [False, True], ids=["before it has its number", "once it has its number"])
 def test_a_hold_that_another_worker_records_at_this_moment_stays_in_the_record(
     undertaker: Undertaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, numbered: bool

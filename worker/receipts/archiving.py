@@ -166,6 +166,7 @@ class Archivist(Periodic):
         """Nothing may end the thread."""
         try:
             act(self._ledger(account))
+            return
         except (Unreachable, redis.RedisError) as error:  # that is reported elsewhere
             self._away = True
             log.error("receipts.not_archived", extra={"account": account, "error": str(error)})
@@ -175,6 +176,7 @@ class Archivist(Periodic):
         except Exception as error:  # the thread must survive any internal error
             self._problems[account] = repr(error)
             log.exception("receipts.not_archived", extra={"account": account})
+        self._here.pop(account, None)  # what the directory has is not known: no worker lets a record leave for it
 
     def _let_leave(self, ledger: Ledger) -> None:
         account = ledger.account

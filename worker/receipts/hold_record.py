@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -41,7 +42,7 @@ class HoldRecord:
     def keep(self, ledger: Ledger) -> None:
         """Write what is on hold now, if the file says anything else and Redis is not older than it.
 
-        Raises `OSError` and `Unreachable`.
+        Raises `HoldRecordWrong`: nothing is written over what it once said; `OSError` and `Unreachable`.
         """
         there, now = self._found(), _on_hold(ledger)
         number = _number(there)
@@ -66,16 +67,19 @@ class HoldRecord:
         sync(self.path.parent)
 
     def is_ahead(self, ledger: Ledger) -> bool:
-        """Whether Redis is older than the file: then it may have lost holds. Raises `Unreachable`."""
+        """Whether Redis is older than the file: then it may have lost holds. A file that makes no sense cannot say so:
+        `keep` reports it. Raises `Unreachable`."""
         known = read_redis(ledger.client.hget, ledger.prefix + Key.RECEIPTS_CHAIN, "holds")
-        return _number(self._found()) > whole(known)
+        with suppress(HoldRecordWrong):
+            return _number(self._found()) > whole(known)
+        return False
 
     def put_back(self, ledger: Ledger, action: AuditAction) -> int:
         """Add each hold that Redis does not have. Returns how many of app users could not be: Redis has another key for
         their hashes. Raises `HoldRecordWrong` and `Unreachable`."""
-        if not self.path.exists():
+        if (found := self._found()) is None:
             return 0
-        found, now_ms, holds = self._read(), ledger.now_ms(), HoldList(ledger)
+        now_ms, holds = ledger.now_ms(), HoldList(ledger)
         there = holds.now()
         jobs = [(Target.parse(ref), entry) for ref, entry in found["jobs"].items() if not _is_over(entry, now_ms)]
         missing = sorted((job for job in jobs if job[0] not in there.refs), key=lambda job: _terms(job[1]))
@@ -89,18 +93,17 @@ class HoldRecord:
         ledger.run_script("number_holds", {"was": _number(found), "restored": True})
         return 0 if same_key else len(users)
 
-    def _read(self) -> dict[str, Any]:
-        if found := self._found():
-            return found
-        raise HoldRecordWrong(f"{self.path} is no record of holds: restore it, or move it away and enter them again")
-
     def _found(self) -> dict[str, Any] | None:
-        """What the file says; None: nothing that makes sense, or there is none."""
+        """What the file says; None: there is none. Raises `HoldRecordWrong` if it makes no sense."""
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
-            return dict(found) if found["kind"] == KIND and {"key", "jobs", "users"} <= set(found) else None
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            if found["kind"] == KIND and {"key", "jobs", "users"} <= set(found):
+                return dict(found)
+        except FileNotFoundError:
             return None
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise HoldRecordWrong(f"{self.path} is no record of holds: restore it, or move it away and enter them again")
 
 
 def _on_hold(ledger: Ledger) -> dict[str, Any]:
