@@ -49,6 +49,14 @@ def test_it_has_its_own_words_environment_directory_log_end_and_code(place: Path
     assert told == [f"['end', '7'] 1 {place} False", "goodbye", f"['end', '0'] None {place} False", "goodbye"]
 
 
+def test_its_group_can_be_killed_from_its_start(place: Path) -> None:
+    """A worker that was to be killed at once lived on, and who waited for its end did so for ever."""
+    for _ in range(20):
+        process = start(place, "wait", "0")
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL
+
+
 def test_what_ends_by_itself_says_what_it_wrote_and_where(place: Path) -> None:
     program = "import sys\nprint('out', sys.argv[1])\nprint('err', file=sys.stderr)\nsys.exit(3)\n"
     (place / "both.py").write_text(program, encoding="utf-8")

@@ -187,14 +187,15 @@ def _serve() -> dict[str, Any] | None:
             return None
         *lines, rest = (rest + came).split(b"\n")
         for line in lines:
-            if (pid := os.fork()) == 0:
+            if os.fork() == 0:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 os.close(wakes)
                 os.close(wake)
+                os.setsid()
+                _tell(f"started {os.getpid()}")  # not before: whoever hears of it may kill its group
                 what: dict[str, Any] = json.loads(line)
                 return what
-            _tell(f"started {pid}")
 
 
 def _report_ended() -> None:
@@ -214,7 +215,6 @@ def _tell(line: str) -> None:
 
 def _become(argv: list[str], cwd: str, env: dict[str, str], log: str, errors: str) -> None:
     """From here on this process is the program."""
-    os.setsid()
     for new, (name, mode) in enumerate(((os.devnull, os.O_RDONLY), (log, os.O_WRONLY), (errors, os.O_WRONLY))):
         old = os.open(name, mode | os.O_APPEND)
         os.dup2(old, new)
