@@ -7,6 +7,7 @@ last and how the ledger stands.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -261,6 +262,18 @@ class Fleet:
 
     def celery(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "celery", "-A", self.application, *words]
+
+    def inspect(self, what: str) -> dict[str, Any]:
+        """What `celery inspect` prints, once a worker answers: one that lives listens a little later."""
+        done: list[subprocess.CompletedProcess[str]] = []
+
+        def answered() -> bool:
+            done.append(self.run(*self.celery("inspect", what, "--json", "--timeout", "3")))
+            return done[-1].returncode == 0
+
+        self.wait(answered, f"a worker answers {what}")
+        answers: dict[str, Any] = json.loads(done[-1].stdout)
+        return answers
 
     def live_workers(self) -> int:
         """Workers that said that they live and did not say goodbye."""

@@ -105,8 +105,7 @@ def test_a_message_that_comes_while_the_ledger_is_away_is_recorded_when_it_is_ba
 def test_celery_inspect_sees_our_tasks() -> None:
     with Fleet() as fleet:
         fleet.start_workers(1)
-        registered = json.loads(run(*fleet.celery("inspect", "registered", "--json"), fleet=fleet))
-        assert {"eraser.delete", "eraser.work"} <= set(registered["worker-1@test"])
+        assert {"eraser.delete", "eraser.work"} <= set(fleet.inspect("registered")["worker-1@test"])
 
 
 def test_flower_starts_and_knows_the_worker() -> None:
