@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,8 @@ def test_operate_includes_the_rest_and_nothing_else_includes_anything() -> None:
         (f'[shop]\nhash = "{HASH}"\nscopes = ["read"]\nprojects = []', "allow none"),
         (f'[shop]\nhash = "{HASH}"\nscopes = ["read"]\nprojects = ["a/b"]', "project id"),
         (f'[shop]\nhash = "{HASH}"\nscope = ["read"]', "did you mean scopes"),
+        (f'[shop]\nhash = "{HASH}"\nscopes = ["read"]\nprevious = "{SECRET}"', "never the token itself"),
+        (f'[shop]\nhash = "{HASH}"\nscopes = ["read"]\nprevious_until = 2026-11-28T12:00:00', "with its zone"),
         (f'[a]\nhash = "{HASH}"\nscopes = ["read"]\n[b]\nhash = "{HASH}"\nscopes = ["read"]', "same hash"),
     ],
 )
@@ -119,3 +122,46 @@ def test_a_name_is_given_once_and_what_people_wrote_stays(file: TokenFile) -> No
         new_token(file.path, "shop", Scope.READ)
     with pytest.raises(UsageError, match="lower-case"):
         new_token(file.path, "Shop", Scope.READ)
+
+
+def test_a_rotated_token_has_a_new_secret_and_the_old_one_counts_until_the_overlap_is_over(file: TokenFile) -> None:
+    old = new_token(file.path, "shop", Scope.READ, projects=("p1",))
+    other = new_token(file.path, "till", Scope.READ)
+    rotated, new = file.rotate("shop", NOW, overlap=timedelta(hours=1))
+    for at, known in ((0, [new, old]), (3599, [new, old]), (3600, [new]), (99_999, [new])):
+        now = NOW + timedelta(seconds=at)
+        assert [each for each in (new, old) if api_tokens.find(file.current(), each, now) == rotated] == known
+    assert (rotated.scopes, rotated.projects) == ({Scope.READ}, {"p1"})
+    assert api_tokens.find(file.current(), other)
+    file.rotate("shop", NOW, overlap=timedelta())
+    assert [api_tokens.find(file.current(), each, NOW) for each in (new, old)] == [None, None]
+    assert "previous" not in file.path.read_text()
+
+
+def test_what_people_wrote_around_a_token_stays_when_it_changes_or_goes(file: TokenFile) -> None:
+    for name in ("a", "shop", "z"):
+        new_token(file.path, name, Scope.READ)
+    text = file.path.read_text().replace("[shop]", '# of the shop\n[ "shop" ]  # theirs').replace("[z]", "# last\n[z]")
+    file.path.write_text(text)
+    file.rotate("shop", NOW, overlap=timedelta(days=1))
+    assert [line for line in text.splitlines() if line.startswith(("#", "["))] == [
+        line for line in file.path.read_text().splitlines() if line.startswith(("#", "["))
+    ]
+    file.revoke("shop")
+    assert [token.name for token in file.current()] == ["a", "z"]
+    assert "# last\n[z]" in file.path.read_text()
+    file.revoke("a")
+    file.revoke("z")
+    assert file.current() == ()
+
+
+@pytest.mark.parametrize(
+    "text", [f'shop = {{hash = "{HASH}", scopes = ["read"]}}\n', f'shop.hash = "{HASH}"\nshop.scopes = ["read"]\n']
+)
+def test_a_token_in_a_form_of_its_own_is_left_to_people(file: TokenFile, text: str) -> None:
+    file.path.parent.mkdir()
+    file.path.write_text(text)
+    for change in (lambda: file.revoke("shop"), lambda: file.rotate("shop", NOW, overlap=timedelta())):
+        with pytest.raises(UsageError, match="change them by hand"):
+            change()
+    assert file.path.read_text() == text

@@ -63,7 +63,9 @@ OTHERS = {
         "accounts list",
         "accounts move",  # its audit is tested in interfaces/cli/test_accounts.py: it needs settings of its own
     ),
-    *("console", "console token", "receipts export", "receipts verify", "receipts recheck"),
+    *("console token", "console tokens create", "console tokens list"),  # files of this machine, no ledger
+    *("console tokens rotate", "console tokens revoke"),
+    *("receipts export", "receipts verify", "receipts recheck"),
     *("receipts rechecks", "receipts back list", "receipts show", "receipts cosign"),
     "receipts back request",  # like `request` it leaves one only above its cap
     "receipts relocate",  # its audit is tested in receipts/test_directories.py: it needs a day that was archived

@@ -4,6 +4,8 @@
     hash = "sha256:9f86d081…"            # of the token; the token itself is nowhere
     scopes = ["request", "read"]
     projects = ["0605768a…"]             # optional: these and no others
+    previous = "sha256:60303ae2…"        # after a rotation, if the token before it still counts: until when
+    previous_until = 2026-11-28T12:00:00Z
 
 A token is 256 random bits, which cannot be guessed: one round of SHA-256 hides it as well as bcrypt would, and costs
 a microsecond per request instead of a tenth of a second. bcrypt is for passwords that people can remember.
@@ -17,8 +19,8 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -47,6 +49,14 @@ class ApiToken:
     hash: str
     scopes: frozenset[Scope]
     projects: frozenset[str] = frozenset()  # none: every project
+    made: datetime | None = field(default=None, compare=False)  # None: written by hand
+    previous: str | None = None  # the hash before the last rotation,
+    previous_until: datetime | None = None  # which counts until then
+
+    def hashes(self, now: datetime | None) -> tuple[str, ...]:
+        """Every hash that counts at this time. None: a time at which no earlier token counts."""
+        old, until = self.previous, self.previous_until
+        return (self.hash, old) if old and until and now and now < until else (self.hash,)
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or Scope.OPERATE in self.scopes
@@ -67,14 +77,15 @@ def hashed(token: str) -> str:
     return "sha256:" + hashlib.sha256(token.encode()).hexdigest()
 
 
-def find(tokens: Iterable[ApiToken], presented: str) -> ApiToken | None:
+def find(tokens: Iterable[ApiToken], presented: str, now: datetime | None = None) -> ApiToken | None:
     """Find the presented token. Compares all of them in constant time, so that the response time reveals nothing."""
     if not LOOKS.fullmatch(presented):
         return None
     wanted, found = hashed(presented), None
     for token in tokens:
-        if hmac.compare_digest(token.hash, wanted):
-            found = token
+        for known in token.hashes(now):
+            if hmac.compare_digest(known, wanted):
+                found = token
     return found
 
 
@@ -100,8 +111,20 @@ def section(token: ApiToken, now: datetime) -> str:
     lines = [f"[{token.name}]", f'hash = "{token.hash}"', f"scopes = {_texts(token.scopes)}"]
     if token.projects:
         lines.append(f"projects = {_texts(token.projects)}")
-    made = now.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return "\n".join([*lines, f"made = {made}", ""])
+    return "\n".join([*lines, f"made = {_moment(now)}", ""])
+
+
+def rotated(token: ApiToken, now: datetime, *, overlap: timedelta) -> tuple[list[str], str]:
+    """The lines that replace those of its hash, and the new secret. overlap: for how long the old one still counts."""
+    secret = mint(secrets.token_bytes(BYTES))
+    lines = [f'hash = "{hashed(secret)}"', f"made = {_moment(now)}"]
+    if overlap:
+        lines += [f'previous = "{token.hash}"', f"previous_until = {_moment(now + overlap)}"]
+    return lines, secret
+
+
+def _moment(at: datetime) -> str:
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def check_name(name: str) -> str:
@@ -114,9 +137,10 @@ def check_name(name: str) -> str:
 def _token(where: str, name: str, table: Any) -> ApiToken:
     check_name(name)
     if not isinstance(table, dict):
-        raise UsageError(f"{where}: expected a table of its own; make one with: eraser console token NAME")
+        raise UsageError(f"{where}: expected a table of its own; make one with: eraser console tokens create NAME")
     values = read_table(where, table, _KEYS, required=("hash", "scopes"), refuse=UsageError)
-    return ApiToken(name, values["hash"], values["scopes"], frozenset(values.get("projects", ())))
+    times = {key: values.get(key) for key in ("made", "previous", "previous_until")}
+    return ApiToken(name, values["hash"], values["scopes"], frozenset(values.get("projects", ())), **times)
 
 
 def _scopes(scopes: list[str]) -> frozenset[Scope]:
@@ -126,15 +150,22 @@ def _scopes(scopes: list[str]) -> frozenset[Scope]:
 
 
 _NOT_EMPTY = "ids of projects; an empty list would allow none: name some, or leave it out for all"
+_A_HASH = reader(  # it may be the token itself
+    '"sha256:" and 64 hexadecimal digits, never the token itself',
+    lambda value: _HASH.fullmatch(str(value)),
+    secret=True,
+)
+_A_TIME = reader(
+    "a time with its zone: {key} = 2026-11-28T12:00:00Z",
+    lambda value: isinstance(value, datetime) and value.tzinfo is not None,
+)
 _KEYS: dict[str, Reader] = {
-    "hash": reader(  # it may be the token itself
-        '"sha256:" and 64 hexadecimal digits, never the token itself',
-        lambda value: _HASH.fullmatch(str(value)),
-        secret=True,
-    ),
+    "hash": _A_HASH,
     "scopes": reader('a list of texts: {key} = ["…"]', is_list, _scopes),
     "projects": project_ids(_NOT_EMPTY, least=1),
-    "made": reader("", lambda _: True),
+    "made": reader("", lambda _: True, lambda value: value if isinstance(value, datetime) else None),
+    "previous": _A_HASH,
+    "previous_until": _A_TIME,
 }
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from worker.config.api_tokens import ApiToken, read
+from worker.config.api_tokens import ApiToken, read, rotated
 from worker.config.data_directory import data_directory
 from worker.config.files import read_file
 from worker.config.settings import Settings
+from worker.config.tables import nearest
 from worker.config.watched_file import WatchedFile
 from worker.model.errors import UsageError
 
 NAME = "api-tokens.toml"
+_ROTATED = re.compile(r"\s*(hash|made|previous|previous_until)\s*=")  # the keys that a rotation writes
 
 
 def path_of(settings: Settings, environ: Mapping[str, str]) -> Path:
@@ -37,24 +41,73 @@ class TokenFile:
         """Every token; none without a file. Raises `UsageError` if the file is invalid."""
         return self._file.current()
 
+    def named(self, name: str) -> ApiToken:
+        """The token of that name. Raises `UsageError`."""
+        tokens = {token.name: token for token in self.current()}
+        if name not in tokens:
+            known = f"; there are: {', '.join(tokens)}" if tokens else "; there is none"
+            raise UsageError(f"there is no token {name[:40]!r} in {self.path}{nearest(name, tokens)}{known}")
+        return tokens[name]
+
     def add(self, token: ApiToken, lines: str) -> None:
         """Add a token's lines. Raises `UsageError` if the name is taken."""
         if any(known.name == token.name for known in self.current()):
             raise UsageError(
-                f"there is a token {token.name} already: remove its lines from {self.path}, or take another name"
+                f"there is a token {token.name} already: eraser console tokens rotate {token.name} gives it a new "
+                "secret; or take another name"
             )
-        self._append(lines)
+        before = read_file(self.path, UsageError) if self.path.exists() else ""
+        self._write(f"{before.rstrip()}\n\n{lines}".lstrip())
 
-    def _append(self, lines: str) -> None:
+    def rotate(self, name: str, now: datetime, *, overlap: timedelta) -> tuple[ApiToken, str]:
+        """Give a token a new secret. Returns it as it is now, and the secret."""
+        lines, secret = rotated(self.named(name), now, overlap=overlap)
+        self._replace(name, lambda section: [section[0], *lines, *_without(section[1:])])
+        return self.named(name), secret
+
+    def revoke(self, name: str) -> ApiToken:
+        """Remove a token's lines: it is refused from now on. Returns it as it was."""
+        token = self.named(name)
+        self._replace(name, lambda _: [])
+        return token
+
+    def _replace(self, name: str, change: Callable[[list[str]], list[str]]) -> None:
+        """Change one token's lines; all others, and what people wrote between them, stay."""
+        lines = read_file(self.path, UsageError).splitlines()
+        start, end = _section(lines, name)
+        others = [token for token in self.current() if token.name != name]
+        try:
+            text = "\n".join([*lines[:start], *change(lines[start:end]), *lines[end:], ""])
+            same = [token for token in read(text, str(self.path)) if token.name != name] == others
+        except (IndexError, UsageError):
+            same = False
+        if not same or start == end:  # somebody wrote it in a form that our own lines do not have
+            raise UsageError(f"cannot find the lines of [{name}] in {self.path} with certainty: change them by hand")
+        self._write(text.lstrip("\n"))
+
+    def _write(self, text: str) -> None:
         """Write a new file and replace the old one, so that a reader never sees half of it."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            before = read_file(self.path, UsageError) if self.path.exists() else ""
-            mode = self.path.stat().st_mode & 0o777 if before else 0o600
+            mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o600
             beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
             beside.touch(mode=0o600)
-            beside.write_text(f"{before.rstrip()}\n\n{lines}".lstrip(), encoding="utf-8")
+            beside.write_text(text, encoding="utf-8")
             beside.chmod(mode)
             beside.replace(self.path)
         except OSError as error:
             raise UsageError(f"cannot write {self.path}: {error.strerror}; set ERASER_API_TOKENS_FILE") from None
+
+
+def _section(lines: Sequence[str], name: str) -> tuple[int, int]:
+    """Where a token's lines begin and end; what stands above the next header belongs to that one. Empty: none."""
+    header, any_header = re.compile(rf"""\s*\[\s*["']?{re.escape(name)}["']?\s*\]"""), re.compile(r"\s*\[")
+    start = next((n for n, line in enumerate(lines) if header.match(line)), len(lines))
+    end = next((n for n in range(start + 1, len(lines)) if any_header.match(lines[n])), len(lines))
+    while end > start + 1 and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
+        end -= 1
+    return start, end
+
+
+def _without(section: Sequence[str]) -> list[str]:
+    return [line for line in section if not _ROTATED.match(line)]

@@ -278,7 +278,7 @@ def test_without_the_right_token_there_is_nothing(site: Site, undertaker: Undert
 
 def test_where_no_token_exists_it_says_how_to_make_one(site: Site) -> None:
     site.tokens.unlink()
-    assert "eraser console token NAME" in problem(site.ask("job-1"), 401, "no-token-exists")["detail"]
+    assert "eraser console tokens create NAME" in problem(site.ask("job-1"), 401, "no-token-exists")["detail"]
 
 
 def test_a_wrong_file_of_tokens_opens_nothing_and_the_log_says_once_what_is_wrong(

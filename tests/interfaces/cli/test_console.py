@@ -33,7 +33,7 @@ def test_a_token_is_shown_once_and_only_its_hash_is_kept(command: Command, file:
     assert (kept.name, kept.scopes, kept.projects) == ("shop", {"request", "read"}, {PROJECT})
     assert api_tokens.find([kept], secret) is kept
     assert secret not in made.err + file.read_text()
-    as_json = command("console", "token", "till", "--scope", "operate", "--json").json[0]
+    as_json = command("console", "tokens", "create", "till", "--scope", "operate", "--json").json[0]
     assert set(as_json) == {"name", "token", "scopes", "file"}
 
 
@@ -65,6 +65,32 @@ def test_the_lines_may_be_printed_for_a_file_that_stands_elsewhere(command: Comm
 def test_without_the_variable_it_stands_beside_the_data_of_up(command: Command, tmp_path: Path) -> None:
     command("console", "token", "shop", "--scope", "read", XDG_DATA_HOME=str(tmp_path))
     assert (tmp_path / "avatar-eraser" / "api-tokens.toml").exists()
+
+
+def test_tokens_are_listed_rotated_and_revoked(command: Command, file: Path) -> None:
+    assert "No token in" in command("console", "tokens", "list").out
+    old = command("console", "tokens", "create", "shop", "--scope", "read", "--project", PROJECT).out.strip()
+    command("console", "tokens", "create", "till", "--scope", "operate")
+    new = command("console", "tokens", "rotate", "shop", "--overlap", "24h")
+    assert new.out.strip() not in ("", old)
+    assert "works for 24 h more" in new.err or "works for 1 d more" in new.err
+    shop, till = command("console", "tokens", "list", "--json").json
+    assert set(shop) == {"name", "scopes", "projects", "made_at", "previous_until"}
+    assert (shop["name"], shop["scopes"], shop["projects"]) == ("shop", ["read"], [PROJECT])
+    assert shop["previous_until"] > shop["made_at"]
+    assert (till["projects"], till["previous_until"]) == ([], None)
+    shown = command("console", "tokens", "list").out
+    assert "shop" in shown
+    assert not api_tokens.LOOKS.search(shown)
+    assert "sha256" not in shown
+    once = command("console", "tokens", "rotate", "shop", "--json").json[0]
+    assert api_tokens.LOOKS.fullmatch(once["token"])
+    assert command("console", "tokens", "list", "--json").json[0]["previous_until"] is None
+    assert command("console", "tokens", "revoke", "shop", "--json").json[0]["revoked"] is True
+    assert [each["name"] for each in command("console", "tokens", "list", "--json").json] == ["till"]
+    unknown = command("console", "tokens", "revoke", "tell")
+    assert unknown.code == 2
+    assert "did you mean till" in unknown.err
 
 
 def test_it_serves_until_it_is_asked_to_end(command: Command, file: Path, tmp_path: Path) -> None:

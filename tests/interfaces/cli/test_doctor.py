@@ -373,7 +373,7 @@ def test_it_tells_the_tokens_of_the_http_api_and_what_is_wrong_with_their_file(
         lines = command("doctor", "--offline", "--json", ERASER_API_TOKENS_FILE=str(file), **environ).json
         return {line["check"]: line for line in lines if "HTTP" in line["check"]}
 
-    assert "eraser console token NAME" in found()["tokens of the HTTP API"]["found"]
+    assert "eraser console tokens create NAME" in found()["tokens of the HTTP API"]["found"]
     secret = new_token(file, "shop", Scope.REQUEST)
     tokens = found()["tokens of the HTTP API"]
     assert (tokens["verdict"], tokens["found"]) == ("ok", "shop (request)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -76,11 +77,12 @@ class ApiState:
         self._logged = ""
         kind, _, presented = request.headers.get("authorization", "").partition(" ")
         if not tokens:
-            detail = "no token exists yet; on the server make one with: eraser console token NAME --scope request"
+            make_one = "on the server make one with: eraser console tokens create NAME --scope request"
+            detail = f"no token exists yet; {make_one}"
             raise _refused(401, "no-token-exists", detail)
         if kind.lower() != "bearer" or not presented:
             raise _refused(401, "no-token", "send a token: Authorization: Bearer eraser_…")
-        token = find(tokens, presented.strip())
+        token = find(tokens, presented.strip(), datetime.now(UTC))
         if token is None:
             raise _refused(401, "wrong-token", "this token is unknown", 'error="invalid_token"')
         return token

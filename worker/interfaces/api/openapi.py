@@ -282,7 +282,7 @@ DOCUMENT: Data = {
                 "type": "http",
                 "scheme": "bearer",
                 "bearerFormat": LOOKS.pattern,
-                "description": "`eraser console token NAME --scope request` makes one.",
+                "description": "`eraser console tokens create NAME --scope request` makes one.",
             }
         },
         "responses": {name: _problem(status, text) for status, (name, text) in _WRONG.items()},

@@ -5,21 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import suppress
-from datetime import UTC, datetime
 
 import click
 
-from worker.config.settings import Settings
 from worker.config.urls import is_loopback
 from worker.execution import logs
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.printing import for_programs, json_option, note, result
+from worker.interfaces.cli.printing import note
+from worker.interfaces.cli.tokens import create, tokens
 from worker.local.up import HOST, PORT, has_web
 from worker.model.errors import Unreachable, UsageError
-from worker.model.ids import why_bad_id
 
 PATIENCE_S = 1.0  # a caller should get "try again" rather than wait
-SCOPES = ("request", "read", "operate")
 
 
 @click.group(invoke_without_command=True)
@@ -31,7 +28,7 @@ def console(context: click.Context, host: str, port: int) -> None:
 
     \b
     eraser console --port 8710
-    eraser console token shop --scope request --scope read
+    eraser console tokens create shop --scope request --scope read
     """
     if context.invoked_subcommand is not None:
         return
@@ -50,45 +47,8 @@ def console(context: click.Context, host: str, port: int) -> None:
     serve(create_app(app_context, bind=host), host=host, port=port)
 
 
-@console.command()
-@click.argument("name")
-@click.option(
-    "--scope",
-    "scopes",
-    type=click.Choice(SCOPES),
-    multiple=True,
-    required=True,
-    help="request: request deletions. read: see them and the metrics. operate: both, and everything operators do.",
-)
-@click.option("--project", "projects", multiple=True, metavar="P", help="Only this project; may be repeated.")
-@click.option("--print", "only_print", is_flag=True, help="Print the file's lines on stdout, the token on stderr.")
-@json_option
-def token(name: str, scopes: tuple[str, ...], projects: tuple[str, ...], only_print: bool) -> None:
-    """Make a token and show it once. NAME, the service that uses it, is recorded as the requester.
-
-    Only its hash is kept, in ERASER_API_TOKENS_FILE. To revoke it, remove its lines there; that takes effect at once.
-
-    \b
-    eraser console token shop --scope request --scope read
-    """
-    from worker.config.api_tokens import Scope, make, section
-    from worker.config.token_file import TokenFile, path_of
-
-    for project in projects:
-        if why := why_bad_id(project, "project id"):
-            raise UsageError(f"--project: {why}")
-    made, secret = make(name, map(Scope, scopes), projects=projects)
-    lines, file = section(made, datetime.now(UTC)), TokenFile(path_of(Settings.load(os.environ), os.environ))
-    if not only_print:
-        file.add(made, lines)
-    if for_programs():
-        result({"name": name, "token": secret, "scopes": sorted(made.scopes), "file": str(file.path)})
-        return
-    # stdout has only the one that is written to a file
-    click.echo(lines if only_print else secret)
-    note(f"The token {secret if only_print else name} may {', '.join(sorted(made.scopes))}. It is shown only once.")
-    if not only_print:
-        note(f"Its hash is in {file.path}")
+console.add_command(tokens)
+console.add_command(create, "token")  # its earlier name
 
 
 def require_web() -> None:

@@ -22,7 +22,7 @@ def look(app: AppContext) -> Iterator[Check]:
             yield warning(name, f"other users may write {file.path} and create tokens", f"chmod go-w {file.path}")
             return
         each = "; ".join(f"{token.name} ({', '.join(sorted(token.scopes))})" for token in tokens)
-        yield ok(name, each or f"none in {file.path}: eraser console token NAME makes one")
+        yield ok(name, each or f"none in {file.path}: eraser console tokens create NAME makes one")
     if hosts := app.settings.allowed_hosts:
         found = f"this machine's own, {', '.join(hosts)}; put TLS in front: tokens in plain http can be read"
     else:
