@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from celery import Celery, chain, chord, group, signature
 
-from tests.acceptance.fleet import PATIENCE_S, Fleet
+from tests.acceptance.fleet import Fleet
 from tests.acceptance.judge import judge
 from worker.ledger.keys import OURS
 from worker.ledger.parking import Parked, Parking
@@ -51,6 +51,17 @@ class Installation:
         for job in jobs:
             self.fleet.wait(lambda job=job: self.fleet.state(job) is State.DELETED, f"{job} is deleted")  # type: ignore[misc]
         self.ended += jobs
+
+    def control(self, app: Celery, command: str, **arguments: str | bool) -> None:
+        """A command of Celery's that the worker obeys; one that lives listens to them a little later."""
+        answers: list[dict[str, dict[str, str]]] = []
+
+        def obeyed() -> bool:
+            answers[:] = app.control.broadcast(command, arguments=arguments, reply=True, timeout=3, limit=1)
+            return bool(answers)
+
+        self.fleet.wait(obeyed, f"the worker answers {command}")
+        assert "ok" in next(iter(answers[0].values()))
 
     def parked(self, group_: str, id_: str) -> Parked:
         """What is told of a message."""
@@ -224,7 +235,8 @@ def test_results_headers_and_limits_mean_nothing_to_us(here: Installation) -> No
 
 def test_a_rate_limit_keeps_no_message_in_memory(here: Installation) -> None:
     jobs = [here.job() for _ in range(20)]
-    here.app.control.rate_limit("eraser.delete", "1/h")
+    with other(here, control_exchange=OURS.control) as app:
+        here.control(app, "rate_limit", task_name="eraser.delete", rate_limit="1/h")
     for job in jobs:
         here.send(job)
     here.deleted(*jobs)
@@ -233,10 +245,7 @@ def test_a_rate_limit_keeps_no_message_in_memory(here: Installation) -> None:
 def test_a_message_that_is_revoked_before_it_is_taken_is_not_recorded(here: Installation) -> None:
     job, id_ = here.job(), str(uuid.uuid4())
     with other(here, control_exchange=OURS.control) as app:
-        (response,) = app.control.broadcast(
-            "revoke", arguments={"task_id": id_}, reply=True, timeout=PATIENCE_S, limit=1
-        )
-    assert "ok" in next(iter(response.values()))
+        here.control(app, "revoke", task_id=id_)
     here.send(job, task_id=id_)
     after = here.job()
     here.send(after)
@@ -250,7 +259,7 @@ def test_what_is_recorded_goes_on_whatever_is_revoked(here: Installation) -> Non
     id_ = here.send(job, countdown=2)
     here.fleet.wait(lambda: here.fleet.state(job), "it is recorded")
     with other(here, control_exchange=OURS.control) as app:
-        app.control.revoke(id_, terminate=True)
+        here.control(app, "revoke", task_id=id_, terminate=True)
     here.deleted(job)
 
 
