@@ -47,6 +47,15 @@ def ended(bench: Bench, *jobs: str, to: str = "deleted", **more: Any) -> None:
         bench.settle(bench.take(), to=to, **more)
 
 
+def requested_by_an_older_program(bench: Bench, target: Target) -> None:
+    """One that has a mark is requested by a program that knows no marks: it has a record as well now."""
+    key, name = key_of(bench.p, target)
+    mark: Any = bench.client.hget(key, name)
+    bench.client.hdel(key, name)
+    assert bench.ledger.request([target], DeletionRequest(lane=Lane.BULK))[0].state == "pending"
+    bench.client.hset(key, name, mark)
+
+
 def of(bench: Bench, job: str) -> Archived | None:
     return ArchivedRecords(bench.client, "default").of(Target(PROJECT, job))
 
@@ -289,15 +298,75 @@ def test_check_knows_that_it_stands_in_no_index(bench: Bench, index: str) -> Non
 
 
 def test_check_lets_a_record_win_over_a_mark(bench: Bench) -> None:
-    ended(bench, "a")
+    ended(bench, "a", "b")
     archive(bench)
-    key, _ = key_of(bench.p, Target(PROJECT, "b"))
-    bench.request("b")
-    bench.client.hset(key, "b", "dl-y- 1 0 1 1")
-    bench.client.hincrby(bench.p + "archived", f"{PROJECT} deleted", 1)
+    requested_by_an_older_program(bench, Target(PROJECT, "b"))
     check(bench.ledger, [Target(PROJECT, "b")])
     assert of(bench, "b") is None
     assert bench.state("b") == "pending"
+
+
+@pytest.mark.parametrize("way", ["leaves", "check", "moves"])
+def test_a_record_beside_a_mark_wins_and_each_is_counted_once(bench: Bench, way: str) -> None:
+    """An older program knows no marks, so after a rollback it makes a record of what was archived."""
+    ended(bench, "a", erasure={"related": "verify", "first_look_ms": 0})
+    whole = {ErasureField.VERDICT: "whole", ErasureField.CLOSED_AT: int(bench.now)}
+    bench.client.hset(bench.p + f"erasure:{PROJECT}/a", mapping=whole)
+    bench.client.zrem(bench.p + "erasures", f"{PROJECT}/a")
+    bench.client.hset(bench.p + "verdicts", mapping={"pending": 0, "whole": 1})
+    part = Target(PROJECT, "v1", "voice_asset")
+    bench.ledger.request([part], DeletionRequest(lane=Lane.BULK))
+    bench.ledger.cancel([part], why="T-1")
+    entry = next(iter(Receipts(bench.client, "default").each()))
+    job = Leaving(entry.ref, entry.n, "deleted", int(entry.fields["t"]), "whole")
+    bench.client.hset(bench.p + "receipts:chain", "archived_n", 2)
+    other = Leaving(part, 2, "cancelled", int(bench.now), None)
+    assert bench.ledger.archive_records([job, other], was=0, upto=2) == 2
+    for target in (job.ref, part):
+        requested_by_an_older_program(bench, target)
+    bench.ledger.cancel([job.ref, part], why="T-2")
+    house = bench
+    if way == "leaves":
+        assert archive(bench) == 2
+    elif way == "check":
+        check(bench.ledger, [job.ref, part])
+    else:
+        house = Bench(bench.client, account="new")
+        house.open()
+        places = Places(bench.client, lambda _: "new", lambda name: {"default": bench, "new": house}[name].ledger)
+        places._register(PROJECT, None, Home("default"))
+        assert places.begin_move(PROJECT, "new") == "default"
+        refs = sorted(places.members("default", PROJECT))
+        assert sum(carry(bench.ledger, house.ledger, PROJECT, refs, {"id": "m1", "act": "project_moved"})) == 2
+        assert not places.holds_any("default", PROJECT), "the mark went with its record"
+        bench.check_invariant()
+    status = Queries(bench.client, house.ledger.account, rate=10).status()
+    assert (status.states[State.DELETED], status.states[State.CANCELLED]) == (0, 1)
+    assert status.parts == {State.CANCELLED: 1}
+    assert not any(status.erasures.values())
+    assert sum(ArchivedRecords(bench.client, house.ledger.account).counts().get(PROJECT, {}).values()) == (
+        2 if way == "leaves" else 0
+    )
+    house.check_invariant()
+
+
+@pytest.mark.parametrize("way", ["leaves", "forget"])
+def test_a_mark_that_makes_no_sense_takes_no_record_away(bench: Bench, way: str) -> None:
+    ended(bench, "a")
+    archive(bench)
+    target = Target(PROJECT, "a")
+    requested_by_an_older_program(bench, target)
+    key, name = key_of(bench.p, target)
+    bench.client.hset(key, name, "d??")
+    if way == "leaves":
+        bench.ledger.cancel([target], why="T-2")
+        assert archive(bench) == 1
+        assert ArchivedRecords(bench.client, "default").counts() == {PROJECT: {State.CANCELLED: 1}}
+    else:
+        bench.ledger.forget(keep_s=DAY_S)
+        assert bench.state("a") == "pending"
+        assert ArchivedRecords(bench.client, "default").counts() == {}
+    assert bench.client.hexists(bench.p + "damaged", f"{PROJECT}/a mark" if way == "forget" else f"{PROJECT}/a")
 
 
 def test_people_see_how_many_there_are(bench: Bench) -> None:

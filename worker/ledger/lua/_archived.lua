@@ -55,6 +55,10 @@ function archived(ref, peek)
     spoilt.count_mark(ref, state, -1)
     count_part(ref, state)
   end
+  if redis.call('EXISTS', record(ref)) == 1 then  -- see forget_other_mark()
+    redis.call('HINCRBY', K.counters, 'deletion.damaged', 1)
+    return damage(ref .. ' mark', 'what is left of it in Redis cannot be', text)
+  end
   redis.call('SET', K.put_aside .. ref, text)
   return put_aside(ref, 'what is left of it in Redis cannot be', text)
 end

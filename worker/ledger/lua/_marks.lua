@@ -1,10 +1,6 @@
 -- Marks of deletions that were archived, written and taken away: see _archived.lua.
-local write_mark, drop_mark, forget_mark, bring_back
+local write_mark, drop_mark, forget_mark, forget_other_mark, bring_back
 do
-function write_mark(ref, state, text)
-  local key, name = spoilt.place_of(ref)
-  if redis.call('HSET', key, name, text) == 1 then spoilt.count_mark(ref, state, 1) end
-end
 
 function drop_mark(ref, r)
   local key, name = spoilt.place_of(ref)
@@ -16,6 +12,23 @@ function forget_mark(ref, r)
   drop_mark(ref, r)
   count_part(ref, r[F.state])
   if r.archived.verdict then redis.call('HINCRBY', K.verdicts, r.archived.verdict, -1) end
+end
+
+-- A program that knows no marks makes a record of what it is asked for, also where there is a mark: the record says what
+-- holds, so the mark goes with it, or before one is written of it. Both were counted when they came.
+function forget_other_mark(ref)
+  local left = archived(ref)
+  if not left then return false end
+  forget_mark(ref, left)
+  redis.call('HINCRBY', K.counters, 'deletion.forgotten', 1)
+  return true
+end
+
+function write_mark(ref, state, text)
+  forget_other_mark(ref)
+  local key, name = spoilt.place_of(ref)
+  redis.call('HSET', key, name, text)
+  spoilt.count_mark(ref, state, 1)
 end
 
 -- It is about to be written to, so it needs a record: what the mark says, and a line that says where the rest is.

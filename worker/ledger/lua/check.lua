@@ -117,11 +117,7 @@ local function check(ref, now)
     end
   end
   if not r or r.archived then return end
-  local mark = archived(ref, true)
-  if mark then
-    drop_mark(ref, mark)
-    spoilt.tell(ref, 'it has a record though it was archived')
-  end
+  if forget_other_mark(ref) then spoilt.tell(ref, 'it has a record though it was archived') end
   if not score then put_back(ref, r, now) end
   if r[F.state] == 'deleted' or r[F.state] == 'gone' then check_erasure(ref, now) end
   if r[F.state] == 'dead' and not redis.call('ZSCORE', K.group_letters .. (r[F.group] or ''), ref) then

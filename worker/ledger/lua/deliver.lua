@@ -72,6 +72,7 @@ local function deliver(ref, c, now)
     redis.call('ZREM', index_of(r[F.state], r[F.lane], ref), ref)
     redis.call('DEL', record(ref))
     count_part(ref, r[F.state])
+    forget_other_mark(ref)
   end
   if #c.fields > 0 or c.mark then
     if c.mark then write_moved_mark(ref, c.mark) else write(ref, c, now) end

@@ -27,6 +27,7 @@ local function depart(ref, r, now)
     redis.call('ZREM', index_of(r[F.state], r[F.lane], ref), ref)
     redis.call('DEL', record(ref))
     count_part(ref, r[F.state])
+    forget_other_mark(ref)
     count('deletion.moved out')
   end
   forget_erasure(ref)
