@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -13,7 +15,7 @@ from tests.support.ledgers import POLICY
 from tests.support.redis_servers import ClusterSet, Server
 from tests.support.waiting import wait_until
 from worker.config.redis_urls import parse_redis_url
-from worker.ledger.cluster import Cluster
+from worker.ledger.cluster import ASK_S, SILENT_S, Cluster
 from worker.ledger.confirmation import Confirmation
 from worker.ledger.connection import connect, server_of, servers_of
 from worker.ledger.deletions import Ledger
@@ -143,6 +145,56 @@ def followers(primary: Server, servers: ClusterSet) -> list[str]:
         client.response_callbacks.clear()
         found = client.execute_command("CLUSTER REPLICAS", servers.command(primary, "MYID"))
     return [line.decode() for line in found]
+
+
+class OneOfTwo:
+    """A server that knows who has all slots. The one that has hung answers nothing, and nobody is refused."""
+
+    now, owner, hung = 0.0, 1, 1
+
+    def __init__(self, _host: str, port: int) -> None:
+        self.port = port
+        self.connection_pool = SimpleNamespace(connection_kwargs={"host": "127.0.0.1"})
+
+    def execute_command(self, name: str, *_: str, **__: object) -> object:
+        if self.port == OneOfTwo.hung:
+            raise redis.TimeoutError("Timeout reading from socket")
+        return (
+            [[0, 16383, [b"127.0.0.1", OneOfTwo.owner, b""]]][: OneOfTwo.owner]
+            if name == "CLUSTER SLOTS"
+            else b"by %d" % self.port
+        )
+
+    def close(self) -> None:
+        pass
+
+
+def test_who_takes_over_from_a_server_that_hangs_is_followed_as_soon_as_the_others_know(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: OneOfTwo.now)
+    monkeypatch.setattr(OneOfTwo, "now", 100.0)
+    with Cluster([("127.0.0.1", 2), ("127.0.0.1", 1)], OneOfTwo) as client:
+        for passed in (0.0, 0.1, ASK_S):
+            monkeypatch.setattr(OneOfTwo, "now", OneOfTwo.now + passed)
+            with pytest.raises(redis.TimeoutError):
+                client.get("a")
+        monkeypatch.setattr(OneOfTwo, "owner", 2)
+        monkeypatch.setattr(OneOfTwo, "now", OneOfTwo.now + ASK_S)
+        assert OneOfTwo.now < 100.0 + SILENT_S
+        assert client.get("a") == b"by 2"
+
+
+def test_a_slot_that_no_server_had_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: OneOfTwo.now)
+    monkeypatch.setattr(OneOfTwo, "owner", 0)
+    with Cluster([("127.0.0.1", 2)], OneOfTwo) as client:
+        for _ in range(2):
+            with pytest.raises(redis.exceptions.ClusterDownError):
+                client.get("a")
+        monkeypatch.setattr(OneOfTwo, "owner", 2)
+        monkeypatch.setattr(OneOfTwo, "now", OneOfTwo.now + ASK_S)
+        assert client.get("a") == b"by 2"
 
 
 def test_while_a_slot_moves_every_move_is_refused_before_it_writes(cluster: ClusterSet, client: Cluster) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from worker.config.accounts import CredentialsReference
+from worker.config.forks import when_forked
 from worker.config.redis_urls import broker_form
 from worker.config.settings import Settings
 from worker.execution.broker_url import Broker, celery_broker
@@ -207,7 +208,16 @@ class AppContext(LedgerContext):
 
 
 _app_context: AppContext | None = None
-_app_context_lock = threading.Lock()
+_app_context_lock: threading.Lock
+
+
+def _new_lock() -> None:
+    global _app_context_lock  # noqa: PLW0603 - a forked child has its own
+    _app_context_lock = threading.Lock()
+
+
+_new_lock()
+when_forked(_new_lock)
 
 
 def app_context() -> AppContext:

@@ -18,6 +18,7 @@ import redis
 from worker.config.accounts import Account, default_rate
 from worker.config.clock import PROCESS, Clocks, elapsed
 from worker.config.data_directory import data_directory, find_running
+from worker.config.forks import when_forked
 from worker.config.settings import Settings
 from worker.ledger import scripts
 from worker.ledger.audit import AuditLog
@@ -86,6 +87,12 @@ class LedgerContext:
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
     _schema_checked: float = float("-inf")  # when, by `elapsed`
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        when_forked(self._renew)
+
+    def _renew(self) -> None:
+        self.stopping, self._lock = threading.Event(), threading.Lock()
 
     @cached_property
     def redis_url(self) -> str:

@@ -20,6 +20,7 @@ from redis import exceptions
 from redis.client import Pipeline
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
+from worker.config.forks import when_forked
 from worker.ledger.redis_errors import is_away
 
 HOPS = 5  # a slot that moved is followed so often
@@ -45,6 +46,10 @@ class Cluster(redis.Redis):
         self._clients: dict[Address, Any] = {}
         self._silent: dict[Address, float] = {}  # until when
         self._ask_at, self._stale, self._trouble = 0.0, True, 0.0
+        self._new_lock()
+        when_forked(self._new_lock)
+
+    def _new_lock(self) -> None:
         self._lock = threading.Lock()
 
     @property
@@ -153,8 +158,10 @@ class Cluster(redis.Redis):
         if absent_ok:
             return where or self._seeds[0]
         if where is None:
+            self._stale = True
             raise exceptions.ClusterDownError("CLUSTERDOWN no server has this slot")
         if self._silent.get(where, 0.0) > time.monotonic():
+            self._stale = True  # another one may have taken its place by now
             raise exceptions.TimeoutError(f"{where[0]}:{where[1]} did not answer a moment ago")
         return where
 

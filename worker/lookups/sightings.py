@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from worker.config.forks import when_forked
 from worker.model.target import JOB
 
 NEAR_S: Final = 10.0
@@ -46,10 +47,15 @@ class Sightings:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self._lock = threading.Lock()
         self._by_view: dict[View, deque[Sighting]] = {}
-        self._waiting: dict[View, threading.Event] = {}
         self._users: set[tuple[str, str]] = set()
+        self._begin()
+        when_forked(self._begin)
+
+    def _begin(self) -> None:
+        """Nobody reads these, and no thread of this process has a question that others wait for."""
+        self._lock = threading.Lock()
+        self._waiting: dict[View, threading.Event] = {}
 
     def note(self, view: View, sighting: Sighting) -> None:
         """Keep it, and drop those that are too old to be of use."""

@@ -34,6 +34,7 @@ from urllib.parse import urlsplit
 import requests
 
 from worker.config.clock import elapsed
+from worker.config.forks import when_forked
 from worker.config.urls import check_endpoint
 from worker.metastudio.credentials import Watch
 from worker.metastudio.exchange import Call, Reply, prepare
@@ -104,12 +105,16 @@ class IamTokens:
         self._login = login
         self._clock, self._random = clock, random
         self._ca_bundle = ca_bundle
-        self._fetching = threading.Lock()  # held for as long as IAM takes
-        self._changing = threading.Lock()  # held for a moment
         self._tokens: dict[str, IamToken] = {}
         self._refused: set[str] = set()  # projects whose next token is a last try
         self._failures: dict[str | None, _Failure] = {}  # by project; None: about the login or IAM itself
         self._last_number = 0
+        self._new_locks()
+        when_forked(self._new_locks)
+
+    def _new_locks(self) -> None:
+        self._fetching = threading.Lock()  # held for as long as IAM takes
+        self._changing = threading.Lock()  # held for a moment
 
     def current(self) -> Login:
         """The login for tokens now; sends nothing. Raises `SettingsError` with what to set."""

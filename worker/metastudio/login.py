@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
+from worker.config.forks import when_forked
 from worker.metastudio.credentials import Signer, secret_file, variable
 from worker.model.errors import SettingsError
 
@@ -85,6 +86,10 @@ class LoginSource:
             secret_file(password_file, self._name, clock) if password_file else variable(environ, password_env, clock)
         )
         self._last: Login | None = None
+        self._new_lock()
+        when_forked(self._new_lock)
+
+    def _new_lock(self) -> None:
         self._reading = threading.Lock()  # so that the slow hash is computed once
 
     def current(self) -> Login:
