@@ -134,9 +134,21 @@ def test_a_replay_can_be_found_by_what_the_log_calls_it(lines: io.StringIO) -> N
     assert (entry["replay"], entry["head"]) == ("replay-20261122-134446-ec97", head)
 
 
-def test_a_broken_format_string_costs_no_event(lines: io.StringIO) -> None:
-    logging.getLogger("x").info("%d things", "many")
-    assert json.loads(lines.getvalue())["event"] == "%d things"
+def test_a_broken_format_string_costs_no_event() -> None:
+    record = logging.makeLogRecord({"name": "x", "msg": "%d things", "args": ("many",)})
+    assert json.loads(logs.Redacted(logs.ForMachines()).format(record))["event"] == "%d things"
+
+
+def test_who_reads_a_record_later_gets_its_exception_and_its_words_as_they_were() -> None:
+    """Sentry's SDK makes a stack trace of it."""
+    try:
+        raise ValueError(SK)
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, "x.py", 1, "%s failed", ("it",), sys.exc_info())
+    record.note = "jane@example.com"
+    as_it_was = dict(vars(record))
+    assert SK not in logs.Redacted(logs.ForMachines(), [SK]).format(record)
+    assert vars(record) == as_it_was
 
 
 def test_celerys_line_a_wakeup_is_for_debugging_only(lines: io.StringIO) -> None:
@@ -164,7 +176,7 @@ def test_a_warning_of_python_is_a_line_like_all_others(lines: io.StringIO) -> No
 
 
 def test_a_long_trace_keeps_its_two_ends() -> None:
-    masked = logs.Redacted()._clean_trace("\n".join(f"line {n}" for n in range(1000)))
+    masked = logs.Redacted(logs.ForMachines())._clean_trace("\n".join(f"line {n}" for n in range(1000)))
     assert masked.splitlines()[0] == "line 0"
     assert masked.splitlines()[-1] == "line 999"
     assert "960 lines left out" in masked

@@ -14,7 +14,8 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
@@ -39,38 +40,32 @@ _LONGEST_TRACE = 40  # lines
 _SHORTEST_SECRET = 4  # characters: masking a shorter one would mask everything
 
 
-class Redacted(logging.Filter):
-    """Masks what must not be logged, in messages, fields and exceptions. Changes the record, so that all later
-    handlers get it masked too."""
+class Redacted(logging.Formatter):
+    """Masks what must not be logged, in messages, fields and exceptions of a copy: others read the record, too."""
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, form: logging.Formatter, secrets: Iterable[str] = ()) -> None:
         super().__init__()
-        self._secrets = tuple(sorted(filter(None, secrets), key=len, reverse=True))
+        self._form = form
+        self._secrets = longest_first(secrets)
 
-    def filter(self, record: logging.LogRecord) -> bool:
+    def format(self, record: logging.LogRecord) -> str:
+        return self._form.format(self._masked(record))
+
+    def _masked(self, record: logging.LogRecord) -> logging.LogRecord:
+        copied = copy(record)
         try:
             message = record.getMessage()
         except Exception:  # a broken format string must not cost the event
             message = str(record.msg)
-        record.msg, record.args = redact(message, secrets=self._secrets), None
+        copied.msg, copied.args = redact(message, secrets=self._secrets), None
         for name in _extras(record):
-            setattr(record, name, self._clean(name, getattr(record, name)))
+            setattr(copied, name, clean(name, getattr(record, name), self._secrets))
         if record.exc_info and not record.exc_text:
-            record.exc_text = "".join(traceback.format_exception(*record.exc_info))
-        if record.exc_text:
-            record.exc_text = self._clean_trace(record.exc_text)
-            record.exc_info = None  # another formatter would print it again, unmasked
-        return True
-
-    def _clean(self, name: str, value: object) -> object:
-        if value is None or isinstance(value, bool | int | float):
-            return value
-        text = str(value)
-        if name in _IDS:  # an id may look like a phone number
-            for secret in self._secrets:
-                text = text.replace(secret, MASK)
-            return text
-        return redact(text, secrets=self._secrets)
+            copied.exc_text = "".join(traceback.format_exception(*record.exc_info))
+        if copied.exc_text:
+            copied.exc_text = self._clean_trace(copied.exc_text)
+            copied.exc_info = None  # the form would print it again, unmasked
+        return copied
 
     def _clean_trace(self, text: str) -> str:
         lines = text.rstrip().splitlines()
@@ -78,6 +73,23 @@ class Redacted(logging.Filter):
             half = _LONGEST_TRACE // 2
             lines = [*lines[:half], f"  … {len(lines) - 2 * half} lines left out …", *lines[-half:]]
         return "\n".join(line[: len(line) - len(line.lstrip())] + redact(line, secrets=self._secrets) for line in lines)
+
+
+def clean(name: str, value: object, secrets: Sequence[str]) -> object:
+    """The value of a field without what must not leave. secrets: see `longest_first`."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    if name in _IDS:  # an id may look like a phone number
+        for secret in secrets:
+            text = text.replace(secret, MASK)
+        return text
+    return redact(text, secrets=secrets)
+
+
+def longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
+    """So that no secret hides a part of another."""
+    return tuple(sorted(filter(None, secrets), key=len, reverse=True))
 
 
 class ForPeople(logging.Formatter):
@@ -119,10 +131,10 @@ def set_up(level: int, environ: Mapping[str, str], *, file: str | None = None) -
     handler = WatchedFileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
     stream: Any = handler.stream  # of a file: after a rotation that of the new one
     if stream.isatty():
-        handler.setFormatter(ForPeople(colour=not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"))
+        form: logging.Formatter = ForPeople(colour=not environ.get("NO_COLOR") and environ.get("TERM") != "dumb")
     else:
-        handler.setFormatter(ForMachines(plain=not takes_any_text(stream)))
-    handler.addFilter(Redacted(secrets_of(environ)))
+        form = ForMachines(plain=not takes_any_text(stream))
+    handler.setFormatter(Redacted(form, secrets_of(environ)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -19,11 +19,11 @@ from worker.local import child_reaper
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # between the starts of a child that keeps dying
 KILLED_GRACE_S = 10.0  # a child whose starter was killed may finish its call, but not run forever
 STEADY_S = 60.0  # a child that lived this long is restarted without a pause
-_NOT_THEIRS = ("ERASER_", "HUAWEICLOUD_", "CELERY_")
+_NOT_THEIRS = ("ERASER_", "HUAWEICLOUD_", "CELERY_", "SENTRY_")
 
 
 def without_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment without any settings for avatar-eraser, the official SDK or Celery."""
+    """The environment without any settings for avatar-eraser, the official SDK, Celery or Sentry."""
     return {name: value for name, value in environ.items() if not name.startswith(_NOT_THEIRS)}
 
 

@@ -212,7 +212,7 @@ def test_neither_the_log_nor_an_answer_repeats_a_token_or_an_app_user(
         site.ask("job-1", token="canary", **personal),
         site.call("GET", f"{DELETIONS}/job-1?token=query-canary"),
     ]
-    written = [ForMachines().format(record) for record in caplog.records if Redacted(secrets_of({})).filter(record)]
+    written = [Redacted(ForMachines(), secrets_of({})).format(record) for record in caplog.records]
     assert len([line for line in written if '"http.answered"' in line]) == len(responses)
     shown = responses[-1].json()
     assert shown["reason"] == "reason-canary", "the search finds nothing at all"

@@ -9,7 +9,7 @@ from contextlib import suppress
 import click
 
 from worker.config.urls import is_loopback
-from worker.execution import logs
+from worker.execution import logs, sentry
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.printing import note
 from worker.interfaces.cli.tokens import create, tokens
@@ -42,6 +42,7 @@ def console(context: click.Context, host: str, port: int) -> None:
         app_context.check_ledger()
     _ = app_context.redis_url  # fail now, with what to set
     logs.set_up(logging.INFO, os.environ)
+    sentry.start(os.environ)
     if not is_loopback(host):
         note(f"note: {host} is reachable from other machines: put TLS in front, since tokens in plain http can be read")
     serve(create_app(app_context, bind=host), host=host, port=port)

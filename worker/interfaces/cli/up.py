@@ -12,7 +12,7 @@ import click
 from worker.config.data_directory import data_directory
 from worker.config.settings import Settings
 from worker.config.urls import masked
-from worker.execution import logs
+from worker.execution import logs, sentry
 from worker.execution.app_context import AppContext
 from worker.local.processes import Stopped, stoppable
 from worker.local.up import Household, check, household
@@ -32,6 +32,7 @@ def up(data: Path | None) -> None:
     settings = Settings.load(os.environ)
     check(settings, os.environ)
     logs.set_up(logging.INFO, os.environ)
+    sentry.start(os.environ)
     directory = data or data_directory(settings.simulated)
     try:
         with stoppable(), household(directory, settings, os.environ) as home:
