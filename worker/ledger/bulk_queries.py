@@ -71,9 +71,9 @@ class BulkQueries(AccountReader):
         # members first, records later: paging by rank over a moving index would skip some
         return values.targets(read_redis(self._client.zrange, self._p + state.value, 0, -1, desc=True))
 
-    def letters(self, state: State = State.DEAD) -> Iterator[DeadLetter]:
-        """Every dead (or discarded) letter, newest first."""
-        for ref, fields in self._each(self.refs(state), _LETTER_FIELDS):
+    def letters(self, state: State = State.DEAD, refs: Iterable[Target] | None = None) -> Iterator[DeadLetter]:
+        """Every dead (or discarded) letter, newest first; or those of these, in their order."""
+        for ref, fields in self._each(self.refs(state) if refs is None else refs, _LETTER_FIELDS):
             if fields[Field.STATE] == state:  # one that moved on meanwhile is left out
                 whose = fields[Field.OWNER_HASH] or fields[Field.APP_USER_HASH] or None
                 yield _LETTER.read(fields, ref=ref, account=self.account, whose=whose)

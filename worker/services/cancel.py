@@ -36,14 +36,16 @@ _WORDS = {
 }
 
 
-def cancel(app: AppContext, project: str, job_ids: Iterable[str], approval: Approval) -> Iterator[Outcome]:
-    """Withdraw every request for each job. No cap, because it stops calls."""
+def cancel(
+    app: AppContext, project: str, job_ids: Iterable[str], approval: Approval, action: AuditAction | None = None
+) -> Iterator[Outcome]:
+    """Withdraw every request for each job. No cap, because it stops calls. action: of which this is a part."""
     refs, bad = select(project, job_ids)
     yield from bad
     homes = app.homes_of(project)  # a stop applies wherever the deletion is stored
     while refs and homes:
         account, unknown = homes.pop(0), []
-        for one in _cancel(app, account, refs, approval):
+        for one in _cancel(app, account, refs, approval, action=action):
             if one.result == "unknown" and homes:
                 unknown.append(one.target)
             else:

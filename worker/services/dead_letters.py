@@ -196,6 +196,14 @@ def choose(
     return Selection(tuple(chosen.values())[:limit], tuple(skipped), what=what, named=not groups, marks=marks)
 
 
+def these(app: AppContext, refs: Sequence[Target], state: State) -> Selection:
+    """Those of these deletions that are dead (or discarded) now."""
+    accounts = app.settings.accounts
+    marks = {account: Replays(app.ledger(account)).mark() for account in accounts}
+    found = tuple(letter for account in accounts for letter in app.bulk_queries(account).letters(state, refs))
+    return Selection(found, (), what=f"{len(found):,} chosen", named=True, marks=marks)
+
+
 def _by(there: Iterable[DeadLetter], name: Callable[[DeadLetter], str]) -> dict[str, list[DeadLetter]]:
     found: dict[str, list[DeadLetter]] = {}
     for letter in there:

@@ -45,19 +45,23 @@ def add(
     *,
     until_ms: float | None,
     name: ActionName = ActionName.HELD,
+    action: AuditAction | None = None,
 ) -> list[Outcome]:
-    """Hold each job. No cap, because it stops calls. name: held, or imported from a file."""
+    """Hold each job. No cap, because it stops calls. name: held, or imported from a file. action: of which this is a
+    part."""
     refs, bad = select(project, job_ids)
     holds = HoldList(app.ledger(app.home_of(project)))
-    results = holds.add(refs, until_ms=until_ms, name=name, **approval.who())
+    results = holds.add(refs, until_ms=until_ms, name=name, **approval.who(action))
     return bad + outcomes(results, _ADDED)
 
 
-def remove(app: AppContext, project: str, job_ids: Iterable[str], approval: Approval) -> list[Outcome]:
-    """Remove the hold of each job; its deletion continues."""
+def remove(
+    app: AppContext, project: str, job_ids: Iterable[str], approval: Approval, action: AuditAction | None = None
+) -> list[Outcome]:
+    """Remove the hold of each job; its deletion continues. action: of which this is a part."""
     refs, bad = select(project, job_ids)
     account = app.home_of(project)
-    results = HoldList(app.ledger(account)).remove(refs, **approval.who())
+    results = HoldList(app.ledger(account)).remove(refs, **approval.who(action))
     app.wake(account, 0)
     return bad + outcomes(results, _REMOVED)
 

@@ -23,6 +23,7 @@ from worker.interfaces.console import (
     gate,
     holds,
     login,
+    many,
     overview,
     related,
     rendering,
@@ -34,7 +35,7 @@ from worker.interfaces.console import (
 from worker.interfaces.console.request_context import ConsoleState, Page, RequestContext
 
 PAGES = (
-    *(overview, dead, deletions, certificate, related, deletion, replays, holds),
+    *(overview, dead, deletions, many, certificate, related, deletion, replays, holds),
     *(came_back, retention, audit, gate, login),
 )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
+from worker.interfaces.console.many import LABELS
 from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
 from worker.model.erasure import Verdict
 from worker.model.errors import SettingsError, UsageError
 from worker.model.states import State, WaitingFor
 from worker.model.target import KINDS, Target
-from worker.services import filters, listing
+from worker.services import filters, listing, many
 
 STATES = (filters.ALL, *State)
 CHOICES = {"waiting_for": tuple(WaitingFor), "kind": KINDS, "erasure": tuple(Verdict), "order": filters.ORDERS}
@@ -22,11 +23,13 @@ def show(context: RequestContext) -> Page:
     fields = {name: context.query(name) for name in filters.EVERY}
     fields["state"] = fields["state"] or State.PENDING.value
     values: dict[str, object] = {"fields": fields, "now": now, "states": STATES, "choices": CHOICES}
-    values |= {"why_not": "", "page": None}
+    cursor = context.query("from", listing.LONGEST_CURSOR)
+    values |= {"why_not": "", "page": None, "cursor": cursor}
     try:
         wanted = filters.read(fields, now)
-        values["page"] = listing.page(app, wanted, context.query("from", listing.LONGEST_CURSOR))
+        values["page"] = listing.page(app, wanted, cursor)
         values |= {"dates": _dates(wanted.states), "archived": listing.archived(app, wanted)}
+        values["acts"] = [(step.value, LABELS[step]) for step in many.steps(wanted.states)]
     except UsageError as error:
         values["why_not"] = str(error)
     return Page("deletions.html", values, 422 if values["why_not"] else 200)

@@ -10,7 +10,7 @@ from worker.model.errors import EraserError, RefusedBySafetyRule, Unreachable, U
 from worker.model.ids import check_opaque
 from worker.services.act import CAP, Approval
 
-Do = Callable[[Approval], str]  # returns what the next page tells
+Do = Callable[[Approval], str | Page | Redirect]  # returns what the next page tells, or that page
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ class Dialog:
     until: bool = False  # the hold may have an end
     app_user: bool = False  # whose job it was may be named
     to: str = ""  # the next page, if it is not the last one
+    planned: int | None = None  # how many were shown: not more of them are done
+    named: Sequence[tuple[str, str]] = ()  # addresses and names of those that are meant
+    unnamed: int = 0  # how many more are meant
 
     @property
     def over_cap(self) -> bool:
@@ -43,7 +46,8 @@ def view(path: str, dialog: Callable[[RequestContext], Dialog]) -> View:
     def act(context: RequestContext) -> Redirect | Page:
         shown = dialog(context)
         try:
-            return Redirect(shown.to or shown.back, shown.do(approval(context)))
+            done = shown.do(approval(context))
+            return Redirect(shown.to or shown.back, done) if isinstance(done, str) else done
         except EraserError as error:
             return _page(context, shown, why_not=why(error))
 
@@ -64,12 +68,13 @@ def why(error: EraserError) -> str:
 
 def approval(context: RequestContext) -> Approval:
     """Who acts, why, and the number that was typed as a confirmation. Raises `UsageError`."""
-    reason, by, most = context.field("reason"), context.field("by"), context.field("most").replace(",", "")
+    reason, by = context.field("reason"), context.field("by")
+    most = (context.field("most") or context.field("planned")).replace(",", "")
     if not reason:
         raise UsageError("reason: give a ticket number or a few plain words")
     if not by:
         raise UsageError("by: give your opaque id such as ops-7, never a name")
     if most and not (most.isdecimal() and len(most) < 10):
-        raise UsageError(f"the number of dead letters: expected digits; found {most[:20]!r}")
+        raise UsageError(f"the number to confirm: expected digits; found {most[:20]!r}")
     check_opaque(by, "who")
     return Approval(by, reason, most=int(most) if most else None)

@@ -40,7 +40,7 @@ def add(context: RequestContext) -> Redirect | Page:
         return _page(context, why_not=dialogs.why(error))
     if all(one.done for one in results):
         return Redirect("/holds", f"{count(len(results), 'job')} on hold.")
-    return Page("results.html", {"title": "Holds", "results": results, "back": "/holds"})
+    return Page("results.html", {"title": "Holds", "results": results, "more": 0, "back": "/holds"})
 
 
 def _remove_user(app: AppContext, app_user: str | None, approval: Approval) -> str:
