@@ -66,7 +66,7 @@ def test_every_command_of_the_table_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["accounts", "console", "dead", "hold", "parked", "receipts", "related", "replay", "retention"]
+    "name", ["accounts", "config", "console", "dead", "hold", "parked", "receipts", "related", "replay", "retention"]
 )
 def test_every_part_of_a_command_is_named(name: str) -> None:
     group = eraser.get_command(click.Context(eraser), name)

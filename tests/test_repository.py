@@ -22,7 +22,8 @@ from redis.retry import Retry
 
 from tests.support.waiting import PATIENCE_S, wait_until
 from worker.config.durations import parse_duration
-from worker.config.settings import KNOWN, RENAMED, Settings
+from worker.config.environment import RENAMED
+from worker.config.settings import KNOWN, Settings
 from worker.interfaces.cli import errors
 from worker.local.redis_server import find_server
 
@@ -97,7 +98,7 @@ def test_the_licence_is_apache_2() -> None:
 # Old names
 
 OLD_NAMES = {  # name -> the table of what is refused with the name of now
-    **dict.fromkeys(RENAMED, "worker/config/settings.py"),
+    **dict.fromkeys(RENAMED, "worker/config/environment.py"),
     **dict.fromkeys(errors.RENAMED, "worker/interfaces/cli/errors.py"),
 }
 # of metrics, events and JSON: nobody asks by them

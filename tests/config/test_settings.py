@@ -16,13 +16,14 @@ from kombu import Connection
 from worker.config.accounts import Account, CredentialsReference
 from worker.config.celery_environment import check_celery_environment
 from worker.config.durations import LONGEST, format_duration, format_schedule, parse_duration, parse_schedule
+from worker.config.environment import RENAMED
 from worker.config.redis_urls import Topology, broker_form, parse_redis_url
-from worker.config.settings import KNOWN, RENAMED, Settings
+from worker.config.settings import KNOWN, Settings
 from worker.config.urls import masked
 from worker.execution.broker_url import celery_broker
 from worker.ledger.deletions import connect
 from worker.metastudio.wiring import source_of
-from worker.model.errors import SettingsError, UsageError
+from worker.model.errors import SettingsError, SettingsErrors, UsageError
 
 SECRET = "c4n4ry-pw"
 
@@ -216,6 +217,59 @@ def test_an_old_name_is_refused_with_the_name_of_now(old: str, new: str) -> None
         with pytest.raises(SettingsError, match=rf"\b{old} is called {new} now\b") as caught:
             Settings.load(environ)
         assert (caught.value.name, caught.value.exit_code) == (old, 2)
+
+
+WRONG_ENVIRONMENT = {
+    "ERASER_RATE": "fast",
+    "ERASER_REGION": "mars",
+    "ERASER_ENDPOINT": "studio.example",
+    "ERASER_CALL_TIMEOUT": "3s",
+    "ERASER_LEASE": "2s",
+    "ERASER_REDISURL": "redis://a",
+    "ERASER_PROJECTS": "../x",
+    "ERASER_IAM_USER": "u",
+}
+
+
+def test_everything_that_is_wrong_is_reported_at_once_each_with_its_origin(tmp_path: Path) -> None:
+    url = tmp_path / "url"
+    url.write_text(f"http://:{SECRET}@cache", encoding="utf-8")
+    config = toml(tmp_path, '[accounts.a]\nrate = 0\n\n[acounts.b]\n[accounts.c]\nprojects = ["p"]\nsection = "s"\n')
+    environ = WRONG_ENVIRONMENT | {"ERASER_REDIS_URL_FILE": str(url), "ERASER_CONFIG": config}
+    with pytest.raises(SettingsErrors) as caught:
+        Settings.load(environ)
+    assert {(each.name, each.origin) for each in caught.value.errors} == {
+        *((name, "environment") for name in WRONG_ENVIRONMENT if name != "ERASER_IAM_USER"),
+        ("ERASER_IAM_PASSWORD", "environment"),
+        ("ERASER_REDIS_URL", f"file {url}"),
+        ("ERASER_CONFIG", f"{config}:2: [accounts.a] rate"),
+        ("ERASER_CONFIG", f"{config}:4"),
+        ("ERASER_CONFIG", f"{config}:7: [accounts.c]"),
+    }
+    text = str(caught.value)
+    assert f"\n  ERASER_REDIS_URL: file {url}: expected redis://HOST" in text
+    assert text.count("\n") == len(caught.value.errors)
+    assert SECRET not in text
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("environ", "wrong"),
+    [
+        ({"ERASER_CALL_TIMEOUT": "soon", "ERASER_LEASE": "20s"}, "ERASER_CALL_TIMEOUT"),
+        ({"ERASER_BROKER_URL": "x", "ERASER_REDIS_URL": "redis+cluster://one"}, "ERASER_BROKER_URL"),
+        ({"ERASER_REGION": "mars", "ERASER_CONFIG": '[accounts.a]\nprojects = ["p"]\n'}, "ERASER_REGION"),
+        ({"ERASER_IAM_USER": "u", "ERASER_IAM_DOMAIN": "d"}, "ERASER_IAM_PASSWORD"),
+    ],
+)
+def test_one_mistake_is_one_error(tmp_path: Path, environ: dict[str, str], wrong: str) -> None:
+    """What depends on a wrong setting is not compared with a default that nobody chose."""
+    if "ERASER_CONFIG" in environ:
+        environ |= {"ERASER_CONFIG": toml(tmp_path, environ["ERASER_CONFIG"])}
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(environ)
+    assert not isinstance(caught.value, SettingsErrors), str(caught.value)
+    assert caught.value.name == wrong
 
 
 def test_every_known_setting_is_accepted_by_name() -> None:

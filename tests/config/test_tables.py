@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
+from worker.config.problems import Problems
 from worker.config.tables import (
-    REFUSE,
     Reader,
     Section,
     checked,
     flag,
     number,
-    parse_toml,
     project_ids,
     read_table,
     reader,
@@ -21,7 +18,8 @@ from worker.config.tables import (
     texts,
     variable_name,
 )
-from worker.model.errors import SettingsError, UsageError
+from worker.config.toml import Toml
+from worker.model.errors import SettingsError, SettingsErrors, UsageError
 
 KEYS: dict[str, Reader] = {
     "title": text,
@@ -37,7 +35,8 @@ KEYS: dict[str, Reader] = {
 
 
 def read(source: str, **options: object) -> dict[str, object]:
-    return read_table("f.toml: [x.y]", parse_toml(source, "f.toml"), KEYS, **options)  # type: ignore[arg-type]
+    toml = Toml.parse(f"[x.y]\n{source}", "f.toml")
+    return read_table(toml.at("x", "y"), toml.content["x"]["y"], KEYS, **options)  # type: ignore[arg-type]
 
 
 def test_what_is_there_is_read_and_converted_and_nothing_else_is() -> None:
@@ -71,7 +70,7 @@ def test_what_is_there_is_read_and_converted_and_nothing_else_is() -> None:
     ],
 )
 def test_a_mistake_names_the_place_the_key_and_what_to_write(source: str, says: str) -> None:
-    with pytest.raises(SettingsError, match=rf"^ERASER_CONFIG: f\.toml: \[x\.y\].*{says}"):
+    with pytest.raises(SettingsError, match=rf"^ERASER_CONFIG: f\.toml:2: \[x\.y\].*{says}"):
         read(source)
 
 
@@ -87,10 +86,28 @@ def test_what_is_often_meant_comes_before_what_is_spelt_alike() -> None:
 
 def test_the_caller_chooses_the_error() -> None:
     with pytest.raises(UsageError) as caught:
-        read("live = 1", refuse=UsageError)
+        read_table(Toml.parse("live = 1", "f.toml", of_tokens).at(), {"live": 1}, KEYS)
     assert type(caught.value) is UsageError
-    with pytest.raises(UsageError, match=r"^f\.toml is not TOML"):
-        parse_toml("[", "f.toml", UsageError)
+    assert str(caught.value).startswith("f.toml:1: live: expected true or false")
+    with pytest.raises(UsageError, match=r"^f\.toml:1: this is not TOML"):
+        Toml.parse("[x]]", "f.toml", of_tokens)
+
+
+def of_tokens(where: str, why: str) -> UsageError:
+    return UsageError(f"{where}: {why}")
+
+
+def test_all_that_is_wrong_in_a_table_is_reported_at_once_each_with_its_line() -> None:
+    with pytest.raises(SettingsErrors) as caught:
+        read('live = "yes"\n\nsize = [\n  1,\n]\ntitel = "t"\nshare = 0.5', required=("names",))
+    assert [each.origin for each in caught.value.errors] == [
+        "f.toml:7: [x.y]",  # the unknown key
+        "f.toml:2: [x.y] live",
+        "f.toml:4: [x.y] size",
+        "f.toml:1: [x.y] names",  # it is missing: the line of its table
+    ]
+    assert str(caught.value).startswith("4 things are wrong:\n  ERASER_CONFIG: f.toml:7: [x.y]: unknown key 'titel'")
+    assert caught.value.as_json()["errors"][1]["origin"] == "f.toml:2: [x.y] live"
 
 
 SECTION = Section("shelves", "shelf", {"size": KEYS["size"]}, required=("size",))
@@ -107,10 +124,38 @@ SECTION = Section("shelves", "shelf", {"size": KEYS["size"]}, required=("size",)
 )
 def test_a_section_has_tables_with_names(source: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says) as caught:
-        list(SECTION.read(Path("f.toml"), parse_toml(source, "f.toml")))
-    assert "f.toml" in str(caught.value)
-    assert str(REFUSE("x")) == "ERASER_CONFIG: x"
+        shelves(source)
+    assert str(caught.value).startswith(f"ERASER_CONFIG: f.toml:{2 if 'a = 1' in source else 1}: ")
+
+
+def shelves(source: str) -> dict[str, dict[str, object]]:
+    problems = Problems()
+    found = {place.name: values for place, values in SECTION.read(Toml.parse(source, "f.toml"), problems)}
+    problems.settle()
+    return found
+
+
+def test_one_wrong_table_hides_no_other() -> None:
+    source = "[shelves.a]\nsize = 0\n[shelves.b]\nsize = 1\n[shelves.c]\nsize = 11\n"
+    with pytest.raises(SettingsErrors) as caught:
+        shelves(source)
+    assert [each.origin for each in caught.value.errors] == ["f.toml:2: [shelves.a] size", "f.toml:6: [shelves.c] size"]
+
+
+def test_a_line_is_found_however_the_file_is_written() -> None:
+    toml = Toml.parse(
+        '# [a.x]\r\n"a" . b.c = 1\r\n[ "a" .\td ]  # [a.e]\r\ntext = """\r\n[a.f]\r\nk = 1\r\n"""\r\n\r\n'
+        "k = { l = [\r\n 2 ], m = 3 }\r\n[[n]]\r\no = 4\r\n",
+        "f.toml",
+    )
+    assert {".".join(path): line for path, line in toml.lines.items()} == {
+        **{"a": 2, "a.b": 2, "a.b.c": 2, "a.d": 3, "a.d.text": 4},
+        **{"a.d.k": 9, "a.d.k.l": 9, "a.d.k.m": 9, "n": 11, "n.o": 12},
+    }
+    assert str(toml.at("a", "d") / "k") == "f.toml:9: [a.d] k"
+    assert str(toml.at("a", "d") / "missing") == "f.toml:3: [a.d] missing"
+    assert str(toml.at()) == "f.toml"
 
 
 def test_a_section_that_is_not_there_is_empty() -> None:
-    assert list(SECTION.read(Path("f.toml"), {})) == []
+    assert shelves("") == {}

@@ -18,14 +18,14 @@ No secret is ever in this file: credentials are named, and read when a call is s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from worker.config import tables
-from worker.config.files import path_named
 from worker.config.logins import IAM_KEYS, LoginReference, check_login
-from worker.config.tables import CONFIG, REFUSE
+from worker.config.problems import Problems
+from worker.config.toml import Place, Toml
 from worker.config.urls import CAREFUL_RATE, REGIONS, check_endpoint, check_region, endpoint_of, region_of
 from worker.model.erasure import Related
 from worker.model.errors import SettingsError
@@ -37,7 +37,10 @@ ACCOUNTS = tables.Section(
     "accounts",
     "account",
     {
-        **dict.fromkeys(("region", "endpoint", "credentials_file", "section"), tables.text),
+        "region": tables.text_checked(check_region),
+        "endpoint": tables.text_checked(check_endpoint),
+        "credentials_file": tables.path,
+        "section": tables.text,
         **dict.fromkeys(_KEY_NAMES, tables.variable_name),
         **IAM_KEYS,
         "rate": tables.number("calls per second", 1000, float),
@@ -79,6 +82,7 @@ class Account:
     projects: tuple[str, ...] = ()
     credentials: CredentialsReference = CredentialsReference()
     related: Related | None = None  # what is done about what a job leaves behind; None: as ERASER_RELATED says
+    place: Place | None = field(default=None, repr=False, compare=False)  # in the TOML file; None: the environment
 
     def require_endpoint(self) -> str:
         """The endpoint. Raises `SettingsError`, which says what to set, if there is none."""
@@ -89,6 +93,17 @@ class Account:
                 "or set ERASER_ENDPOINT",
             )
         return self.endpoint
+
+    def described(self) -> tuple[str, str]:
+        """(effective value, origin), for people."""
+        where = self.endpoint or "no endpoint: this process can only record requests"
+        projects = {0: "every project", 1: "1 project"}.get(len(self.projects), f"{len(self.projects)} projects")
+        return f"{where}, {self.rate:g}/s, {projects}, credentials: {self.credentials}", self.origin
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from."""
+        return "environment" if self.place is None else str(self.place)
 
     def near_iam(self, environ: Mapping[str, str]) -> Account:
         """The same; with a login, also with the address that issues tokens."""
@@ -122,60 +137,64 @@ def read_accounts(path: Path, *, around: Account, rate: float | None) -> dict[st
 
     `around` is the environment's own account, for an address left out; `rate` an explicit ERASER_RATE.
     """
-    document = tables.read_config(path)
-    # policies: see `worker.retention.policy_file`
-    tables.refuse_unknown(path, document, ("accounts", "policies"), "table")
-    read = ACCOUNTS.read(path, document)
-    accounts = {name: _account(path, name, where, values, around, rate) for name, where, values in read}
-    _refuse_shared_projects(path, accounts.values())
+    toml, problems = Toml.config(path), Problems()
+    with problems:  # policies: see `worker.retention.policy_file`
+        tables.refuse_unknown(toml.at(), toml.content, ("accounts", "policies"), "table")
+    accounts = {}
+    for place, values in ACCOUNTS.read(toml, problems):
+        with problems:
+            accounts[place.name] = _account(path, place, values, around, rate)
+    _refuse_shared_projects(accounts.values(), problems)
+    problems.settle()
     return accounts
 
 
-def _account(
-    path: Path, name: str, where: str, values: Mapping[str, Any], around: Account, rate: float | None
-) -> Account:
+def _account(path: Path, where: Place, values: Mapping[str, Any], around: Account, rate: float | None) -> Account:
     endpoint, region = around.endpoint, around.region
     if "region" in values or "endpoint" in values:
-        names = (f"{where} region", f"{where} endpoint")
-        endpoint, region = place(values.get("region"), values.get("endpoint"), names)
+        try:
+            endpoint, region = place(values.get("region"), values.get("endpoint"), ("region", "endpoint"))
+        except SettingsError as error:
+            raise (where / error.name).refuse(error.reason) from None
     if endpoint is None:
-        raise REFUSE(f'{where}: no address of MetaStudio: add region = "…" or endpoint = "https://…"')
+        raise where.refuse('no address of MetaStudio: add region = "…" or endpoint = "https://…"')
     projects = values.get("projects", ())
-    if not projects and name != DEFAULT:
-        raise REFUSE(f'{where}: nothing would use this account: add projects = ["…"]')
+    if not projects and where.name != DEFAULT:
+        raise where.refuse('nothing would use this account: add projects = ["…"]')
     own_rate = values.get("rate") or rate or default_rate(region)
     credentials = _reference(path, where, values, around)
-    return Account(name, endpoint, region, own_rate, projects, credentials, values.get("related"))
+    return Account(where.name, endpoint, region, own_rate, projects, credentials, values.get("related"), where)
 
 
-def _reference(path: Path, where: str, values: Mapping[str, Any], around: Account) -> CredentialsReference:
+def _reference(path: Path, where: Place, values: Mapping[str, Any], around: Account) -> CredentialsReference:
     named, iam = ([key for key in keys if key in values] for keys in (_KEY_NAMES, IAM_KEYS))
     keys = [*named, *(["credentials_file"] if "credentials_file" in values else [])]
     if iam:
         if keys:
-            raise REFUSE(f"{where}: {iam[0]} and {keys[0]} exclude each other: keep a login or a key")
+            raise where.refuse(f"{iam[0]} and {keys[0]} exclude each other: keep a login or a key", near=iam[0])
         return CredentialsReference(login=check_login(path.parent, where, values))
     if not keys and around.credentials.login is not None:  # the environment's login is used for every account
         return CredentialsReference(login=around.credentials.login)
     if "credentials_file" in values:
         if named:
-            raise REFUSE(f"{where}: credentials_file and {named[0]} exclude each other: keep one")
-        file = path.parent / path_named(values["credentials_file"], CONFIG)
+            raise where.refuse(f"credentials_file and {named[0]} exclude each other: keep one", near=named[0])
+        file = path.parent / values["credentials_file"]
         return CredentialsReference(credentials_file=file, section=values.get("section", "basic"))
     if "section" in values:
-        raise REFUSE(f"{where}: section belongs to a credentials_file: add it or remove section")
+        raise where.refuse("section belongs to a credentials_file: add it or remove section", near="section")
     if named and not {"ak_env", "sk_env"} <= set(named):
-        raise REFUSE(f"{where}: {named[0]} is not a complete key: set both ak_env and sk_env")
+        raise where.refuse(f"{named[0]} is not a complete key: set both ak_env and sk_env", near=named[0])
     return CredentialsReference(**{key: values[key] for key in named})
 
 
-def _refuse_shared_projects(path: Path, accounts: Iterable[Account]) -> None:
+def _refuse_shared_projects(accounts: Iterable[Account], problems: Problems) -> None:
     owner: dict[str, str] = {}
     for account in accounts:
         for project in account.projects:
-            if project in owner:
-                raise REFUSE(
-                    f"{path}: project {project} is listed by accounts {owner[project]} and {account.name}: "
-                    "a project belongs to one account only"
-                )
+            if project in owner and account.place is not None:
+                with problems:
+                    raise (account.place / "projects").refuse(
+                        f"project {project} is listed by accounts {owner[project]} and {account.name}: "
+                        "a project belongs to one account only"
+                    )
             owner[project] = account.name

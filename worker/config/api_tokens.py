@@ -24,7 +24,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from worker.config.tables import A_NAME, NAME, Reader, is_list, parse_toml, project_ids, read_table, reader
+from worker.config.problems import Problems
+from worker.config.tables import A_NAME, NAME, Reader, is_list, project_ids, read_table, reader
+from worker.config.toml import Place, Toml
 from worker.model.errors import UsageError
 
 PREFIX = "eraser_"  # so that secret scanners, and our own log, recognise a token
@@ -90,14 +92,23 @@ def find(tokens: Iterable[ApiToken], presented: str, now: datetime | None = None
 
 
 def read(text: str, where: str) -> tuple[ApiToken, ...]:
-    """The tokens of a TOML text; `where` it comes from, for errors. Raises `UsageError` for the first invalid one."""
-    document = parse_toml(text, where, UsageError)
-    tokens = tuple(_token(f"{where}: [{name}]", name, table) for name, table in document.items())
+    """The tokens of a TOML text; `where` it comes from, for errors. Raises `UsageError` for all that is invalid."""
+    toml, problems = Toml.parse(text, where, _refuse), Problems()
+    tokens: list[ApiToken] = []
+    for name, table in toml.content.items():
+        with problems:
+            tokens.append(_token(toml.at(name), name, table))
     twice = {token.hash for token in tokens if sum(token.hash == other.hash for other in tokens) > 1}
-    if twice:
-        names = " and ".join(token.name for token in tokens if token.hash in twice)
-        raise UsageError(f"{where}: {names} have the same hash: make a token for each")
-    return tokens
+    with problems:
+        if twice:
+            names = " and ".join(token.name for token in tokens if token.hash in twice)
+            raise toml.at().refuse(f"{names} have the same hash: make a token for each")
+    problems.settle()
+    return tuple(tokens)
+
+
+def _refuse(where: str, why: str) -> UsageError:
+    return UsageError(f"{where}: {why}")
 
 
 def make(name: str, scopes: Iterable[Scope], *, projects: Iterable[str] = ()) -> tuple[ApiToken, str]:
@@ -134,11 +145,11 @@ def check_name(name: str) -> str:
     return name
 
 
-def _token(where: str, name: str, table: Any) -> ApiToken:
+def _token(place: Place, name: str, table: Any) -> ApiToken:
     check_name(name)
     if not isinstance(table, dict):
-        raise UsageError(f"{where}: expected a table of its own; make one with: eraser console tokens create NAME")
-    values = read_table(where, table, _KEYS, required=("hash", "scopes"), refuse=UsageError)
+        raise place.refuse("expected a table of its own; make one with: eraser console tokens create NAME")
+    values = read_table(place, table, _KEYS, required=("hash", "scopes"))
     times = {key: values.get(key) for key in ("made", "previous", "previous_until")}
     return ApiToken(name, values["hash"], values["scopes"], frozenset(values.get("projects", ())), **times)
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 from functools import partial
 from typing import Any, TypeVar
 
 from worker.config.files import is_quoted, path_named, read_file
 from worker.config.namespace import why_bad_namespace
+from worker.config.tables import nearest
 from worker.model.erasure import AssetMode, Related
 from worker.model.errors import SettingsError, UsageError
 from worker.model.ids import why_bad_id
 
 T = TypeVar("T")
+
+_PREFIXES = ("ERASER_", "HUAWEICLOUD_SDK_")
 
 SECRET = (  # each may come as NAME_FILE
     "ERASER_REDIS_URL",
@@ -22,6 +25,11 @@ SECRET = (  # each may come as NAME_FILE
     "ERASER_IAM_PASSWORD",
     "ERASER_CONSOLE_PASSWORD",
 )
+RENAMED = {  # old name of a setting -> new name
+    "ERASER_KEEP_FINAL": "ERASER_RECORD_TTL",
+    "ERASER_CALL_DEADLINE": "ERASER_CALL_TIMEOUT",
+    "ERASER_CONSOLE_HOSTS": "ERASER_ALLOWED_HOSTS",
+}
 EVERY = "*"
 SHORTEST_PASSWORD = 12
 
@@ -55,6 +63,19 @@ class EnvironmentReader:
             return None
         self.origins[name] = f"file {file}" if file else "environment"
         return check(text, name)
+
+
+def refuse_unknown(name: str, known: Collection[str]) -> None:
+    """Raise for the name of a variable that looks like a setting and is none."""
+    meant = name.strip("\ufeff\"' \t\r\xa0")
+    if meant != name and meant.startswith(_PREFIXES):
+        raise SettingsError(
+            meant, f"its name is written as {name!r}: an env file has a mark, quotes or a blank there; remove them"
+        )
+    if name in RENAMED:
+        raise SettingsError(name, f"{name} is called {RENAMED[name]} now: rename it")
+    if name.startswith("ERASER_") and name not in known:
+        raise SettingsError(name, f"there is no such setting{nearest(name, known)}: correct or unset it")
 
 
 def parsed(parse: Callable[[str], T]) -> Callable[[str, str], T]:

@@ -14,16 +14,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from worker.config.files import path_named
-from worker.config.tables import CONFIG, REFUSE, Reader, text, variable_name
+from worker.config.tables import Reader, path, text, text_checked, variable_name
+from worker.config.toml import Place
 from worker.config.urls import check_endpoint, iam_endpoint_of
 from worker.model.errors import SettingsError
 
 USER, PASSWORD, DOMAIN = "ERASER_IAM_USER", "ERASER_IAM_PASSWORD", "ERASER_IAM_DOMAIN"
 ENDPOINT = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
 IAM_KEYS: dict[str, Reader] = {
-    **dict.fromkeys(("iam_user", "iam_domain", "iam_password_file", "iam_endpoint"), text),
+    **dict.fromkeys(("iam_user", "iam_domain"), text),
     "iam_password_env": variable_name,
+    "iam_password_file": path,
+    "iam_endpoint": text_checked(check_endpoint),
 }
 
 _OF_A_KEY = ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_CREDENTIALS_FILE")
@@ -71,23 +73,20 @@ def login_of_environment(environ: Mapping[str, str]) -> LoginReference | None:
     return LoginReference(given[USER], given[DOMAIN])
 
 
-def check_login(directory: Path, where: str, values: Mapping[str, Any]) -> LoginReference:
-    """The login of an account's table. Errors start with `where`; relative files are in `directory`."""
+def check_login(directory: Path, where: Place, values: Mapping[str, Any]) -> LoginReference:
+    """The login of an account's table; relative files are in `directory`."""
     for key in ("iam_user", "iam_domain"):
         if key not in values:
-            raise REFUSE(f'{where}: an IAM user needs {key}: add {key} = "…"')
+            raise where.refuse(f'an IAM user needs {key}: add {key} = "…"')
     env, file = values.get("iam_password_env"), values.get("iam_password_file")
     if (env is None) == (file is None):
-        raise REFUSE(
-            f"{where}: an IAM user needs one of iam_password_env and iam_password_file: never the password here"
-        )
-    endpoint = values.get("iam_endpoint")
+        raise where.refuse("an IAM user needs one of iam_password_env and iam_password_file: never the password here")
     return LoginReference(
         user=values["iam_user"],
         domain=values["iam_domain"],
         password_env=env or PASSWORD,
-        password_file=directory / path_named(file, CONFIG) if file else None,
-        endpoint=check_endpoint(endpoint, f"{where} iam_endpoint") if endpoint else None,
+        password_file=directory / file if file else None,
+        endpoint=values.get("iam_endpoint"),
     )
 
 

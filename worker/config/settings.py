@@ -5,14 +5,15 @@ A new setting is one field of `Settings`: its name, its check, its default, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from worker.config.accounts import DEFAULT, Account, CredentialsReference, default_rate, place, read_accounts
+from worker.config.accounts import DEFAULT, Account
+from worker.config.accounts_of_environment import ENDPOINT, REGION, accounts_of
 from worker.config.durations import format_duration, format_schedule, parse_duration, parse_schedule
 from worker.config.environment import (
     EVERY,
@@ -27,24 +28,21 @@ from worker.config.environment import (
     check_related,
     check_replicas,
     parsed,
+    refuse_unknown,
 )
 from worker.config.files import path_named
-from worker.config.logins import DOMAIN, USER, login_of_environment
+from worker.config.logins import DOMAIN, USER
 from worker.config.namespace import NAMESPACE
+from worker.config.problems import Problems
 from worker.config.redis_urls import broker_of, check_broker_url, check_redis_url
-from worker.config.tables import nearest
 from worker.config.trust import CA_BUNDLE, check_ca_bundle
 from worker.config.urls import check_hosts, is_loopback, masked
 from worker.model.erasure import AssetMode, Related
 from worker.model.errors import SettingsError
 
-RENAMED = {  # old name of a setting -> new name
-    "ERASER_KEEP_FINAL": "ERASER_RECORD_TTL",
-    "ERASER_CALL_DEADLINE": "ERASER_CALL_TIMEOUT",
-    "ERASER_CONSOLE_HOSTS": "ERASER_ALLOWED_HOSTS",
-}
 PROJECT = "HUAWEICLOUD_SDK_PROJECT_ID"
-REGION, ENDPOINT, PROJECTS = "ERASER_REGION", "ERASER_ENDPOINT", "ERASER_PROJECTS"
+PROJECTS = "ERASER_PROJECTS"
+REDIS_URL, BROKER_URL = "ERASER_REDIS_URL", "ERASER_BROKER_URL"
 LEASE, CALL_TIMEOUT, CONNECT_TIMEOUT = "ERASER_LEASE", "ERASER_CALL_TIMEOUT", "ERASER_CONNECT_TIMEOUT"
 
 RETRY_SCHEDULE = "10s,30s,2m,5m,15m,30m,1h,2h,4h,8h"  # eleven attempts, about 16 hours
@@ -52,8 +50,6 @@ NOT_DELETABLE_SCHEDULE = "1m,10m,1h,4h,12h,24h"  # the last step repeats until t
 RELATED_SCHEDULE = "1m,10m,1d"
 LEASE_MARGIN = 15.0  # seconds between the end of the longest call and the end of its lease
 SHORTEST_LEASE_MARGIN = 1.0
-
-_PREFIXES = ("ERASER_", "HUAWEICLOUD_SDK_")
 
 
 def _setting(
@@ -92,12 +88,12 @@ class Settings:
     every_project: bool  # ERASER_PROJECTS=*: any other is allowed, too
     origins: Mapping[str, str] = field(repr=False, compare=False)  # setting -> where its value comes from
 
-    redis_url: str | None = _setting("ERASER_REDIS_URL", check_redis_url, shown=masked, show=False)
+    redis_url: str | None = _setting(REDIS_URL, check_redis_url, shown=masked, show=False)
     redis_replicas: int | None = _setting(  # how many must have what is confirmed; 0: the server's own disk
         "ERASER_REDIS_REPLICAS", check_replicas, unset="not set: the primary's answer counts"
     )
     # as Celery writes it, but for Sentinels: see `worker.execution.broker_url`
-    broker_url: str | None = _setting("ERASER_BROKER_URL", check_broker_url, shown=masked, show=False)
+    broker_url: str | None = _setting(BROKER_URL, check_broker_url, shown=masked, show=False)
     # an explicit ERASER_RATE; what counts is each account's
     rate: float | None = _setting("ERASER_RATE", check_rate, shown="{:g}".format, unset="by region")
     retry_schedule: tuple[float, ...] = _schedule("ERASER_RETRY_SCHEDULE", RETRY_SCHEDULE)  # attempts are one more
@@ -138,19 +134,29 @@ class Settings:
 
     @classmethod
     def load(cls, environ: Mapping[str, str]) -> Settings:
-        """Read and check every setting; raises `SettingsError` for the first that is wrong."""
-        _refuse_unknown(environ)
-        reader = EnvironmentReader(environ)
-        values = {each.name: _value(reader, **each.metadata) for each in _FROM_ENVIRONMENT}
-        if values["broker_url"] is None and values["redis_url"] is not None:
-            values["broker_url"] = broker_of(values["redis_url"])
-            reader.origins["ERASER_BROKER_URL"] = "ERASER_REDIS_URL"
+        """Read and check every setting; raises `SettingsError` with all that is wrong."""
+        reader, problems = EnvironmentReader(environ), Problems()
+        for name in sorted(environ):
+            with problems:
+                refuse_unknown(name, KNOWN)
+        values = {each.name: each.metadata["default"] for each in _FROM_ENVIRONMENT}
+        for each in _FROM_ENVIRONMENT:
+            with problems:
+                values[each.name] = _value(reader, **each.metadata)
+        listed, project = None, values["project"]
+        with problems:
+            listed = reader.value(PROJECTS, check_projects)
+        named = listed if listed and listed != (EVERY,) else (project,) if project else ()
+        accounts = accounts_of(reader, problems, config=values["config"], rate=values["rate"], projects=named)
+        if values["redis_url"] is not None and values["broker_url"] is None and problems.none_of(BROKER_URL):
+            with problems:
+                values["broker_url"] = broker_of(values["redis_url"])
+                reader.origins[BROKER_URL] = REDIS_URL
         values["read_timeout"] = min(values["read_timeout"], values["call_timeout"])
         values["lease"] = values["lease"] or values["call_timeout"] + LEASE_MARGIN
-        _check_timeouts(values)
-        listed, project = reader.value(PROJECTS, check_projects), values["project"]
-        named = listed if listed and listed != (EVERY,) else (project,) if project else ()
-        accounts = _accounts(reader, values["config"], values["rate"], named)
+        if problems.none_of(CALL_TIMEOUT, CONNECT_TIMEOUT, LEASE):
+            _check_timeouts(values, problems)
+        problems.settle(reader.origins)
         return cls(
             **values,
             accounts=MappingProxyType(accounts),
@@ -188,22 +194,19 @@ class Settings:
         """Whether deletions may be requested in this project without allowing it explicitly."""
         return self.every_project or project_id in self.projects
 
+    def described(self) -> Iterator[tuple[str, str | None, str, str]]:
+        """(name, effective value, what people see without one, origin) of every setting, with secrets masked."""
+        for each in _FROM_ENVIRONMENT:
+            name, value = each.metadata["name"], getattr(self, each.name)
+            text = None if value in (None, ()) else each.metadata["shown"](value)
+            yield name, text, each.metadata["unset"], self.origins.get(name, "default")
+        projects = EVERY if self.every_project else ", ".join(sorted(self.projects)) or None
+        yield PROJECTS, projects, "none", self.origins.get(PROJECTS, "default")
+
     def describe(self) -> list[tuple[str, str, str]]:
         """(name, effective value, origin) of every setting and account, with secrets masked, for people."""
-        rows = [(name, value, self.origins.get(name, "default")) for name, value in self._values().items()]
-        for account in self.accounts.values():
-            where = account.endpoint or "no endpoint: this process can only record requests"
-            text = f"{where}, {account.rate:g}/s, {_count(account.projects)}, credentials: {account.credentials}"
-            rows.append((f"account {account.name}", text, "ERASER_CONFIG" if self.config else "environment"))
-        return rows
-
-    def _values(self) -> dict[str, str]:
-        rows = {}
-        for each in _FROM_ENVIRONMENT:
-            value, about = getattr(self, each.name), each.metadata
-            rows[about["name"]] = about["unset"] if value in (None, ()) else about["shown"](value)
-        rows[PROJECTS] = EVERY if self.every_project else ", ".join(sorted(self.projects)) or "none"
-        return rows
+        rows = [(name, unset if value is None else value, origin) for name, value, unset, origin in self.described()]
+        return [*rows, *((f"account {one.name}", *one.described()) for one in self.accounts.values())]
 
 
 _FROM_ENVIRONMENT = tuple(each for each in fields(Settings) if each.metadata)
@@ -220,51 +223,19 @@ def _value(reader: EnvironmentReader, name: str, check: Callable[[str, str], Any
     return default if value is None else value
 
 
-def _check_timeouts(values: Mapping[str, Any]) -> None:
+def _check_timeouts(values: Mapping[str, Any], problems: Problems) -> None:
     call, connect, lease = values["call_timeout"], values["connect_timeout"], values["lease"]
-    if call < connect:
-        raise SettingsError(
-            CALL_TIMEOUT,
-            f"{format_duration(call)} is shorter than {CONNECT_TIMEOUT}={format_duration(connect)}: "
-            "set it to at least that, or the timeout lower",
-        )
-    if lease < call + SHORTEST_LEASE_MARGIN:
-        raise SettingsError(
-            LEASE,
-            f"{format_duration(lease)} may end before the call does: leave it out, or set it to at least "
-            f"{format_duration(call + SHORTEST_LEASE_MARGIN)} ({CALL_TIMEOUT} + 1s)",
-        )
-
-
-def _refuse_unknown(environ: Mapping[str, str]) -> None:
-    for name in sorted(environ):
-        meant = name.strip("\ufeff\"' \t\r\xa0")
-        if meant != name and meant.startswith(_PREFIXES):
+    with problems:
+        if call < connect:
             raise SettingsError(
-                meant, f"its name is written as {name!r}: an env file has a mark, quotes or a blank there; remove them"
+                CALL_TIMEOUT,
+                f"{format_duration(call)} is shorter than {CONNECT_TIMEOUT}={format_duration(connect)}: "
+                "set it to at least that, or the timeout lower",
             )
-        if name in RENAMED:
-            raise SettingsError(name, f"{name} is called {RENAMED[name]} now: rename it")
-        if name.startswith("ERASER_") and name not in KNOWN:
-            raise SettingsError(name, f"there is no such setting{nearest(name, KNOWN)}: correct or unset it")
-
-
-def _accounts(
-    reader: EnvironmentReader, config: Path | None, rate: float | None, projects: tuple[str, ...]
-) -> dict[str, Account]:
-    region, endpoint = (reader.value(name, lambda text, _: text) for name in (REGION, ENDPOINT))
-    endpoint, region = place(region, endpoint, (REGION, ENDPOINT))
-    ours = Account(
-        name=DEFAULT,
-        endpoint=endpoint,
-        region=region,
-        rate=rate or default_rate(region),
-        projects=projects,
-        credentials=CredentialsReference(login=login_of_environment(reader.environ)),
-    )
-    found = read_accounts(config, around=ours, rate=rate) if config else {}
-    return {name: account.near_iam(reader.environ) for name, account in (found or {DEFAULT: ours}).items()}
-
-
-def _count(projects: tuple[str, ...]) -> str:
-    return "every project" if not projects else "1 project" if len(projects) == 1 else f"{len(projects)} projects"
+    with problems:
+        if lease < call + SHORTEST_LEASE_MARGIN:
+            raise SettingsError(
+                LEASE,
+                f"{format_duration(lease)} may end before the call does: leave it out, or set it to at least "
+                f"{format_duration(call + SHORTEST_LEASE_MARGIN)} ({CALL_TIMEOUT} + 1s)",
+            )

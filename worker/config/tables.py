@@ -1,5 +1,5 @@
-"""One reader for all TOML: it turns a table into checked values, and every error names file, table and key, and says
-what to write instead.
+"""One reader for all TOML: it turns a table into checked values, and every error names file, line, table and key, and
+says what to write instead.
 
 A key has a reader: it takes the value and the key, and returns what the program uses, or raises `UsageError`.
 """
@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
-from worker.config.files import read_file
+from worker.config.files import path_named
+from worker.config.problems import Problems
+from worker.config.toml import Place, Toml
 from worker.model.errors import SettingsError, UsageError
 from worker.model.ids import why_bad_id
 
 Reader = Callable[[Any, str], Any]
-Refuse = Callable[[str], UsageError]
 
-CONFIG: Final = "ERASER_CONFIG"
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 A_NAME: Final = "1 to 32 lower-case letters, digits or -, not beginning with -"
-REFUSE: Final[Refuse] = partial(SettingsError, CONFIG)
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")  # upper case only: a pasted secret key is mixed
 _MISSING: Final = object()
@@ -79,6 +75,11 @@ def checked(check: Callable[[str], Any], expected: str = _TEXT) -> Reader:
     return reader(expected, lambda value: isinstance(value, str), check)
 
 
+def text_checked(check: Callable[[str, str], Any]) -> Reader:
+    """A text that the check of a setting takes and converts."""
+    return reader(_TEXT, is_text, lambda value: check(value, ""), secret=True)
+
+
 def one_of(kind: type[StrEnum]) -> Reader:
     """One word of an enumeration."""
     return checked(kind, " or ".join(kind))
@@ -102,6 +103,7 @@ def project_ids(expected: str = 'a list: {key} = ["…"]', *, least: int = 0) ->
 
 
 text: Final = reader(_TEXT, is_text, secret=True)
+path: Final = text_checked(path_named)
 exact_text: Final = reader(
     'a text, matched exactly: {key} = "…"', lambda value: is_text(value) and value.isprintable() and len(value) <= 256
 )
@@ -116,54 +118,52 @@ flag: Final = reader("true or false, without quotes", lambda value: isinstance(v
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 
-def parse_toml(text: str, where: str | Path, refuse: Refuse = REFUSE) -> dict[str, Any]:
-    """The content of a TOML text, unchecked; `where` it comes from, for the error."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise refuse(f"{where} is not TOML: {error}") from None
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """The content of the file of ERASER_CONFIG, unchecked. Raises `SettingsError`."""
-    return parse_toml(read_file(path, REFUSE), path)
-
-
 def refuse_unknown(
-    where: object,
+    place: Place,
     table: Mapping[str, Any],
     known: Collection[str],
     what: str = "key",
     *,
     meant: Mapping[str, str] | None = None,
-    refuse: Refuse = REFUSE,
 ) -> None:
-    """Raise for the first unknown name, with the nearest one. meant: names that are often written instead of ours."""
+    """Raise for unknown names, each with the nearest one. meant: names that are often written instead of ours."""
+    problems = Problems()
     for key in table:
         if key not in known:
             guess = f" (did you mean {meant[key]}?)" if meant and key in meant else nearest(key, known)
-            raise refuse(f"{where}: unknown {what} {key!r}{guess}; known: {', '.join(known)}")
+            with problems:
+                raise place.refuse(f"unknown {what} {key!r}{guess}; known: {', '.join(known)}", near=key)
+    problems.settle()
 
 
 def read_table(
-    where: str,
+    place: Place,
     table: Mapping[str, Any],
     keys: Mapping[str, Reader],
     *,
     required: Collection[str] = (),
     meant: Mapping[str, str] | None = None,
-    refuse: Refuse = REFUSE,
 ) -> dict[str, Any]:
-    """The checked values of the keys that the table has. Raises what `refuse` makes, with the place in the file."""
-    refuse_unknown(where, table, keys, meant=meant, refuse=refuse)
+    """The checked values of the keys that the table has. Raises all that is wrong, with its place in the file."""
+    problems = Problems()
+    with problems:
+        refuse_unknown(place, table, keys, meant=meant)
     values = {}
     for key, reader in keys.items():
         if key in table or key in required:
-            try:
-                values[key] = reader(table.get(key, _MISSING), key)
-            except UsageError as error:
-                raise refuse(f"{where} {key}: {error}") from None
+            with problems:
+                values[key] = _read(place / key, table.get(key, _MISSING), reader)
+    problems.settle()
     return values
+
+
+def _read(place: Place, value: Any, reader: Reader) -> Any:
+    try:
+        return reader(value, place.key)
+    except SettingsError as error:
+        raise place.refuse(error.reason) from None
+    except UsageError as error:
+        raise place.refuse(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +176,22 @@ class Section:
     required: tuple[str, ...] = ()
     meant: Mapping[str, str] | None = None
 
-    def read(self, path: Path, document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """(name, where it is for errors, checked values) of each table. Raises `SettingsError`."""
-        tables = document.get(self.name, {})
-        if not isinstance(tables, dict):
-            raise REFUSE(f"{path}: {self.name} must be tables: write [{self.name}.NAME]")
-        for name, table in tables.items():
-            if not NAME.fullmatch(name):
-                raise REFUSE(f"{path}: {self.item} name {name!r}: expected {A_NAME}")
-            if not isinstance(table, dict):
-                raise REFUSE(f"{path}: {self.name}.{name} must be a table: write [{self.name}.{name}]")
-            where = f"{path}: [{self.name}.{name}]"
-            yield name, where, read_table(where, table, self.keys, required=self.required, meant=self.meant)
+    def read(self, toml: Toml, problems: Problems) -> Iterator[tuple[Place, dict[str, Any]]]:
+        """Each table without a problem: its place, which ends with its name, and its checked values."""
+        tables = toml.content.get(self.name, {})
+        with problems:
+            if not isinstance(tables, dict):
+                raise toml.at().refuse(f"{self.name} must be tables: write [{self.name}.NAME]", near=self.name)
+            for name, table in tables.items():
+                place, values = toml.at(self.name, name), None
+                with problems:
+                    values = self._values(place, name, table)
+                if values is not None:
+                    yield place, values
+
+    def _values(self, place: Place, name: str, table: object) -> dict[str, Any]:
+        if not NAME.fullmatch(name):
+            raise place.refuse(f"{self.item} name {name!r}: expected {A_NAME}")
+        if not isinstance(table, dict):
+            raise place.refuse(f"{self.name}.{name} must be a table: write [{self.name}.{name}]")
+        return read_table(place, table, self.keys, required=self.required, meant=self.meant)

@@ -8,7 +8,7 @@ from typing import Final
 
 from worker.config.accounts import CredentialsReference
 from worker.config.logins import ENDPOINT, LoginReference
-from worker.config.tables import CONFIG
+from worker.config.toml import CONFIG
 from worker.config.urls import iam_endpoint_of
 from worker.metastudio.credentials import CredentialsSource, EnvironmentCredentials, FileCredentials, find_credentials
 from worker.metastudio.iam import IamTokens

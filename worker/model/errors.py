@@ -3,6 +3,7 @@
     EraserError                 1   something failed
     ├── UsageError              2   what the caller typed or sent is wrong; nothing was attempted
     │   └── SettingsError       2   a setting is missing or wrong; says which one and what to set
+    │       ├── SettingsErrors  2   several are
     │       └── WrongLedger     2   this process must not touch the ledger
     │           ├── OtherEndpoint    it belongs to another MetaStudio than the settings name
     │           └── OtherSchema      it has a version that this program does not know
@@ -18,6 +19,7 @@ Data lives in attributes; messages are for people and are never parsed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -45,16 +47,36 @@ class UsageError(EraserError):
 
 
 class SettingsError(UsageError):
-    """A setting is missing or wrong. `name` is the setting to change."""
+    """A setting is missing or wrong. `name` is the setting to change, `reason` what is wrong with it.
+
+    `origin` is where its value comes from, if that is known: `environment`, `file PATH`, or `PATH:LINE: [table] key`.
+    """
 
     type = "settings"
 
-    def __init__(self, name: str, message: str) -> None:
-        super().__init__(f"{name}: {message}")
-        self.name = name
+    def __init__(self, name: str, reason: str, origin: str | None = None) -> None:
+        where = f"{origin}: " if origin and origin != "environment" else ""
+        super().__init__(f"{name}: {where}{reason}")
+        self.name, self.reason, self.origin = name, reason, origin
+
+    def at(self, origin: str) -> SettingsError:
+        """The same error with the origin of its value."""
+        return SettingsError(self.name, self.reason, origin)
 
     def as_json(self) -> dict[str, Any]:
-        return {**super().as_json(), "setting": self.name}
+        return {**super().as_json(), "setting": self.name, "origin": self.origin}
+
+
+class SettingsErrors(SettingsError):
+    """Several settings are wrong: `errors` are all of them, `name` is the first one's."""
+
+    def __init__(self, errors: Sequence[SettingsError]) -> None:
+        EraserError.__init__(self, "\n  ".join([f"{len(errors)} things are wrong:", *map(str, errors)]))
+        self.errors = tuple(errors)
+        self.name, self.reason, self.origin = errors[0].name, self.message, errors[0].origin
+
+    def as_json(self) -> dict[str, Any]:
+        return {**super().as_json(), "errors": [each.as_json() for each in self.errors]}
 
 
 class WrongLedger(SettingsError):

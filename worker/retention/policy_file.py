@@ -1,4 +1,4 @@
-"""Reads policies from the TOML file of ERASER_CONFIG. Every error names file, key and what to write instead."""
+"""Reads policies from the TOML file of ERASER_CONFIG. Every error names file, line, key and what to write instead."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from typing import Any
 
 from worker.config import tables
 from worker.config.durations import parse_duration
-from worker.config.tables import REFUSE, checked, nearest
+from worker.config.problems import Problems
+from worker.config.tables import checked, nearest
+from worker.config.toml import REFUSE, Place, Toml
 from worker.config.watched_file import WatchedFile
 from worker.ledger.types import PolicyText
 from worker.metastudio.targets.avatar_job import DELETABLE, STATES
@@ -68,7 +70,7 @@ class PolicyFile:
         self._policy_text: PolicyText | None = None
 
     def current(self) -> Policies:
-        """The current policies of the file, by name. Raises `SettingsError` for the first mistake in it."""
+        """The current policies of the file, by name. Raises `SettingsError` with all that is wrong in it."""
         return self._file.current() if self._file else {}
 
     def policy_text(self) -> PolicyText | None:
@@ -92,9 +94,14 @@ class PolicyFile:
         return self._account_of(policy.projects[0])
 
     def _parse(self, path: Path, text: str) -> Policies:
-        policies = _policies(path, tables.parse_toml(text, path))
-        for policy in policies.values():
-            self._check_projects(policy, f"{path}: [policies.{policy.name}] projects")
+        toml, problems = Toml.parse(text, path), Problems()
+        policies = {}
+        for place, values in POLICIES.read(toml, problems):
+            with problems:
+                policies[place.name] = _policy(place, values)
+            with problems:
+                self._check_projects(place / "projects", values["projects"])
+        problems.settle()
         hashes = json.dumps({name: policy.hash for name, policy in policies.items()}, sort_keys=True)
         version, last = hashlib.sha256(hashes.encode()).hexdigest()[:12], self._policy_text
         if last is None and self._file:
@@ -103,59 +110,60 @@ class PolicyFile:
             self._policy_text = PolicyText(version, time.time() * 1000, changed=True)
         return MappingProxyType(policies)
 
-    def _check_projects(self, policy: Policy, where: str) -> None:
-        if unknown := next((project for project in policy.projects if not self._knows(project)), None):
-            raise REFUSE(
-                f"{where}: {unknown} is not a project of this installation: "
+    def _check_projects(self, place: Place, projects: tuple[str, ...]) -> None:
+        if unknown := next((project for project in projects if not self._knows(project)), None):
+            raise place.refuse(
+                f"{unknown} is not a project of this installation: "
                 "correct it, or add it to ERASER_PROJECTS or to the projects of an account"
             )
-        accounts = {self._account_of(project) for project in policy.projects}
+        accounts = {self._account_of(project) for project in projects}
         if len(accounts) > 1:
-            raise REFUSE(
-                f"{where}: they belong to accounts {', '.join(sorted(accounts))}: write one policy for each account"
+            raise place.refuse(
+                f"they belong to accounts {', '.join(sorted(accounts))}: write one policy for each account"
             )
 
 
-def _policies(path: Path, document: Mapping[str, Any]) -> dict[str, Policy]:
-    found = {}
-    for name, where, values in POLICIES.read(path, document):
-        _check_related(where, values)
-        _check_states(where, values["states"], included=values.pop("include_finished", False))
-        values |= {"states": frozenset(values["states"]), "older_than_s": values.pop("older_than")}
-        if "grace" in values:
-            values["grace_s"] = values.pop("grace")
-        whole = json.dumps(document["policies"][name], sort_keys=True)
-        found[name] = Policy(name, **values, hash=hashlib.sha256(whole.encode()).hexdigest()[:12])
-    return found
+def _policy(place: Place, read: Mapping[str, Any]) -> Policy:
+    values, problems = dict(read), Problems()
+    with problems:
+        _check_related(place, values)
+    with problems:
+        _check_states(place, values["states"], included=values.pop("include_finished", False))
+    problems.settle()
+    values |= {"states": frozenset(values["states"]), "older_than_s": values.pop("older_than")}
+    if "grace" in values:
+        values["grace_s"] = values.pop("grace")
+    whole = json.dumps(place.toml.content["policies"][place.name], sort_keys=True)
+    return Policy(place.name, **values, hash=hashlib.sha256(whole.encode()).hexdigest()[:12])
 
 
-def _check_related(where: str, values: dict[str, Any]) -> None:
+def _check_related(place: Place, values: dict[str, Any]) -> None:
     """To delete the models of finished jobs needs a second word: they may be avatars in use."""
     meant = values.pop("delete_models_in_use", False)
     risky = values.get("related") is Related.DELETE and FINISHED & set(values["states"])
     if risky and not meant:
-        raise REFUSE(
-            f"{where} related: with {' and '.join(sorted(risky))} in states the models of avatars in use would be "
+        raise (place / "related").refuse(
+            f"with {' and '.join(sorted(risky))} in states the models of avatars in use would be "
             "deleted, too: add delete_models_in_use = true to mean it, or remove related"
         )
     if meant and not risky:
-        raise REFUSE(f"{where} delete_models_in_use: nothing needs it here: remove it")
+        raise (place / "delete_models_in_use").refuse("nothing needs it here: remove it")
 
 
-def _check_states(where: str, states: tuple[str, ...], *, included: bool) -> None:
-    allowed = ", ".join(sorted(DELETABLE - FINISHED))
+def _check_states(place: Place, states: tuple[str, ...], *, included: bool) -> None:
+    allowed, there = ", ".join(sorted(DELETABLE - FINISHED)), place / "states"
     for state in states:
         if state not in STATES:
-            raise REFUSE(f"{where} states: there is no state {state!r}{nearest(state, STATES)}; use {allowed}")
+            raise there.refuse(f"there is no state {state!r}{nearest(state, STATES)}; use {allowed}")
         if state not in DELETABLE:
-            raise REFUSE(f"{where} states: MetaStudio does not allow jobs in {state} to be deleted; use {allowed}")
+            raise there.refuse(f"MetaStudio does not allow jobs in {state} to be deleted; use {allowed}")
     finished = sorted(FINISHED & set(states))
     if finished and not included:
-        raise REFUSE(
-            f"{where} states: jobs in {' and '.join(finished)} may be avatars in use: remove the state, or add "
+        raise there.refuse(
+            f"jobs in {' and '.join(finished)} may be avatars in use: remove the state, or add "
             "include_finished = true to delete them"
         )
     if included and not finished:
-        raise REFUSE(
-            f"{where} include_finished: states names neither JOB_SUCCESS nor JOB_FINISH: add one, or remove this"
+        raise (place / "include_finished").refuse(
+            "states names neither JOB_SUCCESS nor JOB_FINISH: add one, or remove this"
         )

@@ -43,6 +43,7 @@ COMMANDS = [
         "console",
         "metrics",
         "learn",
+        "config",
         "doctor",
         "health",
         "simulator",

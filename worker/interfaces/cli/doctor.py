@@ -9,7 +9,7 @@ import click
 
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.printing import STYLES, json_option, result, say
-from worker.model.errors import SettingsError
+from worker.model.errors import SettingsError, SettingsErrors
 from worker.services.doctor import checks as health
 from worker.services.doctor.check import Check, Level
 from worker.services.labels import count
@@ -46,7 +46,8 @@ def _checks(*, offline: bool) -> Iterator[Check]:
     try:
         app = startup.load()
     except SettingsError as error:
-        yield Check("settings", Level.WRONG, str(error), "correct it; nothing else can be checked before")
+        for each in error.errors if isinstance(error, SettingsErrors) else (error,):
+            yield Check("settings", Level.WRONG, str(each), "correct it; nothing else can be checked before")
         return
     yield from health.settings_checks(app)
     yield from health.checks(app, offline=offline)
