@@ -35,6 +35,7 @@ PAGES = {
     "list": "/deletions?state=all",
     "several": "/deletions/selected?do=discard&which=all&state=dead&job=0a",
     "several-left-out": f"/deletions/selected?do=hold&one={DEMO_PROJECT}/{JOB}&one={DEMO_PROJECT}/0{0:031x}",
+    "request": "/request?jobs=0f3a61c2",
     "one": ONE,
     "certificate": f"/deletions/{DEMO_PROJECT}/0{0:031x}/certificate",
     "discard": f"{ONE}/discard",

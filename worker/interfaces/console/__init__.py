@@ -29,6 +29,7 @@ from worker.interfaces.console import (
     rendering,
     replays,
     request_context,
+    requesting,
     retention,
     sessions,
 )
@@ -36,7 +37,7 @@ from worker.interfaces.console.request_context import ConsoleState, Page, Reques
 
 PAGES = (
     *(overview, dead, deletions, many, certificate, related, deletion, replays, holds),
-    *(came_back, retention, audit, gate, login),
+    *(requesting, came_back, retention, audit, gate, login),
 )
 
 
