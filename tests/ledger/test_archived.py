@@ -120,11 +120,19 @@ def test_a_part_that_we_deleted_is_still_ours_once_it_is_archived(bench: Bench) 
     assert archive(bench) == 1
     key, name = key_of(bench.p, part)
     mark = bench.client.hget(key, name).decode()  # type: ignore[union-attr]
-    for letters, calls in (("c--n-", 0), ("c--y-", 1)):
+    for letters, deletion in (
+        ("c--n-", ("cancelled", 0, "")),
+        ("c--y-", ("cancelled", 1, "")),
+        ("c-up-", ("cancelled", 0, "")),
+        ("g--n-", ("gone", 0, "")),
+        ("g-up-", ("gone", 0, "after_our_call")),  # its worker died: nothing else says that it was we who deleted it
+        ("g-uy-", ("gone", 1, "after_our_call")),
+    ):
         bench.client.hset(key, name, letters + mark[5:])
         (leased,) = bench.ledger.lease_erasures()[0]
-        assert leased.deletions == {part: ("cancelled", calls, "")}
+        assert leased.deletions == {part: deletion}
         bench.client.zadd(bench.p + "erasures", {f"{PROJECT}/a": 0})
+    bench.client.hset(key, name, mark)
 
 
 def test_one_stays_while_a_call_for_it_may_be_under_way(bench: Bench) -> None:

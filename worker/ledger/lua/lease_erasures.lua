@@ -30,7 +30,10 @@ local function row(ref, now)
   for i, its in ipairs(parts) do
     local v = redis.call('HMGET', record(its), F.state, F.calls, F.cause, F.evidence)
     local mark = not v[1] and archived(its)
-    if mark then v = { mark[F.state], mark.archived.sent == 'yes' and 1 } end  -- how many calls is not known
+    if mark then  -- how many calls is not known, and of the evidence only that a call may have left
+      local ours = mark[F.state] == 'gone' and mark[F.outcome_unknown]
+      v = { mark[F.state], mark.archived.sent == 'yes' and 1, ours and 'after_our_call' }
+    end
     if v[1] then
       found.parts = found.parts or {}
       table.insert(found.parts, { its, v[1], number(v[2], 0), v[3] or v[4] or '' })
