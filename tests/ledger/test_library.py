@@ -179,8 +179,9 @@ def test_each_of_them_is_one_that_the_server_can_load(client: redis.Redis, move:
 
 
 def test_the_functions_are_loaded_by_whoever_misses_them(bench: Bench) -> None:
-    bench.client.function_flush()
     bench.request("a", "b")
+    assert bench.turn(want=False).lease is None, "it knows that it may"
+    bench.client.function_flush()
     commands(bench.client)
     bench.settle(bench.take())
     called = commands(bench.client)

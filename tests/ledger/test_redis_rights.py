@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Iterator
@@ -14,11 +15,13 @@ import pytest
 import redis
 
 from tests.support.command import Command
-from tests.support.ledgers import CLOCK, PROJECT, Bench
+from tests.support.ledgers import CLOCK, POLICY, PROJECT, Bench
 from tests.support.waiting import wait_until
 from worker.execution.app_context import AppContext
 from worker.execution.dispatcher import Dispatcher
 from worker.ledger.connection import connect
+from worker.ledger.deletions import Ledger
+from worker.ledger.scripts import load
 from worker.model.errors import Unreachable
 from worker.model.states import State
 from worker.model.target import Target
@@ -38,7 +41,8 @@ def url(request: pytest.FixtureRequest, redis_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def few(redis_url: str) -> Iterator[str]:
-    yield from user(redis_url, CAREFUL)
+    """One who may write nothing but the ledger's keys."""
+    yield from user(redis_url, [*CAREFUL, "resetkeys", "~eraser:*", "~test:clock"])
 
 
 def user(redis_url: str, rules: list[str]) -> Iterator[str]:
@@ -107,6 +111,14 @@ def test_doctor_names_what_is_refused(redis_url: str, command: Command) -> None:
         assert line["todo"] == "allow: +xadd +zrangebyscore"
 
 
+def test_doctor_asks_about_the_keys_of_its_own_namespace(redis_url: str, command: Command) -> None:
+    for address in user(redis_url, [*CAREFUL, "resetkeys", "~prod:*"]):
+        for namespace, verdict in (("prod", "ok"), ("eraser", "wrong")):
+            ended = command("doctor", "--json", "--offline", ERASER_REDIS_URL=address, ERASER_NAMESPACE=namespace)
+            found = {line["check"]: line["verdict"] for line in ended.json}
+            assert found["redis commands"] == verdict
+
+
 def has_own(check: str) -> str:
     """A clock for tests, on a server whose check of rights is this one."""
     return (
@@ -143,6 +155,34 @@ def test_without_the_right_to_add_receipts_nothing_ends_and_with_it_again_it_end
     entries: Any = client.xrange(f"{bench.p}receipts")
     assert [fields[b"s"] for _, fields in entries] == [b"deleted", b"cancelled"]
     Bench(client).check_invariant()
+
+
+def contents(client: redis.Redis) -> dict[bytes, Any]:
+    return {key: client.dump(key) for key in client.scan_iter()}
+
+
+@pytest.mark.parametrize("functions_at", [0.0, math.inf], ids=["as functions", "as scripts"])
+def test_a_user_who_lacks_one_command_of_a_move_changes_nothing(
+    client: redis.Redis, few: str, functions_at: float
+) -> None:
+    bench = Bench(connect(few))
+    bench.open()
+    bench.request("a")
+    bench.settle(bench.take(), "pending", wait="retry", delay_s=1.0)
+    bench.pass_time(2)
+    lease = bench.take()
+    before = contents(client)
+    for name in sorted(load("take").commands):
+        client.execute_command("ACL", "SETUSER", "few", f"-{name.lower()}")
+        with connect(few) as new:
+            other = copy.copy(bench)
+            other.ledger = Ledger(new, "default", POLICY, clock=CLOCK, clocks=bench.clocks, patience_s=0)
+            other.ledger._functions_at = functions_at
+            with pytest.raises(Unreachable, match=rf"lacks permissions \(.*\+{name.lower()}\b"):
+                other.settle(lease)
+        assert contents(client) == before, name
+        client.execute_command("ACL", "SETUSER", "few", f"+{name.lower()}")
+    assert bench.settle(lease) == "deleted"
 
 
 def test_receipts_that_may_not_be_added_to_are_not_put_aside(client: redis.Redis, few: str) -> None:

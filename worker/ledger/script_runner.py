@@ -20,6 +20,7 @@ from worker.ledger.confirmation import CONFIRMED, Confirmation
 from worker.ledger.keys import OURS, Keys
 from worker.ledger.library import NoFunctions
 from worker.ledger.redis_errors import FOR_A_PERSON, is_away, why_away
+from worker.ledger.rights import Rights
 from worker.ledger.schema.states import VERSION
 from worker.ledger.types import compact
 from worker.model.errors import NotConfirmed, OtherEndpoint, OtherSchema, ProjectElsewhere, Unreachable
@@ -84,6 +85,7 @@ class ScriptRunner:
     def __post_init__(self) -> None:
         self.prefix = self.keys.account(self.account)
         self._caller = _Caller()
+        self._rights = Rights(self.client, self.prefix)
         self._functions_at = 0.0  # until then moves run as scripts
 
     def results(self, move: str, options: dict[str, Any], refs: Iterable[_Name]) -> list[tuple[_Name, str]]:
@@ -152,6 +154,7 @@ class ScriptRunner:
         pause = 0.05
         while True:
             try:
+                self._rights.require(script.commands)
                 message = f"{numbered}{spoken(self.clocks())}"
                 raw, missing = run(script, self.client, self.prefix, caller, message, text, *names)
                 response: dict[str, Any] = values.loaded(raw)

@@ -102,9 +102,13 @@ _TABLES = {
 }
 
 
-def commands_of_scripts() -> set[str]:
+def commands_of_scripts() -> frozenset[str]:
     """Every command of Redis that a move may run."""
-    return {name for path in _LUA.glob("*.lua") for name in _COMMAND.findall(path.read_text(encoding="utf-8"))}
+    return frozenset[str]().union(*(_commands(path.read_text(encoding="utf-8")) for path in _LUA.glob("*.lua")))
+
+
+def _commands(source: str) -> frozenset[str]:
+    return frozenset(_COMMAND.findall(source))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ class Script:
     name: str
     source: str
     sha: str
+    commands: frozenset[str]  # of Redis that it may run
     library: Library | None = None  # the same move, for servers that have functions
 
     def run(self, client: redis.Redis, keys: str | tuple[str, ...], *args: str | int | float | bytes) -> Any:
@@ -153,4 +158,4 @@ def _load(name: str, clock: str | None, _kinds: int) -> Script:
     library = Library.of(name, source, depth) if name in AS_FUNCTIONS else None
     source = HEAD + source + "\nend)()" * depth
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    return Script(name=name, source=source, sha=sha, library=library)
+    return Script(name=name, source=source, sha=sha, commands=_commands(source), library=library)

@@ -4,7 +4,7 @@
 --   returns  those that are refused
 local refused = {}
 for _, name in ipairs(ARGV) do
-  local args = name == 'BZPOPMIN' and { KEYS[1], '1' } or { KEYS[1], '1', KEYS[1], KEYS[1] }
-  if not redis.acl_check_cmd(name, unpack(args)) then refused[#refused + 1] = name end
+  local second = string.find(name, '^EVAL') and '1' or KEYS[1]  -- no key, or it stands where only keys may
+  if not redis.acl_check_cmd(name, KEYS[1], second, KEYS[1], KEYS[1]) then refused[#refused + 1] = name end
 end
 return refused

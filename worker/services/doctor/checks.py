@@ -92,7 +92,7 @@ def _redis(app: AppContext) -> Iterator[Check]:
             seconds, micros = server.time()
             apart = seconds + micros / 1_000_000 - time.time()
             yield clock_check(f"clock of Redis{of}", apart, "Redis's clock", "set the clocks of both machines by NTP")
-        yield from redis_checks.commands(app.redis)
+        yield from redis_checks.commands(app.redis, app.keys.workers)
     except redis.RedisError as error:
         yield wrong("redis", f"it stopped answering ({type(error).__name__})", "try again")
 

@@ -7,9 +7,7 @@ from typing import Any
 
 import redis
 
-from worker.ledger import scripts
-from worker.ledger.keys import OURS
-from worker.ledger.redis_errors import is_forbidden
+from worker.ledger import rights, scripts
 from worker.ledger.redis_read import info as redis_info
 from worker.local.redis_server import COMPACT_VALUE, OLDEST
 from worker.services.doctor.check import Check, ok, warning, wrong
@@ -48,24 +46,18 @@ def needed() -> list[str]:
     return sorted(SENT | scripts.commands_of_scripts())
 
 
-def commands(client: redis.Redis) -> Iterator[Check]:
+def commands(client: redis.Redis, key: str) -> Iterator[Check]:
     """Whether this user may run all needed commands. No check on servers that cannot say: older and managed ones."""
     every = needed()
     try:
-        response: Any = scripts.load("may").run(client, OURS.workers, *every)
-    except redis.exceptions.ResponseError as error:
-        if is_forbidden(error):
-            yield wrong("redis commands", "EVAL is refused", _allow(every))
+        refused = rights.refused(client, key, every)
+    except redis.exceptions.NoPermissionError as error:
+        yield wrong("redis commands", str(error), f"allow: {rights.rule(every)}")
         return
-    if not response:
+    if refused:
+        yield wrong("redis commands", f"refused: {', '.join(refused)}", f"allow: {rights.rule(refused)}")
+    elif refused is not None:
         yield ok("redis commands", f"all {len(every)} that are needed are allowed")
-        return
-    refused = [name.decode() for name in response]
-    yield wrong("redis commands", f"refused: {', '.join(refused)}", _allow(refused))
-
-
-def _allow(commands: list[str]) -> str:
-    return f"allow: {' '.join(f'+{name.lower()}' for name in commands)}"
 
 
 def setting(client: redis.Redis, name: str) -> str | None:
