@@ -188,6 +188,19 @@ def test_slots_that_a_stall_passed_over_are_not_made_up_for_by_a_crowd(bench: Be
     quick.check_invariant()
 
 
+def test_where_slots_are_close_several_are_taken_at_once_and_each_call_waits_for_its_own(bench: Bench) -> None:
+    quick = Bench(bench.client, replace(POLICY, interval=1.0))
+    quick.set_clock(bench.now)
+    quick.open()
+    many(quick, 20)
+    quick.client.hset(quick.p + "gate", "call_ms", "64")
+    taken = list(itertools.takewhile(bool, (quick.turn().lease for _ in range(20))))
+    assert [lease.ahead_s for lease in taken if lease] == pytest.approx(
+        [n * 0.001 / 0.985 for n in range(len(taken))], abs=0.00001
+    )
+    assert len(taken) == 5, "no further ahead than 5 ms: what is leased cannot be withdrawn"
+
+
 def departures(bench: Bench, asks_ms: Iterable[float], late_ms: float = 0.0) -> list[float]:
     """When DELETEs leave, by the bench's clock. `asks_ms`: what is asked before each takes; a call lasts 60 ms."""
     asks, count, left = iter(asks_ms), itertools.count(), list[float]()

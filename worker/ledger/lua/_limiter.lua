@@ -59,7 +59,7 @@ end
 -- nobody.
 function next_slot(now, cfg)
   local slot = num(own(cfg, 'slot'), 0)
-  return slot - now > 3 * spacing(cfg) + 2 * num(own(cfg, 'prepare_ms'), 0) and now or slot
+  return slot - now > 3 * spacing(cfg) + 2 * early(cfg) and now or slot
 end
 
 -- So many calls have a slot before the next one and no place yet.
@@ -81,8 +81,11 @@ end
 -- An executor comes a little before its slot and waits for the rest under its lease: a thread that wakes late on a busy
 -- machine is then still in time. Holds and cancels bind until then.
 -- What is asked before the DELETE is asked before its slot, too: so the slot is used whatever that takes.
-local EARLY = 20  -- ms
-function early(cfg) return math.min(EARLY, spacing(cfg) / 4) + num(own(cfg, 'prepare_ms'), 0) end
+-- Where slots are closer than that, the next few are taken at once: to ask again for each would cost more than the call.
+local EARLY, LEAST_EARLY = 20, 5  -- ms
+function early(cfg)
+  return math.min(EARLY, math.max(spacing(cfg) / 4, LEAST_EARLY)) + num(own(cfg, 'prepare_ms'), 0)
+end
 
 -- How long nine of ten take: one that took longer lifts it by a tenth, one that did not lowers it by a seventh of that.
 -- Nothing is known yet: about two answers. An outlier binds nobody for long.
