@@ -26,10 +26,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.sleeping import sleeper
+from worker.config.network import Network
 from worker.metastudio import transport
 from worker.metastudio.client import MAX_BODY_BYTES, Client
 from worker.metastudio.credentials import Credentials
-from worker.metastudio.response import Body, Distrust, Response, TransportFailure
+from worker.metastudio.response import Body, Obstacle, Response, TransportFailure
 from worker.metastudio.signing import authorization, canonical_request, signature, string_to_sign
 from worker.model.errors import SettingsError, UsageError
 from worker.model.target import Target
@@ -762,7 +763,7 @@ def test_tls_is_verified_and_an_unknown_authority_means_that_nothing_was_sent(
         monkeypatch.setenv(name, str(certificate))
     server = serve(responses(OK), tls)
     response = client_of(f"https://localhost:{server.port}").delete(Target(PROJECT, JOB))
-    assert (response.failure, response.distrust) == (TransportFailure.NOT_SENT, Distrust.ISSUER)
+    assert (response.failure, response.obstacle) == (TransportFailure.NOT_SENT, Obstacle.ISSUER)
     assert response.message.startswith("certificate not trusted: ")
     assert "ERASER_CA_BUNDLE" in response.in_words()
     assert server.requests == []
@@ -772,9 +773,9 @@ def test_a_certificate_for_another_host_is_refused(
     serve: Any, client_of: Any, tls: ssl.SSLContext, certificate: Path
 ) -> None:
     server = serve(responses(OK), tls)
-    client = client_of(f"https://127.0.0.1:{server.port}", ca_bundle=certificate)
+    client = client_of(f"https://127.0.0.1:{server.port}", network=Network(certificate))
     response = client.delete(Target(PROJECT, JOB))
-    assert (response.failure, response.distrust) == (TransportFailure.NOT_SENT, Distrust.HOST)
+    assert (response.failure, response.obstacle) == (TransportFailure.NOT_SENT, Obstacle.HOST)
     assert "ERASER_CA_BUNDLE" not in response.message
     assert server.requests == []
 
@@ -784,8 +785,8 @@ def test_an_expired_certificate_is_refused_as_such(serve: Any, client_of: Any, t
     authority.issue_cert("localhost", not_after=datetime.now(UTC) - timedelta(days=1)).configure_cert(server_context)
     authority.cert_pem.write_to_path(bundle := tmp_path / "ca.pem")
     server = serve(responses(OK), server_context)
-    response = client_of(f"https://localhost:{server.port}", ca_bundle=bundle).delete(Target(PROJECT, JOB))
-    assert (response.failure, response.distrust) == (TransportFailure.NOT_SENT, Distrust.TIME)
+    response = client_of(f"https://localhost:{server.port}", network=Network(bundle)).delete(Target(PROJECT, JOB))
+    assert (response.failure, response.obstacle) == (TransportFailure.NOT_SENT, Obstacle.TIME)
     assert server.requests == []
 
 
@@ -796,21 +797,21 @@ def test_a_new_connection_trusts_what_the_file_names_now(
     other = trustme.CA().cert_pem
     other.write_to_path(bundle := tmp_path / "ca.pem")
     server = serve(says(OK), tls)
-    client = client_of(f"https://localhost:{server.port}", ca_bundle=bundle)
-    assert client.delete(Target(PROJECT, JOB)).distrust is Distrust.ISSUER
+    client = client_of(f"https://localhost:{server.port}", network=Network(bundle))
+    assert client.delete(Target(PROJECT, JOB)).obstacle is Obstacle.ISSUER
     bundle.write_bytes(certificate.read_bytes())
     assert client.delete(Target(PROJECT, JOB)).status == 200
     bundle.unlink()
     assert client.delete(Target(PROJECT, JOB)).status == 200
     other.write_to_path(bundle)
-    assert client.delete(Target(PROJECT, JOB)).distrust is Distrust.ISSUER
+    assert client.delete(Target(PROJECT, JOB)).obstacle is Obstacle.ISSUER
 
 
 def test_a_trusted_certificate_lets_calls_through_on_one_connection(
     serve: Any, client_of: Any, tls: ssl.SSLContext, certificate: Path
 ) -> None:
     server = serve(responses(OK), tls)
-    client = client_of(f"https://localhost:{server.port}", ca_bundle=certificate)
+    client = client_of(f"https://localhost:{server.port}", network=Network(certificate))
     assert [client.delete(Target(PROJECT, JOB)).status for _ in range(3)] == [200] * 3
     assert server.connections == 1
 
@@ -820,7 +821,7 @@ def test_the_deadline_holds_in_tls(
     serve: Any, client_of: Any, tls: ssl.SSLContext, certificate: Path, name: str
 ) -> None:
     server = serve(DRIPS[name], tls)
-    client = client_of(f"https://localhost:{server.port}", ca_bundle=certificate, **SLOW)
+    client = client_of(f"https://localhost:{server.port}", network=Network(certificate), **SLOW)
     started = time.monotonic()
     assert client.delete(Target(PROJECT, JOB)).failure is TransportFailure.TIMEOUT
     assert time.monotonic() - started < NEVER_THAT_LONG
@@ -830,7 +831,7 @@ def test_a_body_that_drips_in_tls_keeps_its_status(
     serve: Any, client_of: Any, tls: ssl.SSLContext, certificate: Path
 ) -> None:
     server = serve(BODY_DRIPS["chunks"], tls)
-    client = client_of(f"https://localhost:{server.port}", ca_bundle=certificate, **SLOW)
+    client = client_of(f"https://localhost:{server.port}", network=Network(certificate), **SLOW)
     started = time.monotonic()
     assert (response := client.delete(Target(PROJECT, JOB))).status == 500
     assert response.truncated
@@ -846,7 +847,7 @@ def test_a_tls_handshake_cannot_outlive_the_deadline(
         server.drip(sock, b"\x00" if piece else b"")
 
     server = serve(talk)
-    client = client_of(f"https://localhost:{server.port}", ca_bundle=certificate, call_deadline_s=0.3)
+    client = client_of(f"https://localhost:{server.port}", network=Network(certificate), call_deadline_s=0.3)
     started = time.monotonic()
     assert client.delete(Target(PROJECT, JOB)).failure is TransportFailure.NOT_SENT
     assert time.monotonic() - started < NEVER_THAT_LONG

@@ -80,6 +80,8 @@ GONE = Ends("gone after_our_call", "gone after_our_call", "gone after_our_call")
 # the control GET is answered well: the account may call, this job may not be deleted
 REFUSED = Ends("pending retry 10s used", "pending retry 30s used", "dead refused used")
 ACCOUNT = Ends("pending retry 0s", "pending retry 0s", "pending retry 0s")
+# nothing was sent, so nothing is used up: not even the last attempt
+SPARED = Ends("pending retry 10s", "pending retry 10s", "pending retry 10s")
 SLOWER = Ends("pending retry 1s", "pending retry 1s", "pending retry 1s")
 
 Row = tuple[Response, ResponseKind, bool, Ends]
@@ -93,6 +95,7 @@ ask = rows_of(ResponseKind.ASK, False, GONE_IF_CALLED)
 odd = rows_of(ResponseKind.ASK, True, GONE)
 failed = rows_of(ResponseKind.FAILED, True, RETRIED)
 not_done = rows_of(ResponseKind.FAILED, False, RETRIED)
+not_sent = rows_of(ResponseKind.FAILED, False, SPARED)
 credentials = rows_of(ResponseKind.CREDENTIALS, False, ACCOUNT)
 forbidden = rows_of(ResponseKind.FORBIDDEN, False, REFUSED)
 done = rows_of(ResponseKind.DELETED, False, DELETED)
@@ -238,7 +241,7 @@ BODIES = [
     failed(response(500, body=Body.OTHER, truncated=True)),
 ]
 SILENCES = [
-    not_done(failure(TransportFailure.NOT_SENT)),
+    not_sent(failure(TransportFailure.NOT_SENT)),
     failed(failure(TransportFailure.RESET)),
     failed(failure(TransportFailure.TIMEOUT)),
     failed(failure(TransportFailure.GARBLED)),
@@ -838,7 +841,9 @@ def test_no_sequence_of_answers_uses_more_attempts_than_there_are(
         assert held.attempts_used < SCHEDULE.attempts, "it would wait for an attempt that it does not have"
 
 
-FAILURES = ANSWERS.filter(lambda answer: classify(answer) is ResponseKind.FAILED)
+FAILURES = ANSWERS.filter(
+    lambda answer: classify(answer) is ResponseKind.FAILED and answer.failure is not TransportFailure.NOT_SENT
+)
 
 
 @given(JUDGES, st.lists(FAILURES, min_size=SCHEDULE.attempts, max_size=SCHEDULE.attempts))
@@ -851,3 +856,15 @@ def test_pure_failures_end_dead_after_exactly_the_attempts_there_are(
         held = after(held, end)
         ends.append(end.to)
     assert ends == ["pending"] * (SCHEDULE.attempts - 1) + ["dead"]
+
+
+def test_calls_without_a_connection_use_no_attempt_and_slow_down() -> None:
+    held, waits = lease(), []
+    for _ in range(3 * SCHEDULE.attempts):
+        end = JUDGE.after_delete(held, failure(TransportFailure.NOT_SENT))
+        held = after(held, end)
+        waits.append(end.delay_s)
+        assert (end.to, end.used, end.signal and end.signal.kind) == ("pending", False, "fail")
+    assert held.attempts_used == 0
+    assert waits == sorted(waits)
+    assert waits[0] < waits[-1]

@@ -24,6 +24,7 @@ SECRET = (  # each may come as NAME_FILE
     "ERASER_BROKER_URL",
     "ERASER_IAM_PASSWORD",
     "ERASER_CONSOLE_PASSWORD",
+    "ERASER_PROXY",
 )
 RENAMED = {  # old name of a setting -> new name
     "ERASER_KEEP_FINAL": "ERASER_RECORD_TTL",

@@ -33,6 +33,7 @@ from worker.config.environment import (
 from worker.config.files import path_named
 from worker.config.logins import DOMAIN, USER
 from worker.config.namespace import NAMESPACE
+from worker.config.network import NO_PROXY, PROXY, Network, Proxy, check_no_proxy, check_proxy
 from worker.config.problems import Problems
 from worker.config.redis_urls import broker_of, check_broker_url, check_redis_url
 from worker.config.trust import CA_BUNDLE, check_ca_bundle
@@ -105,6 +106,10 @@ class Settings:
     lease: float = _setting(LEASE, parsed(parse_duration), shown=format_duration)
     record_ttl: float = _duration("ERASER_RECORD_TTL", "400d")
     ca_bundle: Path | None = _setting(CA_BUNDLE, check_ca_bundle, unset="not set: the public CAs are trusted")
+    proxy: Proxy | None = _setting(PROXY, check_proxy, unset="not set: hosts are reached straight", show=False)
+    no_proxy: tuple[str, ...] = _setting(
+        NO_PROXY, check_no_proxy, default=(), shown=", ".join, unset="this machine only"
+    )
     # what is done about what a job leaves behind: docs/related.md
     related: Related = _setting("ERASER_RELATED", check_related, default=Related.VERIFY)
     related_schedule: tuple[float, ...] = _schedule("ERASER_RELATED_SCHEDULE", RELATED_SCHEDULE)  # after the deletion
@@ -183,6 +188,11 @@ class Settings:
         if self.project is not None:
             return self.project
         return next(iter(self.projects)) if len(self.projects) == 1 else None
+
+    @property
+    def network(self) -> Network:
+        """How calls leave this machine."""
+        return Network(self.ca_bundle, self.proxy, self.no_proxy)
 
     @property
     def simulated(self) -> bool | None:

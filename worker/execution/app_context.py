@@ -115,7 +115,7 @@ class AppContext(LedgerContext):
                     read_timeout_s=self.settings.read_timeout,
                     call_deadline_s=self.settings.call_timeout,
                     pool_size=max(2, min(32, MOST_KEPT // len(self.settings.accounts))),
-                    ca_bundle=self.settings.ca_bundle,
+                    network=self.settings.network,
                     watch=self.budget.of(account),
                 )
                 self._clients[account] = client, lambda: source.current().fingerprint
@@ -131,9 +131,9 @@ class AppContext(LedgerContext):
         of them.
         """
         if named.login is None:
-            return source_of(named, self.environ, self.settings.ca_bundle)
+            return source_of(named, self.environ, self.settings.network)
         if named not in self._logins:
-            self._logins[named] = source_of(named, self.environ, self.settings.ca_bundle)
+            self._logins[named] = source_of(named, self.environ, self.settings.network)
         return self._logins[named]
 
     def executor(self, account: str) -> Executor:

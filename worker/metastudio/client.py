@@ -9,11 +9,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from worker.config.clock import elapsed
+from worker.config.network import STRAIGHT, Network
 from worker.config.urls import check_endpoint
 from worker.metastudio.credentials import Credentials, CredentialsSource, Watch
 from worker.metastudio.exchange import Call, Reply, prepare
@@ -66,10 +65,10 @@ class _Called:
 class Client:
     """One account's client for MetaStudio. Threads share it; `pool_size` connections are kept open between calls.
 
-    The environment has no influence: no netrc (it would replace our signature), no proxy variables, no redirects.
+    The environment has no influence: no netrc (it would replace our signature), no proxy variables, no redirects. What
+    has is the `network`: the CAs to trust, and a proxy.
     Raises `UsageError` for ids that must not be sent, and what the credentials' source raises. Whatever the network and
-    the server do is an answer; if IAM gave no token it is IAM's, with `of_iam`. `ca_bundle` is a PEM file to trust
-    instead of the public authorities.
+    the server do is an answer; if IAM gave no token it is IAM's, with `of_iam`.
     """
 
     def __init__(
@@ -81,17 +80,16 @@ class Client:
         read_timeout_s: float,
         call_deadline_s: float,
         pool_size: int = 32,
-        ca_bundle: Path | None = None,
+        network: Network = STRAIGHT,
         watch: Watch | None = None,
     ) -> None:
         self._base = check_endpoint(endpoint.strip(), "ERASER_ENDPOINT")
-        url = urlsplit(self._base)
         self._credentials, self._watch = credentials, watch
         self.clock = ServerClock()
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._call_deadline_s = call_deadline_s
-        self._transport = Transport(url.scheme, url.hostname or "", url.port, pool_size=pool_size, ca_bundle=ca_bundle)
+        self._transport = Transport(self._base, network, pool_size=pool_size)
 
     def delete(
         self,

@@ -9,7 +9,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from worker.config.clock import elapsed
-from worker.metastudio.response import Distrust, TransportFailure
+from worker.metastudio.response import Obstacle, TransportFailure
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Call:
     deadline: float  # by `elapsed`
     sent_at: float | None = None  # `time.monotonic` just before the first byte was sent; None proves that none was
     failure: TransportFailure | None = None  # why the head was not received
-    distrust: Distrust | None = None  # why the server's certificate was not trusted…
+    obstacle: Obstacle | None = None  # what stood in the way of a connection…
     why: str | None = None  # …and the same for people
 
     def wait(self, at_most_s: float) -> float:
@@ -43,7 +43,7 @@ class Reply:
     body: bytes = field(default=b"", repr=False)
     truncated: bool = False
     sent_at: float | None = None  # seconds of `time.monotonic`; None proves that no byte was sent
-    distrust: Distrust | None = None  # of the server's certificate
+    obstacle: Obstacle | None = None  # to a connection
     why: str | None = None  # there is no answer, for people
 
 

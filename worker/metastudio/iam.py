@@ -27,14 +27,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, NoReturn
-from urllib.parse import urlsplit
 
 import requests
 
 from worker.config.clock import elapsed
 from worker.config.forks import when_forked
+from worker.config.network import STRAIGHT, Network
 from worker.config.urls import check_endpoint
 from worker.metastudio.credentials import Watch
 from worker.metastudio.exchange import Call, Reply, prepare
@@ -97,14 +96,14 @@ class IamTokens:
         login: LoginSource,
         *,
         endpoint: str,
-        ca_bundle: Path | None = None,
+        network: Network = STRAIGHT,
         clock: Callable[[], float] = elapsed,
         random: Callable[[], float] = random.random,
     ) -> None:
         self.endpoint = check_endpoint(endpoint, ENDPOINT)
         self._login = login
         self._clock, self._random = clock, random
-        self._ca_bundle = ca_bundle
+        self._network = network
         self._tokens: dict[str, IamToken] = {}
         self._refused: set[str] = set()  # projects whose next token is a last try
         self._failures: dict[str | None, _Failure] = {}  # by project; None: about the login or IAM itself
@@ -216,8 +215,7 @@ class IamTokens:
 
     def _exchange(self, request: requests.PreparedRequest, within: Call) -> Reply:
         """On a new connection: the next request is hours away, and an old connection may be dead by then."""
-        url = urlsplit(self.endpoint)
-        transport = Transport(url.scheme, url.hostname or "", url.port, pool_size=1, ca_bundle=self._ca_bundle)
+        transport = Transport(self.endpoint, self._network, pool_size=1)
         try:
             return transport.exchange(request, within, max_body_bytes=_MAX_BODY_BYTES)
         finally:

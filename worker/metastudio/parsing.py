@@ -30,7 +30,7 @@ def read_answer(reply: Reply, *, secrets: Iterable[str], quote_message: bool = T
     `dated=False` if the server's clock is not needed."""
     if reply.status is None:
         return Response(
-            None, reply.failure, None, reply.why, None, reply.ms, sent_at=reply.sent_at, distrust=reply.distrust
+            None, reply.failure, None, reply.why, None, reply.ms, sent_at=reply.sent_at, obstacle=reply.obstacle
         )
     kind, document, _ = _open(reply)
     secrets = tuple(secrets)

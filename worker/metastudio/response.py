@@ -19,12 +19,16 @@ class TransportFailure(StrEnum):
     GARBLED = "garbled"  # bytes came that are not HTTP
 
 
-class Distrust(StrEnum):
-    """Why the server's certificate is not trusted; nothing was sent to it."""
+class Obstacle(StrEnum):
+    """What stood in the way of a connection, where a person can change it; nothing was sent."""
 
-    ISSUER = "issuer"  # none of the trusted CAs issued it, or it breaks a rule
+    ISSUER = "issuer"  # none of the trusted CAs issued the server's certificate, or it breaks a rule
     HOST = "host"  # it is for another host
     TIME = "time"  # it has expired, or is not valid yet
+    PROXY = "proxy"  # the proxy is away, silent, or none
+    PROXY_LOGIN = "proxy_login"  # it wants a user and a password, or others
+    PROXY_RULE = "proxy_rule"  # it does not connect to this host
+    PROXY_TARGET = "proxy_target"  # it cannot reach the host
 
 
 class Body(StrEnum):
@@ -67,7 +71,7 @@ class Response:
     signed_at: datetime | None = field(default=None, compare=False)  # of a refusal: what the call was signed with
     meaning: str | None = None  # what the adapter says of this status and code, where it says anything
     quota: Quota | None = None  # what the gateway said of its limit, where the call asked for it
-    distrust: Distrust | None = None  # of a certificate; then `message` says why
+    obstacle: Obstacle | None = None  # to a connection; then `message` says why
 
     def in_words(self) -> str:
         """On one line for people: status, code and message, or why there are none."""

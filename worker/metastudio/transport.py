@@ -15,8 +15,8 @@ import ssl
 import time
 from contextvars import ContextVar
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -26,9 +26,11 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from worker.config.clock import elapsed
+from worker.config.network import PROXY, STRAIGHT, Network
 from worker.config.trust import CA_BUNDLE, trust
+from worker.metastudio.connecting import connected
 from worker.metastudio.exchange import Call, Reply
-from worker.metastudio.response import Distrust, TransportFailure
+from worker.metastudio.response import Obstacle, TransportFailure
 
 MAX_HEAD_BYTES: Final = 64 * 1024  # all 100 Continue, the status line and the headers together
 _READ_BYTES: Final = 64 * 1024
@@ -36,15 +38,6 @@ _READ_BYTES: Final = 64 * 1024
 # A call on it times out, uses an attempt and counts against the service. The shortest known timeout is five
 # seconds (a common default of servers), so no connection is reused after four.
 IDLE_MOST_S: float = 4.0
-# While a call waits for its answer the kernel sends keepalives, and notices when the other end is gone.
-_KEEPALIVE: Final = [
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *(
-        (socket.IPPROTO_TCP, getattr(socket, name), value)
-        for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4))
-        if hasattr(socket, name)
-    ),  # macOS has another name for the first one
-]
 
 
 class HeadTooLarge(http.client.HTTPException):
@@ -52,8 +45,8 @@ class HeadTooLarge(http.client.HTTPException):
 
 
 _DISTRUST: Final = {  # OpenSSL's X509_V_ERR_…; any other is about the issuer
-    **dict.fromkeys((9, 10), Distrust.TIME),  # CERT_NOT_YET_VALID, CERT_HAS_EXPIRED
-    **dict.fromkeys((62, 64), Distrust.HOST),  # HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
+    **dict.fromkeys((9, 10), Obstacle.TIME),  # CERT_NOT_YET_VALID, CERT_HAS_EXPIRED
+    **dict.fromkeys((62, 64), Obstacle.HOST),  # HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
 }
 
 # urllib3 passes only two numbers to a connection; the call is passed in a thread-local.
@@ -61,14 +54,15 @@ _CALL: ContextVar[Call] = ContextVar("call")
 
 
 class Transport(HTTPAdapter):
-    """An adapter for one origin: no proxies, no netrc, no redirects, no retries. Threads may share it."""
+    """An adapter for one origin: no netrc, no redirects, no retries. Threads may share it."""
 
-    def __init__(self, scheme: str, host: str, port: int | None, *, pool_size: int, ca_bundle: Path | None) -> None:
+    def __init__(self, origin: str, network: Network, *, pool_size: int) -> None:
+        """origin: `https://HOST[:PORT]`, or http for loopback; pool_size: connections kept open between calls."""
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
-        if scheme == "https":
-            self._pool: HTTPConnectionPool = _TlsPool(host, port, pool_size, ca_bundle)
-        else:
-            self._pool = _ClearPool(host, port, maxsize=pool_size, block=False)
+        url = urlsplit(origin)
+        kind = _TlsPool if url.scheme == "https" else _ClearPool
+        self._pool: _Pool = kind(url.hostname or "", url.port, maxsize=pool_size, block=False)
+        self._pool.network = network
 
     def get_connection_with_tls_context(self, *_: Any, **__: Any) -> HTTPConnectionPool:
         return self._pool
@@ -99,7 +93,7 @@ class Transport(HTTPAdapter):
                 (call.failure or TransportFailure.RESET) if call.sent_at is not None else TransportFailure.NOT_SENT
             )
             ms = _ms_since(call.sent_at or started)
-            return Reply(None, failure, ms, sent_at=call.sent_at, distrust=call.distrust, why=call.why)
+            return Reply(None, failure, ms, sent_at=call.sent_at, obstacle=call.obstacle, why=call.why)
         finally:
             _CALL.reset(token)
         body, complete = _read_body(response, max_body_bytes)
@@ -204,6 +198,7 @@ class _Bounded(HTTPConnection):
 
     response_class = _Response
     idle_since: float | None = None  # by `elapsed`; None: it was never put back
+    network = STRAIGHT
 
     @property
     def is_connected(self) -> bool:
@@ -212,25 +207,7 @@ class _Bounded(HTTPConnection):
         return not idle and super().is_connected
 
     def _new_conn(self) -> socket.socket:
-        # Not urllib3's own, which gives every address of the host the whole connect timeout.
-        call = _CALL.get()
-        failure: OSError = OSError("the host has no address")
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            self._dns_host, self.port, type=socket.SOCK_STREAM
-        ):
-            sock = socket.socket(family, kind, protocol)
-            try:
-                for option in (*(self.socket_options or ()), *_KEEPALIVE):
-                    sock.setsockopt(*option)
-                sock.settimeout(call.wait(call.connect_timeout_s))
-                sock.connect(address)
-                sock.settimeout(call.wait(call.connect_timeout_s))  # for the TLS handshake, which Python bounds as one
-            except OSError as error:
-                sock.close()
-                failure = error
-            else:
-                return sock
-        raise failure
+        return connected(self._dns_host, self.port, _CALL.get(), self.network.proxy_for(self._dns_host))
 
     def send(self, data: Any) -> None:
         if self.sock is None:
@@ -246,23 +223,34 @@ class _Bounded(HTTPConnection):
 
 
 class _BoundedTls(_Bounded, HTTPSConnection):
-    ca_bundle: Path | None = None
-
     def connect(self) -> None:  # again and again: urllib3 keeps a connection that was closed
-        self.ssl_context = trust(self.ca_bundle).current() if self.ca_bundle else _public()
+        bundle = self.network.ca_bundle
+        self.ssl_context = trust(bundle).current() if bundle else _public()
         try:
             super().connect()
         except ssl.SSLCertVerificationError as error:
-            call, kind = _CALL.get(), _DISTRUST.get(error.verify_code, Distrust.ISSUER)
-            call.distrust = kind
+            call, kind = _CALL.get(), _DISTRUST.get(error.verify_code, Obstacle.ISSUER)
+            call.obstacle = kind
             call.why = f"certificate not trusted: {error.verify_message}"
-            if kind is Distrust.ISSUER:
+            if kind is Obstacle.ISSUER:
                 call.why += f"; {CA_BUNDLE} names the CAs to trust"
+            raise
+        except OSError:
+            call, proxy = _CALL.get(), self.network.proxy_for(self._dns_host)
+            if proxy is not None and call.why is None:
+                call.obstacle, call.why = Obstacle.PROXY_TARGET, f"no TLS came through proxy {proxy}; see {PROXY}"
             raise
 
 
 class _Pool(HTTPConnectionPool):
     """Remembers since when a connection is idle."""
+
+    network = STRAIGHT
+
+    def _new_conn(self) -> Any:
+        connection: Any = super()._new_conn()
+        connection.network = self.network
+        return connection
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None:
@@ -276,15 +264,6 @@ class _ClearPool(_Pool):
 
 class _TlsPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _BoundedTls
-
-    def __init__(self, host: str, port: int | None, size: int, ca_bundle: Path | None) -> None:
-        super().__init__(host, port, maxsize=size, block=False, cert_reqs="CERT_REQUIRED")
-        self._ca_bundle = ca_bundle
-
-    def _new_conn(self) -> Any:
-        connection: Any = super()._new_conn()
-        connection.ca_bundle = self._ca_bundle
-        return connection
 
 
 @cache  # hundreds of accounts share one

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from worker.config.accounts import CredentialsReference
 from worker.config.logins import ENDPOINT, LoginReference
+from worker.config.network import STRAIGHT, Network
 from worker.config.toml import CONFIG
 from worker.config.urls import iam_endpoint_of
 from worker.metastudio.credentials import CredentialsSource, EnvironmentCredentials, FileCredentials, find_credentials
@@ -23,12 +23,12 @@ _SDK_NAMES: Final = {  # what a reference stands for, under the official SDK's n
 
 
 def source_of(
-    reference: CredentialsReference, environ: Mapping[str, str], ca_bundle: Path | None = None
+    reference: CredentialsReference, environ: Mapping[str, str], network: Network = STRAIGHT
 ) -> CredentialsSource | IamTokens:
-    """Build what reads the credentials. `ca_bundle`: the CAs to trust at IAM. Raises `SettingsError` if a
-    named variable is not set."""
+    """Build what reads the credentials. `network`: the way to IAM. Raises `SettingsError` if a named variable is not
+    set."""
     if reference.login is not None:
-        return _tokens(reference.login, environ, ca_bundle)
+        return _tokens(reference.login, environ, network)
     theirs = _by_sdk_names(reference, environ)
     if reference.credentials_file is not None:
         return FileCredentials(reference.credentials_file, section=reference.section)
@@ -51,7 +51,7 @@ def _by_sdk_names(reference: CredentialsReference, environ: Mapping[str, str]) -
     return theirs
 
 
-def _tokens(login: LoginReference, environ: Mapping[str, str], ca_bundle: Path | None) -> IamTokens:
+def _tokens(login: LoginReference, environ: Mapping[str, str], network: Network) -> IamTokens:
     """Raises `SettingsError` where IAM is not known."""
     if login.endpoint is None:
         raise SettingsError(
@@ -62,4 +62,4 @@ def _tokens(login: LoginReference, environ: Mapping[str, str], ca_bundle: Path |
     source = LoginSource(
         login.user, login.domain, environ=environ, password_env=login.password_env, password_file=login.password_file
     )
-    return IamTokens(source, endpoint=login.endpoint, ca_bundle=ca_bundle)
+    return IamTokens(source, endpoint=login.endpoint, network=network)

@@ -12,7 +12,7 @@ from typing import Any
 
 from worker.ledger.schema.fields import Field
 from worker.ledger.types import ABSENT_ONCE, GateSignal, Lease, Settlement
-from worker.metastudio.response import Body, Listing, Response
+from worker.metastudio.response import Body, Listing, Response, TransportFailure
 from worker.metastudio.targets.adapter import Row
 from worker.metastudio.targets.registry import adapter_of
 from worker.model.ids import ID
@@ -63,6 +63,8 @@ class OutcomeRules(Settlements):
         match classify(response):
             case ResponseKind.DELETED:
                 return self._ends(lease, State.DELETED, response, signal=self.signal(response, lease))
+            case ResponseKind.FAILED if response.failure is TransportFailure.NOT_SENT:
+                return self._not_sent(lease, response)
             case ResponseKind.FAILED:
                 return self.failed(lease, response)
             case ResponseKind.THROTTLED:
@@ -72,6 +74,12 @@ class OutcomeRules(Settlements):
                 return self._waits(lease, response, Outcome(about_the_account), signal=self.signal(response, lease))
             case ResponseKind.ASK | ResponseKind.FORBIDDEN as unfinished:
                 raise ValueError(f"{unfinished} needs another call")
+
+    def _not_sent(self, lease: Lease, response: Response) -> Settlement:
+        """There was no connection, so MetaStudio heard nothing of the job: no attempt is used. It counts as a failure
+        of the account, whose gate closes for an outage after five."""
+        wait, signal = self._patience(spared(lease)), self.signal(response, lease)
+        return self._waits(lease, response, Outcome.FAILED, wait, signal=signal)
 
     def renewed(self, lease: Lease, response: Response) -> Settlement:
         """The token of the call was refused and will not be used again: no signal for the gate, and the job

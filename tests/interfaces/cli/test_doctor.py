@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import trustme
 from tests.support.command import Command, Ended
 from tests.support.dead_letters import Undertaker
 from tests.support.http_site import new_token
+from tests.support.proxy import Proxy
 from worker.config.api_tokens import Scope
 from worker.ledger.keys import OURS
 from worker.receipts.sealing import seal_all
@@ -205,6 +207,52 @@ def test_a_certificate_that_is_not_trusted_says_what_to_set(command: Command, tm
         assert verdicts(command("doctor", "--json", **elsewhere))[name][2] == (
             "correct the address: its certificate is for another host"
         )
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_proxy_on_the_way_is_named_and_so_is_one_that_stands_in_it(command: Command, tmp_path: Path) -> None:
+    name, ca_file, where = "credentials of default", tmp_path / "ca.pem", socket.gethostname()
+    with Simulator(jobs=3, tls=ca_file) as tls:
+        settings = remote(tls, ERASER_ENDPOINT=f"https://{where}:443", ERASER_CA_BUNDLE=str(ca_file))
+
+        def look(**changed: str) -> tuple[str, str, str | None]:
+            ended = command("doctor", "--json", **settings | changed)
+            assert "s3cret" not in ended.out + ended.err
+            return verdicts(ended)[name]
+
+        with Proxy(int(tls.url.rpartition(":")[2])) as proxy:
+            url = proxy.url.replace("://", "://eraser:s3cret@")
+            verdict, found, _ = look(ERASER_PROXY=url)
+            assert (verdict, found.endswith(f" ms through proxy {proxy.url}; sees 3 jobs")) == ("ok", True), found
+            assert len(proxy.heads) == 1
+        for code, what, todo in (
+            (b"407", "refused its user and password (407)", "set ERASER_PROXY (or ERASER_PROXY_FILE) to http://USER:"),
+            (
+                b"403",
+                f"does not connect to {where.lower()}:443 (403)",
+                "allow the host at the proxy, or name it in ERASER_NO",
+            ),
+            (
+                b"504",
+                f"cannot reach {where.lower()}:443 (504)",
+                "check the address, and the DNS and firewalls of the proxy",
+            ),
+        ):
+            with Proxy(1, lambda sock, _, code=code: sock.sendall(b"HTTP/1.1 %s x\r\n\r\n" % code)) as proxy:
+                verdict, found, hint = look(ERASER_PROXY=proxy.url.replace("://", "://eraser:s3cret@"))
+            assert verdict == "wrong"
+            assert f"proxy {proxy.url} {what}" in found
+            assert str(hint).startswith(todo)
+        verdict, found, hint = look(ERASER_PROXY=url)
+        assert (verdict, f"proxy {proxy.url.rpartition(':')[0]}:" in found) == ("wrong", True)
+        assert str(hint).startswith("correct ERASER_PROXY, or start the proxy")
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_proxy_that_only_other_programs_know_is_pointed_out(command: Command, simulator: Simulator) -> None:
+    away = remote(simulator, ERASER_ENDPOINT="http://127.0.0.1:1", HTTPS_PROXY="http://proxy.example.com:3128")
+    hint = verdicts(command("doctor", "--json", **away))["credentials of default"][2]
+    assert str(hint).endswith("HTTPS_PROXY has no effect: set ERASER_PROXY where calls must go through a proxy")
 
 
 @pytest.mark.parametrize(("soon_s", "verdict"), [(metastudio_checks.SOON_S, "ok"), (1e12, "warning")])

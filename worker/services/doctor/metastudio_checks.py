@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from worker.config.accounts import Account
+from worker.config.network import NO_PROXY, PROXY
 from worker.config.trust import CA_BUNDLE, trust
 from worker.execution.app_context import AppContext
 from worker.execution.key_budget import KeyBlocked
-from worker.metastudio.response import Distrust, Listing, Response
+from worker.metastudio.response import Listing, Obstacle, Response
 from worker.model.errors import EraserError
 from worker.rules.classify import shows_jobs
 from worker.services import labels
@@ -21,6 +23,7 @@ from worker.services.doctor import quota_checks
 from worker.services.doctor.check import Check, clock_check, ok, warning, wrong
 
 SOON_S: Final = 30 * 86400.0
+_OTHERS: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")  # what other programs look at
 
 
 def trusted_cas(ca_bundle: Path) -> Check:
@@ -58,7 +61,7 @@ def look(app: AppContext, account: Account) -> Iterator[Check]:
     except EraserError as error:
         yield wrong(name, str(error), "set what it names")
         return
-    yield _credentials(name, account, listing, project, app.settings.ca_bundle)
+    yield _credentials(name, account, listing, project, app)
     if listing.response.date is not None and not listing.response.of_iam:
         apart = (listing.response.date - datetime.now(UTC)).total_seconds()
         todo = "set this machine's clock by NTP; calls are signed with MetaStudio's clock meanwhile"
@@ -67,11 +70,13 @@ def look(app: AppContext, account: Account) -> Iterator[Check]:
         yield from quota_checks.look(app, account, listing.response)
 
 
-def _credentials(name: str, account: Account, listing: Listing, project: str, ca_bundle: Path | None) -> Check:
+def _credentials(name: str, account: Account, listing: Listing, project: str, app: AppContext) -> Check:
     response = listing.response
     answer = labels.answer(response.status, response.code, response.message)
-    login, silent = account.credentials.login, _silence_todo(response, ca_bundle)
+    login, silent = account.credentials.login, _silence_todo(response, app)
+    proxy = app.settings.network.proxy_for(urlsplit(account.endpoint or "").hostname or "")
     where = f"{account.endpoint} in {response.ms} ms" + (f" with a token of {login.endpoint}" if login else "")
+    where += f" through proxy {proxy}" if proxy else ""
     if response.of_iam and login is not None:
         todo = f"check user {login.user}, domain {login.domain}, the password and the project; or sign with AK/SK"
         found = f"no token from IAM at {login.endpoint}: {answer or labels.failure_text(response.failure)}"
@@ -100,16 +105,27 @@ def _credentials(name: str, account: Account, listing: Listing, project: str, ca
             return wrong(name, f"no usable answer: {answer}", "try again; workers do so by themselves")
 
 
-def _silence_todo(response: Response, ca_bundle: Path | None) -> str:
+def _silence_todo(response: Response, app: AppContext) -> str:
     """What to do where there was no answer."""
-    match response.distrust:
-        case Distrust.ISSUER if ca_bundle is not None:
+    ca_bundle = app.settings.ca_bundle
+    match response.obstacle:
+        case Obstacle.ISSUER if ca_bundle is not None:
             return f"add the CA that issued it to {ca_bundle} ({CA_BUNDLE})"
-        case Distrust.ISSUER:
+        case Obstacle.ISSUER:
             return f"set {CA_BUNDLE} to a PEM file with the CA that issued it"
-        case Distrust.HOST:
+        case Obstacle.HOST:
             return "correct the address: its certificate is for another host"
-        case Distrust.TIME:
+        case Obstacle.TIME:
             return "check this machine's clock; if it is right, the server's certificate has to be renewed"
+        case Obstacle.PROXY:
+            return f"correct {PROXY}, or start the proxy; {NO_PROXY} names the hosts that need none"
+        case Obstacle.PROXY_LOGIN:
+            return f"set {PROXY} (or {PROXY}_FILE) to http://USER:PASSWORD@HOST:PORT with what the proxy wants"
+        case Obstacle.PROXY_RULE:
+            return f"allow the host at the proxy, or name it in {NO_PROXY} if it is reached without one"
+        case Obstacle.PROXY_TARGET:
+            return f"check the address, and the DNS and firewalls of the proxy; {NO_PROXY} names hosts that need none"
         case None:
-            return "check the endpoint, DNS and firewalls"
+            theirs = next((name for name in _OTHERS if app.environ.get(name)), None)
+            hint = f"; {theirs} has no effect: set {PROXY} where calls must go through a proxy" if theirs else ""
+            return "check the endpoint, DNS and firewalls" + ("" if app.settings.proxy else hint)
