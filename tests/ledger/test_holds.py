@@ -46,9 +46,10 @@ def test_a_hold_between_request_and_call_stops_it_and_its_removal_sends_it(bench
 
 def test_a_job_may_be_on_hold_before_anybody_asks_for_it(bench: Bench) -> None:
     assert hold(bench, "a") == ["none"]
-    assert bench.request("a", lane=Lane.USER) == ["pending"]
-    assert nothing_to_take(bench)
+    assert bench.request("a", "b", lane=Lane.USER) == ["held", "pending"]
     assert bench.state("a") == "held"
+    assert bench.take().ref.id == "b"
+    assert nothing_to_take(bench)
     assert bench.request("a", lane=Lane.USER) == ["=held"]
 
 

@@ -58,8 +58,9 @@ OVER = ("deleted", "gone", "cancelled", "discarded")
 SCHEDULE = Backoff(retry=(1.0, 2.0), not_deletable=(60.0,))
 # How a state may change in one step, by what was done; everything else must leave it alone.
 BY_PERSON = {
-    "request": {("dead", "pending"), ("discarded", "pending"), ("cancelled", "pending")},
-    "force": {("deleted", "pending"), ("gone", "pending")},
+    "request": {("pending", "held")}  # what is on hold, as soon as it is asked for
+    | {(was, to) for was in ("dead", "discarded", "cancelled") for to in ("pending", "held")},
+    "force": {(was, to) for was in ("deleted", "gone") for to in ("pending", "held")},
     "cancel": {("pending", "cancelled"), ("held", "cancelled"), ("held", "pending")},
     "hold": {("pending", "held")},
     "release": {("held", "pending")},

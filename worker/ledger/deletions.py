@@ -33,8 +33,8 @@ KEPT_FOR_MS = {"ops": 3_600_000, "idem": _DAY_MS, "plans": _DAY_MS, Key.POLICY_T
 
 
 def _accepted(refs: Sequence[Target], response: dict[str, Any]) -> Iterator[Accepted]:
-    for ref, state in zip(refs, response["results"], strict=True):
-        yield Accepted(ref, state.removeprefix("="), deduplicated=state.startswith("="))
+    for ref, result in zip(refs, response["results"], strict=True):
+        yield Accepted(ref, result.lstrip("=+"), result.startswith("="), new_round="+" in result)
 
 
 class Ledger(Leases, Erasures, Experiments, OperatorMoves):

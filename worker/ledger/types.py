@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from worker.ledger.values import as_options
-from worker.model.states import Lane
+from worker.model.states import Lane, State
 from worker.model.target import JOB, Target
 
 
@@ -73,6 +74,15 @@ class DeletionRequest:
     action: dict[str, Any] | None = None  # for the audit, where a person allowed more than the cap
 
 
+class Effect(StrEnum):
+    """What a request did."""
+
+    NEW = "new"  # there was no record of the job
+    MERGED = "merged"  # with the requests that are there, and nothing else changed
+    NEW_ROUND = "new_round"  # of one that had ended: dead, discarded, cancelled, or with `force` deleted or gone
+    ALREADY_DONE = "already_done"  # deleted or gone: nothing is sent
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """One request's end: it is recorded, and stands in `state`."""
@@ -80,6 +90,16 @@ class Accepted:
     ref: Target
     state: str
     deduplicated: bool
+    new_round: bool = False  # it had ended, and starts again with a whole budget of attempts
+
+    @property
+    def effect(self) -> Effect:
+        """What this request did."""
+        if self.new_round:
+            return Effect.NEW_ROUND
+        if not self.deduplicated:
+            return Effect.NEW
+        return Effect.ALREADY_DONE if self.state in (State.DELETED, State.GONE) else Effect.MERGED
 
 
 ABSENT_ONCE = 1000  # added to `lookup_count` when a well-formed list did not have the job

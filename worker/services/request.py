@@ -42,6 +42,7 @@ class Requested:
             "state": done.state if done else None,
             "accepted": done is not None,
             "deduplicated": done.deduplicated if done else False,
+            "effect": done.effect if done else None,
             "error": self.error,
         }
 

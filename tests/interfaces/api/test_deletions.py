@@ -14,11 +14,13 @@ from tests.support.http_site import DELETIONS, Site
 from tests.support.waiting import wait_until
 from worker.config.api_tokens import Scope
 from worker.interfaces.api.request_schema import MOST
+from worker.ledger.holds import HoldList
 from worker.ledger.keys import OURS
+from worker.model.target import Target
 from worker.services import audit, listing
 from worker.services.request import RENAMED
 
-FIELDS = {"kind", "id", "job_id", "state", "accepted", "deduplicated", "error"}
+FIELDS = {"kind", "id", "job_id", "state", "accepted", "deduplicated", "effect", "error"}
 
 
 def recorded(undertaker: Undertaker) -> int:
@@ -49,6 +51,7 @@ def test_one_is_recorded_with_the_token_as_requester_in_the_user_lane(site: Site
         "state": "pending",
         "accepted": True,
         "deduplicated": False,
+        "effect": "new",
         "error": None,
     }
     found = site.show("job-1")
@@ -98,8 +101,30 @@ def test_where_none_is_good_nothing_is_accepted(site: Site, undertaker: Undertak
 
 def test_asking_twice_merges_and_says_so(site: Site) -> None:
     site.ask("job-1", "job-2")
-    assert site.ask("job-1").json()["results"][0]["deduplicated"] is True
+    (result,) = site.ask("job-1").json()["results"]
+    assert (result["deduplicated"], result["effect"]) == (True, "merged")
     assert site.show("job-1")["lane"] == "user"
+
+
+def test_each_answer_says_what_the_request_did(site: Site, undertaker: Undertaker) -> None:
+    def answer(job_id: str, **terms: Any) -> tuple[str, str, bool]:
+        (result,) = site.ask(job_id, **terms).json()["results"]
+        return result["state"], result["effect"], result["deduplicated"]
+
+    HoldList(undertaker.ledger).add([Target(PROJECT, "kept")], why="CASE-1", by="legal")
+    undertaker.end("failed", "again")
+    undertaker.end("done", to="deleted")
+    assert answer("fresh") == ("pending", "new", False)
+    assert answer("fresh") == ("pending", "merged", True)
+    assert answer("kept") == ("held", "new", False)
+    assert answer("kept") == ("held", "merged", True)
+    assert answer("failed") == ("pending", "new_round", True)
+    assert answer("done") == ("deleted", "already_done", True)
+    assert answer("done", force=True) == ("pending", "new_round", True)
+    site.call("DELETE", f"{DELETIONS}/fresh", params={"reason": "T-1"})
+    assert answer("fresh") == ("pending", "new_round", False)
+    HoldList(undertaker.ledger).add([Target(PROJECT, "again")], why="CASE-1", by="legal")
+    assert answer("again") == ("held", "new_round", True)
 
 
 def test_what_is_done_is_left_unless_it_is_forced(site: Site, undertaker: Undertaker) -> None:

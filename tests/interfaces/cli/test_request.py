@@ -19,7 +19,7 @@ from worker.ledger.queries import Queries
 from worker.model.target import Target
 from worker.services import redis_ping
 
-FIELDS = {"kind", "id", "job_id", "state", "accepted", "deduplicated", "error"}
+FIELDS = {"kind", "id", "job_id", "state", "accepted", "deduplicated", "effect", "error"}
 BAD = ["a/b", "..", ".", "a.b", "a b", "😀", "x" * 65, "", "-x", "a\tb", "a%2fb"]
 
 

@@ -10,6 +10,7 @@ from worker.interfaces.api.openapi_erasure import ARCHIVED, ERASURE, act_paths, 
 from worker.interfaces.api.openapi_list import list_operation, listed
 from worker.interfaces.api.request_schema import LONGEST_PERSON, MOST
 from worker.interfaces.web.request_guard import BODY_LIMIT, BODY_S
+from worker.ledger.types import Effect
 from worker.model.erasure import Related
 from worker.model.ids import ID
 from worker.model.states import Cause, Evidence, Lane, State, WaitingFor
@@ -62,6 +63,10 @@ _WITHDRAWN = ("cancelled", "cancelled_after_calls", "claim_removed", "in_flight"
 _TARGET: Data = {"kind": {"type": "string", "example": JOB}, "id": _WORD, "job_id": _WORD}
 _CLAIM = {"requested_by": _TEXT, "reason": _TEXT, "run": _TEXT}
 
+EFFECTS = (
+    "What this request did: `new`; `merged` with the requests that are there; `new_round`: it was dead, discarded or "
+    "cancelled, or `force` deletes it once more; `already_done`: it is deleted or gone, and nothing is sent."
+)
 _TERMS: Data = {
     "lane": {"enum": list(Lane), "description": "`user`: a person waits, goes first (the default for one); `bulk`."},
     "reason": _REASON | {"description": "A ticket number or a few plain words; never personal data."},
@@ -144,7 +149,10 @@ _SCHEMAS: Data = {
         **_TARGET,
         state={"anyOf": [_STATE, {"type": "null"}]},
         accepted={"type": "boolean"},
-        deduplicated=_flag("It merged with earlier requests."),
+        deduplicated=_flag(
+            "There was a record of it already, which was not withdrawn: this added to it, or did nothing."
+        ),
+        effect={"enum": [*Effect, None], "description": EFFECTS},
         error=_TEXT,
     ),
     "Deletion": _object(

@@ -17,6 +17,7 @@ from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, max_option
 from worker.interfaces.cli.printing import allow_project_option, for_programs, note, result, say, sum_up
 from worker.interfaces.cli.progress import progress
+from worker.ledger.types import Effect
 from worker.model.erasure import Related
 from worker.model.errors import NotConfirmed, Unreachable
 from worker.model.states import Lane, State
@@ -32,7 +33,13 @@ from worker.services.times import parse_span
 LISTED = 10  # invalid ids that are listed one by one; --json lists all
 
 
-_MERGED = {
+_EFFECTS = {
+    Effect.NEW: "new",
+    Effect.MERGED: "merged with earlier requests",
+    Effect.NEW_ROUND: "in a new round",
+    Effect.ALREADY_DONE: "already done",
+}
+_STANDING = {
     "deleted": "deleted already, nothing is sent; --force deletes it again",
     "gone": "gone already, nothing is sent; --force deletes it again",
     "held": "on hold: nothing is sent until the hold is removed",
@@ -44,7 +51,8 @@ class RequestCounts:
     """The results of all ids in numbers, and the few that are listed."""
 
     accepted: int = 0
-    merged: Counter[str] = field(default_factory=Counter)  # of these, by the state that the deletion had
+    states: Counter[str] = field(default_factory=Counter)  # of these
+    effects: Counter[Effect] = field(default_factory=Counter)
     bad: list[Requested] = field(default_factory=list)
     bad_count: int = 0
     first: str | None = None
@@ -56,7 +64,8 @@ class RequestCounts:
             return
         self.first = self.first or one.job_id
         self.accepted += 1
-        self.merged[one.accepted.state] += one.accepted.deduplicated
+        self.states[one.accepted.state] += 1
+        self.effects[one.accepted.effect] += 1
 
 
 @click.command()
@@ -153,9 +162,9 @@ def _wait(app: AppContext, account: str, refs: list[Target], seconds: float) -> 
 
 
 def _tell(app: AppContext, counts: RequestCounts, project: str, *, run: str | None, many: bool, waited: bool) -> None:
-    for state, text in _MERGED.items():
-        if counts.merged[state]:
-            say(f"  {counts.merged[state]:,} {text}.")
+    for state, text in _STANDING.items():
+        if counts.states[state]:
+            say(f"  {counts.states[state]:,} {text}.")
     for bad in counts.bad:
         note(f"not accepted: {bad.job_id[:128]!r}: {bad.error}")
     if counts.bad_count > len(counts.bad):
@@ -172,9 +181,9 @@ def _tell(app: AppContext, counts: RequestCounts, project: str, *, run: str | No
 
 
 def _how(counts: RequestCounts) -> str:
-    merged, over = counts.merged.total(), counts.merged["deleted"] + counts.merged["gone"]
-    parts = {"new": counts.accepted - merged, "merged with earlier requests": merged - over, "already done": over}
-    return ", ".join(f"{number:,} {text}" for text, number in parts.items() if number)
+    return ", ".join(
+        f"{counts.effects[effect]:,} {text}" for effect, text in _EFFECTS.items() if counts.effects[effect]
+    )
 
 
 def _end(counts: RequestCounts, refs: list[Target], states: dict[Target, State]) -> int:

@@ -8,9 +8,9 @@
 --            somebody had begun to look when it was asked for: it counts only if nothing changed since), gate
 --            (see _gate.lua), act (see _audit.lua: where a person lifted a cap)
 --            or, in the place of all up to policy, each: a list of them, one a ref
---   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one; "on_hold" or
---   "withdrawn" for a part whose job is on hold, or that nobody wants deleted any more: nothing was written], "wake": whether
---   an executor is to be called at once}
+--   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one, "+" before the
+--   state where a new round was opened; "on_hold" or "withdrawn" for a part whose job is on hold, or that nobody wants
+--   deleted any more: nothing was written], "wake": whether an executor is to be called at once}
 --include _clock
 --include _account
 --include _once
@@ -22,6 +22,7 @@
 --include _groups
 --include _round
 --include _marks
+--include _replays
 --include _hold
 --include _gate
 --include _wakeups
@@ -29,8 +30,9 @@
 local claim, user, user_hash, force  -- of the deletion at hand (see _claims.lua)
 local fresh                          -- the fields of a record that is new
 local any_damage                     -- whether anything was put aside before
+local any_hold                       -- whether anything is on the hold list
 local counted
-each_call(function() any_damage, counted = nil, { new = 0, again = 0, merged = 0, done = 0 } end)
+each_call(function() any_damage, any_hold, counted = nil, nil, { new = 0, again = 0, merged = 0, done = 0 } end)
 
 -- terms: options, or one of options.each. What thousands of new records share is put together once.
 local function prepare(terms, now)
@@ -83,7 +85,7 @@ local function anew(ref, r, now, mine)
   open_round(ref, r, now, claims, user, user_hash)
   counted.again = counted.again + 1
   note_event(ref, r, now, 'deletion.requested', { by = mine.by, why = mine.why, run = mine.run, was = state, claims = over })
-  return state == 'cancelled' and 'pending' or '=pending'
+  return state == 'cancelled' and '+pending' or '=+pending'
 end
 
 -- What waits, is held or is under way has one more claim, and whatever was withdrawn before is wanted again: by this
@@ -98,6 +100,16 @@ local function merge(ref, r, now, mine)
   if user and not r[F.app_user] then redis.call('HSET', k, F.app_user, user, F.app_user_hash, user_hash) end
   counted.merged = counted.merged + 1
   return '=' .. r[F.state]
+end
+
+-- What is on hold stands so at once; where that depends on whose job it is, a lookup finds out before its call.
+local function held_at_once(ref, result, now)
+  any_hold = any_hold or redis.call('EXISTS', K.held_jobs, K.held_users) > 0
+  local r = any_hold and string.find(result, 'pending', 1, true) and sound(ref)
+  local because = r and hold_of(ref, r)
+  if because ~= 'job' and because ~= 'user' then return result end
+  hold(ref, r, now, number(redis.call('ZSCORE', index_of('pending', r[F.lane], ref), ref), now), because)
+  return (string.gsub(result, 'pending', 'held'))
 end
 
 -- Why what a job left behind must not be asked for now.
@@ -142,8 +154,8 @@ return once(function(now)
   local results, counts = each_ref(function(ref, r, _, i)
     if options.each then prepare(options.each[i], now) end
     local terms = options.each and options.each[i] or options
-    local result = ask_for(ref, r, now, options.assets and options.assets[i], terms)
-    hurry = hurry or (claim.lane == 'user' and claim.due <= now)
+    local result = held_at_once(ref, ask_for(ref, r, now, options.assets and options.assets[i], terms), now)
+    hurry = hurry or (claim.lane == 'user' and claim.due <= now and not string.find(result, 'held', 1, true))
     return result
   end, now)
   for how, n in pairs(counted) do
