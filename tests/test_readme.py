@@ -157,6 +157,13 @@ def parses(line: str) -> None:
     command.make_context("eraser", list(words), parent=context)  # raises for what it does not know
 
 
+@pytest.mark.parametrize("line", sorted({line for line in shown() if "curl " in line}))
+def test_every_curl_command_that_is_shown_works_with_curl_7_68(line: str) -> None:
+    """That of Ubuntu 20.04; --json came with 7.82, --fail-with-body with 7.76."""
+    options = {word for word in shlex.split(line) if re.fullmatch("--?[A-Za-z][A-Za-z-]*", word)}
+    assert options <= {"-s", "-H", "-d", "-o", "--cacert", "--data-binary"}
+
+
 @pytest.mark.parametrize("line", [line for line in shown() if line.startswith("celery ")])
 def test_every_celery_command_that_is_shown_has_its_options(line: str) -> None:
     words = shlex.split(line)

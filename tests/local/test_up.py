@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kombu import Connection
 
 from tests.support.leftovers import kill_all, nothing_left, processes, temporary
 from tests.support.waiting import PATIENCE_S, wait_until
@@ -21,7 +22,7 @@ from worker.config.settings import Settings
 from worker.execution.app_context import AppContext
 from worker.ledger.types import DeletionRequest
 from worker.local.processes import Stopped, raise_if_stopped, stoppable
-from worker.local.up import HOST, PORT, check, children_environment, free_port
+from worker.local.up import HOST, PORT, check, children_environment, chosen_port
 from worker.model.errors import UsageError
 from worker.model.states import State
 from worker.model.target import Target
@@ -153,6 +154,9 @@ def test_killed_with_everything_in_mid_run_it_goes_on_where_it_was(machine: Mach
 def test_the_http_side_is_where_it_says_and_ends_with_the_rest(machine: Machine) -> None:
     up = machine.up()
     assert up.stdout is not None
+    broker = next(line.split()[1].rstrip(",") for line in up.stdout if line.startswith("  broker"))
+    with Connection(broker) as celery:  # as a producer would use it
+        celery.ensure_connection(max_retries=1)
     told = next(line.split()[1] for line in up.stdout if line.startswith("  console"))
     wait_until(lambda: "http.listening" in machine.log.read_text(), what="the HTTP side")
     with urllib.request.urlopen(f"{told}/readyz", timeout=PATIENCE_S) as response:
@@ -164,8 +168,19 @@ def test_the_http_side_is_where_it_says_and_ends_with_the_rest(machine: Machine)
 
 def test_where_somebody_has_its_port_it_takes_another_one() -> None:
     with contextlib.suppress(OSError), socket.create_server((HOST, PORT)):
-        assert free_port() != PORT
-    assert 0 < free_port() < 65536
+        assert chosen_port(None) != PORT
+    assert 0 < chosen_port(None) < 65536
+
+
+def test_a_port_that_was_named_is_taken_or_the_error_names_it(machine: Machine) -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        words = [*ERASER, "up", "--data", str(machine.data), "--port", str(port)]
+        refused = subprocess.run(words, env=machine.environ, capture_output=True, text=True, check=False)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert f"port {port}: another program has it" in refused.stderr
+        assert not machine.data.exists()
+    assert chosen_port(port) == port
 
 
 def test_its_log_is_one_json_object_an_event_and_carries_no_secret(machine: Machine) -> None:

@@ -76,7 +76,8 @@ class Household:
     guard: Guard
     redis: EmbeddedRedis | None  # None: ERASER_REDIS_URL names another one
     children: list[Child] = field(default_factory=list)
-    address: str | None = None  # of the HTTP side; None: its extra is not installed
+    port: int = PORT  # of the HTTP side
+    address: str | None = None  # None: its extra is not installed
     _looked: float = 0.0
     _silent: int = 0
 
@@ -92,9 +93,8 @@ class Household:
         beat = celery("beat", "--loglevel", "INFO", "--schedule", str(self.directory / "beat-schedule"))
         commands = {"worker": celery(*WORKER), "beat": beat}
         if has_web():
-            port = free_port()
-            self.address = f"http://{HOST}:{port}"
-            commands["console"] = [sys.executable, "-m", "worker.interfaces.cli", "console", "--port", str(port)]
+            self.address = f"http://{HOST}:{self.port}"
+            commands["console"] = [sys.executable, "-m", "worker.interfaces.cli", "console", "--port", str(self.port)]
         for name, command in commands.items():
             grace_s = self.settings.call_timeout + 10.0 if name == "worker" else 5.0
             self.children.append(Child(name, command, theirs, self.directory, self.guard, grace_s=grace_s))
@@ -142,14 +142,16 @@ class Household:
 
 
 @contextlib.contextmanager
-def household(directory: Path, settings: Settings, environ: Mapping[str, str]) -> Iterator[Household]:
+def household(
+    directory: Path, settings: Settings, environ: Mapping[str, str], *, port: int = PORT
+) -> Iterator[Household]:
     """Lock the directory, start everything, and stop everything at the end."""
     directory = directory.expanduser().absolute()
     redis = None
     if settings.redis_url is None:
         redis = EmbeddedRedis(directory, server=settings.redis_server, appendfsync="always")
     with _directory_of_our_own(directory) as lock, undisturbed_guard(lock) as keeper:
-        home = Household(directory, settings, keeper, redis)
+        home = Household(directory, settings, keeper, redis, port=port)
         try:
             if redis:
                 start_redis(redis, keeper)
@@ -204,12 +206,17 @@ def has_web() -> bool:
     return all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn", "jinja2"))
 
 
-def free_port() -> int:
-    """The console's default port, or any free one if it is taken."""
-    for port in (PORT, 0):
-        with contextlib.suppress(OSError), socket.create_server((HOST, port)) as found:
+def chosen_port(port: int | None) -> int:
+    """The port that was named, if it is free; else the default one, or any free one if that is taken.
+
+    Raises `UsageError` for one that was named and is taken, before anything is started.
+    """
+    for one in (PORT, 0) if port is None else (port,):
+        with contextlib.suppress(OSError), socket.create_server((HOST, one)) as found:
             return int(found.getsockname()[1])
-    return PORT
+    if port is None:
+        return PORT
+    raise UsageError(f"cannot listen on {HOST}, port {port}: another program has it; name another --port, or 0 for any")
 
 
 def start_redis(redis: EmbeddedRedis, keeper: Guard) -> None:

@@ -82,7 +82,7 @@ def main(
         click.echo(f"export ERASER_IAM_PASSWORD={iam_password}; unset HUAWEICLOUD_SDK_AK HUAWEICLOUD_SDK_SK")
         click.echo("To make one job always fail (all commands: docs/simulator.md):")
         fault = '{"kind": "error", "job_id": "job-00002", "times": null}'
-        click.echo(f"curl {url}/_control/fault --json '{fault}'   # well again: curl {url}/_control/clear_faults")
+        click.echo(f"curl {url}/_control/fault -d '{fault}'   # well again: curl {url}/_control/clear_faults")
 
     keys, users = (
         [Credential(ak, sk, security_token, projects)],

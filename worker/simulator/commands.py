@@ -1,7 +1,7 @@
 """Commands of the control API: a method whose body runs in the simulator's thread, wherever it is called.
 
     POST /_control/<command> {"argument": value, …}      on the same port, unsigned; answers {"result": …}
-    curl URL/_control/fault --json '{"kind": "error", "job_id": "job-00002", "times": null}'
+    curl URL/_control/fault -d '{"kind": "error", "job_id": "job-00002", "times": null}'
 
 An invalid command is answered 400 `{"error": …}` and changes nothing. The commands are the methods of `Controls`.
 """
