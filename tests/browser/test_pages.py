@@ -46,6 +46,7 @@ PAGES = {
     "holds": "/holds",
     "retention": "/retention",
     "audit": "/audit",
+    "reference": "/openapi",
     "not-found": "/find?job=nothing",
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import subprocess
 import sys
 import threading
@@ -18,6 +20,7 @@ from tests.support.erasures import PARTS, erased
 from tests.support.http_site import DELETIONS, Site
 from tests.support.waiting import wait_until
 from worker.config.api_tokens import Scope
+from worker.interfaces.api import reference
 from worker.interfaces.api.app import MANY, ONE
 from worker.interfaces.api.openapi import DOCUMENT
 
@@ -48,6 +51,23 @@ def test_every_route_of_the_api_is_in_the_document_and_none_else(site: Site) -> 
     methods = {"get", "post", "delete", "put", "patch"}
     assert routes == {(path, method) for path, item in DOCUMENT["paths"].items() for method in set(item) & methods}
     assert site.client.get("/openapi.json").json() == DOCUMENT
+
+
+def test_the_document_has_a_page_for_people_that_needs_no_other_site(site: Site) -> None:
+    page = site.client.get("/openapi")
+    assert page.status_code == 200
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', page.text)
+    text = html.unescape(re.sub(r"<[^>]+>", " ", page.text))
+    for path, item in DOCUMENT["paths"].items():
+        for method in set(item) - {"parameters"}:
+            assert f"{method.upper()} {path}" in text
+            assert item[method]["summary"].replace("`", " ") in text
+            assert all(each["name"] in text for each in item[method].get("parameters", ()))
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        assert f'id="{name}"' in page.text
+        assert all(re.search(rf"\b{field}\b", text) for field in schema["properties"])
+    assert reference.kind({"type": ["string", "null"], "format": "date-time"}) == "string or null, such as date-time"
 
 
 def test_each_operation_says_which_scope_it_needs() -> None:

@@ -15,7 +15,7 @@ from worker.config.api_tokens import Scope
 from worker.config.token_file import TokenFile, path_of
 from worker.execution.app_context import AppContext
 from worker.interfaces import console
-from worker.interfaces.api import deletions, openapi, related
+from worker.interfaces.api import deletions, openapi, reference, related
 from worker.interfaces.api.auth import ApiState, api_state
 from worker.interfaces.web import problem_details
 from worker.interfaces.web.problem_details import Problem
@@ -43,6 +43,7 @@ def create_app(context: AppContext, *, bind: str = "127.0.0.1") -> Starlette:
             Route("/readyz", _readyz, methods=["GET"]),
             Route("/metrics", _metrics, methods=["GET"]),
             Route("/openapi.json", _openapi, methods=["GET"]),
+            Route("/openapi", _reference, methods=["GET"]),
             *console.routes(context, bind=bind),
         ],
         middleware=[Middleware(RequestGuard, allowed=context.settings.allowed_hosts)],
@@ -83,6 +84,18 @@ async def _metrics(request: Request) -> Response:
 
 async def _openapi(_: Request) -> Response:
     return JSONResponse(openapi.DOCUMENT)
+
+
+async def _reference(request: Request) -> Response:
+    """The same for people. Anyone may read it, as the document."""
+    document = openapi.DOCUMENT
+    values = {
+        "operations": [*reference.operations(document)],
+        "schemas": [*reference.schemas(document)],
+        "token": document["components"]["securitySchemes"]["token"]["description"],
+        "origin": str(request.base_url).rstrip("/"),
+    }
+    return console.for_anyone(api_state(request).app, request, "reference.html", values)
 
 
 async def _problem(_: Request, error: Exception) -> Response:

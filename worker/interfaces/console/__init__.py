@@ -8,6 +8,8 @@ the rest         one module per page, named after its subject
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -49,7 +51,12 @@ def routes(app: AppContext, *, bind: str) -> list[BaseRoute]:
 
 def nothing_here(app: AppContext, request: Request) -> Response:
     """A page for an unknown address."""
+    return for_anyone(app, request, "trouble.html", {"why": "there is no page at this address", "status": 404}, 404)
+
+
+def for_anyone(
+    app: AppContext, request: Request, template: str, values: Mapping[str, object], status: int = 200
+) -> Response:
+    """A page that needs no session and reveals nothing of this installation."""
     context = RequestContext(request, app, sessions.NOBODY, {})
-    return request_context.finished(
-        context, Page("trouble.html", {"why": "there is no page at this address", "status": 404}, 404)
-    )
+    return request_context.finished(context, Page(template, values, status))
