@@ -135,10 +135,11 @@ class DryRun(RefusedBySafetyRule):
     """The plan was shown and not confirmed. `hint`: the command that executes it."""
 
     before_hint = "To execute:"
+    name = "plan first"
 
     def __init__(self, *, hint: str) -> None:
         EraserError.__init__(self, "Dry run, nothing was done.", hint=hint)
-        self.rule = "plan first"
+        self.rule = self.name
 
 
 class UnknownProject(RefusedBySafetyRule):

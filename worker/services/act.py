@@ -16,6 +16,7 @@ from worker.model.ids import check_opaque, check_reason
 from worker.model.target import Target, target_json
 from worker.services.labels import count as in_words
 
+CAP_RULE = "max"  # the rule that asks for a confirmed number
 CAP = 100  # targets that need no confirmed number
 NAMED = 200  # characters that the audit keeps of what was named
 
@@ -27,6 +28,7 @@ class Approval:
     """Who acts, why, and what they confirmed. Raises `UsageError` for a name or a reason that must not be stored.
 
     yes: the plan was confirmed. most: the confirmed number. again: the command as typed, for the hint of a refusal.
+    only_plan: nothing is to be done, even where no plan is needed.
     """
 
     by: str | None = None
@@ -34,6 +36,7 @@ class Approval:
     yes: bool = True
     most: int | None = None
     again: str = ""
+    only_plan: bool = False
 
     def __post_init__(self) -> None:
         check_reason(self.reason), check_opaque(self.by, "by")
@@ -44,7 +47,7 @@ class Approval:
         hint = f"{self.again} --yes{most}" if self.again else None
         if count > (CAP if self.most is None else self.most):
             why = f"more than {CAP} must be confirmed" if self.most is None else f"{self.most:,} were allowed"
-            raise RefusedBySafetyRule("max", f"{in_words(count, noun)}, and {why}. {undone}", hint=hint)
+            raise RefusedBySafetyRule(CAP_RULE, f"{in_words(count, noun)}, and {why}. {undone}", hint=hint)
         if not self.yes:
             raise DryRun(hint=hint or "")
 

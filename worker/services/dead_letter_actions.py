@@ -65,7 +65,7 @@ def carry_out(app: AppContext, verb: Verb, selection: Selection, approval: Appro
     A replay is a new round at once, before bulk work; for many see `worker.services.replay`.
     """
     number = len(selection.letters)
-    if not (selection.at_once or (verb is Verb.REPLAY and selection.few)):
+    if approval.only_plan or not (selection.at_once or (verb is Verb.REPLAY and selection.few)):
         approval.check(number, "dead letter")
     if verb is Verb.REPLAY:
         check_homes(app, selection.letters)

@@ -132,19 +132,31 @@ def _grouped(app: AppContext, account: str) -> list[DeadLetterGroup]:
     return found
 
 
-def named(word: str, names: Iterable[str]) -> str:
-    """The group with this id or unique prefix. Raises `UsageError`."""
+def matching(word: str, names: Iterable[str]) -> list[str]:
+    """The groups that a word names: the one of this name, or with a `*` at the end those that begin so."""
     known = sorted(names)
     if word in known:
-        return word
-    near = [name for name in known if name.startswith(word)] if word else []
-    if len(near) == 1:
-        return near[0]
-    if near:
-        raise UsageError(f"{word!r} matches {len(near)} groups: {', '.join(near[:5])}; be more specific")
+        return [word]
+    return [name for name in known if name.startswith(word[:-1])] if word.endswith("*") else []
+
+
+def named(word: str, names: Iterable[str]) -> str:
+    """The one group that a word names. Raises `UsageError`."""
+    known = sorted(names)
+    found = matching(word, known)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"{word!r} matches {len(found)} groups: {', '.join(found[:5])}; name one of them")
     what = f"there are: {', '.join(known[:5])}" if known else "there are no dead letters"
     job = "" if Target.why_not_named(word) else f"; one job: `eraser show {word}`"
-    raise UsageError(f"there is no group {word[:80]!r}; {what} (see `eraser dead groups`{job})")
+    raise UsageError(f"there is no group {word[:80]!r}{_prefix(word, known)}; {what} (see `eraser dead groups`{job})")
+
+
+def _prefix(word: str, names: Iterable[str]) -> str:
+    """What to type if only the beginning of a group's name was given."""
+    near = [name for name in names if word and name.startswith(word)]
+    return f"; for those that begin so ({', '.join(near[:5])}) write '{word}*'" if near else ""
 
 
 # -- choosing --------------------------------------------------------------------------------------------------------
@@ -179,17 +191,16 @@ def choose(
     chosen: dict[Target, DeadLetter] = {}
     groups, jobs, skipped = [], [], []
     for word in dict.fromkeys(words):
-        near = [word] if word in by_group else [name for name in by_group if name.startswith(word)]
         found: list[DeadLetter] = []
         if word in by_job:
             found = by_job[word]
             _refuse_twins(word, found)
             jobs.append(word)
-        elif len(near) == 1:
-            found = by_group[near[0]]
+        elif near := matching(word, by_group):
+            found = [letter for name in near for letter in by_group[name]]
             groups += near
         else:
-            skipped.append((word, _why_not(app, word, wanted.project, near, state)))
+            skipped.append((word, _why_not(app, word, wanted.project, by_group, state)))
         chosen |= {letter.ref: letter for letter in found}
     named_jobs = [f"{len(jobs):,} jobs" if len(jobs) > 1 else f"job {jobs[0]}"] if jobs else []
     what = ", ".join([*groups, *named_jobs, *wanted.words])
@@ -217,8 +228,8 @@ def _refuse_twins(word: str, jobs: list[DeadLetter]) -> None:
         raise UsageError(f"job {word} exists in {len(jobs)} projects: add {projects}")
 
 
-def _why_not(app: AppContext, word: str, project: str | None, near: list[str], state: State) -> str:
-    """Why a word selected nothing. near: groups whose names begin with it."""
+def _why_not(app: AppContext, word: str, project: str | None, names: Iterable[str], state: State) -> str:
+    """Why a word selected nothing. names: of the groups that are there."""
     default = project or app.settings.default_project()
     projects = [default] if default else [each for one in app.settings.accounts.values() for each in one.projects]
     for one in projects:
@@ -227,9 +238,7 @@ def _why_not(app: AppContext, word: str, project: str | None, near: list[str], s
             if found is not None:
                 where = f" in project {one}" if len(projects) > 1 else ""
                 return f"it is {found.value}{where}, not {state.value}"
-    if near:
-        return f"it matches {len(near)} groups: {', '.join(sorted(near)[:5])}; be more specific"
-    return f"not a {state.value} job and not a group"
+    return f"not a {state.value} job and not a group{_prefix(word, sorted(names))}"
 
 
 def _replays(app: AppContext) -> dict[str, float]:

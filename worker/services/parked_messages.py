@@ -13,8 +13,8 @@ from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import ActionName
 from worker.ledger.parking import Group, Parked, ParkedKind, Parking
 from worker.model.errors import UsageError
-from worker.services import json_form
-from worker.services.act import Approval
+from worker.services import json_form, labels
+from worker.services.act import Approval, Plan
 
 WHY = {
     ParkedKind.REFUSED: "parked: no worker could record them yet; a worker that can will take them",
@@ -76,6 +76,13 @@ def send(app: AppContext, group: Group, queue: str | None, approval: Approval, a
         again(message.raw or {}, queue or app.keys.requests)
 
     return _empty(app, group, approval, ActionName.SENT_BACK, "sent", one)
+
+
+def plan(group: Group) -> Plan:
+    """What a discard would do."""
+    fields = {"group": group.name, "will_be_discarded": group.count}
+    title = f"discard {labels.count(group.count, 'parked message')}: {group.name}"
+    return Plan(title, {group.why: group.count}, fields=fields)
 
 
 def discard(app: AppContext, group: Group, approval: Approval) -> int:

@@ -99,11 +99,11 @@ def test_no_dead_letters_is_said_in_words(command: Command, args: list[str]) -> 
 
 
 def test_a_group_is_shown_by_the_beginning_of_its_name(command: Command, some: Undertaker) -> None:
-    out = command("dead", "show", "server").out
+    out = command("dead", "show", "server*").out
     assert "5 dead letters" in out
     assert "What to do: replay when MetaStudio has recovered" in out
     assert f"eraser dead replay {FAILED}" in out
-    (found,) = command("dead", "show", "server", "--json").json
+    (found,) = command("dead", "show", "server*", "--json").json
     assert set(found) == GROUP | {"letters"}
 
 
@@ -111,10 +111,12 @@ def test_a_group_that_is_not_there_or_not_clear_is_refused_with_what_there_is(
     command: Command, some: Undertaker
 ) -> None:
     some.end("x-1", code="MSS.00000009")
-    unknown, unclear = command("dead", "show", "nope"), command("dead", "show", "server")
+    unknown, unclear = command("dead", "show", "nope"), command("dead", "show", "server*")
     assert (unknown.code, unclear.code) == (2, 2)
     assert "there are: deadline, refused-400-MSS.00000003" in unknown.err
-    assert "'server' matches 2 groups" in unclear.err
+    assert "'server*' matches 2 groups" in unclear.err
+    short = command("dead", "show", "server")
+    assert (short.code, "write 'server*'" in short.err) == (2, True)
 
 
 def test_a_list_can_be_filtered(command: Command, some: Undertaker) -> None:
@@ -234,19 +236,33 @@ def test_a_replay_wakes_a_worker(command: Command, some: Undertaker) -> None:
 
 
 def test_many_show_a_plan_and_want_yes(command: Command, some: Undertaker) -> None:
-    ended = command("dead", "replay", "server", "r-1", "nix", "--reason", "T 1")
+    ended = command("dead", "replay", "server*", "r-1", "nix", "--reason", "T 1")
     assert ended.code == 3
     assert "PLAN  replay 6 dead letters" in ended.out
     assert FAILED in ended.out
     assert "skipped: nix: not a dead job and not a group" in ended.out
     assert "account default: 6 at 9." in ended.out
     assert "Dry run, nothing was done" in ended.err
-    assert "eraser dead replay server r-1 nix --reason 'T 1' --snapshot 8 --yes" in ended.err
+    assert "eraser dead replay 'server*' r-1 nix --reason 'T 1' --snapshot 8 --yes" in ended.err
     assert command("status", "--json").json[0]["states"]["dead"] == 8
 
 
+@pytest.mark.parametrize("verb", ["replay", "discard"])
+@pytest.mark.parametrize("what", ["e-1", "server*", "--all"])
+def test_a_plan_alone_ends_well_and_does_nothing(command: Command, some: Undertaker, verb: str, what: str) -> None:
+    words = ["dead", verb, what, "--reason", "T-1", "--plan"]
+    ended = command(*words)
+    assert (ended.code, "PLAN" in ended.out) == (0, True)
+    assert f"Nothing was done. To execute:\n  eraser dead {verb}" in ended.err
+    assert "--yes" in ended.err
+    (planned,) = command(*words, "--json").json
+    assert planned["over_cap"] is False
+    assert command("status", "--json").json[0]["states"]["dead"] == 8
+    assert command(*words, "--yes").code == 2
+
+
 def test_the_command_that_a_refusal_names_does_it(command: Command, some: Undertaker) -> None:
-    ended = command("dead", "replay", "server", "r-1", "--reason", "T 1", "--snapshot", "8", "--yes", "--no-wait")
+    ended = command("dead", "replay", "server*", "r-1", "--reason", "T 1", "--snapshot", "8", "--yes", "--no-wait")
     assert ended.code == 5
     assert "Started replay-" in ended.out
     assert "6 dead letters: nothing has started yet." in ended.out
@@ -255,11 +271,11 @@ def test_the_command_that_a_refusal_names_does_it(command: Command, some: Undert
 
 def test_what_died_after_the_plan_is_not_replayed(command: Command, some: Undertaker) -> None:
     some.end("e-9")
-    ended = command("dead", "replay", "server", "--reason", "T 1", "--snapshot", "8", "--json")
+    ended = command("dead", "replay", "server*", "--reason", "T 1", "--snapshot", "8", "--json")
     assert ended.code == 3
     assert ended.json[0]["will_be_replayed"] == 5
-    assert command("dead", "replay", "server", "--reason", "T 1", "--json").json[0]["will_be_replayed"] == 6
-    assert "the plan's number" in command("dead", "replay", "server", "--reason", "T", "--snapshot", "now").err
+    assert command("dead", "replay", "server*", "--reason", "T 1", "--json").json[0]["will_be_replayed"] == 6
+    assert "the plan's number" in command("dead", "replay", "server*", "--reason", "T", "--snapshot", "now").err
 
 
 def test_a_few_jobs_that_are_named_need_no_plan(command: Command, some: Undertaker) -> None:
@@ -280,7 +296,7 @@ def test_the_same_filters_choose_what_is_listed_replayed_and_discarded(command: 
 
 
 def test_a_group_remembers_when_it_was_replayed(command: Command, some: Undertaker) -> None:
-    assert command("dead", "replay", "server", "--limit", "2", "--yes", "--no-wait", "--reason", "canary").code == 5
+    assert command("dead", "replay", "server*", "--limit", "2", "--yes", "--no-wait", "--reason", "canary").code == 5
     group = command("dead", "groups", "--json").json[0]
     assert group["group"] == FAILED
     assert group["last_replay"] is not None
@@ -369,15 +385,15 @@ def test_a_letter_is_discarded_and_restored(command: Command, some: Undertaker) 
 
 
 def test_a_group_that_was_discarded_is_restored_after_a_plan(command: Command, some: Undertaker) -> None:
-    assert command("dead", "discard", "server", "--reason", "T-1", "--yes").code == 0
-    planned = command("dead", "restore", "server", "--json")
+    assert command("dead", "discard", "server*", "--reason", "T-1", "--yes").code == 0
+    planned = command("dead", "restore", "server*", "--json")
     assert (planned.code, planned.json) == (
         3,
         [{"what": FAILED, "will_be_restored": 5, "skipped": [], "groups": {FAILED: 5}, "cap": 100, "over_cap": False}],
     )
     assert command("dead", "discard", "r-1", "d-1", "--reason", "T", "--json").json[0]["will_be_discarded"] == 2
-    assert command("dead", "restore", "server").code == 3
-    assert "5 dead letters restored." in command("dead", "restore", "server", "--yes").out
+    assert command("dead", "restore", "server*").code == 3
+    assert "5 dead letters restored." in command("dead", "restore", "server*", "--yes").out
 
 
 def test_what_was_not_discarded_cannot_be_restored(command: Command, some: Undertaker) -> None:

@@ -17,7 +17,7 @@ from worker.model.errors import EraserError, Unreachable
 
 CALLS = {  # an option of today -> a command that has it, and what else it needs
     "--force": ("request", "job-1"),
-    "--snapshot": ("dead", "replay", "server_error", "--reason", "T-1"),
+    "--snapshot": ("dead", "replay", "server_error*", "--reason", "T-1"),
 }
 
 
@@ -65,6 +65,24 @@ ERRORS = [  # words, environment, type, exit code, a word of the message, what e
     (("request", "a", "--project", "other"), {}, "unknown-project", 3, "other", {"rule": "project"}),
     (("status",), {"ERASER_REDIS_URL": "redis://127.0.0.1:1"}, "unreachable", 4, "127.0.0.1:1", {"hint": None}),
 ]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("staus",), "eraser --help"),
+        (("show",), "eraser show --help"),
+        (("status", "--nonsense"), "eraser status --help"),
+        (("request",), None),
+        (("request", "a", "--project", "other"), None),
+    ],
+)
+def test_people_read_every_error_in_one_style(command: Command, words: tuple[str, ...], hint: str | None) -> None:
+    ended = command(*words)
+    assert (ended.code in (2, 3), ended.out) == (True, "")
+    lines = ended.err.splitlines()
+    assert lines[0].startswith("eraser: ")
+    assert lines[1:] == ([f"  {hint}"] if hint else [])
 
 
 @pytest.mark.parametrize(("words", "environ", "name", "code", "word", "more"), ERRORS)

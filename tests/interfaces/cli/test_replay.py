@@ -30,7 +30,7 @@ PROGRESS = {
     *("total", "left", "fed", "deleted", "gone", "dead", "cancelled", "back", "open", "held", "ahead"),
     *("not_fed", "first_word", "waits", "expected_s", "groups", "accounts"),
 }
-START = ("dead", "replay", "server", "--yes", "--no-wait", "--reason", "TICKET-4711", "--by", "ops-7")
+START = ("dead", "replay", "server*", "--yes", "--no-wait", "--reason", "TICKET-4711", "--by", "ops-7")
 
 
 @pytest.fixture

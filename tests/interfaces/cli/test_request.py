@@ -56,6 +56,7 @@ def test_json_has_one_line_a_job_with_exactly_the_promised_fields(command: Comma
         "state": "pending",
         "accepted": True,
         "deduplicated": False,
+        "effect": "new",
         "error": None,
     }
     assert ended.json[1]["deduplicated"] is True

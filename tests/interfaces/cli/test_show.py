@@ -76,7 +76,7 @@ def test_what_was_not_visible_says_what_to_type_if_it_was_the_projects_last_job(
     command: Command, undertaker: Undertaker
 ) -> None:
     undertaker.end("job-1", to="dead", cause="not_visible", status=400, code="MSS.00000003")
-    for ended in (command("show", "job-1"), command("dead", "show", "not_visible")):
+    for ended in (command("show", "job-1"), command("dead", "show", "not_visible*")):
         text = " ".join(ended.out.split())
         assert "if it was the project's last job and you know that it is gone" in text
         assert "eraser dead discard JOB_ID --reason 'last job of the project'" in text

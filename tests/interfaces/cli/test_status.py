@@ -212,7 +212,7 @@ def test_several_accounts_are_told_apart(command: Command, tmp_path: Path) -> No
 def replay(command: Command, undertaker: Undertaker) -> str:
     """The id of a replay of twelve letters, which nobody drives."""
     undertaker.end(*[f"e-{n:02d}" for n in range(12)])
-    command("dead", "replay", "server", "--yes", "--no-wait", "--reason", "TICKET-4711")
+    command("dead", "replay", "server*", "--yes", "--no-wait", "--reason", "TICKET-4711")
     return str(command("replay", "list", "--json").json[0]["replay"])
 
 

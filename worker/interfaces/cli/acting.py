@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from worker.interfaces.cli.printing import json_option, result, say, sum_up, table
-from worker.services.act import Approval, Outcome, Plan
+from worker.interfaces.cli.printing import json_option, note, result, say, sum_up, table
+from worker.model.errors import DryRun, RefusedBySafetyRule, UsageError
+from worker.services.act import CAP_RULE, Approval, Outcome, Plan
 from worker.services.current_user import operator
 from worker.services.labels import count
 
@@ -20,12 +21,13 @@ Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 REASON = "A ticket number or a few plain words."
 LISTED = 100  # up to this many jobs are listed one by one; of more only those that were not done
-_CONFIRMATION = ("yes", "most", "as_json")
+_CONFIRMATION = ("yes", "most", "as_json", "only_plan")
 
 by_option = click.option(
     "--by", metavar="WHO", default=operator, help="Your opaque id; never a name. [this system's user]"
 )
 yes_option = click.option("--yes", is_flag=True, help="Execute the plan.")
+plan_option = click.option("--plan", "only_plan", is_flag=True, help="Show the plan only: exit 0, not 3.")
 max_option = click.option("--max", "most", type=click.IntRange(min=0), metavar="N", help="Confirm more than 100.")
 
 
@@ -40,12 +42,22 @@ def acting(*more: Decorator, reason: bool = True, why: str = REASON, by: Decorat
         def run(*args: Any, **fields: Any) -> None:
             again = typed(click.get_current_context()) if "yes" in fields else ""
             yes, most = fields.pop("yes", True), fields.pop("most", None)
-            approval = Approval(fields.pop("by"), fields.pop("reason"), yes, most, again)
-            command(*args, approval=approval, **fields)
+            only_plan = fields.pop("only_plan", False)
+            if only_plan and yes:
+                raise UsageError("give --plan or --yes, not both")
+            approval = Approval(fields.pop("by"), fields.pop("reason"), yes, most, again, only_plan)
+            try:
+                command(*args, approval=approval, **fields)
+            except RefusedBySafetyRule as refusal:
+                if not only_plan or refusal.rule not in (DryRun.name, CAP_RULE):
+                    raise
+                note(f"Nothing was done. {DryRun.before_hint}")
+                note(f"  {refusal.hint}")
 
         made: Callable[..., None] = run
         reason_option = click.option("--reason", required=reason, metavar="R", help=why)
-        options: list[Decorator] = [json_option, *reversed(more), by, reason_option]
+        plans = [plan_option] if yes_option in more else []
+        options: list[Decorator] = [json_option, *plans, *reversed(more), by, reason_option]
         for option in options:
             made = option(made)
         return made

@@ -31,7 +31,7 @@ def dead() -> None:
 
     \b
     eraser dead groups
-    eraser dead replay server_error-500 --reason TICKET-4711
+    eraser dead replay server_error-500-MSS.00000004 --reason TICKET-4711
     """
 
 
@@ -91,7 +91,7 @@ def show(group: str) -> None:
     """One group: its meaning, what to do, and its newest dead letters.
 
     \b
-    eraser dead show server_error-500
+    eraser dead show server_error-500-MSS.00000004
     """
     app = startup.enter(startup.load())
     found = {one.group: one for one in letters.groups(app)}

@@ -74,11 +74,11 @@ def replay(what: tuple[str, ...], approval: Approval, no_wait: bool, **fields: A
 
     \b
     eraser dead replay 0f3a61c2 --reason TICKET-4711
-    eraser dead replay server_error-500 --reason "incident over" --yes --max 1378
+    eraser dead replay 'server_error-500*' --reason "incident over" --yes --max 1378
     eraser dead replay --cause server_error --since 24h --reason TICKET-4711
     """
     app, selection = _selected(Verb.REPLAY, what, fields)
-    if selection.few:
+    if selection.few and not approval.only_plan:
         _carry_out(app, Verb.REPLAY, selection, approval)
     plan = replay_service.plan(app, selection)
     show(replay_labels.plan(plan, approval), approval)
@@ -93,7 +93,7 @@ def replay(what: tuple[str, ...], approval: Approval, no_wait: bool, **fields: A
 
 def _run(verb: Verb, what: tuple[str, ...], approval: Approval, fields: dict[str, Any]) -> NoReturn:
     app, selection = _selected(verb, what, fields)
-    if not selection.at_once:
+    if approval.only_plan or not selection.at_once:
         show(dead_letter_actions.plan(verb, selection), approval)
     _carry_out(app, verb, selection, approval)
 

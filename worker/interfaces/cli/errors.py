@@ -33,18 +33,15 @@ def tell(error: Exception, *, as_json: bool) -> int | None:
         found = _as_object(shown or error)
         json_line({"error": found}, beside=True)
         return int(found["exit_code"])
-    match shown:
-        case click.ClickException():
-            shown.show()
-            return shown.exit_code
-        case click.Abort():
-            click.echo("Aborted!", err=True)
-            return ABORTED
-        case EraserError():
-            click.secho("eraser: ", fg="red", bold=True, nl=False, err=True, color=colour(os.environ))
-            click.echo(str(shown), err=True)
-            return shown.exit_code
-    return None
+    if shown is None:
+        return None
+    found = _as_object(shown)
+    click.secho("eraser: ", fg="red", bold=True, nl=False, err=True, color=colour(os.environ))
+    text = str(shown) if isinstance(shown, EraserError) else found["message"]
+    click.echo(text, err=True)
+    if found["hint"] and not isinstance(shown, EraserError):
+        click.echo(f"  {found['hint']}", err=True)
+    return int(found["exit_code"])
 
 
 def trying_again(error: EraserError, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ import click
 
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.acting import acting, max_option, yes_option
+from worker.interfaces.cli.acting import acting, max_option, show, yes_option
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import for_programs, json_option, listed, result, say, sum_up, table
 from worker.ledger.parking import Group
@@ -81,7 +81,9 @@ def discard(group: str, approval: Approval) -> None:
     eraser parked discard bad:eraser.delete --reason TICKET-4711 --yes
     """
     app = startup.enter(startup.load())
-    done = parked_messages.discard(app, parked_messages.named(app, group), approval)
+    found = parked_messages.named(app, group)
+    show(parked_messages.plan(found), approval)
+    done = parked_messages.discard(app, found, approval)
     _end(group, "discarded", done, f"{count(done, 'message')} discarded.")
 
 
