@@ -64,7 +64,7 @@ OTHERS = {
         "accounts move",  # its audit is tested in interfaces/cli/test_accounts.py: it needs settings of its own
     ),
     *("console token", "console tokens create", "console tokens list"),  # files of this machine, no ledger
-    *("console tokens rotate", "console tokens revoke"),
+    *("console tokens rotate", "console tokens revoke", "config check", "config show"),
     *("receipts export", "receipts verify", "receipts recheck"),
     *("receipts rechecks", "receipts back list", "receipts show", "receipts cosign"),
     "receipts back request",  # like `request` it leaves one only above its cap
