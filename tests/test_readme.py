@@ -17,6 +17,7 @@ import pytest
 from worker import __version__
 from worker.config.accounts import Account, read_accounts
 from worker.config.settings import KNOWN, NOT_DELETABLE_SCHEDULE, RETRY_SCHEDULE
+from worker.config.webhooks import TEST, WEBHOOKS, EventType, read_webhooks
 from worker.demo.scenario import PLAIN, TROUBLES
 from worker.interfaces.cli import COMMANDS, eraser
 from worker.ledger.schema.states import VERSION
@@ -37,7 +38,7 @@ EVERYTHING = "\n".join(PAGES.values())
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", EVERYTHING, re.M | re.S)
 LEVELS = ("debug", "info", "warning", "error", "exception")
 EVENT = re.compile(
-    r"""["']((?:deletion|worker|redis|child|wakeup|fallback|dispatcher|credentials|sweep|replay)\.[a-z_]+)["']"""
+    r"""["']((?:deletion|worker|redis|child|wakeup|fallback|dispatcher|credentials|sweep|replay|webhook)\.[a-z_]+)["']"""
 )
 
 
@@ -137,7 +138,10 @@ def test_every_event_of_the_code_is_in_the_table() -> None:
     events = {event for text in texts for event in EVENT.findall(text)} | logged()
     files = {"redis.start", "redis.alive", "redis.sock", "redis.at", "redis.log", "redis.pid"}
     modules = {"worker.execution.wakeups", "worker.log"}
-    assert {event for event in events - files - modules if f"`{event}`" not in PAGES[ROOT / "docs/events.md"]} == set()
+    messages = {*EventType, TEST}  # of webhooks, which have a page of their own
+    assert {
+        event for event in events - files - modules - messages if f"`{event}`" not in PAGES[ROOT / "docs/events.md"]
+    } == set()
 
 
 @pytest.mark.parametrize("line", sorted({line for line in shown() if ours(line) is not None}))
@@ -225,11 +229,18 @@ def test_every_command_and_switch_on_the_simulators_page_exists() -> None:
 def test_every_file_of_settings_that_is_shown_is_read(text: str, tmp_path: Path) -> None:
     (path := tmp_path / "eraser.toml").write_text(text, encoding="utf-8")
     nowhere = Account("default", endpoint=None, region=None, rate=1.0)
-    assert read_accounts(path, around=nowhere, rate=None) or PolicyFile(path, lambda _: "default").current()
+    accounts, webhooks = read_accounts(path, around=nowhere, rate=None), read_webhooks(path)
+    assert accounts or webhooks or PolicyFile(path, lambda _: "default").current()
 
 
 def test_every_key_of_a_policy_is_shown() -> None:
     assert set(KEYS) <= set(re.findall(r"^#? ?([a-z_]+) = ", PAGES[ROOT / "docs/retention.md"], re.M))
+
+
+def test_every_key_and_event_of_a_webhook_is_explained() -> None:
+    page = PAGES[ROOT / "docs/webhooks.md"]
+    assert set(WEBHOOKS.keys) <= {*re.findall(r"^#? ?([a-z_]+) = ", page, re.M), *re.findall(r"(\w+) = \[", page)}
+    assert {f"`{event}`" for event in EventType} <= set(re.findall(r"`[a-z.]+`", page))
 
 
 def test_the_page_on_how_it_is_built_names_what_is_there() -> None:

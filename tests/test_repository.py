@@ -326,7 +326,7 @@ ROOMS = (  # from the top: imports run downwards only, and beside each other not
     ("services",),
     ("local", "simulator"),
     ("execution",),
-    ("retention", "replay", "receipts"),
+    ("retention", "replay", "receipts", "webhooks"),
     ("lookups",),
     ("rules",),
     ("ledger",),

@@ -32,7 +32,10 @@ MAKERS: dict[str, Callable[[], object]] = {
     "worker/execution/app_context.py": lambda: app_context,
 }
 # Their locks and events are those of threads, which stay where they were started.
-THREADS = ("receipts/periodic.py", "execution/dispatcher.py", "execution/intake.py", "execution/fallback.py")
+THREADS = (
+    *("receipts/periodic.py", "execution/dispatcher.py", "execution/intake.py"),
+    *("execution/fallback.py", "execution/courier.py"),
+)
 
 
 def locks(of: object) -> list[str]:

@@ -113,6 +113,12 @@ ACCOUNT = {
     "ops": Ends("forget.lua, after an hour"),
     "idem": Ends("forget.lua, after a day"),
     "clock": ONE,
+    "outbox": Ends("fan_out.lua"),
+    "webhooks": Ends("fan_out.lua, the oldest of too many; forget.lua"),
+    "webhook:<delivery>": Ends("with its name", of="webhooks"),
+    "webhooks:due:<endpoint>": Ends("settle_delivery.lua; forget.lua"),
+    "webhooks:dead:<endpoint>": Ends("replay_deliveries.lua; with its delivery"),
+    "webhooks:counts": ONE,
     "damaged": Ends("a person: eraser damaged discard, or the deletion is asked for again"),
     "aside:<name>": Ends("undamage.lua and request.lua, with its name", of="damaged"),
 }

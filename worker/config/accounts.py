@@ -138,8 +138,8 @@ def read_accounts(path: Path, *, around: Account, rate: float | None) -> dict[st
     `around` is the environment's own account, for an address left out; `rate` an explicit ERASER_RATE.
     """
     toml, problems = Toml.config(path), Problems()
-    with problems:  # policies: see `worker.retention.policy_file`
-        tables.refuse_unknown(toml.at(), toml.content, ("accounts", "policies"), "table")
+    with problems:  # policies: see `worker.retention.policy_file`; webhooks: `worker.config.webhooks`
+        tables.refuse_unknown(toml.at(), toml.content, ("accounts", "policies", "webhooks"), "table")
     accounts = {}
     for place, values in ACCOUNTS.read(toml, problems):
         with problems:

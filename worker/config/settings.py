@@ -38,6 +38,7 @@ from worker.config.problems import Problems
 from worker.config.redis_urls import broker_of, check_broker_url, check_redis_url
 from worker.config.trust import CA_BUNDLE, check_ca_bundle
 from worker.config.urls import check_hosts, is_loopback, masked
+from worker.config.webhooks import Endpoint, read_webhooks
 from worker.model.erasure import AssetMode, Related
 from worker.model.errors import SettingsError
 
@@ -85,6 +86,7 @@ class Settings:
 
     accounts: Mapping[str, Account]
     owners: Mapping[str, str]  # project -> its account, if set
+    webhooks: Mapping[str, Endpoint]  # where events are sent, by name
     projects: frozenset[str]  # this installation's own, by name
     every_project: bool  # ERASER_PROJECTS=*: any other is allowed, too
     origins: Mapping[str, str] = field(repr=False, compare=False)  # setting -> where its value comes from
@@ -153,6 +155,9 @@ class Settings:
             listed = reader.value(PROJECTS, check_projects)
         named = listed if listed and listed != (EVERY,) else (project,) if project else ()
         accounts = accounts_of(reader, problems, config=values["config"], rate=values["rate"], projects=named)
+        webhooks: dict[str, Endpoint] = {}
+        with problems:
+            webhooks = read_webhooks(values["config"]) if values["config"] else {}
         if values["redis_url"] is not None and values["broker_url"] is None and problems.none_of(BROKER_URL):
             with problems:
                 values["broker_url"] = broker_of(values["redis_url"])
@@ -165,6 +170,7 @@ class Settings:
         return cls(
             **values,
             accounts=MappingProxyType(accounts),
+            webhooks=MappingProxyType(webhooks),
             owners=MappingProxyType({one: name for name, account in accounts.items() for one in account.projects}),
             projects=frozenset(named).union(*(account.projects for account in accounts.values())),
             every_project=listed == (EVERY,),

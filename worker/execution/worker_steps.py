@@ -14,6 +14,7 @@ from celery.worker import state as of_celery
 
 from worker.execution.app_context import app_context
 from worker.execution.celery_app import Refused, intake, refuse_wrong_ledger
+from worker.execution.courier import Courier
 from worker.execution.dispatcher import Dispatcher
 from worker.execution.fallback import FallbackExecutors
 from worker.execution.health import WORKER, beats
@@ -60,7 +61,7 @@ class CredentialsStep(bootsteps.Step):
 
 
 class Companions(bootsteps.StartStopStep):
-    """The dispatcher, the intake and the archivist, each in its thread, and the heartbeat in Celery's event loop."""
+    """Dispatcher, intake, archivist and courier, each in its thread, and the heartbeat in Celery's event loop."""
 
     requires = ("celery.worker.components:Pool", "celery.worker.components:Timer")
 
@@ -102,6 +103,8 @@ class Companions(bootsteps.StartStopStep):
             self._threads.append(archivist)
         if every_s := context.settings.recheck:
             self._threads.append(Rechecker(context, context.settings.accounts, every_s))
+        if context.settings.webhooks:
+            self._threads.append(Courier(context))
         for thread in self._threads:
             thread.start()
 

@@ -32,6 +32,7 @@ class ActionName(StrEnum):
     EXPERIMENT = "experiment.begun"  # with a throw-away job, see `eraser learn`
     RELATED_ERASED = "related.erased"  # what deleted jobs left behind
     RELATED_RESTORED = "related.restored"
+    WEBHOOKS_REPLAYED = "webhooks.replayed"  # deliveries that are sent again
     CAP_LIFTED = "cap.lifted"  # a request or a sweep of more than its cap; other acts say it in `cap`
 
 

@@ -55,6 +55,9 @@ def _straight(host: str, port: int, call: Call) -> socket.socket:
     # Not urllib3's own, which gives every address of the host the whole connect timeout.
     failure: OSError = OSError("the host has no address")
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        if why := call.refuse(str(address[0])):  # that very address, whatever the name leads to later
+            call.why, failure = why, OSError(why)
+            continue
         sock = socket.socket(family, kind, protocol)
         try:
             for option in _OPTIONS:

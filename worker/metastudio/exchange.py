@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import requests
@@ -23,6 +23,7 @@ class Call:
     failure: TransportFailure | None = None  # why the head was not received
     obstacle: Obstacle | None = None  # what stood in the way of a connection…
     why: str | None = None  # …and the same for people
+    refuse: Callable[[str], str | None] = lambda _: None  # why an address is not connected to; None: it may be
 
     def wait(self, at_most_s: float) -> float:
         """How long to wait for the next byte. Raises `TimeoutError` when the deadline has passed."""

@@ -36,13 +36,20 @@ local function write_closure(name, c)
   put('closed', redis.call('HLEN', K.closures))
 end
 
+-- What webhooks hear: people are shown no quiet one.
+local function tell_closed(now, name, c)
+  emit(now, 'account.closed', { scope = name, cause = c.cause, retry = ms(now + c.pause) })
+end
+local function tell_opened(now, name, c) emit(now, 'account.opened', { scope = name, cause = c.cause }) end
+
 -- Close a scope. One that is closed already keeps its beginning and its cause.
 local function close(now, name, c)
   local before = closure(name)
   if before and before.quiet then before = nil end
   c.since = before and before.since or tonumber(ms(now))
   c['until'] = tonumber(ms(now + c.pause))
-  if before then c.target, c.by = before.target, before.by end
+  if before then c.target, c.by = before.target, before.by
+  elseif not c.quiet then tell_closed(now, name, c) end
   write_closure(name, c)
 end
 
@@ -54,7 +61,9 @@ local function forget_passed_over()
 end
 
 local function open(name)
-  if not closure(name) then return end
+  local c = closure(name)
+  if not c then return end
+  if not c.quiet then tell_opened(clock(), name, c) end
   closures[name] = false
   redis.call('HDEL', K.closures, name)
   redis.call('ZREM', K.probes, name)
@@ -67,6 +76,7 @@ end
 local function close_longer(now, cfg, name, why)
   local c = closure(name)
   c.pause = math.min(c.pause * 2, c.cause == 'outage' and cfg.outage_pause_max or cfg.misconfigured_pause_max)
+  if c.quiet then tell_closed(now, name, c) end
   c.why, c.quiet = why or c.why, nil
   if c.cause == 'outage' then c.listed = nil end
   close(now, name, c)
@@ -83,6 +93,7 @@ end
 local function list_answered(now, name, delete_due)
   local c = closure(name)
   if not c.delete then return open(name) end
+  if not delete_due and not c.quiet then tell_opened(now, name, c) end
   c.listed, c.quiet, c['until'] = true, not delete_due or nil, tonumber(ms(now))
   write_closure(name, c)
   forget_passed_over()

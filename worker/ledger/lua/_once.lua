@@ -11,6 +11,7 @@
 -- from it changes nothing: two neighbours understand each other, so that an update may be rolled out and back worker by
 -- worker. It never goes down: after a rollback records of the newer version are still there. An account that has an
 -- address and no version is of version 1.
+--include _outbox
 local options
 each_call(function() options = cjson.decode(ARGV[3]) end)
 
@@ -26,8 +27,9 @@ local function once(body, unless, later)
     return first_answer
   end
   if last and tonumber(last) > seq then return '{"stale":true}' end
-  local kept = redis.call('HMGET', K.account, 'endpoint', 'schema')
+  local kept = redis.call('HMGET', K.account, 'endpoint', 'schema', 'outbox')
   local bound, version = kept[1], number(kept[2], kept[2] and SCHEMA_VERSION or kept[1] and 1)  -- spoilt: check.lua reports it
+  outbox_until = number(kept[3])
   if version and math.abs(version - SCHEMA_VERSION) > 1 then return cjson.encode({ schema = version }) end
   if bound and endpoint ~= '' and bound ~= endpoint then return cjson.encode({ elsewhere = bound }) end
   local first, newer = not bound and endpoint ~= '', not kept[2] or version < SCHEMA_VERSION

@@ -19,13 +19,19 @@ local function first_word(k, R, word)
   if redis.call('HDEL', k, F.before_replay) == 1 then redis.call('HINCRBY', R, word, 1) end
 end
 
+local function replay_ended(R, id, state, now)
+  redis.call('HSET', R, 'state', state, 'ended', ms(now))
+  redis.call('ZREM', K.replays_feeding, id)
+  redis.call('DEL', K.replay_refs .. id)
+  local v = redis.call('HMGET', R, 'total', 'deleted', 'gone', 'dead', 'cancelled')
+  emit(now, 'replay.finished', { replay = id, state = state, total = v[1], deleted = v[2], gone = v[3], dead = v[4], cancelled = v[5] })
+end
+
 -- All its letters began and have ended: so has the replay.
 local function end_if_over(R, id, now)
   local v = redis.call('HMGET', R, 'state', 'open', 'cursor', 'total')
   if v[1] ~= 'running' or v[2] ~= '0' or v[3] ~= v[4] then return end
-  redis.call('HSET', R, 'state', 'done', 'ended', ms(now))
-  redis.call('ZREM', K.replays_feeding, id)
-  redis.call('DEL', K.replay_refs .. id)
+  replay_ended(R, id, 'done', now)
 end
 
 local FIRST = { deleted = 'ok', gone = 'ok', dead = 'failed', cancelled = 'aside' }

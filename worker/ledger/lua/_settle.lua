@@ -25,6 +25,9 @@ local function finish(ref, r, now, to, why, settlement, event)
   if from ~= 'discarded' then count_minute(now, to) end  -- a restored letter died long ago
   count_settlement(ref, r, to, now)
   count_end(from, to, why)
+  if from ~= 'discarded' and to ~= 'discarded' then
+    emit(now, 'deletion.' .. to, { ref = ref, why = why, requested = r[F.requested_at], round = r[F.round], run = r[F.run] })
+  end
   erasure_follows(ref, r, to, now, settlement)
   receipt(ref, now, to, after, settlement, event)
 end

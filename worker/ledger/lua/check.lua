@@ -133,7 +133,7 @@ return once(function(now)
   if options.keys then
     kinds()
     values(K.receipts_chain, { n = 'number', sealed_n = 'number', sealed_id = 'id', archived_n = 'number', archived_id = 'id', redacted = 'number', day = 'number', records_n = 'number' })
-    values(K.account, { schema = 'number' })
+    values(K.account, { schema = 'number', outbox = 'number' })
     counters()
     replays(now)
   end

@@ -17,7 +17,9 @@
 --include _counters
 --include _erasure
 --include _marks
+--include _deliveries
 local MANY = 200  -- fields that are looked at together
+local DELIVERY_KEPT = 30 * 86400000  -- ms
 local MARKS = 2000  -- the same of deletions that were archived
 -- The app user stands in the record because the header needs it: for a call that can come no more it has to go.
 local function forget_users(now, most)
@@ -85,6 +87,13 @@ local function forget_marks(now)
   return forgotten, projects[i] ~= nil
 end
 
+-- Deliveries of webhooks, and those to endpoints that nobody has any more.
+local function forget_deliveries(now, most)
+  local old = redis.call('ZRANGEBYSCORE', K.deliveries, '-inf', ms(now - DELIVERY_KEPT), 'LIMIT', 0, most)
+  for _, name in ipairs(old) do drop_delivery(name) end
+  return #old
+end
+
 return once(function(now)
   local forgotten = 0
   if not clocks_agree() then return { forgotten = 0 } end
@@ -114,6 +123,7 @@ return once(function(now)
   local left = math.max(0, options.limit - forgotten)
   left = left - forget_old(K.audit, now - options.keep, left, K.audit_entry)
   left = left - forget_old(K.rechecks, now - options.keep, left, K.recheck_run)
+  left = left - forget_deliveries(now, left)
   left = left - forget_old(K.runs, now - options.keep, left, K.run, K.run_outcomes)
   local answer = { forgotten = options.limit - left + forget_users(now, left) }
   if next(places) then answer.places = places end

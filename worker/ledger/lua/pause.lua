@@ -13,7 +13,10 @@ return once(function(now)
   local was = read_gate().paused and true or false
   put('paused', options.why)
   put('paused_by', options.by or '')
-  if not was then put('paused_at', now) end
+  if not was then
+    put('paused_at', now)
+    emit(now, 'account.closed', { scope = 'account', cause = 'paused' })
+  end
   write_gate()
   audit(now, { [was and 'replaced' or 'paused'] = 1 })
   return { was = was }

@@ -31,6 +31,7 @@ local function record_look(ref, step, now)
   end
   redis.call('HSET', name, E.closed_at, ms(now))
   forget_user(ref)
+  emit(now, 'erasure.closed', { ref = ref, verdict = step.verdict })
   if was ~= step.verdict then receipt_again(ref, now) end
   return 'closed'
 end

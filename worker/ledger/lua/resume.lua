@@ -22,6 +22,7 @@ return once(function(now)
       else open(name) end
     end
   end
+  if read_gate().paused then emit(now, 'account.opened', { scope = 'account', cause = 'paused' }) end
   drop('paused', 'paused_at', 'paused_by', 'throttled_until', 'throttles', 'slow')
   for name in pairs(read_gate()) do
     if string.sub(name, 1, 4) == 'bad:' or string.sub(name, 1, 7) == 'trying:' then drop(name) end

@@ -53,8 +53,6 @@ return once(function(now)
   end
   redis.call('HSET', R, 'recalled', last)
   if last < upto then return { state = 'stopping' } end
-  redis.call('HSET', R, 'state', v[4], 'ended', ms(now))
-  redis.call('ZREM', K.replays_feeding, options.id)
-  redis.call('DEL', K.replay_refs .. options.id)
+  replay_ended(R, options.id, v[4], now)
   return { state = v[4] }
 end)

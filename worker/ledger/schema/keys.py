@@ -132,6 +132,26 @@ class Key(StrEnum):
     AUDIT = "audit", "zset", "ids of operators' acts; score: when each began", "forget"
     AUDIT_ENTRY = "audit:", "hash", "one act", "forget", "act"
 
+    # webhooks
+    OUTBOX = "outbox", "stream", "events that no delivery was made of yet", "fan_out"
+    DELIVERIES = "webhooks", "zset", "'<endpoint>:<id>'; score: when it was made", "the oldest of too many, forget"
+    DELIVERY = "webhook:", "hash", "one delivery: see lua/_deliveries.lua", "the same", "delivery"
+    DELIVERIES_DUE = (
+        "webhooks:due:",
+        "zset",
+        "deliveries to an endpoint that wait; score: when to try next",
+        "settle_delivery",
+        "endpoint",
+    )
+    DELIVERIES_DEAD = (
+        "webhooks:dead:",
+        "zset",
+        "deliveries to an endpoint that were given up; score: when",
+        "replay_deliveries, forget",
+        "endpoint",
+    )
+    DELIVERY_COUNTS = "webhooks:counts", "hash", "'<endpoint> <what>' -> how many", "nothing: one"
+
     # what another program spoilt
     DAMAGED = "damaged", "hash", "name of a key, a field or a ref -> JSON: at, why", "eraser damaged discard"
     PUT_ASIDE = "aside:", "any", "what stood there, as it was", "eraser damaged discard", "name"
@@ -139,7 +159,12 @@ class Key(StrEnum):
     # the account
     COUNTERS = "counters", "hash", "what ever happened", "nothing: one"
     ENDS = "ends:", "hash", "'<minute> <state>' -> how many ended so in it", "Redis, two hours later", "hour"
-    ACCOUNT = "account", "hash", "endpoint, since; schema: the highest version that moved here", "nothing: one"
+    ACCOUNT = (
+        "account",
+        "hash",
+        "endpoint, since; schema: the highest version that moved here; outbox: events are written down until then",
+        "nothing: one",
+    )
     PROJECTS = "projects", "hash", "project -> here, leaving, moving or moved", "nothing: one a project"
     CLOCK = "clock", "hash", "what time it is", "nothing: one"
     OPERATIONS = "ops", "hash", "caller -> '<number> <when> <answer>' of its last move", "forget, an hour later"

@@ -1,0 +1,60 @@
+"""Endpoints in the file of ERASER_CONFIG: what is read, and what is refused with what to write instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from worker.config.webhooks import EventType, read_webhooks
+from worker.model.errors import SettingsError
+
+URL = 'url = "https://crm.example.com/hooks?source=eraser"\n'
+SIGNED = 'secret_files = ["crm.secret"]\n'
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "eraser.toml"
+
+
+def test_an_endpoint_wants_every_event_of_every_project_unless_it_says_which(file: Path) -> None:
+    file.write_text(
+        f'[webhooks.all]\n{URL}secret_envs = ["CRM_SECRET"]\n'
+        f'[webhooks.some]\n{URL}{SIGNED}events = ["deletion.dead", "account.closed"]\nprojects = ["p-1"]\n'
+    )
+    found = read_webhooks(file)
+    assert (found["all"].events, found["all"].projects) == (tuple(EventType), ())
+    assert found["some"].events == (EventType.DEAD, EventType.ACCOUNT_CLOSED)
+    assert found["some"].projects == ("p-1",)
+    assert found["some"].secret_files == (file.parent / "crm.secret",)
+    assert found["some"].shown == "https://crm.example.com/hooks", "what follows may be a secret"
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (SIGNED, "url: expected a text"),
+        (URL, "nothing signs its messages: add secret_files"),
+        (f'{URL}secret = "whsec_abc"\n', "unknown key 'secret' (did you mean secret_files?)"),
+        (f'{URL}secret_envs = ["whsec_abc"]\n', "expected the NAME of an environment variable, in capitals"),
+        (f'{URL}{SIGNED}events = ["deletion.delete"]\n', "unknown event 'deletion.delete' (did you mean deletion."),
+        (f'{URL}{SIGNED}events = "deletion.dead"\n', "expected a list of events"),
+        (f"{URL}{SIGNED}projects = []\n", "projects: expected a list"),
+        (f'url = "http://crm.example.com/"\n{SIGNED}', "plain http is for loopback"),
+        (f'url = "https://me:geheim@crm.example.com/"\n{SIGNED}', "expected no user, password or fragment"),
+        (f'url = "ftp://crm.example.com/"\n{SIGNED}', "expected https://HOST/PATH"),
+        (f'url = "http://127.0.0.1:8080/"\n{SIGNED}', "127.0.0.1 is this machine: add private = true"),
+        (f'url = "https://localhost/"\n{SIGNED}', "localhost is this machine: add private = true"),
+        (f'url = "https://crm.example.com:99999/"\n{SIGNED}', "not a URL"),
+        (f'url = "https://crm.exämple.com/"\n{SIGNED}', "expected https://HOST/PATH"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_its_place(file: Path, lines: str, says: str) -> None:
+    file.write_text(f"[webhooks.crm]\n{lines}", encoding="utf-8")
+    with pytest.raises(SettingsError) as refused:
+        read_webhooks(file)
+    assert "[webhooks.crm]" in str(refused.value)
+    assert says in str(refused.value)
+    assert "geheim" not in str(refused.value)
+    assert "whsec_abc" not in str(refused.value)

@@ -1,0 +1,252 @@
+"""Deliveries of webhooks in one account: the moves that make, take and settle them, and what people see of them.
+
+Events are written to the outbox by the moves that make them true (see `lua/_outbox.lua`). Each move here is atomic, and
+a worker that dies with a delivery in hand loses it to the next one when its lease ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Unpack
+
+import redis
+
+from worker.ledger import values
+from worker.ledger.audit_actions import ActionName, Who, explained
+from worker.ledger.deletions import BATCH, Ledger
+from worker.ledger.keys import OURS, Keys
+from worker.ledger.redis_read import AccountReader, read_redis
+from worker.ledger.schema.keys import Key
+from worker.ledger.types import lean
+
+LEASE_S = 60.0  # longer than an attempt may take, name lookup included
+EVENTS_AT_ONCE = 100
+_PAGE = 500
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one endpoint wants. projects: None: of all; account: also what is about the account and no project."""
+
+    name: str
+    events: Iterable[str]
+    projects: Iterable[str] | None
+    account: bool = True
+
+    def as_options(self) -> dict[str, Any]:
+        chosen = None if self.projects is None else dict.fromkeys(self.projects, True)
+        events = dict.fromkeys(self.events, True)
+        return lean({"name": self.name, "events": events, "projects": chosen, "account": self.account})
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A delivery that this worker has in hand."""
+
+    id: str
+    event: str
+    at: float
+    about: dict[str, Any]
+    failed: int  # attempts of its budget that failed
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt. status: None without an answer."""
+
+    at: float
+    status: int | None
+    ms: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One delivery as people see it. Times in ms since 1970."""
+
+    id: str
+    account: str
+    endpoint: str
+    event: str
+    at: float
+    state: DeliveryState
+    next_at: float | None
+    ended_at: float | None
+    about: dict[str, Any]
+    attempts: list[Attempt]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointCounts:
+    """The deliveries of one account to one endpoint."""
+
+    account: str
+    endpoint: str
+    waiting: int
+    dead: int  # now
+    oldest_ms: float | None  # how long the oldest that waits has been waiting
+    totals: dict[str, int]  # made, delivered, failed, dead: ever
+
+
+def fan_out(ledger: Ledger, wanted: Iterable[Wanted]) -> int:
+    """Make deliveries of the events in the outbox, and say that somebody does. Returns how many events there were."""
+    options = {"most": EVENTS_AT_ONCE, "endpoints": [each.as_options() for each in wanted]}
+    return int(ledger.run_script("fan_out", options)["taken"])
+
+
+def take(ledger: Ledger, endpoint: str, most: int) -> list[Taken]:
+    """Deliveries that are due now, at most so many."""
+    options = {"endpoint": endpoint, "most": most, "lease": LEASE_S * 1000}
+    found = ledger.run_script("take_deliveries", options).get("taken", ())
+    return [
+        Taken(id, event, values.number(at) or 0.0, values.fields(about), int(failed), int(lease))
+        for id, event, at, about, failed, lease in found
+    ]
+
+
+def settle(
+    ledger: Ledger,
+    endpoint: str,
+    taken: Taken,
+    *,
+    status: int | None,
+    ms: int,
+    why: str,
+    used: bool = True,
+    delay_s: float | None = None,
+) -> str:
+    """Record one attempt. status 2xx: delivered; else it is due after `delay_s`, or given up. Returns its state."""
+    ok = status is not None and 200 <= status < 300
+    delay = None if delay_s is None else delay_s * 1000
+    options = {"endpoint": endpoint, "id": taken.id, "lease": taken.lease, "ms": ms, "why": why, "used": used, "ok": ok}
+    return str(ledger.run_script("settle_delivery", options | lean({"status": status, "delay": delay}))["state"])
+
+
+def replay(ledger: Ledger, endpoint: str, ids: Sequence[str], **who: Unpack[Who]) -> dict[str, str]:
+    """Send deliveries that have ended again. Returns what became of each: `replayed`, `waiting` or `unknown`."""
+    options = {"endpoint": endpoint} | explained(ActionName.WEBHOOKS_REPLAYED, who)
+    found: dict[str, str] = {}
+    for start in range(0, len(ids), BATCH):
+        batch = list(ids[start : start + BATCH])
+        found |= zip(batch, ledger.run_script("replay_deliveries", options | {"ids": batch})["results"], strict=True)
+    return found
+
+
+def heads(
+    client: redis.Redis, accounts: Iterable[str], endpoints: Sequence[str], keys: Keys = OURS
+) -> dict[str, tuple[bool, dict[str, float]]]:
+    """Of each account that has any: whether there are events in its outbox, and by endpoint when the next delivery is
+    due (ms). One command for an account with nothing. Raises `Unreachable`.
+    """
+    every = list(accounts)
+    pipe = client.pipeline(transaction=False)
+    for account in every:
+        p = keys.account(account)
+        pipe.exists(p + Key.OUTBOX, *(p + Key.DELIVERIES_DUE + name for name in endpoints))
+    there = read_redis(pipe.execute) if every else []
+    some = [account for account, number in zip(every, there, strict=True) if number]
+    for account in some:
+        p = keys.account(account)
+        pipe.xlen(p + Key.OUTBOX)
+        for name in endpoints:
+            pipe.zrange(p + Key.DELIVERIES_DUE + name, 0, 0, withscores=True)
+    answers = iter(read_redis(pipe.execute) if some else [])
+    found = {}
+    for account in some:
+        events = bool(next(answers))
+        due = {name: next(answers) for name in endpoints}
+        found[account] = events, {name: float(head[0][1]) for name, head in due.items() if head}
+    return found
+
+
+class Deliveries(AccountReader):
+    """What people see of one account's deliveries. Raises `Unreachable` when Redis does not answer."""
+
+    def newest(self) -> Iterator[Delivery]:
+        """All that are kept, the newest first."""
+        raw: Any = read_redis(self._client.zrange, self._p + Key.DELIVERIES, 0, -1, desc=True)
+        names = values.names(raw)
+        for start in range(0, len(names), _PAGE):
+            page = names[start : start + _PAGE]
+            due = self._next(page)
+            for name, fields in self._hashes(Key.DELIVERY, page):
+                yield self._read(name, fields, due.get(name))
+
+    def dead(self, endpoint: str) -> list[str]:
+        """The ids of those that were given up, the oldest first."""
+        return values.names(read_redis(self._client.zrange, self._p + Key.DELIVERIES_DEAD + endpoint, 0, -1))
+
+    def counts(self, now_ms: float) -> list[EndpointCounts]:
+        """By endpoint, also of those that nobody has any more."""
+        raw = values.texts(read_redis(self._client.hgetall, self._p + Key.DELIVERY_COUNTS))
+        totals: dict[str, dict[str, int]] = {}
+        for name, number in raw.items():
+            endpoint, _, what = name.partition(" ")
+            totals.setdefault(endpoint, {})[what] = values.whole(number)
+        pipe = self._client.pipeline(transaction=False)
+        for endpoint in totals:
+            pipe.zcard(self._p + Key.DELIVERIES_DUE + endpoint)
+            pipe.zcard(self._p + Key.DELIVERIES_DEAD + endpoint)
+        found = iter(read_redis(pipe.execute) if totals else [])
+        oldest = self._oldest(totals)
+        return [
+            EndpointCounts(
+                self.account, name, int(next(found)), int(next(found)),
+                max(0.0, now_ms - oldest[name]) if name in oldest else None, totals[name],
+            )
+            for name in totals
+        ]  # fmt: skip
+
+    def _oldest(self, endpoints: Iterable[str]) -> dict[str, float]:
+        """When the event of the oldest of those that wait was: of the longest-waiting by their next attempts."""
+        oldest: dict[str, float] = {}
+        for endpoint in endpoints:
+            raw: Any = read_redis(self._client.zrange, self._p + Key.DELIVERIES_DUE + endpoint, 0, _PAGE - 1)
+            pipe = self._client.pipeline(transaction=False)
+            for id in values.names(raw):
+                pipe.zscore(self._p + Key.DELIVERIES, f"{endpoint}:{id}")
+            made = [at for at in (read_redis(pipe.execute) if raw else ()) if at is not None]
+            if made:
+                oldest[endpoint] = min(made)
+        return oldest
+
+    def _next(self, names: Iterable[str]) -> Mapping[str, float | None]:
+        every = list(names)
+        pipe = self._client.pipeline(transaction=False)
+        for name in every:
+            endpoint, _, id = name.partition(":")
+            pipe.zscore(self._p + Key.DELIVERIES_DUE + endpoint, id)
+        return dict(zip(every, read_redis(pipe.execute) if every else (), strict=True))
+
+    def _read(self, name: str, fields: Mapping[str, str], due: float | None) -> Delivery:
+        endpoint, _, id = name.partition(":")
+        state = DeliveryState(fields["state"]) if fields.get("state") in tuple(DeliveryState) else DeliveryState.WAITING
+        attempts = [_attempt(line) for line in fields.get("lines", "").splitlines()]
+        return Delivery(
+            id=id,
+            account=self.account,
+            endpoint=endpoint,
+            event=fields.get("event", "?"),
+            at=values.number(fields.get("at")) or 0.0,
+            state=state,
+            next_at=due if state is DeliveryState.WAITING else None,
+            ended_at=values.number(fields.get("ended")),
+            about=values.fields(fields.get("about")),
+            attempts=attempts,
+        )
+
+
+def _attempt(line: str) -> Attempt:
+    at, status, ms, why = (*line.split(" ", 3), "", "", "", "")[:4]
+    return Attempt(values.number(at) or 0.0, values.whole(status) or None, values.whole(ms), why)
