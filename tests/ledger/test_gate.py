@@ -356,6 +356,31 @@ def test_an_executor_waits_for_the_first_slot_that_nobody_waits_for(bench: Bench
     assert bench.turn().wait_s == pytest.approx(waits[1], abs=0.002)
 
 
+def test_a_call_that_has_its_place_and_waits_for_it_delays_nobody(bench: Bench) -> None:
+    """Its slot is still ahead: who came in these 20 ms counted it as one without a place, and came a slot too late."""
+    other = Bench(bench.client)
+    bench.open()
+    many(bench, 40)
+    bench.client.hset(bench.p + "gate", mapping={"prepare_ms": "30", "call_ms": "50"})
+    for call in range(13):
+        while (turn := bench.turn(related="verify")).lease is None:
+            assert turn.wait_s is not None
+            bench.pass_time(turn.wait_s)
+        lease, taken = turn.lease, bench.now
+        bench.pass_time(max(0.0, lease.ahead_s - 0.02))
+        confirmed = bench.ledger.confirm(lease, key="k1", ahead_s=min(0.02, lease.ahead_s))
+        assert confirmed is not None
+        bench.pass_time(0.005)
+        if call == 12:  # each place of a second is taken
+            wait_s = other.turn(related="verify").wait_s
+            assert wait_s is not None
+            early_ms = 20 + float(bench.gate()["prepare_ms"])
+            assert bench.now + wait_s * 1000 == pytest.approx(float(bench.gate()["slot"]) - early_ms, abs=5)
+        departed = taken + lease.ahead_s * 1000
+        bench.set_clock(departed + 1)
+        bench.settle(confirmed, call_seq=confirmed.call_seq, departed_ms=departed - taken, prepared_ms=5.0)
+
+
 def test_nothing_is_reserved_a_person_takes_the_slot_an_executor_waits_for(bench: Bench) -> None:
     bench.open()
     many(bench, 3)

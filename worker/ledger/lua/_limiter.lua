@@ -62,10 +62,11 @@ function next_slot(now, cfg)
   return slot - now > 3 * spacing(cfg) + 2 * early(cfg) and now or slot
 end
 
--- So many calls have a slot before the next one and no place yet.
+-- So many calls have a slot before the next one and no place yet: each takes its place CHECK ms before its slot.
+local CHECK = 20  -- ms, the executor's CHECK_S
 function without_place(now, cfg)
   if not read_gate()[own(cfg, 'prepare_ms')] then return 0 end
-  return math.max(0, math.min(places(cfg) - 1, math.floor((next_slot(now, cfg) - now) / spacing(cfg))))
+  return math.max(0, math.min(places(cfg) - 1, math.floor((next_slot(now, cfg) - CHECK - now) / spacing(cfg))))
 end
 
 -- A call left `late` ms after it was taken: the executor measured it. One that took longer than others may have come to
