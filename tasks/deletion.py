@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Unpack
 
 from worker.config.durations import parse_duration
+from worker.execution import tracing
 from worker.execution.app_context import app_context
 from worker.execution.celery_app import app, intake
 from worker.execution.messages import REQUEST_MESSAGE, RequestMessage
@@ -53,7 +54,8 @@ def request_deletions(
 def delete(self: Any, *args: Any, **kwargs: Any) -> None:
     """Record a deletion, then work as an executor. Its arguments are those of `_requested`."""
     message: RequestMessage | None = self.request.get(REQUEST_MESSAGE)
-    accepted = intake.record(message, partial(_bound, message, args, kwargs), args, kwargs)
+    with tracing.request("process eraser.delete", self.request):
+        accepted = intake.record(message, partial(_bound, message, args, kwargs), args, kwargs)
     context = app_context()
     context.work(context.settings.account_of(accepted.ref.project_id).name)
 
@@ -103,7 +105,7 @@ def _requested(
     return request_deletion(job_id, project_id=project_id, lane=lane, allow_project=allow_project, **terms)
 
 
-@app.task(name="eraser.work")
-def work(account: str, wakeup: str | None = None) -> None:
+@app.task(name="eraser.work", bind=True)
+def work(self: Any, account: str, wakeup: str | None = None) -> None:
     """Work for an account until nothing is due, or for a few seconds."""
-    app_context().work(account, wakeup)
+    app_context().work(account, wakeup, traceparent=self.request.get("traceparent"))

@@ -13,6 +13,7 @@ from worker.config.accounts import CredentialsReference
 from worker.config.forks import when_forked
 from worker.config.redis_urls import broker_form
 from worker.config.settings import Settings
+from worker.execution import tracing
 from worker.execution.broker_url import Broker, celery_broker
 from worker.execution.executor import Executor
 from worker.execution.key_budget import KeyBudget, KeyPolicy
@@ -186,8 +187,15 @@ class AppContext(LedgerContext):
             return other
         return next(iter(named), None)
 
-    def work(self, account: str, wakeup: str | None = None) -> None:
-        """Work as an executor until nothing is due or its time is over, and let the dispatcher check again in time."""
+    def work(self, account: str, wakeup: str | None = None, *, traceparent: str | None = None) -> None:
+        """Work as an executor until nothing is due or its time is over, and let the dispatcher check again in time.
+
+        traceparent: of the message that started it.
+        """
+        with tracing.executor(account, traceparent):
+            self._work(account, wakeup)
+
+    def _work(self, account: str, wakeup: str | None) -> None:
         try:
             result = self.executor(account).work(wakeup)
             next_ms = result.next_ms

@@ -21,7 +21,7 @@ from kombu import Queue
 
 from worker.config.celery_environment import check_celery_environment
 from worker.execution import broker as our_broker
-from worker.execution import logs, sentry
+from worker.execution import logs, sentry, tracing
 from worker.execution.app_context import AppContext, app_context
 from worker.execution.intake import Intake
 from worker.execution.live_workers import refuse_distant_workers
@@ -117,6 +117,7 @@ app.steps["worker"] |= {f"worker.execution.worker_steps:{name}" for name in ("Cr
 def _log(*, loglevel: int | None = None, logfile: str | None = None, **_: object) -> None:
     logs.set_up(loglevel or logging.INFO, os.environ, file=logfile)
     sentry.start(os.environ)
+    tracing.start()
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # once per lost connection
 
 

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.config.clock import elapsed
+from worker.execution import tracing
 from worker.execution.inventory import Found, InventoryTaker, next_try_s
 from worker.execution.key_budget import KeyBlocked
 from worker.execution.settlement_log import log_settled
@@ -95,7 +96,8 @@ class Executor:
                 self._slot_at = (result.lease.taken + elapsed()) / 2 + result.lease.ahead_s
                 if not result.lease.inventory:
                     self._wait_for_slot()
-                settlement = self.attempt(result.lease, rules)
+                with tracing.attempt(self.ledger.account, result.lease) as became:
+                    became.append(settlement := self.attempt(result.lease, rules))
             elif result.trial:
                 tried = try_closed(self.remote, result.trial, key=key, home=self.home, account=self.ledger.account)
             elif result.wait_s is not None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from celery import Celery
 
+from worker.execution import tracing
+
 log = logging.getLogger(__name__)
 
 MOST = 1000  # messages in the queue: then no worker reads it, and one more message would change nothing
@@ -17,12 +19,11 @@ MOST = 1000  # messages in the queue: then no worker reads it, and one more mess
 def send_wakeup(app: Celery, account: str, wakeup: str) -> bool:
     """Start an executor; returns whether the wake-up could be sent."""
     try:
-        with app.producer_pool.acquire(block=True) as producer:
+        with app.producer_pool.acquire(block=True) as producer, tracing.wakeup():
             if is_full(app, producer, "eraser.work"):
                 return False
-            app.send_task(
-                "eraser.work", args=[account, wakeup], retry=False, expires=60, ignore_result=True, producer=producer
-            )
+            how: dict[str, Any] = {"retry": False, "expires": 60, "ignore_result": True, "headers": tracing.headers()}
+            app.send_task("eraser.work", args=[account, wakeup], producer=producer, **how)
     except Exception as error:  # kombu raises what its transport does
         log.warning("wakeup.lost", extra={"account": account, "error": type(error).__name__})
         return False

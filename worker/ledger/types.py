@@ -72,6 +72,7 @@ class DeletionRequest:
     for_good: bool = False  # also where others only go into the recycle bin
     listed: bool = False  # a list of MetaStudio's had these jobs a moment ago
     action: dict[str, Any] | None = None  # for the audit, where a person allowed more than the cap
+    traceparent: str | None = None  # the span in which it is requested, where tracing is on
 
 
 class Effect(StrEnum):
@@ -142,6 +143,7 @@ class Lease:
     for_good: bool = False  # also where others only go into the recycle bin
     experiment: bool = False  # it is to show how MetaStudio treats what a job leaves: see `worker.rules.experiment`
     unsent: bool = False  # something is asked first: `Ledger.confirm` has to say that the DELETE may leave
+    traceparent: str | None = None  # the span of its request
 
     @property
     def absent_once(self) -> bool:

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, TypedDict, Unpack
 
 from worker.config.durations import LONGEST, format_duration
+from worker.execution import tracing
 from worker.execution.app_context import AppContext
 from worker.ledger.audit_actions import ActionName
 from worker.ledger.deletions import BATCH
@@ -104,6 +105,7 @@ def deletion_request(
         related=check_related(terms.get("related")),
         after_ms=at,
         action=action,
+        traceparent=tracing.traceparent(),
     )
 
 

@@ -51,6 +51,8 @@ COMMANDS = [
 ]
 MODULES = {"pause": "gate", "resume": "gate", "list": "listing"}  # every other command is in the module of its name
 
+DOORS = ("request", "related", "dead", "retention")  # deletions are requested by them: see `worker.execution.tracing`
+
 
 class _Lazy(click.Group):
     """Imports a command's module only when it is called: `eraser status` must not wait for Celery."""
@@ -93,7 +95,12 @@ def eraser() -> None:
 
     New here? `eraser demo` shows it all on this machine, without an account.
     """
-    click.get_current_context().color = colour(os.environ)
+    context = click.get_current_context()
+    context.color = colour(os.environ)
+    if context.invoked_subcommand in DOORS:
+        from worker.execution import tracing
+
+        context.with_resource(tracing.command(context.invoked_subcommand, os.environ))
 
 
 def main() -> None:

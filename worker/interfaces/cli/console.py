@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
 from worker.config.urls import is_loopback
-from worker.execution import logs, sentry
+from worker.execution import logs, sentry, tracing
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.printing import note
 from worker.interfaces.cli.tokens import create, tokens
 from worker.local.up import HOST, PORT, has_web
 from worker.model.errors import Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 PATIENCE_S = 1.0  # a caller should get "try again" rather than wait
 
@@ -43,9 +47,15 @@ def console(context: click.Context, host: str, port: int) -> None:
     _ = app_context.redis_url  # fail now, with what to set
     logs.set_up(logging.INFO, os.environ)
     sentry.start(os.environ)
+    tracing.start()
     if not is_loopback(host):
         note(f"note: {host} is reachable from other machines: put TLS in front, since tokens in plain http can be read")
-    serve(create_app(app_context, bind=host), host=host, port=port)
+    app: ASGIApp = create_app(app_context, bind=host)
+    if tracing.is_on():
+        from worker.interfaces.web.traced import Traced
+
+        app = Traced(app)
+    serve(app, host=host, port=port)
 
 
 console.add_command(tokens)

@@ -53,7 +53,7 @@ class RequestGuard:
         except ClientDisconnect:  # the client has left; an incomplete request was not executed
             pass
         except Exception as error:
-            log.exception("http.failed", extra={"method": scope["method"], "route": _route(scope)})
+            log.exception("http.failed", extra={"method": scope["method"], "route": route(scope)})
             await request.end(problem_details.of(error))
         finally:
             request.log()
@@ -134,7 +134,7 @@ class _RequestLog:
             "http.answered",
             extra={
                 "method": self._scope["method"],
-                "route": _route(self._scope),
+                "route": route(self._scope),
                 "status": self._status,
                 "ms": round((time.perf_counter() - self._started) * 1000, 1),
                 "token": self._scope.get(WHO),
@@ -142,6 +142,6 @@ class _RequestLog:
         )
 
 
-def _route(scope: Scope) -> str:
+def route(scope: Scope) -> str:
     """The route's pattern, because the requested path may be anything."""
     return str(getattr(scope.get("route"), "path", "none"))

@@ -6,7 +6,8 @@
 --            asks, see _policy_texts.lua), listed (bool: a list had them), assets (id of each one's asset, or
 --            false), related (leave, verify or delete), parent (the job that left these parts behind), looked (how often
 --            somebody had begun to look when it was asked for: it counts only if nothing changed since), gate
---            (see _gate.lua), act (see _audit.lua: where a person lifted a cap)
+--            (see _gate.lua), act (see _audit.lua: where a person lifted a cap),
+--            traceparent (the span of whoever asks)
 --            or, in the place of all up to policy, each: a list of them, one a ref
 --   returns  {"now", "results": [one a ref, "<state now>" for a new one, "=<state now>" for a merged one, "+" before the
 --   state where a new round was opened; "on_hold" or "withdrawn" for a part whose job is on hold, or that nobody wants
@@ -27,16 +28,22 @@
 --include _gate
 --include _wakeups
 --include _audit
-local claim, user, user_hash, force  -- of the deletion at hand (see _claims.lua)
+local claim, user, user_hash, force, traceparent  -- of the deletion at hand (see _claims.lua)
 local fresh                          -- the fields of a record that is new
 local any_damage                     -- whether anything was put aside before
 local any_hold                       -- whether anything is on the hold list
 local counted
 each_call(function() any_damage, any_hold, counted = nil, nil, { new = 0, again = 0, merged = 0, done = 0 } end)
 
+-- The trace that its attempts belong to: of what a job left behind, the job's own.
+local function trace_of(terms)
+  local found = terms.traceparent or (terms.parent and redis.pcall('HGET', record(terms.parent), F.traceparent))
+  return type(found) == 'string' and found or nil
+end
+
 -- terms: options, or one of options.each. What thousands of new records share is put together once.
 local function prepare(terms, now)
-  user, user_hash, force = terms.app_user, terms.user_hash, terms.force
+  user, user_hash, force, traceparent = terms.app_user, terms.user_hash, terms.force, trace_of(terms)
   claim = { by = terms.by, why = terms.why, run = terms.run, lane = terms.lane, at = tonumber(ms(now)),
     due = tonumber(ms(terms.after_ms or now + terms.delay_s * 1000)), [F.deadline] = tonumber(ms(now + terms.deadline_s * 1000)),
     [F.policy] = terms.policy, [F.policy_text] = terms.policy_text and text_since(now, terms.policy_text),
@@ -50,6 +57,7 @@ local function prepare(terms, now)
   has(F.app_user_hash, user and user_hash)
   has(F.listed, options.listed and '1')
   has(F.parent, terms.parent)
+  has(F.traceparent, traceparent)
   has(F.waiting_for, claim.due > now and 'grace')
 end
 
@@ -84,6 +92,7 @@ local function anew(ref, r, now, mine)
   add_claim(claims, mine)
   open_round(ref, r, now, claims, user, user_hash)
   counted.again = counted.again + 1
+  if traceparent then redis.call('HSET', record(ref), F.traceparent, traceparent) end
   note_event(ref, r, now, 'deletion.requested', { by = mine.by, why = mine.why, run = mine.run, was = state, claims = over })
   return state == 'cancelled' and '+pending' or '=+pending'
 end
@@ -98,6 +107,7 @@ local function merge(ref, r, now, mine)
   if withdrawn then redis.call('HDEL', k, F.cancel_requested) end
   if r[F.before_replay] then redis.call('HSET', k, F.before_replay, '-') end  -- no replay takes it back
   if user and not r[F.app_user] then redis.call('HSET', k, F.app_user, user, F.app_user_hash, user_hash) end
+  if traceparent and not r[F.traceparent] then redis.call('HSET', k, F.traceparent, traceparent) end
   counted.merged = counted.merged + 1
   return '=' .. r[F.state]
 end

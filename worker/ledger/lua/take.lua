@@ -60,6 +60,7 @@ local function lease(c, now)
     owner_lookup = c.owner_lookup, policies = c.names, unsent = unsent and true or nil, related = related,
     experiment = r[F.related] and redis.call('EXISTS', K.experiment .. ref) == 1 or nil, inventory = inventory or nil, inventory_tries = n(F.inventory_tries), parent = r[F.parent],
     shared = r[F.parent] and is_shared(ref) or nil, for_good = r[F.for_good] == '1' or nil,
+    traceparent = r[F.traceparent],
   }
 end
 

@@ -53,6 +53,8 @@ class Field(StrEnum):
     RELATED = "related", "word", "what it wants done about what the job leaves behind; none: as is set", "claims"
     CLAIMS = "claims", "claims", "all claims, where there are several", "claims"
 
+    TRACEPARENT = "tp", "traceparent", "the span of its first request (W3C), where tracing was on", "request"
+
     # whose it is
     APP_USER = "user", "id", "the app user that a caller named; sent as a header", "request", OVER
     APP_USER_HASH = "au", "HMAC", "the same, hashed: for holds", "request", OVER

@@ -1,0 +1,82 @@
+"""OpenTelemetry's SDK and its instrumentations, set up by its own variables. Imported only where these ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.distro import OpenTelemetryConfigurator
+from opentelemetry.instrumentation.redis import RedisInstrumentor
+from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
+from opentelemetry.propagators.textmap import TextMapPropagator
+
+from worker import __version__
+
+
+def start(environ: MutableMapping[str, str]) -> None:
+    """As `opentelemetry-instrument` would: exporters, sampler and resource are those of the variables."""
+    environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    environ.setdefault("OTEL_TRACES_EXPORTER", "otlp")
+    environ.setdefault("OTEL_METRICS_EXPORTER", "otlp")
+    if "service.name=" not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        environ.setdefault("OTEL_SERVICE_NAME", "avatar-eraser")
+    if not hasattr(trace.get_tracer_provider(), "add_span_processor"):  # else `opentelemetry-instrument` did it
+        configurator: Any = OpenTelemetryConfigurator
+        configurator().configure(resource_attributes={"service.version": __version__})
+    instrument()
+
+
+def instrument() -> None:
+    """Spans of calls and of Redis's commands, without headers, queries and arguments."""
+    propagate.set_global_textmap(Incoming(propagate.get_global_textmap()))
+    RedisInstrumentor().instrument(tracer_provider=WithinTraces())
+    URLLib3Instrumentor().instrument(
+        tracer_provider=WithinTraces(),
+        url_filter=lambda url: url.partition("?")[0],
+        captured_request_headers=[],  # signatures and app users are in them, so no variable may ask for any
+        captured_response_headers=[],
+    )
+
+
+class Incoming(TextMapPropagator):
+    """Takes over a caller's trace, and gives none away: the calls go to MetaStudio, which is somebody else's."""
+
+    def __init__(self, theirs: TextMapPropagator) -> None:
+        self._theirs = theirs
+
+    def extract(self, *args: Any, **kwargs: Any) -> Context:
+        return self._theirs.extract(*args, **kwargs)
+
+    def inject(self, *_: Any, **__: Any) -> None:
+        return
+
+    @property
+    def fields(self) -> set[str]:
+        return set()
+
+
+class WithinTraces(trace.TracerProvider):
+    """Makes spans only inside of others: a worker that waits for work would begin a trace with each command."""
+
+    def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
+        return _WithinTraces(trace.get_tracer_provider().get_tracer(*args, **kwargs))
+
+
+class _WithinTraces(trace.Tracer):
+    def __init__(self, tracer: trace.Tracer) -> None:
+        self._tracer = tracer
+
+    def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
+        inside = trace.get_current_span().get_span_context().is_valid
+        return self._tracer.start_span(*args, **kwargs) if inside else trace.INVALID_SPAN
+
+    @contextmanager
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Iterator[trace.Span]:  # type: ignore[override]
+        if trace.get_current_span().get_span_context().is_valid:
+            with self._tracer.start_as_current_span(*args, **kwargs) as span:
+                yield span
+        else:
+            yield trace.INVALID_SPAN

@@ -1,0 +1,105 @@
+"""Traces by OpenTelemetry: one from the request, through any door, over each attempt to the end.
+
+A deletion's record keeps the W3C `traceparent` of its first request, where tracing is on; its attempts are children of
+that span, and link to the executor that made them. An executor links to the wake-up that started it: it works for
+many deletions, and is the child of none.
+
+OpenTelemetry's own variables (OTEL_*) decide what is sent and where. Nothing of it is imported while they name no
+receiver, and no other part of this process has set up its SDK.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from worker.ledger.types import Lease, Settlement
+
+log = logging.getLogger(__name__)
+
+_RECEIVERS: Final = (
+    *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"),
+    *("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER"),
+)
+_started = False
+
+
+def start(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Set up OpenTelemetry's SDK, if its variables name a receiver. A missing extra is logged: it stops no deletion."""
+    global _started  # noqa: PLW0603 - the SDK, too, is set up once a process
+    wanted = any((environ.get(name) or "none") != "none" for name in _RECEIVERS)
+    if _started or not wanted or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return
+    try:
+        from worker.execution import otel
+
+        otel.start(environ)
+        _started = True
+    except ImportError:
+        why = "OTEL_* names a receiver, but the extra is missing: pip install -e '.[otel]'"
+        log.error("tracing.off", extra={"error": why})
+    except Exception as error:  # a value that the SDK refuses
+        log.error("tracing.off", extra={"error": str(error)})
+
+
+def is_on() -> bool:
+    """Whether an SDK runs in this process: ours, or that of a program that calls `tasks.request_deletion`."""
+    return "opentelemetry.sdk.trace" in sys.modules
+
+
+def traceparent() -> str | None:
+    """Of the present span; None: there is none."""
+    if not is_on():
+        return None
+    from worker.execution import spans
+
+    return spans.traceparent()
+
+
+def headers() -> dict[str, str]:
+    """Of a message that is sent in the present span."""
+    found = traceparent()
+    return {"traceparent": found} if found else {}
+
+
+def request(name: str, carrier: Mapping[str, Any]) -> AbstractContextManager[object]:
+    """A span of a door through which requests come. carrier: has the caller's `traceparent`, if it sent one."""
+    return _span("request", name, carrier.get("traceparent"))
+
+
+def command(name: str, environ: Mapping[str, str]) -> AbstractContextManager[object]:
+    """The same of a command; a caller passes its span on as TRACEPARENT."""
+    start()
+    return _span("request", f"eraser {name}", environ.get("TRACEPARENT"))
+
+
+def wakeup() -> AbstractContextManager[object]:
+    """The sending of a wake-up."""
+    return _span("wakeup")
+
+
+def executor(account: str, wakeup: str | None) -> AbstractContextManager[object]:
+    """The work of one executor; wakeup: the `traceparent` of the message that started it."""
+    return _span("executor", account, wakeup)
+
+
+@contextmanager
+def attempt(account: str, lease: Lease) -> Iterator[list[Settlement]]:
+    """One attempt. What came of it is put into the list."""
+    became: list[Settlement] = []
+    with _span("attempt", account, lease, became):
+        yield became
+
+
+def _span(kind: str, *details: Any) -> AbstractContextManager[object]:
+    if not is_on():
+        return nullcontext()
+    from worker.execution import spans
+
+    made: AbstractContextManager[object] = getattr(spans, kind)(*details)
+    return made

@@ -1,0 +1,50 @@
+"""A span for each HTTP request, in the trace of its caller where that sends a `traceparent`.
+
+OpenTelemetry's own instrumentation is shown the method, the path and the caller's trace. The query, all other headers,
+cookies and the caller's address are kept from it: they may name people, and hold tokens.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from worker.interfaces.web.request_guard import route
+
+_WHOLE = "eraser.scope"
+_SHOWN = (b"traceparent", b"tracestate", b"host")
+
+
+class Traced:
+    """The application, with a span around it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._traced: Any = OpenTelemetryMiddleware(
+            self._inside,
+            exclude_spans=["receive", "send"],
+            http_capture_headers_server_request=[],
+            http_capture_headers_server_response=[],
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = [(name, value) for name, value in scope["headers"] if name in _SHOWN]
+        shown = {**scope, "headers": headers, "query_string": b"", "client": None, _WHOLE: scope}
+        await self._traced(shown, receive, send)
+
+    async def _inside(self, shown: Scope, receive: Receive, send: Send) -> None:
+        scope, span = shown[_WHOLE], trace.get_current_span()
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":  # by now the route is known; the span ends with the body
+                span.update_name(f"{scope['method']} {route(scope)}")
+                span.set_attribute("http.route", route(scope))
+            await send(message)
+
+        await self._app(scope, receive, named)
