@@ -91,7 +91,9 @@ def test_no_planted_secret_and_nothing_personal_is_found_anywhere() -> None:
         fleet.metastudio.fault(FaultKind.GARBAGE, "good-02")
         fleet.metastudio.fault(FaultKind.ERROR_IN_200, "good-03")
         fleet.metastudio.fault(FaultKind.TRUNCATED, "good-04", method="GET")
-        worker = fleet.start_worker("--loglevel", "DEBUG")
+        formats = [fleet.env | {"ERASER_LOG_FORMAT": form} for form in ("text", "json")]
+        workers = [fleet.start_worker("--loglevel", "DEBUG", env=env) for env in formats]
+        fleet.wait(lambda: fleet.live_workers() == len(workers), "each worker takes work")
         fleet.ask(*GOOD, "forbidden", "ever-500", "training", "never-was", app_user=APP_USER, lane=Lane.BULK)
         with fleet.producer() as app:
             app.send_task(
@@ -127,9 +129,12 @@ def test_no_planted_secret_and_nothing_personal_is_found_anywhere() -> None:
         assert users == {APP_USER}, "the app user did not even reach the server"
 
         everywhere = (*SECRETS, APP_USER)
-        worker.ask_to_end()
-        worker.popen.wait(PATIENCE_S)
-        logs = [(file.name, file.read_text(errors="replace")) for file in fleet.directory.glob("worker-*.log")]
+        for worker in workers:
+            worker.ask_to_end()
+            worker.popen.wait(PATIENCE_S)
+        logs = [(file.name, file.read_text(errors="replace")) for file in sorted(fleet.directory.glob("worker-*.log"))]
+        assert ['{"time": ' in text for _, text in logs] == [False, True], "each worker logs in its form"
+        assert all("worker.ready" in text for _, text in logs)
         assert leaks(iter(logs), ("good-01",)), "the search finds nothing at all"
         assert leaks(ever_sent_to_redis(fleet), ("good-01",)), "the search finds nothing at all"
         assert leaks(iter(logs), everywhere) == []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from worker.config.request_id import HTTP_REQUEST_ID
 from worker.execution import logs
 
 SK = "S3cr3t/Key+of=the-tests"
@@ -75,6 +76,48 @@ def test_elsewhere_a_line_is_one_json_object(lines: io.StringIO) -> None:
         "job_id": "job-1",
         "ms": 12,
     }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "on_a_terminal", "elsewhere"),
+    [("auto", False, True), ("json", True, True), ("text", False, False), ("", False, True), ("yaml", False, True)],
+)
+def test_the_format_is_what_the_setting_says(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, on_a_terminal: bool, elsewhere: bool
+) -> None:
+    """One that does not exist is refused by the settings, which need a log that works."""
+    for stream, is_json in ((Terminal(), on_a_terminal), (io.StringIO(), elsewhere)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        logs.set_up(logging.INFO, {**ENVIRON, "ERASER_LOG_FORMAT": wanted})
+        logging.getLogger("x").warning("some.event", extra={"error": f"key {SK} of jane@example.com"})
+        line = stream.getvalue()
+        assert line.startswith("{") is is_json
+        assert "some.event" in line
+        assert SK not in line
+        assert "jane" not in line
+        coloured = "\x1b[" in line
+        assert coloured is (not is_json and isinstance(stream, Terminal)), "colours are for terminals"
+
+
+def test_text_in_a_file_is_text_and_a_terminal_has_no_part_in_it(tmp_path: Path) -> None:
+    logs.set_up(logging.INFO, {"ERASER_LOG_FORMAT": "text"}, file=str(tmp_path / "log"))
+    logging.getLogger("x").info("some.event", extra={"job_id": "job-1"})
+    assert (tmp_path / "log").read_text(encoding="utf-8").endswith("info    some.event  job_id=job-1\n")
+    logging.getLogger().handlers[0].close()
+
+
+@pytest.mark.parametrize("output", ["lines", "shown"])
+def test_a_line_has_the_id_of_the_http_request_that_it_belongs_to(output: str, request: pytest.FixtureRequest) -> None:
+    stream: io.StringIO = request.getfixturevalue(output)
+    before = HTTP_REQUEST_ID.set(f"13800138000123-{SK}")
+    logging.getLogger("x").info("some.event", extra={"request_id": "theirs"})
+    HTTP_REQUEST_ID.reset(before)
+    logging.getLogger("x").info("other.event")
+    first, second = stream.getvalue().splitlines()
+    shown = '"http_request_id": "13800138000123-***"' if output == "lines" else "http_request_id=13800138000123-***"
+    assert shown in first
+    assert "theirs" in first, "MetaStudio's own id of its answer is another one"
+    assert "http_request_id" not in second
 
 
 def test_what_was_not_said_is_no_field(shown: io.StringIO) -> None:

@@ -31,6 +31,7 @@ from worker.config.environment import (
     refuse_unknown,
 )
 from worker.config.files import path_named
+from worker.config.log_format import LOG_FORMAT, LogFormat, check_log_format
 from worker.config.logins import DOMAIN, USER
 from worker.config.namespace import NAMESPACE
 from worker.config.network import NO_PROXY, PROXY, Network, Proxy, check_no_proxy, check_proxy
@@ -137,6 +138,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = _setting(  # host names of the HTTP server, besides those of this machine
         "ERASER_ALLOWED_HOSTS", check_hosts, default=(), shown=", ".join, unset="this machine's own names"
     )
+    log_format: LogFormat = _setting(LOG_FORMAT, check_log_format, default=LogFormat.AUTO)
     project: str | None = _setting(PROJECT, check_project)
 
     @classmethod

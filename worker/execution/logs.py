@@ -1,4 +1,5 @@
-"""One line per event: for people on a terminal, as JSON otherwise; redacted at the very end, whoever wrote it.
+"""One line per event: for people on a terminal, as JSON otherwise, or as ERASER_LOG_FORMAT says; redacted at the very
+end, whoever wrote it. What is logged while an HTTP request is answered has its `http_request_id`.
 
     12:03:04.125 info  deletion.deleted  job_id=job-0001 status=200 ms=12
     {"time": "2026-11-22T12:03:04.125Z", "level": "info", "event": "deletion.deleted", "job_id": "job-0001", …}
@@ -23,11 +24,16 @@ from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
 from worker.config.files import NotText, read_text
+from worker.config.log_format import LOG_FORMAT, LogFormat
+from worker.config.request_id import HTTP_REQUEST_ID
 from worker.metastudio.redaction import MASK, redact
 
 _OURS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _IDS = frozenset(
-    {"id", "job_id", "project_id", "request_id", "run", "replay", "head", "group", "account", "worker", "child", "pid"}
+    {
+        *("id", "job_id", "project_id", "request_id", "http_request_id", "run", "replay", "head", "group"),
+        *("account", "worker", "child", "pid"),
+    }
 )
 _CHATTY = (
     "celery.worker.strategy",  # "Task … received": one per wake-up
@@ -53,13 +59,15 @@ class Redacted(logging.Formatter):
 
     def _masked(self, record: logging.LogRecord) -> logging.LogRecord:
         copied = copy(record)
+        if (request := HTTP_REQUEST_ID.get()) is not None:
+            copied.http_request_id = request
         try:
             message = record.getMessage()
         except Exception:  # a broken format string must not cost the event
             message = str(record.msg)
         copied.msg, copied.args = redact(message, secrets=self._secrets), None
-        for name in _extras(record):
-            setattr(copied, name, clean(name, getattr(record, name), self._secrets))
+        for name in _extras(copied):
+            setattr(copied, name, clean(name, getattr(copied, name), self._secrets))
         if record.exc_info and not record.exc_text:
             copied.exc_text = "".join(traceback.format_exception(*record.exc_info))
         if copied.exc_text:
@@ -127,11 +135,16 @@ class ForMachines(logging.Formatter):
 
 
 def set_up(level: int, environ: Mapping[str, str], *, file: str | None = None) -> None:
-    """Send every log line of this process to stderr, or to a file, in this format. Called once, at the start."""
+    """Send every log line of this process to stderr, or to a file, in this format. Called once, at the start.
+
+    A format that does not exist counts as `auto`: the settings refuse it in words.
+    """
     handler = WatchedFileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
     stream: Any = handler.stream  # of a file: after a rotation that of the new one
-    if stream.isatty():
-        form: logging.Formatter = ForPeople(colour=not environ.get("NO_COLOR") and environ.get("TERM") != "dumb")
+    terminal, wanted = stream.isatty(), environ.get(LOG_FORMAT, "").strip()
+    if wanted == LogFormat.TEXT or (terminal and wanted != LogFormat.JSON):
+        colour = terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+        form: logging.Formatter = ForPeople(colour=colour)
     else:
         form = ForMachines(plain=not takes_any_text(stream))
     handler.setFormatter(Redacted(form, secrets_of(environ)))

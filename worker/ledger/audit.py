@@ -32,10 +32,11 @@ class AuditEntry:
     job: Target | None  # the first one
     user: str | None  # an app user's hash, see `worker.ledger.pseudonyms`
     cap: int | None  # what a person allowed above the cap
+    http_request_id: str | None  # of the API or the console
     results: dict[str, int]  # what became of each, in numbers
 
 
-_ENTRY = Shape(AuditEntry, action="act", reason="why", job=None, results=None)
+_ENTRY = Shape(AuditEntry, action="act", reason="why", http_request_id="http", job=None, results=None)
 
 
 class AuditLog(AccountReader):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypedDict
 
+from worker.config.request_id import HTTP_REQUEST_ID
 from worker.ledger.types import lean
 
 
@@ -49,8 +50,8 @@ class AuditAction:
 
     def named(self, name: ActionName, *, by: str | None, why: str | None, **more: str | None) -> dict[str, Any]:
         """The form that `lua/_audit.lua` reads. more: run, user (an app user's hash)."""
-        fields = {"act": name.value, "by": by, "why": why, "of": self.of, "cap": self.cap, "id": self.id} | more
-        return lean(fields)
+        fields = {"act": name.value, "by": by, "why": why, "of": self.of, "cap": self.cap, "id": self.id}
+        return lean(fields | more | {"http": HTTP_REQUEST_ID.get()})
 
 
 class Who(TypedDict, total=False):

@@ -71,7 +71,7 @@ def what(entry: AuditEntry) -> str:
 
 def as_json(entry: AuditEntry) -> dict[str, Any]:
     """One action for programs. `job_id` is the first of `count`; `results` has the number of each result."""
-    names = ("id", "account", "at", "by", "reason", "of", "run", "cap", "results")
+    names = ("id", "account", "at", "by", "reason", "of", "run", "cap", "results", "http_request_id")
     return json_form.as_json(entry, *names, act="action", last_at="last", app_user_hash="user") | {
         "project_id": entry.job.project_id if entry.job else None,
         "job_id": entry.job.job_id if entry.job else None,

@@ -13,6 +13,7 @@ from tests.interfaces.api.test_deletions import problem
 from tests.support.dead_letters import PROJECT
 from tests.support.http_site import Site
 from tests.support.ledgers import Bench
+from worker.config.request_id import HTTP_REQUEST_ID
 from worker.interfaces.api import batching
 from worker.interfaces.api.batching import Batcher, Wanted
 from worker.interfaces.web.problem_details import Problem
@@ -50,6 +51,22 @@ def test_claims_that_go_together_become_what_they_become_alone(client: redis.Red
             for name, value in theirs.items()
             if name != "au"  # hashed with each account's own key
         }
+
+
+def test_what_is_recorded_together_is_of_no_single_http_request() -> None:
+    found = []
+
+    async def write(wanted: Wanted) -> list[Accepted]:
+        found.append(HTTP_REQUEST_ID.get())
+        return [Accepted(ref, "pending", deduplicated=False) for ref, _ in wanted]
+
+    async def one() -> None:
+        HTTP_REQUEST_ID.set("mine")
+        await Batcher(write).record("p", Target("p", "job-1"), DeletionRequest())
+        assert HTTP_REQUEST_ID.get() == "mine"
+
+    asyncio.run(one())
+    assert found == [None]
 
 
 class Writer:

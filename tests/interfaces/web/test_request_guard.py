@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import anyio
@@ -18,8 +19,10 @@ from starlette.testclient import TestClient
 from tests.interfaces.api.test_deletions import problem, recorded
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.http_site import DELETIONS, HERE, Site
+from worker.config.request_id import HTTP_REQUEST_ID
 from worker.execution.logs import ForMachines, Redacted, secrets_of
 from worker.interfaces.web.request_guard import BODY_LIMIT, RequestGuard
+from worker.services.audit import as_json as entry_as_json
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "10.1.2.3:8710", ""])
@@ -219,6 +222,46 @@ def test_neither_the_log_nor_an_answer_repeats_a_token_or_an_app_user(
     for text in (*(response.text for response in responses[:-1]), *written, json.dumps(shown | {"reason": ""})):
         assert "canary" not in text
         assert site.token not in text
+
+
+@pytest.mark.parametrize("given", ["0b5cf9ac-2ad6-43d5-b0a5-1f1d5ac9d3f1", "1-5759e988-bd862e3fe1be46a994272793", "a"])
+def test_the_callers_request_id_is_in_the_answer_the_log_and_the_audit(
+    site: Site, undertaker: Undertaker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    logged: list[dict[str, object]] = []
+    form = Redacted(ForMachines())
+    monkeypatch.setattr(caplog.handler, "emit", lambda record: logged.append(json.loads(form.format(record))))
+    caplog.set_level(logging.INFO)
+    site.ask("job-1")
+    headers = {"X-Request-ID": given}
+    cancelled = site.call("DELETE", f"{DELETIONS}/job-1?reason=T-1", headers=headers)
+    assert (cancelled.status_code, cancelled.headers["X-Request-ID"]) == (200, given)
+    first, second = (line["http_request_id"] for line in logged if line["event"] == "http.answered")
+    assert (first != given, second) == (True, given)
+    (act,) = site.app.audit("default").newest()
+    assert (act.action, act.http_request_id) == ("deletions.cancelled", given)
+    assert entry_as_json(act)["http_request_id"] == given
+    assert HTTP_REQUEST_ID.get() is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *([], ["a", "a"], [""], ["a b"], ["x" * 65], ["ann@example.com"], ["user-13800138000"], ["a?b=c"], ["\xe4"]),
+        [f"eraser_{'x' * 43}"],
+    ],
+)
+def test_any_other_gets_a_new_one_and_is_not_repeated(site: Site, given: list[str]) -> None:
+    """Also an answer that was refused, and one that is not ours."""
+    seen = set()
+    for path in ("/healthz", "/nowhere", DELETIONS):
+        headers = [(b"X-Request-ID", each.encode("latin-1")) for each in given]
+        answer = site.client.get(path, headers=headers)  # type: ignore[arg-type]
+        found = answer.headers.get_list("X-Request-ID")
+        assert re.fullmatch(r"[0-9a-f]{32}", found[0])
+        assert len(found) == 1
+        seen.add(found[0])
+    assert len(seen) == 3
 
 
 def test_one_line_an_answer_says_who_asked_what_and_how_long_it_took(

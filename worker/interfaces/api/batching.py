@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from dataclasses import dataclass
 
 from worker.interfaces.web import problem_details
@@ -49,7 +50,8 @@ class Batcher:
         queued = _Queued(ref, terms, asyncio.get_running_loop().create_future())
         waiting.append(queued)
         if project not in self._writers:
-            self._writers[project] = asyncio.create_task(self._write_all(project))
+            # a context of its own: what it does is not of the request that happened to come first
+            self._writers[project] = asyncio.create_task(self._write_all(project), context=Context())
         return await queued.response
 
     async def _write_all(self, project: str) -> None:

@@ -1,5 +1,5 @@
-"""Middleware for every request: refuses other hosts and other sites, limits bodies, adds the headers of every
-response, and logs one line. An ASGI application around the application."""
+"""Middleware for every request: refuses other hosts and other sites, limits bodies, gives the request its id, adds the
+headers of every response, and logs one line. An ASGI application around the application."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker.config.api_tokens import LOOKS
+from worker.config.request_id import HTTP_REQUEST_ID, new_request_id
 from worker.interfaces.web import origin_checks, problem_details
 from worker.interfaces.web.problem_details import Problem
+from worker.metastudio.redaction import redact
+from worker.model.ids import is_opaque
 
 log = logging.getLogger(__name__)
 
 BODY_LIMIT = 1024 * 1024  # bytes; 1,000 job ids of 64 characters are 67 kB
 BODY_S = 30.0  # for a whole body, so that slow senders do not hold connections
+REQUEST_ID = "X-Request-ID"
 WHO = "eraser.token"  # the scope's key for the name of the token
 _OPEN = ("/healthz", "/readyz")  # probes use an IP address; these paths reveal and change nothing
 _TRICK = re.compile(rb"%|//|\\|/\.\.?(/|$)")  # no path of the API contains these: an id is letters, digits, _ and -
@@ -44,6 +49,7 @@ class RequestGuard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        HTTP_REQUEST_ID.set(_request_id(scope))
         request = _RequestLog(scope, receive, send)
         try:
             self._check(scope)
@@ -76,6 +82,14 @@ class RequestGuard:
             raise _closing(400, "two-lengths", detail)
         if length.isdecimal() and int(length) > BODY_LIMIT:
             raise _too_large()
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's, if it is an opaque id and can be no secret and no phone number; otherwise a new one."""
+    match Headers(scope=scope).getlist(REQUEST_ID):
+        case [given] if is_opaque(given) and not LOOKS.search(given) and redact(given) == given:
+            return given
+    return new_request_id()
 
 
 def _closing(status: int, name: str, detail: str) -> Problem:
@@ -116,6 +130,7 @@ class _RequestLog:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             headers = MutableHeaders(scope=message)
+            headers[REQUEST_ID] = HTTP_REQUEST_ID.get() or ""
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)

@@ -3,8 +3,8 @@
 -- first writes the entry, each adds to its counts, so an act that was interrupted shows what was done of it.
 --   audit         zset    ids of acts; score: when it began
 --   audit:<id>    hash    act, at, last (when its last part was done), job (the first ref), n:<result> (how many),
---                         and FACTS: by, why, of, run, user (HMAC), cap
-local FACTS = { 'act', 'by', 'why', 'of', 'run', 'user', 'cap' }
+--                         and FACTS: by, why, of, run, user (HMAC), cap, http (the id of the HTTP request)
+local FACTS = { 'act', 'by', 'why', 'of', 'run', 'user', 'cap', 'http' }
 
 -- options.act: {id, and FACTS}; none where time did it and no person. counts: result -> how many deletions or switches.
 local function audit(now, counts)
