@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.acceptance.fleet import Fleet
+from worker.interfaces.console import sessions
 
 FLAGS = [
     "--headless",
@@ -27,6 +28,8 @@ FLAGS = [
 ]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE_MS = 120_000  # far more than anything takes; only a fault of ours reaches it
+LINK = re.compile(r"http://\S+/login\?link=\S+")
+SESSIONS: dict[str, str] = {}  # by the console's address: of whoever opened its one-time link
 WIDE, PHONE = {"width": 1200, "height": 820}, {"width": 360, "height": 740}
 
 
@@ -74,7 +77,7 @@ def context(chromium: Browser) -> Iterator[Visits]:
 
 
 class Visits:
-    """`visit(url)` opens a window; `dark=True`, `size=PHONE`, `script=False` make it another one.
+    """`visit(url)` opens a window; `dark=True`, `size=PHONE`, `script=False`, `signed_in=False` make it another one.
 
     What the browser says comes when it likes, before or after the answer that it is about: a test that provokes a
     complaint says so beforehand, by a part of its text in `foreseen`.
@@ -92,12 +95,20 @@ class Visits:
             self.complaints.append(complaint)
 
     def __call__(
-        self, url: str, *, dark: bool = False, size: dict[str, int] | None = None, script: bool = True
+        self,
+        url: str,
+        *,
+        dark: bool = False,
+        size: dict[str, int] | None = None,
+        script: bool = True,
+        signed_in: bool = True,
     ) -> Visitor:
         context = self._chromium.new_context(
             color_scheme="dark" if dark else "light", viewport=size or WIDE, java_script_enabled=script
         )
         context.set_default_timeout(PATIENCE_MS)
+        if signed_in and url in SESSIONS:
+            context.add_cookies([{"name": sessions.COOKIE, "value": SESSIONS[url], "url": url}])
         self.contexts.append(context)
         page = context.new_page()
         page.on("console", lambda complaint: self._hear(complaint.text))
@@ -118,6 +129,10 @@ def start_console(fleet: Fleet, **environ: str) -> str:
     )
     assert process.alive, process.text
     fleet.wait(lambda: responses(addresses[0]), "the console answers")
+    if "ERASER_CONSOLE_PASSWORD" not in environ:
+        fleet.wait(lambda: LINK.search(process.text), "the console prints its one-time link")
+        opened = httpx2.get(LINK.findall(process.text)[0], timeout=30)
+        SESSIONS[addresses[0]] = opened.cookies[sessions.COOKIE]
     return addresses[0]
 
 

@@ -199,6 +199,22 @@ def test_where_a_password_is_set_it_opens_and_signing_out_closes(context: Visits
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+def test_without_a_password_the_printed_link_opens_it(context: Visits, state: House) -> None:
+    context.foreseen.append("403 (Forbidden)")
+    window = context(state.url, signed_in=False, dark=True, size=PHONE)
+    page = window.open("/dead")
+    expect(page.get_by_role("heading", name="Open the one-time link")).to_be_visible()
+    assert Axe().run(page).violations_count == 0
+    window.keep("link-phone")
+    link = state.fleet.command("console", "link", "--url", state.url)
+    page.goto(link.stdout.strip())
+    expect(page.get_by_role("heading", name="What now")).to_be_visible()
+    assert "link=" not in page.url
+    other = context(state.url, signed_in=False).page
+    other.goto(link.stdout.strip())
+    expect(other.get_by_role("alert")).to_contain_text("used already")
+
+
 def test_what_is_long_comes_in_the_end_though_its_first_answer_is_lost(context: Visits, state: House) -> None:
     undertaker = Undertaker(state.fleet.redis_server.url, project=DEMO_PROJECT)
     undertaker.end(*[f"d{n:04d}" for n in range(1100)], cause="deadline", status=503, code=None)

@@ -64,6 +64,7 @@ OTHERS = {
         "accounts move",  # its audit is tested in interfaces/cli/test_accounts.py: it needs settings of its own
     ),
     *("config check", "config show"),
+    "console link",  # it opens the pages, and each act there has an entry
     *("console token", "console tokens create", "console tokens list"),  # files of this machine, no ledger
     *("console tokens rotate", "console tokens revoke", "config check", "config show"),
     *("receipts export", "receipts verify", "receipts recheck"),

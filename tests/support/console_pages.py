@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from tests.support.dead_letters import PROJECT
 from worker.execution.app_context import AppContext
 from worker.interfaces.api.app import create_app
+from worker.interfaces.console import sessions
 
 HERE = "http://127.0.0.1:8710"
 
@@ -43,6 +44,7 @@ class Console:
     environ: dict[str, str] = field(default_factory=dict)
     bind: str = "127.0.0.1"
     base: str = HERE
+    signed_in: bool = True  # where no password is set
 
     def __post_init__(self) -> None:
         environ = {"ERASER_REDIS_URL": self.redis_url, "ERASER_REGION": "cn-north-4", **self.environ}
@@ -50,6 +52,8 @@ class Console:
         self.app = AppContext.load({name: value for name, value in environ.items() if value})
         self.starlette = create_app(self.app, bind=self.bind)
         self.client = TestClient(self.starlette, base_url=self.base, follow_redirects=False)
+        if self.signed_in and self.app.settings.console_password is None:
+            self.client.cookies.set(sessions.COOKIE, sessions.sign_in(self.app, "").id)
 
     def get(self, path: str, **headers: str) -> Any:
         return self.client.get(path, headers=headers)
@@ -75,7 +79,10 @@ class Console:
         """Open the page, fill in its form (the one that posts to `to`, or the last) and send it; redirects followed."""
         page = self.get(path)
         assert page.status_code == 200, f"{path}: {page.status_code} {page.text[:500]}"
-        forms = [form for form in Form(page.text).forms if form["method"] == "post" and to in (None, form["to"])]
+        forms = [
+            form for form in Form(page.text).forms if form["method"] == "post" and form["to"] == (to or form["to"])
+        ]
+        forms = [form for form in forms if to or form["to"] != "/logout"]  # which is on every page
         fields = forms[-1]["fields"] | said
         response = self.post(html.unescape(forms[-1]["to"] or path), **fields)
         return self.get(response.headers["location"]) if response.status_code == 303 else response

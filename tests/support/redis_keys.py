@@ -135,6 +135,7 @@ INSTALLATION = {
     "app-users:key": ONE,
     "replays": Ends("nothing: one an account and group", bounded=5000),
     "console:session:<hash>": EXPIRES,
+    "console:link:<hash>": EXPIRES,
     "console:tries:<hash>": EXPIRES,
     "{key:<hash>}": EXPIRES,
 }

@@ -64,6 +64,10 @@ class Keys:
         """A signed-in browser. The id's hash: that whoever reads Redis cannot become somebody else."""
         return f"{self.namespace}:console:session:{hashlib.sha256(id_.encode()).hexdigest()}"
 
+    def link(self, word: str) -> str:
+        """A one-time link to the console, likewise by its hash."""
+        return f"{self.namespace}:console:link:{hashlib.sha256(word.encode()).hexdigest()}"
+
     def tries(self, address: str) -> str:
         """How often an address tried to sign in."""
         return f"{self.namespace}:console:tries:{hashlib.sha256(address.encode()).hexdigest()[:16]}"

@@ -94,7 +94,8 @@ class Household:
         commands = {"worker": celery(*WORKER), "beat": beat}
         if has_web():
             self.address = f"http://{HOST}:{self.port}"
-            commands["console"] = [sys.executable, "-m", "worker.interfaces.cli", "console", "--port", str(self.port)]
+            words = ("console", "--port", str(self.port), "--no-link")  # the link is printed by `eraser up`
+            commands["console"] = [sys.executable, "-m", "worker.interfaces.cli", *words]
         for name, command in commands.items():
             grace_s = self.settings.call_timeout + 10.0 if name == "worker" else 5.0
             self.children.append(Child(name, command, theirs, self.directory, self.guard, grace_s=grace_s))

@@ -100,7 +100,9 @@ def test_it_serves_until_it_is_asked_to_end(command: Command, file: Path, tmp_pa
         words = [sys.executable, "-c", "from worker.interfaces.cli import main; main()", "console", "--port", "0"]
         served = subprocess.Popen(words, env={**command.environ, "PATH": "/usr/bin"}, stdout=output, stderr=output)
     try:
-        wait_until(lambda: log.read_text().endswith("}\n"), what="it says where it listens")
+        wait_until(
+            lambda: "/login?link=" in log.read_text(), what="it prints where it listens, and a link that opens it"
+        )
         address = json.loads(log.read_text().splitlines()[0])["address"]
         headers = {"Authorization": f"Bearer {secret}"}
         response = httpx2.post(

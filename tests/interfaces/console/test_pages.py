@@ -12,7 +12,7 @@ from tests.support.archives import leave
 from tests.support.console_pages import Console, links, walk, words
 from tests.support.dead_letters import PROJECT, Undertaker
 from tests.support.erasures import erased
-from worker.interfaces.console import PAGES
+from worker.interfaces.console import PAGES, sessions
 from worker.ledger.holds import HoldList
 from worker.model.states import State
 from worker.model.target import Target
@@ -215,7 +215,8 @@ def test_an_address_that_there_is_not_is_a_page_for_people_and_a_problem_for_pro
 
 
 def test_redis_away_is_said_and_asked_again(redis_url: str) -> None:
-    console = Console("redis://127.0.0.1:1/0")
+    console = Console("redis://127.0.0.1:1/0", signed_in=False)
+    console.client.cookies.set(sessions.COOKIE, "0" * 64)
     with console.client:
         response = console.get("/")
         assert (response.status_code, "Redis is away" in response.text) == (503, True)

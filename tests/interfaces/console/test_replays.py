@@ -30,9 +30,14 @@ def console(redis_url: str) -> Iterator[Console]:
         yield one
 
 
+def plan_form(console: Console, path: str = NEW) -> dict[str, Any]:
+    (form,) = [form for form in Form(console.get(path).text).forms if "reason" in form["fields"]]
+    return form
+
+
 def begun(console: Console, path: str = NEW, **said: str) -> str:
     """The id of a replay that was started."""
-    form = Form(console.get(path).text).forms[-1]
+    form = plan_form(console, path)
     response = console.post(form["to"].replace("&amp;", "&"), **form["fields"] | SAID | said)
     assert response.status_code == 303, words(response.text)
     return str(response.headers["location"]).removeprefix("/replays/")
@@ -108,7 +113,7 @@ def test_progress_is_asked_for_until_the_end_and_no_longer(console: Console, und
 
 def test_what_died_after_the_plan_is_not_replayed(console: Console, undertaker: Undertaker) -> None:
     undertaker.end("a", "b")
-    form = Form(console.get(NEW).text).forms[-1]
+    form = plan_form(console)
     undertaker.end("later")
     replay = console.post(NEW, **form["fields"] | SAID).headers["location"]
     assert "2 dead letters" in console.text(replay)
@@ -117,7 +122,7 @@ def test_what_died_after_the_plan_is_not_replayed(console: Console, undertaker: 
 @pytest.mark.parametrize("mark", ["x", "-1", "9" * 20])
 def test_a_plan_that_was_tampered_with_is_refused(console: Console, undertaker: Undertaker, mark: str) -> None:
     undertaker.end("a")
-    form = Form(console.get(NEW).text).forms[-1]
+    form = plan_form(console)
     response = console.post(NEW, **form["fields"] | {"mark-default": mark} | SAID)
     assert response.status_code == 422
     assert "No replay yet" in console.text("/replays")

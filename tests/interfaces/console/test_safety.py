@@ -10,7 +10,9 @@ import pytest
 from tests.support.console_pages import Console, words
 from tests.support.dead_letters import PROJECT, Undertaker
 from worker.interfaces.console import PAGES, sessions
+from worker.model.errors import UsageError
 from worker.model.states import State
+from worker.services import console_links
 
 GROUP = "server_error-500-MSS.00000004"
 PASSWORD = "correct horse battery staple"
@@ -122,6 +124,7 @@ def test_nothing_is_done_by_looking(console: Console) -> None:
 
 
 def test_a_link_of_another_site_comes_again_from_ourselves(console: Console) -> None:
+    console.client.cookies.clear()
     response = console.get('/deletions?state=dead&job="><script>', **{"Sec-Fetch-Site": "cross-site"})
     assert "set-cookie" not in response.headers, "the strict cookie that the browser kept back must survive"
     assert re.search(r'content="0;url=/deletions\?state=dead&amp;job=[^"<]*"', response.text)
@@ -201,29 +204,80 @@ def test_a_cookie_that_is_not_ours_is_replaced(console: Console, planted: str) -
 
 
 @pytest.mark.parametrize(
-    ("bind", "hosts"), [("0.0.0.0", ""), ("10.0.0.5", ""), ("::", ""), ("127.0.0.1", "console.example")]
+    ("bind", "hosts"), [("127.0.0.1", ""), ("0.0.0.0", ""), ("::", ""), ("127.0.0.1", "console.example")]
 )
-def test_without_a_password_others_see_nothing(redis_url: str, undertaker: Undertaker, bind: str, hosts: str) -> None:
+@pytest.mark.parametrize("header", ["Accept", "X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "X-Forwarded-Proto"])
+def test_without_a_session_there_is_the_page_of_the_link_and_nothing_else(
+    redis_url: str, undertaker: Undertaker, bind: str, hosts: str, header: str
+) -> None:
+    """Whoever asks, and through whatever proxy: one on this machine calls by a loopback name."""
     undertaker.end("a")
-    console = Console(redis_url, environ={"ERASER_ALLOWED_HOSTS": hosts}, bind=bind)
+    console = Console(redis_url, environ={"ERASER_ALLOWED_HOSTS": hosts}, bind=bind, signed_in=False)
     with console.client:
-        for path in ("/", "/dead", "/login", f"/deletions/{PROJECT}/a"):
-            response = console.get(path)
-            assert response.status_code == 403
-            assert "ERASER_CONSOLE_PASSWORD" in response.text
-            assert "can act here" not in response.text
+        paths = [view.path for page in PAGES for view in page.VIEWS if view.show and not view.public]
+        for path in [*posts(), *(re.sub(r"\{\w+\}", "x", path) for path in paths)]:
+            response = console.get(path, **{header: "1.2.3.4"})
+            if response.status_code != 405:
+                assert (response.status_code, response.headers["location"]) == (303, "/login"), path
             assert GROUP not in response.text
+        page = console.get("/login", **{header: "1.2.3.4"})
+        assert (page.status_code, "eraser console link" in page.text) == (200, True)
+        assert "<form" not in page.text
+        assert "<nav" not in page.text
         for path in posts():
-            assert console.post(path, token="", **SAID).status_code == 403
+            assert console.post(path, token="", headers={header: "1.2.3.4"}, **SAID).status_code == 403
         assert dead(console) == 1
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "X-Forwarded-Proto"])
-def test_a_proxy_that_says_so_opens_nothing_without_a_password(console: Console, header: str) -> None:
-    """One on this machine calls by a loopback name, whoever stands behind it."""
-    response = console.get("/dead", **{header: "1.2.3.4"})
-    assert (response.status_code, GROUP in response.text) == (403, False)
-    assert console.post("/gate/default/pause", headers={header: "x"}, token=console.token(), **SAID).status_code == 403
+def test_a_link_opens_the_console_in_one_browser_once(redis_url: str) -> None:
+    console, other = (Console(redis_url, signed_in=False) for _ in range(2))
+    with console.client, other.client:
+        link = console_links.new(console.app, console.base)
+        path = link.removeprefix(console.base)
+        console.client.get("/login")
+        planted = console.client.cookies[sessions.COOKIE]
+        assert console.client.head(path).status_code == 200, "whoever only looks at a link does not use it"
+        response = console.get(path)
+        assert (response.status_code, response.headers["location"]) == (303, "/")
+        assert console.client.cookies[sessions.COOKIE] != planted
+        assert "What now" in console.text("/")
+        assert console.get("/login").headers["location"] == "/"
+        again = other.get(path)
+        assert (again.status_code, "used already" in again.text) == (403, True)
+        assert other.get("/").headers["location"] == "/login"
+        console.send("/", to="/logout")
+        assert console.get("/").headers["location"] == "/login"
+
+
+def test_a_link_is_kept_as_its_hash_and_ends(console: Console) -> None:
+    link = console_links.new(console.app, console.base)
+    (key,) = console.app.redis.scan_iter("eraser:console:link:*")
+    assert link.partition("link=")[2] not in key.decode()
+    assert 0 < int(str(console.app.redis.ttl(key))) <= console_links.LINK_S
+
+
+@pytest.mark.parametrize("word", ["", "x", "é", "../../etc", "a" * 300])
+def test_a_word_that_is_no_link_opens_nothing(redis_url: str, word: str) -> None:
+    console = Console(redis_url, signed_in=False)
+    with console.client:
+        assert console.client.get("/login", params={"link": word}).status_code in (200, 403)
+        assert console.get("/").headers["location"] == "/login"
+
+
+def test_a_link_is_not_used_without_encryption_nor_where_a_password_is_set(redis_url: str) -> None:
+    plain = Console(redis_url, environ={"ERASER_ALLOWED_HOSTS": "console.example"}, base="http://console.example")
+    path = console_links.new(plain.app, "")
+    plain.client.cookies.clear()
+    with plain.client:
+        assert (plain.get(path).status_code, plain.get("/").headers["location"]) == (403, "/login")
+    locked = Console(redis_url, environ={"ERASER_CONSOLE_PASSWORD": PASSWORD})
+    with locked.client:
+        assert (locked.get(path).status_code, locked.get("/").headers["location"]) == (200, "/login")
+        with pytest.raises(UsageError, match="ERASER_CONSOLE_PASSWORD is set"):
+            console_links.new(locked.app, "")
+    open_ = Console(redis_url, signed_in=False)
+    with open_.client:
+        assert open_.get(path).status_code == 303, "nobody used it"
 
 
 def test_every_page_wants_the_password_first(outside: Console, undertaker: Undertaker) -> None:
@@ -303,7 +357,3 @@ def test_on_loopback_with_a_password_it_is_wanted_too(redis_url: str) -> None:
     with console.client:
         assert console.get("/").headers["location"] == "/login"
         assert "What now" in console.send("/login", password=PASSWORD, by="ops-7").text
-
-
-def test_the_foot_of_a_console_without_a_password_says_so(console: Console) -> None:
-    assert "anyone who can log in on this machine can act here" in console.text("/")

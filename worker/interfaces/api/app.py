@@ -44,7 +44,7 @@ def create_app(context: AppContext, *, bind: str = "127.0.0.1") -> Starlette:
             Route("/metrics", _metrics, methods=["GET"]),
             Route("/openapi.json", _openapi, methods=["GET"]),
             Route("/openapi", _reference, methods=["GET"]),
-            *console.routes(context, bind=bind),
+            *console.routes(context),
         ],
         middleware=[Middleware(RequestGuard, allowed=context.settings.allowed_hosts)],
         exception_handlers={Problem: _problem, EraserError: _problem, HTTPException: _http},

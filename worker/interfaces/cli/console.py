@@ -11,11 +11,13 @@ import click
 
 from worker.config.urls import is_loopback
 from worker.execution import logs, sentry, tracing
+from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.printing import note
+from worker.interfaces.cli.printing import json_option, note, result, say
 from worker.interfaces.cli.tokens import create, tokens
 from worker.local.up import HOST, PORT, has_web
 from worker.model.errors import Unreachable, UsageError
+from worker.services import console_links
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -26,9 +28,12 @@ PATIENCE_S = 1.0  # a caller should get "try again" rather than wait
 @click.group(invoke_without_command=True)
 @click.option("--host", default=HOST, show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0: any free one.")
+@click.option("--no-link", is_flag=True, hidden=True, help="Print no link: `eraser up` does.")
 @click.pass_context
-def console(context: click.Context, host: str, port: int) -> None:
+def console(context: click.Context, host: str, port: int, no_link: bool) -> None:
     """Serve the HTTP API and the console's pages. Requests fail while Redis is unreachable.
+
+    Where no password is set, it prints a one-time link that opens the pages.
 
     \b
     eraser console --port 8710
@@ -55,7 +60,38 @@ def console(context: click.Context, host: str, port: int) -> None:
         from worker.interfaces.web.traced import Traced
 
         app = Traced(app)
-    serve(app, host=host, port=port)
+
+    def introduce(address: str) -> None:
+        if not no_link and app_context.settings.console_password is None:
+            _print_link(app_context, address)
+
+    serve(app, host=host, port=port, listening_at=introduce)
+
+
+def _print_link(app: AppContext, address: str) -> None:
+    try:
+        click.echo(f"Open the console, in one browser, once: {console_links.new(app, reachable(address))}")
+    except Unreachable:
+        note("Redis does not answer. When it does, a one-time link to the console: eraser console link")
+
+
+def reachable(address: str) -> str:
+    """An address that a browser on this machine can open."""
+    return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
+@console.command()
+@click.option("--url", default=f"http://{HOST}:{PORT}", show_default=True, metavar="URL", help="Where the console is.")
+@json_option
+def link(url: str) -> None:
+    """Print a one-time link that opens the console's pages in one browser, within 12 hours. Not with a password.
+
+    \b
+    eraser console link
+    """
+    made = console_links.new(startup.enter(startup.load()), url)
+    result({"link": made})
+    say(made)
 
 
 console.add_command(tokens)

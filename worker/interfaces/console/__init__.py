@@ -43,9 +43,9 @@ PAGES = (
 )
 
 
-def routes(app: AppContext, *, bind: str) -> list[BaseRoute]:
-    """Every route of the console. `bind`: the address that the server listens on."""
-    state = ConsoleState(app, bind)
+def routes(app: AppContext) -> list[BaseRoute]:
+    """Every route of the console."""
+    state = ConsoleState(app)
     return [*rendering.static_routes(), *(request_context.route(state, view) for page in PAGES for view in page.VIEWS)]
 
 

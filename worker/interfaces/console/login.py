@@ -1,4 +1,4 @@
-"""Signing in and out, if a password is set."""
+"""Signing in, by the password or by a one-time link where none is set; and signing out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from worker.interfaces.console import sessions
 from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
 from worker.model.errors import UsageError
 from worker.model.ids import check_opaque
+from worker.services import console_links
 
 LATER = "too many wrong passwords from here: try again in five minutes"
 
@@ -13,7 +14,14 @@ LATER = "too many wrong passwords from here: try again in five minutes"
 def show(context: RequestContext) -> Page | Redirect:
     if context.session.signed_in:
         return Redirect("/")
-    return _page()
+    word = context.query("link")
+    if not word or context.app.settings.console_password is not None or context.request.method != "GET":
+        return _page()
+    if not context.encrypted:
+        return _page("this link came without encryption, so it was not used: use https", 403)
+    if not console_links.use(context.app, word):
+        return _page("this link was used already, or it is too old", 403)
+    return Redirect("/", session=sessions.sign_in(context.app, context.user))
 
 
 def sign_in(context: RequestContext) -> Page | Redirect:

@@ -39,13 +39,15 @@ def ask(context: RequestContext) -> Page:
 
 
 def _late_plan(context: RequestContext) -> Page:
-    try:
-        name, _ = _meant(context)
-        plan = replay_service.plan(context.app, _chosen(context, name))
-    except EraserError as error:
-        name, again = None if context.query("all") else context.query("group"), isinstance(error, Unreachable)
-        return Page("_planning.html", {"name": name, "trouble": str(error), "again": again})
+    name, _ = _meant(context)
+    plan = replay_service.plan(context.app, _chosen(context, name))
     return Page("_plan.html", {"name": name, "plan": plan, "form": {}})
+
+
+def _no_plan(context: RequestContext, error: EraserError) -> Page:
+    """The place of a late plan, which is asked for again if Redis is away."""
+    name, again = None if context.query("all") else context.query("group"), isinstance(error, Unreachable)
+    return Page("_planning.html", {"name": name, "trouble": str(error), "again": again})
 
 
 def start(context: RequestContext) -> Redirect | Page:
@@ -125,7 +127,7 @@ def _cancelling(context: RequestContext) -> Dialog:
 
 VIEWS = (
     View("/replays", show),
-    View("/replays/new", ask, start),
+    View("/replays/new", ask, start, trouble=_no_plan),
     View("/replays/{replay}", watch),
     dialogs.view("/replays/{replay}/cancel", _cancelling),
 )

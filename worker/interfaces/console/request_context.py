@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from worker.config.urls import is_loopback
 from worker.execution.app_context import AppContext
 from worker.interfaces.console import rendering, sessions
 from worker.interfaces.console.sessions import Session
@@ -66,17 +65,10 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleState:
-    """What all requests share. `bind`: the address that the server listens on."""
+    """What all requests share."""
 
     app: AppContext
-    bind: str = "127.0.0.1"
     pool: BoundedPool = field(default_factory=BoundedPool)  # a separate pool, so that pages do not delay API requests
-
-    def is_locked(self, request: Request) -> bool:
-        """Whether other machines can reach the console (this request's headers count too) while no password is set."""
-        by_proxy = origin_checks.is_passed_on(request.headers)
-        open_to_others = by_proxy or not is_loopback(self.bind) or bool(self.app.settings.allowed_hosts)
-        return open_to_others and self.app.settings.console_password is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +126,7 @@ class View:
     show: Handler | None = None
     action: Handler | None = None
     public: bool = False  # also without being signed in
+    trouble: Callable[[RequestContext, EraserError], Page] | None = None  # a part's own place, to be asked for again
 
 
 def route(state: ConsoleState, view: View) -> Route:
@@ -156,8 +149,6 @@ def _result(state: ConsoleState, view: View, request: Request, form: Mapping[str
         return _again(request)
     context = RequestContext(request, state.app, sessions.NOBODY, form)
     try:
-        if state.is_locked(request):
-            return finished(context, Page("locked.html", status=403))
         context = replace(context, session=sessions.open_(state.app, request))
         if request.method == "POST":
             _refuse_forged(context)
@@ -167,6 +158,8 @@ def _result(state: ConsoleState, view: View, request: Request, form: Mapping[str
         assert handler is not None  # noqa: S101 - for mypy: the route lets no other method in
         return finished(context, handler(context))
     except EraserError as error:
+        if view.trouble and context.part:
+            return finished(context, view.trouble(context, error))
         return _trouble(context, error)
     except Exception:
         log.exception("http.failed", extra={"method": request.method, "route": view.path})
@@ -192,8 +185,7 @@ def finished(context: RequestContext, result: Page | Redirect | Download) -> Res
             if notice:
                 response.delete_cookie(sessions.NOTICE, httponly=True, samesite="strict")
     if chosen.fresh:
-        life_s = sessions.LIFE_S if context.app.settings.console_password else None
-        _remember(context, response, sessions.COOKIE, chosen.id, life_s=life_s)
+        _remember(context, response, sessions.COOKIE, chosen.id, life_s=sessions.LIFE_S)
     if context.request.method == "POST" and is_opaque(context.field("by")) and response.status_code < 400:
         _remember(context, response, sessions.WHO, context.field("by"), life_s=sessions.LIFE_S)
     return rendering.guarded(response)

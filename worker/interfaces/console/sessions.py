@@ -1,7 +1,7 @@
 """Sessions: a cookie with a random id, a form token derived from it, and the password if one is set.
 
-Without a password nothing is stored: the console then listens on loopback only. With one, a signed-in session is a
-key in Redis that expires; its name is the id's hash, so that a reader of Redis cannot take over a session.
+A password or a one-time link (`worker.services.console_links`) begins a session: a key in Redis that expires. Its name
+is the id's hash, so that a reader of Redis cannot take over a session.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Session:
 
     id: str
     fresh: bool
-    signed_in: bool  # always, if no password is set
+    signed_in: bool
     user: str
 
     @property
@@ -54,8 +54,7 @@ def open_(app: AppContext, request: Request) -> Session:
     sent = request.cookies.get(COOKIE, "")
     known = _ID.fullmatch(sent) is not None
     id_ = sent if known else secrets.token_hex(32)
-    free = app.settings.console_password is None
-    signed_in = free or (known and bool(read_redis(app.redis.exists, app.keys.session(id_))))
+    signed_in = known and bool(read_redis(app.redis.exists, app.keys.session(id_)))
     return Session(id_, not known, signed_in, request.cookies.get(WHO, "")[:64])
 
 

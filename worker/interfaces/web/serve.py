@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -17,8 +18,11 @@ log = logging.getLogger(__name__)
 BACKLOG = 2048  # connections that wait to be accepted: a burst of callers is not an error
 
 
-def serve(app: ASGIApp, *, host: str, port: int) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests in progress are finished first. Raises `UsageError` for a taken port."""
+def serve(app: ASGIApp, *, host: str, port: int, listening_at: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests in progress are finished first. Raises `UsageError` for a taken port.
+
+    listening_at: gets the address as soon as the server listens.
+    """
     listening = listen(host, port)
     config = uvicorn.Config(
         app,
@@ -33,6 +37,7 @@ def serve(app: ASGIApp, *, host: str, port: int) -> None:
     )
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # it logs four lines at its start
     log.info("http.listening", extra={"address": address(host, listening)})
+    listening_at(address(host, listening))
     with listening, contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
 
