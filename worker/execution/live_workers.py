@@ -48,6 +48,11 @@ def archived_everywhere(client: redis.Redis, keys: Keys, account: str) -> int:
     return min((values.whole(one.get(account)) if isinstance(one, dict) else 0 for one in every), default=0)
 
 
+def archivists(client: redis.Redis, keys: Keys) -> list[str]:
+    """The workers with a recent heartbeat that archive receipts. Raises `Unreachable`."""
+    return [name for name, about in _about(client, keys).items() if about.get("archived")]
+
+
 def refuse_distant_workers(client: redis.Redis, keys: Keys) -> None:
     """Raise `OtherSchema` while a worker runs that could not go on beside this program; and `Unreachable`.
 

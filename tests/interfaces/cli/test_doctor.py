@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from tests.support.dead_letters import Undertaker
 from tests.support.http_site import new_token
 from tests.support.proxy import Proxy
 from worker.config.api_tokens import Scope
+from worker.execution.app_context import AppContext
+from worker.execution.live_workers import LiveWorkers
 from worker.ledger.keys import OURS
 from worker.receipts.sealing import seal_all
 from worker.services.doctor import metastudio_checks, redis_checks
@@ -447,9 +450,9 @@ def test_receipts_that_stay_in_redis_are_told_with_their_size(
     checked = {line["check"]: line for line in command("doctor", "--offline", "--json").json}
     assert checked["receipts of default"]["verdict"] == "ok"
     assert "1 receipt in Redis" in checked["receipts of default"]["found"]
-    ((_, said),) = undertaker.redis.xrange(stream)  # type: ignore[misc]
+    ((_, fields),) = undertaker.redis.xrange(stream)  # type: ignore[misc]
     undertaker.redis.delete(stream)
-    undertaker.redis.xadd(stream, said | {b"t": b"1700000000000"}, id="1700000000000-0")
+    undertaker.redis.xadd(stream, fields | {b"t": b"1700000000000"}, id="1700000000000-0")
     checked = {line["check"]: line for line in command("doctor", "--offline", "--json").json}
     assert checked["receipts of default"]["verdict"] == "warning"
     assert "they never leave Redis" in checked["receipts of default"]["found"]
@@ -471,6 +474,27 @@ def test_receipts_that_somebody_took_out_of_redis_are_missed(command: Command, u
     assert checked["verdict"] == "ok", (
         "what has left for a file is not missed, though some of it is still to be trimmed"
     )
+
+
+def test_a_directory_that_is_read_only_is_right_where_workers_write_it(
+    command: Command, undertaker: Undertaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the container of the console: its volume is mounted read-only."""
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: access(path, mode) and not mode & os.W_OK)
+    command.environ["ERASER_RECEIPTS_DIR"] = str(tmp_path)
+    app = AppContext.load({"ERASER_REDIS_URL": undertaker.url})
+
+    def row() -> tuple[str, str]:
+        LiveWorkers(app).beat()
+        found = {line["check"]: line for line in command("doctor", "--offline", "--json").json}["receipts"]
+        return found["verdict"], found["found"]
+
+    assert row() == ("wrong", f"{tmp_path} cannot be written"), "nobody else writes there either"
+    app.archived_here["default"] = 0
+    assert row() == ("ok", f"{tmp_path} is read-only here, enough to find what was archived; 1 running worker archives")
+    command.environ["ERASER_RECEIPTS_DIR"] = str(tmp_path / "missing")
+    assert row()[0] == "wrong", "it would be found by nobody here"
 
 
 def test_a_directory_that_cannot_be_written_and_a_key_that_is_none_are_wrong(command: Command, tmp_path: Path) -> None:

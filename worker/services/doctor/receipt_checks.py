@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from worker.execution.app_context import AppContext
+from worker.execution.live_workers import archivists
 from worker.ledger.receipts import DAY_MS
 from worker.model.errors import SettingsError
 from worker.receipts.dayfiles import DayFiles, DayFileWrong
@@ -28,7 +29,7 @@ def look(app: AppContext, not_archived: list[tuple[str, str, str]]) -> Iterator[
         yield wrong("receipt key", str(error), f"correct {error.name}, or unset it")
     directory = app.settings.receipts_dir
     if directory is not None and not _can_write(directory):
-        yield wrong("receipts", f"{directory} cannot be written", "correct ERASER_RECEIPTS_DIR, or its owner")
+        yield _read_only(directory, archivists(app.redis, app.keys))
     for account in app.settings.accounts:
         messages = [f"{worker}: {why}" for worker, name, why in not_archived if name == account]
         yield _elsewhere(app, account, messages) or _account(app, account)
@@ -67,6 +68,14 @@ def _account(app: AppContext, account: str) -> Check:
         todo = "set ERASER_RECEIPTS_DIR for a worker; if it is set, its log says receipts.not_archived and why"
         return warning(name, f"{found}; the oldest of {age} ago: they never leave Redis", todo)
     return ok(name, found)
+
+
+def _read_only(directory: Path, workers: list[str]) -> Check:
+    """Whoever only looks receipts up writes none: the console's volume is mounted so."""
+    if workers and directory.is_dir() and os.access(directory, os.R_OK | os.X_OK):
+        who = f"{count(len(workers), 'running worker')} {'archives' if len(workers) == 1 else 'archive'}"
+        return ok("receipts", f"{directory} is read-only here, enough to find what was archived; {who}")
+    return wrong("receipts", f"{directory} cannot be written", "correct ERASER_RECEIPTS_DIR, or its owner")
 
 
 def _can_write(directory: Path) -> bool:
