@@ -122,8 +122,8 @@ class Campaign:
         """Each way to break a promise, and the jobs with which it happened."""
         if isinstance(self.fleet, BehindNat):
             self.events["forgotten connections that were used"] = self.fleet.nat.forgotten
-        words, asked = self.operators.words, self.operators.tried_to_cancel
-        return reckon(self.fleet, self.accepted, frozen=self.frozen, words=words, asked=asked).counts()
+        words, withdrawn = self.operators.words, self.operators.tried_to_cancel
+        return reckon(self.fleet, self.accepted, frozen=self.frozen, words=words, withdrawn=withdrawn).counts()
 
     # -- the people ----------------------------------------------------------------------------------------------------
 

@@ -32,9 +32,9 @@ def calls_of(jobs: int, looks: int, *, voice: bool) -> str:
         refs = [Target(DEMO_PROJECT, name) for name in names]
         fleet.wait(lambda: all((found := fleet.queries.erasure(ref)) and found.closed for ref in refs), "the last look")
         after = counted(fleet) - before
-    asked = ", ".join(f"{what} {count / jobs:.3f}" for what, count in sorted(before.items()))
+    lookups = ", ".join(f"{what} {count / jobs:.3f}" for what, count in sorted(before.items()))
     looked = ", ".join(f"{what} {count / jobs / looks:.3f}" for what, count in sorted(after.items()))
-    return f"{jobs} jobs, {looks} looks: until the DELETE {asked} a job; after it {looked} a job and look"
+    return f"{jobs} jobs, {looks} looks: until the DELETE {lookups} a job; after it {looked} a job and look"
 
 
 def counted(fleet: Fleet) -> Counter[str]:

@@ -21,7 +21,7 @@ NAT_IDLE_S = 1.5  # shorter than a worker may be idle between two calls of the c
 
 @dataclass
 class _Flow:
-    heard: float = field(default_factory=time.monotonic)
+    last_used: float = field(default_factory=time.monotonic)
     forgotten: bool = False
 
 
@@ -52,12 +52,12 @@ class Nat(Forwarder):
         with contextlib.suppress(OSError):
             while piece := source.recv(65536):
                 now = time.monotonic()
-                if not flow.forgotten and now - flow.heard > self.idle_s:
+                if not flow.forgotten and now - flow.last_used > self.idle_s:
                     flow.forgotten = True
                     self.forgotten += 1
                 if flow.forgotten:
                     continue
-                flow.heard = now
+                flow.last_used = now
                 sink.sendall(piece)
         if not flow.forgotten:  # else the end of it is one more thing that nobody hears of
             with contextlib.suppress(OSError):

@@ -59,16 +59,16 @@ class Operators:
     def _cancel(self, ref: Target) -> None:
         self.tried_to_cancel.add(ref.id)
         ((_, result),) = self._fleet.ledger.cancel([ref], why="T-1")
-        self._heard(Word(ref.id, "cancel", time.monotonic()), result)
+        self._note(Word(ref.id, "cancel", time.monotonic()), result)
 
     def _hold(self, ref: Target) -> None:
         word = Word(ref.id, "hold", float("inf"))
         self._held.append(word)  # to be let go, acknowledged or not
         ((_, result),) = HoldList(self._fleet.ledger).add([ref], why="T-1", by="ops-7")
         word.since = time.monotonic()
-        self._heard(word, result)
+        self._note(word, result)
 
-    def _heard(self, word: Word, result: str) -> None:
+    def _note(self, word: Word, result: str) -> None:
         self.results[f"{word.action}: {result}"] += 1
         if result in ACKNOWLEDGED:
             self.words.append(word)

@@ -50,13 +50,18 @@ class Reckoning:
 
 
 def reckon(
-    fleet: Fleet, accepted: Collection[str], *, frozen: Collection[str], words: Iterable[Word], asked: Collection[str]
+    fleet: Fleet,
+    accepted: Collection[str],
+    *,
+    frozen: Collection[str],
+    words: Iterable[Word],
+    withdrawn: Collection[str],
 ) -> Reckoning:
     """asked: jobs that somebody tried to cancel, acknowledged or not; frozen: those whose process was stopped."""
     found = Reckoning()
     deletions, calls = everything(fleet), fleet.metastudio.calls()
     found.lost = sorted(set(accepted) - set(deletions))
-    found.wrong_ends = [f"{job}: {end_of(d)}" for job, d in deletions.items() if not may_end(d, job in asked)]
+    found.wrong_ends = [f"{job}: {end_of(d)}" for job, d in deletions.items() if not may_end(d, job in withdrawn)]
     deletes = [call for call in calls if call["operation"] == "delete" and call["job_id"] not in frozen]
     found.overlaps = overlapping(deletes)
     found.sent_after_a_word = [

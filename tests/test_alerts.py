@@ -97,10 +97,10 @@ class Scene:
         self.undertaker.request(*(f"job-{n}" for n in range(number)))
         for _ in range(number):
             lease = self.undertaker.take()
-            told = Settlement(
+            settles = Settlement(
                 lease.ref, lease.token, "pending", delay_s=60, called=True, attempt={"outcome": "throttled"}
             )
-            self.undertaker.ledger.take(worker="w1", key="k1", settlement=told, want=False)
+            self.undertaker.ledger.take(worker="w1", key="k1", settlement=settles, want=False)
 
 
 @pytest.fixture

@@ -45,8 +45,8 @@ def start(place: Path, *words: str, **environ: str) -> Forked:
 def test_it_has_its_own_words_environment_directory_log_end_and_code(place: Path) -> None:
     assert start(place, "end", "7", X="1").wait(PATIENCE_S) == 7
     assert start(place, "end", "0").wait(PATIENCE_S) == 0
-    told = (place / "log").read_text().splitlines()
-    assert told == [f"['end', '7'] 1 {place} False", "goodbye", f"['end', '0'] None {place} False", "goodbye"]
+    lines = (place / "log").read_text().splitlines()
+    assert lines == [f"['end', '7'] 1 {place} False", "goodbye", f"['end', '0'] None {place} False", "goodbye"]
 
 
 def test_its_group_can_be_killed_from_its_start(place: Path) -> None:

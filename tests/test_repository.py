@@ -60,19 +60,19 @@ def test_the_types_are_strict_and_hold() -> None:
 
 def commands_of_readme() -> list[str]:
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
-    told = [block for language, block in blocks if language in ("", "sh", "bash", "console", "shell")]
-    return [line.strip().removeprefix("$ ") for block in told for line in block.splitlines()]
+    shown = [block for language, block in blocks if language in ("", "sh", "bash", "console", "shell")]
+    return [line.strip().removeprefix("$ ") for block in shown for line in block.splitlines()]
 
 
 def test_ci_runs_exactly_what_the_readme_tells() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     (command,) = [line for line in script.splitlines() if "pytest" in line and not line.lstrip().startswith("#")]
     assert command in commands_of_readme(), f"README.md does not tell {command!r}"
-    told = {"cd", "if", "else", "echo", "exit", "export", "fi", "set", command.split()[0]}
+    known = {"cd", "if", "else", "echo", "exit", "export", "fi", "set", command.split()[0]}
     if "`apt-get install chromium`" in (ROOT / "README.md").read_text(encoding="utf-8"):
-        told.add("apt-get")
+        known.add("apt-get")
     others = [line for line in map(str.strip, script.splitlines()) if line and not line.startswith("#")]
-    assert {line.split()[0] for line in others} <= told, "CI must do nothing that a reader of the README does not"
+    assert {line.split()[0] for line in others} <= known, "CI must do nothing that a reader of the README does not"
 
 
 def test_ci_is_a_bash_script_that_anybody_can_start() -> None:
@@ -120,6 +120,33 @@ def test_nothing_goes_by_an_old_name_but_where_it_is_refused(old: str, table: st
 
 def test_nothing_that_is_read_has_an_old_name() -> None:
     assert [(name, found[0]) for name, text in texts() if (found := re.search(GONE, text))] == []
+
+
+# Words
+
+NO_NAMES = re.compile(r"_*(said|told|asked|seen|heard)", re.IGNORECASE)  # they do not say what it is
+
+
+def names_in(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, name) of what a file calls its own."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()) | ast.arg(arg=name):
+                yield node.lineno, name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield node.lineno, name
+
+
+def test_a_name_says_what_it_stands_for() -> None:
+    may_be_one = re.compile(rf"\b{NO_NAMES.pattern}\b\s*(?:[-+|&]?=|[:,()]|in\b)", re.IGNORECASE)
+    wrong = [
+        f"{name}:{line} {found}"
+        for name, text in texts()
+        if name.endswith(".py") and may_be_one.search(text)
+        for line, found in names_in(ast.parse(text))
+        if NO_NAMES.fullmatch(found)
+    ]
+    assert wrong == []
 
 
 # Containers

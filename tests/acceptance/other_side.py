@@ -30,8 +30,8 @@ def disagreements(fleet: Fleet) -> list[str]:
     """Each job with which the two sides disagree, in words. `fleet.restored`: jobs that came back later."""
     inventory = fleet.metastudio.inventory()
     called = fleet.metastudio.deletes()
-    asked = _asked(fleet)
-    requested = {(target.project_id, target.id): found for target, found in asked.items() if target.kind == JOB}
+    requests = _requests(fleet)
+    requested = {(target.project_id, target.id): found for target, found in requests.items() if target.kind == JOB}
     ids = {job for _, job in requested}
     wrong: list[str] = []
     for (project, job), (came, went, here) in inventory.items():
@@ -52,14 +52,14 @@ def disagreements(fleet: Fleet) -> list[str]:
                 wrong.append(f"{name} is {index} as if nothing had happened, and was deleted")
     deleted = {job for job, (_, index) in requested.items() if index is State.DELETED}
     wrong += [f"{project}/{job} is called deleted, and never was there" for project, job in deleted - set(inventory)]
-    wanted = {(target.project_id, target.id) for target in asked if target.kind != JOB}
+    wanted = {(target.project_id, target.id) for target in requests if target.kind != JOB}
     for event in fleet.metastudio.events():
         if event["by"] not in BY_THEMSELVES and (event["project"], event["id"]) not in wanted:
             wrong.append(f"{event['kind']} {event['id']} was {event['what']} by {event['by']}, and nobody asked for it")
     return sorted(wrong)
 
 
-def _asked(fleet: Fleet) -> dict[Target, tuple[str, State]]:
+def _requests(fleet: Fleet) -> dict[Target, tuple[str, State]]:
     """All that was ever asked for: its account, and the state whose index it stands in."""
     found: dict[Target, tuple[str, State]] = {}
     for account in fleet.app.settings.accounts:

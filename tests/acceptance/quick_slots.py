@@ -16,8 +16,8 @@ EVERY_S = 0.2
 
 
 def _now() -> datetime:
-    said: Any = app_context().redis.get(CLOCK)
-    return datetime.fromtimestamp(float(said), UTC)
+    moment: Any = app_context().redis.get(CLOCK)
+    return datetime.fromtimestamp(float(moment), UTC)
 
 
 app_context().now = _now

@@ -48,17 +48,17 @@ def test_a_killed_primary_and_a_slot_that_moves_stop_their_own_accounts_only(clu
         fleet.plant("early", "late", "never", project=projects[quiet])
         fleet.ask("early", project=projects[quiet])
         workers = fleet.start_workers(2)
-        seen: dict[str, int] = {}
+        moved_before: dict[str, int] = {}
 
         def done(name: str) -> int:
             """By MetaStudio: it answers while Redis does not."""
             return sum(call["project"] == projects[name] and bool(call["effect"]) for call in fleet.metastudio.calls())
 
         def goes_on(*some: str, by: int) -> None:
-            fleet.wait(lambda: all(done(name) >= seen[name] + by for name in some), f"{some} go on")
+            fleet.wait(lambda: all(done(name) >= moved_before[name] + by for name in some), f"{some} go on")
 
         def look() -> None:
-            seen.update({name: done(name) for name in names})
+            moved_before.update({name: done(name) for name in names})
 
         look()
         goes_on(*names, by=25)
@@ -79,7 +79,7 @@ def test_a_killed_primary_and_a_slot_that_moves_stop_their_own_accounts_only(clu
             carry(20)
             look()
             goes_on(names[0], names[2], by=40)
-            stood = done(moves) - seen[moves]
+            stood = done(moves) - moved_before[moves]
         tell(f"{stood} calls of the account whose slot moved were still under way, or answered, when it began")
         assert stood <= 2 * RATE, "it waits"
         assert cluster.owner(OURS.account(moves)) is to

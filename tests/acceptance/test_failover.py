@@ -143,33 +143,33 @@ def test_whatever_redis_refuses_ends_no_process_and_nothing_is_lost() -> None:
         between.server = listen(server_of(fleet))
         (worker,) = fleet.start_workers(1)
         beat = fleet.start("beat", fleet.celery("beat", "-s", str(fleet.directory / "beat")))
-        asked: list[str] = []
+        requested: list[str] = []
         for n, refusal in enumerate(REFUSALS):
             fleet.wait(lambda: not is_away(worker), "the dispatcher has found Redis")
             batch = fleet.plant(*(f"job-{n:02d}-{m:02d}" for m in range(40)))
             fleet.ask(*batch)
-            asked += batch
-            fleet.wait_until_settled(len(asked) - 20)
+            requested += batch
+            fleet.wait_until_settled(len(requested) - 20)
             between.refuse(refusal)
             fleet.wait(lambda: is_away(worker), f"the dispatcher misses Redis: {refusal}")
-            before = between.seen
-            fleet.wait(lambda before=before: between.seen > before + 20, "everybody who asks is refused")  # type: ignore[misc]
+            before = between.refused
+            fleet.wait(lambda before=before: between.refused > before + 20, "everybody who asks is refused")  # type: ignore[misc]
             assert worker.alive, refusal
             if n % 3 == 0:
                 between.break_off()
             between.refuse(None)
             back = time.monotonic()
-            fleet.wait_until_settled(len(asked))
+            fleet.wait_until_settled(len(requested))
             tell(f"done {time.monotonic() - back:.1f} s after {refusal.split()[0]}")
         fleet.plant("last", BYSTANDER)
         between_us = Celery("somebody-elses", broker=between.url, set_as_current=False)
         between_us.send_task("eraser.delete", args=[DEMO_PROJECT, "last"], queue="eraser")
-        fleet.wait_until_settled(len(asked) + 1)
-        judge(fleet, [*asked, "last"])
+        fleet.wait_until_settled(len(requested) + 1)
+        judge(fleet, [*requested, "last"])
         assert worker.alive
         assert beat.alive
         assert "Unrecoverable" not in worker.text
-        assert len(fleet.metastudio.effects()) == len(asked) + 1
+        assert len(fleet.metastudio.effects()) == len(requested) + 1
 
 
 def test_a_paused_redis_and_killed_connections_cost_nothing_but_time() -> None:

@@ -73,14 +73,14 @@ def test_four_killed_redis_servers_lose_nothing_that_was_accepted() -> None:
             there is work for whoever comes back last."""
             for n in count():
                 batch = fleet.plant(*(f"job-{n:04d}-{m:02d}" for m in range(20)))
-                while not asked(batch):
+                while not is_accepted(batch):
                     pass
                 while len(accepted) - fleet.metastudio.stats()["effects"] > BACKLOG and not enough.is_set():
                     enough.wait(0.1)
                 if enough.is_set():
                     return
 
-        def asked(batch: tuple[str, ...]) -> bool:
+        def is_accepted(batch: tuple[str, ...]) -> bool:
             try:
                 fleet.ask(*batch)
             except Unreachable:

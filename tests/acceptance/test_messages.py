@@ -187,8 +187,8 @@ def test_a_worker_that_does_not_know_a_project_hands_its_messages_to_one_that_do
             send(app, *jobs)
         group = f"refused:{DEMO_PROJECT}"
         fleet.wait(lambda: parked(fleet) == {group: len(jobs)}, "all of them are parked")
-        said = run(fleet, before, "status", "--json")
-        assert [(one["group"], one["count"]) for one in said["parked"]] == [(group, len(jobs))]
+        fields = run(fleet, before, "status", "--json")
+        assert [(one["group"], one["count"]) for one in fields["parked"]] == [(group, len(jobs))]
         fleet.start_worker()
         fleet.wait_until_settled(len(jobs))
         judge(fleet, jobs)
@@ -213,16 +213,16 @@ def envelope(body: str | bytes, headers: Any, kind: str = "application/json") ->
     info = {"exchange": "", "routing_key": OURS.requests}
     properties = {"correlation_id": str(uuid.uuid4()), "delivery_mode": 2, "delivery_info": info, "priority": 0}
     properties |= {"body_encoding": "base64", "delivery_tag": str(uuid.uuid4())}
-    said = {"body": body, "content-encoding": "utf-8", "content-type": kind, "headers": headers}
-    return json.dumps(said | {"properties": properties})
+    fields = {"body": body, "content-encoding": "utf-8", "content-type": kind, "headers": headers}
+    return json.dumps(fields | {"properties": properties})
 
 
 def headers(**more: Any) -> dict[str, Any]:
     return {"lang": "py", "task": "eraser.delete", "id": str(uuid.uuid4()), **more}
 
 
-def first_protocol(**said: Any) -> str:
-    return envelope(json.dumps({"id": "x", "args": [DEMO_PROJECT, "x"], "kwargs": {}, **said}), {})
+def first_protocol(**fields: Any) -> str:
+    return envelope(json.dumps({"id": "x", "args": [DEMO_PROJECT, "x"], "kwargs": {}, **fields}), {})
 
 
 STRANGE = {  # to whom it belongs cannot be told: kept whole

@@ -85,8 +85,8 @@ def test_a_staging_that_shares_productions_ledger_by_mistake_takes_nothing_of_it
             for process in (worker, beat):
                 staging.wait(lambda process=process: not process.alive, f"it ends\n{process.text}")  # type: ignore[misc]
                 assert process.popen.returncode == 2, process.text
-                for told in (production.metastudio.url, staging.metastudio.url, "eraser accounts rebind"):
-                    assert told in process.text
+                for expected in (production.metastudio.url, staging.metastudio.url, "eraser accounts rebind"):
+                    assert expected in process.text
                 assert "Traceback" not in process.text
             assert production.states() == {State.PENDING: len(JOBS)}
             production.start_worker()

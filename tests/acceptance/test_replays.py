@@ -86,10 +86,10 @@ def test_one_look_names_1378_dead_letters_of_three_causes_and_one_group_is_repla
         assert "is done after" in process.text
         assert "1,000 deleted" in process.text
 
-        seen = latest(fleet)
-        assert seen is not None
-        assert (seen.first.by, seen.first.why, seen.first.what) == ("ops-7", "TICKET-4711", FAILED)
-        assert (seen.count("deleted"), seen.count("ok"), seen.count("open")) == (1_000, 1_000, 0)
+        progress = latest(fleet)
+        assert progress is not None
+        assert (progress.first.by, progress.first.why, progress.first.what) == ("ops-7", "TICKET-4711", FAILED)
+        assert (progress.count("deleted"), progress.count("ok"), progress.count("open")) == (1_000, 1_000, 0)
         fleet.wait_until_settled(1_478)
         assert fleet.states() == {State.DELETED: 1_100, State.DEAD: 378}
         deletions = everything(fleet)
@@ -155,6 +155,6 @@ def test_the_process_that_drives_a_replay_is_killed_and_nothing_happens_twice() 
         assert {state for state, _ in ends} <= {State.DELETED, State.GONE}
         assert {number for _, number in ends} == {2}, "each began one new round, and only one"
         assert len(fleet.metastudio.effects()) == len(jobs)
-        seen = replay_service.progress_of(fleet.app, replay.replay)
-        assert seen.state is ReplayState.DONE
-        assert seen.count("fed") == seen.count("deleted") + seen.count("gone") == len(jobs)
+        progress = replay_service.progress_of(fleet.app, replay.replay)
+        assert progress.state is ReplayState.DONE
+        assert progress.count("fed") == progress.count("deleted") + progress.count("gone") == len(jobs)

@@ -120,8 +120,8 @@ def test_what_a_sweep_asked_for_is_deleted_after_its_grace_and_a_second_look() -
     with Archive(POLICY + 'grace = "2s"\n') as fleet:
         swept = fleet.old(*[f"old-{n}" for n in range(6)])
         fleet.plant("young", state="TRAIN_FAILED")
-        said = json.loads(fleet.eraser("run", "retention", "run", "old", "--json").splitlines()[-1])
-        assert (said["requested"], said["skipped"]) == (6, [{"skip_reason": "too_young", "count": 1}])
+        result = json.loads(fleet.eraser("run", "retention", "run", "old", "--json").splitlines()[-1])
+        assert (result["requested"], result["skipped"]) == (6, [{"skip_reason": "too_young", "count": 1}])
         fleet.metastudio.move_job("old-0", "JOB_SUCCESS")  # somebody trained it after all
         fleet.start_workers(2)
         fleet.wait_until_settled(6)
@@ -222,7 +222,7 @@ def on_a_terminal(fleet: Archive, *words: str) -> tuple[str, int]:
     env = fleet.env | {"TERM": "xterm", "COLUMNS": "160", "LINES": "50"}
     process = subprocess.Popen([sys.executable, "-c", MEASURED, *words], env=env, stdout=theirs, stderr=theirs)
     os.close(theirs)
-    seen = b""
+    output = b""
     while True:
         try:
             piece = os.read(ours, 65536)
@@ -230,8 +230,8 @@ def on_a_terminal(fleet: Archive, *words: str) -> tuple[str, int]:
             break
         if not piece:
             break
-        seen += piece
+        output += piece
     os.close(ours)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode(errors="replace"))
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output.decode(errors="replace"))
     assert process.wait() == 0, text[-2000:]
     return text, int(text.rsplit("RSS ", 1)[1].split()[0]) // 1024

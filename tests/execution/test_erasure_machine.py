@@ -55,11 +55,11 @@ class Erasures(RuleBasedStateMachine):
         self.simulator.add_avatar("other")
         self.estate = Mortal(self.simulator, self.client_of_this_run)
         self.estate.trust_the_key()
-        self.asked: dict[str, str] = {}  # by job: the widest that was asked for
+        self.requested: dict[str, str] = {}  # by job: the widest that was asked for
         self.own: dict[str, str] = {}  # id of a part that is provably one job's own -> that job
         self.sharers: list[str] = []  # jobs that name one asset
         self.known_as_shared = False  # before this step
-        self.seen = 0  # calls
+        self.known_calls = 0  # calls
         self.busy: dict[str, float] = {}  # ref -> until when a dead worker's lease is alive
 
     @initialize(
@@ -124,9 +124,9 @@ class Erasures(RuleBasedStateMachine):
         known = self.estate.record(job).get("state")
         self.estate.request(job, related=related, app_user=USERS[job])
         if known in (None, "cancelled"):
-            self.asked[job] = related
+            self.requested[job] = related
         elif known in ("pending", "running", "held", "dead"):
-            self.asked[job] = max(self.asked[job], related, key=("leave", "verify", "delete").index)
+            self.requested[job] = max(self.requested[job], related, key=("leave", "verify", "delete").index)
 
     @rule(calls=KILL, when=st.sampled_from(["before", "after"]))
     def work(self, calls: int | None, when: str) -> None:
@@ -175,7 +175,7 @@ class Erasures(RuleBasedStateMachine):
     def cancel(self, job: str) -> None:
         ((_, result),) = self.estate.ledger.cancel([Target(DEMO_PROJECT, job)], why="T-1", by="ops")
         if result == "parts_kept":
-            self.asked[job] = "verify"
+            self.requested[job] = "verify"
 
     @rule()
     def replay_all(self) -> None:
@@ -212,7 +212,7 @@ class Erasures(RuleBasedStateMachine):
     @invariant()
     def no_part_is_acted_on_that_must_not_be(self) -> None:
         on_hold = HoldList(self.estate.ledger).now()
-        new = self.simulator.calls(self.seen)
+        new = self.simulator.calls(self.known_calls)
         now, living = self.estate.ledger.now_ms(), set(self.simulator.job_ids())
         for call in new:
             if call["kind"] == "job" or call["operation"] not in ("delete", "update", "restore"):
@@ -220,15 +220,17 @@ class Erasures(RuleBasedStateMachine):
             what = f"{call['operation']} of {call['id']}"
             job = self.own.get(call["id"])
             if call["id"] == "asset-shared" and not self.known_as_shared:  # one of its jobs is known so far
-                job = next((one for one in self.sharers if one not in living and self.asked.get(one) == "delete"), None)
+                job = next(
+                    (one for one in self.sharers if one not in living and self.requested.get(one) == "delete"), None
+                )
             assert job is not None, f"{what}: it is nobody's own"
             assert job not in living, f"{what}, and its job is there"
-            assert self.asked[job] == "delete", f"{what}: nobody asked for that"
+            assert self.requested[job] == "delete", f"{what}: nobody asked for that"
             assert Target(DEMO_PROJECT, job) not in on_hold.refs, f"{what} of a job on hold"
             assert not (USERS[job] and on_hold.users), f"{what} of an app user on hold"
             if call["operation"] == "delete":
                 assert now >= self.busy.get(self.ref_of(call["id"]), 0), f"{what}: a lease of it is alive"
-        self.seen = new[-1]["n"] if new else self.seen
+        self.known_calls = new[-1]["n"] if new else self.known_calls
         named: Any = self.estate.redis.hget(self.estate.ledger.prefix + "assets", "asset-shared")
         self.known_as_shared = bool(named and named.startswith(b"*"))
 

@@ -80,8 +80,8 @@ def test_whoever_names_another_one_changes_nothing(client: redis.Redis, move: st
     before = everything(client)
     with pytest.raises(OtherEndpoint) as refused:
         MOVES[move](ledger(client, STAGING))
-    for told in (PRODUCTION, STAGING, "ERASER_NAMESPACE", f"eraser accounts rebind --endpoint {STAGING}"):
-        assert told in str(refused.value)
+    for part in (PRODUCTION, STAGING, "ERASER_NAMESPACE", f"eraser accounts rebind --endpoint {STAGING}"):
+        assert part in str(refused.value)
     assert refused.value.exit_code == 2
     assert everything(client) == before
 
@@ -176,8 +176,8 @@ def test_status_and_doctor_say_it_and_status_goes_on(command: Command) -> None:
     (overview,) = command("status", "--json", **ELSEWHERE).json
     (account,) = overview["accounts"]
     assert (account["endpoint"], account["elsewhere"]) == (PRODUCTION, True)
-    told = command("status", **ELSEWHERE)
-    assert f"belongs to {PRODUCTION}, these settings say {STAGING}" in told.out
+    ended = command("status", **ELSEWHERE)
+    assert f"belongs to {PRODUCTION}, these settings say {STAGING}" in ended.out
     rows = {row["check"]: row for row in command("doctor", "--offline", "--json", **ELSEWHERE).json}
     assert rows["address of default"]["verdict"] == "wrong"
     assert "eraser accounts rebind" in rows["address of default"]["todo"]

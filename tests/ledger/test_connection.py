@@ -84,20 +84,20 @@ def test_a_primary_that_the_sentinels_replaced_is_left_whether_it_takes_writes_o
 
 def test_sentinels_that_name_nobody_for_a_moment_are_asked_again_soon() -> None:
     """Between a primary's silence and its successor they name none: a connection that works may be to the old one."""
-    asked = 0
+    questions = 0
 
     class Named:
         ask_at = 0.0
 
         def get_master_address(self) -> None:
-            nonlocal asked
-            asked += 1
+            nonlocal questions
+            questions += 1
             raise MasterNotFoundError
 
     named, began = Named(), time.monotonic()
     following._ask(named, following.ASK_S)
     following._ask(named, following.ASK_S)
-    assert asked == 1
+    assert questions == 1
     assert named.ask_at - time.monotonic() <= following.ASK_S + following.REST * (time.monotonic() - began)
 
 

@@ -88,8 +88,8 @@ def faults(bench: Bench, redis_url: str, right: dict[str, str], way: Mutation) -
     except Exception as error:
         yield f"{type(error).__name__}: {error}"
         return
-    now, told = outcomes(bench), put_aside_now(bench)
-    put_aside = told | {name.partition(" ")[0] for name in told if name.startswith("erasure:")}  # of a field
+    now, reported = outcomes(bench), put_aside_now(bench)
+    put_aside = reported | {name.partition(" ")[0] for name in reported if name.startswith("erasure:")}  # of a field
     if put_aside & {*PAUSES, NAMED}:
         assert " was damaged (" in bench.gate()["paused"]
         return  # nothing is sent until a person has looked

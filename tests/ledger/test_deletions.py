@@ -565,8 +565,8 @@ def test_one_move_forgets_no_more_than_its_limit_whatever_it_is(bench: Bench) ->
         bench.settle(bench.take(), to)
     bench.ledger.cancel([Target(PROJECT, "j4"), Target(PROJECT, "j5")], why="T-1")
     bench.pass_time(401 * 86400)
-    told = [bench.ledger.forget(keep_s=400 * 86400, limit=3) for _ in range(4)]
-    assert told == [3, 3, 1, 0], "six records, and one entry of the audit"
+    forgotten = [bench.ledger.forget(keep_s=400 * 86400, limit=3) for _ in range(4)]
+    assert forgotten == [3, 3, 1, 0], "six records, and one entry of the audit"
     assert bench.indexes() == {}
 
 
@@ -669,8 +669,8 @@ def test_each_child_of_a_fork_has_its_own_name(bench: Bench) -> None:
         os._exit(0)
     os.waitpid(child, 0)
     os.close(writing)
-    with os.fdopen(reading) as said:
-        name, number = said.read().split()
+    with os.fdopen(reading) as answer:
+        name, number = answer.read().split()
     assert name != parent
     assert number == "1"
     assert bench.ledger._caller.next() == (parent, seq + 1)

@@ -219,15 +219,15 @@ def departures(bench: Bench, asks_ms: Iterable[float], late_ms: float = 0.0) -> 
         if not under_way or (more is not None and under_way[0][0] > at):
             bench.set_clock(at)
             continue
-        at, _, taken, slot, lease, asked, departed = heapq.heappop(under_way)
+        at, _, taken, slot, lease, prepared, departed = heapq.heappop(under_way)
         bench.set_clock(max(bench.now, at))
         if departed is None:
             confirmed = bench.ledger.confirm(lease, key="k1", ahead_s=max(0.0, slot - bench.now) / 1000)
             assert confirmed
             left.append(bench.now + confirmed.ahead_s * 1000 + late_ms)
-            heapq.heappush(under_way, (left[-1] + 60, next(count), taken, slot, confirmed, asked, left[-1]))
+            heapq.heappush(under_way, (left[-1] + 60, next(count), taken, slot, confirmed, prepared, left[-1]))
         else:
-            bench.settle(lease, call_seq=lease.call_seq, departed_ms=departed - taken, prepared_ms=asked)
+            bench.settle(lease, call_seq=lease.call_seq, departed_ms=departed - taken, prepared_ms=prepared)
     return sorted(left)
 
 

@@ -16,9 +16,9 @@ from worker.model.target import Target
 DAY_S = 86400.0
 
 
-def hold(bench: Bench, *jobs: str, **said: Any) -> list[str]:
+def hold(bench: Bench, *jobs: str, **terms: Any) -> list[str]:
     refs = [Target(PROJECT, job) for job in jobs]
-    return [result for _, result in bench.holds.add(refs, **{"why": "CASE-1", "by": "legal"} | said)]
+    return [result for _, result in bench.holds.add(refs, **{"why": "CASE-1", "by": "legal"} | terms)]
 
 
 def nothing_to_take(bench: Bench) -> bool:

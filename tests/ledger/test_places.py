@@ -46,7 +46,7 @@ class Process:
                 self.client,
                 account,
                 POLICY,
-                placer=lambda *said: self.places.claim(*said),
+                placer=lambda *place: self.places.claim(*place),
                 clock=CLOCK,
                 clocks=self.clocks,
                 patience_s=0.2,
@@ -224,7 +224,9 @@ def records(client: redis.Redis, account: str) -> dict[str, dict[bytes, bytes]]:
     found: dict[str, dict[bytes, bytes]] = {}
     for key in client.scan_iter(prefix + "p/*"):
         raw: Any = client.hgetall(key)
-        found[key.decode().removeprefix(prefix)] = {name: said for name, said in raw.items() if name not in left_behind}
+        found[key.decode().removeprefix(prefix)] = {
+            name: value for name, value in raw.items() if name not in left_behind
+        }
     return found
 
 

@@ -15,13 +15,13 @@ from worker.ledger.runs import Runs
 from worker.ledger.types import PolicyText
 from worker.model.target import Target
 from worker.retention.policy_file import PolicyFile
-from worker.services import retention as told
+from worker.services import retention
 
-OLD, ASKED, NEW = PolicyText("old", START_MS - 2000), PolicyText("asked", START_MS - 1000), PolicyText("new", START_MS)
+OLD, MIDDLE, NEW = PolicyText("old", START_MS - 2000), PolicyText("asked", START_MS - 1000), PolicyText("new", START_MS)
 HOUR_S = 3600.0
 
 
-def sweep(bench: Bench, *jobs: str, policy_text: PolicyText = ASKED, **claim: Any) -> None:
+def sweep(bench: Bench, *jobs: str, policy_text: PolicyText = MIDDLE, **claim: Any) -> None:
     bench.request(*jobs, **{"policy": "old", "run": "r1", "by": "policy:old", "policy_text": policy_text} | claim)
 
 
@@ -43,10 +43,10 @@ def test_no_text_or_an_older_one_is_no_opinion_and_stands_in_nobodys_way(
     record = bench.record("a")
     assert (record["state"], record["wait"], "used" in record) == ("pending", "policies", False)
     bench.pass_time(61)
-    assert takes(bench, ASKED) == "a"
+    assert takes(bench, MIDDLE) == "a"
 
 
-@pytest.mark.parametrize("policy_text", [ASKED, NEW])
+@pytest.mark.parametrize("policy_text", [MIDDLE, NEW])
 def test_the_text_that_asked_and_a_newer_one_may_judge(bench: Bench, policy_text: PolicyText) -> None:
     sweep(bench, "a")
     assert takes(bench, policy_text) == "a"
@@ -54,13 +54,13 @@ def test_the_text_that_asked_and_a_newer_one_may_judge(bench: Bench, policy_text
 
 def test_what_a_worker_that_was_just_seen_may_judge_is_left_to_it_in_its_place(bench: Bench) -> None:
     sweep(bench, "a", "b")
-    assert takes(bench, ASKED) == "a"
+    assert takes(bench, MIDDLE) == "a"
     bench.pass_time(0.2)
     turn = bench.turn(policy_text=None)
     assert turn.lease is None
     assert turn.next_ms == bench.now + 500, "whoever is called next may be another one, and is not called at once"
     assert "wait" not in bench.record("b")
-    assert takes(bench, ASKED) == "b"
+    assert takes(bench, MIDDLE) == "b"
 
 
 def test_an_older_text_does_not_judge_while_a_newer_one_is_in_use(bench: Bench) -> None:
@@ -102,10 +102,10 @@ def test_of_two_texts_of_one_moment_the_one_that_came_first_is_older(bench: Benc
 def test_what_an_older_text_would_cancel_is_not_cancelled(bench: Bench) -> None:
     """The text changed between the take and the word."""
     sweep(bench, "a")
-    lease = bench.take(policy_text=ASKED)
+    lease = bench.take(policy_text=MIDDLE)
     sweep(bench, "a", policy_text=NEW, run="r2")
     nothing = {"called": False, "used": False, "attempt": None}
-    assert bench.settle(lease, "cancelled", **nothing, policy_text=ASKED) == "pending"
+    assert bench.settle(lease, "cancelled", **nothing, policy_text=MIDDLE) == "pending"
     assert bench.settle(bench.take(policy_text=NEW), "cancelled", **nothing, policy_text=NEW) == "cancelled"
 
 
@@ -113,7 +113,7 @@ def test_a_person_who_withdraws_while_an_executor_looks_leaves_the_policies_to_b
     sweep(bench, "a")
     bench.request("a", by="ann", run="r2")
     bench.holds.add_user("u-9", why="CASE-1", by="legal")
-    lease = bench.take(policy_text=ASKED)
+    lease = bench.take(policy_text=MIDDLE)
     assert (lease.policies, lease.owner_lookup) == ((), True)
     assert bench.ledger.cancel([Target(PROJECT, "a")], why="T-1", run="r2")[0][1] == "claim_removed"
     assert not bench.ledger.confirm(lease, key="k1", owner="-"), "nobody has read the policy"
@@ -153,9 +153,9 @@ def test_what_no_worker_can_judge_is_told_through_a_jump_of_redis_s_clock_and_no
     bench.jump(100 * 24 * HOUR_S)
     runs, name = Runs(bench.ledger), bench.p + "texts:wanted"
     assert takes(bench, None) is None
-    assert runs.wanted() == {"old": ASKED.at}
+    assert runs.wanted() == {"old": MIDDLE.at}
     bench.jump(-100 * 24 * HOUR_S)
-    assert runs.wanted() == {"old": ASKED.at}
+    assert runs.wanted() == {"old": MIDDLE.at}
     assert bench.client.ttl(name) == -1, "it would go with a clock that jumps"
     bench.pass_time(900)
     assert runs.wanted() == {}
@@ -172,7 +172,7 @@ def test_status_says_what_to_set_where_no_worker_can_judge(client: redis.Redis, 
     house.client.hset(ledger.prefix + "gate", "good:k1", "1")
     house.request("a", policy="old", policy_text=house.app.policies.policy_text())
     ledger.take(worker="w1", key="k1")
-    why = [alarm.why for alarm in told.alarms(house.app) if "wait" in alarm.why]
+    why = [alarm.why for alarm in retention.alarms(house.app) if "wait" in alarm.why]
     assert len(why) == 1
     assert why[0].startswith("deletions of policy old wait: no worker has the policies of ")
     assert "ERASER_CONFIG" in why[0]

@@ -284,8 +284,8 @@ class Moves(RuleBasedStateMachine):
     def what_is_on_hold_is_so_at_its_home(self) -> None:
         home = self.processes["a"].places.home(P)
         if home is not None and not self.moving:
-            said = {hold.ref.id for hold in HoldList(self.benches[home.account].ledger).each() if hold.ref}
-            assert self.on_hold <= said, f"forgotten holds: {self.on_hold - said}"
+            listed = {hold.ref.id for hold in HoldList(self.benches[home.account].ledger).each() if hold.ref}
+            assert self.on_hold <= listed, f"forgotten holds: {self.on_hold - listed}"
 
 
 class _Mute:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.support.ledgers import Bench
-from tests.support.redis_keys import ACCOUNT, told, wrong_keys
+from tests.support.redis_keys import ACCOUNT, described, wrong_keys
 from worker.ledger.connection import connect
 
 
 def test_every_key_of_an_account_is_told_where_they_are_described() -> None:
-    assert told() == set(ACCOUNT)
+    assert described() == set(ACCOUNT)
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def test_requests_retries_grace_dead_letters_and_rescue_go_on(url: str, command:
         command.environ |= {"ERASER_RATE": "200", "ERASER_CALL_TIMEOUT": "5s", "ERASER_LEASE": "6s"}
         simulator.fault("error", "job-00001", times=1)
         simulator.fault("error", "job-00002", times=None)
-        asked = [f"job-{n:05d}" for n in range(1, 8)]
-        assert command("request", *asked, "--reason", "T-1").code == 0
+        requested = [f"job-{n:05d}" for n in range(1, 8)]
+        assert command("request", *requested, "--reason", "T-1").code == 0
         assert command("request", "job-00009", "--after", "1s").code == 0
         assert command("hold", "add", "job-00010", "--reason", "CASE-1", "--by", "legal-3").code == 0
 

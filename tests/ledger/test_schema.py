@@ -25,8 +25,8 @@ COMMON |= {"wait", "busy", "owner", "past", "cut", "pol", "unseen", "refused", "
 
 
 def test_the_page_is_what_the_schema_says() -> None:
-    told = (ROOT / "docs" / "ledger.md").read_text(encoding="utf-8")
-    assert told == page(), "run: python -m worker.ledger.schema.page > docs/ledger.md"
+    text = (ROOT / "docs" / "ledger.md").read_text(encoding="utf-8")
+    assert text == page(), "run: python -m worker.ledger.schema.page > docs/ledger.md"
 
 
 def test_every_script_says_names_that_the_schema_knows() -> None:

@@ -122,9 +122,9 @@ def receipt_of_another_day(machine: Machine) -> None:
     ledger, stream = app.ledger("default"), "eraser:{default}:receipts"
     ledger.request([Target(DEMO_PROJECT, "old")], DeletionRequest(delay_s=3600))
     ledger.cancel([Target(DEMO_PROJECT, "old")], why="T-1")
-    ((_, said),) = app.redis.xrange(stream)  # type: ignore[misc]
+    ((_, fields),) = app.redis.xrange(stream)  # type: ignore[misc]
     app.redis.delete(stream)
-    app.redis.xadd(stream, said | {b"t": b"1700000000000"}, id="1700000000000-0")
+    app.redis.xadd(stream, fields | {b"t": b"1700000000000"}, id="1700000000000-0")
     app.redis.close()
 
 
@@ -157,9 +157,9 @@ def test_the_http_side_is_where_it_says_and_ends_with_the_rest(machine: Machine)
     broker = next(line.split()[1].rstrip(",") for line in up.stdout if line.startswith("  broker"))
     with Connection(broker) as celery:  # as a producer would use it
         celery.ensure_connection(max_retries=1)
-    told = next(line.split()[1] for line in up.stdout if line.startswith("  console"))
+    address = next(line.split()[1] for line in up.stdout if line.startswith("  console"))
     wait_until(lambda: "http.listening" in machine.log.read_text(), what="the HTTP side")
-    with urllib.request.urlopen(f"{told}/readyz", timeout=PATIENCE_S) as response:
+    with urllib.request.urlopen(f"{address}/readyz", timeout=PATIENCE_S) as response:
         assert response.status == 200
     up.terminate()
     assert up.wait(PATIENCE_S) == 0

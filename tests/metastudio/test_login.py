@@ -41,10 +41,12 @@ def test_a_login_shows_who_but_never_the_password() -> None:
 
 
 def test_a_fingerprint_is_eight_hex_digits_that_change_with_every_part() -> None:
-    seen = {Login(*parts).fingerprint for parts in [("u", "p", "d"), ("v", "p", "d"), ("u", "q", "d"), ("u", "p", "e")]}
-    assert len(seen) == 4
-    assert all(re.fullmatch("[0-9a-f]{8}", fingerprint) for fingerprint in seen)
-    assert Login("u", "p", "d").fingerprint in seen, "the same in every process"
+    fingerprints = {
+        Login(*parts).fingerprint for parts in [("u", "p", "d"), ("v", "p", "d"), ("u", "q", "d"), ("u", "p", "e")]
+    }
+    assert len(fingerprints) == 4
+    assert all(re.fullmatch("[0-9a-f]{8}", fingerprint) for fingerprint in fingerprints)
+    assert Login("u", "p", "d").fingerprint in fingerprints, "the same in every process"
 
 
 def test_guessing_a_password_by_its_fingerprint_takes_a_slow_hash_for_each_guess(

@@ -48,9 +48,11 @@ def test_a_second_directory_gets_nothing_and_the_first_one_goes_on(
     ours, other = tmp_path / "a", tmp_path / "b"
     assert next_day(undertaker, ours, DAY) == 2
     for day in (DAY + 1, DAY + 2):
-        with pytest.raises(ReceiptsElsewhere, match=r"has none of the receipts 1 to \d+ that have left Redis") as told:
+        with pytest.raises(
+            ReceiptsElsewhere, match=r"has none of the receipts 1 to \d+ that have left Redis"
+        ) as refused:
             next_day(undertaker, other, day)
-        assert "eraser receipts relocate --account default --reason R" in str(told.value)
+        assert "eraser receipts relocate --account default --reason R" in str(refused.value)
         assert next_day(undertaker, ours, day) == 2
     assert next_day(undertaker, ours, DAY + 3) == 2
     assert not other.exists()
@@ -172,7 +174,7 @@ def test_accounts_share_a_directory_and_installations_do_not(
 # -- it shows ----------------------------------------------------------------------------------------------------------
 
 
-def told(command: Command, app: AppContext, directory: Path) -> tuple[str, str, dict[str, str]]:
+def shown(command: Command, app: AppContext, directory: Path) -> tuple[str, str, dict[str, str]]:
     """What status and doctor say once the worker has looked and spoken: as text, and the doctor's row."""
     Archivist(app.ledger, directory, app.settings, app.not_archived).archive("default")
     LiveWorkers(app).beat()
@@ -187,11 +189,11 @@ def test_status_and_doctor_name_the_worker_whose_directory_is_another(
 ) -> None:
     app = AppContext.load(command.environ)
     assert next_day(undertaker, tmp_path / "a", DAY) == 2
-    status, why, row = told(command, app, tmp_path / "b")
+    status, why, row = shown(command, app, tmp_path / "b")
     assert "receipts relocate" in why
     assert "cannot move receipts of default out of Redis" in " ".join(status.split())
     assert (row["verdict"], str(tmp_path / "b") in row["found"]) == ("wrong", True)
-    status, why, row = told(command, app, tmp_path / "a")
+    status, why, row = shown(command, app, tmp_path / "a")
     assert (why, "cannot move receipts" in status, row["verdict"]) == ("{}", False, "ok")
 
 
@@ -216,8 +218,8 @@ def test_a_full_disk_shows_and_leaves_neither_a_file_nor_a_gap(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
-        _, why, row = told(command, app, tmp_path)
+        _, why, row = shown(command, app, tmp_path)
     assert ("No space left" in why, row["verdict"]) == (True, "wrong")
     assert (names(tmp_path), undertaker.redis.xlen(STREAM)) == ([], len(days))
-    _, why, row = told(command, app, tmp_path)
+    _, why, row = shown(command, app, tmp_path)
     assert (why, row["verdict"], everything(command, tmp_path)) == ("{}", "ok", days)

@@ -41,10 +41,10 @@ def alter(client: redis.Redis, n: int, **fields: str) -> None:
     """Write entry `n` again, altered: Redis itself knows no way to change one."""
     entries = client.xrange(STREAM)
     client.delete(STREAM)
-    for id, said in entries:  # type: ignore[union-attr]
-        if said[b"n"] == str(n).encode():
-            said |= fields
-        client.xadd(STREAM, said, id=id)
+    for id, entry in entries:  # type: ignore[union-attr]
+        if entry[b"n"] == str(n).encode():
+            entry |= fields
+        client.xadd(STREAM, entry, id=id)
 
 
 def test_each_line_names_the_one_before_it(undertaker: Undertaker, receipts: Receipts) -> None:
@@ -200,5 +200,5 @@ def test_an_entry_that_is_no_receipt_does_not_stop_the_dispatcher(
     undertaker.redis.hset(f"{STREAM}:chain", "n", 2)
     Sealer(app.ledger).tick(app.redis, ["default"])
     assert receipts.progress().sealed == Checkpoint()
-    told = command("receipts", "export")
-    assert (told.code, "of the receipt stream is not a receipt" in told.err) == (1, True)
+    exported = command("receipts", "export")
+    assert (exported.code, "of the receipt stream is not a receipt" in exported.err) == (1, True)

@@ -32,7 +32,7 @@ TREE = ("selection", "day", "root", "checkpoint")  # what a trailer says since v
 
 
 def receipt(n: int, **more: Any) -> dict[str, Any]:
-    said = {
+    values = {
         "v": 2,
         "n": n,
         "account": "default",
@@ -42,10 +42,10 @@ def receipt(n: int, **more: Any) -> dict[str, Any]:
         "job_id": f"job-{n}",
         "state": "deleted",
     }
-    said |= {"requested_at": "2026-11-21T10:00:00.000Z", "finished_at": f"2026-11-21T10:00:{n % 60:02}.000Z"}
-    said |= {"reason": 'TICKET-1, "late"', "lane": "bulk", "claims": [{"requested_by": "ann", "reason": None}]}
-    said |= {"round": 1, "attempts": 1, "status": 200, "request_id": "x"}
-    return committed(dict.fromkeys(FIELDS) | said | more, f"{n:032x}")
+    values |= {"requested_at": "2026-11-21T10:00:00.000Z", "finished_at": f"2026-11-21T10:00:{n % 60:02}.000Z"}
+    values |= {"reason": 'TICKET-1, "late"', "lane": "bulk", "claims": [{"requested_by": "ann", "reason": None}]}
+    values |= {"round": 1, "attempts": 1, "status": 200, "request_id": "x"}
+    return committed(dict.fromkeys(FIELDS) | values | more, f"{n:032x}")
 
 
 def chained(receipts: list[dict[str, Any]], prev: str | None = None) -> list[dict[str, Any]]:
@@ -422,9 +422,9 @@ def test_no_choice_of_lines_but_the_whole_verifies(form: Form, order: list[int])
 
 def test_what_is_signed_is_all_of_the_trailer_but_signature_and_hash() -> None:
     end = read(Form.JSONL, good(Form.JSONL)[-1][:-1].decode())
-    said = {name: value for name, value in end.items() if name not in ("signature", "hash")}
-    assert trailer.statement(end) == canonical(said)
-    assert set(said) == {"kind", "v", "account", "count", "first_n", "last_n", "prev", "head", *TREE}
+    values = {name: value for name, value in end.items() if name not in ("signature", "hash")}
+    assert trailer.statement(end) == canonical(values)
+    assert set(values) == {"kind", "v", "account", "count", "first_n", "last_n", "prev", "head", *TREE}
 
 
 # -- what none of ours is, though its hashes are right -----------------------------------------------------------------

@@ -19,7 +19,7 @@ NEW = Replay(
 )
 
 
-def seen(stage: ReplayStage, total: int, fed: int, **words: int) -> Replay:
+def replay_at(stage: ReplayStage, total: int, fed: int, **words: int) -> Replay:
     return replace(NEW, stage=stage, total=total, cursor=fed, fed=fed, open=fed, **words)
 
 
@@ -31,12 +31,12 @@ def any_counts(draw: st.DrawFn) -> Replay:
     ok = draw(st.integers(0, fed))
     failed = draw(st.integers(0, fed - ok))
     aside = draw(st.integers(0, fed - ok - failed))
-    return seen(draw(st.sampled_from(list(ReplayStage))), total, fed, ok=ok, failed=failed, aside=aside)
+    return replay_at(draw(st.sampled_from(list(ReplayStage))), total, fed, ok=ok, failed=failed, aside=aside)
 
 
 def play(total: int, fails: Any, *, pace: float = 10.0) -> tuple[int, str | None]:
     """A whole replay whose letters are answered at once, `fails(n)` says how: how many were fed, why it stopped."""
-    now = seen(ReplayStage.CANARY, total, 0)
+    now = replay_at(ReplayStage.CANARY, total, 0)
     for _ in range(10_000):
         match decide(now, pace):
             case Stop(why):
@@ -98,13 +98,13 @@ def test_after_a_hundred_of_which_most_were_deleted_nothing_stops_it() -> None:
 
 
 def test_a_canary_that_is_not_deletable_yet_lets_another_go_first() -> None:
-    assert decide(seen(ReplayStage.CANARY, 500, 1, aside=1), 10) == Requeue(1, ReplayStage.CANARY)
+    assert decide(replay_at(ReplayStage.CANARY, 500, 1, aside=1), 10) == Requeue(1, ReplayStage.CANARY)
 
 
 def test_the_rest_is_fed_thirty_seconds_ahead() -> None:
-    assert decide(seen(ReplayStage.REST, 5_000, 100, ok=100), 10) == Requeue(300, ReplayStage.REST)
-    assert decide(seen(ReplayStage.REST, 5_000, 400, ok=100), 10) == Wait()
-    assert decide(seen(ReplayStage.REST, 5_000, 400, ok=101), 10) == Requeue(1, ReplayStage.REST)
+    assert decide(replay_at(ReplayStage.REST, 5_000, 100, ok=100), 10) == Requeue(300, ReplayStage.REST)
+    assert decide(replay_at(ReplayStage.REST, 5_000, 400, ok=100), 10) == Wait()
+    assert decide(replay_at(ReplayStage.REST, 5_000, 400, ok=101), 10) == Requeue(1, ReplayStage.REST)
 
 
 def test_a_replay_that_cannot_go_on_is_looked_at_ever_more_seldom() -> None:

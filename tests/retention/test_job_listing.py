@@ -99,7 +99,7 @@ def test_a_server_that_gives_fewer_than_asked_is_read_to_the_end() -> None:
 
 def test_a_list_that_repeats_itself_is_told_not_taken_for_its_end() -> None:
     server = Server(names(500))
-    stuck = JobListing(lambda **said: server.page(**said | {"offset": 0}), server.turn, server.pause)
+    stuck = JobListing(lambda **query: server.page(**query | {"offset": 0}), server.turn, server.pause)
     with pytest.raises(Incomplete, match="does not advance"):
         list(stuck.rows())
 

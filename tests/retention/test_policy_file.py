@@ -160,5 +160,5 @@ def test_projects_of_several_accounts_are_refused(file: Path) -> None:
 
 
 def test_every_key_is_told_where_policies_are_described() -> None:
-    told = (Path(__file__).parents[2] / "worker/retention/policy.py").read_text(encoding="utf-8").split('"""')[1]
-    assert [key for key in KEYS if f"{key} = " not in told] == []
+    docstring = (Path(__file__).parents[2] / "worker/retention/policy.py").read_text(encoding="utf-8").split('"""')[1]
+    assert [key for key in KEYS if f"{key} = " not in docstring] == []

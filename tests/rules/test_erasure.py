@@ -16,10 +16,10 @@ SCHEDULE = (1.0, 2.0)
 WANTED = Part(MODEL_ASSET, "asset-1", "p", "job", own=True, before="UNACTIVED", after="UNACTIVED", wanted_at=500)
 
 
-def look(part: Part, deletion: PartDeletion, seen: str | None = None, *, looks: int = 0) -> Step:
+def look(part: Part, deletion: PartDeletion, shown: str | None = None, *, looks: int = 0) -> Step:
     """One look; `seen`: the asset's state, None: nobody asked for it."""
     erasure = Erasure(JOB, Related.DELETE, Inventory.DONE, opened=0, looks=looks, parts=(part,))
-    looks_at = {} if seen is None else {part.target: Look(Sight.PRESENT, 1_000, seen, "p")}
+    looks_at = {} if shown is None else {part.target: Look(Sight.PRESENT, 1_000, shown, "p")}
     return after_look(erasure, looks_at, {part.target: deletion}, SCHEDULE, 1_000)
 
 

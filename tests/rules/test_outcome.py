@@ -739,7 +739,7 @@ REPLIES = st.builds(
     truncated=st.booleans(),
 ) | st.builds(Reply, status=st.none(), failure=st.sampled_from(TransportFailure), ms=st.integers(0, 10**6))
 ANSWERS = st.builds(lambda reply: read_answer(reply, secrets=()), REPLIES)
-ASKED = st.builds(lambda reply: read_listing(reply, secrets=()), REPLIES) | st.sampled_from([ABSENT, NOT_SENT])
+LISTINGS = st.builds(lambda reply: read_listing(reply, secrets=()), REPLIES) | st.sampled_from([ABSENT, NOT_SENT])
 LEASES = st.builds(
     lease,
     attempts_used=st.integers(0, 5),
@@ -778,7 +778,7 @@ def texts(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-@given(JUDGES, LEASES, ANSWERS, ASKED, ASKED, WORTHS)
+@given(JUDGES, LEASES, ANSWERS, LISTINGS, LISTINGS, WORTHS)
 def test_whatever_comes_is_settled_and_no_failure_is_called_a_success(
     rules: OutcomeRules, held: Lease, answer: Response, listed: Listing, control: Listing, worth: Presence
 ) -> None:
@@ -799,7 +799,7 @@ def test_whatever_comes_is_settled_and_no_failure_is_called_a_success(
     assert (held.cancel_requested and end.to == "cancelled") or end.to != "cancelled"
 
 
-@given(JUDGES, LEASES, ANSWERS, ASKED, ASKED, WORTHS)
+@given(JUDGES, LEASES, ANSWERS, LISTINGS, LISTINGS, WORTHS)
 def test_a_settlement_carries_little_text_and_all_of_it_can_be_sent(
     rules: OutcomeRules, held: Lease, answer: Response, listed: Listing, control: Listing, worth: Presence
 ) -> None:
@@ -827,7 +827,7 @@ def after(held: Lease, end: Settlement) -> Lease:
     )
 
 
-@given(JUDGES, st.lists(st.tuples(ANSWERS, ASKED, ASKED, WORTHS), max_size=30))
+@given(JUDGES, st.lists(st.tuples(ANSWERS, LISTINGS, LISTINGS, WORTHS), max_size=30))
 def test_no_sequence_of_answers_uses_more_attempts_than_there_are(
     rules: OutcomeRules, responses: list[tuple[Response, Listing, Listing, Presence]]
 ) -> None:

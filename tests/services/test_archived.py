@@ -36,14 +36,14 @@ def test_show_finds_the_rest_in_the_archive_and_says_what_is_not_there(command: 
         assert after["archived"]["problem"] is None
         assert (after["archived"]["attempts"], after["archived"]["status"]) == (1, 200)
         assert after["archived"]["request_id"] == "req-1"
-    told = command("show", "three").out
-    assert "archived" in told
-    assert "not kept: its calls and looks one by one" in told
-    assert "whole_by_acknowledgement" in told
+    expected = command("show", "three").out
+    assert "archived" in expected
+    assert "not kept: its calls and looks one by one" in expected
+    assert "whole_by_acknowledgement" in expected
 
 
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("harm", "expected"),
     [
         ("no directory", "set ERASER_RECEIPTS_DIR to their directory"),
         ("lost", "is in none of the files"),
@@ -53,7 +53,7 @@ def test_show_finds_the_rest_in_the_archive_and_says_what_is_not_there(command: 
     ],
 )
 def test_a_lost_or_damaged_archive_is_told_and_never_taken_for_never_known(
-    command: Command, undertaker: Undertaker, archive: Path, harm: str, told: str
+    command: Command, undertaker: Undertaker, archive: Path, harm: str, expected: str
 ) -> None:
     (file,) = (archive / "default").iterdir()
     match harm:
@@ -73,8 +73,8 @@ def test_a_lost_or_damaged_archive_is_told_and_never_taken_for_never_known(
     one = json.loads(done.out)
     assert (one["state"], one["deadline_at"], one["requested_by"]) == ("deleted", None, None)
     assert one["requested_at"] is not None
-    assert told in one["archived"]["problem"]
-    assert told in " ".join(command("show", "one").out.split())
+    assert expected in one["archived"]["problem"]
+    assert expected in " ".join(command("show", "one").out.split())
     assert str(archive) not in done.out, "where a server has its files is nobody's concern who may only read"
 
 
@@ -92,8 +92,8 @@ def test_it_counts_and_merges_as_before(command: Command, archive: Path) -> None
     again = json.loads(command("request", "one", "--json").out)
     assert (again["state"], again["deduplicated"], again["accepted"]) == ("deleted", True, True)
     assert json.loads(command("request", "one", "--force", "--json").out)["state"] == "pending"
-    told = command("show", "one").out
-    assert "what was before is in the archive, receipt 1" in told
+    expected = command("show", "one").out
+    assert "what was before is in the archive, receipt 1" in expected
 
 
 def test_its_certificate_is_found(command: Command, archive: Path) -> None:

@@ -23,7 +23,7 @@ from worker.ledger.replays import Replays
 from worker.ledger.types import DeletionRequest
 from worker.model.target import Target
 
-SAID = ("--reason", "CASE-12", "--by", "ops-7")
+WHO_AND_WHY = ("--reason", "CASE-12", "--by", "ops-7")
 CN_NORTH_4 = "https://metastudio.cn-north-4.myhuaweicloud.com"
 MANY = [f"job-{n:04d}" for n in range(700)]
 # Commands by which an operator changes something: what has to be there, what is typed, the act, what became of it.
@@ -136,12 +136,12 @@ def test_an_operators_command_leaves_one_entry_with_who_and_why(
     state, args, action, results = ACTS[name]
     prepare(undertaker, state)
     if state == "held":
-        command("hold", "add", "e-1", *SAID)
+        command("hold", "add", "e-1", *WHO_AND_WHY)
     elif state == "discarded":
-        command("dead", "discard", "e-1", *SAID)
+        command("dead", "discard", "e-1", *WHO_AND_WHY)
     before = {line["id"] for line in command("audit", "--json").json}
     lines = b"job-1\njob-2\n" if name == "hold import" else b"".join(b"job-%d\n" % n for n in range(101))
-    assert command(*name.split(), *args, *SAID, input=lines).code in (0, 1)
+    assert command(*name.split(), *args, *WHO_AND_WHY, input=lines).code in (0, 1)
     (entry,) = (line for line in command("audit", "--json").json if line["id"] not in before)
     assert (entry["act"], entry["by"], entry["reason"]) == (action, "ops-7", "CASE-12")
     assert entry["results"] == results
@@ -151,13 +151,13 @@ def test_an_operators_command_leaves_one_entry_with_who_and_why(
 @pytest.mark.parametrize(
     "refused",
     [
-        ["dead", "discard", "server_error-500-MSS.00000004", *SAID],  # no --yes
-        ["dead", "replay", "--all", "--yes", "--max", "1", *SAID],
+        ["dead", "discard", "server_error-500-MSS.00000004", *WHO_AND_WHY],  # no --yes
+        ["dead", "replay", "--all", "--yes", "--max", "1", *WHO_AND_WHY],
         ["dead", "discard", "e-1", "--reason", "a@b.c"],
         ["cancel", "e-1", "--reason", "T", "--by", "Ann Onymous"],
         ["resume"],
-        ["request", "--from-file", "-", *SAID],
-        ["request", "job-1", "--max", "500", *SAID],  # no cap stood in its way
+        ["request", "--from-file", "-", *WHO_AND_WHY],
+        ["request", "job-1", "--max", "500", *WHO_AND_WHY],  # no cap stood in its way
     ],
 )
 def test_what_was_refused_or_needed_no_leave_is_no_act(
@@ -232,9 +232,9 @@ def test_what_time_frees_is_nobodys_act(bench: Bench) -> None:
 
 def test_an_app_user_is_in_the_audit_by_a_hash_only(command: Command, undertaker: Undertaker) -> None:
     undertaker.request("job-1", app_user="u-7781")
-    command("hold", "add", "--app-user", "u-7781", *SAID)
+    command("hold", "add", "--app-user", "u-7781", *WHO_AND_WHY)
     undertaker.ledger.take(worker="w1", key="k1")
-    command("hold", "remove", "--app-user", "u-7781", *SAID)
+    command("hold", "remove", "--app-user", "u-7781", *WHO_AND_WHY)
     removed, added = command("audit", "--json").json
     assert (added["results"], removed["results"]) == ({"held": 1}, {"released": 1, "removed": 1})
     assert added["app_user_hash"] == removed["app_user_hash"]
@@ -269,10 +269,10 @@ def test_filters_choose_by_time_act_who_and_account(command: Command, tmp_path: 
 
 def test_the_table_says_what_was_done_to_what(command: Command, undertaker: Undertaker) -> None:
     undertaker.end(*(f"e-{n}" for n in range(101)))
-    command("dead", "discard", "--all", "--yes", "--max", "300", *SAID)
-    command("pause", *SAID)
-    command("resume", *SAID)
-    command("cancel", "e-1", *SAID)
+    command("dead", "discard", "--all", "--yes", "--max", "300", *WHO_AND_WHY)
+    command("pause", *WHO_AND_WHY)
+    command("resume", *WHO_AND_WHY)
+    command("cancel", "e-1", *WHO_AND_WHY)
     output = command("audit").out
     assert "all: 101 discarded (--max 300)" in output
     assert "calls: paused" in output
@@ -285,8 +285,8 @@ def test_the_table_says_what_was_done_to_what(command: Command, undertaker: Unde
 
 def test_a_replay_of_many_and_its_cancel_are_told_with_its_name(command: Command, undertaker: Undertaker) -> None:
     undertaker.end(*(f"e-{n}" for n in range(12)))
-    (begun,) = command("dead", "replay", "--all", "--yes", "--no-wait", "--json", *SAID).json
-    command("replay", "cancel", begun["replay"], *SAID)
+    (begun,) = command("dead", "replay", "--all", "--yes", "--no-wait", "--json", *WHO_AND_WHY).json
+    command("replay", "cancel", begun["replay"], *WHO_AND_WHY)
     cancelled, replayed = command("audit", "--json").json
     assert (replayed["run"], cancelled["run"]) == (begun["replay"], begun["replay"])
     output = " ".join(command("audit").out.split())
@@ -296,7 +296,7 @@ def test_a_replay_of_many_and_its_cancel_are_told_with_its_name(command: Command
 
 def test_the_first_job_is_named_and_the_others_are_counted(command: Command, undertaker: Undertaker) -> None:
     undertaker.request("job-1", "job-2", "job-3")
-    command("cancel", "job-1", "job-2", "job-3", *SAID)
+    command("cancel", "job-1", "job-2", "job-3", *WHO_AND_WHY)
     assert "job-1 and 2 others: 3 cancelled" in command("audit").out
     (entry,) = command("audit", "--json").json
     assert (entry["project_id"], entry["job_id"], entry["count"]) == (PROJECT, "job-1", 3)

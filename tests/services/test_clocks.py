@@ -36,8 +36,8 @@ def test_status_and_doctor_say_that_clocks_disagree_and_what_stands_still(comman
     client: Any = connect(command.url)
     client.zadd(OURS.workers, {"w1": time.time() * 1000})
     client.hset(OURS.worker_info, "w1", json.dumps({"host": "h1", "pid": 1, "threads": 4, "clock_s": 8_640_000.0}))
-    told = command("status").out
-    assert "Redis's clock is 100 d ahead of that of the worker" in " ".join(told.split())
+    status = command("status").out
+    assert "Redis's clock is 100 d ahead of that of the worker" in " ".join(status.split())
     assert command("status", "--json").json[0]["workers"][0]["clock_s"] == 8_640_000.0
     checked = {line["check"]: line for line in command("doctor", "--offline", "--json").json}
     assert checked["clocks of workers"]["verdict"] == "wrong"

@@ -21,7 +21,7 @@ from worker.model.target import Target
 from worker.services import hold, request
 
 OTHER = "1" * 32
-SAID = ("--reason", "CASE-1", "--by", "legal-3")
+WHO_AND_WHY = ("--reason", "CASE-1", "--by", "legal-3")
 
 
 # Settings
@@ -87,8 +87,8 @@ def recorded(app: AppContext) -> int:
     [
         ("request", "job-1"),
         ("request", "--from-file", "-"),
-        ("hold", "add", "job-1", *SAID),
-        ("hold", "import", "-", *SAID),
+        ("hold", "add", "job-1", *WHO_AND_WHY),
+        ("hold", "import", "-", *WHO_AND_WHY),
     ],
     ids=["request", "request from a file", "hold add", "hold import"],
 )
@@ -98,8 +98,8 @@ def test_the_command_line_refuses_it_and_says_what_to_type(
     ended = command(*words, "--project", OTHER, input=b"job-1\n")
     assert ended.code == 3
     assert "refused by project" in ended.err
-    for told in (OTHER, PROJECT, "ERASER_PROJECTS", "--allow-project", "Nothing was recorded"):
-        assert told in ended.err
+    for expected in (OTHER, PROJECT, "ERASER_PROJECTS", "--allow-project", "Nothing was recorded"):
+        assert expected in ended.err
     assert recorded(app) == 0
     assert list(hold.each(app)) == []
     assert command(*words, "--project", OTHER, "--allow-project", input=b"job-1\n").code == 0
@@ -110,7 +110,7 @@ def test_what_stops_or_looks_takes_any_project(command: Command, app: AppContext
     """What was allowed once has to be seen and stopped without more words."""
     of_other = ("--project", OTHER)
     assert command("request", "job-1", *of_other, "--allow-project", "--after", "1h").code == 0
-    assert command("hold", "add", "job-1", *of_other, "--allow-project", *SAID).code == 0
+    assert command("hold", "add", "job-1", *of_other, "--allow-project", *WHO_AND_WHY).code == 0
     assert command("show", "job-1", *of_other).code == 0
     assert command("hold", "remove", "job-1", *of_other, "--reason", "CASE-1").code == 0
     assert command("cancel", "job-1", *of_other, "--reason", "CASE-1").code == 0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.command import Command
-from tests.support.left_behind import SAID, LeftBehind
+from tests.support.left_behind import WHO_AND_WHY, LeftBehind
 from worker.ledger.holds import HoldList
 from worker.ledger.types import DeletionRequest
 from worker.model.states import Lane
@@ -81,7 +81,7 @@ def test_what_was_withdrawn_is_deleted_when_it_is_asked_for_again(left: LeftBehi
 
 def test_the_audit_has_who_and_why(left: LeftBehind) -> None:
     left.leave("job-1")
-    assert left.command("related", "erase", "job-1", *SAID, "--yes").code == 0
+    assert left.command("related", "erase", "job-1", *WHO_AND_WHY, "--yes").code == 0
     (entry,) = [line for line in left.command("audit", "--json").json if line["act"] == "related.erased"]
     assert (entry["by"], entry["reason"], entry["results"]) == ("ops-7", "CASE-12", {"erasing": 1})
     assert "job-1: whose parts are deleted" in left.command("audit").out

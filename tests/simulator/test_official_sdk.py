@@ -85,7 +85,7 @@ def test_it_shows_a_job(client: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("query", "found"),
     [
         ({}, ["job-1", "job-2"]),
         ({"job_id": "job-1", "limit": 1}, ["job-1"]),
@@ -95,8 +95,8 @@ def test_it_shows_a_job(client: Callable[..., Any]) -> None:
         ({"name": "a b+c~d/é%"}, []),
     ],
 )
-def test_it_lists_jobs(client: Callable[..., Any], asked: dict[str, Any], found: list[str]) -> None:
-    listing = client().list2d_model_training_job(List2dModelTrainingJobRequest(**asked))
+def test_it_lists_jobs(client: Callable[..., Any], query: dict[str, Any], found: list[str]) -> None:
+    listing = client().list2d_model_training_job(List2dModelTrainingJobRequest(**query))
     assert [job.job_id for job in listing.jobs] == found
 
 

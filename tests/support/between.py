@@ -53,12 +53,12 @@ class Between(Forwarder):
         super().__init__()
         self.server = server  # of connections that are made from now on
         self.refusal: bytes | None = None  # what every command is answered with
-        self.seen = 0  # commands that were refused
+        self.refused = 0  # commands that were refused
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def refuse(self, error: str | None) -> None:
         """Answer every command with this error; None: pass them on again."""
-        self.seen = 0
+        self.refused = 0
         self.refusal = f"-{error}\r\n".encode() if error else None
 
     def _serve(self, client: socket.socket) -> None:
@@ -67,14 +67,14 @@ class Between(Forwarder):
         with client, socket.socket(family) as server, contextlib.suppress(OSError, EOFError):
             self._open |= {client, server}
             server.connect(where)
-            asked, responses = client.makefile("rb"), server.makefile("rb")
-            while command := _message(asked):
+            commands, responses = client.makefile("rb"), server.makefile("rb")
+            while command := _message(commands):
                 if self.refusal:
-                    self.seen += 1
+                    self.refused += 1
                     client.sendall(self.refusal)
                 elif b"SUBSCRIBE\r\n" in command:
                     server.sendall(command)
-                    threading.Thread(target=_pump, args=(asked, server), daemon=True).start()
+                    threading.Thread(target=_pump, args=(commands, server), daemon=True).start()
                     _pump(responses, client)
                 else:
                     server.sendall(command)

@@ -99,7 +99,7 @@ class Library:
         found = _PATH.fullmatch(url.path)
         assert found is not None, url.path
         kind, name = "clip" if "clips" in found[1] else "job", found[2]
-        call = f"{request.command.lower()} {kind} {name}" if name else f"list {kind}{_asked(url.query, kind)}"
+        call = f"{request.command.lower()} {kind} {name}" if name else f"list {kind}{_filters(url.query, kind)}"
         with self._lock:
             self.calls.append(call)
             self._busy[call] += 1
@@ -142,6 +142,6 @@ class Library:
         return 200, None
 
 
-def _asked(query: str, kind: str) -> str:
+def _filters(query: str, kind: str) -> str:
     ids = parse_qs(query).get(ADAPTERS[kind].id_field)
     return f" {ids[0]}" if ids else ""

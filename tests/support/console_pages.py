@@ -29,11 +29,11 @@ class Form(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        said = dict(attrs)
+        attributes = dict(attrs)
         if tag == "form":
-            self.forms.append({"to": said.get("action"), "method": said.get("method", "get"), "fields": {}})
-        elif tag in ("input", "textarea") and self.forms and said.get("name"):
-            self.forms[-1]["fields"][said["name"]] = said.get("value") or ""
+            self.forms.append({"to": attributes.get("action"), "method": attributes.get("method", "get"), "fields": {}})
+        elif tag in ("input", "textarea") and self.forms and attributes.get("name"):
+            self.forms[-1]["fields"][attributes["name"]] = attributes.get("value") or ""
 
 
 @dataclass
@@ -70,12 +70,12 @@ class Console:
         assert found, "the page has no form"
         return found[1]
 
-    def post(self, path: str, *, headers: dict[str, str] | None = None, **said: str) -> Any:
+    def post(self, path: str, *, headers: dict[str, str] | None = None, **typed: str) -> Any:
         """A post as a browser of ours sends it; headers beat, an empty one takes it away."""
         sent = {"Origin": self.base, "Sec-Fetch-Site": "same-origin", **(headers or {})}
-        return self.client.post(path, data=said, headers={name: value for name, value in sent.items() if value})
+        return self.client.post(path, data=typed, headers={name: value for name, value in sent.items() if value})
 
-    def send(self, path: str, to: str | None = None, **said: str) -> Any:
+    def send(self, path: str, to: str | None = None, **typed: str) -> Any:
         """Open the page, fill in its form (the one that posts to `to`, or the last) and send it; redirects followed."""
         page = self.get(path)
         assert page.status_code == 200, f"{path}: {page.status_code} {page.text[:500]}"
@@ -83,7 +83,7 @@ class Console:
             form for form in Form(page.text).forms if form["method"] == "post" and form["to"] == (to or form["to"])
         ]
         forms = [form for form in forms if to or form["to"] != "/logout"]  # which is on every page
-        fields = forms[-1]["fields"] | said
+        fields = forms[-1]["fields"] | typed
         response = self.post(html.unescape(forms[-1]["to"] or path), **fields)
         return self.get(response.headers["location"]) if response.status_code == 303 else response
 

@@ -97,8 +97,10 @@ def close_a_project(bench: Bench) -> None:
     """For longer than the work lasts; and there is one that was forbidden."""
     bench.ledger.request([Target(CLOSED, "job-1"), Target(CLOSED, "job-2")], DeletionRequest(lane=Lane.USER))
     pause = 30 * DAY_S * 1000
-    said = {"cause": "misconfigured", "why": "403", "since": START_MS, "until": START_MS + pause, "pause": pause}
-    bench.client.hset(f"{bench.p}closures", f"project {CLOSED}", json.dumps(said | {"delete": True, "target": "job-1"}))
+    closure = {"cause": "misconfigured", "why": "403", "since": START_MS, "until": START_MS + pause, "pause": pause}
+    bench.client.hset(
+        f"{bench.p}closures", f"project {CLOSED}", json.dumps(closure | {"delete": True, "target": "job-1"})
+    )
     bench.client.zadd(f"{bench.p}probes", {f"project {CLOSED}": START_MS + pause})
     bench.client.zadd(f"{bench.p}forbidden", {f"{PROJECT}/plain-1": bench.now})
     bench.client.hset(f"{bench.p}gate", mapping={"closed": 1, "forbidden": 1})

@@ -53,9 +53,9 @@ class Site:
         headers = {"Authorization": f"Bearer {token or self.token}", **more.pop("headers", {})}
         return self.client.request(method, path, headers=headers, **more)
 
-    def ask(self, *job_ids: str, token: str | None = None, headers: dict[str, str] | None = None, **said: Any) -> Any:
+    def ask(self, *job_ids: str, token: str | None = None, headers: dict[str, str] | None = None, **fields: Any) -> Any:
         jobs = {"job_id": job_ids[0]} if len(job_ids) == 1 else {"job_ids": list(job_ids)}
-        body = json.dumps(jobs | said)  # in ASCII: half a surrogate pair can be said only so
+        body = json.dumps(jobs | fields)  # in ASCII: half a surrogate pair can be said only so
         sent = {"Content-Type": "application/json", **(headers or {})}
         return self.call("POST", DELETIONS, token, content=body, headers=sent)
 

@@ -37,18 +37,18 @@ class InProcess:
         call.sent_at = started = time.monotonic()
         headers = tuple((name.lower(), str(value)) for name, value in request.headers.items())
         body = request.body if isinstance(request.body, bytes) else b""
-        asked = Request(request.method or "", "/" + (request.url or "").split("/", 3)[3], headers, body)
+        parsed = Request(request.method or "", "/" + (request.url or "").split("/", 3)[3], headers, body)
         log = self.state.calls
-        seen = log.begin(asked.method, route_of(asked), asked.query)
-        seen.request_id, seen.app_user = new_request_id(), asked.header.get("x-app-userid")
-        reply, fault = self.studio._decide(asked, seen)
-        seen.status, seen.code = reply.status, reply.code
-        log.finish(seen)
-        self.after(asked.method)
+        record = log.begin(parsed.method, route_of(parsed), parsed.query)
+        record.request_id, record.app_user = new_request_id(), parsed.header.get("x-app-userid")
+        reply, fault = self.studio._decide(parsed, record)
+        record.status, record.code = reply.status, reply.code
+        log.finish(record)
+        self.after(parsed.method)
         ms = int((time.monotonic() - started) * 1000)
         if fault is not None and fault.kind in _SILENT:
             return Reply(None, _SILENT[fault.kind], ms, sent_at=started)
-        found = {"Content-Type": reply.content_type, "X-Request-Id": seen.request_id, **dict(reply.headers)}
+        found = {"Content-Type": reply.content_type, "X-Request-Id": record.request_id, **dict(reply.headers)}
         return Reply(reply.status, None, ms, found, reply.body, sent_at=started)
 
     def close(self) -> None:

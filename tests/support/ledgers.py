@@ -209,13 +209,15 @@ class Bench:
         """Each dead letter stands in the group that its record names, with its deadline; nothing else does."""
         expected = {ref: self.view.hmget(f"{self.p}d:{ref}", "cause", "status", "code", "dl") for ref in dead}
         names = {
-            ref: group_name(*[v.decode() if v else other for v, other in zip(said, ("unknown", "", ""), strict=False)])
-            for ref, said in expected.items()
+            ref: group_name(
+                *[v.decode() if v else other for v, other in zip(stored, ("unknown", "", ""), strict=False)]
+            )
+            for ref, stored in expected.items()
         }
         groups = {name.decode() for name in self.view.hkeys(f"{self.p}groups")}  # type: ignore[union-attr]
         assert groups == set(names.values())
         for kind, scores in (("letters", {r: self.view.zscore(f"{self.p}dead", r) for r in dead}),
-                             ("deadlines", {r: float(said[3]) for r, said in expected.items()})):  # fmt: skip
+                             ("deadlines", {r: float(stored[3]) for r, stored in expected.items()})):  # fmt: skip
             keys = {key.decode() for key in self.view.scan_iter(f"{self.p}{kind}:*")}
             assert keys == {f"{self.p}{kind}:{group}" for group in groups}
             found = {r.decode(): (key.rpartition(":")[2], score) for key in keys

@@ -13,7 +13,7 @@ from worker.model.target import Target
 from worker.simulator import Simulator
 
 LOOKS = "0.05s,0.1s"  # instead of a day
-SAID = ("--reason", "CASE-12", "--by", "ops-7")
+WHO_AND_WHY = ("--reason", "CASE-12", "--by", "ops-7")
 
 
 class LeftBehind:

@@ -146,7 +146,7 @@ PARKED = {
 THEIRS = re.compile(r"_kombu\..*|unacked.*|.*\.reply\.celery\.pidbox|celery(ev)?(\..*)?|test:.*")  # Celery's
 
 
-def told() -> set[str]:
+def described() -> set[str]:
     """The names that the schema knows."""
     return {key + (f"<{key.of}>" if key.of else "") for key in Key}
 

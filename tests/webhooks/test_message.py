@@ -42,5 +42,5 @@ PART = {"project_id": "p", "kind": "model_asset", "id": "m-1"}
     ],
 )
 def test_a_message_says_what_happened_by_ids(event: str, about: dict[str, Any], data: dict[str, Any]) -> None:
-    said = json.loads(body(event, "studio-a", 1500.0, about | {"by": "somebody", "why_else": "x"}))
-    assert said == {"type": event, "timestamp": "1970-01-01T00:00:01.500Z", "data": {"account": "studio-a"} | data}
+    sent = json.loads(body(event, "studio-a", 1500.0, about | {"by": "somebody", "why_else": "x"}))
+    assert sent == {"type": event, "timestamp": "1970-01-01T00:00:01.500Z", "data": {"account": "studio-a"} | data}

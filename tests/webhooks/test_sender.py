@@ -56,10 +56,10 @@ def test_a_name_that_leads_into_our_network_is_not_connected_to(
     receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It led to a public address when somebody looked, and leads here when it is connected to."""
-    asked: list[Any] = []
+    hosts: list[Any] = []
 
     def resolve(host: Any, port: Any, **_: Any) -> list[Any]:
-        asked.append(host)
+        hosts.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", receiver.port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
@@ -67,7 +67,7 @@ def test_a_name_that_leads_into_our_network_is_not_connected_to(
     result = to(receiver, tmp_path, url, private=False).send("msg_1", b"{}")
     assert (result.ok, result.status) == (False, None)
     assert result.why == "127.0.0.1 is not public: private = true allows it"
-    assert asked == ["hooks.example.com"], "asked once: what is checked is what is connected to"
+    assert hosts == ["hooks.example.com"], "asked once: what is checked is what is connected to"
     assert receiver.attempts == {}
 
 

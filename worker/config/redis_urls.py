@@ -140,8 +140,10 @@ def _check_options(query: str, name: str, *, known: set[str], tls: bool, tls_by:
     names = [option for option, _ in options]
     for option, value in options:
         if option not in known | _TLS_OPTIONS:
-            said = f"{', '.join(sorted(known))} and ssl_…, such as ssl_ca_certs" if tls else ", ".join(sorted(known))
-            why = f"is not for a URL here: the client sets it itself; known are {said}"
+            known_options = (
+                f"{', '.join(sorted(known))} and ssl_…, such as ssl_ca_certs" if tls else ", ".join(sorted(known))
+            )
+            why = f"is not for a URL here: the client sets it itself; known are {known_options}"
         elif option.startswith("ssl_") and not tls:
             why = f"is for {tls_by} only"
         elif names.count(option) > 1:

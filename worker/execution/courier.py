@@ -62,7 +62,7 @@ class Courier(Periodic):
         self._lanes = {
             name: _Lane(endpoint, Sender(endpoint, app.environ)) for name, endpoint in app.settings.webhooks.items()
         }
-        self._said: dict[str, float] = {}  # account -> when it was said, by this process's clock
+        self._logged: dict[str, float] = {}  # account -> when it was logged, by this process's clock
 
     def turn(self) -> float:
         """One round over all accounts."""
@@ -86,10 +86,10 @@ class Courier(Periodic):
 
     def _account(self, account: str, due: Mapping[str, float], *, events: bool) -> None:
         ledger, now_s = self._app.ledger(account), self._app.now().timestamp()
-        say = now_s - self._said.get(account, 0.0) >= SAY_S
+        say = now_s - self._logged.get(account, 0.0) >= SAY_S
         while (events or say) and not self._stop.is_set():
             taken = deliveries.fan_out(ledger, self._wanted(account))
-            self._said[account], say = now_s, False
+            self._logged[account], say = now_s, False
             events = taken == deliveries.EVENTS_AT_ONCE
             if taken:
                 due = dict.fromkeys(self._lanes, 0.0)

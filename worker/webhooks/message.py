@@ -34,8 +34,8 @@ def _data(event: str, about: Mapping[str, Any]) -> dict[str, Any]:
         case EventType.ACCOUNT_CLOSED | EventType.ACCOUNT_OPENED:
             scope, _, name = str(about.get("scope")).partition(" ")
             retry = about.get("retry")
-            told = {"scope": scope, "name": name or None, "cause": about.get("cause")}
-            return told | ({"next_try_at": rfc3339(float(retry))} if retry else {})
+            closure = {"scope": scope, "name": name or None, "cause": about.get("cause")}
+            return closure | ({"next_try_at": rfc3339(float(retry))} if retry else {})
         case _:
             return dict(about) if event == TEST else {}
 

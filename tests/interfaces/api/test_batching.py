@@ -89,11 +89,11 @@ def test_what_comes_meanwhile_goes_together_and_everybody_gets_the_own_answer() 
     async def story() -> None:
         writer = Writer()
         api = Batcher(writer)
-        asked = [asyncio.create_task(api.record("a", Target("p", f"j{n}"), DeletionRequest())) for n in range(1200)]
+        tasks = [asyncio.create_task(api.record("a", Target("p", f"j{n}"), DeletionRequest())) for n in range(1200)]
         other = asyncio.create_task(api.record("b", Target("q", "j"), DeletionRequest()))
         await asyncio.sleep(0)
         writer.go.set()
-        assert [accepted.ref.id for accepted in await asyncio.gather(*asked)] == [f"j{n}" for n in range(1200)]
+        assert [accepted.ref.id for accepted in await asyncio.gather(*tasks)] == [f"j{n}" for n in range(1200)]
         assert (await other).ref == Target("q", "j")
         assert sorted(writer.batches) == [1, 200, 500, 500], "one account's never go with another's"
         assert (await api.record("a", Target("p", "late"), DeletionRequest())).ref.id == "late"
@@ -189,6 +189,6 @@ def test_of_more_than_one_script_the_answer_says_how_many_are_recorded(tmp_path:
         many = [f"job-{n}" for n in range(900)]
         with site.client:
             refused = site.ask(*many)
-            said = problem(refused, 503, {"away": "redis-away", "full": "redis-full"}[trouble])
-            assert said["recorded"] == 500
-            assert said["detail"].startswith("500 are recorded; of the others: ")
+            body = problem(refused, 503, {"away": "redis-away", "full": "redis-full"}[trouble])
+            assert body["recorded"] == 500
+            assert body["detail"].startswith("500 are recorded; of the others: ")

@@ -17,8 +17,8 @@ from worker.model.target import Target
 from worker.services import metrics
 
 OTHER = "1" * 32
-SAID = ("--reason", "TICKET-1", "--by", "ops-1")
-MOVE = ("accounts", "move", PROJECT, "--to", "studio-b", *SAID)
+WHO_AND_WHY = ("--reason", "TICKET-1", "--by", "ops-1")
+MOVE = ("accounts", "move", PROJECT, "--to", "studio-b", *WHO_AND_WHY)
 ADDRESS = "https://metastudio.cn-north-4.myhuaweicloud.com"
 TWO = "[accounts.studio-a]\nprojects = [{}]\n[accounts.studio-b]\nprojects = [{}]\n"
 
@@ -54,13 +54,13 @@ def house(command: Command, tmp_path: Path, redis_url: str) -> Installation:
     """Of the project that moves: one on hold, one pending, a dead letter, one deleted. And a bystander."""
     made = Installation(command, tmp_path)
     assert made.before("request", "first").code == 0
-    assert made.before("cancel", "first", *SAID).code == 0
+    assert made.before("cancel", "first", *WHO_AND_WHY).code == 0
     letters = Undertaker(redis_url, account="studio-a")
     letters.end("dead-1")
     letters.end("deleted-1", to="deleted")
     assert made.before("request", "held-1", "waits-1", "--after", "1h").code == 0
-    assert made.before("hold", "add", "held-1", *SAID).code == 0
-    assert made.before("hold", "add", "--app-user", "u-7", *SAID).code == 0
+    assert made.before("hold", "add", "held-1", *WHO_AND_WHY).code == 0
+    assert made.before("hold", "add", "--app-user", "u-7", *WHO_AND_WHY).code == 0
     assert made.before("request", "other-1", "--project", OTHER, "--after", "1h").code == 0
     return made
 
@@ -69,8 +69,8 @@ def test_nothing_is_begun_for_it_and_each_refusal_says_what_to_type(house: Insta
     for words in (
         ("request", "waits-1"),
         ("request", "new-1"),
-        ("dead", "replay", "dead-1", *SAID),
-        ("dead", "replay", "--all", "--yes", *SAID),
+        ("dead", "replay", "dead-1", *WHO_AND_WHY),
+        ("dead", "replay", "--all", "--yes", *WHO_AND_WHY),
     ):
         refused = house.after(*words)
         assert refused.code == 3, words
@@ -91,19 +91,19 @@ def test_no_sweep_reads_its_jobs(house: Installation) -> None:
 
 def test_what_looks_or_stops_finds_it_where_it_lies(house: Installation) -> None:
     assert json.loads(house.after("show", "held-1", "--json").out)["account"] == "studio-a"
-    assert house.after("hold", "add", "waits-1", *SAID).code == 0
+    assert house.after("hold", "add", "waits-1", *WHO_AND_WHY).code == 0
     assert json.loads(house.after("show", "waits-1", "--json").out)["state"] == "held"
-    assert house.after("hold", "remove", "waits-1", *SAID).code == 0
-    assert house.after("cancel", "waits-1", *SAID).code == 0
+    assert house.after("hold", "remove", "waits-1", *WHO_AND_WHY).code == 0
+    assert house.after("cancel", "waits-1", *WHO_AND_WHY).code == 0
 
 
 def test_status_doctor_metrics_and_the_list_say_it(house: Installation) -> None:
     command = f"eraser accounts move {PROJECT} --to studio-b --reason R"
-    (seen,) = house.after("status", "--json").json
-    assert seen["projects_elsewhere"] == [
+    (status,) = house.after("status", "--json").json
+    assert status["projects_elsewhere"] == [
         {"project_id": PROJECT, "account": "studio-a", "settings": "studio-b", "moving": False, "command": command}
     ]
-    assert seen["accounts_gone"] == []
+    assert status["accounts_gone"] == []
     assert command in house.after("status").out
     rows = {row["check"]: row for row in house.after("doctor", "--offline", "--json").json}
     assert (rows[f"project {PROJECT}"]["verdict"], rows[f"project {PROJECT}"]["todo"]) == ("wrong", command)
@@ -114,10 +114,10 @@ def test_status_doctor_metrics_and_the_list_say_it(house: Installation) -> None:
 
 
 def test_an_account_that_is_gone_and_not_empty_is_an_alarm(house: Installation) -> None:
-    (seen,) = house.without_a("status", "--json").json
-    (gone,) = seen["accounts_gone"]
+    (status,) = house.without_a("status", "--json").json
+    (gone,) = status["accounts_gone"]
     assert (gone["account"], gone["in_settings"], gone["deletions"], gone["holds"]) == ("studio-a", False, 6, 2)
-    assert {stray["project_id"] for stray in seen["projects_elsewhere"]} == {PROJECT, OTHER}
+    assert {stray["project_id"] for stray in status["projects_elsewhere"]} == {PROJECT, OTHER}
     assert (
         "account studio-a is gone from the settings, and 6 deletions and 2 holds are still there"
         in house.after("status").out
@@ -128,11 +128,11 @@ def test_an_account_that_is_gone_and_not_empty_is_an_alarm(house: Installation) 
     accounts = {one["account"]: one for one in house.after("accounts", "list", "--json").json}
     assert sorted(accounts["studio-a"]["projects"]) == sorted([PROJECT, OTHER])
     for project in (PROJECT, OTHER):
-        assert house.after("accounts", "move", project, "--to", "studio-b", "--yes", *SAID).code == 0
+        assert house.after("accounts", "move", project, "--to", "studio-b", "--yes", *WHO_AND_WHY).code == 0
     assert house.after("status", "--json").json[0]["projects_elsewhere"] == []
     (gone,) = house.after("status", "--json").json[0]["accounts_gone"]
     assert (gone["deletions"], gone["holds"]) == (0, 1), "the app user's hold is everywhere, and is taken away there"
-    assert house.after("hold", "remove", "--app-user", "u-7", "--account", "studio-a", *SAID).code == 0
+    assert house.after("hold", "remove", "--app-user", "u-7", "--account", "studio-a", *WHO_AND_WHY).code == 0
     assert house.after("status", "--json").json[0]["accounts_gone"] == []
 
 
@@ -153,7 +153,7 @@ def test_a_move_shows_its_plan_and_then_carries_everything(house: Installation) 
     assert "its project was moved here from account studio-a" in house.after("show", "dead-1").out
     assert house.after("request", "held-1").code == 0
     assert json.loads(house.after("show", "held-1", "--json").out)["state"] == "held", "its hold binds here too"
-    assert house.after("dead", "replay", "dead-1", *SAID).code == 0
+    assert house.after("dead", "replay", "dead-1", *WHO_AND_WHY).code == 0
     entries = [entry for entry in house.after("audit", "--json").json if entry["act"] == "project.moved"]
     assert {entry["account"] for entry in entries} == {"studio-a", "studio-b"}
     assert {(entry["by"], entry["reason"], entry["count"]) for entry in entries} == {("ops-1", "TICKET-1", 5)}
@@ -178,7 +178,7 @@ def test_whoever_reads_what_was_settled_misses_nothing(house: Installation, redi
         first = site.call("GET", DELETIONS, params={"limit": "1"}).json()
         assert [item["job_id"] for item in first["items"]] == ["first"]
         assert house.after(*MOVE, "--yes").code == 0
-        assert house.after("cancel", "waits-1", *SAID).code == 0
+        assert house.after("cancel", "waits-1", *WHO_AND_WHY).code == 0
         second = site.call("GET", DELETIONS, params={"settled_since": first["cursor"]}).json()
         assert [item["job_id"] for item in second["items"]] == ["deleted-1", "waits-1"]
         third = site.call("GET", DELETIONS, params={"settled_since": second["cursor"]}).json()
@@ -200,7 +200,7 @@ def test_whoever_reads_what_was_settled_misses_nothing(house: Installation, redi
 def test_it_goes_only_where_the_settings_say(house: Installation, to: str, why: str) -> None:
     if to == "studio-a":  # it lies there: somebody typed it the wrong way round
         assert house.after(*MOVE, "--yes").code == 0
-    refused = house.after("accounts", "move", PROJECT, "--to", to, "--yes", *SAID)
+    refused = house.after("accounts", "move", PROJECT, "--to", to, "--yes", *WHO_AND_WHY)
     assert refused.code == 2
     assert re.search(why, refused.err)
 

@@ -38,7 +38,7 @@ def test_a_token_is_shown_once_and_only_its_hash_is_kept(command: Command, file:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["Shop", "--scope", "read"], "lower-case"),
         (["shop"], "--scope"),
@@ -46,10 +46,10 @@ def test_a_token_is_shown_once_and_only_its_hash_is_kept(command: Command, file:
         (["shop", "--scope", "read", "--project", "a/b"], "project id"),
     ],
 )
-def test_a_token_that_cannot_be_is_refused(command: Command, file: Path, words: list[str], said: str) -> None:
+def test_a_token_that_cannot_be_is_refused(command: Command, file: Path, words: list[str], expected: str) -> None:
     refused = command("console", "token", *words)
     assert refused.code == 2
-    assert said in refused.all
+    assert expected in refused.all
     assert not file.exists()
 
 

@@ -210,9 +210,9 @@ def test_who_asked_and_why_outlives_a_replay_in_the_record_the_history_and_the_r
     assert (first["why"], second["why"]) == ("INC-77", "INC-78")
     assert [claim | {"lane": "bulk"} for claim in shown["claims"]] == before["claims"]
     assert shown["requested_at"] == before["requested_at"]
-    told = command("show", "e-1").out
+    page = command("show", "e-1").out
     for line in ("requested by ann: TICKET-1", "requested again by bob: TICKET-2", "a new round by ops-7: INC-77"):
-        assert told.count(line) == 1, told
+        assert page.count(line) == 1, page
     undertaker.settle(undertaker.take(), to="deleted")
     receipt = command("receipts", "export").json[0]
     assert (receipt["requested_by"], receipt["reason"]) == ("ann", "TICKET-1")
@@ -224,8 +224,8 @@ def test_a_letter_that_is_requested_anew_still_tells_who_asked_first(command: Co
     (shown,) = command("show", "e-1", "--json").json
     assert (shown["requested_by"], shown["reason"]) == ("ann", "TICKET-1")
     assert [(claim["requested_by"], claim["reason"]) for claim in shown["claims"]] == [("bob", "TICKET-2")]
-    told = command("show", "e-1").out
-    assert told.count("requested by ann: TICKET-1") == told.count("a new round (it was dead) by bob: TICKET-2") == 1
+    page = command("show", "e-1").out
+    assert page.count("requested by ann: TICKET-1") == page.count("a new round (it was dead) by bob: TICKET-2") == 1
 
 
 def test_a_replay_wakes_a_worker(command: Command, some: Undertaker) -> None:

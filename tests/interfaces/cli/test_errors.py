@@ -40,9 +40,9 @@ def test_where_it_never_was_an_old_option_is_simply_unknown(command: Command, ol
 
 def error(ended: Ended) -> dict[str, Any]:
     """The object that the last line of stderr is."""
-    said = json.loads(ended.err.splitlines()[-1])
-    assert list(said) == ["error"]
-    found: dict[str, Any] = said["error"]
+    printed = json.loads(ended.err.splitlines()[-1])
+    assert list(printed) == ["error"]
+    found: dict[str, Any] = printed["error"]
     assert {"type", "message", "hint", "exit_code"} <= set(found)
     assert found["exit_code"] == ended.code
     return found

@@ -11,12 +11,12 @@ from tests.support.command import Command
 from tests.support.dead_letters import Undertaker
 from worker.ledger.holds import HoldList
 
-SAID = ("--reason", "CASE-12", "--by", "legal-3")
+WHO_AND_WHY = ("--reason", "CASE-12", "--by", "legal-3")
 
 
 def test_what_waits_is_held_and_removing_the_hold_sends_it(command: Command, undertaker: Undertaker) -> None:
     undertaker.request("job-1")
-    ended = command("hold", "add", "job-1", "job-2", *SAID)
+    ended = command("hold", "add", "job-1", "job-2", *WHO_AND_WHY)
     assert ended.code == 0
     assert "held: nothing is sent until the hold is removed" in ended.out
     assert "its deletion was not requested yet" in ended.out
@@ -34,7 +34,7 @@ def test_a_call_under_way_or_over_exits_1(command: Command, undertaker: Undertak
     undertaker.end("job-2", to="deleted")
     undertaker.request("job-1")
     undertaker.take()
-    ended = command("hold", "add", "job-1", "job-2", *SAID, "--json")
+    ended = command("hold", "add", "job-1", "job-2", *WHO_AND_WHY, "--json")
     assert ended.code == 1
     assert [(line["job_id"], line["result"], line["done"]) for line in ended.json] == [
         ("job-1", "in_flight", False),
@@ -44,7 +44,7 @@ def test_a_call_under_way_or_over_exits_1(command: Command, undertaker: Undertak
 
 def test_an_app_user_is_held_by_a_hash(command: Command, undertaker: Undertaker) -> None:
     undertaker.request("job-1", app_user="u-7781")
-    assert command("hold", "add", "--app-user", "u-7781", *SAID).code == 0
+    assert command("hold", "add", "--app-user", "u-7781", *WHO_AND_WHY).code == 0
     (line,) = command("hold", "list", "--json").json
     assert line["job_id"] is None
     assert len(line["app_user_hash"]) == 32
@@ -62,13 +62,13 @@ def test_an_app_user_is_held_by_a_hash(command: Command, undertaker: Undertaker)
 def test_a_file_is_imported_whatever_its_length(command: Command, undertaker: Undertaker, tmp_path: Path) -> None:
     file = tmp_path / "case.txt"
     file.write_text("# CASE-12\n" + "".join(f"job-{n}\n" for n in range(700)))
-    ended = command("hold", "import", str(file), *SAID, "--until", "2999-01-31")
+    ended = command("hold", "import", str(file), *WHO_AND_WHY, "--until", "2999-01-31")
     assert ended.code == 0
     assert "700 jobs on hold." in ended.out
     found = list(HoldList(undertaker.ledger).each())
     assert len(found) == 700
     assert {hold.until for hold in found} == {datetime(2999, 2, 1, tzinfo=UTC).timestamp() * 1000}
-    assert command("hold", "import", "-", *SAID, input=b"job-1\n../x\n").code == 1
+    assert command("hold", "import", "-", *WHO_AND_WHY, input=b"job-1\n../x\n").code == 1
 
 
 def test_no_hold_is_said_in_words(command: Command) -> None:
@@ -81,14 +81,14 @@ def test_no_hold_is_said_in_words(command: Command) -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (("add", *SAID), "give jobs, or an app user"),
-        (("add", "job-1", "--app-user", "u-1", *SAID), "not both"),
-        (("add", "job-1", *SAID, "--until", "tomorrow"), "--until: expected a time with its zone"),
-        (("add", "job-1", *SAID, "--until", "2001-01-31"), "has passed"),
-        (("add", "job-1", *SAID, "--until", "2027-02-30"), "there is no such day"),
+        (("add", *WHO_AND_WHY), "give jobs, or an app user"),
+        (("add", "job-1", "--app-user", "u-1", *WHO_AND_WHY), "not both"),
+        (("add", "job-1", *WHO_AND_WHY, "--until", "tomorrow"), "--until: expected a time with its zone"),
+        (("add", "job-1", *WHO_AND_WHY, "--until", "2001-01-31"), "has passed"),
+        (("add", "job-1", *WHO_AND_WHY, "--until", "2027-02-30"), "there is no such day"),
         (("add", "job-1", "--reason", "a@b.c", "--by", "legal-3"), "never personal data"),
         (("add", "job-1", "--reason", "CASE-12", "--by", "Ann Onymous"), "opaque id"),
-        (("add", "--app-user", "u-1", *SAID, "--account", "nobody"), "there is no account"),
+        (("add", "--app-user", "u-1", *WHO_AND_WHY, "--account", "nobody"), "there is no account"),
     ],
 )
 def test_a_mistake_is_told_and_nothing_is_held(command: Command, args: tuple[str, ...], says: str) -> None:

@@ -31,9 +31,9 @@ def served(redis_url: str) -> Iterator[str]:
     )
     assert process.stderr is not None
     try:
-        said = process.stderr.readline()
-        found = re.search(r"http://\S+/metrics", said)
-        assert found, said + process.stderr.read()
+        first_line = process.stderr.readline()
+        found = re.search(r"http://\S+/metrics", first_line)
+        assert found, first_line + process.stderr.read()
         yield found[0]
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_S) == 0

@@ -47,7 +47,7 @@ def test_an_export_has_every_receipt_and_a_summary_that_tells_the_ends_apart(
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["job_id"] for line in lines[:-1]] == ["a", "b", "c", "d", "e", "f", "g", "a"]
     assert file.stat().st_mode & 0o777 == 0o600
-    for told in (
+    for results in (
         "4  deleted",
         "1  gone, with evidence",
         "1  after_our_call",
@@ -55,7 +55,7 @@ def test_an_export_has_every_receipt_and_a_summary_that_tells_the_ends_apart(
         "1  cancelled",
         "7  jobs",
     ):
-        assert told in done.out
+        assert results in done.out
     assert "1 earlier receipt of them superseded" in done.out
     assert f"eraser receipts verify {file} --head {lines[-1]['head']}" in done.out
     assert "user-4711" not in file.read_text() + done.all
@@ -265,8 +265,10 @@ def test_recheck_finds_what_came_back_and_says_how_to_request_it(
     assert done.code == 1
     assert f"eraser request b --project {PROJECT} --force" in done.out
     assert "4 still gone, 1 came back" in done.out
-    told = {line["job_id"]: line["now"] for line in command("receipts", "recheck", "--json", **near(metastudio)).json}
-    assert told == {"a": "gone", "b": "back", "c": "gone", "d": "gone", "e": "gone"}
+    results = {
+        line["job_id"]: line["now"] for line in command("receipts", "recheck", "--json", **near(metastudio)).json
+    }
+    assert results == {"a": "gone", "b": "back", "c": "gone", "d": "gone", "e": "gone"}
 
 
 def test_recheck_asks_for_the_latest_ones_where_it_may_not_ask_for_all(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.command import Command
-from tests.support.left_behind import SAID, LeftBehind
+from tests.support.left_behind import WHO_AND_WHY, LeftBehind
 from worker.simulator import Simulator
 
 
@@ -66,19 +66,19 @@ def test_nothing_left_is_said_in_words(left: LeftBehind) -> None:
 def test_a_plan_names_each_part_and_changes_nothing(left: LeftBehind) -> None:
     left.leave("job-1")
     before = left.erasure("job-1")
-    ended = left.command("related", "erase", "job-1", *SAID)
+    ended = left.command("related", "erase", "job-1", *WHO_AND_WHY)
     assert ended.code == 3
     assert "PLAN  delete what 1 job left behind" in ended.out
     assert "delete: model_asset:asset-job-1 of job job-1" in ended.out
     assert "--yes" in ended.all
     assert left.erasure("job-1") == before
-    (plan, *_) = left.command("related", "erase", "job-1", "--json", *SAID).json
+    (plan, *_) = left.command("related", "erase", "job-1", "--json", *WHO_AND_WHY).json
     assert [part["id"] for part in plan["will_be_erased"]] == ["asset-job-1", "voice-job-1", "voice-asset-job-1"]
 
 
 def test_what_was_left_is_deleted_and_looked_for_again(left: LeftBehind) -> None:
     left.leave("job-1")
-    ended = left.command("related", "erase", "job-1", *SAID, "--yes")
+    ended = left.command("related", "erase", "job-1", *WHO_AND_WHY, "--yes")
     assert ended.code == 0, ended.all
     assert "1 job asked for." in ended.out
     left.closes("job-1")
@@ -86,16 +86,16 @@ def test_what_was_left_is_deleted_and_looked_for_again(left: LeftBehind) -> None
     assert left.states()["asset-job-1"] == "DELETED"
     assert left.states()["asset-other"] == "ACTIVED"
     assert left.command("related", "list").out.startswith("Nothing was left behind")
-    again = left.command("related", "erase", "job-1", *SAID, "--yes")
+    again = left.command("related", "erase", "job-1", *WHO_AND_WHY, "--yes")
     assert again.code == 1
     assert "nothing is left of it" in again.out
 
 
 def test_jobs_of_which_nothing_may_be_deleted_are_skipped_with_a_reason(left: LeftBehind) -> None:
     left.leave("job-1")
-    left.command("hold", "add", "job-1", *SAID)
+    left.command("hold", "add", "job-1", *WHO_AND_WHY)
     ended = left.command(
-        "related", "erase", "job-1", "job-2", "voice_job:voice-job-1", "../x", *SAID, "--yes", "--json"
+        "related", "erase", "job-1", "job-2", "voice_job:voice-job-1", "../x", *WHO_AND_WHY, "--yes", "--json"
     )
     assert ended.code == 1
     found = {line["id"]: (line["result"], line["detail"]) for line in ended.json}
@@ -107,9 +107,12 @@ def test_jobs_of_which_nothing_may_be_deleted_are_skipped_with_a_reason(left: Le
 
 def test_all_that_is_left_is_named_by_one_word(left: LeftBehind) -> None:
     left.leave("job-1", "job-2", voice=False)
-    assert left.command("related", "erase", "--all-left", "--project", "another", *SAID, "--yes", "--json").json == []
-    assert left.command("related", "erase", "--all-left", "job-1", *SAID).code == 2
-    assert left.command("related", "erase", "--all-left", "--max", "1", *SAID, "--yes").code == 3
-    assert left.command("related", "erase", "--all-left", *SAID, "--yes").code == 0
+    assert (
+        left.command("related", "erase", "--all-left", "--project", "another", *WHO_AND_WHY, "--yes", "--json").json
+        == []
+    )
+    assert left.command("related", "erase", "--all-left", "job-1", *WHO_AND_WHY).code == 2
+    assert left.command("related", "erase", "--all-left", "--max", "1", *WHO_AND_WHY, "--yes").code == 3
+    assert left.command("related", "erase", "--all-left", *WHO_AND_WHY, "--yes").code == 0
     left.closes("job-1", "job-2")
     assert {left.states()[f"asset-{job}"] for job in ("job-1", "job-2")} == {"DELETED"}

@@ -361,15 +361,15 @@ def test_a_bad_id_exits_1_even_when_the_rest_is_deleted(command: Command, undert
 
 def test_the_app_user_is_kept_for_the_call_and_shown_nowhere(command: Command, undertaker: Undertaker) -> None:
     canary = "app-user-canary-7"
-    seen = [command("request", "job-1", "--app-user", canary), command("request", "job-1", "--json")]
+    outputs = [command("request", "job-1", "--app-user", canary), command("request", "job-1", "--json")]
     assert undertaker.redis.hget(f"eraser:{{default}}:d:{PROJECT}/job-1", "user") == canary.encode()
-    seen += [
+    outputs += [
         command("show", "job-1"),
         command("show", "job-1", "--json"),
         command("status"),
         command("doctor", "--offline"),
     ]
-    assert all(canary not in ended.all for ended in seen)
+    assert all(canary not in ended.all for ended in outputs)
 
 
 def test_all_states_are_read_as_they_are_written(command: Command, undertaker: Undertaker) -> None:

@@ -143,8 +143,8 @@ def test_over_the_cap_nothing_is_requested_and_the_way_is_told(eraser: Command, 
     assert "Over the cap" in plan.out
     assert "policy old stopped" in eraser("status").out
     assert eraser("audit", "--json").json == [], "what was refused is no act"
-    said = ("--by", "ops-1", "--reason", "T-1")
-    allowed = eraser("retention", "run", "old", "--max", "150", "--confirm", DEMO_PROJECT, *said)
+    who_and_why = ("--by", "ops-1", "--reason", "T-1")
+    allowed = eraser("retention", "run", "old", "--max", "150", "--confirm", DEMO_PROJECT, *who_and_why)
     assert allowed.code == 0
     assert "Requested 150 deletions" in allowed.out
     (action,) = eraser("audit", "--json").json

@@ -47,7 +47,7 @@ def test_json_has_exactly_the_promised_fields(command: Command, undertaker: Unde
     undertaker.request("job-1")
     beat(undertaker, "box:7:abc", 1)
     (found,) = command("status", "--json").json
-    told = {
+    fields_of_status = {
         "states",
         "parts",
         "erasures",
@@ -59,7 +59,7 @@ def test_json_has_exactly_the_promised_fields(command: Command, undertaker: Unde
         "retention",
         "replays",
     }
-    assert set(found) == told | {"projects_elsewhere", "accounts_gone", "came_back"}
+    assert set(found) == fields_of_status | {"projects_elsewhere", "accounts_gone", "came_back"}
     assert list(found["states"]) == STATES
     assert (found["states"]["dead"], found["states"]["pending"]) == (1, 1)
     assert found["oldest_due_s"] >= 0
@@ -96,10 +96,10 @@ def test_what_is_closed_is_told_with_whoever_closed_it(command: Command, underta
         "requested_by": "ticket-7",
     }
     beat(undertaker, "box:7:abc", 1)
-    told = " ".join(command("status").out.split())
-    assert "project not-ours of default is closed: misconfigured since" in told
-    assert "(403 APIGW.0302 not authorized) by job job-7, which ticket-7 requested; next try in 1 min" in told
-    assert "Next: eraser doctor (MetaStudio refuses 1 project of default)" in told
+    shown = " ".join(command("status").out.split())
+    assert "project not-ours of default is closed: misconfigured since" in shown
+    assert "(403 APIGW.0302 not authorized) by job job-7, which ticket-7 requested; next try in 1 min" in shown
+    assert "Next: eraser doctor (MetaStudio refuses 1 project of default)" in shown
     shown = command("show", "job-7", "--project", "not-ours", "--json").json[0]
     assert shown["waiting_for"] == "misconfigured"
 
@@ -216,7 +216,7 @@ def replay(command: Command, undertaker: Undertaker) -> str:
     return str(command("replay", "list", "--json").json[0]["replay"])
 
 
-def told(command: Command) -> list[str]:
+def replays_shown(command: Command) -> list[str]:
     """The words about replays, each of which leads to its status."""
     (found,) = command("status", "--json").json
     assert [one["command"] for one in found["replays"]] == [
@@ -227,11 +227,11 @@ def told(command: Command) -> list[str]:
 
 
 def test_a_replay_that_runs_is_told_with_how_far_it_is(command: Command, undertaker: Undertaker, replay: str) -> None:
-    assert told(command) == ["a replay is running: 0 of 12 dead letters started"]
+    assert replays_shown(command) == ["a replay is running: 0 of 12 dead letters started"]
     step(undertaker.ledger, replay)
-    assert told(command) == ["a replay is running: 1 of 12 dead letters started"]
+    assert replays_shown(command) == ["a replay is running: 1 of 12 dead letters started"]
     drive(undertaker, replay)
-    assert told(command) == [], "it is done"
+    assert replays_shown(command) == [], "it is done"
 
 
 def test_dead_letters_that_a_replay_will_come_to_need_nobody(
@@ -246,7 +246,7 @@ def test_a_replay_that_stopped_itself_is_told_for_an_hour(
     command: Command, undertaker: Undertaker, replay: str, redis_url: str
 ) -> None:
     drive(undertaker, replay, to="dead")
-    (why,) = told(command)
+    (why,) = replays_shown(command)
     assert why.startswith("a replay of 12 dead letters stopped: the canary failed again")
     app = AppContext.load({"ERASER_REDIS_URL": redis_url})
     assert not replay_service.current(app, app.queries("default").now_ms() + replay_service.LATELY_MS)
@@ -254,7 +254,7 @@ def test_a_replay_that_stopped_itself_is_told_for_an_hour(
 
 def test_a_replay_that_a_person_cancelled_is_nothing_to_tell(command: Command, replay: str) -> None:
     command("replay", "cancel", replay, "--reason", "TICKET-4712")
-    assert told(command) == []
+    assert replays_shown(command) == []
 
 
 @pytest.mark.parametrize("as_json", [False, True])

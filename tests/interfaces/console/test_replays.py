@@ -20,7 +20,7 @@ from worker.services import audit
 
 GROUP = "server_error-500-MSS.00000004"
 NEW = f"/replays/new?group={GROUP}"
-SAID = {"reason": "TICKET-4711", "by": "ops-7"}
+WHO_AND_WHY = {"reason": "TICKET-4711", "by": "ops-7"}
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ def plan_form(console: Console, path: str = NEW) -> dict[str, Any]:
     return form
 
 
-def begun(console: Console, path: str = NEW, **said: str) -> str:
+def begun(console: Console, path: str = NEW, **fields: str) -> str:
     """The id of a replay that was started."""
     form = plan_form(console, path)
-    response = console.post(form["to"].replace("&amp;", "&"), **form["fields"] | SAID | said)
+    response = console.post(form["to"].replace("&amp;", "&"), **form["fields"] | WHO_AND_WHY | fields)
     assert response.status_code == 303, words(response.text)
     return str(response.headers["location"]).removeprefix("/replays/")
 
@@ -115,7 +115,7 @@ def test_what_died_after_the_plan_is_not_replayed(console: Console, undertaker: 
     undertaker.end("a", "b")
     form = plan_form(console)
     undertaker.end("later")
-    replay = console.post(NEW, **form["fields"] | SAID).headers["location"]
+    replay = console.post(NEW, **form["fields"] | WHO_AND_WHY).headers["location"]
     assert "2 dead letters" in console.text(replay)
 
 
@@ -123,7 +123,7 @@ def test_what_died_after_the_plan_is_not_replayed(console: Console, undertaker: 
 def test_a_plan_that_was_tampered_with_is_refused(console: Console, undertaker: Undertaker, mark: str) -> None:
     undertaker.end("a")
     form = plan_form(console)
-    response = console.post(NEW, **form["fields"] | {"mark-default": mark} | SAID)
+    response = console.post(NEW, **form["fields"] | {"mark-default": mark} | WHO_AND_WHY)
     assert response.status_code == 422
     assert "No replay yet" in console.text("/replays")
 
@@ -132,7 +132,7 @@ def test_a_plan_that_was_tampered_with_is_refused(console: Console, undertaker: 
 def test_more_than_a_hundred_want_their_number(console: Console, undertaker: Undertaker, typed: str, why: str) -> None:
     undertaker.end(*[f"j{n}" for n in range(101)])
     assert "Type 101 to confirm" in console.text(NEW)
-    response = console.send(NEW, most=typed, **SAID)
+    response = console.send(NEW, most=typed, **WHO_AND_WHY)
     assert response.status_code == 422
     assert why in words(response.text)
     assert words(response.text).count("Nothing was done") == 1
@@ -177,7 +177,7 @@ def test_a_running_replay_is_cancelled_with_a_reason(console: Console, undertake
     response = console.send(f"/replays/{replay}/cancel", reason="T-9", by="ops-8")
     assert "The replay is cancelled." in words(response.text)
     assert console.app.queries("default").status().states[State.DEAD] == 20
-    again = console.post(f"/replays/{replay}/cancel", token=console.token(), **SAID)
+    again = console.post(f"/replays/{replay}/cancel", token=console.token(), **WHO_AND_WHY)
     assert (again.status_code, "has ended" in again.text) == (422, True)
 
 

@@ -17,7 +17,7 @@ from worker.services import console_links
 GROUP = "server_error-500-MSS.00000004"
 PASSWORD = "correct horse battery staple"
 OUTSIDE = "https://console.example"
-SAID = {"reason": "T-1", "by": "ops-7"}
+WHO_AND_WHY = {"reason": "T-1", "by": "ops-7"}
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def posts() -> list[str]:
     ids=str,
 )
 def test_a_post_of_another_site_is_refused_everywhere(console: Console, path: str, headers: dict[str, str]) -> None:
-    response = console.post(path, headers=headers, token=console.token(), **SAID)
+    response = console.post(path, headers=headers, token=console.token(), **WHO_AND_WHY)
     assert response.status_code == 403
     assert dead(console) == 2
     assert console.app.queries("default").gate().gate == "ok"
@@ -83,7 +83,7 @@ def test_a_post_of_another_site_is_refused_everywhere(console: Console, path: st
 @pytest.mark.parametrize("token", ["", "0" * 64, "é"])
 def test_a_post_without_the_token_of_this_browser_is_refused(console: Console, path: str, token: str) -> None:
     console.token()
-    response = console.post(path, token=token, **SAID)
+    response = console.post(path, token=token, **WHO_AND_WHY)
     assert response.status_code == 403
     assert "Nothing was done" in words(response.text)
     assert dead(console) == 2
@@ -94,13 +94,13 @@ def test_the_token_of_another_browser_is_refused(console: Console, redis_url: st
     with other.client:
         theirs = other.token()
     console.token()
-    assert console.post("/gate/default/pause", token=theirs, **SAID).status_code == 403
+    assert console.post("/gate/default/pause", token=theirs, **WHO_AND_WHY).status_code == 403
 
 
 def test_a_post_without_our_cookie_is_refused(console: Console) -> None:
     token = console.token()
     console.client.cookies.clear()
-    assert console.post("/gate/default/pause", token=token, **SAID).status_code == 403
+    assert console.post("/gate/default/pause", token=token, **WHO_AND_WHY).status_code == 403
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/json", "multipart/form-data; boundary=x"])
@@ -111,7 +111,7 @@ def test_a_form_in_another_form_is_no_form(console: Console, kind: str) -> None:
 
 
 def test_a_form_that_is_too_long_is_refused(console: Console) -> None:
-    response = console.post("/holds", token=console.token(), jobs="x" * 2_000_000, **SAID)
+    response = console.post("/holds", token=console.token(), jobs="x" * 2_000_000, **WHO_AND_WHY)
     assert response.status_code in (403, 413)
     assert "Nothing is on hold" in console.text("/holds")
 
@@ -149,7 +149,7 @@ def test_an_unknown_host_sees_nothing(console: Console, host: str, path: str) ->
     assert response.status_code == 421
     assert "<html" not in response.text
     sent = {"Host": host, "Origin": f"http://{host}"}
-    assert console.post("/gate/default/pause", headers=sent, token=console.token(), **SAID).status_code == 421
+    assert console.post("/gate/default/pause", headers=sent, token=console.token(), **WHO_AND_WHY).status_code == 421
 
 
 @pytest.mark.parametrize("job", ["x%3B%20curl%20evil.example", "%24(id)", "%60id%60", "a%00", "-rf"])
@@ -163,8 +163,8 @@ def test_no_command_to_copy_carries_what_an_address_planted(console: Console, jo
 
 
 def test_cookies_are_strict_and_out_of_reach_of_scripts(console: Console) -> None:
-    console.send("/gate/default/pause", **SAID)
-    response = console.post("/gate/default/resume", token=console.token(), **SAID)
+    console.send("/gate/default/pause", **WHO_AND_WHY)
+    response = console.post("/gate/default/resume", token=console.token(), **WHO_AND_WHY)
     console.client.cookies.clear()
     cookies = response.headers.get_list("set-cookie") + console.get("/").headers.get_list("set-cookie")
     assert {cookie.partition("=")[0] for cookie in cookies} == {sessions.COOKIE, sessions.WHO, sessions.NOTICE}
@@ -188,9 +188,9 @@ def test_who_acts_is_remembered_only_if_it_is_an_opaque_id(console: Console, pat
 
 
 def test_a_hold_until_the_end_of_time_breaks_no_page(console: Console) -> None:
-    assert console.send("/holds", jobs="kept", until="9999-12-31", **SAID).status_code == 200
+    assert console.send("/holds", jobs="kept", until="9999-12-31", **WHO_AND_WHY).status_code == 200
     assert "kept" in console.text("/holds")
-    refused = console.send("/holds", jobs="other", until="9999-12-31T23:59:59-23:00", **SAID)
+    refused = console.send("/holds", jobs="other", until="9999-12-31T23:59:59-23:00", **WHO_AND_WHY)
     assert (refused.status_code, "there is no such time" in words(refused.text)) == (422, True)
 
 
@@ -225,7 +225,7 @@ def test_without_a_session_there_is_the_page_of_the_link_and_nothing_else(
         assert "<form" not in page.text
         assert "<nav" not in page.text
         for path in posts():
-            assert console.post(path, token="", headers={header: "1.2.3.4"}, **SAID).status_code == 403
+            assert console.post(path, token="", headers={header: "1.2.3.4"}, **WHO_AND_WHY).status_code == 403
         assert dead(console) == 1
 
 
@@ -286,7 +286,7 @@ def test_every_page_wants_the_password_first(outside: Console, undertaker: Under
     for path in [re.sub(r"\{\w+\}", "x", path) for path in paths]:
         assert outside.get(path).headers.get("location") == "/login", path
     for path in posts():
-        response = outside.post(path, token="", **SAID)
+        response = outside.post(path, token="", **WHO_AND_WHY)
         assert response.status_code == 403, path
     assert dead(outside) == 1
 

@@ -17,10 +17,10 @@ ASK = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def answered(caller: socket.socket) -> bool:
-    said = b""
-    while not said.endswith(b"well") and (more := caller.recv(1000)):
-        said += more
-    return said.endswith(b"well")
+    received = b""
+    while not received.endswith(b"well") and (more := caller.recv(1000)):
+        received += more
+    return received.endswith(b"well")
 
 
 async def _app(_: Scope, __: Receive, send: Send) -> None:

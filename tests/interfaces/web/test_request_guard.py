@@ -253,15 +253,15 @@ def test_the_callers_request_id_is_in_the_answer_the_log_and_the_audit(
 )
 def test_any_other_gets_a_new_one_and_is_not_repeated(site: Site, given: list[str]) -> None:
     """Also an answer that was refused, and one that is not ours."""
-    seen = set()
+    ids = set()
     for path in ("/healthz", "/nowhere", DELETIONS):
         headers = [(b"X-Request-ID", each.encode("latin-1")) for each in given]
         answer = site.client.get(path, headers=headers)  # type: ignore[arg-type]
         found = answer.headers.get_list("X-Request-ID")
         assert re.fullmatch(r"[0-9a-f]{32}", found[0])
         assert len(found) == 1
-        seen.add(found[0])
-    assert len(seen) == 3
+        ids.add(found[0])
+    assert len(ids) == 3
 
 
 def test_one_line_an_answer_says_who_asked_what_and_how_long_it_took(

@@ -247,8 +247,8 @@ def test_its_documented_pace_follows_the_rate_of_the_account() -> None:
 
 def test_people_name_it_by_its_kind(command: Command) -> None:
     with known():
-        asked = command("request", "clip:c-1", "job-1", "--json")
-        assert [(one["kind"], one["id"], one["accepted"]) for one in asked.json] == [
+        requested = command("request", "clip:c-1", "job-1", "--json")
+        assert [(one["kind"], one["id"], one["accepted"]) for one in requested.json] == [
             ("clip", "c-1", True),
             ("job", "job-1", True),
         ]

@@ -86,10 +86,10 @@ def act_paths(parameters: list[Data], wrong: Data) -> Data:
             },
         }
 
-    asked, answered = "Asked for: workers look once more, then delete.", "What became of each part."
+    accepted, answered = "Asked for: workers look once more, then delete.", "What became of each part."
     one = "/api/projects/{project_id}/deletions/{job_id}/related"
     return {
-        f"{one}/erase": act("erase", "Delete what the job left and is provably its own.", "202", asked),
+        f"{one}/erase": act("erase", "Delete what the job left and is provably its own.", "202", accepted),
         f"{one}/restore": act("restore", "Take what the job left out of the recycle bin.", "200", answered),
     }
 
