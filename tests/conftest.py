@@ -8,7 +8,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
@@ -24,6 +24,9 @@ from tests.support.waiting import PATIENCE_S
 from worker.ledger import connection
 from worker.ledger.connection import connect
 from worker.local.embedded import EmbeddedRedis
+
+if TYPE_CHECKING:
+    from tests.support.otlp import Collector
 
 # A slow machine is no fault, and a run says the same whenever it is repeated. `--hypothesis-profile=default` explores.
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -131,3 +134,13 @@ def site(redis_url: str, tmp_path: Path) -> Iterator[Site]:
     one = Site(redis_url, tmp_path / "tokens.toml")
     with one.client:
         yield one
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """A receiver of traces and metrics."""
+    from tests.support.otlp import Collector  # it imports much that few tests need
+
+    made = Collector()
+    yield made
+    made.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.acceptance.fleet import Fleet
 from tests.support.otlp import PARENT, SPAN, TRACE, Collector
 from worker import __version__
@@ -13,11 +11,6 @@ from worker.simulator import CANARIES, DEMO_AK, DEMO_PROJECT, DEMO_SK
 from worker.simulator.faults import FaultKind
 
 USER = "app-user-4711-canary"
-
-
-@pytest.fixture
-def collector() -> Collector:
-    return Collector()
 
 
 def test_a_deletion_is_one_trace_from_the_message_to_the_last_attempt(collector: Collector) -> None:
@@ -53,4 +46,3 @@ def test_a_deletion_is_one_trace_from_the_message_to_the_last_attempt(collector:
     assert (resource["service.name"], resource["service.version"]) == ("avatar-eraser", __version__)
     for planted in (USER, DEMO_AK, DEMO_SK, "Signature=", *CANARIES):
         assert planted.encode() not in collector.raw
-    collector.close()

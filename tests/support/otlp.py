@@ -70,7 +70,7 @@ class Collector:
     """A receiver of OTLP by HTTP."""
 
     spans: list[Any] = field(default_factory=list)
-    metrics: list[Any] = field(default_factory=list)
+    exports: list[list[Any]] = field(default_factory=list)  # of metrics
     resources: list[Any] = field(default_factory=list)
     raw: bytes = b""
 
@@ -100,7 +100,7 @@ class Collector:
             self.spans += [span for one in found for scope in one.scope_spans for span in scope.spans]
         elif path == "/v1/metrics":
             every = ExportMetricsServiceRequest.FromString(body).resource_metrics
-            self.metrics += [metric for one in every for scope in one.scope_metrics for metric in scope.metrics]
+            self.exports.append([metric for one in every for scope in one.scope_metrics for metric in scope.metrics])
 
     def named(self, name: str) -> list[Any]:
         return [span for span in list(self.spans) if span.name == name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from typing import Any
 
 from opentelemetry import propagate, trace
@@ -12,21 +13,39 @@ from opentelemetry.distro import OpenTelemetryConfigurator
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
 from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.sdk.metrics.export import MetricExporter
 
 from worker import __version__
 
 
 def start(environ: MutableMapping[str, str]) -> None:
     """As `opentelemetry-instrument` would: exporters, sampler and resource are those of the variables."""
-    environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
-    environ.setdefault("OTEL_TRACES_EXPORTER", "otlp")
-    environ.setdefault("OTEL_METRICS_EXPORTER", "otlp")
-    if "service.name=" not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
-        environ.setdefault("OTEL_SERVICE_NAME", "avatar-eraser")
+    complete(environ)
     if not hasattr(trace.get_tracer_provider(), "add_span_processor"):  # else `opentelemetry-instrument` did it
         configurator: Any = OpenTelemetryConfigurator
         configurator().configure(resource_attributes={"service.version": __version__})
     instrument()
+
+
+def complete(environ: MutableMapping[str, str]) -> None:
+    """Set what the variables leave open: a signal goes by OTLP over HTTP where an endpoint takes it, else nowhere."""
+    endpoints = {signal: environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") for signal in ("TRACES", "METRICS")}
+    for signal, endpoint in endpoints.items():
+        wanted = "otlp" if endpoint or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") else "none"
+        environ[f"OTEL_{signal}_EXPORTER"] = environ.get(f"OTEL_{signal}_EXPORTER") or wanted
+    environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
+    if "service.name=" not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        environ["OTEL_SERVICE_NAME"] = environ.get("OTEL_SERVICE_NAME") or "avatar-eraser"
+
+
+def metric_exporters(environ: MutableMapping[str, str]) -> Iterator[MetricExporter]:
+    """Those that OTEL_METRICS_EXPORTER names."""
+    complete(environ)
+    protocol = environ.get("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL") or environ["OTEL_EXPORTER_OTLP_PROTOCOL"]
+    otlp = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
+    for name in map(str.strip, environ["OTEL_METRICS_EXPORTER"].split(",")):
+        for one in entry_points(group="opentelemetry_metrics_exporter", name=otlp if name == "otlp" else name):
+            yield one.load()()
 
 
 def instrument() -> None:

@@ -26,14 +26,14 @@ _RECEIVERS: Final = (
     *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"),
     *("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER"),
 )
+MISSING: Final = "a variable OTEL_… names a receiver, but the extra is missing: pip install -e '.[otel]'"
 _started = False
 
 
 def start(environ: MutableMapping[str, str] = os.environ) -> None:
     """Set up OpenTelemetry's SDK, if its variables name a receiver. A missing extra is logged: it stops no deletion."""
     global _started  # noqa: PLW0603 - the SDK, too, is set up once a process
-    wanted = any((environ.get(name) or "none") != "none" for name in _RECEIVERS)
-    if _started or not wanted or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+    if _started or not is_wanted(environ):
         return
     try:
         from worker.execution import otel
@@ -41,10 +41,15 @@ def start(environ: MutableMapping[str, str] = os.environ) -> None:
         otel.start(environ)
         _started = True
     except ImportError:
-        why = "OTEL_* names a receiver, but the extra is missing: pip install -e '.[otel]'"
-        log.error("tracing.off", extra={"error": why})
+        log.error("tracing.off", extra={"error": MISSING})
     except Exception as error:  # a value that the SDK refuses
         log.error("tracing.off", extra={"error": str(error)})
+
+
+def is_wanted(environ: Mapping[str, str]) -> bool:
+    """Whether OpenTelemetry's variables name a receiver, and do not turn it off."""
+    named = any((environ.get(name) or "none") != "none" for name in _RECEIVERS)
+    return named and environ.get("OTEL_SDK_DISABLED", "").lower() != "true"
 
 
 def is_on() -> bool:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import click
 from click.core import ParameterSource
 from prometheus_client import start_wsgi_server
 
+from worker.execution import tracing
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.printing import for_programs, json_option, note, result
@@ -13,6 +19,7 @@ from worker.model.errors import UsageError
 from worker.services import metrics as numbers
 
 HOST, PORT = "127.0.0.1", 9712
+LAST_S = 2.0  # for a last export at the end
 
 
 @click.command()
@@ -50,7 +57,26 @@ def _serve(app: AppContext, host: str, port: int) -> None:
             f"cannot listen on {host}:{port} ({error.strerror}); choose another --port or --host"
         ) from None
     note(f"metrics at http://{host}:{server.server_port}/metrics; Ctrl-C stops it")
-    try:
-        thread.join()
-    except KeyboardInterrupt:
-        server.shutdown()
+    with _pushed(app):
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            server.shutdown()
+
+
+@contextmanager
+def _pushed(app: AppContext) -> Iterator[None]:
+    """Inside, they are also sent by OTLP, if a variable of OpenTelemetry names a receiver."""
+    senders: list[Any] = []
+    if tracing.is_wanted(os.environ):
+        try:
+            from worker.services import otlp
+
+            senders = otlp.start(app, os.environ)
+        except ImportError:
+            note(f"metrics: {tracing.MISSING}")
+        except Exception as error:  # a value that the SDK refuses: Prometheus is served nevertheless
+            note(f"metrics: not sent by OTLP: {error}")
+    yield
+    for sender in senders:
+        sender.end(LAST_S)
