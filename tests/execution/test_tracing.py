@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -17,7 +18,8 @@ from tests.support.command import Command
 from tests.support.dead_letters import PROJECT
 from tests.support.http_site import DELETIONS, Site
 from tests.support.ledgers import Bench
-from tests.support.otlp import PARENT, SPAN, TRACE, Spans, ids, traced
+from tests.support.otlp import PARENT, SPAN, TRACE, Collector, Spans, ids, traced
+from tests.support.waiting import PATIENCE_S
 from worker.execution import app_context, otel, tracing
 from worker.execution.app_context import AppContext
 from worker.ledger.keys import OURS
@@ -179,3 +181,43 @@ def test_a_missing_extra_is_logged_and_stops_nothing(
     (record,) = caplog.records
     assert record.msg == "tracing.off"
     assert "[otel]" in vars(record)["error"]
+
+
+@pytest.mark.parametrize(
+    ("given", "traces", "metrics"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "x"}, "otlp", "otlp"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "x"}, "otlp", "none"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "x", "OTEL_METRICS_EXPORTER": "none"}, "otlp", "none"),
+        ({"OTEL_TRACES_EXPORTER": "console", "OTEL_METRICS_EXPORTER": ""}, "console", "none"),
+    ],
+)
+def test_a_signal_goes_where_an_endpoint_takes_it(given: dict[str, str], traces: str, metrics: str) -> None:
+    otel.complete(given)
+    assert (given["OTEL_TRACES_EXPORTER"], given["OTEL_METRICS_EXPORTER"]) == (traces, metrics)
+    assert given["OTEL_SERVICE_NAME"] == "avatar-eraser"
+    named = {"OTEL_RESOURCE_ATTRIBUTES": "service.name=theirs"}
+    otel.complete(named)
+    assert "OTEL_SERVICE_NAME" not in named
+
+
+def test_a_command_sends_its_span_before_it_ends(command: Command, collector: Collector) -> None:
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_METRICS_EXPORTER": "none", "TRACEPARENT": PARENT}
+    assert command.process("request", "job-1", **environ).code == 0
+    (span,) = collector.named("eraser request")
+    assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, SPAN)
+
+
+def test_a_collector_that_is_away_keeps_no_process_from_its_end(spans: Spans, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, ended = threading.Event(), threading.Event()
+
+    def shutdown() -> None:
+        gone.wait(PATIENCE_S)
+        ended.set()
+
+    monkeypatch.setattr(otel, "LAST_S", 0.01)
+    monkeypatch.setattr(trace.get_tracer_provider(), "shutdown", shutdown)
+    otel.end()
+    assert not ended.is_set()
+    gone.set()
+    assert ended.wait(PATIENCE_S)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
+import threading
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Final
 
-from opentelemetry import propagate, trace
+from opentelemetry import metrics, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.distro import OpenTelemetryConfigurator
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
 from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter
+from opentelemetry.sdk.trace import TracerProvider
 
 from worker import __version__
+
+LAST_S: Final = 2.0  # at the end of a process
 
 
 def start(environ: MutableMapping[str, str]) -> None:
@@ -24,7 +30,21 @@ def start(environ: MutableMapping[str, str]) -> None:
     if not hasattr(trace.get_tracer_provider(), "add_span_processor"):  # else `opentelemetry-instrument` did it
         configurator: Any = OpenTelemetryConfigurator
         configurator().configure(resource_attributes={"service.version": __version__})
+        atexit.register(end)
     instrument()
+
+
+def end() -> None:
+    """Send what waits, within LAST_S: the SDK itself would try for ten seconds where no collector answers."""
+    last = threading.Thread(target=_send_the_rest, name="otel end", daemon=True)
+    last.start()
+    last.join(LAST_S)
+
+
+def _send_the_rest() -> None:
+    for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
+        if isinstance(provider, TracerProvider | MeterProvider):
+            provider.shutdown()
 
 
 def complete(environ: MutableMapping[str, str]) -> None:
