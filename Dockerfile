@@ -1,7 +1,7 @@
 FROM python:3.13-slim AS build
 
-# What runs in it, as locks/ pins it: "web" has the HTTP side; "flower" has Flower instead, for the compose profile of
-# that name.
+# What runs in it, as locks/ pins it: "web" has the HTTP side; "observability" has the SDKs of OpenTelemetry and Sentry
+# too; "flower" has Flower instead, for the compose profile of that name.
 ARG LOCK="web"
 
 WORKDIR /src

@@ -174,7 +174,9 @@ def test_every_name_in_compose_leads_somewhere(compose: dict[str, Any]) -> None:
 
 
 def test_whoever_looks_for_receipts_has_their_volume(compose: dict[str, Any]) -> None:
-    found = {name: one for name, one in compose["services"].items() if "ERASER_RECEIPTS_DIR" in one["environment"]}
+    found = {
+        name: one for name, one in compose["services"].items() if "ERASER_RECEIPTS_DIR" in one.get("environment", {})
+    }
     assert {name: one.get("volumes") for name, one in found.items()} == {
         "worker": ["receipts:/receipts"],
         "console": ["receipts:/receipts:ro"],
@@ -215,6 +217,23 @@ def test_the_console_is_watched_by_its_own_address(compose: dict[str, Any]) -> N
     assert "http://127.0.0.1:8710/healthz" in console["healthcheck"]["test"][-1]
     assert console["environment"].keys() >= compose["services"]["worker"]["environment"].keys()
     assert re.search(r'^ARG LOCK="web"$', (ROOT / "Dockerfile").read_text(), re.M)
+
+
+def test_the_collector_takes_what_the_services_send_where_they_are_told_to(compose: dict[str, Any]) -> None:
+    collector = compose["services"]["otel-collector"]
+    assert {one["source"] for one in collector["configs"]} == set(compose["configs"])
+    config = yaml.safe_load((ROOT / compose["configs"]["otel-collector"]["file"]).read_text())
+    _, _, port = config["receivers"]["otlp"]["protocols"]["http"]["endpoint"].partition(":")
+    text = (ROOT / "docker-compose.yml").read_text() + (ROOT / "docs" / "observability.md").read_text()
+    assert set(re.findall(r"http://otel-collector:(\d+)", text)) == {port}
+    assert set(config["service"]["pipelines"]) == {"traces", "metrics"}
+    for pipeline in config["service"]["pipelines"].values():
+        for kind, names in pipeline.items():
+            assert set(names) <= set(config[kind]), names
+    lock = set(re.findall(r"\bLOCK=(\w+)", text))
+    assert lock == {"observability"} <= set(LOCKS)
+    senders = {name for name, one in compose["services"].items() if "OTEL_EXPORTER_OTLP_ENDPOINT" in str(one)}
+    assert {"worker", "beat", "console", "metrics"} <= senders
 
 
 def test_a_call_can_finish_before_the_container_is_killed(compose: dict[str, Any]) -> None:
@@ -291,7 +310,12 @@ def test_the_dockerfile_passes_hadolint() -> None:
     assert_clean(TOOLS / "hadolint", "Dockerfile")
 
 
-LOCKS = {"web": ["web"], "flower": ["flower"], "build": []}  # -> the extras of pyproject.toml that are in it
+LOCKS = {
+    "web": ["web"],
+    "flower": ["flower"],
+    "observability": ["web", "otel", "sentry"],
+    "build": [],
+}  # -> the extras of pyproject.toml that are in it
 
 
 def pinned(name: str) -> dict[str, tuple[str, str]]:
