@@ -26,7 +26,7 @@ VIEW = View("k", "p", None)
 MAKERS: dict[str, Callable[[], object]] = {
     "worker/ledger/cluster.py": lambda: Cluster([], lambda _host, _port: None),
     "worker/lookups/sightings.py": Sightings,
-    "worker/metastudio/iam.py": lambda: IamTokens(LOGIN, endpoint="https://iam.example.com"),
+    "worker/metastudio/renewing.py": lambda: IamTokens(LOGIN, endpoint="https://iam.example.com"),
     "worker/metastudio/login.py": lambda: LOGIN,
     "worker/execution/ledger_context.py": lambda: AppContext.load({}),
     "worker/execution/app_context.py": lambda: app_context,

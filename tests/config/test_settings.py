@@ -485,7 +485,8 @@ def test_the_description_gives_value_and_origin_of_every_setting() -> None:
     zero = {name: (value, origin) for name, value, origin in load(ERASER_REDIS_REPLICAS="0").describe()}
     assert zero["ERASER_REDIS_REPLICAS"] == ("0", "environment"), "it is set: to the server's own disk"
     missing = {name for name in KNOWN if not name.endswith("_FILE") and "_IAM_" not in name} - set(described)
-    assert missing == {"ERASER_REGION", "ERASER_ENDPOINT"}  # these are said by the account
+    # these are said by the account
+    assert missing == {"ERASER_REGION", "ERASER_ENDPOINT", "ERASER_CREDENTIALS", "ERASER_METADATA_ENDPOINT"}
 
 
 # Accounts

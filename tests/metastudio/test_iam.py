@@ -28,8 +28,9 @@ from worker.ledger.types import DeletionRequest, GatePolicy
 from worker.metastudio.client import Client
 from worker.metastudio.credentials import Watch
 from worker.metastudio.exchange import Call
-from worker.metastudio.iam import IamToken, IamTokens
+from worker.metastudio.iam import IamTokens
 from worker.metastudio.login import Login, LoginSource
+from worker.metastudio.renewing import Issued
 from worker.metastudio.response import Response
 from worker.model.states import Lane
 from worker.model.target import Target
@@ -88,10 +89,10 @@ class Desk:
     def number(self, project: str | None = None) -> int:
         """The token that a call would go out with now."""
         token = self.take(project)
-        assert isinstance(token, IamToken), token
+        assert isinstance(token, Issued), token
         return token.use.number
 
-    def take(self, project: str | None = None) -> IamToken | Response:
+    def take(self, project: str | None = None) -> Issued | Response:
         call = Call(10, self.deadline_s, elapsed() + self.deadline_s)
         return self.tokens.token(project or self.simulator.project, call)
 
@@ -457,10 +458,10 @@ def test_nothing_shows_a_token_or_a_password(
 @pytest.mark.parametrize("status", [400, 401, 500])
 def test_what_iam_repeats_of_us_is_masked(simulator: Simulator, desk: Desk, status: int) -> None:
     from worker.metastudio.exchange import Reply
-    from worker.metastudio.iam_answers import failed
+    from worker.metastudio.issuer_answers import failed
 
     body = f'{{"error":{{"code":{status},"message":"{DEMO_USER} of {DEMO_DOMAIN} sent {DEMO_PASSWORD}"}}}}'
-    response = failed(Reply(status, None, 1, {}, body.encode()), desk.tokens.current())
+    response = failed(Reply(status, None, 1, {}, body.encode()), desk.tokens.current().secrets, "IAM", given=201)
     assert response.message == "*** of *** sent ***"
 
 

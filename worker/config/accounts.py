@@ -11,6 +11,8 @@
     # ak_env = "STUDIO_A_AK", sk_env = "STUDIO_A_SK", security_token_env = "STUDIO_A_TOKEN"
     # or an IAM user, see `worker.config.logins`:
     # iam_user = "eraser", iam_domain = "studio-a", iam_password_file = "studio-a.password"
+    # or no stored secret at all, see `worker.config.keyless`:
+    # credentials = "ecs"
 
 No secret is ever in this file: credentials are named, and read when a call is signed.
 """
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.config import tables
+from worker.config.keyless import KEYLESS_KEYS, KeylessReference, Source, check_keyless
 from worker.config.logins import IAM_KEYS, LoginReference, check_login
 from worker.config.problems import Problems
 from worker.config.toml import Place, Toml
@@ -43,6 +46,7 @@ ACCOUNTS = tables.Section(
         "section": tables.text,
         **dict.fromkeys(_KEY_NAMES, tables.variable_name),
         **IAM_KEYS,
+        **KEYLESS_KEYS,
         "rate": tables.number("calls per second", 1000, float),
         "projects": tables.project_ids(),
         "related": tables.one_of(Related),
@@ -55,15 +59,21 @@ class CredentialsReference:
     """How to find an account's credentials; never the credentials. All None: as the official SDK finds them."""
 
     login: LoginReference | None = None  # tokens of IAM instead of a key
+    keyless: KeylessReference | None = None  # temporary keys of the platform
     credentials_file: Path | None = None
     section: str = "basic"
     ak_env: str | None = None
     sk_env: str | None = None
     security_token_env: str | None = None
 
+    @property
+    def issued_by(self) -> LoginReference | KeylessReference | None:
+        """What has to be fetched before a call, if anything has."""
+        return self.login or self.keyless
+
     def __str__(self) -> str:
-        if self.login is not None:
-            return str(self.login)
+        if self.issued_by is not None:
+            return str(self.issued_by)
         if self.credentials_file is not None:
             return f"file {self.credentials_file} [{self.section}]"
         if self.ak_env is None:
@@ -105,12 +115,12 @@ class Account:
         """Where it comes from."""
         return "environment" if self.place is None else str(self.place)
 
-    def near_iam(self, environ: Mapping[str, str]) -> Account:
-        """The same; with a login, also with the address that issues tokens."""
-        login = self.credentials.login
-        if login is None:
-            return self
-        return replace(self, credentials=replace(self.credentials, login=login.near(self.region, environ)))
+    def near_issuer(self, environ: Mapping[str, str]) -> Account:
+        """The same; where tokens or keys are issued, also with the address that issues them."""
+        login, keyless = self.credentials.login, self.credentials.keyless
+        login = login and login.near(self.region, environ)
+        keyless = keyless and keyless.near(self.region, environ)
+        return replace(self, credentials=replace(self.credentials, login=login, keyless=keyless))
 
 
 def place(region: str | None, endpoint: str | None, names: tuple[str, str]) -> tuple[str | None, str | None]:
@@ -169,12 +179,17 @@ def _account(path: Path, where: Place, values: Mapping[str, Any], around: Accoun
 def _reference(path: Path, where: Place, values: Mapping[str, Any], around: Account) -> CredentialsReference:
     named, iam = ([key for key in keys if key in values] for keys in (_KEY_NAMES, IAM_KEYS))
     keys = [*named, *(["credentials_file"] if "credentials_file" in values else [])]
+    keyless = next((key for key in KEYLESS_KEYS if key in values), None)
+    if keyless and values.get("credentials") is not Source.KEY:
+        if other := [*iam, *keys]:
+            raise where.refuse(f"{keyless} and {other[0]} exclude each other: keep one", near=keyless)
+        return CredentialsReference(keyless=check_keyless(path.parent, where, values))
     if iam:
         if keys:
             raise where.refuse(f"{iam[0]} and {keys[0]} exclude each other: keep a login or a key", near=iam[0])
         return CredentialsReference(login=check_login(path.parent, where, values))
-    if not keys and around.credentials.login is not None:  # the environment's login is used for every account
-        return CredentialsReference(login=around.credentials.login)
+    if not keys and not keyless and around.credentials.issued_by is not None:  # the environment's, for every account
+        return around.credentials
     if "credentials_file" in values:
         if named:
             raise where.refuse(f"credentials_file and {named[0]} exclude each other: keep one", near=named[0])

@@ -28,7 +28,7 @@ IAM_KEYS: dict[str, Reader] = {
     "iam_endpoint": text_checked(check_endpoint),
 }
 
-_OF_A_KEY = ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_CREDENTIALS_FILE")
+OF_A_KEY = ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_CREDENTIALS_FILE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +55,22 @@ class LoginReference:
 
 def login_of_environment(environ: Mapping[str, str]) -> LoginReference | None:
     """The environment's login, or None. Raises `SettingsError` for an incomplete one, and for one beside a key."""
-    given = {name: value.strip() for name in (USER, PASSWORD, DOMAIN) if (value := _given(environ, name))}
-    if not given:
+    named = {name: value.strip() for name in (USER, PASSWORD, DOMAIN) if (value := given(environ, name))}
+    if not named:
         return None
     for name in (USER, PASSWORD, DOMAIN):
-        if name not in given:
+        if name not in named:
             also = f" (or {PASSWORD}_FILE)" if name == PASSWORD else ""
-            others = " and ".join(given)
+            others = " and ".join(named)
             raise SettingsError(name, f"not set{also}, and {others} is not a complete login: set it, or unset {others}")
-    keys = [name for name in _OF_A_KEY if _given(environ, name)]
+    keys = [name for name in OF_A_KEY if given(environ, name)]
     if keys:
         raise SettingsError(
             USER,
             f"an IAM user and a key ({keys[0]}) are both set: choose; "
             f"to sign with the key unset {USER}, {PASSWORD} and {DOMAIN}, to use tokens unset {' and '.join(keys)}",
         )
-    return LoginReference(given[USER], given[DOMAIN])
+    return LoginReference(named[USER], named[DOMAIN])
 
 
 def check_login(directory: Path, where: Place, values: Mapping[str, Any]) -> LoginReference:
@@ -90,5 +90,6 @@ def check_login(directory: Path, where: Place, values: Mapping[str, Any]) -> Log
     )
 
 
-def _given(environ: Mapping[str, str], name: str) -> str:
+def given(environ: Mapping[str, str], name: str) -> str:
+    """What a variable says, or the path in its _FILE; empty if it is not set."""
     return environ.get(name, "").strip() or environ.get(f"{name}_FILE", "").strip()

@@ -31,6 +31,7 @@ from worker.config.environment import (
     refuse_unknown,
 )
 from worker.config.files import path_named
+from worker.config.keyless import CREDENTIALS, METADATA
 from worker.config.log_format import LOG_FORMAT, LogFormat, check_log_format
 from worker.config.logins import DOMAIN, USER
 from worker.config.namespace import NAMESPACE
@@ -231,7 +232,7 @@ _FROM_ENVIRONMENT = tuple(each for each in fields(Settings) if each.metadata)
 KNOWN = (
     *(each.metadata["name"] for each in _FROM_ENVIRONMENT if each.name != "project"),
     *(f"{name}_FILE" for name in SECRET),
-    *("ERASER_IAM_PASSWORD", USER, DOMAIN, REGION, ENDPOINT, PROJECTS),
+    *(CREDENTIALS, METADATA, "ERASER_IAM_PASSWORD", USER, DOMAIN, REGION, ENDPOINT, PROJECTS),
 )
 
 

@@ -82,7 +82,7 @@ def text_checked(check: Callable[[str, str], Any]) -> Reader:
 
 def one_of(kind: type[StrEnum]) -> Reader:
     """One word of an enumeration."""
-    return checked(kind, " or ".join(kind))
+    return reader(" or ".join(kind), lambda value: isinstance(value, str) and value in tuple(kind), kind)
 
 
 def texts(expected: str) -> Reader:

@@ -35,6 +35,11 @@ def iam_endpoint_of(region: str) -> str:
     return f"https://iam.{region}.myhuaweicloud.com"
 
 
+def sts_endpoint_of(region: str) -> str:
+    """The address of STS, which issues temporary keys, in a region."""
+    return f"https://sts.{region}.myhuaweicloud.com"
+
+
 def region_of(endpoint: str) -> str | None:
     """The region whose public address this is, if it is one."""
     return next((region for region in REGIONS if endpoint_of(region) == endpoint), None)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from worker.config.accounts import CredentialsReference
 from worker.config.forks import when_forked
@@ -24,7 +25,7 @@ from worker.lookups.lookups import Lookups
 from worker.lookups.sightings import Sightings, View
 from worker.metastudio.client import Client
 from worker.metastudio.credentials import CredentialsSource, Signer
-from worker.metastudio.iam import IamTokens
+from worker.metastudio.renewing import Renewing
 from worker.metastudio.wiring import source_of
 from worker.model.erasure import AssetMode, Related
 from worker.model.errors import EraserError, SettingsError, WrongLedger
@@ -55,7 +56,7 @@ class AppContext(LedgerContext):
     redis_back: Callable[[], object] = lambda: None  # of a worker that archives: Redis may be an older one
     refused: WrongLedger | None = None  # by the ledger: the dispatcher says why, and ends this worker
     _clients: dict[str, tuple[Client, Callable[[], str]]] = field(default_factory=dict)
-    _logins: dict[CredentialsReference, CredentialsSource | IamTokens] = field(default_factory=dict)
+    _logins: dict[CredentialsReference, CredentialsSource | Renewing[Any]] = field(default_factory=dict)
     _sights: dict[str, Sightings] = field(default_factory=dict)
     _barred: dict[str, str] = field(default_factory=dict)  # accounts without usable credentials, and why
 
@@ -127,11 +128,11 @@ class AppContext(LedgerContext):
         with self._lock:
             return self._sights.setdefault(account, Sightings())
 
-    def _source(self, named: CredentialsReference) -> CredentialsSource | IamTokens:
-        """Accounts with the same login share the source of its tokens: a wrong password is tried once, not by each
-        of them.
+    def _source(self, named: CredentialsReference) -> CredentialsSource | Renewing[Any]:
+        """Accounts with the same login share the source of its tokens, and those with the same agency its keys: a wrong
+        password is tried once, not by each of them.
         """
-        if named.login is None:
+        if named.issued_by is None:
             return source_of(named, self.environ, self.settings.network)
         if named not in self._logins:
             self._logins[named] = source_of(named, self.environ, self.settings.network)

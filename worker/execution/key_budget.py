@@ -36,7 +36,7 @@ from worker.ledger.redis_errors import is_away, why_away
 from worker.ledger.script_runner import ScriptRunner
 from worker.ledger.types import compact, lean
 from worker.metastudio.credentials import Signer
-from worker.metastudio.iam_answers import is_locked
+from worker.metastudio.issuer_answers import is_locked
 from worker.metastudio.response import Response
 from worker.model.errors import EraserError, Unreachable
 from worker.rules.classify import ResponseKind, classify

@@ -14,12 +14,12 @@ from typing import Any, Final
 from worker.config.clock import elapsed
 from worker.config.network import STRAIGHT, Network
 from worker.config.urls import check_endpoint
-from worker.metastudio.credentials import Credentials, CredentialsSource, Watch
+from worker.metastudio.credentials import CredentialsSource, Watch
 from worker.metastudio.exchange import Call, Reply, prepare
-from worker.metastudio.iam import IamTokens
 from worker.metastudio.list_query import MAX_LIMIT, query_of
 from worker.metastudio.parsing import read_answer, read_listing, read_shown
 from worker.metastudio.quota import ASKING, read_quota, refuses_question
+from worker.metastudio.renewing import Renewing
 from worker.metastudio.response import Listing, Response, Shown, TokenUse
 from worker.metastudio.server_clock import ServerClock
 from worker.metastudio.signing import SdkHmacSha256, TokenAuth, canonical_query
@@ -75,7 +75,7 @@ class Client:
         self,
         *,
         endpoint: str,
-        credentials: CredentialsSource | IamTokens,
+        credentials: CredentialsSource | Renewing[Any],
         connect_timeout_s: float,
         read_timeout_s: float,
         call_deadline_s: float,
@@ -182,11 +182,11 @@ class Client:
         self.clock.note_others(now, ago_s)
 
     def ready(self, project_id: str) -> Response | None:
-        """Fetch now what the next call would have to fetch. None: it has everything; else IAM's answer.
+        """Fetch now what the next call would have to fetch. None: it has everything; else the issuer's answer.
 
         So that nothing but the call itself happens after the last check.
         """
-        if not isinstance(self._credentials, IamTokens):
+        if not isinstance(self._credentials, Renewing):
             return None
         if self._watch:
             self._watch.before(self._credentials.current().signer)
@@ -198,7 +198,7 @@ class Client:
 
         Sends nothing; the next call fetches what it needs. Always False for a key: there is nothing to renew.
         """
-        if refused.token is None or not isinstance(self._credentials, IamTokens):
+        if refused.token is None or not isinstance(self._credentials, Renewing):
             return False
         return self._credentials.renew(refused.token)
 
@@ -233,16 +233,15 @@ class Client:
         if self._watch:
             self._watch.before(credentials.signer)
         call = self._begin(within_s)
-        auth: SdkHmacSha256 | TokenAuth
         use: TokenUse | None = None
-        if isinstance(source, IamTokens):
-            token = source.token(project_id, call, self._watch)
-            if isinstance(token, Response):
-                return token
-            auth, use, secrets = TokenAuth(token.value), token.use, (token.value, *credentials.secrets)
-        elif isinstance(credentials, Credentials):
-            signed_at = self.clock.now(signed_at)
-            auth, secrets = SdkHmacSha256(credentials, signed_at=signed_at), credentials.secrets
+        value, secrets = credentials, credentials.secrets
+        if isinstance(source, Renewing):
+            issued = source.token(project_id, call, self._watch)
+            if isinstance(issued, Response):
+                return issued
+            value, use, secrets = issued.value, issued.use, (*issued.secrets, *secrets)
+        signed_at = None if isinstance(value, str) else self.clock.now(signed_at)
+        auth = TokenAuth(value) if isinstance(value, str) else SdkHmacSha256(value, signed_at=signed_at)
 
         def send(call: Call, question: Mapping[str, str]) -> Reply:
             headers = {"X-Project-Id": project_id, **question}
@@ -260,11 +259,10 @@ class Client:
 
         def note(response: Response) -> None:
             if self._watch:
-                final = use is None or not isinstance(source, IamTokens) or source.is_last(use)
+                final = use is None or not isinstance(source, Renewing) or source.is_last(use)
                 self._watch.after(credentials.signer, response, target=target, final=final)
 
-        signed = None if use else signed_at
-        return _Called(reply, (*secrets, *_private(app_user)), use, signed, self.clock, note, quota_of)
+        return _Called(reply, (*secrets, *_private(app_user)), use, signed_at, self.clock, note, quota_of)
 
 
 def _collection(adapter: Adapter, project_id: str) -> str:

@@ -14,7 +14,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, NoReturn, Protocol, TypeVar
 
-from worker.config.files import home, is_quoted, path_named
+from worker.config.files import is_quoted, path_named
+from worker.config.keyless import CREDENTIALS, default_file
 from worker.config.watched_file import WatchedFile
 from worker.metastudio.response import Response
 from worker.model.errors import SettingsError
@@ -180,14 +181,15 @@ def find_credentials(environ: Mapping[str, str]) -> CredentialsSource:
     named = environ.get(FILE)
     if named:
         return FileCredentials(path_named(named, FILE))
-    default = home(environ) / ".huaweicloud" / "credentials"
+    default = default_file(environ)
     if default.is_file():
         return FileCredentials(default)
     raise SettingsError(
         AK,
         f"no credentials found; set {AK} and {SK}, or {AK}_FILE and {SK}_FILE, or {FILE} to an INI file with a section "
         f"[basic] that has ak and sk, or write that file to {default} "
-        f"(temporary keys need {TOKEN} or security_token as well)",
+        f"(temporary keys need {TOKEN} or security_token as well); or let this ECS, pod or OIDC agency issue them: "
+        f"{CREDENTIALS}=ecs, cce or oidc",
     )
 
 

@@ -1,257 +1,51 @@
-"""Tokens of IAM: fetched with a password, kept only in this process's memory, renewed before they expire.
+"""Tokens of IAM, fetched with a password: one for each project. See `renewing` for their life.
 
-The life of a token:
-
-    1. The first call for a project fetches one (API reference 5.1). The other threads wait for it and use it too.
-    2. When little of its life is left, one thread renews it while the others still use the old one.
-    3. MetaStudio may refuse it earlier: a password was changed, rights were revoked, the gateway lost it. `renew` drops
-       it, once, however many calls were using it, and the next call fetches its successor.
-    4. If that one is refused too, the token was not the problem: `renew` returns False, and the account's gate closes.
-
-A failed request to IAM is not repeated at once; until then every caller gets the same answer. A wrong password
-locks the user (after five by default), so a refusal is valid for a minute, and for as long as an older token still
-works; "locked" for as long as the lock; only a new password is tried at once. A missing answer is valid for a second,
-then for longer and longer.
-
-Each process has its own tokens: a new one does not end the old one, and none is ever in Redis. So that many
-processes that started together do not renew together, each chooses its time within the second half of the time left.
+MetaStudio may refuse a token before its end: a password was changed, rights were revoked, the gateway lost it. A wrong
+password locks the user (after five by default).
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import random
 import re
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Any, Final
 
-import requests
-
-from worker.config.clock import elapsed
-from worker.config.forks import when_forked
-from worker.config.network import STRAIGHT, Network
 from worker.config.urls import check_endpoint
-from worker.metastudio.credentials import Watch
-from worker.metastudio.exchange import Call, Reply, prepare
-from worker.metastudio.iam_answers import _LOCKED, failed, is_refused, life_s, silent, wait_s
+from worker.metastudio.exchange import Call, prepare
+from worker.metastudio.issuer_answers import failed, token_life_s
 from worker.metastudio.login import Login, LoginSource
-from worker.metastudio.response import Response, TokenUse, TransportFailure
-from worker.metastudio.transport import Transport
-from worker.model.errors import EraserError
-
-log = logging.getLogger(__name__)
+from worker.metastudio.renewing import Renewing
+from worker.metastudio.response import IAM, Response
 
 ENDPOINT: Final = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
-RENEW_BEFORE_S: Final = 40 * 60.0  # as early as the official SDK renews what it fetched…
-RENEW_BEFORE_SHARE: Final = 0.05  # …or this share of a shorter life
-ON_TRIAL_S: Final = 60.0  # if a token that replaced a refused one is refused within this time, the refusal is final
 
 _PATH: Final = "/v3/auth/tokens?nocatalog=true"  # without it the answer lists every service
-_MAX_BODY_BYTES: Final = 1024 * 1024  # the roles of a user can be hundreds
 _TOKEN: Final = re.compile(r"[!-~]{8,32768}")  # the longest header that the gateway accepts
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class IamToken:
-    """One token and when to renew it; times in seconds of the owner's clock."""
+class IamTokens(Renewing[Login]):
+    """The tokens of one account in this process, one for each project."""
 
-    value: str
-    use: TokenUse
-    login: str  # fingerprint of the login it belongs to
-    fetched: float
-    renew_at: float
-    ends_at: float
-    on_trial: bool  # it replaced one that MetaStudio refused
-
-    def __repr__(self) -> str:
-        return f"Token({self.use}, value=***)"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a token is never pickled: it must not travel in messages or be stored")
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """IAM's last answer, and until when it is not asked again."""
-
-    response: Response
-    login: str
-    until: float
-    in_a_row: int
-
-
-class IamTokens:
-    """The tokens of one account in this process, one for each project. Threads share it.
-
-    Opens no connection before the first call. `clock` never steps, and also counts while the machine sleeps; `random`
-    gives numbers in [0, 1).
-    """
-
-    def __init__(
-        self,
-        login: LoginSource,
-        *,
-        endpoint: str,
-        network: Network = STRAIGHT,
-        clock: Callable[[], float] = elapsed,
-        random: Callable[[], float] = random.random,
-    ) -> None:
+    def __init__(self, login: LoginSource, *, endpoint: str, **how: Any) -> None:
+        super().__init__(**how)
         self.endpoint = check_endpoint(endpoint, ENDPOINT)
         self._login = login
-        self._clock, self._random = clock, random
-        self._network = network
-        self._tokens: dict[str, IamToken] = {}
-        self._refused: set[str] = set()  # projects whose next token is a last try
-        self._failures: dict[str | None, _Failure] = {}  # by project; None: about the login or IAM itself
-        self._last_number = 0
-        self._new_locks()
-        when_forked(self._new_locks)
-
-    def _new_locks(self) -> None:
-        self._fetching = threading.Lock()  # held for as long as IAM takes
-        self._changing = threading.Lock()  # held for a moment
 
     def current(self) -> Login:
-        """The login for tokens now; sends nothing. Raises `SettingsError` with what to set."""
         return self._login.current()
 
-    def token(self, project_id: str, call: Call, watch: Watch | None = None) -> IamToken | Response:
-        """A token for a call, or IAM's answer. `watch` limits how often a password is refused.
-
-        At least a quarter of the call's time is left for the call itself.
-        """
-        login = self.current()
-        kept = self._kept(project_id, login)
-        if kept is not None and self._clock() < kept.renew_at:
-            return kept
-        patience_s = max(0.0, _left_s(call) / 2)
-        if not (self._fetching.acquire(timeout=patience_s) if kept is None else self._fetching.acquire(blocking=False)):
-            return kept or silent(TransportFailure.TIMEOUT, round(patience_s * 1000))
-        try:
-            return self._renewed(project_id, login, call, watch)
-        finally:
-            self._fetching.release()
-
-    def renew(self, refused: TokenUse) -> bool:
-        """MetaStudio refused this token: whether calls use another one from now on. Sends nothing.
-
-        False: the token had just replaced another refused one, so one more would be refused as well.
-        """
-        with self._changing:
-            kept = self._tokens.get(refused.project_id)
-            if kept is None or kept.use.number != refused.number:
-                return True
-            if self._settles_it(kept):
-                return False
-            del self._tokens[refused.project_id]
-            self._refused.add(refused.project_id)
-            return True
-
-    def is_last(self, use: TokenUse) -> bool:
-        """Whether a refusal of this token is final: then `renew` returns False."""
-        kept = self._tokens.get(use.project_id)
-        return kept is not None and kept.use.number == use.number and self._settles_it(kept)
-
-    def _settles_it(self, kept: IamToken) -> bool:
-        return kept.on_trial and self._clock() - kept.fetched < ON_TRIAL_S
-
-    def _kept(self, project_id: str, login: Login) -> IamToken | None:
-        token = self._tokens.get(project_id)
-        usable = token is not None and token.login == login.fingerprint and self._clock() < token.ends_at
-        return token if usable else None
-
-    def _renewed(self, project_id: str, login: Login, call: Call, watch: Watch | None) -> IamToken | Response:
-        """Check again, now that no other thread fetches; then fetch."""
-        kept, now = self._kept(project_id, login), self._clock()
-        if kept is not None and now < kept.renew_at:
-            return kept
-        for failure in (self._failures.get(about) for about in (None, project_id)):
-            if failure is None or failure.login != login.fingerprint:
-                continue
-            wrong = is_refused(failure.response)
-            if (kept is not None and wrong) or (now < failure.until and not (wrong and watch)):
-                return kept or failure.response
-        if watch:
-            try:
-                watch.before(login.signer, anew=True, close=kept is None)
-            except EraserError:
-                if kept is None:
-                    raise
-                return kept
-        started = time.monotonic()
-        fetched = self._fetch(project_id, login, call)
-        if isinstance(fetched, Response):
-            self._remember(fetched, project_id, login)
-            fields = {"status": fetched.status, "code": fetched.code, "error": fetched.message or fetched.failure}
-            log.warning("token.not_given", extra={"project_id": project_id, **fields})
-            if watch and is_refused(fetched):
-                watch.refused(login.signer, fetched, close=kept is None)
-            elif watch:
-                watch.after(login.signer, fetched)
-            return kept or fetched
-        log.info("token.given", extra={"project_id": project_id, "number": fetched.use.number})
-        self._failures.pop(None, None)
-        self._failures.pop(project_id, None)
-        if watch:
-            watch.accepted(login.signer, started, here=False)
-        return fetched
-
-    def _fetch(self, project_id: str, login: Login, call: Call) -> IamToken | Response:
+    def _fetch(self, project_id: str, login: Login, call: Call) -> tuple[str, float, float] | Response:
         body = json.dumps(_document(login, project_id)).encode()
         headers = {"Content-Type": "application/json;charset=utf8", "Content-Length": str(len(body))}
-        request = prepare("POST", self.endpoint + _PATH, headers | {"Connection": "close"}, body)
         sent = self._clock()
-        deadline = elapsed() + _left_s(call) / 2
-        within = Call(call.connect_timeout_s, call.read_timeout_s, deadline)
-        reply = self._exchange(request, within)
+        reply = self._exchange(self.endpoint, prepare("POST", self.endpoint + _PATH, headers, body), call)
         value = reply.headers.get("X-Subject-Token", "")
         if reply.status != 201 or not _TOKEN.fullmatch(value):
-            return failed(reply, login)
-        return self._keep(value, project_id, login, sent, life_s(reply))
-
-    def _exchange(self, request: requests.PreparedRequest, within: Call) -> Reply:
-        """On a new connection: the next request is hours away, and an old connection may be dead by then."""
-        transport = Transport(self.endpoint, self._network, pool_size=1)
-        try:
-            return transport.exchange(request, within, max_body_bytes=_MAX_BODY_BYTES)
-        finally:
-            transport.close()
-
-    def _keep(self, value: str, project_id: str, login: Login, sent: float, life_s: float) -> IamToken:
-        early_s = min(RENEW_BEFORE_S, RENEW_BEFORE_SHARE * life_s) * (1 + self._random()) / 2
-        with self._changing:
-            self._last_number += 1
-            token = IamToken(
-                value=value,
-                use=TokenUse(project_id, self._last_number),
-                login=login.fingerprint,
-                fetched=self._clock(),
-                renew_at=sent + life_s - early_s,
-                ends_at=sent + life_s,
-                on_trial=project_id in self._refused,
-            )
-            self._refused.discard(project_id)
-            self._tokens[project_id] = token
-        return token
-
-    def _remember(self, response: Response, project_id: str, login: Login) -> None:
-        # Whether this user may work in this project says nothing about its password or the other projects.
-        about = project_id if response.status in (400, 403, 404) and response.code != _LOCKED else None
-        last = self._failures.get(about)
-        in_a_row = last.in_a_row + 1 if last is not None and last.login == login.fingerprint else 1
-        until = self._clock() + wait_s(response, in_a_row)
-        self._failures[about] = _Failure(response, login.fingerprint, until, in_a_row)
+            return failed(reply, login.secrets, IAM, given=201)
+        return value, sent, token_life_s(reply)
 
 
 def _document(login: Login, project_id: str) -> dict[str, object]:
     user = {"domain": {"name": login.domain}, "name": login.user, "password": login.password}
     identity = {"methods": ["password"], "password": {"user": user}}
     return {"auth": {"identity": identity, "scope": {"project": {"id": project_id}}}}
-
-
-def _left_s(call: Call) -> float:
-    return call.deadline - elapsed()

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 
 from worker.ledger.types import GateSignal, Lease, Trial
-from worker.metastudio.response import Listing, Response
+from worker.metastudio.response import IAM, Listing, Response
 from worker.rules.classify import ResponseKind, classify
 
 _ABOUT_THE_PROJECT = (400, 403, 404)  # of IAM: whether this user may work there says nothing about its password
@@ -31,7 +31,7 @@ def of_answer(response: Response, under: Lease | Trial, key: str) -> GateSignal:
             return replace(common, kind="throttled", retry_after=retry_after)
         case ResponseKind.CLOCK if (server_time := server_time_of(response)) is not None:
             return replace(common, kind="clock", skew=server_time.timestamp() * 1000 - (under.redis_ms + response.ms))
-        case ResponseKind.CREDENTIALS if response.of_iam and response.status in _ABOUT_THE_PROJECT:
+        case ResponseKind.CREDENTIALS if _is_about_the_project(response):
             return replace(common, kind="misconfigured")
         case ResponseKind.CREDENTIALS | ResponseKind.CLOCK:
             return replace(common, kind="credentials")
@@ -39,6 +39,10 @@ def of_answer(response: Response, under: Lease | Trial, key: str) -> GateSignal:
             return replace(common, kind="misconfigured")
         case _:
             return replace(common, kind="fail")
+
+
+def _is_about_the_project(response: Response) -> bool:
+    return response.of_iam and response.giver == IAM and response.status in _ABOUT_THE_PROJECT
 
 
 def server_time_of(response: Response) -> datetime | None:

@@ -31,6 +31,7 @@ class AccountOverview:
     in_settings: bool  # whether it is in the settings; False: no worker calls for it any more
     deletions: int  # deletions in any state
     holds: int  # of jobs and of app users
+    credentials: str | None  # where they come from; None: gone from the settings
 
     @property
     def abandoned(self) -> bool:
@@ -75,6 +76,7 @@ def overviews(app: AppContext, accounts: Iterable[AccountStatus]) -> Iterator[Ac
             in_settings=name in app.settings.accounts,
             deletions=sum(one.every.values()),
             holds=one.holds,
+            credentials=str(app.account(name).credentials) if name in app.settings.accounts else None,
         )
 
 

@@ -80,6 +80,8 @@ def main(
             f"export ERASER_IAM_USER={iam_user} ERASER_IAM_DOMAIN={iam_domain} HUAWEICLOUD_SDK_IAM_ENDPOINT={url}"
         )
         click.echo(f"export ERASER_IAM_PASSWORD={iam_password}; unset HUAWEICLOUD_SDK_AK HUAWEICLOUD_SDK_SK")
+        click.echo("With temporary keys, as on an ECS with an agency, in place of either:")
+        click.echo(f"export ERASER_CREDENTIALS=ecs ERASER_METADATA_ENDPOINT={url}")
         click.echo("To make one job always fail (all commands: docs/simulator.md):")
         fault = '{"kind": "error", "job_id": "job-00002", "times": null}'
         click.echo(f"curl {url}/_control/fault -d '{fault}'   # well again: curl {url}/_control/clear_faults")

@@ -21,7 +21,7 @@ class Call:
 
     n: int  # 1, 2, 3… in the order calls arrived
     method: str
-    operation: str  # delete, show, list, update, restore, summary, token or other
+    operation: str  # delete, show, list, update, restore, summary, token, an issuer's or other
     kind: str  # of the resource: job, asset or voice_job
     project: str | None
     id: str | None  # of the path, or the one that a list asks for

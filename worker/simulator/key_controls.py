@@ -86,6 +86,26 @@ class KeyControls(Commands):
         return self.state.iam.expire(time.monotonic())
 
     @command
+    def set_agency(
+        self,
+        *,
+        agency: bool | None = None,
+        identity: str | None = None,
+        key_life_s: float | None = None,
+        metadata_tokens: bool | None = None,
+    ) -> None:
+        """Change how temporary keys are issued: whether the ECS has an agency, which token proves a pod or an OIDC
+        subject, how long keys live, and whether the metadata service demands tokens. None: as before."""
+        fields = {"agency": agency, "identity": identity, "key_life_s": key_life_s, "metadata_tokens": metadata_tokens}
+        self.state.change(**{name: value for name, value in fields.items() if value is not None})
+
+    @command
+    def expire_keys(self) -> int:
+        """End every temporary key issued so far; returns how many were valid."""
+        self.state.agencies.of_the_ecs = None
+        return self.state.keys.expire(time.monotonic())
+
+    @command
     def refuse_tokens(self, code: str | None = "APIGW.0307") -> None:
         """Refuse every token, new ones too, with APIGW.0307 (401) or MSS.00010008 (400); None ends it."""
         self.state.change(refuse_tokens=code)

@@ -15,7 +15,7 @@ FAMILIES = ("job_delete", "job_read", "asset_delete", "asset_read", "asset_updat
 
 
 class Route(NamedTuple):
-    """What a request asks for. `operation` is delete, show, list, update, restore, summary, token or other."""
+    """What a request asks for. `operation` is delete, show, list, update, restore, summary, token, other…"""
 
     operation: str
     kind: str

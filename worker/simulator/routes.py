@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from worker.simulator import iam
+from worker.simulator import agencies, iam
 from worker.simulator.http1 import Request
 from worker.simulator.kinds import ASSET, JOB, VOICE_JOB, Route
 from worker.simulator.queries import read_pairs
@@ -22,6 +22,8 @@ def route_of(request: Request) -> Route:
     """A collection with a trailing slash is neither a resource nor the collection."""
     if request.path == iam.PATH and request.method == "POST":
         return Route("token", JOB, iam.scope_of(request), None)
+    if issuer := agencies.PATHS.get((request.method, request.path)):
+        return Route(issuer, JOB, None, None)
     for kind, path in _PATHS.items():
         if found := path.fullmatch(request.path):
             project, id, *below = (None if part is None else unquote(part) for part in found.groups())

@@ -6,7 +6,7 @@ import random
 import time
 
 from worker.metastudio.targets.avatar_job import is_deletable
-from worker.simulator import iam, responses, views
+from worker.simulator import agencies, iam, responses, views
 from worker.simulator.calls import Call
 from worker.simulator.faults import ORDINARY, TOKEN, Fault, OutageMode
 from worker.simulator.http1 import Connection, Request
@@ -19,6 +19,8 @@ from worker.simulator.responses import Reply
 from worker.simulator.routes import route_of
 from worker.simulator.state import SimulatorState
 from worker.simulator.verification import Credential, Refusal, read_authorization
+
+ISSUERS = frozenset({"token", *agencies.PATHS.values()})
 
 
 class MetaStudio:
@@ -55,7 +57,7 @@ class MetaStudio:
     async def _through_outage(self, exchange: Exchange) -> bool:
         """True if the service is up; otherwise the call has been ended."""
         outage, call = self.state.outage, exchange.call
-        method = TOKEN if call.operation == "token" else call.method
+        method = TOKEN if call.operation in ISSUERS else call.method
         if outage is None or not outage.hits(method, call.project, time.monotonic()):
             return True
         call.fault = f"outage:{outage.mode.value}"
@@ -77,7 +79,7 @@ class MetaStudio:
     def _decide(self, request: Request, call: Call) -> tuple[Reply, Fault | None]:
         """Gateway first (route, signature, project, throttling), then faults, then MetaStudio itself."""
         state, now = self.state, time.monotonic()
-        if call.operation == "token":
+        if call.operation in ISSUERS:
             return self._grant(request, call)
         if call.operation == "other" or call.project is None:
             return responses.error(404, call.request_id), None
@@ -126,15 +128,22 @@ class MetaStudio:
         return self.state.keys.admit(request, self.state.now(), now)
 
     def _grant(self, request: Request, call: Call) -> tuple[Reply, Fault | None]:
-        """IAM's own response, or that of a fault."""
+        """The response of IAM or of an issuer of temporary keys, or that of a fault."""
         fault = self.state.faults.take(TOKEN, call.project or "", None)
         if fault is not None:
             call.fault = fault.kind.value
             if fault.kind not in ORDINARY:
                 return iam.reply_of(fault) or reply_of(fault, call.request_id), fault
+        if call.operation != "token":
+            return self.state.agencies.grant(call.operation, request, self._issuing()), fault
         life_s = self.state.behaviour.token_life_s
         reply, call.token = self.state.iam.grant(request, self.state.now(), time.monotonic(), life_s)
         return reply, fault
+
+    def _issuing(self) -> agencies.Settings:
+        state, how = self.state, self.state.behaviour
+        fixed = (how.identity, how.agency, how.metadata_tokens, how.key_life_s)
+        return agencies.Settings(state.keys, state.credentials[0].projects, *fixed, time.monotonic(), state.now)
 
     def _ordinary(self, request: Request, call: Call, viewer: Viewer) -> Reply:
         """MetaStudio's own answer."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from worker.model.errors import UsageError
+from worker.simulator.agencies import DEMO_IDENTITY, Agencies
+from worker.simulator.agencies import LIFE_S as KEY_LIFE_S
 from worker.simulator.calls import CallLog
 from worker.simulator.faults import Faults, Outage
 from worker.simulator.iam import LIFE_S, REFUSALS, Iam, IamUser
@@ -36,6 +38,10 @@ class Behaviour:
     user_lock_s: float = USER_LOCK_S
     token_life_s: float = LIFE_S
     refuse_tokens: str | None = None  # a key of `REFUSALS`
+    identity: str = DEMO_IDENTITY  # what proves a pod, or an OIDC provider's subject
+    agency: bool = True  # whether the ECS has one
+    metadata_tokens: bool = True  # whether the metadata service demands tokens of its own
+    key_life_s: float = KEY_LIFE_S  # of temporary keys
     absent: str = "400"  # answers a DELETE or Show of no job
     not_deletable: str = "400"
     isolate_app_users: bool = False
@@ -74,6 +80,7 @@ class SimulatorState:
     behaviour: Behaviour = field(init=False)
     keys: KeyRing = field(init=False)
     iam: Iam = field(init=False)
+    agencies: Agencies = field(init=False)
     job_store: JobStore = field(init=False)
     faults: Faults = field(init=False)
     throttle: Throttle = field(init=False)
@@ -89,6 +96,7 @@ class SimulatorState:
         self.behaviour = self.start
         self.keys = KeyRing(self.credentials, self.start.lock_s)
         self.iam = Iam(self.users, self.start.user_lock_s)
+        self.agencies = Agencies()
         self.job_store = JobStore()
         self.faults = Faults()
         self.throttle = Throttle(self.start.limits)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from urllib.parse import quote, unquote_to_bytes
@@ -64,6 +64,7 @@ class Credential:
     enabled: bool = True
     sees_jobs: bool = True
     sees_library: bool = True
+    ends: float | None = None  # of a temporary key; monotonic
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,13 @@ class KeyRing:
             raise UsageError(f"credential {ak}: there is no such key")
         return self._credentials[ak]
 
+    def expire(self, now: float) -> int:
+        """End every temporary key; returns how many were valid."""
+        alive = [one for one in self._credentials.values() if one.ends is not None and one.ends > now]
+        for one in alive:
+            self.put(replace(one, ends=now))
+        return len(alive)
+
     def remove(self, ak: str) -> None:
         self._credentials.pop(ak, None)
 
@@ -138,7 +146,8 @@ class KeyRing:
             return _LOCKED
         credential = self._credentials.get(claim.ak)
         refusal: Refusal | None
-        if credential is None or not credential.enabled or not _token_matches(request, credential):
+        ended = credential is not None and credential.ends is not None and monotonic >= credential.ends
+        if credential is None or ended or not credential.enabled or not _token_matches(request, credential):
             refusal = Refusal(Refused.UNKNOWN_KEY, f"{_PREFIX}Get secretKey failed")
         else:
             refusal = check(request, claim, credential.sk, now)

@@ -44,6 +44,9 @@ def list_() -> None:
     wrong = [str(one.elsewhere) for one in found if one.elsewhere]
     wrong += [f"{stray}. Next: {stray.command}" for stray in strays]
     wrong += [f"account {one.account} is gone from the settings and not empty" for one in found if one.abandoned]
+    for one in found:
+        if one.credentials:
+            say(f"Account {one.account} uses {one.credentials}.")
     for text in wrong:
         say()
         say(text, style="bold red")

@@ -11,10 +11,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from worker.config.accounts import Account
+from worker.config.keyless import KeylessReference, Source
+from worker.config.logins import LoginReference
 from worker.config.network import NO_PROXY, PROXY
 from worker.config.trust import CA_BUNDLE, trust
 from worker.execution.app_context import AppContext
 from worker.execution.key_budget import KeyBlocked
+from worker.metastudio.keyless import GIVERS
 from worker.metastudio.response import Listing, Obstacle, Response
 from worker.model.errors import EraserError
 from worker.rules.classify import shows_jobs
@@ -73,14 +76,13 @@ def look(app: AppContext, account: Account) -> Iterator[Check]:
 def _credentials(name: str, account: Account, listing: Listing, project: str, app: AppContext) -> Check:
     response = listing.response
     answer = labels.answer(response.status, response.code, response.message)
-    login, silent = account.credentials.login, _silence_todo(response, app)
+    issuer, silent = account.credentials.issued_by, _silence_todo(response, app)
     proxy = app.settings.network.proxy_for(urlsplit(account.endpoint or "").hostname or "")
-    where = f"{account.endpoint} in {response.ms} ms" + (f" with a token of {login.endpoint}" if login else "")
+    where = f"{account.endpoint} in {response.ms} ms" + (f" with {issued}" if (issued := _issued(account)) else "")
     where += f" through proxy {proxy}" if proxy else ""
-    if response.of_iam and login is not None:
-        todo = f"check user {login.user}, domain {login.domain}, the password and the project; or sign with AK/SK"
-        found = f"no token from IAM at {login.endpoint}: {answer or labels.failure_text(response.failure)}"
-        return wrong(name, found, todo if response.status else silent)
+    if response.of_iam and issuer is not None:
+        found = f"{_not_issued(issuer)}: {answer or labels.failure_text(response.failure)}"
+        return wrong(name, found, _refusal_todo(issuer) if response.status else silent)
     match response.status:
         case 200 if listing.count == 0:
             todo = (
@@ -103,6 +105,29 @@ def _credentials(name: str, account: Account, listing: Listing, project: str, ap
             return warning(name, f"throttled: {answer}", "try again in a minute")
         case _:
             return wrong(name, f"no usable answer: {answer}", "try again; workers do so by themselves")
+
+
+def _issued(account: Account) -> str:
+    login, keyless = account.credentials.login, account.credentials.keyless
+    return f"a token of {login.endpoint}" if login else f"{keyless}" if keyless else ""
+
+
+def _not_issued(issuer: LoginReference | KeylessReference) -> str:
+    if isinstance(issuer, LoginReference):
+        return f"no token from IAM at {issuer.endpoint}"
+    return f"no key from the {GIVERS[issuer.source]} at {issuer.address}".replace("the STS", "STS")
+
+
+def _refusal_todo(issuer: LoginReference | KeylessReference) -> str:
+    if isinstance(issuer, LoginReference):
+        return f"check user {issuer.user}, domain {issuer.domain}, the password and the project; or sign with AK/SK"
+    match issuer.source:
+        case Source.ECS:
+            return "choose an agency for this ECS that may use MetaStudio (ECS console, Manage Agency); or set a key"
+        case Source.CCE:
+            return "associate an agency with this pod's service account (CCE console, pod identity); or set a key"
+        case _:
+            return f"check the agency {issuer.agency_urn}, what it trusts, and the token's issuer, audience and end"
 
 
 def _silence_todo(response: Response, app: AppContext) -> str:

@@ -1,16 +1,16 @@
-"""Interprets IAM's answers: a token's life, a refusal, a lock, and how long each is valid."""
+"""Interprets the answers of IAM and of others who issue keys: a life, a refusal, a lock, and how long each is valid."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from worker.metastudio.exchange import Reply
-from worker.metastudio.login import Login
 from worker.metastudio.parsing import read_answer
-from worker.metastudio.response import Response, TransportFailure
+from worker.metastudio.response import IAM, Response, TransportFailure
 from worker.metastudio.targets.adapter import read_time
 
 REFUSED_WAIT_S: Final = 60.0  # between two passwords that may be wrong
@@ -25,19 +25,20 @@ AWAY_WAIT_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)  # after each missing answer in 
 RETRY_AFTER_MOST_S: Final = 15 * 60.0
 
 
-_LOCKED: Final = "IAM.0061"
+LOCKED: Final = "IAM.0061"
 
 
 _WRONG_PASSWORD: Final = 401
 
 
-def failed(reply: Reply, login: Login) -> Response:
-    """IAM's answer, redacted. A 201 is never quoted, because it describes the user."""
-    response = read_answer(reply, secrets=login.secrets, quote_message=reply.status != 201)
-    if reply.status == 201:
-        response = replace(response, message="no usable token came with it")
+def failed(reply: Reply, secrets: Iterable[str], giver: str, *, given: int) -> Response:
+    """The issuer's answer, redacted. given: the status of an answer with what was asked for, which is never quoted."""
+    response = read_answer(reply, secrets=secrets, quote_message=reply.status != given)
+    if reply.status == given:
+        response = replace(response, message=f"no usable {'token' if giver == IAM else 'key'} came with it")
     # {"error": {"code": 401, …}} only repeats the status
-    return replace(response, of_iam=True, code=None if response.code == str(response.status) else response.code)
+    code = None if response.code == str(response.status) else response.code
+    return replace(response, of_iam=True, giver=giver, code=code)
 
 
 def silent(failure: TransportFailure, ms: int) -> Response:
@@ -46,7 +47,7 @@ def silent(failure: TransportFailure, ms: int) -> Response:
 
 def is_locked(response: Response) -> bool:
     """Whether IAM says that the user is locked after too many wrong passwords."""
-    return response.code == _LOCKED or "locked" in (response.message or "").lower()
+    return response.code == LOCKED or "locked" in (response.message or "").lower()
 
 
 def is_refused(response: Response) -> bool:
@@ -63,13 +64,18 @@ def wait_s(response: Response, in_a_row: int) -> float:
     return max(away_s, min(response.retry_after_s or 0.0, RETRY_AFTER_MOST_S))
 
 
-def life_s(reply: Reply) -> float:
-    """The token's life by IAM's clock alone, because ours may be wrong. Endless if the answer does not say."""
+def token_life_s(reply: Reply) -> float:
+    """A token's life. Endless if the answer does not say."""
     try:
         token = json.loads(reply.body)["token"]
-        ends, begins = read_time(token["expires_at"]), read_time(token.get("issued_at"))
+        return life_s(reply, token["expires_at"], token.get("issued_at"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return float("inf")
+
+
+def life_s(reply: Reply, expires_at: object, issued_at: object = None) -> float:
+    """The life of what was issued, by the issuer's clock alone where it says the time, because ours may be wrong."""
+    ends, begins = read_time(expires_at), read_time(issued_at)
     if ends is None:
         return float("inf")
     begins = begins or read_answer(reply, secrets=(), quote_message=False).date or datetime.now(UTC)
