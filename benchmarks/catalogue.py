@@ -83,7 +83,7 @@ def _measure(environ: dict[str, str], client: redis.Redis, jobs: int) -> None:
     print(f"plan of {jobs:,} jobs: {seconds:.1f} s, {megabytes} MB")
     for which in ("run, caps lifted", "second run"):
         allowed = ("--max", str(jobs), "--confirm", DEMO_PROJECT)
-        text, seconds, megabytes = measured(environ, "run", "old", *allowed, "--json")
+        text, seconds, megabytes = measured(environ, "run", "old", *allowed, "--yes", "--json")
         result = json.loads(text)
         print(
             f"{which}: {result['requested']:,} requested, skipped {result['skipped']}; {seconds:.1f} s, {megabytes} MB"

@@ -63,7 +63,8 @@ def outputs(fleet: Fleet) -> Iterator[tuple[str, str]]:
                   ["receipts", "show", "good-19"], ["receipts", "show", "good-19", "-o", "html"],
                   ["request", "good-00", "--app-user", APP_USER],
                   ["hold", "add", "--app-user", APP_USER, "--reason", "T-1", "--by", "legal"],
-                  ["hold", "remove", "--app-user", APP_USER], ["audit"], ["audit", "--json"]):  # fmt: skip
+                  ["hold", "remove", "--app-user", APP_USER, "--reason", "T-2"],
+                  ["audit"], ["audit", "--json"]):  # fmt: skip
         done = fleet.command(*words)
         assert "Traceback" not in done.stderr, done.stderr
         assert done.stdout + done.stderr, f"{words} says nothing"

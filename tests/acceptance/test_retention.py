@@ -120,7 +120,7 @@ def test_what_a_sweep_asked_for_is_deleted_after_its_grace_and_a_second_look() -
     with Archive(POLICY + 'grace = "2s"\n') as fleet:
         swept = fleet.old(*[f"old-{n}" for n in range(6)])
         fleet.plant("young", state="TRAIN_FAILED")
-        result = json.loads(fleet.eraser("run", "retention", "run", "old", "--json").splitlines()[-1])
+        result = json.loads(fleet.eraser("run", "retention", "run", "old", "--yes", "--json").splitlines()[-1])
         assert (result["requested"], result["skipped"]) == (6, [{"skip_reason": "too_young", "count": 1}])
         fleet.metastudio.move_job("old-0", "JOB_SUCCESS")  # somebody trained it after all
         fleet.start_workers(2)
@@ -138,7 +138,7 @@ def test_what_a_sweep_asked_for_is_deleted_after_its_grace_and_a_second_look() -
 def test_a_person_asks_for_a_job_in_its_grace_and_gets_it_at_once() -> None:
     with Archive(POLICY) as fleet:
         fleet.old("old-1", "old-2")
-        fleet.eraser("run", "retention", "run", "old")
+        fleet.eraser("run", "retention", "run", "old", "--yes")
         fleet.start_workers(1)
         fleet.write(POLICY.replace("90d", "3000d"))  # the policy would not mean it any more
         began = time.monotonic()
@@ -154,7 +154,7 @@ def test_a_hold_between_request_and_call_stops_it_and_its_removal_sends_it() -> 
     with Archive(POLICY + 'grace = "3s"\n') as fleet:
         fleet.old("held", "theirs", "free")
         fleet.old("theirs", app_user_id="u-7781")
-        fleet.eraser("run", "retention", "run", "old")
+        fleet.eraser("run", "retention", "run", "old", "--yes")
         fleet.eraser("hold-1", "hold", "add", "held", "--reason", "CASE-1", "--by", "legal")
         fleet.eraser("hold-2", "hold", "add", "--app-user", "u-7781", "--reason", "CASE-1", "--by", "legal")
         fleet.start_workers(2)
@@ -162,8 +162,8 @@ def test_a_hold_between_request_and_call_stops_it_and_its_removal_sends_it() -> 
         fleet.wait(lambda: fleet.state("theirs") is State.HELD, "the app user's job is looked up and held")
         assert fleet.state("held") is State.HELD
         assert {call["job_id"] for call in fleet.metastudio.calls() if call["operation"] == "delete"} == {"free"}
-        fleet.eraser("hold-3", "hold", "remove", "held")
-        fleet.eraser("hold-4", "hold", "remove", "--app-user", "u-7781")
+        fleet.eraser("hold-3", "hold", "remove", "held", "--reason", "CASE-1")
+        fleet.eraser("hold-4", "hold", "remove", "--app-user", "u-7781", "--reason", "CASE-1")
         fleet.wait(lambda: {fleet.state("held"), fleet.state("theirs")} == {State.DELETED}, "both go on")
         texts = [text for _, text in fleet.everything_ever_written()]
         assert not any("u-7781" in text for text in texts)
@@ -198,7 +198,7 @@ def test_a_hundred_thousand_jobs_in_one_pass_below_200_mb_with_a_bar() -> None:
         lists = fleet.metastudio.stats()["by_operation"]["list"]
         assert lists < 1200, "one pass"
         allowed = ("--max", "100000", "--confirm", DEMO_PROJECT)
-        first, more = on_a_terminal(fleet, "retention", "run", "old", *allowed)
+        first, more = on_a_terminal(fleet, "retention", "run", "old", "--yes", *allowed)
         assert "Requested 100,000 deletions" in first
         assert fleet.states() == {State.PENDING: 100_000}
         tell(f"100,000 jobs: {lists} lists, plan {megabytes} MB, run {more} MB")

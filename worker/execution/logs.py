@@ -38,6 +38,7 @@ _IDS = frozenset(
 _CHATTY = (
     "celery.worker.strategy",  # "Task … received": one per wake-up
     "celery.app.trace",  # "Task … succeeded"
+    "celery.beat",  # "Sending due task …": one a minute; `sweep.started` says what is done
     "celery.apps.worker",  # "… ready.": `worker.ready` says it
 )
 _SECRET_WORDS = ("TOKEN", "PASSWORD", "SECRET", "REDIS_URL", "BROKER_URL")

@@ -368,7 +368,7 @@ def test_a_letter_is_discarded_and_restored(command: Command, some: Undertaker) 
     assert ended.code == 0
     assert "eraser dead restore r-1" in ended.out
     assert command("show", "r-1", "--json").json[0]["state"] == "discarded"
-    assert command("dead", "restore", "r-1", "--json").json == [
+    assert command("dead", "restore", "r-1", "--reason", "T-1", "--json").json == [
         {
             "project_id": PROJECT,
             "kind": "job",
@@ -386,18 +386,18 @@ def test_a_letter_is_discarded_and_restored(command: Command, some: Undertaker) 
 
 def test_a_group_that_was_discarded_is_restored_after_a_plan(command: Command, some: Undertaker) -> None:
     assert command("dead", "discard", "server*", "--reason", "T-1", "--yes").code == 0
-    planned = command("dead", "restore", "server*", "--json")
+    planned = command("dead", "restore", "server*", "--reason", "T-1", "--json")
     assert (planned.code, planned.json) == (
         3,
         [{"what": FAILED, "will_be_restored": 5, "skipped": [], "groups": {FAILED: 5}, "cap": 100, "over_cap": False}],
     )
     assert command("dead", "discard", "r-1", "d-1", "--reason", "T", "--json").json[0]["will_be_discarded"] == 2
-    assert command("dead", "restore", "server*").code == 3
-    assert "5 dead letters restored." in command("dead", "restore", "server*", "--yes").out
+    assert command("dead", "restore", "server*", "--reason", "T-1").code == 3
+    assert "5 dead letters restored." in command("dead", "restore", "server*", "--reason", "T-1", "--yes").out
 
 
 def test_what_was_not_discarded_cannot_be_restored(command: Command, some: Undertaker) -> None:
-    ended = command("dead", "restore", "e-1")
+    ended = command("dead", "restore", "e-1", "--reason", "T-1")
     assert ended.code == 1
     assert "it is dead, not discarded" in ended.err
 
@@ -406,6 +406,6 @@ def test_after_thirty_days_it_is_too_late(command: Command, some: Undertaker) ->
     command("dead", "discard", "e-1", "--reason", "T-1")
     long_ago = time.time() * 1000 - 31 * 86_400_000
     some.redis.hset(f"eraser:{{default}}:d:{PROJECT}/e-1", "settled", f"{long_ago:.0f}")
-    ended = command("dead", "restore", "e-1")
+    ended = command("dead", "restore", "e-1", "--reason", "T-1")
     assert ended.code == 1
     assert "more than 30 days ago" in ended.out

@@ -52,11 +52,10 @@ def test_an_app_user_is_held_by_a_hash(command: Command, undertaker: Undertaker)
     assert "u-7781" not in listed
     assert "app user #" in listed
     undertaker.ledger.take(worker="w1", key="k1")
-    removed = command("hold", "remove", "--app-user", "u-7781")
+    removed = command("hold", "remove", "--app-user", "u-7781", "--reason", "closed")
     assert "1 deletion that it held goes on" in removed.out
-    assert "No reason given: the audit has none" in removed.err
-    assert "no reason given" in command("audit").out
-    assert command("hold", "remove", "--app-user", "u-7781").code == 1
+    assert command("hold", "remove", "--app-user", "u-7781").code == 2, "a reason is needed"
+    assert command("hold", "remove", "--app-user", "u-7781", "--reason", "closed").code == 1
 
 
 def test_a_file_is_imported_whatever_its_length(command: Command, undertaker: Undertaker, tmp_path: Path) -> None:
@@ -73,7 +72,7 @@ def test_a_file_is_imported_whatever_its_length(command: Command, undertaker: Un
 
 def test_no_hold_is_said_in_words(command: Command) -> None:
     assert "Nothing is on hold." in command("hold", "list").out
-    ended = command("hold", "remove", "job-1")
+    ended = command("hold", "remove", "job-1", "--reason", "closed")
     assert ended.code == 1
     assert "there is no hold of this job" in ended.out
 

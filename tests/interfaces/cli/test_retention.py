@@ -56,7 +56,7 @@ def test_a_plan_of_an_empty_project_says_that_the_key_may_be_blind_there(eraser:
 def test_a_plan_that_cannot_be_believed_requests_nothing(eraser: Command, simulator: Simulator) -> None:
     plant(simulator, 3)
     simulator.set_answers(lists="no_rows")
-    done = eraser("retention", "run", "old")
+    done = eraser("retention", "run", "old", "--yes")
     assert done.code == 4
     assert "counts 3 jobs but shows none" in done.all
 
@@ -96,7 +96,7 @@ def test_a_plan_names_what_came_back_and_a_run_lets_everybody_know(
     assert typed in ended.out
     assert eraser("retention", "plan", "old", "--json").json[-1]["came_back"] == ["old-1", "other-0"]
     assert "No deleted job is known to be back." in eraser("receipts", "back", "list").out
-    assert "2 jobs came back" in eraser("retention", "run", "old").out
+    assert "2 jobs came back" in eraser("retention", "run", "old", "--yes").out
     assert {line["job_id"] for line in eraser("receipts", "back", "list", "--json").json} == {"old-1", "other-0"}
     assert eraser(*typed.split()[1:]).code == 0
     assert "came back" not in eraser("retention", "plan", "old").out
@@ -118,19 +118,35 @@ def test_a_plan_as_json_has_every_job_and_then_the_numbers(eraser: Command, simu
 
 def test_a_run_does_what_the_plan_says_and_the_second_one_nothing(eraser: Command, simulator: Simulator) -> None:
     plant(simulator, 4)
-    ended = eraser("retention", "run", "old", "--by", "ops-1")
+    ended = eraser("retention", "run", "old", "--yes", "--by", "ops-1")
     assert ended.code == 0
     assert "Requested 4 deletions; the calls start in 7 d" in ended.out
-    (again,) = eraser("retention", "run", "old", "--json").json
+    (again,) = eraser("retention", "run", "old", "--yes", "--json").json
     assert (again["selected"], again["requested"]) == (0, 0)
     assert again["skipped"] == [{"skip_reason": "already_requested", "count": 4}]
     assert again["finished_at"] is not None
-    assert "Nothing was requested." in eraser("retention", "run", "old").out
+    assert "Nothing was requested." in eraser("retention", "run", "old", "--yes").out
+
+
+def test_a_run_asks_before_it_starts(eraser: Command, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(simulator, 4)
+    refused = eraser("retention", "run", "old")
+    assert (refused.code, "4  to be requested" in refused.out) == (3, True)
+    assert "To execute:\n  eraser retention run old --yes" in refused.err
+    asked = eraser("retention", "run", "old", "--json")
+    assert (asked.code, asked.json[0]["plan"], asked.json[0]["selected"]) == (3, "old", 4)
+    assert eraser("retention", "run", "old", "--plan").code == 0
+    assert eraser("retention", "runs", "--json").json[0].get("run") is None, "nothing has started"
+    assert eraser("status", "--json").json[0]["states"]["pending"] == 0
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
+    declined = eraser("retention", "run", "old", input=b"n\n")
+    assert (declined.code, "Request 4 deletions?" in declined.all) == (1, True)
+    assert "Requested 4 deletions" in eraser("retention", "run", "old", input=b"y\n").out
 
 
 def test_over_the_cap_nothing_is_requested_and_the_way_is_told(eraser: Command, simulator: Simulator) -> None:
     plant(simulator, 150)
-    ended = eraser("retention", "run", "old")
+    ended = eraser("retention", "run", "old", "--yes")
     assert ended.code == 3
     assert "150 jobs, and max_jobs is 100" in ended.err
     assert "Nothing was requested." in ended.err
@@ -144,7 +160,7 @@ def test_over_the_cap_nothing_is_requested_and_the_way_is_told(eraser: Command, 
     assert "policy old stopped" in eraser("status").out
     assert eraser("audit", "--json").json == [], "what was refused is no act"
     who_and_why = ("--by", "ops-1", "--reason", "T-1")
-    allowed = eraser("retention", "run", "old", "--max", "150", "--confirm", DEMO_PROJECT, *who_and_why)
+    allowed = eraser("retention", "run", "old", "--yes", "--max", "150", "--confirm", DEMO_PROJECT, *who_and_why)
     assert allowed.code == 0
     assert "Requested 150 deletions" in allowed.out
     (action,) = eraser("audit", "--json").json
@@ -155,7 +171,7 @@ def test_over_the_cap_nothing_is_requested_and_the_way_is_told(eraser: Command, 
 
 def test_a_run_can_be_withdrawn_whole(eraser: Command, simulator: Simulator) -> None:
     plant(simulator, 5)
-    (run,) = eraser("retention", "run", "old", "--json").json
+    (run,) = eraser("retention", "run", "old", "--yes", "--json").json
     assert "5 requests withdrawn" in eraser("cancel", "--run", run["run"], "--reason", "T-1").out
     found = eraser("retention", "runs", "--json").json[0]
     assert (found["run"], found["requested"], found["outcomes"]) == (run["run"], 5, {"cancelled": 5})
@@ -171,22 +187,24 @@ def test_a_list_that_fails_half_way_requests_nothing_unless_partial(eraser: Comm
     simulator.fault("error", method="GET", times=1)
     assert eraser("retention", "plan").code == 0, "a failure that passes is no failure"
     simulator.disable_credential(DEMO_AK)
-    ended = eraser("retention", "run", "old")
+    ended = eraser("retention", "run", "old", "--yes")
     assert ended.code == 4
     assert "refuses the list: 401" in ended.err
     assert "Nothing was requested" in ended.err
     simulator.enable_credential(DEMO_AK)
     simulator.unlock(DEMO_AK)
-    assert "is closed (credentials" in eraser("retention", "run", "old").err, "nobody tries a refused key by the way"
+    assert "is closed (credentials" in eraser("retention", "run", "old", "--yes").err, (
+        "nobody tries a refused key by the way"
+    )
     assert eraser("resume", "--reason", "T-9").code == 0
-    assert eraser("retention", "run", "old").code == 0
+    assert eraser("retention", "run", "old", "--yes").code == 0
 
 
 def test_runs_show_past_and_next(eraser: Command, simulator: Simulator) -> None:
     assert "No run yet." in eraser("retention", "runs").out
     write(eraser, POLICY + 'schedule = "30 3 * * 0"\n')
     plant(simulator, 1)
-    eraser("retention", "run", "old")
+    eraser("retention", "run", "old", "--yes")
     ended = eraser("retention", "runs")
     assert ended.code == 0
     assert "30 3 * * 0" in ended.out
@@ -254,5 +272,5 @@ def test_a_plan_says_how_many_avatars_there_are_and_what_becomes_of_them(
     assert f"        2  of them name an avatar: {text}" in eraser("retention", "plan", "old").out
     *_, plan = eraser("retention", "plan", "old", "--json").json
     assert (plan["selected"], plan["with_avatar"], plan["related"]) == (5, 2, related or "verify")
-    assert "2  of them name an avatar" in eraser("retention", "run", "old").out
+    assert "2  of them name an avatar" in eraser("retention", "run", "old", "--yes").out
     assert "name an avatar" not in eraser("retention", "plan", "old").out, "they are requested already"

@@ -13,6 +13,7 @@ import click
 
 from worker import __version__
 from worker.interfaces.cli.errors import tell
+from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.output import lasting
 from worker.interfaces.cli.terminal import colour, prepare
 from worker.ledger.schema.states import VERSION
@@ -54,7 +55,7 @@ MODULES = {"pause": "gate", "resume": "gate", "list": "listing"}  # every other 
 DOORS = ("request", "related", "dead", "retention")  # deletions are requested by them: see `worker.execution.tracing`
 
 
-class _Lazy(click.Group):
+class _Lazy(CommandGroup):
     """Imports a command's module only when it is called: `eraser status` must not wait for Celery."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature

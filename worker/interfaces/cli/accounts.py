@@ -8,6 +8,7 @@ import click
 
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, show, yes_option
+from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import json_option, note, result, say, sum_up, table
 from worker.interfaces.cli.progress import progress
@@ -18,7 +19,7 @@ from worker.services.labels import count
 from worker.services.times import absolute
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def accounts() -> None:
     """Accounts (one rate limit and key each), and the MetaStudio each of them belongs to."""
 

@@ -7,13 +7,14 @@ import os
 import click
 
 from worker.config.settings import Settings
+from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import json_option, result, say, table
 from worker.services import configuration
 from worker.services.labels import count
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def config() -> None:
     """The configuration of this shell: its environment and the TOML file of ERASER_CONFIG."""
 

@@ -13,6 +13,7 @@ from worker.config.urls import is_loopback
 from worker.execution import logs, sentry, tracing
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
+from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.printing import json_option, note, result, say
 from worker.interfaces.cli.tokens import create, tokens
 from worker.local.up import HOST, PORT, has_web
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 1.0  # a caller should get "try again" rather than wait
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @click.option("--host", default=HOST, show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0: any free one.")
 @click.option("--no-link", is_flag=True, hidden=True, help="Print no link: `eraser up` does.")

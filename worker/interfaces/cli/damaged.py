@@ -6,6 +6,7 @@ import click
 
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting
+from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import json_option, listed, result, say
 from worker.ledger.damage import Damaged
@@ -16,7 +17,7 @@ from worker.services.labels import count, plain
 _account = click.option("--account", metavar="A", help="Only this account.")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def damaged() -> None:
     """Ledger data that another program damaged. It was set aside and stops nothing.
 

@@ -11,6 +11,7 @@ import click
 from worker.interfaces.cli import rows, startup
 from worker.interfaces.cli.dead_actions import discard, replay, restore
 from worker.interfaces.cli.filters import filter_of, filter_options
+from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import facts, for_programs, json_option, listed, note, result, say, table
 from worker.ledger.bulk_queries import DeadLetter, DeadLetterGroup
@@ -25,7 +26,7 @@ SHOWN = 5  # dead letters of a group that are shown
 NONE = "No dead letters: nothing needs a person."
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def dead() -> None:
     """Dead letters need a person: inspect them in groups, then replay or discard.
 

@@ -48,12 +48,12 @@ def discard(what: tuple[str, ...], approval: Approval, **fields: Any) -> None:
 
 @click.command()
 @_selecting
-@acting(_limit, max_option, yes_option, reason=False)
+@acting(_limit, max_option, yes_option)
 def restore(what: tuple[str, ...], approval: Approval, **fields: Any) -> None:
     """Restore discarded dead letters, within 30 days.
 
     \b
-    eraser dead restore 0f3a61c2
+    eraser dead restore 0f3a61c2 --reason "TICKET-4711: it is ours after all"
     """
     _run(Verb.RESTORE, what, approval, fields)
 
@@ -156,7 +156,9 @@ def _next(verb: Verb, first: Target, done: int) -> str:
         case Verb.REPLAY:
             return f"Next: eraser show {first.name} --project {first.project_id}"
         case Verb.DISCARD:
-            return f"To restore {'it' if done == 1 else 'one'} within 30 days: eraser dead restore {first.name}"
+            return (
+                f"To restore {'it' if done == 1 else 'one'} within 30 days: eraser dead restore {first.name} --reason R"
+            )
     return "Next: eraser dead groups"
 
 

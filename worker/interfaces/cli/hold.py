@@ -11,6 +11,7 @@ import click
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, end
+from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import allow_project_option, for_programs, json_option, listed, note, result, say
 from worker.ledger.audit_actions import ActionName
@@ -27,7 +28,7 @@ _until = click.option("--until", metavar="DATE", help="When the hold ends: 2027-
 _by = click.option("--by", metavar="WHO", required=True, help="Opaque id of the person who holds it; never a name.")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def hold() -> None:
     """Jobs and app users that must not be deleted: not by a request, a retry, a replay or a sweep."""
 
@@ -66,7 +67,7 @@ def add(job_ids: tuple[str, ...], app_user: str | None, approval: Approval, **fi
 @click.option("--app-user", metavar="U", help="The hold of this app user.")
 @_project
 @_account
-@acting(reason=False)
+@acting()
 def remove(job_ids: tuple[str, ...], app_user: str | None, approval: Approval, **fields: Any) -> None:
     """Remove holds. Held deletions continue, with the time they had left.
 
@@ -80,7 +81,6 @@ def remove(job_ids: tuple[str, ...], app_user: str | None, approval: Approval, *
     if app_user:
         accounts = hold_service.accounts_of(app, fields["account"])
         there, freed = hold_service.remove_user(app, fields["account"], app_user, approval)
-        _note_reason(approval, done=there)
         result({"accounts": accounts, "result": "removed" if there else "not_held", "released": freed})
         if there:
             say(f"The hold is removed; {count(freed, 'deletion')} that it held {'goes' if freed == 1 else 'go'} on.")
@@ -88,7 +88,6 @@ def remove(job_ids: tuple[str, ...], app_user: str | None, approval: Approval, *
             note("There is no hold of this app user.")
         sys.exit(0 if there else 1)
     found = hold_service.remove(app, project, job_ids, approval)
-    _note_reason(approval, done=any(one.done for one in found))
     end(found, "job", "no longer on hold")
 
 
@@ -142,9 +141,3 @@ def _added(
     project = request.known_project(app, fields["project"], allow=fields["allow_project"])
     until_ms = hold_service.end_of(startup.enter(app), fields["until"], "--until")
     return hold_service.add(app, project, job_ids, approval, until_ms=until_ms, name=name)
-
-
-def _note_reason(approval: Approval, *, done: bool) -> None:
-    """Scripts may leave it out, as before; readers of the audit will miss it."""
-    if done and approval.reason is None:
-        note("No reason given: the audit has none. Next time add --reason R.")

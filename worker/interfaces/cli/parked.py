@@ -9,6 +9,7 @@ import click
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, max_option, show, yes_option
+from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import for_programs, json_option, listed, result, say, sum_up, table
 from worker.ledger.parking import Group
@@ -20,7 +21,7 @@ from worker.services.times import relative
 SHOWN = 50  # messages of a group, for people; --json has all
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def parked() -> None:
     """Messages that could not be recorded. They are kept here and never dropped.
 

@@ -12,6 +12,7 @@ import click
 
 from worker.interfaces.cli import certificates
 from worker.interfaces.cli.acting import acting, show, yes_option
+from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.printing import json_option, result, say
 from worker.interfaces.cli.receipt_counts import account_option, entered, lines
 from worker.interfaces.cli.receipts_export import export
@@ -26,7 +27,7 @@ from worker.services.act import Approval
 from worker.services.labels import count, plain
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def receipts() -> None:
     """Proof: receipts of what was deleted, gone, discarded or cancelled, chained by hash."""
 

@@ -8,6 +8,7 @@ import click
 
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, by_option, end, max_option, show, yes_option
+from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import json_option, result, say, table
 from worker.interfaces.cli.progress import progress
@@ -87,7 +88,7 @@ def _numbers(run: RecheckRun) -> list[str]:
     return [*(f"{number:,}" for number in run.results.values()), "yes" if run.ended else "no"]
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def back() -> None:
     """Jobs that MetaStudio has again after their deletion: listed, or requested once more."""
 

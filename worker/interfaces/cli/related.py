@@ -6,6 +6,7 @@ import click
 
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting, end, max_option, show, yes_option
+from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.output import Reading
 from worker.interfaces.cli.printing import json_option, listed, say
 from worker.ledger.erasures import ErasureRow
@@ -18,7 +19,7 @@ from worker.services.times import relative
 _app_user = click.option("--app-user", metavar="U", help="Whose job it was: forgotten once nobody looks any more.")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def related() -> None:
     """What deleted jobs left behind: their avatars, voices and voice training jobs."""
 

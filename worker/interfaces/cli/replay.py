@@ -8,6 +8,7 @@ import click
 
 from worker.interfaces.cli import startup
 from worker.interfaces.cli.acting import acting
+from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.printing import facts, json_option, listed, result, say
 from worker.interfaces.cli.replay_progress import exit_code, follow, tell_end
 from worker.services import replay as replay_service
@@ -18,7 +19,7 @@ from worker.services.replay_labels import STAGES, STATES, left, outcomes
 from worker.services.times import relative, span, when
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def replay() -> None:
     """Replays of many dead letters: `eraser dead replay` starts one, any worker drives it.
 

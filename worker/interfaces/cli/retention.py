@@ -9,11 +9,12 @@ import click
 from worker.config.durations import format_duration
 from worker.execution.app_context import AppContext
 from worker.interfaces.cli import startup
-from worker.interfaces.cli.acting import acting
+from worker.interfaces.cli.acting import acting, yes_option
+from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.printing import for_programs, json_option, listed, result, say, table
 from worker.interfaces.cli.progress import progress
 from worker.ledger.runs import Run
-from worker.model.errors import RefusedBySafetyRule, Unreachable
+from worker.model.errors import DryRun, EraserError, RefusedBySafetyRule, Unreachable
 from worker.retention.plan import CapOverride, Chosen, Plan
 from worker.retention.planner import JobDecision, Planner
 from worker.retention.policy import Policy
@@ -28,7 +29,7 @@ ROWS = 5  # of a plan's jobs that are shown; --json has all
 NAMED = 20  # jobs that came back
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def retention() -> None:
     """Policies that delete jobs by state and age: planned first, capped, with a grace. See ERASER_CONFIG."""
 
@@ -66,23 +67,28 @@ def plan(policy: str | None) -> None:
     "--confirm", "confirmed", multiple=True, metavar="PROJECT", help="With --max: the project to delete from."
 )
 @click.option("--partial", is_flag=True, help="If a list does not end, request what was read.")
-@acting(why="Why the caps are exceeded; for the audit. [the policy's reason]", reason=False)
+@acting(yes_option, why="Why the caps are exceeded; for the audit. [the policy's reason]", reason=False)
 def run(policy: str, cap: int | None, confirmed: tuple[str, ...], partial: bool, approval: Approval) -> None:
-    """Request what the plan shows; each deletion waits out the grace. Exit 3 if a cap stops it: nothing was requested.
+    """Show the plan, ask, and request it; each deletion waits out the grace. Exit 3 if a cap stops it, or without --yes
+    where nobody can be asked: nothing was requested.
 
     \b
     eraser retention run failed-trainings
-    eraser retention run failed-trainings --max 1200 --confirm 0605768a2c8026af2f8bc00f4b0d3b7c
+    eraser retention run failed-trainings --max 1200 --confirm 0605768a2c8026af2f8bc00f4b0d3b7c --yes
     """
     app = startup.load()
     one = app.policies.named(policy)
     allowed = retention_service.cap_override(one, cap, confirmed)
     startup.enter(app)
+    made = _planned_or_why(app, one)
+    if isinstance(made, Plan):
+        _tell_plan(app, made, allowed)
+        if made.chosen and not made.over(allowed) and (partial or not made.problems):
+            _ask(app, made, approval)
     begun = new_run(one, app.policies.account(one), app.now(), by=approval.by)
-    swept = sweep(app, begun, lambda: _planned(app, one), cap_override=allowed, partial=partial, why=approval.reason)
+    swept = sweep(app, begun, lambda: _made(made), cap_override=allowed, partial=partial, why=approval.reason)
     refused = {"over_cap": list(swept.refused), "unread": list(swept.unread)}
     result(retention_service.run_json(swept.run) | refused)
-    _tell_plan(app, swept.plan, allowed)
     _end(swept)
 
 
@@ -118,6 +124,31 @@ def _planned(app: AppContext, policy: Policy, *, each: bool = False) -> Plan:
         if each and for_programs():
             planner.tell = tell
         return planner.plan()
+
+
+def _planned_or_why(app: AppContext, policy: Policy) -> Plan | EraserError:
+    """The plan; or why there is none, which the record of the run keeps."""
+    try:
+        return _planned(app, policy)
+    except EraserError as error:
+        return error
+
+
+def _made(made: Plan | EraserError) -> Plan:
+    if isinstance(made, EraserError):
+        raise made
+    return made
+
+
+def _ask(app: AppContext, made: Plan, approval: Approval) -> None:
+    """Return if it may start. Raises `DryRun`, also where nobody is there to answer."""
+    if approval.yes:
+        return
+    if for_programs() or approval.only_plan or not sys.stdin.isatty():
+        result(retention_service.plan_json(made, retention_service.related_of(app, made.policy)))
+        raise DryRun(hint=f"{approval.again} --yes")
+    if not click.confirm(f"Request {count(made.chosen, 'deletion')}?"):
+        raise click.Abort
 
 
 def _tell_plan(app: AppContext, made: Plan, allowed: CapOverride | None) -> None:

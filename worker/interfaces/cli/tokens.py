@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.config.settings import Settings
+from worker.interfaces.cli.group import CommandGroup
 from worker.interfaces.cli.printing import for_programs, json_option, listed, note, result, say
 from worker.model.errors import UsageError
 from worker.model.ids import why_bad_id
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 SCOPES = ("request", "read", "operate")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def tokens() -> None:
     """The HTTP API's bearer tokens: their names, scopes and projects. A change takes effect at once.
 
