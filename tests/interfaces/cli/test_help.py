@@ -14,7 +14,6 @@ import pytest
 from tests.support.command import Command
 from worker.interfaces.cli import COMMANDS, eraser, man
 
-
 MAIN = "import sys; sys.argv[0] = 'eraser'; from worker.interfaces.cli import main; main()"
 
 
