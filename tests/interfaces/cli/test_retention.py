@@ -133,8 +133,8 @@ def test_a_run_asks_before_it_starts(eraser: Command, simulator: Simulator, monk
     refused = eraser("retention", "run", "old")
     assert (refused.code, "4  to be requested" in refused.out) == (3, True)
     assert "To execute:\n  eraser retention run old --yes" in refused.err
-    asked = eraser("retention", "run", "old", "--json")
-    assert (asked.code, asked.json[0]["plan"], asked.json[0]["selected"]) == (3, "old", 4)
+    planned = eraser("retention", "run", "old", "--json")
+    assert (planned.code, planned.json[0]["plan"], planned.json[0]["selected"]) == (3, "old", 4)
     assert eraser("retention", "run", "old", "--plan").code == 0
     assert eraser("retention", "runs", "--json").json[0].get("run") is None, "nothing has started"
     assert eraser("status", "--json").json[0]["states"]["pending"] == 0
