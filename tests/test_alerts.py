@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from tests.support.dead_letters import PROJECT, Undertaker
-from tests.support.promql import Scrapes, matches, scraped, selectors
+from tests.support.promql import Scrapes, check_selector, scraped, selectors
 from tests.test_readme import ours, parses
 from worker.execution.app_context import AppContext
 from worker.ledger import rechecks
@@ -181,12 +181,7 @@ def test_what_a_rule_selects_exists(scene: Scene, alert: str) -> None:
     """Metrics, labels and each word among the labels' values: a typing error would never fire."""
     samples = [dict(labels) for labels in scraped(scene.page())]
     for selector in selectors(promql.parse(RULES[alert]["expr"])):
-        own = [labels for labels in samples if labels["__name__"] == selector.name]
-        assert own, f"there is no {selector.name}"
-        for matcher in selector.matchers.matchers:
-            for word in matcher.value.split("|"):
-                assert word in {labels.get(matcher.name) for labels in own}, f"{matcher.name} is never {word!r}"
-            assert any(matches(matcher, labels) for labels in own)
+        check_selector(selector, samples)
 
 
 @pytest.mark.parametrize("alert", RULES)

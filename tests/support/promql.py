@@ -40,6 +40,16 @@ def matches(matcher: Any, labels: dict[str, str]) -> bool:
     raise ValueError(matcher.op)
 
 
+def check_selector(selector: Any, samples: list[dict[str, str]]) -> None:
+    """Fail for a metric, a label or a word among a label's values that no sample has: a typing error finds nothing."""
+    own = [labels for labels in samples if labels["__name__"] == selector.name]
+    assert own, f"there is no {selector.name}"
+    for matcher in selector.matchers.matchers:
+        for word in matcher.value.split("|"):
+            assert word in {labels.get(matcher.name) for labels in own}, f"{matcher.name} is never {word!r}"
+        assert any(matches(matcher, labels) for labels in own)
+
+
 class Scrapes:
     """`fires(expression)`: the labels and values for which an alert would fire."""
 
