@@ -20,6 +20,12 @@ from worker.model.target import Target
 from worker.simulator import DEMO_PROJECT
 
 GROUP = "server_error-500-MSS.00000004"
+POLICY = f"""[policies.failed-trainings]
+projects = ["{DEMO_PROJECT}"]
+states = ["TRAIN_FAILED"]
+older_than = "1h"
+max_jobs = 50
+"""
 JOB, LEFT = "0f3a61c2", "0e3a61c2b7d04e5f9a1b2c3d4e5f6071"
 ONE = f"/deletions/{DEMO_PROJECT}/{JOB}"
 PAGES = {
@@ -45,6 +51,9 @@ PAGES = {
     "related-erase": f"/deletions/{DEMO_PROJECT}/{LEFT}/related-erase",
     "holds": "/holds",
     "retention": "/retention",
+    "policy": "/retention/policies/failed-trainings?whole=1",
+    "run": "/retention/runs/failed-trainings-20261120-033000-ab10",
+    "run-cancel": "/retention/runs/failed-trainings-20261120-033000-ab10/cancel",
     "audit": "/audit",
     "reference": "/openapi",
     "not-found": "/find?job=nothing",
@@ -60,7 +69,7 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def state() -> Iterator[House]:
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with Fleet() as fleet:
         fleet.adds_up = False  # nobody was ever called
         undertaker = Undertaker(fleet.redis_server.url, project=DEMO_PROJECT)
@@ -76,7 +85,10 @@ def state() -> Iterator[House]:
         Runs(undertaker.ledger).write(run)
         undertaker.ledger.pause(why="TICKET-4711", by="ops-7")
         undertaker.ledger.resume(why="TICKET-4711", by="ops-7")
-        yield House(start_console(fleet), fleet)
+        fleet.plant(*[f"0d{n:030x}" for n in range(60)], state="TRAIN_FAILED")
+        policy = tmp_path_factory.mktemp("policies") / "eraser.toml"
+        policy.write_text(POLICY)
+        yield House(start_console(fleet, ERASER_CONFIG=str(policy)), fleet)
 
 
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])

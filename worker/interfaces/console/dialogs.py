@@ -69,12 +69,18 @@ def why(error: EraserError) -> str:
 def approval(context: RequestContext) -> Approval:
     """Who acts, why, and the number that was typed as a confirmation. Raises `UsageError`."""
     reason, by = context.field("reason"), context.field("by")
-    most = (context.field("most") or context.field("planned")).replace(",", "")
+    most = number(context.field("most") or context.field("planned"))
     if not reason:
         raise UsageError("reason: give a ticket number or a few plain words")
     if not by:
         raise UsageError("by: give your opaque id such as ops-7, never a name")
-    if most and not (most.isdecimal() and len(most) < 10):
-        raise UsageError(f"the number to confirm: expected digits; found {most[:20]!r}")
     check_opaque(by, "who")
-    return Approval(by, reason, most=int(most) if most else None)
+    return Approval(by, reason, most=most)
+
+
+def number(text: str) -> int | None:
+    """The number that was typed as a confirmation, if one was. Raises `UsageError`."""
+    digits = text.replace(",", "")
+    if digits and not (digits.isdecimal() and len(digits) < 10):
+        raise UsageError(f"the number to confirm: expected digits; found {digits[:20]!r}")
+    return int(digits) if digits else None

@@ -1,12 +1,20 @@
-"""Retention: the next run of each policy, past runs, and problems."""
+"""Retention: policies with their plans, runs that a person starts, watches and cancels, and problems."""
 
 from __future__ import annotations
 
-from worker.interfaces.console.request_context import Page, RequestContext, View
-from worker.model.errors import SettingsError
-from worker.services import retention
+from worker.interfaces.console import dialogs
+from worker.interfaces.console.dialogs import Dialog
+from worker.interfaces.console.request_context import Page, Redirect, RequestContext, View
+from worker.model.errors import EraserError, SettingsError, Unreachable, UsageError
+from worker.retention.plan import CapOverride, Plan
+from worker.retention.policy import Policy
+from worker.services import cancel, retention, retention_runs
+from worker.services.act import Approval
+from worker.services.labels import count
 
 RUNS = 50
+ROWS = 50  # jobs of a plan that are listed, the oldest first
+POLICY, RUN = "/retention/policies/{policy}", "/retention/runs/{run}"
 
 
 def show(context: RequestContext) -> Page:
@@ -25,4 +33,105 @@ def show(context: RequestContext) -> Page:
     )
 
 
-VIEWS = (View("/retention", show),)
+# -- a policy's plan, and a run ----------------------------------------------------------------------------------------
+
+
+def ask(context: RequestContext) -> Page:
+    """The plan. MetaStudio's lists are read for it, so the page comes first and loads it."""
+    policy = _policy(context)
+    if context.part or context.query("whole"):
+        plan = retention_runs.plan(context.app, policy)
+        return Page("_policy.html" if context.part else "policy.html", _values(context, plan))
+    return Page("policy.html", _empty(policy))
+
+
+def _no_plan(context: RequestContext, error: EraserError) -> Page:
+    """The place of a plan that could not be made; it is asked for again while Redis or MetaStudio is away."""
+    name, again = context.request.path_params["policy"], isinstance(error, Unreachable)
+    return Page("_policy_planning.html", {"name": name, "trouble": str(error), "again": again})
+
+
+def start(context: RequestContext) -> Redirect | Page:
+    """Start the run: it plans anew, within the policy's caps or what was confirmed."""
+    policy = _policy(context)
+    try:
+        approval = dialogs.approval(context)
+        partial = context.field("partial") == "yes"
+        run = retention_runs.start(context.app, policy, approval, allowed=_allowed(context, policy), partial=partial)
+    except EraserError as error:
+        plan = retention_runs.plan(context.app, policy)
+        return Page("policy.html", _values(context, plan, why_not=dialogs.why(error)), 422)
+    return Redirect(f"/retention/runs/{run}")
+
+
+def _allowed(context: RequestContext, policy: Policy) -> CapOverride | None:
+    """The number that was typed, and the projects that were ticked."""
+    most = dialogs.number(context.field("most"))
+    ticked = [project for n, project in enumerate(policy.projects) if context.field(f"confirm-{n}") == project]
+    if (most is None) != (not ticked):
+        raise UsageError("above the caps: type the number, and tick each project")
+    return retention.cap_override(policy, most, ticked)
+
+
+def _policy(context: RequestContext) -> Policy:
+    return context.app.policies.named(context.request.path_params["policy"])
+
+
+def _empty(policy: Policy) -> dict[str, object]:
+    return {"name": policy.name, "policy": policy, "plan": None, "trouble": "", "again": True, "why_not": ""}
+
+
+def _values(context: RequestContext, plan: Plan, *, why_not: str = "") -> dict[str, object]:
+    jobs = sorted((one for each in plan.projects for one in each.chosen), key=lambda one: one.reference_time)
+    related = retention.related_of(context.app, plan.policy)
+    rows = [(one, one.reference_time.timestamp() * 1000) for one in jobs[:ROWS]]
+    skipped = [(retention.REASONS[reason], n) for reason, n in retention.skipped(plan, []).items()]
+    return _empty(plan.policy) | {
+        "plan": plan,
+        "over": plan.over(),
+        "problems": plan.problems,
+        "skipped": skipped,
+        "related": f"{retention.RELATED[related]} (related = {related})",
+        "rows": rows,
+        "more": len(jobs) - len(rows),
+        "now": context.app.now().timestamp() * 1000,
+        "form": {name: context.field(name) for name in ("reason", "most")},
+        "why_not": why_not,
+    }
+
+
+# -- a run -------------------------------------------------------------------------------------------------------------
+
+
+def watch(context: RequestContext) -> Page:
+    """A run; refreshed every two seconds while it goes on."""
+    run = retention_runs.find(context.app, context.request.path_params["run"])
+    values = {"run": run, "now": context.app.now().timestamp() * 1000, "skipped": retention.REASONS}
+    over = context.part and run.finished is not None
+    return Page("_run.html" if context.part else "run.html", values, 286 if over else 200)
+
+
+def _cancelling(context: RequestContext) -> Dialog:
+    run = retention_runs.find(context.app, context.request.path_params["run"])
+
+    def do(approval: Approval) -> str:
+        done = list(cancel.cancel_run(context.app, run.id, approval))
+        ended = sum(one.done for one in done)
+        rest = f" {count(len(done) - ended, 'call')} in progress, or too late." if ended < len(done) else ""
+        return f"{count(ended, 'request')} withdrawn.{rest}"
+
+    says = (
+        "This run's requests are withdrawn. Other requests for the same jobs remain.",
+        "What is deleted stays deleted. A run that still reads its lists goes on: cancel it again when it has ended.",
+    )
+    command = f"eraser cancel --run {run.id}"
+    to, button = f"/retention/runs/{run.id}", "Withdraw its requests"
+    return Dialog(f"Cancel {run.id}", says, button, to, do, dangerous=True, command=command)
+
+
+VIEWS = (
+    View("/retention", show),
+    View(POLICY, ask, start, trouble=_no_plan),
+    View(RUN, watch),
+    dialogs.view(f"{RUN}/cancel", _cancelling),
+)

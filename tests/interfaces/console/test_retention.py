@@ -1,0 +1,112 @@
+"""Retention in the console: a policy's plan with its jobs, a run that a person starts, watches and cancels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.console_pages import Console, words
+from tests.support.retention import NOW, POLICY, PROJECT, Lister, job
+from tests.support.waiting import wait_until
+from worker.ledger.runs import Run, Runs
+from worker.services import retention
+
+REASON = {"reason": "TICKET-4711", "by": "ops-7"}
+PATH = "/retention/policies/old"
+
+
+@pytest.fixture
+def lister() -> Lister:
+    return Lister([job(f"old-{n}") for n in range(3)] + [job("young", days=1), job("other", state="TRAINING")])
+
+
+@pytest.fixture
+def console(redis_url: str, tmp_path: Path, lister: Lister) -> Iterator[Console]:
+    file = tmp_path / "eraser.toml"
+    file.write_text(f"[policies.old]\n{POLICY}")
+    environ = {"ERASER_CONFIG": str(file), "HUAWEICLOUD_SDK_PROJECT_ID": PROJECT, "ERASER_RATE": "1000"}
+    one = Console(redis_url, environ=environ)
+    one.app.now = lambda: NOW  # type: ignore[method-assign]
+    one.app._clients["default"] = (lister, lambda: "k1")  # type: ignore[assignment]
+    with one.client:
+        yield one
+
+
+def ended(console: Console, run: str) -> Run:
+    runs = Runs(console.app.ledger("default"))
+    wait_until(lambda: (found := runs.find(run)) is not None and found.finished is not None, what="the run ends")
+    found = runs.find(run)
+    assert found is not None
+    return found
+
+
+def test_a_plan_is_loaded_by_its_page_and_has_its_jobs(console: Console, lister: Lister) -> None:
+    page = console.get(PATH).text
+    assert f'hx-get="{PATH}"' in page
+    assert f'href="{PATH}?whole=1"' in page
+    assert lister.queries == [], "the page comes first"
+    for text in (console.text(f"{PATH}?whole=1"), words(console.get(PATH, **{"HX-Request": "true"}).text)):
+        assert "The plan: 3 deletions of 5 jobs listed" in text
+        assert "1: too young" in text
+        assert "1: other state" in text
+        assert {"old-0", "old-1", "old-2"} <= set(text.split())
+        assert "young" not in text.partition("Its jobs")[2]
+    assert retention.runs(console.app, 5) == []
+
+
+def test_a_run_is_started_watched_and_cancelled(console: Console) -> None:
+    response = console.send(f"{PATH}?whole=1", **REASON)
+    run = response.url.path.rpartition("/")[2]
+    record = ended(console, run)
+    assert (record.requested, record.by, record.stopped_by) == (3, "ops-7", None)
+    path = f"/retention/runs/{run}"
+    text = console.text(path)
+    assert "Requested 3 deletions." in text
+    assert "hx-get" not in console.get(path).text, "it has ended"
+    assert console.get(path, **{"HX-Request": "true"}).status_code == 286
+    assert f'href="{path}"' in console.get("/retention").text
+    assert console.get(f"/deletions?state=all&run={run}").text.count('data-name="Reason"') == 3
+    assert "3 requests withdrawn." in words(console.send(f"{path}/cancel", **REASON).text)
+    assert console.app.queries("default").status().states["cancelled"] == 3  # type: ignore[index]
+
+
+def test_above_the_caps_number_and_project_are_confirmed(console: Console, lister: Lister) -> None:
+    lister.jobs = [job(f"old-{n:03d}") for n in range(120)]
+    page = f"{PATH}?whole=1"
+    text = console.text(page)
+    assert "Over the cap: 120 of the 120 jobs of project" in text
+    assert "… and 70 more" in text
+    refused = console.post(PATH, token=console.token(), most="120", **REASON)
+    assert (refused.status_code, "tick each project" in words(refused.text)) == (422, True)
+    stopped = console.post(PATH, token=console.token(), **REASON).headers["location"]
+    assert ended(console, stopped.rpartition("/")[2]).stopped_by
+    assert "Stopped:" in console.text(stopped)
+    console.app.now = lambda: NOW.replace(minute=1)  # type: ignore[method-assign]
+    confirmed = {"most": "120", "confirm-0": PROJECT}
+    location = console.post(PATH, token=console.token(), **confirmed, **REASON).headers["location"]
+    assert ended(console, location.rpartition("/")[2]).requested == 120
+
+
+def test_a_list_that_does_not_end_is_said_and_asked_for_again(console: Console, lister: Lister) -> None:
+    console.app.ledger("default").pause(why="T-1", by="ops-7")
+    part = console.get(PATH, **{"HX-Request": "true"}).text
+    assert "Trying again" in part
+    assert f'hx-get="{PATH}"' in part
+    run = console.post(PATH, token=console.token(), **REASON).headers["location"]
+    assert "paused" in (ended(console, run.rpartition("/")[2]).stopped_by or "")
+
+
+@pytest.mark.parametrize("fields", [{"reason": ""}, {"by": "Li Wei"}, {"most": "many", "confirm-0": PROJECT}])
+def test_what_is_wrong_is_said_beside_the_plan(console: Console, fields: dict[str, str]) -> None:
+    response = console.post(PATH, token=console.token(), **REASON | fields)
+    assert (response.status_code, "The plan: 3 deletions" in words(response.text)) == (422, True)
+    assert retention.runs(console.app, 5) == []
+
+
+@pytest.mark.parametrize("path", ["/retention/policies/none", "/retention/runs/none", "/retention/runs/none/cancel"])
+def test_what_there_is_not_is_said(console: Console, path: str) -> None:
+    assert console.get(f"{path}?whole=1").status_code == 422
+    assert re.search(r"none", console.get(f"{path}?whole=1").text)

@@ -1,0 +1,51 @@
+"""A policy's plan, and a run of it that goes on by itself while people watch."""
+
+from __future__ import annotations
+
+import logging
+from threading import Thread
+
+from worker.execution.app_context import AppContext
+from worker.ledger.runs import Run, Runs
+from worker.model.errors import EraserError, UsageError
+from worker.retention.plan import CapOverride, Plan
+from worker.retention.planner import Planner
+from worker.retention.policy import Policy
+from worker.retention.sweep import new_run, sweep
+from worker.services.act import Approval
+
+log = logging.getLogger(__name__)
+
+
+def plan(app: AppContext, policy: Policy) -> Plan:
+    """What a run would request. Changes nothing. Raises `Unreachable` and `SettingsError`."""
+    return Planner(app, policy, app.policies.account(policy)).plan()
+
+
+def start(
+    app: AppContext, policy: Policy, approval: Approval, *, allowed: CapOverride | None = None, partial: bool = False
+) -> str:
+    """Start a run and return its id; its record says how far it is. It ends with this process, like a command's."""
+    run = new_run(policy, app.policies.account(policy), app.now(), by=approval.by)
+    Runs(app.ledger(run.account)).write(run)
+    Thread(target=_run, args=(app, policy, run, approval, allowed, partial), name=run.id, daemon=True).start()
+    return run.id
+
+
+def _run(
+    app: AppContext, policy: Policy, run: Run, approval: Approval, allowed: CapOverride | None, partial: bool
+) -> None:
+    try:
+        sweep(app, run, lambda: plan(app, policy), cap_override=allowed, partial=partial, why=approval.reason)
+    except EraserError as error:  # the run's record says it
+        log.warning("sweep.stopped", extra={"account": run.account, "run": run.id, "why": str(error)[:300]})
+    except Exception:
+        log.exception("sweep.stopped", extra={"account": run.account, "run": run.id})
+
+
+def find(app: AppContext, run: str) -> Run:
+    """The record of a run. Raises `UsageError`."""
+    for account in app.settings.accounts:
+        if found := Runs(app.ledger(account)).find(run):
+            return found
+    raise UsageError(f"there is no run {run[:80]!r}; see `eraser retention runs`")
