@@ -54,6 +54,7 @@ PAGES = {
     "policy": "/retention/policies/failed-trainings?whole=1",
     "run": "/retention/runs/failed-trainings-20261120-033000-ab10",
     "run-cancel": "/retention/runs/failed-trainings-20261120-033000-ab10/cancel",
+    "receipts": "/receipts",
     "audit": "/audit",
     "reference": "/openapi",
     "not-found": "/find?job=nothing",
@@ -85,7 +86,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         Runs(undertaker.ledger).write(run)
         undertaker.ledger.pause(why="TICKET-4711", by="ops-7")
         undertaker.ledger.resume(why="TICKET-4711", by="ops-7")
-        fleet.plant(*[f"0d{n:030x}" for n in range(60)], state="TRAIN_FAILED")
+        fleet.plant(*[f"0d{n:030x}" for n in range(60)], state="TRAIN_FAILED", created_at=1.7e9)
         policy = tmp_path_factory.mktemp("policies") / "eraser.toml"
         policy.write_text(POLICY)
         yield House(start_console(fleet, ERASER_CONFIG=str(policy)), fleet)

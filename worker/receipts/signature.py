@@ -56,6 +56,11 @@ class Signer:
         """The public key, 32 bytes."""
         return self._key.public_key().public_bytes_raw()
 
+    @property
+    def verifier(self) -> Verifier:
+        """The public key, to verify with."""
+        return Verifier(self._key.public_key(), self.fingerprint)
+
 
 @dataclass(frozen=True, slots=True)
 class Verifier:

@@ -86,7 +86,7 @@ def test_every_page_of_the_menu_is_there(console: Console) -> None:
     menu = links(console.get("/").text)
     assert {view.path for page in PAGES for view in page.VIEWS if view.show and "{" not in view.path} <= {
         *menu, "/login", "/find", "/replays/new", "/back", "/back/request", "/related/erase",
-        "/deletions/selected", "/request"}  # fmt: skip
+        "/deletions/selected", "/request", "/receipts/export", "/receipts/verify"}  # fmt: skip
 
 
 def test_the_overview_says_what_to_do_next_and_leads_there(full: Console) -> None:

@@ -46,7 +46,7 @@ def create_app(context: AppContext, *, bind: str = "127.0.0.1") -> Starlette:
             Route("/openapi", _reference, methods=["GET"]),
             *console.routes(context),
         ],
-        middleware=[Middleware(RequestGuard, allowed=context.settings.allowed_hosts)],
+        middleware=[Middleware(RequestGuard, allowed=context.settings.allowed_hosts, largest=console.LARGEST_FORMS)],
         exception_handlers={Problem: _problem, EraserError: _problem, HTTPException: _http},
     )
     app.router.redirect_slashes = False  # no redirects for slashes: a redirect would repeat the Host

@@ -27,6 +27,7 @@ from worker.interfaces.console import (
     login,
     many,
     overview,
+    receipts,
     related,
     rendering,
     replays,
@@ -39,8 +40,10 @@ from worker.interfaces.console.request_context import ConsoleState, Page, Reques
 
 PAGES = (
     *(overview, dead, deletions, many, certificate, related, deletion, replays, holds),
-    *(requesting, came_back, retention, audit, gate, login),
+    *(receipts, requesting, came_back, retention, audit, gate, login),
 )
+
+LARGEST_FORMS = {view.path: view.largest + 4_096 for page in PAGES for view in page.VIEWS if view.largest}
 
 
 def routes(app: AppContext) -> list[BaseRoute]:

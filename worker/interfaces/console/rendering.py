@@ -33,6 +33,7 @@ MENU = (
     ("/replays", "Replays"),
     ("/holds", "Holds"),
     ("/retention", "Retention"),
+    ("/receipts", "Receipts"),
     ("/audit", "Audit"),
 )
 # Nothing from other origins, nothing inline, no framing; forms post only to this origin.

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import html
 import logging
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote
 
+from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from worker.execution.app_context import AppContext
 from worker.interfaces.console import rendering, sessions
 from worker.interfaces.console.sessions import Session
-from worker.interfaces.web import origin_checks, problem_details
-from worker.interfaces.web.bounded_pool import BoundedPool, Busy
+from worker.interfaces.web import multipart, origin_checks, problem_details
+from worker.interfaces.web.bounded_pool import BoundedPool
+from worker.interfaces.web.multipart import Multipart
 from worker.model.errors import EraserError
 from worker.model.ids import is_opaque
 
@@ -55,6 +59,15 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True)
+class FileDownload:
+    """The same from a file, which goes with its directory once it is sent."""
+
+    path: Path
+    name: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Redirect:
     """A redirect; the next page shows `notice`. `session`: the browser's new session."""
 
@@ -79,6 +92,7 @@ class RequestContext:
     app: AppContext
     session: Session
     form: Mapping[str, str]
+    files: Mapping[str, bytes] = field(default_factory=dict)  # by the name of the field
 
     def query(self, name: str, longest: int = 200) -> str:
         """A value of the query string."""
@@ -115,7 +129,7 @@ class RequestContext:
         return self.request.headers.get("hx-request") == "true"
 
 
-Handler = Callable[[RequestContext], Page | Redirect | Download]
+Handler = Callable[[RequestContext], Page | Redirect | Download | FileDownload]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,27 +141,30 @@ class View:
     action: Handler | None = None
     public: bool = False  # also without being signed in
     trouble: Callable[[RequestContext, EraserError], Page] | None = None  # a part's own place, to be asked for again
+    largest: int | None = None  # bytes of a form with a file; None: no file
 
 
 def route(state: ConsoleState, view: View) -> Route:
     """The view as a Starlette route. Pages are plain functions and run in a thread."""
 
     async def result(request: Request) -> Response:
-        form = await _form(request) if request.method == "POST" else {}
+        sent = Multipart()
         try:
-            return await state.pool.run(lambda: _result(state, view, request, form))
-        except Busy as error:
-            return _trouble(RequestContext(request, state.app, sessions.NOBODY, form), error)
+            if request.method == "POST":
+                sent = await _sent(state, view, request)
+            return await state.pool.run(lambda: _result(state, view, request, sent))
+        except EraserError as error:
+            return _trouble(RequestContext(request, state.app, sessions.NOBODY, sent.fields), error)
 
     methods = [name for name, handler in (("GET", view.show), ("POST", view.action)) if handler]
     return Route(view.path, result, methods=methods)
 
 
-def _result(state: ConsoleState, view: View, request: Request, form: Mapping[str, str]) -> Response:
+def _result(state: ConsoleState, view: View, request: Request, sent: Multipart) -> Response:
     by_link = request.method == "GET" and request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
     if by_link and sessions.COOKIE not in request.cookies:
         return _again(request)
-    context = RequestContext(request, state.app, sessions.NOBODY, form)
+    context = RequestContext(request, state.app, sessions.NOBODY, sent.fields, sent.files)
     try:
         context = replace(context, session=sessions.open_(state.app, request))
         if request.method == "POST":
@@ -166,7 +183,7 @@ def _result(state: ConsoleState, view: View, request: Request, form: Mapping[str
         return _trouble(context, None)
 
 
-def finished(context: RequestContext, result: Page | Redirect | Download) -> Response:
+def finished(context: RequestContext, result: Page | Redirect | Download | FileDownload) -> Response:
     """The response, with the cookies to set."""
     response: Response
     chosen = context.session
@@ -178,6 +195,9 @@ def finished(context: RequestContext, result: Page | Redirect | Download) -> Res
         case Download():
             named = {"Content-Disposition": f'attachment; filename="{result.name}"'}
             response = Response(result.content, headers=named, media_type=result.media_type)
+        case FileDownload():
+            gone = BackgroundTask(shutil.rmtree, result.path.parent, ignore_errors=True)
+            response = FileResponse(result.path, media_type=result.media_type, filename=result.name, background=gone)
         case Page():
             notice = "" if context.part else unquote(context.request.cookies.get(sessions.NOTICE, ""))
             text = rendering.render(context, result.template, {**result.values, "notice": notice})
@@ -196,14 +216,18 @@ def finished(context: RequestContext, result: Page | Redirect | Download) -> Res
 
 def _refuse_forged(context: RequestContext) -> None:
     """Raise `CsrfError` unless the post comes from a form of ours, in this browser."""
-    headers = context.request.headers
-    origin, site, host = headers.get("origin"), headers.get("sec-fetch-site"), headers.get("host")
-    if origin not in (f"http://{host}", f"https://{host}") or site not in (None, "same-origin"):
-        raise CsrfError("this request came from another site, or without an Origin header. Nothing was done.")
+    _refuse_elsewhere(context.request)
     if context.session.fresh or not context.session.is_ours(context.field("token")):
         raise CsrfError(
             "this form does not belong to this session. Nothing was done. Reload the page, then send it again."
         )
+
+
+def _refuse_elsewhere(request: Request) -> None:
+    headers = request.headers
+    origin, site, host = headers.get("origin"), headers.get("sec-fetch-site"), headers.get("host")
+    if origin not in (f"http://{host}", f"https://{host}") or site not in (None, "same-origin"):
+        raise CsrfError("this request came from another site, or without an Origin header. Nothing was done.")
 
 
 def _again(request: Request) -> Response:
@@ -233,7 +257,21 @@ def _trouble(context: RequestContext, error: EraserError | None) -> Response:
 # -- what is sent ----------------------------------------------------------------------------------------------------
 
 
-async def _form(request: Request) -> Mapping[str, str]:
+async def _sent(state: ConsoleState, view: View, request: Request) -> Multipart:
+    """What a browser posts. A file is read only where the view takes one, and from whoever is signed in."""
+    if view.largest is None:
+        return Multipart(await _form(request))
+    _refuse_elsewhere(request)
+    session = await state.pool.run(lambda: sessions.open_(state.app, request))
+    if not session.signed_in:
+        raise CsrfError("nobody is signed in, so the file was not read. Nothing was done.")
+    body = bytearray()
+    async for chunk in request.stream():  # its length was limited: see `worker.interfaces.web.request_guard`
+        body += chunk
+    return multipart.read(request.headers.get("content-type", ""), bytes(body))
+
+
+async def _form(request: Request) -> dict[str, str]:
     """The fields of a form; none if it is not a form, or too long: then the token is missing."""
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return {}

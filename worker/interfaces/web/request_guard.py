@@ -7,7 +7,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -39,20 +39,23 @@ _HEADERS = {  # of every response that has no other value for one
 
 
 class RequestGuard:
-    """`allowed`: accepted host names besides those of this machine."""
+    """`allowed`: accepted host names besides those of this machine. `largest`: bytes of a body, of paths that take
+    files."""
 
-    def __init__(self, app: ASGIApp, allowed: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, allowed: Collection[str], largest: Mapping[str, int] | None = None) -> None:
         self.app = app
         self._allowed = allowed
+        self._largest = largest or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         HTTP_REQUEST_ID.set(_request_id(scope))
-        request = _RequestLog(scope, receive, send)
+        limit = self._largest.get(scope["path"], BODY_LIMIT)
+        request = _RequestLog(scope, receive, send, limit)
         try:
-            self._check(scope)
+            self._check(scope, limit)
             await self.app(scope, request.receive, request.send)
         except Problem as problem:
             await request.end(problem)
@@ -64,7 +67,7 @@ class RequestGuard:
         finally:
             request.log()
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, scope: Scope, limit: int) -> None:
         """Raise the `Problem` of a request that must not be answered."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
@@ -80,8 +83,8 @@ class RequestGuard:
         if length and "transfer-encoding" in headers:
             detail = "Content-Length and Transfer-Encoding say two things: send one of them"
             raise _closing(400, "two-lengths", detail)
-        if length.isdecimal() and int(length) > BODY_LIMIT:
-            raise _too_large()
+        if length.isdecimal() and int(length) > limit:
+            raise _too_large(limit)
 
 
 def _request_id(scope: Scope) -> str:
@@ -97,15 +100,15 @@ def _closing(status: int, name: str, detail: str) -> Problem:
     return Problem(status, name, detail, headers={"Connection": "close"})
 
 
-def _too_large() -> Problem:
-    return _closing(413, "too-large", f"a body has at most {BODY_LIMIT:,} bytes: send fewer job ids at once")
+def _too_large(limit: int) -> Problem:
+    return _closing(413, "too-large", f"a body has at most {limit:,} bytes: send less at once")
 
 
 class _RequestLog:
     """One request and its response."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._scope, self._receive, self._send = scope, receive, send
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+        self._scope, self._receive, self._send, self._limit = scope, receive, send, limit
         self._started = time.perf_counter()
         self._patience: float | None = asyncio.get_running_loop().time() + BODY_S
         self._read = 0
@@ -122,8 +125,8 @@ class _RequestLog:
         if not message.get("more_body"):
             self._patience = None  # the next message is the end of the connection
         self._read += len(message.get("body", b""))
-        if self._read > BODY_LIMIT:
-            raise _too_large()
+        if self._read > self._limit:
+            raise _too_large(self._limit)
         return message
 
     async def send(self, message: Message) -> None:
