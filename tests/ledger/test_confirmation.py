@@ -96,13 +96,30 @@ def test_an_answer_that_was_lost_on_its_way_is_not_confirmed_by_hearsay(
 
 def test_a_server_alone_confirms_by_its_own_disk(servers: SentinelSet, ledger: Ledger, frozen: Server) -> None:
     alone = Ledger(ledger.client, "default", POLICY, confirmation=Confirmation(0))
-    assert [one.state for one in alone.request([ONE], DeletionRequest())] == ["pending"]
-    ledger.client.config_set("appendonly", "no")
+    ledger.client.config_set("appendfsync", "always")
     try:
+        assert [one.state for one in alone.request([ONE], DeletionRequest())] == ["pending"]
+        ledger.client.config_set("appendonly", "no")
         with pytest.raises(NotConfirmed, match="Redis cannot say who else has it"):
             alone.request([ONE], DeletionRequest())
     finally:
         ledger.client.config_set("appendonly", "yes")
+        ledger.client.config_set("appendfsync", "everysec")
+
+
+@pytest.mark.parametrize("how", ["everysec", "no"])
+def test_a_server_that_syncs_later_confirms_nothing_by_its_disk(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Some of them answer WAITAOF before they have synced."""
+    monkeypatch.setattr("worker.ledger.confirmation.WAIT_MS", 300)
+    alone = Ledger(ledger.client, "default", POLICY, confirmation=Confirmation(0))
+    ledger.client.config_set("appendfsync", how)
+    try:
+        with pytest.raises(NotConfirmed, match=f"appendfsync is {how}, and only with always|not on disk after"):
+            alone.request([ONE], DeletionRequest())
+    finally:
+        ledger.client.config_set("appendfsync", "everysec")
 
 
 def test_the_http_side_says_503_and_that_it_is_recorded(

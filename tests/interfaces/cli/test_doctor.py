@@ -212,6 +212,24 @@ def test_a_certificate_that_is_not_trusted_says_what_to_set(command: Command, tm
         )
 
 
+def test_a_server_that_syncs_later_cannot_confirm_by_its_own_disk(command: Command, undertaker: Undertaker) -> None:
+    def look(how: str) -> tuple[str, str, str | None] | None:
+        undertaker.redis.config_set("appendfsync", how)
+        lines = command("doctor", "--offline", "--json", ERASER_REDIS_REPLICAS="0")
+        return verdicts(lines).get("redis own disk")
+
+    settings: Any = undertaker.redis.config_get("appendfsync")
+    try:
+        assert look("always") is None
+        assert look("everysec") == (
+            "wrong",
+            "ERASER_REDIS_REPLICAS=0, with appendfsync everysec: nothing is confirmed",
+            "set appendfsync always, or ERASER_REDIS_REPLICAS to a number of replicas",
+        )
+    finally:
+        undertaker.redis.config_set("appendfsync", settings["appendfsync"])
+
+
 @pytest.mark.usefixtures("worker")
 def test_a_proxy_on_the_way_is_named_and_so_is_one_that_stands_in_it(command: Command, tmp_path: Path) -> None:
     name, ca_file, where = "credentials of default", tmp_path / "ca.pem", socket.gethostname()

@@ -62,6 +62,11 @@ def primary(client: redis.Redis, confirmed: int | None) -> Iterator[Check]:
     yield _replicas("redis replicas", len(replicas), standby, info)
     yield _min_replicas("redis min-replicas-to-write", standby)
     yield failover("redis failover", standby)
+    how = setting(client, "appendfsync")
+    if confirmed == 0 and how != "always":
+        found = f"ERASER_REDIS_REPLICAS=0, with appendfsync {how or 'unknown'}: nothing is confirmed"
+        todo = "set appendfsync always, or ERASER_REDIS_REPLICAS to a number of replicas"
+        yield wrong("redis own disk", found, todo)
 
 
 def _needed(client: redis.Redis) -> tuple[int | None, str]:
