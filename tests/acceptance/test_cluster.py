@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import json
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.acceptance.fleet import IMPATIENT, Fleet, tell
 from tests.acceptance.judge import no_calls_overlapped
-from tests.support.redis_servers import ClusterSet
+from tests.support.redis_servers import HOST, PASSWORD, ClusterSet
+from tests.support.tls_front import TlsFront
 from worker.ledger.keys import OURS
 from worker.model.states import State
 
@@ -23,6 +29,12 @@ LONGEST_GAP_S = 2.0  # between two calls of one account: of a busy machine; on a
 def cluster() -> Iterator[ClusterSet]:
     with ClusterSet() as every:
         yield every
+
+
+def accounts_of_servers(cluster: ClusterSet) -> list[str]:
+    """One account of each server."""
+    found = {cluster.owner(OURS.account(name)): name for name in (f"a{n}" for n in range(40))}
+    return [*found.values()]
 
 
 def accounts_of(cluster: ClusterSet) -> list[str]:
@@ -100,3 +112,47 @@ def test_a_killed_primary_and_a_slot_that_moves_stop_their_own_accounts_only(clu
 def longest_gap_s(calls: list[dict[str, Any]], project: str) -> float:
     starts = sorted(call["started"] for call in calls if call["project"] == project and call["operation"] == "delete")
     return max(after - before for before, after in itertools.pairwise(starts))
+
+
+def test_a_cluster_is_reached_by_tls_and_with_a_password_only(cluster: ClusterSet, tmp_path: Path) -> None:
+    """Each server announces the port where TLS is spoken for it, as behind stunnel."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(HOST).configure_cert(context)
+    authority.cert_pem.write_to_path(bundle := tmp_path / "ca.pem")
+    trustme.CA().cert_pem.write_to_path(other := tmp_path / "other.pem")
+    names = accounts_of_servers(cluster)
+    with contextlib.ExitStack() as stack:
+        fronts = [stack.enter_context(TlsFront(server.port, context)) for server in cluster.servers]
+        for server, front in zip(cluster.servers, fronts, strict=True):
+            with server.client() as client:
+                client.config_set("cluster-announce-bus-port", server.port + 10_000)
+                client.config_set("cluster-announce-port", front.port)
+
+        def url(password: str, ca: Path) -> str:
+            return f"redis+cluster://:{password}@{HOST}:{fronts[0].port}?ssl=true&ssl_ca_certs={ca}"
+
+        config = "\n".join(f'[accounts.{name}]\nprojects = ["{name}project"]\nrate = {RATE}' for name in names)
+        words = [word for name in names for word in ("--project", f"{name}project")]
+        settings = {"ERASER_RATE": None, "ERASER_REDIS_URL": url(PASSWORD, bundle), "HUAWEICLOUD_SDK_PROJECT_ID": None}
+        fleet = Fleet(settings=settings, config=config, account=names[0], simulator=words)
+        fleet.change(ERASER_BROKER_URL=fleet.redis_server.url)
+        with fleet:
+            for name in names:
+                jobs = fleet.plant(*(f"{name}-{n}" for n in range(10)), project=f"{name}project")
+                fleet.ask(*jobs, project=f"{name}project")
+            fleet.start_workers(1)
+            for name in names:
+                fleet.wait(
+                    lambda name=name: fleet.app.queries(name).status().states[State.DELETED] == 10,  # type: ignore[misc]
+                    f"everything of {name} is deleted",
+                )
+            assert all(front.served for front in fronts), "each server was reached by TLS"
+            checks = {}
+            for line in fleet.command("doctor", "--offline", "--json").stdout.splitlines():
+                checks[json.loads(line)["check"]] = json.loads(line)["verdict"]
+            assert checks["redis"] == "ok"
+            assert PASSWORD not in json.dumps(checks)
+            for password, ca in ((PASSWORD, other), ("wrong", bundle)):
+                done = fleet.command("status", env=fleet.env | {"ERASER_REDIS_URL": url(password, ca)})
+                assert done.returncode == 4, done.stderr
+                assert password == PASSWORD or password not in done.stderr
