@@ -489,6 +489,21 @@ def test_the_description_gives_value_and_origin_of_every_setting() -> None:
     assert missing == {"ERASER_REGION", "ERASER_ENDPOINT", "ERASER_CREDENTIALS", "ERASER_METADATA_ENDPOINT"}
 
 
+def test_what_follows_from_another_setting_has_that_as_its_origin(tmp_path: Path) -> None:
+    def origins(**environ: str) -> dict[str, str]:
+        return {name: origin for name, _, origin in load(**environ).describe()}
+
+    found = origins(ERASER_CALL_TIMEOUT="8s", HUAWEICLOUD_SDK_PROJECT_ID="p")
+    assert found["ERASER_READ_TIMEOUT"] == found["ERASER_LEASE"] == "ERASER_CALL_TIMEOUT"
+    assert found["ERASER_PROJECTS"] == "HUAWEICLOUD_SDK_PROJECT_ID"
+    both = origins(ERASER_PROJECTS="p1", ERASER_CONFIG=toml(tmp_path, TWO_ACCOUNTS))
+    assert both["ERASER_PROJECTS"] == "environment, ERASER_CONFIG"
+    none = origins(ERASER_READ_TIMEOUT="45s")
+    assert (none["ERASER_READ_TIMEOUT"], none["ERASER_LEASE"], none["ERASER_PROJECTS"]) == (
+        *("environment", "default", "default"),
+    )
+
+
 # Accounts
 
 TWO_ACCOUNTS = """

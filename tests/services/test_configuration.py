@@ -84,7 +84,8 @@ def test_what_is_in_force_has_every_setting_with_its_origin_and_no_secret(file: 
     assert "c4n4ry" not in str(rows)
     settings = {row["setting"]: (row["value"], row["origin"]) for row in rows if "setting" in row}
     absent = {name for name in KNOWN if not name.endswith("_FILE") and "_IAM_" not in name} - set(settings)
-    assert absent == {"ERASER_REGION", "ERASER_ENDPOINT"}, "the accounts have them"
+    of_accounts = {"ERASER_REGION", "ERASER_ENDPOINT", "ERASER_CREDENTIALS", "ERASER_METADATA_ENDPOINT"}
+    assert absent == of_accounts, "the accounts have them"
     assert settings["ERASER_BROKER_URL"] == ("redis://***@192.0.2.1:6379/0", "ERASER_REDIS_URL")
     assert settings["ERASER_CONSOLE_PASSWORD"] == ("set", "environment")
     assert settings["ERASER_RATE"] == ("4", "environment")

@@ -38,6 +38,7 @@ from worker.config.namespace import NAMESPACE
 from worker.config.network import NO_PROXY, PROXY, Network, Proxy, check_no_proxy, check_proxy
 from worker.config.problems import Problems
 from worker.config.redis_urls import broker_of, check_broker_url, check_redis_url
+from worker.config.toml import CONFIG
 from worker.config.trust import CA_BUNDLE, check_ca_bundle
 from worker.config.urls import check_hosts, is_loopback, masked
 from worker.config.webhooks import Endpoint, read_webhooks
@@ -48,6 +49,7 @@ PROJECT = "HUAWEICLOUD_SDK_PROJECT_ID"
 PROJECTS = "ERASER_PROJECTS"
 REDIS_URL, BROKER_URL = "ERASER_REDIS_URL", "ERASER_BROKER_URL"
 LEASE, CALL_TIMEOUT, CONNECT_TIMEOUT = "ERASER_LEASE", "ERASER_CALL_TIMEOUT", "ERASER_CONNECT_TIMEOUT"
+READ_TIMEOUT = "ERASER_READ_TIMEOUT"
 
 RETRY_SCHEDULE = "10s,30s,2m,5m,15m,30m,1h,2h,4h,8h"  # eleven attempts, about 16 hours
 NOT_DELETABLE_SCHEDULE = "1m,10m,1h,4h,12h,24h"  # the last step repeats until the deadline
@@ -105,7 +107,7 @@ class Settings:
     not_deletable_schedule: tuple[float, ...] = _schedule("ERASER_NOT_DELETABLE_SCHEDULE", NOT_DELETABLE_SCHEDULE)
     deadline: float = _duration("ERASER_DEADLINE", "30d")
     connect_timeout: float = _duration(CONNECT_TIMEOUT, "5s")
-    read_timeout: float = _duration("ERASER_READ_TIMEOUT", "30s")  # never longer than the call's deadline
+    read_timeout: float = _duration(READ_TIMEOUT, "30s")  # never longer than the call's deadline
     call_timeout: float = _duration(CALL_TIMEOUT, "45s")
     lease: float = _setting(LEASE, parsed(parse_duration), shown=format_duration)
     record_ttl: float = _duration("ERASER_RECORD_TTL", "400d")
@@ -121,7 +123,7 @@ class Settings:
     console_password: str | None = _setting(
         "ERASER_CONSOLE_PASSWORD", check_password, shown=lambda _: "set", show=False
     )
-    config: Path | None = _setting("ERASER_CONFIG", path_named)
+    config: Path | None = _setting(CONFIG, path_named)
     receipts_dir: Path | None = _setting(  # where receipts go when they leave Redis; None: they stay there
         "ERASER_RECEIPTS_DIR", path_named, unset="not set here; workers without it leave them in Redis"
     )
@@ -165,11 +167,17 @@ class Settings:
             with problems:
                 values["broker_url"] = broker_of(values["redis_url"])
                 reader.origins[BROKER_URL] = REDIS_URL
-        values["read_timeout"] = min(values["read_timeout"], values["call_timeout"])
-        values["lease"] = values["lease"] or values["call_timeout"] + LEASE_MARGIN
+        if values["read_timeout"] > values["call_timeout"]:
+            values["read_timeout"], reader.origins[READ_TIMEOUT] = values["call_timeout"], CALL_TIMEOUT
+        if values["lease"] is None:
+            values["lease"] = values["call_timeout"] + LEASE_MARGIN
+            reader.origins |= {LEASE: CALL_TIMEOUT} if CALL_TIMEOUT in reader.origins else {}
         if problems.none_of(CALL_TIMEOUT, CONNECT_TIMEOUT, LEASE):
             _check_timeouts(values, problems)
         problems.settle(reader.origins)
+        theirs = any(account.place and account.projects for account in accounts.values())
+        whence = (reader.origins.get(PROJECTS) or (project and PROJECT), CONFIG if theirs else None)
+        reader.origins[PROJECTS] = ", ".join(filter(None, whence)) or "default"
         return cls(
             **values,
             accounts=MappingProxyType(accounts),
@@ -187,7 +195,7 @@ class Settings:
         if DEFAULT in self.accounts:
             return self.accounts[DEFAULT]
         raise SettingsError(
-            "ERASER_CONFIG",
+            CONFIG,
             f"project {project_id} belongs to no account: add it to the projects of one of "
             f"{', '.join(self.accounts)} in {self.config}, or add an account named {DEFAULT}",
         )
