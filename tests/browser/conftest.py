@@ -102,9 +102,13 @@ class Visits:
         size: dict[str, int] | None = None,
         script: bool = True,
         signed_in: bool = True,
+        zone: str | None = None,
     ) -> Visitor:
         context = self._chromium.new_context(
-            color_scheme="dark" if dark else "light", viewport=size or WIDE, java_script_enabled=script
+            color_scheme="dark" if dark else "light",
+            viewport=size or WIDE,
+            java_script_enabled=script,
+            timezone_id=zone,
         )
         context.set_default_timeout(PATIENCE_MS)
         if signed_in and url in SESSIONS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -55,6 +56,7 @@ PAGES = {
     "run": "/retention/runs/failed-trainings-20261120-033000-ab10",
     "run-cancel": "/retention/runs/failed-trainings-20261120-033000-ab10/cancel",
     "receipts": "/receipts",
+    "tokens": "/tokens",
     "audit": "/audit",
     "reference": "/openapi",
     "not-found": "/find?job=nothing",
@@ -176,6 +178,56 @@ def test_a_page_that_hears_nothing_says_that_it_is_old_until_it_does(context: Vi
     expect(old).to_be_visible()
     page.unroute(f"{state.url}/")
     expect(old).to_be_hidden()
+
+
+def test_the_time_here_stands_beside_utc(context: Visits, state: House) -> None:
+    page = context(state.url, zone="Asia/Shanghai").open(ONE)
+    expect(page.locator(".timeline .at").first).to_contain_text(re.compile(r"UTC \(.* here\)"))
+    expect(page.locator("time[title]").first).to_have_attribute("title", re.compile(r"UTC, .* here$"))
+    page.goto(state.url + "/")
+    expect(page.locator(".head time")).to_contain_text("here")
+    utc = context(state.url, zone="UTC").open(ONE)
+    expect(utc.locator("time[data-local]").first).to_be_attached()
+    expect(utc.get_by_text(" here)")).to_have_count(0)
+
+
+def test_a_dialog_opens_with_the_focus_on_its_reason(context: Visits, state: House) -> None:
+    page = context(state.url).open(f"{ONE}/discard")
+    assert page.evaluate("document.activeElement.id") == "reason"
+    page.goto(state.url + PAGES["several"])
+    assert page.evaluate("document.activeElement.id") == "reason"
+
+
+def test_several_are_chosen_and_held_by_keyboard_alone(context: Visits, state: House) -> None:
+    page = context(state.url).open(f"/deletions?state=pending&job=0c{'0' * 29}&order=asc")
+    for _ in range(2):
+        tab_to_row(page)
+        page.keyboard.press("Space")
+    tab_to(page, "Hold…")
+    enter(page)
+    expect(page.get_by_role("heading", name="Put 2 deletions on hold")).to_be_visible()
+    page.keyboard.type("CASE-13")
+    tab_to(page, "by")
+    page.keyboard.type("legal-3")
+    tab_to(page, "Put on hold")
+    enter(page)
+    expect(page.get_by_role("status")).to_have_text("2 deletions on hold.")
+
+
+def tab_to_row(page: Page) -> None:
+    """Press Tab until the next row's box has the focus."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.name") == "one":
+            return
+    raise AssertionError("no Tab leads to a row")
+
+
+def test_all_of_a_page_are_ticked_at_once(context: Visits, state: House) -> None:
+    page = context(state.url).open("/deletions?state=dead&job=0a")
+    page.get_by_label("tick all of this page").check()
+    assert page.locator('input[name="one"]:checked').count() == 50
+    assert context(state.url, script=False).open("/deletions?state=dead").get_by_label("tick all").is_hidden()
 
 
 def test_a_page_of_another_site_can_do_nothing_here(context: Visits, state: House) -> None:

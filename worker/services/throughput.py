@@ -43,6 +43,11 @@ class Hour:
         return sum(minute.dead for minute in self.minutes)
 
     @property
+    def last(self) -> Minute:
+        """The last minute that is over."""
+        return self.minutes[-2]
+
+    @property
     def busiest(self) -> Minute:
         return max(self.minutes, key=lambda minute: minute.well + minute.dead)
 

@@ -107,6 +107,9 @@ def test_the_overview_counts_every_state_and_draws_the_last_hour(full: Console) 
         assert re.search(rf'id="state-{state}".*?<b>{number}</b>', page, re.S), state
     assert "2 deleted or gone, 4 died" in page  # given up since, but it died
     assert page.count('<rect class="well"') >= 1
+    assert re.search(r"Rate: \d+ in the last whole minute, [\d.]+ a second", words(page))
+    rate = full.app.queries("default").gate().rate
+    assert f"Limit: {rate:g} calls a second, {round(rate * 60):,} a minute." in words(page)
 
 
 def test_causes_are_cards_with_what_to_do(full: Console) -> None:
@@ -327,7 +330,7 @@ def test_what_never_changes_may_be_kept_for_ever_and_pages_never(console: Consol
     page = console.get("/")
     assert page.headers["cache-control"] == "no-store"
     files = [to for to in links(page.text) if to.startswith("/static/")]
-    assert len(files) == 4
+    assert len(files) == 5
     for to in files:
         response = console.get(to)
         assert (response.status_code, "immutable" in response.headers["cache-control"]) == (200, True)

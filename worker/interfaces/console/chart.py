@@ -27,12 +27,13 @@ class Bar:
 class Chart:
     bars: tuple[Bar, ...]
     top: int  # the value of the full height
+    limit_y: float | None  # where as many end as calls are allowed; None: above the picture
     width: int = WIDTH
     height: int = HEIGHT
 
 
-def chart(minutes: Sequence[Minute]) -> Chart:
-    """Bars from left (an hour ago) to right (now). Any value above zero is visible."""
+def chart(minutes: Sequence[Minute], limit: float) -> Chart:
+    """Bars from left (an hour ago) to right (now). Any value above zero is visible. limit: calls a minute."""
     top = round_up(max((minute.well + minute.dead for minute in minutes), default=0))
     step = WIDTH / max(len(minutes), 1)
     bars = []
@@ -42,7 +43,7 @@ def chart(minutes: Sequence[Minute]) -> Chart:
         shape = (number * step + GAP / 2, step - GAP, HEIGHT - well, well, HEIGHT - well - dead, dead)
         text = f"{minute.label} UTC: {minute.well:,} deleted or gone, {minute.dead:,} died"
         bars.append(Bar(text, *(round(size, 2) for size in shape)))
-    return Chart(tuple(bars), top)
+    return Chart(tuple(bars), top, round(HEIGHT - limit * HEIGHT / top, 2) if limit <= top else None)
 
 
 def round_up(number: int) -> int:

@@ -22,6 +22,7 @@ WHERE = {
 def show(context: RequestContext) -> Page:
     view = status.look(context.app)
     hour = throughput.last_hour(context.app, view.now)
+    limit = sum(account.gate.rate for account in view.accounts)
     pages = ((one, *WHERE.get(one.about, ("", ""))) for one in status.advice(view))
     advice = [(one, page + one.which, label) for one, page, label in pages]
     return Page(
@@ -35,7 +36,8 @@ def show(context: RequestContext) -> Page:
             "all_well": status.all_well(view),
             "states": [(state, view.states[state]) for state in State],
             "hour": hour,
-            "chart": chart(hour.minutes),
+            "chart": chart(hour.minutes, limit * 60),
+            "limit": limit,
         },
     )
 

@@ -87,7 +87,7 @@ def _templates() -> Environment:
         "span": span,
         "left": left,
         "when": _when,
-        "moment": absolute,
+        "moment": _moment,
         "iso": rfc3339,
         "ticked": _ticked,
         "plain": labels.plain,
@@ -105,6 +105,11 @@ def _when(ms: float | None, now: float) -> Markup:
     if ms is None:
         return Markup("never")
     return Markup('<time datetime="{}" title="{}">{}</time>').format(rfc3339(ms), absolute(ms), relative(ms, now))
+
+
+def _moment(ms: float) -> Markup:
+    """`2026-11-27 12:00:00 UTC`; `local.js` adds this browser's time."""
+    return Markup('<time datetime="{}">{}</time>').format(rfc3339(ms), absolute(ms))
 
 
 def _ticked(text: str) -> Markup:
