@@ -55,12 +55,16 @@ def test_a_request_by_http_keeps_its_place_in_its_callers_trace(spans: Spans, si
 
     site.client = TestClient(Traced(site.starlette), base_url="http://127.0.0.1:8710")
     headers = {"traceparent": PARENT, "baggage": f"user={PERSON}", "user-agent": PERSON, "cookie": f"c={PERSON}"}
-    assert site.ask("job-1", app_user=PERSON, reason=PERSON, headers=headers).status_code == 202
+    answered = site.ask("job-1", app_user=PERSON, reason=PERSON, headers=headers)
+    assert answered.status_code == 202
     assert site.call("GET", f"{DELETIONS}?by={PERSON}").status_code == 200
     span = spans.the("POST /api/projects/{project_id}/deletions")
     assert ids(span)[0::2] == (TRACE, SPAN)
     assert is_of(span, kept(client, "job-1"))
-    assert spans.named("EVALSHA"), "the move, in the thread that made it"
+    assert (span.attributes or {})["http_request_id"] == answered.headers["x-request-id"]
+    listing = spans.the("GET /api/projects/{project_id}/deletions")
+    found = {ids(each)[2] for each in spans.named("EVALSHA read_indexes")}
+    assert found == {ids(listing)[1]}, "a move has its name, in another thread too"
     for planted in (PERSON, site.token, "testclient"):
         assert planted not in spans.all, "a query, a header, a body or an address"
 

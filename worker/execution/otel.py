@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Any, Final
@@ -20,6 +20,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace import TracerProvider
 
 from worker import __version__
+from worker.ledger.scripts import MOVES
 
 LAST_S: Final = 2.0  # at the end of a process
 
@@ -71,13 +72,19 @@ def metric_exporters(environ: MutableMapping[str, str]) -> Iterator[MetricExport
 def instrument() -> None:
     """Spans of calls and of Redis's commands, without headers, queries and arguments."""
     propagate.set_global_textmap(Incoming(propagate.get_global_textmap()))
-    RedisInstrumentor().instrument(tracer_provider=WithinTraces())
+    RedisInstrumentor().instrument(tracer_provider=WithinTraces(), request_hook=_name_move)
     URLLib3Instrumentor().instrument(
         tracer_provider=WithinTraces(),
         url_filter=lambda url: url.partition("?")[0],
         captured_request_headers=[],  # signatures and app users are in them, so no variable may ask for any
         captured_response_headers=[],
     )
+
+
+def _name_move(span: trace.Span, _: object, args: Sequence[Any], __: object) -> None:
+    """A command that runs a script is named after it."""
+    if len(args) > 1 and (move := MOVES.get(args[1])):
+        span.update_name(f"{args[0]} {move}")
 
 
 class Incoming(TextMapPropagator):

@@ -19,11 +19,12 @@ MOST = 1000  # messages in the queue: then no worker reads it, and one more mess
 def send_wakeup(app: Celery, account: str, wakeup: str) -> bool:
     """Start an executor; returns whether the wake-up could be sent."""
     try:
-        with app.producer_pool.acquire(block=True) as producer, tracing.wakeup():
+        with app.producer_pool.acquire(block=True) as producer:
             if is_full(app, producer, "eraser.work"):
                 return False
-            how: dict[str, Any] = {"retry": False, "expires": 60, "ignore_result": True, "headers": tracing.headers()}
-            app.send_task("eraser.work", args=[account, wakeup], producer=producer, **how)
+            how: dict[str, Any] = {"retry": False, "expires": 60, "ignore_result": True, "producer": producer}
+            with tracing.wakeup():
+                app.send_task("eraser.work", args=[account, wakeup], headers=tracing.headers(), **how)
     except Exception as error:  # kombu raises what its transport does
         log.warning("wakeup.lost", extra={"account": account, "error": type(error).__name__})
         return False

@@ -102,6 +102,9 @@ _TABLES = {
 }
 
 
+MOVES: dict[str, str] = {}  # hash of a script, or a function of Redis -> its move, for whoever looks at commands
+
+
 def commands_of_scripts() -> frozenset[str]:
     """Every command of Redis that a move may run."""
     return frozenset[str]().union(*(_commands(path.read_text(encoding="utf-8")) for path in _LUA.glob("*.lua")))
@@ -158,4 +161,7 @@ def _load(name: str, clock: str | None, _kinds: int) -> Script:
     library = Library.of(name, source, depth) if name in AS_FUNCTIONS else None
     source = HEAD + source + "\nend)()" * depth
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    MOVES[sha] = name
+    if library:
+        MOVES[library.function] = name
     return Script(name=name, source=source, sha=sha, commands=_commands(source), library=library)

@@ -12,6 +12,7 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker.config.request_id import HTTP_REQUEST_ID
 from worker.interfaces.web.request_guard import route
 
 _WHOLE = "eraser.scope"
@@ -44,7 +45,7 @@ class Traced:
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":  # by now the route is known; the span ends with the body
                 span.update_name(f"{scope['method']} {route(scope)}")
-                span.set_attribute("http.route", route(scope))
+                span.set_attributes({"http.route": route(scope), HTTP_REQUEST_ID.name: HTTP_REQUEST_ID.get() or ""})
             await send(message)
 
         await self._app(scope, receive, named)
