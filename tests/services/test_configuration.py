@@ -53,13 +53,26 @@ def test_two_wrong_policies_are_both_reported_and_what_only_the_settings_know_is
     file.write_text(GOOD.replace('["pa"]\nstates', '["px"]\nstates') + GOOD[GOOD.index("[pol") :].replace("old]", "b]"))
     with pytest.raises(SettingsError, match=r"eraser.toml:8: \[policies.old\] projects: px is not a project of"):
         check({}, str(file))
-    file.write_text(file.read_text().replace("TRAIN_FAILED", "TRAINING"))
+    finished = GOOD.replace("TRAIN_FAILED", "JOB_SUCCESS")
+    file.write_text(
+        finished.replace('["pa"]\nstates', '["px"]\nstates') + finished[finished.index("[pol") :].replace("old]", "b]")
+    )
     with pytest.raises(SettingsErrors) as caught:
         check({}, str(file))
     assert [each.origin for each in caught.value.errors] == [
         f"{file}:9: [policies.old] states",
         f"{file}:8: [policies.old] projects",
         f"{file}:13: [policies.b] states",
+    ]
+
+
+def test_every_key_of_a_policy_that_is_wrong_is_reported(file: Path) -> None:
+    file.write_text(GOOD.replace("TRAIN_FAILED", "TRAINING").replace('"90d"', '"90"'), encoding="utf-8")
+    with pytest.raises(SettingsErrors) as caught:
+        check({}, str(file))
+    assert [each.origin for each in caught.value.errors] == [
+        f"{file}:9: [policies.old] states",
+        f"{file}:10: [policies.old] older_than",
     ]
 
 

@@ -85,9 +85,15 @@ def one_of(kind: type[StrEnum]) -> Reader:
     return reader(" or ".join(kind), lambda value: isinstance(value, str) and value in tuple(kind), kind)
 
 
-def texts(expected: str) -> Reader:
-    """A list of texts, each once."""
-    return reader(expected, lambda value: bool(value) and is_list(value), lambda value: tuple(dict.fromkeys(value)))
+def texts(expected: str, check: Callable[[str], Any] = str) -> Reader:
+    """A list of texts, each once. check: what raises for one that is wrong."""
+
+    def checked(values: list[str]) -> tuple[str, ...]:
+        for value in values:
+            check(value)
+        return tuple(dict.fromkeys(values))
+
+    return reader(expected, lambda value: bool(value) and is_list(value), checked)
 
 
 def project_ids(expected: str = 'a list: {key} = ["…"]', *, least: int = 0) -> Reader:

@@ -25,13 +25,22 @@ from worker.model.ids import check_opaque, check_reason
 from worker.retention.cron import Cron
 from worker.retention.policy import AGE_BY, FINISHED, Policy
 
+
+def _check_state(state: str) -> None:
+    allowed = ", ".join(sorted(DELETABLE - FINISHED))
+    if state not in STATES:
+        raise UsageError(f"there is no state {state!r}{nearest(state, STATES)}; use {allowed}")
+    if state not in DELETABLE:
+        raise UsageError(f"MetaStudio does not allow jobs in {state} to be deleted; use {allowed}")
+
+
 _DURATION = checked(parse_duration, 'a duration as a text: {key} = "90d"')
 POLICIES = tables.Section(
     "policies",
     "policy",
     {
         "projects": tables.project_ids('the ids of the projects to clean up: projects = ["…"]', least=1),
-        "states": tables.texts('the states of jobs that may go: states = ["TRAIN_FAILED"]'),
+        "states": tables.texts('the states of jobs that may go: states = ["TRAIN_FAILED"]', _check_state),
         "older_than": _DURATION,
         "age_by": tables.reader(" or ".join(AGE_BY), AGE_BY.__contains__),
         "include_finished": tables.flag,
@@ -151,15 +160,9 @@ def _check_related(place: Place, values: dict[str, Any]) -> None:
 
 
 def _check_states(place: Place, states: tuple[str, ...], *, included: bool) -> None:
-    allowed, there = ", ".join(sorted(DELETABLE - FINISHED)), place / "states"
-    for state in states:
-        if state not in STATES:
-            raise there.refuse(f"there is no state {state!r}{nearest(state, STATES)}; use {allowed}")
-        if state not in DELETABLE:
-            raise there.refuse(f"MetaStudio does not allow jobs in {state} to be deleted; use {allowed}")
     finished = sorted(FINISHED & set(states))
     if finished and not included:
-        raise there.refuse(
+        raise (place / "states").refuse(
             f"jobs in {' and '.join(finished)} may be avatars in use: remove the state, or add "
             "include_finished = true to delete them"
         )
