@@ -91,7 +91,6 @@ def final(fleet: Fleet, count: int) -> Iterator[str]:
     _delete(fleet, ledger, ids(1))  # the scripts take memory, too
     before = used_memory_when_empty(fleet)
     _delete(fleet, ledger, ids(count))
-    fleet.client.delete(ledger.prefix + "departures")  # a pace without end keeps the last second's million calls there
     each = (used_memory(fleet) - before) / count
     receipts = Receipts(fleet.client, DEFAULT).bytes_used() / count
     deleted = fleet.states()[State.DELETED]

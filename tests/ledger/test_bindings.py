@@ -118,7 +118,6 @@ def test_what_was_closed_at_the_old_address_is_open_at_the_new_one(client: redis
     one = ledger(client, PRODUCTION)
     refused = Tried("key", PROJECT, GateSignal("misconfigured", key="k1", why="403 at the old address"))
     one.take(worker="w", key="k1", want=False, tried=refused)
-    client.hset(one.prefix + "departures", "1", "5")
     assert [closure.scope for closure in Queries(client, "default", rate=10.0).gate().closures] == ["project"]
     assert ledger(client, None).rebind(STAGING, why="T-2", by="ops-1", plan=False).bound
     there = ledger(client, STAGING)
@@ -126,7 +125,7 @@ def test_what_was_closed_at_the_old_address_is_open_at_the_new_one(client: redis
     closures = Queries(client, "default", rate=10.0).gate().closures
     assert [(one.scope, one.cause) for one in closures] == [("account", "credentials")]
     left = {key.decode().removeprefix(one.prefix) for key in client.scan_iter()}
-    assert not left & {"failing", "forbidden", "departures"}
+    assert not left & {"failing", "forbidden"}
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "held", "dead"])

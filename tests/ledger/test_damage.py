@@ -35,7 +35,7 @@ EVERY = int(os.environ.get("DAMAGE_EVERY", "29"))  # one in so many ways to dama
 PARTS = 6
 PAUSES = {"holds:jobs": "the hold list", "holds:users": "the hold list", "gate": "the gate", "account": "the address"}
 NAMED = "assets"  # who named what: the same, once somebody reads it
-COMES_AGAIN = (":ends:", ":wakeups", ":departures", ":waiting")  # in moments, or counts a minute; nothing is told of it
+COMES_AGAIN = (":ends:", ":wakeups", ":waiting")  # in moments, or counts a minute; nothing is told of it
 RECORD = f"eraser:{{default}}:d:{PROJECT}/job-1"
 
 

@@ -68,8 +68,6 @@ ACCOUNT = {
     "letters:<group>": Ends("_groups.lua, with the last letter", of="groups"),
     "deadlines:<group>": Ends("_groups.lua, with the last letter", of="groups"),
     "gate": ONE,
-    "departures": Ends("the next call in its place: as many as a second has", bounded=10_000),
-    "departures:<family>": Ends("the next call in its place: as many as a second has", bounded=10_000),
     "failing:<family>": Ends("_breaker.lua, at the next sign of life"),
     "failing": Ends("_breaker.lua, at the next sign of life"),
     "forbidden": Ends("_breaker.lua, at the next DELETE of the project that is allowed"),

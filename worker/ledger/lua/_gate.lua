@@ -6,7 +6,7 @@
 --   bad:<key>                                this key was refused: closed for its holders until then. Of a key that is
 --                                            neither, nobody here knows anything: its own record is asked (key.lua)
 --   trying:<key>                             somebody does so, until then
---   slot, nth, share, slow, throttled_until, throttles, throttled_at, call_ms, look_slot    the pace (see _limiter.lua)
+--   slot, nth, left, share, slow, throttled_until, throttles, throttled_at, call_ms, look_slot    the pace (see _limiter.lua)
 --   failing, forbidden                       how many different jobs failed since the last sign of life (see
 --   _breaker.lua) well, well_at, home                      when the last job that was answered was due, when that was,
 --   and its project past:<lane>, ties:<lane>, past_at        where the lane begins to be open (see _pick.lua)

@@ -1,6 +1,7 @@
 -- The pace of a family of calls (see `own` in _gate.lua): DELETEs on an even grid below the limit, and no more calls under way than that needs.
 --
 --   slot, look_slot      the next free slot of DELETE, of GET
+--   left                 when the last calls left, see window_opens()
 --   nth                  how many DELETEs were let through; see `left` below
 --   share, slow, throttled_until, throttles, throttled_at    how far below the limit we stay, and what 429s taught us
 --   call_ms              moving average of a call's length
@@ -37,19 +38,39 @@ end
 
 -- Slots stand on an even grid. Threads are late for theirs by what a busy machine makes of it, and that must neither
 -- add up nor crowd the limit. So the grid stays where calls were late by less than a slot, and the limit itself is
--- watched: `departures` (hash: call number modulo a second's calls -> when it left, ms) holds the last second's calls,
--- planned ones at first, then what the executor says (see record_departure()). The next call leaves a second, and a
--- part of the room that the spacing leaves free in one, after the one that stands in its place. A call before which
--- something is asked has a slot from its take on, and its place right before it leaves (see depart()).
-local function places(cfg) return math.max(1, math.floor(1000 / cfg.interval + 0.5)) end
-local function place(cfg, nth) return string.format('%d', nth % places(cfg)) end
+-- watched: `left` (',<ms>' for each place) has when the last second's calls left, as planned at first, then as the executor
+-- says (see record_departure()). The next call leaves a second, and a part of the room that the spacing leaves free in
+-- one, after the one that stands in its place. Of a pace of more than PLACES calls a second only each so many-th has a
+-- place. A call before which something is asked has a slot from its take on, and its place right before it leaves (see
+-- depart()).
+local PLACES, WIDTH, WHEN_LEFT = 32, 14, ',%013.0f'
+local function a_second(cfg) return math.max(1, math.floor(1000 / cfg.interval + 0.5)) end
+local function each_place(cfg) return math.ceil(a_second(cfg) / PLACES) end
+local function places(cfg) return math.ceil(a_second(cfg) / each_place(cfg)) end
+
+-- Where the call stands in `left`; nil: it has no place.
+local function place(cfg, nth)
+  local each = each_place(cfg)
+  if nth % each == 0 then return nth / each % places(cfg) * WIDTH end
+end
+local function left_at(cfg, nth)
+  local at = place(cfg, nth)
+  return at and number(string.sub(read_gate()[own(cfg, 'left')] or '', at + 2, at + WIDTH), 0) or 0
+end
+local function put_left(cfg, nth, when)
+  local at, size = place(cfg, nth), places(cfg) * WIDTH
+  if not at then return end
+  local left = read_gate()[own(cfg, 'left')] or ''
+  if #left ~= size then left = string.sub(left .. string.rep(string.format(WHEN_LEFT, 0), places(cfg)), 1, size) end
+  put(own(cfg, 'left'), string.sub(left, 1, at) .. string.format(WHEN_LEFT, when) .. string.sub(left, at + WIDTH + 1))
+end
 
 local MOST_ROOM = 0.3  -- of a second: whoever is slowed down is so by the spacing
 local AHEAD = 200      -- ms, and a second where calls get their places late: none stands further ahead; Redis's clock went back
 -- `others`: so many leave before it.
 function window_opens(now, cfg, others)
-  local window = places(cfg) * cfg.interval
-  local left = number(redis.call('HGET', own(cfg, K.departures), place(cfg, num(own(cfg, 'nth'), 0) + 1 + others)), 0)
+  local window = a_second(cfg) * cfg.interval
+  local left = left_at(cfg, num(own(cfg, 'nth'), 0) + 1 + others)
   if left > now + AHEAD + (read_gate()[own(cfg, 'prepare_ms')] and window or 0) then return 0 end
   local room = math.min(MOST_ROOM, num(own(cfg, 'slow'), 1) / num(own(cfg, 'share'), START_SHARE) - 1)
   return left + window * (1 + 0.6 * room)
@@ -66,17 +87,17 @@ end
 local CHECK = 20  -- ms, the executor's CHECK_S
 function without_place(now, cfg)
   if not read_gate()[own(cfg, 'prepare_ms')] then return 0 end
-  return math.max(0, math.min(places(cfg) - 1, math.floor((next_slot(now, cfg) - CHECK - now) / spacing(cfg))))
+  return math.max(0, math.min(a_second(cfg) - 1, math.floor((next_slot(now, cfg) - CHECK - now) / spacing(cfg))))
 end
 
 -- A call left `late` ms after it was taken: the executor measured it. One that took longer than others may have come to
 -- the server so much later. Nothing was sent: nil, and its place is free.
 local ON_THE_WAY = 50  -- ms, at most: a slow answer is no late arrival
 function record_departure(cfg, nth, taken, late, took)
-  if nth <= num(own(cfg, 'nth'), 0) - places(cfg) then return end  -- another call stands there by now
-  if not late then return redis.call('HDEL', own(cfg, K.departures), place(cfg, nth)) end
+  if nth <= num(own(cfg, 'nth'), 0) - places(cfg) * each_place(cfg) then return end  -- another call stands there by now
+  if not late then return put_left(cfg, nth, 0) end
   local longer = math.max(0, math.min(ON_THE_WAY, took - num('call_ms', took)))
-  redis.call('HSET', own(cfg, K.departures), place(cfg, nth), ms(taken + late + longer))
+  put_left(cfg, nth, taken + late + longer)
 end
 
 -- An executor comes a little before its slot and waits for the rest under its lease: a thread that wakes late on a busy
@@ -110,7 +131,7 @@ end
 function depart(now, cfg, ahead)
   local leaves, nth = math.max(now + ahead, window_opens(now, cfg, 0)), num(own(cfg, 'nth'), 0) + 1
   put(own(cfg, 'nth'), nth)
-  redis.call('HSET', own(cfg, K.departures), place(cfg, nth), ms(leaves))
+  put_left(cfg, nth, leaves)
   return leaves - now, nth
 end
 

@@ -14,10 +14,10 @@
 local function forget_gate()
   for _, name in ipairs(redis.call('HKEYS', K.gate)) do
     local family = string.match(name, '^nth:(.+)')
-    if family then redis.call('DEL', K.departures_of .. family, K.failing_of .. family) end
+    if family then redis.call('DEL', K.failing_of .. family) end
     if not string.match(name, '^paused') then redis.call('HDEL', K.gate, name) end
   end
-  redis.call('DEL', K.closures, K.probes, K.failing, K.forbidden, K.departures)
+  redis.call('DEL', K.closures, K.probes, K.failing, K.forbidden)
 end
 
 return once(function(now)

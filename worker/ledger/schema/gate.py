@@ -27,6 +27,7 @@ class GateField(StrEnum):
     LOOK_SLOT = "look_slot", "the next free slot of a GET; with `:user` one of a person's"
     LOOK_PAUSE = "look_pause", "no GET before: one was answered 429"
     NTH = "nth", "how many DELETEs were let through"
+    LEFT = "left", "when the last second's DELETEs left, each at the place of its number: see _limiter.lua"
     SHARE = "share", "of the documented rate: what part of it is used"
     SLOW = "slow", "how many times slower than that, after 429s"
     THROTTLES = "throttles", "429s lately; good answers and time make up for them"

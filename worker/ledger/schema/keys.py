@@ -71,8 +71,6 @@ class Key(StrEnum):
 
     # the gate: may this account be called now, and when
     GATE = "gate", "hash", "see below", "nothing: one"
-    DEPARTURES = "departures", "hash", "call number modulo a second's calls -> when it left", "one a second's call"
-    DEPARTURES_OF = "departures:", "hash", "the same of another family of calls than the jobs'", "the same", "family"
     FAILING = "failing", "zset", "refs that failed since a DELETE was answered; score: when", "the next sign of life"
     FAILING_OF = "failing:", "zset", "the same of another family of calls than the jobs'", "the same", "family"
     FORBIDDEN = "forbidden", "zset", "refs whose DELETE was forbidden; score: when", "the next DELETE that is allowed"
